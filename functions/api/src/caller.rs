@@ -1,0 +1,175 @@
+//! Who calls, and what that caller may do.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use lambda_http::request::RequestContext;
+use shared::order::UserId;
+use utoipa::Modify;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+
+use crate::Api;
+use crate::problem::ApiError;
+
+/// How callers are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Auth {
+    /// By the claims of a token that the gateway has verified.
+    Jwt,
+    /// Not at all: everybody is an administrator. For a developer's own machine.
+    Off,
+}
+
+impl FromStr for Auth {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "jwt" => Ok(Self::Jwt),
+            "off" => Ok(Self::Off),
+            _ => Err("must be jwt or off"),
+        }
+    }
+}
+
+/// What a token may be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Read the caller's own orders.
+    Read,
+    /// Place and cancel the caller's own orders.
+    Write,
+    /// Everything, on everybody's orders.
+    Admin,
+}
+
+impl Scope {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "orders/read",
+            Self::Write => "orders/write",
+            Self::Admin => "orders/admin",
+        }
+    }
+}
+
+/// A known caller. Handlers get it as an argument; a call without one is refused before they run.
+#[derive(Debug)]
+pub struct Caller {
+    user_id: UserId,
+    scopes: Vec<Scope>,
+}
+
+impl Caller {
+    /// Refuses the call unless the caller's token has this scope, or `orders/admin`.
+    pub fn require(&self, scope: Scope) -> Result<(), ApiError> {
+        if self.is_admin() || self.scopes.contains(&scope) {
+            return Ok(());
+        }
+        Err(ApiError::Forbidden(format!("The token lacks the scope {}.", scope.as_str())))
+    }
+
+    /// Whose orders the caller is confined to; none for an administrator.
+    pub fn tenant(&self) -> Option<&UserId> {
+        (!self.is_admin()).then_some(&self.user_id)
+    }
+
+    /// Refuses the call if the caller may not act for this user.
+    pub fn require_user(&self, user_id: &UserId) -> Result<(), ApiError> {
+        match self.tenant() {
+            Some(own) if own != user_id => {
+                Err(ApiError::Forbidden("The token's subject is another user than user_id.".to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The caller's own identifier.
+    pub fn user_id(&self) -> &UserId {
+        &self.user_id
+    }
+
+    fn is_admin(&self) -> bool {
+        self.scopes.contains(&Scope::Admin)
+    }
+
+    /// The caller that verified claims speak of: `sub`, and the scopes in `scope` or `scp`.
+    fn from_claims(claims: &HashMap<String, String>) -> Option<Self> {
+        let granted = claims.get("scope").or_else(|| claims.get("scp")).map_or("", String::as_str);
+        // One string with spaces between, or a list that the gateway has turned into one: `[a b]`.
+        let granted: Vec<_> = granted.split([' ', ',', '[', ']', '"']).collect();
+        let scopes = [Scope::Read, Scope::Write, Scope::Admin];
+        let scopes = scopes.into_iter().filter(|scope| granted.contains(&scope.as_str())).collect();
+        Some(Self { user_id: claims.get("sub")?.parse().ok()?, scopes })
+    }
+}
+
+impl FromRequestParts<Arc<Api>> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, ApiError> {
+        if api.config.auth == Auth::Off {
+            let user_id = "local".parse().map_err(|_| ApiError::Unauthorized)?;
+            return Ok(Self { user_id, scopes: vec![Scope::Admin] });
+        }
+        let Some(RequestContext::ApiGatewayV2(context)) = parts.extensions.get() else {
+            return Err(ApiError::Unauthorized);
+        };
+        let verified = context.authorizer.as_ref().and_then(|authorizer| authorizer.jwt.as_ref());
+        verified.and_then(|jwt| Self::from_claims(&jwt.claims)).ok_or(ApiError::Unauthorized)
+    }
+}
+
+/// Declares the bearer token in the OpenAPI document.
+pub struct BearerToken;
+
+impl Modify for BearerToken {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("token", SecurityScheme::Http(scheme));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caller(claims: &[(&str, &str)]) -> Option<Caller> {
+        Caller::from_claims(&claims.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
+    }
+
+    #[test]
+    fn scopes_are_read_from_a_string_and_from_a_list() {
+        for claim in [("scope", "openid orders/read orders/write"), ("scp", "[orders/read orders/write]")] {
+            let caller = caller(&[("sub", "alice"), claim]).unwrap();
+            assert_eq!(caller.scopes, [Scope::Read, Scope::Write]);
+            assert!(caller.require(Scope::Admin).is_err());
+        }
+    }
+
+    #[test]
+    fn a_caller_is_confined_to_its_own_orders_unless_it_is_an_administrator() {
+        let alice = caller(&[("sub", "alice"), ("scope", "orders/write")]).unwrap();
+        assert!(alice.require_user(&"alice".parse().unwrap()).is_ok());
+        assert!(alice.require_user(&"bob".parse().unwrap()).is_err());
+        let admin = caller(&[("sub", "root"), ("scope", "orders/admin")]).unwrap();
+        assert!(admin.require_user(&"bob".parse().unwrap()).is_ok());
+        assert_eq!(admin.tenant(), None);
+    }
+
+    #[test]
+    fn claims_without_a_usable_subject_make_no_caller() {
+        assert!(caller(&[("scope", "orders/admin")]).is_none());
+        assert!(caller(&[("sub", ""), ("scope", "orders/admin")]).is_none());
+    }
+
+    #[test]
+    fn a_scope_that_only_resembles_one_grants_nothing() {
+        let caller = caller(&[("sub", "alice"), ("scope", "orders/reader xorders/admin")]).unwrap();
+        assert!(caller.scopes.is_empty());
+    }
+}

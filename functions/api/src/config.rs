@@ -1,0 +1,69 @@
+//! The api's configuration, besides the database's, see [`shared::config`].
+//!
+//! | variable | meaning | default |
+//! |---|---|---|
+//! | `QUEUE_URL`, `DLQ_URL` | the orders' queue and its dead-letter queue | required |
+//! | `AUTH` | `jwt`: callers are known by the gateway's claims; `off`: everybody may do everything, never in `prod` | `jwt` |
+//! | `CANCEL_WINDOW_SECONDS` | how long an order waits before processing begins, 0 to 86400 | 2 |
+
+use std::time::Duration;
+
+use shared::config::{ConfigError, Env, QueueUrls, Stage};
+
+use crate::caller::Auth;
+
+/// The longest cancel window: a day.
+const MAX_CANCEL_WINDOW: Duration = Duration::from_hours(24);
+
+/// What the handlers need to know.
+pub struct Config {
+    /// Where messages go.
+    pub queues: QueueUrls,
+    /// How callers are known.
+    pub auth: Auth,
+    /// How long an order waits before processing begins.
+    pub cancel_window: Duration,
+}
+
+impl Config {
+    /// Reads and checks the variables.
+    pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
+        let auth = env.optional("AUTH")?.unwrap_or(Auth::Jwt);
+        if auth == Auth::Off {
+            if env.required::<Stage>("STAGE")? == Stage::Prod {
+                return Err(ConfigError::new("AUTH", "can't be off when STAGE is prod"));
+            }
+            tracing::warn!("AUTH is off: everybody may do everything");
+        }
+        let cancel_window = env.seconds("CANCEL_WINDOW_SECONDS", 2)?;
+        if cancel_window > MAX_CANCEL_WINDOW {
+            return Err(ConfigError::new("CANCEL_WINDOW_SECONDS", "must be at most 86400"));
+        }
+        env.required::<Stage>("STAGE")?;
+        Ok(Self { queues: QueueUrls::from_env(env)?, auth, cancel_window })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(stage: &str, auth: &str) -> Option<String> {
+        let env = Env::from_iter([("STAGE", stage), ("AUTH", auth), ("QUEUE_URL", "q"), ("DLQ_URL", "d")]);
+        Config::from_env(&env).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn authentication_is_on_by_default_and_cannot_be_off_in_production() {
+        assert_eq!(refusal("prod", ""), None);
+        assert_eq!(refusal("dev", "off"), None);
+        assert_eq!(refusal("prod", "off").as_deref(), Some("AUTH: can't be off when STAGE is prod"));
+        assert!(refusal("dev", "no").is_some());
+    }
+
+    #[test]
+    fn a_missing_queue_is_named() {
+        let error = Config::from_env(&Env::from_iter([("STAGE", "dev")])).err().map(|error| error.to_string());
+        assert_eq!(error.as_deref(), Some("QUEUE_URL: is not set"));
+    }
+}

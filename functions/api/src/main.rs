@@ -1,0 +1,17 @@
+//! The `api` function: reads its configuration, builds its clients once and serves until the environment ends.
+
+use std::sync::Arc;
+
+use api::{Api, Config};
+use lambda_http::{Error, run, tracing};
+use shared::config::{Env, or_exit};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    tracing::init_default_subscriber();
+    let env = Env::read();
+    let api = Arc::new(or_exit(Config::from_env(&env).and_then(|config| Api::new(config, &env))));
+    let warming = Arc::clone(&api);
+    tokio::spawn(async move { warming.db.warm().await });
+    run(api::router(api)).await
+}

@@ -1,0 +1,166 @@
+//! `GET /metrics`, as JSON or as OpenMetrics text.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use shared::db::stats::{self, Metrics, Percentiles};
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+use crate::Shared;
+use crate::caller::{Caller, Scope};
+use crate::problem::{ApiError, Refusals};
+
+/// What `Accept` has to name for the text form (OpenMetrics 1.0).
+const OPENMETRICS: &str = "application/openmetrics-text";
+
+/// The service in numbers.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Metrics)]
+pub struct MetricsView {
+    /// The moment the numbers are of.
+    #[serde(with = "time::serde::rfc3339")]
+    as_of: OffsetDateTime,
+    /// All orders ever accepted.
+    total_orders: i64,
+    /// From start to finish of every completed order, in seconds; null before the first.
+    average_processing_time: Option<f64>,
+    /// How many orders are in each status, zeros included.
+    #[schema(example = json!({"pending": 1, "processing": 2, "completed": 97, "failed": 0, "cancelled": 0}))]
+    status_counts: BTreeMap<&'static str, i64>,
+    /// How long the orders completed within the last hour were worked on, in seconds.
+    #[schema(inline)]
+    processing_seconds: PercentilesView,
+    /// How long they had waited before that, in seconds.
+    #[schema(inline)]
+    queueing_seconds: PercentilesView,
+    /// By how many seconds the most overdue order is overdue; 0 where none is.
+    oldest_overdue_seconds: f64,
+    /// Completed orders by the minute, within the last hour, minutes without any left out.
+    completions_per_minute: Vec<Minute>,
+    /// Messages in the orders' queue, about; null where the queue can't be asked.
+    queue_depth: Option<i64>,
+    /// Messages in the dead-letter queue, about; null where the queue can't be asked.
+    dead_letter_depth: Option<i64>,
+}
+
+/// Percentiles in seconds, within 19 %; null where nothing was counted.
+#[derive(Debug, Serialize, ToSchema)]
+struct PercentilesView {
+    p50: Option<f64>,
+    p95: Option<f64>,
+    p99: Option<f64>,
+}
+
+/// How many orders were completed in a minute.
+#[derive(Debug, Serialize, ToSchema)]
+struct Minute {
+    /// Its beginning.
+    #[serde(with = "time::serde::rfc3339")]
+    minute: OffsetDateTime,
+    completed: i64,
+}
+
+/// Read the service's numbers.
+///
+/// The cost does not grow with the number of orders. `Accept: application/openmetrics-text` asks for the text form.
+#[utoipa::path(
+    get, path = "/metrics", tag = "operation", security(("token" = ["orders/admin"])),
+    responses(
+        (status = 200, description = "The numbers",
+            content((MetricsView = "application/json"), (String = "application/openmetrics-text"))),
+        Refusals,
+    )
+)]
+pub async fn metrics(State(api): Shared, caller: Caller, headers: HeaderMap) -> Result<Response, ApiError> {
+    caller.require(Scope::Admin)?;
+    let (read, depths) = tokio::join!(stats::read(&api.db), api.queue.depths());
+    let depths = depths.inspect_err(|error| tracing::warn!(%error, "the queues' depths are not known")).ok();
+    let view = MetricsView::new(read?, depths);
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
+    if accept.contains(OPENMETRICS) {
+        let content_type = format!("{OPENMETRICS}; version=1.0.0; charset=utf-8");
+        return Ok(([(header::CONTENT_TYPE, content_type)], view.openmetrics()).into_response());
+    }
+    Ok(Json(view).into_response())
+}
+
+impl MetricsView {
+    fn new(metrics: Metrics, depths: Option<(i64, i64)>) -> Self {
+        let counts = metrics.status_counts;
+        Self {
+            as_of: metrics.as_of,
+            total_orders: counts.iter().map(|(_, count)| count).sum(),
+            average_processing_time: metrics.average_processing_time.and_then(|mean| mean.try_into().ok()),
+            status_counts: counts.into_iter().map(|(status, count)| (status.as_str(), count)).collect(),
+            processing_seconds: metrics.processing.into(),
+            queueing_seconds: metrics.queueing.into(),
+            oldest_overdue_seconds: metrics.oldest_overdue_seconds,
+            completions_per_minute: (metrics.completions_per_minute.into_iter())
+                .map(|(minute, completed)| Minute { minute, completed })
+                .collect(),
+            queue_depth: depths.map(|(orders, _)| orders),
+            dead_letter_depth: depths.map(|(_, dead_letters)| dead_letters),
+        }
+    }
+
+    /// The same as text. All are gauges: a retry takes an order out of a status again.
+    fn openmetrics(&self) -> String {
+        let mut text = Exposition::default();
+        let counts: Vec<_> = (self.status_counts.iter())
+            .map(|(status, count)| (format!("{{status=\"{status}\"}}"), Some(*count)))
+            .collect();
+        text.gauge("ordermill_orders", "Orders by status.", &counts);
+        text.one(
+            "ordermill_processing_seconds_mean",
+            "From start to finish, of all completed orders.",
+            self.average_processing_time,
+        );
+        text.percentiles("ordermill_processing_seconds", "From start to finish, last hour.", &self.processing_seconds);
+        text.percentiles("ordermill_queueing_seconds", "From creation to start, last hour.", &self.queueing_seconds);
+        text.one(
+            "ordermill_oldest_overdue_seconds",
+            "Age of the most overdue order.",
+            Some(self.oldest_overdue_seconds),
+        );
+        text.one("ordermill_queue_messages", "Messages in the orders' queue.", self.queue_depth);
+        text.one("ordermill_dead_letters", "Messages in the dead-letter queue.", self.dead_letter_depth);
+        text.0 + "# EOF\n"
+    }
+}
+
+impl From<Percentiles> for PercentilesView {
+    fn from(Percentiles { p50, p95, p99 }: Percentiles) -> Self {
+        Self { p50, p95, p99 }
+    }
+}
+
+/// OpenMetrics text in the making.
+#[derive(Default)]
+struct Exposition(String);
+
+impl Exposition {
+    /// A metric family and its samples; what has no value has no sample.
+    fn gauge<T: std::fmt::Display>(&mut self, name: &str, help: &str, samples: &[(String, Option<T>)]) {
+        let _ = writeln!(self.0, "# TYPE {name} gauge\n# HELP {name} {help}");
+        for (labels, value) in samples {
+            if let Some(value) = value {
+                let _ = writeln!(self.0, "{name}{labels} {value}");
+            }
+        }
+    }
+
+    fn one<T: std::fmt::Display>(&mut self, name: &str, help: &str, value: Option<T>) {
+        self.gauge(name, help, &[(String::new(), value)]);
+    }
+
+    fn percentiles(&mut self, name: &str, help: &str, values: &PercentilesView) {
+        let samples = [("0.5", values.p50), ("0.95", values.p95), ("0.99", values.p99)];
+        self.gauge(name, help, &samples.map(|(quantile, value)| (format!("{{quantile=\"{quantile}\"}}"), value)));
+    }
+}

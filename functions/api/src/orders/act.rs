@@ -1,0 +1,71 @@
+//! `POST /orders/{order_id}/cancel` and `POST /orders/{order_id}/retry`
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use shared::db::orders;
+use shared::order::Status;
+
+use super::read::{OrderPath, find};
+use super::view::{OrderIdText, OrderView};
+use crate::Shared;
+use crate::caller::{Caller, Scope};
+use crate::problem::{ApiError, Problem, RefusalsOfOne};
+
+/// Cancel an order before work on it begins.
+///
+/// An order that is cancelled already stays so and is answered the same.
+#[utoipa::path(
+    post, path = "/orders/{order_id}/cancel", tag = "orders", security(("token" = ["orders/write"])),
+    params(("order_id" = inline(OrderIdText), Path, description = "The order's identifier")),
+    responses(
+        (status = 200, body = OrderView, description = "The order is cancelled"),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "Processing has begun"),
+        RefusalsOfOne,
+    )
+)]
+pub async fn cancel(
+    State(api): Shared,
+    caller: Caller,
+    OrderPath(order_id): OrderPath,
+) -> Result<Json<OrderView>, ApiError> {
+    caller.require(Scope::Write)?;
+    let cancelled = orders::cancel(&api.db, &order_id, caller.tenant(), api.shard).await?;
+    let order = find(&api, &caller, &order_id).await?;
+    if !cancelled && order.status != Status::Cancelled {
+        let detail = format!("The order is {}; only a pending one can be cancelled.", order.status);
+        return Err(ApiError::Conflict(detail));
+    }
+    tracing::info!(order.id = %order_id, caller = caller.user_id().as_str(), "order cancelled");
+    Ok(Json(order.into()))
+}
+
+/// Process a failed order once more.
+#[utoipa::path(
+    post, path = "/orders/{order_id}/retry", tag = "operation", security(("token" = ["orders/admin"])),
+    params(("order_id" = inline(OrderIdText), Path, description = "The order's identifier")),
+    responses(
+        (status = 200, body = OrderView, description = "The order is pending again"),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "The order has not failed"),
+        RefusalsOfOne,
+    )
+)]
+pub async fn retry(
+    State(api): Shared,
+    caller: Caller,
+    OrderPath(order_id): OrderPath,
+) -> Result<Json<OrderView>, ApiError> {
+    caller.require(Scope::Admin)?;
+    let retried = orders::retry(&api.db, &order_id, api.shard).await?;
+    let order = find(&api, &caller, &order_id).await?;
+    if !retried {
+        let detail = format!("The order is {}; only a failed one can be retried.", order.status);
+        return Err(ApiError::Conflict(detail));
+    }
+    tracing::info!(order.id = %order_id, caller = caller.user_id().as_str(), "order retried");
+    if let Err(error) = api.queue.send(&order_id, Duration::ZERO).await {
+        tracing::error!(order.id = %order_id, %error, "the queue was not told of an order; the sweeper will");
+    }
+    Ok(Json(order.into()))
+}

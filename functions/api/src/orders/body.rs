@@ -1,0 +1,315 @@
+//! From a request's body to an order: every bad field is found at once, and amounts are read from their digits.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::header;
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use shared::order::{Amount, Invalid, ItemIds, NewOrder, UserId};
+use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, ObjectBuilder, OneOfBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::Api;
+use crate::problem::{ApiError, FieldError};
+
+/// The largest body, in bytes. The largest valid order is well below it.
+const MAX_BYTES: usize = 256 * 1024;
+
+/// What to post for a new order, for the OpenAPI document.
+pub struct NewOrderBody;
+
+impl ToSchema for NewOrderBody {
+    fn name() -> Cow<'static, str> {
+        "NewOrder".into()
+    }
+}
+
+impl PartialSchema for NewOrderBody {
+    fn schema() -> RefOr<Schema> {
+        let item = label("One item's identifier", ItemIds::MAX_LENGTH);
+        let items = ArrayBuilder::new().items(item).min_items(Some(1)).max_items(Some(ItemIds::MAX_COUNT));
+        ObjectBuilder::new()
+            .property("order_id", order_id_schema("The client's own identifier; one is made where it is absent"))
+            .property(
+                "user_id",
+                label("Whose order it is: the token's subject, but for administrators", UserId::MAX_LENGTH),
+            )
+            .property("item_ids", items.description(Some("What is ordered")))
+            .property("total_amount", amount_schema())
+            .required("user_id")
+            .required("item_ids")
+            .required("total_amount")
+            .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+            .examples([serde_json::json!({
+                "order_id": "order-1001", "user_id": "alice", "item_ids": ["book-1", "pen-7"], "total_amount": "59.98"
+            })])
+            .into()
+    }
+}
+
+/// The schema of an order's identifier.
+pub fn order_id_schema(description: &str) -> ObjectBuilder {
+    string(description).pattern(Some("^[A-Za-z0-9._:-]{1,64}$"))
+}
+
+fn label(description: &str, max_length: usize) -> ObjectBuilder {
+    let no_control_characters = r"^[^\x00-\x1f\x7f-\x9f]*$";
+    string(description).min_length(Some(1)).max_length(Some(max_length)).pattern(Some(no_control_characters))
+}
+
+fn string(description: &str) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String).description(Some(description))
+}
+
+fn amount_schema() -> OneOfBuilder {
+    let number = ObjectBuilder::new()
+        .schema_type(Type::Number)
+        .minimum(Some(0))
+        .exclusive_maximum(Some(1_000_000_000_000_i64))
+        .multiple_of(Some(0.01));
+    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(r"^[0-9]{1,12}(\.[0-9]{1,2})?$"));
+    let description = "What it costs, exactly: a number or the same as a string";
+    OneOfBuilder::new().item(number).item(text).description(Some(description))
+}
+
+/// An order that could be valid: nothing else gets past this.
+pub struct OrderBody(pub NewOrder);
+
+impl FromRequest<Arc<Api>> for OrderBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, ApiError> {
+        if !is_json(&request) {
+            return Err(ApiError::NotJson);
+        }
+        let body = Bytes::from_request(request, api).await.map_err(|_| ApiError::TooLarge)?;
+        if body.len() > MAX_BYTES {
+            return Err(ApiError::TooLarge);
+        }
+        parse(&body).map(Self)
+    }
+}
+
+fn is_json(request: &Request) -> bool {
+    let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let essence = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    essence == "application/json" || essence.starts_with("application/") && essence.ends_with("+json")
+}
+
+/// Reads an order, or says everything that is wrong with it.
+pub fn parse(body: &[u8]) -> Result<NewOrder, ApiError> {
+    let members: Members = serde_json::from_slice(body)
+        .map_err(|error| ApiError::Malformed(format!("The body is not a JSON object: {error}.")))?;
+    let mut errors = Vec::new();
+    let order = members.order(&mut errors);
+    match order {
+        Some(order) if errors.is_empty() => Ok(order),
+        _ => Err(ApiError::Invalid(errors)),
+    }
+}
+
+/// The members of the body, values still as they were written, in their order.
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl Members<'_> {
+    /// The names there are; any other is an error.
+    const NAMES: [&'static str; 4] = ["order_id", "user_id", "item_ids", "total_amount"];
+
+    fn order(&self, errors: &mut Vec<FieldError>) -> Option<NewOrder> {
+        self.check_names(errors);
+        let order_id = match self.get("order_id") {
+            Some(_) => self.text("order_id", errors).map(Some),
+            None => Some(None),
+        };
+        let user_id = self.text("user_id", errors);
+        let item_ids = self.items(errors);
+        let total_amount = self.amount(errors);
+        Some(NewOrder { order_id: order_id?, user_id: user_id?, item_ids: item_ids?, total_amount: total_amount? })
+    }
+
+    fn check_names(&self, errors: &mut Vec<FieldError>) {
+        for (index, (name, _)) in self.0.iter().enumerate() {
+            if !Self::NAMES.contains(&name.as_str()) {
+                errors.push(at(name, "is not a field of an order"));
+            } else if self.0[..index].iter().any(|(earlier, _)| earlier == name) {
+                errors.push(at(name, "is given twice"));
+            }
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<&RawValue> {
+        self.0.iter().find(|(given, _)| given == name).map(|(_, value)| *value)
+    }
+
+    /// The value as a `T`, or an error that says it has to be `kind`.
+    fn read<T: DeserializeOwned>(&self, name: &str, kind: &str, errors: &mut Vec<FieldError>) -> Option<T> {
+        let Some(value) = self.get(name) else {
+            errors.push(at(name, "is missing"));
+            return None;
+        };
+        let read = serde_json::from_str(value.get());
+        if read.is_err() {
+            errors.push(at(name, &format!("must be {kind}")));
+        }
+        read.ok()
+    }
+
+    fn text<T: std::str::FromStr<Err = Invalid>>(&self, name: &str, errors: &mut Vec<FieldError>) -> Option<T> {
+        let text: String = self.read(name, "a string of valid Unicode", errors)?;
+        text.parse().map_err(|invalid: Invalid| errors.push(at(name, &invalid.to_string()))).ok()
+    }
+
+    fn items(&self, errors: &mut Vec<FieldError>) -> Option<ItemIds> {
+        let items: Vec<String> = self.read("item_ids", "a list of strings of valid Unicode", errors)?;
+        let found = ItemIds::try_from(items).map_err(|bad| {
+            errors.extend(bad.into_iter().map(|(index, invalid)| match index {
+                Some(index) => at(&format!("item_ids/{index}"), &invalid.to_string()),
+                None => at("item_ids", &invalid.to_string()),
+            }));
+        });
+        found.ok()
+    }
+
+    /// The amount, from the digits of a number or of a string: it never passes through a float.
+    fn amount(&self, errors: &mut Vec<FieldError>) -> Option<Amount> {
+        let value: Box<RawValue> = self.read("total_amount", "a number", errors)?;
+        let digits = value.get().trim_matches('"');
+        let is_plain = !value.get().starts_with('"') || is_plain_decimal(digits);
+        let amount = if is_plain { digits.parse::<Amount>().ok() } else { None };
+        if amount.is_none() {
+            let detail = "must be a number from 0 to below 1000000000000 with at most 2 decimal places";
+            errors.push(at("total_amount", detail));
+        }
+        amount
+    }
+}
+
+/// Digits, and perhaps a point and one or two more: what a string may hold.
+fn is_plain_decimal(text: &str) -> bool {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    all_digits(whole) && whole.len() <= 12 && all_digits(fraction) && fraction.len() <= 2
+}
+
+/// An error at a member; what a JSON pointer reserves is escaped (RFC 6901), and the rest cut to a readable length.
+fn at(path: &str, detail: &str) -> FieldError {
+    let mut path: String = if detail.starts_with("is not a field") {
+        path.chars().take(64).collect::<String>().replace('~', "~0").replace('/', "~1")
+    } else {
+        path.to_owned()
+    };
+    path.insert_str(0, "#/");
+    FieldError { pointer: path, detail: detail.to_owned() }
+}
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Collect;
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Collect)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"{"order_id":"o-1","user_id":"alice","item_ids":["a"],"total_amount":59.98}"#;
+
+    /// The pointers of what is wrong with a body, or its problem where it can't be read at all.
+    fn complaints(body: &str) -> Vec<String> {
+        match parse(body.as_bytes()) {
+            Ok(_) => vec![],
+            Err(ApiError::Invalid(errors)) => errors.into_iter().map(|error| error.pointer).collect(),
+            Err(ApiError::Malformed(detail)) => vec![detail],
+            Err(other) => vec![format!("{other:?}")],
+        }
+    }
+
+    #[test]
+    fn a_good_order_is_read_exactly() {
+        let order = parse(GOOD.as_bytes()).unwrap();
+        assert_eq!(order.total_amount.to_string(), "59.98");
+        assert_eq!(order.order_id.unwrap().as_str(), "o-1");
+        assert_eq!(complaints(r#"{"user_id":"a","item_ids":["a"],"total_amount":"0.1"}"#), [""; 0]);
+    }
+
+    #[test]
+    fn every_bad_field_is_named_at_once() {
+        let body = r#"{"order_id":"a b","item_ids":["ok","\u0000"],"total_amount":1.005,"coupon/~x":1,"order_id":"x"}"#;
+        let expected = ["#/coupon~1~0x", "#/order_id", "#/order_id", "#/user_id", "#/item_ids/1", "#/total_amount"];
+        assert_eq!(complaints(body), expected);
+        assert_eq!(complaints("{}"), ["#/user_id", "#/item_ids", "#/total_amount"]);
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_named() {
+        let body = r#"{"order_id":null,"user_id":7,"item_ids":"a","total_amount":true}"#;
+        assert_eq!(complaints(body), ["#/order_id", "#/user_id", "#/item_ids", "#/total_amount"]);
+    }
+
+    #[test]
+    fn lone_surrogates_are_named_where_they_stand() {
+        assert_eq!(complaints(&GOOD.replace("alice", r"\ud800")), ["#/user_id"]);
+        assert_eq!(complaints(&GOOD.replace(r#"["a"]"#, r#"["\udfff"]"#)), ["#/item_ids"]);
+    }
+
+    #[test]
+    fn amounts_that_are_not_plain_money_are_refused() {
+        for amount in [
+            "1e400",
+            "-1",
+            "1.005",
+            "1000000000000",
+            r#""1e1""#,
+            r#""+1""#,
+            r#"" 1""#,
+            r#"".5""#,
+            r#""""#,
+            "[]",
+            "null",
+        ] {
+            assert_eq!(complaints(&GOOD.replace("59.98", amount)), ["#/total_amount"], "{amount}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_json_object_is_malformed() {
+        for body in ["", "null", "[]", "{", "NaN", &GOOD.replace("59.98", "NaN"), "{}{}", "\u{feff}{}"] {
+            assert!(complaints(body)[0].starts_with("The body is not a JSON object"), "{body}");
+        }
+        assert!(matches!(parse(b"{\"\xff\":1}"), Err(ApiError::Malformed(_))));
+    }
+
+    #[test]
+    fn the_document_names_the_fields_that_are_read() {
+        let schema = serde_json::to_value(NewOrderBody::schema()).unwrap();
+        let mut documented: Vec<_> = schema["properties"].as_object().unwrap().keys().cloned().collect();
+        let mut read = Members::NAMES.map(str::to_owned).to_vec();
+        documented.sort();
+        read.sort();
+        assert_eq!(documented, read);
+        assert_eq!(schema["additionalProperties"], false);
+        assert_eq!(schema["properties"]["item_ids"]["maxItems"], ItemIds::MAX_COUNT);
+    }
+}

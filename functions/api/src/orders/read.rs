@@ -1,0 +1,126 @@
+//! `GET /orders/{order_id}` and `GET /orders/{order_id}/status`
+
+use axum::Json;
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
+use shared::db::orders;
+use shared::order::{Order, OrderId};
+
+use super::view::{OrderIdText, OrderView, StatusView};
+use crate::caller::{Caller, Scope};
+use crate::problem::{ApiError, RefusalsOfOne};
+use crate::{Api, Shared};
+
+/// The longest a client is told to wait between two looks, in seconds.
+const MAX_RETRY_AFTER: f64 = 60.0;
+
+/// Read an order.
+#[utoipa::path(
+    get, path = "/orders/{order_id}", tag = "orders", security(("token" = ["orders/read"])),
+    params(
+        ("order_id" = inline(OrderIdText), Path, description = "The order's identifier"),
+        ("If-None-Match" = Option<String>, Header, description = "The ETag of an earlier answer"),
+    ),
+    responses(
+        (status = 200, body = OrderView, description = "The order",
+            headers(("ETag" = String, description = "Changes whenever the order does"))),
+        (status = 304, description = "The order has not changed"),
+        RefusalsOfOne,
+    )
+)]
+pub async fn read(
+    State(api): Shared,
+    caller: Caller,
+    headers: HeaderMap,
+    OrderPath(order_id): OrderPath,
+) -> Result<Response, ApiError> {
+    caller.require(Scope::Read)?;
+    let order = find(&api, &caller, &order_id).await?;
+    let body = serde_json::to_vec(&OrderView::from(order)).map_err(|error| ApiError::Internal(error.into()))?;
+    let etag = etag(&body);
+    if is_known(&headers, &etag) {
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
+    }
+    let headers = [(header::ETAG, etag), (header::CONTENT_TYPE, "application/json".to_owned())];
+    Ok((headers, body).into_response())
+}
+
+/// Read an order's status: the smallest answer to poll.
+#[utoipa::path(
+    get, path = "/orders/{order_id}/status", tag = "orders", security(("token" = ["orders/read"])),
+    params(("order_id" = inline(OrderIdText), Path, description = "The order's identifier")),
+    responses(
+        (status = 200, body = StatusView, description = "The status",
+            headers(("Retry-After" = String, description = "While the order is active: in how many seconds to look again"))),
+        RefusalsOfOne,
+    )
+)]
+pub async fn read_status(
+    State(api): Shared,
+    caller: Caller,
+    OrderPath(order_id): OrderPath,
+) -> Result<Response, ApiError> {
+    caller.require(Scope::Read)?;
+    let found = orders::get_status(&api.db, &order_id, caller.tenant()).await?;
+    let (status, due_in_seconds) = found.ok_or(ApiError::NoSuchOrder)?;
+    let view = StatusView { order_id: order_id.to_string(), status: status.into() };
+    let retry_after = due_in_seconds.map(|seconds| [(header::RETRY_AFTER, retry_after(seconds))]);
+    Ok((retry_after, Json(view)).into_response())
+}
+
+/// The order, where there is one and the caller may see it.
+pub async fn find(api: &Api, caller: &Caller, order_id: &OrderId) -> Result<Order, ApiError> {
+    orders::get(&api.db, order_id, caller.tenant()).await?.ok_or(ApiError::NoSuchOrder)
+}
+
+/// The identifier in the path. What can't be one is no order's.
+pub struct OrderPath(pub OrderId);
+
+impl<S: Send + Sync> FromRequestParts<S> for OrderPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let path = Path::<String>::from_request_parts(parts, state).await.ok();
+        path.and_then(|Path(text)| text.parse().ok()).map(Self).ok_or(ApiError::NoSuchOrder)
+    }
+}
+
+/// When a look is worth it again: once the order wants attention, whole seconds, 1 to 60.
+fn retry_after(due_in_seconds: f64) -> String {
+    due_in_seconds.ceil().clamp(1.0, MAX_RETRY_AFTER).to_string()
+}
+
+/// A strong validator: the start of the body's digest.
+fn etag(body: &[u8]) -> String {
+    format!("\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(&Sha256::digest(body)[..9]))
+}
+
+/// Whether `If-None-Match` names this validator; it may list several, as weak ones, or any (RFC 9110, 13.1.2).
+fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+    let listed = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let mut validators = listed.flat_map(|value| value.split(',')).map(str::trim);
+    validators.any(|validator| validator == "*" || validator.trim_start_matches("W/") == etag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_told_to_come_back_in_whole_seconds() {
+        assert_eq!([0.0, 1.2, 4.0, 900.0].map(retry_after), ["1", "2", "4", "60"]);
+    }
+
+    #[test]
+    fn a_validator_is_known_alone_in_a_list_as_a_weak_one_and_by_a_star() {
+        let known =
+            |value: &str| is_known(&HeaderMap::from_iter([(header::IF_NONE_MATCH, value.parse().unwrap())]), "\"a\"");
+        assert!(["\"a\"", "\"b\", \"a\"", "W/\"a\"", "*"].into_iter().all(known));
+        assert!(!["\"b\"", "a", ""].into_iter().any(known));
+    }
+}

@@ -1,0 +1,258 @@
+//! Errors: one type, one place where each becomes a status, and one where it becomes an answer and a line in the log.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use lambda_http::request::RequestContext;
+use serde::Serialize;
+use shared::db::DbError;
+use utoipa::openapi::{self, RefOr};
+use utoipa::{IntoResponses, ToSchema};
+
+/// What a client should wait before it tries again while the database is out of reach.
+const RETRY_AFTER_SECONDS: &str = "2";
+
+/// Why a call did not succeed. What a client is told is in here; what only the log may know is a `source`.
+#[derive(Debug)]
+pub enum ApiError {
+    /// The request can't be read.
+    Malformed(String),
+    /// No verified claims came with the request.
+    Unauthorized,
+    /// The caller is known, and may not do this.
+    Forbidden(String),
+    /// There is no such order, or it is not the caller's.
+    NoSuchOrder,
+    /// There is no such route.
+    NoSuchRoute,
+    /// The route has no such method.
+    MethodNotAllowed,
+    /// The order's state, or another order, stands in the way.
+    Conflict(String),
+    /// The body is larger than an order can be.
+    TooLarge,
+    /// The body is not said to be JSON.
+    NotJson,
+    /// The request can be read, and some of its values are not valid: all of them, by name.
+    Invalid(Vec<FieldError>),
+    /// The idempotency key was used for another order.
+    KeyReused,
+    /// The database is out of reach.
+    Unavailable(DbError),
+    /// Our own fault.
+    Internal(Box<dyn Error + Send + Sync>),
+}
+
+/// One invalid value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FieldError {
+    /// A JSON pointer into the body as a URI fragment, `#/item_ids/3`; for a query parameter or header `?limit`, `Idempotency-Key`.
+    pub pointer: String,
+    /// What the value should be.
+    pub detail: String,
+}
+
+impl From<DbError> for ApiError {
+    fn from(error: DbError) -> Self {
+        match error {
+            DbError::Unavailable(_) => Self::Unavailable(error),
+            _ => Self::Internal(Box::new(error)),
+        }
+    }
+}
+
+impl ApiError {
+    /// The status, the last part of the `type`, and the title.
+    fn kind(&self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed", "The request can't be read"),
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "Who calls is not known"),
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden", "The caller may not do this"),
+            Self::NoSuchOrder => (StatusCode::NOT_FOUND, "no-such-order", "There is no such order"),
+            Self::NoSuchRoute => (StatusCode::NOT_FOUND, "no-such-route", "There is no such route"),
+            Self::MethodNotAllowed => {
+                (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The route has no such method")
+            }
+            Self::Conflict(_) => (StatusCode::CONFLICT, "conflict", "The call conflicts with how things stand"),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
+            Self::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body is not JSON"),
+            Self::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "Some values are not valid"),
+            Self::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "key-reused", "The idempotency key was used before"),
+            Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not at the moment"),
+            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong on our side"),
+        }
+    }
+
+    /// What happened and what to do about it.
+    fn detail(&self) -> String {
+        match self {
+            Self::Malformed(detail) | Self::Forbidden(detail) | Self::Conflict(detail) => return detail.clone(),
+            Self::Unauthorized => "Call through the gateway, with a bearer token of its issuer.",
+            Self::NoSuchOrder => "No order of yours has this identifier.",
+            Self::NoSuchRoute => "See /docs for the routes there are.",
+            Self::MethodNotAllowed => "The Allow header names the methods there are.",
+            Self::TooLarge => "Send at most 256 KiB.",
+            Self::NotJson => "Send JSON, with the header Content-Type: application/json.",
+            Self::Invalid(_) => "Each of them is named in errors; nothing was stored.",
+            Self::KeyReused => {
+                "It belongs to an order with other content. Send a new Idempotency-Key with a new order."
+            }
+            Self::Unavailable(_) => "The database is out of reach. Send the same request again shortly.",
+            Self::Internal(_) => "The request_id finds the cause in the log.",
+        }
+        .to_owned()
+    }
+
+    /// What only the log may know.
+    fn cause(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Unavailable(cause) => Some(cause),
+            Self::Internal(cause) => Some(cause.as_ref()),
+            _ => None,
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    /// The status and the error itself, for [`render`] to make the answer of.
+    fn into_response(self) -> Response {
+        let mut response = self.kind().0.into_response();
+        if let Self::Unavailable(_) = self {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        }
+        response.extensions_mut().insert(std::sync::Arc::new(self));
+        response
+    }
+}
+
+/// An error as the client sees it, after RFC 9457.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Problem {
+    /// What kind of problem it is, for programs: `urn:ordermill:problem:…`.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The same for people.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// What happened here, and what to do.
+    detail: String,
+    /// The path that was called.
+    instance: String,
+    /// Finds this request in the log.
+    request_id: String,
+    /// Every invalid value, where that is the problem.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    errors: Vec<FieldError>,
+}
+
+/// The refusals that every call with a token may meet, for the OpenAPI document.
+pub struct Refusals;
+
+impl IntoResponses for Refusals {
+    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
+        let unavailable = problem_response("The database is out of reach")
+            .header("Retry-After", openapi::HeaderBuilder::new().description(Some("Seconds")).build());
+        BTreeMap::from([
+            ("401".to_owned(), problem_response("No valid token").into()),
+            ("403".to_owned(), problem_response("The token does not allow this").into()),
+            ("503".to_owned(), unavailable.into()),
+        ])
+    }
+}
+
+/// The same, and that there is no such order.
+pub struct RefusalsOfOne;
+
+impl IntoResponses for RefusalsOfOne {
+    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
+        let mut responses = Refusals::responses();
+        responses
+            .insert("404".to_owned(), problem_response("There is no such order, or it is not the caller's").into());
+        responses
+    }
+}
+
+fn problem_response(description: &str) -> openapi::ResponseBuilder {
+    let content = openapi::ContentBuilder::new().schema(Some(openapi::Ref::from_schema_name("Problem"))).build();
+    openapi::ResponseBuilder::new().description(description).content("application/problem+json", content)
+}
+
+/// Around every call: turns an [`ApiError`] into its answer, logs the call and, once, the cause of a failure.
+pub async fn render(request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let request_id = request_id(&request);
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let mut response = next.run(request).await;
+    if let Some(error) = response.extensions_mut().remove::<std::sync::Arc<ApiError>>() {
+        log_cause(&error, &request_id);
+        set_problem(&mut response, &error, &uri, &request_id);
+    }
+    log_call(&method, &uri, &response, &request_id, started);
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// The gateway's identifier of the request, or none where there was no gateway.
+fn request_id(request: &Request) -> String {
+    match request.extensions().get() {
+        Some(RequestContext::ApiGatewayV2(context)) => context.request_id.clone().unwrap_or_default(),
+        _ => String::new(),
+    }
+}
+
+fn set_problem(response: &mut Response, error: &ApiError, uri: &Uri, request_id: &str) {
+    let (status, kind, title) = error.kind();
+    let problem = Problem {
+        kind: format!("urn:ordermill:problem:{kind}"),
+        title,
+        status: status.as_u16(),
+        detail: error.detail(),
+        instance: uri.path().to_owned(),
+        request_id: request_id.to_owned(),
+        errors: if let ApiError::Invalid(errors) = error { errors.clone() } else { Vec::new() },
+    };
+    let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
+    let kept: HeaderMap = std::mem::take(response.headers_mut());
+    *response = (status, content_type, Json(problem)).into_response();
+    let of_the_answer = [header::CONTENT_LENGTH, header::CONTENT_TYPE];
+    response
+        .headers_mut()
+        .extend(kept.into_iter().filter(|(name, _)| !name.as_ref().is_some_and(|name| of_the_answer.contains(name))));
+}
+
+fn log_cause(error: &ApiError, request_id: &str) {
+    if let Some(error) = error.cause() {
+        tracing::error!(request.id = request_id, error, "the call failed");
+    }
+}
+
+fn log_call(method: &Method, uri: &Uri, response: &Response, request_id: &str, started: Instant) {
+    tracing::info!(
+        request.id = request_id,
+        method = method.as_str(),
+        path = uri.path(),
+        status = response.status().as_u16(),
+        elapsed_ms = started.elapsed().as_secs_f64() * 1000.0,
+        "call answered"
+    );
+}
+
+/// Answers a path that no route has.
+pub async fn no_such_route() -> ApiError {
+    ApiError::NoSuchRoute
+}
+
+/// Answers a method that the path's route does not have.
+pub async fn method_not_allowed() -> ApiError {
+    ApiError::MethodNotAllowed
+}

@@ -1,0 +1,119 @@
+//! A CloudFormation custom resource: brings the schema up to date when the stack is created or updated, and leaves the
+//! data alone when it is deleted.
+//!
+//! CloudFormation waits for an answer at a URL that comes with the request. Whatever happens, one is sent: the deploy
+//! then fails at once, with the cause in the stack's events, rather than when its patience ends.
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use lambda_runtime::Error;
+use serde::{Deserialize, Serialize};
+use shared::config::ConfigError;
+use shared::db::DbConfig;
+use shared::db::schema;
+
+/// What CloudFormation asks; of its properties only their change matters, which is why it asks again.
+/// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-requests.html>
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Event {
+    request_type: RequestType,
+    #[serde(rename = "ResponseURL")]
+    response_url: String,
+    stack_id: String,
+    request_id: String,
+    logical_resource_id: String,
+}
+
+/// What became of the resource in the template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+enum RequestType {
+    Create,
+    Update,
+    Delete,
+}
+
+/// How long the answer may take to send.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest reason that is sent; CloudFormation takes answers of up to 4 KiB.
+const MAX_REASON: usize = 1000;
+
+/// What CloudFormation is answered.
+/// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-responses.html>
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Answer {
+    status: &'static str,
+    reason: String,
+    physical_resource_id: String,
+    stack_id: String,
+    request_id: String,
+    logical_resource_id: String,
+}
+
+/// Does what is asked and answers it. Fails only where the answer can't be delivered.
+pub async fn handle(config: &Result<DbConfig, ConfigError>, event: Event) -> Result<(), Error> {
+    let (status, reason) = match carry_out(config, &event).await {
+        Ok(done) => ("SUCCESS", done),
+        Err(error) => {
+            tracing::error!(error = error.as_ref() as &dyn StdError, "the schema could not be brought up to date");
+            ("FAILED", chain(error.as_ref()))
+        }
+    };
+    let (response_url, answer) = answer(event, status, reason);
+    tracing::info!(answer.status, answer.reason, "CloudFormation is answered");
+    tokio::task::spawn_blocking(move || deliver(&response_url, &answer)).await?
+}
+
+async fn carry_out(config: &Result<DbConfig, ConfigError>, event: &Event) -> Result<String, Error> {
+    if event.request_type == RequestType::Delete {
+        return Ok("the schema and its data stay".to_owned());
+    }
+    let applied = match config {
+        Ok(config) => schema::migrate(config).await?,
+        Err(error) => return Err(error.to_string().into()),
+    };
+    Ok(if applied.is_empty() {
+        "the schema is up to date".to_owned()
+    } else {
+        format!("applied {}", applied.join(", "))
+    })
+}
+
+/// An error and what caused it, in one line.
+fn chain(error: &dyn StdError) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        cause = error.source();
+    }
+    line.chars().take(MAX_REASON).collect()
+}
+
+/// Where the answer goes, and the answer. The physical id never changes: a new one would make CloudFormation delete the
+/// old resource.
+fn answer(event: Event, status: &'static str, reason: String) -> (String, Answer) {
+    let answer = Answer {
+        status,
+        reason,
+        physical_resource_id: "ordermill-schema".to_owned(),
+        stack_id: event.stack_id,
+        request_id: event.request_id,
+        logical_resource_id: event.logical_resource_id,
+    };
+    (event.response_url, answer)
+}
+
+/// The URL is signed for a request without a content type.
+fn deliver(url: &str, answer: &Answer) -> Result<(), Error> {
+    let tls = ureq::tls::TlsConfig::builder()
+        .provider(ureq::tls::TlsProvider::NativeTls)
+        .root_certs(ureq::tls::RootCerts::PlatformVerifier)
+        .build();
+    let agent = ureq::Agent::config_builder().tls_config(tls).timeout_global(Some(ANSWER_TIMEOUT)).build().new_agent();
+    agent.put(url).header("content-type", "").send(serde_json::to_vec(answer)?)?;
+    Ok(())
+}

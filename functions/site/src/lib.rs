@@ -1,0 +1,70 @@
+//! Static pages: the OpenAPI document and Swagger UI to read and try it with. Everything comes out of the zip.
+//!
+//! Links between the pages are relative, so that they work below any base path.
+
+use std::sync::{Arc, LazyLock};
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{Path, Request};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use utoipa_swagger_ui::Config;
+
+/// The contract: made from the code of the `api` function by `make openapi`; a test holds the two together.
+pub const OPENAPI: &str = include_str!("../assets/openapi.json");
+
+/// Where Swagger UI finds the document, seen from its own page.
+static SWAGGER: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| Arc::new(Config::from("../openapi.json")));
+
+/// Everything the function serves.
+pub fn router() -> Router {
+    Router::new()
+        .route("/openapi.json", get(openapi))
+        .route("/docs", get(to_docs))
+        .route("/docs/", get(docs_index))
+        .route("/docs/{*path}", get(docs))
+        .layer(middleware::from_fn(log_and_harden))
+}
+
+async fn openapi() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], OPENAPI).into_response()
+}
+
+/// The page's own links are relative to the folder, so it has to be asked for as one.
+async fn to_docs() -> Response {
+    (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, "docs/")]).into_response()
+}
+
+async fn docs_index() -> Response {
+    swagger_file("")
+}
+
+async fn docs(Path(path): Path<String>) -> Response {
+    swagger_file(&path)
+}
+
+fn swagger_file(path: &str) -> Response {
+    match utoipa_swagger_ui::serve(path, Arc::clone(&SWAGGER)) {
+        Ok(Some(file)) => ([(header::CONTENT_TYPE, file.content_type)], file.bytes.into_owned()).into_response(),
+        Ok(None) => (StatusCode::NOT_FOUND, "There is no such page; /docs/ is the beginning.").into_response(),
+        Err(error) => {
+            tracing::error!(error, path, "a page could not be made");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+async fn log_and_harden(request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let path = request.uri().path().to_owned();
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    let elapsed_ms = started.elapsed().as_secs_f64() * 1000.0;
+    tracing::info!(path, status = response.status().as_u16(), elapsed_ms, "page served");
+    response
+}

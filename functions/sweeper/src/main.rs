@@ -1,0 +1,15 @@
+//! The `sweeper` function: reads its configuration, builds its clients once and sweeps whenever the schedule says so.
+
+use std::sync::Arc;
+
+use lambda_runtime::{Error, LambdaEvent, run, service_fn, tracing};
+use shared::config::{Env, or_exit};
+use sweeper::Sweeper;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    tracing::init_default_subscriber();
+    let sweeper = Arc::new(or_exit(Sweeper::from_env(&Env::read())));
+    // The schedule's event says nothing that matters.
+    run(service_fn(|_: LambdaEvent<serde_json::Value>| async { Ok::<_, Error>(sweeper.sweep().await?) })).await
+}

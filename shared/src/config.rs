@@ -1,0 +1,179 @@
+//! Configuration: read once at start, and an error names the variable.
+//!
+//! Read here, by every function that has a database:
+//!
+//! | variable | meaning | default |
+//! |---|---|---|
+//! | `STAGE` | `dev`, `staging` or `prod` | required |
+//! | `DATABASE_URL` | `postgres://user[:password]@host[:port]/database` | required |
+//! | `DATABASE_PASSWORD` | the password, in place of the URL's | none |
+//! | `DATABASE_TLS` | `verify-full`, or `off` for a database on this machine | `verify-full` |
+//! | `DATABASE_CA_FILE` | PEM file of certificate authorities, in place of the built-in RDS bundle | none |
+//!
+//! and by those with a queue or a clock of its own, see [`QueueUrls`] and [`Timing`].
+
+use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// The environment as it was at start.
+pub struct Env(HashMap<String, String>);
+
+/// A variable that is missing or can't be used. Its text names the variable and what it should be.
+#[derive(Debug, thiserror::Error)]
+#[error("{name}: {problem}")]
+pub struct ConfigError {
+    name: String,
+    problem: String,
+}
+
+impl ConfigError {
+    /// A complaint about variable `name`.
+    pub fn new(name: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { name: name.into(), problem: problem.into() }
+    }
+}
+
+impl Env {
+    /// Reads the process's environment; what is not UTF-8 counts as absent.
+    #[must_use]
+    pub fn read() -> Self {
+        std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
+    }
+
+    /// The variable's text; one set to nothing counts as absent.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|text| !text.is_empty())
+    }
+
+    /// The variable's value, which has to be there.
+    pub fn required<T: FromStr<Err: fmt::Display>>(&self, name: &str) -> Result<T, ConfigError> {
+        self.optional(name)?.ok_or_else(|| ConfigError::new(name, "is not set"))
+    }
+
+    /// The variable's value, or nothing where it is absent.
+    pub fn optional<T: FromStr<Err: fmt::Display>>(&self, name: &str) -> Result<Option<T>, ConfigError> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        // The value itself is left out: it may be a secret.
+        text.parse().map(Some).map_err(|problem: T::Err| ConfigError::new(name, format!("can't be used: {problem}")))
+    }
+
+    /// The variable as a whole number of seconds, or `default` where it is absent.
+    pub fn seconds(&self, name: &str, default: u64) -> Result<Duration, ConfigError> {
+        Ok(Duration::from_secs(self.optional(name)?.unwrap_or(default)))
+    }
+}
+
+impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Env {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(variables: I) -> Self {
+        Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+}
+
+/// Gives the configuration, or logs what is wrong with it and ends the process with status 1.
+pub fn or_exit<T>(config: Result<T, ConfigError>) -> T {
+    config.unwrap_or_else(|error| {
+        tracing::error!(%error, "the function can't start: its configuration is wrong");
+        std::process::exit(1)
+    })
+}
+
+/// Which deployment this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// A developer's.
+    Dev,
+    /// The last stop before production.
+    Staging,
+    /// The real one.
+    Prod,
+}
+
+impl FromStr for Stage {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "dev" => Ok(Self::Dev),
+            "staging" => Ok(Self::Staging),
+            "prod" => Ok(Self::Prod),
+            _ => Err("must be dev, staging or prod"),
+        }
+    }
+}
+
+/// Where messages go: `QUEUE_URL`, the orders' queue, and `DLQ_URL`, its dead-letter queue; both required.
+#[derive(Debug, Clone)]
+pub struct QueueUrls {
+    /// The orders' queue.
+    pub orders: String,
+    /// The dead-letter queue.
+    pub dead_letters: String,
+}
+
+impl QueueUrls {
+    /// Reads both.
+    pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
+        Ok(Self { orders: env.required("QUEUE_URL")?, dead_letters: env.required("DLQ_URL")? })
+    }
+}
+
+/// The three times that keep an order from being lost or done twice: lease < visibility timeout < grace.
+///
+/// | variable | meaning, in seconds | default |
+/// |---|---|---|
+/// | `LEASE_SECONDS` | how long a claim holds; longer than the processor's time-out | 30 |
+/// | `VISIBILITY_TIMEOUT_SECONDS` | the queue's; six times the processor's time-out, as AWS advises | 90 |
+/// | `SWEEP_GRACE_SECONDS` | how long overdue an order may be before its message counts as lost | 180 |
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// How long a claim holds.
+    pub lease: Duration,
+    /// How long overdue an order may be before its message counts as lost.
+    pub grace: Duration,
+}
+
+impl Timing {
+    /// Reads the three and checks their order.
+    pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
+        let lease = env.seconds("LEASE_SECONDS", 30)?;
+        let visibility = env.seconds("VISIBILITY_TIMEOUT_SECONDS", 90)?;
+        let grace = env.seconds("SWEEP_GRACE_SECONDS", 180)?;
+        if lease.is_zero() {
+            return Err(ConfigError::new("LEASE_SECONDS", "must be at least 1"));
+        }
+        if lease >= visibility {
+            // A message that comes back while the lease still holds would find nothing to do, and its order would wait.
+            return Err(ConfigError::new("LEASE_SECONDS", "must be below VISIBILITY_TIMEOUT_SECONDS"));
+        }
+        if visibility >= grace {
+            // A sweep within the visibility time-out would re-send what the queue is about to deliver again.
+            return Err(ConfigError::new("SWEEP_GRACE_SECONDS", "must be above VISIBILITY_TIMEOUT_SECONDS"));
+        }
+        Ok(Self { lease, grace })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_the_variable_and_not_its_value() {
+        let env = Env::from_iter([("LEASE_SECONDS", "s3cret"), ("STAGE", "")]);
+        assert_eq!(env.required::<Stage>("STAGE").unwrap_err().to_string(), "STAGE: is not set");
+        let error = Timing::from_env(&env).unwrap_err().to_string();
+        assert!(error.starts_with("LEASE_SECONDS: can't be used") && !error.contains("s3cret"), "{error}");
+    }
+
+    #[test]
+    fn lease_visibility_and_grace_have_to_be_in_that_order() {
+        assert!(Timing::from_env(&Env::from_iter([("", "")])).is_ok());
+        let refused = |pair| Timing::from_env(&Env::from_iter([pair])).unwrap_err().to_string();
+        assert!(refused(("LEASE_SECONDS", "90")).starts_with("LEASE_SECONDS: must be below"));
+        assert!(refused(("LEASE_SECONDS", "0")).starts_with("LEASE_SECONDS: must be at least 1"));
+        assert!(refused(("VISIBILITY_TIMEOUT_SECONDS", "180")).starts_with("SWEEP_GRACE_SECONDS: must be above"));
+    }
+}

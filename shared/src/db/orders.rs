@@ -1,0 +1,272 @@
+//! Orders as clients and operators see them: create, read, list, cancel, retry.
+
+use std::time::Duration;
+
+use rust_decimal::Decimal;
+use time::OffsetDateTime;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::{Db, DbError};
+use crate::order::{NewOrder, Order, OrderId, Status, UserId};
+
+/// What became of a create.
+#[derive(Debug)]
+pub enum Created {
+    /// The order is new, and durable.
+    New(Order),
+    /// The same order was created before, and this is how it stands.
+    Replayed(Order),
+    /// Another order has this `order_id`.
+    IdTaken,
+    /// The idempotency key was used for another order.
+    KeyReused,
+}
+
+/// Creates an order that may be worked on once `cancel_window` has passed. `key` is what tells a repeat of this request
+/// from another one, where the client gave any.
+pub async fn create(db: &Db, new: &NewOrder, key: Option<&[u8]>, cancel_window: Duration) -> Result<Created, DbError> {
+    let order_id = new.order_id.clone().unwrap_or_else(OrderId::generate);
+    let inserted = insert(db, &order_id, new, key, cancel_window).await?;
+    match inserted {
+        Some(order) => Ok(Created::New(order)),
+        None => compare_with_earlier(db, &order_id, new, key).await,
+    }
+}
+
+/// The order and its work are born in one statement; nothing comes back where the id or the key is taken.
+async fn insert(
+    db: &Db,
+    order_id: &OrderId,
+    new: &NewOrder,
+    key: Option<&[u8]>,
+    cancel_window: Duration,
+) -> Result<Option<Order>, DbError> {
+    let rows = db
+        .query(
+            "WITH born AS (
+                INSERT INTO orders (order_id, user_id, item_ids, total_amount, idempotency_key)
+                VALUES ($1, $2, $3, $4, $5)
+                ON CONFLICT DO NOTHING
+                RETURNING order_id, created_at
+            ), work AS (
+                INSERT INTO order_work (order_id, due_at)
+                SELECT order_id, created_at + make_interval(secs => $6) FROM born
+            )
+            SELECT created_at FROM born",
+            &[
+                (&order_id.as_str(), Type::TEXT),
+                (&new.user_id.as_str(), Type::TEXT),
+                (&new.item_ids.as_slice(), Type::TEXT_ARRAY),
+                (&new.total_amount.as_decimal(), Type::NUMERIC),
+                (&key, Type::BYTEA),
+                (&cancel_window.as_secs_f64(), Type::FLOAT8),
+            ],
+        )
+        .await?;
+    rows.first().map(|row| Ok(born(order_id, new, row.try_get("created_at")?))).transpose()
+}
+
+/// A new order, which is all that was asked for and the time it became durable.
+fn born(order_id: &OrderId, new: &NewOrder, created_at: OffsetDateTime) -> Order {
+    Order {
+        order_id: order_id.clone(),
+        user_id: new.user_id.as_str().to_owned(),
+        item_ids: new.item_ids.as_slice().to_vec(),
+        total_amount: new.total_amount,
+        status: Status::Pending,
+        created_at,
+        started_at: None,
+        finished_at: None,
+        attempts: 0,
+        failure: None,
+    }
+}
+
+/// Tells a repeat from a collision, by the content of the order that was there before.
+async fn compare_with_earlier(
+    db: &Db,
+    order_id: &OrderId,
+    new: &NewOrder,
+    key: Option<&[u8]>,
+) -> Result<Created, DbError> {
+    let rows = db
+        .query(
+            &format!("SELECT {COLUMNS}, o.order_id = $1 AS same_id FROM {EVERY} WHERE o.order_id = $1 OR o.idempotency_key = $2"),
+            &[(&order_id.as_str(), Type::TEXT), (&key, Type::BYTEA)],
+        )
+        .await?;
+    let mut by_key = None;
+    for row in &rows {
+        let earlier = order(row)?;
+        let is_same = is_same_content(&earlier, new);
+        if row.try_get("same_id")? {
+            return Ok(if is_same { Created::Replayed(earlier) } else { Created::IdTaken });
+        }
+        // With an id of its own a request asks for that order, and not for the one the key was used for.
+        let is_repeat = is_same && new.order_id.is_none();
+        by_key = Some(if is_repeat { Created::Replayed(earlier) } else { Created::KeyReused });
+    }
+    by_key.ok_or_else(|| DbError::Corrupt(format!("order {order_id} is neither new nor there")))
+}
+
+fn is_same_content(earlier: &Order, new: &NewOrder) -> bool {
+    earlier.user_id == new.user_id.as_str()
+        && earlier.item_ids == new.item_ids.as_slice()
+        && earlier.total_amount == new.total_amount
+}
+
+/// The order, or nothing where there is none or it is not `tenant`'s.
+pub async fn get(db: &Db, order_id: &OrderId, tenant: Option<&UserId>) -> Result<Option<Order>, DbError> {
+    let rows = db
+        .query(
+            &format!("SELECT {COLUMNS} FROM {EVERY} WHERE o.order_id = $1 AND ($2::text IS NULL OR o.user_id = $2)"),
+            &[(&order_id.as_str(), Type::TEXT), (&tenant.map(UserId::as_str), Type::TEXT)],
+        )
+        .await?;
+    rows.first().map(order).transpose()
+}
+
+/// An order's status, and while it is active the seconds until it next wants attention (0 where that is overdue).
+pub async fn get_status(
+    db: &Db,
+    order_id: &OrderId,
+    tenant: Option<&UserId>,
+) -> Result<Option<(Status, Option<f64>)>, DbError> {
+    let rows = db
+        .query(
+            "SELECT o.status, greatest(0, extract(epoch FROM w.due_at - now()))::float8 AS due_in_seconds
+            FROM orders AS o LEFT JOIN order_work AS w USING (order_id)
+            WHERE o.order_id = $1 AND ($2::text IS NULL OR o.user_id = $2)",
+            &[(&order_id.as_str(), Type::TEXT), (&tenant.map(UserId::as_str), Type::TEXT)],
+        )
+        .await?;
+    rows.first().map(|row| Ok((status(row)?, row.try_get("due_in_seconds")?))).transpose()
+}
+
+/// Which orders a list holds.
+#[derive(Debug, Default)]
+pub struct Filter<'a> {
+    /// Only those in this state.
+    pub status: Option<Status>,
+    /// Only this user's.
+    pub user_id: Option<&'a UserId>,
+    /// Only those after this one in the list, which runs from the newest to the oldest.
+    pub after: Option<&'a Position>,
+}
+
+/// A place in the list: that of an order. Times are kept to the microsecond, as PostgreSQL does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// When the order was created.
+    pub created_at: OffsetDateTime,
+    /// Its identifier, which orders those of the same microsecond.
+    pub order_id: OrderId,
+}
+
+/// The newest `limit` orders that pass the filter.
+pub async fn list(db: &Db, filter: &Filter<'_>, limit: i64) -> Result<Vec<Order>, DbError> {
+    // What is active is few, so it is looked up from the work that is left; what has failed has an index of its own.
+    let (from, only) = match filter.status {
+        Some(status) if status.is_active() => (ACTIVE, "o.status = $1"),
+        Some(Status::Failed) => (EVERY, "o.status = $1 AND o.failure IS NOT NULL"),
+        Some(_) => (EVERY, "o.status = $1"),
+        None => (EVERY, "$1::text IS NULL"),
+    };
+    let sql = format!(
+        "SELECT {COLUMNS} FROM {from}
+        WHERE {only} AND ($2::text IS NULL OR o.user_id = $2)
+            AND ($3::timestamptz IS NULL OR (o.created_at, o.order_id) < ($3, $4))
+        ORDER BY o.created_at DESC, o.order_id DESC LIMIT $5"
+    );
+    let params: [super::Param; 5] = [
+        (&filter.status.map(Status::as_str), Type::TEXT),
+        (&filter.user_id.map(UserId::as_str), Type::TEXT),
+        (&filter.after.map(|position| position.created_at), Type::TIMESTAMPTZ),
+        (&filter.after.map(|position| position.order_id.as_str()), Type::TEXT),
+        (&limit, Type::INT8),
+    ];
+    db.query(&sql, &params).await?.iter().map(order).collect()
+}
+
+/// Cancels an order that is still pending and counts it; false where it is not, or is not there, or not `tenant`'s.
+pub async fn cancel(db: &Db, order_id: &OrderId, tenant: Option<&UserId>, shard: i16) -> Result<bool, DbError> {
+    let rows = db
+        .query(
+            "WITH held AS (
+                SELECT order_id FROM order_work WHERE order_id = $1 FOR UPDATE
+            ), cancelled AS (
+                UPDATE orders AS o SET status = 'cancelled', finished_at = now()
+                FROM held
+                WHERE o.order_id = held.order_id AND o.status = 'pending' AND ($2::text IS NULL OR o.user_id = $2)
+                RETURNING o.order_id
+            ), done AS (
+                DELETE FROM order_work AS w USING cancelled AS c WHERE w.order_id = c.order_id
+            ), counted AS (
+                INSERT INTO order_stats AS s (minute, shard, cancelled)
+                SELECT date_trunc('minute', now()), $3, 1 FROM cancelled
+                ON CONFLICT (minute, shard) DO UPDATE SET cancelled = s.cancelled + excluded.cancelled
+            )
+            SELECT FROM cancelled",
+            &[(&order_id.as_str(), Type::TEXT), (&tenant.map(UserId::as_str), Type::TEXT), (&shard, Type::INT2)],
+        )
+        .await?;
+    Ok(!rows.is_empty())
+}
+
+/// Takes a failed order back to pending, due at once, and uncounts its failure; false where it has not failed.
+pub async fn retry(db: &Db, order_id: &OrderId, shard: i16) -> Result<bool, DbError> {
+    let rows = db
+        .query(
+            "WITH reborn AS (
+                UPDATE orders
+                SET status = 'pending', started_at = NULL, finished_at = NULL, attempts = 0, failure = NULL
+                WHERE order_id = $1 AND status = 'failed'
+                RETURNING order_id
+            ), work AS (
+                INSERT INTO order_work (order_id, due_at) SELECT order_id, now() FROM reborn
+            ), counted AS (
+                INSERT INTO order_stats AS s (minute, shard, failed)
+                SELECT date_trunc('minute', now()), $2, -1 FROM reborn
+                ON CONFLICT (minute, shard) DO UPDATE SET failed = s.failed + excluded.failed
+            )
+            SELECT FROM reborn",
+            &[(&order_id.as_str(), Type::TEXT), (&shard, Type::INT2)],
+        )
+        .await?;
+    Ok(!rows.is_empty())
+}
+
+/// Every order, with what is left to do on it.
+const EVERY: &str = "orders AS o LEFT JOIN order_work AS w USING (order_id)";
+/// The orders on which something is left to do.
+const ACTIVE: &str = "order_work AS w JOIN orders AS o USING (order_id)";
+/// What [`order`] reads. While an order is active its attempts are counted with its work: those that ended without an
+/// outcome, and the one under way.
+const COLUMNS: &str = "o.order_id, o.user_id, o.item_ids, o.total_amount, o.status, o.created_at, o.started_at, \
+    o.finished_at, coalesce(w.attempts + (o.status = 'processing')::int, o.attempts) AS attempts, o.failure";
+
+fn order(row: &Row) -> Result<Order, DbError> {
+    Ok(Order {
+        order_id: order_id(row)?,
+        user_id: row.try_get("user_id")?,
+        item_ids: row.try_get("item_ids")?,
+        total_amount: row.try_get::<_, Decimal>("total_amount")?.into(),
+        status: status(row)?,
+        created_at: row.try_get("created_at")?,
+        started_at: row.try_get("started_at")?,
+        finished_at: row.try_get("finished_at")?,
+        attempts: row.try_get("attempts")?,
+        failure: row.try_get("failure")?,
+    })
+}
+
+fn status(row: &Row) -> Result<Status, DbError> {
+    let text: &str = row.try_get("status")?;
+    text.parse().map_err(|_| DbError::Corrupt(format!("status {text}")))
+}
+
+pub(super) fn order_id(row: &Row) -> Result<OrderId, DbError> {
+    let text: &str = row.try_get("order_id")?;
+    text.parse().map_err(|_| DbError::Corrupt(format!("order_id {text}")))
+}

@@ -1,0 +1,197 @@
+//! Statistics: what the outcomes add up to, read at a cost that does not grow with the number of orders.
+
+use rust_decimal::Decimal;
+use time::OffsetDateTime;
+use tokio_postgres::Row;
+
+use super::{Db, DbError};
+use crate::order::Status;
+
+/// How many writers can count at once without waiting for one another.
+const SHARDS: u128 = 8;
+
+/// The shard of `order_stats` that this execution environment counts in: 1 to 8, drawn once at start.
+#[must_use]
+pub fn draw_shard() -> i16 {
+    i16::try_from(uuid::Uuid::new_v4().as_u128() % SHARDS + 1).unwrap_or(1)
+}
+
+/// The service in numbers, all of one moment.
+#[derive(Debug)]
+pub struct Metrics {
+    /// The moment, by the database's clock.
+    pub as_of: OffsetDateTime,
+    /// How many orders are in each status, every status named, in the order of [`Status::ALL`].
+    pub status_counts: [(Status, i64); 5],
+    /// From `started_at` to `finished_at` of every completed order, in seconds; none before the first.
+    pub average_processing_time: Option<Decimal>,
+    /// How long the orders completed within the last hour were worked on.
+    pub processing: Percentiles,
+    /// How long they had waited before that.
+    pub queueing: Percentiles,
+    /// By how many seconds the most overdue order is overdue; 0 where none is.
+    pub oldest_overdue_seconds: f64,
+    /// Completed orders by the minute they were completed in, within the last hour, minutes without any left out.
+    pub completions_per_minute: Vec<(OffsetDateTime, i64)>,
+}
+
+/// Percentiles in seconds, none where nothing was counted. They come from a histogram whose buckets are a factor of
+/// 2^¼ apart, so each is within 19 % of the exact one.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Percentiles {
+    /// The median.
+    pub p50: Option<f64>,
+    /// The 95th percentile.
+    pub p95: Option<f64>,
+    /// The 99th percentile.
+    pub p99: Option<f64>,
+}
+
+/// Reads the metrics: the active orders from `order_work`, everything else from `order_stats`.
+pub async fn read(db: &Db) -> Result<Metrics, DbError> {
+    let rows = db
+        .query(
+            "WITH active AS (
+                SELECT count(*) FILTER (WHERE o.status = 'pending') AS pending,
+                    count(*) FILTER (WHERE o.status = 'processing') AS processing,
+                    greatest(0, extract(epoch FROM now() - min(w.due_at)))::float8 AS oldest_overdue_seconds
+                FROM order_work AS w JOIN orders AS o USING (order_id)
+            ), ended AS (
+                SELECT coalesce(sum(completed), 0)::bigint AS completed, coalesce(sum(failed), 0)::bigint AS failed,
+                    coalesce(sum(cancelled), 0)::bigint AS cancelled,
+                    (sum(seconds_sum) / nullif(sum(completed), 0))::numeric(20, 6) AS average_processing_time
+                FROM order_stats
+            ), recent AS (
+                SELECT minute, sum(completed)::bigint AS completed,
+                    histogram_sum(processing_histogram) AS processing, histogram_sum(queueing_histogram) AS queueing
+                FROM order_stats
+                WHERE minute > now() - interval '1 hour' AND completed > 0
+                GROUP BY minute
+            ), hour AS (
+                SELECT histogram_sum(processing) AS processing_histogram, histogram_sum(queueing) AS queueing_histogram,
+                    coalesce(array_agg(minute ORDER BY minute), '{}') AS minutes,
+                    coalesce(array_agg(completed ORDER BY minute), '{}') AS completions
+                FROM recent
+            )
+            SELECT now() AS as_of, active.pending, active.processing, ended.completed, ended.failed, ended.cancelled,
+                ended.average_processing_time, coalesce(active.oldest_overdue_seconds, 0) AS oldest_overdue_seconds,
+                hour.processing_histogram, hour.queueing_histogram, hour.minutes, hour.completions
+            FROM active, ended, hour",
+            &[],
+        )
+        .await?;
+    metrics(rows.first().ok_or_else(|| DbError::Corrupt("no metrics".to_owned()))?)
+}
+
+fn metrics(row: &Row) -> Result<Metrics, DbError> {
+    let mut status_counts = Status::ALL.map(|status| (status, 0));
+    for (status, count) in &mut status_counts {
+        *count = row.try_get(status.as_str())?;
+    }
+    let minutes: Vec<OffsetDateTime> = row.try_get("minutes")?;
+    let completions: Vec<i64> = row.try_get("completions")?;
+    Ok(Metrics {
+        as_of: row.try_get("as_of")?,
+        status_counts,
+        average_processing_time: row.try_get("average_processing_time")?,
+        processing: Percentiles::of(&row.try_get::<_, Option<Vec<_>>>("processing_histogram")?.unwrap_or_default()),
+        queueing: Percentiles::of(&row.try_get::<_, Option<Vec<_>>>("queueing_histogram")?.unwrap_or_default()),
+        oldest_overdue_seconds: row.try_get("oldest_overdue_seconds")?,
+        completions_per_minute: minutes.into_iter().zip(completions).collect(),
+    })
+}
+
+impl Percentiles {
+    /// Reads them off the counts of `histogram_bucket`'s buckets.
+    fn of(counts: &[i64]) -> Self {
+        let at = |share| quantile(counts, share);
+        Self { p50: at(0.50), p95: at(0.95), p99: at(0.99) }
+    }
+}
+
+/// The value in seconds below which `share` of the counts lie, taken as evenly spread within its bucket.
+#[allow(clippy::cast_precision_loss)] // Counts of orders are far below 2^52.
+fn quantile(counts: &[i64], share: f64) -> Option<f64> {
+    let rank = share * counts.iter().sum::<i64>() as f64;
+    let mut below = 0.0;
+    for (bucket, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+        let count = count as f64;
+        if below + count >= rank {
+            let exponent = (bucket as f64 - 1.0 + (rank - below) / count) / 4.0;
+            return Some((exponent.exp2() / 1000.0 * 1e6).round() / 1e6);
+        }
+        below += count;
+    }
+    None
+}
+
+/// Adds the shards of minutes gone by into one row each, and everything older than 48 hours into a single row. Gives
+/// how many rows were folded. Two runs at once fold different rows.
+pub async fn fold(db: &Db) -> Result<u64, DbError> {
+    let rows = db
+        .query(
+            "WITH old AS (
+                SELECT minute, shard FROM order_stats
+                WHERE minute <> '-infinity'
+                    AND (minute < now() - interval '48 hours' OR minute < now() - interval '5 minutes' AND shard <> 0)
+                ORDER BY minute, shard FOR UPDATE SKIP LOCKED
+            ), taken AS (
+                DELETE FROM order_stats AS s USING old WHERE s.minute = old.minute AND s.shard = old.shard
+                RETURNING s.*
+            ), folded AS (
+                INSERT INTO order_stats AS s
+                    (minute, shard, completed, failed, cancelled, seconds_sum, processing_histogram, queueing_histogram)
+                SELECT CASE WHEN minute < now() - interval '48 hours' THEN '-infinity' ELSE minute END AS kept, 0,
+                    sum(completed), sum(failed), sum(cancelled), sum(seconds_sum),
+                    histogram_sum(processing_histogram), histogram_sum(queueing_histogram)
+                FROM taken GROUP BY kept ORDER BY kept
+                ON CONFLICT (minute, shard) DO UPDATE SET
+                    completed = s.completed + excluded.completed,
+                    failed = s.failed + excluded.failed,
+                    cancelled = s.cancelled + excluded.cancelled,
+                    seconds_sum = s.seconds_sum + excluded.seconds_sum,
+                    processing_histogram = histogram_add(s.processing_histogram, excluded.processing_histogram),
+                    queueing_histogram = histogram_add(s.queueing_histogram, excluded.queueing_histogram)
+            )
+            SELECT count(*) AS folded FROM taken",
+            &[],
+        )
+        .await?;
+    let folded: i64 = rows.first().map_or(Ok(0), |row| row.try_get("folded"))?;
+    Ok(folded.unsigned_abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 100 buckets, all empty but those given.
+    fn histogram(filled: &[(usize, i64)]) -> Vec<i64> {
+        let mut counts = vec![0; 100];
+        for (bucket, count) in filled {
+            counts[*bucket] = *count;
+        }
+        counts
+    }
+
+    #[test]
+    fn an_empty_histogram_has_no_percentiles() {
+        assert_eq!(Percentiles::of(&[]), Percentiles::default());
+        assert_eq!(Percentiles::of(&histogram(&[])), Percentiles::default());
+    }
+
+    #[test]
+    fn percentiles_lie_in_the_bucket_that_holds_their_rank() {
+        // Bucket 40 holds (2^9.75, 2^10] ms, bucket 60 (2^14.75, 2^15] ms; both counted from 0 here.
+        let percentiles = Percentiles::of(&histogram(&[(40, 90), (60, 10)]));
+        let within = |value: Option<f64>, upper: f64| value.is_some_and(|v| v <= upper && v > upper / 1.19);
+        assert!(within(percentiles.p50, 1.024), "{percentiles:?}");
+        assert!(within(percentiles.p95, 32.768), "{percentiles:?}");
+        assert!(within(percentiles.p99, 32.768), "{percentiles:?}");
+    }
+
+    #[test]
+    fn a_shard_is_one_of_eight() {
+        assert!((0..100).map(|_| draw_shard()).all(|shard| (1..=8).contains(&shard)));
+    }
+}

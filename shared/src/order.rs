@@ -1,0 +1,351 @@
+//! The order: its fields, each a type that can hold nothing invalid, and its states.
+
+use std::fmt;
+use std::str::FromStr;
+
+use rust_decimal::Decimal;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// Why a value is not a valid field; the text is meant for the client and completes "`order_id` …".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Invalid(&'static str);
+
+/// An order's identifier: 1 to 64 of `A–Z a–z 0–9 . _ : -`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OrderId(String);
+
+impl OrderId {
+    /// The longest identifier, in characters.
+    pub const MAX_LENGTH: usize = 64;
+
+    /// A new identifier, a `UUIDv7`: unique without asking anybody, and increasing with time, so that the rows of
+    /// neighbouring orders are neighbours in the index too.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7().to_string())
+    }
+
+    /// The identifier as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for OrderId {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | ':' | '-');
+        if !(1..=Self::MAX_LENGTH).contains(&text.len()) || !text.chars().all(allowed) {
+            return Err(Invalid("must be 1 to 64 characters out of A-Z a-z 0-9 . _ : -"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for OrderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Whose order it is: 1 to 128 characters, none of them a control character. A caller's is the `sub` of its token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserId(String);
+
+impl UserId {
+    /// The longest identifier, in characters.
+    pub const MAX_LENGTH: usize = 128;
+
+    /// The identifier as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for UserId {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        if !is_label(text, Self::MAX_LENGTH) {
+            return Err(Invalid("must be 1 to 128 characters, none of them a control character"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// What was ordered: 1 to 500 item identifiers of 1 to 128 characters, in the client's order, repeats allowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemIds(Vec<String>);
+
+impl ItemIds {
+    /// The most items in an order.
+    pub const MAX_COUNT: usize = 500;
+    /// The longest item identifier, in characters.
+    pub const MAX_LENGTH: usize = 128;
+
+    /// The identifiers.
+    #[must_use]
+    pub fn as_slice(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl TryFrom<Vec<String>> for ItemIds {
+    type Error = Vec<(Option<usize>, Invalid)>;
+
+    /// Fails with every bad item by its index, or with no index where their number is the trouble.
+    fn try_from(items: Vec<String>) -> Result<Self, Self::Error> {
+        if !(1..=Self::MAX_COUNT).contains(&items.len()) {
+            return Err(vec![(None, Invalid("must hold 1 to 500 items"))]);
+        }
+        let invalid = Invalid("must be 1 to 128 characters, none of them a control character");
+        let bad: Vec<_> = (items.iter().enumerate())
+            .filter(|(_, item)| !is_label(item, Self::MAX_LENGTH))
+            .map(|(index, _)| (Some(index), invalid))
+            .collect();
+        if bad.is_empty() { Ok(Self(items)) } else { Err(bad) }
+    }
+}
+
+/// One to `max_length` characters without control characters (PostgreSQL's text can't hold NUL at all).
+fn is_label(text: &str, max_length: usize) -> bool {
+    (1..=max_length).contains(&text.chars().count()) && !text.contains(char::is_control)
+}
+
+/// An amount of money in the shop's currency: exact, from 0 to below 10^12, with at most two decimal places.
+/// It is displayed with exactly two: `59.98`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Amount(Decimal);
+
+impl Amount {
+    /// The first amount that is too large.
+    const LIMIT: Decimal = Decimal::from_parts(3_567_587_328, 232, 0, false, 0); // 10^12
+    /// Within `Decimal`'s 28 digits a literal is read exactly; a longer one would be rounded, so it is refused.
+    const MAX_LITERAL: usize = 28;
+
+    /// The amount as a decimal.
+    #[must_use]
+    pub fn as_decimal(self) -> Decimal {
+        self.0
+    }
+}
+
+impl FromStr for Amount {
+    type Err = Invalid;
+
+    /// Reads a JSON number's text or a plain decimal: `59.98`, `60`, `6e1`.
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let invalid = Invalid("must be a number from 0 to below 1000000000000 with at most 2 decimal places");
+        let is_literal = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+        if !is_literal || text.len() > Self::MAX_LITERAL {
+            return Err(invalid);
+        }
+        let parsed = if text.contains(['e', 'E']) { Decimal::from_scientific(text) } else { text.parse() };
+        let amount = parsed.map_err(|_| invalid)?.normalize();
+        if amount.is_sign_negative() && !amount.is_zero() || amount >= Self::LIMIT || amount.scale() > 2 {
+            return Err(invalid);
+        }
+        Ok(Self(amount.abs()))
+    }
+}
+
+impl From<Decimal> for Amount {
+    /// Takes over an amount that the database, whose CHECKs are the same, has accepted.
+    fn from(stored: Decimal) -> Self {
+        Self(stored.normalize())
+    }
+}
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.2}", self.0)
+    }
+}
+
+/// Where an order is in its life.
+///
+/// `pending` → `processing` → `completed` or `failed`; `pending` → `cancelled`; and an operator's retry takes `failed`
+/// back to `pending`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// Accepted and durable; nobody has worked on it.
+    Pending,
+    /// A worker has begun.
+    Processing,
+    /// Done, once.
+    Completed,
+    /// Given up on; the order's `failure` says why.
+    Failed,
+    /// Called off before processing began.
+    Cancelled,
+}
+
+impl Status {
+    /// Every status, in the order of a life.
+    pub const ALL: [Self; 5] = [Self::Pending, Self::Processing, Self::Completed, Self::Failed, Self::Cancelled];
+
+    /// The name used in the API and in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Processing => "processing",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether the order still wants something done.
+    #[must_use]
+    pub const fn is_active(self) -> bool {
+        matches!(self, Self::Pending | Self::Processing)
+    }
+}
+
+impl FromStr for Status {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        (Self::ALL.into_iter().find(|status| status.as_str() == text))
+            .ok_or(Invalid("must be one of pending, processing, completed, failed, cancelled"))
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An order as a client asks for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewOrder {
+    /// The client's own identifier; without one, the order gets a generated one.
+    pub order_id: Option<OrderId>,
+    /// Whose order it is.
+    pub user_id: UserId,
+    /// What was ordered.
+    pub item_ids: ItemIds,
+    /// What it costs.
+    pub total_amount: Amount,
+}
+
+/// An order as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// Its identifier.
+    pub order_id: OrderId,
+    /// Whose it is.
+    pub user_id: String,
+    /// What was ordered.
+    pub item_ids: Vec<String>,
+    /// What it costs.
+    pub total_amount: Amount,
+    /// Where it is in its life.
+    pub status: Status,
+    /// When it became durable.
+    pub created_at: OffsetDateTime,
+    /// When work on it first began; gone again after an operator's retry.
+    pub started_at: Option<OffsetDateTime>,
+    /// When it ended.
+    pub finished_at: Option<OffsetDateTime>,
+    /// How often work on it was tried.
+    pub attempts: i32,
+    /// Why it failed.
+    pub failure: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn amount(text: &str) -> Option<String> {
+        text.parse::<Amount>().ok().map(|amount| amount.to_string())
+    }
+
+    #[test]
+    fn an_amount_is_exact_and_shown_with_two_decimals() {
+        for (given, shown) in [
+            ("59.98", "59.98"),
+            ("60", "60.00"),
+            ("0.1", "0.10"),
+            ("6e1", "60.00"),
+            ("1.50e-1", "0.15"),
+            ("10.100", "10.10"),
+            ("-0", "0.00"),
+            ("999999999999.99", "999999999999.99"),
+        ] {
+            assert_eq!(amount(given).as_deref(), Some(shown), "{given}");
+        }
+    }
+
+    #[test]
+    fn an_amount_that_would_be_rounded_or_is_out_of_range_is_refused() {
+        for text in [
+            "0.001",
+            "-0.01",
+            "1000000000000",
+            "1e12",
+            "1e400",
+            "1e-400",
+            "NaN",
+            "Infinity",
+            "",
+            "1_0",
+            ".",
+            "0x1",
+            " 1",
+            "0.0000000000000000000000000000000000001",
+            "1.00000000000000000000000000000001",
+        ] {
+            assert_eq!(amount(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_limit_of_an_amount_is_ten_to_the_twelve() {
+        assert_eq!(Amount::LIMIT, Decimal::from(1_000_000_000_000_i64));
+    }
+
+    #[test]
+    fn an_order_id_is_one_to_sixty_four_safe_characters() {
+        for text in ["a", "A.b_c:d-9", &"x".repeat(64), OrderId::generate().as_str()] {
+            assert!(text.parse::<OrderId>().is_ok(), "{text}");
+        }
+        for text in ["", "a b", "a/b", "ä", "a\n", "a\0", &"x".repeat(65)] {
+            assert!(text.parse::<OrderId>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn user_ids_count_characters_not_bytes_and_hold_no_control_characters() {
+        assert!("ü".repeat(128).parse::<UserId>().is_ok());
+        for text in ["", "a\0b", "a\tb", &"u".repeat(129)] {
+            assert!(text.parse::<UserId>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn every_bad_item_is_named_by_its_index() {
+        let items = vec!["ok".to_owned(), String::new(), "a\0".to_owned()];
+        let bad = ItemIds::try_from(items).unwrap_err();
+        assert_eq!(bad.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [Some(1), Some(2)]);
+        assert!(ItemIds::try_from(vec![]).is_err());
+        assert!(ItemIds::try_from(vec!["i".to_owned(); 501]).is_err());
+        assert!(ItemIds::try_from(vec!["i".to_owned(); 500]).is_ok());
+    }
+
+    #[test]
+    fn every_status_reads_back_from_its_name() {
+        for status in Status::ALL {
+            assert_eq!(status.as_str().parse(), Ok(status));
+        }
+        assert!("done".parse::<Status>().is_err());
+    }
+}

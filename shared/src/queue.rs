@@ -1,0 +1,151 @@
+//! The queue. A message carries an order's identifier and nothing else: the order's row is the truth, and a message
+//! only ever a hint to look, so a duplicate, a late one or a lost one does no harm.
+
+use std::time::Duration;
+
+use aws_sdk_sqs::config::timeout::TimeoutConfig;
+use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_sqs::error::DisplayErrorContext;
+use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName, SendMessageBatchRequestEntry};
+use aws_sdk_sqs::{Client, Config};
+
+use crate::config::{ConfigError, Env, QueueUrls};
+use crate::order::OrderId;
+
+/// The longest delay of a message: 15 minutes, `DelaySeconds` of the SQS API. What waits longer is delayed again.
+const MAX_DELAY: Duration = Duration::from_mins(15);
+/// The most entries of a `SendMessageBatch`, of the same API.
+const MAX_BATCH: usize = 10;
+
+/// How long a call may take, the SDK's own retries included: an order that was accepted must not wait for the queue.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A call to the queue failed. The text is for the log.
+#[derive(Debug, thiserror::Error)]
+#[error("the queue can't be used: {0}")]
+pub struct QueueError(String);
+
+impl QueueError {
+    fn new(error: impl std::error::Error) -> Self {
+        Self(DisplayErrorContext(error).to_string())
+    }
+}
+
+/// The orders' queue and its dead-letter queue.
+pub struct Queue {
+    client: Client,
+    urls: QueueUrls,
+}
+
+impl Queue {
+    /// A client of the queues at `urls`. Region, credentials and, for an emulator, the endpoint come straight from the
+    /// `AWS_…` variables that the Lambda runtime sets: an environment never outlives the credentials it was given.
+    pub fn from_env(env: &Env, urls: QueueUrls) -> Result<Self, ConfigError> {
+        let credentials = Credentials::new(
+            env.required::<String>("AWS_ACCESS_KEY_ID")?,
+            env.required::<String>("AWS_SECRET_ACCESS_KEY")?,
+            env.text("AWS_SESSION_TOKEN").map(str::to_owned),
+            None,
+            "environment",
+        );
+        let mut config = Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new(env.required::<String>("AWS_REGION")?))
+            .credentials_provider(credentials);
+        config.set_timeout_config(Some(TimeoutConfig::builder().operation_timeout(OPERATION_TIMEOUT).build()));
+        config.set_endpoint_url(env.text("AWS_ENDPOINT_URL").map(str::to_owned));
+        Ok(Self { client: Client::from_conf(config.build()), urls })
+    }
+
+    /// Says that the order will want attention after `delay`, rounded up to whole seconds and cut at 15 minutes.
+    pub async fn send(&self, order_id: &OrderId, delay: Duration) -> Result<(), QueueError> {
+        self.client
+            .send_message()
+            .queue_url(&self.urls.orders)
+            .message_body(order_id.as_str())
+            .delay_seconds(delay_seconds(delay))
+            .send()
+            .await
+            .map(drop)
+            .map_err(QueueError::new)
+    }
+
+    /// The same for many, ten a call. Gives the indexes of those that could not be sent.
+    pub async fn send_all(&self, messages: &[(&OrderId, Duration)]) -> Vec<usize> {
+        let mut unsent = Vec::new();
+        for (chunk, messages) in messages.chunks(MAX_BATCH).enumerate() {
+            let failed = self.send_ten(messages).await.unwrap_or_else(|error| {
+                tracing::warn!(%error, messages = messages.len(), "messages could not be sent");
+                (0..messages.len()).collect()
+            });
+            unsent.extend(failed.into_iter().map(|index| chunk * MAX_BATCH + index));
+        }
+        unsent
+    }
+
+    async fn send_ten(&self, messages: &[(&OrderId, Duration)]) -> Result<Vec<usize>, QueueError> {
+        let entry = |(index, (order_id, delay)): (usize, &(&OrderId, Duration))| {
+            SendMessageBatchRequestEntry::builder()
+                .id(index.to_string())
+                .message_body(order_id.as_str())
+                .delay_seconds(delay_seconds(*delay))
+                .build()
+        };
+        let entries = messages.iter().enumerate().map(entry).collect::<Result<_, _>>().map_err(QueueError::new)?;
+        let sent =
+            self.client.send_message_batch().queue_url(&self.urls.orders).set_entries(Some(entries)).send().await;
+        let failed = sent.map_err(QueueError::new)?.failed;
+        for failure in &failed {
+            tracing::warn!(code = failure.code, message = failure.message, "a message could not be sent");
+        }
+        Ok(failed.iter().filter_map(|failure| failure.id.parse().ok()).collect())
+    }
+
+    /// Puts a message that no retry can mend where an operator will look, with the reason beside it.
+    pub async fn dead_letter(&self, body: &str, reason: &str) -> Result<(), QueueError> {
+        let reason = MessageAttributeValue::builder().data_type("String").string_value(reason).build();
+        self.client
+            .send_message()
+            .queue_url(&self.urls.dead_letters)
+            .message_body(body)
+            .message_attributes("reason", reason.map_err(QueueError::new)?)
+            .send()
+            .await
+            .map(drop)
+            .map_err(QueueError::new)
+    }
+
+    /// How many messages the orders' queue and the dead-letter queue hold, about, whether visible, delayed or in flight.
+    pub async fn depths(&self) -> Result<(i64, i64), QueueError> {
+        tokio::try_join!(self.depth(&self.urls.orders), self.depth(&self.urls.dead_letters))
+    }
+
+    async fn depth(&self, url: &str) -> Result<i64, QueueError> {
+        let counts = [
+            QueueAttributeName::ApproximateNumberOfMessages,
+            QueueAttributeName::ApproximateNumberOfMessagesDelayed,
+            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+        ];
+        let asked = self.client.get_queue_attributes().queue_url(url).set_attribute_names(Some(counts.to_vec())).send();
+        let found = asked.await.map_err(QueueError::new)?.attributes.unwrap_or_default();
+        Ok(counts.iter().filter_map(|name| found.get(name)?.parse::<i64>().ok()).sum())
+    }
+}
+
+fn delay_seconds(delay: Duration) -> i32 {
+    let whole = delay.min(MAX_DELAY).as_secs_f64().ceil();
+    #[allow(clippy::cast_possible_truncation)] // At most 900.
+    let seconds = whole as i32;
+    seconds
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delay_is_rounded_up_and_cut_at_fifteen_minutes() {
+        let seconds = |millis| delay_seconds(Duration::from_millis(millis));
+        assert_eq!([seconds(0), seconds(1), seconds(5000), seconds(899_001), seconds(3_600_000)], [0, 1, 5, 900, 900]);
+    }
+}

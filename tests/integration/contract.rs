@@ -1,0 +1,48 @@
+//! The OpenAPI document and the pages around it.
+
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::Value;
+use tests::call_in_process;
+
+#[test]
+fn the_published_document_is_the_one_the_routes_make() {
+    let made = serde_json::to_string_pretty(&api::openapi()).unwrap() + "\n";
+    if std::env::var_os("UPDATE_OPENAPI").is_some() {
+        std::fs::write("../functions/site/assets/openapi.json", &made).unwrap();
+    } else {
+        assert!(
+            made == site::OPENAPI,
+            "functions/site/assets/openapi.json is not what the routes make; run `make openapi`"
+        );
+    }
+}
+
+#[test]
+fn every_call_with_a_token_documents_its_refusals() {
+    let document: Value = serde_json::from_str(site::OPENAPI).unwrap();
+    let paths = document["paths"].as_object().unwrap();
+    let calls = paths.values().flat_map(|path| path.as_object().unwrap().values());
+    for call in calls.filter(|call| call["security"][0]["token"].is_array()) {
+        for status in ["401", "403", "503"] {
+            assert!(call["responses"][status].is_object(), "{} lacks {status}", call["operationId"]);
+        }
+    }
+    assert_eq!(paths.len(), 7);
+}
+
+#[tokio::test]
+async fn the_pages_come_out_of_the_function_and_link_to_nothing_outside() {
+    let site = site::router();
+    let get = |path: &str| Request::get(path.to_owned()).body(Body::empty()).unwrap();
+    assert_eq!(call_in_process(&site, None, get("/docs")).await.header("location"), "docs/");
+    let index = call_in_process(&site, None, get("/docs/")).await;
+    assert_eq!((index.status, index.header("content-type")), (200, "text/html"));
+    assert!(index.text.contains("swagger-ui-bundle.js") && !index.text.contains("//"), "{}", index.text);
+    let start = call_in_process(&site, None, get("/docs/swagger-initializer.js")).await;
+    assert!(start.text.contains("../openapi.json"), "{}", start.text);
+    for path in ["/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css", "/openapi.json"] {
+        assert_eq!(call_in_process(&site, None, get(path)).await.status, 200, "{path}");
+    }
+    assert_eq!(call_in_process(&site, None, get("/docs/nothing")).await.status, 404);
+}

@@ -1,0 +1,252 @@
+//! `POST /orders`: what is accepted, what is refused, and what a repeat is answered.
+
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::{Value, json};
+use tests::{World, call_in_process};
+
+fn good() -> Value {
+    json!({"order_id": "o-1", "user_id": "alice", "item_ids": ["book-1"], "total_amount": 59.98})
+}
+
+fn post(body: impl Into<Body>) -> Request<Body> {
+    Request::post("/orders").header("content-type", "application/json").body(body.into()).unwrap()
+}
+
+fn post_with_key(key: &str, body: &Value) -> Request<Body> {
+    let mut request = post(body.to_string());
+    request.headers_mut().insert("idempotency-key", key.parse().unwrap());
+    request
+}
+
+#[tokio::test]
+async fn an_accepted_order_is_stored_exactly_and_the_queue_is_told() {
+    let world = World::new().await;
+    let answer = world.post("/orders", &good()).await;
+    assert_eq!(answer.header("location"), "/orders/o-1");
+    assert_eq!(answer.header("cache-control"), "no-store");
+    let order = answer.expect(201);
+    assert_eq!(order["total_amount"], "59.98");
+    assert_eq!(order["status"], "pending");
+    assert_eq!(order["attempts"], 0);
+    assert_eq!(order["next"], json!(["cancel"]));
+    assert_eq!(world.value::<String>("SELECT total_amount::text FROM orders").await, "59.98");
+    assert_eq!(world.value::<i64>("SELECT count(*) FROM order_work").await, 1);
+    assert_eq!(world.receive().await.as_deref(), Some("o-1"));
+}
+
+#[tokio::test]
+async fn an_order_without_an_id_gets_a_uuid_of_version_7() {
+    let world = World::new().await;
+    let mut body = good();
+    body.as_object_mut().unwrap().remove("order_id");
+    let order = world.post("/orders", &body).await.expect(201);
+    let id: uuid::Uuid = order["order_id"].as_str().unwrap().parse().unwrap();
+    assert_eq!(id.get_version_num(), 7);
+}
+
+#[tokio::test]
+async fn the_cancel_window_is_the_time_until_the_order_is_due() {
+    let world = World::with(&[("CANCEL_WINDOW_SECONDS", "60")]).await;
+    world.place("o-1").await;
+    let sql = "SELECT w.due_at = o.created_at + interval '60 s' FROM orders o JOIN order_work w USING (order_id)";
+    assert!(world.value::<bool>(sql).await);
+    assert_eq!(world.get("/orders/o-1/status").await.header("retry-after"), "60");
+}
+
+#[tokio::test]
+async fn the_same_order_again_is_answered_as_it_stands_and_stored_once() {
+    let world = World::new().await;
+    let first = world.post("/orders", &good()).await.expect(201);
+    let mut again = good();
+    again["total_amount"] = json!("59.98");
+    let replay = world.post("/orders", &again).await;
+    assert_eq!(replay.header("idempotent-replayed"), "true");
+    assert_eq!(replay.expect(200), first);
+    assert_eq!(world.order_count().await, 1);
+}
+
+#[tokio::test]
+async fn an_id_that_another_order_has_is_a_conflict() {
+    let world = World::new().await;
+    world.post("/orders", &good()).await.expect(201);
+    for (field, other) in [("total_amount", json!(60)), ("item_ids", json!(["book-2"])), ("user_id", json!("bob"))] {
+        let mut body = good();
+        body[field] = other;
+        let problem = world.post("/orders", &body).await.problem(409);
+        assert_eq!(problem["type"], "urn:ordermill:problem:conflict");
+    }
+    assert_eq!(world.order_count().await, 1);
+}
+
+#[tokio::test]
+async fn an_idempotency_key_makes_a_repeat_of_an_order_without_an_id() {
+    let world = World::new().await;
+    let mut body = good();
+    body.as_object_mut().unwrap().remove("order_id");
+    let first = world.call(post_with_key("key-1", &body)).await.expect(201);
+    let replay = world.call(post_with_key("key-1", &body)).await;
+    assert_eq!(replay.header("idempotent-replayed"), "true");
+    assert_eq!(replay.expect(200)["order_id"], first["order_id"]);
+    body["total_amount"] = json!(1);
+    let problem = world.call(post_with_key("key-1", &body)).await.problem(422);
+    assert_eq!(problem["type"], "urn:ordermill:problem:key-reused");
+    world.call(post_with_key("key-2", &body)).await.expect(201);
+    assert_eq!(world.order_count().await, 2);
+}
+
+#[tokio::test]
+async fn two_callers_do_not_meet_each_others_idempotency_keys() {
+    let world = World::new().await;
+    for user in ["alice", "bob"] {
+        let body = json!({"user_id": user, "item_ids": ["i"], "total_amount": 1});
+        world.call_as(user, "orders/write", post_with_key("the same", &body)).await.expect(201);
+    }
+    assert_eq!(world.order_count().await, 2);
+}
+
+#[tokio::test]
+async fn a_key_used_for_one_order_is_not_taken_for_another_with_an_id_of_its_own() {
+    let world = World::new().await;
+    world.call(post_with_key("key-1", &good())).await.expect(201);
+    world.call(post_with_key("key-1", &good())).await.expect(200);
+    let mut other = good();
+    other["order_id"] = json!("o-2");
+    assert_eq!(
+        world.call(post_with_key("key-1", &other)).await.problem(422)["type"],
+        "urn:ordermill:problem:key-reused"
+    );
+}
+
+#[tokio::test]
+async fn of_many_equal_requests_at_once_one_creates_and_the_others_repeat() {
+    let world = World::new().await;
+    let body = good();
+    let posts = [(); 20].map(|()| world.post("/orders", &body));
+    let mut statuses = Vec::new();
+    for answer in futures_util::future::join_all(posts).await {
+        statuses.push(answer.status);
+    }
+    statuses.sort_unstable();
+    assert_eq!((statuses[19], &statuses[..19]), (201, &[200; 19][..]));
+    assert_eq!(world.order_count().await, 1);
+}
+
+/// What no order can be made of: a name, the body, and the status that refuses it.
+fn bad_bodies() -> Vec<(&'static str, String, u16)> {
+    let with = |field: &str, value: &str| {
+        let mut members = vec![("user_id", r#""alice""#), ("item_ids", r#"["i"]"#), ("total_amount", "1")];
+        members.retain(|(name, _)| *name != field);
+        let members: Vec<_> = members.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+        format!("{{{},\"{field}\":{value}}}", members.join(","))
+    };
+    let items = |count: usize| format!("[{}]", vec!["\"i\""; count].join(","));
+    vec![
+        ("invalid JSON", "{".to_owned(), 400),
+        ("no object", "[1]".to_owned(), 400),
+        ("NaN", with("total_amount", "NaN"), 400),
+        ("Infinity", with("total_amount", "Infinity"), 400),
+        ("invalid UTF-8 escaped", with("user_id", r#""\ud800""#), 422),
+        ("an unknown field", with("coupon", "1"), 422),
+        ("a missing field", r#"{"user_id":"alice"}"#.to_owned(), 422),
+        ("three decimals", with("total_amount", "1.005"), 422),
+        ("a negative amount", with("total_amount", "-0.01"), 422),
+        ("a huge exponent", with("total_amount", "1e400"), 422),
+        ("an amount too large", with("total_amount", "1000000000000"), 422),
+        ("no items", with("item_ids", "[]"), 422),
+        ("501 items", with("item_ids", &items(501)), 422),
+        ("an item of a number", with("item_ids", "[1]"), 422),
+        ("an item with a NUL", with("item_ids", r#"["\u0000"]"#), 422),
+        ("an id with a space", with("order_id", r#""a b""#), 422),
+        ("an id with a control character", with("order_id", r#""a\u0007""#), 422),
+        ("an id of 65 characters", with("order_id", &format!("\"{}\"", "x".repeat(65))), 422),
+        ("a user with a NUL", with("user_id", r#""a\u0000""#), 422),
+        ("a body of 257 KiB", with("item_ids", &format!("[\"{}\"]", "x".repeat(257 * 1024))), 413),
+    ]
+}
+
+#[tokio::test]
+async fn a_bad_order_gets_its_problem_and_leaves_no_row_and_no_message() {
+    let world = World::new().await;
+    for (name, body, status) in bad_bodies() {
+        let answer = world.call(post(body)).await;
+        assert_eq!(answer.status, status, "{name}: {answer:?}");
+        let problem = answer.problem(status);
+        assert_eq!(problem["instance"], "/orders", "{name}");
+        assert_eq!(problem["request_id"], "test-request", "{name}");
+        assert_eq!(problem["errors"].is_array(), status == 422, "{name}: {problem}");
+    }
+    assert_eq!((world.order_count().await, world.queue_depth().await), (0, 0));
+}
+
+#[tokio::test]
+async fn the_largest_valid_order_is_accepted() {
+    let world = World::new().await;
+    let items: Vec<_> = (0..500).map(|index| format!("{index:0>128}")).collect();
+    let body = json!({"order_id": "x".repeat(64), "user_id": "ü".repeat(128), "item_ids": items, "total_amount": "999999999999.99"});
+    assert_eq!(world.post("/orders", &body).await.expect(201)["total_amount"], "999999999999.99");
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_said_to_be_json_is_refused() {
+    let world = World::new().await;
+    for content_type in ["text/plain", "application/x-www-form-urlencoded", ""] {
+        let request =
+            Request::post("/orders").header("content-type", content_type).body(good().to_string().into()).unwrap();
+        world.call(request).await.problem(415);
+    }
+    let request = Request::post("/orders").header("content-type", "application/json; charset=utf-8");
+    world.call(request.body(good().to_string().into()).unwrap()).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_bad_idempotency_key_is_named() {
+    let world = World::new().await;
+    for key in ["", &"k".repeat(256)] {
+        let problem = world.call(post_with_key(key, &good())).await.problem(422);
+        assert_eq!(problem["errors"][0]["pointer"], "Idempotency-Key");
+    }
+    assert_eq!(world.order_count().await, 0);
+}
+
+#[tokio::test]
+async fn an_order_for_somebody_else_is_refused_before_it_is_stored() {
+    let world = World::new().await;
+    world.call_as("bob", "orders/write", post(good().to_string())).await.problem(403);
+    world.call_as("alice", "orders/read", post(good().to_string())).await.problem(403);
+    world.call_unknown(post(good().to_string())).await.problem(401);
+    assert_eq!((world.order_count().await, world.queue_depth().await), (0, 0));
+}
+
+#[tokio::test]
+async fn without_a_database_nothing_is_accepted_and_the_client_is_told_to_come_again() {
+    let world = World::new().await;
+    let api = world.api_with("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nowhere");
+    let answer = call_in_process(&api, Some(("alice", "orders/write")), post(good().to_string())).await;
+    assert_eq!(answer.header("retry-after"), "2");
+    let problem = answer.problem(503);
+    assert!(!problem.to_string().contains("127.0.0.1"), "{problem}");
+    assert_eq!(world.queue_depth().await, 0);
+}
+
+#[tokio::test]
+async fn without_a_queue_an_order_is_accepted_all_the_same_and_the_sweeper_finds_it() {
+    let world = World::new().await;
+    let api = world.api_with("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
+    call_in_process(&api, Some(("alice", "orders/write")), post(good().to_string())).await.expect(201);
+    assert_eq!(world.queue_depth().await, 0);
+    world.let_pass(181.0).await;
+    assert_eq!(world.sweeper().sweep().await.unwrap().rescued, 1);
+    assert_eq!(world.receive().await.as_deref(), Some("o-1"));
+}
+
+#[tokio::test]
+async fn a_connection_that_was_cut_costs_no_request() {
+    let world = World::new().await;
+    world.place("o-1").await;
+    let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+        WHERE datname = current_database() AND application_name = 'ordermill'";
+    assert!(world.value::<i64>(sql).await >= 1);
+    world.place("o-2").await;
+    assert_eq!(world.order_count().await, 2);
+}

@@ -1,0 +1,123 @@
+//! The deployed stack, through its gateway: the real zips, the real queue protocol, real tokens.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tests::{Stack, eventually};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+fn order(order_id: &str, user: &str) -> Value {
+    json!({"order_id": order_id, "user_id": user, "item_ids": ["book-1"], "total_amount": "59.98"})
+}
+
+fn fresh_id() -> String {
+    format!("e2e-{}", Uuid::new_v4().simple())
+}
+
+#[tokio::test]
+async fn an_order_lives_from_pending_through_processing_to_completed() {
+    let stack = Stack::running();
+    let id = fresh_id();
+    let begun = Instant::now();
+    let placed = stack.post_as("TOKEN_ALICE", "/orders", &order(&id, "alice")).await.expect(201);
+    assert_eq!(placed["status"], "pending");
+    for (status, deadline) in [("processing", 20), ("completed", 30)] {
+        eventually(&format!("{id} is {status}"), Duration::from_secs(deadline), async || {
+            let seen = stack.get_as("TOKEN_ALICE", &format!("/orders/{id}/status")).await.expect(200);
+            (seen["status"] == status).then_some(())
+        })
+        .await;
+    }
+    assert!(begun.elapsed() >= Duration::from_secs(5));
+    let done = stack.get_as("TOKEN_ALICE", &format!("/orders/{id}")).await.expect(200);
+    assert_eq!((&done["attempts"], &done["failure"]), (&json!(1), &Value::Null));
+    stack.get_as("TOKEN_BOB", &format!("/orders/{id}")).await.problem(404);
+}
+
+#[tokio::test]
+async fn an_order_can_be_cancelled_within_its_window() {
+    let stack = Stack::running();
+    let id = fresh_id();
+    stack.post_as("TOKEN_ALICE", "/orders", &order(&id, "alice")).await.expect(201);
+    let cancelled =
+        stack.call(Method::POST, &format!("/orders/{id}/cancel"), Some("TOKEN_ALICE"), None).await.expect(200);
+    assert_eq!(cancelled["status"], "cancelled");
+}
+
+#[tokio::test]
+async fn the_gateway_lets_nobody_in_without_a_token_of_the_right_scope() {
+    let stack = Stack::running();
+    for (method, path) in
+        [(Method::POST, "/orders"), (Method::GET, "/orders"), (Method::GET, "/orders/a"), (Method::GET, "/metrics")]
+    {
+        assert_eq!(stack.call(method, path, None, Some(&json!({}))).await.status, 401, "{path}");
+    }
+    assert_eq!(stack.get_as("TOKEN_ALICE", "/metrics").await.status, 403);
+    assert_eq!(stack.post_as("TOKEN_ALICE", "/orders/a/retry", &json!({})).await.status, 403);
+    stack.get_as("TOKEN_ADMIN", "/metrics").await.expect(200);
+}
+
+#[tokio::test]
+async fn what_needs_no_token_is_served_without_one() {
+    let stack = Stack::running();
+    assert_eq!(stack.call(Method::GET, "/healthz", None, None).await.expect(200), json!({"status": "ok"}));
+    let document = stack.call(Method::GET, "/openapi.json", None, None).await.expect(200);
+    assert_eq!(document, serde_json::from_str::<Value>(site::OPENAPI).unwrap());
+    let page = stack.call(Method::GET, "/docs/", None, None).await;
+    assert!(page.status == 200 && page.text.contains("swagger-ui"), "{page:?}");
+}
+
+#[tokio::test]
+async fn an_unknown_route_or_method_is_a_problem_without_a_token_too() {
+    let stack = Stack::running();
+    stack.call(Method::GET, "/nothing", None, None).await.problem(404);
+    stack.call(Method::DELETE, "/orders", None, None).await.problem(405);
+    stack.call(Method::POST, "/orders/", None, Some(&order("x", "alice"))).await.problem(404);
+}
+
+#[tokio::test]
+async fn a_bad_order_is_refused_through_the_gateway_too() {
+    let stack = Stack::running();
+    let problem = stack.post_as("TOKEN_ALICE", "/orders", &json!({"user_id": "alice"})).await.problem(422);
+    assert_eq!(problem["errors"].as_array().unwrap().len(), 2);
+    assert!(!problem["request_id"].as_str().unwrap().is_empty());
+}
+
+/// In one snapshot of the database: how much the statistics and the work that is left differ from a recount.
+const DIFFERENCE: &str = "
+    SELECT abs(recount.completed - stats.completed) + abs(recount.failed - stats.failed)
+        + abs(recount.cancelled - stats.cancelled) + abs(recount.active - work.active)
+    FROM (SELECT count(*) FILTER (WHERE status = 'completed') AS completed, count(*) FILTER (WHERE status = 'failed') AS failed,
+            count(*) FILTER (WHERE status = 'cancelled') AS cancelled,
+            count(*) FILTER (WHERE status IN ('pending', 'processing')) AS active FROM orders) AS recount,
+        (SELECT coalesce(sum(completed), 0) AS completed, coalesce(sum(failed), 0) AS failed,
+            coalesce(sum(cancelled), 0) AS cancelled FROM order_stats) AS stats,
+        (SELECT count(*) AS active FROM order_work) AS work";
+
+#[tokio::test]
+async fn a_thousand_orders_at_once_are_all_accepted_and_all_completed_and_the_metrics_equal_a_recount() {
+    let stack = &Stack::running();
+    let run = &fresh_id();
+    let statuses: Vec<u16> = stream::iter(0..1000)
+        .map(|number| async move {
+            stack.post_as("TOKEN_BOB", "/orders", &order(&format!("{run}-{number}"), "bob")).await.status
+        })
+        .buffer_unordered(64)
+        .collect()
+        .await;
+    assert_eq!(statuses, [201; 1000]);
+    let (sql, connection) = tokio_postgres::connect(stack.get("DATABASE_URL"), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let count = "SELECT count(*) FROM orders WHERE order_id LIKE $1 || '-%' AND status = 'completed' AND attempts = 1";
+    eventually("all thousand are completed", Duration::from_mins(2), async || {
+        let completed: i64 = sql.query_one(count, &[run]).await.unwrap().get(0);
+        (completed == 1000).then_some(())
+    })
+    .await;
+    let difference: i64 = sql.query_one(&format!("SELECT ({DIFFERENCE})::bigint"), &[]).await.unwrap().get(0);
+    assert_eq!(difference, 0);
+}

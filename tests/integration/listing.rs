@@ -1,0 +1,119 @@
+//! `GET /orders`: what a list holds, and that paging neither skips nor repeats.
+
+use std::collections::HashSet;
+
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::Value;
+use tests::World;
+
+/// The identifiers on a page.
+fn ids(page: &Value) -> Vec<String> {
+    let orders = page["orders"].as_array().unwrap();
+    orders.iter().map(|order| order["order_id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// `count` orders of each of two users, several in each microsecond.
+async fn insert(world: &World, prefix: &str, count: i32) {
+    world
+        .execute(&format!(
+            "WITH born AS (
+                INSERT INTO orders (order_id, user_id, item_ids, total_amount, created_at)
+                SELECT '{prefix}' || i, CASE i % 2 WHEN 0 THEN 'alice' ELSE 'bob' END, '{{i}}', i,
+                    '2026-01-01'::timestamptz + (i / 3) * interval '1 microsecond'
+                FROM generate_series(1, {count}) AS i RETURNING order_id
+            ) INSERT INTO order_work (order_id, due_at) SELECT order_id, now() FROM born"
+        ))
+        .await;
+}
+
+/// Follows the cursors to the end; `between` runs after each page.
+async fn walk(world: &World, query: &str, between: impl AsyncFn()) -> Vec<String> {
+    let (mut seen, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = world.get(&format!("/orders?{query}{cursor}")).await.expect(200);
+        seen.extend(ids(&page));
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return seen,
+        }
+        between().await;
+    }
+}
+
+#[tokio::test]
+async fn paging_shows_every_order_once_newest_first_while_others_are_placed() {
+    let world = World::new().await;
+    insert(&world, "old-", 100).await;
+    let placed = std::sync::atomic::AtomicI32::new(0);
+    let seen = walk(&world, "limit=7", async || {
+        let number = placed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        world.place(&format!("new-{number}")).await;
+    })
+    .await;
+    assert!(placed.into_inner() > 10);
+    let old: Vec<_> = seen.iter().filter(|id| id.starts_with("old-")).collect();
+    assert_eq!(old.len(), 100);
+    assert_eq!(old.iter().collect::<HashSet<_>>().len(), 100);
+    let sql = "SELECT order_id FROM orders WHERE order_id LIKE 'old-%' ORDER BY created_at DESC, order_id DESC";
+    let expected: Vec<String> = world.rows(sql, &[]).await.iter().map(|row| row.get(0)).collect();
+    assert_eq!(old.into_iter().cloned().collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test]
+async fn a_page_that_ends_with_the_last_order_has_no_next() {
+    let world = World::new().await;
+    insert(&world, "o-", 4).await;
+    assert_eq!(world.get("/orders?limit=4").await.expect(200)["next_cursor"], Value::Null);
+    let page = world.get("/orders?limit=2").await.expect(200);
+    let cursor = page["next_cursor"].as_str().unwrap();
+    let last = world.get(&format!("/orders?limit=2&cursor={cursor}")).await.expect(200);
+    assert_eq!((ids(&last).len(), &last["next_cursor"]), (2, &Value::Null));
+    assert_eq!(ids(&World::new().await.get("/orders").await.expect(200)).len(), 0);
+}
+
+#[tokio::test]
+async fn a_list_is_narrowed_by_status_and_by_user() {
+    let world = World::new().await;
+    insert(&world, "o-", 10).await;
+    world.execute("DELETE FROM order_work WHERE order_id IN ('o-1', 'o-2', 'o-3')").await;
+    world
+        .execute(
+            "UPDATE orders SET status = 'completed', started_at = now(), finished_at = now() WHERE order_id = 'o-1';
+            UPDATE orders SET status = 'failed', started_at = now(), finished_at = now(), failure = 'f' WHERE order_id = 'o-2';
+            UPDATE orders SET status = 'cancelled', finished_at = now() WHERE order_id = 'o-3';
+            UPDATE orders SET status = 'processing', started_at = now() WHERE order_id = 'o-4'",
+        )
+        .await;
+    for (query, expected) in [
+        ("status=completed", &["o-1"][..]),
+        ("status=failed", &["o-2"]),
+        ("status=cancelled", &["o-3"]),
+        ("status=processing", &["o-4"]),
+        ("status=pending&user_id=bob", &["o-9", "o-7", "o-5"]),
+        ("status=failed&user_id=bob", &[]),
+    ] {
+        assert_eq!(walk(&world, &format!("{query}&limit=2"), async || {}).await, expected, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_user_sees_its_own_orders_alone() {
+    let world = World::new().await;
+    insert(&world, "o-", 6).await;
+    let ask = |path: &str| Request::get(path).body(Body::empty()).unwrap();
+    let page = world.call_as("alice", "orders/read", ask("/orders")).await.expect(200);
+    assert_eq!(ids(&page), ["o-6", "o-4", "o-2"]);
+    world.call_as("alice", "orders/read", ask("/orders?user_id=alice")).await.expect(200);
+    world.call_as("alice", "orders/read", ask("/orders?user_id=bob")).await.problem(403);
+    world.call_as("alice", "orders/write", ask("/orders")).await.problem(403);
+    world.call_unknown(ask("/orders")).await.problem(401);
+}
+
+#[tokio::test]
+async fn a_bad_query_names_every_bad_parameter() {
+    let world = World::new().await;
+    let problem = world.get("/orders?limit=0&status=done&cursor=x&sort=up&user_id=").await.problem(422);
+    let pointers: Vec<_> = problem["errors"].as_array().unwrap().iter().map(|error| error["pointer"].clone()).collect();
+    assert_eq!(pointers, ["?limit", "?status", "?cursor", "?sort", "?user_id"]);
+}

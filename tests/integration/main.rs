@@ -1,0 +1,17 @@
+//! What the service promises, as sentences. One binary, so that everything is linked once; every test runs beside every
+//! other, in a world of its own or with orders of its own.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "an unwrap that fails is a test that fails")]
+
+mod configuration;
+mod contract;
+mod creating;
+mod deployed;
+mod listing;
+mod migrating;
+mod processing;
+mod reading;
+mod schema;
+mod statistics;
+mod sweeping;
+mod zips;

@@ -1,0 +1,68 @@
+//! The custom resource: what it does when CloudFormation asks, and that it always answers.
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::routing::put;
+use serde_json::{Value, json};
+use shared::config::ConfigError;
+use shared::db::DbConfig;
+use tests::World;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+/// Asks the way CloudFormation does, at an address that takes the answer, and gives that.
+async fn ask(config: Result<DbConfig, ConfigError>, request_type: &str) -> Value {
+    let (sender, mut answers) = mpsc::channel::<Bytes>(1);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/answer?signature=x", listener.local_addr().unwrap());
+    let take = put(move |body: Bytes| async move { sender.send(body).await.unwrap() });
+    tokio::spawn(async { axum::serve(listener, Router::new().route("/answer", take)).await });
+    let event = json!({
+        "RequestType": request_type, "ServiceToken": "arn:aws:lambda:x", "ResponseURL": url,
+        "StackId": "arn:aws:cloudformation:x", "RequestId": "r-1", "LogicalResourceId": "Migrations",
+        "ResourceType": "Custom::Migration", "ResourceProperties": {"ServiceToken": "arn:aws:lambda:x", "FunctionVersion": "1"}
+    });
+    migrate::handle(&config, serde_json::from_value(event).unwrap()).await.unwrap();
+    serde_json::from_slice(&answers.recv().await.unwrap()).unwrap()
+}
+
+fn database(world: &World) -> Result<DbConfig, ConfigError> {
+    DbConfig::from_env(&world.env())
+}
+
+#[tokio::test]
+async fn create_and_update_apply_what_is_missing() {
+    let world = World::new().await;
+    world.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await;
+    let answer = ask(database(&world), "Create").await;
+    assert_eq!((&answer["Status"], &answer["Reason"]), (&json!("SUCCESS"), &json!("applied V1__orders")));
+    assert_eq!((&answer["RequestId"], &answer["LogicalResourceId"]), (&json!("r-1"), &json!("Migrations")));
+    let again = ask(database(&world), "Update").await;
+    assert_eq!((&again["Status"], &again["Reason"]), (&json!("SUCCESS"), &json!("the schema is up to date")));
+    assert_eq!(again["PhysicalResourceId"], answer["PhysicalResourceId"]);
+}
+
+#[tokio::test]
+async fn delete_leaves_the_data_alone() {
+    let world = World::new().await;
+    world.place("o-1").await;
+    assert_eq!(ask(database(&world), "Delete").await["Status"], "SUCCESS");
+    assert_eq!(world.order_count().await, 1);
+}
+
+#[tokio::test]
+async fn a_database_out_of_reach_is_answered_as_a_failure_with_its_cause() {
+    let world = World::new().await;
+    let config = DbConfig::from_env(&world.env_with(("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nowhere")));
+    let answer = ask(config, "Create").await;
+    assert_eq!(answer["Status"], "FAILED");
+    assert!(answer["Reason"].as_str().unwrap().contains("out of reach"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_bad_configuration_is_answered_by_the_variables_name() {
+    let world = World::new().await;
+    let config = DbConfig::from_env(&world.env_with(("DATABASE_URL", "")));
+    let answer = ask(config, "Update").await;
+    assert_eq!((&answer["Status"], &answer["Reason"]), (&json!("FAILED"), &json!("DATABASE_URL: is not set")));
+}

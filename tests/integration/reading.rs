@@ -1,0 +1,141 @@
+//! Reading, cancelling and retrying one order; health; and what has no route.
+
+use axum::body::Body;
+use axum::http::{Method, Request};
+use serde_json::json;
+use tests::World;
+
+fn get(path: &str) -> Request<Body> {
+    Request::get(path).body(Body::empty()).unwrap()
+}
+
+fn post(path: &str) -> Request<Body> {
+    Request::post(path).body(Body::empty()).unwrap()
+}
+
+#[tokio::test]
+async fn an_order_reads_as_it_was_answered_when_it_was_placed() {
+    let world = World::new().await;
+    let placed = world.place("o-1").await;
+    assert_eq!(world.get("/orders/o-1").await.expect(200), placed);
+    assert_eq!(world.get("/orders/o-1/status").await.expect(200), json!({"order_id": "o-1", "status": "pending"}));
+}
+
+#[tokio::test]
+async fn an_unchanged_order_is_not_sent_again() {
+    let world = World::new().await;
+    world.place("o-1").await;
+    let etag = world.get("/orders/o-1").await.header("etag").to_owned();
+    let ask = || Request::get("/orders/o-1").header("if-none-match", &etag).body(Body::empty()).unwrap();
+    let unchanged = world.call(ask()).await;
+    assert_eq!((unchanged.status, unchanged.text.as_str(), unchanged.header("etag")), (304, "", etag.as_str()));
+    world.call(post("/orders/o-1/cancel")).await.expect(200);
+    let changed = world.call(ask()).await;
+    assert_ne!(changed.header("etag"), etag);
+    assert_eq!(changed.expect(200)["status"], "cancelled");
+}
+
+#[tokio::test]
+async fn another_users_order_is_not_there() {
+    let world = World::new().await;
+    world.place("o-1").await;
+    for path in ["/orders/o-1", "/orders/o-1/status"] {
+        world.call_as("alice", "orders/read", get(path)).await.expect(200);
+        world.call_as("bob", "orders/read", get(path)).await.problem(404);
+        world.call_as("alice", "orders/write", get(path)).await.problem(403);
+        world.call_unknown(get(path)).await.problem(401);
+    }
+    world.call_as("bob", "orders/write", post("/orders/o-1/cancel")).await.problem(404);
+    assert_eq!(world.status("o-1").await, "pending");
+}
+
+#[tokio::test]
+async fn an_identifier_that_no_order_can_have_is_not_found() {
+    let world = World::new().await;
+    for id in ["none", "a%20b", "%00", "%ff", &"x".repeat(65)] {
+        world.get(&format!("/orders/{id}")).await.problem(404);
+        world.get(&format!("/orders/{id}/status")).await.problem(404);
+    }
+}
+
+#[tokio::test]
+async fn a_pending_order_can_be_cancelled_and_stays_so() {
+    let world = World::new().await;
+    world.place("o-1").await;
+    let cancelled = world.call_as("alice", "orders/write", post("/orders/o-1/cancel")).await.expect(200);
+    assert_eq!(
+        (&cancelled["status"], &cancelled["next"], &cancelled["attempts"]),
+        (&json!("cancelled"), &json!([]), &json!(0))
+    );
+    assert!(cancelled["finished_at"].is_string() && cancelled["started_at"].is_null());
+    assert_eq!(world.call(post("/orders/o-1/cancel")).await.expect(200), cancelled);
+    assert_eq!(world.value::<i64>("SELECT count(*) FROM order_work").await, 0);
+    assert_eq!(world.value::<i64>("SELECT sum(cancelled)::bigint FROM order_stats").await, 1);
+}
+
+#[tokio::test]
+async fn an_order_that_is_being_processed_can_be_neither_cancelled_nor_retried() {
+    let world = World::new().await;
+    world.place("o-1").await;
+    world.execute("UPDATE orders SET status = 'processing', started_at = now()").await;
+    let problem = world.call(post("/orders/o-1/cancel")).await.problem(409);
+    assert_eq!(problem["detail"], "The order is processing; only a pending one can be cancelled.");
+    world.call(post("/orders/o-1/retry")).await.problem(409);
+    world.call(post("/orders/none/cancel")).await.problem(404);
+    world.call(post("/orders/none/retry")).await.problem(404);
+}
+
+#[tokio::test]
+async fn a_failed_order_can_be_retried_by_an_operator_alone() {
+    let world = World::new().await;
+    world.place("o-1").await;
+    world.receive().await;
+    world.execute("UPDATE orders SET status = 'failed', started_at = now(), finished_at = now(), attempts = 5, failure = 'no stock'").await;
+    world.execute("DELETE FROM order_work").await;
+    let failed = world.get("/orders/o-1").await.expect(200);
+    assert_eq!(
+        (&failed["failure"], &failed["attempts"], &failed["next"]),
+        (&json!("no stock"), &json!(5), &json!(["retry"]))
+    );
+    world.call_as("alice", "orders/read orders/write", post("/orders/o-1/retry")).await.problem(403);
+    let retried = world.call(post("/orders/o-1/retry")).await.expect(200);
+    assert_eq!(
+        (&retried["status"], &retried["failure"], &retried["attempts"]),
+        (&json!("pending"), &json!(null), &json!(0))
+    );
+    assert_eq!(world.receive().await.as_deref(), Some("o-1"));
+    world.call(post("/orders/o-1/retry")).await.problem(409);
+}
+
+#[tokio::test]
+async fn health_needs_no_token_and_tells_of_the_database() {
+    let world = World::new().await;
+    assert_eq!(world.call_unknown(get("/healthz")).await.expect(200), json!({"status": "ok"}));
+    let api = world.api_with("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nowhere");
+    tests::call_in_process(&api, None, get("/healthz")).await.problem(503);
+}
+
+#[tokio::test]
+async fn an_unknown_route_or_method_is_a_problem_too() {
+    let world = World::new().await;
+    for path in ["/", "/orders/", "/order", "/orders/a/b", "/metrics/x"] {
+        assert_eq!(world.get(path).await.problem(404)["type"], "urn:ordermill:problem:no-such-route", "{path}");
+    }
+    for (method, path, allowed) in
+        [(Method::DELETE, "/orders", "GET,HEAD,POST"), (Method::PUT, "/orders/a", "GET,HEAD")]
+    {
+        let answer = world.call(Request::builder().method(method).uri(path).body(Body::empty()).unwrap()).await;
+        let mut allow: Vec<_> = answer.header("allow").split(',').map(str::to_owned).collect();
+        allow.sort();
+        assert_eq!(allow.join(","), allowed);
+        answer.problem(405);
+    }
+}
+
+#[tokio::test]
+async fn without_authentication_everybody_is_an_administrator_and_only_where_it_is_turned_off() {
+    let world = World::new().await;
+    let api = world.api_with("AUTH", "off");
+    tests::call_in_process(&api, None, get("/metrics")).await.expect(200);
+    world.call_unknown(get("/metrics")).await.problem(401);
+}

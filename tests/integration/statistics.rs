@@ -1,0 +1,102 @@
+//! `GET /metrics`: every number against a recount of the orders.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::Request;
+use processor::{Outcome, Work};
+use serde_json::{Value, json};
+use shared::db::work::Claimed;
+use tests::{World, batch};
+
+/// Fails orders whose identifier says so.
+struct FailSome;
+
+impl Work for FailSome {
+    async fn run(&self, order: &Claimed) -> Outcome {
+        if order.order_id.as_str().starts_with("bad") { Outcome::Fail("bad".to_owned()) } else { Outcome::Complete }
+    }
+}
+
+/// Orders in every state: two pending, one processing, six completed, two failed, one cancelled.
+async fn busy_world() -> World {
+    let world = World::new().await;
+    let ended = ["ok-1", "ok-2", "ok-3", "ok-4", "ok-5", "bad-1", "bad-2", "bad-retried"];
+    for id in ended.into_iter().chain(["cancelled", "p-1", "p-2", "working"]) {
+        world.place(id).await;
+    }
+    world.let_pass(2.5).await;
+    world.processor_with(FailSome).handle(batch(&ended)).await;
+    world.post("/orders/cancelled/cancel", &json!({})).await.expect(200);
+    world.post("/orders/bad-retried/retry", &json!({})).await.expect(200);
+    world.processor(Duration::ZERO).handle(batch(&["bad-retried"])).await;
+    world.processor(Duration::from_mins(1)).handle(batch(&["working"])).await;
+    world
+}
+
+#[tokio::test]
+async fn metrics_equal_a_recount_of_the_orders() {
+    let world = busy_world().await;
+    let metrics = world.get("/metrics").await.expect(200);
+    assert_eq!(
+        metrics["status_counts"],
+        json!({"pending": 2, "processing": 1, "completed": 6, "failed": 2, "cancelled": 1})
+    );
+    assert_eq!(metrics["total_orders"], world.order_count().await);
+    let sql = "SELECT avg(extract(epoch FROM finished_at - started_at))::float8 FROM orders WHERE status = 'completed'";
+    let mean: f64 = world.value(sql).await;
+    assert!((metrics["average_processing_time"].as_f64().unwrap() - mean).abs() < 1e-6, "{metrics}");
+    let sql = "SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM started_at - created_at))::float8
+        FROM orders WHERE status = 'completed'";
+    let median: f64 = world.value(sql).await;
+    let shown = metrics["queueing_seconds"]["p50"].as_f64().unwrap();
+    assert!((shown / median - 1.0).abs() < 0.19, "{shown} {median}");
+    let last_hour: i64 =
+        metrics["completions_per_minute"].as_array().unwrap().iter().map(|m| m["completed"].as_i64().unwrap()).sum();
+    assert_eq!(last_hour, 6);
+}
+
+#[tokio::test]
+async fn metrics_of_an_empty_service_are_zeros_and_nulls() {
+    let metrics = World::new().await.get("/metrics").await.expect(200);
+    assert_eq!(
+        metrics["status_counts"],
+        json!({"pending": 0, "processing": 0, "completed": 0, "failed": 0, "cancelled": 0})
+    );
+    assert_eq!((&metrics["total_orders"], &metrics["average_processing_time"]), (&json!(0), &Value::Null));
+    assert_eq!(metrics["processing_seconds"], json!({"p50": null, "p95": null, "p99": null}));
+    assert_eq!((&metrics["queue_depth"], &metrics["dead_letter_depth"]), (&json!(0), &json!(0)));
+}
+
+#[tokio::test]
+async fn the_oldest_overdue_order_and_the_queue_are_told_of() {
+    let world = World::new().await;
+    world.place("o-1").await;
+    world.let_pass(100.0).await;
+    let metrics = world.get("/metrics").await.expect(200);
+    assert!(metrics["oldest_overdue_seconds"].as_f64().unwrap() >= 100.0);
+    assert_eq!(metrics["queue_depth"], 1);
+}
+
+#[tokio::test]
+async fn metrics_are_given_as_openmetrics_where_that_is_accepted() {
+    let world = busy_world().await;
+    let request =
+        Request::get("/metrics").header("accept", "application/openmetrics-text; version=1.0.0").body(Body::empty());
+    let answer = world.call(request.unwrap()).await;
+    assert_eq!(answer.header("content-type"), "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    assert!(answer.text.contains("\nordermill_orders{status=\"completed\"} 6\n"), "{}", answer.text);
+    assert!(answer.text.ends_with("\n# EOF\n"));
+    for line in answer.text.lines().filter(|line| !line.starts_with('#')) {
+        let (name, value) = line.rsplit_once(' ').unwrap();
+        assert!(name.starts_with("ordermill_") && value.parse::<f64>().is_ok(), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn metrics_are_for_operators_alone() {
+    let world = World::new().await;
+    let ask = || Request::get("/metrics").body(Body::empty()).unwrap();
+    world.call_as("alice", "orders/read orders/write", ask()).await.problem(403);
+    world.call_unknown(ask()).await.problem(401);
+}

@@ -1,0 +1,67 @@
+//! What is deployed: small enough, and able to run where it will.
+
+use std::process::Command;
+
+use serde_json::Value;
+use tests::Stack;
+
+const FUNCTIONS: [&str; 5] = ["ApiFunction", "ProcessorFunction", "SweeperFunction", "MigrateFunction", "SiteFunction"];
+
+/// What the emulator, which was given the zips, says of their sizes in bytes.
+async fn zip_size(stack: &Stack, variable: &str) -> u64 {
+    let url = format!("{}/2015-03-31/functions/{}", stack.get("AWS_ENDPOINT_URL"), stack.get(variable));
+    let function: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
+    function["Configuration"]["CodeSize"].as_u64().unwrap()
+}
+
+#[tokio::test]
+async fn no_zip_is_larger_than_six_megabytes() {
+    let stack = Stack::running();
+    for variable in ["API_FUNCTION", "PROCESSOR_FUNCTION", "SWEEPER_FUNCTION", "MIGRATE_FUNCTION", "SITE_FUNCTION"] {
+        let size = zip_size(&stack, variable).await;
+        assert!((500_000..=6_000_000).contains(&size), "{variable}: {size} bytes");
+    }
+}
+
+fn output(command: &str, argument: &str, file: &str) -> String {
+    let output =
+        Command::new(command).args([argument, file]).output().unwrap_or_else(|error| panic!("{command}: {error}"));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn every_binary_runs_on_amazon_linux_2023_whose_glibc_is_2_34() {
+    for function in FUNCTIONS {
+        let file = format!("../.aws-sam/build/{function}/bootstrap");
+        let symbols = output("readelf", "--version-info", &file);
+        let versions = symbols.split("GLIBC_").skip(1).filter_map(|rest| {
+            let digits: String = rest.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+            let (major, minor) = digits.split_once('.')?;
+            Some((major.parse::<u32>().ok()?, minor.split('.').next()?.parse::<u32>().ok()?))
+        });
+        let newest = versions.max().expect("the binary names the versions it needs");
+        assert!(newest <= (2, 34), "{function} needs glibc {newest:?}");
+    }
+}
+
+#[test]
+fn no_binary_needs_a_library_besides_glibc() {
+    for function in FUNCTIONS {
+        let needed = output("readelf", "--dynamic", &format!("../.aws-sam/build/{function}/bootstrap"));
+        let libraries: Vec<_> = needed.lines().filter(|line| line.contains("(NEEDED)")).collect();
+        assert!(!libraries.is_empty(), "{function}: {needed}");
+        for library in libraries {
+            let of_glibc = ["libc.so", "libm.so", "libpthread.so", "libdl.so", "librt.so", "ld-linux"];
+            assert!(of_glibc.iter().any(|name| library.contains(name)), "{function}: {library}");
+        }
+    }
+}
+
+#[test]
+fn the_pages_are_in_the_site_function_alone() {
+    for function in FUNCTIONS {
+        let binary = std::fs::read(format!("../.aws-sam/build/{function}/bootstrap")).unwrap();
+        let has_pages = binary.windows(20).any(|bytes| bytes == b"swagger-ui-bundle.js");
+        assert_eq!(has_pages, function == "SiteFunction", "{function}");
+    }
+}

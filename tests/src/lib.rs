@@ -1,0 +1,30 @@
+//! What the integration tests stand on: the deployed stack ([`Stack`]), a world of a test's own with a fresh database
+//! and fresh queues on the same servers ([`World`]), and calls to either ([`Answer`]).
+//!
+//! Nothing is skipped: without a running stack every test fails and says how to start one.
+
+#![allow(clippy::panic, clippy::missing_panics_doc, reason = "a panic of the harness is the failure of a test")]
+
+mod http;
+mod stack;
+mod world;
+
+pub use http::{Answer, call_in_process};
+pub use stack::Stack;
+pub use world::{World, batch, failures, order, post};
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+/// Looks until `look` finds something, and gives that; panics with `what` once `deadline` has passed.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, deadline: Duration, look: impl Fn() -> F) -> T {
+    let end = Instant::now() + deadline;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < end, "not within {deadline:?}: {what}");
+        sleep(Duration::from_millis(100)).await;
+    }
+}

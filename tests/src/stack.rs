@@ -1,0 +1,60 @@
+//! The deployed stack, known by the file that starting it wrote.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::Answer;
+
+/// Addresses and tokens of the stack that `make test` or `make up` started.
+pub struct Stack {
+    variables: HashMap<String, String>,
+    http: reqwest::Client,
+}
+
+static VARIABLES: LazyLock<Result<HashMap<String, String>, String>> = LazyLock::new(|| {
+    let file = std::env::var("STACK_ENV").unwrap_or_else(|_| "../.local/env".to_owned());
+    let text = std::fs::read_to_string(&file)
+        .map_err(|error| format!("no stack is running ({file}: {error}); `make test` starts one, or `make up`"))?;
+    let pairs = text.lines().filter_map(|line| line.split_once('='));
+    Ok(pairs.map(|(name, value)| (name.to_owned(), value.trim_matches('\'').to_owned())).collect())
+});
+
+impl Stack {
+    /// The running stack; panics where there is none.
+    #[must_use]
+    pub fn running() -> Self {
+        let variables = VARIABLES.clone().unwrap_or_else(|problem| panic!("{problem}"));
+        Self { variables, http: reqwest::Client::new() }
+    }
+
+    /// One of the addresses and tokens.
+    #[must_use]
+    pub fn get(&self, name: &str) -> &str {
+        self.variables.get(name).unwrap_or_else(|| panic!("the stack's file does not name {name}"))
+    }
+
+    /// Calls the API through the gateway, with the token that is named, if any: `TOKEN_ALICE`.
+    pub async fn call(&self, method: Method, path: &str, token: Option<&str>, body: Option<&Value>) -> Answer {
+        let mut request = self.http.request(method, format!("{}{path}", self.get("API_URL")));
+        if let Some(token) = token {
+            request = request.bearer_auth(self.get(token));
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        Answer::of(request.send().await.expect("the gateway answers")).await
+    }
+
+    /// Reads with a token.
+    pub async fn get_as(&self, token: &str, path: &str) -> Answer {
+        self.call(Method::GET, path, Some(token), None).await
+    }
+
+    /// Posts with a token.
+    pub async fn post_as(&self, token: &str, path: &str, body: &Value) -> Answer {
+        self.call(Method::POST, path, Some(token), Some(body)).await
+    }
+}

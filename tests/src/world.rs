@@ -1,0 +1,298 @@
+//! A test's own world: a fresh database and fresh queues on the stack's servers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::Api;
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Method, Request};
+use processor::{Processor, Simulated, Work};
+use serde_json::{Value, json};
+use shared::config::Env;
+use shared::db::{Db, DbConfig, schema};
+use sweeper::Sweeper;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{NoTls, Row};
+use uuid::Uuid;
+
+use crate::{Answer, Stack, call_in_process, eventually};
+
+const ALL_SCOPES: &str = "orders/read orders/write orders/admin";
+
+/// A database and queues of one's own, and the functions on them, in this process.
+pub struct World {
+    variables: Vec<(String, String)>,
+    sql: tokio_postgres::Client,
+    sqs: aws_sdk_sqs::Client,
+    queue_url: String,
+    dlq_url: String,
+    api: Router,
+}
+
+impl World {
+    /// A world whose schema is up to date and whose cancel window is nothing, so that orders are due at once.
+    pub async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// The same, with these variables set otherwise.
+    pub async fn with(overrides: &[(&str, &str)]) -> Self {
+        let stack = Stack::running();
+        let database_url = create_database(&stack).await;
+        let sqs = sqs_client(&stack);
+        let (queue_url, dlq_url) = (create_queue(&sqs).await, create_queue(&sqs).await);
+        let mut variables = vec![
+            ("STAGE", "dev"),
+            ("DATABASE_URL", &database_url),
+            ("DATABASE_TLS", "off"),
+            ("QUEUE_URL", &queue_url),
+            ("DLQ_URL", &dlq_url),
+            ("CANCEL_WINDOW_SECONDS", "0"),
+            ("AWS_ENDPOINT_URL", stack.get("AWS_ENDPOINT_URL")),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+        ];
+        variables.extend(overrides);
+        let variables: Vec<_> = variables.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+        let env: Env = variables.iter().cloned().collect();
+        schema::migrate(&DbConfig::from_env(&env).expect("a database")).await.expect("the schema can be applied");
+        let api = build_api(&env);
+        let sql = connect(&database_url).await;
+        Self { variables, sql, sqs, queue_url, dlq_url, api }
+    }
+
+    /// The environment that the functions of this world read.
+    #[must_use]
+    pub fn env(&self) -> Env {
+        self.variables.iter().cloned().collect()
+    }
+
+    /// The same with one variable set otherwise.
+    #[must_use]
+    pub fn env_with(&self, (name, value): (&str, &str)) -> Env {
+        self.variables.iter().cloned().chain([(name.to_owned(), value.to_owned())]).collect()
+    }
+
+    /// The variables themselves, for a process.
+    pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The database as the functions see it.
+    #[must_use]
+    pub fn db(&self) -> Db {
+        Db::new(DbConfig::from_env(&self.env()).expect("a database"))
+    }
+
+    /// The sweeper.
+    #[must_use]
+    pub fn sweeper(&self) -> Sweeper {
+        Sweeper::from_env(&self.env()).expect("a configuration")
+    }
+
+    /// The processor, with work that takes this long.
+    #[must_use]
+    pub fn processor(&self, delay: Duration) -> Processor<Simulated> {
+        self.processor_with(Simulated { delay })
+    }
+
+    /// The processor, with this work.
+    pub fn processor_with<W: Work>(&self, work: W) -> Processor<W> {
+        let config = processor::Config::from_env(&self.env()).expect("a configuration");
+        Processor::new(config, work, &self.env()).expect("clients")
+    }
+
+    /// Another api of this world, with one variable set otherwise.
+    pub fn api_with(&self, name: &str, value: &str) -> Router {
+        build_api(&self.env_with((name, value)))
+    }
+
+    /// Calls the api as an administrator.
+    pub async fn call(&self, request: Request<Body>) -> Answer {
+        self.call_as("admin", ALL_SCOPES, request).await
+    }
+
+    /// Calls the api with these claims.
+    pub async fn call_as(&self, sub: &str, scope: &str, request: Request<Body>) -> Answer {
+        call_in_process(&self.api, Some((sub, scope)), request).await
+    }
+
+    /// Calls the api with no claims.
+    pub async fn call_unknown(&self, request: Request<Body>) -> Answer {
+        call_in_process(&self.api, None, request).await
+    }
+
+    /// Reads as an administrator.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.call(Request::get(path).body(Body::empty()).expect("a request")).await
+    }
+
+    /// Posts JSON as an administrator.
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.call(post(path, body)).await
+    }
+
+    /// Places an order with this identifier.
+    pub async fn place(&self, order_id: &str) -> Value {
+        self.post("/orders", &order(order_id)).await.expect(201)
+    }
+
+    /// Runs SQL that gives rows.
+    pub async fn rows(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Vec<Row> {
+        self.sql.query(sql, params).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"))
+    }
+
+    /// Runs SQL that gives one value.
+    pub async fn value<T: for<'a> tokio_postgres::types::FromSql<'a>>(&self, sql: &str) -> T {
+        self.sql.query_one(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}")).get(0)
+    }
+
+    /// Runs any number of statements.
+    pub async fn execute(&self, sql: &str) {
+        self.sql.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    }
+
+    /// Runs any number of statements that may be refused.
+    pub async fn try_execute(&self, sql: &str) -> Result<(), tokio_postgres::Error> {
+        self.sql.batch_execute(sql).await
+    }
+
+    /// How many updates of a table there were and how many of them were HOT, once PostgreSQL, which counts with some
+    /// delay, has counted this many.
+    pub async fn update_counts(&self, table: &str, expected: i64) -> (i64, i64) {
+        let sql = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = $1";
+        eventually(&format!("{expected} updates of {table}"), Duration::from_secs(20), async || {
+            let rows = self.rows(sql, &[&table]).await;
+            let (updates, hot): (i64, i64) = (rows[0].get(0), rows[0].get(1));
+            (updates >= expected).then_some((updates, hot))
+        })
+        .await
+    }
+
+    /// How many orders there are.
+    pub async fn order_count(&self) -> i64 {
+        self.value("SELECT count(*) FROM orders").await
+    }
+
+    /// The status of an order, by the database.
+    pub async fn status(&self, order_id: &str) -> String {
+        let rows = self.rows("SELECT status FROM orders WHERE order_id = $1", &[&order_id]).await;
+        rows.first().expect("the order is there").get(0)
+    }
+
+    /// How many messages the orders' queue holds, whether visible, delayed or in flight.
+    pub async fn queue_depth(&self) -> i64 {
+        self.depth(&self.queue_url).await
+    }
+
+    /// How many the dead-letter queue holds.
+    pub async fn dead_letters(&self) -> i64 {
+        self.depth(&self.dlq_url).await
+    }
+
+    async fn depth(&self, url: &str) -> i64 {
+        let all = aws_sdk_sqs::types::QueueAttributeName::All;
+        let asked = self.sqs.get_queue_attributes().queue_url(url).attribute_names(all).send();
+        let attributes = asked.await.expect("the queue answers").attributes.unwrap_or_default();
+        let counts = attributes.iter().filter(|(name, _)| name.as_str().starts_with("ApproximateNumberOfMessages"));
+        counts.map(|(_, count)| count.parse::<i64>().expect("a count")).sum()
+    }
+
+    /// Takes the next message from the orders' queue, waiting up to ten seconds; gives its body.
+    pub async fn receive(&self) -> Option<String> {
+        self.receive_from(&self.queue_url).await
+    }
+
+    /// The same from the dead-letter queue.
+    pub async fn receive_dead_letter(&self) -> Option<String> {
+        self.receive_from(&self.dlq_url).await
+    }
+
+    async fn receive_from(&self, url: &str) -> Option<String> {
+        let asked = self.sqs.receive_message().queue_url(url).wait_time_seconds(10).send();
+        let message = asked.await.expect("the queue answers").messages.unwrap_or_default().pop()?;
+        let done = self.sqs.delete_message().queue_url(url).set_receipt_handle(message.receipt_handle);
+        done.send().await.expect("the queue answers");
+        message.body
+    }
+
+    /// Lets time pass, as far as orders can tell: everything in the tables happened, or falls due, this much sooner.
+    pub async fn let_pass(&self, seconds: f64) {
+        self.execute(&format!(
+            "UPDATE order_work SET due_at = due_at - make_interval(secs => {seconds});
+            UPDATE orders SET created_at = created_at - make_interval(secs => {seconds}),
+                started_at = started_at - make_interval(secs => {seconds})"
+        ))
+        .await;
+    }
+}
+
+/// A post of JSON.
+#[must_use]
+pub fn post(path: &str, body: &Value) -> Request<Body> {
+    Request::builder()
+        .method(Method::POST)
+        .uri(path)
+        .header("content-type", "application/json")
+        .body(Body::from(body.to_string()))
+        .expect("a request")
+}
+
+/// An order of alice's.
+#[must_use]
+pub fn order(order_id: &str) -> Value {
+    json!({"order_id": order_id, "user_id": "alice", "item_ids": ["book-1", "pen-7"], "total_amount": "59.98"})
+}
+
+/// A batch of messages with these bodies, whose identifiers are `m0`, `m1`, …
+#[must_use]
+pub fn batch(bodies: &[&str]) -> SqsEvent {
+    let record = |(index, body): (usize, &&str)| json!({"messageId": format!("m{index}"), "body": body});
+    let records: Vec<_> = bodies.iter().enumerate().map(record).collect();
+    serde_json::from_value(json!({"Records": records})).expect("an event")
+}
+
+/// The identifiers of the messages that have to come back.
+#[must_use]
+pub fn failures(response: &SqsBatchResponse) -> Vec<&str> {
+    response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect()
+}
+
+fn build_api(env: &Env) -> Router {
+    let config = api::Config::from_env(env).expect("a configuration");
+    api::router(Arc::new(Api::new(config, env).expect("clients")))
+}
+
+async fn connect(url: &str) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("PostgreSQL answers");
+    tokio::spawn(connection);
+    client
+}
+
+/// A new database beside the stack's; gives its URL.
+async fn create_database(stack: &Stack) -> String {
+    let (server, _) = stack.get("DATABASE_URL").rsplit_once('/').expect("a URL with a database");
+    let name = format!("test_{}", Uuid::new_v4().simple());
+    let admin = connect(stack.get("DATABASE_URL")).await;
+    admin.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("a database can be created");
+    format!("{server}/{name}")
+}
+
+async fn create_queue(sqs: &aws_sdk_sqs::Client) -> String {
+    let name = format!("test-{}", Uuid::new_v4().simple());
+    sqs.create_queue().queue_name(name).send().await.expect("a queue can be created").queue_url.expect("a URL")
+}
+
+fn sqs_client(stack: &Stack) -> aws_sdk_sqs::Client {
+    let config = aws_sdk_sqs::Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+        .endpoint_url(stack.get("AWS_ENDPOINT_URL"))
+        .build();
+    aws_sdk_sqs::Client::from_conf(config)
+}
