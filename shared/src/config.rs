@@ -10,7 +10,7 @@
 //! | `DATABASE_TLS` | `verify-full`, or `off` for a database on this machine | `verify-full` |
 //! | `DATABASE_CA_FILE` | PEM file of certificate authorities, in place of the built-in RDS bundle | none |
 //!
-//! and by those with a queue or a clock of its own, see [`QueueUrls`] and [`Timing`].
+//! by those with a queue, see [`crate::queue`], and by those that keep time, see [`Timing`].
 
 use std::collections::HashMap;
 use std::fmt;
@@ -101,22 +101,6 @@ impl FromStr for Stage {
             "prod" => Ok(Self::Prod),
             _ => Err("must be dev, staging or prod"),
         }
-    }
-}
-
-/// Where messages go: `QUEUE_URL`, the orders' queue, and `DLQ_URL`, its dead-letter queue; both required.
-#[derive(Debug, Clone)]
-pub struct QueueUrls {
-    /// The orders' queue.
-    pub orders: String,
-    /// The dead-letter queue.
-    pub dead_letters: String,
-}
-
-impl QueueUrls {
-    /// Reads both.
-    pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
-        Ok(Self { orders: env.required("QUEUE_URL")?, dead_letters: env.required("DLQ_URL")? })
     }
 }
 

@@ -21,9 +21,9 @@ use tokio_postgres::{Client, Row};
 
 pub use connect::DbConfig;
 
-/// How long a statement may take before its connection counts as dead. Twice this, the first try and the second, is
-/// below the api's time-out.
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(4);
+/// How long a statement may take before its connection counts as dead. A try, a new connection and a second try take at
+/// most three times this, which is below the time-out of every function.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A statement's parameter and the type it is sent as.
 pub type Param<'a> = (&'a (dyn ToSql + Sync), Type);

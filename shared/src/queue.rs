@@ -1,5 +1,12 @@
-//! The queue. A message carries an order's identifier and nothing else: the order's row is the truth, and a message
+//! The queues. A message carries an order's identifier and nothing else: the order's row is the truth, and a message
 //! only ever a hint to look, so a duplicate, a late one or a lost one does no harm.
+//!
+//! | variable | meaning | default |
+//! |---|---|---|
+//! | `QUEUE_URL` | the orders' queue | required |
+//! | `DLQ_URL` | its dead-letter queue, for those who look at it or put something in | required |
+//! | `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` | set by the Lambda runtime | |
+//! | `AWS_ENDPOINT_URL` | where an emulator is | AWS |
 
 use std::time::Duration;
 
@@ -9,7 +16,7 @@ use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName, SendMessageBatchRequestEntry};
 use aws_sdk_sqs::{Client, Config};
 
-use crate::config::{ConfigError, Env, QueueUrls};
+use crate::config::{ConfigError, Env};
 use crate::order::OrderId;
 
 /// The longest delay of a message: 15 minutes, `DelaySeconds` of the SQS API. What waits longer is delayed again.
@@ -31,16 +38,17 @@ impl QueueError {
     }
 }
 
-/// The orders' queue and its dead-letter queue.
+/// One queue.
 pub struct Queue {
     client: Client,
-    urls: QueueUrls,
+    url: String,
 }
 
 impl Queue {
-    /// A client of the queues at `urls`. Region, credentials and, for an emulator, the endpoint come straight from the
-    /// `AWS_…` variables that the Lambda runtime sets: an environment never outlives the credentials it was given.
-    pub fn from_env(env: &Env, urls: QueueUrls) -> Result<Self, ConfigError> {
+    /// The orders' queue. Region and credentials come straight from the variables that the Lambda runtime sets: an
+    /// environment never outlives the credentials it was given.
+    pub fn orders(env: &Env) -> Result<Self, ConfigError> {
+        let url = env.required("QUEUE_URL")?;
         let credentials = Credentials::new(
             env.required::<String>("AWS_ACCESS_KEY_ID")?,
             env.required::<String>("AWS_SECRET_ACCESS_KEY")?,
@@ -54,14 +62,19 @@ impl Queue {
             .credentials_provider(credentials);
         config.set_timeout_config(Some(TimeoutConfig::builder().operation_timeout(OPERATION_TIMEOUT).build()));
         config.set_endpoint_url(env.text("AWS_ENDPOINT_URL").map(str::to_owned));
-        Ok(Self { client: Client::from_conf(config.build()), urls })
+        Ok(Self { client: Client::from_conf(config.build()), url })
+    }
+
+    /// The dead-letter queue, over the same client.
+    pub fn dead_letters(&self, env: &Env) -> Result<Self, ConfigError> {
+        Ok(Self { client: self.client.clone(), url: env.required("DLQ_URL")? })
     }
 
     /// Says that the order will want attention after `delay`, rounded up to whole seconds and cut at 15 minutes.
     pub async fn send(&self, order_id: &OrderId, delay: Duration) -> Result<(), QueueError> {
         self.client
             .send_message()
-            .queue_url(&self.urls.orders)
+            .queue_url(&self.url)
             .message_body(order_id.as_str())
             .delay_seconds(delay_seconds(delay))
             .send()
@@ -92,8 +105,7 @@ impl Queue {
                 .build()
         };
         let entries = messages.iter().enumerate().map(entry).collect::<Result<_, _>>().map_err(QueueError::new)?;
-        let sent =
-            self.client.send_message_batch().queue_url(&self.urls.orders).set_entries(Some(entries)).send().await;
+        let sent = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await;
         let failed = sent.map_err(QueueError::new)?.failed;
         for failure in &failed {
             tracing::warn!(code = failure.code, message = failure.message, "a message could not be sent");
@@ -101,12 +113,12 @@ impl Queue {
         Ok(failed.iter().filter_map(|failure| failure.id.parse().ok()).collect())
     }
 
-    /// Puts a message that no retry can mend where an operator will look, with the reason beside it.
-    pub async fn dead_letter(&self, body: &str, reason: &str) -> Result<(), QueueError> {
+    /// Sends what is no order's identifier, with the reason why beside it: for the dead-letter queue.
+    pub async fn bury(&self, body: &str, reason: &str) -> Result<(), QueueError> {
         let reason = MessageAttributeValue::builder().data_type("String").string_value(reason).build();
         self.client
             .send_message()
-            .queue_url(&self.urls.dead_letters)
+            .queue_url(&self.url)
             .message_body(body)
             .message_attributes("reason", reason.map_err(QueueError::new)?)
             .send()
@@ -115,18 +127,15 @@ impl Queue {
             .map_err(QueueError::new)
     }
 
-    /// How many messages the orders' queue and the dead-letter queue hold, about, whether visible, delayed or in flight.
-    pub async fn depths(&self) -> Result<(i64, i64), QueueError> {
-        tokio::try_join!(self.depth(&self.urls.orders), self.depth(&self.urls.dead_letters))
-    }
-
-    async fn depth(&self, url: &str) -> Result<i64, QueueError> {
+    /// How many messages there are, about, whether visible, delayed or in flight.
+    pub async fn depth(&self) -> Result<i64, QueueError> {
         let counts = [
             QueueAttributeName::ApproximateNumberOfMessages,
             QueueAttributeName::ApproximateNumberOfMessagesDelayed,
             QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
         ];
-        let asked = self.client.get_queue_attributes().queue_url(url).set_attribute_names(Some(counts.to_vec())).send();
+        let asked =
+            self.client.get_queue_attributes().queue_url(&self.url).set_attribute_names(Some(counts.to_vec())).send();
         let found = asked.await.map_err(QueueError::new)?.attributes.unwrap_or_default();
         Ok(counts.iter().filter_map(|name| found.get(name)?.parse::<i64>().ok()).sum())
     }

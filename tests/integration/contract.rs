@@ -35,8 +35,8 @@ fn every_call_with_a_token_documents_its_refusals() {
 async fn the_pages_come_out_of_the_function_and_link_to_nothing_outside() {
     let site = site::router();
     let get = |path: &str| Request::get(path.to_owned()).body(Body::empty()).unwrap();
-    assert_eq!(call_in_process(&site, None, get("/docs")).await.header("location"), "docs/");
-    let index = call_in_process(&site, None, get("/docs/")).await;
+    assert_eq!(call_in_process(&site, None, get("/docs")).await.header("location"), "docs/index.html");
+    let index = call_in_process(&site, None, get("/docs/index.html")).await;
     assert_eq!((index.status, index.header("content-type")), (200, "text/html"));
     assert!(index.text.contains("swagger-ui-bundle.js") && !index.text.contains("//"), "{}", index.text);
     let start = call_in_process(&site, None, get("/docs/swagger-initializer.js")).await;

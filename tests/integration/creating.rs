@@ -214,7 +214,9 @@ async fn an_order_for_somebody_else_is_refused_before_it_is_stored() {
     let world = World::new().await;
     world.call_as("bob", "orders/write", post(good().to_string())).await.problem(403);
     world.call_as("alice", "orders/read", post(good().to_string())).await.problem(403);
-    world.call_unknown(post(good().to_string())).await.problem(401);
+    let unknown = world.call_unknown(post(good().to_string())).await;
+    assert_eq!(unknown.header("www-authenticate"), "Bearer");
+    unknown.problem(401);
     assert_eq!((world.order_count().await, world.queue_depth().await), (0, 0));
 }
 
@@ -226,6 +228,8 @@ async fn without_a_database_nothing_is_accepted_and_the_client_is_told_to_come_a
     assert_eq!(answer.header("retry-after"), "2");
     let problem = answer.problem(503);
     assert!(!problem.to_string().contains("127.0.0.1"), "{problem}");
+    // What can't be valid is refused all the same, since it never gets as far as the database.
+    call_in_process(&api, Some(("alice", "orders/write")), post("{}")).await.problem(422);
     assert_eq!(world.queue_depth().await, 0);
 }
 

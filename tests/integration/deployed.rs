@@ -67,7 +67,7 @@ async fn what_needs_no_token_is_served_without_one() {
     assert_eq!(stack.call(Method::GET, "/healthz", None, None).await.expect(200), json!({"status": "ok"}));
     let document = stack.call(Method::GET, "/openapi.json", None, None).await.expect(200);
     assert_eq!(document, serde_json::from_str::<Value>(site::OPENAPI).unwrap());
-    let page = stack.call(Method::GET, "/docs/", None, None).await;
+    let page = stack.call(Method::GET, "/docs", None, None).await;
     assert!(page.status == 200 && page.text.contains("swagger-ui"), "{page:?}");
 }
 
@@ -76,7 +76,6 @@ async fn an_unknown_route_or_method_is_a_problem_without_a_token_too() {
     let stack = Stack::running();
     stack.call(Method::GET, "/nothing", None, None).await.problem(404);
     stack.call(Method::DELETE, "/orders", None, None).await.problem(405);
-    stack.call(Method::POST, "/orders/", None, Some(&order("x", "alice"))).await.problem(404);
 }
 
 #[tokio::test]

@@ -17,11 +17,9 @@ async fn ask(config: Result<DbConfig, ConfigError>, request_type: &str) -> Value
     let url = format!("http://{}/answer?signature=x", listener.local_addr().unwrap());
     let take = put(move |body: Bytes| async move { sender.send(body).await.unwrap() });
     tokio::spawn(async { axum::serve(listener, Router::new().route("/answer", take)).await });
-    let event = json!({
-        "RequestType": request_type, "ServiceToken": "arn:aws:lambda:x", "ResponseURL": url,
-        "StackId": "arn:aws:cloudformation:x", "RequestId": "r-1", "LogicalResourceId": "Migrations",
-        "ResourceType": "Custom::Migration", "ResourceProperties": {"ServiceToken": "arn:aws:lambda:x", "FunctionVersion": "1"}
-    });
+    let mut event: Value = serde_json::from_str(include_str!("../events/migrate.json")).unwrap();
+    event["RequestType"] = request_type.into();
+    event["ResponseURL"] = url.into();
     migrate::handle(&config, serde_json::from_value(event).unwrap()).await.unwrap();
     serde_json::from_slice(&answers.recv().await.unwrap()).unwrap()
 }
@@ -36,7 +34,10 @@ async fn create_and_update_apply_what_is_missing() {
     world.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await;
     let answer = ask(database(&world), "Create").await;
     assert_eq!((&answer["Status"], &answer["Reason"]), (&json!("SUCCESS"), &json!("applied V1__orders")));
-    assert_eq!((&answer["RequestId"], &answer["LogicalResourceId"]), (&json!("r-1"), &json!("Migrations")));
+    assert_eq!(
+        (&answer["RequestId"], &answer["LogicalResourceId"]),
+        (&json!("d2b9d1a4-3d4f-4b0e-9d0c-1f1f1f1f1f1f"), &json!("Migration"))
+    );
     let again = ask(database(&world), "Update").await;
     assert_eq!((&again["Status"], &again["Reason"]), (&json!("SUCCESS"), &json!("the schema is up to date")));
     assert_eq!(again["PhysicalResourceId"], answer["PhysicalResourceId"]);

@@ -30,15 +30,24 @@ async fn a_migration_that_was_changed_after_it_was_applied_is_refused() {
     assert!(cause.contains("V1__orders") && cause.contains("different"), "{cause}");
 }
 
-#[tokio::test]
-async fn every_update_of_an_orders_usual_life_stays_on_its_page() {
-    let world = World::new().await;
-    let ids: Vec<_> = (0..200).map(|index| format!("o-{index}")).collect();
+/// Places `count` orders and gives their identifiers.
+async fn place_many(world: &World, count: usize) -> Vec<String> {
+    let ids: Vec<_> = (0..count).map(|index| format!("o-{index}")).collect();
     for id in &ids {
         world.place(id).await;
     }
-    let bodies: Vec<_> = ids.iter().map(String::as_str).collect();
-    let (to_process, to_cancel) = bodies.split_at(150);
+    ids
+}
+
+#[tokio::test]
+async fn every_update_of_an_orders_usual_life_leaves_the_indexes_alone() {
+    let world = World::new().await;
+    // Room for all versions of a row: a page that is full because a new connection anywhere on the server has just then
+    // kept PostgreSQL from clearing it says nothing about indexes.
+    world.execute("ALTER TABLE orders SET (fillfactor = 30)").await;
+    let ids = place_many(&world, 200).await;
+    let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+    let (to_process, to_cancel) = ids.split_at(150);
     world.processor(Duration::from_secs(5)).handle(batch(to_process)).await;
     world.execute("UPDATE order_work SET due_at = now()").await;
     world.processor(Duration::ZERO).handle(batch(to_process)).await;
@@ -46,8 +55,16 @@ async fn every_update_of_an_orders_usual_life_stays_on_its_page() {
         world.post(&format!("/orders/{id}/cancel"), &json!({})).await.expect(200);
     }
     assert_eq!(world.value::<i64>("SELECT count(*) FROM orders WHERE status = 'completed'").await, 150);
-    let (updates, hot) = world.update_counts("orders", 350).await;
-    assert_eq!((updates, hot), (350, 350));
+    assert_eq!(world.update_counts("orders", 350).await, (350, 350));
+}
+
+#[tokio::test]
+async fn a_page_has_room_for_a_second_version_of_all_its_orders_at_once() {
+    let world = World::new().await;
+    let ids = place_many(&world, 150).await;
+    let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+    world.processor(Duration::from_secs(5)).handle(batch(&ids)).await;
+    assert_eq!(world.update_counts("orders", 150).await, (150, 150));
 }
 
 #[tokio::test]

@@ -1,12 +1,8 @@
 //! Calls, and the answers to them.
 
-use std::collections::HashMap;
-
-use aws_lambda_events::apigw::ApiGatewayV2httpRequestContext;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request};
-use lambda_http::request::RequestContext;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -57,17 +53,36 @@ impl Answer {
     }
 }
 
-/// Calls a router in this process the way the gateway would for a caller with these claims, `(sub, scope)`.
-pub async fn call_in_process(router: &Router, claims: Option<(&str, &str)>, mut request: Request<Body>) -> Answer {
-    if let Some((sub, scope)) = claims {
-        let claims: HashMap<_, _> = [("sub", sub), ("scope", scope)].into();
-        let context = json!({"requestId": "test-request", "authorizer": {"jwt": {"claims": claims, "scopes": null}}});
-        let context: ApiGatewayV2httpRequestContext = serde_json::from_value(context).expect("a context");
-        request.extensions_mut().insert(RequestContext::ApiGatewayV2(context));
-    }
+/// The event of `sam local`, of which every call in this process is a variation.
+const EVENT: &str = include_str!("../events/create_order.json");
+
+/// Calls a router in this process with the event that the gateway would make of the request, for a caller with these
+/// claims, `(sub, scope)`, or without an authorizer.
+pub async fn call_in_process(router: &Router, claims: Option<(&str, &str)>, request: Request<Body>) -> Answer {
+    let event = event(claims, request).await.to_string();
+    let request = lambda_http::request::from_str(&event).expect("the event is a request");
     let response = router.clone().oneshot(request).await.expect("a router does not fail");
     let (parts, body) = response.into_parts();
     let bytes = axum::body::to_bytes(body, usize::MAX).await.expect("the body can be read");
     let text = String::from_utf8(bytes.to_vec()).expect("the body is text");
     Answer { status: parts.status.as_u16(), headers: parts.headers, text }
+}
+
+async fn event(claims: Option<(&str, &str)>, request: Request<Body>) -> Value {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.expect("the body can be read");
+    let header = |name: &axum::http::HeaderName| {
+        Some((name.as_str().to_owned(), parts.headers.get(name)?.to_str().ok()?.into()))
+    };
+    let mut event: Value = serde_json::from_str(EVENT).expect("the event is JSON");
+    event["rawPath"] = parts.uri.path().into();
+    event["rawQueryString"] = parts.uri.query().unwrap_or_default().into();
+    event["headers"] = Value::Object(parts.headers.keys().filter_map(header).collect());
+    event["body"] = String::from_utf8(body.to_vec()).expect("the body is text").into();
+    event["requestContext"]["http"]["method"] = parts.method.as_str().into();
+    event["requestContext"]["http"]["path"] = parts.uri.path().into();
+    event["requestContext"]["requestId"] = "test-request".into();
+    event["requestContext"]["authorizer"] =
+        claims.map_or(Value::Null, |(sub, scope)| json!({"jwt": {"claims": {"sub": sub, "scope": scope}}}));
+    event
 }

@@ -251,9 +251,16 @@ pub fn order(order_id: &str) -> Value {
 /// A batch of messages with these bodies, whose identifiers are `m0`, `m1`, …
 #[must_use]
 pub fn batch(bodies: &[&str]) -> SqsEvent {
-    let record = |(index, body): (usize, &&str)| json!({"messageId": format!("m{index}"), "body": body});
-    let records: Vec<_> = bodies.iter().enumerate().map(record).collect();
-    serde_json::from_value(json!({"Records": records})).expect("an event")
+    let event: SqsEvent = serde_json::from_str(include_str!("../events/orders_batch.json")).expect("an event");
+    let message = |(index, body): (usize, &&str)| {
+        let mut message = event.records[0].clone();
+        message.message_id = Some(format!("m{index}"));
+        message.body = Some((*body).to_owned());
+        message
+    };
+    let mut batch = event.clone();
+    batch.records = bodies.iter().enumerate().map(message).collect();
+    batch
 }
 
 /// The identifiers of the messages that have to come back.

@@ -1,14 +1,13 @@
-//! The api's configuration, besides the database's, see [`shared::config`].
+//! The api's configuration, besides the database's, see [`shared::config`], and the queues', see [`shared::queue`].
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
-//! | `QUEUE_URL`, `DLQ_URL` | the orders' queue and its dead-letter queue | required |
 //! | `AUTH` | `jwt`: callers are known by the gateway's claims; `off`: everybody may do everything, never in `prod` | `jwt` |
 //! | `CANCEL_WINDOW_SECONDS` | how long an order waits before processing begins, 0 to 86400 | 2 |
 
 use std::time::Duration;
 
-use shared::config::{ConfigError, Env, QueueUrls, Stage};
+use shared::config::{ConfigError, Env, Stage};
 
 use crate::caller::Auth;
 
@@ -17,8 +16,6 @@ const MAX_CANCEL_WINDOW: Duration = Duration::from_hours(24);
 
 /// What the handlers need to know.
 pub struct Config {
-    /// Where messages go.
-    pub queues: QueueUrls,
     /// How callers are known.
     pub auth: Auth,
     /// How long an order waits before processing begins.
@@ -40,7 +37,7 @@ impl Config {
             return Err(ConfigError::new("CANCEL_WINDOW_SECONDS", "must be at most 86400"));
         }
         env.required::<Stage>("STAGE")?;
-        Ok(Self { queues: QueueUrls::from_env(env)?, auth, cancel_window })
+        Ok(Self { auth, cancel_window })
     }
 }
 
@@ -49,7 +46,7 @@ mod tests {
     use super::*;
 
     fn refusal(stage: &str, auth: &str) -> Option<String> {
-        let env = Env::from_iter([("STAGE", stage), ("AUTH", auth), ("QUEUE_URL", "q"), ("DLQ_URL", "d")]);
+        let env = Env::from_iter([("STAGE", stage), ("AUTH", auth)]);
         Config::from_env(&env).err().map(|error| error.to_string())
     }
 
@@ -62,8 +59,8 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_queue_is_named() {
-        let error = Config::from_env(&Env::from_iter([("STAGE", "dev")])).err().map(|error| error.to_string());
-        assert_eq!(error.as_deref(), Some("QUEUE_URL: is not set"));
+    fn a_missing_stage_is_named() {
+        let error = Config::from_env(&Env::from_iter([("AUTH", "jwt")])).err().map(|error| error.to_string());
+        assert_eq!(error.as_deref(), Some("STAGE: is not set"));
     }
 }

@@ -29,6 +29,7 @@ pub struct Api {
     /// The database.
     pub db: Db,
     queue: Queue,
+    dead_letters: Queue,
     config: Config,
     shard: i16,
 }
@@ -39,9 +40,10 @@ type Shared = axum::extract::State<Arc<Api>>;
 impl Api {
     /// Builds the clients; neither has connected yet.
     pub fn new(config: Config, env: &Env) -> Result<Self, ConfigError> {
-        let queue = Queue::from_env(env, config.queues.clone())?;
+        let queue = Queue::orders(env)?;
+        let dead_letters = queue.dead_letters(env)?;
         let db = Db::new(shared::db::DbConfig::from_env(env)?);
-        Ok(Self { db, queue, config, shard: stats::draw_shard() })
+        Ok(Self { db, queue, dead_letters, config, shard: stats::draw_shard() })
     }
 }
 

@@ -79,7 +79,8 @@ struct Minute {
 )]
 pub async fn metrics(State(api): Shared, caller: Caller, headers: HeaderMap) -> Result<Response, ApiError> {
     caller.require(Scope::Admin)?;
-    let (read, depths) = tokio::join!(stats::read(&api.db), api.queue.depths());
+    let depths = async { tokio::try_join!(api.queue.depth(), api.dead_letters.depth()) };
+    let (read, depths) = tokio::join!(stats::read(&api.db), depths);
     let depths = depths.inspect_err(|error| tracing::warn!(%error, "the queues' depths are not known")).ok();
     let view = MetricsView::new(read?, depths);
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");

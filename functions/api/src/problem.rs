@@ -123,8 +123,13 @@ impl IntoResponse for ApiError {
     /// The status and the error itself, for [`render`] to make the answer of.
     fn into_response(self) -> Response {
         let mut response = self.kind().0.into_response();
-        if let Self::Unavailable(_) = self {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        let advice = match self {
+            Self::Unavailable(_) => Some((header::RETRY_AFTER, RETRY_AFTER_SECONDS)),
+            Self::Unauthorized => Some((header::WWW_AUTHENTICATE, "Bearer")),
+            _ => None,
+        };
+        if let Some((name, value)) = advice {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
         response.extensions_mut().insert(std::sync::Arc::new(self));
         response

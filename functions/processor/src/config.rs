@@ -1,4 +1,4 @@
-//! The processor's configuration, besides what [`shared::config`] reads (database, queues, lease).
+//! The processor's configuration, besides what [`shared::config`] and [`shared::queue`] read.
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
@@ -7,15 +7,13 @@
 
 use std::time::Duration;
 
-use shared::config::{ConfigError, Env, QueueUrls, Stage, Timing};
+use shared::config::{ConfigError, Env, Stage, Timing};
 
 /// The longest simulated work: a day.
 const MAX_DELAY: Duration = Duration::from_hours(24);
 
 /// What the handler needs to know.
 pub struct Config {
-    /// Where messages go.
-    pub queues: QueueUrls,
     /// How long a claim holds.
     pub timing: Timing,
     /// How long the simulated work takes.
@@ -36,7 +34,7 @@ impl Config {
         if max_attempts < 1 {
             return Err(ConfigError::new("MAX_ATTEMPTS", "must be at least 1"));
         }
-        Ok(Self { queues: QueueUrls::from_env(env)?, timing: Timing::from_env(env)?, processing_delay, max_attempts })
+        Ok(Self { timing: Timing::from_env(env)?, processing_delay, max_attempts })
     }
 }
 
@@ -47,7 +45,7 @@ mod tests {
     #[test]
     fn limits_are_checked_and_named() {
         let refusal = |pair| {
-            let env = Env::from_iter([("STAGE", "dev"), ("QUEUE_URL", "q"), ("DLQ_URL", "d"), pair]);
+            let env = Env::from_iter([("STAGE", "dev"), pair]);
             Config::from_env(&env).err().map(|error| error.to_string()).unwrap_or_default()
         };
         assert_eq!(refusal(("PROCESSING_DELAY_SECONDS", "0")), "");

@@ -37,6 +37,7 @@ pub struct Processor<W> {
     /// The database.
     pub db: Db,
     queue: Queue,
+    dead_letters: Queue,
     config: Config,
     work: W,
     shard: i16,
@@ -45,9 +46,10 @@ pub struct Processor<W> {
 impl<W: Work> Processor<W> {
     /// Builds the clients; neither has connected yet.
     pub fn new(config: Config, work: W, env: &Env) -> Result<Self, ConfigError> {
-        let queue = Queue::from_env(env, config.queues.clone())?;
+        let queue = Queue::orders(env)?;
+        let dead_letters = queue.dead_letters(env)?;
         let db = Db::new(DbConfig::from_env(env)?);
-        Ok(Self { db, queue, config, work, shard: stats::draw_shard() })
+        Ok(Self { db, queue, dead_letters, config, work, shard: stats::draw_shard() })
     }
 
     /// Processes a batch and names the messages that have to come back.
@@ -77,7 +79,7 @@ impl<W: Work> Processor<W> {
                 message.id = message.id,
                 "a message is no order's identifier; it goes to the dead-letter queue"
             );
-            if let Err(error) = self.queue.dead_letter(&message.body, "not an order's identifier").await {
+            if let Err(error) = self.dead_letters.bury(&message.body, "not an order's identifier").await {
                 tracing::warn!(message.id = message.id, %error, "the dead-letter queue can't be used; the message comes back");
                 batch.fail_message(message.id);
             }

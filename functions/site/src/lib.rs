@@ -24,7 +24,6 @@ pub fn router() -> Router {
     Router::new()
         .route("/openapi.json", get(openapi))
         .route("/docs", get(to_docs))
-        .route("/docs/", get(docs_index))
         .route("/docs/{*path}", get(docs))
         .layer(middleware::from_fn(log_and_harden))
 }
@@ -33,13 +32,9 @@ async fn openapi() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], OPENAPI).into_response()
 }
 
-/// The page's own links are relative to the folder, so it has to be asked for as one.
+/// The page's own links are relative to its folder.
 async fn to_docs() -> Response {
-    (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, "docs/")]).into_response()
-}
-
-async fn docs_index() -> Response {
-    swagger_file("")
+    (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, "docs/index.html")]).into_response()
 }
 
 async fn docs(Path(path): Path<String>) -> Response {
@@ -49,7 +44,7 @@ async fn docs(Path(path): Path<String>) -> Response {
 fn swagger_file(path: &str) -> Response {
     match utoipa_swagger_ui::serve(path, Arc::clone(&SWAGGER)) {
         Ok(Some(file)) => ([(header::CONTENT_TYPE, file.content_type)], file.bytes.into_owned()).into_response(),
-        Ok(None) => (StatusCode::NOT_FOUND, "There is no such page; /docs/ is the beginning.").into_response(),
+        Ok(None) => (StatusCode::NOT_FOUND, "There is no such page; /docs is the beginning.").into_response(),
         Err(error) => {
             tracing::error!(error, path, "a page could not be made");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use shared::config::{ConfigError, Env, QueueUrls, Stage, Timing};
+use shared::config::{ConfigError, Env, Stage, Timing};
 use shared::db::{Db, DbConfig, DbError, stats, work};
 use shared::queue::Queue;
 
@@ -31,10 +31,10 @@ pub struct Swept {
 }
 
 impl Sweeper {
-    /// Reads the variables that [`shared::config`] describes and builds the clients; neither has connected yet.
+    /// Reads the variables that [`shared::config`] and [`shared::queue`] describe and builds the clients; neither has connected yet.
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         env.required::<Stage>("STAGE")?;
-        let queue = Queue::from_env(env, QueueUrls::from_env(env)?)?;
+        let queue = Queue::orders(env)?;
         Ok(Self { db: Db::new(DbConfig::from_env(env)?), queue, grace: Timing::from_env(env)?.grace })
     }
 

@@ -127,7 +127,8 @@ pub async fn get(db: &Db, order_id: &OrderId, tenant: Option<&UserId>) -> Result
     rows.first().map(order).transpose()
 }
 
-/// An order's status, and while it is active the seconds until it next wants attention (0 where that is overdue).
+/// An order's status, and while it is active the seconds until something may happen: it falls due, or is being worked on
+/// just now (0).
 pub async fn get_status(
     db: &Db,
     order_id: &OrderId,
@@ -135,7 +136,9 @@ pub async fn get_status(
 ) -> Result<Option<(Status, Option<f64>)>, DbError> {
     let rows = db
         .query(
-            "SELECT o.status, greatest(0, extract(epoch FROM w.due_at - now()))::float8 AS due_in_seconds
+            "SELECT o.status,
+                CASE WHEN w.claim IS NOT NULL THEN 0
+                    WHEN w.due_at IS NOT NULL THEN greatest(0, extract(epoch FROM w.due_at - now())) END::float8 AS due_in_seconds
             FROM orders AS o LEFT JOIN order_work AS w USING (order_id)
             WHERE o.order_id = $1 AND ($2::text IS NULL OR o.user_id = $2)",
             &[(&order_id.as_str(), Type::TEXT), (&tenant.map(UserId::as_str), Type::TEXT)],
