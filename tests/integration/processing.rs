@@ -29,6 +29,7 @@ async fn an_order_whose_work_takes_no_time_is_completed_by_its_first_message() {
     let order = world.get("/orders/o-1").await.expect(200);
     assert_eq!((&order["status"], &order["attempts"], &order["next"]), (&json!("completed"), &json!(1), &json!([])));
     assert!(order["started_at"].is_string() && order["finished_at"].is_string());
+    assert_eq!(world.get("/orders/o-1/status").await.header("retry-after"), "");
     assert_eq!(world.value::<i64>("SELECT count(*) FROM order_work").await, 0);
 }
 

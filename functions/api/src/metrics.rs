@@ -1,6 +1,5 @@
 //! `GET /metrics`, as JSON or as OpenMetrics text.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use axum::Json;
@@ -31,8 +30,8 @@ pub struct MetricsView {
     /// From start to finish of every completed order, in seconds; null before the first.
     average_processing_time: Option<f64>,
     /// How many orders are in each status, zeros included.
-    #[schema(example = json!({"pending": 1, "processing": 2, "completed": 97, "failed": 0, "cancelled": 0}))]
-    status_counts: BTreeMap<&'static str, i64>,
+    #[schema(inline)]
+    status_counts: StatusCounts,
     /// How long the orders completed within the last hour were worked on, in seconds.
     #[schema(inline)]
     processing_seconds: PercentilesView,
@@ -47,6 +46,16 @@ pub struct MetricsView {
     queue_depth: Option<i64>,
     /// Messages in the dead-letter queue, about; null where the queue can't be asked.
     dead_letter_depth: Option<i64>,
+}
+
+/// How many orders are in each status.
+#[derive(Debug, Serialize, ToSchema)]
+struct StatusCounts {
+    pending: i64,
+    processing: i64,
+    completed: i64,
+    failed: i64,
+    cancelled: i64,
 }
 
 /// Percentiles in seconds, within 19 %; null where nothing was counted.
@@ -93,14 +102,19 @@ pub async fn metrics(State(api): Shared, caller: Caller, headers: HeaderMap) -> 
 
 impl MetricsView {
     fn new(metrics: Metrics, depths: Option<(i64, i64)>) -> Self {
-        let counts = metrics.status_counts;
         Self {
             as_of: metrics.as_of,
-            total_orders: counts.iter().map(|(_, count)| count).sum(),
+            total_orders: metrics.total(),
             average_processing_time: metrics.average_processing_time.and_then(|mean| mean.try_into().ok()),
-            status_counts: counts.into_iter().map(|(status, count)| (status.as_str(), count)).collect(),
-            processing_seconds: metrics.processing.into(),
-            queueing_seconds: metrics.queueing.into(),
+            status_counts: StatusCounts {
+                pending: metrics.pending,
+                processing: metrics.processing,
+                completed: metrics.completed,
+                failed: metrics.failed,
+                cancelled: metrics.cancelled,
+            },
+            processing_seconds: metrics.processing_seconds.into(),
+            queueing_seconds: metrics.queueing_seconds.into(),
             oldest_overdue_seconds: metrics.oldest_overdue_seconds,
             completions_per_minute: (metrics.completions_per_minute.into_iter())
                 .map(|(minute, completed)| Minute { minute, completed })
@@ -113,10 +127,7 @@ impl MetricsView {
     /// The same as text. All are gauges: a retry takes an order out of a status again.
     fn openmetrics(&self) -> String {
         let mut text = Exposition::default();
-        let counts: Vec<_> = (self.status_counts.iter())
-            .map(|(status, count)| (format!("{{status=\"{status}\"}}"), Some(*count)))
-            .collect();
-        text.gauge("ordermill_orders", "Orders by status.", &counts);
+        text.gauge("ordermill_orders", "Orders by status.", &self.status_counts.samples());
         text.one(
             "ordermill_processing_seconds_mean",
             "From start to finish, of all completed orders.",
@@ -132,6 +143,19 @@ impl MetricsView {
         text.one("ordermill_queue_messages", "Messages in the orders' queue.", self.queue_depth);
         text.one("ordermill_dead_letters", "Messages in the dead-letter queue.", self.dead_letter_depth);
         text.0 + "# EOF\n"
+    }
+}
+
+impl StatusCounts {
+    fn samples(&self) -> [(String, Option<i64>); 5] {
+        [
+            ("pending", self.pending),
+            ("processing", self.processing),
+            ("completed", self.completed),
+            ("failed", self.failed),
+            ("cancelled", self.cancelled),
+        ]
+        .map(|(status, count)| (format!("{{status=\"{status}\"}}"), Some(count)))
     }
 }
 

@@ -5,7 +5,6 @@ use time::OffsetDateTime;
 use tokio_postgres::Row;
 
 use super::{Db, DbError};
-use crate::order::Status;
 
 /// How many writers can count at once without waiting for one another.
 const SHARDS: u128 = 8;
@@ -21,18 +20,34 @@ pub fn draw_shard() -> i16 {
 pub struct Metrics {
     /// The moment, by the database's clock.
     pub as_of: OffsetDateTime,
-    /// How many orders are in each status, every status named, in the order of [`Status::ALL`].
-    pub status_counts: [(Status, i64); 5],
+    /// How many orders are pending.
+    pub pending: i64,
+    /// How many are being processed.
+    pub processing: i64,
+    /// How many have been completed, ever.
+    pub completed: i64,
+    /// How many have failed and were not retried.
+    pub failed: i64,
+    /// How many have been cancelled, ever.
+    pub cancelled: i64,
     /// From `started_at` to `finished_at` of every completed order, in seconds; none before the first.
     pub average_processing_time: Option<Decimal>,
     /// How long the orders completed within the last hour were worked on.
-    pub processing: Percentiles,
+    pub processing_seconds: Percentiles,
     /// How long they had waited before that.
-    pub queueing: Percentiles,
+    pub queueing_seconds: Percentiles,
     /// By how many seconds the most overdue order is overdue; 0 where none is.
     pub oldest_overdue_seconds: f64,
     /// Completed orders by the minute they were completed in, within the last hour, minutes without any left out.
     pub completions_per_minute: Vec<(OffsetDateTime, i64)>,
+}
+
+impl Metrics {
+    /// How many orders have been accepted, ever.
+    #[must_use]
+    pub const fn total(&self) -> i64 {
+        self.pending + self.processing + self.completed + self.failed + self.cancelled
+    }
 }
 
 /// Percentiles in seconds, none where nothing was counted. They come from a histogram whose buckets are a factor of
@@ -84,18 +99,20 @@ pub async fn read(db: &Db) -> Result<Metrics, DbError> {
 }
 
 fn metrics(row: &Row) -> Result<Metrics, DbError> {
-    let mut status_counts = Status::ALL.map(|status| (status, 0));
-    for (status, count) in &mut status_counts {
-        *count = row.try_get(status.as_str())?;
-    }
     let minutes: Vec<OffsetDateTime> = row.try_get("minutes")?;
     let completions: Vec<i64> = row.try_get("completions")?;
     Ok(Metrics {
         as_of: row.try_get("as_of")?,
-        status_counts,
+        pending: row.try_get("pending")?,
+        processing: row.try_get("processing")?,
+        completed: row.try_get("completed")?,
+        failed: row.try_get("failed")?,
+        cancelled: row.try_get("cancelled")?,
         average_processing_time: row.try_get("average_processing_time")?,
-        processing: Percentiles::of(&row.try_get::<_, Option<Vec<_>>>("processing_histogram")?.unwrap_or_default()),
-        queueing: Percentiles::of(&row.try_get::<_, Option<Vec<_>>>("queueing_histogram")?.unwrap_or_default()),
+        processing_seconds: Percentiles::of(
+            &row.try_get::<_, Option<Vec<_>>>("processing_histogram")?.unwrap_or_default(),
+        ),
+        queueing_seconds: Percentiles::of(&row.try_get::<_, Option<Vec<_>>>("queueing_histogram")?.unwrap_or_default()),
         oldest_overdue_seconds: row.try_get("oldest_overdue_seconds")?,
         completions_per_minute: minutes.into_iter().zip(completions).collect(),
     })
