@@ -45,14 +45,18 @@ CREATE INDEX orders_failed ON orders (created_at DESC, order_id DESC) WHERE fail
 -- and deleted by the statement that ends it. There is no foreign key: it could state only one direction of that, and
 -- would cost every insert a lookup and a row lock.
 CREATE TABLE order_work (
-    order_id text COLLATE "C" PRIMARY KEY,
+    order_id   text COLLATE "C" PRIMARY KEY,
+    -- The order's own, so that a page of active orders is known before orders is looked at.
+    created_at timestamptz NOT NULL,
+    -- Whether work has begun, that is, whether the order is processing and not pending: counted and listed from here.
+    started    boolean NOT NULL DEFAULT false,
     -- When the order next wants attention: first when it may be worked on, then the end of the lease while somebody
     -- works on it, then the wake-up while it waits.
-    due_at   timestamptz NOT NULL,
+    due_at     timestamptz NOT NULL,
     -- The fencing token of whoever holds the lease; null when nobody does.
-    claim    uuid,
+    claim      uuid,
     -- Attempts that ended without an outcome.
-    attempts integer NOT NULL DEFAULT 0 CHECK (attempts >= 0)
+    attempts   integer NOT NULL DEFAULT 0 CHECK (attempts >= 0)
 )
 -- Every row is updated several times in a short life and deleted: vacuum early, keep it small.
 WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);

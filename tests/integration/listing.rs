@@ -21,8 +21,8 @@ async fn insert(world: &World, prefix: &str, count: i32) {
                 INSERT INTO orders (order_id, user_id, item_ids, total_amount, created_at)
                 SELECT '{prefix}' || i, CASE i % 2 WHEN 0 THEN 'alice' ELSE 'bob' END, '{{i}}', i,
                     '2026-01-01'::timestamptz + (i / 3) * interval '1 microsecond'
-                FROM generate_series(1, {count}) AS i RETURNING order_id
-            ) INSERT INTO order_work (order_id, due_at) SELECT order_id, now() FROM born"
+                FROM generate_series(1, {count}) AS i RETURNING order_id, created_at
+            ) INSERT INTO order_work (order_id, created_at, due_at) SELECT order_id, created_at, now() FROM born"
         ))
         .await;
 }
@@ -82,7 +82,8 @@ async fn a_list_is_narrowed_by_status_and_by_user() {
             "UPDATE orders SET status = 'completed', started_at = now(), finished_at = now() WHERE order_id = 'o-1';
             UPDATE orders SET status = 'failed', started_at = now(), finished_at = now(), failure = 'f' WHERE order_id = 'o-2';
             UPDATE orders SET status = 'cancelled', finished_at = now() WHERE order_id = 'o-3';
-            UPDATE orders SET status = 'processing', started_at = now() WHERE order_id = 'o-4'",
+            UPDATE orders SET status = 'processing', started_at = now() WHERE order_id = 'o-4';
+            UPDATE order_work SET started = true WHERE order_id = 'o-4'",
         )
         .await;
     for (query, expected) in [
@@ -90,6 +91,7 @@ async fn a_list_is_narrowed_by_status_and_by_user() {
         ("status=failed", &["o-2"]),
         ("status=cancelled", &["o-3"]),
         ("status=processing", &["o-4"]),
+        ("status=pending", &["o-9", "o-10", "o-8", "o-7", "o-6", "o-5"]),
         ("status=pending&user_id=bob", &["o-9", "o-7", "o-5"]),
         ("status=failed&user_id=bob", &[]),
     ] {

@@ -57,6 +57,14 @@ async fn metrics_equal_a_recount_of_the_orders() {
 }
 
 #[tokio::test]
+async fn metrics_do_not_look_at_the_orders() {
+    let world = busy_world().await;
+    let before = world.get("/metrics").await.expect(200);
+    world.execute("ALTER TABLE orders RENAME TO out_of_sight").await;
+    assert_eq!(world.get("/metrics").await.expect(200)["status_counts"], before["status_counts"]);
+}
+
+#[tokio::test]
 async fn metrics_of_an_empty_service_are_zeros_and_nulls() {
     let metrics = World::new().await.get("/metrics").await.expect(200);
     assert_eq!(

@@ -223,7 +223,8 @@ impl World {
     /// Lets time pass, as far as orders can tell: everything in the tables happened, or falls due, this much sooner.
     pub async fn let_pass(&self, seconds: f64) {
         self.execute(&format!(
-            "UPDATE order_work SET due_at = due_at - make_interval(secs => {seconds});
+            "UPDATE order_work SET created_at = created_at - make_interval(secs => {seconds}),
+                due_at = due_at - make_interval(secs => {seconds});
             UPDATE orders SET created_at = created_at - make_interval(secs => {seconds}),
                 started_at = started_at - make_interval(secs => {seconds})"
         ))

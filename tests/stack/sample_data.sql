@@ -23,7 +23,8 @@ WITH sample AS (
     ON CONFLICT DO NOTHING
     RETURNING order_id, status, created_at, started_at, finished_at
 ), work AS (
-    INSERT INTO order_work (order_id, due_at) SELECT order_id, now() FROM born WHERE status IN ('pending', 'processing')
+    INSERT INTO order_work (order_id, created_at, started, due_at)
+    SELECT order_id, created_at, status = 'processing', now() FROM born WHERE status IN ('pending', 'processing')
 )
 INSERT INTO order_stats AS s
     (minute, shard, completed, failed, cancelled, seconds_sum, processing_histogram, queueing_histogram)

@@ -50,8 +50,8 @@ async fn insert(
                 ON CONFLICT DO NOTHING
                 RETURNING order_id, created_at
             ), work AS (
-                INSERT INTO order_work (order_id, due_at)
-                SELECT order_id, created_at + make_interval(secs => $6) FROM born
+                INSERT INTO order_work (order_id, created_at, due_at)
+                SELECT order_id, created_at, created_at + make_interval(secs => $6) FROM born
             )
             SELECT created_at FROM born",
             &[
@@ -169,9 +169,10 @@ pub struct Position {
 
 /// The newest `limit` orders that pass the filter.
 pub async fn list(db: &Db, filter: &Filter<'_>, limit: i64) -> Result<Vec<Order>, DbError> {
-    // What is active is few, so it is looked up from the work that is left; what has failed has an index of its own.
+    // Active orders are few, however many there are, and what is left to do on them knows which; what has failed has an
+    // index of its own; and a user's orders have one too.
     let (from, only) = match filter.status {
-        Some(status) if status.is_active() => (ACTIVE, "o.status = $1"),
+        Some(status) if status.is_active() && filter.user_id.is_none() => (ACTIVE_PAGE, "o.status = $1"),
         Some(Status::Failed) => (EVERY, "o.status = $1 AND o.failure IS NOT NULL"),
         Some(_) => (EVERY, "o.status = $1"),
         None => (EVERY, "$1::text IS NULL"),
@@ -225,9 +226,9 @@ pub async fn retry(db: &Db, order_id: &OrderId, shard: i16) -> Result<bool, DbEr
                 UPDATE orders
                 SET status = 'pending', started_at = NULL, finished_at = NULL, attempts = 0, failure = NULL
                 WHERE order_id = $1 AND status = 'failed'
-                RETURNING order_id
+                RETURNING order_id, created_at
             ), work AS (
-                INSERT INTO order_work (order_id, due_at) SELECT order_id, now() FROM reborn
+                INSERT INTO order_work (order_id, created_at, due_at) SELECT order_id, created_at, now() FROM reborn
             ), counted AS (
                 INSERT INTO order_stats AS s (minute, shard, failed)
                 SELECT date_trunc('minute', now()), $2, -1 FROM reborn
@@ -242,8 +243,12 @@ pub async fn retry(db: &Db, order_id: &OrderId, shard: i16) -> Result<bool, DbEr
 
 /// Every order, with what is left to do on it.
 const EVERY: &str = "orders AS o LEFT JOIN order_work AS w USING (order_id)";
-/// The orders on which something is left to do.
-const ACTIVE: &str = "order_work AS w JOIN orders AS o USING (order_id)";
+/// A page of the pending or of the processing orders, found in `order_work` alone.
+const ACTIVE_PAGE: &str = "(
+        SELECT order_id, attempts FROM order_work
+        WHERE started = ($1 = 'processing') AND ($3::timestamptz IS NULL OR (created_at, order_id) < ($3, $4))
+        ORDER BY created_at DESC, order_id DESC LIMIT $5
+    ) AS w JOIN orders AS o USING (order_id)";
 /// What [`order`] reads. While an order is active its attempts are counted with its work: those that ended without an
 /// outcome, and the one under way.
 const COLUMNS: &str = "o.order_id, o.user_id, o.item_ids, o.total_amount, o.status, o.created_at, o.started_at, \

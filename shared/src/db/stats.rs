@@ -67,10 +67,9 @@ pub async fn read(db: &Db) -> Result<Metrics, DbError> {
     let rows = db
         .query(
             "WITH active AS (
-                SELECT count(*) FILTER (WHERE o.status = 'pending') AS pending,
-                    count(*) FILTER (WHERE o.status = 'processing') AS processing,
-                    greatest(0, extract(epoch FROM now() - min(w.due_at)))::float8 AS oldest_overdue_seconds
-                FROM order_work AS w JOIN orders AS o USING (order_id)
+                SELECT count(*) FILTER (WHERE NOT started) AS pending, count(*) FILTER (WHERE started) AS processing,
+                    greatest(0, extract(epoch FROM now() - min(due_at)))::float8 AS oldest_overdue_seconds
+                FROM order_work
             ), ended AS (
                 SELECT coalesce(sum(completed), 0)::bigint AS completed, coalesce(sum(failed), 0)::bigint AS failed,
                     coalesce(sum(cancelled), 0)::bigint AS cancelled,

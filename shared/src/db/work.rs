@@ -54,7 +54,8 @@ pub async fn claim(db: &Db, order_ids: &[OrderId], lease: Duration) -> Result<Cl
                 ORDER BY order_id FOR UPDATE SKIP LOCKED
             ), leased AS (
                 UPDATE order_work AS w
-                SET claim = $2, due_at = now() + make_interval(secs => $3), attempts = attempts + (claim <> $2 IS TRUE)::int
+                SET claim = $2, due_at = now() + make_interval(secs => $3), started = true,
+                    attempts = attempts + (claim <> $2 IS TRUE)::int
                 FROM due WHERE w.order_id = due.order_id
                 RETURNING w.order_id, w.attempts
             ), begun AS (
