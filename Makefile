@@ -1,0 +1,71 @@
+# Ordermill. `make` lists what there is to do. Ports and the state directory are variables: see tests/stack/settings.py.
+
+STACK := exec env PYTHONPATH=tests .venv/stack/bin/python -m stack
+SAM := PATH="$(CURDIR)/.venv/sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1
+# `make test` brings up a stack of its own, which disturbs none that is running.
+TEST_STACK := export STACK_DIR=.local/test PG_PORT=$(or $(PG_PORT),15442) EMULATOR_PORT=$(or $(EMULATOR_PORT),4576) \
+	ISSUER_PORT=$(or $(ISSUER_PORT),4577); $(STACK)
+
+.DEFAULT_GOAL := help
+.PHONY: help run up down status logs token sample-data openapi test check lint build tools clean
+.SILENT:
+
+help: ## list the targets
+	sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 16
+
+run: tools ## bring everything up on this machine, show an order through, stay until Ctrl-C
+	$(STACK) run
+
+up: tools ## the same in the background; .local/env says where everything is
+	$(STACK) up
+
+down: tools ## stop what `make up` or `make run` started; the data stays
+	$(STACK) down
+
+status: tools ## say what runs, and where
+	$(STACK) status
+
+logs: tools ## print what the functions logged last
+	$(STACK) logs
+
+token: tools ## print a token: make token USER=carol SCOPES="orders/read orders/write"
+	USER_NAME="$(if $(filter command%,$(origin USER)),$(USER))" SCOPES="$(SCOPES)" $(STACK) token
+
+sample-data: tools ## add a thousand orders in every state to the running stack
+	$(STACK) sample-data
+
+openapi: ## write functions/site/assets/openapi.json anew, from the routes
+	UPDATE_OPENAPI=1 cargo test --quiet -p tests --test integration the_published_document_is_the_one_the_routes_make
+
+test: ## check everything: format, lints, unit tests, integration tests on a stack of its own
+	$(MAKE) --no-print-directory -j2 tools check
+	$(MAKE) --no-print-directory lint
+	$(TEST_STACK) exec cargo test --workspace
+	echo "==> Everything passed"
+
+check: ## check the Rust code's format and lints
+	tests/stack/require.sh cargo
+	echo "==> Checking the format and the lints of the Rust code"
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+lint: tools ## check the SAM template and the Python code
+	echo "==> Checking template.yaml and tests/stack"
+	$(SAM) sam validate --lint
+	$(SAM) cfn-lint
+	$(SAM) ruff check --quiet
+	$(SAM) ruff format --quiet --diff
+
+build: tools ## build the functions as they are deployed (sam build)
+	$(STACK) build
+
+tools: .venv/sam/.stamp .venv/stack/.stamp ## install the pinned Python tools into .venv
+
+.venv/%/.stamp: tests/stack/requirements-%.txt
+	tests/stack/make_venv.sh .venv/$* $<
+	touch $@
+
+clean: ## stop everything and delete what was built and all local data
+	if [ -e .venv/stack/.stamp ]; then $(TEST_STACK) clean; fi
+	if [ -e .venv/stack/.stamp ]; then $(STACK) clean; fi
+	rm -rf .aws-sam .venv target

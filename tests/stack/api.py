@@ -1,0 +1,43 @@
+"""Calls of the deployed API, as a client makes them."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+
+from stack.console import StackError
+
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def call(url: str, token: str = "", body: Any = None) -> tuple[int, Any]:
+    """GET `url`, or POST `body` as JSON; returns the status, 0 for no answer, and the JSON answered."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {**headers, "Content-Type": "application/json"})
+    try:
+        with DIRECT.open(request, timeout=30) as response:
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode(errors="replace")
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        return 0, str(error)
+
+
+def expect(status: int, url: str, token: str = "", body: Any = None) -> Any:
+    """Like :func:`call`, but returns the JSON alone. Raises :class:`StackError` unless the status is as expected."""
+    got, answer = call(url, token, body)
+    if got != status:
+        method = "GET" if body is None else "POST"
+        raise StackError(f"{method} {url} answered {got} instead of {status}: {answer}", "See `make logs`.")
+    return answer
+
+
+def wait_healthy(api_url: str, seconds: float = 30) -> None:
+    """Wait until the API reaches its database. Raises :class:`StackError` with its last answer when it doesn't."""
+    deadline = time.monotonic() + seconds
+    while (answered := call(f"{api_url}/healthz"))[0] != 200:
+        if time.monotonic() > deadline:
+            raise StackError(f"GET {api_url}/healthz answers {answered[0]}: {answered[1]}", "See `make logs`.")
+        time.sleep(0.2)

@@ -1,0 +1,159 @@
+"""The verbs of ``python -m stack``."""
+
+import os
+import signal
+import sys
+import time
+
+from stack import deploy, envfile, issuer, lifecycle, logs, processes, sample
+from stack.console import StackError, complain, good, say, step
+from stack.records import Records
+from stack.settings import ROOT, Settings
+
+
+class Stopped(BaseException):
+    """We were told to end: Ctrl-C, SIGTERM or a closed terminal."""
+
+
+def run(settings: Settings) -> None:
+    """bring everything up, show a sample order through, stay until Ctrl-C"""
+    begun = time.monotonic()
+    if not lifecycle.up(settings, foreground=True):
+        raise StackError("This stack is running already.", "Use it (`make status`) or stop it (`make down`).")
+    try:
+        good(f"    Ready after {time.monotonic() - begun:.1f} s.")
+        sample.place(envfile.read(settings))
+        _print_how_to_go_on(settings)
+        say("\nRunning until Ctrl-C.")
+        lifecycle.watch(settings)
+        say("The stack was taken down.")
+    finally:
+        step("Stopping everything")
+        lifecycle.down(settings)
+
+
+def up(settings: Settings) -> None:
+    """bring everything up and leave it running"""
+    begun = time.monotonic()
+    if lifecycle.up(settings):
+        good(f"    Up after {time.monotonic() - begun:.1f} s.")
+    else:
+        say("This stack is up already; nothing was changed.")
+    _print_how_to_go_on(settings)
+
+
+def down(settings: Settings) -> None:
+    """stop what `up` or `run` started; the orders stay in the database"""
+    say("The stack was stopped." if lifecycle.down(settings) else "Nothing was running.")
+
+
+def status(settings: Settings) -> None:
+    """say what runs, and where"""
+    records = Records.load(settings)
+    for server in records.servers:
+        state, log = "running" if server.alive else "dead", settings.shown(settings.log(server.name))
+        say(f"{server.name:10} {state:8} pid {server.pid}  log {log}")
+    if not records.running:
+        raise StackError("This stack is not up.", "`make up` starts it.")
+    _print_how_to_go_on(settings)
+
+
+def token(settings: Settings) -> None:
+    """print a token for the user USER (default alice) with the scopes SCOPES"""
+    scopes = os.environ.get("SCOPES", "").replace(",", " ").split() or issuer.ORDERS
+    say(issuer.mint(settings, os.environ.get("USER_NAME") or "alice", tuple(scopes)))
+
+
+def show_logs(settings: Settings) -> None:
+    """print the last lines that each function logged"""
+    logs.show(settings)
+
+
+def execute(settings: Settings, command: list[str]) -> None:
+    """run COMMAND within a fresh stack that ends with it; STACK_ENV names the file with its variables"""
+    if not lifecycle.up(settings, foreground=True, fresh=True):
+        raise StackError("This stack is running already.", "Wait for the other command, or stop it.")
+    try:
+        step(" ".join(command))
+        processes.run(command, {**os.environ, "STACK_ENV": str(settings.env_file)}, ROOT)
+    except StackError:
+        logs.show(settings, count=10)
+        raise
+    finally:
+        step("Stopping everything")
+        lifecycle.down(settings)
+
+
+def sample_data(settings: Settings) -> None:
+    """add a thousand orders in every state, to look at"""
+    env = envfile.read(settings)
+    sample.fill(settings)
+    say(f"The sample orders are there: {env['API_URL']}/orders")
+
+
+def build(settings: Settings) -> None:
+    """build the functions as they are deployed"""
+    deploy.build(settings)
+
+
+def clean(settings: Settings) -> None:
+    """stop everything and delete its data, keys and logs"""
+    lifecycle.clean(settings)
+    say(f"{settings.shown(settings.state)} is gone.")
+
+
+VERBS = {
+    "run": run,
+    "up": up,
+    "down": down,
+    "status": status,
+    "token": token,
+    "logs": show_logs,
+    "sample-data": sample_data,
+    "build": build,
+    "exec": execute,
+    "clean": clean,
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Do what the arguments say; returns the exit status: 0, 1 for a failure, 2 for a wrong call."""
+    verb, *rest = arguments or [""]
+    if verb not in VERBS or bool(rest) != (verb == "exec"):
+        lines = [f"  {name:12} {each.__doc__}" for name, each in VERBS.items()]
+        print("usage: python -m stack VERB", *lines, sep="\n", file=sys.stderr)
+        return 2
+    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sign, _stop)
+    try:
+        VERBS[verb](Settings.from_environment(), *([rest] if rest else []))
+    except Stopped:
+        say("\nStopped.")
+        return 0 if verb == "run" else 1
+    except StackError as error:
+        complain(error)
+        return 1
+    return 0
+
+
+def _stop(*_) -> None:
+    # Once is enough: what follows is the stopping, which must not be cut short.
+    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sign, signal.SIG_IGN)
+    raise Stopped
+
+
+def _print_how_to_go_on(settings: Settings) -> None:
+    env, file = envfile.read(settings), settings.shown(settings.env_file)
+    say(f"""
+  API     {env["API_URL"]}
+  Docs    {env["SITE_URL"]}/docs
+  Token   {env["TOKEN_ALICE"]}
+          (alice, 12 hours; {file} also holds admin's and bob's, the database's URL and the queues')
+
+Go on with:
+  . {file}
+  curl -H "Authorization: Bearer $TOKEN_ALICE" -H 'Content-Type: application/json' \\
+       -d '{{"user_id": "alice", "item_ids": ["beans"], "total_amount": 12.50}}' "$API_URL/orders"
+  curl -H "Authorization: Bearer $TOKEN_ALICE" "$API_URL/orders"
+  curl -H "Authorization: Bearer $TOKEN_ADMIN" "$API_URL/metrics\"""")

@@ -1,0 +1,42 @@
+"""What a person sees: progress, results and errors. Colour only on a terminal, never with NO_COLOR or CI."""
+
+import os
+import sys
+
+
+class StackError(Exception):
+    """A failure that the user can act on: what happened, and what to do about it."""
+
+    def __init__(self, happened: str, remedy: str = "") -> None:
+        super().__init__(happened)
+        self.remedy = remedy
+
+
+def say(text: str = "") -> None:
+    """Print a result. Whoever stops reading (`| head`) misses the rest of it, and nothing else changes."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def step(text: str) -> None:
+    """Say what is being done now."""
+    say(f"{_paint('36', '==>')} {text}")
+
+
+def good(text: str) -> None:
+    """Print that something was reached."""
+    say(_paint("32", text))
+
+
+def complain(error: StackError) -> None:
+    """Print a failure and its remedy to standard error."""
+    print(f"{_paint('31', 'error:', sys.stderr)} {error}", file=sys.stderr)
+    if error.remedy:
+        print(f"       {error.remedy}", file=sys.stderr, flush=True)
+
+
+def _paint(colour: str, text: str, stream=sys.stdout) -> str:
+    plain = "NO_COLOR" in os.environ or "CI" in os.environ or not stream.isatty()
+    return text if plain else f"\033[{colour}m{text}\033[0m"

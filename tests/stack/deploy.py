@@ -1,0 +1,131 @@
+"""Builds the functions and deploys the real template into the emulated AWS, both with the SAM CLI."""
+
+import contextlib
+import fcntl
+import json
+import os
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from stack import processes
+from stack.console import StackError, step
+from stack.files import write_private
+from stack.settings import AUDIENCE, REGION, ROOT, STACK_NAME, Settings
+
+TOOLS = ROOT / ".venv" / "sam" / "bin"
+BUCKET = "ordermill-artifacts"
+BUILT_TEMPLATE = ROOT / ".aws-sam" / "build" / "template.yaml"
+
+
+def client(settings: Settings, service: str):
+    """A client of the emulated AWS."""
+    return boto3.client(
+        service,
+        endpoint_url=settings.endpoint,
+        region_name=REGION,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(retries={"max_attempts": 2}, proxies={}),
+    )
+
+
+def build(settings: Settings) -> None:
+    """`sam build` for this machine's processor.
+
+    cargo runs once beforehand: all functions in one go use every core, and its progress is seen, which SAM would hide.
+    """
+    environment = _tool_environment()
+    log = settings.log("sam-build")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with _only_build():
+        step("Building the functions (cargo lambda build --release)")
+        processes.run(["cargo", "lambda", "build", "--release"], environment, ROOT)
+        step("Packing them (sam build)")
+        command = [TOOLS / "sam", "build", "--parameter-overrides", f"Architecture={architecture()}"]
+        processes.run(command, environment, ROOT, quiet=log)
+
+
+def deploy(settings: Settings, database_url: str) -> dict[str, str]:
+    """`sam deploy` into the emulator; returns the stack's outputs."""
+    step("Deploying template.yaml into the emulated AWS (sam deploy)")
+    client(settings, "s3").create_bucket(Bucket=BUCKET)
+    config = _write_config(settings, database_url)
+    command = [TOOLS / "sam", "deploy", "--template-file", BUILT_TEMPLATE, "--config-file", config]
+    log, cloudformation = settings.log("sam-deploy"), client(settings, "cloudformation")
+    try:
+        processes.run(command, {**_tool_environment(), **settings.aws_environment}, ROOT, quiet=log)
+    except StackError as error:
+        raise _explained(error, cloudformation, settings.shown(log)) from error
+    stack = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"][0]
+    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+
+def architecture() -> str:
+    """This machine's processor, in Lambda's words."""
+    machine = platform.machine()
+    names = {"x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
+    if machine not in names:
+        raise StackError(f"Lambda knows no processor like this machine's ({machine}).", "It takes x86_64 or arm64.")
+    return names[machine]
+
+
+def _explained(error: StackError, cloudformation, log: str) -> StackError:
+    """The failure with the first reason that CloudFormation knows of; unchanged when it got no further than SAM."""
+    try:
+        events = cloudformation.describe_stack_events(StackName=STACK_NAME)["StackEvents"]
+    except ClientError:
+        return error
+    failed = [each for each in events if each["ResourceStatus"].endswith("_FAILED")]
+    if not failed:
+        return error
+    first = min(failed, key=lambda each: each["Timestamp"])
+    reason = first.get("ResourceStatusReason", "no reason given")
+    return StackError(f"{first['LogicalResourceId']} could not be deployed: {reason}", f"SAM's whole output: {log}")
+
+
+@contextlib.contextmanager
+def _only_build() -> Iterator[None]:
+    """Wait for another stack's build to end: cargo-lambda moves what it built, from under the feet of a second one."""
+    with open(ROOT / "template.yaml") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _write_config(settings: Settings, database_url: str) -> Path:
+    """What `sam deploy` is told, in a file only we can read: the database's password is in it."""
+    overrides = [
+        "Stage=dev",
+        f"Architecture={architecture()}",
+        f"JwtIssuer={settings.issuer}",
+        f"JwtAudience={AUDIENCE}",
+        f"DatabaseUrl={database_url}",
+        "DatabaseTls=off",
+        *settings.parameters,
+    ]
+    values = {
+        "stack_name": STACK_NAME,
+        "region": REGION,
+        "s3_bucket": BUCKET,
+        "capabilities": "CAPABILITY_IAM",
+        "confirm_changeset": False,
+        "parameter_overrides": overrides,
+    }
+    # JSON's strings, lists and booleans are TOML's too.
+    settings_lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+    lines = ["version = 0.1", "[default.deploy.parameters]", *settings_lines]
+    path = settings.state / "samconfig.toml"
+    write_private(path, "\n".join(lines) + "\n")
+    return path
+
+
+def _tool_environment() -> dict[str, str]:
+    if not (TOOLS / "sam").exists():
+        raise StackError("The SAM CLI is not installed in .venv/sam.", "`make tools` installs it.")
+    path = os.pathsep.join([str(TOOLS), os.environ["PATH"]])
+    processes.require("cargo", "Install Rust: https://rustup.rs")
+    return {**os.environ, "PATH": path, "SAM_CLI_TELEMETRY": "0"}

@@ -1,0 +1,48 @@
+"""The emulated AWS of one machine: MiniStack, in memory, on the loopback address."""
+
+import os
+import urllib.error
+import urllib.request
+
+from stack import processes
+from stack.processes import Server
+from stack.settings import HOST, Settings
+
+NAME = "emulator"
+
+
+def start(settings: Settings) -> Server:
+    """Start it; :func:`wait` tells when it answers."""
+    (settings.state / "tmp").mkdir(parents=True, exist_ok=True)
+    return processes.start_module(NAME, "stack.launcher", [], _environment(settings), settings.log(NAME))
+
+
+def wait(settings: Settings, server: Server) -> None:
+    """Wait until it answers."""
+    processes.wait_until(lambda: _healthy(settings), server, settings.log(NAME), seconds=30)
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """All that it may know: it hands its own environment on to the functions, so ours must not reach it."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(settings.state),
+        "TMPDIR": str(settings.state / "tmp"),
+        "LANG": "C.UTF-8",
+        **settings.aws_environment,
+        "BIND_HOST": HOST,
+        "MINISTACK_HOST": HOST,
+        "GATEWAY_PORT": str(settings.emulator_port),
+        # Parts that would open ports of their own or look for containers to tidy up.
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        "DOCKER_HOST": "unix:///nonexistent",
+    }
+
+
+def _healthy(settings: Settings) -> bool:
+    try:
+        with urllib.request.urlopen(f"{settings.endpoint}/_ministack/health", timeout=2) as response:
+            return response.status == 200
+    except (urllib.error.URLError, OSError):
+        return False

@@ -1,0 +1,41 @@
+"""What a running stack offers, addresses, tokens and names, as a file that a shell can source."""
+
+import shlex
+
+from stack import issuer, postgres
+from stack.console import StackError
+from stack.files import write_private
+from stack.settings import Settings
+
+
+def write(settings: Settings, outputs: dict[str, str]) -> dict[str, str]:
+    """Write the file from the stack's outputs; returns its variables."""
+    # The emulator takes the API's id for its address; the stage is `$default`, which has no part in a path.
+    url = f"{settings.endpoint}/_aws/execute-api/{outputs['ApiId']}"
+    values = {
+        "API_URL": url,
+        "SITE_URL": url,
+        "TOKEN_ADMIN": issuer.mint(settings, "admin", (*issuer.ORDERS, "orders/admin")),
+        "TOKEN_ALICE": issuer.mint(settings, "alice"),
+        "TOKEN_BOB": issuer.mint(settings, "bob"),
+        "DATABASE_URL": postgres.url(settings),
+        "QUEUE_URL": outputs["QueueUrl"],
+        "DLQ_URL": outputs["DlqUrl"],
+        "OIDC_ISSUER": settings.issuer,
+        "API_FUNCTION": outputs["ApiFunctionName"],
+        "PROCESSOR_FUNCTION": outputs["ProcessorFunctionName"],
+        "SWEEPER_FUNCTION": outputs["SweeperFunctionName"],
+        "MIGRATE_FUNCTION": outputs["MigrateFunctionName"],
+        "SITE_FUNCTION": outputs["SiteFunctionName"],
+        **settings.aws_environment,
+    }
+    write_private(settings.env_file, "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items()))
+    return values
+
+
+def read(settings: Settings) -> dict[str, str]:
+    """The running stack's variables. Raises :class:`StackError` when it is not up."""
+    if not settings.env_file.exists():
+        raise StackError("Nothing is running.", "`make up` starts it.")
+    pairs = (line.split("=", 1) for line in settings.env_file.read_text().splitlines())
+    return {name: shlex.split(value)[0] for name, value in pairs}

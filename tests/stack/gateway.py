@@ -1,0 +1,113 @@
+"""Gives the emulated HTTP API its routes and authorizer.
+
+SAM hands API Gateway an OpenAPI document made from the functions' events, and the emulator does not read it. So the
+document is taken from the deployed stack here, and what it says is created call by call.
+"""
+
+import re
+from typing import Any
+
+from stack.deploy import client
+from stack.settings import REGION, STACK_NAME, Settings
+
+ACCOUNT = "000000000000"
+INTEGRATION = "x-amazon-apigateway-integration"
+ANY_METHOD = "x-amazon-apigateway-any-method"
+
+
+class Resolver:
+    """Replaces the intrinsic functions that occur in the document, by what the stack made of them."""
+
+    def __init__(self, cloudformation) -> None:
+        stack = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"][0]
+        self._parameters = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
+        resources = cloudformation.describe_stack_resources(StackName=STACK_NAME)["StackResources"]
+        self.resources = {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in resources}
+        self._names = {
+            "AWS::Partition": "aws",
+            "AWS::Region": REGION,
+            "AWS::AccountId": ACCOUNT,
+            "AWS::StackName": STACK_NAME,
+        }
+
+    def text(self, value: Any) -> str:
+        """A string, of a string or of a `Ref` or `Fn::Sub`. Raises `KeyError` for a name the stack does not know."""
+        if not isinstance(value, dict):
+            return str(value)
+        if "Ref" in value:
+            return self._name(value["Ref"])
+        return re.sub(r"\$\{([^}]+)\}", lambda match: self._name(match[1]), value["Fn::Sub"])
+
+    def _name(self, name: str) -> str:
+        if name.endswith(".Arn"):
+            return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{self.resources[name.removesuffix('.Arn')]}"
+        known = {**self._names, **self._parameters, **self.resources}
+        return known[name]
+
+
+def create_routes(settings: Settings) -> int:
+    """Create the API's authorizers, integrations and routes; returns how many routes there are."""
+    cloudformation, gateway = client(settings, "cloudformation"), client(settings, "apigatewayv2")
+    resolver = Resolver(cloudformation)
+    template = cloudformation.get_template(StackName=STACK_NAME, TemplateStage="Processed")["TemplateBody"]
+    name, api = next(
+        (name, each) for name, each in template["Resources"].items() if each["Type"] == "AWS::ApiGatewayV2::Api"
+    )
+    document, api_id = api["Properties"]["Body"], resolver.resources[name]
+    authorizers = _create_authorizers(gateway, api_id, document, resolver)
+    integrations: dict[str, str] = {}
+    operations = [
+        (path, method, each) for path, methods in document["paths"].items() for method, each in methods.items()
+    ]
+    for path, method, operation in operations:
+        function = resolver.text(operation[INTEGRATION]["uri"])
+        if function not in integrations:
+            integrations[function] = _create_integration(gateway, api_id, function, operation[INTEGRATION])
+        _create_route(gateway, api_id, _route_key(path, method), integrations[function], operation, authorizers)
+    return len(operations)
+
+
+def _create_authorizers(gateway, api_id: str, document: dict, resolver: Resolver) -> dict[str, str]:
+    """Create the JWT authorizers; returns their ids by their names in the document."""
+    ids = {}
+    for name, scheme in document.get("components", {}).get("securitySchemes", {}).items():
+        authorizer = scheme["x-amazon-apigateway-authorizer"]
+        configuration = authorizer["jwtConfiguration"]
+        ids[name] = gateway.create_authorizer(
+            ApiId=api_id,
+            Name=name,
+            AuthorizerType="JWT",
+            IdentitySource=[authorizer["identitySource"]],
+            JwtConfiguration={
+                "Issuer": resolver.text(configuration["issuer"]),
+                "Audience": [resolver.text(each) for each in configuration["audience"]],
+            },
+        )["AuthorizerId"]
+    return ids
+
+
+def _create_integration(gateway, api_id: str, function: str, integration: dict) -> str:
+    return gateway.create_integration(
+        ApiId=api_id,
+        IntegrationType="AWS_PROXY",
+        IntegrationMethod=integration["httpMethod"],
+        IntegrationUri=function,
+        PayloadFormatVersion=integration["payloadFormatVersion"],
+    )["IntegrationId"]
+
+
+def _create_route(
+    gateway, api_id: str, key: str, integration: str, operation: dict, authorizers: dict[str, str]
+) -> None:
+    route = {"ApiId": api_id, "RouteKey": key, "Target": f"integrations/{integration}"}
+    for requirement in operation.get("security", []):
+        for name, scopes in requirement.items():
+            if name != "NONE":
+                route |= {"AuthorizationType": "JWT", "AuthorizerId": authorizers[name], "AuthorizationScopes": scopes}
+    gateway.create_route(**route)
+
+
+def _route_key(path: str, method: str) -> str:
+    if path == "/$default":
+        return "$default"
+    return f"{'ANY' if method == ANY_METHOD else method.upper()} {path}"

@@ -1,0 +1,74 @@
+"""A token issuer for one machine: an RSA key, its OpenID Connect documents over HTTP, and the tokens signed with it."""
+
+import os
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from stack import processes
+from stack.console import StackError
+from stack.files import write_private
+from stack.issuer_server import KEY_ID
+from stack.processes import Server
+from stack.settings import AUDIENCE, Settings
+
+NAME = "issuer"
+TOKEN_SECONDS = 12 * 60 * 60
+ORDERS = ("orders/read", "orders/write")
+
+
+def start(settings: Settings) -> Server:
+    """Start serving the public key; :func:`wait` tells when it answers."""
+    key = key_file(settings)
+    if not key.exists():
+        _create_key(key)
+    arguments = [str(key), settings.issuer]
+    return processes.start_module(
+        NAME, "stack.issuer_server", arguments, {"PATH": os.environ["PATH"]}, settings.log(NAME)
+    )
+
+
+def wait(settings: Settings, server: Server) -> None:
+    """Wait until it answers."""
+    processes.wait_until(lambda: _healthy(settings), server, settings.log(NAME), seconds=15)
+
+
+def mint(settings: Settings, subject: str, scopes: tuple[str, ...] = ORDERS) -> str:
+    """A token for `subject` with `scopes`, valid for 12 hours. Raises :class:`StackError` when there is no key yet."""
+    if not key_file(settings).exists():
+        raise StackError("There is no key to sign tokens with yet.", "`make up` makes one.")
+    now = int(time.time())
+    claims = {
+        "iss": settings.issuer,
+        "aud": AUDIENCE,
+        "sub": subject,
+        "scope": " ".join(scopes),
+        "iat": now,
+        "exp": now + TOKEN_SECONDS,
+    }
+    return jwt.encode(claims, key_file(settings).read_bytes(), algorithm="RS256", headers={"kid": KEY_ID})
+
+
+def key_file(settings: Settings) -> Path:
+    """The private key, readable by its owner alone."""
+    return settings.state / "issuer.pem"
+
+
+def _create_key(path: Path) -> None:
+    pem = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    write_private(path, pem.decode())
+
+
+def _healthy(settings: Settings) -> bool:
+    try:
+        with urllib.request.urlopen(f"{settings.issuer}/.well-known/openid-configuration", timeout=2) as response:
+            return response.status == 200
+    except (urllib.error.URLError, OSError):
+        return False

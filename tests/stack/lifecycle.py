@@ -1,0 +1,101 @@
+"""Brings a stack up and takes it down.
+
+The servers start first and come up while the functions build; then the template is deployed, and only a stack whose API
+reaches its database is called up. Whatever fails on the way, all that was started is stopped again.
+"""
+
+import shutil
+import time
+
+from stack import api, deploy, emulator, envfile, gateway, issuer, mapping, ports, postgres
+from stack.console import StackError, step
+from stack.records import Busy, Records, locked
+from stack.settings import Settings
+
+SERVERS = (postgres, emulator, issuer)
+
+
+def up(settings: Settings, foreground: bool = False, fresh: bool = False) -> bool:
+    """Bring the stack up. Returns false, having changed nothing, when it is up already.
+
+    With `foreground` the servers belong to this command: should it be killed, the next command clears them away.
+    With `fresh` it begins with an empty database.
+    """
+    with locked(settings):
+        records = Records.load(settings)
+        if records.running and settings.env_file.exists():
+            return False
+        _clear_remains(settings, records)
+        ports.check_free(settings)
+        if fresh:
+            postgres.remove_data(settings)
+        try:
+            if foreground:
+                records.own()
+            _bring_up(settings, records)
+        except BaseException:
+            step("Stopping what was started")
+            _clear(settings, records)
+            raise
+    return True
+
+
+def down(settings: Settings) -> bool:
+    """Take the stack down. Returns false when nothing was running."""
+    with locked(settings):
+        records = Records.load(settings)
+        ran = any(server.alive for server in records.servers)
+        _clear(settings, records)
+    return ran
+
+
+def clean(settings: Settings) -> None:
+    """Take the stack down and delete its data, keys and logs."""
+    if settings.state.exists():
+        down(settings)
+        postgres.remove_data(settings)
+        shutil.rmtree(settings.state)
+
+
+def watch(settings: Settings) -> None:
+    """Return once another command has taken the stack down. Raises :class:`StackError` when a server ends by itself."""
+    while Records.load(settings).servers:
+        time.sleep(0.5)
+        try:
+            with locked(settings):
+                _stop_if_broken(settings, Records.load(settings))
+        except Busy:
+            continue
+
+
+def _stop_if_broken(settings: Settings, records: Records) -> None:
+    dead = [server.name for server in records.servers if not server.alive]
+    if dead:
+        _clear(settings, records)
+        logs = " and ".join(settings.shown(settings.log(name)) for name in dead)
+        raise StackError(f"{' and '.join(dead)} stopped unexpectedly; the rest was stopped too.", f"See {logs}.")
+
+
+def _bring_up(settings: Settings, records: Records) -> None:
+    step("Starting PostgreSQL, the emulated AWS and a token issuer")
+    for module in SERVERS:
+        records.add(module.start(settings))
+    deploy.build(settings)
+    for module, server in zip(SERVERS, records.servers, strict=True):
+        module.wait(settings, server)
+    outputs = deploy.deploy(settings, postgres.url(settings))
+    gateway.create_routes(settings)
+    mapping.mend(settings)
+    api.wait_healthy(envfile.write(settings, outputs)["API_URL"])
+
+
+def _clear_remains(settings: Settings, records: Records) -> None:
+    if records.servers:
+        step("Clearing away what a killed command left behind")
+    _clear(settings, records)
+
+
+def _clear(settings: Settings, records: Records) -> None:
+    settings.env_file.unlink(missing_ok=True)
+    records.stop_all()
+    shutil.rmtree(settings.state / "tmp", ignore_errors=True)

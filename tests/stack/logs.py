@@ -1,0 +1,24 @@
+"""What the functions logged, as the emulated CloudWatch keeps it."""
+
+from stack import envfile
+from stack.console import say
+from stack.deploy import client
+from stack.settings import Settings
+
+FRAME = ("START RequestId", "END RequestId", "REPORT RequestId")
+
+
+def show(settings: Settings, count: int = 40) -> None:
+    """Print the last `count` lines that each function logged itself, Lambda's own lines left out.
+
+    Raises :class:`stack.console.StackError` when no stack is up.
+    """
+    envfile.read(settings)
+    cloudwatch = client(settings, "logs")
+    for group in cloudwatch.describe_log_groups()["logGroups"]:
+        pages = cloudwatch.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"])
+        messages = (event["message"].rstrip() for page in pages for event in page["events"])
+        lines = [message for message in messages if not message.startswith(FRAME)]
+        say(f"---- {group['logGroupName']}: {len(lines)} lines" + (f", the last {count}" if len(lines) > count else ""))
+        for line in lines[-count:]:
+            say(line)

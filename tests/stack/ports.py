@@ -1,0 +1,35 @@
+"""Which ports a stack needs, and whether they are free."""
+
+import errno
+import socket
+
+from stack.console import StackError
+from stack.settings import HOST, Settings
+
+
+def check_free(settings: Settings) -> None:
+    """Raise :class:`StackError` naming every port that is taken, what wants it, and the variable that sets another."""
+    wanted = [
+        ("PostgreSQL", settings.postgres_port, "PG_PORT"),
+        ("the emulated AWS", settings.emulator_port, "EMULATOR_PORT"),
+        ("the token issuer", settings.issuer_port, "ISSUER_PORT"),
+    ]
+    taken = [entry for entry in wanted if _in_use(entry[1])]
+    if taken:
+        listed = "\n".join(
+            f"  {HOST}:{port}, wanted by {what}: set {variable} to another" for what, port, variable in taken
+        )
+        example = f"{taken[0][2]}={taken[0][1] + 1000}"
+        raise StackError(f"These ports are in use by another program:\n{listed}", f"For example: make up {example}")
+
+
+def _in_use(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return True
+            raise StackError(f"Port {port} can't be used: {error.strerror}.", "Set another above 1023.") from error
+    return False

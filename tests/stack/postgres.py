@@ -1,0 +1,133 @@
+"""PostgreSQL of one's own: private data directory and port, loopback only, never the machine's cluster.
+
+The server refuses to run as root, so root starts it as `postgres` or, failing that, `nobody`.
+"""
+
+import hashlib
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+from stack import processes
+from stack.console import StackError, step
+from stack.files import write_private
+from stack.packages import postgres_binaries
+from stack.processes import Account, Server
+from stack.settings import HOST, Settings
+
+NAME = "postgres"
+STOP_SIGNAL = signal.SIGINT  # "fast": sessions are cut off, the data is left clean
+ROLE = DATABASE = "ordermill"
+OPTIONS = {
+    "listen_addresses": HOST,
+    "unix_socket_directories": "",
+    "max_connections": "300",
+    "cluster_name": "ordermill",
+}
+
+
+def start(settings: Settings) -> Server:
+    """Start the server, on a data directory made when there is none; :func:`wait` tells when it answers."""
+    account, binaries = _account(), postgres_binaries()
+    data = data_directory(settings)
+    if not (data / "PG_VERSION").exists():
+        _create(data, binaries, account)
+    _check_version(data, binaries)
+    options = [f"-c{name}={value}" for name, value in {**OPTIONS, "port": settings.postgres_port}.items()]
+    command = [str(binaries / "postgres"), "-D", str(data), *options]
+    return processes.start(NAME, command, _environment(), settings.log(NAME), account)
+
+
+def wait(settings: Settings, server: Server) -> None:
+    """Wait until it takes connections."""
+    probe = [str(postgres_binaries() / "pg_isready"), "-q", "-h", HOST, "-p", str(settings.postgres_port)]
+    processes.wait_until(lambda: subprocess.call(probe) == 0, server, settings.log(NAME), seconds=30)
+
+
+def url(settings: Settings) -> str:
+    """Connection URL of the application's role, which may also create databases and roles (the tests do)."""
+    return f"postgres://{ROLE}:{password(settings)}@{HOST}:{settings.postgres_port}/{DATABASE}"
+
+
+def password(settings: Settings) -> str:
+    """That role's password, made with the data directory."""
+    return _password_file(data_directory(settings)).read_text()
+
+
+def data_directory(settings: Settings) -> Path:
+    """Where the data lies: in the stack's state directory, or under /var/tmp when the server's user can't get there."""
+    settings.state.mkdir(parents=True, exist_ok=True)
+    account = _account()
+    if account.name is None or _reaches(account, settings.state):
+        return settings.state / "postgres"
+    key = hashlib.sha256(str(settings.state).encode()).hexdigest()[:12]
+    return Path(f"/var/tmp/ordermill-{key}/postgres")
+
+
+def remove_data(settings: Settings) -> None:
+    """Delete the data directory of a stopped server, wherever it lies."""
+    data = data_directory(settings)
+    shutil.rmtree(data if data.is_relative_to(settings.state) else data.parent, ignore_errors=True)
+
+
+def _create(data: Path, binaries: Path, account: Account) -> None:
+    """Make the data directory beside its place and move it there once complete, so that no half-made one is used."""
+    step(f"Creating a PostgreSQL data directory in {data}")
+    new = data.with_name("postgres.new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True, mode=0o700)
+    if account.name:
+        shutil.chown(new, account.name)
+    _quietly(
+        [binaries / "initdb", "-D", new, "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--auth=reject"], account
+    )
+    secret = secrets.token_hex(16)
+    _quietly([binaries / "postgres", "--single", "-D", new, "postgres"], account, stdin=_bootstrap_sql(secret))
+    (new / "pg_hba.conf").write_text(f"host all {ROLE} {HOST}/32 scram-sha-256\n")
+    write_private(_password_file(data), secret)
+    new.rename(data)
+
+
+def _password_file(data: Path) -> Path:
+    return data.with_name("postgres.password")
+
+
+def _bootstrap_sql(password: str) -> str:
+    return (
+        f"CREATE ROLE {ROLE} LOGIN CREATEDB CREATEROLE PASSWORD '{password}'\nCREATE DATABASE {DATABASE} OWNER {ROLE}\n"
+    )
+
+
+def _quietly(command: list, account: Account, stdin: str = "") -> None:
+    options = {"env": _environment(), "cwd": "/", "text": True, "capture_output": True, **account.options}
+    done = subprocess.run([str(part) for part in command], input=stdin, **options)
+    if done.returncode != 0 or "ERROR:" in done.stderr:
+        raise StackError(f"PostgreSQL's {Path(command[0]).name} failed:\n{done.stderr.strip()}")
+
+
+def _check_version(data: Path, binaries: Path) -> None:
+    made_by = (data / "PG_VERSION").read_text().strip()
+    output = subprocess.run([binaries / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
+    installed = output.split()[2].split(".")[0]
+    if made_by != installed:
+        happened = f"{data} was made by PostgreSQL {made_by}, and {installed} is installed."
+        raise StackError(happened, "`make clean` removes the old data.")
+
+
+def _account() -> Account:
+    if os.geteuid() != 0:
+        return Account()
+    users = {entry.pw_name for entry in pwd.getpwall()}
+    return Account("postgres" if "postgres" in users else "nobody")
+
+
+def _reaches(account: Account, directory: Path) -> bool:
+    return subprocess.call(["test", "-x", str(directory)], cwd="/", **account.options) == 0
+
+
+def _environment() -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "TZ": "UTC"}

@@ -1,0 +1,157 @@
+"""Servers that outlive the command which started them, found again by pid and start time; commands run to an end."""
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stack.console import StackError
+
+
+@dataclass(frozen=True)
+class Server:
+    """A process that we started. Pids are reused; the start time, in clock ticks since boot, tells ours from others."""
+
+    name: str
+    pid: int
+    started: int
+
+    @property
+    def alive(self) -> bool:
+        """Whether the very process that we started still runs."""
+        return _start_time(self.pid) == self.started
+
+    def stop(self, sign: int = signal.SIGTERM, patience: float = 15) -> None:
+        """End the process and its group: by `sign`, after `patience` seconds by force. Does nothing when it is gone."""
+        if not self.alive:
+            return
+        _signal_group(self.pid, sign)
+        if not _gone(self, patience):
+            _signal_group(self.pid, signal.SIGKILL)
+            _gone(self, patience)
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user to run a server as; `None` stands for the one we are."""
+
+    name: str | None = None
+
+    @property
+    def options(self) -> dict:
+        """What `subprocess` takes to become this user."""
+        return (
+            {}
+            if self.name is None
+            else {"user": self.name, "group": pwd.getpwnam(self.name).pw_gid, "extra_groups": []}
+        )
+
+
+def start(
+    name: str, command: Sequence[str], environment: Mapping[str, str], log: Path, account: Account = Account()
+) -> Server:
+    """Start a server whose output goes to `log`. It survives us, until :meth:`Server.stop`."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            cwd="/",
+            **account.options,
+        )
+    # A zero stands for a process that died at once; whoever waits for it to answer will report that.
+    return Server(name, process.pid, _start_time(process.pid) or 0)
+
+
+def start_module(name: str, module: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> Server:
+    """Start one of our own modules as a server, like :func:`start`."""
+    package_root = Path(__file__).resolve().parents[1]
+    command = [sys.executable, "-m", module, *arguments]
+    return start(name, command, {**environment, "PYTHONPATH": str(package_root)}, log)
+
+
+def run(command: Sequence[str | Path], environment: Mapping[str, str], cwd: Path, quiet: Path | None = None) -> None:
+    """Run a command to its end; with `quiet`, its output goes to that file and its last lines into the error.
+
+    Interrupted, it takes all that the command started down with it. Raises :class:`StackError` when the command fails.
+    """
+    with quiet.open("wb") if quiet else contextlib.nullcontext() as output:
+        streams = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
+        process = subprocess.Popen(command, env=dict(environment), cwd=cwd, start_new_session=True, **streams)
+        status = _wait_or_end(process)
+    if status != 0:
+        said = f"\n{tail(quiet, 40)}" if quiet else ""
+        raise StackError(f"`{' '.join(map(str, command))}` failed with status {status}.{said}")
+
+
+def _wait_or_end(process: subprocess.Popen) -> int:
+    try:
+        return process.wait()
+    except BaseException:
+        _signal_group(process.pid, signal.SIGTERM)
+        process.wait()
+        raise
+
+
+def wait_until(check, server: Server, log: Path, seconds: float) -> None:
+    """Wait until `check()` is true. Raises :class:`StackError` with the server's last words otherwise."""
+    deadline = time.monotonic() + seconds
+    while not check():
+        if not server.alive or time.monotonic() > deadline:
+            problem = f"did not answer within {seconds:.0f} s" if server.alive else "stopped while starting"
+            raise StackError(f"{server.name} {problem}:\n{tail(log, 15)}", f"Its whole log: {log}")
+        time.sleep(0.05)
+
+
+def this_process(name: str) -> Server:
+    """The command that is running now."""
+    return Server(name, os.getpid(), _start_time(os.getpid()) or 0)
+
+
+def tail(path: Path, lines: int) -> str:
+    """The last lines of a text file, empty when there is no such file."""
+    if not path.exists():
+        return ""
+    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+
+
+def require(program: str, remedy: str) -> str:
+    """Full path of a program. Raises :class:`StackError` with the remedy when it is not installed."""
+    found = shutil.which(program)
+    if found is None:
+        raise StackError(f"{program} is not installed.", remedy)
+    return found
+
+
+def _signal_group(pid: int, sign: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, sign)
+
+
+def _gone(server: Server, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while server.alive:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _start_time(pid: int) -> int | None:
+    try:
+        # The name in parentheses may hold spaces; the fields after it are plain.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] == "Z" else int(fields[19])

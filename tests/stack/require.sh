@@ -1,0 +1,11 @@
+#!/bin/sh
+# Fails by name when a program that nothing here can install is missing: require.sh PROGRAM...
+for program in "$@"; do
+    command -v "$program" >/dev/null && continue
+    case $program in
+    cargo) remedy="Install Rust: https://rustup.rs" ;;
+    *) remedy="On Debian or Ubuntu: sudo apt-get install $program" ;;
+    esac
+    echo "error: $program is not installed. $remedy" >&2
+    exit 1
+done

@@ -1,0 +1,56 @@
+"""The main job on real input: one order, from its creation to its completion. And many at once, to look at."""
+
+import json
+import os
+import time
+import uuid
+from pathlib import Path
+
+from stack import api, postgres, processes
+from stack.console import StackError, good, say, step
+from stack.packages import postgres_binaries
+from stack.settings import HOST, ROOT, Settings
+
+ORDER = Path(__file__).with_name("sample_order.json")
+DATA = Path(__file__).with_name("sample_data.sql")
+ACTIVE = ("pending", "processing")
+
+
+def place(env: dict[str, str], seconds: float = 120) -> None:
+    """Place the sample order as alice, print each change of its status, then the metrics as the operator sees them.
+
+    Raises :class:`StackError` when the order does not complete within `seconds`.
+    """
+    order = {"order_id": f"sample-{uuid.uuid4().hex[:8]}", **json.loads(ORDER.read_text())}
+    step(f"Placing a sample order: {json.dumps(order)}")
+    begun = time.monotonic()
+    api.expect(201, f"{env['API_URL']}/orders", env["TOKEN_ALICE"], order)
+    status = _follow(env, order["order_id"], begun, begun + seconds)
+    if status != "completed":
+        elapsed = time.monotonic() - begun
+        raise StackError(f"The sample order is {status}, not completed, after {elapsed:.0f} s.", "See `make logs`.")
+    good("    The sample order is completed.")
+    step("Metrics (GET /metrics, as admin)")
+    say(json.dumps(api.expect(200, f"{env['API_URL']}/metrics", env["TOKEN_ADMIN"]), indent=2))
+
+
+def fill(settings: Settings) -> None:
+    """Add a thousand finished and unfinished orders, with the statistics that belong to them, unless they are there."""
+    psql = [postgres_binaries() / "psql", "--quiet", "--set=ON_ERROR_STOP=1", f"--file={DATA}"]
+    address = {"PGHOST": HOST, "PGPORT": str(settings.postgres_port), "PGDATABASE": postgres.DATABASE}
+    identity = {"PGUSER": postgres.ROLE, "PGPASSWORD": postgres.password(settings)}
+    processes.run(psql, {**os.environ, **address, **identity}, ROOT)
+
+
+def _follow(env: dict[str, str], order_id: str, begun: float, deadline: float) -> str:
+    """Print each status as it is first seen, with the seconds since the order was placed; returns the last one."""
+    url, seen = f"{env['API_URL']}/orders/{order_id}/status", ""
+    while time.monotonic() < deadline:
+        status = api.expect(200, url, env["TOKEN_ALICE"])["status"]
+        if status != seen:
+            say(f"    {time.monotonic() - begun:5.1f} s  {status}")
+            seen = status
+        if status not in ACTIVE:
+            break
+        time.sleep(0.1)
+    return seen

@@ -1,0 +1,90 @@
+"""Where a stack keeps its state and which ports it uses; read from the environment once, at start.
+
+========================  =========  =============================================================
+variable                  default    meaning
+========================  =========  =============================================================
+``STACK_DIR``             ``.local`` state directory, relative to the repository; one stack each
+``PG_PORT``               15432      TCP port of PostgreSQL
+``EMULATOR_PORT``         4566       TCP port of the emulated AWS, and so of the API
+``ISSUER_PORT``           4567       TCP port of the token issuer
+``SAM_PARAMETERS``        empty      further template parameters, as ``Name=value Name=value``
+========================  =========  =============================================================
+
+The ports lie below 32768: the kernel gives higher ones to outgoing connections, and one of those might hold ours.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from stack.console import StackError
+
+HOST = "127.0.0.1"
+REGION = "us-east-1"
+STACK_NAME = "ordermill"
+AUDIENCE = "ordermill"
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One stack's place and ports."""
+
+    state: Path
+    postgres_port: int
+    emulator_port: int
+    issuer_port: int
+    parameters: tuple[str, ...] = ()
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
+        """Read the variables listed above; a malformed one is named in the :class:`StackError`."""
+        return cls(
+            state=ROOT / environment.get("STACK_DIR", ".local"),
+            postgres_port=_port(environment, "PG_PORT", 15432),
+            emulator_port=_port(environment, "EMULATOR_PORT", 4566),
+            issuer_port=_port(environment, "ISSUER_PORT", 4567),
+            parameters=tuple(environment.get("SAM_PARAMETERS", "").split()),
+        )
+
+    @property
+    def endpoint(self) -> str:
+        """URL of the emulated AWS."""
+        return f"http://{HOST}:{self.emulator_port}"
+
+    @property
+    def issuer(self) -> str:
+        """URL of the token issuer, the ``iss`` of its tokens."""
+        return f"http://{HOST}:{self.issuer_port}"
+
+    @property
+    def env_file(self) -> Path:
+        """What a running stack offers, as ``KEY=value`` lines for a shell."""
+        return self.state / "env"
+
+    @property
+    def aws_environment(self) -> dict[str, str]:
+        """Variables that point an AWS SDK or tool at the emulator."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+        }
+
+    def shown(self, path: Path) -> str:
+        """A path as a user would type it in the repository."""
+        return os.path.relpath(path, ROOT) if path.is_relative_to(ROOT) else str(path)
+
+    def log(self, name: str) -> Path:
+        """Log file of the server `name`."""
+        return self.state / "log" / f"{name}.log"
+
+
+def _port(environment: Mapping[str, str], variable: str, default: int) -> int:
+    text = environment.get(variable, str(default))
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise StackError(f"{variable} is {text!r}, which is no port.", "Give it a number from 1 to 65535.")
+    return int(text)
