@@ -11,7 +11,7 @@ TEST_STACK := export STACK_DIR=.local/test PG_PORT=$(or $(PG_PORT),15442) EMULAT
 .SILENT:
 
 help: ## list the targets
-	sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 16
+	sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 22
 
 run: tools ## bring everything up on this machine, show an order through, stay until Ctrl-C
 	$(STACK) run
