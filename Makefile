@@ -40,7 +40,7 @@ openapi: ## write functions/site/assets/openapi.json anew, from the routes
 test: ## check everything: format, lints, unit tests, integration tests on a stack of its own
 	$(MAKE) --no-print-directory -j2 tools check
 	$(MAKE) --no-print-directory lint
-	$(TEST_STACK) exec cargo test --workspace
+	$(TEST_STACK) exec cargo test --workspace --all-targets
 	echo "==> Everything passed"
 
 check: ## check the Rust code's format and lints

@@ -86,6 +86,22 @@ async fn a_bad_order_is_refused_through_the_gateway_too() {
     assert!(!problem["request_id"].as_str().unwrap().is_empty());
 }
 
+#[tokio::test]
+async fn a_malformed_message_ends_up_in_the_dead_letter_queue_with_its_reason() {
+    let stack = Stack::running();
+    let sqs = stack.sqs();
+    let body = &format!("no order: {}", fresh_id());
+    sqs.send_message().queue_url(stack.get("QUEUE_URL")).message_body(body).send().await.unwrap();
+    let reason = eventually("the message is a dead letter", Duration::from_secs(20), async || {
+        let asked = sqs.receive_message().queue_url(stack.get("DLQ_URL")).message_attribute_names("reason").send();
+        let messages = asked.await.unwrap().messages.unwrap_or_default();
+        let found = messages.into_iter().find(|message| message.body.as_ref() == Some(body))?;
+        found.message_attributes?.remove("reason")?.string_value
+    })
+    .await;
+    assert_eq!(reason, "not an order's identifier");
+}
+
 /// In one snapshot of the database: how much the statistics and the work that is left differ from a recount.
 const DIFFERENCE: &str = "
     SELECT abs(recount.completed - stats.completed) + abs(recount.failed - stats.failed)

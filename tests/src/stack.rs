@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
 use reqwest::Method;
 use serde_json::Value;
 
@@ -34,6 +35,18 @@ impl Stack {
     #[must_use]
     pub fn get(&self, name: &str) -> &str {
         self.variables.get(name).unwrap_or_else(|| panic!("the stack's file does not name {name}"))
+    }
+
+    /// A client of its queues.
+    #[must_use]
+    pub fn sqs(&self) -> aws_sdk_sqs::Client {
+        let config = aws_sdk_sqs::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new("us-east-1"))
+            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .endpoint_url(self.get("AWS_ENDPOINT_URL"))
+            .build();
+        aws_sdk_sqs::Client::from_conf(config)
     }
 
     /// Calls the API through the gateway, with the token that is named, if any: `TOKEN_ALICE`.

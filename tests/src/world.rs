@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use api::Api;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
@@ -42,7 +41,7 @@ impl World {
     pub async fn with(overrides: &[(&str, &str)]) -> Self {
         let stack = Stack::running();
         let database_url = create_database(&stack).await;
-        let sqs = sqs_client(&stack);
+        let sqs = stack.sqs();
         let (queue_url, dlq_url) = (create_queue(&sqs).await, create_queue(&sqs).await);
         let mut variables = vec![
             ("STAGE", "dev"),
@@ -293,14 +292,4 @@ async fn create_database(stack: &Stack) -> String {
 async fn create_queue(sqs: &aws_sdk_sqs::Client) -> String {
     let name = format!("test-{}", Uuid::new_v4().simple());
     sqs.create_queue().queue_name(name).send().await.expect("a queue can be created").queue_url.expect("a URL")
-}
-
-fn sqs_client(stack: &Stack) -> aws_sdk_sqs::Client {
-    let config = aws_sdk_sqs::Config::builder()
-        .behavior_version(BehaviorVersion::v2026_01_12())
-        .region(Region::new("us-east-1"))
-        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-        .endpoint_url(stack.get("AWS_ENDPOINT_URL"))
-        .build();
-    aws_sdk_sqs::Client::from_conf(config)
 }

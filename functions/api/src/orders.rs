@@ -6,4 +6,5 @@ pub mod create;
 mod cursor;
 pub mod list;
 pub mod read;
+mod schema;
 mod view;

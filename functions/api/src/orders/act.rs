@@ -8,7 +8,8 @@ use shared::db::orders;
 use shared::order::Status;
 
 use super::read::{OrderPath, find};
-use super::view::{OrderIdText, OrderView};
+use super::schema::OrderIdText;
+use super::view::OrderView;
 use crate::Shared;
 use crate::caller::{Caller, Scope};
 use crate::problem::{ApiError, Problem, RefusalsOfOne};

@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 use shared::db::orders::{self, Created};
 use shared::order::{Order, Status};
 
-use super::body::{NewOrderBody, OrderBody};
+use super::body::OrderBody;
+use super::schema::NewOrderBody;
 use super::view::OrderView;
 use crate::caller::{Caller, Scope};
 use crate::problem::{ApiError, FieldError, Problem, Refusals};

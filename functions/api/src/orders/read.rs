@@ -11,7 +11,8 @@ use sha2::{Digest, Sha256};
 use shared::db::orders;
 use shared::order::{Order, OrderId};
 
-use super::view::{OrderIdText, OrderView, StatusView};
+use super::schema::OrderIdText;
+use super::view::{OrderView, StatusView};
 use crate::caller::{Caller, Scope};
 use crate::problem::{ApiError, RefusalsOfOne};
 use crate::{Api, Shared};

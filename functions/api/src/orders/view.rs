@@ -3,10 +3,7 @@
 use serde::Serialize;
 use shared::order::{Order, Status};
 use time::OffsetDateTime;
-use utoipa::openapi::{RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
-
-use super::body::order_id_schema;
+use utoipa::ToSchema;
 
 /// An order.
 #[derive(Debug, Serialize, ToSchema)]
@@ -117,15 +114,4 @@ pub struct StatusView {
     /// Where it is in its life.
     #[schema(inline)]
     pub status: StatusName,
-}
-
-/// An order's identifier in a path, for the OpenAPI document.
-pub struct OrderIdText;
-
-impl ToSchema for OrderIdText {}
-
-impl PartialSchema for OrderIdText {
-    fn schema() -> RefOr<Schema> {
-        order_id_schema("An order's identifier").into()
-    }
 }

@@ -1,0 +1,75 @@
+//! The schemas that bounds in the domain make: what to post for a new order, and an order's identifier.
+
+use std::borrow::Cow;
+
+use shared::order::{ItemIds, UserId};
+use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, ObjectBuilder, OneOfBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+/// What to post for a new order.
+pub struct NewOrderBody;
+
+impl ToSchema for NewOrderBody {
+    fn name() -> Cow<'static, str> {
+        "NewOrder".into()
+    }
+}
+
+impl PartialSchema for NewOrderBody {
+    fn schema() -> RefOr<Schema> {
+        let item = label("One item's identifier", ItemIds::MAX_LENGTH);
+        let items = ArrayBuilder::new().items(item).min_items(Some(1)).max_items(Some(ItemIds::MAX_COUNT));
+        ObjectBuilder::new()
+            .property("order_id", order_id_schema("The client's own identifier; one is made where it is absent"))
+            .property(
+                "user_id",
+                label("Whose order it is: the token's subject, but for administrators", UserId::MAX_LENGTH),
+            )
+            .property("item_ids", items.description(Some("What is ordered")))
+            .property("total_amount", amount_schema())
+            .required("user_id")
+            .required("item_ids")
+            .required("total_amount")
+            .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+            .examples([serde_json::json!({
+                "order_id": "order-1001", "user_id": "alice", "item_ids": ["book-1", "pen-7"], "total_amount": "59.98"
+            })])
+            .into()
+    }
+}
+
+/// An order's identifier in a path.
+pub struct OrderIdText;
+
+impl ToSchema for OrderIdText {}
+
+impl PartialSchema for OrderIdText {
+    fn schema() -> RefOr<Schema> {
+        order_id_schema("An order's identifier").into()
+    }
+}
+
+fn order_id_schema(description: &str) -> ObjectBuilder {
+    string(description).pattern(Some("^[A-Za-z0-9._:-]{1,64}$"))
+}
+
+fn label(description: &str, max_length: usize) -> ObjectBuilder {
+    let no_control_characters = r"^[^\x00-\x1f\x7f-\x9f]*$";
+    string(description).min_length(Some(1)).max_length(Some(max_length)).pattern(Some(no_control_characters))
+}
+
+fn string(description: &str) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String).description(Some(description))
+}
+
+fn amount_schema() -> OneOfBuilder {
+    let number = ObjectBuilder::new()
+        .schema_type(Type::Number)
+        .minimum(Some(0))
+        .exclusive_maximum(Some(1_000_000_000_000_i64))
+        .multiple_of(Some(0.01));
+    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(r"^[0-9]{1,12}(\.[0-9]{1,2})?$"));
+    let description = "What it costs, exactly: a number or the same as a string";
+    OneOfBuilder::new().item(number).item(text).description(Some(description))
+}
