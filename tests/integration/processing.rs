@@ -86,6 +86,19 @@ async fn workers_that_get_the_same_messages_at_once_share_the_orders_out() {
 }
 
 #[tokio::test]
+async fn a_claim_leaves_an_order_that_another_statement_holds_and_does_not_wait_for_it() {
+    let world = World::new().await;
+    world.place("o-1").await;
+    world.place("o-2").await;
+    world.execute("BEGIN; SELECT FROM order_work WHERE order_id = 'o-1' FOR UPDATE").await;
+    let ids = ["o-1".parse().unwrap(), "o-2".parse().unwrap()];
+    let claim = shared::db::work::claim(&world.db(), &ids, Duration::from_secs(30)).await.unwrap();
+    assert_eq!((&claim.claimed[0].order_id, claim.claimed.len()), (&ids[1], 1));
+    assert_eq!(claim.early, [(ids[0].clone(), Duration::ZERO)]);
+    world.execute("COMMIT").await;
+}
+
+#[tokio::test]
 async fn a_malformed_message_goes_to_the_dead_letter_queue_and_fails_none_of_its_batch() {
     let world = World::new().await;
     world.place("o-1").await;
