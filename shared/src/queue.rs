@@ -13,7 +13,9 @@ use std::time::Duration;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_sqs::error::DisplayErrorContext;
-use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName, SendMessageBatchRequestEntry};
+use aws_sdk_sqs::types::{
+    ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue, QueueAttributeName, SendMessageBatchRequestEntry,
+};
 use aws_sdk_sqs::{Client, Config};
 
 use crate::config::{ConfigError, Env};
@@ -113,7 +115,33 @@ impl Queue {
         Ok(failed.iter().filter_map(|failure| failure.id.parse().ok()).collect())
     }
 
-    /// Sends what is no order's identifier, with the reason why beside it: for the dead-letter queue.
+    /// Keeps messages, by their receipts, from being delivered again before these times are over, rounded up to whole
+    /// seconds. Where that fails they come back when their visibility timeout is over, which does no harm.
+    pub async fn hide_all(&self, messages: &[(String, Duration)]) {
+        for messages in messages.chunks(MAX_BATCH) {
+            if let Err(error) = self.hide_ten(messages).await {
+                tracing::warn!(%error, messages = messages.len(), "messages come back later than they should");
+            }
+        }
+    }
+
+    async fn hide_ten(&self, messages: &[(String, Duration)]) -> Result<(), QueueError> {
+        let entry = |(index, (receipt, time)): (usize, &(String, Duration))| {
+            ChangeMessageVisibilityBatchRequestEntry::builder()
+                .id(index.to_string())
+                .receipt_handle(receipt)
+                .visibility_timeout(whole_seconds(*time))
+                .build()
+        };
+        let entries = messages.iter().enumerate().map(entry).collect::<Result<_, _>>().map_err(QueueError::new)?;
+        let call = self.client.change_message_visibility_batch().queue_url(&self.url).set_entries(Some(entries));
+        for failure in call.send().await.map_err(QueueError::new)?.failed {
+            tracing::warn!(code = failure.code, message = failure.message, "a message comes back later than it should");
+        }
+        Ok(())
+    }
+
+    /// Sends any text, with the reason why beside it: for the dead-letter queue.
     pub async fn bury(&self, body: &str, reason: &str) -> Result<(), QueueError> {
         let reason = MessageAttributeValue::builder().data_type("String").string_value(reason).build();
         self.client
@@ -142,10 +170,12 @@ impl Queue {
 }
 
 fn delay_seconds(delay: Duration) -> i32 {
-    let whole = delay.min(MAX_DELAY).as_secs_f64().ceil();
-    #[allow(clippy::cast_possible_truncation)] // At most 900.
-    let seconds = whole as i32;
-    seconds
+    whole_seconds(delay.min(MAX_DELAY))
+}
+
+fn whole_seconds(time: Duration) -> i32 {
+    let whole = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+    i32::try_from(whole).unwrap_or(i32::MAX)
 }
 
 #[cfg(test)]

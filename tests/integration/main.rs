@@ -7,6 +7,7 @@ mod configuration;
 mod contract;
 mod creating;
 mod deployed;
+mod fulfilling;
 mod listing;
 mod migrating;
 mod processing;

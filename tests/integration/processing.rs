@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use processor::{Outcome, Work};
 use serde_json::json;
-use shared::db::work::Claimed;
-use tests::{World, batch, failures};
+use shared::db::work::{Claimed, End, PutOff};
+use tests::{World, failures, handle};
 
 const NOW: Duration = Duration::ZERO;
 const FIVE_SECONDS: Duration = Duration::from_secs(5);
@@ -25,7 +25,7 @@ impl Work for Always {
 async fn an_order_whose_work_takes_no_time_is_completed_by_its_first_message() {
     let world = World::new().await;
     world.place("o-1").await;
-    assert!(failures(&world.processor(NOW).handle(batch(&["o-1"])).await).is_empty());
+    assert!(failures(&handle(&world.processor(NOW), &["o-1"]).await).is_empty());
     let order = world.get("/orders/o-1").await.expect(200);
     assert_eq!((&order["status"], &order["attempts"], &order["next"]), (&json!("completed"), &json!(1), &json!([])));
     assert!(order["started_at"].is_string() && order["finished_at"].is_string());
@@ -39,13 +39,13 @@ async fn an_order_that_takes_its_time_waits_in_the_queue_and_not_in_the_function
     world.place("o-1").await;
     world.receive().await;
     let processor = world.processor(FIVE_SECONDS);
-    assert!(failures(&processor.handle(batch(&["o-1"])).await).is_empty());
+    assert!(failures(&handle(&processor, &["o-1"]).await).is_empty());
     let order = world.get("/orders/o-1").await.expect(200);
     assert_eq!((&order["status"], &order["attempts"]), (&json!("processing"), &json!(1)));
     assert!(world.value::<bool>("SELECT claim IS NULL FROM order_work").await);
     assert_eq!(world.queue_depth().await, 1);
     world.let_pass(5.0).await;
-    processor.handle(batch(&["o-1"])).await;
+    handle(&processor, &["o-1"]).await;
     assert_eq!(world.status("o-1").await, "completed");
 }
 
@@ -54,7 +54,7 @@ async fn a_message_that_comes_too_early_is_sent_again_for_when_the_order_is_due(
     let world = World::with(&[("CANCEL_WINDOW_SECONDS", "3")]).await;
     world.place("o-1").await;
     let before = world.queue_depth().await;
-    assert!(failures(&world.processor(NOW).handle(batch(&["o-1"])).await).is_empty());
+    assert!(failures(&handle(&world.processor(NOW), &["o-1"]).await).is_empty());
     assert_eq!(world.status("o-1").await, "pending");
     assert_eq!(world.queue_depth().await, before + 1);
 }
@@ -65,7 +65,7 @@ async fn a_redelivered_message_does_not_process_the_order_twice() {
     world.place("o-1").await;
     let processor = world.processor_with(Always(Outcome::Complete, AtomicUsize::new(0)));
     for _ in 0..3 {
-        assert!(failures(&processor.handle(batch(&["o-1", "o-1"])).await).is_empty());
+        assert!(failures(&handle(&processor, &["o-1", "o-1"]).await).is_empty());
     }
     assert_eq!(world.value::<i64>("SELECT sum(completed)::bigint FROM order_stats").await, 1);
     assert_eq!(world.get("/orders/o-1").await.expect(200)["attempts"], 1);
@@ -80,7 +80,7 @@ async fn workers_that_get_the_same_messages_at_once_share_the_orders_out() {
     }
     let bodies: Vec<_> = ids.iter().map(String::as_str).collect();
     let workers: Vec<_> = (0..4).map(|_| world.processor(NOW)).collect();
-    futures_util::future::join_all(workers.iter().map(|worker| worker.handle(batch(&bodies)))).await;
+    futures_util::future::join_all(workers.iter().map(|worker| handle(worker, &bodies))).await;
     assert_eq!(world.value::<i64>("SELECT sum(completed)::bigint FROM order_stats").await, 50);
     assert_eq!(world.value::<i64>("SELECT count(*) FROM orders WHERE status = 'completed' AND attempts = 1").await, 50);
 }
@@ -103,7 +103,7 @@ async fn a_malformed_message_goes_to_the_dead_letter_queue_and_fails_none_of_its
     let world = World::new().await;
     world.place("o-1").await;
     world.place("o-2").await;
-    let response = world.processor(NOW).handle(batch(&["o-1", "{\"order\": 1}", "never-placed", "o-2"])).await;
+    let response = handle(&world.processor(NOW), &["o-1", "{\"order\": 1}", "never-placed", "o-2"]).await;
     assert!(failures(&response).is_empty(), "{response:?}");
     assert_eq!((world.status("o-1").await.as_str(), world.status("o-2").await.as_str()), ("completed", "completed"));
     assert_eq!(world.receive_dead_letter().await.as_deref(), Some("{\"order\": 1}"));
@@ -114,7 +114,7 @@ async fn an_order_that_fails_says_why_and_is_counted() {
     let world = World::new().await;
     world.place("o-1").await;
     let processor = world.processor_with(Always(Outcome::Fail("out of stock".to_owned()), AtomicUsize::new(0)));
-    assert!(failures(&processor.handle(batch(&["o-1"])).await).is_empty());
+    assert!(failures(&handle(&processor, &["o-1"]).await).is_empty());
     let order = world.get("/orders/o-1").await.expect(200);
     assert_eq!((&order["status"], &order["failure"]), (&json!("failed"), &json!("out of stock")));
     assert_eq!(world.value::<i64>("SELECT sum(failed)::bigint FROM order_stats").await, 1);
@@ -126,7 +126,7 @@ async fn a_cancelled_order_is_never_processed() {
     world.place("o-1").await;
     world.post("/orders/o-1/cancel", &json!({})).await.expect(200);
     let processor = world.processor_with(Always(Outcome::Complete, AtomicUsize::new(0)));
-    assert!(failures(&processor.handle(batch(&["o-1"])).await).is_empty());
+    assert!(failures(&handle(&processor, &["o-1"]).await).is_empty());
     assert_eq!(world.status("o-1").await, "cancelled");
 }
 
@@ -140,9 +140,15 @@ async fn a_worker_whose_lease_ran_out_changes_nothing() {
     world.let_pass(31.0).await;
     let holder = shared::db::work::claim(&db, &ids, lease).await.unwrap();
     assert_eq!(holder.claimed[0].attempts, 1);
-    let outcome = [(&ids[0], None)];
+    let outcome = [End { order_id: &ids[0], failure: None }];
     assert!(shared::db::work::finish(&db, lost.token, &outcome, 1).await.unwrap().is_empty());
-    shared::db::work::put_off(&db, lost.token, &[(&ids[0], holder.claimed[0].now)]).await.unwrap();
+    shared::db::work::put_off(
+        &db,
+        lost.token,
+        &[PutOff { order_id: &ids[0], due_at: holder.claimed[0].now, counts_as_attempt: true }],
+    )
+    .await
+    .unwrap();
     assert_eq!(world.status("o-1").await, "processing");
     assert_eq!(shared::db::work::finish(&db, holder.token, &outcome, 1).await.unwrap().len(), 1);
     assert_eq!(world.status("o-1").await, "completed");
@@ -158,7 +164,7 @@ async fn an_order_that_takes_its_workers_down_is_given_up_in_the_end() {
         world.let_pass(31.0).await;
     }
     let processor = world.processor_with(Always(Outcome::Complete, AtomicUsize::new(0)));
-    processor.handle(batch(&["o-1"])).await;
+    handle(&processor, &["o-1"]).await;
     let order = world.get("/orders/o-1").await.expect(200);
     assert_eq!(order["failure"], "given up after 3 attempts that ended without an outcome");
 }
@@ -170,7 +176,7 @@ async fn without_a_database_the_whole_batch_comes_back() {
     let env = world.env_with(url);
     let config = processor::Config::from_env(&env).unwrap();
     let processor = processor::Processor::new(config, processor::Simulated { delay: NOW }, &env).unwrap();
-    let response = processor.handle(batch(&["o-1", "o-2", "o-1"])).await;
+    let response = handle(&processor, &["o-1", "o-2", "o-1"]).await;
     assert_eq!(failures(&response), ["m0", "m1", "m2"]);
 }
 
@@ -181,5 +187,5 @@ async fn a_wait_that_the_queue_was_not_told_of_brings_its_message_back() {
     let env = world.env_with(("AWS_ENDPOINT_URL", "http://127.0.0.1:1"));
     let config = processor::Config::from_env(&env).unwrap();
     let processor = processor::Processor::new(config, processor::Simulated { delay: FIVE_SECONDS }, &env).unwrap();
-    assert_eq!(failures(&processor.handle(batch(&["o-1"])).await), ["m0"]);
+    assert_eq!(failures(&handle(&processor, &["o-1"]).await), ["m0"]);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use shared::db::{DbConfig, schema};
-use tests::{World, batch};
+use tests::{World, handle};
 
 #[tokio::test]
 async fn migrations_apply_once_and_two_runs_at_once_follow_one_another() {
@@ -48,9 +48,9 @@ async fn every_update_of_an_orders_usual_life_leaves_the_indexes_alone() {
     let ids = place_many(&world, 200).await;
     let ids: Vec<_> = ids.iter().map(String::as_str).collect();
     let (to_process, to_cancel) = ids.split_at(150);
-    world.processor(Duration::from_secs(5)).handle(batch(to_process)).await;
+    handle(&world.processor(Duration::from_secs(5)), to_process).await;
     world.execute("UPDATE order_work SET due_at = now()").await;
-    world.processor(Duration::ZERO).handle(batch(to_process)).await;
+    handle(&world.processor(Duration::ZERO), to_process).await;
     for id in to_cancel {
         world.post(&format!("/orders/{id}/cancel"), &json!({})).await.expect(200);
     }
@@ -63,7 +63,7 @@ async fn a_page_has_room_for_a_second_version_of_all_its_orders_at_once() {
     let world = World::new().await;
     let ids = place_many(&world, 150).await;
     let ids: Vec<_> = ids.iter().map(String::as_str).collect();
-    world.processor(Duration::from_secs(5)).handle(batch(&ids)).await;
+    handle(&world.processor(Duration::from_secs(5)), &ids).await;
     assert_eq!(world.update_counts("orders", 150).await, (150, 150));
 }
 

@@ -7,7 +7,7 @@ use axum::http::Request;
 use processor::{Outcome, Work};
 use serde_json::{Value, json};
 use shared::db::work::Claimed;
-use tests::{World, batch};
+use tests::{World, handle};
 
 /// Fails orders whose identifier says so.
 struct FailSome;
@@ -26,11 +26,11 @@ async fn busy_world() -> World {
         world.place(id).await;
     }
     world.let_pass(2.5).await;
-    world.processor_with(FailSome).handle(batch(&ended)).await;
+    handle(&world.processor_with(FailSome), &ended).await;
     world.post("/orders/cancelled/cancel", &json!({})).await.expect(200);
     world.post("/orders/bad-retried/retry", &json!({})).await.expect(200);
-    world.processor(Duration::ZERO).handle(batch(&["bad-retried"])).await;
-    world.processor(Duration::from_mins(1)).handle(batch(&["working"])).await;
+    handle(&world.processor(Duration::ZERO), &["bad-retried"]).await;
+    handle(&world.processor(Duration::from_mins(1)), &["working"]).await;
     world
 }
 

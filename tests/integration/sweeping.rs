@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sweeper::Swept;
-use tests::{World, batch};
+use tests::{World, handle};
 
 #[tokio::test]
 async fn an_order_whose_message_was_lost_is_told_to_the_queue_again() {
@@ -35,7 +35,7 @@ async fn a_rescued_claim_that_ran_out_still_counts_as_an_attempt() {
     shared::db::work::claim(&world.db(), &ids, Duration::from_secs(30)).await.unwrap();
     world.let_pass(300.0).await;
     assert_eq!(world.sweeper().sweep().await.unwrap().rescued, 1);
-    world.processor(Duration::ZERO).handle(batch(&["o-1"])).await;
+    handle(&world.processor(Duration::ZERO), &["o-1"]).await;
     assert_eq!(world.get("/orders/o-1").await.expect(200)["attempts"], 2);
 }
 

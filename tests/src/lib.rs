@@ -11,7 +11,7 @@ mod world;
 
 pub use http::{Answer, call_in_process};
 pub use stack::Stack;
-pub use world::{World, batch, failures, order, post};
+pub use world::{World, batch, failures, handle, order, post};
 
 use std::time::Duration;
 

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use shared::config::Env;
 use shared::db::{Db, DbConfig, schema};
 use sweeper::Sweeper;
+use tokio::time::Instant;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{NoTls, Row};
 use uuid::Uuid;
@@ -201,6 +202,15 @@ impl World {
         counts.map(|(_, count)| count.parse::<i64>().expect("a count")).sum()
     }
 
+    /// Takes the next message from the orders' queue the way the processor is given it, and leaves it in flight.
+    pub async fn deliver(&self) -> SqsEvent {
+        let asked = self.sqs.receive_message().queue_url(&self.queue_url).wait_time_seconds(10).send();
+        let message = asked.await.expect("the queue answers").messages.unwrap_or_default().pop().expect("a message");
+        let mut event = batch(&[message.body.as_deref().expect("a body")]);
+        event.records[0].receipt_handle = message.receipt_handle;
+        event
+    }
+
     /// Takes the next message from the orders' queue, waiting up to ten seconds; gives its body.
     pub async fn receive(&self) -> Option<String> {
         self.receive_from(&self.queue_url).await
@@ -261,6 +271,11 @@ pub fn batch(bodies: &[&str]) -> SqsEvent {
     let mut batch = event.clone();
     batch.records = bodies.iter().enumerate().map(message).collect();
     batch
+}
+
+/// Has the processor handle a batch of these, with all the time it needs.
+pub async fn handle<W: Work>(processor: &Processor<W>, bodies: &[&str]) -> SqsBatchResponse {
+    processor.handle(batch(bodies), Instant::now() + Duration::from_mins(1)).await
 }
 
 /// The identifiers of the messages that have to come back.

@@ -7,19 +7,21 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use shared::db::DbError;
 use shared::order::OrderId;
 
-/// A message whose body is no order's identifier.
+/// A message as the queue delivered it.
 #[derive(Debug)]
-pub struct Malformed {
-    /// The message's identifier.
+pub struct Message {
+    /// Its identifier.
     pub id: String,
+    /// What changes its visibility.
+    pub receipt: String,
     /// What it says.
     pub body: String,
 }
 
 /// The messages, by the orders they speak of.
 pub struct Batch {
-    messages: BTreeMap<OrderId, Vec<String>>,
-    malformed: Vec<Malformed>,
+    messages: BTreeMap<OrderId, Vec<Message>>,
+    malformed: Vec<Message>,
     failed: BTreeSet<String>,
 }
 
@@ -28,10 +30,14 @@ impl Batch {
     pub fn new(event: SqsEvent) -> Self {
         let mut batch = Self { messages: BTreeMap::new(), malformed: Vec::new(), failed: BTreeSet::new() };
         for record in event.records {
-            let (id, body) = (record.message_id.unwrap_or_default(), record.body.unwrap_or_default());
-            match body.parse() {
-                Ok(order_id) => batch.messages.entry(order_id).or_default().push(id),
-                Err(_) => batch.malformed.push(Malformed { id, body }),
+            let message = Message {
+                id: record.message_id.unwrap_or_default(),
+                receipt: record.receipt_handle.unwrap_or_default(),
+                body: record.body.unwrap_or_default(),
+            };
+            match message.body.parse() {
+                Ok(order_id) => batch.messages.entry(order_id).or_default().push(message),
+                Err(_) => batch.malformed.push(message),
             }
         }
         batch
@@ -43,7 +49,7 @@ impl Batch {
     }
 
     /// The messages that no order can be read from; they are then no longer in the batch.
-    pub fn take_malformed(&mut self) -> Vec<Malformed> {
+    pub fn take_malformed(&mut self) -> Vec<Message> {
         std::mem::take(&mut self.malformed)
     }
 
@@ -54,7 +60,15 @@ impl Batch {
 
     /// Lets every message of this order come back.
     pub fn fail(&mut self, order_id: &OrderId) {
-        self.failed.extend(self.messages.get(order_id).into_iter().flatten().cloned());
+        let messages = self.messages.get(order_id).into_iter().flatten();
+        self.failed.extend(messages.map(|message| message.id.clone()));
+    }
+
+    /// Lets one message of this order come back, which is enough, and gives its receipt.
+    pub fn keep_one(&mut self, order_id: &OrderId) -> Option<String> {
+        let message = self.messages.get(order_id)?.first()?;
+        self.failed.insert(message.id.clone());
+        Some(message.receipt.clone())
     }
 
     /// Lets every message of these orders come back, because of this error.
@@ -67,7 +81,8 @@ impl Batch {
 
     /// Lets every message come back.
     pub fn fail_all(&mut self) {
-        self.failed.extend(self.messages.values().flatten().cloned());
+        let messages = self.messages.values().flatten();
+        self.failed.extend(messages.map(|message| message.id.clone()));
     }
 
     /// What the queue is told: the messages that have to come back; the others are done with.

@@ -2,12 +2,18 @@
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
+//! | `MAX_ATTEMPTS` | how many attempts an order has before it is failed | 5 |
+//! | `WORK` | `simulated`, or `webhook`, see [`crate::Webhook`] | `simulated` |
 //! | `PROCESSING_DELAY_SECONDS` | how long the simulated work takes, 0 to 86400 | 5 |
-//! | `MAX_ATTEMPTS` | how many attempts an order may use up without an outcome before it is failed | 5 |
+//!
+//! and those of the back-off between attempts, see [`crate::retry`].
 
 use std::time::Duration;
 
 use shared::config::{ConfigError, Env, Stage, Timing};
+
+use crate::retry::Backoff;
+use crate::work::{ConfiguredWork, Simulated, Webhook};
 
 /// The longest simulated work: a day.
 const MAX_DELAY: Duration = Duration::from_hours(24);
@@ -16,26 +22,39 @@ const MAX_DELAY: Duration = Duration::from_hours(24);
 pub struct Config {
     /// How long a claim holds.
     pub timing: Timing,
-    /// How long the simulated work takes.
-    pub processing_delay: Duration,
-    /// How many attempts an order may use up without an outcome.
+    /// How many attempts an order has.
     pub max_attempts: i32,
+    /// How long it waits between them.
+    pub backoff: Backoff,
 }
 
 impl Config {
     /// Reads and checks the variables.
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         env.required::<Stage>("STAGE")?;
-        let processing_delay = env.seconds("PROCESSING_DELAY_SECONDS", 5)?;
-        if processing_delay > MAX_DELAY {
-            return Err(ConfigError::new("PROCESSING_DELAY_SECONDS", "must be at most 86400"));
-        }
         let max_attempts = env.optional("MAX_ATTEMPTS")?.unwrap_or(5);
         if max_attempts < 1 {
             return Err(ConfigError::new("MAX_ATTEMPTS", "must be at least 1"));
         }
-        Ok(Self { timing: Timing::from_env(env)?, processing_delay, max_attempts })
+        Ok(Self { timing: Timing::from_env(env)?, max_attempts, backoff: Backoff::from_env(env)? })
     }
+
+    /// The kind of work that is asked for.
+    pub fn work(env: &Env) -> Result<ConfiguredWork, ConfigError> {
+        match env.text("WORK") {
+            None | Some("simulated") => Ok(ConfiguredWork::Simulated(Simulated { delay: simulated_delay(env)? })),
+            Some("webhook") => Ok(ConfiguredWork::Webhook(Webhook::from_env(env)?)),
+            Some(_) => Err(ConfigError::new("WORK", "must be simulated or webhook")),
+        }
+    }
+}
+
+fn simulated_delay(env: &Env) -> Result<Duration, ConfigError> {
+    let delay = env.seconds("PROCESSING_DELAY_SECONDS", 5)?;
+    if delay > MAX_DELAY {
+        return Err(ConfigError::new("PROCESSING_DELAY_SECONDS", "must be at most 86400"));
+    }
+    Ok(delay)
 }
 
 #[cfg(test)]
@@ -46,10 +65,13 @@ mod tests {
     fn limits_are_checked_and_named() {
         let refusal = |pair| {
             let env = Env::from_iter([("STAGE", "dev"), pair]);
-            Config::from_env(&env).err().map(|error| error.to_string()).unwrap_or_default()
+            let error = Config::from_env(&env).map(drop).and_then(|()| Config::work(&env).map(drop)).err();
+            error.map(|error| error.to_string()).unwrap_or_default()
         };
         assert_eq!(refusal(("PROCESSING_DELAY_SECONDS", "0")), "");
         assert!(refusal(("PROCESSING_DELAY_SECONDS", "86401")).starts_with("PROCESSING_DELAY_SECONDS: must be"));
+        assert_eq!(refusal(("WORK", "magic")), "WORK: must be simulated or webhook");
+        assert!(refusal(("WORK", "webhook")).starts_with("WEBHOOK_URL: is not set"));
         assert!(refusal(("MAX_ATTEMPTS", "0")).starts_with("MAX_ATTEMPTS: must be"));
         assert!(refusal(("LEASE_SECONDS", "100")).starts_with("LEASE_SECONDS: must be"));
     }

@@ -5,32 +5,41 @@
 //! | no order's identifier | to the dead-letter queue, at once: no retry can mend it |
 //! | of an order that wants nothing any more | acknowledged |
 //! | early, or of an order that asks to wait | sent again for when the order is due, then acknowledged |
-//! | of an order whose outcome is recorded | acknowledged |
+//! | of an order whose outcome is recorded | acknowledged; after the last attempt, to the dead-letter queue as well |
+//! | of an order to try again | kept, invisible until the back-off is over |
+//! | of an order that there was no time for | kept, visible at once |
 //! | anything that the database or the queue was out of reach for | reported as failed: it comes back by itself |
 //!
 //! A message that is bad or fails never fails its neighbours.
 
 mod batch;
 mod config;
+mod retry;
+mod verdict;
 mod work;
 
+use std::error::Error;
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use futures_util::future::join_all;
 use shared::config::{ConfigError, Env};
 use shared::db::work::{Claim, Claimed, claim, finish, put_off};
-use shared::db::{Db, DbConfig, DbError, stats};
+use shared::db::{Db, DbConfig, stats};
 use shared::order::OrderId;
 use shared::queue::Queue;
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use batch::Batch;
 pub use config::Config;
-pub use work::{Outcome, Simulated, Work};
+use verdict::Verdict;
+pub use work::{ConfiguredWork, Outcome, Simulated, Webhook, Work};
 
 /// The shortest delay of a message that came while its order was due, but in other hands.
 const SHORTEST_DELAY: Duration = Duration::from_secs(1);
+/// How long before the deadline work is broken off: what it takes to record the outcomes.
+const TIME_TO_RECORD: Duration = Duration::from_secs(3);
 
 /// Processes batches with one kind of work: one for each execution environment.
 pub struct Processor<W> {
@@ -43,6 +52,9 @@ pub struct Processor<W> {
     shard: i16,
 }
 
+/// An order of the batch and what becomes of it.
+type Judged = (Claimed, Verdict);
+
 impl<W: Work> Processor<W> {
     /// Builds the clients; neither has connected yet.
     pub fn new(config: Config, work: W, env: &Env) -> Result<Self, ConfigError> {
@@ -52,8 +64,8 @@ impl<W: Work> Processor<W> {
         Ok(Self { db, queue, dead_letters, config, work, shard: stats::draw_shard() })
     }
 
-    /// Processes a batch and names the messages that have to come back.
-    pub async fn handle(&self, event: SqsEvent) -> SqsBatchResponse {
+    /// Processes a batch before `deadline` and names the messages that have to come back.
+    pub async fn handle(&self, event: SqsEvent, deadline: Instant) -> SqsBatchResponse {
         let mut batch = Batch::new(event);
         self.bury_malformed(&mut batch).await;
         let order_ids = batch.order_ids();
@@ -61,12 +73,9 @@ impl<W: Work> Processor<W> {
             return batch.response();
         }
         match claim(&self.db, &order_ids, self.config.timing.lease).await {
-            Ok(claim) => self.work_off(claim, &mut batch).await,
+            Ok(claim) => self.work_off(claim, deadline, &mut batch).await,
             Err(error) => {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "the batch could not be claimed; it comes back"
-                );
+                tracing::error!(error = &error as &dyn Error, "the batch could not be claimed; it comes back");
                 batch.fail_all();
             }
         }
@@ -75,79 +84,114 @@ impl<W: Work> Processor<W> {
 
     async fn bury_malformed(&self, batch: &mut Batch) {
         for message in batch.take_malformed() {
-            tracing::error!(
-                message.id = message.id,
-                "a message is no order's identifier; it goes to the dead-letter queue"
-            );
+            tracing::error!(message.id, "a message is no order's identifier; it goes to the dead-letter queue");
             if let Err(error) = self.dead_letters.bury(&message.body, "not an order's identifier").await {
-                tracing::warn!(message.id = message.id, %error, "the dead-letter queue can't be used; the message comes back");
+                tracing::warn!(message.id, %error, "the dead-letter queue can't be used; the message comes back");
                 batch.fail_message(message.id);
             }
         }
     }
 
-    async fn work_off(&self, claim: Claim, batch: &mut Batch) {
+    async fn work_off(&self, claim: Claim, deadline: Instant, batch: &mut Batch) {
         let Claim { token, claimed, early } = claim;
-        let outcomes = join_all(claimed.into_iter().map(|order| self.attempt(order))).await;
-        let (waiting, ended): (Vec<_>, Vec<_>) =
-            outcomes.into_iter().partition(|(_, outcome)| matches!(outcome, Outcome::Wait(_)));
-        self.end(token, &ended, batch).await;
-        let mut again = self.put_off(token, &waiting, batch).await;
-        again.extend(early.iter().map(|(order_id, due_in)| (order_id, (*due_in).max(SHORTEST_DELAY))));
-        for index in self.queue.send_all(&again).await {
-            batch.fail(again[index].0);
+        let break_off = deadline.checked_sub(TIME_TO_RECORD).unwrap_or(deadline);
+        let judged = join_all(claimed.into_iter().map(|order| self.attempt(order, break_off))).await;
+        let judged = self.bury_given_up(judged, batch).await;
+        self.end(token, &judged, batch).await;
+        if self.put_off(token, &judged, batch).await {
+            self.hold_back(&judged, batch).await;
+            self.wake_later(&judged, &early, batch).await;
+        } else {
+            self.wake_later(&[], &early, batch).await;
         }
     }
 
-    /// Runs the work, unless the order has used up its attempts by taking its workers down.
-    async fn attempt(&self, order: Claimed) -> (Claimed, Outcome) {
-        let outcome = if order.attempts < self.config.max_attempts {
-            self.work.run(&order).await
-        } else {
-            Outcome::Fail(format!("given up after {} attempts that ended without an outcome", order.attempts))
+    /// Runs the work, unless the order has used up its attempts by taking its workers down, until there is no time left.
+    async fn attempt(&self, order: Claimed, break_off: Instant) -> Judged {
+        let Config { max_attempts, backoff, .. } = &self.config;
+        if order.attempts >= *max_attempts {
+            let cause = format!("given up after {} attempts that ended without an outcome", order.attempts);
+            return (order, Verdict::GivenUp(cause));
+        }
+        let Ok(outcome) = timeout_at(break_off, self.work.run(&order)).await else {
+            tracing::warn!(order.id = %order.order_id, "no time was left for the order; another worker takes it");
+            return (order, Verdict::Release);
         };
         tracing::info!(order.id = %order.order_id, attempt = order.attempts + 1, %outcome, "order attempted");
-        (order, outcome)
+        let verdict = Verdict::on(outcome, order.attempts, *max_attempts, backoff.after(order.attempts));
+        (order, verdict)
+    }
+
+    /// Puts the orders that are given up into the dead-letter queue, before they are recorded as failed: should we be lost
+    /// in between, that is done again. What can't be put there is left to the next attempt.
+    async fn bury_given_up(&self, judged: Vec<Judged>, batch: &mut Batch) -> Vec<Judged> {
+        let mut buried = Vec::with_capacity(judged.len());
+        for (order, verdict) in judged {
+            if let Verdict::GivenUp(cause) = &verdict
+                && let Err(error) = self.dead_letters.bury(order.order_id.as_str(), cause).await
+            {
+                tracing::error!(order.id = %order.order_id, %error, "the dead-letter queue can't be used");
+                batch.fail(&order.order_id);
+                continue;
+            }
+            buried.push((order, verdict));
+        }
+        buried
     }
 
     /// Records the ends. An order that has been taken over meanwhile is left to who took it.
-    async fn end(&self, token: Uuid, ended: &[(Claimed, Outcome)], batch: &mut Batch) {
-        let outcomes: Vec<_> = ended.iter().map(|(order, outcome)| (&order.order_id, outcome.failure())).collect();
-        if outcomes.is_empty() {
+    async fn end(&self, token: Uuid, judged: &[Judged], batch: &mut Batch) {
+        let ends: Vec<_> = judged.iter().filter_map(|(order, verdict)| verdict.end(order)).collect();
+        if ends.is_empty() {
             return;
         }
-        match finish(&self.db, token, &outcomes, self.shard).await {
+        match finish(&self.db, token, &ends, self.shard).await {
             Ok(recorded) => {
-                for (order_id, _) in outcomes.iter().filter(|(order_id, _)| !recorded.contains(*order_id)) {
-                    tracing::warn!(order.id = %order_id, "the lease was lost before the outcome was recorded");
+                for end in ends.iter().filter(|end| !recorded.contains(end.order_id)) {
+                    tracing::warn!(order.id = %end.order_id, "the lease was lost before the outcome was recorded");
                 }
             }
-            Err(error) => batch.fail_each(outcomes.iter().map(|(order_id, _)| *order_id), &error),
+            Err(error) => batch.fail_each(ends.iter().map(|end| end.order_id), &error),
         }
     }
 
-    /// Gives the leases of orders that wait back, and says when each is to be looked at again.
-    async fn put_off<'a>(
-        &self,
-        token: Uuid,
-        waiting: &'a [(Claimed, Outcome)],
-        batch: &mut Batch,
-    ) -> Vec<(&'a OrderId, Duration)> {
-        let waits: Vec<_> = (waiting.iter())
-            .filter_map(|(order, outcome)| Some((order, outcome.wait()?)))
-            .map(|(order, wait)| (&order.order_id, order.now + wait, wait))
-            .collect();
-        if waits.is_empty() {
-            return Vec::new();
+    /// Gives the leases of orders that go on later back; false where that could not be recorded.
+    async fn put_off(&self, token: Uuid, judged: &[Judged], batch: &mut Batch) -> bool {
+        let later: Vec<_> = judged.iter().filter_map(|(order, verdict)| verdict.put_off(order)).collect();
+        if later.is_empty() {
+            return true;
         }
-        let due: Vec<_> = waits.iter().map(|(order_id, due_at, _)| (*order_id, *due_at)).collect();
-        let stored: Result<(), DbError> = put_off(&self.db, token, &due).await;
-        match stored {
-            Ok(()) => waits.into_iter().map(|(order_id, _, wait)| (order_id, wait)).collect(),
-            Err(error) => {
-                batch.fail_each(waits.iter().map(|(order_id, ..)| *order_id), &error);
-                Vec::new()
-            }
+        let recorded = put_off(&self.db, token, &later).await;
+        if let Err(error) = &recorded {
+            batch.fail_each(later.iter().map(|order| order.order_id), error);
+        }
+        recorded.is_ok()
+    }
+
+    /// Keeps a message of each order that is tried again, invisible until then.
+    async fn hold_back(&self, judged: &[Judged], batch: &mut Batch) {
+        let mut hidden = Vec::new();
+        for (order, verdict) in judged {
+            let time = match verdict {
+                Verdict::Retry(backoff) => *backoff,
+                Verdict::Release => Duration::ZERO,
+                Verdict::End(_) | Verdict::GivenUp(_) | Verdict::Wait(_) => continue,
+            };
+            hidden.extend(batch.keep_one(&order.order_id).map(|receipt| (receipt, time)));
+        }
+        self.queue.hide_all(&hidden).await;
+    }
+
+    /// Sends a message for each order that waits or whose message came early.
+    async fn wake_later(&self, judged: &[Judged], early: &[(OrderId, Duration)], batch: &mut Batch) {
+        let waiting = judged.iter().filter_map(|(order, verdict)| match verdict {
+            Verdict::Wait(wait) => Some((&order.order_id, *wait)),
+            _ => None,
+        });
+        let early = early.iter().map(|(order_id, due_in)| (order_id, (*due_in).max(SHORTEST_DELAY)));
+        let messages: Vec<_> = waiting.chain(early).collect();
+        for index in self.queue.send_all(&messages).await {
+            batch.fail(messages[index].0);
         }
     }
 }

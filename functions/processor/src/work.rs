@@ -1,9 +1,15 @@
 //! What processing an order means: one seam, so that the rest of the processor need not know.
 
+mod simulated;
+mod webhook;
+
 use std::fmt;
 use std::time::Duration;
 
 use shared::db::work::Claimed;
+
+pub use simulated::Simulated;
+pub use webhook::Webhook;
 
 /// How an attempt came out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,24 +20,8 @@ pub enum Outcome {
     Fail(String),
     /// It goes on after this time; nobody is held up meanwhile, and it counts as the same attempt.
     Wait(Duration),
-}
-
-impl Outcome {
-    /// Why the order failed, if it did.
-    pub(crate) fn failure(&self) -> Option<&str> {
-        match self {
-            Self::Fail(reason) => Some(reason),
-            Self::Complete | Self::Wait(_) => None,
-        }
-    }
-
-    /// How long the order waits, if it does.
-    pub(crate) const fn wait(&self) -> Option<Duration> {
-        match self {
-            Self::Wait(wait) => Some(*wait),
-            Self::Complete | Self::Fail(_) => None,
-        }
-    }
+    /// It did not work this time, for this reason, and may the next.
+    Retry(String),
 }
 
 impl fmt::Display for Outcome {
@@ -40,6 +30,7 @@ impl fmt::Display for Outcome {
             Self::Complete => f.write_str("complete"),
             Self::Fail(reason) => write!(f, "fail: {reason}"),
             Self::Wait(wait) => write!(f, "wait {:.3} s", wait.as_secs_f64()),
+            Self::Retry(cause) => write!(f, "retry: {cause}"),
         }
     }
 }
@@ -51,41 +42,19 @@ pub trait Work {
     fn run(&self, order: &Claimed) -> impl Future<Output = Outcome> + Send;
 }
 
-/// Work that only takes its time: from when it was first begun, and without holding anything meanwhile.
-pub struct Simulated {
-    /// How long it takes.
-    pub delay: Duration,
+/// The kind of work that the configuration asks for.
+pub enum ConfiguredWork {
+    /// Takes its time and nothing else.
+    Simulated(Simulated),
+    /// Calls the merchant.
+    Webhook(Webhook),
 }
 
-impl Work for Simulated {
+impl Work for ConfiguredWork {
     async fn run(&self, order: &Claimed) -> Outcome {
-        let left = order.started_at + self.delay - order.now;
-        match Duration::try_from(left) {
-            Ok(left) if !left.is_zero() => Outcome::Wait(left),
-            _ => Outcome::Complete,
+        match self {
+            Self::Simulated(work) => work.run(order).await,
+            Self::Webhook(work) => work.run(order).await,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use time::OffsetDateTime;
-
-    /// The outcome of 5 s of simulated work, `elapsed` after it was begun.
-    async fn outcome(elapsed: Duration) -> Outcome {
-        let started_at = OffsetDateTime::UNIX_EPOCH;
-        let order_id = "o".parse().unwrap();
-        Simulated { delay: Duration::from_secs(5) }
-            .run(&Claimed { order_id, attempts: 0, started_at, now: started_at + elapsed })
-            .await
-    }
-
-    #[tokio::test]
-    async fn simulated_work_waits_for_what_is_left_and_then_completes() {
-        assert_eq!(outcome(Duration::ZERO).await, Outcome::Wait(Duration::from_secs(5)));
-        assert_eq!(outcome(Duration::from_millis(4999)).await, Outcome::Wait(Duration::from_millis(1)));
-        assert_eq!(outcome(Duration::from_secs(5)).await, Outcome::Complete);
-        assert_eq!(outcome(Duration::from_secs(500)).await, Outcome::Complete);
     }
 }

@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use rust_decimal::Decimal;
 use time::OffsetDateTime;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -14,7 +15,7 @@ use uuid::Uuid;
 
 use super::orders::order_id;
 use super::{Db, DbError};
-use crate::order::OrderId;
+use crate::order::{Amount, OrderId};
 
 /// What a batch's claim found.
 #[derive(Debug, Default)]
@@ -33,6 +34,14 @@ pub struct Claim {
 pub struct Claimed {
     /// Which order.
     pub order_id: OrderId,
+    /// Whose it is.
+    pub user_id: String,
+    /// What was ordered.
+    pub item_ids: Vec<String>,
+    /// What it costs.
+    pub total_amount: Amount,
+    /// When it was accepted.
+    pub created_at: OffsetDateTime,
     /// How many attempts ended without an outcome before this one.
     pub attempts: i32,
     /// When work on it first began, by the database's clock.
@@ -62,7 +71,7 @@ pub async fn claim(db: &Db, order_ids: &[OrderId], lease: Duration) -> Result<Cl
                 UPDATE orders AS o SET status = 'processing', started_at = now()
                 FROM leased AS l WHERE o.order_id = l.order_id AND o.status = 'pending'
             )
-            SELECT w.order_id, l.attempts, coalesce(o.started_at, now()) AS started_at, now() AS now,
+            SELECT w.order_id, o.user_id, o.item_ids, o.total_amount, o.created_at, l.attempts, coalesce(o.started_at, now()) AS started_at, now() AS now,
                 greatest(0, extract(epoch FROM w.due_at - now()))::float8 AS due_in_seconds
             FROM order_work AS w JOIN orders AS o USING (order_id) LEFT JOIN leased AS l USING (order_id)
             WHERE w.order_id = ANY ($1)",
@@ -80,34 +89,65 @@ pub async fn claim(db: &Db, order_ids: &[OrderId], lease: Duration) -> Result<Cl
 }
 
 fn claimed(row: &Row, attempts: i32) -> Result<Claimed, DbError> {
-    Ok(Claimed { order_id: order_id(row)?, attempts, started_at: row.try_get("started_at")?, now: row.try_get("now")? })
+    Ok(Claimed {
+        order_id: order_id(row)?,
+        user_id: row.try_get("user_id")?,
+        item_ids: row.try_get("item_ids")?,
+        total_amount: row.try_get::<_, Decimal>("total_amount")?.into(),
+        created_at: row.try_get("created_at")?,
+        attempts,
+        started_at: row.try_get("started_at")?,
+        now: row.try_get("now")?,
+    })
+}
+
+/// An order that goes on later.
+#[derive(Debug, Clone, Copy)]
+pub struct PutOff<'a> {
+    /// Which order.
+    pub order_id: &'a OrderId,
+    /// When it is due again.
+    pub due_at: OffsetDateTime,
+    /// Whether an attempt was used up.
+    pub counts_as_attempt: bool,
 }
 
 /// Gives the lease of each order back until its time has come. What is no longer ours stays as it is.
-pub async fn put_off(db: &Db, token: Uuid, orders: &[(&OrderId, OffsetDateTime)]) -> Result<(), DbError> {
-    let (ids, times): (Vec<_>, Vec<_>) = orders.iter().map(|(id, due_at)| (id.as_str(), *due_at)).unzip();
+pub async fn put_off(db: &Db, token: Uuid, orders: &[PutOff<'_>]) -> Result<(), DbError> {
+    let ids: Vec<_> = orders.iter().map(|order| order.order_id.as_str()).collect();
+    let times: Vec<_> = orders.iter().map(|order| order.due_at).collect();
+    let attempts: Vec<_> = orders.iter().map(|order| i32::from(order.counts_as_attempt)).collect();
     db.query(
         "WITH held AS (
             SELECT order_id FROM order_work WHERE order_id = ANY ($1) AND claim = $3 ORDER BY order_id FOR UPDATE
         )
-        UPDATE order_work AS w SET claim = NULL, due_at = wanted.due_at
-        FROM held JOIN unnest($1, $2) AS wanted (order_id, due_at) USING (order_id)
+        UPDATE order_work AS w SET claim = NULL, due_at = wanted.due_at, attempts = w.attempts + wanted.attempts
+        FROM held JOIN unnest($1, $2, $4) AS wanted (order_id, due_at, attempts) USING (order_id)
         WHERE w.order_id = held.order_id",
-        &[(&ids, Type::TEXT_ARRAY), (&times, Type::TIMESTAMPTZ_ARRAY), (&token, Type::UUID)],
+        &[
+            (&ids, Type::TEXT_ARRAY),
+            (&times, Type::TIMESTAMPTZ_ARRAY),
+            (&token, Type::UUID),
+            (&attempts, Type::INT4_ARRAY),
+        ],
     )
     .await
     .map(drop)
 }
 
+/// An order that ends.
+#[derive(Debug, Clone, Copy)]
+pub struct End<'a> {
+    /// Which order.
+    pub order_id: &'a OrderId,
+    /// Why it failed; none where it is completed.
+    pub failure: Option<&'a str>,
+}
+
 /// Ends each order, as completed or with the cause of its failure, and counts the outcomes in the same statement.
 /// Gives those that were still ours: the others have been taken over, and nothing of them changed.
-pub async fn finish(
-    db: &Db,
-    token: Uuid,
-    orders: &[(&OrderId, Option<&str>)],
-    shard: i16,
-) -> Result<HashSet<OrderId>, DbError> {
-    let (ids, failures): (Vec<_>, Vec<_>) = orders.iter().map(|(id, failure)| (id.as_str(), *failure)).unzip();
+pub async fn finish(db: &Db, token: Uuid, orders: &[End<'_>], shard: i16) -> Result<HashSet<OrderId>, DbError> {
+    let (ids, failures): (Vec<_>, Vec<_>) = orders.iter().map(|end| (end.order_id.as_str(), end.failure)).unzip();
     let rows = db
         .query(
             "WITH held AS (

@@ -1,0 +1,67 @@
+//! When an order is tried again: exponential back-off with jitter, so that orders which failed together don't come back
+//! together.
+//!
+//! | variable | meaning, in seconds | default |
+//! |---|---|---|
+//! | `RETRY_BASE_SECONDS` | the first back-off, at least 1; each next one is twice as long | 2 |
+//! | `RETRY_CAP_SECONDS` | the longest, up to 43200, SQS's longest visibility timeout | 300 |
+
+use std::time::Duration;
+
+use shared::config::{ConfigError, Env};
+
+/// SQS's longest visibility timeout.
+const MAX_CAP: Duration = Duration::from_hours(12);
+
+/// How long to wait before the next attempt.
+pub struct Backoff {
+    base: Duration,
+    cap: Duration,
+}
+
+impl Backoff {
+    /// Reads and checks the variables.
+    pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
+        let base = env.seconds("RETRY_BASE_SECONDS", 2)?;
+        if base.is_zero() {
+            return Err(ConfigError::new("RETRY_BASE_SECONDS", "must be at least 1"));
+        }
+        let cap = env.seconds("RETRY_CAP_SECONDS", 300)?;
+        if !(base..=MAX_CAP).contains(&cap) {
+            return Err(ConfigError::new("RETRY_CAP_SECONDS", "must be from RETRY_BASE_SECONDS to 43200"));
+        }
+        Ok(Self { base, cap })
+    }
+
+    /// The wait after `attempts` earlier attempts and the one that has just failed: between half and the whole of
+    /// `base * 2^attempts`, but of the cap at most.
+    pub fn after(&self, attempts: i32) -> Duration {
+        let doublings = u32::try_from(attempts).unwrap_or(0).min(31);
+        self.base.saturating_mul(1 << doublings).min(self.cap).mul_f64(fastrand::f64().midpoint(1.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backoff_doubles_up_to_its_cap_and_is_spread_over_its_upper_half() {
+        let backoff =
+            Backoff::from_env(&Env::from_iter([("RETRY_BASE_SECONDS", "2"), ("RETRY_CAP_SECONDS", "60")])).unwrap();
+        for (attempts, longest) in [(0, 2.0), (1, 4.0), (4, 32.0), (5, 60.0), (1000, 60.0)] {
+            let waits: Vec<_> = (0..200).map(|_| backoff.after(attempts).as_secs_f64()).collect();
+            assert!(waits.iter().all(|wait| (longest / 2.0..=longest).contains(wait)), "{attempts}: {waits:?}");
+            assert!(waits.iter().any(|wait| (wait - waits[0]).abs() > longest / 20.0), "{attempts}: no jitter");
+        }
+    }
+
+    #[test]
+    fn limits_are_checked_and_named() {
+        let refusal =
+            |name, value| Backoff::from_env(&Env::from_iter([(name, value)])).err().map(|error| error.to_string());
+        assert!(refusal("RETRY_BASE_SECONDS", "0").unwrap().starts_with("RETRY_BASE_SECONDS: "));
+        assert!(refusal("RETRY_CAP_SECONDS", "1").unwrap().starts_with("RETRY_CAP_SECONDS: "));
+        assert!(refusal("RETRY_CAP_SECONDS", "43201").unwrap().starts_with("RETRY_CAP_SECONDS: "));
+    }
+}

@@ -1,0 +1,44 @@
+//! Work that only takes its time, for trying the service out.
+
+use std::time::Duration;
+
+use shared::db::work::Claimed;
+
+use super::{Outcome, Work};
+
+/// Takes its time from when it was first begun, without holding anything meanwhile.
+pub struct Simulated {
+    /// How long it takes.
+    pub delay: Duration,
+}
+
+impl Work for Simulated {
+    async fn run(&self, order: &Claimed) -> Outcome {
+        let left = order.started_at + self.delay - order.now;
+        match Duration::try_from(left) {
+            Ok(left) if !left.is_zero() => Outcome::Wait(left),
+            _ => Outcome::Complete,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::work::webhook::tests::claimed;
+
+    /// The outcome of 5 s of simulated work, `elapsed` after it was begun.
+    async fn outcome(elapsed: Duration) -> Outcome {
+        let mut order = claimed();
+        order.now = order.started_at + elapsed;
+        Simulated { delay: Duration::from_secs(5) }.run(&order).await
+    }
+
+    #[tokio::test]
+    async fn simulated_work_waits_for_what_is_left_and_then_completes() {
+        assert_eq!(outcome(Duration::ZERO).await, Outcome::Wait(Duration::from_secs(5)));
+        assert_eq!(outcome(Duration::from_millis(4999)).await, Outcome::Wait(Duration::from_millis(1)));
+        assert_eq!(outcome(Duration::from_secs(5)).await, Outcome::Complete);
+        assert_eq!(outcome(Duration::from_secs(500)).await, Outcome::Complete);
+    }
+}

@@ -1,0 +1,336 @@
+//! Work by webhook: the merchant's fulfilment endpoint is told of the order, and its answer is the outcome.
+//!
+//! The request is a POST of the order as JSON, with
+//! - `Idempotency-Key`: the order's id. The endpoint may be told of an order several times, and has to act once;
+//! - `Ordermill-Signature: t=<seconds since 1970>,v1=<hex>`: HMAC-SHA256 of `<t>.<body>` under the shared secret.
+//!
+//! | answer | outcome |
+//! |---|---|
+//! | 202 with `Retry-After`, in seconds | the order waits, and the endpoint is told again |
+//! | any other 2xx | complete |
+//! | 408, 409, 425, 429, 5xx, none in time, no connection | retry |
+//! | any other, redirects included | fail |
+//!
+//! | variable | meaning | default |
+//! |---|---|---|
+//! | `WEBHOOK_URL` | the endpoint; https, but for `dev` | required |
+//! | `WEBHOOK_SECRET` | the shared secret, at least 16 characters | required |
+//! | `WEBHOOK_TIMEOUT_SECONDS` | how long a call may take in all, 1 to 10 | 5 |
+//! | `WEBHOOK_CONCURRENCY` | how many calls an execution environment makes at once, at least 1 | 10 |
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use hmac::{Hmac, KeyInit, Mac};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::{Client, Response, StatusCode, Url};
+use serde::Serialize;
+use sha2::Sha256;
+use shared::config::{ConfigError, Env, Stage};
+use shared::db::work::Claimed;
+use time::OffsetDateTime;
+use tokio::sync::Semaphore;
+
+use super::{Outcome, Work};
+
+/// How long connecting may take, of the whole time.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How much of an answer's body is read, so that the connection can be used again; a longer one is cut off.
+const MAX_BODY: usize = 64 * 1024;
+/// The longest wait that an endpoint may ask for: a day.
+const MAX_WAIT: Duration = Duration::from_hours(24);
+/// The shortest secret, in bytes.
+const MIN_SECRET: usize = 16;
+
+/// Tells the merchant's endpoint of orders.
+pub struct Webhook {
+    client: Client,
+    url: Url,
+    secret: String,
+    calls: Semaphore,
+}
+
+/// What the endpoint is sent.
+#[derive(Serialize)]
+struct Notice<'a> {
+    order_id: &'a str,
+    user_id: &'a str,
+    item_ids: &'a [String],
+    total_amount: String,
+    #[serde(with = "time::serde::rfc3339")]
+    created_at: OffsetDateTime,
+    attempt: i32,
+}
+
+impl Webhook {
+    /// Reads and checks the variables.
+    pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
+        let is_dev = env.required::<Stage>("STAGE")? == Stage::Dev;
+        let url: Url = env.required("WEBHOOK_URL")?;
+        check_url(&url, is_dev).map_err(|problem| ConfigError::new("WEBHOOK_URL", problem))?;
+        let secret: String = env.required("WEBHOOK_SECRET")?;
+        if secret.len() < MIN_SECRET {
+            return Err(ConfigError::new("WEBHOOK_SECRET", "must be at least 16 characters"));
+        }
+        let timeout = env.seconds("WEBHOOK_TIMEOUT_SECONDS", 5)?;
+        if !(Duration::from_secs(1)..=Duration::from_secs(10)).contains(&timeout) {
+            return Err(ConfigError::new("WEBHOOK_TIMEOUT_SECONDS", "must be 1 to 10"));
+        }
+        let concurrency = env.optional("WEBHOOK_CONCURRENCY")?.unwrap_or(10);
+        if !(1..=Semaphore::MAX_PERMITS).contains(&concurrency) {
+            return Err(ConfigError::new("WEBHOOK_CONCURRENCY", "must be at least 1"));
+        }
+        let client = client(timeout, is_dev)?;
+        Ok(Self { client, url, secret, calls: Semaphore::new(concurrency) })
+    }
+
+    async fn call(&self, order: &Claimed) -> Result<Response, reqwest::Error> {
+        let body = body(order);
+        let request = self
+            .client
+            .post(self.url.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .header("idempotency-key", order.order_id.as_str())
+            .header("ordermill-signature", sign(&self.secret, unix_now(), &body));
+        request.body(body).send().await
+    }
+}
+
+impl Work for Webhook {
+    async fn run(&self, order: &Claimed) -> Outcome {
+        let Ok(_permit) = self.calls.acquire().await else {
+            return Outcome::Retry("the calls are closed".to_owned());
+        };
+        match self.call(order).await {
+            Ok(mut response) => {
+                let outcome = outcome(response.status(), retry_after(&response));
+                drain(&mut response).await;
+                outcome
+            }
+            Err(error) => Outcome::Retry(cause(&error)),
+        }
+    }
+}
+
+fn client(timeout: Duration, is_dev: bool) -> Result<Client, ConfigError> {
+    Client::builder()
+        .timeout(timeout)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .dns_resolver(Resolver { is_dev })
+        .user_agent("ordermill")
+        .no_proxy()
+        .build()
+        .map_err(|error| ConfigError::new("WEBHOOK_URL", format!("can't be called: {error}")))
+}
+
+/// The answer's meaning, see the table above.
+fn outcome(status: StatusCode, retry_after: Option<Duration>) -> Outcome {
+    let said = format!("the fulfilment endpoint answered {status}");
+    match (status, retry_after) {
+        (StatusCode::ACCEPTED, Some(wait)) => Outcome::Wait(wait.min(MAX_WAIT)),
+        _ if status.is_success() => Outcome::Complete,
+        _ if status.is_server_error() || matches!(status.as_u16(), 408 | 409 | 425 | 429) => Outcome::Retry(said),
+        _ => Outcome::Fail(said),
+    }
+}
+
+fn retry_after(response: &Response) -> Option<Duration> {
+    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+/// Reads what little is worth reading.
+async fn drain(response: &mut Response) {
+    let mut read = 0;
+    while read < MAX_BODY {
+        match response.chunk().await {
+            Ok(Some(chunk)) => read += chunk.len(),
+            Ok(None) | Err(_) => return,
+        }
+    }
+}
+
+/// Why there was no answer, without the URL, which may hold a secret.
+fn cause(error: &reqwest::Error) -> String {
+    let what = if error.is_timeout() {
+        "did not answer in time"
+    } else if error.is_connect() {
+        "can't be connected to"
+    } else {
+        "did not answer properly"
+    };
+    format!("the fulfilment endpoint {what}")
+}
+
+fn body(order: &Claimed) -> String {
+    let notice = Notice {
+        order_id: order.order_id.as_str(),
+        user_id: &order.user_id,
+        item_ids: &order.item_ids,
+        total_amount: order.total_amount.to_string(),
+        created_at: order.created_at,
+        attempt: order.attempts + 1,
+    };
+    // Strings and numbers alone can't fail to be written.
+    serde_json::to_string(&notice).unwrap_or_default()
+}
+
+/// The signature header's value for a body that is sent at `time`, in seconds since 1970.
+fn sign(secret: &str, time: u64, body: &str) -> String {
+    let hex = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).map_or_else(
+        |_| String::new(), // HMAC takes keys of any length.
+        |mac| hex(&mac.chain_update(format!("{time}.{body}")).finalize().into_bytes()),
+    );
+    format!("t={time},v1={hex}")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
+}
+
+fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+fn check_url(url: &Url, is_dev: bool) -> Result<(), &'static str> {
+    let is_http_in_dev = is_dev && url.scheme() == "http";
+    if url.scheme() != "https" && !is_http_in_dev {
+        return Err("must be an https URL");
+    }
+    // A name is looked up, and its addresses checked, at each connection; an address is not, so it is checked here.
+    let literal = url.host_str().and_then(|host| host.trim_matches(['[', ']']).parse().ok());
+    if literal.is_some_and(|address| !is_callable(address, is_dev)) {
+        return Err("must not be an address of the machine or its metadata service");
+    }
+    Ok(())
+}
+
+/// Whether an endpoint may have this address: not the function's own machine, where the Runtime API is, but in `dev`; and
+/// never a link-local one, where cloud machines find their metadata and credentials.
+fn is_callable(address: IpAddr, is_dev: bool) -> bool {
+    let address = address.to_canonical();
+    let is_own = address.is_loopback() || address.is_unspecified();
+    let is_metadata = match address {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.segments()[..2] == [0xfd00, 0x0ec2],
+    };
+    !is_metadata && (is_dev || !is_own)
+}
+
+/// Looks names up and leaves the addresses out that must not be called.
+struct Resolver {
+    is_dev: bool,
+}
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let is_dev = self.is_dev;
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let callable: Vec<SocketAddr> = found.filter(|address| is_callable(address.ip(), is_dev)).collect();
+            if callable.is_empty() {
+                return Err("the endpoint has no address that may be called".into());
+            }
+            Ok(Box::new(callable.into_iter()) as Addrs)
+        })
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use shared::order::Amount;
+
+    /// A claimed order.
+    pub fn claimed() -> Claimed {
+        let now = OffsetDateTime::UNIX_EPOCH;
+        Claimed {
+            order_id: "o-1".parse().unwrap(),
+            user_id: "alice".to_owned(),
+            item_ids: vec!["book-1".to_owned()],
+            total_amount: "59.98".parse::<Amount>().unwrap(),
+            created_at: now,
+            attempts: 0,
+            started_at: now,
+            now,
+        }
+    }
+
+    #[test]
+    fn an_answer_means_what_the_table_says() {
+        let of = |status: u16| outcome(StatusCode::from_u16(status).unwrap(), None);
+        assert!([200, 201, 202, 204].map(of).iter().all(|outcome| *outcome == Outcome::Complete));
+        assert!(
+            [408, 409, 425, 429, 500, 502, 503, 504].map(of).iter().all(|outcome| matches!(outcome, Outcome::Retry(_)))
+        );
+        assert!(
+            [301, 304, 307, 400, 401, 403, 404, 410, 422]
+                .map(of)
+                .iter()
+                .all(|outcome| matches!(outcome, Outcome::Fail(_)))
+        );
+        let asked = |seconds| outcome(StatusCode::ACCEPTED, Some(Duration::from_secs(seconds)));
+        assert_eq!((asked(7), asked(u64::MAX)), (Outcome::Wait(Duration::from_secs(7)), Outcome::Wait(MAX_WAIT)));
+    }
+
+    #[test]
+    fn a_signature_is_the_hmac_of_time_and_body() {
+        // printf '1700000000.{}' | openssl dgst -sha256 -hmac 0123456789abcdef
+        let expected = "e4f8e2ecae2295b2ddb2f0b5584c8275e226c0ebe9b3b819e70156bb67122e3e";
+        assert_eq!(sign("0123456789abcdef", 1_700_000_000, "{}"), format!("t=1700000000,v1={expected}"));
+    }
+
+    #[test]
+    fn outside_dev_an_endpoint_is_https_and_neither_this_machine_nor_a_metadata_service() {
+        let checked = |url: &str, is_dev| check_url(&url.parse().unwrap(), is_dev).is_ok();
+        assert!(checked("https://shop.example.com/fulfil", false) && checked("https://10.0.0.7/fulfil", false));
+        for url in [
+            "http://shop.example.com",
+            "https://127.0.0.1",
+            "https://[::1]",
+            "https://0.0.0.0",
+            "https://[::ffff:127.0.0.1]",
+        ] {
+            assert!(!checked(url, false), "{url}");
+        }
+        for url in
+            ["https://169.254.169.254/latest", "https://[fd00:ec2::254]", "https://[::ffff:169.254.169.254]", "ftp://a"]
+        {
+            assert!(!checked(url, false) && !checked(url, true), "{url}");
+        }
+        assert!(checked("http://127.0.0.1:8080/fulfil", true));
+    }
+
+    #[tokio::test]
+    async fn a_name_of_this_machine_is_looked_up_and_refused() {
+        let resolve = |is_dev| Resolver { is_dev }.resolve("localhost".parse().unwrap());
+        assert!(resolve(false).await.is_err());
+        assert!(resolve(true).await.is_ok());
+    }
+
+    #[test]
+    fn variables_are_checked_and_named() {
+        let refusal = |name: &'static str, value: &'static str| {
+            let good = [
+                ("STAGE", "prod"),
+                ("WEBHOOK_URL", "https://shop.example.com/fulfil"),
+                ("WEBHOOK_SECRET", "0123456789abcdef"),
+            ];
+            let error = Webhook::from_env(&good.into_iter().chain([(name, value)]).collect()).err();
+            error.map(|error| error.to_string()).unwrap_or_default()
+        };
+        assert_eq!(refusal("WEBHOOK_CONCURRENCY", "3"), "");
+        for (name, value) in [
+            ("WEBHOOK_URL", "http://shop.example.com"),
+            ("WEBHOOK_URL", "shop"),
+            ("WEBHOOK_SECRET", "short"),
+            ("WEBHOOK_TIMEOUT_SECONDS", "11"),
+            ("WEBHOOK_CONCURRENCY", "0"),
+        ] {
+            assert!(refusal(name, value).starts_with(&format!("{name}: ")), "{name}={value}");
+        }
+    }
+}
