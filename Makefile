@@ -3,7 +3,8 @@
 STACK := exec env PYTHONPATH=tests .venv/stack/bin/python -m stack
 SAM := PATH="$(CURDIR)/.venv/sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1
 # `make test` brings up a stack of its own, which disturbs none that is running.
-TEST_STACK := export STACK_DIR=.local/test PG_PORT=$(or $(PG_PORT),15442) EMULATOR_PORT=$(or $(EMULATOR_PORT),4576) \
+# Its cancel window is longer, so that a busy machine still cancels in time.
+TEST_STACK := export STACK_DIR=.local/test SAM_PARAMETERS=CancelWindowSeconds=5 PG_PORT=$(or $(PG_PORT),15442) EMULATOR_PORT=$(or $(EMULATOR_PORT),4576) \
 	ISSUER_PORT=$(or $(ISSUER_PORT),4577); $(STACK)
 
 .DEFAULT_GOAL := help

@@ -1,5 +1,6 @@
 -- Orders: what happened (orders), what still wants doing (order_work), what it adds up to (order_stats).
--- Every statement of the product locks order_work before orders, rows in key order, so that none can deadlock with another.
+-- Whatever changes an order that is active holds its row of order_work first: there they meet, and none can deadlock with
+-- another.
 
 CREATE TABLE orders (
     order_id        text COLLATE "C" PRIMARY KEY,

@@ -4,7 +4,7 @@
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
-//! | `STAGE` | `dev`, `staging` or `prod` | required |
+//! | `STAGE` | `dev`, `staging` or `prod`; `migrate` does without | required |
 //! | `DATABASE_URL` | `postgres://user[:password]@host[:port]/database` | required |
 //! | `DATABASE_PASSWORD` | the password, in place of the URL's | none |
 //! | `DATABASE_TLS` | `verify-full`, or `off` for a database on this machine | `verify-full` |

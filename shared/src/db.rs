@@ -1,8 +1,8 @@
 //! The database: one connection for each execution environment, and every statement the product speaks.
 //!
 //! Each statement goes out in one round trip, typed and unnamed, and leaves nothing behind in the session: no SET, no
-//! prepared statement, no lock. Each is also safe to send twice, so that a statement whose connection turns out dead
-//! (a frozen environment's socket can be, without saying so) is simply sent again on a new one.
+//! prepared statement, no lock. Each also does no harm when it is sent twice, so that a statement whose connection turns out
+//! dead (a frozen environment's socket can be, without saying so) is simply sent again on a new one.
 
 mod connect;
 pub mod orders;
@@ -19,11 +19,15 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
+use crate::error::Chain;
+
 pub use connect::DbConfig;
 
-/// How long a statement may take before its connection counts as dead. A try, a new connection and a second try take at
-/// most three times this, which is below the time-out of every function.
+/// How long a statement may take before its connection counts as dead.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a statement may take in all, connecting and a second try included: well below the time-out of every function,
+/// so that a database out of reach is told of rather than waited for.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// A statement's parameter and the type it is sent as.
 pub type Param<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -81,7 +85,7 @@ impl Db {
     /// Connects ahead of the first statement. A failure is only logged: the statement will try again and report it.
     pub async fn warm(&self) {
         if let Err(error) = self.client().await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the database can't be reached at start");
+            tracing::warn!(error = %Chain(&error), "the database can't be reached at start");
         }
     }
 
@@ -93,9 +97,14 @@ impl Db {
     /// Runs one statement and gives its rows. It is sent a second time if the connection was lost, so it has to have
     /// the same effect twice as once.
     pub(crate) async fn query(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, DbError> {
+        let within = timeout(QUERY_TIMEOUT, self.query_twice(sql, params)).await;
+        within.unwrap_or_else(|elapsed| Err(DbError::Unavailable(Box::new(elapsed))))
+    }
+
+    async fn query_twice(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, DbError> {
         match self.query_once(sql, params).await {
             Err(error) if error.is_unavailable() => {
-                tracing::info!(error = &error as &dyn std::error::Error, "the connection was lost; trying once more");
+                tracing::info!(error = %Chain(&error), "the connection was lost; trying once more");
                 self.query_once(sql, params).await
             }
             result => result,

@@ -103,7 +103,7 @@ impl TryFrom<Vec<String>> for ItemIds {
         if !(1..=Self::MAX_COUNT).contains(&items.len()) {
             return Err(vec![(None, Invalid("must hold 1 to 500 items"))]);
         }
-        let invalid = Invalid("must be 1 to 128 characters, none of them a control character");
+        let invalid = Invalid("must be a string of 1 to 128 characters, none of them a control character");
         let bad: Vec<_> = (items.iter().enumerate())
             .filter(|(_, item)| !is_label(item, Self::MAX_LENGTH))
             .map(|(index, _)| (Some(index), invalid))

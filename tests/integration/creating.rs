@@ -214,6 +214,7 @@ async fn an_order_for_somebody_else_is_refused_before_it_is_stored() {
     let world = World::new().await;
     world.call_as("bob", "orders/write", post(good().to_string())).await.problem(403);
     world.call_as("alice", "orders/read", post(good().to_string())).await.problem(403);
+    world.call_as("alice", "orders/read", post("no order")).await.problem(403);
     let unknown = world.call_unknown(post(good().to_string())).await;
     assert_eq!(unknown.header("www-authenticate"), "Bearer");
     unknown.problem(401);

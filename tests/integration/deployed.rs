@@ -79,6 +79,18 @@ async fn an_unknown_route_or_method_is_a_problem_without_a_token_too() {
 }
 
 #[tokio::test]
+async fn a_call_that_no_client_should_make_is_answered_and_takes_nothing_down() {
+    let stack = Stack::running();
+    for path in
+        ["/nothing?x=<a>", "/nothing?x=a b", "/nothing?x=\"a\"|^`\\{}", "/nothing?x=%zz&%", "/orders/a%23b", "/%00"]
+    {
+        let answer = stack.call_raw(path).await;
+        assert!((400..500).contains(&answer), "{path}: {answer}");
+    }
+    stack.call(Method::GET, "/healthz", None, None).await.expect(200);
+}
+
+#[tokio::test]
 async fn a_bad_order_is_refused_through_the_gateway_too() {
     let stack = Stack::running();
     let problem = stack.post_as("TOKEN_ALICE", "/orders", &json!({"user_id": "alice"})).await.problem(422);
@@ -133,6 +145,12 @@ async fn a_thousand_orders_at_once_are_all_accepted_and_all_completed_and_the_me
         (completed == 1000).then_some(())
     })
     .await;
+    let completed = "SELECT count(*) FROM orders WHERE status = 'completed'";
+    let before: i64 = sql.query_one(completed, &[]).await.unwrap().get(0);
+    let shown =
+        stack.get_as("TOKEN_ADMIN", "/metrics").await.expect(200)["status_counts"]["completed"].as_i64().unwrap();
+    let after: i64 = sql.query_one(completed, &[]).await.unwrap().get(0);
+    assert!((before..=after).contains(&shown), "{before} <= {shown} <= {after}");
     let difference: i64 = sql.query_one(&format!("SELECT ({DIFFERENCE})::bigint"), &[]).await.unwrap().get(0);
     assert_eq!(difference, 0);
 }

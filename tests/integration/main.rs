@@ -11,6 +11,7 @@ mod fulfilling;
 mod listing;
 mod migrating;
 mod processing;
+mod protocol;
 mod reading;
 mod schema;
 mod statistics;

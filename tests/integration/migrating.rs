@@ -1,5 +1,7 @@
 //! The custom resource: what it does when CloudFormation asks, and that it always answers.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::body::Bytes;
 use axum::routing::put;
@@ -9,6 +11,7 @@ use shared::db::DbConfig;
 use tests::World;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 /// Asks the way CloudFormation does, at an address that takes the answer, and gives that.
 async fn ask(config: Result<DbConfig, ConfigError>, request_type: &str) -> Value {
@@ -20,7 +23,8 @@ async fn ask(config: Result<DbConfig, ConfigError>, request_type: &str) -> Value
     let mut event: Value = serde_json::from_str(include_str!("../events/migrate.json")).unwrap();
     event["RequestType"] = request_type.into();
     event["ResponseURL"] = url.into();
-    migrate::handle(&config, serde_json::from_value(event).unwrap()).await.unwrap();
+    let deadline = Instant::now() + Duration::from_mins(1);
+    migrate::handle(&config, serde_json::from_value(event).unwrap(), deadline).await.unwrap();
     serde_json::from_slice(&answers.recv().await.unwrap()).unwrap()
 }
 

@@ -22,6 +22,17 @@ async fn migrations_apply_once_and_two_runs_at_once_follow_one_another() {
 }
 
 #[tokio::test]
+async fn a_release_that_is_rolled_back_to_accepts_the_migrations_of_the_next() {
+    let world = World::new().await;
+    world
+        .execute(
+            "INSERT INTO refinery_schema_history SELECT 2, 'of_the_next', applied_on, '7' FROM refinery_schema_history",
+        )
+        .await;
+    assert_eq!(schema::migrate(&DbConfig::from_env(&world.env()).unwrap()).await.unwrap(), [""; 0]);
+}
+
+#[tokio::test]
 async fn a_migration_that_was_changed_after_it_was_applied_is_refused() {
     let world = World::new().await;
     world.execute("UPDATE refinery_schema_history SET checksum = '1'").await;

@@ -3,7 +3,9 @@
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request};
+use lambda_http::request::LambdaRequest;
 use serde_json::{Value, json};
+use shared::gateway;
 use tower::ServiceExt;
 
 /// An answer, read to its end.
@@ -60,7 +62,8 @@ const EVENT: &str = include_str!("../events/create_order.json");
 /// claims, `(sub, scope)`, or without an authorizer.
 pub async fn call_in_process(router: &Router, claims: Option<(&str, &str)>, request: Request<Body>) -> Answer {
     let event = event(claims, request).await.to_string();
-    let request = lambda_http::request::from_str(&event).expect("the event is a request");
+    let event: LambdaRequest = serde_json::from_str(&event).expect("the event is one of the gateway's");
+    let request: lambda_http::Request = gateway::cleaned(event).into();
     let response = router.clone().oneshot(request).await.expect("a router does not fail");
     let (parts, body) = response.into_parts();
     let bytes = axum::body::to_bytes(body, usize::MAX).await.expect("the body can be read");

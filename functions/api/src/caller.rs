@@ -123,6 +123,19 @@ impl FromRequestParts<Arc<Api>> for Caller {
     }
 }
 
+/// A caller who may write, which is known before a body is looked at.
+pub struct Writer(pub Caller);
+
+impl FromRequestParts<Arc<Api>> for Writer {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, ApiError> {
+        let caller = Caller::from_request_parts(parts, api).await?;
+        caller.require(Scope::Write)?;
+        Ok(Self(caller))
+    }
+}
+
 /// Declares the bearer token in the OpenAPI document.
 pub struct BearerToken;
 

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use api::{Api, Config};
-use lambda_http::{Error, run, tracing};
+use lambda_http::{Error, tracing};
 use shared::config::{Env, or_exit};
+use shared::gateway;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -13,5 +14,5 @@ async fn main() -> Result<(), Error> {
     let api = Arc::new(or_exit(Config::from_env(&env).and_then(|config| Api::new(config, &env))));
     let warming = Arc::clone(&api);
     tokio::spawn(async move { warming.db.warm().await });
-    run(api::router(api)).await
+    gateway::serve(api::router(api)).await
 }

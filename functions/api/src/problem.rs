@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use lambda_http::request::RequestContext;
 use serde::Serialize;
 use shared::db::DbError;
+use shared::error::Chain;
 use utoipa::openapi::{self, RefOr};
 use utoipa::{IntoResponses, ToSchema};
 
@@ -52,7 +53,7 @@ pub enum ApiError {
 /// One invalid value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
-    /// A JSON pointer into the body as a URI fragment, `#/item_ids/3`; for a query parameter or header `?limit`, `Idempotency-Key`.
+    /// `#` and a JSON pointer into the body, `#/item_ids/3`; for a query parameter or header `?limit`, `Idempotency-Key`.
     pub pointer: String,
     /// What the value should be.
     pub detail: String,
@@ -103,7 +104,10 @@ impl ApiError {
             Self::KeyReused => {
                 "It belongs to an order with other content. Send a new Idempotency-Key with a new order."
             }
-            Self::Unavailable(_) => "The database is out of reach. Send the same request again shortly.",
+            Self::Unavailable(_) => {
+                "The database is out of reach. Send the same request again shortly; an order only with an order_id or an \
+                 Idempotency-Key, because it may have been stored all the same."
+            }
             Self::Internal(_) => "The request_id finds the cause in the log.",
         }
         .to_owned()
@@ -237,7 +241,7 @@ fn set_problem(response: &mut Response, error: &ApiError, uri: &Uri, request_id:
 
 fn log_cause(error: &ApiError, request_id: &str) {
     if let Some(error) = error.cause() {
-        tracing::error!(request.id = request_id, error, "the call failed");
+        tracing::error!(request.id = request_id, error = %Chain(error), "the call failed");
     }
 }
 

@@ -4,7 +4,6 @@
 //! CloudFormation waits for an answer at a URL that comes with the request. Whatever happens, one is sent: the deploy
 //! then fails at once, with the cause in the stack's events, rather than when its patience ends.
 
-use std::error::Error as StdError;
 use std::time::Duration;
 
 use lambda_runtime::Error;
@@ -12,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use shared::config::ConfigError;
 use shared::db::DbConfig;
 use shared::db::schema;
+use shared::error::Chain;
+use tokio::time::{Instant, timeout_at};
 
 /// What CloudFormation asks; of its properties only their change matters, which is why it asks again.
 /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-requests.html>
@@ -36,6 +37,11 @@ enum RequestType {
 
 /// How long the answer may take to send.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long before the deadline a migration is given up, so that the answer is still sent.
+const TIME_TO_ANSWER: Duration = Duration::from_secs(15);
+/// Why a migration was given up.
+const OUT_OF_TIME: &str =
+    "the migration took too long, or waited too long for another; it was broken off and left nothing";
 /// The longest reason that is sent; CloudFormation takes answers of up to 4 KiB.
 const MAX_REASON: usize = 1000;
 
@@ -52,13 +58,16 @@ struct Answer {
     logical_resource_id: String,
 }
 
-/// Does what is asked and answers it. Fails only where the answer can't be delivered.
-pub async fn handle(config: &Result<DbConfig, ConfigError>, event: Event) -> Result<(), Error> {
-    let (status, reason) = match carry_out(config, &event).await {
+/// Does what is asked and answers it before `deadline`. Fails only where the answer can't be delivered.
+pub async fn handle(config: &Result<DbConfig, ConfigError>, event: Event, deadline: Instant) -> Result<(), Error> {
+    let give_up = deadline.checked_sub(TIME_TO_ANSWER).unwrap_or(deadline);
+    let carried_out = timeout_at(give_up, carry_out(config, &event)).await;
+    let (status, reason) = match carried_out.unwrap_or_else(|_| Err(OUT_OF_TIME.into())) {
         Ok(done) => ("SUCCESS", done),
         Err(error) => {
-            tracing::error!(error = error.as_ref() as &dyn StdError, "the schema could not be brought up to date");
-            ("FAILED", chain(error.as_ref()))
+            let reason = Chain(error.as_ref()).to_string();
+            tracing::error!(error = reason, "the schema could not be brought up to date");
+            ("FAILED", reason.chars().take(MAX_REASON).collect())
         }
     };
     let (response_url, answer) = answer(event, status, reason);
@@ -79,18 +88,6 @@ async fn carry_out(config: &Result<DbConfig, ConfigError>, event: &Event) -> Res
     } else {
         format!("applied {}", applied.join(", "))
     })
-}
-
-/// An error and what caused it, in one line.
-fn chain(error: &dyn StdError) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
-        cause = error.source();
-    }
-    line.chars().take(MAX_REASON).collect()
 }
 
 /// Where the answer goes, and the answer. The physical id never changes: a new one would make CloudFormation delete the

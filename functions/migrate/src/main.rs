@@ -1,14 +1,21 @@
 //! The `migrate` function: a CloudFormation custom resource that brings the schema up to date.
 
+use std::time::SystemTime;
+
 use lambda_runtime::{Error, LambdaEvent, run, service_fn, tracing};
 use migrate::Event;
 use shared::config::Env;
 use shared::db::DbConfig;
+use tokio::time::Instant;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     tracing::init_default_subscriber();
     // A bad configuration is reported to CloudFormation too, which would otherwise wait for an answer until it times out.
     let config = &DbConfig::from_env(&Env::read());
-    run(service_fn(|event: LambdaEvent<Event>| async move { migrate::handle(config, event.payload).await })).await
+    run(service_fn(|LambdaEvent { payload, context }: LambdaEvent<Event>| async move {
+        let left = context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
+        migrate::handle(config, payload, Instant::now() + left).await
+    }))
+    .await
 }

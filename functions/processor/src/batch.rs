@@ -1,10 +1,10 @@
 //! A batch of messages: which orders they speak of, and which of them have to come back.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::error::Error;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use shared::db::DbError;
+use shared::error::Chain;
 use shared::order::OrderId;
 
 /// A message as the queue delivered it.
@@ -73,7 +73,7 @@ impl Batch {
 
     /// Lets every message of these orders come back, because of this error.
     pub fn fail_each<'a>(&mut self, order_ids: impl Iterator<Item = &'a OrderId>, error: &DbError) {
-        tracing::error!(error = error as &dyn Error, "outcomes could not be recorded; their messages come back");
+        tracing::error!(error = %Chain(error), "outcomes could not be recorded; their messages come back");
         for order_id in order_ids {
             self.fail(order_id);
         }

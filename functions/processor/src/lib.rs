@@ -18,7 +18,6 @@ mod retry;
 mod verdict;
 mod work;
 
-use std::error::Error;
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
@@ -26,6 +25,7 @@ use futures_util::future::join_all;
 use shared::config::{ConfigError, Env};
 use shared::db::work::{Claim, Claimed, claim, finish, put_off};
 use shared::db::{Db, DbConfig, stats};
+use shared::error::Chain;
 use shared::order::OrderId;
 use shared::queue::Queue;
 use tokio::time::{Instant, timeout_at};
@@ -67,27 +67,29 @@ impl<W: Work> Processor<W> {
     /// Processes a batch before `deadline` and names the messages that have to come back.
     pub async fn handle(&self, event: SqsEvent, deadline: Instant) -> SqsBatchResponse {
         let mut batch = Batch::new(event);
-        self.bury_malformed(&mut batch).await;
         let order_ids = batch.order_ids();
-        if order_ids.is_empty() {
-            return batch.response();
-        }
-        match claim(&self.db, &order_ids, self.config.timing.lease).await {
-            Ok(claim) => self.work_off(claim, deadline, &mut batch).await,
-            Err(error) => {
-                tracing::error!(error = &error as &dyn Error, "the batch could not be claimed; it comes back");
-                batch.fail_all();
+        if !order_ids.is_empty() {
+            match claim(&self.db, &order_ids, self.config.timing.lease).await {
+                Ok(claim) => self.work_off(claim, deadline, &mut batch).await,
+                Err(error) => {
+                    tracing::error!(error = %Chain(&error), "the batch could not be claimed; it comes back");
+                    batch.fail_all();
+                }
             }
         }
+        self.bury_malformed(&mut batch).await;
         batch.response()
     }
 
+    /// After everything else, and all at once: what is no order must not hold the orders up.
     async fn bury_malformed(&self, batch: &mut Batch) {
-        for message in batch.take_malformed() {
+        let malformed = batch.take_malformed();
+        let buried = malformed.iter().map(|message| self.dead_letters.bury(&message.body, "not an order's identifier"));
+        for (message, buried) in malformed.iter().zip(join_all(buried).await) {
             tracing::error!(message.id, "a message is no order's identifier; it goes to the dead-letter queue");
-            if let Err(error) = self.dead_letters.bury(&message.body, "not an order's identifier").await {
+            if let Err(error) = buried {
                 tracing::warn!(message.id, %error, "the dead-letter queue can't be used; the message comes back");
-                batch.fail_message(message.id);
+                batch.fail_message(message.id.clone());
             }
         }
     }
@@ -148,7 +150,7 @@ impl<W: Work> Processor<W> {
         match finish(&self.db, token, &ends, self.shard).await {
             Ok(recorded) => {
                 for end in ends.iter().filter(|end| !recorded.contains(end.order_id)) {
-                    tracing::warn!(order.id = %end.order_id, "the lease was lost before the outcome was recorded");
+                    tracing::warn!(order.id = %end.order_id, "the outcome was not recorded: it had been already, or the lease was lost");
                 }
             }
             Err(error) => batch.fail_each(ends.iter().map(|end| end.order_id), &error),

@@ -10,6 +10,7 @@ use tokio_postgres::{Client, NoTls};
 
 use super::DbError;
 use crate::config::{ConfigError, Env};
+use crate::error::Chain;
 
 /// The certificate authorities of RDS and its proxies, compiled in: nothing is fetched, and no other authority counts.
 const RDS_AUTHORITIES: &[u8] = include_bytes!("../../certs/rds.pem");
@@ -70,7 +71,7 @@ impl DbConfig {
 /// Ends with the connection; what cut it is also reported to the statement that was under way.
 async fn drive(connection: impl Future<Output = Result<(), tokio_postgres::Error>>) {
     if let Err(error) = connection.await {
-        tracing::info!(error = &error as &dyn std::error::Error, "a database connection was closed");
+        tracing::info!(error = %Chain(&error), "a database connection was closed");
     }
 }
 
@@ -78,10 +79,16 @@ async fn drive(connection: impl Future<Output = Result<(), tokio_postgres::Error
 fn tls(env: &Env, params: &tokio_postgres::Config) -> Result<Option<MakeTlsConnector>, ConfigError> {
     match env.text("DATABASE_TLS") {
         None | Some("verify-full") => verify_full(env).map(Some),
-        Some("off") if params.get_hosts().iter().all(is_local) => Ok(None),
+        Some("off") if is_on_this_machine(params) => Ok(None),
         Some("off") => Err(ConfigError::new("DATABASE_TLS", "can be off only for a database on this machine")),
         Some(_) => Err(ConfigError::new("DATABASE_TLS", "must be verify-full or off")),
     }
+}
+
+/// Whether every address that could be connected to is: the hosts, and those that stand in for them.
+fn is_on_this_machine(params: &tokio_postgres::Config) -> bool {
+    let hosts = params.get_hosts();
+    !hosts.is_empty() && hosts.iter().all(is_local) && params.get_hostaddrs().iter().all(std::net::IpAddr::is_loopback)
 }
 
 fn is_local(host: &Host) -> bool {
@@ -128,8 +135,15 @@ mod tests {
         for local in ["postgres://u@127.0.0.1/d", "postgres://u@localhost/d", "postgres://u@[::1]/d"] {
             assert_eq!(refusal([off, ("DATABASE_URL", local)]), "");
         }
-        let remote = refusal([off, ("DATABASE_URL", "postgres://u@db.example.com/d")]);
-        assert!(remote.starts_with("DATABASE_TLS: can be off only"), "{remote}");
+        for remote in [
+            "postgres://u@db.example.com/d",
+            "postgres://u@localhost/d?hostaddr=192.0.2.1",
+            "postgres:///d?hostaddr=192.0.2.1",
+            "postgres:///d",
+        ] {
+            let refused = refusal([off, ("DATABASE_URL", remote)]);
+            assert!(refused.starts_with("DATABASE_TLS: can be off only"), "{remote}: {refused}");
+        }
     }
 
     #[test]

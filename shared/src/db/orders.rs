@@ -101,7 +101,12 @@ async fn compare_with_earlier(
         let earlier = order(row)?;
         let is_same = is_same_content(&earlier, new);
         if row.try_get("same_id")? {
-            return Ok(if is_same { Created::Replayed(earlier) } else { Created::IdTaken });
+            return Ok(match is_same {
+                // An id that we made is known to nobody else: the insert was sent twice, because its first answer got lost.
+                true if new.order_id.is_none() => Created::New(earlier),
+                true => Created::Replayed(earlier),
+                false => Created::IdTaken,
+            });
         }
         // With an id of its own a request asks for that order, and not for the one the key was used for.
         let is_repeat = is_same && new.order_id.is_none();

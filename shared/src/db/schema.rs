@@ -29,6 +29,8 @@ pub async fn migrate(config: &DbConfig) -> Result<Vec<String>, SchemaError> {
         .query_typed("SELECT pg_advisory_lock($1)", &[(&LOCK, tokio_postgres::types::Type::INT8)])
         .await
         .map_err(DbError::from)?;
-    let report = embedded::migrations::runner().run_async(&mut client).await?;
+    // A release that is rolled back to finds migrations applied that it does not have; it can work with them, because they
+    // only add.
+    let report = embedded::migrations::runner().set_abort_missing(false).run_async(&mut client).await?;
     Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
 }

@@ -1,8 +1,8 @@
 //! Work on orders as the processor and the sweeper see it: claim, put off, finish, sweep.
 //!
 //! `order_work.due_at` is when an order next wants attention. A claim moves it to the end of a lease and leaves a random
-//! fencing token; whatever comes back with another token changes nothing. Each call is one statement for a whole batch
-//! and locks `order_work` before `orders`, rows in key order.
+//! fencing token; whatever comes back with another token changes nothing. Each call is one statement for a whole batch, and
+//! what has to wait for rows of `order_work` takes them in key order, before those of `orders`.
 
 use std::collections::HashSet;
 use std::time::Duration;

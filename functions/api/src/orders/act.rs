@@ -7,6 +7,7 @@ use axum::extract::State;
 use shared::db::orders;
 use shared::order::Status;
 
+use super::create::announce;
 use super::read::{OrderPath, find};
 use super::schema::OrderIdText;
 use super::view::OrderView;
@@ -60,13 +61,13 @@ pub async fn retry(
     caller.require(Scope::Admin)?;
     let retried = orders::retry(&api.db, &order_id, api.shard).await?;
     let order = find(&api, &caller, &order_id).await?;
+    if order.status == Status::Pending {
+        announce(&api, &order, Duration::ZERO).await;
+    }
     if !retried {
         let detail = format!("The order is {}; only a failed one can be retried.", order.status);
         return Err(ApiError::Conflict(detail));
     }
     tracing::info!(order.id = %order_id, caller = caller.user_id().as_str(), "order retried");
-    if let Err(error) = api.queue.send(&order_id, Duration::ZERO).await {
-        tracing::error!(order.id = %order_id, %error, "the queue was not told of an order; the sweeper will");
-    }
     Ok(Json(order.into()))
 }

@@ -107,14 +107,14 @@ impl Members<'_> {
     }
 
     fn items(&self, errors: &mut Vec<FieldError>) -> Option<ItemIds> {
-        let items: Vec<String> = self.read("item_ids", "a list of strings of valid Unicode", errors)?;
-        let found = ItemIds::try_from(items).map_err(|bad| {
-            errors.extend(bad.into_iter().map(|(index, invalid)| match index {
-                Some(index) => at(&format!("item_ids/{index}"), &invalid.to_string()),
-                None => at("item_ids", &invalid.to_string()),
-            }));
-        });
-        found.ok()
+        let written: Vec<Box<RawValue>> = self.read("item_ids", "a list of strings", errors)?;
+        let items: Vec<Option<String>> = written.iter().map(|item| serde_json::from_str(item.get()).ok()).collect();
+        // What is no string stands in as an empty one, which is no valid item either.
+        let found = ItemIds::try_from(items.into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>());
+        let bad = |(index, invalid): (Option<usize>, Invalid)| {
+            at(&index.map_or("item_ids".to_owned(), |index| format!("item_ids/{index}")), &invalid.to_string())
+        };
+        found.map_err(|all| errors.extend(all.into_iter().map(bad))).ok()
     }
 
     /// The amount, from the digits of a number or of a string: it never passes through a float.
@@ -216,7 +216,10 @@ mod tests {
     #[test]
     fn lone_surrogates_are_named_where_they_stand() {
         assert_eq!(complaints(&GOOD.replace("alice", r"\ud800")), ["#/user_id"]);
-        assert_eq!(complaints(&GOOD.replace(r#"["a"]"#, r#"["\udfff"]"#)), ["#/item_ids"]);
+        assert_eq!(
+            complaints(&GOOD.replace(r#"["a"]"#, r#"["\udfff", "ok", 7, ""]"#)),
+            ["#/item_ids/0", "#/item_ids/2", "#/item_ids/3"]
+        );
     }
 
     #[test]

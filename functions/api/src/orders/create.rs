@@ -13,7 +13,7 @@ use shared::order::{Order, Status};
 use super::body::OrderBody;
 use super::schema::NewOrderBody;
 use super::view::OrderView;
-use crate::caller::{Caller, Scope};
+use crate::caller::{Caller, Writer};
 use crate::problem::{ApiError, FieldError, Problem, Refusals};
 use crate::{Api, Shared};
 
@@ -47,23 +47,22 @@ const MAX_KEY: usize = 255;
 )]
 pub async fn create(
     State(api): Shared,
-    caller: Caller,
+    Writer(caller): Writer,
     headers: HeaderMap,
     OrderBody(new): OrderBody,
 ) -> Result<Response, ApiError> {
-    caller.require(Scope::Write)?;
     caller.require_user(&new.user_id)?;
     let key = idempotency_key(&headers, &caller)?;
     match orders::create(&api.db, &new, key.as_deref(), api.config.cancel_window).await? {
         Created::New(order) => {
-            announce(&api, &order).await;
+            announce(&api, &order, api.config.cancel_window).await;
             let location = format!("/orders/{}", order.order_id);
             Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(OrderView::from(order))).into_response())
         }
         Created::Replayed(order) => {
             // Whoever took it the first time may have gone down before it told the queue.
             if order.status == Status::Pending {
-                announce(&api, &order).await;
+                announce(&api, &order, api.config.cancel_window).await;
             }
             let replayed = [(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"))];
             Ok((replayed, Json(OrderView::from(order))).into_response())
@@ -73,9 +72,8 @@ pub async fn create(
     }
 }
 
-/// Tells the queue. The order is safe without it: what the queue does not know, the sweeper finds.
-async fn announce(api: &Api, order: &Order) {
-    let delay: Duration = api.config.cancel_window;
+/// Tells the queue of a pending order. It is safe without that: what the queue does not know, the sweeper finds.
+pub async fn announce(api: &Api, order: &Order, delay: Duration) {
     if let Err(error) = api.queue.send(&order.order_id, delay).await {
         tracing::error!(order.id = %order.order_id, %error, "the queue was not told of an order; the sweeper will");
     }

@@ -39,8 +39,8 @@ struct Asked {
 
 /// List orders, newest first.
 ///
-/// Administrators see everybody's, others their own. Paging with the cursor neither skips nor repeats an order, however
-/// many are placed meanwhile.
+/// Administrators see everybody's, others their own. Paging with the cursor neither skips nor repeats an order that was
+/// there when the first page was read, however many are placed meanwhile.
 #[utoipa::path(
     get, path = "/orders", tag = "orders", security(("token" = ["orders/read"])),
     params(

@@ -1,0 +1,32 @@
+//! Errors in the log.
+
+use std::error::Error;
+use std::fmt;
+
+/// Shows an error and what caused it, in one line: `the statement failed: db error: ERROR: relation …`.
+pub struct Chain<'a>(pub &'a (dyn Error + 'a));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::DbError;
+
+    #[test]
+    fn a_chain_names_every_cause() {
+        let refused = std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "connection refused");
+        let error = DbError::Unavailable(Box::new(refused));
+        assert_eq!(Chain(&error).to_string(), "the database is out of reach: connection refused");
+    }
+}

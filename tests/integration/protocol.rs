@@ -1,0 +1,201 @@
+//! The protocol of claim, wait, finish, sweep, cancel and retry under arbitrary interleavings: two workers, a sweeper, a
+//! canceller and an operator act on an order in any order, while workers crash, time passes and messages are lost, doubled
+//! and shuffled. The guards are the real ones: every step is the product's own statement on a real database.
+
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use shared::db::work::{Claim, End, PutOff};
+use shared::db::{Db, orders, work};
+use shared::order::OrderId;
+use tests::World;
+
+const LEASE: Duration = Duration::from_secs(30);
+const GRACE: Duration = Duration::from_mins(3);
+
+/// What can happen next; where it can't just now, nothing does.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    /// A worker without an order is given a message.
+    Deliver(usize),
+    /// A worker records that its order is completed, or failed, and its message is acknowledged.
+    Finish(usize, bool),
+    /// A worker's order waits: a new message is sent and the old one acknowledged.
+    Wait(usize),
+    /// A worker's order is to be tried again: its message comes back.
+    Retry(usize),
+    /// A worker forgets everything: its message comes back.
+    Crash(usize),
+    /// A worker stops responding, holds on to its claim and never acknowledges: its message comes back all the same.
+    Redeliver(usize),
+    /// A message gets lost.
+    Lose,
+    /// A message is doubled.
+    Double,
+    Sweep,
+    Cancel,
+    OperatorRetry,
+    /// Less than a lease, more than a lease, or more than the grace period goes by.
+    Pass(u16),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0..2_usize).prop_map(Step::Deliver),
+        3 => (0..2_usize, prop::bool::weighted(0.7)).prop_map(|(worker, completed)| Step::Finish(worker, completed)),
+        2 => (0..2_usize).prop_map(Step::Wait),
+        2 => (0..2_usize).prop_map(Step::Retry),
+        1 => (0..2_usize).prop_map(Step::Crash),
+        1 => (0..2_usize).prop_map(Step::Redeliver),
+        1 => Just(Step::Lose),
+        1 => Just(Step::Double),
+        1 => Just(Step::Sweep),
+        1 => Just(Step::Cancel),
+        1 => Just(Step::OperatorRetry),
+        3 => prop::sample::select(vec![3_u16, 31, 181]).prop_map(Step::Pass),
+    ]
+}
+
+/// One order's play: the messages that are under way, what each worker holds, and what has been recorded.
+struct Play<'a> {
+    world: &'a World,
+    db: &'a Db,
+    order: [OrderId; 1],
+    messages: usize,
+    workers: [Option<Claim>; 2],
+    /// Who claimed last and has not given the order back.
+    holder: Option<usize>,
+    lives: i64,
+    ends: i64,
+    is_cancelled: bool,
+}
+
+impl Play<'_> {
+    fn id(&self) -> &OrderId {
+        &self.order[0]
+    }
+
+    async fn act(&mut self, step: Step) {
+        match step {
+            Step::Deliver(worker) => self.deliver(worker).await,
+            Step::Finish(worker, completed) => self.finish(worker, completed).await,
+            Step::Wait(worker) => self.put_off(worker, 5, false).await,
+            Step::Retry(worker) => self.put_off(worker, 0, true).await,
+            Step::Crash(worker) => self.messages += usize::from(self.workers[worker].take().is_some()),
+            Step::Redeliver(worker) => self.messages += usize::from(self.workers[worker].is_some()),
+            Step::Lose => self.messages = self.messages.saturating_sub(1),
+            Step::Double => self.messages += usize::from(self.messages > 0),
+            Step::Sweep => self.messages += work::sweep(self.db, GRACE, 10).await.unwrap().len(),
+            Step::Cancel => self.cancel().await,
+            Step::OperatorRetry => self.operator_retry().await,
+            Step::Pass(seconds) => self.world.let_pass(f64::from(seconds)).await,
+        }
+        self.check().await;
+    }
+
+    /// The claim decides what becomes of the message: held, sent again because it is early, or done with.
+    async fn deliver(&mut self, worker: usize) {
+        if self.messages == 0 || self.workers[worker].is_some() {
+            return;
+        }
+        let claim = work::claim(self.db, &self.order, LEASE).await.unwrap();
+        self.messages -= usize::from(claim.early.is_empty());
+        if !claim.claimed.is_empty() {
+            assert!(!self.is_cancelled, "a cancelled order was claimed");
+            self.workers[worker] = Some(claim);
+            self.holder = Some(worker);
+        }
+    }
+
+    async fn finish(&mut self, worker: usize, completed: bool) {
+        if let Some(claim) = self.workers[worker].take() {
+            let end = End { order_id: self.id(), failure: (!completed).then_some("refused") };
+            let recorded = work::finish(self.db, claim.token, &[end], 1).await.unwrap();
+            if !recorded.is_empty() {
+                assert_eq!(self.holder.take(), Some(worker), "an end was recorded by a worker that had lost its lease");
+                self.ends += 1;
+            }
+        }
+    }
+
+    async fn put_off(&mut self, worker: usize, seconds: u64, counts_as_attempt: bool) {
+        if let Some(claim) = self.workers[worker].take() {
+            let due_at = claim.claimed[0].now + Duration::from_secs(seconds);
+            let order = PutOff { order_id: self.id(), due_at, counts_as_attempt };
+            work::put_off(self.db, claim.token, &[order]).await.unwrap();
+            self.holder = self.holder.filter(|holder| *holder != worker);
+            self.messages += 1;
+        }
+    }
+
+    async fn cancel(&mut self) {
+        if orders::cancel(self.db, self.id(), None, 1).await.unwrap() {
+            self.ends += 1;
+            self.is_cancelled = true;
+        }
+    }
+
+    async fn operator_retry(&mut self) {
+        if orders::retry(self.db, self.id(), 1).await.unwrap() {
+            self.lives += 1;
+            self.messages += 1;
+        }
+    }
+
+    /// What holds at every moment: an order wants something exactly while it is active, and each life ends at most once.
+    async fn check(&self) {
+        let sql = "SELECT status IN ('pending', 'processing'), (status = 'processing') = coalesce(w.started, false),
+                w.order_id IS NOT NULL
+            FROM orders AS o LEFT JOIN order_work AS w USING (order_id) WHERE o.order_id = $1";
+        let row = &self.world.rows(sql, &[&self.id().as_str()]).await[0];
+        let (is_active, is_in_step, has_work): (bool, bool, bool) = (row.get(0), row.get(1), row.get(2));
+        assert!(is_in_step && is_active == has_work, "status and work differ");
+        assert_eq!(self.ends, self.lives - i64::from(is_active), "an end was lost or recorded twice");
+    }
+
+    /// What must always be possible: with nothing but the sweeper and a healthy worker, the order comes to an end.
+    async fn settle(&mut self) {
+        self.workers = [None, None];
+        for step in [Step::Pass(240), Step::Sweep, Step::Deliver(0), Step::Finish(0, true)] {
+            self.act(step).await;
+        }
+        let order = orders::get(self.db, self.id(), None).await.unwrap().unwrap();
+        assert!(!order.status.is_active(), "the order got stuck: {order:?}");
+    }
+}
+
+async fn play(world: &World, db: &Db, steps: &[Step]) {
+    let order = OrderId::generate();
+    world.place(order.as_str()).await;
+    let workers = [None, None];
+    let mut play =
+        Play { world, db, order: [order], messages: 1, workers, holder: None, lives: 1, ends: 0, is_cancelled: false };
+    for step in steps {
+        play.act(*step).await;
+    }
+    play.settle().await;
+}
+
+/// `PROTOCOL_CASES` plays, 200 unless told, the same each time.
+#[test]
+fn no_interleaving_loses_an_order_or_ends_it_twice() {
+    let cases = std::env::var("PROTOCOL_CASES").map_or(200, |cases| cases.parse().unwrap());
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let world = runtime.block_on(World::new());
+    let db = world.db();
+    let played = runner.run(&vec(step(), 0..40), |steps| {
+        runtime.block_on(play(&world, &db, &steps));
+        Ok(())
+    });
+    played.unwrap_or_else(|found| panic!("{found}"));
+    let difference: bool = runtime.block_on(world.value(
+        "SELECT (SELECT sum(completed) FROM order_stats) = count(*) FILTER (WHERE status = 'completed')
+            AND (SELECT sum(failed) FROM order_stats) = count(*) FILTER (WHERE status = 'failed')
+            AND (SELECT sum(cancelled) FROM order_stats) = count(*) FILTER (WHERE status = 'cancelled') FROM orders",
+    ));
+    assert!(difference, "the statistics differ from a recount");
+}
