@@ -18,20 +18,21 @@
 //! | `WEBHOOK_TIMEOUT_SECONDS` | how long a call may take in all, 1 to 10 | 5 |
 //! | `WEBHOOK_CONCURRENCY` | how many calls an execution environment makes at once, at least 1 | 10 |
 
-use std::net::{IpAddr, SocketAddr};
+mod guard;
+mod signature;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use hmac::{Hmac, KeyInit, Mac};
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, Url};
 use serde::Serialize;
-use sha2::Sha256;
 use shared::config::{ConfigError, Env, Stage};
 use shared::db::work::Claimed;
 use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 
+use self::guard::{Resolver, check_url};
+use self::signature::sign;
 use super::{Outcome, Work};
 
 /// How long connecting may take, of the whole time.
@@ -177,66 +178,8 @@ fn body(order: &Claimed) -> String {
     serde_json::to_string(&notice).unwrap_or_default()
 }
 
-/// The signature header's value for a body that is sent at `time`, in seconds since 1970.
-fn sign(secret: &str, time: u64, body: &str) -> String {
-    let hex = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).map_or_else(
-        |_| String::new(), // HMAC takes keys of any length.
-        |mac| hex(&mac.chain_update(format!("{time}.{body}")).finalize().into_bytes()),
-    );
-    format!("t={time},v1={hex}")
-}
-
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
-}
-
 fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-fn check_url(url: &Url, is_dev: bool) -> Result<(), &'static str> {
-    let is_http_in_dev = is_dev && url.scheme() == "http";
-    if url.scheme() != "https" && !is_http_in_dev {
-        return Err("must be an https URL");
-    }
-    // A name is looked up, and its addresses checked, at each connection; an address is not, so it is checked here.
-    let literal = url.host_str().and_then(|host| host.trim_matches(['[', ']']).parse().ok());
-    if literal.is_some_and(|address| !is_callable(address, is_dev)) {
-        return Err("must not be an address of the machine or its metadata service");
-    }
-    Ok(())
-}
-
-/// Whether an endpoint may have this address: not the function's own machine, where the Runtime API is, but in `dev`; and
-/// never a link-local one, where cloud machines find their metadata and credentials.
-fn is_callable(address: IpAddr, is_dev: bool) -> bool {
-    let address = address.to_canonical();
-    let is_own = address.is_loopback() || address.is_unspecified();
-    let is_metadata = match address {
-        IpAddr::V4(v4) => v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.segments()[..2] == [0xfd00, 0x0ec2],
-    };
-    !is_metadata && (is_dev || !is_own)
-}
-
-/// Looks names up and leaves the addresses out that must not be called.
-struct Resolver {
-    is_dev: bool,
-}
-
-impl Resolve for Resolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let is_dev = self.is_dev;
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let callable: Vec<SocketAddr> = found.filter(|address| is_callable(address.ip(), is_dev)).collect();
-            if callable.is_empty() {
-                return Err("the endpoint has no address that may be called".into());
-            }
-            Ok(Box::new(callable.into_iter()) as Addrs)
-        })
-    }
 }
 
 #[cfg(test)]
@@ -274,41 +217,6 @@ pub mod tests {
         );
         let asked = |seconds| outcome(StatusCode::ACCEPTED, Some(Duration::from_secs(seconds)));
         assert_eq!((asked(7), asked(u64::MAX)), (Outcome::Wait(Duration::from_secs(7)), Outcome::Wait(MAX_WAIT)));
-    }
-
-    #[test]
-    fn a_signature_is_the_hmac_of_time_and_body() {
-        // printf '1700000000.{}' | openssl dgst -sha256 -hmac 0123456789abcdef
-        let expected = "e4f8e2ecae2295b2ddb2f0b5584c8275e226c0ebe9b3b819e70156bb67122e3e";
-        assert_eq!(sign("0123456789abcdef", 1_700_000_000, "{}"), format!("t=1700000000,v1={expected}"));
-    }
-
-    #[test]
-    fn outside_dev_an_endpoint_is_https_and_neither_this_machine_nor_a_metadata_service() {
-        let checked = |url: &str, is_dev| check_url(&url.parse().unwrap(), is_dev).is_ok();
-        assert!(checked("https://shop.example.com/fulfil", false) && checked("https://10.0.0.7/fulfil", false));
-        for url in [
-            "http://shop.example.com",
-            "https://127.0.0.1",
-            "https://[::1]",
-            "https://0.0.0.0",
-            "https://[::ffff:127.0.0.1]",
-        ] {
-            assert!(!checked(url, false), "{url}");
-        }
-        for url in
-            ["https://169.254.169.254/latest", "https://[fd00:ec2::254]", "https://[::ffff:169.254.169.254]", "ftp://a"]
-        {
-            assert!(!checked(url, false) && !checked(url, true), "{url}");
-        }
-        assert!(checked("http://127.0.0.1:8080/fulfil", true));
-    }
-
-    #[tokio::test]
-    async fn a_name_of_this_machine_is_looked_up_and_refused() {
-        let resolve = |is_dev| Resolver { is_dev }.resolve("localhost".parse().unwrap());
-        assert!(resolve(false).await.is_err());
-        assert!(resolve(true).await.is_ok());
     }
 
     #[test]
