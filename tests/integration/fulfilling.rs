@@ -116,7 +116,7 @@ async fn a_failed_attempt_is_tried_again_with_the_same_message_after_the_backoff
     assert_eq!(journal.lock().unwrap().len(), 3);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_endpoint_that_is_slow_broken_or_gone_is_tried_again() {
     let (slow, _) = endpoint(|| {
         std::thread::sleep(Duration::from_millis(1500));
