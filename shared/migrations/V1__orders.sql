@@ -75,6 +75,8 @@ CREATE TABLE order_stats (
     -- Less the operators' retries, so a single row may be negative.
     failed                bigint      NOT NULL DEFAULT 0,
     cancelled             bigint      NOT NULL DEFAULT 0,
+    -- Orders that the sweeper told the queue of again.
+    rescued               bigint      NOT NULL DEFAULT 0,
     -- Of completed orders: started_at to finished_at.
     seconds_sum           numeric     NOT NULL DEFAULT 0,
     processing_histogram  bigint[]    NOT NULL DEFAULT array_fill(0::bigint, ARRAY[100]),

@@ -104,15 +104,18 @@ impl FromStr for Stage {
     }
 }
 
-/// The three times that keep an order from being lost or done twice: lease < visibility timeout < grace.
+/// The times that keep an order from being lost or done twice: function time-out < lease < visibility timeout < grace.
 ///
 /// | variable | meaning, in seconds | default |
 /// |---|---|---|
-/// | `LEASE_SECONDS` | how long a claim holds; longer than the processor's time-out | 30 |
+/// | `FUNCTION_TIMEOUT_SECONDS` | the processor's time-out, as deployed | 15 |
+/// | `LEASE_SECONDS` | how long a claim holds | 30 |
 /// | `VISIBILITY_TIMEOUT_SECONDS` | the queue's; six times the processor's time-out, as AWS advises | 90 |
 /// | `SWEEP_GRACE_SECONDS` | how long overdue an order may be before its message counts as lost | 180 |
 #[derive(Debug, Clone, Copy)]
 pub struct Timing {
+    /// How long the processor may take for a batch before it is stopped.
+    pub timeout: Duration,
     /// How long a claim holds.
     pub lease: Duration,
     /// How long overdue an order may be before its message counts as lost.
@@ -120,13 +123,15 @@ pub struct Timing {
 }
 
 impl Timing {
-    /// Reads the three and checks their order.
+    /// Reads the four and checks their order.
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
+        let timeout = env.seconds("FUNCTION_TIMEOUT_SECONDS", 15)?;
         let lease = env.seconds("LEASE_SECONDS", 30)?;
         let visibility = env.seconds("VISIBILITY_TIMEOUT_SECONDS", 90)?;
         let grace = env.seconds("SWEEP_GRACE_SECONDS", 180)?;
-        if lease.is_zero() {
-            return Err(ConfigError::new("LEASE_SECONDS", "must be at least 1"));
+        if timeout >= lease {
+            // A worker that is still running still holds its lease.
+            return Err(ConfigError::new("LEASE_SECONDS", "must be above FUNCTION_TIMEOUT_SECONDS"));
         }
         if lease >= visibility {
             // A message that comes back while the lease still holds would find nothing to do, and its order would wait.
@@ -136,7 +141,7 @@ impl Timing {
             // A sweep within the visibility time-out would re-send what the queue is about to deliver again.
             return Err(ConfigError::new("SWEEP_GRACE_SECONDS", "must be above VISIBILITY_TIMEOUT_SECONDS"));
         }
-        Ok(Self { lease, grace })
+        Ok(Self { timeout, lease, grace })
     }
 }
 
@@ -153,11 +158,11 @@ mod tests {
     }
 
     #[test]
-    fn lease_visibility_and_grace_have_to_be_in_that_order() {
+    fn timeout_lease_visibility_and_grace_have_to_be_in_that_order() {
         assert!(Timing::from_env(&Env::from_iter([("", "")])).is_ok());
         let refused = |pair| Timing::from_env(&Env::from_iter([pair])).unwrap_err().to_string();
         assert!(refused(("LEASE_SECONDS", "90")).starts_with("LEASE_SECONDS: must be below"));
-        assert!(refused(("LEASE_SECONDS", "0")).starts_with("LEASE_SECONDS: must be at least 1"));
+        assert!(refused(("LEASE_SECONDS", "15")).starts_with("LEASE_SECONDS: must be above"));
         assert!(refused(("VISIBILITY_TIMEOUT_SECONDS", "180")).starts_with("SWEEP_GRACE_SECONDS: must be above"));
     }
 }

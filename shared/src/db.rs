@@ -5,9 +5,13 @@
 //! dead (a frozen environment's socket can be, without saying so) is simply sent again on a new one.
 
 mod connect;
+mod credential;
+pub mod operate;
 pub mod orders;
+pub mod role;
 pub mod schema;
 pub mod stats;
+mod tls;
 pub mod work;
 
 use std::sync::Arc;

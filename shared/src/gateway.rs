@@ -8,15 +8,16 @@ use std::fmt::Write;
 
 use axum::Router;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
-use lambda_http::lambda_runtime;
 use lambda_http::request::LambdaRequest;
 use lambda_http::tower::ServiceExt;
 use lambda_http::{Adapter, Error, LambdaEvent};
 
+use crate::lifecycle;
+
 /// Serves calls until the environment ends.
 pub async fn serve(router: Router) -> Result<(), Error> {
     let clean = |event: LambdaEvent<LambdaRequest>| LambdaEvent { payload: cleaned(event.payload), ..event };
-    lambda_runtime::run(Adapter::from(router).map_request(clean)).await
+    lifecycle::run(Adapter::from(router).map_request(clean)).await
 }
 
 /// The same event, such that a request can be made of it.

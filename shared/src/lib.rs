@@ -1,12 +1,15 @@
 //! What the functions share.
 //!
 //! [`order`] is the domain and imports nothing else of ours. [`db`] is the only place that speaks SQL, [`queue`] the
-//! only one that names the SQS SDK, [`gateway`] the only one here that names the Lambda runtime, and [`config`] the only one
+//! only one that names the SQS SDK, [`gateway`] and [`lifecycle`] the only ones here that
+//! name the Lambda runtime, and [`config`] the only one
 //! that reads the environment, once, at start.
 
+mod aws;
 pub mod config;
 pub mod db;
 pub mod error;
 pub mod gateway;
+pub mod lifecycle;
 pub mod order;
 pub mod queue;

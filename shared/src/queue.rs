@@ -14,17 +14,21 @@ use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_sdk_sqs::types::{
-    ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue, QueueAttributeName, SendMessageBatchRequestEntry,
+    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, MessageAttributeValue,
+    QueueAttributeName, SendMessageBatchRequestEntry,
 };
 use aws_sdk_sqs::{Client, Config};
+use futures_util::{StreamExt, stream};
 
 use crate::config::{ConfigError, Env};
 use crate::order::OrderId;
 
 /// The longest delay of a message: 15 minutes, `DelaySeconds` of the SQS API. What waits longer is delayed again.
 const MAX_DELAY: Duration = Duration::from_mins(15);
-/// The most entries of a `SendMessageBatch`, of the same API.
+/// The most messages of one call, of the same API.
 const MAX_BATCH: usize = 10;
+/// How many calls for parts of the same batch are under way at once.
+const CALLS_AT_ONCE: usize = 8;
 
 /// How long a call may take, the SDK's own retries included: an order that was accepted must not wait for the queue.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(3);
@@ -85,17 +89,18 @@ impl Queue {
             .map_err(QueueError::new)
     }
 
-    /// The same for many, ten a call. Gives the indexes of those that could not be sent.
+    /// The same for many, ten a call and several calls at once. Gives the indexes of those that could not be sent.
     pub async fn send_all(&self, messages: &[(&OrderId, Duration)]) -> Vec<usize> {
-        let mut unsent = Vec::new();
-        for (chunk, messages) in messages.chunks(MAX_BATCH).enumerate() {
-            let failed = self.send_ten(messages).await.unwrap_or_else(|error| {
+        let sent = some_at_once(messages.chunks(MAX_BATCH).map(|messages| self.send_ten(messages))).await;
+        let unsent = sent.into_iter().zip(messages.chunks(MAX_BATCH)).map(|(sent, messages)| {
+            sent.unwrap_or_else(|error| {
                 tracing::warn!(%error, messages = messages.len(), "messages could not be sent");
                 (0..messages.len()).collect()
-            });
-            unsent.extend(failed.into_iter().map(|index| chunk * MAX_BATCH + index));
-        }
-        unsent
+            })
+        });
+        let number =
+            |(chunk, unsent): (usize, Vec<usize>)| unsent.into_iter().map(move |index| chunk * MAX_BATCH + index);
+        unsent.enumerate().flat_map(number).collect()
     }
 
     async fn send_ten(&self, messages: &[(&OrderId, Duration)]) -> Result<Vec<usize>, QueueError> {
@@ -118,9 +123,9 @@ impl Queue {
     /// Keeps messages, by their receipts, from being delivered again before these times are over, rounded up to whole
     /// seconds. Where that fails they come back when their visibility timeout is over, which does no harm.
     pub async fn hide_all(&self, messages: &[(String, Duration)]) {
-        for messages in messages.chunks(MAX_BATCH) {
-            if let Err(error) = self.hide_ten(messages).await {
-                tracing::warn!(%error, messages = messages.len(), "messages come back later than they should");
+        for hidden in some_at_once(messages.chunks(MAX_BATCH).map(|messages| self.hide_ten(messages))).await {
+            if let Err(error) = hidden {
+                tracing::warn!(%error, "up to ten messages come back later than they should");
             }
         }
     }
@@ -155,6 +160,40 @@ impl Queue {
             .map_err(QueueError::new)
     }
 
+    /// Takes up to ten messages, which stay hidden from everybody else for this long, whole seconds.
+    pub async fn take(&self, hidden: Duration) -> Result<Vec<Taken>, QueueError> {
+        let most = i32::try_from(MAX_BATCH).unwrap_or(1);
+        let call = self.client.receive_message().queue_url(&self.url).max_number_of_messages(most);
+        let received = call.visibility_timeout(whole_seconds(hidden)).send().await.map_err(QueueError::new)?;
+        let taken = received.messages.unwrap_or_default().into_iter();
+        Ok(taken.filter_map(|message| Some(Taken { body: message.body?, receipt: message.receipt_handle? })).collect())
+    }
+
+    /// Deletes messages by their receipts. What can't be deleted comes back.
+    pub async fn delete_all(&self, receipts: &[String]) {
+        for deleted in some_at_once(receipts.chunks(MAX_BATCH).map(|receipts| self.delete_ten(receipts))).await {
+            if let Err(error) = deleted {
+                tracing::warn!(%error, "up to ten messages could not be deleted; they come back");
+            }
+        }
+    }
+
+    async fn delete_ten(&self, receipts: &[String]) -> Result<(), QueueError> {
+        let entry = |(index, receipt): (usize, &String)| {
+            DeleteMessageBatchRequestEntry::builder().id(index.to_string()).receipt_handle(receipt).build()
+        };
+        let entries = receipts.iter().enumerate().map(entry).collect::<Result<_, _>>().map_err(QueueError::new)?;
+        let call = self.client.delete_message_batch().queue_url(&self.url).set_entries(Some(entries));
+        for failure in call.send().await.map_err(QueueError::new)?.failed {
+            tracing::warn!(
+                code = failure.code,
+                message = failure.message,
+                "a message could not be deleted; it comes back"
+            );
+        }
+        Ok(())
+    }
+
     /// How many messages there are, about, whether visible, delayed or in flight.
     pub async fn depth(&self) -> Result<i64, QueueError> {
         let counts = [
@@ -167,6 +206,21 @@ impl Queue {
         let found = asked.await.map_err(QueueError::new)?.attributes.unwrap_or_default();
         Ok(counts.iter().filter_map(|name| found.get(name)?.parse::<i64>().ok()).sum())
     }
+}
+
+/// A message that was taken from a queue, and is still there until it is deleted.
+#[derive(Debug)]
+pub struct Taken {
+    /// What it says.
+    pub body: String,
+    /// What deletes it, or makes it visible again.
+    pub receipt: String,
+}
+
+/// Makes the calls, some at once, and gives what they gave, in their order.
+async fn some_at_once<T>(calls: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let calls: Vec<_> = calls.collect();
+    stream::iter(calls).buffered(CALLS_AT_ONCE).collect().await
 }
 
 fn delay_seconds(delay: Duration) -> i32 {

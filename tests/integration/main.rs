@@ -10,6 +10,7 @@ mod deployed;
 mod fulfilling;
 mod listing;
 mod migrating;
+mod operating;
 mod processing;
 mod protocol;
 mod reading;

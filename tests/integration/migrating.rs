@@ -5,16 +5,16 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Bytes;
 use axum::routing::put;
+use migrate::Config;
 use serde_json::{Value, json};
 use shared::config::ConfigError;
-use shared::db::DbConfig;
 use tests::World;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 /// Asks the way CloudFormation does, at an address that takes the answer, and gives that.
-async fn ask(config: Result<DbConfig, ConfigError>, request_type: &str) -> Value {
+async fn ask(config: Result<Config, ConfigError>, request_type: &str) -> Value {
     let (sender, mut answers) = mpsc::channel::<Bytes>(1);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/answer?signature=x", listener.local_addr().unwrap());
@@ -28,8 +28,8 @@ async fn ask(config: Result<DbConfig, ConfigError>, request_type: &str) -> Value
     serde_json::from_slice(&answers.recv().await.unwrap()).unwrap()
 }
 
-fn database(world: &World) -> Result<DbConfig, ConfigError> {
-    DbConfig::from_env(&world.env())
+fn database(world: &World) -> Result<Config, ConfigError> {
+    Config::from_env(&world.env())
 }
 
 #[tokio::test]
@@ -58,7 +58,7 @@ async fn delete_leaves_the_data_alone() {
 #[tokio::test]
 async fn a_database_out_of_reach_is_answered_as_a_failure_with_its_cause() {
     let world = World::new().await;
-    let config = DbConfig::from_env(&world.env_with(("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nowhere")));
+    let config = Config::from_env(&world.env_with(("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nowhere")));
     let answer = ask(config, "Create").await;
     assert_eq!(answer["Status"], "FAILED");
     assert!(answer["Reason"].as_str().unwrap().contains("out of reach"), "{answer}");
@@ -67,7 +67,7 @@ async fn a_database_out_of_reach_is_answered_as_a_failure_with_its_cause() {
 #[tokio::test]
 async fn a_bad_configuration_is_answered_by_the_variables_name() {
     let world = World::new().await;
-    let config = DbConfig::from_env(&world.env_with(("DATABASE_URL", "")));
+    let config = Config::from_env(&world.env_with(("DATABASE_URL", "")));
     let answer = ask(config, "Update").await;
     assert_eq!((&answer["Status"], &answer["Reason"]), (&json!("FAILED"), &json!("DATABASE_URL: is not set")));
 }

@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use shared::db::work::{Claim, End, PutOff};
-use shared::db::{Db, orders, work};
+use shared::db::{Db, operate, orders, work};
 use shared::order::OrderId;
 use tests::World;
 
@@ -138,10 +138,9 @@ impl Play<'_> {
     }
 
     async fn operator_retry(&mut self) {
-        if orders::retry(self.db, self.id(), 1).await.unwrap() {
-            self.lives += 1;
-            self.messages += 1;
-        }
+        let retried = operate::retry(self.db, &self.order, Duration::ZERO, 1).await.unwrap().len();
+        self.lives += i64::try_from(retried).unwrap();
+        self.messages += retried;
     }
 
     /// What holds at every moment: an order wants something exactly while it is active, and each life ends at most once.

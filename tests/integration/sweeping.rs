@@ -27,6 +27,56 @@ async fn an_order_is_rescued_at_most_once_in_a_grace_period() {
     assert_eq!(sweeper.sweep().await.unwrap().rescued, 0);
 }
 
+/// Orders that are long overdue, of a backlog that began an hour ago.
+async fn backlog(world: &World, orders: usize) -> Vec<String> {
+    let sql = format!(
+        "WITH born AS (
+            INSERT INTO orders (order_id, user_id, item_ids, total_amount, created_at)
+            SELECT 'o-' || i, 'alice', '{{a}}', 1, now() - interval '1 hour' FROM generate_series(1, {orders}) AS i
+            RETURNING order_id, created_at
+        ) INSERT INTO order_work (order_id, created_at, due_at) SELECT order_id, created_at, created_at FROM born"
+    );
+    world.execute(&sql).await;
+    (1..=orders).map(|i| format!("o-{i}")).collect()
+}
+
+#[tokio::test]
+async fn a_backlog_that_merely_waits_is_not_sent_again() {
+    let world = World::new().await;
+    let waiting = backlog(&world, 3000).await;
+    world.send_many(&waiting).await;
+    let swept = world.sweeper().sweep().await.unwrap();
+    // A run always tells of a hundred, in case that messages which were doubled hide some that are missing.
+    assert_eq!((swept.rescued, world.queue_depth().await), (100, 3100));
+}
+
+#[tokio::test]
+async fn where_messages_are_missing_a_run_tells_of_as_many_up_to_its_limit() {
+    let world = World::with(&[("SWEEP_LIMIT", "2500")]).await;
+    let waiting = backlog(&world, 3000).await;
+    world.send_many(&waiting[..1500]).await;
+    assert_eq!(world.sweeper().sweep().await.unwrap().rescued, 1500);
+    assert_eq!(world.get("/metrics").await.expect(200)["rescued_orders"], 1500);
+    let world = World::with(&[("SWEEP_LIMIT", "2500")]).await;
+    backlog(&world, 3000).await;
+    let sweeper = world.sweeper();
+    let (one, two) = tokio::join!(sweeper.sweep(), sweeper.sweep());
+    assert_eq!(one.unwrap().rescued + two.unwrap().rescued, 3000);
+    assert_eq!(world.queue_depth().await, 3000);
+    assert_eq!(sweeper.sweep().await.unwrap().rescued, 0);
+}
+
+#[tokio::test]
+async fn a_queue_that_refuses_ends_a_run_early_and_a_later_one_finds_the_same_orders() {
+    let world = World::new().await;
+    backlog(&world, 1500).await;
+    let env = world.env_with(("AWS_ENDPOINT_URL", "http://127.0.0.1:1"));
+    let swept = sweeper::Sweeper::from_env(&env).unwrap().sweep().await.unwrap();
+    assert_eq!((swept.rescued, swept.unsent), (0, 100));
+    world.let_pass(181.0).await;
+    assert_eq!(world.sweeper().sweep().await.unwrap().rescued, 1500);
+}
+
 #[tokio::test]
 async fn a_rescued_claim_that_ran_out_still_counts_as_an_attempt() {
     let world = World::new().await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use api::Api;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
@@ -13,7 +14,6 @@ use serde_json::{Value, json};
 use shared::config::Env;
 use shared::db::{Db, DbConfig, schema};
 use sweeper::Sweeper;
-use tokio::time::Instant;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{NoTls, Row};
 use uuid::Uuid;
@@ -229,6 +229,27 @@ impl World {
         message.body
     }
 
+    /// Puts a message into the dead-letter queue.
+    pub async fn send_dead_letter(&self, body: &str) {
+        self.send_to(&self.dlq_url, body).await;
+    }
+
+    /// Puts messages of these orders into the orders' queue, ten a call.
+    pub async fn send_many(&self, order_ids: &[String]) {
+        for ten in order_ids.chunks(10) {
+            let entries = ten.iter().enumerate().map(|(index, order_id)| {
+                let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(order_id);
+                entry.build().expect("an entry")
+            });
+            let call = self.sqs.send_message_batch().queue_url(&self.queue_url).set_entries(Some(entries.collect()));
+            call.send().await.expect("the queue answers");
+        }
+    }
+
+    async fn send_to(&self, url: &str, body: &str) {
+        self.sqs.send_message().queue_url(url).message_body(body).send().await.expect("the queue answers");
+    }
+
     /// Lets time pass, as far as orders can tell: everything in the tables happened, or falls due, this much sooner.
     pub async fn let_pass(&self, seconds: f64) {
         self.execute(&format!(
@@ -275,7 +296,7 @@ pub fn batch(bodies: &[&str]) -> SqsEvent {
 
 /// Has the processor handle a batch of these, with all the time it needs.
 pub async fn handle<W: Work>(processor: &Processor<W>, bodies: &[&str]) -> SqsBatchResponse {
-    processor.handle(batch(bodies), Instant::now() + Duration::from_mins(1)).await
+    processor.handle(batch(bodies)).await
 }
 
 /// The identifiers of the messages that have to come back.

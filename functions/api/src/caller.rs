@@ -136,6 +136,19 @@ impl FromRequestParts<Arc<Api>> for Writer {
     }
 }
 
+/// An administrator, which is known before a body is looked at.
+pub struct Admin(pub Caller);
+
+impl FromRequestParts<Arc<Api>> for Admin {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, ApiError> {
+        let caller = Caller::from_request_parts(parts, api).await?;
+        caller.require(Scope::Admin)?;
+        Ok(Self(caller))
+    }
+}
+
 /// Declares the bearer token in the OpenAPI document.
 pub struct BearerToken;
 

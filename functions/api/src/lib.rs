@@ -5,13 +5,16 @@
 
 mod caller;
 mod config;
+mod dead_letters;
 mod health;
+mod json;
 mod metrics;
 mod orders;
 mod problem;
 
 use std::sync::Arc;
 
+use axum::routing::get;
 use axum::{Router, middleware};
 use shared::config::{ConfigError, Env};
 use shared::db::{Db, stats};
@@ -68,8 +71,12 @@ fn documented_routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(orders::create::create, orders::list::list))
         .routes(routes!(orders::read::read))
         .routes(routes!(orders::read::read_status))
-        .routes(routes!(orders::act::cancel))
-        .routes(routes!(orders::act::retry))
+        .routes(routes!(orders::cancel::cancel))
+        .routes(routes!(orders::retry::retry))
+        .routes(routes!(orders::retry::retry_many))
+        // An order may be called `retry`.
+        .route("/orders/retry", get(orders::read::read))
+        .routes(routes!(dead_letters::redrive))
         .routes(routes!(metrics::metrics))
         .routes(routes!(health::healthz))
 }

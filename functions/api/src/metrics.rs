@@ -42,6 +42,8 @@ pub struct MetricsView {
     oldest_overdue_seconds: f64,
     /// Completed orders by the minute, within the last hour, minutes without any left out.
     completions_per_minute: Vec<Minute>,
+    /// How often the sweeper found an order whose message was lost, ever.
+    rescued_orders: i64,
     /// Messages in the orders' queue, about; null where the queue can't be asked.
     queue_depth: Option<i64>,
     /// Messages in the dead-letter queue, about; null where the queue can't be asked.
@@ -116,6 +118,7 @@ impl MetricsView {
             processing_seconds: metrics.processing_seconds.into(),
             queueing_seconds: metrics.queueing_seconds.into(),
             oldest_overdue_seconds: metrics.oldest_overdue_seconds,
+            rescued_orders: metrics.rescued,
             completions_per_minute: (metrics.completions_per_minute.into_iter())
                 .map(|(minute, completed)| Minute { minute, completed })
                 .collect(),
@@ -140,6 +143,7 @@ impl MetricsView {
             "Age of the most overdue order.",
             Some(self.oldest_overdue_seconds),
         );
+        text.one("ordermill_rescued_orders", "Orders whose message was lost, ever.", Some(self.rescued_orders));
         text.one("ordermill_queue_messages", "Messages in the orders' queue.", self.queue_depth);
         text.one("ordermill_dead_letters", "Messages in the dead-letter queue.", self.dead_letter_depth);
         text.0 + "# EOF\n"

@@ -1,10 +1,11 @@
 //! The calls on orders, a file each, and what they have in common.
 
-pub mod act;
 mod body;
+pub mod cancel;
 pub mod create;
 mod cursor;
 pub mod list;
 pub mod read;
+pub mod retry;
 mod schema;
 mod view;

@@ -1,18 +1,22 @@
 //! A CloudFormation custom resource: brings the schema up to date when the stack is created or updated, and leaves the
-//! data alone when it is deleted.
+//! data alone when it is deleted. The role that the other functions sign in as, where it is not the one that owns the
+//! tables, is confined to their rows here too.
 //!
 //! CloudFormation waits for an answer at a URL that comes with the request. Whatever happens, one is sent: the deploy
 //! then fails at once, with the cause in the stack's events, rather than when its patience ends.
+
+mod config;
 
 use std::time::Duration;
 
 use lambda_runtime::Error;
 use serde::{Deserialize, Serialize};
 use shared::config::ConfigError;
-use shared::db::DbConfig;
-use shared::db::schema;
+use shared::db::{role, schema};
 use shared::error::Chain;
 use tokio::time::{Instant, timeout_at};
+
+pub use config::Config;
 
 /// What CloudFormation asks; of its properties only their change matters, which is why it asks again.
 /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-requests.html>
@@ -59,7 +63,7 @@ struct Answer {
 }
 
 /// Does what is asked and answers it before `deadline`. Fails only where the answer can't be delivered.
-pub async fn handle(config: &Result<DbConfig, ConfigError>, event: Event, deadline: Instant) -> Result<(), Error> {
+pub async fn handle(config: &Result<Config, ConfigError>, event: Event, deadline: Instant) -> Result<(), Error> {
     let give_up = deadline.checked_sub(TIME_TO_ANSWER).unwrap_or(deadline);
     let carried_out = timeout_at(give_up, carry_out(config, &event)).await;
     let (status, reason) = match carried_out.unwrap_or_else(|_| Err(OUT_OF_TIME.into())) {
@@ -75,19 +79,20 @@ pub async fn handle(config: &Result<DbConfig, ConfigError>, event: Event, deadli
     tokio::task::spawn_blocking(move || deliver(&response_url, &answer)).await?
 }
 
-async fn carry_out(config: &Result<DbConfig, ConfigError>, event: &Event) -> Result<String, Error> {
+async fn carry_out(config: &Result<Config, ConfigError>, event: &Event) -> Result<String, Error> {
     if event.request_type == RequestType::Delete {
         return Ok("the schema and its data stay".to_owned());
     }
-    let applied = match config {
-        Ok(config) => schema::migrate(config).await?,
-        Err(error) => return Err(error.to_string().into()),
+    let Config { database, app_role } = config.as_ref().map_err(ToString::to_string)?;
+    let mut done = match schema::migrate(database).await?.as_slice() {
+        [] => vec!["the schema is up to date".to_owned()],
+        applied => vec![format!("applied {}", applied.join(", "))],
     };
-    Ok(if applied.is_empty() {
-        "the schema is up to date".to_owned()
-    } else {
-        format!("applied {}", applied.join(", "))
-    })
+    if let Some(app_role) = app_role {
+        role::grant(database, app_role).await?;
+        done.push(format!("the role {app_role} may read and write rows"));
+    }
+    Ok(done.join("; "))
 }
 
 /// Where the answer goes, and the answer. The physical id never changes: a new one would make CloudFormation delete the

@@ -48,6 +48,11 @@ impl Batch {
         self.messages.keys().cloned().collect()
     }
 
+    /// How many orders there are messages of.
+    pub fn order_count(&self) -> usize {
+        self.messages.len()
+    }
+
     /// The messages that no order can be read from; they are then no longer in the batch.
     pub fn take_malformed(&mut self) -> Vec<Message> {
         std::mem::take(&mut self.malformed)

@@ -38,7 +38,7 @@ pub use work::{ConfiguredWork, Outcome, Simulated, Webhook, Work};
 
 /// The shortest delay of a message that came while its order was due, but in other hands.
 const SHORTEST_DELAY: Duration = Duration::from_secs(1);
-/// How long before the deadline work is broken off: what it takes to record the outcomes.
+/// How long before the time-out work is broken off: what it takes to record the outcomes.
 const TIME_TO_RECORD: Duration = Duration::from_secs(3);
 
 /// Processes batches with one kind of work: one for each execution environment.
@@ -64,13 +64,15 @@ impl<W: Work> Processor<W> {
         Ok(Self { db, queue, dead_letters, config, work, shard: stats::draw_shard() })
     }
 
-    /// Processes a batch before `deadline` and names the messages that have to come back.
-    pub async fn handle(&self, event: SqsEvent, deadline: Instant) -> SqsBatchResponse {
+    /// Processes a batch within the function's time-out and names the messages that have to come back. The time is taken
+    /// from now, so that a clock that is wrong does no harm.
+    pub async fn handle(&self, event: SqsEvent) -> SqsBatchResponse {
+        let break_off = Instant::now() + self.config.timing.timeout.saturating_sub(TIME_TO_RECORD);
         let mut batch = Batch::new(event);
         let order_ids = batch.order_ids();
         if !order_ids.is_empty() {
             match claim(&self.db, &order_ids, self.config.timing.lease).await {
-                Ok(claim) => self.work_off(claim, deadline, &mut batch).await,
+                Ok(claim) => self.work_off(claim, break_off, &mut batch).await,
                 Err(error) => {
                     tracing::error!(error = %Chain(&error), "the batch could not be claimed; it comes back");
                     batch.fail_all();
@@ -94,9 +96,10 @@ impl<W: Work> Processor<W> {
         }
     }
 
-    async fn work_off(&self, claim: Claim, deadline: Instant, batch: &mut Batch) {
+    async fn work_off(&self, claim: Claim, break_off: Instant, batch: &mut Batch) {
         let Claim { token, claimed, early } = claim;
-        let break_off = deadline.checked_sub(TIME_TO_RECORD).unwrap_or(deadline);
+        let done_with = batch.order_count() - claimed.len() - early.len();
+        tracing::info!(claimed = claimed.len(), early = early.len(), done_with, "batch claimed");
         let judged = join_all(claimed.into_iter().map(|order| self.attempt(order, break_off))).await;
         let judged = self.bury_given_up(judged, batch).await;
         self.end(token, &judged, batch).await;

@@ -1,13 +1,12 @@
 //! The `processor` function: reads its configuration, builds its clients once and takes batches until the environment ends.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use aws_lambda_events::sqs::SqsEvent;
-use lambda_runtime::{Context, Error, LambdaEvent, run, service_fn, tracing};
+use lambda_runtime::{Error, LambdaEvent, service_fn, tracing};
 use processor::{Config, Processor};
 use shared::config::{Env, or_exit};
-use tokio::time::Instant;
+use shared::lifecycle;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -18,14 +17,6 @@ async fn main() -> Result<(), Error> {
     let warming = Arc::clone(&processor);
     tokio::spawn(async move { warming.db.warm().await });
     let processor = &processor;
-    run(service_fn(|LambdaEvent { payload, context }: LambdaEvent<SqsEvent>| async move {
-        Ok::<_, Error>(processor.handle(payload, deadline(&context)).await)
-    }))
-    .await
-}
-
-/// When the function will be stopped, by the clock that only goes forward.
-fn deadline(context: &Context) -> Instant {
-    let left = context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
-    Instant::now() + left
+    let handle = |event: LambdaEvent<SqsEvent>| async move { Ok::<_, Error>(processor.handle(event.payload).await) };
+    lifecycle::run(service_fn(handle)).await
 }

@@ -1,6 +1,14 @@
 //! Once a minute: finds the orders whose message must be lost and tells the queue again, and folds old statistics.
 //!
 //! It may run late, twice or twice at once: an order that was found is not found again within the grace period.
+//!
+//! Every active order has a message somewhere. So where the queue holds as many messages as there are active orders, those
+//! that are overdue merely wait for a worker, and a run tells of no more than [`LEAST`] of them; where messages are missing,
+//! of as many as are missing.
+//!
+//! | variable | meaning | default |
+//! |---|---|---|
+//! | `SWEEP_LIMIT` | the most orders that a run tells the queue of | 10000 |
 
 use std::time::Duration;
 
@@ -9,14 +17,17 @@ use shared::config::{ConfigError, Env, Stage, Timing};
 use shared::db::{Db, DbConfig, DbError, stats, work};
 use shared::queue::Queue;
 
-/// The most orders told of in one run.
-const LIMIT: i64 = 1000;
+/// The least limit of a run: messages that were doubled make up, in the count, for some that are missing.
+const LEAST: i64 = 100;
+/// The most orders of one statement.
+const CHUNK: i64 = 1000;
 
 /// Sweeps: one for each execution environment.
 pub struct Sweeper {
     db: Db,
     queue: Queue,
     grace: Duration,
+    limit: i64,
 }
 
 /// What a run did.
@@ -34,18 +45,49 @@ impl Sweeper {
     /// Reads the variables that [`shared::config`] and [`shared::queue`] describe and builds the clients; neither has connected yet.
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         env.required::<Stage>("STAGE")?;
+        let limit = env.optional("SWEEP_LIMIT")?.unwrap_or(10_000);
+        if limit < LEAST {
+            return Err(ConfigError::new("SWEEP_LIMIT", format!("must be at least {LEAST}")));
+        }
         let queue = Queue::orders(env)?;
-        Ok(Self { db: Db::new(DbConfig::from_env(env)?), queue, grace: Timing::from_env(env)?.grace })
+        Ok(Self { db: Db::new(DbConfig::from_env(env)?), queue, grace: Timing::from_env(env)?.grace, limit })
     }
 
     /// Does one run.
     pub async fn sweep(&self) -> Result<Swept, DbError> {
-        let overdue = work::sweep(&self.db, self.grace, LIMIT).await?;
-        let messages: Vec<_> = overdue.iter().map(|order_id| (order_id, Duration::ZERO)).collect();
-        let unsent = self.queue.send_all(&messages).await.len();
+        let (rescued, unsent) = self.rescue().await?;
         let folded = stats::fold(&self.db).await?;
-        let swept = Swept { rescued: overdue.len() - unsent, unsent, folded };
+        let swept = Swept { rescued, unsent, folded };
         tracing::info!(swept.rescued, swept.unsent, swept.folded, "swept");
         Ok(swept)
+    }
+
+    /// Tells the queue of overdue orders, chunk by chunk, until there are none, the limit is reached or the queue refuses.
+    async fn rescue(&self) -> Result<(usize, usize), DbError> {
+        let mut left = if work::is_any_overdue(&self.db, self.grace).await? { self.limit().await? } else { 0 };
+        let (mut rescued, mut unsent) = (0, 0);
+        while left > 0 && unsent == 0 {
+            let overdue = work::sweep(&self.db, self.grace, left.min(CHUNK)).await?;
+            if overdue.is_empty() {
+                break;
+            }
+            let messages: Vec<_> = overdue.iter().map(|order_id| (order_id, Duration::ZERO)).collect();
+            unsent = self.queue.send_all(&messages).await.len();
+            rescued += overdue.len() - unsent;
+            left -= i64::try_from(overdue.len()).unwrap_or(left);
+        }
+        Ok((rescued, unsent))
+    }
+
+    /// How many orders this run may tell of: as many as there are messages missing.
+    async fn limit(&self) -> Result<i64, DbError> {
+        let active = work::count(&self.db).await?;
+        match self.queue.depth().await {
+            Ok(messages) => Ok((active - messages).clamp(LEAST, self.limit)),
+            Err(error) => {
+                tracing::warn!(%error, "the queue's depth is not known");
+                Ok(LEAST)
+            }
+        }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use lambda_runtime::{Error, LambdaEvent, run, service_fn, tracing};
+use lambda_runtime::{Error, LambdaEvent, service_fn, tracing};
 use shared::config::{Env, or_exit};
+use shared::lifecycle;
 use sweeper::Sweeper;
 
 #[tokio::main(flavor = "current_thread")]
@@ -11,5 +12,6 @@ async fn main() -> Result<(), Error> {
     tracing::init_default_subscriber();
     let sweeper = Arc::new(or_exit(Sweeper::from_env(&Env::read())));
     // The schedule's event says nothing that matters.
-    run(service_fn(|_: LambdaEvent<serde_json::Value>| async { Ok::<_, Error>(sweeper.sweep().await?) })).await
+    lifecycle::run(service_fn(|_: LambdaEvent<serde_json::Value>| async { Ok::<_, Error>(sweeper.sweep().await?) }))
+        .await
 }

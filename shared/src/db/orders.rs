@@ -1,4 +1,4 @@
-//! Orders as clients and operators see them: create, read, list, cancel, retry.
+//! Orders as clients see them: create, read, list, cancel.
 
 use std::time::Duration;
 
@@ -218,29 +218,6 @@ pub async fn cancel(db: &Db, order_id: &OrderId, tenant: Option<&UserId>, shard:
             )
             SELECT FROM cancelled",
             &[(&order_id.as_str(), Type::TEXT), (&tenant.map(UserId::as_str), Type::TEXT), (&shard, Type::INT2)],
-        )
-        .await?;
-    Ok(!rows.is_empty())
-}
-
-/// Takes a failed order back to pending, due at once, and uncounts its failure; false where it has not failed.
-pub async fn retry(db: &Db, order_id: &OrderId, shard: i16) -> Result<bool, DbError> {
-    let rows = db
-        .query(
-            "WITH reborn AS (
-                UPDATE orders
-                SET status = 'pending', started_at = NULL, finished_at = NULL, attempts = 0, failure = NULL
-                WHERE order_id = $1 AND status = 'failed'
-                RETURNING order_id, created_at
-            ), work AS (
-                INSERT INTO order_work (order_id, created_at, due_at) SELECT order_id, created_at, now() FROM reborn
-            ), counted AS (
-                INSERT INTO order_stats AS s (minute, shard, failed)
-                SELECT date_trunc('minute', now()), $2, -1 FROM reborn
-                ON CONFLICT (minute, shard) DO UPDATE SET failed = s.failed + excluded.failed
-            )
-            SELECT FROM reborn",
-            &[(&order_id.as_str(), Type::TEXT), (&shard, Type::INT2)],
         )
         .await?;
     Ok(!rows.is_empty())

@@ -1,5 +1,9 @@
 //! The schema: numbered migrations, forward only, each applied once.
 
+use tokio_postgres::Client;
+use tokio_postgres::types::Type;
+
+use super::role::RoleName;
 use super::{DbConfig, DbError};
 
 mod embedded {
@@ -19,18 +23,23 @@ pub enum SchemaError {
     /// A migration failed or differs from the one that was applied under its number; it left nothing behind.
     #[error("a migration failed")]
     Migration(#[from] refinery::Error),
+    /// The role that the functions are to sign in as is the one that owns the tables.
+    #[error("the role {0} owns the tables, so it can't be confined to their rows; name another")]
+    OwnRole(RoleName),
 }
 
 /// Brings the schema up to date. Gives the names of the migrations that were applied now, in order.
 pub async fn migrate(config: &DbConfig) -> Result<Vec<String>, SchemaError> {
-    let mut client = config.connect().await?;
-    // Held until the connection closes with `client`, at the end of this function.
-    client
-        .query_typed("SELECT pg_advisory_lock($1)", &[(&LOCK, tokio_postgres::types::Type::INT8)])
-        .await
-        .map_err(DbError::from)?;
+    let mut client = lock(config).await?;
     // A release that is rolled back to finds migrations applied that it does not have; it can work with them, because they
     // only add.
     let report = embedded::migrations::runner().set_abort_missing(false).run_async(&mut client).await?;
     Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
+}
+
+/// A connection that no other has the like of until it is closed.
+pub(super) async fn lock(config: &DbConfig) -> Result<Client, DbError> {
+    let client = config.connect().await?;
+    client.query_typed("SELECT pg_advisory_lock($1)", &[(&LOCK, Type::INT8)]).await?;
+    Ok(client)
 }

@@ -30,6 +30,8 @@ pub struct Metrics {
     pub failed: i64,
     /// How many have been cancelled, ever.
     pub cancelled: i64,
+    /// How often the sweeper told the queue of an order again, ever.
+    pub rescued: i64,
     /// From `started_at` to `finished_at` of every completed order, in seconds; none before the first.
     pub average_processing_time: Option<Decimal>,
     /// How long the orders completed within the last hour were worked on.
@@ -72,7 +74,7 @@ pub async fn read(db: &Db) -> Result<Metrics, DbError> {
                 FROM order_work
             ), ended AS (
                 SELECT coalesce(sum(completed), 0)::bigint AS completed, coalesce(sum(failed), 0)::bigint AS failed,
-                    coalesce(sum(cancelled), 0)::bigint AS cancelled,
+                    coalesce(sum(cancelled), 0)::bigint AS cancelled, coalesce(sum(rescued), 0)::bigint AS rescued,
                     (sum(seconds_sum) / nullif(sum(completed), 0))::numeric(20, 6) AS average_processing_time
                 FROM order_stats
             ), recent AS (
@@ -88,7 +90,7 @@ pub async fn read(db: &Db) -> Result<Metrics, DbError> {
                 FROM recent
             )
             SELECT now() AS as_of, active.pending, active.processing, ended.completed, ended.failed, ended.cancelled,
-                ended.average_processing_time, coalesce(active.oldest_overdue_seconds, 0) AS oldest_overdue_seconds,
+                ended.rescued, ended.average_processing_time, coalesce(active.oldest_overdue_seconds, 0) AS oldest_overdue_seconds,
                 hour.processing_histogram, hour.queueing_histogram, hour.minutes, hour.completions
             FROM active, ended, hour",
             &[],
@@ -107,6 +109,7 @@ fn metrics(row: &Row) -> Result<Metrics, DbError> {
         completed: row.try_get("completed")?,
         failed: row.try_get("failed")?,
         cancelled: row.try_get("cancelled")?,
+        rescued: row.try_get("rescued")?,
         average_processing_time: row.try_get("average_processing_time")?,
         processing_seconds: Percentiles::of(
             &row.try_get::<_, Option<Vec<_>>>("processing_histogram")?.unwrap_or_default(),
@@ -156,15 +159,16 @@ pub async fn fold(db: &Db) -> Result<u64, DbError> {
                 RETURNING s.*
             ), folded AS (
                 INSERT INTO order_stats AS s
-                    (minute, shard, completed, failed, cancelled, seconds_sum, processing_histogram, queueing_histogram)
+                    (minute, shard, completed, failed, cancelled, rescued, seconds_sum, processing_histogram, queueing_histogram)
                 SELECT CASE WHEN minute < now() - interval '48 hours' THEN '-infinity' ELSE minute END AS kept, 0,
-                    sum(completed), sum(failed), sum(cancelled), sum(seconds_sum),
+                    sum(completed), sum(failed), sum(cancelled), sum(rescued), sum(seconds_sum),
                     histogram_sum(processing_histogram), histogram_sum(queueing_histogram)
                 FROM taken GROUP BY kept ORDER BY kept
                 ON CONFLICT (minute, shard) DO UPDATE SET
                     completed = s.completed + excluded.completed,
                     failed = s.failed + excluded.failed,
                     cancelled = s.cancelled + excluded.cancelled,
+                    rescued = s.rescued + excluded.rescued,
                     seconds_sum = s.seconds_sum + excluded.seconds_sum,
                     processing_histogram = histogram_add(s.processing_histogram, excluded.processing_histogram),
                     queueing_histogram = histogram_add(s.queueing_histogram, excluded.queueing_histogram)

@@ -82,7 +82,7 @@ pub async fn claim(db: &Db, order_ids: &[OrderId], lease: Duration) -> Result<Cl
     for row in &rows {
         match row.try_get("attempts")? {
             Some(attempts) => claim.claimed.push(claimed(row, attempts)?),
-            None => claim.early.push((order_id(row)?, Duration::from_secs_f64(row.try_get("due_in_seconds")?))),
+            None => claim.early.push(due_in(row)?),
         }
     }
     Ok(claim)
@@ -99,6 +99,23 @@ fn claimed(row: &Row, attempts: i32) -> Result<Claimed, DbError> {
         started_at: row.try_get("started_at")?,
         now: row.try_get("now")?,
     })
+}
+
+/// Those of the orders that are active, and in how much time each falls due.
+pub async fn find_active(db: &Db, order_ids: &[OrderId]) -> Result<Vec<(OrderId, Duration)>, DbError> {
+    let order_ids: Vec<_> = order_ids.iter().map(OrderId::as_str).collect();
+    let rows = db
+        .query(
+            "SELECT order_id, greatest(0, extract(epoch FROM due_at - now()))::float8 AS due_in_seconds
+            FROM order_work WHERE order_id = ANY ($1)",
+            &[(&order_ids, Type::TEXT_ARRAY)],
+        )
+        .await?;
+    rows.iter().map(due_in).collect()
+}
+
+fn due_in(row: &Row) -> Result<(OrderId, Duration), DbError> {
+    Ok((order_id(row)?, Duration::from_secs_f64(row.try_get("due_in_seconds")?)))
 }
 
 /// An order that goes on later.
@@ -190,17 +207,35 @@ pub async fn finish(db: &Db, token: Uuid, orders: &[End<'_>], shard: i16) -> Res
     rows.iter().map(order_id).collect()
 }
 
-/// Finds at most `limit` orders that are overdue by more than `grace`, whose messages must be lost, and makes them due
-/// now, so that no other sweep finds them within another `grace`. A claim whose lease ran out stays, to be counted.
+/// How many orders are active.
+pub async fn count(db: &Db) -> Result<i64, DbError> {
+    let rows = db.query("SELECT count(*) AS active FROM order_work", &[]).await?;
+    Ok(rows.first().map_or(Ok(0), |row| row.try_get("active"))?)
+}
+
+/// Whether there is an order for [`sweep`] to find.
+pub async fn is_any_overdue(db: &Db, grace: Duration) -> Result<bool, DbError> {
+    let sql = "SELECT FROM order_work WHERE due_at < now() - make_interval(secs => $1) LIMIT 1";
+    Ok(!db.query(sql, &[(&grace.as_secs_f64(), Type::FLOAT8)]).await?.is_empty())
+}
+
+/// Finds at most `limit` orders that are overdue by more than `grace`, whose messages must be lost, makes them due now, so
+/// that no other sweep finds them within another `grace`, and counts them. A claim whose lease ran out stays, to be counted.
 pub async fn sweep(db: &Db, grace: Duration, limit: i64) -> Result<Vec<OrderId>, DbError> {
     let rows = db
         .query(
             "WITH overdue AS (
                 SELECT order_id FROM order_work WHERE due_at < now() - make_interval(secs => $1)
                 ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED
+            ), swept AS (
+                UPDATE order_work AS w SET due_at = now() FROM overdue WHERE w.order_id = overdue.order_id
+                RETURNING w.order_id
+            ), counted AS (
+                INSERT INTO order_stats AS s (minute, shard, rescued)
+                SELECT date_trunc('minute', now()), 0, count(*) FROM swept HAVING count(*) > 0
+                ON CONFLICT (minute, shard) DO UPDATE SET rescued = s.rescued + excluded.rescued
             )
-            UPDATE order_work AS w SET due_at = now() FROM overdue WHERE w.order_id = overdue.order_id
-            RETURNING w.order_id",
+            SELECT order_id FROM swept",
             &[(&grace.as_secs_f64(), Type::FLOAT8), (&limit, Type::INT8)],
         )
         .await?;

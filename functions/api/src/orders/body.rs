@@ -3,19 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 
-use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::header;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use shared::order::{Amount, Invalid, ItemIds, NewOrder};
 
-use crate::Api;
 use crate::problem::{ApiError, FieldError};
+use crate::{Api, json};
 
-/// The largest body, in bytes. The largest valid order is well below it.
-const MAX_BYTES: usize = 256 * 1024;
 /// How many unknown fields are named in an answer.
 const MAX_UNKNOWN: usize = 20;
 
@@ -26,21 +22,9 @@ impl FromRequest<Arc<Api>> for OrderBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, ApiError> {
-        if !is_json(&request) {
-            return Err(ApiError::NotJson);
-        }
-        let body = Bytes::from_request(request, api).await.map_err(|_| ApiError::TooLarge)?;
-        if body.len() > MAX_BYTES {
-            return Err(ApiError::TooLarge);
-        }
+        let body = json::read(request, api).await?;
         parse(&body).map(Self)
     }
-}
-
-fn is_json(request: &Request) -> bool {
-    let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let essence = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-    essence == "application/json" || essence.starts_with("application/") && essence.ends_with("+json")
 }
 
 /// Reads an order, or says everything that is wrong with it.

@@ -86,8 +86,10 @@ impl<S: Send + Sync> FromRequestParts<S> for OrderPath {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let path = Path::<String>::from_request_parts(parts, state).await.ok();
-        path.and_then(|Path(text)| text.parse().ok()).map(Self).ok_or(ApiError::NoSuchOrder)
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        // A route without a parameter is that of an order which has the name of an action: `/orders/retry`.
+        let text = path.map_or_else(|_| parts.uri.path().trim_start_matches("/orders/").to_owned(), |Path(text)| text);
+        text.parse().map(Self).map_err(|_| ApiError::NoSuchOrder)
     }
 }
 

@@ -1,13 +1,10 @@
-//! `POST /orders/{order_id}/cancel` and `POST /orders/{order_id}/retry`
-
-use std::time::Duration;
+//! `POST /orders/{order_id}/cancel`
 
 use axum::Json;
 use axum::extract::State;
 use shared::db::orders;
 use shared::order::Status;
 
-use super::create::announce;
 use super::read::{OrderPath, find};
 use super::schema::OrderIdText;
 use super::view::OrderView;
@@ -40,34 +37,5 @@ pub async fn cancel(
         return Err(ApiError::Conflict(detail));
     }
     tracing::info!(order.id = %order_id, caller = caller.user_id().as_str(), "order cancelled");
-    Ok(Json(order.into()))
-}
-
-/// Process a failed order once more.
-#[utoipa::path(
-    post, path = "/orders/{order_id}/retry", tag = "operation", security(("token" = ["orders/admin"])),
-    params(("order_id" = inline(OrderIdText), Path, description = "The order's identifier")),
-    responses(
-        (status = 200, body = OrderView, description = "The order is pending again"),
-        (status = 409, body = Problem, content_type = "application/problem+json", description = "The order has not failed"),
-        RefusalsOfOne,
-    )
-)]
-pub async fn retry(
-    State(api): Shared,
-    caller: Caller,
-    OrderPath(order_id): OrderPath,
-) -> Result<Json<OrderView>, ApiError> {
-    caller.require(Scope::Admin)?;
-    let retried = orders::retry(&api.db, &order_id, api.shard).await?;
-    let order = find(&api, &caller, &order_id).await?;
-    if order.status == Status::Pending {
-        announce(&api, &order, Duration::ZERO).await;
-    }
-    if !retried {
-        let detail = format!("The order is {}; only a failed one can be retried.", order.status);
-        return Err(ApiError::Conflict(detail));
-    }
-    tracing::info!(order.id = %order_id, caller = caller.user_id().as_str(), "order retried");
     Ok(Json(order.into()))
 }

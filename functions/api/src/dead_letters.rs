@@ -1,0 +1,152 @@
+//! `POST /dead-letters/redrive`
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use shared::db::work;
+use shared::order::OrderId;
+use shared::queue::{QueueError, Taken};
+use utoipa::ToSchema;
+
+use crate::caller::Admin;
+use crate::json::Options;
+use crate::orders::retry::{check_pace, retry_paced};
+use crate::problem::{ApiError, Problem, Refusals};
+use crate::{Api, Shared};
+
+/// How long the messages that a call looks at are hidden from another call: longer than it can take.
+const HIDDEN: Duration = Duration::from_mins(1);
+
+/// How to empty the dead-letter queue.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RedriveOptions {
+    /// Only say what would be done.
+    dry_run: bool,
+    /// How many messages at most.
+    #[schema(minimum = 1, maximum = 1000)]
+    limit: i64,
+    /// How many of the orders fall due each second.
+    #[schema(minimum = 1, maximum = 1000)]
+    per_second: u32,
+}
+
+impl Default for RedriveOptions {
+    fn default() -> Self {
+        Self { dry_run: true, limit: 100, per_second: 10 }
+    }
+}
+
+/// What a redrive did, or how many messages it found.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub struct RedriveReport {
+    /// Whether nothing was done.
+    dry_run: bool,
+    /// Dead letters that were looked at.
+    found: usize,
+    /// Those that no order can be read from; they stay.
+    unreadable: usize,
+    /// Orders that had failed and are pending again.
+    retried: usize,
+    /// Orders that were waiting for a message and got one.
+    sent_again: usize,
+    /// Orders that want nothing any more.
+    done_with: usize,
+}
+
+/// Have the orders of the dead-letter queue processed once more, at a bounded rate.
+///
+/// An order that failed is retried, one that still waits gets a new message, and the message of one that wants nothing any
+/// more is deleted. Without `"dry_run": false` nothing is done but to count.
+#[utoipa::path(
+    post, path = "/dead-letters/redrive", tag = "operation", security(("token" = ["orders/admin"])),
+    request_body = Option<RedriveOptions>,
+    responses(
+        (status = 200, body = RedriveReport, description = "What was done, or found"),
+        (status = 400, body = Problem, content_type = "application/problem+json", description = "Not JSON that can be read"),
+        (status = 413, body = Problem, content_type = "application/problem+json", description = "More than 256 KiB"),
+        (status = 415, body = Problem, content_type = "application/problem+json", description = "Not said to be JSON"),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "Some options are not valid"),
+        Refusals,
+    )
+)]
+pub async fn redrive(
+    State(api): Shared,
+    Admin(caller): Admin,
+    Options(options): Options<RedriveOptions>,
+) -> Result<Json<RedriveReport>, ApiError> {
+    check_pace(options.limit, options.per_second)?;
+    let letters = take(&api, options.limit).await.map_err(|error| ApiError::Internal(error.into()))?;
+    let letters = Letters::new(letters);
+    let report = if options.dry_run {
+        RedriveReport { dry_run: true, ..letters.counted() }
+    } else {
+        letters.redrive(&api, options.per_second).await?
+    };
+    letters.give_back(&api, options.dry_run).await;
+    tracing::info!(caller = caller.user_id().as_str(), ?report, "dead letters redriven");
+    Ok(Json(report))
+}
+
+/// Takes up to `limit` messages, hidden from everybody else meanwhile.
+async fn take(api: &Api, limit: i64) -> Result<Vec<Taken>, QueueError> {
+    let limit = usize::try_from(limit).unwrap_or_default();
+    let mut letters = Vec::new();
+    while letters.len() < limit {
+        let taken = api.dead_letters.take(HIDDEN).await?;
+        if taken.is_empty() {
+            break;
+        }
+        letters.extend(taken);
+    }
+    Ok(letters)
+}
+
+/// Dead letters, by whether an order can be read from them.
+struct Letters {
+    orders: Vec<(OrderId, String)>,
+    unreadable: Vec<String>,
+}
+
+impl Letters {
+    fn new(letters: Vec<Taken>) -> Self {
+        let mut sorted = Self { orders: Vec::new(), unreadable: Vec::new() };
+        for Taken { body, receipt } in letters {
+            match body.parse() {
+                Ok(order_id) => sorted.orders.push((order_id, receipt)),
+                Err(_) => sorted.unreadable.push(receipt),
+            }
+        }
+        sorted
+    }
+
+    fn counted(&self) -> RedriveReport {
+        let unreadable = self.unreadable.len();
+        RedriveReport { found: self.orders.len() + unreadable, unreadable, ..RedriveReport::default() }
+    }
+
+    /// First the orders, then the messages: what is broken off in between is done again by the next call, and does no harm.
+    async fn redrive(&self, api: &Api, per_second: u32) -> Result<RedriveReport, ApiError> {
+        let mut order_ids: Vec<_> = self.orders.iter().map(|(order_id, _)| order_id.clone()).collect();
+        order_ids.sort();
+        order_ids.dedup();
+        let waiting = work::find_active(&api.db, &order_ids).await?;
+        let retried = retry_paced(api, &order_ids, per_second).await?.len();
+        let messages: Vec<_> = waiting.iter().map(|(order_id, due_in)| (order_id, *due_in)).collect();
+        let unsent = api.queue.send_all(&messages).await;
+        let of_unsent = |order_id: &OrderId| unsent.iter().any(|index| waiting[*index].0 == *order_id);
+        let done = self.orders.iter().filter(|(order_id, _)| !of_unsent(order_id));
+        api.dead_letters.delete_all(&done.map(|(_, receipt)| receipt.clone()).collect::<Vec<_>>()).await;
+        let done_with = order_ids.len() - retried - waiting.len();
+        Ok(RedriveReport { retried, sent_again: waiting.len() - unsent.len(), done_with, ..self.counted() })
+    }
+
+    /// Makes the messages that stay visible again.
+    async fn give_back(&self, api: &Api, all: bool) {
+        let of_orders = self.orders.iter().map(|(_, receipt)| receipt).filter(|_| all);
+        let stay = self.unreadable.iter().chain(of_orders);
+        api.dead_letters.hide_all(&stay.map(|receipt| (receipt.clone(), Duration::ZERO)).collect::<Vec<_>>()).await;
+    }
+}

@@ -1,0 +1,205 @@
+//! `POST /orders/{order_id}/retry` and `POST /orders/retry`
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use shared::db::operate::{self, Cause, FailedFilter, Retried};
+use shared::order::{Invalid, OrderId, Status};
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+use super::create::announce;
+use super::read::{OrderPath, find};
+use super::schema::OrderIdText;
+use super::view::OrderView;
+use crate::caller::{Admin, Caller, Scope};
+use crate::json::Options;
+use crate::problem::{ApiError, FieldError, Problem, Refusals, RefusalsOfOne};
+use crate::{Api, Shared};
+
+/// The most orders of one call.
+pub const MAX_ORDERS: i64 = 1000;
+/// The fastest pace, in orders a second.
+pub const MAX_PER_SECOND: u32 = 1000;
+/// How many causes are named.
+const MAX_CAUSES: i64 = 20;
+
+/// Process a failed order once more.
+#[utoipa::path(
+    post, path = "/orders/{order_id}/retry", tag = "operation", security(("token" = ["orders/admin"])),
+    params(("order_id" = inline(OrderIdText), Path, description = "The order's identifier")),
+    responses(
+        (status = 200, body = OrderView, description = "The order is pending again"),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "The order has not failed"),
+        RefusalsOfOne,
+    )
+)]
+pub async fn retry(
+    State(api): Shared,
+    caller: Caller,
+    OrderPath(order_id): OrderPath,
+) -> Result<Json<OrderView>, ApiError> {
+    caller.require(Scope::Admin)?;
+    let order_ids = [order_id];
+    let retried = operate::retry(&api.db, &order_ids, Duration::ZERO, api.shard).await?;
+    let order = find(&api, &caller, &order_ids[0]).await?;
+    if order.status == Status::Pending {
+        announce(&api, &order, Duration::ZERO).await;
+    }
+    if retried.is_empty() {
+        let detail = format!("The order is {}; only a failed one can be retried.", order.status);
+        return Err(ApiError::Conflict(detail));
+    }
+    tracing::info!(order.id = %order.order_id, caller = caller.user_id().as_str(), "order retried");
+    Ok(Json(order.into()))
+}
+
+/// Which failed orders to process once more, and how. What is absent leaves none out.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetryOptions {
+    /// Only say what would be done.
+    dry_run: bool,
+    /// The only status that can be retried.
+    #[schema(inline)]
+    status: Retryable,
+    /// Only orders that failed at this time or later.
+    #[serde(with = "time::serde::rfc3339::option")]
+    failed_from: Option<OffsetDateTime>,
+    /// Only orders that failed before this time.
+    #[serde(with = "time::serde::rfc3339::option")]
+    failed_before: Option<OffsetDateTime>,
+    /// Only this user's.
+    #[schema(min_length = 1, max_length = 128)]
+    user_id: Option<String>,
+    /// Only orders whose `failure` contains this text.
+    #[schema(max_length = 256)]
+    cause: Option<String>,
+    /// How many orders at most, the oldest first.
+    #[schema(minimum = 1, maximum = 1000)]
+    limit: i64,
+    /// How many of them fall due each second.
+    #[schema(minimum = 1, maximum = 1000)]
+    per_second: u32,
+}
+
+impl RetryOptions {
+    fn filter(self) -> Result<FailedFilter, ApiError> {
+        let user_id = self.user_id.map(|text| text.parse()).transpose();
+        let user_id = user_id.map_err(|invalid: Invalid| {
+            ApiError::Invalid(vec![FieldError { pointer: "#/user_id".to_owned(), detail: invalid.to_string() }])
+        })?;
+        let Self { failed_from, failed_before, cause, .. } = self;
+        Ok(FailedFilter { failed_from, failed_before, user_id, cause })
+    }
+}
+
+/// The statuses that can be retried.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Retryable {
+    Failed,
+}
+
+impl Default for RetryOptions {
+    fn default() -> Self {
+        Self {
+            dry_run: true,
+            status: Retryable::Failed,
+            failed_from: None,
+            failed_before: None,
+            user_id: None,
+            cause: None,
+            limit: 100,
+            per_second: 10,
+        }
+    }
+}
+
+/// What a retry of many did, or would do.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RetryReport {
+    /// Whether nothing was done.
+    dry_run: bool,
+    /// How many failed orders the filter holds, before any was retried.
+    matched: i64,
+    /// How many are pending again.
+    retried: usize,
+    /// Why they failed, the most frequent causes first, at most 20.
+    #[schema(inline)]
+    causes: Vec<CauseView>,
+}
+
+/// A cause of failures.
+#[derive(Debug, Serialize, ToSchema)]
+struct CauseView {
+    /// The orders' `failure`.
+    failure: String,
+    /// How many orders have it.
+    orders: i64,
+}
+
+/// Process failed orders once more, at a bounded rate.
+///
+/// Without `"dry_run": false` nothing is done but to say how many orders are meant and why they failed. A call takes the
+/// oldest `limit` of them; call again while `matched` exceeds `retried`.
+#[utoipa::path(
+    post, path = "/orders/retry", tag = "operation", security(("token" = ["orders/admin"])),
+    request_body = Option<RetryOptions>,
+    responses(
+        (status = 200, body = RetryReport, description = "What was done, or would be"),
+        (status = 400, body = Problem, content_type = "application/problem+json", description = "Not JSON that can be read"),
+        (status = 413, body = Problem, content_type = "application/problem+json", description = "More than 256 KiB"),
+        (status = 415, body = Problem, content_type = "application/problem+json", description = "Not said to be JSON"),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "Some options are not valid"),
+        Refusals,
+    )
+)]
+pub async fn retry_many(
+    State(api): Shared,
+    Admin(caller): Admin,
+    Options(options): Options<RetryOptions>,
+) -> Result<Json<RetryReport>, ApiError> {
+    let RetryOptions { dry_run, limit, per_second, .. } = options;
+    check_pace(limit, per_second)?;
+    let filter = options.filter()?;
+    let (matched, causes) = operate::count_failed(&api.db, &filter, MAX_CAUSES).await?;
+    let mut retried = 0;
+    if !dry_run && matched > 0 {
+        let order_ids = operate::find_failed(&api.db, &filter, limit).await?;
+        retried = retry_paced(&api, &order_ids, per_second).await?.len();
+    }
+    tracing::info!(caller = caller.user_id().as_str(), dry_run, ?filter, matched, retried, "failed orders retried");
+    Ok(Json(RetryReport { dry_run, matched, retried, causes: causes.into_iter().map(CauseView::from).collect() }))
+}
+
+/// Takes failed orders back to pending, so many due each second, and tells the queue.
+pub async fn retry_paced(api: &Api, order_ids: &[OrderId], per_second: u32) -> Result<Vec<Retried>, ApiError> {
+    let interval = Duration::from_secs(1) / per_second.max(1);
+    let retried = operate::retry(&api.db, order_ids, interval, api.shard).await?;
+    let messages: Vec<_> = retried.iter().map(|order| (&order.order_id, order.due_in)).collect();
+    let unsent = api.queue.send_all(&messages).await.len();
+    if unsent > 0 {
+        tracing::error!(unsent, "the queue was not told of retried orders; the sweeper will");
+    }
+    Ok(retried)
+}
+
+/// Refuses a limit or a pace that is out of bounds.
+pub fn check_pace(limit: i64, per_second: u32) -> Result<(), ApiError> {
+    let checks =
+        [("limit", (1..=MAX_ORDERS).contains(&limit)), ("per_second", (1..=MAX_PER_SECOND).contains(&per_second))];
+    let bad = checks.into_iter().filter(|(_, is_good)| !is_good);
+    let errors: Vec<_> = bad
+        .map(|(name, _)| FieldError { pointer: format!("#/{name}"), detail: "must be from 1 to 1000".to_owned() })
+        .collect();
+    if errors.is_empty() { Ok(()) } else { Err(ApiError::Invalid(errors)) }
+}
+
+impl From<Cause> for CauseView {
+    fn from(Cause { failure, orders }: Cause) -> Self {
+        Self { failure, orders }
+    }
+}

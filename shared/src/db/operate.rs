@@ -1,0 +1,111 @@
+//! What operators do: see why orders failed, and have them processed once more.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::orders::order_id;
+use super::{Db, DbError};
+use crate::order::{OrderId, UserId};
+
+/// Which of the failed orders are meant; a criterion that is absent leaves none out.
+#[derive(Debug, Default)]
+pub struct FailedFilter {
+    /// Only those that failed at this time or later.
+    pub failed_from: Option<OffsetDateTime>,
+    /// Only those that failed before this time.
+    pub failed_before: Option<OffsetDateTime>,
+    /// Only this user's.
+    pub user_id: Option<UserId>,
+    /// Only those whose `failure` contains this text.
+    pub cause: Option<String>,
+}
+
+/// Why orders failed, and how many of them for that reason.
+#[derive(Debug)]
+pub struct Cause {
+    /// The orders' `failure`.
+    pub failure: String,
+    /// How many orders have it.
+    pub orders: i64,
+}
+
+/// How many of the failed orders are meant, and the `limit` most frequent causes among them.
+pub async fn count_failed(db: &Db, filter: &FailedFilter, limit: i64) -> Result<(i64, Vec<Cause>), DbError> {
+    let what = "failure, count(*) AS orders, sum(count(*)) OVER ()::bigint AS matched";
+    let rows = select_failed(db, what, "GROUP BY failure ORDER BY orders DESC, failure", filter, limit).await?;
+    let matched = rows.first().map_or(Ok(0), |row| row.try_get("matched"))?;
+    let cause = |row: &Row| Ok(Cause { failure: row.try_get("failure")?, orders: row.try_get("orders")? });
+    Ok((matched, rows.iter().map(cause).collect::<Result<_, DbError>>()?))
+}
+
+/// The first `limit` of the failed orders that are meant, the oldest first.
+pub async fn find_failed(db: &Db, filter: &FailedFilter, limit: i64) -> Result<Vec<OrderId>, DbError> {
+    let rows = select_failed(db, "order_id", "ORDER BY created_at, order_id", filter, limit).await?;
+    rows.iter().map(order_id).collect()
+}
+
+/// What has failed has an index of its own, over the failed orders alone.
+async fn select_failed(db: &Db, what: &str, how: &str, filter: &FailedFilter, limit: i64) -> Result<Vec<Row>, DbError> {
+    let sql = format!(
+        "SELECT {what} FROM orders
+        WHERE failure IS NOT NULL
+            AND ($1::timestamptz IS NULL OR finished_at >= $1) AND ($2::timestamptz IS NULL OR finished_at < $2)
+            AND ($3::text IS NULL OR user_id = $3) AND ($4::text IS NULL OR strpos(failure, $4) > 0)
+        {how} LIMIT $5"
+    );
+    let params: [super::Param; 5] = [
+        (&filter.failed_from, Type::TIMESTAMPTZ),
+        (&filter.failed_before, Type::TIMESTAMPTZ),
+        (&filter.user_id.as_ref().map(UserId::as_str), Type::TEXT),
+        (&filter.cause, Type::TEXT),
+        (&limit, Type::INT8),
+    ];
+    db.query(&sql, &params).await
+}
+
+/// An order that is pending once more.
+#[derive(Debug)]
+pub struct Retried {
+    /// Which order.
+    pub order_id: OrderId,
+    /// In how much time it falls due.
+    pub due_in: Duration,
+}
+
+/// Takes those of the orders that have failed back to pending and uncounts their failures. They fall due one after the
+/// other, `interval` apart. Gives those that were taken back, in that order.
+pub async fn retry(db: &Db, order_ids: &[OrderId], interval: Duration, shard: i16) -> Result<Vec<Retried>, DbError> {
+    let order_ids: Vec<_> = order_ids.iter().map(OrderId::as_str).collect();
+    let rows = db
+        .query(
+            "WITH held AS (
+                SELECT order_id FROM orders WHERE order_id = ANY ($1) AND status = 'failed' ORDER BY order_id FOR UPDATE
+            ), reborn AS (
+                UPDATE orders AS o
+                SET status = 'pending', started_at = NULL, finished_at = NULL, attempts = 0, failure = NULL
+                FROM held WHERE o.order_id = held.order_id
+                RETURNING o.order_id, o.created_at
+            ), lined_up AS (
+                SELECT order_id, created_at, $2 * (row_number() OVER (ORDER BY created_at, order_id) - 1) AS due_in_seconds
+                FROM reborn
+            ), work AS (
+                INSERT INTO order_work (order_id, created_at, due_at)
+                SELECT order_id, created_at, now() + make_interval(secs => due_in_seconds) FROM lined_up
+            ), counted AS (
+                INSERT INTO order_stats AS s (minute, shard, failed)
+                SELECT date_trunc('minute', now()), $3, -count(*) FROM reborn HAVING count(*) > 0
+                ON CONFLICT (minute, shard) DO UPDATE SET failed = s.failed + excluded.failed
+            )
+            SELECT order_id, due_in_seconds FROM lined_up ORDER BY due_in_seconds",
+            &[(&order_ids, Type::TEXT_ARRAY), (&interval.as_secs_f64(), Type::FLOAT8), (&shard, Type::INT2)],
+        )
+        .await?;
+    let retried = |row: &Row| {
+        let due_in = Duration::from_secs_f64(row.try_get("due_in_seconds")?);
+        Ok(Retried { order_id: order_id(row)?, due_in })
+    };
+    rows.iter().map(retried).collect()
+}

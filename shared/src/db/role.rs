@@ -1,0 +1,108 @@
+//! The role that the functions sign in as, where it is not the one that owns the tables: it reads and writes rows, exactly
+//! as far as the statements here do, and can change nothing else.
+
+use std::fmt;
+use std::str::FromStr;
+
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Row};
+
+use super::schema::{SchemaError, lock};
+use super::{DbConfig, DbError};
+
+/// The most bytes of a name, `NAMEDATALEN` of PostgreSQL less one; a longer one is cut off.
+const MAX_NAME: usize = 63;
+
+/// What the statements do with the rows of each table. Orders are never deleted.
+const PRIVILEGES: [(&str, &str); 3] = [
+    ("orders", "SELECT, INSERT, UPDATE"),
+    ("order_work", "SELECT, INSERT, UPDATE, DELETE"),
+    ("order_stats", "SELECT, INSERT, UPDATE, DELETE"),
+];
+
+/// The name of a role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleName(String);
+
+impl FromStr for RoleName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.len() > MAX_NAME {
+            Err(format!("must have at most {MAX_NAME} bytes"))
+        } else {
+            Ok(Self(text.to_owned()))
+        }
+    }
+}
+
+impl fmt::Display for RoleName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Lets a role do with the rows what the statements need, and nothing besides, whatever it could do before. A role that is
+/// not there is created, with no password: it signs in by IAM, where the database is one of RDS.
+pub async fn grant(config: &DbConfig, role: &RoleName) -> Result<(), SchemaError> {
+    let client = lock(config).await?;
+    let names = Names::look_up(&client, role).await?;
+    if names.is_ours {
+        return Err(SchemaError::OwnRole(role.clone()));
+    }
+    // One transaction: the functions that are at work meanwhile see either all of the old or all of the new.
+    client.batch_execute(&names.sql()).await.map_err(DbError::from)?;
+    Ok(())
+}
+
+/// The names as SQL takes them, quoted by the database, and what is known of the role.
+struct Names {
+    role: String,
+    schema: String,
+    is_there: bool,
+    is_ours: bool,
+    has_iam: bool,
+}
+
+impl Names {
+    async fn look_up(client: &Client, role: &RoleName) -> Result<Self, DbError> {
+        let sql =
+            "SELECT quote_ident($1) AS role, quote_ident(current_schema()) AS schema, $1 = current_user AS is_ours,
+                EXISTS (SELECT FROM pg_roles WHERE rolname = $1) AS is_there,
+                EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_iam') AS has_iam";
+        let rows = client.query_typed(sql, &[(&role.0, Type::TEXT)]).await?;
+        let row = rows.first().ok_or_else(|| DbError::Corrupt("no names".to_owned()))?;
+        Ok(Self::read(row)?)
+    }
+
+    fn read(row: &Row) -> Result<Self, tokio_postgres::Error> {
+        Ok(Self {
+            role: row.try_get("role")?,
+            schema: row.try_get("schema")?,
+            is_there: row.try_get("is_there")?,
+            is_ours: row.try_get("is_ours")?,
+            has_iam: row.try_get("has_iam")?,
+        })
+    }
+
+    /// Everything that has to be done, in order.
+    fn sql(&self) -> String {
+        let Self { role, schema, .. } = self;
+        let mut statements = Vec::new();
+        if !self.is_there {
+            statements.push(format!("CREATE ROLE {role} LOGIN"));
+            // This takes its password away from a role, so it is given to none that was there before.
+            if self.has_iam {
+                statements.push(format!("GRANT rds_iam TO {role}"));
+            }
+        }
+        statements.push(format!("REVOKE ALL ON SCHEMA {schema} FROM {role}"));
+        statements.push(format!("GRANT USAGE ON SCHEMA {schema} TO {role}"));
+        statements.push(format!("REVOKE ALL ON refinery_schema_history FROM {role}"));
+        for (table, privileges) in PRIVILEGES {
+            statements.push(format!("REVOKE ALL ON {table} FROM {role}"));
+            statements.push(format!("GRANT {privileges} ON {table} TO {role}"));
+        }
+        statements.join(";")
+    }
+}

@@ -1,0 +1,118 @@
+//! The transport: verified TLS, or plain text to this very machine. Nothing in between, and no falling back.
+
+use native_tls::{Certificate, TlsConnector};
+use postgres_native_tls::MakeTlsConnector;
+use tokio_postgres::config::Host;
+
+use crate::config::{ConfigError, Env};
+
+/// The certificate authorities of RDS and its proxies, compiled in: nothing is fetched, and no other authority counts.
+const RDS_AUTHORITIES: &[u8] = include_bytes!("../../certs/rds.pem");
+
+/// The TLS that `DATABASE_TLS` asks for; none only where the database is on this machine.
+pub(super) fn from_env(env: &Env, params: &tokio_postgres::Config) -> Result<Option<MakeTlsConnector>, ConfigError> {
+    match env.text("DATABASE_TLS") {
+        None | Some("verify-full") if !is_named(params) => {
+            Err(ConfigError::new("DATABASE_URL", "must name the host that the certificate is checked against"))
+        }
+        None | Some("verify-full") => verify_full(env).map(Some),
+        Some("off") if is_on_this_machine(params) => Ok(None),
+        Some("off") => Err(ConfigError::new("DATABASE_TLS", "can be off only for a database on this machine")),
+        Some(_) => Err(ConfigError::new("DATABASE_TLS", "must be verify-full or off")),
+    }
+}
+
+/// Whether each host has a name: any certificate passes for a host without one.
+fn is_named(params: &tokio_postgres::Config) -> bool {
+    let hosts = params.get_hosts();
+    !hosts.is_empty() && hosts.iter().all(|host| matches!(host, Host::Tcp(name) if !name.is_empty()))
+}
+
+/// Whether every address that could be connected to is: the hosts, and those that stand in for them.
+fn is_on_this_machine(params: &tokio_postgres::Config) -> bool {
+    let hosts = params.get_hosts();
+    !hosts.is_empty() && hosts.iter().all(is_local) && params.get_hostaddrs().iter().all(std::net::IpAddr::is_loopback)
+}
+
+fn is_local(host: &Host) -> bool {
+    match host {
+        Host::Tcp(name) => name == "localhost" || name.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback()),
+        Host::Unix(_) => true,
+    }
+}
+
+/// Certificate and host name are both checked, against the RDS authorities or those of `DATABASE_CA_FILE` alone.
+fn verify_full(env: &Env) -> Result<MakeTlsConnector, ConfigError> {
+    let unusable = |problem: String| ConfigError::new("DATABASE_CA_FILE", problem);
+    let pem = match env.text("DATABASE_CA_FILE") {
+        Some(path) => std::fs::read(path).map_err(|error| unusable(format!("can't be read: {error}")))?,
+        None => RDS_AUTHORITIES.to_vec(),
+    };
+    let mut builder = TlsConnector::builder();
+    builder.disable_built_in_roots(true);
+    let authorities = Certificate::stack_from_pem(&pem).map_err(|error| unusable(format!("is not PEM: {error}")))?;
+    if authorities.is_empty() {
+        return Err(unusable("holds no certificate".to_owned()));
+    }
+    for authority in authorities {
+        builder.add_root_certificate(authority);
+    }
+    let connector = builder.build().map_err(|error| unusable(format!("can't be used: {error}")))?;
+    Ok(MakeTlsConnector::new(connector))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::DbConfig;
+
+    fn refusal<const N: usize>(pairs: [(&str, &str); N]) -> String {
+        DbConfig::from_env(&Env::from_iter(pairs)).err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn the_built_in_authorities_can_all_be_read() {
+        assert!(Certificate::stack_from_pem(RDS_AUTHORITIES).unwrap().len() > 80);
+        assert_eq!(refusal([("DATABASE_URL", "postgres://u@db.example.com/d")]), "");
+    }
+
+    #[test]
+    fn plain_text_is_for_this_machine_alone() {
+        let off = ("DATABASE_TLS", "off");
+        for local in ["postgres://u@127.0.0.1/d", "postgres://u@localhost/d", "postgres://u@[::1]/d"] {
+            assert_eq!(refusal([off, ("DATABASE_URL", local)]), "");
+        }
+        for remote in [
+            "postgres://u@db.example.com/d",
+            "postgres://u@localhost/d?hostaddr=192.0.2.1",
+            "postgres:///d?hostaddr=192.0.2.1",
+            "postgres:///d",
+        ] {
+            let refused = refusal([off, ("DATABASE_URL", remote)]);
+            assert!(refused.starts_with("DATABASE_TLS: can be off only"), "{remote}: {refused}");
+        }
+    }
+
+    #[test]
+    fn the_host_that_a_certificate_is_for_has_to_be_named() {
+        for unnamed in [
+            "postgres:///d",
+            "postgres:///d?hostaddr=192.0.2.1",
+            "host='' hostaddr=192.0.2.1",
+            "postgres://%2Fsocket/d",
+        ] {
+            let refused = refusal([("DATABASE_URL", unnamed)]);
+            assert_eq!(
+                refused, "DATABASE_URL: must name the host that the certificate is checked against",
+                "{unnamed}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_certificate_file_that_is_missing_or_no_pem_is_named() {
+        let refused_file = |path| refusal([("DATABASE_URL", "postgres://u@h/d"), ("DATABASE_CA_FILE", path)]);
+        assert!(refused_file("/nowhere.pem").starts_with("DATABASE_CA_FILE: can't be read"));
+        assert_eq!(refused_file("Cargo.toml"), "DATABASE_CA_FILE: holds no certificate");
+    }
+}

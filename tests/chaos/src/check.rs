@@ -1,0 +1,248 @@
+//! What has to hold when everything has settled: from the database, the clients' and the endpoint's journal.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use sandbox::Result;
+use sandbox::gateway::Claims;
+use tokio::time::{Instant, sleep};
+use tokio_postgres::Client;
+
+use crate::faults::Fault;
+use crate::journal::{Call, Moment, Story};
+use crate::storm::Recovery;
+use crate::world::{QUEUE, World};
+
+/// How long after a restart of PostgreSQL the service takes orders and finishes some again.
+pub const RECOVERY: Moment = 5.0;
+/// How long after its time a message counts as lost, beyond the grace period, the sweep may find it: the schedule's minute.
+pub const SCHEDULE: Moment = 60.0;
+/// How exactly the endpoint's times and the database's can be compared.
+const EXACTNESS: Moment = 0.1;
+/// How long the endpoint may take to notice that its caller is gone.
+const NOTICE: Moment = 1.0;
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// Orders that were promised and are not there, or whose end is not the right one, and why.
+    pub lost: BTreeMap<String, String>,
+    /// Orders that were worked on twice at once, after their end or though they were cancelled.
+    pub doubled: BTreeMap<String, String>,
+    /// Orders that have not ended.
+    pub stuck: BTreeMap<String, String>,
+    /// Whatever else must not be.
+    pub violations: Vec<String>,
+    /// When each order ended.
+    pub ended: HashMap<String, Moment>,
+    /// How many orders there are in each state.
+    pub states: BTreeMap<String, usize>,
+    /// How long the slowest lost message took to be found.
+    pub slowest_found: Moment,
+    /// Calls to the endpoint, and those about orders that it had acted on already.
+    pub calls: (usize, usize),
+}
+
+struct Row {
+    order: String,
+    status: String,
+    finished_at: Option<f64>,
+    failure: Option<String>,
+    has_work: bool,
+}
+
+/// Waits until nothing is active and nothing in the queue; false where that takes too long.
+pub async fn settle(world: &World, within: Duration) -> Result<bool> {
+    let end = Instant::now() + within;
+    while !(world.active().await?.is_empty() && world.queues.counts(QUEUE).total() == 0) {
+        if Instant::now() > end {
+            return Ok(false);
+        }
+        sleep(Duration::from_millis(500)).await;
+    }
+    Ok(true)
+}
+
+/// Looks at everything.
+pub async fn check(world: &World, recoveries: &[Recovery]) -> Result<Findings> {
+    let sql = world.sql().await?;
+    let mut findings = Findings { violations: world.journal.violations(), ..Findings::default() };
+    let stories = world.journal.lock().clone();
+    let rows = rows(&sql).await?;
+    for row in &rows {
+        findings.look_at(row, stories.get(&row.order), world);
+    }
+    let stored: HashSet<_> = rows.iter().map(|row| row.order.as_str()).collect();
+    for (order, _) in
+        stories.iter().filter(|(order, story)| story.accepted.is_some() && !stored.contains(order.as_str()))
+    {
+        findings.lost.insert(order.clone(), "its client was told that it is durable, and it is not there".to_owned());
+    }
+    findings.calls = calls(&stories);
+    findings.look_at_found(&stories, world);
+    findings.look_at_recoveries(recoveries);
+    findings.look_at_faults(world);
+    findings.look_at_counts(world, &sql).await?;
+    Ok(findings)
+}
+
+impl Findings {
+    /// Whether everything is as it has to be.
+    pub fn is_good(&self) -> bool {
+        self.lost.is_empty() && self.doubled.is_empty() && self.stuck.is_empty() && self.violations.is_empty()
+    }
+
+    fn look_at(&mut self, row: &Row, story: Option<&Story>, world: &World) {
+        *self.states.entry(row.status.clone()).or_default() += 1;
+        let end = row.finished_at.map(|at| world.journal.moment(at));
+        self.ended.extend(end.map(|end| (row.order.clone(), end)));
+        let Some(story) = story.filter(|story| story.accepted.is_some() || story.saw_error) else {
+            return self.violations.push(format!("{} is there, and nobody was told of it", row.order));
+        };
+        let mut found = |list: fn(&mut Self) -> &mut BTreeMap<String, String>, what: Option<String>| {
+            if let Some(what) = what {
+                list(self).insert(row.order.clone(), what);
+            }
+        };
+        found(|findings| &mut findings.stuck, stuck(row, end));
+        found(|findings| &mut findings.lost, lost(row, story));
+        found(|findings| &mut findings.doubled, doubled(row, story, end));
+    }
+
+    /// The sweep finds deleted messages in time.
+    fn look_at_found(&mut self, stories: &HashMap<String, Story>, world: &World) {
+        for (order, found) in stories.iter().filter_map(|(order, story)| Some((order, found_after(story)?))) {
+            self.slowest_found = self.slowest_found.max(found);
+            if found > Duration::from_secs(world.times.grace).as_secs_f64() + SCHEDULE {
+                self.violations.push(format!("{order}: its lost message was found only after {found:.1} s"));
+            }
+        }
+    }
+
+    fn look_at_recoveries(&mut self, recoveries: &[Recovery]) {
+        for recovery in recoveries.iter().filter(|recovery| recovery.accept.max(recovery.finish) > RECOVERY) {
+            let Recovery { accept, finish, .. } = recovery;
+            let name = recovery.fault.name();
+            self.violations
+                .push(format!("{name}: back only after {accept:.1} s (accepts) and {finish:.1} s (finishes)"));
+        }
+    }
+
+    /// A fault that never happened proves nothing.
+    fn look_at_faults(&mut self, world: &World) {
+        for fault in Fault::ALL.iter().filter(|fault| world.faults.record(**fault).injected == 0) {
+            self.violations.push(format!("{}: it never happened", fault.name()));
+        }
+    }
+
+    async fn look_at_counts(&mut self, world: &World, sql: &Client) -> Result<()> {
+        let row = sql.query_one(RECOUNT, &[]).await?;
+        let (counted, recounted): (String, String) = (row.get("counted"), row.get("recounted"));
+        if counted != recounted {
+            self.violations.push(format!("order_stats says {counted}, a recount {recounted}"));
+        }
+        let admin = Claims { sub: "operator", scope: "orders/admin" };
+        let metrics =
+            world.call("GET", "/metrics", admin, None).await.map_err(|error| format!("no metrics: {error:?}"))?;
+        for status in ["pending", "processing", "completed", "failed", "cancelled"] {
+            let counted = metrics.body["status_counts"][status].as_u64().and_then(|count| usize::try_from(count).ok());
+            let recounted = self.states.get(status).copied().unwrap_or_default();
+            if counted != Some(recounted) {
+                self.violations.push(format!("the metrics say {counted:?} {status}, and there are {recounted}"));
+            }
+        }
+        let waiting = world.queues.counts(QUEUE).total();
+        if waiting > 0 {
+            self.violations.push(format!("{waiting} messages are still in the queue"));
+        }
+        Ok(())
+    }
+}
+
+fn stuck(row: &Row, end: Option<Moment>) -> Option<String> {
+    (end.is_none() || row.has_work).then(|| format!("it is still {}, work left: {}", row.status, row.has_work))
+}
+
+fn lost(row: &Row, story: &Story) -> Option<String> {
+    let failure = row.failure.as_deref().unwrap_or_default();
+    match row.status.as_str() {
+        "completed" if !story.acted => Some("it is completed, and the endpoint has not acted".to_owned()),
+        "cancelled" if !story.cancelled && !story.saw_error => {
+            Some("it is cancelled, and nobody wanted that".to_owned())
+        }
+        status if story.cancelled && status != "cancelled" => {
+            Some(format!("its client cancelled it, and it is {status}"))
+        }
+        "failed" if !(story.refused || failure.starts_with("given up after")) => {
+            Some(format!("it has failed: {failure}"))
+        }
+        _ => None,
+    }
+}
+
+fn doubled(row: &Row, story: &Story, end: Option<Moment>) -> Option<String> {
+    if row.status == "cancelled" && !story.calls.is_empty() {
+        return Some("it is cancelled, and the endpoint was told of it".to_owned());
+    }
+    if story.overlapped {
+        return Some("two workers were at work on it at once".to_owned());
+    }
+    let is_beyond = |call: &&Call| {
+        let slack = if call.is_answered { EXACTNESS } else { NOTICE };
+        end.is_some_and(|end| call.end.is_none_or(|at| at > end + slack))
+    };
+    let call = story.calls.iter().find(is_beyond)?;
+    Some(format!("it ended at {:.3} s, in the middle of a call that began at {:.3} s", end?, call.begin))
+}
+
+/// How long after its message was deleted the sweeper sent another.
+fn found_after(story: &Story) -> Option<Moment> {
+    let mut events = story.events.iter().skip_while(|(_, what)| what != Fault::Stolen.name());
+    let (stolen, _) = events.next()?;
+    let (found, _) = events.find(|(_, what)| what.starts_with("sent to the queue by"))?;
+    Some(found - stolen)
+}
+
+fn calls(stories: &HashMap<String, Story>) -> (usize, usize) {
+    let all = stories.values().map(|story| story.calls.len()).sum();
+    (all, stories.values().map(|story| story.calls_after_acting).sum())
+}
+
+async fn rows(sql: &Client) -> Result<Vec<Row>> {
+    let rows = sql
+        .query(
+            "SELECT o.order_id, o.status, extract(epoch FROM o.finished_at)::float8 AS finished_at, o.failure,
+                w.order_id IS NOT NULL AS has_work
+            FROM orders AS o LEFT JOIN order_work AS w USING (order_id)",
+            &[],
+        )
+        .await?;
+    Ok(rows
+        .iter()
+        .map(|row| Row {
+            order: row.get("order_id"),
+            status: row.get("status"),
+            finished_at: row.get("finished_at"),
+            failure: row.get("failure"),
+            has_work: row.get("has_work"),
+        })
+        .collect())
+}
+
+/// What `order_stats` adds up to, histograms included, and the same counted over the orders.
+const RECOUNT: &str = "
+    SELECT s.counted, o.recounted FROM (
+        SELECT format('%s completed in %s s (histograms: %s and %s), %s failed, %s cancelled',
+            coalesce(sum(completed), 0), coalesce(sum(seconds_sum), 0),
+            coalesce(sum((SELECT sum(n) FROM unnest(processing_histogram) AS n)), 0),
+            coalesce(sum((SELECT sum(n) FROM unnest(queueing_histogram) AS n)), 0),
+            coalesce(sum(failed), 0), coalesce(sum(cancelled), 0)) AS counted
+        FROM order_stats
+    ) AS s, (
+        SELECT format('%s completed in %s s (histograms: %s and %s), %s failed, %s cancelled',
+            count(*) FILTER (WHERE status = 'completed'),
+            coalesce(sum(extract(epoch FROM finished_at - started_at)) FILTER (WHERE status = 'completed'), 0),
+            count(*) FILTER (WHERE status = 'completed'), count(*) FILTER (WHERE status = 'completed'),
+            count(*) FILTER (WHERE status = 'failed'), count(*) FILTER (WHERE status = 'cancelled')) AS recounted
+        FROM orders
+    ) AS o";

@@ -1,0 +1,133 @@
+//! Those who place orders, cancel some of them, and have failed ones tried again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sandbox::gateway::{Answer, Claims};
+use sandbox::runtime::InvokeError;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::chance;
+use crate::world::World;
+
+/// How many orders are on their way to the api at once, at most.
+const CLIENTS: usize = 64;
+/// How many times a client asks before it goes away.
+const ASKS: u32 = 60;
+/// Of a hundred clients, so many go away at the first error, and don't learn what became of their order.
+const IMPATIENT: u8 = 10;
+/// Of a hundred orders, so many are cancelled at once.
+const CANCELLED: u8 = 3;
+/// How often operators look for failed orders.
+const ROUND: Duration = Duration::from_secs(2);
+
+const ADMIN: Claims<'_> = Claims { sub: "operator", scope: "orders/read orders/write orders/admin" };
+
+/// Places so many orders evenly over a time, or later where the service can't keep up.
+pub async fn place_all(world: Arc<World>, orders: usize, within: Duration) {
+    let begin = Instant::now();
+    let mut clients = JoinSet::new();
+    for client in 0..CLIENTS.min(orders) {
+        let world = Arc::clone(&world);
+        clients.spawn(async move {
+            for number in (client..orders).step_by(CLIENTS) {
+                #[allow(clippy::cast_precision_loss, reason = "there are far fewer orders than 2^52")]
+                sleep_until(begin + within.mul_f64(number as f64 / orders as f64)).await;
+                place(&world, number).await;
+            }
+        });
+    }
+    clients.join_all().await;
+}
+
+async fn place(world: &World, number: usize) {
+    let (order, user) = (format!("order-{number:06}"), format!("user-{}", number % 50));
+    let claims = Claims { sub: &user, scope: "orders/write" };
+    let body = json!({
+        "order_id": order,
+        "user_id": user,
+        "item_ids": (0..=number % 3).map(|item| format!("item-{item}")).collect::<Vec<_>>(),
+        "total_amount": format!("{}.{:02}", number % 1000, number % 100),
+    });
+    let is_impatient = chance::percent(IMPATIENT);
+    for ask in 0..if is_impatient { 1 } else { ASKS } {
+        match world.call("POST", "/orders", claims, Some(&body)).await {
+            Ok(Answer { status: 200 | 201, .. }) => {
+                world.journal.accepted(&order);
+                if chance::percent(CANCELLED) {
+                    cancel(world, &order, claims).await;
+                }
+                return;
+            }
+            other => saw_error(world, &order, "to place it", &other),
+        }
+        pause(ask).await;
+    }
+}
+
+async fn cancel(world: &World, order: &str, claims: Claims<'_>) {
+    for ask in 0..ASKS {
+        match world.call("POST", &format!("/orders/{order}/cancel"), claims, None).await {
+            Ok(Answer { status: 200, .. }) => {
+                return world.journal.change(order, "cancelled", |story| story.cancelled = true);
+            }
+            Ok(Answer { status: 409, .. }) => return world.journal.note(order, "too late to be cancelled"),
+            other => saw_error(world, order, "to cancel it", &other),
+        }
+        pause(ask).await;
+    }
+}
+
+/// Has every other failed order tried again, once, until it is stopped.
+pub async fn retry_failed(world: Arc<World>) {
+    loop {
+        sleep(ROUND).await;
+        let Ok(list) = world.call("GET", "/orders?status=failed&limit=200", ADMIN, None).await else { continue };
+        let failed = list.body["orders"].as_array().cloned().unwrap_or_default();
+        for order in failed.iter().filter_map(|order| order["order_id"].as_str()) {
+            if is_even(order) && !world.journal.lock().get(order).is_some_and(|story| story.retried) {
+                retry(&world, order).await;
+            }
+        }
+    }
+}
+
+async fn retry(world: &World, order: &str) {
+    world.journal.change(order, "an operator has it tried again", |story| story.retried = true);
+    for ask in 0..ASKS {
+        match world.call("POST", &format!("/orders/{order}/retry"), ADMIN, None).await {
+            // It may have been heard the first time, and be anything by now.
+            Ok(Answer { status: 200 | 409, .. }) => return,
+            other => saw_error(world, order, "to have it tried again", &other),
+        }
+        pause(ask).await;
+    }
+}
+
+fn is_even(order: &str) -> bool {
+    order.bytes().last().is_some_and(|digit| digit % 2 == 0)
+}
+
+/// An answer that asks to come again, or none, is what a client has to expect. Any other is a violation.
+fn saw_error(world: &World, order: &str, what: &str, result: &Result<Answer, InvokeError>) {
+    let is_expected = match result {
+        Ok(answer) => answer.status == 503,
+        Err(error) => *error == InvokeError::Died || *error == InvokeError::TimedOut,
+    };
+    let seen = match result {
+        Ok(Answer { status, body: Value::Null }) => format!("{status}"),
+        Ok(Answer { status, body }) => format!("{status} {body}"),
+        Err(error) => format!("no answer: {error:?}"),
+    };
+    if !is_expected {
+        world.journal.violation(format!("{order}: asked {what}, its client got {seen}"));
+    }
+    world.journal.change(order, format!("asked {what}, its client got {seen}"), |story| story.saw_error = true);
+}
+
+/// Longer each time, up to a second.
+async fn pause(ask: u32) {
+    sleep(Duration::from_millis(100 << ask.min(3)).mul_f64(chance::share().midpoint(1.0))).await;
+}

@@ -1,0 +1,190 @@
+//! The faults: which there are, which are happening now, and which orders met them.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::journal::Moment;
+
+/// A fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// The api is killed when the order is durable and the queue not yet told.
+    ApiKilled,
+    /// The processor is killed when it has a batch and claims it.
+    KilledBeforeClaim,
+    /// It is killed when the claim is committed.
+    KilledAfterClaim,
+    /// It is killed when the work is done and the outcome not recorded.
+    KilledBeforeFinish,
+    /// It is killed when the outcome is recorded and the messages not acknowledged.
+    KilledAfterFinish,
+    /// It stands still when the claim is committed, until its time-out.
+    Hangs,
+    /// It dies, and its outcome reaches the database when another worker is at work on the order.
+    LateOutcome,
+    /// Messages are delivered one to three times, shuffled and late.
+    Disorder,
+    /// Messages are deleted.
+    Stolen,
+    /// PostgreSQL is restarted and cuts all sessions off.
+    FastRestart,
+    /// PostgreSQL crashes and recovers.
+    Crash,
+    /// All connections to PostgreSQL are cut.
+    Cut,
+    /// The queue refuses every message.
+    QueueRefuses,
+    /// The endpoint answers too late.
+    EndpointSlow,
+    /// The endpoint answers that it fails.
+    EndpointFails,
+    /// The endpoint closes the connection without an answer.
+    EndpointDrops,
+    /// The endpoint refuses orders for good.
+    EndpointRefuses,
+    /// A worker's clock is two minutes ahead.
+    ClockAhead,
+    /// A worker's clock is two minutes behind.
+    ClockBehind,
+}
+
+impl Fault {
+    /// All of them.
+    pub const ALL: [Self; 19] = [
+        Self::ApiKilled,
+        Self::KilledBeforeClaim,
+        Self::KilledAfterClaim,
+        Self::KilledBeforeFinish,
+        Self::KilledAfterFinish,
+        Self::Hangs,
+        Self::LateOutcome,
+        Self::Disorder,
+        Self::Stolen,
+        Self::FastRestart,
+        Self::Crash,
+        Self::Cut,
+        Self::QueueRefuses,
+        Self::EndpointSlow,
+        Self::EndpointFails,
+        Self::EndpointDrops,
+        Self::EndpointRefuses,
+        Self::ClockAhead,
+        Self::ClockBehind,
+    ];
+
+    /// What it is called in the report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ApiKilled => "`api` killed between commit and send",
+            Self::KilledBeforeClaim => "`processor` killed before the claim",
+            Self::KilledAfterClaim => "`processor` killed after the claim",
+            Self::KilledBeforeFinish => "`processor` killed after the work, before its outcome is recorded",
+            Self::KilledAfterFinish => "`processor` killed after that, before the acknowledgement",
+            Self::Hangs => "`processor` stands still until its time-out",
+            Self::LateOutcome => "an outcome arrives when another worker has taken over",
+            Self::Disorder => "messages delivered 1–3 times, shuffled, late",
+            Self::Stolen => "messages deleted",
+            Self::FastRestart => "PostgreSQL restarted (fast)",
+            Self::Crash => "PostgreSQL restarted (immediate)",
+            Self::Cut => "all database connections cut",
+            Self::QueueRefuses => "the queue refuses every send",
+            Self::EndpointSlow => "the endpoint answers too late",
+            Self::EndpointFails => "the endpoint answers 503",
+            Self::EndpointDrops => "the endpoint closes the connection",
+            Self::EndpointRefuses => "the endpoint answers 422 (failed is the right end)",
+            Self::ClockAhead => "a worker's clock 2 minutes ahead",
+            Self::ClockBehind => "a worker's clock 2 minutes behind",
+        }
+    }
+}
+
+/// What a fault did.
+#[derive(Debug, Default, Clone)]
+pub struct Record {
+    /// How often it happened.
+    pub injected: usize,
+    /// The orders that met it, and when they first did.
+    pub orders: HashMap<String, Moment>,
+}
+
+/// All faults' state.
+#[derive(Default)]
+pub struct Faults {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    armed: HashMap<Fault, usize>,
+    on: HashMap<Fault, usize>,
+    records: HashMap<Fault, Record>,
+}
+
+impl Faults {
+    /// Lets it happen once, at the next occasion.
+    pub fn arm(&self, fault: Fault) {
+        *self.lock().armed.entry(fault).or_default() += 1;
+    }
+
+    /// Takes an occasion, if the fault is to happen; it has happened then, to these orders.
+    pub fn strikes(&self, fault: Fault, now: Moment, orders: &[String]) -> bool {
+        let mut state = self.lock();
+        let Some(armed) = state.armed.get_mut(&fault).filter(|armed| **armed > 0) else { return false };
+        *armed -= 1;
+        state.record(fault).met(now, orders);
+        state.record(fault).injected += 1;
+        true
+    }
+
+    /// Lets it happen from now on.
+    pub fn begin(&self, fault: Fault) {
+        *self.lock().on.entry(fault).or_default() += 1;
+    }
+
+    /// Ends what was begun.
+    pub fn end(&self, fault: Fault) {
+        if let Some(on) = self.lock().on.get_mut(&fault) {
+            *on = on.saturating_sub(1);
+        }
+    }
+
+    /// Whether it happens now.
+    pub fn is_on(&self, fault: Fault) -> bool {
+        self.lock().on.get(&fault).is_some_and(|on| *on > 0)
+    }
+
+    /// It has happened, to these orders.
+    pub fn happened(&self, fault: Fault, now: Moment, orders: &[String]) {
+        let mut state = self.lock();
+        state.record(fault).met(now, orders);
+        state.record(fault).injected += 1;
+    }
+
+    /// What it did.
+    pub fn record(&self, fault: Fault) -> Record {
+        self.lock().records.get(&fault).cloned().unwrap_or_default()
+    }
+
+    /// How many faults there were in all.
+    pub fn count(&self) -> usize {
+        self.lock().records.values().map(|record| record.injected).sum()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn record(&mut self, fault: Fault) -> &mut Record {
+        self.records.entry(fault).or_default()
+    }
+}
+
+impl Record {
+    fn met(&mut self, now: Moment, orders: &[String]) {
+        for order in orders {
+            self.orders.entry(order.clone()).or_insert(now);
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The faults that strike at a certain moment: what the wire to the database and the queue see, and do then.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use sandbox::runtime::{Environment, Pool};
+use sandbox::wire::{Kind, Moment, Statement};
+use sandbox::{queue, wire};
+use tokio::sync::OnceCell;
+use tokio::time::{sleep, timeout};
+
+use crate::chance;
+use crate::faults::{Fault, Faults};
+use crate::journal::Journal;
+use crate::receiver::Receiver;
+
+/// How long a late outcome waits for another worker.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// How long that worker is at work when the outcome arrives.
+const INTO_WORK: Duration = Duration::from_millis(200);
+
+/// What the hooks know of the world.
+pub struct Hooks {
+    /// What happened.
+    pub journal: Arc<Journal>,
+    /// What is to happen.
+    pub faults: Arc<Faults>,
+    /// The endpoint.
+    pub receiver: Arc<Receiver>,
+    /// The functions, once they exist. They know the hooks' addresses, so they come later.
+    pub pools: OnceCell<Vec<Weak<Pool>>>,
+}
+
+/// When a processor is killed, and how that is told.
+const KILLS: [(Moment, Kind, Fault, &str); 4] = [
+    (Moment::Before, Kind::Claim, Fault::KilledBeforeClaim, "killed before it claims"),
+    (Moment::After, Kind::Claim, Fault::KilledAfterClaim, "killed after its claim"),
+    (Moment::Before, Kind::Finish, Fault::KilledBeforeFinish, "killed before it records the outcome"),
+    (Moment::After, Kind::Finish, Fault::KilledAfterFinish, "killed after it recorded the outcome"),
+];
+
+impl Hooks {
+    /// The hook of the wire.
+    pub fn of_wire(self: &Arc<Self>) -> wire::Hook {
+        let hooks = Arc::clone(self);
+        Arc::new(move |moment, statement| -> BoxFuture<'static, wire::Ruling> {
+            let hooks = Arc::clone(&hooks);
+            async move { hooks.on_statement(moment, statement).await }.boxed()
+        })
+    }
+
+    /// The hook of the queue.
+    pub fn of_queue(self: &Arc<Self>) -> queue::Hook {
+        let hooks = Arc::clone(self);
+        Arc::new(move |sighting| -> BoxFuture<'static, queue::Ruling> {
+            let hooks = Arc::clone(&hooks);
+            async move { hooks.on_call(sighting).await }.boxed()
+        })
+    }
+
+    async fn on_statement(&self, moment: Moment, statement: Statement) -> wire::Ruling {
+        self.tell(moment, &statement);
+        for (at, kind, fault, what) in KILLS {
+            if (at, kind) == (moment, statement.kind) && self.strikes(fault, &statement.orders) {
+                self.kill(&statement, what).await;
+                return wire::Ruling::Cut;
+            }
+        }
+        match (moment, statement.kind) {
+            (Moment::After, Kind::Claim) if self.strikes(Fault::Hangs, &statement.orders) => self.pause(&statement),
+            (Moment::Before, Kind::Finish) if self.strikes(Fault::LateOutcome, &statement.orders) => {
+                self.hold_back(&statement).await;
+            }
+            _ => {}
+        }
+        wire::Ruling::Pass
+    }
+
+    fn tell(&self, moment: Moment, statement: &Statement) {
+        let what = match (moment, statement.kind) {
+            (Moment::After, Kind::Claim) => "asked for by",
+            (Moment::After, Kind::PutOff) => "put off by",
+            (Moment::After, Kind::Finish) => "finished by",
+            _ => return,
+        };
+        self.note(&statement.orders, &format!("{what} {}", statement.environment));
+        if statement.kind == Kind::Finish {
+            self.journal.last_finish.send_replace(self.journal.now());
+        }
+    }
+
+    /// A worker dies, and what it has said last arrives when the next one is at work.
+    async fn hold_back(&self, statement: &Statement) {
+        let Some(order) = statement.orders.first() else { return };
+        let next = self.receiver.watch(order.clone());
+        self.kill(statement, "killed, and its outcome is late").await;
+        let _ = timeout(PATIENCE, next).await; // Without another worker it arrives all the same.
+        sleep(INTO_WORK).await;
+        self.note(&statement.orders, &format!("the outcome of {} arrives", statement.environment));
+    }
+
+    async fn kill(&self, statement: &Statement, what: &str) {
+        self.note(&statement.orders, &format!("{} is {what}", statement.environment));
+        if let Some(environment) = self.find(&statement.environment) {
+            environment.kill();
+            environment.exited().await;
+        }
+    }
+
+    fn pause(&self, statement: &Statement) {
+        self.note(&statement.orders, &format!("{} stands still", statement.environment));
+        if let Some(environment) = self.find(&statement.environment) {
+            environment.pause();
+        }
+    }
+
+    async fn on_call(&self, call: queue::Sighting) -> queue::Ruling {
+        if call.queue != super::world::QUEUE || !call.action.starts_with("SendMessage") {
+            return queue::Ruling::Pass;
+        }
+        let is_api = call.environment.starts_with("api");
+        if is_api && self.strikes(Fault::ApiKilled, &call.bodies) {
+            self.note(&call.bodies, &format!("{} is killed before it tells the queue", call.environment));
+            if let Some(environment) = self.find(&call.environment) {
+                environment.kill();
+                environment.exited().await;
+            }
+            return queue::Ruling::Drop;
+        }
+        if self.faults.is_on(Fault::QueueRefuses) {
+            self.faults.happened(Fault::QueueRefuses, self.journal.now(), &call.bodies);
+            self.note(&call.bodies, "the queue refuses the message");
+            return queue::Ruling::Refuse(if chance::percent(25) { 503 } else { 403 });
+        }
+        self.note(&call.bodies, &format!("sent to the queue by {}", call.environment));
+        queue::Ruling::Pass
+    }
+
+    fn strikes(&self, fault: Fault, orders: &[String]) -> bool {
+        !orders.is_empty() && self.faults.strikes(fault, self.journal.now(), orders)
+    }
+
+    fn note(&self, orders: &[String], what: &str) {
+        for order in orders {
+            self.journal.note(order, what.to_owned());
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<Arc<Environment>> {
+        self.pools.get()?.iter().filter_map(Weak::upgrade).find_map(|pool| pool.find(name))
+    }
+}

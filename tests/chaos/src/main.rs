@@ -1,0 +1,37 @@
+//! Places orders while everything that can break breaks, and checks afterwards that none was lost, done twice or left
+//! behind: see docs/reliability.md.
+
+mod chance;
+mod check;
+mod clients;
+mod clock;
+mod faults;
+mod hooks;
+mod journal;
+mod options;
+mod receiver;
+mod report;
+mod run;
+mod storm;
+mod world;
+
+use std::process::ExitCode;
+
+use options::Options;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let run = async { run::run(&Options::from_env()?).await };
+    let result = tokio::select! {
+        result = run => result,
+        _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("The run can't be finished: {error}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The merchant's fulfilment endpoint: acts once on each order however often it is told of it, keeps a journal, and
+//! misbehaves when it is asked to.
+
+use std::fmt::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use hmac::{Hmac, KeyInit, Mac};
+use sandbox::Result;
+use sandbox::server::{Request, Response, Server, json};
+use serde_json::Value;
+use sha2::Sha256;
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+
+use crate::chance;
+use crate::faults::{Fault, Faults};
+use crate::journal::{Call, Journal};
+
+/// What calls are signed with.
+pub const SECRET: &str = "a secret of sixteen characters or more";
+/// How far off a signature's time is when the worker's clock must be wrong.
+const WRONG_CLOCK: i64 = 60;
+/// How long acting on an order takes.
+const USUAL: Duration = Duration::from_millis(5);
+/// How long it takes when somebody waits for it to be under way.
+const WATCHED: Duration = Duration::from_millis(600);
+
+/// The endpoint.
+pub struct Receiver {
+    journal: Arc<Journal>,
+    faults: Arc<Faults>,
+    too_late: Duration,
+    /// Who waits for a call about this order to begin.
+    watched: Mutex<Vec<(String, oneshot::Sender<()>)>>,
+}
+
+impl Receiver {
+    /// An endpoint whose callers don't wait longer than `patience`.
+    pub fn new(journal: Arc<Journal>, faults: Arc<Faults>, patience: Duration) -> Arc<Self> {
+        let too_late = patience + Duration::from_secs(1);
+        Arc::new(Self { journal, faults, too_late, watched: Mutex::default() })
+    }
+
+    /// Serves it.
+    pub async fn serve(self: &Arc<Self>) -> Result<Server> {
+        let receiver = Arc::clone(self);
+        Server::start(move |request| {
+            let receiver = Arc::clone(&receiver);
+            async move { receiver.answer(request).await }
+        })
+        .await
+    }
+
+    /// Is told when the next call about this order has begun, which is then a long one.
+    pub fn watch(&self, order: String) -> oneshot::Receiver<()> {
+        let (begun, told) = oneshot::channel();
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner).push((order, begun));
+        told
+    }
+
+    async fn answer(&self, request: Request) -> Option<Response> {
+        let Some((order, time)) = Self::read(&request) else {
+            self.journal.violation("the endpoint got a call that it can't make sense of".to_owned());
+            return Some(json(400, "{}"));
+        };
+        self.note_clock(&order, time);
+        let mut call = self.begin(&order);
+        sleep(if self.is_watched(&order) { WATCHED } else { USUAL }).await;
+        let status = self.decide(&order).await;
+        call.answered(status);
+        status.map(|status| json(status, "{}"))
+    }
+
+    /// The order and the signature's time, where key, body and signature agree.
+    fn read(request: &Request) -> Option<(String, i64)> {
+        let header = |name| request.headers().get(name)?.to_str().ok();
+        let order = header("idempotency-key")?.to_owned();
+        let (time, signature) = header("ordermill-signature")?.strip_prefix("t=")?.split_once(",v1=")?;
+        let body: Value = serde_json::from_slice(request.body()).ok()?;
+        let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).ok()?;
+        mac.update(time.as_bytes());
+        mac.update(b".");
+        mac.update(request.body());
+        let expected = mac.finalize().into_bytes().iter().fold(String::new(), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}"); // Writing to a string does not fail.
+            hex
+        });
+        (body["order_id"] == order.as_str() && expected == signature).then_some((order, time.parse().ok()?))
+    }
+
+    /// A signature's time shows whose clock is wrong.
+    fn note_clock(&self, order: &str, time: i64) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed());
+        if (time - now).abs() < WRONG_CLOCK {
+            return;
+        }
+        let fault = if time > now { Fault::ClockAhead } else { Fault::ClockBehind };
+        self.faults.happened(fault, self.journal.now(), &[order.to_owned()]);
+        self.journal.note(order, fault.name());
+    }
+
+    fn begin(&self, order: &str) -> UnderWay<'_> {
+        let begin = self.journal.now();
+        let index = self.journal.change(order, "the endpoint is called", |story| {
+            story.overlapped |= story.calls.iter().any(|call| call.end.is_none());
+            story.calls_after_acting += usize::from(story.acted);
+            story.calls.push(Call { begin, end: None, is_answered: false });
+            story.calls.len() - 1
+        });
+        UnderWay { journal: &self.journal, order: order.to_owned(), index, is_answered: false }
+    }
+
+    fn is_watched(&self, order: &str) -> bool {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(index) = watched.iter().position(|(of, _)| of == order) else { return false };
+        let _ = watched.swap_remove(index).1.send(()); // Who waited may have given up.
+        true
+    }
+
+    /// What the call is answered, if at all; and acts on the order, or not.
+    async fn decide(&self, order: &str) -> Option<u16> {
+        if self.refuses(order) {
+            return Some(422);
+        }
+        if chance::percent(50) {
+            self.act(order);
+        }
+        for fault in [Fault::EndpointSlow, Fault::EndpointFails, Fault::EndpointDrops] {
+            if self.faults.is_on(fault) && chance::percent(40) {
+                self.faults.happened(fault, self.journal.now(), &[order.to_owned()]);
+                return self.misbehave(fault).await;
+            }
+        }
+        self.act(order);
+        Some(204)
+    }
+
+    async fn misbehave(&self, fault: Fault) -> Option<u16> {
+        match fault {
+            Fault::EndpointSlow => {
+                sleep(self.too_late).await;
+                Some(204)
+            }
+            Fault::EndpointFails => Some(503),
+            _ => None,
+        }
+    }
+
+    /// Whether the order is one that is refused for good, which is decided when the endpoint first hears of it.
+    fn refuses(&self, order: &str) -> bool {
+        let is_drawn = self.faults.is_on(Fault::EndpointRefuses) && chance::percent(20);
+        let mut stories = self.journal.lock();
+        let Some(story) = stories.get_mut(order) else { return false };
+        story.refused |= is_drawn && story.calls.len() == 1 && !story.acted;
+        let refuses = story.refused && !story.retried;
+        drop(stories);
+        if refuses {
+            self.faults.happened(Fault::EndpointRefuses, self.journal.now(), &[order.to_owned()]);
+        }
+        refuses
+    }
+
+    fn act(&self, order: &str) {
+        if let Some(story) = self.journal.lock().get_mut(order) {
+            story.acted = true;
+        }
+    }
+}
+
+/// A call that is being answered; it also ends when the caller goes away.
+struct UnderWay<'a> {
+    journal: &'a Journal,
+    order: String,
+    index: usize,
+    is_answered: bool,
+}
+
+impl UnderWay<'_> {
+    fn answered(&mut self, status: Option<u16>) {
+        self.is_answered = status.is_some();
+        let what = status.map_or("the endpoint closes the connection".into(), |status| format!("it answers {status}"));
+        self.journal.note(&self.order, what);
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let (now, is_answered) = (self.journal.now(), self.is_answered);
+        if let Some(story) = self.journal.lock().get_mut(&self.order) {
+            if !is_answered {
+                story.events.push((now, "a call ends without an answer".into()));
+            }
+            let call = &mut story.calls[self.index];
+            (call.end, call.is_answered) = (Some(now), is_answered);
+        }
+    }
+}

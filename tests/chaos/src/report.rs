@@ -1,0 +1,136 @@
+//! What is printed and written when a run is over.
+
+use std::fmt::Write;
+
+use sandbox::Result;
+
+use crate::check::{Findings, RECOVERY};
+use crate::faults::{Fault, Record};
+use crate::options::Options;
+use crate::storm::Recovery;
+use crate::world::{DEAD_LETTERS, World};
+
+/// The report's text, with places for what a run finds out.
+const PROSE: &str = include_str!("../reliability.md");
+/// How many orders of a kind are shown with their whole story.
+const SHOWN: usize = 3;
+
+/// Prints what was found; the stories of what went wrong as well.
+pub fn print(world: &World, findings: &Findings, recoveries: &[Recovery]) {
+    println!("\n{}\n{}", table(world, findings), summary(world, findings, recoveries));
+    let stories = world.journal.lock();
+    for (name, list) in [("LOST", &findings.lost), ("DOUBLED", &findings.doubled), ("STUCK", &findings.stuck)] {
+        for (order, why) in list.iter().take(SHOWN) {
+            let story = stories.get(order).map(crate::journal::Story::told).unwrap_or_default();
+            println!("{name}  {order}: {why}\n{story}");
+        }
+    }
+    for violation in findings.violations.iter().take(20) {
+        println!("WRONG  {violation}");
+    }
+}
+
+/// Writes the report, if one is asked for.
+pub fn write(options: &Options, world: &World, findings: &Findings, recoveries: &[Recovery]) -> Result<()> {
+    let Some(file) = &options.report else { return Ok(()) };
+    let filled = PROSE
+        .replace("{{command}}", &options.command())
+        .replace("{{machine}}", &machine())
+        .replace("{{seed}}", &options.seed.to_string())
+        .replace("{{table}}", &table(world, findings))
+        .replace("{{summary}}", &summary(world, findings, recoveries))
+        .replace("{{times}}", &times(options));
+    std::fs::write(file, filled)?;
+    println!("==> Wrote {}", file.display());
+    Ok(())
+}
+
+fn table(world: &World, findings: &Findings) -> String {
+    let mut table = "| fault | injected | orders | lost | doubled | stuck | slowest recovery |\n".to_owned();
+    table += "|---|---:|---:|---:|---:|---:|---:|\n";
+    for fault in Fault::ALL {
+        table += &row(fault.name(), &world.faults.record(fault), findings, world);
+    }
+    let all = Record {
+        injected: world.faults.count(),
+        orders: world.journal.lock().keys().map(|order| (order.clone(), 0.0)).collect(),
+    };
+    let last = row("**all of them, orders that met none included**", &all, findings, world);
+    // Nothing happened to all orders at once that there could be a recovery from.
+    table + last.trim_end_matches('\n').rsplitn(3, '|').last().unwrap_or_default() + "| – |\n"
+}
+
+fn row(name: &str, record: &Record, findings: &Findings, world: &World) -> String {
+    let count = |list: &std::collections::BTreeMap<String, String>| {
+        list.keys().filter(|order| record.orders.contains_key(*order)).count()
+    };
+    format!(
+        "| {name} | {} | {} | {} | {} | {} | {} |\n",
+        record.injected,
+        record.orders.len(),
+        count(&findings.lost),
+        count(&findings.doubled),
+        count(&findings.stuck),
+        slowest(record, findings, world),
+    )
+}
+
+/// The longest time from meeting the fault to the order's end. An order that an operator had tried again ended twice, so it
+/// doesn't count.
+fn slowest(record: &Record, findings: &Findings, world: &World) -> String {
+    let stories = world.journal.lock();
+    let is_retried = |order: &String| stories.get(order).is_some_and(|story| story.retried);
+    let recoveries = record.orders.iter().filter(|(order, _)| !is_retried(order));
+    let times = recoveries.filter_map(|(order, met)| Some(findings.ended.get(order)? - met));
+    times
+        .fold(None, |slowest: Option<f64>, time| Some(slowest.map_or(time, |slowest| slowest.max(time))))
+        .map_or_else(|| "–".to_owned(), |slowest| format!("{:.1} s", slowest.max(0.0)))
+}
+
+fn summary(world: &World, findings: &Findings, recoveries: &[Recovery]) -> String {
+    let states: Vec<_> = findings.states.iter().map(|(status, count)| format!("{count} {status}")).collect();
+    let slowest = |of: fn(&Recovery) -> f64| recoveries.iter().map(of).fold(0.0, f64::max);
+    let (calls, again) = findings.calls;
+    let mut text = String::new();
+    let mut line = |what: &str, is: String| {
+        let _ = writeln!(text, "- {what}: {is}"); // Writing to a string does not fail.
+    };
+    line("orders", states.join(", "));
+    line("calls to the endpoint", format!("{calls}, {again} of them about an order that it had acted on already"));
+    line("execution environments started", world.environments().to_string());
+    line("dead letters", world.queues.counts(DEAD_LETTERS).total().to_string());
+    line(
+        &format!("{} restarts of PostgreSQL, at worst", recoveries.len()),
+        format!(
+            "away for {:.1} s; from accepting connections to the next accepted order {:.1} s, to the next recorded outcome {:.1} s (bound: {RECOVERY} s each)",
+            slowest(|recovery| recovery.away),
+            slowest(|recovery| recovery.accept),
+            slowest(|recovery| recovery.finish)
+        ),
+    );
+    line(
+        "deleted messages, at worst",
+        format!("replaced after {:.1} s (bound: grace {} s + 60 s)", findings.slowest_found, world.times.grace),
+    );
+    text
+}
+
+fn times(options: &Options) -> String {
+    let times = options.times;
+    format!(
+        "processor's time-out {} s, lease {} s, visibility timeout {} s, grace {} s, a sweep every {} s, cancel window {} s",
+        times.function, times.lease, times.visibility, times.grace, times.sweep, times.cancel_window
+    )
+}
+
+fn machine() -> String {
+    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpuinfo
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(':'))
+        .map_or("unknown", |(_, name)| name.trim());
+    let cores = cpuinfo.lines().filter(|line| line.starts_with("processor")).count();
+    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kilobytes = memory.split_whitespace().nth(1).and_then(|text| text.parse::<u64>().ok()).unwrap_or_default();
+    format!("{cores} cores ({model}), {} GB of memory", kilobytes / 1_000_000)
+}

@@ -1,0 +1,92 @@
+//! One run: load and storm, then peace, then the reckoning.
+
+use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sandbox::Result;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::check::{self, Findings};
+use crate::options::Options;
+use crate::storm::{Storm, courier};
+use crate::world::{QUEUE, World};
+use crate::{chance, clients, report};
+
+/// Of the time, the share in which the faults happen one by one.
+const ONE_BY_ONE: f64 = 0.6;
+
+/// Runs, and says whether everything was as it has to be.
+pub async fn run(options: &Options) -> Result<bool> {
+    chance::seed(options.seed);
+    println!("==> {} orders within {} s under faults: {}", options.orders, options.load.as_secs(), options.command());
+    let world = World::start(options).await?;
+    let processing = world.process(courier(Arc::clone(&world.journal), Arc::clone(&world.faults)));
+    let mut beside = JoinSet::new();
+    beside.spawn(progress(Arc::clone(&world)));
+    beside.spawn(sweep(Arc::clone(&world)));
+    let operators = beside.spawn(clients::retry_failed(Arc::clone(&world)));
+    let storm = weather(options, &world).await?;
+    operators.abort();
+    let has_settled = check::settle(&world, settling(options)).await?;
+    beside.shutdown().await;
+    processing.stop().await;
+    let findings = check::check(&world, &storm.recoveries()).await?;
+    conclude(options, &world, &findings, &storm, has_settled)
+}
+
+/// Orders are placed, and the storm goes over them.
+async fn weather(options: &Options, world: &Arc<World>) -> Result<Arc<Storm>> {
+    let load = tokio::spawn(clients::place_all(Arc::clone(world), options.orders, options.load));
+    let storm = Storm::new(Arc::clone(world), Duration::from_secs(if options.is_short { 1 } else { 5 }));
+    storm.one_by_one(options.load.mul_f64(ONE_BY_ONE)).await?;
+    storm.mixed(options.load.mul_f64(1.0 - ONE_BY_ONE)).await?;
+    load.await?;
+    Ok(storm)
+}
+
+/// How long it may take until everything has ended: the sweep, some back-offs and leases, and the backlog.
+fn settling(options: &Options) -> Duration {
+    Duration::from_secs(options.times.grace * 4) + options.load / 2
+}
+
+async fn sweep(world: Arc<World>) {
+    loop {
+        sleep(Duration::from_secs(world.times.sweep)).await;
+        world.sweep().await;
+    }
+}
+
+fn conclude(options: &Options, world: &World, findings: &Findings, storm: &Storm, has_settled: bool) -> Result<bool> {
+    report::print(world, findings, &storm.recoveries());
+    if !has_settled {
+        println!("WRONG  not everything has ended in time");
+    }
+    let is_good = has_settled && findings.is_good();
+    if is_good {
+        report::write(options, world, findings, &storm.recoveries())?;
+        println!("==> None lost, none doubled, none stuck");
+    } else {
+        println!("The functions' logs are in {}", world.keep_logs());
+    }
+    Ok(is_good)
+}
+
+/// Says how it goes: on a terminal in one line that is written anew, elsewhere a line now and then.
+async fn progress(world: Arc<World>) {
+    let is_terminal = std::io::stdout().is_terminal();
+    loop {
+        sleep(Duration::from_secs(if is_terminal { 1 } else { 15 })).await;
+        let line = format!(
+            "    {:4.0} s  {} orders accepted, {} faults, {} messages in the queue",
+            world.journal.now(),
+            world.journal.count_accepted(),
+            world.faults.count(),
+            world.queues.counts(QUEUE).total(),
+        );
+        let (begin, end) = if is_terminal { ("\r\x1b[K", "") } else { ("", "\n") };
+        print!("{begin}{line}{end}");
+        let _ = std::io::stdout().flush(); // If nobody reads it, so be it.
+    }
+}

@@ -1,0 +1,204 @@
+//! The schedule of the faults: one by one, then all of them at once.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sandbox::mapping::{Courier, Delivery};
+use sandbox::postgres::Stop;
+use sandbox::queue::Message;
+use sandbox::{Error, Result};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::chance;
+use crate::faults::{Fault, Faults};
+use crate::journal::{Journal, Moment};
+use crate::world::{QUEUE, World};
+
+/// How many messages are deleted at a time.
+const STOLEN: usize = 5;
+/// How late a message is delivered, at most.
+const LATEST: Duration = Duration::from_secs(3);
+/// How long after a restart the next order and the next outcome are waited for.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// How the service came back after PostgreSQL had been restarted; in seconds since it accepted connections.
+#[derive(Debug, Clone, Copy)]
+pub struct Recovery {
+    /// How PostgreSQL was stopped.
+    pub fault: Fault,
+    /// How long it was away.
+    pub away: f64,
+    /// Until an order was accepted.
+    pub accept: f64,
+    /// Until an outcome was recorded.
+    pub finish: f64,
+}
+
+/// The storm and what it measured.
+pub struct Storm {
+    world: Arc<World>,
+    spell: Duration,
+    recoveries: Mutex<Vec<Recovery>>,
+}
+
+impl Storm {
+    /// A storm over this world, whose faults last for `spell` each.
+    pub fn new(world: Arc<World>, spell: Duration) -> Arc<Self> {
+        Arc::new(Self { world, spell, recoveries: Mutex::default() })
+    }
+
+    /// Each fault by itself, again and again for its share of the time.
+    pub async fn one_by_one(&self, within: Duration) -> Result<()> {
+        let share = within / u32::try_from(Fault::ALL.len())?;
+        for fault in Fault::ALL {
+            let end = Instant::now() + share;
+            while Instant::now() < end {
+                self.inject(fault).await?;
+                let is_once = matches!(fault, Fault::FastRestart | Fault::Crash | Fault::QueueRefuses);
+                sleep(if is_once { end - Instant::now() } else { share.min(Duration::from_millis(700)) }).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// All of them, each when it likes.
+    pub async fn mixed(self: &Arc<Self>, within: Duration) -> Result<()> {
+        let mut faults = JoinSet::new();
+        for fault in Fault::ALL {
+            faults.spawn(Arc::clone(self).again_and_again(fault, within));
+        }
+        faults.join_all().await.into_iter().collect()
+    }
+
+    async fn again_and_again(self: Arc<Self>, fault: Fault, within: Duration) -> Result<()> {
+        let end = Instant::now() + within;
+        loop {
+            let pause = self.pause(fault).mul_f64(chance::share() * 2.0);
+            if Instant::now() + pause >= end {
+                return Ok(());
+            }
+            sleep(pause).await;
+            self.inject(fault).await?;
+        }
+    }
+
+    /// How long there is peace from it, on average.
+    fn pause(&self, fault: Fault) -> Duration {
+        match fault {
+            Fault::FastRestart | Fault::Crash => self.spell * 8,
+            Fault::QueueRefuses => self.spell * 20,
+            Fault::Cut => self.spell * 2,
+            _ if is_lasting(fault) => self.spell * 3,
+            _ => self.spell / 3,
+        }
+    }
+
+    /// Lets it happen once, or for a spell.
+    async fn inject(&self, fault: Fault) -> Result<()> {
+        match fault {
+            Fault::Stolen => self.steal(),
+            Fault::Cut => self.cut().await?,
+            Fault::FastRestart => self.restart(fault, Stop::Fast).await?,
+            Fault::Crash => self.restart(fault, Stop::Immediate).await?,
+            Fault::ClockAhead | Fault::ClockBehind => {
+                let pollers = self.world.process_with_wrong_clock(fault == Fault::ClockAhead);
+                sleep(self.spell).await;
+                pollers.stop().await;
+            }
+            Fault::QueueRefuses => self.lasting(fault, Duration::from_secs(self.world.times.refusal)).await,
+            _ if is_lasting(fault) => self.lasting(fault, self.spell).await,
+            _ => self.world.faults.arm(fault),
+        }
+        Ok(())
+    }
+
+    async fn lasting(&self, fault: Fault, spell: Duration) {
+        self.world.faults.begin(fault);
+        sleep(spell).await;
+        self.world.faults.end(fault);
+    }
+
+    fn steal(&self) {
+        let stolen = self.world.queues.steal(QUEUE, STOLEN);
+        if !stolen.is_empty() {
+            self.happened(Fault::Stolen, &stolen);
+        }
+    }
+
+    async fn cut(&self) -> Result<()> {
+        let active = self.world.active().await?;
+        self.world.wire.cut_all();
+        self.happened(Fault::Cut, &active);
+        Ok(())
+    }
+
+    async fn restart(&self, fault: Fault, how: Stop) -> Result<()> {
+        let active = self.world.active().await?;
+        self.happened(fault, &active);
+        let away = self.world.restart(how).await?.as_secs_f64();
+        let journal = &self.world.journal;
+        let accepts = journal.now();
+        let (accept, finish) = tokio::join!(after(&journal.last_accept, accepts), after(&journal.last_finish, accepts));
+        let recovery = Recovery { fault, away, accept: accept? - accepts, finish: finish? - accepts };
+        self.recoveries.lock().unwrap_or_else(PoisonError::into_inner).push(recovery);
+        Ok(())
+    }
+
+    fn happened(&self, fault: Fault, orders: &[String]) {
+        self.world.faults.happened(fault, self.world.journal.now(), orders);
+        for order in orders {
+            self.world.journal.note(order, fault.name());
+        }
+    }
+
+    /// What was measured.
+    pub fn recoveries(&self) -> Vec<Recovery> {
+        self.recoveries.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Whether it lasts, rather than happens.
+fn is_lasting(fault: Fault) -> bool {
+    use Fault::{ClockAhead, ClockBehind, Disorder, EndpointDrops, EndpointFails, EndpointRefuses, EndpointSlow};
+    matches!(
+        fault,
+        Disorder | EndpointSlow | EndpointFails | EndpointDrops | EndpointRefuses | ClockAhead | ClockBehind
+    )
+}
+
+/// When it next happens after `moment`.
+async fn after(last: &watch::Sender<Moment>, moment: Moment) -> Result<Moment> {
+    let mut last = last.subscribe();
+    let next = timeout(PATIENCE, last.wait_for(|last| *last > moment)).await;
+    let next = next.map_err(|_| Error::from("the service did not come back within a minute"))??;
+    Ok(*next)
+}
+
+/// The courier that brings everything once and at once, but while there is to be disorder.
+pub fn courier(journal: Arc<Journal>, faults: Arc<Faults>) -> Courier {
+    Arc::new(move |messages| {
+        if !faults.is_on(Fault::Disorder) {
+            return vec![Delivery { late: Duration::ZERO, messages }];
+        }
+        let orders: Vec<_> = messages.iter().map(|message| message.body.clone()).collect();
+        faults.happened(Fault::Disorder, journal.now(), &orders);
+        disorder(&messages)
+    })
+}
+
+/// Each message one to three times, in three batches that are late by chance, each shuffled.
+fn disorder(messages: &[Message]) -> Vec<Delivery> {
+    let lateness = || LATEST.mul_f64(chance::share());
+    let mut deliveries = [Duration::ZERO, lateness(), lateness()].map(|late| Delivery { late, messages: Vec::new() });
+    for message in messages {
+        for _ in 0..=chance::below(3) {
+            deliveries[chance::below(3)].messages.push(message.clone());
+        }
+    }
+    for delivery in &mut deliveries {
+        chance::shuffle(&mut delivery.messages);
+    }
+    deliveries.into_iter().filter(|delivery| !delivery.messages.is_empty()).collect()
+}

@@ -1,0 +1,187 @@
+//! What operators do: have failed orders processed once more, many at a time, and empty the dead-letter queue.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use processor::{Outcome, Work};
+use serde_json::{Value, json};
+use shared::db::work::Claimed;
+use tests::{World, handle, post};
+
+/// Fails every order for the reason that its identifier begins with.
+struct FailAll;
+
+impl Work for FailAll {
+    async fn run(&self, order: &Claimed) -> Outcome {
+        Outcome::Fail(order.order_id.as_str().split('-').next().unwrap().to_owned())
+    }
+}
+
+/// A world in which these orders have failed.
+async fn world_with_failed(ids: &[&str]) -> World {
+    let world = World::new().await;
+    for id in ids {
+        world.place(id).await;
+        world.receive().await;
+    }
+    handle(&world.processor_with(FailAll), ids).await;
+    world
+}
+
+async fn retry(world: &World, options: Value) -> Value {
+    world.post("/orders/retry", &options).await.expect(200)
+}
+
+#[tokio::test]
+async fn retrying_many_only_says_what_it_would_do_unless_told_otherwise() {
+    let world = world_with_failed(&["stock-1", "stock-2", "card-1"]).await;
+    let causes = json!([{"failure": "stock", "orders": 2}, {"failure": "card", "orders": 1}]);
+    let report = json!({"dry_run": true, "matched": 3, "retried": 0, "causes": causes});
+    assert_eq!(retry(&world, json!({})).await, report);
+    let without_a_body = axum::http::Request::post("/orders/retry").body(axum::body::Body::empty()).unwrap();
+    assert_eq!(world.call(without_a_body).await.expect(200), report);
+    assert_eq!((world.status("stock-1").await.as_str(), world.queue_depth().await), ("failed", 0));
+}
+
+#[tokio::test]
+async fn retrying_many_takes_the_orders_that_the_filter_names() {
+    let world = world_with_failed(&["stock-1", "stock-2", "card-1"]).await;
+    let report = retry(&world, json!({"dry_run": false, "status": "failed", "cause": "card"})).await;
+    assert_eq!((&report["matched"], &report["retried"]), (&json!(1), &json!(1)));
+    assert_eq!((world.status("card-1").await.as_str(), world.status("stock-1").await.as_str()), ("pending", "failed"));
+    assert_eq!(world.receive().await.as_deref(), Some("card-1"));
+    for (filter, matched) in [
+        (json!({"user_id": "bob"}), 0),
+        (json!({"user_id": "alice"}), 2),
+        (json!({"failed_from": "2100-01-01T00:00:00Z"}), 0),
+        (json!({"failed_before": "2100-01-01T00:00:00+01:00", "failed_from": "2020-01-01T00:00:00Z"}), 2),
+    ] {
+        assert_eq!(retry(&world, filter.clone()).await["matched"], matched, "{filter}");
+    }
+    let metrics = world.get("/metrics").await.expect(200);
+    assert_eq!((&metrics["status_counts"]["failed"], &metrics["status_counts"]["pending"]), (&json!(2), &json!(1)));
+}
+
+#[tokio::test]
+async fn retried_orders_fall_due_at_the_pace_that_is_asked_for_the_oldest_first() {
+    let ids = ["x-1", "x-2", "x-3", "x-4", "x-5"];
+    let world = world_with_failed(&ids).await;
+    let report = retry(&world, json!({"dry_run": false, "limit": 3, "per_second": 1})).await;
+    assert_eq!((&report["matched"], &report["retried"]), (&json!(5), &json!(3)));
+    let sql = "SELECT order_id || ' in ' || round(extract(epoch FROM due_at - min(due_at) OVER ()))
+        FROM order_work ORDER BY due_at";
+    let due: Vec<String> = world.rows(sql, &[]).await.iter().map(|row| row.get(0)).collect();
+    assert_eq!(due, ["x-1 in 0", "x-2 in 1", "x-3 in 2"]);
+    assert_eq!(world.queue_depth().await, 3);
+    handle(&world.processor(Duration::ZERO), &ids).await;
+    assert_eq!((world.status("x-1").await.as_str(), world.status("x-2").await.as_str()), ("completed", "pending"));
+}
+
+#[tokio::test]
+async fn bad_options_are_named_and_change_nothing() {
+    let world = world_with_failed(&["x-1"]).await;
+    for (options, pointer) in [
+        (json!({"dry_run": false, "limit": 0}), "#/limit"),
+        (json!({"dry_run": false, "per_second": 1001}), "#/per_second"),
+        (json!({"dry_run": false, "user_id": ""}), "#/user_id"),
+        (json!({"dry_run": false, "status": "completed"}), "#"),
+        (json!({"dry_run": false, "failed_from": "yesterday"}), "#"),
+        (json!({"dry_run": false, "dryrun": false}), "#"),
+    ] {
+        let problem = world.post("/orders/retry", &options).await.problem(422);
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{options}");
+    }
+    world.post("/dead-letters/redrive", &json!({"dry_run": false, "limit": 1001})).await.problem(422);
+    let broken = axum::http::Request::post("/orders/retry").header("content-type", "application/json");
+    world.call(broken.body("{".into()).unwrap()).await.problem(400);
+    assert_eq!(world.status("x-1").await, "failed");
+}
+
+#[tokio::test]
+async fn only_operators_retry_many_and_redrive() {
+    let world = World::new().await;
+    for path in ["/orders/retry", "/dead-letters/redrive"] {
+        world.call_as("alice", "orders/read orders/write", post(path, &json!({}))).await.problem(403);
+        world.call_unknown(post(path, &json!({}))).await.problem(401);
+    }
+}
+
+#[tokio::test]
+async fn an_order_that_is_called_retry_can_be_read() {
+    let world = World::new().await;
+    world.place("retry").await;
+    assert_eq!(world.get("/orders/retry").await.expect(200)["order_id"], "retry");
+}
+
+/// A world whose dead-letter queue holds a message of a failed, an active and a completed order, and one that is none's.
+async fn world_with_dead_letters() -> World {
+    let world = world_with_failed(&["failed-1"]).await;
+    world.place("active-1").await;
+    world.place("done-1").await;
+    handle(&world.processor(Duration::ZERO), &["done-1"]).await;
+    while world.queue_depth().await > 0 {
+        world.receive().await;
+    }
+    for body in ["failed-1", "active-1", "done-1", "no order's", "failed-1"] {
+        world.send_dead_letter(body).await;
+    }
+    world
+}
+
+#[tokio::test]
+async fn a_redrive_counts_and_leaves_everything_as_it_is_unless_told_otherwise() {
+    let world = world_with_dead_letters().await;
+    for _ in 0..2 {
+        let report = world.post("/dead-letters/redrive", &json!({})).await.expect(200);
+        let found =
+            json!({"dry_run": true, "found": 5, "unreadable": 1, "retried": 0, "sent_again": 0, "done_with": 0});
+        assert_eq!(report, found);
+    }
+    assert_eq!((world.queue_depth().await, world.dead_letters().await), (0, 5));
+}
+
+#[tokio::test]
+async fn a_redrive_retries_what_failed_wakes_what_waits_and_forgets_what_is_done() {
+    let world = world_with_dead_letters().await;
+    let report = world.post("/dead-letters/redrive", &json!({"dry_run": false})).await.expect(200);
+    let done = json!({"dry_run": false, "found": 5, "unreadable": 1, "retried": 1, "sent_again": 1, "done_with": 1});
+    assert_eq!(report, done);
+    let mut told = [world.receive().await.unwrap(), world.receive().await.unwrap()];
+    told.sort();
+    assert_eq!(told, ["active-1", "failed-1"]);
+    assert_eq!(world.receive_dead_letter().await.as_deref(), Some("no order's"));
+    assert_eq!((world.queue_depth().await, world.dead_letters().await), (0, 0));
+    assert_eq!(world.status("failed-1").await, "pending");
+}
+
+/// What was logged, as text.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_an_operator_does_is_logged_with_who_did_it() {
+    let world = world_with_failed(&["x-1"]).await;
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _logging = tracing::subscriber::set_default(subscriber);
+    for path in ["/orders/retry", "/dead-letters/redrive", "/orders/x-1/retry", "/orders/x-1/cancel"] {
+        world.call_as("olga", "orders/admin", post(path, &json!({}))).await.expect(200);
+    }
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    for action in ["failed orders retried", "dead letters redriven", "order retried", "order cancelled"] {
+        let line = text.lines().find(|line| line.contains(action)).unwrap_or_else(|| panic!("no {action:?} in {text}"));
+        assert!(line.contains("caller=\"olga\""), "{line}");
+    }
+}

@@ -1,0 +1,23 @@
+//! An AWS and a PostgreSQL of one's own, in one process and on loopback ports, for what the deployed stack is too slow or
+//! too kind for: [`runtime`] runs the functions' real binaries in execution environments, [`queue`] is their SQS,
+//! [`mapping`] brings messages to the processor, [`gateway`] brings calls to the api, [`postgres`] is a server that may
+//! be stopped and started, and [`wire`] lies between it and the functions.
+//!
+//! Everything is real but AWS itself, and everything can be broken: each part has a hook that sees what is about to happen
+//! and may prevent it. Each execution environment has a name of its own, which the hooks are told.
+
+#![allow(clippy::missing_panics_doc, reason = "a panic of the harness is the failure of a test")]
+
+pub mod gateway;
+pub mod mapping;
+pub mod postgres;
+pub mod process;
+pub mod queue;
+pub mod runtime;
+pub mod server;
+pub mod wire;
+
+/// What the harness itself fails with.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+/// A result of the harness itself.
+pub type Result<T> = std::result::Result<T, Error>;

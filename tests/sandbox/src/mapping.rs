@@ -1,0 +1,159 @@
+//! The event source mapping: brings a queue's messages to a function, as Lambda does with `ReportBatchItemFailures`.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::queue::{Message, Queues};
+use crate::runtime::Pool;
+
+/// How long a poll waits for a message.
+const WAIT: Duration = Duration::from_secs(1);
+
+/// Some messages, and how late they are brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// How late.
+    pub late: Duration,
+    /// The messages, one batch.
+    pub messages: Vec<Message>,
+}
+
+/// Makes deliveries of what was received: the same at once, or in disorder.
+pub type Courier = Arc<dyn Fn(Vec<Message>) -> Vec<Delivery> + Send + Sync>;
+
+/// What connects a queue to a function.
+pub struct Mapping {
+    /// The queues.
+    pub queues: Arc<Queues>,
+    /// Which of them.
+    pub queue: String,
+    /// The function.
+    pub pool: Arc<Pool>,
+    /// The most messages of a batch.
+    pub batch_size: usize,
+    /// How long a batch that is not full waits for more.
+    pub window: Duration,
+    /// How the messages are brought.
+    pub courier: Courier,
+}
+
+/// The courier that does its work: everything once, in order and at once.
+#[must_use]
+pub fn reliable() -> Courier {
+    Arc::new(|messages| vec![Delivery { late: Duration::ZERO, messages }])
+}
+
+impl Mapping {
+    /// Starts so many pollers, each of which brings a batch at a time.
+    #[must_use]
+    pub fn start(self, concurrency: usize) -> Pollers {
+        let (mapping, stop, mut tasks) = (Arc::new(self), watch::Sender::new(false), JoinSet::new());
+        for _ in 0..concurrency {
+            tasks.spawn(poll(Arc::clone(&mapping), stop.subscribe()));
+        }
+        Pollers { stop, tasks }
+    }
+
+    async fn batch(&self) -> Vec<Message> {
+        let mut batch = self.queues.receive(&self.queue, self.batch_size, WAIT).await;
+        if !batch.is_empty() && batch.len() < self.batch_size {
+            sleep(self.window).await;
+            batch.extend(self.queues.receive(&self.queue, self.batch_size - batch.len(), Duration::ZERO).await);
+        }
+        batch
+    }
+
+    /// Brings one batch, and deletes what has not failed. Where the function has no answer, nothing is deleted: all of it
+    /// comes back when its visibility timeout is over.
+    async fn deliver(&self, messages: &[Message]) {
+        let Ok(answer) = self.pool.invoke(event(messages)).await else { return };
+        let Some(failures) = failures(&answer) else { return };
+        for message in messages.iter().filter(|message| !failures.contains(&message.id)) {
+            self.queues.delete(&self.queue, &message.receipt);
+        }
+    }
+}
+
+/// The pollers of a mapping. They end in the middle of what they do when this is dropped.
+pub struct Pollers {
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+impl Pollers {
+    /// Takes no more messages, and waits until those that were taken are done with.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        self.tasks.join_all().await;
+    }
+}
+
+async fn poll(mapping: Arc<Mapping>, stop: watch::Receiver<bool>) {
+    let mut late = JoinSet::new();
+    while !*stop.borrow() {
+        let batch = mapping.batch().await;
+        let deliveries = if batch.is_empty() { Vec::new() } else { (mapping.courier)(batch) };
+        for delivery in deliveries {
+            if delivery.late.is_zero() {
+                mapping.deliver(&delivery.messages).await;
+            } else {
+                late.spawn(deliver_late(Arc::clone(&mapping), delivery));
+            }
+        }
+        while late.try_join_next().is_some() {}
+    }
+    late.join_all().await;
+}
+
+async fn deliver_late(mapping: Arc<Mapping>, delivery: Delivery) {
+    sleep(delivery.late).await;
+    mapping.deliver(&delivery.messages).await;
+}
+
+/// The event that Lambda makes of a batch.
+#[must_use]
+pub fn event(messages: &[Message]) -> Bytes {
+    let record = |message: &Message| {
+        json!({
+            "messageId": message.id,
+            "receiptHandle": message.receipt,
+            "body": message.body,
+            "attributes": {"ApproximateReceiveCount": message.receives.to_string()},
+            "messageAttributes": {},
+            "eventSource": "aws:sqs",
+            "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:orders",
+            "awsRegion": "us-east-1",
+        })
+    };
+    json!({"Records": messages.iter().map(record).collect::<Vec<_>>()}).to_string().into()
+}
+
+/// The messages that failed; nothing where the answer is none of a batch, which fails all of them.
+fn failures(answer: &[u8]) -> Option<HashSet<String>> {
+    let answer: Value = serde_json::from_slice(answer).ok()?;
+    let failures = answer["batchItemFailures"].as_array()?;
+    failures.iter().map(|failure| failure["itemIdentifier"].as_str().map(str::to_owned)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_is_none_fails_the_whole_batch() {
+        assert_eq!(failures(br#"{"batchItemFailures":[]}"#), Some(HashSet::new()));
+        assert_eq!(
+            failures(br#"{"batchItemFailures":[{"itemIdentifier":"m-1"}]}"#),
+            Some(HashSet::from(["m-1".to_owned()]))
+        );
+        assert_eq!(failures(b"null"), None);
+        assert_eq!(failures(br#"{"batchItemFailures":[{}]}"#), None);
+    }
+}

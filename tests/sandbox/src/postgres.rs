@@ -1,0 +1,228 @@
+//! A PostgreSQL of one's own, on a data directory and a port of its own, that can be stopped and started again.
+//!
+//! It commits as a production server does: `fsync` and `synchronous_commit` are on.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use shared::config::Env;
+use shared::db::{DbConfig, schema};
+use tempfile::TempDir;
+use tokio::process::Command;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_postgres::{Client, NoTls};
+
+use crate::Result;
+use crate::process::{Process, Signal};
+
+/// The role, and its database.
+const ROLE: &str = "ordermill";
+/// How long it may take to start, recovery included, and to stop.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// Ports that are tried: below those that the kernel gives to outgoing connections, one of which might otherwise take the
+/// port while the server is stopped.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// How the server is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Sessions are cut off, and the data is left clean.
+    Fast,
+    /// As in a crash: the next start recovers from the log.
+    Immediate,
+}
+
+/// A server. It is stopped and its data deleted when this is dropped.
+pub struct Postgres {
+    binaries: PathBuf,
+    account: Option<(u32, u32)>,
+    password: String,
+    port: u16,
+    process: Option<Process>,
+    directory: TempDir,
+}
+
+impl Postgres {
+    /// Makes a data directory, starts a server on it and brings the schema up to date.
+    pub async fn start() -> Result<Self> {
+        let account = account()?;
+        let directory = directory(account)?;
+        let password = uuid::Uuid::new_v4().simple().to_string();
+        let mut postgres =
+            Self { binaries: binaries()?, account, password, port: free_port()?, process: None, directory };
+        postgres.create().await?;
+        postgres.resume().await?;
+        postgres.client("postgres").await?.batch_execute(&format!("CREATE DATABASE {ROLE}")).await?;
+        postgres.migrate().await?;
+        Ok(postgres)
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// The URL of the database, by way of this address: the server's own, or that of something in between.
+    #[must_use]
+    pub fn url(&self, address: SocketAddr) -> String {
+        format!("postgres://{ROLE}:{}@{address}/{ROLE}", self.password)
+    }
+
+    /// A connection of one's own, past everything in between.
+    pub async fn connect(&self) -> Result<Client> {
+        self.client(ROLE).await
+    }
+
+    /// Stops the server and waits until it has.
+    pub async fn stop(&mut self, how: Stop) -> Result<()> {
+        let Some(process) = self.process.take() else { return Ok(()) };
+        process.signal(match how {
+            Stop::Fast => Signal::INT,
+            Stop::Immediate => Signal::QUIT,
+        });
+        Ok(timeout(PATIENCE, process.exited()).await?)
+    }
+
+    /// Starts it again and waits until it accepts connections.
+    pub async fn resume(&mut self) -> Result<()> {
+        let mut command = self.command("postgres");
+        command.arg("-D").arg(self.data()).args(self.options());
+        self.process = Some(Process::start(&mut command)?);
+        self.accepts().await
+    }
+
+    async fn accepts(&self) -> Result<()> {
+        let end = Instant::now() + PATIENCE;
+        while let Err(error) = self.client("postgres").await {
+            let is_running = self.process.as_ref().is_some_and(Process::is_running);
+            if !is_running || Instant::now() > end {
+                return Err(format!("PostgreSQL does not start ({error}); see {}", self.log().display()).into());
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
+    }
+
+    async fn client(&self, database: &str) -> Result<Client> {
+        let url = format!("postgres://{ROLE}:{}@{}/{database}", self.password, self.address());
+        let (client, connection) = tokio_postgres::connect(&url, NoTls).await?;
+        tokio::spawn(connection);
+        Ok(client)
+    }
+
+    async fn migrate(&self) -> Result<()> {
+        let url = self.url(self.address());
+        let env = Env::from_iter([("DATABASE_URL", url.as_str()), ("DATABASE_TLS", "off")]);
+        schema::migrate(&DbConfig::from_env(&env)?).await?;
+        Ok(())
+    }
+
+    async fn create(&self) -> Result<()> {
+        let secret = self.directory.path().join("password");
+        std::fs::write(&secret, &self.password)?;
+        self.give_away(&secret)?;
+        let mut command = self.command("initdb");
+        command.arg("-D").arg(self.data()).args(["-U", ROLE, "-E", "UTF8", "--locale=C.UTF-8"]);
+        command.arg("--auth=scram-sha-256").arg(format!("--pwfile={}", secret.display()));
+        let status = command.status().await?;
+        std::fs::remove_file(secret)?;
+        if status.success() { Ok(()) } else { Err(format!("initdb failed: {status}").into()) }
+    }
+
+    fn options(&self) -> Vec<String> {
+        let port = self.port.to_string();
+        let options = [
+            ("listen_addresses", "127.0.0.1"),
+            ("port", &port),
+            ("unix_socket_directories", ""),
+            ("max_connections", "300"),
+            ("fsync", "on"),
+            ("synchronous_commit", "on"),
+            ("shared_buffers", "256MB"),
+            ("max_wal_size", "2GB"),
+        ];
+        options.iter().map(|(name, value)| format!("-c{name}={value}")).collect()
+    }
+
+    /// One of the server's programs, as a user who is not root.
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(self.binaries.join(program));
+        command.env_clear().env("LC_ALL", "C.UTF-8").env("TZ", "UTC").current_dir("/").stdin(Stdio::null());
+        match std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log())
+            .and_then(|log| Ok((log.try_clone()?, log)))
+        {
+            Ok((out, err)) => command.stdout(out).stderr(err),
+            Err(_) => command.stdout(Stdio::null()).stderr(Stdio::null()),
+        };
+        if let Some((user, group)) = self.account {
+            command.uid(user).gid(group);
+        }
+        command
+    }
+
+    fn give_away(&self, path: &Path) -> Result<()> {
+        if let Some((user, group)) = self.account {
+            chown(path, Some(user), Some(group))?;
+        }
+        Ok(())
+    }
+
+    fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.directory.path().join("log")
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // Nobody needs the data any more; its processes end by themselves when they find their parent gone.
+        self.process = None;
+    }
+}
+
+/// A directory under `/var/tmp`, which is on a disk and which every user can get to.
+fn directory(account: Option<(u32, u32)>) -> Result<TempDir> {
+    let directory = tempfile::Builder::new().prefix("ordermill-postgres-").tempdir_in("/var/tmp")?;
+    if let Some((user, group)) = account {
+        chown(directory.path(), Some(user), Some(group))?;
+    }
+    Ok(directory)
+}
+
+/// The user and group to be in place of root, as whom the server refuses to run: `postgres`, or else `nobody`.
+fn account() -> Result<Option<(u32, u32)>> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    let users = std::fs::read_to_string("/etc/passwd")?;
+    let ids = |name: &str| {
+        let line = users.lines().find(|line| line.split(':').next() == Some(name))?;
+        let mut fields = line.split(':').skip(2);
+        Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+    };
+    Ok(Some(ids("postgres").or_else(|| ids("nobody")).ok_or("there is no user to run PostgreSQL as")?))
+}
+
+/// Where the newest of Debian's PostgreSQL programs are.
+fn binaries() -> Result<PathBuf> {
+    let versions =
+        std::fs::read_dir("/usr/lib/postgresql").map_err(|_| "PostgreSQL is not installed: `make tools`, `make up`")?;
+    let found = versions.flatten().map(|version| version.path().join("bin")).filter(|bin| bin.join("initdb").exists());
+    found.max().ok_or_else(|| "PostgreSQL's server programs are not installed".into())
+}
+
+fn free_port() -> Result<u16> {
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    let tried = std::iter::repeat_with(|| fastrand::u16(PORTS)).take(100);
+    tried.into_iter().find(is_free).ok_or_else(|| "no port is free".into())
+}

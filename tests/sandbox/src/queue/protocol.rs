@@ -1,0 +1,136 @@
+//! The JSON 1.0 protocol of SQS, as far as it is spoken here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::store::Message;
+use super::{Ruling, Shared, Sighting};
+use crate::server::{self, Request, Response};
+
+/// Answers a call, once the hook has let it pass.
+pub async fn answer(shared: Arc<Shared>, request: Request) -> Option<Response> {
+    let (action, environment) = (action(&request), environment(&request));
+    let Ok(input) = serde_json::from_slice::<Value>(request.body()) else { return Some(refusal(400)) };
+    let queue = queue(&input);
+    if let Some(hook) = &shared.hook {
+        let sighting = Sighting { environment, action: action.clone(), queue: queue.clone(), bodies: bodies(&input) };
+        match hook(sighting).await {
+            Ruling::Pass => {}
+            Ruling::Refuse(status) => return Some(refusal(status)),
+            Ruling::Drop => return None,
+        }
+    }
+    let output = perform(&shared, &action, &queue, &input).await;
+    Some(output.map_or_else(|| refusal(400), |output| server::json(200, output.to_string())))
+}
+
+async fn perform(shared: &Shared, action: &str, queue: &str, input: &Value) -> Option<Value> {
+    match action {
+        "SendMessage" => send(shared, queue, input),
+        "SendMessageBatch" => batch(input, |entry| send(shared, queue, entry)),
+        "ReceiveMessage" => Some(receive(shared, queue, input).await),
+        "ChangeMessageVisibility" => change_visibility(shared, queue, input),
+        "ChangeMessageVisibilityBatch" => batch(input, |entry| change_visibility(shared, queue, entry)),
+        "DeleteMessage" => Some(delete(shared, queue, input)),
+        "DeleteMessageBatch" => batch(input, |entry| Some(delete(shared, queue, entry))),
+        "GetQueueAttributes" => attributes(shared, queue),
+        _ => None,
+    }
+}
+
+/// Does the same for each entry. Each succeeds or fails by itself.
+fn batch(input: &Value, each: impl Fn(&Value) -> Option<Value>) -> Option<Value> {
+    let (mut successful, mut failed) = (Vec::new(), Vec::new());
+    for entry in input["Entries"].as_array()? {
+        match each(entry) {
+            Some(mut done) => {
+                done["Id"] = entry["Id"].clone();
+                successful.push(done);
+            }
+            None => failed.push(json!({"Id": entry["Id"], "Code": "InvalidParameterValue", "SenderFault": true})),
+        }
+    }
+    Some(json!({"Successful": successful, "Failed": failed}))
+}
+
+fn send(shared: &Shared, queue: &str, input: &Value) -> Option<Value> {
+    let body = input["MessageBody"].as_str()?.to_owned();
+    let id = shared.send(queue, body, seconds(&input["DelaySeconds"]).unwrap_or_default())?;
+    Some(json!({"MessageId": id}))
+}
+
+async fn receive(shared: &Shared, queue: &str, input: &Value) -> Value {
+    let max = input["MaxNumberOfMessages"].as_u64().and_then(|max| usize::try_from(max).ok()).unwrap_or(1);
+    let wait = seconds(&input["WaitTimeSeconds"]).unwrap_or_default();
+    let received = shared.receive(queue, max, wait).await;
+    json!({"Messages": received.iter().map(message).collect::<Vec<_>>()})
+}
+
+fn message(message: &Message) -> Value {
+    json!({
+        "MessageId": message.id,
+        "ReceiptHandle": message.receipt,
+        "Body": message.body,
+        "Attributes": {"ApproximateReceiveCount": message.receives.to_string()},
+    })
+}
+
+fn change_visibility(shared: &Shared, queue: &str, input: &Value) -> Option<Value> {
+    let (receipt, time) = (input["ReceiptHandle"].as_str()?, seconds(&input["VisibilityTimeout"])?);
+    shared.with(queue, |store| store.change_visibility(receipt, time))?.then(|| json!({}))
+}
+
+/// Deleting what is gone succeeds too.
+fn delete(shared: &Shared, queue: &str, input: &Value) -> Value {
+    shared.with(queue, |store| store.delete(input["ReceiptHandle"].as_str().unwrap_or_default()));
+    json!({})
+}
+
+fn attributes(shared: &Shared, queue: &str) -> Option<Value> {
+    let counts = shared.with(queue, |store| store.counts())?;
+    Some(json!({"Attributes": {
+        "ApproximateNumberOfMessages": counts.visible.to_string(),
+        "ApproximateNumberOfMessagesDelayed": counts.delayed.to_string(),
+        "ApproximateNumberOfMessagesNotVisible": counts.in_flight.to_string(),
+    }}))
+}
+
+fn refusal(status: u16) -> Response {
+    let kind = match status {
+        403 => "AccessDenied",
+        500.. => "ServiceUnavailable",
+        _ => "InvalidParameterValue",
+    };
+    server::json(status, json!({"__type": format!("com.amazonaws.sqs#{kind}"), "message": "refused"}).to_string())
+}
+
+fn seconds(value: &Value) -> Option<Duration> {
+    value.as_u64().map(Duration::from_secs)
+}
+
+/// The action of `X-Amz-Target: AmazonSQS.SendMessage`.
+fn action(request: &Request) -> String {
+    header(request, "x-amz-target").rsplit('.').next().unwrap_or_default().to_owned()
+}
+
+/// The access key in the request's signature, which nothing else is made of: see `runtime`.
+fn environment(request: &Request) -> String {
+    let signature = header(request, "authorization");
+    let key = signature.split_once("Credential=").and_then(|(_, rest)| rest.split('/').next());
+    key.unwrap_or_default().to_owned()
+}
+
+fn header<'a>(request: &'a Request, name: &str) -> &'a str {
+    request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+fn queue(input: &Value) -> String {
+    input["QueueUrl"].as_str().and_then(|url| url.rsplit('/').next()).unwrap_or_default().to_owned()
+}
+
+fn bodies(input: &Value) -> Vec<String> {
+    let entries = input["Entries"].as_array().map_or(std::slice::from_ref(input), Vec::as_slice);
+    entries.iter().filter_map(|entry| entry["MessageBody"].as_str()).map(str::to_owned).collect()
+}

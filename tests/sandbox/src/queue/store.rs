@@ -1,0 +1,193 @@
+//! A queue's messages, ordered by when they are visible.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Attributes;
+
+/// A message as it is received.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Its identifier.
+    pub id: String,
+    /// What deletes it or changes its visibility.
+    pub receipt: String,
+    /// What it says.
+    pub body: String,
+    /// How often it was received, this time included.
+    pub receives: u32,
+}
+
+/// How many messages there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Those that could be received now.
+    pub visible: usize,
+    /// Those whose delay is not over.
+    pub delayed: usize,
+    /// Those that were received and are invisible.
+    pub in_flight: usize,
+}
+
+impl Counts {
+    /// All of them.
+    #[must_use]
+    pub fn total(self) -> usize {
+        self.visible + self.delayed + self.in_flight
+    }
+}
+
+/// A queue.
+pub struct Store {
+    attributes: Attributes,
+    messages: HashMap<u64, Stored>,
+    by_time: BTreeSet<(Instant, u64)>,
+    sent: u64,
+}
+
+struct Stored {
+    body: String,
+    visible_at: Instant,
+    receives: u32,
+}
+
+impl Store {
+    /// An empty queue.
+    pub fn new(attributes: Attributes) -> Self {
+        Self { attributes, messages: HashMap::new(), by_time: BTreeSet::new(), sent: 0 }
+    }
+
+    /// Adds a message that is visible after `delay`, and gives its identifier.
+    pub fn send(&mut self, body: String, delay: Duration) -> String {
+        self.sent += 1;
+        let (number, visible_at) = (self.sent, Instant::now() + delay);
+        self.messages.insert(number, Stored { body, visible_at, receives: 0 });
+        self.by_time.insert((visible_at, number));
+        id(number)
+    }
+
+    /// Gives up to `max` visible messages, and the bodies of those that were received too often, which are gone then.
+    pub fn receive(&mut self, max: usize) -> (Vec<Message>, Vec<String>) {
+        let (mut received, mut dead) = (Vec::new(), Vec::new());
+        while received.len() < max {
+            let Some(number) = self.first_visible() else { break };
+            if self.is_worn_out(number) {
+                dead.extend(self.remove(number));
+            } else {
+                received.extend(self.hand_out(number));
+            }
+        }
+        (received, dead)
+    }
+
+    /// Where messages go that were received too often.
+    pub fn dead_letter_queue(&self) -> Option<String> {
+        self.attributes.redrive.as_ref().map(|(_, queue)| queue.clone())
+    }
+
+    /// Deletes the message; false where it is gone already.
+    pub fn delete(&mut self, receipt: &str) -> bool {
+        number(receipt).and_then(|number| self.remove(number)).is_some()
+    }
+
+    /// Makes the message visible after `time`; false where it is gone.
+    pub fn change_visibility(&mut self, receipt: &str, time: Duration) -> bool {
+        number(receipt).is_some_and(|number| self.show_at(number, Instant::now() + time))
+    }
+
+    /// Takes up to `max` messages away, delayed and invisible ones first.
+    pub fn steal(&mut self, max: usize) -> Vec<String> {
+        let numbers: Vec<_> = self.by_time.iter().rev().take(max).map(|(_, number)| *number).collect();
+        numbers.into_iter().filter_map(|number| self.remove(number)).collect()
+    }
+
+    /// How many messages there are.
+    pub fn counts(&self) -> Counts {
+        let now = Instant::now();
+        let mut counts = Counts::default();
+        for message in self.messages.values() {
+            match (message.visible_at <= now, message.receives) {
+                (true, _) => counts.visible += 1,
+                (false, 0) => counts.delayed += 1,
+                (false, _) => counts.in_flight += 1,
+            }
+        }
+        counts
+    }
+
+    fn first_visible(&self) -> Option<u64> {
+        self.by_time.first().filter(|(visible_at, _)| *visible_at <= Instant::now()).map(|(_, number)| *number)
+    }
+
+    fn is_worn_out(&self, number: u64) -> bool {
+        let limit = self.attributes.redrive.as_ref().map(|(receives, _)| *receives);
+        self.messages.get(&number).is_some_and(|message| limit.is_some_and(|limit| message.receives >= limit))
+    }
+
+    fn hand_out(&mut self, number: u64) -> Option<Message> {
+        self.show_at(number, Instant::now() + self.attributes.visibility);
+        let message = self.messages.get_mut(&number)?;
+        message.receives += 1;
+        let receipt = format!("{}#{}", id(number), message.receives);
+        Some(Message { id: id(number), receipt, body: message.body.clone(), receives: message.receives })
+    }
+
+    fn show_at(&mut self, number: u64, at: Instant) -> bool {
+        let Some(message) = self.messages.get_mut(&number) else { return false };
+        self.by_time.remove(&(message.visible_at, number));
+        message.visible_at = at;
+        self.by_time.insert((at, number))
+    }
+
+    fn remove(&mut self, number: u64) -> Option<String> {
+        let message = self.messages.remove(&number)?;
+        self.by_time.remove(&(message.visible_at, number));
+        Some(message.body)
+    }
+}
+
+fn id(number: u64) -> String {
+    format!("message-{number}")
+}
+
+/// The message that a receipt belongs to. SQS takes an old receipt too, as long as the message is there.
+fn number(receipt: &str) -> Option<u64> {
+    receipt.strip_prefix("message-")?.split('#').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store(redrive: Option<(u32, String)>) -> Store {
+        Store::new(Attributes { visibility: Duration::from_secs(30), redrive })
+    }
+
+    #[test]
+    fn a_message_is_hidden_while_it_is_delayed_and_while_somebody_has_it() {
+        let mut store = store(None);
+        store.send("late".to_owned(), Duration::from_mins(1));
+        store.send("now".to_owned(), Duration::ZERO);
+        let (received, _) = store.receive(10);
+        assert_eq!(received.iter().map(|message| message.body.as_str()).collect::<Vec<_>>(), ["now"]);
+        assert_eq!(store.counts(), Counts { visible: 0, delayed: 1, in_flight: 1 });
+        assert!(store.change_visibility(&received[0].receipt, Duration::ZERO));
+        let (again, _) = store.receive(10);
+        assert_eq!(again[0].receives, 2);
+        assert!(store.delete(&received[0].receipt) && !store.delete(&again[0].receipt));
+    }
+
+    #[test]
+    fn a_message_that_was_received_too_often_is_dead() {
+        let mut store = store(Some((2, "dead".to_owned())));
+        store.send("o-1".to_owned(), Duration::ZERO);
+        for _ in 0..2 {
+            let (received, dead) = store.receive(1);
+            assert!(dead.is_empty() && store.change_visibility(&received[0].receipt, Duration::ZERO));
+        }
+        assert_eq!(store.receive(1), (Vec::new(), vec!["o-1".to_owned()]));
+        assert_eq!(store.counts().total(), 0);
+    }
+}

@@ -1,0 +1,125 @@
+//! The Runtime API of one environment.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Method;
+use hyper::http::response::Builder;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::Result;
+use crate::server::{Request, Response, Server, json};
+
+/// What a function answered: its result, or the error that it reported.
+pub type Outcome = std::result::Result<Bytes, String>;
+
+/// An event on its way to the function, and whoever waits for the answer.
+pub struct Call {
+    /// What the function is given.
+    pub event: Bytes,
+    /// Gets the answer.
+    pub answer: oneshot::Sender<Outcome>,
+}
+
+/// The Runtime API and what goes through it.
+pub struct RuntimeApi {
+    server: Server,
+    calls: mpsc::Sender<Call>,
+    ready: watch::Receiver<bool>,
+}
+
+struct Desk {
+    waiting: tokio::sync::Mutex<mpsc::Receiver<Call>>,
+    open: Mutex<Option<oneshot::Sender<Outcome>>>,
+    ready: watch::Sender<bool>,
+    function: String,
+    timeout: Duration,
+}
+
+impl RuntimeApi {
+    /// Serves the function of this name, which has so much time for an event.
+    pub async fn start(function: &str, timeout: Duration) -> Result<Self> {
+        let (calls, waiting) = mpsc::channel(1);
+        let (is_ready, ready) = watch::channel(false);
+        let desk = Arc::new(Desk {
+            waiting: tokio::sync::Mutex::new(waiting),
+            open: Mutex::new(None),
+            ready: is_ready,
+            function: function.to_owned(),
+            timeout,
+        });
+        let server = Server::start(move |request| {
+            let desk = Arc::clone(&desk);
+            async move { Some(desk.answer(request).await) }
+        });
+        Ok(Self { server: server.await?, calls, ready })
+    }
+
+    /// What `AWS_LAMBDA_RUNTIME_API` is set to.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.server.address().to_string()
+    }
+
+    /// Waits until the function asks for its first event.
+    pub async fn ready(&self) {
+        let _ = self.ready.clone().wait_for(|ready| *ready).await; // The channel lives as long as the server.
+    }
+
+    /// Hands an event over. False where nobody takes events any more.
+    pub async fn call(&self, call: Call) -> bool {
+        self.calls.send(call).await.is_ok()
+    }
+}
+
+impl Desk {
+    async fn answer(&self, request: Request) -> Response {
+        let path = request.uri().path().to_owned();
+        match (request.method(), path.rsplit('/').next().unwrap_or_default()) {
+            (&Method::GET, "next") if path.contains("/extension/") => std::future::pending().await,
+            (&Method::GET, "next") => self.next().await,
+            (&Method::POST, "register") => registered(),
+            (&Method::POST, "response") => self.close(Ok(request.into_body())),
+            (&Method::POST, "error") => self.close(Err(String::from_utf8_lossy(request.body()).into_owned())),
+            _ => json(404, "{}"),
+        }
+    }
+
+    /// Waits for an event and hands it over.
+    async fn next(&self) -> Response {
+        self.ready.send_replace(true);
+        let Some(call) = self.waiting.lock().await.recv().await else {
+            return std::future::pending().await;
+        };
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(call.answer);
+        let deadline = SystemTime::now() + self.timeout;
+        let deadline = deadline.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        Builder::new()
+            .header("content-type", "application/json")
+            .header("lambda-runtime-aws-request-id", uuid::Uuid::new_v4().to_string())
+            .header("lambda-runtime-deadline-ms", deadline.to_string())
+            .header(
+                "lambda-runtime-invoked-function-arn",
+                format!("arn:aws:lambda:us-east-1:000000000000:function:{}", self.function),
+            )
+            .body(Full::new(call.event))
+            .expect("the headers are text")
+    }
+
+    fn close(&self, outcome: Outcome) -> Response {
+        if let Some(answer) = self.open.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = answer.send(outcome); // Whoever asked may have given up.
+        }
+        json(202, r#"{"status":"OK"}"#)
+    }
+}
+
+/// The answer to an internal extension, which is then never told of anything: our environments end by signals alone.
+fn registered() -> Response {
+    let mut response = json(200, r#"{"functionName":"function","functionVersion":"$LATEST","handler":"bootstrap"}"#);
+    let identifier = uuid::Uuid::new_v4().to_string().parse().expect("an identifier is text");
+    response.headers_mut().insert("lambda-extension-identifier", identifier);
+    response
+}

@@ -1,0 +1,109 @@
+//! HTTP/1.1 on a loopback port of its own, with one handler for everything.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::Result;
+
+/// A request, read to its end.
+pub type Request = hyper::Request<Bytes>;
+/// An answer.
+pub type Response = hyper::Response<Full<Bytes>>;
+
+/// A running server. It ends, with all its connections, when this is dropped.
+pub struct Server {
+    address: SocketAddr,
+    task: JoinHandle<Infallible>,
+}
+
+impl Server {
+    /// Serves `handler` on a free port. Where the handler gives nothing, the connection is closed without an answer; where
+    /// the client goes away, the handler is dropped at once.
+    pub async fn start<H, F>(handler: H) -> Result<Self>
+    where
+        H: Fn(Request) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Option<Response>> + Send + 'static,
+    {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        Ok(Self { address, task: tokio::spawn(accept(listener, handler)) })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Tells hyper to close the connection.
+#[derive(Debug)]
+struct Dropped;
+
+impl std::fmt::Display for Dropped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the connection is closed without an answer")
+    }
+}
+
+impl std::error::Error for Dropped {}
+
+/// An answer with a JSON body.
+#[must_use]
+pub fn json(status: u16, body: impl Into<Bytes>) -> Response {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap_or_default();
+    response
+        .headers_mut()
+        .insert(hyper::header::CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/x-amz-json-1.0"));
+    response
+}
+
+async fn accept<H, F>(listener: TcpListener, handler: H) -> Infallible
+where
+    H: Fn(Request) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Option<Response>> + Send + 'static,
+{
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => if let Ok((stream, _)) = accepted {
+                connections.spawn(converse(stream, handler.clone()));
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn converse<H, F>(stream: TcpStream, handler: H)
+where
+    H: Fn(Request) -> F + Clone,
+    F: Future<Output = Option<Response>>,
+{
+    let _ = stream.set_nodelay(true); // Slower, but no less right.
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let handler = handler.clone();
+        async move {
+            let (parts, body) = request.into_parts();
+            let body = body.collect().await.map_err(|_| Dropped)?.to_bytes();
+            handler(Request::from_parts(parts, body)).await.ok_or(Dropped)
+        }
+    });
+    // An error is the client's business: its connection is gone.
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+}
