@@ -50,17 +50,18 @@ check: ## check the Rust code's format and lints
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-lint: tools ## check the SAM template and the Python code
+lint: tools ## check the SAM template, its security too, and the Python code
 	echo "==> Checking template.yaml and tests/stack"
 	$(SAM) sam validate --lint
 	$(SAM) cfn-lint
+	.venv/lint/bin/checkov --config-file .checkov.yaml
 	$(SAM) ruff check --quiet
 	$(SAM) ruff format --quiet --diff
 
 build: tools ## build the functions as they are deployed (sam build)
 	$(STACK) build
 
-tools: .venv/sam/.stamp .venv/stack/.stamp ## install the pinned Python tools into .venv
+tools: .venv/sam/.stamp .venv/stack/.stamp .venv/lint/.stamp ## install the pinned Python tools into .venv
 
 .venv/%/.stamp: tests/stack/requirements-%.txt
 	tests/stack/make_venv.sh .venv/$* $<

@@ -1,4 +1,4 @@
-"""Gives the emulated HTTP API its routes and authorizer.
+"""Gives the emulated HTTP API its routes, its authorizer and its CORS.
 
 SAM hands API Gateway an OpenAPI document made from the functions' events, and the emulator does not read it. So the
 document is taken from the deployed stack here, and what it says is created call by call.
@@ -8,19 +8,19 @@ import re
 from typing import Any
 
 from stack.deploy import client
+from stack.intrinsics import Evaluator
 from stack.settings import REGION, STACK_NAME, Settings
 
 ACCOUNT = "000000000000"
 INTEGRATION = "x-amazon-apigateway-integration"
 ANY_METHOD = "x-amazon-apigateway-any-method"
+CORS = "x-amazon-apigateway-cors"
 
 
 class Resolver:
-    """Replaces the intrinsic functions that occur in the document, by what the stack made of them."""
+    """Replaces the references to resources that occur in the document, by what the stack made of them."""
 
     def __init__(self, cloudformation) -> None:
-        stack = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"][0]
-        self._parameters = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
         resources = cloudformation.describe_stack_resources(StackName=STACK_NAME)["StackResources"]
         self.resources = {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in resources}
         self._names = {
@@ -41,8 +41,7 @@ class Resolver:
     def _name(self, name: str) -> str:
         if name.endswith(".Arn"):
             return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{self.resources[name.removesuffix('.Arn')]}"
-        known = {**self._names, **self._parameters, **self.resources}
-        return known[name]
+        return {**self._names, **self.resources}[name]
 
 
 def create_routes(settings: Settings) -> int:
@@ -53,7 +52,9 @@ def create_routes(settings: Settings) -> int:
     name, api = next(
         (name, each) for name, each in template["Resources"].items() if each["Type"] == "AWS::ApiGatewayV2::Api"
     )
-    document, api_id = api["Properties"]["Body"], resolver.resources[name]
+    document = Evaluator(template, _parameters(cloudformation)).value(api["Properties"]["Body"])
+    api_id = resolver.resources[name]
+    _allow_origins(gateway, api_id, document)
     authorizers = _create_authorizers(gateway, api_id, document, resolver)
     integrations: dict[str, str] = {}
     operations = [
@@ -65,6 +66,19 @@ def create_routes(settings: Settings) -> int:
             integrations[function] = _create_integration(gateway, api_id, function, operation[INTEGRATION])
         _create_route(gateway, api_id, _route_key(path, method), integrations[function], operation, authorizers)
     return len(operations)
+
+
+def _parameters(cloudformation) -> dict[str, str]:
+    stack = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"][0]
+    return {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
+
+
+def _allow_origins(gateway, api_id: str, document: dict) -> None:
+    """Let pages of other origins call the API, where the document does."""
+    if cors := document.get(CORS):
+        gateway.update_api(
+            ApiId=api_id, CorsConfiguration={f"{name[0].upper()}{name[1:]}": value for name, value in cors.items()}
+        )
 
 
 def _create_authorizers(gateway, api_id: str, document: dict, resolver: Resolver) -> dict[str, str]:

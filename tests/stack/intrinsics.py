@@ -1,0 +1,64 @@
+"""Evaluates what a template makes depend on its parameters: conditions, ``Fn::If``, maps.
+
+What names a resource, as ``Fn::GetAtt`` does, stays as it is.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+NO_VALUE = object()
+
+
+class Evaluator:
+    """Evaluates parts of one template for one set of parameters; those not given have their defaults."""
+
+    def __init__(self, template: dict, parameters: Mapping[str, str]) -> None:
+        declared = template.get("Parameters", {})
+        given = {name: parameters.get(name, each.get("Default", "")) for name, each in declared.items()}
+        self._parameters = {name: _typed(declared[name]["Type"], value) for name, value in given.items()}
+        self._conditions = template.get("Conditions", {})
+        self._mappings = template.get("Mappings", {})
+        self._functions = {
+            "Ref": self._ref,
+            "Condition": lambda name: self.holds(name),
+            "Fn::If": lambda parts: self._value(parts[1 if self.holds(parts[0]) else 2]),
+            "Fn::Equals": lambda parts: str(self._value(parts[0])) == str(self._value(parts[1])),
+            "Fn::Not": lambda parts: not self._value(parts[0]),
+            "Fn::And": lambda parts: all(map(self._value, parts)),
+            "Fn::Or": lambda parts: any(map(self._value, parts)),
+            "Fn::Join": lambda parts: parts[0].join(map(str, self._value(parts[1]))),
+            "Fn::FindInMap": self._find_in_map,
+        }
+
+    def holds(self, condition: str) -> bool:
+        """Whether the condition of this name is true."""
+        return self._value(self._conditions[condition])
+
+    def value(self, value: Any) -> Any:
+        """The value with all that the parameters decide put in; what they leave out is gone."""
+        return self._value(value)
+
+    def _value(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [each for each in map(self._value, value) if each is not NO_VALUE]
+        if not isinstance(value, dict):
+            return value
+        if len(value) == 1 and (name := next(iter(value))) in self._functions:
+            return self._functions[name](value[name])
+        entries = {name: self._value(each) for name, each in value.items()}
+        return {name: each for name, each in entries.items() if each is not NO_VALUE}
+
+    def _ref(self, name: str) -> Any:
+        return NO_VALUE if name == "AWS::NoValue" else self._parameters.get(name, {"Ref": name})
+
+    def _find_in_map(self, keys: list) -> Any:
+        found = self._mappings
+        for key in self._value(keys):
+            found = found[key]
+        return found
+
+
+def _typed(type_name: str, value: Any) -> Any:
+    if type_name == "CommaDelimitedList":
+        return str(value).split(",") if value else []
+    return value
