@@ -5,8 +5,9 @@
 //! | variable | meaning | default |
 //! |---|---|---|
 //! | `STAGE` | `dev`, `staging` or `prod`; `migrate` does without | required |
-//! | `DATABASE_URL` | `postgres://user[:password]@host[:port]/database` | required |
-//! | `DATABASE_PASSWORD` | the password, in place of the URL's | none |
+//! | `DATABASE_URL` | `postgres://[user[:password]@]host[:port]/database` | required |
+//! | `DATABASE_SECRET_ARN` | a secret of Secrets Manager that holds user and password, in place of the URL's | none |
+//! | `DATABASE_AUTH` | `password`, or `iam`: the URL's user signs in with a token of RDS's IAM authentication | `password` |
 //! | `DATABASE_TLS` | `verify-full`, or `off` for a database on this machine | `verify-full` |
 //! | `DATABASE_CA_FILE` | PEM file of certificate authorities, in place of the built-in RDS bundle | none |
 //!

@@ -5,7 +5,7 @@
 //! name the Lambda runtime, and [`config`] the only one
 //! that reads the environment, once, at start.
 
-mod aws;
+pub mod aws;
 pub mod config;
 pub mod db;
 pub mod error;

@@ -5,13 +5,13 @@
 //! |---|---|---|
 //! | `QUEUE_URL` | the orders' queue | required |
 //! | `DLQ_URL` | its dead-letter queue, for those who look at it or put something in | required |
-//! | `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` | set by the Lambda runtime | |
-//! | `AWS_ENDPOINT_URL` | where an emulator is | AWS |
+//!
+//! and those of [`crate::aws`].
 
 use std::time::Duration;
 
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
-use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_sqs::config::{BehaviorVersion, Region};
 use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, MessageAttributeValue,
@@ -20,6 +20,7 @@ use aws_sdk_sqs::types::{
 use aws_sdk_sqs::{Client, Config};
 use futures_util::{StreamExt, stream};
 
+use crate::aws::Access;
 use crate::config::{ConfigError, Env};
 use crate::order::OrderId;
 
@@ -51,23 +52,16 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// The orders' queue. Region and credentials come straight from the variables that the Lambda runtime sets: an
-    /// environment never outlives the credentials it was given.
+    /// The orders' queue.
     pub fn orders(env: &Env) -> Result<Self, ConfigError> {
         let url = env.required("QUEUE_URL")?;
-        let credentials = Credentials::new(
-            env.required::<String>("AWS_ACCESS_KEY_ID")?,
-            env.required::<String>("AWS_SECRET_ACCESS_KEY")?,
-            env.text("AWS_SESSION_TOKEN").map(str::to_owned),
-            None,
-            "environment",
-        );
+        let Access { credentials, region, endpoint_url } = Access::from_env(env)?;
         let mut config = Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
-            .region(Region::new(env.required::<String>("AWS_REGION")?))
+            .region(Region::new(region))
             .credentials_provider(credentials);
         config.set_timeout_config(Some(TimeoutConfig::builder().operation_timeout(OPERATION_TIMEOUT).build()));
-        config.set_endpoint_url(env.text("AWS_ENDPOINT_URL").map(str::to_owned));
+        config.set_endpoint_url(endpoint_url);
         Ok(Self { client: Client::from_conf(config.build()), url })
     }
 
