@@ -17,4 +17,5 @@ mod reading;
 mod schema;
 mod statistics;
 mod sweeping;
+mod template;
 mod zips;

@@ -1,0 +1,198 @@
+//! What must hold of every deployment. A rule gives what breaks it, as sentences.
+
+use std::collections::HashSet;
+
+use serde_json::{Value, json};
+
+/// The template as it would be deployed.
+pub struct Template(pub Value);
+
+impl Template {
+    /// The properties of the resources of a type, by their names.
+    pub fn resources(&self, kind: &str) -> Vec<(&str, &Value)> {
+        let all = self.0["Resources"].as_object().expect("resources");
+        let of_kind = all.iter().filter(|(_, resource)| resource["Type"] == kind);
+        of_kind.map(|(name, resource)| (name.as_str(), &resource["Properties"])).collect()
+    }
+
+    fn properties(&self, name: &str) -> &Value {
+        &self.0["Resources"][name]["Properties"]
+    }
+
+    /// All that breaks a rule.
+    pub fn breaches(&self) -> Vec<String> {
+        let rules = [visibility, retention, queues, databases, permissions, roles, variables, routes, networks, users];
+        rules.iter().flat_map(|rule| rule(self)).collect()
+    }
+}
+
+/// The resource that a `Ref` or `Fn::GetAtt` names.
+pub fn named(reference: &Value) -> &str {
+    reference["Ref"].as_str().or_else(|| reference["Fn::GetAtt"][0].as_str()).unwrap_or_default()
+}
+
+/// A number, whether it is written as one or as text.
+fn number(value: &Value) -> u64 {
+    value.as_u64().or_else(|| value.as_str()?.parse().ok()).unwrap_or_default()
+}
+
+/// What may stand alone or in a list.
+pub fn listed(value: &Value) -> Vec<&Value> {
+    value.as_array().map_or_else(|| vec![value], |list| list.iter().collect())
+}
+
+fn breach(broken: bool, what: String) -> Option<String> {
+    broken.then_some(what)
+}
+
+/// AWS advises six times the function's time-out, so that a message is not delivered again while it is worked on.
+fn visibility(template: &Template) -> Vec<String> {
+    let short = |(name, mapping): (&str, &Value)| {
+        let timeout = number(&template.properties(named(&mapping["FunctionName"]))["Timeout"]);
+        let visibility = number(&template.properties(named(&mapping["EventSourceArn"]))["VisibilityTimeout"]);
+        breach(visibility < 6 * timeout, format!("{name}: visibility of {visibility} s for a time-out of {timeout} s"))
+    };
+    template.resources("AWS::Lambda::EventSourceMapping").into_iter().filter_map(short).collect()
+}
+
+/// A dead letter keeps the age it had, so its queue has to keep it for longer.
+fn retention(template: &Template) -> Vec<String> {
+    let short = |(name, queue): (&str, &Value)| {
+        let policy = &queue["RedrivePolicy"];
+        let dead = &template.properties(named(policy.get("deadLetterTargetArn")?))["MessageRetentionPeriod"];
+        let lost = number(dead) <= number(&queue["MessageRetentionPeriod"]);
+        breach(lost || number(&policy["maxReceiveCount"]) < 5, format!("{name}: messages are lost or given up early"))
+    };
+    template.resources("AWS::SQS::Queue").into_iter().filter_map(short).collect()
+}
+
+/// Encrypted at rest and on the way.
+fn queues(template: &Template) -> Vec<String> {
+    let policies = template.resources("AWS::SQS::QueuePolicy");
+    let plain = |(name, queue): (&str, &Value)| {
+        let policy = policies.iter().find(|(_, policy)| named(&policy["Queues"][0]) == name);
+        let statement = policy.map_or(&Value::Null, |(_, policy)| &policy["PolicyDocument"]["Statement"]);
+        let everything = json!({"Effect": "Deny", "Principal": "*", "Action": "sqs:*"});
+        let denied = everything.as_object()?.iter().all(|(key, value)| statement[key] == *value);
+        let tls_only = denied && statement["Condition"] == json!({"Bool": {"aws:SecureTransport": "false"}});
+        breach(queue["SqsManagedSseEnabled"] != true || !tls_only, format!("{name}: is not encrypted"))
+    };
+    template.resources("AWS::SQS::Queue").into_iter().filter_map(plain).collect()
+}
+
+fn databases(template: &Template) -> Vec<String> {
+    let exposed = |(name, database): (&str, &Value)| {
+        let parameters = &template.properties(named(&database["DBParameterGroupName"]))["Parameters"];
+        let safe = database["StorageEncrypted"] == true
+            && database["PubliclyAccessible"] == false
+            && database["ManageMasterUserPassword"] == true
+            && parameters["rds.force_ssl"] == "1";
+        breach(!safe, format!("{name}: is not encrypted, public, or its password is not RDS's own to keep"))
+    };
+    template.resources("AWS::RDS::DBInstance").into_iter().filter_map(exposed).collect()
+}
+
+/// The policies of a role or of a managed policy.
+pub fn statements(properties: &Value) -> Vec<&Value> {
+    let inline = properties["Policies"].as_array().into_iter().flatten().map(|policy| &policy["PolicyDocument"]);
+    let all = inline.chain(properties.get("PolicyDocument"));
+    all.flat_map(|document| listed(&document["Statement"])).collect()
+}
+
+/// No wildcard allows anything, but for the one policy of AWS's that connects functions to a VPC.
+fn permissions(template: &Template) -> Vec<String> {
+    let kinds = ["AWS::IAM::Role", "AWS::IAM::ManagedPolicy"];
+    let wide = |(name, properties): (&str, &Value)| {
+        let is_wild = |value: &&Value| value.to_string().contains('*');
+        let allowed = statements(properties).into_iter().filter(|statement| statement["Effect"] == "Allow");
+        let wild = allowed.flat_map(|each| [&each["Action"], &each["Resource"]]).any(|value| is_wild(&value));
+        let attached = properties["ManagedPolicyArns"].as_array().into_iter().flatten();
+        let foreign = attached.filter(|arn| named(arn).is_empty()).map(Value::to_string);
+        let strange = foreign.filter(|arn| !arn.contains("/AWSLambdaENIManagementAccess")).count();
+        breach(wild || strange > 0, format!("{name}: allows more than it names"))
+    };
+    kinds.iter().flat_map(|kind| template.resources(kind)).filter_map(wide).collect()
+}
+
+fn roles(template: &Template) -> Vec<String> {
+    let mut seen = HashSet::new();
+    let functions = template.resources("AWS::Lambda::Function").into_iter();
+    functions
+        .filter(|(_, each)| !seen.insert(named(&each["Role"])))
+        .map(|(name, _)| format!("{name}: shares a role"))
+        .collect()
+}
+
+/// A password is not among a function's variables. (A URL with one that the operator brought is: it was given in the clear.)
+fn variables(template: &Template) -> Vec<String> {
+    let secret = |function: &str, (name, value): (&String, &Value)| {
+        let text = value.to_string();
+        let user = text.split_once("://").and_then(|(_, rest)| rest.split_once('@')).map_or("", |(user, _)| user);
+        let is_secret = name.contains("PASSWORD") || user.contains(':') || text.contains("{{resolve:");
+        breach(is_secret, format!("{function}: {name} is a password"))
+    };
+    let functions = template.resources("AWS::Lambda::Function").into_iter();
+    functions
+        .flat_map(|(name, function)| {
+            let variables = function["Environment"]["Variables"].as_object();
+            variables.into_iter().flatten().filter_map(|each| secret(name, each)).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// The paths that need no token.
+const OPEN: [&str; 7] =
+    ["/healthz", "/openapi.json", "/docs", "/docs/{proxy+}", "/dashboard", "/dashboard/{proxy+}", "/$default"];
+
+/// Every other path needs a token with a scope. These are throttled by themselves, and nothing of a token is logged.
+fn routes(template: &Template) -> Vec<String> {
+    let document = &template.resources("AWS::ApiGatewayV2::Api")[0].1["Body"];
+    let stage = template.resources("AWS::ApiGatewayV2::Stage")[0].1;
+    let paths = document["paths"].as_object().expect("paths").iter();
+    let operations =
+        paths.flat_map(|(path, methods)| methods.as_object().into_iter().flatten().map(move |each| (path, each)));
+    let open = |(path, (method, operation)): (&String, (&String, &Value))| {
+        let only =
+            operation["security"].as_array().filter(|ways| ways.len() == 1).map_or(&Value::Null, |ways| &ways[0]);
+        let guarded = listed(&only["Jwt"]).iter().any(|scope| scope.is_string());
+        let key = if path == "/$default" { "$default".to_owned() } else { format!("{} {path}", method.to_uppercase()) };
+        let throttled = stage["RouteSettings"][&key]["ThrottlingRateLimit"].is_number();
+        breach(!(guarded || throttled && OPEN.contains(&path.as_str())), format!("{key}: is open"))
+    };
+    let logged = stage["AccessLogSettings"]["Format"].as_str().unwrap_or_default();
+    let logs = !logged.contains("requestId") || logged.to_lowercase().contains("header");
+    let unbounded = !stage["DefaultRouteSettings"]["ThrottlingRateLimit"].is_number();
+    let of_stage = [
+        breach(logs, "the log: has a token or nothing".to_owned()),
+        breach(unbounded, "the stage: is not throttled".to_owned()),
+    ];
+    operations.filter_map(open).chain(of_stage.into_iter().flatten()).collect()
+}
+
+/// Groups name each other. Only migrate's is open, to where its subnets have a route.
+fn networks(template: &Template) -> Vec<String> {
+    let wide = |(name, group): (&str, &Value)| {
+        let egress = group["SecurityGroupEgress"].as_array();
+        let addresses = egress.into_iter().flatten().filter_map(|rule| rule.get("CidrIp"));
+        let open = addresses.filter(|address| *address != "127.0.0.1/32").count();
+        let reaches = egress.is_none() || (open > 0 && name != "MigrateSecurityGroup");
+        breach(reaches || group["SecurityGroupIngress"].is_array(), format!("{name}: reaches anything, or lets it in"))
+    };
+    let ingress = template.resources("AWS::EC2::SecurityGroupIngress").into_iter();
+    let entered =
+        ingress.filter_map(|(name, rule)| breach(rule.get("CidrIp").is_some(), format!("{name}: lets anything in")));
+    template.resources("AWS::EC2::SecurityGroup").into_iter().filter_map(wide).chain(entered).collect()
+}
+
+/// Nobody makes a user of themselves, or an administrator.
+fn users(template: &Template) -> Vec<String> {
+    let pools = template.resources("AWS::Cognito::UserPool").into_iter();
+    let closed = |pool: &Value| pool["AdminCreateUserConfig"]["AllowAdminCreateUserOnly"] == true;
+    let open = pools.filter_map(|(name, pool)| breach(!closed(pool), format!("{name}: lets everybody sign up")));
+    let admin = |(name, client): (&str, &Value)| {
+        let has = |key: &str, text: &str| listed(&client[key]).iter().any(|value| *value == text);
+        let flawed = has("AllowedOAuthFlows", "code") && has("AllowedOAuthScopes", "orders/admin");
+        breach(flawed || has("AllowedOAuthFlows", "implicit"), format!("{name}: makes every user an administrator"))
+    };
+    open.chain(template.resources("AWS::Cognito::UserPoolClient").into_iter().filter_map(admin)).collect()
+}
