@@ -172,7 +172,7 @@ fn accepted(template: &Template) -> (Value, Value) {
 fn without_an_issuer_a_user_pool_is_created_and_with_one_none() {
     let own = template(&[]);
     let (issuer, audience) = accepted(&own);
-    assert_eq!((named(&issuer), issuer["Fn::GetAtt"][1].as_str()), ("UserPool", Some("ProviderURL")));
+    assert_eq!(issuer["Fn::Sub"], "https://cognito-idp.${AWS::Region}.${AWS::URLSuffix}/${UserPool}");
     assert_eq!(audience, json!([{"Ref": "MachineClient"}, {"Ref": "UserClient"}]));
     let brought = template(&["JwtIssuer=https://issuer.example.com", "JwtAudience=shop,office"]);
     assert_eq!(accepted(&brought), (json!("https://issuer.example.com"), json!(["shop", "office"])));

@@ -26,6 +26,7 @@ class Resolver:
         self._names = {
             "AWS::Partition": "aws",
             "AWS::Region": REGION,
+            "AWS::URLSuffix": "amazonaws.com",
             "AWS::AccountId": ACCOUNT,
             "AWS::StackName": STACK_NAME,
         }
