@@ -96,15 +96,24 @@ impl Caller {
         self.scopes.contains(&Scope::Admin)
     }
 
-    /// The caller that verified claims speak of: `sub`, and the scopes in `scope` or `scp`.
+    /// The caller that verified claims speak of: `sub`, and the scopes in `scope` and `scp`.
     fn from_claims(claims: &HashMap<String, String>) -> Option<Self> {
-        let granted = claims.get("scope").or_else(|| claims.get("scp")).map_or("", String::as_str);
-        // One string with spaces between, or a list that the gateway has turned into one: `[a b]`.
-        let granted: Vec<_> = granted.split([' ', ',', '[', ']', '"']).collect();
+        let granted = granted(claims);
         let scopes = [Scope::Read, Scope::Write, Scope::Admin];
         let scopes = scopes.into_iter().filter(|scope| granted.contains(&scope.as_str())).collect();
         Some(Self { user_id: claims.get("sub")?.parse().ok()?, scopes })
     }
+}
+
+/// Every scope of a token. One string holds them with spaces between; `scp` may be a list too, which the gateway has turned
+/// into one string, `[a b]`. Any other character can be part of a scope's name (RFC 6749, 3.3), a comma or a bracket too.
+fn granted(claims: &HashMap<String, String>) -> Vec<&str> {
+    let claim = |name| claims.get(name).map_or("", String::as_str);
+    let (scope, scp) = (claim("scope"), claim("scp"));
+    let list = scp.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let listed = list.unwrap_or_default().split(' ').map(|item| item.strip_suffix(',').unwrap_or(item));
+    let in_strings = [scope, if list.is_some() { "" } else { scp }].into_iter().flat_map(|text| text.split(' '));
+    in_strings.chain(listed).collect()
 }
 
 impl FromRequestParts<Arc<Api>> for Caller {
@@ -169,10 +178,18 @@ mod tests {
     }
 
     #[test]
-    fn scopes_are_read_from_a_string_and_from_a_list() {
-        for claim in [("scope", "openid orders/read orders/write"), ("scp", "[orders/read orders/write]")] {
-            let caller = caller(&[("sub", "alice"), claim]).unwrap();
-            assert_eq!(caller.scopes, [Scope::Read, Scope::Write]);
+    fn scopes_are_read_from_a_string_from_a_list_and_from_both() {
+        let (strings, lists) =
+            ("orders/read orders/write", ["[orders/read orders/write]", "[orders/read, orders/write]"]);
+        for claims in [
+            &[("scope", strings)][..],
+            &[("scp", strings)],
+            &[("scp", lists[0])],
+            &[("scp", lists[1])],
+            &[("scope", "openid orders/read"), ("scp", "[orders/write]")],
+        ] {
+            let caller = caller(&[&[("sub", "alice")], claims].concat()).unwrap();
+            assert_eq!(caller.scopes, [Scope::Read, Scope::Write], "{claims:?}");
             assert!(caller.require(Scope::Admin).is_err());
         }
     }
@@ -195,7 +212,25 @@ mod tests {
 
     #[test]
     fn a_scope_that_only_resembles_one_grants_nothing() {
-        let caller = caller(&[("sub", "alice"), ("scope", "orders/reader xorders/admin")]).unwrap();
-        assert!(caller.scopes.is_empty());
+        for scope in [
+            "orders/reader",
+            "xorders/admin",
+            "ORDERS/ADMIN",
+            "x,orders/admin",
+            "orders/admin,",
+            "[orders/admin]",
+            "[x orders/admin]",
+            "\"orders/admin\"",
+            "orders/admin\tx",
+            "orders/*",
+            "orders",
+        ] {
+            assert!(caller(&[("sub", "alice"), ("scope", scope)]).unwrap().scopes.is_empty(), "{scope}");
+        }
+        for list in
+            ["[x,orders/admin]", "[orders/admin", "orders/admin]", "[\"orders/admin\"]", "[[orders/admin]]", "[]"]
+        {
+            assert!(caller(&[("sub", "alice"), ("scp", list)]).unwrap().scopes.is_empty(), "{list}");
+        }
     }
 }
