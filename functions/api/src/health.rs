@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::Shared;
-use crate::problem::{ApiError, Problem};
+use crate::problem::{ApiError, RefusalsWithoutToken};
 
 /// The service can take orders.
 #[derive(Debug, Serialize, ToSchema)]
@@ -20,7 +20,7 @@ pub struct Health {
     get, path = "/healthz", tag = "operation", security(()),
     responses(
         (status = 200, body = Health, description = "The database answers"),
-        (status = 503, body = Problem, content_type = "application/problem+json", description = "The database is out of reach"),
+        RefusalsWithoutToken,
     )
 )]
 pub async fn healthz(State(api): Shared) -> Result<Json<Health>, ApiError> {

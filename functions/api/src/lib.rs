@@ -89,7 +89,7 @@ fn documented_routes() -> OpenApiRouter<Arc<Api>> {
     ),
     servers((url = "./", description = "The deployment that serves this document")),
     modifiers(&BearerToken),
-    components(schemas(problem::Problem)),
+    components(schemas(problem::Problem, problem::GatewayRefusal)),
     tags(
         (name = "orders", description = "Place orders and follow them"),
         (name = "operation", description = "See how the service is doing"),

@@ -1,6 +1,7 @@
 //! Errors: one type, one place where each becomes a status, and one where it becomes an answer and a line in the log.
 
-use std::collections::BTreeMap;
+mod refusals;
+
 use std::error::Error;
 use std::time::Instant;
 
@@ -13,8 +14,9 @@ use lambda_http::request::RequestContext;
 use serde::Serialize;
 use shared::db::DbError;
 use shared::error::Chain;
-use utoipa::openapi::{self, RefOr};
-use utoipa::{IntoResponses, ToSchema};
+use utoipa::ToSchema;
+
+pub use refusals::{GatewayRefusal, Refusals, RefusalsOfOne, RefusalsWithoutToken};
 
 /// What a client should wait before it tries again while the database is out of reach.
 const RETRY_AFTER_SECONDS: &str = "2";
@@ -160,38 +162,6 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     errors: Vec<FieldError>,
-}
-
-/// The refusals that every call with a token may meet, for the OpenAPI document.
-pub struct Refusals;
-
-impl IntoResponses for Refusals {
-    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
-        let unavailable = problem_response("The database is out of reach")
-            .header("Retry-After", openapi::HeaderBuilder::new().description(Some("Seconds")).build());
-        BTreeMap::from([
-            ("401".to_owned(), problem_response("No valid token").into()),
-            ("403".to_owned(), problem_response("The token does not allow this").into()),
-            ("503".to_owned(), unavailable.into()),
-        ])
-    }
-}
-
-/// The same, and that there is no such order.
-pub struct RefusalsOfOne;
-
-impl IntoResponses for RefusalsOfOne {
-    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
-        let mut responses = Refusals::responses();
-        responses
-            .insert("404".to_owned(), problem_response("There is no such order, or it is not the caller's").into());
-        responses
-    }
-}
-
-fn problem_response(description: &str) -> openapi::ResponseBuilder {
-    let content = openapi::ContentBuilder::new().schema(Some(openapi::Ref::from_schema_name("Problem"))).build();
-    openapi::ResponseBuilder::new().description(description).content("application/problem+json", content)
 }
 
 /// Around every call: turns an [`ApiError`] into its answer, logs the call and, once, the cause of a failure.

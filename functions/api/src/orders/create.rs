@@ -11,7 +11,7 @@ use shared::db::orders::{self, Created};
 use shared::order::{Order, Status};
 
 use super::body::OrderBody;
-use super::schema::NewOrderBody;
+use super::schema::{IdempotencyKeyText, NewOrderBody};
 use super::view::OrderView;
 use crate::caller::{Caller, Writer};
 use crate::problem::{ApiError, FieldError, Problem, Refusals};
@@ -28,7 +28,7 @@ const MAX_KEY: usize = 255;
 /// the same content again is answered with the order as it stands, and nothing is done twice.
 #[utoipa::path(
     post, path = "/orders", tag = "orders", security(("token" = ["orders/write"])),
-    params(("Idempotency-Key" = Option<String>, Header, max_length = 255, min_length = 1,
+    params(("Idempotency-Key" = inline(Option<IdempotencyKeyText>), Header,
         description = "Tells a repeat of this request from a new order, where the order has no order_id of the client's")),
     request_body = NewOrderBody,
     responses(

@@ -9,6 +9,7 @@ use shared::order::{Status, UserId};
 use utoipa::ToSchema;
 
 use super::cursor;
+use super::schema::CursorText;
 use super::view::OrderView;
 use crate::Shared;
 use crate::caller::{Caller, Scope};
@@ -25,6 +26,7 @@ pub struct OrderList {
     /// The orders, newest first.
     orders: Vec<OrderView>,
     /// What to pass as `cursor` for the next page; null at the end.
+    #[schema(inline, value_type = Option<CursorText>)]
     next_cursor: Option<String>,
 }
 
@@ -47,7 +49,7 @@ struct Asked {
         ("status" = inline(Option<super::view::StatusName>), Query, description = "Only orders in this state"),
         ("user_id" = Option<String>, Query, min_length = 1, max_length = 128, description = "Only this user's orders"),
         ("limit" = Option<i64>, Query, minimum = 1, maximum = 200, description = "How many at most; 50 unless told"),
-        ("cursor" = Option<String>, Query, description = "The next_cursor of the page before"),
+        ("cursor" = inline(Option<CursorText>), Query, description = "The next_cursor of the page before"),
     ),
     responses(
         (status = 200, body = OrderList, description = "A page of orders"),

@@ -63,7 +63,6 @@ pub struct RetryOptions {
     /// Only say what would be done.
     dry_run: bool,
     /// The only status that can be retried.
-    #[schema(inline)]
     status: Retryable,
     /// Only orders that failed at this time or later.
     #[serde(with = "time::serde::rfc3339::option")]
@@ -98,6 +97,7 @@ impl RetryOptions {
 
 /// The statuses that can be retried.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[schema(as = RetryableStatus)]
 #[serde(rename_all = "lowercase")]
 enum Retryable {
     Failed,

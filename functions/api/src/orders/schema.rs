@@ -1,4 +1,4 @@
-//! The schemas that bounds in the domain make: what to post for a new order, and an order's identifier.
+//! The schemas of what is taken, in the domain's own bounds.
 
 use std::borrow::Cow;
 
@@ -6,6 +6,8 @@ use shared::order::{ItemIds, UserId};
 use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, ObjectBuilder, OneOfBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
+
+use super::cursor;
 
 /// What to post for a new order.
 pub struct NewOrderBody;
@@ -47,6 +49,29 @@ impl ToSchema for OrderIdText {}
 impl PartialSchema for OrderIdText {
     fn schema() -> RefOr<Schema> {
         order_id_schema("An order's identifier").into()
+    }
+}
+
+/// A list's cursor.
+pub struct CursorText;
+
+impl ToSchema for CursorText {}
+
+impl PartialSchema for CursorText {
+    fn schema() -> RefOr<Schema> {
+        string("A place in a list").pattern(Some(cursor::PATTERN)).into()
+    }
+}
+
+/// What tells a repeat of a request from a new one.
+pub struct IdempotencyKeyText;
+
+impl ToSchema for IdempotencyKeyText {}
+
+impl PartialSchema for IdempotencyKeyText {
+    fn schema() -> RefOr<Schema> {
+        // Spaces around a header's value are no part of it.
+        string("1 to 255 visible ASCII characters").pattern(Some(r"^[!-~]([ -~]{0,253}[!-~])?$")).into()
     }
 }
 

@@ -22,7 +22,6 @@ pub struct OrderView {
     #[schema(example = "59.98", pattern = r"^[0-9]{1,12}\.[0-9]{2}$")]
     total_amount: String,
     /// Where it is in its life.
-    #[schema(inline)]
     status: StatusName,
     /// When it became durable.
     #[serde(with = "time::serde::rfc3339")]
@@ -45,6 +44,7 @@ pub struct OrderView {
 
 /// Where an order is in its life.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Status)]
 #[serde(rename_all = "lowercase")]
 pub enum StatusName {
     /// Accepted and durable; nobody has worked on it.
@@ -112,6 +112,5 @@ pub struct StatusView {
     #[schema(example = "order-1001")]
     pub order_id: String,
     /// Where it is in its life.
-    #[schema(inline)]
     pub status: StatusName,
 }
