@@ -8,7 +8,7 @@ TEST_STACK := export STACK_DIR=.local/test SAM_PARAMETERS=CancelWindowSeconds=5 
 	ISSUER_PORT=$(or $(ISSUER_PORT),4577); $(STACK)
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down status logs token sample-data openapi test check lint build tools clean
+.PHONY: help run up down status logs token sample-data openapi test chaos check lint build tools clean
 .SILENT:
 
 help: ## list the targets
@@ -43,6 +43,10 @@ test: ## check everything: format, lints, unit tests, integration tests on a sta
 	$(MAKE) --no-print-directory lint
 	$(TEST_STACK) exec cargo test --workspace --all-targets
 	echo "==> Everything passed"
+
+chaos: tools ## break everything while 100,000 orders go through; SHORT=1: all faults within a minute
+	if [ -z "$(BINARIES)" ]; then $(STACK) build; fi
+	cargo run --quiet -p chaos
 
 check: ## check the Rust code's format and lints
 	tests/stack/require.sh cargo

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sandbox::gateway::{Answer, Claims};
 use sandbox::runtime::InvokeError;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -25,21 +26,36 @@ const ROUND: Duration = Duration::from_secs(2);
 
 const ADMIN: Claims<'_> = Claims { sub: "operator", scope: "orders/read orders/write orders/admin" };
 
-/// Places so many orders evenly over a time, or later where the service can't keep up.
-pub async fn place_all(world: Arc<World>, orders: usize, within: Duration) {
-    let begin = Instant::now();
-    let mut clients = JoinSet::new();
-    for client in 0..CLIENTS.min(orders) {
-        let world = Arc::clone(&world);
-        clients.spawn(async move {
-            for number in (client..orders).step_by(CLIENTS) {
-                #[allow(clippy::cast_precision_loss, reason = "there are far fewer orders than 2^52")]
-                sleep_until(begin + within.mul_f64(number as f64 / orders as f64)).await;
-                place(&world, number).await;
-            }
-        });
+/// A steady load.
+#[derive(Debug, Clone)]
+pub struct Load {
+    /// How many orders are placed at least.
+    pub orders: usize,
+    /// Within which time, or later where the service can't keep up.
+    pub within: Duration,
+    /// More are placed at the same rate until this says that it is enough.
+    pub is_enough: watch::Receiver<bool>,
+}
+
+/// Places orders.
+pub async fn place_all(world: Arc<World>, load: Load) {
+    let (begin, mut clients) = (Instant::now(), JoinSet::new());
+    for client in 0..CLIENTS {
+        clients.spawn(place_some(Arc::clone(&world), load.clone(), client, begin));
     }
     clients.join_all().await;
+}
+
+/// Places every order of one client, each when its time has come.
+#[allow(clippy::cast_precision_loss, reason = "there are far fewer orders than 2^52")]
+async fn place_some(world: Arc<World>, load: Load, client: usize, begin: Instant) {
+    for number in (client..).step_by(CLIENTS) {
+        sleep_until(begin + load.within.mul_f64(number as f64 / load.orders as f64)).await;
+        if number >= load.orders && *load.is_enough.borrow() {
+            return;
+        }
+        place(&world, number).await;
+    }
 }
 
 async fn place(world: &World, number: usize) {

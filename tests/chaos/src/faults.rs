@@ -63,13 +63,14 @@ impl Fault {
         Self::FastRestart,
         Self::Crash,
         Self::Cut,
-        Self::QueueRefuses,
         Self::EndpointSlow,
         Self::EndpointFails,
         Self::EndpointDrops,
         Self::EndpointRefuses,
         Self::ClockAhead,
         Self::ClockBehind,
+        // After the others: for a while then the queue has nothing to deliver.
+        Self::QueueRefuses,
     ];
 
     /// What it is called in the report.

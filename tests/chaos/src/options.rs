@@ -7,7 +7,8 @@
 //! | `SEED` | what chance begins with | drawn |
 //! | `SHORT` | 1: every fault a few times with small numbers, and no report is written | |
 //! | `BINARIES` | where `api`, `processor` and `sweeper` are, as cargo builds them | what `sam build` made |
-//! | `REPORT` | the file that the report is written to | docs/reliability.md |
+//! | `REPORT` | the file that the report is written to | docs/reliability.md; short: none |
+//! | `TELL` | 1: of each fault, the story of the order that took longest is told | |
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -30,6 +31,8 @@ pub struct Options {
     pub binaries: Option<PathBuf>,
     /// Where the report goes, if one is written.
     pub report: Option<PathBuf>,
+    /// Whether the longest stories are told.
+    pub tells: bool,
     /// The functions' times.
     pub times: Times,
 }
@@ -63,7 +66,8 @@ const SHORT: Times =
 impl Options {
     /// Reads the variables.
     pub fn from_env() -> Result<Self> {
-        let is_short = text("SHORT").is_some_and(|text| text != "0");
+        let is_on = |name| text(name).is_some_and(|text| text != "0");
+        let is_short = is_on("SHORT");
         let (orders, seconds) = if is_short { (1500, 30) } else { (100_000, 540) };
         let report = text("REPORT").map(PathBuf::from);
         Ok(Self {
@@ -73,6 +77,7 @@ impl Options {
             is_short,
             binaries: text("BINARIES").map(PathBuf::from),
             report: report.or_else(|| (!is_short).then(|| "docs/reliability.md".into())),
+            tells: is_on("TELL"),
             times: if is_short { SHORT } else { LONG },
         })
     }

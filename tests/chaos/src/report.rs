@@ -30,6 +30,17 @@ pub fn print(world: &World, findings: &Findings, recoveries: &[Recovery]) {
     }
 }
 
+/// Of each fault, the story of the order that took longest to end after it.
+pub fn tell(world: &World, findings: &Findings) {
+    for fault in Fault::ALL {
+        let times = times_to_end(&world.faults.record(fault), findings, world);
+        if let Some((time, order)) = times.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)) {
+            let story = world.journal.lock().get(&order).map(crate::journal::Story::told).unwrap_or_default();
+            println!("{}: {order}, {time:.1} s\n{story}", fault.name());
+        }
+    }
+}
+
 /// Writes the report, if one is asked for.
 pub fn write(options: &Options, world: &World, findings: &Findings, recoveries: &[Recovery]) -> Result<()> {
     let Some(file) = &options.report else { return Ok(()) };
@@ -49,42 +60,43 @@ fn table(world: &World, findings: &Findings) -> String {
     let mut table = "| fault | injected | orders | lost | doubled | stuck | slowest recovery |\n".to_owned();
     table += "|---|---:|---:|---:|---:|---:|---:|\n";
     for fault in Fault::ALL {
-        table += &row(fault.name(), &world.faults.record(fault), findings, world);
+        let record = world.faults.record(fault);
+        table += &row(fault.name(), &record, findings, &slowest(&record, findings, world));
     }
     let all = Record {
         injected: world.faults.count(),
         orders: world.journal.lock().keys().map(|order| (order.clone(), 0.0)).collect(),
     };
-    let last = row("**all of them, orders that met none included**", &all, findings, world);
-    // Nothing happened to all orders at once that there could be a recovery from.
-    table + last.trim_end_matches('\n').rsplitn(3, '|').last().unwrap_or_default() + "| – |\n"
+    table + &row("**all of them, orders that met none included**", &all, findings, "")
 }
 
-fn row(name: &str, record: &Record, findings: &Findings, world: &World) -> String {
+fn row(name: &str, record: &Record, findings: &Findings, slowest: &str) -> String {
     let count = |list: &std::collections::BTreeMap<String, String>| {
         list.keys().filter(|order| record.orders.contains_key(*order)).count()
     };
     format!(
-        "| {name} | {} | {} | {} | {} | {} | {} |\n",
+        "| {name} | {} | {} | {} | {} | {} | {slowest} |\n",
         record.injected,
         record.orders.len(),
         count(&findings.lost),
         count(&findings.doubled),
         count(&findings.stuck),
-        slowest(record, findings, world),
     )
 }
 
-/// The longest time from meeting the fault to the order's end. An order that an operator had tried again ended twice, so it
-/// doesn't count.
+/// The longest time from meeting the fault to an order's end.
 fn slowest(record: &Record, findings: &Findings, world: &World) -> String {
+    let slowest = times_to_end(record, findings, world).into_iter().map(|(time, _)| time).max_by(f64::total_cmp);
+    slowest.map_or_else(|| "–".to_owned(), |slowest| format!("{:.1} s", slowest.max(0.0)))
+}
+
+/// The time from meeting the fault to each order's end. One that an operator had tried again ended twice, so it doesn't
+/// count.
+fn times_to_end(record: &Record, findings: &Findings, world: &World) -> Vec<(f64, String)> {
     let stories = world.journal.lock();
     let is_retried = |order: &String| stories.get(order).is_some_and(|story| story.retried);
-    let recoveries = record.orders.iter().filter(|(order, _)| !is_retried(order));
-    let times = recoveries.filter_map(|(order, met)| Some(findings.ended.get(order)? - met));
-    times
-        .fold(None, |slowest: Option<f64>, time| Some(slowest.map_or(time, |slowest| slowest.max(time))))
-        .map_or_else(|| "–".to_owned(), |slowest| format!("{:.1} s", slowest.max(0.0)))
+    let orders = record.orders.iter().filter(|(order, _)| !is_retried(order));
+    orders.filter_map(|(order, met)| Some((findings.ended.get(order)? - met, order.clone()))).collect()
 }
 
 fn summary(world: &World, findings: &Findings, recoveries: &[Recovery]) -> String {

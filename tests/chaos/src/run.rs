@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sandbox::Result;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::check::{self, Findings};
+use crate::clients::Load;
 use crate::options::Options;
 use crate::storm::{Storm, courier};
 use crate::world::{QUEUE, World};
@@ -16,6 +18,8 @@ use crate::{chance, clients, report};
 
 /// Of the time, the share in which the faults happen one by one.
 const ONE_BY_ONE: f64 = 0.6;
+/// And that after which none happens any more. Orders are still placed then, by which the last recoveries are measured.
+const PEACE_AFTER: f64 = 0.92;
 
 /// Runs, and says whether everything was as it has to be.
 pub async fn run(options: &Options) -> Result<bool> {
@@ -38,10 +42,14 @@ pub async fn run(options: &Options) -> Result<bool> {
 
 /// Orders are placed, and the storm goes over them.
 async fn weather(options: &Options, world: &Arc<World>) -> Result<Arc<Storm>> {
-    let load = tokio::spawn(clients::place_all(Arc::clone(world), options.orders, options.load));
+    let begin = Instant::now();
+    let (enough, is_enough) = watch::channel(false);
+    let load = Load { orders: options.orders, within: options.load, is_enough };
+    let load = tokio::spawn(clients::place_all(Arc::clone(world), load));
     let storm = Storm::new(Arc::clone(world), Duration::from_secs(if options.is_short { 1 } else { 5 }));
     storm.one_by_one(options.load.mul_f64(ONE_BY_ONE)).await?;
-    storm.mixed(options.load.mul_f64(1.0 - ONE_BY_ONE)).await?;
+    storm.mixed(begin + options.load.mul_f64(PEACE_AFTER)).await?;
+    enough.send_replace(true);
     load.await?;
     Ok(storm)
 }
@@ -60,6 +68,9 @@ async fn sweep(world: Arc<World>) {
 
 fn conclude(options: &Options, world: &World, findings: &Findings, storm: &Storm, has_settled: bool) -> Result<bool> {
     report::print(world, findings, &storm.recoveries());
+    if options.tells {
+        report::tell(world, findings);
+    }
     if !has_settled {
         println!("WRONG  not everything has ended in time");
     }

@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use sandbox::Result;
 use sandbox::mapping::{Courier, Delivery};
 use sandbox::postgres::Stop;
 use sandbox::queue::Message;
-use sandbox::{Error, Result};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -18,10 +18,12 @@ use crate::world::{QUEUE, World};
 
 /// How many messages are deleted at a time.
 const STOLEN: usize = 5;
+/// How much longer than its share a fault has that finds no occasion.
+const OVERTIME: Duration = Duration::from_secs(10);
 /// How late a message is delivered, at most.
 const LATEST: Duration = Duration::from_secs(3);
 /// How long after a restart the next order and the next outcome are waited for.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How the service came back after PostgreSQL had been restarted; in seconds since it accepted connections.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +56,7 @@ impl Storm {
         let share = within / u32::try_from(Fault::ALL.len())?;
         for fault in Fault::ALL {
             let end = Instant::now() + share;
-            while Instant::now() < end {
+            while Instant::now() < end || self.is_awaited(fault, end) {
                 self.inject(fault).await?;
                 let is_once = matches!(fault, Fault::FastRestart | Fault::Crash | Fault::QueueRefuses);
                 sleep(if is_once { end - Instant::now() } else { share.min(Duration::from_millis(700)) }).await;
@@ -63,17 +65,21 @@ impl Storm {
         Ok(())
     }
 
-    /// All of them, each when it likes.
-    pub async fn mixed(self: &Arc<Self>, within: Duration) -> Result<()> {
+    /// Whether it has not happened at all, though it was given the occasion.
+    fn is_awaited(&self, fault: Fault, end: Instant) -> bool {
+        self.world.faults.record(fault).injected == 0 && Instant::now() < end + OVERTIME
+    }
+
+    /// All of them, each when it likes, until this moment.
+    pub async fn mixed(self: &Arc<Self>, end: Instant) -> Result<()> {
         let mut faults = JoinSet::new();
         for fault in Fault::ALL {
-            faults.spawn(Arc::clone(self).again_and_again(fault, within));
+            faults.spawn(Arc::clone(self).again_and_again(fault, end));
         }
         faults.join_all().await.into_iter().collect()
     }
 
-    async fn again_and_again(self: Arc<Self>, fault: Fault, within: Duration) -> Result<()> {
-        let end = Instant::now() + within;
+    async fn again_and_again(self: Arc<Self>, fault: Fault, end: Instant) -> Result<()> {
         loop {
             let pause = self.pause(fault).mul_f64(chance::share() * 2.0);
             if Instant::now() + pause >= end {
@@ -141,7 +147,7 @@ impl Storm {
         let journal = &self.world.journal;
         let accepts = journal.now();
         let (accept, finish) = tokio::join!(after(&journal.last_accept, accepts), after(&journal.last_finish, accepts));
-        let recovery = Recovery { fault, away, accept: accept? - accepts, finish: finish? - accepts };
+        let recovery = Recovery { fault, away, accept: accept - accepts, finish: finish - accepts };
         self.recoveries.lock().unwrap_or_else(PoisonError::into_inner).push(recovery);
         Ok(())
     }
@@ -168,12 +174,11 @@ fn is_lasting(fault: Fault) -> bool {
     )
 }
 
-/// When it next happens after `moment`.
-async fn after(last: &watch::Sender<Moment>, moment: Moment) -> Result<Moment> {
+/// When it next happens after `moment`; infinitely late where that takes too long.
+async fn after(last: &watch::Sender<Moment>, moment: Moment) -> Moment {
     let mut last = last.subscribe();
     let next = timeout(PATIENCE, last.wait_for(|last| *last > moment)).await;
-    let next = next.map_err(|_| Error::from("the service did not come back within a minute"))??;
-    Ok(*next)
+    next.ok().and_then(|next| next.ok().map(|next| *next)).unwrap_or(Moment::INFINITY)
 }
 
 /// The courier that brings everything once and at once, but while there is to be disorder.
