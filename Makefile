@@ -8,7 +8,7 @@ TEST_STACK := export STACK_DIR=.local/test SAM_PARAMETERS=CancelWindowSeconds=5 
 	ISSUER_PORT=$(or $(ISSUER_PORT),4577); $(STACK)
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down status logs token sample-data openapi test chaos check lint build tools clean
+.PHONY: help deny sbom run up down status logs token sample-data openapi test chaos check lint build tools clean
 .SILENT:
 
 help: ## list the targets
@@ -61,6 +61,25 @@ lint: tools ## check the SAM template, its security too, and the Python code
 	.venv/lint/bin/checkov --config-file .checkov.yaml
 	$(SAM) ruff check --quiet
 	$(SAM) ruff format --quiet --diff
+
+deny: .local/tools/bin/cargo-deny ## hold the dependencies to .deny.toml: licences, sources, duplicates
+	.local/tools/bin/cargo-deny --offline check licenses bans sources
+
+sbom: .local/tools/bin/cargo-cyclonedx ## write a bill of materials of each function beside its Cargo.toml's binary, into .local/sbom
+	rm -rf .local/sbom && mkdir -p .local/sbom
+	$< cyclonedx --quiet --format json --describe binaries --target x86_64-unknown-linux-gnu
+	for function in api processor sweeper migrate site; do mv functions/$$function/$${function}_bin.cdx.json .local/sbom/$$function.json; done
+	find functions shared tests -name '*.cdx.json' -delete
+	ls .local/sbom/*.json
+
+# Optimised little, because they are built to be run once.
+.local/tools/bin/%:
+	tests/stack/require.sh cargo
+	echo "==> Installing $* into .local/tools, which takes some minutes"
+	cargo install --quiet --debug --locked --root .local/tools $*@$($*_VERSION)
+
+cargo-deny_VERSION := 0.20.2
+cargo-cyclonedx_VERSION := 0.5.9
 
 build: tools ## build the functions as they are deployed (sam build)
 	$(STACK) build
