@@ -6,6 +6,7 @@
 mod configuration;
 mod contract;
 mod creating;
+mod credentials;
 mod deployed;
 mod fulfilling;
 mod listing;
@@ -14,8 +15,10 @@ mod operating;
 mod processing;
 mod protocol;
 mod reading;
+mod roles;
 mod schema;
 mod statistics;
 mod sweeping;
 mod template;
+mod transport;
 mod zips;

@@ -1,16 +1,21 @@
 //! What the integration tests stand on: the deployed stack ([`Stack`]), a world of a test's own with a fresh database
-//! and fresh queues on the same servers ([`World`]), and calls to either ([`Answer`]).
+//! and fresh queues on the same servers ([`World`]), calls to either ([`Answer`]), and a database server behind certificates
+//! of a test's own ([`TlsPostgres`]).
 //!
 //! Nothing is skipped: without a running stack every test fails and says how to start one.
 
 #![allow(clippy::panic, clippy::missing_panics_doc, reason = "a panic of the harness is the failure of a test")]
 
+mod certificates;
 mod http;
 mod stack;
+mod tls_postgres;
 mod world;
 
+pub use certificates::{Authority, Certificate};
 pub use http::{Answer, call_in_process};
 pub use stack::Stack;
+pub use tls_postgres::TlsPostgres;
 pub use world::{World, batch, failures, handle, order, post};
 
 use std::time::Duration;

@@ -37,6 +37,8 @@ def start(settings: Settings) -> Server:
     if not (data / "PG_VERSION").exists():
         _create(data, binaries, account)
     _check_version(data, binaries)
+    # Every role that has a password may sign in: tests have roles of their own.
+    (data / "pg_hba.conf").write_text(f"host all all {HOST}/32 scram-sha-256\n")
     options = [f"-c{name}={value}" for name, value in {**OPTIONS, "port": settings.postgres_port}.items()]
     command = [str(binaries / "postgres"), "-D", str(data), *options]
     return processes.start(NAME, command, _environment(), settings.log(NAME), account)
@@ -87,7 +89,6 @@ def _create(data: Path, binaries: Path, account: Account) -> None:
     )
     secret = secrets.token_hex(16)
     _quietly([binaries / "postgres", "--single", "-D", new, "postgres"], account, stdin=_bootstrap_sql(secret))
-    (new / "pg_hba.conf").write_text(f"host all {ROLE} {HOST}/32 scram-sha-256\n")
     write_private(_password_file(data), secret)
     new.rename(data)
 

@@ -92,6 +92,7 @@ mod tests {
     fn each_way_to_sign_in_is_chosen_by_its_variable() {
         assert_eq!(refusal("postgres://u:p@h/d", []), "");
         assert_eq!(refusal("postgres://h/d", [("DATABASE_SECRET_ARN", "arn:aws:…")]), "");
+        assert_eq!(refusal("postgres://u@h/d", [("DATABASE_SECRET_ARN", "arn:aws:…")]), "");
         assert_eq!(refusal("postgres://u@h/d", [("DATABASE_AUTH", "iam")]), "");
     }
 
@@ -99,7 +100,7 @@ mod tests {
     fn what_contradicts_is_named() {
         let (iam, secret) = (("DATABASE_AUTH", "iam"), ("DATABASE_SECRET_ARN", "arn:aws:…"));
         assert!(refusal("postgres://u@h/d", [iam, secret]).starts_with("DATABASE_SECRET_ARN: can't be set"));
-        assert!(refusal("postgres://u@h/d", [secret]).starts_with("DATABASE_URL: must name neither user nor password"));
+        assert!(refusal("postgres://u:p@h/d", [secret]).starts_with("DATABASE_URL: must not hold a password"));
         assert!(refusal("postgres://u:p@h/d", [iam]).starts_with("DATABASE_URL: must not hold a password"));
         assert!(refusal("postgres://h/d", [iam]).starts_with("DATABASE_URL: must name the user"));
         assert!(refusal("postgres://u@h,i/d", [iam]).starts_with("DATABASE_URL: must name one host"));

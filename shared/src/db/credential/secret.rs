@@ -1,7 +1,8 @@
 //! The user and the password of a secret in Secrets Manager, in the shape that RDS gives one: JSON with `username` and
 //! `password`; what else is in it is ignored.
 //!
-//! It is read when first needed and kept. A rotation is noticed when the database refuses what is kept.
+//! It is read when first needed and kept. A rotation is noticed when the database refuses what is kept. Its user goes before
+//! that of `DATABASE_URL`, because a rotation may alternate between two.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -38,11 +39,10 @@ pub(in crate::db) struct Secret {
 }
 
 impl Secret {
-    /// Checks that `DATABASE_URL` leaves user and password to the secret, and builds the client, which has not connected.
+    /// Checks that `DATABASE_URL` leaves the password to the secret, and builds the client, which has not connected yet.
     pub fn from_env(env: &Env, params: &tokio_postgres::Config, arn: &str) -> Result<Self, ConfigError> {
-        if params.get_user().is_some() || params.get_password().is_some() {
-            let problem = "must name neither user nor password beside DATABASE_SECRET_ARN, whose secret holds both";
-            return Err(ConfigError::new("DATABASE_URL", problem));
+        if params.get_password().is_some() {
+            return Err(ConfigError::new("DATABASE_URL", "must not hold a password beside DATABASE_SECRET_ARN"));
         }
         let Access { credentials, region, endpoint_url } = Access::from_env(env)?;
         let mut config = Config::builder()

@@ -1,0 +1,217 @@
+//! Signing in to the database: by a secret that is rotated while requests run, and by a token of RDS's IAM authentication.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use api::Api;
+use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::config::{BehaviorVersion, Config, Credentials, Region};
+use futures_util::future::join_all;
+use serde_json::json;
+use shared::config::Env;
+use shared::db::role::grant;
+use shared::db::{Db, DbConfig};
+use shared::error::Chain;
+use tests::{Authority, Stack, TlsPostgres, World, call_in_process, eventually, post};
+use tokio::process::Command;
+use tokio::time::sleep;
+use uuid::Uuid;
+
+/// A world whose functions sign in by a secret.
+struct SecretWorld {
+    world: World,
+    secrets: Client,
+    arn: String,
+    role: String,
+}
+
+impl SecretWorld {
+    async fn new() -> Self {
+        let (world, secrets) = (World::new().await, secrets());
+        let role = format!("app_{}", Uuid::new_v4().simple());
+        grant(&DbConfig::from_env(&world.env()).unwrap(), &role.parse().unwrap()).await.unwrap();
+        // Whoever is to cut its connections has to belong to it.
+        world.execute(&format!("ALTER ROLE {role} PASSWORD 'first'; GRANT {role} TO ordermill")).await;
+        let secret = secrets.create_secret().name(&role).secret_string(text(&role, "first")).send().await.unwrap();
+        Self { world, secrets, arn: secret.arn.unwrap(), role }
+    }
+
+    fn env(&self) -> Env {
+        let (_, url) = self.world.variables().find(|(name, _)| *name == "DATABASE_URL").unwrap();
+        let url = format!("postgres://{}", url.split_once('@').unwrap().1);
+        self.world.variables().chain([("DATABASE_URL", url.as_str()), ("DATABASE_SECRET_ARN", &self.arn)]).collect()
+    }
+
+    fn db(&self) -> Db {
+        Db::new(DbConfig::from_env(&self.env()).unwrap())
+    }
+
+    async fn change_password(&self, password: &str) {
+        self.world.execute(&format!("ALTER ROLE {} PASSWORD '{password}'", self.role)).await;
+    }
+
+    async fn cut_connections(&self) {
+        let sql = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{}'", self.role);
+        self.world.execute(&sql).await;
+    }
+
+    /// The version that becomes the current one; pending until then.
+    async fn put_pending(&self, password: &str) -> String {
+        let call = self.secrets.put_secret_value().secret_id(&self.arn).secret_string(text(&self.role, password));
+        call.version_stages("AWSPENDING").send().await.unwrap().version_id.unwrap()
+    }
+
+    async fn make_current(&self, version: &str) {
+        let current = self.secrets.get_secret_value().secret_id(&self.arn).send().await.unwrap().version_id;
+        let label = |stage| self.secrets.update_secret_version_stage().secret_id(&self.arn).version_stage(stage);
+        label("AWSCURRENT").move_to_version_id(version).set_remove_from_version_id(current).send().await.unwrap();
+        label("AWSPENDING").remove_from_version_id(version).send().await.unwrap();
+    }
+}
+
+fn secrets() -> Client {
+    let config = Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+        .endpoint_url(Stack::running().get("AWS_ENDPOINT_URL"))
+        .build();
+    Client::from_conf(config)
+}
+
+/// A secret as RDS writes it.
+fn text(user: &str, password: &str) -> String {
+    json!({"engine": "postgres", "host": "elsewhere", "username": user, "password": password}).to_string()
+}
+
+/// Requests that run until they are told to stop; every one of them has to succeed.
+#[derive(Default)]
+struct Requests {
+    served: AtomicUsize,
+    stop: AtomicBool,
+}
+
+impl Requests {
+    /// One execution environment's, one after the other.
+    async fn run(&self, env: &Env) {
+        let api = api::router(Arc::new(Api::new(api::Config::from_env(env).unwrap(), env).unwrap()));
+        while !self.stop.load(Ordering::Relaxed) {
+            let body = json!({"user_id": "alice", "item_ids": ["book"], "total_amount": "1.00"});
+            call_in_process(&api, Some(("alice", "orders/write")), post("/orders", &body)).await.expect(201);
+            self.served.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until this many more have been served.
+    async fn serve(&self, more: usize) {
+        let enough = self.served.load(Ordering::Relaxed) + more;
+        eventually("requests are served", Duration::from_secs(30), async || {
+            (self.served.load(Ordering::Relaxed) >= enough).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_rotation_under_load_fails_no_request() {
+    let secret = SecretWorld::new().await;
+    let requests = Requests::default();
+    let env = secret.env();
+    let running = join_all((0..8).map(|_| requests.run(&env)));
+    let rotating = async {
+        for password in ["second", "third", "fourth"] {
+            requests.serve(40).await;
+            // In the order of a rotation by one user: in between, the database takes a password that is not current yet.
+            let version = secret.put_pending(password).await;
+            secret.change_password(password).await;
+            secret.cut_connections().await;
+            requests.serve(40).await;
+            secret.make_current(&version).await;
+            secret.cut_connections().await;
+        }
+        requests.serve(40).await;
+        requests.stop.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(running, rotating);
+    let served = i64::try_from(requests.served.load(Ordering::Relaxed)).unwrap();
+    assert_eq!(secret.world.order_count().await, served);
+}
+
+#[tokio::test]
+async fn a_secret_is_read_once_and_kept() {
+    let secret = SecretWorld::new().await;
+    let db = secret.db();
+    db.ping().await.unwrap();
+    secret.secrets.delete_secret().secret_id(&secret.arn).force_delete_without_recovery(true).send().await.unwrap();
+    secret.cut_connections().await;
+    db.ping().await.unwrap();
+    let refused = secret.db().ping().await.unwrap_err();
+    assert!(Chain(&refused).to_string().contains("the database's secret can't be used"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_password_that_no_version_holds_is_told_of_and_a_right_one_is_found_later() {
+    let secret = SecretWorld::new().await;
+    let db = secret.db();
+    secret.change_password("another").await;
+    let refused = Chain(&db.ping().await.unwrap_err()).to_string();
+    assert!(refused.contains("password authentication failed") && !refused.contains("first"), "{refused}");
+    let version = secret.put_pending("another").await;
+    secret.make_current(&version).await;
+    db.ping().await.unwrap();
+}
+
+/// What botocore gives for the seconds of the next half minute, beginning with this one, a line each.
+const TOKENS: &str = r#"
+import datetime, sys
+import botocore.auth, botocore.session
+session = botocore.session.Session()
+session.set_credentials("AKIDEXAMPLE", "secret/key", "session+token=")
+client = session.create_client("rds", region_name="eu-central-1")
+for second in range(int(sys.argv[2]), int(sys.argv[2]) + 30):
+    now = datetime.datetime.fromtimestamp(second, datetime.timezone.utc)
+    botocore.auth.get_current_datetime = lambda remove_tzinfo=True: now.replace(tzinfo=None if remove_tzinfo else now.tzinfo)
+    token = client.generate_db_auth_token("localhost", int(sys.argv[1]), "app")
+    print(token)
+"#;
+
+async fn tokens(port: u16, second: u64) -> Vec<String> {
+    let mut python = Command::new("../.venv/stack/bin/python");
+    let output = python.arg("-c").arg(TOKENS).arg(port.to_string()).arg(second.to_string()).output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn the_token_that_botocore_makes_at_the_same_second_is_the_one_we_sign_in_with() {
+    let authority = Authority::default();
+    let server = TlsPostgres::start(&authority.certify("localhost", 2099)).await;
+    server.execute("CREATE ROLE app LOGIN PASSWORD 'none yet'").await;
+    server.ask_for_password("app").await;
+    let url = format!("postgres://app@localhost:{}/ordermill", server.port());
+    let env = Env::from_iter([
+        ("DATABASE_URL", url.as_str()),
+        ("DATABASE_AUTH", "iam"),
+        ("DATABASE_CA_FILE", authority.file().to_str().unwrap()),
+        ("AWS_REGION", "eu-central-1"),
+        ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
+        ("AWS_SECRET_ACCESS_KEY", "secret/key"),
+        ("AWS_SESSION_TOKEN", "session+token="),
+    ]);
+    let db = Db::new(DbConfig::from_env(&env).unwrap());
+    let refused = Chain(&db.ping().await.unwrap_err()).to_string();
+    assert!(refused.contains("password authentication failed") && !refused.contains("X-Amz"), "{refused}");
+
+    let start = UNIX_EPOCH.elapsed().unwrap().as_secs();
+    for (second, token) in (start..).zip(tokens(server.port(), start).await) {
+        let Ok(until) = (UNIX_EPOCH + Duration::from_secs(second)).duration_since(SystemTime::now()) else { continue };
+        server.execute(&format!("ALTER ROLE app PASSWORD '{token}'")).await;
+        sleep(until).await;
+        // A machine that is so busy that the second is over has the next one.
+        if db.ping().await.is_ok() {
+            return;
+        }
+    }
+    panic!("no token was taken");
+}

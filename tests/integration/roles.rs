@@ -1,0 +1,165 @@
+//! The role that the functions sign in as, where another owns the tables: it can do what they do, and nothing else.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::Request;
+use sandbox::postgres::Postgres;
+use serde_json::json;
+use shared::config::Env;
+use shared::db::role::grant;
+use shared::db::schema::SchemaError;
+use shared::db::work::{End, PutOff, claim, finish, put_off};
+use shared::db::{Db, DbConfig};
+use shared::order::OrderId;
+use sweeper::Sweeper;
+use tests::{World, call_in_process, order, post};
+use tokio_postgres::NoTls;
+use tokio_postgres::error::SqlState;
+use uuid::Uuid;
+
+const ALL_SCOPES: &str = "orders/read orders/write orders/admin";
+
+/// A role that was given what the functions need in a world whose tables it does not own. Its name wants quoting.
+struct AppRole {
+    world: World,
+    name: String,
+}
+
+impl AppRole {
+    async fn new() -> Self {
+        let world = World::new().await;
+        let role = Self { world, name: format!("The \"app\" {}", Uuid::new_v4().simple()) };
+        role.grant().await.unwrap();
+        // It was created without a password; here it signs in by one.
+        role.world.execute(&format!("ALTER ROLE {} PASSWORD 'app'", role.quoted())).await;
+        role
+    }
+
+    async fn grant(&self) -> Result<(), SchemaError> {
+        grant(&DbConfig::from_env(&self.world.env()).unwrap(), &self.name.parse().unwrap()).await
+    }
+
+    fn quoted(&self) -> String {
+        format!("\"{}\"", self.name.replace('"', "\"\""))
+    }
+
+    /// The world's database as this role.
+    fn url(&self) -> String {
+        let (_, url) = self.world.variables().find(|(name, _)| *name == "DATABASE_URL").unwrap();
+        let (_, place) = url.split_once('@').unwrap();
+        format!("postgres://{}:app@{place}", self.name.replace(' ', "%20").replace('"', "%22"))
+    }
+
+    fn env(&self) -> Env {
+        self.world.env_with(("DATABASE_URL", &self.url()))
+    }
+
+    /// Why PostgreSQL refuses this statement to the role, if it does.
+    async fn refusal(&self, sql: &str) -> Option<SqlState> {
+        let (client, connection) = tokio_postgres::connect(&self.url(), NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client.batch_execute(sql).await.err().map(|error| error.code().unwrap().clone())
+    }
+}
+
+#[tokio::test]
+async fn the_functions_role_can_do_everything_that_the_functions_do() {
+    let role = AppRole::new().await;
+    let (db, sweeper) = (Db::new(DbConfig::from_env(&role.env()).unwrap()), Sweeper::from_env(&role.env()).unwrap());
+    let api = role.world.api_with("DATABASE_URL", &role.url());
+    let call = async |request| call_in_process(&api, Some(("admin", ALL_SCOPES)), request).await;
+    let read = async |path| call(Request::get(path).body(Body::empty()).unwrap()).await.expect(200);
+    for order_id in ["a", "b", "c"] {
+        call(post("/orders", &order(order_id))).await.expect(201);
+    }
+    call(post("/orders/c/cancel", &json!({}))).await.expect(200);
+
+    let order_ids: Vec<OrderId> = ["a", "b"].iter().map(|id| id.parse().unwrap()).collect();
+    let claimed = claim(&db, &order_ids, Duration::from_secs(30)).await.unwrap();
+    let due_at = claimed.claimed[0].now;
+    let later = order_ids.iter().map(|order_id| PutOff { order_id, due_at, counts_as_attempt: false });
+    put_off(&db, claimed.token, &later.collect::<Vec<_>>()).await.unwrap();
+    let again = claim(&db, &order_ids, Duration::from_secs(30)).await.unwrap();
+    let ends =
+        [End { order_id: &order_ids[0], failure: None }, End { order_id: &order_ids[1], failure: Some("refused") }];
+    assert_eq!(finish(&db, again.token, &ends, 1).await.unwrap().len(), 2);
+
+    call(post("/orders/b/retry", &json!({}))).await.expect(200);
+    role.world.let_pass(600.0).await;
+    role.world.execute("UPDATE order_stats SET minute = minute - interval '3 days'").await;
+    let swept = sweeper.sweep().await.unwrap();
+    assert!(swept.rescued == 1 && swept.folded > 0, "{swept:?}");
+
+    for path in
+        ["/orders", "/orders?status=pending", "/orders?status=failed", "/orders/a", "/orders/a/status", "/healthz"]
+    {
+        read(path).await;
+    }
+    assert_eq!(read("/metrics").await["total_orders"], 3);
+}
+
+#[tokio::test]
+async fn the_functions_role_can_change_nothing_but_rows_and_delete_no_order() {
+    let role = AppRole::new().await;
+    for forbidden in [
+        "DELETE FROM orders",
+        "TRUNCATE orders",
+        "TRUNCATE order_work",
+        "ALTER TABLE orders ADD COLUMN note text",
+        "ALTER TABLE orders DROP CONSTRAINT orders_status",
+        "DROP TABLE order_stats",
+        "CREATE TABLE mine (id integer)",
+        "CREATE INDEX ON orders (failure)",
+        "CREATE FUNCTION mine() RETURNS integer LANGUAGE sql RETURN 1",
+        "CREATE ROLE mine",
+        "SELECT FROM refinery_schema_history",
+    ] {
+        assert_eq!(role.refusal(forbidden).await, Some(SqlState::INSUFFICIENT_PRIVILEGE), "{forbidden}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_run_takes_back_what_the_role_was_given_besides() {
+    let role = AppRole::new().await;
+    let quoted = role.quoted();
+    role.world.execute(&format!("GRANT ALL ON orders, refinery_schema_history TO {quoted}")).await;
+    assert_eq!(role.refusal("DELETE FROM orders").await, None);
+    role.grant().await.unwrap();
+    for forbidden in ["DELETE FROM orders", "DELETE FROM refinery_schema_history"] {
+        assert_eq!(role.refusal(forbidden).await, Some(SqlState::INSUFFICIENT_PRIVILEGE), "{forbidden}");
+    }
+    assert_eq!(role.refusal("UPDATE orders SET attempts = 0").await, None);
+}
+
+#[tokio::test]
+async fn runs_at_the_same_time_do_not_disturb_one_another() {
+    let role = AppRole::new().await;
+    let granted = tokio::join!(role.grant(), role.grant(), role.grant());
+    assert!(matches!(granted, (Ok(()), Ok(()), Ok(()))), "{granted:?}");
+}
+
+#[tokio::test]
+async fn the_owner_of_the_tables_is_not_confined() {
+    let world = World::new().await;
+    let config = DbConfig::from_env(&world.env()).unwrap();
+    let refused = grant(&config, &"ordermill".parse().unwrap()).await.unwrap_err();
+    assert!(matches!(refused, SchemaError::OwnRole(_)), "{refused:?}");
+    world.place("o-1").await;
+}
+
+#[tokio::test]
+async fn where_roles_can_sign_in_by_iam_a_new_one_does_and_one_with_a_password_goes_on() {
+    let postgres = Postgres::start().await.unwrap();
+    let sql = postgres.connect().await.unwrap();
+    sql.batch_execute("CREATE ROLE rds_iam; CREATE ROLE old LOGIN PASSWORD 'p'").await.unwrap();
+    let url = postgres.url(postgres.address());
+    let env = Env::from_iter([("DATABASE_URL", url.as_str()), ("DATABASE_TLS", "off")]);
+    let config = DbConfig::from_env(&env).unwrap();
+    for role in ["new", "old"] {
+        grant(&config, &role.parse().unwrap()).await.unwrap();
+    }
+    let asked = "SELECT pg_has_role('new', 'rds_iam', 'member'), pg_has_role('old', 'rds_iam', 'member')";
+    let row = sql.query_one(asked, &[]).await.unwrap();
+    assert_eq!((row.get(0), row.get(1)), (true, false));
+}

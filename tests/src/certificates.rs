@@ -1,0 +1,96 @@
+//! Certificate authorities of a test's own.
+
+use std::path::Path;
+
+use openssl::asn1::Asn1Time;
+use openssl::ec::{EcGroup, EcKey};
+use openssl::error::ErrorStack;
+use openssl::hash::MessageDigest;
+use openssl::nid::Nid;
+use openssl::pkey::{PKey, Private};
+use openssl::x509::extension::{BasicConstraints, SubjectAlternativeName};
+use openssl::x509::{X509, X509Builder, X509Name};
+use tempfile::NamedTempFile;
+use uuid::Uuid;
+
+/// Vouches for servers.
+pub struct Authority {
+    key: PKey<Private>,
+    certificate: X509,
+    file: NamedTempFile,
+}
+
+/// What a server proves its name with, as PEM.
+pub struct Certificate {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+}
+
+impl Default for Authority {
+    fn default() -> Self {
+        let (key, certificate) = Self::found().expect("OpenSSL works");
+        let file = NamedTempFile::new().expect("a file");
+        std::fs::write(&file, certificate.to_pem().expect("PEM")).expect("it can be written");
+        Self { key, certificate, file }
+    }
+}
+
+impl Authority {
+    /// The file that it is known by.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// A certificate for a host name, good from 2020 until the beginning of a year.
+    #[must_use]
+    pub fn certify(&self, host: &str, until_year: u16) -> Certificate {
+        let (key, certificate) = self.issue(host, until_year).expect("OpenSSL works");
+        Certificate { certificate: pem(certificate.to_pem()), key: pem(key.private_key_to_pem_pkcs8()) }
+    }
+
+    fn found() -> Result<(PKey<Private>, X509), ErrorStack> {
+        let key = new_key()?;
+        // A name of its own: it is not to be taken for another, whose signature then would not fit.
+        let subject = Uuid::new_v4().to_string();
+        let mut builder = unsigned(&subject, &key, 2100)?;
+        builder.set_issuer_name(&*name(&subject)?)?;
+        builder.append_extension(BasicConstraints::new().critical().ca().build()?)?;
+        builder.sign(&key, MessageDigest::sha256())?;
+        Ok((key, builder.build()))
+    }
+
+    fn issue(&self, host: &str, until_year: u16) -> Result<(PKey<Private>, X509), ErrorStack> {
+        let key = new_key()?;
+        let mut builder = unsigned("server", &key, until_year)?;
+        builder.set_issuer_name(self.certificate.subject_name())?;
+        let alternative = SubjectAlternativeName::new().dns(host).build(&builder.x509v3_context(None, None))?;
+        builder.append_extension(alternative)?;
+        builder.sign(&self.key, MessageDigest::sha256())?;
+        Ok((key, builder.build()))
+    }
+}
+
+fn new_key() -> Result<PKey<Private>, ErrorStack> {
+    PKey::from_ec_key(EcKey::generate(&*EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?)?)
+}
+
+fn unsigned(subject: &str, key: &PKey<Private>, until_year: u16) -> Result<X509Builder, ErrorStack> {
+    let mut builder = X509::builder()?;
+    builder.set_version(2)?;
+    builder.set_subject_name(&*name(subject)?)?;
+    builder.set_not_before(&*Asn1Time::from_str("20200101000000Z")?)?;
+    builder.set_not_after(&*Asn1Time::from_str(&format!("{until_year}0101000000Z"))?)?;
+    builder.set_pubkey(key)?;
+    Ok(builder)
+}
+
+fn name(common: &str) -> Result<X509Name, ErrorStack> {
+    let mut name = X509Name::builder()?;
+    name.append_entry_by_nid(Nid::COMMONNAME, common)?;
+    Ok(name.build())
+}
+
+fn pem(bytes: Result<Vec<u8>, ErrorStack>) -> String {
+    String::from_utf8(bytes.expect("OpenSSL works")).expect("PEM is text")
+}
