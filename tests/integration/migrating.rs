@@ -12,6 +12,7 @@ use tests::World;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 /// Asks the way CloudFormation does, at an address that takes the answer, and gives that.
 async fn ask(config: Result<Config, ConfigError>, request_type: &str) -> Value {
@@ -45,6 +46,20 @@ async fn create_and_update_apply_what_is_missing() {
     let again = ask(database(&world), "Update").await;
     assert_eq!((&again["Status"], &again["Reason"]), (&json!("SUCCESS"), &json!("the schema is up to date")));
     assert_eq!(again["PhysicalResourceId"], answer["PhysicalResourceId"]);
+}
+
+#[tokio::test]
+async fn the_role_that_the_other_functions_sign_in_as_is_confined_once_the_schema_is_there() {
+    let world = World::new().await;
+    world.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await;
+    let role = format!("app_{}", Uuid::new_v4().simple());
+    for done in ["applied V1__orders", "the schema is up to date"] {
+        let answer = ask(Config::from_env(&world.env_with(("DATABASE_APP_ROLE", &role))), "Create").await;
+        assert_eq!(answer["Reason"], format!("{done}; the role {role} may read and write rows"), "{answer}");
+    }
+    let can = "has_table_privilege($1, 'orders', 'UPDATE'), has_table_privilege($1, 'orders', 'DELETE')";
+    let row = &world.rows(&format!("SELECT {can}"), &[&role]).await[0];
+    assert_eq!((row.get(0), row.get(1)), (true, false));
 }
 
 #[tokio::test]

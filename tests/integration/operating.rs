@@ -1,12 +1,12 @@
 //! What operators do: have failed orders processed once more, many at a time, and empty the dead-letter queue.
 
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use processor::{Outcome, Work};
 use serde_json::{Value, json};
 use shared::db::work::Claimed;
-use tests::{World, handle, post};
+use tests::{Log, World, handle, post};
+use tracing::Level;
 
 /// Fails every order for the reason that its identifier begins with.
 struct FailAll;
@@ -154,32 +154,14 @@ async fn a_redrive_retries_what_failed_wakes_what_waits_and_forgets_what_is_done
     assert_eq!(world.status("failed-1").await, "pending");
 }
 
-/// What was logged, as text.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn what_an_operator_does_is_logged_with_who_did_it() {
     let world = world_with_failed(&["x-1"]).await;
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    let _logging = tracing::subscriber::set_default(subscriber);
+    let log = Log::listen(Level::INFO);
     for path in ["/orders/retry", "/dead-letters/redrive", "/orders/x-1/retry", "/orders/x-1/cancel"] {
         world.call_as("olga", "orders/admin", post(path, &json!({}))).await.expect(200);
     }
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let text = log.text();
     for action in ["failed orders retried", "dead letters redriven", "order retried", "order cancelled"] {
         let line = text.lines().find(|line| line.contains(action)).unwrap_or_else(|| panic!("no {action:?} in {text}"));
         assert!(line.contains("caller=\"olga\""), "{line}");

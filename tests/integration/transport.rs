@@ -5,11 +5,12 @@ use std::time::Duration;
 use shared::config::Env;
 use shared::db::{Db, DbConfig};
 use shared::error::Chain;
-use tests::{Authority, Stack, TlsPostgres};
+use tests::{Authority, Log, Stack, TlsPostgres};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tracing::Level;
 
 /// A year that certificates are still good in.
 const GOOD: u16 = 2099;
@@ -44,11 +45,14 @@ async fn a_server_is_believed_by_its_authority_and_its_name_together() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_has_expired_is_refused() {
+async fn a_certificate_that_has_expired_is_refused_and_the_log_says_so() {
     let authority = Authority::default();
     let server = TlsPostgres::start(&authority.certify("localhost", 2021)).await;
-    let expired = ask_by(&server.url("localhost"), &authority).await;
-    assert!(expired.contains("certificate has expired"), "{expired}");
+    let (log, url) = (Log::listen(Level::INFO), server.url("localhost"));
+    let expired = ask_by(&url, &authority).await;
+    assert!(expired.contains("certificate has expired") && log.text().contains("certificate has expired"), "{expired}");
+    let (_, password) = url.split_once('@').unwrap().0.rsplit_once(':').unwrap();
+    assert!(!log.text().contains(password));
 }
 
 #[tokio::test]

@@ -8,12 +8,14 @@
 
 mod certificates;
 mod http;
+mod log;
 mod stack;
 mod tls_postgres;
 mod world;
 
 pub use certificates::{Authority, Certificate};
 pub use http::{Answer, call_in_process};
+pub use log::Log;
 pub use stack::Stack;
 pub use tls_postgres::TlsPostgres;
 pub use world::{World, batch, failures, handle, order, post};
