@@ -3,13 +3,16 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "an unwrap that fails is a test that fails")]
 
+mod batching;
 mod configuration;
 mod contract;
 mod creating;
 mod credentials;
 mod deployed;
+mod environments;
 mod fulfilling;
 mod listing;
+mod matrix;
 mod migrating;
 mod operating;
 mod processing;

@@ -106,6 +106,12 @@ impl World {
         Processor::new(config, work, &self.env()).expect("clients")
     }
 
+    /// Another api of this world, on a connection of its own.
+    #[must_use]
+    pub fn api_of(&self) -> Router {
+        build_api(&self.env())
+    }
+
     /// Another api of this world, with one variable set otherwise.
     pub fn api_with(&self, name: &str, value: &str) -> Router {
         build_api(&self.env_with((name, value)))

@@ -10,16 +10,15 @@ use serde::de::DeserializeOwned;
 use crate::Api;
 use crate::problem::{ApiError, FieldError};
 
-/// The largest body, in bytes. The largest valid order is well below it.
-const MAX_BYTES: usize = 256 * 1024;
+/// The largest body of an order or of options, in bytes. The largest valid order is well below it.
+pub const MAX_BYTES: usize = 256 * 1024;
 
-/// The bytes of a body that is said to be JSON.
-pub async fn read(request: Request, api: &Arc<Api>) -> Result<Bytes, ApiError> {
+/// The bytes of a body that is said to be JSON, at most `max_bytes`.
+pub async fn read(request: Request, max_bytes: usize) -> Result<Bytes, ApiError> {
     if !is_json(&request) {
         return Err(ApiError::NotJson);
     }
-    let body = Bytes::from_request(request, api).await.map_err(|_| ApiError::TooLarge)?;
-    if body.len() > MAX_BYTES { Err(ApiError::TooLarge) } else { Ok(body) }
+    axum::body::to_bytes(request.into_body(), max_bytes).await.map_err(|_| ApiError::TooLarge)
 }
 
 fn is_json(request: &Request) -> bool {
@@ -28,24 +27,25 @@ fn is_json(request: &Request) -> bool {
     essence == "application/json" || essence.starts_with("application/") && essence.ends_with("+json")
 }
 
-/// Options that a call may be given as a JSON object; without a body they have their defaults.
+/// Options that a call may be given as a JSON object; without a body, or with `null` for one, they have their defaults.
 pub struct Options<T>(pub T);
 
 impl<T: DeserializeOwned + Default> FromRequest<Arc<Api>> for Options<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, _: &Arc<Api>) -> Result<Self, ApiError> {
         let is_absent = request.headers().get(header::CONTENT_TYPE).is_none();
-        let body = if is_absent { Bytes::new() } else { read(request, api).await? };
+        let body = if is_absent { Bytes::new() } else { read(request, MAX_BYTES).await? };
         if body.is_empty() {
             return Ok(Self(T::default()));
         }
-        serde_json::from_slice(&body).map(Self).map_err(|error| refusal(&error))
+        let options: Option<T> = serde_json::from_slice(&body).map_err(|error| refusal(&error))?;
+        Ok(Self(options.unwrap_or_default()))
     }
 }
 
 /// The error says which member is wrong, and how.
-fn refusal(error: &serde_json::Error) -> ApiError {
+pub fn refusal(error: &serde_json::Error) -> ApiError {
     if error.is_data() {
         ApiError::Invalid(vec![FieldError { pointer: "#".to_owned(), detail: error.to_string() }])
     } else {

@@ -69,12 +69,14 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 fn documented_routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(orders::create::create, orders::list::list))
+        .routes(routes!(orders::batch::create_batch))
         .routes(routes!(orders::read::read))
         .routes(routes!(orders::read::read_status))
         .routes(routes!(orders::cancel::cancel))
         .routes(routes!(orders::retry::retry))
         .routes(routes!(orders::retry::retry_many))
-        // An order may be called `retry`.
+        // An order may be called so.
+        .route("/orders/batch", get(orders::read::read))
         .route("/orders/retry", get(orders::read::read))
         .routes(routes!(dead_letters::redrive))
         .routes(routes!(metrics::metrics))

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use axum::Json;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use lambda_http::request::RequestContext;
@@ -115,6 +115,16 @@ impl ApiError {
         .to_owned()
     }
 
+    /// The same error of a part of the body, at this JSON pointer.
+    pub fn within(self, part: &str) -> Self {
+        let Self::Invalid(errors) = self else { return self };
+        let move_down = |error: FieldError| match error.pointer.strip_prefix('#') {
+            Some(rest) => FieldError { pointer: format!("#{part}{rest}"), ..error },
+            None => error,
+        };
+        Self::Invalid(errors.into_iter().map(move_down).collect())
+    }
+
     /// What only the log may know.
     fn cause(&self) -> Option<&(dyn Error + 'static)> {
         match self {
@@ -167,7 +177,7 @@ pub struct Problem {
 /// Around every call: turns an [`ApiError`] into its answer, logs the call and, once, the cause of a failure.
 pub async fn render(request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let request_id = request_id(&request);
+    let request_id = request_id(request.extensions());
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let mut response = next.run(request).await;
     if let Some(error) = response.extensions_mut().remove::<std::sync::Arc<ApiError>>() {
@@ -182,27 +192,39 @@ pub async fn render(request: Request, next: Next) -> Response {
 }
 
 /// The gateway's identifier of the request, or none where there was no gateway.
-fn request_id(request: &Request) -> String {
-    match request.extensions().get() {
+pub fn request_id(extensions: &Extensions) -> String {
+    match extensions.get() {
         Some(RequestContext::ApiGatewayV2(context)) => context.request_id.clone().unwrap_or_default(),
         _ => String::new(),
     }
 }
 
+impl Problem {
+    /// What a client is told of an error.
+    pub fn new(error: &ApiError, instance: &str, request_id: &str) -> Self {
+        let (status, kind, title) = error.kind();
+        Self {
+            kind: format!("urn:ordermill:problem:{kind}"),
+            title,
+            status: status.as_u16(),
+            detail: error.detail(),
+            instance: instance.to_owned(),
+            request_id: request_id.to_owned(),
+            errors: if let ApiError::Invalid(errors) = error { errors.clone() } else { Vec::new() },
+        }
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+}
+
 fn set_problem(response: &mut Response, error: &ApiError, uri: &Uri, request_id: &str) {
-    let (status, kind, title) = error.kind();
-    let problem = Problem {
-        kind: format!("urn:ordermill:problem:{kind}"),
-        title,
-        status: status.as_u16(),
-        detail: error.detail(),
-        instance: uri.path().to_owned(),
-        request_id: request_id.to_owned(),
-        errors: if let ApiError::Invalid(errors) = error { errors.clone() } else { Vec::new() },
-    };
+    let problem = Problem::new(error, uri.path(), request_id);
     let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
     let kept: HeaderMap = std::mem::take(response.headers_mut());
-    *response = (status, content_type, Json(problem)).into_response();
+    *response = (error.kind().0, content_type, Json(problem)).into_response();
     let of_the_answer = [header::CONTENT_LENGTH, header::CONTENT_TYPE];
     response
         .headers_mut()

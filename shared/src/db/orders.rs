@@ -1,6 +1,4 @@
-//! Orders as clients see them: create, read, list, cancel.
-
-use std::time::Duration;
+//! Orders as clients see them: read, list, cancel.
 
 use rust_decimal::Decimal;
 use time::OffsetDateTime;
@@ -8,118 +6,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::{Db, DbError};
-use crate::order::{NewOrder, Order, OrderId, Status, UserId};
-
-/// What became of a create.
-#[derive(Debug)]
-pub enum Created {
-    /// The order is new, and durable.
-    New(Order),
-    /// The same order was created before, and this is how it stands.
-    Replayed(Order),
-    /// Another order has this `order_id`.
-    IdTaken,
-    /// The idempotency key was used for another order.
-    KeyReused,
-}
-
-/// Creates an order that may be worked on once `cancel_window` has passed. `key` is what tells a repeat of this request
-/// from another one, where the client gave any.
-pub async fn create(db: &Db, new: &NewOrder, key: Option<&[u8]>, cancel_window: Duration) -> Result<Created, DbError> {
-    let order_id = new.order_id.clone().unwrap_or_else(OrderId::generate);
-    let inserted = insert(db, &order_id, new, key, cancel_window).await?;
-    match inserted {
-        Some(order) => Ok(Created::New(order)),
-        None => compare_with_earlier(db, &order_id, new, key).await,
-    }
-}
-
-/// The order and its work are born in one statement; nothing comes back where the id or the key is taken.
-async fn insert(
-    db: &Db,
-    order_id: &OrderId,
-    new: &NewOrder,
-    key: Option<&[u8]>,
-    cancel_window: Duration,
-) -> Result<Option<Order>, DbError> {
-    let rows = db
-        .query(
-            "WITH born AS (
-                INSERT INTO orders (order_id, user_id, item_ids, total_amount, idempotency_key)
-                VALUES ($1, $2, $3, $4, $5)
-                ON CONFLICT DO NOTHING
-                RETURNING order_id, created_at
-            ), work AS (
-                INSERT INTO order_work (order_id, created_at, due_at)
-                SELECT order_id, created_at, created_at + make_interval(secs => $6) FROM born
-            )
-            SELECT created_at FROM born",
-            &[
-                (&order_id.as_str(), Type::TEXT),
-                (&new.user_id.as_str(), Type::TEXT),
-                (&new.item_ids.as_slice(), Type::TEXT_ARRAY),
-                (&new.total_amount.as_decimal(), Type::NUMERIC),
-                (&key, Type::BYTEA),
-                (&cancel_window.as_secs_f64(), Type::FLOAT8),
-            ],
-        )
-        .await?;
-    rows.first().map(|row| Ok(born(order_id, new, row.try_get("created_at")?))).transpose()
-}
-
-/// A new order, which is all that was asked for and the time it became durable.
-fn born(order_id: &OrderId, new: &NewOrder, created_at: OffsetDateTime) -> Order {
-    Order {
-        order_id: order_id.clone(),
-        user_id: new.user_id.as_str().to_owned(),
-        item_ids: new.item_ids.as_slice().to_vec(),
-        total_amount: new.total_amount,
-        status: Status::Pending,
-        created_at,
-        started_at: None,
-        finished_at: None,
-        attempts: 0,
-        failure: None,
-    }
-}
-
-/// Tells a repeat from a collision, by the content of the order that was there before.
-async fn compare_with_earlier(
-    db: &Db,
-    order_id: &OrderId,
-    new: &NewOrder,
-    key: Option<&[u8]>,
-) -> Result<Created, DbError> {
-    let rows = db
-        .query(
-            &format!("SELECT {COLUMNS}, o.order_id = $1 AS same_id FROM {EVERY} WHERE o.order_id = $1 OR o.idempotency_key = $2"),
-            &[(&order_id.as_str(), Type::TEXT), (&key, Type::BYTEA)],
-        )
-        .await?;
-    let mut by_key = None;
-    for row in &rows {
-        let earlier = order(row)?;
-        let is_same = is_same_content(&earlier, new);
-        if row.try_get("same_id")? {
-            return Ok(match is_same {
-                // An id that we made is known to nobody else: the insert was sent twice, because its first answer got lost.
-                true if new.order_id.is_none() => Created::New(earlier),
-                true => Created::Replayed(earlier),
-                false => Created::IdTaken,
-            });
-        }
-        // With an id of its own a request asks for that order, and not for the one the key was used for.
-        let is_repeat = is_same && new.order_id.is_none();
-        by_key = Some(if is_repeat { Created::Replayed(earlier) } else { Created::KeyReused });
-    }
-    by_key.ok_or_else(|| DbError::Corrupt(format!("order {order_id} is neither new nor there")))
-}
-
-fn is_same_content(earlier: &Order, new: &NewOrder) -> bool {
-    earlier.user_id == new.user_id.as_str()
-        && earlier.item_ids == new.item_ids.as_slice()
-        && earlier.total_amount == new.total_amount
-}
+use crate::order::{Order, OrderId, Status, UserId};
 
 /// The order, or nothing where there is none or it is not `tenant`'s.
 pub async fn get(db: &Db, order_id: &OrderId, tenant: Option<&UserId>) -> Result<Option<Order>, DbError> {
@@ -224,7 +111,7 @@ pub async fn cancel(db: &Db, order_id: &OrderId, tenant: Option<&UserId>, shard:
 }
 
 /// Every order, with what is left to do on it.
-const EVERY: &str = "orders AS o LEFT JOIN order_work AS w USING (order_id)";
+pub(super) const EVERY: &str = "orders AS o LEFT JOIN order_work AS w USING (order_id)";
 /// A page of the pending or of the processing orders, found in `order_work` alone.
 const ACTIVE_PAGE: &str = "(
         SELECT order_id, attempts FROM order_work
@@ -233,10 +120,10 @@ const ACTIVE_PAGE: &str = "(
     ) AS w JOIN orders AS o USING (order_id)";
 /// What [`order`] reads. While an order is active its attempts are counted with its work: those that ended without an
 /// outcome, and the one under way.
-const COLUMNS: &str = "o.order_id, o.user_id, o.item_ids, o.total_amount, o.status, o.created_at, o.started_at, \
+pub(super) const COLUMNS: &str = "o.order_id, o.user_id, o.item_ids, o.total_amount, o.status, o.created_at, o.started_at, \
     o.finished_at, coalesce(w.attempts + (o.status = 'processing')::int, o.attempts) AS attempts, o.failure";
 
-fn order(row: &Row) -> Result<Order, DbError> {
+pub(super) fn order(row: &Row) -> Result<Order, DbError> {
     Ok(Order {
         order_id: order_id(row)?,
         user_id: row.try_get("user_id")?,

@@ -21,8 +21,8 @@ pub struct OrderBody(pub NewOrder);
 impl FromRequest<Arc<Api>> for OrderBody {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, ApiError> {
-        let body = json::read(request, api).await?;
+    async fn from_request(request: Request, _: &Arc<Api>) -> Result<Self, ApiError> {
+        let body = json::read(request, json::MAX_BYTES).await?;
         parse(&body).map(Self)
     }
 }

@@ -6,21 +6,18 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use sha2::{Digest, Sha256};
-use shared::db::orders::{self, Created};
+use shared::db::intake::{self, Created, Wanted};
 use shared::order::{Order, Status};
 
 use super::body::OrderBody;
+use super::key::Key;
 use super::schema::{IdempotencyKeyText, NewOrderBody};
 use super::view::OrderView;
-use crate::caller::{Caller, Writer};
-use crate::problem::{ApiError, FieldError, Problem, Refusals};
+use crate::caller::Writer;
+use crate::problem::{ApiError, Problem, Refusals};
 use crate::{Api, Shared};
 
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
-/// The longest `Idempotency-Key`, in characters.
-const MAX_KEY: usize = 255;
 
 /// Place an order.
 ///
@@ -52,23 +49,42 @@ pub async fn create(
     OrderBody(new): OrderBody,
 ) -> Result<Response, ApiError> {
     caller.require_user(&new.user_id)?;
-    let key = idempotency_key(&headers, &caller)?;
-    match orders::create(&api.db, &new, key.as_deref(), api.config.cancel_window).await? {
-        Created::New(order) => {
-            announce(&api, &order, api.config.cancel_window).await;
-            let location = format!("/orders/{}", order.order_id);
-            Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(OrderView::from(order))).into_response())
-        }
-        Created::Replayed(order) => {
-            // Whoever took it the first time may have gone down before it told the queue.
-            if order.status == Status::Pending {
-                announce(&api, &order, api.config.cancel_window).await;
+    let key = Key::of(&headers)?.map(|key| key.stored(&caller, None));
+    let created = intake::create(&api.db, Wanted::new(new, key), api.config.cancel_window).await?;
+    let Taken { order, is_new } = created.try_into()?;
+    // Of one that was there already too: whoever took it may have gone down before it told the queue.
+    if order.status == Status::Pending {
+        announce(&api, &order, api.config.cancel_window).await;
+    }
+    let location = format!("/orders/{}", order.order_id);
+    let body = Json(OrderView::from(order));
+    Ok(if is_new {
+        (StatusCode::CREATED, [(header::LOCATION, location)], body).into_response()
+    } else {
+        ([(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"))], body).into_response()
+    })
+}
+
+/// An order that is durable.
+pub struct Taken {
+    /// The order, as it stands.
+    pub order: Order,
+    /// Whether it was not before.
+    pub is_new: bool,
+}
+
+impl TryFrom<Created> for Taken {
+    type Error = ApiError;
+
+    fn try_from(created: Created) -> Result<Self, ApiError> {
+        match created {
+            Created::New(order) => Ok(Self { order, is_new: true }),
+            Created::Replayed(order) => Ok(Self { order, is_new: false }),
+            Created::IdTaken => {
+                Err(ApiError::Conflict("Another order has this order_id. Choose a new one.".to_owned()))
             }
-            let replayed = [(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"))];
-            Ok((replayed, Json(OrderView::from(order))).into_response())
+            Created::KeyReused => Err(ApiError::KeyReused),
         }
-        Created::IdTaken => Err(ApiError::Conflict("Another order has this order_id. Choose a new one.".to_owned())),
-        Created::KeyReused => Err(ApiError::KeyReused),
     }
 }
 
@@ -77,17 +93,4 @@ pub async fn announce(api: &Api, order: &Order, delay: Duration) {
     if let Err(error) = api.queue.send(&order.order_id, delay).await {
         tracing::error!(order.id = %order.order_id, %error, "the queue was not told of an order; the sweeper will");
     }
-}
-
-/// The key under which this caller's request is known: a digest of both, so that no caller meets another's keys.
-fn idempotency_key(headers: &HeaderMap, caller: &Caller) -> Result<Option<Vec<u8>>, ApiError> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
-    let text = value.to_str().unwrap_or("");
-    if !(1..=MAX_KEY).contains(&text.len()) {
-        let detail = "must be 1 to 255 visible ASCII characters".to_owned();
-        return Err(ApiError::Invalid(vec![FieldError { pointer: "Idempotency-Key".to_owned(), detail }]));
-    }
-    // No user id holds a NUL, so no two pairs of caller and key make the same bytes.
-    let digest = Sha256::new().chain_update(caller.user_id().as_str()).chain_update([0]).chain_update(text).finalize();
-    Ok(Some(digest.to_vec()))
 }

@@ -47,7 +47,8 @@ struct Asked {
     get, path = "/orders", tag = "orders", security(("token" = ["orders/read"])),
     params(
         ("status" = inline(Option<super::view::StatusName>), Query, description = "Only orders in this state"),
-        ("user_id" = Option<String>, Query, min_length = 1, max_length = 128, description = "Only this user's orders"),
+        ("user_id" = Option<String>, Query, min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$",
+            description = "Only this user's orders"),
         ("limit" = Option<i64>, Query, minimum = 1, maximum = 200, description = "How many at most; 50 unless told"),
         ("cursor" = inline(Option<CursorText>), Query, description = "The next_cursor of the page before"),
     ),

@@ -23,6 +23,8 @@ use crate::{Api, Shared};
 pub const MAX_ORDERS: i64 = 1000;
 /// The fastest pace, in orders a second.
 pub const MAX_PER_SECOND: u32 = 1000;
+/// The longest text that a failure is looked for by, in characters.
+const MAX_CAUSE: usize = 256;
 /// How many causes are named.
 const MAX_CAUSES: i64 = 20;
 
@@ -71,10 +73,10 @@ pub struct RetryOptions {
     #[serde(with = "time::serde::rfc3339::option")]
     failed_before: Option<OffsetDateTime>,
     /// Only this user's.
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     user_id: Option<String>,
     /// Only orders whose `failure` contains this text.
-    #[schema(max_length = 256)]
+    #[schema(max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     cause: Option<String>,
     /// How many orders at most, the oldest first.
     #[schema(minimum = 1, maximum = 1000)]
@@ -87,12 +89,18 @@ pub struct RetryOptions {
 impl RetryOptions {
     fn filter(self) -> Result<FailedFilter, ApiError> {
         let user_id = self.user_id.map(|text| text.parse()).transpose();
-        let user_id = user_id.map_err(|invalid: Invalid| {
-            ApiError::Invalid(vec![FieldError { pointer: "#/user_id".to_owned(), detail: invalid.to_string() }])
-        })?;
+        let user_id = user_id.map_err(|invalid: Invalid| at("user_id", &invalid.to_string()))?;
         let Self { failed_from, failed_before, cause, .. } = self;
+        if cause.as_ref().is_some_and(|text| text.chars().count() > MAX_CAUSE || text.contains(char::is_control)) {
+            return Err(at("cause", "must be at most 256 characters, none of them a control character"));
+        }
         Ok(FailedFilter { failed_from, failed_before, user_id, cause })
     }
+}
+
+/// An error at a member of the options.
+fn at(member: &str, detail: &str) -> ApiError {
+    ApiError::Invalid(vec![FieldError { pointer: format!("#/{member}"), detail: detail.to_owned() }])
 }
 
 /// The statuses that can be retried.

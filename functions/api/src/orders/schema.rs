@@ -4,8 +4,10 @@ use std::borrow::Cow;
 
 use shared::order::{ItemIds, UserId};
 use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, ObjectBuilder, OneOfBuilder, Type};
-use utoipa::openapi::{RefOr, Schema};
+use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
+
+use super::batch::MAX_ORDERS;
 
 use super::cursor;
 
@@ -37,6 +39,31 @@ impl PartialSchema for NewOrderBody {
             .examples([serde_json::json!({
                 "order_id": "order-1001", "user_id": "alice", "item_ids": ["book-1", "pen-7"], "total_amount": "59.98"
             })])
+            .into()
+    }
+}
+
+/// What to post for many.
+pub struct OrderBatchBody;
+
+impl ToSchema for OrderBatchBody {
+    fn name() -> Cow<'static, str> {
+        "OrderBatch".into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((NewOrderBody::name().into(), NewOrderBody::schema()));
+    }
+}
+
+impl PartialSchema for OrderBatchBody {
+    fn schema() -> RefOr<Schema> {
+        let order = Ref::from_schema_name(NewOrderBody::name());
+        let orders = ArrayBuilder::new().items(order).min_items(Some(1)).max_items(Some(MAX_ORDERS));
+        ObjectBuilder::new()
+            .property("orders", orders.description(Some("The orders, each taken or refused by itself")))
+            .required("orders")
+            .additional_properties(Some(AdditionalProperties::FreeForm(false)))
             .into()
     }
 }

@@ -1,0 +1,39 @@
+//! The `Idempotency-Key` header, by which a repeat of a request is known.
+
+use axum::http::{HeaderMap, HeaderName};
+use sha2::{Digest, Sha256};
+
+use crate::caller::Caller;
+use crate::problem::{ApiError, FieldError};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// The longest key, in characters.
+const MAX_LENGTH: usize = 255;
+
+/// A client's key.
+pub struct Key<'a>(&'a str);
+
+impl<'a> Key<'a> {
+    /// The key of this request, if it has one.
+    pub fn of(headers: &'a HeaderMap) -> Result<Option<Self>, ApiError> {
+        let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+        let text = value.to_str().unwrap_or("");
+        // A tab passes for visible in a header.
+        if !(1..=MAX_LENGTH).contains(&text.len()) || text.contains('\t') {
+            let detail = "must be 1 to 255 visible ASCII characters".to_owned();
+            return Err(ApiError::Invalid(vec![FieldError { pointer: "Idempotency-Key".to_owned(), detail }]));
+        }
+        Ok(Some(Self(text)))
+    }
+
+    /// What is stored: a digest of caller and key, so that no caller meets another's keys, and in a batch of the order's
+    /// place too.
+    pub fn stored(&self, caller: &Caller, place: Option<usize>) -> Vec<u8> {
+        // Neither a user id nor a key holds a NUL, so that different parts never make the same bytes.
+        let mut digest = Sha256::new().chain_update(caller.user_id().as_str()).chain_update([0]).chain_update(self.0);
+        if let Some(place) = place {
+            digest = digest.chain_update([0]).chain_update(place.to_string());
+        }
+        digest.finalize().to_vec()
+    }
+}

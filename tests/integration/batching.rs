@@ -1,0 +1,130 @@
+//! `POST /orders/batch`: many orders in one call, each taken or refused by itself.
+
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::{Value, json};
+use tests::{World, order, post};
+
+async fn place(world: &World, orders: &[Value]) -> Value {
+    world.post("/orders/batch", &json!({"orders": orders})).await.expect(200)
+}
+
+fn statuses(result: &Value) -> Vec<u64> {
+    result["results"].as_array().unwrap().iter().map(|result| result["status"].as_u64().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn valid_orders_are_taken_and_bad_ones_reported_in_the_order_they_were_sent() {
+    let world = World::new().await;
+    let mut bad = order("o-2");
+    bad["total_amount"] = json!(1.005);
+    let result = place(&world, &[order("o-1"), bad, json!(7), order("o-3")]).await;
+    assert_eq!((statuses(&result), &result["accepted"]), (vec![201, 422, 400, 201], &json!(2)));
+    let results = &result["results"];
+    assert_eq!(results[0]["order"], world.get("/orders/o-1").await.expect(200));
+    assert_eq!(results[1]["problem"]["errors"][0]["pointer"], "#/orders/1/total_amount");
+    assert_eq!((&results[1]["order"], &results[0]["problem"]), (&Value::Null, &Value::Null));
+    assert_eq!((world.order_count().await, world.queue_depth().await), (2, 2));
+}
+
+#[tokio::test]
+async fn five_hundred_orders_are_stored_as_they_were_sent() {
+    let world = World::new().await;
+    let awkward = ["\"", "\\", "{}", "a,b", "NULL", "'", "ü\u{2028}", "{\"a\":[]}"];
+    let orders: Vec<_> = (0..500)
+        .map(|number| {
+            let items: Vec<_> = awkward.iter().cycle().skip(number).take(1 + number % 5).collect();
+            json!({"order_id": format!("o-{number}"), "user_id": "al\"ice\\", "item_ids": items, "total_amount": number})
+        })
+        .collect();
+    let result = place(&world, &orders).await;
+    assert_eq!(statuses(&result), [201; 500]);
+    for number in [0, 1, 4, 7, 499] {
+        let stored = world.get(&format!("/orders/o-{number}")).await.expect(200);
+        assert_eq!(stored["item_ids"], orders[number]["item_ids"]);
+        assert_eq!(
+            (&stored["user_id"], &stored["total_amount"]),
+            (&json!("al\"ice\\"), &json!(format!("{number}.00")))
+        );
+    }
+    assert_eq!((world.order_count().await, world.queue_depth().await), (500, 500));
+    assert_eq!(world.value::<i64>("SELECT count(*) FROM order_work").await, 500);
+}
+
+#[tokio::test]
+async fn a_batch_that_is_sent_again_creates_nothing_twice() {
+    let world = World::new().await;
+    let orders = [order("o-1"), order("o-2")];
+    place(&world, &orders).await;
+    let mut other = order("o-2");
+    other["total_amount"] = json!("1.00");
+    let again = place(&world, &[order("o-1"), other, order("o-3"), order("o-3")]).await;
+    assert_eq!(statuses(&again), [200, 409, 201, 200]);
+    assert_eq!(world.order_count().await, 3);
+}
+
+#[tokio::test]
+async fn an_idempotency_key_tells_a_repeat_of_the_batch_order_by_order() {
+    let world = World::new().await;
+    let anonymous = json!({"user_id": "alice", "item_ids": ["a"], "total_amount": 1});
+    let send = |orders: Value| {
+        let request = Request::post("/orders/batch").header("content-type", "application/json");
+        let body = json!({"orders": orders}).to_string();
+        world.call(request.header("idempotency-key", "k-1").body(Body::from(body)).unwrap())
+    };
+    let first = send(json!([anonymous, anonymous])).await.expect(200);
+    assert_eq!(statuses(&first), [201, 201]);
+    let again = send(json!([anonymous, anonymous, anonymous])).await.expect(200);
+    assert_eq!(statuses(&again), [200, 200, 201]);
+    assert_eq!(again["results"][1]["order"]["order_id"], first["results"][1]["order"]["order_id"]);
+    let other = json!({"user_id": "alice", "item_ids": ["b"], "total_amount": 1});
+    assert_eq!(statuses(&send(json!([other])).await.expect(200)), [422]);
+    assert_eq!(world.order_count().await, 3);
+}
+
+#[tokio::test]
+async fn two_batches_of_the_same_orders_at_once_share_them_out() {
+    let world = World::new().await;
+    let orders: Vec<_> = (0..100).map(|number| order(&format!("o-{number}"))).collect();
+    let reversed: Vec<_> = orders.iter().rev().cloned().collect();
+    let other = world.api_of();
+    let (one, two) = tokio::join!(place(&world, &orders), async {
+        let body = post("/orders/batch", &json!({"orders": reversed}));
+        tests::call_in_process(&other, Some(("alice", "orders/write")), body).await.expect(200)
+    });
+    let created = |result| statuses(result).into_iter().filter(|status| *status == 201).count();
+    assert_eq!((created(&one) + created(&two), world.order_count().await), (100, 100));
+    assert!(statuses(&one).iter().chain(&statuses(&two)).all(|status| [200, 201].contains(status)));
+}
+
+#[tokio::test]
+async fn an_order_for_somebody_else_is_refused_within_its_batch() {
+    let world = World::new().await;
+    let mut bobs = order("o-2");
+    bobs["user_id"] = json!("bob");
+    let batch = post("/orders/batch", &json!({"orders": [order("o-1"), bobs]}));
+    let result = world.call_as("alice", "orders/write", batch).await.expect(200);
+    assert_eq!(statuses(&result), [201, 403]);
+    world.call_as("alice", "orders/read", post("/orders/batch", &json!({}))).await.problem(403);
+    assert_eq!(world.order_count().await, 1);
+}
+
+#[tokio::test]
+async fn what_is_not_a_batch_of_one_to_five_hundred_orders_is_refused_as_a_whole() {
+    let world = World::new().await;
+    for (body, status) in [
+        (json!({"orders": []}), 422),
+        (json!({"orders": vec![order("o-1"); 501]}), 422),
+        (json!({"orders": {}}), 422),
+        (json!({"orders": [order("o-1")], "more": 1}), 422),
+        (json!({}), 422),
+        (json!([]), 422),
+    ] {
+        world.post("/orders/batch", &body).await.problem(status);
+    }
+    let request =
+        |body: String| Request::post("/orders/batch").header("content-type", "application/json").body(body.into());
+    world.call(request("{".to_owned()).unwrap()).await.problem(400);
+    world.call(request(format!("{{\"orders\": [\"{}\"]}}", "x".repeat(4 << 20))).unwrap()).await.problem(413);
+    assert_eq!((world.order_count().await, world.queue_depth().await), (0, 0));
+}

@@ -1,0 +1,135 @@
+//! The real binaries in execution environments that are frozen, cut off and told to end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::post;
+use sandbox::gateway::{Answer, Claims, Gateway};
+use sandbox::mapping;
+use sandbox::queue::Message;
+use sandbox::runtime::{Environment, Function, Pool};
+use serde_json::{Value, json};
+use tests::{World, order};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+const ALICE: Claims = Claims { sub: "alice", scope: "orders/read orders/write" };
+
+/// A function of this world, from what `sam build` made.
+fn function(world: &World, name: &str, logical_id: &str) -> Function {
+    Function {
+        name: name.to_owned(),
+        bootstrap: format!("../.aws-sam/build/{logical_id}/bootstrap").into(),
+        variables: world.variables().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        timeout: Duration::from_secs(15),
+        log: None,
+    }
+}
+
+/// The api in one environment, behind a gateway.
+fn api(world: &World) -> (Arc<Pool>, Gateway) {
+    let pool = Arc::new(Pool::new(function(world, "api", "ApiFunction"), 1));
+    (Arc::clone(&pool), Gateway::new(pool))
+}
+
+async fn place(gateway: &Gateway, order_id: &str) -> Answer {
+    gateway.call("POST", "/orders", ALICE, Some(&order(order_id))).await.expect("an answer")
+}
+
+/// A queue's batch with one message, which speaks of this order.
+fn message(order_id: &str) -> bytes::Bytes {
+    let (id, receipt, body) = ("m0".to_owned(), "r0".to_owned(), order_id.to_owned());
+    mapping::event(&[Message { id, receipt, body, receives: 1 }])
+}
+
+/// Ends the functions' connections to this world's database, as a server does that was restarted meanwhile.
+async fn kill_backends(world: &World) -> i64 {
+    world
+        .value(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+            WHERE datname = current_database() AND application_name = 'ordermill'",
+        )
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_died_while_the_api_was_frozen_costs_no_request() {
+    let world = World::new().await;
+    let (pool, gateway) = api(&world);
+    assert_eq!(place(&gateway, "o-1").await.status, 201);
+    for number in 2..=4 {
+        let environment = pool.running().pop().unwrap();
+        environment.pause();
+        assert_eq!(kill_backends(&world).await, 1);
+        environment.resume();
+        assert_eq!(place(&gateway, &format!("o-{number}")).await.status, 201);
+    }
+    assert_eq!((pool.started(), world.order_count().await), (1, 4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_died_while_the_processor_was_frozen_costs_no_batch() {
+    let world = World::with(&[("PROCESSING_DELAY_SECONDS", "0")]).await;
+    world.place("o-1").await;
+    world.place("o-2").await;
+    let processor =
+        Environment::start(&function(&world, "processor", "ProcessorFunction"), "p".to_owned()).await.unwrap();
+    processor.invoke(message("o-1")).await.unwrap();
+    processor.pause();
+    assert!(kill_backends(&world).await >= 1);
+    processor.resume();
+    let response: Value = serde_json::from_slice(&processor.invoke(message("o-2")).await.unwrap()).unwrap();
+    assert_eq!(response, json!({"batchItemFailures": []}));
+    assert_eq!((world.status("o-1").await.as_str(), world.status("o-2").await.as_str()), ("completed", "completed"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_environment_that_is_told_to_end_does_so_and_leaves_no_connection_behind() {
+    let world = World::new().await;
+    let (pool, gateway) = api(&world);
+    assert_eq!(place(&gateway, "o-1").await.status, 201);
+    let environment = pool.running().pop().unwrap();
+    environment.terminate();
+    timeout(Duration::from_secs(5), environment.exited()).await.expect("it ends");
+    tests::eventually("no connection is left", Duration::from_secs(5), async || {
+        (kill_backends(&world).await == 0).then_some(())
+    })
+    .await;
+}
+
+/// An endpoint that says when it is called and answers when it is told to.
+async fn endpoint() -> (String, Arc<Notify>, Arc<Notify>) {
+    let (called, answer) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (calls, answers) = (Arc::clone(&called), Arc::clone(&answer));
+    let fulfil = post(move || async move {
+        calls.notify_one();
+        answers.notified().await;
+        StatusCode::OK
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async { axum::serve(listener, Router::new().route("/", fulfil)).await });
+    (url, called, answer)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_environment_that_is_told_to_end_while_it_works_answers_first() {
+    let (url, called, answer) = endpoint().await;
+    let secret = ("WEBHOOK_SECRET", "a secret of the merchant's");
+    let world = World::with(&[("WORK", "webhook"), ("WEBHOOK_URL", &url), secret]).await;
+    world.place("o-1").await;
+    let processor =
+        Environment::start(&function(&world, "processor", "ProcessorFunction"), "p".to_owned()).await.unwrap();
+    let told_to_end = async {
+        called.notified().await;
+        processor.terminate();
+        answer.notify_one();
+    };
+    let (response, ()) = tokio::join!(processor.invoke(message("o-1")), told_to_end);
+    assert_eq!(serde_json::from_slice::<Value>(&response.unwrap()).unwrap(), json!({"batchItemFailures": []}));
+    timeout(Duration::from_secs(5), processor.exited()).await.expect("it ends");
+    assert_eq!(world.status("o-1").await, "completed");
+}
