@@ -51,25 +51,26 @@ pub enum Fault {
 impl Fault {
     /// All of them.
     pub const ALL: [Self; 19] = [
+        // First, because it takes a while: the message has to come back.
+        Self::LateOutcome,
         Self::ApiKilled,
         Self::KilledBeforeClaim,
         Self::KilledAfterClaim,
         Self::KilledBeforeFinish,
         Self::KilledAfterFinish,
         Self::Hangs,
-        Self::LateOutcome,
         Self::Disorder,
         Self::Stolen,
-        Self::FastRestart,
-        Self::Crash,
-        Self::Cut,
         Self::EndpointSlow,
         Self::EndpointFails,
         Self::EndpointDrops,
         Self::EndpointRefuses,
         Self::ClockAhead,
         Self::ClockBehind,
-        // After the others: for a while then the queue has nothing to deliver.
+        Self::FastRestart,
+        Self::Crash,
+        Self::Cut,
+        // Last, because for a while then the queue has nothing to deliver.
         Self::QueueRefuses,
     ];
 
@@ -127,13 +128,11 @@ impl Faults {
         *self.lock().armed.entry(fault).or_default() += 1;
     }
 
-    /// Takes an occasion, if the fault is to happen; it has happened then, to these orders.
-    pub fn strikes(&self, fault: Fault, now: Moment, orders: &[String]) -> bool {
+    /// Takes an occasion, if the fault is to happen.
+    pub fn take(&self, fault: Fault) -> bool {
         let mut state = self.lock();
         let Some(armed) = state.armed.get_mut(&fault).filter(|armed| **armed > 0) else { return false };
         *armed -= 1;
-        state.record(fault).met(now, orders);
-        state.record(fault).injected += 1;
         true
     }
 

@@ -70,9 +70,7 @@ impl Hooks {
         }
         match (moment, statement.kind) {
             (Moment::After, Kind::Claim) if self.strikes(Fault::Hangs, &statement.orders) => self.pause(&statement),
-            (Moment::Before, Kind::Finish) if self.strikes(Fault::LateOutcome, &statement.orders) => {
-                self.hold_back(&statement).await;
-            }
+            (Moment::Before, Kind::Finish) if self.faults.take(Fault::LateOutcome) => self.hold_back(&statement).await,
             _ => {}
         }
         wire::Ruling::Pass
@@ -96,8 +94,10 @@ impl Hooks {
         let Some(order) = statement.orders.first() else { return };
         let next = self.receiver.watch(order.clone());
         self.kill(statement, "killed, and its outcome is late").await;
-        let _ = timeout(PATIENCE, next).await; // Without another worker it arrives all the same.
-        sleep(INTO_WORK).await;
+        if timeout(PATIENCE, next).await.is_ok_and(|told| told.is_ok()) {
+            sleep(INTO_WORK).await;
+            self.faults.happened(Fault::LateOutcome, self.journal.now(), &statement.orders);
+        }
         self.note(&statement.orders, &format!("the outcome of {} arrives", statement.environment));
     }
 
@@ -139,7 +139,11 @@ impl Hooks {
     }
 
     fn strikes(&self, fault: Fault, orders: &[String]) -> bool {
-        !orders.is_empty() && self.faults.strikes(fault, self.journal.now(), orders)
+        let strikes = !orders.is_empty() && self.faults.take(fault);
+        if strikes {
+            self.faults.happened(fault, self.journal.now(), orders);
+        }
+        strikes
     }
 
     fn note(&self, orders: &[String], what: &str) {

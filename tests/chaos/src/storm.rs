@@ -65,9 +65,10 @@ impl Storm {
         Ok(())
     }
 
-    /// Whether it has not happened at all, though it was given the occasion.
+    /// Whether it has not happened at all, though it was given the occasion. A late outcome is late by its nature.
     fn is_awaited(&self, fault: Fault, end: Instant) -> bool {
-        self.world.faults.record(fault).injected == 0 && Instant::now() < end + OVERTIME
+        let has_happened = fault == Fault::LateOutcome || self.world.faults.record(fault).injected > 0;
+        !has_happened && Instant::now() < end + OVERTIME
     }
 
     /// All of them, each when it likes, until this moment.

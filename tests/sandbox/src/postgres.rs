@@ -66,6 +66,12 @@ impl Postgres {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
+    /// The number of its first process, whose children serve a connection each.
+    #[must_use]
+    pub fn process_id(&self) -> Option<i32> {
+        self.process.as_ref().map(Process::id)
+    }
+
     /// The URL of the database, by way of this address: the server's own, or that of something in between.
     #[must_use]
     pub fn url(&self, address: SocketAddr) -> String {

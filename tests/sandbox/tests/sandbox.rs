@@ -1,6 +1,6 @@
 //! The sandbox itself: what it is relied on for.
 
-#![allow(clippy::missing_panics_doc, reason = "a panic is the failure of a test")]
+#![allow(clippy::unwrap_used, reason = "a test's unwrap is its assertion")]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -97,10 +97,11 @@ impl Store {
         number(receipt).is_some_and(|number| self.show_at(number, Instant::now() + time))
     }
 
-    /// Takes up to `max` messages away, delayed and invisible ones first.
+    /// Takes up to `max` messages away, whichever.
     pub fn steal(&mut self, max: usize) -> Vec<String> {
-        let numbers: Vec<_> = self.by_time.iter().rev().take(max).map(|(_, number)| *number).collect();
-        numbers.into_iter().filter_map(|number| self.remove(number)).collect()
+        let mut numbers: Vec<_> = self.messages.keys().copied().collect();
+        fastrand::shuffle(&mut numbers);
+        numbers.into_iter().take(max).filter_map(|number| self.remove(number)).collect()
     }
 
     /// How many messages there are.

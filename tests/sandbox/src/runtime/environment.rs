@@ -55,6 +55,12 @@ impl Environment {
         &self.name
     }
 
+    /// Its process's number.
+    #[must_use]
+    pub fn process_id(&self) -> i32 {
+        self.process.id()
+    }
+
     /// Gives it an event and waits for the answer. One that takes longer than the function's time-out is killed, whether
     /// it is paused or not.
     pub async fn invoke(&self, event: Bytes) -> std::result::Result<Bytes, InvokeError> {
