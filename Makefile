@@ -2,13 +2,17 @@
 
 STACK := exec env PYTHONPATH=tests .venv/stack/bin/python -m stack
 SAM := PATH="$(CURDIR)/.venv/sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1
+# A stack in a directory and at ports of its own: $(call own_stack,directory,postgres,emulator,issuer).
+own_stack = export STACK_DIR=.local/$(1) PG_PORT=$(or $(PG_PORT),$(2)) EMULATOR_PORT=$(or $(EMULATOR_PORT),$(3)) \
+	ISSUER_PORT=$(or $(ISSUER_PORT),$(4)); $(STACK)
 # `make test` brings up a stack of its own, which disturbs none that is running.
 # Its cancel window is longer, so that a busy machine still cancels in time.
-TEST_STACK := export STACK_DIR=.local/test SAM_PARAMETERS=CancelWindowSeconds=5 PG_PORT=$(or $(PG_PORT),15442) EMULATOR_PORT=$(or $(EMULATOR_PORT),4576) \
-	ISSUER_PORT=$(or $(ISSUER_PORT),4577); $(STACK)
+TEST_STACK := export SAM_PARAMETERS=CancelWindowSeconds=5; $(call own_stack,test,15442,4576,4577)
+LOCALSTACK_STACK := $(call own_stack,localstack,15512,4646,4647)
+QUEUE_TESTS := processing:: sweeping:: fulfilling:: creating:: operating::
 
 .DEFAULT_GOAL := help
-.PHONY: help deny sbom run up down status logs token sample-data openapi test chaos check lint build tools clean
+.PHONY: help deny sbom run up down status logs token sample-data openapi test test-localstack chaos check lint build tools clean
 .SILENT:
 
 help: ## list the targets
@@ -47,6 +51,9 @@ test: ## check everything: format, lints, unit tests, integration tests on a sta
 chaos: tools ## break everything while 100,000 orders go through; SHORT=1: all faults within a minute
 	if [ -z "$(BINARIES)" ]; then $(STACK) build; fi
 	cargo run --quiet -p chaos
+
+test-localstack: tools .venv/localstack/.stamp ## run the tests that use queues against LocalStack's
+	$(LOCALSTACK_STACK) localstack cargo test -p tests --test integration -- $(QUEUE_TESTS)
 
 check: ## check the Rust code's format and lints
 	tests/stack/require.sh cargo

@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 
-from stack import deploy, envfile, issuer, lifecycle, logs, processes, sample
+from stack import deploy, envfile, issuer, lifecycle, localstack, logs, postgres, processes, sample
 from stack.console import StackError, complain, good, say, step
 from stack.records import Records
 from stack.settings import ROOT, Settings
@@ -71,17 +71,18 @@ def show_logs(settings: Settings) -> None:
 
 def execute(settings: Settings, command: list[str]) -> None:
     """run COMMAND within a fresh stack that ends with it; STACK_ENV names the file with its variables"""
-    if not lifecycle.up(settings, foreground=True, fresh=True):
-        raise StackError("This stack is running already.", "Wait for the other command, or stop it.")
-    try:
-        step(" ".join(command))
-        processes.run(command, {**os.environ, "STACK_ENV": str(settings.env_file)}, ROOT)
-    except StackError:
-        logs.show(settings, count=10)
-        raise
-    finally:
-        step("Stopping everything")
-        lifecycle.down(settings)
+    with lifecycle.temporary(settings):
+        try:
+            _run(settings, command)
+        except StackError:
+            logs.show(settings, count=10)
+            raise
+
+
+def execute_with_localstack(settings: Settings, command: list[str]) -> None:
+    """run COMMAND within PostgreSQL and LocalStack's queues alone, into which nothing is deployed"""
+    with lifecycle.temporary(settings, lifecycle.only(postgres, localstack)):
+        _run(settings, command)
 
 
 def sample_data(settings: Settings) -> None:
@@ -102,6 +103,7 @@ def clean(settings: Settings) -> None:
     say(f"{settings.shown(settings.state)} is gone.")
 
 
+COMMAND_TAKERS = ("exec", "localstack")
 VERBS = {
     "run": run,
     "up": up,
@@ -112,6 +114,7 @@ VERBS = {
     "sample-data": sample_data,
     "build": build,
     "exec": execute,
+    "localstack": execute_with_localstack,
     "clean": clean,
 }
 
@@ -119,7 +122,7 @@ VERBS = {
 def main(arguments: list[str]) -> int:
     """Do what the arguments say; returns the exit status: 0, 1 for a failure, 2 for a wrong call."""
     verb, *rest = arguments or [""]
-    if verb not in VERBS or bool(rest) != (verb == "exec"):
+    if verb not in VERBS or bool(rest) != (verb in COMMAND_TAKERS):
         lines = [f"  {name:12} {each.__doc__}" for name, each in VERBS.items()]
         print("usage: python -m stack VERB", *lines, sep="\n", file=sys.stderr)
         return 2
@@ -134,6 +137,11 @@ def main(arguments: list[str]) -> int:
         complain(error)
         return 1
     return 0
+
+
+def _run(settings: Settings, command: list[str]) -> None:
+    step(" ".join(command))
+    processes.run(command, {**os.environ, "STACK_ENV": str(settings.env_file)}, ROOT)
 
 
 def _stop(*_) -> None:

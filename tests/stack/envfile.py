@@ -22,6 +22,7 @@ def write(settings: Settings, outputs: dict[str, str]) -> dict[str, str]:
         "QUEUE_URL": outputs["QueueUrl"],
         "DLQ_URL": outputs["DlqUrl"],
         "OIDC_ISSUER": settings.issuer,
+        "OIDC_KEY_FILE": str(issuer.key_file(settings)),
         "API_FUNCTION": outputs["ApiFunctionName"],
         "PROCESSOR_FUNCTION": outputs["ProcessorFunctionName"],
         "SWEEPER_FUNCTION": outputs["SweeperFunctionName"],
@@ -29,8 +30,13 @@ def write(settings: Settings, outputs: dict[str, str]) -> dict[str, str]:
         "SITE_FUNCTION": outputs["SiteFunctionName"],
         **settings.aws_environment,
     }
-    write_private(settings.env_file, "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items()))
+    save(settings, values)
     return values
+
+
+def save(settings: Settings, values: dict[str, str]) -> None:
+    """Write the file from its variables."""
+    write_private(settings.env_file, "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items()))
 
 
 def read(settings: Settings) -> dict[str, str]:

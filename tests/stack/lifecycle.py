@@ -4,8 +4,11 @@ The servers start first and come up while the functions build; then the template
 reaches its database is called up. Whatever fails on the way, all that was started is stopped again.
 """
 
+import contextlib
 import shutil
 import time
+from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
 
 from stack import api, deploy, emulator, envfile, gateway, issuer, mapping, ports, postgres
 from stack.console import StackError, step
@@ -13,13 +16,14 @@ from stack.records import Busy, Records, locked
 from stack.settings import Settings
 
 SERVERS = (postgres, emulator, issuer)
+BringUp = Callable[[Settings, Records], None]
 
 
-def up(settings: Settings, foreground: bool = False, fresh: bool = False) -> bool:
+def up(settings: Settings, foreground: bool = False, fresh: bool = False, bring_up: BringUp | None = None) -> bool:
     """Bring the stack up. Returns false, having changed nothing, when it is up already.
 
     With `foreground` the servers belong to this command: should it be killed, the next command clears them away.
-    With `fresh` it begins with an empty database.
+    With `fresh` it begins with an empty database. With `bring_up` it is made of other things, see :func:`only`.
     """
     with locked(settings):
         records = Records.load(settings)
@@ -32,12 +36,24 @@ def up(settings: Settings, foreground: bool = False, fresh: bool = False) -> boo
         try:
             if foreground:
                 records.own()
-            _bring_up(settings, records)
+            (bring_up or _bring_up)(settings, records)
         except BaseException:
             step("Stopping what was started")
             _clear(settings, records)
             raise
     return True
+
+
+@contextlib.contextmanager
+def temporary(settings: Settings, bring_up: BringUp | None = None) -> Iterator[None]:
+    """A stack with an empty database, for as long as the block runs. Raises :class:`StackError` when it is up."""
+    if not up(settings, foreground=True, fresh=True, bring_up=bring_up):
+        raise StackError("This stack is running already.", "Wait for the other command, or stop it.")
+    try:
+        yield
+    finally:
+        step("Stopping everything")
+        down(settings)
 
 
 def down(settings: Settings) -> bool:
@@ -68,6 +84,18 @@ def watch(settings: Settings) -> None:
             continue
 
 
+def only(*modules: ModuleType) -> BringUp:
+    """What brings up the servers of these modules, PostgreSQL and an AWS among them, and deploys nothing."""
+
+    def bring_up(settings: Settings, records: Records) -> None:
+        step(f"Starting {' and '.join(module.NAME for module in modules)}")
+        _start(settings, records, modules)
+        _wait(settings, records, modules)
+        envfile.save(settings, {"DATABASE_URL": postgres.url(settings), **settings.aws_environment})
+
+    return bring_up
+
+
 def _stop_if_broken(settings: Settings, records: Records) -> None:
     dead = [server.name for server in records.servers if not server.alive]
     if dead:
@@ -78,15 +106,23 @@ def _stop_if_broken(settings: Settings, records: Records) -> None:
 
 def _bring_up(settings: Settings, records: Records) -> None:
     step("Starting PostgreSQL, the emulated AWS and a token issuer")
-    for module in SERVERS:
-        records.add(module.start(settings))
+    _start(settings, records, SERVERS)
     deploy.build(settings)
-    for module, server in zip(SERVERS, records.servers, strict=True):
-        module.wait(settings, server)
+    _wait(settings, records, SERVERS)
     outputs = deploy.deploy(settings, postgres.url(settings))
     gateway.create_routes(settings)
     mapping.mend(settings)
     api.wait_healthy(envfile.write(settings, outputs)["API_URL"])
+
+
+def _start(settings: Settings, records: Records, modules: Sequence[ModuleType]) -> None:
+    for module in modules:
+        records.add(module.start(settings))
+
+
+def _wait(settings: Settings, records: Records, modules: Sequence[ModuleType]) -> None:
+    for module, server in zip(modules, records.servers, strict=True):
+        module.wait(settings, server)
 
 
 def _clear_remains(settings: Settings, records: Records) -> None:

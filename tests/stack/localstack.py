@@ -1,0 +1,68 @@
+"""LocalStack's queues in place of the emulated AWS: a second opinion on how SQS behaves.
+
+It takes the port of the emulated AWS, keeps its files in the stack's state directory and is told to leave the network
+alone: no telemetry, no name server, no certificate to fetch, no containers. It runs no function.
+"""
+
+import json
+import os
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from stack import processes
+from stack.console import StackError
+from stack.processes import Server
+from stack.settings import HOST, ROOT, Settings
+
+NAME = "localstack"
+PYTHON = ROOT / ".venv" / "localstack" / "bin" / "python"
+
+
+def start(settings: Settings) -> Server:
+    """Start it; :func:`wait` tells when it answers."""
+    if not PYTHON.exists():
+        raise StackError("LocalStack is not installed in .venv/localstack.", "`make test-localstack` installs it.")
+    _files(settings).mkdir(parents=True, exist_ok=True)
+    return processes.start(
+        NAME, [str(PYTHON), "-m", "localstack.runtime.main"], _environment(settings), settings.log(NAME)
+    )
+
+
+def wait(settings: Settings, server: Server) -> None:
+    """Wait until its queues answer."""
+    processes.wait_until(lambda: _healthy(settings), server, settings.log(NAME), seconds=60)
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    files = str(_files(settings))
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": files,
+        "TMPDIR": files,
+        "FILESYSTEM_ROOT": files,
+        "LANG": "C.UTF-8",
+        "GATEWAY_LISTEN": f"{HOST}:{settings.emulator_port}",
+        # The other server, Twisted, listens on every address whatever it is told.
+        "GATEWAY_SERVER": "hypercorn",
+        "SERVICES": "sqs",
+        "STRICT_SERVICE_LOADING": "1",
+        "EAGER_SERVICE_LOADING": "1",
+        "DISABLE_EVENTS": "1",
+        "SKIP_SSL_CERT_DOWNLOAD": "1",
+        "DNS_ADDRESS": "0",
+        "DOCKER_HOST": "unix:///nonexistent",
+        "OVERRIDE_IN_DOCKER": "0",
+    }
+
+
+def _files(settings: Settings) -> Path:
+    return settings.state / "tmp" / "localstack"
+
+
+def _healthy(settings: Settings) -> bool:
+    try:
+        with urllib.request.urlopen(f"{settings.endpoint}/_localstack/health", timeout=2) as response:
+            return json.load(response)["services"]["sqs"] == "running"
+    except (urllib.error.URLError, OSError, ValueError):
+        return False
