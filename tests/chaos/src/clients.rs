@@ -15,6 +15,8 @@ use crate::world::World;
 
 /// How many orders are on their way to the api at once, at most.
 const CLIENTS: usize = 64;
+/// The first of them places so many with each call.
+const BATCH: usize = 10;
 /// How many times a client asks before it goes away.
 const ASKS: u32 = 60;
 /// Of a hundred clients, so many go away at the first error, and don't learn what became of their order.
@@ -54,33 +56,81 @@ async fn place_some(world: Arc<World>, load: Load, client: usize, begin: Instant
         if number >= load.orders && *load.is_enough.borrow() {
             return;
         }
-        place(&world, number).await;
+        if client == 0 {
+            place_batch(&world, number).await;
+        } else {
+            place(&world, number).await;
+        }
     }
 }
 
-async fn place(world: &World, number: usize) {
-    let (order, user) = (format!("order-{number:06}"), format!("user-{}", number % 50));
-    let claims = Claims { sub: &user, scope: "orders/write" };
-    let body = json!({
-        "order_id": order,
-        "user_id": user,
+fn order(order_id: &str, number: usize) -> Value {
+    json!({
+        "order_id": order_id,
+        "user_id": format!("user-{}", number % 50),
         "item_ids": (0..=number % 3).map(|item| format!("item-{item}")).collect::<Vec<_>>(),
         "total_amount": format!("{}.{:02}", number % 1000, number % 100),
-    });
+    })
+}
+
+async fn place(world: &World, number: usize) {
+    let body = order(&format!("order-{number:06}"), number);
+    let (order, user) = (text(&body["order_id"]), text(&body["user_id"]));
+    let claims = Claims { sub: user, scope: "orders/write" };
     let is_impatient = chance::percent(IMPATIENT);
     for ask in 0..if is_impatient { 1 } else { ASKS } {
         match world.call("POST", "/orders", claims, Some(&body)).await {
             Ok(Answer { status: 200 | 201, .. }) => {
-                world.journal.accepted(&order);
+                world.journal.accepted(order);
                 if chance::percent(CANCELLED) {
-                    cancel(world, &order, claims).await;
+                    cancel(world, order, claims).await;
                 }
                 return;
             }
-            other => saw_error(world, &order, "to place it", &other),
+            other => saw_error(world, order, "to place it", &other),
         }
         pause(ask).await;
     }
+}
+
+/// Places many orders in one call, and asks again for those that have no answer yet.
+async fn place_batch(world: &World, number: usize) {
+    let mut missing: Vec<_> = (0..BATCH).map(|place| order(&format!("batch-{number:06}-{place}"), number)).collect();
+    for ask in 0..ASKS {
+        let result = world.call("POST", "/orders/batch", ADMIN, Some(&json!({"orders": missing}))).await;
+        missing = without_accepted(world, missing, &result);
+        if missing.is_empty() {
+            return;
+        }
+        pause(ask).await;
+    }
+}
+
+fn without_accepted(world: &World, orders: Vec<Value>, result: &Result<Answer, InvokeError>) -> Vec<Value> {
+    let mut missing = Vec::new();
+    for (place, order) in orders.into_iter().enumerate() {
+        let one = result.clone().map(|answer| match answer.status {
+            200 => one_of(&answer.body["results"][place]),
+            _ => answer,
+        });
+        if matches!(one, Ok(Answer { status: 200 | 201, .. })) {
+            world.journal.accepted(text(&order["order_id"]));
+        } else {
+            saw_error(world, text(&order["order_id"]), "to place it with others", &one);
+            missing.push(order);
+        }
+    }
+    missing
+}
+
+/// What an order of a batch was answered.
+fn one_of(result: &Value) -> Answer {
+    let status = result["status"].as_u64().and_then(|status| u16::try_from(status).ok()).unwrap_or_default();
+    Answer { status, body: result["problem"].clone() }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
 }
 
 async fn cancel(world: &World, order: &str, claims: Claims<'_>) {
