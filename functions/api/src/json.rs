@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::header;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::Api;
@@ -39,13 +40,23 @@ impl<T: DeserializeOwned + Default> FromRequest<Arc<Api>> for Options<T> {
         if body.is_empty() {
             return Ok(Self(T::default()));
         }
-        let options: Option<T> = serde_json::from_slice(&body).map_err(|error| refusal(&error))?;
-        Ok(Self(options.unwrap_or_default()))
+        Ok(Self(members::<Option<T>>(&body)?.unwrap_or_default()))
     }
 }
 
+/// Reads an object into its type. An array serde would take for the members' values in their order.
+pub fn members<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(ApiError::Invalid(vec![FieldError {
+            pointer: "#".to_owned(),
+            detail: "must be an object".to_owned(),
+        }]));
+    }
+    serde_json::from_slice(body).map_err(|error| refusal(&error))
+}
+
 /// The error says which member is wrong, and how.
-pub fn refusal(error: &serde_json::Error) -> ApiError {
+fn refusal(error: &serde_json::Error) -> ApiError {
     if error.is_data() {
         ApiError::Invalid(vec![FieldError { pointer: "#".to_owned(), detail: error.to_string() }])
     } else {

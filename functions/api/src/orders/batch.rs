@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use super::body::parse;
 use super::create::Taken;
 use super::key::Key;
-use super::schema::OrderBatchBody;
+use super::schema::{IdempotencyKeyText, OrderBatchBody};
 use super::view::OrderView;
 use crate::caller::Writer;
 use crate::problem::{ApiError, FieldError, Problem, Refusals, request_id};
@@ -54,7 +54,7 @@ struct OrderResult {
 /// gives the order at each place a key of its own.
 #[utoipa::path(
     post, path = "/orders/batch", tag = "orders", security(("token" = ["orders/write"])),
-    params(("Idempotency-Key" = Option<String>, Header, max_length = 255, min_length = 1,
+    params(("Idempotency-Key" = inline(Option<IdempotencyKeyText>), Header,
         description = "Tells a repeat of this batch from a new one, where orders have no order_id of the client's")),
     request_body = OrderBatchBody,
     responses(
@@ -140,7 +140,7 @@ impl FromRequest<Arc<Api>> for OrderBodies {
 
     async fn from_request(request: Request, _: &Arc<Api>) -> Result<Self, ApiError> {
         let body = json::read(request, MAX_BYTES).await?;
-        let Batch { orders } = serde_json::from_slice(&body).map_err(|error| json::refusal(&error))?;
+        let Batch { orders } = json::members(&body)?;
         if !(1..=MAX_ORDERS).contains(&orders.len()) {
             let detail = format!("must hold 1 to {MAX_ORDERS} orders");
             return Err(ApiError::Invalid(vec![FieldError { pointer: "#/orders".to_owned(), detail }]));

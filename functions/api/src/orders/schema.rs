@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 
 use shared::order::{ItemIds, UserId};
-use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, ObjectBuilder, OneOfBuilder, Type};
+use utoipa::openapi::schema::{
+    AdditionalProperties, AnyOfBuilder, ArrayBuilder, ObjectBuilder, OneOfBuilder, SchemaType, Type,
+};
 use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::batch::MAX_ORDERS;
-
 use super::cursor;
 
 /// What to post for a new order.
@@ -36,11 +37,13 @@ impl PartialSchema for NewOrderBody {
             .required("item_ids")
             .required("total_amount")
             .additional_properties(Some(AdditionalProperties::FreeForm(false)))
-            .examples([serde_json::json!({
-                "order_id": "order-1001", "user_id": "alice", "item_ids": ["book-1", "pen-7"], "total_amount": "59.98"
-            })])
+            .examples([example()])
             .into()
     }
+}
+
+fn example() -> serde_json::Value {
+    serde_json::json!({"order_id": "order-1001", "user_id": "alice", "item_ids": ["book-1", "pen-7"], "total_amount": "59.98"})
 }
 
 /// What to post for many.
@@ -58,12 +61,15 @@ impl ToSchema for OrderBatchBody {
 
 impl PartialSchema for OrderBatchBody {
     fn schema() -> RefOr<Schema> {
-        let order = Ref::from_schema_name(NewOrderBody::name());
+        let anything_else =
+            ObjectBuilder::new().schema_type(SchemaType::AnyValue).description(Some("Refused by itself"));
+        let order = AnyOfBuilder::new().item(Ref::from_schema_name(NewOrderBody::name())).item(anything_else);
         let orders = ArrayBuilder::new().items(order).min_items(Some(1)).max_items(Some(MAX_ORDERS));
         ObjectBuilder::new()
             .property("orders", orders.description(Some("The orders, each taken or refused by itself")))
             .required("orders")
             .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+            .examples([serde_json::json!({"orders": [example()]})])
             .into()
     }
 }
