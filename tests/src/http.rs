@@ -61,17 +61,22 @@ const EVENT: &str = include_str!("../events/create_order.json");
 /// Calls a router in this process with the event that the gateway would make of the request, for a caller with these
 /// claims, `(sub, scope)`, or without an authorizer.
 pub async fn call_in_process(router: &Router, claims: Option<(&str, &str)>, request: Request<Body>) -> Answer {
-    let event = event(claims, request).await.to_string();
-    let event: LambdaRequest = serde_json::from_str(&event).expect("the event is one of the gateway's");
+    invoke(router, &event(claims, request).await).await.expect("the event is one of the gateway's")
+}
+
+/// Hands a router in this process any event. What is none of the gateway's it can't be handed: the invocation fails.
+pub async fn invoke(router: &Router, event: &Value) -> Result<Answer, serde_json::Error> {
+    let event: LambdaRequest = serde_json::from_str(&event.to_string())?;
     let request: lambda_http::Request = gateway::cleaned(event).into();
     let response = router.clone().oneshot(request).await.expect("a router does not fail");
     let (parts, body) = response.into_parts();
     let bytes = axum::body::to_bytes(body, usize::MAX).await.expect("the body can be read");
     let text = String::from_utf8(bytes.to_vec()).expect("the body is text");
-    Answer { status: parts.status.as_u16(), headers: parts.headers, text }
+    Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, text })
 }
 
-async fn event(claims: Option<(&str, &str)>, request: Request<Body>) -> Value {
+/// The event that the gateway makes of a request.
+pub async fn event(claims: Option<(&str, &str)>, request: Request<Body>) -> Value {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.expect("the body can be read");
     let header = |name: &axum::http::HeaderName| {

@@ -11,13 +11,15 @@ mod http;
 mod log;
 mod stack;
 mod tls_postgres;
+mod tokens;
 mod world;
 
 pub use certificates::{Authority, Certificate};
-pub use http::{Answer, call_in_process};
+pub use http::{Answer, call_in_process, event, invoke};
 pub use log::Log;
 pub use stack::Stack;
 pub use tls_postgres::TlsPostgres;
+pub use tokens::{Issuer, Signature};
 pub use world::{World, batch, failures, handle, order, post};
 
 use std::time::Duration;

@@ -52,9 +52,14 @@ impl Stack {
 
     /// Calls the API through the gateway, with the token that is named, if any: `TOKEN_ALICE`.
     pub async fn call(&self, method: Method, path: &str, token: Option<&str>, body: Option<&Value>) -> Answer {
+        self.call_bearing(method, path, token.map(|name| self.get(name)), body).await
+    }
+
+    /// The same with a token itself, or what is given for one.
+    pub async fn call_bearing(&self, method: Method, path: &str, token: Option<&str>, body: Option<&Value>) -> Answer {
         let mut request = self.http.request(method, format!("{}{path}", self.get("API_URL")));
         if let Some(token) = token {
-            request = request.bearer_auth(self.get(token));
+            request = request.bearer_auth(token);
         }
         if let Some(body) = body {
             request = request.json(body);

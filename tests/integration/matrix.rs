@@ -1,0 +1,208 @@
+//! Who may do what: every route of the OpenAPI document with every kind of token, through the gateway, and straight to the
+//! function. What the gateway checks, the emulated one checks too, so that no cell here stands for AWS alone.
+
+mod routes;
+mod straight;
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tests::{Issuer, Signature, Stack, order};
+use uuid::Uuid;
+
+use routes::{ADMIN, PAGES, PUBLIC, Route};
+
+/// What a caller brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bearer {
+    Right,
+    Administrator,
+    Nobody,
+    Garbage,
+    BadSignature,
+    Unsigned,
+    SignedWithPublicKey,
+    UnknownKey,
+    Expired,
+    NotYetValid,
+    OtherIssuer,
+    OtherAudience,
+    OtherScopes,
+    OtherUser,
+}
+
+use Bearer::*;
+
+impl Bearer {
+    /// The right one first, while an order can still be cancelled.
+    const ALL: [Self; 14] = [
+        Right,
+        Administrator,
+        Nobody,
+        Garbage,
+        BadSignature,
+        Unsigned,
+        SignedWithPublicKey,
+        UnknownKey,
+        Expired,
+        NotYetValid,
+        OtherIssuer,
+        OtherAudience,
+        OtherScopes,
+        OtherUser,
+    ];
+
+    /// What this caller's call of a route is answered.
+    fn expected(self, route: &Route) -> u16 {
+        match self {
+            Right | Administrator => route.success,
+            OtherScopes => 403,
+            OtherUser => route.of_another_user(),
+            _ => 401,
+        }
+    }
+
+    /// What it sends for a token. But for what its name says, all is right with it.
+    fn token(self, issuer: &Issuer, scope: &str) -> Option<String> {
+        let right = issuer.claims("alice", scope);
+        let but = |name: &str, value: Value| {
+            let mut claims = right.clone();
+            claims[name] = value;
+            issuer.token(&claims)
+        };
+        let now = right["iat"].as_u64().unwrap();
+        Some(match self {
+            Nobody => return None,
+            Garbage => "aaaa.bbbb.cccc".to_owned(),
+            Right => issuer.token(&right),
+            Administrator => but("scope", ADMIN.into()),
+            OtherScopes => but("scope", other_scopes(scope).into()),
+            // All that somebody can have who is no administrator.
+            OtherUser => issuer.token(&issuer.claims("bob", "orders/read orders/write")),
+            Expired => but("exp", (now - 1).into()),
+            NotYetValid => but("nbf", (now + 300).into()),
+            OtherIssuer => but("iss", "http://127.0.0.1:1".into()),
+            OtherAudience => but("aud", "another-service".into()),
+            BadSignature => issuer.token_with(("alg", "RS256"), &right, Signature::Strangers),
+            Unsigned => issuer.token_with(("alg", "none"), &right, Signature::Nothing),
+            SignedWithPublicKey => issuer.token_with(("alg", "HS256"), &right, Signature::PublicKey),
+            UnknownKey => issuer.token_with(("kid", "another"), &right, Signature::Issuers),
+        })
+    }
+}
+
+/// Every scope but the one that is needed and `orders/admin`, which may do everything; and some that resemble these two.
+fn other_scopes(needed: &str) -> String {
+    let known = ["orders/read", "orders/write"].into_iter().filter(|scope| *scope != needed);
+    let resembling = [format!("{needed}er"), format!("x{needed}"), format!("x,{needed}"), "orders".to_owned()];
+    known.map(str::to_owned).chain(resembling).collect::<Vec<_>>().join(" ")
+}
+
+/// Calls a route as somebody, on an order of alice's; says what was wrong with the answer or with what it did.
+async fn cell(stack: &Stack, issuer: &Issuer, route: &Route, bearer: Bearer) -> Option<String> {
+    let order_id = format!("matrix-{}", Uuid::new_v4().simple());
+    route.prepare(stack, &order_id).await;
+    let token = bearer.token(issuer, &route.scope);
+    let (path, body) = (route.path_of(&order_id), route.body_with(&order_id));
+    let answer = stack.call_bearing(route.method.clone(), &path, token.as_deref(), body.as_ref()).await;
+    let expected = bearer.expected(route);
+    if answer.status != expected || !route.documents(expected) {
+        return Some(format!("{route} as {bearer:?}: {} instead of {expected}: {}", answer.status, answer.text));
+    }
+    let is_meant = matches!(bearer, Right | Administrator);
+    let was_done = route.was_done(stack, &order_id).await.unwrap_or(is_meant);
+    if was_done != is_meant || !is_meant && answer.text.contains("book-1") {
+        return Some(format!("{route} as {bearer:?}: done {was_done}, answered {expected}: {}", answer.text));
+    }
+    None
+}
+
+#[tokio::test]
+async fn every_route_answers_every_kind_of_token_as_it_should() {
+    let stack = Stack::running();
+    let issuer = Issuer::of(&stack);
+    let mut wrong = Vec::new();
+    for route in routes::with_token() {
+        for bearer in Bearer::ALL {
+            wrong.extend(cell(&stack, &issuer, &route, bearer).await);
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_route_that_wants_no_token_is_meant_to() {
+    assert_eq!(routes::without_token(), BTreeSet::from(PUBLIC.map(str::to_owned)));
+    assert_eq!(routes::with_token().len(), 10);
+}
+
+/// What the gateway has of routes, each with the scopes of which a token needs one; none where it needs no token.
+async fn deployed_routes(stack: &Stack) -> BTreeSet<(String, Option<BTreeSet<String>>)> {
+    let api_id = stack.get("API_URL").rsplit('/').next().unwrap();
+    let url = format!("{}/v2/apis/{api_id}/routes", stack.get("AWS_ENDPOINT_URL"));
+    let listed: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
+    let read = |route: &Value| {
+        let scopes = route["authorizationScopes"].as_array().into_iter().flatten();
+        let scopes: BTreeSet<_> = scopes.map(|scope| scope.as_str().unwrap().to_owned()).collect();
+        (route["routeKey"].as_str().unwrap().to_owned(), (route["authorizationType"] == "JWT").then_some(scopes))
+    };
+    listed["items"].as_array().unwrap().iter().map(read).collect()
+}
+
+#[tokio::test]
+async fn the_gateway_has_the_routes_of_the_document_with_its_scopes_and_besides_only_the_pages() {
+    let open = PUBLIC.iter().chain(&PAGES).map(|route| ((*route).to_owned(), None));
+    let scopes = |route: &Route| Some(BTreeSet::from([route.scope.clone(), ADMIN.to_owned()]));
+    let guarded = routes::with_token().into_iter().map(|route| (route.to_string(), scopes(&route)));
+    assert_eq!(deployed_routes(&Stack::running()).await, open.chain(guarded).collect());
+}
+
+#[tokio::test]
+async fn lists_show_another_users_orders_to_administrators_alone() {
+    let stack = Stack::running();
+    let order_id = format!("matrix-{}", Uuid::new_v4().simple());
+    stack.post_as("TOKEN_ALICE", "/orders", &order(&order_id)).await.expect(201);
+    let issuer = Issuer::of(&stack);
+    let list = async |claims: Value, query: &str| {
+        let (token, path) = (issuer.token(&claims), format!("/orders{query}"));
+        stack.call_bearing(Method::GET, &path, Some(&token), None).await
+    };
+    let bob = |scope| issuer.claims("bob", scope);
+    for query in ["", "?status=pending", "?limit=200", "?cursor=ffffffffffffffa"] {
+        let listed = list(bob("orders/read"), query).await.expect(200);
+        let of_others = listed["orders"].as_array().unwrap().iter().find(|order| order["user_id"] != "bob");
+        assert_eq!(of_others, None, "{query}");
+    }
+    list(bob("orders/read"), "?user_id=alice").await.problem(403);
+    let shown = list(bob(ADMIN), "?user_id=alice&limit=200").await.expect(200);
+    assert!(shown["orders"].as_array().unwrap().iter().any(|order| order["order_id"] == order_id.as_str()));
+}
+
+#[tokio::test]
+async fn a_scope_counts_in_a_string_and_in_a_list_and_one_that_resembles_another_does_not() {
+    let stack = Stack::running();
+    let issuer = Issuer::of(&stack);
+    let read = async |scope: Value, scp: Value, path: &str| {
+        let mut claims = issuer.claims("alice", "");
+        (claims["scope"], claims["scp"]) = (scope, scp);
+        stack.call_bearing(Method::GET, path, Some(&issuer.token(&claims)), None).await.status
+    };
+    for (scope, scp) in [
+        (json!("orders/read"), Value::Null),
+        (Value::Null, json!("openid orders/read")),
+        (Value::Null, json!(["openid", "orders/read"])),
+        (json!("openid"), json!(["orders/read"])),
+    ] {
+        assert_eq!(read(scope.clone(), scp.clone(), "/orders").await, 200, "{scope} {scp}");
+        assert_eq!(read(scope, scp, "/metrics").await, 403);
+    }
+    // The gateway lets these pass by their first scope; to the function their second must not be an administrator's.
+    for (scope, scp) in [
+        (json!("orders/read x,orders/admin"), Value::Null),
+        (json!("orders/read [orders/admin]"), Value::Null),
+        (Value::Null, json!(["orders/read", "x,orders/admin"])),
+    ] {
+        assert_eq!(read(scope.clone(), scp.clone(), "/orders?user_id=bob").await, 403, "{scope} {scp}");
+    }
+}

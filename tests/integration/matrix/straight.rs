@@ -1,0 +1,100 @@
+//! Straight to the function, past the gateway or from behind another one: who is not known by the claims of this gateway's
+//! authorizer is nobody.
+
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::{Value, json};
+use tests::{World, event, invoke};
+
+use super::routes;
+
+/// The claims of an administrator.
+fn claims() -> Value {
+    json!({"sub": "alice", "scope": "orders/read orders/write orders/admin"})
+}
+
+/// What could be mistaken for the claims of this gateway's authorizer, at the event's place for them.
+fn authorizers() -> Vec<Value> {
+    vec![
+        Value::Null,
+        json!({}),
+        json!({"jwt": {}}),
+        json!({"jwt": {"claims": {}}}),
+        json!({"jwt": {"scopes": ["orders/read", "orders/write", "orders/admin"]}}),
+        json!({"jwt": {"claims": {"scope": "orders/read orders/write orders/admin"}}}),
+        json!({"jwt": {"claims": {"sub": "", "scope": "orders/admin"}}}),
+        json!({"jwt": {"claims": {"username": "alice", "client_id": "alice", "scope": "orders/admin"}}}),
+        json!({"JWT": {"claims": claims()}}),
+        json!({"claims": claims()}),
+        json!({"lambda": claims()}),
+        json!({"lambda": {"jwt": {"claims": claims()}}}),
+        json!({"iam": {"userId": "alice", "userArn": "arn:aws:iam::1:user/alice", "accountId": "1"}}),
+        json!({"principalId": "alice", "scope": "orders/admin"}),
+    ]
+}
+
+/// The event with no authorizer, and every other place that claims might be looked for in.
+fn with_claims_elsewhere(mut event: Value) -> Value {
+    event["requestContext"].as_object_mut().unwrap().remove("authorizer");
+    event["requestContext"]["claims"] = claims();
+    event["requestContext"]["jwt"] = json!({"claims": claims()});
+    event["requestContext"]["identity"] = json!({"user": "alice"});
+    event["authorizer"] = json!({"jwt": {"claims": claims()}});
+    event["claims"] = claims();
+    event["stageVariables"] = claims();
+    for name in ["authorization", "x-amzn-oidc-data", "x-user-id", "x-forwarded-user", "x-amzn-request-context"] {
+        event["headers"][name] =
+            "Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSIsInNjb3BlIjoib3JkZXJzL2FkbWluIn0.".into();
+    }
+    event
+}
+
+/// The same call as a REST API's gateway describes it.
+fn of_a_rest_api(event: &Value) -> Value {
+    json!({
+        "resource": event["rawPath"], "path": event["rawPath"], "httpMethod": event["requestContext"]["http"]["method"],
+        "headers": event["headers"], "multiValueHeaders": {}, "body": event["body"], "isBase64Encoded": false,
+        "requestContext": {
+            "resourceId": "a", "apiId": "a", "requestId": "a", "stage": "prod", "path": event["rawPath"],
+            "httpMethod": event["requestContext"]["http"]["method"], "identity": {"sourceIp": "127.0.0.1"},
+            "authorizer": {"claims": claims(), "principalId": "alice", "jwt": {"claims": claims()}},
+        },
+    })
+}
+
+/// The same call as a load balancer describes it.
+fn of_a_load_balancer(event: &Value) -> Value {
+    json!({
+        "httpMethod": event["requestContext"]["http"]["method"], "path": event["rawPath"], "queryStringParameters": {},
+        "headers": event["headers"], "body": event["body"], "isBase64Encoded": false,
+        "requestContext": {"elb": {"targetGroupArn": "arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/a/b"}},
+    })
+}
+
+#[tokio::test]
+async fn without_the_claims_of_this_gateways_authorizer_every_route_is_refused() {
+    let world = World::new().await;
+    world.place("o-1").await;
+    let api = world.api_with("AUTH", "jwt");
+    for route in routes::with_token() {
+        let body = route.body_with("o-2").map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        let request = Request::builder().method(route.method.as_str()).uri(route.path_of("o-1"));
+        let right = event(None, request.header("content-type", "application/json").body(body).unwrap()).await;
+        let mut events = vec![with_claims_elsewhere(right.clone())];
+        for authorizer in authorizers() {
+            let mut event = right.clone();
+            event["requestContext"]["authorizer"] = authorizer;
+            events.push(event);
+        }
+        for event in &events {
+            let answer = invoke(&api, event).await.unwrap_or_else(|error| panic!("{error}: {event}"));
+            assert_eq!(answer.problem(401)["type"], "urn:ordermill:problem:unauthorized", "{route}: {event}");
+        }
+        for event in [of_a_rest_api(&right), of_a_load_balancer(&right)] {
+            // Another gateway's event is none that the function takes, or one without a path to an order.
+            let answer = invoke(&api, &event).await;
+            assert!(answer.as_ref().map_or(true, |answer| (401..=404).contains(&answer.status)), "{route}: {answer:?}");
+        }
+    }
+    assert_eq!((world.order_count().await, world.status("o-1").await.as_str()), (1, "pending"));
+}

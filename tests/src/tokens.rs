@@ -1,0 +1,86 @@
+//! Tokens: as the stack's issuer signs them, and as somebody does who would like to get in.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use openssl::hash::MessageDigest;
+use openssl::pkey::{PKey, Private};
+use openssl::rsa::Rsa;
+use openssl::sign::Signer;
+use serde_json::{Value, json};
+
+use crate::Stack;
+
+/// The identifier of the issuer's key.
+const KEY_ID: &str = "local";
+/// Who the tokens are for.
+const AUDIENCE: &str = "ordermill";
+
+/// The stack's issuer, whose private key is at hand.
+pub struct Issuer {
+    key: PKey<Private>,
+    url: String,
+}
+
+/// What a token is signed with.
+#[derive(Debug, Clone, Copy)]
+pub enum Signature {
+    /// The issuer's key.
+    Issuers,
+    /// Another RSA key.
+    Strangers,
+    /// The issuer's public key as the secret of an HMAC, which a verifier takes that believes the token's own `alg`.
+    PublicKey,
+    /// Nothing at all.
+    Nothing,
+}
+
+impl Issuer {
+    /// The issuer of this stack.
+    #[must_use]
+    pub fn of(stack: &Stack) -> Self {
+        let pem = std::fs::read(stack.get("OIDC_KEY_FILE")).expect("the issuer has a key");
+        let key = PKey::private_key_from_pem(&pem).expect("it is PEM");
+        Self { key, url: stack.get("OIDC_ISSUER").to_owned() }
+    }
+
+    /// What a token says that is in order: for this user, with these scopes, and valid for some minutes.
+    #[must_use]
+    pub fn claims(&self, sub: &str, scope: &str) -> Value {
+        let now = now();
+        json!({"iss": self.url, "aud": AUDIENCE, "sub": sub, "scope": scope, "iat": now, "exp": now + 600})
+    }
+
+    /// A token that says this, signed as it should be.
+    #[must_use]
+    pub fn token(&self, claims: &Value) -> String {
+        self.forge(&json!({"alg": "RS256", "kid": KEY_ID, "typ": "JWT"}), claims, Signature::Issuers)
+    }
+
+    /// The same with a header's member set otherwise, and another signature.
+    #[must_use]
+    pub fn token_with(&self, (name, value): (&str, &str), claims: &Value, signature: Signature) -> String {
+        let mut header = json!({"alg": "RS256", "kid": KEY_ID, "typ": "JWT"});
+        header[name] = value.into();
+        self.forge(&header, claims, signature)
+    }
+
+    fn forge(&self, header: &Value, claims: &Value, signature: Signature) -> String {
+        let encode = |part: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(part);
+        let said = format!("{}.{}", encode(header.to_string().as_bytes()), encode(claims.to_string().as_bytes()));
+        let key = match signature {
+            Signature::Issuers => Ok(self.key.clone()),
+            Signature::Strangers => Rsa::generate(2048).and_then(PKey::from_rsa),
+            Signature::PublicKey => self.key.public_key_to_pem().and_then(|pem| PKey::hmac(&pem)),
+            Signature::Nothing => return format!("{said}."),
+        };
+        let key = key.expect("OpenSSL makes keys");
+        let mut signer = Signer::new(MessageDigest::sha256(), &key).expect("OpenSSL signs");
+        format!("{said}.{}", encode(&signer.sign_oneshot_to_vec(said.as_bytes()).expect("OpenSSL signs")))
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_secs()
+}
