@@ -58,11 +58,20 @@ impl Storm {
             let end = Instant::now() + share;
             while Instant::now() < end || self.is_awaited(fault, end) {
                 self.inject(fault).await?;
-                let is_once = matches!(fault, Fault::FastRestart | Fault::Crash | Fault::QueueRefuses);
-                sleep(if is_once { end - Instant::now() } else { share.min(Duration::from_millis(700)) }).await;
+                sleep(self.respite(fault, end - Instant::now())).await;
             }
         }
         Ok(())
+    }
+
+    /// How long until it happens again, of what is left of its share of the time.
+    fn respite(&self, fault: Fault, left: Duration) -> Duration {
+        match fault {
+            Fault::FastRestart | Fault::Crash | Fault::QueueRefuses => left,
+            // Each takes one of the workers away until its time-out; there have to be some left.
+            Fault::Hangs => self.spell / 2,
+            _ => left.min(Duration::from_millis(700)),
+        }
     }
 
     /// Whether it has not happened at all, though it was given the occasion. A late outcome is late by its nature.
@@ -96,9 +105,9 @@ impl Storm {
         match fault {
             Fault::FastRestart | Fault::Crash => self.spell * 8,
             Fault::QueueRefuses => self.spell * 20,
-            Fault::Cut => self.spell * 2,
+            Fault::Cut => self.spell * 3,
             _ if is_lasting(fault) => self.spell * 3,
-            _ => self.spell / 3,
+            _ => self.spell,
         }
     }
 

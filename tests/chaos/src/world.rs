@@ -30,7 +30,7 @@ pub const QUEUE: &str = "orders";
 pub const DEAD_LETTERS: &str = "dead-letters";
 /// How many environments the functions have at most.
 const API: usize = 16;
-const PROCESSORS: usize = 6;
+const PROCESSORS: usize = 10;
 /// The template's.
 const BATCH_SIZE: usize = 10;
 const MAX_RECEIVES: u32 = 10;

@@ -190,9 +190,14 @@ impl Postgres {
 }
 
 impl Drop for Postgres {
+    /// Ends the server before its directory is deleted: it takes its lock file away when all its processes are gone.
     fn drop(&mut self) {
-        // Nobody needs the data any more; its processes end by themselves when they find their parent gone.
-        self.process = None;
+        let Some(process) = &self.process else { return };
+        process.signal(Signal::QUIT);
+        let (lock, end) = (self.data().join("postmaster.pid"), std::time::Instant::now() + Duration::from_secs(5));
+        while lock.exists() && std::time::Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
