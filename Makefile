@@ -9,10 +9,11 @@ own_stack = export STACK_DIR=.local/$(1) PG_PORT=$(or $(PG_PORT),$(2)) EMULATOR_
 # Its cancel window is longer, so that a busy machine still cancels in time.
 TEST_STACK := export SAM_PARAMETERS=CancelWindowSeconds=5; $(call own_stack,test,15442,4576,4577)
 LOCALSTACK_STACK := $(call own_stack,localstack,15512,4646,4647)
+SAM_STACK := $(call own_stack,sam,15522,4656,4657)
 QUEUE_TESTS := processing:: sweeping:: fulfilling:: creating:: operating::
 
 .DEFAULT_GOAL := help
-.PHONY: help deny sbom run up down status logs token sample-data openapi test test-localstack chaos check lint build tools clean
+.PHONY: help deny sbom run up down status logs token sample-data openapi test sam-local test-localstack chaos check lint build tools clean
 .SILENT:
 
 help: ## list the targets
@@ -51,6 +52,9 @@ test: ## check everything: format, lints, unit tests, integration tests on a sta
 chaos: tools ## break everything while 100,000 orders go through; SHORT=1: all faults within a minute
 	if [ -z "$(BINARIES)" ]; then $(STACK) build; fi
 	cargo run --quiet -p chaos
+
+sam-local: tools ## call every function in a container by sam local; DOCKER=install brings the engine
+	$(SAM_STACK) sam-local
 
 test-localstack: tools .venv/localstack/.stamp ## run the tests that use queues against LocalStack's
 	$(LOCALSTACK_STACK) localstack cargo test -p tests --test integration -- $(QUEUE_TESTS)

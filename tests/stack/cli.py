@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 
-from stack import deploy, envfile, issuer, lifecycle, localstack, logs, postgres, processes, sample
+from stack import deploy, envfile, issuer, lifecycle, localstack, logs, postgres, processes, sam_local, sample
 from stack.console import StackError, complain, good, say, step
 from stack.records import Records
 from stack.settings import ROOT, Settings
@@ -85,6 +85,11 @@ def execute_with_localstack(settings: Settings, command: list[str]) -> None:
         _run(settings, command)
 
 
+def call_each_function(settings: Settings) -> None:
+    """call every function in a container by `sam local`, with a PostgreSQL and a queue of its own"""
+    sam_local.check(settings)
+
+
 def sample_data(settings: Settings) -> None:
     """add a thousand orders in every state, to look at"""
     env = envfile.read(settings)
@@ -115,6 +120,7 @@ VERBS = {
     "build": build,
     "exec": execute,
     "localstack": execute_with_localstack,
+    "sam-local": call_each_function,
     "clean": clean,
 }
 

@@ -81,13 +81,22 @@ def start_module(name: str, module: str, arguments: Sequence[str], environment: 
     return start(name, command, {**environment, "PYTHONPATH": str(package_root)}, log)
 
 
-def run(command: Sequence[str | Path], environment: Mapping[str, str], cwd: Path, quiet: Path | None = None) -> None:
+def run(
+    command: Sequence[str | Path],
+    environment: Mapping[str, str],
+    cwd: Path,
+    quiet: Path | None = None,
+    answer: Path | None = None,
+) -> None:
     """Run a command to its end; with `quiet`, its output goes to that file and its last lines into the error.
 
-    Interrupted, it takes all that the command started down with it. Raises :class:`StackError` when the command fails.
+    With `answer` what it prints to standard output goes there and not among the rest. Interrupted, it takes all that
+    the command started down with it. Raises :class:`StackError` when the command fails.
     """
-    with quiet.open("wb") if quiet else contextlib.nullcontext() as output:
-        streams = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
+    with contextlib.ExitStack() as files:
+        output = files.enter_context(quiet.open("wb")) if quiet else None
+        printed = files.enter_context(answer.open("wb")) if answer else output
+        streams = {"stdin": subprocess.DEVNULL, "stdout": printed, "stderr": output}
         process = subprocess.Popen(command, env=dict(environment), cwd=cwd, start_new_session=True, **streams)
         status = _wait_or_end(process)
     if status != 0:

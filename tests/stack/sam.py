@@ -1,0 +1,70 @@
+"""`sam local`: invokes a function with an event, or serves the HTTP API, in containers."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from stack import deploy, engine, processes
+from stack.console import StackError, say, step
+from stack.files import write_private
+from stack.records import Records
+from stack.settings import HOST, REGION, ROOT, Settings
+
+LAUNCHER = Path(__file__).with_name("sam_launcher.py")
+SHOWN = 400  # characters of an answer; a page is longer
+
+
+class Sam:
+    """The functions of the built template, with these variables set otherwise."""
+
+    def __init__(self, settings: Settings, docker: str, variables: dict[str, str]) -> None:
+        self._settings = settings
+        self._environment = {
+            **os.environ,
+            **settings.aws_environment,
+            "SAM_CLI_TELEMETRY": "0",
+            "DOCKER_HOST": docker,
+        }
+        self._variables = settings.state / "functions.json"
+        write_private(self._variables, json.dumps({"Parameters": variables}))
+
+    def invoke(self, function: str, event: dict[str, Any]) -> Any:
+        """What the function answers to the event."""
+        step(f"sam local invoke {function}")
+        place, log = self._settings.state / "tmp", self._settings.log(f"sam-{function}")
+        asked, answered = place / "event.json", place / "answer.json"
+        asked.write_text(json.dumps(event))
+        command = self._command("invoke", function, "--event", str(asked))
+        processes.run(command, self._environment, ROOT, quiet=log, answer=answered)
+        answer = answered.read_text().strip()
+        say(f"    {answer[:SHOWN]}{'…' if len(answer) > SHOWN else ''}")
+        try:
+            return json.loads(answer)
+        except ValueError as error:
+            raise StackError(f"{function} gave no answer:\n{processes.tail(log, 20)}") from error
+
+    @contextlib.contextmanager
+    def api(self) -> Iterator[str]:
+        """The HTTP API, for as long as the block runs; gives its URL."""
+        step("sam local start-api")
+        port = self._settings.issuer_port  # which nobody else needs here
+        log = self._settings.log("sam-api")
+        command = self._command("start-api", "--host", HOST, "--port", str(port), "--warm-containers", "LAZY")
+        server = processes.start("sam-api", command, self._environment, log)
+        # Noted, so that a command that is killed leaves none behind.
+        Records.load(self._settings).add(server)
+        processes.wait_until(lambda: "Running on" in log.read_text(), server, log, seconds=60)
+        try:
+            yield f"http://{HOST}:{port}"
+        finally:
+            server.stop()
+
+    def _command(self, *words: str) -> list[str]:
+        python = deploy.TOOLS / "python"
+        options = ["--template-file", deploy.BUILT_TEMPLATE, "--env-vars", self._variables, "--region", REGION]
+        options += ["--parameter-overrides", f"Architecture={deploy.architecture()}"]
+        options += ["--invoke-image", engine.IMAGE, "--skip-pull-image"] if engine.is_own() else []
+        return [str(word) for word in [python, LAUNCHER, "local", *words, *options]]
