@@ -11,6 +11,7 @@ mod credentials;
 mod deployed;
 mod environments;
 mod fulfilling;
+mod hostile;
 mod listing;
 mod matrix;
 mod migrating;

@@ -1,8 +1,9 @@
 """What a running stack offers, addresses, tokens and names, as a file that a shell can source."""
 
 import shlex
+from pathlib import Path
 
-from stack import issuer, postgres
+from stack import issuer, pgbouncer, postgres
 from stack.console import StackError
 from stack.files import write_private
 from stack.settings import Settings
@@ -12,6 +13,7 @@ def write(settings: Settings, outputs: dict[str, str]) -> dict[str, str]:
     """Write the file from the stack's outputs; returns its variables."""
     # The emulator takes the API's id for its address; the stage is `$default`, which has no part in a path.
     url = f"{settings.endpoint}/_aws/execute-api/{outputs['ApiId']}"
+    pooler = {"POOLER_URL": pgbouncer.url(settings)} if settings.pooler_port else {}
     values = {
         "API_URL": url,
         "SITE_URL": url,
@@ -19,6 +21,7 @@ def write(settings: Settings, outputs: dict[str, str]) -> dict[str, str]:
         "TOKEN_ALICE": issuer.mint(settings, "alice"),
         "TOKEN_BOB": issuer.mint(settings, "bob"),
         "DATABASE_URL": postgres.url(settings),
+        **pooler,
         "QUEUE_URL": outputs["QueueUrl"],
         "DLQ_URL": outputs["DlqUrl"],
         "OIDC_ISSUER": settings.issuer,
@@ -43,5 +46,10 @@ def read(settings: Settings) -> dict[str, str]:
     """The running stack's variables. Raises :class:`StackError` when it is not up."""
     if not settings.env_file.exists():
         raise StackError("Nothing is running.", "`make up` starts it.")
-    pairs = (line.split("=", 1) for line in settings.env_file.read_text().splitlines())
+    return load(settings.env_file)
+
+
+def load(file: Path) -> dict[str, str]:
+    """The variables of such a file."""
+    pairs = (line.split("=", 1) for line in file.read_text().splitlines())
     return {name: shlex.split(value)[0] for name, value in pairs}

@@ -1,0 +1,222 @@
+//! Values made up at random, the same each time, for whatever reads what others send: bodies, cursors, claims, events and
+//! messages. Nothing panics, what is refused is refused by its own status, and what is accepted comes back as it was sent.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use proptest::collection::{hash_map, vec};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use serde_json::{Value, json};
+use tests::{Answer, World, event, failures, handle, invoke};
+
+/// A world and an api of it.
+struct Served {
+    world: World,
+    api: Router,
+}
+
+/// Holds a property of an api against so many values.
+fn hold<S: Strategy>(cases: u32, values: S, property: &impl AsyncFn(&Served, S::Value)) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let served = runtime.block_on(async {
+        let world = World::new().await;
+        Served { api: world.api_with("AUTH", "jwt"), world }
+    });
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    let held = runner.run(&values, |value| {
+        runtime.block_on(property(&served, value));
+        Ok(())
+    });
+    held.unwrap_or_else(|found| panic!("{found}"));
+}
+
+/// Any text, and often of characters that mean something to somebody.
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        any::<String>(),
+        r#"[a-c %/?#&=;:'"\\<>{}\[\],.+|\^`~@\-\x00\x7f\r\n\t]{0,20}"#,
+        "[é￿\u{202e}𝄞\u{feff}]{0,5}"
+    ]
+}
+
+/// Any JSON, not too deep.
+fn value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        text().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 32, 6, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..6).prop_map(Value::from),
+            hash_map(text(), inner, 0..6).prop_map(|m| json!(m))
+        ]
+    })
+}
+
+/// A body that is an order but for one member, or none; or anything else.
+fn body() -> impl Strategy<Value = Vec<u8>> {
+    let members = prop::sample::select(vec!["order_id", "user_id", "item_ids", "total_amount", "more", ""]);
+    let amounts = prop_oneof![
+        r"-?[0-9]{1,14}(\.[0-9]{0,3})?([eE][+-]?[0-9]{1,3})?".prop_map(String::from),
+        r#""[0-9]{1,13}(\.[0-9]{1,3})?""#.prop_map(String::from)
+    ];
+    let order = (members, value(), amounts, "[A-Za-z0-9._:-]{1,20}", vec("\\PC{1,20}", 1..4));
+    let order = order.prop_map(|(member, value, amount, order_id, items)| {
+        let mut order = json!({"order_id": order_id, "user_id": "alice", "item_ids": items, "total_amount": "AMOUNT"});
+        if !member.is_empty() {
+            order[member] = value;
+        }
+        order.to_string().replace("\"AMOUNT\"", &amount).into_bytes()
+    });
+    prop_oneof![3 => order, 1 => value().prop_map(|value| value.to_string().into_bytes()), 1 => vec(any::<u8>(), 0..200)]
+}
+
+/// Calls the api with the event of a call, but for these changes.
+async fn call(served: &Served, request: Request<Body>, change: impl FnOnce(&mut Value)) -> Answer {
+    let mut event = event(Some(("admin", "orders/admin")), request).await;
+    change(&mut event);
+    let answer = invoke(&served.api, &event).await;
+    answer.unwrap_or_else(|error| panic!("the invocation fails: {error}: {event}"))
+}
+
+fn get(path: &str) -> Request<Body> {
+    Request::get(path).body(Body::empty()).unwrap()
+}
+
+#[test]
+fn any_body_is_refused_or_comes_back_as_it_was_sent() {
+    hold(400, body(), &async |served: &Served, body| {
+        use base64::Engine;
+        let encoded = base64::prelude::BASE64_STANDARD.encode(&body);
+        let post = Request::post("/orders").header("content-type", "application/json").body(Body::empty()).unwrap();
+        let answer = call(served, post, |event| {
+            event["body"] = encoded.into();
+            event["isBase64Encoded"] = true.into();
+        });
+        let answer = answer.await;
+        match answer.status {
+            201 => {
+                let (sent, kept): (Value, _) = (serde_json::from_slice(&body).unwrap(), answer.json());
+                assert_eq!((&kept["user_id"], &kept["item_ids"]), (&sent["user_id"], &sent["item_ids"]));
+                assert_eq!(served.world.get(answer.header("location")).await.expect(200), kept);
+            }
+            status @ (400 | 422) => drop(answer.problem(status)),
+            // An identifier that came before, with the same content or with another.
+            200 | 409 => (),
+            status => panic!("{status}: {}", String::from_utf8_lossy(&body)),
+        }
+    });
+}
+
+#[test]
+fn any_cursor_is_refused_or_a_place_in_the_list() {
+    let cursors = prop_oneof![text(), "[0-9a-f]{14}[A-Za-z0-9._:-]{1,64}", "[0-9a-fA-F]{10,15}[A-Za-z0-9._:-]{0,66}"];
+    hold(300, cursors, &async |served: &Served, cursor: String| {
+        let url =
+            reqwest::Url::parse_with_params("http://host/", [("cursor", cursor.as_str()), ("limit", "1")]).unwrap();
+        let query = url.query().unwrap();
+        let answer = call(served, get("/orders"), |event| event["rawQueryString"] = query.into()).await;
+        match answer.status {
+            200 => assert!(cursor.len() > 14 && cursor.is_ascii(), "{cursor}"),
+            _ => drop(answer.problem(422)),
+        }
+    });
+}
+
+/// Whether `orders/admin` is among the scopes of a claim: words, or a list of words where that may be.
+fn names_admin(claim: &str, may_be_list: bool) -> bool {
+    let list = claim.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).filter(|_| may_be_list);
+    let word = |word: &str| word == "orders/admin" || list.is_some() && word == "orders/admin,";
+    list.unwrap_or(claim).split(' ').any(word)
+}
+
+#[test]
+fn whatever_a_token_says_only_the_scope_itself_makes_an_administrator() {
+    let scopes =
+        prop_oneof![text(), r"(orders/admin|orders/read|[\[\], x\t]){0,6}", value().prop_map(|v| v.to_string())];
+    let claims = (text(), prop::option::of(scopes.clone()), prop::option::of(scopes), hash_map(text(), text(), 0..3));
+    hold(500, claims, &async |served: &Served, (sub, scope, scp, mut others)| {
+        others.extend(scope.clone().map(|scope| ("scope".to_owned(), scope)));
+        others.extend(scp.clone().map(|scp| ("scp".to_owned(), scp)));
+        others.insert("sub".to_owned(), sub);
+        let authorizer = json!({"jwt": {"claims": others}});
+        let answer = call(served, get("/metrics"), |event| event["requestContext"]["authorizer"] = authorizer).await;
+        let is_admin = names_admin(&scope.unwrap_or_default(), false) || names_admin(&scp.unwrap_or_default(), true);
+        match answer.status {
+            200 => assert!(is_admin, "{others:?}"),
+            403 => assert!(!is_admin, "{others:?}"),
+            // Without a subject that could be a user's, nobody is known.
+            _ => drop(answer.problem(401)),
+        }
+    });
+}
+
+#[test]
+fn any_call_that_the_gateway_passes_on_is_answered() {
+    let methods = prop::sample::select(vec!["GET", "HEAD", "POST", "PUT", "OPTIONS", "TRACE", "PROPFIND", "M-SEARCH"]);
+    let paths = prop_oneof![
+        text(),
+        text().prop_map(|text| format!("/orders/{text}")),
+        text().prop_map(|t| format!("/{t}/status"))
+    ];
+    let names = prop::sample::select(vec![
+        "host",
+        "content-type",
+        "content-length",
+        "accept",
+        "idempotency-key",
+        "if-none-match",
+        "x-forwarded-proto",
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "transfer-encoding",
+        "cookie",
+        "origin",
+        "expect",
+        "x-amzn-trace-id",
+    ]);
+    // What the gateway takes for a header's value: no control characters but the tab.
+    let headers = hash_map(names, "[ -~\t]{0,20}|[\u{80}-\u{ff}]{0,8}", 0..6);
+    let cookies = vec(text(), 0..3);
+    hold(600, (methods, paths, text(), headers, cookies, text()), &async |served: &Served,
+                                                                          (
+        method,
+        path,
+        query,
+        headers,
+        cookies,
+        body,
+    )| {
+        let answer = call(served, get("/"), |event| {
+            let http = &mut event["requestContext"]["http"];
+            (http["method"], http["path"]) = (method.into(), path.clone().into());
+            (event["rawPath"], event["rawQueryString"]) = (path.into(), query.into());
+            (event["headers"], event["cookies"], event["body"]) = (json!(headers), json!(cookies), body.into());
+        });
+        let answer = answer.await;
+        assert!(answer.status < 500, "{answer:?}");
+    });
+}
+
+#[test]
+fn any_message_is_an_orders_or_a_dead_letter() {
+    let bodies = vec(prop_oneof![text(), "[A-Za-z0-9._:-]{1,64}", "[A-Za-z0-9._:-]{65,80}"], 1..10);
+    hold(60, bodies, &async |served: &Served, bodies| {
+        let before = served.world.dead_letters().await;
+        let messages: Vec<_> = bodies.iter().map(String::as_str).collect();
+        let response = handle(&served.world.processor(Duration::ZERO), &messages).await;
+        let readable = |body: &&&str| {
+            (1..=64).contains(&body.len()) && body.chars().all(|c| c.is_ascii_alphanumeric() || "._:-".contains(c))
+        };
+        let unreadable = i64::try_from(messages.iter().filter(|body| !readable(body)).count()).unwrap();
+        let (come_back, buried) = (failures(&response).len(), served.world.dead_letters().await - before);
+        assert_eq!(buried + i64::try_from(come_back).unwrap(), unreadable, "{messages:?}");
+    });
+}

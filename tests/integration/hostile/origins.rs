@@ -1,0 +1,69 @@
+//! What browsers are told: nobody else's pages may call the service, keep what it answers or take it for something else.
+
+use reqwest::Method;
+use tests::{Answer, Stack, order};
+
+/// Calls as a page of another origin does, by way of a browser.
+async fn call_from_elsewhere(method: Method, path: &str, token: Option<&str>) -> Answer {
+    let stack = Stack::running();
+    let request = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let mut request = request.request(method.clone(), format!("{}{path}", stack.get("API_URL")));
+    request = request.header("origin", "https://elsewhere.example.com");
+    if method == Method::OPTIONS {
+        let asked = "authorization, content-type";
+        request =
+            request.header("access-control-request-method", "POST").header("access-control-request-headers", asked);
+    }
+    if let Some(token) = token {
+        request = request.bearer_auth(stack.get(token));
+    }
+    Answer::of(request.send().await.unwrap()).await
+}
+
+const PAGES: [&str; 5] = ["/docs", "/docs/index.html", "/docs/swagger-ui-bundle.js", "/docs/nothing", "/openapi.json"];
+const CALLS: [&str; 5] = ["/orders", "/orders/none", "/metrics", "/healthz", "/nothing"];
+
+#[tokio::test]
+async fn no_answer_permits_pages_of_other_origins_to_read_it() {
+    for path in PAGES.into_iter().chain(CALLS) {
+        for method in [Method::GET, Method::OPTIONS, Method::POST] {
+            for token in [None, Some("TOKEN_ADMIN")] {
+                let answer = call_from_elsewhere(method.clone(), path, token).await;
+                let permits = answer.headers.keys().find(|name| name.as_str().starts_with("access-control-"));
+                assert_eq!(permits, None, "{method} {path}: {answer:?}");
+                assert!(method != Method::OPTIONS || answer.status >= 400, "{method} {path}: {answer:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_the_api_is_neither_kept_nor_taken_for_something_else() {
+    let stack = Stack::running();
+    let id = format!("origins-{}", uuid::Uuid::new_v4().simple());
+    let placed = stack.post_as("TOKEN_ALICE", "/orders", &order(&id)).await;
+    let mut answers = vec![placed, stack.get_as("TOKEN_ALICE", &format!("/orders/{id}")).await];
+    for path in CALLS {
+        answers.push(call_from_elsewhere(Method::GET, path, Some("TOKEN_ADMIN")).await);
+    }
+    for answer in answers {
+        let headers = (answer.header("cache-control"), answer.header("x-content-type-options"));
+        assert_eq!(headers, ("no-store", "nosniff"), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_runs_and_loads_nothing_from_elsewhere_and_nobody_may_frame_it() {
+    for path in PAGES {
+        let page = call_from_elsewhere(Method::GET, path, None).await;
+        let policy: Vec<_> = page.header("content-security-policy").split(';').map(str::trim).collect();
+        for directive in ["default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "base-uri 'none'"] {
+            assert!(policy.contains(&directive), "{path}: {policy:?} lacks {directive}");
+        }
+        assert!(!policy.iter().any(|directive| directive.contains("unsafe") || directive.contains('*')), "{policy:?}");
+        for (name, value) in [("x-content-type-options", "nosniff"), ("referrer-policy", "no-referrer")] {
+            assert_eq!(page.header(name), value, "{path}: {name}");
+        }
+        assert!(page.header("strict-transport-security").starts_with("max-age="), "{path}");
+    }
+}

@@ -1,0 +1,83 @@
+"""Hostile input: schemathesis calls the running service by its own OpenAPI document, with every check it has.
+
+No answer may be a 5xx, or be other than the document says; what the document allows must be taken, and what it forbids
+refused. ``python -m stack.fuzz`` with the stack's file in ``STACK_ENV``, or its variables in the environment:
+
+================  =============  ==================================================================
+variable          default        meaning
+================  =============  ==================================================================
+``FUZZ_TOKEN``    TOKEN_ADMIN    the token of the calls
+``FUZZ_USER``     empty          whose orders are placed; anybody's when empty, for an administrator
+``FUZZ_SECONDS``  240            how long it may take
+``FUZZ_CASES``    5000           the fewest calls that count as a run
+``FUZZ_SEED``     1              where the random numbers begin
+================  =============  ==================================================================
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from stack import envfile
+from stack.console import StackError, complain, good
+from stack.settings import ROOT
+
+TOOL = ROOT / ".venv" / "fuzz" / "bin" / "schemathesis"
+HOOKS = "stack.fuzz_hooks"
+
+
+def run(variables: Mapping[str, str]) -> int:
+    """Make the calls; returns how many. Raises :class:`StackError` when a check fails or the calls are too few."""
+    if not TOOL.exists():
+        raise StackError("schemathesis is not installed in .venv/fuzz.", "`make tools` installs it.")
+    process = subprocess.Popen(_command(variables), env=_environment(variables), stdout=subprocess.PIPE, text=True)
+    calls = 0
+    for line in process.stdout:
+        print(line, end="", flush=True)
+        if found := re.match(r"\s*(\d+) generated", line):
+            calls = int(found[1])
+    if process.wait() != 0:
+        raise StackError("Hostile input was answered wrongly.", "The calls are above; repeat one with its curl line.")
+    fewest = int(variables.get("FUZZ_CASES", "5000"))
+    if calls < fewest:
+        raise StackError(f"Only {calls} calls were made, not {fewest}.", "Give it more time: FUZZ_SECONDS.")
+    return calls
+
+
+def _command(variables: Mapping[str, str]) -> list[str]:
+    token = variables.get("FUZZ_TOKEN") or variables["TOKEN_ADMIN"]
+    seconds, seed = variables.get("FUZZ_SECONDS", "240"), variables.get("FUZZ_SEED", "1")
+    return [
+        *[str(TOOL), "run", f"{variables['SITE_URL']}/openapi.json", "--url", variables["API_URL"]],
+        *["--header", f"Authorization: Bearer {token}", "--checks", "all", "--continue-on-failure"],
+        *["--seed", seed, "--max-time", seconds, "--generation-database", "none", "--no-color"],
+    ]
+
+
+def _environment(variables: Mapping[str, str]) -> dict[str, str]:
+    chosen = {
+        "SCHEMATHESIS_HOOKS": HOOKS,
+        "PYTHONPATH": str(ROOT / "tests"),
+        "FUZZ_USER": variables.get("FUZZ_USER", ""),
+    }
+    # Its reports and its coverage data would lie about in the folder that it is called in.
+    return {**os.environ, **chosen, "NO_PROXY": "*"}
+
+
+def main() -> int:
+    """Run; returns the exit status."""
+    file = os.environ.get("STACK_ENV")
+    try:
+        calls = run({**(envfile.load(Path(file)) if file else {}), **os.environ})
+    except StackError as error:
+        complain(error)
+        return 1
+    good(f"    {calls} hostile calls were answered as the document says.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
