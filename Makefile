@@ -10,10 +10,11 @@ own_stack = export STACK_DIR=.local/$(1) PG_PORT=$(or $(PG_PORT),$(2)) EMULATOR_
 TEST_STACK := export SAM_PARAMETERS=CancelWindowSeconds=5; $(call own_stack,test,15442,4576,4577)
 LOCALSTACK_STACK := $(call own_stack,localstack,15512,4646,4647)
 SAM_STACK := $(call own_stack,sam,15522,4656,4657)
+FUZZ_STACK := $(call own_stack,fuzz,15542,4676,4677)
 QUEUE_TESTS := processing:: sweeping:: fulfilling:: creating:: operating::
 
 .DEFAULT_GOAL := help
-.PHONY: help deny sbom run up down status logs token sample-data openapi test sam-local test-localstack chaos check lint build tools clean
+.PHONY: help deny sbom run up down status logs token sample-data openapi test sam-local test-localstack chaos fuzz check lint build tools clean
 .SILENT:
 
 help: ## list the targets
@@ -52,6 +53,9 @@ test: ## check everything: format, lints, unit tests, integration tests on a sta
 chaos: tools ## break everything while 100,000 orders go through; SHORT=1: all faults within a minute
 	if [ -z "$(BINARIES)" ]; then $(STACK) build; fi
 	cargo run --quiet -p chaos
+
+fuzz: tools ## call the service with input made up from its OpenAPI document: FUZZ_SECONDS=240 FUZZ_SEED=1
+	$(FUZZ_STACK) exec sh -c '.venv/stack/bin/python -m stack sample-data && .venv/stack/bin/python -m stack.fuzz'
 
 sam-local: tools ## call every function in a container by sam local; DOCKER=install brings the engine
 	$(SAM_STACK) sam-local
@@ -95,7 +99,7 @@ cargo-cyclonedx_VERSION := 0.5.9
 build: tools ## build the functions as they are deployed (sam build)
 	$(STACK) build
 
-tools: .venv/sam/.stamp .venv/stack/.stamp .venv/lint/.stamp ## install the pinned Python tools into .venv
+tools: .venv/sam/.stamp .venv/stack/.stamp .venv/lint/.stamp .venv/fuzz/.stamp ## install the pinned Python tools into .venv
 
 .venv/%/.stamp: tests/stack/requirements-%.txt
 	tests/stack/make_venv.sh .venv/$* $<
