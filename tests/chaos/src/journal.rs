@@ -3,10 +3,9 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 /// A moment: seconds since the run began.
 pub type Moment = f64;
@@ -50,7 +49,8 @@ pub struct Call {
 
 /// All stories.
 pub struct Journal {
-    begin: (Instant, SystemTime),
+    /// By the machine's clock, which is the database's too, so that their times can be compared.
+    begin: SystemTime,
     stories: Mutex<HashMap<String, Story>>,
     violations: Mutex<Vec<String>>,
     /// When an order was last accepted.
@@ -63,7 +63,7 @@ impl Journal {
     /// An empty journal; the run begins now.
     pub fn new() -> Self {
         Self {
-            begin: (Instant::now(), SystemTime::now()),
+            begin: SystemTime::now(),
             stories: Mutex::default(),
             violations: Mutex::default(),
             last_accept: watch::Sender::new(0.0),
@@ -73,12 +73,12 @@ impl Journal {
 
     /// How long the run has lasted.
     pub fn now(&self) -> Moment {
-        self.begin.0.elapsed().as_secs_f64()
+        self.begin.elapsed().unwrap_or_default().as_secs_f64()
     }
 
     /// The same of a time on the machine's clock, in seconds since 1970.
     pub fn moment(&self, unix: f64) -> Moment {
-        unix - self.begin.1.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64()
+        unix - self.begin.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
     }
 
     /// Adds to an order's story.
