@@ -5,16 +5,27 @@
 //! | `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` | set by the Lambda runtime | |
 //! | `AWS_ENDPOINT_URL` | where an emulator is | AWS |
 
+mod http;
+
+use std::time::Duration;
+
 use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
+use aws_smithy_types::timeout::TimeoutConfig;
+use aws_types::SdkConfig;
+use aws_types::region::Region;
 
 use crate::config::{ConfigError, Env};
+
+use http::Http;
 
 /// Who we are, and where AWS is. It comes straight from the variables that the Lambda runtime sets: an environment never
 /// outlives the credentials it was given.
 pub(crate) struct Access {
     pub credentials: Credentials,
     pub region: String,
-    pub endpoint_url: Option<String>,
+    endpoint_url: Option<String>,
 }
 
 impl Access {
@@ -32,5 +43,18 @@ impl Access {
             region: env.required("AWS_REGION")?,
             endpoint_url: env.text("AWS_ENDPOINT_URL").map(str::to_owned),
         })
+    }
+
+    /// What an SDK's client is built from. `operation_timeout` is how long a call may take, the SDK's own retries included.
+    pub fn sdk_config(&self, operation_timeout: Duration) -> Result<SdkConfig, ConfigError> {
+        let unusable = |error| ConfigError::new("AWS_REGION", format!("AWS can't be called over TLS: {error}"));
+        let mut config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new(self.region.clone()))
+            .credentials_provider(SharedCredentialsProvider::new(self.credentials.clone()))
+            .timeout_config(TimeoutConfig::builder().operation_timeout(operation_timeout).build())
+            .http_client(Http::new().map_err(unusable)?);
+        config.set_endpoint_url(self.endpoint_url.clone());
+        Ok(config.build())
     }
 }

@@ -13,3 +13,4 @@ pub mod gateway;
 pub mod lifecycle;
 pub mod order;
 pub mod queue;
+mod tls;

@@ -10,14 +10,12 @@
 
 use std::time::Duration;
 
-use aws_sdk_sqs::config::timeout::TimeoutConfig;
-use aws_sdk_sqs::config::{BehaviorVersion, Region};
+use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, MessageAttributeValue,
     QueueAttributeName, SendMessageBatchRequestEntry,
 };
-use aws_sdk_sqs::{Client, Config};
 use futures_util::{StreamExt, stream};
 
 use crate::aws::Access;
@@ -55,14 +53,8 @@ impl Queue {
     /// The orders' queue.
     pub fn orders(env: &Env) -> Result<Self, ConfigError> {
         let url = env.required("QUEUE_URL")?;
-        let Access { credentials, region, endpoint_url } = Access::from_env(env)?;
-        let mut config = Config::builder()
-            .behavior_version(BehaviorVersion::v2026_01_12())
-            .region(Region::new(region))
-            .credentials_provider(credentials);
-        config.set_timeout_config(Some(TimeoutConfig::builder().operation_timeout(OPERATION_TIMEOUT).build()));
-        config.set_endpoint_url(endpoint_url);
-        Ok(Self { client: Client::from_conf(config.build()), url })
+        let config = Access::from_env(env)?.sdk_config(OPERATION_TIMEOUT)?;
+        Ok(Self { client: Client::new(&config), url })
     }
 
     /// The dead-letter queue, over the same client.

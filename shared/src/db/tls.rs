@@ -1,13 +1,10 @@
 //! The transport: verified TLS, or plain text to this very machine. Nothing in between, and no falling back.
 
-use native_tls::{Certificate, TlsConnector};
 use postgres_native_tls::MakeTlsConnector;
 use tokio_postgres::config::Host;
 
 use crate::config::{ConfigError, Env};
-
-/// The certificate authorities of RDS and its proxies, compiled in: nothing is fetched, and no other authority counts.
-const RDS_AUTHORITIES: &[u8] = include_bytes!("../../certs/rds.pem");
+use crate::tls;
 
 /// The TLS that `DATABASE_TLS` asks for; none only where the database is on this machine.
 pub(super) fn from_env(env: &Env, params: &tokio_postgres::Config) -> Result<Option<MakeTlsConnector>, ConfigError> {
@@ -15,7 +12,7 @@ pub(super) fn from_env(env: &Env, params: &tokio_postgres::Config) -> Result<Opt
         None | Some("verify-full") if !is_named(params) => {
             Err(ConfigError::new("DATABASE_URL", "must name the host that the certificate is checked against"))
         }
-        None | Some("verify-full") => verify_full(env).map(Some),
+        None | Some("verify-full") => verify_full(env, params).map(Some),
         Some("off") if is_on_this_machine(params) => Ok(None),
         Some("off") => Err(ConfigError::new("DATABASE_TLS", "can be off only for a database on this machine")),
         Some(_) => Err(ConfigError::new("DATABASE_TLS", "must be verify-full or off")),
@@ -42,23 +39,20 @@ fn is_local(host: &Host) -> bool {
 }
 
 /// Certificate and host name are both checked, against the RDS authorities or those of `DATABASE_CA_FILE` alone.
-fn verify_full(env: &Env) -> Result<MakeTlsConnector, ConfigError> {
+fn verify_full(env: &Env, params: &tokio_postgres::Config) -> Result<MakeTlsConnector, ConfigError> {
     let unusable = |problem: String| ConfigError::new("DATABASE_CA_FILE", problem);
-    let pem = match env.text("DATABASE_CA_FILE") {
-        Some(path) => std::fs::read(path).map_err(|error| unusable(format!("can't be read: {error}")))?,
-        None => RDS_AUTHORITIES.to_vec(),
+    let connector = match (env.text("DATABASE_CA_FILE"), params.get_hosts()) {
+        (Some(path), _) => {
+            let pem = std::fs::read_to_string(path).map_err(|error| unusable(format!("can't be read: {error}")))?;
+            if !pem.contains("-----BEGIN CERTIFICATE-----") {
+                return Err(unusable("holds no certificate".to_owned()));
+            }
+            tls::trusting(&pem)
+        }
+        (None, [Host::Tcp(host)]) => tls::to_rds(host),
+        (None, _) => tls::to_rds(""),
     };
-    let mut builder = TlsConnector::builder();
-    builder.disable_built_in_roots(true);
-    let authorities = Certificate::stack_from_pem(&pem).map_err(|error| unusable(format!("is not PEM: {error}")))?;
-    if authorities.is_empty() {
-        return Err(unusable("holds no certificate".to_owned()));
-    }
-    for authority in authorities {
-        builder.add_root_certificate(authority);
-    }
-    let connector = builder.build().map_err(|error| unusable(format!("can't be used: {error}")))?;
-    Ok(MakeTlsConnector::new(connector))
+    connector.map(MakeTlsConnector::new).map_err(|error| unusable(format!("can't be used: {error}")))
 }
 
 #[cfg(test)]
@@ -68,12 +62,6 @@ mod tests {
 
     fn refusal<const N: usize>(pairs: [(&str, &str); N]) -> String {
         DbConfig::from_env(&Env::from_iter(pairs)).err().map(|error| error.to_string()).unwrap_or_default()
-    }
-
-    #[test]
-    fn the_built_in_authorities_can_all_be_read() {
-        assert!(Certificate::stack_from_pem(RDS_AUTHORITIES).unwrap().len() > 80);
-        assert_eq!(refusal([("DATABASE_URL", "postgres://u@db.example.com/d")]), "");
     }
 
     #[test]

@@ -7,11 +7,9 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use aws_sdk_secretsmanager::config::timeout::TimeoutConfig;
-use aws_sdk_secretsmanager::config::{BehaviorVersion, Region};
+use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::DisplayErrorContext;
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
-use aws_sdk_secretsmanager::{Client, Config};
 
 use super::Login;
 use crate::aws::Access;
@@ -44,14 +42,8 @@ impl Secret {
         if params.get_password().is_some() {
             return Err(ConfigError::new("DATABASE_URL", "must not hold a password beside DATABASE_SECRET_ARN"));
         }
-        let Access { credentials, region, endpoint_url } = Access::from_env(env)?;
-        let mut config = Config::builder()
-            .behavior_version(BehaviorVersion::v2026_01_12())
-            .region(Region::new(region))
-            .credentials_provider(credentials);
-        config.set_timeout_config(Some(TimeoutConfig::builder().operation_timeout(OPERATION_TIMEOUT).build()));
-        config.set_endpoint_url(endpoint_url);
-        Ok(Self { client: Client::from_conf(config.build()), arn: arn.to_owned(), known: Mutex::default() })
+        let config = Access::from_env(env)?.sdk_config(OPERATION_TIMEOUT)?;
+        Ok(Self { client: Client::new(&config), arn: arn.to_owned(), known: Mutex::default() })
     }
 
     /// What is known, or else the current version.

@@ -1,0 +1,50 @@
+//! The HTTP client of AWS's SDKs, on the TLS of everything else: theirs would bring a second implementation of it into each
+//! zip, which makes that a quarter larger.
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use hyper_tls::HttpsConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector as TcpConnector;
+use hyper_util::rt::TokioExecutor;
+
+use crate::tls;
+
+/// Calls AWS over HTTP/1.1 and keeps connections open.
+#[derive(Debug, Clone)]
+pub(crate) struct Http(Client<HttpsConnector<TcpConnector>, SdkBody>);
+
+impl Http {
+    /// A client that trusts the Amazon Trust Services roots, and takes plain HTTP where an emulator's URL says so.
+    pub fn new() -> Result<Self, native_tls::Error> {
+        let mut tcp = TcpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        let connector = HttpsConnector::from((tcp, tls::to_aws()?.into()));
+        Ok(Self(Client::builder(TokioExecutor::new()).build(connector)))
+    }
+}
+
+impl HttpClient for Http {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for Http {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let client = self.0.clone();
+        HttpConnectorFuture::new(async move {
+            let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
+            // The SDK tries again what failed on the way.
+            let response = client.request(request).await.map_err(|error| ConnectorError::io(error.into()))?;
+            let response = response.map(SdkBody::from_body_1_x);
+            HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))
+        })
+    }
+}
