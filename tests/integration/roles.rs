@@ -73,6 +73,7 @@ async fn the_functions_role_can_do_everything_that_the_functions_do() {
     for order_id in ["a", "b", "c"] {
         call(post("/orders", &order(order_id))).await.expect(201);
     }
+    call(post("/orders/batch", &json!({"orders": [order("d")]}))).await.expect(200);
     call(post("/orders/c/cancel", &json!({}))).await.expect(200);
 
     let order_ids: Vec<OrderId> = ["a", "b"].iter().map(|id| id.parse().unwrap()).collect();
@@ -85,18 +86,20 @@ async fn the_functions_role_can_do_everything_that_the_functions_do() {
         [End { order_id: &order_ids[0], failure: None }, End { order_id: &order_ids[1], failure: Some("refused") }];
     assert_eq!(finish(&db, again.token, &ends, 1).await.unwrap().len(), 2);
 
-    call(post("/orders/b/retry", &json!({}))).await.expect(200);
+    for operation in ["/orders/retry", "/dead-letters/redrive", "/orders/b/retry"] {
+        call(post(operation, &json!({"dry_run": true}))).await.expect(200);
+    }
     role.world.let_pass(600.0).await;
     role.world.execute("UPDATE order_stats SET minute = minute - interval '3 days'").await;
     let swept = sweeper.sweep().await.unwrap();
-    assert!(swept.rescued == 1 && swept.folded > 0, "{swept:?}");
+    assert!(swept.rescued == 2 && swept.folded > 0, "{swept:?}");
 
     for path in
         ["/orders", "/orders?status=pending", "/orders?status=failed", "/orders/a", "/orders/a/status", "/healthz"]
     {
         read(path).await;
     }
-    assert_eq!(read("/metrics").await["total_orders"], 3);
+    assert_eq!(read("/metrics").await["total_orders"], 4);
 }
 
 #[tokio::test]

@@ -2,13 +2,16 @@
 
 use std::sync::{Arc, Mutex};
 
-use tracing::Level;
-use tracing::subscriber::DefaultGuard;
+use tracing::subscriber::{DefaultGuard, NoSubscriber};
+use tracing::{Dispatch, Level};
 
 /// What this thread logs, from here on and down to a level, for as long as this is there.
 pub struct Log {
     text: Text,
     _guard: DefaultGuard,
+    /// While there is only one subscriber, whether an event is wanted is decided for all threads by the one that comes to it
+    /// first, which may be another test's. So there are two.
+    _second: Dispatch,
 }
 
 #[derive(Clone, Default)]
@@ -22,7 +25,8 @@ impl Log {
         let writer = text.clone();
         let subscriber = tracing_subscriber::fmt().with_max_level(level).with_ansi(false);
         let subscriber = subscriber.with_writer(move || writer.clone()).finish();
-        Self { text, _guard: tracing::subscriber::set_default(subscriber) }
+        let second = Dispatch::new(NoSubscriber::new());
+        Self { text, _guard: tracing::subscriber::set_default(subscriber), _second: second }
     }
 
     /// What was logged so far.
