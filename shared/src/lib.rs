@@ -1,9 +1,8 @@
 //! What the functions share.
 //!
 //! [`order`] is the domain and imports nothing else of ours. [`db`] is the only place that speaks SQL, [`queue`] the
-//! only one that names the SQS SDK, [`gateway`] and [`lifecycle`] the only ones here that
-//! name the Lambda runtime, and [`config`] the only one
-//! that reads the environment, once, at start.
+//! only one that names the SQS SDK, [`gateway`], [`lifecycle`] and [`telemetry`] the only ones here that name the Lambda
+//! runtime, and [`config`] the only one that reads the environment, once, at start.
 
 pub mod aws;
 pub mod config;
@@ -13,4 +12,5 @@ pub mod gateway;
 pub mod lifecycle;
 pub mod order;
 pub mod queue;
+pub mod telemetry;
 mod tls;

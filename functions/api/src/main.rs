@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use api::{Api, Config};
-use lambda_http::{Error, tracing};
+use lambda_http::Error;
 use shared::config::{Env, or_exit};
-use shared::gateway;
+use shared::{gateway, telemetry};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    tracing::init_default_subscriber();
     let env = Env::read();
+    telemetry::init(&env);
     let api = Arc::new(or_exit(Config::from_env(&env).and_then(|config| Api::new(config, &env))));
     let warming = Arc::clone(&api);
     tokio::spawn(async move { warming.db.warm().await });

@@ -2,17 +2,18 @@
 
 use std::time::SystemTime;
 
-use lambda_runtime::{Error, LambdaEvent, service_fn, tracing};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
 use migrate::{Config, Event};
 use shared::config::Env;
-use shared::lifecycle;
+use shared::{lifecycle, telemetry};
 use tokio::time::Instant;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    tracing::init_default_subscriber();
+    let env = Env::read();
+    telemetry::init(&env);
     // A bad configuration is reported to CloudFormation too, which would otherwise wait for an answer until it times out.
-    let config = &Config::from_env(&Env::read());
+    let config = &Config::from_env(&env);
     lifecycle::run(service_fn(|LambdaEvent { payload, context }: LambdaEvent<Event>| async move {
         let left = context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
         migrate::handle(config, payload, Instant::now() + left).await

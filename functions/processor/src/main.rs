@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use aws_lambda_events::sqs::SqsEvent;
-use lambda_runtime::{Error, LambdaEvent, service_fn, tracing};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
 use processor::{Config, Processor};
 use shared::config::{Env, or_exit};
-use shared::lifecycle;
+use shared::{lifecycle, telemetry};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    tracing::init_default_subscriber();
     let env = Env::read();
+    telemetry::init(&env);
     let (config, work) = or_exit(Config::from_env(&env).and_then(|config| Ok((config, Config::work(&env)?))));
     let processor = Arc::new(or_exit(Processor::new(config, work, &env)));
     let warming = Arc::clone(&processor);

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use lambda_runtime::{Error, LambdaEvent, service_fn, tracing};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
 use shared::config::{Env, or_exit};
-use shared::lifecycle;
+use shared::{lifecycle, telemetry};
 use sweeper::Sweeper;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    tracing::init_default_subscriber();
-    let sweeper = Arc::new(or_exit(Sweeper::from_env(&Env::read())));
+    let env = Env::read();
+    telemetry::init(&env);
+    let sweeper = Arc::new(or_exit(Sweeper::from_env(&env)));
     // The schedule's event says nothing that matters.
     lifecycle::run(service_fn(|_: LambdaEvent<serde_json::Value>| async { Ok::<_, Error>(sweeper.sweep().await?) }))
         .await

@@ -1,0 +1,62 @@
+//! Logging. What an operator asks for is what our own code says; libraries say no more than `INFO`, whatever is asked for. At
+//! `TRACE` the runtime would log whole events, tokens included, and the SDK its signed requests.
+//!
+//! | variable | meaning | default |
+//! |---|---|---|
+//! | `AWS_LAMBDA_LOG_LEVEL` | `ERROR`, `WARN`, `INFO`, `DEBUG` or `TRACE`; else what `RUST_LOG` says | `INFO` |
+//! | `AWS_LAMBDA_LOG_FORMAT` | `JSON`, or lines for people | lines |
+//!
+//! What is never logged: tokens, passwords and other secrets, signatures, queries, bodies, and of an order anything but its
+//! identifier.
+
+use lambda_runtime::tracing::subscriber::Layer;
+use lambda_runtime::tracing::subscriber::filter::{LevelFilter, Targets};
+use lambda_runtime::tracing::subscriber::layer::SubscriberExt;
+use lambda_runtime::tracing::subscriber::util::SubscriberInitExt;
+use lambda_runtime::tracing::subscriber::{fmt, registry};
+
+use crate::config::Env;
+
+/// Our own crates.
+const OURS: [&str; 6] = ["api", "migrate", "processor", "shared", "site", "sweeper"];
+
+/// Has everything logged to the standard output from here on.
+pub fn init(env: &Env) {
+    let lines = fmt::layer().with_target(false).without_time();
+    let is_json = env.text("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format.eq_ignore_ascii_case("json"));
+    let layer = if is_json { lines.json().boxed() } else { lines.boxed() };
+    registry().with(layer.with_filter(filter(env))).init();
+}
+
+fn filter(env: &Env) -> Targets {
+    let asked = env.text("AWS_LAMBDA_LOG_LEVEL").or_else(|| env.text("RUST_LOG"));
+    let level = asked.and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::INFO);
+    Targets::new().with_default(level.min(LevelFilter::INFO)).with_targets(OURS.map(|name| (name, level)))
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    fn levels(name: &str, value: &str) -> [Option<Level>; 2] {
+        let filter = filter(&Env::from_iter([(name, value)]));
+        ["shared", "lambda_runtime"].map(|target| {
+            [Level::TRACE, Level::DEBUG, Level::INFO, Level::WARN, Level::ERROR]
+                .into_iter()
+                .find(|level| filter.would_enable(target, level))
+        })
+    }
+
+    #[test]
+    fn our_code_says_as_much_as_is_asked_for_and_libraries_no_more_than_info() {
+        let name = "AWS_LAMBDA_LOG_LEVEL";
+        assert_eq!(levels(name, "TRACE"), [Some(Level::TRACE), Some(Level::INFO)]);
+        assert_eq!(levels("RUST_LOG", "debug"), [Some(Level::DEBUG), Some(Level::INFO)]);
+        assert_eq!(levels(name, "WARN"), [Some(Level::WARN), Some(Level::WARN)]);
+        for level in ["", "loud", "hyper=trace"] {
+            assert_eq!(levels(name, level), [Some(Level::INFO), Some(Level::INFO)], "{level}");
+        }
+    }
+}
