@@ -9,12 +9,14 @@ own_stack = export STACK_DIR=.local/$(1) PG_PORT=$(or $(PG_PORT),$(2)) EMULATOR_
 # Its cancel window is longer, so that a busy machine still cancels in time.
 TEST_STACK := export SAM_PARAMETERS=CancelWindowSeconds=5; $(call own_stack,test,15442,4576,4577)
 LOCALSTACK_STACK := $(call own_stack,localstack,15512,4646,4647)
+PGBOUNCER_STACK := export SAM_PARAMETERS=CancelWindowSeconds=5 PGBOUNCER_PORT=$(or $(PGBOUNCER_PORT),15533); \
+	$(call own_stack,pgbouncer,15532,4666,4667)
 SAM_STACK := $(call own_stack,sam,15522,4656,4657)
 FUZZ_STACK := $(call own_stack,fuzz,15542,4676,4677)
 QUEUE_TESTS := processing:: sweeping:: fulfilling:: creating:: operating::
 
 .DEFAULT_GOAL := help
-.PHONY: help deny sbom run up down status logs token sample-data openapi test sam-local test-localstack chaos fuzz check lint build tools clean
+.PHONY: help deny sbom run up down status logs token sample-data openapi test sam-local test-localstack test-pgbouncer chaos fuzz check lint build tools clean
 .SILENT:
 
 help: ## list the targets
@@ -62,6 +64,9 @@ sam-local: tools ## call every function in a container by sam local; DOCKER=inst
 
 test-localstack: tools .venv/localstack/.stamp ## run the tests that use queues against LocalStack's
 	$(LOCALSTACK_STACK) localstack cargo test -p tests --test integration -- $(QUEUE_TESTS)
+
+test-pgbouncer: tools ## run the integration tests by way of PgBouncer in transaction mode
+	$(PGBOUNCER_STACK) exec cargo test -p tests --test integration --test pooling
 
 check: ## check the Rust code's format and lints
 	tests/stack/require.sh cargo

@@ -31,7 +31,7 @@ impl SecretWorld {
     async fn new() -> Self {
         let (world, secrets) = (World::new().await, secrets());
         let role = format!("app_{}", Uuid::new_v4().simple());
-        grant(&DbConfig::from_env(&world.env()).unwrap(), &role.parse().unwrap()).await.unwrap();
+        grant(&DbConfig::from_env(&world.owner_env()).unwrap(), &role.parse().unwrap()).await.unwrap();
         // Whoever is to cut its connections has to belong to it.
         world.execute(&format!("ALTER ROLE {role} PASSWORD 'hunter2'; GRANT {role} TO ordermill")).await;
         let secret = secrets.create_secret().name(&role).secret_string(text(&role, "hunter2")).send().await.unwrap();
@@ -39,8 +39,7 @@ impl SecretWorld {
     }
 
     fn env(&self) -> Env {
-        let (_, url) = self.world.variables().find(|(name, _)| *name == "DATABASE_URL").unwrap();
-        let url = format!("postgres://{}", url.split_once('@').unwrap().1);
+        let url = format!("postgres://{}", self.world.owner_url().split_once('@').unwrap().1);
         self.world.variables().chain([("DATABASE_URL", url.as_str()), ("DATABASE_SECRET_ARN", &self.arn)]).collect()
     }
 

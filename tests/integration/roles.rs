@@ -37,7 +37,7 @@ impl AppRole {
     }
 
     async fn grant(&self) -> Result<(), SchemaError> {
-        grant(&DbConfig::from_env(&self.world.env()).unwrap(), &self.name.parse().unwrap()).await
+        grant(&DbConfig::from_env(&self.world.owner_env()).unwrap(), &self.name.parse().unwrap()).await
     }
 
     fn quoted(&self) -> String {
@@ -46,8 +46,7 @@ impl AppRole {
 
     /// The world's database as this role.
     fn url(&self) -> String {
-        let (_, url) = self.world.variables().find(|(name, _)| *name == "DATABASE_URL").unwrap();
-        let (_, place) = url.split_once('@').unwrap();
+        let (_, place) = self.world.owner_url().split_once('@').unwrap();
         format!("postgres://{}:app@{place}", self.name.replace(' ', "%20").replace('"', "%22"))
     }
 
@@ -145,7 +144,7 @@ async fn runs_at_the_same_time_do_not_disturb_one_another() {
 #[tokio::test]
 async fn the_owner_of_the_tables_is_not_confined() {
     let world = World::new().await;
-    let config = DbConfig::from_env(&world.env()).unwrap();
+    let config = DbConfig::from_env(&world.owner_env()).unwrap();
     let refused = grant(&config, &"ordermill".parse().unwrap()).await.unwrap_err();
     assert!(matches!(refused, SchemaError::OwnRole(_)), "{refused:?}");
     world.place("o-1").await;

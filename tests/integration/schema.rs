@@ -9,7 +9,7 @@ use tests::{World, handle};
 #[tokio::test]
 async fn migrations_apply_once_and_two_runs_at_once_follow_one_another() {
     let world = World::new().await;
-    let config = DbConfig::from_env(&world.env()).unwrap();
+    let config = DbConfig::from_env(&world.owner_env()).unwrap();
     world.place("o-1").await;
     let (one, two) = tokio::join!(schema::migrate(&config), schema::migrate(&config));
     assert_eq!((one.unwrap(), two.unwrap()), (vec![], vec![]));
@@ -29,14 +29,14 @@ async fn a_release_that_is_rolled_back_to_accepts_the_migrations_of_the_next() {
             "INSERT INTO refinery_schema_history SELECT 2, 'of_the_next', applied_on, '7' FROM refinery_schema_history",
         )
         .await;
-    assert_eq!(schema::migrate(&DbConfig::from_env(&world.env()).unwrap()).await.unwrap(), [""; 0]);
+    assert_eq!(schema::migrate(&DbConfig::from_env(&world.owner_env()).unwrap()).await.unwrap(), [""; 0]);
 }
 
 #[tokio::test]
 async fn a_migration_that_was_changed_after_it_was_applied_is_refused() {
     let world = World::new().await;
     world.execute("UPDATE refinery_schema_history SET checksum = '1'").await;
-    let error = schema::migrate(&DbConfig::from_env(&world.env()).unwrap()).await.unwrap_err();
+    let error = schema::migrate(&DbConfig::from_env(&world.owner_env()).unwrap()).await.unwrap_err();
     let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
     assert!(cause.contains("V1__orders") && cause.contains("different"), "{cause}");
 }

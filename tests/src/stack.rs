@@ -38,6 +38,14 @@ impl Stack {
         self.variables.get(name).unwrap_or_else(|| panic!("the stack's file does not name {name}"))
     }
 
+    /// The same database by way of the pooler, where the stack has one.
+    #[must_use]
+    pub fn pooled(&self, database_url: &str) -> String {
+        let (_, database) = database_url.rsplit_once('/').expect("a URL with a database");
+        let pooler = self.variables.get("POOLER_URL");
+        pooler.map_or_else(|| database_url.to_owned(), |pooler| format!("{pooler}/{database}"))
+    }
+
     /// A client of its queues.
     #[must_use]
     pub fn sqs(&self) -> aws_sdk_sqs::Client {

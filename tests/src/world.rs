@@ -25,6 +25,7 @@ const ALL_SCOPES: &str = "orders/read orders/write orders/admin";
 /// A database and queues of one's own, and the functions on them, in this process.
 pub struct World {
     variables: Vec<(String, String)>,
+    owner_url: String,
     sql: tokio_postgres::Client,
     sqs: aws_sdk_sqs::Client,
     queue_url: String,
@@ -41,7 +42,8 @@ impl World {
     /// The same, with these variables set otherwise.
     pub async fn with(overrides: &[(&str, &str)]) -> Self {
         let stack = Stack::running();
-        let database_url = create_database(&stack).await;
+        let owner_url = create_database(&stack).await;
+        let database_url = stack.pooled(&owner_url);
         let sqs = stack.sqs();
         let (queue_url, dlq_url) = (create_queue(&sqs).await, create_queue(&sqs).await);
         let mut variables = vec![
@@ -58,11 +60,12 @@ impl World {
         ];
         variables.extend(overrides);
         let variables: Vec<_> = variables.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
-        let env: Env = variables.iter().cloned().collect();
-        schema::migrate(&DbConfig::from_env(&env).expect("a database")).await.expect("the schema can be applied");
-        let api = build_api(&env);
-        let sql = connect(&database_url).await;
-        Self { variables, sql, sqs, queue_url, dlq_url, api }
+        let api = build_api(&variables.iter().cloned().collect());
+        let sql = connect(&owner_url).await;
+        let world = Self { variables, owner_url, sql, sqs, queue_url, dlq_url, api };
+        let owner = DbConfig::from_env(&world.owner_env()).expect("a database");
+        schema::migrate(&owner).await.expect("the schema can be applied");
+        world
     }
 
     /// The environment that the functions of this world read.
@@ -75,6 +78,18 @@ impl World {
     #[must_use]
     pub fn env_with(&self, (name, value): (&str, &str)) -> Env {
         self.variables.iter().cloned().chain([(name.to_owned(), value.to_owned())]).collect()
+    }
+
+    /// The environment of what works on the schema: by way of no pooler, because it holds a lock for a session.
+    #[must_use]
+    pub fn owner_env(&self) -> Env {
+        self.env_with(("DATABASE_URL", &self.owner_url))
+    }
+
+    /// The database as what works on the schema finds it.
+    #[must_use]
+    pub fn owner_url(&self) -> &str {
+        &self.owner_url
     }
 
     /// The variables themselves, for a process.
@@ -107,7 +122,6 @@ impl World {
     }
 
     /// Another api of this world, on a connection of its own.
-    #[must_use]
     pub fn api_of(&self) -> Router {
         build_api(&self.env())
     }

@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from stack import issuer, postgres
+from stack import issuer, pgbouncer, postgres
 from stack.console import StackError
 from stack.files import write_private
 from stack.settings import Settings
@@ -13,6 +13,7 @@ def write(settings: Settings, outputs: dict[str, str]) -> dict[str, str]:
     """Write the file from the stack's outputs; returns its variables."""
     # The emulator takes the API's id for its address; the stage is `$default`, which has no part in a path.
     url = f"{settings.endpoint}/_aws/execute-api/{outputs['ApiId']}"
+    pooler = {"POOLER_URL": pgbouncer.url(settings)} if settings.pooler_port else {}
     values = {
         "API_URL": url,
         "SITE_URL": url,
@@ -20,6 +21,7 @@ def write(settings: Settings, outputs: dict[str, str]) -> dict[str, str]:
         "TOKEN_ALICE": issuer.mint(settings, "alice"),
         "TOKEN_BOB": issuer.mint(settings, "bob"),
         "DATABASE_URL": postgres.url(settings),
+        **pooler,
         "QUEUE_URL": outputs["QueueUrl"],
         "DLQ_URL": outputs["DlqUrl"],
         "OIDC_ISSUER": settings.issuer,

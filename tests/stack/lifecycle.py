@@ -8,14 +8,14 @@ import contextlib
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from types import ModuleType
 
-from stack import api, deploy, emulator, envfile, gateway, issuer, mapping, ports, postgres
+from stack import api, deploy, emulator, envfile, gateway, issuer, mapping, pgbouncer, ports, postgres
 from stack.console import StackError, step
 from stack.records import Busy, Records, locked
 from stack.settings import Settings
 
-SERVERS = (postgres, emulator, issuer)
 BringUp = Callable[[Settings, Records], None]
 
 
@@ -106,13 +106,24 @@ def _stop_if_broken(settings: Settings, records: Records) -> None:
 
 def _bring_up(settings: Settings, records: Records) -> None:
     step("Starting PostgreSQL, the emulated AWS and a token issuer")
-    _start(settings, records, SERVERS)
+    modules = [postgres, *([pgbouncer] if settings.pooler_port else []), emulator, issuer]
+    _start(settings, records, modules)
     deploy.build(settings)
-    _wait(settings, records, SERVERS)
-    outputs = deploy.deploy(settings, postgres.url(settings))
+    _wait(settings, records, modules)
+    outputs = _deploy(settings)
     gateway.create_routes(settings)
     mapping.mend(settings)
     api.wait_healthy(envfile.write(settings, outputs)["API_URL"])
+
+
+def _deploy(settings: Settings) -> dict[str, str]:
+    if settings.pooler_port is None:
+        return deploy.deploy(settings, postgres.url(settings))
+    # Migrations hold a lock for a session, which is not to be had by way of the pooler.
+    owner = f"OwnerDatabaseUrl={postgres.url(settings)}"
+    return deploy.deploy(
+        replace(settings, parameters=(*settings.parameters, owner)), f"{pgbouncer.url(settings)}/{postgres.DATABASE}"
+    )
 
 
 def _start(settings: Settings, records: Records, modules: Sequence[ModuleType]) -> None:

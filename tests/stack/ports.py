@@ -14,6 +14,8 @@ def check_free(settings: Settings) -> None:
         ("the emulated AWS", settings.emulator_port, "EMULATOR_PORT"),
         ("the token issuer", settings.issuer_port, "ISSUER_PORT"),
     ]
+    if settings.pooler_port:
+        wanted.append(("PgBouncer", settings.pooler_port, "PGBOUNCER_PORT"))
     taken = [entry for entry in wanted if _in_use(entry[1])]
     if taken:
         listed = "\n".join(

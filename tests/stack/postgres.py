@@ -32,22 +32,26 @@ OPTIONS = {
 
 def start(settings: Settings) -> Server:
     """Start the server, on a data directory made when there is none; :func:`wait` tells when it answers."""
-    account, binaries = _account(), postgres_binaries()
+    user, binaries = account(), postgres_binaries()
     data = data_directory(settings)
     if not (data / "PG_VERSION").exists():
-        _create(data, binaries, account)
+        _create(data, binaries, user)
     _check_version(data, binaries)
     # Every role that has a password may sign in: tests have roles of their own.
     (data / "pg_hba.conf").write_text(f"host all all {HOST}/32 scram-sha-256\n")
     options = [f"-c{name}={value}" for name, value in {**OPTIONS, "port": settings.postgres_port}.items()]
     command = [str(binaries / "postgres"), "-D", str(data), *options]
-    return processes.start(NAME, command, _environment(), settings.log(NAME), account)
+    return processes.start(NAME, command, _environment(), settings.log(NAME), user)
 
 
 def wait(settings: Settings, server: Server) -> None:
     """Wait until it takes connections."""
-    probe = [str(postgres_binaries() / "pg_isready"), "-q", "-h", HOST, "-p", str(settings.postgres_port)]
-    processes.wait_until(lambda: subprocess.call(probe) == 0, server, settings.log(NAME), seconds=30)
+    processes.wait_until(lambda: answers(settings.postgres_port), server, settings.log(NAME), seconds=30)
+
+
+def answers(port: int) -> bool:
+    """Whether a server that speaks PostgreSQL's protocol takes connections at this port."""
+    return subprocess.call([postgres_binaries() / "pg_isready", "-q", "-h", HOST, "-p", str(port)]) == 0
 
 
 def url(settings: Settings) -> str:
@@ -63,11 +67,19 @@ def password(settings: Settings) -> str:
 def data_directory(settings: Settings) -> Path:
     """Where the data lies: in the stack's state directory, or under /var/tmp when the server's user can't get there."""
     settings.state.mkdir(parents=True, exist_ok=True)
-    account = _account()
-    if account.name is None or _reaches(account, settings.state):
+    user = account()
+    if user.name is None or _reaches(user, settings.state):
         return settings.state / "postgres"
     key = hashlib.sha256(str(settings.state).encode()).hexdigest()[:12]
     return Path(f"/var/tmp/ordermill-{key}/postgres")
+
+
+def account() -> Account:
+    """The user that servers run as which refuse to run as root."""
+    if os.geteuid() != 0:
+        return Account()
+    users = {entry.pw_name for entry in pwd.getpwall()}
+    return Account("postgres" if "postgres" in users else "nobody")
 
 
 def remove_data(settings: Settings) -> None:
@@ -117,13 +129,6 @@ def _check_version(data: Path, binaries: Path) -> None:
     if made_by != installed:
         happened = f"{data} was made by PostgreSQL {made_by}, and {installed} is installed."
         raise StackError(happened, "`make clean` removes the old data.")
-
-
-def _account() -> Account:
-    if os.geteuid() != 0:
-        return Account()
-    users = {entry.pw_name for entry in pwd.getpwall()}
-    return Account("postgres" if "postgres" in users else "nobody")
 
 
 def _reaches(account: Account, directory: Path) -> bool:

@@ -7,6 +7,7 @@ variable                  default    meaning
 ``PG_PORT``               15432      TCP port of PostgreSQL
 ``EMULATOR_PORT``         4566       TCP port of the emulated AWS, and so of the API
 ``ISSUER_PORT``           4567       TCP port of the token issuer
+``PGBOUNCER_PORT``        none       TCP port of PgBouncer, which the functions then reach PostgreSQL by way of
 ``SAM_PARAMETERS``        empty      further template parameters, as ``Name=value Name=value``
 ========================  =========  =============================================================
 
@@ -35,6 +36,7 @@ class Settings:
     postgres_port: int
     emulator_port: int
     issuer_port: int
+    pooler_port: int | None = None
     parameters: tuple[str, ...] = ()
 
     @classmethod
@@ -45,6 +47,7 @@ class Settings:
             postgres_port=_port(environment, "PG_PORT", 15432),
             emulator_port=_port(environment, "EMULATOR_PORT", 4566),
             issuer_port=_port(environment, "ISSUER_PORT", 4567),
+            pooler_port=_port(environment, "PGBOUNCER_PORT", 0) if environment.get("PGBOUNCER_PORT") else None,
             parameters=tuple(environment.get("SAM_PARAMETERS", "").split()),
         )
 

@@ -1,0 +1,66 @@
+"""PgBouncer between the functions and PostgreSQL, where the stack is asked for it (``PGBOUNCER_PORT``).
+
+In transaction mode: a connection of the server's is lent out for a transaction, so that many of the functions' share
+few, and nothing that belongs to a session can be relied on. It knows the application's role alone, takes connections
+on the loopback address, and runs as the user that PostgreSQL runs as.
+"""
+
+import shutil
+from pathlib import Path
+
+from stack import apt, postgres, processes
+from stack.files import write_private
+from stack.processes import Server
+from stack.settings import HOST, Settings
+
+NAME = "pgbouncer"
+# Of each database, which every test has one of. They are given up soon after, so that all together stay few.
+SERVER_CONNECTIONS = 20
+IDLE_SECONDS = 5
+
+
+def start(settings: Settings) -> Server:
+    """Start it, after PostgreSQL; :func:`wait` tells when it answers."""
+    program, account = apt.ensure("pgbouncer", "pgbouncer"), postgres.account()
+    place = postgres.data_directory(settings).with_name(NAME)
+    place.mkdir(parents=True, exist_ok=True)
+    users, configuration = place / "users.txt", place / "pgbouncer.ini"
+    _write(users, f'"{postgres.ROLE}" "{postgres.password(settings)}"\n', account.name)
+    _write(configuration, _configuration(settings, users), account.name)
+    return processes.start(NAME, [program, str(configuration)], {"LC_ALL": "C.UTF-8"}, settings.log(NAME), account)
+
+
+def wait(settings: Settings, server: Server) -> None:
+    """Wait until it takes connections."""
+    processes.wait_until(lambda: postgres.answers(settings.pooler_port), server, settings.log(NAME), seconds=15)
+
+
+def url(settings: Settings) -> str:
+    """Its connection URL, without a database."""
+    return f"postgres://{postgres.ROLE}:{postgres.password(settings)}@{HOST}:{settings.pooler_port}"
+
+
+def _configuration(settings: Settings, users: Path) -> str:
+    return f"""[databases]
+* = host={HOST} port={settings.postgres_port}
+
+[pgbouncer]
+listen_addr = {HOST}
+listen_port = {settings.pooler_port}
+unix_socket_dir =
+auth_type = scram-sha-256
+auth_file = {users}
+pool_mode = transaction
+default_pool_size = {SERVER_CONNECTIONS}
+max_db_connections = {SERVER_CONNECTIONS}
+max_client_conn = 1000
+server_idle_timeout = {IDLE_SECONDS}
+log_connections = 0
+log_disconnections = 0
+"""
+
+
+def _write(path: Path, text: str, owner: str | None) -> None:
+    write_private(path, text)
+    if owner:
+        shutil.chown(path, owner)
