@@ -111,6 +111,6 @@ tools: .venv/sam/.stamp .venv/stack/.stamp .venv/lint/.stamp .venv/fuzz/.stamp #
 	touch $@
 
 clean: ## stop everything and delete what was built and all local data
-	if [ -e .venv/stack/.stamp ]; then $(TEST_STACK) clean; fi
-	if [ -e .venv/stack/.stamp ]; then $(STACK) clean; fi
+	if [ -e .venv/stack/.stamp ]; then for own in fuzz localstack pgbouncer sam test; do \
+		(export STACK_DIR=.local/$$own; $(STACK) clean) || exit 1; done; $(STACK) clean; fi
 	rm -rf .aws-sam .venv target
