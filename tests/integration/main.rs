@@ -12,6 +12,7 @@ mod deployed;
 mod environments;
 mod fulfilling;
 mod hostile;
+mod leaks;
 mod listing;
 mod matrix;
 mod migrating;

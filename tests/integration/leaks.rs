@@ -1,0 +1,230 @@
+//! Nothing leaks: the real functions go through all they do and all that can go wrong, with their logs at TRACE, and neither
+//! their logs nor their answers tell a secret.
+
+mod functions;
+mod planted;
+
+use axum::body::Body;
+use axum::http::{Method, Request};
+use serde_json::{Value, json};
+use tests::{World, batch};
+
+use functions::{Function, endpoint};
+use planted::*;
+
+/// A call with a token and a key, as the gateway passes it on.
+fn request(method: &str, path: &str, body: &str) -> Request<Body> {
+    let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+    let request = request.header("authorization", format!("Bearer {TOKEN}")).header("idempotency-key", IDEMPOTENCY_KEY);
+    request.header("cookie", format!("session={TOKEN}")).body(Body::from(body.to_owned())).unwrap()
+}
+
+/// The bodies of orders that are taken, and of some that are not.
+fn bodies() -> Vec<String> {
+    let good = json!({"order_id": "o-1", "user_id": USER, "item_ids": [ITEM], "total_amount": AMOUNT});
+    let broken = |member: &str, value: Value| {
+        let mut body = good.clone();
+        body[member] = value;
+        body.to_string()
+    };
+    vec![
+        good.to_string(),
+        good.to_string(),
+        broken("user_id", json!(format!("{USER}\u{7}"))),
+        broken("user_id", json!("somebody else")),
+        broken("item_ids", json!([ITEM, ""])),
+        broken("total_amount", json!(format!("{AMOUNT}9"))),
+        broken(ITEM, json!(1)),
+        format!("{{\"user_id\": \"{USER}\", {ITEM}"),
+        format!("\"{ITEM}\""),
+        json!({"orders": [good, {"user_id": USER, "item_ids": [ITEM]}]}).to_string(),
+        format!("\"{}\"", ITEM.repeat(400_000 / ITEM.len())),
+    ]
+}
+
+/// Every call there is, in every way to make it, by somebody who may and somebody who may not.
+async fn call_all(api: &Function, answers: &mut String) {
+    let mut calls: Vec<(&str, String, String)> = Vec::new();
+    for path in ["/orders", "/orders/batch", "/orders/retry", "/dead-letters/redrive", "/orders/o-1"] {
+        calls.extend(bodies().into_iter().map(|body| ("POST", path.to_owned(), body)));
+    }
+    for path in ["o-1", "o-1/status", "none", "o 1", ""] {
+        calls.push(("GET", format!("/orders/{}", path.replace(' ', "%20")), String::new()));
+    }
+    let query = format!("user_id={}&cursor={IDEMPOTENCY_KEY}&token={TOKEN}", USER.replace('@', "%40"));
+    for path in ["/orders", "/orders?user_id=planted", &format!("/orders?{query}"), "/metrics", "/healthz", "/nothing"]
+    {
+        calls.push(("GET", path.to_owned(), String::new()));
+    }
+    for path in ["/orders/o-1/cancel", "/orders/o-1/retry", "/orders/retry", "/dead-letters/redrive"] {
+        calls.push(("POST", path.to_owned(), "{\"dry_run\": false}".to_owned()));
+    }
+    calls.push((Method::DELETE.as_str(), "/orders".to_owned(), String::new()));
+    for (method, path, body) in calls {
+        for claims in [Some(("operator", "orders/admin")), Some(("somebody", "orders/read orders/write")), None] {
+            let event = tests::event(claims, request(method, &path, &body)).await;
+            answers.push_str(&api.invoke(&event).await);
+            answers.push('\n');
+        }
+    }
+}
+
+/// Batches in which orders are fulfilled, refused and tried again, and messages are none.
+async fn process_all(processor: &Function, answers: &mut String) {
+    let messages = ["o-1", "o-2", "o-3", "o-4", "o-5", &format!("{ITEM}!")];
+    for _ in 0..3 {
+        let event = serde_json::to_value(batch(&messages)).unwrap();
+        answers.push_str(&processor.invoke(&event).await);
+    }
+}
+
+fn migration(url: &str) -> Value {
+    let mut event: Value = serde_json::from_str(include_str!("../events/migrate.json")).unwrap();
+    event["ResponseURL"] = format!("{url}/answer?X-Amz-Signature={RESPONSE_SIGNATURE}").into();
+    event
+}
+
+/// A world of planted secrets, and what its functions log.
+struct Run {
+    world: World,
+    log: tempfile::NamedTempFile,
+}
+
+impl Run {
+    async fn new(endpoint: &str) -> Self {
+        let url = &format!("{endpoint}/fulfil?key={URL_KEY}");
+        let mut variables = vec![("WORK", "webhook"), ("WEBHOOK_URL", url), ("WEBHOOK_SECRET", WEBHOOK_SECRET)];
+        variables.extend([("WEBHOOK_TIMEOUT_SECONDS", "1"), ("MAX_ATTEMPTS", "2"), ("RETRY_BASE_SECONDS", "1")]);
+        variables.extend([("AWS_SECRET_ACCESS_KEY", AWS_SECRET_KEY), ("AWS_SESSION_TOKEN", AWS_SESSION_TOKEN)]);
+        variables.extend([
+            ("AWS_LAMBDA_LOG_LEVEL", "TRACE"),
+            ("AWS_LAMBDA_LOG_FORMAT", "JSON"),
+            ("RUST_BACKTRACE", "full"),
+        ]);
+        let world = World::with(&variables).await;
+        Self { world, log: tempfile::NamedTempFile::new().unwrap() }
+    }
+
+    /// A function of this world, with these variables set otherwise.
+    async fn start(&self, name: &str, overrides: &[(&str, &str)]) -> Function {
+        let function = Function::start(&self.world, name, overrides, self.log.path()).await;
+        function.unwrap_or_else(|error| panic!("{error}: {}", self.logged()))
+    }
+
+    /// A function that must not start.
+    async fn start_in_vain(&self, name: &str, overrides: &[(&str, &str)]) {
+        let function = Function::start(&self.world, name, overrides, self.log.path()).await;
+        assert!(function.is_err(), "{name} has started with {overrides:?}");
+    }
+
+    fn logged(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.log.path()).unwrap()).into_owned()
+    }
+
+    /// The database's URL with another password, or at a port where nobody listens.
+    fn unreachable(&self) -> [String; 2] {
+        let (_, url) = self.world.variables().find(|(name, _)| *name == "DATABASE_URL").unwrap();
+        let mut other: reqwest::Url = url.parse().unwrap();
+        other.set_password(Some(DATABASE_PASSWORD)).unwrap();
+        let refused = other.to_string();
+        other.set_port(Some(1)).unwrap();
+        [refused, other.to_string()]
+    }
+
+    fn password(&self) -> String {
+        let (_, url) = self.world.variables().find(|(name, _)| *name == "DATABASE_URL").unwrap();
+        url.parse::<reqwest::Url>().unwrap().password().unwrap().to_owned()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn neither_the_logs_at_their_most_talkative_nor_the_answers_tell_a_secret() {
+    let (endpoint, signatures) = endpoint().await;
+    let run = Run::new(&endpoint).await;
+    let mut answers = String::new();
+    call_all(&run.start("ApiFunction", &[]).await, &mut answers).await;
+    for order_id in ["o-2", "o-3", "o-4", "o-5"] {
+        let order = json!({"order_id": order_id, "user_id": USER, "item_ids": [ITEM], "total_amount": AMOUNT});
+        run.world.post("/orders", &order).await.expect(201);
+    }
+    process_all(&run.start("ProcessorFunction", &[]).await, &mut answers).await;
+    let sweeper = run.start("SweeperFunction", &[]).await;
+    answers.push_str(&sweeper.invoke(&json!({})).await);
+    let migrate = run.start("MigrateFunction", &[]).await;
+    for url in [endpoint.as_str(), "http://127.0.0.1:1", "not a URL"] {
+        answers.push_str(&migrate.invoke(&migration(url)).await);
+    }
+    lose_the_database(&run, &endpoint, &mut answers).await;
+    break_events(&run, &mut answers).await;
+    misconfigure(&run).await;
+    check(&run, &answers, &signatures());
+}
+
+/// The functions without their database: it refuses their password, or nobody is there.
+async fn lose_the_database(run: &Run, endpoint: &str, answers: &mut String) {
+    for url in run.unreachable() {
+        let url = [("DATABASE_URL", url.as_str())];
+        let api = run.start("ApiFunction", &url).await;
+        for path in ["/healthz", "/orders/o-1", "/metrics"] {
+            let event = tests::event(Some(("operator", "orders/admin")), request("GET", path, "")).await;
+            answers.push_str(&api.invoke(&event).await);
+        }
+        process_all(&run.start("ProcessorFunction", &url).await, answers).await;
+        answers.push_str(&run.start("SweeperFunction", &url).await.invoke(&json!({})).await);
+        answers.push_str(&run.start("MigrateFunction", &url).await.invoke(&migration(endpoint)).await);
+    }
+}
+
+/// Calls that are none of the gateway's. (An event that is no batch can come to the processor only from who may invoke it, and
+/// the runtime quotes what it found in place of one.)
+async fn break_events(run: &Run, answers: &mut String) {
+    let api = run.start("ApiFunction", &[]).await;
+    let no_event = json!({"headers": {"authorization": TOKEN}});
+    for event in [json!(TOKEN), no_event, json!([ITEM, {"body": USER}]), json!({"body": 1, "x": TOKEN})] {
+        answers.push_str(&api.invoke(&event).await);
+    }
+}
+
+/// Variables that are malformed, with a secret in them.
+async fn misconfigure(run: &Run) {
+    let url = format!("postgres://u:{DATABASE_PASSWORD}@h:port/d");
+    for (function, name, value) in [
+        ("ApiFunction", "DATABASE_URL", url.as_str()),
+        ("ApiFunction", "DATABASE_TLS", DATABASE_PASSWORD),
+        ("ApiFunction", "AUTH", DATABASE_PASSWORD),
+        ("ProcessorFunction", "WEBHOOK_URL", &format!("ftp://h/?key={URL_KEY}")),
+        ("ProcessorFunction", "WEBHOOK_URL", URL_KEY),
+        ("ProcessorFunction", "WEBHOOK_SECRET", &WEBHOOK_SECRET[..15]),
+        ("SweeperFunction", "DATABASE_URL", DATABASE_PASSWORD),
+    ] {
+        run.start_in_vain(function, &[(name, value)]).await;
+    }
+}
+
+/// Looks for everything that was planted, and sees to it that the run did what it was meant to.
+fn check(run: &Run, answers: &str, signatures: &[String]) {
+    let (log, password) = (run.logged(), run.password());
+    for said in
+        ["call answered", "order attempted", "the call failed", "swept", "can't start", "CloudFormation is answered"]
+    {
+        assert!(log.contains(said), "nothing was logged of {said}");
+    }
+    for status in ["200", "201", "400", "401", "403", "404", "405", "409", "413", "422", "503"] {
+        assert!(answers.contains(&format!("\"statusCode\":{status}")), "no answer was {status}");
+    }
+    assert!(signatures.len() >= 4, "the endpoint was hardly called");
+    let secrets = SECRETS.iter().copied().chain([password.as_str()]).chain(signatures.iter().map(String::as_str));
+    for secret in secrets {
+        assert_absent(secret, "the log", &log);
+        assert_absent(secret, "an answer", answers);
+    }
+    for private in PRIVATE {
+        assert_absent(private, "the log", &log);
+    }
+}
+
+fn assert_absent(secret: &str, place: &str, text: &str) {
+    let line = text.lines().find(|line| line.contains(secret));
+    let line: String = line.unwrap_or_default().chars().take(2000).collect();
+    assert!(line.is_empty(), "{place} tells {secret}: {line}");
+}
