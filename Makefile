@@ -16,7 +16,7 @@ FUZZ_STACK := $(call own_stack,fuzz,15542,4676,4677)
 QUEUE_TESTS := processing:: sweeping:: fulfilling:: creating:: operating::
 
 .DEFAULT_GOAL := help
-.PHONY: help deny sbom run up down status logs token sample-data openapi test sam-local test-localstack test-pgbouncer chaos fuzz check lint build tools clean
+.PHONY: help deny sbom run up down status logs token sample-data openapi test sam-local test-localstack test-pgbouncer chaos fuzz bench cost check lint build tools clean
 .SILENT:
 
 help: ## list the targets
@@ -55,6 +55,14 @@ test: ## check everything: format, lints, unit tests, integration tests on a sta
 chaos: tools ## break everything while 100,000 orders go through; SHORT=1: all faults within a minute
 	if [ -z "$(BINARIES)" ]; then $(STACK) build; fi
 	cargo run --quiet -p chaos
+
+bench: tools .venv/bench/.stamp .local/bench/queues/.stamp ## measure everything and write docs/performance.md; QUICK=1: within two minutes, writing nothing
+	if [ -z "$(BINARIES)" ]; then $(STACK) build; fi
+	cargo build --quiet --release -p probes
+	cargo run --quiet --profile driver -p bench
+
+cost: ## what orders cost: make cost ORDERS=1000000 DELAY=5 BATCH=10, and LIST, WORK, REGION, ARCHITECTURE
+	cargo run --quiet -p bench -- cost
 
 fuzz: tools ## call the service with input made up from its OpenAPI document: FUZZ_SECONDS=240 FUZZ_SEED=1
 	$(FUZZ_STACK) exec sh -c '.venv/stack/bin/python -m stack sample-data && .venv/stack/bin/python -m stack.fuzz'
@@ -105,6 +113,17 @@ build: tools ## build the functions as they are deployed (sam build)
 	$(STACK) build
 
 tools: .venv/sam/.stamp .venv/stack/.stamp .venv/lint/.stamp .venv/fuzz/.stamp ## install the pinned Python tools into .venv
+
+.venv/bench/.stamp: tests/bench/baseline/requirements.txt
+	tests/stack/make_venv.sh .venv/bench $<
+	touch $@
+
+# The job queues that the drain is compared with; without npm they are left out.
+.local/bench/queues/.stamp: $(wildcard tests/bench/baseline/queues/*)
+	mkdir -p $(@D)
+	cp $^ $(@D)
+	if command -v npm >/dev/null; then cd $(@D) && npm ci --silent --no-audit --no-fund; fi
+	touch $@
 
 .venv/%/.stamp: tests/stack/requirements-%.txt
 	tests/stack/make_venv.sh .venv/$* $<

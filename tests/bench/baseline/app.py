@@ -1,0 +1,110 @@
+"""The service that was replaced, at its best: one process, a queue in memory, a task for each order.
+
+What waits in the queue or sleeps in a task is lost when the process ends; nothing else is held against it here.
+Its table is in schema.sql.
+
+=============================  ====================================================  =======
+variable                       meaning                                               default
+=============================  ====================================================  =======
+``DATABASE_URL``               the database                                          required
+``POOL_SIZE``                  how many connections it has                           required
+``PROCESSING_DELAY_SECONDS``   how long processing takes                             5
+``PROCESSING``                 ``off``: orders are accepted, and stay in the queue   on
+=============================  ====================================================  =======
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+from fastapi import FastAPI, HTTPException
+from pydantic import BaseModel
+
+INSERT = "INSERT INTO orders (order_id, user_id, item_ids, total_amount, status) VALUES ($1, $2, $3, $4, 'pending')"
+BEGIN = "UPDATE orders SET status = 'processing', started_at = now() WHERE order_id = $1"
+FINISH = "UPDATE orders SET status = 'completed', finished_at = now() WHERE order_id = $1"
+STATUS = "SELECT status FROM orders WHERE order_id = $1"
+METRICS = """
+SELECT status, count(*) AS orders, avg(extract(epoch FROM finished_at - started_at))::float8 AS seconds
+FROM orders GROUP BY status
+"""
+
+DELAY = float(os.environ.get("PROCESSING_DELAY_SECONDS", "5"))
+POOL_SIZE = int(os.environ["POOL_SIZE"])
+
+queue: asyncio.Queue[str] = asyncio.Queue()
+tasks: set[asyncio.Task[None]] = set()
+pool: asyncpg.Pool
+
+
+class Order(BaseModel):
+    """An order as it is placed."""
+
+    order_id: str
+    user_id: str
+    item_ids: list[str]
+    total_amount: float
+
+
+class OrderStatus(BaseModel):
+    """How an order stands."""
+
+    order_id: str
+    status: str
+
+
+async def process(order_id: str) -> None:
+    """Process an order: it takes its time, and nothing else."""
+    await pool.execute(BEGIN, order_id)
+    await asyncio.sleep(DELAY)
+    await pool.execute(FINISH, order_id)
+
+
+async def work_off() -> None:
+    """Start a task for each order of the queue."""
+    while True:
+        task = asyncio.create_task(process(await queue.get()))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+
+@asynccontextmanager
+async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    """Connect, and process until the service ends."""
+    global pool
+    pool = await asyncpg.create_pool(os.environ["DATABASE_URL"], min_size=POOL_SIZE, max_size=POOL_SIZE)
+    worker = asyncio.create_task(work_off()) if os.environ.get("PROCESSING", "on") == "on" else None
+    yield
+    if worker:
+        worker.cancel()
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+@app.post("/orders", status_code=201)
+async def create(order: Order) -> OrderStatus:
+    """Accept an order."""
+    await pool.execute(INSERT, order.order_id, order.user_id, order.item_ids, order.total_amount)
+    queue.put_nowait(order.order_id)
+    return OrderStatus(order_id=order.order_id, status="pending")
+
+
+@app.get("/orders/{order_id}/status")
+async def status(order_id: str) -> OrderStatus:
+    """Say how an order stands."""
+    found = await pool.fetchval(STATUS, order_id)
+    if found is None:
+        raise HTTPException(404)
+    return OrderStatus(order_id=order_id, status=found)
+
+
+@app.get("/metrics")
+async def metrics() -> dict[str, float]:
+    """Count the orders."""
+    rows = await pool.fetch(METRICS)
+    average = next((row["seconds"] for row in rows if row["status"] == "completed"), 0.0)
+    counts = {row["status"]: row["orders"] for row in rows}
+    return {"total_orders": sum(counts.values()), "average_processing_time": average} | counts

@@ -1,0 +1,37 @@
+// How many orders a second graphile-worker finishes, with one worker, tuned for throughput as its documentation says.
+// node graphile-worker.mjs JOBS; PostgreSQL by the PG… variables. Prints the rate.
+import { Logger, makeWorkerUtils, run } from 'graphile-worker';
+import pg from 'pg';
+
+const jobs = Number(process.argv[2]);
+const pgPool = new pg.Pool({ max: 25 });
+const logger = new Logger(() => () => {});
+const worker = { concurrentJobs: 24, maxPoolSize: 25, localQueue: { size: 500 }, completeJobBatchDelay: 0, failJobBatchDelay: 0 };
+
+const utils = await makeWorkerUtils({ pgPool, logger });
+await utils.migrate();
+await utils.release();
+await pgPool.query("DELETE FROM orders");
+await pgPool.query(
+  `INSERT INTO orders (order_id, user_id, item_ids, total_amount, status)
+   SELECT 'job-' || n, 'user-1', '{book-1,pen-7}', 59.98, 'pending' FROM generate_series(1, $1) AS n`, [jobs]);
+await pgPool.query(
+  "SELECT graphile_worker.add_job('finish', json_build_object('id', 'job-' || n)) FROM generate_series(1, $1) AS n", [jobs]);
+await pgPool.query('VACUUM ANALYZE');
+
+const sql = "UPDATE orders SET status = 'completed', started_at = now(), finished_at = now() WHERE order_id = $1";
+let left = jobs;
+let allDone;
+const done = new Promise((resolve) => { allDone = resolve; });
+const taskList = {
+  finish: async ({ id }, { query }) => {
+    await query({ name: 'finish', text: sql, values: [id] });
+    if (--left === 0) allDone();
+  },
+};
+const begin = performance.now();
+const runner = await run({ pgPool, logger, noHandleSignals: true, taskList, preset: { worker } });
+await done;
+await runner.stop(); // Jobs that were completed in a batch are recorded then.
+console.log(jobs / ((performance.now() - begin) / 1000));
+await pgPool.end();

@@ -1,0 +1,35 @@
+// How many orders a second pg-boss finishes, with one worker that takes batches: one set-wise update of the orders each.
+// node pg-boss.mjs JOBS BATCH; PostgreSQL by the PG… variables. Prints the rate.
+import pg from 'pg';
+import { PgBoss } from 'pg-boss';
+
+const [jobs, batchSize] = process.argv.slice(2).map(Number);
+const pool = new pg.Pool({ max: 2 });
+await pool.query("DELETE FROM orders");
+await pool.query(
+  `INSERT INTO orders (order_id, user_id, item_ids, total_amount, status)
+   SELECT 'job-' || n, 'user-1', '{book-1,pen-7}', 59.98, 'pending' FROM generate_series(1, $1) AS n`, [jobs]);
+
+const { PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE } = process.env;
+const boss = new PgBoss({ host: PGHOST, port: Number(PGPORT), user: PGUSER, password: PGPASSWORD, database: PGDATABASE,
+  supervise: false, schedule: false });
+boss.on('error', console.error);
+await boss.start();
+await boss.createQueue('finish');
+await boss.deleteAllJobs('finish');
+for (let n = 1; n <= jobs; n += 10000) {
+  await boss.insert('finish', Array.from({ length: Math.min(10000, jobs - n + 1) }, (_, i) => ({ data: { id: `job-${n + i}` } })));
+}
+await pool.query('VACUUM ANALYZE');
+
+const sql = "UPDATE orders SET status = 'completed', started_at = now(), finished_at = now() WHERE order_id = ANY ($1)";
+const begin = performance.now();
+for (let left = jobs; left > 0;) {
+  const batch = await boss.fetch('finish', { batchSize });
+  await pool.query({ name: 'finish', text: sql, values: [batch.map((job) => job.data.id)] });
+  await boss.complete('finish', batch.map((job) => job.id));
+  left -= batch.length;
+}
+console.log(jobs / ((performance.now() - begin) / 1000));
+await boss.stop();
+await pool.end();

@@ -1,0 +1,46 @@
+//! What accepting an order takes with nothing around it: connect, insert, send, one after the other, and say how many
+//! microseconds that took.
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `DATABASE_URL` | the database |
+//! | `QUEUE_URL`, `AWS_ENDPOINT_URL` | the queue and where it is served |
+
+use std::time::Instant;
+
+use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
+use tokio_postgres::NoTls;
+
+type Error = Box<dyn std::error::Error>;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let begin = Instant::now();
+    insert(&std::env::var("DATABASE_URL")?).await?;
+    send(std::env::var("QUEUE_URL")?, std::env::var("AWS_ENDPOINT_URL")?).await?;
+    println!("{}", begin.elapsed().as_micros());
+    Ok(())
+}
+
+async fn insert(url: &str) -> Result<(), Error> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    tokio::spawn(connection);
+    let sql = "WITH born AS (
+            INSERT INTO orders (order_id, user_id, item_ids, total_amount)
+            VALUES (gen_random_uuid()::text, 'user-1', '{book-1,pen-7}', 59.98) RETURNING order_id, created_at
+        )
+        INSERT INTO order_work (order_id, created_at, due_at) SELECT order_id, created_at, created_at FROM born";
+    client.query_typed(sql, &[]).await?;
+    Ok(())
+}
+
+async fn send(queue: String, endpoint: String) -> Result<(), Error> {
+    let config = aws_sdk_sqs::Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(Credentials::new("bare", "secret", None, None, "bench"))
+        .endpoint_url(endpoint);
+    let client = aws_sdk_sqs::Client::from_conf(config.build());
+    client.send_message().queue_url(queue).message_body("an-order").send().await?;
+    Ok(())
+}

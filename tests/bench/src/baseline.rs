@@ -1,0 +1,79 @@
+//! The service that was replaced, see `baseline/app.py`: an application of `FastAPI` in a process of its own.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use sandbox::Result;
+use sandbox::process::Process;
+use tokio::net::TcpStream;
+use tokio::process::Command;
+use tokio::time::{Instant, sleep};
+
+use crate::world::World;
+
+/// How many connections to the database it has: as many as the function's environments.
+pub const CONNECTIONS: usize = 16;
+/// How long it may take to start, with next to no CPU.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A running service. It ends when this is dropped.
+pub struct Baseline {
+    /// Where it listens.
+    pub address: SocketAddr,
+    process: Process,
+}
+
+impl Baseline {
+    /// Starts it and waits until it accepts connections.
+    pub async fn start(world: &World, processing: bool) -> Result<Self> {
+        let mut command = Command::new(python()?);
+        let baseline = Self::launch(world, &mut command, CONNECTIONS, processing)?;
+        baseline.listens().await?;
+        Ok(baseline)
+    }
+
+    /// Starts it by this command, which is to run Python.
+    pub fn launch(world: &World, command: &mut Command, connections: usize, processing: bool) -> Result<Self> {
+        let address = free_address()?;
+        command
+            .args(["-m", "uvicorn", "app:app", "--loop", "uvloop", "--http", "httptools"])
+            .args(["--no-access-log", "--log-level", "warning", "--app-dir", "tests/bench/baseline"])
+            .args(["--port", &address.port().to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .env("DATABASE_URL", world.baseline_url())
+            .env("POOL_SIZE", connections.to_string())
+            .env("PROCESSING", if processing { "on" } else { "off" });
+        Ok(Self { address, process: Process::start(command)? })
+    }
+
+    /// Waits until it accepts connections.
+    pub async fn listens(&self) -> Result<()> {
+        let end = Instant::now() + PATIENCE;
+        while TcpStream::connect(self.address).await.is_err() {
+            if !self.process.is_running() || Instant::now() > end {
+                return Err("the FastAPI service does not start".into());
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+        Ok(())
+    }
+
+    /// Its process's number.
+    #[must_use]
+    pub fn process_id(&self) -> i32 {
+        self.process.id()
+    }
+}
+
+/// The Python that has what it needs.
+pub fn python() -> Result<PathBuf> {
+    let python = Path::new(".venv/bench/bin/python");
+    if python.exists() { Ok(python.into()) } else { Err("`make bench` installs what the baseline needs".into()) }
+}
+
+fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}

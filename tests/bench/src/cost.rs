@@ -1,0 +1,61 @@
+//! Cost: dollars a million orders, from measured billed times and log volumes, counted requests and published prices.
+
+mod bill;
+mod billed;
+pub mod command;
+mod line;
+
+use sandbox::Result;
+
+use crate::findings::{Criterion, Findings, Table};
+use crate::progress::step;
+use crate::world::World;
+
+use bill::{Bill, Deployment, Prices, Work};
+pub use billed::Billed;
+
+/// How long the simulated work takes, in seconds.
+const DELAY: f64 = 5.0;
+
+/// Measures, and gives what `make cost` needs as well.
+pub async fn measure(world: &World) -> Result<(Findings, Billed)> {
+    step("cost");
+    let billed = billed::measure(world).await?;
+    let prices = Prices::of("us-east-1")?;
+    let bill =
+        |work, list, batch| Bill::of(&billed, &prices, &Deployment { work, list, batch, ..Deployment::default() });
+    let (single, lists) = (bill(Work::Waits(DELAY), 1, 10), bill(Work::Waits(DELAY), 100, 100));
+    let mut table = Table::new(&Bill::head());
+    table.row(&single.row("simulated delay, one by one, batches of 10"));
+    table.row(&bill(Work::Waits(DELAY), 1, 100).row("simulated delay, one by one, batches of 100"));
+    table.row(&lists.row("simulated delay, lists and batches of 100"));
+    table.row(&bill(Work::Webhook, 1, 10).row("webhook of 200 ms, one by one, batches of 10"));
+    table.row(&bill(Work::Webhook, 100, 100).row("webhook of 200 ms, lists and batches of 100"));
+    table.row(&bill(Work::Sleeps(DELAY), 1, 1).row("sleeping in the function, one by one, batches of 1"));
+    table.row(&bill(Work::Sleeps(DELAY), 1, 10).row("sleeping in the function, one by one, batches of 10"));
+    let mut elsewhere = Table::new(&["region, architecture", "one by one", "lists of 100"]);
+    for (region, is_arm) in [("us-east-1", true), ("us-east-1", false), ("eu-central-1", true), ("eu-central-1", false)]
+    {
+        elsewhere.row(&in_region(&billed, region, is_arm)?);
+    }
+    let text = format!("{}\n{}\n{}", billed.table(), table.text(), elsewhere.text());
+    Ok((Findings { text, criteria: criteria(&single, &lists), ..Findings::default() }, billed))
+}
+
+fn in_region(billed: &Billed, region: &str, is_arm: bool) -> Result<[String; 3]> {
+    let prices = Prices::of(region)?;
+    let total = |list, batch| {
+        let deployment = Deployment { work: Work::Waits(DELAY), list, batch, is_arm };
+        format!("{:.2}", Bill::of(billed, &prices, &deployment).total())
+    };
+    let architecture = if is_arm { "arm64" } else { "x86_64" };
+    Ok([format!("{region}, {architecture}"), total(1, 10), total(100, 100)])
+}
+
+fn criteria(single: &Bill, lists: &Bill) -> Vec<Criterion> {
+    let what = "dollars a million orders, arm64, HTTP API included, database not";
+    vec![
+        Criterion::at_most(what, "≤ 2.00 one by one", 2.0, single.total(), "us-east-1, batches of 10".into()),
+        Criterion::at_most("… by batches of 100", "≤ 0.30 by batches of 100", 0.3, lists.total(), "us-east-1".into()),
+    ]
+}

@@ -1,0 +1,193 @@
+//! What a million orders cost: requests, time and logs, each at its price.
+
+use std::collections::HashMap;
+
+use sandbox::Result;
+use serde::Deserialize;
+
+use super::Billed;
+
+/// Published prices, dated, by region.
+const PRICES: &str = include_str!("../../prices.json");
+/// How many messages a request to SQS carries: sent, received or deleted.
+const MESSAGES: f64 = 10.0;
+/// What the Lambda service itself logs of an invocation, in bytes: a record of its start and one of its end, with what is added to each where
+/// it is billed.
+const PLATFORM_LOG: f64 = 440.0;
+/// The functions' memory, in GB.
+const MEMORY_GB: f64 = 0.5;
+
+/// All regions' prices, in dollars.
+#[derive(Debug, Deserialize)]
+struct PriceList {
+    as_of: String,
+    regions: HashMap<String, Prices>,
+}
+
+/// A region's prices, in dollars.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Prices {
+    lambda_arm64_gb_second: f64,
+    lambda_x86_64_gb_second: f64,
+    lambda_million_requests: f64,
+    http_api_million_requests: f64,
+    sqs_million_requests: f64,
+    logs_gb: f64,
+}
+
+impl Prices {
+    /// The prices of a region.
+    pub fn of(region: &str) -> Result<Self> {
+        let list: PriceList = serde_json::from_str(PRICES)?;
+        list.regions.get(region).cloned().ok_or_else(|| format!("there are no prices of {region}").into())
+    }
+
+    /// The day that the prices are of.
+    pub fn as_of() -> Result<String> {
+        Ok(serde_json::from_str::<PriceList>(PRICES)?.as_of)
+    }
+}
+
+/// What processing an order means.
+#[derive(Debug, Clone, Copy)]
+pub enum Work {
+    /// It waits so many seconds, as a delayed message.
+    Waits(f64),
+    /// It calls an endpoint that takes 200 ms.
+    Webhook,
+    /// It sleeps so many seconds in the function, all orders of a batch at once: what this design avoids.
+    Sleeps(f64),
+}
+
+/// How the service is used.
+#[derive(Debug, Clone, Copy)]
+pub struct Deployment {
+    /// What processing means.
+    pub work: Work,
+    /// How many orders a request places.
+    pub list: u32,
+    /// How many messages the processor takes at a time.
+    pub batch: u32,
+    /// Whether the functions run on arm64.
+    pub is_arm: bool,
+}
+
+impl Default for Deployment {
+    fn default() -> Self {
+        Self { work: Work::Waits(5.0), list: 1, batch: 10, is_arm: true }
+    }
+}
+
+/// Dollars a million orders, by what they are for.
+#[derive(Debug, Clone, Copy)]
+pub struct Bill {
+    gateway: f64,
+    requests: f64,
+    time: f64,
+    queue: f64,
+    logs: f64,
+}
+
+/// A million orders' use of the processor.
+struct Processing {
+    invocations: f64,
+    billed_ms: f64,
+    queue_requests: f64,
+    logged: f64,
+}
+
+impl Bill {
+    /// The bill of a million orders.
+    #[must_use]
+    pub fn of(billed: &Billed, prices: &Prices, deployment: &Deployment) -> Self {
+        let million = 1e6;
+        let (list, processing) = (f64::from(deployment.list), processing(billed, deployment));
+        let calls = million / list;
+        let billed_ms = calls * billed.create_ms.at(list) + processing.billed_ms;
+        // A single order is sent by itself; a list's messages go in tens.
+        let sends = if deployment.list == 1 { million } else { calls * (list / MESSAGES).ceil() };
+        let invocations = calls + processing.invocations;
+        let logged = calls * billed.create_log.at(list) + processing.logged + invocations * PLATFORM_LOG;
+        let second = if deployment.is_arm { prices.lambda_arm64_gb_second } else { prices.lambda_x86_64_gb_second };
+        Self {
+            gateway: calls / million * prices.http_api_million_requests,
+            requests: invocations / million * prices.lambda_million_requests,
+            time: billed_ms / 1e3 * MEMORY_GB * second,
+            queue: (sends + processing.queue_requests) / million * prices.sqs_million_requests,
+            logs: logged / 1e9 * prices.logs_gb,
+        }
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn total(&self) -> f64 {
+        self.gateway + self.requests + self.time + self.queue + self.logs
+    }
+
+    /// The head of a table of bills.
+    #[must_use]
+    pub fn head() -> [&'static str; 7] {
+        ["$ a million orders", "HTTP API", "Lambda requests", "Lambda time", "SQS", "logs", "in all"]
+    }
+
+    /// A row of it.
+    #[must_use]
+    pub fn row(&self, name: &str) -> [String; 7] {
+        let cell = |dollars: f64| format!("{dollars:.3}");
+        let Self { gateway, requests, time, queue, logs } = *self;
+        let all = format!("**{:.2}**", self.total());
+        [name.to_owned(), cell(gateway), cell(requests), cell(time), cell(queue), cell(logs), all]
+    }
+}
+
+fn processing(billed: &Billed, deployment: &Deployment) -> Processing {
+    let (million, batch) = (1e6, f64::from(deployment.batch));
+    let batches = million / batch;
+    // However large a batch is, it is received and deleted in tens.
+    let pass = 2.0 * batches * (batch / MESSAGES).ceil();
+    let (finish, resend) = (billed.finish_ms.at(batch), batches * (batch / MESSAGES).ceil());
+    match deployment.work {
+        Work::Waits(delay) if delay > 0.0 => Processing {
+            invocations: 2.0 * batches,
+            billed_ms: batches * (billed.wait_ms.at(batch) + finish),
+            queue_requests: 2.0 * pass + resend,
+            logged: batches * (billed.wait_log.at(batch) + billed.finish_log.at(batch)),
+        },
+        Work::Waits(_) => once(batches, finish, pass, billed.finish_log.at(batch)),
+        Work::Sleeps(delay) => once(batches, finish + delay * 1e3, pass, billed.finish_log.at(batch)),
+        Work::Webhook => once(batches, billed.webhook_ms.at(batch), pass, billed.webhook_log.at(batch)),
+    }
+}
+
+fn once(batches: f64, ms: f64, pass: f64, log: f64) -> Processing {
+    Processing { invocations: batches, billed_ms: batches * ms, queue_requests: pass, logged: batches * log }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::line::Line;
+    use super::*;
+
+    #[test]
+    fn a_bill_adds_up_by_hand() {
+        let (ms, log) = (Line { fixed: 10.0, each: 0.0 }, Line { fixed: 560.0, each: 0.0 });
+        let billed = Billed {
+            create_ms: ms,
+            wait_ms: ms,
+            finish_ms: ms,
+            webhook_ms: ms,
+            create_log: log,
+            wait_log: log,
+            finish_log: log,
+            webhook_log: log,
+        };
+        let prices = Prices::of("us-east-1").unwrap();
+        let bill = Bill::of(&billed, &prices, &Deployment::default());
+        let close = |left: f64, right: f64| (left - right).abs() < 1e-9;
+        assert!(close(bill.gateway, 1.0));
+        assert!(close(bill.requests, 1.2 * 0.2)); // One to accept, two for each ten.
+        assert!(close(bill.time, 1.2 * 10.0 / 1e3 * 1e6 * 0.5 * 0.000_013_333_4));
+        assert!(close(bill.queue, 1.5 * 0.4)); // Sent once; for each ten received, deleted, sent, received, deleted.
+        assert!(close(bill.logs, 1.2 * 1000.0 * 1e6 / 1e9 * 0.5));
+    }
+}

@@ -1,0 +1,211 @@
+//! What is billed of an invocation, measured with the CPU share of the functions' memory, the queue 6 ms and the database 1 ms
+//! away.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use sandbox::Result;
+use sandbox::runtime::{Function, Pool};
+use sandbox::server::{self, Server};
+use sandbox::wire::{Hook, Moment, Ruling, Wire};
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
+
+use super::line::Line;
+use crate::findings::Table;
+use crate::front::Front;
+use crate::load;
+use crate::prepared;
+use crate::share::Share;
+use crate::stats::{count, figure, ms};
+use crate::world::World;
+
+/// The template's memory, in MB.
+const MEMORY_MB: u32 = 512;
+const QUEUE_AWAY: Duration = Duration::from_millis(6);
+const DATABASE_AWAY: Duration = Duration::from_millis(1);
+/// What is added to each record of a log where it is billed, in bytes.
+/// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html>
+const RECORD: f64 = 26.0;
+/// How long the merchant's endpoint takes.
+const WEBHOOK: Duration = Duration::from_millis(200);
+/// How many orders the lists and the batches hold that lines are drawn through.
+const LISTS: [u32; 3] = [1, 100, 500];
+const BATCHES: [u32; 3] = [10, 100, 500];
+
+/// Billed milliseconds and logged bytes of an invocation, by its orders.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct Billed {
+    /// The api, by the orders of a list.
+    pub create_ms: Line,
+    /// What it logs.
+    pub create_log: Line,
+    /// The processor, having orders wait.
+    pub wait_ms: Line,
+    /// What it logs.
+    pub wait_log: Line,
+    /// The processor, finishing orders.
+    pub finish_ms: Line,
+    /// What it logs.
+    pub finish_log: Line,
+    /// The processor, calling the merchant and finishing.
+    pub webhook_ms: Line,
+    /// What it logs.
+    pub webhook_log: Line,
+}
+
+impl Billed {
+    /// A table of it.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let mut table = Table::new(&["an invocation", "billed ms", "… each order", "logged bytes", "… each order"]);
+        let mut row = |name: &str, ms: Line, log: Line| {
+            table.row(&[name.to_owned(), figure(ms.fixed), figure(ms.each), figure(log.fixed), figure(log.each)]);
+        };
+        row("the api, by a list's orders", self.create_ms, self.create_log);
+        row("the processor, having a batch wait", self.wait_ms, self.wait_log);
+        row("… finishing it", self.finish_ms, self.finish_log);
+        row("… calling the merchant (200 ms) for each", self.webhook_ms, self.webhook_log);
+        table.text()
+    }
+}
+
+/// Measures.
+pub async fn measure(world: &World) -> Result<Billed> {
+    let endpoint = Server::start(|_| async {
+        sleep(WEBHOOK).await;
+        Some(server::json(200, "{}"))
+    })
+    .await?;
+    let wire = Wire::start(world.postgres.address(), keeping_away()).await?;
+    let database = world.postgres.url(wire.address());
+    let bench = Bench { world, share: Share::of(MEMORY_MB), database };
+    world.set_round_trip(QUEUE_AWAY);
+    let billed = bench.measure(&format!("http://{}/fulfil", endpoint.address())).await;
+    world.set_round_trip(Duration::ZERO);
+    billed
+}
+
+struct Bench<'a> {
+    world: &'a World,
+    share: Share,
+    database: String,
+}
+
+impl Bench<'_> {
+    async fn measure(&self, endpoint: &str) -> Result<Billed> {
+        let (create_ms, create_log) = self.create().await?;
+        let (wait_ms, wait_log) = self.process("wait", &[("PROCESSING_DELAY_SECONDS", "60")]).await?;
+        let (finish_ms, finish_log) = self.process("finish", &[]).await?;
+        let webhook = [
+            ("WORK", "webhook"),
+            ("WEBHOOK_URL", endpoint),
+            ("WEBHOOK_SECRET", "a-secret-of-at-least-thirty-two-bytes"),
+            ("FUNCTION_TIMEOUT_SECONDS", "25"),
+        ];
+        let (webhook_ms, webhook_log) = self.process("webhook", &webhook).await?;
+        Ok(Billed { create_ms, create_log, wait_ms, wait_log, finish_ms, finish_log, webhook_ms, webhook_log })
+    }
+
+    async fn create(&self) -> Result<(Line, Line)> {
+        let (pool, log) = self.pool("api", "create", &[]).await?;
+        let front = Front::new(pool);
+        let (mut times, mut logs) = (Vec::new(), Vec::new());
+        for list in LISTS {
+            let mut sample = Sample::new(&log);
+            for _ in 0..self.world.options.either(40, 10) {
+                let (path, body) = load::request(list as usize);
+                let begin = Instant::now();
+                let (status, _) = front.call("POST", path, &body).await?;
+                sample.add(begin.elapsed());
+                if !(200..300).contains(&status) {
+                    // This build takes no lists: one by one is all there is.
+                    return Ok((Line::through(&times), Line::through(&logs)));
+                }
+            }
+            sample.points(list, &mut times, &mut logs);
+        }
+        Ok((Line::through(&times), Line::through(&logs)))
+    }
+
+    async fn process(&self, name: &str, variables: &[(&str, &str)]) -> Result<(Line, Line)> {
+        let (pool, log) = self.pool("processor", name, variables).await?;
+        let (mut times, mut logs, turns) = (Vec::new(), Vec::new(), self.world.options.either(10, 3));
+        let largest = if name == "webhook" { BATCHES[1] } else { BATCHES[2] };
+        for batch in BATCHES.into_iter().filter(|batch| *batch <= largest) {
+            let size = batch as usize;
+            self.world.clear().await?;
+            prepared::due(self.world, size * turns).await?;
+            let mut sample = Sample::new(&log);
+            for turn in 0..turns {
+                let event = prepared::batch(turn * size..(turn + 1) * size);
+                let begin = Instant::now();
+                pool.invoke(event).await.map_err(|error| format!("{name}, a batch of {batch}: {error:?}"))?;
+                sample.add(begin.elapsed());
+            }
+            sample.points(batch, &mut times, &mut logs);
+        }
+        Ok((Line::through(&times), Line::through(&logs)))
+    }
+
+    /// An environment with its share of the CPU, and its log.
+    async fn pool(
+        &self,
+        function: &str,
+        name: &str,
+        variables: &[(&str, &str)],
+    ) -> Result<(Arc<Pool>, std::path::PathBuf)> {
+        let directory = self.world.directory.path();
+        let log = directory.join(format!("{name}.log"));
+        let starter = self.share.starter(directory, name, &self.world.options.bootstrap(function))?;
+        let variables: Vec<_> = variables.iter().copied().chain([("DATABASE_URL", self.database.as_str())]).collect();
+        let function = self.world.function(function, &variables);
+        let function = Function { bootstrap: starter.script, log: Some(log.clone()), ..function };
+        Ok((self.world.pool(function, 1).await?, log))
+    }
+}
+
+/// Some invocations: what is billed of each, and what they logged in all.
+struct Sample<'a> {
+    log: &'a Path,
+    logged_before: f64,
+    billed: Vec<f64>,
+}
+
+impl<'a> Sample<'a> {
+    fn new(log: &'a Path) -> Self {
+        Self { log, logged_before: size(log), billed: Vec::new() }
+    }
+
+    /// Lambda bills whole milliseconds.
+    fn add(&mut self, took: Duration) {
+        self.billed.push(ms(took).ceil());
+    }
+
+    fn points(&self, orders: u32, times: &mut Vec<(f64, f64)>, logs: &mut Vec<(f64, f64)>) {
+        let invocations = count(self.billed.len());
+        times.push((f64::from(orders), self.billed.iter().sum::<f64>() / invocations));
+        logs.push((f64::from(orders), (size(self.log) - self.logged_before) / invocations));
+    }
+}
+
+/// The bytes of a log as they are billed.
+fn size(log: &Path) -> f64 {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    count(text.len()) + count(text.lines().count()) * RECORD
+}
+
+/// Has every statement wait before it reaches the database.
+fn keeping_away() -> Hook {
+    Arc::new(|moment, _| {
+        async move {
+            if moment == Moment::Before {
+                sleep(DATABASE_AWAY).await;
+            }
+            Ruling::Pass
+        }
+        .boxed()
+    })
+}

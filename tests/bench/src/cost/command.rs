@@ -1,0 +1,55 @@
+//! `make cost`: what so many orders cost, from what the last whole run measured.
+//!
+//! | variable | meaning | default |
+//! |---|---|---|
+//! | `ORDERS` | how many orders | 1000000 |
+//! | `LIST` | how many orders a request places, up to 500 | 1 |
+//! | `DELAY` | how long the simulated work takes, in seconds | 5 |
+//! | `WORK` | `simulated`, or `webhook`: an endpoint that takes 200 ms | `simulated` |
+//! | `BATCH` | how many messages the processor takes at a time | 10 |
+//! | `REGION` | `us-east-1` or `eu-central-1` | `us-east-1` |
+//! | `ARCHITECTURE` | `arm64` or `x86_64` | `arm64` |
+
+use std::str::FromStr;
+
+use sandbox::Result;
+
+use super::{Bill, Billed, Deployment, Prices, Work};
+
+/// What the last whole run measured.
+pub const MEASURED: &str = "tests/bench/measured.json";
+
+/// Prints the bill.
+pub fn run() -> Result<()> {
+    let text = std::fs::read_to_string(MEASURED).map_err(|_| "nothing is measured yet: `make bench` does that")?;
+    let billed: Billed = serde_json::from_str(&text)?;
+    let region = value("REGION", "us-east-1".to_owned())?;
+    let (orders, delay): (f64, f64) = (value("ORDERS", 1e6)?, value("DELAY", 5.0)?);
+    let work = match value("WORK", "simulated".to_owned())?.as_str() {
+        "webhook" => Work::Webhook,
+        _ => Work::Waits(delay),
+    };
+    let is_arm = value("ARCHITECTURE", "arm64".to_owned())? == "arm64";
+    let deployment = Deployment { work, list: value("LIST", 1)?.max(1), batch: value("BATCH", 10)?.max(1), is_arm };
+    let (prices, sleeps) = (Prices::of(&region)?, Deployment { work: Work::Sleeps(delay), ..deployment });
+    println!("{region}, prices of {}, {orders} orders:", Prices::as_of()?);
+    print(&Bill::of(&billed, &prices, &deployment), "as it is", orders);
+    print(&Bill::of(&billed, &prices, &sleeps), "sleeping in the function", orders);
+    Ok(())
+}
+
+fn print(bill: &Bill, name: &str, orders: f64) {
+    let [_, gateway, requests, time, queue, logs, _] = bill.row(name);
+    println!(
+        "  {name}: ${:.4}\n    a million: ${:.2} (HTTP API {gateway}, Lambda requests {requests}, Lambda time {time}, SQS {queue}, logs {logs})",
+        bill.total() * orders / 1e6,
+        bill.total(),
+    );
+}
+
+fn value<T: FromStr>(name: &str, default: T) -> Result<T> {
+    match std::env::var(name) {
+        Ok(text) if !text.is_empty() => text.parse().map_err(|_| format!("{name}: {text} can't be used").into()),
+        _ => Ok(default),
+    }
+}

@@ -1,0 +1,221 @@
+//! Create: how many orders are accepted a second and how long each takes, what that costs the machine, and the same of what
+//! it replaces.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sandbox::Result;
+use sandbox::runtime::Pool;
+
+use crate::account::{cpu_ms_of, memory_kib, own_cpu_ms};
+use crate::baseline::{Baseline, CONNECTIONS};
+use crate::findings::{Criterion, Findings, Table};
+use crate::floor;
+use crate::front::Front;
+use crate::load::{self, Load, Plan, Target};
+use crate::options::Options;
+use crate::plots::{Plot, Series};
+use crate::progress::step;
+use crate::stats::{count, figure, median, ratio, spread};
+use crate::world::World;
+
+/// How many clients place orders at once.
+const CLIENTS: [usize; 4] = [1, 16, 64, 1000];
+/// Of these, the one that the targets are about, and the most.
+const USUAL: usize = 2;
+const MOST: usize = 3;
+/// How far away a queue of AWS is.
+const FAR: Duration = Duration::from_millis(6);
+
+/// What was measured at once, so that ratios are taken of it.
+struct Round {
+    ours: Vec<Load>,
+    theirs: Vec<Load>,
+    direct: Load,
+    far: Load,
+    hello: Load,
+    ours_processing: Load,
+    theirs_processing: Load,
+    floor: f64,
+}
+
+/// Measures.
+pub async fn measure(world: &World) -> Result<Findings> {
+    let api = world.pool(world.function("api", &[]), CONNECTIONS).await?;
+    let mut hello = world.function("api", &[]);
+    hello.bootstrap = Options::probe("hello");
+    let hello = world.pool(hello, CONNECTIONS).await?;
+    let mut rounds = Vec::new();
+    for run in 1..=world.options.runs {
+        step(&format!("create, run {run}"));
+        rounds.push(round(world, &api, &hello).await?);
+    }
+    Ok(Findings { text: text(&rounds), plots: plots(&rounds)?, criteria: criteria(&rounds) })
+}
+
+async fn round(world: &World, api: &Arc<Pool>, hello: &Arc<Pool>) -> Result<Round> {
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for clients in CLIENTS {
+        ours.push(ours_with(world, api, clients).await?);
+        theirs.push(theirs_with(world, clients, false).await?);
+    }
+    let usual = CLIENTS[USUAL];
+    let direct = load_on(world, Target::Direct(Front::new(Arc::clone(api))), usual, api).await?;
+    world.set_round_trip(FAR);
+    let far = ours_with(world, api, usual).await;
+    world.set_round_trip(Duration::ZERO);
+    world.clear().await?;
+    let floor =
+        floor::inserts(world, CONNECTIONS, world.options.either(Duration::from_secs(3), Duration::from_secs(1)));
+    Ok(Round {
+        ours,
+        theirs,
+        direct,
+        far: far?,
+        floor: floor.await?,
+        hello: load_on(world, Target::Direct(Front::new(Arc::clone(hello))), usual, hello).await?,
+        ours_processing: ours_processing(world, api, usual).await?,
+        theirs_processing: theirs_with(world, usual, true).await?,
+    })
+}
+
+async fn ours_with(world: &World, api: &Arc<Pool>, clients: usize) -> Result<Load> {
+    let server = Front::new(Arc::clone(api)).serve().await?;
+    load_on(world, Target::Http(server.address()), clients, api).await
+}
+
+async fn ours_processing(world: &World, api: &Arc<Pool>, clients: usize) -> Result<Load> {
+    let processor = world.pool(world.function("processor", &[("PROCESSING_DELAY_SECONDS", "5")]), 2).await?;
+    let processing = world.process(processor, 2);
+    let load = ours_with(world, api, clients).await;
+    processing.stop().await;
+    load
+}
+
+async fn load_on(world: &World, target: Target, clients: usize, pool: &Arc<Pool>) -> Result<Load> {
+    let processes: Vec<_> = pool.running().iter().map(|environment| environment.process_id()).collect();
+    run(world, target, clients, &processes).await
+}
+
+async fn theirs_with(world: &World, clients: usize, processing: bool) -> Result<Load> {
+    let baseline = Baseline::start(world, processing).await?;
+    run(world, Target::Http(baseline.address), clients, &[baseline.process_id()]).await
+}
+
+async fn run(world: &World, target: Target, clients: usize, processes: &[i32]) -> Result<Load> {
+    world.clear().await?;
+    let (warm_up, time) = world.options.load();
+    let plan = Plan { target, clients, warm_up, time, list: 1 };
+    load::run(&plan, || {
+        let memory = processes.iter().map(|process| memory_kib(*process)).sum();
+        vec![cpu_ms_of(processes), memory, world.database_cpu_ms(), own_cpu_ms()]
+    })
+    .await
+}
+
+/// One figure of each round.
+fn each(rounds: &[Round], figure: impl Fn(&Round) -> f64) -> Vec<f64> {
+    rounds.iter().map(figure).collect()
+}
+
+fn criteria(rounds: &[Round]) -> Vec<Criterion> {
+    let rate =
+        |of: usize| ratio(&each(rounds, |round| round.ours[of].rate), &each(rounds, |round| round.theirs[of].rate));
+    let cpu =
+        ratio(&each(rounds, |round| round.ours[USUAL].used[0]), &each(rounds, |round| round.theirs[USUAL].used[0]));
+    let p99 = |load: &Load| load.percentile(0.99);
+    let errors: usize = rounds.iter().flat_map(|round| &round.ours).map(|load| load.errors).sum();
+    let without_errors = format!("{errors} errors and time-outs");
+    let least = if errors == 0 { 4.0 } else { f64::INFINITY };
+    let floor = ratio(&each(rounds, |round| round.ours[USUAL].rate), &each(rounds, |round| round.floor));
+    let direct = ratio(&each(rounds, |round| round.direct.rate), &each(rounds, |round| round.floor));
+    let tail = ratio(&each(rounds, |round| p99(&round.ours[MOST])), &each(rounds, |round| p99(&round.theirs[MOST])));
+    vec![
+        Criterion::at_most("CPU an accepted order, ours ÷ FastAPI", "≤ 1/5", 0.2, cpu, "at 64 clients".into()),
+        Criterion::at_least(
+            "orders accepted a second at 64 clients, ours ÷ FastAPI",
+            "≥ 4; no error, no time-out",
+            least,
+            rate(USUAL),
+            without_errors.clone(),
+        ),
+        Criterion::at_least("… at 1,000 clients", "≥ 4; no error, no time-out", least, rate(MOST), without_errors),
+        Criterion::at_least(
+            "create throughput, ours ÷ `pgbench` of the same INSERT on as many connections",
+            "≥ 0.7",
+            0.7,
+            floor,
+            format!("by the Runtime API alone {}", figure(direct)),
+        ),
+        Criterion::at_most("p99 of create at 1,000 clients, ours ÷ FastAPI", "≤ 1/4", 0.25, tail, String::new()),
+    ]
+}
+
+fn text(rounds: &[Round]) -> String {
+    let mut table = Table::new(&[
+        "",
+        "clients",
+        "orders/s",
+        "p50 ms",
+        "p95 ms",
+        "p99 ms",
+        "CPU ms an order",
+        "memory KiB an order",
+        "PostgreSQL's CPU ms",
+        "the driver's CPU ms",
+        "errors",
+    ]);
+    for (index, clients) in CLIENTS.iter().enumerate() {
+        table.row(&row("Ordermill", *clients, rounds, |round| &round.ours[index]));
+        table.row(&row("FastAPI", *clients, rounds, |round| &round.theirs[index]));
+    }
+    let usual = CLIENTS[USUAL];
+    table.row(&row("Ordermill, orders being processed as well", usual, rounds, |round| &round.ours_processing));
+    table.row(&row("FastAPI, orders being processed as well", usual, rounds, |round| &round.theirs_processing));
+    table.row(&row("Ordermill, the queue 6 ms away", usual, rounds, |round| &round.far));
+    table.row(&row("Ordermill, by the Runtime API alone", usual, rounds, |round| &round.direct));
+    table.row(&row("hello-world, by the Runtime API alone", usual, rounds, |round| &round.hello));
+    let floor = spread(&each(rounds, |round| round.floor));
+    format!("{}\n`pgbench` inserts {floor} orders a second with {CONNECTIONS} connections.\n", table.text())
+}
+
+fn row(name: &str, clients: usize, rounds: &[Round], of: impl Fn(&Round) -> &Load) -> Vec<String> {
+    let value = |figure: &dyn Fn(&Load) -> f64| each(rounds, |round| figure(of(round)));
+    let middle = |of: &dyn Fn(&Load) -> f64| figure(median(&value(of)));
+    let errors: usize = rounds.iter().map(|round| of(round).errors).sum();
+    vec![
+        name.to_owned(),
+        clients.to_string(),
+        spread(&value(&|load| load.rate)),
+        middle(&|load| load.percentile(0.5)),
+        middle(&|load| load.percentile(0.95)),
+        middle(&|load| load.percentile(0.99)),
+        middle(&|load| load.used[0]),
+        middle(&|load| load.used[1]),
+        middle(&|load| load.used[2]),
+        middle(&|load| load.used[3]),
+        errors.to_string(),
+    ]
+}
+
+fn plots(rounds: &[Round]) -> Result<Vec<(String, String)>> {
+    let both = |of: &dyn Fn(&Load) -> f64| -> Vec<Series> {
+        let line = |name: &str, loads: &dyn Fn(&Round, usize) -> f64| {
+            let point = |index: usize| median(&each(rounds, |round| loads(round, index)));
+            Series::new(name, CLIENTS.iter().enumerate().map(|(index, clients)| (count(*clients), point(index))))
+        };
+        vec![
+            line("Ordermill", &|round, index| of(&round.ours[index])),
+            line("FastAPI", &|round, index| of(&round.theirs[index])),
+        ]
+    };
+    let rates = Plot {
+        title: "Orders accepted a second",
+        x: "clients at once",
+        y: "orders/s",
+        series: both(&|load| load.rate),
+    };
+    let tails =
+        Plot { title: "p99 of create", x: "clients at once", y: "ms", series: both(&|load| load.percentile(0.99)) };
+    Ok(vec![("create-rate".into(), rates.svg()?), ("create-p99".into(), tails.svg()?)])
+}

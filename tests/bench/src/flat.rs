@@ -1,0 +1,153 @@
+//! Flat: what each call costs with more and more finished orders in the table.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sandbox::Result;
+use sandbox::runtime::Pool;
+use tokio::time::Instant;
+use tokio_postgres::Client;
+
+use crate::findings::{Criterion, Findings, Table};
+use crate::front::Front;
+use crate::load::order;
+use crate::plots::{Plot, Series};
+use crate::prepared;
+use crate::progress::step;
+use crate::stats::{figure, median, ms};
+use crate::world::World;
+
+/// How many orders are finished.
+const SIZES: [u32; 4] = [1_000, 100_000, 1_000_000, 10_000_000];
+/// Of these, how many are filled in the quick form.
+const QUICK_SIZES: usize = 2;
+/// How many are active.
+const ACTIVE: usize = 10_000;
+/// The time that all orders are of.
+const SPAN: &str = "7 days";
+/// The calls, as they are called in tables.
+const CALLS: [&str; 7] = [
+    "GET /metrics",
+    "GET /orders/{id}",
+    "GET /orders",
+    "GET /orders?user_id=",
+    "GET /orders?status=pending",
+    "claim and finish of 10",
+    "POST /orders",
+];
+
+/// Medians, in milliseconds, of one size.
+type Medians = [f64; CALLS.len()];
+
+/// Measures.
+pub async fn measure(world: &World) -> Result<Findings> {
+    world.clear().await?;
+    let api = Front::new(world.pool(world.function("api", &[]), 1).await?);
+    let processor = world.pool(world.function("processor", &[]), 1).await?;
+    let sizes = &SIZES[..world.options.either(SIZES.len(), QUICK_SIZES)];
+    let (sql, mut filled, mut medians) = (world.sql().await?, 0, Vec::new());
+    for size in sizes {
+        step(&format!("flat, filling in up to {size} orders"));
+        fill(&sql, filled, *size).await?;
+        filled = *size;
+        sql.batch_execute("DELETE FROM order_work; DELETE FROM orders WHERE finished_at IS NULL OR order_id !~ '^f-'")
+            .await?;
+        prepared::due(world, ACTIVE).await?;
+        step(&format!("flat, with {size} orders"));
+        medians.push(calls(world, &api, &processor, *size).await?);
+    }
+    sql.batch_execute("TRUNCATE orders, order_work, order_stats").await?;
+    let (first, last) = (medians[0][0], medians[medians.len() - 1][0]);
+    let note = format!("{} ms ÷ {} ms, with {} orders", figure(last), figure(first), figure(f64::from(filled)));
+    let criterion = Criterion::at_most("`GET /metrics` at 10^7 ÷ at 10^3 orders", "≤ 1.3", 1.3, last / first, note);
+    Ok(Findings {
+        text: table(sizes, &medians),
+        plots: vec![("flat".into(), plot(sizes, &medians)?)],
+        criteria: vec![criterion],
+    })
+}
+
+/// Adds finished orders, evenly over the time, and the statistics that they would have left.
+async fn fill(sql: &Client, from: u32, to: u32) -> Result<()> {
+    let orders = format!(
+        "INSERT INTO orders (order_id, user_id, item_ids, total_amount, status, created_at, started_at, finished_at, attempts)
+        SELECT 'f-' || lpad(n::text, 9, '0'), 'user-' || n % 1000, '{{book-1,pen-7}}', 59.98, 'completed', t, t + '2 s', t + '7 s', 1
+        FROM (
+            SELECT n, now() - interval '{SPAN}' * ({to} - n)::float8 / ({to} - {from}) - interval '10 s' AS t
+            FROM generate_series({from}, {to} - 1) AS n
+        ) AS orders"
+    );
+    sql.batch_execute(&orders).await?;
+    sql.batch_execute("DELETE FROM order_stats").await?;
+    sql.batch_execute(&statistics(to)).await?;
+    sql.batch_execute("VACUUM (ANALYZE) orders").await?;
+    sql.batch_execute("VACUUM (ANALYZE) order_stats").await?;
+    Ok(sql.batch_execute("CHECKPOINT").await?)
+}
+
+/// A row for each minute of the last 48 hours in which an order was completed, and one for all before, as the sweeper leaves
+/// them.
+fn statistics(orders: u32) -> String {
+    let histogram =
+        "(SELECT array_agg(CASE WHEN i = 51 THEN n ELSE 0 END ORDER BY i) FROM generate_series(1, 100) AS i)";
+    format!(
+        "INSERT INTO order_stats (minute, shard, completed, seconds_sum, processing_histogram, queueing_histogram)
+        SELECT minute, 0, n, n * 5, {histogram}, {histogram}
+        FROM (
+            SELECT CASE WHEN back > 2880 THEN '-infinity' ELSE date_trunc('minute', now()) - back * interval '1 minute' END AS minute,
+                sum(floor((back + 1) * {orders} / 10080.0) - floor(back * {orders} / 10080.0))::bigint AS n
+            FROM generate_series(0, 10079) AS back GROUP BY 1
+        ) AS minutes WHERE n > 0"
+    )
+}
+
+async fn calls(world: &World, api: &Front, processor: &Arc<Pool>, size: u32) -> Result<Medians> {
+    let times = world.options.either(100, 30);
+    let mut medians = Medians::default();
+    for (index, call) in CALLS.iter().enumerate() {
+        let mut took = Vec::new();
+        for turn in 0..times {
+            took.push(ms(time(api, processor, call, size, turn).await?));
+        }
+        medians[index] = median(&took[times / 10..]);
+    }
+    Ok(medians)
+}
+
+async fn time(api: &Front, processor: &Arc<Pool>, call: &str, size: u32, turn: usize) -> Result<Duration> {
+    let number = fastrand::u32(..size);
+    let path = match call {
+        "GET /orders/{id}" => format!("/orders/f-{number:09}"),
+        "GET /orders?user_id=" => format!("/orders?user_id=user-{}", number % 1000),
+        call => call.split(' ').nth(1).unwrap_or_default().to_owned(),
+    };
+    let (body, batch) = (order(), prepared::batch(turn * 10..turn * 10 + 10));
+    let begin = Instant::now();
+    let status = match call {
+        "claim and finish of 10" => processor.invoke(batch).await.map(|_| 200).map_err(|error| format!("{error:?}"))?,
+        "POST /orders" => api.call("POST", &path, &body).await?.0,
+        _ => api.call("GET", &path, "").await?.0,
+    };
+    let took = begin.elapsed();
+    if (200..300).contains(&status) { Ok(took) } else { Err(format!("{call}: {status}").into()) }
+}
+
+fn table(sizes: &[u32], medians: &[Medians]) -> String {
+    let head: Vec<_> = sizes.iter().map(|size| figure(f64::from(*size))).collect();
+    let head: Vec<_> = std::iter::once("ms, p50").chain(head.iter().map(String::as_str)).collect();
+    let mut table = Table::new(&head);
+    for (index, call) in CALLS.iter().enumerate() {
+        let cells = medians.iter().map(|medians| figure(medians[index]));
+        table.row(&std::iter::once(format!("`{call}`")).chain(cells).collect::<Vec<_>>());
+    }
+    table.text()
+}
+
+fn plot(sizes: &[u32], medians: &[Medians]) -> Result<String> {
+    let line = |index: usize| {
+        let points = sizes.iter().zip(medians).map(|(size, medians)| (f64::from(*size), medians[index]));
+        Series::new(CALLS[index], points)
+    };
+    let series = [0, 1, 5, 6].into_iter().map(line).collect();
+    Plot { title: "With more and more finished orders", x: "finished orders", y: "ms, p50", series }.svg()
+}

@@ -1,0 +1,90 @@
+//! Handler time: what a create takes over its round trips to the database and the queue, each seen on its way.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use sandbox::Result;
+use sandbox::wire::{Hook, Moment, Ruling, Wire};
+use tokio::time::Instant;
+
+use crate::findings::{Criterion, Findings, Table};
+use crate::front::Front;
+use crate::load::order;
+use crate::options::Options;
+use crate::progress::step;
+use crate::stats::{figure, ms, percentile};
+use crate::world::World;
+
+/// How far away the queue is.
+const FAR: Duration = Duration::from_millis(6);
+
+/// When a statement went by, and how long those that are answered took in all.
+#[derive(Default)]
+struct Watch {
+    begin: Option<Instant>,
+    took: Duration,
+}
+
+/// Measures.
+pub async fn measure(world: &World) -> Result<Findings> {
+    step("handler time");
+    world.clear().await?;
+    let watch = Arc::new(Mutex::new(Watch::default()));
+    let wire = Wire::start(world.postgres.address(), watching(&watch)).await?;
+    let url = world.postgres.url(wire.address());
+    let api = Front::new(world.pool(world.function("api", &[("DATABASE_URL", &url)]), 1).await?);
+    let mut hello = world.function("api", &[]);
+    hello.bootstrap = Options::probe("hello");
+    let hello = Front::new(world.pool(hello, 1).await?);
+    world.set_round_trip(FAR);
+    let (mut over, mut all, mut least) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..world.options.either(500, 100) {
+        let (took, round_trips) = create(world, &api, &watch).await?;
+        all.push(ms(took));
+        over.push(ms(took.saturating_sub(round_trips)));
+        let begin = Instant::now();
+        hello.call("POST", "/orders", &order()).await?;
+        least.push(ms(begin.elapsed()));
+    }
+    world.set_round_trip(Duration::ZERO);
+    let [p50, p99] = [0.5, 0.99].map(|share| percentile(&over, share));
+    let note = format!("the driver's own included: {} ms for hello-world", figure(percentile(&least, 0.5)));
+    let (what, target) = ("handler time over the database and queue round trips, ms", "≤ 0.5 ms p50");
+    let mut table = Table::new(&["ms", "p50", "p99"]);
+    table.row(&row("a create, from the event to the answer, the queue 6 ms away", &all));
+    table.row(&["… less its round trips to the database and the queue".to_owned(), figure(p50), figure(p99)]);
+    table.row(&row("hello-world, from the event to the answer", &least));
+    let criteria = vec![Criterion::at_most(what, target, 0.5, p50, note)];
+    Ok(Findings { text: table.text(), criteria, ..Findings::default() })
+}
+
+/// How long a create takes, and how long its round trips.
+async fn create(world: &World, api: &Front, watch: &Mutex<Watch>) -> Result<(Duration, Duration)> {
+    let before = world.queue_waited();
+    *watch.lock().unwrap_or_else(PoisonError::into_inner) = Watch::default();
+    let begin = Instant::now();
+    let (status, body) = api.call("POST", "/orders", &order()).await?;
+    let took = begin.elapsed();
+    let database = watch.lock().unwrap_or_else(PoisonError::into_inner).took;
+    if status == 201 { Ok((took, database + world.queue_waited().saturating_sub(before))) } else { Err(body.into()) }
+}
+
+fn watching(watch: &Arc<Mutex<Watch>>) -> Hook {
+    let watch = Arc::clone(watch);
+    Arc::new(move |moment, _| {
+        let mut watch = watch.lock().unwrap_or_else(PoisonError::into_inner);
+        match moment {
+            Moment::Before => watch.begin = Some(Instant::now()),
+            Moment::After => {
+                let took = watch.begin.take().map(|begin| begin.elapsed());
+                watch.took += took.unwrap_or_default();
+            }
+        }
+        async { Ruling::Pass }.boxed()
+    })
+}
+
+fn row(name: &str, values: &[f64]) -> [String; 3] {
+    [name.to_owned(), figure(percentile(values, 0.5)), figure(percentile(values, 0.99))]
+}

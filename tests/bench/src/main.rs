@@ -1,0 +1,97 @@
+//! Measures how fast Ordermill is and what it costs, beside what it replaces: see docs/performance.md. `bench cost` prints a
+//! bill instead.
+
+mod account;
+mod baseline;
+mod client;
+mod cold;
+mod cost;
+mod create;
+mod drain;
+mod findings;
+mod flat;
+mod floor;
+mod front;
+mod handler;
+mod intake;
+mod jobs;
+mod load;
+mod options;
+mod plots;
+mod prepared;
+mod progress;
+mod report;
+mod scale;
+mod share;
+mod stats;
+mod world;
+
+use std::process::ExitCode;
+
+use sandbox::Result;
+
+use options::Options;
+use report::Measured;
+use world::World;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let result = tokio::select! {
+        result = run() => result,
+        _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            progress::clear();
+            eprintln!("The run can't be finished: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<()> {
+    if std::env::args().nth(1).as_deref() == Some("cost") {
+        return cost::command::run();
+    }
+    progress::step("starting");
+    let options = Options::from_env()?;
+    let world = World::start(options.clone()).await?;
+    let measured = measure(&world).await?;
+    report::print(&measured);
+    if options.writes() { report::write(&options, &measured) } else { Ok(()) }
+}
+
+/// Everything that is asked for, one after the other.
+async fn measure(world: &World) -> Result<Vec<Measured>> {
+    let (mut measured, wants) = (Vec::new(), |name| world.options.wants(name));
+    if wants("create") {
+        measured.push(("create", create::measure(world).await?));
+    }
+    if wants("cold") {
+        measured.push(("cold", cold::measure(world).await?));
+    }
+    if wants("handler") {
+        measured.push(("handler", handler::measure(world).await?));
+    }
+    if wants("drain") {
+        measured.push(("drain", drain::measure(world).await?));
+    }
+    if wants("flat") {
+        measured.push(("flat", flat::measure(world).await?));
+    }
+    if wants("cost") {
+        let (findings, billed) = cost::measure(world).await?;
+        if world.options.writes() {
+            std::fs::write(cost::command::MEASURED, serde_json::to_string_pretty(&billed)? + "\n")?;
+        }
+        measured.push(("cost", findings));
+    }
+    if wants("intake") {
+        measured.push(("intake", intake::measure(world).await?));
+    }
+    if wants("scale") {
+        measured.push(("scale", scale::measure(world).await?));
+    }
+    Ok(measured)
+}

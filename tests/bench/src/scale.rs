@@ -1,0 +1,101 @@
+//! Scale-out: create and drain with more and more environments, and what the machine's CPU time goes to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use sandbox::Result;
+use sandbox::runtime::Pool;
+use tokio::time::Instant;
+
+use crate::account::{cpu_ms_of, own_cpu_ms};
+use crate::findings::{Findings, Table};
+use crate::front::Front;
+use crate::load::{self, Plan, Target};
+use crate::plots::{Plot, Series};
+use crate::prepared;
+use crate::progress::step;
+use crate::stats::{count, figure, median, spread};
+use crate::world::World;
+
+/// How many environments.
+const ENVIRONMENTS: [usize; 4] = [1, 2, 4, 8];
+/// How many orders of a batch that is drained.
+const BATCH: usize = 100;
+
+/// What was measured with so many environments, run by run.
+#[derive(Default)]
+struct Scaled {
+    created: Vec<f64>,
+    drained: Vec<f64>,
+    /// Of the CPU time of the creates: the function's, the database's, the driver's.
+    shares: [Vec<f64>; 3],
+}
+
+/// Measures.
+pub async fn measure(world: &World) -> Result<Findings> {
+    let mut all: [Scaled; ENVIRONMENTS.len()] = std::array::from_fn(|_| Scaled::default());
+    for run in 1..=world.options.runs.min(3) {
+        for (environments, scaled) in ENVIRONMENTS.into_iter().zip(&mut all) {
+            step(&format!("scale-out, {environments} environments, run {run}"));
+            create(world, environments, scaled).await?;
+            scaled.drained.push(drain(world, environments).await?);
+        }
+    }
+    let created =
+        ENVIRONMENTS.iter().zip(&all).map(|(environments, scaled)| (count(*environments), median(&scaled.created)));
+    let drained =
+        ENVIRONMENTS.iter().zip(&all).map(|(environments, scaled)| (count(*environments), median(&scaled.drained)));
+    let series = vec![Series::new("created", created), Series::new("drained, by 100", drained)];
+    let plot = Plot { title: "More environments", x: "environments", y: "orders/s", series }.svg()?;
+    Ok(Findings { text: table(&all), plots: vec![("scale".into(), plot)], ..Findings::default() })
+}
+
+async fn create(world: &World, environments: usize, scaled: &mut Scaled) -> Result<()> {
+    world.clear().await?;
+    let api = world.pool(world.function("api", &[]), environments).await?;
+    let processes = processes(&api);
+    let (warm_up, time) = world.options.load();
+    let plan = Plan { target: Target::Direct(Front::new(api)), clients: environments * 2, warm_up, time, list: 1 };
+    let load = load::run(&plan, || vec![cpu_ms_of(&processes), world.database_cpu_ms(), own_cpu_ms()]).await?;
+    scaled.created.push(load.rate);
+    for (share, used) in scaled.shares.iter_mut().zip(&load.used) {
+        share.push(used * load.rate / 10.0); // Milliseconds a second, as a percentage of one CPU.
+    }
+    Ok(())
+}
+
+async fn drain(world: &World, environments: usize) -> Result<f64> {
+    let orders = world.options.either(20_000, 5_000);
+    world.clear().await?;
+    prepared::due(world, orders).await?;
+    let processor = world.pool(world.function("processor", &[]), environments).await?;
+    let begin = Instant::now();
+    let batches = (0..orders).step_by(BATCH).map(|first| {
+        let processor = Arc::clone(&processor);
+        async move { processor.invoke(prepared::batch(first..first + BATCH)).await }
+    });
+    try_join_all(batches).await.map_err(|error| format!("a batch: {error:?}"))?;
+    Ok(count(orders) / begin.elapsed().max(Duration::from_millis(1)).as_secs_f64())
+}
+
+fn processes(pool: &Arc<Pool>) -> Vec<i32> {
+    pool.running().iter().map(|environment| environment.process_id()).collect()
+}
+
+fn table(all: &[Scaled]) -> String {
+    let mut table = Table::new(&[
+        "environments",
+        "created/s",
+        "drained/s, batches of 100",
+        "CPU of the function %",
+        "of PostgreSQL's connections %",
+        "of the driver %",
+    ]);
+    for (environments, scaled) in ENVIRONMENTS.iter().zip(all) {
+        let shares = scaled.shares.iter().map(|share| figure(median(share)));
+        let cells = [environments.to_string(), spread(&scaled.created), spread(&scaled.drained)];
+        table.row(&cells.into_iter().chain(shares).collect::<Vec<_>>());
+    }
+    table.text()
+}
