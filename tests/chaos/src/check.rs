@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
 
 use crate::faults::Fault;
+use crate::hooks::{REFUSED, SENT};
 use crate::journal::{Call, Moment, Story};
 use crate::storm::Recovery;
 use crate::world::{QUEUE, World};
@@ -195,11 +196,11 @@ fn doubled(row: &Row, story: &Story, end: Option<Moment>) -> Option<String> {
     Some(format!("it ended at {:.3} s, in the middle of a call that began at {:.3} s", end?, call.begin))
 }
 
-/// How long after its message was deleted the sweeper sent another.
+/// How long after its message was deleted the sweeper found the order, whether or not the queue took the new message.
 fn found_after(story: &Story) -> Option<Moment> {
     let mut events = story.events.iter().skip_while(|(_, what)| what != Fault::Stolen.name());
     let (stolen, _) = events.next()?;
-    let (found, _) = events.find(|(_, what)| what.starts_with("sent to the queue by"))?;
+    let (found, _) = events.find(|(_, what)| what.starts_with(SENT) || what == REFUSED)?;
     Some(found - stolen)
 }
 

@@ -21,6 +21,11 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// How long that worker is at work when the outcome arrives.
 const INTO_WORK: Duration = Duration::from_millis(200);
 
+/// How it is told that a message was sent, and by whom.
+pub const SENT: &str = "sent to the queue by";
+/// How it is told that it was not.
+pub const REFUSED: &str = "the queue refuses the message";
+
 /// What the hooks know of the world.
 pub struct Hooks {
     /// What happened.
@@ -131,10 +136,10 @@ impl Hooks {
         }
         if self.faults.is_on(Fault::QueueRefuses) {
             self.faults.happened(Fault::QueueRefuses, self.journal.now(), &call.bodies);
-            self.note(&call.bodies, "the queue refuses the message");
+            self.note(&call.bodies, REFUSED);
             return queue::Ruling::Refuse(if chance::percent(25) { 503 } else { 403 });
         }
-        self.note(&call.bodies, &format!("sent to the queue by {}", call.environment));
+        self.note(&call.bodies, &format!("{SENT} {}", call.environment));
         queue::Ruling::Pass
     }
 
