@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::routing::post;
 use sandbox::gateway::{Answer, Claims, Gateway};
 use sandbox::mapping;
+use sandbox::postgres::{Postgres, Stop};
 use sandbox::queue::Message;
 use sandbox::runtime::{Environment, Function, Pool};
 use serde_json::{Value, json};
@@ -98,6 +99,27 @@ async fn an_environment_that_is_told_to_end_does_so_and_leaves_no_connection_beh
         (kill_backends(&world).await == 0).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_gone_for_a_while_costs_nothing_that_was_accepted_and_nobody_has_to_be_restarted() {
+    let mut postgres = Postgres::start().await.unwrap();
+    let url = postgres.url(postgres.address());
+    let world = World::with(&[("DATABASE_URL", &url), ("PROCESSING_DELAY_SECONDS", "0")]).await;
+    let (_, gateway) = api(&world);
+    let processor =
+        Environment::start(&function(&world, "processor", "ProcessorFunction"), "p".to_owned()).await.unwrap();
+    let process = async || serde_json::from_slice::<Value>(&processor.invoke(message("o-1")).await.unwrap()).unwrap();
+    assert_eq!(place(&gateway, "o-1").await.status, 201);
+    postgres.stop(Stop::Immediate).await.unwrap();
+    assert_eq!(place(&gateway, "o-2").await.status, 503);
+    assert_eq!(process().await, json!({"batchItemFailures": [{"itemIdentifier": "m0"}]}));
+    postgres.resume().await.unwrap();
+    assert_eq!(place(&gateway, "o-2").await.status, 201);
+    assert_eq!(process().await, json!({"batchItemFailures": []}));
+    let sql = "SELECT string_agg(order_id || ' ' || status, ', ' ORDER BY order_id) FROM orders";
+    let orders: String = postgres.connect().await.unwrap().query_one(sql, &[]).await.unwrap().get(0);
+    assert_eq!(orders, "o-1 completed, o-2 pending");
 }
 
 /// An endpoint that says when it is called and answers when it is told to.
