@@ -79,7 +79,8 @@ impl Bearer {
             Administrator => but("scope", ADMIN.into()),
             OtherScopes => but("scope", other_scopes(scope).into()),
             // All that somebody can have who is no administrator.
-            OtherUser => issuer.token(&issuer.claims("bob", "orders/read orders/write")),
+            // Nobody whose orders another test places, which this one would see.
+            OtherUser => issuer.token(&issuer.claims("mallory", "orders/read orders/write")),
             Expired => but("exp", (now - 1).into()),
             NotYetValid => but("nbf", (now + 300).into()),
             OtherIssuer => but("iss", "http://127.0.0.1:1".into()),
