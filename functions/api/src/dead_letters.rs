@@ -27,9 +27,11 @@ pub struct RedriveOptions {
     dry_run: bool,
     /// How many messages at most.
     #[schema(minimum = 1, maximum = 1000)]
+    #[serde(deserialize_with = "crate::json::whole")]
     limit: i64,
     /// How many of the orders fall due each second.
     #[schema(minimum = 1, maximum = 1000)]
+    #[serde(deserialize_with = "crate::json::whole")]
     per_second: u32,
 }
 

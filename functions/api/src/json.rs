@@ -1,12 +1,14 @@
 //! Bodies: said to be JSON, not too large, and read into the type that a handler asks for.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::header;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error};
+use serde::{Deserialize, Deserializer};
+use serde_json::Number;
 
 use crate::Api;
 use crate::problem::{ApiError, FieldError};
@@ -53,6 +55,13 @@ pub fn members<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
         }]));
     }
     serde_json::from_slice(body).map_err(|error| refusal(&error))
+}
+
+/// A whole number, which JSON may write with a point too: `10.0` is an integer to a schema.
+pub fn whole<'de, D: Deserializer<'de>, T: FromStr>(deserializer: D) -> Result<T, D::Error> {
+    let text = Number::deserialize(deserializer)?.to_string();
+    let digits = text.strip_suffix(".0").unwrap_or(&text);
+    digits.parse().map_err(|_| D::Error::custom(format!("{text} is not a whole number, or is out of range")))
 }
 
 /// The error says which member is wrong, and how.

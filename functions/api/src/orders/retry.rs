@@ -80,9 +80,11 @@ pub struct RetryOptions {
     cause: Option<String>,
     /// How many orders at most, the oldest first.
     #[schema(minimum = 1, maximum = 1000)]
+    #[serde(deserialize_with = "crate::json::whole")]
     limit: i64,
     /// How many of them fall due each second.
     #[schema(minimum = 1, maximum = 1000)]
+    #[serde(deserialize_with = "crate::json::whole")]
     per_second: u32,
 }
 
