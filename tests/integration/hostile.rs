@@ -1,5 +1,6 @@
 //! Input that no honest client sends: made up from the OpenAPI document, made up from nothing, and called from other origins.
 
+mod found;
 mod made_up;
 mod origins;
 

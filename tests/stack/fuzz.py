@@ -21,7 +21,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from stack import envfile
+from stack import api, envfile
 from stack.console import StackError, complain, good
 from stack.settings import ROOT
 
@@ -48,23 +48,30 @@ def run(variables: Mapping[str, str]) -> int:
 
 
 def _command(variables: Mapping[str, str]) -> list[str]:
-    token = variables.get("FUZZ_TOKEN") or variables["TOKEN_ADMIN"]
     seconds, seed = variables.get("FUZZ_SECONDS", "240"), variables.get("FUZZ_SEED", "1")
     return [
         *[str(TOOL), "run", f"{variables['SITE_URL']}/openapi.json", "--url", variables["API_URL"]],
-        *["--header", f"Authorization: Bearer {token}", "--checks", "all", "--continue-on-failure"],
+        *["--header", f"Authorization: Bearer {_token(variables)}", "--checks", "all", "--continue-on-failure"],
         *["--seed", seed, "--max-time", seconds, "--generation-database", "none", "--no-color"],
     ]
 
 
 def _environment(variables: Mapping[str, str]) -> dict[str, str]:
-    chosen = {
-        "SCHEMATHESIS_HOOKS": HOOKS,
-        "PYTHONPATH": str(ROOT / "tests"),
-        "FUZZ_USER": variables.get("FUZZ_USER", ""),
-    }
-    # Its reports and its coverage data would lie about in the folder that it is called in.
-    return {**os.environ, **chosen, "NO_PROXY": "*"}
+    """What the tool and its hooks know, nothing of a proxy included: the service is on this machine."""
+    chosen = {"FUZZ_USER": variables.get("FUZZ_USER", ""), "FUZZ_FAILED": " ".join(_failed(variables))}
+    return {**os.environ, **chosen, "SCHEMATHESIS_HOOKS": HOOKS, "PYTHONPATH": str(ROOT / "tests"), "NO_PROXY": "*"}
+
+
+def _failed(variables: Mapping[str, str]) -> list[str]:
+    """Orders that have failed, which only an administrator may try to process once more."""
+    if variables.get("FUZZ_USER"):
+        return []
+    url = f"{variables['API_URL']}/orders?status=failed&limit=200"
+    return [order["order_id"] for order in api.expect(200, url, _token(variables))["orders"]]
+
+
+def _token(variables: Mapping[str, str]) -> str:
+    return variables.get("FUZZ_TOKEN") or variables["TOKEN_ADMIN"]
 
 
 def main() -> int:
