@@ -50,6 +50,8 @@ test: ## check everything: format, lints, unit tests, integration tests on a sta
 	$(MAKE) --no-print-directory -j2 tools check
 	$(MAKE) --no-print-directory lint
 	$(TEST_STACK) exec cargo test --workspace --all-targets
+	echo "==> Breaking everything for a minute (make chaos SHORT=1)"
+	SHORT=1 cargo run --quiet -p chaos
 	echo "==> Everything passed"
 
 chaos: tools ## break everything while 100,000 orders go through; SHORT=1: all faults within a minute

@@ -15,6 +15,7 @@ use std::time::Duration;
 use serde::Serialize;
 use shared::config::{ConfigError, Env, Stage, Timing};
 use shared::db::{Db, DbConfig, DbError, stats, work};
+use shared::order::OrderId;
 use shared::queue::Queue;
 
 /// The least limit of a run: messages that were doubled make up, in the count, for some that are missing.
@@ -35,7 +36,7 @@ pub struct Sweeper {
 pub struct Swept {
     /// Orders that were overdue by more than the grace period and of which the queue was told again.
     pub rescued: usize,
-    /// Those of which it could not be told; a later run finds them again.
+    /// Those of which it could not be told; the next run finds them again.
     pub unsent: usize,
     /// Rows of statistics folded into others.
     pub folded: u64,
@@ -71,12 +72,22 @@ impl Sweeper {
             if overdue.is_empty() {
                 break;
             }
-            let messages: Vec<_> = overdue.iter().map(|order_id| (order_id, Duration::ZERO)).collect();
-            unsent = self.queue.send_all(&messages).await.len();
+            unsent = self.tell(&overdue).await?;
             rescued += overdue.len() - unsent;
             left -= i64::try_from(overdue.len()).unwrap_or(left);
         }
         Ok((rescued, unsent))
+    }
+
+    /// Tells the queue of these orders, and gives how many it refused: they are overdue as before.
+    async fn tell(&self, overdue: &[OrderId]) -> Result<usize, DbError> {
+        let messages: Vec<_> = overdue.iter().map(|order_id| (order_id, Duration::ZERO)).collect();
+        let unsent = self.queue.send_all(&messages).await;
+        if !unsent.is_empty() {
+            let unsent: Vec<_> = unsent.iter().map(|index| &overdue[*index]).collect();
+            work::unsweep(&self.db, &unsent, self.grace).await?;
+        }
+        Ok(unsent.len())
     }
 
     /// How many orders this run may tell of: as many as there are messages missing.

@@ -241,3 +241,24 @@ pub async fn sweep(db: &Db, grace: Duration, limit: i64) -> Result<Vec<OrderId>,
         .await?;
     rows.iter().map(order_id).collect()
 }
+
+/// Takes a sweep back for orders that the queue could not be told of, so that the next one finds them.
+pub async fn unsweep(db: &Db, order_ids: &[&OrderId], grace: Duration) -> Result<(), DbError> {
+    let order_ids: Vec<_> = order_ids.iter().map(|order_id| order_id.as_str()).collect();
+    db.query(
+        "WITH held AS (
+            SELECT order_id FROM order_work
+            WHERE order_id = ANY ($1) AND due_at <= now() AND due_at > now() - make_interval(secs => $2)
+            ORDER BY order_id FOR UPDATE
+        ), unswept AS (
+            UPDATE order_work AS w SET due_at = now() - make_interval(secs => $2) FROM held WHERE w.order_id = held.order_id
+            RETURNING w.order_id
+        )
+        INSERT INTO order_stats AS s (minute, shard, rescued)
+        SELECT date_trunc('minute', now()), 0, -count(*) FROM unswept HAVING count(*) > 0
+        ON CONFLICT (minute, shard) DO UPDATE SET rescued = s.rescued + excluded.rescued",
+        &[(&order_ids, Type::TEXT_ARRAY), (&grace.as_secs_f64(), Type::FLOAT8)],
+    )
+    .await
+    .map(drop)
+}
