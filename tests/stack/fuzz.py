@@ -33,7 +33,11 @@ def run(variables: Mapping[str, str]) -> int:
     """Make the calls; returns how many. Raises :class:`StackError` when a check fails or the calls are too few."""
     if not TOOL.exists():
         raise StackError("schemathesis is not installed in .venv/fuzz.", "`make tools` installs it.")
-    process = subprocess.Popen(_command(variables), env=_environment(variables), stdout=subprocess.PIPE, text=True)
+    place = ROOT / ".local" / "fuzz"  # It keeps notes where it runs.
+    place.mkdir(parents=True, exist_ok=True)
+    process = subprocess.Popen(
+        _command(variables), env=_environment(variables), cwd=place, stdout=subprocess.PIPE, text=True
+    )
     calls = 0
     for line in process.stdout:
         print(line, end="", flush=True)
