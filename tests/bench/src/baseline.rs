@@ -29,13 +29,14 @@ impl Baseline {
     /// Starts it and waits until it accepts connections.
     pub async fn start(world: &World, processing: bool) -> Result<Self> {
         let mut command = Command::new(python()?);
-        let baseline = Self::launch(world, &mut command, CONNECTIONS, processing)?;
+        command.env("DATABASE_URL", world.baseline_url());
+        let baseline = Self::launch(&mut command, CONNECTIONS, processing)?;
         baseline.listens().await?;
         Ok(baseline)
     }
 
-    /// Starts it by this command, which is to run Python.
-    pub fn launch(world: &World, command: &mut Command, connections: usize, processing: bool) -> Result<Self> {
+    /// Starts it by this command, which is to run Python and says where the database is.
+    pub fn launch(command: &mut Command, connections: usize, processing: bool) -> Result<Self> {
         let address = free_address()?;
         command
             .args(["-m", "uvicorn", "app:app", "--loop", "uvloop", "--http", "httptools"])
@@ -43,7 +44,6 @@ impl Baseline {
             .args(["--port", &address.port().to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .env("DATABASE_URL", world.baseline_url())
             .env("POOL_SIZE", connections.to_string())
             .env("PROCESSING", if processing { "on" } else { "off" });
         Ok(Self { address, process: Process::start(command)? })

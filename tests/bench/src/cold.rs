@@ -18,11 +18,12 @@ use crate::options::Options;
 use crate::progress::step;
 use crate::share::Share;
 use crate::stats::{figure, median, ms, ratio, spread};
+use crate::tls;
 use crate::world::{QUEUE, World};
 
 /// The template's, and the least that there is.
 const MEMORY_MB: [u32; 2] = [512, 128];
-/// The most that Lambda's console shows no upload form for is far more; this is the target.
+/// How large the zip may be.
 const ZIP_MB: f64 = 4.0;
 
 /// Times from the start of the process, in milliseconds.
@@ -30,6 +31,14 @@ const ZIP_MB: f64 = 4.0;
 struct Times {
     next: Vec<f64>,
     answer: Vec<f64>,
+}
+
+/// What is started, with what.
+struct Start<'a> {
+    world: &'a World,
+    share: Share,
+    /// Whom to trust where the database is spoken to by TLS.
+    authorities: &'a Path,
 }
 
 #[derive(Default)]
@@ -43,15 +52,16 @@ struct Cold {
 /// Measures.
 pub async fn measure(world: &World) -> Result<Findings> {
     world.clear().await?;
+    let authorities = tls::enable(&world.sql().await?, world.directory.path()).await?;
     let (mut table, mut criteria) = (table(), Vec::new());
     for memory_mb in MEMORY_MB {
-        let share = Share::of(memory_mb);
+        let start = Start { world, share: Share::of(memory_mb), authorities: &authorities };
         let mut cold = Cold::default();
         for run in 1..=world.options.runs {
             step(&format!("cold start at {memory_mb} MB, run {run}"));
-            start_all(world, &share, &mut cold).await?;
+            start.all(&mut cold).await?;
         }
-        rows(&mut table, memory_mb, &share, &cold);
+        rows(&mut table, memory_mb, &start.share, &cold);
         if memory_mb == MEMORY_MB[0] {
             criteria = of_times(&cold);
         }
@@ -61,48 +71,66 @@ pub async fn measure(world: &World) -> Result<Findings> {
     Ok(Findings { text: table.text(), plots: Vec::new(), criteria })
 }
 
-async fn start_all(world: &World, share: &Share, cold: &mut Cold) -> Result<()> {
-    for _ in 0..world.options.either(3, 1) {
-        start(world, share, &world.options.bootstrap("api"), &mut cold.ours).await?;
-        start(world, share, &Options::probe("hello"), &mut cold.hello).await?;
-        cold.bare.push(start_bare(world, share).await?);
+impl Start<'_> {
+    async fn all(&self, cold: &mut Cold) -> Result<()> {
+        for _ in 0..self.world.options.either(3, 1) {
+            self.function(&self.world.options.bootstrap("api"), &mut cold.ours).await?;
+            self.function(&Options::probe("hello"), &mut cold.hello).await?;
+            cold.bare.push(self.bare().await?);
+        }
+        self.theirs(&mut cold.theirs).await
     }
-    start_theirs(world, share, &mut cold.theirs).await
+
+    /// Starts a function, and has it answer once.
+    async fn function(&self, program: &Path, times: &mut Times) -> Result<()> {
+        let starter = self.share.starter(self.world.directory.path(), "start-function", program)?;
+        let (url, authorities) = (by_name(&self.world.database_url()), self.authorities.to_string_lossy());
+        let variables =
+            [("DATABASE_URL", url.as_str()), ("DATABASE_TLS", "verify-full"), ("DATABASE_CA_FILE", &authorities)];
+        let function = Function { bootstrap: starter.script.clone(), ..self.world.function("api", &variables) };
+        let environment = Environment::start(&function, "api-cold".to_owned()).await?;
+        times.next.push(ms(starter.elapsed()?));
+        let event = Front::event_of("POST", "/orders", &order());
+        let answer = environment.invoke(event.into()).await.map_err(|error| format!("no answer: {error:?}"))?;
+        times.answer.push(ms(starter.elapsed()?));
+        let answer: crate::front::Answer<'_> = serde_json::from_slice(&answer)?;
+        if answer.status_code == 201 { Ok(()) } else { Err(format!("the first create: {answer:?}").into()) }
+    }
+
+    /// A bare driver's connect, INSERT and send, one after the other.
+    async fn bare(&self) -> Result<f64> {
+        let starter = self.share.starter(self.world.directory.path(), "start-bare", &Options::probe("bare"))?;
+        let mut command = Command::new(&starter.script);
+        command
+            .env("DATABASE_URL", by_name(&self.world.database_url()))
+            .env("DATABASE_CA_FILE", self.authorities)
+            .env("SSL_CERT_FILE", "/dev/null")
+            .env("QUEUE_URL", self.world.queues.url(QUEUE))
+            .env("AWS_ENDPOINT_URL", self.world.queues.endpoint());
+        let output = command.stdin(Stdio::null()).output().await?;
+        let micros = String::from_utf8_lossy(&output.stdout).trim().parse::<u32>();
+        let micros = micros.map_err(|_| String::from_utf8_lossy(&output.stderr).into_owned())?;
+        Ok(f64::from(micros) / 1e3)
+    }
+
+    async fn theirs(&self, times: &mut Times) -> Result<()> {
+        let starter = self.share.starter(self.world.directory.path(), "start-python", &python()?)?;
+        let (url, authorities) = (by_name(&self.world.baseline_url()), self.authorities.display());
+        let mut command = Command::new(&starter.script);
+        command.env("DATABASE_URL", format!("{url}?sslmode=verify-full&sslrootcert={authorities}"));
+        // As with an environment, one connection.
+        let baseline = Baseline::launch(&mut command, 1, true)?;
+        baseline.listens().await?;
+        times.next.push(ms(starter.elapsed()?));
+        let status = Client::connect(baseline.address).await?.post("/orders", &order()).await?;
+        times.answer.push(ms(starter.elapsed()?));
+        if status == 201 { Ok(()) } else { Err(format!("the first create of FastAPI: {status}").into()) }
+    }
 }
 
-/// Starts a function, and has it answer once.
-async fn start(world: &World, share: &Share, program: &Path, times: &mut Times) -> Result<()> {
-    let starter = share.starter(world.directory.path(), "start-function", program)?;
-    let function = Function { bootstrap: starter.script.clone(), ..world.function("api", &[]) };
-    let environment = Environment::start(&function, "api-cold".to_owned()).await?;
-    times.next.push(ms(starter.elapsed()?));
-    let event = Front::event_of("POST", "/orders", &order());
-    let answer = environment.invoke(event.into()).await.map_err(|error| format!("no answer: {error:?}"))?;
-    times.answer.push(ms(starter.elapsed()?));
-    let answer: crate::front::Answer<'_> = serde_json::from_slice(&answer)?;
-    if answer.status_code == 201 { Ok(()) } else { Err(format!("the first create: {answer:?}").into()) }
-}
-
-/// A bare driver's connect, INSERT and send, one after the other.
-async fn start_bare(world: &World, share: &Share) -> Result<f64> {
-    let starter = share.starter(world.directory.path(), "start-bare", &Options::probe("bare"))?;
-    let mut command = Command::new(&starter.script);
-    command.env("DATABASE_URL", world.database_url()).env("QUEUE_URL", world.queues.url(QUEUE));
-    let output = command.env("AWS_ENDPOINT_URL", world.queues.endpoint()).stdin(Stdio::null()).output().await?;
-    let micros = String::from_utf8_lossy(&output.stdout).trim().parse::<u32>();
-    let micros = micros.map_err(|_| String::from_utf8_lossy(&output.stderr).into_owned())?;
-    Ok(f64::from(micros) / 1e3)
-}
-
-async fn start_theirs(world: &World, share: &Share, times: &mut Times) -> Result<()> {
-    let starter = share.starter(world.directory.path(), "start-python", &python()?)?;
-    // As with an environment, one connection.
-    let baseline = Baseline::launch(world, &mut Command::new(&starter.script), 1, true)?;
-    baseline.listens().await?;
-    times.next.push(ms(starter.elapsed()?));
-    let status = Client::connect(baseline.address).await?.post("/orders", &order()).await?;
-    times.answer.push(ms(starter.elapsed()?));
-    if status == 201 { Ok(()) } else { Err(format!("FastAPI's first create: {status}").into()) }
+/// The same URL by the name that the certificate is for.
+fn by_name(url: &str) -> String {
+    url.replace("127.0.0.1", tls::HOST)
 }
 
 /// The size of the api's binary and of its zip, in MB.

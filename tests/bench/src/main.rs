@@ -24,6 +24,7 @@ mod report;
 mod scale;
 mod share;
 mod stats;
+mod tls;
 mod world;
 
 use std::process::ExitCode;

@@ -87,6 +87,8 @@ impl World {
             ("QUEUE_URL", self.queues.url(QUEUE)),
             ("DLQ_URL", self.queues.url(DEAD_LETTERS)),
             ("AWS_LAMBDA_LOG_FORMAT", "JSON".to_owned()),
+            // As in the template.
+            ("SSL_CERT_FILE", "/dev/null".to_owned()),
             ("CANCEL_WINDOW_SECONDS", "0".to_owned()),
             ("PROCESSING_DELAY_SECONDS", "0".to_owned()),
         ];

@@ -4,26 +4,35 @@
 //! | variable | meaning |
 //! |---|---|
 //! | `DATABASE_URL` | the database |
+//! | `DATABASE_CA_FILE` | whose certificates to trust |
 //! | `QUEUE_URL`, `AWS_ENDPOINT_URL` | the queue and where it is served |
 
 use std::time::Instant;
 
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
-use tokio_postgres::NoTls;
+use native_tls::{Certificate, TlsConnector};
+use postgres_native_tls::MakeTlsConnector;
 
 type Error = Box<dyn std::error::Error>;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let begin = Instant::now();
-    insert(&std::env::var("DATABASE_URL")?).await?;
+    insert(&std::env::var("DATABASE_URL")?, &std::env::var("DATABASE_CA_FILE")?).await?;
     send(std::env::var("QUEUE_URL")?, std::env::var("AWS_ENDPOINT_URL")?).await?;
     println!("{}", begin.elapsed().as_micros());
     Ok(())
 }
 
-async fn insert(url: &str) -> Result<(), Error> {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+async fn insert(url: &str, authorities: &str) -> Result<(), Error> {
+    let mut tls = TlsConnector::builder();
+    tls.disable_built_in_roots(true);
+    for authority in Certificate::stack_from_pem(&std::fs::read(authorities)?)? {
+        tls.add_root_certificate(authority);
+    }
+    let mut config: tokio_postgres::Config = url.parse()?;
+    config.ssl_mode(tokio_postgres::config::SslMode::Require);
+    let (client, connection) = config.connect(MakeTlsConnector::new(tls.build()?)).await?;
     tokio::spawn(connection);
     let sql = "WITH born AS (
             INSERT INTO orders (order_id, user_id, item_ids, total_amount)
