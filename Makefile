@@ -83,6 +83,7 @@ check: ## check the Rust code's format and lints
 	echo "==> Checking the format and the lints of the Rust code"
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --package tests --test pooling -- -D warnings
 
 lint: tools ## check the SAM template, its security too, and the Python code
 	echo "==> Checking template.yaml and tests/stack"
