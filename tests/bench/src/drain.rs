@@ -20,7 +20,7 @@ use crate::world::World;
 use crate::{floor, prepared};
 
 /// How many orders a batch holds, and how many orders there are then.
-const BATCHES: [(usize, usize); 3] = [(10, 5_000), (100, 20_000), (1000, 40_000)];
+const BATCHES: [(usize, usize); 3] = [(10, 2_000), (100, 10_000), (1000, 20_000)];
 /// The last of these is what the target is about.
 const LARGEST: usize = 2;
 const DELAY: Duration = Duration::from_secs(5);
@@ -36,12 +36,12 @@ pub async fn measure(world: &World) -> Result<Findings> {
     for run in 1..=world.options.runs {
         step(&format!("drain, run {run}"));
         for (index, (batch, orders)) in BATCHES.into_iter().enumerate() {
-            let (rate, cpu_ms) = drain(world, &processor, batch, world.options.either(orders, orders / 4)).await?;
+            let (rate, cpu_ms) = drain(world, &processor, batch, world.options.either(orders, orders / 2)).await?;
             rates[index].push(rate);
             cpu[index].push(cpu_ms);
         }
         for (rival, rates) in &mut rivals {
-            rates.push(rival.drain(world, world.options.either(20_000, 5_000)).await?);
+            rates.push(rival.drain(world, rival.orders).await?);
         }
         by_hand.push(finish_by_hand(world).await?);
     }
@@ -91,7 +91,7 @@ async fn drain(world: &World, processor: &Arc<Pool>, batch: usize, orders: usize
 }
 
 async fn finish_by_hand(world: &World) -> Result<f64> {
-    let each = world.options.either(1000, 100);
+    let each = world.options.either(250, 100);
     world.clear().await?;
     prepared::due(world, each * CONNECTIONS).await?;
     floor::finishes(world, CONNECTIONS, each).await

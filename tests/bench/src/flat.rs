@@ -95,7 +95,7 @@ fn statistics(orders: u32) -> String {
         SELECT minute, 0, n, n * 5, {histogram}, {histogram}
         FROM (
             SELECT CASE WHEN back > 2880 THEN '-infinity' ELSE date_trunc('minute', now()) - back * interval '1 minute' END AS minute,
-                sum(floor((back + 1) * {orders} / 10080.0) - floor(back * {orders} / 10080.0))::bigint AS n
+                sum(floor((back + 1) * {orders}.0 / 10080) - floor(back * {orders}.0 / 10080))::bigint AS n
             FROM generate_series(0, 10079) AS back GROUP BY 1
         ) AS minutes WHERE n > 0"
     )

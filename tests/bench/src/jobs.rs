@@ -17,13 +17,20 @@ const INSTALLED: &str = ".local/bench/queues";
 pub struct Rival {
     /// What it is called in tables.
     pub name: &'static str,
+    /// How many orders it is given: enough for some seconds.
+    pub orders: usize,
     script: &'static str,
     more: &'static [&'static str],
 }
 
 const ALL: [Rival; 2] = [
-    Rival { name: "graphile-worker, one worker, 24 jobs at once", script: "graphile-worker.mjs", more: &[] },
-    Rival { name: "pg-boss, one worker, batches of 1000", script: "pg-boss.mjs", more: &["1000"] },
+    Rival {
+        name: "graphile-worker, one worker, 24 jobs at once",
+        orders: 5_000,
+        script: "graphile-worker.mjs",
+        more: &[],
+    },
+    Rival { name: "pg-boss, one worker, batches of 1000", orders: 20_000, script: "pg-boss.mjs", more: &["1000"] },
 ];
 
 /// Those that are installed.

@@ -46,6 +46,8 @@ async fn main() -> ExitCode {
         Err(error) => {
             progress::clear();
             eprintln!("The run can't be finished: {error}");
+            let causes = std::iter::successors(error.source(), |cause| cause.source());
+            causes.for_each(|cause| eprintln!("  {cause}"));
             ExitCode::FAILURE
         }
     }

@@ -58,7 +58,7 @@ impl Options {
     #[must_use]
     pub fn load(&self) -> (Duration, Duration) {
         self.either(
-            (Duration::from_millis(700), Duration::from_millis(2500)),
+            (Duration::from_millis(500), Duration::from_secs(2)),
             (Duration::from_millis(300), Duration::from_secs(1)),
         )
     }
