@@ -74,7 +74,7 @@ pub async fn measure(world: &World) -> Result<Findings> {
 impl Start<'_> {
     async fn all(&self, cold: &mut Cold) -> Result<()> {
         for _ in 0..self.world.options.either(3, 1) {
-            self.function(&self.world.options.bootstrap("api"), &mut cold.ours).await?;
+            self.function(&self.world.bootstrap("api"), &mut cold.ours).await?;
             self.function(&Options::probe("hello"), &mut cold.hello).await?;
             cold.bare.push(self.bare().await?);
         }
@@ -135,7 +135,7 @@ fn by_name(url: &str) -> String {
 
 /// The size of the api's binary and of its zip, in MB.
 async fn zip(world: &World) -> Result<(f64, f64)> {
-    let (binary, zip) = (world.options.bootstrap("api"), world.directory.path().join("api.zip"));
+    let (binary, zip) = (world.bootstrap("api"), world.directory.path().join("api.zip"));
     let script =
         "import sys, zipfile; zipfile.ZipFile(sys.argv[1], 'w', zipfile.ZIP_DEFLATED).write(sys.argv[2], 'bootstrap')";
     let status = Command::new(python()?).args(["-c", script]).args([&zip, &binary]).status().await?;

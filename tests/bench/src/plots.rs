@@ -3,6 +3,8 @@
 use plotters::prelude::*;
 use sandbox::Result;
 
+use crate::stats::figure;
+
 const SIZE: (u32, u32) = (720, 400);
 /// The colours of the lines, in their order.
 const COLOURS: [RGBColor; 4] =
@@ -52,7 +54,9 @@ impl Plot<'_> {
             .x_label_area_size(42)
             .y_label_area_size(70)
             .build_cartesian_2d(self.range(|point| point.0).log_scale(), self.range(|point| point.1).log_scale())?;
-        chart.configure_mesh().x_desc(self.x).y_desc(self.y).light_line_style(WHITE.mix(0.0)).draw()?;
+        let mut mesh = chart.configure_mesh();
+        mesh.x_desc(self.x).y_desc(self.y).light_line_style(WHITE.mix(0.0));
+        mesh.x_label_formatter(&|value| label(*value)).y_label_formatter(&|value| label(*value)).draw()?;
         for (series, colour) in self.series.iter().zip(COLOURS) {
             let line = LineSeries::new(series.points.iter().copied(), colour.stroke_width(2)).point_size(3);
             let legend = move |(x, y)| PathElement::new(vec![(x, y), (x + 16, y)], colour.stroke_width(2));
@@ -68,4 +72,9 @@ impl Plot<'_> {
         let (low, high) = values.fold((f64::INFINITY, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
         low.max(1e-6) * 0.8..high.max(1e-3) * 1.25
     }
+}
+
+/// A value at an axis.
+fn label(value: f64) -> String {
+    if value >= 1000.0 { figure(value) } else { value.to_string() }
 }

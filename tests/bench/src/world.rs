@@ -1,5 +1,6 @@
 //! What everything is measured in: one PostgreSQL for both sides, a queue, and the functions' real binaries.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -49,17 +50,17 @@ struct Distance {
 impl World {
     /// Starts everything but the functions.
     pub async fn start(options: Options) -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("ordermill-bench-").tempdir()?;
         for function in ["api", "processor"] {
-            let bootstrap = options.bootstrap(function);
-            if !bootstrap.exists() {
-                return Err(format!("{} does not exist: `make build` makes it", bootstrap.display()).into());
-            }
+            let (bootstrap, copy) = (options.bootstrap(function), directory.path().join(function));
+            // A copy, so that a build meanwhile changes nothing.
+            std::fs::copy(&bootstrap, copy)
+                .map_err(|_| format!("{} does not exist: `make build` makes it", bootstrap.display()))?;
         }
         let postgres = Postgres::start().await?;
         postgres.connect().await?.batch_execute(&format!("CREATE DATABASE {BASELINE}")).await?;
         let distance = Arc::new(Distance::default());
         let queues = Queues::start(&queues(), Some(keeping(&distance))).await?;
-        let directory = tempfile::Builder::new().prefix("ordermill-bench-").tempdir()?;
         let world = Self { options, postgres, queues: Arc::new(queues), directory, distance };
         world.baseline_sql().await?.batch_execute(BASELINE_SCHEMA).await?;
         Ok(world)
@@ -74,6 +75,12 @@ impl World {
     #[must_use]
     pub fn queue_waited(&self) -> Duration {
         Duration::from_micros(self.distance.waited.load(Ordering::Relaxed))
+    }
+
+    /// A function's binary.
+    #[must_use]
+    pub fn bootstrap(&self, function: &str) -> PathBuf {
+        self.directory.path().join(function)
     }
 
     /// A function, with variables besides those that it needs.
@@ -95,7 +102,7 @@ impl World {
         let more = more.iter().map(|(name, value)| (*name, (*value).to_owned()));
         Function {
             name: name.to_owned(),
-            bootstrap: self.options.bootstrap(name),
+            bootstrap: self.bootstrap(name),
             variables: needed.into_iter().chain(more).map(|(name, value)| (name.to_owned(), value)).collect(),
             timeout: Duration::from_mins(1),
             log: None,

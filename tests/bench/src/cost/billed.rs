@@ -159,7 +159,7 @@ impl Bench<'_> {
     ) -> Result<(Arc<Pool>, std::path::PathBuf)> {
         let directory = self.world.directory.path();
         let log = directory.join(format!("{name}.log"));
-        let starter = self.share.starter(directory, name, &self.world.options.bootstrap(function))?;
+        let starter = self.share.starter(directory, name, &self.world.bootstrap(function))?;
         let variables: Vec<_> = variables.iter().copied().chain([("DATABASE_URL", self.database.as_str())]).collect();
         let function = self.world.function(function, &variables);
         let function = Function { bootstrap: starter.script, log: Some(log.clone()), ..function };
