@@ -6,7 +6,8 @@ SAM := PATH="$(CURDIR)/.venv/sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REG
 own_stack = export STACK_DIR=.local/$(1) PG_PORT=$(or $(PG_PORT),$(2)) EMULATOR_PORT=$(or $(EMULATOR_PORT),$(3)) \
 	ISSUER_PORT=$(or $(ISSUER_PORT),$(4)); $(STACK)
 # `make test` brings up a stack of its own, which disturbs none that is running.
-# Its cancel window is longer, so that a busy machine still cancels in time.
+# Its cancel window is longer, so that a busy machine still cancels in time. Tests wait more than they compute, so that more of
+# them run at once than there are cores.
 TEST_STACK := export SAM_PARAMETERS=CancelWindowSeconds=5; $(call own_stack,test,15442,4576,4577)
 LOCALSTACK_STACK := $(call own_stack,localstack,15512,4646,4647)
 PGBOUNCER_STACK := export SAM_PARAMETERS=CancelWindowSeconds=5 PGBOUNCER_PORT=$(or $(PGBOUNCER_PORT),15533); \
@@ -49,9 +50,7 @@ openapi: ## write functions/site/assets/openapi.json anew, from the routes
 test: ## check everything: format, lints, unit tests, integration tests on a stack of its own
 	$(MAKE) --no-print-directory -j2 tools check
 	$(MAKE) --no-print-directory lint
-	$(TEST_STACK) exec cargo test --workspace --all-targets
-	echo "==> Breaking everything for a minute (make chaos SHORT=1)"
-	SHORT=1 cargo run --quiet -p chaos
+	export RUST_TEST_THREADS=$(or $(RUST_TEST_THREADS),4); $(TEST_STACK) exec cargo test --workspace --all-targets
 	echo "==> Everything passed"
 
 chaos: tools ## break everything while 100,000 orders go through; SHORT=1: all faults within a minute

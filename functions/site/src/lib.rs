@@ -19,11 +19,13 @@ pub const OPENAPI: &str = include_str!("../assets/openapi.json");
 /// Where Swagger UI finds the document, seen from its own page.
 static SWAGGER: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| Arc::new(Config::from("../openapi.json")));
 
-/// What goes with every page. It runs and loads only what comes from where it comes from itself, and nobody may frame it.
+/// What goes with every page. It runs and loads only what comes from where it comes from itself, and nobody may frame it. The
+/// digest is that of the one style sheet that Swagger UI writes into its page, for its logo.
 const HEADERS: [(HeaderName, &str); 5] = [
     (
         header::CONTENT_SECURITY_POLICY,
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+        "default-src 'none'; script-src 'self'; style-src 'self' 'sha256-RL3ie0nH+Lzz2YNqQN83mnU0J1ot4QL7b99vMdIX99w='; \
+         img-src 'self' data:; connect-src 'self'; \
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     ),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
