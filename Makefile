@@ -21,7 +21,7 @@ QUEUE_TESTS := processing:: sweeping:: fulfilling:: creating:: operating::
 .SILENT:
 
 help: ## list the targets
-	sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 22
+	sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 24
 
 run: tools ## bring everything up on this machine, show an order through, stay until Ctrl-C
 	$(STACK) run
@@ -95,7 +95,7 @@ lint: tools ## check the SAM template, its security too, and the Python code
 deny: .local/tools/bin/cargo-deny ## hold the dependencies to .deny.toml: licences, sources, duplicates
 	.local/tools/bin/cargo-deny --offline check licenses bans sources
 
-sbom: .local/tools/bin/cargo-cyclonedx ## write a bill of materials of each function beside its Cargo.toml's binary, into .local/sbom
+sbom: .local/tools/bin/cargo-cyclonedx ## write a bill of materials of each function into .local/sbom
 	rm -rf .local/sbom && mkdir -p .local/sbom
 	$< cyclonedx --quiet --format json --describe binaries --target x86_64-unknown-linux-gnu
 	for function in api processor sweeper migrate site; do mv functions/$$function/$${function}_bin.cdx.json .local/sbom/$$function.json; done
