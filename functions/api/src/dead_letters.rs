@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use crate::caller::Admin;
 use crate::json::Options;
 use crate::orders::retry::{check_pace, retry_paced};
-use crate::problem::{ApiError, Problem, Refusals};
+use crate::problem::{ApiError, RefusalsOfOptions};
 use crate::{Api, Shared};
 
 /// How long the messages that a call looks at are hidden from another call: longer than it can take.
@@ -67,11 +67,7 @@ pub struct RedriveReport {
     request_body = Option<RedriveOptions>,
     responses(
         (status = 200, body = RedriveReport, description = "What was done, or found"),
-        (status = 400, body = Problem, content_type = "application/problem+json", description = "Not JSON that can be read"),
-        (status = 413, body = Problem, content_type = "application/problem+json", description = "More than 256 KiB"),
-        (status = 415, body = Problem, content_type = "application/problem+json", description = "Not said to be JSON"),
-        (status = 422, body = Problem, content_type = "application/problem+json", description = "Some options are not valid"),
-        Refusals,
+        RefusalsOfOptions,
     )
 )]
 pub async fn redrive(

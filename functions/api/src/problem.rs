@@ -16,7 +16,7 @@ use shared::db::DbError;
 use shared::error::Chain;
 use utoipa::ToSchema;
 
-pub use refusals::{GatewayRefusal, Refusals, RefusalsOfOne, RefusalsWithoutToken};
+pub use refusals::{GatewayRefusal, Refusals, RefusalsOfOne, RefusalsOfOptions, RefusalsWithoutToken};
 
 /// What a client should wait before it tries again while the database is out of reach.
 const RETRY_AFTER_SECONDS: &str = "2";

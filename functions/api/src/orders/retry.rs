@@ -16,7 +16,7 @@ use super::schema::OrderIdText;
 use super::view::OrderView;
 use crate::caller::{Admin, Caller, Scope};
 use crate::json::Options;
-use crate::problem::{ApiError, FieldError, Problem, Refusals, RefusalsOfOne};
+use crate::problem::{ApiError, FieldError, Problem, RefusalsOfOne, RefusalsOfOptions};
 use crate::{Api, Shared};
 
 /// The most orders of one call.
@@ -160,11 +160,7 @@ struct CauseView {
     request_body = Option<RetryOptions>,
     responses(
         (status = 200, body = RetryReport, description = "What was done, or would be"),
-        (status = 400, body = Problem, content_type = "application/problem+json", description = "Not JSON that can be read"),
-        (status = 413, body = Problem, content_type = "application/problem+json", description = "More than 256 KiB"),
-        (status = 415, body = Problem, content_type = "application/problem+json", description = "Not said to be JSON"),
-        (status = 422, body = Problem, content_type = "application/problem+json", description = "Some options are not valid"),
-        Refusals,
+        RefusalsOfOptions,
     )
 )]
 pub async fn retry_many(

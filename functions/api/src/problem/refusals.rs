@@ -52,6 +52,22 @@ impl IntoResponses for RefusalsOfOne {
     }
 }
 
+/// What an operator's call with options may meet.
+pub struct RefusalsOfOptions;
+
+impl IntoResponses for RefusalsOfOptions {
+    fn responses() -> Responses {
+        let mut responses = Refusals::responses();
+        responses.extend([
+            ("400".to_owned(), by_the_function("Not JSON that can be read").into()),
+            ("413".to_owned(), by_the_function("More than 256 KiB").into()),
+            ("415".to_owned(), by_the_function("Not said to be JSON").into()),
+            ("422".to_owned(), by_the_function("Some options are not valid").into()),
+        ]);
+        responses
+    }
+}
+
 fn described(description: &str) -> ResponseBuilder {
     ResponseBuilder::new().description(description)
 }
