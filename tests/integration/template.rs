@@ -1,5 +1,6 @@
 //! The template, as CloudFormation would deploy it: what must hold of it whatever the parameters are.
 
+mod alarms;
 mod rules;
 
 use std::collections::BTreeSet;
@@ -29,7 +30,7 @@ const IAM: &str = "DatabaseIamUserArn=arn:aws:rds-db:eu-central-1:1:dbuser:db-A/
 fn every_kind_of_deployment_keeps_the_rules() {
     for parameters in [
         &[][..],
-        &["Stage=prod", "ApiReservedConcurrency=20"],
+        &["Stage=prod", "ApiReservedConcurrency=20", "Tracing=Active", "AlarmEmail=night@example.com", "Release=r7a1"],
         &["JwtIssuer=https://issuer.example.com", "CorsAllowOrigins=https://shop.example.com"],
         &[BROUGHT, SECRET, "VpcSubnetIds=subnet-1", "VpcSecurityGroupIds=sg-1"],
         &[BROUGHT, IAM, "OwnerDatabaseUrl=postgres://owner@db.example.com/orders"],
@@ -92,6 +93,33 @@ fn each_rule_notices_what_breaks_it() {
         ("FunctionSecurityGroup", "FunctionSecurityGroup/Properties/SecurityGroupEgress/0/CidrIp", json!("0.0.0.0/0")),
         ("DatabaseSecurityGroup", "DatabaseSecurityGroup/Properties/SecurityGroupEgress", Value::Null),
         ("DatabaseFromFunctions", "DatabaseFromFunctions/Properties/CidrIp", json!("10.0.0.0/8")),
+        ("ReleaseRole", "ReleaseRole/Properties/AssumeRolePolicyDocument/Statement/Principal/Service", json!("lambda")),
+        ("DeadLetterAlarm", "DeadLetterAlarm/Properties/AlarmActions", Value::Null),
+        ("StorageAlarm", "StorageAlarm/Properties/OKActions/0", json!({"Ref": "OrderQueue"})),
+        ("OverdueAlarm", "OverdueAlarm/Properties/ActionsEnabled", json!(false)),
+        ("LatencyAlarm", "LatencyAlarm/Properties/AlarmDescription", json!("Slow. docs/operations.md#no-such-section")),
+        ("LatencyAlarm", "LatencyAlarm/Properties/MetricName", json!("Latenzy")),
+        ("ServerErrorsAlarm", "ServerErrorsAlarm/Properties/Metrics/1/MetricStat/Metric/MetricName", json!("5XXError")),
+        ("QueueAgeAlarm", "QueueAgeAlarm/Properties/Dimensions/0/Name", json!("Queue")),
+        (
+            "OperatorDashboard",
+            "OperatorDashboard/Properties/DashboardBody/Fn::Sub/1/DatabaseWidgets",
+            json!(", {\"properties\": {\"metrics\": [[\"AWS/RDS\", \"Speed\", \"DBInstanceIdentifier\", \"a\"]]}}"),
+        ),
+        ("ProcessorFunctionDeploymentGroup", "FailedShareAlarm", Value::Null),
+        ("ApiFunctionDeploymentGroup", "LatencyAlarm/Properties/AlarmName", json!("another")),
+        ("ApiFunctionDeploymentGroup", "ApiFunctionDeploymentGroup/Properties/AlarmConfiguration/Alarms", json!([])),
+        (
+            "ProcessorFunctionDeploymentGroup",
+            "ProcessorFunctionDeploymentGroup/Properties/AutoRollbackConfiguration/Events/1",
+            json!("x"),
+        ),
+        ("ProcessorMapping", "ProcessorMapping/Properties/FunctionName", json!({"Ref": "ProcessorFunction"})),
+        (
+            "SweeperFunctionEachMinute",
+            "SweeperFunctionEachMinute/Properties/Targets/0/Arn",
+            json!({"Fn::GetAtt": ["SweeperFunction", "Arn"]}),
+        ),
         ("UserPool", "UserPool/Properties/AdminCreateUserConfig", Value::Null),
         ("UserClient", "UserClient/Properties/AllowedOAuthScopes/0", json!("orders/admin")),
     ] {

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
+use super::alarms;
+
 /// The template as it would be deployed.
 pub struct Template(pub Value);
 
@@ -19,10 +21,33 @@ impl Template {
         &self.0["Resources"][name]["Properties"]
     }
 
+    /// Whether the resource of this name is of this type.
+    pub fn is_a(&self, kind: &str, name: &str) -> bool {
+        self.0["Resources"][name]["Type"] == kind
+    }
+
+    /// The function that an alias is of, or the one that is named itself.
+    fn function(&self, name: &str) -> &Value {
+        let alias = self.properties(name);
+        if self.is_a("AWS::Lambda::Alias", name) { self.properties(named(&alias["FunctionName"])) } else { alias }
+    }
+
+    /// What the dashboard shows; references in its text stay as they are.
+    pub fn dashboard(&self) -> Vec<Value> {
+        let (_, dashboard) = self.resources("AWS::CloudWatch::Dashboard")[0];
+        let parts = &dashboard["DashboardBody"]["Fn::Sub"];
+        let more = &parts[1]["DatabaseWidgets"];
+        let more = more["Fn::Sub"].as_str().or(more.as_str()).unwrap_or_default();
+        let body = parts[0].as_str().unwrap_or_default().replace("${DatabaseWidgets}", more);
+        let body: Value = serde_json::from_str(&body).unwrap_or_else(|error| panic!("the dashboard: {error}"));
+        body["widgets"].as_array().cloned().unwrap_or_default()
+    }
+
     /// All that breaks a rule.
     pub fn breaches(&self) -> Vec<String> {
         let rules = [visibility, retention, queues, databases, permissions, roles, variables, routes, networks, users];
-        rules.iter().flat_map(|rule| rule(self)).collect()
+        let watching = [alarms::alarms, alarms::metrics, alarms::canaries, alarms::callers];
+        rules.iter().chain(&watching).flat_map(|rule| rule(self)).collect()
     }
 }
 
@@ -41,14 +66,15 @@ pub fn listed(value: &Value) -> Vec<&Value> {
     value.as_array().map_or_else(|| vec![value], |list| list.iter().collect())
 }
 
-fn breach(broken: bool, what: String) -> Option<String> {
+/// The sentence, where the rule is broken.
+pub fn breach(broken: bool, what: String) -> Option<String> {
     broken.then_some(what)
 }
 
 /// AWS advises six times the function's time-out, so that a message is not delivered again while it is worked on.
 fn visibility(template: &Template) -> Vec<String> {
     let short = |(name, mapping): (&str, &Value)| {
-        let timeout = number(&template.properties(named(&mapping["FunctionName"]))["Timeout"]);
+        let timeout = number(&template.function(named(&mapping["FunctionName"]))["Timeout"]);
         let visibility = number(&template.properties(named(&mapping["EventSourceArn"]))["VisibilityTimeout"]);
         breach(visibility < 6 * timeout, format!("{name}: visibility of {visibility} s for a time-out of {timeout} s"))
     };
@@ -99,16 +125,26 @@ pub fn statements(properties: &Value) -> Vec<&Value> {
     all.flat_map(|document| listed(&document["Statement"])).collect()
 }
 
-/// No wildcard allows anything, but for the one policy of AWS's that connects functions to a VPC.
+/// What a function may do to any trace.
+const TRACES: [&str; 2] = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"];
+/// AWS's policy that lets Lambda connect functions to a VPC.
+const VPC_ACCESS: &str = "/AWSLambdaENIManagementAccess";
+
+/// No wildcard allows anything, but for putting traces, of which X-Ray names none; and AWS's own policies are those by which AWS
+/// acts itself: it connects functions to a VPC, and `CodeDeploy` moves their aliases.
 fn permissions(template: &Template) -> Vec<String> {
     let kinds = ["AWS::IAM::Role", "AWS::IAM::ManagedPolicy"];
     let wide = |(name, properties): (&str, &Value)| {
         let is_wild = |value: &&Value| value.to_string().contains('*');
-        let allowed = statements(properties).into_iter().filter(|statement| statement["Effect"] == "Allow");
+        let traces = json!({"Effect": "Allow", "Action": TRACES, "Resource": "*"});
+        let allowed = statements(properties).into_iter().filter(|each| each["Effect"] == "Allow" && **each != traces);
         let wild = allowed.flat_map(|each| [&each["Action"], &each["Resource"]]).any(|value| is_wild(&value));
         let attached = properties["ManagedPolicyArns"].as_array().into_iter().flatten();
         let foreign = attached.filter(|arn| named(arn).is_empty()).map(Value::to_string);
-        let strange = foreign.filter(|arn| !arn.contains("/AWSLambdaENIManagementAccess")).count();
+        let acting = &properties["AssumeRolePolicyDocument"]["Statement"]["Principal"]["Service"];
+        let policy =
+            if acting == "codedeploy.amazonaws.com" { "/AWSCodeDeployRoleForLambdaLimited" } else { VPC_ACCESS };
+        let strange = foreign.filter(|arn| !arn.contains(policy)).count();
         breach(wild || strange > 0, format!("{name}: allows more than it names"))
     };
     kinds.iter().flat_map(|kind| template.resources(kind)).filter_map(wide).collect()
