@@ -6,6 +6,7 @@
 
 mod connect;
 mod credential;
+pub mod inspect;
 pub mod intake;
 pub mod operate;
 pub mod orders;

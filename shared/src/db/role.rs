@@ -14,7 +14,7 @@ use super::{DbConfig, DbError};
 const MAX_NAME: usize = 63;
 
 /// What the statements do with the rows of each table. Orders are never deleted.
-const PRIVILEGES: [(&str, &str); 3] = [
+pub(super) const PRIVILEGES: [(&str, &str); 3] = [
     ("orders", "SELECT, INSERT, UPDATE"),
     ("order_work", "SELECT, INSERT, UPDATE, DELETE"),
     ("order_stats", "SELECT, INSERT, UPDATE, DELETE"),

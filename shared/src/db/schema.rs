@@ -37,6 +37,11 @@ pub async fn migrate(config: &DbConfig) -> Result<Vec<String>, SchemaError> {
     Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
 }
 
+/// The number of the newest migration that this code comes with.
+pub(super) fn newest() -> i32 {
+    embedded::migrations::runner().get_migrations().iter().map(refinery::Migration::version).max().unwrap_or(0)
+}
+
 /// A connection that no other has the like of until it is closed.
 pub(super) async fn lock(config: &DbConfig) -> Result<Client, DbError> {
     let client = config.connect().await?;

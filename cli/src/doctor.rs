@@ -1,0 +1,89 @@
+//! `doctor`: looks at everything that has to be right for orders to be taken and worked on, and says of each what it found,
+//! where, and how to mend it.
+//!
+//! What it can't look at, because something was not given, is said not to have been checked, never to be in order:
+//!
+//! | variable | for |
+//! |---|---|
+//! | `DATABASE_URL`, `DATABASE_TLS`, … as the functions' | schema, rights, clock and orders in the database |
+//! | `DATABASE_APP_ROLE` | the rights of the functions' role, where `DATABASE_URL` is the owner's |
+//! | those of [`crate::aws`] | everything at AWS |
+//! | `QUEUE_URL`, `DLQ_URL` | the queues |
+//! | `PROCESSOR_FUNCTION`, `SWEEPER_FUNCTION` | the functions' time-outs, mapping and schedule |
+//! | `API_ID` | the issuer and the audience that the gateway accepts, where the URL does not tell |
+//! | `OIDC_ISSUER`, `OIDC_AUDIENCE` | the same, without AWS |
+
+mod api;
+mod cloud;
+mod database;
+mod finding;
+mod functions;
+mod gateway;
+mod queues;
+mod reach;
+mod report;
+
+use crate::client::Client;
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::place::Place;
+
+use cloud::Cloud;
+pub use finding::{Finding, State};
+
+/// Looks, and says what was found.
+pub async fn run(place: &Place, output: Output) -> Exit {
+    let findings = examine(place).await;
+    report::show(place, &findings, output);
+    exit(&findings)
+}
+
+/// Everything that was found, in the order in which it is best read.
+pub async fn examine(place: &Place) -> Vec<Finding> {
+    let (mut findings, behind) = tokio::join!(examine_api(place), async {
+        let cloud = Cloud::of(&place.env);
+        let timings = functions::Functions::read(&cloud, &place.env).await;
+        let (database, queues, functions) = tokio::join!(
+            database::examine(&place.env),
+            queues::examine(&cloud, &place.env, &timings),
+            functions::examine(&cloud, &place.env, &timings),
+        );
+        [database, queues, functions].concat()
+    });
+    findings.extend(behind);
+    findings
+}
+
+async fn examine_api(place: &Place) -> Vec<Finding> {
+    let mut findings = reach::examine(place).await;
+    if findings.iter().any(|finding| finding.state == State::Wrong && finding.check != "certificate") {
+        findings.push(Finding::not_checked("health", place.address(), "the API can't be reached"));
+        return findings;
+    }
+    match Client::new(place) {
+        Ok(client) => {
+            findings.extend(gateway::examine(place).await);
+            findings.extend(api::examine(place, &client).await);
+        }
+        Err(failure) => findings.push(Finding::wrong(
+            "authorities",
+            place.address(),
+            failure.to_string(),
+            "give --ca-file a PEM file of certificates",
+        )),
+    }
+    findings
+}
+
+/// Whoever can't reach the service at all has another problem than whoever finds it ailing.
+fn exit(findings: &[Finding]) -> Exit {
+    let is_wrong = |finding: &&Finding| finding.state == State::Wrong;
+    let mut wrong = findings.iter().filter(is_wrong).peekable();
+    if wrong.peek().is_none() {
+        Exit::Fine
+    } else if wrong.any(|finding| ["dns", "tcp", "tls"].contains(&finding.check)) {
+        Exit::Unreachable
+    } else {
+        Exit::Wrong
+    }
+}

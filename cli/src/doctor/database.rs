@@ -1,0 +1,151 @@
+//! The database: whether it is reached, has the schema that this release needs, gives the functions what they need and no
+//! more, keeps the time, and holds no order that nobody comes for.
+
+use std::str::FromStr;
+use std::time::SystemTime;
+
+use shared::config::Env;
+use shared::db::inspect::{self, Rights, SchemaVersion};
+use shared::db::role::RoleName;
+use shared::db::{Db, DbConfig, DbError, stats};
+use shared::error::Chain;
+
+use super::api::{GRACE_SECONDS, overdue, skew};
+use super::finding::Finding;
+
+const PLACE: &str = "database";
+
+/// Looks at it, where `DATABASE_URL` is given.
+pub async fn examine(env: &Env) -> Vec<Finding> {
+    if env.text("DATABASE_URL").is_none() {
+        return vec![Finding::not_checked(PLACE, "DATABASE_URL", "give DATABASE_URL")];
+    }
+    let config = match DbConfig::from_env(env) {
+        Ok(config) => config,
+        Err(error) => {
+            return vec![Finding::wrong(
+                PLACE,
+                "variables",
+                error.to_string(),
+                "set the variable as the functions' is",
+            )];
+        }
+    };
+    let db = Db::new(config);
+    if let Err(error) = db.ping().await {
+        return vec![Finding::wrong(PLACE, "DATABASE_URL", Chain(&error).to_string(), reach(&error))];
+    }
+    let (mut findings, has_schema) = schema(&db).await;
+    findings.insert(0, Finding::ok(PLACE, "DATABASE_URL", "answers"));
+    findings.push(clock(&db).await);
+    if has_schema {
+        findings.extend(rights(&db, env).await);
+        findings.push(waiting(&db).await);
+    }
+    findings
+}
+
+/// How to get through to a database that was not reached.
+fn reach(error: &DbError) -> &'static str {
+    let said = Chain(error).to_string();
+    if said.contains("authentication") || said.contains("role \"") {
+        "give DATABASE_URL the right user and password"
+    } else if said.contains("certificate") {
+        "give DATABASE_CA_FILE the authority of the database's certificate, and call it by the name the certificate has"
+    } else if said.contains("does not support TLS") {
+        "switch TLS on at the server; DATABASE_TLS=off is for one on this very machine"
+    } else {
+        "check host and port of DATABASE_URL, that the server runs and that its security group lets this machine in"
+    }
+}
+
+/// The schema's version, and whether there is a schema.
+async fn schema(db: &Db) -> (Vec<Finding>, bool) {
+    let newest = inspect::newest_migration();
+    let check = "schema";
+    let finding = match inspect::schema_version(db).await {
+        Ok(SchemaVersion::None) => {
+            let remedy = "deploy, or invoke the migrate function: it brings the schema up to date";
+            return (vec![Finding::wrong(check, PLACE, "no migration was ever run", remedy)], false);
+        }
+        Ok(SchemaVersion::Hidden) => Finding::not_checked(check, PLACE, "give DATABASE_URL as the owner of the tables"),
+        Ok(SchemaVersion::UpTo(version)) if version < newest => {
+            let what = format!("at migration {version}, and this release comes with {newest}");
+            Finding::wrong(
+                check,
+                PLACE,
+                what,
+                "deploy again, with another MigrationRun: it runs the migrations that are missing",
+            )
+        }
+        Ok(SchemaVersion::UpTo(version)) if version > newest => {
+            let what = format!("at migration {version}, and this program knows {newest}");
+            Finding::wrong(check, PLACE, what, "use the ordermill of the release that is deployed: this one is older")
+        }
+        Ok(SchemaVersion::UpTo(version)) => Finding::ok(check, PLACE, format!("at migration {version}, the newest")),
+        Err(error) => Finding::not_checked(check, PLACE, Chain(&error).to_string()),
+    };
+    (vec![finding], true)
+}
+
+async fn clock(db: &Db) -> Finding {
+    let asked = SystemTime::now();
+    match inspect::clock(db).await {
+        Ok(theirs) => skew("clock.database", PLACE, theirs.into(), asked + asked.elapsed().unwrap_or_default() / 2),
+        Err(error) => Finding::not_checked("clock.database", PLACE, Chain(&error).to_string()),
+    }
+}
+
+async fn rights(db: &Db, env: &Env) -> Vec<Finding> {
+    let named = env.text("DATABASE_APP_ROLE");
+    let role = match named.map(RoleName::from_str).transpose() {
+        Ok(role) => role,
+        Err(problem) => return vec![Finding::wrong("rights", "DATABASE_APP_ROLE", problem, "give the role's name")],
+    };
+    match inspect::rights(db, role.as_ref()).await {
+        Ok(Some(rights)) => judge(&rights, named.is_some()),
+        Ok(None) => {
+            let remedy = "have migrate create it: it does so where DATABASE_APP_ROLE is set";
+            vec![Finding::wrong("rights", named.unwrap_or(PLACE), "there is no such role", remedy)]
+        }
+        Err(error) => vec![Finding::not_checked("rights", PLACE, Chain(&error).to_string())],
+    }
+}
+
+fn judge(rights: &Rights, is_named: bool) -> Vec<Finding> {
+    let role = &rights.role;
+    if rights.is_owner && !is_named {
+        let why = format!("{role} owns the tables; give DATABASE_APP_ROLE, the role that the functions sign in as");
+        return vec![Finding::not_checked("rights", role, why)];
+    }
+    if rights.is_owner {
+        let remedy = "have the functions sign in as a role that owns nothing: OwnerDatabaseUrl and DatabaseAppRole of the template";
+        return vec![Finding::wrong(
+            "rights.excess",
+            role,
+            "the functions' role owns the tables, or is a superuser",
+            remedy,
+        )];
+    }
+    let listed = |rights: &[String], none: &str| if rights.is_empty() { none.to_owned() } else { rights.join(", ") };
+    let remedy = "run migrate with DATABASE_APP_ROLE: it gives the role what it needs and takes back everything else";
+    let lacks = format!("lacks {}", listed(&rights.lacks, "nothing"));
+    let exceeds = format!("has besides: {}", listed(&rights.exceeds, "nothing"));
+    vec![
+        Finding::held("rights", role, rights.lacks.is_empty(), lacks, remedy),
+        Finding::held(
+            "rights.excess",
+            role,
+            rights.exceeds.is_empty(),
+            exceeds,
+            format!("{remedy}; a role's own attributes: ALTER ROLE … NOSUPERUSER NOCREATEDB NOCREATEROLE"),
+        ),
+    ]
+}
+
+async fn waiting(db: &Db) -> Finding {
+    match stats::read(db).await {
+        Ok(metrics) => overdue(PLACE, metrics.oldest_overdue_seconds, GRACE_SECONDS),
+        Err(error) => Finding::not_checked("overdue", PLACE, Chain(&error).to_string()),
+    }
+}

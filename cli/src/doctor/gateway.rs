@@ -1,0 +1,167 @@
+//! The token, beside what the gateway accepts. It says itself who issued it, for whom, until when and for what.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+
+use super::finding::Finding;
+use crate::aws::Aws;
+use crate::place::Place;
+use crate::token::Claims;
+
+/// Whose tokens the gateway accepts.
+struct Accepted {
+    issuer: String,
+    /// Empty where they are not known.
+    audiences: Vec<String>,
+    known_by: &'static str,
+}
+
+/// Looks at the token.
+pub async fn examine(place: &Place) -> Vec<Finding> {
+    let Some(token) = &place.token else {
+        return vec![Finding::not_checked("token", "ORDERMILL_TOKEN", "give --token or ORDERMILL_TOKEN")];
+    };
+    let claims = match Claims::of(token) {
+        Ok(claims) => claims,
+        Err(problem) => {
+            return vec![Finding::wrong(
+                "token",
+                "ORDERMILL_TOKEN",
+                format!("is no token: {problem}"),
+                "get a new one, and give it as it is, without `Bearer`",
+            )];
+        }
+    };
+    let mut findings = vec![subject(&claims), expiry(&claims), scopes(&claims)];
+    findings.extend(match accepted(place).await {
+        Ok(accepted) => compare(&claims, &accepted),
+        Err(why) => vec![Finding::not_checked("token.issuer", "gateway", why)],
+    });
+    findings
+}
+
+fn subject(claims: &Claims) -> Finding {
+    let remedy = "have the issuer put the caller's identifier (1 to 128 characters) into `sub`";
+    let subject = claims.text("sub").unwrap_or_default();
+    let is_usable = (1..=128).contains(&subject.chars().count());
+    Finding::held(
+        "token",
+        "sub",
+        is_usable,
+        if is_usable { format!("of {subject}") } else { "has no usable `sub`".to_owned() },
+        remedy,
+    )
+}
+
+fn expiry(claims: &Claims) -> Finding {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs().cast_signed());
+    if let Some(from) = claims.moment("nbf").filter(|from| *from > now + 60) {
+        let remedy = "wait, or set the issuer's clock or this machine's right";
+        return Finding::wrong("token.expiry", "nbf", format!("is not good before {} s from now", from - now), remedy);
+    }
+    match claims.moment("exp") {
+        Some(until) => {
+            let left = until - now;
+            let what =
+                if left > 0 { format!("good for {}", span(left)) } else { format!("expired {} ago", span(-left)) };
+            Finding::held("token.expiry", "exp", left > 0, what, "get a new one; of the local stack by `make down up`")
+        }
+        None => Finding::wrong(
+            "token.expiry",
+            "exp",
+            "has no `exp`",
+            "have the issuer put one in: the gateway refuses the token without",
+        ),
+    }
+}
+
+fn span(seconds: i64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        _ => format!("{} h", seconds / 3600),
+    }
+}
+
+fn scopes(claims: &Claims) -> Finding {
+    let scopes = claims.scopes();
+    let held: Vec<_> =
+        ["orders/read", "orders/write", "orders/admin"].into_iter().filter(|scope| scopes.contains(scope)).collect();
+    let may_all = claims.is_admin() || held.len() == 2;
+    let what =
+        if held.is_empty() { "none of orders/read, orders/write, orders/admin".to_owned() } else { held.join(" ") };
+    Finding::held(
+        "token.scopes",
+        "scope",
+        may_all,
+        what,
+        "ask the issuer for `orders/read orders/write`, or for orders/admin, which may do all",
+    )
+}
+
+fn compare(claims: &Claims, accepted: &Accepted) -> Vec<Finding> {
+    let issuer = claims.text("iss").unwrap_or_default();
+    let has_issuer = issuer == accepted.issuer;
+    let what = if has_issuer {
+        issuer.to_owned()
+    } else {
+        format!("`{issuer}`, and the gateway accepts `{}`", accepted.issuer)
+    };
+    let remedy = "get the token from the issuer that the gateway accepts, or deploy with JwtIssuer set to the token's";
+    let mut findings = vec![Finding::held("token.issuer", accepted.known_by, has_issuer, what, remedy)];
+    if accepted.audiences.is_empty() {
+        findings.push(Finding::not_checked(
+            "token.audience",
+            accepted.known_by,
+            "give OIDC_AUDIENCE, or credentials of AWS",
+        ));
+        return findings;
+    }
+    let own = claims.audiences();
+    let fits = own.iter().any(|audience| accepted.audiences.iter().any(|other| other == audience));
+    let what = if fits {
+        own.join(", ")
+    } else {
+        format!("`{}`, and the gateway accepts {}", own.join(", "), accepted.audiences.join(", "))
+    };
+    let remedy = "have the token made out to that audience, or deploy with JwtAudience set to the token's";
+    findings.push(Finding::held("token.audience", accepted.known_by, fits, what, remedy));
+    findings
+}
+
+/// What the gateway accepts, by its own configuration or else by variables.
+async fn accepted(place: &Place) -> Result<Accepted, String> {
+    let told = |why: String| match place.env.text("OIDC_ISSUER") {
+        Some(issuer) => Ok(Accepted {
+            issuer: issuer.to_owned(),
+            audiences: place.env.text("OIDC_AUDIENCE").map(str::to_owned).into_iter().collect(),
+            known_by: "OIDC_ISSUER",
+        }),
+        None => Err(format!("{why}; or give OIDC_ISSUER")),
+    };
+    let aws = match Aws::from_env(&place.env) {
+        Ok(aws) => aws,
+        Err(why) => return told(why),
+    };
+    let Some(id) = api_id(place) else { return told("give API_ID".to_owned()) };
+    match aws.get("apigateway", &format!("/v2/apis/{id}/authorizers")).await {
+        Ok(found) => authorizer(&found).map_or_else(|| told("the gateway has no JWT authorizer".to_owned()), Ok),
+        Err(why) => told(why),
+    }
+}
+
+fn authorizer(found: &Value) -> Option<Accepted> {
+    let all = found.get("items").or_else(|| found.get("Items"))?.as_array()?;
+    let jwt = all.iter().find_map(|each| each.get("jwtConfiguration"))?;
+    let audiences = jwt["audience"].as_array()?.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+    Some(Accepted { issuer: jwt["issuer"].as_str()?.to_owned(), audiences, known_by: "authorizer" })
+}
+
+/// The API's identifier: the first part of AWS's name for it, or the emulator's path.
+fn api_id(place: &Place) -> Option<String> {
+    let in_path =
+        place.url.path().split_once("/_aws/execute-api/").map(|(_, rest)| rest.split('/').next().unwrap_or_default());
+    let in_host = place.url.host_str().and_then(|host| host.split_once(".execute-api.")).map(|(id, _)| id);
+    place.env.text("API_ID").or(in_path).or(in_host).filter(|id| !id.is_empty()).map(str::to_owned)
+}

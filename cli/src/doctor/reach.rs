@@ -1,0 +1,139 @@
+//! The way to the API: its name, its port, its certificate.
+
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use native_tls::{Certificate, HandshakeError, TlsConnector};
+use openssl::asn1::Asn1Time;
+use openssl::x509::X509;
+use shared::error::Chain;
+
+use super::finding::Finding;
+use crate::place::Place;
+
+/// How long a step may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How many days before its certificate runs out a server ought to have the next.
+const RENEWED_BEFORE: i32 = 14;
+
+/// Goes the way as far as it goes.
+pub async fn examine(place: &Place) -> Vec<Finding> {
+    let (host, address) = (place.url.host_str().unwrap_or_default().trim_matches(['[', ']']), place.address());
+    let port = place.url.port_or_known_default().unwrap_or_default();
+    let found = tokio::net::lookup_host((host, port)).await.map(Vec::from_iter);
+    let addresses = match found {
+        Ok(addresses) if !addresses.is_empty() => addresses,
+        Ok(_) => return vec![no_name(host, "no address")],
+        Err(error) => return vec![no_name(host, &error.to_string())],
+    };
+    let dns = Finding::ok("dns", host, format!("{} address(es)", addresses.len()));
+    let tcp = connect(&addresses).map(drop);
+    let Err(error) = tcp else {
+        let tcp = Finding::ok("tcp", &address, "accepts connections");
+        return [vec![dns, tcp], encryption(place, host, addresses).await].concat();
+    };
+    let remedy =
+        "check the URL's port, and whether a firewall or a proxy is in between; locally, `make up` starts the stack";
+    vec![dns, Finding::wrong("tcp", address, format!("no connection: {error}"), remedy)]
+}
+
+fn no_name(host: &str, problem: &str) -> Finding {
+    let remedy = "check the URL (the stack's output ApiUrl) and this machine's name server";
+    Finding::wrong("dns", host, format!("the name has no address: {problem}"), remedy)
+}
+
+fn connect(addresses: &[SocketAddr]) -> std::io::Result<TcpStream> {
+    let mut last = Err(std::io::ErrorKind::AddrNotAvailable.into());
+    for address in addresses {
+        last = TcpStream::connect_timeout(address, PATIENCE);
+        if last.is_ok() {
+            break;
+        }
+    }
+    let stream = last?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+async fn encryption(place: &Place, host: &str, addresses: Vec<SocketAddr>) -> Vec<Finding> {
+    let address = place.address();
+    if place.url.scheme() == "http" {
+        let remedy = "call it by https://: a token sent in the clear is anybody's";
+        return vec![Finding::held("tls", address, place.is_local(), "plain HTTP", remedy)];
+    }
+    let (host, authorities) = (host.to_owned(), place.authorities.clone());
+    let looked = tokio::task::spawn_blocking(move || look(&host, &addresses, authorities.as_deref())).await;
+    let looked = looked.unwrap_or_else(|error| Err(error.to_string()));
+    let Ok(Look { refusal, days }) = looked else {
+        let problem = looked.err().unwrap_or_default();
+        return vec![Finding::wrong("tls", address, problem, "check that the port is one of HTTPS")];
+    };
+    let tls = match &refusal {
+        None => Finding::ok("tls", &address, "the certificate is trusted and names the host"),
+        Some(problem) => Finding::wrong("tls", &address, problem, remedy(problem)),
+    };
+    let Some(days) = days else { return vec![tls] };
+    let what = if days < 0 { format!("expired {} days ago", -days) } else { format!("good for {days} days") };
+    let renew =
+        "renew the certificate: API Gateway's own renews itself, a custom domain's is the domain owner's to renew";
+    vec![tls, Finding::held("certificate", address, days >= RENEWED_BEFORE, what, renew)]
+}
+
+/// What is to be said of a server's certificate.
+struct Look {
+    /// Why it is not believed, where it is not.
+    refusal: Option<String>,
+    /// How long it is still good, where it was shown.
+    days: Option<i32>,
+}
+
+fn look(host: &str, addresses: &[SocketAddr], authorities: Option<&str>) -> Result<Look, String> {
+    let refusal = match handshake(host, addresses, authorities, false) {
+        Ok(certificate) => return Ok(Look { refusal: None, days: days_left(certificate) }),
+        Err(refusal) => refusal,
+    };
+    // Only to see what it shows; nothing is said to it.
+    let days = handshake(host, addresses, authorities, true).ok().map(days_left);
+    days.map_or(Err(refusal.clone()), |days| Ok(Look { refusal: Some(refusal), days }))
+}
+
+/// The certificate that the server shows in a handshake.
+fn handshake(
+    host: &str,
+    addresses: &[SocketAddr],
+    authorities: Option<&str>,
+    is_lenient: bool,
+) -> Result<Option<Certificate>, String> {
+    let described = |error: &dyn std::error::Error| Chain(error).to_string();
+    let mut builder = TlsConnector::builder();
+    builder.danger_accept_invalid_certs(is_lenient).danger_accept_invalid_hostnames(is_lenient);
+    for authority in Certificate::stack_from_pem(authorities.unwrap_or_default().as_bytes()).unwrap_or_default() {
+        builder.add_root_certificate(authority);
+    }
+    let connector = builder.build().map_err(|error| described(&error))?;
+    let stream = connect(addresses).map_err(|error| described(&error))?;
+    let stream = connector.connect(host, stream).map_err(|error| match error {
+        HandshakeError::Failure(error) => described(&error),
+        HandshakeError::WouldBlock(_) => "the handshake takes too long".to_owned(),
+    })?;
+    stream.peer_certificate().map_err(|error| described(&error))
+}
+
+fn days_left(certificate: Option<Certificate>) -> Option<i32> {
+    let certificate = X509::from_der(&certificate?.to_der().ok()?).ok()?;
+    Some(Asn1Time::days_from_now(0).ok()?.diff(certificate.not_after()).ok()?.days)
+}
+
+/// How a refusal of OpenSSL's is mended.
+fn remedy(problem: &str) -> &'static str {
+    if problem.contains("expired") {
+        "renew the server's certificate; if it is good, this machine's clock is wrong"
+    } else if problem.contains("mismatch") {
+        "call the API by a name that its certificate has"
+    } else if problem.contains("self-signed") || problem.contains("self signed") || problem.contains("issuer") {
+        "give --ca-file the authority that issued it, or have it issued by a public one; a proxy that opens TLS shows its own"
+    } else {
+        "check that the port is one of HTTPS, and that it speaks TLS 1.2 or later"
+    }
+}

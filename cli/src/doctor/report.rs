@@ -1,0 +1,48 @@
+//! Findings, for people and for machines.
+
+use serde::Serialize;
+
+use super::finding::{Finding, State};
+use crate::output::{Output, Tone};
+use crate::place::Place;
+
+/// The document of `--json`.
+#[derive(Serialize)]
+struct Report<'a> {
+    url: &'a str,
+    ok: usize,
+    wrong: usize,
+    not_checked: usize,
+    findings: &'a [Finding],
+}
+
+/// Shows everything.
+pub fn show(place: &Place, findings: &[Finding], output: Output) {
+    let count = |state| findings.iter().filter(|finding| finding.state == state).count();
+    let (ok, wrong, not_checked) = (count(State::Ok), count(State::Wrong), count(State::NotChecked));
+    if output.is_json {
+        output.say_json(&Report { url: place.url.as_str(), ok, wrong, not_checked, findings });
+        return;
+    }
+    let width = |of: fn(&Finding) -> usize| findings.iter().map(of).max().unwrap_or_default();
+    let (check, place) = (width(|finding| finding.check.len()), width(|finding| finding.place.chars().count().min(40)));
+    for finding in findings {
+        show_one(finding, check, place, output);
+    }
+    let summary = format!("{} checks: {ok} ok, {wrong} wrong, {not_checked} not checked", findings.len());
+    output.say(&format!("\n{}", output.paint(if wrong == 0 { Tone::Good } else { Tone::Bad }, &summary)));
+}
+
+fn show_one(finding: &Finding, check: usize, place: usize, output: Output) {
+    let tone = match finding.state {
+        State::Ok => Tone::Good,
+        State::Wrong => Tone::Bad,
+        State::NotChecked => Tone::Open,
+    };
+    let state = output.paint(tone, &format!("{:11}", finding.state.as_str()));
+    let at = output.paint(Tone::Faint, &format!("{:place$}", finding.place));
+    output.say(&format!("{state}  {:check$}  {at}  {}", finding.check, finding.what));
+    if let Some(remedy) = &finding.remedy {
+        output.say(&format!("{:11}  {:check$}  → {remedy}", "", ""));
+    }
+}

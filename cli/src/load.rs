@@ -1,0 +1,72 @@
+//! `load`: places orders, follows each to its end, and says how many were accepted, completed, failed and lost, and how long
+//! that took. It is the service's own acceptance test: all is well exactly when every order was accepted and completed once.
+
+mod count;
+mod follow;
+mod histogram;
+mod latency;
+mod plot;
+mod report;
+mod run;
+mod send;
+
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::client::Client;
+use crate::exit::{Exit, Failure};
+use crate::options;
+use crate::output::Output;
+use crate::place::Place;
+
+use count::Count;
+pub use report::Report;
+use run::Run;
+
+/// Places the orders, and shows what became of them.
+pub async fn run(place: &Place, load: &options::Load, output: Output) -> Result<Exit, Failure> {
+    let report = measure(place, load, output).await?;
+    if let Some(file) = &load.svg {
+        std::fs::write(file, plot::svg(&report)?)
+            .map_err(|error| Failure::Other(format!("{} can't be written: {error}", file.display())))?;
+    }
+    report::show(&report, output);
+    Ok(if report.ok { Exit::Fine } else { Exit::Wrong })
+}
+
+/// Places the orders, follows them, and gives what became of them.
+pub async fn measure(place: &Place, load: &options::Load, output: Output) -> Result<Report, Failure> {
+    allow_connections();
+    let client = Client::new(place)?;
+    let run = Run::new(place)?;
+    run.check(&client).await?;
+    let before = Count::read(&client).await;
+    let begun = Instant::now();
+    let bar = bar(output, load.orders, "accepted");
+    let sent = send::place_all(&client, &run, load, &bar).await;
+    bar.finish_and_clear();
+    let accepted_within = begun.elapsed();
+    let bar = self::bar(output, sent.accepted, "ended   ");
+    let patience = Duration::from_secs(load.patience);
+    let found = follow::to_the_end(&client, &run, sent.accepted, patience, &bar).await?;
+    bar.finish_and_clear();
+    let counted = Count::between(before, Count::read(&client).await);
+    Ok(Report::new(&run, place, load.orders, &sent, accepted_within, found, counted))
+}
+
+/// One line at standard error, of a terminal alone.
+fn bar(output: Output, orders: u32, what: &'static str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(orders.into()), output.progress());
+    let style = ProgressStyle::with_template("  {msg}  [{bar:40}] {human_pos}/{human_len}  {per_sec}  {elapsed}");
+    // The template is this one and no other; were it wrong, the bar would have its usual look.
+    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─")).with_message(what)
+}
+
+/// Each call that is under way holds a connection, which is a file to the system.
+fn allow_connections() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    let _ = setrlimit(Resource::Nofile, limit); // What the system refuses shows as connections that fail.
+}

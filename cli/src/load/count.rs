@@ -1,0 +1,79 @@
+//! What the service itself has counted, where the token lets it say: the other half of "once".
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::client::Client;
+
+/// The service's numbers of one moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Count {
+    total: i64,
+    active: i64,
+    completed: i64,
+}
+
+/// What it counted within a run.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Counted {
+    /// How many orders it took.
+    pub accepted: i64,
+    /// How many completions it counted.
+    pub completed: i64,
+    /// How many orders were active when the run began.
+    active_before: i64,
+}
+
+impl Count {
+    /// Asks; nothing where the token is not an administrator's.
+    pub async fn read(client: &Client<'_>) -> Option<Self> {
+        let answer = client.get("/metrics").await.ok().filter(|answer| answer.status == 200)?;
+        let metrics: Value = serde_json::from_str(&answer.body).ok()?;
+        let of = |status: &str| metrics["status_counts"][status].as_i64();
+        Some(Self {
+            total: metrics["total_orders"].as_i64()?,
+            active: of("pending")? + of("processing")?,
+            completed: of("completed")?,
+        })
+    }
+
+    /// What came to pass between two moments.
+    pub fn between(before: Option<Self>, after: Option<Self>) -> Option<Counted> {
+        let (before, after) = (before?, after?);
+        Some(Counted {
+            accepted: after.total - before.total,
+            completed: after.completed - before.completed,
+            active_before: before.active,
+        })
+    }
+}
+
+impl Counted {
+    /// Whether nobody else placed orders or had some under way, so that the counts are of this run alone.
+    pub fn is_alone(&self, accepted: u32) -> bool {
+        self.active_before == 0 && self.accepted == i64::from(accepted)
+    }
+
+    /// Whether the counts bear out that so many orders were completed, each once.
+    pub fn bears_out(&self, accepted: u32, completed: u32) -> bool {
+        let completed = i64::from(completed);
+        if self.is_alone(accepted) { self.completed == completed } else { self.completed >= completed }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counted(accepted: i64, completed: i64, active_before: i64) -> Counted {
+        Counted { accepted, completed, active_before }
+    }
+
+    #[test]
+    fn alone_each_completion_counts_once_and_among_others_at_least_once() {
+        assert!(counted(10, 10, 0).bears_out(10, 10));
+        assert!(!counted(10, 11, 0).bears_out(10, 10));
+        assert!(counted(15, 12, 0).bears_out(10, 10) && counted(10, 12, 2).bears_out(10, 10));
+        assert!(!counted(15, 9, 3).bears_out(10, 10));
+    }
+}

@@ -1,0 +1,73 @@
+//! Following a run's orders to their end, with few calls: only the active ones are listed, as often as the service says that
+//! a look is worth it; the ended ones are read once, when all have ended.
+
+use std::time::{Duration, Instant};
+
+use indicatif::ProgressBar;
+
+use super::run::Run;
+use crate::client::Client;
+use crate::exit::Failure;
+use crate::orders::{Order, PAGE, Pages, Status, encoded};
+
+/// The most pages of each active status that are read to see how far everything is.
+const PAGES: usize = 5;
+/// The shortest and the longest wait between two looks.
+const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
+
+/// What is left to happen.
+#[derive(Default)]
+struct Active {
+    count: u32,
+    /// One of the orders: the service knows when it next wants attention.
+    one: Option<String>,
+}
+
+/// Waits until every order has ended, or there is no patience left; gives all orders of the run.
+pub async fn to_the_end(
+    client: &Client<'_>,
+    run: &Run,
+    accepted: u32,
+    patience: Duration,
+    bar: &ProgressBar,
+) -> Result<Vec<Order>, Failure> {
+    let end = Instant::now() + patience;
+    loop {
+        let active = look(client, run).await?;
+        bar.set_position(accepted.saturating_sub(active.count).into());
+        let Some(one) = active.one.filter(|_| Instant::now() < end) else { break };
+        let answer = client.follow(&format!("/orders/{}/status", encoded(&one))).await?;
+        tokio::time::sleep(answer.retry_after().unwrap_or_default().clamp(WAIT.0, WAIT.1)).await;
+    }
+    all(client, run).await
+}
+
+async fn look(client: &Client<'_>, run: &Run) -> Result<Active, Failure> {
+    let mut active = Active::default();
+    for status in [Status::Pending, Status::Processing] {
+        let mut pages = Pages::of(client, Some(status), Some(&run.user), PAGE);
+        for _ in 0..PAGES {
+            let Some(orders) = pages.next().await? else { break };
+            for order in orders.into_iter().filter(|order| run.owns(&order.order_id)) {
+                active.count += 1;
+                active.one = Some(order.order_id);
+            }
+        }
+    }
+    Ok(active)
+}
+
+/// Every order of the run. Those of a user who has others are left as soon as a page has none of the run's, once there was
+/// one: lists are newest first.
+async fn all(client: &Client<'_>, run: &Run) -> Result<Vec<Order>, Failure> {
+    let mut found = Vec::new();
+    let mut pages = Pages::of(client, None, Some(&run.user), PAGE);
+    while let Some(orders) = pages.next().await? {
+        let own: Vec<_> = orders.into_iter().filter(|order| run.owns(&order.order_id)).collect();
+        if own.is_empty() && !found.is_empty() {
+            break;
+        }
+        found.extend(own);
+    }
+    Ok(found)
+}

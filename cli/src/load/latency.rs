@@ -1,0 +1,96 @@
+//! Times, and what they add up to.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+/// The longest time that is told from a longer one, in microseconds: a day.
+const LONGEST: u64 = 86_400_000_000;
+
+/// Times, to three digits.
+pub struct Latencies(Histogram<u64>);
+
+/// Percentiles, in seconds.
+#[derive(Debug, Clone, Serialize)]
+pub struct Percentiles {
+    pub min: f64,
+    pub mean: f64,
+    pub p50: f64,
+    pub p90: f64,
+    pub p95: f64,
+    pub p99: f64,
+    pub p999: f64,
+    pub max: f64,
+}
+
+impl Default for Latencies {
+    fn default() -> Self {
+        // Bounds that are known to be right.
+        Self(Histogram::new_with_bounds(1, LONGEST, 3).unwrap_or_else(|error| unreachable!("{error}")))
+    }
+}
+
+impl FromIterator<Duration> for Latencies {
+    fn from_iter<I: IntoIterator<Item = Duration>>(times: I) -> Self {
+        let mut latencies = Self::default();
+        times.into_iter().for_each(|time| latencies.add(time));
+        latencies
+    }
+}
+
+impl Latencies {
+    /// One more.
+    pub fn add(&mut self, time: Duration) {
+        self.0.saturating_record(u64::try_from(time.as_micros()).unwrap_or(LONGEST));
+    }
+
+    /// What they add up to; nothing of none.
+    pub fn percentiles(&self) -> Option<Percentiles> {
+        let at = |quantile| seconds(self.0.value_at_quantile(quantile));
+        (!self.0.is_empty()).then(|| Percentiles {
+            min: seconds(self.0.min()),
+            mean: self.0.mean() / 1e6,
+            p50: at(0.5),
+            p90: at(0.9),
+            p95: at(0.95),
+            p99: at(0.99),
+            p999: at(0.999),
+            max: seconds(self.0.max()),
+        })
+    }
+
+    /// How many lie in each of this many equal steps from the shortest to the longest; the steps' ends, in seconds.
+    pub fn steps(&self, steps: u32) -> Vec<(f64, u64)> {
+        let (low, high) = (self.0.min(), self.0.max());
+        let width = ((high - low) / u64::from(steps) + 1).max(1);
+        let bounds = (0..u64::from(steps)).map(|step| (low + step * width, low + (step + 1) * width - 1));
+        bounds.map(|(from, to)| (seconds(to), self.0.count_between(from, to))).collect()
+    }
+
+    /// The share of times, in per cent, that are no longer than each; what a curve is drawn by.
+    pub fn curve(&self) -> Vec<(f64, f64)> {
+        let shares = (0..=200).map(|step| f64::from(step) / 200.0);
+        shares.map(|share| (seconds(self.0.value_at_quantile(share)), share * 100.0)).collect()
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "no time here is as long as 2^52 microseconds")]
+fn seconds(microseconds: u64) -> f64 {
+    microseconds as f64 / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_of_all_times_and_steps_hold_each_once() {
+        let latencies: Latencies = (1..=1000).map(Duration::from_millis).collect();
+        let found = latencies.percentiles().unwrap();
+        assert!((found.p50 - 0.5).abs() < 0.001 && (found.p99 - 0.99).abs() < 0.001, "{found:?}");
+        assert!((found.max - 1.0).abs() < 0.001, "{found:?}");
+        assert!((950..=1000).contains(&latencies.steps(10).iter().map(|(_, count)| count).sum::<u64>()));
+        assert!(Latencies::default().percentiles().is_none());
+    }
+}

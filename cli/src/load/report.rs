@@ -1,0 +1,227 @@
+//! What a run came to, for people and for machines.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use super::count::Counted;
+use super::histogram::{lines, time};
+use super::latency::{Latencies, Percentiles};
+use super::run::Run;
+use super::send::Sent;
+use crate::orders::{Order, Status};
+use crate::output::{Output, Tone};
+use crate::place::Place;
+
+/// A run's outcome. The document of `--json`.
+#[derive(Serialize)]
+pub struct Report {
+    /// Whether every order was accepted and completed once.
+    pub ok: bool,
+    /// The run's name, which its orders' identifiers begin with.
+    pub run: String,
+    /// Where the API is.
+    pub url: String,
+    /// How many orders were to be placed.
+    pub orders: u32,
+    /// How many were accepted.
+    pub accepted: u32,
+    /// How many were not, by what was said against them.
+    pub refused: BTreeMap<String, u32>,
+    /// How many calls were made again, because no answer came or a later one was asked for.
+    pub repeated_calls: u32,
+    /// How many orders were completed.
+    pub completed: u32,
+    /// How many were given up.
+    pub failed: u32,
+    /// How many were called off.
+    pub cancelled: u32,
+    /// How many were accepted and had not ended when there was no patience left.
+    pub unfinished: u32,
+    /// How many were accepted and are not known any more.
+    pub lost: u32,
+    /// How many took more than one attempt.
+    pub reattempted: u32,
+    /// What the service counted meanwhile; null without `orders/admin`.
+    pub counted: Option<Counted>,
+    /// Until the last order was accepted, in seconds.
+    pub accepted_within: f64,
+    /// From the first order's creation to the last one's end, in seconds.
+    pub ended_within: f64,
+    /// From when a call was due to its answer, in seconds.
+    pub acceptance: Option<Percentiles>,
+    /// From an order's creation to its start, by the service's clock, in seconds.
+    pub queueing: Option<Percentiles>,
+    /// From its start to its end.
+    pub processing: Option<Percentiles>,
+    /// From its creation to its end.
+    pub life: Option<Percentiles>,
+    #[serde(skip)]
+    curves: [Vec<(f64, f64)>; 2],
+    #[serde(skip)]
+    steps: Vec<(f64, u64)>,
+}
+
+impl Report {
+    /// What the orders that were found say of a run.
+    pub(super) fn new(
+        run: &Run,
+        place: &Place,
+        orders: u32,
+        sent: &Sent,
+        accepted_within: Duration,
+        found: Vec<Order>,
+        counted: Option<Counted>,
+    ) -> Self {
+        let mut known = HashSet::new();
+        let found: Vec<Order> = found.into_iter().filter(|order| known.insert(order.order_id.clone())).collect();
+        let count = |holds: &dyn Fn(&Order) -> bool| {
+            u32::try_from(found.iter().filter(|order| holds(order)).count()).unwrap_or(u32::MAX)
+        };
+        let of = |status| count(&|order| order.status == status);
+        let completed = of(Status::Completed);
+        let life = times(&found, |order| Some((order.created_at, order.finished_at?)));
+        Self {
+            ok: completed == orders
+                && sent.accepted == orders
+                && counted.is_none_or(|counted| counted.bears_out(orders, completed)),
+            run: run.name.clone(),
+            url: place.url.to_string(),
+            orders,
+            accepted: sent.accepted,
+            refused: sent.refused.clone(),
+            repeated_calls: sent.repeats,
+            completed,
+            failed: of(Status::Failed),
+            cancelled: of(Status::Cancelled),
+            unfinished: count(&|order| order.status.is_active()),
+            lost: sent.accepted.saturating_sub(count(&|_| true)),
+            reattempted: count(&|order| order.attempts > 1),
+            counted,
+            accepted_within: accepted_within.as_secs_f64(),
+            ended_within: span(&found),
+            acceptance: sent.latencies.percentiles(),
+            queueing: times(&found, |order| Some((order.created_at, order.started_at?))).percentiles(),
+            processing: times(&found, |order| Some((order.started_at?, order.finished_at?))).percentiles(),
+            life: life.percentiles(),
+            curves: [sent.latencies.curve(), life.curve()],
+            steps: life.percentiles().map(|_| life.steps(12)).unwrap_or_default(),
+        }
+    }
+
+    /// What a picture of it is called.
+    #[must_use]
+    pub fn title(&self) -> String {
+        format!("{} orders: {} accepted, {} completed", self.orders, self.accepted, self.completed)
+    }
+
+    /// The shares of orders that were accepted and that had ended, over time.
+    #[must_use]
+    pub fn curves(&self) -> Vec<(&'static str, Vec<(f64, f64)>)> {
+        ["accepted", "ended"].into_iter().zip(self.curves.clone()).collect()
+    }
+}
+
+fn times(orders: &[Order], of: impl Fn(&Order) -> Option<(OffsetDateTime, OffsetDateTime)>) -> Latencies {
+    orders.iter().filter_map(of).map(|(from, to)| (to - from).try_into().unwrap_or_default()).collect()
+}
+
+fn span(orders: &[Order]) -> f64 {
+    let (first, last) =
+        (orders.iter().map(|order| order.created_at).min(), orders.iter().filter_map(|order| order.finished_at).max());
+    first.zip(last).map_or(0.0, |(first, last)| (last - first).as_seconds_f64())
+}
+
+/// Shows it.
+pub fn show(report: &Report, output: Output) {
+    if output.is_json {
+        output.say_json(report);
+        return;
+    }
+    output.say(&format!("Run {} at {}\n", report.run, report.url));
+    show_counts(report, output);
+    show_times(report, output);
+    if !report.steps.is_empty() {
+        output.say("\nFrom creation to end:");
+        for line in lines(&report.steps) {
+            output.say(&line);
+        }
+    }
+    let (tone, verdict) = if report.ok {
+        (Tone::Good, "Every order was accepted and completed once.".to_owned())
+    } else {
+        (Tone::Bad, format!("Not every order was accepted and completed once: {}.", complaints(report).join("; ")))
+    };
+    output.say(&format!("\n{}", output.paint(tone, &verdict)));
+}
+
+fn show_counts(report: &Report, output: Output) {
+    let rate = |many: u32, seconds: f64| {
+        if seconds > 0.0 { format!("{:.0} a second", f64::from(many) / seconds) } else { String::new() }
+    };
+    let within = |seconds: f64| format!("within {}", time(seconds));
+    let lines = [
+        (
+            "accepted",
+            report.accepted,
+            format!("{}, {}", within(report.accepted_within), rate(report.accepted, report.accepted_within)),
+        ),
+        (
+            "completed",
+            report.completed,
+            format!("{}, {}", within(report.ended_within), rate(report.completed, report.ended_within)),
+        ),
+        ("failed", report.failed, String::new()),
+        ("cancelled", report.cancelled, String::new()),
+        ("unfinished", report.unfinished, String::new()),
+        ("lost", report.lost, String::new()),
+    ];
+    for (name, many, note) in lines {
+        output.say(format!("  {name:10} {many:>8}  {note}").trim_end());
+    }
+    for (refusal, many) in &report.refused {
+        output.say(&output.paint(Tone::Bad, &format!("  refused    {many:>8}  {refusal}")));
+    }
+    for (many, note) in
+        [(report.repeated_calls, "calls made again"), (report.reattempted, "orders took more than one attempt")]
+    {
+        if many > 0 {
+            output.say(&output.paint(Tone::Faint, &format!("  {many:>19}  {note}")));
+        }
+    }
+}
+
+fn show_times(report: &Report, output: Output) {
+    output.say(&format!("\n  {:12}{:>10}{:>10}{:>10}{:>10}{:>10}", "", "p50", "p90", "p99", "p99.9", "max"));
+    let rows = [
+        ("acceptance", &report.acceptance),
+        ("queueing", &report.queueing),
+        ("processing", &report.processing),
+        ("life", &report.life),
+    ];
+    for (name, percentiles) in rows {
+        if let Some(Percentiles { p50, p90, p99, p999, max, .. }) = percentiles {
+            let cells: String = [p50, p90, p99, p999, max].map(|value| format!("{:>10}", time(*value))).concat();
+            output.say(&format!("  {name:12}{cells}"));
+        }
+    }
+}
+
+/// What is wrong with a run.
+fn complaints(report: &Report) -> Vec<String> {
+    let counts = [
+        (report.orders - report.accepted.min(report.orders), "not accepted"),
+        (report.failed, "failed"),
+        (report.cancelled, "cancelled"),
+        (report.unfinished, "unfinished"),
+        (report.lost, "lost"),
+    ];
+    let mut complaints: Vec<_> =
+        counts.iter().filter(|(many, _)| *many > 0).map(|(many, what)| format!("{many} {what}")).collect();
+    if let Some(counted) = report.counted.filter(|counted| !counted.bears_out(report.accepted, report.completed)) {
+        complaints.push(format!("the service counted {} completions of {}", counted.completed, report.completed));
+    }
+    complaints
+}

@@ -1,0 +1,119 @@
+//! Placing the orders. What got no answer, or is asked to come again, is sent again under the same identifier, which the
+//! service takes for the same order.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use futures_util::{StreamExt, stream};
+use indicatif::ProgressBar;
+use serde_json::{Value, json};
+
+use super::latency::Latencies;
+use super::run::Run;
+use crate::client::{Answer, Client};
+use crate::options::Load;
+
+/// How often a call is made at most.
+const TRIES: u32 = 8;
+/// The longest wait between two.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// What became of the calls.
+#[derive(Default)]
+pub struct Sent {
+    /// How many orders were accepted.
+    pub accepted: u32,
+    /// How many were not, by what was said against them.
+    pub refused: BTreeMap<String, u32>,
+    /// How many calls were made again.
+    pub repeats: u32,
+    /// From when a call was due to its answer.
+    pub latencies: Latencies,
+}
+
+/// One call's outcome: the orders that were accepted, and what was said against the others.
+struct Call {
+    accepted: u32,
+    refused: Vec<String>,
+    repeats: u32,
+    took: Duration,
+}
+
+/// Places all orders, so many at once, at this rate if one is given.
+pub async fn place_all(client: &Client<'_>, run: &Run, load: &Load, bar: &ProgressBar) -> Sent {
+    let size = load.batch.unwrap_or(1);
+    let begun = Instant::now();
+    let starts = (0..load.orders).step_by(size as usize);
+    let calls = stream::iter(starts).then(async |first| {
+        let due = load.rate.map_or_else(Instant::now, |rate| begun + Duration::from_secs(first.into()) / rate);
+        tokio::time::sleep_until(due.into()).await;
+        (due, first..load.orders.min(first + size))
+    });
+    let calls = calls.map(|(due, numbers)| place(client, run, numbers, load.batch.is_some(), due));
+    let mut calls = std::pin::pin!(calls.buffer_unordered(load.concurrency as usize));
+    let mut sent = Sent::default();
+    while let Some(call) = calls.next().await {
+        bar.inc(u64::from(call.accepted) + call.refused.len() as u64);
+        sent.add(call);
+    }
+    sent
+}
+
+impl Sent {
+    fn add(&mut self, call: Call) {
+        self.accepted += call.accepted;
+        self.repeats += call.repeats;
+        self.latencies.add(call.took);
+        for refusal in call.refused {
+            *self.refused.entry(refusal).or_default() += 1;
+        }
+    }
+}
+
+async fn place(client: &Client<'_>, run: &Run, numbers: std::ops::Range<u32>, is_batch: bool, due: Instant) -> Call {
+    let many = numbers.len();
+    let mut orders: Vec<Value> = numbers.map(|number| run.order(number)).collect();
+    let (path, body) = match orders.pop() {
+        Some(one) if !is_batch => ("/orders", one),
+        last => ("/orders/batch", json!({"orders": orders.into_iter().chain(last).collect::<Vec<_>>()})),
+    };
+    let (answer, repeats) = deliver(client, path, &body).await;
+    let took = due.elapsed();
+    let refused = match answer {
+        Ok(answer) if is_batch && answer.status == 200 => refusals(&answer),
+        Ok(answer) if [200, 201].contains(&answer.status) => Vec::new(),
+        Ok(answer) => vec![answer.problem(); many],
+        Err(problem) => vec![format!("no answer: {problem}"); many],
+    };
+    let accepted = u32::try_from(many.saturating_sub(refused.len())).unwrap_or(u32::MAX);
+    Call { accepted, refused, repeats, took }
+}
+
+/// What was said against some orders of a batch.
+fn refusals(answer: &Answer) -> Vec<String> {
+    let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+    let results = body["results"].as_array().into_iter().flatten();
+    let refused = results.filter(|result| result["order"].is_null());
+    refused
+        .map(|result| format!("{}: {}", result["status"], result["problem"]["title"].as_str().unwrap_or_default()))
+        .collect()
+}
+
+/// Makes a call until it has an answer that counts; gives that, and how often it was made again.
+async fn deliver(client: &Client<'_>, path: &str, body: &Value) -> (Result<Answer, String>, u32) {
+    let mut tries = 1;
+    loop {
+        let answer = client.post(path, body).await;
+        if tries == TRIES || !answer.as_ref().map_or(true, Answer::is_for_now) {
+            return (answer, tries - 1);
+        }
+        tokio::time::sleep(wait(tries, answer.ok().and_then(|answer| answer.retry_after()))).await;
+        tries += 1;
+    }
+}
+
+/// Twice as long each time, and with jitter, so that those who were turned away together don't come back together.
+fn wait(tries: u32, asked_for: Option<Duration>) -> Duration {
+    let longest = Duration::from_millis(100) * 2_u32.pow(tries);
+    (asked_for.unwrap_or_default() + longest.mul_f64(fastrand::f64())).min(LONGEST_WAIT)
+}

@@ -1,0 +1,14 @@
+//! `ordermill`
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use ordermill::options::Options;
+use ordermill::output::Output;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let options = Options::parse();
+    let output = Output::of_process(options.json);
+    ordermill::run(options, std::env::vars_os(), output).await.into()
+}

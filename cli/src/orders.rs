@@ -1,0 +1,106 @@
+//! Orders as the API shows them.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::client::Client;
+use crate::exit::Failure;
+
+/// An order.
+#[derive(Debug, Clone, Deserialize)]
+#[allow(clippy::struct_field_names, reason = "they are the API's")]
+pub struct Order {
+    pub order_id: String,
+    pub user_id: String,
+    pub total_amount: String,
+    pub status: Status,
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub started_at: Option<OffsetDateTime>,
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub finished_at: Option<OffsetDateTime>,
+    pub attempts: u32,
+    pub failure: Option<String>,
+}
+
+/// Where an order is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    Pending,
+    Processing,
+    Completed,
+    Failed,
+    Cancelled,
+}
+
+impl Status {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Processing => "processing",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether something is still to happen to the order.
+    pub const fn is_active(self) -> bool {
+        matches!(self, Self::Pending | Self::Processing)
+    }
+}
+
+/// A page of orders, newest first.
+#[derive(Debug, Deserialize)]
+pub struct Page {
+    pub orders: Vec<Order>,
+    pub next_cursor: Option<String>,
+}
+
+/// The most orders of a page.
+pub const PAGE: usize = 200;
+
+/// The pages of a list, one at a time.
+pub struct Pages<'a> {
+    client: &'a Client<'a>,
+    query: String,
+    cursor: Option<String>,
+    is_over: bool,
+}
+
+impl<'a> Pages<'a> {
+    /// Those of the orders that match: this status, this user.
+    pub fn of(client: &'a Client<'a>, status: Option<Status>, user: Option<&str>, limit: usize) -> Self {
+        let mut query = format!("/orders?limit={limit}");
+        for (name, value) in [("status", status.map(Status::as_str)), ("user_id", user)] {
+            if let Some(value) = value {
+                query = format!("{query}&{name}={}", encoded(value));
+            }
+        }
+        Self { client, query, cursor: None, is_over: false }
+    }
+
+    /// The next one; none at the end.
+    pub async fn next(&mut self) -> Result<Option<Vec<Order>>, Failure> {
+        if self.is_over {
+            return Ok(None);
+        }
+        let cursor = self.cursor.iter().map(|cursor| format!("&cursor={}", encoded(cursor)));
+        let path = cursor.fold(self.query.clone(), |path, cursor| path + &cursor);
+        let page: Page = self.client.follow(&path).await?.read()?;
+        self.is_over = page.next_cursor.is_none();
+        self.cursor = page.next_cursor;
+        Ok(Some(page.orders))
+    }
+}
+
+/// A value of a query or a part of a path.
+pub fn encoded(text: &str) -> String {
+    let byte = |byte: u8| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(byte).collect()
+}

@@ -1,0 +1,85 @@
+//! What the user sees: text or JSON at standard output, complaints and progress at standard error.
+
+use std::io::{IsTerminal, Write};
+
+use serde::Serialize;
+
+/// How output is written.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    /// Whether it is JSON.
+    pub is_json: bool,
+    has_colour: bool,
+    shows_progress: bool,
+}
+
+/// What a text is coloured by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// As it should be.
+    Good,
+    /// Not as it should be.
+    Bad,
+    /// Unknown, or on its way.
+    Open,
+    /// Of less weight.
+    Faint,
+}
+
+impl Output {
+    /// As this process's terminal and environment want it.
+    #[must_use]
+    pub fn of_process(is_json: bool) -> Self {
+        let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let is_plain =
+            is_set("NO_COLOR") || is_set("CI") || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Self {
+            is_json,
+            has_colour: !is_plain && std::io::stdout().is_terminal(),
+            shows_progress: !is_set("CI") && std::io::stderr().is_terminal(),
+        }
+    }
+
+    /// Without colours and progress.
+    #[must_use]
+    pub const fn plain(is_json: bool) -> Self {
+        Self { is_json, has_colour: false, shows_progress: false }
+    }
+
+    /// The text in a colour, where there are colours.
+    #[must_use]
+    pub fn paint(&self, tone: Tone, text: &str) -> String {
+        let code = match tone {
+            Tone::Good => 32,
+            Tone::Bad => 31,
+            Tone::Open => 33,
+            Tone::Faint => 2,
+        };
+        if self.has_colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    /// Writes a line. Whoever closed the other end is no longer interested.
+    pub fn say(&self, line: &str) {
+        let _ = writeln!(std::io::stdout(), "{line}");
+    }
+
+    /// Writes a value as one line of JSON.
+    pub fn say_json(&self, value: &impl Serialize) {
+        self.say(&serde_json::to_string(value).unwrap_or_default());
+    }
+
+    /// Writes what went wrong.
+    pub fn complain(&self, problem: &str) {
+        let _ = writeln!(std::io::stderr(), "ordermill: {problem}");
+    }
+
+    /// Where progress is drawn.
+    #[must_use]
+    pub fn progress(&self) -> indicatif::ProgressDrawTarget {
+        if self.shows_progress {
+            indicatif::ProgressDrawTarget::stderr()
+        } else {
+            indicatif::ProgressDrawTarget::hidden()
+        }
+    }
+}

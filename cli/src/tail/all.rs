@@ -1,0 +1,139 @@
+//! All orders. Each look reads the newest until one is met that was there before; the active ones that were not among them
+//! are asked after one by one, some a look, by their tags, so that what has not changed costs no body.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use super::line::{life, show};
+use crate::client::Client;
+use crate::exit::{Exit, Failure};
+use crate::options::Tail;
+use crate::orders::{Order, PAGE, Pages, encoded};
+use crate::output::Output;
+
+/// The most pages of a look: where more come than that, some are left out.
+const PAGES: usize = 5;
+/// The most orders that a look asks after one by one.
+const ASKED_AFTER: usize = 20;
+/// How many active orders are kept in mind; the older ones are let go.
+const KEPT: usize = 10_000;
+/// How many ended ones are, to be known when they are met again.
+const ENDED: usize = 2 * PAGE * PAGES;
+
+/// What is known of an active order.
+struct Known {
+    shown: usize,
+    etag: Option<String>,
+}
+
+/// What has been seen.
+#[derive(Default)]
+struct Seen {
+    active: HashMap<String, Known>,
+    /// In the order in which they are asked after.
+    turns: VecDeque<String>,
+    ended: VecDeque<String>,
+}
+
+/// Shows the last orders there are, then every change, until it is interrupted.
+pub async fn follow(client: &Client<'_>, tail: &Tail, interval: Duration, output: Output) -> Result<Exit, Failure> {
+    let mut seen = Seen::default();
+    let mut first = Pages::of(client, None, tail.user.as_deref(), PAGE);
+    let orders = first.next().await?.unwrap_or_default();
+    for (place, order) in orders.iter().enumerate().rev() {
+        seen.note(order, output, place < tail.last.into());
+    }
+    loop {
+        tokio::time::sleep(interval).await;
+        let newest = newest(client, tail.user.as_deref(), &seen).await?;
+        newest.iter().rev().for_each(|order| seen.note(order, output, true));
+        seen.ask_after(client, &newest, output).await?;
+    }
+}
+
+/// The newest orders, up to a whole page behind the first that is known.
+async fn newest(client: &Client<'_>, user: Option<&str>, seen: &Seen) -> Result<Vec<Order>, Failure> {
+    let mut found = Vec::new();
+    // A short page is enough when little happens.
+    let mut pages = Pages::of(client, None, user, PAGE / 4);
+    for _ in 0..PAGES * 4 {
+        let Some(orders) = pages.next().await? else { break };
+        let meets_known = orders.iter().any(|order| seen.knows(&order.order_id));
+        found.extend(orders);
+        if meets_known {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+impl Seen {
+    fn knows(&self, order_id: &str) -> bool {
+        self.active.contains_key(order_id) || self.ended.iter().any(|ended| ended == order_id)
+    }
+
+    /// Takes an order in, and shows what it has come through since it was last seen.
+    fn note(&mut self, order: &Order, output: Output, is_shown: bool) {
+        if let Some(place) = self.ended.iter().position(|ended| *ended == order.order_id) {
+            if !order.status.is_active() {
+                return;
+            }
+            // An operator has it processed once more.
+            self.ended.remove(place);
+        }
+        let life = life(order);
+        let before = self.active.get(&order.order_id).map_or(0, |known| known.shown);
+        if is_shown {
+            life.iter().skip(before).for_each(|status| show(order, *status, output));
+        }
+        if !order.status.is_active() {
+            self.active.remove(&order.order_id);
+            self.ended.push_back(order.order_id.clone());
+            forget(&mut self.ended, ENDED);
+        } else if let Some(known) = self.active.get_mut(&order.order_id) {
+            known.shown = life.len();
+        } else {
+            self.active.insert(order.order_id.clone(), Known { shown: life.len(), etag: None });
+            self.turns.push_back(order.order_id.clone());
+            for let_go in forget(&mut self.turns, KEPT) {
+                self.active.remove(&let_go);
+            }
+        }
+    }
+
+    /// Asks after some of the active orders that were not just met.
+    async fn ask_after(&mut self, client: &Client<'_>, met: &[Order], output: Output) -> Result<(), Failure> {
+        let mut asked = 0;
+        for _ in 0..self.turns.len() {
+            if asked == ASKED_AFTER {
+                break;
+            }
+            let Some(order_id) = self.turns.pop_front() else { break };
+            let Some(known) = self.active.get(&order_id) else { continue };
+            if !met.iter().any(|order| order.order_id == order_id) {
+                asked += 1;
+                let path = format!("/orders/{}", encoded(&order_id));
+                let answer = client.follow_unless(&path, known.etag.as_deref()).await?;
+                if answer.status != 304 {
+                    self.note(&answer.read()?, output, true);
+                    self.remember(&order_id, answer.header("etag"));
+                }
+            }
+            if self.active.contains_key(&order_id) {
+                self.turns.push_back(order_id);
+            }
+        }
+        Ok(())
+    }
+
+    fn remember(&mut self, order_id: &str, etag: Option<&str>) {
+        if let Some(known) = self.active.get_mut(order_id) {
+            known.etag = etag.map(str::to_owned);
+        }
+    }
+}
+
+/// Leaves at most this many, and gives the oldest, which had to go.
+fn forget<T>(queue: &mut VecDeque<T>, most: usize) -> Vec<T> {
+    queue.drain(..queue.len().saturating_sub(most)).collect()
+}

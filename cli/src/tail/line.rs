@@ -1,0 +1,98 @@
+//! A line: an order has come to a status.
+
+use serde::Serialize;
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use crate::orders::{Order, Status};
+use crate::output::{Output, Tone};
+
+/// An order has come to a status. One line of `--json`.
+#[derive(Serialize)]
+pub struct Line<'a> {
+    /// When, by the service's clock.
+    #[serde(with = "time::serde::rfc3339")]
+    at: OffsetDateTime,
+    order_id: &'a str,
+    user_id: &'a str,
+    total_amount: &'a str,
+    status: Status,
+    /// How long after its creation, in seconds.
+    age: f64,
+    attempts: u32,
+    failure: Option<&'a str>,
+}
+
+/// Shows that the order has come to a status, where it has.
+pub fn show(order: &Order, status: Status, output: Output) {
+    let Some(at) = moment(order, status) else { return };
+    let line = Line {
+        at,
+        order_id: &order.order_id,
+        user_id: &order.user_id,
+        total_amount: &order.total_amount,
+        status,
+        age: (at - order.created_at).as_seconds_f64(),
+        attempts: order.attempts,
+        failure: order.failure.as_deref().filter(|_| status == Status::Failed),
+    };
+    if output.is_json { output.say_json(&line) } else { output.say(&line.text(output)) }
+}
+
+/// The statuses that an order has come through, the present one last.
+pub fn life(order: &Order) -> Vec<Status> {
+    let mut life = vec![Status::Pending];
+    life.extend(order.started_at.map(|_| Status::Processing));
+    life.extend(Some(order.status).filter(|status| !status.is_active()));
+    life
+}
+
+fn moment(order: &Order, status: Status) -> Option<OffsetDateTime> {
+    match status {
+        Status::Pending => Some(order.created_at),
+        Status::Processing => order.started_at,
+        Status::Completed | Status::Failed | Status::Cancelled => order.finished_at,
+    }
+}
+
+impl Line<'_> {
+    fn text(&self, output: Output) -> String {
+        let tone = match self.status {
+            Status::Pending => Tone::Faint,
+            Status::Processing | Status::Cancelled => Tone::Open,
+            Status::Completed => Tone::Good,
+            Status::Failed => Tone::Bad,
+        };
+        let at =
+            self.at.format(format_description!("[hour]:[minute]:[second].[subsecond digits:3]")).unwrap_or_default();
+        let status = output.paint(tone, &format!("{:10}", self.status.as_str()));
+        let age = output.paint(Tone::Faint, &format!("{:>8.1} s", self.age));
+        let cause = self.failure.map(|failure| format!("  {failure}")).unwrap_or_default();
+        format!("{at}  {status}  {age}  {}  {}  {}{cause}", self.order_id, self.user_id, self.total_amount)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_life_of_an_order_is_what_its_times_tell() {
+        let at = OffsetDateTime::UNIX_EPOCH;
+        let order = |status, started_at, finished_at| Order {
+            order_id: "o".into(),
+            user_id: "u".into(),
+            total_amount: "1.00".into(),
+            status,
+            created_at: at,
+            started_at,
+            finished_at,
+            attempts: 0,
+            failure: None,
+        };
+        assert_eq!(life(&order(Status::Pending, None, None)), [Status::Pending]);
+        let completed = [Status::Pending, Status::Processing, Status::Completed];
+        assert_eq!(life(&order(Status::Completed, Some(at), Some(at))), completed);
+        assert_eq!(life(&order(Status::Cancelled, None, Some(at))), [Status::Pending, Status::Cancelled]);
+    }
+}

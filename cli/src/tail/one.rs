@@ -1,0 +1,48 @@
+//! One order, until it ends. Its status, the smallest answer there is, is asked for whenever the service says that a look is
+//! worth it; the order itself only when that has changed.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::line::{life, show};
+use crate::client::Client;
+use crate::exit::{Exit, Failure};
+use crate::orders::{Order, Status, encoded};
+use crate::output::Output;
+
+/// The longest wait between two looks: an order that waits for long may be cancelled meanwhile.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+#[derive(Deserialize)]
+struct StatusOnly {
+    status: Status,
+}
+
+/// Shows what the order has come through, and what comes. Ends with it: well, unless it has failed.
+pub async fn follow(client: &Client<'_>, order_id: &str, interval: Duration, output: Output) -> Result<Exit, Failure> {
+    let path = format!("/orders/{}", encoded(order_id));
+    let mut shown = 0;
+    loop {
+        let order: Order = client.follow(&path).await?.read()?;
+        let life = life(&order);
+        life.iter().skip(shown).for_each(|status| show(&order, *status, output));
+        shown = life.len();
+        if !order.status.is_active() {
+            return Ok(if order.status == Status::Failed { Exit::Wrong } else { Exit::Fine });
+        }
+        change(client, &path, order.status, interval).await?;
+    }
+}
+
+/// Returns once the order has another status than this one.
+async fn change(client: &Client<'_>, path: &str, status: Status, interval: Duration) -> Result<(), Failure> {
+    loop {
+        let answer = client.follow(&format!("{path}/status")).await?;
+        let wait = answer.retry_after().unwrap_or_default().max(interval).min(LONGEST_WAIT.max(interval));
+        if answer.read::<StatusOnly>()?.status != status {
+            return Ok(());
+        }
+        tokio::time::sleep(wait).await;
+    }
+}
