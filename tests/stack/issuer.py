@@ -1,25 +1,21 @@
 """A token issuer for one machine: an RSA key, its OpenID Connect documents over HTTP, and the tokens signed with it."""
 
 import os
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
-import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from stack import processes
+from stack import processes, tokens
 from stack.console import StackError
 from stack.files import write_private
-from stack.issuer_server import KEY_ID
 from stack.processes import Server
 from stack.settings import AUDIENCE, Settings
 
 NAME = "issuer"
-TOKEN_SECONDS = 12 * 60 * 60
-ORDERS = ("orders/read", "orders/write")
+ORDERS = tokens.ORDERS
 
 
 def start(settings: Settings) -> Server:
@@ -42,16 +38,7 @@ def mint(settings: Settings, subject: str, scopes: tuple[str, ...] = ORDERS) -> 
     """A token for `subject` with `scopes`, valid for 12 hours. Raises :class:`StackError` when there is no key yet."""
     if not key_file(settings).exists():
         raise StackError("There is no key to sign tokens with yet.", "`make up` makes one.")
-    now = int(time.time())
-    claims = {
-        "iss": settings.issuer,
-        "aud": AUDIENCE,
-        "sub": subject,
-        "scope": " ".join(scopes),
-        "iat": now,
-        "exp": now + TOKEN_SECONDS,
-    }
-    return jwt.encode(claims, key_file(settings).read_bytes(), algorithm="RS256", headers={"kid": KEY_ID})
+    return tokens.sign(key_file(settings).read_bytes(), settings.issuer, AUDIENCE, subject, scopes)
 
 
 def key_file(settings: Settings) -> Path:

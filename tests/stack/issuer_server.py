@@ -1,14 +1,18 @@
-"""Serves the issuer's OpenID Connect documents: ``python -m stack.issuer_server KEY_FILE ISSUER_URL``."""
+"""Serves the issuer, documents and signing in: ``python -m stack.issuer_server KEY_FILE ISSUER_URL``."""
 
 import json
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jwt.algorithms import RSAAlgorithm
 
-KEY_ID = "local"
+from stack.code_flow import CodeFlow, Refused
+from stack.tokens import KEY_ID
+
+# More than a form of the flow has.
+MOST_BYTES = 16_384
 
 
 def documents(key: bytes, issuer: str) -> dict[str, bytes]:
@@ -16,10 +20,13 @@ def documents(key: bytes, issuer: str) -> dict[str, bytes]:
     public = RSAAlgorithm.to_jwk(load_pem_private_key(key, password=None).public_key(), as_dict=True)
     configuration = {
         "issuer": issuer,
+        "authorization_endpoint": f"{issuer}/authorize",
+        "token_endpoint": f"{issuer}/token",
         "jwks_uri": f"{issuer}/.well-known/jwks.json",
         "id_token_signing_alg_values_supported": ["RS256"],
         "subject_types_supported": ["public"],
-        "response_types_supported": ["token"],
+        "response_types_supported": ["code"],
+        "code_challenge_methods_supported": ["S256"],
     }
     keys = {"keys": [{**public, "kid": KEY_ID, "use": "sig", "alg": "RS256"}]}
     return {
@@ -28,16 +35,50 @@ def documents(key: bytes, issuer: str) -> dict[str, bytes]:
     }
 
 
-def handler(pages: dict[str, bytes]) -> type[BaseHTTPRequestHandler]:
-    """A request handler that knows `pages` and nothing else."""
+def handler(pages: dict[str, bytes], flow: CodeFlow) -> type[BaseHTTPRequestHandler]:
+    """A request handler that knows `pages` and the flow, and nothing else."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            page = pages.get(self.path)
-            self.send_response(404 if page is None else 200)
-            self.send_header("Content-Type", "application/json")
+            url = urlsplit(self.path)
+            if url.path == "/authorize":
+                self._authorize(dict(parse_qsl(url.query)))
+            else:
+                page = pages.get(self.path)
+                self._answer(404 if page is None else 200, page or b"{}")
+
+        def do_POST(self) -> None:
+            length = min(int(self.headers.get("Content-Length", 0)), MOST_BYTES)
+            form = dict(parse_qsl(self.rfile.read(length).decode(errors="replace")))
+            try:
+                if self.path != "/token":
+                    raise Refused("invalid_request")
+                self._answer(200, json.dumps(flow.token(form)).encode())
+            except Refused as refused:
+                self._answer(400, json.dumps({"error": str(refused)}).encode())
+
+        def _authorize(self, query: dict[str, str]) -> None:
+            try:
+                answer, is_address = flow.authorize(query)
+            except Refused as refused:
+                self._answer(400, json.dumps({"error": str(refused)}).encode())
+                return
+            if is_address:
+                self._answer(302, b"", Location=answer)
+            else:
+                self._answer(200, answer.encode(), "text/html; charset=utf-8")
+
+        def _answer(self, status: int, body: bytes, content_type: str = "application/json", **headers: str) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Cache-Control", "no-store")
+            # Pages of every origin sign in here: what they can't do without, they have by the code.
+            self.send_header("Access-Control-Allow-Origin", "*")
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(page or b"{}")
+            self.wfile.write(body)
 
     return Handler
 
@@ -45,9 +86,10 @@ def handler(pages: dict[str, bytes]) -> type[BaseHTTPRequestHandler]:
 def main(key_file: str, issuer: str) -> None:
     """Serve until killed, on the host and port of the issuer's URL."""
     with open(key_file, "rb") as file:
-        pages = documents(file.read(), issuer)
+        key = file.read()
     address = urlsplit(issuer)
-    ThreadingHTTPServer((address.hostname, address.port), handler(pages)).serve_forever()
+    serve = handler(documents(key, issuer), CodeFlow(key, issuer))
+    ThreadingHTTPServer((address.hostname, address.port), serve).serve_forever()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,82 @@
+"""Signing in at the one-machine issuer: OAuth 2.0's authorization code flow with PKCE (RFC 6749, RFC 7636).
+
+Whoever sits at this machine may be anybody: a page asks who. Codes go to this machine alone.
+"""
+
+import base64
+import hashlib
+import secrets
+from dataclasses import dataclass, field
+from html import escape
+from urllib.parse import urlencode, urlsplit
+
+from stack import tokens
+from stack.settings import AUDIENCE, CLIENT, HOST
+
+USERS = {"alice": "a customer", "bob": "another customer", "admin": "an operator"}
+PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Sign in</title>
+<link rel="icon" href="data:,">
+<style>:root {{ color-scheme: light dark }} body {{ max-width: 24rem; margin: 9rem auto }}</style>
+<h1>Who are you?</h1><p>The issuer of this machine takes your word for it.</p><ul>{links}</ul></html>"""
+
+
+class Refused(Exception):
+    """A request that is not as the flow wants it; the text is OAuth's word for it."""
+
+
+@dataclass
+class CodeFlow:
+    """The codes that are out, each good for one token."""
+
+    key: bytes
+    issuer: str
+    _codes: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def authorize(self, query: dict[str, str]) -> tuple[str, bool]:
+        """Where to send the browser, and true; or, as long as nobody is chosen, the page that asks, and false."""
+        back = query.get("redirect_uri", "")
+        if query.get("client_id") != CLIENT or urlsplit(back).hostname != HOST:
+            raise Refused("unauthorized_client")
+        if query.get("response_type") != "code" or query.get("code_challenge_method") != "S256":
+            raise Refused("invalid_request")
+        if query.get("user") not in USERS:
+            return _page(query), False
+        code = secrets.token_urlsafe(32)
+        self._codes[code] = query
+        return f"{back}?{urlencode({'code': code, 'state': query.get('state', '')})}", True
+
+    def token(self, form: dict[str, str]) -> dict[str, object]:
+        """What a code is exchanged for."""
+        asked = self._codes.pop(form.get("code", ""), None)
+        if form.get("grant_type") != "authorization_code":
+            raise Refused("unsupported_grant_type")
+        if asked is None or any(asked[name] != form.get(name) for name in ("client_id", "redirect_uri")):
+            raise Refused("invalid_grant")
+        if _challenge(form.get("code_verifier", "")) != asked.get("code_challenge"):
+            raise Refused("invalid_grant")
+        scopes = _granted(asked["user"], asked.get("scope", "").split())
+        return {
+            "access_token": tokens.sign(self.key, self.issuer, AUDIENCE, asked["user"], scopes),
+            "token_type": "Bearer",
+            "expires_in": tokens.SECONDS,
+            "scope": " ".join(scopes),
+        }
+
+
+def _granted(user: str, asked: list[str]) -> list[str]:
+    allowed = {*tokens.ORDERS, "openid", *([tokens.ADMIN] if user == "admin" else [])}
+    return [scope for scope in asked if scope in allowed]
+
+
+def _challenge(verifier: str) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+
+
+def _page(query: dict[str, str]) -> str:
+    link = '<li><a href="?{query}">{user}</a>, {role}</li>'
+    links = [
+        link.format(query=escape(urlencode({**query, "user": user})), user=user, role=role)
+        for user, role in USERS.items()
+    ]
+    return PAGE.format(links="".join(links))
