@@ -33,7 +33,7 @@ fn every_call_with_a_token_documents_its_refusals() {
 
 #[tokio::test]
 async fn the_pages_come_out_of_the_function_and_link_to_nothing_outside() {
-    let site = site::router();
+    let site = site::router(site::Config::default());
     let get = |path: &str| Request::get(path.to_owned()).body(Body::empty()).unwrap();
     assert_eq!(call_in_process(&site, None, get("/docs")).await.header("location"), "docs/index.html");
     let index = call_in_process(&site, None, get("/docs/index.html")).await;

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from stack import processes
 from stack.console import StackError, step
 from stack.files import write_private
-from stack.settings import AUDIENCE, REGION, ROOT, STACK_NAME, Settings
+from stack.settings import AUDIENCE, CLIENT, REGION, ROOT, STACK_NAME, Settings
 
 TOOLS = ROOT / ".venv" / "sam" / "bin"
 BUCKET = "ordermill-artifacts"
@@ -103,6 +103,7 @@ def _write_config(settings: Settings, database_url: str) -> Path:
         f"Architecture={architecture()}",
         f"JwtIssuer={settings.issuer}",
         f"JwtAudience={AUDIENCE}",
+        f"DashboardClientId={CLIENT}",
         f"DatabaseUrl={database_url}",
         "DatabaseTls=off",
         *settings.parameters,

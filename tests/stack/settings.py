@@ -25,6 +25,7 @@ HOST = "127.0.0.1"
 REGION = "us-east-1"
 STACK_NAME = "ordermill"
 AUDIENCE = "ordermill"
+CLIENT = "dashboard"
 ROOT = Path(__file__).resolve().parents[2]
 
 

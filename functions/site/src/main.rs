@@ -1,11 +1,13 @@
 //! The `site` function: serves static pages until the environment ends. It knows no secret, no database and no queue.
 
 use lambda_http::Error;
-use shared::config::Env;
+use shared::config::{Env, or_exit};
 use shared::{gateway, telemetry};
+use site::Config;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    telemetry::init(&Env::read());
-    gateway::serve(site::router()).await
+    let env = Env::read();
+    telemetry::init(&env);
+    gateway::serve(site::router(or_exit(Config::from_env(&env)))).await
 }

@@ -1,0 +1,50 @@
+// Numbers and times as people read them, in the reader's time zone.
+
+const whole = new Intl.NumberFormat("en");
+const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+const exact = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
+
+export const NOTHING = "–";
+export const STATUSES = ["pending", "processing", "completed", "failed", "cancelled"];
+
+export const count = (value) => (value == null ? NOTHING : whole.format(value));
+export const plural = (value, one, many) => `${count(value)} ${value === 1 ? one : many}`;
+export const minute = (time) => clock.format(time);
+export const second = (time) => exact.format(time);
+export const date = (time) => day.format(time);
+
+/** An amount of money, which is a string and stays one. */
+export const amount = (text) => text.replace(/\B(?=(\d{3})+(?!\d))(?<!\.\d*)/g, ",");
+
+/** How long something took: at most two units. */
+export function duration(seconds) {
+  if (seconds == null) return NOTHING;
+  if (seconds < 0.9995) return `${Math.round(seconds * 1000)} ms`;
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
+  const rounded = Math.round(seconds);
+  if (rounded < 60) return `${rounded} s`;
+  if (rounded < 3600) return two(rounded, 60, "min", "s");
+  if (rounded < 86400) return two(Math.round(rounded / 60), 60, "h", "min");
+  return two(Math.round(rounded / 3600), 24, "d", "h");
+}
+
+function two(value, size, large, small) {
+  const rest = value % size;
+  return `${Math.floor(value / size)} ${large}${rest ? ` ${rest} ${small}` : ""}`;
+}
+
+/** How long ago, in one unit, for lists. */
+export function ago(time, now = Date.now()) {
+  const seconds = Math.max(0, (now - time) / 1000);
+  if (seconds < 1) return "just now";
+  if (seconds < 60) return `${Math.floor(seconds)} s ago`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+  if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ago`;
+  return `${Math.floor(seconds / 86400)} d ago`;
+}
+
+/** Seconds between two times of an order, or null where one is not there. */
+export function between(from, to) {
+  return from && to ? (new Date(to) - new Date(from)) / 1000 : null;
+}

@@ -1,0 +1,110 @@
+// The dashboard: who is signed in, and what is asked again and again.
+
+import { get } from "./api.js";
+import { $, say, show } from "./dom.js";
+import * as failures from "./failures.js";
+import * as numbers from "./numbers.js";
+import * as order from "./order.js";
+import * as orders from "./orders.js";
+import { Poll } from "./poll.js";
+import * as session from "./session.js";
+import * as signIn from "./signin.js";
+import * as status from "./status.js";
+
+const EVERY_SECONDS = 2;
+const REFUSED = "The service does not take this token. Sign in again.";
+
+let config = { sign_in: null };
+let isLimited = false;
+let metrics = null;
+
+const poll = new Poll(refresh, EVERY_SECONDS, told);
+
+async function refresh(signal) {
+  await Promise.all([readNumbers(signal), orders.refresh(signal), order.refresh(signal)]);
+  await failures.refresh(signal, metrics?.status_counts.failed);
+}
+
+async function readNumbers(signal) {
+  if (!isLimited) metrics = await get("metrics", signal).catch(limitIfForbidden);
+  numbers.counts(metrics, orders.chosen(), choose);
+  document.body.classList.toggle("limited", isLimited);
+  show($("limited"), isLimited);
+  if (metrics) numbers.draw(metrics);
+}
+
+function limitIfForbidden(problem) {
+  if (problem.status !== 403) throw problem;
+  isLimited = true;
+  return null;
+}
+
+function told(news) {
+  if (news.problem?.status === 401) session.end(REFUSED);
+  else status.hear(news);
+}
+
+function choose(one) {
+  orders.choose(one);
+  numbers.counts(metrics, one, choose);
+  poll.now();
+}
+
+function begin() {
+  [isLimited, metrics] = [!session.isAdmin(), null];
+  say($("who"), `${session.subject()}${session.isAdmin() ? " · operator" : ""}`);
+  show($("account"), true);
+  [orders, failures, numbers].forEach((part) => part.reset());
+  numbers.counts(null, null, choose);
+  status.reset("loading");
+  poll.start();
+}
+
+function end(reason) {
+  poll.stop();
+  order.close();
+  show($("account"), false);
+  askToSignIn(reason || "You are signed out.");
+  $(config.sign_in ? "sign-in-button" : "token").focus();
+}
+
+function askToSignIn(reason) {
+  status.reset("signed-out");
+  show($("sign-in-button"), config.sign_in !== null);
+  $("token-details").open = config.sign_in === null;
+  if (reason) say($("sign-in-reason"), reason);
+}
+
+async function start() {
+  try {
+    const answer = await fetch("config.json");
+    if (answer.ok) config = await answer.json();
+    const token = await signIn.comeBack(config.sign_in);
+    if (token) session.begin(token);
+    else askToSignIn();
+  } catch (error) {
+    askToSignIn(`Signing in failed: ${error.message}`);
+  }
+}
+
+/** Does it, and says beside the sign-in what went wrong. */
+async function attempt(what) {
+  try {
+    await what();
+  } catch (error) {
+    say($("sign-in-reason"), error.message);
+  }
+}
+
+session.session.addEventListener("begin", begin);
+session.session.addEventListener("end", (event) => end(event.detail));
+order.onChange(() => poll.now());
+$("sign-in-button").addEventListener("click", () => attempt(() => signIn.leave(config.sign_in)));
+$("sign-out").addEventListener("click", () => session.end("You are signed out."));
+$("try-again").addEventListener("click", () => poll.now());
+$("more").addEventListener("click", () => (orders.more(), poll.now()));
+$("token-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  attempt(() => session.begin($("token").value)).then(() => ($("token").value = ""));
+});
+start();

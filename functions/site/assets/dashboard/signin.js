@@ -1,0 +1,71 @@
+// Signing in by OpenID Connect: authorization code with PKCE (RFC 7636). Only the verifier and the state are stored, for
+// as long as the browser is away at the issuer.
+
+const STORED = "ordermill-sign-in";
+
+/** Sends the browser to the issuer. */
+export async function leave(config) {
+  const { authorization_endpoint: endpoint } = await discover(config);
+  const [verifier, state] = [random(), random()];
+  sessionStorage.setItem(STORED, JSON.stringify({ verifier, state }));
+  const url = new URL(endpoint);
+  const asked = {
+    response_type: "code",
+    client_id: config.client_id,
+    redirect_uri: here(),
+    scope: config.scope,
+    state,
+    code_challenge: await challenge(verifier),
+    code_challenge_method: "S256",
+  };
+  for (const [name, value] of Object.entries(asked)) url.searchParams.set(name, value);
+  if (config.audience) url.searchParams.set("audience", config.audience);
+  location.assign(url);
+}
+
+/** The access token, where the browser has just come back from the issuer; else null. Throws where signing in failed. */
+export async function comeBack(config) {
+  const query = new URLSearchParams(location.search);
+  const stored = JSON.parse(sessionStorage.getItem(STORED) ?? "null");
+  sessionStorage.removeItem(STORED);
+  if (!query.has("code") && !query.has("error")) return null;
+  // A code is good for once: neither the history nor a reload should have it.
+  history.replaceState(null, "", here());
+  if (query.has("error")) throw new Error(query.get("error_description") ?? query.get("error"));
+  if (!config || !stored || stored.state !== query.get("state")) {
+    throw new Error("This answer belongs to no sign-in of this tab.");
+  }
+  return exchange(config, query.get("code"), stored.verifier);
+}
+
+async function exchange(config, code, verifier) {
+  const { token_endpoint: endpoint } = await discover(config);
+  const body = new URLSearchParams({
+    grant_type: "authorization_code",
+    client_id: config.client_id,
+    redirect_uri: here(),
+    code,
+    code_verifier: verifier,
+  });
+  const answer = await fetch(endpoint, { method: "POST", body, credentials: "omit" });
+  const told = await answer.json().catch(() => ({}));
+  if (!answer.ok || !told.access_token) throw new Error(told.error_description ?? told.error ?? "The issuer gave no token.");
+  return told.access_token;
+}
+
+async function discover(config) {
+  const answer = await fetch(`${config.issuer}/.well-known/openid-configuration`, { credentials: "omit" });
+  if (!answer.ok) throw new Error(`The issuer answers ${answer.status}.`);
+  return answer.json();
+}
+
+const here = () => new URL("index.html", document.baseURI).href;
+const random = () => encode(crypto.getRandomValues(new Uint8Array(32)));
+
+async function challenge(verifier) {
+  return encode(new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(verifier))));
+}
+
+function encode(bytes) {
+  return btoa(String.fromCharCode(...bytes)).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
+}

@@ -1,0 +1,71 @@
+// How things stand between the page and the service: live, paused, stale, or nothing yet. Only changes are announced.
+
+import { $, say, show } from "./dom.js";
+import { ago, second } from "./format.js";
+
+const STALE_AFTER_SECONDS = 10;
+const WORDS = {
+  starting: "Starting",
+  "signed-out": "Signed out",
+  loading: "Loading",
+  live: "Live",
+  paused: "Paused while hidden",
+  stale: "Stale",
+  error: "No answer",
+};
+
+let answered = null;
+let next = null;
+let state = "starting";
+
+/** What the poll tells. */
+export function hear({ ok, problem, wait, paused }) {
+  if (ok) {
+    [answered, next] = [Date.now(), null];
+    enter("live");
+  } else if (paused) enter("paused");
+  else {
+    next = Date.now() + wait * 1000;
+    complain(problem);
+  }
+  tick();
+}
+
+/** Begins anew: `signed-out` or `loading`. */
+export function reset(to) {
+  [answered, next] = [null, null];
+  enter(to);
+  tick();
+}
+
+function complain(problem) {
+  enter(answered ? "stale" : "error");
+  say($("trouble-title"), problem.title ?? "The page made a mistake.");
+  const since = answered ? ` What you see is of ${second(answered)}.` : "";
+  const request = problem.request ? ` Request ${problem.request}.` : "";
+  say($("trouble-detail"), `${problem.message}${since}${request}`);
+  show($("trouble"), true);
+}
+
+function enter(to) {
+  state = to;
+  document.querySelector("[data-link]").dataset.link = to;
+  document.body.dataset.view = to;
+  say($("link"), WORDS[to]);
+  if (to !== "stale" && to !== "error") show($("trouble"), false);
+  $("board").setAttribute("aria-busy", String(to === "loading"));
+  show($("board"), to !== "signed-out" && to !== "error" && to !== "starting");
+  show($("sign-in"), to === "signed-out");
+}
+
+/** The passing of time. */
+function tick() {
+  const age = answered === null ? 0 : (Date.now() - answered) / 1000;
+  // A call that hangs makes numbers old too.
+  if (state === "live" && age > STALE_AFTER_SECONDS) enter("stale");
+  const left = next === null ? 0 : Math.ceil((next - Date.now()) / 1000);
+  const parts = [answered !== null && `updated ${ago(answered)}`, left > 0 && `next try in ${left} s`];
+  say($("updated"), parts.filter(Boolean).join(", "));
+}
+
+setInterval(tick, 1000);

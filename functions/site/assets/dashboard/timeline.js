@@ -1,0 +1,52 @@
+// The life of an order, drawn: how long it waited, how long it was worked on, and when.
+
+import { fill, make } from "./dom.js";
+import { between, date, duration, second } from "./format.js";
+
+const ENDS = { completed: "Completed", failed: "Failed", cancelled: "Cancelled" };
+// A stretch that is short against the others can still be seen.
+const LEAST_SHARE = 0.06;
+
+/** The drawing, and the same as a list. */
+export function timeline(order, now = new Date()) {
+  const stretches = stretchesOf(order, now);
+  const total = stretches.reduce((sum, { seconds }) => sum + seconds, 0);
+  return make("figure", { class: "life" }, [
+    make("div", { class: "stretches", "aria-hidden": "true" }, stretches.map((each) => stretch(each, total))),
+    make("ol", { class: "moments", "aria-label": "What happened" }, momentsOf(order).map(moment)),
+  ]);
+}
+
+function stretchesOf({ created_at: created, started_at: started, finished_at: finished, status }, now) {
+  const waited = { kind: "waited", word: "waiting", seconds: between(created, started ?? finished ?? now), isOn: status === "pending" };
+  const worked = { kind: status, word: "processing", seconds: between(started, finished ?? now), isOn: status === "processing" };
+  return started ? [waited, worked] : [waited];
+}
+
+function stretch({ kind, word, seconds, isOn }, total) {
+  const bar = make("i", { class: isOn ? "bar on" : "bar" });
+  const element = make("div", { class: `stretch ${kind}` }, make("span", {}, `${word} ${duration(Math.max(0, seconds))}`), bar);
+  const share = total > 0 ? seconds / total : 1;
+  fill(element, Math.max(LEAST_SHARE, share));
+  return element;
+}
+
+function momentsOf({ created_at: created, started_at: started, finished_at: finished, status, failure }) {
+  return [
+    { word: "Placed", time: created },
+    started && { word: "Work began", time: started, after: between(created, started) },
+    finished && { word: ENDS[status], time: finished, after: between(started ?? created, finished), kind: status, more: failure },
+  ].filter(Boolean);
+}
+
+function moment({ word, time, after, kind = "", more }) {
+  const at = new Date(time);
+  return make(
+    "li",
+    { class: kind },
+    make("strong", {}, word),
+    make("time", { datetime: time, title: date(at) }, second(at)),
+    after == null ? null : make("span", { class: "after" }, `after ${duration(Math.max(0, after))}`),
+    more ? make("p", {}, more) : null,
+  );
+}

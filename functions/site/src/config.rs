@@ -1,0 +1,94 @@
+//! Where users of the dashboard sign in. Without a client there is no signing in, and the page takes a token alone.
+//!
+//! | variable | meaning | default |
+//! |---|---|---|
+//! | `SIGN_IN_CLIENT_ID` | the dashboard's client at the issuer: public, authorization code with PKCE | none |
+//! | `SIGN_IN_ISSUER` | URL of the OpenID Connect issuer | required with a client |
+//! | `SIGN_IN_SCOPES` | the scopes to ask for, separated by spaces | required with a client |
+//! | `SIGN_IN_AUDIENCE` | whom a token is to be made out to, for issuers that want to be told | none |
+//! | `SIGN_IN_TOKEN_ORIGIN` | where the token endpoint is, as `https://host`, if elsewhere than the issuer | none |
+
+use axum::http::Uri;
+use serde::Serialize;
+use shared::config::{ConfigError, Env};
+
+/// What the dashboard has to know before anybody has signed in; it is served to everybody.
+#[derive(Debug, Default, Serialize)]
+pub struct Config {
+    sign_in: Option<SignIn>,
+}
+
+#[derive(Debug, Serialize)]
+struct SignIn {
+    issuer: String,
+    client_id: String,
+    scope: String,
+    audience: Option<String>,
+    #[serde(skip)]
+    origins: Vec<String>,
+}
+
+impl Config {
+    /// Reads the variables above.
+    pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
+        let Some(client_id) = env.text("SIGN_IN_CLIENT_ID") else { return Ok(Self::default()) };
+        let issuer = env.required::<String>("SIGN_IN_ISSUER")?;
+        let mut origins = vec![origin("SIGN_IN_ISSUER", &issuer)?];
+        if let Some(other) = env.text("SIGN_IN_TOKEN_ORIGIN") {
+            origins.push(origin("SIGN_IN_TOKEN_ORIGIN", other)?);
+        }
+        let sign_in = SignIn {
+            issuer: issuer.trim_end_matches('/').to_owned(),
+            client_id: client_id.to_owned(),
+            scope: env.required("SIGN_IN_SCOPES")?,
+            audience: env.text("SIGN_IN_AUDIENCE").map(str::to_owned),
+            origins,
+        };
+        Ok(Self { sign_in: Some(sign_in) })
+    }
+
+    /// The origins that signing in calls.
+    pub(crate) fn origins(&self) -> &[String] {
+        self.sign_in.as_ref().map_or(&[], |sign_in| &sign_in.origins)
+    }
+}
+
+/// Scheme, host and port of a URL.
+fn origin(variable: &str, url: &str) -> Result<String, ConfigError> {
+    let uri: Option<Uri> = url.parse().ok();
+    let parts = uri.as_ref().and_then(|uri| Some((uri.scheme_str()?, uri.host()?, uri.port())));
+    match parts {
+        Some((scheme @ ("http" | "https"), host, None)) => Ok(format!("{scheme}://{host}")),
+        Some((scheme @ ("http" | "https"), host, Some(port))) => Ok(format!("{scheme}://{host}:{port}")),
+        _ => Err(ConfigError::new(variable, "must be an http or https URL")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLIENT: (&str, &str) = ("SIGN_IN_CLIENT_ID", "dashboard");
+    const ISSUER: (&str, &str) = ("SIGN_IN_ISSUER", "https://issuer.example.com:8443/pool/");
+    const SCOPES: (&str, &str) = ("SIGN_IN_SCOPES", "openid orders/read");
+
+    #[test]
+    fn signing_in_reaches_the_origin_of_the_issuer_and_that_of_its_tokens() {
+        let tokens = ("SIGN_IN_TOKEN_ORIGIN", "https://pool.auth.example.com");
+        let config = Config::from_env(&Env::from_iter([CLIENT, ISSUER, SCOPES, tokens])).unwrap();
+        assert_eq!(config.origins(), ["https://issuer.example.com:8443", "https://pool.auth.example.com"]);
+    }
+
+    #[test]
+    fn without_a_client_nobody_signs_in_and_with_one_the_rest_has_to_be_there() {
+        assert!(Config::from_env(&Env::from_iter([ISSUER])).unwrap().origins().is_empty());
+        for (variables, named) in [
+            (&[CLIENT][..], "SIGN_IN_ISSUER"),
+            (&[CLIENT, ISSUER], "SIGN_IN_SCOPES"),
+            (&[CLIENT, ("SIGN_IN_ISSUER", "issuer"), SCOPES], "SIGN_IN_ISSUER"),
+        ] {
+            let problem = Config::from_env(&variables.iter().copied().collect()).unwrap_err();
+            assert!(problem.to_string().starts_with(named), "{problem}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The dashboard: a page that reads the API from the browser. The function serves its files, and where users sign in.
+
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use std::sync::Arc;
+
+use crate::config::Config;
+
+macro_rules! files {
+    ($($name:literal),+ $(,)?) => { [$(($name, include_bytes!(concat!("../assets/dashboard/", $name)))),+] };
+}
+
+/// The page, and all that it loads.
+const FILES: &[(&str, &[u8])] = &files![
+    "api.js",
+    "charts.js",
+    "dom.js",
+    "failures.js",
+    "format.js",
+    "icon.svg",
+    "index.html",
+    "layout.css",
+    "look.css",
+    "main.js",
+    "numbers.css",
+    "numbers.js",
+    "order.css",
+    "order.js",
+    "orders.css",
+    "orders.js",
+    "poll.js",
+    "session.js",
+    "signin.js",
+    "status.js",
+    "timeline.js",
+    "uplot/uplot.min.css",
+    "uplot/uplot.min.js",
+];
+
+struct Dashboard {
+    config: Config,
+    policy: String,
+}
+
+/// The dashboard's routes.
+pub(crate) fn router(config: Config) -> Router {
+    let policy = policy(&config);
+    Router::new()
+        .route("/dashboard", get(to_page))
+        .route("/dashboard/config.json", get(settings))
+        .route("/dashboard/{*path}", get(page))
+        .with_state(Arc::new(Dashboard { config, policy }))
+}
+
+/// The page's own links are relative to its folder.
+async fn to_page() -> Response {
+    (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, "dashboard/index.html")]).into_response()
+}
+
+async fn settings(State(dashboard): State<Arc<Dashboard>>) -> Response {
+    Json(&dashboard.config).into_response()
+}
+
+async fn page(State(dashboard): State<Arc<Dashboard>>, Path(path): Path<String>) -> Response {
+    match file(&path) {
+        Some((content_type, bytes)) => {
+            let headers =
+                [(header::CONTENT_TYPE, content_type), (header::CONTENT_SECURITY_POLICY, dashboard.policy.as_str())];
+            (headers, bytes).into_response()
+        }
+        None => (StatusCode::NOT_FOUND, "There is no such page; /dashboard is the beginning.").into_response(),
+    }
+}
+
+/// What the page may do: run and load what comes with it, and call the API and those whom signing in needs.
+fn policy(config: &Config) -> String {
+    let connect = [&["'self'".to_owned()], config.origins()].concat().join(" ");
+    format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src {connect}; \
+         base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    )
+}
+
+fn file(path: &str) -> Option<(&'static str, &'static [u8])> {
+    let (name, bytes) = FILES.iter().find(|(name, _)| *name == path)?;
+    let content_type = match name.rsplit('.').next()? {
+        "html" => "text/html; charset=utf-8",
+        "css" => "text/css; charset=utf-8",
+        "svg" => "image/svg+xml",
+        _ => "text/javascript; charset=utf-8",
+    };
+    Some((content_type, bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use sha2::{Digest, Sha256};
+    use shared::config::Env;
+
+    use super::*;
+
+    const MOST_BYTES: usize = 200_000;
+
+    fn text(path: &str) -> &'static str {
+        std::str::from_utf8(file(path).unwrap().1).unwrap()
+    }
+
+    #[test]
+    fn the_whole_page_is_small() {
+        let size: usize = FILES.iter().map(|(_, bytes)| bytes.len()).sum();
+        assert!(size <= MOST_BYTES, "{size} bytes");
+    }
+
+    #[test]
+    fn every_file_that_the_page_names_is_served_and_none_is_served_that_nothing_names() {
+        let sources = FILES.iter().filter(|(name, _)| !name.starts_with("uplot/"));
+        let sources = sources.map(|(name, _)| text(name)).collect::<String>();
+        for (name, _) in FILES {
+            assert!(*name == "index.html" || sources.contains(&format!("{name}\"")), "nothing names {name}");
+        }
+        let named = text("index.html").split(['"']).filter(|part| part.ends_with(".js") || part.ends_with(".css"));
+        for name in named.collect::<BTreeSet<_>>() {
+            assert!(file(name).is_some(), "{name} is not served");
+        }
+    }
+
+    #[test]
+    fn the_page_loads_nothing_from_elsewhere_and_keeps_no_script_or_style_within() {
+        let page = text("index.html");
+        for part in ["//", "<style", "style=", "onclick", "<script>"] {
+            assert!(!page.contains(part), "{part}");
+        }
+    }
+
+    #[test]
+    fn the_chart_library_is_the_one_that_was_taken_from_npm() {
+        for line in include_str!("../assets/dashboard/uplot/SHA256SUMS").lines() {
+            let (sum, name) = line.split_once("  ").unwrap();
+            let Some((_, bytes)) = file(&format!("uplot/{name}")) else { continue };
+            let digest: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(digest, sum, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_page_may_call_where_users_sign_in_and_nobody_else() {
+        let connect =
+            |config: &Config| policy(config).split("; ").find(|part| part.starts_with("connect")).map(str::to_owned);
+        assert_eq!(connect(&Config::default()).unwrap(), "connect-src 'self'");
+        let env = Env::from_iter([
+            ("SIGN_IN_CLIENT_ID", "dashboard"),
+            ("SIGN_IN_ISSUER", "https://issuer.example.com/pool"),
+            ("SIGN_IN_SCOPES", "openid"),
+        ]);
+        let config = Config::from_env(&env).unwrap();
+        assert_eq!(connect(&config).unwrap(), "connect-src 'self' https://issuer.example.com");
+    }
+}
