@@ -13,11 +13,15 @@ LOCALSTACK_STACK := $(call own_stack,localstack,15512,4646,4647)
 PGBOUNCER_STACK := export SAM_PARAMETERS=CancelWindowSeconds=5 PGBOUNCER_PORT=$(or $(PGBOUNCER_PORT),15533); \
 	$(call own_stack,pgbouncer,15532,4666,4667)
 SAM_STACK := $(call own_stack,sam,15522,4656,4657)
+# Orders are fulfilled by an endpoint of the tests', which can fail them; who wants to cancel one has time to.
+BROWSER_STACK := export ENDPOINT_PORT=$(or $(ENDPOINT_PORT),4704); \
+	export SAM_PARAMETERS="CancelWindowSeconds=6 Work=webhook WebhookUrl=http://127.0.0.1:$$ENDPOINT_PORT/ WebhookSecret=of-the-browser-tests"; \
+	$(call own_stack,browser,15602,4702,4703)
 FUZZ_STACK := $(call own_stack,fuzz,15542,4676,4677)
 QUEUE_TESTS := processing:: sweeping:: fulfilling:: creating:: operating::
 
 .DEFAULT_GOAL := help
-.PHONY: help deny sbom run up down status logs token sample-data openapi test sam-local test-localstack test-pgbouncer chaos fuzz bench cost check lint build tools clean
+.PHONY: help deny sbom run up down status logs token sample-data openapi test sam-local test-localstack test-pgbouncer test-browser chaos fuzz bench cost check lint build tools clean
 .SILENT:
 
 help: ## list the targets
@@ -53,6 +57,11 @@ test: ## check everything: format, lints, unit tests, integration tests on a sta
 	export RUST_TEST_THREADS=$(or $(RUST_TEST_THREADS),4); $(TEST_STACK) exec cargo test --workspace --all-targets
 	echo "==> Everything passed"
 
+test-browser: tools .venv/browser/.stamp ## use the dashboard in Chromium; BROWSER=install brings it
+	if [ "$(BROWSER)" = install ]; then PYTHONPATH=tests .venv/stack/bin/python -c 'from stack import apt; apt.ensure("chromium", "chromium")'; fi
+	tests/stack/require.sh chromium
+	$(BROWSER_STACK) exec .venv/browser/bin/python -m pytest -q -rP -p no:cacheprovider tests/browser
+
 chaos: tools ## break everything while 100,000 orders go through; SHORT=1: all faults within a minute
 	if [ -z "$(BINARIES)" ]; then $(STACK) build; fi
 	cargo run --quiet -p chaos
@@ -84,11 +93,13 @@ check: ## check the Rust code's format and lints
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --package tests --test pooling -- -D warnings
 
-lint: tools ## check the SAM template, its security too, and the Python code
-	echo "==> Checking template.yaml and tests/stack"
+lint: tools ## check the SAM template, its security too, the workflows and the Python code
+	echo "==> Checking template.yaml, the workflows and tests/stack"
 	$(SAM) sam validate --lint
 	$(SAM) cfn-lint
 	.venv/lint/bin/checkov --config-file .checkov.yaml
+	.venv/lint/bin/zizmor --quiet --offline .github
+	.venv/lint/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(SAM) ruff check --quiet
 	$(SAM) ruff format --quiet --diff
 
@@ -132,6 +143,6 @@ tools: .venv/sam/.stamp .venv/stack/.stamp .venv/lint/.stamp .venv/fuzz/.stamp #
 	touch $@
 
 clean: ## stop everything and delete what was built and all local data
-	if [ -e .venv/stack/.stamp ]; then for own in fuzz localstack pgbouncer sam test; do \
+	if [ -e .venv/stack/.stamp ]; then for own in browser fuzz localstack pgbouncer sam test; do \
 		(export STACK_DIR=.local/$$own; $(STACK) clean) || exit 1; done; $(STACK) clean; fi
 	rm -rf .aws-sam .venv target

@@ -1,0 +1,75 @@
+"""What the browser tests stand on: the running stack, an endpoint that fulfils orders, Chromium and its pages."""
+
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from dashboard import Dashboard
+from endpoint import Endpoint
+from playwright.sync_api import Browser, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+DESK = {"width": 1280, "height": 900}
+
+
+@pytest.fixture(scope="session")
+def stack() -> dict[str, str]:
+    """Addresses and tokens of the running stack."""
+    lines = Path(os.environ["STACK_ENV"]).read_text().splitlines()
+    pairs = (line.split("=", 1) for line in lines)
+    return {name: shlex.split(value)[0] for name, value in pairs}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def endpoint() -> Iterator[Endpoint]:
+    """What the processor calls, as the stack was told when it was deployed."""
+    with Endpoint(int(os.environ["ENDPOINT_PORT"])) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def pictures() -> Path:
+    """Where screenshots go."""
+    place = ROOT / os.environ["STACK_DIR"]
+    place.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium, without a window."""
+    # Root may not use its sandbox; the pages are our own.
+    options = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium: Browser, stack: dict[str, str]) -> Iterator[Callable[..., Dashboard]]:
+    """Opens the dashboard in a browser of its own. In the end no page may have complained in its console."""
+    opened: list[Dashboard] = []
+
+    def open_page(**options) -> Dashboard:
+        context = chromium.new_context(**{"viewport": DESK, "reduced_motion": "reduce", **options})
+        opened.append(Dashboard(context.new_page(), stack))
+        return opened[-1]
+
+    yield open_page
+    for each in opened:
+        each.page.context.close()
+    assert [line for each in opened for line in each.complaints] == []
+
+
+@pytest.fixture(scope="session")
+def lively(stack: dict[str, str]) -> None:
+    """An hour of orders, so that there is something to look at."""
+    found = [*Path("/usr/lib/postgresql").glob("*/bin/psql"), Path(shutil.which("psql") or "psql")]
+    data = Path(__file__).with_name("lively.sql")
+    subprocess.run([found[0], "--quiet", "--set=ON_ERROR_STOP=1", f"--file={data}", stack["DATABASE_URL"]], check=True)

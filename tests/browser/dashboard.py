@@ -1,0 +1,82 @@
+"""The dashboard as who uses it sees it."""
+
+import json
+import urllib.request
+import uuid
+from pathlib import Path
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import ConsoleMessage, Locator, Page, expect
+
+# Orders pass the queue, and the machine may be busy.
+PATIENCE_MS = 60_000
+AXE = Axe()
+
+
+class Dashboard:
+    """A page in a browser of its own."""
+
+    def __init__(self, page: Page, stack: dict[str, str]) -> None:
+        self.page = page
+        self.stack = stack
+        self.address = f"{stack['SITE_URL']}/dashboard"
+        self.complaints: list[str] = []
+        page.on("console", self._note)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def go(self) -> "Dashboard":
+        """Open the page, signed out."""
+        self.page.goto(self.address)
+        self.sees("signed-out")
+        return self
+
+    def sign_in(self, user: str = "admin") -> "Dashboard":
+        """Open the page and sign in at the issuer, by code and PKCE."""
+        self.go()
+        self.page.get_by_role("button", name="Sign in").click()
+        self.page.get_by_role("link", name=user).click()
+        return self
+
+    def sees(self, state: str) -> None:
+        """Wait until the page is in this state."""
+        expect(self.page.locator("body")).to_have_attribute("data-view", state, timeout=PATIENCE_MS)
+
+    def place(self, *items: str, user: str = "alice", amount: str = "1249.90") -> str:
+        """Place an order by the API; returns its id."""
+        order = {
+            "order_id": f"{items[0]}-{uuid.uuid4().hex[:6]}",
+            "user_id": user,
+            "item_ids": items,
+            "total_amount": amount,
+        }
+        headers = {"Authorization": f"Bearer {self.stack['TOKEN_ADMIN']}", "Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.stack['API_URL']}/orders", json.dumps(order).encode(), headers)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)["order_id"]
+
+    def find(self, order_id: str) -> Locator:
+        """Search an order; returns the sheet that shows it."""
+        self.page.get_by_role("searchbox", name="Order id").fill(order_id)
+        self.page.get_by_role("button", name="Find").click()
+        return self.page.get_by_role("dialog", name=order_id)
+
+    def count(self, status: str) -> Locator:
+        """The number of orders in a status."""
+        return self.page.locator(f".count.{status} .value")
+
+    def check_accessible(self) -> None:
+        """No violation that axe knows of, in light and in dark."""
+        for scheme in ("light", "dark"):
+            self.page.emulate_media(color_scheme=scheme)
+            found = AXE.run(self.page)
+            assert found.violations_count == 0, f"{scheme}: {found.generate_report()}"
+        self.page.emulate_media(color_scheme="light")
+
+    def picture(self, place: Path, name: str, **options) -> None:
+        """Keep what is seen."""
+        self.page.screenshot(path=place / f"{name}.png", **options)
+
+    def _note(self, message: ConsoleMessage) -> None:
+        # The browser itself says so of each answer that is not a success; tests ask for some of them.
+        if message.type in ("error", "warning") and not message.text.startswith("Failed to load resource"):
+            self.complaints.append(message.text)

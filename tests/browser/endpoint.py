@@ -1,0 +1,51 @@
+"""A merchant's fulfilment endpoint. What it does with an order is told by the order's items: `broken`, `slow`."""
+
+import json
+import threading
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+SLOW_CALLS = 2
+
+
+class Endpoint:
+    """Fulfils orders for as long as the block runs."""
+
+    def __init__(self, port: int) -> None:
+        self.is_mended = False
+        self._calls: Counter[str] = Counter()
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
+
+    def __enter__(self) -> "Endpoint":
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def answer(self, order: dict) -> tuple[int, dict[str, str]]:
+        """Status and headers for an order."""
+        self._calls[order["order_id"]] += 1
+        if "broken" in order["item_ids"] and not self.is_mended:
+            return 422, {}
+        if "slow" in order["item_ids"] and self._calls[order["order_id"]] <= SLOW_CALLS:
+            return 202, {"Retry-After": "2"}
+        return 204, {}
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        endpoint = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                order = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                status, headers = endpoint.answer(order)
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+
+            def log_message(self, *_) -> None:
+                """Say nothing."""
+
+        return Handler

@@ -1,0 +1,44 @@
+-- An hour and a bit of orders as a busy shop has them, with the statistics that belong to them. Running it again adds nothing.
+
+WITH minute AS (
+    SELECT date_trunc('minute', now()) - make_interval(mins => m) AS at,
+        (22 + 9 * sin(m / 7.0) + 4 * sin(m * 1.7) + m * 7919 % 6)::int AS orders
+    FROM generate_series(1, 61) AS m
+), sample AS (
+    SELECT 'order-' || (20000 + row_number() OVER (ORDER BY at, i)) AS order_id,
+        (ARRAY['alice', 'bob', 'carol', 'dave', 'erin', 'frank'])[1 + (i * 7 + extract(minute FROM at)::int) % 6] AS user_id,
+        (ARRAY['espresso-machine', 'grinder', 'beans', 'kettle'])[1:1 + i % 4] AS item_ids,
+        (1 + (i * 7919 + extract(minute FROM at)::int * 104729) % 42000)::numeric / 100 AS total_amount,
+        (i * 31 + extract(minute FROM at)::int) % 100 AS fate,
+        at + (i * 60.0 / orders - 12) * interval '1 second' AS created_at,
+        make_interval(secs => 2 + (i * 37 % 100) / 80.0) AS queueing,
+        make_interval(secs => 0.4 + power((i * 53 % 100) / 100.0, 4) * 7) AS processing
+    FROM minute, generate_series(1, orders) AS i
+), born AS (
+    INSERT INTO orders (order_id, user_id, item_ids, total_amount, status, created_at, started_at, finished_at, attempts, failure)
+    SELECT order_id, user_id, item_ids, total_amount,
+        CASE WHEN fate < 4 THEN 'failed' WHEN fate < 6 THEN 'cancelled' ELSE 'completed' END,
+        created_at,
+        CASE WHEN fate NOT IN (4, 5) THEN created_at + queueing END,
+        created_at + queueing + processing,
+        CASE WHEN fate < 4 THEN 5 WHEN fate < 6 THEN 0 ELSE 1 END,
+        CASE fate WHEN 0 THEN 'the fulfilment endpoint answered 422 Unprocessable Entity' WHEN 1 THEN 'the fulfilment endpoint did not answer in time'
+            WHEN 2 THEN 'the fulfilment endpoint answered 422 Unprocessable Entity' WHEN 3 THEN 'the fulfilment endpoint answered 410 Gone' END
+    FROM sample
+    ON CONFLICT DO NOTHING
+    RETURNING status, created_at, started_at, finished_at
+)
+INSERT INTO order_stats AS s
+    (minute, shard, completed, failed, cancelled, seconds_sum, processing_histogram, queueing_histogram)
+SELECT date_trunc('minute', finished_at), 0,
+    count(*) FILTER (WHERE status = 'completed'), count(*) FILTER (WHERE status = 'failed'),
+    count(*) FILTER (WHERE status = 'cancelled'),
+    coalesce(sum(extract(epoch FROM finished_at - started_at)) FILTER (WHERE status = 'completed'), 0),
+    histogram(array_agg(histogram_bucket(finished_at - started_at)) FILTER (WHERE status = 'completed')),
+    histogram(array_agg(histogram_bucket(started_at - created_at)) FILTER (WHERE status = 'completed'))
+FROM born GROUP BY 1
+ON CONFLICT (minute, shard) DO UPDATE SET
+    completed = s.completed + excluded.completed, failed = s.failed + excluded.failed,
+    cancelled = s.cancelled + excluded.cancelled, seconds_sum = s.seconds_sum + excluded.seconds_sum,
+    processing_histogram = histogram_add(s.processing_histogram, excluded.processing_histogram),
+    queueing_histogram = histogram_add(s.queueing_histogram, excluded.queueing_histogram);
