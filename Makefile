@@ -21,7 +21,7 @@ FUZZ_STACK := $(call own_stack,fuzz,15542,4676,4677)
 QUEUE_TESTS := processing:: sweeping:: fulfilling:: creating:: operating::
 
 .DEFAULT_GOAL := help
-.PHONY: help deny sbom run up down status logs token sample-data openapi test sam-local test-localstack test-pgbouncer test-browser chaos fuzz bench cost check lint build tools clean
+.PHONY: help deny sbom run up down status logs token sample-data openapi doctor load tail test sam-local test-localstack test-pgbouncer test-browser chaos fuzz bench cost check lint build tools clean
 .SILENT:
 
 help: ## list the targets
@@ -47,6 +47,15 @@ token: tools ## print a token: make token USER=carol SCOPES="orders/read orders/
 
 sample-data: tools ## add a thousand orders in every state to the running stack
 	$(STACK) sample-data
+
+doctor: ## say what is wrong with the running stack, or: make doctor ARGS="--url https://… --token …"
+	cargo run --quiet --package ordermill -- doctor $(ARGS)
+
+load: ## place orders and follow each to its end: make load ORDERS=1000 CONCURRENCY=50
+	cargo run --quiet --package ordermill -- load --orders $(or $(ORDERS),100) --concurrency $(or $(CONCURRENCY),10) $(ARGS)
+
+tail: ## show orders as they change, or the life of one: make tail ORDER=order-1001
+	cargo run --quiet --package ordermill -- tail $(ORDER) $(ARGS)
 
 openapi: ## write functions/site/assets/openapi.json anew, from the routes
 	UPDATE_OPENAPI=1 cargo test --quiet -p tests --test integration the_published_document_is_the_one_the_routes_make

@@ -37,7 +37,7 @@ pub async fn examine(env: &Env) -> Vec<Finding> {
     }
     let (mut findings, has_schema) = schema(&db).await;
     findings.insert(0, Finding::ok(PLACE, "DATABASE_URL", "answers"));
-    findings.push(clock(&db).await);
+    findings.extend([clock(&db).await, connections(&db).await]);
     if has_schema {
         findings.extend(rights(&db, env).await);
         findings.push(waiting(&db).await);
@@ -93,6 +93,18 @@ async fn clock(db: &Db) -> Finding {
     match inspect::clock(db).await {
         Ok(theirs) => skew("clock.database", PLACE, theirs.into(), asked + asked.elapsed().unwrap_or_default() / 2),
         Err(error) => Finding::not_checked("clock.database", PLACE, Chain(&error).to_string()),
+    }
+}
+
+async fn connections(db: &Db) -> Finding {
+    let remedy = "give the database more memory (RDS: some 112 connections a GiB) or a pooler, or bound the functions: \
+        MaximumConcurrency, ApiReservedConcurrency";
+    match inspect::connections(db).await {
+        // Whoever waits for the last one has waited too long.
+        Ok((used, most)) => {
+            Finding::held("connections", PLACE, used * 10 <= most * 8, format!("{used} of {most} are in use"), remedy)
+        }
+        Err(error) => Finding::not_checked("connections", PLACE, Chain(&error).to_string()),
     }
 }
 

@@ -64,8 +64,15 @@ impl Latencies {
     pub fn steps(&self, steps: u32) -> Vec<(f64, u64)> {
         let (low, high) = (self.0.min(), self.0.max());
         let width = ((high - low) / u64::from(steps) + 1).max(1);
-        let bounds = (0..u64::from(steps)).map(|step| (low + step * width, low + (step + 1) * width - 1));
-        bounds.map(|(from, to)| (seconds(to), self.0.count_between(from, to))).collect()
+        let mut found: Vec<_> = (1..=u64::from(steps)).map(|step| (seconds(low + step * width - 1), 0)).collect();
+        for recorded in self.0.iter_recorded() {
+            // The last step takes what rounding put above it.
+            let step = (recorded.value_iterated_to().saturating_sub(low) / width).min(u64::from(steps) - 1);
+            if let Some((_, count)) = usize::try_from(step).ok().and_then(|step| found.get_mut(step)) {
+                *count += recorded.count_at_value();
+            }
+        }
+        found
     }
 
     /// The share of times, in per cent, that are no longer than each; what a curve is drawn by.
@@ -90,7 +97,9 @@ mod tests {
         let found = latencies.percentiles().unwrap();
         assert!((found.p50 - 0.5).abs() < 0.001 && (found.p99 - 0.99).abs() < 0.001, "{found:?}");
         assert!((found.max - 1.0).abs() < 0.001, "{found:?}");
-        assert!((950..=1000).contains(&latencies.steps(10).iter().map(|(_, count)| count).sum::<u64>()));
+        let counts: Vec<u64> = latencies.steps(10).into_iter().map(|(_, count)| count).collect();
+        assert_eq!(counts.iter().sum::<u64>(), 1000, "{counts:?}");
+        assert!(counts.iter().all(|count| (95..=105).contains(count)), "{counts:?}");
         assert!(Latencies::default().percentiles().is_none());
     }
 }

@@ -49,6 +49,24 @@ pub async fn clock(db: &Db) -> Result<OffsetDateTime, DbError> {
     Ok(rows.first().ok_or_else(missing)?.try_get("now")?)
 }
 
+/// How many connections there are, and how many there may be, of this database or of the server: whichever is nearer to
+/// its end.
+pub async fn connections(db: &Db) -> Result<(i64, i64), DbError> {
+    let sql = "WITH own AS (
+            SELECT count(pid) AS used, datconnlimit::bigint AS most FROM pg_database LEFT JOIN pg_stat_activity USING (datname)
+            WHERE datname = current_database() GROUP BY datconnlimit
+        ), whole AS (
+            SELECT count(*) FILTER (WHERE backend_type = 'client backend') AS used,
+                current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint AS most
+            FROM pg_stat_activity
+        )
+        SELECT used, most FROM (TABLE own UNION ALL TABLE whole) AS bound WHERE most >= 0
+        ORDER BY used::float8 / greatest(most, 1) DESC LIMIT 1";
+    let rows = db.query(sql, &[]).await?;
+    let row = rows.first().ok_or_else(missing)?;
+    Ok((row.try_get("used")?, row.try_get("most")?))
+}
+
 /// What a role may do, beside what the functions' role has to.
 #[derive(Debug)]
 pub struct Rights {

@@ -1,0 +1,111 @@
+//! The program as a user runs it: its exit status, and what it writes where. Those with an order in them want the stack that
+//! `make test` or `make up` starts.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "an unwrap that fails is a test that fails")]
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// Runs the program, which knows nothing of this process's environment.
+fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ordermill"));
+    command.args(arguments).env_clear().env("STACK_DIR", "/nowhere").envs(variables.iter().copied());
+    command.output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+/// The file of the running stack, and its variables.
+fn stack() -> (String, impl Fn(&str) -> String) {
+    let file = std::env::var("STACK_ENV").unwrap_or_else(|_| "../.local/env".to_owned());
+    let lines = std::fs::read_to_string(&file)
+        .unwrap_or_else(|error| panic!("no stack is running ({file}: {error}); `make up` starts one"));
+    let value = move |name: &str| {
+        let value = lines.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        value.unwrap_or_else(|| panic!("the stack's file does not name {name}")).trim_matches('\'').to_owned()
+    };
+    (file, value)
+}
+
+#[test]
+fn a_call_that_can_not_be_meant_so_ends_with_two() {
+    for wrong in [
+        &["mend"][..],
+        &["load", "--orders", "0"],
+        &["load", "--batch", "501"],
+        &["tail", "--interval", "no"],
+        &["doctor"],
+    ] {
+        let output = run(wrong, &[]);
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}: {output:?}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{output:?}");
+    }
+    let unnamed = run(&["doctor"], &[]);
+    assert!(text(&unnamed.stderr).contains("give --url or ORDERMILL_URL"), "{unnamed:?}");
+}
+
+#[test]
+fn a_service_that_can_not_be_reached_ends_with_three() {
+    let nowhere = [("ORDERMILL_URL", "http://127.0.0.1:1"), ("ORDERMILL_TOKEN", "a.e30.b")];
+    for command in [&["doctor"][..], &["load", "-n", "1"]] {
+        let output = run(command, &nowhere);
+        assert_eq!(output.status.code(), Some(3), "{command:?}: {output:?}");
+    }
+}
+
+#[test]
+fn help_tells_of_every_exit_status() {
+    let help = run(&["--help"], &[]);
+    assert_eq!(help.status.code(), Some(0));
+    assert!(text(&help.stdout).contains("Exit status: 0 all is well; 1"), "{help:?}");
+}
+
+#[test]
+fn the_token_is_shown_nowhere() {
+    let secret = "eyJzZWNyZXQ.e30.c2VjcmV0";
+    for arguments in [&["doctor"][..], &["doctor", "--json"], &["load", "-n", "1"], &["--help"]] {
+        let output = run(arguments, &[("ORDERMILL_URL", "http://127.0.0.1:1"), ("ORDERMILL_TOKEN", secret)]);
+        assert!(![&output.stdout, &output.stderr].iter().any(|bytes| text(bytes).contains(secret)), "{output:?}");
+    }
+}
+
+#[test]
+fn what_is_not_written_to_a_terminal_has_no_colours() {
+    let output = run(&["doctor", "--url", "http://127.0.0.1:1"], &[]);
+    assert!(text(&output.stdout).contains("wrong") && !output.stdout.contains(&0x1b), "{output:?}");
+}
+
+#[test]
+fn findings_are_one_document_with_a_remedy_for_whatever_is_wrong() {
+    let output = run(&["--json", "doctor", "--url", "http://127.0.0.1:1"], &[]);
+    let report = json(&output);
+    assert_eq!((&report["url"], &report["wrong"]), (&"http://127.0.0.1:1/".into(), &1.into()));
+    for finding in report["findings"].as_array().unwrap() {
+        assert_eq!(finding["state"] == "wrong", finding["remedy"].is_string(), "{finding}");
+    }
+}
+
+#[test]
+fn the_life_of_an_order_is_a_line_a_status_and_ends_with_the_order() {
+    let (file, value) = stack();
+    let [url, token] = ["API_URL", "TOKEN_ADMIN"].map(value);
+    let place = [("ORDERMILL_URL", url.as_str()), ("ORDERMILL_TOKEN", token.as_str())];
+    let loaded = run(&["--env-file", &file, "load", "-n", "1", "--json"], &[]);
+    assert_eq!(loaded.status.code(), Some(0), "{loaded:?}");
+    let order_id = format!("{}-0", json(&loaded)["run"].as_str().unwrap());
+    let tailed = run(&["tail", &order_id, "--json"], &place);
+    assert_eq!(tailed.status.code(), Some(0), "{tailed:?}");
+    let lines: Vec<Value> = text(&tailed.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.iter().all(|line| line["order_id"] == order_id.as_str()), "{lines:?}");
+    let statuses: Vec<_> = lines.iter().map(|line| line["status"].as_str().unwrap()).collect();
+    assert_eq!(statuses, ["pending", "processing", "completed"]);
+    let unknown = run(&["tail", "no-such-order"], &place);
+    assert!(unknown.status.code() == Some(1) && text(&unknown.stderr).contains("404"), "{unknown:?}");
+}

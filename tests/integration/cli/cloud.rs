@@ -1,0 +1,190 @@
+//! Faults of queues and functions, planted in the emulated AWS with queues, functions, mappings and rules of a test's own.
+
+use aws_sdk_sqs::types::QueueAttributeName;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use ordermill::aws::Aws;
+use serde_json::{Value, json};
+use shared::config::Env;
+use tests::{Stack, eventually};
+use uuid::Uuid;
+
+use super::{Patient, wrong};
+
+/// A zip file without a file in it.
+const EMPTY_ZIP: [u8; 22] = [b'P', b'K', 5, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+fn fresh(kind: &str) -> String {
+    format!("doctor-{kind}-{}", Uuid::new_v4().simple())
+}
+
+/// A queue and its dead-letter queue, as they should be.
+struct Queues {
+    sqs: aws_sdk_sqs::Client,
+    url: String,
+    dlq_url: String,
+}
+
+impl Queues {
+    async fn new() -> Self {
+        let sqs = Stack::running().sqs();
+        let create = async |kind| sqs.create_queue().queue_name(fresh(kind)).send().await.unwrap().queue_url.unwrap();
+        let queues = Self { url: create("orders").await, dlq_url: create("dead").await, sqs: sqs.clone() };
+        let dlq = queues.arn(&queues.dlq_url).await;
+        queues
+            .set(QueueAttributeName::RedrivePolicy, &json!({"deadLetterTargetArn": dlq, "maxReceiveCount": 10}))
+            .await;
+        queues.set(QueueAttributeName::VisibilityTimeout, &json!(90)).await;
+        for url in [&queues.url, &queues.dlq_url] {
+            let statement = json!({"Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": queues.arn(url).await,
+                "Condition": {"Bool": {"aws:SecureTransport": "false"}}});
+            queues
+                .set_of(url, QueueAttributeName::Policy, &json!({"Version": "2012-10-17", "Statement": statement}))
+                .await;
+        }
+        queues.set_of(&queues.dlq_url, QueueAttributeName::MessageRetentionPeriod, &json!(1_209_600)).await;
+        queues
+    }
+
+    async fn arn(&self, url: &str) -> String {
+        let asked = self.sqs.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::QueueArn).send();
+        asked.await.unwrap().attributes.unwrap().remove(&QueueAttributeName::QueueArn).unwrap()
+    }
+
+    async fn set(&self, name: QueueAttributeName, value: &Value) {
+        self.set_of(&self.url, name, value).await;
+    }
+
+    async fn set_of(&self, url: &str, name: QueueAttributeName, value: &Value) {
+        self.sqs.set_queue_attributes().queue_url(url).attributes(name, value.to_string()).send().await.unwrap();
+    }
+
+    fn patient(&self) -> Patient {
+        let url = Stack::running().get("API_URL").to_owned();
+        Patient::at(&url).with_aws().with("QUEUE_URL", &self.url).with("DLQ_URL", &self.dlq_url)
+    }
+}
+
+/// A function with this time-out and these variables beside those that are as they should be; gives its name.
+async fn function(queues: &Queues, timeout: u32, variables: &[(&str, &str)]) -> String {
+    let name = fresh("function");
+    let mut all = json!({"QUEUE_URL": queues.url});
+    for (name, value) in variables {
+        all[*name] = (*value).into();
+    }
+    let function = json!({"FunctionName": name, "Runtime": "provided.al2023", "Handler": "bootstrap", "Timeout": timeout,
+        "Role": "arn:aws:iam::000000000000:role/doctor", "Environment": {"Variables": all},
+        "Code": {"ZipFile": BASE64_STANDARD.encode(EMPTY_ZIP)}});
+    aws().post("lambda", "/2015-03-31/functions", &function).await.unwrap();
+    name
+}
+
+/// What brings the queue's messages to the function.
+async fn map(queues: &Queues, function: &str, is_enabled: bool, response_types: &[&str]) {
+    let mapping = json!({"FunctionName": function, "EventSourceArn": queues.arn(&queues.url).await, "Enabled": is_enabled,
+        "FunctionResponseTypes": response_types});
+    aws().post("lambda", "/2015-03-31/event-source-mappings", &mapping).await.unwrap();
+}
+
+fn aws() -> Aws {
+    let stack = Stack::running();
+    let names = ["AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"];
+    Aws::from_env(&names.into_iter().map(|name| (name, stack.get(name))).collect::<Env>()).unwrap()
+}
+
+#[tokio::test]
+async fn doctor_finds_nothing_wrong_with_queues_that_are_as_they_should_be() {
+    let findings = Queues::new().await.patient().findings().await;
+    assert!(wrong(&findings).is_empty(), "{findings:#?}");
+}
+
+#[tokio::test]
+async fn doctor_finds_each_fault_of_a_queue() {
+    let queues = Queues::new().await;
+    let patient = queues.patient();
+    let dlq = queues.arn(&queues.dlq_url).await;
+    queues.set(QueueAttributeName::RedrivePolicy, &json!({"deadLetterTargetArn": dlq, "maxReceiveCount": 3})).await;
+    patient.ails("queue.receives", "after 3 receives", "5 or more").await;
+    queues.set(QueueAttributeName::MessageRetentionPeriod, &json!(1_209_600)).await;
+    patient.ails("queue.retention", "kept 336 h", "MessageRetentionPeriod").await;
+    queues.set(QueueAttributeName::Policy, &json!({"Version": "2012-10-17", "Statement": []})).await;
+    patient.ails("queue.tls", "without TLS", "aws:SecureTransport").await;
+    let elsewhere = Queues::new().await;
+    elsewhere.set(QueueAttributeName::RedrivePolicy, &json!({"deadLetterTargetArn": dlq, "maxReceiveCount": 10})).await;
+    elsewhere.patient().ails("queue.dead-letters", "gives up to", "deadLetterTargetArn").await;
+}
+
+#[tokio::test]
+async fn doctor_finds_a_queue_that_never_gives_up_and_one_that_is_not_there() {
+    let queues = Queues::new().await;
+    let bare = queues.sqs.create_queue().queue_name(fresh("bare")).send().await.unwrap().queue_url.unwrap();
+    queues.patient().with("QUEUE_URL", &bare).ails("queue.dead-letters", "no dead-letter queue", "RedrivePolicy").await;
+    let gone = format!("{bare}-gone");
+    queues.patient().with("QUEUE_URL", &gone).ails("queue", "no such queue (QUEUE_URL)", "QueueUrl").await;
+}
+
+#[tokio::test]
+async fn doctor_finds_dead_letters() {
+    let queues = Queues::new().await;
+    queues.sqs.send_message().queue_url(&queues.dlq_url).message_body("o-1").send().await.unwrap();
+    queues.patient().ails("dead-letters", "1 message(s) given up", "/dead-letters/redrive").await;
+}
+
+#[tokio::test]
+async fn doctor_finds_a_function_whose_times_contradict_each_other_or_the_queues() {
+    let queues = Queues::new().await;
+    let name = function(&queues, 20, &[("FUNCTION_TIMEOUT_SECONDS", "15"), ("LEASE_SECONDS", "95")]).await;
+    let patient = queues.patient().with("PROCESSOR_FUNCTION", &name);
+    patient.ails("queue.visibility", "6 × the processor's time-out is 120 s", "to 120 or more").await;
+    patient.ails("function.timeout", "stops after 20 s, and is told 15 s", "FUNCTION_TIMEOUT_SECONDS").await;
+    patient.ails("function.timing", "LEASE_SECONDS: must be below", "LEASE_SECONDS < VISIBILITY_TIMEOUT_SECONDS").await;
+}
+
+#[tokio::test]
+async fn doctor_finds_a_function_of_another_queue_and_one_that_is_not_there() {
+    let queues = Queues::new().await;
+    let name = function(&Queues::new().await, 15, &[]).await;
+    queues.patient().with("PROCESSOR_FUNCTION", &name).ails("function.queue", "uses http", "QUEUE_URL").await;
+    queues
+        .patient()
+        .with("SWEEPER_FUNCTION", "gone")
+        .ails("function", "no such function (SWEEPER_FUNCTION)", "outputs")
+        .await;
+}
+
+#[tokio::test]
+async fn doctor_finds_a_mapping_that_is_missing_disabled_or_fails_whole_batches() {
+    let queues = Queues::new().await;
+    let name = function(&queues, 15, &[]).await;
+    let patient = queues.patient().with("PROCESSOR_FUNCTION", &name);
+    patient.ails("mapping", "nothing brings the queue's messages", "event source mapping").await;
+    map(&queues, &name, false, &[]).await;
+    patient.ails("mapping", "its mapping is Disabled", "--enabled").await;
+    patient.ails("mapping.partial", "its whole batch", "ReportBatchItemFailures").await;
+}
+
+#[tokio::test]
+async fn doctor_finds_a_sweeper_that_nothing_wakes() {
+    let queues = Queues::new().await;
+    let (name, rule) = (function(&queues, 30, &[]).await, fresh("rule"));
+    let patient = queues.patient().with("SWEEPER_FUNCTION", &name);
+    patient.ails("schedule", "no schedule wakes it", "enable-rule").await;
+    let arn = format!("arn:aws:lambda:us-east-1:000000000000:function:{name}");
+    let act =
+        async |action: &str, asked: Value| aws().act("events", &format!("AWSEvents.{action}"), &asked).await.unwrap();
+    act("PutRule", json!({"Name": rule, "ScheduleExpression": "rate(1 day)", "State": "DISABLED"})).await;
+    act("PutTargets", json!({"Rule": rule, "Targets": [{"Id": "1", "Arn": arn}]})).await;
+    patient.ails("schedule", "rate(1 day) is disabled", "enable-rule").await;
+}
+
+#[tokio::test]
+async fn doctor_says_that_it_was_not_let_look_where_aws_can_not_be_asked() {
+    let queues = Queues::new().await;
+    let patient = queues.patient().with("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
+    eventually("doctor has looked", std::time::Duration::from_secs(30), async || {
+        let findings = patient.findings().await;
+        let queue = findings.iter().find(|finding| finding.check == "queue")?;
+        (queue.what.contains("AWS can't be asked") && !wrong(&findings).contains(&"queue")).then_some(())
+    })
+    .await;
+}

@@ -1,0 +1,79 @@
+//! `load`: it follows orders of the deployed stack to their end, and knows a service that loses or repeats them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use ordermill::load::{Report, measure};
+use ordermill::options::Load;
+use ordermill::output::Output;
+use sandbox::server::{Request, Response, Server, json};
+use serde_json::json as value;
+use tests::Stack;
+
+use super::Patient;
+
+fn load(orders: u32) -> Load {
+    Load { orders, concurrency: 10, rate: None, batch: None, patience: 120, svg: None }
+}
+
+async fn run(patient: &Patient, load: &Load) -> Report {
+    measure(&patient.place(), load, Output::plain(true)).await.unwrap_or_else(|failure| panic!("{failure}"))
+}
+
+#[tokio::test]
+async fn orders_are_placed_one_by_one_by_the_batch_and_at_a_rate_and_all_are_completed() {
+    let stack = Stack::running();
+    let admin = Patient::at(stack.get("API_URL")).bearing(stack.get("TOKEN_ADMIN"));
+    // A user without orders/admin places orders of its own, which are told from others by their names.
+    let bob = Patient::at(stack.get("API_URL")).bearing(stack.get("TOKEN_BOB"));
+    let one_by_one = load(20);
+    let in_batches = Load { batch: Some(8), ..load(20) };
+    let at_a_rate = Load { rate: Some(20), ..load(10) };
+    let reports = tokio::join!(run(&admin, &one_by_one), run(&admin, &in_batches), run(&bob, &at_a_rate));
+    for report in [&reports.0, &reports.1, &reports.2] {
+        assert!(report.ok, "{}", serde_json::to_string_pretty(report).unwrap());
+        assert_eq!((report.completed, report.lost, report.unfinished), (report.orders, 0, 0));
+        assert!(report.life.as_ref().is_some_and(|life| life.p50 >= 5.0));
+    }
+    assert!(reports.2.accepted_within >= 0.45, "ten orders at twenty a second take nine twentieths of a second");
+}
+
+/// A service that answers to orders so, and has a list without any.
+async fn forgetful(answer: impl Fn(u32) -> Response + Clone + Send + Sync + 'static) -> Server {
+    let calls = Arc::new(AtomicU32::new(0));
+    let handle = move |request: Request| {
+        let answered = if request.method() == "POST" {
+            answer(calls.fetch_add(1, Ordering::SeqCst))
+        } else {
+            json(200, value!({"orders": [], "next_cursor": null}).to_string())
+        };
+        std::future::ready(Some(answered))
+    };
+    Server::start(handle).await.unwrap()
+}
+
+async fn run_at(server: &Server, orders: u32) -> Report {
+    let patient = Patient::at(&format!("http://{}", server.address())).bearing(Stack::running().get("TOKEN_ALICE"));
+    run(&patient, &load(orders)).await
+}
+
+#[tokio::test]
+async fn orders_that_a_service_accepted_and_forgot_are_counted_as_lost() {
+    let report = run_at(&forgetful(|_| json(201, "{}")).await, 7).await;
+    assert!(!report.ok);
+    assert_eq!((report.accepted, report.completed, report.lost), (7, 0, 7));
+}
+
+#[tokio::test]
+async fn orders_that_are_refused_are_counted_by_what_was_said() {
+    let report = run_at(&forgetful(|_| json(422, r#"{"title": "Some values are not valid"}"#)).await, 5).await;
+    assert!(!report.ok);
+    assert_eq!(report.refused.get("422: Some values are not valid"), Some(&5), "{:?}", report.refused);
+}
+
+#[tokio::test]
+async fn a_call_that_is_turned_away_for_now_is_made_again() {
+    let answer = |number| if number % 2 == 0 { json(503, "{}") } else { json(201, "{}") };
+    let report = run_at(&forgetful(answer).await, 1).await;
+    assert_eq!((report.accepted, report.repeated_calls), (1, 1));
+}
