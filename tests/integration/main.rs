@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "an unwrap that fails is a test that fails")]
 
+mod alarms;
 mod batching;
 mod cli;
 mod configuration;
@@ -13,14 +14,18 @@ mod deployed;
 mod environments;
 mod fulfilling;
 mod hostile;
+mod lambda;
 mod leaks;
 mod listing;
 mod matrix;
+mod metrics;
 mod migrating;
 mod operating;
 mod processing;
 mod protocol;
 mod reading;
+mod released;
+mod releasing;
 mod roles;
 mod schema;
 mod statistics;

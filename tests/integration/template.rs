@@ -131,6 +131,24 @@ fn each_rule_notices_what_breaks_it() {
     }
 }
 
+/// The text of all integration tests.
+fn tests_source() -> String {
+    let files = std::fs::read_dir("integration").unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|path| path.is_file()).map(|path| std::fs::read_to_string(path).unwrap()).collect()
+}
+
+#[test]
+fn every_alarm_has_a_section_that_names_a_test_which_moves_its_metric_or_says_that_there_is_none() {
+    let (sections, source) = (alarms::sections(), tests_source());
+    for (name, alarm) in template(&[]).resources("AWS::CloudWatch::Alarm") {
+        let text = sections[alarms::section(alarm).unwrap()];
+        assert!(text.contains(&format!("`{name}`")), "{name} is not named by its section");
+        let moved_by = text.split_once("Moved on one machine by*").and_then(|(_, rest)| rest.split('`').nth(1));
+        let is_moved = moved_by.is_some_and(|test| source.contains(&format!("fn {test}()")));
+        assert!(is_moved || text.contains("Untested on AWS; nothing moves it on one machine"), "{name}: {moved_by:?}");
+    }
+}
+
 /// What a role may do, besides writing its own log: `action on resource`.
 fn allowed(template: &Template, role: &str) -> BTreeSet<String> {
     let roles = template.resources("AWS::IAM::Role");

@@ -1,6 +1,6 @@
 //! What must hold of alarms, of the dashboard and of how a new version comes into use.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -52,7 +52,7 @@ pub fn alarms(template: &Template) -> Vec<String> {
     let flawed = |(name, alarm): (&str, &Value)| {
         let tells = |key: &str| listed(&alarm[key]).iter().any(|topic| template.is_a("AWS::SNS::Topic", named(topic)));
         let told = tells("AlarmActions") && tells("OKActions") && alarm["ActionsEnabled"] != false;
-        let explained = section(alarm).is_some_and(|section| sections().contains(section));
+        let explained = section(alarm).is_some_and(|section| sections().contains_key(section));
         breach(!told || !explained, format!("{name}: tells nobody, or not what to do"))
     };
     template.resources("AWS::CloudWatch::Alarm").into_iter().filter_map(flawed).collect()
@@ -64,16 +64,16 @@ pub fn section(alarm: &Value) -> Option<&str> {
 }
 
 /// The runbook.
-pub const RUNBOOK: &str = include_str!("../../../docs/operations.md");
+const RUNBOOK: &str = include_str!("../../../docs/operations.md");
 
-/// The runbook's sections, as links name them.
-fn sections() -> BTreeSet<String> {
-    let headings = RUNBOOK.lines().filter_map(|line| line.strip_prefix("##"));
-    headings.map(|heading| slug(heading.trim_start_matches('#'))).collect()
+/// The runbook's sections, as links name them, and what each says.
+pub fn sections() -> BTreeMap<String, &'static str> {
+    let parts = RUNBOOK.split("\n## ").skip(1).filter_map(|part| part.split_once('\n'));
+    parts.map(|(heading, text)| (slug(heading), text)).collect()
 }
 
 /// A heading as links name it.
-pub fn slug(heading: &str) -> String {
+fn slug(heading: &str) -> String {
     let kept = heading.trim().to_lowercase();
     kept.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).collect::<String>().replace(' ', "-")
 }

@@ -63,6 +63,8 @@ export class Poll {
   }
 
   #again(seconds) {
+    // Who was told may have stopped it.
+    if (!this.#isOn) return;
     this.#timer = setTimeout(() => this.#run(), seconds * 1000);
   }
 

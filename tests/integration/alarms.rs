@@ -1,0 +1,81 @@
+//! What each alarm watches moves when it should: docs/operations.md names a test for each, here or elsewhere.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aws_sdk_sqs::types::MessageSystemAttributeName;
+use serde_json::json;
+use tests::{Stack, World, eventually};
+use tokio::time::{Instant, sleep};
+
+use crate::lambda::Lambda;
+
+#[tokio::test]
+async fn a_message_that_nobody_takes_gets_old() {
+    let world = World::new().await;
+    world.place("o-1").await;
+    let (_, queue) = world.variables().find(|(name, _)| *name == "QUEUE_URL").unwrap();
+    let sqs = Stack::running().sqs();
+    let begun = SystemTime::now();
+    eventually("the message is two seconds old", Duration::from_secs(20), async || {
+        let asked = sqs.receive_message().queue_url(queue).visibility_timeout(0);
+        let asked = asked.message_system_attribute_names(MessageSystemAttributeName::SentTimestamp).send().await;
+        let sent = asked.unwrap().messages?.pop()?.attributes?.remove(&MessageSystemAttributeName::SentTimestamp)?;
+        let sent = UNIX_EPOCH + Duration::from_millis(sent.parse().unwrap());
+        assert!(sent <= begun, "taking the message and putting it back has made it young");
+        (sent.elapsed().unwrap_or_default() >= Duration::from_secs(2)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_call_that_waits_for_a_lock_is_slow_by_as_much() {
+    let world = World::new().await;
+    world.place("o-1").await;
+    world.execute("BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE").await;
+    let (answer, ()) = tokio::join!(
+        async {
+            let begun = Instant::now();
+            world.get("/orders/o-1").await.expect(200);
+            begun.elapsed()
+        },
+        async {
+            sleep(Duration::from_millis(700)).await;
+            world.execute("COMMIT").await;
+        }
+    );
+    assert!(answer >= Duration::from_millis(600), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_run_that_crashes_is_counted_as_an_error_of_its_function() {
+    let stack = Stack::running();
+    for function in ["API_FUNCTION", "PROCESSOR_FUNCTION"] {
+        assert_eq!(
+            Lambda::of(&stack).failure(stack.get(function), &json!("no event")).await,
+            "Unhandled",
+            "{function}"
+        );
+    }
+    stack.call(reqwest::Method::GET, "/healthz", None, None).await.expect(200);
+}
+
+#[tokio::test]
+async fn each_environment_holds_one_connection() {
+    let world = World::new().await;
+    let connections = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()";
+    let before: i64 = world.value(connections).await;
+    // Of PostgreSQL itself, not of a pooler's.
+    let others = [(); 3].map(|()| world.api_with("DATABASE_URL", world.owner_url()));
+    for api in &others {
+        for _ in 0..2 {
+            let request = axum::http::Request::get("/healthz").body(axum::body::Body::empty()).unwrap();
+            tests::call_in_process(api, None, request).await.expect(200);
+        }
+    }
+    assert_eq!(world.value::<i64>(connections).await, before + 3);
+    drop(others);
+    eventually("their connections are closed", Duration::from_secs(10), async || {
+        (world.value::<i64>(connections).await == before).then_some(())
+    })
+    .await;
+}

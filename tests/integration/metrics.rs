@@ -1,0 +1,97 @@
+//! The metrics that the functions write for CloudWatch, as their log has them.
+
+use std::ops::Range;
+use std::path::Path;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use sandbox::runtime::{Environment, Function};
+use serde_json::Value;
+use tests::{World, batch, eventually};
+use tokio::net::TcpListener;
+
+/// A function of this world, that logs as on AWS.
+async fn start(world: &World, logical_id: &str, variables: &[(&str, &str)], log: &Path) -> Environment {
+    let as_on_aws = [("AWS_LAMBDA_LOG_FORMAT", "JSON"), ("STACK", "ordermill-prod")];
+    let variables = world.variables().chain(as_on_aws).chain(variables.iter().copied());
+    let function = Function {
+        name: logical_id.to_owned(),
+        bootstrap: format!("../.aws-sam/build/{logical_id}/bootstrap").into(),
+        variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        timeout: Duration::from_secs(30),
+        log: Some(log.to_owned()),
+    };
+    Environment::start(&function, logical_id.to_owned()).await.unwrap()
+}
+
+/// What a log's lines add up to for a metric; none where they do not tell of it.
+fn total(log: &str, metric: &str) -> Option<f64> {
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let told = lines.filter(|line| {
+        let directive = &line["_aws"]["CloudWatchMetrics"][0];
+        directive["Namespace"] == "Ordermill"
+            && directive["Dimensions"][0][0] == "Stack"
+            && line["Stack"] == "ordermill-prod"
+    });
+    let values = told.filter_map(|line| sum(line.get(metric)?));
+    values.reduce(|one, other| one + other)
+}
+
+/// A value alone, several, or several with how often each was.
+fn sum(value: &Value) -> Option<f64> {
+    let list = |value: &Value| value.as_array().map(|all| all.iter().filter_map(Value::as_f64).collect::<Vec<_>>());
+    if let (Some(values), Some(counts)) = (list(&value["Values"]), list(&value["Counts"])) {
+        return Some(values.iter().zip(counts).map(|(value, count)| value * count).sum());
+    }
+    value.as_f64().or_else(|| list(value).map(|values| values.iter().sum()))
+}
+
+async fn expect(log: &Path, metric: &str, range: Range<f64>) {
+    eventually(&format!("{metric} is written"), Duration::from_secs(15), async || {
+        total(&std::fs::read_to_string(log).unwrap(), metric).filter(|value| range.contains(value))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_overdue_order_shows_in_what_the_sweeper_writes() {
+    let world = World::new().await;
+    let log = tempfile::NamedTempFile::new().unwrap();
+    world.place("o-1").await;
+    world.let_pass(400.0).await;
+    let sweeper = start(&world, "SweeperFunction", &[], log.path()).await;
+    sweeper.invoke("{}".into()).await.unwrap();
+    expect(log.path(), "OldestOverdue", 400.0..430.0).await;
+    expect(log.path(), "OrdersRescued", 1.0..2.0).await;
+}
+
+/// A fulfilment endpoint that refuses one order.
+async fn endpoint() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let fulfil = post(
+        async |headers: HeaderMap| {
+            if headers["idempotency-key"] == "o-2" { StatusCode::BAD_REQUEST } else { StatusCode::OK }
+        },
+    );
+    tokio::spawn(async { axum::serve(listener, Router::new().route("/", fulfil)).await });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_that_fail_and_that_complete_show_in_what_the_processor_writes() {
+    let world = World::new().await;
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let ids = ["o-1", "o-2", "o-3"];
+    for id in ids {
+        world.place(id).await;
+    }
+    let url = endpoint().await;
+    let webhook = [("WORK", "webhook"), ("WEBHOOK_URL", url.as_str()), ("WEBHOOK_SECRET", "a secret of some length")];
+    let processor = start(&world, "ProcessorFunction", &webhook, log.path()).await;
+    processor.invoke(serde_json::to_vec(&batch(&ids)).unwrap().into()).await.unwrap();
+    expect(log.path(), "OrdersFailed", 1.0..2.0).await;
+    expect(log.path(), "OrdersCompleted", 2.0..3.0).await;
+}

@@ -1,0 +1,166 @@
+//! The version before runs on the schema of this one: while a release is tried out, and after it was rolled back.
+
+mod recorder;
+mod replay;
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use processor::{Config, Outcome, Processor, Simulated, Work};
+use serde_json::{Value, json};
+use shared::config::Env;
+use shared::db::work::Claimed;
+use sweeper::Sweeper;
+use tests::{World, call_in_process, handle, order, post};
+use tokio::time::sleep;
+
+use recorder::Recording;
+
+/// What the last release said to the database, in all that it does. Recorded anew with each release: `RECORD_RELEASE=1`.
+const RELEASED: &str = include_str!("released/statements.json");
+
+/// Work that takes a while, and is refused for some orders.
+struct Refuse;
+
+impl Work for Refuse {
+    async fn run(&self, order: &Claimed) -> Outcome {
+        sleep(Duration::from_millis(400)).await;
+        if order.order_id.as_str() == "o-2" { Outcome::Fail("refused".to_owned()) } else { Outcome::Complete }
+    }
+}
+
+async fn call(api: &Router, request: Request<Body>) -> Value {
+    let scopes = "orders/read orders/write orders/admin";
+    call_in_process(api, Some(("admin", scopes)), request).await.json()
+}
+
+/// Every call there is, in the ways that make a difference to the database.
+async fn read_everything(api: &Router) {
+    let cursor = call(api, get("/orders?limit=2")).await["next_cursor"].as_str().unwrap().to_owned();
+    for query in ["", "status=pending", "status=processing", "status=completed", "status=failed", "status=cancelled"] {
+        for more in ["", "&user_id=alice", &format!("&cursor={cursor}"), &format!("&user_id=alice&cursor={cursor}")] {
+            call(api, get(&format!("/orders?{query}{more}"))).await;
+        }
+    }
+    for path in ["/orders/o-1", "/orders/o-1/status", "/metrics", "/healthz"] {
+        call(api, get(path)).await;
+    }
+}
+
+fn get(path: &str) -> Request<Body> {
+    Request::get(path).body(Body::empty()).unwrap()
+}
+
+async fn place_and_cancel(api: &Router) {
+    for id in ["o-1", "o-2", "o-3", "o-4", "o-1"] {
+        call(api, post("/orders", &order(id))).await;
+    }
+    call(api, post("/orders/batch", &json!({"orders": [order("o-4"), order("o-5"), order("o-6")]}))).await;
+    call(api, post("/orders/o-4/cancel", &json!({}))).await;
+}
+
+/// A wait, a message that comes while the order is worked on, ends, a failure, an operator's retries.
+async fn process(api: &Router, env: &Env, world: &World) {
+    let config = || Config::from_env(env).unwrap();
+    let waiting = Processor::new(config(), Simulated { delay: Duration::from_secs(5) }, env).unwrap();
+    handle(&waiting, &["o-1", "o-2", "o-3"]).await;
+    world.let_pass(10.0).await;
+    let refusing = Processor::new(config(), Refuse, env).unwrap();
+    tokio::join!(handle(&refusing, &["o-1", "o-2", "o-5"]), async {
+        sleep(Duration::from_millis(200)).await;
+        handle(&waiting, &["o-1"]).await;
+    });
+    read_everything(api).await;
+    call(api, post("/orders/retry", &json!({"dry_run": false, "user_id": "alice", "cause": "refused"}))).await;
+    world.let_pass(10.0).await;
+    handle(&refusing, &["o-2"]).await;
+    call(api, post("/orders/o-2/retry", &json!({}))).await;
+}
+
+/// Two sweeps: of one the queue hears nothing.
+async fn sweep(url: &str, world: &World) {
+    world.let_pass(300.0).await;
+    for endpoint in [None, Some(("AWS_ENDPOINT_URL", "http://127.0.0.1:1"))] {
+        let env = world.variables().chain([("DATABASE_URL", url)]).chain(endpoint).collect();
+        Sweeper::from_env(&env).unwrap().sweep().await.unwrap();
+        world.let_pass(300.0).await;
+    }
+}
+
+/// All that the functions say to the database of this world.
+async fn record(world: &World) -> Recording {
+    let recording = Recording::default();
+    let url: reqwest::Url = world.owner_url().parse().unwrap();
+    let upstream = format!("127.0.0.1:{}", url.port().unwrap()).parse().unwrap();
+    let mut listened = url.clone();
+    listened.set_port(Some(recording.listen(upstream).await.port())).unwrap();
+    let env = world.env_with(("DATABASE_URL", listened.as_str()));
+    let api = world.api_with("DATABASE_URL", listened.as_str());
+    place_and_cancel(&api).await;
+    process(&api, &env, world).await;
+    sweep(listened.as_str(), world).await;
+    recording
+}
+
+#[tokio::test]
+async fn the_recording_of_a_release_speaks_every_statement() {
+    let world = World::new().await;
+    let statements = record(&world).await.statements();
+    let sources = [
+        include_str!("../../shared/src/db/intake.rs"),
+        include_str!("../../shared/src/db/operate.rs"),
+        include_str!("../../shared/src/db/orders.rs"),
+        include_str!("../../shared/src/db/stats.rs"),
+        include_str!("../../shared/src/db/work.rs"),
+    ];
+    let places: usize = sources.iter().map(|source| source.matches(".query(").count()).sum();
+    let mut texts: Vec<_> = statements.iter().map(|said| said.sql.as_str()).collect();
+    texts.sort_unstable();
+    texts.dedup();
+    assert!(texts.len() > places, "{places} places speak SQL, and {} statements were said: {texts:#?}", texts.len());
+    if std::env::var_os("RECORD_RELEASE").is_some() {
+        let written = replay::written(&world, &statements).await;
+        std::fs::write("integration/released/statements.json", written).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_the_last_release_says_is_understood_by_the_schema_of_this_one() {
+    let released = serde_json::from_str(RELEASED).unwrap();
+    assert_eq!(replay::differences(&World::new().await, &released).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_migration_that_only_adds_lets_the_last_release_go_on() {
+    let released = serde_json::from_str(RELEASED).unwrap();
+    let world = World::new().await;
+    world
+        .execute(
+            "ALTER TABLE orders ADD COLUMN currency text NOT NULL DEFAULT 'EUR', ADD COLUMN note text;
+            CREATE TABLE order_notes (order_id text PRIMARY KEY);
+            CREATE INDEX orders_currency ON orders (currency)",
+        )
+        .await;
+    assert_eq!(replay::differences(&world, &released).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_migration_that_takes_away_what_the_last_release_needs_is_noticed() {
+    let released = serde_json::from_str(RELEASED).unwrap();
+    for migration in [
+        "ALTER TABLE orders DROP COLUMN failure CASCADE",
+        "ALTER TABLE order_work RENAME COLUMN due_at TO next_at",
+        "ALTER TABLE order_stats RENAME TO order_statistics",
+        "ALTER TABLE orders ADD COLUMN currency text NOT NULL",
+        "ALTER TABLE orders ALTER COLUMN total_amount TYPE double precision",
+        "ALTER TABLE orders ADD CONSTRAINT large CHECK (total_amount > 1000)",
+        "ALTER TABLE orders ADD CONSTRAINT kept CHECK (status <> 'cancelled')",
+        "DROP FUNCTION histogram_add(bigint[], bigint[]) CASCADE",
+    ] {
+        let world = World::new().await;
+        world.execute(migration).await;
+        assert!(!replay::differences(&world, &released).await.is_empty(), "{migration} went unnoticed");
+    }
+}
