@@ -228,6 +228,22 @@ fn without_an_issuer_a_user_pool_is_created_and_with_one_none() {
 }
 
 #[test]
+fn the_dashboard_signs_users_in_where_tokens_are_accepted_and_without_admin_in_a_created_pool() {
+    let variables = |parameters: &[&str]| {
+        let template = template(parameters);
+        let functions = template.resources("AWS::Lambda::Function");
+        let (_, site) = functions.iter().find(|(name, _)| *name == "SiteFunction").unwrap();
+        (accepted(&template).0, site["Environment"]["Variables"].clone())
+    };
+    let (issuer, own) = variables(&[]);
+    assert_eq!((&own["SIGN_IN_ISSUER"], &own["SIGN_IN_CLIENT_ID"]), (&issuer, &json!({"Ref": "UserClient"})));
+    assert_eq!(own["SIGN_IN_SCOPES"], "openid orders/read orders/write");
+    assert!(own.as_object().unwrap().keys().all(|name| !name.starts_with("DATABASE")), "{own}");
+    let (issuer, brought) = variables(&["JwtIssuer=https://issuer.example.com", "DashboardClientId=dashboard"]);
+    assert_eq!((&brought["SIGN_IN_ISSUER"], &brought["SIGN_IN_CLIENT_ID"]), (&issuer, &json!("dashboard")));
+}
+
+#[test]
 fn browsers_let_other_origins_in_only_where_they_are_named() {
     let cors = |template: &Template| {
         template.resources("AWS::ApiGatewayV2::Api")[0].1["Body"]["x-amazon-apigateway-cors"].clone()

@@ -20,7 +20,17 @@ async fn call_from_elsewhere(method: Method, path: &str, token: Option<&str>) ->
     Answer::of(request.send().await.unwrap()).await
 }
 
-const PAGES: [&str; 5] = ["/docs", "/docs/index.html", "/docs/swagger-ui-bundle.js", "/docs/nothing", "/openapi.json"];
+const PAGES: [&str; 9] = [
+    "/docs",
+    "/docs/index.html",
+    "/docs/swagger-ui-bundle.js",
+    "/docs/nothing",
+    "/openapi.json",
+    "/dashboard",
+    "/dashboard/index.html",
+    "/dashboard/main.js",
+    "/dashboard/config.json",
+];
 const CALLS: [&str; 5] = ["/orders", "/orders/none", "/metrics", "/healthz", "/nothing"];
 
 #[tokio::test]
