@@ -77,17 +77,20 @@ pub async fn read(db: &Db) -> Result<Metrics, DbError> {
                     coalesce(sum(cancelled), 0)::bigint AS cancelled, coalesce(sum(rescued), 0)::bigint AS rescued,
                     (sum(seconds_sum) / nullif(sum(completed), 0))::numeric(20, 6) AS average_processing_time
                 FROM order_stats
-            ), recent AS (
-                SELECT minute, sum(completed)::bigint AS completed,
-                    histogram_sum(processing_histogram) AS processing, histogram_sum(queueing_histogram) AS queueing
-                FROM order_stats
-                WHERE minute > now() - interval '1 hour' AND completed > 0
-                GROUP BY minute
+            ), minutes AS (
+                SELECT minute, sum(completed)::bigint AS completed FROM order_stats
+                WHERE minute > now() - interval '1 hour' AND completed > 0 GROUP BY minute
+            ), buckets AS (
+                SELECT i, sum(processing_histogram[i])::bigint AS processing, sum(queueing_histogram[i])::bigint AS queueing
+                FROM order_stats, generate_series(1, 100) AS i
+                WHERE minute > now() - interval '1 hour' AND processing_histogram <> array_fill(0::bigint, ARRAY[100])
+                GROUP BY i
             ), hour AS (
-                SELECT histogram_sum(processing) AS processing_histogram, histogram_sum(queueing) AS queueing_histogram,
+                SELECT (SELECT array_agg(processing ORDER BY i) FROM buckets) AS processing_histogram,
+                    (SELECT array_agg(queueing ORDER BY i) FROM buckets) AS queueing_histogram,
                     coalesce(array_agg(minute ORDER BY minute), '{}') AS minutes,
                     coalesce(array_agg(completed ORDER BY minute), '{}') AS completions
-                FROM recent
+                FROM minutes
             )
             SELECT now() AS as_of, active.pending, active.processing, ended.completed, ended.failed, ended.cancelled,
                 ended.rescued, ended.average_processing_time, coalesce(active.oldest_overdue_seconds, 0) AS oldest_overdue_seconds,
@@ -144,26 +147,36 @@ fn quantile(counts: &[i64], share: f64) -> Option<f64> {
     None
 }
 
-/// Adds the shards of minutes gone by into one row each, and everything older than 48 hours into a single row. Gives
-/// how many rows were folded. Two runs at once fold different rows.
+/// Adds the shards of minutes gone by into one row each, their histograms into one row every ten minutes, which makes the
+/// last hour's quick to add up, and everything older than two hours into a single row. Gives how many rows were folded. Two
+/// runs at once fold different rows.
 pub async fn fold(db: &Db) -> Result<u64, DbError> {
     let rows = db
         .query(
             "WITH old AS (
                 SELECT minute, shard FROM order_stats
                 WHERE minute <> '-infinity'
-                    AND (minute < now() - interval '48 hours' OR minute < now() - interval '5 minutes' AND shard <> 0)
+                    AND (minute < now() - interval '2 hours' OR minute < now() - interval '5 minutes' AND shard <> 0)
                 ORDER BY minute, shard FOR UPDATE SKIP LOCKED
             ), taken AS (
                 DELETE FROM order_stats AS s USING old WHERE s.minute = old.minute AND s.shard = old.shard
                 RETURNING s.*
+            ), placed AS (
+                SELECT CASE WHEN minute < now() - interval '2 hours' THEN '-infinity' ELSE minute END AS kept,
+                    completed, failed, cancelled, rescued, seconds_sum, NULL::bigint[] AS processing, NULL::bigint[] AS queueing
+                FROM taken
+                UNION ALL
+                SELECT CASE WHEN minute < now() - interval '2 hours' THEN '-infinity'
+                        ELSE date_bin('10 minutes', minute, 'epoch') END,
+                    0, 0, 0, 0, 0, processing_histogram, queueing_histogram
+                FROM taken
             ), folded AS (
                 INSERT INTO order_stats AS s
                     (minute, shard, completed, failed, cancelled, rescued, seconds_sum, processing_histogram, queueing_histogram)
-                SELECT CASE WHEN minute < now() - interval '48 hours' THEN '-infinity' ELSE minute END AS kept, 0,
-                    sum(completed), sum(failed), sum(cancelled), sum(rescued), sum(seconds_sum),
-                    histogram_sum(processing_histogram), histogram_sum(queueing_histogram)
-                FROM taken GROUP BY kept ORDER BY kept
+                SELECT kept, 0, sum(completed), sum(failed), sum(cancelled), sum(rescued), sum(seconds_sum),
+                    coalesce(histogram_sum(processing), array_fill(0::bigint, ARRAY[100])),
+                    coalesce(histogram_sum(queueing), array_fill(0::bigint, ARRAY[100]))
+                FROM placed GROUP BY kept ORDER BY kept
                 ON CONFLICT (minute, shard) DO UPDATE SET
                     completed = s.completed + excluded.completed,
                     failed = s.failed + excluded.failed,

@@ -85,19 +85,23 @@ async fn fill(sql: &Client, from: u32, to: u32) -> Result<()> {
     Ok(sql.batch_execute("CHECKPOINT").await?)
 }
 
-/// A row for each minute of the last 48 hours in which an order was completed, and one for all before, as the sweeper leaves
-/// them.
+/// A row for each minute of the last two hours in which an order was completed, one of every ten minutes for their histograms
+/// and one for all before, as the sweeper leaves them.
 fn statistics(orders: u32) -> String {
     let histogram =
-        "(SELECT array_agg(CASE WHEN i = 51 THEN n ELSE 0 END ORDER BY i) FROM generate_series(1, 100) AS i)";
+        "(SELECT array_agg(CASE WHEN i = 51 THEN h ELSE 0 END ORDER BY i) FROM generate_series(1, 100) AS i)";
     format!(
         "INSERT INTO order_stats (minute, shard, completed, seconds_sum, processing_histogram, queueing_histogram)
         SELECT minute, 0, n, n * 5, {histogram}, {histogram}
         FROM (
-            SELECT CASE WHEN back > 2880 THEN '-infinity' ELSE date_trunc('minute', now()) - back * interval '1 minute' END AS minute,
-                sum(floor((back + 1) * {orders}.0 / 10080) - floor(back * {orders}.0 / 10080))::bigint AS n
-            FROM generate_series(0, 10079) AS back GROUP BY 1
-        ) AS minutes WHERE n > 0"
+            SELECT minute, sum(n)::bigint AS n, sum(h)::bigint AS h
+            FROM generate_series(0, 10079) AS back
+            CROSS JOIN LATERAL (SELECT date_trunc('minute', now()) - back * interval '1 minute' AS at,
+                floor((back + 1) * {orders}.0 / 10080) - floor(back * {orders}.0 / 10080) AS orders) AS minutes
+            CROSS JOIN LATERAL (VALUES (at, orders, 0), (date_bin('10 minutes', at, 'epoch'), 0, orders)) AS halves (t, n, h)
+            CROSS JOIN LATERAL (SELECT CASE WHEN back > 120 THEN '-infinity' ELSE t END AS minute) AS kept
+            GROUP BY minute
+        ) AS minutes WHERE n > 0 OR h > 0"
     )
 }
 
