@@ -1,4 +1,5 @@
-//! The database: one connection for each execution environment, and every statement the product speaks.
+//! The database: one connection for each execution environment, or a few where it serves many calls at once, and every
+//! statement the product speaks.
 //!
 //! Each statement goes out in one round trip, typed and unnamed, and leaves nothing behind in the session: no SET, no
 //! prepared statement, no lock. Each also does no harm when it is sent twice, so that a statement whose connection turns out
@@ -17,15 +18,17 @@ mod tls;
 pub mod work;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
 use crate::error::Chain;
+use crate::telemetry::Measure;
 
 pub use connect::DbConfig;
 
@@ -75,22 +78,28 @@ fn has_io_source(error: &tokio_postgres::Error) -> bool {
     std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
 }
 
-/// The environment's connection to the database, opened when first needed and again whenever it was lost.
+/// The environment's connections to the database, each opened when first needed and again whenever it was lost. Statements
+/// take them in turn, and don't wait for one another's answers to be sent.
 pub struct Db {
     config: DbConfig,
-    client: Mutex<Option<Arc<Client>>>,
+    slots: Vec<Slot>,
+    turn: AtomicUsize,
 }
+
+/// The place of a connection.
+type Slot = Mutex<Option<Arc<Client>>>;
 
 impl Db {
     /// A handle that has not connected yet.
     #[must_use]
     pub fn new(config: DbConfig) -> Self {
-        Self { config, client: Mutex::new(None) }
+        let slots = (0..config.connections()).map(|_| Slot::default()).collect();
+        Self { config, slots, turn: AtomicUsize::new(0) }
     }
 
     /// Connects ahead of the first statement. A failure is only logged: the statement will try again and report it.
     pub async fn warm(&self) {
-        if let Err(error) = self.client().await {
+        if let Err(error) = self.client(&self.slots[0]).await {
             tracing::warn!(error = %Chain(&error), "the database can't be reached at start");
         }
     }
@@ -118,31 +127,34 @@ impl Db {
     }
 
     async fn query_once(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, DbError> {
-        let client = self.client().await?;
+        let slot = &self.slots[self.turn.fetch_add(1, Ordering::Relaxed) % self.slots.len()];
+        let client = self.client(slot).await?;
+        let sent = Instant::now();
         let result = match timeout(STATEMENT_TIMEOUT, client.query_typed(sql, params)).await {
             Ok(result) => result.map_err(DbError::from),
             Err(elapsed) => Err(DbError::Unavailable(Box::new(elapsed))),
         };
+        Measure::DatabaseRoundTrip.add(sent.elapsed());
         if result.as_ref().is_err_and(DbError::is_unavailable) {
-            self.discard(&client).await;
+            discard(slot, &client).await;
         }
         result
     }
 
-    /// The connection: the one at hand, or a new one if there is none or it is known to be closed.
-    async fn client(&self) -> Result<Arc<Client>, DbError> {
-        let mut slot = self.client.lock().await;
+    /// The connection of this slot: the one at hand, or a new one if there is none or it is known to be closed.
+    async fn client(&self, slot: &Slot) -> Result<Arc<Client>, DbError> {
+        let mut slot = slot.lock().await;
         match &*slot {
             Some(client) if !client.is_closed() => Ok(Arc::clone(client)),
             _ => Ok(Arc::clone(slot.insert(Arc::new(self.config.connect().await?)))),
         }
     }
+}
 
-    /// Forgets a connection that was found dead, unless somebody has replaced it already.
-    async fn discard(&self, dead: &Arc<Client>) {
-        let mut slot = self.client.lock().await;
-        if slot.as_ref().is_some_and(|client| Arc::ptr_eq(client, dead)) {
-            *slot = None;
-        }
+/// Forgets a connection that was found dead, unless somebody has replaced it already.
+async fn discard(slot: &Slot, dead: &Arc<Client>) {
+    let mut slot = slot.lock().await;
+    if slot.as_ref().is_some_and(|client| Arc::ptr_eq(client, dead)) {
+        *slot = None;
     }
 }

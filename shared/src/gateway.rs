@@ -4,20 +4,32 @@
 //! not: a `<` or a space in the query, a path that the gateway has decoded, a `Host` header that is no host. So an event is
 //! cleaned before it becomes a request.
 
+use std::convert::Infallible;
 use std::fmt::Write;
 
 use axum::Router;
+use axum::body::{Bytes, to_bytes};
+use http_body_util::Full;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use lambda_http::request::LambdaRequest;
 use lambda_http::tower::ServiceExt;
-use lambda_http::{Adapter, Error, LambdaEvent};
+use lambda_http::{Adapter, Error, LambdaEvent, Request, Response};
 
 use crate::lifecycle;
 
 /// Serves calls until the environment ends.
 pub async fn serve(router: Router) -> Result<(), Error> {
     let clean = |event: LambdaEvent<LambdaRequest>| LambdaEvent { payload: cleaned(event.payload), ..event };
-    lifecycle::run(Adapter::from(router).map_request(clean)).await
+    let service = ServiceExt::<Request>::and_then(router, in_memory);
+    lifecycle::run(Adapter::from(service).map_request(clean)).await
+}
+
+/// The same answer with its body in one piece, which threads may share as several calls at once need it. All bodies are made
+/// in memory, so that reading one can't fail.
+async fn in_memory(response: axum::response::Response) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (parts, body) = response.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
+    Ok(Response::from_parts(parts, body.into()))
 }
 
 /// The same event, such that a request can be made of it.

@@ -9,6 +9,7 @@ pub mod config;
 pub mod db;
 pub mod error;
 pub mod gateway;
+mod gather;
 pub mod lifecycle;
 pub mod order;
 pub mod queue;

@@ -7,51 +7,81 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::http::{HeaderValue, Request};
-use lambda_runtime::layers::TracingLayer;
-use lambda_runtime::tower::util::MapFutureLayer;
-use lambda_runtime::{Diagnostic, Error, IntoFunctionResponse, LambdaEvent, Runtime, Service};
+use futures_util::future::BoxFuture;
+use lambda_runtime::tower::layer::layer_fn;
+use lambda_runtime::{Diagnostic, Error, IntoFunctionResponse, LambdaEvent, LambdaInvocation, Runtime, Service};
 use lambda_runtime_api_client::Client;
 use lambda_runtime_api_client::body::Body;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::RwLock;
 use tokio::time::timeout;
+use tracing::Instrument;
+
+use crate::telemetry;
 
 /// The header by which a registered extension is known.
 const IDENTIFIER: &str = "lambda-extension-identifier";
 /// How long registering may take. The API is on this machine; emulators may not have it.
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Has `handler` handle invocations until the environment ends.
+/// Has `handler` handle invocations until the environment ends: one at a time, or as many at once as Lambda says, which it
+/// does by `AWS_LAMBDA_MAX_CONCURRENCY` on Managed Instances.
 pub async fn run<H, A, R>(handler: H) -> Result<(), Error>
 where
-    H: Service<
-            LambdaEvent<A>,
-            Response = R,
-            Future: Future<Output = Result<R, H::Error>>,
-            Error: Into<Diagnostic> + Debug,
-        >,
-    A: for<'de> Deserialize<'de>,
-    R: IntoFunctionResponse<R, Body> + Serialize,
+    H: Service<LambdaEvent<A>, Response = R, Future: Future<Output = Result<R, H::Error>> + Send + 'static>,
+    H: Clone + Send + 'static,
+    H::Error: Into<Diagnostic> + Debug + Send + 'static,
+    A: DeserializeOwned + Send + 'static,
+    R: IntoFunctionResponse<R, Body> + Serialize + Send + 'static,
 {
     let busy = Arc::new(RwLock::new(()));
     let under_way = Arc::clone(&busy);
-    let hold = move |invocation| {
-        let under_way = Arc::clone(&under_way);
-        // Boxed, because the compiler gives up on a future as deep as the whole function.
-        Box::pin(async move {
-            let _busy = under_way.read().await;
-            invocation.await
-        })
-    };
-    let runtime = Runtime::new(handler).layer(TracingLayer::new()).layer(MapFutureLayer::new(hold));
+    let watched = layer_fn(move |inner| Watched { inner, busy: Arc::clone(&under_way) });
+    let runtime = Runtime::new(handler).layer(watched);
     register().await;
     tokio::select! {
-        ended = runtime.run() => ended,
+        ended = runtime.run_concurrent() => ended,
         ended = told_to_end(&busy) => ended,
+    }
+}
+
+/// A handler, of which it is known whether it is at work, and what its logs belong to.
+#[derive(Clone)]
+struct Watched<S> {
+    inner: S,
+    busy: Arc<RwLock<()>>,
+}
+
+impl<S> Service<LambdaInvocation> for Watched<S>
+where
+    S: Service<LambdaInvocation, Response = (), Error = Error>,
+    S::Future: Send + 'static,
+{
+    type Response = ();
+    type Error = Error;
+    // Boxed, because the compiler gives up on a future as deep as the whole function.
+    type Future = BoxFuture<'static, Result<(), Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, invocation: LambdaInvocation) -> Self::Future {
+        let span = telemetry::span_of(&invocation.context);
+        let (busy, handled) = (Arc::clone(&self.busy), self.inner.call(invocation));
+        let watched = async move {
+            let _busy = busy.read().await;
+            let handled = handled.await;
+            telemetry::flush_if_due();
+            handled
+        };
+        Box::pin(watched.instrument(span))
     }
 }
 
@@ -60,6 +90,7 @@ async fn told_to_end(busy: &RwLock<()>) -> Result<(), Error> {
     signal(SignalKind::terminate())?.recv().await;
     drop(busy.write().await);
     tracing::info!("the environment ends");
+    telemetry::flush();
     Ok(())
 }
 

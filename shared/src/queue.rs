@@ -20,12 +20,15 @@ use futures_util::{StreamExt, stream};
 
 use crate::aws::Access;
 use crate::config::{ConfigError, Env};
+use crate::gather::Gather;
 use crate::order::OrderId;
 
 /// The longest delay of a message: 15 minutes, `DelaySeconds` of the SQS API. What waits longer is delayed again.
 const MAX_DELAY: Duration = Duration::from_mins(15);
 /// The most messages of one call, of the same API.
 const MAX_BATCH: usize = 10;
+/// The most messages that are sent together for several calls: as many as go at once.
+const MOST_TOGETHER: usize = MAX_BATCH * CALLS_AT_ONCE;
 /// How many calls for parts of the same batch are under way at once.
 const CALLS_AT_ONCE: usize = 8;
 
@@ -47,6 +50,7 @@ impl QueueError {
 pub struct Queue {
     client: Client,
     url: String,
+    gather: Gather<(OrderId, Duration), Result<(), QueueError>>,
 }
 
 impl Queue {
@@ -54,16 +58,36 @@ impl Queue {
     pub fn orders(env: &Env) -> Result<Self, ConfigError> {
         let url = env.required("QUEUE_URL")?;
         let config = Access::from_env(env)?.sdk_config(OPERATION_TIMEOUT)?;
-        Ok(Self { client: Client::new(&config), url })
+        Ok(Self::new(Client::new(&config), url))
     }
 
     /// The dead-letter queue, over the same client.
     pub fn dead_letters(&self, env: &Env) -> Result<Self, ConfigError> {
-        Ok(Self { client: self.client.clone(), url: env.required("DLQ_URL")? })
+        Ok(Self::new(self.client.clone(), env.required("DLQ_URL")?))
     }
 
-    /// Says that the order will want attention after `delay`, rounded up to whole seconds and cut at 15 minutes.
+    const fn new(client: Client, url: String) -> Self {
+        Self { client, url, gather: Gather::new(MOST_TOGETHER) }
+    }
+
+    /// Says that the order will want attention after `delay`, rounded up to whole seconds and cut at 15 minutes. What is to
+    /// be said at the same time is said together.
     pub async fn send(&self, order_id: &OrderId, delay: Duration) -> Result<(), QueueError> {
+        let sent = self.gather.submit((order_id.clone(), delay), |messages| self.send_each(messages)).await;
+        sent.unwrap_or_else(|| Err(QueueError("the call was broken off".to_owned())))
+    }
+
+    async fn send_each(&self, messages: Vec<(OrderId, Duration)>) -> Vec<Result<(), QueueError>> {
+        if let [(order_id, delay)] = messages.as_slice() {
+            return vec![self.send_one(order_id, *delay).await];
+        }
+        let messages: Vec<_> = messages.iter().map(|(order_id, delay)| (order_id, *delay)).collect();
+        let unsent = self.send_all(&messages).await;
+        let refused = || QueueError("the queue refused a message of several".to_owned());
+        (0..messages.len()).map(|index| if unsent.contains(&index) { Err(refused()) } else { Ok(()) }).collect()
+    }
+
+    async fn send_one(&self, order_id: &OrderId, delay: Duration) -> Result<(), QueueError> {
         self.client
             .send_message()
             .queue_url(&self.url)

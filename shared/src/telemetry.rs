@@ -6,16 +6,28 @@
 //! | `AWS_LAMBDA_LOG_LEVEL` | `ERROR`, `WARN`, `INFO`, `DEBUG` or `TRACE`; else what `RUST_LOG` says | `INFO` |
 //! | `AWS_LAMBDA_LOG_FORMAT` | `JSON`, or lines for people | lines |
 //!
+//! Each line of an invocation says its request and trace, the function's version and whether it is the environment's first.
+//! What goes as it should is said at `DEBUG`: at `INFO` a million orders would cost more to log than to process.
+//!
 //! What is never logged: tokens, passwords and other secrets, signatures, queries, bodies, and of an order anything but its
 //! identifier.
 
+mod metric;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use lambda_runtime::Context;
 use lambda_runtime::tracing::subscriber::Layer;
 use lambda_runtime::tracing::subscriber::filter::{LevelFilter, Targets};
 use lambda_runtime::tracing::subscriber::layer::SubscriberExt;
 use lambda_runtime::tracing::subscriber::util::SubscriberInitExt;
 use lambda_runtime::tracing::subscriber::{fmt, registry};
 
+use tracing::{Span, error_span};
+
 use crate::config::Env;
+
+pub use metric::{Count, Measure, flush, flush_if_due};
 
 /// Our own crates.
 const OURS: [&str; 6] = ["api", "migrate", "processor", "shared", "site", "sweeper"];
@@ -24,8 +36,23 @@ const OURS: [&str; 6] = ["api", "migrate", "processor", "shared", "site", "sweep
 pub fn init(env: &Env) {
     let lines = fmt::layer().with_target(false).without_time();
     let is_json = env.text("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format.eq_ignore_ascii_case("json"));
-    let layer = if is_json { lines.json().boxed() } else { lines.boxed() };
+    let layer = if is_json { lines.json().with_span_list(false).boxed() } else { lines.boxed() };
     registry().with(layer.with_filter(filter(env))).init();
+    if is_json {
+        metric::init(env);
+    }
+}
+
+/// What the log says of an invocation in each of its lines, whatever their level.
+pub(crate) fn span_of(context: &Context) -> Span {
+    static IS_WARM: AtomicBool = AtomicBool::new(false);
+    error_span!(
+        "invocation",
+        request_id = context.request_id,
+        trace_id = context.xray_trace_id,
+        function_version = context.env_config.version,
+        cold_start = !IS_WARM.swap(true, Ordering::Relaxed),
+    )
 }
 
 fn filter(env: &Env) -> Targets {

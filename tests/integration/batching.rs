@@ -128,3 +128,15 @@ async fn what_is_not_a_batch_of_one_to_five_hundred_orders_is_refused_as_a_whole
     world.call(request(format!("{{\"orders\": [\"{}\"]}}", "x".repeat(4 << 20))).unwrap()).await.problem(413);
     assert_eq!((world.order_count().await, world.queue_depth().await), (0, 0));
 }
+
+#[tokio::test]
+async fn of_two_different_orders_with_one_identifier_the_first_is_taken() {
+    let world = World::new().await;
+    let mut orders = vec![order("o-1"); 3];
+    orders[1]["total_amount"] = json!(1);
+    for turn in ["first", "repeated"] {
+        let result = place(&world, &orders).await;
+        assert_eq!(statuses(&result)[1..], [409, 200], "{turn}: {result}");
+    }
+    assert_eq!(world.get("/orders/o-1").await.expect(200)["total_amount"], orders[0]["total_amount"]);
+}

@@ -31,5 +31,6 @@ mod schema;
 mod statistics;
 mod sweeping;
 mod template;
+mod together;
 mod transport;
 mod zips;

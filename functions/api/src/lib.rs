@@ -14,14 +14,13 @@ mod problem;
 
 use std::sync::Arc;
 
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use axum::{Router, middleware};
 use shared::config::{ConfigError, Env};
+use shared::db::intake::Intake;
 use shared::db::{Db, stats};
 use shared::queue::Queue;
 use utoipa::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 pub use caller::Auth;
 use caller::BearerToken;
@@ -31,6 +30,7 @@ pub use config::Config;
 pub struct Api {
     /// The database.
     pub db: Db,
+    intake: Intake,
     queue: Queue,
     dead_letters: Queue,
     config: Config,
@@ -46,41 +46,55 @@ impl Api {
         let queue = Queue::orders(env)?;
         let dead_letters = queue.dead_letters(env)?;
         let db = Db::new(shared::db::DbConfig::from_env(env)?);
-        Ok(Self { db, queue, dead_letters, config, shard: stats::draw_shard() })
+        let intake = Intake::new(config.cancel_window);
+        Ok(Self { db, intake, queue, dead_letters, config, shard: stats::draw_shard() })
     }
 }
 
 /// Everything the function serves.
 pub fn router(api: Arc<Api>) -> Router {
-    let (router, _) = documented_routes().split_for_parts();
-    router
+    documented_routes()
+        // An order may be called so.
+        .route("/orders/batch", get(orders::read::read))
+        .route("/orders/retry", get(orders::read::read))
         .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(middleware::from_fn(problem::render))
         .with_state(api)
 }
 
-/// The OpenAPI document of [`router`]'s routes, made from the same code.
+/// The OpenAPI document of [`router`]'s routes, made from the same list. Nothing of it is in the function itself.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    documented_routes().into_openapi()
+    let mut document = Document::openapi();
+    document.merge(Routes::openapi());
+    document
 }
 
-fn documented_routes() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::with_openapi(Document::openapi())
-        .routes(routes!(orders::create::create, orders::list::list))
-        .routes(routes!(orders::batch::create_batch))
-        .routes(routes!(orders::read::read))
-        .routes(routes!(orders::read::read_status))
-        .routes(routes!(orders::cancel::cancel))
-        .routes(routes!(orders::retry::retry))
-        .routes(routes!(orders::retry::retry_many))
-        // An order may be called so.
-        .route("/orders/batch", get(orders::read::read))
-        .route("/orders/retry", get(orders::read::read))
-        .routes(routes!(dead_letters::redrive))
-        .routes(routes!(metrics::metrics))
-        .routes(routes!(health::healthz))
+/// Makes the router, and the document's part on it.
+macro_rules! routes {
+    ($($path:literal { $($method:ident => $($handler:ident)::+),+ })+) => {
+        fn documented_routes() -> Router<Arc<Api>> {
+            Router::new()$(.route($path, MethodRouter::new()$(.$method($($handler)::+))+))+
+        }
+
+        #[derive(OpenApi)]
+        #[openapi(paths($($($($handler)::+),+),+))]
+        struct Routes;
+    };
+}
+
+routes! {
+    "/orders" { post => orders::create::create, get => orders::list::list }
+    "/orders/batch" { post => orders::batch::create_batch }
+    "/orders/{order_id}" { get => orders::read::read }
+    "/orders/{order_id}/status" { get => orders::read::read_status }
+    "/orders/{order_id}/cancel" { post => orders::cancel::cancel }
+    "/orders/{order_id}/retry" { post => orders::retry::retry }
+    "/orders/retry" { post => orders::retry::retry_many }
+    "/dead-letters/redrive" { post => dead_letters::redrive }
+    "/metrics" { get => metrics::metrics }
+    "/healthz" { get => health::healthz }
 }
 
 #[derive(OpenApi)]

@@ -237,15 +237,15 @@ fn log_cause(error: &ApiError, request_id: &str) {
     }
 }
 
+/// The gateway's access log has every call; here those that went wrong are worth a line.
 fn log_call(method: &Method, uri: &Uri, response: &Response, request_id: &str, started: Instant) {
-    tracing::info!(
-        request.id = request_id,
-        method = method.as_str(),
-        path = uri.path(),
-        status = response.status().as_u16(),
-        elapsed_ms = started.elapsed().as_secs_f64() * 1000.0,
-        "call answered"
-    );
+    let (method, path, status) = (method.as_str(), uri.path(), response.status());
+    let elapsed_ms = started.elapsed().as_secs_f64() * 1000.0;
+    if status.is_client_error() || status.is_server_error() {
+        tracing::info!(request.id = request_id, method, path, status = status.as_u16(), elapsed_ms, "call answered");
+    } else {
+        tracing::debug!(request.id = request_id, method, path, status = status.as_u16(), elapsed_ms, "call answered");
+    }
 }
 
 /// Answers a path that no route has.

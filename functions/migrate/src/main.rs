@@ -1,5 +1,6 @@
 //! The `migrate` function: a CloudFormation custom resource that brings the schema up to date.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
@@ -13,10 +14,13 @@ async fn main() -> Result<(), Error> {
     let env = Env::read();
     telemetry::init(&env);
     // A bad configuration is reported to CloudFormation too, which would otherwise wait for an answer until it times out.
-    let config = &Config::from_env(&env);
-    lifecycle::run(service_fn(|LambdaEvent { payload, context }: LambdaEvent<Event>| async move {
-        let left = context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
-        migrate::handle(config, payload, Instant::now() + left).await
-    }))
-    .await
+    let config = Arc::new(Config::from_env(&env));
+    let handle = move |LambdaEvent { payload, context }: LambdaEvent<Event>| {
+        let config = Arc::clone(&config);
+        async move {
+            let left = context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
+            migrate::handle(&config, payload, Instant::now() + left).await
+        }
+    };
+    lifecycle::run(service_fn(handle)).await
 }

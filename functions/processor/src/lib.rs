@@ -18,6 +18,7 @@ mod retry;
 mod verdict;
 mod work;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
@@ -28,6 +29,7 @@ use shared::db::{Db, DbConfig, stats};
 use shared::error::Chain;
 use shared::order::OrderId;
 use shared::queue::Queue;
+use shared::telemetry::{Count, Measure};
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
@@ -99,7 +101,7 @@ impl<W: Work> Processor<W> {
     async fn work_off(&self, claim: Claim, break_off: Instant, batch: &mut Batch) {
         let Claim { token, claimed, early } = claim;
         let done_with = batch.order_count() - claimed.len() - early.len();
-        tracing::info!(claimed = claimed.len(), early = early.len(), done_with, "batch claimed");
+        tracing::debug!(claimed = claimed.len(), early = early.len(), done_with, "batch claimed");
         let judged = join_all(claimed.into_iter().map(|order| self.attempt(order, break_off))).await;
         let judged = self.bury_given_up(judged, batch).await;
         self.end(token, &judged, batch).await;
@@ -122,7 +124,7 @@ impl<W: Work> Processor<W> {
             tracing::warn!(order.id = %order.order_id, "no time was left for the order; another worker takes it");
             return (order, Verdict::Release);
         };
-        tracing::info!(order.id = %order.order_id, attempt = order.attempts + 1, %outcome, "order attempted");
+        log_attempt(&order, &outcome);
         let verdict = Verdict::on(outcome, order.attempts, *max_attempts, backoff.after(order.attempts));
         (order, verdict)
     }
@@ -152,6 +154,7 @@ impl<W: Work> Processor<W> {
         }
         match finish(&self.db, token, &ends, self.shard).await {
             Ok(recorded) => {
+                count(judged, &recorded);
                 for end in ends.iter().filter(|end| !recorded.contains(end.order_id)) {
                     tracing::warn!(order.id = %end.order_id, "the outcome was not recorded: it had been already, or the lease was lost");
                 }
@@ -197,6 +200,31 @@ impl<W: Work> Processor<W> {
         let messages: Vec<_> = waiting.chain(early).collect();
         for index in self.queue.send_all(&messages).await {
             batch.fail(messages[index].0);
+        }
+    }
+}
+
+/// What goes as it should is worth no line of its own: an order's row says when it began and ended.
+fn log_attempt(order: &Claimed, outcome: &Outcome) {
+    let (order_id, attempt) = (&order.order_id, order.attempts + 1);
+    match outcome {
+        Outcome::Complete | Outcome::Wait(_) => {
+            tracing::debug!(order.id = %order_id, attempt, %outcome, "order attempted");
+        }
+        Outcome::Fail(_) => tracing::info!(order.id = %order_id, attempt, %outcome, "order attempted"),
+        Outcome::Retry(_) => {
+            Count::Retried.add(1);
+            tracing::info!(order.id = %order_id, attempt, %outcome, "order attempted");
+        }
+    }
+}
+
+/// Counts the orders whose end was recorded, and how long they took.
+fn count(judged: &[Judged], recorded: &HashSet<OrderId>) {
+    for (order, verdict) in judged.iter().filter(|(order, _)| recorded.contains(&order.order_id)) {
+        if let Some(end) = verdict.end(order) {
+            if end.failure.is_none() { Count::Completed } else { Count::Failed }.add(1);
+            Measure::ClaimToFinish.add((order.now - order.started_at).try_into().unwrap_or_default());
         }
     }
 }

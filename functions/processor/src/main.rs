@@ -16,7 +16,9 @@ async fn main() -> Result<(), Error> {
     let processor = Arc::new(or_exit(Processor::new(config, work, &env)));
     let warming = Arc::clone(&processor);
     tokio::spawn(async move { warming.db.warm().await });
-    let processor = &processor;
-    let handle = |event: LambdaEvent<SqsEvent>| async move { Ok::<_, Error>(processor.handle(event.payload).await) };
+    let handle = move |event: LambdaEvent<SqsEvent>| {
+        let processor = Arc::clone(&processor);
+        async move { Ok::<_, Error>(processor.handle(event.payload).await) }
+    };
     lifecycle::run(service_fn(handle)).await
 }

@@ -17,6 +17,7 @@ use shared::config::{ConfigError, Env, Stage, Timing};
 use shared::db::{Db, DbConfig, DbError, stats, work};
 use shared::order::OrderId;
 use shared::queue::Queue;
+use shared::telemetry::{Count, Measure};
 
 /// The least limit of a run: messages that were doubled make up, in the count, for some that are missing.
 const LEAST: i64 = 100;
@@ -56,16 +57,19 @@ impl Sweeper {
 
     /// Does one run.
     pub async fn sweep(&self) -> Result<Swept, DbError> {
-        let (rescued, unsent) = self.rescue().await?;
+        let overdue = work::oldest_overdue(&self.db).await?;
+        Measure::OldestOverdue.add(overdue);
+        let (rescued, unsent) = if overdue > self.grace { self.rescue().await? } else { (0, 0) };
         let folded = stats::fold(&self.db).await?;
         let swept = Swept { rescued, unsent, folded };
+        Count::Rescued.add(rescued);
         tracing::info!(swept.rescued, swept.unsent, swept.folded, "swept");
         Ok(swept)
     }
 
     /// Tells the queue of overdue orders, chunk by chunk, until there are none, the limit is reached or the queue refuses.
     async fn rescue(&self) -> Result<(usize, usize), DbError> {
-        let mut left = if work::is_any_overdue(&self.db, self.grace).await? { self.limit().await? } else { 0 };
+        let mut left = self.limit().await?;
         let (mut rescued, mut unsent) = (0, 0);
         while left > 0 && unsent == 0 {
             let overdue = work::sweep(&self.db, self.grace, left.min(CHUNK)).await?;

@@ -13,6 +13,9 @@ async fn main() -> Result<(), Error> {
     telemetry::init(&env);
     let sweeper = Arc::new(or_exit(Sweeper::from_env(&env)));
     // The schedule's event says nothing that matters.
-    lifecycle::run(service_fn(|_: LambdaEvent<serde_json::Value>| async { Ok::<_, Error>(sweeper.sweep().await?) }))
-        .await
+    let handle = move |_: LambdaEvent<serde_json::Value>| {
+        let sweeper = Arc::clone(&sweeper);
+        async move { Ok::<_, Error>(sweeper.sweep().await?) }
+    };
+    lifecycle::run(service_fn(handle)).await
 }

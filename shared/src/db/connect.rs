@@ -16,8 +16,13 @@ use crate::error::Chain;
 /// How long connecting may take, TLS and authentication included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// The most connections of an environment. With more, each call's statement would wait for fewer others, and the database for
+/// more.
+const MOST_CONNECTIONS: usize = 4;
+
 /// Where the database is and how to get in.
 pub struct DbConfig {
+    connections: usize,
     params: tokio_postgres::Config,
     tls: Option<MakeTlsConnector>,
     credential: Credential,
@@ -39,7 +44,13 @@ impl DbConfig {
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_user_timeout(CONNECT_TIMEOUT)
             .keepalives_idle(Duration::from_secs(30));
-        Ok(Self { params, tls, credential })
+        let calls = env.optional("AWS_LAMBDA_MAX_CONCURRENCY")?.unwrap_or(1);
+        Ok(Self { connections: calls.clamp(1, MOST_CONNECTIONS), params, tls, credential })
+    }
+
+    /// How many connections an environment has: one, or a few where Lambda says that it serves several calls at once.
+    pub(super) const fn connections(&self) -> usize {
+        self.connections
     }
 
     /// Opens a connection and leaves a task behind that drives it until it closes. Where the database refuses a login,

@@ -1,8 +1,8 @@
-//! Orders as they come in: one, or many in one statement.
+//! Orders as they come in: one, or many in one statement, of one request or of many at the same time.
 //!
 //! The order and its work are born together, and a unique constraint, not a look beforehand, tells a repeat from a new one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -11,6 +11,8 @@ use tokio_postgres::types::Type;
 
 use super::orders::{COLUMNS, EVERY, order};
 use super::{Db, DbError};
+use crate::error::Chain;
+use crate::gather::Gather;
 use crate::order::{NewOrder, Order, OrderId, Status};
 
 /// What became of a create.
@@ -44,11 +46,11 @@ impl Wanted {
     }
 
     /// The new order, which is all that was asked for and the time it became durable.
-    fn born(self, created_at: OffsetDateTime) -> Order {
+    fn born(&self, created_at: OffsetDateTime) -> Order {
         Order {
-            order_id: self.order_id,
-            user_id: self.new.user_id.into(),
-            item_ids: self.new.item_ids.into(),
+            order_id: self.order_id.clone(),
+            user_id: self.new.user_id.as_str().to_owned(),
+            item_ids: self.new.item_ids.as_slice().to_vec(),
             total_amount: self.new.total_amount,
             status: Status::Pending,
             created_at,
@@ -60,12 +62,70 @@ impl Wanted {
     }
 }
 
-/// Creates an order that may be worked on once `cancel_window` has passed.
-pub async fn create(db: &Db, wanted: Wanted, cancel_window: Duration) -> Result<Created, DbError> {
-    match insert(db, &wanted, cancel_window).await? {
-        Some(created_at) => Ok(Created::New(wanted.born(created_at))),
-        None => judge(&wanted, &find_earlier(db, std::slice::from_ref(&wanted)).await?),
+/// The most orders of one statement.
+const MOST_TOGETHER: usize = 100;
+
+/// Creates orders, those of many calls together.
+pub struct Intake {
+    cancel_window: Duration,
+    gather: Gather<Wanted, Result<Created, DbError>>,
+}
+
+impl Intake {
+    /// An intake of orders that may be worked on once `cancel_window` has passed.
+    #[must_use]
+    pub const fn new(cancel_window: Duration) -> Self {
+        Self { cancel_window, gather: Gather::new(MOST_TOGETHER) }
     }
+
+    /// Creates an order.
+    pub async fn create(&self, db: &Db, wanted: Wanted) -> Result<Created, DbError> {
+        let created = self.gather.submit(wanted, |wanted| create_each(db, wanted, self.cancel_window)).await;
+        created.unwrap_or_else(|| Err(DbError::Unavailable("the statement was broken off".into())))
+    }
+
+    /// Creates the orders of one call in one statement, and gives what became of each, in their order. A second order of the
+    /// same identifier is a repeat of the first, or collides with it.
+    pub async fn create_all(&self, db: &Db, wanted: Vec<Wanted>) -> Result<Vec<Created>, DbError> {
+        create_each(db, wanted, self.cancel_window).await.into_iter().collect()
+    }
+}
+
+/// In one statement, if that works; else one after the other, so that none fails for another's sake, by a deadlock say.
+async fn create_each(db: &Db, wanted: Vec<Wanted>, cancel_window: Duration) -> Vec<Result<Created, DbError>> {
+    if wanted.len() > 1 {
+        match create_together(db, &wanted, cancel_window).await {
+            Ok(created) => return created.into_iter().map(Ok).collect(),
+            Err(DbError::Unavailable(error)) => {
+                return wanted.iter().map(|_| Err(DbError::Unavailable(error.to_string().into()))).collect();
+            }
+            Err(error) => {
+                tracing::warn!(error = %Chain(&error), "orders can't be created together; one after the other");
+            }
+        }
+    }
+    let mut created = Vec::with_capacity(wanted.len());
+    for wanted in wanted {
+        created.push(create(db, &wanted, cancel_window).await);
+    }
+    created
+}
+
+async fn create(db: &Db, wanted: &Wanted, cancel_window: Duration) -> Result<Created, DbError> {
+    match insert(db, wanted, cancel_window).await? {
+        Some(created_at) => Ok(Created::New(wanted.born(created_at))),
+        None => judge(wanted, &find_earlier(db, std::slice::from_ref(wanted)).await?),
+    }
+}
+
+async fn create_together(db: &Db, wanted: &[Wanted], cancel_window: Duration) -> Result<Vec<Created>, DbError> {
+    let mut born = insert_all(db, wanted, cancel_window).await?;
+    let earlier = if born.len() < wanted.len() { find_earlier(db, wanted).await? } else { Vec::new() };
+    let created = wanted.iter().map(|wanted| match born.remove(wanted.order_id.as_str()) {
+        Some(created_at) => Ok(Created::New(wanted.born(created_at))),
+        None => judge(wanted, &earlier),
+    });
+    created.collect()
 }
 
 /// Gives when the order was created; nothing where the id or the key is taken.
@@ -96,25 +156,16 @@ async fn insert(db: &Db, wanted: &Wanted, cancel_window: Duration) -> Result<Opt
     rows.first().map(|row| Ok(row.try_get("created_at")?)).transpose()
 }
 
-/// Creates orders in one statement, and gives what became of each, in their order. A second order of the same identifier
-/// is a repeat of the first, or collides with it.
-pub async fn create_all(db: &Db, wanted: Vec<Wanted>, cancel_window: Duration) -> Result<Vec<Created>, DbError> {
-    let mut born = insert_all(db, &wanted, cancel_window).await?;
-    let earlier = if born.len() < wanted.len() { find_earlier(db, &wanted).await? } else { Vec::new() };
-    let created = wanted.into_iter().map(|wanted| match born.remove(wanted.order_id.as_str()) {
-        Some(created_at) => Ok(Created::New(wanted.born(created_at))),
-        None => judge(&wanted, &earlier),
-    });
-    created.collect()
-}
-
 /// The statement of [`insert`] for many. That one is not this with a single row, because this takes a tenth longer for it.
-/// Rows go in in key order, so that two batches of the same orders can't deadlock.
+/// Of orders with the same identifier only the first goes in. Rows go in in the order of their keys, so that two batches of
+/// the same orders can't deadlock.
 async fn insert_all(
     db: &Db,
     wanted: &[Wanted],
     cancel_window: Duration,
 ) -> Result<HashMap<String, OffsetDateTime>, DbError> {
+    let mut seen = HashSet::new();
+    let wanted: Vec<_> = wanted.iter().filter(|wanted| seen.insert(wanted.order_id.as_str())).collect();
     let order_ids: Vec<_> = wanted.iter().map(|wanted| wanted.order_id.as_str()).collect();
     let user_ids: Vec<_> = wanted.iter().map(|wanted| wanted.new.user_id.as_str()).collect();
     let item_ids: Vec<_> = wanted.iter().map(|wanted| array_literal(wanted.new.item_ids.as_slice())).collect();
@@ -126,7 +177,7 @@ async fn insert_all(
                 INSERT INTO orders (order_id, user_id, item_ids, total_amount, idempotency_key)
                 SELECT order_id, user_id, item_ids::text[], total_amount, key
                 FROM unnest($1, $2, $3, $4, $5) AS wanted (order_id, user_id, item_ids, total_amount, key)
-                ORDER BY order_id
+                ORDER BY key, order_id
                 ON CONFLICT DO NOTHING
                 RETURNING order_id, created_at
             ), work AS (

@@ -213,10 +213,12 @@ pub async fn count(db: &Db) -> Result<i64, DbError> {
     Ok(rows.first().map_or(Ok(0), |row| row.try_get("active"))?)
 }
 
-/// Whether there is an order for [`sweep`] to find.
-pub async fn is_any_overdue(db: &Db, grace: Duration) -> Result<bool, DbError> {
-    let sql = "SELECT FROM order_work WHERE due_at < now() - make_interval(secs => $1) LIMIT 1";
-    Ok(!db.query(sql, &[(&grace.as_secs_f64(), Type::FLOAT8)]).await?.is_empty())
+/// By how much the most overdue order is overdue; nothing where none is.
+pub async fn oldest_overdue(db: &Db) -> Result<Duration, DbError> {
+    let sql =
+        "SELECT coalesce(greatest(0, extract(epoch FROM now() - min(due_at))), 0)::float8 AS seconds FROM order_work";
+    let seconds = db.query(sql, &[]).await?.first().map_or(Ok(0.0), |row| row.try_get("seconds"))?;
+    Ok(Duration::from_secs_f64(seconds))
 }
 
 /// Finds at most `limit` orders that are overdue by more than `grace`, whose messages must be lost, makes them due now, so

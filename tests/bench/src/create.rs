@@ -24,12 +24,17 @@ const CLIENTS: [usize; 4] = [1, 16, 64, 1000];
 /// Of these, the one that the targets are about, and the most.
 const USUAL: usize = 2;
 const MOST: usize = 3;
+/// Environments of the functions on Managed Instances, and what each is given at once: as many as Lambda allows for a vCPU.
+const MANAGED: (usize, &str) = (2, "64");
+/// Connections to the database that these have together.
+const MANAGED_CONNECTIONS: usize = 8;
 /// How far away a queue of AWS is.
 const FAR: Duration = Duration::from_millis(6);
 
 /// What was measured at once, so that ratios are taken of it.
 struct Round {
     ours: Vec<Load>,
+    managed: Vec<Load>,
     theirs: Vec<Load>,
     direct: Load,
     far: Load,
@@ -37,6 +42,14 @@ struct Round {
     ours_processing: Load,
     theirs_processing: Load,
     floor: f64,
+    managed_floor: f64,
+}
+
+/// The pools of a run.
+struct Pools {
+    api: Arc<Pool>,
+    managed: Arc<Pool>,
+    hello: Arc<Pool>,
 }
 
 /// Measures.
@@ -45,18 +58,22 @@ pub async fn measure(world: &World) -> Result<Findings> {
     let mut hello = world.function("api", &[]);
     hello.bootstrap = Options::probe("hello");
     let hello = world.pool(hello, CONNECTIONS).await?;
+    let (environments, at_once) = MANAGED;
+    let managed = world.pool(world.function("api", &[("AWS_LAMBDA_MAX_CONCURRENCY", at_once)]), environments).await?;
+    let pools = Pools { api, managed, hello };
     let mut rounds = Vec::new();
     for run in 1..=world.options.runs {
         step(&format!("create, run {run}"));
-        rounds.push(round(world, &api, &hello).await?);
+        rounds.push(round(world, &pools).await?);
     }
     Ok(Findings { text: text(&rounds), plots: plots(&rounds)?, criteria: criteria(&rounds) })
 }
 
-async fn round(world: &World, api: &Arc<Pool>, hello: &Arc<Pool>) -> Result<Round> {
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+async fn round(world: &World, Pools { api, managed, hello }: &Pools) -> Result<Round> {
+    let (mut ours, mut theirs, mut at_once) = (Vec::new(), Vec::new(), Vec::new());
     for clients in CLIENTS {
         ours.push(ours_with(world, api, clients).await?);
+        at_once.push(ours_with(world, managed, clients).await?);
         theirs.push(theirs_with(world, clients, false).await?);
     }
     let usual = CLIENTS[USUAL];
@@ -65,14 +82,15 @@ async fn round(world: &World, api: &Arc<Pool>, hello: &Arc<Pool>) -> Result<Roun
     let far = ours_with(world, api, usual).await;
     world.set_round_trip(Duration::ZERO);
     world.clear().await?;
-    let floor =
-        floor::inserts(world, CONNECTIONS, world.options.either(Duration::from_secs(3), Duration::from_secs(1)));
+    let time = world.options.either(Duration::from_secs(3), Duration::from_secs(1));
     Ok(Round {
         ours,
+        managed: at_once,
         theirs,
         direct,
         far: far?,
-        floor: floor.await?,
+        floor: floor::inserts(world, CONNECTIONS, time).await?,
+        managed_floor: floor::inserts(world, MANAGED_CONNECTIONS, time).await?,
         hello: load_on(world, Target::Direct(Front::new(Arc::clone(hello))), usual, hello).await?,
         ours_processing: ours_processing(world, api, usual).await?,
         theirs_processing: theirs_with(world, usual, true).await?,
@@ -119,35 +137,42 @@ fn each(rounds: &[Round], figure: impl Fn(&Round) -> f64) -> Vec<f64> {
 }
 
 fn criteria(rounds: &[Round]) -> Vec<Criterion> {
-    let rate =
-        |of: usize| ratio(&each(rounds, |round| round.ours[of].rate), &each(rounds, |round| round.theirs[of].rate));
-    let cpu =
-        ratio(&each(rounds, |round| round.ours[USUAL].used[0]), &each(rounds, |round| round.theirs[USUAL].used[0]));
+    let over = |above: &dyn Fn(&Round) -> f64, below: &dyn Fn(&Round) -> f64| {
+        ratio(&each(rounds, above), &each(rounds, below))
+    };
+    let rate = |of: usize| over(&|round| round.managed[of].rate, &|round| round.theirs[of].rate);
+    let rate_alone = |of: usize| over(&|round| round.ours[of].rate, &|round| round.theirs[of].rate);
+    let cpu = over(&|round| round.managed[USUAL].used[0], &|round| round.theirs[USUAL].used[0]);
+    let cpu_alone = over(&|round| round.ours[USUAL].used[0], &|round| round.theirs[USUAL].used[0]);
+    let floor = over(&|round| round.managed[USUAL].rate, &|round| round.managed_floor);
+    let floor_alone = over(&|round| round.ours[USUAL].rate, &|round| round.floor);
     let p99 = |load: &Load| load.percentile(0.99);
-    let errors: usize = rounds.iter().flat_map(|round| &round.ours).map(|load| load.errors).sum();
-    let without_errors = format!("{errors} errors and time-outs");
+    let tail = over(&|round| p99(&round.managed[MOST]), &|round| p99(&round.theirs[MOST]));
+    let tail_alone = over(&|round| p99(&round.ours[MOST]), &|round| p99(&round.theirs[MOST]));
+    let loads = rounds.iter().flat_map(|round| round.ours.iter().chain(&round.managed));
+    let errors: usize = loads.map(|load| load.errors).sum();
     let least = if errors == 0 { 4.0 } else { f64::INFINITY };
-    let floor = ratio(&each(rounds, |round| round.ours[USUAL].rate), &each(rounds, |round| round.floor));
-    let direct = ratio(&each(rounds, |round| round.direct.rate), &each(rounds, |round| round.floor));
-    let tail = ratio(&each(rounds, |round| p99(&round.ours[MOST])), &each(rounds, |round| p99(&round.theirs[MOST])));
+    let alone = |ratio: f64| format!("one call at a time {}", figure(ratio));
+    let rates = |of| format!("{}; {errors} errors and time-outs", alone(rate_alone(of)));
+    let no_error = "≥ 4; no error, no time-out";
     vec![
-        Criterion::at_most("CPU an accepted order, ours ÷ FastAPI", "≤ 1/5", 0.2, cpu, "at 64 clients".into()),
+        Criterion::at_most("CPU an accepted order, ours ÷ FastAPI", "≤ 1/5", 0.2, cpu, alone(cpu_alone)),
         Criterion::at_least(
             "orders accepted a second at 64 clients, ours ÷ FastAPI",
-            "≥ 4; no error, no time-out",
+            no_error,
             least,
             rate(USUAL),
-            without_errors.clone(),
+            rates(USUAL),
         ),
-        Criterion::at_least("… at 1,000 clients", "≥ 4; no error, no time-out", least, rate(MOST), without_errors),
+        Criterion::at_least("… at 1,000 clients", no_error, least, rate(MOST), rates(MOST)),
         Criterion::at_least(
             "create throughput, ours ÷ `pgbench` of the same INSERT on as many connections",
             "≥ 0.7",
             0.7,
             floor,
-            format!("by the Runtime API alone {}", figure(direct)),
+            alone(floor_alone),
         ),
-        Criterion::at_most("p99 of create at 1,000 clients, ours ÷ FastAPI", "≤ 1/4", 0.25, tail, String::new()),
+        Criterion::at_most("p99 of create at 1,000 clients, ours ÷ FastAPI", "≤ 1/4", 0.25, tail, alone(tail_alone)),
     ]
 }
 
@@ -167,6 +192,7 @@ fn text(rounds: &[Round]) -> String {
     ]);
     for (index, clients) in CLIENTS.iter().enumerate() {
         table.row(&row("Ordermill", *clients, rounds, |round| &round.ours[index]));
+        table.row(&row("Ordermill, many calls at once", *clients, rounds, |round| &round.managed[index]));
         table.row(&row("FastAPI", *clients, rounds, |round| &round.theirs[index]));
     }
     let usual = CLIENTS[USUAL];
@@ -176,7 +202,11 @@ fn text(rounds: &[Round]) -> String {
     table.row(&row("Ordermill, by the Runtime API alone", usual, rounds, |round| &round.direct));
     table.row(&row("hello-world, by the Runtime API alone", usual, rounds, |round| &round.hello));
     let floor = spread(&each(rounds, |round| round.floor));
-    format!("{}\n`pgbench` inserts {floor} orders a second with {CONNECTIONS} connections.\n", table.text())
+    let managed_floor = spread(&each(rounds, |round| round.managed_floor));
+    format!(
+        "{}\n`pgbench` inserts {floor} orders a second with {CONNECTIONS} connections, and {managed_floor} with {MANAGED_CONNECTIONS}.\n",
+        table.text()
+    )
 }
 
 fn row(name: &str, clients: usize, rounds: &[Round], of: impl Fn(&Round) -> &Load) -> Vec<String> {
@@ -206,6 +236,7 @@ fn plots(rounds: &[Round]) -> Result<Vec<(String, String)>> {
         };
         vec![
             line("Ordermill", &|round, index| of(&round.ours[index])),
+            line("Ordermill, many calls at once", &|round, index| of(&round.managed[index])),
             line("FastAPI", &|round, index| of(&round.theirs[index])),
         ]
     };

@@ -28,3 +28,13 @@ pub struct Function {
     /// Where its environments' output goes; nowhere if none.
     pub log: Option<PathBuf>,
 }
+
+impl Function {
+    /// How many events an environment is given at once: one, or what `AWS_LAMBDA_MAX_CONCURRENCY` says, as on Managed
+    /// Instances.
+    #[must_use]
+    pub fn concurrency(&self) -> usize {
+        let variable = self.variables.iter().find(|(name, _)| name == "AWS_LAMBDA_MAX_CONCURRENCY");
+        variable.and_then(|(_, value)| value.parse().ok()).unwrap_or(1)
+    }
+}

@@ -15,7 +15,7 @@ use sandbox::postgres::{Postgres, Stop};
 use sandbox::queue::{self, Attributes, Queues};
 use sandbox::wire::{self, Kind, Moment, Wire};
 use shared::config::Env;
-use shared::db::intake::{self, Created, Wanted};
+use shared::db::intake::{Created, Intake, Wanted};
 use shared::db::{Db, DbConfig, work};
 use shared::order::NewOrder;
 
@@ -115,7 +115,7 @@ async fn the_wire_knows_the_statements_of_an_orders_life_and_survives_a_restart(
     let seen = Seen::default();
     let wire = Wire::start(postgres.address(), watching(&seen)).await.unwrap();
     let db = db(&postgres.url(wire.address()));
-    assert!(matches!(intake::create(&db, Wanted::new(order(), None), NOW).await.unwrap(), Created::New(_)));
+    assert!(matches!(Intake::new(NOW).create(&db, Wanted::new(order(), None)).await.unwrap(), Created::New(_)));
     postgres.stop(Stop::Immediate).await.unwrap();
     postgres.resume().await.unwrap();
     let id = "o-1".parse().unwrap();

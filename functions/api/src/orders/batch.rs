@@ -8,7 +8,7 @@ use axum::extract::{FromRequest, Request, State};
 use axum::http::{Extensions, HeaderMap};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use shared::db::intake::{self, Wanted};
+use shared::db::intake::Wanted;
 use shared::order::{NewOrder, Status};
 use utoipa::ToSchema;
 
@@ -91,11 +91,7 @@ pub async fn create_batch(
 async fn take_all(api: &Api, wanted: Vec<Result<Wanted, ApiError>>) -> Result<Vec<Result<Taken, ApiError>>, ApiError> {
     let mut valid = Vec::with_capacity(wanted.len());
     let places: Vec<_> = wanted.into_iter().map(|wanted| wanted.map(|wanted| valid.push(wanted))).collect();
-    let created = if valid.is_empty() {
-        Vec::new()
-    } else {
-        intake::create_all(&api.db, valid, api.config.cancel_window).await?
-    };
+    let created = if valid.is_empty() { Vec::new() } else { api.intake.create_all(&api.db, valid).await? };
     let mut created = created.into_iter().map(Taken::try_from);
     let missing = || Err(ApiError::Internal("an order has no outcome".into()));
     Ok(places.into_iter().map(|place| place.and_then(|()| created.next().unwrap_or_else(missing))).collect())

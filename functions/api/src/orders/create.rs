@@ -6,8 +6,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use shared::db::intake::{self, Created, Wanted};
+use shared::db::intake::{Created, Wanted};
 use shared::order::{Order, Status};
+use shared::telemetry::Count;
 
 use super::body::OrderBody;
 use super::key::Key;
@@ -50,7 +51,7 @@ pub async fn create(
 ) -> Result<Response, ApiError> {
     caller.require_user(&new.user_id)?;
     let key = Key::of(&headers)?.map(|key| key.stored(&caller, None));
-    let created = intake::create(&api.db, Wanted::new(new, key), api.config.cancel_window).await?;
+    let created = api.intake.create(&api.db, Wanted::new(new, key)).await?;
     let Taken { order, is_new } = created.try_into()?;
     // Of one that was there already too: whoever took it may have gone down before it told the queue.
     if order.status == Status::Pending {
@@ -78,8 +79,15 @@ impl TryFrom<Created> for Taken {
 
     fn try_from(created: Created) -> Result<Self, ApiError> {
         match created {
-            Created::New(order) => Ok(Self { order, is_new: true }),
-            Created::Replayed(order) => Ok(Self { order, is_new: false }),
+            Created::New(order) => {
+                Count::Accepted.add(1);
+                tracing::debug!(order.id = %order.order_id, "order accepted");
+                Ok(Self { order, is_new: true })
+            }
+            Created::Replayed(order) => {
+                Count::Replayed.add(1);
+                Ok(Self { order, is_new: false })
+            }
             Created::IdTaken => {
                 Err(ApiError::Conflict("Another order has this order_id. Choose a new one.".to_owned()))
             }

@@ -1,5 +1,6 @@
-//! The Runtime API of one environment.
+//! The Runtime API of one environment, which may ask for several events at once.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -32,7 +33,7 @@ pub struct RuntimeApi {
 
 struct Desk {
     waiting: tokio::sync::Mutex<mpsc::Receiver<Call>>,
-    open: Mutex<Option<oneshot::Sender<Outcome>>>,
+    open: Mutex<HashMap<String, oneshot::Sender<Outcome>>>,
     ready: watch::Sender<bool>,
     function: String,
     timeout: Duration,
@@ -45,7 +46,7 @@ impl RuntimeApi {
         let (is_ready, ready) = watch::channel(false);
         let desk = Arc::new(Desk {
             waiting: tokio::sync::Mutex::new(waiting),
-            open: Mutex::new(None),
+            open: Mutex::default(),
             ready: is_ready,
             function: function.to_owned(),
             timeout,
@@ -81,8 +82,8 @@ impl Desk {
             (&Method::GET, "next") if path.contains("/extension/") => std::future::pending().await,
             (&Method::GET, "next") => self.next().await,
             (&Method::POST, "register") => registered(),
-            (&Method::POST, "response") => self.close(Ok(request.into_body())),
-            (&Method::POST, "error") => self.close(Err(String::from_utf8_lossy(request.body()).into_owned())),
+            (&Method::POST, "response") => self.close(&path, Ok(request.into_body())),
+            (&Method::POST, "error") => self.close(&path, Err(String::from_utf8_lossy(request.body()).into_owned())),
             _ => json(404, "{}"),
         }
     }
@@ -93,12 +94,13 @@ impl Desk {
         let Some(call) = self.waiting.lock().await.recv().await else {
             return std::future::pending().await;
         };
-        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(call.answer);
+        let request_id = uuid::Uuid::new_v4().to_string();
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(request_id.clone(), call.answer);
         let deadline = SystemTime::now() + self.timeout;
         let deadline = deadline.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         Builder::new()
             .header("content-type", "application/json")
-            .header("lambda-runtime-aws-request-id", uuid::Uuid::new_v4().to_string())
+            .header("lambda-runtime-aws-request-id", request_id)
             .header("lambda-runtime-deadline-ms", deadline.to_string())
             .header(
                 "lambda-runtime-invoked-function-arn",
@@ -108,8 +110,11 @@ impl Desk {
             .expect("the headers are text")
     }
 
-    fn close(&self, outcome: Outcome) -> Response {
-        if let Some(answer) = self.open.lock().unwrap_or_else(PoisonError::into_inner).take() {
+    /// Takes an answer, to the invocation that the path names: `…/invocation/{id}/response`.
+    fn close(&self, path: &str, outcome: Outcome) -> Response {
+        let request_id = path.rsplit('/').nth(1).unwrap_or_default();
+        let answer = self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(request_id);
+        if let Some(answer) = answer {
             let _ = answer.send(outcome); // Whoever asked may have given up.
         }
         json(202, r#"{"status":"OK"}"#)

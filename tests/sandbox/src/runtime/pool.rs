@@ -1,5 +1,6 @@
 //! The environments of a function: as many as there are calls at once, up to a limit, and no call waits for a dead one.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,7 +21,8 @@ pub struct Pool {
 #[derive(Default)]
 struct Environments {
     all: Vec<Arc<Environment>>,
-    idle: Vec<Arc<Environment>>,
+    /// Each as often as it may be given another event.
+    idle: VecDeque<Arc<Environment>>,
 }
 
 impl Pool {
@@ -28,6 +30,7 @@ impl Pool {
     #[must_use]
     pub fn new(function: Function, limit: usize) -> Self {
         let environments = Mutex::default();
+        let limit = limit * function.concurrency();
         Self { function, limit: Semaphore::new(limit), started: AtomicUsize::new(0), environments }
     }
 
@@ -35,7 +38,7 @@ impl Pool {
     pub async fn warm(&self, count: usize) -> Result<()> {
         for _ in 0..count {
             let environment = self.start().await?;
-            self.lock().idle.push(environment);
+            self.lock().idle.push_back(environment);
         }
         Ok(())
     }
@@ -50,7 +53,7 @@ impl Pool {
         };
         let result = environment.invoke(event).await;
         if environment.is_running() {
-            self.lock().idle.push(environment);
+            self.lock().idle.push_back(environment);
         }
         result
     }
@@ -74,10 +77,12 @@ impl Pool {
         self.started.load(Ordering::Relaxed)
     }
 
+    /// One by one, the environment that was used last, as Lambda does; several at once, each in its turn.
     fn take_idle(&self) -> Option<Arc<Environment>> {
+        let is_concurrent = self.function.concurrency() > 1;
         let mut environments = self.lock();
         loop {
-            let environment = environments.idle.pop()?;
+            let environment = if is_concurrent { environments.idle.pop_front() } else { environments.idle.pop_back() }?;
             if environment.is_running() {
                 return Some(environment);
             }
@@ -91,6 +96,9 @@ impl Pool {
         let mut environments = self.lock();
         environments.all.retain(|environment| environment.is_running());
         environments.all.push(Arc::clone(&environment));
+        for _ in 1..self.function.concurrency() {
+            environments.idle.push_back(Arc::clone(&environment));
+        }
         Ok(environment)
     }
 

@@ -1,0 +1,119 @@
+//! Environments that Lambda gives many calls at once, as on Managed Instances: what comes at the same time is done together,
+//! and nobody notices.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use sandbox::gateway::{Claims, Gateway};
+use sandbox::postgres::{Postgres, Stop};
+use sandbox::runtime::{Function, Pool};
+use serde_json::{Value, json};
+use tests::{World, order};
+use tokio::time::timeout;
+
+const ALICE: Claims = Claims { sub: "alice", scope: "orders/read orders/write" };
+/// How many calls an environment is given at once.
+const AT_ONCE: &str = "32";
+
+/// The api in one environment that takes many calls at once, behind a gateway.
+async fn api(world: &World) -> (Arc<Pool>, Arc<Gateway>) {
+    let variables = world.variables().chain([("AWS_LAMBDA_MAX_CONCURRENCY", AT_ONCE)]);
+    let function = Function {
+        name: "api".to_owned(),
+        bootstrap: "../.aws-sam/build/ApiFunction/bootstrap".into(),
+        variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        timeout: Duration::from_secs(15),
+        log: None,
+    };
+    let pool = Arc::new(Pool::new(function, 1));
+    pool.warm(1).await.expect("it starts");
+    (Arc::clone(&pool), Arc::new(Gateway::new(pool)))
+}
+
+/// Places these at once, and counts the answers by their status.
+async fn place_all(gateway: &Gateway, orders: &[Value]) -> BTreeMap<u16, usize> {
+    let calls = orders.iter().map(|order| gateway.call("POST", "/orders", ALICE, Some(order)));
+    let mut counts = BTreeMap::new();
+    for answer in join_all(calls).await {
+        *counts.entry(answer.expect("an answer").status).or_default() += 1;
+    }
+    counts
+}
+
+fn orders(from: usize, to: usize) -> Vec<Value> {
+    (from..to).map(|number| order(&format!("o-{number}"))).collect()
+}
+
+/// Orders, repeats of half of them, and others that want the identifiers of some.
+fn mixed() -> Vec<Value> {
+    let mut others = orders(0, 20);
+    for other in &mut others {
+        other["item_ids"] = json!(["something-else"]);
+    }
+    [orders(0, 200), orders(100, 200), orders(100, 200), others].concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_of_many_calls_at_once_gets_its_own_answer_and_every_order_is_there_once() {
+    let world = World::new().await;
+    let (pool, gateway) = api(&world).await;
+    assert_eq!(place_all(&gateway, &orders(0, 20)).await, BTreeMap::from([(201, 20)]));
+    assert_eq!(place_all(&gateway, &mixed()).await, BTreeMap::from([(200, 220), (201, 180), (409, 20)]));
+    assert_eq!((pool.started(), world.order_count().await), (1, 200));
+    let sql = "SELECT count(*) FROM orders JOIN order_work USING (order_id) WHERE item_ids <> '{something-else}'";
+    assert_eq!(world.value::<i64>(sql).await, 200);
+    let connections = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = 'ordermill'";
+    assert!(world.value::<i64>(connections).await <= 4, "an environment has a few connections, however many calls");
+    // Each new order's message, and one more with each answer that found its order pending.
+    assert_eq!(world.queue_depth().await, 420);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_that_come_together_stay_those_of_their_users() {
+    let world = World::new().await;
+    let (_, gateway) = api(&world).await;
+    let place = async |user: String| {
+        let claims = Claims { sub: &user, scope: "orders/read orders/write" };
+        let wanted = json!({"user_id": &user, "item_ids": ["book-1"], "total_amount": 1});
+        let placed = gateway.call("POST", "/orders", claims, Some(&wanted)).await.expect("an answer");
+        let path = format!("/orders/{}", placed.body["order_id"].as_str().unwrap());
+        let read = gateway.call("GET", &path, claims, None).await.expect("an answer");
+        assert_eq!((placed.status, read.status, &read.body["user_id"]), (201, 200, &json!(user)));
+    };
+    join_all((0..100).map(|number| place(format!("user-{number}")))).await;
+    assert_eq!(world.order_count().await, 100);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_database_each_of_many_calls_is_told_so_and_none_once_it_is_back() {
+    let mut postgres = Postgres::start().await.unwrap();
+    let world = World::with(&[("DATABASE_URL", &postgres.url(postgres.address()))]).await;
+    let (_, gateway) = api(&world).await;
+    assert_eq!(place_all(&gateway, &orders(0, 50)).await, BTreeMap::from([(201, 50)]));
+    postgres.stop(Stop::Immediate).await.unwrap();
+    assert_eq!(place_all(&gateway, &orders(50, 100)).await, BTreeMap::from([(503, 50)]));
+    postgres.resume().await.unwrap();
+    assert_eq!(place_all(&gateway, &orders(0, 100)).await, BTreeMap::from([(200, 50), (201, 50)]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_environment_that_is_told_to_end_answers_all_that_it_was_given() {
+    let world = World::new().await;
+    let (pool, gateway) = api(&world).await;
+    assert_eq!(place_all(&gateway, &orders(0, 1)).await, BTreeMap::from([(201, 1)]));
+    world.execute("BEGIN; LOCK TABLE orders IN EXCLUSIVE MODE").await;
+    let under_way = tokio::spawn(async move { place_all(&gateway, &orders(1, 30)).await });
+    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'orders'::regclass";
+    tests::eventually("a statement waits", Duration::from_secs(5), async || {
+        (world.value::<i64>(waiting).await > 0).then_some(())
+    })
+    .await;
+    let environment = pool.running().pop().unwrap();
+    environment.terminate();
+    world.execute("COMMIT").await;
+    assert_eq!(under_way.await.unwrap(), BTreeMap::from([(201, 29)]));
+    timeout(Duration::from_secs(5), environment.exited()).await.expect("it ends");
+}
