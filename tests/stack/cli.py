@@ -162,6 +162,7 @@ def _print_how_to_go_on(settings: Settings) -> None:
     say(f"""
   API     {env["API_URL"]}
   Docs    {env["SITE_URL"]}/docs
+  Live    {env["SITE_URL"]}/dashboard (sign in as admin)
   Token   {env["TOKEN_ALICE"]}
           (alice, 12 hours; {file} also holds admin's and bob's, the database's URL and the queues')
 
