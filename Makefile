@@ -17,11 +17,12 @@ SAM_STACK := $(call own_stack,sam,15522,4656,4657)
 BROWSER_STACK := export ENDPOINT_PORT=$(or $(ENDPOINT_PORT),4704); \
 	export SAM_PARAMETERS="CancelWindowSeconds=6 Work=webhook WebhookUrl=http://127.0.0.1:$$ENDPOINT_PORT/ WebhookSecret=of-the-browser-tests"; \
 	$(call own_stack,browser,15602,4702,4703)
+REHEARSAL_STACK := $(call own_stack,rehearsal,15612,4712,4713)
 FUZZ_STACK := $(call own_stack,fuzz,15542,4676,4677)
 QUEUE_TESTS := processing:: sweeping:: fulfilling:: creating:: operating::
 
 .DEFAULT_GOAL := help
-.PHONY: help deny sbom run up down status logs token sample-data openapi doctor load tail test sam-local test-localstack test-pgbouncer test-browser chaos fuzz bench cost check lint build tools clean
+.PHONY: help deny sbom run up down status logs token sample-data openapi doctor load tail test sam-local test-localstack test-pgbouncer test-browser chaos fuzz rehearsal bench cost check lint build tools clean
 .SILENT:
 
 help: ## list the targets
@@ -85,6 +86,9 @@ cost: ## what orders cost: make cost ORDERS=1000000 DELAY=5 BATCH=10, and LIST, 
 
 fuzz: tools ## call the service with input made up from its OpenAPI document: FUZZ_SECONDS=240 FUZZ_SEED=1
 	$(FUZZ_STACK) exec sh -c '.venv/stack/bin/python -m stack sample-data && .venv/stack/bin/python -m stack.fuzz'
+
+rehearsal: tools ## release a broken version and roll it back while orders flow, and count that none is lost
+	$(REHEARSAL_STACK) exec .venv/stack/bin/python -m stack.rehearsal
 
 sam-local: tools ## call every function in a container by sam local; DOCKER=install brings the engine
 	$(SAM_STACK) sam-local
@@ -152,6 +156,6 @@ tools: .venv/sam/.stamp .venv/stack/.stamp .venv/lint/.stamp .venv/fuzz/.stamp #
 	touch $@
 
 clean: ## stop everything and delete what was built and all local data
-	if [ -e .venv/stack/.stamp ]; then for own in browser fuzz localstack pgbouncer sam test; do \
+	if [ -e .venv/stack/.stamp ]; then for own in browser fuzz localstack pgbouncer rehearsal sam test; do \
 		(export STACK_DIR=.local/$$own; $(STACK) clean) || exit 1; done; $(STACK) clean; fi
 	rm -rf .aws-sam .venv target
