@@ -14,6 +14,8 @@ use super::api::{GRACE_SECONDS, overdue, skew};
 use super::finding::Finding;
 
 const PLACE: &str = "database";
+const MORE_CONNECTIONS: &str = "give the database more memory (RDS: some 112 connections a GiB) or a pooler, or bound the \
+    functions: MaximumConcurrency, ApiReservedConcurrency";
 
 /// Looks at it, where `DATABASE_URL` is given.
 pub async fn examine(env: &Env) -> Vec<Finding> {
@@ -48,7 +50,9 @@ pub async fn examine(env: &Env) -> Vec<Finding> {
 /// How to get through to a database that was not reached.
 fn reach(error: &DbError) -> &'static str {
     let said = Chain(error).to_string();
-    if said.contains("authentication") || said.contains("role \"") {
+    if said.contains("connection slots") || said.contains("too many") {
+        MORE_CONNECTIONS
+    } else if said.contains("authentication") || said.contains("role \"") {
         "give DATABASE_URL the right user and password"
     } else if said.contains("certificate") {
         "give DATABASE_CA_FILE the authority of the database's certificate, and call it by the name the certificate has"
@@ -97,13 +101,15 @@ async fn clock(db: &Db) -> Finding {
 }
 
 async fn connections(db: &Db) -> Finding {
-    let remedy = "give the database more memory (RDS: some 112 connections a GiB) or a pooler, or bound the functions: \
-        MaximumConcurrency, ApiReservedConcurrency";
     match inspect::connections(db).await {
         // Whoever waits for the last one has waited too long.
-        Ok((used, most)) => {
-            Finding::held("connections", PLACE, used * 10 <= most * 8, format!("{used} of {most} are in use"), remedy)
-        }
+        Ok((used, most)) => Finding::held(
+            "connections",
+            PLACE,
+            used * 10 <= most * 8,
+            format!("{used} of {most} are in use"),
+            MORE_CONNECTIONS,
+        ),
         Err(error) => Finding::not_checked("connections", PLACE, Chain(&error).to_string()),
     }
 }

@@ -14,7 +14,7 @@ use crate::client::{Answer, Client};
 use crate::options::Load;
 
 /// How often a call is made at most.
-const TRIES: u32 = 8;
+const TRIES: u32 = 12;
 /// The longest wait between two.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
@@ -114,6 +114,6 @@ async fn deliver(client: &Client<'_>, path: &str, body: &Value) -> (Result<Answe
 
 /// Twice as long each time, and with jitter, so that those who were turned away together don't come back together.
 fn wait(tries: u32, asked_for: Option<Duration>) -> Duration {
-    let longest = Duration::from_millis(100) * 2_u32.pow(tries);
+    let longest = (Duration::from_millis(100) * 2_u32.pow(tries)).min(LONGEST_WAIT);
     (asked_for.unwrap_or_default() + longest.mul_f64(fastrand::f64())).min(LONGEST_WAIT)
 }

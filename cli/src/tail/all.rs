@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use super::line::{life, show};
+use super::line::{Written, life, line, show};
 use crate::client::Client;
 use crate::exit::{Exit, Failure};
 use crate::options::Tail;
@@ -27,8 +27,10 @@ struct Known {
 }
 
 /// What has been seen.
-#[derive(Default)]
 struct Seen {
+    output: Output,
+    /// What is still to be written of this look.
+    lines: Vec<Written>,
     active: HashMap<String, Known>,
     /// In the order in which they are asked after.
     turns: VecDeque<String>,
@@ -37,17 +39,19 @@ struct Seen {
 
 /// Shows the last orders there are, then every change, until it is interrupted.
 pub async fn follow(client: &Client<'_>, tail: &Tail, interval: Duration, output: Output) -> Result<Exit, Failure> {
-    let mut seen = Seen::default();
+    let mut seen =
+        Seen { output, lines: Vec::new(), active: HashMap::new(), turns: VecDeque::new(), ended: VecDeque::new() };
     let mut first = Pages::of(client, None, tail.user.as_deref(), PAGE);
     let orders = first.next().await?.unwrap_or_default();
     for (place, order) in orders.iter().enumerate().rev() {
-        seen.note(order, output, place < tail.last.into());
+        seen.note(order, place < tail.last.into());
     }
     loop {
+        show(std::mem::take(&mut seen.lines), output);
         tokio::time::sleep(interval).await;
         let newest = newest(client, tail.user.as_deref(), &seen).await?;
-        newest.iter().rev().for_each(|order| seen.note(order, output, true));
-        seen.ask_after(client, &newest, output).await?;
+        newest.iter().rev().for_each(|order| seen.note(order, true));
+        seen.ask_after(client, &newest).await?;
     }
 }
 
@@ -72,8 +76,8 @@ impl Seen {
         self.active.contains_key(order_id) || self.ended.iter().any(|ended| ended == order_id)
     }
 
-    /// Takes an order in, and shows what it has come through since it was last seen.
-    fn note(&mut self, order: &Order, output: Output, is_shown: bool) {
+    /// Takes an order in, and writes down what it has come through since it was last seen.
+    fn note(&mut self, order: &Order, is_shown: bool) {
         if let Some(place) = self.ended.iter().position(|ended| *ended == order.order_id) {
             if !order.status.is_active() {
                 return;
@@ -84,7 +88,8 @@ impl Seen {
         let life = life(order);
         let before = self.active.get(&order.order_id).map_or(0, |known| known.shown);
         if is_shown {
-            life.iter().skip(before).for_each(|status| show(order, *status, output));
+            let output = self.output;
+            self.lines.extend(life.iter().skip(before).filter_map(|status| line(order, *status, output)));
         }
         if !order.status.is_active() {
             self.active.remove(&order.order_id);
@@ -102,7 +107,7 @@ impl Seen {
     }
 
     /// Asks after some of the active orders that were not just met.
-    async fn ask_after(&mut self, client: &Client<'_>, met: &[Order], output: Output) -> Result<(), Failure> {
+    async fn ask_after(&mut self, client: &Client<'_>, met: &[Order]) -> Result<(), Failure> {
         let mut asked = 0;
         for _ in 0..self.turns.len() {
             if asked == ASKED_AFTER {
@@ -115,7 +120,7 @@ impl Seen {
                 let path = format!("/orders/{}", encoded(&order_id));
                 let answer = client.follow_unless(&path, known.etag.as_deref()).await?;
                 if answer.status != 304 {
-                    self.note(&answer.read()?, output, true);
+                    self.note(&answer.read()?, true);
                     self.remember(&order_id, answer.header("etag"));
                 }
             }

@@ -23,9 +23,20 @@ pub struct Line<'a> {
     failure: Option<&'a str>,
 }
 
-/// Shows that the order has come to a status, where it has.
-pub fn show(order: &Order, status: Status, output: Output) {
-    let Some(at) = moment(order, status) else { return };
+/// A line as it is written, and the moment that it is of.
+pub type Written = (OffsetDateTime, String);
+
+/// Writes the lines, in the order of their moments.
+pub fn show(mut lines: Vec<Written>, output: Output) {
+    lines.sort();
+    for (_, line) in lines {
+        output.say(&line);
+    }
+}
+
+/// The line that says that the order has come to a status, where it has.
+pub fn line(order: &Order, status: Status, output: Output) -> Option<Written> {
+    let at = moment(order, status)?;
     let line = Line {
         at,
         order_id: &order.order_id,
@@ -36,7 +47,8 @@ pub fn show(order: &Order, status: Status, output: Output) {
         attempts: order.attempts,
         failure: order.failure.as_deref().filter(|_| status == Status::Failed),
     };
-    if output.is_json { output.say_json(&line) } else { output.say(&line.text(output)) }
+    let text = if output.is_json { serde_json::to_string(&line).ok()? } else { line.text(output) };
+    Some((at, text))
 }
 
 /// The statuses that an order has come through, the present one last.

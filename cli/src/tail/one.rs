@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::line::{life, show};
+use super::line::{life, line, show};
 use crate::client::Client;
 use crate::exit::{Exit, Failure};
 use crate::orders::{Order, Status, encoded};
@@ -26,7 +26,7 @@ pub async fn follow(client: &Client<'_>, order_id: &str, interval: Duration, out
     loop {
         let order: Order = client.follow(&path).await?.read()?;
         let life = life(&order);
-        life.iter().skip(shown).for_each(|status| show(&order, *status, output));
+        show(life.iter().skip(shown).filter_map(|status| line(&order, *status, output)).collect(), output);
         shown = life.len();
         if !order.status.is_active() {
             return Ok(if order.status == Status::Failed { Exit::Wrong } else { Exit::Fine });
