@@ -74,7 +74,7 @@ async fn an_id_that_another_order_has_is_a_conflict() {
         let mut body = good();
         body[field] = other;
         let problem = world.post("/orders", &body).await.problem(409);
-        assert_eq!(problem["type"], "urn:ordermill:problem:conflict");
+        assert_eq!(problem["type"], "/docs/problems#conflict");
     }
     assert_eq!(world.order_count().await, 1);
 }
@@ -90,7 +90,7 @@ async fn an_idempotency_key_makes_a_repeat_of_an_order_without_an_id() {
     assert_eq!(replay.expect(200)["order_id"], first["order_id"]);
     body["total_amount"] = json!(1);
     let problem = world.call(post_with_key("key-1", &body)).await.problem(422);
-    assert_eq!(problem["type"], "urn:ordermill:problem:key-reused");
+    assert_eq!(problem["type"], "/docs/problems#key-reused");
     world.call(post_with_key("key-2", &body)).await.expect(201);
     assert_eq!(world.order_count().await, 2);
 }
@@ -112,10 +112,7 @@ async fn a_key_used_for_one_order_is_not_taken_for_another_with_an_id_of_its_own
     world.call(post_with_key("key-1", &good())).await.expect(200);
     let mut other = good();
     other["order_id"] = json!("o-2");
-    assert_eq!(
-        world.call(post_with_key("key-1", &other)).await.problem(422)["type"],
-        "urn:ordermill:problem:key-reused"
-    );
+    assert_eq!(world.call(post_with_key("key-1", &other)).await.problem(422)["type"], "/docs/problems#key-reused");
 }
 
 #[tokio::test]

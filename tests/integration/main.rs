@@ -21,6 +21,7 @@ mod matrix;
 mod metrics;
 mod migrating;
 mod operating;
+mod problems;
 mod processing;
 mod protocol;
 mod reading;

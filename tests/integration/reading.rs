@@ -119,7 +119,7 @@ async fn health_needs_no_token_and_tells_of_the_database() {
 async fn an_unknown_route_or_method_is_a_problem_too() {
     let world = World::new().await;
     for path in ["/", "/orders/", "/order", "/orders/a/b", "/metrics/x"] {
-        assert_eq!(world.get(path).await.problem(404)["type"], "urn:ordermill:problem:no-such-route", "{path}");
+        assert_eq!(world.get(path).await.problem(404)["type"], "/docs/problems#no-such-route", "{path}");
     }
     for (method, path, allowed) in
         [(Method::DELETE, "/orders", "GET,HEAD,POST"), (Method::PUT, "/orders/a", "GET,HEAD")]

@@ -1,5 +1,7 @@
 //! Errors: one type, one place where each becomes a status, and one where it becomes an answer and a line in the log.
 
+#[cfg(test)]
+mod documented;
 mod refusals;
 
 use std::error::Error;
@@ -20,6 +22,8 @@ pub use refusals::{GatewayRefusal, Refusals, RefusalsOfOne, RefusalsOfOptions, R
 
 /// What a client should wait before it tries again while the database is out of reach.
 const RETRY_AFTER_SECONDS: &str = "2";
+/// The page that explains each kind, as a reference from the API's root (RFC 9457, 3.1.1).
+const EXPLAINED_AT: &str = "/docs/problems";
 
 /// Why a call did not succeed. What a client is told is in here; what only the log may know is a `source`.
 #[derive(Debug)]
@@ -155,7 +159,7 @@ impl IntoResponse for ApiError {
 /// An error as the client sees it, after RFC 9457.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Problem {
-    /// What kind of problem it is, for programs: `urn:ordermill:problem:…`.
+    /// What kind of problem it is, for programs: `/docs/problems#…`, seen from the API's root, which explains it.
     #[serde(rename = "type")]
     kind: String,
     /// The same for people.
@@ -204,7 +208,7 @@ impl Problem {
     pub fn new(error: &ApiError, instance: &str, request_id: &str) -> Self {
         let (status, kind, title) = error.kind();
         Self {
-            kind: format!("urn:ordermill:problem:{kind}"),
+            kind: format!("{EXPLAINED_AT}#{kind}"),
             title,
             status: status.as_u16(),
             detail: error.detail(),

@@ -1,9 +1,11 @@
-//! Static pages: the OpenAPI document, Swagger UI to read and try it with, and the dashboard. Everything comes out of the zip.
+//! Static pages: the OpenAPI document, Swagger UI to read and try it with, what each problem means, and the dashboard. Everything
+//! comes out of the zip.
 //!
 //! Links between the pages are relative, so that they work below any base path.
 
 mod config;
 mod dashboard;
+mod problems;
 
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
@@ -17,6 +19,7 @@ use axum::routing::get;
 use utoipa_swagger_ui::Config as Swagger;
 
 pub use config::Config;
+pub use problems::PAGE as PROBLEMS;
 
 /// The contract: made from the code of the `api` function by `make openapi`; a test holds the two together.
 pub const OPENAPI: &str = include_str!("../assets/openapi.json");
@@ -46,6 +49,7 @@ pub fn router(config: Config) -> Router {
         .route("/openapi.json", get(openapi))
         .route("/docs", get(to_docs))
         .route("/docs/{*path}", get(docs))
+        .merge(problems::router())
         .merge(dashboard::router(config))
         .layer(middleware::from_fn(log_and_harden))
 }

@@ -88,7 +88,7 @@ async fn without_the_claims_of_this_gateways_authorizer_every_route_is_refused()
         }
         for event in &events {
             let answer = invoke(&api, event).await.unwrap_or_else(|error| panic!("{error}: {event}"));
-            assert_eq!(answer.problem(401)["type"], "urn:ordermill:problem:unauthorized", "{route}: {event}");
+            assert_eq!(answer.problem(401)["type"], "/docs/problems#unauthorized", "{route}: {event}");
         }
         for event in [of_a_rest_api(&right), of_a_load_balancer(&right)] {
             // Another gateway's event is none that the function takes, or one without a path to an order.

@@ -1,0 +1,69 @@
+//! Every kind of problem is explained in docs/api.md, of which the page that its `type` leads to is made.
+
+use shared::db::DbError;
+
+use super::ApiError;
+
+const DOCUMENT: &str = include_str!("../../../../docs/api.md");
+
+/// One of each.
+fn all() -> Vec<ApiError> {
+    let all = vec![
+        ApiError::Malformed(String::new()),
+        ApiError::Unauthorized,
+        ApiError::Forbidden(String::new()),
+        ApiError::NoSuchOrder,
+        ApiError::NoSuchRoute,
+        ApiError::MethodNotAllowed,
+        ApiError::Conflict(String::new()),
+        ApiError::TooLarge,
+        ApiError::NotJson,
+        ApiError::Invalid(Vec::new()),
+        ApiError::KeyReused,
+        ApiError::Unavailable(DbError::Unavailable("gone".into())),
+        ApiError::Internal("lost".into()),
+    ];
+    // A new kind does not compile before it is among those above and here.
+    for error in &all {
+        match error {
+            ApiError::Malformed(_)
+            | ApiError::Unauthorized
+            | ApiError::Forbidden(_)
+            | ApiError::NoSuchOrder
+            | ApiError::NoSuchRoute
+            | ApiError::MethodNotAllowed
+            | ApiError::Conflict(_)
+            | ApiError::TooLarge
+            | ApiError::NotJson
+            | ApiError::Invalid(_)
+            | ApiError::KeyReused
+            | ApiError::Unavailable(_)
+            | ApiError::Internal(_) => {}
+        }
+    }
+    all
+}
+
+/// The entries of the document: each kind's name, and the line of its status and title.
+fn entries() -> Vec<(&'static str, &'static str)> {
+    let (_, problems) = DOCUMENT.split_once("\n## Problems\n").unwrap();
+    let (problems, _) = problems.split_once("\n## ").unwrap();
+    let parts = problems.split("\n### ").skip(1);
+    parts
+        .map(|part| part.split_once("\n\n").unwrap())
+        .map(|(name, text)| (name, text.lines().next().unwrap()))
+        .collect()
+}
+
+#[test]
+fn every_kind_of_problem_has_its_entry_and_there_is_none_of_another() {
+    let all = all();
+    let made = all.iter().map(ApiError::kind);
+    let mut made: Vec<_> =
+        made.map(|(status, kind, title)| (kind, format!("**{}** · {title}", status.as_u16()))).collect();
+    let documented = entries().into_iter().filter(|(kind, _)| *kind != "gateway");
+    let mut documented: Vec<_> = documented.map(|(kind, line)| (kind, line.to_owned())).collect();
+    made.sort();
+    documented.sort();
+    assert_eq!(documented, made);
+}

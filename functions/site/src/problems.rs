@@ -1,0 +1,23 @@
+//! The page that the `type` of a problem leads to: what each kind means and what to do about it.
+
+use axum::Router;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+/// The page: made from docs/api.md by `make openapi`; a test holds the two together.
+pub const PAGE: &str = include_str!("../assets/problems/problems.html");
+const STYLE: &str = include_str!("../assets/problems/problems.css");
+
+/// The page's routes.
+pub(crate) fn router() -> Router {
+    Router::new().route("/docs/problems", get(page)).route("/docs/problems.css", get(style))
+}
+
+async fn page() -> Response {
+    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], PAGE).into_response()
+}
+
+async fn style() -> Response {
+    ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE).into_response()
+}
