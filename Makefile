@@ -123,7 +123,7 @@ sbom: .local/tools/bin/cargo-cyclonedx ## write a bill of materials of each func
 	rm -rf .local/sbom && mkdir -p .local/sbom
 	$< cyclonedx --quiet --format json --describe binaries --target x86_64-unknown-linux-gnu
 	for function in api processor sweeper migrate site; do mv functions/$$function/$${function}_bin.cdx.json .local/sbom/$$function.json; done
-	find functions shared tests -name '*.cdx.json' -delete
+	find cli functions shared tests -name '*.cdx.json' -delete
 	ls .local/sbom/*.json
 
 # Optimised little, because they are built to be run once.

@@ -35,7 +35,12 @@ fn draw(area: &DrawingArea<SVGBackend<'_>, Shift>, title: &str, curves: &[(&'sta
         let line = PathElement::new(points.clone(), colour.stroke_width(2));
         chart.draw_series(std::iter::once(line))?.label(*name).legend(legend);
     }
-    chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK.mix(0.3)).draw()?;
+    let mut labels = chart.configure_series_labels();
+    labels
+        .position(SeriesLabelPosition::UpperLeft)
+        .background_style(WHITE.mix(0.8))
+        .border_style(BLACK.mix(0.3))
+        .draw()?;
     area.present()
 }
 
