@@ -18,11 +18,12 @@ BROWSER_STACK := export ENDPOINT_PORT=$(or $(ENDPOINT_PORT),4704); \
 	export SAM_PARAMETERS="CancelWindowSeconds=6 Work=webhook WebhookUrl=http://127.0.0.1:$$ENDPOINT_PORT/ WebhookSecret=of-the-browser-tests"; \
 	$(call own_stack,browser,15602,4702,4703)
 REHEARSAL_STACK := $(call own_stack,rehearsal,15612,4712,4713)
+CLIENTS_STACK := $(call own_stack,clients,15622,4722,4723)
 FUZZ_STACK := $(call own_stack,fuzz,15542,4676,4677)
 QUEUE_TESTS := processing:: sweeping:: fulfilling:: creating:: operating::
 
 .DEFAULT_GOAL := help
-.PHONY: help deny sbom run up down status logs token sample-data openapi doctor load tail test sam-local test-localstack test-pgbouncer test-browser chaos fuzz rehearsal bench cost check lint build tools clean
+.PHONY: help deny sbom run up down status logs token sample-data openapi clients doctor load tail test sam-local test-localstack test-pgbouncer test-browser chaos fuzz rehearsal bench cost check lint build tools clean
 .SILENT:
 
 help: ## list the targets
@@ -71,6 +72,9 @@ test-browser: tools .venv/browser/.stamp ## use the dashboard in Chromium; BROWS
 	if [ "$(BROWSER)" = install ]; then PYTHONPATH=tests .venv/stack/bin/python -c 'from stack import apt; apt.ensure("chromium", "chromium")'; fi
 	tests/stack/require.sh chromium
 	$(BROWSER_STACK) exec .venv/browser/bin/python -m pytest -q -rP -p no:cacheprovider tests/browser
+
+clients: tools .local/clients/typescript/.stamp ## call the service by clients generated from its OpenAPI document, in Python and TypeScript
+	$(CLIENTS_STACK) exec tests/clients/run.sh
 
 chaos: tools ## break everything while 100,000 orders go through; SHORT=1: all faults within a minute
 	if [ -z "$(BINARIES)" ]; then $(STACK) build; fi
@@ -138,7 +142,7 @@ cargo-cyclonedx_VERSION := 0.5.9
 build: tools ## build the functions as they are deployed (sam build)
 	$(STACK) build
 
-tools: .venv/sam/.stamp .venv/stack/.stamp .venv/lint/.stamp .venv/fuzz/.stamp ## install the pinned Python tools into .venv
+tools: .venv/sam/.stamp .venv/stack/.stamp .venv/lint/.stamp .venv/fuzz/.stamp .venv/clients/.stamp ## install the pinned Python tools into .venv
 
 .venv/bench/.stamp: tests/bench/baseline/requirements.txt
 	tests/stack/make_venv.sh .venv/bench $<
@@ -151,11 +155,18 @@ tools: .venv/sam/.stamp .venv/stack/.stamp .venv/lint/.stamp .venv/fuzz/.stamp #
 	if command -v npm >/dev/null; then cd $(@D) && npm ci --silent --no-audit --no-fund; fi
 	touch $@
 
+.local/clients/typescript/.stamp: $(wildcard tests/clients/typescript/*)
+	tests/stack/require.sh npm
+	mkdir -p $(@D)
+	cp $^ $(@D)
+	cd $(@D) && npm ci --silent --no-audit --no-fund
+	touch $@
+
 .venv/%/.stamp: tests/stack/requirements-%.txt
 	tests/stack/make_venv.sh .venv/$* $<
 	touch $@
 
 clean: ## stop everything and delete what was built and all local data
-	if [ -e .venv/stack/.stamp ]; then for own in browser fuzz localstack pgbouncer rehearsal sam test; do \
+	if [ -e .venv/stack/.stamp ]; then for own in browser clients fuzz localstack pgbouncer rehearsal sam test; do \
 		(export STACK_DIR=.local/$$own; $(STACK) clean) || exit 1; done; $(STACK) clean; fi
 	rm -rf .aws-sam .venv target

@@ -6,6 +6,7 @@
 mod alarms;
 mod batching;
 mod cli;
+mod clients;
 mod configuration;
 mod contract;
 mod creating;

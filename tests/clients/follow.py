@@ -1,0 +1,85 @@
+"""Shows that the OpenAPI document is enough to make a client of: generates one, and places orders with it and follows them.
+
+    API_URL=http://… TOKEN=… .venv/clients/bin/python tests/clients/follow.py
+
+``TOKEN`` has the scopes ``orders/read`` and ``orders/write``. The client is generated into a directory that is gone
+afterwards. Ends with 1 at the first answer that is not as it should be, one that the document does not have included.
+"""
+
+import base64
+import importlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "functions" / "site" / "assets" / "openapi.json"
+SECONDS = 60
+
+
+def main() -> None:
+    """Generate a client and use it."""
+    url, token = os.environ["API_URL"], os.environ["TOKEN"]
+    with tempfile.TemporaryDirectory() as directory:
+        generate(Path(directory))
+        sys.path.insert(0, directory)
+        module = importlib.import_module("ordermill_client")
+        # A status that the document does not have raises.
+        with module.AuthenticatedClient(base_url=url, token=token, raise_on_unexpected_status=True) as client:
+            use(client, subject(token))
+    print("The generated client placed its orders and saw them completed.")
+
+
+def generate(directory: Path) -> None:
+    """Generate the package ``ordermill_client`` in this directory."""
+    config = directory / "config.yaml"
+    config.write_text("post_hooks: []\n")
+    command = [Path(sys.executable).with_name("openapi-python-client"), "generate", "--meta", "none", "--fail-on-warning"]
+    options = {"--path": DOCUMENT, "--output-path": directory / "ordermill_client", "--config": config}
+    subprocess.run([*command, *(part for option in options.items() for part in option)], check=True)
+
+
+def use(client, user: str) -> None:
+    """Make the calls of a client's life with an order."""
+    from ordermill_client import models
+    from ordermill_client.api.operation import healthz
+    from ordermill_client.api.orders import create, create_batch, list_, read, read_status
+
+    assert healthz.sync(client=client).status == "ok"
+    order_id = f"client-{uuid.uuid4().hex[:12]}"
+    new = models.NewOrder(order_id=order_id, user_id=user, item_ids=["book-1"], total_amount="12.50")
+    placed = create.sync_detailed(client=client, body=new)
+    assert (placed.status_code, placed.parsed.status) == (201, models.Status.PENDING), placed
+    assert placed.parsed.next_ == [models.OrderNextItem.CANCEL], placed
+    assert create.sync_detailed(client=client, body=new).status_code == 200
+
+    new.total_amount = "99.99"
+    conflict = create.sync(client=client, body=new)
+    assert isinstance(conflict, models.Problem) and conflict.type_ == "/docs/problems#conflict", conflict
+
+    batch = models.OrderBatch(orders=[models.NewOrder(user_id=user, item_ids=["pen-7"], total_amount=1)])
+    assert create_batch.sync(client=client, body=batch).accepted == 1
+
+    deadline = time.monotonic() + SECONDS
+    while (seen := read_status.sync(order_id, client=client)).status != models.Status.COMPLETED:
+        assert time.monotonic() < deadline, f"{order_id} is {seen.status} after {SECONDS} s"
+        time.sleep(0.2)
+    done = read.sync(order_id, client=client)
+    assert (done.total_amount, done.attempts, done.failure) == ("12.50", 1, None), done
+    assert done.created_at <= done.started_at <= done.finished_at, done
+    page = list_.sync(client=client, limit=1)
+    assert len(page.orders) == 1 and page.next_cursor, page
+
+
+def subject(token: str) -> str:
+    """Whose token it is."""
+    claims = token.split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["sub"]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,12 @@
+#!/bin/sh
+# Has clients generated from the OpenAPI document, in Python and in TypeScript, place orders on the stack that STACK_ENV names.
+set -eu
+cd "$(dirname "$0")/../.."
+. "$STACK_ENV"
+export API_URL TOKEN="$TOKEN_ALICE"
+.venv/clients/bin/python tests/clients/follow.py
+document=$PWD/functions/site/assets/openapi.json
+cd .local/clients/typescript
+npx --no-install openapi-typescript "$document" --output ordermill.d.ts
+npx --no-install tsc
+node out/follow.js

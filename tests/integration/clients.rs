@@ -1,0 +1,13 @@
+//! The published document is enough to make a client of.
+
+use tests::Stack;
+use tokio::process::Command;
+
+#[tokio::test]
+async fn a_client_generated_from_the_document_places_orders_and_follows_them() {
+    let stack = Stack::running();
+    let mut python = Command::new("../.venv/clients/bin/python");
+    python.arg("clients/follow.py").env("API_URL", stack.get("API_URL")).env("TOKEN", stack.get("TOKEN_ALICE"));
+    let output = python.output().await.expect("`make tools` installs the generator");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
