@@ -1,4 +1,4 @@
-"""Shows that the OpenAPI document is enough to make a client of: generates one, and places orders with it and follows them.
+"""Shows that the OpenAPI document is enough to make a client of: generates one, places orders with it and follows them.
 
     API_URL=http://… TOKEN=… .venv/clients/bin/python tests/clients/follow.py
 
@@ -38,8 +38,9 @@ def generate(directory: Path) -> None:
     """Generate the package ``ordermill_client`` in this directory."""
     config = directory / "config.yaml"
     config.write_text("post_hooks: []\n")
-    command = [Path(sys.executable).with_name("openapi-python-client"), "generate", "--meta", "none", "--fail-on-warning"]
-    options = {"--path": DOCUMENT, "--output-path": directory / "ordermill_client", "--config": config}
+    command = [Path(sys.executable).with_name("openapi-python-client"), "generate", "--fail-on-warning"]
+    place = directory / "ordermill_client"
+    options = {"--path": DOCUMENT, "--output-path": place, "--config": config, "--meta": "none"}
     subprocess.run([*command, *(part for option in options.items() for part in option)], check=True)
 
 
