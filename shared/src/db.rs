@@ -19,7 +19,7 @@ pub mod work;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
@@ -28,7 +28,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
 use crate::error::Chain;
-use crate::telemetry::Measure;
+use crate::telemetry::{Measure, Trace};
 
 pub use connect::DbConfig;
 
@@ -129,12 +129,15 @@ impl Db {
     async fn query_once(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, DbError> {
         let slot = &self.slots[self.turn.fetch_add(1, Ordering::Relaxed) % self.slots.len()];
         let client = self.client(slot).await?;
-        let sent = Instant::now();
+        let (sent, began) = (Instant::now(), SystemTime::now());
         let result = match timeout(STATEMENT_TIMEOUT, client.query_typed(sql, params)).await {
             Ok(result) => result.map_err(DbError::from),
             Err(elapsed) => Err(DbError::Unavailable(Box::new(elapsed))),
         };
         Measure::DatabaseRoundTrip.add(sent.elapsed());
+        if let Some(trace) = Trace::current() {
+            trace.add_call("PostgreSQL", began);
+        }
         if result.as_ref().is_err_and(DbError::is_unavailable) {
             discard(slot, &client).await;
         }

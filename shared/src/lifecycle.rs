@@ -74,10 +74,11 @@ where
 
     fn call(&mut self, invocation: LambdaInvocation) -> Self::Future {
         let span = telemetry::span_of(&invocation.context);
+        let trace = invocation.context.xray_trace_id.clone();
         let (busy, handled) = (Arc::clone(&self.busy), self.inner.call(invocation));
         let watched = async move {
             let _busy = busy.read().await;
-            let handled = handled.await;
+            let handled = telemetry::within(trace.as_deref(), handled).await;
             telemetry::flush_if_due();
             handled
         };

@@ -1,4 +1,4 @@
-//! The queues. A message carries an order's identifier and nothing else: the order's row is the truth, and a message
+//! The queues. A message says an order's identifier and nothing else: the order's row is the truth, and a message
 //! only ever a hint to look, so a duplicate, a late one or a lost one does no harm.
 //!
 //! | variable | meaning | default |
@@ -8,12 +8,14 @@
 //!
 //! and those of [`crate::aws`].
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, MessageAttributeValue,
+    MessageSystemAttributeNameForSends as SystemAttribute, MessageSystemAttributeValue as SystemAttributeValue,
     QueueAttributeName, SendMessageBatchRequestEntry,
 };
 use futures_util::{StreamExt, stream};
@@ -22,6 +24,7 @@ use crate::aws::Access;
 use crate::config::{ConfigError, Env};
 use crate::gather::Gather;
 use crate::order::OrderId;
+use crate::telemetry::Trace;
 
 /// The longest delay of a message: 15 minutes, `DelaySeconds` of the SQS API. What waits longer is delayed again.
 const MAX_DELAY: Duration = Duration::from_mins(15);
@@ -46,11 +49,40 @@ impl QueueError {
     }
 }
 
+/// What the queue is told: that an order wants attention.
+#[derive(Debug, Clone)]
+pub struct Wake {
+    order_id: OrderId,
+    delay: Duration,
+    trace: Option<Trace>,
+}
+
+impl Wake {
+    /// That the order will want attention after `delay`, rounded up to whole seconds and cut at 15 minutes. Whoever attends to
+    /// it is part of the trace of this invocation.
+    #[must_use]
+    pub fn new(order_id: &OrderId, delay: Duration) -> Self {
+        Self { order_id: order_id.clone(), delay, trace: Trace::current() }
+    }
+
+    /// The same, of another trace.
+    #[must_use]
+    pub fn with_trace(self, trace: Option<Trace>) -> Self {
+        Self { trace, ..self }
+    }
+
+    fn attributes(&self) -> Result<Option<HashMap<SystemAttribute, SystemAttributeValue>>, QueueError> {
+        let Some(trace) = &self.trace else { return Ok(None) };
+        let value = SystemAttributeValue::builder().data_type("String").string_value(trace.header()).build();
+        Ok(Some(HashMap::from([(SystemAttribute::AwsTraceHeader, value.map_err(QueueError::new)?)])))
+    }
+}
+
 /// One queue.
 pub struct Queue {
     client: Client,
     url: String,
-    gather: Gather<(OrderId, Duration), Result<(), QueueError>>,
+    gather: Gather<Wake, Result<(), QueueError>>,
 }
 
 impl Queue {
@@ -70,42 +102,42 @@ impl Queue {
         Self { client, url, gather: Gather::new(MOST_TOGETHER) }
     }
 
-    /// Says that the order will want attention after `delay`, rounded up to whole seconds and cut at 15 minutes. What is to
-    /// be said at the same time is said together.
-    pub async fn send(&self, order_id: &OrderId, delay: Duration) -> Result<(), QueueError> {
-        let sent = self.gather.submit((order_id.clone(), delay), |messages| self.send_each(messages)).await;
+    /// Tells the queue of an order. What is to be told at the same time is told together.
+    pub async fn send(&self, wake: Wake) -> Result<(), QueueError> {
+        let sent = self.gather.submit(wake, |wakes| self.send_each(wakes)).await;
         sent.unwrap_or_else(|| Err(QueueError("the call was broken off".to_owned())))
     }
 
-    async fn send_each(&self, messages: Vec<(OrderId, Duration)>) -> Vec<Result<(), QueueError>> {
-        if let [(order_id, delay)] = messages.as_slice() {
-            return vec![self.send_one(order_id, *delay).await];
+    async fn send_each(&self, wakes: Vec<Wake>) -> Vec<Result<(), QueueError>> {
+        if let [wake] = wakes.as_slice() {
+            return vec![self.send_one(wake).await];
         }
-        let messages: Vec<_> = messages.iter().map(|(order_id, delay)| (order_id, *delay)).collect();
-        let unsent = self.send_all(&messages).await;
+        let unsent = self.send_all(&wakes).await;
         let refused = || QueueError("the queue refused a message of several".to_owned());
-        (0..messages.len()).map(|index| if unsent.contains(&index) { Err(refused()) } else { Ok(()) }).collect()
+        (0..wakes.len()).map(|index| if unsent.contains(&index) { Err(refused()) } else { Ok(()) }).collect()
     }
 
-    async fn send_one(&self, order_id: &OrderId, delay: Duration) -> Result<(), QueueError> {
+    async fn send_one(&self, wake: &Wake) -> Result<(), QueueError> {
         self.client
             .send_message()
             .queue_url(&self.url)
-            .message_body(order_id.as_str())
-            .delay_seconds(delay_seconds(delay))
+            .message_body(wake.order_id.as_str())
+            .delay_seconds(delay_seconds(wake.delay))
+            .set_message_system_attributes(wake.attributes()?)
             .send()
             .await
             .map(drop)
             .map_err(QueueError::new)
     }
 
-    /// The same for many, ten a call and several calls at once. Gives the indexes of those that could not be sent.
-    pub async fn send_all(&self, messages: &[(&OrderId, Duration)]) -> Vec<usize> {
-        let sent = some_at_once(messages.chunks(MAX_BATCH).map(|messages| self.send_ten(messages))).await;
-        let unsent = sent.into_iter().zip(messages.chunks(MAX_BATCH)).map(|(sent, messages)| {
+    /// Tells the queue of many orders, ten a call and several calls at once. Gives the indexes of those that it could not be
+    /// told of.
+    pub async fn send_all(&self, wakes: &[Wake]) -> Vec<usize> {
+        let sent = some_at_once(wakes.chunks(MAX_BATCH).map(|wakes| self.send_ten(wakes))).await;
+        let unsent = sent.into_iter().zip(wakes.chunks(MAX_BATCH)).map(|(sent, wakes)| {
             sent.unwrap_or_else(|error| {
-                tracing::warn!(%error, messages = messages.len(), "messages could not be sent");
-                (0..messages.len()).collect()
+                tracing::warn!(%error, messages = wakes.len(), "messages could not be sent");
+                (0..wakes.len()).collect()
             })
         });
         let number =
@@ -113,15 +145,17 @@ impl Queue {
         unsent.enumerate().flat_map(number).collect()
     }
 
-    async fn send_ten(&self, messages: &[(&OrderId, Duration)]) -> Result<Vec<usize>, QueueError> {
-        let entry = |(index, (order_id, delay)): (usize, &(&OrderId, Duration))| {
+    async fn send_ten(&self, wakes: &[Wake]) -> Result<Vec<usize>, QueueError> {
+        let entry = |(index, wake): (usize, &Wake)| {
             SendMessageBatchRequestEntry::builder()
                 .id(index.to_string())
-                .message_body(order_id.as_str())
-                .delay_seconds(delay_seconds(*delay))
+                .message_body(wake.order_id.as_str())
+                .delay_seconds(delay_seconds(wake.delay))
+                .set_message_system_attributes(wake.attributes()?)
                 .build()
+                .map_err(QueueError::new)
         };
-        let entries = messages.iter().enumerate().map(entry).collect::<Result<_, _>>().map_err(QueueError::new)?;
+        let entries = wakes.iter().enumerate().map(entry).collect::<Result<_, _>>()?;
         let sent = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await;
         let failed = sent.map_err(QueueError::new)?.failed;
         for failure in &failed {

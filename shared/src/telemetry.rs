@@ -13,6 +13,7 @@
 //! identifier.
 
 mod metric;
+mod trace;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -28,19 +29,23 @@ use tracing::{Span, error_span};
 use crate::config::Env;
 
 pub use metric::{Count, Measure, flush, flush_if_due};
+pub use trace::Trace;
+pub(crate) use trace::within;
 
 /// Our own crates.
 const OURS: [&str; 6] = ["api", "migrate", "processor", "shared", "site", "sweeper"];
 
 /// Has everything logged to the standard output from here on.
 pub fn init(env: &Env) {
-    let lines = fmt::layer().with_target(false).without_time();
+    let lines = fmt::layer().with_target(false);
     let is_json = env.text("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format.eq_ignore_ascii_case("json"));
-    let layer = if is_json { lines.json().with_span_list(false).boxed() } else { lines.boxed() };
+    // Lambda reads `timestamp` and `level`, and takes a line without them for INFO.
+    let layer = if is_json { lines.json().with_span_list(false).boxed() } else { lines.without_time().boxed() };
     registry().with(layer.with_filter(filter(env))).init();
     if is_json {
         metric::init(env);
     }
+    trace::init(env);
 }
 
 /// What the log says of an invocation in each of its lines, whatever their level.

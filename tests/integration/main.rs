@@ -34,5 +34,6 @@ mod statistics;
 mod sweeping;
 mod template;
 mod together;
+mod tracing;
 mod transport;
 mod zips;

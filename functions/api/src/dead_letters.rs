@@ -7,7 +7,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use shared::db::work;
 use shared::order::OrderId;
-use shared::queue::{QueueError, Taken};
+use shared::queue::{QueueError, Taken, Wake};
 use utoipa::ToSchema;
 
 use crate::caller::Admin;
@@ -132,8 +132,8 @@ impl Letters {
         order_ids.dedup();
         let waiting = work::find_active(&api.db, &order_ids).await?;
         let retried = retry_paced(api, &order_ids, per_second).await?.len();
-        let messages: Vec<_> = waiting.iter().map(|(order_id, due_in)| (order_id, *due_in)).collect();
-        let unsent = api.queue.send_all(&messages).await;
+        let wakes: Vec<_> = waiting.iter().map(|(order_id, due_in)| Wake::new(order_id, *due_in)).collect();
+        let unsent = api.queue.send_all(&wakes).await;
         let of_unsent = |order_id: &OrderId| unsent.iter().any(|index| waiting[*index].0 == *order_id);
         let done = self.orders.iter().filter(|(order_id, _)| !of_unsent(order_id));
         api.dead_letters.delete_all(&done.map(|(_, receipt)| receipt.clone()).collect::<Vec<_>>()).await;

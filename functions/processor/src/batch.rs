@@ -1,11 +1,15 @@
 //! A batch of messages: which orders they speak of, and which of them have to come back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::SystemTime;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use serde_json::json;
 use shared::db::DbError;
+use shared::db::work::End;
 use shared::error::Chain;
 use shared::order::OrderId;
+use shared::telemetry::Trace;
 
 /// A message as the queue delivered it.
 #[derive(Debug)]
@@ -16,10 +20,13 @@ pub struct Message {
     pub receipt: String,
     /// What it says.
     pub body: String,
+    /// The trace of whoever sent it, if that is recorded.
+    trace: Option<Trace>,
 }
 
 /// The messages, by the orders they speak of.
 pub struct Batch {
+    began: SystemTime,
     messages: BTreeMap<OrderId, Vec<Message>>,
     malformed: Vec<Message>,
     failed: BTreeSet<String>,
@@ -28,12 +35,14 @@ pub struct Batch {
 impl Batch {
     /// Reads each message by itself.
     pub fn new(event: SqsEvent) -> Self {
-        let mut batch = Self { messages: BTreeMap::new(), malformed: Vec::new(), failed: BTreeSet::new() };
+        let (messages, malformed, failed) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
+        let mut batch = Self { began: SystemTime::now(), messages, malformed, failed };
         for record in event.records {
             let message = Message {
                 id: record.message_id.unwrap_or_default(),
                 receipt: record.receipt_handle.unwrap_or_default(),
                 body: record.body.unwrap_or_default(),
+                trace: record.attributes.get("AWSTraceHeader").and_then(|header| Trace::of(header)),
             };
             match message.body.parse() {
                 Ok(order_id) => batch.messages.entry(order_id).or_default().push(message),
@@ -56,6 +65,22 @@ impl Batch {
     /// The messages that no order can be read from; they are then no longer in the batch.
     pub fn take_malformed(&mut self) -> Vec<Message> {
         std::mem::take(&mut self.malformed)
+    }
+
+    /// The trace that the order's processing belongs to, if it is recorded.
+    pub fn trace(&self, order_id: &OrderId) -> Option<Trace> {
+        self.messages.get(order_id)?.iter().find_map(|message| message.trace.clone())
+    }
+
+    /// Adds the processing of these orders to the traces of the calls that placed them.
+    pub fn trace_ends<'a>(&self, ends: impl Iterator<Item = &'a End<'a>>) {
+        for end in ends {
+            if let Some(trace) = self.trace(end.order_id) {
+                let outcome = if end.failure.is_none() { "completed" } else { "failed" };
+                let found_by = json!({"order_id": end.order_id.as_str(), "outcome": outcome});
+                trace.add_segment("ordermill processor", self.began, &found_by);
+            }
+        }
     }
 
     /// Lets this message come back.

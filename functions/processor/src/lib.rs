@@ -28,7 +28,7 @@ use shared::db::work::{Claim, Claimed, claim, finish, put_off};
 use shared::db::{Db, DbConfig, stats};
 use shared::error::Chain;
 use shared::order::OrderId;
-use shared::queue::Queue;
+use shared::queue::{Queue, Wake};
 use shared::telemetry::{Count, Measure};
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
@@ -155,6 +155,7 @@ impl<W: Work> Processor<W> {
         match finish(&self.db, token, &ends, self.shard).await {
             Ok(recorded) => {
                 count(judged, &recorded);
+                batch.trace_ends(ends.iter().filter(|end| recorded.contains(end.order_id)));
                 for end in ends.iter().filter(|end| !recorded.contains(end.order_id)) {
                     tracing::warn!(order.id = %end.order_id, "the outcome was not recorded: it had been already, or the lease was lost");
                 }
@@ -197,9 +198,12 @@ impl<W: Work> Processor<W> {
             _ => None,
         });
         let early = early.iter().map(|(order_id, due_in)| (order_id, (*due_in).max(SHORTEST_DELAY)));
-        let messages: Vec<_> = waiting.chain(early).collect();
-        for index in self.queue.send_all(&messages).await {
-            batch.fail(messages[index].0);
+        let later: Vec<_> = waiting.chain(early).collect();
+        let wake =
+            |(order_id, delay): &(&OrderId, Duration)| Wake::new(order_id, *delay).with_trace(batch.trace(order_id));
+        let wakes: Vec<_> = later.iter().map(wake).collect();
+        for index in self.queue.send_all(&wakes).await {
+            batch.fail(later[index].0);
         }
     }
 }

@@ -16,7 +16,7 @@ use serde::Serialize;
 use shared::config::{ConfigError, Env, Stage, Timing};
 use shared::db::{Db, DbConfig, DbError, stats, work};
 use shared::order::OrderId;
-use shared::queue::Queue;
+use shared::queue::{Queue, Wake};
 use shared::telemetry::{Count, Measure};
 
 /// The least limit of a run: messages that were doubled make up, in the count, for some that are missing.
@@ -85,8 +85,8 @@ impl Sweeper {
 
     /// Tells the queue of these orders, and gives how many it refused: they are overdue as before.
     async fn tell(&self, overdue: &[OrderId]) -> Result<usize, DbError> {
-        let messages: Vec<_> = overdue.iter().map(|order_id| (order_id, Duration::ZERO)).collect();
-        let unsent = self.queue.send_all(&messages).await;
+        let wakes: Vec<_> = overdue.iter().map(|order_id| Wake::new(order_id, Duration::ZERO)).collect();
+        let unsent = self.queue.send_all(&wakes).await;
         if !unsent.is_empty() {
             let unsent: Vec<_> = unsent.iter().map(|index| &overdue[*index]).collect();
             work::unsweep(&self.db, &unsent, self.grace).await?;

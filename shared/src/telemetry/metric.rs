@@ -83,6 +83,8 @@ impl Measure {
             Self::OldestOverdue => ("OldestOverdue", time.as_secs_f64().round()),
         };
         metrics::histogram!(name).record(value);
+        // Its alarm takes silence for a sweeper that does not run.
+        IS_URGENT.fetch_or(matches!(self, Self::OldestOverdue), Ordering::Relaxed);
         if MEASURED.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_VALUES {
             flush();
         }

@@ -33,6 +33,7 @@ pub fn batch(orders: impl Iterator<Item = usize>) -> bytes::Bytes {
         receipt: format!("message-{order}#1"),
         body: format!("drain-{order}"),
         receives: 1,
+        trace: None,
     };
     mapping::event(&orders.map(message).collect::<Vec<_>>())
 }

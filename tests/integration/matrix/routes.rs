@@ -12,7 +12,8 @@ pub const ADMIN: &str = "orders/admin";
 /// The routes that need no token. One that is public by mistake is not among them.
 pub const PUBLIC: [&str; 1] = ["GET /healthz"];
 /// What the gateway serves besides the document's routes, without a token: the pages, and who answers whatever has no route.
-pub const PAGES: [&str; 4] = ["GET /docs", "GET /docs/{proxy+}", "GET /openapi.json", "$default"];
+pub const PAGES: [&str; 6] =
+    ["GET /dashboard", "GET /dashboard/{proxy+}", "GET /docs", "GET /docs/{proxy+}", "GET /openapi.json", "$default"];
 
 /// A route that wants a token.
 pub struct Route {

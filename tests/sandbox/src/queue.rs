@@ -124,8 +124,8 @@ impl Shared {
         self.lock().get_mut(queue).map(f)
     }
 
-    fn send(&self, queue: &str, body: String, delay: Duration) -> Option<String> {
-        let id = self.with(queue, |store| store.send(body, delay));
+    fn send(&self, queue: &str, body: String, trace: Option<String>, delay: Duration) -> Option<String> {
+        let id = self.with(queue, |store| store.send(body, trace, delay));
         self.sent.notify_one();
         id
     }
@@ -147,7 +147,7 @@ impl Shared {
         let (received, dead) = store.receive(max);
         if let Some(target) = store.dead_letter_queue().and_then(|name| stores.get_mut(&name)) {
             for body in dead {
-                target.send(body, Duration::ZERO);
+                target.send(body, None, Duration::ZERO);
             }
         }
         received

@@ -1,7 +1,6 @@
 //! `POST /orders/batch`
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{FromRequest, Request, State};
@@ -10,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use shared::db::intake::Wanted;
 use shared::order::{NewOrder, Status};
+use shared::queue::Wake;
 use utoipa::ToSchema;
 
 use super::body::parse;
@@ -100,8 +100,8 @@ async fn take_all(api: &Api, wanted: Vec<Result<Wanted, ApiError>>) -> Result<Ve
 /// Tells the queue of the pending orders. They are safe without that: what the queue does not know, the sweeper finds.
 async fn announce_all(api: &Api, outcomes: &[Result<Taken, ApiError>]) {
     let taken = outcomes.iter().flatten().filter(|taken| taken.order.status == Status::Pending);
-    let messages: Vec<(_, Duration)> = taken.map(|taken| (&taken.order.order_id, api.config.cancel_window)).collect();
-    let unsent = api.queue.send_all(&messages).await.len();
+    let wakes: Vec<_> = taken.map(|taken| Wake::new(&taken.order.order_id, api.config.cancel_window)).collect();
+    let unsent = api.queue.send_all(&wakes).await.len();
     if unsent > 0 {
         tracing::error!(unsent, "the queue was not told of orders of a batch; the sweeper will");
     }

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use shared::db::intake::{Created, Wanted};
 use shared::order::{Order, Status};
+use shared::queue::Wake;
 use shared::telemetry::Count;
 
 use super::body::OrderBody;
@@ -98,7 +99,7 @@ impl TryFrom<Created> for Taken {
 
 /// Tells the queue of a pending order. It is safe without that: what the queue does not know, the sweeper finds.
 pub async fn announce(api: &Api, order: &Order, delay: Duration) {
-    if let Err(error) = api.queue.send(&order.order_id, delay).await {
+    if let Err(error) = api.queue.send(Wake::new(&order.order_id, delay)).await {
         tracing::error!(order.id = %order.order_id, %error, "the queue was not told of an order; the sweeper will");
     }
 }

@@ -7,6 +7,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use shared::db::operate::{self, Cause, FailedFilter, Retried};
 use shared::order::{Invalid, OrderId, Status};
+use shared::queue::Wake;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
@@ -185,8 +186,8 @@ pub async fn retry_many(
 pub async fn retry_paced(api: &Api, order_ids: &[OrderId], per_second: u32) -> Result<Vec<Retried>, ApiError> {
     let interval = Duration::from_secs(1) / per_second.max(1);
     let retried = operate::retry(&api.db, order_ids, interval, api.shard).await?;
-    let messages: Vec<_> = retried.iter().map(|order| (&order.order_id, order.due_in)).collect();
-    let unsent = api.queue.send_all(&messages).await.len();
+    let wakes: Vec<_> = retried.iter().map(|order| Wake::new(&order.order_id, order.due_in)).collect();
+    let unsent = api.queue.send_all(&wakes).await.len();
     if unsent > 0 {
         tracing::error!(unsent, "the queue was not told of retried orders; the sweeper will");
     }

@@ -57,7 +57,8 @@ fn batch(input: &Value, each: impl Fn(&Value) -> Option<Value>) -> Option<Value>
 
 fn send(shared: &Shared, queue: &str, input: &Value) -> Option<Value> {
     let body = input["MessageBody"].as_str()?.to_owned();
-    let id = shared.send(queue, body, seconds(&input["DelaySeconds"]).unwrap_or_default())?;
+    let trace = input["MessageSystemAttributes"]["AWSTraceHeader"]["StringValue"].as_str().map(str::to_owned);
+    let id = shared.send(queue, body, trace, seconds(&input["DelaySeconds"]).unwrap_or_default())?;
     Some(json!({"MessageId": id}))
 }
 

@@ -18,6 +18,8 @@ pub struct Message {
     pub body: String,
     /// How often it was received, this time included.
     pub receives: u32,
+    /// The trace it was sent with.
+    pub trace: Option<String>,
 }
 
 /// How many messages there are.
@@ -49,6 +51,7 @@ pub struct Store {
 
 struct Stored {
     body: String,
+    trace: Option<String>,
     visible_at: Instant,
     receives: u32,
 }
@@ -60,10 +63,10 @@ impl Store {
     }
 
     /// Adds a message that is visible after `delay`, and gives its identifier.
-    pub fn send(&mut self, body: String, delay: Duration) -> String {
+    pub fn send(&mut self, body: String, trace: Option<String>, delay: Duration) -> String {
         self.sent += 1;
         let (number, visible_at) = (self.sent, Instant::now() + delay);
-        self.messages.insert(number, Stored { body, visible_at, receives: 0 });
+        self.messages.insert(number, Stored { body, trace, visible_at, receives: 0 });
         self.by_time.insert((visible_at, number));
         id(number)
     }
@@ -132,7 +135,8 @@ impl Store {
         let message = self.messages.get_mut(&number)?;
         message.receives += 1;
         let receipt = format!("{}#{}", id(number), message.receives);
-        Some(Message { id: id(number), receipt, body: message.body.clone(), receives: message.receives })
+        let (body, trace) = (message.body.clone(), message.trace.clone());
+        Some(Message { id: id(number), receipt, body, receives: message.receives, trace })
     }
 
     fn show_at(&mut self, number: u64, at: Instant) -> bool {
@@ -169,8 +173,8 @@ mod tests {
     #[test]
     fn a_message_is_hidden_while_it_is_delayed_and_while_somebody_has_it() {
         let mut store = store(None);
-        store.send("late".to_owned(), Duration::from_mins(1));
-        store.send("now".to_owned(), Duration::ZERO);
+        store.send("late".to_owned(), None, Duration::from_mins(1));
+        store.send("now".to_owned(), None, Duration::ZERO);
         let (received, _) = store.receive(10);
         assert_eq!(received.iter().map(|message| message.body.as_str()).collect::<Vec<_>>(), ["now"]);
         assert_eq!(store.counts(), Counts { visible: 0, delayed: 1, in_flight: 1 });
@@ -183,7 +187,7 @@ mod tests {
     #[test]
     fn a_message_that_was_received_too_often_is_dead() {
         let mut store = store(Some((2, "dead".to_owned())));
-        store.send("o-1".to_owned(), Duration::ZERO);
+        store.send("o-1".to_owned(), None, Duration::ZERO);
         for _ in 0..2 {
             let (received, dead) = store.receive(1);
             assert!(dead.is_empty() && store.change_visibility(&received[0].receipt, Duration::ZERO));

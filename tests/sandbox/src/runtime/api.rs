@@ -102,6 +102,7 @@ impl Desk {
             .header("content-type", "application/json")
             .header("lambda-runtime-aws-request-id", request_id)
             .header("lambda-runtime-deadline-ms", deadline.to_string())
+            .header("lambda-runtime-trace-id", trace())
             .header(
                 "lambda-runtime-invoked-function-arn",
                 format!("arn:aws:lambda:us-east-1:000000000000:function:{}", self.function),
@@ -119,6 +120,13 @@ impl Desk {
         }
         json(202, r#"{"status":"OK"}"#)
     }
+}
+
+/// The trace of an invocation, as Lambda makes one where tracing is on.
+fn trace() -> String {
+    let (root, parent) = uuid::Uuid::new_v4().as_u64_pair();
+    let root = format!("{:08x}-{:024x}", root >> 32, root);
+    format!("Root=1-{root};Parent={parent:016x};Sampled=1")
 }
 
 /// The answer to an internal extension, which is then never told of anything: our environments end by signals alone.

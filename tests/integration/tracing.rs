@@ -1,0 +1,118 @@
+//! What becomes of an order is part of the trace of the call that placed it, across the queue.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sandbox::gateway::{Claims, Gateway};
+use sandbox::mapping::{Mapping, reliable};
+use sandbox::queue::{Attributes, Queues};
+use sandbox::runtime::{Function, Pool};
+use serde_json::Value;
+use tests::{World, order};
+use tokio::net::UdpSocket;
+use tokio::time::timeout;
+
+const ALICE: Claims = Claims { sub: "alice", scope: "orders/read orders/write" };
+/// How long a part of a trace may take to come.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An X-Ray daemon.
+struct Daemon(UdpSocket);
+
+impl Daemon {
+    async fn start() -> Self {
+        Self(UdpSocket::bind("127.0.0.1:0").await.unwrap())
+    }
+
+    fn address(&self) -> String {
+        self.0.local_addr().unwrap().to_string()
+    }
+
+    /// The next part of a trace with this name.
+    async fn receive(&self, name: &str) -> Value {
+        timeout(PATIENCE, async {
+            loop {
+                let mut datagram = vec![0; 65_536];
+                let length = self.0.recv(&mut datagram).await.unwrap();
+                let text = std::str::from_utf8(&datagram[..length]).unwrap();
+                let (head, document) = text.split_once('\n').unwrap();
+                assert_eq!(head, r#"{"format":"json","version":1}"#);
+                let document: Value = serde_json::from_str(document).unwrap();
+                if document["name"] == name {
+                    return document;
+                }
+            }
+        })
+        .await
+        .unwrap_or_else(|_| panic!("{name} is in no trace"))
+    }
+
+    /// Whether anything was received.
+    fn has_received(&self) -> bool {
+        self.0.try_recv(&mut [0; 16]).is_ok()
+    }
+}
+
+/// The api and the processor with queues of the sandbox, which keep what a message is sent with.
+async fn run(world: &World, tracing: &str, daemon: &Daemon) -> (Gateway, sandbox::mapping::Pollers) {
+    let attributes = || Attributes { visibility: Duration::from_secs(90), redrive: None };
+    let queues = Arc::new(Queues::start(&[("orders", attributes()), ("dead", attributes())], None).await.unwrap());
+    let function = |name: &str, logical_id: &str| {
+        let more = [
+            ("AWS_ENDPOINT_URL", queues.endpoint()),
+            ("QUEUE_URL", queues.url("orders")),
+            ("DLQ_URL", queues.url("dead")),
+            ("PROCESSING_DELAY_SECONDS", "1".to_owned()),
+            ("TRACING", tracing.to_owned()),
+            ("AWS_XRAY_DAEMON_ADDRESS", daemon.address()),
+        ];
+        let variables = world.variables().map(|(name, value)| (name, value.to_owned())).chain(more);
+        let variables = variables.map(|(name, value)| (name.to_owned(), value)).collect();
+        let bootstrap = format!("../.aws-sam/build/{logical_id}/bootstrap").into();
+        Function { name: name.to_owned(), bootstrap, variables, timeout: Duration::from_secs(15), log: None }
+    };
+    let api = Pool::new(function("api", "ApiFunction"), 1);
+    let processor = Arc::new(Pool::new(function("processor", "ProcessorFunction"), 1));
+    let mapping = Mapping {
+        queues: Arc::clone(&queues),
+        queue: "orders".to_owned(),
+        pool: processor,
+        batch_size: 10,
+        window: Duration::ZERO,
+        courier: reliable(),
+    };
+    (Gateway::new(Arc::new(api)), mapping.start(1))
+}
+
+async fn place(gateway: &Gateway, world: &World) {
+    assert_eq!(gateway.call("POST", "/orders", ALICE, Some(&order("o-1"))).await.expect("an answer").status, 201);
+    tests::eventually("the order is completed", PATIENCE, async || {
+        (world.status("o-1").await == "completed").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_orders_processing_is_in_the_trace_of_the_call_that_placed_it() {
+    let (world, daemon) = (World::new().await, Daemon::start().await);
+    let (gateway, processing) = run(&world, "Active", &daemon).await;
+    place(&gateway, &world).await;
+    let call = daemon.receive("PostgreSQL").await;
+    let processed = daemon.receive("ordermill processor").await;
+    processing.stop().await;
+    assert_eq!((&call["type"], &call["namespace"]), (&"subsegment".into(), &"remote".into()));
+    assert_eq!((&processed["trace_id"], &processed["parent_id"]), (&call["trace_id"], &call["parent_id"]));
+    assert_eq!(processed["annotations"], serde_json::json!({"order_id": "o-1", "outcome": "completed"}));
+    for part in [&call, &processed] {
+        assert!(part["end_time"].as_f64() >= part["start_time"].as_f64(), "{part}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_sent_where_tracing_is_off() {
+    let (world, daemon) = (World::new().await, Daemon::start().await);
+    let (gateway, processing) = run(&world, "PassThrough", &daemon).await;
+    place(&gateway, &world).await;
+    processing.stop().await;
+    assert!(!daemon.has_received());
+}
