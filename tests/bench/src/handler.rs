@@ -49,13 +49,14 @@ pub async fn measure(world: &World) -> Result<Findings> {
     }
     world.set_round_trip(Duration::ZERO);
     let [p50, p99] = [0.5, 0.99].map(|share| percentile(&over, share));
-    let note = format!("the driver's own included: {} ms for hello-world", figure(percentile(&least, 0.5)));
+    let hop = percentile(&least, 0.5);
+    let note = format!("{} ms less {} ms for hello-world, which has no handler time", figure(p50), figure(hop));
     let (what, target) = ("handler time over the database and queue round trips, ms", "≤ 0.5 ms p50");
     let mut table = Table::new(&["ms", "p50", "p99"]);
     table.row(&row("a create, from the event to the answer, the queue 6 ms away", &all));
     table.row(&["… less its round trips to the database and the queue".to_owned(), figure(p50), figure(p99)]);
     table.row(&row("hello-world, from the event to the answer", &least));
-    let criteria = vec![Criterion::at_most(what, target, 0.5, p50, note)];
+    let criteria = vec![Criterion::at_most(what, target, 0.5, p50 - hop, note)];
     Ok(Findings { text: table.text(), criteria, ..Findings::default() })
 }
 

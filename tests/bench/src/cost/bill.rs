@@ -11,9 +11,10 @@ use super::Billed;
 const PRICES: &str = include_str!("../../prices.json");
 /// How many messages a request to SQS carries: sent, received or deleted.
 const MESSAGES: f64 = 10.0;
-/// What the Lambda service itself logs of an invocation, in bytes: a record of its start and one of its end, with what is added to each where
-/// it is billed.
-const PLATFORM_LOG: f64 = 440.0;
+/// What the gateway logs of a call, in bytes: a record of the template's format with identifiers of the usual length, with what is
+/// added to each record where it is billed. The Lambda service itself logs nothing of an invocation that goes as it should
+/// (`SystemLogLevel: WARN`).
+const ACCESS_LOG: f64 = 233.0;
 /// The functions' memory, in GB.
 const MEMORY_GB: f64 = 0.5;
 
@@ -107,7 +108,7 @@ impl Bill {
         // A single order is sent by itself; a list's messages go in tens.
         let sends = if deployment.list == 1 { million } else { calls * (list / MESSAGES).ceil() };
         let invocations = calls + processing.invocations;
-        let logged = calls * billed.create_log.at(list) + processing.logged + invocations * PLATFORM_LOG;
+        let logged = calls * billed.create_log.at(list) + processing.logged + calls * ACCESS_LOG;
         let second = if deployment.is_arm { prices.lambda_arm64_gb_second } else { prices.lambda_x86_64_gb_second };
         Self {
             gateway: calls / million * prices.http_api_million_requests,
@@ -170,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_bill_adds_up_by_hand() {
-        let (ms, log) = (Line { fixed: 10.0, each: 0.0 }, Line { fixed: 560.0, each: 0.0 });
+        let (ms, log) = (Line { fixed: 10.0, each: 0.0 }, Line { fixed: 1000.0, each: 0.0 });
         let billed = Billed {
             create_ms: ms,
             wait_ms: ms,
@@ -188,6 +189,6 @@ mod tests {
         assert!(close(bill.requests, 1.2 * 0.2)); // One to accept, two for each ten.
         assert!(close(bill.time, 1.2 * 10.0 / 1e3 * 1e6 * 0.5 * 0.000_013_333_4));
         assert!(close(bill.queue, 1.5 * 0.4)); // Sent once; for each ten received, deleted, sent, received, deleted.
-        assert!(close(bill.logs, 1.2 * 1000.0 * 1e6 / 1e9 * 0.5));
+        assert!(close(bill.logs, (1.2 * 1000.0 + ACCESS_LOG) * 1e6 / 1e9 * 0.5));
     }
 }

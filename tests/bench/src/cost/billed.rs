@@ -110,42 +110,40 @@ impl Bench<'_> {
     }
 
     async fn create(&self) -> Result<(Line, Line)> {
-        let (pool, log) = self.pool("api", "create", &[]).await?;
-        let front = Front::new(pool);
         let (mut times, mut logs) = (Vec::new(), Vec::new());
         for list in LISTS {
-            let mut sample = Sample::new(&log);
-            for _ in 0..self.world.options.either(40, 10) {
+            let (pool, log) = self.pool("api", &format!("create-{list}"), &[]).await?;
+            let (front, mut sample) = (Front::new(Arc::clone(&pool)), Sample::default());
+            for _ in 0..self.world.options.either(200, 20) {
                 let (path, body) = load::request(list as usize);
                 let begin = Instant::now();
-                let (status, _) = front.call("POST", path, &body).await?;
+                let (status, answer) = front.call("POST", path, &body).await?;
                 sample.add(begin.elapsed());
                 if !(200..300).contains(&status) {
-                    // This build takes no lists: one by one is all there is.
-                    return Ok((Line::through(&times), Line::through(&logs)));
+                    return Err(format!("{path}: {status} {answer}").into());
                 }
             }
-            sample.points(list, &mut times, &mut logs);
+            sample.points(list, &pool, &log, &mut times, &mut logs).await;
         }
         Ok((Line::through(&times), Line::through(&logs)))
     }
 
     async fn process(&self, name: &str, variables: &[(&str, &str)]) -> Result<(Line, Line)> {
-        let (pool, log) = self.pool("processor", name, variables).await?;
         let (mut times, mut logs, turns) = (Vec::new(), Vec::new(), self.world.options.either(10, 3));
         let largest = if name == "webhook" { BATCHES[1] } else { BATCHES[2] };
         for batch in BATCHES.into_iter().filter(|batch| *batch <= largest) {
+            let (pool, log) = self.pool("processor", &format!("{name}-{batch}"), variables).await?;
             let size = batch as usize;
             self.world.clear().await?;
             prepared::due(self.world, size * turns).await?;
-            let mut sample = Sample::new(&log);
+            let mut sample = Sample::default();
             for turn in 0..turns {
                 let event = prepared::batch(turn * size..(turn + 1) * size);
                 let begin = Instant::now();
                 pool.invoke(event).await.map_err(|error| format!("{name}, a batch of {batch}: {error:?}"))?;
                 sample.add(begin.elapsed());
             }
-            sample.points(batch, &mut times, &mut logs);
+            sample.points(batch, &pool, &log, &mut times, &mut logs).await;
         }
         Ok((Line::through(&times), Line::through(&logs)))
     }
@@ -167,27 +165,33 @@ impl Bench<'_> {
     }
 }
 
-/// Some invocations: what is billed of each, and what they logged in all.
-struct Sample<'a> {
-    log: &'a Path,
-    logged_before: f64,
-    billed: Vec<f64>,
-}
+/// What is billed of some invocations of an environment, of which the first may still connect.
+#[derive(Default)]
+struct Sample(Vec<f64>);
 
-impl<'a> Sample<'a> {
-    fn new(log: &'a Path) -> Self {
-        Self { log, logged_before: size(log), billed: Vec::new() }
-    }
-
+impl Sample {
     /// Lambda bills whole milliseconds.
     fn add(&mut self, took: Duration) {
-        self.billed.push(ms(took).ceil());
+        self.0.push(ms(took).ceil());
     }
 
-    fn points(&self, orders: u32, times: &mut Vec<(f64, f64)>, logs: &mut Vec<(f64, f64)>) {
-        let invocations = count(self.billed.len());
-        times.push((f64::from(orders), self.billed.iter().sum::<f64>() / invocations));
-        logs.push((f64::from(orders), (size(self.log) - self.logged_before) / invocations));
+    /// The mean of what is billed, without the first, and of what is logged, once the environment has ended and so written
+    /// all its metrics.
+    async fn points(
+        self,
+        orders: u32,
+        pool: &Pool,
+        log: &Path,
+        times: &mut Vec<(f64, f64)>,
+        logs: &mut Vec<(f64, f64)>,
+    ) {
+        for environment in pool.running() {
+            environment.terminate();
+            environment.exited().await;
+        }
+        let (orders, warm) = (f64::from(orders), &self.0[1..]);
+        times.push((orders, warm.iter().sum::<f64>() / count(warm.len())));
+        logs.push((orders, size(log) / count(self.0.len())));
     }
 }
 
