@@ -23,7 +23,7 @@ FUZZ_STACK := $(call own_stack,fuzz,15542,4676,4677)
 QUEUE_TESTS := processing:: sweeping:: fulfilling:: creating:: operating::
 
 .DEFAULT_GOAL := help
-.PHONY: help deny sbom run up down status logs token sample-data openapi clients doctor load tail test sam-local test-localstack test-pgbouncer test-browser chaos fuzz rehearsal bench cost check lint build tools clean
+.PHONY: help deny sbom run demo dev up down status logs token sample-data openapi clients doctor load tail test sam-local test-localstack test-pgbouncer test-browser chaos fuzz rehearsal bench cost check lint build tools clean
 .SILENT:
 
 help: ## list the targets
@@ -32,7 +32,13 @@ help: ## list the targets
 run: tools ## bring everything up on this machine, show an order through, stay until Ctrl-C
 	$(STACK) run
 
-up: tools ## the same in the background; .local/env says where everything is
+demo: tools ## bring everything up, keep orders coming and open the dashboard, until Ctrl-C
+	$(STACK) demo
+
+dev: tools ## the inner loop: functions are built anew at each change, and what they log is shown, until Ctrl-C
+	$(STACK) dev
+
+up: tools ## the same as `make run` in the background; .local/env says where everything is
 	$(STACK) up
 
 down: tools ## stop what `make up` or `make run` started; the data stays

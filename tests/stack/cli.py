@@ -5,7 +5,20 @@ import signal
 import sys
 import time
 
-from stack import deploy, envfile, issuer, lifecycle, localstack, logs, postgres, processes, sam_local, sample
+from stack import (
+    demo,
+    deploy,
+    dev,
+    envfile,
+    issuer,
+    lifecycle,
+    localstack,
+    logs,
+    postgres,
+    processes,
+    sam_local,
+    sample,
+)
 from stack.console import StackError, complain, good, say, step
 from stack.records import Records
 from stack.settings import ROOT, Settings
@@ -30,6 +43,32 @@ def run(settings: Settings) -> None:
     finally:
         step("Stopping everything")
         lifecycle.down(settings)
+
+
+def develop(settings: Settings) -> None:
+    """bring everything up with functions that are built anew at each change, show what they log, stay until Ctrl-C"""
+    if not lifecycle.up(settings, foreground=True, bring_up=dev.bring_up):
+        raise StackError("This stack is running already.", "Stop it first: `make down`.")
+    try:
+        _print_how_to_go_on(settings)
+        say("\nEdit a function, save, call it. What the functions log, until Ctrl-C:\n")
+        with dev.shown_log(settings):
+            lifecycle.watch(settings)
+    finally:
+        step("Stopping everything")
+        lifecycle.down(settings)
+
+
+def show_off(settings: Settings) -> None:
+    """bring everything up unless it is, keep orders coming, open the dashboard, stay until Ctrl-C"""
+    is_ours = lifecycle.up(settings, foreground=True)
+    try:
+        sample.fill(settings)
+        demo.run(envfile.read(settings))
+    finally:
+        if is_ours:
+            step("Stopping everything")
+            lifecycle.down(settings)
 
 
 def up(settings: Settings) -> None:
@@ -109,8 +148,11 @@ def clean(settings: Settings) -> None:
 
 
 COMMAND_TAKERS = ("exec", "localstack")
+ENDLESS = ("run", "demo", "dev")
 VERBS = {
     "run": run,
+    "demo": show_off,
+    "dev": develop,
     "up": up,
     "down": down,
     "status": status,
@@ -138,7 +180,7 @@ def main(arguments: list[str]) -> int:
         VERBS[verb](Settings.from_environment(), *([rest] if rest else []))
     except Stopped:
         say("\nStopped.")
-        return 0 if verb == "run" else 1
+        return 0 if verb in ENDLESS else 1
     except StackError as error:
         complain(error)
         return 1

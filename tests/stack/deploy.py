@@ -39,7 +39,7 @@ def build(settings: Settings) -> None:
 
     cargo runs once beforehand: all functions in one go use every core, and its progress is seen, which SAM would hide.
     """
-    environment = _tool_environment()
+    environment = tool_environment()
     log = settings.log("sam-build")
     log.parent.mkdir(parents=True, exist_ok=True)
     with _only_build():
@@ -50,15 +50,15 @@ def build(settings: Settings) -> None:
         processes.run(command, environment, ROOT, quiet=log)
 
 
-def deploy(settings: Settings, database_url: str) -> dict[str, str]:
+def deploy(settings: Settings, database_url: str, template: Path = BUILT_TEMPLATE) -> dict[str, str]:
     """`sam deploy` into the emulator; returns the stack's outputs."""
     step("Deploying template.yaml into the emulated AWS (sam deploy)")
     client(settings, "s3").create_bucket(Bucket=BUCKET)
     config = _write_config(settings, database_url)
-    command = [TOOLS / "sam", "deploy", "--template-file", BUILT_TEMPLATE, "--config-file", config]
+    command = [TOOLS / "sam", "deploy", "--template-file", template, "--config-file", config]
     log, cloudformation = settings.log("sam-deploy"), client(settings, "cloudformation")
     try:
-        processes.run(command, {**_tool_environment(), **settings.aws_environment}, ROOT, quiet=log)
+        processes.run(command, {**tool_environment(), **settings.aws_environment}, ROOT, quiet=log)
     except StackError as error:
         raise _explained(error, cloudformation, settings.shown(log)) from error
     stack = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"][0]
@@ -124,7 +124,8 @@ def _write_config(settings: Settings, database_url: str) -> Path:
     return path
 
 
-def _tool_environment() -> dict[str, str]:
+def tool_environment() -> dict[str, str]:
+    """The variables of this process, in which cargo, cargo-lambda and the SAM CLI are found."""
     if not (TOOLS / "sam").exists():
         raise StackError("The SAM CLI is not installed in .venv/sam.", "`make tools` installs it.")
     path = os.pathsep.join([str(TOOLS), os.environ["PATH"]])

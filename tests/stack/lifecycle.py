@@ -8,7 +8,8 @@ import contextlib
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from types import ModuleType
 
 from stack import api, deploy, emulator, envfile, gateway, issuer, mapping, pgbouncer, ports, postgres
@@ -19,11 +20,21 @@ from stack.settings import Settings
 BringUp = Callable[[Settings, Records], None]
 
 
+@dataclass(frozen=True)
+class Functions:
+    """How the functions come to be and to run: built as they are deployed, and run by the emulator, unless said."""
+
+    build: Callable[[Settings], None] = deploy.build
+    template: Path = deploy.BUILT_TEMPLATE
+    serve: BringUp | None = None
+
+
 def up(settings: Settings, foreground: bool = False, fresh: bool = False, bring_up: BringUp | None = None) -> bool:
     """Bring the stack up. Returns false, having changed nothing, when it is up already.
 
     With `foreground` the servers belong to this command: should it be killed, the next command clears them away.
-    With `fresh` it begins with an empty database. With `bring_up` it is made of other things, see :func:`only`.
+    With `fresh` it begins with an empty database. With `bring_up` it is made of other things: :func:`everything` and
+    :func:`only` make one.
     """
     with locked(settings):
         records = Records.load(settings)
@@ -36,7 +47,7 @@ def up(settings: Settings, foreground: bool = False, fresh: bool = False, bring_
         try:
             if foreground:
                 records.own()
-            (bring_up or _bring_up)(settings, records)
+            (bring_up or everything(Functions()))(settings, records)
         except BaseException:
             step("Stopping what was started")
             _clear(settings, records)
@@ -104,26 +115,32 @@ def _stop_if_broken(settings: Settings, records: Records) -> None:
         raise StackError(f"{' and '.join(dead)} stopped unexpectedly; the rest was stopped too.", f"See {logs}.")
 
 
-def _bring_up(settings: Settings, records: Records) -> None:
+def everything(functions: Functions) -> BringUp:
+    """What brings up the whole stack, with functions like these."""
+    return lambda settings, records: _bring_up(settings, records, functions)
+
+
+def _bring_up(settings: Settings, records: Records, functions: Functions) -> None:
     step("Starting PostgreSQL, the emulated AWS and a token issuer")
     modules = [postgres, *([pgbouncer] if settings.pooler_port else []), emulator, issuer]
     _start(settings, records, modules)
-    deploy.build(settings)
+    functions.build(settings)
     _wait(settings, records, modules)
-    outputs = _deploy(settings)
+    outputs = _deploy(settings, functions.template)
     gateway.create_routes(settings)
     mapping.mend(settings)
+    if functions.serve:
+        functions.serve(settings, records)
     api.wait_healthy(envfile.write(settings, outputs)["API_URL"])
 
 
-def _deploy(settings: Settings) -> dict[str, str]:
+def _deploy(settings: Settings, template: Path) -> dict[str, str]:
     if settings.pooler_port is None:
-        return deploy.deploy(settings, postgres.url(settings))
+        return deploy.deploy(settings, postgres.url(settings), template)
     # Migrations hold a lock for a session, which is not to be had by way of the pooler.
     owner = f"OwnerDatabaseUrl={postgres.url(settings)}"
-    return deploy.deploy(
-        replace(settings, parameters=(*settings.parameters, owner)), f"{pgbouncer.url(settings)}/{postgres.DATABASE}"
-    )
+    pooled = f"{pgbouncer.url(settings)}/{postgres.DATABASE}"
+    return deploy.deploy(replace(settings, parameters=(*settings.parameters, owner)), pooled, template)
 
 
 def _start(settings: Settings, records: Records, modules: Sequence[ModuleType]) -> None:

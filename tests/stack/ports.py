@@ -7,7 +7,7 @@ from stack.console import StackError
 from stack.settings import HOST, Settings
 
 
-def check_free(settings: Settings) -> None:
+def check_free(settings: Settings, *more: tuple[str, int, str]) -> None:
     """Raise :class:`StackError` naming every port that is taken, what wants it, and the variable that sets another."""
     wanted = [
         ("PostgreSQL", settings.postgres_port, "PG_PORT"),
@@ -16,6 +16,10 @@ def check_free(settings: Settings) -> None:
     ]
     if settings.pooler_port:
         wanted.append(("PgBouncer", settings.pooler_port, "PGBOUNCER_PORT"))
+    _check([*wanted, *more])
+
+
+def _check(wanted: list[tuple[str, int, str]]) -> None:
     taken = [entry for entry in wanted if _in_use(entry[1])]
     if taken:
         listed = "\n".join(

@@ -38,6 +38,7 @@ class Settings:
     emulator_port: int
     issuer_port: int
     pooler_port: int | None = None
+    watch_port: int = 4568
     parameters: tuple[str, ...] = ()
 
     @classmethod
@@ -49,6 +50,7 @@ class Settings:
             emulator_port=_port(environment, "EMULATOR_PORT", 4566),
             issuer_port=_port(environment, "ISSUER_PORT", 4567),
             pooler_port=_port(environment, "PGBOUNCER_PORT", 0) if environment.get("PGBOUNCER_PORT") else None,
+            watch_port=_port(environment, "WATCH_PORT", 4568),
             parameters=tuple(environment.get("SAM_PARAMETERS", "").split()),
         )
 

@@ -1,0 +1,43 @@
+"""Orders that keep coming, more and fewer of them, so that the dashboard has something to show."""
+
+import math
+import os
+import random
+import time
+import webbrowser
+
+from stack import api
+from stack.console import say, step
+
+USERS = ("alice", "bob", "carol", "dave", "erin")
+GOODS = {"beans": 12.5, "filter-papers": 3.9, "grinder": 149.0, "kettle": 59.0, "espresso-machine": 899.0, "mug": 8.0}
+# A wave of orders: its length and its mean in orders a second.
+WAVE_SECONDS, MEAN_RATE = 120, 2.0
+CANCELLED = 0.05
+
+
+def run(env: dict[str, str]) -> None:
+    """Show the dashboard and place orders without an end. Raises :class:`StackError` once one is not taken."""
+    page = f"{env['SITE_URL']}/dashboard"
+    say(f"\n  Dashboard  {page}\n  Sign in    as admin, with one click; or paste TOKEN_ADMIN of the env file\n")
+    if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        webbrowser.open(page)
+    step("Placing orders, until Ctrl-C")
+    begun = time.monotonic()
+    while True:
+        _place(env)
+        wave = 1 + 0.8 * math.sin((time.monotonic() - begun) / WAVE_SECONDS * math.tau)
+        time.sleep(random.expovariate(MEAN_RATE * wave))
+
+
+def _place(env: dict[str, str]) -> None:
+    goods = random.choices(list(GOODS), k=random.randint(1, 3))
+    order = {
+        "user_id": random.choice(USERS),
+        "item_ids": goods,
+        "total_amount": f"{sum(GOODS[each] for each in goods):.2f}",
+    }
+    placed = api.expect(201, f"{env['API_URL']}/orders", env["TOKEN_ADMIN"], order)
+    if random.random() < CANCELLED:
+        # It may be too late for that, which does no harm.
+        api.call(f"{env['API_URL']}/orders/{placed['order_id']}/cancel", env["TOKEN_ADMIN"], {})

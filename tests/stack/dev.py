@@ -1,0 +1,116 @@
+"""The inner loop: `cargo lambda watch` builds and restarts a function whenever its code changes, and is called there.
+
+What is deployed is template.yaml without code: each function is a line of shell that runs the binary of the dev
+profile, as the deployment runs `migrate`, and the others say where their calls go instead. No release is built.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from samtranslator.yaml_helper import yaml_parse
+
+from stack import dev_runner, ports, processes
+from stack.console import step
+from stack.deploy import TOOLS, client, tool_environment
+from stack.files import write_private
+from stack.lifecycle import Functions, everything
+from stack.records import Records
+from stack.settings import HOST, ROOT, STACK_NAME, Settings
+
+NAME = "watch"
+# Run by the deployment, before anything is watched.
+UNWATCHED = "migrate"
+SERVERLESS = "AWS::Serverless::Function"
+SHELL = "#!/bin/sh\nexec '{binary}'\n"
+
+
+def bring_up(settings: Settings, records: Records) -> None:
+    """Bring up a stack whose functions are built anew whenever they change."""
+    ports.check_free(settings, ("the watched functions", settings.watch_port, "WATCH_PORT"))
+    template = _place(settings) / "template.json"
+    everything(Functions(build=_build, template=template, serve=_watch))(settings, records)
+
+
+@contextlib.contextmanager
+def shown_log(settings: Settings) -> Iterator[None]:
+    """Print what is built and what the functions log, for as long as the block runs."""
+    log = subprocess.Popen(["tail", "--lines=+1", "--follow", settings.log(NAME)], start_new_session=True)
+    try:
+        yield
+    finally:
+        log.terminate()
+        log.wait()
+
+
+def _build(settings: Settings) -> None:
+    step("Building the functions (cargo build)")
+    processes.run(["cargo", "build"], tool_environment(), ROOT)
+    template = yaml_parse((ROOT / "template.yaml").read_text())
+    del template["Globals"]["Function"]["CodeUri"]
+    for function in template["Resources"].values():
+        if function["Type"] == SERVERLESS:
+            _replace_code(settings, function)
+    (_place(settings) / "template.json").write_text(json.dumps(template))
+
+
+def _replace_code(settings: Settings, function: dict) -> None:
+    binary = function.pop("Metadata")["BuildProperties"]["Binary"]
+    code = _place(settings) / "code" / binary
+    code.mkdir(parents=True, exist_ok=True)
+    bootstrap = code / "bootstrap"
+    bootstrap.write_text(SHELL.format(binary=_target() / "debug" / binary))
+    bootstrap.chmod(0o755)
+    function["Properties"]["CodeUri"] = str(code)
+    if binary != UNWATCHED:
+        url = f"http://{HOST}:{settings.watch_port}/2015-03-31/functions/{binary}/invocations"
+        environment = function["Properties"].setdefault("Environment", {})
+        environment.setdefault("Variables", {})["MINISTACK_LAMBDA_PROXY_URL"] = url
+
+
+def _watch(settings: Settings, records: Records) -> None:
+    step("Watching the functions (cargo lambda watch)")
+    _write_variables(settings)
+    host = subprocess.check_output(["rustc", "-vV"], text=True).split("host: ")[1].split()[0]
+    runner = f"CARGO_TARGET_{host.upper().replace('-', '_')}_RUNNER"
+    environment = {**tool_environment(), dev_runner.PLACE: str(_place(settings)), runner: dev_runner.__file__}
+    if not sys.stdout.isatty():
+        environment["NO_COLOR"] = "1"
+    command = ["env", f"--chdir={ROOT}", TOOLS / "cargo-lambda", "lambda", "watch"]
+    address = ["--invoke-address", HOST, "--invoke-port", str(settings.watch_port)]
+    server = processes.start(NAME, [str(word) for word in [*command, *address]], environment, settings.log(NAME))
+    records.add(server)
+    processes.wait_until(lambda: _listens(settings.watch_port), server, settings.log(NAME), seconds=60)
+
+
+def _write_variables(settings: Settings) -> None:
+    """Write down the variables that each function was deployed with, for :mod:`stack.dev_runner`."""
+    functions, cloudformation = client(settings, "lambda"), client(settings, "cloudformation")
+    resources = cloudformation.describe_stack_resources(StackName=STACK_NAME)["StackResources"]
+    template = json.loads((_place(settings) / "template.json").read_text())
+    names = {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in resources}
+    for name, resource in template["Resources"].items():
+        if resource["Type"] == SERVERLESS:
+            configuration = functions.get_function_configuration(FunctionName=names[name])
+            binary = Path(resource["Properties"]["CodeUri"]).name
+            variables = {**configuration["Environment"]["Variables"], **settings.aws_environment}
+            write_private(_place(settings) / f"{binary}.json", json.dumps(variables))
+
+
+def _listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=1):
+        return True
+    return False
+
+
+def _place(settings: Settings) -> Path:
+    return settings.state / "dev"
+
+
+def _target() -> Path:
+    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
