@@ -23,7 +23,7 @@ FUZZ_STACK := $(call own_stack,fuzz,15542,4676,4677)
 QUEUE_TESTS := processing:: sweeping:: fulfilling:: creating:: operating::
 
 .DEFAULT_GOAL := help
-.PHONY: help deny sbom run demo dev up down status logs token sample-data openapi clients doctor load tail test sam-local test-localstack test-pgbouncer test-browser chaos fuzz rehearsal bench cost check lint build tools clean
+.PHONY: help deny sbom run demo dev up down status logs token sample-data openapi clients doctor load tail test sam-local test-localstack test-pgbouncer test-browser chaos fuzz rehearsal bench cost scaling check lint build tools clean
 .SILENT:
 
 help: ## list the targets
@@ -93,6 +93,10 @@ bench: tools .venv/bench/.stamp .local/bench/queues/.stamp ## measure everything
 
 cost: ## what orders cost: make cost ORDERS=1000000 DELAY=5 BATCH=10, and LIST, WORK, REGION, ARCHITECTURE
 	cargo run --quiet -p bench -- cost
+
+scaling: ## simulate more and more orders a second and write the tables of docs/scaling.md; MEASURE=1: measure the database first
+	if [ -n "$(MEASURE)" ]; then set -a; . $(or $(STACK_DIR),.local)/env; cargo run --quiet -p scaling -- measure; fi
+	cargo run --quiet -p scaling
 
 fuzz: tools ## call the service with input made up from its OpenAPI document: FUZZ_SECONDS=240 FUZZ_SEED=1
 	$(FUZZ_STACK) exec sh -c '.venv/stack/bin/python -m stack sample-data && .venv/stack/bin/python -m stack.fuzz'

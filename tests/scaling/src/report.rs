@@ -1,0 +1,140 @@
+//! The tables of docs/scaling.md.
+
+use std::fmt::Write;
+
+use crate::Result;
+use crate::limits::Instance;
+use crate::measured::{Invocations, Times};
+use crate::outcome::percentile;
+use crate::setup::{CELLS, DEPLOYED, FEWER, LARGER, LISTS, ONE, Setup, Share, TOGETHER, Used};
+use crate::simulation::Simulation;
+use crate::stations::{count, whole};
+
+const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/scaling.md");
+const BEGIN: &str = "<!-- made by `make scaling`";
+const END: &str = "<!-- to here -->";
+const SEED: u64 = 20_261_124;
+/// How long a simulation lasts, in seconds, and how many calls it has at least.
+const SECONDS: f64 = 30.0;
+const LEAST_CALLS: f64 = 1_000.0;
+/// Above this part of a limit nothing is simulated: what waits there grows without end.
+const MET: f64 = 1.0;
+
+const STEPS: [(f64, Setup); 10] = [
+    (10.0, DEPLOYED),
+    (100.0, DEPLOYED),
+    (100.0, FEWER),
+    (1_000.0, DEPLOYED),
+    (1_000.0, LARGER),
+    (10_000.0, LARGER),
+    (10_000.0, LISTS),
+    (10_000.0, TOGETHER),
+    (100_000.0, ONE),
+    (100_000.0, CELLS),
+];
+
+/// Writes the tables into the document.
+pub fn write(times: &Times) -> Result<()> {
+    let document = std::fs::read_to_string(DOCUMENT)?;
+    let made = [format!("{}\n{}", TABLE_HEAD, steps(times)), room(times)];
+    let mut parts = document.split(BEGIN);
+    let mut written = parts.next().unwrap_or_default().to_owned();
+    for (part, table) in parts.zip(&made) {
+        let (_, rest) = part.split_once("-->\n").ok_or("a mark without an end")?;
+        let (_, rest) = rest.split_once(END).ok_or("a mark without an end")?;
+        let _ = write!(written, "{}{table}{END}{rest}", mark(times));
+        println!("{table}");
+    }
+    Ok(std::fs::write(DOCUMENT, written)?)
+}
+
+/// What stands before a table: what it was made of, so that a test can tell whether that is still so.
+fn mark(times: &Times) -> String {
+    let Invocations { create_ms, wait_ms, finish_ms } = times.invocations;
+    let lines = [create_ms, wait_ms, finish_ms].map(|line| format!("{:.3} + {:.3}", line.fixed, line.each));
+    format!("{BEGIN} of {} ms -->\n", lines.join(", "))
+}
+
+const TABLE_HEAD: &str =
+    "| orders a second | set up | the limit that is nearest | calls at once | processors | the database's vCPUs | create p50, p99 | a message waits, p99 |
+|---|---|---|---|---|---|---|---|";
+
+fn steps(times: &Times) -> String {
+    STEPS.iter().map(|(rate, setup)| row(times, *rate, setup)).collect()
+}
+
+fn row(times: &Times, rate: f64, setup: &Setup) -> String {
+    let begin = format!("| {} | {} |", grouped(rate), setup.name);
+    let side_by_side = count(setup.cells);
+    let least = Used::at_least(setup, times, rate);
+    let endless = Setup { database: Instance { sustained: count(setup.database.vcpus), ..setup.database }, ..*setup };
+    if let Some(met) = endless.nearest_limit(times, rate, &least).filter(|share| share.part() >= MET) {
+        return format!("{begin} {} | – | – | – | more comes than is done | |\n", limit(&met));
+    }
+    let calls = whole((rate / side_by_side / count(setup.list) * SECONDS).max(LEAST_CALLS));
+    let outcome = Simulation::new(setup, times, rate, calls, SEED).run();
+    let used = outcome.used.times(side_by_side);
+    let nearest = setup.nearest_limit(times, rate, &used).map_or(String::new(), |share| limit(&share));
+    let [busy_calls, busy_processors, busy_vcpus] = [used.api, used.processors, used.vcpus].map(figure);
+    format!(
+        "{begin} {nearest} | {busy_calls} | {busy_processors} | {busy_vcpus} | {}, {} | {} |\n",
+        ms(percentile(&outcome.creates, 0.5)),
+        ms(percentile(&outcome.creates, 0.99)),
+        ms(percentile(&outcome.lags, 0.99)),
+    )
+}
+
+fn limit(share: &Share) -> String {
+    format!("{}: {} of {}, **{:.0} %**", share.of, figure(share.used), figure(share.limit), share.part() * 100.0)
+}
+
+fn ms(seconds: f64) -> String {
+    format!("{} ms", figure(seconds * 1000.0))
+}
+
+/// How much room orders take.
+fn room(times: &Times) -> String {
+    let bytes = times.database.bytes_per_order;
+    let mut table = format!(
+        "An order that has ended takes **{bytes:.0} bytes**, indexes included.\n\n| orders a second, all day | a day | a year |\n|---|---|---|\n"
+    );
+    for rate in [10.0, 100.0, 1_000.0, 10_000.0, 100_000.0] {
+        let day = bytes * rate * 86_400.0;
+        let _ = writeln!(table, "| {} | {} | {} |", grouped(rate), size(day), size(day * 365.0));
+    }
+    table
+}
+
+fn size(bytes: f64) -> String {
+    const UNITS: [(&str, f64); 4] = [("PB", 1e15), ("TB", 1e12), ("GB", 1e9), ("MB", 1e6)];
+    let (unit, of) = UNITS.into_iter().find(|(_, of)| bytes >= *of).unwrap_or(("bytes", 1.0));
+    format!("{} {unit}", figure(bytes / of))
+}
+
+/// Two or three digits that say something.
+fn figure(value: f64) -> String {
+    match value {
+        _ if value >= 1_000.0 => grouped(value),
+        _ if value >= 10.0 => format!("{value:.0}"),
+        _ if value >= 1.0 => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}
+
+fn grouped(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let (begin, last) = digits.split_at(digits.len().saturating_sub(3));
+    if begin.is_empty() { last.to_owned() } else { format!("{begin},{last}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_has_the_tables_that_the_measured_times_make() {
+        let (document, times) = (std::fs::read_to_string(DOCUMENT).unwrap(), Times::read().unwrap());
+        assert_eq!(document.matches(&mark(&times)).count(), 2, "measured anew: run `make scaling`");
+        assert!(document.contains(&room(&times)), "run `make scaling`");
+    }
+}

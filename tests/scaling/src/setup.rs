@@ -1,0 +1,176 @@
+//! How a deployment is set up, and how much of each limit it uses.
+
+use crate::limits;
+use crate::measured::Times;
+use crate::stations::count;
+
+/// The cancel window, until an order may be worked on.
+pub const WINDOW_SECONDS: f64 = 2.0;
+/// The work, which takes this long and is waited for by a message.
+pub const WORK_SECONDS: f64 = 5.0;
+
+/// A deployment, or one cell of several.
+#[derive(Debug, Clone, Copy)]
+pub struct Setup {
+    /// What it is called in the tables.
+    pub name: &'static str,
+    /// Orders in a call.
+    pub list: usize,
+    /// Environments of the api that take many calls at once; 0 where each takes one, and there are as many as calls.
+    pub managed: usize,
+    /// Calls a second that the gateway lets through.
+    pub calls: f64,
+    /// Orders in a batch of the processor's, at most.
+    pub batch: usize,
+    /// Processors at once, at most.
+    pub processors: usize,
+    /// The database.
+    pub database: limits::Instance,
+    /// How many of these stand side by side, each with a part of the users.
+    pub cells: usize,
+}
+
+/// What the template deploys, without a parameter.
+pub const DEPLOYED: Setup = Setup {
+    name: "as deployed",
+    list: 1,
+    managed: 0,
+    calls: limits::THROTTLE_RATE,
+    batch: 10,
+    processors: 10,
+    database: limits::T4G_MICRO,
+    cells: 1,
+};
+
+/// The same with fewer processors, whose batches are then larger, and twice the vCPU.
+pub const FEWER: Setup =
+    Setup { name: "db.t4g.small, `MaximumConcurrency` 2", processors: 2, database: limits::T4G_SMALL, ..DEPLOYED };
+
+/// A database whose vCPUs are its own, and a gateway that lets more through.
+pub const LARGER: Setup =
+    Setup { name: "db.m8g.large, `ThrottleRate` 5,000", calls: 5_000.0, database: limits::M8G_LARGE, ..DEPLOYED };
+
+/// Clients that send lists, processors that take larger batches, a large database.
+pub const LISTS: Setup = Setup {
+    name: "lists of 100, batches of 100, db.m8g.2xlarge",
+    list: 100,
+    batch: 100,
+    database: limits::M8G_2XLARGE,
+    ..LARGER
+};
+
+/// Single orders, which come together in environments that take many calls at once.
+pub const TOGETHER: Setup = Setup {
+    name: "single orders on 4 environments of Managed Instances, batches of 100, db.m8g.2xlarge, API Gateway's quota raised",
+    list: 1,
+    managed: 4,
+    calls: 20_000.0,
+    ..LISTS
+};
+
+/// The same with as many processors as ten of them have.
+pub const ONE: Setup = Setup {
+    name: "the same with lists, `MaximumConcurrency` 100, db.m8g.4xlarge",
+    processors: 100,
+    database: limits::M8G_4XLARGE,
+    ..LISTS
+};
+
+/// Ten of those with lists.
+pub const CELLS: Setup = Setup { name: "ten cells, each with lists, as above", cells: 10, ..LISTS };
+
+/// What orders use, all cells together.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Used {
+    /// Environments of the api, or calls within them, that are busy on average.
+    pub api: f64,
+    /// Processors that are.
+    pub processors: f64,
+    /// vCPUs of the database that are.
+    pub vcpus: f64,
+    /// Statements a second.
+    pub statements: f64,
+}
+
+impl Used {
+    /// What was used since then.
+    pub fn since(&self, before: &Self) -> Self {
+        Self {
+            api: self.api - before.api,
+            processors: self.processors - before.processors,
+            vcpus: self.vcpus - before.vcpus,
+            statements: self.statements - before.statements,
+        }
+    }
+
+    /// So many times that.
+    pub fn times(&self, cells: f64) -> Self {
+        Self {
+            api: self.api * cells,
+            processors: self.processors * cells,
+            vcpus: self.vcpus * cells,
+            statements: self.statements * cells,
+        }
+    }
+
+    /// The least that so many orders a second use (Little's law): batches are full, and nothing waits.
+    pub fn at_least(setup: &Setup, times: &Times, rate: f64) -> Self {
+        let (calls, batches, half) =
+            (rate / count(setup.list), 2.0 * rate / count(setup.batch), count(setup.batch) / 2.0);
+        let together = count(if setup.managed > 0 { MOST_TOGETHER } else { setup.list });
+        let creates = rate / together;
+        let (create, batch) = (times.create_in_database(together), times.batch_in_database(half, half));
+        Self {
+            api: calls * (times.create_elsewhere(count(setup.list)) + create),
+            processors: batches * (times.batch_elsewhere(half, half) + batch),
+            vcpus: creates * create + batches * batch,
+            statements: creates + 2.0 * batches,
+        }
+    }
+}
+
+/// The most orders of one statement, of those that come together.
+pub const MOST_TOGETHER: usize = 100;
+
+/// A limit, and how much of it is used.
+#[derive(Debug, Clone, Copy)]
+pub struct Share {
+    /// What is limited.
+    pub of: &'static str,
+    /// What is used.
+    pub used: f64,
+    /// What there is.
+    pub limit: f64,
+}
+
+impl Share {
+    /// The part of it that is used; above 1 it is met.
+    pub fn part(&self) -> f64 {
+        self.used / self.limit
+    }
+}
+
+impl Setup {
+    /// The limit of which so many orders a second use the most.
+    ///
+    /// Processors are busy with small batches as long as there are any free, so that only full batches tell what they bear.
+    pub fn nearest_limit(&self, times: &Times, rate: f64, used: &Used) -> Option<Share> {
+        let with_full_batches = Used::at_least(self, times, rate).processors;
+        let (share, cells) = (|of, used, limit| Share { of, used, limit }, count(self.cells));
+        let Used { api, processors, vcpus, statements } = *used;
+        let (environments, of_api) =
+            if self.managed > 0 { (0.0, count(self.managed) * limits::MANAGED_CONNECTIONS) } else { (api, api) };
+        let bytes = times.database.bytes_per_order + times.database.log_bytes_per_order;
+        let shares = [
+            share("calls a second", rate / count(self.list) / cells, self.calls),
+            share("environments of the account", (environments + processors) / cells, limits::CONCURRENCY),
+            share("processors", with_full_batches / cells, count(self.processors)),
+            share("connections", (of_api + processors) / cells, self.database.connections),
+            share("the database's vCPUs", vcpus / cells, self.database.sustained),
+            share("the disk's writes a second", statements / cells, self.database.writes),
+            share("the disk's MB a second", rate * bytes / 1e6 / cells, self.database.megabytes),
+            share("messages in flight", processors * count(self.batch) / cells, limits::IN_FLIGHT),
+        ];
+        shares.into_iter().max_by(|one, other| one.part().total_cmp(&other.part()))
+    }
+}

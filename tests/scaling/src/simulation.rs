@@ -1,0 +1,253 @@
+//! The service as a network of queues, event by event: callers that come by chance, environments of the api, one database,
+//! messages that come late on purpose, and processors that take them in batches.
+//!
+//! Times are spread around their measured means as chance spreads them (exponentially), which is more than was seen.
+
+#[cfg(test)]
+mod theory;
+
+use std::collections::VecDeque;
+
+use crate::limits::{AT_ONCE, CONCURRENCY};
+use crate::measured::Times;
+use crate::outcome::Outcome;
+use crate::setup::{MOST_TOGETHER, Setup, Used, WINDOW_SECONDS, WORK_SECONDS};
+use crate::stations::{Agenda, Station, count, whole};
+
+/// When the first orders have ended.
+const WARM_SECONDS: f64 = WINDOW_SECONDS + WORK_SECONDS + 1.0;
+/// How far away the database is from an environment in which calls come together: the time that they have for it.
+const ROUND_TRIP_SECONDS: f64 = 0.001;
+
+#[derive(Debug, Clone, Copy)]
+enum Event {
+    Call,
+    /// The api's own part of a call is done.
+    Called(Job),
+    /// The database's part of something is done.
+    Stored(Job),
+    /// The answer to a statement of many calls is there.
+    Answered {
+        environment: usize,
+    },
+    /// Messages may be taken: so many orders, and whether they end now.
+    Due {
+        orders: usize,
+        ends: bool,
+    },
+    /// The processor's own part of a batch is done.
+    Processed(Job),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Job {
+    Create { begun: f64 },
+    Together { environment: usize, orders: usize },
+    Batch { waiting: usize, ending: usize },
+}
+
+/// An environment that takes many calls at once: when those begun that the statement under way is of, and those for the next.
+#[derive(Debug, Clone, Default)]
+struct Gathering {
+    under_way: Vec<f64>,
+    next: VecDeque<f64>,
+}
+
+/// A run: until so many orders were called for, and all that came of them.
+pub struct Simulation<'a> {
+    setup: &'a Setup,
+    times: &'a Times,
+    rate: f64,
+    calls: usize,
+    now: f64,
+    agenda: Agenda<Event>,
+    chance: fastrand::Rng,
+    api: Station<()>,
+    gatherings: Vec<Gathering>,
+    database: Station<Job>,
+    processors: Station<()>,
+    queue: VecDeque<(f64, bool)>,
+    statements: f64,
+    /// What had been used when it was first counted.
+    before: Option<(f64, Used)>,
+    outcome: Outcome,
+}
+
+impl<'a> Simulation<'a> {
+    /// So many orders a second, until there were `calls`. The seed decides all chances.
+    pub fn new(setup: &'a Setup, times: &'a Times, rate: f64, calls: usize, seed: u64) -> Self {
+        let alone = whole(setup.database.connections.min(CONCURRENCY));
+        let calls_at_once = if setup.managed > 0 { setup.managed * AT_ONCE } else { alone };
+        Self {
+            setup,
+            times,
+            rate: rate / count(setup.cells) / count(setup.list),
+            calls,
+            now: 0.0,
+            agenda: Agenda::new(),
+            chance: fastrand::Rng::with_seed(seed),
+            api: Station::new(calls_at_once),
+            gatherings: vec![Gathering::default(); setup.managed],
+            database: Station::new(setup.database.vcpus),
+            processors: Station::new(setup.processors),
+            queue: VecDeque::new(),
+            statements: 0.0,
+            before: None,
+            outcome: Outcome::default(),
+        }
+    }
+
+    /// Runs to the end.
+    pub fn run(mut self) -> Outcome {
+        self.agenda.plan(0.0, Event::Call);
+        while let Some((at, event)) = self.agenda.next() {
+            self.now = at;
+            match event {
+                Event::Call => self.call(),
+                Event::Called(job) => self.called(job),
+                Event::Stored(job) => self.stored(job),
+                Event::Answered { environment } => self.answer_together(environment),
+                Event::Due { orders, ends } => self.due(orders, ends),
+                Event::Processed(job) => self.store(job),
+            }
+        }
+        self.outcome()
+    }
+
+    fn call(&mut self) {
+        self.calls -= 1;
+        self.account();
+        if self.calls > 0 {
+            let pause = self.about(1.0 / self.rate);
+            self.agenda.plan(self.now + pause, Event::Call);
+        }
+        if !self.api.is_free() {
+            self.outcome.refused += 1;
+            return;
+        }
+        self.api.take(self.now);
+        let elsewhere = self.about(self.times.create_elsewhere(count(self.setup.list)));
+        self.agenda.plan(self.now + elsewhere, Event::Called(Job::Create { begun: self.now }));
+    }
+
+    fn called(&mut self, job: Job) {
+        let Job::Create { begun } = job else { return };
+        if self.setup.managed == 0 {
+            return self.store(job);
+        }
+        let environment = self.chance.usize(0..self.setup.managed);
+        self.gatherings[environment].next.push_back(begun);
+        if self.gatherings[environment].under_way.is_empty() {
+            self.store_together(environment);
+        }
+    }
+
+    /// Has what came to an environment meanwhile stored by one statement.
+    fn store_together(&mut self, environment: usize) {
+        let Gathering { under_way, next } = &mut self.gatherings[environment];
+        under_way.extend(next.drain(..next.len().min(MOST_TOGETHER)));
+        let orders = under_way.len();
+        if orders > 0 {
+            self.store(Job::Together { environment, orders });
+        }
+    }
+
+    fn store(&mut self, job: Job) {
+        if let Some(job) = self.database.come(self.now, job) {
+            self.run_statement(job);
+        }
+    }
+
+    fn run_statement(&mut self, job: Job) {
+        let mean = match job {
+            Job::Create { .. } => self.times.create_in_database(count(self.setup.list)),
+            Job::Together { orders, .. } => self.times.create_in_database(count(orders)),
+            Job::Batch { waiting, ending } => self.times.batch_in_database(count(waiting), count(ending)),
+        };
+        // A batch is claimed, and then waits or ends: nearly always both.
+        self.statements += if matches!(job, Job::Batch { .. }) { 2.0 } else { 1.0 };
+        let takes = self.about(mean);
+        self.agenda.plan(self.now + takes, Event::Stored(job));
+    }
+
+    fn stored(&mut self, job: Job) {
+        if let Some(next) = self.database.free(self.now) {
+            self.run_statement(next);
+        }
+        match job {
+            Job::Create { begun } => self.answer(begun),
+            Job::Together { environment, .. } => {
+                self.agenda.plan(self.now + ROUND_TRIP_SECONDS, Event::Answered { environment });
+            }
+            Job::Batch { waiting, .. } => {
+                self.processors.free(self.now);
+                if waiting > 0 {
+                    self.agenda.plan(self.now + WORK_SECONDS, Event::Due { orders: waiting, ends: true });
+                }
+                self.take_batches();
+            }
+        }
+    }
+
+    fn answer_together(&mut self, environment: usize) {
+        for begun in std::mem::take(&mut self.gatherings[environment].under_way) {
+            self.answer(begun);
+        }
+        self.store_together(environment);
+    }
+
+    fn answer(&mut self, begun: f64) {
+        self.api.free(self.now);
+        self.outcome.creates.push(self.now - begun);
+        self.agenda.plan(self.now + WINDOW_SECONDS, Event::Due { orders: self.setup.list, ends: false });
+    }
+
+    fn due(&mut self, orders: usize, ends: bool) {
+        self.queue.extend(std::iter::repeat_n((self.now, ends), orders));
+        self.take_batches();
+    }
+
+    fn take_batches(&mut self) {
+        while !self.queue.is_empty() && self.processors.is_free() {
+            let size = self.setup.batch.min(self.queue.len());
+            let batch: Vec<_> = self.queue.drain(..size).collect();
+            self.outcome.lags.extend(batch.iter().map(|(since, _)| self.now - since));
+            let ending = batch.iter().filter(|(_, ends)| *ends).count();
+            let waiting = size - ending;
+            self.processors.take(self.now);
+            let elsewhere = self.about(self.times.batch_elsewhere(count(waiting), count(ending)));
+            self.agenda.plan(self.now + elsewhere, Event::Processed(Job::Batch { waiting, ending }));
+        }
+    }
+
+    /// Counts what is used, from when orders in all parts of their lives are there to the last call.
+    fn account(&mut self) {
+        if self.now < WARM_SECONDS {
+            return;
+        }
+        let used = Used {
+            api: self.api.busy_seconds(self.now),
+            processors: self.processors.busy_seconds(self.now),
+            vcpus: self.database.busy_seconds(self.now),
+            statements: self.statements,
+        };
+        let (since, before) = *self.before.get_or_insert((self.now, used));
+        if self.now > since {
+            self.outcome.used = used.since(&before).times(1.0 / (self.now - since));
+        }
+    }
+
+    fn outcome(self) -> Outcome {
+        let mut outcome = self.outcome;
+        let waits = self.database.waits.iter().filter(|(job, _)| !matches!(job, Job::Batch { .. }));
+        outcome.database_waits = waits.map(|(_, wait)| *wait).collect();
+        outcome.creates.sort_by(f64::total_cmp);
+        outcome.lags.sort_by(f64::total_cmp);
+        outcome
+    }
+
+    /// A time by chance, this long on average.
+    fn about(&mut self, mean: f64) -> f64 {
+        -mean * (1.0 - self.chance.f64()).ln()
+    }
+}

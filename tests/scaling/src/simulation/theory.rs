@@ -1,0 +1,80 @@
+//! The simulation, held to what theory says of parts of it.
+
+use super::*;
+use crate::limits::{Instance, M8G_LARGE};
+use crate::measured::{Database, Invocations, Line};
+use crate::setup::DEPLOYED;
+
+const CALLS: usize = 100_000;
+
+/// A database of so many vCPUs that is all there is, with this mean time in seconds.
+fn only_the_database(servers: usize, mean: f64) -> (Setup, Times) {
+    let instance = Instance { vcpus: servers, connections: 1_000.0, ..M8G_LARGE };
+    let setup = Setup { database: instance, processors: 1, ..DEPLOYED };
+    let database = Database { create_one_ms: mean * 1000.0, ..Database::default() };
+    (setup, Times { invocations: Invocations::default(), database })
+}
+
+/// How likely a customer waits where `servers` serve an offered load of `load` (Erlang C), by way of Erlang B.
+fn erlang_c(servers: usize, load: f64) -> f64 {
+    let lost = erlang_b(servers, load);
+    let servers = count(servers);
+    lost / (1.0 - load / servers * (1.0 - lost))
+}
+
+/// How likely a customer is lost where nobody waits.
+fn erlang_b(servers: usize, load: f64) -> f64 {
+    (1..=servers).fold(1.0, |lost, server| load * lost / (count(server) + load * lost))
+}
+
+fn is_near(seen: f64, expected: f64, tolerance: f64, what: &str) {
+    assert!((seen - expected).abs() <= tolerance * expected, "{what}: {seen} for {expected}");
+}
+
+#[test]
+fn who_waits_for_the_database_and_how_long_is_what_erlang_says() {
+    for (servers, load) in [(1, 0.5), (2, 1.6), (8, 6.0), (16, 14.4)] {
+        let mean = 0.01;
+        let (setup, times) = only_the_database(servers, mean);
+        let outcome = Simulation::new(&setup, &times, load / mean, CALLS, 1).run();
+        let waits = &outcome.database_waits;
+        let waited = count(waits.iter().filter(|wait| **wait > 1e-9).count()) / count(waits.len());
+        let expected = erlang_c(servers, load);
+        is_near(waited, expected, 0.05, &format!("M/M/{servers}, the share that waits"));
+        let mean_wait = waits.iter().sum::<f64>() / count(waits.len());
+        let expected_wait = expected * mean / (count(servers) - load);
+        is_near(mean_wait, expected_wait, 0.1, &format!("M/M/{servers}, the mean wait"));
+        is_near(outcome.used.vcpus, load, 0.03, &format!("M/M/{servers}, busy servers"));
+    }
+}
+
+#[test]
+fn calls_without_an_environment_are_as_many_as_erlang_says() {
+    let invocations = Invocations { create_ms: Line { fixed: 10.0, each: 0.0 }, ..Invocations::default() };
+    let times = Times { invocations, database: Database::default() };
+    let setup = Setup { database: Instance { connections: 10.0, ..M8G_LARGE }, ..DEPLOYED };
+    let outcome = Simulation::new(&setup, &times, 800.0, CALLS, 2).run();
+    is_near(count(outcome.refused) / count(CALLS), erlang_b(10, 8.0), 0.05, "the share that is refused");
+}
+
+#[test]
+fn what_is_busy_is_what_littles_law_says_and_every_order_is_worked_on_twice() {
+    let invocations = Invocations {
+        create_ms: Line { fixed: 13.0, each: 0.1 },
+        wait_ms: Line { fixed: 20.0, each: 0.2 },
+        finish_ms: Line { fixed: 15.0, each: 0.1 },
+    };
+    let database = Database { create_one_ms: 0.3, ..Database::default() };
+    let setup = Setup { database: M8G_LARGE, processors: 900, batch: 1, ..DEPLOYED };
+    let outcome = Simulation::new(&setup, &Times { invocations, database }, 500.0, 20_000, 3).run();
+    is_near(outcome.used.api, 500.0 * 0.0131, 0.03, "environments of the api");
+    is_near(outcome.used.processors, 500.0 * (0.0202 + 0.0151), 0.03, "processors");
+    assert_eq!((outcome.creates.len(), outcome.lags.len(), outcome.refused), (20_000, 40_000, 0));
+}
+
+#[test]
+fn a_run_can_be_repeated() {
+    let (setup, times) = only_the_database(2, 0.01);
+    let run = |seed| Simulation::new(&setup, &times, 100.0, 1_000, seed).run().creates;
+    assert!(run(1) == run(1) && run(1) != run(2));
+}
