@@ -25,7 +25,7 @@ ROLE = DATABASE = "ordermill"
 OPTIONS = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
-    "max_connections": "300",
+    "max_connections": "600",
     "cluster_name": "ordermill",
 }
 
