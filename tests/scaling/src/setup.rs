@@ -8,6 +8,10 @@ use crate::stations::count;
 pub const WINDOW_SECONDS: f64 = 2.0;
 /// The work, which takes this long and is waited for by a message.
 pub const WORK_SECONDS: f64 = 5.0;
+/// When the first orders have ended.
+pub const WARM_SECONDS: f64 = WINDOW_SECONDS + WORK_SECONDS + 1.0;
+/// How far away the database is from an environment in which calls come together: the time that they have for it.
+pub const ROUND_TRIP_SECONDS: f64 = 0.001;
 
 /// A deployment, or one cell of several.
 #[derive(Debug, Clone, Copy)]

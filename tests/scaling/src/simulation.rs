@@ -11,19 +11,16 @@ use std::collections::VecDeque;
 use crate::limits::{AT_ONCE, CONCURRENCY};
 use crate::measured::Times;
 use crate::outcome::Outcome;
-use crate::setup::{MOST_TOGETHER, Setup, Used, WINDOW_SECONDS, WORK_SECONDS};
+use crate::setup::{MOST_TOGETHER, ROUND_TRIP_SECONDS, Setup, Used, WARM_SECONDS, WINDOW_SECONDS, WORK_SECONDS};
 use crate::stations::{Agenda, Station, count, whole};
-
-/// When the first orders have ended.
-const WARM_SECONDS: f64 = WINDOW_SECONDS + WORK_SECONDS + 1.0;
-/// How far away the database is from an environment in which calls come together: the time that they have for it.
-const ROUND_TRIP_SECONDS: f64 = 0.001;
 
 #[derive(Debug, Clone, Copy)]
 enum Event {
     Call,
     /// The api's own part of a call is done.
-    Called(Job),
+    Called {
+        begun: f64,
+    },
     /// The database's part of something is done.
     Stored(Job),
     /// The answer to a statement of many calls is there.
@@ -104,7 +101,7 @@ impl<'a> Simulation<'a> {
             self.now = at;
             match event {
                 Event::Call => self.call(),
-                Event::Called(job) => self.called(job),
+                Event::Called { begun } => self.called(begun),
                 Event::Stored(job) => self.stored(job),
                 Event::Answered { environment } => self.answer_together(environment),
                 Event::Due { orders, ends } => self.due(orders, ends),
@@ -127,13 +124,12 @@ impl<'a> Simulation<'a> {
         }
         self.api.take(self.now);
         let elsewhere = self.about(self.times.create_elsewhere(count(self.setup.list)));
-        self.agenda.plan(self.now + elsewhere, Event::Called(Job::Create { begun: self.now }));
+        self.agenda.plan(self.now + elsewhere, Event::Called { begun: self.now });
     }
 
-    fn called(&mut self, job: Job) {
-        let Job::Create { begun } = job else { return };
+    fn called(&mut self, begun: f64) {
         if self.setup.managed == 0 {
-            return self.store(job);
+            return self.store(Job::Create { begun });
         }
         let environment = self.chance.usize(0..self.setup.managed);
         self.gatherings[environment].next.push_back(begun);
