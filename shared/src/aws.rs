@@ -18,8 +18,16 @@ use aws_types::SdkConfig;
 use aws_types::region::Region;
 
 use crate::config::{ConfigError, Env};
+use crate::tls;
 
 use http::Http;
+
+/// Does what a first call would otherwise wait for: reads the certificate authorities.
+pub fn warm() {
+    if let Err(error) = &*tls::TO_AWS {
+        tracing::warn!(%error, "AWS can't be called over TLS");
+    }
+}
 
 /// Who we are, and where AWS is. It comes straight from the variables that the Lambda runtime sets: an environment never
 /// outlives the credentials it was given.
@@ -47,8 +55,7 @@ impl Access {
     }
 
     /// What an SDK's client is built from. `operation_timeout` is how long a call may take, the SDK's own retries included.
-    pub fn sdk_config(&self, operation_timeout: Duration) -> Result<SdkConfig, ConfigError> {
-        let unusable = |error| ConfigError::new("AWS_REGION", format!("AWS can't be called over TLS: {error}"));
+    pub fn sdk_config(&self, operation_timeout: Duration) -> SdkConfig {
         let mut config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new(self.region.clone()))
@@ -56,8 +63,8 @@ impl Access {
             // All that is sent and answered is a few bytes: what stalls runs into the time-out.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .timeout_config(TimeoutConfig::builder().operation_timeout(operation_timeout).build())
-            .http_client(Http::new().map_err(unusable)?);
+            .http_client(Http::default());
         config.set_endpoint_url(self.endpoint_url.clone());
-        Ok(config.build())
+        config.build()
     }
 }

@@ -20,13 +20,15 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::RwLock;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::Instrument;
 
 use crate::telemetry;
 
 /// The header by which a registered extension is known.
 const IDENTIFIER: &str = "lambda-extension-identifier";
+/// What asking for an event takes, about. It does no harm where it takes longer.
+const HEAD_START: Duration = Duration::from_millis(1);
 /// How long registering may take. The API is on this machine; emulators may not have it.
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -84,6 +86,14 @@ where
         };
         Box::pin(watched.instrument(span))
     }
+}
+
+/// Does what can be done ahead of the first event, once that has been asked for: Lambda counts the time until then.
+pub fn warm(ahead: impl Future<Output = ()> + Send + 'static) {
+    tokio::spawn(async {
+        sleep(HEAD_START).await;
+        ahead.await;
+    });
 }
 
 /// Comes back once the environment has been told to end and no invocation is under way any more.

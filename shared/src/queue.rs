@@ -19,6 +19,7 @@ use aws_sdk_sqs::types::{
     QueueAttributeName, SendMessageBatchRequestEntry,
 };
 use futures_util::{StreamExt, stream};
+use tokio::time::timeout;
 
 use crate::aws::Access;
 use crate::config::{ConfigError, Env};
@@ -89,7 +90,7 @@ impl Queue {
     /// The orders' queue.
     pub fn orders(env: &Env) -> Result<Self, ConfigError> {
         let url = env.required("QUEUE_URL")?;
-        let config = Access::from_env(env)?.sdk_config(OPERATION_TIMEOUT)?;
+        let config = Access::from_env(env)?.sdk_config(OPERATION_TIMEOUT);
         Ok(Self::new(Client::new(&config), url))
     }
 
@@ -104,8 +105,8 @@ impl Queue {
 
     /// Tells the queue of an order. What is to be told at the same time is told together.
     pub async fn send(&self, wake: Wake) -> Result<(), QueueError> {
-        let sent = self.gather.submit(wake, |wakes| self.send_each(wakes)).await;
-        sent.unwrap_or_else(|| Err(QueueError("the call was broken off".to_owned())))
+        let sent = timeout(OPERATION_TIMEOUT, self.gather.submit(wake, |wakes| self.send_each(wakes))).await;
+        sent.ok().flatten().unwrap_or_else(|| Err(QueueError("the call took too long".to_owned())))
     }
 
     async fn send_each(&self, wakes: Vec<Wake>) -> Vec<Result<(), QueueError>> {

@@ -1,8 +1,11 @@
 //! TLS, one implementation for the database, AWS and whoever else is called: OpenSSL, compiled in, with the certificate
 //! authorities that are meant and no others.
 //!
-//! Reading authorities takes most of a cold start's time, so each connector is given as few as can be. OpenSSL reads the
-//! machine's as well, of which none counts here; `SSL_CERT_FILE=/dev/null` spares it that.
+//! Reading authorities takes most of a cold start's time, so each connector is given as few as can be, and is made when it is
+//! first needed: an environment asks for its first event before. OpenSSL reads the machine's authorities as well, of which
+//! none counts here; `SSL_CERT_FILE=/dev/null` spares it that.
+
+use std::sync::LazyLock;
 
 use native_tls::{Certificate, TlsConnector};
 
@@ -13,13 +16,16 @@ const AMAZON: &str = include_str!("../certs/amazon.pem");
 const OF_RDS: &str = "Amazon RDS ";
 
 /// Connects to AWS's APIs.
-pub fn to_aws() -> Result<TlsConnector, native_tls::Error> {
-    trusting(&amazon(|name| !name.starts_with(OF_RDS)))
-}
+pub static TO_AWS: Connector = Connector::new(|| trusting(&amazon(|name| !name.starts_with(OF_RDS))));
+
+/// A connector that is made when it is first needed.
+pub type Connector<F = fn() -> Made> = LazyLock<Made, F>;
+/// What came of making one.
+pub type Made = Result<TlsConnector, native_tls::Error>;
 
 /// Connects to a database of RDS at this host, or to an RDS Proxy: the region is part of the name that AWS gives it. For
 /// another name every region's authorities count.
-pub fn to_rds(host: &str) -> Result<TlsConnector, native_tls::Error> {
+pub fn to_rds(host: &str) -> Made {
     let of_region = region(host).map(|region| format!("{OF_RDS}{region} "));
     let counts =
         |name: &str| of_region.as_deref().is_none_or(|prefix| !name.starts_with(OF_RDS) || name.starts_with(prefix));
@@ -27,7 +33,7 @@ pub fn to_rds(host: &str) -> Result<TlsConnector, native_tls::Error> {
 }
 
 /// Connects to whoever has a certificate of one of these authorities (PEM).
-pub fn trusting(pem: &str) -> Result<TlsConnector, native_tls::Error> {
+pub fn trusting(pem: &str) -> Made {
     let mut builder = TlsConnector::builder();
     builder.disable_built_in_roots(true);
     for authority in Certificate::stack_from_pem(pem.as_bytes())? {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api::{Api, Config};
 use lambda_http::Error;
 use shared::config::{Env, or_exit};
-use shared::{gateway, telemetry};
+use shared::{aws, gateway, lifecycle, telemetry};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -13,6 +13,8 @@ async fn main() -> Result<(), Error> {
     telemetry::init(&env);
     let api = Arc::new(or_exit(Config::from_env(&env).and_then(|config| Api::new(config, &env))));
     let warming = Arc::clone(&api);
-    tokio::spawn(async move { warming.db.warm().await });
+    lifecycle::warm(async move {
+        tokio::join!(warming.db.warm(), async { aws::warm() });
+    });
     gateway::serve(api::router(api)).await
 }

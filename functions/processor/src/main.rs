@@ -6,7 +6,7 @@ use aws_lambda_events::sqs::SqsEvent;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use processor::{Config, Processor};
 use shared::config::{Env, or_exit};
-use shared::{lifecycle, telemetry};
+use shared::{aws, lifecycle, telemetry};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -15,7 +15,9 @@ async fn main() -> Result<(), Error> {
     let (config, work) = or_exit(Config::from_env(&env).and_then(|config| Ok((config, Config::work(&env)?))));
     let processor = Arc::new(or_exit(Processor::new(config, work, &env)));
     let warming = Arc::clone(&processor);
-    tokio::spawn(async move { warming.db.warm().await });
+    lifecycle::warm(async move {
+        tokio::join!(warming.db.warm(), async { aws::warm() });
+    });
     let handle = move |event: LambdaEvent<SqsEvent>| {
         let processor = Arc::clone(&processor);
         async move { Ok::<_, Error>(processor.handle(event.payload).await) }

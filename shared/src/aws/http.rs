@@ -1,6 +1,8 @@
 //! The HTTP client of AWS's SDKs, on the TLS of everything else: theirs would bring a second implementation of it into each
 //! zip, which makes that a quarter larger.
 
+use std::sync::{Arc, OnceLock};
+
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
@@ -15,18 +17,20 @@ use hyper_util::rt::TokioExecutor;
 
 use crate::tls;
 
-/// Calls AWS over HTTP/1.1 and keeps connections open.
-#[derive(Debug, Clone)]
-pub(crate) struct Http(Client<HttpsConnector<TcpConnector>, SdkBody>);
+/// Calls AWS over HTTP/1.1 and keeps connections open. Made when it is first needed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Http(Arc<OnceLock<Client<HttpsConnector<TcpConnector>, SdkBody>>>);
 
 impl Http {
-    /// A client that trusts the Amazon Trust Services roots, and takes plain HTTP where an emulator's URL says so.
-    pub fn new() -> Result<Self, native_tls::Error> {
-        let mut tcp = TcpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        let connector = HttpsConnector::from((tcp, tls::to_aws()?.into()));
-        Ok(Self(Client::builder(TokioExecutor::new()).build(connector)))
+    /// The client, which trusts the Amazon Trust Services roots, and takes plain HTTP where an emulator's URL says so.
+    fn client(&self) -> Result<&Client<HttpsConnector<TcpConnector>, SdkBody>, ConnectorError> {
+        let tls = tls::TO_AWS.as_ref().map_err(|error| ConnectorError::user(error.to_string().into()))?;
+        Ok(self.0.get_or_init(|| {
+            let mut tcp = TcpConnector::new();
+            tcp.enforce_http(false);
+            tcp.set_nodelay(true);
+            Client::builder(TokioExecutor::new()).build(HttpsConnector::from((tcp, tls.clone().into())))
+        }))
     }
 }
 
@@ -38,8 +42,9 @@ impl HttpClient for Http {
 
 impl HttpConnector for Http {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let client = self.0.clone();
+        let http = self.clone();
         HttpConnectorFuture::new(async move {
+            let client = http.client()?;
             let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
             // The SDK tries again what failed on the way.
             let response = client.request(request).await.map_err(|error| ConnectorError::io(error.into()))?;

@@ -9,6 +9,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls};
 
 use super::credential::{Credential, Login};
+use super::tls::ToDatabase;
 use super::{DbError, tls};
 use crate::config::{ConfigError, Env};
 use crate::error::Chain;
@@ -24,7 +25,7 @@ const MOST_CONNECTIONS: usize = 4;
 pub struct DbConfig {
     connections: usize,
     params: tokio_postgres::Config,
-    tls: Option<MakeTlsConnector>,
+    tls: Option<ToDatabase>,
     credential: Credential,
 }
 
@@ -76,9 +77,12 @@ impl DbConfig {
 
     async fn open(&self, login: Option<&Login>) -> Result<Client, DbError> {
         let params = login.map_or_else(|| self.params.clone(), |login| login.complete(&self.params));
+        let unusable = |error| format!("the certificate authorities can't be used: {error}");
+        let tls = self.tls.as_ref().map(|tls| tls.as_ref().map_err(unusable)).transpose();
+        let tls = tls.map_err(|error| DbError::Unavailable(error.into()))?;
         let connecting = async {
-            match &self.tls {
-                Some(tls) => params.connect(tls.clone()).await.map(|(client, connection)| {
+            match tls {
+                Some(tls) => params.connect(MakeTlsConnector::new(tls.clone())).await.map(|(client, connection)| {
                     tokio::spawn(drive(connection));
                     client
                 }),

@@ -1,13 +1,15 @@
 //! The transport: verified TLS, or plain text to this very machine. Nothing in between, and no falling back.
 
-use postgres_native_tls::MakeTlsConnector;
 use tokio_postgres::config::Host;
 
 use crate::config::{ConfigError, Env};
-use crate::tls;
+use crate::tls::{self, Connector, Made};
+
+/// TLS to the database, from the certificate authorities that count for it.
+pub(super) type ToDatabase = Connector<Box<dyn FnOnce() -> Made + Send>>;
 
 /// The TLS that `DATABASE_TLS` asks for; none only where the database is on this machine.
-pub(super) fn from_env(env: &Env, params: &tokio_postgres::Config) -> Result<Option<MakeTlsConnector>, ConfigError> {
+pub(super) fn from_env(env: &Env, params: &tokio_postgres::Config) -> Result<Option<ToDatabase>, ConfigError> {
     match env.text("DATABASE_TLS") {
         None | Some("verify-full") if !is_named(params) => {
             Err(ConfigError::new("DATABASE_URL", "must name the host that the certificate is checked against"))
@@ -39,20 +41,20 @@ fn is_local(host: &Host) -> bool {
 }
 
 /// Certificate and host name are both checked, against the RDS authorities or those of `DATABASE_CA_FILE` alone.
-fn verify_full(env: &Env, params: &tokio_postgres::Config) -> Result<MakeTlsConnector, ConfigError> {
+fn verify_full(env: &Env, params: &tokio_postgres::Config) -> Result<ToDatabase, ConfigError> {
     let unusable = |problem: String| ConfigError::new("DATABASE_CA_FILE", problem);
-    let connector = match (env.text("DATABASE_CA_FILE"), params.get_hosts()) {
-        (Some(path), _) => {
-            let pem = std::fs::read_to_string(path).map_err(|error| unusable(format!("can't be read: {error}")))?;
-            if !pem.contains("-----BEGIN CERTIFICATE-----") {
-                return Err(unusable("holds no certificate".to_owned()));
-            }
-            tls::trusting(&pem)
+    if let Some(path) = env.text("DATABASE_CA_FILE") {
+        let pem = std::fs::read_to_string(path).map_err(|error| unusable(format!("can't be read: {error}")))?;
+        if !pem.contains("-----BEGIN CERTIFICATE-----") {
+            return Err(unusable("holds no certificate".to_owned()));
         }
-        (None, [Host::Tcp(host)]) => tls::to_rds(host),
-        (None, _) => tls::to_rds(""),
+        return Ok(ToDatabase::new(Box::new(move || tls::trusting(&pem))));
+    }
+    let host = match params.get_hosts() {
+        [Host::Tcp(host)] => host.clone(),
+        _ => String::new(),
     };
-    connector.map(MakeTlsConnector::new).map_err(|error| unusable(format!("can't be used: {error}")))
+    Ok(ToDatabase::new(Box::new(move || tls::to_rds(&host))))
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ impl Secret {
         if params.get_password().is_some() {
             return Err(ConfigError::new("DATABASE_URL", "must not hold a password beside DATABASE_SECRET_ARN"));
         }
-        let config = Access::from_env(env)?.sdk_config(OPERATION_TIMEOUT)?;
+        let config = Access::from_env(env)?.sdk_config(OPERATION_TIMEOUT);
         Ok(Self { client: Client::new(&config), arn: arn.to_owned(), known: Mutex::default() })
     }
 
