@@ -117,17 +117,17 @@ impl Db {
     }
 
     async fn query_twice(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, DbError> {
-        match self.query_once(sql, params).await {
+        let slot = &self.slots[self.turn.fetch_add(1, Ordering::Relaxed) % self.slots.len()];
+        match self.query_once(slot, sql, params).await {
             Err(error) if error.is_unavailable() => {
                 tracing::info!(error = %Chain(&error), "the connection was lost; trying once more");
-                self.query_once(sql, params).await
+                self.query_once(slot, sql, params).await
             }
             result => result,
         }
     }
 
-    async fn query_once(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, DbError> {
-        let slot = &self.slots[self.turn.fetch_add(1, Ordering::Relaxed) % self.slots.len()];
+    async fn query_once(&self, slot: &Slot, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, DbError> {
         let client = self.client(slot).await?;
         let (sent, began) = (Instant::now(), SystemTime::now());
         let result = match timeout(STATEMENT_TIMEOUT, client.query_typed(sql, params)).await {

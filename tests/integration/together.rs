@@ -2,15 +2,22 @@
 //! and nobody notices.
 
 use std::collections::BTreeMap;
+use std::future::pending;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use sandbox::gateway::{Claims, Gateway};
 use sandbox::postgres::{Postgres, Stop};
 use sandbox::runtime::{Function, Pool};
+use sandbox::wire::{Ruling, Wire};
 use serde_json::{Value, json};
+use shared::db::intake::{Created, Intake, Wanted};
+use shared::order::NewOrder;
 use tests::{World, order};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 const ALICE: Claims = Claims { sub: "alice", scope: "orders/read orders/write" };
@@ -24,7 +31,7 @@ async fn api(world: &World) -> (Arc<Pool>, Arc<Gateway>) {
         name: "api".to_owned(),
         bootstrap: "../.aws-sam/build/ApiFunction/bootstrap".into(),
         variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-        timeout: Duration::from_secs(15),
+        timeout: Duration::from_secs(10),
         log: None,
     };
     let pool = Arc::new(Pool::new(function, 1));
@@ -100,6 +107,34 @@ async fn without_a_database_each_of_many_calls_is_told_so_and_none_once_it_is_ba
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn with_a_database_that_does_not_answer_each_of_many_calls_is_told_so_before_the_functions_time_is_over() {
+    let postgres = Postgres::start().await.unwrap();
+    let (is_silent, waits) = (Arc::new(AtomicBool::new(false)), Arc::new(Notify::new()));
+    let (silent, waiting) = (Arc::clone(&is_silent), Arc::clone(&waits));
+    let hook = Arc::new(move |_, _| {
+        let is_silent = silent.load(Ordering::Relaxed);
+        if is_silent {
+            waiting.notify_one();
+        }
+        async move { if is_silent { pending().await } else { Ruling::Pass } }.boxed()
+    });
+    let wire = Wire::start(postgres.address(), hook).await.unwrap();
+    let world = World::with(&[("DATABASE_URL", &postgres.url(wire.address()))]).await;
+    let (pool, gateway) = api(&world).await;
+    assert_eq!(place_all(&gateway, &orders(0, 20)).await, BTreeMap::from([(201, 20)]));
+    is_silent.store(true, Ordering::Relaxed);
+    let (some, others) = (orders(20, 30), orders(30, 50));
+    let (first, later) = tokio::join!(place_all(&gateway, &some), async {
+        waits.notified().await;
+        place_all(&gateway, &others).await
+    });
+    assert_eq!((first, later), (BTreeMap::from([(503, 10)]), BTreeMap::from([(503, 20)])));
+    is_silent.store(false, Ordering::Relaxed);
+    assert_eq!(place_all(&gateway, &orders(50, 60)).await, BTreeMap::from([(201, 10)]));
+    assert_eq!(pool.started(), 1, "no call took so long that its environment was killed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_environment_that_is_told_to_end_answers_all_that_it_was_given() {
     let world = World::new().await;
     let (pool, gateway) = api(&world).await;
@@ -116,4 +151,24 @@ async fn an_environment_that_is_told_to_end_answers_all_that_it_was_given() {
     world.execute("COMMIT").await;
     assert_eq!(under_way.await.unwrap(), BTreeMap::from([(201, 29)]));
     timeout(Duration::from_secs(5), environment.exited()).await.expect("it ends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_equal_identifiers_one_whose_key_is_taken_does_not_stand_in_the_way_of_the_other() {
+    let world = World::new().await;
+    let key = Some(b"key".to_vec());
+    let wanted = |order_id: &str, key: Option<Vec<u8>>| {
+        let new = NewOrder {
+            order_id: order_id.parse().ok(),
+            user_id: "alice".parse().unwrap(),
+            item_ids: vec!["book-1".to_owned()].try_into().unwrap(),
+            total_amount: "1".parse().unwrap(),
+        };
+        Wanted::new(new, key)
+    };
+    let (db, intake) = (world.db(), Intake::new(Duration::ZERO));
+    assert!(matches!(intake.create(&db, wanted("o-1", key.clone())).await, Ok(Created::New(_))));
+    let together = vec![wanted("o-2", key), wanted("o-2", None), wanted("o-3", None)];
+    let created = intake.create_all(&db, together).await;
+    assert!(matches!(created[..], [Ok(Created::KeyReused), Ok(Created::New(_)), Ok(Created::New(_))]), "{created:?}");
 }

@@ -6,11 +6,12 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use time::OffsetDateTime;
+use tokio::time::timeout;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::orders::{COLUMNS, EVERY, order};
-use super::{Db, DbError};
+use super::{Db, DbError, QUERY_TIMEOUT};
 use crate::error::Chain;
 use crate::gather::Gather;
 use crate::order::{NewOrder, Order, OrderId, Status};
@@ -78,54 +79,83 @@ impl Intake {
         Self { cancel_window, gather: Gather::new(MOST_TOGETHER) }
     }
 
-    /// Creates an order.
+    /// Creates an order, within the time that a statement has.
     pub async fn create(&self, db: &Db, wanted: Wanted) -> Result<Created, DbError> {
-        let created = self.gather.submit(wanted, |wanted| create_each(db, wanted, self.cancel_window)).await;
-        created.unwrap_or_else(|| Err(DbError::Unavailable("the statement was broken off".into())))
+        let created = self.gather.submit(wanted, |wanted| create_each(db, wanted, self.cancel_window));
+        let created = timeout(QUERY_TIMEOUT, created).await.ok().flatten();
+        created.unwrap_or_else(|| Err(out_of_reach("the statement took too long")))
     }
 
     /// Creates the orders of one call in one statement, and gives what became of each, in their order. A second order of the
     /// same identifier is a repeat of the first, or collides with it.
-    pub async fn create_all(&self, db: &Db, wanted: Vec<Wanted>) -> Result<Vec<Created>, DbError> {
-        create_each(db, wanted, self.cancel_window).await.into_iter().collect()
+    pub async fn create_all(&self, db: &Db, wanted: Vec<Wanted>) -> Vec<Result<Created, DbError>> {
+        create_each(db, wanted, self.cancel_window).await
     }
 }
 
 /// In one statement, if that works; else one after the other, so that none fails for another's sake, by a deadlock say.
 async fn create_each(db: &Db, wanted: Vec<Wanted>, cancel_window: Duration) -> Vec<Result<Created, DbError>> {
-    if wanted.len() > 1 {
-        match create_together(db, &wanted, cancel_window).await {
-            Ok(created) => return created.into_iter().map(Ok).collect(),
-            Err(DbError::Unavailable(error)) => {
-                return wanted.iter().map(|_| Err(DbError::Unavailable(error.to_string().into()))).collect();
-            }
-            Err(error) => {
-                tracing::warn!(error = %Chain(&error), "orders can't be created together; one after the other");
-            }
+    if wanted.len() == 1 {
+        return one_by_one(db, &wanted, cancel_window).await;
+    }
+    match insert_all(db, &wanted, cancel_window).await {
+        Ok(born) => settle(db, &wanted, born, cancel_window).await,
+        Err(DbError::Unavailable(error)) => wanted.iter().map(|_| Err(out_of_reach(&error.to_string()))).collect(),
+        Err(error) => {
+            tracing::warn!(error = %Chain(&error), "orders can't be created together; one after the other");
+            one_by_one(db, &wanted, cancel_window).await
         }
     }
+}
+
+/// What became of orders of which these were born, whatever becomes of the look for the others.
+async fn settle(
+    db: &Db,
+    wanted: &[Wanted],
+    mut born: HashMap<String, OffsetDateTime>,
+    cancel_window: Duration,
+) -> Vec<Result<Created, DbError>> {
+    let earlier = if born.len() < wanted.len() { find_earlier(db, wanted).await } else { Ok(Vec::new()) };
     let mut created = Vec::with_capacity(wanted.len());
     for wanted in wanted {
-        created.push(create(db, &wanted, cancel_window).await);
+        created.push(match (born.remove(wanted.order_id.as_str()), &earlier) {
+            (Some(created_at), _) => Ok(Created::New(wanted.born(created_at))),
+            (None, Err(error)) => Err(out_of_reach(&error.to_string())),
+            (None, Ok(earlier)) => match judge(wanted, earlier) {
+                Some(created) => Ok(created),
+                // The first of its identifier did not go in, for its key's sake, and this one was not tried.
+                None => create(db, wanted, cancel_window).await,
+            },
+        });
     }
     created
 }
 
-async fn create(db: &Db, wanted: &Wanted, cancel_window: Duration) -> Result<Created, DbError> {
-    match insert(db, wanted, cancel_window).await? {
-        Some(created_at) => Ok(Created::New(wanted.born(created_at))),
-        None => judge(wanted, &find_earlier(db, std::slice::from_ref(wanted)).await?),
+/// One after the other, until the database is out of reach.
+async fn one_by_one(db: &Db, wanted: &[Wanted], cancel_window: Duration) -> Vec<Result<Created, DbError>> {
+    let mut created: Vec<Result<Created, DbError>> = Vec::with_capacity(wanted.len());
+    for wanted in wanted {
+        let is_gone = matches!(created.last(), Some(Err(DbError::Unavailable(_))));
+        created.push(if is_gone {
+            Err(out_of_reach("it was before"))
+        } else {
+            create(db, wanted, cancel_window).await
+        });
     }
+    created
 }
 
-async fn create_together(db: &Db, wanted: &[Wanted], cancel_window: Duration) -> Result<Vec<Created>, DbError> {
-    let mut born = insert_all(db, wanted, cancel_window).await?;
-    let earlier = if born.len() < wanted.len() { find_earlier(db, wanted).await? } else { Vec::new() };
-    let created = wanted.iter().map(|wanted| match born.remove(wanted.order_id.as_str()) {
-        Some(created_at) => Ok(Created::New(wanted.born(created_at))),
-        None => judge(wanted, &earlier),
-    });
-    created.collect()
+fn out_of_reach(why: &str) -> DbError {
+    DbError::Unavailable(why.to_owned().into())
+}
+
+async fn create(db: &Db, wanted: &Wanted, cancel_window: Duration) -> Result<Created, DbError> {
+    if let Some(created_at) = insert(db, wanted, cancel_window).await? {
+        return Ok(Created::New(wanted.born(created_at)));
+    }
+    let earlier = find_earlier(db, std::slice::from_ref(wanted)).await?;
+    let corrupt = || DbError::Corrupt(format!("order {} is neither new nor there", wanted.order_id));
+    judge(wanted, &earlier).ok_or_else(corrupt)
 }
 
 /// Gives when the order was created; nothing where the id or the key is taken.
@@ -222,25 +252,21 @@ async fn find_earlier(db: &Db, wanted: &[Wanted]) -> Result<Vec<Earlier>, DbErro
     rows.iter().map(|row: &Row| Ok(Earlier { order: order(row)?, key: row.try_get("idempotency_key")? })).collect()
 }
 
-/// Tells a repeat from a collision, by the content of the order that was there before.
-fn judge(wanted: &Wanted, earlier: &[Earlier]) -> Result<Created, DbError> {
+/// Tells a repeat from a collision, by the content of the order that was there before; nothing where there was none.
+fn judge(wanted: &Wanted, earlier: &[Earlier]) -> Option<Created> {
     let Wanted { order_id, new, key } = wanted;
     if let Some(Earlier { order, .. }) = earlier.iter().find(|earlier| earlier.order.order_id == *order_id) {
-        return Ok(match is_same_content(order, new) {
+        return Some(match is_same_content(order, new) {
             // An id that we made is known to nobody else: the insert was sent twice, because its first answer got lost.
             true if new.order_id.is_none() => Created::New(order.clone()),
             true => Created::Replayed(order.clone()),
             false => Created::IdTaken,
         });
     }
-    match earlier.iter().find(|earlier| key.is_some() && earlier.key == *key) {
-        // With an id of its own a request asks for that order, and not for the one the key was used for.
-        Some(Earlier { order, .. }) if new.order_id.is_none() && is_same_content(order, new) => {
-            Ok(Created::Replayed(order.clone()))
-        }
-        Some(_) => Ok(Created::KeyReused),
-        None => Err(DbError::Corrupt(format!("order {order_id} is neither new nor there"))),
-    }
+    let Earlier { order, .. } = earlier.iter().find(|earlier| key.is_some() && earlier.key == *key)?;
+    // With an id of its own a request asks for that order, and not for the one the key was used for.
+    let is_repeat = new.order_id.is_none() && is_same_content(order, new);
+    Some(if is_repeat { Created::Replayed(order.clone()) } else { Created::KeyReused })
 }
 
 fn is_same_content(earlier: &Order, new: &NewOrder) -> bool {

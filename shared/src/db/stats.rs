@@ -34,7 +34,7 @@ pub struct Metrics {
     pub rescued: i64,
     /// From `started_at` to `finished_at` of every completed order, in seconds; none before the first.
     pub average_processing_time: Option<Decimal>,
-    /// How long the orders completed within the last hour were worked on.
+    /// How long the orders completed within the last hour, and up to ten minutes before, were worked on.
     pub processing_seconds: Percentiles,
     /// How long they had waited before that.
     pub queueing_seconds: Percentiles,
@@ -83,7 +83,7 @@ pub async fn read(db: &Db) -> Result<Metrics, DbError> {
             ), buckets AS (
                 SELECT i, sum(processing_histogram[i])::bigint AS processing, sum(queueing_histogram[i])::bigint AS queueing
                 FROM order_stats, generate_series(1, 100) AS i
-                WHERE minute > now() - interval '1 hour' AND processing_histogram <> array_fill(0::bigint, ARRAY[100])
+                WHERE minute >= date_bin('10 minutes', now() - interval '1 hour', 'epoch') AND processing_histogram <> array_fill(0::bigint, ARRAY[100])
                 GROUP BY i
             ), hour AS (
                 SELECT (SELECT array_agg(processing ORDER BY i) FROM buckets) AS processing_histogram,

@@ -91,10 +91,16 @@ pub async fn create_batch(
 async fn take_all(api: &Api, wanted: Vec<Result<Wanted, ApiError>>) -> Result<Vec<Result<Taken, ApiError>>, ApiError> {
     let mut valid = Vec::with_capacity(wanted.len());
     let places: Vec<_> = wanted.into_iter().map(|wanted| wanted.map(|wanted| valid.push(wanted))).collect();
-    let created = if valid.is_empty() { Vec::new() } else { api.intake.create_all(&api.db, valid).await? };
-    let mut created = created.into_iter().map(Taken::try_from);
+    let created = if valid.is_empty() { Vec::new() } else { api.intake.create_all(&api.db, valid).await };
+    let taken: Vec<_> = created.into_iter().map(|created| Taken::try_from(created?)).collect();
+    let is_out_of_reach = |taken: &Result<_, _>| matches!(taken, Err(ApiError::Unavailable(_)));
+    if !taken.is_empty() && taken.iter().all(is_out_of_reach) {
+        // Nothing was taken: the whole of it is to be sent again.
+        return taken.into_iter().map(|taken| taken.map(Ok)).collect();
+    }
+    let mut taken = taken.into_iter();
     let missing = || Err(ApiError::Internal("an order has no outcome".into()));
-    Ok(places.into_iter().map(|place| place.and_then(|()| created.next().unwrap_or_else(missing))).collect())
+    Ok(places.into_iter().map(|place| place.and_then(|()| taken.next().unwrap_or_else(missing))).collect())
 }
 
 /// Tells the queue of the pending orders. They are safe without that: what the queue does not know, the sweeper finds.
