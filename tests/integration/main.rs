@@ -12,6 +12,7 @@ mod contract;
 mod creating;
 mod credentials;
 mod deployed;
+mod documents;
 mod environments;
 mod fulfilling;
 mod hostile;
