@@ -3,7 +3,6 @@
 
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
 
 use sandbox::Result;
 use sandbox::runtime::{Environment, Function};
@@ -23,6 +22,9 @@ use crate::world::{QUEUE, World};
 
 /// The template's, and the least that there is.
 const MEMORY_MB: [u32; 2] = [512, 128];
+/// A megabyte as Lambda counts them: its 250 MB are 262,144,000 bytes.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
+const MB: f64 = 1_048_576.0;
 /// How large the zip may be.
 const ZIP_MB: f64 = 4.0;
 
@@ -67,7 +69,13 @@ pub async fn measure(world: &World) -> Result<Findings> {
         }
     }
     let (size, zip) = zip(world).await?;
-    criteria.push(Criterion::at_most("api zip, MB", "≤ 4 MB", ZIP_MB, zip, format!("the binary {} MB", figure(size))));
+    criteria.push(Criterion::at_most(
+        "api zip, MB",
+        "≤ 4 MB",
+        ZIP_MB,
+        zip,
+        format!("{} bytes; the binary {} MB", figure((zip * MB).round()), figure(size)),
+    ));
     Ok(Findings { text: table.text(), plots: Vec::new(), criteria })
 }
 
@@ -142,8 +150,7 @@ async fn zip(world: &World) -> Result<(f64, f64)> {
     if !status.success() {
         return Err("the api can't be zipped".into());
     }
-    let megabytes =
-        |file: &Path| -> Result<f64> { Ok(Duration::from_micros(std::fs::metadata(file)?.len()).as_secs_f64()) };
+    let megabytes = |file: &Path| -> Result<f64> { Ok(f64::from(u32::try_from(std::fs::metadata(file)?.len())?) / MB) };
     Ok((megabytes(&binary)?, megabytes(&zip)?))
 }
 

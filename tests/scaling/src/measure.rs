@@ -98,7 +98,8 @@ impl Bench {
                 before = now;
             };
             let batch = (0..size).map(|_| wanted()).collect::<Result<Vec<_>>>()?;
-            let created = intake.create_all(&self.db, batch).await?;
+            let created =
+                intake.create_all(&self.db, batch).await.into_iter().collect::<std::result::Result<Vec<_>, _>>()?;
             lap(0);
             let ids: Vec<OrderId> = created.into_iter().filter_map(id).collect();
             let claim = work::claim(&self.db, &ids, LEASE).await?;
