@@ -5,6 +5,7 @@
 //! | `ORDERS` | how many orders are placed | 100000; short: 1500 |
 //! | `SECONDS` | how long they are placed and faults happen; what settles afterwards takes longer | 540; short: 30 |
 //! | `SEED` | what chance begins with | drawn |
+//! | `AT_ONCE` | how many calls an environment of the api is given at once, as on Managed Instances | 1 |
 //! | `SHORT` | 1: every fault a few times with small numbers, and no report is written | |
 //! | `BINARIES` | where `api`, `processor` and `sweeper` are, as cargo builds them | what `sam build` made |
 //! | `REPORT` | the file that the report is written to | docs/reliability.md; short: none |
@@ -23,6 +24,8 @@ pub struct Options {
     pub orders: usize,
     /// How long placing them takes.
     pub load: Duration,
+    /// How many calls an environment of the api is given at once.
+    pub at_once: usize,
     /// What chance begins with.
     pub seed: u64,
     /// Whether this is the short form.
@@ -73,6 +76,7 @@ impl Options {
         Ok(Self {
             orders: number("ORDERS")?.unwrap_or(orders),
             load: Duration::from_secs(number("SECONDS")?.unwrap_or(seconds)),
+            at_once: number("AT_ONCE")?.unwrap_or(1),
             seed: number("SEED")?.unwrap_or_else(|| fastrand::u64(..1_000_000)),
             is_short,
             binaries: text("BINARIES").map(PathBuf::from),
@@ -94,7 +98,8 @@ impl Options {
     /// The command that makes the same run.
     pub fn command(&self) -> String {
         let short = if self.is_short { " SHORT=1" } else { "" };
-        format!("make chaos{short} ORDERS={} SECONDS={} SEED={}", self.orders, self.load.as_secs(), self.seed)
+        let at_once = if self.at_once > 1 { format!(" AT_ONCE={}", self.at_once) } else { String::new() };
+        format!("make chaos{short} ORDERS={} SECONDS={} SEED={}{at_once}", self.orders, self.load.as_secs(), self.seed)
     }
 }
 

@@ -214,10 +214,12 @@ fn function(options: &Options, name: &str, variables: &[(String, String)], logs:
     if !bootstrap.exists() {
         return Err(format!("{} does not exist: `make build` makes it", bootstrap.display()).into());
     }
+    let at_once = (name == "api" && options.at_once > 1).then(|| options.at_once.to_string());
+    let at_once = at_once.map(|calls| ("AWS_LAMBDA_MAX_CONCURRENCY".to_owned(), calls));
     Ok(Function {
         name: name.to_owned(),
         bootstrap,
-        variables: variables.to_vec(),
+        variables: variables.iter().cloned().chain(at_once).collect(),
         // The api's of the template; the sweeper may take as long.
         timeout: Duration::from_secs(if name == "processor" { options.times.function } else { 10 }),
         log: Some(logs.join(format!("{name}.log"))),
