@@ -24,7 +24,7 @@ const CLIENTS: [usize; 4] = [1, 16, 64, 1000];
 /// Of these, the one that the targets are about, and the most.
 const USUAL: usize = 2;
 const MOST: usize = 3;
-/// Environments of the functions on Managed Instances, and what each is given at once: as many as Lambda allows for a vCPU.
+/// Environments of the functions on Managed Instances, and how many calls each is given at once, of which Lambda allows 1,600.
 const MANAGED: (usize, &str) = (2, "64");
 /// Connections to the database that these have together.
 const MANAGED_CONNECTIONS: usize = 8;
