@@ -21,10 +21,16 @@ const ALICE: Claims = Claims { sub: "alice", scope: "orders/read orders/write" }
 
 /// A function of this world, from what `sam build` made.
 fn function(world: &World, name: &str, logical_id: &str) -> Function {
+    function_with(world, name, logical_id, &[])
+}
+
+/// The same with more variables, which win.
+pub fn function_with(world: &World, name: &str, logical_id: &str, more: &[(&str, &str)]) -> Function {
+    let variables = world.variables().chain(more.iter().copied());
     Function {
         name: name.to_owned(),
         bootstrap: format!("../.aws-sam/build/{logical_id}/bootstrap").into(),
-        variables: world.variables().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         timeout: Duration::from_secs(15),
         log: None,
     }

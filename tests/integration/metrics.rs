@@ -12,17 +12,14 @@ use serde_json::Value;
 use tests::{World, batch, eventually};
 use tokio::net::TcpListener;
 
+use crate::environments::function_with;
+
 /// A function of this world, that logs as on AWS.
 async fn start(world: &World, logical_id: &str, variables: &[(&str, &str)], log: &Path) -> Environment {
     let as_on_aws = [("AWS_LAMBDA_LOG_FORMAT", "JSON"), ("STACK", "ordermill-prod")];
-    let variables = world.variables().chain(as_on_aws).chain(variables.iter().copied());
-    let function = Function {
-        name: logical_id.to_owned(),
-        bootstrap: format!("../.aws-sam/build/{logical_id}/bootstrap").into(),
-        variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-        timeout: Duration::from_secs(30),
-        log: Some(log.to_owned()),
-    };
+    let variables: Vec<_> = as_on_aws.iter().chain(variables).copied().collect();
+    let function = function_with(world, logical_id, logical_id, &variables);
+    let function = Function { timeout: Duration::from_secs(30), log: Some(log.to_owned()), ..function };
     Environment::start(&function, logical_id.to_owned()).await.unwrap()
 }
 

@@ -20,20 +20,16 @@ use tests::{World, order};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use crate::environments::function_with;
+
 const ALICE: Claims = Claims { sub: "alice", scope: "orders/read orders/write" };
 /// How many calls an environment is given at once.
 const AT_ONCE: &str = "32";
 
 /// The api in one environment that takes many calls at once, behind a gateway.
 async fn api(world: &World) -> (Arc<Pool>, Arc<Gateway>) {
-    let variables = world.variables().chain([("AWS_LAMBDA_MAX_CONCURRENCY", AT_ONCE)]);
-    let function = Function {
-        name: "api".to_owned(),
-        bootstrap: "../.aws-sam/build/ApiFunction/bootstrap".into(),
-        variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-        timeout: Duration::from_secs(10),
-        log: None,
-    };
+    let function = function_with(world, "api", "ApiFunction", &[("AWS_LAMBDA_MAX_CONCURRENCY", AT_ONCE)]);
+    let function = Function { timeout: Duration::from_secs(10), ..function };
     let pool = Arc::new(Pool::new(function, 1));
     pool.warm(1).await.expect("it starts");
     (Arc::clone(&pool), Arc::new(Gateway::new(pool)))

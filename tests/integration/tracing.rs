@@ -6,11 +6,13 @@ use std::time::Duration;
 use sandbox::gateway::{Claims, Gateway};
 use sandbox::mapping::{Mapping, reliable};
 use sandbox::queue::{Attributes, Queues};
-use sandbox::runtime::{Function, Pool};
+use sandbox::runtime::Pool;
 use serde_json::Value;
 use tests::{World, order};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
+
+use crate::environments::function_with;
 
 const ALICE: Claims = Claims { sub: "alice", scope: "orders/read orders/write" };
 /// How long a part of a trace may take to come.
@@ -58,18 +60,15 @@ async fn run(world: &World, tracing: &str, daemon: &Daemon) -> (Gateway, sandbox
     let attributes = || Attributes { visibility: Duration::from_secs(90), redrive: None };
     let queues = Arc::new(Queues::start(&[("orders", attributes()), ("dead", attributes())], None).await.unwrap());
     let function = |name: &str, logical_id: &str| {
-        let more = [
-            ("AWS_ENDPOINT_URL", queues.endpoint()),
-            ("QUEUE_URL", queues.url("orders")),
-            ("DLQ_URL", queues.url("dead")),
-            ("PROCESSING_DELAY_SECONDS", "1".to_owned()),
-            ("TRACING", tracing.to_owned()),
-            ("AWS_XRAY_DAEMON_ADDRESS", daemon.address()),
+        let more: &[(&str, &str)] = &[
+            ("AWS_ENDPOINT_URL", &queues.endpoint()),
+            ("QUEUE_URL", &queues.url("orders")),
+            ("DLQ_URL", &queues.url("dead")),
+            ("PROCESSING_DELAY_SECONDS", "1"),
+            ("TRACING", tracing),
+            ("AWS_XRAY_DAEMON_ADDRESS", &daemon.address()),
         ];
-        let variables = world.variables().map(|(name, value)| (name, value.to_owned())).chain(more);
-        let variables = variables.map(|(name, value)| (name.to_owned(), value)).collect();
-        let bootstrap = format!("../.aws-sam/build/{logical_id}/bootstrap").into();
-        Function { name: name.to_owned(), bootstrap, variables, timeout: Duration::from_secs(15), log: None }
+        function_with(world, name, logical_id, more)
     };
     let api = Pool::new(function("api", "ApiFunction"), 1);
     let processor = Arc::new(Pool::new(function("processor", "ProcessorFunction"), 1));
