@@ -15,7 +15,7 @@ fn later(status: u16, retry_after: &str) -> Response {
 
 /// The values of `Retry-After` by the orders that they answer, and the seconds to wait: the least and the most.
 fn forms() -> Vec<(&'static str, Option<String>, [f64; 2])> {
-    let in_a_minute = httpdate::fmt_http_date(std::time::SystemTime::now() + Duration::from_secs(60));
+    let in_a_minute = httpdate::fmt_http_date(std::time::SystemTime::now() + Duration::from_mins(1));
     let back_off = [2.5, 5.0];
     vec![
         ("seconds", Some("30".to_owned()), [30.0; 2]),
