@@ -23,6 +23,7 @@ mod matrix;
 mod metrics;
 mod migrating;
 mod operating;
+mod pages;
 mod problems;
 mod processing;
 mod protocol;
