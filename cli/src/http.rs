@@ -1,9 +1,8 @@
-//! The one way in which HTTP clients are made here.
+//! Builds every HTTP client of this program.
 
 use reqwest::ClientBuilder;
 
-/// A client that uses no proxy, whatever the environment names: a proxy would read the token of a call by plain HTTP, which
-/// the local stack's are.
+/// A client that ignores `HTTP_PROXY` and its like: the local stack is called by plain HTTP, and a proxy would read the token.
 pub fn builder() -> ClientBuilder {
     reqwest::Client::builder().no_proxy()
 }

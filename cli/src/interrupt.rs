@@ -33,7 +33,7 @@ impl Interrupt {
         Ok(Self(receiver))
     }
 
-    /// No signal is taken.
+    /// An interrupt that never comes.
     #[must_use]
     pub fn never() -> Self {
         Self(watch::channel(None).1)

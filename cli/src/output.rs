@@ -98,7 +98,7 @@ impl Output {
 pub fn end_with_closed_pipe() {
     std::thread::spawn(|| {
         let stdout = std::io::stdout();
-        // `poll` reports a closed pipe (POLLERR) without being asked for it.
+        // `poll` always reports a closed pipe (POLLERR), so that no event need be named.
         let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
         while poll(&mut watched, None).is_err_and(|error| error == rustix::io::Errno::INTR) {}
         if watched.iter().any(|each| each.revents().contains(PollFlags::ERR)) {

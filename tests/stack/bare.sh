@@ -3,8 +3,8 @@
 # starts again. To be run as root, by `make test-bare`; it takes some twenty minutes.
 #
 # In a root made by debootstrap it does so twice, each time below a home of mode 700: as root, and as an ordinary user with
-# sudo. Of this machine the root has the network, Rust, the certificate authorities that were added here, and what cargo built
-# (BARE_BUILT=no: not that). BARE_DIR is where the root is made.
+# sudo. The root gets from this machine: the network, Rust, added certificate authorities, and cargo's target directory (not with
+# BARE_BUILT=no). It is made in BARE_DIR.
 set -eu
 cd "$(dirname "$0")/../.."
 directory=${BARE_DIR:-$PWD/.local/bare}
@@ -60,7 +60,7 @@ prepare() {
     chmod 700 "$root$home"
 }
 
-# What its user does, who finds nothing but what is in the root.
+# The commands that the user runs within the root.
 write_check() {
     cat >"$root/check.sh" <<'CHECK'
 set -eu

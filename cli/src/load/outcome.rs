@@ -1,4 +1,4 @@
-//! What a run came to, before it is added up.
+//! The raw results of a run.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use super::send::Sent;
 use crate::exit::{Exit, Failure};
 use crate::orders::Order;
 
-/// What a run came to.
+/// The raw results of a run.
 pub struct Outcome {
     pub sent: Sent,
     pub accepted_within: Duration,

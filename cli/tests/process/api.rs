@@ -84,7 +84,7 @@ fn serve(stream: &TcpStream, manner: Manner, orders: &Mutex<Vec<Value>>, paths: 
     let body = answer.to_string();
     let head = format!("HTTP/1.1 {status} -\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
     let mut stream = stream;
-    // A client that has gone does not read the answer.
+    // The client may have ended.
     let _ = stream.write_all((head + &body).as_bytes());
 }
 
