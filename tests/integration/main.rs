@@ -23,6 +23,7 @@ mod matrix;
 mod metrics;
 mod migrating;
 mod operating;
+mod pages;
 mod plans;
 mod problems;
 mod processing;
