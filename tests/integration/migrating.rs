@@ -16,6 +16,11 @@ use uuid::Uuid;
 
 /// Asks the way CloudFormation does, at an address that takes the answer, and gives that.
 async fn ask(config: Result<Config, ConfigError>, request_type: &str) -> Value {
+    ask_with(config, request_type, &json!({})).await
+}
+
+/// The same, with these parts of the event set otherwise.
+async fn ask_with(config: Result<Config, ConfigError>, request_type: &str, changed: &Value) -> Value {
     let (sender, mut answers) = mpsc::channel::<Bytes>(1);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/answer?signature=x", listener.local_addr().unwrap());
@@ -24,6 +29,7 @@ async fn ask(config: Result<Config, ConfigError>, request_type: &str) -> Value {
     let mut event: Value = serde_json::from_str(include_str!("../events/migrate.json")).unwrap();
     event["RequestType"] = request_type.into();
     event["ResponseURL"] = url.into();
+    event.as_object_mut().unwrap().extend(changed.as_object().unwrap().clone());
     let deadline = Instant::now() + Duration::from_mins(1);
     migrate::handle(&config, serde_json::from_value(event).unwrap(), deadline).await.unwrap();
     serde_json::from_slice(&answers.recv().await.unwrap()).unwrap()
@@ -79,6 +85,25 @@ async fn a_database_out_of_reach_is_answered_as_a_failure_with_its_cause() {
     let answer = ask(config, "Create").await;
     assert_eq!(answer["Status"], "FAILED");
     assert!(answer["Reason"].as_str().unwrap().contains("out of reach"), "{answer}");
+}
+
+/// The update of a stack from one version of the function to another.
+fn update(from: &str, to: &str) -> Value {
+    json!({"OldResourceProperties": {"FunctionVersion": from}, "ResourceProperties": {"FunctionVersion": to}})
+}
+
+#[tokio::test]
+async fn a_stack_that_rolls_back_succeeds_without_its_database() {
+    let world = World::new().await;
+    let nowhere = || Config::from_env(&world.env_with(("DATABASE_URL", "postgres://app@127.0.0.1:1/nowhere")));
+    let answer = ask_with(nowhere(), "Update", &update("10", "9")).await;
+    assert_eq!(
+        (&answer["Status"], &answer["Reason"]),
+        (&json!("SUCCESS"), &json!("the stack rolls back: the schema stays as it is"))
+    );
+    for changed in [update("9", "10"), update("9", "9"), update("", "9"), json!({})] {
+        assert_eq!(ask_with(nowhere(), "Update", &changed).await["Status"], "FAILED", "{changed}");
+    }
 }
 
 #[tokio::test]
