@@ -2,6 +2,7 @@
 
 mod alarms;
 mod parameters;
+mod pipeline;
 mod releases;
 mod rules;
 

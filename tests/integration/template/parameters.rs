@@ -1,4 +1,4 @@
-//! What the template's parameters decide, and which of them are refused before anything is made.
+//! The template's parameters: the resources depend on them, and CloudFormation refuses some before it makes anything.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What must hold of a deployment's versions, of its clocks and of what an account has little of.
+//! Rules for a deployment's versions, its clocks and the quotas of its account.
 
 use serde_json::{Value, json};
 
@@ -40,7 +40,7 @@ pub fn repetitions(template: &Template) -> Vec<String> {
 /// How long after a new version has got its tenth of the calls an alarm of it may still ring.
 const METRICS_ARE_LATE: u64 = 3;
 
-/// A tenth of the calls goes on for longer than each of its alarms takes to ring.
+/// The canary lasts longer than each of its alarms takes to ring.
 pub fn canaries_outlast_alarms(template: &Template) -> Vec<String> {
     let alarms = template.resources("AWS::CloudWatch::Alarm");
     let minutes = |alarm: &Value| {
@@ -58,7 +58,7 @@ pub fn canaries_outlast_alarms(template: &Template) -> Vec<String> {
     template.resources("AWS::CodeDeploy::DeploymentGroup").into_iter().filter_map(short).collect()
 }
 
-/// What the gateway logs needs no room in the account's one policy for logs, and every role may be bounded.
+/// The gateway's log takes no room in the account's one policy for logs, and every role can have a boundary.
 pub fn accounts(template: &Template) -> Vec<String> {
     let stages = template.resources("AWS::ApiGatewayV2::Stage").into_iter();
     let crowded = stages.filter_map(|(_, stage)| {
