@@ -44,11 +44,17 @@ impl fmt::Display for RoleName {
 
 /// Lets a role do with the rows what the statements need, and nothing besides, whatever it could do before. A role that is
 /// not there is created, with no password: it signs in by IAM, where the database is one of RDS.
+///
+/// From PostgreSQL 16 on a role's creator becomes its member, and so a member of `rds_iam` where the role is one; RDS takes no
+/// password from such a member. An owner with a password therefore creates no role there.
 pub async fn grant(config: &DbConfig, role: &RoleName) -> Result<(), SchemaError> {
     let client = lock(config).await?;
     let names = Names::look_up(&client, role).await?;
     if names.is_ours {
         return Err(SchemaError::OwnRole(role.clone()));
+    }
+    if names.has_iam && !names.is_there && !names.is_iam {
+        return Err(SchemaError::LocksOwnerOut(role.clone()));
     }
     // One transaction: the functions that are at work meanwhile see either all of the old or all of the new.
     client.batch_execute(&names.sql()).await.map_err(DbError::from)?;
@@ -62,6 +68,7 @@ struct Names {
     is_there: bool,
     is_ours: bool,
     has_iam: bool,
+    is_iam: bool,
 }
 
 impl Names {
@@ -69,7 +76,8 @@ impl Names {
         let sql =
             "SELECT quote_ident($1) AS role, quote_ident(current_schema()) AS schema, $1 = current_user AS is_ours,
                 EXISTS (SELECT FROM pg_roles WHERE rolname = $1) AS is_there,
-                EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_iam') AS has_iam";
+                EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_iam') AS has_iam,
+                EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_iam' AND pg_has_role(oid, 'MEMBER')) AS is_iam";
         let rows = client.query_typed(sql, &[(&role.0, Type::TEXT)]).await?;
         let row = rows.first().ok_or_else(|| DbError::Corrupt("no names".to_owned()))?;
         Ok(Self::read(row)?)
@@ -82,6 +90,7 @@ impl Names {
             is_there: row.try_get("is_there")?,
             is_ours: row.try_get("is_ours")?,
             has_iam: row.try_get("has_iam")?,
+            is_iam: row.try_get("is_iam")?,
         })
     }
 
