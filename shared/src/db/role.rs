@@ -53,7 +53,7 @@ pub async fn grant(config: &DbConfig, role: &RoleName) -> Result<(), SchemaError
     if names.is_ours {
         return Err(SchemaError::OwnRole(role.clone()));
     }
-    if names.has_iam && !names.is_there && !names.is_iam {
+    if names.has_iam && !names.is_there && !(names.is_iam || config.is_by_iam()) {
         return Err(SchemaError::LocksOwnerOut(role.clone()));
     }
     // One transaction: the functions that are at work meanwhile see either all of the old or all of the new.
