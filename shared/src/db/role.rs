@@ -53,7 +53,7 @@ pub async fn grant(config: &DbConfig, role: &RoleName) -> Result<(), SchemaError
     if names.is_ours {
         return Err(SchemaError::OwnRole(role.clone()));
     }
-    if names.has_iam && !names.is_there && !(names.is_iam || config.is_by_iam()) {
+    if !names.is_there && names.is_iam == Some(false) && !config.is_by_iam() {
         return Err(SchemaError::LocksOwnerOut(role.clone()));
     }
     // One transaction: the functions that are at work meanwhile see either all of the old or all of the new.
@@ -67,8 +67,8 @@ struct Names {
     schema: String,
     is_there: bool,
     is_ours: bool,
-    has_iam: bool,
-    is_iam: bool,
+    /// Whether the owner signs in by IAM, where roles can.
+    is_iam: Option<bool>,
 }
 
 impl Names {
@@ -76,8 +76,7 @@ impl Names {
         let sql =
             "SELECT quote_ident($1) AS role, quote_ident(current_schema()) AS schema, $1 = current_user AS is_ours,
                 EXISTS (SELECT FROM pg_roles WHERE rolname = $1) AS is_there,
-                EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_iam') AS has_iam,
-                EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_iam' AND pg_has_role(oid, 'MEMBER')) AS is_iam";
+                (SELECT pg_has_role(oid, 'MEMBER') FROM pg_roles WHERE rolname = 'rds_iam') AS is_iam";
         let rows = client.query_typed(sql, &[(&role.0, Type::TEXT)]).await?;
         let row = rows.first().ok_or_else(|| DbError::Corrupt("no names".to_owned()))?;
         Ok(Self::read(row)?)
@@ -89,7 +88,6 @@ impl Names {
             schema: row.try_get("schema")?,
             is_there: row.try_get("is_there")?,
             is_ours: row.try_get("is_ours")?,
-            has_iam: row.try_get("has_iam")?,
             is_iam: row.try_get("is_iam")?,
         })
     }
@@ -101,7 +99,7 @@ impl Names {
         if !self.is_there {
             statements.push(format!("CREATE ROLE {role} LOGIN"));
             // This takes its password away from a role, so it is given to none that was there before.
-            if self.has_iam {
+            if self.is_iam.is_some() {
                 statements.push(format!("GRANT rds_iam TO {role}"));
             }
         }
