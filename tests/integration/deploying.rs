@@ -26,12 +26,12 @@ async fn a_guided_deployment_ends_with_enter_alone() {
     }
 }
 
-/// Stands in for the SAM CLI: records what it is given, and where AWS is.
+/// Replaces the SAM CLI: records its arguments and its region.
 const SAM: &str = "#!/bin/sh
 printf '%s\\n' \"region=$AWS_DEFAULT_REGION\" \"$@\" > \"$RECORD/sam.record\"
 ";
 
-/// Stands in for the AWS CLI: records each call, and answers what the script asks.
+/// Replaces the AWS CLI: records each call and answers the script's queries.
 const AWS: &str = "#!/bin/sh
 echo \"$*\" >> \"$RECORD/aws.record\"
 case \"$*\" in
@@ -62,7 +62,7 @@ async fn deploy(place: &Path, arguments: &[&str]) -> Output {
     command.output().await.unwrap()
 }
 
-/// What SAM was given, by name.
+/// The parameters that SAM received, by name.
 fn parameters(place: &Path) -> BTreeMap<String, String> {
     let recorded = fs::read_to_string(place.join("sam.record")).unwrap();
     recorded.lines().filter_map(|line| line.split_once('=')).map(|(name, value)| (name.into(), value.into())).collect()

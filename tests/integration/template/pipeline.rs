@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::rules::{Template, listed, statements};
 use super::{BROUGHT, SECRET, template};
 
-/// What CloudFormation's handlers may want, and don't for these resources as the template has them: a key of one's own, a file system,
+/// Actions of CloudFormation's handlers that these resources, as the template has them, never need: a key of one's own, a file system,
 /// a secret for the owner, a domain of one's own, groups and users, other services' endpoints. A boundary is never taken away.
 const UNUSED: [&str; 22] = [
     "cloudfront:updateDistribution",
@@ -52,7 +52,7 @@ fn is_of(pattern: &str, action: &str) -> bool {
     pattern.split_once('*').map_or(pattern == action, |(start, end)| action.starts_with(start) && action.ends_with(end))
 }
 
-/// What the handlers of a type of resource may call, by the schemas that CloudFormation publishes and cfn-lint brings.
+/// The actions of a resource type's handlers, by the schemas that CloudFormation publishes and cfn-lint brings.
 fn handled(kind: &str) -> Vec<String> {
     let python = read_dir("../.venv/sam/lib").unwrap().next().unwrap().unwrap().path();
     let read = |path: String| -> Value {
@@ -105,7 +105,7 @@ fn the_pipeline_makes_no_role_without_the_boundary_nor_changes_that() {
     assert!(serde_json::to_string(&policy).unwrap().len() < 6144, "a managed policy has room for 6,144 characters");
 }
 
-/// What AWS's own policy for `CodeDeploy` names that a release here takes.
+/// The actions of AWS's own policy for `CodeDeploy` that a release here needs.
 const RELEASES: [&str; 3] = ["cloudwatch:DescribeAlarms", "lambda:GetAlias", "lambda:UpdateAlias"];
 
 #[test]
