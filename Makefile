@@ -23,7 +23,7 @@ FUZZ_STACK := $(call own_stack,fuzz,15542,4676,4677)
 QUEUE_TESTS := processing:: sweeping:: fulfilling:: creating:: operating::
 
 .DEFAULT_GOAL := help
-.PHONY: help machine deny sbom run demo dev up down status logs token sample-data openapi clients doctor load tail test test-stack test-bare sam-local test-localstack test-pgbouncer test-browser chaos fuzz rehearsal bench cost scaling check lint build tools clean
+.PHONY: help machine deploy deny sbom run demo dev up down status logs token sample-data openapi clients doctor load tail test test-stack test-bare sam-local test-localstack test-pgbouncer test-browser chaos fuzz rehearsal bench cost scaling check lint build tools clean
 .SILENT:
 
 help: ## list the targets
@@ -110,6 +110,10 @@ fuzz: tools ## call the service with input made up from its OpenAPI document: FU
 
 rehearsal: tools ## release a broken version and roll it back while orders flow, and count that none is lost
 	$(REHEARSAL_STACK) exec .venv/stack/bin/python -m stack.rehearsal
+
+deploy: .venv/sam/.stamp ## build and deploy to AWS as a new release: make deploy STAGE=prod PARAMETERS="MaxAttempts=7 …"
+	PATH="$(CURDIR)/.venv/sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 sam build
+	PATH="$(CURDIR)/.venv/sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 .github/deploy.sh $(or $(STAGE),dev) $(PARAMETERS)
 
 sam-local: tools ## call every function in a container by sam local; DOCKER=install brings the engine
 	$(SAM_STACK) sam-local

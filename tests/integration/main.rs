@@ -12,6 +12,7 @@ mod contract;
 mod creating;
 mod credentials;
 mod deployed;
+mod deploying;
 mod documents;
 mod environments;
 mod fulfilling;

@@ -159,6 +159,31 @@ async fn the_owner_of_the_tables_is_not_confined() {
 }
 
 #[tokio::test]
+async fn an_owner_with_a_password_does_not_lock_itself_out() {
+    let postgres = Postgres::start().await.unwrap();
+    let superuser = postgres.connect().await.unwrap();
+    superuser.batch_execute("CREATE ROLE rds_iam; CREATE ROLE master LOGIN CREATEROLE PASSWORD 'p'").await.unwrap();
+    let owns = "DO $$ DECLARE t text; BEGIN
+            FOR t IN SELECT oid::regclass FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v') LOOP
+                EXECUTE 'ALTER TABLE ' || t || ' OWNER TO master';
+            END LOOP;
+        END $$; ALTER SCHEMA public OWNER TO master";
+    superuser.batch_execute(owns).await.unwrap();
+    let url = postgres.url(postgres.address());
+    let (_, place) = url.split_once('@').unwrap();
+    let url = format!("postgres://master:p@{place}");
+    let config =
+        DbConfig::from_env(&Env::from_iter([("DATABASE_URL", url.as_str()), ("DATABASE_TLS", "off")])).unwrap();
+    let role = "functions".parse().unwrap();
+    let refused = grant(&config, &role, deadline()).await.unwrap_err();
+    assert!(matches!(refused, SchemaError::LocksOwnerOut(_)), "{refused:?}");
+    superuser.batch_execute("GRANT rds_iam TO master").await.unwrap();
+    grant(&config, &role, deadline()).await.unwrap();
+    superuser.batch_execute("REVOKE rds_iam FROM master").await.unwrap();
+    grant(&config, &role, deadline()).await.unwrap();
+}
+
+#[tokio::test]
 async fn where_roles_can_sign_in_by_iam_a_new_one_does_and_one_with_a_password_goes_on() {
     let postgres = Postgres::start().await.unwrap();
     let sql = postgres.connect().await.unwrap();
