@@ -36,7 +36,6 @@ mod slow;
 mod statistics;
 mod sweeping;
 mod template;
-mod together;
 mod tracing;
 mod transport;
 mod zips;

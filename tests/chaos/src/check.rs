@@ -169,7 +169,7 @@ impl Findings {
         let row = sql.query_one(RECOUNT, &[]).await?;
         let (counted, recounted): (String, String) = (row.get("counted"), row.get("recounted"));
         if counted != recounted {
-            self.violations.push(format!("order_stats says {counted}, a recount {recounted}"));
+            self.violations.push(format!("the statistics say {counted}, a recount {recounted}"));
         }
         let admin = Claims { sub: "operator", scope: "orders/admin" };
         let metrics =

@@ -18,11 +18,11 @@ async fn merchant(prefix: &'static str, status: u16) -> Merchant {
     Merchant::start(decide).await.unwrap()
 }
 
-/// Runs the sweeper, which has to answer within its limit; gives how many orders it rescued.
+/// Runs the sweeper, which has to answer within its limit; gives how many orders it requeued.
 async fn sweep(sweeper: &Environment) -> usize {
     let answer = sweeper.invoke(SWEEP.into()).await.expect("the sweeper answers within its limit");
     let swept: Value = serde_json::from_slice(&answer).unwrap();
-    usize::try_from(swept["rescued"].as_u64().unwrap()).unwrap()
+    usize::try_from(swept["requeued"].as_u64().unwrap()).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,8 +90,8 @@ async fn thousand_last_attempts_are_recorded_in_one_run() {
 async fn sweeper_with_much_to_do_stops_in_time_and_goes_on() {
     let slow = SlowQueues::new(&[("SWEEP_LIMIT", "1000000")]).await;
     backlog(&slow.world, 20_000).await;
-    slow.gate.set(Pace::Late(Duration::from_millis(100)));
-    let sweeper = start(&slow.world, "sweeper", &[(LIMIT, "10")]).await;
+    slow.gate.set(Pace::Late(Duration::from_millis(200)));
+    let sweeper = start(&slow.world, "sweeper", &[(LIMIT, "20")]).await;
     let (first, second) = (sweep(&sweeper).await, sweep(&sweeper).await);
     assert!(first > 0 && second > 0, "{first}, then {second}");
     let sent = slow.queues.steal("orders", usize::MAX);

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use shared::config::Env;
 use shared::db::{DbConfig, role, schema};
+use shared::deadline::Deadline;
 use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
@@ -137,9 +138,9 @@ impl Postgres {
     async fn migrate(&self) -> Result<()> {
         let url = self.url(self.address());
         let env = Env::from_iter([("DATABASE_URL", url.as_str()), ("DATABASE_TLS", "off")]);
-        let config = DbConfig::from_env(&env)?;
-        schema::migrate(&config).await?;
-        role::grant(&config, &APP_ROLE.parse()?).await?;
+        let (config, deadline) = (DbConfig::from_env(&env)?, Deadline::after(PATIENCE));
+        schema::migrate(&config, deadline).await?;
+        role::grant(&config, &APP_ROLE.parse()?, deadline).await?;
         let sql = format!("ALTER ROLE {APP_ROLE} PASSWORD '{}'", self.password);
         Ok(self.connect().await?.batch_execute(&sql).await?)
     }
