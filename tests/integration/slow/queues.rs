@@ -91,7 +91,7 @@ async fn sweeper_with_much_to_do_stops_in_time_and_goes_on() {
     let slow = SlowQueues::new(&[("SWEEP_LIMIT", "1000000")]).await;
     backlog(&slow.world, 20_000).await;
     slow.gate.set(Pace::Late(Duration::from_millis(200)));
-    let sweeper = start(&slow.world, "sweeper", &[(LIMIT, "20")]).await;
+    let sweeper = start(&slow.world, "sweeper", &[]).await;
     let (first, second) = (sweep(&sweeper).await, sweep(&sweeper).await);
     assert!(first > 0 && second > 0, "{first}, then {second}");
     let sent = slow.queues.steal("orders", usize::MAX);

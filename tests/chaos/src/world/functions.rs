@@ -58,8 +58,12 @@ pub fn function(options: &Options, name: &str, variables: &[(String, String)], l
     if !bootstrap.exists() {
         return Err(format!("{} does not exist: `make build` makes it", bootstrap.display()).into());
     }
-    // The api's of the template.
-    let limit = if name == "api" { 10 } else { options.times.function };
+    // The template's, but for the processor.
+    let limit = match name {
+        "api" => 10,
+        "sweeper" => 30,
+        _ => options.times.function,
+    };
     Ok(Function {
         name: name.to_owned(),
         bootstrap,
