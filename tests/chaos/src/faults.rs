@@ -1,6 +1,6 @@
 //! The faults: which there are, which are happening now, and which orders met them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::journal::Moment;
@@ -155,7 +155,7 @@ pub struct Faults {
 
 #[derive(Default)]
 struct State {
-    armed: HashMap<Fault, usize>,
+    armed: HashSet<Fault>,
     on: HashMap<Fault, usize>,
     records: HashMap<Fault, Record>,
     alone: Option<Fault>,
@@ -163,17 +163,14 @@ struct State {
 }
 
 impl Faults {
-    /// Lets it happen once, at the next occasion.
+    /// Lets it happen once, at the next occasion, however often it is armed before.
     pub fn arm(&self, fault: Fault) {
-        *self.lock().armed.entry(fault).or_default() += 1;
+        self.lock().armed.insert(fault);
     }
 
     /// Takes an occasion, if the fault is to happen.
     pub fn take(&self, fault: Fault) -> bool {
-        let mut state = self.lock();
-        let Some(armed) = state.armed.get_mut(&fault).filter(|armed| **armed > 0) else { return false };
-        *armed -= 1;
-        true
+        self.lock().armed.remove(&fault)
     }
 
     /// Lets it happen from now on.

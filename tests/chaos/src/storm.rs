@@ -23,6 +23,8 @@ pub use stall::Recovery;
 const STOLEN: usize = 5;
 /// How much longer than its share a fault has that finds no occasion.
 const OVERTIME: Duration = Duration::from_secs(10);
+/// How long a fault waits for an occasion before it is injected again, at least.
+const SHORTEST: Duration = Duration::from_millis(100);
 /// How late a message is delivered, at most.
 const LATEST: Duration = Duration::from_secs(3);
 /// The storm and what it measured.
@@ -48,7 +50,7 @@ impl Storm {
             let end = Instant::now() + share;
             while Instant::now() < end || self.is_awaited(fault, end) {
                 self.inject(fault).await?;
-                sleep(self.respite(fault, end - Instant::now())).await;
+                sleep(self.respite(fault, end - Instant::now()).max(SHORTEST)).await;
             }
         }
         self.world.faults.alone(None);
