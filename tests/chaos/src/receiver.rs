@@ -1,10 +1,11 @@
 //! The merchant's fulfilment endpoint: acts once on each order however often it is told of it, keeps a journal, and
 //! misbehaves when it is asked to.
 
-use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sandbox::Result;
 use sandbox::merchant::{Reply, order_id};
@@ -19,7 +20,7 @@ use crate::faults::{Fault, Faults};
 use crate::journal::{Call, Journal};
 
 /// What calls are signed with.
-pub const SECRET: &str = "a secret of sixteen characters or more";
+pub const SECRET: &str = "a-secret-of-sixteen-characters-or-more";
 /// How far off a signature's time is when the worker's clock must be wrong.
 const WRONG_CLOCK: i64 = 60;
 /// How long acting on an order takes.
@@ -83,17 +84,12 @@ impl Receiver {
     fn read(request: &Request) -> Option<(String, i64)> {
         let header = |name| request.headers().get(name)?.to_str().ok();
         let order = order_id(request);
-        let (time, signature) = header("ordermill-signature")?.strip_prefix("t=")?.split_once(",v1=")?;
+        let (id, time) = (header("webhook-id")?, header("webhook-timestamp")?);
+        let signature = STANDARD.decode(header("webhook-signature")?.strip_prefix("v1,")?).ok()?;
         let body: Value = serde_json::from_slice(request.body()).ok()?;
-        let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).ok()?;
-        mac.update(time.as_bytes());
-        mac.update(b".");
-        mac.update(request.body());
-        let expected = mac.finalize().into_bytes().iter().fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}"); // Writing to a string does not fail.
-            hex
-        });
-        (body["order_id"] == order.as_str() && expected == signature).then_some((order, time.parse().ok()?))
+        let mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).ok()?;
+        mac.chain_update(format!("{id}.{time}.")).chain_update(request.body()).verify_slice(&signature).ok()?;
+        (body["order_id"] == order.as_str()).then_some((order, time.parse().ok()?))
     }
 
     /// A signature's time shows whose clock is wrong.

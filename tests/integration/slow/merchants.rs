@@ -18,7 +18,8 @@ async fn slow_merchant_costs_throughput_and_nothing_else() {
         Some(Reply::of(204))
     };
     let merchant = Merchant::start(decide).await.unwrap();
-    let webhook = [("WORK", "webhook"), ("WEBHOOK_URL", &*merchant.url()), ("WEBHOOK_SECRET", "a secret of his own")];
+    let webhook =
+        [("WORK", "webhook"), ("WEBHOOK_URL", &*merchant.url()), ("WEBHOOK_SECRET", "a-secret-of-the-merchant")];
     let times = [WEBHOOK, FUNCTION, ("LEASE_SECONDS", "9"), ("VISIBILITY_TIMEOUT_SECONDS", "20")];
     let slow = SlowQueues::new(&[&webhook[..], &times].concat()).await;
     let all = numbered("o", 100);

@@ -9,7 +9,7 @@ use crate::sweeping::backlog;
 
 /// An event of the schedule.
 const SWEEP: &str = include_str!("../../events/sweep.json");
-const SECRET: (&str, &str) = ("WEBHOOK_SECRET", "a secret of the merchant's");
+const SECRET: (&str, &str) = ("WEBHOOK_SECRET", "a-secret-of-the-merchant");
 
 /// A merchant who refuses orders of this prefix with this status and completes the others.
 async fn merchant(prefix: &'static str, status: u16) -> Merchant {
