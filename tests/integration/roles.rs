@@ -22,18 +22,20 @@ use uuid::Uuid;
 const ALL_SCOPES: &str = "orders/read orders/write orders/admin";
 
 /// A role that was given what the functions need in a world whose tables it does not own. Its name wants quoting.
-struct AppRole {
-    world: World,
+pub struct AppRole {
+    pub world: World,
     name: String,
 }
 
 impl AppRole {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let world = World::new().await;
         let role = Self { world, name: format!("The \"app\" {}", Uuid::new_v4().simple()) };
         role.grant().await.unwrap();
         // It was created without a password; here it signs in by one.
-        role.world.execute(&format!("ALTER ROLE {} PASSWORD 'app'", role.quoted())).await;
+        // Its owner becomes a member, and so sees what its sessions do, and may end them.
+        let quoted = role.quoted();
+        role.world.execute(&format!("ALTER ROLE {quoted} PASSWORD 'app'; GRANT {quoted} TO CURRENT_USER")).await;
         role
     }
 
@@ -41,12 +43,12 @@ impl AppRole {
         grant(&DbConfig::from_env(&self.world.owner_env()).unwrap(), &self.name.parse().unwrap(), deadline()).await
     }
 
-    fn quoted(&self) -> String {
+    pub fn quoted(&self) -> String {
         format!("\"{}\"", self.name.replace('"', "\"\""))
     }
 
     /// The world's database as this role.
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         let (_, place) = self.world.owner_url().split_once('@').unwrap();
         format!("postgres://{}:app@{place}", self.name.replace(' ', "%20").replace('"', "%22"))
     }
