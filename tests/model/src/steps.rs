@@ -1,0 +1,309 @@
+//! What can happen next: a statement, a message, the passing of time, a fault.
+
+use crate::{Claim, Due, MAX_ATTEMPTS, Mutant, ORDERS, Order, Outcome, Part, Row, Stage, State, WORKERS, Worker};
+
+/// Something that happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// The cancel window, the lease, the wait or the grace period of an order is over.
+    TimePasses(usize),
+    /// A grace period has passed since an order was requeued.
+    RequeueAges(usize),
+    /// A message of an order is lost.
+    Lose(usize),
+    /// A message of an order is delivered once more.
+    Duplicate(usize),
+    /// A worker receives messages of these orders.
+    Receive(usize, [bool; ORDERS]),
+    /// A worker claims its batch.
+    Claim(usize),
+    /// A worker sends the dead letter of an order that is given up.
+    DeadLetter(usize, usize),
+    /// A worker records these ends.
+    Finish(usize, [Option<Outcome>; ORDERS]),
+    /// A worker gives the rest back, and whether each counts as an attempt; it deletes the messages of what has ended.
+    Reschedule(usize, [bool; ORDERS]),
+    /// A worker ends in the middle of its invocation: its messages come back.
+    Crash(usize),
+    /// The sweeper requeues what is overdue.
+    Sweep,
+    /// The queue refused what a sweep sent of an order.
+    UndoRequeue(usize),
+    /// A client cancels an order.
+    Cancel(usize),
+    /// An operator retries an order.
+    Retry(usize),
+}
+
+impl Action {
+    /// Whether an order's progress may not depend on it: a fault, or what somebody may or may not do.
+    #[must_use]
+    pub fn is_optional(&self) -> bool {
+        matches!(
+            self,
+            Self::Lose(_)
+                | Self::Duplicate(_)
+                | Self::Crash(_)
+                | Self::UndoRequeue(_)
+                | Self::Cancel(_)
+                | Self::Retry(_)
+        )
+    }
+}
+
+/// All that can happen next, and what comes of it.
+#[must_use]
+pub fn next(state: &State, mutant: Option<Mutant>) -> Vec<(Action, State)> {
+    let mut steps = Steps { state, mutant, found: Vec::new() };
+    for order in 0..ORDERS {
+        steps.order(order);
+    }
+    for worker in 0..WORKERS {
+        steps.worker(worker);
+    }
+    if mutant != Some(Mutant::NoSweep) {
+        steps.sweep();
+    }
+    steps.found
+}
+
+struct Steps<'a> {
+    state: &'a State,
+    mutant: Option<Mutant>,
+    found: Vec<(Action, State)>,
+}
+
+impl Steps<'_> {
+    fn is(&self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
+    }
+
+    fn add(&mut self, action: Action, change: impl FnOnce(&mut State)) {
+        let mut state = self.state.clone();
+        change(&mut state);
+        self.found.push((action, state));
+    }
+
+    fn order(&mut self, index: usize) {
+        let order = self.state.orders[index];
+        if let Some(row) = order.row {
+            if row.due != Due::Overdue {
+                let due = if row.due == Due::Later { Due::Now } else { Due::Overdue };
+                self.add(Action::TimePasses(index), |state| state.orders[index].row = Some(Row { due, ..row }));
+            }
+            if row.requeued {
+                let aged = Some(Row { requeued: false, ..row });
+                self.add(Action::RequeueAges(index), |state| state.orders[index].row = aged);
+                // A send that was refused: the sweep is undone, and the message is not there.
+                self.add(Action::UndoRequeue(index), |state| {
+                    state.orders[index] = Order { row: aged, message: false, ..order };
+                });
+            }
+            if !order.started || self.is(Mutant::CancelOfStarted) {
+                self.add(Action::Cancel(index), |state| end(state, index, Outcome::Cancelled));
+            }
+        }
+        if order.message {
+            self.add(Action::Lose(index), |state| state.orders[index].message = false);
+        } else if holders(self.state, index) > 0 {
+            self.add(Action::Duplicate(index), |state| state.orders[index].message = true);
+        }
+        let may_retry = if self.is(Mutant::RetryOfAnyEnd) {
+            order.outcome.is_some()
+        } else {
+            order.outcome == Some(Outcome::Failed)
+        };
+        if may_retry && self.state.retries > 0 {
+            self.add(Action::Retry(index), |state| retry(state, index));
+        }
+    }
+
+    fn worker(&mut self, worker: usize) {
+        let Worker { stage, parts } = self.state.workers[worker];
+        if stage != Stage::Idle {
+            self.add(Action::Crash(worker), |state| leave(state, worker, |_| true));
+        }
+        match stage {
+            Stage::Idle => self.receive(worker),
+            Stage::Received => {
+                let mutant = self.mutant;
+                self.add(Action::Claim(worker), |state| claim(state, worker, mutant));
+            }
+            Stage::Working => self.record(worker, parts),
+            Stage::Recorded => self.reschedule(worker, parts),
+        }
+    }
+
+    /// A batch holds a message of one order or of both.
+    fn receive(&mut self, worker: usize) {
+        for batch in [[true, false], [false, true], [true, true]] {
+            let is_there = (0..ORDERS).all(|order| !batch[order] || self.state.orders[order].message);
+            if is_there {
+                self.add(Action::Receive(worker, batch), |state| {
+                    let parts = batch.map(|held| if held { Part::Received } else { Part::Out });
+                    state.workers[worker] = Worker { stage: Stage::Received, parts };
+                    for order in (0..ORDERS).filter(|order| batch[*order]) {
+                        state.orders[order].message = false;
+                    }
+                });
+            }
+        }
+    }
+
+    /// Sends the dead letters, and then records the ends that the work has: any, of any of the claimed orders.
+    fn record(&mut self, worker: usize, parts: [Part; ORDERS]) {
+        let given_up = (0..ORDERS).filter(|order| parts[*order] == Part::GivenUp);
+        for order in given_up.clone() {
+            self.add(Action::DeadLetter(worker, order), |state| {
+                state.orders[order].dead_letter = true;
+                state.workers[worker].parts[order] = Part::Buried;
+            });
+        }
+        if given_up.count() > 0 && !self.is(Mutant::RecordBeforeDeadLetter) {
+            return;
+        }
+        let mutant = self.mutant;
+        for first in ends(parts[0]) {
+            for second in ends(parts[1]) {
+                let ended = [*first, *second];
+                self.add(Action::Finish(worker, ended), |state| finish(state, worker, ended, mutant));
+            }
+        }
+    }
+
+    fn reschedule(&mut self, worker: usize, parts: [Part; ORDERS]) {
+        let mutant = self.mutant;
+        let choices = |part| if part == Part::Claimed { &[false, true][..] } else { &[false][..] };
+        for first in choices(parts[0]) {
+            for second in choices(parts[1]) {
+                let counts = [*first, *second];
+                self.add(Action::Reschedule(worker, counts), |state| reschedule(state, worker, counts, mutant));
+            }
+        }
+    }
+
+    fn sweep(&mut self) {
+        let is_overdue = |order: &Order| order.row.is_some_and(|row| row.due == Due::Overdue && !row.requeued);
+        if !self.state.orders.iter().any(is_overdue) {
+            return;
+        }
+        let (marks, moves) = (!self.is(Mutant::SweepWithoutMark), self.is(Mutant::SweepMovesDue));
+        self.add(Action::Sweep, |state| {
+            for order in state.orders.iter_mut().filter(|order| is_overdue(order)) {
+                order.message = true;
+                if let Some(row) = &mut order.row {
+                    row.requeued = marks;
+                    row.due = if moves { Due::Now } else { row.due };
+                }
+            }
+        });
+    }
+}
+
+/// The ends that work on an order may have: none where it goes on later.
+fn ends(part: Part) -> &'static [Option<Outcome>] {
+    match part {
+        Part::Claimed => &[None, Some(Outcome::Completed), Some(Outcome::Failed)],
+        Part::GivenUp | Part::Buried => &[Some(Outcome::Failed)],
+        Part::Out | Part::Received | Part::Done => &[None],
+    }
+}
+
+/// How many workers hold a message of the order.
+fn holders(state: &State, order: usize) -> usize {
+    state.workers.iter().filter(|worker| worker.parts[order] != Part::Out).count()
+}
+
+/// Ends an order and counts its end.
+fn end(state: &mut State, order: usize, outcome: Outcome) {
+    state.orders[order].row = None;
+    state.orders[order].outcome = Some(outcome);
+    state.counted[outcome as usize] += 1;
+}
+
+fn retry(state: &mut State, index: usize) {
+    let order = &mut state.orders[index];
+    let row = Row { due: Due::Now, claim: Claim::Free, attempts: 0, requeued: false };
+    *order = Order { outcome: None, started: false, given_up: false, row: Some(row), message: true, ..*order };
+    state.counted[Outcome::Failed as usize] -= 1;
+    state.retries -= 1;
+}
+
+/// Leases what is due of the batch. A message that is early is sent again, and one of an order that has ended is deleted.
+fn claim(state: &mut State, worker: usize, mutant: Option<Mutant>) {
+    for index in 0..ORDERS {
+        if state.workers[worker].parts[index] == Part::Out {
+            continue;
+        }
+        let order = &mut state.orders[index];
+        let may_take =
+            |row: &Row| row.due != Due::Later || mutant == Some(Mutant::ClaimOfLeased) && row.claim != Claim::Free;
+        state.workers[worker].parts[index] = match &mut order.row {
+            Some(row) if may_take(row) => {
+                let counts = row.claim != Claim::Free && mutant != Some(Mutant::LostLeaseNotCounted);
+                let attempts = (row.attempts + u8::from(counts)).min(MAX_ATTEMPTS);
+                *row = Row { due: Due::Later, claim: Claim::Held(worker), attempts, ..*row };
+                order.started = true;
+                if attempts >= MAX_ATTEMPTS { Part::GivenUp } else { Part::Claimed }
+            }
+            Some(_) => {
+                order.message = true;
+                Part::Out
+            }
+            None => Part::Out,
+        };
+    }
+    let goes_on = state.workers[worker].parts.iter().any(|part| *part != Part::Out);
+    state.workers[worker].stage = if goes_on { Stage::Working } else { Stage::Idle };
+}
+
+/// Ends what is still the worker's.
+fn finish(state: &mut State, worker: usize, ended: [Option<Outcome>; ORDERS], mutant: Option<Mutant>) {
+    for (index, outcome) in ended.into_iter().enumerate() {
+        let Some(outcome) = outcome else { continue };
+        let part = std::mem::replace(&mut state.workers[worker].parts[index], Part::Done);
+        let row = state.orders[index].row;
+        let is_ours =
+            row.is_some_and(|row| row.claim == Claim::Held(worker) || mutant == Some(Mutant::FinishWithoutToken));
+        if is_ours && mutant == Some(Mutant::DeleteBeforeRecord) {
+            state.orders[index].row = None; // The record would be the next statement.
+        } else if is_ours {
+            state.orders[index].given_up = part != Part::Claimed;
+            end(state, index, outcome);
+        } else if mutant == Some(Mutant::CountUnrecorded) {
+            state.counted[outcome as usize] += 1;
+        }
+    }
+    state.workers[worker].stage = Stage::Recorded;
+}
+
+/// Gives back what is still the worker's, and ends the invocation: the messages of what goes on later stay.
+fn reschedule(state: &mut State, worker: usize, counts: [bool; ORDERS], mutant: Option<Mutant>) {
+    for (index, counts) in counts.into_iter().enumerate() {
+        if state.workers[worker].parts[index] != Part::Claimed {
+            continue;
+        }
+        if let Some(row) = &mut state.orders[index].row
+            && (row.claim == Claim::Held(worker) || mutant == Some(Mutant::RescheduleWithoutToken))
+        {
+            let attempts = (row.attempts + u8::from(counts)).min(MAX_ATTEMPTS);
+            *row = Row { due: Due::Later, claim: Claim::Free, attempts, ..*row };
+        }
+    }
+    leave(state, worker, |part| part == Part::Claimed);
+}
+
+/// Ends an invocation: nobody holds its token any more, and the messages of these parts may be received again.
+fn leave(state: &mut State, worker: usize, comes_back: impl Fn(Part) -> bool) {
+    for index in 0..ORDERS {
+        let part = state.workers[worker].parts[index];
+        let order = &mut state.orders[index];
+        order.message |= part != Part::Out && comes_back(part);
+        if let Some(row) = &mut order.row
+            && row.claim == Claim::Held(worker)
+        {
+            row.claim = Claim::Lost;
+        }
+    }
+    state.workers[worker] = Worker { stage: Stage::Idle, parts: [Part::Out; ORDERS] };
+}
