@@ -1,12 +1,14 @@
 //! The service that was replaced, see `baseline/app.py`: an application of `FastAPI` in a process of its own.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use sandbox::Result;
 use sandbox::process::Process;
+use sandbox::runtime::Function;
 use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
@@ -66,6 +68,25 @@ impl Baseline {
     pub fn process_id(&self) -> i32 {
         self.process.id()
     }
+}
+
+/// The same application as a function, see `baseline/lambda_app.py`: run by AWS's runtime client, with one connection.
+pub fn function(world: &World, database_url: &str) -> Result<Function> {
+    let bootstrap = world.directory.path().join("fastapi-bootstrap");
+    let python = std::path::absolute(python()?)?;
+    let script = format!("#!/bin/sh\nexec {} -m awslambdaric lambda_app.handler\n", python.display());
+    std::fs::write(&bootstrap, script)?;
+    std::fs::set_permissions(&bootstrap, std::fs::Permissions::from_mode(0o755))?;
+    let root = std::path::absolute("tests/bench/baseline")?.display().to_string();
+    let variables = [
+        ("DATABASE_URL", database_url),
+        ("PYTHONPATH", &root),
+        ("LAMBDA_TASK_ROOT", &root),
+        ("POOL_SIZE", "1"),
+        ("PROCESSING", "off"),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    Ok(Function { name: "fastapi".to_owned(), bootstrap, variables, timeout: Duration::from_mins(1), log: None })
 }
 
 /// The Python that has what it needs.

@@ -8,9 +8,9 @@ use sandbox::Result;
 use sandbox::runtime::Pool;
 
 use crate::account::{cpu_ms_of, memory_kib, own_cpu_ms};
-use crate::baseline::{Baseline, CONNECTIONS};
+use crate::baseline::{self, Baseline, CONNECTIONS};
 use crate::findings::{Criterion, Findings, Table};
-use crate::floor;
+use crate::floor::{self, Protocol};
 use crate::front::Front;
 use crate::load::{self, Load, Plan, Target};
 use crate::options::Options;
@@ -30,18 +30,21 @@ const FAR: Duration = Duration::from_millis(6);
 struct Round {
     ours: Vec<Load>,
     theirs: Vec<Load>,
+    on_lambda: Load,
     direct: Load,
     far: Load,
     hello: Load,
     ours_processing: Load,
     theirs_processing: Load,
     floor: f64,
+    unprepared: f64,
 }
 
 /// The pools of a run.
 struct Pools {
     api: Arc<Pool>,
     hello: Arc<Pool>,
+    on_lambda: Arc<Pool>,
 }
 
 /// Measures.
@@ -49,7 +52,9 @@ pub async fn measure(world: &World) -> Result<Findings> {
     let api = world.pool(world.function("api", &[]), CONNECTIONS).await?;
     let mut hello = world.function("api", &[]);
     hello.bootstrap = Options::probe("hello");
-    let pools = Pools { api, hello: world.pool(hello, CONNECTIONS).await? };
+    let on_lambda = baseline::function(world, &world.baseline_url())?;
+    let on_lambda = world.pool(on_lambda, world.options.either(CONNECTIONS, 4)).await?;
+    let pools = Pools { api, hello: world.pool(hello, CONNECTIONS).await?, on_lambda };
     let mut rounds = Vec::new();
     for run in 1..=world.options.runs {
         step(&format!("create, run {run}"));
@@ -58,7 +63,7 @@ pub async fn measure(world: &World) -> Result<Findings> {
     Ok(Findings { text: text(&rounds), plots: plots(&rounds)?, criteria: criteria(&rounds) })
 }
 
-async fn round(world: &World, Pools { api, hello }: &Pools) -> Result<Round> {
+async fn round(world: &World, Pools { api, hello, on_lambda }: &Pools) -> Result<Round> {
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for clients in CLIENTS {
         ours.push(ours_with(world, api, clients).await?);
@@ -74,9 +79,11 @@ async fn round(world: &World, Pools { api, hello }: &Pools) -> Result<Round> {
     Ok(Round {
         ours,
         theirs,
+        on_lambda: ours_with(world, on_lambda, usual).await?,
         direct,
         far: far?,
-        floor: floor::inserts(world, CONNECTIONS, time).await?,
+        floor: floor::inserts(world, Protocol::Prepared, CONNECTIONS, time).await?,
+        unprepared: floor::inserts(world, Protocol::Extended, CONNECTIONS, time).await?,
         hello: load_on(world, Target::Direct(Front::new(Arc::clone(hello))), usual, hello).await?,
         ours_processing: ours_processing(world, api, usual).await?,
         theirs_processing: theirs_with(world, usual, true).await?,
@@ -128,14 +135,20 @@ fn criteria(rounds: &[Round]) -> Vec<Criterion> {
     };
     let floor = over(&|round| round.ours[USUAL].rate, &|round| round.floor);
     let errors: usize = rounds.iter().flat_map(|round| &round.ours).map(|load| load.errors).sum();
-    let note = format!("{} clients; {errors} errors and time-outs", CLIENTS[USUAL]);
-    vec![Criterion::at_least(
-        "create throughput, one call at a time, ÷ `pgbench` of the same INSERT, 16 connections",
-        "≥ 0.5",
-        0.5,
-        floor,
-        note,
-    )]
+    let unprepared = over(&|round| round.ours[USUAL].rate, &|round| round.unprepared);
+    let note = format!(
+        "{} clients; ÷ the INSERT that is parsed each time {}; {errors} errors and time-outs",
+        CLIENTS[USUAL],
+        figure(unprepared)
+    );
+    let what = "create throughput, one call at a time, ÷ `pgbench` of the same INSERT, prepared, 16 connections";
+    let cpu = over(&|round| round.ours[USUAL].used[0], &|round| round.on_lambda.used[0]);
+    let rate = over(&|round| round.ours[USUAL].rate, &|round| round.on_lambda.rate);
+    let (on_lambda, times) = ("CPU of the function a create, one call at a time, ÷ FastAPI on Lambda", figure(rate));
+    vec![
+        Criterion::at_least(what, "≥ 0.5", 0.5, floor, note).before("0.27–0.35, parsed each time"),
+        Criterion::at_most(on_lambda, "≤ 1/4", 0.25, cpu, format!("{times} times as many orders a second")),
+    ]
 }
 
 fn text(rounds: &[Round]) -> String {
@@ -157,13 +170,18 @@ fn text(rounds: &[Round]) -> String {
         table.row(&row("FastAPI", *clients, rounds, |round| &round.theirs[index]));
     }
     let usual = CLIENTS[USUAL];
+    table.row(&row("FastAPI on Lambda", usual, rounds, |round| &round.on_lambda));
     table.row(&row("Ordermill, orders being processed as well", usual, rounds, |round| &round.ours_processing));
     table.row(&row("FastAPI, orders being processed as well", usual, rounds, |round| &round.theirs_processing));
     table.row(&row("Ordermill, the queue 6 ms away", usual, rounds, |round| &round.far));
     table.row(&row("Ordermill, by the Runtime API alone", usual, rounds, |round| &round.direct));
     table.row(&row("hello-world, by the Runtime API alone", usual, rounds, |round| &round.hello));
     let floor = spread(&each(rounds, |round| round.floor));
-    format!("{}\n`pgbench` inserts {floor} orders a second with {CONNECTIONS} connections.\n", table.text())
+    let unprepared = spread(&each(rounds, |round| round.unprepared));
+    format!(
+        "{}\n`pgbench` inserts {floor} orders a second with {CONNECTIONS} connections, and {unprepared} where each statement is parsed.\n",
+        table.text()
+    )
 }
 
 fn row(name: &str, clients: usize, rounds: &[Round], of: impl Fn(&Round) -> &Load) -> Vec<String> {

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
 
-use crate::account::children;
+use crate::account::{children, cpu_ms, cpu_ms_of, ended_children_cpu_ms};
 use crate::options::Options;
 
 /// The orders' queue.
@@ -168,7 +168,28 @@ impl World {
     /// The CPU time that the database server's connections have used, in milliseconds.
     #[must_use]
     pub fn database_cpu_ms(&self) -> f64 {
-        self.postgres.process_id().map(|server| crate::account::cpu_ms_of(&children(server))).unwrap_or_default()
+        self.postgres.process_id().map(|server| cpu_ms_of(&children(server))).unwrap_or_default()
+    }
+
+    /// The CPU time that the whole server has used, connections that have ended included, in milliseconds.
+    #[must_use]
+    pub fn server_cpu_ms(&self) -> f64 {
+        let used = |server| cpu_ms(server) + cpu_ms_of(&children(server)) + ended_children_cpu_ms(server);
+        self.postgres.process_id().map(used).unwrap_or_default()
+    }
+
+    /// Waits until no function is connected any more: what each has done is in the server's statistics then.
+    pub async fn quiet(&self, sql: &Client) -> Result<()> {
+        let others = "SELECT FROM pg_stat_activity
+            WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
+        let end = Instant::now() + Duration::from_secs(10);
+        while !sql.query(others, &[]).await?.is_empty() {
+            if Instant::now() > end {
+                return Err("a function stays connected".into());
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
     }
 }
 

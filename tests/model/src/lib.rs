@@ -13,6 +13,7 @@
 
 pub mod invariants;
 pub mod search;
+mod statements;
 pub mod steps;
 
 /// How many orders and how many workers there are.
