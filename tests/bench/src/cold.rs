@@ -91,7 +91,7 @@ impl Start<'_> {
         self.theirs(&mut cold.theirs).await
     }
 
-    /// The same application as a function. With the least share of a CPU it does not start within Lambda's ten seconds.
+    /// Starts FastAPI on Lambda. With the least share of a CPU it may not start within Lambda's ten seconds.
     async fn on_lambda(&self, times: &mut Times) -> Result<()> {
         let url = by_name(&self.world.baseline_url());
         let url = format!("{url}?sslmode=verify-full&sslrootcert={}", self.authorities.display());

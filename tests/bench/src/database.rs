@@ -1,4 +1,4 @@
-//! What the simulation of `tests/scaling` takes for the database: CPU time by the orders of a call or a batch.
+//! The database's part of the simulation in `tests/scaling`: CPU time by the orders of a call or a batch.
 
 use sandbox::Result;
 use serde::Serialize;
@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::cost::Line;
 use crate::life::{SIZES, Server};
 
-/// Where it is read.
+/// The file that the simulation reads.
 const FILE: &str = "tests/scaling/database.json";
 
 /// The fields are described where they are read: `tests/scaling/src/measured.rs`.
@@ -20,7 +20,7 @@ struct Database {
     log_bytes_per_order: f64,
 }
 
-/// Writes it.
+/// Writes the file.
 pub fn write(server: &Server) -> Result<()> {
     let [create_ms, wait_ms, finish_ms] = [0, 1, 2].map(|step| line(server, step));
     let database = Database {

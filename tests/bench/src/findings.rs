@@ -5,7 +5,7 @@
 pub struct Criterion {
     /// What is measured.
     pub what: &'static str,
-    /// What it was before the target was set.
+    /// The figure from before the target was set.
     pub before: &'static str,
     /// What it has to reach, in words.
     pub target: &'static str,

@@ -72,7 +72,7 @@ async fn pgbench(world: &World, script: &str, protocol: Protocol, connections: u
         Protocol::Extended => "extended",
         Protocol::Prepared => "prepared",
     };
-    // Of several threads each has its part of the connections.
+    // pgbench refuses more threads than connections.
     let threads = connections.min(2).to_string();
     let file = world.directory.path().join("pgbench.sql");
     std::fs::write(&file, script)?;

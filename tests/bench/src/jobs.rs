@@ -1,4 +1,4 @@
-//! Job queues on PostgreSQL that one would take instead: see `baseline/queues` and `rivals`.
+//! Job queues on PostgreSQL to compare the drain with: see `baseline/queues` and `rivals`.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -14,12 +14,12 @@ use crate::server::Done;
 use crate::stats::count;
 use crate::world::World;
 
-/// Where `make bench` installs those from npm.
+/// The directory into which `make bench` installs those from npm.
 const INSTALLED: &str = ".local/bench/queues";
-/// Where it builds those in Rust.
+/// The program that `make bench` builds of those in Rust.
 const BUILT: &str = "target/rivals/release/rivals";
 
-/// What a queue is written in, and its program.
+/// The language of a queue, and its program.
 #[derive(Debug, Clone, Copy)]
 enum Program {
     Node(&'static str),
@@ -38,7 +38,7 @@ pub struct Rival {
     more: &'static [&'static str],
 }
 
-/// What a drain took.
+/// The figures of a drain.
 #[derive(Debug, Clone, Copy)]
 pub struct Drained {
     /// Orders finished a second.
@@ -89,7 +89,7 @@ pub fn available() -> Vec<Rival> {
 }
 
 impl Rival {
-    /// Has it finish orders.
+    /// Runs it until its orders are finished.
     pub async fn drain(&self, world: &World) -> Result<Drained> {
         let orders = world.options.either(self.orders, self.orders / 5);
         let mut worker = Worker::start(self.command(world, orders)?)?;
@@ -135,7 +135,7 @@ impl Rival {
     }
 }
 
-/// Says where the database is as `libpq` is told.
+/// Sets the variables of `libpq` that name the database.
 fn by_variables(command: &mut Command, world: &World) -> Result<()> {
     let config: tokio_postgres::Config = world.baseline_url().parse()?;
     let Some(Host::Tcp(host)) = config.get_hosts().first() else { return Err("the server has no address".into()) };
@@ -149,7 +149,7 @@ fn by_variables(command: &mut Command, world: &World) -> Result<()> {
     Ok(())
 }
 
-/// A running program, which is told when to begin and when to end.
+/// A running program. It begins and ends when it reads a line.
 struct Worker {
     process: Child,
     words: ChildStdin,

@@ -1,5 +1,5 @@
-//! An order's whole life (create, claim, wait, claim, finish), one by one and in batches: what it costs the database server, beside
-//! the least that it can cost, one INSERT and one UPDATE by key of the same table.
+//! The database server's work for an order's whole life (create, claim, wait, claim, finish), one by one and in batches, beside the
+//! floor: one INSERT and one UPDATE by key of the same table.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How many orders have ended before.
 const FINISHED: u32 = 100_000;
 
-/// What the server does for an order, by the steps of its life.
+/// The server's work for an order, by the steps of its life.
 #[derive(Debug, Clone, Copy, Default)]
 struct Life {
     /// Created, claimed for the first time and made to wait, claimed again and finished.
@@ -43,7 +43,7 @@ impl Life {
 /// The CPU time of the server, in milliseconds an order, by size: of a create, of what has an order wait, of what ends it.
 pub type Steps = [[f64; 3]; SIZES.len()];
 
-/// What the scaling of the service is simulated by.
+/// The figures of the database that the simulation uses.
 #[derive(Debug, Clone, Copy)]
 pub struct Server {
     /// See [`Steps`].
@@ -54,7 +54,7 @@ pub struct Server {
     pub wal_bytes: f64,
 }
 
-/// Measures, and gives what the simulation needs as well.
+/// Measures; returns the simulation's figures as well.
 pub async fn measure(world: &World) -> Result<(Findings, Server)> {
     world.clear().await?;
     let sql = world.sql().await?;
@@ -82,7 +82,7 @@ pub async fn measure(world: &World) -> Result<(Findings, Server)> {
     Ok((findings, Server { cpu_ms, bytes_kept, wal_bytes }))
 }
 
-/// Has this many orders live, so many at once.
+/// Takes this many orders through their lives, `size` at once.
 async fn live(world: &World, sql: &Client, size: usize, orders: usize) -> Result<Life> {
     let dead_before = dead_rows(sql).await?;
     let api = Front::new(world.pool(world.function("api", &[]), 1).await?);

@@ -136,7 +136,7 @@ pub fn request(list: usize) -> (&'static str, String) {
     ("/orders/batch", format!(r#"{{"orders":[{}]}}"#, orders.join(",")))
 }
 
-/// The same for orders that are given their identifiers by the service.
+/// The same for orders without identifiers: the service generates them.
 #[must_use]
 pub fn unnamed(list: usize) -> (&'static str, String) {
     let order = || {

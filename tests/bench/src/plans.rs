@@ -1,5 +1,5 @@
-//! How many rows a hot statement reads when the statistics of `order_work` mislead: they were taken while it held orders whose
-//! identifiers come before all of the finished ones, and it holds those that come after.
+//! The rows that a hot call reads when the statistics of `order_work` mislead: `ANALYZE` saw identifiers that sort before those of all
+//! finished orders, and the table now holds identifiers that sort after them.
 
 use sandbox::Result;
 use tokio_postgres::Client;
@@ -10,12 +10,12 @@ use crate::prepared;
 use crate::stats::{count, figure};
 use crate::world::{QUEUE, World};
 
-/// How many orders the statistics are of.
+/// The active orders that `ANALYZE` sees.
 const BEFORE: usize = 10_000;
-/// How many there are then.
+/// The active orders that are there when the calls are made.
 const AFTER: usize = 40;
 
-/// What is called, and of how many orders it reads.
+/// A call, and the number of its orders.
 #[derive(Debug, Clone)]
 enum Call {
     /// A call of the api.
@@ -24,7 +24,7 @@ enum Call {
     Batch(std::ops::Range<usize>),
 }
 
-/// Measures, with the finished orders that are there, which are the first `f-` in the alphabet of all but `a-`.
+/// Measures, beside the finished orders `f-…` that are there.
 pub async fn measure(world: &World, sql: &Client) -> Result<Criterion> {
     mislead(world, sql).await?;
     let calls = [
@@ -59,7 +59,7 @@ async fn mislead(world: &World, sql: &Client) -> Result<()> {
     prepared::named(world, "z", AFTER).await
 }
 
-/// What a call reads for each of its orders, by a function that has just started.
+/// Makes a call through a new environment; returns its name and the rows that it read for each of its orders.
 async fn read(world: &World, sql: &Client, call: &Call) -> Result<(String, f64)> {
     world.quiet(sql).await?;
     let before = reads(sql).await?;
@@ -85,7 +85,7 @@ async fn read(world: &World, sql: &Client, call: &Call) -> Result<(String, f64)>
     Ok((name, (reads(sql).await? - before) / count(orders)))
 }
 
-/// How many rows were read without an index, and how many entries of indexes.
+/// The rows read by sequential scans and the index entries read, since the server started.
 async fn reads(sql: &Client) -> Result<f64> {
     let read = "SELECT ((SELECT coalesce(sum(seq_tup_read), 0) FROM pg_stat_user_tables)
         + (SELECT coalesce(sum(idx_tup_read), 0) FROM pg_stat_user_indexes))::float8 AS reads";

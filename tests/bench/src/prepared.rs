@@ -19,7 +19,7 @@ pub async fn due(world: &World, orders: usize) -> Result<()> {
     Ok(sql.batch_execute("CHECKPOINT").await?)
 }
 
-/// The same by another name, and without the server's being made ready for them.
+/// The same by another name, without `VACUUM` and `CHECKPOINT`.
 pub async fn named(world: &World, name: &str, orders: usize) -> Result<()> {
     let api = Front::new(world.pool(world.function("api", &[]), 1).await?);
     for (first, last) in numbers(orders, LIST) {

@@ -1,23 +1,23 @@
-//! What the database server has done: CPU time, write-ahead log and commits, by what it counts itself.
+//! The database server's work: CPU time, write-ahead log and commits.
 
 use sandbox::Result;
 use tokio_postgres::Client;
 
 use crate::world::World;
 
-/// What the server has done so far, or between two moments.
+/// The server's work so far, or for an order.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Done {
     /// CPU time of all its processes, in milliseconds.
     pub cpu_ms: f64,
     /// Bytes of write-ahead log.
     pub wal_bytes: f64,
-    /// Transactions that wrote: each was given a number.
+    /// Transactions that wrote: the server numbers them.
     pub commits: f64,
 }
 
 impl Done {
-    /// What it has done until now, by a connection that writes nothing.
+    /// Reads the counters by a connection that writes nothing.
     pub async fn until_now(world: &World, sql: &Client) -> Result<Self> {
         let counts = "SELECT (pg_current_wal_insert_lsn() - '0/0')::float8 AS wal_bytes,
             pg_snapshot_xmax(pg_current_snapshot())::text::float8 AS commits";
@@ -29,7 +29,7 @@ impl Done {
         })
     }
 
-    /// What it has done since then for each of so many orders.
+    /// The work since `before` for each of `orders` orders.
     #[must_use]
     pub fn since(&self, before: &Self, orders: f64) -> Self {
         let each = |after: f64, before: f64| (after - before) / orders;

@@ -1,4 +1,4 @@
-//! Drain and metrics while a transaction elsewhere holds a snapshot, so that no dead row may be removed.
+//! Drain and metrics while a transaction elsewhere holds a snapshot, so that `VACUUM` removes no dead row.
 
 use std::time::Duration;
 

@@ -178,7 +178,7 @@ impl World {
         self.postgres.process_id().map(used).unwrap_or_default()
     }
 
-    /// Waits until no function is connected any more: what each has done is in the server's statistics then.
+    /// Waits until no function is connected: the server's statistics then include the work of all of them.
     pub async fn quiet(&self, sql: &Client) -> Result<()> {
         let others = "SELECT FROM pg_stat_activity
             WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()";

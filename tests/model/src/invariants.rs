@@ -1,4 +1,4 @@
-//! What holds in every state and for every step.
+//! The rules that hold in every state and for every step.
 
 use crate::steps::Action;
 use crate::{Claim, Due, MAX_ATTEMPTS, ORDERS, Order, Outcome, State};
@@ -10,9 +10,9 @@ pub enum Broken {
     RowExactlyWhileActive,
     /// `order_stats` equals a recount of the orders: each end is recorded once.
     StatisticsEqualRecount,
-    /// A completed or failed order was begun, and a cancelled one was not.
+    /// A worker began each completed or failed order, and no cancelled one.
     BegunExactlyUnlessCancelled,
-    /// An order that is given up has a dead letter.
+    /// An order whose attempts are used up has a dead letter.
     GivenUpHasDeadLetter,
     /// An order's end changes by an operator's retry of a failed order alone.
     EndIsFinal,

@@ -6,9 +6,9 @@
 //!   a lease may run out under a worker that still runs, which the time-outs prevent on Lambda.
 //! - **Sends.** A message is sent together with the statement before it. Messages may be lost, duplicated and late, so a crash
 //!   between the two is a lost message, and a late send is a late message.
-//! - **Tokens.** A token is the invocation that drew it; when the invocation ends, nobody holds its token any more.
+//! - **Tokens.** A token is the invocation that drew it; when the invocation ends, the token is lost.
 //!
-//! [`search::explore`] checks each state and each step against [`invariants`], and finds the states from which an order can't end.
+//! [`search::explore`] checks each state and each step against [`invariants`], and finds states that leave an order no way to its end.
 //! Each [`Mutant`] breaks one rule of the statements; the tests show that the search finds it.
 
 pub mod invariants;
@@ -20,7 +20,7 @@ pub mod steps;
 pub const ORDERS: usize = 2;
 /// See [`ORDERS`].
 pub const WORKERS: usize = 2;
-/// An order is given up after so many attempts without an outcome.
+/// An order fails after so many attempts without an outcome.
 pub const MAX_ATTEMPTS: u8 = 1;
 /// How often the operator retries a failed order.
 pub const RETRIES: u8 = 1;
@@ -94,7 +94,7 @@ pub struct Order {
 pub enum Part {
     /// It is not in the batch, or no longer.
     Out,
-    /// Its message is held.
+    /// The worker holds its message.
     Received,
     /// It is claimed, and worked on.
     Claimed,
@@ -102,7 +102,7 @@ pub enum Part {
     GivenUp,
     /// The same, and its dead letter is sent.
     Buried,
-    /// Its end is recorded, or was somebody else's to record; its message is still held.
+    /// Its end is recorded, or the lease was lost; the worker still holds its message.
     Done,
 }
 
@@ -194,9 +194,9 @@ pub enum Mutant {
     LostLeaseNotCounted,
     /// Finish deletes the row of `order_work` in a statement before the one that records the outcome.
     DeleteBeforeRecord,
-    /// An order that is given up is recorded as failed before its dead letter is sent.
+    /// Finish records an order whose attempts are used up before its dead letter is sent.
     RecordBeforeDeadLetter,
-    /// Finish counts each order that it was given, not each that it ended.
+    /// Finish counts orders whose lease was lost as well.
     CountUnrecorded,
     /// Cancel takes orders on which work has begun.
     CancelOfStarted,

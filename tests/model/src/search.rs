@@ -16,14 +16,14 @@ pub struct Found {
     pub broken: Option<(Broken, Vec<Action>)>,
 }
 
-/// The states in the order in which they were reached.
+/// The states, numbered as the search reached them.
 #[derive(Default)]
 struct Reached {
     states: Vec<State>,
     numbers: HashMap<State, usize>,
     /// How each was reached first.
     from: Vec<Option<(usize, Action)>>,
-    /// From which others each is reached by a step that has to come: (to, from).
+    /// The steps that are not optional, as (to, from).
     comes: Vec<(usize, usize)>,
 }
 
@@ -71,7 +71,7 @@ impl Reached {
         way
     }
 
-    /// The first state from which not all orders can end.
+    /// The first state that leaves an order no way to its end.
     fn stuck(&self) -> Option<usize> {
         let mut comes = self.comes.clone();
         comes.sort_unstable();

@@ -46,7 +46,7 @@ pub fn claim(state: &mut State, worker: usize, mutant: Option<Mutant>) {
     state.workers[worker].stage = if goes_on { Stage::Working } else { Stage::Idle };
 }
 
-/// Ends what is still the worker's.
+/// Ends the orders whose lease the worker still holds.
 pub fn finish(state: &mut State, worker: usize, ended: [Option<Outcome>; ORDERS], mutant: Option<Mutant>) {
     for (index, outcome) in ended.into_iter().enumerate() {
         let Some(outcome) = outcome else { continue };
@@ -66,7 +66,7 @@ pub fn finish(state: &mut State, worker: usize, ended: [Option<Outcome>; ORDERS]
     state.workers[worker].stage = Stage::Recorded;
 }
 
-/// Gives back what is still the worker's, and ends the invocation: the messages of what goes on later stay.
+/// Reschedules the orders whose lease the worker still holds, and ends the invocation: their messages stay.
 pub fn reschedule(state: &mut State, worker: usize, counts: [bool; ORDERS], mutant: Option<Mutant>) {
     for (index, counts) in counts.into_iter().enumerate() {
         if state.workers[worker].parts[index] != Part::Claimed {
@@ -82,7 +82,7 @@ pub fn reschedule(state: &mut State, worker: usize, counts: [bool; ORDERS], muta
     leave(state, worker, |part| part == Part::Claimed);
 }
 
-/// Ends an invocation: nobody holds its token any more, and the messages of these parts may be received again.
+/// Ends an invocation: its token is lost, and the messages of these parts may be received again.
 pub fn leave(state: &mut State, worker: usize, comes_back: impl Fn(Part) -> bool) {
     for index in 0..ORDERS {
         let part = state.workers[worker].parts[index];

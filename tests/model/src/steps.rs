@@ -1,4 +1,4 @@
-//! What can happen next: a statement, a message, the passing of time, a fault.
+//! The steps that lead from a state to the next: a statement, a message, the passing of time, a fault.
 
 use crate::statements::{claim, end, finish, leave, reschedule, retry};
 use crate::{Due, Mutant, ORDERS, Order, Outcome, Part, Row, Stage, State, WORKERS, Worker};
@@ -18,13 +18,13 @@ pub enum Action {
     Receive(usize, [bool; ORDERS]),
     /// A worker claims its batch.
     Claim(usize),
-    /// A worker sends the dead letter of an order that is given up.
+    /// A worker sends the dead letter of an order whose attempts are used up.
     DeadLetter(usize, usize),
     /// A worker records these ends.
     Finish(usize, [Option<Outcome>; ORDERS]),
     /// A worker gives the rest back, and whether each counts as an attempt; it deletes the messages of what has ended.
     Reschedule(usize, [bool; ORDERS]),
-    /// A worker ends in the middle of its invocation: its messages come back.
+    /// A worker crashes within its invocation: its messages come back.
     Crash(usize),
     /// The sweeper requeues what is overdue.
     Sweep,
@@ -37,7 +37,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// Whether an order's progress may not depend on it: a fault, or what somebody may or may not do.
+    /// Whether an order must be able to end without it: a fault, a cancel or a retry.
     #[must_use]
     pub fn is_optional(&self) -> bool {
         matches!(
@@ -52,7 +52,7 @@ impl Action {
     }
 }
 
-/// All that can happen next, and what comes of it.
+/// Every step from this state, and the state that it leads to.
 #[must_use]
 pub fn next(state: &State, mutant: Option<Mutant>) -> Vec<(Action, State)> {
     let mut steps = Steps { state, mutant, found: Vec::new() };
@@ -201,7 +201,7 @@ impl Steps<'_> {
     }
 }
 
-/// The ends that work on an order may have: none where it goes on later.
+/// The outcomes that work on an order may have; none where it is rescheduled.
 fn ends(part: Part) -> &'static [Option<Outcome>] {
     match part {
         Part::Claimed => &[None, Some(Outcome::Completed), Some(Outcome::Failed)],

@@ -1,4 +1,4 @@
-//! What `make bench` measured: how long an invocation takes, and what PostgreSQL takes for it.
+//! The measurements of `make bench`: the time of an invocation, and the CPU time of PostgreSQL.
 
 use serde::Deserialize;
 

@@ -36,7 +36,7 @@ pub async fn run(pool: PgPool, jobs: usize) -> Result<()> {
     let begin = ready()?;
     client.start().await?;
     left.over().await;
-    // What was done in a batch is recorded then.
+    // The shutdown records the completions that still wait in a batch.
     client.shutdown(Duration::from_secs(10)).await;
     done(jobs, begin.elapsed())
 }

@@ -1,9 +1,9 @@
-//! What the gateway logs of a call: a record of the template's format, with values of the usual length.
+//! The gateway's access log: a record of the template's format, with values of the usual length.
 
 use super::billed::RECORD;
 
 const TEMPLATE: &str = include_str!("../../../../template.yaml");
-/// What may stand in the format, and what usually comes of it. A variable that says nothing becomes `-`.
+/// The variables of the format with a value of the usual length. A variable without a value becomes `-`.
 const USUAL: [(&str, &str); 14] = [
     ("requestId", "JKJaXmPLvHcESHA="),
     ("extendedRequestId", "JKJaXmPLvHcESHA="),
@@ -29,7 +29,7 @@ pub fn bytes() -> f64 {
 }
 
 fn record() -> String {
-    // The longest names first, so that none is taken for the beginning of another.
+    // The longest names first: a short one may be the beginning of a longer one.
     let mut usual = USUAL;
     usual.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
     usual.iter().fold(format(), |record, (name, value)| record.replace(&format!("$context.{name}"), value))

@@ -11,7 +11,7 @@ use super::{Billed, access_log};
 const PRICES: &str = include_str!("../../prices.json");
 /// How many messages a request to SQS carries: sent, received or deleted.
 const MESSAGES: f64 = 10.0;
-/// Of how many invocations the first of an environment is one: AWS says that it is under 1 %.
+/// The share of invocations that start an environment: AWS says that it is under 1 %.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html>
 const STARTS: f64 = 0.01;
 /// The functions' memory, in GB.

@@ -131,7 +131,7 @@ impl Bench<'_> {
         })
     }
 
-    /// What is billed of an initialisation: from the start of the process until it asks for its first event.
+    /// The billed milliseconds of an initialisation: from the start of the process until it asks for its first event.
     async fn start(&self, function: &str) -> Result<f64> {
         let mut times = Vec::new();
         for _ in 0..self.world.options.either(5, 1) {
