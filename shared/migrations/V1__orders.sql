@@ -1,63 +1,65 @@
--- Orders: what happened (orders), what still wants doing (order_work), what it adds up to (order_stats).
--- Whatever changes an order that is active holds its row of order_work first: there they meet, and none can deadlock with
--- another.
+-- Orders: what was asked and how it ended (orders), what still wants doing (order_work), what it adds up to (order_stats).
+-- A statement that changes an active order locks its row of order_work first. So two of them meet there and can't deadlock.
 
+-- The rules of values that never change are domains: they are checked when a value is stored, and not again when its row is
+-- updated. They are the same bounds as the API's, so that no other way in can store what the API could not show.
+CREATE DOMAIN order_id AS text COLLATE "C" CHECK (VALUE ~ '^[A-Za-z0-9._:-]{1,64}$');
+CREATE DOMAIN user_id AS text COLLATE "C" CHECK (char_length(VALUE) BETWEEN 1 AND 128);
+CREATE DOMAIN item_ids AS text[] CHECK (cardinality(VALUE) BETWEEN 1 AND 500);
+CREATE DOMAIN amount AS numeric(14,2) CHECK (VALUE >= 0);
+
+-- Written twice in a life: inserted, and updated once when the order ends.
 CREATE TABLE orders (
-    order_id        text COLLATE "C" PRIMARY KEY,
-    user_id         text COLLATE "C" NOT NULL,
-    item_ids        text[]        NOT NULL,
-    total_amount    numeric(14,2) NOT NULL,
-    status          text COLLATE "C" NOT NULL DEFAULT 'pending',
+    order_id        order_id      PRIMARY KEY,
+    user_id         user_id       NOT NULL,
+    item_ids        item_ids      NOT NULL,
+    total_amount    amount        NOT NULL,
     created_at      timestamptz   NOT NULL DEFAULT now(),
+    idempotency_key bytea UNIQUE,
+    -- How the order ended. All are as inserted while it is active.
     started_at      timestamptz,
     finished_at     timestamptz,
     attempts        integer       NOT NULL DEFAULT 0,
     failure         text,
-    idempotency_key bytea UNIQUE,
+    cancelled       boolean       NOT NULL DEFAULT false,
 
-    -- The same bounds as the API's, so that no other way in can store what the API could not show.
-    CONSTRAINT orders_order_id CHECK (order_id ~ '^[A-Za-z0-9._:-]{1,64}$'),
-    CONSTRAINT orders_user_id CHECK (char_length(user_id) BETWEEN 1 AND 128),
-    CONSTRAINT orders_item_ids CHECK (cardinality(item_ids) BETWEEN 1 AND 500),
-    CONSTRAINT orders_total_amount CHECK (total_amount >= 0),
-    -- Text and a CHECK rather than an enum type: a status can be added without locking the table for long.
-    CONSTRAINT orders_status CHECK (status IN ('pending', 'processing', 'completed', 'failed', 'cancelled')),
-    -- Both directions: an order has an end exactly when it has ended.
-    CONSTRAINT orders_finished_at CHECK ((finished_at IS NOT NULL) = (status IN ('completed', 'failed', 'cancelled'))),
-    -- Work was begun on whatever is being processed or was processed, and on nothing that still waits or was cancelled.
-    CONSTRAINT orders_started_at CHECK ((started_at IS NOT NULL) = (status IN ('processing', 'completed', 'failed'))),
-    -- A failure has a cause, and nothing else has one.
-    CONSTRAINT orders_failure CHECK ((failure IS NOT NULL) = (status = 'failed'))
+    -- Work was begun on an order that completed or failed, and on no other.
+    CONSTRAINT orders_started_at CHECK ((started_at IS NOT NULL) = (finished_at IS NOT NULL AND NOT cancelled)),
+    CONSTRAINT orders_failure CHECK (failure IS NULL OR started_at IS NOT NULL),
+    CONSTRAINT orders_cancelled CHECK (NOT cancelled OR finished_at IS NOT NULL)
 )
--- Room on each page for a second, slightly longer version of each of its rows, even if one batch updates them all: with no
--- index on a column that changes, every update of the usual life (pending, processing, completed) then stays on its page
--- (HOT) and touches no index. A third version takes the place of the first, which is dead by then.
+-- Room on each page for a second, longer version of all its rows, even if one batch completes them all. An order that
+-- completes then stays on its page (HOT) and touches no index, because none holds a column that changes then.
 WITH (fillfactor = 45);
 
+COMMENT ON COLUMN orders.started_at IS 'When work first began; order_work has it while the order is active';
 COMMENT ON COLUMN orders.attempts IS 'How often work was tried; written once, when the order ends';
 COMMENT ON COLUMN orders.idempotency_key IS 'SHA-256 of the caller and its Idempotency-Key header, so that callers cannot collide';
 
 CREATE INDEX orders_newest ON orders (created_at DESC, order_id DESC);
 CREATE INDEX orders_newest_of_user ON orders (user_id, created_at DESC, order_id DESC);
--- The operator's list. Its predicate changes only when an order fails or is retried, which is rare.
+-- Lists of the rare ends.
 CREATE INDEX orders_failed ON orders (created_at DESC, order_id DESC) WHERE failure IS NOT NULL;
+CREATE INDEX orders_cancelled ON orders (created_at DESC, order_id DESC) WHERE cancelled;
 
--- A row exists exactly while its order is pending or processing: it is born with the order, in the same statement,
--- and deleted by the statement that ends it. There is no foreign key: it could state only one direction of that, and
--- would cost every insert a lookup and a row lock.
+-- A row exists exactly while its order is active: the statement that creates the order inserts it, and the one that ends the
+-- order deletes it. There is no foreign key: it could state only one direction of that, and would cost every insert a lookup
+-- and a row lock.
 CREATE TABLE order_work (
-    order_id   text COLLATE "C" PRIMARY KEY,
-    -- The order's own, so that a page of active orders is known before orders is looked at.
-    created_at timestamptz NOT NULL,
-    -- Whether work has begun, that is, whether the order is processing and not pending: counted and listed from here.
-    started    boolean NOT NULL DEFAULT false,
-    -- When the order next wants attention: first when it may be worked on, then the end of the lease while somebody
-    -- works on it, then the wake-up while it waits.
-    due_at     timestamptz NOT NULL,
-    -- The fencing token of whoever holds the lease; null when nobody does.
-    claim      uuid,
+    order_id    text COLLATE "C" PRIMARY KEY,
+    -- The order's own, so that a page of active orders is known before orders is read.
+    created_at  timestamptz NOT NULL,
+    -- When work first began. The order is processing from then on, and pending before.
+    started_at  timestamptz,
+    -- When the order next wants attention: first the end of the cancel window, then the end of the lease while a worker
+    -- holds it, then the end of a wait.
+    due_at      timestamptz NOT NULL,
+    -- When the sweeper last sent another message. due_at stays, so that it says how long an order has been kept waiting.
+    requeued_at timestamptz,
+    -- The fencing token of the worker that holds the lease; null when there is none.
+    claim       uuid,
     -- Attempts that ended without an outcome.
-    attempts   integer NOT NULL DEFAULT 0 CHECK (attempts >= 0)
+    attempts    integer NOT NULL DEFAULT 0 CHECK (attempts >= 0)
 )
 -- Every row is updated several times in a short life and deleted: vacuum early, keep it small.
 WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
@@ -65,47 +67,59 @@ WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_
 -- For the sweep alone: claims find their rows by primary key.
 CREATE INDEX order_work_due ON order_work (due_at);
 
--- Outcomes by minute, added to in the statement that records them, so that metrics never scan orders.
+-- Orders as they are now: the one place that derives an order's status.
+CREATE VIEW order_states AS
+SELECT o.order_id, o.user_id, o.item_ids, o.total_amount, o.created_at, o.idempotency_key,
+    CASE
+        WHEN o.cancelled THEN 'cancelled'
+        WHEN o.failure IS NOT NULL THEN 'failed'
+        WHEN o.finished_at IS NOT NULL THEN 'completed'
+        WHEN w.started_at IS NOT NULL THEN 'processing'
+        ELSE 'pending'
+    END AS status,
+    coalesce(w.started_at, o.started_at) AS started_at, o.finished_at, o.failure,
+    -- While the order is active: the attempts that ended without an outcome, and the one under way.
+    coalesce(w.attempts + (w.started_at IS NOT NULL)::int, o.attempts) AS attempts,
+    w.due_at, w.claim
+FROM orders AS o LEFT JOIN order_work AS w ON w.order_id = o.order_id;
+
+-- Statistics are inserted and never updated: a counter that each outcome updates makes a chain of versions, which an old
+-- snapshot keeps and every further update walks. The statement that ends orders inserts one row, and the sweeper folds rows
+-- of minutes gone by into the two tables below.
+CREATE TABLE order_outcomes (
+    -- The minute of the outcomes.
+    minute     timestamptz NOT NULL,
+    completed  integer NOT NULL DEFAULT 0,
+    -- Less the operators' retries, so a row may be negative.
+    failed     integer NOT NULL DEFAULT 0,
+    cancelled  integer NOT NULL DEFAULT 0,
+    -- Messages that the sweeper sent again.
+    requeued   integer NOT NULL DEFAULT 0,
+    -- Of completed orders: the sum of the seconds from start to finish.
+    seconds    double precision NOT NULL DEFAULT 0,
+    -- Of each completed order: the bucket of its time from start to finish, and of the time before, from creation to start.
+    processing smallint[] NOT NULL DEFAULT '{}',
+    queueing   smallint[] NOT NULL DEFAULT '{}'
+);
+
+CREATE INDEX order_outcomes_minute ON order_outcomes (minute);
+
+-- Outcomes by minute, all of them folded: order_outcomes holds only later minutes than the newest here. So a reader starts
+-- there, and never walks over dead rows. '-infinity' holds all that is older than the sweeper keeps by the minute.
 CREATE TABLE order_stats (
-    -- The minute of the outcomes; '-infinity' holds everything older than the sweeper keeps by the minute.
-    minute                timestamptz NOT NULL,
-    -- Concurrent writers have a shard each (1 and up) and so rarely wait for one another; the sweeper folds them into 0.
-    shard                 smallint    NOT NULL,
-    completed             bigint      NOT NULL DEFAULT 0,
-    -- Less the operators' retries, so a single row may be negative.
-    failed                bigint      NOT NULL DEFAULT 0,
-    cancelled             bigint      NOT NULL DEFAULT 0,
-    -- Orders that the sweeper told the queue of again.
-    rescued               bigint      NOT NULL DEFAULT 0,
-    -- Of completed orders: started_at to finished_at.
-    seconds_sum           numeric     NOT NULL DEFAULT 0,
-    processing_histogram  bigint[]    NOT NULL DEFAULT array_fill(0::bigint, ARRAY[100]),
-    -- Of completed orders: created_at to started_at.
-    queueing_histogram    bigint[]    NOT NULL DEFAULT array_fill(0::bigint, ARRAY[100]),
-    PRIMARY KEY (minute, shard),
-    CONSTRAINT order_stats_histograms CHECK (cardinality(processing_histogram) = 100 AND cardinality(queueing_histogram) = 100)
-)
-WITH (fillfactor = 50);
+    minute    timestamptz PRIMARY KEY,
+    completed bigint NOT NULL,
+    failed    bigint NOT NULL,
+    cancelled bigint NOT NULL,
+    requeued  bigint NOT NULL,
+    seconds   double precision NOT NULL
+);
 
--- The bucket (1 to 100) of a duration: four to each doubling, from 1 ms to 9.3 h; the first and last are open.
-CREATE FUNCTION histogram_bucket(duration interval) RETURNS integer
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN least(100, 1 + ceil(4 * log(greatest(1, 1000 * extract(epoch FROM duration))::double precision) / log(2::double precision)))::integer;
-
--- The histogram of some durations; null buckets (rows that do not count) are left out.
-CREATE FUNCTION histogram(buckets integer[]) RETURNS bigint[]
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN (
-        SELECT array_agg(coalesce(n, 0) ORDER BY i)
-        FROM generate_series(1, 100) AS i
-        LEFT JOIN (SELECT bucket, count(*) AS n FROM unnest(buckets) AS bucket GROUP BY bucket) AS counted ON bucket = i
-    );
-
--- The sum of two histograms, bucket by bucket.
-CREATE FUNCTION histogram_add(a bigint[], b bigint[]) RETURNS bigint[]
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    RETURN (SELECT array_agg(x + y ORDER BY i) FROM unnest(a, b) WITH ORDINALITY AS both_of(x, y, i));
-
-CREATE AGGREGATE histogram_sum(bigint[]) (
-    SFUNC = histogram_add, STYPE = bigint[], PARALLEL = SAFE
+-- How many completed orders of ten minutes had a time in a bucket; shared/src/db/stats.rs has the buckets' bounds.
+CREATE TABLE order_durations (
+    slot       timestamptz NOT NULL,
+    bucket     smallint NOT NULL,
+    processing bigint NOT NULL,
+    queueing   bigint NOT NULL,
+    PRIMARY KEY (slot, bucket)
 );

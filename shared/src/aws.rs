@@ -22,6 +22,10 @@ use crate::tls;
 
 use http::Http;
 
+/// How long one try of a call may take before the SDK makes another, on another connection: a frozen environment's
+/// connection can be dead without saying so. A receive waits for a second.
+const TRY_TIMEOUT: Duration = Duration::from_millis(1500);
+
 /// Does what a first call would otherwise wait for: reads the certificate authorities.
 pub fn warm() {
     if let Err(error) = &*tls::TO_AWS {
@@ -54,15 +58,15 @@ impl Access {
         })
     }
 
-    /// What an SDK's client is built from. `operation_timeout` is how long a call may take, the SDK's own retries included.
-    pub fn sdk_config(&self, operation_timeout: Duration) -> SdkConfig {
+    /// What an SDK's client is built from. Each call is bounded by its caller's deadline; one try of it by [`TRY_TIMEOUT`].
+    pub fn sdk_config(&self) -> SdkConfig {
         let mut config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new(self.region.clone()))
             .credentials_provider(SharedCredentialsProvider::new(self.credentials.clone()))
             // All that is sent and answered is a few bytes: what stalls runs into the time-out.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .timeout_config(TimeoutConfig::builder().operation_timeout(operation_timeout).build())
+            .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(TRY_TIMEOUT).build())
             .http_client(Http::default());
         config.set_endpoint_url(self.endpoint_url.clone());
         config.build()

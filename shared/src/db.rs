@@ -1,14 +1,18 @@
-//! The database: one connection for each execution environment, or a few where it serves many calls at once, and every
-//! statement the product speaks.
+//! The database: one connection for each execution environment, and every statement the product speaks.
 //!
 //! Each statement goes out in one round trip, typed and unnamed, and leaves nothing behind in the session: no SET, no
-//! prepared statement, no lock. Each also does no harm when it is sent twice, so that a statement whose connection turns out
-//! dead (a frozen environment's socket can be, without saying so) is simply sent again on a new one.
+//! prepared statement, no lock.
+//!
+//! Every statement has a deadline ([`Deadline`]) and its errors have classes ([`DbError`]):
+//! - a connection that was lost, or a server that only reads, is replaced and the statement is sent once more. So each
+//!   statement has the same effect twice as once;
+//! - a statement that the server gave up (a lock, a deadlock, its own time-out) or that the deadline ended is not sent again:
+//!   the time is spent. A statement that the deadline ended is cancelled on the server, and its connection is closed.
 
 mod connect;
+pub mod create;
 mod credential;
 pub mod inspect;
-pub mod intake;
 pub mod operate;
 pub mod orders;
 pub mod role;
@@ -18,35 +22,45 @@ mod tls;
 pub mod work;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
+use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Row};
 
+use crate::deadline::Deadline;
 use crate::error::Chain;
 use crate::telemetry::{Measure, Trace};
 
+use connect::Connection;
 pub use connect::DbConfig;
 
-/// How long a statement may take before its connection counts as dead.
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long a statement may take in all, connecting and a second try included: well below the time-out of every function,
-/// so that a database out of reach is told of rather than waited for.
-const QUERY_TIMEOUT: Duration = Duration::from_secs(6);
+/// How long connecting ahead of the first statement may take.
+const WARM_UP: Duration = Duration::from_secs(3);
 
 /// A statement's parameter and the type it is sent as.
 pub type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 
+/// The cause of an error, for the log.
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 /// What went wrong with a statement. The text and its `source()` chain are for the log, never for a client.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
-    /// The database can't be reached now; the same call may well succeed later.
+    /// The database can't be reached, or the connection was lost; the same call may well succeed later.
     #[error("the database is out of reach")]
-    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Unavailable(#[source] Cause),
+    /// The server only reads: a standby, or a primary that was demoted.
+    #[error("the database only reads")]
+    ReadOnly(#[source] Cause),
+    /// The server gave the statement up for now: a lock, a deadlock, its time limit, or too little of a resource.
+    #[error("the database is busy")]
+    Busy(#[source] Cause),
+    /// The deadline passed before the statement was answered.
+    #[error("no time was left for the statement")]
+    OutOfTime,
     /// The statement itself failed.
     #[error("the statement failed")]
     Statement(#[source] tokio_postgres::Error),
@@ -57,107 +71,139 @@ pub enum DbError {
 
 impl From<tokio_postgres::Error> for DbError {
     fn from(error: tokio_postgres::Error) -> Self {
-        if is_connection_lost(&error) { Self::Unavailable(Box::new(error)) } else { Self::Statement(error) }
+        let Some(state) = error.code() else {
+            let is_lost = error.is_closed() || has_io_source(&error);
+            return if is_lost { Self::Unavailable(Box::new(error)) } else { Self::Statement(error) };
+        };
+        if is_connection_lost(state) {
+            Self::Unavailable(Box::new(error))
+        } else if *state == SqlState::READ_ONLY_SQL_TRANSACTION {
+            Self::ReadOnly(Box::new(error))
+        } else if is_busy(state) {
+            Self::Busy(Box::new(error))
+        } else {
+            Self::Statement(error)
+        }
     }
 }
 
 impl DbError {
-    fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+    /// Whether the same call may succeed later, so that a client is told to send it again.
+    #[must_use]
+    pub const fn is_temporary(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::ReadOnly(_) | Self::Busy(_) | Self::OutOfTime)
+    }
+
+    /// Whether another connection may be answered otherwise.
+    const fn wants_another_connection(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::ReadOnly(_))
     }
 }
 
 /// Whether the connection, not the statement, is at fault: closed, cut, or a server that stops, starts or is full.
-fn is_connection_lost(error: &tokio_postgres::Error) -> bool {
-    let Some(state) = error.code() else { return error.is_closed() || has_io_source(error) };
+fn is_connection_lost(state: &SqlState) -> bool {
     let stopping = [&SqlState::ADMIN_SHUTDOWN, &SqlState::CRASH_SHUTDOWN, &SqlState::CANNOT_CONNECT_NOW];
     stopping.contains(&state) || *state == SqlState::TOO_MANY_CONNECTIONS || state.code().starts_with("08")
+}
+
+/// Whether the server may well carry the same statement out later.
+fn is_busy(state: &SqlState) -> bool {
+    let states = [
+        &SqlState::T_R_SERIALIZATION_FAILURE,
+        &SqlState::T_R_DEADLOCK_DETECTED,
+        &SqlState::LOCK_NOT_AVAILABLE,
+        &SqlState::QUERY_CANCELED,
+    ];
+    states.contains(&state) || state.code().starts_with("53")
 }
 
 fn has_io_source(error: &tokio_postgres::Error) -> bool {
     std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
 }
 
-/// The environment's connections to the database, each opened when first needed and again whenever it was lost. Statements
-/// take them in turn, and don't wait for one another's answers to be sent.
-pub struct Db {
+/// The environment's connection to the database, opened when it is first needed and again whenever it was lost.
+pub struct Database {
     config: DbConfig,
-    slots: Vec<Slot>,
-    turn: AtomicUsize,
+    connection: Mutex<Option<Connection>>,
 }
 
-/// The place of a connection.
-type Slot = Mutex<Option<Arc<Client>>>;
-
-impl Db {
-    /// A handle that has not connected yet.
+impl Database {
+    /// A database that has not been connected to yet.
     #[must_use]
-    pub fn new(config: DbConfig) -> Self {
-        let slots = (0..config.connections()).map(|_| Slot::default()).collect();
-        Self { config, slots, turn: AtomicUsize::new(0) }
+    pub fn new(config: DbConfig) -> Arc<Self> {
+        Arc::new(Self { config, connection: Mutex::default() })
+    }
+
+    /// The database for an invocation, or a step of it, that ends by `deadline`.
+    #[must_use]
+    pub fn until(self: &Arc<Self>, deadline: Deadline) -> Db {
+        Db { database: Arc::clone(self), deadline }
     }
 
     /// Connects ahead of the first statement. A failure is only logged: the statement will try again and report it.
     pub async fn warm(&self) {
-        if let Err(error) = self.client(&self.slots[0]).await {
-            tracing::warn!(error = %Chain(&error), "the database can't be reached at start");
+        let mut connection = self.connection.lock().await;
+        match self.config.connect(Deadline::after(WARM_UP)).await {
+            Ok(opened) => *connection = Some(opened),
+            Err(error) => tracing::warn!(error = %Chain(&error), "could not connect to the database at start"),
         }
     }
+}
 
-    /// Whether the database answers.
+/// The database until a deadline. Statements of one environment follow one another.
+#[derive(Clone)]
+pub struct Db {
+    database: Arc<Database>,
+    deadline: Deadline,
+}
+
+impl Db {
+    /// Whether the database answers, and takes writes.
     pub async fn ping(&self) -> Result<(), DbError> {
-        self.query("SELECT", &[]).await.map(drop)
+        let sql = "SELECT current_setting('transaction_read_only')::boolean AS is_read_only";
+        let rows = self.query(sql, &[]).await?;
+        if rows.first().map_or(Ok(false), |row| row.try_get("is_read_only"))? {
+            *self.database.connection.lock().await = None;
+            return Err(DbError::ReadOnly("the connection is to a server that takes no writes".into()));
+        }
+        Ok(())
     }
 
-    /// Runs one statement and gives its rows. It is sent a second time if the connection was lost, so it has to have
-    /// the same effect twice as once.
+    /// Runs one statement and gives its rows. It is sent a second time if its connection was lost or only reads, so it has to
+    /// have the same effect twice as once.
     pub(crate) async fn query(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, DbError> {
-        let within = timeout(QUERY_TIMEOUT, self.query_twice(sql, params)).await;
-        within.unwrap_or_else(|elapsed| Err(DbError::Unavailable(Box::new(elapsed))))
-    }
-
-    async fn query_twice(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, DbError> {
-        let slot = &self.slots[self.turn.fetch_add(1, Ordering::Relaxed) % self.slots.len()];
-        match self.query_once(slot, sql, params).await {
-            Err(error) if error.is_unavailable() => {
-                tracing::info!(error = %Chain(&error), "the connection was lost; trying once more");
-                self.query_once(slot, sql, params).await
+        match self.query_once(sql, params).await {
+            Err(error) if error.wants_another_connection() && !self.deadline.is_over() => {
+                tracing::info!(error = %Chain(&error), "lost the database connection; trying once more on a new one");
+                self.query_once(sql, params).await
             }
             result => result,
         }
     }
 
-    async fn query_once(&self, slot: &Slot, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, DbError> {
-        let client = self.client(slot).await?;
-        let (sent, began) = (Instant::now(), SystemTime::now());
-        let result = match timeout(STATEMENT_TIMEOUT, client.query_typed(sql, params)).await {
-            Ok(result) => result.map_err(DbError::from),
-            Err(elapsed) => Err(DbError::Unavailable(Box::new(elapsed))),
+    async fn query_once(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, DbError> {
+        let locked = self.deadline.bound(self.database.connection.lock()).await;
+        let mut slot = locked.map_err(|_| DbError::OutOfTime)?;
+        let connection = match slot.take().filter(Connection::is_open) {
+            Some(connection) => connection,
+            None => self.database.config.connect(self.deadline).await?,
         };
+        let (sent, began) = (Instant::now(), SystemTime::now());
+        let result = self.deadline.bound(connection.query(sql, params)).await;
         Measure::DatabaseRoundTrip.add(sent.elapsed());
         if let Some(trace) = Trace::current() {
             trace.add_call("PostgreSQL", began);
         }
-        if result.as_ref().is_err_and(DbError::is_unavailable) {
-            discard(slot, &client).await;
+        match result {
+            Err(_) => {
+                connection.cancel().await;
+                Err(DbError::OutOfTime)
+            }
+            Ok(Err(error)) if error.wants_another_connection() => Err(error),
+            Ok(result) => {
+                *slot = Some(connection);
+                result
+            }
         }
-        result
-    }
-
-    /// The connection of this slot: the one at hand, or a new one if there is none or it is known to be closed.
-    async fn client(&self, slot: &Slot) -> Result<Arc<Client>, DbError> {
-        let mut slot = slot.lock().await;
-        match &*slot {
-            Some(client) if !client.is_closed() => Ok(Arc::clone(client)),
-            _ => Ok(Arc::clone(slot.insert(Arc::new(self.config.connect().await?)))),
-        }
-    }
-}
-
-/// Forgets a connection that was found dead, unless somebody has replaced it already.
-async fn discard(slot: &Slot, dead: &Arc<Client>) {
-    let mut slot = slot.lock().await;
-    if slot.as_ref().is_some_and(|client| Arc::ptr_eq(client, dead)) {
-        *slot = None;
     }
 }

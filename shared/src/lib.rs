@@ -1,15 +1,15 @@
 //! What the functions share.
 //!
-//! [`order`] is the domain and imports nothing else of ours. [`db`] is the only place that speaks SQL, [`queue`] the
+//! [`order`] is the domain and imports nothing else of ours. [`deadline`] is the time that an invocation has left. [`db`] is the only place that speaks SQL, [`queue`] the
 //! only one that names the SQS SDK, [`gateway`], [`lifecycle`] and [`telemetry`] the only ones here that name the Lambda
 //! runtime, and [`config`] the only one that reads the environment, once, at start.
 
 pub mod aws;
 pub mod config;
 pub mod db;
+pub mod deadline;
 pub mod error;
 pub mod gateway;
-mod gather;
 pub mod lifecycle;
 pub mod order;
 pub mod queue;

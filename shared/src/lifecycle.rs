@@ -32,8 +32,7 @@ const HEAD_START: Duration = Duration::from_millis(1);
 /// How long registering may take. The API is on this machine; emulators may not have it.
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Has `handler` handle invocations until the environment ends: one at a time, or as many at once as Lambda says, which it
-/// does by `AWS_LAMBDA_MAX_CONCURRENCY` on Managed Instances.
+/// Runs `handler` for each invocation, one at a time, until the environment ends.
 pub async fn run<H, A, R>(handler: H) -> Result<(), Error>
 where
     H: Service<LambdaEvent<A>, Response = R, Future: Future<Output = Result<R, H::Error>> + Send + 'static>,
@@ -48,7 +47,7 @@ where
     let runtime = Runtime::new(handler).layer(watched);
     register().await;
     tokio::select! {
-        ended = runtime.run_concurrent() => ended,
+        ended = runtime.run() => ended,
         ended = told_to_end(&busy) => ended,
     }
 }

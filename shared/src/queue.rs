@@ -1,14 +1,17 @@
 //! The queues. A message says an order's identifier and nothing else: the order's row is the truth, and a message
 //! only ever a hint to look, so a duplicate, a late one or a lost one does no harm.
 //!
+//! Every call has a deadline. A part of a batch that the deadline ends counts as not done.
+//!
 //! | variable | meaning | default |
 //! |---|---|---|
 //! | `QUEUE_URL` | the orders' queue | required |
-//! | `DLQ_URL` | its dead-letter queue, for those who look at it or put something in | required |
+//! | `DLQ_URL` | its dead-letter queue, for functions that read it or send to it | required |
 //!
 //! and those of [`crate::aws`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
@@ -19,163 +22,171 @@ use aws_sdk_sqs::types::{
     QueueAttributeName, SendMessageBatchRequestEntry,
 };
 use futures_util::{StreamExt, stream};
-use tokio::time::timeout;
 
 use crate::aws::Access;
 use crate::config::{ConfigError, Env};
-use crate::gather::Gather;
+use crate::deadline::Deadline;
 use crate::order::OrderId;
 use crate::telemetry::Trace;
 
 /// The longest delay of a message: 15 minutes, `DelaySeconds` of the SQS API. What waits longer is delayed again.
 const MAX_DELAY: Duration = Duration::from_mins(15);
 /// The most messages of one call, of the same API.
-const MAX_BATCH: usize = 10;
-/// The most messages that are sent together for several calls: as many as go at once.
-const MOST_TOGETHER: usize = MAX_BATCH * CALLS_AT_ONCE;
+pub const MAX_BATCH: usize = 10;
 /// How many calls for parts of the same batch are under way at once.
 const CALLS_AT_ONCE: usize = 8;
-
-/// How long a call may take, the SDK's own retries included: an order that was accepted must not wait for the queue.
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(3);
+/// The longest wait of a receive for messages, `WaitTimeSeconds` of the SQS API. Any wait at all is a long poll, which asks
+/// all of SQS's servers; a short poll asks some, and may find nothing where there is something.
+const LONG_POLL: Duration = Duration::from_secs(1);
+/// The most bytes of the messages of one call: a quarter of a megabyte, less what attributes take.
+const MAX_BYTES: usize = 240 * 1024;
+/// The most characters of a dead letter's reason.
+const MAX_REASON: usize = 256;
 
 /// A call to the queue failed. The text is for the log.
 #[derive(Debug, thiserror::Error)]
-#[error("the queue can't be used: {0}")]
-pub struct QueueError(String);
+pub enum QueueError {
+    /// The deadline passed before the queue answered.
+    #[error("the queue did not answer in time")]
+    OutOfTime,
+    /// The queue refused the call, or could not be reached.
+    #[error("the queue can't be used: {0}")]
+    Failed(String),
+}
 
 impl QueueError {
     fn new(error: impl std::error::Error) -> Self {
-        Self(DisplayErrorContext(error).to_string())
+        Self::Failed(DisplayErrorContext(error).to_string())
     }
 }
 
-/// What the queue is told: that an order wants attention.
+/// A message on its way to a queue.
 #[derive(Debug, Clone)]
-pub struct Wake {
-    order_id: OrderId,
+pub struct Message {
+    body: String,
     delay: Duration,
     trace: Option<Trace>,
+    reason: Option<String>,
 }
 
-impl Wake {
-    /// That the order will want attention after `delay`, rounded up to whole seconds and cut at 15 minutes. Whoever attends to
-    /// it is part of the trace of this invocation.
+impl Message {
+    /// Says that the order wants attention after `delay`, which is rounded up to whole seconds and cut at 15 minutes. The
+    /// order's processing joins the trace of this invocation.
     #[must_use]
     pub fn new(order_id: &OrderId, delay: Duration) -> Self {
-        Self { order_id: order_id.clone(), delay, trace: Trace::current() }
+        Self { body: order_id.to_string(), delay, trace: Trace::current(), reason: None }
     }
 
-    /// The same, of another trace.
+    /// A dead letter: any text, with the attribute `reason`, cut at 256 characters.
+    #[must_use]
+    pub fn dead_letter(body: &str, reason: &str) -> Self {
+        let reason = Some(reason.chars().take(MAX_REASON).collect());
+        Self { body: body.to_owned(), delay: Duration::ZERO, trace: None, reason }
+    }
+
+    /// The same message in another trace.
     #[must_use]
     pub fn with_trace(self, trace: Option<Trace>) -> Self {
         Self { trace, ..self }
     }
 
-    fn attributes(&self) -> Result<Option<HashMap<SystemAttribute, SystemAttributeValue>>, QueueError> {
+    fn system_attributes(&self) -> Result<Option<HashMap<SystemAttribute, SystemAttributeValue>>, QueueError> {
         let Some(trace) = &self.trace else { return Ok(None) };
         let value = SystemAttributeValue::builder().data_type("String").string_value(trace.header()).build();
         Ok(Some(HashMap::from([(SystemAttribute::AwsTraceHeader, value.map_err(QueueError::new)?)])))
     }
+
+    fn attributes(&self) -> Result<Option<HashMap<String, MessageAttributeValue>>, QueueError> {
+        let Some(reason) = &self.reason else { return Ok(None) };
+        let value = MessageAttributeValue::builder().data_type("String").string_value(reason).build();
+        Ok(Some(HashMap::from([("reason".to_owned(), value.map_err(QueueError::new)?)])))
+    }
+
+    fn entry(&self, index: usize) -> Result<SendMessageBatchRequestEntry, QueueError> {
+        let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(&self.body);
+        let entry = entry.set_message_system_attributes(self.system_attributes()?);
+        let entry = entry.set_message_attributes(self.attributes()?).delay_seconds(delay_seconds(self.delay));
+        entry.build().map_err(QueueError::new)
+    }
+}
+
+/// A message that was received from a queue. It stays there until it is deleted.
+#[derive(Debug)]
+pub struct Received {
+    /// Its text.
+    pub body: String,
+    /// The handle that deletes it, or makes it visible again.
+    pub receipt: String,
 }
 
 /// One queue.
 pub struct Queue {
     client: Client,
     url: String,
-    gather: Gather<Wake, Result<(), QueueError>>,
 }
 
 impl Queue {
     /// The orders' queue.
     pub fn orders(env: &Env) -> Result<Self, ConfigError> {
         let url = env.required("QUEUE_URL")?;
-        let config = Access::from_env(env)?.sdk_config(OPERATION_TIMEOUT);
-        Ok(Self::new(Client::new(&config), url))
+        Ok(Self { client: Client::new(&Access::from_env(env)?.sdk_config()), url })
     }
 
     /// The dead-letter queue, over the same client.
     pub fn dead_letters(&self, env: &Env) -> Result<Self, ConfigError> {
-        Ok(Self::new(self.client.clone(), env.required("DLQ_URL")?))
+        Ok(Self { client: self.client.clone(), url: env.required("DLQ_URL")? })
     }
 
-    const fn new(client: Client, url: String) -> Self {
-        Self { client, url, gather: Gather::new(MOST_TOGETHER) }
+    /// Sends one message.
+    pub async fn send(&self, message: &Message, deadline: Deadline) -> Result<(), QueueError> {
+        let call = self.client.send_message().queue_url(&self.url).message_body(&message.body);
+        let call = call.set_message_system_attributes(message.system_attributes()?);
+        let call = call.set_message_attributes(message.attributes()?).delay_seconds(delay_seconds(message.delay));
+        within(deadline, call.send()).await.map(drop)
     }
 
-    /// Tells the queue of an order. What is to be told at the same time is told together.
-    pub async fn send(&self, wake: Wake) -> Result<(), QueueError> {
-        let sent = timeout(OPERATION_TIMEOUT, self.gather.submit(wake, |wakes| self.send_each(wakes))).await;
-        sent.ok().flatten().unwrap_or_else(|| Err(QueueError("the call took too long".to_owned())))
-    }
-
-    async fn send_each(&self, wakes: Vec<Wake>) -> Vec<Result<(), QueueError>> {
-        if let [wake] = wakes.as_slice() {
-            return vec![self.send_one(wake).await];
-        }
-        let unsent = self.send_all(&wakes).await;
-        let refused = || QueueError("the queue refused a message of several".to_owned());
-        (0..wakes.len()).map(|index| if unsent.contains(&index) { Err(refused()) } else { Ok(()) }).collect()
-    }
-
-    async fn send_one(&self, wake: &Wake) -> Result<(), QueueError> {
-        self.client
-            .send_message()
-            .queue_url(&self.url)
-            .message_body(wake.order_id.as_str())
-            .delay_seconds(delay_seconds(wake.delay))
-            .set_message_system_attributes(wake.attributes()?)
-            .send()
-            .await
-            .map(drop)
-            .map_err(QueueError::new)
-    }
-
-    /// Tells the queue of many orders, ten a call and several calls at once. Gives the indexes of those that it could not be
-    /// told of.
-    pub async fn send_all(&self, wakes: &[Wake]) -> Vec<usize> {
-        let sent = some_at_once(wakes.chunks(MAX_BATCH).map(|wakes| self.send_ten(wakes))).await;
-        let unsent = sent.into_iter().zip(wakes.chunks(MAX_BATCH)).map(|(sent, wakes)| {
-            sent.unwrap_or_else(|error| {
-                tracing::warn!(%error, messages = wakes.len(), "messages could not be sent");
-                (0..wakes.len()).collect()
-            })
+    /// Sends messages, ten a call and several calls at once, until the deadline. Returns the indexes of those that were not
+    /// sent, or that may not have been.
+    pub async fn send_all(&self, messages: &[Message], deadline: Deadline) -> HashSet<usize> {
+        let parts = parts(messages);
+        let sent = some_at_once(parts.iter().map(|part| self.send_ten(&messages[part.clone()], deadline))).await;
+        let unsent = parts.into_iter().zip(sent).map(|(part, sent)| match sent {
+            Ok(unsent) => unsent.into_iter().map(|index| part.start + index).collect(),
+            Err(error) => {
+                tracing::warn!(%error, messages = part.len(), "could not send messages");
+                part.collect::<Vec<_>>()
+            }
         });
-        let number =
-            |(chunk, unsent): (usize, Vec<usize>)| unsent.into_iter().map(move |index| chunk * MAX_BATCH + index);
-        unsent.enumerate().flat_map(number).collect()
+        unsent.flatten().collect()
     }
 
-    async fn send_ten(&self, wakes: &[Wake]) -> Result<Vec<usize>, QueueError> {
-        let entry = |(index, wake): (usize, &Wake)| {
-            SendMessageBatchRequestEntry::builder()
-                .id(index.to_string())
-                .message_body(wake.order_id.as_str())
-                .delay_seconds(delay_seconds(wake.delay))
-                .set_message_system_attributes(wake.attributes()?)
-                .build()
-                .map_err(QueueError::new)
-        };
-        let entries = wakes.iter().enumerate().map(entry).collect::<Result<_, _>>()?;
-        let sent = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await;
-        let failed = sent.map_err(QueueError::new)?.failed;
+    async fn send_ten(&self, messages: &[Message], deadline: Deadline) -> Result<Vec<usize>, QueueError> {
+        let entries = messages.iter().enumerate().map(|(index, message)| message.entry(index));
+        let entries = entries.collect::<Result<_, _>>()?;
+        let call = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
+        let failed = within(deadline, call.send()).await?.failed;
         for failure in &failed {
-            tracing::warn!(code = failure.code, message = failure.message, "a message could not be sent");
+            tracing::warn!(code = failure.code, message = failure.message, "could not send a message");
         }
         Ok(failed.iter().filter_map(|failure| failure.id.parse().ok()).collect())
     }
 
-    /// Keeps messages, by their receipts, from being delivered again before these times are over, rounded up to whole
-    /// seconds. Where that fails they come back when their visibility timeout is over, which does no harm.
-    pub async fn hide_all(&self, messages: &[(String, Duration)]) {
-        for hidden in some_at_once(messages.chunks(MAX_BATCH).map(|messages| self.hide_ten(messages))).await {
-            if let Err(error) = hidden {
-                tracing::warn!(%error, "up to ten messages come back later than they should");
+    /// Sets for how long received messages stay invisible from now on, in whole seconds, rounded up. Where that fails they
+    /// become visible when their visibility timeout is over, which does no harm.
+    pub async fn set_visibility_all(&self, messages: &[(String, Duration)], deadline: Deadline) {
+        let calls = messages.chunks(MAX_BATCH).map(|messages| self.set_visibility_of_ten(messages, deadline));
+        for set in some_at_once(calls).await {
+            if let Err(error) = set {
+                tracing::warn!(%error, "could not set the visibility of up to ten messages; they come back by themselves");
             }
         }
     }
 
-    async fn hide_ten(&self, messages: &[(String, Duration)]) -> Result<(), QueueError> {
+    async fn set_visibility_of_ten(
+        &self,
+        messages: &[(String, Duration)],
+        deadline: Deadline,
+    ) -> Result<(), QueueError> {
         let entry = |(index, (receipt, time)): (usize, &(String, Duration))| {
             ChangeMessageVisibilityBatchRequestEntry::builder()
                 .id(index.to_string())
@@ -185,87 +196,98 @@ impl Queue {
         };
         let entries = messages.iter().enumerate().map(entry).collect::<Result<_, _>>().map_err(QueueError::new)?;
         let call = self.client.change_message_visibility_batch().queue_url(&self.url).set_entries(Some(entries));
-        for failure in call.send().await.map_err(QueueError::new)?.failed {
-            tracing::warn!(code = failure.code, message = failure.message, "a message comes back later than it should");
+        for failure in within(deadline, call.send()).await?.failed {
+            let (code, message) = (failure.code, failure.message);
+            tracing::warn!(code, message, "could not set the visibility of a message; it comes back by itself");
         }
         Ok(())
     }
 
-    /// Sends any text, with the reason why beside it: for the dead-letter queue.
-    pub async fn bury(&self, body: &str, reason: &str) -> Result<(), QueueError> {
-        let reason = MessageAttributeValue::builder().data_type("String").string_value(reason).build();
-        self.client
-            .send_message()
-            .queue_url(&self.url)
-            .message_body(body)
-            .message_attributes("reason", reason.map_err(QueueError::new)?)
-            .send()
-            .await
-            .map(drop)
-            .map_err(QueueError::new)
-    }
-
-    /// Takes up to ten messages, which stay hidden from everybody else for this long, whole seconds.
-    pub async fn take(&self, hidden: Duration) -> Result<Vec<Taken>, QueueError> {
-        let most = i32::try_from(MAX_BATCH).unwrap_or(1);
+    /// Receives up to `most` messages, ten at most, and hides them for `hidden`, whole seconds. Waits up to a second for
+    /// messages; none means that there are none.
+    pub async fn receive(
+        &self,
+        most: usize,
+        hidden: Duration,
+        deadline: Deadline,
+    ) -> Result<Vec<Received>, QueueError> {
+        let most = i32::try_from(most.clamp(1, MAX_BATCH)).unwrap_or(1);
         let call = self.client.receive_message().queue_url(&self.url).max_number_of_messages(most);
-        let received = call.visibility_timeout(whole_seconds(hidden)).send().await.map_err(QueueError::new)?;
-        let taken = received.messages.unwrap_or_default().into_iter();
-        Ok(taken.filter_map(|message| Some(Taken { body: message.body?, receipt: message.receipt_handle? })).collect())
+        let call = call.wait_time_seconds(whole_seconds(LONG_POLL)).visibility_timeout(whole_seconds(hidden));
+        let received = within(deadline, call.send()).await?.messages.unwrap_or_default().into_iter();
+        let read = |message: aws_sdk_sqs::types::Message| {
+            Some(Received { body: message.body?, receipt: message.receipt_handle? })
+        };
+        Ok(received.filter_map(read).collect())
     }
 
-    /// Deletes messages by their receipts. What can't be deleted comes back.
-    pub async fn delete_all(&self, receipts: &[String]) {
-        for deleted in some_at_once(receipts.chunks(MAX_BATCH).map(|receipts| self.delete_ten(receipts))).await {
+    /// Deletes received messages by their receipts. A message that can't be deleted comes back.
+    pub async fn delete_all(&self, receipts: &[String], deadline: Deadline) {
+        let calls = receipts.chunks(MAX_BATCH).map(|receipts| self.delete_ten(receipts, deadline));
+        for deleted in some_at_once(calls).await {
             if let Err(error) = deleted {
-                tracing::warn!(%error, "up to ten messages could not be deleted; they come back");
+                tracing::warn!(%error, "could not delete up to ten messages; they come back");
             }
         }
     }
 
-    async fn delete_ten(&self, receipts: &[String]) -> Result<(), QueueError> {
+    async fn delete_ten(&self, receipts: &[String], deadline: Deadline) -> Result<(), QueueError> {
         let entry = |(index, receipt): (usize, &String)| {
             DeleteMessageBatchRequestEntry::builder().id(index.to_string()).receipt_handle(receipt).build()
         };
         let entries = receipts.iter().enumerate().map(entry).collect::<Result<_, _>>().map_err(QueueError::new)?;
         let call = self.client.delete_message_batch().queue_url(&self.url).set_entries(Some(entries));
-        for failure in call.send().await.map_err(QueueError::new)?.failed {
-            tracing::warn!(
-                code = failure.code,
-                message = failure.message,
-                "a message could not be deleted; it comes back"
-            );
+        for failure in within(deadline, call.send()).await?.failed {
+            tracing::warn!(code = failure.code, message = failure.message, "could not delete a message; it comes back");
         }
         Ok(())
     }
 
-    /// How many messages there are, about, whether visible, delayed or in flight.
-    pub async fn depth(&self) -> Result<i64, QueueError> {
+    /// About how many messages there are, whether visible, delayed or in flight.
+    pub async fn depth(&self, deadline: Deadline) -> Result<i64, QueueError> {
         let counts = [
             QueueAttributeName::ApproximateNumberOfMessages,
             QueueAttributeName::ApproximateNumberOfMessagesDelayed,
             QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
         ];
-        let asked =
-            self.client.get_queue_attributes().queue_url(&self.url).set_attribute_names(Some(counts.to_vec())).send();
-        let found = asked.await.map_err(QueueError::new)?.attributes.unwrap_or_default();
+        let call = self.client.get_queue_attributes().queue_url(&self.url).set_attribute_names(Some(counts.to_vec()));
+        let found = within(deadline, call.send()).await?.attributes.unwrap_or_default();
         Ok(counts.iter().filter_map(|name| found.get(name)?.parse::<i64>().ok()).sum())
     }
 }
 
-/// A message that was taken from a queue, and is still there until it is deleted.
-#[derive(Debug)]
-pub struct Taken {
-    /// What it says.
-    pub body: String,
-    /// What deletes it, or makes it visible again.
-    pub receipt: String,
+/// Makes a call, unless the deadline passes first.
+async fn within<T, E: std::error::Error>(
+    deadline: Deadline,
+    call: impl Future<Output = Result<T, E>>,
+) -> Result<T, QueueError> {
+    if deadline.is_over() {
+        return Err(QueueError::OutOfTime);
+    }
+    deadline.bound(call).await.map_or(Err(QueueError::OutOfTime), |made| made.map_err(QueueError::new))
 }
 
-/// Makes the calls, some at once, and gives what they gave, in their order.
+/// Makes the calls, some at once, and returns their results in their order.
 async fn some_at_once<T>(calls: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
     let calls: Vec<_> = calls.collect();
     stream::iter(calls).buffered(CALLS_AT_ONCE).collect().await
+}
+
+/// The messages by the calls that send them: ten a call, and together no larger than SQS takes.
+fn parts(messages: &[Message]) -> Vec<Range<usize>> {
+    let mut parts: Vec<Range<usize>> = Vec::new();
+    let mut bytes = 0;
+    for (index, message) in messages.iter().enumerate() {
+        bytes += message.body.len();
+        match parts.last_mut() {
+            Some(part) if part.len() < MAX_BATCH && bytes <= MAX_BYTES => part.end = index + 1,
+            _ => {
+                parts.push(index..index + 1);
+                bytes = message.body.len();
+            }
+        }
+    }
+    parts
 }
 
 fn delay_seconds(delay: Duration) -> i32 {
@@ -280,6 +302,17 @@ fn whole_seconds(time: Duration) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn messages_go_ten_a_call_and_large_ones_by_themselves() {
+        let of = |sizes: &[usize]| {
+            let message = |size: &usize| Message::dead_letter(&"x".repeat(*size), "why");
+            parts(&sizes.iter().map(message).collect::<Vec<_>>())
+        };
+        assert_eq!(of(&[]), []);
+        assert_eq!(of(&[1; 21]), [0..10, 10..20, 20..21]);
+        assert_eq!(of(&[1, MAX_BYTES, 2, 250_000, 3]), [0..1, 1..2, 2..3, 3..4, 4..5]);
+    }
 
     #[test]
     fn a_delay_is_rounded_up_and_cut_at_fifteen_minutes() {

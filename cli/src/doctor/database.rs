@@ -2,18 +2,21 @@
 //! more, keeps the time, and holds no order that nobody comes for.
 
 use std::str::FromStr;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use shared::config::Env;
 use shared::db::inspect::{self, Rights, SchemaVersion};
 use shared::db::role::RoleName;
-use shared::db::{Db, DbConfig, DbError, stats};
+use shared::db::{Database, Db, DbConfig, DbError, stats};
+use shared::deadline::Deadline;
 use shared::error::Chain;
 
 use super::api::{GRACE_SECONDS, overdue, skew};
 use super::finding::Finding;
 
 const PLACE: &str = "database";
+/// How long looking at the database may take.
+const TIMEOUT: Duration = Duration::from_secs(20);
 const MORE_CONNECTIONS: &str = "give the database more memory (RDS: some 112 connections a GiB) or a pooler, or bound the \
     functions: MaximumConcurrency, ApiReservedConcurrency";
 
@@ -33,7 +36,7 @@ pub async fn examine(env: &Env) -> Vec<Finding> {
             )];
         }
     };
-    let db = Db::new(config);
+    let db = Database::new(config).until(Deadline::after(TIMEOUT));
     if let Err(error) = db.ping().await {
         return vec![Finding::wrong(PLACE, "DATABASE_URL", Chain(&error).to_string(), reach(&error))];
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use shared::config::{Env, Timing};
+use shared::config::{Env, Timing, time_limit};
 
 use super::cloud::Cloud;
 use super::finding::Finding;
@@ -95,8 +95,10 @@ fn running(function: &Function) -> Finding {
 
 /// The order of the four times, by the function's own rule.
 fn timing(function: &Function) -> Finding {
-    match Timing::from_env(&function.variables) {
-        Ok(Timing { timeout, lease, grace }) => {
+    let times =
+        time_limit(&function.variables, 15).and_then(|limit| Ok((limit, Timing::from_env(&function.variables)?)));
+    match times {
+        Ok((timeout, Timing { lease, grace })) => {
             let seconds = |time: Duration| time.as_secs();
             let what = format!(
                 "time-out {} s < lease {} s < visibility < grace {} s",

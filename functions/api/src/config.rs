@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use shared::config::{ConfigError, Env, Stage};
+use shared::config::{ConfigError, Env, Stage, time_limit};
 
 use crate::caller::Auth;
 
@@ -18,6 +18,8 @@ const MAX_CANCEL_WINDOW: Duration = Duration::from_hours(24);
 pub struct Config {
     /// How callers are known.
     pub auth: Auth,
+    /// How long a call may take before Lambda stops the function.
+    pub timeout: Duration,
     /// How long an order waits before processing begins.
     pub cancel_window: Duration,
 }
@@ -37,7 +39,7 @@ impl Config {
             return Err(ConfigError::new("CANCEL_WINDOW_SECONDS", "must be at most 86400"));
         }
         env.required::<Stage>("STAGE")?;
-        Ok(Self { auth, cancel_window })
+        Ok(Self { auth, timeout: time_limit(env, 10)?, cancel_window })
     }
 }
 

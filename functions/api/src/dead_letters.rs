@@ -1,20 +1,20 @@
 //! `POST /dead-letters/redrive`
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use shared::db::work;
 use shared::order::OrderId;
-use shared::queue::{QueueError, Taken, Wake};
+use shared::queue::{Message, Received};
 use utoipa::ToSchema;
 
+use crate::call::Call;
 use crate::caller::Admin;
 use crate::json::Options;
 use crate::orders::retry::{check_pace, retry_paced};
 use crate::problem::{ApiError, RefusalsOfOptions};
-use crate::{Api, Shared};
 
 /// How long the messages that a call looks at are hidden from another call: longer than it can take.
 const HIDDEN: Duration = Duration::from_mins(1);
@@ -54,7 +54,7 @@ pub struct RedriveReport {
     retried: usize,
     /// Orders that were waiting for a message and got one.
     sent_again: usize,
-    /// Orders that want nothing any more.
+    /// Orders that have ended, or that never were.
     done_with: usize,
 }
 
@@ -71,33 +71,35 @@ pub struct RedriveReport {
     )
 )]
 pub async fn redrive(
-    State(api): Shared,
+    api: Call,
     Admin(caller): Admin,
     Options(options): Options<RedriveOptions>,
 ) -> Result<Json<RedriveReport>, ApiError> {
     check_pace(options.limit, options.per_second)?;
-    let letters = take(&api, options.limit).await.map_err(|error| ApiError::Internal(error.into()))?;
-    let letters = Letters::new(letters);
+    let letters = Letters::new(receive(&api, options.limit).await?);
     let report = if options.dry_run {
         RedriveReport { dry_run: true, ..letters.counted() }
     } else {
         letters.redrive(&api, options.per_second).await?
     };
     letters.give_back(&api, options.dry_run).await;
-    tracing::info!(caller = caller.user_id().as_str(), ?report, "dead letters redriven");
+    tracing::info!(caller = caller.user_id().as_str(), ?report, "redrove dead letters");
     Ok(Json(report))
 }
 
-/// Takes up to `limit` messages, hidden from everybody else meanwhile.
-async fn take(api: &Api, limit: i64) -> Result<Vec<Taken>, QueueError> {
+/// Receives up to `limit` messages, hidden from other calls meanwhile, within half of the call's time.
+async fn receive(api: &Call, limit: i64) -> Result<Vec<Received>, ApiError> {
     let limit = usize::try_from(limit).unwrap_or_default();
+    let deadline = api.deadline.share(1, 2);
     let mut letters = Vec::new();
     while letters.len() < limit {
-        let taken = api.dead_letters.take(HIDDEN).await?;
-        if taken.is_empty() {
-            break;
+        match api.dead_letters().receive(limit - letters.len(), HIDDEN, deadline).await {
+            Ok(received) if received.is_empty() => break,
+            Ok(received) => letters.extend(received),
+            // What was received is worked on; another call receives the rest.
+            Err(_) if !letters.is_empty() => break,
+            Err(error) => return Err(ApiError::QueueUnavailable(error)),
         }
-        letters.extend(taken);
     }
     Ok(letters)
 }
@@ -109,9 +111,9 @@ struct Letters {
 }
 
 impl Letters {
-    fn new(letters: Vec<Taken>) -> Self {
+    fn new(letters: Vec<Received>) -> Self {
         let mut sorted = Self { orders: Vec::new(), unreadable: Vec::new() };
-        for Taken { body, receipt } in letters {
+        for Received { body, receipt } in letters {
             match body.parse() {
                 Ok(order_id) => sorted.orders.push((order_id, receipt)),
                 Err(_) => sorted.unreadable.push(receipt),
@@ -125,26 +127,31 @@ impl Letters {
         RedriveReport { found: self.orders.len() + unreadable, unreadable, ..RedriveReport::default() }
     }
 
-    /// First the orders, then the messages: what is broken off in between is done again by the next call, and does no harm.
-    async fn redrive(&self, api: &Api, per_second: u32) -> Result<RedriveReport, ApiError> {
+    /// First the orders, then the messages: a call that is lost in between is repeated by the next, which does no harm.
+    async fn redrive(&self, api: &Call, per_second: u32) -> Result<RedriveReport, ApiError> {
         let mut order_ids: Vec<_> = self.orders.iter().map(|(order_id, _)| order_id.clone()).collect();
         order_ids.sort();
         order_ids.dedup();
         let waiting = work::find_active(&api.db, &order_ids).await?;
-        let retried = retry_paced(api, &order_ids, per_second).await?.len();
-        let wakes: Vec<_> = waiting.iter().map(|(order_id, due_in)| Wake::new(order_id, *due_in)).collect();
-        let unsent = api.queue.send_all(&wakes).await;
-        let of_unsent = |order_id: &OrderId| unsent.iter().any(|index| waiting[*index].0 == *order_id);
-        let done = self.orders.iter().filter(|(order_id, _)| !of_unsent(order_id));
-        api.dead_letters.delete_all(&done.map(|(_, receipt)| receipt.clone()).collect::<Vec<_>>()).await;
-        let done_with = order_ids.len() - retried - waiting.len();
-        Ok(RedriveReport { retried, sent_again: waiting.len() - unsent.len(), done_with, ..self.counted() })
+        let retried = retry_paced(api, &order_ids, per_second).await?;
+        let messages: Vec<_> = waiting.iter().map(|(order_id, due_in)| Message::new(order_id, *due_in)).collect();
+        let unsent = api.queue().send_all(&messages, api.deadline.share(1, 2)).await;
+        let unsent: HashSet<_> = unsent.into_iter().map(|index| &waiting[index].0).collect();
+        let handled = self.orders.iter().filter(|(order_id, _)| !unsent.contains(order_id));
+        let receipts: Vec<_> = handled.map(|(_, receipt)| receipt.clone()).collect();
+        api.dead_letters().delete_all(&receipts, api.deadline).await;
+        let active: HashSet<_> =
+            waiting.iter().map(|(order_id, _)| order_id).chain(retried.iter().map(|order| &order.order_id)).collect();
+        let done_with = order_ids.iter().filter(|order_id| !active.contains(order_id)).count();
+        let sent_again = waiting.len() - unsent.len();
+        Ok(RedriveReport { retried: retried.len(), sent_again, done_with, ..self.counted() })
     }
 
     /// Makes the messages that stay visible again.
-    async fn give_back(&self, api: &Api, all: bool) {
+    async fn give_back(&self, api: &Call, all: bool) {
         let of_orders = self.orders.iter().map(|(_, receipt)| receipt).filter(|_| all);
         let stay = self.unreadable.iter().chain(of_orders);
-        api.dead_letters.hide_all(&stay.map(|receipt| (receipt.clone(), Duration::ZERO)).collect::<Vec<_>>()).await;
+        let visible: Vec<_> = stay.map(|receipt| (receipt.clone(), Duration::ZERO)).collect();
+        api.dead_letters().set_visibility_all(&visible, api.deadline).await;
     }
 }

@@ -1,11 +1,10 @@
 //! `GET /healthz`
 
 use axum::Json;
-use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::Shared;
+use crate::call::Call;
 use crate::problem::{ApiError, RefusalsWithoutToken};
 
 /// The service can take orders.
@@ -15,15 +14,15 @@ pub struct Health {
     status: &'static str,
 }
 
-/// Whether the service can take orders: whether the database answers.
+/// Whether the service can take orders: whether the database answers and takes writes.
 #[utoipa::path(
     get, path = "/healthz", tag = "operation", security(()),
     responses(
-        (status = 200, body = Health, description = "The database answers"),
+        (status = 200, body = Health, description = "The database answers and takes writes"),
         RefusalsWithoutToken,
     )
 )]
-pub async fn healthz(State(api): Shared) -> Result<Json<Health>, ApiError> {
+pub async fn healthz(api: Call) -> Result<Json<Health>, ApiError> {
     api.db.ping().await?;
     Ok(Json(Health { status: "ok" }))
 }

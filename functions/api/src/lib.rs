@@ -3,6 +3,7 @@
 //! A caller is known by the claims that API Gateway has verified and passes on; a call without them is refused. Every
 //! answer that is not a success is `application/problem+json`.
 
+mod call;
 mod caller;
 mod config;
 mod dead_letters;
@@ -17,8 +18,7 @@ use std::sync::Arc;
 use axum::routing::{MethodRouter, get};
 use axum::{Router, middleware};
 use shared::config::{ConfigError, Env};
-use shared::db::intake::Intake;
-use shared::db::{Db, stats};
+use shared::db::{Database, DbConfig};
 use shared::queue::Queue;
 use utoipa::OpenApi;
 
@@ -26,28 +26,21 @@ pub use caller::Auth;
 use caller::BearerToken;
 pub use config::Config;
 
-/// What the handlers share: one for each execution environment.
+/// What calls share: one for each execution environment.
 pub struct Api {
     /// The database.
-    pub db: Db,
-    intake: Intake,
+    pub database: Arc<Database>,
     queue: Queue,
     dead_letters: Queue,
     config: Config,
-    shard: i16,
 }
-
-/// The state that every handler is given.
-type Shared = axum::extract::State<Arc<Api>>;
 
 impl Api {
     /// Builds the clients; neither has connected yet.
     pub fn new(config: Config, env: &Env) -> Result<Self, ConfigError> {
         let queue = Queue::orders(env)?;
         let dead_letters = queue.dead_letters(env)?;
-        let db = Db::new(shared::db::DbConfig::from_env(env)?);
-        let intake = Intake::new(config.cancel_window);
-        Ok(Self { db, intake, queue, dead_letters, config, shard: stats::draw_shard() })
+        Ok(Self { database: Database::new(DbConfig::from_env(env)?), queue, dead_letters, config })
     }
 }
 
@@ -60,6 +53,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(middleware::from_fn(problem::render))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), call::begin))
         .with_state(api)
 }
 

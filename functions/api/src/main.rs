@@ -14,7 +14,7 @@ async fn main() -> Result<(), Error> {
     let api = Arc::new(or_exit(Config::from_env(&env).and_then(|config| Api::new(config, &env))));
     let warming = Arc::clone(&api);
     lifecycle::warm(async move {
-        tokio::join!(warming.db.warm(), async { aws::warm() });
+        tokio::join!(warming.database.warm(), async { aws::warm() });
     });
     gateway::serve(api::router(api)).await
 }

@@ -3,7 +3,6 @@
 use std::fmt::Write;
 
 use axum::Json;
-use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -11,7 +10,7 @@ use shared::db::stats::{self, Metrics, Percentiles};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use crate::Shared;
+use crate::call::Call;
 use crate::caller::{Caller, Scope};
 use crate::problem::{ApiError, Refusals};
 
@@ -60,7 +59,7 @@ struct StatusCounts {
     cancelled: i64,
 }
 
-/// Percentiles in seconds, within 19 %; null where nothing was counted.
+/// Percentiles in seconds, within 2.5 %; null where nothing was counted.
 #[derive(Debug, Serialize, ToSchema)]
 struct PercentilesView {
     p50: Option<f64>,
@@ -88,9 +87,9 @@ struct Minute {
         Refusals,
     )
 )]
-pub async fn metrics(State(api): Shared, caller: Caller, headers: HeaderMap) -> Result<Response, ApiError> {
+pub async fn metrics(api: Call, caller: Caller, headers: HeaderMap) -> Result<Response, ApiError> {
     caller.require(Scope::Admin)?;
-    let depths = async { tokio::try_join!(api.queue.depth(), api.dead_letters.depth()) };
+    let depths = async { tokio::try_join!(api.queue().depth(api.deadline), api.dead_letters().depth(api.deadline)) };
     let (read, depths) = tokio::join!(stats::read(&api.db), depths);
     let depths = depths.inspect_err(|error| tracing::warn!(%error, "the queues' depths are not known")).ok();
     let view = MetricsView::new(read?, depths);
@@ -107,7 +106,7 @@ impl MetricsView {
         Self {
             as_of: metrics.as_of,
             total_orders: metrics.total(),
-            average_processing_time: metrics.average_processing_time.and_then(|mean| mean.try_into().ok()),
+            average_processing_time: metrics.average_processing_time,
             status_counts: StatusCounts {
                 pending: metrics.pending,
                 processing: metrics.processing,
@@ -118,7 +117,7 @@ impl MetricsView {
             processing_seconds: metrics.processing_seconds.into(),
             queueing_seconds: metrics.queueing_seconds.into(),
             oldest_overdue_seconds: metrics.oldest_overdue_seconds,
-            rescued_orders: metrics.rescued,
+            rescued_orders: metrics.requeued,
             completions_per_minute: (metrics.completions_per_minute.into_iter())
                 .map(|(minute, completed)| Minute { minute, completed })
                 .collect(),

@@ -16,11 +16,12 @@ use lambda_http::request::RequestContext;
 use serde::Serialize;
 use shared::db::DbError;
 use shared::error::Chain;
+use shared::queue::QueueError;
 use utoipa::ToSchema;
 
 pub use refusals::{GatewayRefusal, Refusals, RefusalsOfOne, RefusalsOfOptions, RefusalsWithoutToken};
 
-/// What a client should wait before it tries again while the database is out of reach.
+/// What a client should wait before it tries again while the database or the queue can't be used.
 const RETRY_AFTER_SECONDS: &str = "2";
 /// The page that explains each kind, as a reference from the API's root (RFC 9457, 3.1.1).
 const EXPLAINED_AT: &str = "/docs/problems";
@@ -50,8 +51,10 @@ pub enum ApiError {
     Invalid(Vec<FieldError>),
     /// The idempotency key was used for another order.
     KeyReused,
-    /// The database is out of reach.
+    /// The database can't be used now: it is out of reach, only reads, is busy or took too long.
     Unavailable(DbError),
+    /// The queue can't be used now.
+    QueueUnavailable(QueueError),
     /// Our own fault.
     Internal(Box<dyn Error + Send + Sync>),
 }
@@ -68,7 +71,7 @@ pub struct FieldError {
 impl From<DbError> for ApiError {
     fn from(error: DbError) -> Self {
         match error {
-            DbError::Unavailable(_) => Self::Unavailable(error),
+            _ if error.is_temporary() => Self::Unavailable(error),
             _ => Self::Internal(Box::new(error)),
         }
     }
@@ -79,19 +82,21 @@ impl ApiError {
     fn kind(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed", "The request can't be read"),
-            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "Who calls is not known"),
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "Authentication required"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden", "The caller may not do this"),
             Self::NoSuchOrder => (StatusCode::NOT_FOUND, "no-such-order", "There is no such order"),
             Self::NoSuchRoute => (StatusCode::NOT_FOUND, "no-such-route", "There is no such route"),
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The route has no such method")
             }
-            Self::Conflict(_) => (StatusCode::CONFLICT, "conflict", "The call conflicts with how things stand"),
+            Self::Conflict(_) => (StatusCode::CONFLICT, "conflict", "Conflict with the order's current state"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
             Self::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body is not JSON"),
             Self::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "Some values are not valid"),
             Self::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "key-reused", "The idempotency key was used before"),
-            Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not at the moment"),
+            Self::Unavailable(_) | Self::QueueUnavailable(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Service temporarily unavailable")
+            }
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong on our side"),
         }
     }
@@ -111,9 +116,10 @@ impl ApiError {
                 "It belongs to an order with other content. Send a new Idempotency-Key with a new order."
             }
             Self::Unavailable(_) => {
-                "The database is out of reach. Send the same request again shortly; an order only with an order_id or an \
-                 Idempotency-Key, because it may have been stored all the same."
+                "The database can't be used at the moment. Send the same request again shortly; an order only with an order_id \
+                 or an Idempotency-Key, because it may have been stored all the same."
             }
+            Self::QueueUnavailable(_) => "The queue can't be used at the moment. Send the same request again shortly.",
             Self::Internal(_) => "The request_id finds the cause in the log.",
         }
         .to_owned()
@@ -133,6 +139,7 @@ impl ApiError {
     fn cause(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Unavailable(cause) => Some(cause),
+            Self::QueueUnavailable(cause) => Some(cause),
             Self::Internal(cause) => Some(cause.as_ref()),
             _ => None,
         }
@@ -144,7 +151,7 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = self.kind().0.into_response();
         let advice = match self {
-            Self::Unavailable(_) => Some((header::RETRY_AFTER, RETRY_AFTER_SECONDS)),
+            Self::Unavailable(_) | Self::QueueUnavailable(_) => Some((header::RETRY_AFTER, RETRY_AFTER_SECONDS)),
             Self::Unauthorized => Some((header::WWW_AUTHENTICATE, "Bearer")),
             _ => None,
         };

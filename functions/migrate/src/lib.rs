@@ -13,8 +13,8 @@ use lambda_runtime::Error;
 use serde::{Deserialize, Serialize};
 use shared::config::ConfigError;
 use shared::db::{role, schema};
+use shared::deadline::Deadline;
 use shared::error::Chain;
-use tokio::time::{Instant, timeout_at};
 
 pub use config::Config;
 
@@ -43,6 +43,8 @@ enum RequestType {
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long before the deadline a migration is given up, so that the answer is still sent.
 const TIME_TO_ANSWER: Duration = Duration::from_secs(15);
+/// How long before that the database is given up that can't be connected to, so that its error is what is answered.
+const TIME_TO_MIGRATE: Duration = Duration::from_secs(5);
 /// Why a migration was given up.
 const OUT_OF_TIME: &str =
     "the migration took too long, or waited too long for another; it was broken off and left nothing";
@@ -63,9 +65,9 @@ struct Answer {
 }
 
 /// Does what is asked and answers it before `deadline`. Fails only where the answer can't be delivered.
-pub async fn handle(config: &Result<Config, ConfigError>, event: Event, deadline: Instant) -> Result<(), Error> {
-    let give_up = deadline.checked_sub(TIME_TO_ANSWER).unwrap_or(deadline);
-    let carried_out = timeout_at(give_up, carry_out(config, &event)).await;
+pub async fn handle(config: &Result<Config, ConfigError>, event: Event, deadline: Deadline) -> Result<(), Error> {
+    let give_up = deadline.minus(TIME_TO_ANSWER);
+    let carried_out = give_up.bound(carry_out(config, &event, give_up)).await;
     let (status, reason) = match carried_out.unwrap_or_else(|_| Err(OUT_OF_TIME.into())) {
         Ok(done) => ("SUCCESS", done),
         Err(error) => {
@@ -79,17 +81,17 @@ pub async fn handle(config: &Result<Config, ConfigError>, event: Event, deadline
     tokio::task::spawn_blocking(move || deliver(&response_url, &answer)).await?
 }
 
-async fn carry_out(config: &Result<Config, ConfigError>, event: &Event) -> Result<String, Error> {
+async fn carry_out(config: &Result<Config, ConfigError>, event: &Event, deadline: Deadline) -> Result<String, Error> {
     if event.request_type == RequestType::Delete {
         return Ok("the schema and its data stay".to_owned());
     }
     let Config { database, app_role } = config.as_ref().map_err(ToString::to_string)?;
-    let mut done = match schema::migrate(database).await?.as_slice() {
+    let mut done = match schema::migrate(database, deadline.minus(TIME_TO_MIGRATE)).await?.as_slice() {
         [] => vec!["the schema is up to date".to_owned()],
         applied => vec![format!("applied {}", applied.join(", "))],
     };
     if let Some(app_role) = app_role {
-        role::grant(database, app_role).await?;
+        role::grant(database, app_role, deadline).await?;
         done.push(format!("the role {app_role} may read and write rows"));
     }
     Ok(done.join("; "))

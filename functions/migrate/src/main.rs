@@ -6,8 +6,8 @@ use std::time::SystemTime;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use migrate::{Config, Event};
 use shared::config::Env;
+use shared::deadline::Deadline;
 use shared::{lifecycle, telemetry};
-use tokio::time::Instant;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -19,7 +19,7 @@ async fn main() -> Result<(), Error> {
         let config = Arc::clone(&config);
         async move {
             let left = context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
-            migrate::handle(&config, payload, Instant::now() + left).await
+            migrate::handle(&config, payload, Deadline::after(left)).await
         }
     };
     lifecycle::run(service_fn(handle)).await

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use serde_json::json;
 use shared::db::DbError;
-use shared::db::work::End;
+use shared::db::work::Finish;
 use shared::error::Chain;
 use shared::order::OrderId;
 use shared::telemetry::Trace;
@@ -16,8 +16,6 @@ use shared::telemetry::Trace;
 pub struct Message {
     /// Its identifier.
     pub id: String,
-    /// What changes its visibility.
-    pub receipt: String,
     /// What it says.
     pub body: String,
     /// The trace of whoever sent it, if that is recorded.
@@ -40,7 +38,6 @@ impl Batch {
         for record in event.records {
             let message = Message {
                 id: record.message_id.unwrap_or_default(),
-                receipt: record.receipt_handle.unwrap_or_default(),
                 body: record.body.unwrap_or_default(),
                 trace: record.attributes.get("AWSTraceHeader").and_then(|header| Trace::of(header)),
             };
@@ -57,11 +54,6 @@ impl Batch {
         self.messages.keys().cloned().collect()
     }
 
-    /// How many orders there are messages of.
-    pub fn order_count(&self) -> usize {
-        self.messages.len()
-    }
-
     /// The messages that no order can be read from; they are then no longer in the batch.
     pub fn take_malformed(&mut self) -> Vec<Message> {
         std::mem::take(&mut self.malformed)
@@ -73,11 +65,11 @@ impl Batch {
     }
 
     /// Adds the processing of these orders to the traces of the calls that placed them.
-    pub fn trace_ends<'a>(&self, ends: impl Iterator<Item = &'a End<'a>>) {
+    pub fn trace_ends<'a>(&self, ends: impl Iterator<Item = &'a Finish<'a>>) {
         for end in ends {
-            if let Some(trace) = self.trace(end.order_id) {
+            if let Some(trace) = self.trace(&end.order.order_id) {
                 let outcome = if end.failure.is_none() { "completed" } else { "failed" };
-                let found_by = json!({"order_id": end.order_id.as_str(), "outcome": outcome});
+                let found_by = json!({"order_id": end.order.order_id.as_str(), "outcome": outcome});
                 trace.add_segment("ordermill processor", self.began, &found_by);
             }
         }
@@ -94,16 +86,9 @@ impl Batch {
         self.failed.extend(messages.map(|message| message.id.clone()));
     }
 
-    /// Lets one message of this order come back, which is enough, and gives its receipt.
-    pub fn keep_one(&mut self, order_id: &OrderId) -> Option<String> {
-        let message = self.messages.get(order_id)?.first()?;
-        self.failed.insert(message.id.clone());
-        Some(message.receipt.clone())
-    }
-
     /// Lets every message of these orders come back, because of this error.
     pub fn fail_each<'a>(&mut self, order_ids: impl Iterator<Item = &'a OrderId>, error: &DbError) {
-        tracing::error!(error = %Chain(error), "outcomes could not be recorded; their messages come back");
+        tracing::error!(error = %Chain(error), "could not record outcomes; their messages come back");
         for order_id in order_ids {
             self.fail(order_id);
         }

@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use shared::config::{ConfigError, Env, Stage, Timing};
+use shared::config::{ConfigError, Env, Stage, Timing, time_limit};
 
 use crate::retry::Backoff;
 use crate::work::{ConfiguredWork, Simulated, Webhook};
@@ -20,6 +20,8 @@ const MAX_DELAY: Duration = Duration::from_hours(24);
 
 /// What the handler needs to know.
 pub struct Config {
+    /// How long a batch may take before Lambda stops the function.
+    pub timeout: Duration,
     /// How long a claim holds.
     pub timing: Timing,
     /// How many attempts an order has.
@@ -36,7 +38,12 @@ impl Config {
         if max_attempts < 1 {
             return Err(ConfigError::new("MAX_ATTEMPTS", "must be at least 1"));
         }
-        Ok(Self { timing: Timing::from_env(env)?, max_attempts, backoff: Backoff::from_env(env)? })
+        let (timeout, timing) = (time_limit(env, 15)?, Timing::from_env(env)?);
+        if timeout >= timing.lease {
+            // A worker that is still running still holds its lease.
+            return Err(ConfigError::new("LEASE_SECONDS", "must be above FUNCTION_TIMEOUT_SECONDS"));
+        }
+        Ok(Self { timeout, timing, max_attempts, backoff: Backoff::from_env(env)? })
     }
 
     /// The kind of work that is asked for.
@@ -73,6 +80,7 @@ mod tests {
         assert_eq!(refusal(("WORK", "magic")), "WORK: must be simulated or webhook");
         assert!(refusal(("WORK", "webhook")).starts_with("WEBHOOK_URL: is not set"));
         assert!(refusal(("MAX_ATTEMPTS", "0")).starts_with("MAX_ATTEMPTS: must be"));
+        assert!(refusal(("LEASE_SECONDS", "15")).starts_with("LEASE_SECONDS: must be above"));
         assert!(refusal(("LEASE_SECONDS", "100")).starts_with("LEASE_SECONDS: must be"));
     }
 }

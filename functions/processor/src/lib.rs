@@ -1,234 +1,233 @@
-//! Takes a batch of queue messages: claims the orders that are due, runs their work, records the outcomes.
+//! Processes a batch of queue messages: claims the orders that are due, runs their work, records the outcomes.
 //!
-//! | what a message turns out to be | what becomes of it |
+//! | a message | what the processor does |
 //! |---|---|
-//! | no order's identifier | to the dead-letter queue, at once: no retry can mend it |
-//! | of an order that wants nothing any more | acknowledged |
-//! | early, or of an order that asks to wait | sent again for when the order is due, then acknowledged |
-//! | of an order whose outcome is recorded | acknowledged; after the last attempt, to the dead-letter queue as well |
-//! | of an order to try again | kept, invisible until the back-off is over |
-//! | of an order that there was no time for | kept, visible at once |
-//! | anything that the database or the queue was out of reach for | reported as failed: it comes back by itself |
+//! | that is no order's identifier | sends it to the dead-letter queue: no retry can mend it |
+//! | of an order that has ended | acknowledges it |
+//! | of an order that is not due, waits, is tried again, or that there was no time for | sends a new message for when the order is due, then acknowledges this one |
+//! | of an order whose outcome is recorded | acknowledges it; after the last attempt the dead-letter queue gets a message as well |
+//! | of an order for which the database or the queue could not be used | reports it as failed: it comes back by itself |
 //!
-//! A message that is bad or fails never fails its neighbours.
+//! A message that is bad or fails never fails its neighbours. Only a message that comes back uses up one of the receives after
+//! which SQS moves it to the dead-letter queue, so a healthy order never ends there.
+//!
+//! The batch has a deadline, a little before the function's time-out. Claiming gets a third of the time, and work ends when a
+//! quarter is left. Then known outcomes are recorded first, before the queue is called: a queue that hangs can't cost them.
 
 mod batch;
 mod config;
+mod decision;
 mod retry;
-mod verdict;
 mod work;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use futures_util::future::join_all;
 use shared::config::{ConfigError, Env};
-use shared::db::work::{Claim, Claimed, claim, finish, put_off};
-use shared::db::{Db, DbConfig, stats};
+use shared::db::work::{Claim, Claimed, claim, finish, reschedule};
+use shared::db::{Database, Db, DbConfig};
+use shared::deadline::Deadline;
 use shared::error::Chain;
 use shared::order::OrderId;
-use shared::queue::{Queue, Wake};
+use shared::queue::{self, Queue};
 use shared::telemetry::{Count, Measure};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use batch::Batch;
 pub use config::Config;
-use verdict::Verdict;
+use decision::{Decided, Decision};
 pub use work::{ConfiguredWork, Outcome, Simulated, Webhook, Work};
 
-/// The shortest delay of a message that came while its order was due, but in other hands.
+/// The shortest delay of a message for an order that is due, but that another worker holds.
 const SHORTEST_DELAY: Duration = Duration::from_secs(1);
-/// How long before the time-out work is broken off: what it takes to record the outcomes.
-const TIME_TO_RECORD: Duration = Duration::from_secs(3);
+/// What is left of the function's time-out for the answer.
+const TIME_TO_ANSWER: Duration = Duration::from_secs(1);
 
 /// Processes batches with one kind of work: one for each execution environment.
 pub struct Processor<W> {
     /// The database.
-    pub db: Db,
+    pub database: Arc<Database>,
     queue: Queue,
     dead_letters: Queue,
     config: Config,
     work: W,
-    shard: i16,
 }
 
-/// An order of the batch and what becomes of it.
-type Judged = (Claimed, Verdict);
+/// The orders of a batch that were claimed together.
+struct Lease {
+    token: Uuid,
+    claimed_at: Instant,
+    db: Db,
+}
 
 impl<W: Work> Processor<W> {
     /// Builds the clients; neither has connected yet.
     pub fn new(config: Config, work: W, env: &Env) -> Result<Self, ConfigError> {
         let queue = Queue::orders(env)?;
         let dead_letters = queue.dead_letters(env)?;
-        let db = Db::new(DbConfig::from_env(env)?);
-        Ok(Self { db, queue, dead_letters, config, work, shard: stats::draw_shard() })
+        let database = Database::new(DbConfig::from_env(env)?);
+        Ok(Self { database, queue, dead_letters, config, work })
     }
 
-    /// Processes a batch within the function's time-out and names the messages that have to come back. The time is taken
-    /// from now, so that a clock that is wrong does no harm.
+    /// Processes a batch within the function's time-out and names the messages that have to come back.
     pub async fn handle(&self, event: SqsEvent) -> SqsBatchResponse {
-        let break_off = Instant::now() + self.config.timing.timeout.saturating_sub(TIME_TO_RECORD);
+        let deadline = Deadline::after(self.config.timeout).minus(TIME_TO_ANSWER);
         let mut batch = Batch::new(event);
         let order_ids = batch.order_ids();
         if !order_ids.is_empty() {
-            match claim(&self.db, &order_ids, self.config.timing.lease).await {
-                Ok(claim) => self.work_off(claim, break_off, &mut batch).await,
+            let db = self.database.until(deadline.share(1, 3));
+            match claim(&db, &order_ids, self.config.timing.lease).await {
+                Ok(claim) => self.process(claim, deadline, &mut batch).await,
                 Err(error) => {
-                    tracing::error!(error = %Chain(&error), "the batch could not be claimed; it comes back");
+                    tracing::error!(error = %Chain(&error), "could not claim the batch; its messages come back");
                     batch.fail_all();
                 }
             }
         }
-        self.bury_malformed(&mut batch).await;
+        self.dead_letter_malformed(&mut batch, deadline).await;
         batch.response()
     }
 
-    /// After everything else, and all at once: what is no order must not hold the orders up.
-    async fn bury_malformed(&self, batch: &mut Batch) {
+    /// Last, so that messages which are no orders' don't hold orders up.
+    async fn dead_letter_malformed(&self, batch: &mut Batch, deadline: Deadline) {
         let malformed = batch.take_malformed();
-        let buried = malformed.iter().map(|message| self.dead_letters.bury(&message.body, "not an order's identifier"));
-        for (message, buried) in malformed.iter().zip(join_all(buried).await) {
-            tracing::error!(message.id, "a message is no order's identifier; it goes to the dead-letter queue");
-            if let Err(error) = buried {
-                tracing::warn!(message.id, %error, "the dead-letter queue can't be used; the message comes back");
-                batch.fail_message(message.id.clone());
-            }
+        let letter = |message: &batch::Message| {
+            tracing::error!(message.id, "received a message that is no order's identifier; dead-lettering it");
+            queue::Message::dead_letter(&message.body, "not an order's identifier")
+        };
+        let unsent = self.dead_letters.send_all(&malformed.iter().map(letter).collect::<Vec<_>>(), deadline).await;
+        for index in unsent {
+            batch.fail_message(malformed[index].id.clone());
         }
     }
 
-    async fn work_off(&self, claim: Claim, break_off: Instant, batch: &mut Batch) {
-        let Claim { token, claimed, early } = claim;
-        let done_with = batch.order_count() - claimed.len() - early.len();
-        tracing::debug!(claimed = claimed.len(), early = early.len(), done_with, "batch claimed");
-        let judged = join_all(claimed.into_iter().map(|order| self.attempt(order, break_off))).await;
-        let judged = self.bury_given_up(judged, batch).await;
-        self.end(token, &judged, batch).await;
-        if self.put_off(token, &judged, batch).await {
-            self.hold_back(&judged, batch).await;
-            self.wake_later(&judged, &early, batch).await;
-        } else {
-            self.wake_later(&[], &early, batch).await;
+    async fn process(&self, claim: Claim, deadline: Deadline, batch: &mut Batch) {
+        let Claim { token, claimed, not_due, ended } = claim;
+        tracing::debug!(claimed = claimed.len(), not_due = not_due.len(), ended = ended.len(), "claimed a batch");
+        let lease = Lease { token, claimed_at: Instant::now(), db: self.database.until(deadline) };
+        let work_ends = deadline.minus(self.config.timeout / 4);
+        let decided = join_all(claimed.into_iter().map(|order| self.attempt(order, work_ends))).await;
+        let (given_up, others): (Vec<_>, Vec<_>) =
+            decided.into_iter().partition(|decided| matches!(decided.decision, Decision::DeadLetter(_)));
+        self.finish(&lease, &others, batch).await;
+        let rescheduled = if self.reschedule(&lease, &others, batch).await { others.as_slice() } else { &[] };
+        // Both at once: a queue that hangs takes the time of one.
+        let queue_ends = deadline.share(2, 3);
+        let unsent = tokio::join!(
+            self.dead_letter(&given_up, queue_ends),
+            self.send_again(rescheduled, &not_due, batch, queue_ends)
+        );
+        let (unsent_letters, unsent_messages) = unsent;
+        for order_id in unsent_messages.iter().chain(&unsent_letters) {
+            batch.fail(order_id);
         }
+        let given_up = given_up.into_iter().filter(|decided| !unsent_letters.contains(&decided.order.order_id));
+        self.finish(&lease, &given_up.collect::<Vec<_>>(), batch).await;
     }
 
-    /// Runs the work, unless the order has used up its attempts by taking its workers down, until there is no time left.
-    async fn attempt(&self, order: Claimed, break_off: Instant) -> Judged {
+    /// Runs the work, unless the order has used up its attempts by taking its workers down.
+    async fn attempt(&self, order: Claimed, work_ends: Deadline) -> Decided {
         let Config { max_attempts, backoff, .. } = &self.config;
         if order.attempts >= *max_attempts {
-            let cause = format!("given up after {} attempts that ended without an outcome", order.attempts);
-            return (order, Verdict::GivenUp(cause));
+            return Decided::without_attempt(order);
         }
-        let Ok(outcome) = timeout_at(break_off, self.work.run(&order)).await else {
-            tracing::warn!(order.id = %order.order_id, "no time was left for the order; another worker takes it");
-            return (order, Verdict::Release);
-        };
+        let outcome = self.work.run(&order, &self.database.until(work_ends), work_ends).await;
         log_attempt(&order, &outcome);
-        let verdict = Verdict::on(outcome, order.attempts, *max_attempts, backoff.after(order.attempts));
-        (order, verdict)
+        let backoff = backoff.after(order.attempts);
+        Decided::after_attempt(order, outcome, *max_attempts, backoff)
     }
 
-    /// Puts the orders that are given up into the dead-letter queue, before they are recorded as failed: should we be lost
-    /// in between, that is done again. What can't be put there is left to the next attempt.
-    async fn bury_given_up(&self, judged: Vec<Judged>, batch: &mut Batch) -> Vec<Judged> {
-        let mut buried = Vec::with_capacity(judged.len());
-        for (order, verdict) in judged {
-            if let Verdict::GivenUp(cause) = &verdict
-                && let Err(error) = self.dead_letters.bury(order.order_id.as_str(), cause).await
-            {
-                tracing::error!(order.id = %order.order_id, %error, "the dead-letter queue can't be used");
-                batch.fail(&order.order_id);
-                continue;
-            }
-            buried.push((order, verdict));
-        }
-        buried
-    }
-
-    /// Records the ends. An order that has been taken over meanwhile is left to who took it.
-    async fn end(&self, token: Uuid, judged: &[Judged], batch: &mut Batch) {
-        let ends: Vec<_> = judged.iter().filter_map(|(order, verdict)| verdict.end(order)).collect();
+    /// Records the ends. An order that another worker has claimed meanwhile is left to it.
+    async fn finish(&self, lease: &Lease, decided: &[Decided], batch: &mut Batch) {
+        let ends: Vec<_> = decided.iter().filter_map(Decided::finish).collect();
         if ends.is_empty() {
             return;
         }
-        match finish(&self.db, token, &ends, self.shard).await {
+        match finish(&lease.db, lease.token, &ends, lease.claimed_at.elapsed()).await {
             Ok(recorded) => {
-                count(judged, &recorded);
-                batch.trace_ends(ends.iter().filter(|end| recorded.contains(end.order_id)));
-                for end in ends.iter().filter(|end| !recorded.contains(end.order_id)) {
-                    tracing::warn!(order.id = %end.order_id, "the outcome was not recorded: it had been already, or the lease was lost");
+                count(decided, &recorded, lease.claimed_at.elapsed());
+                batch.trace_ends(ends.iter().filter(|end| recorded.contains(&end.order.order_id)));
+                for end in ends.iter().filter(|end| !recorded.contains(&end.order.order_id)) {
+                    tracing::warn!(
+                        order.id = %end.order.order_id,
+                        "did not record an outcome: it was recorded before, or another worker has the order"
+                    );
                 }
             }
-            Err(error) => batch.fail_each(ends.iter().map(|end| end.order_id), &error),
+            Err(error) => batch.fail_each(ends.iter().map(|end| &end.order.order_id), &error),
         }
     }
 
-    /// Gives the leases of orders that go on later back; false where that could not be recorded.
-    async fn put_off(&self, token: Uuid, judged: &[Judged], batch: &mut Batch) -> bool {
-        let later: Vec<_> = judged.iter().filter_map(|(order, verdict)| verdict.put_off(order)).collect();
+    /// Ends the leases of the orders that go on later. Returns whether that was recorded.
+    async fn reschedule(&self, lease: &Lease, decided: &[Decided], batch: &mut Batch) -> bool {
+        let since_claim = lease.claimed_at.elapsed();
+        let later: Vec<_> = decided.iter().filter_map(|decided| decided.reschedule(since_claim)).collect();
         if later.is_empty() {
             return true;
         }
-        let recorded = put_off(&self.db, token, &later).await;
+        let recorded = reschedule(&lease.db, lease.token, &later).await;
         if let Err(error) = &recorded {
             batch.fail_each(later.iter().map(|order| order.order_id), error);
         }
         recorded.is_ok()
     }
 
-    /// Keeps a message of each order that is tried again, invisible until then.
-    async fn hold_back(&self, judged: &[Judged], batch: &mut Batch) {
-        let mut hidden = Vec::new();
-        for (order, verdict) in judged {
-            let time = match verdict {
-                Verdict::Retry(backoff) => *backoff,
-                Verdict::Release => Duration::ZERO,
-                Verdict::End(_) | Verdict::GivenUp(_) | Verdict::Wait(_) => continue,
-            };
-            hidden.extend(batch.keep_one(&order.order_id).map(|receipt| (receipt, time)));
-        }
-        self.queue.hide_all(&hidden).await;
+    /// Sends the orders that are given up to the dead-letter queue, before they are recorded as failed: a worker that is lost
+    /// in between does both again. Returns the orders that could not be sent.
+    async fn dead_letter(&self, given_up: &[Decided], deadline: Deadline) -> HashSet<OrderId> {
+        let letter = |decided: &Decided| {
+            let cause = decided.finish().and_then(|end| end.failure).unwrap_or_default();
+            queue::Message::dead_letter(decided.order.order_id.as_str(), cause)
+        };
+        let letters: Vec<_> = given_up.iter().map(letter).collect();
+        let unsent = self.dead_letters.send_all(&letters, deadline).await;
+        unsent.into_iter().map(|index| given_up[index].order.order_id.clone()).collect()
     }
 
-    /// Sends a message for each order that waits or whose message came early.
-    async fn wake_later(&self, judged: &[Judged], early: &[(OrderId, Duration)], batch: &mut Batch) {
-        let waiting = judged.iter().filter_map(|(order, verdict)| match verdict {
-            Verdict::Wait(wait) => Some((&order.order_id, *wait)),
-            _ => None,
-        });
-        let early = early.iter().map(|(order_id, due_in)| (order_id, (*due_in).max(SHORTEST_DELAY)));
-        let later: Vec<_> = waiting.chain(early).collect();
-        let wake =
-            |(order_id, delay): &(&OrderId, Duration)| Wake::new(order_id, *delay).with_trace(batch.trace(order_id));
-        let wakes: Vec<_> = later.iter().map(wake).collect();
-        for index in self.queue.send_all(&wakes).await {
-            batch.fail(later[index].0);
-        }
+    /// Sends a new message for each order that goes on later and for each that was not due. Returns the orders whose messages
+    /// could not be sent.
+    async fn send_again(
+        &self,
+        decided: &[Decided],
+        not_due: &[(OrderId, Duration)],
+        batch: &Batch,
+        deadline: Deadline,
+    ) -> HashSet<OrderId> {
+        let go_on = decided.iter().filter_map(|decided| Some((&decided.order.order_id, decided.goes_on_after()?)));
+        let not_due = not_due.iter().map(|(order_id, due_in)| (order_id, (*due_in).max(SHORTEST_DELAY)));
+        let later: Vec<_> = go_on.chain(not_due).collect();
+        let message = |(order_id, delay): &(&OrderId, Duration)| {
+            queue::Message::new(order_id, *delay).with_trace(batch.trace(order_id))
+        };
+        let unsent = self.queue.send_all(&later.iter().map(message).collect::<Vec<_>>(), deadline).await;
+        unsent.into_iter().map(|index| later[index].0.clone()).collect()
     }
 }
 
-/// What goes as it should is worth no line of its own: an order's row says when it began and ended.
+/// An attempt that goes as it should is not worth a line at `INFO`: the order's row says when it began and ended.
 fn log_attempt(order: &Claimed, outcome: &Outcome) {
     let (order_id, attempt) = (&order.order_id, order.attempts + 1);
     match outcome {
-        Outcome::Complete | Outcome::Wait(_) => {
-            tracing::debug!(order.id = %order_id, attempt, %outcome, "order attempted");
+        Outcome::Complete | Outcome::Wait(_) | Outcome::NoTime => {
+            tracing::debug!(order.id = %order_id, attempt, %outcome, "attempted an order");
         }
-        Outcome::Fail(_) => tracing::info!(order.id = %order_id, attempt, %outcome, "order attempted"),
-        Outcome::Retry(_) => {
+        Outcome::Fail(_) => tracing::info!(order.id = %order_id, attempt, %outcome, "attempted an order"),
+        Outcome::Retry { .. } => {
             Count::Retried.add(1);
-            tracing::info!(order.id = %order_id, attempt, %outcome, "order attempted");
+            tracing::info!(order.id = %order_id, attempt, %outcome, "attempted an order");
         }
     }
 }
 
 /// Counts the orders whose end was recorded, and how long they took.
-fn count(judged: &[Judged], recorded: &HashSet<OrderId>) {
-    for (order, verdict) in judged.iter().filter(|(order, _)| recorded.contains(&order.order_id)) {
-        if let Some(end) = verdict.end(order) {
-            if end.failure.is_none() { Count::Completed } else { Count::Failed }.add(1);
-            Measure::ClaimToFinish.add((order.now - order.started_at).try_into().unwrap_or_default());
-        }
+fn count(decided: &[Decided], recorded: &HashSet<OrderId>, since_claim: Duration) {
+    for end in decided.iter().filter_map(Decided::finish).filter(|end| recorded.contains(&end.order.order_id)) {
+        if end.failure.is_none() { Count::Completed } else { Count::Failed }.add(1);
+        let before_claim: Duration = (end.order.now - end.order.started_at).try_into().unwrap_or_default();
+        Measure::ClaimToFinish.add(before_claim + since_claim);
     }
 }

@@ -16,7 +16,7 @@ async fn main() -> Result<(), Error> {
     let processor = Arc::new(or_exit(Processor::new(config, work, &env)));
     let warming = Arc::clone(&processor);
     lifecycle::warm(async move {
-        tokio::join!(warming.db.warm(), async { aws::warm() });
+        tokio::join!(warming.database.warm(), async { aws::warm() });
     });
     let handle = move |event: LambdaEvent<SqsEvent>| {
         let processor = Arc::clone(&processor);

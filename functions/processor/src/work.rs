@@ -6,7 +6,9 @@ mod webhook;
 use std::fmt;
 use std::time::Duration;
 
+use shared::db::Db;
 use shared::db::work::Claimed;
+use shared::deadline::Deadline;
 
 pub use simulated::Simulated;
 pub use webhook::Webhook;
@@ -20,8 +22,15 @@ pub enum Outcome {
     Fail(String),
     /// It goes on after this time; nobody is held up meanwhile, and it counts as the same attempt.
     Wait(Duration),
-    /// It did not work this time, for this reason, and may the next.
-    Retry(String),
+    /// It did not work this time, and may the next.
+    Retry {
+        /// Why it did not work.
+        cause: String,
+        /// The least time before the next attempt, where the merchant asked for one.
+        after: Option<Duration>,
+    },
+    /// It was not begun, because it could not have been finished in time. No attempt was used up.
+    NoTime,
 }
 
 impl fmt::Display for Outcome {
@@ -30,16 +39,20 @@ impl fmt::Display for Outcome {
             Self::Complete => f.write_str("complete"),
             Self::Fail(reason) => write!(f, "fail: {reason}"),
             Self::Wait(wait) => write!(f, "wait {:.3} s", wait.as_secs_f64()),
-            Self::Retry(cause) => write!(f, "retry: {cause}"),
+            Self::Retry { cause, .. } => write!(f, "retry: {cause}"),
+            Self::NoTime => f.write_str("no time"),
         }
     }
 }
 
 /// A kind of work. The orders of a batch run concurrently.
 pub trait Work {
-    /// Works on an order that is claimed. It may run again for the same order, if its worker is lost before the outcome is
-    /// recorded, so it has to be idempotent by `order_id`.
-    fn run(&self, order: &Claimed) -> impl Future<Output = Outcome> + Send;
+    /// Works on a claimed order and returns the outcome by `deadline`. It begins nothing that could take longer. `db` reads
+    /// the order's content until then.
+    ///
+    /// It may run again for the same order, if its worker is lost before the outcome is recorded, so it has to be idempotent
+    /// by `order_id`.
+    fn run(&self, order: &Claimed, db: &Db, deadline: Deadline) -> impl Future<Output = Outcome> + Send;
 }
 
 /// The kind of work that the configuration asks for.
@@ -51,10 +64,23 @@ pub enum ConfiguredWork {
 }
 
 impl Work for ConfiguredWork {
-    async fn run(&self, order: &Claimed) -> Outcome {
+    async fn run(&self, order: &Claimed, db: &Db, deadline: Deadline) -> Outcome {
         match self {
-            Self::Simulated(work) => work.run(order).await,
-            Self::Webhook(work) => work.run(order).await,
+            Self::Simulated(work) => work.run(order, db, deadline).await,
+            Self::Webhook(work) => work.run(order, db, deadline).await,
         }
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use time::OffsetDateTime;
+
+    use super::Claimed;
+
+    /// A claimed order.
+    pub fn claimed() -> Claimed {
+        let now = OffsetDateTime::UNIX_EPOCH;
+        Claimed { order_id: "o-1".parse().unwrap(), created_at: now, attempts: 0, started_at: now, now }
     }
 }

@@ -1,43 +1,56 @@
-//! Once a minute: finds the orders whose message must be lost and tells the queue again, and folds old statistics.
+//! Once a minute: finds the orders whose message must be lost and sends another, and folds old statistics.
 //!
-//! It may run late, twice or twice at once: an order that was found is not found again within the grace period.
+//! It may run late, twice or twice at once: an order that was requeued is not requeued again within the grace period.
 //!
-//! Every active order has a message somewhere. So where the queue holds as many messages as there are active orders, those
-//! that are overdue merely wait for a worker, and a run tells of no more than [`LEAST`] of them; where messages are missing,
-//! of as many as are missing.
+//! Every active order has a message somewhere. So where the queue holds as many messages as there are active orders, the
+//! overdue ones merely wait for a worker, and a run requeues no more than [`LEAST`] of them; where messages are missing, it
+//! requeues as many as are missing.
+//!
+//! A run has a deadline, a little before the function's time-out. It requeues chunk by chunk and begins none that it may not
+//! finish; the next run goes on.
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
-//! | `SWEEP_LIMIT` | the most orders that a run tells the queue of | 10000 |
+//! | `SWEEP_LIMIT` | the most orders that a run requeues | 10000 |
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use shared::config::{ConfigError, Env, Stage, Timing};
-use shared::db::{Db, DbConfig, DbError, stats, work};
+use shared::config::{ConfigError, Env, Stage, Timing, time_limit};
+use shared::db::{Database, Db, DbConfig, DbError, stats, work};
+use shared::deadline::Deadline;
 use shared::order::OrderId;
-use shared::queue::{Queue, Wake};
+use shared::queue::{Message, Queue};
 use shared::telemetry::{Count, Measure};
 
-/// The least limit of a run: messages that were doubled make up, in the count, for some that are missing.
+/// The least limit of a run: duplicated messages make up, in the count, for some that are missing.
 const LEAST: i64 = 100;
 /// The most orders of one statement.
 const CHUNK: i64 = 1000;
 
+/// What is left of the function's time-out for the statistics and the answer.
+const TIME_TO_FOLD: Duration = Duration::from_secs(8);
+/// What is left of it for the answer.
+const TIME_TO_ANSWER: Duration = Duration::from_secs(2);
+/// What a chunk may take: its statement, its sends, and undoing those that failed. None is begun with less time.
+const CHUNK_TIME: Duration = Duration::from_secs(8);
+
 /// Sweeps: one for each execution environment.
 pub struct Sweeper {
-    db: Db,
+    database: Arc<Database>,
     queue: Queue,
     grace: Duration,
     limit: i64,
+    timeout: Duration,
 }
 
 /// What a run did.
 #[derive(Debug, Serialize, PartialEq, Eq)]
 pub struct Swept {
-    /// Orders that were overdue by more than the grace period and of which the queue was told again.
-    pub rescued: usize,
-    /// Those of which it could not be told; the next run finds them again.
+    /// Orders that were overdue by more than the grace period and got another message.
+    pub requeued: usize,
+    /// Those that the queue did not take a message for; the next run finds them again.
     pub unsent: usize,
     /// Rows of statistics folded into others.
     pub folded: u64,
@@ -51,56 +64,61 @@ impl Sweeper {
         if limit < LEAST {
             return Err(ConfigError::new("SWEEP_LIMIT", format!("must be at least {LEAST}")));
         }
-        let queue = Queue::orders(env)?;
-        Ok(Self { db: Db::new(DbConfig::from_env(env)?), queue, grace: Timing::from_env(env)?.grace, limit })
+        let (queue, database) = (Queue::orders(env)?, Database::new(DbConfig::from_env(env)?));
+        Ok(Self { database, queue, grace: Timing::from_env(env)?.grace, limit, timeout: time_limit(env, 30)? })
     }
 
     /// Does one run.
     pub async fn sweep(&self) -> Result<Swept, DbError> {
-        let overdue = work::oldest_overdue(&self.db).await?;
+        let deadline = Deadline::after(self.timeout);
+        let requeue_ends = deadline.minus(TIME_TO_FOLD);
+        let overdue = work::oldest_overdue(&self.database.until(requeue_ends)).await?;
         Measure::OldestOverdue.add(overdue);
-        let (rescued, unsent) = if overdue > self.grace { self.rescue().await? } else { (0, 0) };
-        let folded = stats::fold(&self.db).await?;
-        let swept = Swept { rescued, unsent, folded };
-        Count::Rescued.add(rescued);
-        tracing::info!(swept.rescued, swept.unsent, swept.folded, "swept");
+        let (requeued, unsent) = if overdue > self.grace { self.requeue(requeue_ends).await? } else { (0, 0) };
+        let folded = stats::fold(&self.database.until(deadline.minus(TIME_TO_ANSWER))).await?;
+        let swept = Swept { requeued, unsent, folded };
+        Count::Requeued.add(requeued);
+        tracing::info!(swept.requeued, swept.unsent, swept.folded, "swept");
         Ok(swept)
     }
 
-    /// Tells the queue of overdue orders, chunk by chunk, until there are none, the limit is reached or the queue refuses.
-    async fn rescue(&self) -> Result<(usize, usize), DbError> {
-        let mut left = self.limit().await?;
-        let (mut rescued, mut unsent) = (0, 0);
-        while left > 0 && unsent == 0 {
-            let overdue = work::sweep(&self.db, self.grace, left.min(CHUNK)).await?;
+    /// Requeues overdue orders, chunk by chunk, until there are none, the limit is reached, the queue refuses messages or the
+    /// time is over. Returns how many it requeued, and how many messages the queue refused.
+    async fn requeue(&self, deadline: Deadline) -> Result<(usize, usize), DbError> {
+        let db = self.database.until(deadline);
+        let mut left = self.limit(&db, deadline).await?;
+        let (mut requeued, mut unsent) = (0, 0);
+        while left > 0 && unsent == 0 && deadline.remaining() > CHUNK_TIME {
+            let overdue = work::requeue_overdue(&db, self.grace, left.min(CHUNK)).await?;
             if overdue.is_empty() {
                 break;
             }
-            unsent = self.tell(&overdue).await?;
-            rescued += overdue.len() - unsent;
+            unsent = self.send(&db, &overdue, deadline).await?;
+            requeued += overdue.len() - unsent;
             left -= i64::try_from(overdue.len()).unwrap_or(left);
         }
-        Ok((rescued, unsent))
+        Ok((requeued, unsent))
     }
 
-    /// Tells the queue of these orders, and gives how many it refused: they are overdue as before.
-    async fn tell(&self, overdue: &[OrderId]) -> Result<usize, DbError> {
-        let wakes: Vec<_> = overdue.iter().map(|order_id| Wake::new(order_id, Duration::ZERO)).collect();
-        let unsent = self.queue.send_all(&wakes).await;
+    /// Sends a message for each of these orders, and returns how many were not sent: those are overdue as before.
+    async fn send(&self, db: &Db, overdue: &[OrderId], deadline: Deadline) -> Result<usize, DbError> {
+        let messages: Vec<_> = overdue.iter().map(|order_id| Message::new(order_id, Duration::ZERO)).collect();
+        // Half of the time, so that what a queue that hangs did not take is undone.
+        let unsent = self.queue.send_all(&messages, deadline.share(1, 2)).await;
         if !unsent.is_empty() {
             let unsent: Vec<_> = unsent.iter().map(|index| &overdue[*index]).collect();
-            work::unsweep(&self.db, &unsent, self.grace).await?;
+            work::undo_requeue(db, &unsent).await?;
         }
         Ok(unsent.len())
     }
 
-    /// How many orders this run may tell of: as many as there are messages missing.
-    async fn limit(&self) -> Result<i64, DbError> {
-        let active = work::count(&self.db).await?;
-        match self.queue.depth().await {
+    /// How many orders this run may requeue: as many as there are messages missing.
+    async fn limit(&self, db: &Db, deadline: Deadline) -> Result<i64, DbError> {
+        let active = work::count(db).await?;
+        match self.queue.depth(deadline.share(1, 4)).await {
             Ok(messages) => Ok((active - messages).clamp(LEAST, self.limit)),
             Err(error) => {
-                tracing::warn!(%error, "the queue's depth is not known");
+                tracing::warn!(%error, "could not read the queue's depth");
                 Ok(LEAST)
             }
         }

@@ -3,28 +3,29 @@
 use std::time::Duration;
 
 use postgres_native_tls::MakeTlsConnector;
-use tokio::time::timeout;
-use tokio_postgres::config::SslMode;
+use tokio::task::JoinHandle;
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, Config, NoTls, Row};
 
 use super::credential::{Credential, Login};
 use super::tls::ToDatabase;
-use super::{DbError, tls};
+use super::{DbError, Param, tls};
 use crate::config::{ConfigError, Env};
+use crate::deadline::Deadline;
 use crate::error::Chain;
 
-/// How long connecting may take, TLS and authentication included.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// The most connections of an environment. With more, each call's statement would wait for fewer others, and the database for
-/// more.
-const MOST_CONNECTIONS: usize = 4;
+/// How long one host may take to be connected to, TLS and authentication included.
+const HOST_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long one of a host's addresses may take to accept a connection.
+const ADDRESS_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the server may take to be told of a cancellation. Its own time limit on statements ends what it does not hear of.
+const CANCEL_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// Where the database is and how to get in.
 pub struct DbConfig {
-    connections: usize,
-    params: tokio_postgres::Config,
+    /// The same for each host that the URL names, in its order.
+    hosts: Vec<Config>,
     tls: Option<ToDatabase>,
     credential: Credential,
 }
@@ -34,7 +35,7 @@ impl DbConfig {
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         // The parser's own message may quote the URL, so only its kind is passed on.
         let url = env.required::<String>("DATABASE_URL")?;
-        let mut params: tokio_postgres::Config = url.parse().map_err(|_| {
+        let mut params: Config = url.parse().map_err(|_| {
             ConfigError::new("DATABASE_URL", "must be postgres://[user[:password]@]host[:port]/database")
         })?;
         let tls = tls::from_env(env, &params)?;
@@ -42,62 +43,173 @@ impl DbConfig {
         params
             .ssl_mode(if tls.is_some() { SslMode::Require } else { SslMode::Disable })
             .application_name("ordermill")
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_user_timeout(CONNECT_TIMEOUT)
-            .keepalives_idle(Duration::from_secs(30));
-        let calls = env.optional("AWS_LAMBDA_MAX_CONCURRENCY")?.unwrap_or(1);
-        Ok(Self { connections: calls.clamp(1, MOST_CONNECTIONS), params, tls, credential })
+            .connect_timeout(ADDRESS_TIMEOUT)
+            .tcp_user_timeout(HOST_TIMEOUT)
+            .keepalives_idle(Duration::from_secs(30))
+            // After a failover an address may lead to a server that only reads.
+            .target_session_attrs(TargetSessionAttrs::ReadWrite);
+        Ok(Self { hosts: one_by_one(&params), tls, credential })
     }
 
-    /// How many connections an environment has: one, or a few where Lambda says that it serves several calls at once.
-    pub(super) const fn connections(&self) -> usize {
-        self.connections
-    }
-
-    /// Opens a connection and leaves a task behind that drives it until it closes. Where the database refuses a login,
-    /// each other one there is has its turn.
-    pub async fn connect(&self) -> Result<Client, DbError> {
-        let mut login = self.credential.login().await?;
+    /// Opens a connection to the first of the hosts that takes writes. Where the database refuses a login, each other login
+    /// there is gets tried.
+    pub(super) async fn connect(&self, deadline: Deadline) -> Result<Connection, DbError> {
+        let mut login = within(deadline, self.credential.login()).await?;
         let mut refused = Vec::new();
         loop {
-            let opened = self.open(login.as_ref()).await;
+            let opened = self.open_any(login.as_ref(), deadline).await;
             match opened {
                 Err(error) if is_login_refused(&error) => {
                     refused.extend(login);
-                    login = self.credential.another(&refused).await?;
+                    login = within(deadline, self.credential.another(&refused)).await?;
                     if login.is_none() {
                         return Err(error);
                     }
-                    tracing::info!(error = %Chain(&error), "the login was refused; trying another");
+                    tracing::info!(error = %Chain(&error), "the database refused the login; trying another");
                 }
                 opened => return opened,
             }
         }
     }
 
-    async fn open(&self, login: Option<&Login>) -> Result<Client, DbError> {
-        let params = login.map_or_else(|| self.params.clone(), |login| login.complete(&self.params));
-        let unusable = |error| format!("the certificate authorities can't be used: {error}");
-        let tls = self.tls.as_ref().map(|tls| tls.as_ref().map_err(unusable)).transpose();
-        let tls = tls.map_err(|error| DbError::Unavailable(error.into()))?;
+    /// Tries the hosts in their order, each with an equal share of the time, so that one that hangs leaves some to the others.
+    async fn open_any(&self, login: Option<&Login>, deadline: Deadline) -> Result<Connection, DbError> {
+        let mut failure = DbError::OutOfTime;
+        for (tried, host) in self.hosts.iter().enumerate() {
+            let left = u32::try_from(self.hosts.len() - tried).unwrap_or(u32::MAX);
+            match self.open(host, login, deadline.share(1, left).at_most(HOST_TIMEOUT)).await {
+                Err(error) if !is_login_refused(&error) => failure = error,
+                opened => return opened,
+            }
+        }
+        Err(failure)
+    }
+
+    async fn open(&self, host: &Config, login: Option<&Login>, deadline: Deadline) -> Result<Connection, DbError> {
+        let params = login.map_or_else(|| host.clone(), |login| login.complete(host));
+        let tls = self.connector()?;
         let connecting = async {
-            match tls {
-                Some(tls) => params.connect(MakeTlsConnector::new(tls.clone())).await.map(|(client, connection)| {
-                    tokio::spawn(drive(connection));
-                    client
-                }),
-                None => params.connect(NoTls).await.map(|(client, connection)| {
-                    tokio::spawn(drive(connection));
-                    client
-                }),
+            match tls.clone() {
+                Some(tls) => params.connect(tls).await.map(|(client, driver)| (client, tokio::spawn(drive(driver)))),
+                None => params.connect(NoTls).await.map(|(client, driver)| (client, tokio::spawn(drive(driver)))),
             }
         };
-        match timeout(CONNECT_TIMEOUT, connecting).await {
-            Ok(Ok(client)) => Ok(client),
+        match deadline.bound(connecting).await {
+            Ok(Ok((client, driver))) => Ok(Connection { client, driver, tls }),
             // Whatever kept the connection from opening, a refused password included, may be mended while we run.
             Ok(Err(error)) => Err(DbError::Unavailable(Box::new(error))),
             Err(elapsed) => Err(DbError::Unavailable(Box::new(elapsed))),
         }
+    }
+
+    fn connector(&self) -> Result<Option<MakeTlsConnector>, DbError> {
+        let Some(tls) = &self.tls else { return Ok(None) };
+        let unusable = |error| format!("the certificate authorities can't be used: {error}");
+        let tls = tls.as_ref().map_err(|error| DbError::Unavailable(unusable(error).into()))?;
+        Ok(Some(MakeTlsConnector::new(tls.clone())))
+    }
+}
+
+/// The same parameters for each of their hosts alone.
+fn one_by_one(all: &Config) -> Vec<Config> {
+    let (hosts, addresses, ports) = (all.get_hosts(), all.get_hostaddrs(), all.get_ports());
+    let one = |index: usize| {
+        let mut params = Config::new();
+        match hosts.get(index) {
+            Some(Host::Tcp(name)) => drop(params.host(name)),
+            Some(Host::Unix(path)) => drop(params.host_path(path)),
+            None => {}
+        }
+        if let Some(address) = addresses.get(index) {
+            params.hostaddr(*address);
+        }
+        if let Some(port) = ports.get(index).or_else(|| ports.first()) {
+            params.port(*port);
+        }
+        copy_all_but_hosts(all, &mut params);
+        params
+    };
+    (0..hosts.len().max(addresses.len())).map(one).collect()
+}
+
+fn copy_all_but_hosts(from: &Config, to: &mut Config) {
+    if let Some(user) = from.get_user() {
+        to.user(user);
+    }
+    if let Some(password) = from.get_password() {
+        to.password(password);
+    }
+    if let Some(database) = from.get_dbname() {
+        to.dbname(database);
+    }
+    if let Some(options) = from.get_options() {
+        to.options(options);
+    }
+    if let Some(name) = from.get_application_name() {
+        to.application_name(name);
+    }
+    if let Some(time) = from.get_connect_timeout() {
+        to.connect_timeout(*time);
+    }
+    if let Some(time) = from.get_tcp_user_timeout() {
+        to.tcp_user_timeout(*time);
+    }
+    to.ssl_mode(from.get_ssl_mode())
+        .channel_binding(from.get_channel_binding())
+        .keepalives_idle(from.get_keepalives_idle())
+        .target_session_attrs(from.get_target_session_attrs());
+}
+
+async fn within<T>(deadline: Deadline, asked: impl Future<Output = Result<T, DbError>>) -> Result<T, DbError> {
+    deadline.bound(asked).await.unwrap_or(Err(DbError::OutOfTime))
+}
+
+/// An open connection and the task that drives it, which ends with it.
+pub(super) struct Connection {
+    client: Client,
+    driver: JoinHandle<()>,
+    tls: Option<MakeTlsConnector>,
+}
+
+impl Connection {
+    /// Whether nothing has closed it yet.
+    pub fn is_open(&self) -> bool {
+        !self.client.is_closed()
+    }
+
+    /// The client itself, for what takes several statements.
+    pub fn client(&mut self) -> &mut Client {
+        &mut self.client
+    }
+
+    /// Runs a statement in one round trip.
+    pub async fn query(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, DbError> {
+        Ok(self.client.query_typed(sql, params).await?)
+    }
+
+    /// Closes the connection, and has the server give up the statement that is under way on it.
+    pub async fn cancel(self) {
+        let token = self.client.cancel_token();
+        let tls = self.tls.clone();
+        drop(self);
+        let asked = async {
+            match tls {
+                Some(tls) => token.cancel_query(tls).await,
+                None => token.cancel_query(NoTls).await,
+            }
+        };
+        match Deadline::after(CANCEL_TIMEOUT).bound(asked).await {
+            Ok(Ok(())) => tracing::warn!("cancelled a statement for which no time was left"),
+            Ok(Err(error)) => tracing::warn!(%error, "could not cancel a statement; the server's time limit ends it"),
+            Err(_) => tracing::warn!("could not cancel a statement in time; the server's time limit ends it"),
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // Without this the task would wait for the answer to the last statement first.
+        self.driver.abort();
     }
 }
 

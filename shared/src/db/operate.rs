@@ -75,32 +75,33 @@ pub struct Retried {
     pub due_in: Duration,
 }
 
-/// Takes those of the orders that have failed back to pending and uncounts their failures. They fall due one after the
-/// other, `interval` apart. Gives those that were taken back, in that order.
-pub async fn retry(db: &Db, order_ids: &[OrderId], interval: Duration, shard: i16) -> Result<Vec<Retried>, DbError> {
+/// Turns those of the orders that have failed into pending ones and takes their failures out of the statistics. They fall due
+/// one after the other, `interval` apart. Returns them in that order.
+///
+/// Conflicts: an order that another retry has turned meanwhile is left out.
+pub async fn retry(db: &Db, order_ids: &[OrderId], interval: Duration) -> Result<Vec<Retried>, DbError> {
     let order_ids: Vec<_> = order_ids.iter().map(OrderId::as_str).collect();
     let rows = db
         .query(
             "WITH held AS (
-                SELECT order_id FROM orders WHERE order_id = ANY ($1) AND status = 'failed' ORDER BY order_id FOR UPDATE
-            ), reborn AS (
+                SELECT order_id FROM orders WHERE order_id = ANY ($1) AND failure IS NOT NULL ORDER BY order_id FOR UPDATE
+            ), pending AS (
                 UPDATE orders AS o
-                SET status = 'pending', started_at = NULL, finished_at = NULL, attempts = 0, failure = NULL
-                FROM held WHERE o.order_id = held.order_id
+                SET started_at = NULL, finished_at = NULL, attempts = 0, failure = NULL
+                FROM held WHERE o.order_id = held.order_id AND o.order_id = ANY ($1)
                 RETURNING o.order_id, o.created_at
             ), lined_up AS (
                 SELECT order_id, created_at, $2 * (row_number() OVER (ORDER BY created_at, order_id) - 1) AS due_in_seconds
-                FROM reborn
+                FROM pending
             ), work AS (
                 INSERT INTO order_work (order_id, created_at, due_at)
                 SELECT order_id, created_at, now() + make_interval(secs => due_in_seconds) FROM lined_up
             ), counted AS (
-                INSERT INTO order_stats AS s (minute, shard, failed)
-                SELECT date_trunc('minute', now()), $3, -count(*) FROM reborn HAVING count(*) > 0
-                ON CONFLICT (minute, shard) DO UPDATE SET failed = s.failed + excluded.failed
+                INSERT INTO order_outcomes (minute, failed)
+                SELECT date_trunc('minute', now()), -count(*) FROM pending HAVING count(*) > 0
             )
             SELECT order_id, due_in_seconds FROM lined_up ORDER BY due_in_seconds",
-            &[(&order_ids, Type::TEXT_ARRAY), (&interval.as_secs_f64(), Type::FLOAT8), (&shard, Type::INT2)],
+            &[(&order_ids, Type::TEXT_ARRAY), (&interval.as_secs_f64(), Type::FLOAT8)],
         )
         .await?;
     let retried = |row: &Row| {

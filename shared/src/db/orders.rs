@@ -12,7 +12,7 @@ use crate::order::{Order, OrderId, Status, UserId};
 pub async fn get(db: &Db, order_id: &OrderId, tenant: Option<&UserId>) -> Result<Option<Order>, DbError> {
     let rows = db
         .query(
-            &format!("SELECT {COLUMNS} FROM {EVERY} WHERE o.order_id = $1 AND ($2::text IS NULL OR o.user_id = $2)"),
+            &format!("SELECT {COLUMNS} FROM order_states WHERE order_id = $1 AND ($2::text IS NULL OR user_id = $2)"),
             &[(&order_id.as_str(), Type::TEXT), (&tenant.map(UserId::as_str), Type::TEXT)],
         )
         .await?;
@@ -28,11 +28,10 @@ pub async fn get_status(
 ) -> Result<Option<(Status, Option<f64>)>, DbError> {
     let rows = db
         .query(
-            "SELECT o.status,
-                CASE WHEN w.claim IS NOT NULL THEN 0
-                    WHEN w.due_at IS NOT NULL THEN greatest(0, extract(epoch FROM w.due_at - now())) END::float8 AS due_in_seconds
-            FROM orders AS o LEFT JOIN order_work AS w USING (order_id)
-            WHERE o.order_id = $1 AND ($2::text IS NULL OR o.user_id = $2)",
+            "SELECT status,
+                CASE WHEN claim IS NOT NULL THEN 0
+                    WHEN due_at IS NOT NULL THEN greatest(0, extract(epoch FROM due_at - now())) END::float8 AS due_in_seconds
+            FROM order_states WHERE order_id = $1 AND ($2::text IS NULL OR user_id = $2)",
             &[(&order_id.as_str(), Type::TEXT), (&tenant.map(UserId::as_str), Type::TEXT)],
         )
         .await?;
@@ -59,69 +58,122 @@ pub struct Position {
     pub order_id: OrderId,
 }
 
-/// The newest `limit` orders that pass the filter.
-pub async fn list(db: &Db, filter: &Filter<'_>, limit: i64) -> Result<Vec<Order>, DbError> {
-    // Active orders are few, however many there are, and what is left to do on them knows which; what has failed has an
-    // index of its own; and a user's orders have one too.
-    let (from, only) = match filter.status {
-        Some(status) if status.is_active() && filter.user_id.is_none() => (ACTIVE_PAGE, "o.status = $1"),
-        Some(Status::Failed) => (EVERY, "o.status = $1 AND o.failure IS NOT NULL"),
-        Some(_) => (EVERY, "o.status = $1"),
-        None => (EVERY, "$1::text IS NULL"),
-    };
-    let sql = format!(
-        "SELECT {COLUMNS} FROM {from}
-        WHERE {only} AND ($2::text IS NULL OR o.user_id = $2)
-            AND ($3::timestamptz IS NULL OR (o.created_at, o.order_id) < ($3, $4))
-        ORDER BY o.created_at DESC, o.order_id DESC LIMIT $5"
-    );
-    let params: [super::Param; 5] = [
-        (&filter.status.map(Status::as_str), Type::TEXT),
-        (&filter.user_id.map(UserId::as_str), Type::TEXT),
-        (&filter.after.map(|position| position.created_at), Type::TIMESTAMPTZ),
-        (&filter.after.map(|position| position.order_id.as_str()), Type::TEXT),
-        (&limit, Type::INT8),
-    ];
-    db.query(&sql, &params).await?.iter().map(order).collect()
+/// A page of a list.
+#[derive(Debug)]
+pub struct Page {
+    /// The newest orders that pass the filter.
+    pub orders: Vec<Order>,
+    /// Where the next page begins; `None` at the end of the list.
+    pub next: Option<Position>,
 }
 
-/// Cancels an order that is still pending and counts it; false where it is not, or is not there, or not `tenant`'s.
-pub async fn cancel(db: &Db, order_id: &OrderId, tenant: Option<&UserId>, shard: i16) -> Result<bool, DbError> {
+/// The most orders that are read for a page of a status without an index.
+const MAX_SCANNED: i64 = 10_000;
+
+/// Reads the newest `limit` orders that pass the filter.
+///
+/// The work is bounded, whatever share of the orders passes: active orders are found in `order_work`; failed and cancelled ones
+/// have an index. Completed orders, and the orders of one user and status, are looked for among the next [`MAX_SCANNED`]
+/// orders. A page can then hold fewer than `limit` orders, or none, and `next` says where to go on.
+pub async fn list(db: &Db, filter: &Filter<'_>, limit: i64) -> Result<Page, DbError> {
+    let is_scan = filter.is_scan();
+    // One more than asked for tells whether there is a next page.
+    let most = limit + 1;
+    let sql = format!(
+        "SELECT {LISTED} FROM ({} LIMIT $4) AS candidate JOIN order_states AS s USING (order_id) {}
+        ORDER BY candidate.created_at DESC, candidate.order_id DESC LIMIT $5",
+        filter.candidates(),
+        if is_scan { "WHERE s.status = $6" } else { "" },
+    );
+    let rows = filter.query(db, &sql, if is_scan { MAX_SCANNED } else { most }, most).await?;
+    let mut orders: Vec<_> = rows.iter().map(order).collect::<Result<_, _>>()?;
+    let has_more = orders.len() > usize::try_from(limit).unwrap_or(usize::MAX);
+    orders.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    let next = match orders.last() {
+        Some(last) if has_more => Some(Position { created_at: last.created_at, order_id: last.order_id.clone() }),
+        _ if is_scan => filter.end_of_scan(db).await?,
+        _ => None,
+    };
+    Ok(Page { orders, next })
+}
+
+impl Filter<'_> {
+    /// Whether orders of the list have to be looked for among others.
+    fn is_scan(&self) -> bool {
+        self.status == Some(Status::Completed) || self.status.is_some() && self.user_id.is_some()
+    }
+
+    /// Selects the identifiers that the list is made of, in its order, from the index that has them.
+    fn candidates(&self) -> String {
+        let is_active = self.status.is_some_and(Status::is_active) && !self.is_scan();
+        let table = if is_active { "order_work" } else { "orders" };
+        let mut conditions = match self.status {
+            _ if self.is_scan() => vec![],
+            Some(Status::Pending) => vec!["started_at IS NULL"],
+            Some(Status::Processing) => vec!["started_at IS NOT NULL"],
+            Some(Status::Failed) => vec!["failure IS NOT NULL"],
+            Some(Status::Cancelled) => vec!["cancelled"],
+            Some(Status::Completed) | None => vec![],
+        };
+        conditions.extend(self.user_id.map(|_| "user_id = $1"));
+        conditions.extend(self.after.map(|_| "(created_at, order_id) < ($2, $3)"));
+        let conditions =
+            if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
+        format!("SELECT order_id, created_at FROM {table} {conditions} ORDER BY created_at DESC, order_id DESC")
+    }
+
+    /// The last order of a scan, after which the next page goes on; `None` where the scan reached the end of the list.
+    async fn end_of_scan(&self, db: &Db) -> Result<Option<Position>, DbError> {
+        let sql = format!("{} OFFSET $4 LIMIT $5", self.candidates());
+        let rows = self.query(db, &sql, MAX_SCANNED - 1, 1).await?;
+        let position = |row: &Row| Ok(Position { created_at: row.try_get("created_at")?, order_id: order_id(row)? });
+        rows.first().map(position).transpose()
+    }
+
+    async fn query(&self, db: &Db, sql: &str, fourth: i64, fifth: i64) -> Result<Vec<Row>, DbError> {
+        let params: [super::Param; 6] = [
+            (&self.user_id.map(UserId::as_str), Type::TEXT),
+            (&self.after.map(|position| position.created_at), Type::TIMESTAMPTZ),
+            (&self.after.map(|position| position.order_id.as_str()), Type::TEXT),
+            (&fourth, Type::INT8),
+            (&fifth, Type::INT8),
+            (&self.status.map(Status::as_str), Type::TEXT),
+        ];
+        db.query(sql, &params).await
+    }
+}
+
+/// Cancels an order that is still pending and counts it. Returns whether it did.
+///
+/// Conflicts: an order that a worker has begun or ended meanwhile, that is not there or not `tenant`'s stays as it is.
+pub async fn cancel(db: &Db, order_id: &OrderId, tenant: Option<&UserId>) -> Result<bool, DbError> {
     let rows = db
         .query(
             "WITH held AS (
-                SELECT order_id FROM order_work WHERE order_id = $1 FOR UPDATE
+                SELECT order_id FROM order_work WHERE order_id = $1 AND started_at IS NULL FOR UPDATE
             ), cancelled AS (
-                UPDATE orders AS o SET status = 'cancelled', finished_at = now()
+                UPDATE orders AS o SET cancelled = true, finished_at = now()
                 FROM held
-                WHERE o.order_id = held.order_id AND o.status = 'pending' AND ($2::text IS NULL OR o.user_id = $2)
+                WHERE o.order_id = held.order_id AND o.order_id = $1 AND ($2::text IS NULL OR o.user_id = $2)
                 RETURNING o.order_id
             ), done AS (
-                DELETE FROM order_work AS w USING cancelled AS c WHERE w.order_id = c.order_id
+                DELETE FROM order_work AS w USING cancelled AS c WHERE w.order_id = c.order_id AND w.order_id = $1
             ), counted AS (
-                INSERT INTO order_stats AS s (minute, shard, cancelled)
-                SELECT date_trunc('minute', now()), $3, 1 FROM cancelled
-                ON CONFLICT (minute, shard) DO UPDATE SET cancelled = s.cancelled + excluded.cancelled
+                INSERT INTO order_outcomes (minute, cancelled) SELECT date_trunc('minute', now()), 1 FROM cancelled
             )
             SELECT FROM cancelled",
-            &[(&order_id.as_str(), Type::TEXT), (&tenant.map(UserId::as_str), Type::TEXT), (&shard, Type::INT2)],
+            &[(&order_id.as_str(), Type::TEXT), (&tenant.map(UserId::as_str), Type::TEXT)],
         )
         .await?;
     Ok(!rows.is_empty())
 }
 
-/// Every order, with what is left to do on it.
-pub(super) const EVERY: &str = "orders AS o LEFT JOIN order_work AS w USING (order_id)";
-/// A page of the pending or of the processing orders, found in `order_work` alone.
-const ACTIVE_PAGE: &str = "(
-        SELECT order_id, attempts FROM order_work
-        WHERE started = ($1 = 'processing') AND ($3::timestamptz IS NULL OR (created_at, order_id) < ($3, $4))
-        ORDER BY created_at DESC, order_id DESC LIMIT $5
-    ) AS w JOIN orders AS o USING (order_id)";
-/// What [`order`] reads. While an order is active its attempts are counted with its work: those that ended without an
-/// outcome, and the one under way.
-pub(super) const COLUMNS: &str = "o.order_id, o.user_id, o.item_ids, o.total_amount, o.status, o.created_at, o.started_at, \
-    o.finished_at, coalesce(w.attempts + (o.status = 'processing')::int, o.attempts) AS attempts, o.failure";
+/// What [`order`] reads of `order_states`.
+pub(super) const COLUMNS: &str = "order_id, user_id, item_ids, total_amount, status, created_at, started_at, \
+    finished_at, attempts, failure";
+/// The same where another relation has some of the names too.
+const LISTED: &str = "s.order_id, s.user_id, s.item_ids, s.total_amount, s.status, s.created_at, s.started_at, \
+    s.finished_at, s.attempts, s.failure";
 
 pub(super) fn order(row: &Row) -> Result<Order, DbError> {
     Ok(Order {

@@ -4,21 +4,29 @@
 use std::fmt;
 use std::str::FromStr;
 
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
-use tokio_postgres::{Client, Row};
 
+use super::connect::Connection;
 use super::schema::{SchemaError, lock};
 use super::{DbConfig, DbError};
+use crate::deadline::Deadline;
 
 /// The most bytes of a name, `NAMEDATALEN` of PostgreSQL less one; a longer one is cut off.
 const MAX_NAME: usize = 63;
 
 /// What the statements do with the rows of each table. Orders are never deleted.
-pub(super) const PRIVILEGES: [(&str, &str); 3] = [
+pub(super) const PRIVILEGES: [(&str, &str); 6] = [
     ("orders", "SELECT, INSERT, UPDATE"),
     ("order_work", "SELECT, INSERT, UPDATE, DELETE"),
+    ("order_states", "SELECT"),
+    ("order_outcomes", "SELECT, INSERT, DELETE"),
     ("order_stats", "SELECT, INSERT, UPDATE, DELETE"),
+    ("order_durations", "SELECT, INSERT, UPDATE, DELETE"),
 ];
+
+/// The time limits of the role's statements on the server. No function waits longer than that for a statement.
+pub(super) const TIME_LIMITS: [(&str, &str); 2] = [("statement_timeout", "5s"), ("lock_timeout", "3s")];
 
 /// The name of a role.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,14 +52,16 @@ impl fmt::Display for RoleName {
 
 /// Lets a role do with the rows what the statements need, and nothing besides, whatever it could do before. A role that is
 /// not there is created, with no password: it signs in by IAM, where the database is one of RDS.
-pub async fn grant(config: &DbConfig, role: &RoleName) -> Result<(), SchemaError> {
-    let client = lock(config).await?;
-    let names = Names::look_up(&client, role).await?;
+///
+/// Its statements get a time limit on the server too, so that none goes on long after its function gave it up.
+pub async fn grant(config: &DbConfig, role: &RoleName, deadline: Deadline) -> Result<(), SchemaError> {
+    let mut connection = lock(config, deadline).await?;
+    let names = Names::look_up(&connection, role).await?;
     if names.is_ours {
         return Err(SchemaError::OwnRole(role.clone()));
     }
     // One transaction: the functions that are at work meanwhile see either all of the old or all of the new.
-    client.batch_execute(&names.sql()).await.map_err(DbError::from)?;
+    connection.client().batch_execute(&names.sql()).await.map_err(DbError::from)?;
     Ok(())
 }
 
@@ -65,12 +75,12 @@ struct Names {
 }
 
 impl Names {
-    async fn look_up(client: &Client, role: &RoleName) -> Result<Self, DbError> {
+    async fn look_up(connection: &Connection, role: &RoleName) -> Result<Self, DbError> {
         let sql =
             "SELECT quote_ident($1) AS role, quote_ident(current_schema()) AS schema, $1 = current_user AS is_ours,
                 EXISTS (SELECT FROM pg_roles WHERE rolname = $1) AS is_there,
                 EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_iam') AS has_iam";
-        let rows = client.query_typed(sql, &[(&role.0, Type::TEXT)]).await?;
+        let rows = connection.query(sql, &[(&role.0, Type::TEXT)]).await?;
         let row = rows.first().ok_or_else(|| DbError::Corrupt("no names".to_owned()))?;
         Ok(Self::read(row)?)
     }
@@ -96,6 +106,9 @@ impl Names {
                 statements.push(format!("GRANT rds_iam TO {role}"));
             }
         }
+        for (name, limit) in TIME_LIMITS {
+            statements.push(set_time_limit(role, name, limit));
+        }
         statements.push(format!("REVOKE ALL ON SCHEMA {schema} FROM {role}"));
         statements.push(format!("GRANT USAGE ON SCHEMA {schema} TO {role}"));
         statements.push(format!("REVOKE ALL ON refinery_schema_history FROM {role}"));
@@ -105,4 +118,13 @@ impl Names {
         }
         statements.join(";")
     }
+}
+
+/// Sets a time limit. An owner that may not change a role that was there before leaves it as it is: `ordermill doctor` names
+/// what is missing.
+fn set_time_limit(role: &str, name: &str, limit: &str) -> String {
+    format!(
+        "DO $$ BEGIN ALTER ROLE {role} SET {name} = '{limit}';
+        EXCEPTION WHEN insufficient_privilege THEN RAISE WARNING 'can not set {name} of a role: %', SQLERRM; END $$"
+    )
 }

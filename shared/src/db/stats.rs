@@ -1,18 +1,27 @@
 //! Statistics: what the outcomes add up to, read at a cost that does not grow with the number of orders.
 
-use rust_decimal::Decimal;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use tokio_postgres::Row;
 
 use super::{Db, DbError};
 
-/// How many writers can count at once without waiting for one another.
-const SHARDS: u128 = 8;
+/// The ratio of a bucket's bounds.
+const GROWTH: f64 = 1.05;
+/// The last bucket, which holds every longer time: from 1.05^400 ms, which is 3.5 days.
+const LAST_BUCKET: i16 = 400;
 
-/// The shard of `order_stats` that this execution environment counts in: 1 to 8, drawn once at start.
+/// The bucket of a time: the smallest `n` with `time ≤ 1.05^n ms`, from 0 to 400.
 #[must_use]
-pub fn draw_shard() -> i16 {
-    i16::try_from(uuid::Uuid::new_v4().as_u128() % SHARDS + 1).unwrap_or(1)
+pub fn bucket(time: Duration) -> i16 {
+    let exponent = (time.as_seconds_f64() * 1000.0).max(1.0).log(GROWTH).ceil();
+    #[expect(clippy::cast_possible_truncation, reason = "it is from 0 to 400")]
+    let bucket = exponent.min(f64::from(LAST_BUCKET)) as i16;
+    bucket
+}
+
+/// The middle of a bucket in seconds, to the microsecond: at most 2.5 % from any time in it.
+fn middle(bucket: i16) -> f64 {
+    (GROWTH.powf(f64::from(bucket) - 0.5) * 1000.0).round() / 1e6
 }
 
 /// The service in numbers, all of one moment.
@@ -30,15 +39,15 @@ pub struct Metrics {
     pub failed: i64,
     /// How many have been cancelled, ever.
     pub cancelled: i64,
-    /// How often the sweeper told the queue of an order again, ever.
-    pub rescued: i64,
+    /// How many messages the sweeper has sent again, ever.
+    pub requeued: i64,
     /// From `started_at` to `finished_at` of every completed order, in seconds; none before the first.
-    pub average_processing_time: Option<Decimal>,
+    pub average_processing_time: Option<f64>,
     /// How long the orders completed within the last hour, and up to ten minutes before, were worked on.
     pub processing_seconds: Percentiles,
     /// How long they had waited before that.
     pub queueing_seconds: Percentiles,
-    /// By how many seconds the most overdue order is overdue; 0 where none is.
+    /// For how many seconds the most overdue order has been kept waiting; 0 where none is overdue.
     pub oldest_overdue_seconds: f64,
     /// Completed orders by the minute they were completed in, within the last hour, minutes without any left out.
     pub completions_per_minute: Vec<(OffsetDateTime, i64)>,
@@ -52,8 +61,8 @@ impl Metrics {
     }
 }
 
-/// Percentiles in seconds, none where nothing was counted. They come from a histogram whose buckets are a factor of
-/// 2^¼ apart, so each is within 19 % of the exact one.
+/// Percentiles in seconds; `None` where nothing was counted. They come from a histogram whose buckets are a factor of 1.05
+/// apart, so each is within 2.5 % of the exact one.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Percentiles {
     /// The median.
@@ -64,38 +73,49 @@ pub struct Percentiles {
     pub p99: Option<f64>,
 }
 
-/// Reads the metrics: the active orders from `order_work`, everything else from `order_stats`.
+/// Reads the metrics: the active orders from `order_work`, everything else from the statistics.
 pub async fn read(db: &Db) -> Result<Metrics, DbError> {
     let rows = db
         .query(
             "WITH active AS (
-                SELECT count(*) FILTER (WHERE NOT started) AS pending, count(*) FILTER (WHERE started) AS processing,
+                SELECT count(*) FILTER (WHERE started_at IS NULL) AS pending, count(started_at) AS processing,
                     greatest(0, extract(epoch FROM now() - min(due_at)))::float8 AS oldest_overdue_seconds
                 FROM order_work
-            ), ended AS (
+            ), outcome AS MATERIALIZED (
+                SELECT minute, completed, failed, cancelled, requeued, seconds, processing, queueing FROM order_outcomes
+                WHERE minute > coalesce((SELECT max(minute) FROM order_stats), '-infinity')
+            ), by_minute AS (
+                SELECT minute, completed, failed, cancelled, requeued, seconds FROM order_stats
+                UNION ALL
+                SELECT minute, completed, failed, cancelled, requeued, seconds FROM outcome
+            ), ever AS (
                 SELECT coalesce(sum(completed), 0)::bigint AS completed, coalesce(sum(failed), 0)::bigint AS failed,
-                    coalesce(sum(cancelled), 0)::bigint AS cancelled, coalesce(sum(rescued), 0)::bigint AS rescued,
-                    (sum(seconds_sum) / nullif(sum(completed), 0))::numeric(20, 6) AS average_processing_time
-                FROM order_stats
+                    coalesce(sum(cancelled), 0)::bigint AS cancelled, coalesce(sum(requeued), 0)::bigint AS requeued,
+                    (sum(seconds) / nullif(sum(completed), 0))::float8 AS average_processing_time
+                FROM by_minute
             ), minutes AS (
-                SELECT minute, sum(completed)::bigint AS completed FROM order_stats
-                WHERE minute > now() - interval '1 hour' AND completed > 0 GROUP BY minute
-            ), buckets AS (
-                SELECT i, sum(processing_histogram[i])::bigint AS processing, sum(queueing_histogram[i])::bigint AS queueing
-                FROM order_stats, generate_series(1, 100) AS i
-                WHERE minute >= date_bin('10 minutes', now() - interval '1 hour', 'epoch') AND processing_histogram <> array_fill(0::bigint, ARRAY[100])
-                GROUP BY i
-            ), hour AS (
-                SELECT (SELECT array_agg(processing ORDER BY i) FROM buckets) AS processing_histogram,
-                    (SELECT array_agg(queueing ORDER BY i) FROM buckets) AS queueing_histogram,
-                    coalesce(array_agg(minute ORDER BY minute), '{}') AS minutes,
-                    coalesce(array_agg(completed ORDER BY minute), '{}') AS completions
-                FROM minutes
+                SELECT minute, sum(completed)::bigint AS completed FROM by_minute
+                WHERE minute > now() - interval '1 hour' GROUP BY minute HAVING sum(completed) > 0
+            ), durations AS (
+                SELECT bucket, processing, queueing FROM order_durations
+                WHERE slot >= date_bin('10 minutes', now() - interval '1 hour', 'epoch')
+                UNION ALL
+                SELECT bucket, 1, 0 FROM outcome, unnest(processing) AS bucket
+                UNION ALL
+                SELECT bucket, 0, 1 FROM outcome, unnest(queueing) AS bucket
+            ), histogram AS (
+                SELECT bucket, sum(processing)::bigint AS processing, sum(queueing)::bigint AS queueing
+                FROM durations GROUP BY bucket
             )
-            SELECT now() AS as_of, active.pending, active.processing, ended.completed, ended.failed, ended.cancelled,
-                ended.rescued, ended.average_processing_time, coalesce(active.oldest_overdue_seconds, 0) AS oldest_overdue_seconds,
-                hour.processing_histogram, hour.queueing_histogram, hour.minutes, hour.completions
-            FROM active, ended, hour",
+            SELECT now() AS as_of, active.pending, active.processing,
+                coalesce(active.oldest_overdue_seconds, 0) AS oldest_overdue_seconds,
+                ever.completed, ever.failed, ever.cancelled, ever.requeued, ever.average_processing_time,
+                ARRAY(SELECT minute FROM minutes ORDER BY minute) AS minutes,
+                ARRAY(SELECT completed FROM minutes ORDER BY minute) AS completions,
+                ARRAY(SELECT bucket FROM histogram ORDER BY bucket) AS buckets,
+                ARRAY(SELECT processing FROM histogram ORDER BY bucket) AS processing_counts,
+                ARRAY(SELECT queueing FROM histogram ORDER BY bucket) AS queueing_counts
+            FROM active, ever",
             &[],
         )
         .await?;
@@ -105,6 +125,8 @@ pub async fn read(db: &Db) -> Result<Metrics, DbError> {
 fn metrics(row: &Row) -> Result<Metrics, DbError> {
     let minutes: Vec<OffsetDateTime> = row.try_get("minutes")?;
     let completions: Vec<i64> = row.try_get("completions")?;
+    let buckets: Vec<i16> = row.try_get("buckets")?;
+    let percentiles = |counts: Vec<i64>| Percentiles::of(&buckets.iter().copied().zip(counts).collect::<Vec<_>>());
     Ok(Metrics {
         as_of: row.try_get("as_of")?,
         pending: row.try_get("pending")?,
@@ -112,81 +134,79 @@ fn metrics(row: &Row) -> Result<Metrics, DbError> {
         completed: row.try_get("completed")?,
         failed: row.try_get("failed")?,
         cancelled: row.try_get("cancelled")?,
-        rescued: row.try_get("rescued")?,
+        requeued: row.try_get("requeued")?,
         average_processing_time: row.try_get("average_processing_time")?,
-        processing_seconds: Percentiles::of(
-            &row.try_get::<_, Option<Vec<_>>>("processing_histogram")?.unwrap_or_default(),
-        ),
-        queueing_seconds: Percentiles::of(&row.try_get::<_, Option<Vec<_>>>("queueing_histogram")?.unwrap_or_default()),
+        processing_seconds: percentiles(row.try_get("processing_counts")?),
+        queueing_seconds: percentiles(row.try_get("queueing_counts")?),
         oldest_overdue_seconds: row.try_get("oldest_overdue_seconds")?,
         completions_per_minute: minutes.into_iter().zip(completions).collect(),
     })
 }
 
 impl Percentiles {
-    /// Reads them off the counts of `histogram_bucket`'s buckets.
-    fn of(counts: &[i64]) -> Self {
+    /// Reads them off the buckets and their counts, in the buckets' order.
+    fn of(counts: &[(i16, i64)]) -> Self {
         let at = |share| quantile(counts, share);
         Self { p50: at(0.50), p95: at(0.95), p99: at(0.99) }
     }
 }
 
-/// The value in seconds below which `share` of the counts lie, taken as evenly spread within its bucket.
-#[allow(clippy::cast_precision_loss)] // Counts of orders are far below 2^52.
-fn quantile(counts: &[i64], share: f64) -> Option<f64> {
-    let rank = share * counts.iter().sum::<i64>() as f64;
-    let mut below = 0.0;
-    for (bucket, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-        let count = count as f64;
-        if below + count >= rank {
-            let exponent = (bucket as f64 - 1.0 + (rank - below) / count) / 4.0;
-            return Some((exponent.exp2() / 1000.0 * 1e6).round() / 1e6);
-        }
+/// The middle, in seconds, of the bucket that holds this share of the counts.
+#[expect(clippy::cast_precision_loss, reason = "counts of orders are far below 2^52")]
+fn quantile(counts: &[(i16, i64)], share: f64) -> Option<f64> {
+    let rank = share * counts.iter().map(|(_, count)| count).sum::<i64>() as f64;
+    let mut below = 0;
+    let holds_rank = |(_, count): &&(i16, i64)| {
         below += count;
-    }
-    None
+        *count > 0 && below as f64 >= rank
+    };
+    counts.iter().find(holds_rank).map(|(bucket, _)| middle(*bucket))
 }
 
-/// Adds the shards of minutes gone by into one row each, their histograms into one row every ten minutes, which makes the
-/// last hour's quick to add up, and everything older than two hours into a single row. Gives how many rows were folded. Two
-/// runs at once fold different rows.
+/// Folds the outcomes of minutes gone by: counts into one row a minute, times into one row a bucket and ten minutes, and
+/// everything older than two hours into a single row. Returns how many rows it folded.
+///
+/// A minute is folded when two more have passed: no statement of it can still be under way then, since each ends within
+/// seconds. Conflicts: a second run at the same time waits for the first, and finds nothing.
 pub async fn fold(db: &Db) -> Result<u64, DbError> {
     let rows = db
         .query(
-            "WITH old AS (
-                SELECT minute, shard FROM order_stats
-                WHERE minute <> '-infinity'
-                    AND (minute < now() - interval '2 hours' OR minute < now() - interval '5 minutes' AND shard <> 0)
-                ORDER BY minute, shard FOR UPDATE SKIP LOCKED
-            ), taken AS (
-                DELETE FROM order_stats AS s USING old WHERE s.minute = old.minute AND s.shard = old.shard
-                RETURNING s.*
-            ), placed AS (
-                SELECT CASE WHEN minute < now() - interval '2 hours' THEN '-infinity' ELSE minute END AS kept,
-                    completed, failed, cancelled, rescued, seconds_sum, NULL::bigint[] AS processing, NULL::bigint[] AS queueing
-                FROM taken
+            "WITH outcome AS (
+                DELETE FROM order_outcomes WHERE minute < date_trunc('minute', now()) - interval '2 minutes'
+                RETURNING minute, completed, failed, cancelled, requeued, seconds, processing, queueing
+            ), old AS (
+                DELETE FROM order_stats WHERE minute < now() - interval '2 hours' AND minute <> '-infinity'
+                RETURNING minute, completed, failed, cancelled, requeued, seconds
+            ), by_minute AS (
+                SELECT CASE WHEN minute < now() - interval '2 hours' THEN '-infinity' ELSE minute END AS minute,
+                    completed, failed, cancelled, requeued, seconds
+                FROM (
+                    SELECT minute, completed, failed, cancelled, requeued, seconds FROM outcome
+                    UNION ALL
+                    SELECT minute, completed, failed, cancelled, requeued, seconds FROM old
+                ) AS every
+            ), counted AS (
+                INSERT INTO order_stats AS s (minute, completed, failed, cancelled, requeued, seconds)
+                SELECT minute, sum(completed), sum(failed), sum(cancelled), sum(requeued), sum(seconds)
+                FROM by_minute GROUP BY minute ORDER BY minute
+                ON CONFLICT (minute) DO UPDATE SET
+                    completed = s.completed + excluded.completed, failed = s.failed + excluded.failed,
+                    cancelled = s.cancelled + excluded.cancelled, requeued = s.requeued + excluded.requeued,
+                    seconds = s.seconds + excluded.seconds
+            ), forgotten AS (
+                DELETE FROM order_durations WHERE slot < now() - interval '2 hours'
+            ), durations AS (
+                SELECT minute, bucket, 1 AS processing, 0 AS queueing FROM outcome, unnest(processing) AS bucket
                 UNION ALL
-                SELECT CASE WHEN minute < now() - interval '2 hours' THEN '-infinity'
-                        ELSE date_bin('10 minutes', minute, 'epoch') END,
-                    0, 0, 0, 0, 0, processing_histogram, queueing_histogram
-                FROM taken
-            ), folded AS (
-                INSERT INTO order_stats AS s
-                    (minute, shard, completed, failed, cancelled, rescued, seconds_sum, processing_histogram, queueing_histogram)
-                SELECT kept, 0, sum(completed), sum(failed), sum(cancelled), sum(rescued), sum(seconds_sum),
-                    coalesce(histogram_sum(processing), array_fill(0::bigint, ARRAY[100])),
-                    coalesce(histogram_sum(queueing), array_fill(0::bigint, ARRAY[100]))
-                FROM placed GROUP BY kept ORDER BY kept
-                ON CONFLICT (minute, shard) DO UPDATE SET
-                    completed = s.completed + excluded.completed,
-                    failed = s.failed + excluded.failed,
-                    cancelled = s.cancelled + excluded.cancelled,
-                    rescued = s.rescued + excluded.rescued,
-                    seconds_sum = s.seconds_sum + excluded.seconds_sum,
-                    processing_histogram = histogram_add(s.processing_histogram, excluded.processing_histogram),
-                    queueing_histogram = histogram_add(s.queueing_histogram, excluded.queueing_histogram)
+                SELECT minute, bucket, 0, 1 FROM outcome, unnest(queueing) AS bucket
+            ), timed AS (
+                INSERT INTO order_durations AS d (slot, bucket, processing, queueing)
+                SELECT date_bin('10 minutes', minute, 'epoch') AS slot, bucket, sum(processing), sum(queueing)
+                FROM durations WHERE minute >= now() - interval '2 hours' GROUP BY slot, bucket ORDER BY slot, bucket
+                ON CONFLICT (slot, bucket) DO UPDATE SET
+                    processing = d.processing + excluded.processing, queueing = d.queueing + excluded.queueing
             )
-            SELECT count(*) AS folded FROM taken",
+            SELECT (SELECT count(*) FROM outcome) + (SELECT count(*) FROM old) AS folded",
             &[],
         )
         .await?;
@@ -198,33 +218,35 @@ pub async fn fold(db: &Db) -> Result<u64, DbError> {
 mod tests {
     use super::*;
 
-    /// 100 buckets, all empty but those given.
-    fn histogram(filled: &[(usize, i64)]) -> Vec<i64> {
-        let mut counts = vec![0; 100];
-        for (bucket, count) in filled {
-            counts[*bucket] = *count;
-        }
-        counts
-    }
-
     #[test]
     fn an_empty_histogram_has_no_percentiles() {
         assert_eq!(Percentiles::of(&[]), Percentiles::default());
-        assert_eq!(Percentiles::of(&histogram(&[])), Percentiles::default());
+        assert_eq!(Percentiles::of(&[(7, 0)]), Percentiles::default());
     }
 
     #[test]
-    fn percentiles_lie_in_the_bucket_that_holds_their_rank() {
-        // Bucket 40 holds (2^9.75, 2^10] ms, bucket 60 (2^14.75, 2^15] ms; both counted from 0 here.
-        let percentiles = Percentiles::of(&histogram(&[(40, 90), (60, 10)]));
-        let within = |value: Option<f64>, upper: f64| value.is_some_and(|v| v <= upper && v > upper / 1.19);
-        assert!(within(percentiles.p50, 1.024), "{percentiles:?}");
-        assert!(within(percentiles.p95, 32.768), "{percentiles:?}");
-        assert!(within(percentiles.p99, 32.768), "{percentiles:?}");
+    fn a_bucket_s_middle_is_within_two_and_a_half_percent() {
+        for millis in [1.0, 1.3, 20.0, 999.0, 5000.0, 86_400_000.0, 250_000_000.0] {
+            let exact = millis / 1000.0;
+            let found = middle(bucket(Duration::seconds_f64(exact)));
+            assert!((found / exact - 1.0).abs() <= 0.025, "{exact}: {found}");
+        }
     }
 
     #[test]
-    fn a_shard_is_one_of_eight() {
-        assert!((0..100).map(|_| draw_shard()).all(|shard| (1..=8).contains(&shard)));
+    fn times_beyond_the_buckets_are_in_the_first_and_the_last() {
+        assert_eq!(
+            (bucket(Duration::seconds(-1)), bucket(Duration::ZERO), bucket(Duration::days(9))),
+            (0, 0, LAST_BUCKET)
+        );
+    }
+
+    #[test]
+    fn percentiles_are_the_middle_of_the_bucket_that_holds_their_rank() {
+        let bucket_of = |seconds| bucket(Duration::seconds(seconds));
+        let percentiles = Percentiles::of(&[(bucket_of(1), 90), (bucket_of(30), 10)]);
+        let within = |value: Option<f64>, exact: f64| value.is_some_and(|value| (value / exact - 1.0).abs() <= 0.025);
+        assert!(within(percentiles.p50, 1.0), "{percentiles:?}");
+        assert!(within(percentiles.p95, 30.0) && within(percentiles.p99, 30.0), "{percentiles:?}");
     }
 }

@@ -1,45 +1,43 @@
-//! Work on orders as the processor and the sweeper see it: claim, put off, finish, sweep.
+//! Work on orders as the processor and the sweeper see it: claim, reschedule, finish, requeue.
 //!
 //! `order_work.due_at` is when an order next wants attention. A claim moves it to the end of a lease and leaves a random
-//! fencing token; whatever comes back with another token changes nothing. Each call is one statement for a whole batch, and
-//! what has to wait for rows of `order_work` takes them in key order, before those of `orders`.
+//! fencing token; a later statement with another token changes nothing. Each function is one statement for a whole batch.
+//! Each locks rows of `order_work` in key order and before those of `orders`, so that two batches can't deadlock.
+//!
+//! Both sides of a join are bounded by the batch's keys. So no statement reads more than its batch, whatever the statistics
+//! of the tables say.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
-use rust_decimal::Decimal;
 use time::OffsetDateTime;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::orders::order_id;
+use super::stats::bucket;
 use super::{Db, DbError};
-use crate::order::{Amount, OrderId};
+use crate::order::OrderId;
 
-/// What a batch's claim found.
+/// The answer to a batch's claim. Each order of the batch is in one of the three lists.
 #[derive(Debug, Default)]
 pub struct Claim {
     /// Proves, for as long as the lease lasts, that the claimed orders are ours.
     pub token: Uuid,
     /// The orders to work on now.
     pub claimed: Vec<Claimed>,
-    /// Those that want nothing yet, because they wait or because somebody else is at work on them, and the time until
-    /// they do. What was asked for and is in neither list wants nothing any more.
-    pub early: Vec<(OrderId, Duration)>,
+    /// The orders that wait or that another worker holds, and the time until each is due.
+    pub not_due: Vec<(OrderId, Duration)>,
+    /// The orders that have ended, or that never were.
+    pub ended: Vec<OrderId>,
 }
 
-/// An order that is ours to work on until the lease ends.
-#[derive(Debug)]
+/// An order that is ours to work on until the lease ends. Its content is read by the work that needs it.
+#[derive(Debug, Clone)]
 pub struct Claimed {
     /// Which order.
     pub order_id: OrderId,
-    /// Whose it is.
-    pub user_id: String,
-    /// What was ordered.
-    pub item_ids: Vec<String>,
-    /// What it costs.
-    pub total_amount: Amount,
     /// When it was accepted.
     pub created_at: OffsetDateTime,
     /// How many attempts ended without an outcome before this one.
@@ -50,10 +48,12 @@ pub struct Claimed {
     pub now: OffsetDateTime,
 }
 
-/// Claims for `lease` what is due among `order_ids`. An earlier claim whose lease ran out counts as an attempt, so that
-/// an order that crashes its worker cannot do so for ever.
+/// Claims for `lease` what is due among `order_ids`. A claim that was left behind when its lease ran out counts as an
+/// attempt, so that an order which crashes its worker can't do so for ever.
+///
+/// Conflicts: an order that another worker is claiming at this moment is not due.
 pub async fn claim(db: &Db, order_ids: &[OrderId], lease: Duration) -> Result<Claim, DbError> {
-    let order_ids: Vec<_> = order_ids.iter().map(OrderId::as_str).collect();
+    let keys: Vec<_> = order_ids.iter().map(OrderId::as_str).collect();
     let token = Uuid::new_v4();
     let rows = db
         .query(
@@ -63,37 +63,34 @@ pub async fn claim(db: &Db, order_ids: &[OrderId], lease: Duration) -> Result<Cl
                 ORDER BY order_id FOR UPDATE SKIP LOCKED
             ), leased AS (
                 UPDATE order_work AS w
-                SET claim = $2, due_at = now() + make_interval(secs => $3), started = true,
-                    attempts = attempts + (claim <> $2 IS TRUE)::int
-                FROM due WHERE w.order_id = due.order_id
-                RETURNING w.order_id, w.attempts
-            ), begun AS (
-                UPDATE orders AS o SET status = 'processing', started_at = now()
-                FROM leased AS l WHERE o.order_id = l.order_id AND o.status = 'pending'
+                SET claim = $2, due_at = now() + make_interval(secs => $3), started_at = coalesce(w.started_at, now()),
+                    attempts = w.attempts + (w.claim <> $2 IS TRUE)::int
+                FROM due WHERE w.order_id = due.order_id AND w.order_id = ANY ($1)
+                RETURNING w.order_id, w.created_at, w.attempts, w.started_at
             )
-            SELECT w.order_id, o.user_id, o.item_ids, o.total_amount, o.created_at, l.attempts, coalesce(o.started_at, now()) AS started_at, now() AS now,
-                greatest(0, extract(epoch FROM w.due_at - now()))::float8 AS due_in_seconds
-            FROM order_work AS w JOIN orders AS o USING (order_id) LEFT JOIN leased AS l USING (order_id)
-            WHERE w.order_id = ANY ($1)",
-            &[(&order_ids, Type::TEXT_ARRAY), (&token, Type::UUID), (&lease.as_secs_f64(), Type::FLOAT8)],
+            SELECT order_id, created_at, attempts, started_at, now() AS now, 0::float8 AS due_in_seconds FROM leased
+            UNION ALL
+            SELECT order_id, created_at, NULL, NULL, now(), greatest(0, extract(epoch FROM due_at - now()))::float8
+            FROM order_work WHERE order_id = ANY ($1) AND order_id NOT IN (SELECT order_id FROM leased)",
+            &[(&keys, Type::TEXT_ARRAY), (&token, Type::UUID), (&lease.as_secs_f64(), Type::FLOAT8)],
         )
         .await?;
     let mut claim = Claim { token, ..Claim::default() };
     for row in &rows {
         match row.try_get("attempts")? {
             Some(attempts) => claim.claimed.push(claimed(row, attempts)?),
-            None => claim.early.push(due_in(row)?),
+            None => claim.not_due.push(due_in(row)?),
         }
     }
+    let active: HashSet<_> =
+        claim.claimed.iter().map(|order| &order.order_id).chain(claim.not_due.iter().map(|(id, _)| id)).collect();
+    claim.ended = order_ids.iter().filter(|order_id| !active.contains(order_id)).cloned().collect();
     Ok(claim)
 }
 
 fn claimed(row: &Row, attempts: i32) -> Result<Claimed, DbError> {
     Ok(Claimed {
         order_id: order_id(row)?,
-        user_id: row.try_get("user_id")?,
-        item_ids: row.try_get("item_ids")?,
-        total_amount: row.try_get::<_, Decimal>("total_amount")?.into(),
         created_at: row.try_get("created_at")?,
         attempts,
         started_at: row.try_get("started_at")?,
@@ -101,7 +98,7 @@ fn claimed(row: &Row, attempts: i32) -> Result<Claimed, DbError> {
     })
 }
 
-/// Those of the orders that are active, and in how much time each falls due.
+/// Finds those of the orders that are active, and the time until each is due.
 pub async fn find_active(db: &Db, order_ids: &[OrderId]) -> Result<Vec<(OrderId, Duration)>, DbError> {
     let order_ids: Vec<_> = order_ids.iter().map(OrderId::as_str).collect();
     let rows = db
@@ -120,7 +117,7 @@ fn due_in(row: &Row) -> Result<(OrderId, Duration), DbError> {
 
 /// An order that goes on later.
 #[derive(Debug, Clone, Copy)]
-pub struct PutOff<'a> {
+pub struct Reschedule<'a> {
     /// Which order.
     pub order_id: &'a OrderId,
     /// When it is due again.
@@ -129,8 +126,10 @@ pub struct PutOff<'a> {
     pub counts_as_attempt: bool,
 }
 
-/// Gives the lease of each order back until its time has come. What is no longer ours stays as it is.
-pub async fn put_off(db: &Db, token: Uuid, orders: &[PutOff<'_>]) -> Result<(), DbError> {
+/// Ends the lease of each order and sets when it is due again.
+///
+/// Conflicts: an order that another worker has claimed meanwhile stays as it is.
+pub async fn reschedule(db: &Db, token: Uuid, orders: &[Reschedule<'_>]) -> Result<(), DbError> {
     let ids: Vec<_> = orders.iter().map(|order| order.order_id.as_str()).collect();
     let times: Vec<_> = orders.iter().map(|order| order.due_at).collect();
     let attempts: Vec<_> = orders.iter().map(|order| i32::from(order.counts_as_attempt)).collect();
@@ -138,9 +137,9 @@ pub async fn put_off(db: &Db, token: Uuid, orders: &[PutOff<'_>]) -> Result<(), 
         "WITH held AS (
             SELECT order_id FROM order_work WHERE order_id = ANY ($1) AND claim = $3 ORDER BY order_id FOR UPDATE
         )
-        UPDATE order_work AS w SET claim = NULL, due_at = wanted.due_at, attempts = w.attempts + wanted.attempts
-        FROM held JOIN unnest($1, $2, $4) AS wanted (order_id, due_at, attempts) USING (order_id)
-        WHERE w.order_id = held.order_id",
+        UPDATE order_work AS w SET claim = NULL, due_at = later.due_at, attempts = w.attempts + later.attempts
+        FROM held JOIN unnest($1, $2, $4) AS later (order_id, due_at, attempts) USING (order_id)
+        WHERE w.order_id = held.order_id AND w.order_id = ANY ($1)",
         &[
             (&ids, Type::TEXT_ARRAY),
             (&times, Type::TIMESTAMPTZ_ARRAY),
@@ -152,68 +151,78 @@ pub async fn put_off(db: &Db, token: Uuid, orders: &[PutOff<'_>]) -> Result<(), 
     .map(drop)
 }
 
-/// An order that ends.
+/// The end of a claimed order.
 #[derive(Debug, Clone, Copy)]
-pub struct End<'a> {
+pub struct Finish<'a> {
     /// Which order.
-    pub order_id: &'a OrderId,
-    /// Why it failed; none where it is completed.
+    pub order: &'a Claimed,
+    /// How often work was tried.
+    pub attempts: i32,
+    /// Why it failed; `None` where it is completed.
     pub failure: Option<&'a str>,
 }
 
-/// Ends each order, as completed or with the cause of its failure, and counts the outcomes in the same statement.
-/// Gives those that were still ours: the others have been taken over, and nothing of them changed.
-pub async fn finish(db: &Db, token: Uuid, orders: &[End<'_>], shard: i16) -> Result<HashSet<OrderId>, DbError> {
-    let (ids, failures): (Vec<_>, Vec<_>) = orders.iter().map(|end| (end.order_id.as_str(), end.failure)).unzip();
+/// Ends each order, as completed or with the cause of its failure, and counts the outcomes in the same statement. Returns the
+/// orders that it ended. `since_claim` is the time since the orders were claimed, for the statistics.
+///
+/// Conflicts: an order that another worker has claimed or ended meanwhile stays as it is, and is not counted.
+pub async fn finish(
+    db: &Db,
+    token: Uuid,
+    orders: &[Finish<'_>],
+    since_claim: Duration,
+) -> Result<HashSet<OrderId>, DbError> {
+    let ids: Vec<_> = orders.iter().map(|end| end.order.order_id.as_str()).collect();
+    let attempts: Vec<_> = orders.iter().map(|end| end.attempts).collect();
+    let failures: Vec<_> = orders.iter().map(|end| end.failure).collect();
+    let processing = orders.iter().map(|end| bucket(end.order.now - end.order.started_at + since_claim));
+    let queueing = orders.iter().map(|end| bucket(end.order.started_at - end.order.created_at));
     let rows = db
         .query(
             "WITH held AS (
-                SELECT order_id FROM order_work WHERE order_id = ANY ($1) AND claim = $3 ORDER BY order_id FOR UPDATE
+                SELECT order_id FROM order_work WHERE order_id = ANY ($1) AND claim = $6 ORDER BY order_id FOR UPDATE
             ), done AS (
-                DELETE FROM order_work AS w USING held WHERE w.order_id = held.order_id
-                RETURNING w.order_id, w.attempts + 1 AS attempts
+                DELETE FROM order_work AS w USING held WHERE w.order_id = held.order_id AND w.order_id = ANY ($1)
+                RETURNING w.order_id, w.started_at
             ), ended AS (
                 UPDATE orders AS o
-                SET status = CASE WHEN outcome.failure IS NULL THEN 'completed' ELSE 'failed' END,
-                    finished_at = now(), attempts = done.attempts, failure = outcome.failure
-                FROM done JOIN unnest($1, $2) AS outcome (order_id, failure) USING (order_id)
-                WHERE o.order_id = done.order_id
-                RETURNING o.order_id, o.status, o.finished_at - o.started_at AS processing, o.started_at - o.created_at AS queueing
+                SET started_at = done.started_at, finished_at = now(), attempts = ending.attempts, failure = ending.failure
+                FROM done JOIN unnest($1, $2, $3, $4, $5) AS ending (order_id, attempts, failure, processing, queueing)
+                    USING (order_id)
+                WHERE o.order_id = done.order_id AND o.order_id = ANY ($1)
+                RETURNING o.order_id, o.failure IS NULL AS is_completed, ending.processing, ending.queueing,
+                    extract(epoch FROM o.finished_at - o.started_at)::float8 AS seconds
             ), counted AS (
-                INSERT INTO order_stats AS s
-                    (minute, shard, completed, failed, seconds_sum, processing_histogram, queueing_histogram)
-                SELECT date_trunc('minute', now()), $4,
-                    count(*) FILTER (WHERE status = 'completed'), count(*) FILTER (WHERE status = 'failed'),
-                    coalesce(sum(extract(epoch FROM processing)) FILTER (WHERE status = 'completed'), 0),
-                    histogram(array_agg(histogram_bucket(processing)) FILTER (WHERE status = 'completed')),
-                    histogram(array_agg(histogram_bucket(queueing)) FILTER (WHERE status = 'completed'))
+                INSERT INTO order_outcomes (minute, completed, failed, seconds, processing, queueing)
+                SELECT date_trunc('minute', now()),
+                    count(*) FILTER (WHERE is_completed), count(*) FILTER (WHERE NOT is_completed),
+                    coalesce(sum(seconds) FILTER (WHERE is_completed), 0),
+                    coalesce(array_agg(processing) FILTER (WHERE is_completed), '{}'),
+                    coalesce(array_agg(queueing) FILTER (WHERE is_completed), '{}')
                 FROM ended HAVING count(*) > 0
-                ON CONFLICT (minute, shard) DO UPDATE SET
-                    completed = s.completed + excluded.completed,
-                    failed = s.failed + excluded.failed,
-                    seconds_sum = s.seconds_sum + excluded.seconds_sum,
-                    processing_histogram = histogram_add(s.processing_histogram, excluded.processing_histogram),
-                    queueing_histogram = histogram_add(s.queueing_histogram, excluded.queueing_histogram)
             )
             SELECT order_id FROM ended",
             &[
                 (&ids, Type::TEXT_ARRAY),
+                (&attempts, Type::INT4_ARRAY),
                 (&failures, Type::TEXT_ARRAY),
+                (&processing.collect::<Vec<_>>(), Type::INT2_ARRAY),
+                (&queueing.collect::<Vec<_>>(), Type::INT2_ARRAY),
                 (&token, Type::UUID),
-                (&shard, Type::INT2),
             ],
         )
         .await?;
     rows.iter().map(order_id).collect()
 }
 
-/// How many orders are active.
+/// Counts the active orders.
 pub async fn count(db: &Db) -> Result<i64, DbError> {
     let rows = db.query("SELECT count(*) AS active FROM order_work", &[]).await?;
     Ok(rows.first().map_or(Ok(0), |row| row.try_get("active"))?)
 }
 
-/// By how much the most overdue order is overdue; nothing where none is.
+/// How long the most overdue order has been kept waiting beyond its own due time, whatever was sent again meanwhile; zero
+/// where no order is overdue.
 pub async fn oldest_overdue(db: &Db) -> Result<Duration, DbError> {
     let sql =
         "SELECT coalesce(greatest(0, extract(epoch FROM now() - min(due_at))), 0)::float8 AS seconds FROM order_work";
@@ -221,45 +230,50 @@ pub async fn oldest_overdue(db: &Db) -> Result<Duration, DbError> {
     Ok(Duration::from_secs_f64(seconds))
 }
 
-/// Finds at most `limit` orders that are overdue by more than `grace`, whose messages must be lost, makes them due now, so
-/// that no other sweep finds them within another `grace`, and counts them. A claim whose lease ran out stays, to be counted.
-pub async fn sweep(db: &Db, grace: Duration, limit: i64) -> Result<Vec<OrderId>, DbError> {
+/// Finds at most `limit` orders whose messages must be lost: overdue by more than `grace`, and not requeued within `grace`.
+/// Notes that they are requeued now, and counts them. An order whose lease ran out keeps its claim, so that the next claim
+/// counts an attempt.
+///
+/// Conflicts: an order that another statement has locked is left to the next run.
+pub async fn requeue_overdue(db: &Db, grace: Duration, limit: i64) -> Result<Vec<OrderId>, DbError> {
     let rows = db
         .query(
             "WITH overdue AS (
-                SELECT order_id FROM order_work WHERE due_at < now() - make_interval(secs => $1)
+                SELECT order_id FROM order_work
+                WHERE due_at < now() - make_interval(secs => $1)
+                    AND (requeued_at IS NULL OR requeued_at < now() - make_interval(secs => $1))
                 ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED
-            ), swept AS (
-                UPDATE order_work AS w SET due_at = now() FROM overdue WHERE w.order_id = overdue.order_id
+            ), requeued AS (
+                UPDATE order_work AS w SET requeued_at = now() FROM overdue WHERE w.order_id = overdue.order_id
                 RETURNING w.order_id
             ), counted AS (
-                INSERT INTO order_stats AS s (minute, shard, rescued)
-                SELECT date_trunc('minute', now()), 0, count(*) FROM swept HAVING count(*) > 0
-                ON CONFLICT (minute, shard) DO UPDATE SET rescued = s.rescued + excluded.rescued
+                INSERT INTO order_outcomes (minute, requeued)
+                SELECT date_trunc('minute', now()), count(*) FROM requeued HAVING count(*) > 0
             )
-            SELECT order_id FROM swept",
+            SELECT order_id FROM requeued",
             &[(&grace.as_secs_f64(), Type::FLOAT8), (&limit, Type::INT8)],
         )
         .await?;
     rows.iter().map(order_id).collect()
 }
 
-/// Takes a sweep back for orders that the queue could not be told of, so that the next one finds them.
-pub async fn unsweep(db: &Db, order_ids: &[&OrderId], grace: Duration) -> Result<(), DbError> {
+/// Undoes [`requeue_overdue`] for orders whose messages could not be sent, so that the next run finds them.
+///
+/// Conflicts: none; an order that is no longer there is left out.
+pub async fn undo_requeue(db: &Db, order_ids: &[&OrderId]) -> Result<(), DbError> {
     let order_ids: Vec<_> = order_ids.iter().map(|order_id| order_id.as_str()).collect();
     db.query(
         "WITH held AS (
-            SELECT order_id FROM order_work
-            WHERE order_id = ANY ($1) AND due_at <= now() AND due_at > now() - make_interval(secs => $2)
+            SELECT order_id FROM order_work WHERE order_id = ANY ($1) AND requeued_at IS NOT NULL
             ORDER BY order_id FOR UPDATE
-        ), unswept AS (
-            UPDATE order_work AS w SET due_at = now() - make_interval(secs => $2) FROM held WHERE w.order_id = held.order_id
+        ), undone AS (
+            UPDATE order_work AS w SET requeued_at = NULL FROM held
+            WHERE w.order_id = held.order_id AND w.order_id = ANY ($1)
             RETURNING w.order_id
         )
-        INSERT INTO order_stats AS s (minute, shard, rescued)
-        SELECT date_trunc('minute', now()), 0, -count(*) FROM unswept HAVING count(*) > 0
-        ON CONFLICT (minute, shard) DO UPDATE SET rescued = s.rescued + excluded.rescued",
-        &[(&order_ids, Type::TEXT_ARRAY), (&grace.as_secs_f64(), Type::FLOAT8)],
+        INSERT INTO order_outcomes (minute, requeued)
+        SELECT date_trunc('minute', now()), -count(*) FROM undone HAVING count(*) > 0",
+        &[(&order_ids, Type::TEXT_ARRAY)],
     )
     .await
     .map(drop)

@@ -41,8 +41,8 @@ pub enum Count {
     Failed,
     /// Attempts that failed and are followed by another.
     Retried,
-    /// Orders of which the sweeper told the queue again.
-    Rescued,
+    /// Orders that the sweeper sent another message for.
+    Requeued,
 }
 
 impl Count {
@@ -54,7 +54,7 @@ impl Count {
             Self::Completed => ("OrdersCompleted", false),
             Self::Failed => ("OrdersFailed", true),
             Self::Retried => ("OrdersRetried", true),
-            Self::Rescued => ("OrdersRescued", true),
+            Self::Requeued => ("OrdersRescued", true),
         };
         if count > 0 {
             metrics::counter!(name).increment(count as u64);
@@ -70,7 +70,7 @@ pub enum Measure {
     ClaimToFinish,
     /// A statement, from sending it to its answer, in milliseconds.
     DatabaseRoundTrip,
-    /// By how much the most overdue order is overdue, in seconds.
+    /// For how long the most overdue order has been kept waiting, in seconds.
     OldestOverdue,
 }
 

@@ -3,23 +3,24 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::{FromRequest, Request};
 use axum::http::{Extensions, HeaderMap};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use shared::db::intake::Wanted;
+use shared::db::create::{self, CreateRequest, Created};
 use shared::order::{NewOrder, Status};
-use shared::queue::Wake;
+use shared::queue::Message;
 use utoipa::ToSchema;
 
 use super::body::parse;
-use super::create::Taken;
+use super::create::Accepted;
 use super::key::Key;
 use super::schema::{IdempotencyKeyText, OrderBatchBody};
 use super::view::OrderView;
+use crate::call::Call;
 use crate::caller::Writer;
 use crate::problem::{ApiError, FieldError, Problem, Refusals, request_id};
-use crate::{Api, Shared, json};
+use crate::{Api, json};
 
 /// The most orders of one call.
 pub const MAX_ORDERS: usize = 500;
@@ -67,56 +68,62 @@ struct OrderResult {
     )
 )]
 pub async fn create_batch(
-    State(api): Shared,
+    api: Call,
     Writer(caller): Writer,
     headers: HeaderMap,
     extensions: Extensions,
     OrderBodies(bodies): OrderBodies,
 ) -> Result<Json<OrderBatchResult>, ApiError> {
     let key = Key::of(&headers)?;
-    let permitted = bodies.into_iter().enumerate().map(|(place, body)| {
+    let requests = bodies.into_iter().enumerate().map(|(place, body)| {
         let new = body?;
         caller.require_user(&new.user_id)?;
-        Ok(Wanted::new(new, key.as_ref().map(|key| key.stored(&caller, Some(place)))))
+        Ok(CreateRequest::new(new, key.as_ref().map(|key| key.stored(&caller, Some(place)))))
     });
-    let outcomes = take_all(&api, permitted.collect()).await?;
-    announce_all(&api, &outcomes).await;
+    let outcomes = create_all(&api, requests.collect()).await?;
+    enqueue_all(&api, &outcomes).await;
     let request_id = request_id(&extensions);
     let accepted = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
     let result = |(place, outcome)| OrderResult::new(place, outcome, &request_id);
     Ok(Json(OrderBatchResult { accepted, results: outcomes.into_iter().enumerate().map(result).collect() }))
 }
 
-/// Creates what may be created, and gives what became of everything.
-async fn take_all(api: &Api, wanted: Vec<Result<Wanted, ApiError>>) -> Result<Vec<Result<Taken, ApiError>>, ApiError> {
-    let mut valid = Vec::with_capacity(wanted.len());
-    let places: Vec<_> = wanted.into_iter().map(|wanted| wanted.map(|wanted| valid.push(wanted))).collect();
-    let created = if valid.is_empty() { Vec::new() } else { api.intake.create_all(&api.db, valid).await };
-    let taken: Vec<_> = created.into_iter().map(|created| Taken::try_from(created?)).collect();
-    let is_out_of_reach = |taken: &Result<_, _>| matches!(taken, Err(ApiError::Unavailable(_)));
-    if !taken.is_empty() && taken.iter().all(is_out_of_reach) {
-        // Nothing was taken: the whole of it is to be sent again.
-        return taken.into_iter().map(|taken| taken.map(Ok)).collect();
-    }
-    let mut taken = taken.into_iter();
-    let missing = || Err(ApiError::Internal("an order has no outcome".into()));
-    Ok(places.into_iter().map(|place| place.and_then(|()| taken.next().unwrap_or_else(missing))).collect())
+/// Creates the orders of the valid requests in one statement. Returns a result for each request, in their order.
+async fn create_all(
+    api: &Call,
+    requests: Vec<Result<CreateRequest, ApiError>>,
+) -> Result<Vec<Result<Accepted, ApiError>>, ApiError> {
+    let mut valid = Vec::with_capacity(requests.len());
+    let places: Vec<_> = requests.into_iter().map(|request| request.map(|request| valid.push(request))).collect();
+    let created = if valid.is_empty() {
+        Vec::new()
+    } else {
+        create::create_all(&api.db, &valid, api.config.cancel_window).await?
+    };
+    let mut created = created.into_iter();
+    let mut next = || {
+        let created: Option<Result<Created, _>> = created.next();
+        let missing = || ApiError::Internal("an order has no result".into());
+        Accepted::try_from(created.ok_or_else(missing)??)
+    };
+    Ok(places.into_iter().map(|place| place.and_then(|()| next())).collect())
 }
 
-/// Tells the queue of the pending orders. They are safe without that: what the queue does not know, the sweeper finds.
-async fn announce_all(api: &Api, outcomes: &[Result<Taken, ApiError>]) {
-    let taken = outcomes.iter().flatten().filter(|taken| taken.order.status == Status::Pending);
-    let wakes: Vec<_> = taken.map(|taken| Wake::new(&taken.order.order_id, api.config.cancel_window)).collect();
-    let unsent = api.queue.send_all(&wakes).await.len();
+/// Enqueues the pending orders. They are safe without that: the sweeper finds them.
+async fn enqueue_all(api: &Call, outcomes: &[Result<Accepted, ApiError>]) {
+    let pending = outcomes.iter().flatten().filter(|accepted| accepted.order.status == Status::Pending);
+    let messages: Vec<_> =
+        pending.map(|accepted| Message::new(&accepted.order.order_id, api.config.cancel_window)).collect();
+    let unsent = api.enqueue(&messages).await;
     if unsent > 0 {
-        tracing::error!(unsent, "the queue was not told of orders of a batch; the sweeper will");
+        tracing::error!(unsent, "could not enqueue orders of a batch; the sweeper will retry");
     }
 }
 
 impl OrderResult {
-    fn new(place: usize, outcome: Result<Taken, ApiError>, request_id: &str) -> Self {
+    fn new(place: usize, outcome: Result<Accepted, ApiError>, request_id: &str) -> Self {
         match outcome {
-            Ok(Taken { order, is_new }) => {
+            Ok(Accepted { order, is_new }) => {
                 Self { status: if is_new { 201 } else { 200 }, order: Some(order.into()), problem: None }
             }
             Err(error) => {

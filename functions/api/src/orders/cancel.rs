@@ -1,14 +1,13 @@
 //! `POST /orders/{order_id}/cancel`
 
 use axum::Json;
-use axum::extract::State;
 use shared::db::orders;
 use shared::order::Status;
 
 use super::read::{OrderPath, find};
 use super::schema::OrderIdText;
 use super::view::OrderView;
-use crate::Shared;
+use crate::call::Call;
 use crate::caller::{Caller, Scope};
 use crate::problem::{ApiError, Problem, RefusalsOfOne};
 
@@ -24,13 +23,9 @@ use crate::problem::{ApiError, Problem, RefusalsOfOne};
         RefusalsOfOne,
     )
 )]
-pub async fn cancel(
-    State(api): Shared,
-    caller: Caller,
-    OrderPath(order_id): OrderPath,
-) -> Result<Json<OrderView>, ApiError> {
+pub async fn cancel(api: Call, caller: Caller, OrderPath(order_id): OrderPath) -> Result<Json<OrderView>, ApiError> {
     caller.require(Scope::Write)?;
-    let cancelled = orders::cancel(&api.db, &order_id, caller.tenant(), api.shard).await?;
+    let cancelled = orders::cancel(&api.db, &order_id, caller.tenant()).await?;
     let order = find(&api, &caller, &order_id).await?;
     if !cancelled && order.status != Status::Cancelled {
         let detail = format!("The order is {}; only a pending one can be cancelled.", order.status);

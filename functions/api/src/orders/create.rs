@@ -3,21 +3,20 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use shared::db::intake::{Created, Wanted};
+use shared::db::create::{self, CreateRequest, Created};
 use shared::order::{Order, Status};
-use shared::queue::Wake;
+use shared::queue::Message;
 use shared::telemetry::Count;
 
 use super::body::OrderBody;
 use super::key::Key;
 use super::schema::{IdempotencyKeyText, NewOrderBody};
 use super::view::OrderView;
+use crate::call::Call;
 use crate::caller::Writer;
 use crate::problem::{ApiError, Problem, Refusals};
-use crate::{Api, Shared};
 
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
@@ -45,18 +44,18 @@ const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-repl
     )
 )]
 pub async fn create(
-    State(api): Shared,
+    api: Call,
     Writer(caller): Writer,
     headers: HeaderMap,
     OrderBody(new): OrderBody,
 ) -> Result<Response, ApiError> {
     caller.require_user(&new.user_id)?;
     let key = Key::of(&headers)?.map(|key| key.stored(&caller, None));
-    let created = api.intake.create(&api.db, Wanted::new(new, key)).await?;
-    let Taken { order, is_new } = created.try_into()?;
-    // Of one that was there already too: whoever took it may have gone down before it told the queue.
+    let created = create::create(&api.db, &CreateRequest::new(new, key), api.config.cancel_window).await?;
+    let Accepted { order, is_new } = created.try_into()?;
+    // Also for replays: the instance that created the order may have died before it enqueued it.
     if order.status == Status::Pending {
-        announce(&api, &order, api.config.cancel_window).await;
+        enqueue(&api, &order, api.config.cancel_window).await;
     }
     let location = format!("/orders/{}", order.order_id);
     let body = Json(OrderView::from(order));
@@ -68,19 +67,19 @@ pub async fn create(
 }
 
 /// An order that is durable.
-pub struct Taken {
-    /// The order, as it stands.
+pub struct Accepted {
+    /// The order's present state.
     pub order: Order,
-    /// Whether it was not before.
+    /// Whether this call inserted it.
     pub is_new: bool,
 }
 
-impl TryFrom<Created> for Taken {
+impl TryFrom<Created> for Accepted {
     type Error = ApiError;
 
     fn try_from(created: Created) -> Result<Self, ApiError> {
         match created {
-            Created::New(order) => {
+            Created::Inserted(order) => {
                 Count::Accepted.add(1);
                 tracing::debug!(order.id = %order.order_id, "order accepted");
                 Ok(Self { order, is_new: true })
@@ -97,9 +96,9 @@ impl TryFrom<Created> for Taken {
     }
 }
 
-/// Tells the queue of a pending order. It is safe without that: what the queue does not know, the sweeper finds.
-pub async fn announce(api: &Api, order: &Order, delay: Duration) {
-    if let Err(error) = api.queue.send(Wake::new(&order.order_id, delay)).await {
-        tracing::error!(order.id = %order.order_id, %error, "the queue was not told of an order; the sweeper will");
+/// Enqueues a pending order. The order is safe without that: the sweeper finds it.
+pub async fn enqueue(api: &Call, order: &Order, delay: Duration) {
+    if api.enqueue(&[Message::new(&order.order_id, delay)]).await > 0 {
+        tracing::error!(order.id = %order.order_id, "could not enqueue the order; the sweeper will retry");
     }
 }

@@ -1,8 +1,8 @@
 //! `GET /orders`
 
 use axum::Json;
+use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
 use serde::Serialize;
 use shared::db::orders::{self, Filter, Position};
 use shared::order::{Status, UserId};
@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::cursor;
 use super::schema::CursorText;
 use super::view::OrderView;
-use crate::Shared;
+use crate::call::Call;
 use crate::caller::{Caller, Scope};
 use crate::problem::{ApiError, FieldError, Problem, Refusals};
 
@@ -60,7 +60,7 @@ struct Asked {
     )
 )]
 pub async fn list(
-    State(api): Shared,
+    api: Call,
     caller: Caller,
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> Result<Json<OrderList>, ApiError> {
@@ -73,16 +73,9 @@ pub async fn list(
     let user_id = caller.tenant().or(asked.user_id.as_ref());
     let filter = Filter { status: asked.status, user_id, after: asked.after.as_ref() };
     let limit = asked.limit.unwrap_or(DEFAULT_LIMIT);
-    // One more than asked for tells whether there is a next page.
-    let mut found = orders::list(&api.db, &filter, limit + 1).await?;
-    let has_more = found.len() > usize::try_from(limit).unwrap_or(usize::MAX);
-    if has_more {
-        found.pop();
-    }
-    let last = found.last().filter(|_| has_more);
-    let next_cursor =
-        last.map(|order| cursor::encode(&Position { created_at: order.created_at, order_id: order.order_id.clone() }));
-    Ok(Json(OrderList { orders: found.into_iter().map(OrderView::from).collect(), next_cursor }))
+    let page = orders::list(&api.db, &filter, limit).await?;
+    let next_cursor = page.next.as_ref().map(cursor::encode);
+    Ok(Json(OrderList { orders: page.orders.into_iter().map(OrderView::from).collect(), next_cursor }))
 }
 
 /// Reads the query, or says everything that is wrong with it.

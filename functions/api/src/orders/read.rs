@@ -1,7 +1,7 @@
 //! `GET /orders/{order_id}` and `GET /orders/{order_id}/status`
 
 use axum::Json;
-use axum::extract::{FromRequestParts, Path, State};
+use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -13,9 +13,9 @@ use shared::order::{Order, OrderId};
 
 use super::schema::OrderIdText;
 use super::view::{OrderView, StatusView};
+use crate::call::Call;
 use crate::caller::{Caller, Scope};
 use crate::problem::{ApiError, RefusalsOfOne};
-use crate::{Api, Shared};
 
 /// The longest a client is told to wait between two looks, in seconds.
 const MAX_RETRY_AFTER: f64 = 60.0;
@@ -35,7 +35,7 @@ const MAX_RETRY_AFTER: f64 = 60.0;
     )
 )]
 pub async fn read(
-    State(api): Shared,
+    api: Call,
     caller: Caller,
     headers: HeaderMap,
     OrderPath(order_id): OrderPath,
@@ -61,11 +61,7 @@ pub async fn read(
         RefusalsOfOne,
     )
 )]
-pub async fn read_status(
-    State(api): Shared,
-    caller: Caller,
-    OrderPath(order_id): OrderPath,
-) -> Result<Response, ApiError> {
+pub async fn read_status(api: Call, caller: Caller, OrderPath(order_id): OrderPath) -> Result<Response, ApiError> {
     caller.require(Scope::Read)?;
     let found = orders::get_status(&api.db, &order_id, caller.tenant()).await?;
     let (status, due_in_seconds) = found.ok_or(ApiError::NoSuchOrder)?;
@@ -75,7 +71,7 @@ pub async fn read_status(
 }
 
 /// The order, where there is one and the caller may see it.
-pub async fn find(api: &Api, caller: &Caller, order_id: &OrderId) -> Result<Order, ApiError> {
+pub async fn find(api: &Call, caller: &Caller, order_id: &OrderId) -> Result<Order, ApiError> {
     orders::get(&api.db, order_id, caller.tenant()).await?.ok_or(ApiError::NoSuchOrder)
 }
 

@@ -3,22 +3,21 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use shared::db::operate::{self, Cause, FailedFilter, Retried};
 use shared::order::{Invalid, OrderId, Status};
-use shared::queue::Wake;
+use shared::queue::Message;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use super::create::announce;
+use super::create::enqueue;
 use super::read::{OrderPath, find};
 use super::schema::OrderIdText;
 use super::view::OrderView;
+use crate::call::Call;
 use crate::caller::{Admin, Caller, Scope};
 use crate::json::Options;
 use crate::problem::{ApiError, FieldError, Problem, RefusalsOfOne, RefusalsOfOptions};
-use crate::{Api, Shared};
 
 /// The most orders of one call.
 pub const MAX_ORDERS: i64 = 1000;
@@ -39,17 +38,13 @@ const MAX_CAUSES: i64 = 20;
         RefusalsOfOne,
     )
 )]
-pub async fn retry(
-    State(api): Shared,
-    caller: Caller,
-    OrderPath(order_id): OrderPath,
-) -> Result<Json<OrderView>, ApiError> {
+pub async fn retry(api: Call, caller: Caller, OrderPath(order_id): OrderPath) -> Result<Json<OrderView>, ApiError> {
     caller.require(Scope::Admin)?;
     let order_ids = [order_id];
-    let retried = operate::retry(&api.db, &order_ids, Duration::ZERO, api.shard).await?;
+    let retried = operate::retry(&api.db, &order_ids, Duration::ZERO).await?;
     let order = find(&api, &caller, &order_ids[0]).await?;
     if order.status == Status::Pending {
-        announce(&api, &order, Duration::ZERO).await;
+        enqueue(&api, &order, Duration::ZERO).await;
     }
     if retried.is_empty() {
         let detail = format!("The order is {}; only a failed one can be retried.", order.status);
@@ -165,7 +160,7 @@ struct CauseView {
     )
 )]
 pub async fn retry_many(
-    State(api): Shared,
+    api: Call,
     Admin(caller): Admin,
     Options(options): Options<RetryOptions>,
 ) -> Result<Json<RetryReport>, ApiError> {
@@ -182,14 +177,14 @@ pub async fn retry_many(
     Ok(Json(RetryReport { dry_run, matched, retried, causes: causes.into_iter().map(CauseView::from).collect() }))
 }
 
-/// Takes failed orders back to pending, so many due each second, and tells the queue.
-pub async fn retry_paced(api: &Api, order_ids: &[OrderId], per_second: u32) -> Result<Vec<Retried>, ApiError> {
+/// Turns failed orders into pending ones, so many due each second, and enqueues them.
+pub async fn retry_paced(api: &Call, order_ids: &[OrderId], per_second: u32) -> Result<Vec<Retried>, ApiError> {
     let interval = Duration::from_secs(1) / per_second.max(1);
-    let retried = operate::retry(&api.db, order_ids, interval, api.shard).await?;
-    let wakes: Vec<_> = retried.iter().map(|order| Wake::new(&order.order_id, order.due_in)).collect();
-    let unsent = api.queue.send_all(&wakes).await.len();
+    let retried = operate::retry(&api.db, order_ids, interval).await?;
+    let messages: Vec<_> = retried.iter().map(|order| Message::new(&order.order_id, order.due_in)).collect();
+    let unsent = api.enqueue(&messages).await;
     if unsent > 0 {
-        tracing::error!(unsent, "the queue was not told of retried orders; the sweeper will");
+        tracing::error!(unsent, "could not enqueue retried orders; the sweeper will retry");
     }
     Ok(retried)
 }

@@ -38,6 +38,7 @@ fn all() -> Vec<ApiError> {
             | ApiError::Invalid(_)
             | ApiError::KeyReused
             | ApiError::Unavailable(_)
+            | ApiError::QueueUnavailable(_)
             | ApiError::Internal(_) => {}
         }
     }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use shared::db::Db;
 use shared::db::work::Claimed;
+use shared::deadline::Deadline;
 
 use super::{Outcome, Work};
 
@@ -13,7 +15,13 @@ pub struct Simulated {
 }
 
 impl Work for Simulated {
-    async fn run(&self, order: &Claimed) -> Outcome {
+    async fn run(&self, order: &Claimed, _: &Db, _: Deadline) -> Outcome {
+        self.outcome(order)
+    }
+}
+
+impl Simulated {
+    fn outcome(&self, order: &Claimed) -> Outcome {
         let left = order.started_at + self.delay - order.now;
         match Duration::try_from(left) {
             Ok(left) if !left.is_zero() => Outcome::Wait(left),
@@ -25,20 +33,20 @@ impl Work for Simulated {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::work::webhook::tests::claimed;
+    use crate::work::tests::claimed;
 
     /// The outcome of 5 s of simulated work, `elapsed` after it was begun.
-    async fn outcome(elapsed: Duration) -> Outcome {
+    fn outcome(elapsed: Duration) -> Outcome {
         let mut order = claimed();
         order.now = order.started_at + elapsed;
-        Simulated { delay: Duration::from_secs(5) }.run(&order).await
+        Simulated { delay: Duration::from_secs(5) }.outcome(&order)
     }
 
-    #[tokio::test]
-    async fn simulated_work_waits_for_what_is_left_and_then_completes() {
-        assert_eq!(outcome(Duration::ZERO).await, Outcome::Wait(Duration::from_secs(5)));
-        assert_eq!(outcome(Duration::from_millis(4999)).await, Outcome::Wait(Duration::from_millis(1)));
-        assert_eq!(outcome(Duration::from_secs(5)).await, Outcome::Complete);
-        assert_eq!(outcome(Duration::from_secs(500)).await, Outcome::Complete);
+    #[test]
+    fn simulated_work_waits_for_what_is_left_and_then_completes() {
+        assert_eq!(outcome(Duration::ZERO), Outcome::Wait(Duration::from_secs(5)));
+        assert_eq!(outcome(Duration::from_millis(4999)), Outcome::Wait(Duration::from_millis(1)));
+        assert_eq!(outcome(Duration::from_secs(5)), Outcome::Complete);
+        assert_eq!(outcome(Duration::from_secs(500)), Outcome::Complete);
     }
 }

@@ -28,6 +28,10 @@ use reqwest::{Client, Response, StatusCode, Url};
 use serde::Serialize;
 use shared::config::{ConfigError, Env, Stage};
 use shared::db::work::Claimed;
+use shared::db::{Db, orders};
+use shared::deadline::Deadline;
+use shared::error::Chain;
+use shared::order::Order;
 use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 
@@ -49,6 +53,7 @@ pub struct Webhook {
     client: Client,
     url: Url,
     secret: String,
+    timeout: Duration,
     calls: Semaphore,
 }
 
@@ -83,11 +88,11 @@ impl Webhook {
             return Err(ConfigError::new("WEBHOOK_CONCURRENCY", "must be at least 1"));
         }
         let client = client(timeout, is_dev)?;
-        Ok(Self { client, url, secret, calls: Semaphore::new(concurrency) })
+        Ok(Self { client, url, secret, timeout, calls: Semaphore::new(concurrency) })
     }
 
-    async fn call(&self, order: &Claimed) -> Result<Response, reqwest::Error> {
-        let body = body(order);
+    async fn call(&self, order: &Order, attempt: i32) -> Result<Response, reqwest::Error> {
+        let body = body(order, attempt);
         let request = self
             .client
             .post(self.url.clone())
@@ -99,17 +104,27 @@ impl Webhook {
 }
 
 impl Work for Webhook {
-    async fn run(&self, order: &Claimed) -> Outcome {
-        let Ok(_permit) = self.calls.acquire().await else {
-            return Outcome::Retry("the calls are closed".to_owned());
+    async fn run(&self, claimed: &Claimed, db: &Db, deadline: Deadline) -> Outcome {
+        let latest_start = deadline.minus(self.timeout);
+        let Ok(Ok(_permit)) = latest_start.bound(self.calls.acquire()).await else { return Outcome::NoTime };
+        let order = match orders::get(db, &claimed.order_id, None).await {
+            Ok(Some(order)) => order,
+            Ok(None) => return Outcome::Fail("the order is no longer there".to_owned()),
+            Err(error) => {
+                tracing::warn!(order.id = %claimed.order_id, error = %Chain(&error), "could not read an order for its webhook");
+                return Outcome::NoTime;
+            }
         };
-        match self.call(order).await {
+        if latest_start.is_over() {
+            return Outcome::NoTime;
+        }
+        match self.call(&order, claimed.attempts + 1).await {
             Ok(mut response) => {
                 let outcome = outcome(response.status(), retry_after(&response));
                 drain(&mut response).await;
                 outcome
             }
-            Err(error) => Outcome::Retry(cause(&error)),
+            Err(error) => Outcome::Retry { cause: cause(&error), after: None },
         }
     }
 }
@@ -132,7 +147,9 @@ fn outcome(status: StatusCode, retry_after: Option<Duration>) -> Outcome {
     match (status, retry_after) {
         (StatusCode::ACCEPTED, Some(wait)) => Outcome::Wait(wait.min(MAX_WAIT)),
         _ if status.is_success() => Outcome::Complete,
-        _ if status.is_server_error() || matches!(status.as_u16(), 408 | 409 | 425 | 429) => Outcome::Retry(said),
+        _ if status.is_server_error() || matches!(status.as_u16(), 408 | 409 | 425 | 429) => {
+            Outcome::Retry { cause: said, after: None }
+        }
         _ => Outcome::Fail(said),
     }
 }
@@ -165,14 +182,14 @@ fn cause(error: &reqwest::Error) -> String {
     format!("the fulfilment endpoint {what}")
 }
 
-fn body(order: &Claimed) -> String {
+fn body(order: &Order, attempt: i32) -> String {
     let notice = Notice {
         order_id: order.order_id.as_str(),
         user_id: &order.user_id,
         item_ids: &order.item_ids,
         total_amount: order.total_amount.to_string(),
         created_at: order.created_at,
-        attempt: order.attempts + 1,
+        attempt,
     };
     // Strings and numbers alone can't fail to be written.
     serde_json::to_string(&notice).unwrap_or_default()
@@ -183,31 +200,18 @@ fn unix_now() -> u64 {
 }
 
 #[cfg(test)]
-pub mod tests {
+mod tests {
     use super::*;
-    use shared::order::Amount;
-
-    /// A claimed order.
-    pub fn claimed() -> Claimed {
-        let now = OffsetDateTime::UNIX_EPOCH;
-        Claimed {
-            order_id: "o-1".parse().unwrap(),
-            user_id: "alice".to_owned(),
-            item_ids: vec!["book-1".to_owned()],
-            total_amount: "59.98".parse::<Amount>().unwrap(),
-            created_at: now,
-            attempts: 0,
-            started_at: now,
-            now,
-        }
-    }
 
     #[test]
     fn an_answer_means_what_the_table_says() {
         let of = |status: u16| outcome(StatusCode::from_u16(status).unwrap(), None);
         assert!([200, 201, 202, 204].map(of).iter().all(|outcome| *outcome == Outcome::Complete));
         assert!(
-            [408, 409, 425, 429, 500, 502, 503, 504].map(of).iter().all(|outcome| matches!(outcome, Outcome::Retry(_)))
+            [408, 409, 425, 429, 500, 502, 503, 504]
+                .map(of)
+                .iter()
+                .all(|outcome| matches!(outcome, Outcome::Retry { .. }))
         );
         assert!(
             [301, 304, 307, 400, 401, 403, 404, 410, 422]

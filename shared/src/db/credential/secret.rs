@@ -5,7 +5,6 @@
 //! that of `DATABASE_URL`, because a rotation may alternate between two.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::DisplayErrorContext;
@@ -14,9 +13,6 @@ use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use super::Login;
 use crate::aws::Access;
 use crate::config::{ConfigError, Env};
-
-/// How long reading may take, the SDK's own retries included: a statement waits for it.
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The version that is in force.
 const CURRENT: &str = "AWSCURRENT";
@@ -42,7 +38,7 @@ impl Secret {
         if params.get_password().is_some() {
             return Err(ConfigError::new("DATABASE_URL", "must not hold a password beside DATABASE_SECRET_ARN"));
         }
-        let config = Access::from_env(env)?.sdk_config(OPERATION_TIMEOUT);
+        let config = Access::from_env(env)?.sdk_config();
         Ok(Self { client: Client::new(&config), arn: arn.to_owned(), known: Mutex::default() })
     }
 

@@ -1,0 +1,88 @@
+//! A call: what it may use, and until when.
+//!
+//! A call's deadline lies before the function's time-out, so that every call is answered. The database gets two thirds of the
+//! time: a client that is told to come back because the database is slow is told so within six seconds.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::Response;
+use shared::db::Db;
+use shared::deadline::Deadline;
+use shared::queue::{Message, Queue};
+
+use crate::Api;
+use crate::problem::ApiError;
+
+/// What is left of the function's time-out for the answer.
+const TIME_TO_ANSWER: Duration = Duration::from_secs(2);
+/// How long a client waits for messages about orders that are durable already. The sweeper sends what is missing.
+const SEND_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What a handler uses to serve a call.
+pub struct Call {
+    api: Arc<Api>,
+    /// The database until the call's deadline.
+    pub db: Db,
+    /// When the call has to be answered.
+    pub deadline: Deadline,
+}
+
+impl Call {
+    /// Sends messages about orders that are durable. Returns how many were not sent: the sweeper finds those orders.
+    pub async fn enqueue(&self, messages: &[Message]) -> usize {
+        let deadline = self.deadline.at_most(SEND_TIMEOUT);
+        match messages {
+            [] => 0,
+            [message] => usize::from(self.log_unsent(self.queue.send(message, deadline).await)),
+            _ => self.queue.send_all(messages, deadline).await.len(),
+        }
+    }
+
+    fn log_unsent(&self, sent: Result<(), shared::queue::QueueError>) -> bool {
+        sent.inspect_err(|error| tracing::warn!(%error, "could not send a message")).is_err()
+    }
+
+    /// The orders' queue.
+    pub fn queue(&self) -> &Queue {
+        &self.api.queue
+    }
+
+    /// The dead-letter queue.
+    pub fn dead_letters(&self) -> &Queue {
+        &self.api.dead_letters
+    }
+}
+
+impl Deref for Call {
+    type Target = Api;
+
+    fn deref(&self) -> &Api {
+        &self.api
+    }
+}
+
+/// Around every call: sets its deadline.
+pub async fn begin(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
+    request.extensions_mut().insert(api.deadline());
+    next.run(request).await
+}
+
+impl Api {
+    fn deadline(&self) -> Deadline {
+        Deadline::after(self.config.timeout).minus(TIME_TO_ANSWER)
+    }
+}
+
+impl FromRequestParts<Arc<Api>> for Call {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, ApiError> {
+        let deadline = parts.extensions.get().copied().unwrap_or_else(|| api.deadline());
+        Ok(Self { api: Arc::clone(api), db: api.database.until(deadline.share(2, 3)), deadline })
+    }
+}

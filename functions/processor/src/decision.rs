@@ -1,0 +1,119 @@
+//! What becomes of a claimed order after an attempt.
+
+use std::time::Duration;
+
+use shared::db::work::{Claimed, Finish, Reschedule};
+
+use crate::work::Outcome;
+
+/// What becomes of an order.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It is completed.
+    Complete,
+    /// It fails for this reason: another attempt could not help.
+    Fail(String),
+    /// It fails for this reason and goes to the dead-letter queue: another attempt might have helped, and none is left.
+    DeadLetter(String),
+    /// It is tried again after this time. An attempt was used up.
+    Retry(Duration),
+    /// It goes on after this time, within the same attempt.
+    Wait(Duration),
+    /// The time of this batch is over: another worker takes it at once. No attempt was used up.
+    Release,
+}
+
+/// A claimed order and what becomes of it.
+#[derive(Debug)]
+pub struct Decided {
+    /// Which order.
+    pub order: Claimed,
+    /// What becomes of it.
+    pub decision: Decision,
+    /// How often work was tried, this attempt included if there was one.
+    attempts: i32,
+}
+
+impl Decided {
+    /// Decides after an attempt that had this outcome. `backoff` is the wait before a next attempt.
+    pub fn after_attempt(order: Claimed, outcome: Outcome, max_attempts: i32, backoff: Duration) -> Self {
+        let attempts = order.attempts + 1;
+        let decision = match outcome {
+            Outcome::Complete => Decision::Complete,
+            Outcome::Fail(reason) => Decision::Fail(reason),
+            Outcome::Wait(wait) => Decision::Wait(wait),
+            Outcome::Retry { cause, .. } if attempts >= max_attempts => {
+                Decision::DeadLetter(format!("given up after {attempts} attempts: {cause}"))
+            }
+            Outcome::Retry { after, .. } => Decision::Retry(backoff.max(after.unwrap_or_default())),
+            Outcome::NoTime => Decision::Release,
+        };
+        Self { order, decision, attempts }
+    }
+
+    /// Decides without an attempt: the order has used up its attempts by taking its workers down.
+    pub fn without_attempt(order: Claimed) -> Self {
+        let attempts = order.attempts;
+        let cause = format!("given up after {attempts} attempts that ended without an outcome");
+        Self { order, decision: Decision::DeadLetter(cause), attempts }
+    }
+
+    /// How the order ends, if it does.
+    pub fn finish(&self) -> Option<Finish<'_>> {
+        let failure = match &self.decision {
+            Decision::Complete => None,
+            Decision::Fail(cause) | Decision::DeadLetter(cause) => Some(cause.as_str()),
+            Decision::Retry(_) | Decision::Wait(_) | Decision::Release => return None,
+        };
+        Some(Finish { order: &self.order, attempts: self.attempts, failure })
+    }
+
+    /// In how much time the order goes on, if it does.
+    pub fn goes_on_after(&self) -> Option<Duration> {
+        match self.decision {
+            Decision::Retry(time) | Decision::Wait(time) => Some(time),
+            Decision::Release => Some(Duration::ZERO),
+            Decision::Complete | Decision::Fail(_) | Decision::DeadLetter(_) => None,
+        }
+    }
+
+    /// Until when the order is rescheduled, if it goes on. `since_claim` is the time since it was claimed.
+    pub fn reschedule(&self, since_claim: Duration) -> Option<Reschedule<'_>> {
+        let due_at = self.order.now + since_claim + self.goes_on_after()?;
+        let counts_as_attempt = matches!(self.decision, Decision::Retry(_));
+        Some(Reschedule { order_id: &self.order.order_id, due_at, counts_as_attempt })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::work::tests::claimed;
+
+    fn decided(attempts: i32, after: Option<Duration>) -> Decided {
+        let order = Claimed { attempts, ..claimed() };
+        Decided::after_attempt(order, Outcome::Retry { cause: "busy".to_owned(), after }, 3, Duration::from_secs(4))
+    }
+
+    #[test]
+    fn the_last_attempt_dead_letters_the_order_with_its_cause() {
+        assert_eq!(decided(0, None).decision, Decision::Retry(Duration::from_secs(4)));
+        assert_eq!(decided(1, None).decision, Decision::Retry(Duration::from_secs(4)));
+        assert_eq!(decided(2, None).decision, Decision::DeadLetter("given up after 3 attempts: busy".to_owned()));
+    }
+
+    #[test]
+    fn a_merchant_s_retry_after_lengthens_the_back_off_and_never_shortens_it() {
+        assert_eq!(decided(0, Some(Duration::from_secs(60))).decision, Decision::Retry(Duration::from_secs(60)));
+        assert_eq!(decided(0, Some(Duration::from_secs(1))).decision, Decision::Retry(Duration::from_secs(4)));
+    }
+
+    #[test]
+    fn an_order_is_stored_with_as_many_attempts_as_its_failure_says() {
+        let crashed = Decided::without_attempt(Claimed { attempts: 3, ..claimed() });
+        assert_eq!(crashed.finish().map(|finish| finish.attempts), Some(3));
+        let failure = crashed.finish().and_then(|finish| finish.failure);
+        assert_eq!(failure, Some("given up after 3 attempts that ended without an outcome"));
+        assert_eq!(decided(2, None).finish().map(|finish| finish.attempts), Some(3));
+    }
+}

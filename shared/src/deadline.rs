@@ -1,0 +1,83 @@
+//! Time as a budget: an invocation has a deadline, and every statement, send and call gets what is left of it.
+//!
+//! A deadline is taken when the invocation begins, from the function's own time-out and on the monotonic clock, so that a
+//! wall clock that is wrong does no harm. It is passed down and only ever shortened on the way. Nothing waits by a constant
+//! that knows nothing of what was spent before it.
+
+use std::time::Duration;
+
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, timeout_at};
+
+/// The moment by which something has to be over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// The moment that lies `time` from now.
+    #[must_use]
+    pub fn after(time: Duration) -> Self {
+        Self(Instant::now() + time)
+    }
+
+    /// The time that is left; zero once it is over.
+    #[must_use]
+    pub fn remaining(self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
+    }
+
+    /// Whether no time is left.
+    #[must_use]
+    pub fn is_over(self) -> bool {
+        self.remaining().is_zero()
+    }
+
+    /// An earlier deadline, which leaves `reserve` for what comes afterwards.
+    #[must_use]
+    pub fn minus(self, reserve: Duration) -> Self {
+        Self(self.0.checked_sub(reserve).unwrap_or(self.0))
+    }
+
+    /// This deadline, but `most` from now at the latest.
+    #[must_use]
+    pub fn at_most(self, most: Duration) -> Self {
+        self.min(Self::after(most))
+    }
+
+    /// An earlier deadline, at `part / whole` of the time that is left: what the first of several steps may take.
+    #[must_use]
+    pub fn share(self, part: u32, whole: u32) -> Self {
+        self.at_most(self.remaining() * part / whole.max(1))
+    }
+
+    /// Waits for the future until the deadline.
+    ///
+    /// # Errors
+    /// [`Elapsed`] where the future is not done by then; it is dropped.
+    pub async fn bound<F: Future>(self, future: F) -> Result<F::Output, Elapsed> {
+        timeout_at(self.0, future).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn deadlines_only_ever_get_shorter() {
+        let deadline = Deadline::after(Duration::from_secs(10));
+        assert_eq!(deadline.minus(Duration::from_secs(2)).remaining(), Duration::from_secs(8));
+        assert_eq!(deadline.at_most(Duration::from_secs(3)).remaining(), Duration::from_secs(3));
+        assert_eq!(deadline.at_most(Duration::from_secs(30)), deadline);
+        assert_eq!(deadline.share(1, 4).remaining(), Duration::from_millis(2500));
+        assert!(!deadline.is_over() && deadline.minus(Duration::from_secs(20)).is_over());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_future_that_never_ends_is_given_up_at_the_deadline() {
+        let deadline = Deadline::after(Duration::from_secs(1));
+        assert!(deadline.bound(std::future::pending::<()>()).await.is_err());
+        assert!(deadline.is_over());
+        assert_eq!(deadline.bound(async { 1 }).await.ok(), Some(1), "what needs no time is still done");
+    }
+}
