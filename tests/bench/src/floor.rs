@@ -8,26 +8,26 @@ use tokio::process::Command;
 
 use crate::world::World;
 
-/// The statement of `shared/src/db/orders.rs`, with an order that was not placed before.
+/// The statement of `shared/src/db/create.rs`, with an order that was not placed before.
 const INSERT: &str = r"\set n random(1, 1000000000000000)
 \set user :n % 1000
-WITH born AS (
+WITH inserted AS (
     INSERT INTO orders (order_id, user_id, item_ids, total_amount, idempotency_key)
     VALUES ('order-' || :n::text, 'user-' || :user::text, '{book-1,pen-7}', 59.98, NULL)
     ON CONFLICT DO NOTHING
     RETURNING order_id, created_at
 ), work AS (
     INSERT INTO order_work (order_id, created_at, due_at)
-    SELECT order_id, created_at, created_at + make_interval(secs => 0) FROM born
+    SELECT order_id, created_at, created_at + make_interval(secs => 0) FROM inserted
 )
-SELECT created_at FROM born;
+SELECT created_at FROM inserted;
 ";
 
 /// An order's end by hand: what was prepared as `drain-1` and so on, one by one.
 const FINISH: &str = r"\set i :i + 1
 \set n :i * :clients + :client_id
 WITH done AS (DELETE FROM order_work WHERE order_id = 'drain-' || :n::text RETURNING order_id)
-UPDATE orders AS o SET status = 'completed', started_at = now(), finished_at = now(), attempts = 1
+UPDATE orders AS o SET started_at = now(), finished_at = now(), attempts = 1
 FROM done WHERE o.order_id = done.order_id;
 ";
 
@@ -36,7 +36,7 @@ const LIFE: &str = r"\set n random(1, 1000000000000000)
 \set user :n % 1000
 INSERT INTO orders (order_id, user_id, item_ids, total_amount)
 VALUES ('order-' || :n::text, 'user-' || :user::text, '{book-1,pen-7}', 59.98);
-UPDATE orders SET status = 'completed', started_at = now(), finished_at = now(), attempts = 1
+UPDATE orders SET started_at = now(), finished_at = now(), attempts = 1
 WHERE order_id = 'order-' || :n::text;
 ";
 

@@ -22,6 +22,8 @@ use crate::options::Options;
 pub const QUEUE: &str = "orders";
 /// Its dead-letter queue.
 const DEAD_LETTERS: &str = "dead-letters";
+/// The functions' tables.
+pub const TABLES: &str = "orders, order_work, order_outcomes, order_stats, order_durations";
 /// The database of what is compared with.
 const BASELINE: &str = "baseline";
 /// Its tables.
@@ -51,7 +53,7 @@ impl World {
     /// Starts everything but the functions.
     pub async fn start(options: Options) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("ordermill-bench-").tempdir()?;
-        for function in ["api", "processor"] {
+        for function in ["api", "processor", "sweeper"] {
             let (bootstrap, copy) = (options.bootstrap(function), directory.path().join(function));
             // A copy, so that a build meanwhile changes nothing.
             std::fs::copy(&bootstrap, copy)
@@ -159,7 +161,7 @@ impl World {
     pub async fn clear(&self) -> Result<()> {
         self.baseline_sql().await?.batch_execute("TRUNCATE orders").await?;
         let sql = self.sql().await?;
-        sql.batch_execute("TRUNCATE orders, order_work, order_stats").await?;
+        sql.batch_execute(&format!("TRUNCATE {TABLES}")).await?;
         sql.batch_execute("CHECKPOINT").await?;
         drop(self.queues.steal(QUEUE, usize::MAX));
         Ok(())

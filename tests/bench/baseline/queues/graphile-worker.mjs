@@ -7,6 +7,9 @@ import pg from 'pg';
 
 const jobs = Number(process.argv[2]);
 const pgPool = new pg.Pool({ max: 25 });
+// It warns of pools without these.
+pgPool.on('error', console.error);
+pgPool.on('connect', (client) => client.on('error', console.error));
 const logger = new Logger(() => () => {});
 const worker = { concurrentJobs: 24, maxPoolSize: 25, localQueue: { size: 500 }, completeJobBatchDelay: 0, failJobBatchDelay: 0 };
 
