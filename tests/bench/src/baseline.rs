@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
-use crate::world::World;
+use crate::world::{QUEUE, World};
 
 /// How many connections to the database it has: as many as the function's environments.
 pub const CONNECTIONS: usize = 16;
@@ -71,7 +71,8 @@ impl Baseline {
 }
 
 /// The same application as a function, see `baseline/lambda_app.py`: run by AWS's runtime client, with one connection.
-pub fn function(world: &World, database_url: &str) -> Result<Function> {
+/// With `sends`, it sends a message to SQS for each order.
+pub fn function(world: &World, database_url: &str, sends: bool) -> Result<Function> {
     let bootstrap = world.directory.path().join("fastapi-bootstrap");
     let python = std::path::absolute(python()?)?;
     let script = format!("#!/bin/sh\nexec {} -m awslambdaric lambda_app.handler\n", python.display());
@@ -85,7 +86,14 @@ pub fn function(world: &World, database_url: &str) -> Result<Function> {
         ("POOL_SIZE", "1"),
         ("PROCESSING", "off"),
     ];
-    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let queue = [
+        ("QUEUE_URL", world.queues.url(QUEUE)),
+        ("AWS_ENDPOINT_URL", world.queues.endpoint()),
+        ("AWS_DEFAULT_REGION", "us-east-1".to_owned()),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter();
+    let queue = queue.into_iter().filter(|_| sends).map(|(name, value)| (name.to_owned(), value));
+    let variables = variables.chain(queue).collect();
     Ok(Function { name: "fastapi".to_owned(), bootstrap, variables, timeout: Duration::from_mins(1), log: None })
 }
 

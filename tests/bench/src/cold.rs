@@ -91,11 +91,11 @@ impl Start<'_> {
         self.theirs(&mut cold.theirs).await
     }
 
-    /// Starts FastAPI on Lambda. With the least share of a CPU it may not start within Lambda's ten seconds.
+    /// Starts `FastAPI` on Lambda. With the least share of a CPU it may not start within Lambda's ten seconds.
     async fn on_lambda(&self, times: &mut Times) -> Result<()> {
         let url = by_name(&self.world.baseline_url());
         let url = format!("{url}?sslmode=verify-full&sslrootcert={}", self.authorities.display());
-        let function = baseline::function(self.world, &url)?;
+        let function = baseline::function(self.world, &url, false)?;
         let starter = self.share.starter(self.world.directory.path(), "start-on-lambda", &function.bootstrap)?;
         let function = Function { bootstrap: starter.script.clone(), ..function };
         if let Ok(environment) = Environment::start(&function, "fastapi-cold".to_owned()).await {
