@@ -13,7 +13,7 @@ use crate::world::{QUEUE, World};
 /// The active orders that `ANALYZE` sees.
 const BEFORE: usize = 10_000;
 /// The active orders at the time of the calls: enough that reading all of them is worse than using an index.
-const AFTER: usize = 1_000;
+const AFTER: usize = 10_000;
 
 /// A call, and the number of its orders.
 #[derive(Debug, Clone)]
