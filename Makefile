@@ -23,7 +23,7 @@ FUZZ_STACK := $(call own_stack,fuzz,15542,4676,4677)
 QUEUE_TESTS := processing:: sweeping:: fulfilling:: creating:: operating::
 
 .DEFAULT_GOAL := help
-.PHONY: help machine deploy deny sbom run demo dev up down status logs token sample-data openapi clients doctor load tail test test-stack test-bare sam-local test-localstack test-pgbouncer test-browser chaos fuzz rehearsal bench cost scaling check lint build tools clean
+.PHONY: help machine deploy deny sbom run demo dev up down status logs token sample-data openapi clients doctor load tail test test-stack test-bare sam-local test-localstack test-pgbouncer test-browser chaos fuzz rehearsal bench rivals cost scaling check lint build tools clean
 .SILENT:
 
 help: ## list the targets
@@ -96,13 +96,17 @@ chaos: tools ## break everything while 100,000 orders go through; SHORT=1: all f
 bench: tools .venv/bench/.stamp .local/bench/queues/.stamp ## measure everything and write docs/performance.md; QUICK=1: within two minutes, writing nothing
 	if [ -z "$(BINARIES)" ]; then $(STACK) build; fi
 	cargo build --quiet --release -p probes
+	$(MAKE) --no-print-directory rivals
 	cargo run --quiet --profile driver -p bench
+
+# The job queues in Rust that the drain is compared with, in a workspace of their own.
+rivals:
+	CARGO_TARGET_DIR=target/rivals cargo build --quiet --release --locked --manifest-path tests/bench/rivals/Cargo.toml
 
 cost: ## what orders cost: make cost ORDERS=1000000 DELAY=5 BATCH=10, and LIST, WORK, REGION, ARCHITECTURE
 	cargo run --quiet -p bench -- cost
 
-scaling: ## simulate more and more orders a second and write the tables of docs/scaling.md; MEASURE=1: measure the database first
-	if [ -n "$(MEASURE)" ]; then set -a; . $(or $(STACK_DIR),.local)/env; cargo run --quiet -p scaling -- measure; fi
+scaling: ## simulate more and more orders a second, by what `make bench` measured, and write the tables of docs/scaling.md
 	cargo run --quiet -p scaling
 
 fuzz: tools ## call the service with input made up from its OpenAPI document: FUZZ_SECONDS=240 FUZZ_SEED=1
@@ -173,7 +177,7 @@ machine:
 	tests/stack/make_venv.sh .venv/bench $<
 	touch $@
 
-# The job queues that the drain is compared with; without npm they are left out.
+# The job queues in JavaScript that the drain is compared with; without npm they are left out.
 .local/bench/queues/.stamp: $(wildcard tests/bench/baseline/queues/*)
 	mkdir -p $(@D)
 	cp $^ $(@D)
