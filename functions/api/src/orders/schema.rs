@@ -26,7 +26,7 @@ impl PartialSchema for NewOrderBody {
         let item = label("One item's identifier", ItemIds::MAX_LENGTH);
         let items = ArrayBuilder::new().items(item).min_items(Some(1)).max_items(Some(ItemIds::MAX_COUNT));
         ObjectBuilder::new()
-            .property("order_id", order_id_schema("The client's own identifier; one is made where it is absent"))
+            .property("order_id", optional_order_id())
             .property(
                 "user_id",
                 label("Whose order it is: the token's subject, but for administrators", UserId::MAX_LENGTH),
@@ -109,7 +109,12 @@ impl PartialSchema for IdempotencyKeyText {
 }
 
 fn order_id_schema(description: &str) -> ObjectBuilder {
-    string(description).pattern(Some("^[A-Za-z0-9._:-]{1,64}$"))
+    string(description).pattern(Some(r"^(?!\.{1,2}$)[A-Za-z0-9._:-]{1,64}$"))
+}
+
+fn optional_order_id() -> ObjectBuilder {
+    let schema = order_id_schema("The client's own identifier; one is made where it is absent or null");
+    schema.schema_type(SchemaType::from_iter([Type::String, Type::Null]))
 }
 
 fn label(description: &str, max_length: usize) -> ObjectBuilder {
@@ -127,7 +132,7 @@ fn amount_schema() -> OneOfBuilder {
         .minimum(Some(0))
         .exclusive_maximum(Some(1_000_000_000_000_i64))
         .multiple_of(Some(0.01));
-    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(r"^[0-9]{1,12}(\.[0-9]{1,2})?$"));
-    let description = "What it costs, exactly: a number or the same as a string";
+    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(r"^[0-9]{1,12}(\.[0-9]{1,2}0*)?$"));
+    let description = "What it costs, exactly: a number or the same as a string. Its value counts: 36.4000 is 36.40";
     OneOfBuilder::new().item(number).item(text).description(Some(description))
 }
