@@ -28,9 +28,9 @@ CREATE TABLE orders (
     CONSTRAINT orders_failure CHECK (failure IS NULL OR started_at IS NOT NULL),
     CONSTRAINT orders_cancelled CHECK (NOT cancelled OR finished_at IS NOT NULL)
 )
--- Room on each page for the second, longer version of its rows. An order that completes then stays on its page (HOT), and no
--- index is touched, because none holds a column that changes when an order completes.
-WITH (fillfactor = 65);
+-- Room on each page for a second, longer version of all its rows, even if one batch completes them all. An order that
+-- completes then stays on its page (HOT) and touches no index, because none holds a column that changes then.
+WITH (fillfactor = 45);
 
 COMMENT ON COLUMN orders.started_at IS 'When work first began; order_work has it while the order is active';
 COMMENT ON COLUMN orders.attempts IS 'How often work was tried; written once, when the order ends';

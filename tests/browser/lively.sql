@@ -14,11 +14,10 @@ WITH minute AS (
         make_interval(secs => 2 + (i * 37 % 100) / 80.0) AS queueing,
         make_interval(secs => 0.4 + power((i * 53 % 100) / 100.0, 4) * 7) AS processing
     FROM minute, generate_series(1, orders) AS i
-), born AS (
-    INSERT INTO orders (order_id, user_id, item_ids, total_amount, status, created_at, started_at, finished_at, attempts, failure)
+), inserted AS (
+    INSERT INTO orders (order_id, user_id, item_ids, total_amount, cancelled, created_at, started_at, finished_at, attempts, failure)
     SELECT order_id, user_id, item_ids, total_amount,
-        CASE WHEN fate < 4 THEN 'failed' WHEN fate < 6 THEN 'cancelled' ELSE 'completed' END,
-        created_at,
+        fate IN (4, 5), created_at,
         CASE WHEN fate NOT IN (4, 5) THEN created_at + queueing END,
         created_at + queueing + processing,
         CASE WHEN fate < 4 THEN 5 WHEN fate < 6 THEN 0 ELSE 1 END,
@@ -26,19 +25,19 @@ WITH minute AS (
             WHEN 2 THEN 'the fulfilment endpoint answered 422 Unprocessable Entity' WHEN 3 THEN 'the fulfilment endpoint answered 410 Gone' END
     FROM sample
     ON CONFLICT DO NOTHING
-    RETURNING status, created_at, started_at, finished_at
+    RETURNING order_id, created_at, started_at, finished_at
+), counted AS (
+    SELECT inserted.*, CASE WHEN fate < 4 THEN 'failed' WHEN fate < 6 THEN 'cancelled' ELSE 'completed' END AS status
+    FROM inserted JOIN sample USING (order_id)
 )
-INSERT INTO order_stats AS s
-    (minute, shard, completed, failed, cancelled, seconds_sum, processing_histogram, queueing_histogram)
-SELECT date_trunc('minute', finished_at), 0,
+INSERT INTO order_outcomes (minute, completed, failed, cancelled, seconds, processing, queueing)
+SELECT date_trunc('minute', finished_at),
     count(*) FILTER (WHERE status = 'completed'), count(*) FILTER (WHERE status = 'failed'),
     count(*) FILTER (WHERE status = 'cancelled'),
     coalesce(sum(extract(epoch FROM finished_at - started_at)) FILTER (WHERE status = 'completed'), 0),
-    histogram(array_agg(histogram_bucket(finished_at - started_at)) FILTER (WHERE status = 'completed')),
-    histogram(array_agg(histogram_bucket(started_at - created_at)) FILTER (WHERE status = 'completed'))
-FROM born GROUP BY 1
-ON CONFLICT (minute, shard) DO UPDATE SET
-    completed = s.completed + excluded.completed, failed = s.failed + excluded.failed,
-    cancelled = s.cancelled + excluded.cancelled, seconds_sum = s.seconds_sum + excluded.seconds_sum,
-    processing_histogram = histogram_add(s.processing_histogram, excluded.processing_histogram),
-    queueing_histogram = histogram_add(s.queueing_histogram, excluded.queueing_histogram);
+    -- The buckets of shared/src/db/stats.rs.
+    coalesce(array_agg(least(400, greatest(0, ceil(ln(greatest(1, 1000 * extract(epoch FROM finished_at - started_at))) / ln(1.05))))::smallint)
+        FILTER (WHERE status = 'completed'), '{}'),
+    coalesce(array_agg(least(400, greatest(0, ceil(ln(greatest(1, 1000 * extract(epoch FROM started_at - created_at))) / ln(1.05))))::smallint)
+        FILTER (WHERE status = 'completed'), '{}')
+FROM counted GROUP BY 1;

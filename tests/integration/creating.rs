@@ -238,7 +238,7 @@ async fn without_a_queue_an_order_is_accepted_all_the_same_and_the_sweeper_finds
     call_in_process(&api, Some(("alice", "orders/write")), post(good().to_string())).await.expect(201);
     assert_eq!(world.queue_depth().await, 0);
     world.let_pass(181.0).await;
-    assert_eq!(world.sweeper().sweep().await.unwrap().rescued, 1);
+    assert_eq!(world.sweeper().sweep().await.unwrap().requeued, 1);
     assert_eq!(world.receive().await.as_deref(), Some("o-1"));
 }
 

@@ -11,7 +11,8 @@ use futures_util::future::join_all;
 use serde_json::json;
 use shared::config::Env;
 use shared::db::role::grant;
-use shared::db::{Db, DbConfig};
+use shared::db::{Database, Db, DbConfig};
+use shared::deadline::Deadline;
 use shared::error::Chain;
 use tests::{Authority, Log, Stack, TlsPostgres, World, call_in_process, eventually, post};
 use tokio::process::Command;
@@ -31,7 +32,13 @@ impl SecretWorld {
     async fn new() -> Self {
         let (world, secrets) = (World::new().await, secrets());
         let role = format!("app_{}", Uuid::new_v4().simple());
-        grant(&DbConfig::from_env(&world.owner_env()).unwrap(), &role.parse().unwrap()).await.unwrap();
+        grant(
+            &DbConfig::from_env(&world.owner_env()).unwrap(),
+            &role.parse().unwrap(),
+            Deadline::after(Duration::from_secs(60)),
+        )
+        .await
+        .unwrap();
         // Whoever is to cut its connections has to belong to it.
         world.execute(&format!("ALTER ROLE {role} PASSWORD 'hunter2'; GRANT {role} TO ordermill")).await;
         let secret = secrets.create_secret().name(&role).secret_string(text(&role, "hunter2")).send().await.unwrap();
@@ -44,7 +51,7 @@ impl SecretWorld {
     }
 
     fn db(&self) -> Db {
-        Db::new(DbConfig::from_env(&self.env()).unwrap())
+        Database::new(DbConfig::from_env(&self.env()).unwrap()).until(Deadline::after(Duration::from_secs(60)))
     }
 
     async fn change_password(&self, password: &str) {
@@ -173,7 +180,7 @@ async fn the_log_tells_no_password_even_at_its_most_talkative() {
     secret.change_password("hunter2-new").await;
     secret.cut_connections().await;
     db.ping().await.unwrap();
-    assert!(log.text().contains("the login was refused"));
+    assert!(log.text().contains("the database refused the login"));
     assert!(!log.text().contains("hunter2"));
 }
 
@@ -214,7 +221,7 @@ async fn the_token_that_botocore_makes_at_the_same_second_is_the_one_we_sign_in_
         ("AWS_SECRET_ACCESS_KEY", "secret/key"),
         ("AWS_SESSION_TOKEN", "session+token="),
     ]);
-    let db = Db::new(DbConfig::from_env(&env).unwrap());
+    let db = Database::new(DbConfig::from_env(&env).unwrap()).until(Deadline::after(Duration::from_secs(60)));
     let refused = Chain(&db.ping().await.unwrap_err()).to_string();
     assert!(refused.contains("password authentication failed") && !refused.contains("X-Amz"), "{refused}");
 

@@ -123,7 +123,7 @@ async fn a_database_that_is_gone_for_a_while_costs_nothing_that_was_accepted_and
     postgres.resume().await.unwrap();
     assert_eq!(place(&gateway, "o-2").await.status, 201);
     assert_eq!(process().await, json!({"batchItemFailures": []}));
-    let sql = "SELECT string_agg(order_id || ' ' || status, ', ' ORDER BY order_id) FROM orders";
+    let sql = "SELECT string_agg(order_id || ' ' || status, ', ' ORDER BY order_id) FROM order_states";
     let orders: String = postgres.connect().await.unwrap().query_one(sql, &[]).await.unwrap().get(0);
     assert_eq!(orders, "o-1 completed, o-2 pending");
 }

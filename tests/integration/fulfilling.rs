@@ -12,7 +12,9 @@ use hmac::{Hmac, KeyInit, Mac};
 use processor::{Config, ConfiguredWork, Outcome, Processor, Work};
 use serde_json::{Value, json};
 use sha2::Sha256;
+use shared::db::Db;
 use shared::db::work::Claimed;
+use shared::deadline::Deadline;
 use tests::{World, failures, handle};
 use tokio::net::TcpListener;
 
@@ -157,7 +159,7 @@ async fn an_order_is_given_up_only_once_its_dead_letter_is_there() {
 struct Endless;
 
 impl Work for Endless {
-    async fn run(&self, _: &Claimed) -> Outcome {
+    async fn run(&self, _: &Claimed, _: &Db, _: Deadline) -> Outcome {
         std::future::pending().await
     }
 }

@@ -205,7 +205,7 @@ async fn misconfigure(run: &Run) {
 fn check(run: &Run, answers: &str, signatures: &[String]) {
     let (log, password) = (run.logged(), run.password());
     for said in
-        ["call answered", "order attempted", "the call failed", "swept", "can't start", "CloudFormation is answered"]
+        ["call answered", "attempted an order", "the call failed", "swept", "can't start", "CloudFormation is answered"]
     {
         assert!(log.contains(said), "nothing was logged of {said}");
     }

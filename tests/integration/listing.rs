@@ -79,11 +79,10 @@ async fn a_list_is_narrowed_by_status_and_by_user() {
     world.execute("DELETE FROM order_work WHERE order_id IN ('o-1', 'o-2', 'o-3')").await;
     world
         .execute(
-            "UPDATE orders SET status = 'completed', started_at = now(), finished_at = now() WHERE order_id = 'o-1';
-            UPDATE orders SET status = 'failed', started_at = now(), finished_at = now(), failure = 'f' WHERE order_id = 'o-2';
-            UPDATE orders SET status = 'cancelled', finished_at = now() WHERE order_id = 'o-3';
-            UPDATE orders SET status = 'processing', started_at = now() WHERE order_id = 'o-4';
-            UPDATE order_work SET started = true WHERE order_id = 'o-4'",
+            "UPDATE orders SET started_at = now(), finished_at = now() WHERE order_id = 'o-1';
+            UPDATE orders SET started_at = now(), finished_at = now(), failure = 'f' WHERE order_id = 'o-2';
+            UPDATE orders SET cancelled = true, finished_at = now() WHERE order_id = 'o-3';
+            UPDATE order_work SET started_at = now() WHERE order_id = 'o-4'",
         )
         .await;
     for (query, expected) in [

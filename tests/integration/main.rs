@@ -34,7 +34,6 @@ mod schema;
 mod statistics;
 mod sweeping;
 mod template;
-mod together;
 mod tracing;
 mod transport;
 mod zips;

@@ -8,10 +8,10 @@ use axum::routing::put;
 use migrate::Config;
 use serde_json::{Value, json};
 use shared::config::ConfigError;
+use shared::deadline::Deadline;
 use tests::World;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 use uuid::Uuid;
 
 /// Asks the way CloudFormation does, at an address that takes the answer, and gives that.
@@ -24,7 +24,7 @@ async fn ask(config: Result<Config, ConfigError>, request_type: &str) -> Value {
     let mut event: Value = serde_json::from_str(include_str!("../events/migrate.json")).unwrap();
     event["RequestType"] = request_type.into();
     event["ResponseURL"] = url.into();
-    let deadline = Instant::now() + Duration::from_mins(1);
+    let deadline = Deadline::after(Duration::from_mins(1));
     migrate::handle(&config, serde_json::from_value(event).unwrap(), deadline).await.unwrap();
     serde_json::from_slice(&answers.recv().await.unwrap()).unwrap()
 }

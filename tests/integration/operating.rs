@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use processor::{Outcome, Work};
 use serde_json::{Value, json};
+use shared::db::Db;
 use shared::db::work::Claimed;
+use shared::deadline::Deadline;
 use tests::{Log, World, handle, post};
 use tracing::Level;
 
@@ -12,7 +14,7 @@ use tracing::Level;
 struct FailAll;
 
 impl Work for FailAll {
-    async fn run(&self, order: &Claimed) -> Outcome {
+    async fn run(&self, order: &Claimed, _: &Db, _: Deadline) -> Outcome {
         Outcome::Fail(order.order_id.as_str().split('-').next().unwrap().to_owned())
     }
 }
@@ -162,7 +164,7 @@ async fn what_an_operator_does_is_logged_with_who_did_it() {
         world.call_as("olga", "orders/admin", post(path, &json!({}))).await.expect(200);
     }
     let text = log.text();
-    for action in ["failed orders retried", "dead letters redriven", "order retried", "order cancelled"] {
+    for action in ["failed orders retried", "redrove dead letters", "order retried", "order cancelled"] {
         let line = text.lines().find(|line| line.contains(action)).unwrap_or_else(|| panic!("no {action:?} in {text}"));
         assert!(line.contains("caller=\"olga\""), "{line}");
     }

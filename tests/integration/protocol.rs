@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use shared::db::work::{Claim, End, PutOff};
+use shared::db::work::{Claim, Finish, Reschedule};
 use shared::db::{Db, operate, orders, work};
 use shared::order::OrderId;
 use tests::World;
@@ -81,13 +81,13 @@ impl Play<'_> {
         match step {
             Step::Deliver(worker) => self.deliver(worker).await,
             Step::Finish(worker, completed) => self.finish(worker, completed).await,
-            Step::Wait(worker) => self.put_off(worker, 5, false).await,
-            Step::Retry(worker) => self.put_off(worker, 0, true).await,
+            Step::Wait(worker) => self.reschedule(worker, 5, false).await,
+            Step::Retry(worker) => self.reschedule(worker, 0, true).await,
             Step::Crash(worker) => self.messages += usize::from(self.workers[worker].take().is_some()),
             Step::Redeliver(worker) => self.messages += usize::from(self.workers[worker].is_some()),
             Step::Lose => self.messages = self.messages.saturating_sub(1),
             Step::Double => self.messages += usize::from(self.messages > 0),
-            Step::Sweep => self.messages += work::sweep(self.db, GRACE, 10).await.unwrap().len(),
+            Step::Sweep => self.messages += work::requeue_overdue(self.db, GRACE, 10).await.unwrap().len(),
             Step::Cancel => self.cancel().await,
             Step::OperatorRetry => self.operator_retry().await,
             Step::Pass(seconds) => self.world.let_pass(f64::from(seconds)).await,
@@ -101,7 +101,7 @@ impl Play<'_> {
             return;
         }
         let claim = work::claim(self.db, &self.order, LEASE).await.unwrap();
-        self.messages -= usize::from(claim.early.is_empty());
+        self.messages -= usize::from(claim.not_due.is_empty());
         if !claim.claimed.is_empty() {
             assert!(!self.is_cancelled, "a cancelled order was claimed");
             self.workers[worker] = Some(claim);
@@ -111,8 +111,8 @@ impl Play<'_> {
 
     async fn finish(&mut self, worker: usize, completed: bool) {
         if let Some(claim) = self.workers[worker].take() {
-            let end = End { order_id: self.id(), failure: (!completed).then_some("refused") };
-            let recorded = work::finish(self.db, claim.token, &[end], 1).await.unwrap();
+            let end = Finish { order: &claim.claimed[0], attempts: 1, failure: (!completed).then_some("refused") };
+            let recorded = work::finish(self.db, claim.token, &[end], Duration::ZERO).await.unwrap();
             if !recorded.is_empty() {
                 assert_eq!(self.holder.take(), Some(worker), "an end was recorded by a worker that had lost its lease");
                 self.ends += 1;
@@ -120,34 +120,34 @@ impl Play<'_> {
         }
     }
 
-    async fn put_off(&mut self, worker: usize, seconds: u64, counts_as_attempt: bool) {
+    async fn reschedule(&mut self, worker: usize, seconds: u64, counts_as_attempt: bool) {
         if let Some(claim) = self.workers[worker].take() {
             let due_at = claim.claimed[0].now + Duration::from_secs(seconds);
-            let order = PutOff { order_id: self.id(), due_at, counts_as_attempt };
-            work::put_off(self.db, claim.token, &[order]).await.unwrap();
+            let order = Reschedule { order_id: self.id(), due_at, counts_as_attempt };
+            work::reschedule(self.db, claim.token, &[order]).await.unwrap();
             self.holder = self.holder.filter(|holder| *holder != worker);
             self.messages += 1;
         }
     }
 
     async fn cancel(&mut self) {
-        if orders::cancel(self.db, self.id(), None, 1).await.unwrap() {
+        if orders::cancel(self.db, self.id(), None).await.unwrap() {
             self.ends += 1;
             self.is_cancelled = true;
         }
     }
 
     async fn operator_retry(&mut self) {
-        let retried = operate::retry(self.db, &self.order, Duration::ZERO, 1).await.unwrap().len();
+        let retried = operate::retry(self.db, &self.order, Duration::ZERO).await.unwrap().len();
         self.lives += i64::try_from(retried).unwrap();
         self.messages += retried;
     }
 
     /// What holds at every moment: an order wants something exactly while it is active, and each life ends at most once.
     async fn check(&self) {
-        let sql = "SELECT status IN ('pending', 'processing'), (status = 'processing') = coalesce(w.started, false),
+        let sql = "SELECT status IN ('pending', 'processing'), (status = 'processing') = (w.started_at IS NOT NULL),
                 w.order_id IS NOT NULL
-            FROM orders AS o LEFT JOIN order_work AS w USING (order_id) WHERE o.order_id = $1";
+            FROM order_states AS o LEFT JOIN order_work AS w USING (order_id) WHERE o.order_id = $1";
         let row = &self.world.rows(sql, &[&self.id().as_str()]).await[0];
         let (is_active, is_in_step, has_work): (bool, bool, bool) = (row.get(0), row.get(1), row.get(2));
         assert!(is_in_step && is_active == has_work, "status and work differ");
@@ -192,9 +192,9 @@ fn no_interleaving_loses_an_order_or_ends_it_twice() {
     });
     played.unwrap_or_else(|found| panic!("{found}"));
     let difference: bool = runtime.block_on(world.value(
-        "SELECT (SELECT sum(completed) FROM order_stats) = count(*) FILTER (WHERE status = 'completed')
-            AND (SELECT sum(failed) FROM order_stats) = count(*) FILTER (WHERE status = 'failed')
-            AND (SELECT sum(cancelled) FROM order_stats) = count(*) FILTER (WHERE status = 'cancelled') FROM orders",
+        "SELECT (SELECT sum(completed) FROM order_outcomes) = count(*) FILTER (WHERE status = 'completed')
+            AND (SELECT sum(failed) FROM order_outcomes) = count(*) FILTER (WHERE status = 'failed')
+            AND (SELECT sum(cancelled) FROM order_outcomes) = count(*) FILTER (WHERE status = 'cancelled') FROM order_states",
     ));
     assert!(difference, "the statistics differ from a recount");
 }

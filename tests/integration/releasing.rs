@@ -72,7 +72,8 @@ async fn a_release_that_is_rolled_back_while_orders_flow_loses_none() {
     }
     let (sql, connection) = tokio_postgres::connect(stack.get("DATABASE_URL"), NoTls).await.unwrap();
     tokio::spawn(connection);
-    let count = "SELECT count(*) FROM orders WHERE order_id LIKE $1 || '-%' AND status = 'completed' AND attempts = 1";
+    let count =
+        "SELECT count(*) FROM order_states WHERE order_id LIKE $1 || '-%' AND status = 'completed' AND attempts = 1";
     eventually("all are completed, each once", Duration::from_mins(2), async || {
         let completed: i64 = sql.query_one(count, &[run]).await.unwrap().get(0);
         (completed == 300).then_some(())

@@ -9,8 +9,9 @@ use serde_json::json;
 use shared::config::Env;
 use shared::db::role::grant;
 use shared::db::schema::SchemaError;
-use shared::db::work::{End, PutOff, claim, finish, put_off};
-use shared::db::{Db, DbConfig};
+use shared::db::work::{Finish, Reschedule, claim, finish, reschedule};
+use shared::db::{Database, DbConfig};
+use shared::deadline::Deadline;
 use shared::order::OrderId;
 use sweeper::Sweeper;
 use tests::{World, call_in_process, order, post};
@@ -37,7 +38,7 @@ impl AppRole {
     }
 
     async fn grant(&self) -> Result<(), SchemaError> {
-        grant(&DbConfig::from_env(&self.world.owner_env()).unwrap(), &self.name.parse().unwrap()).await
+        grant(&DbConfig::from_env(&self.world.owner_env()).unwrap(), &self.name.parse().unwrap(), deadline()).await
     }
 
     fn quoted(&self) -> String {
@@ -62,10 +63,17 @@ impl AppRole {
     }
 }
 
+fn deadline() -> Deadline {
+    Deadline::after(Duration::from_secs(60))
+}
+
 #[tokio::test]
 async fn the_functions_role_can_do_everything_that_the_functions_do() {
     let role = AppRole::new().await;
-    let (db, sweeper) = (Db::new(DbConfig::from_env(&role.env()).unwrap()), Sweeper::from_env(&role.env()).unwrap());
+    let (db, sweeper) = (
+        Database::new(DbConfig::from_env(&role.env()).unwrap()).until(deadline()),
+        Sweeper::from_env(&role.env()).unwrap(),
+    );
     let api = role.world.api_with("DATABASE_URL", &role.url());
     let call = async |request| call_in_process(&api, Some(("admin", ALL_SCOPES)), request).await;
     let read = async |path| call(Request::get(path).body(Body::empty()).unwrap()).await.expect(200);
@@ -78,20 +86,20 @@ async fn the_functions_role_can_do_everything_that_the_functions_do() {
     let order_ids: Vec<OrderId> = ["a", "b"].iter().map(|id| id.parse().unwrap()).collect();
     let claimed = claim(&db, &order_ids, Duration::from_secs(30)).await.unwrap();
     let due_at = claimed.claimed[0].now;
-    let later = order_ids.iter().map(|order_id| PutOff { order_id, due_at, counts_as_attempt: false });
-    put_off(&db, claimed.token, &later.collect::<Vec<_>>()).await.unwrap();
+    let later = order_ids.iter().map(|order_id| Reschedule { order_id, due_at, counts_as_attempt: false });
+    reschedule(&db, claimed.token, &later.collect::<Vec<_>>()).await.unwrap();
     let again = claim(&db, &order_ids, Duration::from_secs(30)).await.unwrap();
-    let ends =
-        [End { order_id: &order_ids[0], failure: None }, End { order_id: &order_ids[1], failure: Some("refused") }];
-    assert_eq!(finish(&db, again.token, &ends, 1).await.unwrap().len(), 2);
+    let end = |index: usize, failure| Finish { order: &again.claimed[index], attempts: 1, failure };
+    let ends = [end(0, None), end(1, Some("refused"))];
+    assert_eq!(finish(&db, again.token, &ends, Duration::ZERO).await.unwrap().len(), 2);
 
     for operation in ["/orders/retry", "/dead-letters/redrive", "/orders/b/retry"] {
         call(post(operation, &json!({"dry_run": true}))).await.expect(200);
     }
     role.world.let_pass(600.0).await;
-    role.world.execute("UPDATE order_stats SET minute = minute - interval '3 days'").await;
+    role.world.execute("UPDATE order_outcomes SET minute = minute - interval '3 days'").await;
     let swept = sweeper.sweep().await.unwrap();
-    assert!(swept.rescued == 2 && swept.folded > 0, "{swept:?}");
+    assert!(swept.requeued == 2 && swept.folded > 0, "{swept:?}");
 
     for path in
         ["/orders", "/orders?status=pending", "/orders?status=failed", "/orders/a", "/orders/a/status", "/healthz"]
@@ -109,7 +117,7 @@ async fn the_functions_role_can_change_nothing_but_rows_and_delete_no_order() {
         "TRUNCATE orders",
         "TRUNCATE order_work",
         "ALTER TABLE orders ADD COLUMN note text",
-        "ALTER TABLE orders DROP CONSTRAINT orders_status",
+        "ALTER TABLE orders DROP CONSTRAINT orders_failure",
         "DROP TABLE order_stats",
         "CREATE TABLE mine (id integer)",
         "CREATE INDEX ON orders (failure)",
@@ -145,7 +153,7 @@ async fn runs_at_the_same_time_do_not_disturb_one_another() {
 async fn the_owner_of_the_tables_is_not_confined() {
     let world = World::new().await;
     let config = DbConfig::from_env(&world.owner_env()).unwrap();
-    let refused = grant(&config, &"ordermill".parse().unwrap()).await.unwrap_err();
+    let refused = grant(&config, &"ordermill".parse().unwrap(), deadline()).await.unwrap_err();
     assert!(matches!(refused, SchemaError::OwnRole(_)), "{refused:?}");
     world.place("o-1").await;
 }
@@ -159,7 +167,7 @@ async fn where_roles_can_sign_in_by_iam_a_new_one_does_and_one_with_a_password_g
     let env = Env::from_iter([("DATABASE_URL", url.as_str()), ("DATABASE_TLS", "off")]);
     let config = DbConfig::from_env(&env).unwrap();
     for role in ["new", "old"] {
-        grant(&config, &role.parse().unwrap()).await.unwrap();
+        grant(&config, &role.parse().unwrap(), deadline()).await.unwrap();
     }
     let asked = "SELECT pg_has_role('new', 'rds_iam', 'member'), pg_has_role('old', 'rds_iam', 'member')";
     let row = sql.query_one(asked, &[]).await.unwrap();

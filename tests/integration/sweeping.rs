@@ -10,31 +10,31 @@ async fn an_order_whose_message_was_lost_is_told_to_the_queue_again() {
     let world = World::new().await;
     world.place("o-1").await;
     world.receive().await;
-    assert_eq!(world.sweeper().sweep().await.unwrap(), Swept { rescued: 0, unsent: 0, folded: 0 });
+    assert_eq!(world.sweeper().sweep().await.unwrap(), Swept { requeued: 0, unsent: 0, folded: 0 });
     world.let_pass(181.0).await;
-    assert_eq!(world.sweeper().sweep().await.unwrap().rescued, 1);
+    assert_eq!(world.sweeper().sweep().await.unwrap().requeued, 1);
     assert_eq!(world.receive().await.as_deref(), Some("o-1"));
 }
 
 #[tokio::test]
-async fn an_order_is_rescued_at_most_once_in_a_grace_period() {
+async fn an_order_is_requeued_at_most_once_in_a_grace_period() {
     let world = World::new().await;
     world.place("o-1").await;
     world.let_pass(181.0).await;
     let sweeper = world.sweeper();
     let (one, two) = tokio::join!(sweeper.sweep(), sweeper.sweep());
-    assert_eq!(one.unwrap().rescued + two.unwrap().rescued, 1);
-    assert_eq!(sweeper.sweep().await.unwrap().rescued, 0);
+    assert_eq!(one.unwrap().requeued + two.unwrap().requeued, 1);
+    assert_eq!(sweeper.sweep().await.unwrap().requeued, 0);
 }
 
 /// Orders that are long overdue, of a backlog that began an hour ago.
 async fn backlog(world: &World, orders: usize) -> Vec<String> {
     let sql = format!(
-        "WITH born AS (
+        "WITH inserted AS (
             INSERT INTO orders (order_id, user_id, item_ids, total_amount, created_at)
             SELECT 'o-' || i, 'alice', '{{a}}', 1, now() - interval '1 hour' FROM generate_series(1, {orders}) AS i
             RETURNING order_id, created_at
-        ) INSERT INTO order_work (order_id, created_at, due_at) SELECT order_id, created_at, created_at FROM born"
+        ) INSERT INTO order_work (order_id, created_at, due_at) SELECT order_id, created_at, created_at FROM inserted"
     );
     world.execute(&sql).await;
     (1..=orders).map(|i| format!("o-{i}")).collect()
@@ -47,7 +47,7 @@ async fn a_backlog_that_merely_waits_is_not_sent_again() {
     world.send_many(&waiting).await;
     let swept = world.sweeper().sweep().await.unwrap();
     // A run always tells of a hundred, in case that messages which were doubled hide some that are missing.
-    assert_eq!((swept.rescued, world.queue_depth().await), (100, 3100));
+    assert_eq!((swept.requeued, world.queue_depth().await), (100, 3100));
 }
 
 #[tokio::test]
@@ -55,15 +55,15 @@ async fn where_messages_are_missing_a_run_tells_of_as_many_up_to_its_limit() {
     let world = World::with(&[("SWEEP_LIMIT", "2500")]).await;
     let waiting = backlog(&world, 3000).await;
     world.send_many(&waiting[..1500]).await;
-    assert_eq!(world.sweeper().sweep().await.unwrap().rescued, 1500);
+    assert_eq!(world.sweeper().sweep().await.unwrap().requeued, 1500);
     assert_eq!(world.get("/metrics").await.expect(200)["rescued_orders"], 1500);
     let world = World::with(&[("SWEEP_LIMIT", "2500")]).await;
     backlog(&world, 3000).await;
     let sweeper = world.sweeper();
     let (one, two) = tokio::join!(sweeper.sweep(), sweeper.sweep());
-    assert_eq!(one.unwrap().rescued + two.unwrap().rescued, 3000);
+    assert_eq!(one.unwrap().requeued + two.unwrap().requeued, 3000);
     assert_eq!(world.queue_depth().await, 3000);
-    assert_eq!(sweeper.sweep().await.unwrap().rescued, 0);
+    assert_eq!(sweeper.sweep().await.unwrap().requeued, 0);
 }
 
 #[tokio::test]
@@ -72,19 +72,19 @@ async fn a_queue_that_refuses_ends_a_run_early_and_the_next_one_finds_the_same_o
     backlog(&world, 1500).await;
     let env = world.env_with(("AWS_ENDPOINT_URL", "http://127.0.0.1:1"));
     let swept = sweeper::Sweeper::from_env(&env).unwrap().sweep().await.unwrap();
-    assert_eq!((swept.rescued, swept.unsent), (0, 100));
-    assert_eq!(world.sweeper().sweep().await.unwrap().rescued, 1500);
+    assert_eq!((swept.requeued, swept.unsent), (0, 100));
+    assert_eq!(world.sweeper().sweep().await.unwrap().requeued, 1500);
     assert_eq!(world.get("/metrics").await.expect(200)["rescued_orders"], 1500);
 }
 
 #[tokio::test]
-async fn a_rescued_claim_that_ran_out_still_counts_as_an_attempt() {
+async fn a_requeued_claim_that_ran_out_still_counts_as_an_attempt() {
     let world = World::new().await;
     world.place("o-1").await;
     let ids = ["o-1".parse().unwrap()];
     shared::db::work::claim(&world.db(), &ids, Duration::from_secs(30)).await.unwrap();
     world.let_pass(300.0).await;
-    assert_eq!(world.sweeper().sweep().await.unwrap().rescued, 1);
+    assert_eq!(world.sweeper().sweep().await.unwrap().requeued, 1);
     handle(&world.processor(Duration::ZERO), &["o-1"]).await;
     assert_eq!(world.get("/orders/o-1").await.expect(200)["attempts"], 2);
 }
@@ -94,23 +94,30 @@ async fn old_statistics_are_folded_and_add_up_to_the_same() {
     let world = World::new().await;
     world
         .execute(
-            "INSERT INTO order_stats (minute, shard, completed, failed, cancelled, seconds_sum, processing_histogram)
-            SELECT date_trunc('minute', now()) - age, shard, 10, 1, 2, 50, array_fill(1::bigint, ARRAY[100])
-            FROM unnest('{0 min,10 min,20 min,49 h,50 h,1000 h}'::interval[]) AS age, generate_series(1, 3) AS shard",
+            "INSERT INTO order_outcomes (minute, completed, failed, cancelled, seconds, processing, queueing)
+            SELECT date_trunc('minute', now()) - age, 10, 1, 2, 50, ARRAY[3, 175, 175], ARRAY[9]
+            FROM unnest('{0 min,10 min,20 min,49 h,50 h,1000 h}'::interval[]) AS age, generate_series(1, 3) AS statement",
         )
         .await;
-    let sums = "SELECT row(sum(completed), sum(failed), sum(cancelled), sum(seconds_sum), histogram_sum(processing_histogram))::text FROM order_stats";
+    let sums = "SELECT row(sum(completed), sum(failed), sum(cancelled), sum(seconds))::text FROM (
+        SELECT completed, failed, cancelled, seconds FROM order_stats
+        UNION ALL SELECT completed, failed, cancelled, seconds FROM order_outcomes) AS every";
     let before: String = world.value(sums).await;
+    let percentiles = world.get("/metrics").await.expect(200)["processing_seconds"].clone();
     let sweeper = world.sweeper();
-    let (one, two) = tokio::join!(sweeper.sweep(), sweeper.sweep());
+    let other = world.sweeper();
+    let (one, two) = tokio::join!(sweeper.sweep(), other.sweep());
     assert_eq!(one.unwrap().folded + two.unwrap().folded, 15);
-    sweeper.sweep().await.unwrap();
     assert_eq!(world.value::<String>(sums).await, before);
-    // The current minute keeps its three shards; the two before have a row each, and what is older than two hours one. Their
-    // histograms lie in as many rows, of ten minutes.
-    let rows_with = "SELECT count(*) FROM order_stats WHERE";
-    assert_eq!(world.value::<i64>(&format!("{rows_with} completed > 0")).await, 6);
-    let empty = "array_fill(0::bigint, ARRAY[100])";
-    assert_eq!(world.value::<i64>(&format!("{rows_with} processing_histogram <> {empty}")).await, 6);
+    let metrics = world.get("/metrics").await.expect(200);
+    assert_eq!((&metrics["status_counts"]["completed"], &metrics["processing_seconds"]), (&180.into(), &percentiles));
+    // The current minute keeps its three rows; the two before have one each, and what is older than two hours has one.
+    let count = async |table: &str| world.value::<i64>(&format!("SELECT count(*) FROM {table}")).await;
+    assert_eq!((count("order_outcomes").await, count("order_stats").await), (3, 3));
     assert_eq!(world.value::<i64>("SELECT completed FROM order_stats WHERE minute = '-infinity'").await, 90);
+    // Of the last hour and ten minutes: two slots with three buckets each.
+    assert_eq!(count("order_durations").await, 6);
+    world.execute("UPDATE order_stats SET minute = minute - interval '3 hours' WHERE minute <> '-infinity'").await;
+    assert_eq!(world.sweeper().sweep().await.unwrap().folded, 2);
+    assert_eq!((world.value::<String>(sums).await, count("order_stats").await), (before, 1));
 }

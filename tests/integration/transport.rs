@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use shared::config::Env;
-use shared::db::{Db, DbConfig};
+use shared::db::{Database, DbConfig};
+use shared::deadline::Deadline;
 use shared::error::Chain;
 use tests::{Authority, Log, Stack, TlsPostgres};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,7 +18,8 @@ const GOOD: u16 = 2099;
 
 /// What comes of a statement there: nothing, or the error as it is logged.
 async fn ask(variables: &[(&str, &str)]) -> String {
-    let db = Db::new(DbConfig::from_env(&variables.iter().copied().collect::<Env>()).unwrap());
+    let db = Database::new(DbConfig::from_env(&variables.iter().copied().collect::<Env>()).unwrap())
+        .until(Deadline::after(Duration::from_secs(60)));
     db.ping().await.err().map(|error| Chain(&error).to_string()).unwrap_or_default()
 }
 

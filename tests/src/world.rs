@@ -12,7 +12,8 @@ use axum::http::{Method, Request};
 use processor::{Processor, Simulated, Work};
 use serde_json::{Value, json};
 use shared::config::Env;
-use shared::db::{Db, DbConfig, schema};
+use shared::db::{Database, Db, DbConfig, schema};
+use shared::deadline::Deadline;
 use sweeper::Sweeper;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{NoTls, Row};
@@ -20,6 +21,8 @@ use uuid::Uuid;
 
 use crate::{Answer, Stack, call_in_process, eventually};
 
+/// How long a statement of a test may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 const ALL_SCOPES: &str = "orders/read orders/write orders/admin";
 
 /// A database and queues of one's own, and the functions on them, in this process.
@@ -64,7 +67,7 @@ impl World {
         let sql = connect(&owner_url).await;
         let world = Self { variables, owner_url, sql, sqs, queue_url, dlq_url, api };
         let owner = DbConfig::from_env(&world.owner_env()).expect("a database");
-        schema::migrate(&owner).await.expect("the schema can be applied");
+        schema::migrate(&owner, Deadline::after(PATIENCE)).await.expect("the schema can be applied");
         world
     }
 
@@ -100,7 +103,7 @@ impl World {
     /// The database as the functions see it.
     #[must_use]
     pub fn db(&self) -> Db {
-        Db::new(DbConfig::from_env(&self.env()).expect("a database"))
+        Database::new(DbConfig::from_env(&self.env()).expect("a database")).until(Deadline::after(PATIENCE))
     }
 
     /// The sweeper.
@@ -200,8 +203,17 @@ impl World {
 
     /// The status of an order, by the database.
     pub async fn status(&self, order_id: &str) -> String {
-        let rows = self.rows("SELECT status FROM orders WHERE order_id = $1", &[&order_id]).await;
+        let rows = self.rows("SELECT status FROM order_states WHERE order_id = $1", &[&order_id]).await;
         rows.first().expect("the order is there").get(0)
+    }
+
+    /// What the statistics say of outcomes of a kind: `completed`, `failed`, `cancelled` or `requeued`.
+    pub async fn counted(&self, outcome: &str) -> i64 {
+        let sql = format!(
+            "SELECT coalesce(sum({outcome}), 0)::bigint
+            FROM (SELECT {outcome} FROM order_stats UNION ALL SELECT {outcome} FROM order_outcomes) AS every"
+        );
+        self.value(&sql).await
     }
 
     /// How many messages the orders' queue holds, whether visible, delayed or in flight.
@@ -274,6 +286,8 @@ impl World {
     pub async fn let_pass(&self, seconds: f64) {
         self.execute(&format!(
             "UPDATE order_work SET created_at = created_at - make_interval(secs => {seconds}),
+                started_at = started_at - make_interval(secs => {seconds}),
+                requeued_at = requeued_at - make_interval(secs => {seconds}),
                 due_at = due_at - make_interval(secs => {seconds});
             UPDATE orders SET created_at = created_at - make_interval(secs => {seconds}),
                 started_at = started_at - make_interval(secs => {seconds})"

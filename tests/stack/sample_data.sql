@@ -12,31 +12,31 @@ WITH sample AS (
         make_interval(secs => 2 + i % 5 * 0.1) AS queueing,
         make_interval(secs => 5 + i % 7 * 0.3) AS processing
     FROM generate_series(1, 1000) AS i
-), born AS (
-    INSERT INTO orders (order_id, user_id, item_ids, total_amount, status, created_at, started_at, finished_at, attempts, failure)
-    SELECT order_id, user_id, item_ids, total_amount, status, created_at,
-        CASE WHEN status IN ('processing', 'completed', 'failed') THEN created_at + queueing END,
+), inserted AS (
+    INSERT INTO orders (order_id, user_id, item_ids, total_amount, cancelled, created_at, started_at, finished_at, attempts, failure)
+    SELECT order_id, user_id, item_ids, total_amount, status = 'cancelled', created_at,
+        CASE WHEN status IN ('completed', 'failed') THEN created_at + queueing END,
         CASE WHEN status IN ('completed', 'failed', 'cancelled') THEN created_at + queueing + processing END,
         CASE WHEN status = 'completed' THEN 1 WHEN status = 'failed' THEN 5 ELSE 0 END,
         CASE WHEN status = 'failed' THEN 'the fulfilment service refused the order' END
     FROM sample
     ON CONFLICT DO NOTHING
-    RETURNING order_id, status, created_at, started_at, finished_at
+    RETURNING order_id, created_at, started_at, finished_at
+), counted AS (
+    SELECT inserted.*, sample.status FROM inserted JOIN sample USING (order_id)
 ), work AS (
-    INSERT INTO order_work (order_id, created_at, started, due_at)
-    SELECT order_id, created_at, status = 'processing', now() FROM born WHERE status IN ('pending', 'processing')
+    INSERT INTO order_work (order_id, created_at, started_at, due_at)
+    SELECT order_id, created_at, CASE WHEN status = 'processing' THEN created_at + interval '2 s' END, now()
+    FROM counted WHERE status IN ('pending', 'processing')
 )
-INSERT INTO order_stats AS s
-    (minute, shard, completed, failed, cancelled, seconds_sum, processing_histogram, queueing_histogram)
-SELECT date_trunc('minute', finished_at), 0,
+INSERT INTO order_outcomes (minute, completed, failed, cancelled, seconds, processing, queueing)
+SELECT date_trunc('minute', finished_at),
     count(*) FILTER (WHERE status = 'completed'), count(*) FILTER (WHERE status = 'failed'),
     count(*) FILTER (WHERE status = 'cancelled'),
     coalesce(sum(extract(epoch FROM finished_at - started_at)) FILTER (WHERE status = 'completed'), 0),
-    histogram(array_agg(histogram_bucket(finished_at - started_at)) FILTER (WHERE status = 'completed')),
-    histogram(array_agg(histogram_bucket(started_at - created_at)) FILTER (WHERE status = 'completed'))
-FROM born WHERE finished_at IS NOT NULL GROUP BY 1
-ON CONFLICT (minute, shard) DO UPDATE SET
-    completed = s.completed + excluded.completed, failed = s.failed + excluded.failed,
-    cancelled = s.cancelled + excluded.cancelled, seconds_sum = s.seconds_sum + excluded.seconds_sum,
-    processing_histogram = histogram_add(s.processing_histogram, excluded.processing_histogram),
-    queueing_histogram = histogram_add(s.queueing_histogram, excluded.queueing_histogram);
+    -- The buckets of shared/src/db/stats.rs.
+    coalesce(array_agg(least(400, greatest(0, ceil(ln(greatest(1, 1000 * extract(epoch FROM finished_at - started_at))) / ln(1.05))))::smallint)
+        FILTER (WHERE status = 'completed'), '{}'),
+    coalesce(array_agg(least(400, greatest(0, ceil(ln(greatest(1, 1000 * extract(epoch FROM started_at - created_at))) / ln(1.05))))::smallint)
+        FILTER (WHERE status = 'completed'), '{}')
+FROM counted WHERE finished_at IS NOT NULL GROUP BY 1;

@@ -84,7 +84,7 @@ impl Hooks {
     fn tell(&self, moment: Moment, statement: &Statement) {
         let what = match (moment, statement.kind) {
             (Moment::After, Kind::Claim) => "asked for by",
-            (Moment::After, Kind::PutOff) => "put off by",
+            (Moment::After, Kind::Reschedule) => "rescheduled by",
             (Moment::After, Kind::Finish) => "finished by",
             _ => return,
         };

@@ -1,7 +1,10 @@
 //! Faults of the database, each in a world of its own.
 
+use std::time::Duration;
+
 use shared::db::DbConfig;
 use shared::db::role::grant;
+use shared::deadline::Deadline;
 use tests::{Stack, World};
 use uuid::Uuid;
 
@@ -65,7 +68,13 @@ async fn doctor_finds_a_database_that_lets_no_more_connections_in() {
 async fn doctor_finds_what_the_functions_role_lacks_and_what_it_has_besides() {
     let world = World::new().await;
     let role = format!("app_{}", Uuid::new_v4().simple());
-    grant(&DbConfig::from_env(&world.owner_env()).unwrap(), &role.parse().unwrap()).await.unwrap();
+    grant(
+        &DbConfig::from_env(&world.owner_env()).unwrap(),
+        &role.parse().unwrap(),
+        Deadline::after(Duration::from_secs(60)),
+    )
+    .await
+    .unwrap();
     let patient = beside(world.owner_url()).with("DATABASE_APP_ROLE", &role);
     let findings = patient.findings().await;
     assert!(!wrong(&findings).iter().any(|check| check.starts_with("rights")), "{findings:#?}");

@@ -141,10 +141,9 @@ async fn fail(stack: &Stack, order_id: &str) {
     tokio::spawn(connection);
     let failed = "
         WITH failed AS (
-            INSERT INTO orders (order_id, user_id, item_ids, total_amount, status, started_at, finished_at, attempts, failure)
-            VALUES ($1, 'alice', ARRAY['book-1'], 59.98, 'failed', now(), now(), 1, 'a test failed it') RETURNING finished_at
+            INSERT INTO orders (order_id, user_id, item_ids, total_amount, started_at, finished_at, attempts, failure)
+            VALUES ($1, 'alice', ARRAY['book-1'], 59.98, now(), now(), 1, 'a test failed it') RETURNING finished_at
         )
-        INSERT INTO order_stats AS stats (minute, shard, failed) SELECT date_trunc('minute', finished_at), 1, 1 FROM failed
-        ON CONFLICT (minute, shard) DO UPDATE SET failed = stats.failed + 1";
+        INSERT INTO order_outcomes (minute, failed) SELECT date_trunc('minute', finished_at), 1 FROM failed";
     sql.execute(failed, &[&order_id]).await.unwrap();
 }

@@ -40,7 +40,7 @@ async fn columns(client: &Client, said: &Said) -> Result<Value, Error> {
 
 /// How the orders have ended.
 async fn end(client: &Client) -> Result<String, Error> {
-    let sql = "SELECT string_agg(concat_ws(' ', order_id, status, failure, total_amount), ', ' ORDER BY order_id) FROM orders";
+    let sql = "SELECT string_agg(concat_ws(' ', order_id, status, failure, total_amount), ', ' ORDER BY order_id) FROM order_states";
     client.query_one(sql, &[]).await?.try_get(0)
 }
 

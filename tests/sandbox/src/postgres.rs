@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use shared::config::Env;
 use shared::db::{DbConfig, schema};
+use shared::deadline::Deadline;
 use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
@@ -123,7 +124,7 @@ impl Postgres {
     async fn migrate(&self) -> Result<()> {
         let url = self.url(self.address());
         let env = Env::from_iter([("DATABASE_URL", url.as_str()), ("DATABASE_TLS", "off")]);
-        schema::migrate(&DbConfig::from_env(&env)?).await?;
+        schema::migrate(&DbConfig::from_env(&env)?, Deadline::after(PATIENCE)).await?;
         Ok(())
     }
 

@@ -27,7 +27,7 @@ pub enum Kind {
     /// A batch is claimed.
     Claim,
     /// Orders go on later.
-    PutOff,
+    Reschedule,
     /// Orders end.
     Finish,
     /// An order is cancelled.

@@ -15,8 +15,9 @@ use sandbox::postgres::{Postgres, Stop};
 use sandbox::queue::{self, Attributes, Queues};
 use sandbox::wire::{self, Kind, Moment, Wire};
 use shared::config::Env;
-use shared::db::intake::{Created, Intake, Wanted};
-use shared::db::{Db, DbConfig, work};
+use shared::db::create::{CreateRequest, Created, create};
+use shared::db::{Database, Db, DbConfig, work};
+use shared::deadline::Deadline;
 use shared::order::NewOrder;
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -97,7 +98,10 @@ fn watching(seen: &Seen) -> wire::Hook {
 
 fn db(url: &str) -> Db {
     let url = wire::url(url).replace("{environment}", "processor-7");
-    Db::new(DbConfig::from_env(&Env::from_iter([("DATABASE_URL", url.as_str()), ("DATABASE_TLS", "off")])).unwrap())
+    Database::new(
+        DbConfig::from_env(&Env::from_iter([("DATABASE_URL", url.as_str()), ("DATABASE_TLS", "off")])).unwrap(),
+    )
+    .until(Deadline::after(Duration::from_secs(60)))
 }
 
 fn order() -> NewOrder {
@@ -115,14 +119,15 @@ async fn the_wire_knows_the_statements_of_an_orders_life_and_survives_a_restart(
     let seen = Seen::default();
     let wire = Wire::start(postgres.address(), watching(&seen)).await.unwrap();
     let db = db(&postgres.url(wire.address()));
-    assert!(matches!(Intake::new(NOW).create(&db, Wanted::new(order(), None)).await.unwrap(), Created::New(_)));
+    let created = create(&db, &CreateRequest::new(order(), None), NOW).await.unwrap();
+    assert!(matches!(created, Created::Inserted(_)));
     postgres.stop(Stop::Immediate).await.unwrap();
     postgres.resume().await.unwrap();
     let id = "o-1".parse().unwrap();
     let claim = work::claim(&db, std::slice::from_ref(&id), HOUR).await.unwrap();
     wire.cut_all();
-    let end = work::End { order_id: &id, failure: None };
-    assert_eq!(work::finish(&db, claim.token, &[end], 1).await.unwrap().len(), 1);
+    let end = work::Finish { order: &claim.claimed[0], attempts: 1, failure: None };
+    assert_eq!(work::finish(&db, claim.token, &[end], NOW).await.unwrap().len(), 1);
 
     let seen = seen.lock().unwrap();
     for kind in [Kind::Create, Kind::Claim, Kind::Finish] {

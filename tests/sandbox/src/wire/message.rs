@@ -112,9 +112,9 @@ fn classify(sql: &str) -> Kind {
     match () {
         () if has("INSERT INTO orders (") => Kind::Create,
         () if sql.starts_with("WITH due AS") => Kind::Claim,
-        () if has("status = 'cancelled', finished_at") => Kind::Cancel,
+        () if has("SET cancelled = true") => Kind::Cancel,
         () if sql.starts_with("WITH held AS") && has("DELETE FROM order_work") => Kind::Finish,
-        () if sql.starts_with("WITH held AS") => Kind::PutOff,
+        () if sql.starts_with("WITH held AS") => Kind::Reschedule,
         () => Kind::Other,
     }
 }
