@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use axum::body::{Bytes, HttpBody};
+use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::header;
 use serde::de::{DeserializeOwned, Error};
@@ -23,12 +23,16 @@ const MAX_MESSAGE: usize = 200;
 /// The bytes of a body that is said to be JSON, at most `max_bytes`.
 pub async fn read(request: Request, max_bytes: usize) -> Result<Bytes, ApiError> {
     if !is_json(&request) {
-        return Err(ApiError::NotJson("Send JSON, with the header Content-Type: application/json."));
+        return Err(not_json());
     }
     if !is_as_it_is(&request) {
         return Err(ApiError::NotJson("Send JSON as it is, without a Content-Encoding."));
     }
     axum::body::to_bytes(request.into_body(), max_bytes).await.map_err(|_| ApiError::TooLarge(max_bytes))
+}
+
+fn not_json() -> ApiError {
+    ApiError::NotJson("Send JSON, with the header Content-Type: application/json.")
 }
 
 fn is_json(request: &Request) -> bool {
@@ -50,8 +54,12 @@ impl<T: DeserializeOwned + Default> FromRequest<Arc<Api>> for Options<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &Arc<Api>) -> Result<Self, ApiError> {
-        let is_absent = request.headers().get(header::CONTENT_TYPE).is_none() && request.body().is_end_stream();
-        let body = if is_absent { Bytes::new() } else { read(request, MAX_BYTES).await? };
+        let body = if request.headers().contains_key(header::CONTENT_TYPE) {
+            read(request, MAX_BYTES).await?
+        } else {
+            // A body that does not say what it is must not pass for none.
+            axum::body::to_bytes(request.into_body(), 0).await.map_err(|_| not_json())?
+        };
         if body.is_empty() {
             return Ok(Self(T::default()));
         }
