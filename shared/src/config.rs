@@ -9,6 +9,7 @@
 //! | `DATABASE_SECRET_ARN` | a secret of Secrets Manager that holds user and password, in place of the URL's | none |
 //! | `DATABASE_AUTH` | `password`, or `iam`: the URL's user signs in with a token of RDS's IAM authentication | `password` |
 //! | `DATABASE_TLS` | `verify-full`, or `off` for a database on this machine | `verify-full` |
+//! | `DATABASE_PREPARE` | `on`, or `off` behind a pooler that does not keep prepared statements | `on` |
 //! | `DATABASE_CA_FILE` | PEM file of certificate authorities, in place of the built-in RDS bundle | none |
 //!
 //! by every function but `migrate` and `site`:

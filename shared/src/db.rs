@@ -1,7 +1,7 @@
 //! The database: one connection for each execution environment, and every statement the product speaks.
 //!
-//! Each statement goes out in one round trip, typed and unnamed, and leaves nothing behind in the session: no SET, no
-//! prepared statement, no lock.
+//! A statement's first use on a connection is one round trip, typed and unnamed. Its second use prepares it. Nothing else is
+//! left behind in the session: no SET, no lock. `DATABASE_PREPARE=off` is for a pooler that can't keep prepared statements.
 //!
 //! Every statement has a deadline ([`Deadline`]) and its errors have classes ([`DbError`]):
 //! - a connection that was lost, or a server that only reads, is replaced and the statement is sent once more. So each
@@ -104,7 +104,12 @@ impl DbError {
 /// Whether the connection, not the statement, is at fault: closed, cut, or a server that stops, starts or is full.
 fn is_connection_lost(state: &SqlState) -> bool {
     let stopping = [&SqlState::ADMIN_SHUTDOWN, &SqlState::CRASH_SHUTDOWN, &SqlState::CANNOT_CONNECT_NOW];
-    stopping.contains(&state) || *state == SqlState::TOO_MANY_CONNECTIONS || state.code().starts_with("08")
+    // A pooler that does not keep prepared statements may ask a server that has not heard of one, or has of another.
+    let mixed_up = [&SqlState::INVALID_SQL_STATEMENT_NAME, &SqlState::DUPLICATE_PSTATEMENT];
+    stopping.contains(&state)
+        || mixed_up.contains(&state)
+        || *state == SqlState::TOO_MANY_CONNECTIONS
+        || state.code().starts_with("08")
 }
 
 /// Whether the server may well carry the same statement out later.
@@ -185,7 +190,7 @@ impl Db {
     async fn query_once(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, DbError> {
         let locked = self.deadline.bound(self.database.connection.lock()).await;
         let mut slot = locked.map_err(|_| DbError::OutOfTime)?;
-        let connection = match slot.take().filter(Connection::is_open) {
+        let mut connection = match slot.take().filter(Connection::is_open) {
             Some(connection) => connection,
             None => self.database.config.connect(self.deadline).await?,
         };

@@ -85,7 +85,8 @@ async fn process(api: &Router, env: &Env, world: &World) {
 async fn sweep(url: &str, world: &World) {
     world.let_pass(300.0).await;
     for endpoint in [None, Some(("AWS_ENDPOINT_URL", "http://127.0.0.1:1"))] {
-        let env = world.variables().chain([("DATABASE_URL", url)]).chain(endpoint).collect();
+        let env =
+            world.variables().chain([("DATABASE_URL", url), ("DATABASE_PREPARE", "off")]).chain(endpoint).collect();
         Sweeper::from_env(&env).unwrap().sweep().await.unwrap();
         world.let_pass(300.0).await;
     }
@@ -98,8 +99,10 @@ async fn record(world: &World) -> Recording {
     let upstream = format!("127.0.0.1:{}", url.port().unwrap()).parse().unwrap();
     let mut listened = url.clone();
     listened.set_port(Some(recording.listen(upstream).await.port())).unwrap();
-    let env = world.env_with(("DATABASE_URL", listened.as_str()));
-    let api = world.api_with("DATABASE_URL", listened.as_str());
+    // Each statement is recorded with its text.
+    let more = [("DATABASE_URL", listened.as_str()), ("DATABASE_PREPARE", "off")];
+    let env: Env = world.variables().chain(more).collect();
+    let api = world.api_of_env(&env);
     place_and_cancel(&api).await;
     process(&api, &env, world).await;
     sweep(listened.as_str(), world).await;

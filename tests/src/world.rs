@@ -42,13 +42,14 @@ impl World {
         Self::with(&[]).await
     }
 
-    /// The same, with these variables set otherwise.
+    /// The same, with these variables set otherwise. The test's own `DATABASE_PREPARE` is passed on.
     pub async fn with(overrides: &[(&str, &str)]) -> Self {
         let stack = Stack::running();
         let owner_url = create_database(&stack).await;
         let database_url = stack.pooled(&owner_url);
         let sqs = stack.sqs();
         let (queue_url, dlq_url) = (create_queue(&sqs).await, create_queue(&sqs).await);
+        let prepare = std::env::var("DATABASE_PREPARE");
         let mut variables = vec![
             ("STAGE", "dev"),
             ("DATABASE_URL", &database_url),
@@ -61,6 +62,9 @@ impl World {
             ("AWS_ACCESS_KEY_ID", "test"),
             ("AWS_SECRET_ACCESS_KEY", "test"),
         ];
+        if let Ok(prepare) = &prepare {
+            variables.push(("DATABASE_PREPARE", prepare));
+        }
         variables.extend(overrides);
         let variables: Vec<_> = variables.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
         let api = build_api(&variables.iter().cloned().collect());
@@ -127,6 +131,11 @@ impl World {
     /// Another api of this world, on a connection of its own.
     pub fn api_of(&self) -> Router {
         build_api(&self.env())
+    }
+
+    /// An api of this environment.
+    pub fn api_of_env(&self, env: &Env) -> Router {
+        build_api(env)
     }
 
     /// Another api of this world, with one variable set otherwise.

@@ -1,12 +1,13 @@
 //! Connecting: over verified TLS, or to this very machine, with one of three kinds of credential.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use postgres_native_tls::MakeTlsConnector;
 use tokio::task::JoinHandle;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Config, NoTls, Row};
+use tokio_postgres::{Client, Config, NoTls, Row, Statement};
 
 use super::credential::{Credential, Login};
 use super::tls::ToDatabase;
@@ -24,6 +25,8 @@ const CANCEL_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// Where the database is and how to get in.
 pub struct DbConfig {
+    /// Whether statements are prepared.
+    prepares: bool,
     /// The same for each host that the URL names, in its order.
     hosts: Vec<Config>,
     tls: Option<ToDatabase>,
@@ -44,7 +47,12 @@ impl DbConfig {
             .keepalives_idle(Duration::from_secs(30))
             // After a failover an address may lead to a server that only reads.
             .target_session_attrs(TargetSessionAttrs::ReadWrite);
-        Ok(Self { hosts: one_by_one(&params), tls, credential })
+        let prepares = match env.text("DATABASE_PREPARE") {
+            None | Some("on") => true,
+            Some("off") => false,
+            Some(_) => return Err(ConfigError::new("DATABASE_PREPARE", "must be on or off")),
+        };
+        Ok(Self { prepares, hosts: one_by_one(&params), tls, credential })
     }
 
     /// Opens a connection to the first of the hosts that takes writes. Where the database refuses a login, each other login
@@ -91,7 +99,10 @@ impl DbConfig {
             }
         };
         match deadline.bound(connecting).await {
-            Ok(Ok((client, driver))) => Ok(Connection { client, driver, tls }),
+            Ok(Ok((client, driver))) => {
+                let uses = self.prepares.then(HashMap::new);
+                Ok(Connection { client, driver, tls, uses })
+            }
             // Whatever kept the connection from opening, a refused password included, may be mended while we run.
             Ok(Err(error)) => Err(DbError::Unavailable(Box::new(error))),
             Err(elapsed) => Err(DbError::Unavailable(Box::new(elapsed))),
@@ -165,6 +176,15 @@ pub(super) struct Connection {
     client: Client,
     driver: JoinHandle<()>,
     tls: Option<MakeTlsConnector>,
+    /// The statements that were used on this connection; `None` where they are not prepared.
+    uses: Option<HashMap<String, Use>>,
+}
+
+/// The use of a statement on a connection. The first is one round trip, unnamed, which is all that a cold start pays. The
+/// second prepares it, and from then on the server neither parses nor plans it.
+enum Use {
+    First,
+    Prepared(Statement),
 }
 
 impl Connection {
@@ -178,9 +198,25 @@ impl Connection {
         &mut self.client
     }
 
-    /// Runs a statement in one round trip.
-    pub async fn query(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, DbError> {
-        Ok(self.client.query_typed(sql, params).await?)
+    /// Runs a statement.
+    pub async fn query(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, DbError> {
+        let Some(uses) = &mut self.uses else { return Ok(self.client.query_typed(sql, params).await?) };
+        let statement = match uses.get(sql) {
+            None => {
+                let rows = self.client.query_typed(sql, params).await?;
+                uses.insert(sql.to_owned(), Use::First);
+                return Ok(rows);
+            }
+            Some(Use::Prepared(statement)) => statement.clone(),
+            Some(Use::First) => {
+                let types: Vec<_> = params.iter().map(|(_, kind)| kind.clone()).collect();
+                let statement = self.client.prepare_typed(sql, &types).await?;
+                uses.insert(sql.to_owned(), Use::Prepared(statement.clone()));
+                statement
+            }
+        };
+        let values: Vec<_> = params.iter().map(|(value, _)| *value).collect();
+        Ok(self.client.query(&statement, &values).await?)
     }
 
     /// Closes the connection, and has the server give up the statement that is under way on it.

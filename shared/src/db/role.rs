@@ -56,7 +56,7 @@ impl fmt::Display for RoleName {
 /// Its statements get a time limit on the server too, so that none goes on long after its function gave it up.
 pub async fn grant(config: &DbConfig, role: &RoleName, deadline: Deadline) -> Result<(), SchemaError> {
     let mut connection = lock(config, deadline).await?;
-    let names = Names::look_up(&connection, role).await?;
+    let names = Names::look_up(&mut connection, role).await?;
     if names.is_ours {
         return Err(SchemaError::OwnRole(role.clone()));
     }
@@ -75,7 +75,7 @@ struct Names {
 }
 
 impl Names {
-    async fn look_up(connection: &Connection, role: &RoleName) -> Result<Self, DbError> {
+    async fn look_up(connection: &mut Connection, role: &RoleName) -> Result<Self, DbError> {
         let sql =
             "SELECT quote_ident($1) AS role, quote_ident(current_schema()) AS schema, $1 = current_user AS is_ours,
                 EXISTS (SELECT FROM pg_roles WHERE rolname = $1) AS is_there,

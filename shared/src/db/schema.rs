@@ -54,7 +54,7 @@ pub(super) fn newest() -> i32 {
 /// Opens a connection that holds the lock of migrations until it is closed. A database that can't be reached yet is tried
 /// again until `deadline`: the name of a new one may not resolve for a while, and a failover takes a minute.
 pub(super) async fn lock(config: &DbConfig, deadline: Deadline) -> Result<Connection, DbError> {
-    let connection = loop {
+    let mut connection = loop {
         match config.connect(deadline).await {
             Err(error) if deadline.remaining() > RECONNECT_PAUSE => {
                 tracing::info!(error = %Chain(&error), "could not connect to the database; trying again");

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::Result;
-use message::{Message, Unit, read, read_startup};
+use message::{Message, Prepared, Unit, read, read_startup};
 
 /// Which of the product's statements it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,9 +158,9 @@ struct Connection {
 impl Connection {
     /// Forwards what the client sends, all messages of a statement together.
     async fn forward(&self, mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) -> Result<()> {
-        let mut unit = Unit::default();
+        let (mut unit, mut prepared) = (Unit::default(), Prepared::default());
         loop {
-            if !unit.add(&read(&mut from).await?) {
+            if !unit.add(&read(&mut from).await?, &mut prepared) {
                 continue;
             }
             let unit = std::mem::take(&mut unit);

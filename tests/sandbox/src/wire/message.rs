@@ -1,5 +1,6 @@
 //! Messages of PostgreSQL's protocol, as far as they have to be understood.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -77,10 +78,13 @@ pub struct Unit {
 
 impl Unit {
     /// Adds a message; true where the unit is complete then.
-    pub fn add(&mut self, message: &Message) -> bool {
+    pub fn add(&mut self, message: &Message, prepared: &mut Prepared) -> bool {
         match message.kind() {
-            b'P' => self.kind = sql(message.content()).map(classify),
-            b'B' => self.orders = first_parameter(message.content()).unwrap_or_default(),
+            b'P' => prepared.add(message.content()),
+            b'B' => {
+                self.kind = prepared.kind(message.content());
+                self.orders = first_parameter(message.content()).unwrap_or_default();
+            }
             _ => {}
         }
         self.last = message.kind();
@@ -101,10 +105,24 @@ impl Unit {
     }
 }
 
-/// The text of a Parse message.
-fn sql(content: &[u8]) -> Option<&str> {
-    let mut texts = content.split(|byte| *byte == 0);
-    texts.nth(1).and_then(|text| std::str::from_utf8(text).ok())
+/// The statements of a connection by their names; the unnamed one is the last that was parsed without a name.
+#[derive(Default)]
+pub struct Prepared(HashMap<Vec<u8>, Kind>);
+
+impl Prepared {
+    /// Adds the statement of a Parse message: its name and its text.
+    fn add(&mut self, content: &[u8]) {
+        let mut texts = content.split(|byte| *byte == 0);
+        if let (Some(name), Some(Ok(sql))) = (texts.next(), texts.next().map(std::str::from_utf8)) {
+            self.0.insert(name.to_vec(), classify(sql));
+        }
+    }
+
+    /// The statement that a Bind message gives values: a portal's name, and the statement's.
+    fn kind(&self, content: &[u8]) -> Option<Kind> {
+        let name = content.split(|byte| *byte == 0).nth(1)?;
+        self.0.get(name).copied()
+    }
 }
 
 fn classify(sql: &str) -> Kind {
