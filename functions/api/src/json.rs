@@ -109,12 +109,13 @@ fn message(error: &serde_json::Error) -> String {
 mod tests {
     use super::*;
 
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Nothing {}
+
     #[test]
     fn message_of_a_long_body_is_cut() {
         let body = format!("{{\"{}\": 1}}", "\\u0001".repeat(100_000));
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Nothing {}
         let Err(ApiError::Invalid(errors)) = members::<Nothing>(body.as_bytes()) else { panic!("it is read") };
         assert_eq!(errors[0].detail.chars().count(), MAX_MESSAGE + 1);
     }

@@ -103,7 +103,7 @@ routes! {
     modifiers(&BearerToken),
     components(schemas(problem::Problem, problem::GatewayRefusal)),
     tags(
-        (name = "orders", description = "Place orders and follow them"),
+        (name = "orders", description = "Create orders and follow them"),
         (name = "operation", description = "See how the service is doing"),
     )
 )]

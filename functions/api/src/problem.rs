@@ -21,12 +21,12 @@ use utoipa::ToSchema;
 
 pub use refusals::{GatewayRefusal, Refusals, RefusalsOfOne, RefusalsOfOptions, RefusalsWithoutToken};
 
-/// What a client should wait before it tries again while the database or the queue can't be used.
+/// How long a client should wait before it tries again while the database or the queue can't be used.
 const RETRY_AFTER_SECONDS: &str = "2";
 /// The page that explains each kind, as a reference from the API's root (RFC 9457, 3.1.1).
 const EXPLAINED_AT: &str = "/docs/problems";
 
-/// Why a call did not succeed. What a client is told is in here; what only the log may know is a `source`.
+/// Why a call did not succeed. The texts are for the client; a cause that only the log may have is a `source`.
 #[derive(Debug)]
 pub enum ApiError {
     /// The request can't be read.
@@ -212,7 +212,7 @@ pub fn request_id(extensions: &Extensions) -> String {
 }
 
 impl Problem {
-    /// What a client is told of an error.
+    /// The problem that a client gets for an error.
     pub fn new(error: &ApiError, instance: &str, request_id: &str) -> Self {
         let (status, kind, title) = error.kind();
         Self {

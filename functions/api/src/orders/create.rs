@@ -20,7 +20,7 @@ use crate::problem::{ApiError, Problem, Refusals};
 
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
-/// Place an order.
+/// Create an order.
 ///
 /// A 201 means that the order is durable and will be processed. The same `order_id`, or the same `Idempotency-Key`, with
 /// the same content again is answered with the order as it stands, and nothing is done twice.

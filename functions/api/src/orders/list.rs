@@ -38,20 +38,18 @@ pub struct OrderList {
 impl OrderList {
     /// As many orders of the page as an answer can hold, at least one.
     fn new(page: Page) -> Self {
-        let mut list = Self { orders: Vec::new(), next_cursor: page.next.as_ref().map(cursor::encode) };
-        let (mut bytes, mut last) = (0, None);
+        let (mut orders, mut bytes, mut end) = (Vec::new(), 0, None);
         for order in page.orders {
             let position = Position { created_at: order.created_at, order_id: order.order_id.clone() };
             let view = OrderView::from(order);
             bytes += size::in_answer(&view);
-            if bytes > size::MAX_BODY && last.is_some() {
-                list.next_cursor = last.as_ref().map(cursor::encode);
-                break;
+            if bytes > size::MAX_BODY && end.is_some() {
+                return Self { orders, next_cursor: end.as_ref().map(cursor::encode) };
             }
-            list.orders.push(view);
-            last = Some(position);
+            orders.push(view);
+            end = Some(position);
         }
-        list
+        Self { orders, next_cursor: page.next.as_ref().map(cursor::encode) }
     }
 }
 
@@ -67,7 +65,7 @@ struct ListQuery {
 /// List orders, newest first.
 ///
 /// Administrators see everybody's, others their own. Paging with the cursor neither skips nor repeats an order that was
-/// there when the first page was read, however many are placed meanwhile. A page can hold fewer orders than `limit`, or none,
+/// there when the first page was read, however many are created meanwhile. A page can hold fewer orders than `limit`, or none,
 /// and still have a `next_cursor`.
 #[utoipa::path(
     get, path = "/orders", tag = "orders", security(("token" = ["orders/read"])),
