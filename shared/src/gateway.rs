@@ -1,8 +1,8 @@
 //! Serving HTTP behind API Gateway.
 //!
 //! `lambda_http` assumes a well-formed event and panics otherwise. A client can cause one that is not: by a `<` or a space in
-//! the query, a path that the gateway has decoded, a `Host` header that is no host. So an event is cleaned before it becomes a
-//! request.
+//! the query, a path that the gateway has decoded, a `Host` header that is no host. Therefore an event is cleaned before it
+//! becomes a request.
 
 use std::convert::Infallible;
 use std::fmt::Write;

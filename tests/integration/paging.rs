@@ -1,4 +1,4 @@
-//! Pages of a status that is rare: the work is bounded, whatever share of the orders has it.
+//! Pages of a rare status: the work for a page is bounded.
 
 use serde_json::Value;
 use tests::World;

@@ -1,5 +1,5 @@
-//! `POST /dead-letters/redrive`: as many letters as are asked for, and all that there are. And what operators' calls do while
-//! the queue accepts connections and never answers.
+//! `POST /dead-letters/redrive` handles as many letters as its limit says and finds all. Operators' calls are answered in time
+//! while the queue accepts connections and never answers.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tests::{World, call_in_process, post};
 use tokio::net::TcpListener;
 
-/// A world with dead letters of orders that are gone.
+/// A world with dead letters of orders that do not exist.
 async fn world_with_letters(count: usize) -> World {
     let world = World::new().await;
     for index in 0..count {

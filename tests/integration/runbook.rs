@@ -1,4 +1,5 @@
-//! docs/operations.md is held to the code: its calls are answered, its filters find what is stored, its messages are logged.
+//! The runbook, docs/operations.md, fits the code: the API answers its calls, its filters find stored orders, the functions log
+//! its messages.
 
 use std::path::Path;
 
@@ -23,7 +24,7 @@ struct Example {
 fn examples() -> Vec<Example> {
     let parts: Vec<_> = RUNBOOK.split("\"$API_URL").collect();
     let read = |pair: &[&str]| {
-        let (command, _) = (pair[0].rsplit(['`', '\n']).next().unwrap(), ());
+        let command = pair[0].rsplit(['`', '\n']).next().unwrap();
         let (path, rest) = pair[1].split_once('"').unwrap();
         let body = rest.trim_start().strip_prefix("-d '").and_then(|rest| rest.split('\'').next());
         let body = body.map(|body| serde_json::from_str(body).unwrap_or_else(|error| panic!("{body}: {error}")));

@@ -1,4 +1,4 @@
-//! Sizes: every answer is smaller than Lambda takes, whatever valid data it holds, and no valid order is too large.
+//! Sizes: every answer with the largest valid data is smaller than Lambda's limit, and no valid order is too large.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ const LARGE: [&str; 2] = ["\"", "𝄞"];
 /// Orders of the largest size that are more than one page.
 const ORDERS: usize = 24;
 
-/// A world, and the routes that were called in it.
+/// A world and the routes that a test called in it.
 struct Held {
     world: World,
     routes: BTreeSet<String>,
@@ -160,7 +160,7 @@ async fn pages_fit_into_lambda() {
     }
 }
 
-/// A body in which every character of every value is an escape.
+/// A body with an escape for every character of every value.
 fn escaped_body() -> String {
     let item = format!("\"{}\"", "\\ud834\\udd1e".repeat(128));
     let (id, items) = ("\\u0061".repeat(64), vec![item.as_str(); 500].join(","));

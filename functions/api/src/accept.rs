@@ -18,7 +18,7 @@ fn quality(ranges: &[Range], media_type: &str) -> f32 {
     best.map_or(0.0, |(_, quality)| quality)
 }
 
-/// A media range and its weight. Its other parameters say which version of a type is meant, and are left out.
+/// A media range and its weight. Other parameters, such as a version, do not count.
 struct Range<'a> {
     media_range: &'a str,
     quality: f32,

@@ -12,7 +12,7 @@ pub const MAX_BODY: usize = 5_000_000;
 /// The bytes that this value takes up in an answer.
 pub fn in_answer(value: &impl Serialize) -> usize {
     let mut counter = Counter(0);
-    // Neither the counter nor a value of ours fails.
+    // The counter never fails, and our values can all be serialised.
     let _ = serde_json::to_writer(&mut counter, value);
     counter.0
 }

@@ -33,7 +33,7 @@ const MAX_BYTES: usize = 2560 * 1024;
 pub struct OrderBatchResult {
     /// How many of them are durable.
     accepted: usize,
-    /// The result of each, in the order in which they were sent.
+    /// The result of each order, in the request's order.
     #[schema(inline)]
     results: Vec<OrderResult>,
 }

@@ -65,7 +65,7 @@ struct ListQuery {
 /// List orders, newest first.
 ///
 /// Administrators see everybody's, others their own. Paging with the cursor neither skips nor repeats an order that was
-/// there when the first page was read, however many are created meanwhile. A page can hold fewer orders than `limit`, or none,
+/// there when the first page was read, even while others are created. A page can hold fewer orders than `limit`, or none,
 /// and still have a `next_cursor`.
 #[utoipa::path(
     get, path = "/orders", tag = "orders", security(("token" = ["orders/read"])),
