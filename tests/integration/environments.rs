@@ -146,7 +146,7 @@ async fn endpoint() -> (String, Arc<Notify>, Arc<Notify>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_environment_that_is_told_to_end_while_it_works_answers_first() {
     let (url, called, answer) = endpoint().await;
-    let secret = ("WEBHOOK_SECRET", "a secret of the merchant's");
+    let secret = ("WEBHOOK_SECRET", "a-secret-of-the-merchant");
     let world = World::with(&[("WORK", "webhook"), ("WEBHOOK_URL", &url), secret]).await;
     world.place("o-1").await;
     let processor =

@@ -25,6 +25,7 @@ mod metrics;
 mod migrating;
 mod operating;
 mod paging;
+mod plans;
 mod problems;
 mod processing;
 mod protocol;

@@ -86,7 +86,7 @@ async fn orders_that_fail_and_that_complete_show_in_what_the_processor_writes() 
         world.place(id).await;
     }
     let url = endpoint().await;
-    let webhook = [("WORK", "webhook"), ("WEBHOOK_URL", url.as_str()), ("WEBHOOK_SECRET", "a secret of some length")];
+    let webhook = [("WORK", "webhook"), ("WEBHOOK_URL", url.as_str()), ("WEBHOOK_SECRET", "a-secret-of-some-length")];
     let processor = start(&world, "ProcessorFunction", &webhook, log.path()).await;
     processor.invoke(serde_json::to_vec(&batch(&ids)).unwrap().into()).await.unwrap();
     expect(log.path(), "OrdersFailed", 1.0..2.0).await;

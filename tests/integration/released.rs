@@ -1,6 +1,6 @@
 //! The version before runs on the schema of this one: while a release is tried out, and after it was rolled back.
 
-mod recorder;
+pub mod recorder;
 mod replay;
 
 use std::time::Duration;
@@ -79,6 +79,8 @@ async fn process(api: &Router, env: &Env, world: &World) {
     world.let_pass(10.0).await;
     handle(&refusing, &["o-2"]).await;
     call(api, post("/orders/o-2/retry", &json!({}))).await;
+    world.send_dead_letter("o-6").await;
+    call(api, post("/dead-letters/redrive", &json!({"dry_run": false}))).await;
 }
 
 /// Two sweeps: of one the queue hears nothing.
@@ -93,7 +95,7 @@ async fn sweep(url: &str, world: &World) {
 }
 
 /// All that the functions say to the database of this world.
-async fn record(world: &World) -> Recording {
+pub async fn record(world: &World) -> Recording {
     let recording = Recording::default();
     let url: reqwest::Url = world.owner_url().parse().unwrap();
     let upstream = format!("127.0.0.1:{}", url.port().unwrap()).parse().unwrap();

@@ -43,7 +43,7 @@ async fn world_with_a_time_out() -> World {
     let world = World::with(&[
         ("WORK", "webhook"),
         ("WEBHOOK_URL", &url),
-        ("WEBHOOK_SECRET", "a secret of the merchant's"),
+        ("WEBHOOK_SECRET", "0123456789abcdef"),
         ("WEBHOOK_TIMEOUT_SECONDS", "1"),
         ("MAX_ATTEMPTS", "1"),
     ])

@@ -183,6 +183,16 @@ impl World {
         self.sql.query_one(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}")).get(0)
     }
 
+    /// Runs SQL that gives one value, as PostgreSQL writes it.
+    pub async fn text(&self, sql: &str) -> String {
+        let messages = self.sql.simple_query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        let row = messages.iter().find_map(|message| match message {
+            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        });
+        row.unwrap_or_else(|| panic!("{sql}: no value")).to_owned()
+    }
+
     /// Runs any number of statements.
     pub async fn execute(&self, sql: &str) {
         self.sql.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));

@@ -1,36 +1,45 @@
 """An example of a fulfilment endpoint: `python3 tests/stack/receiver.py PORT SECRET`.
 
-It checks each call's signature, fulfils an order once however often it is told of it, and says what it did.
+It checks each call's signature, fulfils an order once however often it is sent, and says what it did.
 """
 
+import base64
 import hashlib
 import hmac
 import json
 import sys
 import time
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 TOLERANCE_SECONDS = 300
 
 
-def is_ours(header: str, body: bytes, secret: bytes) -> bool:
-    """Whether the signature is that of the body under the secret, and recent."""
-    fields = dict(part.split("=", 1) for part in header.split(",") if "=" in part)
-    expected = hmac.new(secret, f"{fields.get('t')}.".encode() + body, hashlib.sha256).hexdigest()
-    is_recent = fields.get("t", "").isdecimal() and abs(time.time() - int(fields["t"])) < TOLERANCE_SECONDS
-    return is_recent and hmac.compare_digest(expected, fields.get("v1", ""))
+def key_of(secret: str) -> bytes:
+    """The key of a secret: the bytes that its base64 stands for, or the text's own."""
+    return base64.b64decode(secret[6:]) if secret.startswith("whsec_") else secret.encode()
+
+
+def is_ours(headers: Mapping[str, str], body: bytes, key: bytes) -> bool:
+    """Whether one of the signatures is that of the body under the key, and recent (https://www.standardwebhooks.com)."""
+    call_id, sent_at = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
+    code = hmac.new(key, f"{call_id}.{sent_at}.".encode() + body, hashlib.sha256).digest()
+    expected = b"v1," + base64.b64encode(code)
+    signatures = headers.get("webhook-signature", "").encode().split(b" ")
+    is_recent = sent_at.isdecimal() and abs(time.time() - int(sent_at)) < TOLERANCE_SECONDS
+    return is_recent and any(hmac.compare_digest(expected, signature) for signature in signatures)
 
 
 class Receiver(BaseHTTPRequestHandler):
     """Takes the calls. What was fulfilled is kept in memory here; a real endpoint keeps it with the order."""
 
-    secret = b""
+    key = b""
     fulfilled: set[str] = set()
 
     def do_POST(self) -> None:
         """Fulfil the order, once; 401 for a call that is not signed by the secret."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        if not is_ours(self.headers.get("Ordermill-Signature", ""), body, self.secret):
+        if not is_ours(self.headers, body, self.key):
             self.send_response(401)
         else:
             order_id = self.headers["Idempotency-Key"]
@@ -44,5 +53,5 @@ class Receiver(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    port, Receiver.secret = int(sys.argv[1]), sys.argv[2].encode()
+    port, Receiver.key = int(sys.argv[1]), key_of(sys.argv[2])
     HTTPServer(("127.0.0.1", port), Receiver).serve_forever()

@@ -2,7 +2,7 @@
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
-//! | `MAX_ATTEMPTS` | how many attempts an order has before it is failed | 5 |
+//! | `MAX_ATTEMPTS` | how many attempts an order has before it is failed; with the default back-off they last 15 minutes at least | 12 |
 //! | `WORK` | `simulated`, or `webhook`, see [`crate::Webhook`] | `simulated` |
 //! | `PROCESSING_DELAY_SECONDS` | how long the simulated work takes, 0 to 86400 | 5 |
 //!
@@ -10,8 +10,9 @@
 
 use std::time::Duration;
 
-use shared::config::{ConfigError, Env, Stage, Timing, time_limit};
+use shared::config::{ConfigError, Env, Stage, Timing};
 
+use crate::budget;
 use crate::retry::Backoff;
 use crate::work::{ConfiguredWork, Simulated, Webhook};
 
@@ -34,11 +35,11 @@ impl Config {
     /// Reads and checks the variables.
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         env.required::<Stage>("STAGE")?;
-        let max_attempts = env.optional("MAX_ATTEMPTS")?.unwrap_or(5);
+        let max_attempts = env.optional("MAX_ATTEMPTS")?.unwrap_or(12);
         if max_attempts < 1 {
             return Err(ConfigError::new("MAX_ATTEMPTS", "must be at least 1"));
         }
-        let (timeout, timing) = (time_limit(env, 15)?, Timing::from_env(env)?);
+        let (timeout, timing) = (budget::time_limit(env)?, Timing::from_env(env)?);
         if timeout >= timing.lease {
             // A worker that is still running still holds its lease.
             return Err(ConfigError::new("LEASE_SECONDS", "must be above FUNCTION_TIMEOUT_SECONDS"));
@@ -67,6 +68,14 @@ fn simulated_delay(env: &Env) -> Result<Duration, ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_default_attempts_last_a_quarter_of_an_hour_at_least() {
+        let config = Config::from_env(&Env::from_iter([("STAGE", "dev")])).unwrap();
+        let waits = (0..config.max_attempts - 1).map(|attempts| config.backoff.shortest(attempts));
+        let all: Duration = waits.sum();
+        assert!(all >= Duration::from_mins(15), "{all:?}");
+    }
 
     #[test]
     fn limits_are_checked_and_named() {

@@ -4,7 +4,13 @@ use std::time::Duration;
 
 use shared::db::work::{Claimed, Finish, Reschedule};
 
+use crate::retry::Backoff;
 use crate::work::Outcome;
+
+/// How long an order may be worked on in all: an answer that asks for time or fails is the last once this has passed. A week
+/// lets a merchant wait for a delivery over a weekend and holidays, and still ends an order that would wait for ever.
+const LONGEST: Duration = Duration::from_hours(LONGEST_DAYS * 24);
+const LONGEST_DAYS: u64 = 7;
 
 /// What becomes of an order.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,17 +41,27 @@ pub struct Decided {
 }
 
 impl Decided {
-    /// Decides after an attempt that had this outcome. `backoff` is the wait before a next attempt.
-    pub fn after_attempt(order: Claimed, outcome: Outcome, max_attempts: i32, backoff: Duration) -> Self {
+    /// Decides after an attempt that had this outcome.
+    pub fn after_attempt(order: Claimed, outcome: Outcome, max_attempts: i32, backoff: &Backoff) -> Self {
         let attempts = order.attempts + 1;
+        let waited = Duration::try_from(order.now - order.started_at).unwrap_or_default();
+        let is_over = waited >= LONGEST;
         let decision = match outcome {
             Outcome::Complete => Decision::Complete,
             Outcome::Fail(reason) => Decision::Fail(reason),
-            Outcome::Wait(wait) => Decision::Wait(wait),
+            Outcome::Wait(_) if is_over => {
+                Decision::DeadLetter(format!("given up after {LONGEST_DAYS} days of waiting"))
+            }
+            Outcome::Wait(after) => Decision::Wait(after.unwrap_or_else(|| backoff.after_waiting(waited))),
             Outcome::Retry { cause, .. } if attempts >= max_attempts => {
                 Decision::DeadLetter(format!("given up after {attempts} attempts: {cause}"))
             }
-            Outcome::Retry { after, .. } => Decision::Retry(backoff.max(after.unwrap_or_default())),
+            Outcome::Retry { cause, .. } if is_over => {
+                Decision::DeadLetter(format!("given up after {LONGEST_DAYS} days: {cause}"))
+            }
+            Outcome::Retry { after, .. } => {
+                Decision::Retry(backoff.after(order.attempts).max(after.unwrap_or_default()))
+            }
             Outcome::NoTime => Decision::Release,
         };
         Self { order, decision, attempts }
@@ -87,25 +103,53 @@ impl Decided {
 
 #[cfg(test)]
 mod tests {
+    use shared::config::Env;
+
     use super::*;
     use crate::work::tests::claimed;
 
+    const DAY: Duration = Duration::from_hours(24);
+
+    /// Decides `waited` after the first attempt, with three attempts at most and a back-off of a second.
+    fn decide(attempts: i32, waited: Duration, outcome: Outcome) -> Decided {
+        let order = claimed();
+        let order = Claimed { attempts, now: order.started_at + waited, ..order };
+        let backoff = [("RETRY_BASE_SECONDS", "1"), ("RETRY_CAP_SECONDS", "1")];
+        Decided::after_attempt(order, outcome, 3, &Backoff::from_env(&Env::from_iter(backoff)).unwrap())
+    }
+
     fn decided(attempts: i32, after: Option<Duration>) -> Decided {
-        let order = Claimed { attempts, ..claimed() };
-        Decided::after_attempt(order, Outcome::Retry { cause: "busy".to_owned(), after }, 3, Duration::from_secs(4))
+        decide(attempts, Duration::ZERO, Outcome::Retry { cause: "busy".to_owned(), after })
     }
 
     #[test]
     fn the_last_attempt_dead_letters_the_order_with_its_cause() {
-        assert_eq!(decided(0, None).decision, Decision::Retry(Duration::from_secs(4)));
-        assert_eq!(decided(1, None).decision, Decision::Retry(Duration::from_secs(4)));
+        assert_eq!(decided(0, None).decision, Decision::Retry(Duration::from_secs(1)));
+        assert_eq!(decided(1, None).decision, Decision::Retry(Duration::from_secs(1)));
         assert_eq!(decided(2, None).decision, Decision::DeadLetter("given up after 3 attempts: busy".to_owned()));
     }
 
     #[test]
     fn a_merchant_s_retry_after_lengthens_the_back_off_and_never_shortens_it() {
-        assert_eq!(decided(0, Some(Duration::from_secs(60))).decision, Decision::Retry(Duration::from_secs(60)));
-        assert_eq!(decided(0, Some(Duration::from_secs(1))).decision, Decision::Retry(Duration::from_secs(4)));
+        assert_eq!(decided(0, Some(Duration::from_mins(1))).decision, Decision::Retry(Duration::from_mins(1)));
+        assert_eq!(decided(0, Some(Duration::ZERO)).decision, Decision::Retry(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn an_order_is_given_up_after_seven_days_whatever_is_asked_for() {
+        let wait = |waited, after| decide(0, waited, Outcome::Wait(after)).decision;
+        let retry = |waited| decide(0, waited, Outcome::Retry { cause: "busy".to_owned(), after: Some(DAY) }).decision;
+        let almost = Duration::from_millis(7 * 86_400_000 - 1);
+        assert_eq!((wait(almost, Some(DAY)), retry(almost)), (Decision::Wait(DAY), Decision::Retry(DAY)));
+        assert_eq!(wait(almost, None), Decision::Wait(Duration::from_secs(1)));
+        let given_up = Decision::DeadLetter("given up after 7 days of waiting".to_owned());
+        assert_eq!(
+            (wait(7 * DAY, Some(DAY)), wait(70 * DAY, None)),
+            (given_up, Decision::DeadLetter("given up after 7 days of waiting".to_owned()))
+        );
+        assert_eq!(retry(7 * DAY), Decision::DeadLetter("given up after 7 days: busy".to_owned()));
+        assert_eq!(decide(0, 70 * DAY, Outcome::NoTime).decision, Decision::Release);
+        assert_eq!(decide(0, 70 * DAY, Outcome::Complete).decision, Decision::Complete);
     }
 
     #[test]

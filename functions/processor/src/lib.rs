@@ -11,10 +11,11 @@
 //! A message that is bad or fails never fails its neighbours. Only a message that comes back uses up one of the receives after
 //! which SQS moves it to the dead-letter queue, so a healthy order never ends there.
 //!
-//! The batch has a deadline, a little before the function's time-out. Claiming gets a third of the time, and work ends when a
-//! quarter is left. Then known outcomes are recorded first, before the queue is called: a queue that hangs can't cost them.
+//! The batch has a deadline, a little before the function's time-out, and [`budget`] divides the time among its steps. Known
+//! outcomes are recorded first, before the queue is called: a queue that hangs can't cost them.
 
 mod batch;
+mod budget;
 mod config;
 mod decision;
 mod retry;
@@ -44,8 +45,6 @@ pub use work::{ConfiguredWork, Outcome, Simulated, Webhook, Work};
 
 /// The shortest delay of a message for an order that is due, but that another worker holds.
 const SHORTEST_DELAY: Duration = Duration::from_secs(1);
-/// What is left of the function's time-out for the answer.
-const TIME_TO_ANSWER: Duration = Duration::from_secs(1);
 
 /// Processes batches with one kind of work: one for each execution environment.
 pub struct Processor<W> {
@@ -75,11 +74,11 @@ impl<W: Work> Processor<W> {
 
     /// Processes a batch within the function's time-out and names the messages that have to come back.
     pub async fn handle(&self, event: SqsEvent) -> SqsBatchResponse {
-        let deadline = Deadline::after(self.config.timeout).minus(TIME_TO_ANSWER);
+        let deadline = budget::of_batch(self.config.timeout);
         let mut batch = Batch::new(event);
         let order_ids = batch.order_ids();
         if !order_ids.is_empty() {
-            let db = self.database.until(deadline.share(1, 3));
+            let db = self.database.until(budget::of_claim(deadline));
             match claim(&db, &order_ids, self.config.timing.lease).await {
                 Ok(claim) => self.process(claim, deadline, &mut batch).await,
                 Err(error) => {
@@ -109,7 +108,7 @@ impl<W: Work> Processor<W> {
         let Claim { token, claimed, not_due, ended } = claim;
         tracing::debug!(claimed = claimed.len(), not_due = not_due.len(), ended = ended.len(), "claimed a batch");
         let lease = Lease { token, claimed_at: Instant::now(), db: self.database.until(deadline) };
-        let work_ends = deadline.minus(self.config.timeout / 4);
+        let work_ends = budget::of_work(deadline, self.config.timeout);
         let decided = join_all(claimed.into_iter().map(|order| self.attempt(order, work_ends))).await;
         let (given_up, others): (Vec<_>, Vec<_>) =
             decided.into_iter().partition(|decided| matches!(decided.decision, Decision::DeadLetter(_)));
@@ -137,7 +136,6 @@ impl<W: Work> Processor<W> {
         }
         let outcome = self.work.run(&order, &self.database.until(work_ends), work_ends).await;
         log_attempt(&order, &outcome);
-        let backoff = backoff.after(order.attempts);
         Decided::after_attempt(order, outcome, *max_attempts, backoff)
     }
 

@@ -3,7 +3,7 @@
 //!
 //! | variable | meaning, in seconds | default |
 //! |---|---|---|
-//! | `RETRY_BASE_SECONDS` | the first back-off, at least 1; each next one is twice as long | 2 |
+//! | `RETRY_BASE_SECONDS` | the first back-off, at least 1; each next one is twice as long | 5 |
 //! | `RETRY_CAP_SECONDS` | the longest, up to 43200, SQS's longest visibility timeout | 300 |
 
 use std::time::Duration;
@@ -12,6 +12,9 @@ use shared::config::{ConfigError, Env};
 
 /// SQS's longest visibility timeout.
 const MAX_CAP: Duration = Duration::from_hours(12);
+
+/// The shortest wait, so that two calls for an order are never closer together.
+const SHORTEST: Duration = Duration::from_secs(1);
 
 /// How long to wait before the next attempt.
 pub struct Backoff {
@@ -22,7 +25,7 @@ pub struct Backoff {
 impl Backoff {
     /// Reads and checks the variables.
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
-        let base = env.seconds("RETRY_BASE_SECONDS", 2)?;
+        let base = env.seconds("RETRY_BASE_SECONDS", 5)?;
         if base.is_zero() {
             return Err(ConfigError::new("RETRY_BASE_SECONDS", "must be at least 1"));
         }
@@ -34,16 +37,38 @@ impl Backoff {
     }
 
     /// The wait after `attempts` earlier attempts and the one that has just failed: between half and the whole of
-    /// `base * 2^attempts`, but of the cap at most.
+    /// `base * 2^attempts` or of the cap, and at least a second.
     pub fn after(&self, attempts: i32) -> Duration {
-        let doublings = u32::try_from(attempts).unwrap_or(0).min(31);
-        self.base.saturating_mul(1 << doublings).min(self.cap).mul_f64(fastrand::f64().midpoint(1.0))
+        jitter(self.longest(attempts))
     }
+
+    /// The wait of an order that has been waiting for this long without using up attempts: between half and the whole of that
+    /// time, within the base and the cap. Its waits grow like those between attempts.
+    pub fn after_waiting(&self, waited: Duration) -> Duration {
+        jitter(waited.clamp(self.base, self.cap))
+    }
+
+    fn longest(&self, attempts: i32) -> Duration {
+        let doublings = u32::try_from(attempts).unwrap_or(0).min(31);
+        self.base.saturating_mul(1 << doublings).min(self.cap)
+    }
+}
+
+/// Between half and the whole of a wait, a second at least.
+fn jitter(longest: Duration) -> Duration {
+    longest.mul_f64(fastrand::f64().midpoint(1.0)).max(SHORTEST)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Backoff {
+        /// The shortest wait that there can be after so many attempts.
+        pub fn shortest(&self, attempts: i32) -> Duration {
+            self.longest(attempts) / 2
+        }
+    }
 
     #[test]
     fn a_backoff_doubles_up_to_its_cap_and_is_spread_over_its_upper_half() {
@@ -53,6 +78,27 @@ mod tests {
             let waits: Vec<_> = (0..200).map(|_| backoff.after(attempts).as_secs_f64()).collect();
             assert!(waits.iter().all(|wait| (longest / 2.0..=longest).contains(wait)), "{attempts}: {waits:?}");
             assert!(waits.iter().any(|wait| (wait - waits[0]).abs() > longest / 20.0), "{attempts}: no jitter");
+        }
+    }
+
+    #[test]
+    fn a_backoff_is_a_second_at_least() {
+        let backoff =
+            Backoff::from_env(&Env::from_iter([("RETRY_BASE_SECONDS", "1"), ("RETRY_CAP_SECONDS", "1")])).unwrap();
+        for _ in 0..200 {
+            assert_eq!(backoff.after(0), Duration::from_secs(1));
+            assert_eq!(backoff.after_waiting(Duration::ZERO), Duration::from_secs(1));
+        }
+    }
+
+    #[test]
+    fn an_order_that_waits_is_asked_about_less_and_less_often() {
+        let backoff =
+            Backoff::from_env(&Env::from_iter([("RETRY_BASE_SECONDS", "2"), ("RETRY_CAP_SECONDS", "60")])).unwrap();
+        for (waited, longest) in [(0, 2.0), (1, 2.0), (20, 20.0), (60, 60.0), (86400, 60.0)] {
+            let waits: Vec<_> =
+                (0..200).map(|_| backoff.after_waiting(Duration::from_secs(waited)).as_secs_f64()).collect();
+            assert!(waits.iter().all(|wait| (longest / 2.0..=longest).contains(wait)), "{waited}: {waits:?}");
         }
     }
 

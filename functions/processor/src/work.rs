@@ -20,8 +20,8 @@ pub enum Outcome {
     Complete,
     /// It never will be, for this reason.
     Fail(String),
-    /// It goes on after this time; nobody is held up meanwhile, and it counts as the same attempt.
-    Wait(Duration),
+    /// It continues after this time, or after the back-off if there is none. It counts as the same attempt.
+    Wait(Option<Duration>),
     /// It did not work this time, and may the next.
     Retry {
         /// Why it did not work.
@@ -38,7 +38,8 @@ impl fmt::Display for Outcome {
         match self {
             Self::Complete => f.write_str("complete"),
             Self::Fail(reason) => write!(f, "fail: {reason}"),
-            Self::Wait(wait) => write!(f, "wait {:.3} s", wait.as_secs_f64()),
+            Self::Wait(Some(wait)) => write!(f, "wait {:.3} s", wait.as_secs_f64()),
+            Self::Wait(None) => f.write_str("wait"),
             Self::Retry { cause, .. } => write!(f, "retry: {cause}"),
             Self::NoTime => f.write_str("no time"),
         }

@@ -54,8 +54,8 @@ pub async fn endpoint() -> (String, impl Fn() -> Vec<String>) {
     let answer = move |request: Request| {
         let header =
             |name| request.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
-        let (order_id, signature) = (header("idempotency-key"), header("ordermill-signature"));
-        kept.lock().unwrap().extend(signature.split_once("v1=").map(|(_, signature)| signature.to_owned()));
+        let (order_id, signature) = (header("idempotency-key"), header("webhook-signature"));
+        kept.lock().unwrap().extend(signature.split_once("v1,").map(|(_, signature)| signature.to_owned()));
         async move {
             let status = match order_id.as_str() {
                 "o-2" => StatusCode::BAD_REQUEST,

@@ -24,7 +24,7 @@ impl Simulated {
     fn outcome(&self, order: &Claimed) -> Outcome {
         let left = order.started_at + self.delay - order.now;
         match Duration::try_from(left) {
-            Ok(left) if !left.is_zero() => Outcome::Wait(left),
+            Ok(left) if !left.is_zero() => Outcome::Wait(Some(left)),
             _ => Outcome::Complete,
         }
     }
@@ -44,8 +44,8 @@ mod tests {
 
     #[test]
     fn simulated_work_waits_for_what_is_left_and_then_completes() {
-        assert_eq!(outcome(Duration::ZERO), Outcome::Wait(Duration::from_secs(5)));
-        assert_eq!(outcome(Duration::from_millis(4999)), Outcome::Wait(Duration::from_millis(1)));
+        assert_eq!(outcome(Duration::ZERO), Outcome::Wait(Some(Duration::from_secs(5))));
+        assert_eq!(outcome(Duration::from_millis(4999)), Outcome::Wait(Some(Duration::from_millis(1))));
         assert_eq!(outcome(Duration::from_secs(5)), Outcome::Complete);
         assert_eq!(outcome(Duration::from_secs(500)), Outcome::Complete);
     }

@@ -1,30 +1,109 @@
-//! The signature by which the merchant's endpoint knows that a call is ours.
+//! Signatures that prove to the merchant's endpoint that a call is ours: Standard Webhooks, version 1.
+//! <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// The signature header's value for a body that is sent at `time`, in seconds since 1970.
-pub fn sign(secret: &str, time: u64, body: &str) -> String {
-    let hex = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).map_or_else(
-        |_| String::new(), // HMAC takes keys of any length.
-        |mac| hex(&mac.chain_update(format!("{time}.{body}")).finalize().into_bytes()),
-    );
-    format!("t={time},v1={hex}")
+/// The prefix of a secret that holds its key as base64.
+const PREFIX: &str = "whsec_";
+/// The lengths of such a key, in bytes, by the specification.
+const KEY_LENGTHS: std::ops::RangeInclusive<usize> = 24..=64;
+/// The shortest secret of plain text, in bytes.
+const SHORTEST_TEXT: usize = 16;
+
+/// The keys that calls are signed with: one, or two while the merchant changes from one to the other.
+pub struct Keys(Vec<Vec<u8>>);
+
+impl Keys {
+    /// Reads one secret, or two that are separated by a space or a comma. Fails with what is wrong.
+    pub fn parse(secrets: &str) -> Result<Self, &'static str> {
+        let secrets = secrets.split([' ', ',']).filter(|secret| !secret.is_empty());
+        let keys: Vec<_> = secrets.map(key).collect::<Result<_, _>>()?;
+        if !(1..=2).contains(&keys.len()) {
+            return Err("must be one secret, or two separated by a space or a comma");
+        }
+        Ok(Self(keys))
+    }
+
+    /// The value of `webhook-signature`: a signature by each key.
+    pub fn sign(&self, id: &str, time: u64, body: &str) -> String {
+        let signatures: Vec<_> = self.0.iter().map(|key| signature(key, id, time, body)).collect();
+        signatures.join(" ")
+    }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
+/// The key of a secret: the bytes that its base64 stands for, or the text's own.
+fn key(secret: &str) -> Result<Vec<u8>, &'static str> {
+    let Some(encoded) = secret.strip_prefix(PREFIX) else {
+        let is_long_enough = secret.len() >= SHORTEST_TEXT;
+        return if is_long_enough {
+            Ok(secret.into())
+        } else {
+            Err("must be at least 16 characters, without a space or comma")
+        };
+    };
+    let key = STANDARD.decode(encoded).ok().filter(|key| KEY_LENGTHS.contains(&key.len()));
+    key.ok_or("must have the base64 of 24 to 64 bytes after whsec_")
+}
+
+fn signature(key: &[u8], id: &str, time: u64, body: &str) -> String {
+    let code = Hmac::<Sha256>::new_from_slice(key).map_or_else(
+        |_| String::new(), // HMAC takes keys of any length.
+        |mac| STANDARD.encode(mac.chain_update(format!("{id}.{time}.")).chain_update(body).finalize().into_bytes()),
+    );
+    format!("v1,{code}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The example that the specification's libraries are tested with.
+    const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+    const ID: &str = "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk";
+    const TIME: u64 = 1_649_367_553;
+    const BODY: &str = r#"{"email":"test@example.com","username":"test_user"}"#;
+    const SIGNATURE: &str = "v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw=";
+
+    fn sign(secrets: &str) -> String {
+        Keys::parse(secrets).unwrap().sign(ID, TIME, BODY)
+    }
+
     #[test]
-    fn a_signature_is_the_hmac_of_time_and_body() {
-        // printf '1700000000.{}' | openssl dgst -sha256 -hmac 0123456789abcdef
-        let expected = "e4f8e2ecae2295b2ddb2f0b5584c8275e226c0ebe9b3b819e70156bb67122e3e";
-        assert_eq!(sign("0123456789abcdef", 1_700_000_000, "{}"), format!("t=1700000000,v1={expected}"));
+    fn the_example_of_the_specification_is_signed_as_there() {
+        assert_eq!(sign(SECRET), SIGNATURE);
+    }
+
+    #[test]
+    fn a_secret_of_plain_text_is_its_own_key() {
+        // printf "$ID.$TIME.$BODY" | openssl dgst -sha256 -hmac 0123456789abcdef -binary | base64
+        let as_base64 = STANDARD.encode("0123456789abcdef-0123456789abcdef");
+        assert_eq!(sign("0123456789abcdef-0123456789abcdef"), sign(&format!("whsec_{as_base64}")));
+    }
+
+    #[test]
+    fn two_secrets_sign_both() {
+        let other = sign("0123456789abcdef");
+        for separator in [" ", ",", ", "] {
+            assert_eq!(sign(&format!("{SECRET}{separator}0123456789abcdef")), format!("{SIGNATURE} {other}"));
+        }
+    }
+
+    #[test]
+    fn secrets_that_are_too_weak_or_too_many_are_refused() {
+        let refusal = |secrets: &str| Keys::parse(secrets).err().unwrap_or_default();
+        assert_eq!(refusal(&format!("{SECRET} {SECRET}")), "");
+        assert_eq!(refusal("0123456789abcde"), "must be at least 16 characters, without a space or comma");
+        assert_eq!(refusal(&format!("{SECRET} short")), "must be at least 16 characters, without a space or comma");
+        for secrets in [" ", ",", &format!("{SECRET},{SECRET},{SECRET}")] {
+            assert_eq!(refusal(secrets), "must be one secret, or two separated by a space or a comma");
+        }
+        let long = STANDARD.encode([7; 65]);
+        for encoded in ["", "MTIzNDU2Nzg5MA==", "not base64 at all", &long, "C2FVsBQIhrscChlQIMV-b5sSYspob7oD"] {
+            let encoded = encoded.replace(' ', "_");
+            assert_eq!(refusal(&format!("whsec_{encoded}")), "must have the base64 of 24 to 64 bytes after whsec_");
+        }
     }
 }

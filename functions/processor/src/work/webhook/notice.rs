@@ -1,0 +1,37 @@
+//! The body of a call: the order as the merchant's endpoint is sent it, and nothing that changes from one call to the next.
+
+use serde::{Serialize, Serializer};
+use shared::order::Order;
+use time::OffsetDateTime;
+use time::format_description::well_known::Iso8601;
+use time::format_description::well_known::iso8601::{Config, EncodedConfig, TimePrecision};
+
+const SIX_DIGITS: EncodedConfig =
+    Config::DEFAULT.set_time_precision(TimePrecision::Second { decimal_digits: std::num::NonZero::new(6) }).encode();
+
+#[derive(Serialize)]
+struct Notice<'a> {
+    order_id: &'a str,
+    user_id: &'a str,
+    item_ids: &'a [String],
+    total_amount: String,
+    #[serde(serialize_with = "with_six_digits")]
+    created_at: OffsetDateTime,
+}
+
+/// The body that tells of this order: the same bytes at each call, so that a repeat under the same `Idempotency-Key` is one.
+pub fn body(order: &Order) -> String {
+    let notice = Notice {
+        order_id: order.order_id.as_str(),
+        user_id: &order.user_id,
+        item_ids: &order.item_ids,
+        total_amount: order.total_amount.to_string(),
+        created_at: order.created_at,
+    };
+    // Strings and a time that was read from the database can't fail to be written.
+    serde_json::to_string(&notice).unwrap_or_default()
+}
+
+fn with_six_digits<S: Serializer>(time: &OffsetDateTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&time.format(&Iso8601::<SIX_DIGITS>).map_err(serde::ser::Error::custom)?)
+}

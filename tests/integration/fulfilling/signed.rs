@@ -1,0 +1,77 @@
+//! The request: the order, a key for repeats, and signatures that a library of Standard Webhooks accepts.
+
+use standardwebhooks::Webhook;
+
+use super::*;
+
+/// Places an order that has one attempt fail and waits once, and returns its three calls.
+async fn three_calls(more: &[(&str, &str)]) -> Vec<(HeaderMap, String)> {
+    let calls = Arc::new(Mutex::new(0));
+    let (url, journal) = endpoint(move || {
+        let mut calls = calls.lock().unwrap();
+        *calls += 1;
+        StatusCode::from_u16([503, 202, 204][*calls - 1]).unwrap().into_response()
+    })
+    .await;
+    let (world, processor) = world(&url, more).await;
+    world.place("o.1:a").await;
+    world.execute("UPDATE orders SET created_at = '2026-11-24T04:09:05.830Z'").await;
+    for _ in 0..3 {
+        handle(&processor, &["o.1:a"]).await;
+        world.execute("UPDATE order_work SET due_at = now()").await;
+    }
+    assert_eq!(world.status("o.1:a").await, "completed");
+    let journal = journal.lock().unwrap();
+    journal.clone()
+}
+
+#[tokio::test]
+async fn a_repeat_has_the_same_key_and_the_same_bytes() {
+    let calls = three_calls(&[]).await;
+    let expected = r#"{"order_id":"o.1:a","user_id":"alice","item_ids":["book-1","pen-7"],"total_amount":"59.98","created_at":"2026-11-24T04:09:05.830000Z"}"#;
+    for (headers, body) in &calls {
+        assert_eq!((&headers["idempotency-key"], body.as_str()), (&"o.1:a".parse().unwrap(), expected));
+        assert_eq!(
+            (&headers["content-type"], &headers["webhook-id"]),
+            (&"application/json".parse().unwrap(), &"o~1:a".parse().unwrap())
+        );
+    }
+    let attempts: Vec<_> = calls.iter().map(|(headers, _)| headers["ordermill-attempt"].to_str().unwrap()).collect();
+    assert_eq!(attempts, ["1", "2", "2"]);
+}
+
+#[tokio::test]
+async fn a_library_of_standard_webhooks_accepts_each_call() {
+    let library = Webhook::from_bytes(SECRET.into()).unwrap();
+    for (headers, body) in three_calls(&[]).await {
+        library.verify(body.as_bytes(), &headers).unwrap();
+        library.verify(b"{}", &headers).unwrap_err();
+        Webhook::from_bytes("another secret".into()).unwrap().verify(body.as_bytes(), &headers).unwrap_err();
+    }
+}
+
+#[tokio::test]
+async fn either_of_two_secrets_accepts_each_call() {
+    let new = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+    let secrets = format!("{new} {SECRET}");
+    for (headers, body) in three_calls(&[("WEBHOOK_SECRET", &secrets)]).await {
+        for library in [Webhook::new(new), Webhook::from_bytes(SECRET.into())] {
+            library.unwrap().verify(body.as_bytes(), &headers).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_example_endpoint_checks_signatures_as_the_library_does() {
+    for secret in [SECRET, "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"] {
+        let (headers, body) = three_calls(&[("WEBHOOK_SECRET", secret)]).await.remove(0);
+        let headers: Value =
+            headers.iter().map(|(name, value)| (name.to_string(), json!(value.to_str().unwrap()))).collect();
+        let script = "import json, sys; sys.path.insert(0, 'stack'); from receiver import is_ours, key_of
+headers, body, secret = json.loads(sys.argv[1]), sys.argv[2].encode(), sys.argv[3]
+print(is_ours(headers, body, key_of(secret)), is_ours(headers, body + b' ', key_of(secret)), is_ours(headers, body, b'other'))";
+        let mut python = tokio::process::Command::new("python3");
+        let said = python.args(["-c", script, &headers.to_string(), &body, secret]).output().await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&said.stdout), "True False False\n", "{said:?}");
+    }
+}
