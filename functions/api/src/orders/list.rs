@@ -9,7 +9,7 @@ use shared::order::{Status, UserId};
 use utoipa::ToSchema;
 
 use super::cursor;
-use super::schema::CursorText;
+use super::schema::{CursorParameter, CursorText, LimitParameter, StatusFilter};
 use super::view::OrderView;
 use crate::call::Call;
 use crate::caller::{Caller, Scope};
@@ -19,7 +19,7 @@ use crate::size;
 /// How many orders a page holds where the client does not say.
 const DEFAULT_LIMIT: i64 = 50;
 /// The most it may ask for.
-const MAX_LIMIT: i64 = 200;
+pub const MAX_LIMIT: i64 = 200;
 /// How many errors of a query are named in an answer.
 const MAX_ERRORS: usize = 20;
 /// How much of an unknown parameter's name is repeated, in characters.
@@ -70,11 +70,11 @@ struct ListQuery {
 #[utoipa::path(
     get, path = "/orders", tag = "orders", security(("token" = ["orders/read"])),
     params(
-        ("status" = inline(Option<super::view::StatusName>), Query, description = "Only orders in this state"),
-        ("user_id" = Option<String>, Query, min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$",
+        ("status" = inline(Option<StatusFilter>), Query, description = "Only orders in this state"),
+        ("user_id" = Option<String>, Query, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$",
             description = "Only this user's orders"),
-        ("limit" = Option<i64>, Query, minimum = 1, maximum = 200, description = "How many at most; 50 unless told"),
-        ("cursor" = inline(Option<CursorText>), Query, description = "The next_cursor of the page before"),
+        ("limit" = inline(Option<LimitParameter>), Query, description = "How many at most; 50 where it is absent"),
+        ("cursor" = inline(Option<CursorParameter>), Query, description = "The next_cursor of the page before"),
     ),
     responses(
         (status = 200, body = OrderList, description = "A page of orders"),

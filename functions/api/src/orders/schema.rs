@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use shared::order::{ItemIds, UserId};
+use shared::order::{ItemIds, Status, UserId};
 use utoipa::openapi::schema::{
     AdditionalProperties, AnyOfBuilder, ArrayBuilder, ObjectBuilder, OneOfBuilder, SchemaType, Type,
 };
@@ -11,6 +11,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::batch::MAX_ORDERS;
 use super::cursor;
+use super::list::MAX_LIMIT;
 
 /// What to post for a new order.
 pub struct NewOrderBody;
@@ -93,6 +94,42 @@ impl ToSchema for CursorText {}
 impl PartialSchema for CursorText {
     fn schema() -> RefOr<Schema> {
         string("A place in a list").pattern(Some(cursor::PATTERN)).into()
+    }
+}
+
+/// The status that a list is narrowed to. Like the other parameters of a list it may be empty, which is as absent.
+pub struct StatusFilter;
+
+impl ToSchema for StatusFilter {}
+
+impl PartialSchema for StatusFilter {
+    fn schema() -> RefOr<Schema> {
+        let names = Status::ALL.map(Status::as_str).into_iter().chain([""]);
+        string("A status, or nothing").enum_values(Some(names)).into()
+    }
+}
+
+/// How many orders a page holds.
+pub struct LimitParameter;
+
+impl ToSchema for LimitParameter {}
+
+impl PartialSchema for LimitParameter {
+    fn schema() -> RefOr<Schema> {
+        let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(MAX_LIMIT));
+        let nothing = ObjectBuilder::new().schema_type(Type::String).max_length(Some(0));
+        AnyOfBuilder::new().item(number).item(nothing).description(Some("A number, or nothing")).into()
+    }
+}
+
+/// The cursor of a list, as a parameter.
+pub struct CursorParameter;
+
+impl ToSchema for CursorParameter {}
+
+impl PartialSchema for CursorParameter {
+    fn schema() -> RefOr<Schema> {
+        string("A place in a list, or nothing").pattern(Some(format!("^$|{}", cursor::PATTERN))).into()
     }
 }
 
