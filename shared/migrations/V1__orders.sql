@@ -3,7 +3,7 @@
 
 -- The rules of values that never change are domains: they are checked when a value is stored, and not again when its row is
 -- updated. They are the same bounds as the API's, so that no other way in can store what the API could not show.
-CREATE DOMAIN order_id AS text COLLATE "C" CHECK (VALUE ~ '^[A-Za-z0-9._:-]{1,64}$');
+CREATE DOMAIN order_id AS text COLLATE "C" CHECK (VALUE ~ '^[A-Za-z0-9._:-]{1,64}$' AND VALUE NOT IN ('.', '..'));
 CREATE DOMAIN user_id AS text COLLATE "C" CHECK (char_length(VALUE) BETWEEN 1 AND 128);
 CREATE DOMAIN item_ids AS text[] CHECK (cardinality(VALUE) BETWEEN 1 AND 500);
 CREATE DOMAIN amount AS numeric(14,2) CHECK (VALUE >= 0);

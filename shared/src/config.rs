@@ -25,6 +25,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+/// The longest time that a variable may name: a year. A clock can't express the sum of its time and any number of seconds.
+const MAX_SECONDS: u64 = 365 * 24 * 60 * 60;
+
 /// The environment as it was at start.
 pub struct Env(HashMap<String, String>);
 
@@ -68,9 +71,13 @@ impl Env {
         text.parse().map(Some).map_err(|problem: T::Err| ConfigError::new(name, format!("can't be used: {problem}")))
     }
 
-    /// The variable as a whole number of seconds, or `default` where it is absent.
+    /// The variable as a whole number of seconds, at most [`MAX_SECONDS`], or `default` where it is absent.
     pub fn seconds(&self, name: &str, default: u64) -> Result<Duration, ConfigError> {
-        Ok(Duration::from_secs(self.optional(name)?.unwrap_or(default)))
+        let seconds = self.optional(name)?.unwrap_or(default);
+        if seconds > MAX_SECONDS {
+            return Err(ConfigError::new(name, format!("must be at most {MAX_SECONDS}")));
+        }
+        Ok(Duration::from_secs(seconds))
     }
 }
 
@@ -165,6 +172,15 @@ mod tests {
         assert_eq!(env.required::<Stage>("STAGE").unwrap_err().to_string(), "STAGE: is not set");
         let error = Timing::from_env(&env).unwrap_err().to_string();
         assert!(error.starts_with("LEASE_SECONDS: can't be used") && !error.contains("s3cret"), "{error}");
+    }
+
+    #[test]
+    fn more_seconds_than_a_clock_can_add_are_refused() {
+        for seconds in ["18446744073709551615", "31536001"] {
+            let error = time_limit(&Env::from_iter([("FUNCTION_TIMEOUT_SECONDS", seconds)]), 10).unwrap_err();
+            assert_eq!(error.to_string(), "FUNCTION_TIMEOUT_SECONDS: must be at most 31536000");
+        }
+        assert!(Env::from_iter([("WAIT", "31536000")]).seconds("WAIT", 1).is_ok());
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub mod role;
 pub mod schema;
 pub mod stats;
 mod tls;
+mod url;
 pub mod work;
 
 use std::sync::Arc;

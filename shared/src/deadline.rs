@@ -9,6 +9,9 @@ use std::time::Duration;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
 
+/// The latest deadline. No invocation takes that long.
+const FAR_AWAY: Duration = Duration::from_hours(24);
+
 /// The moment by which something has to be over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline(Instant);
@@ -17,7 +20,9 @@ impl Deadline {
     /// The moment that lies `time` from now.
     #[must_use]
     pub fn after(time: Duration) -> Self {
-        Self(Instant::now() + time)
+        let now = Instant::now();
+        // The clock can't express any time that a duration can.
+        Self(now.checked_add(time.min(FAR_AWAY)).unwrap_or(now))
     }
 
     /// The time that is left; zero once it is over.
@@ -47,7 +52,7 @@ impl Deadline {
     /// An earlier deadline, at `part / whole` of the time that is left: what the first of several steps may take.
     #[must_use]
     pub fn share(self, part: u32, whole: u32) -> Self {
-        self.at_most(self.remaining() * part / whole.max(1))
+        self.at_most(self.remaining().saturating_mul(part) / whole.max(1))
     }
 
     /// Waits for the future until the deadline.
@@ -71,6 +76,13 @@ mod tests {
         assert_eq!(deadline.at_most(Duration::from_secs(30)), deadline);
         assert_eq!(deadline.share(1, 4).remaining(), Duration::from_millis(2500));
         assert!(!deadline.is_over() && deadline.minus(Duration::from_secs(20)).is_over());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_after_any_time_can_be_expressed() {
+        let deadline = Deadline::after(Duration::MAX);
+        assert_eq!(deadline.share(u32::MAX, 1), deadline);
+        assert!(!deadline.is_over());
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,8 +1,8 @@
 //! Serving HTTP behind API Gateway.
 //!
-//! What `lambda_http` makes a request of, it takes for well formed, and panics where it is not. A client can send what is
-//! not: a `<` or a space in the query, a path that the gateway has decoded, a `Host` header that is no host. So an event is
-//! cleaned before it becomes a request.
+//! `lambda_http` assumes a well-formed event and panics otherwise. A client can cause one that is not: by a `<` or a space in
+//! the query, a path that the gateway has decoded, a `Host` header that is no host. Therefore an event is cleaned before it
+//! becomes a request.
 
 use std::convert::Infallible;
 use std::fmt::Write;
@@ -14,12 +14,15 @@ use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use lambda_http::request::LambdaRequest;
 use lambda_http::tower::ServiceExt;
 use lambda_http::{Adapter, Error, LambdaEvent, Request, Response};
+use serde::de::{Deserialize, Deserializer, Error as _};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::lifecycle;
 
 /// Serves calls until the environment ends.
 pub async fn serve(router: Router) -> Result<(), Error> {
-    let clean = |event: LambdaEvent<LambdaRequest>| LambdaEvent { payload: cleaned(event.payload), ..event };
+    let clean = |event: LambdaEvent<Event>| LambdaEvent { payload: cleaned(event.payload.0), context: event.context };
     let service = ServiceExt::<Request>::and_then(router, in_memory);
     lifecycle::run(Adapter::from(service).map_request(clean)).await
 }
@@ -30,6 +33,39 @@ async fn in_memory(response: axum::response::Response) -> Result<Response<Full<B
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
     Ok(Response::from_parts(parts, body.into()))
+}
+
+/// An event of the gateway.
+///
+/// `lambda_http` reads only claims that are strings. A token's claims can be anything, and some gateways pass them on as they
+/// are: those are turned into strings first.
+pub struct Event(pub LambdaRequest);
+
+impl<'de> Deserialize<'de> for Event {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let event = <Box<RawValue>>::deserialize(deserializer)?;
+        let read = serde_json::from_str(event.get()).or_else(|_| read_with_text_claims(event.get()));
+        read.map(Self).map_err(D::Error::custom)
+    }
+}
+
+fn read_with_text_claims(event: &str) -> serde_json::Result<LambdaRequest> {
+    let mut event: Value = serde_json::from_str(event)?;
+    let claims = event.pointer_mut("/requestContext/authorizer/jwt/claims").and_then(Value::as_object_mut);
+    if let Some(claims) = claims {
+        claims.retain(|_, claim| !claim.is_null());
+        claims.values_mut().for_each(|claim| *claim = Value::String(text_of(claim)));
+    }
+    serde_json::from_str(&event.to_string())
+}
+
+/// A claim as API Gateway writes it into an event: a list as `[a b]`.
+fn text_of(claim: &Value) -> String {
+    match claim {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => format!("[{}]", items.iter().map(text_of).collect::<Vec<_>>().join(" ")),
+        other => other.to_string(),
+    }
 }
 
 /// The same event, such that a request can be made of it.
@@ -45,13 +81,23 @@ fn cleaned_v2(mut event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpRequest {
     let path = event.raw_path.take().unwrap_or_default();
     // The gateway decodes the path: what would end it then is part of it.
     let path = encoded(path.trim_start_matches('/'), |c| !matches!(c, '#' | '?' | '\\') && !c.is_control());
-    event.raw_path = Some(format!("/{path}"));
+    event.raw_path = Some(format!("/{}", with_dots_kept(&path)));
     event.raw_query_string = event.raw_query_string.map(|query| encoded(&query, is_query_character));
     // Nothing here asks for its own host or scheme.
     event.headers.remove("host");
     event.headers.remove("x-forwarded-proto");
     event.request_context.domain_name = None;
     event
+}
+
+/// The path with segments `.` and `..` encoded twice, so that nothing takes them out: without them `/orders/./retry` is
+/// `/orders/retry`, which is another route.
+fn with_dots_kept(path: &str) -> String {
+    let keep = |segment: &str| {
+        let dots = segment.replace("%2e", ".").replace("%2E", ".");
+        if [".", ".."].contains(&dots.as_str()) { dots.replace('.', "%252E") } else { segment.to_owned() }
+    };
+    path.split('/').map(keep).collect::<Vec<_>>().join("/")
 }
 
 /// The text with every character but the allowed ones percent-encoded.
@@ -77,6 +123,39 @@ fn is_query_character(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn path_of(path: &str) -> String {
+        let event =
+            serde_json::json!({"version": "2.0", "rawPath": path, "requestContext": {"http": {"method": "GET"}}});
+        let event: Event = serde_json::from_str(&event.to_string()).unwrap();
+        Request::from(cleaned(event.0)).uri().path().to_owned()
+    }
+
+    #[test]
+    fn dot_segments_are_never_taken_out_of_a_path() {
+        for path in ["/orders/./retry", "/orders/%2e/retry", "/orders/%2E/retry"] {
+            assert_eq!(path_of(path), "/orders/%252E/retry", "{path}");
+        }
+        for path in ["/orders/x/../retry", "/orders/x/%2e%2e/retry", "/orders/x/.%2E/retry"] {
+            assert_eq!(path_of(path), "/orders/x/%252E%252E/retry", "{path}");
+        }
+        assert_eq!(path_of("/orders/.../a.b"), "/orders/.../a.b");
+    }
+
+    #[test]
+    fn claims_of_any_kind_are_read_as_text() {
+        let claims = serde_json::json!({"sub": "alice", "admin": true, "iat": 7, "nick": null, "scp": ["a", "b"], "x": {"y": 1}});
+        let event = serde_json::json!({
+            "version": "2.0", "rawPath": "/", "requestContext": {"http": {"method": "GET"}, "authorizer": {"jwt": {"claims": claims}}}
+        });
+        let Event(LambdaRequest::ApiGatewayV2(event)) = serde_json::from_str(&event.to_string()).unwrap() else {
+            panic!("another gateway's event");
+        };
+        let mut claims: Vec<_> = event.request_context.authorizer.unwrap().jwt.unwrap().claims.into_iter().collect();
+        claims.sort();
+        let claims: Vec<_> = claims.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(claims, [("admin", "true"), ("iat", "7"), ("scp", "[a b]"), ("sub", "alice"), ("x", "{\"y\":1}")]);
+    }
 
     #[test]
     fn only_what_may_not_stand_as_it_is_gets_encoded() {

@@ -12,7 +12,8 @@ use uuid::Uuid;
 #[error("{0}")]
 pub struct Invalid(&'static str);
 
-/// An order's identifier: 1 to 64 of `A–Z a–z 0–9 . _ : -`.
+/// An order's identifier: 1 to 64 of `A–Z a–z 0–9 . _ : -`, but not `.` or `..`, which can't be part of a path: clients and
+/// gateways take them out.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OrderId(String);
 
@@ -39,8 +40,8 @@ impl FromStr for OrderId {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | ':' | '-');
-        if !(1..=Self::MAX_LENGTH).contains(&text.len()) || !text.chars().all(allowed) {
-            return Err(Invalid("must be 1 to 64 characters out of A-Z a-z 0-9 . _ : -"));
+        if !(1..=Self::MAX_LENGTH).contains(&text.len()) || !text.chars().all(allowed) || [".", ".."].contains(&text) {
+            return Err(Invalid("must be 1 to 64 characters out of A-Z a-z 0-9 . _ : -, and neither . nor .."));
         }
         Ok(Self(text.to_owned()))
     }
@@ -150,9 +151,10 @@ impl Amount {
 impl FromStr for Amount {
     type Err = Invalid;
 
-    /// Reads a JSON number's text or a plain decimal: `59.98`, `60`, `6e1`.
+    /// Reads a JSON number's text or a plain decimal by its value: `59.98`, `60`, `6e1`, `59.9800`.
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let invalid = Invalid("must be a number from 0 to below 1000000000000 with at most 2 decimal places");
+        let text = without_trailing_zeros(text);
         let is_literal = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
         if !is_literal || text.len() > Self::MAX_LITERAL {
             return Err(invalid);
@@ -163,6 +165,17 @@ impl FromStr for Amount {
             return Err(invalid);
         }
         Ok(Self(amount.abs()))
+    }
+}
+
+/// A plain decimal without the zeros at the end of its fraction, which add nothing to its value, however many there are.
+fn without_trailing_zeros(text: &str) -> &str {
+    match text.find('.') {
+        Some(point) if point + 1 < text.len() && !text.contains(['e', 'E']) => {
+            let trimmed = text.trim_end_matches('0');
+            trimmed.strip_suffix('.').unwrap_or(trimmed)
+        }
+        _ => text,
     }
 }
 
@@ -291,6 +304,9 @@ mod tests {
             ("1.50e-1", "0.15"),
             ("10.100", "10.10"),
             ("-0", "0.00"),
+            ("0.0", "0.00"),
+            ("36.4000", "36.40"),
+            ("36.00000000000000000000000000000000", "36.00"),
             ("999999999999.99", "999999999999.99"),
         ] {
             assert_eq!(amount(given).as_deref(), Some(shown), "{given}");
@@ -309,6 +325,7 @@ mod tests {
             "NaN",
             "Infinity",
             "",
+            "36.4001",
             "1_0",
             ".",
             "0x1",
@@ -327,10 +344,10 @@ mod tests {
 
     #[test]
     fn an_order_id_is_one_to_sixty_four_safe_characters() {
-        for text in ["a", "A.b_c:d-9", &"x".repeat(64), OrderId::generate().as_str()] {
+        for text in ["a", "A.b_c:d-9", "...", ".a", &"x".repeat(64), OrderId::generate().as_str()] {
             assert!(text.parse::<OrderId>().is_ok(), "{text}");
         }
-        for text in ["", "a b", "a/b", "ä", "a\n", "a\0", &"x".repeat(65)] {
+        for text in ["", ".", "..", "a b", "a/b", "ä", "a\n", "a\0", &"x".repeat(65)] {
             assert!(text.parse::<OrderId>().is_err(), "{text:?}");
         }
     }

@@ -158,7 +158,7 @@ fn bad_bodies() -> Vec<(&'static str, String, u16)> {
         ("an id with a control character", with("order_id", r#""a\u0007""#), 422),
         ("an id of 65 characters", with("order_id", &format!("\"{}\"", "x".repeat(65))), 422),
         ("a user with a NUL", with("user_id", r#""a\u0000""#), 422),
-        ("a body of 257 KiB", with("item_ids", &format!("[\"{}\"]", "x".repeat(257 * 1024))), 413),
+        ("a body of more than 1 MiB", with("item_ids", &format!("[\"{}\"]", "x".repeat(1 << 20))), 413),
     ]
 }
 

@@ -38,7 +38,7 @@ fn bodies() -> Vec<String> {
         format!("{{\"user_id\": \"{USER}\", {ITEM}"),
         format!("\"{ITEM}\""),
         json!({"orders": [good, {"user_id": USER, "item_ids": [ITEM]}]}).to_string(),
-        format!("\"{}\"", ITEM.repeat(400_000 / ITEM.len())),
+        format!("\"{}\"", ITEM.repeat(1_200_000 / ITEM.len())),
     ]
 }
 

@@ -114,7 +114,7 @@ async fn a_user_sees_its_own_orders_alone() {
 #[tokio::test]
 async fn a_bad_query_names_every_bad_parameter() {
     let world = World::new().await;
-    let problem = world.get("/orders?limit=0&status=done&cursor=x&sort=up&user_id=").await.problem(422);
+    let problem = world.get("/orders?limit=0&status=done&cursor=x&sort=up&user_id=%00").await.problem(422);
     let pointers: Vec<_> = problem["errors"].as_array().unwrap().iter().map(|error| error["pointer"].clone()).collect();
     assert_eq!(pointers, ["?limit", "?status", "?cursor", "?sort", "?user_id"]);
 }

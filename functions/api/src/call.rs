@@ -1,7 +1,7 @@
 //! A call: what it may use, and until when.
 //!
 //! A call's deadline lies before the function's time-out, so that every call is answered. The database gets two thirds of the
-//! time: a client that is told to come back because the database is slow is told so within six seconds.
+//! time, so that a client whose call meets a slow database gets its answer, `Retry-After`, within six seconds.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -38,13 +38,12 @@ impl Call {
         let deadline = self.deadline.at_most(SEND_TIMEOUT);
         match messages {
             [] => 0,
-            [message] => usize::from(self.log_unsent(self.queue.send(message, deadline).await)),
+            [message] => {
+                let sent = self.queue.send(message, deadline).await;
+                usize::from(sent.inspect_err(|error| tracing::warn!(%error, "could not send a message")).is_err())
+            }
             _ => self.queue.send_all(messages, deadline).await.len(),
         }
-    }
-
-    fn log_unsent(&self, sent: Result<(), shared::queue::QueueError>) -> bool {
-        sent.inspect_err(|error| tracing::warn!(%error, "could not send a message")).is_err()
     }
 
     /// The orders' queue.

@@ -40,7 +40,7 @@ impl FromStr for Auth {
 pub enum Scope {
     /// Read the caller's own orders.
     Read,
-    /// Place and cancel the caller's own orders.
+    /// Create and cancel the caller's own orders.
     Write,
     /// Everything, on everybody's orders.
     Admin,

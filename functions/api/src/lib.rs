@@ -3,6 +3,7 @@
 //! A caller is known by the claims that API Gateway has verified and passes on; a call without them is refused. Every
 //! answer that is not a success is `application/problem+json`.
 
+mod accept;
 mod call;
 mod caller;
 mod config;
@@ -12,6 +13,7 @@ mod json;
 mod metrics;
 mod orders;
 mod problem;
+mod size;
 
 use std::sync::Arc;
 
@@ -101,7 +103,7 @@ routes! {
     modifiers(&BearerToken),
     components(schemas(problem::Problem, problem::GatewayRefusal)),
     tags(
-        (name = "orders", description = "Place orders and follow them"),
+        (name = "orders", description = "Create orders and follow them"),
         (name = "operation", description = "See how the service is doing"),
     )
 )]

@@ -1,4 +1,4 @@
-//! `GET /metrics`, as JSON or as OpenMetrics text.
+//! `GET /metrics`, as JSON, as OpenMetrics text or as Prometheus' own text.
 
 use std::fmt::Write;
 
@@ -10,19 +10,23 @@ use shared::db::stats::{self, Metrics, Percentiles};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
+use crate::accept::preferred;
 use crate::call::Call;
 use crate::caller::{Caller, Scope};
 use crate::problem::{ApiError, Refusals};
 
-/// What `Accept` has to name for the text form (OpenMetrics 1.0).
+const JSON: &str = "application/json";
+/// OpenMetrics 1.0.
 const OPENMETRICS: &str = "application/openmetrics-text";
+/// Prometheus' text format 0.0.4.
+const PROMETHEUS: &str = "text/plain";
 
 /// The service in numbers.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Metrics)]
 pub struct MetricsView {
     /// The moment the numbers are of.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "shared::timestamp")]
     as_of: OffsetDateTime,
     /// All orders ever accepted.
     total_orders: i64,
@@ -71,34 +75,36 @@ struct PercentilesView {
 #[derive(Debug, Serialize, ToSchema)]
 struct Minute {
     /// Its beginning.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "shared::timestamp")]
     minute: OffsetDateTime,
     completed: i64,
 }
 
 /// Read the service's numbers.
 ///
-/// The cost does not grow with the number of orders. `Accept: application/openmetrics-text` asks for the text form.
+/// The cost does not grow with the number of orders. `Accept` chooses between JSON and the two text forms that Prometheus reads.
 #[utoipa::path(
     get, path = "/metrics", tag = "operation", security(("token" = ["orders/admin"])),
     responses(
         (status = 200, description = "The numbers",
-            content((MetricsView = "application/json"), (String = "application/openmetrics-text"))),
+            content((MetricsView = "application/json"), (String = "application/openmetrics-text"), (String = "text/plain"))),
         Refusals,
     )
 )]
 pub async fn metrics(api: Call, caller: Caller, headers: HeaderMap) -> Result<Response, ApiError> {
     caller.require(Scope::Admin)?;
-    let depths = async { tokio::try_join!(api.queue().depth(api.deadline), api.dead_letters().depth(api.deadline)) };
+    // The depths are null where the queue can't be used: the other numbers don't wait for it.
+    let deadline = api.deadline.share(1, 4);
+    let depths = async { tokio::try_join!(api.queue().depth(deadline), api.dead_letters().depth(deadline)) };
     let (read, depths) = tokio::join!(stats::read(&api.db), depths);
     let depths = depths.inspect_err(|error| tracing::warn!(%error, "the queues' depths are not known")).ok();
     let view = MetricsView::new(read?, depths);
-    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
-    if accept.contains(OPENMETRICS) {
-        let content_type = format!("{OPENMETRICS}; version=1.0.0; charset=utf-8");
-        return Ok(([(header::CONTENT_TYPE, content_type)], view.openmetrics()).into_response());
-    }
-    Ok(Json(view).into_response())
+    let (version, text) = match preferred(&headers, &[JSON, OPENMETRICS, PROMETHEUS]) {
+        Some(OPENMETRICS) => ("application/openmetrics-text; version=1.0.0; charset=utf-8", view.text() + "# EOF\n"),
+        Some(PROMETHEUS) => ("text/plain; version=0.0.4; charset=utf-8", view.text()),
+        _ => return Ok(Json(view).into_response()),
+    };
+    Ok(([(header::CONTENT_TYPE, version)], text).into_response())
 }
 
 impl MetricsView {
@@ -126,8 +132,8 @@ impl MetricsView {
         }
     }
 
-    /// The same as text. All are gauges: a retry takes an order out of a status again.
-    fn openmetrics(&self) -> String {
+    /// The same as text, which both text formats begin with. All are gauges: a retry takes an order out of a status again.
+    fn text(&self) -> String {
         let mut text = Exposition::default();
         text.gauge("ordermill_orders", "Orders by status.", &self.status_counts.samples());
         text.one(
@@ -145,7 +151,7 @@ impl MetricsView {
         text.one("ordermill_rescued_orders", "Orders whose message was lost, ever.", Some(self.rescued_orders));
         text.one("ordermill_queue_messages", "Messages in the orders' queue.", self.queue_depth);
         text.one("ordermill_dead_letters", "Messages in the dead-letter queue.", self.dead_letter_depth);
-        text.0 + "# EOF\n"
+        text.0
     }
 }
 
@@ -168,7 +174,7 @@ impl From<Percentiles> for PercentilesView {
     }
 }
 
-/// OpenMetrics text in the making.
+/// Text that is being written.
 #[derive(Default)]
 struct Exposition(String);
 

@@ -21,12 +21,12 @@ use utoipa::ToSchema;
 
 pub use refusals::{GatewayRefusal, Refusals, RefusalsOfOne, RefusalsOfOptions, RefusalsWithoutToken};
 
-/// What a client should wait before it tries again while the database or the queue can't be used.
+/// How long a client should wait before it tries again while the database or the queue can't be used.
 const RETRY_AFTER_SECONDS: &str = "2";
 /// The page that explains each kind, as a reference from the API's root (RFC 9457, 3.1.1).
 const EXPLAINED_AT: &str = "/docs/problems";
 
-/// Why a call did not succeed. What a client is told is in here; what only the log may know is a `source`.
+/// Why a call did not succeed. The texts are for the client; a cause that only the log may have is a `source`.
 #[derive(Debug)]
 pub enum ApiError {
     /// The request can't be read.
@@ -43,10 +43,10 @@ pub enum ApiError {
     MethodNotAllowed,
     /// The order's state, or another order, stands in the way.
     Conflict(String),
-    /// The body is larger than an order can be.
-    TooLarge,
-    /// The body is not said to be JSON.
-    NotJson,
+    /// The body is larger than this call takes, in bytes.
+    TooLarge(usize),
+    /// The body is not said to be JSON, or is compressed: what to send.
+    NotJson(&'static str),
     /// The request can be read, and some of its values are not valid: all of them, by name.
     Invalid(Vec<FieldError>),
     /// The idempotency key was used for another order.
@@ -90,8 +90,8 @@ impl ApiError {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The route has no such method")
             }
             Self::Conflict(_) => (StatusCode::CONFLICT, "conflict", "Conflict with the order's current state"),
-            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
-            Self::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body is not JSON"),
+            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
+            Self::NotJson(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body is not JSON"),
             Self::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "Some values are not valid"),
             Self::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "key-reused", "The idempotency key was used before"),
             Self::Unavailable(_) | Self::QueueUnavailable(_) => {
@@ -109,8 +109,8 @@ impl ApiError {
             Self::NoSuchOrder => "No order of yours has this identifier.",
             Self::NoSuchRoute => "See /docs for the routes there are.",
             Self::MethodNotAllowed => "The Allow header names the methods there are.",
-            Self::TooLarge => "Send at most 256 KiB.",
-            Self::NotJson => "Send JSON, with the header Content-Type: application/json.",
+            Self::TooLarge(most) => return format!("Send at most {} KiB.", most / 1024),
+            Self::NotJson(detail) => detail,
             Self::Invalid(_) => "Each of them is named in errors; nothing was stored.",
             Self::KeyReused => {
                 "It belongs to an order with other content. Send a new Idempotency-Key with a new order."
@@ -153,6 +153,7 @@ impl IntoResponse for ApiError {
         let advice = match self {
             Self::Unavailable(_) | Self::QueueUnavailable(_) => Some((header::RETRY_AFTER, RETRY_AFTER_SECONDS)),
             Self::Unauthorized => Some((header::WWW_AUTHENTICATE, "Bearer")),
+            Self::NotJson(_) => Some((header::ACCEPT_ENCODING, "identity")),
             _ => None,
         };
         if let Some((name, value)) = advice {
@@ -211,7 +212,7 @@ pub fn request_id(extensions: &Extensions) -> String {
 }
 
 impl Problem {
-    /// What a client is told of an error.
+    /// The problem that a client gets for an error.
     pub fn new(error: &ApiError, instance: &str, request_id: &str) -> Self {
         let (status, kind, title) = error.kind();
         Self {

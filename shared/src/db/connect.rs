@@ -11,7 +11,7 @@ use tokio_postgres::{Client, Config, NoTls, Row, Statement};
 
 use super::credential::{Credential, Login};
 use super::tls::ToDatabase;
-use super::{DbError, Param, tls};
+use super::{DbError, Param, tls, url};
 use crate::config::{ConfigError, Env};
 use crate::deadline::Deadline;
 use crate::error::Chain;
@@ -41,11 +41,7 @@ impl DbConfig {
 
     /// Reads the `DATABASE_…` variables, see [`crate::config`].
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
-        // The parser's own message may quote the URL, so only its kind is passed on.
-        let url = env.required::<String>("DATABASE_URL")?;
-        let mut params: Config = url.parse().map_err(|_| {
-            ConfigError::new("DATABASE_URL", "must be postgres://[user[:password]@]host[:port]/database")
-        })?;
+        let mut params = url::parse(&env.required::<String>("DATABASE_URL")?)?;
         let tls = tls::from_env(env, &params)?;
         let credential = Credential::from_env(env, &params, tls.is_some())?;
         params

@@ -105,7 +105,7 @@ pub async fn retry(db: &Db, order_ids: &[OrderId], interval: Duration) -> Result
         )
         .await?;
     let retried = |row: &Row| {
-        let due_in = Duration::from_secs_f64(row.try_get("due_in_seconds")?);
+        let due_in = Duration::try_from_secs_f64(row.try_get("due_in_seconds")?).unwrap_or_default();
         Ok(Retried { order_id: order_id(row)?, due_in })
     };
     rows.iter().map(retried).collect()

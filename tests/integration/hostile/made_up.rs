@@ -124,7 +124,7 @@ fn any_cursor_is_refused_or_a_place_in_the_list() {
         let query = url.query().unwrap();
         let answer = call(served, get("/orders"), |event| event["rawQueryString"] = query.into()).await;
         match answer.status {
-            200 => assert!(cursor.len() > 14 && cursor.is_ascii(), "{cursor}"),
+            200 => assert!(cursor.is_empty() || cursor.len() > 14 && cursor.is_ascii(), "{cursor}"),
             _ => drop(answer.problem(422)),
         }
     });
@@ -213,7 +213,8 @@ fn any_message_is_an_orders_or_a_dead_letter() {
         let messages: Vec<_> = bodies.iter().map(String::as_str).collect();
         let response = handle(&served.world.processor(Duration::ZERO), &messages).await;
         let readable = |body: &&&str| {
-            (1..=64).contains(&body.len()) && body.chars().all(|c| c.is_ascii_alphanumeric() || "._:-".contains(c))
+            let is_made_of_these = body.chars().all(|c| c.is_ascii_alphanumeric() || "._:-".contains(c));
+            (1..=64).contains(&body.len()) && is_made_of_these && ![".", ".."].contains(*body)
         };
         let unreadable = i64::try_from(messages.iter().filter(|body| !readable(body)).count()).unwrap();
         let (come_back, buried) = (failures(&response).len(), served.world.dead_letters().await - before);

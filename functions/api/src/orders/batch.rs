@@ -24,20 +24,21 @@ use crate::{Api, json};
 
 /// The most orders of one call.
 pub const MAX_ORDERS: usize = 500;
-/// The largest body, in bytes: well below the 6 MB that Lambda takes, since there it is a string in an event.
-const MAX_BYTES: usize = 4 * 1024 * 1024;
+/// The largest body, in bytes. Lambda takes an event, and an answer, of 6,291,556 bytes. The body is a JSON string in the one,
+/// and the orders in the other, where each `"` and each `\\` becomes two bytes: so twice this, and 0.5 MB around it, has to fit.
+const MAX_BYTES: usize = 2560 * 1024;
 
-/// What became of the orders.
+/// The results of a batch.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct OrderBatchResult {
     /// How many of them are durable.
     accepted: usize,
-    /// What became of each, in the order in which they were sent.
+    /// The result of each order, in the request's order.
     #[schema(inline)]
     results: Vec<OrderResult>,
 }
 
-/// What became of an order: what a call with it alone would have been answered.
+/// The result of an order: the answer that a call with it alone would have had.
 #[derive(Debug, Serialize, ToSchema)]
 struct OrderResult {
     /// 201: it is durable; 200: it was before; otherwise the problem's.
@@ -49,20 +50,20 @@ struct OrderResult {
     problem: Option<Problem>,
 }
 
-/// Place many orders.
+/// Create many orders.
 ///
-/// Each is taken or refused by itself, as if it had been sent alone. An `Idempotency-Key` tells a repeat of the batch: it
-/// gives the order at each place a key of its own.
+/// Each is accepted or refused by itself, as if it had been sent alone. An `Idempotency-Key` tells a repeat of the batch: it
+/// gives the order at each index a key of its own.
 #[utoipa::path(
     post, path = "/orders/batch", tag = "orders", security(("token" = ["orders/write"])),
     params(("Idempotency-Key" = inline(Option<IdempotencyKeyText>), Header,
         description = "Tells a repeat of this batch from a new one, where orders have no order_id of the client's")),
     request_body = OrderBatchBody,
     responses(
-        (status = 200, body = OrderBatchResult, description = "What became of each order"),
+        (status = 200, body = OrderBatchResult, description = "The result of each order"),
         (status = 400, body = Problem, content_type = "application/problem+json", description = "Not JSON that can be read"),
-        (status = 413, body = Problem, content_type = "application/problem+json", description = "More than 4 MiB"),
-        (status = 415, body = Problem, content_type = "application/problem+json", description = "Not said to be JSON"),
+        (status = 413, body = Problem, content_type = "application/problem+json", description = "More than 2.5 MiB"),
+        (status = 415, body = Problem, content_type = "application/problem+json", description = "Not said to be JSON, or compressed"),
         (status = 422, body = Problem, content_type = "application/problem+json", description = "Not 1 to 500 orders"),
         Refusals,
     )
@@ -75,16 +76,16 @@ pub async fn create_batch(
     OrderBodies(bodies): OrderBodies,
 ) -> Result<Json<OrderBatchResult>, ApiError> {
     let key = Key::of(&headers)?;
-    let requests = bodies.into_iter().enumerate().map(|(place, body)| {
+    let requests = bodies.into_iter().enumerate().map(|(index, body)| {
         let new = body?;
         caller.require_user(&new.user_id)?;
-        Ok(CreateRequest::new(new, key.as_ref().map(|key| key.stored(&caller, Some(place)))))
+        Ok(CreateRequest::new(new, key.as_ref().map(|key| key.stored(&caller, Some(index)))))
     });
     let outcomes = create_all(&api, requests.collect()).await?;
     enqueue_all(&api, &outcomes).await;
     let request_id = request_id(&extensions);
     let accepted = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
-    let result = |(place, outcome)| OrderResult::new(place, outcome, &request_id);
+    let result = |(index, outcome)| OrderResult::new(index, outcome, &request_id);
     Ok(Json(OrderBatchResult { accepted, results: outcomes.into_iter().enumerate().map(result).collect() }))
 }
 
@@ -94,7 +95,7 @@ async fn create_all(
     requests: Vec<Result<CreateRequest, ApiError>>,
 ) -> Result<Vec<Result<Accepted, ApiError>>, ApiError> {
     let mut valid = Vec::with_capacity(requests.len());
-    let places: Vec<_> = requests.into_iter().map(|request| request.map(|request| valid.push(request))).collect();
+    let checked: Vec<_> = requests.into_iter().map(|request| request.map(|request| valid.push(request))).collect();
     let created = if valid.is_empty() {
         Vec::new()
     } else {
@@ -106,7 +107,7 @@ async fn create_all(
         let missing = || ApiError::Internal("an order has no result".into());
         Accepted::try_from(created.ok_or_else(missing)??)
     };
-    Ok(places.into_iter().map(|place| place.and_then(|()| next())).collect())
+    Ok(checked.into_iter().map(|request| request.and_then(|()| next())).collect())
 }
 
 /// Enqueues the pending orders. They are safe without that: the sweeper finds them.
@@ -121,13 +122,13 @@ async fn enqueue_all(api: &Call, outcomes: &[Result<Accepted, ApiError>]) {
 }
 
 impl OrderResult {
-    fn new(place: usize, outcome: Result<Accepted, ApiError>, request_id: &str) -> Self {
+    fn new(index: usize, outcome: Result<Accepted, ApiError>, request_id: &str) -> Self {
         match outcome {
             Ok(Accepted { order, is_new }) => {
                 Self { status: if is_new { 201 } else { 200 }, order: Some(order.into()), problem: None }
             }
             Err(error) => {
-                let problem = Problem::new(&error.within(&format!("/orders/{place}")), "/orders/batch", request_id);
+                let problem = Problem::new(&error.within(&format!("/orders/{index}")), "/orders/batch", request_id);
                 Self { status: problem.status(), order: None, problem: Some(problem) }
             }
         }

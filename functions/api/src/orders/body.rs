@@ -12,8 +12,10 @@ use shared::order::{Amount, Invalid, ItemIds, NewOrder};
 use crate::problem::{ApiError, FieldError};
 use crate::{Api, json};
 
-/// How many unknown fields are named in an answer.
-const MAX_UNKNOWN: usize = 20;
+/// How many errors of an order are named in an answer. A batch of such orders is answered with as many for each.
+const MAX_ERRORS: usize = 20;
+/// How much of an unknown field's name is repeated, in characters.
+const MAX_NAME: usize = 40;
 
 /// An order that could be valid: nothing else gets past this.
 pub struct OrderBody(pub NewOrder);
@@ -29,13 +31,15 @@ impl FromRequest<Arc<Api>> for OrderBody {
 
 /// Reads an order, or says everything that is wrong with it.
 pub fn parse(body: &[u8]) -> Result<NewOrder, ApiError> {
-    let members: Members = serde_json::from_slice(body)
-        .map_err(|error| ApiError::Malformed(format!("The body is not a JSON object: {error}.")))?;
+    let members: Members = serde_json::from_slice(body).map_err(|error| json::malformed(&error))?;
     let mut errors = Vec::new();
     let order = members.order(&mut errors);
     match order {
         Some(order) if errors.is_empty() => Ok(order),
-        _ => Err(ApiError::Invalid(errors)),
+        _ => {
+            errors.truncate(MAX_ERRORS);
+            Err(ApiError::Invalid(errors))
+        }
     }
 }
 
@@ -47,20 +51,25 @@ impl Members<'_> {
     const NAMES: [&'static str; 4] = ["order_id", "user_id", "item_ids", "total_amount"];
 
     fn order(&self, errors: &mut Vec<FieldError>) -> Option<NewOrder> {
-        self.check_names(errors);
+        self.check_repeats(errors);
         let order_id = match self.get("order_id") {
-            Some(_) => self.text("order_id", errors).map(Some),
-            None => Some(None),
+            Some(value) if value.get() != "null" => self.text("order_id", errors).map(Some),
+            _ => Some(None),
         };
         let user_id = self.text("user_id", errors);
-        let item_ids = self.items(errors);
         let total_amount = self.amount(errors);
+        // Items and unknown names can have many errors, so they come last.
+        let item_ids = self.items(errors);
+        self.check_names(errors);
         Some(NewOrder { order_id: order_id?, user_id: user_id?, item_ids: item_ids?, total_amount: total_amount? })
     }
 
     fn check_names(&self, errors: &mut Vec<FieldError>) {
         let unknown = self.0.iter().filter(|(name, _)| !Self::NAMES.contains(&name.as_str()));
-        errors.extend(unknown.take(MAX_UNKNOWN).map(|(name, _)| at(&escaped(name), "is not a field of an order")));
+        errors.extend(unknown.take(MAX_ERRORS).map(|(name, _)| at(&escaped(name), "is not a field of an order")));
+    }
+
+    fn check_repeats(&self, errors: &mut Vec<FieldError>) {
         for name in Self::NAMES {
             if self.0.iter().filter(|(given, _)| given == name).count() > 1 {
                 errors.push(at(name, "is given more than once"));
@@ -115,11 +124,11 @@ impl Members<'_> {
     }
 }
 
-/// Digits, and perhaps a point and one or two more: what a string may hold.
+/// At most twelve digits, and perhaps a point and more: what a string may hold.
 fn is_plain_decimal(text: &str) -> bool {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    all_digits(whole) && whole.len() <= 12 && all_digits(fraction) && fraction.len() <= 2
+    all_digits(whole) && whole.len() <= 12 && all_digits(fraction)
 }
 
 /// An error at a member, whose name is part of a JSON pointer already.
@@ -129,7 +138,7 @@ fn at(path: &str, detail: &str) -> FieldError {
 
 /// A client's own name as part of a JSON pointer (RFC 6901), cut to a readable length.
 fn escaped(name: &str) -> String {
-    name.chars().take(64).collect::<String>().replace('~', "~0").replace('/', "~1")
+    name.chars().take(MAX_NAME).collect::<String>().replace('~', "~0").replace('/', "~1")
 }
 
 impl<'de> Deserialize<'de> for Members<'de> {
@@ -179,22 +188,31 @@ mod tests {
         assert_eq!(order.total_amount.to_string(), "59.98");
         assert_eq!(order.order_id.unwrap().as_str(), "o-1");
         assert_eq!(complaints(r#"{"user_id":"a","item_ids":["a"],"total_amount":"0.1"}"#), [""; 0]);
+        let order = parse(br#"{"order_id": null ,"user_id":"a","item_ids":["a"],"total_amount":"36.4000"}"#).unwrap();
+        assert_eq!((order.order_id, order.total_amount.to_string().as_str()), (None, "36.40"));
     }
 
     #[test]
     fn every_bad_field_is_named_at_once() {
         let body = r#"{"order_id":"a b","item_ids":["ok","\u0000"],"total_amount":1.005,"coupon/~x":1,"order_id":"x"}"#;
-        let expected = ["#/coupon~1~0x", "#/order_id", "#/order_id", "#/user_id", "#/item_ids/1", "#/total_amount"];
+        let expected = ["#/order_id", "#/order_id", "#/user_id", "#/total_amount", "#/item_ids/1", "#/coupon~1~0x"];
         assert_eq!(complaints(body), expected);
         let many = "\"x\":0,".repeat(1000);
-        assert_eq!(complaints(&format!("{{{many}{}", &GOOD[1..])).len(), MAX_UNKNOWN);
-        assert_eq!(complaints("{}"), ["#/user_id", "#/item_ids", "#/total_amount"]);
+        assert_eq!(complaints(&format!("{{{many}{}", &GOOD[1..])).len(), MAX_ERRORS);
+        assert_eq!(complaints("{}"), ["#/user_id", "#/total_amount", "#/item_ids"]);
+    }
+
+    #[test]
+    fn errors_of_many_items_leave_those_of_other_fields_named() {
+        let items = format!("[{}]", vec![r#""""#; 500].join(","));
+        let found = complaints(&GOOD.replace(r#"["a"]"#, &items).replace("59.98", "-1"));
+        assert_eq!((found.len(), found[0].as_str(), found[1].as_str()), (MAX_ERRORS, "#/total_amount", "#/item_ids/0"));
     }
 
     #[test]
     fn a_value_of_another_type_is_named() {
-        let body = r#"{"order_id":null,"user_id":7,"item_ids":"a","total_amount":true}"#;
-        assert_eq!(complaints(body), ["#/order_id", "#/user_id", "#/item_ids", "#/total_amount"]);
+        let body = r#"{"order_id":7,"user_id":null,"item_ids":"a","total_amount":true}"#;
+        assert_eq!(complaints(body), ["#/order_id", "#/user_id", "#/total_amount", "#/item_ids"]);
     }
 
     #[test]
@@ -212,6 +230,10 @@ mod tests {
             "1e400",
             "-1",
             "1.005",
+            "36.4001",
+            r#""36.4001""#,
+            r#""36.""#,
+            r#""0000000000036.40""#,
             "1000000000000",
             r#""1e1""#,
             r#""+1""#,

@@ -20,7 +20,7 @@ use crate::problem::{ApiError, Problem, Refusals};
 
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
-/// Place an order.
+/// Create an order.
 ///
 /// A 201 means that the order is durable and will be processed. The same `order_id`, or the same `Idempotency-Key`, with
 /// the same content again is answered with the order as it stands, and nothing is done twice.
@@ -36,8 +36,8 @@ const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-repl
             headers(("Idempotent-Replayed" = String, description = "true"))),
         (status = 400, body = Problem, content_type = "application/problem+json", description = "Not JSON that can be read"),
         (status = 409, body = Problem, content_type = "application/problem+json", description = "Another order has this order_id"),
-        (status = 413, body = Problem, content_type = "application/problem+json", description = "More than 256 KiB"),
-        (status = 415, body = Problem, content_type = "application/problem+json", description = "Not said to be JSON"),
+        (status = 413, body = Problem, content_type = "application/problem+json", description = "More than 1 MiB"),
+        (status = 415, body = Problem, content_type = "application/problem+json", description = "Not said to be JSON, or compressed"),
         (status = 422, body = Problem, content_type = "application/problem+json",
             description = "Some fields are not valid, or the Idempotency-Key was used for another order"),
         Refusals,

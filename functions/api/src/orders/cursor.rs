@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 
 /// What a cursor looks like: microseconds since 1970 in hexadecimal digits, and an order's identifier. Whatever looks like
 /// this is a place in the list, so the OpenAPI document can say what is taken. PostgreSQL's timestamps go further.
-pub const PATTERN: &str = "^[0-9a-f]{14}[A-Za-z0-9._:-]{1,64}$";
+pub const PATTERN: &str = r"^[0-9a-f]{14}(?!\.{1,2}$)[A-Za-z0-9._:-]{1,64}$";
 /// How many of the digits there are: enough until the year 4253.
 const DIGITS: usize = 14;
 
@@ -50,6 +50,7 @@ mod tests {
             "",
             "!",
             "00000000000000",
+            "00000000000000.",
             "0000000000000a b",
             "0000000000000Fa",
             "+0000000000000a",

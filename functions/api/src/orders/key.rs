@@ -26,13 +26,13 @@ impl<'a> Key<'a> {
         Ok(Some(Self(text)))
     }
 
-    /// What is stored: a digest of caller and key, so that no caller meets another's keys, and in a batch of the order's
-    /// place too.
-    pub fn stored(&self, caller: &Caller, place: Option<usize>) -> Vec<u8> {
+    /// The digest that is stored: of caller and key, so that keys of different callers never meet, and in a batch of the
+    /// order's index too.
+    pub fn stored(&self, caller: &Caller, index: Option<usize>) -> Vec<u8> {
         // Neither a user id nor a key holds a NUL, so that different parts never make the same bytes.
         let mut digest = Sha256::new().chain_update(caller.user_id().as_str()).chain_update([0]).chain_update(self.0);
-        if let Some(place) = place {
-            digest = digest.chain_update([0]).chain_update(place.to_string());
+        if let Some(index) = index {
+            digest = digest.chain_update([0]).chain_update(index.to_string());
         }
         digest.finalize().to_vec()
     }

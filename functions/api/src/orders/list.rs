@@ -4,21 +4,26 @@ use axum::Json;
 use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
 use serde::Serialize;
-use shared::db::orders::{self, Filter, Position};
+use shared::db::orders::{self, Filter, Page, Position};
 use shared::order::{Status, UserId};
 use utoipa::ToSchema;
 
 use super::cursor;
-use super::schema::CursorText;
+use super::schema::{CursorParameter, CursorText, LimitParameter, StatusFilter};
 use super::view::OrderView;
 use crate::call::Call;
 use crate::caller::{Caller, Scope};
 use crate::problem::{ApiError, FieldError, Problem, Refusals};
+use crate::size;
 
 /// How many orders a page holds where the client does not say.
 const DEFAULT_LIMIT: i64 = 50;
 /// The most it may ask for.
-const MAX_LIMIT: i64 = 200;
+pub const MAX_LIMIT: i64 = 200;
+/// How many errors of a query are named in an answer.
+const MAX_ERRORS: usize = 20;
+/// How much of an unknown parameter's name is repeated, in characters.
+const MAX_NAME: usize = 40;
 
 /// A page of orders.
 #[derive(Debug, Serialize, ToSchema)]
@@ -30,9 +35,27 @@ pub struct OrderList {
     next_cursor: Option<String>,
 }
 
-/// What a client asks for.
+impl OrderList {
+    /// As many orders of the page as an answer can hold, at least one.
+    fn new(page: Page) -> Self {
+        let (mut orders, mut bytes, mut end) = (Vec::new(), 0, None);
+        for order in page.orders {
+            let position = Position { created_at: order.created_at, order_id: order.order_id.clone() };
+            let view = OrderView::from(order);
+            bytes += size::in_answer(&view);
+            if bytes > size::MAX_BODY && end.is_some() {
+                return Self { orders, next_cursor: end.as_ref().map(cursor::encode) };
+            }
+            orders.push(view);
+            end = Some(position);
+        }
+        Self { orders, next_cursor: page.next.as_ref().map(cursor::encode) }
+    }
+}
+
+/// The parameters of the query.
 #[derive(Debug, Default)]
-struct Asked {
+struct ListQuery {
     status: Option<Status>,
     user_id: Option<UserId>,
     limit: Option<i64>,
@@ -42,15 +65,16 @@ struct Asked {
 /// List orders, newest first.
 ///
 /// Administrators see everybody's, others their own. Paging with the cursor neither skips nor repeats an order that was
-/// there when the first page was read, however many are placed meanwhile.
+/// there when the first page was read, even while others are created. A page can hold fewer orders than `limit`, or none,
+/// and still have a `next_cursor`.
 #[utoipa::path(
     get, path = "/orders", tag = "orders", security(("token" = ["orders/read"])),
     params(
-        ("status" = inline(Option<super::view::StatusName>), Query, description = "Only orders in this state"),
-        ("user_id" = Option<String>, Query, min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$",
+        ("status" = inline(Option<StatusFilter>), Query, description = "Only orders in this state"),
+        ("user_id" = Option<String>, Query, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$",
             description = "Only this user's orders"),
-        ("limit" = Option<i64>, Query, minimum = 1, maximum = 200, description = "How many at most; 50 unless told"),
-        ("cursor" = inline(Option<CursorText>), Query, description = "The next_cursor of the page before"),
+        ("limit" = inline(Option<LimitParameter>), Query, description = "How many at most; 50 where it is absent"),
+        ("cursor" = inline(Option<CursorParameter>), Query, description = "The next_cursor of the page before"),
     ),
     responses(
         (status = 200, body = OrderList, description = "A page of orders"),
@@ -66,36 +90,41 @@ pub async fn list(
 ) -> Result<Json<OrderList>, ApiError> {
     caller.require(Scope::Read)?;
     let Query(pairs) = query.map_err(|_| ApiError::Malformed("The query can't be read.".to_owned()))?;
-    let asked = parse(&pairs)?;
-    if let Some(user_id) = &asked.user_id {
+    let query = parse(&pairs)?;
+    if let Some(user_id) = &query.user_id {
         caller.require_user(user_id)?;
     }
-    let user_id = caller.tenant().or(asked.user_id.as_ref());
-    let filter = Filter { status: asked.status, user_id, after: asked.after.as_ref() };
-    let limit = asked.limit.unwrap_or(DEFAULT_LIMIT);
-    let page = orders::list(&api.db, &filter, limit).await?;
-    let next_cursor = page.next.as_ref().map(cursor::encode);
-    Ok(Json(OrderList { orders: page.orders.into_iter().map(OrderView::from).collect(), next_cursor }))
+    let user_id = caller.tenant().or(query.user_id.as_ref());
+    let filter = Filter { status: query.status, user_id, after: query.after.as_ref() };
+    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
+    Ok(Json(OrderList::new(orders::list(&api.db, &filter, limit).await?)))
 }
 
 /// Reads the query, or says everything that is wrong with it.
-fn parse(pairs: &[(String, String)]) -> Result<Asked, ApiError> {
-    let mut asked = Asked::default();
+fn parse(pairs: &[(String, String)]) -> Result<ListQuery, ApiError> {
+    let mut query = ListQuery::default();
     let mut errors = Vec::new();
     for (index, (name, value)) in pairs.iter().enumerate() {
         let problem = if pairs[..index].iter().any(|(earlier, _)| earlier == name) {
             Some("is given twice".to_owned())
         } else {
-            asked.set(name, value).err()
+            query.set(name, value).err()
         };
-        errors.extend(problem.map(|detail| FieldError { pointer: format!("?{name}"), detail }));
+        let pointer = || format!("?{}", name.chars().take(MAX_NAME).collect::<String>());
+        errors.extend(problem.map(|detail| FieldError { pointer: pointer(), detail }));
     }
-    if errors.is_empty() { Ok(asked) } else { Err(ApiError::Invalid(errors)) }
+    errors.truncate(MAX_ERRORS);
+    if errors.is_empty() { Ok(query) } else { Err(ApiError::Invalid(errors)) }
 }
 
-impl Asked {
+impl ListQuery {
+    /// The names there are; any other is an error.
+    const NAMES: [&str; 4] = ["status", "user_id", "limit", "cursor"];
+
+    /// Takes over a parameter. One without a value is as absent.
     fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         match name {
+            _ if value.is_empty() && Self::NAMES.contains(&name) => {}
             "status" => self.status = Some(value.parse().map_err(|invalid| format!("{invalid}"))?),
             "user_id" => self.user_id = Some(value.parse().map_err(|invalid| format!("{invalid}"))?),
             "limit" => self.limit = Some(limit(value).ok_or("must be a whole number from 1 to 200")?),
@@ -125,8 +154,13 @@ mod tests {
     #[test]
     fn every_bad_parameter_is_named_at_once() {
         let query =
-            [("status", "done"), ("limit", "0"), ("cursor", "x"), ("user_id", ""), ("sort", "up"), ("limit", "1")];
+            [("status", "done"), ("limit", "0"), ("cursor", "x"), ("user_id", "a\0"), ("sort", ""), ("limit", "1")];
         assert_eq!(complaints(&query), ["?status", "?limit", "?cursor", "?user_id", "?sort", "?limit"]);
+    }
+
+    #[test]
+    fn empty_parameters_are_as_absent() {
+        assert_eq!(complaints(&[("status", ""), ("user_id", ""), ("limit", ""), ("cursor", "")]), [""; 0]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::call::Call;
 use crate::caller::{Caller, Scope};
 use crate::problem::{ApiError, RefusalsOfOne};
 
-/// The longest a client is told to wait between two looks, in seconds.
+/// The longest `Retry-After` of a status, in seconds.
 const MAX_RETRY_AFTER: f64 = 60.0;
 
 /// Read an order.

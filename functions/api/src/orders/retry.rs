@@ -29,12 +29,14 @@ const MAX_CAUSE: usize = 256;
 const MAX_CAUSES: i64 = 20;
 
 /// Process a failed order once more.
+///
+/// An order that is pending stays so and is answered the same, so that a call can be repeated.
 #[utoipa::path(
     post, path = "/orders/{order_id}/retry", tag = "operation", security(("token" = ["orders/admin"])),
     params(("order_id" = inline(OrderIdText), Path, description = "The order's identifier")),
     responses(
         (status = 200, body = OrderView, description = "The order is pending again"),
-        (status = 409, body = Problem, content_type = "application/problem+json", description = "The order has not failed"),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "The order is neither failed nor pending"),
         RefusalsOfOne,
     )
 )]
@@ -46,11 +48,12 @@ pub async fn retry(api: Call, caller: Caller, OrderPath(order_id): OrderPath) ->
     if order.status == Status::Pending {
         enqueue(&api, &order, Duration::ZERO).await;
     }
-    if retried.is_empty() {
+    if !retried.is_empty() {
+        tracing::info!(order.id = %order.order_id, caller = caller.user_id().as_str(), "order retried");
+    } else if order.status != Status::Pending {
         let detail = format!("The order is {}; only a failed one can be retried.", order.status);
         return Err(ApiError::Conflict(detail));
     }
-    tracing::info!(order.id = %order.order_id, caller = caller.user_id().as_str(), "order retried");
     Ok(Json(order.into()))
 }
 
@@ -63,10 +66,10 @@ pub struct RetryOptions {
     /// The only status that can be retried.
     status: Retryable,
     /// Only orders that failed at this time or later.
-    #[serde(with = "time::serde::rfc3339::option")]
+    #[serde(with = "shared::timestamp::option")]
     failed_from: Option<OffsetDateTime>,
     /// Only orders that failed before this time.
-    #[serde(with = "time::serde::rfc3339::option")]
+    #[serde(with = "shared::timestamp::option")]
     failed_before: Option<OffsetDateTime>,
     /// Only this user's.
     #[schema(min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
@@ -173,7 +176,20 @@ pub async fn retry_many(
         let order_ids = operate::find_failed(&api.db, &filter, limit).await?;
         retried = retry_paced(&api, &order_ids, per_second).await?.len();
     }
-    tracing::info!(caller = caller.user_id().as_str(), dry_run, ?filter, matched, retried, "failed orders retried");
+    // The log does not repeat the user or the text of the filter: they are users' data.
+    let FailedFilter { failed_from, failed_before, .. } = filter;
+    let (of_one_user, by_cause) = (filter.user_id.is_some(), filter.cause.is_some());
+    tracing::info!(
+        caller = caller.user_id().as_str(),
+        dry_run,
+        ?failed_from,
+        ?failed_before,
+        of_one_user,
+        by_cause,
+        matched,
+        retried,
+        "failed orders retried"
+    );
     Ok(Json(RetryReport { dry_run, matched, retried, causes: causes.into_iter().map(CauseView::from).collect() }))
 }
 

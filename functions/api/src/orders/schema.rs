@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use shared::order::{ItemIds, UserId};
+use shared::order::{ItemIds, Status, UserId};
 use utoipa::openapi::schema::{
     AdditionalProperties, AnyOfBuilder, ArrayBuilder, ObjectBuilder, OneOfBuilder, SchemaType, Type,
 };
@@ -11,6 +11,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::batch::MAX_ORDERS;
 use super::cursor;
+use super::list::MAX_LIMIT;
 
 /// What to post for a new order.
 pub struct NewOrderBody;
@@ -26,7 +27,7 @@ impl PartialSchema for NewOrderBody {
         let item = label("One item's identifier", ItemIds::MAX_LENGTH);
         let items = ArrayBuilder::new().items(item).min_items(Some(1)).max_items(Some(ItemIds::MAX_COUNT));
         ObjectBuilder::new()
-            .property("order_id", order_id_schema("The client's own identifier; one is made where it is absent"))
+            .property("order_id", optional_order_id())
             .property(
                 "user_id",
                 label("Whose order it is: the token's subject, but for administrators", UserId::MAX_LENGTH),
@@ -96,6 +97,42 @@ impl PartialSchema for CursorText {
     }
 }
 
+/// The status that a list is narrowed to. Like the other parameters of a list it may be empty, which is as absent.
+pub struct StatusFilter;
+
+impl ToSchema for StatusFilter {}
+
+impl PartialSchema for StatusFilter {
+    fn schema() -> RefOr<Schema> {
+        let names = Status::ALL.map(Status::as_str).into_iter().chain([""]);
+        string("A status, or nothing").enum_values(Some(names)).into()
+    }
+}
+
+/// How many orders a page holds.
+pub struct LimitParameter;
+
+impl ToSchema for LimitParameter {}
+
+impl PartialSchema for LimitParameter {
+    fn schema() -> RefOr<Schema> {
+        let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(MAX_LIMIT));
+        let nothing = ObjectBuilder::new().schema_type(Type::String).max_length(Some(0));
+        AnyOfBuilder::new().item(number).item(nothing).description(Some("A number, or nothing")).into()
+    }
+}
+
+/// The cursor of a list, as a parameter.
+pub struct CursorParameter;
+
+impl ToSchema for CursorParameter {}
+
+impl PartialSchema for CursorParameter {
+    fn schema() -> RefOr<Schema> {
+        string("A place in a list, or nothing").pattern(Some(format!("^$|{}", cursor::PATTERN))).into()
+    }
+}
+
 /// What tells a repeat of a request from a new one.
 pub struct IdempotencyKeyText;
 
@@ -109,7 +146,12 @@ impl PartialSchema for IdempotencyKeyText {
 }
 
 fn order_id_schema(description: &str) -> ObjectBuilder {
-    string(description).pattern(Some("^[A-Za-z0-9._:-]{1,64}$"))
+    string(description).pattern(Some(r"^(?!\.{1,2}$)[A-Za-z0-9._:-]{1,64}$"))
+}
+
+fn optional_order_id() -> ObjectBuilder {
+    let schema = order_id_schema("The client's own identifier; one is made where it is absent or null");
+    schema.schema_type(SchemaType::from_iter([Type::String, Type::Null]))
 }
 
 fn label(description: &str, max_length: usize) -> ObjectBuilder {
@@ -127,7 +169,7 @@ fn amount_schema() -> OneOfBuilder {
         .minimum(Some(0))
         .exclusive_maximum(Some(1_000_000_000_000_i64))
         .multiple_of(Some(0.01));
-    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(r"^[0-9]{1,12}(\.[0-9]{1,2})?$"));
-    let description = "What it costs, exactly: a number or the same as a string";
+    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(r"^[0-9]{1,12}(\.[0-9]{1,2}0*)?$"));
+    let description = "What it costs, exactly: a number or the same as a string. Its value counts: 36.4000 is 36.40";
     OneOfBuilder::new().item(number).item(text).description(Some(description))
 }

@@ -24,13 +24,13 @@ pub struct OrderView {
     /// Where it is in its life.
     status: StatusName,
     /// When it became durable.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "shared::timestamp")]
     created_at: OffsetDateTime,
     /// When work on it first began.
-    #[serde(with = "time::serde::rfc3339::option")]
+    #[serde(with = "shared::timestamp::option")]
     started_at: Option<OffsetDateTime>,
     /// When it ended.
-    #[serde(with = "time::serde::rfc3339::option")]
+    #[serde(with = "shared::timestamp::option")]
     finished_at: Option<OffsetDateTime>,
     /// How often work on it was tried.
     #[schema(minimum = 0)]

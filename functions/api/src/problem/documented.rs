@@ -16,8 +16,8 @@ fn all() -> Vec<ApiError> {
         ApiError::NoSuchRoute,
         ApiError::MethodNotAllowed,
         ApiError::Conflict(String::new()),
-        ApiError::TooLarge,
-        ApiError::NotJson,
+        ApiError::TooLarge(0),
+        ApiError::NotJson(""),
         ApiError::Invalid(Vec::new()),
         ApiError::KeyReused,
         ApiError::Unavailable(DbError::Unavailable("gone".into())),
@@ -33,8 +33,8 @@ fn all() -> Vec<ApiError> {
             | ApiError::NoSuchRoute
             | ApiError::MethodNotAllowed
             | ApiError::Conflict(_)
-            | ApiError::TooLarge
-            | ApiError::NotJson
+            | ApiError::TooLarge(_)
+            | ApiError::NotJson(_)
             | ApiError::Invalid(_)
             | ApiError::KeyReused
             | ApiError::Unavailable(_)

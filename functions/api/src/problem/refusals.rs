@@ -60,8 +60,8 @@ impl IntoResponses for RefusalsOfOptions {
         let mut responses = Refusals::responses();
         responses.extend([
             ("400".to_owned(), by_the_function("Not JSON that can be read").into()),
-            ("413".to_owned(), by_the_function("More than 256 KiB").into()),
-            ("415".to_owned(), by_the_function("Not said to be JSON").into()),
+            ("413".to_owned(), by_the_function("More than 1 MiB").into()),
+            ("415".to_owned(), by_the_function("Not said to be JSON, or compressed").into()),
             ("422".to_owned(), by_the_function("Some options are not valid").into()),
         ]);
         responses

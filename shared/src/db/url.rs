@@ -1,0 +1,73 @@
+//! `DATABASE_URL`: which parameters it may have.
+
+use tokio_postgres::Config;
+
+use crate::config::ConfigError;
+
+/// Reads the URL, or names the parameter that can't be used. The driver's own message may quote the URL, so it is not passed
+/// on.
+pub(super) fn parse(url: &str) -> Result<Config, ConfigError> {
+    url.parse().map_err(|_| ConfigError::new("DATABASE_URL", refusal(url)))
+}
+
+fn refusal(url: &str) -> String {
+    match unusable_parameter(url) {
+        Some("sslmode") => {
+            "the parameter sslmode can't have this value: DATABASE_TLS decides, and is verify-full by default; \
+            take it out of the URL"
+                .to_owned()
+        }
+        Some(name) => format!(
+            "the parameter {name} can't be used: PostgreSQL's driver does not know it, or not with this value; take it out of \
+            the URL"
+        ),
+        None => "must be postgres://[user[:password]@]host[:port]/database".to_owned(),
+    }
+}
+
+/// The name of the first parameter of a URL that the driver refuses. An `@` behind the `?` would mean that the `?` is part of
+/// a password.
+fn unusable_parameter(url: &str) -> Option<&str> {
+    let (_, query) = url.split_once('?').filter(|(_, query)| !query.contains('@'))?;
+    let is_refused = |parameter: &&str| format!("postgres://host/database?{parameter}").parse::<Config>().is_err();
+    let (name, _) = query.split('&').find(is_refused)?.split_once('=')?;
+    name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_').then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Env;
+    use crate::db::DbConfig;
+
+    fn refusal(query: &str) -> String {
+        let url = format!("postgres://user:pass@host/database?{query}");
+        let env = Env::from_iter([("DATABASE_URL", url.as_str())]);
+        DbConfig::from_env(&env).err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn parameter_of_another_driver_is_named_without_its_value() {
+        for (query, named) in [
+            ("sslmode=verify-full", "DATABASE_URL: the parameter sslmode can't have this value"),
+            ("sslmode=verify-ca&pgbouncer=true", "DATABASE_URL: the parameter sslmode can't have this value"),
+            ("pgbouncer=true", "DATABASE_URL: the parameter pgbouncer can't be used:"),
+            ("sslmode=require&connection_limit=1", "DATABASE_URL: the parameter connection_limit can't be used:"),
+            ("schema=s3cret", "DATABASE_URL: the parameter schema can't be used:"),
+            ("connect_timeout=s3cret", "DATABASE_URL: the parameter connect_timeout can't be used:"),
+        ] {
+            let refusal = refusal(query);
+            assert!(refusal.starts_with(named), "{query}: {refusal}");
+            assert!(!refusal.contains("s3cret") && !refusal.contains("true"), "{refusal}");
+        }
+        for accepted in ["sslmode=require", "sslmode=require&channel_binding=require", "connect_timeout=10"] {
+            assert_eq!(refusal(accepted), "", "{accepted}");
+        }
+    }
+
+    #[test]
+    fn part_of_a_password_is_never_named() {
+        for query in ["s3cret=x@host/database", "s3%63ret", "s3cret%20=1"] {
+            assert!(refusal(query).starts_with("DATABASE_URL: must be postgres://"), "{query}: {}", refusal(query));
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Times as the API writes and reads them: RFC 3339, in UTC, with six digits of a second, as PostgreSQL keeps them.
+//!
+//! For `#[serde(with = "shared::timestamp")]` and, where there may be none, `shared::timestamp::option`.
+
+use std::num::NonZero;
+
+use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::ser::{Error as _, Serializer};
+use time::format_description::well_known::iso8601::{Config, EncodedConfig, TimePrecision};
+use time::format_description::well_known::{Iso8601, Rfc3339};
+use time::{OffsetDateTime, UtcOffset};
+
+const SIX_DIGITS: EncodedConfig =
+    Config::DEFAULT.set_time_precision(TimePrecision::Second { decimal_digits: NonZero::new(6) }).encode();
+
+/// Writes a time as `2026-11-24T10:51:00.366368Z`.
+pub fn serialize<S: Serializer>(time: &OffsetDateTime, serializer: S) -> Result<S::Ok, S::Error> {
+    let utc = time.checked_to_offset(UtcOffset::UTC).ok_or_else(|| S::Error::custom("a time out of range"))?;
+    let text = utc.format(&Iso8601::<SIX_DIGITS>).map_err(S::Error::custom)?;
+    serializer.serialize_str(&text)
+}
+
+/// Reads a time of RFC 3339 in any offset. Refuses one that does not lie in the years 1 to 9999 of UTC: the driver of the
+/// database converts times to UTC and panics beyond that.
+pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<OffsetDateTime, D::Error> {
+    parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+}
+
+fn parse(text: &str) -> Result<OffsetDateTime, &'static str> {
+    let time = OffsetDateTime::parse(text, &Rfc3339).ok();
+    let utc =
+        time.and_then(|time| time.checked_to_offset(UtcOffset::UTC)).filter(|utc| (1..=9999).contains(&utc.year()));
+    utc.ok_or("a time has to be as in RFC 3339, 2026-11-24T10:51:00Z, and within the years 1 to 9999 of UTC")
+}
+
+/// The same for a time that may be absent.
+pub mod option {
+    use serde::de::{Deserialize, Deserializer, Error as _};
+    use serde::ser::Serializer;
+    use time::OffsetDateTime;
+
+    /// Writes the time, or null.
+    #[allow(clippy::ref_option, reason = "serde calls it with a reference to the field")]
+    pub fn serialize<S: Serializer>(time: &Option<OffsetDateTime>, serializer: S) -> Result<S::Ok, S::Error> {
+        match time {
+            Some(time) => super::serialize(time, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    /// Reads the time, or null.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<OffsetDateTime>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| super::parse(&text)).transpose().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+
+    #[derive(Deserialize, Serialize)]
+    struct Times {
+        #[serde(with = "super")]
+        one: OffsetDateTime,
+        #[serde(with = "super::option")]
+        other: Option<OffsetDateTime>,
+    }
+
+    fn written(one: &str) -> Option<String> {
+        let text = format!(r#"{{"one":"{one}","other":null}}"#);
+        let times: Times = serde_json::from_str(&text).ok()?;
+        let times = Times { other: Some(times.one), ..times };
+        let value = serde_json::to_value(&times).unwrap();
+        assert_eq!(value["one"], value["other"]);
+        Some(value["one"].as_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn times_always_have_six_digits_of_a_second() {
+        for (read, expected) in [
+            ("2026-11-24T10:51:00Z", "2026-11-24T10:51:00.000000Z"),
+            ("2026-11-24T10:51:00.5Z", "2026-11-24T10:51:00.500000Z"),
+            ("2026-11-24T10:51:00.366368Z", "2026-11-24T10:51:00.366368Z"),
+            ("2026-11-24T11:51:00.3663681+01:00", "2026-11-24T10:51:00.366368Z"),
+            ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000000Z"),
+        ] {
+            assert_eq!(written(read).as_deref(), Some(expected), "{read}");
+        }
+    }
+
+    #[test]
+    fn times_that_utc_can_not_express_are_refused() {
+        for text in ["9999-12-31T23:59:59-05:00", "0000-12-31T23:59:59Z", "0001-01-01T00:00:00+01:00", "yesterday", ""]
+        {
+            assert_eq!(written(text), None, "{text}");
+        }
+        assert!(written("9999-12-31T23:59:59Z").is_some());
+    }
+}

@@ -1,0 +1,193 @@
+//! What clients and tools send in good faith: values in another form, methods, headers and claims that others use.
+
+use std::collections::BTreeSet;
+
+use axum::body::Body;
+use axum::http::{Method, Request};
+use processor::{Outcome, Work};
+use serde_json::{Value, json};
+use shared::db::Db;
+use shared::db::work::Claimed;
+use shared::deadline::Deadline;
+use tests::{Log, World, call_in_process, event, handle, invoke, order, post};
+use tracing::Level;
+
+fn request(method: Method, path: &str) -> Request<Body> {
+    Request::builder().method(method).uri(path).body(Body::empty()).unwrap()
+}
+
+/// Fails every order.
+struct FailAll;
+
+impl Work for FailAll {
+    async fn run(&self, _: &Claimed, _: &Db, _: Deadline) -> Outcome {
+        Outcome::Fail("out of stock".to_owned())
+    }
+}
+
+async fn world_with_failed(order_id: &str) -> World {
+    let world = World::new().await;
+    world.place(order_id).await;
+    handle(&world.processor_with(FailAll), &[order_id]).await;
+    world
+}
+
+#[tokio::test]
+async fn null_for_an_order_id_and_zeros_behind_an_amount_add_nothing() {
+    let world = World::new().await;
+    let mut body = order("");
+    (body["order_id"], body["total_amount"]) = (Value::Null, "36.4000".into());
+    let placed = world.post("/orders", &body).await.expect(201);
+    assert_eq!((placed["order_id"].as_str().unwrap().len(), &placed["total_amount"]), (36, &json!("36.40")));
+    body["total_amount"] = "36.4001".into();
+    world.post("/orders", &body).await.problem(422);
+}
+
+#[tokio::test]
+async fn dots_are_no_order_id() {
+    let world = world_with_failed("o-1").await;
+    for id in [".", ".."] {
+        assert_eq!(world.post("/orders", &order(id)).await.problem(422)["errors"][0]["pointer"], "#/order_id");
+        let sql =
+            format!("INSERT INTO orders (order_id, user_id, item_ids, total_amount) VALUES ('{id}', 'a', '{{a}}', 1)");
+        let refused = world.try_execute(&sql).await.unwrap_err();
+        assert_eq!(refused.as_db_error().and_then(|error| error.constraint()), Some("order_id_check"));
+    }
+    for path in ["/orders/./retry", "/orders/%2E/retry", "/orders/x/../retry", "/orders/x/%2e%2e/retry"] {
+        let mut event = event(Some(("admin", "orders/admin")), post("/orders", &json!({"dry_run": false}))).await;
+        event["rawPath"] = path.into();
+        let answer = invoke(&world.api_of(), &event).await.unwrap();
+        assert_eq!(answer.status, 404, "{path}: {answer:?}");
+    }
+    assert_eq!(world.status("o-1").await, "failed");
+}
+
+#[tokio::test]
+async fn head_is_answered_as_get_without_the_body() {
+    let world = World::new().await;
+    world.place("o-1").await;
+    let (api, site) = (world.api_of(), site::router(site::Config::default()));
+    let claims = Some(("alice", "orders/read orders/admin"));
+    let of_the_api = ["/orders", "/orders/o-1", "/orders/o-1/status", "/metrics", "/healthz"];
+    let pages = ["/docs", "/docs/index.html", "/docs/problems", "/openapi.json", "/dashboard", "/dashboard/index.html"];
+    let calls = of_the_api.map(|path| (&api, path)).into_iter().chain(pages.map(|path| (&site, path)));
+    for (router, path) in calls {
+        let get = call_in_process(router, claims, request(Method::GET, path)).await;
+        let head = call_in_process(router, claims, request(Method::HEAD, path)).await;
+        assert_eq!((head.status, head.text.as_str()), (get.status, ""), "{path}");
+        for name in ["content-type", "location", "retry-after", "cache-control"] {
+            assert_eq!(head.header(name), get.header(name), "{path}: {name}");
+        }
+        assert!(get.status < 400, "{path}: {get:?}");
+    }
+}
+
+#[tokio::test]
+async fn claims_that_are_no_text_make_no_call_fail() {
+    let world = World::new().await;
+    world.place("o-1").await;
+    let api = world.api_with("AUTH", "jwt");
+    let mut event = event(None, request(Method::GET, "/orders/o-1")).await;
+    let claims =
+        json!({"sub": "alice", "scp": ["orders/read"], "email_verified": true, "iat": 1.5, "nickname": null, "x": {}});
+    event["requestContext"]["authorizer"] = json!({"jwt": {"claims": claims}});
+    assert_eq!(invoke(&api, &event).await.unwrap().expect(200)["order_id"], "o-1");
+    for sub in [Value::Null, json!(["alice"]), json!({"sub": "alice"})] {
+        event["requestContext"]["authorizer"]["jwt"]["claims"]["sub"] = sub;
+        assert!(matches!(invoke(&api, &event).await.unwrap().status, 401 | 404));
+    }
+}
+
+#[tokio::test]
+async fn empty_filters_are_as_absent() {
+    let world = World::new().await;
+    world.place("o-1").await;
+    let page = world.get("/orders?status=&user_id=&limit=&cursor=").await.expect(200);
+    assert_eq!(page["orders"].as_array().unwrap().len(), 1);
+    world.get("/orders?sort=").await.problem(422);
+}
+
+#[tokio::test]
+async fn compressed_body_is_415() {
+    let world = World::new().await;
+    for (coding, status) in [("gzip", 415), ("br", 415), ("identity", 201)] {
+        let mut request = post("/orders", &order(coding));
+        request.headers_mut().insert("content-encoding", coding.parse().unwrap());
+        let answer = world.call(request).await;
+        assert_eq!(answer.status, status, "{coding}");
+        assert_eq!(answer.header("accept-encoding"), if status == 415 { "identity" } else { "" });
+    }
+    let without_type = Request::post("/orders/retry").body(Body::from(r#"{"dry_run": false}"#)).unwrap();
+    world.call(without_type).await.problem(415);
+}
+
+#[tokio::test]
+async fn metrics_are_negotiated() {
+    let world = World::new().await;
+    let ask = async |accept: &str| {
+        let answer = world.call(Request::get("/metrics").header("accept", accept).body(Body::empty()).unwrap()).await;
+        (answer.header("content-type").to_owned(), answer.text)
+    };
+    let families = |text: &str| {
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    let (content_type, text) = ask("text/plain; version=0.0.4").await;
+    assert_eq!(content_type, "text/plain; version=0.0.4; charset=utf-8");
+    assert!(!text.contains("# EOF"), "{text}");
+    let (content_type, openmetrics) = ask("application/openmetrics-text;q=0.9, text/plain;q=0.8").await;
+    assert!(content_type.starts_with("application/openmetrics-text; version=1.0.0"));
+    assert!(openmetrics.ends_with("# EOF\n") && families(&text) == families(&openmetrics), "{text}");
+    assert!(families(&text).len() >= 8, "{text}");
+    for accept in ["application/openmetrics-text;q=0", "*/*", "image/png"] {
+        assert_eq!(ask(accept).await.0, "application/json", "{accept}");
+    }
+}
+
+#[tokio::test]
+async fn retry_repeated_is_answered_the_same() {
+    let world = world_with_failed("o-1").await;
+    let retried = world.post("/orders/o-1/retry", &json!({})).await.expect(200);
+    assert_eq!(
+        (&retried["status"], world.post("/orders/o-1/retry", &json!({})).await.expect(200)),
+        (&json!("pending"), retried.clone())
+    );
+    world.post("/orders/o-1/cancel", &json!({})).await.expect(200);
+    world.post("/orders/o-1/retry", &json!({})).await.problem(409);
+}
+
+#[tokio::test]
+async fn times_beyond_utc_are_refused() {
+    let world = World::new().await;
+    for name in ["failed_from", "failed_before"] {
+        for time in ["9999-12-31T23:59:59-05:00", "0000-01-01T00:00:00+01:00", "0000-06-01T00:00:00Z"] {
+            world.post("/orders/retry", &json!({name: time})).await.problem(422);
+        }
+        for time in ["9999-12-31T23:59:59.999999999Z", "0001-01-01T00:00:00Z"] {
+            world.post("/orders/retry", &json!({name: time})).await.expect(200);
+        }
+    }
+}
+
+#[tokio::test]
+async fn times_in_answers_have_six_digits_of_a_second() {
+    let world = world_with_failed("o-1").await;
+    world
+        .execute("UPDATE orders SET created_at = '2026-01-02T03:04:05Z', finished_at = '2026-01-02T03:04:05.5Z'")
+        .await;
+    let order = world.get("/orders/o-1").await.expect(200);
+    assert_eq!(order["created_at"], "2026-01-02T03:04:05.000000Z");
+    assert_eq!(order["finished_at"], "2026-01-02T03:04:05.500000Z");
+    let metrics = world.get("/metrics").await.expect(200);
+    assert_eq!(metrics["as_of"].as_str().unwrap().len(), "2026-01-02T03:04:05.000000Z".len());
+}
+
+#[tokio::test]
+async fn filter_of_a_retry_is_logged_without_users_data() {
+    let world = world_with_failed("o-1").await;
+    let log = Log::listen(Level::INFO);
+    let filter = json!({"user_id": "alice", "cause": "stock", "failed_from": "2020-01-01T00:00:00Z"});
+    assert_eq!(world.call_as("olga", "orders/admin", post("/orders/retry", &filter)).await.expect(200)["matched"], 1);
+    let text = log.text();
+    assert!(text.contains("failed orders retried") && text.contains("2020-01-01"), "{text}");
+    assert!(!text.contains("alice") && !text.contains("stock"), "{text}");
+}

@@ -1,0 +1,69 @@
+//! `POST /dead-letters/redrive` handles as many letters as its limit says and finds all. Operators' calls are answered in time
+//! while the queue accepts connections and never answers.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tests::{World, call_in_process, post};
+use tokio::net::TcpListener;
+
+/// A world with dead letters of orders that do not exist.
+async fn world_with_letters(count: usize) -> World {
+    let world = World::new().await;
+    for index in 0..count {
+        world.send_dead_letter(&format!("gone-{index}")).await;
+    }
+    world
+}
+
+async fn redrive(world: &World, options: Value) -> Value {
+    world.post("/dead-letters/redrive", &options).await.expect(200)
+}
+
+#[tokio::test]
+async fn redrive_handles_no_more_letters_than_its_limit() {
+    for (letters, limit) in [(8, 1), (25, 11)] {
+        let world = world_with_letters(letters).await;
+        let report = redrive(&world, json!({"dry_run": false, "limit": limit})).await;
+        assert_eq!((&report["found"], &report["done_with"]), (&json!(limit), &json!(limit)));
+        assert_eq!(world.dead_letters().await, i64::try_from(letters - limit).unwrap());
+    }
+}
+
+#[tokio::test]
+async fn redrive_finds_all_letters_that_there_are() {
+    let world = world_with_letters(25).await;
+    for dry_run in [true, true, false] {
+        assert_eq!(redrive(&world, json!({"dry_run": dry_run})).await["found"], 25, "{dry_run}");
+    }
+    assert_eq!(world.dead_letters().await, 0);
+    assert_eq!(redrive(&world, json!({})).await["found"], 0);
+}
+
+#[tokio::test]
+async fn operators_are_answered_in_time_while_the_queue_hangs() {
+    let world = World::new().await;
+    world
+        .execute(
+            "INSERT INTO orders (order_id, user_id, item_ids, total_amount, started_at, finished_at, failure)
+            SELECT 'o-' || i, 'alice', '{a}', 1, now(), now(), 'no stock' FROM generate_series(1, 1000) AS i",
+        )
+        .await;
+    // It accepts connections, which wait in its backlog, and never answers.
+    let queue = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let api = world.api_with("AWS_ENDPOINT_URL", &format!("http://{}", queue.local_addr().unwrap()));
+    let call = async |path: &str, options: Value| {
+        let called = Instant::now();
+        let answer = call_in_process(&api, Some(("admin", "orders/admin")), post(path, &options)).await;
+        // The function's time-out is ten seconds.
+        assert!(called.elapsed() < Duration::from_secs(8), "{path}: {:?}", called.elapsed());
+        answer
+    };
+    let retried = call("/orders/retry", json!({"dry_run": false, "limit": 1000})).await.expect(200);
+    assert_eq!(retried["retried"], 1000);
+    call("/orders/o-1/retry", json!({})).await.expect(200);
+    let refused = call("/dead-letters/redrive", json!({"dry_run": false})).await;
+    assert!(!refused.header("retry-after").is_empty(), "{refused:?}");
+    refused.problem(503);
+    assert_eq!(world.value::<i64>("SELECT count(*) FROM order_work").await, 1000);
+}

@@ -1,0 +1,117 @@
+//! The runbook, docs/operations.md, fits the code: the API answers its calls, its filters find stored orders, the functions log
+//! its messages.
+
+use std::path::Path;
+
+use axum::body::Body;
+use axum::http::{Method, Request};
+use processor::Config;
+use serde_json::Value;
+use tests::{World, handle};
+use tokio::net::TcpListener;
+
+const RUNBOOK: &str = include_str!("../../docs/operations.md");
+
+/// A call of the API in the runbook.
+#[derive(Debug)]
+struct Example {
+    method: Method,
+    path: String,
+    body: Option<Value>,
+}
+
+/// The calls of the runbook: `call -X POST "$API_URL/orders/retry" -d '{…}'`.
+fn examples() -> Vec<Example> {
+    let parts: Vec<_> = RUNBOOK.split("\"$API_URL").collect();
+    let read = |pair: &[&str]| {
+        let command = pair[0].rsplit(['`', '\n']).next().unwrap();
+        let (path, rest) = pair[1].split_once('"').unwrap();
+        let body = rest.trim_start().strip_prefix("-d '").and_then(|rest| rest.split('\'').next());
+        let body = body.map(|body| serde_json::from_str(body).unwrap_or_else(|error| panic!("{body}: {error}")));
+        let is_post = body.is_some() || command.contains("-X POST");
+        let method = if is_post { Method::POST } else { Method::GET };
+        Example { method, path: path.replace("ORDER_ID", "o-1"), body }
+    };
+    parts.windows(2).map(read).collect()
+}
+
+/// A world with one order, which failed because the merchant's endpoint did not answer.
+async fn world_with_a_time_out() -> World {
+    // It accepts connections, which wait in its backlog, and never answers.
+    let endpoint = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", endpoint.local_addr().unwrap());
+    let world = World::with(&[
+        ("WORK", "webhook"),
+        ("WEBHOOK_URL", &url),
+        ("WEBHOOK_SECRET", "0123456789abcdef"),
+        ("WEBHOOK_TIMEOUT_SECONDS", "1"),
+        ("MAX_ATTEMPTS", "1"),
+    ])
+    .await;
+    world.place("o-1").await;
+    handle(&world.processor_with(Config::work(&world.env()).unwrap()), &["o-1"]).await;
+    assert_eq!(world.status("o-1").await, "failed");
+    world
+}
+
+#[tokio::test]
+async fn calls_of_the_runbook_are_answered_and_find_what_is_stored() {
+    let world = world_with_a_time_out().await;
+    let failure: String = world.value("SELECT failure FROM orders").await;
+    let examples = examples();
+    assert!(examples.len() > 8, "{examples:?}");
+    for Example { method, path, body } in examples {
+        let fail = "DELETE FROM order_work; UPDATE orders SET started_at = '2026-11-23T03:00:00Z', \
+            finished_at = '2026-11-23T03:00:00Z', failure =";
+        world.execute(&format!("{fail} $${failure}$$")).await;
+        let request = Request::builder().method(&method).uri(&path).header("content-type", "application/json");
+        let text = body.as_ref().map(Value::to_string).unwrap_or_default();
+        let answer = world.call(request.body(Body::from(text)).unwrap()).await.expect(200);
+        if path == "/orders/retry" {
+            assert_eq!(answer["matched"], 1, "{body:?} does not match {failure:?}");
+        }
+    }
+}
+
+/// All Rust code of the functions and of what they share.
+fn code() -> String {
+    fn read(folder: &Path, code: &mut String) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                read(&path, code);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                *code += &std::fs::read_to_string(&path).unwrap();
+            }
+        }
+    }
+    let mut code = String::new();
+    for folder in ["../functions", "../shared/src"] {
+        read(Path::new(folder), &mut code);
+    }
+    code
+}
+
+#[test]
+fn messages_that_the_runbook_looks_for_are_logged() {
+    let code = code();
+    let in_queries = RUNBOOK.split("fields.message = \"").skip(1).filter_map(|rest| rest.split('"').next());
+    let in_text = RUNBOOK.split("shows `").skip(1).filter_map(|rest| rest.split('`').next());
+    let messages: Vec<_> = in_queries.chain(in_text).collect();
+    assert!(messages.len() >= 2, "{messages:?}");
+    for message in messages {
+        assert!(code.contains(&format!("\"{message}\"")), "nothing logs {message:?}");
+    }
+}
+
+#[tokio::test]
+async fn figures_that_the_runbook_names_are_in_the_metrics() {
+    let metrics = World::new().await.get("/metrics").await.expect(200);
+    let (_, table) = RUNBOOK.split_once("| in `GET /metrics` |").unwrap();
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let names: Vec<_> = rows.filter_map(|row| row.split('`').nth(1)).collect();
+    assert!(names.len() >= 5, "{names:?}");
+    for name in names {
+        assert!(metrics.pointer(&format!("/{}", name.replace('.', "/"))).is_some(), "{name} is not in {metrics}");
+    }
+}

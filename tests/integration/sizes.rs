@@ -1,0 +1,198 @@
+//! Sizes: every answer with the largest valid data is smaller than Lambda's limit, and no valid order is too large.
+
+use std::collections::BTreeSet;
+
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::{Value, json};
+use tests::{Answer, World, call_in_process, event, post};
+
+/// The most bytes of an event and of an answer, by Lambda's quotas.
+const LAMBDA: usize = 6_291_556;
+/// The characters that take the most room: two bytes in JSON and four in a JSON string of it, or four bytes of UTF-8.
+const LARGE: [&str; 2] = ["\"", "𝄞"];
+/// Orders of the largest size that are more than one page.
+const ORDERS: usize = 24;
+
+/// A world and the routes that a test called in it.
+struct Held {
+    world: World,
+    routes: BTreeSet<String>,
+}
+
+impl Held {
+    async fn call(&mut self, route: &str, request: Request<Body>) -> Answer {
+        self.routes.insert(route.to_owned());
+        let answer = self.world.call(request).await;
+        let size = in_lambda(&answer);
+        assert!(size < LAMBDA, "{route}: {size} bytes: {:.300}", answer.text);
+        answer
+    }
+
+    async fn get(&mut self, route: &str, path: &str) -> Value {
+        self.call(route, Request::get(path).body(Body::empty()).unwrap()).await.expect(200)
+    }
+}
+
+/// The bytes of an answer as Lambda takes it, about.
+fn in_lambda(answer: &Answer) -> usize {
+    let headers: usize = answer.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 6).sum();
+    json!(answer.text).to_string().len() + headers + 200
+}
+
+/// Stores failed orders of the largest size, each for a reason of its own.
+async fn insert_largest(world: &World, large: &str) {
+    world
+        .execute(&format!(
+            "INSERT INTO orders (order_id, user_id, item_ids, total_amount, started_at, finished_at, attempts, failure)
+            SELECT rpad('o-' || i || '-', 64, 'x'), repeat($${large}$$, 128), array_fill(repeat($${large}$$, 128), ARRAY[500]),
+                999999999999.99, now(), now(), 5, i || repeat($${large}$$, 300)
+            FROM generate_series(1, {ORDERS}) AS i"
+        ))
+        .await;
+}
+
+/// Reads every page, and returns the identifiers.
+async fn read_pages(held: &mut Held, query: &str) -> Vec<String> {
+    let (mut ids, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = held.get("GET /orders", &format!("/orders?limit=200&{query}{cursor}")).await;
+        let orders = page["orders"].as_array().unwrap();
+        assert!(!orders.is_empty());
+        ids.extend(orders.iter().map(|order| order["order_id"].as_str().unwrap().to_owned()));
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return ids,
+        }
+    }
+}
+
+async fn call_every_route(held: &mut Held, large: &str) {
+    insert_largest(&held.world, large).await;
+    for query in ["", "status=failed"] {
+        let ids = read_pages(held, query).await;
+        assert_eq!((ids.len(), ids.iter().collect::<BTreeSet<_>>().len()), (ORDERS, ORDERS), "{query}");
+    }
+    let id = format!("{:x<64}", "o-7-");
+    held.get("GET /orders/{order_id}", &format!("/orders/{id}")).await;
+    held.get("GET /orders/{order_id}/status", &format!("/orders/{id}/status")).await;
+    held.get("GET /metrics", "/metrics").await;
+    held.get("GET /healthz", "/healthz").await;
+    let none = json!({});
+    held.call("POST /orders/retry", post("/orders/retry", &none)).await.expect(200);
+    held.call("POST /orders/{order_id}/retry", post(&format!("/orders/{id}/retry"), &none)).await.expect(200);
+    held.call("POST /orders/{order_id}/cancel", post(&format!("/orders/{id}/cancel"), &none)).await.expect(200);
+    held.call("POST /dead-letters/redrive", post("/dead-letters/redrive", &none)).await.expect(200);
+    let items = vec![large.repeat(128); 500];
+    let order = json!({"user_id": large.repeat(128), "item_ids": items, "total_amount": "999999999999.99"});
+    held.call("POST /orders", post("/orders", &order)).await.expect(201);
+    for status in [201, 200] {
+        let answer = held.call("POST /orders/batch", post("/orders/batch", &largest_batch(large))).await.expect(200);
+        assert_eq!((&answer["accepted"], &answer["results"][499]["status"]), (&json!(500), &json!(status)));
+    }
+}
+
+/// 500 orders in a batch that is nearly as large as it can be.
+fn largest_batch(large: &str) -> Value {
+    let bytes = json!(large).to_string().len() - 2;
+    let count = 2_560 * 1024 / 500 / (bytes * 128 + 3) - 1;
+    let order = |i: usize| json!({"order_id": format!("batch-{i}"), "user_id": "a", "item_ids": vec![large.repeat(128); count], "total_amount": 1});
+    let batch = json!({"orders": (0..500).map(order).collect::<Vec<_>>()});
+    assert!((2_000_000..2_560 * 1024).contains(&batch.to_string().len()), "{}", batch.to_string().len());
+    batch
+}
+
+#[tokio::test]
+async fn answers_of_every_route_with_the_largest_data_fit_into_lambda() {
+    for large in LARGE {
+        let mut held = Held { world: World::new().await, routes: BTreeSet::new() };
+        call_every_route(&mut held, large).await;
+        assert_eq!(held.routes, documented_routes());
+    }
+}
+
+fn documented_routes() -> BTreeSet<String> {
+    let document: Value = serde_json::from_str(site::OPENAPI).unwrap();
+    let paths = document["paths"].as_object().unwrap().iter();
+    let routes = paths.flat_map(|(path, operations)| {
+        operations.as_object().unwrap().keys().map(move |method| format!("{} {path}", method.to_uppercase()))
+    });
+    routes.collect()
+}
+
+#[tokio::test]
+async fn refusals_of_the_longest_input_fit_into_lambda() {
+    let mut held = Held { world: World::new().await, routes: BTreeSet::new() };
+    let unknown =
+        |name: usize, large: &str| (0..name).map(|i| (format!("{i}{}", large.repeat(64)), json!(0))).collect();
+    for large in ["\"", "\u{1}"] {
+        let members: serde_json::Map<_, _> = unknown(20, large);
+        let count = (2_500_000 / json!(members).to_string().len()).min(500);
+        let unknown_names = json!({"orders": vec![json!(members); count]});
+        let bytes = json!(large).to_string().len() - 2;
+        let one_name = json!({large.repeat(1_000_000 / bytes): 0});
+        let one_text = json!({"orders": [large.repeat(2_500_000 / bytes)]});
+        for (path, body, status) in [
+            ("/orders/batch", &unknown_names, 200),
+            ("/orders/batch", &one_text, 200),
+            ("/orders/batch", &one_name, 422),
+            ("/orders", &one_name, 422),
+            ("/orders", &json!(large.repeat(1_000_000 / bytes)), 400),
+            ("/orders/retry", &one_name, 422),
+            ("/dead-letters/redrive", &one_name, 422),
+        ] {
+            held.call(path, post(path, body)).await.expect(status);
+        }
+    }
+    let bad_items = json!({"user_id": "a", "item_ids": vec![""; 500], "total_amount": 1});
+    let answer = held.call("/orders/batch", post("/orders/batch", &json!({"orders": vec![bad_items; 500]}))).await;
+    assert_eq!(answer.expect(200)["results"][0]["problem"]["errors"].as_array().unwrap().len(), 20);
+    let query = (0..2000).map(|i| format!("a{i}=%22")).collect::<Vec<_>>().join("&");
+    held.call("/orders", Request::get(format!("/orders?{query}")).body(Body::empty()).unwrap()).await.problem(422);
+}
+
+#[tokio::test]
+async fn pages_fit_into_lambda() {
+    let site = site::router(site::Config::default());
+    for path in ["/openapi.json", "/docs/swagger-ui-bundle.js", "/docs/problems", "/dashboard/uplot/uplot.min.js"] {
+        let answer = call_in_process(&site, None, Request::get(path).body(Body::empty()).unwrap()).await;
+        assert!(answer.status == 200 && in_lambda(&answer) < LAMBDA, "{path}: {}", in_lambda(&answer));
+    }
+}
+
+/// A body with an escape for every character of every value.
+fn escaped_body() -> String {
+    let item = format!("\"{}\"", "\\ud834\\udd1e".repeat(128));
+    let (id, items) = ("\\u0061".repeat(64), vec![item.as_str(); 500].join(","));
+    format!("{{\"order_id\":\"{id}\",\"user_id\":{item},\"item_ids\":[{items}],\"total_amount\":\"999999999999.99\"}}")
+}
+
+#[tokio::test]
+async fn largest_valid_order_in_escapes_is_accepted() {
+    let body = escaped_body();
+    assert!(body.len() > 768_000);
+    let request = Request::post("/orders").header("content-type", "application/json").body(Body::from(body)).unwrap();
+    World::new().await.call(request).await.expect(201);
+}
+
+#[tokio::test]
+async fn body_that_is_too_large_is_told_the_limit_of_its_call() {
+    let world = World::new().await;
+    for (path, bytes, limit) in [
+        ("/orders", 1 << 20, "1024 KiB"),
+        ("/orders/retry", 1 << 20, "1024 KiB"),
+        ("/orders/batch", 2560 << 10, "2560 KiB"),
+    ] {
+        let body = |bytes: usize| post(path, &json!("x".repeat(bytes - 2)));
+        assert_ne!(world.call(body(bytes)).await.status, 413, "{path}");
+        let problem = world.call(body(bytes + 1)).await.problem(413);
+        assert!(problem["detail"].as_str().unwrap().contains(limit), "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn largest_batch_fits_into_lambdas_event() {
+    let event =
+        event(Some(("a", "orders/write")), post("/orders/batch", &json!("\"".repeat((2560 << 10) / 2 - 1)))).await;
+    assert!(event.to_string().len() < LAMBDA - 20_000, "{}", event.to_string().len());
+}
