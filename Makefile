@@ -23,7 +23,7 @@ FUZZ_STACK := $(call own_stack,fuzz,15542,4676,4677)
 QUEUE_TESTS := processing:: sweeping:: fulfilling:: creating:: operating::
 
 .DEFAULT_GOAL := help
-.PHONY: help deny sbom run demo dev up down status logs token sample-data openapi clients doctor load tail test sam-local test-localstack test-pgbouncer test-browser chaos fuzz rehearsal bench cost scaling check lint build tools clean
+.PHONY: help machine deploy deny sbom run demo dev up down status logs token sample-data openapi clients doctor load tail test test-stack test-bare sam-local test-localstack test-pgbouncer test-browser chaos fuzz rehearsal bench rivals cost scaling check lint build tools clean
 .SILENT:
 
 help: ## list the targets
@@ -70,9 +70,16 @@ openapi: ## write functions/site/assets/openapi.json anew, from the routes, and 
 
 test: ## check everything: format, lints, unit tests, integration tests on a stack of its own
 	$(MAKE) --no-print-directory -j2 tools check
-	$(MAKE) --no-print-directory lint
+	$(MAKE) --no-print-directory lint test-stack
 	export RUST_TEST_THREADS=$(or $(RUST_TEST_THREADS),4); $(TEST_STACK) exec cargo test --workspace --all-targets
 	echo "==> Everything passed"
+
+test-stack: tools ## run the unit tests of tests/stack
+	PYTHONPATH=tests .venv/stack/bin/python -m unittest discover --quiet --start-directory tests/stack --top-level-directory tests
+
+test-bare: ## start the stack twice on a Debian with nothing but git, make, Python and Rust, as root and by sudo; wants root
+	tests/stack/require.sh debootstrap
+	tests/stack/bare.sh
 
 test-browser: tools .venv/browser/.stamp ## use the dashboard in Chromium; BROWSER=install brings it
 	if [ "$(BROWSER)" = install ]; then PYTHONPATH=tests .venv/stack/bin/python -c 'from stack import apt; apt.ensure("chromium", "chromium")'; fi
@@ -89,13 +96,17 @@ chaos: tools ## break everything while 100,000 orders go through; SHORT=1: all f
 bench: tools .venv/bench/.stamp .local/bench/queues/.stamp ## measure everything and write docs/performance.md; QUICK=1: within two minutes, writing nothing
 	if [ -z "$(BINARIES)" ]; then $(STACK) build; fi
 	cargo build --quiet --release -p probes
+	$(MAKE) --no-print-directory rivals
 	cargo run --quiet --profile driver -p bench
+
+# The job queues in Rust that the drain is compared with, in a workspace of their own.
+rivals:
+	CARGO_TARGET_DIR=target/rivals cargo build --quiet --release --locked --manifest-path tests/bench/rivals/Cargo.toml
 
 cost: ## what orders cost: make cost ORDERS=1000000 DELAY=5 BATCH=10, and LIST, WORK, REGION, ARCHITECTURE
 	cargo run --quiet -p bench -- cost
 
-scaling: ## simulate more and more orders a second and write the tables of docs/scaling.md; MEASURE=1: measure the database first
-	if [ -n "$(MEASURE)" ]; then set -a; . $(or $(STACK_DIR),.local)/env; cargo run --quiet -p scaling -- measure; fi
+scaling: ## simulate more and more orders a second, by what `make bench` measured, and write the tables of docs/scaling.md
 	cargo run --quiet -p scaling
 
 fuzz: tools ## call the service with input made up from its OpenAPI document: FUZZ_SECONDS=240 FUZZ_SEED=1
@@ -103,6 +114,10 @@ fuzz: tools ## call the service with input made up from its OpenAPI document: FU
 
 rehearsal: tools ## release a broken version and roll it back while orders flow, and count that none is lost
 	$(REHEARSAL_STACK) exec .venv/stack/bin/python -m stack.rehearsal
+
+deploy: .venv/sam/.stamp ## build and deploy to AWS as a new release: make deploy STAGE=prod PARAMETERS="MaxAttempts=7 …"
+	PATH="$(CURDIR)/.venv/sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 sam build
+	PATH="$(CURDIR)/.venv/sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 .github/deploy.sh $(or $(STAGE),dev) $(PARAMETERS)
 
 sam-local: tools ## call every function in a container by sam local; DOCKER=install brings the engine
 	$(SAM_STACK) sam-local
@@ -113,8 +128,7 @@ test-localstack: tools .venv/localstack/.stamp ## run the tests that use queues 
 test-pgbouncer: tools ## run the integration tests by way of PgBouncer in transaction mode
 	$(PGBOUNCER_STACK) exec cargo test -p tests --test integration --test pooling
 
-check: ## check the Rust code's format and lints
-	tests/stack/require.sh cargo
+check: machine ## check the Rust code's format and lints
 	echo "==> Checking the format and the lints of the Rust code"
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
@@ -154,11 +168,16 @@ build: tools ## build the functions as they are deployed (sam build)
 
 tools: .venv/sam/.stamp .venv/stack/.stamp .venv/lint/.stamp .venv/fuzz/.stamp .venv/clients/.stamp ## install the pinned Python tools into .venv
 
-.venv/bench/.stamp: tests/bench/baseline/requirements.txt
+# Checks that the machine has every program that the rest needs, before anything long begins; apt installs missing ones.
+machine:
+	tests/stack/require.sh python3
+	PYTHONPATH=tests python3 -m stack.machine
+
+.venv/bench/.stamp: tests/bench/baseline/requirements.txt | machine
 	tests/stack/make_venv.sh .venv/bench $<
 	touch $@
 
-# The job queues that the drain is compared with; without npm they are left out.
+# The job queues in JavaScript that the drain is compared with; without npm they are left out.
 .local/bench/queues/.stamp: $(wildcard tests/bench/baseline/queues/*)
 	mkdir -p $(@D)
 	cp $^ $(@D)
@@ -172,7 +191,7 @@ tools: .venv/sam/.stamp .venv/stack/.stamp .venv/lint/.stamp .venv/fuzz/.stamp .
 	cd $(@D) && npm ci --silent --no-audit --no-fund
 	touch $@
 
-.venv/%/.stamp: tests/stack/requirements-%.txt
+.venv/%/.stamp: tests/stack/requirements-%.txt | machine
 	tests/stack/make_venv.sh .venv/$* $<
 	touch $@
 

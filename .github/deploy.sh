@@ -1,38 +1,95 @@
 #!/usr/bin/env bash
-# Deploys what `sam build` has built, and has an order go through it: deploy.sh STAGE RELEASE.
+# Deploys what `sam build` has built as a release of its own, and has an order go through it: deploy.sh STAGE [NAME=VALUE…], by
+# hand `make deploy STAGE=… PARAMETERS="NAME=VALUE…"`. The stage's parameters are those of samconfig.toml; a NAME=VALUE comes
+# before the one there, for this deployment.
 #
-# AWS is signed in to as AWS_ROLE_ARN, with the OIDC token of this run of a GitHub workflow; where there are credentials in the
-# environment already, as those. AWS_REGION says where. SMOKE_CLIENT_ID, SMOKE_CLIENT_SECRET and, unless the stack has a user
-# pool, SMOKE_TOKEN_URL are the machine that the order is placed as.
+# AWS is signed in to as AWS_ROLE_ARN, with the OIDC token of this run of a GitHub workflow; elsewhere as the AWS CLI is.
+# SMOKE_CLIENT_ID, SMOKE_CLIENT_SECRET and SMOKE_TOKEN_URL are the machine that the order is placed as; a stack with a user pool
+# has one itself.
 set -euo pipefail
-stage=$1 release=$2
+stage=$1
+shift
 cd "$(dirname "$0")/.."
+# SAM and the AWS CLI read the one, the SDKs the other.
+export AWS_DEFAULT_REGION=${AWS_DEFAULT_REGION:-${AWS_REGION:-}}
+[ -n "$AWS_DEFAULT_REGION" ] || unset AWS_DEFAULT_REGION
 
 sign_in() {
     local token credentials
     token=$(curl --fail --silent --show-error --header "Authorization: bearer $ACTIONS_ID_TOKEN_REQUEST_TOKEN" \
         "$ACTIONS_ID_TOKEN_REQUEST_URL&audience=sts.amazonaws.com" | python3 -c 'import json, sys; print(json.load(sys.stdin)["value"])')
-    credentials=$(aws sts assume-role-with-web-identity --role-arn "$AWS_ROLE_ARN" --role-session-name "ordermill-$release" \
+    credentials=$(aws sts assume-role-with-web-identity --role-arn "$AWS_ROLE_ARN" --role-session-name "ordermill-$stage" \
         --web-identity-token "$token" --duration-seconds 7200 --output text \
         --query 'Credentials.[AccessKeyId,SecretAccessKey,SessionToken]')
     read -r AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN <<<"$credentials"
     export AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN
 }
 
-# The stage's parameters: given on the command line, they replace those of samconfig.toml as a whole.
+# All parameters, because a stack keeps the value of one that is left out, and a release that is none of a commit's before: four
+# digits of the commit and the time, in the ten letters and digits that there are.
 parameters() {
-    python3 -c 'import sys, tomllib
-print(*tomllib.load(open("samconfig.toml", "rb"))[sys.argv[1]]["deploy"]["parameters"]["parameter_overrides"], sep="\n")' "$stage"
+    python3 - "$stage" "$(git rev-parse --short=4 HEAD 2>/dev/null || echo 0000)" "$@" <<'PYTHON'
+import string, sys, time, tomllib
+
+stage, commit, *given = sys.argv[1:]
+moment, digits = int(time.time()), ""
+while moment:
+    moment, digit = divmod(moment, 36)
+    digits = (string.digits + string.ascii_lowercase)[digit] + digits
+with open("samconfig.toml", "rb") as file:
+    own = tomllib.load(file)[stage]["deploy"]["parameters"]["parameter_overrides"]
+all = ["GradualRelease=true", *own, *given, f"Release={commit[:4]}{digits}"]
+print(*(f"{name}={value}" for name, value in dict(each.split("=", 1) for each in all).items()), sep="\n")
+PYTHON
+}
+
+stack() {
+    aws cloudformation describe-stacks --stack-name "ordermill-$stage" --output text --query "Stacks[0].$1"
 }
 
 output() {
-    aws cloudformation describe-stacks --stack-name "ordermill-$stage" --output text \
-        --query "Stacks[0].Outputs[?OutputKey=='$1'].OutputValue"
+    stack "Outputs[?OutputKey=='$1'].OutputValue"
 }
 
-[ -n "${AWS_ACCESS_KEY_ID:-}" ] || sign_in
-mapfile -t parameters < <(parameters)
-sam deploy --config-env "$stage" --no-confirm-changeset --parameter-overrides "${parameters[@]}" "Release=$release"
-API_URL=$(output ApiUrl) TOKEN_URL=$(output TokenUrl)
-export API_URL TOKEN_URL="${TOKEN_URL:-${SMOKE_TOKEN_URL:-}}"
-CLIENT_ID=$SMOKE_CLIENT_ID CLIENT_SECRET=$SMOKE_CLIENT_SECRET python3 tests/smoke.py
+# The ten newest versions stay, to go back to; Lambda refuses to delete the one that is in use.
+delete_old_versions() {
+    local name function version
+    for name in Api Processor Sweeper; do
+        function=$(output "${name}FunctionName")
+        aws lambda list-versions-by-function --function-name "$function" --output text --query 'Versions[].Version' |
+            tr '[:space:]' '\n' | grep -x '[0-9]\+' | sort -n | head -n -10 |
+            while read -r version; do aws lambda delete-function --function-name "$function" --qualifier "$version" || true; done
+    done
+}
+
+# RDS makes the groups of its logs, when it first writes to them, to be kept for ever.
+bound_database_logs() {
+    local database log
+    database=$(aws cloudformation list-stack-resources --stack-name "ordermill-$stage" --output text \
+        --query "StackResourceSummaries[?LogicalResourceId=='Database'].PhysicalResourceId")
+    for log in ${database:+postgresql iam-db-auth-error}; do
+        aws logs put-retention-policy --log-group-name "/aws/rds/instance/$database/$log" \
+            --retention-in-days "$(stack "Parameters[?ParameterKey=='LogRetentionDays'].ParameterValue")" ||
+            echo "The log $log of the database is not there yet; the next deployment bounds it."
+    done
+}
+
+smoke_test() {
+    local pool
+    API_URL=$(output ApiUrl) TOKEN_URL=$(output TokenUrl) pool=$(output UserPoolId)
+    if [ -z "${SMOKE_CLIENT_ID:-}" ] && [ -n "$pool" ]; then
+        SMOKE_CLIENT_ID=$(output MachineClientId)
+        SMOKE_CLIENT_SECRET=$(aws cognito-idp describe-user-pool-client --user-pool-id "$pool" --client-id "$SMOKE_CLIENT_ID" \
+            --output text --query UserPoolClient.ClientSecret)
+    fi
+    export API_URL TOKEN_URL="${TOKEN_URL:-${SMOKE_TOKEN_URL:-}}"
+    CLIENT_ID=${SMOKE_CLIENT_ID:?names the client that places the order} CLIENT_SECRET=$SMOKE_CLIENT_SECRET python3 tests/smoke.py
+}
+
+[ -z "${ACTIONS_ID_TOKEN_REQUEST_URL:-}" ] || sign_in
+mapfile -t parameters < <(parameters "$@")
+[ ${#parameters[@]} -gt 0 ]
+sam deploy --config-env "$stage" --no-confirm-changeset --parameter-overrides "${parameters[@]}"
+delete_old_versions
+bound_database_logs
+smoke_test

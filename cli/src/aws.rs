@@ -35,7 +35,7 @@ impl Aws {
         let region = env.text("AWS_REGION").or_else(|| env.text("AWS_DEFAULT_REGION")).ok_or("give AWS_REGION")?;
         let (id, secret) = (required("AWS_ACCESS_KEY_ID")?, required("AWS_SECRET_ACCESS_KEY")?);
         let session = env.text("AWS_SESSION_TOKEN").map(str::to_owned);
-        let http = reqwest::Client::builder().timeout(TIMEOUT).build().map_err(|error| Chain(&error).to_string())?;
+        let http = crate::http::builder().timeout(TIMEOUT).build().map_err(|error| Chain(&error).to_string())?;
         Ok(Self {
             http,
             credentials: Credentials::new(id, secret, session, None, "environment"),

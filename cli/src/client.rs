@@ -9,6 +9,7 @@ use serde_json::Value;
 use shared::error::Chain;
 
 use crate::exit::Failure;
+use crate::http;
 use crate::place::Place;
 
 /// How long a call may take: as long as the gateway waits for a function.
@@ -41,7 +42,7 @@ impl<'a> Client<'a> {
     /// A client that has not connected yet.
     pub fn new(place: &'a Place) -> Result<Self, Failure> {
         let unusable = |error: reqwest::Error| Failure::Usage(format!("--ca-file can't be used: {}", Chain(&error)));
-        let mut builder = reqwest::Client::builder().timeout(TIMEOUT).connect_timeout(CONNECT_TIMEOUT);
+        let mut builder = http::builder().timeout(TIMEOUT).connect_timeout(CONNECT_TIMEOUT);
         if let Some(pem) = &place.authorities {
             let authorities = Certificate::from_pem_bundle(pem.as_bytes()).map_err(unusable)?;
             builder = authorities.into_iter().fold(builder, reqwest::ClientBuilder::add_root_certificate);

@@ -15,6 +15,12 @@ pub enum Exit {
     Usage = 2,
     /// The service can't be reached, or lets the caller do nothing.
     Unreachable = 3,
+    /// Ctrl-C ended it: 128 and the signal's number, as for the next two.
+    Interrupted = 130,
+    /// The pipe that it writes to was closed.
+    Unread = 141,
+    /// SIGTERM ended it.
+    Terminated = 143,
 }
 
 impl From<Exit> for ExitCode {

@@ -8,6 +8,8 @@ pub mod aws;
 pub mod client;
 pub mod doctor;
 mod exit;
+mod http;
+pub mod interrupt;
 pub mod load;
 pub mod options;
 mod orders;

@@ -5,6 +5,7 @@ mod count;
 mod follow;
 mod histogram;
 mod latency;
+mod outcome;
 mod plot;
 mod report;
 mod run;
@@ -16,27 +17,35 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::client::Client;
 use crate::exit::{Exit, Failure};
+use crate::interrupt::Interrupt;
 use crate::options;
 use crate::output::Output;
 use crate::place::Place;
 
 use count::Count;
+use outcome::Outcome;
 pub use report::Report;
 use run::Run;
 
 /// Places the orders, and shows what became of them.
 pub async fn run(place: &Place, load: &options::Load, output: Output) -> Result<Exit, Failure> {
-    let report = measure(place, load, output).await?;
+    let report = measure(place, load, output, &Interrupt::of_process(output)?).await?;
     if let Some(file) = &load.svg {
         std::fs::write(file, plot::svg(&report)?)
             .map_err(|error| Failure::Other(format!("{} can't be written: {error}", file.display())))?;
     }
     report::show(&report, output);
-    Ok(if report.ok { Exit::Fine } else { Exit::Wrong })
+    Ok(report.exit)
 }
 
-/// Places the orders, follows them, and gives what became of them.
-pub async fn measure(place: &Place, load: &options::Load, output: Output) -> Result<Report, Failure> {
+/// Places the orders, follows them to their end, and reports. If it is interrupted, or can't reach the service any more, the
+/// report covers the orders so far.
+pub async fn measure(
+    place: &Place,
+    load: &options::Load,
+    output: Output,
+    interrupt: &Interrupt,
+) -> Result<Report, Failure> {
     allow_connections();
     let client = Client::new(place)?;
     let run = Run::new(place)?;
@@ -44,15 +53,16 @@ pub async fn measure(place: &Place, load: &options::Load, output: Output) -> Res
     let before = Count::read(&client).await;
     let begun = Instant::now();
     let bar = bar(output, load.orders, "accepted");
-    let sent = send::place_all(&client, &run, load, &bar).await;
+    let sent = send::place_all(&client, &run, load, &bar, interrupt).await;
     bar.finish_and_clear();
     let accepted_within = begun.elapsed();
     let bar = self::bar(output, sent.accepted, "ended   ");
     let patience = Duration::from_secs(load.patience);
-    let found = follow::to_the_end(&client, &run, sent.accepted, patience, &bar).await?;
+    let found = follow::to_the_end(&client, &run, sent.accepted, patience, &bar, interrupt).await;
     bar.finish_and_clear();
-    let counted = Count::between(before, Count::read(&client).await);
-    Ok(Report::new(&run, place, load.orders, &sent, accepted_within, found, counted))
+    let interrupted = interrupt.exit();
+    let counted = if interrupted.is_none() { Count::between(before, Count::read(&client).await) } else { None };
+    Ok(Report::new(&run, place, load.orders, Outcome { sent, accepted_within, found, counted, interrupted }))
 }
 
 /// One line at standard error, of a terminal alone.

@@ -7,7 +7,8 @@ use clap::{Args, Parser, Subcommand};
 const AFTER_HELP: &str = "\
 Where nothing is given, the stack that `make up` started is meant: .local/env, or env in STACK_DIR.
 
-Exit status: 0 all is well; 1 something is wrong, and was named; 2 the command can't be meant so; 3 the service can't be reached.
+Exit status: 0 all is well; 1 something is wrong, and was named; 2 the command can't be meant so; 3 the service can't be reached;
+130 and 143 it was interrupted (SIGINT, SIGTERM); 141 the pipe that it writes to was closed.
 Colours are for terminals alone; NO_COLOR and CI turn them off.";
 
 /// Ordermill at the terminal

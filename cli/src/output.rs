@@ -1,8 +1,11 @@
 //! What the user sees: text or JSON at standard output, complaints and progress at standard error.
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use serde::Serialize;
+
+use crate::exit::Exit;
 
 /// How output is written.
 #[derive(Debug, Clone, Copy)]
@@ -58,9 +61,16 @@ impl Output {
         if self.has_colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
-    /// Writes a line. Whoever closed the other end is no longer interested.
+    /// Writes a line. If that fails, the process ends: silently if the pipe was closed, else with an error.
     pub fn say(&self, line: &str) {
-        let _ = writeln!(std::io::stdout(), "{line}");
+        match writeln!(std::io::stdout(), "{line}") {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(Exit::Unread as i32),
+            Err(error) => {
+                self.complain(&format!("the output can't be written: {error}"));
+                std::process::exit(Exit::Wrong as i32);
+            }
+        }
     }
 
     /// Writes a value as one line of JSON.
@@ -82,4 +92,17 @@ impl Output {
             indicatif::ProgressDrawTarget::hidden()
         }
     }
+}
+
+/// Ends the process silently as soon as the pipe that it writes to is closed (`| head`), even while it has nothing to write.
+pub fn end_with_closed_pipe() {
+    std::thread::spawn(|| {
+        let stdout = std::io::stdout();
+        // `poll` always reports a closed pipe (POLLERR), so that no event need be named.
+        let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
+        while poll(&mut watched, None).is_err_and(|error| error == rustix::io::Errno::INTR) {}
+        if watched.iter().any(|each| each.revents().contains(PollFlags::ERR)) {
+            std::process::exit(Exit::Unread as i32);
+        }
+    });
 }

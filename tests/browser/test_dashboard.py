@@ -37,6 +37,39 @@ def test_whoever_signs_in_sees_the_page_load_then_nothing_then_orders_on_their_w
     dashboard.check_accessible()
 
 
+def test_a_page_whose_files_are_gone_is_loaded_anew(visit):
+    """A release between the page and its files: the files that the page names are no longer found."""
+    dashboard = visit()
+    pages: list[str] = []
+
+    def of_the_release_before(route: Route) -> None:
+        answer = route.fetch()
+        pages.append(answer.text())
+        release = re.search(r'src="(\w+)/main.js"', pages[-1]).group(1)
+        body = pages[-1].replace(release, "0123456789abcdef") if len(pages) == 1 else pages[-1]
+        route.fulfill(response=answer, body=body)
+
+    dashboard.page.route(re.compile(r"dashboard/index\.html"), of_the_release_before)
+    dashboard.page.goto(f"{dashboard.address}/index.html")
+    dashboard.sees("signed-out")
+    assert len(pages) == 2
+    # The browser says so of each file that it did not get.
+    assert [line for line in dashboard.complaints if not line.startswith("Refused to ")] == []
+    dashboard.complaints.clear()
+
+
+def test_files_that_stay_away_are_not_asked_for_without_end(visit):
+    dashboard = visit()
+    pages: list[str] = []
+    dashboard.page.route(re.compile(r"dashboard/\w+/charts\.js"), lambda route: route.fulfill(status=404))
+    dashboard.page.on("request", lambda request: pages.append(request.url) if "index.html" in request.url else None)
+    with dashboard.page.expect_event("framenavigated", lambda _: len(pages) == 2, timeout=PATIENCE_MS):
+        dashboard.page.goto(dashboard.address)
+    # A page that went on reloading would keep the network busy.
+    dashboard.page.wait_for_load_state("networkidle")
+    assert len(pages) == 2
+
+
 def test_an_order_is_found_by_its_id_and_its_life_is_drawn(visit, pictures):
     dashboard = visit().sign_in()
     sheet = dashboard.find(dashboard.place("slow", "beans"))

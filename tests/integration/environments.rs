@@ -53,7 +53,7 @@ fn message(order_id: &str) -> bytes::Bytes {
 }
 
 /// Ends the functions' connections to this world's database, as a server does that was restarted meanwhile.
-async fn kill_backends(world: &World) -> i64 {
+pub async fn kill_backends(world: &World) -> i64 {
     world
         .value(
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity

@@ -1,5 +1,6 @@
 //! The custom resource: what it does when CloudFormation asks, and that it always answers.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
@@ -10,12 +11,18 @@ use serde_json::{Value, json};
 use shared::config::ConfigError;
 use shared::deadline::Deadline;
 use tests::World;
-use tokio::net::TcpListener;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 /// Asks the way CloudFormation does, at an address that takes the answer, and gives that.
 async fn ask(config: Result<Config, ConfigError>, request_type: &str) -> Value {
+    ask_with(config, request_type, &json!({}), Duration::from_mins(1)).await
+}
+
+/// The same, with these parts of the event set otherwise, within this time.
+async fn ask_with(config: Result<Config, ConfigError>, request_type: &str, changed: &Value, within: Duration) -> Value {
     let (sender, mut answers) = mpsc::channel::<Bytes>(1);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/answer?signature=x", listener.local_addr().unwrap());
@@ -24,7 +31,8 @@ async fn ask(config: Result<Config, ConfigError>, request_type: &str) -> Value {
     let mut event: Value = serde_json::from_str(include_str!("../events/migrate.json")).unwrap();
     event["RequestType"] = request_type.into();
     event["ResponseURL"] = url.into();
-    let deadline = Deadline::after(Duration::from_mins(1));
+    event.as_object_mut().unwrap().extend(changed.as_object().unwrap().clone());
+    let deadline = Deadline::after(within);
     migrate::handle(&config, serde_json::from_value(event).unwrap(), deadline).await.unwrap();
     serde_json::from_slice(&answers.recv().await.unwrap()).unwrap()
 }
@@ -79,6 +87,54 @@ async fn a_database_out_of_reach_is_answered_as_a_failure_with_its_cause() {
     let answer = ask(config, "Create").await;
     assert_eq!(answer["Status"], "FAILED");
     assert!(answer["Reason"].as_str().unwrap().contains("out of reach"), "{answer}");
+}
+
+/// The update of a stack from one version of the function to another.
+fn update(from: &str, to: &str) -> Value {
+    json!({"OldResourceProperties": {"FunctionVersion": from}, "ResourceProperties": {"FunctionVersion": to}})
+}
+
+#[tokio::test]
+async fn a_stack_that_rolls_back_succeeds_without_its_database() {
+    let world = World::new().await;
+    let nowhere = || Config::from_env(&world.env_with(("DATABASE_URL", "postgres://app@127.0.0.1:1/nowhere")));
+    let within = Duration::from_secs(21);
+    let answer = ask_with(nowhere(), "Update", &update("10", "9"), within).await;
+    assert_eq!(
+        (&answer["Status"], &answer["Reason"]),
+        (&json!("SUCCESS"), &json!("the stack rolls back: the schema stays as it is"))
+    );
+    for changed in [update("9", "10"), update("9", "9"), update("", "9"), json!({})] {
+        assert_eq!(ask_with(nowhere(), "Update", &changed, within).await["Status"], "FAILED", "{changed}");
+    }
+}
+
+/// An address by which a server is reached from the third connection on.
+async fn reached_late(server: SocketAddr) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        for attempt in 1.. {
+            let (mut client, _) = listener.accept().await.unwrap();
+            if attempt > 2 {
+                let mut server = TcpStream::connect(server).await.unwrap();
+                tokio::spawn(async move { copy_bidirectional(&mut client, &mut server).await });
+            }
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_database_that_is_reached_late_is_migrated() {
+    let world = World::new().await;
+    world.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await;
+    let (login, place) = world.owner_url().split_once('@').unwrap();
+    let (server, database) = place.split_once('/').unwrap();
+    let late = reached_late(server.parse().unwrap()).await;
+    let config = Config::from_env(&world.env_with(("DATABASE_URL", &format!("{login}@{late}/{database}"))));
+    let answer = ask(config, "Create").await;
+    assert_eq!((&answer["Status"], &answer["Reason"]), (&json!("SUCCESS"), &json!("applied V1__orders")));
 }
 
 #[tokio::test]

@@ -7,8 +7,10 @@ use tokio_postgres::types::Type;
 
 use crate::released::record;
 
-/// How many orders have ended, how many are active and in a batch.
+/// How many orders have ended, are active, and are in a batch. With a few pages of active orders the planner reads them all,
+/// which costs no more than the batch's own.
 const ENDED: i64 = 1_000_000;
+const ACTIVE: i64 = 20_000;
 const BATCH: i64 = 20;
 /// The most rows and the most 8 KiB pages that a statement may read for each order of its batch.
 const MOST_ROWS: f64 = 20.0;
@@ -57,6 +59,7 @@ const HOT: [(&str, &str, i64); 11] = [
 
 /// What the planner is made to believe, each by the SQL that makes it so.
 const BELIEFS: [(&str, &str); 4] = [
+    ("no statistics, which nothing has taken yet", "SELECT"),
     ("fresh statistics", "ANALYZE"),
     (
         "statistics taken while order_work was empty",
@@ -64,13 +67,8 @@ const BELIEFS: [(&str, &str); 4] = [
     ),
     (
         "statistics taken with other identifiers",
-        "UPDATE order_work SET order_id = 'a-' || substr(order_id, 3); ANALYZE; \
-        UPDATE order_work SET order_id = 'z-' || substr(order_id, 3)",
-    ),
-    (
-        "no statistics",
-        "DELETE FROM pg_statistic WHERE starelid IN ('orders'::regclass, 'order_work'::regclass); \
-        UPDATE pg_class SET reltuples = -1, relpages = 0 WHERE oid IN ('orders'::regclass, 'order_work'::regclass)",
+        "UPDATE order_work SET order_id = 'a' || order_id; ANALYZE; \
+        UPDATE order_work SET order_id = substr(order_id, 2)",
     ),
 ];
 
@@ -101,7 +99,7 @@ async fn hot_statements_read_their_batch_whatever_the_statistics() {
     assert_eq!(read_too_much, [""; 0]);
 }
 
-/// A world with a million finished orders, and twenty active ones that worker 1 has claimed and whose lease is over; and one
+/// A world with a million finished orders, and twenty thousand active ones that worker 1 has claimed and whose lease is over; and one
 /// that is pending.
 async fn large_world() -> World {
     let world = World::new().await;
@@ -112,7 +110,7 @@ async fn large_world() -> World {
             SELECT 'm-' || i, 'user-' || i % 1000, ARRAY['book-1'], 59.98, at, at, at, 1
             FROM generate_series(1, {ENDED}) AS i, LATERAL (SELECT now() - i * interval '1 second' AS at) AS moment;
             INSERT INTO orders (order_id, user_id, item_ids, total_amount)
-            SELECT 'z-' || i, 'alice', ARRAY['book-1'], 59.98 FROM generate_series(1, {BATCH}) AS i;
+            SELECT 'z-' || i, 'alice', ARRAY['book-1'], 59.98 FROM generate_series(1, {ACTIVE}) AS i;
             INSERT INTO order_work (order_id, created_at, started_at, due_at, claim)
             SELECT order_id, created_at, created_at, created_at, '00000000-0000-0000-0000-000000000001' FROM orders
             WHERE order_id LIKE 'z-%';

@@ -101,8 +101,8 @@ const BEGIN: &str = r#"<!doctype html>
   <meta name="viewport" content="width=device-width, initial-scale=1">
   <meta name="color-scheme" content="light dark">
   <meta name="description" content="What each refusal of the order service means, and what to do about it">
-  <link rel="icon" href="../dashboard/icon.svg">
-  <link rel="stylesheet" href="../dashboard/look.css">
+  <link rel="icon" href="../dashboard/RELEASE/icon.svg">
+  <link rel="stylesheet" href="../dashboard/RELEASE/look.css">
   <link rel="stylesheet" href="problems.css">
 </head>
 <body>

@@ -22,18 +22,20 @@ use uuid::Uuid;
 const ALL_SCOPES: &str = "orders/read orders/write orders/admin";
 
 /// A role that was given what the functions need in a world whose tables it does not own. Its name wants quoting.
-struct AppRole {
-    world: World,
+pub struct AppRole {
+    pub world: World,
     name: String,
 }
 
 impl AppRole {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let world = World::new().await;
         let role = Self { world, name: format!("The \"app\" {}", Uuid::new_v4().simple()) };
         role.grant().await.unwrap();
         // It was created without a password; here it signs in by one.
-        role.world.execute(&format!("ALTER ROLE {} PASSWORD 'app'", role.quoted())).await;
+        // Its owner becomes a member, and so sees what its sessions do, and may end them.
+        let quoted = role.quoted();
+        role.world.execute(&format!("ALTER ROLE {quoted} PASSWORD 'app'; GRANT {quoted} TO CURRENT_USER")).await;
         role
     }
 
@@ -41,12 +43,12 @@ impl AppRole {
         grant(&DbConfig::from_env(&self.world.owner_env()).unwrap(), &self.name.parse().unwrap(), deadline()).await
     }
 
-    fn quoted(&self) -> String {
+    pub fn quoted(&self) -> String {
         format!("\"{}\"", self.name.replace('"', "\"\""))
     }
 
     /// The world's database as this role.
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         let (_, place) = self.world.owner_url().split_once('@').unwrap();
         format!("postgres://{}:app@{place}", self.name.replace(' ', "%20").replace('"', "%22"))
     }
@@ -156,6 +158,31 @@ async fn the_owner_of_the_tables_is_not_confined() {
     let refused = grant(&config, &"ordermill".parse().unwrap(), deadline()).await.unwrap_err();
     assert!(matches!(refused, SchemaError::OwnRole(_)), "{refused:?}");
     world.place("o-1").await;
+}
+
+#[tokio::test]
+async fn an_owner_with_a_password_does_not_lock_itself_out() {
+    let postgres = Postgres::start().await.unwrap();
+    let superuser = postgres.connect().await.unwrap();
+    superuser.batch_execute("CREATE ROLE rds_iam; CREATE ROLE master LOGIN CREATEROLE PASSWORD 'p'").await.unwrap();
+    let owns = "DO $$ DECLARE t text; BEGIN
+            FOR t IN SELECT oid::regclass FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v') LOOP
+                EXECUTE 'ALTER TABLE ' || t || ' OWNER TO master';
+            END LOOP;
+        END $$; ALTER SCHEMA public OWNER TO master";
+    superuser.batch_execute(owns).await.unwrap();
+    let url = postgres.url(postgres.address());
+    let (_, place) = url.split_once('@').unwrap();
+    let url = format!("postgres://master:p@{place}");
+    let config =
+        DbConfig::from_env(&Env::from_iter([("DATABASE_URL", url.as_str()), ("DATABASE_TLS", "off")])).unwrap();
+    let role = "functions".parse().unwrap();
+    let refused = grant(&config, &role, deadline()).await.unwrap_err();
+    assert!(matches!(refused, SchemaError::LocksOwnerOut(_)), "{refused:?}");
+    superuser.batch_execute("GRANT rds_iam TO master").await.unwrap();
+    grant(&config, &role, deadline()).await.unwrap();
+    superuser.batch_execute("REVOKE rds_iam FROM master").await.unwrap();
+    grant(&config, &role, deadline()).await.unwrap();
 }
 
 #[tokio::test]

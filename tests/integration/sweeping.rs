@@ -28,7 +28,7 @@ async fn an_order_is_requeued_at_most_once_in_a_grace_period() {
 }
 
 /// Orders that are long overdue, of a backlog that began an hour ago.
-async fn backlog(world: &World, orders: usize) -> Vec<String> {
+pub async fn backlog(world: &World, orders: usize) -> Vec<String> {
     let sql = format!(
         "WITH inserted AS (
             INSERT INTO orders (order_id, user_id, item_ids, total_amount, created_at)

@@ -1,23 +1,31 @@
 //! The template, as CloudFormation would deploy it: what must hold of it whatever the parameters are.
 
 mod alarms;
+mod parameters;
+mod pipeline;
+mod releases;
 mod rules;
 
 use std::collections::BTreeSet;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
 use rules::{Template, listed, named, statements};
 
-/// The template with these parameters, translated and decided by tests/stack/template.py.
-fn template(parameters: &[&str]) -> Template {
-    let output = Command::new("../.venv/stack/bin/python")
+/// What tests/stack/template.py makes of the template with these parameters.
+fn translate(parameters: &[&str]) -> Output {
+    Command::new("../.venv/stack/bin/python")
         .env("PYTHONPATH", ".")
         .args(["-m", "stack.template"])
         .args(parameters)
         .output()
-        .unwrap_or_else(|error| panic!("`make tools` installs what is missing: {error}"));
+        .unwrap_or_else(|error| panic!("`make tools` installs what is missing: {error}"))
+}
+
+/// The template with these parameters, translated and decided.
+pub fn template(parameters: &[&str]) -> Template {
+    let output = translate(parameters);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Template(serde_json::from_slice(&output.stdout).unwrap())
 }
@@ -25,15 +33,27 @@ fn template(parameters: &[&str]) -> Template {
 const BROUGHT: &str = "DatabaseUrl=postgres://app@db.example.com/orders";
 const SECRET: &str = "DatabaseSecretArn=arn:aws:secretsmanager:eu-central-1:1:secret:app";
 const IAM: &str = "DatabaseIamUserArn=arn:aws:rds-db:eu-central-1:1:dbuser:db-A/app";
+const OWNER: &str = "OwnerDatabaseIamUserArn=arn:aws:rds-db:eu-central-1:1:dbuser:db-A/owner";
+const WEBHOOK: &str = "WebhookSecretArn=arn:aws:secretsmanager:eu-central-1:1:secret:webhook";
 
 #[test]
 fn every_kind_of_deployment_keeps_the_rules() {
     for parameters in [
         &[][..],
         &["Stage=prod", "ApiReservedConcurrency=20", "Tracing=Active", "AlarmEmail=night@example.com", "Release=r7a1"],
+        &["Stage=prod", "GradualRelease=false", "PermissionsBoundaryArn=arn:aws:iam::1:policy/ordermill-boundary"],
         &["JwtIssuer=https://issuer.example.com", "CorsAllowOrigins=https://shop.example.com"],
         &[BROUGHT, SECRET, "VpcSubnetIds=subnet-1", "VpcSecurityGroupIds=sg-1"],
-        &[BROUGHT, IAM, "OwnerDatabaseUrl=postgres://owner@db.example.com/orders"],
+        &[BROUGHT, IAM, "OwnerDatabaseUrl=postgres://owner@db.example.com/orders", OWNER],
+        &[
+            BROUGHT,
+            IAM,
+            "Work=webhook",
+            "WebhookUrl=https://shop.example.com/",
+            WEBHOOK,
+            "BatchSize=100",
+            "BatchingWindowSeconds=30",
+        ],
     ] {
         assert_eq!(template(parameters).breaches(), [""; 0], "{parameters:?}");
     }
@@ -53,9 +73,10 @@ fn set(template: &mut Value, pointer: &str, value: Value) {
 
 #[test]
 fn each_rule_notices_what_breaks_it() {
-    let sound = template(&[]);
+    let sound =
+        template(&["Stage=prod", "Release=r1", "PermissionsBoundaryArn=arn:aws:iam::1:policy/ordermill-boundary"]);
     for (resource, pointer, value) in [
-        ("ProcessorMapping", "OrderQueue/Properties/VisibilityTimeout", json!("89")),
+        ("ProcessorMapping", "OrderQueue/Properties/VisibilityTimeout", json!("119")),
         ("ProcessorMapping", "ProcessorFunction/Properties/Timeout", json!(16)),
         ("OrderQueue", "DeadLetterQueue/Properties/MessageRetentionPeriod", json!(345_600)),
         ("OrderQueue", "OrderQueue/Properties/RedrivePolicy/maxReceiveCount", json!(4)),
@@ -65,7 +86,17 @@ fn each_rule_notices_what_breaks_it() {
         ("OrderQueue", "OrderQueuePolicy/Properties/Queues/0", json!({"Ref": "DeadLetterQueue"})),
         ("Database", "Database/Properties/StorageEncrypted", json!(false)),
         ("Database", "Database/Properties/PubliclyAccessible", json!(true)),
-        ("Database", "Database/Properties/ManageMasterUserPassword", Value::Null),
+        ("Database", "Database/Properties/ManageMasterUserPassword", json!(true)),
+        ("Database", "Database/Properties/MasterUserAuthenticationType", Value::Null),
+        ("Database", "Database/Properties/EngineLifecycleSupport", Value::Null),
+        ("Database", "Database/Properties/EnableCloudwatchLogsExports", json!(["postgresql"])),
+        ("ApiFunction", "ApiFunction/Properties/Timeout", json!(29)),
+        ("SweeperFunction", "SweeperFunction/Properties/Environment/Variables/FUNCTION_TIMEOUT_SECONDS", Value::Null),
+        ("ProcessorFunction", "ProcessorFunction/Properties/RecursiveLoop", Value::Null),
+        ("SweeperFunction", "SweeperFunctionEventInvokeConfig/Properties/MaximumRetryAttempts", json!(2)),
+        ("ApiFunctionDeploymentGroup", "LatencyAlarm/Properties/EvaluationPeriods", json!(8)),
+        ("AccessLogGroup", "AccessLogGroup/Properties/LogGroupName", Value::Null),
+        ("SiteRole", "SiteRole/Properties/PermissionsBoundary", Value::Null),
         ("Database", "DatabaseParameters/Properties/Parameters/rds.force_ssl", json!("0")),
         ("ApiRole", "ApiRole/Properties/Policies/0/PolicyDocument/Statement/1/Action", json!("sqs:*")),
         ("SweeperRole", "SweeperRole/Properties/Policies/0/PolicyDocument/Statement/1/Resource", json!("*")),
@@ -176,7 +207,7 @@ fn each_function_may_do_what_it_does_and_no_more() {
     let sign_in = "rds-db:connect on ${Database.DbiResourceId}/ordermill_app";
     for (role, expected) in [
         ("SiteRole", &[][..]),
-        ("MigrateRole", &["secretsmanager:GetSecretValue on Database"]),
+        ("MigrateRole", &["rds-db:connect on ${Database.DbiResourceId}/ordermill"]),
         ("SweeperRole", &[sign_in, "sqs:GetQueueAttributes on OrderQueue", "sqs:SendMessage on OrderQueue"]),
         (
             "ApiRole",
@@ -205,50 +236,4 @@ fn each_function_may_do_what_it_does_and_no_more() {
     ] {
         assert_eq!(allowed(&template, role).iter().collect::<Vec<_>>(), expected, "{role}");
     }
-}
-
-/// Issuer and audience of the gateway's authorizer.
-fn accepted(template: &Template) -> (Value, Value) {
-    let (_, api) = template.resources("AWS::ApiGatewayV2::Api")[0];
-    let scheme = &api["Body"]["components"]["securitySchemes"]["Jwt"]["x-amazon-apigateway-authorizer"];
-    (scheme["jwtConfiguration"]["issuer"].clone(), scheme["jwtConfiguration"]["audience"].clone())
-}
-
-#[test]
-fn without_an_issuer_a_user_pool_is_created_and_with_one_none() {
-    let own = template(&[]);
-    let (issuer, audience) = accepted(&own);
-    assert_eq!(issuer["Fn::Sub"], "https://cognito-idp.${AWS::Region}.${AWS::URLSuffix}/${UserPool}");
-    assert_eq!(audience, json!([{"Ref": "MachineClient"}, {"Ref": "UserClient"}]));
-    let brought = template(&["JwtIssuer=https://issuer.example.com", "JwtAudience=shop,office"]);
-    assert_eq!(accepted(&brought), (json!("https://issuer.example.com"), json!(["shop", "office"])));
-    assert!(
-        brought.0["Resources"].as_object().unwrap().values().all(|each| !each["Type"].to_string().contains("Cognito"))
-    );
-}
-
-#[test]
-fn the_dashboard_signs_users_in_where_tokens_are_accepted_and_without_admin_in_a_created_pool() {
-    let variables = |parameters: &[&str]| {
-        let template = template(parameters);
-        let functions = template.resources("AWS::Lambda::Function");
-        let (_, site) = functions.iter().find(|(name, _)| *name == "SiteFunction").unwrap();
-        (accepted(&template).0, site["Environment"]["Variables"].clone())
-    };
-    let (issuer, own) = variables(&[]);
-    assert_eq!((&own["SIGN_IN_ISSUER"], &own["SIGN_IN_CLIENT_ID"]), (&issuer, &json!({"Ref": "UserClient"})));
-    assert_eq!(own["SIGN_IN_SCOPES"], "openid orders/read orders/write");
-    assert!(own.as_object().unwrap().keys().all(|name| !name.starts_with("DATABASE")), "{own}");
-    let (issuer, brought) = variables(&["JwtIssuer=https://issuer.example.com", "DashboardClientId=dashboard"]);
-    assert_eq!((&brought["SIGN_IN_ISSUER"], &brought["SIGN_IN_CLIENT_ID"]), (&issuer, &json!("dashboard")));
-}
-
-#[test]
-fn browsers_let_other_origins_in_only_where_they_are_named() {
-    let cors = |template: &Template| {
-        template.resources("AWS::ApiGatewayV2::Api")[0].1["Body"]["x-amazon-apigateway-cors"].clone()
-    };
-    assert_eq!(cors(&template(&[])), Value::Null);
-    let opened = cors(&template(&["CorsAllowOrigins=https://a.example.com,https://b.example.com"]));
-    assert_eq!(opened["allowOrigins"], json!(["https://a.example.com", "https://b.example.com"]));
 }

@@ -3,15 +3,22 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 
 from stack.console import StackError, step
 
 # Debian's packages ask this file whether they may start their servers; 101 is a no.
 POLICY = "/usr/sbin/policy-rc.d"
+# PostgreSQL's package would create a server of the machine's own, but for this setting while it installs.
+NO_CLUSTER = "/etc/postgresql-common/createcluster.d/ordermill.conf"
 INSTALL = f"""
 set -e
+remove='{NO_CLUSTER}'
+trap 'rm -f $remove' EXIT
+mkdir -p $(dirname {NO_CLUSTER})
+echo 'create_main_cluster = false' > {NO_CLUSTER}
 if [ ! -e {POLICY} ]; then
-    trap 'rm -f {POLICY}' EXIT
+    remove="$remove {POLICY}"
     printf '#!/bin/sh\\nexit 101\\n' > {POLICY}
     chmod 755 {POLICY}
 fi
@@ -28,25 +35,36 @@ def ensure(program: str, package: str) -> str:
     """
     found = _find(program)
     if found is None:
-        _install(package)
+        install([package])
         found = _find(program)
     if found is None:
         raise StackError(f"{program} is not on this machine.", f"Install {package}.")
     return found
 
 
+def install(packages: Sequence[str]) -> None:
+    """Install packages. Raises :class:`StackError` with the command to do it by hand where that fails."""
+    listed = " ".join(packages)
+    if shutil.which("apt-get") is None:
+        raise StackError(f"{listed}: not installed, and this machine has no apt to install with.", by_hand(listed))
+    step(f"Installing {listed} with apt (programs only; no server of the machine's own is made or started)")
+    become_root = [] if os.geteuid() == 0 else ["sudo"]
+    try:
+        subprocess.run([*become_root, "sh", "-c", INSTALL, "install", *packages], check=True)
+    except (subprocess.CalledProcessError, FileNotFoundError) as error:
+        raise StackError(f"Installing {listed} failed: {error}", by_hand(listed)) from error
+
+
+def can_be_root() -> bool:
+    """Whether this user is root, or may have a way to become it."""
+    return os.geteuid() == 0 or shutil.which("sudo") is not None
+
+
+def by_hand(packages: str) -> str:
+    """What a user does instead."""
+    return f"On Debian or Ubuntu: sudo apt-get install {packages}"
+
+
 def _find(program: str) -> str | None:
     # Servers lie where only root's path leads.
     return shutil.which(program, path=os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"]))
-
-
-def _install(package: str) -> None:
-    by_hand = f"Install {package}, for example: sudo apt-get install {package}"
-    if shutil.which("apt-get") is None:
-        raise StackError(f"{package} is not installed, and this machine has no apt to install it with.", by_hand)
-    step(f"Installing {package} with apt (its programs only; no server of the machine's own is started)")
-    become_root = [] if os.geteuid() == 0 else ["sudo"]
-    try:
-        subprocess.run([*become_root, "sh", "-c", INSTALL, "install", package], check=True)
-    except (subprocess.CalledProcessError, FileNotFoundError) as error:
-        raise StackError(f"Installing {package} failed: {error}", by_hand) from error

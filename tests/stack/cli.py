@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import MutableMapping
 
 from stack import (
     demo,
@@ -21,7 +22,7 @@ from stack import (
 )
 from stack.console import StackError, complain, good, say, step
 from stack.records import Records
-from stack.settings import ROOT, Settings
+from stack.settings import HOST, ROOT, Settings
 
 
 class Stopped(BaseException):
@@ -176,6 +177,7 @@ def main(arguments: list[str]) -> int:
         return 2
     for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(sign, _stop)
+    pass_by_proxies(os.environ)
     try:
         VERBS[verb](Settings.from_environment(), *([rest] if rest else []))
     except Stopped:
@@ -185,6 +187,13 @@ def main(arguments: list[str]) -> int:
         complain(error)
         return 1
     return 0
+
+
+def pass_by_proxies(environment: MutableMapping[str, str]) -> None:
+    """Have this process and those it starts call servers of this machine directly, whatever proxy is set."""
+    named = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
+    direct = ",".join(filter(None, [named, HOST, "localhost"]))
+    environment.update({"no_proxy": direct, "NO_PROXY": direct})
 
 
 def _run(settings: Settings, command: list[str]) -> None:

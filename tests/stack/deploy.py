@@ -106,7 +106,7 @@ def _write_config(settings: Settings, database_url: str) -> Path:
         f"DashboardClientId={CLIENT}",
         f"DatabaseUrl={database_url}",
         "DatabaseTls=off",
-        *settings.parameters,
+        *(_by_secret(settings, each) for each in settings.parameters),
     ]
     values = {
         "stack_name": STACK_NAME,
@@ -122,6 +122,15 @@ def _write_config(settings: Settings, database_url: str) -> Path:
     path = settings.state / "samconfig.toml"
     write_private(path, "\n".join(lines) + "\n")
     return path
+
+
+def _by_secret(settings: Settings, parameter: str) -> str:
+    """The parameter, or for `WebhookSecret` the one that names a secret with that text, which is made."""
+    name, value = parameter.split("=", 1)
+    if name != "WebhookSecret":
+        return parameter
+    secrets = client(settings, "secretsmanager")
+    return f"WebhookSecretArn={secrets.create_secret(Name='ordermill-webhook', SecretString=value)['ARN']}"
 
 
 def tool_environment() -> dict[str, str]:

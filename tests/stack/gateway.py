@@ -123,6 +123,6 @@ def _create_route(
 
 
 def _route_key(path: str, method: str) -> str:
-    if path == "/$default":
-        return "$default"
+    if path == "$default":
+        return path
     return f"{'ANY' if method == ANY_METHOD else method.upper()} {path}"

@@ -1,4 +1,4 @@
-"""Evaluates what a template makes depend on its parameters: conditions, ``Fn::If``, maps.
+"""Evaluates what a template makes depend on its parameters: rules, conditions, ``Fn::If``, maps.
 
 What names a resource, as ``Fn::GetAtt`` does, stays as it is.
 """
@@ -28,11 +28,19 @@ class Evaluator:
             "Fn::Or": lambda parts: any(map(self._value, parts)),
             "Fn::Join": lambda parts: parts[0].join(map(str, self._value(parts[1]))),
             "Fn::FindInMap": self._find_in_map,
+            "Fn::Contains": lambda parts: str(self._value(parts[1])) in parts[0],
+            "Fn::EachMemberEquals": lambda parts: all(each == parts[1] for each in self._value(parts[0])),
         }
 
     def holds(self, condition: str) -> bool:
         """Whether the condition of this name is true."""
         return self._value(self._conditions[condition])
+
+    def refusals(self, rules: Mapping[str, dict]) -> list[str]:
+        """What the template's rules say against the parameters."""
+        applied = [rule for rule in rules.values() if self._value(rule.get("RuleCondition", True))]
+        assertions = [each for rule in applied for each in rule["Assertions"]]
+        return [each["AssertDescription"] for each in assertions if not self._value(each["Assert"])]
 
     def value(self, value: Any) -> Any:
         """The value with all that the parameters decide put in; what they leave out is gone."""

@@ -1,13 +1,13 @@
 """What the emulated CloudFormation lacks of our template, so that the very template is deployed.
 
-It refuses two things that have no part in what an emulator can show: CodeDeploy, which moves a function's alias little
-by little where the emulator moves it at once, and alarms on arithmetic over metrics. Both are taken here, without
-effect.
+It refuses three things that have no part in what an emulator can show: CodeDeploy, which moves a function's alias
+little by little where the emulator moves it at once, a network's rules, and alarms on arithmetic over metrics. All are
+taken here, without effect.
 """
 
 from ministack.services.cloudformation import provisioners
 
-NOTED = ("AWS::CodeDeploy::Application", "AWS::CodeDeploy::DeploymentGroup")
+NOTED = ("AWS::CodeDeploy::Application", "AWS::CodeDeploy::DeploymentGroup", "AWS::EC2::SecurityGroupIngress")
 
 
 def add() -> None:

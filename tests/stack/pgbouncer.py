@@ -21,7 +21,7 @@ IDLE_SECONDS = 5
 
 def start(settings: Settings) -> Server:
     """Start it, after PostgreSQL; :func:`wait` tells when it answers."""
-    program, account = apt.ensure("pgbouncer", "pgbouncer"), postgres.account()
+    program, account = apt.ensure("pgbouncer", "pgbouncer"), postgres.account(settings)
     place = postgres.data_directory(settings).with_name(NAME)
     place.mkdir(parents=True, exist_ok=True)
     users, configuration = place / "users.txt", place / "pgbouncer.ini"

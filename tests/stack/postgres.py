@@ -1,6 +1,7 @@
 """PostgreSQL of one's own: private data directory and port, loopback only, never the machine's cluster.
 
-The server refuses to run as root, so root starts it as `postgres` or, failing that, `nobody`.
+The server refuses to run as root, so root starts it as the owner of the data directory. A new one belongs to
+`postgres` or, where there is no such user, to `nobody`.
 """
 
 import hashlib
@@ -32,8 +33,9 @@ OPTIONS = {
 
 def start(settings: Settings) -> Server:
     """Start the server, on a data directory made when there is none; :func:`wait` tells when it answers."""
-    user, binaries = account(), postgres_binaries()
-    data = data_directory(settings)
+    # Before a user is chosen: the package that brings the programs may create one.
+    binaries = postgres_binaries()
+    user, data = account(settings), data_directory(settings)
     if not (data / "PG_VERSION").exists():
         _create(data, binaries, user)
     _check_version(data, binaries)
@@ -65,21 +67,32 @@ def password(settings: Settings) -> str:
 
 
 def data_directory(settings: Settings) -> Path:
-    """Where the data lies: in the stack's state directory, or under /var/tmp when the server's user can't get there."""
+    """Where the data lies, or will: in the stack's state directory, or under /var/tmp if its user can't get there."""
     settings.state.mkdir(parents=True, exist_ok=True)
-    user = account()
-    if user.name is None or _reaches(user, settings.state):
-        return settings.state / "postgres"
-    key = hashlib.sha256(str(settings.state).encode()).hexdigest()[:12]
-    return Path(f"/var/tmp/ordermill-{key}/postgres")
+    within = settings.state / "postgres"
+    if os.geteuid() != 0 or within.exists():
+        return within
+    outside = _outside(settings)
+    return within if not outside.exists() and _reaches(_account_of_new_data(), settings.state) else outside
 
 
-def account() -> Account:
-    """The user that servers run as which refuse to run as root."""
+def account(settings: Settings) -> Account:
+    """The user that servers run as which refuse to run as root: the one whom the data belongs to."""
     if os.geteuid() != 0:
         return Account()
-    users = {entry.pw_name for entry in pwd.getpwall()}
-    return Account("postgres" if "postgres" in users else "nobody")
+    data = data_directory(settings)
+    return Account(owner(data)) if data.exists() else _account_of_new_data()
+
+
+def owner(data: Path) -> str:
+    """The user whom the data belongs to. Raises :class:`StackError` where PostgreSQL cannot run as that user."""
+    try:
+        name = data.owner()
+    except KeyError:
+        name = "a user who is not on this machine"
+    if name == "root" or " " in name:
+        raise StackError(f"{data} belongs to {name}, and PostgreSQL can't run so.", "`make clean` removes the data.")
+    return name
 
 
 def remove_data(settings: Settings) -> None:
@@ -129,6 +142,19 @@ def _check_version(data: Path, binaries: Path) -> None:
     if made_by != installed:
         happened = f"{data} was made by PostgreSQL {made_by}, and {installed} is installed."
         raise StackError(happened, "`make clean` removes the old data.")
+
+
+def _account_of_new_data() -> Account:
+    users = {entry.pw_name for entry in pwd.getpwall()}
+    return Account("postgres" if "postgres" in users else "nobody")
+
+
+def _outside(settings: Settings) -> Path:
+    """Where the data lies if its user can't reach the state directory. Others write to /var/tmp: the folder is ours."""
+    folder = Path(f"/var/tmp/ordermill-{hashlib.sha256(str(settings.state).encode()).hexdigest()[:12]}")
+    if folder.exists() and folder.stat().st_uid != os.geteuid():
+        raise StackError(f"{folder} belongs to another user.", "Have it removed, or give STACK_DIR another directory.")
+    return folder / "postgres"
 
 
 def _reaches(account: Account, directory: Path) -> bool:

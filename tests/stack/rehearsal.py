@@ -18,7 +18,7 @@ from stack.settings import Settings
 
 ALIAS = "live"
 NOWHERE = "postgres://nobody@127.0.0.1:1/nowhere"
-# Messages that the broken version took come back once the queue's visibility timeout is over, 90 s.
+# The queue delivers the messages of the broken version again after its visibility timeout, 120 s.
 PATIENCE = 240
 
 

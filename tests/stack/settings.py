@@ -8,7 +8,8 @@ variable                  default    meaning
 ``EMULATOR_PORT``         4566       TCP port of the emulated AWS, and so of the API
 ``ISSUER_PORT``           4567       TCP port of the token issuer
 ``PGBOUNCER_PORT``        none       TCP port of PgBouncer, which the functions then reach PostgreSQL by way of
-``SAM_PARAMETERS``        empty      further template parameters, as ``Name=value Name=value``
+``SAM_PARAMETERS``        empty      further template parameters, as ``Name=value Name=value``; ``WebhookSecret=text``
+                                     makes the secret that ``WebhookSecretArn`` names
 ========================  =========  =============================================================
 
 The ports lie below 32768: the kernel gives higher ones to outgoing connections, and one of those might hold ours.

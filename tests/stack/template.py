@@ -1,16 +1,18 @@
 """Prints template.yaml as CloudFormation would deploy it: ``python -m stack.template Stage=prod``.
 
 The SAM resources are translated, and what the parameters decide is decided. What only a deployment knows stays:
-references to other resources.
+references to other resources. Parameters that CloudFormation would refuse are refused, with what it would say.
 """
 
 import json
 import os
+import re
 import sys
 
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
+from stack.console import StackError
 from stack.intrinsics import Evaluator
 from stack.settings import REGION, ROOT
 
@@ -28,8 +30,11 @@ def processed(parameters: dict[str, str]) -> dict:
     source = yaml_parse((ROOT / "template.yaml").read_text())
     # The translator takes code from S3 alone, where `sam deploy` puts it.
     source["Globals"]["Function"]["CodeUri"] = "s3://bucket/key"
-    translated = transform(source, {}, NoManagedPolicies())
+    translated = transform(source, parameters, NoManagedPolicies())
     evaluator = Evaluator(translated, parameters)
+    refused = [*_malformed(translated["Parameters"], parameters), *evaluator.refusals(translated["Rules"])]
+    if refused:
+        raise StackError("; ".join(refused))
     resources = {
         name: evaluator.value({key: part for key, part in each.items() if key != "Condition"})
         for name, each in translated["Resources"].items()
@@ -38,6 +43,27 @@ def processed(parameters: dict[str, str]) -> dict:
     return {**translated, "Resources": resources}
 
 
+def _malformed(declared: dict[str, dict], parameters: dict[str, str]) -> list[str]:
+    """Parameters whose values their declarations don't allow."""
+
+    def allowed(value: str, rule: dict) -> bool:
+        number = float(value) if rule["Type"] == "Number" else 0
+        return (
+            re.fullmatch(rule.get("AllowedPattern", ".*"), value) is not None
+            and value in map(str, rule.get("AllowedValues", [value]))
+            and rule.get("MinValue", number) <= number <= rule.get("MaxValue", number)
+        )
+
+    return [
+        f"{name} {declared[name].get('ConstraintDescription', 'is out of its bounds')}"
+        for name, value in parameters.items()
+        if not allowed(value, declared[name])
+    ]
+
+
 if __name__ == "__main__":
     os.environ.setdefault("AWS_DEFAULT_REGION", REGION)
-    json.dump(processed(dict(each.split("=", 1) for each in sys.argv[1:])), sys.stdout)
+    try:
+        json.dump(processed(dict(each.split("=", 1) for each in sys.argv[1:])), sys.stdout)
+    except StackError as error:
+        sys.exit(str(error))

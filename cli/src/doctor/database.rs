@@ -124,7 +124,14 @@ async fn rights(db: &Db, env: &Env) -> Vec<Finding> {
         Err(problem) => return vec![Finding::wrong("rights", "DATABASE_APP_ROLE", problem, "give the role's name")],
     };
     match inspect::rights(db, role.as_ref()).await {
-        Ok(Some(rights)) => judge(&rights, named.is_some()),
+        Ok(Some(rights)) => {
+            let mut findings = judge(&rights, named.is_some());
+            // Without DATABASE_APP_ROLE an owner looks at itself, and the functions may sign in as another role.
+            if named.is_some() || !rights.is_owner {
+                findings.push(time_limits(db, &rights.role).await);
+            }
+            findings
+        }
         Ok(None) => {
             let remedy = "have migrate create it: it does so where DATABASE_APP_ROLE is set";
             vec![Finding::wrong("rights", named.unwrap_or(PLACE), "there is no such role", remedy)]
@@ -162,6 +169,27 @@ fn judge(rights: &Rights, is_named: bool) -> Vec<Finding> {
             format!("{remedy}; a role's own attributes: ALTER ROLE … NOSUPERUSER NOCREATEDB NOCREATEROLE"),
         ),
     ]
+}
+
+/// Without limits a statement that the functions have given up keeps running, or waiting for a lock, and keeps its connection.
+async fn time_limits(db: &Db, role: &str) -> Finding {
+    let check = "time-limits";
+    let limits = match inspect::time_limits(db, role).await {
+        Ok(limits) => limits,
+        Err(error) => return Finding::not_checked(check, role, Chain(&error).to_string()),
+    };
+    let (set, unset): (Vec<_>, Vec<_>) = limits.into_iter().partition(|(_, value)| value.is_some());
+    if unset.is_empty() {
+        let listed = set.iter().map(|(name, value)| format!("{name} = {}", value.as_deref().unwrap_or_default()));
+        return Finding::ok(check, role, listed.collect::<Vec<_>>().join(", "));
+    }
+    let names: Vec<_> = unset.into_iter().map(|(name, _)| name).collect();
+    let statement = |name: &String| {
+        let limit = if name == "lock_timeout" { "3s" } else { "5s" };
+        format!("ALTER ROLE \"{role}\" SET {name} = '{limit}'")
+    };
+    let remedy = format!("`{}`", names.iter().map(statement).collect::<Vec<_>>().join("; "));
+    Finding::wrong(check, role, format!("has no {}", names.join(", ")), remedy)
 }
 
 async fn waiting(db: &Db) -> Finding {

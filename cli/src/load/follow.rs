@@ -8,12 +8,16 @@ use indicatif::ProgressBar;
 use super::run::Run;
 use crate::client::Client;
 use crate::exit::Failure;
+use crate::interrupt::Interrupt;
 use crate::orders::{Order, PAGE, Pages, Status, encoded};
 
 /// The most pages of each active status that are read to see how far everything is.
 const PAGES: usize = 5;
 /// The shortest and the longest wait between two looks.
 const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
+
+/// How long an interrupted run may take to read its orders.
+const LAST_READ: Duration = Duration::from_secs(10);
 
 /// What is left to happen.
 #[derive(Default)]
@@ -23,23 +27,42 @@ struct Active {
     one: Option<String>,
 }
 
-/// Waits until every order has ended, or there is no patience left; gives all orders of the run.
+/// Waits until every order has ended, there is no patience left, or the run is interrupted; reads all orders of the run.
 pub async fn to_the_end(
     client: &Client<'_>,
     run: &Run,
     accepted: u32,
     patience: Duration,
     bar: &ProgressBar,
+    interrupt: &Interrupt,
 ) -> Result<Vec<Order>, Failure> {
+    tokio::select! {
+        waited = wait(client, run, accepted, patience, bar) => waited?,
+        () = interrupt.wait() => {}
+    }
+    tokio::select! {
+        found = all(client, run) => found,
+        () = interrupt.wait_and(LAST_READ) => {
+            Err(Failure::Unreachable(format!("the orders could not be read within {} s", LAST_READ.as_secs())))
+        }
+    }
+}
+
+async fn wait(
+    client: &Client<'_>,
+    run: &Run,
+    accepted: u32,
+    patience: Duration,
+    bar: &ProgressBar,
+) -> Result<(), Failure> {
     let end = Instant::now() + patience;
     loop {
         let active = look(client, run).await?;
         bar.set_position(accepted.saturating_sub(active.count).into());
-        let Some(one) = active.one.filter(|_| Instant::now() < end) else { break };
+        let Some(one) = active.one.filter(|_| Instant::now() < end) else { return Ok(()) };
         let answer = client.follow(&format!("/orders/{}/status", encoded(&one))).await?;
         tokio::time::sleep(answer.retry_after().unwrap_or_default().clamp(WAIT.0, WAIT.1)).await;
     }
-    all(client, run).await
 }
 
 async fn look(client: &Client<'_>, run: &Run) -> Result<Active, Failure> {

@@ -1,7 +1,6 @@
 //! What a run came to, for people and for machines.
 
 use std::collections::{BTreeMap, HashSet};
-use std::time::Duration;
 
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -9,8 +8,9 @@ use time::OffsetDateTime;
 use super::count::Counted;
 use super::histogram::{lines, time};
 use super::latency::{Latencies, Percentiles};
+use super::outcome::Outcome;
 use super::run::Run;
-use super::send::Sent;
+use crate::exit::Exit;
 use crate::orders::{Order, Status};
 use crate::output::{Output, Tone};
 use crate::place::Place;
@@ -20,6 +20,11 @@ use crate::place::Place;
 pub struct Report {
     /// Whether every order was accepted and completed once.
     pub ok: bool,
+    /// Why the report is of a part of the run alone: it was interrupted, or its orders could not be read.
+    pub incomplete: Option<String>,
+    /// How the command ends.
+    #[serde(skip)]
+    pub exit: Exit,
     /// The run's name, which its orders' identifiers begin with.
     pub run: String,
     /// Where the API is.
@@ -66,38 +71,40 @@ pub struct Report {
 
 impl Report {
     /// What the orders that were found say of a run.
-    pub(super) fn new(
-        run: &Run,
-        place: &Place,
-        orders: u32,
-        sent: &Sent,
-        accepted_within: Duration,
-        found: Vec<Order>,
-        counted: Option<Counted>,
-    ) -> Self {
+    pub(super) fn new(run: &Run, place: &Place, orders: u32, outcome: Outcome) -> Self {
+        let incomplete = outcome.incomplete();
+        let is_read = outcome.found.is_ok();
+        let Outcome { sent, accepted_within, found, counted, .. } = outcome;
         let mut known = HashSet::new();
-        let found: Vec<Order> = found.into_iter().filter(|order| known.insert(order.order_id.clone())).collect();
+        let found = found.unwrap_or_default().into_iter();
+        let found: Vec<Order> = found.filter(|order| known.insert(order.order_id.clone())).collect();
         let count = |holds: &dyn Fn(&Order) -> bool| {
             u32::try_from(found.iter().filter(|order| holds(order)).count()).unwrap_or(u32::MAX)
         };
         let of = |status| count(&|order| order.status == status);
         let completed = of(Status::Completed);
         let life = times(&found, |order| Some((order.created_at, order.finished_at?)));
+        let ok = incomplete.is_none()
+            && completed == orders
+            && sent.accepted == orders
+            && counted.is_none_or(|counted| counted.bears_out(orders, completed));
+        let (incomplete, exit) = incomplete.unzip();
         Self {
-            ok: completed == orders
-                && sent.accepted == orders
-                && counted.is_none_or(|counted| counted.bears_out(orders, completed)),
+            ok,
+            exit: exit.unwrap_or(if ok { Exit::Fine } else { Exit::Wrong }),
+            incomplete,
             run: run.name.clone(),
             url: place.url.to_string(),
             orders,
             accepted: sent.accepted,
-            refused: sent.refused.clone(),
+            curves: [sent.latencies.curve(), life.curve()],
+            refused: sent.refused,
             repeated_calls: sent.repeats,
             completed,
             failed: of(Status::Failed),
             cancelled: of(Status::Cancelled),
             unfinished: count(&|order| order.status.is_active()),
-            lost: sent.accepted.saturating_sub(count(&|_| true)),
+            lost: if is_read { sent.accepted.saturating_sub(count(&|_| true)) } else { 0 },
             reattempted: count(&|order| order.attempts > 1),
             counted,
             accepted_within: accepted_within.as_secs_f64(),
@@ -106,7 +113,6 @@ impl Report {
             queueing: times(&found, |order| Some((order.created_at, order.started_at?))).percentiles(),
             processing: times(&found, |order| Some((order.started_at?, order.finished_at?))).percentiles(),
             life: life.percentiles(),
-            curves: [sent.latencies.curve(), life.curve()],
             steps: life.percentiles().map(|_| life.steps(12)).unwrap_or_default(),
         }
     }
@@ -218,8 +224,8 @@ fn complaints(report: &Report) -> Vec<String> {
         (report.unfinished, "unfinished"),
         (report.lost, "lost"),
     ];
-    let mut complaints: Vec<_> =
-        counts.iter().filter(|(many, _)| *many > 0).map(|(many, what)| format!("{many} {what}")).collect();
+    let mut complaints: Vec<_> = report.incomplete.clone().into_iter().collect();
+    complaints.extend(counts.iter().filter(|(many, _)| *many > 0).map(|(many, what)| format!("{many} {what}")));
     if let Some(counted) = report.counted.filter(|counted| !counted.bears_out(report.accepted, report.completed)) {
         complaints.push(format!("the service counted {} completions of {}", counted.completed, report.completed));
     }

@@ -11,12 +11,15 @@ use serde_json::{Value, json};
 use super::latency::Latencies;
 use super::run::Run;
 use crate::client::{Answer, Client};
+use crate::interrupt::Interrupt;
 use crate::options::Load;
 
 /// How often a call is made at most.
 const TRIES: u32 = 12;
 /// The longest wait between two.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// How long an interrupted run waits for the answers to calls that it has made.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
 /// What became of the calls.
 #[derive(Default)]
@@ -39,8 +42,8 @@ struct Call {
     took: Duration,
 }
 
-/// Places all orders, so many at once, at this rate if one is given.
-pub async fn place_all(client: &Client<'_>, run: &Run, load: &Load, bar: &ProgressBar) -> Sent {
+/// Places all orders, with `concurrency` calls at once, at `rate` if there is one. After an interrupt it starts no more calls.
+pub async fn place_all(client: &Client<'_>, run: &Run, load: &Load, bar: &ProgressBar, interrupt: &Interrupt) -> Sent {
     let size = load.batch.unwrap_or(1);
     let begun = Instant::now();
     let starts = (0..load.orders).step_by(size as usize);
@@ -49,14 +52,20 @@ pub async fn place_all(client: &Client<'_>, run: &Run, load: &Load, bar: &Progre
         tokio::time::sleep_until(due.into()).await;
         (due, first..load.orders.min(first + size))
     });
+    let calls = calls.take_until(Box::pin(interrupt.wait()));
     let calls = calls.map(|(due, numbers)| place(client, run, numbers, load.batch.is_some(), due));
     let mut calls = std::pin::pin!(calls.buffer_unordered(load.concurrency as usize));
+    let mut end = std::pin::pin!(interrupt.wait_and(LAST_ANSWERS));
     let mut sent = Sent::default();
-    while let Some(call) = calls.next().await {
+    loop {
+        let call = tokio::select! {
+            call = calls.next() => call,
+            () = &mut end => None,
+        };
+        let Some(call) = call else { return sent };
         bar.inc(u64::from(call.accepted) + call.refused.len() as u64);
         sent.add(call);
     }
-    sent
 }
 
 impl Sent {

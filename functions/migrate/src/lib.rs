@@ -2,6 +2,9 @@
 //! data alone when it is deleted. The role that the other functions sign in as, where it is not the one that owns the
 //! tables, is confined to their rows here too.
 //!
+//! A stack that rolls back asks for its older version again. There is nothing to do then: an older release works with the schema of
+//! a newer one, and a failure here would leave the stack in `UPDATE_ROLLBACK_FAILED`.
+//!
 //! CloudFormation waits for an answer at a URL that comes with the request. Whatever happens, one is sent: the deploy
 //! then fails at once, with the cause in the stack's events, rather than when its patience ends.
 
@@ -18,7 +21,7 @@ use shared::error::Chain;
 
 pub use config::Config;
 
-/// What CloudFormation asks; of its properties only their change matters, which is why it asks again.
+/// What CloudFormation asks.
 /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-requests.html>
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -29,6 +32,27 @@ pub struct Event {
     stack_id: String,
     request_id: String,
     logical_resource_id: String,
+    #[serde(default)]
+    resource_properties: Properties,
+    #[serde(default)]
+    old_resource_properties: Properties,
+}
+
+/// The resource's properties, of an update also those before it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Properties {
+    /// The version of this function that the stack wants; Lambda counts them up.
+    function_version: String,
+}
+
+impl Event {
+    /// Whether the stack goes back to an older version of this function.
+    fn is_roll_back(&self) -> bool {
+        let version = |properties: &Properties| properties.function_version.parse::<u64>().ok();
+        let versions = version(&self.resource_properties).zip(version(&self.old_resource_properties));
+        self.request_type == RequestType::Update && versions.is_some_and(|(new, old)| new < old)
+    }
 }
 
 /// What became of the resource in the template.
@@ -84,6 +108,9 @@ pub async fn handle(config: &Result<Config, ConfigError>, event: Event, deadline
 async fn carry_out(config: &Result<Config, ConfigError>, event: &Event, deadline: Deadline) -> Result<String, Error> {
     if event.request_type == RequestType::Delete {
         return Ok("the schema and its data stay".to_owned());
+    }
+    if event.is_roll_back() {
+        return Ok("the stack rolls back: the schema stays as it is".to_owned());
     }
     let Config { database, app_role } = config.as_ref().map_err(ToString::to_string)?;
     let mut done = match schema::migrate(database, deadline.minus(TIME_TO_MIGRATE)).await?.as_slice() {

@@ -1,13 +1,17 @@
 //! The dashboard: a page that reads the API from the browser. The function serves its files, and where users sign in.
+//!
+//! A page loads files of its own release alone: their path holds a digest of all of them. Browsers keep such files for good and
+//! the page not at all. The files of another release are not found, and `fresh.js` then reloads the page.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 
+use crate::caching::{KEPT_FOR_GOOD, digest};
 use crate::config::Config;
 
 macro_rules! files {
@@ -21,6 +25,7 @@ const FILES: &[(&str, &[u8])] = &files![
     "dom.js",
     "failures.js",
     "format.js",
+    "fresh.js",
     "icon.svg",
     "index.html",
     "layout.css",
@@ -42,6 +47,12 @@ const FILES: &[(&str, &[u8])] = &files![
     "uplot/uplot.min.js",
 ];
 
+/// The release of the files: it changes with any of them.
+static RELEASE: LazyLock<String> =
+    LazyLock::new(|| digest(FILES.iter().flat_map(|(name, bytes)| [name.as_bytes(), bytes])));
+/// This part of a link stands for the release.
+const RELEASE_IN_PAGE: &str = "RELEASE/";
+
 struct Dashboard {
     config: Config,
     policy: String,
@@ -53,7 +64,9 @@ pub(crate) fn router(config: Config) -> Router {
     Router::new()
         .route("/dashboard", get(to_page))
         .route("/dashboard/config.json", get(settings))
-        .route("/dashboard/{*path}", get(page))
+        .route("/dashboard/index.html", get(page))
+        .route("/dashboard/fresh.js", get(async || served("fresh.js")))
+        .route("/dashboard/{*path}", get(asset))
         .with_state(Arc::new(Dashboard { config, policy }))
 }
 
@@ -66,15 +79,36 @@ async fn settings(State(dashboard): State<Arc<Dashboard>>) -> Response {
     Json(&dashboard.config).into_response()
 }
 
-async fn page(State(dashboard): State<Arc<Dashboard>>, Path(path): Path<String>) -> Response {
-    match file(&path) {
-        Some((content_type, bytes)) => {
-            let headers =
-                [(header::CONTENT_TYPE, content_type), (header::CONTENT_SECURITY_POLICY, dashboard.policy.as_str())];
-            (headers, bytes).into_response()
+async fn page(State(dashboard): State<Arc<Dashboard>>) -> Response {
+    static PAGE: LazyLock<String> = LazyLock::new(|| in_this_release(include_str!("../assets/dashboard/index.html")));
+    ([(header::CONTENT_SECURITY_POLICY, dashboard.policy.as_str())], Html(PAGE.as_str())).into_response()
+}
+
+/// The page with links to the files of this release.
+pub(crate) fn in_this_release(page: &str) -> String {
+    page.replace(RELEASE_IN_PAGE, &format!("{}/", *RELEASE))
+}
+
+async fn asset(Path(path): Path<String>) -> Response {
+    match path.split_once('/') {
+        Some((release, name)) if release == *RELEASE => {
+            let mut response = served(name);
+            if response.status() == StatusCode::OK {
+                response.headers_mut().insert(header::CACHE_CONTROL, KEPT_FOR_GOOD);
+            }
+            response
         }
-        None => (StatusCode::NOT_FOUND, "There is no such page; /dashboard is the beginning.").into_response(),
+        _ => missing(),
     }
+}
+
+fn served(name: &str) -> Response {
+    let found = file(name).map(|(content_type, bytes)| ([(header::CONTENT_TYPE, content_type)], bytes));
+    found.map_or_else(missing, IntoResponse::into_response)
+}
+
+fn missing() -> Response {
+    (StatusCode::NOT_FOUND, "There is no such page; /dashboard is the beginning.").into_response()
 }
 
 /// What the page may do: run and load what comes with it, and call the API and those whom signing in needs.
@@ -120,6 +154,16 @@ mod tests {
     }
 
     #[test]
+    fn the_page_names_files_of_its_release_alone() {
+        let page = in_this_release(text("index.html"));
+        let links = page.split('"').filter(|part| file(part.rsplit('/').next().unwrap()).is_some());
+        for link in links.filter(|link| *link != "fresh.js") {
+            assert!(link.starts_with(&format!("{}/", *RELEASE)), "{link}");
+        }
+        assert_eq!(page.matches(RELEASE.as_str()).count(), text("index.html").matches(RELEASE_IN_PAGE).count());
+    }
+
+    #[test]
     fn every_file_that_the_page_names_is_served_and_none_is_served_that_nothing_names() {
         let sources = FILES.iter().filter(|(name, _)| !name.starts_with("uplot/"));
         let sources = sources.map(|(name, _)| text(name)).collect::<String>();
@@ -129,7 +173,7 @@ mod tests {
         let words = text("index.html").split_whitespace();
         let links = words.filter_map(|word| word.strip_prefix("href=\"").or_else(|| word.strip_prefix("src=\"")));
         let named = links.filter(|link| !link.starts_with('#')).filter_map(|link| link.split('"').next());
-        for name in named.collect::<BTreeSet<_>>() {
+        for name in named.map(|name| name.trim_start_matches(RELEASE_IN_PAGE)).collect::<BTreeSet<_>>() {
             assert!(file(name).is_some(), "{name} is not served");
         }
     }

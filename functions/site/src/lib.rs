@@ -3,6 +3,7 @@
 //!
 //! Links between the pages are relative, so that they work below any base path.
 
+mod caching;
 mod config;
 mod dashboard;
 mod problems;
@@ -28,11 +29,10 @@ pub const OPENAPI: &str = include_str!("../assets/openapi.json");
 static SWAGGER: LazyLock<Arc<Swagger<'static>>> = LazyLock::new(|| Arc::new(Swagger::from("../openapi.json")));
 
 /// What goes with every page.
-const HEADERS: [(HeaderName, &str); 4] = [
+const HEADERS: [(HeaderName, &str); 3] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
     (header::STRICT_TRANSPORT_SECURITY, "max-age=63072000"),
-    (header::CACHE_CONTROL, "public, max-age=300"),
 ];
 
 /// What a page may do that does not say so itself: run and load only what comes from where it comes from itself; nobody may
@@ -51,6 +51,7 @@ pub fn router(config: Config) -> Router {
         .route("/docs/{*path}", get(docs))
         .merge(problems::router())
         .merge(dashboard::router(config))
+        .layer(middleware::from_fn(caching::cache))
         .layer(middleware::from_fn(log_and_harden))
 }
 

@@ -1,9 +1,13 @@
 //! The page that the `type` of a problem leads to: what each kind means and what to do about it.
 
+use std::sync::LazyLock;
+
 use axum::Router;
 use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
+
+use crate::dashboard;
 
 /// The page: made from docs/api.md by `make openapi`; a test holds the two together.
 pub const PAGE: &str = include_str!("../assets/problems/problems.html");
@@ -15,7 +19,8 @@ pub(crate) fn router() -> Router {
 }
 
 async fn page() -> Response {
-    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], PAGE).into_response()
+    static SERVED: LazyLock<String> = LazyLock::new(|| dashboard::in_this_release(PAGE));
+    Html(SERVED.as_str()).into_response()
 }
 
 async fn style() -> Response {

@@ -34,6 +34,11 @@ pub struct DbConfig {
 }
 
 impl DbConfig {
+    /// Whether it signs in by IAM.
+    pub(super) fn is_by_iam(&self) -> bool {
+        matches!(self.credential, Credential::Iam(_))
+    }
+
     /// Reads the `DATABASE_…` variables, see [`crate::config`].
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         let mut params = url::parse(&env.required::<String>("DATABASE_URL")?)?;

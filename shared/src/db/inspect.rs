@@ -130,6 +130,22 @@ impl Rights {
     }
 }
 
+/// The time limits of a role's new sessions in this database, by name; `None` is no limit. A setting of the role in this database
+/// goes first, then the role's, the database's and the server's.
+pub async fn time_limits(db: &Db, role: &str) -> Result<Vec<(String, Option<String>)>, DbError> {
+    let sql = "SELECT limits.name, nullif(regexp_replace(coalesce(
+                (SELECT split_part(setting, '=', 2) FROM pg_db_role_setting, unnest(setconfig) AS setting
+                    WHERE split_part(setting, '=', 1) = limits.name AND setrole IN (0, pg_roles.oid)
+                        AND setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+                    ORDER BY setrole <> 0 DESC, setdatabase <> 0 DESC LIMIT 1),
+                (SELECT reset_val || unit FROM pg_settings WHERE pg_settings.name = limits.name
+                    AND source IN ('configuration file', 'command line', 'environment variable'))
+            ), '^0+ *[a-z]*$', ''), '') AS value
+        FROM pg_roles, unnest(ARRAY['statement_timeout', 'lock_timeout']) AS limits (name) WHERE rolname = $1";
+    let rows = db.query(sql, &[(&role, Type::TEXT)]).await?;
+    rows.iter().map(|row| Ok((row.try_get("name")?, row.try_get("value")?))).collect()
+}
+
 fn missing() -> DbError {
     DbError::Corrupt("no answer".to_owned())
 }

@@ -53,12 +53,18 @@ impl fmt::Display for RoleName {
 /// Lets a role do with the rows what the statements need, and nothing besides, whatever it could do before. A role that is
 /// not there is created, with no password: it signs in by IAM, where the database is one of RDS.
 ///
+/// From PostgreSQL 16 on a role's creator becomes its member, and so a member of `rds_iam` where the role is one; RDS takes no
+/// password from such a member. An owner with a password therefore creates no role there.
+///
 /// Its statements get a time limit on the server too, so that none goes on long after its function gave it up.
 pub async fn grant(config: &DbConfig, role: &RoleName, deadline: Deadline) -> Result<(), SchemaError> {
     let mut connection = lock(config, deadline).await?;
     let names = Names::look_up(&mut connection, role).await?;
     if names.is_ours {
         return Err(SchemaError::OwnRole(role.clone()));
+    }
+    if !names.is_there && names.is_iam == Some(false) && !config.is_by_iam() {
+        return Err(SchemaError::LocksOwnerOut(role.clone()));
     }
     // One transaction: the functions that are at work meanwhile see either all of the old or all of the new.
     connection.client().batch_execute(&names.sql()).await.map_err(DbError::from)?;
@@ -71,7 +77,8 @@ struct Names {
     schema: String,
     is_there: bool,
     is_ours: bool,
-    has_iam: bool,
+    /// Whether the owner signs in by IAM, where roles can.
+    is_iam: Option<bool>,
 }
 
 impl Names {
@@ -79,7 +86,7 @@ impl Names {
         let sql =
             "SELECT quote_ident($1) AS role, quote_ident(current_schema()) AS schema, $1 = current_user AS is_ours,
                 EXISTS (SELECT FROM pg_roles WHERE rolname = $1) AS is_there,
-                EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_iam') AS has_iam";
+                (SELECT pg_has_role(oid, 'MEMBER') FROM pg_roles WHERE rolname = 'rds_iam') AS is_iam";
         let rows = connection.query(sql, &[(&role.0, Type::TEXT)]).await?;
         let row = rows.first().ok_or_else(|| DbError::Corrupt("no names".to_owned()))?;
         Ok(Self::read(row)?)
@@ -91,7 +98,7 @@ impl Names {
             schema: row.try_get("schema")?,
             is_there: row.try_get("is_there")?,
             is_ours: row.try_get("is_ours")?,
-            has_iam: row.try_get("has_iam")?,
+            is_iam: row.try_get("is_iam")?,
         })
     }
 
@@ -102,7 +109,7 @@ impl Names {
         if !self.is_there {
             statements.push(format!("CREATE ROLE {role} LOGIN"));
             // This takes its password away from a role, so it is given to none that was there before.
-            if self.has_iam {
+            if self.is_iam.is_some() {
                 statements.push(format!("GRANT rds_iam TO {role}"));
             }
         }

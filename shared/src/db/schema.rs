@@ -34,6 +34,11 @@ pub enum SchemaError {
     /// The role that the functions are to sign in as is the one that owns the tables.
     #[error("the role {0} owns the tables, so it can't be confined to their rows; name another")]
     OwnRole(RoleName),
+    /// The role is not there, and its creator would lose its own password by letting it sign in by IAM.
+    #[error(
+        "there is no role {0}; create it, or let the owner sign in by IAM (rds_iam) too, which could not sign in any more otherwise"
+    )]
+    LocksOwnerOut(RoleName),
 }
 
 /// Brings the schema up to date. Tries to connect until `deadline`. Returns the names of the migrations that were applied

@@ -38,6 +38,16 @@ pub fn own_cpu_ms() -> f64 {
     cpu_ms(std::process::id().cast_signed())
 }
 
+/// The CPU time of a process's children that have ended, in milliseconds, in steps of 10.
+#[must_use]
+pub fn ended_children_cpu_ms(process: i32) -> f64 {
+    const MS_A_TICK: f64 = 10.0;
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // The name, in brackets, may hold spaces; `cutime` and `cstime` are the 14th and 15th field after it.
+    let fields = stat.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();
+    fields.split_whitespace().skip(13).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() * MS_A_TICK
+}
+
 fn number(file: &Path) -> Option<f64> {
     std::fs::read_to_string(file).ok()?.split_whitespace().next()?.parse().ok()
 }

@@ -1,17 +1,19 @@
 //! The service that was replaced, see `baseline/app.py`: an application of `FastAPI` in a process of its own.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use sandbox::Result;
 use sandbox::process::Process;
+use sandbox::runtime::Function;
 use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
-use crate::world::World;
+use crate::world::{QUEUE, World};
 
 /// How many connections to the database it has: as many as the function's environments.
 pub const CONNECTIONS: usize = 16;
@@ -66,6 +68,33 @@ impl Baseline {
     pub fn process_id(&self) -> i32 {
         self.process.id()
     }
+}
+
+/// The same application as a function, see `baseline/lambda_app.py`: run by AWS's runtime client, with one connection.
+/// With `sends`, it sends a message to SQS for each order.
+pub fn function(world: &World, database_url: &str, sends: bool) -> Result<Function> {
+    let bootstrap = world.directory.path().join("fastapi-bootstrap");
+    let python = std::path::absolute(python()?)?;
+    let script = format!("#!/bin/sh\nexec {} -m awslambdaric lambda_app.handler\n", python.display());
+    std::fs::write(&bootstrap, script)?;
+    std::fs::set_permissions(&bootstrap, std::fs::Permissions::from_mode(0o755))?;
+    let root = std::path::absolute("tests/bench/baseline")?.display().to_string();
+    let variables = [
+        ("DATABASE_URL", database_url),
+        ("PYTHONPATH", &root),
+        ("LAMBDA_TASK_ROOT", &root),
+        ("POOL_SIZE", "1"),
+        ("PROCESSING", "off"),
+    ];
+    let queue = [
+        ("QUEUE_URL", world.queues.url(QUEUE)),
+        ("AWS_ENDPOINT_URL", world.queues.endpoint()),
+        ("AWS_DEFAULT_REGION", "us-east-1".to_owned()),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter();
+    let queue = queue.into_iter().filter(|_| sends).map(|(name, value)| (name.to_owned(), value));
+    let variables = variables.chain(queue).collect();
+    Ok(Function { name: "fastapi".to_owned(), bootstrap, variables, timeout: Duration::from_mins(1), log: None })
 }
 
 /// The Python that has what it needs.

@@ -5,6 +5,8 @@
 pub struct Criterion {
     /// What is measured.
     pub what: &'static str,
+    /// The figure from before the target was set.
+    pub before: &'static str,
     /// What it has to reach, in words.
     pub target: &'static str,
     /// What it reaches; none where it could not be measured.
@@ -19,19 +21,25 @@ impl Criterion {
     /// One that has to be as low as this, or lower.
     #[must_use]
     pub fn at_most(what: &'static str, target: &'static str, limit: f64, measured: f64, note: String) -> Self {
-        Self { what, target, measured: Some(measured), is_met: measured <= limit, note }
+        Self { what, before: "–", target, measured: Some(measured), is_met: measured <= limit, note }
     }
 
     /// One that has to be as high as this, or higher.
     #[must_use]
     pub fn at_least(what: &'static str, target: &'static str, limit: f64, measured: f64, note: String) -> Self {
-        Self { what, target, measured: Some(measured), is_met: measured >= limit, note }
+        Self { what, before: "–", target, measured: Some(measured), is_met: measured >= limit, note }
     }
 
     /// One that could not be measured, because of this.
     #[must_use]
     pub fn unmeasured(what: &'static str, target: &'static str, note: &str) -> Self {
-        Self { what, target, measured: None, is_met: false, note: note.to_owned() }
+        Self { what, before: "–", target, measured: None, is_met: false, note: note.to_owned() }
+    }
+
+    /// The same with what it was before.
+    #[must_use]
+    pub fn before(self, before: &'static str) -> Self {
+        Self { before, ..self }
     }
 
     /// Whether the target is met, in a word.

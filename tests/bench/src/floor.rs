@@ -8,46 +8,80 @@ use tokio::process::Command;
 
 use crate::world::World;
 
-/// The statement of `shared/src/db/orders.rs`, with an order that was not placed before.
+/// The statement of `shared/src/db/create.rs`, with an order that was not placed before.
 const INSERT: &str = r"\set n random(1, 1000000000000000)
 \set user :n % 1000
-WITH born AS (
+WITH inserted AS (
     INSERT INTO orders (order_id, user_id, item_ids, total_amount, idempotency_key)
     VALUES ('order-' || :n::text, 'user-' || :user::text, '{book-1,pen-7}', 59.98, NULL)
     ON CONFLICT DO NOTHING
     RETURNING order_id, created_at
 ), work AS (
     INSERT INTO order_work (order_id, created_at, due_at)
-    SELECT order_id, created_at, created_at + make_interval(secs => 0) FROM born
+    SELECT order_id, created_at, created_at + make_interval(secs => 0) FROM inserted
 )
-SELECT created_at FROM born;
+SELECT created_at FROM inserted;
 ";
 
 /// An order's end by hand: what was prepared as `drain-1` and so on, one by one.
 const FINISH: &str = r"\set i :i + 1
 \set n :i * :clients + :client_id
 WITH done AS (DELETE FROM order_work WHERE order_id = 'drain-' || :n::text RETURNING order_id)
-UPDATE orders AS o SET status = 'completed', started_at = now(), finished_at = now(), attempts = 1
+UPDATE orders AS o SET started_at = now(), finished_at = now(), attempts = 1
 FROM done WHERE o.order_id = done.order_id;
 ";
 
+/// The least that an order's life can be: the row is inserted, and updated once.
+const LIFE: &str = r"\set n random(1, 1000000000000000)
+\set user :n % 1000
+INSERT INTO orders (order_id, user_id, item_ids, total_amount)
+VALUES ('order-' || :n::text, 'user-' || :user::text, '{book-1,pen-7}', 59.98);
+UPDATE orders SET started_at = now(), finished_at = now(), attempts = 1
+WHERE order_id = 'order-' || :n::text;
+";
+
+/// How the statements are sent: parsed each time, or prepared once a connection.
+#[derive(Debug, Clone, Copy)]
+pub enum Protocol {
+    /// Parsed each time.
+    Extended,
+    /// Prepared.
+    Prepared,
+}
+
 /// Orders inserted a second by so many connections.
-pub async fn inserts(world: &World, connections: usize, time: Duration) -> Result<f64> {
+pub async fn inserts(world: &World, protocol: Protocol, connections: usize, time: Duration) -> Result<f64> {
     let seconds = time.as_secs().max(1).to_string();
-    pgbench(world, INSERT, connections, &["-T", &seconds]).await
+    pgbench(world, INSERT, protocol, connections, &["-T", &seconds]).await
+}
+
+/// One connection's INSERT and UPDATE of so many orders, one by one.
+pub async fn lives(world: &World, orders: usize) -> Result<()> {
+    pgbench(world, LIFE, Protocol::Prepared, 1, &["-t", &orders.to_string()]).await.map(drop)
 }
 
 /// Orders finished a second by so many connections, of which each finishes `each`.
 pub async fn finishes(world: &World, connections: usize, each: usize) -> Result<f64> {
     let clients = format!("clients={connections}");
-    pgbench(world, FINISH, connections, &["-D", "i=-1", "-D", &clients, "-t", &each.to_string()]).await
+    pgbench(world, FINISH, Protocol::Extended, connections, &["-D", "i=-1", "-D", &clients, "-t", &each.to_string()])
+        .await
 }
 
-async fn pgbench(world: &World, script: &str, connections: usize, more: &[&str]) -> Result<f64> {
+async fn pgbench(world: &World, script: &str, protocol: Protocol, connections: usize, more: &[&str]) -> Result<f64> {
+    let protocol = match protocol {
+        Protocol::Extended => "extended",
+        Protocol::Prepared => "prepared",
+    };
+    // pgbench refuses more threads than connections.
+    let threads = connections.min(2).to_string();
     let file = world.directory.path().join("pgbench.sql");
     std::fs::write(&file, script)?;
     let mut command = Command::new("pgbench");
-    command.args(["-n", "-M", "extended", "-j", "2", "-c", &connections.to_string()]).args(more).arg("-f").arg(&file);
+    command
+        .args(["-n", "-M", protocol, "-j", &threads, "-c", &connections.to_string()])
+        .args(more)
+        .arg("-f")
+        .arg(&file);
     let output = command.arg(world.database_url()).stdin(Stdio::null()).output().await?;
     let text = String::from_utf8_lossy(&output.stdout);
     let rate = text.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());

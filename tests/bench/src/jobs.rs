@@ -1,16 +1,31 @@
-//! Job queues on PostgreSQL that one would take instead, from npm: see `baseline/queues`.
+//! Job queues on PostgreSQL to compare the drain with: see `baseline/queues` and `rivals`.
 
 use std::path::Path;
 use std::process::Stdio;
 
 use sandbox::Result;
-use tokio::process::Command;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio_postgres::config::Host;
 
+use crate::account::cpu_ms;
+use crate::baseline::python;
+use crate::server::Done;
+use crate::stats::count;
 use crate::world::World;
 
-/// Where `make bench` installs them.
+/// The directory into which `make bench` installs those from npm.
 const INSTALLED: &str = ".local/bench/queues";
+/// The program that `make bench` builds of those in Rust.
+const BUILT: &str = "target/rivals/release/rivals";
+
+/// The language of a queue, and its program.
+#[derive(Debug, Clone, Copy)]
+enum Program {
+    Node(&'static str),
+    Python(&'static str),
+    Rust(&'static str),
+}
 
 /// A job queue with one worker.
 #[derive(Debug, Clone, Copy)]
@@ -19,48 +34,146 @@ pub struct Rival {
     pub name: &'static str,
     /// How many orders it is given: enough for some seconds.
     pub orders: usize,
-    script: &'static str,
+    program: Program,
     more: &'static [&'static str],
 }
 
-const ALL: [Rival; 2] = [
+/// The figures of a drain.
+#[derive(Debug, Clone, Copy)]
+pub struct Drained {
+    /// Orders finished a second.
+    pub rate: f64,
+    /// The worker's CPU time, in milliseconds an order.
+    pub worker_cpu_ms: f64,
+    /// The server's part, an order.
+    pub server: Done,
+}
+
+const ALL: [Rival; 5] = [
     Rival {
         name: "graphile-worker, one worker, 24 jobs at once",
         orders: 5_000,
-        script: "graphile-worker.mjs",
+        program: Program::Node("graphile-worker.mjs"),
         more: &[],
     },
-    Rival { name: "pg-boss, one worker, batches of 1000", orders: 20_000, script: "pg-boss.mjs", more: &["1000"] },
+    Rival {
+        name: "pg-boss, one worker, batches of 1000",
+        orders: 20_000,
+        program: Program::Node("pg-boss.mjs"),
+        more: &["1000"],
+    },
+    Rival { name: "awa, one worker, 100 jobs at once", orders: 10_000, program: Program::Rust("awa"), more: &[] },
+    Rival {
+        name: "apalis-postgres, one worker, batches of 100",
+        orders: 5_000,
+        program: Program::Rust("apalis"),
+        more: &[],
+    },
+    Rival {
+        name: "procrastinate, one worker, 30 jobs at once",
+        orders: 2_000,
+        program: Program::Python("procrastinate_queue.py"),
+        more: &["30"],
+    },
 ];
 
 /// Those that are installed.
 #[must_use]
 pub fn available() -> Vec<Rival> {
-    let directory = Path::new(INSTALLED);
-    if directory.join("node_modules").exists() { ALL.to_vec() } else { Vec::new() }
+    let is_there = |rival: &Rival| match rival.program {
+        Program::Node(_) => Path::new(INSTALLED).join("node_modules").exists(),
+        Program::Python(_) => python().is_ok(),
+        Program::Rust(_) => Path::new(BUILT).exists(),
+    };
+    ALL.into_iter().filter(is_there).collect()
 }
 
 impl Rival {
-    /// Orders finished a second.
-    pub async fn drain(&self, world: &World, orders: usize) -> Result<f64> {
-        let config: tokio_postgres::Config = world.baseline_url().parse()?;
-        let Some(Host::Tcp(host)) = config.get_hosts().first() else { return Err("the server has no address".into()) };
-        let text =
-            |bytes: Option<&[u8]>| bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default();
-        let mut command = Command::new("node");
-        command
-            .current_dir(INSTALLED)
-            .arg(self.script)
-            .arg(orders.to_string())
-            .args(self.more)
-            .stdin(Stdio::null())
-            .env("PGHOST", host)
-            .env("PGPORT", config.get_ports().first().copied().unwrap_or_default().to_string())
-            .env("PGUSER", config.get_user().unwrap_or_default())
-            .env("PGPASSWORD", text(config.get_password()))
-            .env("PGDATABASE", config.get_dbname().unwrap_or_default());
-        let output = command.output().await?;
-        let rate = String::from_utf8_lossy(&output.stdout).lines().last().and_then(|line| line.trim().parse().ok());
-        rate.ok_or_else(|| format!("{}: {}", self.name, String::from_utf8_lossy(&output.stderr)).into())
+    /// Runs it until its orders are finished.
+    pub async fn drain(&self, world: &World) -> Result<Drained> {
+        let orders = world.options.either(self.orders, self.orders / 5);
+        let mut worker = Worker::start(self.command(world, orders)?)?;
+        let drained = self.drain_by(world, &mut worker, orders).await;
+        drained.map_err(|error| format!("{}: {error}", self.name).into())
+    }
+
+    async fn drain_by(&self, world: &World, worker: &mut Worker, orders: usize) -> Result<Drained> {
+        worker.hear().await?;
+        let sql = world.sql().await?;
+        sql.batch_execute("CHECKPOINT").await?;
+        let (before, cpu) = (Done::until_now(world, &sql).await?, worker.cpu_ms());
+        worker.say().await?;
+        let rate = worker.hear().await?.parse()?;
+        let (after, worker_cpu_ms) = (Done::until_now(world, &sql).await?, worker.cpu_ms() - cpu);
+        worker.say().await?;
+        worker.process.wait().await?;
+        let many = count(orders);
+        Ok(Drained { rate, worker_cpu_ms: worker_cpu_ms / many, server: after.since(&before, many) })
+    }
+
+    fn command(&self, world: &World, orders: usize) -> Result<Command> {
+        let mut command = match self.program {
+            Program::Node(script) => {
+                let mut command = Command::new("node");
+                command.current_dir(INSTALLED).arg(script);
+                command
+            }
+            Program::Python(script) => {
+                let mut command = Command::new(python()?);
+                command.arg(Path::new("tests/bench/baseline/queues").join(script));
+                command
+            }
+            Program::Rust(name) => {
+                let mut command = Command::new(BUILT);
+                command.arg(name);
+                command
+            }
+        };
+        command.arg(orders.to_string()).args(self.more).env("DATABASE_URL", world.baseline_url());
+        by_variables(&mut command, world)?;
+        Ok(command)
+    }
+}
+
+/// Sets the variables of `libpq` that name the database.
+fn by_variables(command: &mut Command, world: &World) -> Result<()> {
+    let config: tokio_postgres::Config = world.baseline_url().parse()?;
+    let Some(Host::Tcp(host)) = config.get_hosts().first() else { return Err("the server has no address".into()) };
+    let password = config.get_password().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    command
+        .env("PGHOST", host)
+        .env("PGPORT", config.get_ports().first().copied().unwrap_or_default().to_string())
+        .env("PGUSER", config.get_user().unwrap_or_default())
+        .env("PGPASSWORD", password.unwrap_or_default())
+        .env("PGDATABASE", config.get_dbname().unwrap_or_default());
+    Ok(())
+}
+
+/// A running program. It begins and ends when it reads a line.
+struct Worker {
+    process: Child,
+    words: ChildStdin,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Worker {
+    fn start(mut command: Command) -> Result<Self> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true);
+        let mut process = command.spawn()?;
+        let (words, lines) = (process.stdin.take(), process.stdout.take());
+        let lines = BufReader::new(lines.ok_or("no output")?).lines();
+        Ok(Self { process, words: words.ok_or("no input")?, lines })
+    }
+
+    async fn hear(&mut self) -> Result<String> {
+        self.lines.next_line().await?.ok_or_else(|| "it ended; what it wrote says why".into())
+    }
+
+    async fn say(&mut self) -> Result<()> {
+        Ok(self.words.write_all(b"\n").await?)
+    }
+
+    fn cpu_ms(&self) -> f64 {
+        self.process.id().map_or(0.0, |process| cpu_ms(process.cast_signed()))
     }
 }

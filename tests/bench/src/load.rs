@@ -136,6 +136,20 @@ pub fn request(list: usize) -> (&'static str, String) {
     ("/orders/batch", format!(r#"{{"orders":[{}]}}"#, orders.join(",")))
 }
 
+/// The same for orders without identifiers: the service generates them.
+#[must_use]
+pub fn unnamed(list: usize) -> (&'static str, String) {
+    let order = || {
+        let user = fastrand::u32(0..1000);
+        format!(r#"{{"user_id":"user-{user}","item_ids":["book-1","pen-7"],"total_amount":59.98}}"#)
+    };
+    if list == 1 {
+        return ("/orders", order());
+    }
+    let orders: Vec<_> = std::iter::repeat_with(order).take(list).collect();
+    ("/orders/batch", format!(r#"{{"orders":[{}]}}"#, orders.join(",")))
+}
+
 /// An order that was not placed before.
 #[must_use]
 pub fn order() -> String {

@@ -7,6 +7,7 @@ mod client;
 mod cold;
 mod cost;
 mod create;
+mod database;
 mod drain;
 mod findings;
 mod flat;
@@ -15,14 +16,18 @@ mod front;
 mod handler;
 mod intake;
 mod jobs;
+mod life;
 mod load;
 mod options;
+mod plans;
 mod plots;
 mod prepared;
 mod progress;
 mod report;
 mod scale;
+mod server;
 mod share;
+mod snapshot;
 mod stats;
 mod tls;
 mod world;
@@ -77,8 +82,18 @@ async fn measure(world: &World) -> Result<Vec<Measured>> {
     if wants("handler") {
         measured.push(("handler", handler::measure(world).await?));
     }
+    if wants("life") {
+        let (findings, server) = life::measure(world).await?;
+        measured.push(("life", findings));
+        if world.options.writes() {
+            database::write(&server)?;
+        }
+    }
     if wants("drain") {
         measured.push(("drain", drain::measure(world).await?));
+    }
+    if wants("snapshot") {
+        measured.push(("snapshot", snapshot::measure(world).await?));
     }
     if wants("flat") {
         measured.push(("flat", flat::measure(world).await?));

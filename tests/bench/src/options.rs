@@ -5,7 +5,7 @@
 //! | `QUICK` | 1: a run of each within two minutes in all, with small numbers, and nothing is written | |
 //! | `ONLY` | some of the measures, with commas between: `create,cold`; nothing is written then | all |
 //! | `RUNS` | how many runs each figure is the median of | 5; quick: 1 |
-//! | `BINARIES` | where `api` and `processor` are, as cargo builds them | what `sam build` made |
+//! | `BINARIES` | where `api`, `processor` and `sweeper` are, as cargo builds them | what `sam build` made |
 
 use std::path::PathBuf;
 use std::time::Duration;

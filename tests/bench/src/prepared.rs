@@ -4,36 +4,59 @@ use sandbox::Result;
 use sandbox::mapping;
 use sandbox::queue::Message;
 
-use crate::world::World;
+use crate::front::Front;
+use crate::stats::numbers;
+use crate::world::{QUEUE, World};
 
-/// Puts so many orders there that are due, without a message: `drain-0` and so on.
+/// How many orders a request places, at most.
+const LIST: usize = 500;
+
+/// Places so many orders that are due, without a message: `drain-0` and so on.
 pub async fn due(world: &World, orders: usize) -> Result<()> {
-    let sql = format!(
-        "WITH born AS (
-            INSERT INTO orders (order_id, user_id, item_ids, total_amount)
-            SELECT 'drain-' || n, 'user-' || n % 1000, '{{book-1,pen-7}}', 59.98 FROM generate_series(0, {orders} - 1) AS n
-            RETURNING order_id, created_at
-        )
-        INSERT INTO order_work (order_id, created_at, due_at) SELECT order_id, created_at, created_at FROM born;
-        VACUUM ANALYZE orders, order_work;
-        CHECKPOINT"
-    );
-    let sql_client = world.sql().await?;
-    for statement in sql.split(';') {
-        sql_client.batch_execute(statement).await?;
+    named(world, "drain", orders).await?;
+    let sql = world.sql().await?;
+    sql.batch_execute("VACUUM ANALYZE orders, order_work").await?;
+    Ok(sql.batch_execute("CHECKPOINT").await?)
+}
+
+/// The same by another name, without `VACUUM` and `CHECKPOINT`.
+pub async fn named(world: &World, name: &str, orders: usize) -> Result<()> {
+    let api = Front::new(world.pool(world.function("api", &[]), 1).await?);
+    for (first, last) in numbers(orders, LIST) {
+        place(&api, name, first..last).await?;
     }
+    drop(world.queues.steal(QUEUE, usize::MAX));
     Ok(())
+}
+
+/// Places orders of these numbers by one request.
+pub async fn place(api: &Front, name: &str, numbers: std::ops::Range<usize>) -> Result<()> {
+    let order = |n: usize| {
+        format!(
+            r#"{{"order_id":"{name}-{n}","user_id":"user-{}","item_ids":["book-1","pen-7"],"total_amount":59.98}}"#,
+            n % 1000
+        )
+    };
+    let list = numbers.map(order).collect::<Vec<_>>().join(",");
+    let (status, answer) = api.call("POST", "/orders/batch", &format!(r#"{{"orders":[{list}]}}"#)).await?;
+    if (200..300).contains(&status) { Ok(()) } else { Err(format!("placing {name}: {status} {answer}").into()) }
 }
 
 /// The event of a batch of them.
 #[must_use]
 pub fn batch(orders: impl Iterator<Item = usize>) -> bytes::Bytes {
-    let message = |order| Message {
-        id: format!("message-{order}"),
-        receipt: format!("message-{order}#1"),
-        body: format!("drain-{order}"),
+    event(orders.map(|order| format!("drain-{order}")))
+}
+
+/// The event of a batch of orders by their identifiers.
+#[must_use]
+pub fn event(order_ids: impl Iterator<Item = String>) -> bytes::Bytes {
+    let message = |order_id: String| Message {
+        id: format!("message-{order_id}"),
+        receipt: format!("message-{order_id}#1"),
+        body: order_id,
         receives: 1,
         trace: None,
     };
-    mapping::event(&orders.map(message).collect::<Vec<_>>())
+    mapping::event(&order_ids.map(message).collect::<Vec<_>>())
 }

@@ -46,16 +46,17 @@ pub fn write(options: &Options, measured: &[Measured]) -> Result<()> {
 }
 
 fn acceptance(measured: &[Measured]) -> String {
-    let mut table = Table::new(&["what", "target", "measured", "met", "of that"]);
+    let mut table = Table::new(&["what", "before", "target", "measured", "met", "of that"]);
     for criterion in measured.iter().flat_map(|(_, findings)| &findings.criteria) {
         table.row(&row(criterion));
     }
     table.text()
 }
 
-fn row(criterion: &Criterion) -> [String; 5] {
+fn row(criterion: &Criterion) -> [String; 6] {
     [
         criterion.what.to_owned(),
+        criterion.before.to_owned(),
         criterion.target.to_owned(),
         criterion.measured.map_or_else(|| "–".to_owned(), figure),
         criterion.verdict().to_owned(),

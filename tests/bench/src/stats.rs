@@ -31,6 +31,11 @@ pub fn count(many: usize) -> f64 {
     many as f64
 }
 
+/// Cuts `0..all` into parts of this size; yields where each begins and ends.
+pub fn numbers(all: usize, size: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..all).step_by(size).map(move |first| (first, all.min(first + size)))
+}
+
 /// Milliseconds.
 #[must_use]
 pub fn ms(time: Duration) -> f64 {

@@ -15,13 +15,15 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
 
-use crate::account::children;
+use crate::account::{children, cpu_ms, cpu_ms_of, ended_children_cpu_ms};
 use crate::options::Options;
 
 /// The orders' queue.
 pub const QUEUE: &str = "orders";
 /// Its dead-letter queue.
 const DEAD_LETTERS: &str = "dead-letters";
+/// The functions' tables.
+pub const TABLES: &str = "orders, order_work, order_outcomes, order_stats, order_durations";
 /// The database of what is compared with.
 const BASELINE: &str = "baseline";
 /// Its tables.
@@ -51,7 +53,7 @@ impl World {
     /// Starts everything but the functions.
     pub async fn start(options: Options) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("ordermill-bench-").tempdir()?;
-        for function in ["api", "processor"] {
+        for function in ["api", "processor", "sweeper"] {
             let (bootstrap, copy) = (options.bootstrap(function), directory.path().join(function));
             // A copy, so that a build meanwhile changes nothing.
             std::fs::copy(&bootstrap, copy)
@@ -159,7 +161,7 @@ impl World {
     pub async fn clear(&self) -> Result<()> {
         self.baseline_sql().await?.batch_execute("TRUNCATE orders").await?;
         let sql = self.sql().await?;
-        sql.batch_execute("TRUNCATE orders, order_work, order_stats").await?;
+        sql.batch_execute(&format!("TRUNCATE {TABLES}")).await?;
         sql.batch_execute("CHECKPOINT").await?;
         drop(self.queues.steal(QUEUE, usize::MAX));
         Ok(())
@@ -168,7 +170,28 @@ impl World {
     /// The CPU time that the database server's connections have used, in milliseconds.
     #[must_use]
     pub fn database_cpu_ms(&self) -> f64 {
-        self.postgres.process_id().map(|server| crate::account::cpu_ms_of(&children(server))).unwrap_or_default()
+        self.postgres.process_id().map(|server| cpu_ms_of(&children(server))).unwrap_or_default()
+    }
+
+    /// The CPU time that the whole server has used, connections that have ended included, in milliseconds.
+    #[must_use]
+    pub fn server_cpu_ms(&self) -> f64 {
+        let used = |server| cpu_ms(server) + cpu_ms_of(&children(server)) + ended_children_cpu_ms(server);
+        self.postgres.process_id().map(used).unwrap_or_default()
+    }
+
+    /// Waits until no function is connected: the server's statistics then include the work of all of them.
+    pub async fn quiet(&self, sql: &Client) -> Result<()> {
+        let others = "SELECT FROM pg_stat_activity
+            WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
+        let end = Instant::now() + Duration::from_secs(10);
+        while !sql.query(others, &[]).await?.is_empty() {
+            if Instant::now() > end {
+                return Err("a function stays connected".into());
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
     }
 }
 

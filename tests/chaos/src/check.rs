@@ -1,5 +1,7 @@
 //! What has to hold when everything has settled: from the database, the clients' and the endpoint's journal.
 
+mod rows;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
@@ -9,13 +11,17 @@ use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
 
 use crate::faults::Fault;
-use crate::hooks::{REFUSED, SENT};
+use crate::hooks::SENT;
 use crate::journal::{Call, Moment, Story};
 use crate::storm::Recovery;
-use crate::world::{QUEUE, World};
+use crate::world::{ENVIRONMENTS, QUEUE, World};
 
-/// How long after a restart of PostgreSQL the service takes orders and finishes some again.
+use rows::{RECOUNT, Row, rows};
+
+/// How long after a fault's end the service takes orders and finishes some again.
 pub const RECOVERY: Moment = 5.0;
+/// How many connections there may be beside one for each environment.
+const SPARE: usize = 4;
 /// How long after its time a message counts as lost, beyond the grace period, the sweep may find it: the schedule's minute.
 pub const SCHEDULE: Moment = 60.0;
 /// How exactly the endpoint's times and the database's can be compared.
@@ -44,14 +50,6 @@ pub struct Findings {
     pub calls: (usize, usize),
 }
 
-struct Row {
-    order: String,
-    status: String,
-    finished_at: Option<f64>,
-    failure: Option<String>,
-    has_work: bool,
-}
-
 /// Waits until nothing is active and nothing in the queue; false where that takes too long.
 pub async fn settle(world: &World, within: Duration) -> Result<bool> {
     let end = Instant::now() + within;
@@ -66,7 +64,7 @@ pub async fn settle(world: &World, within: Duration) -> Result<bool> {
 
 /// Looks at everything.
 pub async fn check(world: &World, recoveries: &[Recovery]) -> Result<Findings> {
-    let sql = world.sql().await?;
+    let sql = world.database.sql().await?;
     let mut findings = Findings { violations: world.journal.violations(), ..Findings::default() };
     let stories = world.journal.lock().clone();
     let rows = rows(&sql).await?;
@@ -82,6 +80,8 @@ pub async fn check(world: &World, recoveries: &[Recovery]) -> Result<Findings> {
     findings.calls = calls(&stories);
     findings.look_at_found(&stories, world);
     findings.look_at_recoveries(recoveries);
+    findings.look_at_limits(world);
+    findings.look_at_answered(&stories, world);
     findings.look_at_faults(world);
     findings.look_at_counts(world, &sql).await?;
     Ok(findings)
@@ -129,6 +129,38 @@ impl Findings {
         }
     }
 
+    /// No function takes longer than it may, or leaves connections behind.
+    fn look_at_limits(&mut self, world: &World) {
+        let (timed_out, stood_still) = (world.timed_out(), world.faults.record(Fault::Hangs).injected);
+        if timed_out > stood_still {
+            self.violations
+                .push(format!("{timed_out} environments were killed at their time-out, {stood_still} stood still"));
+        }
+        // One by one: where workers are killed while a table is locked, their statements outlive them for a while.
+        for fault in Fault::ALL {
+            let most = world.faults.record(fault).connections;
+            if most > ENVIRONMENTS + SPARE {
+                self.violations.push(format!("{}: {most} connections of {ENVIRONMENTS} environments", fault.name()));
+            }
+        }
+    }
+
+    /// The endpoint is not called again where all that befell the order is an answer that is late or drips.
+    fn look_at_answered(&mut self, stories: &HashMap<String, Story>, world: &World) {
+        let slow = [Fault::EndpointLate, Fault::EndpointDrips];
+        let records = Fault::ALL.map(|fault| (fault, world.faults.record(fault)));
+        let met = |order: &String, of: fn(&Fault) -> bool| {
+            records.iter().any(|(fault, record)| of(fault) && record.orders.contains_key(order))
+        };
+        for order in slow.iter().flat_map(|fault| world.faults.record(*fault).orders.into_keys()) {
+            let met_others = met(&order, |fault| !matches!(fault, Fault::EndpointLate | Fault::EndpointDrips));
+            let calls = stories.get(&order).map_or(0, |story| story.calls.len());
+            if !met_others && calls > 1 {
+                self.violations.push(format!("{order}: answered late or by drips, and called {calls} times"));
+            }
+        }
+    }
+
     /// A fault that never happened proves nothing.
     fn look_at_faults(&mut self, world: &World) {
         for fault in Fault::ALL.iter().filter(|fault| world.faults.record(**fault).injected == 0) {
@@ -140,7 +172,7 @@ impl Findings {
         let row = sql.query_one(RECOUNT, &[]).await?;
         let (counted, recounted): (String, String) = (row.get("counted"), row.get("recounted"));
         if counted != recounted {
-            self.violations.push(format!("order_stats says {counted}, a recount {recounted}"));
+            self.violations.push(format!("the statistics say {counted}, a recount {recounted}"));
         }
         let admin = Claims { sub: "operator", scope: "orders/admin" };
         let metrics =
@@ -196,11 +228,11 @@ fn doubled(row: &Row, story: &Story, end: Option<Moment>) -> Option<String> {
     Some(format!("it ended at {:.3} s, in the middle of a call that began at {:.3} s", end?, call.begin))
 }
 
-/// How long after its message was deleted the sweeper found the order, whether or not the queue took the new message.
+/// How long after its message was deleted the queue took another.
 fn found_after(story: &Story) -> Option<Moment> {
     let mut events = story.events.iter().skip_while(|(_, what)| what != Fault::Stolen.name());
     let (stolen, _) = events.next()?;
-    let (found, _) = events.find(|(_, what)| what.starts_with(SENT) || what == REFUSED)?;
+    let (found, _) = events.find(|(_, what)| what.starts_with(SENT))?;
     Some(found - stolen)
 }
 
@@ -208,42 +240,3 @@ fn calls(stories: &HashMap<String, Story>) -> (usize, usize) {
     let all = stories.values().map(|story| story.calls.len()).sum();
     (all, stories.values().map(|story| story.calls_after_acting).sum())
 }
-
-async fn rows(sql: &Client) -> Result<Vec<Row>> {
-    let rows = sql
-        .query(
-            "SELECT o.order_id, o.status, extract(epoch FROM o.finished_at)::float8 AS finished_at, o.failure,
-                w.order_id IS NOT NULL AS has_work
-            FROM orders AS o LEFT JOIN order_work AS w USING (order_id)",
-            &[],
-        )
-        .await?;
-    Ok(rows
-        .iter()
-        .map(|row| Row {
-            order: row.get("order_id"),
-            status: row.get("status"),
-            finished_at: row.get("finished_at"),
-            failure: row.get("failure"),
-            has_work: row.get("has_work"),
-        })
-        .collect())
-}
-
-/// What `order_stats` adds up to, histograms included, and the same counted over the orders.
-const RECOUNT: &str = "
-    SELECT s.counted, o.recounted FROM (
-        SELECT format('%s completed in %s s (histograms: %s and %s), %s failed, %s cancelled',
-            coalesce(sum(completed), 0), coalesce(sum(seconds_sum), 0),
-            coalesce(sum((SELECT sum(n) FROM unnest(processing_histogram) AS n)), 0),
-            coalesce(sum((SELECT sum(n) FROM unnest(queueing_histogram) AS n)), 0),
-            coalesce(sum(failed), 0), coalesce(sum(cancelled), 0)) AS counted
-        FROM order_stats
-    ) AS s, (
-        SELECT format('%s completed in %s s (histograms: %s and %s), %s failed, %s cancelled',
-            count(*) FILTER (WHERE status = 'completed'),
-            coalesce(sum(extract(epoch FROM finished_at - started_at)) FILTER (WHERE status = 'completed'), 0),
-            count(*) FILTER (WHERE status = 'completed'), count(*) FILTER (WHERE status = 'completed'),
-            count(*) FILTER (WHERE status = 'failed'), count(*) FILTER (WHERE status = 'cancelled')) AS recounted
-        FROM orders
-    ) AS o";

@@ -126,7 +126,7 @@ fn without_accepted(world: &World, orders: Vec<Value>, result: &Result<Answer, I
 /// What an order of a batch was answered.
 fn one_of(result: &Value) -> Answer {
     let status = result["status"].as_u64().and_then(|status| u16::try_from(status).ok()).unwrap_or_default();
-    Answer { status, body: result["problem"].clone() }
+    Answer { status, body: result["problem"].clone(), retry_after: None }
 }
 
 fn text(value: &Value) -> &str {
@@ -180,11 +180,11 @@ fn is_even(order: &str) -> bool {
 fn saw_error(world: &World, order: &str, what: &str, result: &Result<Answer, InvokeError>) {
     let is_expected = match result {
         Ok(answer) => answer.status == 503,
-        Err(error) => *error == InvokeError::Died || *error == InvokeError::TimedOut,
+        Err(error) => *error == InvokeError::Died,
     };
     let seen = match result {
-        Ok(Answer { status, body: Value::Null }) => format!("{status}"),
-        Ok(Answer { status, body }) => format!("{status} {body}"),
+        Ok(Answer { status, body: Value::Null, .. }) => format!("{status}"),
+        Ok(Answer { status, body, .. }) => format!("{status} {body}"),
         Err(error) => format!("no answer: {error:?}"),
     };
     if !is_expected {

@@ -1,6 +1,6 @@
 //! The faults: which there are, which are happening now, and which orders met them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::journal::Moment;
@@ -10,6 +10,8 @@ use crate::journal::Moment;
 pub enum Fault {
     /// The api is killed when the order is durable and the queue not yet told.
     ApiKilled,
+    /// The api is frozen between the commit and the send, and runs again later.
+    ApiFrozen,
     /// The processor is killed when it has a batch and claims it.
     KilledBeforeClaim,
     /// It is killed when the claim is committed.
@@ -32,8 +34,24 @@ pub enum Fault {
     Crash,
     /// All connections to PostgreSQL are cut.
     Cut,
+    /// The orders are locked.
+    OrdersLocked,
+    /// Their work is locked.
+    WorkLocked,
+    /// The database's packets vanish.
+    PacketsVanish,
+    /// A standby takes the database's place.
+    Failover,
     /// The queue refuses every message.
     QueueRefuses,
+    /// The queue takes calls and does not answer.
+    QueueHangs,
+    /// The endpoint takes almost as long as it may.
+    EndpointLate,
+    /// The endpoint sends its answer's body byte by byte, without an end.
+    EndpointDrips,
+    /// The endpoint asks for time in words that make no sense.
+    EndpointGarbles,
     /// The endpoint answers too late.
     EndpointSlow,
     /// The endpoint answers that it fails.
@@ -50,10 +68,11 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 28] = [
         // First, because it takes a while: the message has to come back.
         Self::LateOutcome,
         Self::ApiKilled,
+        Self::ApiFrozen,
         Self::KilledBeforeClaim,
         Self::KilledAfterClaim,
         Self::KilledBeforeFinish,
@@ -65,19 +84,28 @@ impl Fault {
         Self::EndpointFails,
         Self::EndpointDrops,
         Self::EndpointRefuses,
+        Self::EndpointLate,
+        Self::EndpointDrips,
+        Self::EndpointGarbles,
         Self::ClockAhead,
         Self::ClockBehind,
         Self::FastRestart,
         Self::Crash,
         Self::Cut,
+        Self::OrdersLocked,
+        Self::WorkLocked,
+        Self::PacketsVanish,
+        Self::Failover,
         // Last, because for a while then the queue has nothing to deliver.
         Self::QueueRefuses,
+        Self::QueueHangs,
     ];
 
     /// What it is called in the report.
     pub fn name(self) -> &'static str {
         match self {
             Self::ApiKilled => "`api` killed between commit and send",
+            Self::ApiFrozen => "`api` frozen between commit and send",
             Self::KilledBeforeClaim => "`processor` killed before the claim",
             Self::KilledAfterClaim => "`processor` killed after the claim",
             Self::KilledBeforeFinish => "`processor` killed after the work, before its outcome is recorded",
@@ -89,7 +117,15 @@ impl Fault {
             Self::FastRestart => "PostgreSQL restarted (fast)",
             Self::Crash => "PostgreSQL restarted (immediate)",
             Self::Cut => "all database connections cut",
+            Self::OrdersLocked => "`orders` locked",
+            Self::WorkLocked => "`order_work` locked",
+            Self::PacketsVanish => "the database's packets vanish",
+            Self::Failover => "failover to a promoted standby",
+            Self::QueueHangs => "the queue takes calls and never answers",
             Self::QueueRefuses => "the queue refuses every send",
+            Self::EndpointLate => "the endpoint answers late, but in time",
+            Self::EndpointDrips => "the endpoint's answer drips and never ends",
+            Self::EndpointGarbles => "the endpoint answers garbage in `Retry-After`",
             Self::EndpointSlow => "the endpoint answers too late",
             Self::EndpointFails => "the endpoint answers 503",
             Self::EndpointDrops => "the endpoint closes the connection",
@@ -107,6 +143,8 @@ pub struct Record {
     pub injected: usize,
     /// The orders that met it, and when they first did.
     pub orders: HashMap<String, Moment>,
+    /// The most connections to the database while it happened by itself.
+    pub connections: usize,
 }
 
 /// All faults' state.
@@ -117,23 +155,22 @@ pub struct Faults {
 
 #[derive(Default)]
 struct State {
-    armed: HashMap<Fault, usize>,
+    armed: HashSet<Fault>,
     on: HashMap<Fault, usize>,
     records: HashMap<Fault, Record>,
+    alone: Option<Fault>,
+    connections: usize,
 }
 
 impl Faults {
-    /// Lets it happen once, at the next occasion.
+    /// Lets it happen once, at the next occasion, however often it is armed before.
     pub fn arm(&self, fault: Fault) {
-        *self.lock().armed.entry(fault).or_default() += 1;
+        self.lock().armed.insert(fault);
     }
 
     /// Takes an occasion, if the fault is to happen.
     pub fn take(&self, fault: Fault) -> bool {
-        let mut state = self.lock();
-        let Some(armed) = state.armed.get_mut(&fault).filter(|armed| **armed > 0) else { return false };
-        *armed -= 1;
-        true
+        self.lock().armed.remove(&fault)
     }
 
     /// Lets it happen from now on.
@@ -158,6 +195,26 @@ impl Faults {
         let mut state = self.lock();
         state.record(fault).met(now, orders);
         state.record(fault).injected += 1;
+    }
+
+    /// Attributes connections to this fault from now on, or to none.
+    pub fn alone(&self, fault: Option<Fault>) {
+        self.lock().alone = fault;
+    }
+
+    /// The database has so many connections now.
+    pub fn saw_connections(&self, count: usize) {
+        let mut state = self.lock();
+        state.connections = state.connections.max(count);
+        if let Some(fault) = state.alone {
+            let record = state.record(fault);
+            record.connections = record.connections.max(count);
+        }
+    }
+
+    /// The most connections there were.
+    pub fn connections(&self) -> usize {
+        self.lock().connections
     }
 
     /// What it did.

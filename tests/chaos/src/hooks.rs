@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use sandbox::gate::Gate;
 use sandbox::runtime::{Environment, Pool};
 use sandbox::wire::{Kind, Moment, Statement};
 use sandbox::{queue, wire};
@@ -23,8 +24,6 @@ const INTO_WORK: Duration = Duration::from_millis(200);
 
 /// How it is told that a message was sent, and by whom.
 pub const SENT: &str = "sent to the queue by";
-/// How it is told that it was not.
-pub const REFUSED: &str = "the queue refuses the message";
 
 /// What the hooks know of the world.
 pub struct Hooks {
@@ -34,6 +33,10 @@ pub struct Hooks {
     pub faults: Arc<Faults>,
     /// The endpoint.
     pub receiver: Arc<Receiver>,
+    /// What the queue hangs by.
+    pub gate: Arc<Gate>,
+    /// How long an environment stays frozen.
+    pub freeze: Duration,
     /// The functions, once they exist. They know the hooks' addresses, so they come later.
     pub pools: OnceCell<Vec<Weak<Pool>>>,
 }
@@ -74,6 +77,9 @@ impl Hooks {
             }
         }
         match (moment, statement.kind) {
+            (Moment::After, Kind::Create) if self.strikes(Fault::ApiFrozen, &statement.orders) => {
+                self.freeze(&statement);
+            }
             (Moment::After, Kind::Claim) if self.strikes(Fault::Hangs, &statement.orders) => self.pause(&statement),
             (Moment::Before, Kind::Finish) if self.faults.take(Fault::LateOutcome) => self.hold_back(&statement).await,
             _ => {}
@@ -114,6 +120,18 @@ impl Hooks {
         }
     }
 
+    /// Freezes the environment, whose statement is committed, for a while.
+    fn freeze(&self, statement: &Statement) {
+        self.note(&statement.orders, &format!("{} is frozen", statement.environment));
+        let Some(environment) = self.find(&statement.environment) else { return };
+        environment.pause();
+        let freeze = self.freeze;
+        tokio::spawn(async move {
+            sleep(freeze).await;
+            environment.resume();
+        });
+    }
+
     fn pause(&self, statement: &Statement) {
         self.note(&statement.orders, &format!("{} stands still", statement.environment));
         if let Some(environment) = self.find(&statement.environment) {
@@ -122,6 +140,11 @@ impl Hooks {
     }
 
     async fn on_call(&self, call: queue::Sighting) -> queue::Ruling {
+        if self.faults.is_on(Fault::QueueHangs) {
+            self.faults.happened(Fault::QueueHangs, self.journal.now(), &call.bodies);
+            self.note(&call.bodies, Fault::QueueHangs.name());
+            self.gate.pass().await;
+        }
         if call.queue != super::world::QUEUE || !call.action.starts_with("SendMessage") {
             return queue::Ruling::Pass;
         }
@@ -136,7 +159,7 @@ impl Hooks {
         }
         if self.faults.is_on(Fault::QueueRefuses) {
             self.faults.happened(Fault::QueueRefuses, self.journal.now(), &call.bodies);
-            self.note(&call.bodies, REFUSED);
+            self.note(&call.bodies, Fault::QueueRefuses.name());
             return queue::Ruling::Refuse(if chance::percent(25) { 503 } else { 403 });
         }
         self.note(&call.bodies, &format!("{SENT} {}", call.environment));

@@ -5,6 +5,7 @@ mod chance;
 mod check;
 mod clients;
 mod clock;
+mod database;
 mod faults;
 mod hooks;
 mod journal;

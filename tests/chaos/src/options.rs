@@ -3,9 +3,8 @@
 //! | variable | meaning | default |
 //! |---|---|---|
 //! | `ORDERS` | how many orders are placed | 100000; short: 1500 |
-//! | `SECONDS` | how long they are placed and faults happen; what settles afterwards takes longer | 540; short: 30 |
+//! | `SECONDS` | how long they are placed and faults happen; what settles afterwards takes longer | 660; short: 30 |
 //! | `SEED` | what chance begins with | drawn |
-//! | `AT_ONCE` | how many calls an environment of the api is given at once, as on Managed Instances | 1 |
 //! | `SHORT` | 1: every fault a few times with small numbers, and no report is written | |
 //! | `BINARIES` | where `api`, `processor` and `sweeper` are, as cargo builds them | what `sam build` made |
 //! | `REPORT` | the file that the report is written to | docs/reliability.md; short: none |
@@ -24,8 +23,6 @@ pub struct Options {
     pub orders: usize,
     /// How long placing them takes.
     pub load: Duration,
-    /// How many calls an environment of the api is given at once.
-    pub at_once: usize,
     /// What chance begins with.
     pub seed: u64,
     /// Whether this is the short form.
@@ -57,26 +54,45 @@ pub struct Times {
     pub grace: u64,
     /// How often the sweeper runs.
     pub sweep: u64,
-    /// How long the queue refuses to be told anything.
+    /// How long the queue refuses every message.
     pub refusal: u64,
+    /// How long the queue or the network hangs, a table is locked or an environment is frozen.
+    pub stall: u64,
 }
 
-const LONG: Times =
-    Times { cancel_window: 1, webhook: 2, function: 8, lease: 10, visibility: 12, grace: 15, sweep: 5, refusal: 30 };
-const SHORT: Times =
-    Times { cancel_window: 1, webhook: 1, function: 5, lease: 6, visibility: 7, grace: 8, sweep: 1, refusal: 3 };
+const LONG: Times = Times {
+    cancel_window: 1,
+    webhook: 2,
+    function: 8,
+    lease: 10,
+    visibility: 12,
+    grace: 15,
+    sweep: 5,
+    refusal: 30,
+    stall: 10,
+};
+const SHORT: Times = Times {
+    cancel_window: 1,
+    webhook: 1,
+    function: 5,
+    lease: 6,
+    visibility: 7,
+    grace: 8,
+    sweep: 1,
+    refusal: 3,
+    stall: 2,
+};
 
 impl Options {
     /// Reads the variables.
     pub fn from_env() -> Result<Self> {
         let is_on = |name| text(name).is_some_and(|text| text != "0");
         let is_short = is_on("SHORT");
-        let (orders, seconds) = if is_short { (1500, 30) } else { (100_000, 540) };
+        let (orders, seconds) = if is_short { (1500, 30) } else { (100_000, 660) };
         let report = text("REPORT").map(PathBuf::from);
         Ok(Self {
             orders: number("ORDERS")?.unwrap_or(orders),
             load: Duration::from_secs(number("SECONDS")?.unwrap_or(seconds)),
-            at_once: number("AT_ONCE")?.unwrap_or(1),
             seed: number("SEED")?.unwrap_or_else(|| fastrand::u64(..1_000_000)),
             is_short,
             binaries: text("BINARIES").map(PathBuf::from),
@@ -98,8 +114,7 @@ impl Options {
     /// The command that makes the same run.
     pub fn command(&self) -> String {
         let short = if self.is_short { " SHORT=1" } else { "" };
-        let at_once = if self.at_once > 1 { format!(" AT_ONCE={}", self.at_once) } else { String::new() };
-        format!("make chaos{short} ORDERS={} SECONDS={} SEED={}{at_once}", self.orders, self.load.as_secs(), self.seed)
+        format!("make chaos{short} ORDERS={} SECONDS={} SEED={}", self.orders, self.load.as_secs(), self.seed)
     }
 }
 

@@ -1,12 +1,14 @@
 //! The merchant's fulfilment endpoint: acts once on each order however often it is told of it, keeps a journal, and
 //! misbehaves when it is asked to.
 
-use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sandbox::Result;
+use sandbox::merchant::{Reply, order_id};
 use sandbox::server::{Request, Response, Server, json};
 use serde_json::Value;
 use sha2::Sha256;
@@ -18,7 +20,7 @@ use crate::faults::{Fault, Faults};
 use crate::journal::{Call, Journal};
 
 /// What calls are signed with.
-pub const SECRET: &str = "a secret of sixteen characters or more";
+pub const SECRET: &str = "a-secret-of-sixteen-characters-or-more";
 /// How far off a signature's time is when the worker's clock must be wrong.
 const WRONG_CLOCK: i64 = 60;
 /// How long acting on an order takes.
@@ -26,11 +28,18 @@ const USUAL: Duration = Duration::from_millis(5);
 /// How long it takes when somebody waits for it to be under way.
 const WATCHED: Duration = Duration::from_millis(600);
 
+/// How long each byte of an answer takes that drips.
+const DRIP: Duration = Duration::from_millis(100);
+/// Words in `Retry-After` that make no sense, or little.
+const GARBAGE: [&str; 5] = ["soon", "-1", "1.5", "1, 2", "Thu, 99 Foo 2026 25:61:00 GMT"];
+/// What asks for time, by its status.
+const ASKS: [u16; 3] = [202, 429, 503];
+
 /// The endpoint.
 pub struct Receiver {
     journal: Arc<Journal>,
     faults: Arc<Faults>,
-    too_late: Duration,
+    patience: Duration,
     /// Who waits for a call about this order to begin.
     watched: Mutex<Vec<(String, oneshot::Sender<()>)>>,
 }
@@ -38,8 +47,7 @@ pub struct Receiver {
 impl Receiver {
     /// An endpoint whose callers don't wait longer than `patience`.
     pub fn new(journal: Arc<Journal>, faults: Arc<Faults>, patience: Duration) -> Arc<Self> {
-        let too_late = patience + Duration::from_secs(1);
-        Arc::new(Self { journal, faults, too_late, watched: Mutex::default() })
+        Arc::new(Self { journal, faults, patience, watched: Mutex::default() })
     }
 
     /// Serves it.
@@ -67,26 +75,21 @@ impl Receiver {
         self.note_clock(&order, time);
         let mut call = self.begin(&order);
         sleep(if self.is_watched(&order) { WATCHED } else { USUAL }).await;
-        let status = self.decide(&order).await;
-        call.answered(status);
-        status.map(|status| json(status, "{}"))
+        let reply = self.decide(&order).await;
+        call.answered(reply.as_ref());
+        reply.map(|reply| reply.response())
     }
 
     /// The order and the signature's time, where key, body and signature agree.
     fn read(request: &Request) -> Option<(String, i64)> {
         let header = |name| request.headers().get(name)?.to_str().ok();
-        let order = header("idempotency-key")?.to_owned();
-        let (time, signature) = header("ordermill-signature")?.strip_prefix("t=")?.split_once(",v1=")?;
+        let order = order_id(request);
+        let (id, time) = (header("webhook-id")?, header("webhook-timestamp")?);
+        let signature = STANDARD.decode(header("webhook-signature")?.strip_prefix("v1,")?).ok()?;
         let body: Value = serde_json::from_slice(request.body()).ok()?;
-        let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).ok()?;
-        mac.update(time.as_bytes());
-        mac.update(b".");
-        mac.update(request.body());
-        let expected = mac.finalize().into_bytes().iter().fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}"); // Writing to a string does not fail.
-            hex
-        });
-        (body["order_id"] == order.as_str() && expected == signature).then_some((order, time.parse().ok()?))
+        let mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).ok()?;
+        mac.chain_update(format!("{id}.{time}.")).chain_update(request.body()).verify_slice(&signature).ok()?;
+        (body["order_id"] == order.as_str()).then_some((order, time.parse().ok()?))
     }
 
     /// A signature's time shows whose clock is wrong.
@@ -119,30 +122,44 @@ impl Receiver {
     }
 
     /// What the call is answered, if at all; and acts on the order, or not.
-    async fn decide(&self, order: &str) -> Option<u16> {
+    async fn decide(&self, order: &str) -> Option<Reply> {
         if self.refuses(order) {
-            return Some(422);
+            return Some(Reply::of(422));
         }
         if chance::percent(50) {
             self.act(order);
         }
-        for fault in [Fault::EndpointSlow, Fault::EndpointFails, Fault::EndpointDrops] {
+        for fault in MISBEHAVIOUR {
             if self.faults.is_on(fault) && chance::percent(40) {
                 self.faults.happened(fault, self.journal.now(), &[order.to_owned()]);
-                return self.misbehave(fault).await;
+                self.journal.note(order, fault.name());
+                return self.misbehave(fault, order).await;
             }
         }
         self.act(order);
-        Some(204)
+        Some(Reply::of(204))
     }
 
-    async fn misbehave(&self, fault: Fault) -> Option<u16> {
+    async fn misbehave(&self, fault: Fault, order: &str) -> Option<Reply> {
         match fault {
             Fault::EndpointSlow => {
-                sleep(self.too_late).await;
-                Some(204)
+                sleep(self.patience + Duration::from_secs(1)).await;
+                Some(Reply::of(204))
             }
-            Fault::EndpointFails => Some(503),
+            Fault::EndpointFails => Some(Reply::of(503)),
+            Fault::EndpointLate => {
+                sleep(self.patience.mul_f64(0.7)).await;
+                self.act(order);
+                Some(Reply::of(204))
+            }
+            Fault::EndpointDrips => {
+                self.act(order);
+                Some(Reply { drip: Some(DRIP), ..Reply::of(200) })
+            }
+            Fault::EndpointGarbles => {
+                let retry_after = Some(GARBAGE[chance::below(GARBAGE.len())]);
+                Some(Reply { retry_after, ..Reply::of(ASKS[chance::below(ASKS.len())]) })
+            }
             _ => None,
         }
     }
@@ -168,6 +185,16 @@ impl Receiver {
     }
 }
 
+/// The faults of its answers.
+const MISBEHAVIOUR: [Fault; 6] = [
+    Fault::EndpointSlow,
+    Fault::EndpointFails,
+    Fault::EndpointDrops,
+    Fault::EndpointLate,
+    Fault::EndpointDrips,
+    Fault::EndpointGarbles,
+];
+
 /// A call that is being answered; it also ends when the caller goes away.
 struct UnderWay<'a> {
     journal: &'a Journal,
@@ -177,9 +204,10 @@ struct UnderWay<'a> {
 }
 
 impl UnderWay<'_> {
-    fn answered(&mut self, status: Option<u16>) {
-        self.is_answered = status.is_some();
-        let what = status.map_or("the endpoint closes the connection".into(), |status| format!("it answers {status}"));
+    fn answered(&mut self, reply: Option<&Reply>) {
+        self.is_answered = reply.is_some();
+        let what =
+            reply.map_or("the endpoint closes the connection".into(), |reply| format!("it answers {}", reply.status));
         self.journal.note(&self.order, what);
     }
 }

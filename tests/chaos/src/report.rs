@@ -8,7 +8,7 @@ use crate::check::{Findings, RECOVERY};
 use crate::faults::{Fault, Record};
 use crate::options::Options;
 use crate::storm::Recovery;
-use crate::world::{DEAD_LETTERS, World};
+use crate::world::{DEAD_LETTERS, ENVIRONMENTS, World};
 
 /// The report's text, with places for what a run finds out.
 const PROSE: &str = include_str!("../reliability.md");
@@ -47,6 +47,7 @@ pub fn write(options: &Options, world: &World, findings: &Findings, recoveries: 
     let filled = PROSE
         .replace("{{command}}", &options.command())
         .replace("{{machine}}", &machine())
+        .replace("{{environments}}", &ENVIRONMENTS.to_string())
         .replace("{{seed}}", &options.seed.to_string())
         .replace("{{table}}", &table(world, findings))
         .replace("{{summary}}", &summary(world, findings, recoveries))
@@ -57,8 +58,9 @@ pub fn write(options: &Options, world: &World, findings: &Findings, recoveries: 
 }
 
 fn table(world: &World, findings: &Findings) -> String {
-    let mut table = "| fault | injected | orders | lost | doubled | stuck | slowest recovery |\n".to_owned();
-    table += "|---|---:|---:|---:|---:|---:|---:|\n";
+    let mut table =
+        "| fault | injected | orders | lost | doubled | stuck | connections at worst | slowest recovery |\n".to_owned();
+    table += "|---|---:|---:|---:|---:|---:|---:|---:|\n";
     for fault in Fault::ALL {
         let record = world.faults.record(fault);
         table += &row(fault.name(), &record, findings, &slowest(&record, findings, world));
@@ -66,6 +68,7 @@ fn table(world: &World, findings: &Findings) -> String {
     let all = Record {
         injected: world.faults.count(),
         orders: world.journal.lock().keys().map(|order| (order.clone(), 0.0)).collect(),
+        connections: world.faults.connections(),
     };
     table + &row("**all of them, orders that met none included**", &all, findings, "")
 }
@@ -75,12 +78,13 @@ fn row(name: &str, record: &Record, findings: &Findings, slowest: &str) -> Strin
         list.keys().filter(|order| record.orders.contains_key(*order)).count()
     };
     format!(
-        "| {name} | {} | {} | {} | {} | {} | {slowest} |\n",
+        "| {name} | {} | {} | {} | {} | {} | {} | {slowest} |\n",
         record.injected,
         record.orders.len(),
         count(&findings.lost),
         count(&findings.doubled),
         count(&findings.stuck),
+        record.connections,
     )
 }
 
@@ -112,9 +116,9 @@ fn summary(world: &World, findings: &Findings, recoveries: &[Recovery]) -> Strin
     line("execution environments started", world.environments().to_string());
     line("dead letters", world.queues.counts(DEAD_LETTERS).total().to_string());
     line(
-        &format!("{} restarts of PostgreSQL, at worst", recoveries.len()),
+        &format!("{} times the database or the queue was away, hung or was locked; at worst", recoveries.len()),
         format!(
-            "away for {:.1} s; from accepting connections to the next accepted order {:.1} s, to the next recorded outcome {:.1} s (bound: {RECOVERY} s each)",
+            "for {:.1} s; from its end to the next accepted order {:.1} s, to the next recorded outcome {:.1} s (bound: {RECOVERY} s each)",
             slowest(|recovery| recovery.away),
             slowest(|recovery| recovery.accept),
             slowest(|recovery| recovery.finish)

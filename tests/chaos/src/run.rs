@@ -18,8 +18,8 @@ use crate::{chance, clients, report};
 
 /// Of the time, the share in which the faults happen one by one.
 const ONE_BY_ONE: f64 = 0.6;
-/// And that after which none happens any more. Orders are still placed then, by which the last recoveries are measured.
-const PEACE_AFTER: f64 = 0.92;
+/// The share in which they happen all at once. Orders are still placed afterwards, to measure the last recoveries.
+const MIXED: f64 = 0.32;
 
 /// Runs, and says whether everything was as it has to be.
 pub async fn run(options: &Options) -> Result<bool> {
@@ -30,6 +30,7 @@ pub async fn run(options: &Options) -> Result<bool> {
     let mut beside = JoinSet::new();
     beside.spawn(progress(Arc::clone(&world)));
     beside.spawn(sweep(Arc::clone(&world)));
+    beside.spawn(count_connections(Arc::clone(&world)));
     let operators = beside.spawn(clients::retry_failed(Arc::clone(&world)));
     let storm = weather(options, &world).await?;
     operators.abort();
@@ -42,13 +43,12 @@ pub async fn run(options: &Options) -> Result<bool> {
 
 /// Orders are placed, and the storm goes over them.
 async fn weather(options: &Options, world: &Arc<World>) -> Result<Arc<Storm>> {
-    let begin = Instant::now();
     let (enough, is_enough) = watch::channel(false);
     let load = Load { orders: options.orders, within: options.load, is_enough };
     let load = tokio::spawn(clients::place_all(Arc::clone(world), load));
     let storm = Storm::new(Arc::clone(world), Duration::from_secs(if options.is_short { 1 } else { 5 }));
     storm.one_by_one(options.load.mul_f64(ONE_BY_ONE)).await?;
-    storm.mixed(begin + options.load.mul_f64(PEACE_AFTER)).await?;
+    storm.mixed(Instant::now() + options.load.mul_f64(MIXED)).await?;
     enough.send_replace(true);
     load.await?;
     Ok(storm)
@@ -63,6 +63,16 @@ async fn sweep(world: Arc<World>) {
     loop {
         sleep(Duration::from_secs(world.times.sweep)).await;
         world.sweep().await;
+    }
+}
+
+/// How often the connections to the database are counted.
+const COUNT: Duration = Duration::from_millis(250);
+
+async fn count_connections(world: Arc<World>) {
+    loop {
+        sleep(COUNT).await;
+        let _ = world.count_connections().await; // While the database is away there is nothing to count.
     }
 }
 

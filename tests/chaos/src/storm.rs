@@ -1,73 +1,67 @@
 //! The schedule of the faults: one by one, then all of them at once.
 
+mod stall;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sandbox::Result;
 use sandbox::mapping::{Courier, Delivery};
-use sandbox::postgres::Stop;
 use sandbox::queue::Message;
-use tokio::sync::watch;
+use tokio::sync::Mutex as Turn;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use crate::chance;
 use crate::faults::{Fault, Faults};
-use crate::journal::{Journal, Moment};
+use crate::journal::Journal;
 use crate::world::{QUEUE, World};
+
+pub use stall::Recovery;
 
 /// How many messages are deleted at a time.
 const STOLEN: usize = 5;
 /// How much longer than its share a fault has that finds no occasion.
 const OVERTIME: Duration = Duration::from_secs(10);
+/// How long a fault waits for an occasion before it is injected again, at least.
+const SHORTEST: Duration = Duration::from_millis(100);
 /// How late a message is delivered, at most.
 const LATEST: Duration = Duration::from_secs(3);
-/// How long after a restart the next order and the next outcome are waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// How the service came back after PostgreSQL had been restarted; in seconds since it accepted connections.
-#[derive(Debug, Clone, Copy)]
-pub struct Recovery {
-    /// How PostgreSQL was stopped.
-    pub fault: Fault,
-    /// How long it was away.
-    pub away: f64,
-    /// Until an order was accepted.
-    pub accept: f64,
-    /// Until an outcome was recorded.
-    pub finish: f64,
-}
-
 /// The storm and what it measured.
 pub struct Storm {
     world: Arc<World>,
     spell: Duration,
     recoveries: Mutex<Vec<Recovery>>,
+    /// Held by a fault whose recovery is measured, so that there is one at a time.
+    turn: Turn<()>,
 }
 
 impl Storm {
     /// A storm over this world, whose faults last for `spell` each.
     pub fn new(world: Arc<World>, spell: Duration) -> Arc<Self> {
-        Arc::new(Self { world, spell, recoveries: Mutex::default() })
+        Arc::new(Self { world, spell, recoveries: Mutex::default(), turn: Turn::default() })
     }
 
     /// Each fault by itself, again and again for its share of the time.
     pub async fn one_by_one(&self, within: Duration) -> Result<()> {
         let share = within / u32::try_from(Fault::ALL.len())?;
         for fault in Fault::ALL {
+            self.world.faults.alone(Some(fault));
             let end = Instant::now() + share;
             while Instant::now() < end || self.is_awaited(fault, end) {
                 self.inject(fault).await?;
-                sleep(self.respite(fault, end - Instant::now())).await;
+                sleep(self.respite(fault, end - Instant::now()).max(SHORTEST)).await;
             }
         }
+        self.world.faults.alone(None);
         Ok(())
     }
 
     /// How long until it happens again, of what is left of its share of the time.
     fn respite(&self, fault: Fault, left: Duration) -> Duration {
         match fault {
-            Fault::FastRestart | Fault::Crash | Fault::QueueRefuses => left,
+            Fault::QueueRefuses => left,
+            _ if stall::is_stall(fault) => left,
             // Each takes one of the workers away until its time-out; there have to be some left.
             Fault::Hangs => self.spell / 2,
             _ => left.min(Duration::from_millis(700)),
@@ -104,6 +98,7 @@ impl Storm {
     fn pause(&self, fault: Fault) -> Duration {
         match fault {
             Fault::FastRestart | Fault::Crash => self.spell * 8,
+            _ if stall::is_stall(fault) => self.spell * 16,
             Fault::QueueRefuses => self.spell * 20,
             Fault::Cut => self.spell * 3,
             _ if is_lasting(fault) => self.spell * 3,
@@ -116,8 +111,7 @@ impl Storm {
         match fault {
             Fault::Stolen => self.steal(),
             Fault::Cut => self.cut().await?,
-            Fault::FastRestart => self.restart(fault, Stop::Fast).await?,
-            Fault::Crash => self.restart(fault, Stop::Immediate).await?,
+            _ if stall::is_stall(fault) => self.stall(fault).await?,
             Fault::ClockAhead | Fault::ClockBehind => {
                 let pollers = self.world.process_with_wrong_clock(fault == Fault::ClockAhead);
                 sleep(self.spell).await;
@@ -145,20 +139,8 @@ impl Storm {
 
     async fn cut(&self) -> Result<()> {
         let active = self.world.active().await?;
-        self.world.wire.cut_all();
+        self.world.database.cut();
         self.happened(Fault::Cut, &active);
-        Ok(())
-    }
-
-    async fn restart(&self, fault: Fault, how: Stop) -> Result<()> {
-        let active = self.world.active().await?;
-        self.happened(fault, &active);
-        let away = self.world.restart(how).await?.as_secs_f64();
-        let journal = &self.world.journal;
-        let accepts = journal.now();
-        let (accept, finish) = tokio::join!(after(&journal.last_accept, accepts), after(&journal.last_finish, accepts));
-        let recovery = Recovery { fault, away, accept: accept - accepts, finish: finish - accepts };
-        self.recoveries.lock().unwrap_or_else(PoisonError::into_inner).push(recovery);
         Ok(())
     }
 
@@ -177,18 +159,23 @@ impl Storm {
 
 /// Whether it lasts, rather than happens.
 fn is_lasting(fault: Fault) -> bool {
-    use Fault::{ClockAhead, ClockBehind, Disorder, EndpointDrops, EndpointFails, EndpointRefuses, EndpointSlow};
+    use Fault::{
+        ClockAhead, ClockBehind, Disorder, EndpointDrips, EndpointDrops, EndpointFails, EndpointGarbles, EndpointLate,
+        EndpointRefuses, EndpointSlow,
+    };
     matches!(
         fault,
-        Disorder | EndpointSlow | EndpointFails | EndpointDrops | EndpointRefuses | ClockAhead | ClockBehind
+        Disorder
+            | EndpointSlow
+            | EndpointFails
+            | EndpointDrops
+            | EndpointRefuses
+            | EndpointLate
+            | EndpointDrips
+            | EndpointGarbles
+            | ClockAhead
+            | ClockBehind
     )
-}
-
-/// When it next happens after `moment`; infinitely late where that takes too long.
-async fn after(last: &watch::Sender<Moment>, moment: Moment) -> Moment {
-    let mut last = last.subscribe();
-    let next = timeout(PATIENCE, last.wait_for(|last| *last > moment)).await;
-    next.ok().and_then(|next| next.ok().map(|next| *next)).unwrap_or(Moment::INFINITY)
 }
 
 /// The courier that brings everything once and at once, but while there is to be disorder.

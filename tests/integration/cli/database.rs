@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ordermill::doctor::State;
 use shared::db::DbConfig;
 use shared::db::role::grant;
 use shared::deadline::Deadline;
@@ -84,6 +85,29 @@ async fn doctor_finds_what_the_functions_role_lacks_and_what_it_has_besides() {
     patient.ails("rights.excess", "DELETE on orders, TRUNCATE on orders", "takes back").await;
     world.execute(&format!("ALTER ROLE {role} CREATEROLE; GRANT CREATE ON SCHEMA public TO {role}")).await;
     patient.ails("rights.excess", "CREATEROLE, CREATE on the schema", "NOCREATEROLE").await;
+}
+
+#[tokio::test]
+async fn doctor_finds_a_role_without_time_limits() {
+    let world = World::new().await;
+    let role = format!("app_{}", Uuid::new_v4().simple());
+    grant(&DbConfig::from_env(&world.owner_env()).unwrap(), &role.parse().unwrap(), Deadline::after(Duration::from_secs(60))).await.unwrap();
+    let patient = beside(world.owner_url()).with("DATABASE_APP_ROLE", &role);
+    let set_both =
+        format!("ALTER ROLE \"{role}\" SET statement_timeout = '5s'; ALTER ROLE \"{role}\" SET lock_timeout = '3s'");
+    world.execute(&format!("ALTER ROLE {role} RESET ALL")).await;
+    patient.ails("time-limits", "has no statement_timeout, lock_timeout", &set_both).await;
+    world
+        .execute(&format!("ALTER ROLE {role} SET statement_timeout = '5s'; ALTER ROLE {role} SET lock_timeout = 0"))
+        .await;
+    patient.ails("time-limits", "has no lock_timeout", "SET lock_timeout = '3s'").await;
+
+    // A role's setting in this database goes before its setting in all.
+    let in_database = "ALTER ROLE %I IN DATABASE %I SET lock_timeout = ''3s''";
+    world.execute(&format!("DO $$ BEGIN EXECUTE format('{in_database}', '{role}', current_database()); END $$")).await;
+    let findings = patient.findings().await;
+    let found = findings.iter().find(|finding| finding.check == "time-limits").unwrap();
+    assert_eq!((found.state, found.what.as_str()), (State::Ok, "statement_timeout = 5s, lock_timeout = 3s"));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use ordermill::interrupt::Interrupt;
 use ordermill::load::{Report, measure};
 use ordermill::options::Load;
 use ordermill::output::Output;
@@ -17,7 +18,8 @@ fn load(orders: u32) -> Load {
 }
 
 async fn run(patient: &Patient, load: &Load) -> Report {
-    measure(&patient.place(), load, Output::plain(true)).await.unwrap_or_else(|failure| panic!("{failure}"))
+    let interrupt = Interrupt::never();
+    measure(&patient.place(), load, Output::plain(true), &interrupt).await.unwrap_or_else(|failure| panic!("{failure}"))
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ const PAGES: [&str; 9] = [
     "/openapi.json",
     "/dashboard",
     "/dashboard/index.html",
-    "/dashboard/main.js",
+    "/dashboard/fresh.js",
     "/dashboard/config.json",
 ];
 const CALLS: [&str; 5] = ["/orders", "/orders/none", "/metrics", "/healthz", "/nothing"];

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
-use super::alarms;
+use super::{alarms, releases};
 
 /// The template as it would be deployed.
 pub struct Template(pub Value);
@@ -17,7 +17,8 @@ impl Template {
         of_kind.map(|(name, resource)| (name.as_str(), &resource["Properties"])).collect()
     }
 
-    fn properties(&self, name: &str) -> &Value {
+    /// The properties of the resource of this name.
+    pub fn properties(&self, name: &str) -> &Value {
         &self.0["Resources"][name]["Properties"]
     }
 
@@ -47,7 +48,9 @@ impl Template {
     pub fn breaches(&self) -> Vec<String> {
         let rules = [visibility, retention, queues, databases, permissions, roles, variables, routes, networks, users];
         let watching = [alarms::alarms, alarms::metrics, alarms::canaries, alarms::callers];
-        rules.iter().chain(&watching).flat_map(|rule| rule(self)).collect()
+        let releasing = [releases::deadlines, releases::repetitions, releases::canaries_outlast_alarms];
+        let all = rules.iter().chain(&watching).chain(&releasing).chain([&(releases::accounts as fn(&Self) -> _)]);
+        all.flat_map(|rule| rule(self)).collect()
     }
 }
 
@@ -57,7 +60,7 @@ pub fn named(reference: &Value) -> &str {
 }
 
 /// A number, whether it is written as one or as text.
-fn number(value: &Value) -> u64 {
+pub fn number(value: &Value) -> u64 {
     value.as_u64().or_else(|| value.as_str()?.parse().ok()).unwrap_or_default()
 }
 
@@ -71,12 +74,15 @@ pub fn breach(broken: bool, what: String) -> Option<String> {
     broken.then_some(what)
 }
 
-/// AWS advises six times the function's time-out, so that a message is not delivered again while it is worked on.
+/// AWS advises six times the function's time-out and the longest batching window, so that no message is delivered again while a function works on
+/// it.
 fn visibility(template: &Template) -> Vec<String> {
     let short = |(name, mapping): (&str, &Value)| {
         let timeout = number(&template.function(named(&mapping["FunctionName"]))["Timeout"]);
         let visibility = number(&template.properties(named(&mapping["EventSourceArn"]))["VisibilityTimeout"]);
-        breach(visibility < 6 * timeout, format!("{name}: visibility of {visibility} s for a time-out of {timeout} s"))
+        let window = number(&template.0["Parameters"]["BatchingWindowSeconds"]["MaxValue"]);
+        let short = visibility < 6 * timeout + window;
+        breach(short, format!("{name}: visibility of {visibility} s for a time-out of {timeout} s"))
     };
     template.resources("AWS::Lambda::EventSourceMapping").into_iter().filter_map(short).collect()
 }
@@ -111,9 +117,13 @@ fn databases(template: &Template) -> Vec<String> {
         let parameters = &template.properties(named(&database["DBParameterGroupName"]))["Parameters"];
         let safe = database["StorageEncrypted"] == true
             && database["PubliclyAccessible"] == false
-            && database["ManageMasterUserPassword"] == true
+            && database["MasterUserAuthenticationType"] == "iam-db-auth"
+            && database["EnableIAMDatabaseAuthentication"] == true
+            && ["MasterUserPassword", "ManageMasterUserPassword"].iter().all(|key| database.get(*key).is_none())
+            && database["EngineLifecycleSupport"] == "open-source-rds-extended-support-disabled"
+            && listed(&database["EnableCloudwatchLogsExports"]).iter().any(|log| **log == "iam-db-auth-error")
             && parameters["rds.force_ssl"] == "1";
-        breach(!safe, format!("{name}: is not encrypted, public, or its password is not RDS's own to keep"))
+        breach(!safe, format!("{name}: is not encrypted, is public, has a password, or can't be seen or afforded"))
     };
     template.resources("AWS::RDS::DBInstance").into_iter().filter_map(exposed).collect()
 }
@@ -159,12 +169,13 @@ fn roles(template: &Template) -> Vec<String> {
         .collect()
 }
 
-/// A password is not among a function's variables. (A URL with one that the operator brought is: it was given in the clear.)
+/// A password is not among a function's variables, but for what the webhook's requests are signed with, where that is wanted.
 fn variables(template: &Template) -> Vec<String> {
     let secret = |function: &str, (name, value): (&String, &Value)| {
         let text = value.to_string();
         let user = text.split_once("://").and_then(|(_, rest)| rest.split_once('@')).map_or("", |(user, _)| user);
-        let is_secret = name.contains("PASSWORD") || user.contains(':') || text.contains("{{resolve:");
+        let resolved = text.contains("{{resolve:") && name != "WEBHOOK_SECRET";
+        let is_secret = name.contains("PASSWORD") || user.contains(':') || resolved;
         breach(is_secret, format!("{function}: {name} is a password"))
     };
     let functions = template.resources("AWS::Lambda::Function").into_iter();
@@ -178,7 +189,7 @@ fn variables(template: &Template) -> Vec<String> {
 
 /// The paths that need no token.
 const OPEN: [&str; 7] =
-    ["/healthz", "/openapi.json", "/docs", "/docs/{proxy+}", "/dashboard", "/dashboard/{proxy+}", "/$default"];
+    ["/healthz", "/openapi.json", "/docs", "/docs/{proxy+}", "/dashboard", "/dashboard/{proxy+}", "$default"];
 
 /// Every other path needs a token with a scope. These are throttled by themselves, and nothing of a token is logged.
 fn routes(template: &Template) -> Vec<String> {
@@ -191,7 +202,7 @@ fn routes(template: &Template) -> Vec<String> {
         let only =
             operation["security"].as_array().filter(|ways| ways.len() == 1).map_or(&Value::Null, |ways| &ways[0]);
         let guarded = listed(&only["Jwt"]).iter().any(|scope| scope.is_string());
-        let key = if path == "/$default" { "$default".to_owned() } else { format!("{} {path}", method.to_uppercase()) };
+        let key = if path == "$default" { "$default".to_owned() } else { format!("{} {path}", method.to_uppercase()) };
         let throttled = stage["RouteSettings"][&key]["ThrottlingRateLimit"].is_number();
         breach(!(guarded || throttled && OPEN.contains(&path.as_str())), format!("{key}: is open"))
     };

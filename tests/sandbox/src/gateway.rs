@@ -26,6 +26,8 @@ pub struct Answer {
     pub status: u16,
     /// The body; null where it is not JSON.
     pub body: Value,
+    /// When to come again, in seconds, if it says so.
+    pub retry_after: Option<u64>,
 }
 
 /// A gateway in front of the api's environments.
@@ -71,5 +73,6 @@ fn answer(result: &[u8]) -> Option<Answer> {
     let result: Value = serde_json::from_slice(result).ok()?;
     let status = result["statusCode"].as_u64().and_then(|status| u16::try_from(status).ok())?;
     let body = result["body"].as_str().and_then(|body| serde_json::from_str(body).ok()).unwrap_or(Value::Null);
-    Some(Answer { status, body })
+    let retry_after = result["headers"]["retry-after"].as_str().and_then(|text| text.parse().ok());
+    Some(Answer { status, body, retry_after })
 }

@@ -2,6 +2,8 @@
 //!
 //! It commits as a production server does: `fsync` and `synchronous_commit` are on.
 
+mod standby;
+
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
@@ -9,7 +11,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use shared::config::Env;
-use shared::db::{DbConfig, schema};
+use shared::db::{DbConfig, role, schema};
 use shared::deadline::Deadline;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -19,8 +21,10 @@ use tokio_postgres::{Client, NoTls};
 use crate::Result;
 use crate::process::{Process, Signal};
 
-/// The role, and its database.
+/// The role that owns the tables, and its database.
 const ROLE: &str = "ordermill";
+/// The role that the functions may use.
+const APP_ROLE: &str = "app";
 /// How long it may take to start, recovery included, and to stop.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Ports that are tried: below those that the kernel gives to outgoing connections, one of which might otherwise take the
@@ -49,16 +53,19 @@ pub struct Postgres {
 impl Postgres {
     /// Makes a data directory, starts a server on it and brings the schema up to date.
     pub async fn start() -> Result<Self> {
-        let account = account()?;
-        let directory = directory(account)?;
-        let password = uuid::Uuid::new_v4().simple().to_string();
-        let mut postgres =
-            Self { binaries: binaries()?, account, password, port: free_port()?, process: None, directory };
+        let mut postgres = Self::new(uuid::Uuid::new_v4().simple().to_string(), free_port()?)?;
         postgres.create().await?;
         postgres.resume().await?;
         postgres.client("postgres").await?.batch_execute(&format!("CREATE DATABASE {ROLE}")).await?;
         postgres.migrate().await?;
         Ok(postgres)
+    }
+
+    /// A server that has no data yet.
+    fn new(password: String, port: u16) -> Result<Self> {
+        let account = account()?;
+        let directory = directory(account)?;
+        Ok(Self { binaries: binaries()?, account, password, port, process: None, directory })
     }
 
     /// Where it listens.
@@ -77,6 +84,13 @@ impl Postgres {
     #[must_use]
     pub fn url(&self, address: SocketAddr) -> String {
         format!("postgres://{ROLE}:{}@{address}/{ROLE}", self.password)
+    }
+
+    /// The URL of the database for the functions' own role, by way of any of these addresses.
+    #[must_use]
+    pub fn app_url(&self, addresses: &[SocketAddr]) -> String {
+        let hosts: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+        format!("postgres://{APP_ROLE}:{}@{}/{ROLE}", self.password, hosts.join(","))
     }
 
     /// A connection of one's own, past everything in between.
@@ -124,8 +138,11 @@ impl Postgres {
     async fn migrate(&self) -> Result<()> {
         let url = self.url(self.address());
         let env = Env::from_iter([("DATABASE_URL", url.as_str()), ("DATABASE_TLS", "off")]);
-        schema::migrate(&DbConfig::from_env(&env)?, Deadline::after(PATIENCE)).await?;
-        Ok(())
+        let (config, deadline) = (DbConfig::from_env(&env)?, Deadline::after(PATIENCE));
+        schema::migrate(&config, deadline).await?;
+        role::grant(&config, &APP_ROLE.parse()?, deadline).await?;
+        let sql = format!("ALTER ROLE {APP_ROLE} PASSWORD '{}'", self.password);
+        Ok(self.connect().await?.batch_execute(&sql).await?)
     }
 
     async fn create(&self) -> Result<()> {
@@ -151,6 +168,8 @@ impl Postgres {
             ("synchronous_commit", "on"),
             ("shared_buffers", "256MB"),
             ("max_wal_size", "2GB"),
+            ("wal_keep_size", "1GB"),
+            ("wal_retrieve_retry_interval", "200ms"),
         ];
         options.iter().map(|(name, value)| format!("-c{name}={value}")).collect()
     }
@@ -233,7 +252,8 @@ fn binaries() -> Result<PathBuf> {
     found.max().ok_or_else(|| "PostgreSQL's server programs are not installed".into())
 }
 
-fn free_port() -> Result<u16> {
+/// A port that no server listens on.
+pub fn free_port() -> Result<u16> {
     let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
     let tried = std::iter::repeat_with(|| fastrand::u16(PORTS)).take(100);
     tried.into_iter().find(is_free).ok_or_else(|| "no port is free".into())

@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use crate::Result;
+use crate::gate::Gate;
 use crate::server::Server;
 
 use store::Store;
@@ -60,6 +61,18 @@ pub enum Ruling {
 
 /// Sees each call first. It may take its time, which the caller then waits.
 pub type Hook = Arc<dyn Fn(Sighting) -> BoxFuture<'static, Ruling> + Send + Sync>;
+
+/// The hook of queues that are as slow as this gate.
+#[must_use]
+pub fn behind(gate: Arc<Gate>) -> Hook {
+    Arc::new(move |_| {
+        let gate = Arc::clone(&gate);
+        Box::pin(async move {
+            gate.pass().await;
+            Ruling::Pass
+        })
+    })
+}
 
 /// Some queues and their endpoint.
 pub struct Queues {

@@ -2,22 +2,28 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use futures_util::stream;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::sleep;
 
 use crate::Result;
 
 /// A request, read to its end.
 pub type Request = hyper::Request<Bytes>;
 /// An answer.
-pub type Response = hyper::Response<Full<Bytes>>;
+pub type Response = hyper::Response<Body>;
+/// An answer's body.
+pub type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// A running server. It ends, with all its connections, when this is dropped.
 pub struct Server {
@@ -66,12 +72,27 @@ impl std::error::Error for Dropped {}
 /// An answer with a JSON body.
 #[must_use]
 pub fn json(status: u16, body: impl Into<Bytes>) -> Response {
-    let mut response = Response::new(Full::new(body.into()));
+    let mut response = Response::new(full(body));
     *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap_or_default();
     response
         .headers_mut()
         .insert(hyper::header::CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/x-amz-json-1.0"));
     response
+}
+
+/// A body that is sent at once.
+pub fn full(body: impl Into<Bytes>) -> Body {
+    Full::new(body.into()).boxed_unsync()
+}
+
+/// A body that never ends. A byte of it is sent after each `pause`.
+#[must_use]
+pub fn drip(pause: Duration) -> Body {
+    let bytes = stream::unfold((), move |()| async move {
+        sleep(pause).await;
+        Some((Ok(Frame::data(Bytes::from_static(b" "))), ()))
+    });
+    StreamBody::new(bytes).boxed_unsync()
 }
 
 async fn accept<H, F>(listener: TcpListener, handler: H) -> Infallible

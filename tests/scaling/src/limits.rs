@@ -6,10 +6,6 @@ pub const THROTTLE_RATE: f64 = 1_000.0;
 pub const CONCURRENCY: f64 = 1_000.0;
 /// Messages of a standard queue that were received and not yet deleted.
 pub const IN_FLIGHT: f64 = 120_000.0;
-/// Connections that an environment which takes many calls at once has.
-pub const MANAGED_CONNECTIONS: f64 = 4.0;
-/// Calls that such an environment takes at once: 64 for a vCPU.
-pub const AT_ONCE: usize = 64;
 
 /// An instance of RDS for PostgreSQL with `gp3` storage.
 #[derive(Debug, Clone, Copy)]

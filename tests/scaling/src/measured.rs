@@ -1,16 +1,14 @@
-//! What was measured: how long an invocation takes, by `make bench`, and what PostgreSQL takes for it, by `scaling measure`.
+//! The measurements of `make bench`: the time of an invocation, and the CPU time of PostgreSQL.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::Result;
 
-/// Written by `make bench`.
 const INVOCATIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../bench/measured.json");
-/// Written by `scaling measure`.
-pub const DATABASE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/database.json");
+const DATABASE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/database.json");
 
 /// A time that grows with the orders of an invocation, in milliseconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
 pub struct Line {
     /// What it is without any.
     pub fixed: f64,
@@ -19,12 +17,6 @@ pub struct Line {
 }
 
 impl Line {
-    /// The line through what few and what many orders took. A measurement never makes a part of it negative.
-    pub fn through((few, took_few): (f64, f64), (many, took_many): (f64, f64)) -> Self {
-        let each = ((took_many - took_few) / (many - few)).max(0.0);
-        Self { fixed: (took_few - few * each).max(0.0), each }
-    }
-
     /// Seconds with so many orders; none without any.
     pub fn seconds(self, orders: f64) -> f64 {
         if orders > 0.0 { (self.fixed + self.each * orders) / 1000.0 } else { 0.0 }
@@ -32,7 +24,7 @@ impl Line {
 }
 
 /// How long an invocation takes from event to answer, what it waits for included.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[expect(clippy::struct_field_names, reason = "the file's, which have their unit")]
 pub struct Invocations {
     /// The api, by the orders of a call.
@@ -44,17 +36,15 @@ pub struct Invocations {
 }
 
 /// What PostgreSQL takes: CPU time of a statement by its orders, and room.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
 pub struct Database {
     /// One order.
     pub create_one_ms: f64,
     /// A list of them.
     pub create_ms: Line,
-    /// Claiming a batch.
-    pub claim_ms: Line,
-    /// Having it wait.
-    pub put_off_ms: Line,
-    /// Finishing it.
+    /// Claiming a batch and having it wait.
+    pub wait_ms: Line,
+    /// Claiming it again and finishing it.
     pub finish_ms: Line,
     /// Room for an order that has ended, its rows and its entries in indexes, in bytes.
     pub bytes_per_order: f64,
@@ -84,8 +74,10 @@ impl Times {
 
     /// The database's part of a batch, of which so many begin to wait and so many end, in seconds.
     pub fn batch_in_database(&self, waiting: f64, ending: f64) -> f64 {
-        let Database { claim_ms, put_off_ms, finish_ms, .. } = self.database;
-        claim_ms.seconds(waiting + ending) + put_off_ms.seconds(waiting) + finish_ms.seconds(ending)
+        let Database { wait_ms, finish_ms, .. } = self.database;
+        // A batch of both claims once, which is half of what having it wait takes for the statements themselves.
+        let shared = if waiting > 0.0 && ending > 0.0 { wait_ms.fixed / 2.0 / 1000.0 } else { 0.0 };
+        wait_ms.seconds(waiting) + finish_ms.seconds(ending) - shared
     }
 
     /// The rest of a call, in seconds.

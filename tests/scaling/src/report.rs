@@ -6,7 +6,7 @@ use crate::Result;
 use crate::limits::Instance;
 use crate::measured::{Invocations, Times};
 use crate::outcome::percentile;
-use crate::setup::{CELLS, DEPLOYED, FEWER, LARGER, LISTS, ONE, Setup, Share, TOGETHER, Used};
+use crate::setup::{CELLS, DEPLOYED, FEWER, LARGER, LISTS, ONE, Setup, Share, Used};
 use crate::simulation::Simulation;
 use crate::stations::{count, whole};
 
@@ -20,7 +20,7 @@ const LEAST_CALLS: f64 = 1_000.0;
 /// Above this part of a limit nothing is simulated: what waits there grows without end.
 const MET: f64 = 1.0;
 
-const STEPS: [(f64, Setup); 10] = [
+const STEPS: [(f64, Setup); 9] = [
     (10.0, DEPLOYED),
     (100.0, DEPLOYED),
     (100.0, FEWER),
@@ -28,7 +28,6 @@ const STEPS: [(f64, Setup); 10] = [
     (1_000.0, LARGER),
     (10_000.0, LARGER),
     (10_000.0, LISTS),
-    (10_000.0, TOGETHER),
     (100_000.0, ONE),
     (100_000.0, CELLS),
 ];

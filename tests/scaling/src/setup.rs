@@ -10,8 +10,6 @@ pub const WINDOW_SECONDS: f64 = 2.0;
 pub const WORK_SECONDS: f64 = 5.0;
 /// When the first orders have ended.
 pub const WARM_SECONDS: f64 = WINDOW_SECONDS + WORK_SECONDS + 1.0;
-/// How far away the database is from an environment in which calls come together: the time that they have for it.
-pub const ROUND_TRIP_SECONDS: f64 = 0.001;
 
 /// A deployment, or one cell of several.
 #[derive(Debug, Clone, Copy)]
@@ -20,8 +18,6 @@ pub struct Setup {
     pub name: &'static str,
     /// Orders in a call.
     pub list: usize,
-    /// Environments of the api that take many calls at once; 0 where each takes one, and there are as many as calls.
-    pub managed: usize,
     /// Calls a second that the gateway lets through.
     pub calls: f64,
     /// Orders in a batch of the processor's, at most.
@@ -38,7 +34,6 @@ pub struct Setup {
 pub const DEPLOYED: Setup = Setup {
     name: "as deployed",
     list: 1,
-    managed: 0,
     calls: limits::THROTTLE_RATE,
     batch: 10,
     processors: 10,
@@ -63,30 +58,21 @@ pub const LISTS: Setup = Setup {
     ..LARGER
 };
 
-/// Single orders, which come together in environments that take many calls at once.
-pub const TOGETHER: Setup = Setup {
-    name: "single orders on 4 environments of Managed Instances, batches of 100, db.m8g.2xlarge, API Gateway's quota raised",
-    list: 1,
-    managed: 4,
-    calls: 20_000.0,
-    ..LISTS
-};
-
 /// The same with as many processors as ten of them have.
 pub const ONE: Setup = Setup {
-    name: "the same with lists, `MaximumConcurrency` 100, db.m8g.4xlarge",
+    name: "the same with `MaximumConcurrency` 100, db.m8g.4xlarge",
     processors: 100,
     database: limits::M8G_4XLARGE,
     ..LISTS
 };
 
-/// Ten of those with lists.
+/// Ten of those with lists and few processors.
 pub const CELLS: Setup = Setup { name: "ten cells, each with lists, as above", cells: 10, ..LISTS };
 
 /// What orders use, all cells together.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Used {
-    /// Environments of the api, or calls within them, that are busy on average.
+    /// Environments of the api that are busy on average: as many as calls at once.
     pub api: f64,
     /// Processors that are.
     pub processors: f64,
@@ -121,20 +107,15 @@ impl Used {
     pub fn at_least(setup: &Setup, times: &Times, rate: f64) -> Self {
         let (calls, batches, half) =
             (rate / count(setup.list), 2.0 * rate / count(setup.batch), count(setup.batch) / 2.0);
-        let together = count(if setup.managed > 0 { MOST_TOGETHER } else { setup.list });
-        let creates = rate / together;
-        let (create, batch) = (times.create_in_database(together), times.batch_in_database(half, half));
+        let (create, batch) = (times.create_in_database(count(setup.list)), times.batch_in_database(half, half));
         Self {
             api: calls * (times.create_elsewhere(count(setup.list)) + create),
             processors: batches * (times.batch_elsewhere(half, half) + batch),
-            vcpus: creates * create + batches * batch,
-            statements: creates + 2.0 * batches,
+            vcpus: calls * create + batches * batch,
+            statements: calls + 2.0 * batches,
         }
     }
 }
-
-/// The most orders of one statement, of those that come together.
-pub const MOST_TOGETHER: usize = 100;
 
 /// A limit, and how much of it is used.
 #[derive(Debug, Clone, Copy)]
@@ -162,14 +143,12 @@ impl Setup {
         let with_full_batches = Used::at_least(self, times, rate).processors;
         let (share, cells) = (|of, used, limit| Share { of, used, limit }, count(self.cells));
         let Used { api, processors, vcpus, statements } = *used;
-        let (environments, of_api) =
-            if self.managed > 0 { (0.0, count(self.managed) * limits::MANAGED_CONNECTIONS) } else { (api, api) };
         let bytes = times.database.bytes_per_order + times.database.log_bytes_per_order;
         let shares = [
             share("calls a second", rate / count(self.list) / cells, self.calls),
-            share("environments of the account", (environments + processors) / cells, limits::CONCURRENCY),
+            share("environments of the account", (api + processors) / cells, limits::CONCURRENCY),
             share("processors", with_full_batches / cells, count(self.processors)),
-            share("connections", (of_api + processors) / cells, self.database.connections),
+            share("connections", (api + processors) / cells, self.database.connections),
             share("the database's vCPUs", vcpus / cells, self.database.sustained),
             share("the disk's writes a second", statements / cells, self.database.writes),
             share("the disk's MB a second", rate * bytes / 1e6 / cells, self.database.megabytes),

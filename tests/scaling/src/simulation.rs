@@ -8,10 +8,10 @@ mod theory;
 
 use std::collections::VecDeque;
 
-use crate::limits::{AT_ONCE, CONCURRENCY};
+use crate::limits::CONCURRENCY;
 use crate::measured::Times;
 use crate::outcome::Outcome;
-use crate::setup::{MOST_TOGETHER, ROUND_TRIP_SECONDS, Setup, Used, WARM_SECONDS, WINDOW_SECONDS, WORK_SECONDS};
+use crate::setup::{Setup, Used, WARM_SECONDS, WINDOW_SECONDS, WORK_SECONDS};
 use crate::stations::{Agenda, Station, count, whole};
 
 #[derive(Debug, Clone, Copy)]
@@ -23,10 +23,6 @@ enum Event {
     },
     /// The database's part of something is done.
     Stored(Job),
-    /// The answer to a statement of many calls is there.
-    Answered {
-        environment: usize,
-    },
     /// Messages may be taken: so many orders, and whether they end now.
     Due {
         orders: usize,
@@ -39,15 +35,7 @@ enum Event {
 #[derive(Debug, Clone, Copy)]
 enum Job {
     Create { begun: f64 },
-    Together { environment: usize, orders: usize },
     Batch { waiting: usize, ending: usize },
-}
-
-/// An environment that takes many calls at once: when those begun that the statement under way is of, and those for the next.
-#[derive(Debug, Clone, Default)]
-struct Gathering {
-    under_way: Vec<f64>,
-    next: VecDeque<f64>,
 }
 
 /// A run: until so many orders were called for, and all that came of them.
@@ -60,7 +48,6 @@ pub struct Simulation<'a> {
     agenda: Agenda<Event>,
     chance: fastrand::Rng,
     api: Station<()>,
-    gatherings: Vec<Gathering>,
     database: Station<Job>,
     processors: Station<()>,
     queue: VecDeque<(f64, bool)>,
@@ -73,8 +60,7 @@ pub struct Simulation<'a> {
 impl<'a> Simulation<'a> {
     /// So many orders a second, until there were `calls`. The seed decides all chances.
     pub fn new(setup: &'a Setup, times: &'a Times, rate: f64, calls: usize, seed: u64) -> Self {
-        let alone = whole(setup.database.connections.min(CONCURRENCY));
-        let calls_at_once = if setup.managed > 0 { setup.managed * AT_ONCE } else { alone };
+        let environments = whole(setup.database.connections.min(CONCURRENCY));
         Self {
             setup,
             times,
@@ -83,8 +69,7 @@ impl<'a> Simulation<'a> {
             now: 0.0,
             agenda: Agenda::new(),
             chance: fastrand::Rng::with_seed(seed),
-            api: Station::new(calls_at_once),
-            gatherings: vec![Gathering::default(); setup.managed],
+            api: Station::new(environments),
             database: Station::new(setup.database.vcpus),
             processors: Station::new(setup.processors),
             queue: VecDeque::new(),
@@ -101,9 +86,8 @@ impl<'a> Simulation<'a> {
             self.now = at;
             match event {
                 Event::Call => self.call(),
-                Event::Called { begun } => self.called(begun),
+                Event::Called { begun } => self.store(Job::Create { begun }),
                 Event::Stored(job) => self.stored(job),
-                Event::Answered { environment } => self.answer_together(environment),
                 Event::Due { orders, ends } => self.due(orders, ends),
                 Event::Processed(job) => self.store(job),
             }
@@ -127,27 +111,6 @@ impl<'a> Simulation<'a> {
         self.agenda.plan(self.now + elsewhere, Event::Called { begun: self.now });
     }
 
-    fn called(&mut self, begun: f64) {
-        if self.setup.managed == 0 {
-            return self.store(Job::Create { begun });
-        }
-        let environment = self.chance.usize(0..self.setup.managed);
-        self.gatherings[environment].next.push_back(begun);
-        if self.gatherings[environment].under_way.is_empty() {
-            self.store_together(environment);
-        }
-    }
-
-    /// Has what came to an environment meanwhile stored by one statement.
-    fn store_together(&mut self, environment: usize) {
-        let Gathering { under_way, next } = &mut self.gatherings[environment];
-        under_way.extend(next.drain(..next.len().min(MOST_TOGETHER)));
-        let orders = under_way.len();
-        if orders > 0 {
-            self.store(Job::Together { environment, orders });
-        }
-    }
-
     fn store(&mut self, job: Job) {
         if let Some(job) = self.database.come(self.now, job) {
             self.run_statement(job);
@@ -157,7 +120,6 @@ impl<'a> Simulation<'a> {
     fn run_statement(&mut self, job: Job) {
         let mean = match job {
             Job::Create { .. } => self.times.create_in_database(count(self.setup.list)),
-            Job::Together { orders, .. } => self.times.create_in_database(count(orders)),
             Job::Batch { waiting, ending } => self.times.batch_in_database(count(waiting), count(ending)),
         };
         // A batch is claimed, and then waits or ends: nearly always both.
@@ -172,9 +134,6 @@ impl<'a> Simulation<'a> {
         }
         match job {
             Job::Create { begun } => self.answer(begun),
-            Job::Together { environment, .. } => {
-                self.agenda.plan(self.now + ROUND_TRIP_SECONDS, Event::Answered { environment });
-            }
             Job::Batch { waiting, .. } => {
                 self.processors.free(self.now);
                 if waiting > 0 {
@@ -183,13 +142,6 @@ impl<'a> Simulation<'a> {
                 self.take_batches();
             }
         }
-    }
-
-    fn answer_together(&mut self, environment: usize) {
-        for begun in std::mem::take(&mut self.gatherings[environment].under_way) {
-            self.answer(begun);
-        }
-        self.store_together(environment);
     }
 
     fn answer(&mut self, begun: f64) {

@@ -1,10 +1,15 @@
 // How many orders a second graphile-worker finishes, with one worker, tuned for throughput as its documentation says.
-// node graphile-worker.mjs JOBS; PostgreSQL by the PG… variables. Prints the rate.
+// node graphile-worker.mjs JOBS; PostgreSQL by the PG… variables. Says `ready`
+// once the jobs are there, begins when it reads a line, prints the rate, and ends when it reads another.
 import { Logger, makeWorkerUtils, run } from 'graphile-worker';
+import readline from 'node:readline/promises';
 import pg from 'pg';
 
 const jobs = Number(process.argv[2]);
 const pgPool = new pg.Pool({ max: 25 });
+// It warns of pools without these.
+pgPool.on('error', console.error);
+pgPool.on('connect', (client) => client.on('error', console.error));
 const logger = new Logger(() => () => {});
 const worker = { concurrentJobs: 24, maxPoolSize: 25, localQueue: { size: 500 }, completeJobBatchDelay: 0, failJobBatchDelay: 0 };
 
@@ -29,9 +34,14 @@ const taskList = {
     if (--left === 0) allDone();
   },
 };
+const words = readline.createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+console.log('ready');
+await words.next();
 const begin = performance.now();
 const runner = await run({ pgPool, logger, noHandleSignals: true, taskList, preset: { worker } });
 await done;
 await runner.stop(); // Jobs that were completed in a batch are recorded then.
 console.log(jobs / ((performance.now() - begin) / 1000));
+await words.next();
 await pgPool.end();
+process.exit();

@@ -5,16 +5,15 @@ use std::collections::HashMap;
 use sandbox::Result;
 use serde::Deserialize;
 
-use super::Billed;
+use super::{Billed, access_log};
 
 /// Published prices, dated, by region.
 const PRICES: &str = include_str!("../../prices.json");
 /// How many messages a request to SQS carries: sent, received or deleted.
 const MESSAGES: f64 = 10.0;
-/// What the gateway logs of a call, in bytes: a record of the template's format with identifiers of the usual length, with what is
-/// added to each record where it is billed. The Lambda service itself logs nothing of an invocation that goes as it should
-/// (`SystemLogLevel: WARN`).
-const ACCESS_LOG: f64 = 233.0;
+/// The share of invocations that start an environment: AWS says that it is under 1 %.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html>
+const STARTS: f64 = 0.01;
 /// The functions' memory, in GB.
 const MEMORY_GB: f64 = 0.5;
 
@@ -85,6 +84,7 @@ pub struct Bill {
     gateway: f64,
     requests: f64,
     time: f64,
+    starts: f64,
     queue: f64,
     logs: f64,
 }
@@ -104,16 +104,18 @@ impl Bill {
         let million = 1e6;
         let (list, processing) = (f64::from(deployment.list), processing(billed, deployment));
         let calls = million / list;
+        let starts_ms = STARTS * (calls * billed.api_start_ms + processing.invocations * billed.processor_start_ms);
         let billed_ms = calls * billed.create_ms.at(list) + processing.billed_ms;
         // A single order is sent by itself; a list's messages go in tens.
         let sends = if deployment.list == 1 { million } else { calls * (list / MESSAGES).ceil() };
         let invocations = calls + processing.invocations;
-        let logged = calls * billed.create_log.at(list) + processing.logged + calls * ACCESS_LOG;
+        let logged = calls * billed.create_log.at(list) + processing.logged + calls * access_log::bytes();
         let second = if deployment.is_arm { prices.lambda_arm64_gb_second } else { prices.lambda_x86_64_gb_second };
         Self {
             gateway: calls / million * prices.http_api_million_requests,
             requests: invocations / million * prices.lambda_million_requests,
             time: billed_ms / 1e3 * MEMORY_GB * second,
+            starts: starts_ms / 1e3 * MEMORY_GB * second,
             queue: (sends + processing.queue_requests) / million * prices.sqs_million_requests,
             logs: logged / 1e9 * prices.logs_gb,
         }
@@ -122,22 +124,22 @@ impl Bill {
     /// All of it.
     #[must_use]
     pub fn total(&self) -> f64 {
-        self.gateway + self.requests + self.time + self.queue + self.logs
+        self.gateway + self.requests + self.time + self.starts + self.queue + self.logs
     }
 
     /// The head of a table of bills.
     #[must_use]
-    pub fn head() -> [&'static str; 7] {
-        ["$ a million orders", "HTTP API", "Lambda requests", "Lambda time", "SQS", "logs", "in all"]
+    pub fn head() -> [&'static str; 8] {
+        ["$ a million orders", "HTTP API", "Lambda requests", "Lambda time", "starts", "SQS", "logs", "in all"]
     }
 
     /// A row of it.
     #[must_use]
-    pub fn row(&self, name: &str) -> [String; 7] {
+    pub fn row(&self, name: &str) -> [String; 8] {
         let cell = |dollars: f64| format!("{dollars:.3}");
-        let Self { gateway, requests, time, queue, logs } = *self;
+        let Self { gateway, requests, time, starts, queue, logs } = *self;
         let all = format!("**{:.2}**", self.total());
-        [name.to_owned(), cell(gateway), cell(requests), cell(time), cell(queue), cell(logs), all]
+        [name.to_owned(), cell(gateway), cell(requests), cell(time), cell(starts), cell(queue), cell(logs), all]
     }
 }
 
@@ -181,6 +183,8 @@ mod tests {
             wait_log: log,
             finish_log: log,
             webhook_log: log,
+            api_start_ms: 20.0,
+            processor_start_ms: 30.0,
         };
         let prices = Prices::of("us-east-1").unwrap();
         let bill = Bill::of(&billed, &prices, &Deployment::default());
@@ -188,7 +192,8 @@ mod tests {
         assert!(close(bill.gateway, 1.0));
         assert!(close(bill.requests, 1.2 * 0.2)); // One to accept, two for each ten.
         assert!(close(bill.time, 1.2 * 10.0 / 1e3 * 1e6 * 0.5 * 0.000_013_333_4));
+        assert!(close(bill.starts, 0.01 * (20.0 + 0.2 * 30.0) / 1e3 * 1e6 * 0.5 * 0.000_013_333_4));
         assert!(close(bill.queue, 1.5 * 0.4)); // Sent once; for each ten received, deleted, sent, received, deleted.
-        assert!(close(bill.logs, (1.2 * 1000.0 + ACCESS_LOG) * 1e6 / 1e9 * 0.5));
+        assert!(close(bill.logs, (1.2 * 1000.0 + access_log::bytes()) * 1e6 / 1e9 * 0.5));
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use sandbox::Result;
-use sandbox::runtime::{Function, Pool};
+use sandbox::runtime::{Environment, Function, Pool};
 use sandbox::server::{self, Server};
 use sandbox::wire::{Hook, Moment, Ruling, Wire};
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ use crate::front::Front;
 use crate::load;
 use crate::prepared;
 use crate::share::Share;
-use crate::stats::{count, figure, ms};
+use crate::stats::{count, figure, median, ms};
 use crate::world::World;
 
 /// The template's memory, in MB.
@@ -28,7 +28,7 @@ const QUEUE_AWAY: Duration = Duration::from_millis(6);
 const DATABASE_AWAY: Duration = Duration::from_millis(1);
 /// What is added to each record of a log where it is billed, in bytes.
 /// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html>
-const RECORD: f64 = 26.0;
+pub const RECORD: f64 = 26.0;
 /// How long the merchant's endpoint takes.
 const WEBHOOK: Duration = Duration::from_millis(200);
 /// How many orders the lists and the batches hold that lines are drawn through.
@@ -54,6 +54,12 @@ pub struct Billed {
     pub webhook_ms: Line,
     /// What it logs.
     pub webhook_log: Line,
+    /// The api's initialisation.
+    #[serde(default)]
+    pub api_start_ms: f64,
+    /// The processor's.
+    #[serde(default)]
+    pub processor_start_ms: f64,
 }
 
 impl Billed {
@@ -68,6 +74,10 @@ impl Billed {
         row("the processor, having a batch wait", self.wait_ms, self.wait_log);
         row("… finishing it", self.finish_ms, self.finish_log);
         row("… calling the merchant (200 ms) for each", self.webhook_ms, self.webhook_log);
+        let none = || "–".to_owned();
+        for (name, ms) in [("the api's start", self.api_start_ms), ("the processor's start", self.processor_start_ms)] {
+            table.row(&[name.to_owned(), figure(ms), none(), none(), none()]);
+        }
         table.text()
     }
 }
@@ -106,7 +116,33 @@ impl Bench<'_> {
             ("FUNCTION_TIMEOUT_SECONDS", "25"),
         ];
         let (webhook_ms, webhook_log) = self.process("webhook", &webhook).await?;
-        Ok(Billed { create_ms, create_log, wait_ms, wait_log, finish_ms, finish_log, webhook_ms, webhook_log })
+        let (api_start_ms, processor_start_ms) = (self.start("api").await?, self.start("processor").await?);
+        Ok(Billed {
+            create_ms,
+            create_log,
+            wait_ms,
+            wait_log,
+            finish_ms,
+            finish_log,
+            webhook_ms,
+            webhook_log,
+            api_start_ms,
+            processor_start_ms,
+        })
+    }
+
+    /// The billed milliseconds of an initialisation: from the start of the process until it asks for its first event.
+    async fn start(&self, function: &str) -> Result<f64> {
+        let mut times = Vec::new();
+        for _ in 0..self.world.options.either(5, 1) {
+            let name = format!("{function}-start");
+            let starter = self.share.starter(self.world.directory.path(), &name, &self.world.bootstrap(function))?;
+            let function = self.world.function(function, &[("DATABASE_URL", self.database.as_str())]);
+            let function = Function { bootstrap: starter.script.clone(), ..function };
+            Environment::start(&function, name).await?;
+            times.push(ms(starter.elapsed()?).ceil());
+        }
+        Ok(median(&times))
     }
 
     async fn create(&self) -> Result<(Line, Line)> {

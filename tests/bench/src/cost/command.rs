@@ -39,9 +39,9 @@ pub fn run() -> Result<()> {
 }
 
 fn print(bill: &Bill, name: &str, orders: f64) {
-    let [_, gateway, requests, time, queue, logs, _] = bill.row(name);
+    let [_, gateway, requests, time, starts, queue, logs, _] = bill.row(name);
     println!(
-        "  {name}: ${:.4}\n    a million: ${:.2} (HTTP API {gateway}, Lambda requests {requests}, Lambda time {time}, SQS {queue}, logs {logs})",
+        "  {name}: ${:.4}\n    a million: ${:.2} (HTTP API {gateway}, Lambda requests {requests}, Lambda time {time}, starts {starts}, SQS {queue}, logs {logs})",
         bill.total() * orders / 1e6,
         bill.total(),
     );

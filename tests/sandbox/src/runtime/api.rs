@@ -5,13 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::Method;
 use hyper::http::response::Builder;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::Result;
-use crate::server::{Request, Response, Server, json};
+use crate::server::{Request, Response, Server, full, json};
 
 /// What a function answered: its result, or the error that it reported.
 pub type Outcome = std::result::Result<Bytes, String>;
@@ -107,7 +106,7 @@ impl Desk {
                 "lambda-runtime-invoked-function-arn",
                 format!("arn:aws:lambda:us-east-1:000000000000:function:{}", self.function),
             )
-            .body(Full::new(call.event))
+            .body(full(call.event))
             .expect("the headers are text")
     }
 

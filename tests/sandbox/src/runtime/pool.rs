@@ -15,6 +15,7 @@ pub struct Pool {
     function: Function,
     limit: Semaphore,
     started: AtomicUsize,
+    timed_out: AtomicUsize,
     environments: Mutex<Environments>,
 }
 
@@ -31,7 +32,13 @@ impl Pool {
     pub fn new(function: Function, limit: usize) -> Self {
         let environments = Mutex::default();
         let limit = limit * function.concurrency();
-        Self { function, limit: Semaphore::new(limit), started: AtomicUsize::new(0), environments }
+        Self {
+            function,
+            limit: Semaphore::new(limit),
+            started: AtomicUsize::new(0),
+            timed_out: AtomicUsize::new(0),
+            environments,
+        }
     }
 
     /// Starts so many environments ahead of the first call, to see that they do start and to measure without cold starts.
@@ -52,6 +59,9 @@ impl Pool {
             None => self.start().await.map_err(|_| InvokeError::Died)?,
         };
         let result = environment.invoke(event).await;
+        if result == Err(InvokeError::TimedOut) {
+            self.timed_out.fetch_add(1, Ordering::Relaxed);
+        }
         if environment.is_running() {
             self.lock().idle.push_back(environment);
         }
@@ -75,6 +85,12 @@ impl Pool {
     #[must_use]
     pub fn started(&self) -> usize {
         self.started.load(Ordering::Relaxed)
+    }
+
+    /// How many environments were killed because they took too long.
+    #[must_use]
+    pub fn timed_out(&self) -> usize {
+        self.timed_out.load(Ordering::Relaxed)
     }
 
     /// One by one, the environment that was used last, as Lambda does; several at once, each in its turn.

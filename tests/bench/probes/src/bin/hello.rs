@@ -7,5 +7,5 @@ use serde_json::{Value, json};
 async fn main() -> Result<(), Error> {
     let hello =
         |_: LambdaEvent<Value>| async { Ok::<_, Error>(json!({"statusCode": 201, "headers": {}, "body": "hello"})) };
-    lambda_runtime::run_concurrent(service_fn(hello)).await
+    lambda_runtime::run(service_fn(hello)).await
 }

@@ -3,15 +3,23 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "an unwrap that fails is a test that fails")]
 
+mod api;
+mod ending;
+mod proxy;
+
 use std::process::{Command, Output};
 
 use serde_json::Value;
 
-/// Runs the program, which knows nothing of this process's environment.
-fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+/// The program, which knows nothing of this process's environment.
+fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ordermill"));
     command.args(arguments).env_clear().env("STACK_DIR", "/nowhere").envs(variables.iter().copied());
-    command.output().unwrap()
+    command
+}
+
+fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    command(arguments, variables).output().unwrap()
 }
 
 fn text(bytes: &[u8]) -> &str {

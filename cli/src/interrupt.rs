@@ -1,0 +1,60 @@
+//! Ctrl-C and SIGTERM: the first one has a command stop and report, the second one ends it at once.
+
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::exit::{Exit, Failure};
+use crate::output::Output;
+
+/// Whether the command was interrupted.
+#[derive(Debug, Clone)]
+pub struct Interrupt(watch::Receiver<Option<Exit>>);
+
+impl Interrupt {
+    /// Takes the process's signals from now on.
+    pub fn of_process(output: Output) -> Result<Self, Failure> {
+        let (sender, receiver) = watch::channel(None);
+        let listen = |kind| signal(kind).map_err(|error| Failure::Other(format!("signals can't be handled: {error}")));
+        let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+        tokio::spawn(async move {
+            loop {
+                let exit = tokio::select! {
+                    _ = interrupt.recv() => Exit::Interrupted,
+                    _ = terminate.recv() => Exit::Terminated,
+                };
+                if sender.send_replace(Some(exit)).is_some() {
+                    std::process::exit(exit as i32);
+                }
+                output.complain("interrupted: it stops and reports; Ctrl-C again ends it at once");
+            }
+        });
+        Ok(Self(receiver))
+    }
+
+    /// An interrupt that never comes.
+    #[must_use]
+    pub fn never() -> Self {
+        Self(watch::channel(None).1)
+    }
+
+    /// The exit status, if the command was interrupted.
+    #[must_use]
+    pub fn exit(&self) -> Option<Exit> {
+        *self.0.borrow()
+    }
+
+    /// Returns so long after the command was interrupted.
+    pub async fn wait_and(&self, time: Duration) {
+        self.wait().await;
+        tokio::time::sleep(time).await;
+    }
+
+    /// Returns when the command is interrupted.
+    pub async fn wait(&self) {
+        if self.0.clone().wait_for(Option::is_some).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! The raw results of a run.
+
+use std::time::Duration;
+
+use super::count::Counted;
+use super::send::Sent;
+use crate::exit::{Exit, Failure};
+use crate::orders::Order;
+
+/// The raw results of a run.
+pub struct Outcome {
+    pub sent: Sent,
+    pub accepted_within: Duration,
+    /// The run's orders, or why they could not be read.
+    pub found: Result<Vec<Order>, Failure>,
+    pub counted: Option<Counted>,
+    /// How the command ends if it was interrupted.
+    pub interrupted: Option<Exit>,
+}
+
+impl Outcome {
+    /// Why the report is not of the whole run, and how the command then ends.
+    pub fn incomplete(&self) -> Option<(String, Exit)> {
+        let unread = self.found.as_ref().err();
+        let reasons = [self.interrupted.map(|_| "interrupted".to_owned()), unread.map(ToString::to_string)];
+        let exit = self.interrupted.or(unread.map(Failure::exit))?;
+        Some((reasons.into_iter().flatten().collect::<Vec<_>>().join("; "), exit))
+    }
+}

@@ -1,0 +1,140 @@
+//! Commands that end early: the pipe that they write to is closed, or a signal comes.
+
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::api::{Api, Manner};
+use super::command;
+
+/// The longest that anything here may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn at(api: &Api, arguments: &[&str]) -> Command {
+    let mut command = command(arguments, &[("ORDERMILL_URL", &api.url()), ("ORDERMILL_TOKEN", "a.e30.b")]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < end, "{what} does not come");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The exit status and what is left to read of both outputs.
+fn end(mut child: Child) -> (Option<i32>, String, String) {
+    let end = Instant::now() + PATIENCE;
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if Instant::now() > end {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("the command does not end");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    let read = |stream: Option<&mut dyn Read>| {
+        let mut text = String::new();
+        stream.map_or(Ok(0), |stream| stream.read_to_string(&mut text)).unwrap();
+        text
+    };
+    let stdout = read(child.stdout.as_mut().map(|stream| stream as _));
+    (status.code(), stdout, read(child.stderr.as_mut().map(|stream| stream as _)))
+}
+
+fn send(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).unwrap();
+}
+
+#[test]
+fn tail_ends_silently_once_its_pipe_is_closed() {
+    let api = Api::start(Manner::Sound);
+    api.add("o-1");
+    for arguments in [&["tail"][..], &["tail", "--json"], &["tail", "o-1"]] {
+        let mut child = at(&api, arguments).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.contains("o-1"), "{line}");
+        assert_eq!(end(child), (Some(141), String::new(), String::new()), "{arguments:?}");
+    }
+}
+
+#[test]
+fn load_and_doctor_end_silently_at_a_closed_pipe() {
+    let api = Api::start(Manner::Sound);
+    for arguments in [&["load", "-n", "1000", "-r", "20"][..], &["doctor"], &["--json", "doctor"]] {
+        let mut child = at(&api, arguments).spawn().unwrap();
+        drop(child.stdout.take());
+        assert_eq!(end(child), (Some(141), String::new(), String::new()), "{arguments:?}");
+    }
+}
+
+#[test]
+fn output_that_can_not_be_written_is_an_error() {
+    let api = Api::start(Manner::Sound);
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let (status, _, complaint) = end(at(&api, &["doctor"]).stdout(full).spawn().unwrap());
+    assert!(status == Some(1) && complaint.contains("the output can't be written"), "{status:?}: {complaint}");
+}
+
+#[test]
+fn load_interrupted_while_it_places_reports_what_it_has() {
+    let api = Api::start(Manner::Sound);
+    let child = at(&api, &["load", "-n", "1000", "-r", "50", "--json"]).spawn().unwrap();
+    wait_until("an order", || api.accepted() >= 5);
+    send(&child, Signal::INT);
+    let (status, stdout, stderr) = end(child);
+    let report: Value = serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}{stderr}"));
+    assert_eq!((status, &report["ok"], &report["incomplete"]), (Some(130), &false.into(), &"interrupted".into()));
+    assert!((5..1000).contains(&api.accepted()), "{report}");
+    let accepted = Value::from(api.accepted());
+    assert_eq!((&report["accepted"], &report["unfinished"], &report["lost"]), (&accepted, &accepted, &0.into()));
+    assert!(report["acceptance"]["p50"].is_number(), "{report}");
+}
+
+#[test]
+fn load_interrupted_while_it_follows_reports_what_it_has() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let api = Api::start(Manner::Sound);
+        let child = at(&api, &["load", "-n", "3"]).spawn().unwrap();
+        wait_until("a look", || api.calls("/status") > 0);
+        send(&child, signal);
+        let (status, stdout, stderr) = end(child);
+        assert_eq!(status, Some(code), "{stdout}{stderr}");
+        assert!(stdout.contains("accepted          3") && stdout.contains("interrupted; 3 unfinished."), "{stdout}");
+        assert!(stderr.contains("interrupted"), "{stderr}");
+    }
+}
+
+#[test]
+fn load_interrupted_twice_ends_at_once() {
+    let api = Api::start(Manner::Silent);
+    let mut child = at(&api, &["load", "-n", "3"]).spawn().unwrap();
+    wait_until("a call", || api.calls("") > 0);
+    send(&child, Signal::INT);
+    let mut line = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("interrupted"), "{line}");
+    let begun = Instant::now();
+    send(&child, Signal::INT);
+    assert_eq!(end(child).0, Some(130));
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn load_keeps_its_report_where_the_orders_can_not_be_read() {
+    let api = Api::start(Manner::WithoutLists);
+    let (status, stdout, stderr) = end(at(&api, &["load", "-n", "3", "--json"]).spawn().unwrap());
+    let report: Value = serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}{stderr}"));
+    assert_eq!((status, &report["accepted"], &report["lost"]), (Some(1), &3.into(), &0.into()));
+    assert!(report["incomplete"].as_str().unwrap().contains("404"), "{report}");
+}

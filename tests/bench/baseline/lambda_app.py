@@ -1,0 +1,39 @@
+"""The replaced service on Lambda: the same application behind Mangum, run by AWS's runtime client.
+
+The handler is ``lambda_app.handler``. An environment takes one call at a time, so it has one connection, which it opens
+while it starts. The queue in memory has no worker: the environment is frozen between calls. With ``QUEUE_URL`` it sends
+a message to SQS instead, as a deployment that processes its orders has to.
+"""
+
+import asyncio
+import os
+
+import app
+import asyncpg
+import boto3
+import uvloop
+from mangum import Mangum
+
+loop = uvloop.new_event_loop()
+asyncio.set_event_loop(loop)
+app.pool = loop.run_until_complete(asyncpg.create_pool(os.environ["DATABASE_URL"], min_size=1, max_size=1))
+
+
+class Queue:
+    """The queue in SQS, by the names of the one in memory."""
+
+    def __init__(self, url: str) -> None:
+        """Connect with the first message."""
+        self.url = url
+        self.client = boto3.client("sqs")
+
+    def put_nowait(self, order_id: str) -> None:
+        """Send a message: the environment has no other call to serve meanwhile."""
+        self.client.send_message(QueueUrl=self.url, MessageBody=order_id)
+
+
+if url := os.environ.get("QUEUE_URL"):
+    app.queue = Queue(url)
+
+# The application's own start would open a pool for each call.
+handler = Mangum(app.app, lifespan="off")

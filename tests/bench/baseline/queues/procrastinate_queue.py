@@ -1,0 +1,67 @@
+"""How many orders a second procrastinate finishes, with one worker that does many jobs at once.
+
+``procrastinate_queue.py JOBS CONCURRENCY``, with ``DATABASE_URL``. Says ``ready`` once the jobs are there,
+begins when it reads a line, prints the rate, and ends when it reads another. Its documents name concurrency for speed,
+and ``delete_jobs`` for small tables.
+"""
+
+import asyncio
+import logging
+import os
+import sys
+import time
+
+import procrastinate
+import psycopg
+
+SQL = "UPDATE orders SET status = 'completed', started_at = now(), finished_at = now() WHERE order_id = %s"
+ORDERS = """INSERT INTO orders (order_id, user_id, item_ids, total_amount, status)
+SELECT 'job-' || n, 'user-1', '{book-1,pen-7}', 59.98, 'pending' FROM generate_series(1, %s) AS n"""
+CHUNK = 1000
+
+
+async def set_up(app: procrastinate.App, connection: psycopg.AsyncConnection, jobs: int) -> None:
+    """Create the schema where there is none, and the orders that the jobs are of."""
+    found = await connection.execute("SELECT to_regclass('procrastinate_jobs') IS NOT NULL")
+    if not (await found.fetchone())[0]:
+        await app.schema_manager.apply_schema_async()
+    await connection.execute("DELETE FROM orders")
+    await connection.execute(ORDERS, [jobs])
+
+
+async def main(jobs: int, concurrency: int) -> None:
+    """Set the jobs up, do them and say how fast that was."""
+    logging.getLogger("procrastinate").setLevel(logging.ERROR)
+    connector = procrastinate.PsycopgConnector(conninfo=os.environ["DATABASE_URL"], min_size=4, max_size=25)
+    app = procrastinate.App(connector=connector)
+
+    @app.task(name="finish", queue="finish")
+    async def finish(order: str) -> None:
+        async with connector.pool.connection() as connection:
+            await connection.execute(SQL, [order])
+
+    async with app.open_async():
+        async with connector.pool.connection() as connection:
+            await set_up(app, connection, jobs)
+        for first in range(1, jobs + 1, CHUNK):
+            orders = [{"order": f"job-{n}"} for n in range(first, min(first + CHUNK, jobs + 1))]
+            await finish.batch_defer_async(*orders)
+        async with await psycopg.AsyncConnection.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
+            await connection.execute("VACUUM ANALYZE")
+        print("ready", flush=True)
+        sys.stdin.readline()
+        begin = time.perf_counter()
+        await app.run_worker_async(
+            queues=["finish"],
+            concurrency=concurrency,
+            wait=False,
+            listen_notify=False,
+            delete_jobs="always",
+            install_signal_handlers=False,
+        )
+        print(jobs / (time.perf_counter() - begin), flush=True)
+        sys.stdin.readline()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2])))

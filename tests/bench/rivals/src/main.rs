@@ -1,0 +1,77 @@
+//! How many orders a second job queues in Rust finish, each with one worker, set up for throughput as its documents say:
+//! `rivals awa JOBS` or `rivals apalis JOBS`, with `DATABASE_URL`. Says `ready` once the jobs are there, begins when it reads a
+//! line, prints the rate, and ends when it reads another.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use sqlx_awa::PgPool;
+use sqlx_awa::postgres::PgPoolOptions;
+use tokio::sync::Notify;
+
+mod apalis_queue;
+mod awa_queue;
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// An order's end, by its key.
+const FINISH: &str =
+    "UPDATE orders SET status = 'completed', started_at = now(), finished_at = now() WHERE order_id = $1";
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let arguments: Vec<_> = std::env::args().collect();
+    let jobs = arguments.get(2).ok_or("usage: rivals awa|apalis JOBS")?.parse()?;
+    let url = std::env::var("DATABASE_URL")?;
+    let pool = PgPoolOptions::new().max_connections(25).connect(&url).await?;
+    place(&pool, jobs).await?;
+    match arguments[1].as_str() {
+        "awa" => awa_queue::run(pool, jobs).await,
+        "apalis" => apalis_queue::run(&url, jobs).await,
+        other => Err(format!("{other} is not known").into()),
+    }
+}
+
+/// The orders that the jobs are of.
+async fn place(pool: &PgPool, jobs: usize) -> Result<()> {
+    sqlx_awa::query("DELETE FROM orders").execute(pool).await?;
+    let insert = "INSERT INTO orders (order_id, user_id, item_ids, total_amount, status)
+        SELECT 'job-' || n, 'user-1', '{book-1,pen-7}', 59.98, 'pending' FROM generate_series(1, $1) AS n";
+    sqlx_awa::query(insert).bind(i64::try_from(jobs)?).execute(pool).await?;
+    Ok(())
+}
+
+/// Says that all is there, and waits for the word to begin.
+fn ready() -> Result<Instant> {
+    println!("ready");
+    std::io::stdin().read_line(&mut String::new())?;
+    Ok(Instant::now())
+}
+
+/// Says the rate, and waits for the word to end.
+fn done(jobs: usize, took: Duration) -> Result<()> {
+    println!("{}", jobs as f64 / took.as_secs_f64());
+    std::io::stdin().read_line(&mut String::new())?;
+    Ok(())
+}
+
+/// Counts jobs down, and wakes who waits for the last.
+#[derive(Clone)]
+struct Countdown(Arc<(AtomicUsize, Notify)>);
+
+impl Countdown {
+    fn new(jobs: usize) -> Self {
+        Self(Arc::new((AtomicUsize::new(jobs), Notify::new())))
+    }
+
+    fn count(&self) {
+        if self.0.0.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.0.1.notify_one();
+        }
+    }
+
+    async fn over(&self) {
+        self.0.1.notified().await;
+    }
+}

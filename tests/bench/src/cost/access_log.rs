@@ -1,0 +1,59 @@
+//! The gateway's access log: a record of the template's format, with values of the usual length.
+
+use super::billed::RECORD;
+
+const TEMPLATE: &str = include_str!("../../../../template.yaml");
+/// The variables of the format with a value of the usual length. A variable without a value becomes `-`.
+const USUAL: [(&str, &str); 14] = [
+    ("requestId", "JKJaXmPLvHcESHA="),
+    ("extendedRequestId", "JKJaXmPLvHcESHA="),
+    ("requestTime", "24/Nov/2026:04:09:05 +0000"),
+    ("requestTimeEpoch", "1795493345"),
+    ("routeKey", "POST /orders"),
+    ("status", "201"),
+    ("integrationStatus", "200"),
+    ("integrationLatency", "12"),
+    ("responseLatency", "14"),
+    ("identity.sourceIp", "203.0.113.178"),
+    ("authorizer.claims.sub", "3f0c1a9e-7d52-4b1c-9a60-2b8f5d1e7c44"),
+    ("authorizer.error", "-"),
+    ("error.responseType", "-"),
+    ("error.message", "-"),
+];
+
+/// The bytes of a record as they are billed. The Lambda service itself logs nothing of an invocation that goes as it should
+/// (`SystemLogLevel: WARN`).
+#[must_use]
+pub fn bytes() -> f64 {
+    crate::stats::count(record().len()) + RECORD
+}
+
+fn record() -> String {
+    // The longest names first: a short one may be the beginning of a longer one.
+    let mut usual = USUAL;
+    usual.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
+    usual.iter().fold(format(), |record, (name, value)| record.replace(&format!("$context.{name}"), value))
+}
+
+/// The lines of the format, folded to one as YAML does.
+fn format() -> String {
+    let rest = TEMPLATE.split_once("AccessLogSettings:").map_or("", |(_, rest)| rest);
+    let lines = rest.lines().skip_while(|line| !line.trim_start().starts_with("Format:"));
+    let mut lines = lines.map(|line| (line.len() - line.trim_start().len(), line.trim()));
+    let Some((indent, first)) = lines.next() else { return String::new() };
+    let first = first.trim_start_matches("Format:").trim().trim_start_matches(">-").trim_matches(['\'', '"']);
+    let folded = lines.take_while(|(column, line)| *column > indent && !line.is_empty()).map(|(_, line)| line);
+    std::iter::once(first).chain(folded).collect::<Vec<_>>().join(" ").trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn record_has_a_value_for_every_variable_of_the_template() {
+        let record = record();
+        assert!(!record.contains("$context") && !record.is_empty(), "{record}");
+        assert!(serde_json::from_str::<serde_json::Value>(&record).is_ok(), "{record}");
+    }
+}

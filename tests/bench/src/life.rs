@@ -1,0 +1,239 @@
+//! The database server's work for an order's whole life (create, claim, wait, claim, finish), one by one and in batches, beside the
+//! floor: one INSERT and one UPDATE by key of the same table.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use sandbox::Result;
+use sandbox::runtime::Pool;
+use tokio::time::Instant;
+use tokio_postgres::Client;
+
+use crate::findings::{Criterion, Findings, Table};
+use crate::front::Front;
+use crate::progress::step;
+use crate::server::Done;
+use crate::stats::{count, figure, median, numbers, ratio, spread};
+use crate::world::World;
+use crate::{flat, floor, load, prepared};
+
+/// How many orders go through their lives together.
+pub const SIZES: [usize; 3] = [1, 10, 100];
+/// How long the work takes, by a message.
+const WAIT: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How many orders have ended before.
+const FINISHED: u32 = 100_000;
+
+/// The server's work for an order, by the steps of its life.
+#[derive(Debug, Clone, Copy, Default)]
+struct Life {
+    /// Created, claimed for the first time and made to wait, claimed again and finished.
+    steps: [Done; 3],
+    /// Rows that were left dead.
+    dead_rows: f64,
+}
+
+impl Life {
+    fn sum(&self, of: impl Fn(&Done) -> f64) -> f64 {
+        self.steps.iter().map(of).sum()
+    }
+}
+
+/// The CPU time of the server, in milliseconds an order, by size: of a create, of what has an order wait, of what ends it.
+pub type Steps = [[f64; 3]; SIZES.len()];
+
+/// The figures of the database that the simulation uses.
+#[derive(Debug, Clone, Copy)]
+pub struct Server {
+    /// See [`Steps`].
+    pub cpu_ms: Steps,
+    /// Room for an order that has ended.
+    pub bytes_kept: f64,
+    /// Write-ahead log of a life in the largest batches.
+    pub wal_bytes: f64,
+}
+
+/// Measures; returns the simulation's figures as well.
+pub async fn measure(world: &World) -> Result<(Findings, Server)> {
+    world.clear().await?;
+    let sql = world.sql().await?;
+    step("life, filling in finished orders");
+    flat::fill(&sql, 0, world.options.either(FINISHED, FINISHED / 10)).await?;
+    // A page's first change after a checkpoint is logged as a whole, so that the bytes would tell of checkpoints.
+    set(world, &sql, "off").await?;
+    let (mut lives, mut floors) = ([const { Vec::new() }; SIZES.len()], Vec::new());
+    for run in 1..=world.options.runs {
+        for (size, lives) in SIZES.into_iter().zip(&mut lives) {
+            step(&format!("life, {size} at once, run {run}"));
+            lives.push(live(world, &sql, size, world.options.either(2_000, 200)).await?);
+        }
+        floors.push(least(world, &sql, world.options.either(2_000, 500)).await?);
+    }
+    set(world, &sql, "on").await?;
+    step("life, bytes kept");
+    let bytes_kept = kept(world, &sql).await?;
+    let text = table(&lives, &floors) + &format!("\nAn order that has ended takes {} bytes.\n", figure(bytes_kept));
+    let each = |size: usize, of: &dyn Fn(&Life) -> f64| lives[size].iter().map(of).collect::<Vec<_>>();
+    let step_ms = |size, step: usize| median(&each(size, &|life: &Life| life.steps[step].cpu_ms));
+    let cpu_ms = std::array::from_fn(|size| std::array::from_fn(|step| step_ms(size, step)));
+    let wal_bytes = median(&each(SIZES.len() - 1, &|life| life.sum(|done| done.wal_bytes)));
+    let findings = Findings { text, criteria: criteria(&lives, &floors, bytes_kept), ..Findings::default() };
+    Ok((findings, Server { cpu_ms, bytes_kept, wal_bytes }))
+}
+
+/// Takes this many orders through their lives, `size` at once.
+async fn live(world: &World, sql: &Client, size: usize, orders: usize) -> Result<Life> {
+    let dead_before = dead_rows(sql).await?;
+    let api = Front::new(world.pool(world.function("api", &[]), 1).await?);
+    let seconds = WAIT.as_secs().to_string();
+    let processor = world.pool(world.function("processor", &[("PROCESSING_DELAY_SECONDS", &seconds)]), 1).await?;
+    // Both connect.
+    api.call("GET", "/healthz", "").await?;
+    process(&processor, &["an-order-that-is-not-there".to_owned()]).await?;
+    let start = Done::until_now(world, sql).await?;
+    let mut ids = Vec::with_capacity(orders);
+    for batch in batches(orders, size) {
+        ids.extend(create(&api, batch.len()).await?);
+    }
+    let created = Done::until_now(world, sql).await?;
+    process_all(&processor, &ids, size).await?;
+    let waiting = Done::until_now(world, sql).await?;
+    tokio::time::sleep(WAIT + Duration::from_millis(100)).await;
+    let waited = Done::until_now(world, sql).await?;
+    process_all(&processor, &ids, size).await?;
+    let finished = Done::until_now(world, sql).await?;
+    drop((api, processor));
+    let left: i64 = sql.query_one("SELECT count(*) AS left FROM order_work", &[]).await?.get("left");
+    if left > 0 {
+        return Err(format!("{left} of {orders} orders are not finished").into());
+    }
+    world.quiet(sql).await?;
+    let many = count(orders);
+    Ok(Life {
+        steps: [created.since(&start, many), waiting.since(&created, many), finished.since(&waited, many)],
+        dead_rows: (dead_rows(sql).await? - dead_before) / many,
+    })
+}
+
+fn batches(orders: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
+    numbers(orders, size).map(|(first, last)| first..last)
+}
+
+/// Places so many orders by one request, and gives their identifiers.
+async fn create(api: &Front, orders: usize) -> Result<Vec<String>> {
+    let (path, body) = load::unnamed(orders);
+    let (status, answer) = api.call("POST", path, &body).await?;
+    let ids: Vec<_> = answer.split(r#""order_id":""#).skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    if (200..300).contains(&status) && ids.len() == orders {
+        return Ok(ids.into_iter().map(str::to_owned).collect());
+    }
+    Err(format!("{path}: {status} {answer}").into())
+}
+
+async fn process_all(processor: &Pool, ids: &[String], size: usize) -> Result<()> {
+    for batch in ids.chunks(size) {
+        process(processor, batch).await?;
+    }
+    Ok(())
+}
+
+async fn process(processor: &Pool, ids: &[String]) -> Result<()> {
+    let answer = processor.invoke(prepared::event(ids.iter().cloned())).await;
+    answer.map(drop).map_err(|error| format!("a batch of {}: {error:?}", ids.len()).into())
+}
+
+/// One INSERT and one UPDATE by key.
+async fn least(world: &World, sql: &Client, orders: usize) -> Result<Done> {
+    let before = Done::until_now(world, sql).await?;
+    floor::lives(world, orders).await?;
+    Ok(Done::until_now(world, sql).await?.since(&before, count(orders)))
+}
+
+/// The room that an order takes once it has ended, its entries in indexes included.
+async fn kept(world: &World, sql: &Client) -> Result<f64> {
+    world.clear().await?;
+    let (size, orders) = (SIZES[SIZES.len() - 1], world.options.either(10_000, 1_000));
+    live(world, sql, size, orders).await?;
+    sql.batch_execute("VACUUM orders").await?;
+    let bytes = "SELECT pg_total_relation_size('orders')::float8 / count(*) AS bytes FROM orders";
+    Ok(sql.query_one(bytes, &[]).await?.try_get("bytes")?)
+}
+
+/// How many versions of rows have been left dead so far.
+async fn dead_rows(sql: &Client) -> Result<f64> {
+    let dead = "SELECT coalesce(sum(n_tup_upd + n_tup_del), 0)::float8 AS dead FROM pg_stat_user_tables";
+    Ok(sql.query_one(dead, &[]).await?.try_get("dead")?)
+}
+
+/// Whether the server logs whole pages, once all of its processes know.
+async fn set(world: &World, sql: &Client, full_page_writes: &str) -> Result<()> {
+    sql.batch_execute(&format!("ALTER SYSTEM SET full_page_writes = {full_page_writes}")).await?;
+    sql.batch_execute("SELECT pg_reload_conf()").await?;
+    let (is_set, end) = ("SELECT WHERE current_setting('full_page_writes') = $1", Instant::now() + PATIENCE);
+    // A new connection has the settings of the server's first process, which has told all others by then.
+    while world.sql().await?.query(is_set, &[&full_page_writes]).await?.is_empty() {
+        if Instant::now() > end {
+            return Err("PostgreSQL does not take a setting".into());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // The process that decides for all takes its new settings before it does this.
+    Ok(sql.batch_execute("CHECKPOINT").await?)
+}
+
+fn table(lives: &[Vec<Life>; SIZES.len()], floors: &[Done]) -> String {
+    let mut table = Table::new(&[
+        "an order's life",
+        "server CPU ms",
+        "create",
+        "begin to wait",
+        "finish",
+        "WAL bytes",
+        "commits",
+        "dead rows",
+    ]);
+    for (size, lives) in SIZES.into_iter().zip(lives) {
+        let each = |of: &dyn Fn(&Life) -> f64| lives.iter().map(of).collect::<Vec<_>>();
+        let step = |step: usize| figure(median(&each(&|life| life.steps[step].cpu_ms)));
+        let name = if size == 1 { "one by one".to_owned() } else { format!("{size} at once") };
+        table.row(&[
+            name,
+            spread(&each(&|life| life.sum(|done| done.cpu_ms))),
+            step(0),
+            step(1),
+            step(2),
+            figure(median(&each(&|life| life.sum(|done| done.wal_bytes)))),
+            figure(median(&each(&|life| life.sum(|done| done.commits)))),
+            figure(median(&each(&|life| life.dead_rows))),
+        ]);
+    }
+    let each = |of: &dyn Fn(&Done) -> f64| floors.iter().map(of).collect::<Vec<_>>();
+    let [cpu, wal, commits] = [each(&|done| done.cpu_ms), each(&|done| done.wal_bytes), each(&|done| done.commits)];
+    let name = "the least: INSERT and UPDATE by key, prepared, `pgbench`".to_owned();
+    let none = || "–".to_owned();
+    let (wal, commits) = (figure(median(&wal)), figure(median(&commits)));
+    table.row(&[name, spread(&cpu), none(), none(), none(), wal, commits, none()]);
+    table.text()
+}
+
+fn criteria(lives: &[Vec<Life>; SIZES.len()], floors: &[Done], bytes_kept: f64) -> Vec<Criterion> {
+    let each = |size: usize, of: &dyn Fn(&Life) -> f64| lives[size].iter().map(of).collect::<Vec<_>>();
+    let cpu = |size| each(size, &|life| life.sum(|done| done.cpu_ms));
+    let wal = |size| median(&each(size, &|life| life.sum(|done| done.wal_bytes)));
+    let floor: Vec<_> = floors.iter().map(|done| done.cpu_ms).collect();
+    let note = |size| format!("{} ms ÷ {} ms", figure(median(&cpu(size))), figure(median(&floor)));
+    let one = "server CPU of a life, one by one ÷ (INSERT + UPDATE by key, prepared)";
+    vec![
+        Criterion::at_most(one, "≤ 5", 5.0, ratio(&cpu(0), &floor), note(0)).before("10.3–13.8"),
+        Criterion::at_most("… in batches of ten", "≤ 2", 2.0, ratio(&cpu(1), &floor), note(1)).before("2.5"),
+        Criterion::at_most("WAL bytes an order, life one by one", "≤ 60 %", 0.6 * WAL_ONE, wal(0), String::new())
+            .before("3,195"),
+        Criterion::at_most("… in batches of ten", "≤ 60 %", 0.6 * WAL_TEN, wal(1), String::new()).before("2,387"),
+        Criterion::at_most("bytes kept an order", "≤ 700", 700.0, bytes_kept, String::new()).before("894"),
+    ]
+}
+
+/// Before; the targets are parts of it.
+const WAL_ONE: f64 = 3_195.0;
+const WAL_TEN: f64 = 2_387.0;

@@ -1,0 +1,59 @@
+//! What the database says in the end.
+
+use sandbox::Result;
+use tokio_postgres::Client;
+
+/// An order as it is stored.
+pub struct Row {
+    pub order: String,
+    pub status: String,
+    pub finished_at: Option<f64>,
+    pub failure: Option<String>,
+    pub has_work: bool,
+}
+
+/// All orders.
+pub async fn rows(sql: &Client) -> Result<Vec<Row>> {
+    let rows = sql
+        .query(
+            "SELECT o.order_id, o.status, extract(epoch FROM o.finished_at)::float8 AS finished_at, o.failure,
+                w.order_id IS NOT NULL AS has_work
+            FROM order_states AS o LEFT JOIN order_work AS w USING (order_id)",
+            &[],
+        )
+        .await?;
+    Ok(rows
+        .iter()
+        .map(|row| Row {
+            order: row.get("order_id"),
+            status: row.get("status"),
+            finished_at: row.get("finished_at"),
+            failure: row.get("failure"),
+            has_work: row.get("has_work"),
+        })
+        .collect())
+}
+
+/// What the statistics add up to, histograms included, and the same counted over the orders.
+pub const RECOUNT: &str = "
+    WITH by_minute AS (
+        SELECT completed, failed, cancelled, seconds FROM order_stats
+        UNION ALL SELECT completed, failed, cancelled, seconds FROM order_outcomes
+    ), histogram AS (
+        SELECT processing, queueing FROM order_durations
+        UNION ALL SELECT cardinality(processing), cardinality(queueing) FROM order_outcomes
+    )
+    SELECT s.counted || h.histograms AS counted, o.recounted FROM (
+        SELECT format('%s completed in %s s, %s failed, %s cancelled', coalesce(sum(completed), 0),
+            round(coalesce(sum(seconds), 0)::numeric, 1), coalesce(sum(failed), 0), coalesce(sum(cancelled), 0)) AS counted
+        FROM by_minute
+    ) AS s, (
+        SELECT format(' (histograms: %s and %s)', coalesce(sum(processing), 0), coalesce(sum(queueing), 0)) AS histograms
+        FROM histogram
+    ) AS h, (
+        SELECT format('%1$s completed in %2$s s, %3$s failed, %4$s cancelled (histograms: %1$s and %1$s)',
+            count(*) FILTER (WHERE status = 'completed'),
+            round(coalesce(sum(extract(epoch FROM finished_at - started_at)) FILTER (WHERE status = 'completed'), 0), 1),
+            count(*) FILTER (WHERE status = 'failed'), count(*) FILTER (WHERE status = 'cancelled')) AS recounted
+        FROM order_states
+    ) AS o";

@@ -1,0 +1,94 @@
+//! How the functions are set up.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sandbox::queue::{Attributes, Queues};
+use sandbox::runtime::Function;
+use sandbox::server::Server;
+use sandbox::{Error, Result};
+
+use super::{DEAD_LETTERS, QUEUE};
+use crate::clock::faketime;
+use crate::options::{Options, Times};
+use crate::receiver::SECRET;
+
+/// The template's.
+const MAX_RECEIVES: u32 = 10;
+/// The variable of a function's limit.
+const LIMIT: &str = "FUNCTION_TIMEOUT_SECONDS";
+
+/// The queues.
+pub fn queues(times: Times) -> [(&'static str, Attributes); 2] {
+    let visibility = Duration::from_secs(times.visibility);
+    let redrive = Some((MAX_RECEIVES, DEAD_LETTERS.to_owned()));
+    [(QUEUE, Attributes { visibility, redrive }), (DEAD_LETTERS, Attributes { visibility, redrive: None })]
+}
+
+/// The variables that all functions have.
+pub fn variables(times: Times, database: &str, queues: &Queues, endpoint: &Server) -> Vec<(String, String)> {
+    let seconds = |seconds: u64| seconds.to_string();
+    [
+        ("STAGE", "dev".to_owned()),
+        ("DATABASE_URL", database.to_owned()),
+        ("DATABASE_TLS", "off".to_owned()),
+        ("AWS_ENDPOINT_URL", queues.endpoint()),
+        ("QUEUE_URL", queues.url(QUEUE)),
+        ("DLQ_URL", queues.url(DEAD_LETTERS)),
+        ("AWS_LAMBDA_LOG_LEVEL", "WARN".to_owned()),
+        ("CANCEL_WINDOW_SECONDS", seconds(times.cancel_window)),
+        ("WORK", "webhook".to_owned()),
+        ("WEBHOOK_URL", format!("http://{}/fulfil", endpoint.address())),
+        ("WEBHOOK_SECRET", SECRET.to_owned()),
+        ("WEBHOOK_TIMEOUT_SECONDS", seconds(times.webhook)),
+        ("MAX_ATTEMPTS", "8".to_owned()),
+        ("RETRY_BASE_SECONDS", "1".to_owned()),
+        ("RETRY_CAP_SECONDS", "4".to_owned()),
+        ("LEASE_SECONDS", seconds(times.lease)),
+        ("VISIBILITY_TIMEOUT_SECONDS", seconds(times.visibility)),
+        ("SWEEP_GRACE_SECONDS", seconds(times.grace)),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .to_vec()
+}
+
+/// A function.
+pub fn function(options: &Options, name: &str, variables: &[(String, String)], logs: &Path) -> Result<Function> {
+    let bootstrap = options.bootstrap(name);
+    if !bootstrap.exists() {
+        return Err(format!("{} does not exist: `make build` makes it", bootstrap.display()).into());
+    }
+    // The template's, but for the processor.
+    let limit = match name {
+        "api" => 10,
+        "sweeper" => 30,
+        _ => options.times.function,
+    };
+    Ok(Function {
+        name: name.to_owned(),
+        bootstrap,
+        variables: variables.iter().cloned().chain([(LIMIT.to_owned(), limit.to_string())]).collect(),
+        timeout: Duration::from_secs(limit),
+        log: Some(logs.join(format!("{name}.log"))),
+    })
+}
+
+/// The same with a clock that is off by so much; the clock that only goes forward stays right.
+pub fn with_clock(mut function: Function, name: &str, offset: &str) -> Result<Function> {
+    let library = faketime()?.display().to_string();
+    function.name = format!("{}-{name}", function.name);
+    for (name, value) in [("LD_PRELOAD", library.as_str()), ("FAKETIME", offset), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")]
+    {
+        function.variables.push((name.to_owned(), value.to_owned()));
+    }
+    Ok(function)
+}
+
+/// The error, and what the functions logged.
+pub fn with_logs(error: &dyn std::error::Error, logs: &Path) -> Error {
+    let mut text = error.to_string();
+    for log in std::fs::read_dir(logs).into_iter().flatten().flatten() {
+        text += &std::fs::read_to_string(log.path()).unwrap_or_default();
+    }
+    text.into()
+}

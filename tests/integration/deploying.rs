@@ -1,0 +1,108 @@
+//! How a person and the pipeline deploy: `sam deploy --guided`, and the script that makes each deployment a release of its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Output;
+
+use tests::Stack;
+use tokio::process::Command;
+use uuid::Uuid;
+
+#[tokio::test]
+async fn a_guided_deployment_ends_with_enter_alone() {
+    let stack = Stack::running();
+    let mut command = Command::new("../.venv/stack/bin/python");
+    command.args(["-m", "stack.guided"]).env("PYTHONPATH", ".");
+    for name in ["AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"] {
+        command.env(name, stack.get(name));
+    }
+    let output = command.output().await.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    for question in ["Parameter DatabaseUrl []:", "Parameter Stage [dev]:", "Deploy this changeset? [y/N]:"] {
+        assert!(said.contains(question), "{question} {said}");
+    }
+}
+
+/// Replaces the SAM CLI: records its arguments and its region.
+const SAM: &str = "#!/bin/sh
+printf '%s\\n' \"region=$AWS_DEFAULT_REGION\" \"$@\" > \"$RECORD/sam.record\"
+";
+
+/// Replaces the AWS CLI: records each call and answers the script's queries.
+const AWS: &str = "#!/bin/sh
+echo \"$*\" >> \"$RECORD/aws.record\"
+case \"$*\" in
+    *ListVersions*|*list-versions*) echo '$LATEST 1 2 3 4 5 6 7 8 9 10 11 12' ;;
+    *LogRetentionDays*) echo 90 ;;
+    *list-stack-resources*) echo ordermill-prod-database-x ;;
+    *ApiFunctionName*) echo the-api ;;
+    *FunctionName*) echo another ;;
+    *ApiUrl*) echo \"$URL\" ;;
+    *UserPoolId*) echo pool ;;
+    *MachineClientId*) echo machine ;;
+    *ClientSecret*) echo secret ;;
+esac
+";
+
+/// Runs the script beside the two, in a directory of its own, with this alone of an environment.
+async fn deploy(place: &Path, arguments: &[&str]) -> Output {
+    for (name, program) in [("sam", SAM), ("aws", AWS)] {
+        fs::write(place.join(name), program).unwrap();
+        fs::set_permissions(place.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let stack = Stack::running();
+    let path = format!("{}:{}", place.display(), std::env::var("PATH").unwrap());
+    let mut command = Command::new("../.github/deploy.sh");
+    command.args(arguments).env_clear().envs([("PATH", path.as_str()), ("HOME", "/nowhere")]);
+    command.env("RECORD", place).env("AWS_REGION", "eu-west-3");
+    command.env("URL", stack.get("API_URL")).env("TOKEN", stack.get("TOKEN_ALICE"));
+    command.output().await.unwrap()
+}
+
+/// The parameters that SAM received, by name.
+fn parameters(place: &Path) -> BTreeMap<String, String> {
+    let recorded = fs::read_to_string(place.join("sam.record")).unwrap();
+    recorded.lines().filter_map(|line| line.split_once('=')).map(|(name, value)| (name.into(), value.into())).collect()
+}
+
+#[tokio::test]
+async fn each_deployment_by_the_script_is_a_release_of_its_own() {
+    let place = std::env::temp_dir().join(format!("deploying-{}", Uuid::new_v4().simple()));
+    fs::create_dir(&place).unwrap();
+    let mut releases = BTreeSet::new();
+    for (arguments, gradual) in [(&["prod", "MaxAttempts=7"][..], "true"), (&["prod", "GradualRelease=false"], "false")]
+    {
+        let output = deploy(&place, arguments).await;
+        assert!(output.status.success(), "{output:?}");
+        let mut given = parameters(&place);
+        releases.insert(given.remove("Release").unwrap());
+        assert_eq!(given.remove("MaxAttempts").is_some(), gradual == "true");
+        let expected =
+            [("GradualRelease", gradual), ("LogRetentionDays", "90"), ("Stage", "prod"), ("region", "eu-west-3")];
+        assert_eq!(given, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+    }
+    assert_eq!(releases.len(), 2, "{releases:?}");
+    let named = |release: &String| release.len() == 10 && release.chars().all(|each| each.is_ascii_alphanumeric());
+    assert!(releases.iter().all(named), "{releases:?}");
+    fs::remove_dir_all(place).unwrap();
+}
+
+#[tokio::test]
+async fn what_piles_up_with_deployments_is_bounded() {
+    let place = std::env::temp_dir().join(format!("deploying-{}", Uuid::new_v4().simple()));
+    fs::create_dir(&place).unwrap();
+    let output = deploy(&place, &["prod"]).await;
+    assert!(output.status.success(), "{output:?}");
+    let calls = fs::read_to_string(place.join("aws.record")).unwrap();
+    let of_api = |call: &&str| call.contains("delete-function --function-name the-api");
+    let deleted: Vec<_> = calls.lines().filter(of_api).filter_map(|call| call.rsplit(' ').next()).collect();
+    assert_eq!(deleted, ["1", "2"]);
+    for log in ["postgresql", "iam-db-auth-error"] {
+        let group = format!("/aws/rds/instance/ordermill-prod-database-x/{log} --retention-in-days 90");
+        assert!(calls.contains(&group), "{calls}");
+    }
+    fs::remove_dir_all(place).unwrap();
+}

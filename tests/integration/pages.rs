@@ -1,0 +1,89 @@
+//! What browsers keep of the pages: never files of two releases for those of one.
+
+use std::collections::BTreeSet;
+
+use reqwest::header::IF_NONE_MATCH;
+use tests::{Answer, Stack};
+
+const FOR_GOOD: &str = "public, max-age=31536000, immutable";
+
+async fn get(path: &str, known: Option<&str>) -> Answer {
+    let request = reqwest::Client::new().get(format!("{}{path}", Stack::running().get("API_URL")));
+    Answer::of(known.into_iter().fold(request, |request, tag| request.header(IF_NONE_MATCH, tag)).send().await.unwrap())
+        .await
+}
+
+/// Everything in quotes.
+fn quoted(text: &str) -> BTreeSet<&str> {
+    text.split('"').skip(1).step_by(2).collect()
+}
+
+/// The release of the dashboard's files, by its page.
+async fn release() -> String {
+    let page = get("/dashboard/index.html", None).await;
+    let main = quoted(&page.text).into_iter().find_map(|link| link.strip_suffix("/main.js")).map(str::to_owned);
+    main.unwrap_or_else(|| panic!("{page:?}"))
+}
+
+#[tokio::test]
+async fn a_page_loads_files_of_its_own_release_alone() {
+    let release = release().await;
+    assert!(release.len() == 16 && release.bytes().all(|byte| byte.is_ascii_hexdigit()), "{release}");
+    for page in ["/dashboard/index.html", "/docs/problems"] {
+        let text = get(page, None).await.text;
+        let loaded =
+            quoted(&text).into_iter().filter(|link| [".js", ".css", ".svg"].iter().any(|end| link.ends_with(end)));
+        let (named, own): (BTreeSet<_>, _) = loaded.partition(|link| link.contains(&format!("{release}/")));
+        assert!(own.is_subset(&BTreeSet::from(["fresh.js", "problems.css"])) && named.len() > 1, "{own:?}, {named:?}");
+        for link in named {
+            let path = format!("/dashboard/{}", link.trim_start_matches("../dashboard/"));
+            let file = get(&path, None).await;
+            assert_eq!((file.status, file.header("cache-control")), (200, FOR_GOOD), "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_module_imports_modules_of_its_own_release_alone() {
+    let release = release().await;
+    let page = get("/dashboard/index.html", None).await.text;
+    let modules = quoted(&page).into_iter().filter(|link| link.starts_with(&release) && link.contains(".js"));
+    for module in modules.filter(|link| !link.contains("uplot")) {
+        let text = get(&format!("/dashboard/{module}"), None).await.text;
+        let imports = text.lines().filter(|line| line.starts_with("import ") || line.contains("import("));
+        for import in imports {
+            let name = quoted(import).into_iter().find_map(|name| name.strip_prefix("./"));
+            let name = name.unwrap_or_else(|| panic!("{module}: {import}"));
+            assert!(page.contains(&format!("\"{release}/{name}\"")), "{module} imports {name}, and the page does not");
+        }
+    }
+}
+
+#[tokio::test]
+async fn files_of_another_release_are_not_found_nor_kept() {
+    for path in ["/dashboard/0123456789abcdef/main.js", "/dashboard/main.js", "/dashboard/0123456789abcdef/"] {
+        let answer = get(path, None).await;
+        assert_eq!((answer.status, answer.header("cache-control")), (404, "no-store"), "{path}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_is_asked_after_and_sent_only_when_it_changed() {
+    for path in [
+        "/dashboard/index.html",
+        "/dashboard/config.json",
+        "/dashboard/fresh.js",
+        "/docs/problems",
+        "/docs/problems.css",
+        "/docs/index.html",
+        "/docs/swagger-ui-bundle.js",
+        "/openapi.json",
+    ] {
+        let first = get(path, None).await;
+        assert_eq!((first.status, first.header("cache-control")), (200, "no-cache"), "{path}");
+        let again = get(path, Some(first.header("etag"))).await;
+        assert_eq!((again.status, again.text.as_str()), (304, ""), "{path}");
+        assert_eq!(again.header("cache-control"), "no-cache", "{path}");
+        assert_eq!(get(path, Some("\"of-another-release\"")).await.status, 200, "{path}");
+    }
+}

@@ -1,0 +1,145 @@
+//! The functions' real binaries while something that they need is slow instead of down: it takes connections, and answers
+//! late or never.
+
+mod locks;
+mod merchants;
+mod networks;
+mod queues;
+mod states;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use sandbox::gate::{Gate, Pace};
+use sandbox::gateway::{Answer, Claims, Gateway};
+use sandbox::mapping;
+use sandbox::queue::{Attributes, Message, Queues, behind};
+use sandbox::runtime::{Environment, Function, Pool};
+use serde_json::{Value, json};
+use tests::{World, order};
+use tokio::time::{Instant, timeout};
+
+use crate::environments::function_with;
+
+pub const ADMIN: Claims = Claims { sub: "admin", scope: "orders/read orders/write orders/admin" };
+/// Within what time the api answers where the database is slow, and whatever else is.
+pub const SLOW_DATABASE: Duration = Duration::from_secs(6);
+const ALWAYS: Duration = Duration::from_secs(8);
+/// The limit of a function.
+const LIMIT: &str = "FUNCTION_TIMEOUT_SECONDS";
+
+/// A function of this world with the template's time limit, unless one is among the variables.
+pub fn function(world: &World, name: &str, more: &[(&str, &str)]) -> Function {
+    let (logical_id, limit) = match name {
+        "api" => ("ApiFunction", "10"),
+        "processor" => ("ProcessorFunction", "15"),
+        _ => ("SweeperFunction", "30"),
+    };
+    let function = function_with(world, name, logical_id, &[&[(LIMIT, limit)], more].concat());
+    let limit = function.variables.iter().rfind(|(name, _)| name == LIMIT).unwrap().1.parse().unwrap();
+    Function { timeout: Duration::from_secs(limit), ..function }
+}
+
+/// An environment of a function.
+pub async fn start(world: &World, name: &str, more: &[(&str, &str)]) -> Environment {
+    Environment::start(&function(world, name, more), format!("{name}-1")).await.unwrap()
+}
+
+/// So many environments of the api that have served an order each, behind a gateway.
+pub async fn gateway(world: &World, environments: usize, more: &[(&str, &str)]) -> Gateway {
+    let gateway = Gateway::new(Arc::new(Pool::new(function(world, "api", more), environments)));
+    let places = (0..environments).map(|number| place(&gateway, format!("first-{number}")));
+    assert!(join_all(places).await.iter().all(|answer| answer.status == 201), "the environments don't take orders");
+    gateway
+}
+
+pub async fn place(gateway: &Gateway, order_id: impl AsRef<str>) -> Answer {
+    let body = order(order_id.as_ref());
+    gateway.call("POST", "/orders", ADMIN, Some(&body)).await.expect("an answer")
+}
+
+/// The refusal that every call gets while something is slow.
+pub fn assert_comes_later(answer: &Answer) {
+    assert!(answer.status == 503 && answer.retry_after.is_some(), "{answer:?}");
+}
+
+/// The answer to a call, which has to be there within this time.
+pub async fn within<T>(limit: Duration, what: &str, call: impl Future<Output = T>) -> T {
+    timeout(limit, call).await.unwrap_or_else(|_| panic!("{what}: no answer within {limit:?}"))
+}
+
+/// An event of the queue with a message of each of these orders.
+pub fn messages<T: AsRef<str>>(order_ids: &[T]) -> Bytes {
+    let message = |(index, order_id): (usize, &T)| Message {
+        id: format!("m{index}"),
+        receipt: format!("r{index}"),
+        body: order_id.as_ref().to_owned(),
+        receives: 1,
+        trace: None,
+    };
+    mapping::event(&order_ids.iter().enumerate().map(message).collect::<Vec<_>>())
+}
+
+/// How many messages of a batch come back, of a function that has to answer within its limit.
+pub async fn come_back<T: AsRef<str>>(processor: &Environment, order_ids: &[T]) -> usize {
+    let answer = processor.invoke(messages(order_ids)).await.expect("the function answers within its limit");
+    serde_json::from_slice::<Value>(&answer).unwrap()["batchItemFailures"].as_array().unwrap().len()
+}
+
+/// How many connections to the world's database the functions have, and how many of them have a statement under way.
+pub async fn connections(world: &World) -> (usize, usize) {
+    let sql = "SELECT count(*), count(*) FILTER (WHERE state <> 'idle') FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = 'ordermill'";
+    let row = world.rows(sql, &[]).await.remove(0);
+    let count = |at| usize::try_from(row.get::<_, i64>(at)).unwrap();
+    (count(0), count(1))
+}
+
+/// Waits until the functions have no statement under way.
+pub async fn quiet(world: &World, within: Duration) {
+    tests::eventually("no statement is left", within, async || (connections(world).await.1 == 0).then_some(())).await;
+}
+
+/// A world whose queues are as slow as its gate.
+pub struct SlowQueues {
+    pub world: World,
+    pub queues: Arc<Queues>,
+    pub gate: Arc<Gate>,
+}
+
+impl SlowQueues {
+    /// Queues that give a message up at the third receive. These variables are set otherwise.
+    pub async fn new(more: &[(&str, &str)]) -> Self {
+        let (gate, visibility) = (Arc::new(Gate::default()), Duration::from_secs(20));
+        let attributes = [
+            ("orders", Attributes { visibility, redrive: Some((3, "dead".to_owned())) }),
+            ("dead", Attributes { visibility, redrive: None }),
+        ];
+        let queues = Arc::new(Queues::start(&attributes, Some(behind(Arc::clone(&gate)))).await.unwrap());
+        let (endpoint, orders, dead) = (queues.endpoint(), queues.url("orders"), queues.url("dead"));
+        let where_they_are = [("AWS_ENDPOINT_URL", &*endpoint), ("QUEUE_URL", &*orders), ("DLQ_URL", &*dead)];
+        Self { world: World::with(&[&where_they_are, more].concat()).await, queues, gate }
+    }
+
+    /// Places these orders, whatever pace the queues have.
+    pub async fn place_all(&self, order_ids: &[String]) {
+        for some in order_ids.chunks(500) {
+            let orders: Vec<_> = some.iter().map(|order_id| order(order_id)).collect();
+            let answer = self.world.post("/orders/batch", &json!({"orders": orders})).await.expect(200);
+            assert!(answer["results"].as_array().unwrap().iter().all(|result| result["status"] == 201), "{answer}");
+        }
+    }
+
+    /// How many of the world's orders have this status.
+    pub async fn count(&self, status: &str) -> usize {
+        let metrics = self.world.get("/metrics").await.expect(200);
+        usize::try_from(metrics["status_counts"][status].as_u64().unwrap()).unwrap()
+    }
+}
+
+/// Identifiers of orders.
+pub fn numbered(prefix: &str, count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("{prefix}-{number}")).collect()
+}

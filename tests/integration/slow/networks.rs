@@ -1,0 +1,46 @@
+//! A network that loses everything between the functions and the database.
+
+use sandbox::link::Link;
+use sandbox::postgres::Postgres;
+
+use super::*;
+
+const ENVIRONMENTS: usize = 4;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn second_host_serves_while_the_first_hangs() {
+    let postgres = Postgres::start().await.unwrap();
+    let link = Link::start(postgres.address()).await.unwrap();
+    let url = postgres.app_url(&[link.address(), postgres.address()]);
+    let world = World::with(&[("DATABASE_URL", &url), ("PROCESSING_DELAY_SECONDS", "0")]).await;
+    link.swallow();
+    let gateway = Gateway::new(Arc::new(Pool::new(function(&world, "api", &[]), 1)));
+    assert_eq!(within(ALWAYS, "POST /orders", place(&gateway, "o-1")).await.status, 201);
+    assert_eq!(come_back(&start(&world, "processor", &[]).await, &["o-1"]).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vanishing_packets_are_503_until_the_network_heals() {
+    let postgres = Postgres::start().await.unwrap();
+    let link = Link::start(postgres.address()).await.unwrap();
+    let world = World::with(&[("DATABASE_URL", &postgres.app_url(&[link.address()]))]).await;
+    let gateway = gateway(&world, ENVIRONMENTS, &[]).await;
+    let round = async |number: usize| {
+        join_all((0..ENVIRONMENTS).map(|client| place(&gateway, format!("o-{number}-{client}")))).await
+    };
+    link.swallow();
+    for number in 0..3 {
+        let answers = within(SLOW_DATABASE, "POST /orders", round(number)).await;
+        answers.iter().for_each(assert_comes_later);
+    }
+    link.heal();
+    let answers = within(Duration::from_secs(2), "POST /orders", round(3)).await;
+    assert!(answers.iter().all(|answer| answer.status == 201), "{answers:?}");
+    let sql = postgres.connect().await.unwrap();
+    let connections = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'ordermill'";
+    tests::eventually("only a few connections are left", Duration::from_secs(5), async || {
+        let count: i64 = sql.query_one(connections, &[]).await.unwrap().get(0);
+        (usize::try_from(count).unwrap() <= ENVIRONMENTS + 4).then_some(())
+    })
+    .await;
+}

@@ -1,0 +1,100 @@
+//! A queue that takes connections and answers late or never.
+
+use std::collections::BTreeSet;
+
+use sandbox::merchant::{Merchant, Reply};
+
+use super::*;
+use crate::sweeping::backlog;
+
+/// An event of the schedule.
+const SWEEP: &str = include_str!("../../events/sweep.json");
+const SECRET: (&str, &str) = ("WEBHOOK_SECRET", "a-secret-of-the-merchant");
+
+/// A merchant who refuses orders of this prefix with this status and completes the others.
+async fn merchant(prefix: &'static str, status: u16) -> Merchant {
+    let decide =
+        move |order_id: String| async move { Some(Reply::of(if order_id.starts_with(prefix) { status } else { 204 })) };
+    Merchant::start(decide).await.unwrap()
+}
+
+/// Runs the sweeper, which has to answer within its limit; gives how many orders it requeued.
+async fn sweep(sweeper: &Environment) -> usize {
+    let answer = sweeper.invoke(SWEEP.into()).await.expect("the sweeper answers within its limit");
+    let swept: Value = serde_json::from_slice(&answer).unwrap();
+    usize::try_from(swept["requeued"].as_u64().unwrap()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hanging_queue_leaves_each_call_its_time_and_its_orders() {
+    let merchant = merchant("bad", 422).await;
+    let slow = SlowQueues::new(&[("WORK", "webhook"), ("WEBHOOK_URL", &merchant.url()), SECRET]).await;
+    let bad = numbered("bad", 100);
+    slow.place_all(&bad).await;
+    assert_eq!(come_back(&start(&slow.world, "processor", &[]).await, &bad).await, 0);
+    drop(slow.queues.steal("orders", usize::MAX));
+    let gateway = gateway(&slow.world, 1, &[]).await;
+    slow.gate.set(Pace::Hang);
+
+    let orders: Vec<_> = numbered("o", 500).iter().map(|order_id| order(order_id)).collect();
+    let retry = json!({"dry_run": false, "limit": 1000, "per_second": 1000});
+    for (method, path, body, expected) in [
+        ("POST", "/orders", Some(order("alone")), 201),
+        ("POST", "/orders/batch", Some(json!({"orders": orders})), 200),
+        ("POST", "/orders/retry", Some(retry.clone()), 200),
+        ("POST", "/dead-letters/redrive", Some(retry), 503),
+        ("GET", "/metrics", None, 200),
+    ] {
+        let answer = within(ALWAYS, path, gateway.call(method, path, ADMIN, body.as_ref())).await.expect("an answer");
+        assert_eq!(answer.status, expected, "{path}: {answer:?}");
+    }
+    assert_eq!(slow.world.order_count().await, 602);
+
+    slow.gate.set(Pace::Prompt);
+    slow.world.let_pass(200.0).await;
+    drop(slow.queues.steal("orders", usize::MAX));
+    assert_eq!(sweep(&start(&slow.world, "sweeper", &[]).await).await, 602);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hanging_queue_costs_no_outcome_that_is_known() {
+    let merchant = merchant("bad", 503).await;
+    let webhook = [("WORK", "webhook"), ("WEBHOOK_URL", &*merchant.url()), SECRET, ("MAX_ATTEMPTS", "1")];
+    let slow = SlowQueues::new(&webhook).await;
+    let all = [numbered("bad", 5), numbered("good", 5)].concat();
+    slow.place_all(&all).await;
+    let processor = start(&slow.world, "processor", &[]).await;
+    slow.gate.set(Pace::Hang);
+    assert!(come_back(&processor, &all).await <= 5, "the orders that are completed want nothing any more");
+    slow.gate.set(Pace::Prompt);
+    assert_eq!(slow.count("completed").await, 5);
+    slow.world.let_pass(31.0).await;
+    assert_eq!(come_back(&processor, &all).await, 0);
+    assert_eq!((slow.count("completed").await, slow.count("failed").await), (5, 5));
+    assert!(slow.queues.counts("dead").total() >= 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thousand_last_attempts_are_recorded_in_one_run() {
+    let merchant = merchant("", 503).await;
+    let webhook = [("WORK", "webhook"), ("WEBHOOK_URL", &*merchant.url()), SECRET, ("MAX_ATTEMPTS", "1")];
+    let slow = SlowQueues::new(&[&webhook[..], &[("WEBHOOK_CONCURRENCY", "100")]].concat()).await;
+    let all = numbered("o", 1000);
+    slow.place_all(&all).await;
+    slow.gate.set(Pace::Late(Duration::from_millis(20)));
+    assert_eq!(come_back(&start(&slow.world, "processor", &[]).await, &all).await, 0);
+    assert_eq!((slow.count("failed").await, slow.queues.counts("dead").total()), (1000, 1000));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sweeper_with_much_to_do_stops_in_time_and_goes_on() {
+    let slow = SlowQueues::new(&[("SWEEP_LIMIT", "1000000")]).await;
+    backlog(&slow.world, 20_000).await;
+    slow.gate.set(Pace::Late(Duration::from_millis(200)));
+    let sweeper = start(&slow.world, "sweeper", &[]).await;
+    let (first, second) = (sweep(&sweeper).await, sweep(&sweeper).await);
+    assert!(first > 0 && second > 0, "{first}, then {second}");
+    let sent = slow.queues.steal("orders", usize::MAX);
+    let orders: BTreeSet<_> = sent.iter().collect();
+    assert!(orders.len() >= first + second, "{first} and {second}, of {} orders", orders.len());
+}

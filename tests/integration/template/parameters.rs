@@ -1,0 +1,164 @@
+//! The template's parameters: the resources depend on them, and CloudFormation refuses some before it makes anything.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::rules::{Template, named};
+use super::{BROUGHT, IAM, OWNER, SECRET, WEBHOOK, template, translate};
+
+#[test]
+fn what_cannot_work_is_refused_before_anything_is_made() {
+    let owner = "OwnerDatabaseUrl=postgres://owner@db.example.com/orders";
+    let webhook = ["Work=webhook", "WebhookUrl=https://shop.example.com/", WEBHOOK];
+    for (parameters, refusal) in [
+        (&webhook[..], "a created database's VPC has none, so every order would fail"),
+        (&[BROUGHT, SECRET, "Work=webhook", WEBHOOK], "needs WebhookUrl and WebhookSecretArn"),
+        (&[BROUGHT, SECRET, "Work=webhook", webhook[1]], "needs WebhookUrl and WebhookSecretArn"),
+        (&[BROUGHT, SECRET, "VpcSubnetIds=subnet-1,subnet-2"], "VpcSubnetIds needs VpcSecurityGroupIds"),
+        (&[BROUGHT], "DatabaseUrl needs DatabaseSecretArn or DatabaseIamUserArn"),
+        (&[BROUGHT, IAM, owner], "OwnerDatabaseUrl needs OwnerDatabaseSecretArn or OwnerDatabaseIamUserArn"),
+        (&["BatchSize=11"], "BatchSize above 10 needs BatchingWindowSeconds"),
+        (&["BatchSize=11", "BatchingWindowSeconds=31"], "BatchingWindowSeconds is out of its bounds"),
+        (&["DatabaseUrl=postgres://app:secret@db.example.com/orders", SECRET], "DatabaseUrl must be"),
+        (
+            &[BROUGHT, IAM, "OwnerDatabaseUrl=postgres://owner:secret@db.example.com/orders", OWNER],
+            "OwnerDatabaseUrl must",
+        ),
+    ] {
+        let output = translate(parameters);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(refusal), "{parameters:?}: {said}");
+    }
+}
+
+/// `sam deploy --guided` asks for a parameter without echo, but does not offer its default, again and again.
+#[test]
+fn no_parameter_is_without_echo_and_none_lacks_a_default() {
+    let template = template(&[]);
+    for (name, parameter) in template.0["Parameters"].as_object().unwrap() {
+        assert!(parameter.get("NoEcho").is_none() && parameter.get("Default").is_some(), "{name}: {parameter}");
+    }
+}
+
+#[test]
+fn migrations_sign_in_as_the_owner_does() {
+    let owner = "OwnerDatabaseUrl=postgres://owner@db.example.com/orders";
+    let owner_secret = "OwnerDatabaseSecretArn=arn:aws:secretsmanager:eu-central-1:1:secret:owner";
+    for (parameters, way, secret) in [
+        (&[][..], "iam", ""),
+        (&[BROUGHT, IAM], "iam", ""),
+        (&[BROUGHT, SECRET], "", SECRET),
+        (&[BROUGHT, SECRET, owner, OWNER], "iam", ""),
+        (&[BROUGHT, IAM, owner, owner_secret], "", owner_secret),
+    ] {
+        let template = template(parameters);
+        let variables = &template.properties("MigrateFunction")["Environment"]["Variables"];
+        let arn = secret.split_once('=').map_or("", |(_, arn)| arn);
+        assert_eq!(
+            (&variables["DATABASE_AUTH"], &variables["DATABASE_SECRET_ARN"]),
+            (&json!(way), &json!(arn)),
+            "{parameters:?}"
+        );
+    }
+}
+
+/// Lambda publishes no version of a function that is the same as the one published last, though its deployment was rolled back; the
+/// next deployment of the same code would fail.
+#[test]
+fn the_same_code_can_be_released_again() {
+    let [first, second] = ["Release=r1", "Release=r2"].map(|release| template(&[release]));
+    let mut kept = BTreeSet::new();
+    for (name, version) in first.0["Resources"].as_object().unwrap() {
+        if version["Type"] != "AWS::Lambda::Version" || version["DeletionPolicy"] == "Delete" {
+            continue;
+        }
+        let function = named(&version["Properties"]["FunctionName"]);
+        assert!(second.0["Resources"].get(name).is_none(), "{name} is not published again");
+        assert_ne!(first.properties(function), second.properties(function), "{function} is the same");
+        kept.insert(function);
+    }
+    assert_eq!(kept, BTreeSet::from(["ApiFunction", "ProcessorFunction", "SweeperFunction"]));
+}
+
+#[test]
+fn a_repair_moves_the_aliases_past_codedeploy() {
+    for (gradual, groups) in [("true", 2), ("false", 0)] {
+        let template = template(&["Stage=prod", "Release=r1", &format!("GradualRelease={gradual}")]);
+        assert_eq!(template.resources("AWS::CodeDeploy::DeploymentGroup").len(), groups);
+        let policies =
+            template.0["Resources"].as_object().unwrap().values().filter(|each| each.get("UpdatePolicy").is_some());
+        assert_eq!(policies.count(), groups);
+    }
+}
+
+#[test]
+fn prod_pays_for_what_the_other_stages_do_without() {
+    let prod = template(&["Stage=prod"]);
+    let dev = template(&[]);
+    let of = |template: &Template, resource: &str, property: &str| template.properties(resource)[property].clone();
+    for (resource, property, in_prod, in_dev) in [
+        ("Database", "MultiAZ", json!(true), json!(false)),
+        ("Database", "DeletionProtection", json!(true), json!(false)),
+        ("UserPool", "MfaConfiguration", json!("ON"), json!("OFF")),
+        ("UserPool", "EnabledMfas", json!(["SOFTWARE_TOKEN_MFA"]), Value::Null),
+        (
+            "SqsEndpoint",
+            "SubnetIds",
+            json!([{"Ref": "PrivateSubnetA"}, {"Ref": "PrivateSubnetB"}]),
+            json!([{"Ref": "PrivateSubnetA"}]),
+        ),
+    ] {
+        assert_eq!(
+            (of(&prod, resource, property), of(&dev, resource, property)),
+            (in_prod, in_dev),
+            "{resource} {property}"
+        );
+    }
+}
+
+/// Issuer and audience of the gateway's authorizer.
+fn accepted(template: &Template) -> (Value, Value) {
+    let (_, api) = template.resources("AWS::ApiGatewayV2::Api")[0];
+    let scheme = &api["Body"]["components"]["securitySchemes"]["Jwt"]["x-amazon-apigateway-authorizer"];
+    (scheme["jwtConfiguration"]["issuer"].clone(), scheme["jwtConfiguration"]["audience"].clone())
+}
+
+#[test]
+fn without_an_issuer_a_user_pool_is_created_and_with_one_none() {
+    let own = template(&[]);
+    let (issuer, audience) = accepted(&own);
+    assert_eq!(issuer["Fn::Sub"], "https://cognito-idp.${AWS::Region}.${AWS::URLSuffix}/${UserPool}");
+    assert_eq!(audience, json!([{"Ref": "MachineClient"}, {"Ref": "UserClient"}]));
+    let brought = template(&["JwtIssuer=https://issuer.example.com", "JwtAudience=shop,office"]);
+    assert_eq!(accepted(&brought), (json!("https://issuer.example.com"), json!(["shop", "office"])));
+    assert!(
+        brought.0["Resources"].as_object().unwrap().values().all(|each| !each["Type"].to_string().contains("Cognito"))
+    );
+}
+
+#[test]
+fn the_dashboard_signs_users_in_where_tokens_are_accepted_and_without_admin_in_a_created_pool() {
+    let variables = |parameters: &[&str]| {
+        let template = template(parameters);
+        let functions = template.resources("AWS::Lambda::Function");
+        let (_, site) = functions.iter().find(|(name, _)| *name == "SiteFunction").unwrap();
+        (accepted(&template).0, site["Environment"]["Variables"].clone())
+    };
+    let (issuer, own) = variables(&[]);
+    assert_eq!((&own["SIGN_IN_ISSUER"], &own["SIGN_IN_CLIENT_ID"]), (&issuer, &json!({"Ref": "UserClient"})));
+    assert_eq!(own["SIGN_IN_SCOPES"], "openid orders/read orders/write");
+    assert!(own.as_object().unwrap().keys().all(|name| !name.starts_with("DATABASE")), "{own}");
+    let (issuer, brought) = variables(&["JwtIssuer=https://issuer.example.com", "DashboardClientId=dashboard"]);
+    assert_eq!((&brought["SIGN_IN_ISSUER"], &brought["SIGN_IN_CLIENT_ID"]), (&issuer, &json!("dashboard")));
+}
+
+#[test]
+fn browsers_let_other_origins_in_only_where_they_are_named() {
+    let cors = |template: &Template| {
+        template.resources("AWS::ApiGatewayV2::Api")[0].1["Body"]["x-amazon-apigateway-cors"].clone()
+    };
+    assert_eq!(cors(&template(&[])), Value::Null);
+    let opened = cors(&template(&["CorsAllowOrigins=https://a.example.com,https://b.example.com"]));
+    assert_eq!(opened["allowOrigins"], json!(["https://a.example.com", "https://b.example.com"]));
+}

@@ -1,0 +1,125 @@
+//! The pipeline's policies: it may do what AWS says that each resource of the template takes, and makes no role that may do more
+//! than the functions.
+
+use std::collections::BTreeSet;
+use std::fs::{read_dir, read_to_string};
+
+use serde_json::Value;
+
+use super::rules::{Template, listed, statements};
+use super::{BROUGHT, SECRET, template};
+
+/// Actions of CloudFormation's handlers that these resources, as the template has them, never need: a key of one's own, a file system,
+/// a secret for the owner, a domain of one's own, groups and users, other services' endpoints. A boundary is never taken away.
+const UNUSED: [&str; 22] = [
+    "cloudfront:updateDistribution",
+    "ec2:CreateVpcEncryptionControl",
+    "ec2:ModifyVpcTenancy",
+    "elasticfilesystem:DescribeMountTargets",
+    "firehose:TagDeliveryStream",
+    "iam:AttachGroupPolicy",
+    "iam:AttachUserPolicy",
+    "iam:DeleteRolePermissionsBoundary",
+    "iam:DetachGroupPolicy",
+    "iam:DetachUserPolicy",
+    "kms:Decrypt",
+    "kms:Encrypt",
+    "kms:GenerateDataKey",
+    "kms:GenerateDataKeyWithoutPlaintext",
+    "kms:ReEncryptFrom",
+    "kms:ReEncryptTo",
+    "s3files:ListMountTargets",
+    "secretsmanager:CreateSecret",
+    "secretsmanager:TagResource",
+    "vpc-lattice:CreateServiceNetworkVpcEndpointAssociation",
+    "vpc-lattice:DescribeServiceNetworkVpcEndpointAssociation",
+    "vpce:AllowMultiRegion",
+];
+
+fn policy(name: &str) -> Value {
+    serde_json::from_str(&read_to_string(format!("../.github/pipeline-{name}.json")).unwrap()).unwrap()
+}
+
+/// The actions that a policy names.
+fn actions(policy: &Value) -> Vec<&str> {
+    let statements = policy["Statement"].as_array().unwrap().iter();
+    statements.flat_map(|each| listed(&each["Action"])).filter_map(Value::as_str).collect()
+}
+
+/// Whether a pattern with one `*` at most is of this action.
+fn is_of(pattern: &str, action: &str) -> bool {
+    let (pattern, action) = (pattern.to_lowercase(), action.to_lowercase());
+    pattern.split_once('*').map_or(pattern == action, |(start, end)| action.starts_with(start) && action.ends_with(end))
+}
+
+/// The actions of a resource type's handlers, by the schemas that CloudFormation publishes and cfn-lint brings.
+fn handled(kind: &str) -> Vec<String> {
+    let python = read_dir("../.venv/sam/lib").unwrap().next().unwrap().unwrap().path();
+    let read = |path: String| -> Value {
+        let schemas = python.join("site-packages/cfnlint/data/schemas");
+        serde_json::from_str(&read_to_string(schemas.join(&path)).expect(&path)).unwrap()
+    };
+    let provider = read("providers/us-east-1.json".to_owned());
+    let schema =
+        read(format!("resources/{}.json", provider[kind].as_str().unwrap_or_else(|| panic!("{kind} has no schema"))));
+    let handlers = schema["handlers"].as_object().into_iter().flatten().filter(|(operation, _)| *operation != "list");
+    let calls = handlers.flat_map(|(_, handler)| listed(&handler["permissions"]));
+    calls.filter_map(|each| each.as_str().map(str::to_owned)).collect()
+}
+
+#[test]
+fn the_pipeline_may_make_change_and_delete_every_resource() {
+    let policy = policy("policy");
+    let allowed = actions(&policy);
+    let kinds = |template: &Template| -> BTreeSet<String> {
+        let all = template.0["Resources"].as_object().unwrap().values().filter_map(|each| each["Type"].as_str());
+        all.filter(|kind| !kind.starts_with("Custom::")).map(str::to_owned).collect()
+    };
+    let everything = template(&["Stage=prod", "AlarmEmail=night@example.com", "Tracing=Active"]);
+    let mut lacking = BTreeSet::new();
+    for kind in kinds(&everything).union(&kinds(&template(&[BROUGHT, SECRET]))) {
+        let calls = handled(kind);
+        assert!(!calls.is_empty(), "{kind} says nothing of its handlers");
+        lacking.extend(calls.into_iter().filter(|call| !allowed.iter().any(|pattern| is_of(pattern, call))));
+    }
+    assert_eq!(lacking.iter().map(String::as_str).collect::<Vec<_>>(), UNUSED);
+}
+
+#[test]
+fn the_pipeline_makes_no_role_without_the_boundary_nor_changes_that() {
+    let policy = policy("policy");
+    for statement in policy["Statement"].as_array().unwrap() {
+        let names =
+            |action: &str| listed(&statement["Action"]).iter().any(|each| is_of(each.as_str().unwrap(), action));
+        let bounded = &statement["Condition"]["ArnLike"]["iam:PermissionsBoundary"];
+        for action in ["CreateRole", "PutRolePolicy", "AttachRolePolicy", "PutRolePermissionsBoundary"] {
+            let is_bounded = *bounded == "arn:aws:iam::*:policy/pipeline-ordermill-boundary";
+            assert!(!names(&format!("iam:{action}")) || is_bounded, "{action}: {statement}");
+        }
+        let resources = listed(&statement["Resource"]);
+        if names("iam:CreatePolicyVersion") || names("iam:PassRole") || names("iam:CreateRole") {
+            assert!(resources.iter().all(|each| each.as_str().unwrap().contains("/ordermill-*")), "{statement}");
+        }
+        assert!(!names("sts:AssumeRole") && !names("iam:CreateUser"), "{statement}");
+    }
+    assert!(serde_json::to_string(&policy).unwrap().len() < 6144, "a managed policy has room for 6,144 characters");
+}
+
+/// The actions of AWS's own policy for `CodeDeploy` that a release here needs.
+const RELEASES: [&str; 3] = ["cloudwatch:DescribeAlarms", "lambda:GetAlias", "lambda:UpdateAlias"];
+
+#[test]
+fn the_boundary_lets_every_role_do_what_it_does() {
+    let boundary = policy("boundary");
+    let allowed = actions(&boundary);
+    for parameters in [&["Tracing=Active"][..], &[BROUGHT, SECRET, "VpcSubnetIds=a", "VpcSecurityGroupIds=b"]] {
+        let template = template(parameters);
+        let kinds = ["AWS::IAM::Role", "AWS::IAM::ManagedPolicy"];
+        let policies: Vec<_> = kinds.iter().flat_map(|kind| template.resources(kind)).collect();
+        let named = policies.iter().flat_map(|(_, policy)| statements(policy)).flat_map(|each| listed(&each["Action"]));
+        for action in named.filter_map(Value::as_str).chain(RELEASES) {
+            assert!(allowed.contains(&action), "{action}");
+        }
+    }
+    assert!(allowed.iter().all(|action| !action.contains('*')), "{allowed:?}");
+}

@@ -1,0 +1,75 @@
+//! Rules for a deployment's versions, its clocks and the quotas of its account.
+
+use serde_json::{Value, json};
+
+use super::rules::{Template, breach, listed, named, number};
+
+/// A function's deadline is the time after which Lambda ends it.
+pub fn deadlines(template: &Template) -> Vec<String> {
+    let differs = |(name, function): (&str, &Value)| {
+        let told = function["Environment"]["Variables"].get("FUNCTION_TIMEOUT_SECONDS");
+        let wanted = ["ApiFunction", "ProcessorFunction", "SweeperFunction"].contains(&name);
+        let differs = told.map_or(wanted, |told| number(told) != number(&function["Timeout"]));
+        breach(differs, format!("{name}: does not know its time-out"))
+    };
+    template.resources("AWS::Lambda::Function").into_iter().filter_map(differs).collect()
+}
+
+/// Lambda ends what it takes for a loop, which a function that sends to its own queue is not; and tries nothing again, hours later,
+/// that the next minute does anyway.
+pub fn repetitions(template: &Template) -> Vec<String> {
+    let mappings = template.resources("AWS::Lambda::EventSourceMapping").into_iter();
+    let ended = mappings.filter_map(|(_, mapping)| {
+        let function = named(&template.properties(named(&mapping["FunctionName"]))["FunctionName"]);
+        let allowed = template.properties(function)["RecursiveLoop"] == "Allow";
+        breach(!allowed, format!("{function}: is ended as a loop"))
+    });
+    let once = json!({"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60});
+    let configured = template.resources("AWS::Lambda::EventInvokeConfig");
+    let is_once = |function: &str| {
+        let mut of_function = configured.iter().filter(|(_, each)| named(&each["FunctionName"]) == function);
+        of_function.any(|(_, each)| once.as_object().unwrap().iter().all(|(key, value)| each[key] == *value))
+    };
+    let rules = template.resources("AWS::Events::Rule").into_iter();
+    let targets = rules.flat_map(|(_, rule)| listed(&rule["Targets"]));
+    let scheduled = targets.map(|target| named(&template.properties(named(&target["Arn"]))["FunctionName"]));
+    let repeated = scheduled.filter_map(|name| breach(!is_once(name), format!("{name}: is run again, and late")));
+    ended.chain(repeated).collect()
+}
+
+/// How long after a new version has got its tenth of the calls an alarm of it may still ring.
+const METRICS_ARE_LATE: u64 = 3;
+
+/// The canary lasts longer than each of its alarms takes to ring.
+pub fn canaries_outlast_alarms(template: &Template) -> Vec<String> {
+    let alarms = template.resources("AWS::CloudWatch::Alarm");
+    let minutes = |alarm: &Value| {
+        let found = alarms.iter().find(|(name, each)| *name == named(alarm) || Some(alarm) == each.get("AlarmName"));
+        found.map_or(0, |(_, each)| number(&each["EvaluationPeriods"]))
+    };
+    let short = |(name, group): (&str, &Value)| {
+        let config = group["DeploymentConfigName"].to_string();
+        let tenth = config.split_once("Canary10Percent").and_then(|(_, rest)| rest.split_once("Minutes"));
+        let tenth: u64 = tenth?.0.parse().ok()?;
+        let slowest =
+            listed(&group["AlarmConfiguration"]["Alarms"]).into_iter().map(|each| minutes(&each["Name"])).max();
+        breach(tenth < slowest? + METRICS_ARE_LATE, format!("{name}: ends before its alarms ring"))
+    };
+    template.resources("AWS::CodeDeploy::DeploymentGroup").into_iter().filter_map(short).collect()
+}
+
+/// The gateway's log takes no room in the account's one policy for logs, and every role can have a boundary.
+pub fn accounts(template: &Template) -> Vec<String> {
+    let stages = template.resources("AWS::ApiGatewayV2::Stage").into_iter();
+    let crowded = stages.filter_map(|(_, stage)| {
+        let group = named(&stage["AccessLogSettings"]["DestinationArn"]);
+        let name = template.properties(group)["LogGroupName"].to_string();
+        breach(!name.contains("\"/aws/vendedlogs/"), format!("{group}: takes room in the account's policy"))
+    });
+    let bounded = template.resources("AWS::IAM::Role").into_iter();
+    let bounds: Vec<_> = bounded.map(|(name, role)| (name, role.get("PermissionsBoundary"))).collect();
+    let any = bounds.iter().any(|(_, bound)| bound.is_some());
+    let unbounded =
+        bounds.into_iter().filter_map(|(name, bound)| breach(any && bound.is_none(), format!("{name}: has no bounds")));
+    crowded.chain(unbounded).collect()
+}

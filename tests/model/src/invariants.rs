@@ -1,0 +1,92 @@
+//! The rules that hold in every state and for every step.
+
+use crate::steps::Action;
+use crate::{Claim, Due, MAX_ATTEMPTS, ORDERS, Order, Outcome, State};
+
+/// A rule that is broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Broken {
+    /// A row of `order_work` exists exactly while its order is active.
+    RowExactlyWhileActive,
+    /// `order_stats` equals a recount of the orders: each end is recorded once.
+    StatisticsEqualRecount,
+    /// A worker began each completed or failed order, and no cancelled one.
+    BegunExactlyUnlessCancelled,
+    /// An order whose attempts are used up has a dead letter.
+    GivenUpHasDeadLetter,
+    /// An order's end changes by an operator's retry of a failed order alone.
+    EndIsFinal,
+    /// While a lease runs, its holder alone ends, claims or reschedules the order.
+    RunningLeaseIsExclusive,
+    /// A lease that ran out counts as an attempt.
+    LostLeaseCounts,
+    /// A sweep leaves `due_at` as it is.
+    SweepLeavesDue,
+    /// A sweep requeues an order once in a grace period.
+    SweepRequeuesOnce,
+    /// An order can end from every state, without a fault's help, a client's or an operator's.
+    OrderCanEnd,
+}
+
+/// What a state breaks.
+#[must_use]
+pub fn of_state(state: &State) -> Option<Broken> {
+    let recount = [Outcome::Completed, Outcome::Failed, Outcome::Cancelled]
+        .map(|outcome| state.orders.iter().filter(|order| order.outcome == Some(outcome)).count());
+    if recount.iter().zip(state.counted).any(|(recount, counted)| i8::try_from(*recount) != Ok(counted)) {
+        return Some(Broken::StatisticsEqualRecount);
+    }
+    state.orders.iter().find_map(of_order)
+}
+
+fn of_order(order: &Order) -> Option<Broken> {
+    if order.row.is_some() == order.outcome.is_some() {
+        return Some(Broken::RowExactlyWhileActive);
+    }
+    if order.outcome.is_some_and(|outcome| (outcome == Outcome::Cancelled) == order.started) {
+        return Some(Broken::BegunExactlyUnlessCancelled);
+    }
+    (order.given_up && !order.dead_letter).then_some(Broken::GivenUpHasDeadLetter)
+}
+
+/// What a step breaks.
+#[must_use]
+pub fn of_step(before: &State, action: Action, after: &State) -> Option<Broken> {
+    (0..ORDERS).find_map(|index| of_change(&before.orders[index], action, &after.orders[index]))
+}
+
+fn of_change(before: &Order, action: Action, after: &Order) -> Option<Broken> {
+    let is_retry = matches!(action, Action::Retry(_)) && before.outcome == Some(Outcome::Failed);
+    if before.outcome.is_some() && after.outcome != before.outcome && !is_retry {
+        return Some(Broken::EndIsFinal);
+    }
+    let row = before.row?;
+    let is_running = matches!(row.claim, Claim::Held(_)) && row.due == Due::Later;
+    let is_taken = after.row.is_none_or(|after| after.claim != row.claim);
+    if is_running && is_taken && actor(action).is_none_or(|worker| row.claim != Claim::Held(worker)) {
+        return Some(Broken::RunningLeaseIsExclusive);
+    }
+    let after = after.row?;
+    if matches!(action, Action::Claim(_))
+        && after.claim != row.claim
+        && row.claim != Claim::Free
+        && after.attempts != (row.attempts + 1).min(MAX_ATTEMPTS)
+    {
+        return Some(Broken::LostLeaseCounts);
+    }
+    if action == Action::Sweep && after.due != row.due {
+        return Some(Broken::SweepLeavesDue);
+    }
+    let is_requeued_again = action == Action::Sweep && after.due == Due::Overdue && !after.requeued;
+    is_requeued_again.then_some(Broken::SweepRequeuesOnce)
+}
+
+/// The worker that acts.
+fn actor(action: Action) -> Option<usize> {
+    match action {
+        Action::Claim(worker) | Action::Finish(worker, _) | Action::Reschedule(worker, _) | Action::Crash(worker) => {
+            Some(worker)
+        }
+        _ => None,
+    }
+}

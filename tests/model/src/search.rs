@@ -1,0 +1,91 @@
+//! Explores every state that can be reached, breadth first, so that what it finds broken is found by the shortest way. States that
+//! differ in the numbers of workers and orders alone are explored once.
+
+use std::collections::HashMap;
+
+use crate::invariants::{Broken, of_state, of_step};
+use crate::steps::{Action, next};
+use crate::{Mutant, State};
+
+/// What a search found.
+#[derive(Debug)]
+pub struct Found {
+    /// How many states were reached.
+    pub states: usize,
+    /// The first rule that is broken, and the steps that lead there; a worker's or an order's number may change on the way.
+    pub broken: Option<(Broken, Vec<Action>)>,
+}
+
+/// The states, numbered as the search reached them.
+#[derive(Default)]
+struct Reached {
+    states: Vec<State>,
+    numbers: HashMap<State, usize>,
+    /// How each was reached first.
+    from: Vec<Option<(usize, Action)>>,
+    /// The steps that are not optional, as (to, from).
+    comes: Vec<(usize, usize)>,
+}
+
+/// Explores all states.
+#[must_use]
+pub fn explore(mutant: Option<Mutant>) -> Found {
+    let mut reached = Reached::default();
+    reached.number(State::initial().canonical(), None);
+    let mut at = 0;
+    while at < reached.states.len() {
+        let state = reached.states[at].clone();
+        for (action, after) in next(&state, mutant) {
+            let broken = of_step(&state, action, &after).or_else(|| of_state(&after));
+            let number = reached.number(after.canonical(), Some((at, action)));
+            if let Some(broken) = broken {
+                let mut way = reached.way(at);
+                way.push(action);
+                return Found { states: reached.states.len(), broken: Some((broken, way)) };
+            }
+            if !action.is_optional() {
+                reached.comes.push((number, at));
+            }
+        }
+        at += 1;
+    }
+    let stuck = reached.stuck().map(|state| (Broken::OrderCanEnd, reached.way(state)));
+    Found { states: reached.states.len(), broken: stuck }
+}
+
+impl Reached {
+    fn number(&mut self, state: State, from: Option<(usize, Action)>) -> usize {
+        let next = self.states.len();
+        *self.numbers.entry(state).or_insert_with_key(|state| {
+            self.states.push(state.clone());
+            self.from.push(from);
+            next
+        })
+    }
+
+    /// The steps that lead to a state.
+    fn way(&self, to: usize) -> Vec<Action> {
+        let steps = std::iter::successors(self.from[to], |(from, _)| self.from[*from]);
+        let mut way: Vec<_> = steps.map(|(_, action)| action).collect();
+        way.reverse();
+        way
+    }
+
+    /// The first state that leaves an order no way to its end.
+    fn stuck(&self) -> Option<usize> {
+        let mut comes = self.comes.clone();
+        comes.sort_unstable();
+        let has_ended = |state: &State| state.orders.iter().all(|order| order.outcome.is_some());
+        let mut can_end: Vec<bool> = self.states.iter().map(has_ended).collect();
+        let mut open: Vec<usize> = (0..self.states.len()).filter(|state| can_end[*state]).collect();
+        while let Some(state) = open.pop() {
+            let first = comes.partition_point(|(to, _)| *to < state);
+            for (_, from) in comes[first..].iter().take_while(|(to, _)| *to == state) {
+                if !std::mem::replace(&mut can_end[*from], true) {
+                    open.push(*from);
+                }
+            }
+        }
+        can_end.iter().position(|can_end| !can_end)
+    }
+}

@@ -1,0 +1,90 @@
+//! A TCP proxy whose packets can vanish: nothing gets through in either direction, connections stay open, and their ends
+//! notice nothing. Once the link heals, TCP has repeated what was lost, so everything arrives late.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::Result;
+
+/// A running link. It ends, with all its connections, when this is dropped.
+pub struct Link {
+    address: SocketAddr,
+    is_whole: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Link {
+    /// Starts a link to the server at this address.
+    pub async fn start(upstream: SocketAddr) -> Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let (address, is_whole) = (listener.local_addr()?, watch::Sender::new(true));
+        let task = tokio::spawn(accept(listener, upstream, is_whole.subscribe()));
+        Ok(Self { address, is_whole, task })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Lets all packets vanish, those of new connections too.
+    pub fn swallow(&self) {
+        self.is_whole.send_replace(false);
+    }
+
+    /// Lets packets through again.
+    pub fn heal(&self) {
+        self.is_whole.send_replace(true);
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, upstream: SocketAddr, is_whole: watch::Receiver<bool>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => if let Ok((client, _)) = accepted {
+                connections.spawn(carry(client, upstream, is_whole.clone()));
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn carry(mut client: TcpStream, upstream: SocketAddr, is_whole: watch::Receiver<bool>) -> Result<()> {
+    is_whole.clone().wait_for(|is_whole| *is_whole).await?;
+    let mut server = TcpStream::connect(upstream).await?;
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    let (from_client, to_client) = client.split();
+    let (from_server, to_server) = server.split();
+    tokio::try_join!(forward(from_client, to_server, is_whole.clone()), forward(from_server, to_client, is_whole))?;
+    Ok(())
+}
+
+/// Carries bytes, and the end of the connection, while the link is whole.
+async fn forward(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut is_whole: watch::Receiver<bool>,
+) -> Result<()> {
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        let read = from.read(&mut buffer).await.unwrap_or_default();
+        is_whole.wait_for(|is_whole| *is_whole).await?;
+        if read == 0 {
+            return Ok(to.shutdown().await?);
+        }
+        to.write_all(&buffer[..read]).await?;
+    }
+}

@@ -1,0 +1,46 @@
+//! Hot standbys, and how they take over.
+
+use tokio::time::{sleep, timeout};
+
+use super::{PATIENCE, Postgres, ROLE, Stop};
+use crate::Result;
+
+impl Postgres {
+    /// Starts a standby of this server on this port. It has all that was committed before, follows what is committed from
+    /// now on, and answers reads.
+    pub async fn standby(&self, port: u16) -> Result<Self> {
+        let mut standby = Self::new(self.password.clone(), port)?;
+        let mut command = standby.command("pg_basebackup");
+        command.env("PGPASSWORD", &self.password).arg("-D").arg(standby.data());
+        command.args(["-R", "-c", "fast", "-h", "127.0.0.1", "-U", ROLE, "-p", &self.port.to_string()]);
+        let status = command.status().await?;
+        if !status.success() {
+            return Err(format!("pg_basebackup failed: {status}; see {}", standby.log().display()).into());
+        }
+        standby.resume().await?;
+        Ok(standby)
+    }
+
+    /// Stops this server once a standby follows it: stopped fast, it hands over all that was committed.
+    pub async fn stop_followed(&mut self) -> Result<()> {
+        let follows = "SELECT count(*) FROM pg_stat_replication
+            WHERE state = 'streaming' AND pg_wal_lsn_diff(pg_current_wal_lsn(), flush_lsn) < 1000000";
+        let client = self.connect().await?;
+        let followed = async {
+            while client.query_one(follows, &[]).await?.get::<_, i64>(0) == 0 {
+                sleep(std::time::Duration::from_millis(50)).await;
+            }
+            Ok::<_, tokio_postgres::Error>(())
+        };
+        timeout(PATIENCE, followed).await??;
+        self.stop(Stop::Fast).await
+    }
+
+    /// Makes a standby the server that takes writes. The one that it follows has to be stopped before.
+    pub async fn promote(&self) -> Result<()> {
+        let sql = "SELECT pg_promote(true, $1)";
+        let seconds = i32::try_from(PATIENCE.as_secs())?;
+        let is_promoted: bool = self.connect().await?.query_one(sql, &[&seconds]).await?.get(0);
+        if is_promoted { Ok(()) } else { Err("the standby could not be promoted".into()) }
+    }
+}

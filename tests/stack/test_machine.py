@@ -1,0 +1,81 @@
+"""What is said of a machine that lacks something."""
+
+import os
+import stat
+import tempfile
+import unittest
+from pathlib import Path
+from unittest import mock
+
+from stack import machine
+from stack.console import StackError
+from stack.machine import Need
+
+LINKER = Need("a linker", lambda: False, ("gcc", "libc6-dev"))
+PERL = Need("Perl", lambda: False, ("perl",))
+RUST = Need("Rust", lambda: False, by_hand="see rustup.rs")
+
+
+class Missing(unittest.TestCase):
+    def test_apt_brings_all_packages_at_once(self) -> None:
+        brought = machine.to_install([LINKER, PERL], has_apt=True, can_be_root=True)
+        self.assertEqual(brought, ["gcc", "libc6-dev", "perl"])
+
+    def test_one_message_names_everything_that_is_missing(self) -> None:
+        for missing, has_apt, can_be_root in (
+            ([LINKER, PERL, RUST], True, True),
+            ([LINKER, PERL, RUST], False, True),
+            ([LINKER, PERL, RUST], True, False),
+        ):
+            with self.subTest(has_apt=has_apt, can_be_root=can_be_root), self.assertRaises(StackError) as raised:
+                machine.to_install(missing, has_apt, can_be_root)
+            lacks = "This machine lacks:\n  - a linker\n  - Perl\n  - Rust: see rustup.rs"
+            self.assertEqual(str(raised.exception), lacks)
+            self.assertIn("sudo apt-get install gcc libc6-dev perl", raised.exception.remedy)
+
+    def test_without_apt_or_root_nothing_is_installed(self) -> None:
+        for has_apt, can_be_root in ((False, True), (True, False)):
+            with self.subTest(has_apt=has_apt), self.assertRaises(StackError):
+                machine.to_install([PERL], has_apt, can_be_root)
+
+    def test_what_apt_could_not_bring_is_named(self) -> None:
+        self.enterContext(mock.patch("stack.machine.needs", return_value=[PERL]))
+        self.enterContext(mock.patch("shutil.which", return_value="/usr/bin/it"))
+        install = self.enterContext(mock.patch("stack.apt.install"))
+        with self.assertRaisesRegex(StackError, "lacks:\n  - Perl"):
+            machine.ensure()
+        install.assert_called_once_with(["perl"])
+
+
+class OfABareMachine(unittest.TestCase):
+    """What is found where no program is in reach, or one that is not enough."""
+
+    def setUp(self) -> None:
+        self.programs = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.enterContext(mock.patch.dict(os.environ, {"PATH": str(self.programs)}))
+
+    def put(self, name: str, script: str) -> None:
+        program = self.programs / name
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(stat.S_IRWXU)
+
+    def lacks(self, name: str) -> bool:
+        return not next(need for need in machine.needs() if name in need.name).is_present()
+
+    def test_every_program_is_missed(self) -> None:
+        for name in ("Rust", "(cc)", "make", "Perl"):
+            self.assertTrue(self.lacks(name), name)
+
+    def test_a_compiler_that_links_nothing_is_no_compiler(self) -> None:
+        self.put("cc", "echo 'cannot find crt1.o' >&2; exit 1")
+        self.assertTrue(self.lacks("(cc)"))
+
+    def test_a_perl_without_modules_is_no_perl(self) -> None:
+        self.put("perl", "exit 2")
+        self.assertTrue(self.lacks("Perl"))
+
+    def test_an_old_compiler_is_no_compiler(self) -> None:
+        self.put("cargo", "echo cargo 1.95.0")
+        for version, is_enough in (("1.63.0", False), ("1.95.0-nightly", True), ("2.0.0", True)):
+            self.put("rustc", f"echo 'rustc {version} (0123 2026-01-01)'")
+            self.assertEqual(machine.has_rust("1.94"), is_enough, version)
