@@ -142,7 +142,8 @@ impl Queue {
         let call = self.client.send_message().queue_url(&self.url).message_body(&message.body);
         let call = call.set_message_system_attributes(message.system_attributes()?);
         let call = call.set_message_attributes(message.attributes()?).delay_seconds(delay_seconds(message.delay));
-        within(deadline, call.send()).await.map(drop)
+        // Boxed, because every handler's future would otherwise have room for this one, which is large.
+        Box::pin(within(deadline, call.send())).await.map(drop)
     }
 
     /// Sends messages, ten a call and several calls at once, until the deadline. Returns the indexes of those that were not

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_sdk_sqs::types::MessageSystemAttributeName;
 use serde_json::json;
+use shared::db::work;
 use tests::{Stack, World, eventually};
 use tokio::time::{Instant, sleep};
 
@@ -78,4 +79,28 @@ async fn each_environment_holds_one_connection() {
         (world.value::<i64>(connections).await == before).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_processor_that_stops_rings_the_overdue_alarm_in_six_minutes() {
+    let threshold = threshold("OverdueAlarm");
+    let world = World::with(&[("CANCEL_WINDOW_SECONDS", "2")]).await;
+    world.place("o-1").await;
+    // Nothing processes the order. The sweeper runs each minute, and sends messages again, which must not make it young.
+    let mut samples = Vec::new();
+    for _ in 0..6 {
+        world.let_pass(60.0).await;
+        samples.push(work::oldest_overdue(&world.db()).await.unwrap().as_secs());
+        world.sweeper().sweep().await.unwrap();
+    }
+    assert!(samples.iter().rev().take(2).all(|seconds| *seconds > threshold), "{samples:?} and {threshold}");
+    assert_eq!(world.counted("requeued").await, 1);
+}
+
+/// The threshold of an alarm of the template.
+fn threshold(alarm: &str) -> u64 {
+    let template = include_str!("../../template.yaml");
+    let (_, text) = template.split_once(&format!("\n  {alarm}:\n")).unwrap();
+    let line = text.lines().find_map(|line| line.trim().strip_prefix("Threshold: ")).unwrap();
+    line.parse().unwrap()
 }

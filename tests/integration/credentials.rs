@@ -35,7 +35,7 @@ impl SecretWorld {
         grant(
             &DbConfig::from_env(&world.owner_env()).unwrap(),
             &role.parse().unwrap(),
-            Deadline::after(Duration::from_secs(60)),
+            Deadline::after(Duration::from_mins(1)),
         )
         .await
         .unwrap();
@@ -51,7 +51,7 @@ impl SecretWorld {
     }
 
     fn db(&self) -> Db {
-        Database::new(DbConfig::from_env(&self.env()).unwrap()).until(Deadline::after(Duration::from_secs(60)))
+        Database::new(DbConfig::from_env(&self.env()).unwrap()).until(Deadline::after(Duration::from_mins(1)))
     }
 
     async fn change_password(&self, password: &str) {
@@ -221,7 +221,7 @@ async fn the_token_that_botocore_makes_at_the_same_second_is_the_one_we_sign_in_
         ("AWS_SECRET_ACCESS_KEY", "secret/key"),
         ("AWS_SESSION_TOKEN", "session+token="),
     ]);
-    let db = Database::new(DbConfig::from_env(&env).unwrap()).until(Deadline::after(Duration::from_secs(60)));
+    let db = Database::new(DbConfig::from_env(&env).unwrap()).until(Deadline::after(Duration::from_mins(1)));
     let refused = Chain(&db.ping().await.unwrap_err()).to_string();
     assert!(refused.contains("password authentication failed") && !refused.contains("X-Amz"), "{refused}");
 

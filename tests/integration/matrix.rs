@@ -152,11 +152,27 @@ async fn deployed_routes(stack: &Stack) -> BTreeSet<(String, Option<BTreeSet<Str
 }
 
 #[tokio::test]
-async fn the_gateway_has_the_routes_of_the_document_with_its_scopes_and_besides_only_the_pages() {
+async fn the_gateway_has_the_document_s_routes_and_the_pages_alone() {
     let open = PUBLIC.iter().chain(&PAGES).map(|route| ((*route).to_owned(), None));
     let scopes = |route: &Route| Some(BTreeSet::from([route.scope.clone(), ADMIN.to_owned()]));
     let guarded = routes::with_token().into_iter().map(|route| (route.to_string(), scopes(&route)));
-    assert_eq!(deployed_routes(&Stack::running()).await, open.chain(guarded).collect());
+    // Each page and each answer to GET can be asked for by HEAD too (RFC 9110, 9.3.2).
+    let with_heads = open.chain(guarded).flat_map(|(route, scopes)| {
+        let head = route.strip_prefix("GET ").map(|path| (format!("HEAD {path}"), scopes.clone()));
+        head.into_iter().chain([(route, scopes)])
+    });
+    assert_eq!(deployed_routes(&Stack::running()).await, with_heads.collect());
+}
+
+#[tokio::test]
+async fn head_with_a_good_token_is_answered_as_get() {
+    let stack = Stack::running();
+    for (path, token) in [("/orders", Some("TOKEN_ALICE")), ("/metrics", Some("TOKEN_ADMIN")), ("/docs", None)] {
+        let token = token.map(|name| stack.get(name).to_owned());
+        let status = stack.call_bearing(Method::HEAD, path, token.as_deref(), None).await.status;
+        assert!([200, 308].contains(&status), "HEAD {path}: {status}");
+    }
+    assert_eq!(stack.call_bearing(Method::HEAD, "/orders", None, None).await.status, 401);
 }
 
 #[tokio::test]

@@ -66,7 +66,7 @@ impl AppRole {
 }
 
 fn deadline() -> Deadline {
-    Deadline::after(Duration::from_secs(60))
+    Deadline::after(Duration::from_mins(1))
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use shared::deadline::Deadline;
 use tests::{World, handle};
 
 async fn migrate(config: &DbConfig) -> Result<Vec<String>, schema::SchemaError> {
-    schema::migrate(config, Deadline::after(Duration::from_secs(60))).await
+    schema::migrate(config, Deadline::after(Duration::from_mins(1))).await
 }
 
 #[tokio::test]

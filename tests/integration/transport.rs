@@ -19,7 +19,7 @@ const GOOD: u16 = 2099;
 /// What comes of a statement there: nothing, or the error as it is logged.
 async fn ask(variables: &[(&str, &str)]) -> String {
     let db = Database::new(DbConfig::from_env(&variables.iter().copied().collect::<Env>()).unwrap())
-        .until(Deadline::after(Duration::from_secs(60)));
+        .until(Deadline::after(Duration::from_mins(1)));
     db.ping().await.err().map(|error| Chain(&error).to_string()).unwrap_or_default()
 }
 

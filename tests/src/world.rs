@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::{Answer, Stack, call_in_process, eventually};
 
 /// How long a statement of a test may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const ALL_SCOPES: &str = "orders/read orders/write orders/admin";
 
 /// A database and queues of one's own, and the functions on them, in this process.

@@ -72,7 +72,7 @@ async fn doctor_finds_what_the_functions_role_lacks_and_what_it_has_besides() {
     grant(
         &DbConfig::from_env(&world.owner_env()).unwrap(),
         &role.parse().unwrap(),
-        Deadline::after(Duration::from_secs(60)),
+        Deadline::after(Duration::from_mins(1)),
     )
     .await
     .unwrap();
@@ -91,7 +91,13 @@ async fn doctor_finds_what_the_functions_role_lacks_and_what_it_has_besides() {
 async fn doctor_finds_a_role_without_time_limits() {
     let world = World::new().await;
     let role = format!("app_{}", Uuid::new_v4().simple());
-    grant(&DbConfig::from_env(&world.owner_env()).unwrap(), &role.parse().unwrap(), Deadline::after(Duration::from_secs(60))).await.unwrap();
+    grant(
+        &DbConfig::from_env(&world.owner_env()).unwrap(),
+        &role.parse().unwrap(),
+        Deadline::after(Duration::from_mins(1)),
+    )
+    .await
+    .unwrap();
     let patient = beside(world.owner_url()).with("DATABASE_APP_ROLE", &role);
     let set_both =
         format!("ALTER ROLE \"{role}\" SET statement_timeout = '5s'; ALTER ROLE \"{role}\" SET lock_timeout = '3s'");

@@ -101,7 +101,7 @@ fn db(url: &str) -> Db {
     Database::new(
         DbConfig::from_env(&Env::from_iter([("DATABASE_URL", url.as_str()), ("DATABASE_TLS", "off")])).unwrap(),
     )
-    .until(Deadline::after(Duration::from_secs(60)))
+    .until(Deadline::after(Duration::from_mins(1)))
 }
 
 fn order() -> NewOrder {

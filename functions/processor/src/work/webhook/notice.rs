@@ -1,13 +1,8 @@
 //! The body of a call: the order as the merchant's endpoint is sent it, and nothing that changes from one call to the next.
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use shared::order::Order;
 use time::OffsetDateTime;
-use time::format_description::well_known::Iso8601;
-use time::format_description::well_known::iso8601::{Config, EncodedConfig, TimePrecision};
-
-const SIX_DIGITS: EncodedConfig =
-    Config::DEFAULT.set_time_precision(TimePrecision::Second { decimal_digits: std::num::NonZero::new(6) }).encode();
 
 #[derive(Serialize)]
 struct Notice<'a> {
@@ -15,7 +10,7 @@ struct Notice<'a> {
     user_id: &'a str,
     item_ids: &'a [String],
     total_amount: String,
-    #[serde(serialize_with = "with_six_digits")]
+    #[serde(with = "shared::timestamp")]
     created_at: OffsetDateTime,
 }
 
@@ -30,8 +25,4 @@ pub fn body(order: &Order) -> String {
     };
     // Strings and a time that was read from the database can't fail to be written.
     serde_json::to_string(&notice).unwrap_or_default()
-}
-
-fn with_six_digits<S: Serializer>(time: &OffsetDateTime, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&time.format(&Iso8601::<SIX_DIGITS>).map_err(serde::ser::Error::custom)?)
 }
