@@ -194,7 +194,7 @@ client = session.create_client("rds", region_name="eu-central-1")
 for second in range(int(sys.argv[2]), int(sys.argv[2]) + 30):
     now = datetime.datetime.fromtimestamp(second, datetime.timezone.utc)
     botocore.auth.get_current_datetime = lambda remove_tzinfo=True: now.replace(tzinfo=None if remove_tzinfo else now.tzinfo)
-    token = client.generate_db_auth_token("localhost", int(sys.argv[1]), "app")
+    token = client.generate_db_auth_token("localhost", int(sys.argv[1]), "signed_in")
     print(token)
 "#;
 
@@ -209,9 +209,9 @@ async fn tokens(port: u16, second: u64) -> Vec<String> {
 async fn the_token_that_botocore_makes_at_the_same_second_is_the_one_we_sign_in_with() {
     let authority = Authority::default();
     let server = TlsPostgres::start(&authority.certify("localhost", 2099)).await;
-    server.execute("CREATE ROLE app LOGIN PASSWORD 'none yet'").await;
-    server.ask_for_password("app").await;
-    let url = format!("postgres://app@localhost:{}/ordermill", server.port());
+    server.execute("CREATE ROLE signed_in LOGIN PASSWORD 'none yet'").await;
+    server.ask_for_password("signed_in").await;
+    let url = format!("postgres://signed_in@localhost:{}/ordermill", server.port());
     let env = Env::from_iter([
         ("DATABASE_URL", url.as_str()),
         ("DATABASE_AUTH", "iam"),
@@ -228,7 +228,7 @@ async fn the_token_that_botocore_makes_at_the_same_second_is_the_one_we_sign_in_
     let start = UNIX_EPOCH.elapsed().unwrap().as_secs();
     for (second, token) in (start..).zip(tokens(server.port(), start).await) {
         let Ok(until) = (UNIX_EPOCH + Duration::from_secs(second)).duration_since(SystemTime::now()) else { continue };
-        server.execute(&format!("ALTER ROLE app PASSWORD '{token}'")).await;
+        server.execute(&format!("ALTER ROLE signed_in PASSWORD '{token}'")).await;
         sleep(until).await;
         // A machine that is so busy that the second is over has the next one.
         if db.ping().await.is_ok() {

@@ -142,7 +142,7 @@ async fn fail(stack: &Stack, order_id: &str) {
     let failed = "
         WITH failed AS (
             INSERT INTO orders (order_id, user_id, item_ids, total_amount, started_at, finished_at, attempts, failure)
-            VALUES ($1, 'alice', ARRAY['book-1'], 59.98, now(), now(), 1, 'a test failed it') RETURNING finished_at
+            VALUES ($1::text, 'alice', ARRAY['book-1'], 59.98, now(), now(), 1, 'a test failed it') RETURNING finished_at
         )
         INSERT INTO order_outcomes (minute, failed) SELECT date_trunc('minute', finished_at), 1 FROM failed";
     sql.execute(failed, &[&order_id]).await.unwrap();
