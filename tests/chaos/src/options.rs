@@ -71,17 +71,7 @@ const LONG: Times = Times {
     refusal: 30,
     stall: 10,
 };
-const SHORT: Times = Times {
-    cancel_window: 1,
-    webhook: 1,
-    function: 5,
-    lease: 6,
-    visibility: 7,
-    grace: 8,
-    sweep: 1,
-    refusal: 3,
-    stall: 2,
-};
+const SHORT: Times = Times { webhook: 1, sweep: 1, refusal: 3, stall: 2, ..LONG };
 
 impl Options {
     /// Reads the variables.
