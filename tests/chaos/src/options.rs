@@ -71,7 +71,17 @@ const LONG: Times = Times {
     refusal: 30,
     stall: 10,
 };
-const SHORT: Times = Times { webhook: 1, sweep: 1, refusal: 3, stall: 2, ..LONG };
+const SHORT: Times = Times {
+    cancel_window: 1,
+    webhook: 1,
+    function: 6,
+    lease: 7,
+    visibility: 8,
+    grace: 10,
+    sweep: 1,
+    refusal: 3,
+    stall: 2,
+};
 
 impl Options {
     /// Reads the variables.
