@@ -29,12 +29,11 @@ const LEAST: i64 = 100;
 /// The most orders of one statement.
 const CHUNK: i64 = 1000;
 
-/// What is left of the function's time-out for the statistics and the answer.
-const TIME_TO_FOLD: Duration = Duration::from_secs(8);
-/// What is left of it for the answer.
-const TIME_TO_ANSWER: Duration = Duration::from_secs(2);
-/// What a chunk may take: its statement, its sends, and undoing those that failed. None is begun with less time.
-const CHUNK_TIME: Duration = Duration::from_secs(8);
+/// The part of the function's time-out that is left for the statistics and the answer; and the part that a chunk may take: its
+/// statement, its sends, and undoing those that failed. No chunk is begun with less time.
+const A_QUARTER: u32 = 4;
+/// The part that is left for the answer.
+const A_TENTH: u32 = 10;
 
 /// Sweeps: one for each execution environment.
 pub struct Sweeper {
@@ -71,11 +70,11 @@ impl Sweeper {
     /// Does one run.
     pub async fn sweep(&self) -> Result<Swept, DbError> {
         let deadline = Deadline::after(self.timeout);
-        let requeue_ends = deadline.minus(TIME_TO_FOLD);
+        let requeue_ends = deadline.minus(self.timeout / A_QUARTER);
         let overdue = work::oldest_overdue(&self.database.until(requeue_ends)).await?;
         Measure::OldestOverdue.add(overdue);
         let (requeued, unsent) = if overdue > self.grace { self.requeue(requeue_ends).await? } else { (0, 0) };
-        let folded = stats::fold(&self.database.until(deadline.minus(TIME_TO_ANSWER))).await?;
+        let folded = stats::fold(&self.database.until(deadline.minus(self.timeout / A_TENTH))).await?;
         let swept = Swept { requeued, unsent, folded };
         Count::Requeued.add(requeued);
         tracing::info!(swept.requeued, swept.unsent, swept.folded, "swept");
@@ -88,7 +87,7 @@ impl Sweeper {
         let db = self.database.until(deadline);
         let mut left = self.limit(&db, deadline).await?;
         let (mut requeued, mut unsent) = (0, 0);
-        while left > 0 && unsent == 0 && deadline.remaining() > CHUNK_TIME {
+        while left > 0 && unsent == 0 && deadline.remaining() > self.timeout / A_QUARTER {
             let overdue = work::requeue_overdue(&db, self.grace, left.min(CHUNK)).await?;
             if overdue.is_empty() {
                 break;

@@ -222,7 +222,7 @@ async fn find_earlier(db: &Db, requests: &[CreateRequest]) -> Result<Vec<Earlier
         "SELECT {COLUMNS}, idempotency_key FROM order_states WHERE order_id = ANY ($1)
         UNION ALL
         SELECT {COLUMNS}, idempotency_key FROM order_states
-        WHERE idempotency_key = ANY ($2) AND order_id <> ALL ($1)"
+        WHERE idempotency_key IS NOT NULL AND idempotency_key = ANY ($2) AND order_id <> ALL ($1)"
     );
     let rows = db.query(&sql, &[(&order_ids, Type::TEXT_ARRAY), (&keys, Type::BYTEA_ARRAY)]).await?;
     rows.iter().map(|row: &Row| Ok(Earlier { order: order(row)?, key: row.try_get("idempotency_key")? })).collect()

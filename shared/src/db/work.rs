@@ -112,7 +112,12 @@ pub async fn find_active(db: &Db, order_ids: &[OrderId]) -> Result<Vec<(OrderId,
 }
 
 fn due_in(row: &Row) -> Result<(OrderId, Duration), DbError> {
-    Ok((order_id(row)?, Duration::from_secs_f64(row.try_get("due_in_seconds")?)))
+    Ok((order_id(row)?, seconds(row.try_get("due_in_seconds")?)))
+}
+
+/// A time that the database computed; one that no clock here can hold counts as none.
+pub(super) fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 
 /// An order that goes on later.
@@ -227,7 +232,7 @@ pub async fn oldest_overdue(db: &Db) -> Result<Duration, DbError> {
     let sql =
         "SELECT coalesce(greatest(0, extract(epoch FROM now() - min(due_at))), 0)::float8 AS seconds FROM order_work";
     let seconds = db.query(sql, &[]).await?.first().map_or(Ok(0.0), |row| row.try_get("seconds"))?;
-    Ok(Duration::from_secs_f64(seconds))
+    Ok(self::seconds(seconds))
 }
 
 /// Finds at most `limit` orders whose messages must be lost: overdue by more than `grace`, and not requeued within `grace`.

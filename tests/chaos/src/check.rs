@@ -154,8 +154,11 @@ impl Findings {
         };
         for order in slow.iter().flat_map(|fault| world.faults.record(*fault).orders.into_keys()) {
             let met_others = met(&order, |fault| !matches!(fault, Fault::EndpointLate | Fault::EndpointDrips));
-            let calls = stories.get(&order).map_or(0, |story| story.calls.len());
-            if !met_others && calls > 1 {
+            let Some(story) = stories.get(&order) else { continue };
+            // A worker that is killed to make its outcome late counts as a fault only once the outcome arrives.
+            let lost_a_worker = story.events.iter().any(|(_, what)| what.contains("killed"));
+            let calls = story.calls.len();
+            if !met_others && !lost_a_worker && calls > 1 {
                 self.violations.push(format!("{order}: answered late or by drips, and called {calls} times"));
             }
         }

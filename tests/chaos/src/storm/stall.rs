@@ -46,16 +46,23 @@ impl Storm {
             self.happened(fault, &self.world.active().await?);
         }
         let away = self.last(fault).await?.as_secs_f64();
+        self.recover(fault, away).await;
+        if fault == Fault::Failover {
+            // The server that was stopped comes back as a standby at the other address. Cut off, the functions find both.
+            self.world.database.add_standby().await?;
+            self.world.database.cut();
+            self.recover(fault, 0.0).await;
+        }
+        Ok(())
+    }
+
+    /// Measures how soon orders are accepted and finished again.
+    async fn recover(&self, fault: Fault, away: f64) {
         let journal = &self.world.journal;
         let end = journal.now();
         let (accept, finish) = tokio::join!(after(&journal.last_accept, end), after(&journal.last_finish, end));
         let recovery = Recovery { fault, away, accept: accept - end, finish: finish - end };
         self.recoveries.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(recovery);
-        if fault == Fault::Failover {
-            // The one that takes no writes comes back under the other address, and is there to be mistaken for the writer.
-            self.world.database.add_standby().await?;
-        }
-        Ok(())
     }
 
     /// Returns when it is over; gives how long it lasted.
@@ -74,7 +81,8 @@ impl Storm {
             }
             _ => {
                 world.gate.set(Pace::Hang);
-                self.lasting(fault, stall).await;
+                // Longer than any function may take.
+                self.lasting(fault, stall.mul_f64(1.5)).await;
                 world.gate.set(Pace::Prompt);
             }
         }
