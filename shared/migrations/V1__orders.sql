@@ -1,5 +1,5 @@
--- Orders: what was asked and how it ended (orders), what still wants doing (order_work), what it adds up to (order_stats).
--- A statement that changes an active order locks its row of order_work first. So two of them meet there and can't deadlock.
+-- orders holds each request and its end, order_work the work that is left, order_stats and its like the statistics.
+-- A statement that changes an active order locks its row of order_work first; two of them therefore can't deadlock.
 
 -- The rules of values that never change are domains: they are checked when a value is stored, and not again when its row is
 -- updated. They are the same bounds as the API's, so that no other way in can store what the API could not show.
@@ -23,7 +23,7 @@ CREATE TABLE orders (
     failure         text,
     cancelled       boolean       NOT NULL DEFAULT false,
 
-    -- Work was begun on an order that completed or failed, and on no other.
+    -- An order that completed or failed was started, and no other order was.
     CONSTRAINT orders_started_at CHECK ((started_at IS NOT NULL) = (finished_at IS NOT NULL AND NOT cancelled)),
     CONSTRAINT orders_failure CHECK (failure IS NULL OR started_at IS NOT NULL),
     CONSTRAINT orders_cancelled CHECK (NOT cancelled OR finished_at IS NOT NULL)
@@ -49,7 +49,7 @@ CREATE INDEX orders_cancelled ON orders (created_at DESC, order_id DESC) WHERE c
 -- and a row lock.
 CREATE TABLE order_work (
     order_id    text COLLATE "C" PRIMARY KEY,
-    -- The order's own, so that a page of active orders is known before orders is read.
+    -- The same as in orders, so that a page of active orders can be chosen without reading orders.
     created_at  timestamptz NOT NULL,
     -- When work first began. The order is processing from then on, and pending before.
     started_at  timestamptz,
@@ -86,7 +86,7 @@ FROM orders AS o LEFT JOIN order_work AS w ON w.order_id = o.order_id;
 
 -- Statistics are inserted and never updated: a counter that each outcome updates makes a chain of versions, which an old
 -- snapshot keeps and every further update walks. The statement that ends orders inserts one row, and the sweeper folds rows
--- of minutes gone by into the two tables below.
+-- of past minutes into the two tables below.
 CREATE TABLE order_outcomes (
     -- The minute of the outcomes.
     minute     timestamptz NOT NULL,

@@ -58,7 +58,7 @@ impl Access {
         })
     }
 
-    /// What an SDK's client is built from. Each call is bounded by its caller's deadline; one try of it by [`TRY_TIMEOUT`].
+    /// The configuration of an SDK's client. Each call is bounded by its caller's deadline; one try of it by [`TRY_TIMEOUT`].
     pub fn sdk_config(&self) -> SdkConfig {
         let mut config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())

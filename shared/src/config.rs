@@ -119,8 +119,8 @@ impl FromStr for Stage {
     }
 }
 
-/// How long an invocation of this function may take, as deployed: `FUNCTION_TIMEOUT_SECONDS`, at least 5. Its deadline is made
-/// of this and not of the moment that Lambda names, because the machine's wall clock can be wrong.
+/// The time-out of this function as deployed: `FUNCTION_TIMEOUT_SECONDS`, at least 5. The deadline comes from
+/// this and not from the moment that Lambda names, because the machine's wall clock can be wrong.
 pub fn time_limit(env: &Env, default: u64) -> Result<Duration, ConfigError> {
     let limit = env.seconds("FUNCTION_TIMEOUT_SECONDS", default)?;
     if limit < Duration::from_secs(5) {

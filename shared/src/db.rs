@@ -1,11 +1,11 @@
 //! The database: one connection for each execution environment, and every statement the product speaks.
 //!
-//! A statement's first use on a connection is one round trip, typed and unnamed. Its second use prepares it. Nothing else is
-//! left behind in the session: no SET, no lock. `DATABASE_PREPARE=off` is for a pooler that can't keep prepared statements.
+//! The first use of a statement on a connection is one round trip, typed and unnamed; the second prepares it. The session keeps
+//! nothing else: no SET, no lock. `DATABASE_PREPARE=off` is for a pooler that can't keep prepared statements.
 //!
 //! Every statement has a deadline ([`Deadline`]) and its errors have classes ([`DbError`]):
-//! - a connection that was lost, or a server that only reads, is replaced and the statement is sent once more. So each
-//!   statement has the same effect twice as once;
+//! - a connection that was lost, or a server that only reads, is replaced, and the statement is sent once more. Each
+//!   statement therefore has the same effect twice as once;
 //! - a statement that the server gave up (a lock, a deadlock, its own time-out) or that the deadline ended is not sent again:
 //!   the time is spent. A statement that the deadline ended is cancelled on the server, and its connection is closed.
 
@@ -89,7 +89,7 @@ impl From<tokio_postgres::Error> for DbError {
 }
 
 impl DbError {
-    /// Whether the same call may succeed later, so that a client is told to send it again.
+    /// Whether the same call may succeed later: a client should send it again.
     #[must_use]
     pub const fn is_temporary(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::ReadOnly(_) | Self::Busy(_) | Self::OutOfTime)

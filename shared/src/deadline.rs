@@ -1,8 +1,8 @@
 //! Time as a budget: an invocation has a deadline, and every statement, send and call gets what is left of it.
 //!
-//! A deadline is taken when the invocation begins, from the function's own time-out and on the monotonic clock, so that a
-//! wall clock that is wrong does no harm. It is passed down and only ever shortened on the way. Nothing waits by a constant
-//! that knows nothing of what was spent before it.
+//! The deadline begins with the invocation. It comes from the function's own time-out and uses the monotonic clock, so that a
+//! wrong wall clock does no harm. Callers pass it down, and may only shorten it. No wait has a constant that ignores the time
+//! already spent.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 /// The latest deadline. No invocation takes that long.
 const FAR_AWAY: Duration = Duration::from_hours(24);
 
-/// The moment by which something has to be over.
+/// The moment at which the time is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline(Instant);
 

@@ -178,7 +178,7 @@ impl Queue {
         let calls = messages.chunks(MAX_BATCH).map(|messages| self.set_visibility_of_ten(messages, deadline));
         for set in some_at_once(calls).await {
             if let Err(error) = set {
-                tracing::warn!(%error, "could not set the visibility of up to ten messages; they come back by themselves");
+                tracing::warn!(%error, "could not set the visibility of up to ten messages; their visibility timeout ends it");
             }
         }
     }

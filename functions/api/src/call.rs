@@ -18,7 +18,7 @@ use shared::queue::{Message, Queue};
 use crate::Api;
 use crate::problem::ApiError;
 
-/// What is left of the function's time-out for the answer.
+/// The part of the function's time-out that is left for the answer.
 const TIME_TO_ANSWER: Duration = Duration::from_secs(2);
 /// How long a client waits for messages about orders that are durable already. The sweeper sends what is missing.
 const SEND_TIMEOUT: Duration = Duration::from_secs(2);

@@ -87,7 +87,7 @@ pub async fn redrive(
     Ok(Json(report))
 }
 
-/// Receives up to `limit` messages, hidden from other calls meanwhile, within half of the call's time.
+/// Receives up to `limit` messages, which other calls do not see for a minute, within half of the call's time.
 async fn receive(api: &Call, limit: i64) -> Result<Vec<Received>, ApiError> {
     let limit = usize::try_from(limit).unwrap_or_default();
     let deadline = api.deadline.share(1, 2);
@@ -96,7 +96,7 @@ async fn receive(api: &Call, limit: i64) -> Result<Vec<Received>, ApiError> {
         match api.dead_letters().receive(limit - letters.len(), HIDDEN, deadline).await {
             Ok(received) if received.is_empty() => break,
             Ok(received) => letters.extend(received),
-            // What was received is worked on; another call receives the rest.
+            // This call works on the messages that it has; another call receives the rest.
             Err(_) if !letters.is_empty() => break,
             Err(error) => return Err(ApiError::QueueUnavailable(error)),
         }

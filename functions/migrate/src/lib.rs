@@ -67,7 +67,7 @@ enum RequestType {
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long before the deadline a migration is given up, so that the answer is still sent.
 const TIME_TO_ANSWER: Duration = Duration::from_secs(15);
-/// How long before that the database is given up that can't be connected to, so that its error is what is answered.
+/// How long before that connecting to the database ends, so that the answer holds the connection's error.
 const TIME_TO_MIGRATE: Duration = Duration::from_secs(5);
 /// Why a migration was given up.
 const OUT_OF_TIME: &str =

@@ -88,7 +88,7 @@ impl Batch {
 
     /// Lets every message of these orders come back, because of this error.
     pub fn fail_each<'a>(&mut self, order_ids: impl Iterator<Item = &'a OrderId>, error: &DbError) {
-        tracing::error!(error = %Chain(error), "could not record outcomes; their messages come back");
+        tracing::error!(error = %Chain(error), "could not record outcomes; SQS will deliver their messages again");
         for order_id in order_ids {
             self.fail(order_id);
         }

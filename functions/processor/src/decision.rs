@@ -1,4 +1,4 @@
-//! What becomes of a claimed order after an attempt.
+//! The decision on a claimed order after an attempt.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::work::Outcome;
 const LONGEST: Duration = Duration::from_hours(LONGEST_DAYS * 24);
 const LONGEST_DAYS: u64 = 7;
 
-/// What becomes of an order.
+/// The decision on an order.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Decision {
     /// It is completed.
@@ -23,18 +23,18 @@ pub enum Decision {
     DeadLetter(String),
     /// It is tried again after this time. An attempt was used up.
     Retry(Duration),
-    /// It goes on after this time, within the same attempt.
+    /// It waits for this time, within the same attempt.
     Wait(Duration),
     /// The time of this batch is over: another worker takes it at once. No attempt was used up.
     Release,
 }
 
-/// A claimed order and what becomes of it.
+/// A claimed order and the decision on it.
 #[derive(Debug)]
 pub struct Decided {
     /// Which order.
     pub order: Claimed,
-    /// What becomes of it.
+    /// The decision on it.
     pub decision: Decision,
     /// How often work was tried, this attempt included if there was one.
     attempts: i32,
@@ -84,7 +84,7 @@ impl Decided {
         Some(Finish { order: &self.order, attempts: self.attempts, failure })
     }
 
-    /// In how much time the order goes on, if it does.
+    /// The time until the order is due again, if it does not end.
     pub fn goes_on_after(&self) -> Option<Duration> {
         match self.decision {
             Decision::Retry(time) | Decision::Wait(time) => Some(time),
@@ -93,7 +93,7 @@ impl Decided {
         }
     }
 
-    /// Until when the order is rescheduled, if it goes on. `since_claim` is the time since it was claimed.
+    /// When the order is due again, if it does not end. `since_claim` is the time since it was claimed.
     pub fn reschedule(&self, since_claim: Duration) -> Option<Reschedule<'_>> {
         let due_at = self.order.now + since_claim + self.goes_on_after()?;
         let counts_as_attempt = matches!(self.decision, Decision::Retry(_));

@@ -6,10 +6,10 @@
 //! | of an order that has ended | acknowledges it |
 //! | of an order that is not due, waits, is tried again, or that there was no time for | sends a new message for when the order is due, then acknowledges this one |
 //! | of an order whose outcome is recorded | acknowledges it; after the last attempt the dead-letter queue gets a message as well |
-//! | of an order for which the database or the queue could not be used | reports it as failed: it comes back by itself |
+//! | whose order the database or the queue could not be used for | reports it as failed: SQS delivers it again |
 //!
-//! A message that is bad or fails never fails its neighbours. Only a message that comes back uses up one of the receives after
-//! which SQS moves it to the dead-letter queue, so a healthy order never ends there.
+//! A message that is bad or fails never fails its neighbours. SQS moves a message to the dead-letter queue after ten receives. Only
+//! a message that is reported as failed uses up one, so a healthy order never ends there.
 //!
 //! The batch has a deadline, a little before the function's time-out, and [`budget`] divides the time among its steps. Known
 //! outcomes are recorded first, before the queue is called: a queue that hangs can't cost them.
@@ -72,7 +72,7 @@ impl<W: Work> Processor<W> {
         Ok(Self { database, queue, dead_letters, config, work })
     }
 
-    /// Processes a batch within the function's time-out and names the messages that have to come back.
+    /// Processes a batch within the function's time-out and returns the messages that failed.
     pub async fn handle(&self, event: SqsEvent) -> SqsBatchResponse {
         let deadline = budget::of_batch(self.config.timeout);
         let mut batch = Batch::new(event);
@@ -82,7 +82,7 @@ impl<W: Work> Processor<W> {
             match claim(&db, &order_ids, self.config.timing.lease).await {
                 Ok(claim) => self.process(claim, deadline, &mut batch).await,
                 Err(error) => {
-                    tracing::error!(error = %Chain(&error), "could not claim the batch; its messages come back");
+                    tracing::error!(error = %Chain(&error), "could not claim the batch; SQS will deliver its messages again");
                     batch.fail_all();
                 }
             }
@@ -139,7 +139,7 @@ impl<W: Work> Processor<W> {
         Decided::after_attempt(order, outcome, *max_attempts, backoff)
     }
 
-    /// Records the ends. An order that another worker has claimed meanwhile is left to it.
+    /// Records the ends. An order that another worker has claimed since is left to it.
     async fn finish(&self, lease: &Lease, decided: &[Decided], batch: &mut Batch) {
         let ends: Vec<_> = decided.iter().filter_map(Decided::finish).collect();
         if ends.is_empty() {
@@ -186,7 +186,7 @@ impl<W: Work> Processor<W> {
         unsent.into_iter().map(|index| given_up[index].order.order_id.clone()).collect()
     }
 
-    /// Sends a new message for each order that goes on later and for each that was not due. Returns the orders whose messages
+    /// Sends a new message for each order that waits and for each that was not due. Returns the orders whose messages
     /// could not be sent.
     async fn send_again(
         &self,

@@ -2,12 +2,12 @@
 //!
 //! It may run late, twice or twice at once: an order that was requeued is not requeued again within the grace period.
 //!
-//! Every active order has a message somewhere. So where the queue holds as many messages as there are active orders, the
+//! Each active order has a message somewhere. Where the queue holds as many messages as there are active orders, the
 //! overdue ones merely wait for a worker, and a run requeues no more than [`LEAST`] of them; where messages are missing, it
 //! requeues as many as are missing.
 //!
 //! A run has a deadline, a little before the function's time-out. It requeues chunk by chunk and begins none that it may not
-//! finish; the next run goes on.
+//! finish; the next run requeues the rest.
 //!
 //! | variable | meaning | default |
 //! |---|---|---|

@@ -20,7 +20,7 @@ use crate::error::Chain;
 const HOST_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long one of a host's addresses may take to accept a connection.
 const ADDRESS_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long the server may take to be told of a cancellation. Its own time limit on statements ends what it does not hear of.
+/// How long a cancellation may take to reach the server. The server's own time limit ends a statement that it does not reach.
 const CANCEL_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// Where the database is and how to get in.
@@ -60,8 +60,7 @@ impl DbConfig {
         Ok(Self { prepares, hosts: one_by_one(&params), tls, credential })
     }
 
-    /// Opens a connection to the first of the hosts that takes writes. Where the database refuses a login, each other login
-    /// there is gets tried.
+    /// Opens a connection to the first of the hosts that takes writes. If the database refuses a login, this tries the others.
     pub(super) async fn connect(&self, deadline: Deadline) -> Result<Connection, DbError> {
         let mut login = within(deadline, self.credential.login()).await?;
         let mut refused = Vec::new();
@@ -236,7 +235,7 @@ impl Connection {
             }
         };
         match Deadline::after(CANCEL_TIMEOUT).bound(asked).await {
-            Ok(Ok(())) => tracing::warn!("cancelled a statement for which no time was left"),
+            Ok(Ok(())) => tracing::warn!("cancelled a statement that ran out of time"),
             Ok(Err(error)) => tracing::warn!(%error, "could not cancel a statement; the server's time limit ends it"),
             Err(_) => tracing::warn!("could not cancel a statement in time; the server's time limit ends it"),
         }

@@ -131,7 +131,7 @@ async fn one_by_one(db: &Db, requests: &[CreateRequest], cancel_window: Duration
     created
 }
 
-/// Inserts the order and its work. Returns the time of creation, or `None` where the identifier or the key is taken.
+/// Inserts the order and its work. Returns the time of creation, or `None` if the identifier or the key exists.
 async fn insert(db: &Db, request: &CreateRequest, cancel_window: Duration) -> Result<Option<OffsetDateTime>, DbError> {
     let CreateRequest { order_id, new, key } = request;
     let rows = db
@@ -159,8 +159,8 @@ async fn insert(db: &Db, request: &CreateRequest, cancel_window: Duration) -> Re
     rows.first().map(|row| Ok(row.try_get("created_at")?)).transpose()
 }
 
-/// The statement of [`insert`] for many; for a single order this one takes a tenth longer. Of orders with the same identifier
-/// it inserts only the first. It inserts rows in the order of their keys, so that two batches of the same orders can't
+/// The statement of [`insert`] for many; for a single order this one takes a tenth longer. It inserts only the first of
+/// the orders with the same identifier. It inserts rows in the order of their keys, so that two batches of the same orders can't
 /// deadlock.
 async fn insert_all(
     db: &Db,

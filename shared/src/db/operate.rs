@@ -78,7 +78,7 @@ pub struct Retried {
 /// Turns those of the orders that have failed into pending ones and takes their failures out of the statistics. They fall due
 /// one after the other, `interval` apart. Returns them in that order.
 ///
-/// Conflicts: an order that another retry has turned meanwhile is left out.
+/// Conflicts: an order that another retry has turned first is left out.
 pub async fn retry(db: &Db, order_ids: &[OrderId], interval: Duration) -> Result<Vec<Retried>, DbError> {
     let order_ids: Vec<_> = order_ids.iter().map(OrderId::as_str).collect();
     let rows = db

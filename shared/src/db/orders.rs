@@ -63,7 +63,7 @@ pub struct Position {
 pub struct Page {
     /// The newest orders that pass the filter.
     pub orders: Vec<Order>,
-    /// Where the next page begins; `None` at the end of the list.
+    /// The position at which the next page begins; `None` at the end of the list.
     pub next: Option<Position>,
 }
 
@@ -72,7 +72,7 @@ const MAX_SCANNED: i64 = 10_000;
 
 /// Reads the newest `limit` orders that pass the filter.
 ///
-/// The work is bounded, whatever share of the orders passes: active orders are found in `order_work`; failed and cancelled ones
+/// The work is bounded for any share of orders that pass: active orders are found in `order_work`; failed and cancelled ones
 /// have an index. Completed orders, and the orders of one user and status, are looked for among the next [`MAX_SCANNED`]
 /// orders. A page can then hold fewer than `limit` orders, or none, and `next` says where to go on.
 pub async fn list(db: &Db, filter: &Filter<'_>, limit: i64) -> Result<Page, DbError> {
@@ -103,7 +103,7 @@ impl Filter<'_> {
         self.status == Some(Status::Completed) || self.status.is_some() && self.user_id.is_some()
     }
 
-    /// Selects the identifiers that the list is made of, in its order, from the index that has them.
+    /// Selects the identifiers of the list, in its order, from the index that has them.
     fn candidates(&self) -> String {
         let is_active = self.status.is_some_and(Status::is_active) && !self.is_scan();
         let table = if is_active { "order_work" } else { "orders" };
@@ -122,7 +122,7 @@ impl Filter<'_> {
         format!("SELECT order_id, created_at FROM {table} {conditions} ORDER BY created_at DESC, order_id DESC")
     }
 
-    /// The last order of a scan, after which the next page goes on; `None` where the scan reached the end of the list.
+    /// The last order of a scan, which the next page begins after; `None` where the scan reached the end of the list.
     async fn end_of_scan(&self, db: &Db) -> Result<Option<Position>, DbError> {
         let sql = format!("{} OFFSET $4 LIMIT $5", self.candidates());
         let rows = self.query(db, &sql, MAX_SCANNED - 1, 1).await?;
@@ -145,7 +145,7 @@ impl Filter<'_> {
 
 /// Cancels an order that is still pending and counts it. Returns whether it did.
 ///
-/// Conflicts: an order that a worker has begun or ended meanwhile, that is not there or not `tenant`'s stays as it is.
+/// Conflicts: an order that a worker has begun or ended first, that is missing or not `tenant`'s stays as it is.
 pub async fn cancel(db: &Db, order_id: &OrderId, tenant: Option<&UserId>) -> Result<bool, DbError> {
     let rows = db
         .query(

@@ -56,7 +56,7 @@ impl fmt::Display for RoleName {
 /// From PostgreSQL 16 on a role's creator becomes its member, and so a member of `rds_iam` where the role is one; RDS takes no
 /// password from such a member. An owner with a password therefore creates no role there.
 ///
-/// Its statements get a time limit on the server too, so that none goes on long after its function gave it up.
+/// Its statements get a time limit on the server too, so that none runs long after its function gave it up.
 pub async fn grant(config: &DbConfig, role: &RoleName, deadline: Deadline) -> Result<(), SchemaError> {
     let mut connection = lock(config, deadline).await?;
     let names = Names::look_up(&mut connection, role).await?;

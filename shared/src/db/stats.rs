@@ -163,7 +163,7 @@ fn quantile(counts: &[(i16, i64)], share: f64) -> Option<f64> {
     counts.iter().find(holds_rank).map(|(bucket, _)| middle(*bucket))
 }
 
-/// Folds the outcomes of minutes gone by: counts into one row a minute, times into one row a bucket and ten minutes, and
+/// Folds the outcomes of past minutes: counts into one row a minute, times into one row a bucket and ten minutes, and
 /// everything older than two hours into a single row. Returns how many rows it folded.
 ///
 /// A minute is folded when two more have passed: no statement of it can still be under way then, since each ends within

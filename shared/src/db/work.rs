@@ -4,8 +4,8 @@
 //! fencing token; a later statement with another token changes nothing. Each function is one statement for a whole batch.
 //! Each locks rows of `order_work` in key order and before those of `orders`, so that two batches can't deadlock.
 //!
-//! Both sides of a join are bounded by the batch's keys. So no statement reads more than its batch, whatever the statistics
-//! of the tables say.
+//! The batch's keys bound both sides of each join. A statement therefore reads its batch and no more, under any statistics of
+//! the tables.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -133,7 +133,7 @@ pub struct Reschedule<'a> {
 
 /// Ends the lease of each order and sets when it is due again.
 ///
-/// Conflicts: an order that another worker has claimed meanwhile stays as it is.
+/// Conflicts: an order that another worker has claimed since stays as it is.
 pub async fn reschedule(db: &Db, token: Uuid, orders: &[Reschedule<'_>]) -> Result<(), DbError> {
     let ids: Vec<_> = orders.iter().map(|order| order.order_id.as_str()).collect();
     let times: Vec<_> = orders.iter().map(|order| order.due_at).collect();
@@ -170,7 +170,7 @@ pub struct Finish<'a> {
 /// Ends each order, as completed or with the cause of its failure, and counts the outcomes in the same statement. Returns the
 /// orders that it ended. `since_claim` is the time since the orders were claimed, for the statistics.
 ///
-/// Conflicts: an order that another worker has claimed or ended meanwhile stays as it is, and is not counted.
+/// Conflicts: an order that another worker has claimed or ended since stays as it is, and is not counted.
 pub async fn finish(
     db: &Db,
     token: Uuid,
@@ -226,7 +226,7 @@ pub async fn count(db: &Db) -> Result<i64, DbError> {
     Ok(rows.first().map_or(Ok(0), |row| row.try_get("active"))?)
 }
 
-/// How long the most overdue order has been kept waiting beyond its own due time, whatever was sent again meanwhile; zero
+/// How long the most overdue order has been kept waiting beyond its own due time, however often its message was sent again; zero
 /// where no order is overdue.
 pub async fn oldest_overdue(db: &Db) -> Result<Duration, DbError> {
     let sql =
