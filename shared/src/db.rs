@@ -149,6 +149,10 @@ impl Database {
     /// Connects ahead of the first statement. A failure is only logged: the statement will try again and report it.
     pub async fn warm(&self) {
         let mut connection = self.connection.lock().await;
+        if connection.as_ref().is_some_and(Connection::is_open) {
+            // A statement came first.
+            return;
+        }
         match self.config.connect(Deadline::after(WARM_UP)).await {
             Ok(opened) => *connection = Some(opened),
             Err(error) => tracing::warn!(error = %Chain(&error), "could not connect to the database at start"),
