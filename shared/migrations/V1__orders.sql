@@ -1,14 +1,14 @@
--- orders holds each request and its end, order_work the work that is left, order_stats and its like the statistics.
--- A statement that changes an active order locks its row of order_work first; two of them therefore can't deadlock.
+-- orders holds each request and its outcome, order_work the work to do, order_stats and the tables like it the statistics.
+-- A statement that changes an active order locks its row of order_work first, so two such statements can't deadlock.
 
--- The rules of values that never change are domains: they are checked when a value is stored, and not again when its row is
--- updated. They are the same bounds as the API's, so that no other way in can store what the API could not show.
+-- Values that never change have domains: PostgreSQL checks a domain when it stores a value, and not again when it updates the row.
+-- The bounds are those of the API, so that no other client can store a value that the API could not show.
 CREATE DOMAIN order_id AS text COLLATE "C" CHECK (VALUE ~ '^[A-Za-z0-9._:-]{1,64}$' AND VALUE NOT IN ('.', '..'));
 CREATE DOMAIN user_id AS text COLLATE "C" CHECK (char_length(VALUE) BETWEEN 1 AND 128);
 CREATE DOMAIN item_ids AS text[] CHECK (cardinality(VALUE) BETWEEN 1 AND 500);
 CREATE DOMAIN amount AS numeric(14,2) CHECK (VALUE >= 0);
 
--- Written twice in a life: inserted, and updated once when the order ends.
+-- A row is written twice: inserted, and updated once when the order ends.
 CREATE TABLE orders (
     order_id        order_id      PRIMARY KEY,
     user_id         user_id       NOT NULL,
@@ -16,59 +16,57 @@ CREATE TABLE orders (
     total_amount    amount        NOT NULL,
     created_at      timestamptz   NOT NULL DEFAULT now(),
     idempotency_key bytea,
-    -- How the order ended. All are as inserted while it is active.
+    -- How the order ended. These keep their defaults while it is active.
     started_at      timestamptz,
     finished_at     timestamptz,
     attempts        integer       NOT NULL DEFAULT 0,
     failure         text,
     cancelled       boolean       NOT NULL DEFAULT false,
 
-    -- An order that completed or failed was started, and no other order was.
+    -- Completed and failed orders have a start, and no other order has one.
     CONSTRAINT orders_started_at CHECK ((started_at IS NOT NULL) = (finished_at IS NOT NULL AND NOT cancelled)),
     CONSTRAINT orders_failure CHECK (failure IS NULL OR started_at IS NOT NULL),
     CONSTRAINT orders_cancelled CHECK (NOT cancelled OR finished_at IS NOT NULL)
 )
--- Room on each page for a second, longer version of all its rows, even if one batch completes them all. An order that
--- completes then stays on its page (HOT) and touches no index, because none holds a column that changes then.
+-- Each page has room for a second, longer version of all its rows, even if one batch completes them all. A completed order then
+-- stays on its page (HOT) and touches no index, because no index holds a column that changes.
 WITH (fillfactor = 45);
 
-COMMENT ON COLUMN orders.started_at IS 'When work first began; order_work has it while the order is active';
-COMMENT ON COLUMN orders.attempts IS 'How often work was tried; written once, when the order ends';
-COMMENT ON COLUMN orders.idempotency_key IS 'SHA-256 of the caller and its Idempotency-Key header, so that callers cannot collide';
+COMMENT ON COLUMN orders.started_at IS 'When work first started; order_work has it while the order is active';
+COMMENT ON COLUMN orders.attempts IS 'The number of attempts; written once, when the order ends';
+COMMENT ON COLUMN orders.idempotency_key IS 'SHA-256 of the caller and its Idempotency-Key header, so that the keys of two callers cannot collide';
 
--- Most orders have no key, and cost this index nothing.
+-- Most orders have no key and so no entry in this index.
 CREATE UNIQUE INDEX orders_idempotency_key ON orders (idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX orders_newest ON orders (created_at DESC, order_id DESC);
 CREATE INDEX orders_newest_of_user ON orders (user_id, created_at DESC, order_id DESC);
--- Lists of the rare ends.
+-- For lists of the rare outcomes.
 CREATE INDEX orders_failed ON orders (created_at DESC, order_id DESC) WHERE failure IS NOT NULL;
 CREATE INDEX orders_cancelled ON orders (created_at DESC, order_id DESC) WHERE cancelled;
 
--- A row exists exactly while its order is active: the statement that creates the order inserts it, and the one that ends the
--- order deletes it. There is no foreign key: it could state only one direction of that, and would cost every insert a lookup
--- and a row lock.
+-- A row exists exactly while its order is active: the statement that creates the order inserts it, and the one that ends the order
+-- deletes it. A foreign key could state only one direction of that, and would cost every insert a lookup and a row lock.
 CREATE TABLE order_work (
     order_id    text COLLATE "C" PRIMARY KEY,
-    -- The same as in orders, so that a page of active orders can be chosen without reading orders.
+    -- A copy from orders, so that a page of active orders can be chosen without reading orders.
     created_at  timestamptz NOT NULL,
-    -- When work first began. The order is processing from then on, and pending before.
+    -- When work first started. The order is pending before, and processing from then on.
     started_at  timestamptz,
-    -- When the order next wants attention: first the end of the cancel window, then the end of the lease while a worker
-    -- holds it, then the end of a wait.
+    -- When the order next needs attention: at the end of the cancel window, of the lease while a worker holds it, or of a wait.
     due_at      timestamptz NOT NULL,
-    -- When the sweeper last sent another message. due_at stays, so that it says how long an order has been kept waiting.
+    -- When the sweeper last sent another message. due_at stays unchanged, so that it shows how long an order has been overdue.
     requeued_at timestamptz,
-    -- The fencing token of the worker that holds the lease; null when there is none.
+    -- The fencing token of the worker that holds the lease; null without one.
     claim       uuid,
     -- Attempts that ended without an outcome.
     attempts    integer NOT NULL DEFAULT 0 CHECK (attempts >= 0)
 )
--- Every row is updated several times in a short life and deleted: vacuum early, keep it small. No index holds a column that
--- an update changes, so that updates stay on their page. Once a minute the sweeper reads the whole table instead, which is as
--- long as there are active orders: a tenth of a second for a million.
+-- Every row is updated several times in a short life and then deleted, so autovacuum starts early and keeps the table small. No
+-- index holds a column that an update changes, so updates stay on their page. The price: once a minute the sweeper reads the whole
+-- table, which has one row for each active order. A million rows take a tenth of a second.
 WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 
--- Orders as they are now: the one place that derives an order's status.
+-- The current state of each order. This is the only place that derives an order's status.
 CREATE VIEW order_states AS
 SELECT o.order_id, o.user_id, o.item_ids, o.total_amount, o.created_at, o.idempotency_key,
     CASE
@@ -79,34 +77,34 @@ SELECT o.order_id, o.user_id, o.item_ids, o.total_amount, o.created_at, o.idempo
         ELSE 'pending'
     END AS status,
     coalesce(w.started_at, o.started_at) AS started_at, o.finished_at, o.failure,
-    -- While the order is active: the attempts that ended without an outcome, and the one under way.
+    -- While the order is active: the attempts that ended without an outcome, and the current one.
     coalesce(w.attempts + (w.started_at IS NOT NULL)::int, o.attempts) AS attempts,
     w.due_at, w.claim
 FROM orders AS o LEFT JOIN order_work AS w ON w.order_id = o.order_id;
 
--- Statistics are inserted and never updated: a counter that each outcome updates makes a chain of versions, which an old
--- snapshot keeps and every further update walks. The statement that ends orders inserts one row, and the sweeper folds rows
--- of past minutes into the two tables below.
+-- Statistics are inserted and never updated. A counter that each outcome updates would become a chain of row versions: an old
+-- snapshot keeps them, and every update walks through them. The statement that ends orders inserts one row. The sweeper folds the
+-- rows of past minutes into the two tables below.
 CREATE TABLE order_outcomes (
-    -- The minute of the outcomes.
+    -- The minute of the orders' end.
     minute     timestamptz NOT NULL,
     completed  integer NOT NULL DEFAULT 0,
-    -- Less the operators' retries, so a row may be negative.
+    -- An operator's retry subtracts from it, so a row may be negative.
     failed     integer NOT NULL DEFAULT 0,
     cancelled  integer NOT NULL DEFAULT 0,
     -- Messages that the sweeper sent again.
     requeued   integer NOT NULL DEFAULT 0,
-    -- Of completed orders: the sum of the seconds from start to finish.
+    -- The sum of the completed orders' times from start to finish, in seconds.
     seconds    double precision NOT NULL DEFAULT 0,
-    -- Of each completed order: the bucket of its time from start to finish, and of the time before, from creation to start.
+    -- For each completed order, the bucket of its time from start to finish and of its time from creation to start.
     processing smallint[] NOT NULL DEFAULT '{}',
     queueing   smallint[] NOT NULL DEFAULT '{}'
 );
 
 CREATE INDEX order_outcomes_minute ON order_outcomes (minute);
 
--- Outcomes by minute, all of them folded: order_outcomes holds only later minutes than the newest here. So a reader starts
--- there, and never walks over dead rows. '-infinity' holds all that is older than the sweeper keeps by the minute.
+-- Folded outcomes by minute. order_outcomes holds only later minutes than the newest here, so a reader starts there and never walks
+-- over dead rows. '-infinity' holds everything older than the sweeper keeps by the minute.
 CREATE TABLE order_stats (
     minute    timestamptz PRIMARY KEY,
     completed bigint NOT NULL,
@@ -116,7 +114,7 @@ CREATE TABLE order_stats (
     seconds   double precision NOT NULL
 );
 
--- How many completed orders of ten minutes had a time in a bucket; shared/src/db/stats.rs has the buckets' bounds.
+-- The number of completed orders per ten minutes and bucket; shared/src/db/stats.rs has the buckets' bounds.
 CREATE TABLE order_durations (
     slot       timestamptz NOT NULL,
     bucket     smallint NOT NULL,

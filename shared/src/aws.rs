@@ -1,9 +1,9 @@
-//! What every client of AWS is told: who we are, and where AWS is.
+//! The configuration of every AWS client: credentials, region and endpoint.
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
-//! | `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` | set by the Lambda runtime | |
-//! | `AWS_ENDPOINT_URL` | where an emulator is | AWS |
+//! | `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` | the Lambda runtime sets them | |
+//! | `AWS_ENDPOINT_URL` | the URL of an emulator | AWS |
 
 mod http;
 
@@ -22,19 +22,19 @@ use crate::tls;
 
 use http::Http;
 
-/// How long one try of a call may take before the SDK makes another, on another connection: a frozen environment's
-/// connection can be dead without saying so. A receive waits for a second.
+/// How long one attempt at a call may take. After that the SDK tries again on another connection: an environment that was frozen
+/// may have a dead connection. A receive waits for a second.
 const TRY_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// Does what a first call would otherwise wait for: reads the certificate authorities.
+/// Reads the certificate authorities, so that the first call need not wait for that.
 pub fn warm() {
     if let Err(error) = &*tls::TO_AWS {
-        tracing::warn!(%error, "AWS can't be called over TLS");
+        tracing::warn!(%error, "could not read the certificate authorities of AWS; calls to AWS will fail");
     }
 }
 
-/// Who we are, and where AWS is. It comes straight from the variables that the Lambda runtime sets: an environment never
-/// outlives the credentials it was given.
+/// Credentials, region and endpoint. They come straight from the variables that the Lambda runtime sets, because an environment
+/// never outlives its credentials.
 pub(crate) struct Access {
     pub credentials: Credentials,
     pub region: String,
@@ -58,13 +58,13 @@ impl Access {
         })
     }
 
-    /// The configuration of an SDK's client. Each call is bounded by its caller's deadline; one try of it by [`TRY_TIMEOUT`].
+    /// The configuration of an SDK client. The caller's deadline bounds each call, [`TRY_TIMEOUT`] each attempt at it.
     pub fn sdk_config(&self) -> SdkConfig {
         let mut config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new(self.region.clone()))
             .credentials_provider(SharedCredentialsProvider::new(self.credentials.clone()))
-            // All that is sent and answered is a few bytes: what stalls runs into the time-out.
+            // Requests and answers are a few bytes, so the time-out catches a stalled one.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(TRY_TIMEOUT).build())
             .http_client(Http::default());

@@ -1,10 +1,10 @@
-//! Configuration: read once at start, and an error names the variable.
+//! Configuration: read once at start. An error names the variable.
 //!
-//! Read here, by every function that has a database:
+//! Every function that has a database reads:
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
-//! | `STAGE` | `dev`, `staging` or `prod`; `migrate` does without | required |
+//! | `STAGE` | `dev`, `staging` or `prod`; `migrate` does not read it | required |
 //! | `DATABASE_URL` | `postgres://[user[:password]@]host[:port]/database` | required |
 //! | `DATABASE_SECRET_ARN` | a secret of Secrets Manager that holds user and password, in place of the URL's | none |
 //! | `DATABASE_AUTH` | `password`, or `iam`: the URL's user signs in with a token of RDS's IAM authentication | `password` |
@@ -12,26 +12,26 @@
 //! | `DATABASE_PREPARE` | `on`, or `off` behind a pooler that does not keep prepared statements | `on` |
 //! | `DATABASE_CA_FILE` | PEM file of certificate authorities, in place of the built-in RDS bundle | none |
 //!
-//! by every function but `migrate` and `site`:
+//! Every function but `migrate` and `site` reads:
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
 //! | `FUNCTION_TIMEOUT_SECONDS` | the function's time-out, as deployed | 10 `api`, 15 `processor`, 30 `sweeper` |
 //!
-//! by those with a queue, see [`crate::queue`], and by those that keep time, see [`Timing`].
+//! Functions with a queue read more variables, see [`crate::queue`]; the processor and the sweeper read [`Timing`].
 
 use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// The longest time that a variable may name: a year. A clock can't express the sum of its time and any number of seconds.
+/// The largest number of seconds in a variable: a year. The clock can't add an unbounded number.
 const MAX_SECONDS: u64 = 365 * 24 * 60 * 60;
 
-/// The environment as it was at start.
+/// The environment variables at start.
 pub struct Env(HashMap<String, String>);
 
-/// A variable that is missing or can't be used. Its text names the variable and what it should be.
+/// A variable that is missing or not valid. Its text names the variable and the rule that it breaks.
 #[derive(Debug, thiserror::Error)]
 #[error("{name}: {problem}")]
 pub struct ConfigError {
@@ -40,38 +40,38 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// A complaint about variable `name`.
+    /// An error of variable `name`.
     pub fn new(name: impl Into<String>, problem: impl Into<String>) -> Self {
         Self { name: name.into(), problem: problem.into() }
     }
 }
 
 impl Env {
-    /// Reads the process's environment; what is not UTF-8 counts as absent.
+    /// Reads the process's environment. A variable that is not UTF-8 counts as absent.
     #[must_use]
     pub fn read() -> Self {
         std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
     }
 
-    /// The variable's text; one set to nothing counts as absent.
+    /// The variable's text. An empty variable counts as absent.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|text| !text.is_empty())
     }
 
-    /// The variable's value, which has to be there.
+    /// The variable's value, or an error if it is absent.
     pub fn required<T: FromStr<Err: fmt::Display>>(&self, name: &str) -> Result<T, ConfigError> {
         self.optional(name)?.ok_or_else(|| ConfigError::new(name, "is not set"))
     }
 
-    /// The variable's value, or nothing where it is absent.
+    /// The variable's value, or `None` if it is absent.
     pub fn optional<T: FromStr<Err: fmt::Display>>(&self, name: &str) -> Result<Option<T>, ConfigError> {
         let Some(text) = self.text(name) else { return Ok(None) };
-        // The value itself is left out: it may be a secret.
-        text.parse().map(Some).map_err(|problem: T::Err| ConfigError::new(name, format!("can't be used: {problem}")))
+        // The error leaves out the value: it may be a secret.
+        text.parse().map(Some).map_err(|problem: T::Err| ConfigError::new(name, format!("is not valid: {problem}")))
     }
 
-    /// The variable as a whole number of seconds, at most [`MAX_SECONDS`], or `default` where it is absent.
+    /// The variable as a whole number of seconds, at most [`MAX_SECONDS`], or `default` if it is absent.
     pub fn seconds(&self, name: &str, default: u64) -> Result<Duration, ConfigError> {
         let seconds = self.optional(name)?.unwrap_or(default);
         if seconds > MAX_SECONDS {
@@ -87,22 +87,22 @@ impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Env {
     }
 }
 
-/// Gives the configuration, or logs what is wrong with it and ends the process with status 1.
+/// Returns the configuration, or logs its error and ends the process with status 1.
 pub fn or_exit<T>(config: Result<T, ConfigError>) -> T {
     config.unwrap_or_else(|error| {
-        tracing::error!(%error, "the function can't start: its configuration is wrong");
+        tracing::error!(%error, "could not start the function: its configuration is not valid");
         std::process::exit(1)
     })
 }
 
-/// Which deployment this is.
+/// The kind of deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// A developer's.
+    /// A developer's own.
     Dev,
-    /// The last stop before production.
+    /// The rehearsal of production.
     Staging,
-    /// The real one.
+    /// Production.
     Prod,
 }
 
@@ -119,8 +119,8 @@ impl FromStr for Stage {
     }
 }
 
-/// The time-out of this function as deployed: `FUNCTION_TIMEOUT_SECONDS`, at least 5. The deadline comes from
-/// this and not from the moment that Lambda names, because the machine's wall clock can be wrong.
+/// The time-out of this function as deployed: `FUNCTION_TIMEOUT_SECONDS`, at least 5. The invocation's deadline comes from this
+/// and not from the time in Lambda's event, because the machine's wall clock can be wrong.
 pub fn time_limit(env: &Env, default: u64) -> Result<Duration, ConfigError> {
     let limit = env.seconds("FUNCTION_TIMEOUT_SECONDS", default)?;
     if limit < Duration::from_secs(5) {
@@ -129,33 +129,33 @@ pub fn time_limit(env: &Env, default: u64) -> Result<Duration, ConfigError> {
     Ok(limit)
 }
 
-/// The times that keep an order from being lost or done twice: the processor's time-out < lease < visibility timeout < grace.
+/// The times that prevent lost and duplicate work: the processor's time-out < lease < visibility timeout < grace period.
 ///
 /// | variable | meaning, in seconds | default |
 /// |---|---|---|
-/// | `LEASE_SECONDS` | how long a claim holds | 30 |
-/// | `VISIBILITY_TIMEOUT_SECONDS` | the queue's; six times the processor's time-out, as AWS advises | 90 |
+/// | `LEASE_SECONDS` | the length of a claim's lease | 30 |
+/// | `VISIBILITY_TIMEOUT_SECONDS` | the queue's visibility timeout; six times the processor's time-out, as AWS advises | 90 |
 /// | `SWEEP_GRACE_SECONDS` | how long overdue an order may be before its message counts as lost | 180 |
 #[derive(Debug, Clone, Copy)]
 pub struct Timing {
-    /// How long a claim holds.
+    /// The length of the lease.
     pub lease: Duration,
     /// How long overdue an order may be before its message counts as lost.
     pub grace: Duration,
 }
 
 impl Timing {
-    /// Reads the three and checks their order.
+    /// Reads the three variables and checks their order.
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         let lease = env.seconds("LEASE_SECONDS", 30)?;
         let visibility = env.seconds("VISIBILITY_TIMEOUT_SECONDS", 90)?;
         let grace = env.seconds("SWEEP_GRACE_SECONDS", 180)?;
         if lease >= visibility {
-            // A message that comes back while the lease still holds would find nothing to do, and its order would wait.
+            // SQS may otherwise deliver a message again within the lease, when its order is not due.
             return Err(ConfigError::new("LEASE_SECONDS", "must be below VISIBILITY_TIMEOUT_SECONDS"));
         }
         if visibility >= grace {
-            // A sweep within the visibility timeout would re-send what the queue is about to deliver again.
+            // A sweep within the visibility timeout would send a message that SQS is about to deliver again.
             return Err(ConfigError::new("SWEEP_GRACE_SECONDS", "must be above VISIBILITY_TIMEOUT_SECONDS"));
         }
         Ok(Self { lease, grace })
@@ -167,15 +167,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_names_the_variable_and_not_its_value() {
+    fn error_names_the_variable_and_not_its_value() {
         let env = Env::from_iter([("LEASE_SECONDS", "s3cret"), ("STAGE", "")]);
         assert_eq!(env.required::<Stage>("STAGE").unwrap_err().to_string(), "STAGE: is not set");
         let error = Timing::from_env(&env).unwrap_err().to_string();
-        assert!(error.starts_with("LEASE_SECONDS: can't be used") && !error.contains("s3cret"), "{error}");
+        assert!(error.starts_with("LEASE_SECONDS: is not valid") && !error.contains("s3cret"), "{error}");
     }
 
     #[test]
-    fn more_seconds_than_a_clock_can_add_are_refused() {
+    fn seconds_beyond_a_year_are_refused() {
         for seconds in ["18446744073709551615", "31536001"] {
             let error = time_limit(&Env::from_iter([("FUNCTION_TIMEOUT_SECONDS", seconds)]), 10).unwrap_err();
             assert_eq!(error.to_string(), "FUNCTION_TIMEOUT_SECONDS: must be at most 31536000");
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn lease_visibility_and_grace_have_to_be_in_that_order() {
+    fn lease_visibility_and_grace_must_be_in_this_order() {
         assert!(Timing::from_env(&Env::from_iter([("", "")])).is_ok());
         let refused = |pair| Timing::from_env(&Env::from_iter([pair])).unwrap_err().to_string();
         assert!(refused(("LEASE_SECONDS", "90")).starts_with("LEASE_SECONDS: must be below"));

@@ -1,13 +1,13 @@
-//! The database: one connection for each execution environment, and every statement the product speaks.
+//! The database: one connection for each execution environment, and every SQL statement of the product.
 //!
-//! The first use of a statement on a connection is one round trip, typed and unnamed; the second prepares it. The session keeps
-//! nothing else: no SET, no lock. `DATABASE_PREPARE=off` is for a pooler that can't keep prepared statements.
+//! The first use of a statement on a connection is one round trip, typed and unnamed. The second use prepares it. The session
+//! keeps nothing else: no SET, no lock. `DATABASE_PREPARE=off` is for a pooler that does not keep prepared statements.
 //!
 //! Every statement has a deadline ([`Deadline`]) and its errors have classes ([`DbError`]):
-//! - a connection that was lost, or a server that only reads, is replaced, and the statement is sent once more. Each
-//!   statement therefore has the same effect twice as once;
-//! - a statement that the server gave up (a lock, a deadlock, its own time-out) or that the deadline ended is not sent again:
-//!   the time is spent. A statement that the deadline ended is cancelled on the server, and its connection is closed.
+//! - a lost connection, or one to a server that only reads, is replaced, and the statement is sent once more. Each statement
+//!   therefore has the same effect twice as once;
+//! - a statement that the server cancelled (a lock, a deadlock, its own time-out) or that the deadline ended is not sent again,
+//!   because its time is spent. The server cancels a statement that the deadline ended, and its connection is closed.
 
 mod connect;
 pub mod create;
@@ -38,7 +38,7 @@ use crate::telemetry::{Measure, Trace};
 use connect::Connection;
 pub use connect::DbConfig;
 
-/// How long connecting ahead of the first statement may take.
+/// How long connecting before the first statement may take.
 const WARM_UP: Duration = Duration::from_secs(3);
 
 /// A statement's parameter and the type it is sent as.
@@ -47,25 +47,25 @@ pub type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 /// The cause of an error, for the log.
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// What went wrong with a statement. The text and its `source()` chain are for the log, never for a client.
+/// The error of a statement. Its text and its `source()` chain are for the log, never for a client.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
-    /// The database can't be reached, or the connection was lost; the same call may well succeed later.
-    #[error("the database is out of reach")]
+    /// The connection failed or was lost. The same call may succeed later.
+    #[error("could not reach the database")]
     Unavailable(#[source] Cause),
-    /// The server only reads: a standby, or a primary that was demoted.
+    /// The server only reads: it is a standby, or a demoted primary.
     #[error("the database only reads")]
     ReadOnly(#[source] Cause),
-    /// The server gave the statement up for now: a lock, a deadlock, its time limit, or too little of a resource.
+    /// The server cancelled the statement: because of a lock, a deadlock, its time limit, or a lack of resources.
     #[error("the database is busy")]
     Busy(#[source] Cause),
-    /// The deadline passed before the statement was answered.
-    #[error("no time was left for the statement")]
+    /// The deadline passed before the statement's answer.
+    #[error("the statement ran out of time")]
     OutOfTime,
     /// The statement itself failed.
     #[error("the statement failed")]
     Statement(#[source] tokio_postgres::Error),
-    /// A row does not hold what the schema promises.
+    /// A row breaks a promise of the schema.
     #[error("a stored value is not valid: {0}")]
     Corrupt(String),
 }
@@ -89,22 +89,22 @@ impl From<tokio_postgres::Error> for DbError {
 }
 
 impl DbError {
-    /// Whether the same call may succeed later: a client should send it again.
+    /// Whether the same call may succeed later. A client should send it again.
     #[must_use]
     pub const fn is_temporary(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::ReadOnly(_) | Self::Busy(_) | Self::OutOfTime)
     }
 
-    /// Whether another connection may be answered otherwise.
+    /// Whether the statement may succeed on another connection.
     const fn wants_another_connection(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::ReadOnly(_))
     }
 }
 
-/// Whether the connection, not the statement, is at fault: closed, cut, or a server that stops, starts or is full.
+/// Whether the connection is at fault and not the statement: it is closed, or the server stops, starts or is full.
 fn is_connection_lost(state: &SqlState) -> bool {
     let stopping = [&SqlState::ADMIN_SHUTDOWN, &SqlState::CRASH_SHUTDOWN, &SqlState::CANNOT_CONNECT_NOW];
-    // A pooler that does not keep prepared statements may ask a server that has not heard of one, or has of another.
+    // A pooler that does not keep prepared statements may send one to a server that does not know it, or knows another by its name.
     let mixed_up = [&SqlState::INVALID_SQL_STATEMENT_NAME, &SqlState::DUPLICATE_PSTATEMENT];
     stopping.contains(&state)
         || mixed_up.contains(&state)
@@ -112,7 +112,7 @@ fn is_connection_lost(state: &SqlState) -> bool {
         || state.code().starts_with("08")
 }
 
-/// Whether the server may well carry the same statement out later.
+/// Whether the same statement may succeed later.
 fn is_busy(state: &SqlState) -> bool {
     let states = [
         &SqlState::T_R_SERIALIZATION_FAILURE,
@@ -127,30 +127,30 @@ fn has_io_source(error: &tokio_postgres::Error) -> bool {
     std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
 }
 
-/// The environment's connection to the database, opened when it is first needed and again whenever it was lost.
+/// The environment's connection to the database. It is opened at the first statement, and again after it was lost.
 pub struct Database {
     config: DbConfig,
     connection: Mutex<Option<Connection>>,
 }
 
 impl Database {
-    /// A database that has not been connected to yet.
+    /// A database without a connection yet.
     #[must_use]
     pub fn new(config: DbConfig) -> Arc<Self> {
         Arc::new(Self { config, connection: Mutex::default() })
     }
 
-    /// The database for an invocation, or a step of it, that ends by `deadline`.
+    /// The database, for an invocation or a step of it that ends by `deadline`.
     #[must_use]
     pub fn until(self: &Arc<Self>, deadline: Deadline) -> Db {
         Db { database: Arc::clone(self), deadline }
     }
 
-    /// Connects ahead of the first statement. A failure is only logged: the statement will try again and report it.
+    /// Connects before the first statement. A failure is only logged: the statement will connect again and report it.
     pub async fn warm(&self) {
         let mut connection = self.connection.lock().await;
         if connection.as_ref().is_some_and(Connection::is_open) {
-            // A statement came first.
+            // A statement has connected already.
             return;
         }
         match self.config.connect(Deadline::after(WARM_UP)).await {
@@ -160,7 +160,7 @@ impl Database {
     }
 }
 
-/// The database until a deadline. Statements of one environment follow one another.
+/// The database until a deadline. The statements of one environment run one after the other.
 #[derive(Clone)]
 pub struct Db {
     database: Arc<Database>,
@@ -168,23 +168,23 @@ pub struct Db {
 }
 
 impl Db {
-    /// Whether the database answers, and takes writes.
+    /// Checks that the database answers and takes writes.
     pub async fn ping(&self) -> Result<(), DbError> {
         let sql = "SELECT current_setting('transaction_read_only')::boolean AS is_read_only";
         let rows = self.query(sql, &[]).await?;
         if rows.first().map_or(Ok(false), |row| row.try_get("is_read_only"))? {
             *self.database.connection.lock().await = None;
-            return Err(DbError::ReadOnly("the connection is to a server that takes no writes".into()));
+            return Err(DbError::ReadOnly("the server takes no writes".into()));
         }
         Ok(())
     }
 
-    /// Runs one statement and gives its rows. It is sent a second time if its connection was lost or only reads, so it has to
-    /// have the same effect twice as once.
+    /// Runs one statement and returns its rows. Sends it again if its connection was lost or only reads, so the statement must have
+    /// the same effect twice as once.
     pub(crate) async fn query(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, DbError> {
         match self.query_once(sql, params).await {
             Err(error) if error.wants_another_connection() && !self.deadline.is_over() => {
-                tracing::info!(error = %Chain(&error), "lost the database connection; trying once more on a new one");
+                tracing::info!(error = %Chain(&error), "lost the database connection; sending the statement once more on a new one");
                 self.query_once(sql, params).await
             }
             result => result,

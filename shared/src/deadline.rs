@@ -1,31 +1,30 @@
-//! Time as a budget: an invocation has a deadline, and every statement, send and call gets what is left of it.
+//! Time as a budget: an invocation has a deadline, and every statement, send and call gets the time left until then.
 //!
-//! The deadline begins with the invocation. It comes from the function's own time-out and uses the monotonic clock, so that a
-//! wrong wall clock does no harm. Callers pass it down, and may only shorten it. No wait has a constant that ignores the time
-//! already spent.
+//! The deadline starts with the invocation. It comes from the function's own time-out and uses the monotonic clock, so a wrong wall
+//! clock does no harm. Callers pass it down and may only shorten it. No wait has a constant that ignores the time already spent.
 
 use std::time::Duration;
 
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
 
-/// The latest deadline. No invocation takes that long.
+/// The longest time to a deadline. No invocation takes that long.
 const FAR_AWAY: Duration = Duration::from_hours(24);
 
-/// The moment at which the time is over.
+/// The moment at which the time runs out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline(Instant);
 
 impl Deadline {
-    /// The moment that lies `time` from now.
+    /// The deadline that is `time` from now.
     #[must_use]
     pub fn after(time: Duration) -> Self {
         let now = Instant::now();
-        // The clock can't express any time that a duration can.
+        // Some durations exceed what the clock can express.
         Self(now.checked_add(time.min(FAR_AWAY)).unwrap_or(now))
     }
 
-    /// The time that is left; zero once it is over.
+    /// The time left; zero once it is over.
     #[must_use]
     pub fn remaining(self) -> Duration {
         self.0.saturating_duration_since(Instant::now())
@@ -37,19 +36,19 @@ impl Deadline {
         self.remaining().is_zero()
     }
 
-    /// An earlier deadline, which leaves `reserve` for what comes afterwards.
+    /// An earlier deadline, which leaves `reserve` for later steps.
     #[must_use]
     pub fn minus(self, reserve: Duration) -> Self {
         Self(self.0.checked_sub(reserve).unwrap_or(self.0))
     }
 
-    /// This deadline, but `most` from now at the latest.
+    /// This deadline, or `most` from now if that is earlier.
     #[must_use]
     pub fn at_most(self, most: Duration) -> Self {
         self.min(Self::after(most))
     }
 
-    /// An earlier deadline, at `part / whole` of the time that is left: what the first of several steps may take.
+    /// An earlier deadline, at `part / whole` of the time left: the share of the first of several steps.
     #[must_use]
     pub fn share(self, part: u32, whole: u32) -> Self {
         self.at_most(self.remaining().saturating_mul(part) / whole.max(1))
@@ -58,7 +57,7 @@ impl Deadline {
     /// Waits for the future until the deadline.
     ///
     /// # Errors
-    /// [`Elapsed`] where the future is not done by then; it is dropped.
+    /// [`Elapsed`] if the future is not done by then. The future is dropped.
     pub async fn bound<F: Future>(self, future: F) -> Result<F::Output, Elapsed> {
         timeout_at(self.0, future).await
     }
@@ -79,17 +78,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_deadline_after_any_time_can_be_expressed() {
+    async fn deadline_after_the_longest_duration_is_valid() {
         let deadline = Deadline::after(Duration::MAX);
         assert_eq!(deadline.share(u32::MAX, 1), deadline);
         assert!(!deadline.is_over());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_future_that_never_ends_is_given_up_at_the_deadline() {
+    async fn future_that_never_ends_is_dropped_at_the_deadline() {
         let deadline = Deadline::after(Duration::from_secs(1));
         assert!(deadline.bound(std::future::pending::<()>()).await.is_err());
         assert!(deadline.is_over());
-        assert_eq!(deadline.bound(async { 1 }).await.ok(), Some(1), "what needs no time is still done");
+        assert_eq!(deadline.bound(async { 1 }).await.ok(), Some(1), "a ready future still completes");
     }
 }

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-/// Shows an error and what caused it, in one line: `the statement failed: db error: ERROR: relation …`.
+/// Displays an error and its causes in one line: `the statement failed: db error: ERROR: relation …`.
 pub struct Chain<'a>(pub &'a (dyn Error + 'a));
 
 impl fmt::Display for Chain<'_> {
@@ -27,6 +27,6 @@ mod tests {
     fn a_chain_names_every_cause() {
         let refused = std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "connection refused");
         let error = DbError::Unavailable(Box::new(refused));
-        assert_eq!(Chain(&error).to_string(), "the database is out of reach: connection refused");
+        assert_eq!(Chain(&error).to_string(), "could not reach the database: connection refused");
     }
 }

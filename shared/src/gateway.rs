@@ -1,8 +1,8 @@
 //! Serving HTTP behind API Gateway.
 //!
-//! `lambda_http` assumes a well-formed event and panics otherwise. A client can cause one that is not: by a `<` or a space in
-//! the query, a path that the gateway has decoded, a `Host` header that is no host. Therefore an event is cleaned before it
-//! becomes a request.
+//! `lambda_http` assumes a well-formed event and panics otherwise. A client can cause a malformed one: by a `<` or a space in the
+//! query, by a path that the gateway decodes, or by a `Host` header that is no host. This module therefore cleans an event
+//! before it becomes a request.
 
 use std::convert::Infallible;
 use std::fmt::Write;
@@ -27,8 +27,8 @@ pub async fn serve(router: Router) -> Result<(), Error> {
     lifecycle::run(Adapter::from(service).map_request(clean)).await
 }
 
-/// The same answer with its body in one piece, which threads may share as several calls at once need it. All bodies are made
-/// in memory, so that reading one can't fail.
+/// Puts the body of an answer into one piece. Concurrent calls may run on several threads and need a body that threads can
+/// share. All bodies are in memory already, so reading one can't fail.
 async fn in_memory(response: axum::response::Response) -> Result<Response<Full<Bytes>>, Infallible> {
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
@@ -37,8 +37,8 @@ async fn in_memory(response: axum::response::Response) -> Result<Response<Full<B
 
 /// An event of the gateway.
 ///
-/// `lambda_http` reads only claims that are strings. A token's claims can be anything, and some gateways pass them on as they
-/// are: those are turned into strings first.
+/// `lambda_http` reads only claims that are strings. A token's claims can have any type, and some gateways pass them on
+/// unchanged. This turns those into strings first.
 pub struct Event(pub LambdaRequest);
 
 impl<'de> Deserialize<'de> for Event {
@@ -59,7 +59,7 @@ fn read_with_text_claims(event: &str) -> serde_json::Result<LambdaRequest> {
     serde_json::from_str(&event.to_string())
 }
 
-/// A claim as API Gateway writes it into an event: a list as `[a b]`.
+/// A claim as API Gateway writes it into an event: a list becomes `[a b]`.
 fn text_of(claim: &Value) -> String {
     match claim {
         Value::String(text) => text.clone(),
@@ -68,7 +68,7 @@ fn text_of(claim: &Value) -> String {
     }
 }
 
-/// The same event, such that a request can be made of it.
+/// Cleans an event, so that `lambda_http` can build a request from it.
 #[must_use]
 pub fn cleaned(event: LambdaRequest) -> LambdaRequest {
     match event {
@@ -79,18 +79,18 @@ pub fn cleaned(event: LambdaRequest) -> LambdaRequest {
 
 fn cleaned_v2(mut event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpRequest {
     let path = event.raw_path.take().unwrap_or_default();
-    // The gateway decodes the path: what would end it then is part of it.
+    // The gateway decodes the path, so characters that would end it are part of it.
     let path = encoded(path.trim_start_matches('/'), |c| !matches!(c, '#' | '?' | '\\') && !c.is_control());
     event.raw_path = Some(format!("/{}", with_dots_kept(&path)));
     event.raw_query_string = event.raw_query_string.map(|query| encoded(&query, is_query_character));
-    // Nothing here asks for its own host or scheme.
+    // The service does not use its own host or scheme.
     event.headers.remove("host");
     event.headers.remove("x-forwarded-proto");
     event.request_context.domain_name = None;
     event
 }
 
-/// The path with segments `.` and `..` encoded twice, so that nothing takes them out: without them `/orders/./retry` is
+/// Encodes the path segments `.` and `..` twice, so that no later step removes them. Without the dot, `/orders/./retry` would be
 /// `/orders/retry`, which is another route.
 fn with_dots_kept(path: &str) -> String {
     let keep = |segment: &str| {
@@ -100,7 +100,7 @@ fn with_dots_kept(path: &str) -> String {
     path.split('/').map(keep).collect::<Vec<_>>().join("/")
 }
 
-/// The text with every character but the allowed ones percent-encoded.
+/// Percent-encodes every character that is not allowed.
 fn encoded(text: &str, is_allowed: impl Fn(char) -> bool) -> String {
     let mut encoded = String::with_capacity(text.len());
     for character in text.chars() {
@@ -115,7 +115,7 @@ fn encoded(text: &str, is_allowed: impl Fn(char) -> bool) -> String {
     encoded
 }
 
-/// What a query may hold as it is (RFC 3986, 3.4), and `%`, which is taken for the beginning of an encoded byte.
+/// Whether a query may hold this character unencoded (RFC 3986, 3.4). `%` is allowed: it starts an encoded byte.
 fn is_query_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@/?%".contains(c)
 }
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn dot_segments_are_never_taken_out_of_a_path() {
+    fn dot_segments_stay_in_a_path() {
         for path in ["/orders/./retry", "/orders/%2e/retry", "/orders/%2E/retry"] {
             assert_eq!(path_of(path), "/orders/%252E/retry", "{path}");
         }
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn claims_of_any_kind_are_read_as_text() {
+    fn claims_of_any_type_are_read_as_text() {
         let claims = serde_json::json!({"sub": "alice", "admin": true, "iat": 7, "nick": null, "scp": ["a", "b"], "x": {"y": 1}});
         let event = serde_json::json!({
             "version": "2.0", "rawPath": "/", "requestContext": {"http": {"method": "GET"}, "authorizer": {"jwt": {"claims": claims}}}
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_may_not_stand_as_it_is_gets_encoded() {
+    fn only_forbidden_characters_are_percent_encoded() {
         assert_eq!(encoded("a=1&b=%20+~", is_query_character), "a=1&b=%20+~");
         assert_eq!(encoded("<a b>\"ü|", is_query_character), "%3Ca%20b%3E%22%C3%BC%7C");
     }

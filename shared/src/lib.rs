@@ -1,9 +1,10 @@
 //! What the functions share.
 //!
-//! [`order`] is the domain and imports nothing else of ours. [`deadline`] is the time that an invocation has left, [`timestamp`]
-//! how times are written. [`db`] is the only place that speaks SQL, [`queue`] the only one that names the SQS SDK, [`gateway`],
-//! [`lifecycle`] and [`telemetry`] the only ones here that name the Lambda runtime, and [`config`] the only one that reads the
-//! environment, once, at start.
+//! [`order`] is the domain and imports no other module of this crate. [`deadline`] is the time left to an invocation, and
+//! [`timestamp`] is the format of times.
+//!
+//! Some modules are the only ones to do a thing. [`db`] speaks SQL. [`queue`] names the SQS SDK. [`gateway`], [`lifecycle`] and
+//! [`telemetry`] name the Lambda runtime. [`config`] reads the environment, once, at start.
 
 pub mod aws;
 pub mod config;

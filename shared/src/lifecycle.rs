@@ -1,9 +1,8 @@
-//! An execution environment's life: invocations, and an orderly end.
+//! The life of an execution environment: its invocations and an orderly shutdown.
 //!
-//! Lambda tells an environment of its end, by SIGTERM, only where an extension is registered in it. One that is not told
-//! leaves its database connection for the server to find dead, which can take hours. So a function registers an
-//! internal extension that wants no events, and ends once it is told to and no invocation is under way.
-//! <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-shutdown>
+//! Lambda sends SIGTERM to an environment before it ends, but only if an extension is registered in it. Without SIGTERM, the
+//! environment leaves its database connection open, and the server may need hours to find it dead. Each function therefore
+//! registers an internal extension without events. On SIGTERM the function finishes its invocation and exits.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -25,11 +24,11 @@ use tracing::Instrument;
 
 use crate::telemetry;
 
-/// The header by which a registered extension is known.
+/// The header that identifies a registered extension.
 const IDENTIFIER: &str = "lambda-extension-identifier";
-/// What asking for an event takes, about. It does no harm where it takes longer.
+/// About how long the request for the first event takes. A slower one does no harm.
 const HEAD_START: Duration = Duration::from_millis(1);
-/// How long registering may take. The API is on this machine; emulators may not have it.
+/// How long registering may take. Lambda's API is on the same machine. Emulators may lack it.
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Runs `handler` for each invocation, one at a time, until the environment ends.
@@ -48,11 +47,11 @@ where
     register().await;
     tokio::select! {
         ended = runtime.run() => ended,
-        ended = told_to_end(&busy) => ended,
+        ended = shutdown(&busy) => ended,
     }
 }
 
-/// A handler, of which it is known whether it is at work, and what its logs belong to.
+/// A handler that holds a lock while it runs, and that puts its logs into the invocation's span and trace.
 #[derive(Clone)]
 struct Watched<S> {
     inner: S,
@@ -87,7 +86,7 @@ where
     }
 }
 
-/// Does what can be done ahead of the first event, once that has been asked for: Lambda counts the time until then.
+/// Runs `ahead` after the runtime has asked for the first event. Lambda counts the time until then as initialisation.
 pub fn warm(ahead: impl Future<Output = ()> + Send + 'static) {
     tokio::spawn(async {
         sleep(HEAD_START).await;
@@ -95,21 +94,21 @@ pub fn warm(ahead: impl Future<Output = ()> + Send + 'static) {
     });
 }
 
-/// Comes back once the environment has been told to end and no invocation is under way any more.
-async fn told_to_end(busy: &RwLock<()>) -> Result<(), Error> {
+/// Returns after SIGTERM, once the invocation under way has ended.
+async fn shutdown(busy: &RwLock<()>) -> Result<(), Error> {
     signal(SignalKind::terminate())?.recv().await;
     drop(busy.write().await);
-    tracing::info!("the environment ends");
+    tracing::info!("shut down the environment");
     telemetry::flush();
     Ok(())
 }
 
-/// Registers the extension; without it the environment is not told of its end, and otherwise all is the same.
+/// Registers the extension. If that fails, the environment gets no SIGTERM, and all else works.
 async fn register() {
     match timeout(REGISTER_TIMEOUT, Extension::register()).await {
         Ok(Ok(extension)) => drop(tokio::spawn(extension.wait_for_ever())),
-        Ok(Err(error)) => tracing::debug!(%error, "no extension could be registered"),
-        Err(elapsed) => tracing::debug!(%elapsed, "no extension could be registered"),
+        Ok(Err(error)) => tracing::debug!(%error, "could not register the extension; Lambda will not send SIGTERM"),
+        Err(elapsed) => tracing::debug!(%elapsed, "could not register the extension; Lambda will not send SIGTERM"),
     }
 }
 
@@ -128,11 +127,13 @@ impl Extension {
             .body(Body::from(r#"{"events":[]}"#))?;
         let response = client.call(request).await?;
         let identifier = response.headers().get(IDENTIFIER).cloned();
-        let identifier = identifier.ok_or_else(|| format!("registering was answered {}", response.status()))?;
+        let identifier =
+            identifier.ok_or_else(|| format!("Lambda answered {} without an identifier", response.status()))?;
         Ok(Self { client, identifier })
     }
 
-    /// Says that the extension is ready. As it wants no events, this is not answered before the environment's end.
+    /// Reports that the extension is ready. Lambda does not answer this before the end of the environment, because the extension
+    /// has no events.
     async fn wait_for_ever(self) {
         let request = Request::get("/2020-01-01/extension/event/next").header(IDENTIFIER, self.identifier);
         if let Ok(request) = request.body(Body::empty()) {

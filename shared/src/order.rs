@@ -7,13 +7,13 @@ use rust_decimal::Decimal;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// Why a value is not a valid field; the text is meant for the client and completes "`order_id` …".
+/// Why a value is not valid. The text completes the sentence "`order_id` …" for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Invalid(&'static str);
 
-/// An order's identifier: 1 to 64 of `A–Z a–z 0–9 . _ : -`, but not `.` or `..`, which can't be part of a path: clients and
-/// gateways take them out.
+/// An order's identifier: 1 to 64 of `A–Z a–z 0–9 . _ : -`, but not `.` or `..`. Clients and gateways remove those two from
+/// paths.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OrderId(String);
 
@@ -21,8 +21,8 @@ impl OrderId {
     /// The longest identifier, in characters.
     pub const MAX_LENGTH: usize = 64;
 
-    /// A new identifier, a `UUIDv7`: unique without asking anybody, and increasing with time, so that the rows of
-    /// neighbouring orders are neighbours in the index too.
+    /// A new identifier, a `UUIDv7`: unique without coordination, and increasing with time. Orders created at the same time are
+    /// neighbours in the index too.
     #[must_use]
     pub fn generate() -> Self {
         Self(Uuid::now_v7().to_string())
@@ -53,7 +53,7 @@ impl fmt::Display for OrderId {
     }
 }
 
-/// Whose order it is: 1 to 128 characters, none of them a control character. A caller's is the `sub` of its token.
+/// The user who owns an order: 1 to 128 characters without control characters. A caller's is the `sub` of its token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserId(String);
 
@@ -85,7 +85,7 @@ impl FromStr for UserId {
     }
 }
 
-/// What was ordered: 1 to 500 item identifiers of 1 to 128 characters, in the client's order, repeats allowed.
+/// The items of an order: 1 to 500 identifiers of 1 to 128 characters, in the client's order. Repeats are allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ItemIds(Vec<String>);
 
@@ -111,7 +111,7 @@ impl From<ItemIds> for Vec<String> {
 impl TryFrom<Vec<String>> for ItemIds {
     type Error = Vec<(Option<usize>, Invalid)>;
 
-    /// Fails with every bad item by its index, or with no index where their number is the trouble.
+    /// Fails with every bad item and its index, or without an index if the number of items is wrong.
     fn try_from(items: Vec<String>) -> Result<Self, Self::Error> {
         if !(1..=Self::MAX_COUNT).contains(&items.len()) {
             return Err(vec![(None, Invalid("must hold 1 to 500 items"))]);
@@ -138,7 +138,7 @@ pub struct Amount(Decimal);
 impl Amount {
     /// The first amount that is too large.
     const LIMIT: Decimal = Decimal::from_parts(3_567_587_328, 232, 0, false, 0); // 10^12
-    /// Within `Decimal`'s 28 digits a literal is read exactly; a longer one would be rounded, so it is refused.
+    /// `Decimal` holds 28 digits exactly. It would round a longer literal, so this refuses one.
     const MAX_LITERAL: usize = 28;
 
     /// The amount as a decimal.
@@ -168,7 +168,7 @@ impl FromStr for Amount {
     }
 }
 
-/// A plain decimal without the zeros at the end of its fraction, which add nothing to its value, however many there are.
+/// Removes the zeros at the end of a plain decimal's fraction, however many. They do not change its value.
 fn without_trailing_zeros(text: &str) -> &str {
     match text.find('.') {
         Some(point) if point + 1 < text.len() && !text.contains(['e', 'E']) => {
@@ -180,7 +180,7 @@ fn without_trailing_zeros(text: &str) -> &str {
 }
 
 impl From<Decimal> for Amount {
-    /// Takes over an amount that the database, whose CHECKs are the same, has accepted.
+    /// Converts a stored amount. The database's CHECKs have accepted it, and they are the same rules.
     fn from(stored: Decimal) -> Self {
         Self(stored.normalize())
     }
@@ -192,26 +192,26 @@ impl fmt::Display for Amount {
     }
 }
 
-/// Where an order is in its life.
+/// The status of an order.
 ///
 /// `pending` → `processing` → `completed` or `failed`; `pending` → `cancelled`; and an operator's retry takes `failed`
 /// back to `pending`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {
-    /// Accepted and durable; nobody has worked on it.
+    /// The order is durable. No worker has started it.
     Pending,
-    /// A worker has begun.
+    /// A worker has started it.
     Processing,
-    /// Done, once.
+    /// The work is done, once.
     Completed,
-    /// Given up on; the order's `failure` says why.
+    /// The work failed for good. The order's `failure` has the cause.
     Failed,
-    /// Called off before processing began.
+    /// The client cancelled it before processing started.
     Cancelled,
 }
 
 impl Status {
-    /// Every status, in the order of a life.
+    /// Every status, from the first of an order to the last.
     pub const ALL: [Self; 5] = [Self::Pending, Self::Processing, Self::Completed, Self::Failed, Self::Cancelled];
 
     /// The name used in the API and in the database.
@@ -226,7 +226,7 @@ impl Status {
         }
     }
 
-    /// Whether the order still wants something done.
+    /// Whether the order has not ended.
     #[must_use]
     pub const fn is_active(self) -> bool {
         matches!(self, Self::Pending | Self::Processing)
@@ -248,39 +248,39 @@ impl fmt::Display for Status {
     }
 }
 
-/// An order as a client asks for it.
+/// The order in a client's create request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewOrder {
-    /// The client's own identifier; without one, the order gets a generated one.
+    /// The client's own identifier. An order without one gets a generated identifier.
     pub order_id: Option<OrderId>,
-    /// Whose order it is.
+    /// The user who owns it.
     pub user_id: UserId,
-    /// What was ordered.
+    /// The items.
     pub item_ids: ItemIds,
-    /// What it costs.
+    /// The price.
     pub total_amount: Amount,
 }
 
-/// An order as it is stored.
+/// A stored order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
-    /// Its identifier.
+    /// The identifier.
     pub order_id: OrderId,
-    /// Whose it is.
+    /// The user who owns it.
     pub user_id: String,
-    /// What was ordered.
+    /// The items.
     pub item_ids: Vec<String>,
-    /// What it costs.
+    /// The price.
     pub total_amount: Amount,
-    /// Where it is in its life.
+    /// The current status.
     pub status: Status,
     /// When it became durable.
     pub created_at: OffsetDateTime,
-    /// When work on it first began; gone again after an operator's retry.
+    /// When work on it first started. An operator's retry clears it.
     pub started_at: Option<OffsetDateTime>,
     /// When it ended.
     pub finished_at: Option<OffsetDateTime>,
-    /// How often work on it was tried.
+    /// The number of attempts to process it.
     pub attempts: i32,
     /// Why it failed.
     pub failure: Option<String>,
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn an_amount_is_exact_and_shown_with_two_decimals() {
+    fn amount_is_exact_and_shown_with_two_decimals() {
         for (given, shown) in [
             ("59.98", "59.98"),
             ("60", "60.00"),
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn an_amount_that_would_be_rounded_or_is_out_of_range_is_refused() {
+    fn amount_out_of_range_or_precision_is_refused() {
         for text in [
             "0.001",
             "-0.01",
@@ -338,12 +338,12 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_of_an_amount_is_ten_to_the_twelve() {
+    fn limit_of_an_amount_is_ten_to_the_twelve() {
         assert_eq!(Amount::LIMIT, Decimal::from(1_000_000_000_000_i64));
     }
 
     #[test]
-    fn an_order_id_is_one_to_sixty_four_safe_characters() {
+    fn order_id_is_one_to_sixty_four_safe_characters() {
         for text in ["a", "A.b_c:d-9", "...", ".a", &"x".repeat(64), OrderId::generate().as_str()] {
             assert!(text.parse::<OrderId>().is_ok(), "{text}");
         }
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn user_ids_count_characters_not_bytes_and_hold_no_control_characters() {
+    fn user_id_is_measured_in_characters_without_control_characters() {
         assert!("ü".repeat(128).parse::<UserId>().is_ok());
         for text in ["", "a\0b", "a\tb", &"u".repeat(129)] {
             assert!(text.parse::<UserId>().is_err(), "{text:?}");

@@ -1,7 +1,7 @@
-//! The queues. A message says an order's identifier and nothing else: the order's row is the truth, and a message
-//! only ever a hint to look, so a duplicate, a late one or a lost one does no harm.
+//! The queues. A message carries an order's identifier and nothing else. The order's row is the truth, and a message is only a
+//! hint to look at it. A duplicate, a late message or a lost one therefore does no harm.
 //!
-//! Every call has a deadline. A part of a batch that the deadline ends counts as not done.
+//! Every call has a deadline. If the deadline ends part of a batch, that part counts as not done.
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
@@ -29,16 +29,16 @@ use crate::deadline::Deadline;
 use crate::order::OrderId;
 use crate::telemetry::Trace;
 
-/// The longest delay of a message: 15 minutes, `DelaySeconds` of the SQS API. What waits longer is delayed again.
+/// The longest delay of a message: 15 minutes, `DelaySeconds` of the SQS API. A longer wait takes several messages.
 const MAX_DELAY: Duration = Duration::from_mins(15);
-/// The most messages of one call, of the same API.
+/// The most messages of one call to the SQS API.
 pub const MAX_BATCH: usize = 10;
-/// How many calls for parts of the same batch are under way at once.
+/// How many calls of one batch run at once.
 const CALLS_AT_ONCE: usize = 8;
-/// The longest wait of a receive for messages, `WaitTimeSeconds` of the SQS API. Any wait at all is a long poll, which asks
-/// all of SQS's servers; a short poll asks some, and may find nothing where there is something.
+/// The longest wait of a receive, `WaitTimeSeconds` of the SQS API. Any wait above zero is a long poll, which asks all of SQS's
+/// servers. A short poll asks some of them and may miss messages.
 const LONG_POLL: Duration = Duration::from_secs(1);
-/// The most bytes of the messages of one call: a quarter of a megabyte, less what attributes take.
+/// The most bytes of the messages in one call: SQS takes 256 KiB, and attributes need some of it.
 const MAX_BYTES: usize = 240 * 1024;
 /// The most characters of a dead letter's reason.
 const MAX_REASON: usize = 256;
@@ -49,8 +49,8 @@ pub enum QueueError {
     /// The deadline passed before the queue answered.
     #[error("the queue did not answer in time")]
     OutOfTime,
-    /// The queue refused the call, or could not be reached.
-    #[error("the queue can't be used: {0}")]
+    /// The queue refused the call, or the connection failed.
+    #[error("the call to the queue failed: {0}")]
     Failed(String),
 }
 
@@ -60,7 +60,7 @@ impl QueueError {
     }
 }
 
-/// A message on its way to a queue.
+/// A message to send.
 #[derive(Debug, Clone)]
 pub struct Message {
     body: String,
@@ -70,8 +70,8 @@ pub struct Message {
 }
 
 impl Message {
-    /// Says that the order wants attention after `delay`, which is rounded up to whole seconds and cut at 15 minutes. The
-    /// order's processing joins the trace of this invocation.
+    /// A message that makes the processor look at the order after `delay`. The delay is rounded up to whole seconds and cut at 15
+    /// minutes. The order's processing joins this invocation's trace.
     #[must_use]
     pub fn new(order_id: &OrderId, delay: Duration) -> Self {
         Self { body: order_id.to_string(), delay, trace: Trace::current(), reason: None }
@@ -110,12 +110,12 @@ impl Message {
     }
 }
 
-/// A message that was received from a queue. It stays there until it is deleted.
+/// A received message. It stays in the queue until it is deleted.
 #[derive(Debug)]
 pub struct Received {
-    /// Its text.
+    /// The text.
     pub body: String,
-    /// The handle that deletes it, or makes it visible again.
+    /// The receipt handle, which deletes the message or sets its visibility.
     pub receipt: String,
 }
 
@@ -146,8 +146,8 @@ impl Queue {
         Box::pin(within(deadline, call.send())).await.map(drop)
     }
 
-    /// Sends messages, ten a call and several calls at once, until the deadline. Returns the indexes of those that were not
-    /// sent, or that may not have been.
+    /// Sends messages, ten a call and several calls at once, until the deadline. Returns the indexes of the messages that the
+    /// queue did not confirm.
     pub async fn send_all(&self, messages: &[Message], deadline: Deadline) -> HashSet<usize> {
         let parts = parts(messages);
         let sent = some_at_once(parts.iter().map(|part| self.send_ten(&messages[part.clone()], deadline))).await;
@@ -172,13 +172,13 @@ impl Queue {
         Ok(failed.iter().filter_map(|failure| failure.id.parse().ok()).collect())
     }
 
-    /// Sets for how long received messages stay invisible from now on, in whole seconds, rounded up. Where that fails they
-    /// become visible when their visibility timeout is over, which does no harm.
+    /// Sets how long received messages stay invisible from now on, in whole seconds, rounded up. If a call fails, its messages
+    /// become visible at the end of their visibility timeout, which does no harm.
     pub async fn set_visibility_all(&self, messages: &[(String, Duration)], deadline: Deadline) {
         let calls = messages.chunks(MAX_BATCH).map(|messages| self.set_visibility_of_ten(messages, deadline));
         for set in some_at_once(calls).await {
             if let Err(error) = set {
-                tracing::warn!(%error, "could not set the visibility of up to ten messages; their visibility timeout ends it");
+                tracing::warn!(%error, "could not set the visibility of up to ten messages; they become visible after their visibility timeout");
             }
         }
     }
@@ -199,22 +199,26 @@ impl Queue {
         let call = self.client.change_message_visibility_batch().queue_url(&self.url).set_entries(Some(entries));
         for failure in within(deadline, call.send()).await?.failed {
             let (code, message) = (failure.code, failure.message);
-            tracing::warn!(code, message, "could not set the visibility of a message; it comes back by itself");
+            tracing::warn!(
+                code,
+                message,
+                "could not set the visibility of a message; it becomes visible after its visibility timeout"
+            );
         }
         Ok(())
     }
 
-    /// Receives up to `most` messages, ten at most, and hides them for `hidden`, whole seconds. Waits up to a second for
-    /// messages; none means that there are none.
+    /// Receives up to `most` messages, ten at most, and makes them invisible for `invisible`, in whole seconds. Waits up to a
+    /// second for messages. An empty list means that the queue has none.
     pub async fn receive(
         &self,
         most: usize,
-        hidden: Duration,
+        invisible: Duration,
         deadline: Deadline,
     ) -> Result<Vec<Received>, QueueError> {
         let most = i32::try_from(most.clamp(1, MAX_BATCH)).unwrap_or(1);
         let call = self.client.receive_message().queue_url(&self.url).max_number_of_messages(most);
-        let call = call.wait_time_seconds(whole_seconds(LONG_POLL)).visibility_timeout(whole_seconds(hidden));
+        let call = call.wait_time_seconds(whole_seconds(LONG_POLL)).visibility_timeout(whole_seconds(invisible));
         let received = within(deadline, call.send()).await?.messages.unwrap_or_default().into_iter();
         let read = |message: aws_sdk_sqs::types::Message| {
             Some(Received { body: message.body?, receipt: message.receipt_handle? })
@@ -222,12 +226,12 @@ impl Queue {
         Ok(received.filter_map(read).collect())
     }
 
-    /// Deletes received messages by their receipts. A message that can't be deleted comes back.
+    /// Deletes received messages by their receipts. The queue delivers a message again if it could not delete it.
     pub async fn delete_all(&self, receipts: &[String], deadline: Deadline) {
         let calls = receipts.chunks(MAX_BATCH).map(|receipts| self.delete_ten(receipts, deadline));
         for deleted in some_at_once(calls).await {
             if let Err(error) = deleted {
-                tracing::warn!(%error, "could not delete up to ten messages; they come back");
+                tracing::warn!(%error, "could not delete up to ten messages; SQS will deliver them again");
             }
         }
     }
@@ -239,12 +243,16 @@ impl Queue {
         let entries = receipts.iter().enumerate().map(entry).collect::<Result<_, _>>().map_err(QueueError::new)?;
         let call = self.client.delete_message_batch().queue_url(&self.url).set_entries(Some(entries));
         for failure in within(deadline, call.send()).await?.failed {
-            tracing::warn!(code = failure.code, message = failure.message, "could not delete a message; it comes back");
+            tracing::warn!(
+                code = failure.code,
+                message = failure.message,
+                "could not delete a message; SQS will deliver it again"
+            );
         }
         Ok(())
     }
 
-    /// About how many messages there are, whether visible, delayed or in flight.
+    /// The approximate number of messages: visible, delayed and in flight.
     pub async fn depth(&self, deadline: Deadline) -> Result<i64, QueueError> {
         let counts = [
             QueueAttributeName::ApproximateNumberOfMessages,
@@ -268,13 +276,13 @@ async fn within<T, E: std::error::Error>(
     deadline.bound(call).await.map_or(Err(QueueError::OutOfTime), |made| made.map_err(QueueError::new))
 }
 
-/// Makes the calls, some at once, and returns their results in their order.
+/// Makes the calls, up to [`CALLS_AT_ONCE`] at once, and returns their results in the calls' order.
 async fn some_at_once<T>(calls: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
     let calls: Vec<_> = calls.collect();
     stream::iter(calls).buffered(CALLS_AT_ONCE).collect().await
 }
 
-/// The messages by the calls that send them: ten a call, and together no larger than SQS takes.
+/// Splits messages into calls: at most ten each, and together no larger than SQS accepts.
 fn parts(messages: &[Message]) -> Vec<Range<usize>> {
     let mut parts: Vec<Range<usize>> = Vec::new();
     let mut bytes = 0;
@@ -305,7 +313,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_go_ten_a_call_and_large_ones_by_themselves() {
+    fn messages_are_split_by_ten_and_by_size() {
         let of = |sizes: &[usize]| {
             let message = |size: &usize| Message::dead_letter(&"x".repeat(*size), "why");
             parts(&sizes.iter().map(message).collect::<Vec<_>>())
@@ -316,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delay_is_rounded_up_and_cut_at_fifteen_minutes() {
+    fn delay_is_rounded_up_and_cut_at_fifteen_minutes() {
         let seconds = |millis| delay_seconds(Duration::from_millis(millis));
         assert_eq!([seconds(0), seconds(1), seconds(5000), seconds(899_001), seconds(3_600_000)], [0, 1, 5, 900, 900]);
     }

@@ -1,16 +1,15 @@
-//! Logging. What an operator asks for is what our own code says; libraries say no more than `INFO`, whatever is asked for. At
-//! `TRACE` the runtime would log whole events, tokens included, and the SDK its signed requests.
+//! Logging. The configured level applies to our own crates. Libraries log at `INFO` at most: at `TRACE` the runtime would log whole
+//! events with their tokens, and the SDK its signed requests.
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
-//! | `AWS_LAMBDA_LOG_LEVEL` | `ERROR`, `WARN`, `INFO`, `DEBUG` or `TRACE`; else what `RUST_LOG` says | `INFO` |
-//! | `AWS_LAMBDA_LOG_FORMAT` | `JSON`, or lines for people | lines |
+//! | `AWS_LAMBDA_LOG_LEVEL` | `ERROR`, `WARN`, `INFO`, `DEBUG` or `TRACE`; if not set, `RUST_LOG` | `INFO` |
+//! | `AWS_LAMBDA_LOG_FORMAT` | `JSON`; any other value writes plain text | plain text |
 //!
-//! Each line of an invocation says its request and trace, the function's version and whether it is the environment's first.
-//! What goes as it should is said at `DEBUG`: at `INFO` a million orders would cost more to log than to process.
+//! Each line of an invocation has its request, its trace, the function's version, and whether it is a cold start. Normal operation
+//! is logged at `DEBUG`: at `INFO`, logging a million orders would cost more than processing them.
 //!
-//! What is never logged: tokens, passwords and other secrets, signatures, queries, bodies, and of an order anything but its
-//! identifier.
+//! The log never holds tokens, passwords and other secrets, signatures, queries, bodies, or any field of an order but its identifier.
 
 mod metric;
 mod trace;
@@ -32,14 +31,14 @@ pub use metric::{Count, Measure, flush, flush_if_due};
 pub use trace::Trace;
 pub(crate) use trace::within;
 
-/// Our own crates.
+/// Our own crates, whose level is configured.
 const OURS: [&str; 6] = ["api", "migrate", "processor", "shared", "site", "sweeper"];
 
-/// Has everything logged to the standard output from here on.
+/// Starts logging to standard output.
 pub fn init(env: &Env) {
     let lines = fmt::layer().with_target(false);
     let is_json = env.text("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format.eq_ignore_ascii_case("json"));
-    // Lambda reads `timestamp` and `level`, and takes a line without them for INFO.
+    // Lambda reads `timestamp` and `level`. It treats a line without them as INFO.
     let layer = if is_json { lines.json().with_span_list(false).boxed() } else { lines.without_time().boxed() };
     registry().with(layer.with_filter(filter(env))).init();
     if is_json {
@@ -48,7 +47,7 @@ pub fn init(env: &Env) {
     trace::init(env);
 }
 
-/// What the log says of an invocation in each of its lines, whatever their level.
+/// The fields of every log line of an invocation, at any level.
 pub(crate) fn span_of(context: &Context) -> Span {
     static IS_WARM: AtomicBool = AtomicBool::new(false);
     error_span!(
@@ -61,8 +60,8 @@ pub(crate) fn span_of(context: &Context) -> Span {
 }
 
 fn filter(env: &Env) -> Targets {
-    let asked = env.text("AWS_LAMBDA_LOG_LEVEL").or_else(|| env.text("RUST_LOG"));
-    let level = asked.and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::INFO);
+    let configured = env.text("AWS_LAMBDA_LOG_LEVEL").or_else(|| env.text("RUST_LOG"));
+    let level = configured.and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::INFO);
     Targets::new().with_default(level.min(LevelFilter::INFO)).with_targets(OURS.map(|name| (name, level)))
 }
 
@@ -82,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn our_code_says_as_much_as_is_asked_for_and_libraries_no_more_than_info() {
+    fn level_applies_to_our_crates_and_libraries_stay_at_info() {
         let name = "AWS_LAMBDA_LOG_LEVEL";
         assert_eq!(levels(name, "TRACE"), [Some(Level::TRACE), Some(Level::INFO)]);
         assert_eq!(levels("RUST_LOG", "debug"), [Some(Level::DEBUG), Some(Level::INFO)]);

@@ -1,6 +1,6 @@
-//! Times as the API writes and reads them: RFC 3339, in UTC, with six digits of a second, as PostgreSQL keeps them.
+//! Times as the API reads and writes them: RFC 3339, in UTC, with six digits of a second, as in PostgreSQL.
 //!
-//! For `#[serde(with = "shared::timestamp")]` and, where there may be none, `shared::timestamp::option`.
+//! For `#[serde(with = "shared::timestamp")]` and, for optional times, `shared::timestamp::option`.
 
 use std::num::NonZero;
 
@@ -20,8 +20,8 @@ pub fn serialize<S: Serializer>(time: &OffsetDateTime, serializer: S) -> Result<
     serializer.serialize_str(&text)
 }
 
-/// Reads a time of RFC 3339 in any offset. Refuses one that does not lie in the years 1 to 9999 of UTC: the driver of the
-/// database converts times to UTC and panics beyond that.
+/// Reads an RFC 3339 time in any offset. Refuses a time outside the years 1 to 9999 of UTC: the database driver converts times to
+/// UTC and panics on others.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<OffsetDateTime, D::Error> {
     parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
 }
@@ -30,17 +30,17 @@ fn parse(text: &str) -> Result<OffsetDateTime, &'static str> {
     let time = OffsetDateTime::parse(text, &Rfc3339).ok();
     let utc =
         time.and_then(|time| time.checked_to_offset(UtcOffset::UTC)).filter(|utc| (1..=9999).contains(&utc.year()));
-    utc.ok_or("a time has to be as in RFC 3339, 2026-11-24T10:51:00Z, and within the years 1 to 9999 of UTC")
+    utc.ok_or("a time must be in RFC 3339, such as 2026-11-24T10:51:00Z, and within the years 1 to 9999 of UTC")
 }
 
-/// The same for a time that may be absent.
+/// The same for optional times.
 pub mod option {
     use serde::de::{Deserialize, Deserializer, Error as _};
     use serde::ser::Serializer;
     use time::OffsetDateTime;
 
     /// Writes the time, or null.
-    #[allow(clippy::ref_option, reason = "serde calls it with a reference to the field")]
+    #[allow(clippy::ref_option, reason = "serde passes a reference to the field")]
     pub fn serialize<S: Serializer>(time: &Option<OffsetDateTime>, serializer: S) -> Result<S::Ok, S::Error> {
         match time {
             Some(time) => super::serialize(time, serializer),
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn times_always_have_six_digits_of_a_second() {
+    fn time_has_six_digits_of_a_second() {
         for (read, expected) in [
             ("2026-11-24T10:51:00Z", "2026-11-24T10:51:00.000000Z"),
             ("2026-11-24T10:51:00.5Z", "2026-11-24T10:51:00.500000Z"),
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn times_that_utc_can_not_express_are_refused() {
+    fn time_outside_the_years_of_utc_is_refused() {
         for text in ["9999-12-31T23:59:59-05:00", "0000-12-31T23:59:59Z", "0001-01-01T00:00:00+01:00", "yesterday", ""]
         {
             assert_eq!(written(text), None, "{text}");

@@ -1,39 +1,38 @@
-//! TLS, one implementation for the database, AWS and whoever else is called: OpenSSL, compiled in, with the certificate
-//! authorities that are meant and no others.
+//! TLS to the database and to AWS: OpenSSL, compiled in, with a fixed list of certificate authorities.
 //!
-//! Reading authorities takes most of a cold start's time, so each connector is given as few as can be, and is made when it is
-//! first needed: an environment asks for its first event before. OpenSSL reads the machine's authorities as well, of which
-//! none counts here; `SSL_CERT_FILE=/dev/null` spares it that.
+//! Reading authorities takes most of the time of a cold start. Each connector therefore has as few as possible and is built at its
+//! first use, after the environment has asked for its first event. OpenSSL also reads the machine's authorities, though none of
+//! them counts here; `SSL_CERT_FILE=/dev/null` prevents that.
 
 use std::sync::LazyLock;
 
 use native_tls::{Certificate, TlsConnector};
 
-/// The authorities of RDS, by region, and the Amazon Trust Services roots, which vouch for RDS Proxy and for AWS's APIs.
-/// A line with its name goes before each.
+/// The authorities of RDS, by region, and the Amazon Trust Services roots, which sign for RDS Proxy and for AWS's APIs. A line with
+/// its name precedes each.
 const AMAZON: &str = include_str!("../certs/amazon.pem");
-/// How the name of a region's authority begins.
+/// The prefix of the name of a region's authority.
 const OF_RDS: &str = "Amazon RDS ";
 
 /// Connects to AWS's APIs.
 pub static TO_AWS: Connector = Connector::new(|| trusting(&amazon(|name| !name.starts_with(OF_RDS))));
 
-/// A connector that is made when it is first needed.
-pub type Connector<F = fn() -> Made> = LazyLock<Made, F>;
-/// What came of making one.
-pub type Made = Result<TlsConnector, native_tls::Error>;
+/// A connector that is built at its first use.
+pub type Connector<F = fn() -> BuildResult> = LazyLock<BuildResult, F>;
+/// The result of building a connector.
+pub type BuildResult = Result<TlsConnector, native_tls::Error>;
 
-/// Connects to a database of RDS at this host, or to an RDS Proxy: the region is part of the name that AWS gives it. For
-/// another name every region's authorities count.
-pub fn to_rds(host: &str) -> Made {
+/// Connects to a database of RDS at this host, or to an RDS Proxy. AWS puts the region into the host name. For any other name, this
+/// trusts the authorities of every region.
+pub fn to_rds(host: &str) -> BuildResult {
     let of_region = region(host).map(|region| format!("{OF_RDS}{region} "));
     let counts =
         |name: &str| of_region.as_deref().is_none_or(|prefix| !name.starts_with(OF_RDS) || name.starts_with(prefix));
     trusting(&amazon(counts))
 }
 
-/// Connects to whoever has a certificate of one of these authorities (PEM).
-pub fn trusting(pem: &str) -> Made {
+/// Connects to servers whose certificate is signed by one of these authorities (PEM).
+pub fn trusting(pem: &str) -> BuildResult {
     let mut builder = TlsConnector::builder();
     builder.disable_built_in_roots(true);
     for authority in Certificate::stack_from_pem(pem.as_bytes())? {
@@ -48,7 +47,7 @@ fn region(host: &str) -> Option<&str> {
     within.rsplit('.').next()
 }
 
-/// Those of the built-in authorities whose names pass.
+/// The built-in authorities whose names pass.
 fn amazon(passes: impl Fn(&str) -> bool) -> String {
     const BEGIN: &str = "-----BEGIN CERTIFICATE-----\n";
     const END: &str = "-----END CERTIFICATE-----\n";
@@ -68,14 +67,14 @@ mod tests {
     }
 
     #[test]
-    fn the_built_in_authorities_can_all_be_read() {
+    fn built_in_authorities_can_all_be_read() {
         assert_eq!(count(&amazon(|_| true)), AMAZON.matches("BEGIN CERTIFICATE").count());
         assert!(count(AMAZON) > 80);
         assert_eq!(count(&amazon(|name| !name.starts_with(OF_RDS))), 5);
     }
 
     #[test]
-    fn every_region_has_three_authorities_of_its_own() {
+    fn every_region_has_three_authorities() {
         let names =
             AMAZON.lines().filter_map(|line| line.strip_prefix(OF_RDS)?.split_once(" Root CA ")).collect::<Vec<_>>();
         for (region, _) in &names {
@@ -84,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn the_region_is_read_from_the_name_that_aws_gives() {
+    fn region_is_read_from_the_host_name_of_rds() {
         assert_eq!(region("db.abc123.eu-central-1.rds.amazonaws.com"), Some("eu-central-1"));
         assert_eq!(region("p.proxy-abc123.cn-north-1.rds.amazonaws.com.cn"), Some("cn-north-1"));
         assert_eq!((region("db.example.com"), region("localhost")), (None, None));

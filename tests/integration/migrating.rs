@@ -86,7 +86,7 @@ async fn a_database_out_of_reach_is_answered_as_a_failure_with_its_cause() {
     let config = Config::from_env(&world.env_with(("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nowhere")));
     let answer = ask(config, "Create").await;
     assert_eq!(answer["Status"], "FAILED");
-    assert!(answer["Reason"].as_str().unwrap().contains("out of reach"), "{answer}");
+    assert!(answer["Reason"].as_str().unwrap().contains("could not reach the database"), "{answer}");
 }
 
 /// The update of a stack from one version of the function to another.

@@ -1,5 +1,5 @@
-//! The HTTP client of AWS's SDKs, on the TLS of everything else: theirs would bring a second implementation of it into each
-//! zip, which makes that a quarter larger.
+//! The HTTP client of the AWS SDKs, on the same TLS as everything else. Their own client would add a second TLS implementation to
+//! each zip, which makes it a quarter larger.
 
 use std::sync::{Arc, OnceLock};
 
@@ -17,12 +17,12 @@ use hyper_util::rt::TokioExecutor;
 
 use crate::tls;
 
-/// Calls AWS over HTTP/1.1 and keeps connections open. Made when it is first needed.
+/// Calls AWS over HTTP/1.1 and keeps connections open. Built at its first use.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Http(Arc<OnceLock<Client<HttpsConnector<TcpConnector>, SdkBody>>>);
 
 impl Http {
-    /// The client, which trusts the Amazon Trust Services roots, and takes plain HTTP where an emulator's URL says so.
+    /// The client. It trusts the Amazon Trust Services roots, and allows plain HTTP for the URL of an emulator.
     fn client(&self) -> Result<&Client<HttpsConnector<TcpConnector>, SdkBody>, ConnectorError> {
         let tls = tls::TO_AWS.as_ref().map_err(|error| ConnectorError::user(error.to_string().into()))?;
         Ok(self.0.get_or_init(|| {
@@ -46,7 +46,7 @@ impl HttpConnector for Http {
         HttpConnectorFuture::new(async move {
             let client = http.client()?;
             let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
-            // The SDK tries again what failed on the way.
+            // The SDK retries an I/O error.
             let response = client.request(request).await.map_err(|error| ConnectorError::io(error.into()))?;
             let response = response.map(SdkBody::from_body_1_x);
             HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))

@@ -1,4 +1,4 @@
-//! Connecting: over verified TLS, or to this very machine, with one of three kinds of credential.
+//! Connecting: over verified TLS, or unencrypted to this machine, with one of three kinds of credential.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,18 +16,18 @@ use crate::config::{ConfigError, Env};
 use crate::deadline::Deadline;
 use crate::error::Chain;
 
-/// How long one host may take to be connected to, TLS and authentication included.
+/// How long connecting to one host may take, TLS and authentication included.
 const HOST_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long one of a host's addresses may take to accept a connection.
 const ADDRESS_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a cancellation may take to reach the server. The server's own time limit ends a statement that it does not reach.
+/// How long a cancellation may take to reach the server. If it does not, the server's own time limit ends the statement.
 const CANCEL_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// Where the database is and how to get in.
+/// The addresses of the database, and the means to connect.
 pub struct DbConfig {
     /// Whether statements are prepared.
     prepares: bool,
-    /// The same for each host that the URL names, in its order.
+    /// The parameters for each host of the URL, in its order.
     hosts: Vec<Config>,
     tls: Option<ToDatabase>,
     credential: Credential,
@@ -50,7 +50,7 @@ impl DbConfig {
             .connect_timeout(ADDRESS_TIMEOUT)
             .tcp_user_timeout(HOST_TIMEOUT)
             .keepalives_idle(Duration::from_secs(30))
-            // After a failover an address may lead to a server that only reads.
+            // After a failover, an address may lead to a server that only reads.
             .target_session_attrs(TargetSessionAttrs::ReadWrite);
         let prepares = match env.text("DATABASE_PREPARE") {
             None | Some("on") => true,
@@ -60,7 +60,7 @@ impl DbConfig {
         Ok(Self { prepares, hosts: one_by_one(&params), tls, credential })
     }
 
-    /// Opens a connection to the first of the hosts that takes writes. If the database refuses a login, this tries the others.
+    /// Opens a connection to the first host that takes writes. If the database refuses a login, this tries the others.
     pub(super) async fn connect(&self, deadline: Deadline) -> Result<Connection, DbError> {
         let mut login = within(deadline, self.credential.login()).await?;
         let mut refused = Vec::new();
@@ -73,14 +73,14 @@ impl DbConfig {
                     if login.is_none() {
                         return Err(error);
                     }
-                    tracing::info!(error = %Chain(&error), "the database refused the login; trying another");
+                    tracing::info!(error = %Chain(&error), "could not log in to the database; trying another login");
                 }
                 opened => return opened,
             }
         }
     }
 
-    /// Tries the hosts in their order, each with an equal share of the time, so that one that hangs leaves some to the others.
+    /// Tries the hosts in their order. Each gets an equal share of the time, so that one that hangs leaves time for the others.
     async fn open_any(&self, login: Option<&Login>, deadline: Deadline) -> Result<Connection, DbError> {
         let mut failure = DbError::OutOfTime;
         for (tried, host) in self.hosts.iter().enumerate() {
@@ -107,7 +107,7 @@ impl DbConfig {
                 let uses = self.prepares.then(HashMap::new);
                 Ok(Connection { client, driver, tls, uses })
             }
-            // Whatever kept the connection from opening, a refused password included, may be mended while we run.
+            // An operator may mend any cause while the function runs, even a refused password.
             Ok(Err(error)) => Err(DbError::Unavailable(Box::new(error))),
             Err(elapsed) => Err(DbError::Unavailable(Box::new(elapsed))),
         }
@@ -115,13 +115,13 @@ impl DbConfig {
 
     fn connector(&self) -> Result<Option<MakeTlsConnector>, DbError> {
         let Some(tls) = &self.tls else { return Ok(None) };
-        let unusable = |error| format!("the certificate authorities can't be used: {error}");
+        let unusable = |error| format!("the certificate authorities are not valid: {error}");
         let tls = tls.as_ref().map_err(|error| DbError::Unavailable(unusable(error).into()))?;
         Ok(Some(MakeTlsConnector::new(tls.clone())))
     }
 }
 
-/// The same parameters for each of their hosts alone.
+/// Splits parameters with several hosts into one set for each host.
 fn one_by_one(all: &Config) -> Vec<Config> {
     let (hosts, addresses, ports) = (all.get_hosts(), all.get_hostaddrs(), all.get_ports());
     let one = |index: usize| {
@@ -171,8 +171,8 @@ fn copy_all_but_hosts(from: &Config, to: &mut Config) {
         .target_session_attrs(from.get_target_session_attrs());
 }
 
-async fn within<T>(deadline: Deadline, asked: impl Future<Output = Result<T, DbError>>) -> Result<T, DbError> {
-    deadline.bound(asked).await.unwrap_or(Err(DbError::OutOfTime))
+async fn within<T>(deadline: Deadline, step: impl Future<Output = Result<T, DbError>>) -> Result<T, DbError> {
+    deadline.bound(step).await.unwrap_or(Err(DbError::OutOfTime))
 }
 
 /// An open connection and the task that drives it, which ends with it.
@@ -180,24 +180,24 @@ pub(super) struct Connection {
     client: Client,
     driver: JoinHandle<()>,
     tls: Option<MakeTlsConnector>,
-    /// The statements that were used on this connection; `None` where they are not prepared.
+    /// The statements used on this connection so far; `None` if statements are not prepared.
     uses: Option<HashMap<String, Use>>,
 }
 
-/// The use of a statement on a connection. The first is one round trip, unnamed, which is all that a cold start pays. The
-/// second prepares it, and from then on the server neither parses nor plans it.
+/// The use of a statement on a connection. The first is one unnamed round trip, so that a cold start pays for nothing more. The
+/// second prepares the statement. From then on, the server neither parses nor plans it.
 enum Use {
     First,
     Prepared(Statement),
 }
 
 impl Connection {
-    /// Whether nothing has closed it yet.
+    /// Whether the connection is still open.
     pub fn is_open(&self) -> bool {
         !self.client.is_closed()
     }
 
-    /// The client itself, for what takes several statements.
+    /// The client itself, for tasks of several statements.
     pub fn client(&mut self) -> &mut Client {
         &mut self.client
     }
@@ -223,42 +223,44 @@ impl Connection {
         Ok(self.client.query(&statement, &values).await?)
     }
 
-    /// Closes the connection, and has the server give up the statement that is under way on it.
+    /// Closes the connection, and asks the server to cancel the statement that runs on it.
     pub async fn cancel(self) {
         let token = self.client.cancel_token();
         let tls = self.tls.clone();
         drop(self);
-        let asked = async {
+        let cancellation = async {
             match tls {
                 Some(tls) => token.cancel_query(tls).await,
                 None => token.cancel_query(NoTls).await,
             }
         };
-        match Deadline::after(CANCEL_TIMEOUT).bound(asked).await {
-            Ok(Ok(())) => tracing::warn!("cancelled a statement that ran out of time"),
-            Ok(Err(error)) => tracing::warn!(%error, "could not cancel a statement; the server's time limit ends it"),
-            Err(_) => tracing::warn!("could not cancel a statement in time; the server's time limit ends it"),
+        match Deadline::after(CANCEL_TIMEOUT).bound(cancellation).await {
+            Ok(Ok(())) => tracing::warn!("cancelled a statement at its deadline"),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "could not cancel a statement; the server's time limit will end it")
+            }
+            Err(_) => tracing::warn!("could not cancel a statement in time; the server's time limit will end it"),
         }
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        // Without this the task would wait for the answer to the last statement first.
+        // Without this, the task would first wait for the answer to the last statement.
         self.driver.abort();
     }
 }
 
-/// Whether the database was reached and turned the user or the password down.
+/// Whether the database answered and refused the user or the password.
 fn is_login_refused(error: &DbError) -> bool {
     let DbError::Unavailable(cause) = error else { return false };
     let code = cause.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::code);
     code.is_some_and(|code| [SqlState::INVALID_PASSWORD, SqlState::INVALID_AUTHORIZATION_SPECIFICATION].contains(code))
 }
 
-/// Ends with the connection; what cut it is also reported to the statement that was under way.
+/// Drives the connection until it closes. The statement under way reports the same error.
 async fn drive(connection: impl Future<Output = Result<(), tokio_postgres::Error>>) {
     if let Err(error) = connection.await {
-        tracing::info!(error = %Chain(&error), "a database connection was closed");
+        tracing::info!(error = %Chain(&error), "lost a database connection");
     }
 }

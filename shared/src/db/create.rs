@@ -1,7 +1,7 @@
-//! Creating orders: one, or those of a batch in one statement.
+//! Creating orders: one, or a batch in one statement.
 //!
-//! One statement inserts an order and its work, so that neither is there without the other. A unique constraint tells a repeat
-//! from a new order; nothing is looked up first.
+//! One statement inserts an order and its work, so that neither exists without the other. A unique constraint tells a repeat from
+//! a new order, without a lookup first.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -18,17 +18,17 @@ use crate::order::{NewOrder, Order, OrderId, Status};
 /// The result of a create.
 #[derive(Debug)]
 pub enum Created {
-    /// The order is new, and durable.
+    /// The order is new and durable.
     Inserted(Order),
-    /// The same order was created before; this is its present state.
+    /// The same order existed before; this is its present state.
     Replayed(Order),
     /// Another order has this `order_id`.
     IdTaken,
-    /// The idempotency key was used for another order.
+    /// The idempotency key belongs to another order.
     KeyReused,
 }
 
-/// A request for an order.
+/// A request to create an order.
 #[derive(Debug)]
 pub struct CreateRequest {
     order_id: OrderId,
@@ -37,15 +37,15 @@ pub struct CreateRequest {
 }
 
 impl CreateRequest {
-    /// A request for this order, which gets an identifier if it has none. `key` tells a repeat of this request from another
-    /// one, where the client gave any.
+    /// A request for this order. An order without an identifier gets one. `key` is the client's idempotency key, if it sent one: it
+    /// tells a repeat of this request from a new one.
     #[must_use]
     pub fn new(new: NewOrder, key: Option<Vec<u8>>) -> Self {
         let order_id = new.order_id.clone().unwrap_or_else(OrderId::generate);
         Self { order_id, new, key }
     }
 
-    /// The order as it was inserted: the request's content, and the time at which it became durable.
+    /// The inserted order: the request's content, and the time at which it became durable.
     fn inserted(&self, created_at: OffsetDateTime) -> Order {
         Order {
             order_id: self.order_id.clone(),
@@ -62,22 +62,22 @@ impl CreateRequest {
     }
 }
 
-/// Creates an order that may be worked on once `cancel_window` has passed.
+/// Creates an order that is due once `cancel_window` has passed.
 ///
-/// Conflicts: an order with the same identifier or key makes this a repeat of it, or refuses the request.
+/// Conflicts: if an order has the same identifier or key, the request is a repeat of it or is refused.
 pub async fn create(db: &Db, request: &CreateRequest, cancel_window: Duration) -> Result<Created, DbError> {
     if let Some(created_at) = insert(db, request, cancel_window).await? {
         return Ok(Created::Inserted(request.inserted(created_at)));
     }
     let earlier = find_earlier(db, std::slice::from_ref(request)).await?;
-    let corrupt = || DbError::Corrupt(format!("order {} is neither new nor there", request.order_id));
+    let corrupt = || DbError::Corrupt(format!("order {} was not inserted and does not exist", request.order_id));
     compare(request, &earlier).ok_or_else(corrupt)
 }
 
-/// Creates the orders of a batch in one statement, and returns a result for each, in their order. A second order of the same
-/// identifier is a repeat of the first, or collides with it. Fails as a whole where the database can't be used now.
+/// Creates the orders of a batch in one statement. Returns one result per request, in their order. The second of two orders with
+/// the same identifier is a repeat of the first, or collides with it. Fails as a whole if the database is unavailable.
 ///
-/// A statement that fails for another reason is repeated order by order, so that no order fails because of another.
+/// If the statement fails for another reason, this creates the orders one by one, so that no order fails because of another.
 pub async fn create_all(
     db: &Db,
     requests: &[CreateRequest],
@@ -93,8 +93,8 @@ pub async fn create_all(
     }
 }
 
-/// Builds one result per request: inserted orders are new, the others are looked up. A failed lookup fails only the requests
-/// that needed it.
+/// Builds one result per request: inserted orders are new, the others are looked up. A failed lookup fails only the requests that
+/// needed it.
 async fn resolve(
     db: &Db,
     requests: &[CreateRequest],
@@ -109,7 +109,7 @@ async fn resolve(
             (None, Err(error)) => Err(DbError::Unavailable(Chain(error).to_string().into())),
             (None, Ok(earlier)) => match compare(request, earlier) {
                 Some(created) => Ok(created),
-                // An earlier request of the same identifier was not inserted, because of its key, and this one was left out.
+                // An earlier request with the same identifier stood for both, and its key kept it from being inserted.
                 None => create(db, request, cancel_window).await,
             },
         });
@@ -117,7 +117,7 @@ async fn resolve(
     created
 }
 
-/// Creates one order after the other, until the database can't be used.
+/// Creates one order after the other, until the database is unavailable.
 async fn one_by_one(db: &Db, requests: &[CreateRequest], cancel_window: Duration) -> Vec<Result<Created, DbError>> {
     let mut created: Vec<Result<Created, DbError>> = Vec::with_capacity(requests.len());
     for request in requests {
@@ -159,9 +159,8 @@ async fn insert(db: &Db, request: &CreateRequest, cancel_window: Duration) -> Re
     rows.first().map(|row| Ok(row.try_get("created_at")?)).transpose()
 }
 
-/// The statement of [`insert`] for many; for a single order this one takes a tenth longer. It inserts only the first of
-/// the orders with the same identifier. It inserts rows in the order of their keys, so that two batches of the same orders can't
-/// deadlock.
+/// The statement of [`insert`] for many orders; for one order it takes a tenth longer. It inserts only the first of the orders
+/// with the same identifier. It inserts rows in the order of their keys, so that two batches of the same orders can't deadlock.
 async fn insert_all(
     db: &Db,
     requests: &[CreateRequest],
@@ -201,13 +200,13 @@ async fn insert_all(
     rows.iter().map(|row| Ok((row.try_get("order_id")?, row.try_get("created_at")?))).collect()
 }
 
-/// An array as PostgreSQL writes it, since arrays in an array must all be of one length.
+/// An array as a PostgreSQL literal. The arrays within an array would all need the same length.
 fn array_literal(texts: &[String]) -> String {
     let quoted = texts.iter().map(|text| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")));
     format!("{{{}}}", quoted.collect::<Vec<_>>().join(","))
 }
 
-/// An order that was there before, and its idempotency key.
+/// An order that existed before, and its idempotency key.
 struct Earlier {
     order: Order,
     key: Option<Vec<u8>>,
@@ -217,7 +216,7 @@ struct Earlier {
 async fn find_earlier(db: &Db, requests: &[CreateRequest]) -> Result<Vec<Earlier>, DbError> {
     let order_ids: Vec<_> = requests.iter().map(|request| request.order_id.as_str()).collect();
     let keys: Vec<_> = requests.iter().filter_map(|request| request.key.as_deref()).collect();
-    // Two lookups by an index each: an OR of the two conditions could be a scan of the table.
+    // Each lookup uses an index. An OR of the two conditions could scan the table.
     let sql = format!(
         "SELECT {COLUMNS}, idempotency_key FROM order_states WHERE order_id = ANY ($1)
         UNION ALL
@@ -228,19 +227,19 @@ async fn find_earlier(db: &Db, requests: &[CreateRequest]) -> Result<Vec<Earlier
     rows.iter().map(|row: &Row| Ok(Earlier { order: order(row)?, key: row.try_get("idempotency_key")? })).collect()
 }
 
-/// Tells a repeat from a collision by the content of the earlier order. Returns `None` where there is no earlier order.
+/// Tells a repeat from a collision by the content of the earlier order. Returns `None` if there is no earlier order.
 fn compare(request: &CreateRequest, earlier: &[Earlier]) -> Option<Created> {
     let CreateRequest { order_id, new, key } = request;
     if let Some(Earlier { order, .. }) = earlier.iter().find(|earlier| earlier.order.order_id == *order_id) {
         return Some(match is_same_content(order, new) {
-            // No client knows an identifier that we made: the insert was sent twice, because its first answer was lost.
+            // No client knows a generated identifier, so the insert was sent twice: the answer to the first was lost.
             true if new.order_id.is_none() => Created::Inserted(order.clone()),
             true => Created::Replayed(order.clone()),
             false => Created::IdTaken,
         });
     }
     let Earlier { order, .. } = earlier.iter().find(|earlier| key.is_some() && earlier.key == *key)?;
-    // A request with an identifier of its own asks for that order, not for the one that the key was used for.
+    // A request with its own identifier is for that order, and not for the one that first used the key.
     let is_repeat = new.order_id.is_none() && is_same_content(order, new);
     Some(if is_repeat { Created::Replayed(order.clone()) } else { Created::KeyReused })
 }
@@ -256,7 +255,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_array_is_written_so_that_nothing_in_it_can_end_it() {
+    fn array_literal_escapes_every_element() {
         let texts = ["a", "", "NULL", "b,c", "\"}\\", "ü {"].map(str::to_owned);
         assert_eq!(array_literal(&texts), r#"{"a","","NULL","b,c","\"}\\","ü {"}"#);
     }

@@ -1,4 +1,4 @@
-//! How we prove to the database who we are. None of it is ever logged.
+//! The credentials for the database. They are never logged.
 
 mod iam;
 mod secret;
@@ -14,17 +14,17 @@ use crate::config::{ConfigError, Env};
 use iam::Signer;
 use secret::Secret;
 
-/// One of three ways, by the variables that are set.
+/// One of three kinds of credential. The variables choose.
 pub(super) enum Credential {
-    /// With what `DATABASE_URL` says.
+    /// The user and the password of `DATABASE_URL`.
     Url,
-    /// With the user and the password of the secret that `DATABASE_SECRET_ARN` names.
+    /// The user and the password of the secret `DATABASE_SECRET_ARN`.
     Secret(Secret),
-    /// As the user of `DATABASE_URL`, with a token of RDS's IAM authentication.
+    /// The user of `DATABASE_URL`, with a token of RDS's IAM authentication.
     Iam(Signer),
 }
 
-/// A user and what proves that we are it.
+/// A user and a password or token.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 pub(super) struct Login {
     #[serde(rename = "username")]
@@ -33,7 +33,7 @@ pub(super) struct Login {
 }
 
 impl Login {
-    /// Where to connect to, with this login.
+    /// Adds this login to connection parameters.
     pub fn complete(&self, params: &Config) -> Config {
         let mut params = params.clone();
         params.user(&self.user).password(&self.password);
@@ -42,7 +42,7 @@ impl Login {
 }
 
 impl Credential {
-    /// Reads `DATABASE_AUTH` and `DATABASE_SECRET_ARN`, and names what contradicts them.
+    /// Reads `DATABASE_AUTH` and `DATABASE_SECRET_ARN`. Fails if they contradict each other or the URL.
     pub fn from_env(env: &Env, params: &Config, is_encrypted: bool) -> Result<Self, ConfigError> {
         match (env.text("DATABASE_AUTH").unwrap_or("password"), env.text("DATABASE_SECRET_ARN")) {
             ("password", None) => Ok(Self::Url),
@@ -53,7 +53,7 @@ impl Credential {
         }
     }
 
-    /// What to sign in with; none where the URL says it all.
+    /// The login, or `None` if the URL holds it.
     pub async fn login(&self) -> Result<Option<Login>, DbError> {
         match self {
             Self::Url => Ok(None),
@@ -62,7 +62,7 @@ impl Credential {
         }
     }
 
-    /// What to sign in with once the database has refused all of these; none where there is nothing else.
+    /// The next login after the database has refused these, or `None` if there is no other.
     pub async fn another(&self, refused: &[Login]) -> Result<Option<Login>, DbError> {
         match self {
             Self::Secret(secret) => secret.another(refused).await.map_err(unavailable),
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn each_way_to_sign_in_is_chosen_by_its_variable() {
+    fn credential_is_chosen_by_the_variables() {
         assert_eq!(refusal("postgres://u:p@h/d", []), "");
         assert_eq!(refusal("postgres://h/d", [("DATABASE_SECRET_ARN", "arn:aws:…")]), "");
         assert_eq!(refusal("postgres://u@h/d", [("DATABASE_SECRET_ARN", "arn:aws:…")]), "");
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_contradicts_is_named() {
+    fn contradicting_variables_are_named() {
         let (iam, secret) = (("DATABASE_AUTH", "iam"), ("DATABASE_SECRET_ARN", "arn:aws:…"));
         assert!(refusal("postgres://u@h/d", [iam, secret]).starts_with("DATABASE_SECRET_ARN: can't be set"));
         assert!(refusal("postgres://u:p@h/d", [secret]).starts_with("DATABASE_URL: must not hold a password"));

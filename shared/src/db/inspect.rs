@@ -1,5 +1,4 @@
-//! What a database looks like from outside the functions: for whoever has to say what is wrong with it. Nothing here
-//! changes anything.
+//! Read-only queries for diagnosis: the schema's version, a role's rights, the limits of connections and statements.
 
 use time::OffsetDateTime;
 use tokio_postgres::types::Type;
@@ -7,27 +6,27 @@ use tokio_postgres::types::Type;
 use super::role::{PRIVILEGES, RoleName};
 use super::{Db, DbError, schema};
 
-/// The table that migrations are noted in. The functions have no business with it.
+/// The table of applied migrations. The functions do not use it.
 const HISTORY: &str = "refinery_schema_history";
 
-/// Which migrations a database has.
+/// The newest migration of a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SchemaVersion {
-    /// Those up to this one.
+    /// This one and all before it.
     UpTo(i32),
-    /// None: no migration was ever run.
+    /// No migration was applied.
     None,
-    /// The role that asks may not look.
+    /// The role may not read the table of migrations.
     Hidden,
 }
 
-/// The newest migration that this code comes with.
+/// The newest migration in this code.
 #[must_use]
 pub fn newest_migration() -> i32 {
     schema::newest()
 }
 
-/// The newest migration that was applied.
+/// Reads the newest migration that was applied.
 pub async fn schema_version(db: &Db) -> Result<SchemaVersion, DbError> {
     let sql = "SELECT to_regclass($1) IS NULL AS is_missing, coalesce(has_table_privilege(to_regclass($1), 'SELECT'), false) AS is_readable";
     let rows = db.query(sql, &[(&HISTORY, Type::TEXT)]).await?;
@@ -43,14 +42,13 @@ pub async fn schema_version(db: &Db) -> Result<SchemaVersion, DbError> {
     Ok(version.map_or(SchemaVersion::None, SchemaVersion::UpTo))
 }
 
-/// The moment by the database's clock.
+/// Reads the database's clock.
 pub async fn clock(db: &Db) -> Result<OffsetDateTime, DbError> {
     let rows = db.query("SELECT clock_timestamp() AS now", &[]).await?;
     Ok(rows.first().ok_or_else(missing)?.try_get("now")?)
 }
 
-/// How many connections there are, and how many there may be, of this database or of the server: whichever is nearer to
-/// its end.
+/// The connections in use and the most that are allowed: of this database, or of the server if that is nearer to its limit.
 pub async fn connections(db: &Db) -> Result<(i64, i64), DbError> {
     let sql = "WITH own AS (
             SELECT count(pid) AS used, datconnlimit::bigint AS most FROM pg_database LEFT JOIN pg_stat_activity USING (datname)
@@ -67,20 +65,20 @@ pub async fn connections(db: &Db) -> Result<(i64, i64), DbError> {
     Ok((row.try_get("used")?, row.try_get("most")?))
 }
 
-/// What a role may do, beside what the functions' role has to.
+/// A role's rights, compared with the rights that the functions' role needs.
 #[derive(Debug)]
 pub struct Rights {
     /// The role.
     pub role: String,
-    /// Whether the tables are its own, or it may do everything anyway: it can't be confined.
+    /// Whether the role owns the tables or is a superuser. Such a role can't be restricted.
     pub is_owner: bool,
-    /// What it lacks, as `INSERT on orders`.
+    /// The rights that it lacks, as `INSERT on orders`.
     pub lacks: Vec<String>,
-    /// What it has besides.
+    /// The rights that it does not need.
     pub exceeds: Vec<String>,
 }
 
-/// What this role may do; the one that asks, where none is named. Nothing where there is no such role.
+/// Reads the rights of this role, or of the current role if `role` is `None`. Returns `None` if there is no such role.
 pub async fn rights(db: &Db, role: Option<&RoleName>) -> Result<Option<Rights>, DbError> {
     let name = role.map(ToString::to_string);
     let sql = "SELECT rolname::text AS role, rolsuper, rolcreatedb, rolcreaterole,
@@ -114,15 +112,15 @@ impl Rights {
         let params = [(&self.role as _, Type::TEXT), (&tables as _, Type::TEXT_ARRAY)];
         for row in db.query(sql, &params).await? {
             let (table, privilege): (&str, &str) = (row.try_get("name")?, row.try_get("privilege")?);
-            let is_wanted =
+            let is_needed =
                 PRIVILEGES.iter().any(|(of, all)| *of == table && all.split(", ").any(|one| one == privilege));
-            self.compare(format!("{privilege} on {table}"), is_wanted, row.try_get("is_held")?);
+            self.compare(format!("{privilege} on {table}"), is_needed, row.try_get("is_held")?);
         }
         Ok(())
     }
 
-    fn compare(&mut self, right: String, is_wanted: bool, is_held: bool) {
-        match (is_wanted, is_held) {
+    fn compare(&mut self, right: String, is_needed: bool, is_held: bool) {
+        match (is_needed, is_held) {
             (true, false) => self.lacks.push(right),
             (false, true) => self.exceeds.push(right),
             _ => {}
@@ -131,7 +129,7 @@ impl Rights {
 }
 
 /// The time limits of a role's new sessions in this database, by name; `None` is no limit. A setting of the role in this database
-/// goes first, then the role's, the database's and the server's.
+/// takes precedence over one of the role, of the database and of the server, in this order.
 pub async fn time_limits(db: &Db, role: &str) -> Result<Vec<(String, Option<String>)>, DbError> {
     let sql = "SELECT limits.name, nullif(regexp_replace(coalesce(
                 (SELECT split_part(setting, '=', 2) FROM pg_db_role_setting, unnest(setconfig) AS setting
@@ -147,5 +145,5 @@ pub async fn time_limits(db: &Db, role: &str) -> Result<Vec<(String, Option<Stri
 }
 
 fn missing() -> DbError {
-    DbError::Corrupt("no answer".to_owned())
+    DbError::Corrupt("the statement returned no row".to_owned())
 }

@@ -1,4 +1,4 @@
-//! What operators do: see why orders failed, and have them processed once more.
+//! Operators' statements: count the causes of failures, and retry failed orders.
 
 use std::time::Duration;
 
@@ -10,29 +10,29 @@ use super::orders::order_id;
 use super::{Db, DbError};
 use crate::order::{OrderId, UserId};
 
-/// Which of the failed orders are meant; a criterion that is absent leaves none out.
+/// A filter on failed orders. An absent criterion matches every order.
 #[derive(Debug, Default)]
 pub struct FailedFilter {
-    /// Only those that failed at this time or later.
+    /// Orders that failed at this time or later.
     pub failed_from: Option<OffsetDateTime>,
-    /// Only those that failed before this time.
+    /// Orders that failed before this time.
     pub failed_before: Option<OffsetDateTime>,
-    /// Only this user's.
+    /// The orders of this user.
     pub user_id: Option<UserId>,
-    /// Only those whose `failure` contains this text.
+    /// Orders whose `failure` contains this text.
     pub cause: Option<String>,
 }
 
-/// Why orders failed, and how many of them for that reason.
+/// A cause of failures, and the number of orders that have it.
 #[derive(Debug)]
 pub struct Cause {
     /// The orders' `failure`.
     pub failure: String,
-    /// How many orders have it.
+    /// The number of orders.
     pub orders: i64,
 }
 
-/// How many of the failed orders are meant, and the `limit` most frequent causes among them.
+/// Counts the failed orders that match, and finds the `limit` most frequent causes among them.
 pub async fn count_failed(db: &Db, filter: &FailedFilter, limit: i64) -> Result<(i64, Vec<Cause>), DbError> {
     let what = "failure, count(*) AS orders, sum(count(*)) OVER ()::bigint AS matched";
     let rows = select_failed(db, what, "GROUP BY failure ORDER BY orders DESC, failure", filter, limit).await?;
@@ -41,13 +41,13 @@ pub async fn count_failed(db: &Db, filter: &FailedFilter, limit: i64) -> Result<
     Ok((matched, rows.iter().map(cause).collect::<Result<_, DbError>>()?))
 }
 
-/// The first `limit` of the failed orders that are meant, the oldest first.
+/// Finds the oldest `limit` failed orders that match, oldest first.
 pub async fn find_failed(db: &Db, filter: &FailedFilter, limit: i64) -> Result<Vec<OrderId>, DbError> {
     let rows = select_failed(db, "order_id", "ORDER BY created_at, order_id", filter, limit).await?;
     rows.iter().map(order_id).collect()
 }
 
-/// What has failed has an index of its own, over the failed orders alone.
+/// Selects from the failed orders that match. The index `orders_failed` holds failed orders alone.
 async fn select_failed(db: &Db, what: &str, how: &str, filter: &FailedFilter, limit: i64) -> Result<Vec<Row>, DbError> {
     let sql = format!(
         "SELECT {what} FROM orders
@@ -66,19 +66,19 @@ async fn select_failed(db: &Db, what: &str, how: &str, filter: &FailedFilter, li
     db.query(&sql, &params).await
 }
 
-/// An order that is pending once more.
+/// A failed order that is pending again.
 #[derive(Debug)]
 pub struct Retried {
-    /// Which order.
+    /// The order.
     pub order_id: OrderId,
-    /// In how much time it falls due.
+    /// The time until it is due.
     pub due_in: Duration,
 }
 
-/// Turns those of the orders that have failed into pending ones and takes their failures out of the statistics. They fall due
-/// one after the other, `interval` apart. Returns them in that order.
+/// Makes the failed ones among the orders pending, and takes their failures out of the statistics. They fall due one after the
+/// other, `interval` apart. Returns them in that order.
 ///
-/// Conflicts: an order that another retry has turned first is left out.
+/// Conflicts: an order that another call has retried first is left out.
 pub async fn retry(db: &Db, order_ids: &[OrderId], interval: Duration) -> Result<Vec<Retried>, DbError> {
     let order_ids: Vec<_> = order_ids.iter().map(OrderId::as_str).collect();
     let rows = db

@@ -1,4 +1,4 @@
-//! Orders as clients see them: read, list, cancel.
+//! Clients' statements on existing orders: read, list, cancel.
 
 use rust_decimal::Decimal;
 use time::OffsetDateTime;
@@ -8,7 +8,7 @@ use tokio_postgres::types::Type;
 use super::{Db, DbError};
 use crate::order::{Order, OrderId, Status, UserId};
 
-/// The order, or nothing where there is none or it is not `tenant`'s.
+/// Reads an order. Returns `None` if there is none, or if it is not `tenant`'s.
 pub async fn get(db: &Db, order_id: &OrderId, tenant: Option<&UserId>) -> Result<Option<Order>, DbError> {
     let rows = db
         .query(
@@ -19,8 +19,7 @@ pub async fn get(db: &Db, order_id: &OrderId, tenant: Option<&UserId>) -> Result
     rows.first().map(order).transpose()
 }
 
-/// An order's status, and while it is active the seconds until something may happen: it falls due, or is being worked on
-/// just now (0).
+/// Reads an order's status and, while it is active, the seconds until it is due, or 0 while a worker holds it.
 pub async fn get_status(
     db: &Db,
     order_id: &OrderId,
@@ -38,46 +37,46 @@ pub async fn get_status(
     rows.first().map(|row| Ok((status(row)?, row.try_get("due_in_seconds")?))).transpose()
 }
 
-/// Which orders a list holds.
+/// A filter on the orders of a list.
 #[derive(Debug, Default)]
 pub struct Filter<'a> {
-    /// Only those in this state.
+    /// Orders in this status.
     pub status: Option<Status>,
-    /// Only this user's.
+    /// The orders of this user.
     pub user_id: Option<&'a UserId>,
-    /// Only those after this one in the list, which runs from the newest to the oldest.
+    /// Orders after this position in the list, which runs from newest to oldest.
     pub after: Option<&'a Position>,
 }
 
-/// A place in the list: that of an order. Times are kept to the microsecond, as PostgreSQL does.
+/// The position of an order in the list. Its time has microseconds, as in PostgreSQL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
     /// When the order was created.
     pub created_at: OffsetDateTime,
-    /// Its identifier, which orders those of the same microsecond.
+    /// The order's identifier, which sorts orders of the same microsecond.
     pub order_id: OrderId,
 }
 
 /// A page of a list.
 #[derive(Debug)]
 pub struct Page {
-    /// The newest orders that pass the filter.
+    /// The newest orders that match the filter.
     pub orders: Vec<Order>,
     /// The position at which the next page begins; `None` at the end of the list.
     pub next: Option<Position>,
 }
 
-/// The most orders that are read for a page of a status without an index.
+/// The most orders read for a page whose status has no index.
 const MAX_SCANNED: i64 = 10_000;
 
-/// Reads the newest `limit` orders that pass the filter.
+/// Reads the newest `limit` orders that match the filter.
 ///
-/// The work is bounded for any share of orders that pass: active orders are found in `order_work`; failed and cancelled ones
-/// have an index. Completed orders, and the orders of one user and status, are looked for among the next [`MAX_SCANNED`]
-/// orders. A page can then hold fewer than `limit` orders, or none, and `next` says where to go on.
+/// The work is bounded, however few orders match. Active orders come from `order_work`; failed and cancelled ones have an index.
+/// For completed orders, and for one user's orders of one status, this reads the next [`MAX_SCANNED`] orders and picks the
+/// matches. Such a page can hold fewer than `limit` orders, or none, and `next` is the position to continue from.
 pub async fn list(db: &Db, filter: &Filter<'_>, limit: i64) -> Result<Page, DbError> {
     let is_scan = filter.is_scan();
-    // One more than asked for tells whether there is a next page.
+    // One order more than `limit` shows whether there is a next page.
     let most = limit + 1;
     let sql = format!(
         "SELECT {LISTED} FROM ({} LIMIT $4) AS candidate JOIN order_states AS s USING (order_id) {}
@@ -98,7 +97,7 @@ pub async fn list(db: &Db, filter: &Filter<'_>, limit: i64) -> Result<Page, DbEr
 }
 
 impl Filter<'_> {
-    /// Whether orders of the list have to be looked for among others.
+    /// Whether no index holds exactly the list's orders, so that others are read too.
     fn is_scan(&self) -> bool {
         self.status == Some(Status::Completed) || self.status.is_some() && self.user_id.is_some()
     }
@@ -122,7 +121,7 @@ impl Filter<'_> {
         format!("SELECT order_id, created_at FROM {table} {conditions} ORDER BY created_at DESC, order_id DESC")
     }
 
-    /// The last order of a scan, which the next page begins after; `None` where the scan reached the end of the list.
+    /// The last order of a scan: the next page starts after it. `None` if the scan reached the end of the list.
     async fn end_of_scan(&self, db: &Db) -> Result<Option<Position>, DbError> {
         let sql = format!("{} OFFSET $4 LIMIT $5", self.candidates());
         let rows = self.query(db, &sql, MAX_SCANNED - 1, 1).await?;
@@ -143,9 +142,9 @@ impl Filter<'_> {
     }
 }
 
-/// Cancels an order that is still pending and counts it. Returns whether it did.
+/// Cancels an order that is still pending, and counts it. Returns whether it did.
 ///
-/// Conflicts: an order that a worker has begun or ended first, that is missing or not `tenant`'s stays as it is.
+/// Conflicts: the order stays unchanged if a worker has claimed or ended it first, or if it is missing or not `tenant`'s.
 pub async fn cancel(db: &Db, order_id: &OrderId, tenant: Option<&UserId>) -> Result<bool, DbError> {
     let rows = db
         .query(
@@ -168,10 +167,10 @@ pub async fn cancel(db: &Db, order_id: &OrderId, tenant: Option<&UserId>) -> Res
     Ok(!rows.is_empty())
 }
 
-/// What [`order`] reads of `order_states`.
+/// The columns of `order_states` that [`order`] reads.
 pub(super) const COLUMNS: &str = "order_id, user_id, item_ids, total_amount, status, created_at, started_at, \
     finished_at, attempts, failure";
-/// The same where another relation has some of the names too.
+/// The same columns, qualified: for a query with another relation that has some of the names too.
 const LISTED: &str = "s.order_id, s.user_id, s.item_ids, s.total_amount, s.status, s.created_at, s.started_at, \
     s.finished_at, s.attempts, s.failure";
 

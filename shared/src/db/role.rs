@@ -1,5 +1,5 @@
-//! The role that the functions sign in as, where it is not the one that owns the tables: it reads and writes rows, exactly
-//! as far as the statements here do, and can change nothing else.
+//! The role that the functions sign in as, if it is not the owner of the tables. It can read and write rows as far as the
+//! statements here do, and nothing else.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,10 +12,10 @@ use super::schema::{SchemaError, lock};
 use super::{DbConfig, DbError};
 use crate::deadline::Deadline;
 
-/// The most bytes of a name, `NAMEDATALEN` of PostgreSQL less one; a longer one is cut off.
+/// The most bytes of a name: `NAMEDATALEN` of PostgreSQL less one. PostgreSQL cuts a longer name.
 const MAX_NAME: usize = 63;
 
-/// What the statements do with the rows of each table. Orders are never deleted.
+/// The privileges that the statements need on each table. No statement deletes orders.
 pub(super) const PRIVILEGES: [(&str, &str); 6] = [
     ("orders", "SELECT, INSERT, UPDATE"),
     ("order_work", "SELECT, INSERT, UPDATE, DELETE"),
@@ -25,7 +25,7 @@ pub(super) const PRIVILEGES: [(&str, &str); 6] = [
     ("order_durations", "SELECT, INSERT, UPDATE, DELETE"),
 ];
 
-/// The time limits of the role's statements on the server. No function waits longer than that for a statement.
+/// The server's time limits for the role's statements. No function waits longer for a statement.
 pub(super) const TIME_LIMITS: [(&str, &str); 2] = [("statement_timeout", "5s"), ("lock_timeout", "3s")];
 
 /// The name of a role.
@@ -50,43 +50,43 @@ impl fmt::Display for RoleName {
     }
 }
 
-/// Lets a role do with the rows what the statements need, and nothing besides, whatever it could do before. A role that is
-/// not there is created, with no password: it signs in by IAM, where the database is one of RDS.
+/// Gives a role the privileges that the statements need, and revokes all others. Creates the role if it does not exist, without a
+/// password: on RDS it signs in by IAM.
 ///
-/// From PostgreSQL 16 on a role's creator becomes its member, and so a member of `rds_iam` where the role is one; RDS takes no
-/// password from such a member. An owner with a password therefore creates no role there.
+/// From PostgreSQL 16 on, the creator of a role becomes its member, and so a member of `rds_iam` if the role is one. RDS refuses
+/// passwords of such members. An owner that signs in by password therefore creates no role on RDS.
 ///
-/// Its statements get a time limit on the server too, so that none runs long after its function gave it up.
+/// The role's statements also get a time limit on the server, so that none runs long after its function has given it up.
 pub async fn grant(config: &DbConfig, role: &RoleName, deadline: Deadline) -> Result<(), SchemaError> {
     let mut connection = lock(config, deadline).await?;
     let names = Names::look_up(&mut connection, role).await?;
-    if names.is_ours {
+    if names.is_current {
         return Err(SchemaError::OwnRole(role.clone()));
     }
-    if !names.is_there && names.is_iam == Some(false) && !config.is_by_iam() {
+    if !names.role_exists && names.owner_is_iam == Some(false) && !config.is_by_iam() {
         return Err(SchemaError::LocksOwnerOut(role.clone()));
     }
-    // One transaction: the functions that are at work meanwhile see either all of the old or all of the new.
+    // One transaction: functions that run at the same time have either all of the old rights or all of the new.
     connection.client().batch_execute(&names.sql()).await.map_err(DbError::from)?;
     Ok(())
 }
 
-/// The names as SQL takes them, quoted by the database, and what is known of the role.
+/// The names, quoted by the database, and facts about the role.
 struct Names {
     role: String,
     schema: String,
-    is_there: bool,
-    is_ours: bool,
-    /// Whether the owner signs in by IAM, where roles can.
-    is_iam: Option<bool>,
+    role_exists: bool,
+    is_current: bool,
+    /// Whether the owner signs in by IAM; `None` if the database has no IAM.
+    owner_is_iam: Option<bool>,
 }
 
 impl Names {
     async fn look_up(connection: &mut Connection, role: &RoleName) -> Result<Self, DbError> {
         let sql =
-            "SELECT quote_ident($1) AS role, quote_ident(current_schema()) AS schema, $1 = current_user AS is_ours,
-                EXISTS (SELECT FROM pg_roles WHERE rolname = $1) AS is_there,
-                (SELECT pg_has_role(oid, 'MEMBER') FROM pg_roles WHERE rolname = 'rds_iam') AS is_iam";
+            "SELECT quote_ident($1) AS role, quote_ident(current_schema()) AS schema, $1 = current_user AS is_current,
+                EXISTS (SELECT FROM pg_roles WHERE rolname = $1) AS role_exists,
+                (SELECT pg_has_role(oid, 'MEMBER') FROM pg_roles WHERE rolname = 'rds_iam') AS owner_is_iam";
         let rows = connection.query(sql, &[(&role.0, Type::TEXT)]).await?;
         let row = rows.first().ok_or_else(|| DbError::Corrupt("no names".to_owned()))?;
         Ok(Self::read(row)?)
@@ -96,20 +96,20 @@ impl Names {
         Ok(Self {
             role: row.try_get("role")?,
             schema: row.try_get("schema")?,
-            is_there: row.try_get("is_there")?,
-            is_ours: row.try_get("is_ours")?,
-            is_iam: row.try_get("is_iam")?,
+            role_exists: row.try_get("role_exists")?,
+            is_current: row.try_get("is_current")?,
+            owner_is_iam: row.try_get("owner_is_iam")?,
         })
     }
 
-    /// Everything that has to be done, in order.
+    /// The statements to run, in order.
     fn sql(&self) -> String {
         let Self { role, schema, .. } = self;
         let mut statements = Vec::new();
-        if !self.is_there {
+        if !self.role_exists {
             statements.push(format!("CREATE ROLE {role} LOGIN"));
-            // This takes its password away from a role, so it is given to none that was there before.
-            if self.is_iam.is_some() {
+            // Membership of `rds_iam` disables a role's password, so a role that existed before does not get it.
+            if self.owner_is_iam.is_some() {
                 statements.push(format!("GRANT rds_iam TO {role}"));
             }
         }
@@ -127,11 +127,11 @@ impl Names {
     }
 }
 
-/// Sets a time limit. An owner that may not change a role that was there before leaves it as it is: `ordermill doctor` names
-/// what is missing.
+/// Sets a time limit. If the owner may not change a role that existed before, the role stays unchanged, and `ordermill doctor`
+/// names the missing limit.
 fn set_time_limit(role: &str, name: &str, limit: &str) -> String {
     format!(
         "DO $$ BEGIN ALTER ROLE {role} SET {name} = '{limit}';
-        EXCEPTION WHEN insufficient_privilege THEN RAISE WARNING 'can not set {name} of a role: %', SQLERRM; END $$"
+        EXCEPTION WHEN insufficient_privilege THEN RAISE WARNING 'could not set {name} of the role: %', SQLERRM; END $$"
     )
 }

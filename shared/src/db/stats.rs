@@ -1,13 +1,13 @@
-//! Statistics: what the outcomes add up to, read at a cost that does not grow with the number of orders.
+//! Statistics of orders' outcomes. The cost of reading them does not grow with the number of orders.
 
 use time::{Duration, OffsetDateTime};
 use tokio_postgres::Row;
 
 use super::{Db, DbError};
 
-/// The ratio of a bucket's bounds.
+/// The ratio of the bounds of a bucket.
 const GROWTH: f64 = 1.05;
-/// The last bucket, which holds every longer time: from 1.05^400 ms, which is 3.5 days.
+/// The last bucket, which holds all longer times: from 1.05^400 ms, which is 3.5 days.
 const LAST_BUCKET: i16 = 400;
 
 /// The bucket of a time: the smallest `n` with `time ≤ 1.05^n ms`, from 0 to 400.
@@ -24,45 +24,45 @@ fn middle(bucket: i16) -> f64 {
     (GROWTH.powf(f64::from(bucket) - 0.5) * 1000.0).round() / 1e6
 }
 
-/// The service in numbers, all of one moment.
+/// The service's numbers at one moment.
 #[derive(Debug)]
 pub struct Metrics {
     /// The moment, by the database's clock.
     pub as_of: OffsetDateTime,
-    /// How many orders are pending.
+    /// Pending orders.
     pub pending: i64,
-    /// How many are being processed.
+    /// Orders that workers have started and not ended.
     pub processing: i64,
-    /// How many have been completed, ever.
+    /// Completed orders, ever.
     pub completed: i64,
-    /// How many have failed and were not retried.
+    /// Failed orders, without those that an operator retried.
     pub failed: i64,
-    /// How many have been cancelled, ever.
+    /// Cancelled orders, ever.
     pub cancelled: i64,
-    /// How many messages the sweeper has sent again, ever.
+    /// Messages that the sweeper sent to replace lost ones, ever.
     pub requeued: i64,
-    /// From `started_at` to `finished_at` of every completed order, in seconds; none before the first.
+    /// The mean time from `started_at` to `finished_at` of all completed orders, in seconds; `None` before the first.
     pub average_processing_time: Option<f64>,
-    /// How long the orders completed within the last hour, and up to ten minutes before, were worked on.
+    /// Times from start to finish of the orders completed within the last hour, and up to ten minutes before.
     pub processing_seconds: Percentiles,
-    /// How long they had waited before that.
+    /// Times from creation to start of the same orders.
     pub queueing_seconds: Percentiles,
-    /// For how many seconds the most overdue order has been kept waiting; 0 where none is overdue.
+    /// The seconds since the most overdue order was due; 0 if none is overdue.
     pub oldest_overdue_seconds: f64,
-    /// Completed orders by the minute they were completed in, within the last hour, minutes without any left out.
+    /// Completed orders for each minute of the last hour, without minutes that have none.
     pub completions_per_minute: Vec<(OffsetDateTime, i64)>,
 }
 
 impl Metrics {
-    /// How many orders have been accepted, ever.
+    /// All orders that were ever accepted.
     #[must_use]
     pub const fn total(&self) -> i64 {
         self.pending + self.processing + self.completed + self.failed + self.cancelled
     }
 }
 
-/// Percentiles in seconds; `None` where nothing was counted. They come from a histogram whose buckets are a factor of 1.05
-/// apart, so each is within 2.5 % of the exact one.
+/// Percentiles in seconds; `None` if nothing was counted. They come from a histogram whose buckets are a factor of 1.05 apart, so
+/// each is within 2.5 % of the exact one.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Percentiles {
     /// The median.
@@ -144,14 +144,14 @@ fn metrics(row: &Row) -> Result<Metrics, DbError> {
 }
 
 impl Percentiles {
-    /// Reads them off the buckets and their counts, in the buckets' order.
+    /// Computes the percentiles from the buckets and their counts, in the buckets' order.
     fn of(counts: &[(i16, i64)]) -> Self {
         let at = |share| quantile(counts, share);
         Self { p50: at(0.50), p95: at(0.95), p99: at(0.99) }
     }
 }
 
-/// The middle, in seconds, of the bucket that holds this share of the counts.
+/// The middle, in seconds, of the bucket that holds this quantile.
 #[expect(clippy::cast_precision_loss, reason = "counts of orders are far below 2^52")]
 fn quantile(counts: &[(i16, i64)], share: f64) -> Option<f64> {
     let rank = share * counts.iter().map(|(_, count)| count).sum::<i64>() as f64;
@@ -163,11 +163,12 @@ fn quantile(counts: &[(i16, i64)], share: f64) -> Option<f64> {
     counts.iter().find(holds_rank).map(|(bucket, _)| middle(*bucket))
 }
 
-/// Folds the outcomes of past minutes: counts into one row a minute, times into one row a bucket and ten minutes, and
-/// everything older than two hours into a single row. Returns how many rows it folded.
+/// Folds the outcomes of past minutes: counts into one row per minute, times into one row per bucket and ten minutes, and
+/// everything older than two hours into a single row. Returns the number of rows that it folded.
 ///
-/// A minute is folded when two more have passed: no statement of it can still be under way then, since each ends within
-/// seconds. Conflicts: a second run at the same time waits for the first, and finds nothing.
+/// It folds a minute when two more have passed. No statement of that minute can still run then, since each ends within seconds.
+///
+/// Conflicts: a second run at the same time waits for the first and finds nothing.
 pub async fn fold(db: &Db) -> Result<u64, DbError> {
     let rows = db
         .query(
@@ -219,13 +220,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_histogram_has_no_percentiles() {
+    fn empty_histogram_has_no_percentiles() {
         assert_eq!(Percentiles::of(&[]), Percentiles::default());
         assert_eq!(Percentiles::of(&[(7, 0)]), Percentiles::default());
     }
 
     #[test]
-    fn a_bucket_s_middle_is_within_two_and_a_half_percent() {
+    fn middle_of_a_bucket_is_within_two_and_a_half_percent() {
         for millis in [1.0, 1.3, 20.0, 999.0, 5000.0, 86_400_000.0, 250_000_000.0] {
             let exact = millis / 1000.0;
             let found = middle(bucket(Duration::seconds_f64(exact)));
@@ -234,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn times_beyond_the_buckets_are_in_the_first_and_the_last() {
+    fn times_out_of_range_are_in_the_first_or_the_last_bucket() {
         assert_eq!(
             (bucket(Duration::seconds(-1)), bucket(Duration::ZERO), bucket(Duration::days(9))),
             (0, 0, LAST_BUCKET)
@@ -242,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_are_the_middle_of_the_bucket_that_holds_their_rank() {
+    fn percentile_is_the_middle_of_the_bucket_of_its_rank() {
         let bucket_of = |seconds| bucket(Duration::seconds(seconds));
         let percentiles = Percentiles::of(&[(bucket_of(1), 90), (bucket_of(30), 10)]);
         let within = |value: Option<f64>, exact: f64| value.is_some_and(|value| (value / exact - 1.0).abs() <= 0.025);

@@ -1,14 +1,14 @@
-//! The transport: verified TLS, or plain text to this very machine. Nothing in between, and no falling back.
+//! The transport: verified TLS, or plain text to this machine. There is no third mode and no fallback.
 
 use tokio_postgres::config::Host;
 
 use crate::config::{ConfigError, Env};
-use crate::tls::{self, Connector, Made};
+use crate::tls::{self, BuildResult, Connector};
 
-/// TLS to the database, from the certificate authorities that count for it.
-pub(super) type ToDatabase = Connector<Box<dyn FnOnce() -> Made + Send>>;
+/// A connector to the database that trusts its certificate authorities.
+pub(super) type ToDatabase = Connector<Box<dyn FnOnce() -> BuildResult + Send>>;
 
-/// The TLS that `DATABASE_TLS` asks for; none only where the database is on this machine.
+/// The connector that `DATABASE_TLS` selects. `None` is possible only for a database on this machine.
 pub(super) fn from_env(env: &Env, params: &tokio_postgres::Config) -> Result<Option<ToDatabase>, ConfigError> {
     match env.text("DATABASE_TLS") {
         None | Some("verify-full") if !is_named(params) => {
@@ -21,13 +21,13 @@ pub(super) fn from_env(env: &Env, params: &tokio_postgres::Config) -> Result<Opt
     }
 }
 
-/// Whether each host has a name: any certificate passes for a host without one.
+/// Whether each host has a name: a host without one would accept any certificate.
 fn is_named(params: &tokio_postgres::Config) -> bool {
     let hosts = params.get_hosts();
     !hosts.is_empty() && hosts.iter().all(|host| matches!(host, Host::Tcp(name) if !name.is_empty()))
 }
 
-/// Whether every address that could be connected to is: the hosts, and those that stand in for them.
+/// Whether every address is on this machine: the hosts, and the `hostaddr`s that replace them.
 fn is_on_this_machine(params: &tokio_postgres::Config) -> bool {
     let hosts = params.get_hosts();
     !hosts.is_empty() && hosts.iter().all(is_local) && params.get_hostaddrs().iter().all(std::net::IpAddr::is_loopback)
@@ -40,7 +40,7 @@ fn is_local(host: &Host) -> bool {
     }
 }
 
-/// Certificate and host name are both checked, against the RDS authorities or those of `DATABASE_CA_FILE` alone.
+/// Checks certificate and host name, against the RDS authorities or against those of `DATABASE_CA_FILE` alone.
 fn verify_full(env: &Env, params: &tokio_postgres::Config) -> Result<ToDatabase, ConfigError> {
     let unusable = |problem: String| ConfigError::new("DATABASE_CA_FILE", problem);
     if let Some(path) = env.text("DATABASE_CA_FILE") {
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_text_is_for_this_machine_alone() {
+    fn plain_text_is_allowed_only_on_this_machine() {
         let off = ("DATABASE_TLS", "off");
         for local in ["postgres://u@127.0.0.1/d", "postgres://u@localhost/d", "postgres://u@[::1]/d"] {
             assert_eq!(refusal([off, ("DATABASE_URL", local)]), "");
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn the_host_that_a_certificate_is_for_has_to_be_named() {
+    fn host_without_a_name_is_refused() {
         for unnamed in [
             "postgres:///d",
             "postgres:///d?hostaddr=192.0.2.1",
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_file_that_is_missing_or_no_pem_is_named() {
+    fn certificate_file_that_is_missing_or_no_pem_is_named() {
         let refused_file = |path| refusal([("DATABASE_URL", "postgres://u@h/d"), ("DATABASE_CA_FILE", path)]);
         assert!(refused_file("/nowhere.pem").starts_with("DATABASE_CA_FILE: can't be read"));
         assert_eq!(refused_file("Cargo.toml"), "DATABASE_CA_FILE: holds no certificate");

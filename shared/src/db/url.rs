@@ -1,11 +1,11 @@
-//! `DATABASE_URL`: which parameters it may have.
+//! Parses `DATABASE_URL` and names a parameter that is not allowed.
 
 use tokio_postgres::Config;
 
 use crate::config::ConfigError;
 
-/// Reads the URL, or names the parameter that can't be used. The driver's own message may quote the URL, so it is not passed
-/// on.
+/// Parses the URL, or names the first parameter that the driver refuses. The driver's own message may quote the URL, so the error
+/// leaves it out.
 pub(super) fn parse(url: &str) -> Result<Config, ConfigError> {
     url.parse().map_err(|_| ConfigError::new("DATABASE_URL", refusal(url)))
 }
@@ -18,15 +18,14 @@ fn refusal(url: &str) -> String {
                 .to_owned()
         }
         Some(name) => format!(
-            "the parameter {name} can't be used: PostgreSQL's driver does not know it, or not with this value; take it out of \
+            "the parameter {name} is not valid: PostgreSQL's driver refuses its name or its value; take it out of \
             the URL"
         ),
         None => "must be postgres://[user[:password]@]host[:port]/database".to_owned(),
     }
 }
 
-/// The name of the first parameter of a URL that the driver refuses. An `@` behind the `?` would mean that the `?` is part of
-/// a password.
+/// The name of the first parameter that the driver refuses. An `@` after the `?` would mean that the `?` belongs to a password.
 fn unusable_parameter(url: &str) -> Option<&str> {
     let (_, query) = url.split_once('?').filter(|(_, query)| !query.contains('@'))?;
     let is_refused = |parameter: &&str| format!("postgres://host/database?{parameter}").parse::<Config>().is_err();
@@ -50,10 +49,10 @@ mod tests {
         for (query, named) in [
             ("sslmode=verify-full", "DATABASE_URL: the parameter sslmode can't have this value"),
             ("sslmode=verify-ca&pgbouncer=true", "DATABASE_URL: the parameter sslmode can't have this value"),
-            ("pgbouncer=true", "DATABASE_URL: the parameter pgbouncer can't be used:"),
-            ("sslmode=require&connection_limit=1", "DATABASE_URL: the parameter connection_limit can't be used:"),
-            ("schema=s3cret", "DATABASE_URL: the parameter schema can't be used:"),
-            ("connect_timeout=s3cret", "DATABASE_URL: the parameter connect_timeout can't be used:"),
+            ("pgbouncer=true", "DATABASE_URL: the parameter pgbouncer is not valid:"),
+            ("sslmode=require&connection_limit=1", "DATABASE_URL: the parameter connection_limit is not valid:"),
+            ("schema=s3cret", "DATABASE_URL: the parameter schema is not valid:"),
+            ("connect_timeout=s3cret", "DATABASE_URL: the parameter connect_timeout is not valid:"),
         ] {
             let refusal = refusal(query);
             assert!(refusal.starts_with(named), "{query}: {refusal}");

@@ -1,11 +1,10 @@
-//! Work on orders as the processor and the sweeper see it: claim, reschedule, finish, requeue.
+//! The processor's and the sweeper's statements: claim, reschedule, finish, requeue.
 //!
-//! `order_work.due_at` is when an order next wants attention. A claim moves it to the end of a lease and leaves a random
-//! fencing token; a later statement with another token changes nothing. Each function is one statement for a whole batch.
-//! Each locks rows of `order_work` in key order and before those of `orders`, so that two batches can't deadlock.
+//! `order_work.due_at` is when an order next needs attention. A claim moves it to the end of a lease and stores a random fencing
+//! token. A later statement with another token changes nothing. Each function is one statement for a whole batch, and locks rows
+//! of `order_work` in key order and before those of `orders`, so that two batches can't deadlock.
 //!
-//! The batch's keys bound both sides of each join. A statement therefore reads its batch and no more, under any statistics of
-//! the tables.
+//! The batch's keys bound both sides of each join. A statement therefore reads only its batch, under any statistics of the tables.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -20,38 +19,38 @@ use super::stats::bucket;
 use super::{Db, DbError};
 use crate::order::OrderId;
 
-/// The answer to a batch's claim. Each order of the batch is in one of the three lists.
+/// The result of claiming a batch. Each order of the batch is in one of the three lists.
 #[derive(Debug, Default)]
 pub struct Claim {
-    /// Proves, for as long as the lease lasts, that the claimed orders are ours.
+    /// The fencing token. It proves that the claimed orders are ours until the lease ends.
     pub token: Uuid,
-    /// The orders to work on now.
+    /// The orders to process now.
     pub claimed: Vec<Claimed>,
-    /// The orders that wait or that another worker holds, and the time until each is due.
+    /// The orders that wait or that another worker holds, each with the time until it is due.
     pub not_due: Vec<(OrderId, Duration)>,
-    /// The orders that have ended, or that never were.
+    /// The orders that have ended or do not exist.
     pub ended: Vec<OrderId>,
 }
 
-/// An order that is ours to work on until the lease ends. Its content is read by the work that needs it.
+/// An order that is ours until the lease ends. The work that needs its content reads it.
 #[derive(Debug, Clone)]
 pub struct Claimed {
-    /// Which order.
+    /// The order.
     pub order_id: OrderId,
-    /// When it was accepted.
+    /// When the order was created.
     pub created_at: OffsetDateTime,
-    /// How many attempts ended without an outcome before this one.
+    /// Earlier attempts that ended without an outcome.
     pub attempts: i32,
-    /// When work on it first began, by the database's clock.
+    /// When work first started, by the database's clock.
     pub started_at: OffsetDateTime,
     /// When it was claimed, by the same clock.
     pub now: OffsetDateTime,
 }
 
-/// Claims for `lease` what is due among `order_ids`. A claim that was left behind when its lease ran out counts as an
-/// attempt, so that an order which crashes its worker can't do so for ever.
+/// Claims the due orders among `order_ids` for `lease`. A claim whose lease has run out counts as an attempt, so that an order
+/// that crashes its worker can't do so for ever.
 ///
-/// Conflicts: an order that another worker is claiming at this moment is not due.
+/// Conflicts: an order that another worker is claiming at the same time is not due.
 pub async fn claim(db: &Db, order_ids: &[OrderId], lease: Duration) -> Result<Claim, DbError> {
     let keys: Vec<_> = order_ids.iter().map(OrderId::as_str).collect();
     let token = Uuid::new_v4();
@@ -98,7 +97,7 @@ fn claimed(row: &Row, attempts: i32) -> Result<Claimed, DbError> {
     })
 }
 
-/// Finds those of the orders that are active, and the time until each is due.
+/// Finds the active ones among the orders, each with the time until it is due.
 pub async fn find_active(db: &Db, order_ids: &[OrderId]) -> Result<Vec<(OrderId, Duration)>, DbError> {
     let order_ids: Vec<_> = order_ids.iter().map(OrderId::as_str).collect();
     let rows = db
@@ -115,25 +114,25 @@ fn due_in(row: &Row) -> Result<(OrderId, Duration), DbError> {
     Ok((order_id(row)?, seconds(row.try_get("due_in_seconds")?)))
 }
 
-/// A time that the database computed; one that no clock here can hold counts as none.
+/// A time that the database computed. A time out of range becomes zero.
 pub(super) fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 
-/// An order that goes on later.
+/// A claimed order that is due again later.
 #[derive(Debug, Clone, Copy)]
 pub struct Reschedule<'a> {
-    /// Which order.
+    /// The order.
     pub order_id: &'a OrderId,
     /// When it is due again.
     pub due_at: OffsetDateTime,
-    /// Whether an attempt was used up.
+    /// Whether it used up an attempt.
     pub counts_as_attempt: bool,
 }
 
 /// Ends the lease of each order and sets when it is due again.
 ///
-/// Conflicts: an order that another worker has claimed since stays as it is.
+/// Conflicts: an order that another worker has claimed since stays unchanged.
 pub async fn reschedule(db: &Db, token: Uuid, orders: &[Reschedule<'_>]) -> Result<(), DbError> {
     let ids: Vec<_> = orders.iter().map(|order| order.order_id.as_str()).collect();
     let times: Vec<_> = orders.iter().map(|order| order.due_at).collect();
@@ -159,18 +158,18 @@ pub async fn reschedule(db: &Db, token: Uuid, orders: &[Reschedule<'_>]) -> Resu
 /// The end of a claimed order.
 #[derive(Debug, Clone, Copy)]
 pub struct Finish<'a> {
-    /// Which order.
+    /// The order.
     pub order: &'a Claimed,
-    /// How often work was tried.
+    /// The number of attempts.
     pub attempts: i32,
-    /// Why it failed; `None` where it is completed.
+    /// The cause of its failure; `None` if it completed.
     pub failure: Option<&'a str>,
 }
 
-/// Ends each order, as completed or with the cause of its failure, and counts the outcomes in the same statement. Returns the
-/// orders that it ended. `since_claim` is the time since the orders were claimed, for the statistics.
+/// Ends each order, as completed or as failed, and counts the outcomes in the same statement. Returns the orders that it ended.
+/// `since_claim` is the time since the claim, for the statistics.
 ///
-/// Conflicts: an order that another worker has claimed or ended since stays as it is, and is not counted.
+/// Conflicts: an order that another worker has claimed or ended since stays unchanged and is not counted.
 pub async fn finish(
     db: &Db,
     token: Uuid,
@@ -226,8 +225,7 @@ pub async fn count(db: &Db) -> Result<i64, DbError> {
     Ok(rows.first().map_or(Ok(0), |row| row.try_get("active"))?)
 }
 
-/// How long the most overdue order has been kept waiting beyond its own due time, however often its message was sent again; zero
-/// where no order is overdue.
+/// The time since the most overdue order was due; zero if none is overdue. Sending a message again does not change it.
 pub async fn oldest_overdue(db: &Db) -> Result<Duration, DbError> {
     let sql =
         "SELECT coalesce(greatest(0, extract(epoch FROM now() - min(due_at))), 0)::float8 AS seconds FROM order_work";
@@ -236,10 +234,10 @@ pub async fn oldest_overdue(db: &Db) -> Result<Duration, DbError> {
 }
 
 /// Finds at most `limit` orders whose messages must be lost: overdue by more than `grace`, and not requeued within `grace`.
-/// Notes that they are requeued now, and counts them. An order whose lease ran out keeps its claim, so that the next claim
+/// Records that they are requeued now, and counts them. An order whose lease ran out keeps its claim, so that the next claim
 /// counts an attempt.
 ///
-/// Conflicts: an order that another statement has locked is left to the next run.
+/// Conflicts: the next run finds an order that another statement has locked.
 pub async fn requeue_overdue(db: &Db, grace: Duration, limit: i64) -> Result<Vec<OrderId>, DbError> {
     let rows = db
         .query(
@@ -264,7 +262,7 @@ pub async fn requeue_overdue(db: &Db, grace: Duration, limit: i64) -> Result<Vec
 
 /// Undoes [`requeue_overdue`] for orders whose messages could not be sent, so that the next run finds them.
 ///
-/// Conflicts: none; an order that is no longer there is left out.
+/// Conflicts: none. An order that has ended since is left out.
 pub async fn undo_requeue(db: &Db, order_ids: &[&OrderId]) -> Result<(), DbError> {
     let order_ids: Vec<_> = order_ids.iter().map(|order_id| order_id.as_str()).collect();
     db.query(

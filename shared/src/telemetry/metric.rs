@@ -1,8 +1,8 @@
-//! Metrics for CloudWatch, as lines of the log in its embedded metric format: namespace `Ordermill`, one dimension, `Stack`.
+//! Metrics for CloudWatch, as log lines in its embedded metric format: namespace `Ordermill`, one dimension, `Stack`.
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 //!
-//! An environment gathers them for up to ten seconds, so that a line tells of many calls; what somebody should know of at
-//! once is written at the end of its invocation. They are only written where the log is JSON.
+//! An environment collects metrics for up to ten seconds, so that one line covers many calls. Urgent ones are written at the end of
+//! their invocation. Metrics are written only if the log is JSON.
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
@@ -18,9 +18,9 @@ use metrics_cloudwatch_embedded::{Builder, Collector};
 
 use crate::config::Env;
 
-/// How long metrics are gathered. CloudWatch adds them up by the minute.
-const GATHERED: Duration = Duration::from_secs(10);
-/// The most values of a metric in one line, which the format sets.
+/// How long metrics are collected. CloudWatch sums them by the minute.
+const COLLECTED_FOR: Duration = Duration::from_secs(10);
+/// The most values of a metric in one line, by the format.
 const MOST_VALUES: usize = 100;
 
 static COLLECTOR: OnceLock<&Collector> = OnceLock::new();
@@ -28,25 +28,25 @@ static FLUSHED: LazyLock<Mutex<Instant>> = LazyLock::new(|| Mutex::new(Instant::
 static MEASURED: AtomicUsize = AtomicUsize::new(0);
 static IS_URGENT: AtomicBool = AtomicBool::new(false);
 
-/// What is counted.
+/// A counter.
 #[derive(Debug, Clone, Copy)]
 pub enum Count {
-    /// Orders that were created.
+    /// New orders.
     Accepted,
-    /// Creates that were a repeat of an earlier one.
+    /// Creates that repeated an earlier one.
     Replayed,
     /// Orders that completed.
     Completed,
     /// Orders that failed.
     Failed,
-    /// Attempts that failed and are followed by another.
+    /// Failed attempts that another follows.
     Retried,
-    /// Orders that the sweeper sent another message for.
+    /// Orders that the sweeper requeued.
     Requeued,
 }
 
 impl Count {
-    /// Counts so many.
+    /// Adds to the counter.
     pub fn add(self, count: usize) {
         let (name, is_urgent) = match self {
             Self::Accepted => ("OrdersAccepted", false),
@@ -63,14 +63,14 @@ impl Count {
     }
 }
 
-/// What is measured.
+/// A measured time.
 #[derive(Debug, Clone, Copy)]
 pub enum Measure {
-    /// From an order's first start to its end, in milliseconds.
+    /// From the first claim of an order to its end, in milliseconds.
     ClaimToFinish,
-    /// A statement, from sending it to its answer, in milliseconds.
+    /// From sending a statement to its answer, in milliseconds.
     DatabaseRoundTrip,
-    /// For how long the most overdue order has been kept waiting, in seconds.
+    /// The time since the most overdue order was due, in seconds.
     OldestOverdue,
 }
 
@@ -83,7 +83,7 @@ impl Measure {
             Self::OldestOverdue => ("OldestOverdue", time.as_secs_f64().round()),
         };
         metrics::histogram!(name).record(value);
-        // Its alarm takes silence for a sweeper that does not run.
+        // The alarm treats a missing value as a sweeper that does not run.
         IS_URGENT.fetch_or(matches!(self, Self::OldestOverdue), Ordering::Relaxed);
         if MEASURED.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_VALUES {
             flush();
@@ -91,12 +91,12 @@ impl Measure {
     }
 }
 
-/// Milliseconds to the hundredth: what is beyond says nothing and is paid for by the byte.
+/// Milliseconds, rounded to hundredths. More digits mean nothing, and every byte of a log costs money.
 fn millis(time: Duration) -> f64 {
     (time.as_secs_f64() * 100_000.0).round() / 100.0
 }
 
-/// Has the metrics gathered from here on.
+/// Starts collecting metrics.
 pub(super) fn init(env: &Env) {
     let stack = env.text("STACK").unwrap_or("local").to_owned();
     let builder = Builder::new().cloudwatch_namespace("Ordermill").with_dimension("Stack", stack);
@@ -111,25 +111,25 @@ pub(super) fn init(env: &Env) {
             }
             let _ = COLLECTOR.set(collector);
         }
-        Err(error) => tracing::warn!(%error, "no metrics are written"),
+        Err(error) => tracing::warn!(%error, "could not start the metrics; none will be written"),
     }
 }
 
-/// Writes what was gathered, if it is time to or somebody should know at once.
+/// Writes the collected metrics if their time is over or one of them is urgent.
 pub fn flush_if_due() {
-    let is_old = FLUSHED.lock().unwrap_or_else(PoisonError::into_inner).elapsed() >= GATHERED;
+    let is_old = FLUSHED.lock().unwrap_or_else(PoisonError::into_inner).elapsed() >= COLLECTED_FOR;
     if IS_URGENT.swap(false, Ordering::Relaxed) || is_old {
         flush();
     }
 }
 
-/// Writes what was gathered.
+/// Writes the collected metrics.
 pub fn flush() {
     *FLUSHED.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     MEASURED.store(0, Ordering::Relaxed);
     if let Some(collector) = COLLECTOR.get()
         && let Err(error) = collector.flush(stdout().lock())
     {
-        tracing::warn!(%error, "metrics could not be written");
+        tracing::warn!(%error, "could not write metrics");
     }
 }

@@ -1,14 +1,14 @@
-//! Traces for AWS X-Ray, which join what becomes of an order to the call that placed it: the message carries the call's trace
-//! across the queue, as SQS's own attribute `AWSTraceHeader`.
+//! Traces for AWS X-Ray. They join the processing of an order to the call that created it: the message carries the call's trace
+//! through the queue, in SQS's own attribute `AWSTraceHeader`.
 //!
-//! Each part is one datagram to Lambda's X-Ray daemon, sent where it ends: nothing is left to be sent when the environment
-//! freezes. Off, which is the default, this costs a look at an empty cell.
+//! Each segment is one datagram to Lambda's X-Ray daemon, sent when it ends, so nothing is left to send when the environment
+//! freezes. Tracing is off by default, and then costs one read of an empty cell.
 //! <https://docs.aws.amazon.com/xray/latest/devguide/xray-api-segmentdocuments.html>
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
-//! | `TRACING` | `Active` sends parts of traces | off |
-//! | `AWS_XRAY_DAEMON_ADDRESS` | where the daemon is; set by Lambda | none are sent |
+//! | `TRACING` | `Active` sends segments | off |
+//! | `AWS_XRAY_DAEMON_ADDRESS` | the address of the daemon; Lambda sets it | no segments |
 
 use std::net::UdpSocket;
 use std::sync::OnceLock;
@@ -25,7 +25,7 @@ tokio::task_local! {
     static CURRENT: Option<Trace>;
 }
 
-/// A place in a trace that is recorded.
+/// A position in a recorded trace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trace {
     root: String,
@@ -33,7 +33,7 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Reads `Root=…;Parent=…;Sampled=1`; nothing where traces are off or this one is not recorded.
+    /// Reads `Root=…;Parent=…;Sampled=1`. Returns `None` if tracing is off or this trace is not recorded.
     #[must_use]
     pub fn of(header: &str) -> Option<Self> {
         DAEMON.get()?;
@@ -52,35 +52,37 @@ impl Trace {
         CURRENT.try_with(Clone::clone).ok().flatten()
     }
 
-    /// The header that hands it on.
+    /// The header that passes the trace on.
     #[must_use]
     pub fn header(&self) -> String {
         format!("Root={};Parent={};Sampled=1", self.root, self.parent)
     }
 
-    /// Adds a part of this invocation that began then and ends now: a call of another service.
+    /// Adds a call of another service, which started at `began` and ends now, as a part of this invocation.
     pub fn add_call(&self, service: &str, began: SystemTime) {
         send(&json!({"type": "subsegment", "namespace": "remote"}), self, service, began);
     }
 
-    /// Adds what another invocation did, which began then and ends now, with what it can be found by.
+    /// Adds the work of another invocation, which started at `began` and ends now, with annotations to search by.
     pub fn add_segment(&self, name: &str, began: SystemTime, annotations: &Value) {
         send(&json!({"annotations": annotations}), self, name, began);
     }
 }
 
-/// Sends traces from here on, if they are on.
+/// Starts sending segments if tracing is on.
 pub(super) fn init(env: &Env) {
     let is_on = env.text("TRACING") == Some("Active");
     let Some(address) = env.text("AWS_XRAY_DAEMON_ADDRESS").filter(|_| is_on) else { return };
     let socket = UdpSocket::bind("0.0.0.0:0").and_then(|socket| socket.connect(address).map(|()| socket));
     match socket.and_then(|socket| socket.set_nonblocking(true).map(|()| socket)) {
         Ok(socket) => drop(DAEMON.set(socket)),
-        Err(error) => tracing::warn!(%error, address, "no traces are sent"),
+        Err(error) => {
+            tracing::warn!(%error, address, "could not open a socket to the X-Ray daemon; no traces will be sent")
+        }
     }
 }
 
-/// Has `handled` be part of the trace with this header.
+/// Runs `handled` as a part of the trace of this header.
 pub(crate) async fn within<F: Future>(header: Option<&str>, handled: F) -> F::Output {
     match header.and_then(Trace::of) {
         None => handled.await,
@@ -97,7 +99,7 @@ fn send(more: &Value, trace: &Trace, name: &str, began: SystemTime) {
     document["parent_id"] = trace.parent.as_str().into();
     document["start_time"] = seconds(began).into();
     document["end_time"] = seconds(SystemTime::now()).into();
-    // A part that is lost is a gap in a picture.
+    // A lost segment is only a gap in a trace.
     let _ = daemon.send(format!("{{\"format\":\"json\",\"version\":1}}\n{document}").as_bytes());
 }
 
@@ -110,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_trace_that_is_recorded_is_handed_on() {
+    fn only_recorded_traces_are_passed_on() {
         let header = "Root=1-67890abc-0123456789abcdef01234567;Parent=0123456789abcdef;Sampled=1";
         assert_eq!(Trace::parse(&format!("{header};Lineage=1:2:0")).unwrap().header(), header);
         for header in ["", "Root=1-2-3", "Root=1-2-3;Parent=4;Sampled=0", "Parent=4;Sampled=1"] {
@@ -119,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_traced_unless_it_is_asked_for() {
+    fn tracing_is_off_by_default() {
         assert_eq!(Trace::of("Root=1-2-3;Parent=4;Sampled=1"), None);
         assert_eq!(Trace::current(), None);
     }

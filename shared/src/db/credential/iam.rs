@@ -1,7 +1,7 @@
-//! A token of RDS's IAM authentication, in place of a password: the signature of a request that is never sent.
+//! A token of RDS's IAM authentication replaces a password. It is the signature of a request that is never sent.
 //! <https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAMDBAuth.html>
 //!
-//! It is made here, without a call to anybody, and anew for each connection, because it expires.
+//! The token is signed locally, without a call, and for each connection, because it expires.
 
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
@@ -17,17 +17,17 @@ use super::Login;
 use crate::aws::Access;
 use crate::config::{ConfigError, Env};
 
-/// The longest that RDS takes a token for.
+/// The longest lifetime of a token that RDS accepts.
 const EXPIRES_IN: Duration = Duration::from_mins(15);
-/// PostgreSQL's port where the URL names none.
+/// The port of a URL without one.
 const DEFAULT_PORT: u16 = 5432;
 
-/// A token can't be made. The text is for the log.
+/// Signing a token failed. The text is for the log.
 #[derive(Debug, thiserror::Error)]
-#[error("a token for the database can't be signed")]
+#[error("could not sign a token for the database")]
 pub(in crate::db) struct SignError(#[source] Box<dyn std::error::Error + Send + Sync>);
 
-/// Makes tokens for one user at one address.
+/// Signs tokens for one user at one address.
 pub(in crate::db) struct Signer {
     credentials: Credentials,
     region: String,
@@ -37,7 +37,7 @@ pub(in crate::db) struct Signer {
 }
 
 impl Signer {
-    /// Takes the user and the address from `DATABASE_URL`, and checks that nothing else is in the way of a token.
+    /// Reads the user and the address from `DATABASE_URL`. Fails if anything there rules out a token.
     pub fn from_env(env: &Env, params: &Config, is_encrypted: bool) -> Result<Self, ConfigError> {
         let bad_url = |problem| ConfigError::new("DATABASE_URL", problem);
         if params.get_password().is_some() {
@@ -55,13 +55,13 @@ impl Signer {
         Ok(Self { credentials, region, user: user.to_owned(), host: host.clone(), port })
     }
 
-    /// The user with a token that is good from `now` on for 15 minutes.
+    /// The user and a token that is valid for 15 minutes from `now`.
     pub fn login(&self, now: SystemTime) -> Result<Login, SignError> {
         let token = self.token(now).map_err(SignError)?;
         Ok(Login { user: self.user.clone(), password: token })
     }
 
-    /// The presigned URL without its scheme.
+    /// The presigned URL, without its scheme.
     fn token(&self, now: SystemTime) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
         const SCHEME: &str = "https://";
         let mut url = QueryWriter::new_from_string(&format!("{SCHEME}{}:{}/", self.host, self.port))?;
@@ -75,7 +75,7 @@ impl Signer {
         Ok(signed.build_uri().to_string().split_off(SCHEME.len()))
     }
 
-    /// The parameters that make a URL a signed one.
+    /// The query parameters that sign a URL.
     fn sign(&self, url: &str, now: SystemTime) -> Result<Vec<Parameter>, Box<dyn std::error::Error + Send + Sync>> {
         let mut settings = SigningSettings::default();
         settings.signature_location = SignatureLocation::QueryParams;
@@ -91,7 +91,7 @@ impl Signer {
             .into();
         let request = SignableRequest::new("GET", url, std::iter::empty(), SignableBody::empty())?;
         let (_, mut parameters) = sign(request, &params)?.into_parts().0.into_parts();
-        // Last, as the tools of AWS have it.
+        // AWS's own tools put the signature last.
         parameters.sort_by_key(|(name, _)| *name == "X-Amz-Signature");
         Ok(parameters)
     }
@@ -104,9 +104,9 @@ type Parameter = (&'static str, Cow<'static, str>);
 mod tests {
     use super::*;
 
-    /// What botocore's `generate_db_auth_token` gives for the same.
+    /// The token that botocore's `generate_db_auth_token` returns for the same input.
     #[test]
-    fn a_token_is_the_one_that_aws_documents() {
+    fn token_equals_that_of_botocore() {
         let session = "FwoGZXIvYXdzE+token/with=signs==".to_owned();
         let signer = Signer {
             credentials: Credentials::new(

@@ -1,8 +1,8 @@
-//! The user and the password of a secret in Secrets Manager, in the shape that RDS gives one: JSON with `username` and
-//! `password`; what else is in it is ignored.
+//! The user and the password from Secrets Manager. The secret has the shape that RDS writes: JSON with `username` and `password`.
+//! Other members are ignored.
 //!
-//! It is read when first needed and kept. A rotation is noticed when the database refuses what is kept. Its user goes before
-//! that of `DATABASE_URL`, because a rotation may alternate between two.
+//! The secret is read at the first connection and kept. After a rotation the database refuses the kept version, and the secret
+//! is read again. The secret's user replaces the user of `DATABASE_URL`, because a rotation may alternate between two users.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -14,18 +14,18 @@ use super::Login;
 use crate::aws::Access;
 use crate::config::{ConfigError, Env};
 
-/// The version that is in force.
+/// The version in force.
 const CURRENT: &str = "AWSCURRENT";
-/// The version that a rotation is about to put in force. The database is told of it first: for a moment it takes this one
-/// and no longer the current one.
+/// The version that a rotation puts in force next. A rotation changes the database first: for a moment the database accepts this
+/// version and not the current one.
 const PENDING: &str = "AWSPENDING";
 
-/// The secret can't be used. The text is for the log, and holds nothing of the secret.
+/// Reading the secret failed. The text is for the log, and holds nothing of the secret.
 #[derive(Debug, thiserror::Error)]
-#[error("the database's secret can't be used: {0}")]
+#[error("could not read the database's secret: {0}")]
 pub(in crate::db) struct SecretError(String);
 
-/// The secret that is named, and what is known of it.
+/// The secret, and the version read last.
 pub(in crate::db) struct Secret {
     client: Client,
     arn: String,
@@ -33,7 +33,7 @@ pub(in crate::db) struct Secret {
 }
 
 impl Secret {
-    /// Checks that `DATABASE_URL` leaves the password to the secret, and builds the client, which has not connected yet.
+    /// Checks that `DATABASE_URL` holds no password, and builds the client. The client connects at its first call.
     pub fn from_env(env: &Env, params: &tokio_postgres::Config, arn: &str) -> Result<Self, ConfigError> {
         if params.get_password().is_some() {
             return Err(ConfigError::new("DATABASE_URL", "must not hold a password beside DATABASE_SECRET_ARN"));
@@ -42,7 +42,7 @@ impl Secret {
         Ok(Self { client: Client::new(&config), arn: arn.to_owned(), known: Mutex::default() })
     }
 
-    /// What is known, or else the current version.
+    /// The version read last, or else the current one.
     pub async fn login(&self) -> Result<Login, SecretError> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match known {
@@ -51,7 +51,7 @@ impl Secret {
         }
     }
 
-    /// The current version or the pending one, whichever was not refused.
+    /// The first version, current or pending, that the database has not refused.
     pub async fn another(&self, refused: &[Login]) -> Result<Option<Login>, SecretError> {
         for version in [CURRENT, PENDING] {
             if let Some(login) = self.read(version).await?.filter(|login| !refused.contains(login)) {
@@ -63,9 +63,9 @@ impl Secret {
 
     /// Reads and keeps a version, if there is one.
     async fn read(&self, version: &str) -> Result<Option<Login>, SecretError> {
-        let asked = self.client.get_secret_value().secret_id(&self.arn).version_stage(version).send();
-        // Boxed, because every statement's future would otherwise have room for this one, which is large and rarely there.
-        let text = match Box::pin(asked).await {
+        let call = self.client.get_secret_value().secret_id(&self.arn).version_stage(version).send();
+        // Boxed: every statement's future would otherwise reserve space for this one, which is large and rarely runs.
+        let text = match Box::pin(call).await {
             Ok(secret) => secret.secret_string.unwrap_or_default(),
             Err(error)
                 if error.as_service_error().is_some_and(GetSecretValueError::is_resource_not_found_exception) =>
@@ -80,7 +80,7 @@ impl Secret {
     }
 }
 
-/// The parser's own message may quote the secret, so it is left out.
+/// Parses a secret. The parser's own message may quote the secret, so the error leaves it out.
 fn parse(text: &str) -> Result<Login, SecretError> {
     serde_json::from_str(text).map_err(|_| SecretError("it is not JSON with username and password".to_owned()))
 }
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_rds_adds_to_a_secret_is_ignored() {
+    fn members_that_rds_adds_to_a_secret_are_ignored() {
         let login =
             parse(r#"{"username": "u", "password": "s3cret", "host": "h", "port": 5432, "engine": "postgres"}"#);
         let login = login.unwrap();
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_of_another_shape_is_told_of_without_its_text() {
+    fn secret_of_another_shape_is_reported_without_its_text() {
         for text in ["s3cret", r#"{"username": "u"}"#, r#"{"username": "u", "password": ["s3cret"]}"#, ""] {
             let error = parse(text).err().unwrap().to_string();
             assert!(error.ends_with("it is not JSON with username and password"), "{error}");
