@@ -205,7 +205,7 @@ async fn misconfigure(run: &Run) {
 fn check(run: &Run, answers: &str, signatures: &[String]) {
     let (log, password) = (run.logged(), run.password());
     for said in
-        ["call answered", "attempted an order", "the call failed", "swept", "can't start", "CloudFormation is answered"]
+        ["answered a call", "attempted an order", "could not answer the call", "swept", "could not start", "answered CloudFormation"]
     {
         assert!(log.contains(said), "nothing was logged of {said}");
     }

@@ -102,7 +102,7 @@ async fn a_stack_that_rolls_back_succeeds_without_its_database() {
     let answer = ask_with(nowhere(), "Update", &update("10", "9"), within).await;
     assert_eq!(
         (&answer["Status"], &answer["Reason"]),
-        (&json!("SUCCESS"), &json!("the stack rolls back: the schema stays as it is"))
+        (&json!("SUCCESS"), &json!("the stack rolls back: kept the schema unchanged"))
     );
     for changed in [update("9", "10"), update("9", "9"), update("", "9"), json!({})] {
         assert_eq!(ask_with(nowhere(), "Update", &changed, within).await["Status"], "FAILED", "{changed}");

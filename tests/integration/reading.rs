@@ -79,7 +79,7 @@ async fn an_order_that_is_being_processed_can_be_neither_cancelled_nor_retried()
     world.place("o-1").await;
     world.execute("UPDATE order_work SET started_at = now()").await;
     let problem = world.call(post("/orders/o-1/cancel")).await.problem(409);
-    assert_eq!(problem["detail"], "The order is processing; only a pending one can be cancelled.");
+    assert_eq!(problem["detail"], "The order is processing. A client can cancel only a pending order.");
     world.call(post("/orders/o-1/retry")).await.problem(409);
     world.call(post("/orders/none/cancel")).await.problem(404);
     world.call(post("/orders/none/retry")).await.problem(404);

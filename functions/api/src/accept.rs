@@ -2,8 +2,7 @@
 
 use axum::http::{HeaderMap, header};
 
-/// The media type that the client prefers of those offered; the first of several that it likes as much, and where it accepts
-/// none.
+/// The offered media type that the client prefers. Returns the first one if it prefers several equally or accepts none.
 pub fn preferred<'a>(headers: &HeaderMap, offered: &[&'a str]) -> Option<&'a str> {
     let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let ranges: Vec<_> = values.flat_map(|value| value.split(',')).map(Range::new).collect();
@@ -11,14 +10,14 @@ pub fn preferred<'a>(headers: &HeaderMap, offered: &[&'a str]) -> Option<&'a str
     best.filter(|best| quality(&ranges, best) > 0.0).or(offered.first()).copied()
 }
 
-/// How much the client likes a media type, 0 to 1: what its most specific range says.
+/// The weight of a media type, 0 to 1, from its most specific range.
 fn quality(ranges: &[Range], media_type: &str) -> f32 {
     let matching = ranges.iter().filter_map(|range| Some((range.specificity(media_type)?, range.quality)));
     let best = matching.max_by(|one, other| one.0.cmp(&other.0).then(one.1.total_cmp(&other.1)));
     best.map_or(0.0, |(_, quality)| quality)
 }
 
-/// A media range and its weight. Other parameters, such as a version, do not count.
+/// A media range and its weight. Other parameters, such as a version, are ignored.
 struct Range<'a> {
     media_range: &'a str,
     quality: f32,
@@ -33,7 +32,7 @@ impl<'a> Range<'a> {
         Self { media_range: media_range.trim(), quality: weight.unwrap_or(1.0) }
     }
 
-    /// How closely the range names this type, if it does.
+    /// How specifically the range names this type, or `None` if it does not match.
     fn specificity(&self, media_type: &str) -> Option<u8> {
         let family = media_type.split_once('/').map_or("", |(family, _)| family);
         match self.media_range.split_once('/') {

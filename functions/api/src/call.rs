@@ -1,7 +1,7 @@
-//! A call: what it may use, and until when.
+//! A call: its clients and its deadline.
 //!
-//! A call's deadline lies before the function's time-out, so that every call is answered. The database gets two thirds of the
-//! time, so that a client whose call meets a slow database gets its answer, `Retry-After`, within six seconds.
+//! The deadline is earlier than the function's time-out, so that every call gets an answer. The database gets two thirds of the
+//! time, so that a client gets its answer with `Retry-After` within six seconds when the database is slow.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -18,22 +18,22 @@ use shared::queue::{Message, Queue};
 use crate::Api;
 use crate::problem::ApiError;
 
-/// The part of the function's time-out that is left for the answer.
+/// The part of the function's time-out reserved for the answer.
 const TIME_TO_ANSWER: Duration = Duration::from_secs(2);
-/// How long a client waits for messages about orders that are durable already. The sweeper sends what is missing.
+/// How long a call may spend on enqueueing orders that are durable already. The sweeper enqueues the missing ones.
 const SEND_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a handler uses to serve a call.
+/// What a handler needs to answer a call.
 pub struct Call {
     api: Arc<Api>,
     /// The database until the call's deadline.
     pub db: Db,
-    /// When the call has to be answered.
+    /// The deadline of the answer.
     pub deadline: Deadline,
 }
 
 impl Call {
-    /// Sends messages about orders that are durable. Returns how many were not sent: the sweeper finds those orders.
+    /// Enqueues orders that are durable. Returns how many messages were not sent: the sweeper finds those orders.
     pub async fn enqueue(&self, messages: &[Message]) -> usize {
         let deadline = self.deadline.at_most(SEND_TIMEOUT);
         match messages {
@@ -65,7 +65,7 @@ impl Deref for Call {
     }
 }
 
-/// Around every call: sets its deadline.
+/// Middleware around every call: sets its deadline.
 pub async fn begin(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(api.deadline());
     next.run(request).await

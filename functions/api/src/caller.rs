@@ -1,4 +1,4 @@
-//! Who calls, and what that caller may do.
+//! The caller: its identity and its rights.
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -14,12 +14,12 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use crate::Api;
 use crate::problem::ApiError;
 
-/// How callers are known.
+/// How the API identifies callers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Auth {
-    /// By the claims of a token that the gateway has verified.
+    /// By the claims of a token that the gateway verified.
     Jwt,
-    /// Not at all: everybody is an administrator. For a developer's own machine.
+    /// No identification: every caller is an administrator. For a developer's own machine.
     Off,
 }
 
@@ -35,14 +35,14 @@ impl FromStr for Auth {
     }
 }
 
-/// What a token may be used for.
+/// A permission that a token can carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// Read the caller's own orders.
     Read,
     /// Create and cancel the caller's own orders.
     Write,
-    /// Everything, on everybody's orders.
+    /// Do everything, on all users' orders.
     Admin,
 }
 
@@ -56,7 +56,7 @@ impl Scope {
     }
 }
 
-/// A known caller. Handlers get it as an argument; a call without one is refused before they run.
+/// An authenticated caller. Handlers take it as an argument. A call without one is refused before its handler runs.
 #[derive(Debug)]
 pub struct Caller {
     user_id: UserId,
@@ -72,7 +72,7 @@ impl Caller {
         Err(ApiError::Forbidden(format!("The token lacks the scope {}.", scope.as_str())))
     }
 
-    /// Whose orders the caller is confined to; none for an administrator.
+    /// The caller's own user, whose orders are all it may see; `None` for an administrator.
     pub fn tenant(&self) -> Option<&UserId> {
         (!self.is_admin()).then_some(&self.user_id)
     }
@@ -81,7 +81,7 @@ impl Caller {
     pub fn require_user(&self, user_id: &UserId) -> Result<(), ApiError> {
         match self.tenant() {
             Some(own) if own != user_id => {
-                Err(ApiError::Forbidden("The token's subject is another user than user_id.".to_owned()))
+                Err(ApiError::Forbidden("The token's subject is not the user in user_id.".to_owned()))
             }
             _ => Ok(()),
         }
@@ -96,7 +96,7 @@ impl Caller {
         self.scopes.contains(&Scope::Admin)
     }
 
-    /// The caller that verified claims speak of: `sub`, and the scopes in `scope` and `scp`.
+    /// Reads verified claims: `sub`, and the scopes in `scope` and `scp`.
     fn from_claims(claims: &HashMap<String, String>) -> Option<Self> {
         let granted = granted(claims);
         let scopes = [Scope::Read, Scope::Write, Scope::Admin];
@@ -105,8 +105,8 @@ impl Caller {
     }
 }
 
-/// Every scope of a token. One string holds them with spaces between; `scp` may be a list too, which the gateway has turned
-/// into one string, `[a b]`. Any other character can be part of a scope's name (RFC 6749, 3.3), a comma or a bracket too.
+/// Every scope of a token. A string holds them separated by spaces. `scp` may also be a list, which the gateway turns into one
+/// string, `[a b]`. Any other character can be part of a scope's name (RFC 6749, 3.3), even a comma or a bracket.
 fn granted(claims: &HashMap<String, String>) -> Vec<&str> {
     let claim = |name| claims.get(name).map_or("", String::as_str);
     let (scope, scp) = (claim("scope"), claim("scp"));
@@ -132,7 +132,7 @@ impl FromRequestParts<Arc<Api>> for Caller {
     }
 }
 
-/// A caller who may write, which is known before a body is looked at.
+/// A caller who may write. This is checked before the body is read.
 pub struct Writer(pub Caller);
 
 impl FromRequestParts<Arc<Api>> for Writer {
@@ -145,7 +145,7 @@ impl FromRequestParts<Arc<Api>> for Writer {
     }
 }
 
-/// An administrator, which is known before a body is looked at.
+/// An administrator. This is checked before the body is read.
 pub struct Admin(pub Caller);
 
 impl FromRequestParts<Arc<Api>> for Admin {
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn scopes_are_read_from_a_string_from_a_list_and_from_both() {
+    fn scopes_are_read_from_strings_and_lists() {
         let (strings, lists) =
             ("orders/read orders/write", ["[orders/read orders/write]", "[orders/read, orders/write]"]);
         for claims in [
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_is_confined_to_its_own_orders_unless_it_is_an_administrator() {
+    fn caller_without_admin_is_restricted_to_its_own_orders() {
         let alice = caller(&[("sub", "alice"), ("scope", "orders/write")]).unwrap();
         assert!(alice.require_user(&"alice".parse().unwrap()).is_ok());
         assert!(alice.require_user(&"bob".parse().unwrap()).is_err());
@@ -205,13 +205,13 @@ mod tests {
     }
 
     #[test]
-    fn claims_without_a_usable_subject_make_no_caller() {
+    fn claims_without_a_valid_subject_are_refused() {
         assert!(caller(&[("scope", "orders/admin")]).is_none());
         assert!(caller(&[("sub", ""), ("scope", "orders/admin")]).is_none());
     }
 
     #[test]
-    fn a_scope_that_only_resembles_one_grants_nothing() {
+    fn scope_that_resembles_another_grants_nothing() {
         for scope in [
             "orders/reader",
             "xorders/admin",

@@ -1,8 +1,8 @@
-//! The api's configuration, besides the database's, see [`shared::config`], and the queues', see [`shared::queue`].
+//! The api's configuration, besides the variables of the database ([`shared::config`]) and the queues ([`shared::queue`]).
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
-//! | `AUTH` | `jwt`: callers are known by the gateway's claims; `off`: everybody may do everything, never in `prod` | `jwt` |
+//! | `AUTH` | `jwt`: the gateway's claims identify callers; `off`: every caller may do everything, never in `prod` | `jwt` |
 //! | `CANCEL_WINDOW_SECONDS` | how long an order waits before processing begins, 0 to 86400 | 2 |
 
 use std::time::Duration;
@@ -14,9 +14,9 @@ use crate::caller::Auth;
 /// The longest cancel window: a day.
 const MAX_CANCEL_WINDOW: Duration = Duration::from_hours(24);
 
-/// What the handlers need to know.
+/// The configuration of the handlers.
 pub struct Config {
-    /// How callers are known.
+    /// How the API identifies callers.
     pub auth: Auth,
     /// How long a call may take before Lambda stops the function.
     pub timeout: Duration,
@@ -32,7 +32,7 @@ impl Config {
             if env.required::<Stage>("STAGE")? == Stage::Prod {
                 return Err(ConfigError::new("AUTH", "can't be off when STAGE is prod"));
             }
-            tracing::warn!("AUTH is off: everybody may do everything");
+            tracing::warn!("started without authentication (AUTH is off): every caller may do everything");
         }
         let cancel_window = env.seconds("CANCEL_WINDOW_SECONDS", 2)?;
         if cancel_window > MAX_CANCEL_WINDOW {
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_stage_is_named() {
+    fn missing_stage_is_named() {
         let error = Config::from_env(&Env::from_iter([("AUTH", "jwt")])).err().map(|error| error.to_string());
         assert_eq!(error.as_deref(), Some("STAGE: is not set"));
     }

@@ -16,20 +16,20 @@ use crate::json::Options;
 use crate::orders::retry::{check_pace, retry_paced};
 use crate::problem::{ApiError, RefusalsOfOptions};
 
-/// How long the messages that a call looks at are hidden from another call: longer than it can take.
-const HIDDEN: Duration = Duration::from_mins(1);
+/// How long the messages of a call are invisible to other calls: longer than a call can take.
+const INVISIBLE: Duration = Duration::from_mins(1);
 
-/// How to empty the dead-letter queue.
+/// The options of a redrive.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RedriveOptions {
-    /// Only say what would be done.
+    /// Whether to change nothing and only count.
     dry_run: bool,
-    /// How many messages at most.
+    /// The most messages to redrive.
     #[schema(minimum = 1, maximum = 1000)]
     #[serde(deserialize_with = "crate::json::whole")]
     limit: i64,
-    /// How many of the orders fall due each second.
+    /// The number of orders that fall due each second.
     #[schema(minimum = 1, maximum = 1000)]
     #[serde(deserialize_with = "crate::json::whole")]
     per_second: u32,
@@ -41,32 +41,32 @@ impl Default for RedriveOptions {
     }
 }
 
-/// What a redrive did, or how many messages it found.
+/// The result of a redrive, or the messages that a dry run found.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub struct RedriveReport {
-    /// Whether nothing was done.
+    /// Whether this was a dry run, which changes nothing.
     dry_run: bool,
-    /// Dead letters that were looked at.
+    /// Dead letters that the call received.
     found: usize,
-    /// Those that no order can be read from; they stay.
+    /// Dead letters that hold no order's identifier. They stay in the queue.
     unreadable: usize,
-    /// Orders that had failed and are pending again.
+    /// Failed orders that are pending again.
     retried: usize,
-    /// Orders that were waiting for a message and got one.
+    /// Active orders that got a new message.
     sent_again: usize,
-    /// Orders that have ended, or that never were.
+    /// Orders that have ended or do not exist.
     done_with: usize,
 }
 
-/// Have the orders of the dead-letter queue processed once more, at a bounded rate.
+/// Process the orders in the dead-letter queue again, at a bounded rate.
 ///
-/// An order that failed is retried, one that still waits gets a new message, and the message of one that wants nothing any
-/// more is deleted. Without `"dry_run": false` nothing is done but to count.
+/// A failed order is retried. An active order gets a new message. The message of any other order is deleted. Without
+/// `"dry_run": false` the call changes nothing and only counts.
 #[utoipa::path(
     post, path = "/dead-letters/redrive", tag = "operation", security(("token" = ["orders/admin"])),
     request_body = Option<RedriveOptions>,
     responses(
-        (status = 200, body = RedriveReport, description = "What was done, or found"),
+        (status = 200, body = RedriveReport, description = "The changes, or the count of a dry run"),
         RefusalsOfOptions,
     )
 )]
@@ -87,16 +87,16 @@ pub async fn redrive(
     Ok(Json(report))
 }
 
-/// Receives up to `limit` messages, which other calls do not see for a minute, within half of the call's time.
+/// Receives up to `limit` messages within half of the call's time. Other calls do not see them for a minute.
 async fn receive(api: &Call, limit: i64) -> Result<Vec<Received>, ApiError> {
     let limit = usize::try_from(limit).unwrap_or_default();
     let deadline = api.deadline.share(1, 2);
     let mut letters = Vec::new();
     while letters.len() < limit {
-        match api.dead_letters().receive(limit - letters.len(), HIDDEN, deadline).await {
+        match api.dead_letters().receive(limit - letters.len(), INVISIBLE, deadline).await {
             Ok(received) if received.is_empty() => break,
             Ok(received) => letters.extend(received),
-            // This call works on the messages that it has; another call receives the rest.
+            // This call redrives the messages that it has. Another call receives the rest.
             Err(_) if !letters.is_empty() => break,
             Err(error) => return Err(ApiError::QueueUnavailable(error)),
         }
@@ -104,7 +104,7 @@ async fn receive(api: &Call, limit: i64) -> Result<Vec<Received>, ApiError> {
     Ok(letters)
 }
 
-/// Dead letters, by whether an order can be read from them.
+/// Dead letters, split into those with an order's identifier and the others.
 struct Letters {
     orders: Vec<(OrderId, String)>,
     unreadable: Vec<String>,
@@ -127,7 +127,8 @@ impl Letters {
         RedriveReport { found: self.orders.len() + unreadable, unreadable, ..RedriveReport::default() }
     }
 
-    /// First the orders, then the messages: a call that is lost in between is repeated by the next, which does no harm.
+    /// Retries and enqueues the orders first and deletes the messages afterwards. If this call fails in between, the next one repeats it
+    /// without harm.
     async fn redrive(&self, api: &Call, per_second: u32) -> Result<RedriveReport, ApiError> {
         let mut order_ids: Vec<_> = self.orders.iter().map(|(order_id, _)| order_id.clone()).collect();
         order_ids.sort();
@@ -147,7 +148,7 @@ impl Letters {
         Ok(RedriveReport { retried: retried.len(), sent_again, done_with, ..self.counted() })
     }
 
-    /// Makes the messages that stay visible again.
+    /// Makes the remaining messages visible again.
     async fn give_back(&self, api: &Call, all: bool) {
         let of_orders = self.orders.iter().map(|(_, receipt)| receipt).filter(|_| all);
         let stay = self.unreadable.iter().chain(of_orders);

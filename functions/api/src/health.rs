@@ -7,14 +7,14 @@ use utoipa::ToSchema;
 use crate::call::Call;
 use crate::problem::{ApiError, RefusalsWithoutToken};
 
-/// The service can take orders.
+/// The service accepts orders.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Health {
     #[schema(example = "ok")]
     status: &'static str,
 }
 
-/// Whether the service can take orders: whether the database answers and takes writes.
+/// Check that the service accepts orders: the database answers and takes writes.
 #[utoipa::path(
     get, path = "/healthz", tag = "operation", security(()),
     responses(

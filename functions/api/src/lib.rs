@@ -1,7 +1,7 @@
-//! The HTTP calls on orders.
+//! The HTTP API.
 //!
-//! A caller is known by the claims that API Gateway has verified and passes on; a call without them is refused. Every
-//! answer that is not a success is `application/problem+json`.
+//! API Gateway verifies a caller's token and passes its claims on. A call without claims is refused. Every answer that is not a
+//! success is `application/problem+json`.
 
 mod accept;
 mod call;
@@ -28,7 +28,7 @@ pub use caller::Auth;
 use caller::BearerToken;
 pub use config::Config;
 
-/// What calls share: one for each execution environment.
+/// The state that calls share, one for each execution environment.
 pub struct Api {
     /// The database.
     pub database: Arc<Database>,
@@ -38,7 +38,7 @@ pub struct Api {
 }
 
 impl Api {
-    /// Builds the clients; neither has connected yet.
+    /// Builds the clients. They connect at their first use.
     pub fn new(config: Config, env: &Env) -> Result<Self, ConfigError> {
         let queue = Queue::orders(env)?;
         let dead_letters = queue.dead_letters(env)?;
@@ -46,10 +46,10 @@ impl Api {
     }
 }
 
-/// Everything the function serves.
+/// All routes of the function.
 pub fn router(api: Arc<Api>) -> Router {
     documented_routes()
-        // An order may be called so.
+        // An order may have this identifier.
         .route("/orders/batch", get(orders::read::read))
         .route("/orders/retry", get(orders::read::read))
         .fallback(problem::no_such_route)
@@ -59,7 +59,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .with_state(api)
 }
 
-/// The OpenAPI document of [`router`]'s routes, made from the same list. Nothing of it is in the function itself.
+/// The OpenAPI document of [`router`]'s routes, built from the same list. The deployed function does not contain it.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut document = Document::openapi();
@@ -67,7 +67,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     document
 }
 
-/// Makes the router, and the document's part on it.
+/// Defines the router and the paths of the OpenAPI document.
 macro_rules! routes {
     ($($path:literal { $($method:ident => $($handler:ident)::+),+ })+) => {
         fn documented_routes() -> Router<Arc<Api>> {
@@ -97,14 +97,14 @@ routes! {
 #[openapi(
     info(
         title = "Ordermill",
-        description = "Accepts e-commerce orders, acknowledges each once it is durable, processes it once and reports on it."
+        description = "Accepts e-commerce orders, acknowledges each once it is durable, processes it once and reports its status."
     ),
     servers((url = "./", description = "The deployment that serves this document")),
     modifiers(&BearerToken),
     components(schemas(problem::Problem, problem::GatewayRefusal)),
     tags(
         (name = "orders", description = "Create orders and follow them"),
-        (name = "operation", description = "See how the service is doing"),
+        (name = "operation", description = "Monitor and repair the service"),
     )
 )]
 struct Document;

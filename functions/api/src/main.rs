@@ -1,4 +1,4 @@
-//! The `api` function: reads its configuration, builds its clients once and serves until the environment ends.
+//! The `api` function: reads its configuration, builds its clients once and serves calls until the environment ends.
 
 use std::sync::Arc;
 

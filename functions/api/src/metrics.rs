@@ -1,4 +1,4 @@
-//! `GET /metrics`, as JSON, as OpenMetrics text or as Prometheus' own text.
+//! `GET /metrics`, as JSON, OpenMetrics text or Prometheus text.
 
 use std::fmt::Write;
 
@@ -21,39 +21,39 @@ const OPENMETRICS: &str = "application/openmetrics-text";
 /// Prometheus' text format 0.0.4.
 const PROMETHEUS: &str = "text/plain";
 
-/// The service in numbers.
+/// The service's numbers at one moment.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Metrics)]
 pub struct MetricsView {
-    /// The moment the numbers are of.
+    /// The moment of the numbers.
     #[serde(with = "shared::timestamp")]
     as_of: OffsetDateTime,
-    /// All orders ever accepted.
+    /// All orders that were ever accepted.
     total_orders: i64,
-    /// From start to finish of every completed order, in seconds; null before the first.
+    /// The mean time from start to finish of all completed orders, in seconds; null before the first.
     average_processing_time: Option<f64>,
-    /// How many orders are in each status, zeros included.
+    /// The number of orders in each status, zeros included.
     #[schema(inline)]
     status_counts: StatusCounts,
-    /// How long the orders completed within the last hour were worked on, in seconds.
+    /// Times from start to finish of the orders completed within the last hour, in seconds.
     #[schema(inline)]
     processing_seconds: PercentilesView,
-    /// How long they had waited before that, in seconds.
+    /// Times from creation to start of the same orders, in seconds.
     #[schema(inline)]
     queueing_seconds: PercentilesView,
-    /// By how many seconds the most overdue order is overdue; 0 where none is.
+    /// The seconds since the most overdue order was due; 0 if none is overdue.
     oldest_overdue_seconds: f64,
-    /// Completed orders by the minute, within the last hour, minutes without any left out.
+    /// Completed orders for each minute of the last hour, without minutes that have none.
     completions_per_minute: Vec<Minute>,
-    /// How often the sweeper found an order whose message was lost, ever.
+    /// The number of orders that the sweeper requeued because their message was lost, ever.
     rescued_orders: i64,
-    /// Messages in the orders' queue, about; null where the queue can't be asked.
+    /// The approximate number of messages in the orders' queue; null if the queue did not answer.
     queue_depth: Option<i64>,
-    /// Messages in the dead-letter queue, about; null where the queue can't be asked.
+    /// The approximate number of messages in the dead-letter queue; null if the queue did not answer.
     dead_letter_depth: Option<i64>,
 }
 
-/// How many orders are in each status.
+/// The number of orders in each status.
 #[derive(Debug, Serialize, ToSchema)]
 struct StatusCounts {
     pending: i64,
@@ -63,7 +63,7 @@ struct StatusCounts {
     cancelled: i64,
 }
 
-/// Percentiles in seconds, within 2.5 %; null where nothing was counted.
+/// Percentiles in seconds, within 2.5 %; null if nothing was counted.
 #[derive(Debug, Serialize, ToSchema)]
 struct PercentilesView {
     p50: Option<f64>,
@@ -71,33 +71,33 @@ struct PercentilesView {
     p99: Option<f64>,
 }
 
-/// How many orders were completed in a minute.
+/// The number of orders completed in a minute.
 #[derive(Debug, Serialize, ToSchema)]
 struct Minute {
-    /// Its beginning.
+    /// The start of the minute.
     #[serde(with = "shared::timestamp")]
     minute: OffsetDateTime,
     completed: i64,
 }
 
-/// Read the service's numbers.
+/// Read the metrics.
 ///
-/// The cost does not grow with the number of orders. `Accept` chooses between JSON and the two text forms that Prometheus reads.
+/// The cost does not grow with the number of orders. `Accept` selects JSON or one of the two text formats that Prometheus reads.
 #[utoipa::path(
     get, path = "/metrics", tag = "operation", security(("token" = ["orders/admin"])),
     responses(
-        (status = 200, description = "The numbers",
+        (status = 200, description = "The metrics",
             content((MetricsView = "application/json"), (String = "application/openmetrics-text"), (String = "text/plain"))),
         Refusals,
     )
 )]
 pub async fn metrics(api: Call, caller: Caller, headers: HeaderMap) -> Result<Response, ApiError> {
     caller.require(Scope::Admin)?;
-    // The depths are null where the queue can't be used: the other numbers don't wait for it.
+    // The depths are null if the queue does not answer. The other numbers do not wait for it.
     let deadline = api.deadline.share(1, 4);
     let depths = async { tokio::try_join!(api.queue().depth(deadline), api.dead_letters().depth(deadline)) };
     let (read, depths) = tokio::join!(stats::read(&api.db), depths);
-    let depths = depths.inspect_err(|error| tracing::warn!(%error, "the queues' depths are not known")).ok();
+    let depths = depths.inspect_err(|error| tracing::warn!(%error, "could not read the depths of the queues")).ok();
     let view = MetricsView::new(read?, depths);
     let (version, text) = match preferred(&headers, &[JSON, OPENMETRICS, PROMETHEUS]) {
         Some(OPENMETRICS) => ("application/openmetrics-text; version=1.0.0; charset=utf-8", view.text() + "# EOF\n"),
@@ -132,20 +132,28 @@ impl MetricsView {
         }
     }
 
-    /// The same as text, which both text formats begin with. All are gauges: a retry takes an order out of a status again.
+    /// The body of both text formats. All metrics are gauges: a retry takes an order out of a status again.
     fn text(&self) -> String {
         let mut text = Exposition::default();
         text.gauge("ordermill_orders", "Orders by status.", &self.status_counts.samples());
         text.one(
             "ordermill_processing_seconds_mean",
-            "From start to finish, of all completed orders.",
+            "Mean time from start to finish of all completed orders.",
             self.average_processing_time,
         );
-        text.percentiles("ordermill_processing_seconds", "From start to finish, last hour.", &self.processing_seconds);
-        text.percentiles("ordermill_queueing_seconds", "From creation to start, last hour.", &self.queueing_seconds);
+        text.percentiles(
+            "ordermill_processing_seconds",
+            "Time from start to finish, last hour.",
+            &self.processing_seconds,
+        );
+        text.percentiles(
+            "ordermill_queueing_seconds",
+            "Time from creation to start, last hour.",
+            &self.queueing_seconds,
+        );
         text.one(
             "ordermill_oldest_overdue_seconds",
-            "Age of the most overdue order.",
+            "Seconds since the most overdue order was due.",
             Some(self.oldest_overdue_seconds),
         );
         text.one("ordermill_rescued_orders", "Orders whose message was lost, ever.", Some(self.rescued_orders));
@@ -174,12 +182,12 @@ impl From<Percentiles> for PercentilesView {
     }
 }
 
-/// Text that is being written.
+/// A text exposition under construction.
 #[derive(Default)]
 struct Exposition(String);
 
 impl Exposition {
-    /// A metric family and its samples; what has no value has no sample.
+    /// Writes a metric family and its samples, without samples that have no value.
     fn gauge<T: std::fmt::Display>(&mut self, name: &str, help: &str, samples: &[(String, Option<T>)]) {
         let _ = writeln!(self.0, "# TYPE {name} gauge\n# HELP {name} {help}");
         for (labels, value) in samples {

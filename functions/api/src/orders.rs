@@ -1,4 +1,4 @@
-//! The calls on orders, a file each, and what they have in common.
+//! The calls on orders, one file each, and what they share.
 
 pub mod batch;
 mod body;

@@ -1,4 +1,4 @@
-//! Errors: one type, one place where each becomes a status, and one where it becomes an answer and a line in the log.
+//! Errors: one type, one function that maps each to a status, and one that turns it into an answer and a log line.
 
 #[cfg(test)]
 mod documented;
@@ -21,19 +21,19 @@ use utoipa::ToSchema;
 
 pub use refusals::{GatewayRefusal, Refusals, RefusalsOfOne, RefusalsOfOptions, RefusalsWithoutToken};
 
-/// How long a client should wait before it tries again while the database or the queue can't be used.
+/// How long a client should wait before it repeats a call that found the database or the queue unavailable.
 const RETRY_AFTER_SECONDS: &str = "2";
-/// The page that explains each kind, as a reference from the API's root (RFC 9457, 3.1.1).
+/// The page that explains each kind of problem, relative to the API's root (RFC 9457, 3.1.1).
 const EXPLAINED_AT: &str = "/docs/problems";
 
-/// Why a call did not succeed. The texts are for the client; a cause that only the log may have is a `source`.
+/// The error of a call. The texts are for the client. A cause that is for the log alone is a `source`.
 #[derive(Debug)]
 pub enum ApiError {
-    /// The request can't be read.
+    /// The request is malformed.
     Malformed(String),
-    /// No verified claims came with the request.
+    /// The request has no verified claims.
     Unauthorized,
-    /// The caller is known, and may not do this.
+    /// The caller is authenticated, but lacks the permission.
     Forbidden(String),
     /// There is no such order, or it is not the caller's.
     NoSuchOrder,
@@ -41,30 +41,30 @@ pub enum ApiError {
     NoSuchRoute,
     /// The route has no such method.
     MethodNotAllowed,
-    /// The order's state, or another order, stands in the way.
+    /// The order's state, or another order, conflicts with the call.
     Conflict(String),
-    /// The body is larger than this call takes, in bytes.
+    /// The body exceeds this many bytes.
     TooLarge(usize),
-    /// The body is not said to be JSON, or is compressed: what to send.
+    /// The body is not declared as JSON, or is encoded. The text says what to send.
     NotJson(&'static str),
-    /// The request can be read, and some of its values are not valid: all of them, by name.
+    /// The request is well formed, but these values are not valid.
     Invalid(Vec<FieldError>),
-    /// The idempotency key was used for another order.
+    /// The idempotency key belongs to another order.
     KeyReused,
-    /// The database can't be used now: it is out of reach, only reads, is busy or took too long.
+    /// The database is unavailable: unreachable, read-only, busy or too slow.
     Unavailable(DbError),
-    /// The queue can't be used now.
+    /// The queue is unavailable.
     QueueUnavailable(QueueError),
-    /// Our own fault.
+    /// A fault of the service.
     Internal(Box<dyn Error + Send + Sync>),
 }
 
 /// One invalid value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
-    /// `#` and a JSON pointer into the body, `#/item_ids/3`; for a query parameter or header `?limit`, `Idempotency-Key`.
+    /// `#` and a JSON pointer into the body, such as `#/item_ids/3`. For a query parameter `?limit`, for a header `Idempotency-Key`.
     pub pointer: String,
-    /// What the value should be.
+    /// The rule that the value breaks.
     pub detail: String,
 }
 
@@ -81,51 +81,49 @@ impl ApiError {
     /// The status, the last part of the `type`, and the title.
     fn kind(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
-            Self::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed", "The request can't be read"),
+            Self::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed", "Malformed request"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "Authentication required"),
-            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden", "The caller may not do this"),
-            Self::NoSuchOrder => (StatusCode::NOT_FOUND, "no-such-order", "There is no such order"),
-            Self::NoSuchRoute => (StatusCode::NOT_FOUND, "no-such-route", "There is no such route"),
-            Self::MethodNotAllowed => {
-                (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The route has no such method")
-            }
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden", "Insufficient permission"),
+            Self::NoSuchOrder => (StatusCode::NOT_FOUND, "no-such-order", "Order not found"),
+            Self::NoSuchRoute => (StatusCode::NOT_FOUND, "no-such-route", "Route not found"),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed"),
             Self::Conflict(_) => (StatusCode::CONFLICT, "conflict", "Conflict with the order's current state"),
-            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
-            Self::NotJson(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body is not JSON"),
-            Self::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "Some values are not valid"),
-            Self::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "key-reused", "The idempotency key was used before"),
+            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Request body too large"),
+            Self::NotJson(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "Unsupported media type"),
+            Self::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "Invalid values"),
+            Self::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "key-reused", "Idempotency key already used"),
             Self::Unavailable(_) | Self::QueueUnavailable(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Service temporarily unavailable")
             }
-            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong on our side"),
+            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal server error"),
         }
     }
 
-    /// What happened and what to do about it.
+    /// The explanation and the remedy.
     fn detail(&self) -> String {
         match self {
             Self::Malformed(detail) | Self::Forbidden(detail) | Self::Conflict(detail) => return detail.clone(),
-            Self::Unauthorized => "Call through the gateway, with a bearer token of its issuer.",
-            Self::NoSuchOrder => "No order of yours has this identifier.",
-            Self::NoSuchRoute => "See /docs for the routes there are.",
-            Self::MethodNotAllowed => "The Allow header names the methods there are.",
+            Self::Unauthorized => "Call the API through the gateway, with a bearer token from its issuer.",
+            Self::NoSuchOrder => "You have no order with this identifier.",
+            Self::NoSuchRoute => "/docs lists the routes.",
+            Self::MethodNotAllowed => "The Allow header lists the methods.",
             Self::TooLarge(most) => return format!("Send at most {} KiB.", most / 1024),
             Self::NotJson(detail) => detail,
-            Self::Invalid(_) => "Each of them is named in errors; nothing was stored.",
+            Self::Invalid(_) => "errors lists every invalid value. Nothing was stored.",
             Self::KeyReused => {
-                "It belongs to an order with other content. Send a new Idempotency-Key with a new order."
+                "The key belongs to an order with other content. Send a new Idempotency-Key with a new order."
             }
             Self::Unavailable(_) => {
-                "The database can't be used at the moment. Send the same request again shortly; an order only with an order_id \
-                 or an Idempotency-Key, because it may have been stored all the same."
+                "The database is unavailable. Send the same request again shortly. Repeat a create only with an order_id or an \
+                 Idempotency-Key, because the order may be stored already."
             }
-            Self::QueueUnavailable(_) => "The queue can't be used at the moment. Send the same request again shortly.",
-            Self::Internal(_) => "The request_id finds the cause in the log.",
+            Self::QueueUnavailable(_) => "The queue is unavailable. Send the same request again shortly.",
+            Self::Internal(_) => "An operator can find the cause in the log by the request_id.",
         }
         .to_owned()
     }
 
-    /// The same error of a part of the body, at this JSON pointer.
+    /// The same error, for a part of the body at this JSON pointer.
     pub fn within(self, part: &str) -> Self {
         let Self::Invalid(errors) = self else { return self };
         let move_down = |error: FieldError| match error.pointer.strip_prefix('#') {
@@ -135,7 +133,7 @@ impl ApiError {
         Self::Invalid(errors.into_iter().map(move_down).collect())
     }
 
-    /// What only the log may know.
+    /// The cause, for the log alone.
     fn cause(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Unavailable(cause) => Some(cause),
@@ -147,7 +145,7 @@ impl ApiError {
 }
 
 impl IntoResponse for ApiError {
-    /// The status and the error itself, for [`render`] to make the answer of.
+    /// The status and the error itself. [`render`] builds the answer from it.
     fn into_response(self) -> Response {
         let mut response = self.kind().0.into_response();
         let advice = match self {
@@ -164,29 +162,29 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// An error as the client sees it, after RFC 9457.
+/// An error in the form of RFC 9457.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Problem {
-    /// What kind of problem it is, for programs: `/docs/problems#…`, seen from the API's root, which explains it.
+    /// The kind of problem, for programs: `/docs/problems#…`, relative to the API's root. That page explains it.
     #[serde(rename = "type")]
     kind: String,
-    /// The same for people.
+    /// The kind of problem, for people.
     title: &'static str,
     /// The HTTP status.
     status: u16,
-    /// What happened here, and what to do.
+    /// The explanation of this problem, and the remedy.
     detail: String,
-    /// The path that was called.
+    /// The path of the call.
     instance: String,
-    /// Finds this request in the log.
+    /// The identifier of this request in the log.
     request_id: String,
-    /// Every invalid value, where that is the problem.
+    /// Every invalid value, if the request has any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     errors: Vec<FieldError>,
 }
 
-/// Around every call: turns an [`ApiError`] into its answer, logs the call and, once, the cause of a failure.
+/// Middleware around every call: turns an [`ApiError`] into its answer, logs the call, and logs the cause of a failure once.
 pub async fn render(request: Request, next: Next) -> Response {
     let started = Instant::now();
     let request_id = request_id(request.extensions());
@@ -203,7 +201,7 @@ pub async fn render(request: Request, next: Next) -> Response {
     response
 }
 
-/// The gateway's identifier of the request, or none where there was no gateway.
+/// The gateway's identifier of the request, or an empty text without a gateway.
 pub fn request_id(extensions: &Extensions) -> String {
     match extensions.get() {
         Some(RequestContext::ApiGatewayV2(context)) => context.request_id.clone().unwrap_or_default(),
@@ -212,7 +210,7 @@ pub fn request_id(extensions: &Extensions) -> String {
 }
 
 impl Problem {
-    /// The problem that a client gets for an error.
+    /// The client's problem for an error.
     pub fn new(error: &ApiError, instance: &str, request_id: &str) -> Self {
         let (status, kind, title) = error.kind();
         Self {
@@ -237,35 +235,35 @@ fn set_problem(response: &mut Response, error: &ApiError, uri: &Uri, request_id:
     let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
     let kept: HeaderMap = std::mem::take(response.headers_mut());
     *response = (error.kind().0, content_type, Json(problem)).into_response();
-    let of_the_answer = [header::CONTENT_LENGTH, header::CONTENT_TYPE];
+    let own_headers = [header::CONTENT_LENGTH, header::CONTENT_TYPE];
     response
         .headers_mut()
-        .extend(kept.into_iter().filter(|(name, _)| !name.as_ref().is_some_and(|name| of_the_answer.contains(name))));
+        .extend(kept.into_iter().filter(|(name, _)| !name.as_ref().is_some_and(|name| own_headers.contains(name))));
 }
 
 fn log_cause(error: &ApiError, request_id: &str) {
     if let Some(error) = error.cause() {
-        tracing::error!(request.id = request_id, error = %Chain(error), "the call failed");
+        tracing::error!(request.id = request_id, error = %Chain(error), "could not answer the call");
     }
 }
 
-/// The gateway's access log has every call; here those that went wrong are worth a line.
+/// Logs a refused or failed call at `INFO`, any other at `DEBUG`: the gateway's access log has every call.
 fn log_call(method: &Method, uri: &Uri, response: &Response, request_id: &str, started: Instant) {
     let (method, path, status) = (method.as_str(), uri.path(), response.status());
     let elapsed_ms = started.elapsed().as_secs_f64() * 1000.0;
     if status.is_client_error() || status.is_server_error() {
-        tracing::info!(request.id = request_id, method, path, status = status.as_u16(), elapsed_ms, "call answered");
+        tracing::info!(request.id = request_id, method, path, status = status.as_u16(), elapsed_ms, "answered a call");
     } else {
-        tracing::debug!(request.id = request_id, method, path, status = status.as_u16(), elapsed_ms, "call answered");
+        tracing::debug!(request.id = request_id, method, path, status = status.as_u16(), elapsed_ms, "answered a call");
     }
 }
 
-/// Answers a path that no route has.
+/// Answers a path without a route.
 pub async fn no_such_route() -> ApiError {
     ApiError::NoSuchRoute
 }
 
-/// Answers a method that the path's route does not have.
+/// Answers a method that the route does not have.
 pub async fn method_not_allowed() -> ApiError {
     ApiError::MethodNotAllowed
 }

@@ -1,15 +1,15 @@
-//! How large an answer may be.
+//! The size limit of an answer.
 //!
-//! Lambda takes 6,291,556 bytes. The body is a JSON string in them, so each `"` and each `\` of it counts twice.
+//! Lambda accepts 6,291,556 bytes. The body is a JSON string within them, so each `"` and each `\` of the body counts twice.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 
-/// The most bytes of a body that can grow, counted as Lambda does. Headers and the last value that fits have room above it.
+/// The most bytes of a growing body, counted as Lambda counts. The rest is for headers and for one more value.
 pub const MAX_BODY: usize = 5_000_000;
 
-/// The bytes that this value takes up in an answer.
+/// The bytes that this value takes in an answer.
 pub fn in_answer(value: &impl Serialize) -> usize {
     let mut counter = Counter(0);
     // The counter never fails, and our values can all be serialised.
@@ -17,7 +17,7 @@ pub fn in_answer(value: &impl Serialize) -> usize {
     counter.0
 }
 
-/// Counts the bytes of JSON as they are in a JSON string. There are no control characters among them.
+/// Counts the bytes of JSON within a JSON string. The JSON has no control characters.
 struct Counter(usize);
 
 impl Write for Counter {
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn size_is_that_of_the_body_as_a_json_string() {
+    fn size_counts_the_body_as_a_json_string() {
         for value in [serde_json::json!(["\"\\", {"ü": null}]), serde_json::json!("a\u{1}\n\u{7f}𝄞")] {
             let in_a_string = serde_json::to_string(&value.to_string()).unwrap();
             assert_eq!(in_answer(&value), in_a_string.len() - 2, "{in_a_string}");

@@ -1,18 +1,18 @@
-//! The configuration of migrate, besides the database's, see [`shared::config`].
+//! The configuration of migrate, besides the database's variables, see [`shared::config`].
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
-//! | `DATABASE_APP_ROLE` | the role that the other functions sign in as: created where absent, and confined to rows | none |
+//! | `DATABASE_APP_ROLE` | the role that the other functions sign in as: created if absent, and restricted to rows | none |
 
 use shared::config::{ConfigError, Env};
 use shared::db::DbConfig;
 use shared::db::role::RoleName;
 
-/// What the handler needs to know.
+/// The configuration of the handler.
 pub struct Config {
-    /// The database, as the role that owns the tables.
+    /// The database, with the login of the tables' owner.
     pub database: DbConfig,
-    /// The role that the other functions sign in as, where it is another.
+    /// The role that the other functions sign in as, if it is not the owner.
     pub app_role: Option<RoleName>,
 }
 

@@ -1,12 +1,12 @@
-//! A CloudFormation custom resource: brings the schema up to date when the stack is created or updated, and leaves the
-//! data alone when it is deleted. The role that the other functions sign in as, where it is not the one that owns the
-//! tables, is confined to their rows here too.
+//! A CloudFormation custom resource. It brings the schema up to date when the stack is created or updated, and leaves the data
+//! unchanged when the stack is deleted. If the other functions sign in as another role than the owner of the tables, it also
+//! restricts that role to the rows.
 //!
-//! A stack that rolls back asks for its older version again. There is nothing to do then: an older release works with the schema of
-//! a newer one, and a failure here would leave the stack in `UPDATE_ROLLBACK_FAILED`.
+//! A stack that rolls back requests its older version again. This does nothing then: an older release works with the schema of a
+//! newer one, and a failure here would leave the stack in `UPDATE_ROLLBACK_FAILED`.
 //!
-//! CloudFormation waits for an answer at a URL that comes with the request. Whatever happens, one is sent: the deploy
-//! then fails at once, with the cause in the stack's events, rather than when its patience ends.
+//! CloudFormation waits for an answer at the URL in the request. This always sends one: after an error, the deployment then fails at
+//! once, with the cause in the stack's events, and not after CloudFormation's own time-out.
 
 mod config;
 
@@ -21,7 +21,7 @@ use shared::error::Chain;
 
 pub use config::Config;
 
-/// What CloudFormation asks.
+/// The request of CloudFormation.
 /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-requests.html>
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -38,16 +38,16 @@ pub struct Event {
     old_resource_properties: Properties,
 }
 
-/// The resource's properties, of an update also those before it.
+/// The resource's properties. An update has the earlier ones too.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct Properties {
-    /// The version of this function that the stack wants; Lambda counts them up.
+    /// The version of this function that the stack requests. Lambda numbers versions upwards.
     function_version: String,
 }
 
 impl Event {
-    /// Whether the stack goes back to an older version of this function.
+    /// Whether the stack returns to an older version of this function.
     fn is_roll_back(&self) -> bool {
         let version = |properties: &Properties| properties.function_version.parse::<u64>().ok();
         let versions = version(&self.resource_properties).zip(version(&self.old_resource_properties));
@@ -55,7 +55,7 @@ impl Event {
     }
 }
 
-/// What became of the resource in the template.
+/// The change of the resource in the template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 enum RequestType {
     Create,
@@ -63,19 +63,19 @@ enum RequestType {
     Delete,
 }
 
-/// How long the answer may take to send.
+/// The time limit for sending the answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long before the deadline a migration is given up, so that the answer is still sent.
+/// The time reserved before the deadline for sending the answer. A migration is cancelled by then.
 const TIME_TO_ANSWER: Duration = Duration::from_secs(15);
-/// How long before that connecting to the database ends, so that the answer holds the connection's error.
+/// The time reserved before that for the migration. Connecting to the database ends by then, so that the answer has its error.
 const TIME_TO_MIGRATE: Duration = Duration::from_secs(5);
-/// Why a migration was given up.
+/// The reason of a migration that was cancelled.
 const OUT_OF_TIME: &str =
-    "the migration took too long, or waited too long for another; it was broken off and left nothing";
-/// The longest reason that is sent; CloudFormation takes answers of up to 4 KiB.
+    "the migration took too long, or waited too long for another; it was cancelled and changed nothing";
+/// The longest reason in an answer, in characters. CloudFormation accepts answers of up to 4 KiB.
 const MAX_REASON: usize = 1000;
 
-/// What CloudFormation is answered.
+/// The answer to CloudFormation.
 /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-responses.html>
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -88,29 +88,29 @@ struct Answer {
     logical_resource_id: String,
 }
 
-/// Does what is asked and answers it before `deadline`. Fails only where the answer can't be delivered.
+/// Handles a request and sends the answer before `deadline`. Fails only if the answer can't be delivered.
 pub async fn handle(config: &Result<Config, ConfigError>, event: Event, deadline: Deadline) -> Result<(), Error> {
     let give_up = deadline.minus(TIME_TO_ANSWER);
-    let carried_out = give_up.bound(carry_out(config, &event, give_up)).await;
-    let (status, reason) = match carried_out.unwrap_or_else(|_| Err(OUT_OF_TIME.into())) {
+    let result = give_up.bound(carry_out(config, &event, give_up)).await;
+    let (status, reason) = match result.unwrap_or_else(|_| Err(OUT_OF_TIME.into())) {
         Ok(done) => ("SUCCESS", done),
         Err(error) => {
             let reason = Chain(error.as_ref()).to_string();
-            tracing::error!(error = reason, "the schema could not be brought up to date");
+            tracing::error!(error = reason, "could not bring the schema up to date");
             ("FAILED", reason.chars().take(MAX_REASON).collect())
         }
     };
     let (response_url, answer) = answer(event, status, reason);
-    tracing::info!(answer.status, answer.reason, "CloudFormation is answered");
+    tracing::info!(answer.status, answer.reason, "answered CloudFormation");
     tokio::task::spawn_blocking(move || deliver(&response_url, &answer)).await?
 }
 
 async fn carry_out(config: &Result<Config, ConfigError>, event: &Event, deadline: Deadline) -> Result<String, Error> {
     if event.request_type == RequestType::Delete {
-        return Ok("the schema and its data stay".to_owned());
+        return Ok("kept the schema and its data".to_owned());
     }
     if event.is_roll_back() {
-        return Ok("the stack rolls back: the schema stays as it is".to_owned());
+        return Ok("the stack rolls back: kept the schema unchanged".to_owned());
     }
     let Config { database, app_role } = config.as_ref().map_err(ToString::to_string)?;
     let mut done = match schema::migrate(database, deadline.minus(TIME_TO_MIGRATE)).await?.as_slice() {
@@ -124,8 +124,7 @@ async fn carry_out(config: &Result<Config, ConfigError>, event: &Event, deadline
     Ok(done.join("; "))
 }
 
-/// Where the answer goes, and the answer. The physical id never changes: a new one would make CloudFormation delete the
-/// old resource.
+/// The answer, and the URL for it. The physical id never changes: with a new one, CloudFormation would delete the old resource.
 fn answer(event: Event, status: &'static str, reason: String) -> (String, Answer) {
     let answer = Answer {
         status,
@@ -138,7 +137,7 @@ fn answer(event: Event, status: &'static str, reason: String) -> (String, Answer
     (event.response_url, answer)
 }
 
-/// The URL is signed for a request without a content type.
+/// Sends the answer. The URL's signature covers an empty content type.
 fn deliver(url: &str, answer: &Answer) -> Result<(), Error> {
     let tls = ureq::tls::TlsConfig::builder()
         .provider(ureq::tls::TlsProvider::NativeTls)

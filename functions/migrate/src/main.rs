@@ -13,7 +13,7 @@ use shared::{lifecycle, telemetry};
 async fn main() -> Result<(), Error> {
     let env = Env::read();
     telemetry::init(&env);
-    // A bad configuration is reported to CloudFormation too, which would otherwise wait for an answer until it times out.
+    // A bad configuration is also reported to CloudFormation, which would otherwise wait until it times out.
     let config = Arc::new(Config::from_env(&env));
     let handle = move |LambdaEvent { payload, context }: LambdaEvent<Event>| {
         let config = Arc::clone(&config);

@@ -1,4 +1,4 @@
-//! A batch of messages: which orders they speak of, and which of them have to come back.
+//! A batch of messages: its orders, and the messages that SQS must deliver again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
@@ -11,18 +11,18 @@ use shared::error::Chain;
 use shared::order::OrderId;
 use shared::telemetry::Trace;
 
-/// A message as the queue delivered it.
+/// A message as SQS delivered it.
 #[derive(Debug)]
 pub struct Message {
-    /// Its identifier.
+    /// The identifier that SQS gave it.
     pub id: String,
-    /// What it says.
+    /// The text: an order's identifier.
     pub body: String,
-    /// The trace of whoever sent it, if that is recorded.
+    /// The sender's trace, if it is recorded.
     trace: Option<Trace>,
 }
 
-/// The messages, by the orders they speak of.
+/// The messages of a batch, by order.
 pub struct Batch {
     began: SystemTime,
     messages: BTreeMap<OrderId, Vec<Message>>,
@@ -31,7 +31,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Reads each message by itself.
+    /// Parses each message separately.
     pub fn new(event: SqsEvent) -> Self {
         let (messages, malformed, failed) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
         let mut batch = Self { began: SystemTime::now(), messages, malformed, failed };
@@ -49,22 +49,22 @@ impl Batch {
         batch
     }
 
-    /// Each order once, however many messages speak of it.
+    /// The orders, each once, even if several messages name it.
     pub fn order_ids(&self) -> Vec<OrderId> {
         self.messages.keys().cloned().collect()
     }
 
-    /// The messages that no order can be read from; they are then no longer in the batch.
+    /// Removes the messages that hold no order's identifier from the batch and returns them.
     pub fn take_malformed(&mut self) -> Vec<Message> {
         std::mem::take(&mut self.malformed)
     }
 
-    /// The trace that the order's processing belongs to, if it is recorded.
+    /// The trace that the order's processing joins, if it is recorded.
     pub fn trace(&self, order_id: &OrderId) -> Option<Trace> {
         self.messages.get(order_id)?.iter().find_map(|message| message.trace.clone())
     }
 
-    /// Adds the processing of these orders to the traces of the calls that placed them.
+    /// Adds the processing of these orders to the traces of the calls that created them.
     pub fn trace_ends<'a>(&self, ends: impl Iterator<Item = &'a Finish<'a>>) {
         for end in ends {
             if let Some(trace) = self.trace(&end.order.order_id) {
@@ -75,18 +75,18 @@ impl Batch {
         }
     }
 
-    /// Lets this message come back.
+    /// Reports this message as failed.
     pub fn fail_message(&mut self, message_id: String) {
         self.failed.insert(message_id);
     }
 
-    /// Lets every message of this order come back.
+    /// Reports every message of this order as failed.
     pub fn fail(&mut self, order_id: &OrderId) {
         let messages = self.messages.get(order_id).into_iter().flatten();
         self.failed.extend(messages.map(|message| message.id.clone()));
     }
 
-    /// Lets every message of these orders come back, because of this error.
+    /// Reports every message of these orders as failed, because of this error.
     pub fn fail_each<'a>(&mut self, order_ids: impl Iterator<Item = &'a OrderId>, error: &DbError) {
         tracing::error!(error = %Chain(error), "could not record outcomes; SQS will deliver their messages again");
         for order_id in order_ids {
@@ -94,13 +94,13 @@ impl Batch {
         }
     }
 
-    /// Lets every message come back.
+    /// Reports every message as failed.
     pub fn fail_all(&mut self) {
         let messages = self.messages.values().flatten();
         self.failed.extend(messages.map(|message| message.id.clone()));
     }
 
-    /// What the queue is told: the messages that have to come back; the others are done with.
+    /// The answer to SQS: the failed messages, which it delivers again. It deletes the others.
     pub fn response(self) -> SqsBatchResponse {
         let mut response = SqsBatchResponse::default();
         for id in self.failed {

@@ -1,9 +1,9 @@
-//! How the time of a batch is divided: claiming, work, and what is recorded and sent afterwards.
+//! The division of a batch's time among its steps: claim, work, record and send.
 //!
-//! | part | of the function's time-out |
+//! | step | share of the function's time-out |
 //! |---|---|
-//! | claim | a third at most, of all but the answer's second |
-//! | work | what is left, but for the parts below |
+//! | claim | at most a third of the time-out without the answer's second |
+//! | work | the rest |
 //! | record outcomes, send messages | a quarter |
 //! | answer | a second |
 
@@ -12,11 +12,11 @@ use std::time::Duration;
 use shared::config::{self, ConfigError, Env};
 use shared::deadline::Deadline;
 
-/// The answer's part of the function's time-out.
+/// The time for the answer.
 const TIME_TO_ANSWER: Duration = Duration::from_secs(1);
-/// Claiming takes one part in this many.
+/// The divisor of the claim's share.
 const CLAIM_SHARE: u32 = 3;
-/// Recording and sending take one part in this many.
+/// The divisor of the share for recording and sending.
 const RECORD_SHARE: u32 = 4;
 
 /// The function's time-out.
@@ -24,22 +24,22 @@ pub fn time_limit(env: &Env) -> Result<Duration, ConfigError> {
     config::time_limit(env, 15)
 }
 
-/// By when a batch that begins now has to be over.
+/// The deadline of a batch that starts now.
 pub fn of_batch(timeout: Duration) -> Deadline {
     Deadline::after(timeout).minus(TIME_TO_ANSWER)
 }
 
-/// By when a batch has to be claimed.
+/// The deadline of the batch's claim.
 pub fn of_claim(batch: Deadline) -> Deadline {
     batch.share(1, CLAIM_SHARE)
 }
 
-/// By when its work has to be over.
+/// The deadline of the batch's work.
 pub fn of_work(batch: Deadline, timeout: Duration) -> Deadline {
     batch.minus(timeout / RECORD_SHARE)
 }
 
-/// The time that work has in every batch, however long claiming takes.
+/// The least time for work in any batch, however long the claim takes.
 pub fn least_time_for_work(timeout: Duration) -> Duration {
     let batch = timeout.saturating_sub(TIME_TO_ANSWER);
     batch.saturating_sub(batch / CLAIM_SHARE).saturating_sub(timeout / RECORD_SHARE)

@@ -1,12 +1,12 @@
-//! The processor's configuration, besides what [`shared::config`] and [`shared::queue`] read.
+//! The processor's configuration, besides the variables of [`shared::config`] and [`shared::queue`].
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
-//! | `MAX_ATTEMPTS` | how many attempts an order has before it is failed; with the default back-off they last 15 minutes at least | 12 |
+//! | `MAX_ATTEMPTS` | the attempts of an order before it fails; with the default back-off they last at least 15 minutes | 12 |
 //! | `WORK` | `simulated`, or `webhook`, see [`crate::Webhook`] | `simulated` |
-//! | `PROCESSING_DELAY_SECONDS` | how long the simulated work takes, 0 to 86400 | 5 |
+//! | `PROCESSING_DELAY_SECONDS` | the time of the simulated work, 0 to 86400 | 5 |
 //!
-//! and those of the back-off between attempts, see [`crate::retry`].
+//! and the variables of the back-off, see [`crate::retry`].
 
 use std::time::Duration;
 
@@ -19,15 +19,15 @@ use crate::work::{ConfiguredWork, Simulated, Webhook};
 /// The longest simulated work: a day.
 const MAX_DELAY: Duration = Duration::from_hours(24);
 
-/// What the handler needs to know.
+/// The configuration of the handler.
 pub struct Config {
-    /// How long a batch may take before Lambda stops the function.
+    /// The function's time-out.
     pub timeout: Duration,
-    /// How long a claim holds.
+    /// The lease and the grace period.
     pub timing: Timing,
-    /// How many attempts an order has.
+    /// The attempts of an order before it fails.
     pub max_attempts: i32,
-    /// How long it waits between them.
+    /// The waits between attempts.
     pub backoff: Backoff,
 }
 
@@ -41,13 +41,13 @@ impl Config {
         }
         let (timeout, timing) = (budget::time_limit(env)?, Timing::from_env(env)?);
         if timeout >= timing.lease {
-            // A worker that is still running still holds its lease.
+            // The lease must outlast its worker.
             return Err(ConfigError::new("LEASE_SECONDS", "must be above FUNCTION_TIMEOUT_SECONDS"));
         }
         Ok(Self { timeout, timing, max_attempts, backoff: Backoff::from_env(env)? })
     }
 
-    /// The kind of work that is asked for.
+    /// Builds the configured kind of work.
     pub fn work(env: &Env) -> Result<ConfiguredWork, ConfigError> {
         match env.text("WORK") {
             None | Some("simulated") => Ok(ConfiguredWork::Simulated(Simulated { delay: simulated_delay(env)? })),
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_default_attempts_last_a_quarter_of_an_hour_at_least() {
+    fn default_attempts_last_at_least_a_quarter_of_an_hour() {
         let config = Config::from_env(&Env::from_iter([("STAGE", "dev")])).unwrap();
         let waits = (0..config.max_attempts - 1).map(|attempts| config.backoff.shortest(attempts));
         let all: Duration = waits.sum();

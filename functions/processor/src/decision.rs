@@ -7,41 +7,41 @@ use shared::db::work::{Claimed, Finish, Reschedule};
 use crate::retry::Backoff;
 use crate::work::Outcome;
 
-/// How long an order may be worked on in all: an answer that asks for time or fails is the last once this has passed. A week
-/// lets a merchant wait for a delivery over a weekend and holidays, and still ends an order that would wait for ever.
+/// The longest time from an order's first start to its end. An attempt after it is the last, even if the merchant asks for time. A
+/// week lets a merchant wait over a weekend and holidays, and still ends an order that would wait for ever.
 const LONGEST: Duration = Duration::from_hours(LONGEST_DAYS * 24);
 const LONGEST_DAYS: u64 = 7;
 
-/// The decision on an order.
+/// The decision on a claimed order.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// It is completed.
+    /// The order completes.
     Complete,
-    /// It fails for this reason: another attempt could not help.
+    /// The order fails for this reason. Another attempt could not help.
     Fail(String),
-    /// It fails for this reason and goes to the dead-letter queue: another attempt might have helped, and none is left.
+    /// The order fails for this reason and goes to the dead-letter queue. Another attempt could help, but none is left.
     DeadLetter(String),
-    /// It is tried again after this time. An attempt was used up.
+    /// The order gets another attempt after this time. This attempt is used up.
     Retry(Duration),
-    /// It waits for this time, within the same attempt.
+    /// The order waits for this time, within the same attempt.
     Wait(Duration),
-    /// The time of this batch is over: another worker takes it at once. No attempt was used up.
+    /// The batch ran out of time before the attempt. The order is due at once, and no attempt is used up.
     Release,
 }
 
 /// A claimed order and the decision on it.
 #[derive(Debug)]
 pub struct Decided {
-    /// Which order.
+    /// The order.
     pub order: Claimed,
     /// The decision on it.
     pub decision: Decision,
-    /// How often work was tried, this attempt included if there was one.
+    /// The number of attempts, including this one if there was one.
     attempts: i32,
 }
 
 impl Decided {
-    /// Decides after an attempt that had this outcome.
+    /// Decides after an attempt with this outcome.
     pub fn after_attempt(order: Claimed, outcome: Outcome, max_attempts: i32, backoff: &Backoff) -> Self {
         let attempts = order.attempts + 1;
         let waited = Duration::try_from(order.now - order.started_at).unwrap_or_default();
@@ -67,14 +67,14 @@ impl Decided {
         Self { order, decision, attempts }
     }
 
-    /// Decides without an attempt: the order has used up its attempts by taking its workers down.
+    /// Decides without an attempt: the order has used up its attempts by crashing its workers.
     pub fn without_attempt(order: Claimed) -> Self {
         let attempts = order.attempts;
         let cause = format!("given up after {attempts} attempts that ended without an outcome");
         Self { order, decision: Decision::DeadLetter(cause), attempts }
     }
 
-    /// How the order ends, if it does.
+    /// The end of the order; `None` if it does not end now.
     pub fn finish(&self) -> Option<Finish<'_>> {
         let failure = match &self.decision {
             Decision::Complete => None,
@@ -84,8 +84,8 @@ impl Decided {
         Some(Finish { order: &self.order, attempts: self.attempts, failure })
     }
 
-    /// The time until the order is due again, if it does not end.
-    pub fn goes_on_after(&self) -> Option<Duration> {
+    /// The time until the order is due again; `None` if it ends now.
+    pub fn due_again_after(&self) -> Option<Duration> {
         match self.decision {
             Decision::Retry(time) | Decision::Wait(time) => Some(time),
             Decision::Release => Some(Duration::ZERO),
@@ -93,9 +93,9 @@ impl Decided {
         }
     }
 
-    /// When the order is due again, if it does not end. `since_claim` is the time since it was claimed.
+    /// The rescheduling of the order; `None` if it ends now. `since_claim` is the time since the claim.
     pub fn reschedule(&self, since_claim: Duration) -> Option<Reschedule<'_>> {
-        let due_at = self.order.now + since_claim + self.goes_on_after()?;
+        let due_at = self.order.now + since_claim + self.due_again_after()?;
         let counts_as_attempt = matches!(self.decision, Decision::Retry(_));
         Some(Reschedule { order_id: &self.order.order_id, due_at, counts_as_attempt })
     }
@@ -123,20 +123,20 @@ mod tests {
     }
 
     #[test]
-    fn the_last_attempt_dead_letters_the_order_with_its_cause() {
+    fn last_attempt_dead_letters_the_order_with_its_cause() {
         assert_eq!(decided(0, None).decision, Decision::Retry(Duration::from_secs(1)));
         assert_eq!(decided(1, None).decision, Decision::Retry(Duration::from_secs(1)));
         assert_eq!(decided(2, None).decision, Decision::DeadLetter("given up after 3 attempts: busy".to_owned()));
     }
 
     #[test]
-    fn a_merchant_s_retry_after_lengthens_the_back_off_and_never_shortens_it() {
+    fn retry_after_lengthens_the_back_off_and_never_shortens_it() {
         assert_eq!(decided(0, Some(Duration::from_mins(1))).decision, Decision::Retry(Duration::from_mins(1)));
         assert_eq!(decided(0, Some(Duration::ZERO)).decision, Decision::Retry(Duration::from_secs(1)));
     }
 
     #[test]
-    fn an_order_is_given_up_after_seven_days_whatever_is_asked_for() {
+    fn order_is_given_up_after_seven_days() {
         let wait = |waited, after| decide(0, waited, Outcome::Wait(after)).decision;
         let retry = |waited| decide(0, waited, Outcome::Retry { cause: "busy".to_owned(), after: Some(DAY) }).decision;
         let almost = Duration::from_millis(7 * 86_400_000 - 1);
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_is_stored_with_as_many_attempts_as_its_failure_says() {
+    fn failure_names_the_stored_number_of_attempts() {
         let crashed = Decided::without_attempt(Claimed { attempts: 3, ..claimed() });
         assert_eq!(crashed.finish().map(|finish| finish.attempts), Some(3));
         let failure = crashed.finish().and_then(|finish| finish.failure);

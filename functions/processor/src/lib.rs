@@ -2,17 +2,17 @@
 //!
 //! | a message | what the processor does |
 //! |---|---|
-//! | that is no order's identifier | sends it to the dead-letter queue: no retry can mend it |
+//! | without an order's identifier | sends it to the dead-letter queue: no retry can help |
 //! | of an order that has ended | acknowledges it |
-//! | of an order that is not due, waits, is tried again, or that there was no time for | sends a new message for when the order is due, then acknowledges this one |
+//! | of an order that is not due, waits, gets another attempt, or was released for lack of time | sends a new message for when the order is due, then acknowledges this one |
 //! | of an order whose outcome is recorded | acknowledges it; after the last attempt the dead-letter queue gets a message as well |
-//! | whose order the database or the queue could not be used for | reports it as failed: SQS delivers it again |
+//! | of an order whose statement or send failed | reports it as failed: SQS delivers it again |
 //!
-//! A message that is bad or fails never fails its neighbours. SQS moves a message to the dead-letter queue after ten receives. Only
-//! a message that is reported as failed uses up one, so a healthy order never ends there.
+//! A bad or failed message never fails its neighbours. SQS moves a message to the dead-letter queue after ten receives. A receive
+//! counts only if the message is reported as failed, so a healthy order never ends there.
 //!
-//! The batch has a deadline, a little before the function's time-out, and [`budget`] divides the time among its steps. Known
-//! outcomes are recorded first, before the queue is called: a queue that hangs can't cost them.
+//! The batch has a deadline, a little before the function's time-out, and [`budget`] divides the time among its steps. The processor
+//! records known outcomes before it calls the queue, so that a queue that hangs can't lose them.
 
 mod batch;
 mod budget;
@@ -43,10 +43,10 @@ pub use config::Config;
 use decision::{Decided, Decision};
 pub use work::{ConfiguredWork, Outcome, Simulated, Webhook, Work};
 
-/// The shortest delay of a message for an order that is due, but that another worker holds.
+/// The shortest delay of a message for an order that is due while another worker holds it.
 const SHORTEST_DELAY: Duration = Duration::from_secs(1);
 
-/// Processes batches with one kind of work: one for each execution environment.
+/// Processes batches with one kind of work. One for each execution environment.
 pub struct Processor<W> {
     /// The database.
     pub database: Arc<Database>,
@@ -64,7 +64,7 @@ struct Lease {
 }
 
 impl<W: Work> Processor<W> {
-    /// Builds the clients; neither has connected yet.
+    /// Builds the clients. They connect at their first use.
     pub fn new(config: Config, work: W, env: &Env) -> Result<Self, ConfigError> {
         let queue = Queue::orders(env)?;
         let dead_letters = queue.dead_letters(env)?;
@@ -91,11 +91,11 @@ impl<W: Work> Processor<W> {
         batch.response()
     }
 
-    /// Last, so that messages which are no orders' don't hold orders up.
+    /// Sends malformed messages to the dead-letter queue. This comes last, so that they do not delay orders.
     async fn dead_letter_malformed(&self, batch: &mut Batch, deadline: Deadline) {
         let malformed = batch.take_malformed();
         let letter = |message: &batch::Message| {
-            tracing::error!(message.id, "received a message that is no order's identifier; dead-lettering it");
+            tracing::error!(message.id, "dead-lettering a message that is no order's identifier");
             queue::Message::dead_letter(&message.body, "not an order's identifier")
         };
         let unsent = self.dead_letters.send_all(&malformed.iter().map(letter).collect::<Vec<_>>(), deadline).await;
@@ -114,7 +114,7 @@ impl<W: Work> Processor<W> {
             decided.into_iter().partition(|decided| matches!(decided.decision, Decision::DeadLetter(_)));
         self.finish(&lease, &others, batch).await;
         let rescheduled = if self.reschedule(&lease, &others, batch).await { others.as_slice() } else { &[] };
-        // Both at once: a queue that hangs takes the time of one.
+        // Both at once, so that a queue that hangs costs the time of only one.
         let queue_ends = deadline.share(2, 3);
         let unsent = tokio::join!(
             self.dead_letter(&given_up, queue_ends),
@@ -128,7 +128,7 @@ impl<W: Work> Processor<W> {
         self.finish(&lease, &given_up.collect::<Vec<_>>(), batch).await;
     }
 
-    /// Runs the work, unless the order has used up its attempts by taking its workers down.
+    /// Runs the work, unless the order has used up its attempts by crashing its workers.
     async fn attempt(&self, order: Claimed, work_ends: Deadline) -> Decided {
         let Config { max_attempts, backoff, .. } = &self.config;
         if order.attempts >= *max_attempts {
@@ -139,7 +139,7 @@ impl<W: Work> Processor<W> {
         Decided::after_attempt(order, outcome, *max_attempts, backoff)
     }
 
-    /// Records the ends. An order that another worker has claimed since is left to it.
+    /// Records the ends. An order that another worker has claimed since is left to that worker.
     async fn finish(&self, lease: &Lease, decided: &[Decided], batch: &mut Batch) {
         let ends: Vec<_> = decided.iter().filter_map(Decided::finish).collect();
         if ends.is_empty() {
@@ -152,7 +152,7 @@ impl<W: Work> Processor<W> {
                 for end in ends.iter().filter(|end| !recorded.contains(&end.order.order_id)) {
                     tracing::warn!(
                         order.id = %end.order.order_id,
-                        "did not record an outcome: it was recorded before, or another worker has the order"
+                        "did not record an outcome; it was recorded before, or another worker has claimed the order"
                     );
                 }
             }
@@ -160,7 +160,7 @@ impl<W: Work> Processor<W> {
         }
     }
 
-    /// Ends the leases of the orders that go on later. Returns whether that was recorded.
+    /// Ends the leases of the orders that are due again later. Returns whether that was recorded.
     async fn reschedule(&self, lease: &Lease, decided: &[Decided], batch: &mut Batch) -> bool {
         let since_claim = lease.claimed_at.elapsed();
         let later: Vec<_> = decided.iter().filter_map(|decided| decided.reschedule(since_claim)).collect();
@@ -174,8 +174,8 @@ impl<W: Work> Processor<W> {
         recorded.is_ok()
     }
 
-    /// Sends the orders that are given up to the dead-letter queue, before they are recorded as failed: a worker that is lost
-    /// in between does both again. Returns the orders that could not be sent.
+    /// Dead-letters orders, before they are recorded as failed. If the worker crashes in between, another repeats both steps. Returns
+    /// the orders that could not be sent.
     async fn dead_letter(&self, given_up: &[Decided], deadline: Deadline) -> HashSet<OrderId> {
         let letter = |decided: &Decided| {
             let cause = decided.finish().and_then(|end| end.failure).unwrap_or_default();
@@ -195,9 +195,10 @@ impl<W: Work> Processor<W> {
         batch: &Batch,
         deadline: Deadline,
     ) -> HashSet<OrderId> {
-        let go_on = decided.iter().filter_map(|decided| Some((&decided.order.order_id, decided.goes_on_after()?)));
+        let rescheduled =
+            decided.iter().filter_map(|decided| Some((&decided.order.order_id, decided.due_again_after()?)));
         let not_due = not_due.iter().map(|(order_id, due_in)| (order_id, (*due_in).max(SHORTEST_DELAY)));
-        let later: Vec<_> = go_on.chain(not_due).collect();
+        let later: Vec<_> = rescheduled.chain(not_due).collect();
         let message = |(order_id, delay): &(&OrderId, Duration)| {
             queue::Message::new(order_id, *delay).with_trace(batch.trace(order_id))
         };
@@ -206,7 +207,7 @@ impl<W: Work> Processor<W> {
     }
 }
 
-/// An attempt that goes as it should is not worth a line at `INFO`: the order's row says when it began and ended.
+/// Logs an attempt. A successful one is logged at `DEBUG` only: the order's row has its start and end.
 fn log_attempt(order: &Claimed, outcome: &Outcome) {
     let (order_id, attempt) = (&order.order_id, order.attempts + 1);
     match outcome {
@@ -221,7 +222,7 @@ fn log_attempt(order: &Claimed, outcome: &Outcome) {
     }
 }
 
-/// Counts the orders whose end was recorded, and how long they took.
+/// Counts the orders whose end was recorded, and measures their times.
 fn count(decided: &[Decided], recorded: &HashSet<OrderId>, since_claim: Duration) {
     for end in decided.iter().filter_map(Decided::finish).filter(|end| recorded.contains(&end.order.order_id)) {
         if end.failure.is_none() { Count::Completed } else { Count::Failed }.add(1);

@@ -1,4 +1,4 @@
-//! The `processor` function: reads its configuration, builds its clients once and takes batches until the environment ends.
+//! The `processor` function: reads its configuration, builds its clients once and processes batches until the environment ends.
 
 use std::sync::Arc;
 

@@ -1,10 +1,10 @@
-//! When an order is tried again: exponential back-off with jitter, so that orders which failed together don't come back
+//! The wait before the next attempt: exponential back-off with jitter, so that orders that failed together are not retried
 //! together.
 //!
 //! | variable | meaning, in seconds | default |
 //! |---|---|---|
-//! | `RETRY_BASE_SECONDS` | the first back-off, at least 1; each next one is twice as long | 5 |
-//! | `RETRY_CAP_SECONDS` | the longest, up to 43200, SQS's longest visibility timeout | 300 |
+//! | `RETRY_BASE_SECONDS` | the first back-off, at least 1; each further one is twice as long | 5 |
+//! | `RETRY_CAP_SECONDS` | the longest back-off, up to 43200, SQS's longest visibility timeout | 300 |
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use shared::config::{ConfigError, Env};
 /// SQS's longest visibility timeout.
 const MAX_CAP: Duration = Duration::from_hours(12);
 
-/// The shortest wait, so that two calls for an order are never closer together.
+/// The shortest wait between two calls for an order.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// How long to wait before the next attempt.
+/// The back-off between attempts.
 pub struct Backoff {
     base: Duration,
     cap: Duration,
@@ -36,14 +36,14 @@ impl Backoff {
         Ok(Self { base, cap })
     }
 
-    /// The wait after `attempts` earlier attempts and the one that has just failed: between half and the whole of
-    /// `base * 2^attempts` or of the cap, and at least a second.
+    /// The wait after `attempts` earlier attempts and the one that has just failed: between half and all of `base * 2^attempts`, or of
+    /// the cap if that is less, and at least a second.
     pub fn after(&self, attempts: i32) -> Duration {
         jitter(self.longest(attempts))
     }
 
-    /// The wait of an order that has been waiting for this long without using up attempts: between half and the whole of that
-    /// time, within the base and the cap. Its waits grow like those between attempts.
+    /// The next wait of an order that has waited for `waited` without using up attempts: between half and all of that time, within the
+    /// base and the cap. Its waits grow like those between attempts.
     pub fn after_waiting(&self, waited: Duration) -> Duration {
         jitter(waited.clamp(self.base, self.cap))
     }
@@ -54,7 +54,7 @@ impl Backoff {
     }
 }
 
-/// Between half and the whole of a wait, a second at least.
+/// A random time between half of a wait and all of it, at least a second.
 fn jitter(longest: Duration) -> Duration {
     longest.mul_f64(fastrand::f64().midpoint(1.0)).max(SHORTEST)
 }
@@ -64,14 +64,14 @@ mod tests {
     use super::*;
 
     impl Backoff {
-        /// The shortest wait that there can be after so many attempts.
+        /// The shortest possible wait after this many attempts.
         pub fn shortest(&self, attempts: i32) -> Duration {
             self.longest(attempts) / 2
         }
     }
 
     #[test]
-    fn a_backoff_doubles_up_to_its_cap_and_is_spread_over_its_upper_half() {
+    fn backoff_doubles_up_to_its_cap_with_jitter() {
         let backoff =
             Backoff::from_env(&Env::from_iter([("RETRY_BASE_SECONDS", "2"), ("RETRY_CAP_SECONDS", "60")])).unwrap();
         for (attempts, longest) in [(0, 2.0), (1, 4.0), (4, 32.0), (5, 60.0), (1000, 60.0)] {
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backoff_is_a_second_at_least() {
+    fn backoff_is_at_least_a_second() {
         let backoff =
             Backoff::from_env(&Env::from_iter([("RETRY_BASE_SECONDS", "1"), ("RETRY_CAP_SECONDS", "1")])).unwrap();
         for _ in 0..200 {
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_that_waits_is_asked_about_less_and_less_often() {
+    fn waits_of_a_waiting_order_grow() {
         let backoff =
             Backoff::from_env(&Env::from_iter([("RETRY_BASE_SECONDS", "2"), ("RETRY_CAP_SECONDS", "60")])).unwrap();
         for (waited, longest) in [(0, 2.0), (1, 2.0), (20, 20.0), (60, 60.0), (86400, 60.0)] {

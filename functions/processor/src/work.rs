@@ -1,4 +1,4 @@
-//! What processing an order means: one seam, so that the rest of the processor need not know.
+//! The kinds of work, behind one trait. The rest of the processor does not know which one runs.
 
 mod simulated;
 mod webhook;
@@ -13,23 +13,23 @@ use shared::deadline::Deadline;
 pub use simulated::Simulated;
 pub use webhook::Webhook;
 
-/// How an attempt came out.
+/// The outcome of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The work is done.
     Complete,
-    /// It never will be, for this reason.
+    /// The work can't be done, for this reason.
     Fail(String),
-    /// It continues after this time, or after the back-off if there is none. It counts as the same attempt.
+    /// The work continues after this time, or after the back-off if there is none. The attempt stays the same.
     Wait(Option<Duration>),
-    /// It did not work this time, and may the next.
+    /// The attempt failed, and another may succeed.
     Retry {
-        /// Why it did not work.
+        /// The cause of the failure.
         cause: String,
-        /// The least time before the next attempt, where the merchant asked for one.
+        /// The least time before the next attempt, if the merchant set one.
         after: Option<Duration>,
     },
-    /// It was not begun, because it could not have been finished in time. No attempt was used up.
+    /// The work did not start, because it could not have ended in time. No attempt is used up.
     NoTime,
 }
 
@@ -48,19 +48,18 @@ impl fmt::Display for Outcome {
 
 /// A kind of work. The orders of a batch run concurrently.
 pub trait Work {
-    /// Works on a claimed order and returns the outcome by `deadline`. It begins nothing that could take longer. `db` reads
-    /// the order's content until then.
+    /// Works on a claimed order and returns the outcome by `deadline`. It starts nothing that could take longer. `db` can read the
+    /// order's content until then.
     ///
-    /// It may run again for the same order, if its worker is lost before the outcome is recorded, so it has to be idempotent
-    /// by `order_id`.
+    /// The work must be idempotent by `order_id`: it runs again for the same order if the worker crashes before it records the outcome.
     fn run(&self, order: &Claimed, db: &Db, deadline: Deadline) -> impl Future<Output = Outcome> + Send;
 }
 
-/// The kind of work that the configuration asks for.
+/// The configured kind of work.
 pub enum ConfiguredWork {
-    /// Takes its time and nothing else.
+    /// Waits and does nothing else.
     Simulated(Simulated),
-    /// Calls the merchant.
+    /// Calls the merchant's endpoint.
     Webhook(Webhook),
 }
 
@@ -79,7 +78,7 @@ pub mod tests {
 
     use super::Claimed;
 
-    /// A claimed order.
+    /// A claimed order, before its first attempt.
     pub fn claimed() -> Claimed {
         let now = OffsetDateTime::UNIX_EPOCH;
         Claimed { order_id: "o-1".parse().unwrap(), created_at: now, attempts: 0, started_at: now, now }

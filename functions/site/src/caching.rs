@@ -1,5 +1,5 @@
-//! Caching in browsers. They keep files whose path names their release for good. They ask for everything else each time, and get
-//! a 304 while it has not changed, so that a page never mixes files of two releases.
+//! Caching in browsers. They keep files whose path names their release for good. They revalidate everything else at each request and
+//! get a 304 while it is unchanged, so that a page never mixes files of two releases.
 
 use axum::body::to_bytes;
 use axum::extract::Request;
@@ -8,12 +8,12 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 
-/// For files whose path names their release.
+/// The `Cache-Control` of files whose path names their release.
 pub(crate) const KEPT_FOR_GOOD: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
-const ASKED_AFTER: HeaderValue = HeaderValue::from_static("no-cache");
-const NEVER_KEPT: HeaderValue = HeaderValue::from_static("no-store");
+const REVALIDATED: HeaderValue = HeaderValue::from_static("no-cache");
+const NEVER_STORED: HeaderValue = HeaderValue::from_static("no-store");
 
-/// Adds `Cache-Control` where an answer has none, and answers 304 to browsers that have the content already.
+/// Adds `Cache-Control` to an answer without one, and answers 304 to a browser that has the content already.
 pub(crate) async fn cache(request: Request, next: Next) -> Response {
     let known = request.headers().get(header::IF_NONE_MATCH).cloned();
     let mut response = next.run(request).await;
@@ -21,14 +21,14 @@ pub(crate) async fn cache(request: Request, next: Next) -> Response {
         return response;
     }
     if response.status() != StatusCode::OK {
-        response.headers_mut().insert(header::CACHE_CONTROL, NEVER_KEPT);
+        response.headers_mut().insert(header::CACHE_CONTROL, NEVER_STORED);
         return response;
     }
     let (mut parts, body) = response.into_parts();
     // The body is in memory already.
     let Ok(bytes) = to_bytes(body, usize::MAX).await else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
     let tag = format!("\"{}\"", digest([&bytes[..]]));
-    parts.headers.insert(header::CACHE_CONTROL, ASKED_AFTER);
+    parts.headers.insert(header::CACHE_CONTROL, REVALIDATED);
     parts.headers.extend(HeaderValue::from_str(&tag).map(|tag| (header::ETAG, tag)));
     if known.is_some_and(|known| known.to_str().is_ok_and(|known| known.contains(&tag))) {
         parts.headers.remove(header::CONTENT_TYPE);

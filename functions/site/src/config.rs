@@ -1,18 +1,18 @@
-//! Where users of the dashboard sign in. Without a client there is no signing in, and the page takes a token alone.
+//! The settings for signing in to the dashboard. Without a client, users paste a token.
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
 //! | `SIGN_IN_CLIENT_ID` | the dashboard's client at the issuer: public, authorization code with PKCE | none |
-//! | `SIGN_IN_ISSUER` | URL of the OpenID Connect issuer | required with a client |
-//! | `SIGN_IN_SCOPES` | the scopes to ask for, separated by spaces | required with a client |
-//! | `SIGN_IN_AUDIENCE` | whom a token is to be made out to, for issuers that want to be told | none |
-//! | `SIGN_IN_TOKEN_ORIGIN` | where the token endpoint is, as `https://host`, if elsewhere than the issuer | none |
+//! | `SIGN_IN_ISSUER` | the URL of the OpenID Connect issuer | required with a client |
+//! | `SIGN_IN_SCOPES` | the scopes to request, separated by spaces | required with a client |
+//! | `SIGN_IN_AUDIENCE` | the audience to request, for issuers that need one | none |
+//! | `SIGN_IN_TOKEN_ORIGIN` | the origin of the token endpoint, as `https://host`, if it is not the issuer's | none |
 
 use axum::http::Uri;
 use serde::Serialize;
 use shared::config::{ConfigError, Env};
 
-/// What the dashboard has to know before anybody has signed in; it is served to everybody.
+/// The settings that the dashboard needs before a user signs in. They are public.
 #[derive(Debug, Default, Serialize)]
 pub struct Config {
     sign_in: Option<SignIn>,
@@ -47,7 +47,7 @@ impl Config {
         Ok(Self { sign_in: Some(sign_in) })
     }
 
-    /// The origins that signing in calls.
+    /// The origins that the browser calls to sign in.
     pub(crate) fn origins(&self) -> &[String] {
         self.sign_in.as_ref().map_or(&[], |sign_in| &sign_in.origins)
     }
@@ -73,14 +73,14 @@ mod tests {
     const SCOPES: (&str, &str) = ("SIGN_IN_SCOPES", "openid orders/read");
 
     #[test]
-    fn signing_in_reaches_the_origin_of_the_issuer_and_that_of_its_tokens() {
+    fn origins_are_those_of_the_issuer_and_of_its_tokens() {
         let tokens = ("SIGN_IN_TOKEN_ORIGIN", "https://pool.auth.example.com");
         let config = Config::from_env(&Env::from_iter([CLIENT, ISSUER, SCOPES, tokens])).unwrap();
         assert_eq!(config.origins(), ["https://issuer.example.com:8443", "https://pool.auth.example.com"]);
     }
 
     #[test]
-    fn without_a_client_nobody_signs_in_and_with_one_the_rest_has_to_be_there() {
+    fn client_requires_an_issuer_and_scopes() {
         assert!(Config::from_env(&Env::from_iter([ISSUER])).unwrap().origins().is_empty());
         for (variables, named) in [
             (&[CLIENT][..], "SIGN_IN_ISSUER"),

@@ -1,7 +1,7 @@
-//! The dashboard: a page that reads the API from the browser. The function serves its files, and where users sign in.
+//! The dashboard: a page that calls the API from the browser. The function serves its files and the settings for signing in.
 //!
-//! A page loads files of its own release alone: their path holds a digest of all of them. Browsers keep such files for good and
-//! the page not at all. The files of another release are not found, and `fresh.js` then reloads the page.
+//! A page loads only files of its own release: their path contains a digest of all files. Browsers keep such files for good, and the
+//! page not at all. Files of another release are not found, and `fresh.js` then reloads the page.
 
 use std::sync::{Arc, LazyLock};
 
@@ -18,7 +18,7 @@ macro_rules! files {
     ($($name:literal),+ $(,)?) => { [$(($name, include_bytes!(concat!("../assets/dashboard/", $name)))),+] };
 }
 
-/// The page, and all that it loads.
+/// The page and the files that it loads.
 const FILES: &[(&str, &[u8])] = &files![
     "api.js",
     "charts.js",
@@ -47,10 +47,10 @@ const FILES: &[(&str, &[u8])] = &files![
     "uplot/uplot.min.js",
 ];
 
-/// The release of the files: it changes with any of them.
+/// The release: a digest that changes with any file.
 static RELEASE: LazyLock<String> =
     LazyLock::new(|| digest(FILES.iter().flat_map(|(name, bytes)| [name.as_bytes(), bytes])));
-/// This part of a link stands for the release.
+/// The placeholder for the release in a link.
 const RELEASE_IN_PAGE: &str = "RELEASE/";
 
 struct Dashboard {
@@ -70,7 +70,7 @@ pub(crate) fn router(config: Config) -> Router {
         .with_state(Arc::new(Dashboard { config, policy }))
 }
 
-/// The page's own links are relative to its folder.
+/// Redirects to the page, whose links are relative to its folder.
 async fn to_page() -> Response {
     (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, "dashboard/index.html")]).into_response()
 }
@@ -84,7 +84,7 @@ async fn page(State(dashboard): State<Arc<Dashboard>>) -> Response {
     ([(header::CONTENT_SECURITY_POLICY, dashboard.policy.as_str())], Html(PAGE.as_str())).into_response()
 }
 
-/// The page with links to the files of this release.
+/// Replaces the placeholder in a page's links by this release.
 pub(crate) fn in_this_release(page: &str) -> String {
     page.replace(RELEASE_IN_PAGE, &format!("{}/", *RELEASE))
 }
@@ -108,10 +108,10 @@ fn served(name: &str) -> Response {
 }
 
 fn missing() -> Response {
-    (StatusCode::NOT_FOUND, "There is no such page; /dashboard is the beginning.").into_response()
+    (StatusCode::NOT_FOUND, "Page not found. Start at /dashboard.").into_response()
 }
 
-/// What the page may do: run and load what comes with it, and call the API and those whom signing in needs.
+/// The page's policy: it runs and loads only its own files, and calls only the API and the origins of the sign-in.
 fn policy(config: &Config) -> String {
     let connect = [&["'self'".to_owned()], config.origins()].concat().join(" ");
     format!(
@@ -148,13 +148,13 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_page_is_small() {
+    fn page_is_smaller_than_its_limit() {
         let size: usize = FILES.iter().map(|(_, bytes)| bytes.len()).sum();
         assert!(size <= MOST_BYTES, "{size} bytes");
     }
 
     #[test]
-    fn the_page_names_files_of_its_release_alone() {
+    fn page_links_only_to_files_of_its_release() {
         let page = in_this_release(text("index.html"));
         let links = page.split('"').filter(|part| file(part.rsplit('/').next().unwrap()).is_some());
         for link in links.filter(|link| *link != "fresh.js") {
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn every_file_that_the_page_names_is_served_and_none_is_served_that_nothing_names() {
+    fn served_files_are_exactly_those_that_the_page_names() {
         let sources = FILES.iter().filter(|(name, _)| !name.starts_with("uplot/"));
         let sources = sources.map(|(name, _)| text(name)).collect::<String>();
         for (name, _) in FILES {
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_loads_nothing_from_elsewhere_and_keeps_no_script_or_style_within() {
+    fn page_has_no_foreign_link_and_no_inline_code() {
         let page = text("index.html");
         for part in ["//", "<style", "style=", "onclick", "<script>"] {
             assert!(!page.contains(part), "{part}");
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_chart_library_is_the_one_that_was_taken_from_npm() {
+    fn chart_library_has_the_digest_of_the_npm_package() {
         for line in include_str!("../assets/dashboard/uplot/SHA256SUMS").lines() {
             let (sum, name) = line.split_once("  ").unwrap();
             let (_, bytes) = file(&format!("uplot/{name}")).unwrap();
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_may_call_where_users_sign_in_and_nobody_else() {
+    fn policy_allows_calls_to_the_issuer_and_no_other_host() {
         let connect =
             |config: &Config| policy(config).split("; ").find(|part| part.starts_with("connect")).map(str::to_owned);
         assert_eq!(connect(&Config::default()).unwrap(), "connect-src 'self'");

@@ -1,4 +1,4 @@
-//! The `site` function: serves static pages until the environment ends. It knows no secret, no database and no queue.
+//! The `site` function: serves static pages until the environment ends. It has no secret, no database and no queue.
 
 use lambda_http::Error;
 use shared::config::{Env, or_exit};

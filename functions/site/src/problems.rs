@@ -1,4 +1,4 @@
-//! The page that the `type` of a problem leads to: what each kind means and what to do about it.
+//! The page `/docs/problems`, which explains each kind of problem and its remedy. The `type` of a problem links to it.
 
 use std::sync::LazyLock;
 
@@ -9,7 +9,7 @@ use axum::routing::get;
 
 use crate::dashboard;
 
-/// The page: made from docs/api.md by `make openapi`; a test holds the two together.
+/// The page. `make openapi` generates it from docs/api.md, and a test compares the two.
 pub const PAGE: &str = include_str!("../assets/problems/problems.html");
 const STYLE: &str = include_str!("../assets/problems/problems.css");
 

@@ -1,13 +1,13 @@
-//! Once a minute: finds the orders whose message must be lost and sends another, and folds old statistics.
+//! Runs once a minute: requeues the orders whose message must be lost, and folds old statistics.
 //!
-//! It may run late, twice or twice at once: an order that was requeued is not requeued again within the grace period.
+//! A run may be late, duplicate or concurrent with another: an order that was requeued is not requeued again within the grace
+//! period.
 //!
-//! Each active order has a message somewhere. Where the queue holds as many messages as there are active orders, the
-//! overdue ones merely wait for a worker, and a run requeues no more than [`LEAST`] of them; where messages are missing, it
-//! requeues as many as are missing.
+//! Each active order has a message in the queue. If the queue holds as many messages as there are active orders, overdue orders only
+//! wait for a worker, and a run requeues at most [`LEAST_LIMIT`] of them. If messages are missing, it requeues as many as are missing.
 //!
-//! A run has a deadline, a little before the function's time-out. It requeues chunk by chunk and begins none that it may not
-//! finish; the next run requeues the rest.
+//! A run has a deadline, a little before the function's time-out. It requeues chunk by chunk and starts no chunk that it may not
+//! finish. The next run requeues the rest.
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
@@ -24,18 +24,18 @@ use shared::order::OrderId;
 use shared::queue::{Message, Queue};
 use shared::telemetry::{Count, Measure};
 
-/// The least limit of a run: duplicated messages make up, in the count, for some that are missing.
-const LEAST: i64 = 100;
+/// The least limit of a run. Duplicate messages hide missing ones from the count, so each run requeues a few in any case.
+const LEAST_LIMIT: i64 = 100;
 /// The most orders of one statement.
 const CHUNK: i64 = 1000;
 
-/// The part of the function's time-out that is left for the statistics and the answer; and the part that a chunk may take: its
-/// statement, its sends, and undoing those that failed. No chunk is begun with less time.
+/// The divisor of the share that is reserved for the statistics and the answer, and of the share of a chunk: its statement, its
+/// sends, and undoing the failed ones. A run starts no chunk with less time.
 const A_QUARTER: u32 = 4;
-/// The part that is left for the answer.
+/// The divisor of the share that is reserved for the answer.
 const A_TENTH: u32 = 10;
 
-/// Sweeps: one for each execution environment.
+/// The sweeper. One for each execution environment.
 pub struct Sweeper {
     database: Arc<Database>,
     queue: Queue,
@@ -44,30 +44,30 @@ pub struct Sweeper {
     timeout: Duration,
 }
 
-/// What a run did.
+/// The result of a run.
 #[derive(Debug, Serialize, PartialEq, Eq)]
 pub struct Swept {
     /// Orders that were overdue by more than the grace period and got another message.
     pub requeued: usize,
-    /// Those that the queue did not take a message for; the next run finds them again.
+    /// Orders whose message the queue did not accept. The next run finds them again.
     pub unsent: usize,
-    /// Rows of statistics folded into others.
+    /// Rows of statistics that were folded into others.
     pub folded: u64,
 }
 
 impl Sweeper {
-    /// Reads the variables that [`shared::config`] and [`shared::queue`] describe and builds the clients; neither has connected yet.
+    /// Reads the variables of [`shared::config`] and [`shared::queue`], and builds the clients. They connect at their first use.
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         env.required::<Stage>("STAGE")?;
         let limit = env.optional("SWEEP_LIMIT")?.unwrap_or(10_000);
-        if limit < LEAST {
-            return Err(ConfigError::new("SWEEP_LIMIT", format!("must be at least {LEAST}")));
+        if limit < LEAST_LIMIT {
+            return Err(ConfigError::new("SWEEP_LIMIT", format!("must be at least {LEAST_LIMIT}")));
         }
         let (queue, database) = (Queue::orders(env)?, Database::new(DbConfig::from_env(env)?));
         Ok(Self { database, queue, grace: Timing::from_env(env)?.grace, limit, timeout: time_limit(env, 30)? })
     }
 
-    /// Does one run.
+    /// Runs once.
     pub async fn sweep(&self) -> Result<Swept, DbError> {
         let deadline = Deadline::after(self.timeout);
         let requeue_ends = deadline.minus(self.timeout / A_QUARTER);
@@ -81,8 +81,8 @@ impl Sweeper {
         Ok(swept)
     }
 
-    /// Requeues overdue orders, chunk by chunk, until there are none, the limit is reached, the queue refuses messages or the
-    /// time is over. Returns how many it requeued, and how many messages the queue refused.
+    /// Requeues overdue orders, chunk by chunk, until none is left, the limit is reached, the queue refuses messages, or the time is
+    /// over. Returns the number of orders that it requeued, and of messages that the queue refused.
     async fn requeue(&self, deadline: Deadline) -> Result<(usize, usize), DbError> {
         let db = self.database.until(deadline);
         let mut left = self.limit(&db, deadline).await?;
@@ -99,10 +99,10 @@ impl Sweeper {
         Ok((requeued, unsent))
     }
 
-    /// Sends a message for each of these orders, and returns how many were not sent: those are overdue as before.
+    /// Sends a message for each of these orders. Returns the number of messages that were not sent; their orders are overdue as before.
     async fn send(&self, db: &Db, overdue: &[OrderId], deadline: Deadline) -> Result<usize, DbError> {
         let messages: Vec<_> = overdue.iter().map(|order_id| Message::new(order_id, Duration::ZERO)).collect();
-        // Half of the time, so that what a queue that hangs did not take is undone.
+        // Half of the time. The other half is for undoing the sends that a hanging queue did not accept.
         let unsent = self.queue.send_all(&messages, deadline.share(1, 2)).await;
         if !unsent.is_empty() {
             let unsent: Vec<_> = unsent.iter().map(|index| &overdue[*index]).collect();
@@ -111,14 +111,14 @@ impl Sweeper {
         Ok(unsent.len())
     }
 
-    /// How many orders this run may requeue: as many as there are messages missing.
+    /// The most orders that this run may requeue: the number of missing messages.
     async fn limit(&self, db: &Db, deadline: Deadline) -> Result<i64, DbError> {
         let active = work::count(db).await?;
         match self.queue.depth(deadline.share(1, 4)).await {
-            Ok(messages) => Ok((active - messages).clamp(LEAST, self.limit)),
+            Ok(messages) => Ok((active - messages).clamp(LEAST_LIMIT, self.limit)),
             Err(error) => {
-                tracing::warn!(%error, "could not read the queue's depth");
-                Ok(LEAST)
+                tracing::warn!(%error, "could not read the queue's depth; requeueing as few orders as possible");
+                Ok(LEAST_LIMIT)
             }
         }
     }

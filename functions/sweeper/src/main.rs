@@ -1,4 +1,4 @@
-//! The `sweeper` function: reads its configuration, builds its clients once and sweeps whenever the schedule says so.
+//! The `sweeper` function: reads its configuration, builds its clients once, and runs at each event of the schedule.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ async fn main() -> Result<(), Error> {
     let env = Env::read();
     telemetry::init(&env);
     let sweeper = Arc::new(or_exit(Sweeper::from_env(&env)));
-    // The schedule's event says nothing that matters.
+    // The content of the schedule's event does not matter.
     let handle = move |_: LambdaEvent<serde_json::Value>| {
         let sweeper = Arc::clone(&sweeper);
         async move { Ok::<_, Error>(sweeper.sweep().await?) }

@@ -24,46 +24,46 @@ use crate::{Api, json};
 
 /// The most orders of one call.
 pub const MAX_ORDERS: usize = 500;
-/// The largest body, in bytes. Lambda takes an event, and an answer, of 6,291,556 bytes. The body is a JSON string in the one,
-/// and the orders in the other, where each `"` and each `\\` becomes two bytes: so twice this, and 0.5 MB around it, has to fit.
+/// The largest body, in bytes. Lambda accepts events and answers of 6,291,556 bytes. The event holds the body, and the answer the
+/// orders, as a JSON string that spends two bytes on each `"` and each `\\`. Twice this size and 0.5 MB must therefore fit.
 const MAX_BYTES: usize = 2560 * 1024;
 
 /// The results of a batch.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct OrderBatchResult {
-    /// How many of them are durable.
+    /// The number of durable orders.
     accepted: usize,
     /// The result of each order, in the request's order.
     #[schema(inline)]
     results: Vec<OrderResult>,
 }
 
-/// The result of an order: the answer that a call with it alone would have had.
+/// The result of an order: the answer of `POST /orders` to this order alone.
 #[derive(Debug, Serialize, ToSchema)]
 struct OrderResult {
-    /// 201: it is durable; 200: it was before; otherwise the problem's.
+    /// 201: the order is new and durable; 200: it existed before; any other: the problem's status.
     #[schema(minimum = 200, maximum = 599)]
     status: u16,
-    /// The order, where it is durable; else null.
+    /// The durable order, else null.
     order: Option<OrderView>,
-    /// What is wrong with it, where it is not; else null.
+    /// The problem of a refused order, else null.
     problem: Option<Problem>,
 }
 
 /// Create many orders.
 ///
-/// Each is accepted or refused by itself, as if it had been sent alone. An `Idempotency-Key` tells a repeat of the batch: it
-/// gives the order at each index a key of its own.
+/// Each order is accepted or refused separately, as if it were the only one. An `Idempotency-Key` identifies a repeat of the batch:
+/// it gives the order at each index a key of its own.
 #[utoipa::path(
     post, path = "/orders/batch", tag = "orders", security(("token" = ["orders/write"])),
     params(("Idempotency-Key" = inline(Option<IdempotencyKeyText>), Header,
-        description = "Tells a repeat of this batch from a new one, where orders have no order_id of the client's")),
+        description = "Identifies a repeat of this batch if its orders have no order_id")),
     request_body = OrderBatchBody,
     responses(
         (status = 200, body = OrderBatchResult, description = "The result of each order"),
-        (status = 400, body = Problem, content_type = "application/problem+json", description = "Not JSON that can be read"),
+        (status = 400, body = Problem, content_type = "application/problem+json", description = "Malformed JSON"),
         (status = 413, body = Problem, content_type = "application/problem+json", description = "More than 2.5 MiB"),
-        (status = 415, body = Problem, content_type = "application/problem+json", description = "Not said to be JSON, or compressed"),
+        (status = 415, body = Problem, content_type = "application/problem+json", description = "The content type is not JSON, or the body is encoded"),
         (status = 422, body = Problem, content_type = "application/problem+json", description = "Not 1 to 500 orders"),
         Refusals,
     )
@@ -89,7 +89,7 @@ pub async fn create_batch(
     Ok(Json(OrderBatchResult { accepted, results: outcomes.into_iter().enumerate().map(result).collect() }))
 }
 
-/// Creates the orders of the valid requests in one statement. Returns a result for each request, in their order.
+/// Creates the valid orders in one statement. Returns one result per request, in their order.
 async fn create_all(
     api: &Call,
     requests: Vec<Result<CreateRequest, ApiError>>,
@@ -110,7 +110,7 @@ async fn create_all(
     Ok(checked.into_iter().map(|request| request.and_then(|()| next())).collect())
 }
 
-/// Enqueues the pending orders. They are safe without that: the sweeper finds them.
+/// Enqueues the pending orders. If that fails, the sweeper enqueues them later.
 async fn enqueue_all(api: &Call, outcomes: &[Result<Accepted, ApiError>]) {
     let pending = outcomes.iter().flatten().filter(|accepted| accepted.order.status == Status::Pending);
     let messages: Vec<_> =
@@ -135,7 +135,7 @@ impl OrderResult {
     }
 }
 
-/// The orders of a body, each valid or with what is wrong with it.
+/// The orders of a body, each valid or with its errors.
 pub struct OrderBodies(Vec<Result<NewOrder, ApiError>>);
 
 #[derive(Deserialize)]

@@ -1,4 +1,4 @@
-//! From a request's body to an order: every bad field is found at once, and amounts are read from their digits.
+//! Parses the body of a create request. Reports every bad field at once, and reads amounts from their digits.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use shared::order::{Amount, Invalid, ItemIds, NewOrder};
 use crate::problem::{ApiError, FieldError};
 use crate::{Api, json};
 
-/// How many errors of an order are named in an answer. A batch of such orders is answered with as many for each.
+/// The most errors that an answer names for one order. A batch names as many for each of its orders.
 const MAX_ERRORS: usize = 20;
-/// How much of an unknown field's name is repeated, in characters.
+/// The most characters of an unknown field's name that an answer repeats.
 const MAX_NAME: usize = 40;
 
-/// An order that could be valid: nothing else gets past this.
+/// A valid order from a request's body.
 pub struct OrderBody(pub NewOrder);
 
 impl FromRequest<Arc<Api>> for OrderBody {
@@ -29,7 +29,7 @@ impl FromRequest<Arc<Api>> for OrderBody {
     }
 }
 
-/// Reads an order, or says everything that is wrong with it.
+/// Parses an order, or returns all of its errors.
 pub fn parse(body: &[u8]) -> Result<NewOrder, ApiError> {
     let members: Members = serde_json::from_slice(body).map_err(|error| json::malformed(&error))?;
     let mut errors = Vec::new();
@@ -43,11 +43,11 @@ pub fn parse(body: &[u8]) -> Result<NewOrder, ApiError> {
     }
 }
 
-/// The members of the body, values still as they were written, in their order.
+/// The members of the body, in their order. The values are still JSON text.
 struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl Members<'_> {
-    /// The names there are; any other is an error.
+    /// The known names. Any other name is an error.
     const NAMES: [&'static str; 4] = ["order_id", "user_id", "item_ids", "total_amount"];
 
     fn order(&self, errors: &mut Vec<FieldError>) -> Option<NewOrder> {
@@ -58,7 +58,7 @@ impl Members<'_> {
         };
         let user_id = self.text("user_id", errors);
         let total_amount = self.amount(errors);
-        // Items and unknown names can have many errors, so they come last.
+        // Items and unknown names can have many errors, so their errors come last.
         let item_ids = self.items(errors);
         self.check_names(errors);
         Some(NewOrder { order_id: order_id?, user_id: user_id?, item_ids: item_ids?, total_amount: total_amount? })
@@ -72,7 +72,7 @@ impl Members<'_> {
     fn check_repeats(&self, errors: &mut Vec<FieldError>) {
         for name in Self::NAMES {
             if self.0.iter().filter(|(given, _)| given == name).count() > 1 {
-                errors.push(at(name, "is given more than once"));
+                errors.push(at(name, "appears more than once"));
             }
         }
     }
@@ -81,7 +81,7 @@ impl Members<'_> {
         self.0.iter().find(|(given, _)| given == name).map(|(_, value)| *value)
     }
 
-    /// The value as a `T`, or an error that says it has to be `kind`.
+    /// Deserializes the member, or reports that it must be `kind`.
     fn read<T: DeserializeOwned>(&self, name: &str, kind: &str, errors: &mut Vec<FieldError>) -> Option<T> {
         let Some(value) = self.get(name) else {
             errors.push(at(name, "is missing"));
@@ -102,7 +102,7 @@ impl Members<'_> {
     fn items(&self, errors: &mut Vec<FieldError>) -> Option<ItemIds> {
         let written: Vec<Box<RawValue>> = self.read("item_ids", "a list of strings", errors)?;
         let items: Vec<Option<String>> = written.iter().map(|item| serde_json::from_str(item.get()).ok()).collect();
-        // What is no string stands in as an empty one, which is no valid item either.
+        // An empty string replaces an item that is no string, because both are invalid.
         let found = ItemIds::try_from(items.into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>());
         let bad = |(index, invalid): (Option<usize>, Invalid)| {
             at(&index.map_or("item_ids".to_owned(), |index| format!("item_ids/{index}")), &invalid.to_string())
@@ -110,7 +110,7 @@ impl Members<'_> {
         found.map_err(|all| errors.extend(all.into_iter().map(bad))).ok()
     }
 
-    /// The amount, from the digits of a number or of a string: it never passes through a float.
+    /// The amount, from the digits of a number or of a string. It never becomes a float.
     fn amount(&self, errors: &mut Vec<FieldError>) -> Option<Amount> {
         let value: Box<RawValue> = self.read("total_amount", "a number", errors)?;
         let digits = value.get().trim_matches('"');
@@ -124,19 +124,19 @@ impl Members<'_> {
     }
 }
 
-/// At most twelve digits, and perhaps a point and more: what a string may hold.
+/// Whether a string is a plain decimal: at most twelve digits, and optionally a point and more digits.
 fn is_plain_decimal(text: &str) -> bool {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     all_digits(whole) && whole.len() <= 12 && all_digits(fraction)
 }
 
-/// An error at a member, whose name is part of a JSON pointer already.
+/// An error at a member. `path` is escaped for a JSON pointer already.
 fn at(path: &str, detail: &str) -> FieldError {
     FieldError { pointer: format!("#/{path}"), detail: detail.to_owned() }
 }
 
-/// A client's own name as part of a JSON pointer (RFC 6901), cut to a readable length.
+/// Escapes a client's name for a JSON pointer (RFC 6901), cut to a readable length.
 fn escaped(name: &str) -> String {
     name.chars().take(MAX_NAME).collect::<String>().replace('~', "~0").replace('/', "~1")
 }
@@ -172,7 +172,7 @@ mod tests {
 
     const GOOD: &str = r#"{"order_id":"o-1","user_id":"alice","item_ids":["a"],"total_amount":59.98}"#;
 
-    /// The pointers of what is wrong with a body, or its problem where it can't be read at all.
+    /// The pointers of a body's errors, or its problem if it is malformed.
     fn complaints(body: &str) -> Vec<String> {
         match parse(body.as_bytes()) {
             Ok(_) => vec![],
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_good_order_is_read_exactly() {
+    fn valid_order_is_read_exactly() {
         let order = parse(GOOD.as_bytes()).unwrap();
         assert_eq!(order.total_amount.to_string(), "59.98");
         assert_eq!(order.order_id.unwrap().as_str(), "o-1");
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn every_bad_field_is_named_at_once() {
+    fn every_bad_field_is_reported_at_once() {
         let body = r#"{"order_id":"a b","item_ids":["ok","\u0000"],"total_amount":1.005,"coupon/~x":1,"order_id":"x"}"#;
         let expected = ["#/order_id", "#/order_id", "#/user_id", "#/total_amount", "#/item_ids/1", "#/coupon~1~0x"];
         assert_eq!(complaints(body), expected);
@@ -203,20 +203,20 @@ mod tests {
     }
 
     #[test]
-    fn errors_of_many_items_leave_those_of_other_fields_named() {
+    fn errors_of_items_do_not_displace_those_of_other_fields() {
         let items = format!("[{}]", vec![r#""""#; 500].join(","));
         let found = complaints(&GOOD.replace(r#"["a"]"#, &items).replace("59.98", "-1"));
         assert_eq!((found.len(), found[0].as_str(), found[1].as_str()), (MAX_ERRORS, "#/total_amount", "#/item_ids/0"));
     }
 
     #[test]
-    fn a_value_of_another_type_is_named() {
+    fn value_of_another_type_is_reported() {
         let body = r#"{"order_id":7,"user_id":null,"item_ids":"a","total_amount":true}"#;
         assert_eq!(complaints(body), ["#/order_id", "#/user_id", "#/total_amount", "#/item_ids"]);
     }
 
     #[test]
-    fn lone_surrogates_are_named_where_they_stand() {
+    fn lone_surrogates_are_reported_at_their_fields() {
         assert_eq!(complaints(&GOOD.replace("alice", r"\ud800")), ["#/user_id"]);
         assert_eq!(
             complaints(&GOOD.replace(r#"["a"]"#, r#"["\udfff", "ok", 7, ""]"#)),
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn amounts_that_are_not_plain_money_are_refused() {
+    fn amount_that_is_no_plain_decimal_is_refused() {
         for amount in [
             "1e400",
             "-1",
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_json_object_is_malformed() {
+    fn body_that_is_no_json_object_is_malformed() {
         for body in ["", "null", "[]", "{", "NaN", &GOOD.replace("59.98", "NaN"), "{}{}", "\u{feff}{}"] {
             assert!(complaints(body)[0].starts_with("The body is not a JSON object"), "{body}");
         }
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn the_document_names_the_fields_that_are_read() {
+    fn document_names_the_fields_of_an_order() {
         let schema = serde_json::to_value(NewOrderBody::schema()).unwrap();
         let mut documented: Vec<_> = schema["properties"].as_object().unwrap().keys().cloned().collect();
         let mut read = Members::NAMES.map(str::to_owned).to_vec();

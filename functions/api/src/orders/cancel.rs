@@ -11,15 +11,15 @@ use crate::call::Call;
 use crate::caller::{Caller, Scope};
 use crate::problem::{ApiError, Problem, RefusalsOfOne};
 
-/// Cancel an order before work on it begins.
+/// Cancel an order before its processing starts.
 ///
-/// An order that is cancelled already stays so and is answered the same.
+/// Cancelling a cancelled order again succeeds and changes nothing.
 #[utoipa::path(
     post, path = "/orders/{order_id}/cancel", tag = "orders", security(("token" = ["orders/write"])),
     params(("order_id" = inline(OrderIdText), Path, description = "The order's identifier")),
     responses(
         (status = 200, body = OrderView, description = "The order is cancelled"),
-        (status = 409, body = Problem, content_type = "application/problem+json", description = "Processing has begun"),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "Processing has started"),
         RefusalsOfOne,
     )
 )]
@@ -28,9 +28,9 @@ pub async fn cancel(api: Call, caller: Caller, OrderPath(order_id): OrderPath) -
     let cancelled = orders::cancel(&api.db, &order_id, caller.tenant()).await?;
     let order = find(&api, &caller, &order_id).await?;
     if !cancelled && order.status != Status::Cancelled {
-        let detail = format!("The order is {}; only a pending one can be cancelled.", order.status);
+        let detail = format!("The order is {}. A client can cancel only a pending order.", order.status);
         return Err(ApiError::Conflict(detail));
     }
-    tracing::info!(order.id = %order_id, caller = caller.user_id().as_str(), "order cancelled");
+    tracing::info!(order.id = %order_id, caller = caller.user_id().as_str(), "cancelled the order");
     Ok(Json(order.into()))
 }

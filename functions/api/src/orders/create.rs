@@ -22,24 +22,24 @@ const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-repl
 
 /// Create an order.
 ///
-/// A 201 means that the order is durable and will be processed. The same `order_id`, or the same `Idempotency-Key`, with
-/// the same content again is answered with the order as it stands, and nothing is done twice.
+/// 201 means that the order is durable and will be processed. A repeat with the same `order_id` or `Idempotency-Key` and the same
+/// content returns the order's present state and changes nothing.
 #[utoipa::path(
     post, path = "/orders", tag = "orders", security(("token" = ["orders/write"])),
     params(("Idempotency-Key" = inline(Option<IdempotencyKeyText>), Header,
-        description = "Tells a repeat of this request from a new order, where the order has no order_id of the client's")),
+        description = "Identifies a repeat of this request if the order has no order_id")),
     request_body = NewOrderBody,
     responses(
-        (status = 201, body = OrderView, description = "The order is durable",
-            headers(("Location" = String, description = "Where to read the order"))),
-        (status = 200, body = OrderView, description = "The order was there already",
+        (status = 201, body = OrderView, description = "The order is new and durable",
+            headers(("Location" = String, description = "The path of the order"))),
+        (status = 200, body = OrderView, description = "The order existed already",
             headers(("Idempotent-Replayed" = String, description = "true"))),
-        (status = 400, body = Problem, content_type = "application/problem+json", description = "Not JSON that can be read"),
+        (status = 400, body = Problem, content_type = "application/problem+json", description = "Malformed JSON"),
         (status = 409, body = Problem, content_type = "application/problem+json", description = "Another order has this order_id"),
         (status = 413, body = Problem, content_type = "application/problem+json", description = "More than 1 MiB"),
-        (status = 415, body = Problem, content_type = "application/problem+json", description = "Not said to be JSON, or compressed"),
+        (status = 415, body = Problem, content_type = "application/problem+json", description = "The content type is not JSON, or the body is encoded"),
         (status = 422, body = Problem, content_type = "application/problem+json",
-            description = "Some fields are not valid, or the Idempotency-Key was used for another order"),
+            description = "Some fields are not valid, or the Idempotency-Key belongs to another order"),
         Refusals,
     )
 )]
@@ -66,7 +66,7 @@ pub async fn create(
     })
 }
 
-/// An order that is durable.
+/// A durable order.
 pub struct Accepted {
     /// The order's present state.
     pub order: Order,
@@ -81,7 +81,7 @@ impl TryFrom<Created> for Accepted {
         match created {
             Created::Inserted(order) => {
                 Count::Accepted.add(1);
-                tracing::debug!(order.id = %order.order_id, "order accepted");
+                tracing::debug!(order.id = %order.order_id, "accepted the order");
                 Ok(Self { order, is_new: true })
             }
             Created::Replayed(order) => {
@@ -96,7 +96,7 @@ impl TryFrom<Created> for Accepted {
     }
 }
 
-/// Enqueues a pending order. The order is safe without that: the sweeper finds it.
+/// Enqueues a pending order. If that fails, the sweeper enqueues it later.
 pub async fn enqueue(api: &Call, order: &Order, delay: Duration) {
     if api.enqueue(&[Message::new(&order.order_id, delay)]).await > 0 {
         tracing::error!(order.id = %order.order_id, "could not enqueue the order; the sweeper will retry");

@@ -1,4 +1,4 @@
-//! The `Idempotency-Key` header, by which a repeat of a request is known.
+//! The `Idempotency-Key` header, which identifies a repeat of a request.
 
 use axum::http::{HeaderMap, HeaderName};
 use sha2::{Digest, Sha256};
@@ -18,7 +18,7 @@ impl<'a> Key<'a> {
     pub fn of(headers: &'a HeaderMap) -> Result<Option<Self>, ApiError> {
         let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
         let text = value.to_str().unwrap_or("");
-        // A tab passes for visible in a header.
+        // `to_str` allows a tab.
         if !(1..=MAX_LENGTH).contains(&text.len()) || text.contains('\t') {
             let detail = "must be 1 to 255 visible ASCII characters".to_owned();
             return Err(ApiError::Invalid(vec![FieldError { pointer: "Idempotency-Key".to_owned(), detail }]));
@@ -26,10 +26,10 @@ impl<'a> Key<'a> {
         Ok(Some(Self(text)))
     }
 
-    /// The digest that is stored: of caller and key, so that keys of different callers never meet, and in a batch of the
-    /// order's index too.
+    /// The stored digest of caller and key. The caller is part of it so that the keys of two callers never collide. In a batch, the
+    /// order's index is part of it too.
     pub fn stored(&self, caller: &Caller, index: Option<usize>) -> Vec<u8> {
-        // Neither a user id nor a key holds a NUL, so that different parts never make the same bytes.
+        // A NUL separates the parts. No user id and no key contains one, so different parts never make the same bytes.
         let mut digest = Sha256::new().chain_update(caller.user_id().as_str()).chain_update([0]).chain_update(self.0);
         if let Some(index) = index {
             digest = digest.chain_update([0]).chain_update(index.to_string());

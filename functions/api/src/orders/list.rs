@@ -16,13 +16,13 @@ use crate::caller::{Caller, Scope};
 use crate::problem::{ApiError, FieldError, Problem, Refusals};
 use crate::size;
 
-/// How many orders a page holds where the client does not say.
+/// The orders of a page if the client sends no limit.
 const DEFAULT_LIMIT: i64 = 50;
-/// The most it may ask for.
+/// The largest limit that a client may send.
 pub const MAX_LIMIT: i64 = 200;
-/// How many errors of a query are named in an answer.
+/// The most errors of a query that an answer names.
 const MAX_ERRORS: usize = 20;
-/// How much of an unknown parameter's name is repeated, in characters.
+/// The most characters of an unknown parameter's name that an answer repeats.
 const MAX_NAME: usize = 40;
 
 /// A page of orders.
@@ -30,13 +30,13 @@ const MAX_NAME: usize = 40;
 pub struct OrderList {
     /// The orders, newest first.
     orders: Vec<OrderView>,
-    /// What to pass as `cursor` for the next page; null at the end.
+    /// The `cursor` of the next page; null at the end.
     #[schema(inline, value_type = Option<CursorText>)]
     next_cursor: Option<String>,
 }
 
 impl OrderList {
-    /// As many orders of the page as an answer can hold, at least one.
+    /// Takes as many orders of the page as an answer can hold, at least one.
     fn new(page: Page) -> Self {
         let (mut orders, mut bytes, mut end) = (Vec::new(), 0, None);
         for order in page.orders {
@@ -64,21 +64,21 @@ struct ListQuery {
 
 /// List orders, newest first.
 ///
-/// Administrators see everybody's, others their own. Paging with the cursor neither skips nor repeats an order that was
-/// there when the first page was read, even while others are created. A page can hold fewer orders than `limit`, or none,
-/// and still have a `next_cursor`.
+/// Administrators see all users' orders, other callers their own. Paging with the cursor neither skips nor repeats an order that
+/// existed when the first page was read, even while others are created. A page can hold fewer orders than `limit`, or none, and
+/// still have a `next_cursor`.
 #[utoipa::path(
     get, path = "/orders", tag = "orders", security(("token" = ["orders/read"])),
     params(
-        ("status" = inline(Option<StatusFilter>), Query, description = "Only orders in this state"),
+        ("status" = inline(Option<StatusFilter>), Query, description = "Return orders with this status"),
         ("user_id" = Option<String>, Query, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$",
-            description = "Only this user's orders"),
-        ("limit" = inline(Option<LimitParameter>), Query, description = "How many at most; 50 where it is absent"),
-        ("cursor" = inline(Option<CursorParameter>), Query, description = "The next_cursor of the page before"),
+            description = "Return this user's orders"),
+        ("limit" = inline(Option<LimitParameter>), Query, description = "The most orders of the page; 50 if absent"),
+        ("cursor" = inline(Option<CursorParameter>), Query, description = "The next_cursor of the previous page"),
     ),
     responses(
         (status = 200, body = OrderList, description = "A page of orders"),
-        (status = 400, body = Problem, content_type = "application/problem+json", description = "Not a query that can be read"),
+        (status = 400, body = Problem, content_type = "application/problem+json", description = "Malformed query"),
         (status = 422, body = Problem, content_type = "application/problem+json", description = "Some parameters are not valid"),
         Refusals,
     )
@@ -89,7 +89,7 @@ pub async fn list(
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> Result<Json<OrderList>, ApiError> {
     caller.require(Scope::Read)?;
-    let Query(pairs) = query.map_err(|_| ApiError::Malformed("The query can't be read.".to_owned()))?;
+    let Query(pairs) = query.map_err(|_| ApiError::Malformed("The query is malformed.".to_owned()))?;
     let query = parse(&pairs)?;
     if let Some(user_id) = &query.user_id {
         caller.require_user(user_id)?;
@@ -100,13 +100,13 @@ pub async fn list(
     Ok(Json(OrderList::new(orders::list(&api.db, &filter, limit).await?)))
 }
 
-/// Reads the query, or says everything that is wrong with it.
+/// Parses the query, or returns all of its errors.
 fn parse(pairs: &[(String, String)]) -> Result<ListQuery, ApiError> {
     let mut query = ListQuery::default();
     let mut errors = Vec::new();
     for (index, (name, value)) in pairs.iter().enumerate() {
         let problem = if pairs[..index].iter().any(|(earlier, _)| earlier == name) {
-            Some("is given twice".to_owned())
+            Some("appears more than once".to_owned())
         } else {
             query.set(name, value).err()
         };
@@ -118,10 +118,10 @@ fn parse(pairs: &[(String, String)]) -> Result<ListQuery, ApiError> {
 }
 
 impl ListQuery {
-    /// The names there are; any other is an error.
+    /// The known names. Any other name is an error.
     const NAMES: [&str; 4] = ["status", "user_id", "limit", "cursor"];
 
-    /// Takes over a parameter. One without a value is as absent.
+    /// Sets a parameter. An empty parameter counts as absent.
     fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         match name {
             _ if value.is_empty() && Self::NAMES.contains(&name) => {}
@@ -152,19 +152,19 @@ mod tests {
     }
 
     #[test]
-    fn every_bad_parameter_is_named_at_once() {
+    fn every_bad_parameter_is_reported_at_once() {
         let query =
             [("status", "done"), ("limit", "0"), ("cursor", "x"), ("user_id", "a\0"), ("sort", ""), ("limit", "1")];
         assert_eq!(complaints(&query), ["?status", "?limit", "?cursor", "?user_id", "?sort", "?limit"]);
     }
 
     #[test]
-    fn empty_parameters_are_as_absent() {
+    fn empty_parameters_count_as_absent() {
         assert_eq!(complaints(&[("status", ""), ("user_id", ""), ("limit", ""), ("cursor", "")]), [""; 0]);
     }
 
     #[test]
-    fn a_limit_is_one_to_two_hundred() {
+    fn limit_is_one_to_two_hundred() {
         assert_eq!(["1", "200"].map(limit), [Some(1), Some(200)]);
         assert_eq!(["0", "201", "-1", "1.5", "", "99999999999999999999"].map(limit), [None; 6]);
     }

@@ -57,7 +57,7 @@ pub async fn read(
     params(("order_id" = inline(OrderIdText), Path, description = "The order's identifier")),
     responses(
         (status = 200, body = StatusView, description = "The status",
-            headers(("Retry-After" = String, description = "While the order is active: in how many seconds to look again"))),
+            headers(("Retry-After" = String, description = "While the order is active: seconds until the next poll"))),
         RefusalsOfOne,
     )
 )]
@@ -70,12 +70,12 @@ pub async fn read_status(api: Call, caller: Caller, OrderPath(order_id): OrderPa
     Ok((retry_after, Json(view)).into_response())
 }
 
-/// The order, where there is one and the caller may see it.
+/// Reads the order. Fails with `NoSuchOrder` if there is none or the caller may not see it.
 pub async fn find(api: &Call, caller: &Caller, order_id: &OrderId) -> Result<Order, ApiError> {
     orders::get(&api.db, order_id, caller.tenant()).await?.ok_or(ApiError::NoSuchOrder)
 }
 
-/// The identifier in the path. What can't be one is no order's.
+/// The order's identifier in the path. An invalid identifier belongs to no order, so it is not found.
 pub struct OrderPath(pub OrderId);
 
 impl<S: Send + Sync> FromRequestParts<S> for OrderPath {
@@ -83,23 +83,23 @@ impl<S: Send + Sync> FromRequestParts<S> for OrderPath {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let path = Path::<String>::from_request_parts(parts, state).await;
-        // A route without a parameter is that of an order which has the name of an action: `/orders/retry`.
+        // A route without a parameter is that of an order whose identifier is the name of an action: `/orders/retry`.
         let text = path.map_or_else(|_| parts.uri.path().trim_start_matches("/orders/").to_owned(), |Path(text)| text);
         text.parse().map(Self).map_err(|_| ApiError::NoSuchOrder)
     }
 }
 
-/// When a look is worth it again: once the order wants attention, whole seconds, 1 to 60.
+/// The seconds until the next poll: when the order is due, in whole seconds, 1 to 60.
 fn retry_after(due_in_seconds: f64) -> String {
     due_in_seconds.ceil().clamp(1.0, MAX_RETRY_AFTER).to_string()
 }
 
-/// A strong validator: the start of the body's digest.
+/// A strong validator: the first bytes of the body's digest.
 fn etag(body: &[u8]) -> String {
     format!("\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(&Sha256::digest(body)[..9]))
 }
 
-/// Whether `If-None-Match` names this validator; it may list several, as weak ones, or any (RFC 9110, 13.1.2).
+/// Whether `If-None-Match` names this validator. It may list several, weak ones too, or `*` (RFC 9110, 13.1.2).
 fn is_known(headers: &HeaderMap, etag: &str) -> bool {
     let listed = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let mut validators = listed.flat_map(|value| value.split(',')).map(str::trim);
@@ -111,12 +111,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_is_told_to_come_back_in_whole_seconds() {
+    fn retry_after_is_in_whole_seconds() {
         assert_eq!([0.0, 1.2, 4.0, 900.0].map(retry_after), ["1", "2", "4", "60"]);
     }
 
     #[test]
-    fn a_validator_is_known_alone_in_a_list_as_a_weak_one_and_by_a_star() {
+    fn validator_matches_alone_in_a_list_weak_or_as_a_star() {
         let known =
             |value: &str| is_known(&HeaderMap::from_iter([(header::IF_NONE_MATCH, value.parse().unwrap())]), "\"a\"");
         assert!(["\"a\"", "\"b\", \"a\"", "W/\"a\"", "*"].into_iter().all(known));

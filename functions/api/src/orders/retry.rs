@@ -23,14 +23,14 @@ use crate::problem::{ApiError, FieldError, Problem, RefusalsOfOne, RefusalsOfOpt
 pub const MAX_ORDERS: i64 = 1000;
 /// The fastest pace, in orders a second.
 pub const MAX_PER_SECOND: u32 = 1000;
-/// The longest text that a failure is looked for by, in characters.
+/// The longest text of the filter `cause`, in characters.
 const MAX_CAUSE: usize = 256;
-/// How many causes are named.
+/// The most causes that a report names.
 const MAX_CAUSES: i64 = 20;
 
-/// Process a failed order once more.
+/// Process a failed order again.
 ///
-/// An order that is pending stays so and is answered the same, so that a call can be repeated.
+/// Retrying a pending order succeeds and changes nothing, so that a client can repeat the call.
 #[utoipa::path(
     post, path = "/orders/{order_id}/retry", tag = "operation", security(("token" = ["orders/admin"])),
     params(("order_id" = inline(OrderIdText), Path, description = "The order's identifier")),
@@ -49,39 +49,39 @@ pub async fn retry(api: Call, caller: Caller, OrderPath(order_id): OrderPath) ->
         enqueue(&api, &order, Duration::ZERO).await;
     }
     if !retried.is_empty() {
-        tracing::info!(order.id = %order.order_id, caller = caller.user_id().as_str(), "order retried");
+        tracing::info!(order.id = %order.order_id, caller = caller.user_id().as_str(), "retried the order");
     } else if order.status != Status::Pending {
-        let detail = format!("The order is {}; only a failed one can be retried.", order.status);
+        let detail = format!("The order is {}. An operator can retry only a failed order.", order.status);
         return Err(ApiError::Conflict(detail));
     }
     Ok(Json(order.into()))
 }
 
-/// Which failed orders to process once more, and how. What is absent leaves none out.
+/// The options of a retry: a filter on failed orders, and the pace. An absent criterion matches every order.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetryOptions {
-    /// Only say what would be done.
+    /// Whether to change nothing and only count.
     dry_run: bool,
-    /// The only status that can be retried.
+    /// The status of the orders to retry: `failed` is the one that allows it.
     status: Retryable,
-    /// Only orders that failed at this time or later.
+    /// Retry orders that failed at this time or later.
     #[serde(with = "shared::timestamp::option")]
     failed_from: Option<OffsetDateTime>,
-    /// Only orders that failed before this time.
+    /// Retry orders that failed before this time.
     #[serde(with = "shared::timestamp::option")]
     failed_before: Option<OffsetDateTime>,
-    /// Only this user's.
+    /// Retry orders of this user.
     #[schema(min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     user_id: Option<String>,
-    /// Only orders whose `failure` contains this text.
+    /// Retry orders whose `failure` contains this text.
     #[schema(max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     cause: Option<String>,
-    /// How many orders at most, the oldest first.
+    /// The most orders to retry, oldest first.
     #[schema(minimum = 1, maximum = 1000)]
     #[serde(deserialize_with = "crate::json::whole")]
     limit: i64,
-    /// How many of them fall due each second.
+    /// The number of orders that fall due each second.
     #[schema(minimum = 1, maximum = 1000)]
     #[serde(deserialize_with = "crate::json::whole")]
     per_second: u32,
@@ -104,7 +104,7 @@ fn at(member: &str, detail: &str) -> ApiError {
     ApiError::Invalid(vec![FieldError { pointer: format!("#/{member}"), detail: detail.to_owned() }])
 }
 
-/// The statuses that can be retried.
+/// A status that allows a retry.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[schema(as = RetryableStatus)]
 #[serde(rename_all = "lowercase")]
@@ -127,16 +127,16 @@ impl Default for RetryOptions {
     }
 }
 
-/// What a retry of many did, or would do.
+/// The result of a retry of many orders, or of its dry run.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RetryReport {
-    /// Whether nothing was done.
+    /// Whether this was a dry run, which changes nothing.
     dry_run: bool,
-    /// How many failed orders the filter holds, before any was retried.
+    /// The number of failed orders that matched the filter before any was retried.
     matched: i64,
-    /// How many are pending again.
+    /// The number of orders that are pending again.
     retried: usize,
-    /// Why they failed, the most frequent causes first, at most 20.
+    /// The causes of their failures, the most frequent first, at most 20.
     #[schema(inline)]
     causes: Vec<CauseView>,
 }
@@ -146,19 +146,19 @@ pub struct RetryReport {
 struct CauseView {
     /// The orders' `failure`.
     failure: String,
-    /// How many orders have it.
+    /// The number of orders that have it.
     orders: i64,
 }
 
-/// Process failed orders once more, at a bounded rate.
+/// Process failed orders again, at a bounded rate.
 ///
-/// Without `"dry_run": false` nothing is done but to say how many orders are meant and why they failed. A call takes the
-/// oldest `limit` of them; call again while `matched` exceeds `retried`.
+/// Without `"dry_run": false` the call changes nothing and only counts the matching orders and their causes. A call retries the
+/// oldest `limit` orders. Repeat it while `matched` exceeds `retried`.
 #[utoipa::path(
     post, path = "/orders/retry", tag = "operation", security(("token" = ["orders/admin"])),
     request_body = Option<RetryOptions>,
     responses(
-        (status = 200, body = RetryReport, description = "What was done, or would be"),
+        (status = 200, body = RetryReport, description = "The changes, or the count of a dry run"),
         RefusalsOfOptions,
     )
 )]
@@ -176,7 +176,7 @@ pub async fn retry_many(
         let order_ids = operate::find_failed(&api.db, &filter, limit).await?;
         retried = retry_paced(&api, &order_ids, per_second).await?.len();
     }
-    // The log does not repeat the user or the text of the filter: they are users' data.
+    // The log leaves out the user and the text of the filter: they are users' data.
     let FailedFilter { failed_from, failed_before, .. } = filter;
     let (of_one_user, by_cause) = (filter.user_id.is_some(), filter.cause.is_some());
     tracing::info!(
@@ -188,12 +188,12 @@ pub async fn retry_many(
         by_cause,
         matched,
         retried,
-        "failed orders retried"
+        "retried failed orders"
     );
     Ok(Json(RetryReport { dry_run, matched, retried, causes: causes.into_iter().map(CauseView::from).collect() }))
 }
 
-/// Turns failed orders into pending ones, so many due each second, and enqueues them.
+/// Makes failed orders pending, with `per_second` due each second, and enqueues them.
 pub async fn retry_paced(api: &Call, order_ids: &[OrderId], per_second: u32) -> Result<Vec<Retried>, ApiError> {
     let interval = Duration::from_secs(1) / per_second.max(1);
     let retried = operate::retry(&api.db, order_ids, interval).await?;
@@ -205,7 +205,7 @@ pub async fn retry_paced(api: &Call, order_ids: &[OrderId], per_second: u32) -> 
     Ok(retried)
 }
 
-/// Refuses a limit or a pace that is out of bounds.
+/// Refuses a limit or a pace out of bounds.
 pub fn check_pace(limit: i64, per_second: u32) -> Result<(), ApiError> {
     let checks =
         [("limit", (1..=MAX_ORDERS).contains(&limit)), ("per_second", (1..=MAX_PER_SECOND).contains(&per_second))];

@@ -1,4 +1,4 @@
-//! The schemas of what is taken, in the domain's own bounds.
+//! The schemas of request bodies and parameters, with the domain's bounds.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use super::batch::MAX_ORDERS;
 use super::cursor;
 use super::list::MAX_LIMIT;
 
-/// What to post for a new order.
+/// The body of `POST /orders`.
 pub struct NewOrderBody;
 
 impl ToSchema for NewOrderBody {
@@ -30,9 +30,12 @@ impl PartialSchema for NewOrderBody {
             .property("order_id", optional_order_id())
             .property(
                 "user_id",
-                label("Whose order it is: the token's subject, but for administrators", UserId::MAX_LENGTH),
+                label(
+                    "The user who owns the order: the token's subject, unless an administrator creates it",
+                    UserId::MAX_LENGTH,
+                ),
             )
-            .property("item_ids", items.description(Some("What is ordered")))
+            .property("item_ids", items.description(Some("The items")))
             .property("total_amount", amount_schema())
             .required("user_id")
             .required("item_ids")
@@ -47,7 +50,7 @@ fn example() -> serde_json::Value {
     serde_json::json!({"order_id": "order-1001", "user_id": "alice", "item_ids": ["book-1", "pen-7"], "total_amount": "59.98"})
 }
 
-/// What to post for many.
+/// The body of `POST /orders/batch`.
 pub struct OrderBatchBody;
 
 impl ToSchema for OrderBatchBody {
@@ -62,12 +65,13 @@ impl ToSchema for OrderBatchBody {
 
 impl PartialSchema for OrderBatchBody {
     fn schema() -> RefOr<Schema> {
-        let anything_else =
-            ObjectBuilder::new().schema_type(SchemaType::AnyValue).description(Some("Refused by itself"));
+        let anything_else = ObjectBuilder::new()
+            .schema_type(SchemaType::AnyValue)
+            .description(Some("Any other value is refused, without the others"));
         let order = AnyOfBuilder::new().item(Ref::from_schema_name(NewOrderBody::name())).item(anything_else);
         let orders = ArrayBuilder::new().items(order).min_items(Some(1)).max_items(Some(MAX_ORDERS));
         ObjectBuilder::new()
-            .property("orders", orders.description(Some("The orders, each taken or refused by itself")))
+            .property("orders", orders.description(Some("The orders. Each is accepted or refused separately")))
             .required("orders")
             .additional_properties(Some(AdditionalProperties::FreeForm(false)))
             .examples([serde_json::json!({"orders": [example()]})])
@@ -93,11 +97,11 @@ impl ToSchema for CursorText {}
 
 impl PartialSchema for CursorText {
     fn schema() -> RefOr<Schema> {
-        string("A place in a list").pattern(Some(cursor::PATTERN)).into()
+        string("A position in a list").pattern(Some(cursor::PATTERN)).into()
     }
 }
 
-/// The status that a list is narrowed to. Like the other parameters of a list it may be empty, which is as absent.
+/// The filter of a list by status. Like a list's other parameters it may be empty, which counts as absent.
 pub struct StatusFilter;
 
 impl ToSchema for StatusFilter {}
@@ -105,11 +109,11 @@ impl ToSchema for StatusFilter {}
 impl PartialSchema for StatusFilter {
     fn schema() -> RefOr<Schema> {
         let names = Status::ALL.map(Status::as_str).into_iter().chain([""]);
-        string("A status, or nothing").enum_values(Some(names)).into()
+        string("A status, or empty").enum_values(Some(names)).into()
     }
 }
 
-/// How many orders a page holds.
+/// The limit of a list.
 pub struct LimitParameter;
 
 impl ToSchema for LimitParameter {}
@@ -118,29 +122,29 @@ impl PartialSchema for LimitParameter {
     fn schema() -> RefOr<Schema> {
         let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(MAX_LIMIT));
         let nothing = ObjectBuilder::new().schema_type(Type::String).max_length(Some(0));
-        AnyOfBuilder::new().item(number).item(nothing).description(Some("A number, or nothing")).into()
+        AnyOfBuilder::new().item(number).item(nothing).description(Some("A number, or empty")).into()
     }
 }
 
-/// The cursor of a list, as a parameter.
+/// The cursor parameter of a list.
 pub struct CursorParameter;
 
 impl ToSchema for CursorParameter {}
 
 impl PartialSchema for CursorParameter {
     fn schema() -> RefOr<Schema> {
-        string("A place in a list, or nothing").pattern(Some(format!("^$|{}", cursor::PATTERN))).into()
+        string("A position in a list, or empty").pattern(Some(format!("^$|{}", cursor::PATTERN))).into()
     }
 }
 
-/// What tells a repeat of a request from a new one.
+/// The `Idempotency-Key` header.
 pub struct IdempotencyKeyText;
 
 impl ToSchema for IdempotencyKeyText {}
 
 impl PartialSchema for IdempotencyKeyText {
     fn schema() -> RefOr<Schema> {
-        // Spaces around a header's value are no part of it.
+        // Spaces around the value of a header are not part of it.
         string("1 to 255 visible ASCII characters").pattern(Some(r"^[!-~]([ -~]{0,253}[!-~])?$")).into()
     }
 }
@@ -150,7 +154,7 @@ fn order_id_schema(description: &str) -> ObjectBuilder {
 }
 
 fn optional_order_id() -> ObjectBuilder {
-    let schema = order_id_schema("The client's own identifier; one is made where it is absent or null");
+    let schema = order_id_schema("The client's own identifier; generated if absent or null");
     schema.schema_type(SchemaType::from_iter([Type::String, Type::Null]))
 }
 
@@ -170,6 +174,6 @@ fn amount_schema() -> OneOfBuilder {
         .exclusive_maximum(Some(1_000_000_000_000_i64))
         .multiple_of(Some(0.01));
     let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(r"^[0-9]{1,12}(\.[0-9]{1,2}0*)?$"));
-    let description = "What it costs, exactly: a number or the same as a string. Its value counts: 36.4000 is 36.40";
+    let description = "The exact price: a number, or the same as a string. Its value counts: 36.4000 is 36.40";
     OneOfBuilder::new().item(number).item(text).description(Some(description))
 }

@@ -9,53 +9,53 @@ use utoipa::ToSchema;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Order)]
 pub struct OrderView {
-    /// Its identifier.
+    /// The order's identifier.
     #[schema(example = "order-1001")]
     order_id: String,
-    /// Whose it is.
+    /// The user who owns it.
     #[schema(example = "alice")]
     user_id: String,
-    /// What was ordered.
+    /// The items.
     #[schema(example = json!(["book-1", "pen-7"]))]
     item_ids: Vec<String>,
-    /// What it costs: exact, with two decimal places.
+    /// The exact price, with two decimal places.
     #[schema(example = "59.98", pattern = r"^[0-9]{1,12}\.[0-9]{2}$")]
     total_amount: String,
-    /// Where it is in its life.
+    /// The order's status.
     status: StatusName,
     /// When it became durable.
     #[serde(with = "shared::timestamp")]
     created_at: OffsetDateTime,
-    /// When work on it first began.
+    /// When processing first started.
     #[serde(with = "shared::timestamp::option")]
     started_at: Option<OffsetDateTime>,
     /// When it ended.
     #[serde(with = "shared::timestamp::option")]
     finished_at: Option<OffsetDateTime>,
-    /// How often work on it was tried.
+    /// The number of attempts to process it.
     #[schema(minimum = 0)]
     attempts: i32,
     /// Why it failed.
     failure: Option<String>,
-    /// What may be done to it now.
+    /// The actions that the order's status allows.
     #[schema(inline)]
     next: Vec<Action>,
 }
 
-/// Where an order is in its life.
+/// The status of an order.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Status)]
 #[serde(rename_all = "lowercase")]
 pub enum StatusName {
-    /// Accepted and durable; nobody has worked on it.
+    /// The order is durable. Its processing has not started.
     Pending,
-    /// Work has begun.
+    /// Processing has started.
     Processing,
-    /// Done.
+    /// Processing is done.
     Completed,
-    /// Given up on; `failure` says why.
+    /// Processing failed for good. `failure` has the cause.
     Failed,
-    /// Called off before work began.
+    /// The client cancelled it before processing started.
     Cancelled,
 }
 
@@ -71,7 +71,7 @@ impl From<Status> for StatusName {
     }
 }
 
-/// What may be done to an order: the last part of the path to post to.
+/// An action on an order: the last part of the path to post to.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
@@ -104,13 +104,13 @@ impl From<Order> for OrderView {
     }
 }
 
-/// An order's status and nothing more.
+/// An order's status, without the rest of the order.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = OrderStatus)]
 pub struct StatusView {
-    /// Its identifier.
+    /// The order's identifier.
     #[schema(example = "order-1001")]
     pub order_id: String,
-    /// Where it is in its life.
+    /// The order's status.
     pub status: StatusName,
 }

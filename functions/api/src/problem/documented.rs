@@ -1,4 +1,4 @@
-//! Every kind of problem is explained in docs/api.md, of which the page that its `type` leads to is made.
+//! A test that docs/api.md explains every kind of problem. The page `/docs/problems` is generated from that document.
 
 use shared::db::DbError;
 
@@ -6,7 +6,7 @@ use super::ApiError;
 
 const DOCUMENT: &str = include_str!("../../../../docs/api.md");
 
-/// One of each.
+/// One error of each kind.
 fn all() -> Vec<ApiError> {
     let all = vec![
         ApiError::Malformed(String::new()),
@@ -23,7 +23,7 @@ fn all() -> Vec<ApiError> {
         ApiError::Unavailable(DbError::Unavailable("gone".into())),
         ApiError::Internal("lost".into()),
     ];
-    // A new kind does not compile before it is among those above and here.
+    // A new kind does not compile until it is added here. Add it to the list above too.
     for error in &all {
         match error {
             ApiError::Malformed(_)
@@ -45,7 +45,7 @@ fn all() -> Vec<ApiError> {
     all
 }
 
-/// The entries of the document: each kind's name, and the line of its status and title.
+/// The entries of the document: the name of each kind, and the line with its status and title.
 fn entries() -> Vec<(&'static str, &'static str)> {
     let (_, problems) = DOCUMENT.split_once("\n## Problems\n").unwrap();
     let (problems, _) = problems.split_once("\n## ").unwrap();
@@ -57,7 +57,7 @@ fn entries() -> Vec<(&'static str, &'static str)> {
 }
 
 #[test]
-fn every_kind_of_problem_has_its_entry_and_there_is_none_of_another() {
+fn document_has_one_entry_for_each_kind_of_problem() {
     let all = all();
     let made = all.iter().map(ApiError::kind);
     let mut made: Vec<_> =

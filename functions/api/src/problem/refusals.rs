@@ -1,5 +1,5 @@
-//! The refusals that calls have in common, for the OpenAPI document: those of the function, and those of the gateway in front
-//! of it, which has a form of its own that can't be changed.
+//! The refusals that calls share, for the OpenAPI document: those of the function, and those of the gateway in front of it. The
+//! gateway's have a format of their own, which can't be changed.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,14 +11,13 @@ use utoipa::{IntoResponses, PartialSchema, ToSchema};
 
 type Responses = BTreeMap<String, RefOr<Response>>;
 
-/// What any call may meet.
+/// The refusals of any call.
 pub struct RefusalsWithoutToken;
 
 impl IntoResponses for RefusalsWithoutToken {
     fn responses() -> Responses {
-        let retry_after = HeaderBuilder::new().description(Some("Seconds, where the function answers")).build();
-        let unavailable =
-            by_the_gateway(by_the_function("The database is out of reach, or too many calls are under way"));
+        let retry_after = HeaderBuilder::new().description(Some("Seconds, if the function answered")).build();
+        let unavailable = by_the_gateway(by_the_function("The database is unavailable, or too many calls are running"));
         BTreeMap::from([
             ("429".to_owned(), by_the_gateway(described("Too many calls a second")).into()),
             ("503".to_owned(), unavailable.header("Retry-After", retry_after).into()),
@@ -26,7 +25,7 @@ impl IntoResponses for RefusalsWithoutToken {
     }
 }
 
-/// What a call that wants a token may meet.
+/// The refusals of a call that requires a token.
 pub struct Refusals;
 
 impl IntoResponses for Refusals {
@@ -34,34 +33,34 @@ impl IntoResponses for Refusals {
         let mut responses = RefusalsWithoutToken::responses();
         responses.extend([
             ("401".to_owned(), by_the_gateway(by_the_function("No valid token")).into()),
-            ("403".to_owned(), by_the_gateway(by_the_function("The token does not allow this")).into()),
+            ("403".to_owned(), by_the_gateway(by_the_function("The token lacks the permission")).into()),
         ]);
         responses
     }
 }
 
-/// The same, and that there is no such order.
+/// The refusals of a call on one order.
 pub struct RefusalsOfOne;
 
 impl IntoResponses for RefusalsOfOne {
     fn responses() -> Responses {
         let mut responses = Refusals::responses();
-        let no_such_order = by_the_function("There is no such order, or it is not the caller's");
+        let no_such_order = by_the_function("The order does not exist, or belongs to another user");
         responses.insert("404".to_owned(), no_such_order.into());
         responses
     }
 }
 
-/// What an operator's call with options may meet.
+/// The refusals of an operator's call with options.
 pub struct RefusalsOfOptions;
 
 impl IntoResponses for RefusalsOfOptions {
     fn responses() -> Responses {
         let mut responses = Refusals::responses();
         responses.extend([
-            ("400".to_owned(), by_the_function("Not JSON that can be read").into()),
+            ("400".to_owned(), by_the_function("Malformed JSON").into()),
             ("413".to_owned(), by_the_function("More than 1 MiB").into()),
-            ("415".to_owned(), by_the_function("Not said to be JSON, or compressed").into()),
+            ("415".to_owned(), by_the_function("The content type is not JSON, or the body is encoded").into()),
             ("422".to_owned(), by_the_function("Some options are not valid").into()),
         ]);
         responses
@@ -84,7 +83,7 @@ fn content(response: ResponseBuilder, content_type: &str, schema: &str) -> Respo
     response.content(content_type, ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build())
 }
 
-/// What the gateway refuses a call with before the function sees it.
+/// The body of a refusal by the gateway, before the function sees the call.
 pub struct GatewayRefusal;
 
 impl ToSchema for GatewayRefusal {
@@ -96,9 +95,9 @@ impl ToSchema for GatewayRefusal {
 impl PartialSchema for GatewayRefusal {
     fn schema() -> RefOr<Schema> {
         let message =
-            ObjectBuilder::new().schema_type(Type::String).description(Some("Why")).examples(["Unauthorized"]);
+            ObjectBuilder::new().schema_type(Type::String).description(Some("The reason")).examples(["Unauthorized"]);
         ObjectBuilder::new()
-            .description(Some("A refusal of the gateway's own, before the service sees the call."))
+            .description(Some("A refusal by the gateway, before the service sees the call."))
             .property("message", message)
             .required("message")
             .into()

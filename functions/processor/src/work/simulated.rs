@@ -1,4 +1,4 @@
-//! Work that only takes its time, for trying the service out.
+//! Work that only takes time, to try the service out.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use shared::deadline::Deadline;
 
 use super::{Outcome, Work};
 
-/// Takes its time from when it was first begun, without holding anything meanwhile.
+/// Completes a fixed time after an order's first start. It holds no worker while it waits.
 pub struct Simulated {
-    /// How long it takes.
+    /// The time that it takes.
     pub delay: Duration,
 }
 
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
     use crate::work::tests::claimed;
 
-    /// The outcome of 5 s of simulated work, `elapsed` after it was begun.
+    /// The outcome of 5 s of simulated work, `elapsed` after its start.
     fn outcome(elapsed: Duration) -> Outcome {
         let mut order = claimed();
         order.now = order.started_at + elapsed;
@@ -43,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn simulated_work_waits_for_what_is_left_and_then_completes() {
+    fn simulated_work_waits_for_the_rest_and_then_completes() {
         assert_eq!(outcome(Duration::ZERO), Outcome::Wait(Some(Duration::from_secs(5))));
         assert_eq!(outcome(Duration::from_millis(4999)), Outcome::Wait(Some(Duration::from_millis(1))));
         assert_eq!(outcome(Duration::from_secs(5)), Outcome::Complete);

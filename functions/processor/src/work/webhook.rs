@@ -1,24 +1,24 @@
-//! Work by webhook: the merchant's fulfilment endpoint is sent the order, and its answer is the outcome.
+//! Work by webhook: posts the order to the merchant's fulfilment endpoint. Its answer is the outcome.
 //!
-//! The request is a POST of the order as JSON, with
-//! - `Idempotency-Key`: the order's id. The endpoint may be sent an order several times, and has to act once. The body has the
-//!   same bytes each time;
+//! The request is a POST of the order as JSON, with these headers:
+//! - `Idempotency-Key`: the order's id. The endpoint may get an order several times and must act once. The body has the same bytes
+//!   each time;
 //! - `Ordermill-Attempt`: the number of the attempt;
-//! - `webhook-id`, `webhook-timestamp` and `webhook-signature`, as Standard Webhooks has them: see [`signature`].
+//! - `webhook-id`, `webhook-timestamp` and `webhook-signature` by Standard Webhooks: see [`signature`].
 //!
 //! | answer | outcome |
 //! |---|---|
-//! | 202 | the order waits for the time in `Retry-After`, and the endpoint is called again |
+//! | 202 | the order waits for the time in `Retry-After`, and then there is another call |
 //! | any other 2xx | complete |
-//! | 401, 403, 404, 408, 409, 423, 425, 429, 5xx, none in time, no connection | retry, after `Retry-After` at the earliest |
+//! | 401, 403, 404, 408, 409, 423, 425, 429, 5xx, no answer in time, no connection | retry, after `Retry-After` at the earliest |
 //! | any other, redirects included | fail |
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
-//! | `WEBHOOK_URL` | the endpoint; https, but for `dev` | required |
-//! | `WEBHOOK_SECRET` | the shared secret, or two of them, separated by a space or a comma, while it is rotated | required |
-//! | `WEBHOOK_TIMEOUT_SECONDS` | how long a call may take in all, 1 to 10, and no more than a batch has for its work | 5 |
-//! | `WEBHOOK_CONCURRENCY` | how many calls an execution environment makes at once, at least 1 | 10 |
+//! | `WEBHOOK_URL` | the endpoint; https, except in `dev` | required |
+//! | `WEBHOOK_SECRET` | the shared secret, or two separated by a space or a comma during a rotation | required |
+//! | `WEBHOOK_TIMEOUT_SECONDS` | the time limit of a call, 1 to 10, and at most a batch's time for work | 5 |
+//! | `WEBHOOK_CONCURRENCY` | the most calls of an execution environment at once, at least 1 | 10 |
 
 mod answer;
 mod guard;
@@ -42,11 +42,11 @@ use self::signature::Keys;
 use super::{Outcome, Work};
 use crate::budget;
 
-/// How long connecting may take, of the whole time.
+/// The time limit for connecting, within the call's.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How much of an answer's body is read, so that the connection can be used again; a longer one is cut off.
+/// The most bytes of an answer's body that are read, so that the connection can be used again. A longer body is cut.
 const MAX_BODY: usize = 64 * 1024;
-/// How long it is read. A body that drips costs its connection, and not the answer.
+/// The time limit for reading the body. A body that is slower costs its connection, but not the outcome.
 const BODY_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Calls the merchant's endpoint for orders.
@@ -76,7 +76,7 @@ impl Webhook {
     }
 
     async fn call(&self, order_id: &OrderId, attempt: i32, body: String) -> Result<Response, reqwest::Error> {
-        // The signed text is separated by dots, so an identifier must have none. No order's id has a tilde.
+        // Dots separate the signed text, so the identifier must have none. No order's id has a tilde.
         let id = order_id.as_str().replace('.', "~");
         let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let signature = self.keys.sign(&id, time, &body);
@@ -94,15 +94,15 @@ impl Webhook {
 }
 
 impl Work for Webhook {
-    /// Reads the order's content once a call is free, so that no more contents are in memory than calls are under way.
+    /// Reads the order's content when a call is free, so that memory holds no more orders than there are calls.
     async fn run(&self, claimed: &Claimed, db: &Db, deadline: Deadline) -> Outcome {
         let latest_start = deadline.minus(self.timeout);
         let Ok(Ok(_permit)) = latest_start.bound(self.calls.acquire()).await else { return Outcome::NoTime };
         let body = match orders::get(db, &claimed.order_id, None).await {
             Ok(Some(order)) => notice::body(&order),
-            Ok(None) => return Outcome::Fail("the order is no longer there".to_owned()),
+            Ok(None) => return Outcome::Fail("the order no longer exists".to_owned()),
             Err(error) => {
-                tracing::warn!(order.id = %claimed.order_id, error = %Chain(&error), "could not read an order for its webhook");
+                tracing::warn!(order.id = %claimed.order_id, error = %Chain(&error), "could not read the order for its webhook; another worker will retry");
                 return Outcome::NoTime;
             }
         };
@@ -112,7 +112,7 @@ impl Work for Webhook {
         match self.call(&claimed.order_id, claimed.attempts + 1, body).await {
             Ok(mut response) => {
                 let outcome = answer::outcome(response.status(), response.headers(), SystemTime::now());
-                // A body that does not end in time changes nothing about the outcome.
+                // A body that does not end in time does not change the outcome.
                 let _ = deadline.at_most(BODY_TIMEOUT).bound(drain(&mut response)).await;
                 outcome
             }
@@ -121,7 +121,7 @@ impl Work for Webhook {
     }
 }
 
-/// The longest time of a call. A call starts only if it can end within its batch, so a time that never fits is refused here.
+/// The time limit of a call. A call starts only if it can end within its batch, so this refuses a limit that never fits.
 fn timeout(env: &Env) -> Result<Duration, ConfigError> {
     let name = "WEBHOOK_TIMEOUT_SECONDS";
     let timeout = env.seconds(name, 5)?;
@@ -148,10 +148,10 @@ fn client(timeout: Duration, is_dev: bool) -> Result<Client, ConfigError> {
         .user_agent("ordermill")
         .no_proxy()
         .build()
-        .map_err(|error| ConfigError::new("WEBHOOK_URL", format!("can't be called: {error}")))
+        .map_err(|error| ConfigError::new("WEBHOOK_URL", format!("has no usable HTTP client: {error}")))
 }
 
-/// Reads what little is worth reading.
+/// Reads a short body, so that the connection can be used again.
 async fn drain(response: &mut Response) {
     let mut read = 0;
     while read < MAX_BODY {
@@ -162,7 +162,7 @@ async fn drain(response: &mut Response) {
     }
 }
 
-/// Why there was no answer, without the URL, which may hold a secret.
+/// The reason for a missing answer, without the URL, which may hold a secret.
 fn cause(error: &reqwest::Error) -> String {
     let what = if error.is_timeout() {
         "did not answer in time"
@@ -178,7 +178,7 @@ fn cause(error: &reqwest::Error) -> String {
 mod tests {
     use super::*;
 
-    /// The error for these variables on top of valid ones; empty where they are valid too.
+    /// The error for these variables on top of valid ones; empty if they are valid too.
     fn refusal(more: &[(&'static str, &'static str)]) -> String {
         let good = [
             ("STAGE", "prod"),
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_does_not_fit_into_a_batch_is_refused() {
+    fn call_that_does_not_fit_into_a_batch_is_refused() {
         let with =
             |call, function| refusal(&[("WEBHOOK_TIMEOUT_SECONDS", call), ("FUNCTION_TIMEOUT_SECONDS", function)]);
         let expected = "WEBHOOK_TIMEOUT_SECONDS: must be at most 5 where FUNCTION_TIMEOUT_SECONDS is 15: a longer call doesn't fit";

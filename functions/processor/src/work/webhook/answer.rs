@@ -1,4 +1,4 @@
-//! Turns an answer into an outcome: the status decides, and `Retry-After` sets the time of the next call.
+//! Turns an answer into an outcome. The status decides, and `Retry-After` sets the time of the next call.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,19 +7,19 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 use crate::work::Outcome;
 
-/// The shortest wait that an endpoint may ask for, so that a 0 is no reason to call it as fast as the queue delivers.
+/// The shortest wait that an endpoint can set. Without it, a 0 would make the processor call as fast as the queue delivers.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
-/// The longest wait that an endpoint may ask for: a day.
+/// The longest wait that an endpoint can set: a day.
 const LONGEST_WAIT: Duration = Duration::from_hours(24);
 
-/// The outcome of a call that was answered like this; [`super`] has the table. `now` stands in for an answer's missing `Date`.
+/// The outcome for an answer; [`super`] has the table. `now` replaces a missing `Date` of the answer.
 pub fn outcome(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Outcome {
     let cause = format!("the fulfilment endpoint answered {status}");
     match status.as_u16() {
         202 => Outcome::Wait(retry_after(headers, now)),
         200..=299 => Outcome::Complete,
-        // 401, 403, 404 and 423 are a merchant's mistakes: a wrong secret, a firewall, a missing route, a locked account. The
-        // merchant mends them within minutes, and they must not fail orders until then.
+        // 401, 403, 404 and 423 are a merchant's mistakes: a wrong secret, a firewall, a missing route, a locked account. A merchant
+        // corrects them within minutes, and they must not fail orders until then.
         401 | 403 | 404 | 408 | 409 | 423 | 425 | 429 | 500..=599 => {
             Outcome::Retry { cause, after: retry_after(headers, now) }
         }
@@ -27,7 +27,7 @@ pub fn outcome(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Outc
     }
 }
 
-/// The wait that the answer asks for, within bounds. `None` where it asks for none or can't be read.
+/// The wait in the answer, within bounds. `None` if there is none or it is not valid.
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let mut values = headers.get_all(RETRY_AFTER).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
@@ -36,7 +36,7 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     Some(wait.clamp(SHORTEST_WAIT, LONGEST_WAIT))
 }
 
-/// Reads `120` or `1.5`, rounded up to whole seconds. A number too large for any clock is the longest wait.
+/// Parses `120` or `1.5`, rounded up to whole seconds. A number beyond any clock becomes the longest wait.
 fn seconds(text: &str) -> Option<Duration> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -47,7 +47,7 @@ fn seconds(text: &str) -> Option<Duration> {
     Some(Duration::from_secs(whole.parse().unwrap_or(u64::MAX).saturating_add(has_rest.into())))
 }
 
-/// Reads an HTTP date. The endpoint's own clock counts, if the answer has it; a date that is over is no wait.
+/// Parses an HTTP date, relative to the answer's `Date` if it has one. A past date is no wait.
 fn until(text: &str, headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let date = httpdate::parse_http_date(text).ok()?;
     let sent = headers.get(DATE).and_then(|sent| httpdate::parse_http_date(sent.to_str().ok()?).ok());
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_means_what_the_table_says() {
+    fn outcome_of_a_status_follows_the_table() {
         let all = |statuses: &[u16], expected: fn(&Outcome) -> bool| {
             for status in statuses {
                 let outcome = answered(*status, &[]);
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_read_by_its_value_or_left_to_the_back_off() {
+    fn retry_after_is_read_or_replaced_by_the_back_off() {
         let day = 86400;
         for (value, expected) in [
             ("30", Some(30)),
@@ -115,7 +115,7 @@ mod tests {
             assert_eq!(answered(202, &[("retry-after", value)]), Outcome::Wait(expected), "{value}");
             for status in [429, 503] {
                 let Outcome::Retry { after, .. } = answered(status, &[("retry-after", value)]) else {
-                    panic!("{status} is tried again")
+                    panic!("{status} is no retry")
                 };
                 assert_eq!(after, expected, "{status} {value}");
             }
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_counts_by_the_endpoint_s_own_clock() {
+    fn retry_after_date_is_relative_to_the_endpoint_s_clock() {
         let headers = [("date", "Thu, 26 Nov 2026 12:10:00 GMT"), ("retry-after", "Thu, 26 Nov 2026 12:10:07 GMT")];
         assert_eq!(answered(202, &headers), Outcome::Wait(Some(Duration::from_secs(7))));
         let headers = [("date", "yesterday"), ("retry-after", "Thu, 26 Nov 2026 12:00:07 GMT")];

@@ -1,17 +1,17 @@
-//! What may be called: no address at which the function's own machine, or the cloud's metadata service, would answer.
+//! Refuses forbidden addresses: those of the function's own machine and of the cloud's metadata service.
 
 use std::net::{IpAddr, SocketAddr};
 
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-/// Says what is wrong with an endpoint's URL, if anything is.
+/// Checks an endpoint's URL. The error completes the sentence "`WEBHOOK_URL` …".
 pub fn check_url(url: &Url, is_dev: bool) -> Result<(), &'static str> {
     let is_http_in_dev = is_dev && url.scheme() == "http";
     if url.scheme() != "https" && !is_http_in_dev {
         return Err("must be an https URL");
     }
-    // A name is looked up, and its addresses checked, at each connection; an address is not, so it is checked here.
+    // The resolver checks the addresses of a name at each connection. It never sees a literal address, so this checks that.
     let literal = url.host_str().and_then(|host| host.trim_matches(['[', ']']).parse().ok());
     if literal.is_some_and(|address| !is_callable(address, is_dev)) {
         return Err("must not be an address of the machine or its metadata service");
@@ -19,8 +19,8 @@ pub fn check_url(url: &Url, is_dev: bool) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Whether an endpoint may have this address: not the function's own machine, where the Runtime API is, but in `dev`; and
-/// never a link-local one, where cloud machines find their metadata and credentials.
+/// Whether an endpoint may have this address. It must not be the function's own machine, where the Runtime API is, except in `dev`.
+/// It must never be link-local, because cloud machines serve their metadata and credentials there.
 fn is_callable(address: IpAddr, is_dev: bool) -> bool {
     let address = address.to_canonical();
     let is_own = address.is_loopback() || address.is_unspecified();
@@ -31,9 +31,9 @@ fn is_callable(address: IpAddr, is_dev: bool) -> bool {
     !is_metadata && (is_dev || !is_own)
 }
 
-/// Looks names up and leaves the addresses out that must not be called.
+/// Resolves names and removes forbidden addresses.
 pub struct Resolver {
-    /// Whether the function's own machine may be called.
+    /// Whether calls to the function's own machine are allowed.
     pub is_dev: bool,
 }
 
@@ -44,7 +44,7 @@ impl Resolve for Resolver {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
             let callable: Vec<SocketAddr> = found.filter(|address| is_callable(address.ip(), is_dev)).collect();
             if callable.is_empty() {
-                return Err("the endpoint has no address that may be called".into());
+                return Err("the endpoint has no allowed address".into());
             }
             Ok(Box::new(callable.into_iter()) as Addrs)
         })
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn outside_dev_an_endpoint_is_https_and_neither_this_machine_nor_a_metadata_service() {
+    fn endpoint_is_https_and_neither_local_nor_link_local() {
         let checked = |url: &str, is_dev| check_url(&url.parse().unwrap(), is_dev).is_ok();
         assert!(checked("https://shop.example.com/fulfil", false) && checked("https://10.0.0.7/fulfil", false));
         for url in [
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_of_this_machine_is_looked_up_and_refused() {
+    async fn name_of_this_machine_is_resolved_and_refused() {
         let resolve = |is_dev| Resolver { is_dev }.resolve("localhost".parse().unwrap());
         assert!(resolve(false).await.is_err());
         assert!(resolve(true).await.is_ok());

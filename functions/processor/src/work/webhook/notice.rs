@@ -1,4 +1,4 @@
-//! The body of a call: the order as the merchant's endpoint is sent it, and nothing that changes from one call to the next.
+//! The body of a call: the order in the merchant's format. It does not change from one call to the next.
 
 use serde::Serialize;
 use shared::order::Order;
@@ -14,7 +14,7 @@ struct Notice<'a> {
     created_at: OffsetDateTime,
 }
 
-/// The body that tells of this order: the same bytes at each call, so that a repeat under the same `Idempotency-Key` is one.
+/// The body for this order. It has the same bytes in each call, so that a repeat under the same `Idempotency-Key` is identical.
 pub fn body(order: &Order) -> String {
     let notice = Notice {
         order_id: order.order_id.as_str(),
@@ -23,6 +23,6 @@ pub fn body(order: &Order) -> String {
         total_amount: order.total_amount.to_string(),
         created_at: order.created_at,
     };
-    // Strings and a time that was read from the database can't fail to be written.
+    // Serialising strings and a stored time can't fail.
     serde_json::to_string(&notice).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Signatures that prove to the merchant's endpoint that a call is ours: Standard Webhooks, version 1.
+//! Signs calls, so that the merchant's endpoint can verify their sender: Standard Webhooks, version 1.
 //! <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>
 
 use base64::Engine;
@@ -13,11 +13,11 @@ const KEY_LENGTHS: std::ops::RangeInclusive<usize> = 24..=64;
 /// The shortest secret of plain text, in bytes.
 const SHORTEST_TEXT: usize = 16;
 
-/// The keys that calls are signed with: one, or two while the merchant changes from one to the other.
+/// The signing keys: one, or two while the merchant changes from one to the other.
 pub struct Keys(Vec<Vec<u8>>);
 
 impl Keys {
-    /// Reads one secret, or two that are separated by a space or a comma. Fails with what is wrong.
+    /// Parses one secret, or two separated by a space or a comma. The error states the broken rule.
     pub fn parse(secrets: &str) -> Result<Self, &'static str> {
         let secrets = secrets.split([' ', ',']).filter(|secret| !secret.is_empty());
         let keys: Vec<_> = secrets.map(key).collect::<Result<_, _>>()?;
@@ -34,7 +34,7 @@ impl Keys {
     }
 }
 
-/// The key of a secret: the bytes that its base64 stands for, or the text's own.
+/// The key of a secret: its base64 decoded, or the bytes of its text.
 fn key(secret: &str) -> Result<Vec<u8>, &'static str> {
     let Some(encoded) = secret.strip_prefix(PREFIX) else {
         let is_long_enough = secret.len() >= SHORTEST_TEXT;
@@ -60,7 +60,7 @@ fn signature(key: &[u8], id: &str, time: u64, body: &str) -> String {
 mod tests {
     use super::*;
 
-    /// The example that the specification's libraries are tested with.
+    /// The example in the tests of the specification's libraries.
     const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
     const ID: &str = "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk";
     const TIME: u64 = 1_649_367_553;
@@ -72,19 +72,19 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_the_specification_is_signed_as_there() {
+    fn example_of_the_specification_has_its_signature() {
         assert_eq!(sign(SECRET), SIGNATURE);
     }
 
     #[test]
-    fn a_secret_of_plain_text_is_its_own_key() {
+    fn secret_of_plain_text_is_its_own_key() {
         // printf "$ID.$TIME.$BODY" | openssl dgst -sha256 -hmac 0123456789abcdef -binary | base64
         let as_base64 = STANDARD.encode("0123456789abcdef-0123456789abcdef");
         assert_eq!(sign("0123456789abcdef-0123456789abcdef"), sign(&format!("whsec_{as_base64}")));
     }
 
     #[test]
-    fn two_secrets_sign_both() {
+    fn two_secrets_make_two_signatures() {
         let other = sign("0123456789abcdef");
         for separator in [" ", ",", ", "] {
             assert_eq!(sign(&format!("{SECRET}{separator}0123456789abcdef")), format!("{SIGNATURE} {other}"));
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_that_are_too_weak_or_too_many_are_refused() {
+    fn secret_that_is_too_weak_or_one_too_many_is_refused() {
         let refusal = |secrets: &str| Keys::parse(secrets).err().unwrap_or_default();
         assert_eq!(refusal(&format!("{SECRET} {SECRET}")), "");
         assert_eq!(refusal("0123456789abcde"), "must be at least 16 characters, without a space or comma");
