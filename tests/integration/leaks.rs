@@ -204,9 +204,14 @@ async fn misconfigure(run: &Run) {
 /// Looks for everything that was planted, and sees to it that the run did what it was meant to.
 fn check(run: &Run, answers: &str, signatures: &[String]) {
     let (log, password) = (run.logged(), run.password());
-    for said in
-        ["answered a call", "attempted an order", "could not answer the call", "swept", "could not start", "answered CloudFormation"]
-    {
+    for said in [
+        "answered a call",
+        "attempted an order",
+        "could not answer the call",
+        "swept",
+        "could not start",
+        "answered CloudFormation",
+    ] {
         assert!(log.contains(said), "nothing was logged of {said}");
     }
     for status in ["200", "201", "400", "401", "403", "404", "405", "409", "413", "422", "503"] {
