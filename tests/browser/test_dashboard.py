@@ -73,7 +73,7 @@ def test_files_that_stay_away_are_not_asked_for_without_end(visit):
 def test_an_order_is_found_by_its_id_and_its_life_is_drawn(visit, pictures):
     dashboard = visit().sign_in()
     sheet = dashboard.find(dashboard.place("slow", "beans"))
-    expect(sheet).to_contain_text("Placed")
+    expect(sheet).to_contain_text("Created")
     expect(sheet.locator(".pill")).to_have_text("processing", timeout=PATIENCE_MS)
     expect(sheet.locator(".stretch .bar.on")).to_be_visible()
     dashboard.check_accessible()
@@ -88,7 +88,7 @@ def test_an_order_is_found_by_its_id_and_its_life_is_drawn(visit, pictures):
 def test_an_id_that_is_nobodys_is_said_to_be_so(visit):
     dashboard = visit().sign_in("alice")
     sheet = dashboard.find("nobody-placed-this")
-    expect(sheet).to_contain_text("There is no order of this id")
+    expect(sheet).to_contain_text("There is no order with this id")
     dashboard.check_accessible()
 
 
@@ -120,7 +120,7 @@ def test_a_failed_order_says_why_and_an_operator_has_it_processed_once_more(visi
     dashboard.picture(pictures, "failed")
 
     endpoint.is_mended = True
-    sheet.get_by_role("button", name="Process it once more").click()
+    sheet.get_by_role("button", name="Retry the order").click()
     expect(sheet.get_by_role("status")).to_have_text("The order is pending again.")
     expect(sheet.locator(".pill")).to_have_text("completed", timeout=PATIENCE_MS)
 
@@ -178,7 +178,7 @@ def test_a_token_that_is_refused_signs_out_and_says_why(visit):
     dashboard.sees("live")
     dashboard.page.route(NOT_YET, lambda route: route.fulfill(status=401, json={"message": "Unauthorized"}))
     dashboard.sees("signed-out")
-    expect(dashboard.page.locator("#sign-in-reason")).to_contain_text("does not take this token")
+    expect(dashboard.page.locator("#sign-in-reason")).to_contain_text("does not accept this token")
     asked: list[str] = []
     dashboard.page.on("request", lambda request: asked.append(request.url))
     dashboard.page.wait_for_timeout(6000)
@@ -190,7 +190,7 @@ def test_without_an_answer_the_page_says_so_and_tries_again(visit, pictures):
     dashboard.page.route(NOT_YET, lambda route: route.abort())
     dashboard.sign_in()
     dashboard.sees("error")
-    expect(dashboard.page.get_by_role("alert")).to_contain_text("The service is out of reach.")
+    expect(dashboard.page.get_by_role("alert")).to_contain_text("The service is unreachable.")
     expect(dashboard.page.locator("#updated")).to_contain_text("next try in")
     dashboard.check_accessible()
     dashboard.picture(pictures, "error")
@@ -213,7 +213,7 @@ def test_numbers_that_grow_old_are_called_stale_and_the_service_is_left_alone_as
     dashboard.page.route(NOT_YET, refuse)
     dashboard.sees("stale")
     alert = dashboard.page.get_by_role("alert")
-    expect(alert).to_contain_text("The service is busy Try again later. What you see is of")
+    expect(alert).to_contain_text("The service is busy Try again later. The page shows the state of")
     expect(alert).to_contain_text("Request r-1.")
     dashboard.check_accessible()
     dashboard.picture(pictures, "stale")

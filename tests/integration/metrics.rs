@@ -61,7 +61,7 @@ async fn an_overdue_order_shows_in_what_the_sweeper_writes() {
     let sweeper = start(&world, "SweeperFunction", &[], log.path()).await;
     sweeper.invoke("{}".into()).await.unwrap();
     expect(log.path(), "OldestOverdue", 400.0..430.0).await;
-    expect(log.path(), "OrdersRescued", 1.0..2.0).await;
+    expect(log.path(), "OrdersRequeued", 1.0..2.0).await;
 }
 
 /// A fulfilment endpoint that refuses one order.

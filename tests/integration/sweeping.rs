@@ -1,4 +1,4 @@
-//! The sweeper: what it rescues, and what it leaves alone.
+//! The sweeper: which orders it requeues, and which it leaves alone.
 
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ async fn where_messages_are_missing_a_run_tells_of_as_many_up_to_its_limit() {
     let waiting = backlog(&world, 3000).await;
     world.send_many(&waiting[..1500]).await;
     assert_eq!(world.sweeper().sweep().await.unwrap().requeued, 1500);
-    assert_eq!(world.get("/metrics").await.expect(200)["rescued_orders"], 1500);
+    assert_eq!(world.get("/metrics").await.expect(200)["requeued_orders"], 1500);
     let world = World::with(&[("SWEEP_LIMIT", "2500")]).await;
     backlog(&world, 3000).await;
     let sweeper = world.sweeper();
@@ -74,7 +74,7 @@ async fn a_queue_that_refuses_ends_a_run_early_and_the_next_one_finds_the_same_o
     let swept = sweeper::Sweeper::from_env(&env).unwrap().sweep().await.unwrap();
     assert_eq!((swept.requeued, swept.unsent), (0, 100));
     assert_eq!(world.sweeper().sweep().await.unwrap().requeued, 1500);
-    assert_eq!(world.get("/metrics").await.expect(200)["rescued_orders"], 1500);
+    assert_eq!(world.get("/metrics").await.expect(200)["requeued_orders"], 1500);
 }
 
 #[tokio::test]

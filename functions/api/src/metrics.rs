@@ -46,7 +46,7 @@ pub struct MetricsView {
     /// Completed orders for each minute of the last hour, without minutes that have none.
     completions_per_minute: Vec<Minute>,
     /// The number of orders that the sweeper requeued because their message was lost, ever.
-    rescued_orders: i64,
+    requeued_orders: i64,
     /// The approximate number of messages in the orders' queue; null if the queue did not answer.
     queue_depth: Option<i64>,
     /// The approximate number of messages in the dead-letter queue; null if the queue did not answer.
@@ -123,7 +123,7 @@ impl MetricsView {
             processing_seconds: metrics.processing_seconds.into(),
             queueing_seconds: metrics.queueing_seconds.into(),
             oldest_overdue_seconds: metrics.oldest_overdue_seconds,
-            rescued_orders: metrics.requeued,
+            requeued_orders: metrics.requeued,
             completions_per_minute: (metrics.completions_per_minute.into_iter())
                 .map(|(minute, completed)| Minute { minute, completed })
                 .collect(),
@@ -156,7 +156,7 @@ impl MetricsView {
             "Seconds since the most overdue order was due.",
             Some(self.oldest_overdue_seconds),
         );
-        text.one("ordermill_rescued_orders", "Orders whose message was lost, ever.", Some(self.rescued_orders));
+        text.one("ordermill_requeued_orders", "Orders that the sweeper requeued, ever.", Some(self.requeued_orders));
         text.one("ordermill_queue_messages", "Messages in the orders' queue.", self.queue_depth);
         text.one("ordermill_dead_letters", "Messages in the dead-letter queue.", self.dead_letter_depth);
         text.0

@@ -54,7 +54,7 @@ impl Count {
             Self::Completed => ("OrdersCompleted", false),
             Self::Failed => ("OrdersFailed", true),
             Self::Retried => ("OrdersRetried", true),
-            Self::Requeued => ("OrdersRescued", true),
+            Self::Requeued => ("OrdersRequeued", true),
         };
         if count > 0 {
             metrics::counter!(name).increment(count as u64);

@@ -18,7 +18,7 @@ const METRICS: [(&str, &str, &[&str]); 5] = [
             "OrdersCompleted",
             "OrdersFailed",
             "OrdersRetried",
-            "OrdersRescued",
+            "OrdersRequeued",
             "OldestOverdue",
             "ClaimToFinish",
             "DatabaseRoundTrip",

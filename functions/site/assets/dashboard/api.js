@@ -1,16 +1,16 @@
-// Calls of the API, which is one folder up. What it refuses becomes a Problem.
+// Calls the API, which is one folder up. A refusal becomes a Problem.
 
 import { bearer } from "./session.js";
 
 const BASE = new URL("../", document.baseURI);
 const TIMEOUT_MS = 15_000;
 
-/** An answer that is not a success, or none: then its status is 0. */
+/** An unsuccessful answer. Its status is 0 if there was no answer. */
 export class Problem extends Error {
   constructor(status, { title, detail, message, request_id: request } = {}, retryAfter = null) {
     super(detail ?? message ?? title ?? `The service answered ${status}.`);
     this.status = status;
-    this.title = title ?? (status === 0 ? "The service is out of reach." : "The service refused.");
+    this.title = title ?? (status === 0 ? "The service is unreachable." : "The service refused the call.");
     this.request = request;
     this.retryAfter = retryAfter;
   }
@@ -31,14 +31,14 @@ async function call(method, path, signal) {
     signal: signal ? AbortSignal.any([signal, limit]) : limit,
   }).catch((error) => {
     if (signal?.aborted) throw error;
-    throw new Problem(0, { detail: "Nothing came back. The network may be down." });
+    throw new Problem(0, { detail: "There was no answer. The network may be down." });
   });
   const body = await answer.json().catch(() => ({}));
   if (answer.ok) return body;
   throw new Problem(answer.status, body, seconds(answer.headers.get("Retry-After")));
 }
 
-/** What `Retry-After` says, in seconds; it may also be a date. */
+/** `Retry-After` in seconds. It may also be a date. */
 function seconds(text) {
   if (!text) return null;
   const number = Number(text);

@@ -1,4 +1,4 @@
-// The charts, drawn by uPlot in the page's colours. They are pictures of what stands beside them as text.
+// The charts, drawn by uPlot in the page's colours. The text beside each chart has the same content.
 
 import { make } from "./dom.js";
 import { minute } from "./format.js";
@@ -10,7 +10,7 @@ const charts = new Set();
 /** Completed orders by minute. */
 export const bars = (element, label) => chart(element, label, { paths: uPlot.paths.bars({ size: [0.72, 16], radius: 0.25 }), width: 0 }, "--accent", HALF_A_MINUTE);
 
-/** What changes from one moment to the next. */
+/** A value over time, drawn as steps. */
 export const line = (element, label) => chart(element, label, { paths: uPlot.paths.stepped({ align: 1 }), width: 1.5 }, "--accent-soft", 0);
 
 function chart(element, label, series, ground, margin) {
@@ -56,7 +56,7 @@ function options(element, label, series, ground, margin) {
   };
 }
 
-/** Says what is under the pointer. */
+/** Shows the value under the pointer. */
 function tip(label) {
   const bubble = make("div", { class: "tip", hidden: true });
   const move = (plot) => {

@@ -1,8 +1,8 @@
-// The page's elements: found by id, made, and changed only where they differ.
+// Helpers for the page's elements: find, create, and update only on a change.
 
 export const $ = (id) => document.getElementById(id);
 
-/** An element with attributes and children; what is null or false is left out. */
+/** Creates an element with attributes and children, without those that are null or false. */
 export function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -13,7 +13,7 @@ export function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** Sets an element's text, leaving it alone where it says so already: a screen reader would read it again. */
+/** Sets an element's text if it differs. A screen reader would read the same text again. */
 export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -23,8 +23,7 @@ export function show(element, isShown) {
 }
 
 /**
- * Makes the children of `parent` those of `items`, by their keys. What stays is kept, with its focus; `update` brings a
- * child up to date.
+  * Updates the children of `parent` to match `items`, by key. A child that remains keeps its focus; `update` redraws it.
  */
 export function keep(parent, items, key, create, update = () => {}) {
   const old = new Map([...parent.children].map((child) => [child.dataset.key, child]));
@@ -39,7 +38,7 @@ export function keep(parent, items, key, create, update = () => {}) {
   for (const child of old.values()) child.remove();
 }
 
-/** Draws a bar: a share from 0 to 1. By the object model, which the content security policy lets through. */
+/** Draws a bar with a share from 0 to 1. The content security policy allows styles set by the object model. */
 export function fill(element, share) {
   element.style.setProperty("--share", `${Math.round(Math.min(1, Math.max(0, share)) * 1000) / 10}%`);
 }

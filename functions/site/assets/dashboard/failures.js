@@ -1,4 +1,4 @@
-// Why orders failed: the newest failed ones, grouped by what they say.
+// The causes of failures: the newest failed orders, grouped by their failure.
 
 import { get } from "./api.js";
 import { $, fill, keep, make, say } from "./dom.js";
@@ -10,12 +10,12 @@ const EVERY_MS = 30_000;
 let seen = null;
 let next = 0;
 
-/** Forgets what was seen, so that it is asked for again. */
+/** Forgets the last result, so that the next refresh reads again. */
 export function reset() {
   [seen, next] = [null, 0];
 }
 
-/** Asks where the number of failed orders has changed, and else now and then. */
+/** Reads again if the number of failed orders has changed, and otherwise every 30 s. */
 export async function refresh(signal, failed) {
   if (failed === seen && Date.now() < next) return;
   const { orders } = await get(`orders?status=failed&limit=${LATEST}`, signal);

@@ -1,4 +1,4 @@
-// Numbers and times as people read them, in the reader's time zone.
+// Formats numbers and times for people, in their time zone.
 
 const whole = new Intl.NumberFormat("en");
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
@@ -14,10 +14,10 @@ export const minute = (time) => clock.format(time);
 export const second = (time) => exact.format(time);
 export const date = (time) => day.format(time);
 
-/** An amount of money, which is a string and stays one. */
+/** An amount of money. It is a string and stays one. */
 export const amount = (text) => text.replace(/\B(?=(\d{3})+(?!\d))(?<!\.\d*)/g, ",");
 
-/** How long something took: at most two units. */
+/** A duration, in at most two units. */
 export function duration(seconds) {
   if (seconds == null) return NOTHING;
   if (seconds < 0.9995) return `${Math.round(seconds * 1000)} ms`;
@@ -34,7 +34,7 @@ function two(value, size, large, small) {
   return `${Math.floor(value / size)} ${large}${rest ? ` ${rest} ${small}` : ""}`;
 }
 
-/** How long ago, in one unit, for lists. */
+/** The time since then, in one unit, for lists. */
 export function ago(time, now = Date.now()) {
   const seconds = Math.max(0, (now - time) / 1000);
   if (seconds < 1) return "just now";
@@ -44,7 +44,7 @@ export function ago(time, now = Date.now()) {
   return `${Math.floor(seconds / 86400)} d ago`;
 }
 
-/** Seconds between two times of an order, or null where one is not there. */
+/** The seconds between two times of an order, or null if one is missing. */
 export function between(from, to) {
   return from && to ? (new Date(to) - new Date(from)) / 1000 : null;
 }

@@ -1,4 +1,4 @@
-// The dashboard: who is signed in, and what is asked again and again.
+// The dashboard's entry: the session, and the polling of the API.
 
 import { get } from "./api.js";
 import { $, say, show } from "./dom.js";
@@ -12,20 +12,20 @@ import * as signIn from "./signin.js";
 import * as status from "./status.js";
 
 const EVERY_SECONDS = 2;
-const REFUSED = "The service does not take this token. Sign in again.";
+const REFUSED = "The service does not accept this token. Sign in again.";
 
 let config = { sign_in: null };
 let isLimited = false;
 let metrics = null;
 
-const poll = new Poll(refresh, EVERY_SECONDS, told);
+const poll = new Poll(refresh, EVERY_SECONDS, onReport);
 
 async function refresh(signal) {
-  await Promise.all([readNumbers(signal), orders.refresh(signal), order.refresh(signal)]);
+  await Promise.all([readMetrics(signal), orders.refresh(signal), order.refresh(signal)]);
   await failures.refresh(signal, metrics?.status_counts.failed);
 }
 
-async function readNumbers(signal) {
+async function readMetrics(signal) {
   if (!isLimited) metrics = await get("metrics", signal).catch(limitIfForbidden);
   numbers.counts(metrics, orders.chosen(), choose);
   document.body.classList.toggle("limited", isLimited);
@@ -39,9 +39,9 @@ function limitIfForbidden(problem) {
   return null;
 }
 
-function told(news) {
-  if (news.problem?.status === 401) session.end(REFUSED);
-  else status.hear(news);
+function onReport(report) {
+  if (report.problem?.status === 401) session.end(REFUSED);
+  else status.handle(report);
 }
 
 function choose(one) {
@@ -79,7 +79,7 @@ async function start() {
   try {
     const answer = await fetch("config.json");
     if (answer.ok) config = await answer.json();
-    const token = await signIn.comeBack(config.sign_in);
+    const token = await signIn.finish(config.sign_in);
     if (token) session.begin(token);
     else askToSignIn();
   } catch (error) {
@@ -87,10 +87,10 @@ async function start() {
   }
 }
 
-/** Does it, and says beside the sign-in what went wrong. */
-async function attempt(what) {
+/** Runs an action, and shows its error beside the sign-in. */
+async function attempt(action) {
   try {
-    await what();
+    await action();
   } catch (error) {
     say($("sign-in-reason"), error.message);
   }

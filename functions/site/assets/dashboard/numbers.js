@@ -1,4 +1,4 @@
-// The service in numbers: GET /metrics, drawn.
+// The metrics: GET /metrics, drawn.
 
 import { bars, line } from "./charts.js";
 import { $, fill, keep, make, say } from "./dom.js";
@@ -13,12 +13,12 @@ let drawThroughput = null;
 let drawBacklog = null;
 let history = [];
 
-/** Forgets what was seen of the backlog. */
+/** Forgets the history of the backlog. */
 export function reset() {
   history = [];
 }
 
-/** Draws the counts by status, each a button that filters the list; without metrics they have no number. */
+/** Draws the counts by status. Each is a button that filters the list. Without metrics they have no number. */
 export function counts(metrics, chosen, choose) {
   const numbers = { all: metrics?.total_orders, ...metrics?.status_counts };
   const create = (status) =>
@@ -35,7 +35,7 @@ export function counts(metrics, chosen, choose) {
   keep($("counts"), ["all", ...STATUSES], (status) => status, create, update);
 }
 
-/** Draws the rest. */
+/** Draws the other metrics. */
 export function draw(metrics) {
   drawThroughput ??= bars($("throughput"), orders);
   drawBacklog ??= line($("backlog-chart"), orders);
@@ -51,7 +51,7 @@ function throughput(metrics) {
   say($("rate"), count(values.at(-2)));
   const total = values.reduce((sum, value) => sum + value, 0);
   const most = Math.max(...values);
-  const peak = `; most in a minute: ${count(most)}, at ${minute(minutes[values.indexOf(most)].time)}`;
+  const peak = `; most in one minute: ${count(most)}, at ${minute(minutes[values.indexOf(most)].time)}`;
   say($("throughput-summary"), total ? `${orders(total)} within the last hour${peak}.` : "No order was completed within the last hour.");
   const create = () => make("tr", {}, make("th", { scope: "row" }), make("td", { class: "figure" }));
   keep($("throughput-table"), minutes.toReversed(), ({ time }) => time, create, (row, { time, completed }) => {
@@ -60,7 +60,7 @@ function throughput(metrics) {
   });
 }
 
-/** Each minute of the last hour; the answer leaves out those without an order. */
+/** Each minute of the last hour. The answer leaves out minutes without an order. */
 function lastHour({ as_of: now, completions_per_minute: given }) {
   const last = Math.floor(new Date(now) / 60_000);
   const known = new Map(given.map((each) => [new Date(each.minute) / 60_000, each.completed]));
@@ -75,13 +75,13 @@ function backlog(metrics) {
   drawBacklog(history.map(({ time }) => time), history.map((each) => each.active));
   say($("backlog"), count(active));
   const most = Math.max(...history.map((each) => each.active));
-  say($("backlog-summary"), `Pending and processing; at most ${count(most)} while this page watched.`);
+  say($("backlog-summary"), `Pending and processing; at most ${count(most)} since this page was opened.`);
   const age = metrics.oldest_overdue_seconds;
   const facts = [
     ["Oldest overdue", age > 0 ? duration(age) : "none", age > 180],
     ["Messages in the queue", count(metrics.queue_depth)],
     ["Dead letters", count(metrics.dead_letter_depth), metrics.dead_letter_depth > 0],
-    ["Rescued by the sweeper", count(metrics.rescued_orders)],
+    ["Requeued by the sweeper", count(metrics.requeued_orders)],
   ];
   const create = ([name]) => make("div", {}, make("dt", {}, name), make("dd"));
   keep($("backlog-facts"), facts, ([name]) => name, create, (fact, [, value, isBad]) => {

@@ -1,4 +1,4 @@
-// One order: what it is, its life, and what may be done to it.
+// The dialog with one order: its content, its timeline and its actions.
 
 import { get, orderPath, post } from "./api.js";
 import { $, make, say } from "./dom.js";
@@ -10,7 +10,7 @@ const dialog = $("order");
 const ITEMS = 12;
 const ACTIONS = {
   cancel: { word: "Cancel the order", sure: "Yes, cancel it", said: "The order is cancelled." },
-  retry: { word: "Process it once more", said: "The order is pending again.", isForAdmins: true },
+  retry: { word: "Retry the order", said: "The order is pending again.", isForAdmins: true },
 };
 
 let id = null;
@@ -18,12 +18,12 @@ let order = null;
 let drawn = "";
 let changed = () => {};
 
-/** Has `tell` called after something was done to an order. */
-export function onChange(tell) {
-  changed = tell;
+/** Sets the listener for changes of an order. */
+export function onChange(listener) {
+  changed = listener;
 }
 
-/** Shows an order, until the dialog is closed. */
+/** Opens the dialog with an order. */
 export async function open(which) {
   [id, order, drawn] = [which, null, ""];
   say($("order-title"), which);
@@ -37,23 +37,23 @@ export function close() {
   dialog.close();
 }
 
-/** Reads the order that is shown again, as long as it can change. */
+/** Reads the order in the dialog again, while it can change. */
 export async function refresh(signal) {
   if (!dialog.open || id === null || (order && order.finished_at && !order.next.length)) return;
-  const asked = id;
-  const read = await get(orderPath(asked), signal).catch((problem) => {
-    // That it isn't there is an answer, not a trouble of the page.
+  const requested = id;
+  const read = await get(orderPath(requested), signal).catch((problem) => {
+    // A missing order is an answer, not an error of the page.
     if (problem.status !== 404 && problem.status !== 422) throw problem;
-    if (asked === id) explain(problem);
+    if (requested === id) explain(problem);
     return null;
   });
-  if (read && asked === id) draw(read);
+  if (read && requested === id) draw(read);
 }
 
 function draw(read) {
   order = read;
   const isActive = !order.finished_at;
-  // Drawn anew only where it differs, so that a focus stays and nothing is read twice; an active one grows.
+  // Redrawn only if it changed, which keeps the focus and a screen reader quiet. The timeline of an active order grows.
   const state = JSON.stringify(order);
   if (state === drawn && !isActive) return;
   if (state === drawn) {
@@ -91,11 +91,11 @@ function button(name) {
   return make("button", { type: "button", class: name === "retry" ? "primary" : "danger", onclick: ask }, word);
 }
 
-/** What can't be taken back is asked for twice. */
-function confirm(asked, name) {
+/** Asks for confirmation: a cancel can't be undone. */
+function confirm(pressed, name) {
   const yes = make("button", { type: "button", class: "danger", onclick: () => act(name) }, ACTIONS[name].sure);
   const no = make("button", { type: "button", class: "quiet", onclick: () => yes.parentElement.replaceWith(actions()) }, "No");
-  asked.parentElement.replaceChildren(yes, no);
+  pressed.parentElement.replaceChildren(yes, no);
   yes.focus();
 }
 
@@ -114,7 +114,7 @@ async function act(name) {
 }
 
 function explain(problem) {
-  const text = problem.status === 404 ? "There is no order of this id, or it is somebody else's." : problem.message;
+  const text = problem.status === 404 ? "There is no order with this id, or it belongs to another user." : problem.message;
   $("order-body").replaceChildren(make("p", { class: "empty" }, text));
 }
 

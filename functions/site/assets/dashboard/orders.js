@@ -1,4 +1,4 @@
-// The latest orders, a page at a time, and one found by its id.
+// The list of the latest orders, and the search by id.
 
 import { get } from "./api.js";
 import { $, keep, make, say, show } from "./dom.js";
@@ -13,7 +13,7 @@ let limit = PAGE;
 
 export const chosen = () => status;
 
-/** Begins anew. */
+/** Resets the list. */
 export function reset() {
   [status, limit] = [null, PAGE];
   keep($("rows"), [], String);
@@ -21,23 +21,23 @@ export function reset() {
   empty("Loading the orders …");
 }
 
-/** Shows the orders of one status, or all for null. */
+/** Selects the orders of one status, or all for null. */
 export function choose(one) {
   [status, limit] = [one, PAGE];
 }
 
-/** Asks for the list and draws it. */
+/** Reads the list and draws it. */
 export async function refresh(signal) {
-  const asked = new URLSearchParams({ limit });
-  if (status) asked.set("status", status);
-  const { orders, next_cursor: next } = await get(`orders?${asked}`, signal);
+  const query = new URLSearchParams({ limit });
+  if (status) query.set("status", status);
+  const { orders, next_cursor: next } = await get(`orders?${query}`, signal);
   say($("orders-title"), status ? `Latest ${status} orders` : "Latest orders");
   keep($("rows"), orders, ({ order_id: id }) => id, create, update);
   show($("more"), next && limit < MOST);
   empty(orders.length ? "" : `There is no ${status ?? ""} order yet.`.replace("  ", " "));
 }
 
-/** Makes the list longer by a page. */
+/** Extends the list by a page. */
 export function more() {
   limit = Math.min(MOST, limit + PAGE);
 }

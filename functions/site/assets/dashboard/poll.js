@@ -1,19 +1,19 @@
-// Asks again and again, gently: not while the page is hidden, and ever less often while there is no answer.
+// Runs a task at intervals: not while the page is hidden, and less often after each failure.
 
 const MOST_SECONDS = 60;
 
 export class Poll {
   #task;
   #every;
-  #tell;
+  #report;
   #timer = 0;
   #controller = null;
   #failures = 0;
   #isOn = false;
 
-  /** `task(signal)` is run every so many seconds; `tell` hears `{ok}`, `{problem, wait}` or `{paused}`. */
-  constructor(task, every, tell) {
-    [this.#task, this.#every, this.#tell] = [task, every, tell];
+  /** Runs `task(signal)` every `every` seconds. Calls `report` with `{ok}`, `{problem, wait}` or `{paused}`. */
+  constructor(task, every, report) {
+    [this.#task, this.#every, this.#report] = [task, every, report];
     document.addEventListener("visibilitychange", () => this.#visibility());
   }
 
@@ -28,7 +28,7 @@ export class Poll {
     this.#halt();
   }
 
-  /** Asks at once, in place of what is under way. */
+  /** Runs the task now, instead of the current run. */
   now() {
     this.#halt();
     if (this.#isOn && !document.hidden) this.#run();
@@ -41,7 +41,7 @@ export class Poll {
 
   #visibility() {
     if (!this.#isOn) return;
-    if (document.hidden) this.#tell({ paused: true });
+    if (document.hidden) this.#report({ paused: true });
     this.now();
   }
 
@@ -52,23 +52,23 @@ export class Poll {
       await this.#task(controller.signal);
       if (controller.signal.aborted) return;
       this.#failures = 0;
-      this.#tell({ ok: true });
+      this.#report({ ok: true });
       this.#again(this.#every);
     } catch (problem) {
       if (controller.signal.aborted || !this.#isOn) return;
       const wait = this.#backOff(problem.retryAfter ?? 0);
-      this.#tell({ problem, wait });
+      this.#report({ problem, wait });
       this.#again(wait);
     }
   }
 
   #again(seconds) {
-    // Who was told may have stopped it.
+    // The callee of `report` may have stopped the poll.
     if (!this.#isOn) return;
     this.#timer = setTimeout(() => this.#run(), seconds * 1000);
   }
 
-  /** Twice as long after each failure, give or take a fifth, so that many pages do not come back at once. */
+  /** Doubles the wait after each failure, give or take a fifth, so that many pages do not retry at once. */
   #backOff(atLeast) {
     this.#failures += 1;
     const doubled = Math.min(MOST_SECONDS, this.#every * 2 ** this.#failures);

@@ -1,13 +1,13 @@
-// Who is signed in. The token lives in this module's memory and nowhere else: no storage, no cookie, no address.
+// The session. The token is only in this module's memory: not in storage, a cookie or the address.
 
 let token = null;
 let claims = {};
 let expiry = 0;
 
-/** Tells of `begin`, and of `end` with the reason as its `detail`. */
+/** Dispatches `begin`, and `end` with the reason as its `detail`. */
 export const session = new EventTarget();
 
-/** Starts with an access token. Throws where it is none, or over. */
+/** Starts a session with an access token. Throws if it is no token or has expired. */
 export function begin(text) {
   const read = claimsOf(text.trim());
   if (read.exp * 1000 <= Date.now()) throw new Error("This token has expired.");
@@ -15,11 +15,11 @@ export function begin(text) {
   clearTimeout(expiry);
   // A timer holds 24 days at most.
   const left = read.exp ? Math.min(read.exp * 1000 - Date.now(), 2 ** 31 - 1) : null;
-  if (left !== null) expiry = setTimeout(() => end("Your session has ended. Sign in again to go on."), left);
+  if (left !== null) expiry = setTimeout(() => end("Your session has ended. Sign in again."), left);
   session.dispatchEvent(new Event("begin"));
 }
 
-/** Forgets the token. */
+/** Ends the session and forgets the token. */
 export function end(reason) {
   clearTimeout(expiry);
   [token, claims] = [null, {}];
@@ -28,9 +28,9 @@ export function end(reason) {
 
 export const isSignedIn = () => token !== null;
 export const bearer = () => `Bearer ${token}`;
-export const subject = () => claims.sub ?? "somebody";
+export const subject = () => claims.sub ?? "unknown user";
 
-/** Whether the token says that it grants everything. Only the API decides; this spares calls that it would refuse. */
+/** Whether the token claims `orders/admin`. The API decides; this avoids calls that it would refuse. */
 export const isAdmin = () => scopes().includes("orders/admin");
 
 function scopes() {
@@ -44,6 +44,6 @@ function claimsOf(text) {
     const bytes = Uint8Array.from(atob(part), (letter) => letter.charCodeAt(0));
     return JSON.parse(new TextDecoder().decode(bytes));
   } catch {
-    throw new Error("This is no access token: three parts with a point between them are expected.");
+    throw new Error("This is no access token. A token has three parts, separated by points.");
   }
 }

@@ -1,5 +1,5 @@
-// Signing in by OpenID Connect: authorization code with PKCE (RFC 7636). Only the verifier and the state are stored, for
-// as long as the browser is away at the issuer.
+// Signs in by OpenID Connect: authorization code with PKCE (RFC 7636). Only the verifier and the state are stored, while the browser
+// is at the issuer.
 
 const STORED = "ordermill-sign-in";
 
@@ -9,7 +9,7 @@ export async function leave(config) {
   const [verifier, state] = [random(), random()];
   sessionStorage.setItem(STORED, JSON.stringify({ verifier, state }));
   const url = new URL(endpoint);
-  const asked = {
+  const parameters = {
     response_type: "code",
     client_id: config.client_id,
     redirect_uri: here(),
@@ -18,18 +18,18 @@ export async function leave(config) {
     code_challenge: await challenge(verifier),
     code_challenge_method: "S256",
   };
-  for (const [name, value] of Object.entries(asked)) url.searchParams.set(name, value);
+  for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value);
   if (config.audience) url.searchParams.set("audience", config.audience);
   location.assign(url);
 }
 
-/** The access token, where the browser has just come back from the issuer; else null. Throws where signing in failed. */
-export async function comeBack(config) {
+/** Returns the access token if the issuer has just redirected here, else null. Throws if signing in failed. */
+export async function finish(config) {
   const query = new URLSearchParams(location.search);
   const stored = JSON.parse(sessionStorage.getItem(STORED) ?? "null");
   sessionStorage.removeItem(STORED);
   if (!query.has("code") && !query.has("error")) return null;
-  // A code is good for once: neither the history nor a reload should have it.
+  // A code is valid once, so it leaves the history and the address.
   history.replaceState(null, "", here());
   if (query.has("error")) throw new Error(query.get("error_description") ?? query.get("error"));
   if (!config || !stored || stored.state !== query.get("state")) {
@@ -48,14 +48,14 @@ async function exchange(config, code, verifier) {
     code_verifier: verifier,
   });
   const answer = await fetch(endpoint, { method: "POST", body, credentials: "omit" });
-  const told = await answer.json().catch(() => ({}));
-  if (!answer.ok || !told.access_token) throw new Error(told.error_description ?? told.error ?? "The issuer gave no token.");
-  return told.access_token;
+  const reply = await answer.json().catch(() => ({}));
+  if (!answer.ok || !reply.access_token) throw new Error(reply.error_description ?? reply.error ?? "The issuer returned no token.");
+  return reply.access_token;
 }
 
 async function discover(config) {
   const answer = await fetch(`${config.issuer}/.well-known/openid-configuration`, { credentials: "omit" });
-  if (!answer.ok) throw new Error(`The issuer answers ${answer.status}.`);
+  if (!answer.ok) throw new Error(`The issuer answered ${answer.status}.`);
   return answer.json();
 }
 

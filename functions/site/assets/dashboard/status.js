@@ -1,4 +1,4 @@
-// How things stand between the page and the service: live, paused, stale, or nothing yet. Only changes are announced.
+// The state of the connection to the service: live, paused, stale or none. A screen reader gets changes only.
 
 import { $, say, show } from "./dom.js";
 import { ago, second } from "./format.js";
@@ -18,8 +18,8 @@ let answered = null;
 let next = null;
 let state = "starting";
 
-/** What the poll tells. */
-export function hear({ ok, problem, wait, paused }) {
+/** Handles a report of the poll. */
+export function handle({ ok, problem, wait, paused }) {
   if (ok) {
     [answered, next] = [Date.now(), null];
     enter("live");
@@ -31,7 +31,7 @@ export function hear({ ok, problem, wait, paused }) {
   tick();
 }
 
-/** Begins anew: `signed-out` or `loading`. */
+/** Resets the state to `signed-out` or `loading`. */
 export function reset(to) {
   [answered, next] = [null, null];
   enter(to);
@@ -40,8 +40,8 @@ export function reset(to) {
 
 function complain(problem) {
   enter(answered ? "stale" : "error");
-  say($("trouble-title"), problem.title ?? "The page made a mistake.");
-  const since = answered ? ` What you see is of ${second(answered)}.` : "";
+  say($("trouble-title"), problem.title ?? "This page has a fault.");
+  const since = answered ? ` The page shows the state of ${second(answered)}.` : "";
   const request = problem.request ? ` Request ${problem.request}.` : "";
   say($("trouble-detail"), `${problem.message}${since}${request}`);
   show($("trouble"), true);
@@ -58,10 +58,10 @@ function enter(to) {
   show($("sign-in"), to === "signed-out");
 }
 
-/** The passing of time. */
+/** Updates the ages every second. */
 function tick() {
   const age = answered === null ? 0 : (Date.now() - answered) / 1000;
-  // A call that hangs makes numbers old too.
+  // A hanging call makes the metrics stale too.
   if (state === "live" && age > STALE_AFTER_SECONDS) enter("stale");
   const left = next === null ? 0 : Math.ceil((next - Date.now()) / 1000);
   const parts = [answered !== null && `updated ${ago(answered)}`, left > 0 && `next try in ${left} s`];

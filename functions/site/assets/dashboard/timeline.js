@@ -1,19 +1,19 @@
-// The life of an order, drawn: how long it waited, how long it was worked on, and when.
+// The timeline of an order: when it was created, started and ended, and how long each part took.
 
 import { fill, make } from "./dom.js";
 import { between, date, duration, second } from "./format.js";
 
 const ENDS = { completed: "Completed", failed: "Failed", cancelled: "Cancelled" };
-// A stretch that is short against the others can still be seen.
+// The least share of a stretch, so that a short one stays visible.
 const LEAST_SHARE = 0.06;
 
-/** The drawing, and the same as a list. */
+/** The drawing, and its content as a list. */
 export function timeline(order, now = new Date()) {
   const stretches = stretchesOf(order, now);
   const total = stretches.reduce((sum, { seconds }) => sum + seconds, 0);
   return make("figure", { class: "life" }, [
     make("div", { class: "stretches", "aria-hidden": "true" }, stretches.map((each) => stretch(each, total))),
-    make("ol", { class: "moments", "aria-label": "What happened" }, momentsOf(order).map(moment)),
+    make("ol", { class: "moments", "aria-label": "Events of the order" }, momentsOf(order).map(moment)),
   ]);
 }
 
@@ -33,8 +33,8 @@ function stretch({ kind, word, seconds, isOn }, total) {
 
 function momentsOf({ created_at: created, started_at: started, finished_at: finished, status, failure }) {
   return [
-    { word: "Placed", time: created },
-    started && { word: "Work began", time: started, after: between(created, started) },
+    { word: "Created", time: created },
+    started && { word: "Started", time: started, after: between(created, started) },
     finished && { word: ENDS[status], time: finished, after: between(started ?? created, finished), kind: status, more: failure },
   ].filter(Boolean);
 }
