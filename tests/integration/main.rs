@@ -23,6 +23,7 @@ mod lambda;
 mod leaks;
 mod listing;
 mod matrix;
+mod messages;
 mod metrics;
 mod migrating;
 mod operating;
