@@ -13,8 +13,8 @@ mod connect;
 pub mod create;
 mod credential;
 pub mod inspect;
-pub mod operate;
 pub mod orders;
+pub mod retry;
 pub mod role;
 pub mod schema;
 pub mod stats;
@@ -44,21 +44,21 @@ const WARM_UP: Duration = Duration::from_secs(3);
 /// A statement's parameter and the type it is sent as.
 pub type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 
-/// The cause of an error, for the log.
-type Cause = Box<dyn std::error::Error + Send + Sync>;
+/// The source of an error, for the log.
+type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// The error of a statement. Its text and its `source()` chain are for the log, never for a client.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
     /// The connection failed or was lost. The same call may succeed later.
     #[error("could not reach the database")]
-    Unavailable(#[source] Cause),
+    Unavailable(#[source] Source),
     /// The server only reads: it is a standby, or a demoted primary.
     #[error("the database only reads")]
-    ReadOnly(#[source] Cause),
+    ReadOnly(#[source] Source),
     /// The server cancelled the statement: because of a lock, a deadlock, its time limit, or a lack of resources.
     #[error("the database is busy")]
-    Busy(#[source] Cause),
+    Busy(#[source] Source),
     /// The deadline passed before the statement's answer.
     #[error("the statement ran out of time")]
     OutOfTime,
@@ -105,9 +105,9 @@ impl DbError {
 fn is_connection_lost(state: &SqlState) -> bool {
     let stopping = [&SqlState::ADMIN_SHUTDOWN, &SqlState::CRASH_SHUTDOWN, &SqlState::CANNOT_CONNECT_NOW];
     // A pooler that does not keep prepared statements may send one to a server that does not know it, or knows another by its name.
-    let mixed_up = [&SqlState::INVALID_SQL_STATEMENT_NAME, &SqlState::DUPLICATE_PSTATEMENT];
+    let unknown_statement = [&SqlState::INVALID_SQL_STATEMENT_NAME, &SqlState::DUPLICATE_PSTATEMENT];
     stopping.contains(&state)
-        || mixed_up.contains(&state)
+        || unknown_statement.contains(&state)
         || *state == SqlState::TOO_MANY_CONNECTIONS
         || state.code().starts_with("08")
 }

@@ -9,7 +9,7 @@ use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
 
 /// The longest time to a deadline. No invocation takes that long.
-const FAR_AWAY: Duration = Duration::from_hours(24);
+const LONGEST: Duration = Duration::from_hours(24);
 
 /// The moment at which the time runs out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,7 +21,7 @@ impl Deadline {
     pub fn after(time: Duration) -> Self {
         let now = Instant::now();
         // Some durations exceed what the clock can express.
-        Self(now.checked_add(time.min(FAR_AWAY)).unwrap_or(now))
+        Self(now.checked_add(time.min(LONGEST)).unwrap_or(now))
     }
 
     /// The time left; zero once it is over.

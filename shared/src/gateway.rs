@@ -22,7 +22,8 @@ use crate::lifecycle;
 
 /// Serves calls until the environment ends.
 pub async fn serve(router: Router) -> Result<(), Error> {
-    let clean = |event: LambdaEvent<Event>| LambdaEvent { payload: cleaned(event.payload.0), context: event.context };
+    let clean =
+        |event: LambdaEvent<GatewayEvent>| LambdaEvent { payload: cleaned(event.payload.0), context: event.context };
     let service = ServiceExt::<Request>::and_then(router, in_memory);
     lifecycle::run(Adapter::from(service).map_request(clean)).await
 }
@@ -39,9 +40,9 @@ async fn in_memory(response: axum::response::Response) -> Result<Response<Full<B
 ///
 /// `lambda_http` reads only claims that are strings. A token's claims can have any type, and some gateways pass them on
 /// unchanged. This turns those into strings first.
-pub struct Event(pub LambdaRequest);
+pub struct GatewayEvent(pub LambdaRequest);
 
-impl<'de> Deserialize<'de> for Event {
+impl<'de> Deserialize<'de> for GatewayEvent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let event = <Box<RawValue>>::deserialize(deserializer)?;
         let read = serde_json::from_str(event.get()).or_else(|_| read_with_text_claims(event.get()));
@@ -81,7 +82,7 @@ fn cleaned_v2(mut event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpRequest {
     let path = event.raw_path.take().unwrap_or_default();
     // The gateway decodes the path, so characters that would end it are part of it.
     let path = encoded(path.trim_start_matches('/'), |c| !matches!(c, '#' | '?' | '\\') && !c.is_control());
-    event.raw_path = Some(format!("/{}", with_dots_kept(&path)));
+    event.raw_path = Some(format!("/{}", with_dots_encoded(&path)));
     event.raw_query_string = event.raw_query_string.map(|query| encoded(&query, is_query_character));
     // The service does not use its own host or scheme.
     event.headers.remove("host");
@@ -92,7 +93,7 @@ fn cleaned_v2(mut event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpRequest {
 
 /// Encodes the path segments `.` and `..` twice, so that no later step removes them. Without the dot, `/orders/./retry` would be
 /// `/orders/retry`, which is another route.
-fn with_dots_kept(path: &str) -> String {
+fn with_dots_encoded(path: &str) -> String {
     let keep = |segment: &str| {
         let dots = segment.replace("%2e", ".").replace("%2E", ".");
         if [".", ".."].contains(&dots.as_str()) { dots.replace('.', "%252E") } else { segment.to_owned() }
@@ -127,7 +128,7 @@ mod tests {
     fn path_of(path: &str) -> String {
         let event =
             serde_json::json!({"version": "2.0", "rawPath": path, "requestContext": {"http": {"method": "GET"}}});
-        let event: Event = serde_json::from_str(&event.to_string()).unwrap();
+        let event: GatewayEvent = serde_json::from_str(&event.to_string()).unwrap();
         Request::from(cleaned(event.0)).uri().path().to_owned()
     }
 
@@ -148,7 +149,7 @@ mod tests {
         let event = serde_json::json!({
             "version": "2.0", "rawPath": "/", "requestContext": {"http": {"method": "GET"}, "authorizer": {"jwt": {"claims": claims}}}
         });
-        let Event(LambdaRequest::ApiGatewayV2(event)) = serde_json::from_str(&event.to_string()).unwrap() else {
+        let GatewayEvent(LambdaRequest::ApiGatewayV2(event)) = serde_json::from_str(&event.to_string()).unwrap() else {
             panic!("another gateway's event");
         };
         let mut claims: Vec<_> = event.request_context.authorizer.unwrap().jwt.unwrap().claims.into_iter().collect();

@@ -86,7 +86,7 @@ where
     }
 }
 
-/// Runs `ahead` after the runtime has asked for the first event. Lambda counts the time until then as initialisation.
+/// Runs `ahead` after the runtime has requested the first event. Lambda counts the time until then as initialisation.
 pub fn warm(ahead: impl Future<Output = ()> + Send + 'static) {
     tokio::spawn(async {
         sleep(HEAD_START).await;

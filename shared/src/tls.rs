@@ -1,7 +1,7 @@
 //! TLS to the database and to AWS: OpenSSL, compiled in, with a fixed list of certificate authorities.
 //!
 //! Reading authorities takes most of the time of a cold start. Each connector therefore has as few as possible and is built at its
-//! first use, after the environment has asked for its first event. OpenSSL also reads the machine's authorities, though none of
+//! first use, after the environment has requested its first event. OpenSSL also reads the machine's authorities, though none of
 //! them counts here; `SSL_CERT_FILE=/dev/null` prevents that.
 
 use std::sync::LazyLock;

@@ -213,7 +213,7 @@ def test_numbers_that_grow_old_are_called_stale_and_the_service_is_left_alone_as
     dashboard.page.route(NOT_YET, refuse)
     dashboard.sees("stale")
     alert = dashboard.page.get_by_role("alert")
-    expect(alert).to_contain_text("The service is busy Try again later. The page shows the state of")
+    expect(alert).to_contain_text("The service is busy. Try again later. The page shows the state of")
     expect(alert).to_contain_text("Request r-1.")
     dashboard.check_accessible()
     dashboard.picture(pictures, "stale")

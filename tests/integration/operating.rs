@@ -135,8 +135,7 @@ async fn a_redrive_counts_and_leaves_everything_as_it_is_unless_told_otherwise()
     let world = world_with_dead_letters().await;
     for _ in 0..2 {
         let report = world.post("/dead-letters/redrive", &json!({})).await.expect(200);
-        let found =
-            json!({"dry_run": true, "found": 5, "unreadable": 1, "retried": 0, "sent_again": 0, "done_with": 0});
+        let found = json!({"dry_run": true, "found": 5, "unreadable": 1, "retried": 0, "requeued": 0, "ended": 0});
         assert_eq!(report, found);
     }
     assert_eq!((world.queue_depth().await, world.dead_letters().await), (0, 5));
@@ -146,7 +145,7 @@ async fn a_redrive_counts_and_leaves_everything_as_it_is_unless_told_otherwise()
 async fn a_redrive_retries_what_failed_wakes_what_waits_and_forgets_what_is_done() {
     let world = world_with_dead_letters().await;
     let report = world.post("/dead-letters/redrive", &json!({"dry_run": false})).await.expect(200);
-    let done = json!({"dry_run": false, "found": 5, "unreadable": 1, "retried": 1, "sent_again": 1, "done_with": 1});
+    let done = json!({"dry_run": false, "found": 5, "unreadable": 1, "retried": 1, "requeued": 1, "ended": 1});
     assert_eq!(report, done);
     let mut told = [world.receive().await.unwrap(), world.receive().await.unwrap()];
     told.sort();

@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use shared::db::work::{Claim, Finish, Reschedule};
-use shared::db::{Db, operate, orders, work};
+use shared::db::{Db, orders, retry, work};
 use shared::order::OrderId;
 use tests::World;
 
@@ -138,7 +138,7 @@ impl Play<'_> {
     }
 
     async fn operator_retry(&mut self) {
-        let retried = operate::retry(self.db, &self.order, Duration::ZERO).await.unwrap().len();
+        let retried = retry::retry(self.db, &self.order, Duration::ZERO).await.unwrap().len();
         self.lives += i64::try_from(retried).unwrap();
         self.messages += retried;
     }

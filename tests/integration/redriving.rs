@@ -25,7 +25,7 @@ async fn redrive_handles_no_more_letters_than_its_limit() {
     for (letters, limit) in [(8, 1), (25, 11)] {
         let world = world_with_letters(letters).await;
         let report = redrive(&world, json!({"dry_run": false, "limit": limit})).await;
-        assert_eq!((&report["found"], &report["done_with"]), (&json!(limit), &json!(limit)));
+        assert_eq!((&report["found"], &report["ended"]), (&json!(limit), &json!(limit)));
         assert_eq!(world.dead_letters().await, i64::try_from(letters - limit).unwrap());
     }
 }

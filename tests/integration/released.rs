@@ -117,7 +117,7 @@ async fn the_recording_of_a_release_speaks_every_statement() {
     let statements = record(&world).await.statements();
     let sources = [
         include_str!("../../shared/src/db/create.rs"),
-        include_str!("../../shared/src/db/operate.rs"),
+        include_str!("../../shared/src/db/retry.rs"),
         include_str!("../../shared/src/db/orders.rs"),
         include_str!("../../shared/src/db/stats.rs"),
         include_str!("../../shared/src/db/work.rs"),

@@ -65,7 +65,7 @@ pub async fn call_in_process(router: &Router, claims: Option<(&str, &str)>, requ
 
 /// Hands a router in this process any event. What is none of the gateway's it can't be handed: the invocation fails.
 pub async fn invoke(router: &Router, event: &Value) -> Result<Answer, serde_json::Error> {
-    let gateway::Event(event) = serde_json::from_str(&event.to_string())?;
+    let gateway::GatewayEvent(event) = serde_json::from_str(&event.to_string())?;
     let request: lambda_http::Request = gateway::cleaned(event).into();
     let response = router.clone().oneshot(request).await.expect("a router does not fail");
     let (parts, body) = response.into_parts();

@@ -53,9 +53,9 @@ pub struct RedriveReport {
     /// Failed orders that are pending again.
     retried: usize,
     /// Active orders that got a new message.
-    sent_again: usize,
+    requeued: usize,
     /// Orders that have ended or do not exist.
-    done_with: usize,
+    ended: usize,
 }
 
 /// Process the orders in the dead-letter queue again, at a bounded rate.
@@ -82,7 +82,7 @@ pub async fn redrive(
     } else {
         letters.redrive(&api, options.per_second).await?
     };
-    letters.give_back(&api, options.dry_run).await;
+    letters.release(&api, options.dry_run).await;
     tracing::info!(caller = caller.user_id().as_str(), ?report, "redrove dead letters");
     Ok(Json(report))
 }
@@ -143,13 +143,13 @@ impl Letters {
         api.dead_letters().delete_all(&receipts, api.deadline).await;
         let active: HashSet<_> =
             waiting.iter().map(|(order_id, _)| order_id).chain(retried.iter().map(|order| &order.order_id)).collect();
-        let done_with = order_ids.iter().filter(|order_id| !active.contains(order_id)).count();
-        let sent_again = waiting.len() - unsent.len();
-        Ok(RedriveReport { retried: retried.len(), sent_again, done_with, ..self.counted() })
+        let ended = order_ids.iter().filter(|order_id| !active.contains(order_id)).count();
+        let requeued = waiting.len() - unsent.len();
+        Ok(RedriveReport { retried: retried.len(), requeued, ended, ..self.counted() })
     }
 
     /// Makes the remaining messages visible again.
-    async fn give_back(&self, api: &Call, all: bool) {
+    async fn release(&self, api: &Call, all: bool) {
         let of_orders = self.orders.iter().map(|(_, receipt)| receipt).filter(|_| all);
         let stay = self.unreadable.iter().chain(of_orders);
         let visible: Vec<_> = stay.map(|receipt| (receipt.clone(), Duration::ZERO)).collect();

@@ -25,7 +25,7 @@ pub use config::Config;
 /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-requests.html>
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct Event {
+pub struct ResourceRequest {
     request_type: RequestType,
     #[serde(rename = "ResponseURL")]
     response_url: String,
@@ -46,7 +46,7 @@ struct Properties {
     function_version: String,
 }
 
-impl Event {
+impl ResourceRequest {
     /// Whether the stack returns to an older version of this function.
     fn is_roll_back(&self) -> bool {
         let version = |properties: &Properties| properties.function_version.parse::<u64>().ok();
@@ -89,9 +89,13 @@ struct Answer {
 }
 
 /// Handles a request and sends the answer before `deadline`. Fails only if the answer can't be delivered.
-pub async fn handle(config: &Result<Config, ConfigError>, event: Event, deadline: Deadline) -> Result<(), Error> {
-    let give_up = deadline.minus(TIME_TO_ANSWER);
-    let result = give_up.bound(carry_out(config, &event, give_up)).await;
+pub async fn handle(
+    config: &Result<Config, ConfigError>,
+    request: ResourceRequest,
+    deadline: Deadline,
+) -> Result<(), Error> {
+    let migration_deadline = deadline.minus(TIME_TO_ANSWER);
+    let result = migration_deadline.bound(carry_out(config, &request, migration_deadline)).await;
     let (status, reason) = match result.unwrap_or_else(|_| Err(OUT_OF_TIME.into())) {
         Ok(done) => ("SUCCESS", done),
         Err(error) => {
@@ -100,16 +104,20 @@ pub async fn handle(config: &Result<Config, ConfigError>, event: Event, deadline
             ("FAILED", reason.chars().take(MAX_REASON).collect())
         }
     };
-    let (response_url, answer) = answer(event, status, reason);
+    let (response_url, answer) = answer(request, status, reason);
     tracing::info!(answer.status, answer.reason, "answered CloudFormation");
     tokio::task::spawn_blocking(move || deliver(&response_url, &answer)).await?
 }
 
-async fn carry_out(config: &Result<Config, ConfigError>, event: &Event, deadline: Deadline) -> Result<String, Error> {
-    if event.request_type == RequestType::Delete {
+async fn carry_out(
+    config: &Result<Config, ConfigError>,
+    request: &ResourceRequest,
+    deadline: Deadline,
+) -> Result<String, Error> {
+    if request.request_type == RequestType::Delete {
         return Ok("kept the schema and its data".to_owned());
     }
-    if event.is_roll_back() {
+    if request.is_roll_back() {
         return Ok("the stack rolls back: kept the schema unchanged".to_owned());
     }
     let Config { database, app_role } = config.as_ref().map_err(ToString::to_string)?;
@@ -125,16 +133,16 @@ async fn carry_out(config: &Result<Config, ConfigError>, event: &Event, deadline
 }
 
 /// The answer, and the URL for it. The physical id never changes: with a new one, CloudFormation would delete the old resource.
-fn answer(event: Event, status: &'static str, reason: String) -> (String, Answer) {
+fn answer(request: ResourceRequest, status: &'static str, reason: String) -> (String, Answer) {
     let answer = Answer {
         status,
         reason,
         physical_resource_id: "ordermill-schema".to_owned(),
-        stack_id: event.stack_id,
-        request_id: event.request_id,
-        logical_resource_id: event.logical_resource_id,
+        stack_id: request.stack_id,
+        request_id: request.request_id,
+        logical_resource_id: request.logical_resource_id,
     };
-    (event.response_url, answer)
+    (request.response_url, answer)
 }
 
 /// Sends the answer. The URL's signature covers an empty content type.

@@ -13,7 +13,7 @@ use shared::telemetry::Trace;
 
 /// A message as SQS delivered it.
 #[derive(Debug)]
-pub struct Message {
+pub struct Record {
     /// The identifier that SQS gave it.
     pub id: String,
     /// The text: an order's identifier.
@@ -25,8 +25,8 @@ pub struct Message {
 /// The messages of a batch, by order.
 pub struct Batch {
     began: SystemTime,
-    messages: BTreeMap<OrderId, Vec<Message>>,
-    malformed: Vec<Message>,
+    messages: BTreeMap<OrderId, Vec<Record>>,
+    malformed: Vec<Record>,
     failed: BTreeSet<String>,
 }
 
@@ -36,7 +36,7 @@ impl Batch {
         let (messages, malformed, failed) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
         let mut batch = Self { began: SystemTime::now(), messages, malformed, failed };
         for record in event.records {
-            let message = Message {
+            let message = Record {
                 id: record.message_id.unwrap_or_default(),
                 body: record.body.unwrap_or_default(),
                 trace: record.attributes.get("AWSTraceHeader").and_then(|header| Trace::of(header)),
@@ -55,7 +55,7 @@ impl Batch {
     }
 
     /// Removes the messages that hold no order's identifier from the batch and returns them.
-    pub fn take_malformed(&mut self) -> Vec<Message> {
+    pub fn remove_malformed(&mut self) -> Vec<Record> {
         std::mem::take(&mut self.malformed)
     }
 
@@ -69,8 +69,8 @@ impl Batch {
         for end in ends {
             if let Some(trace) = self.trace(&end.order.order_id) {
                 let outcome = if end.failure.is_none() { "completed" } else { "failed" };
-                let found_by = json!({"order_id": end.order.order_id.as_str(), "outcome": outcome});
-                trace.add_segment("ordermill processor", self.began, &found_by);
+                let annotations = json!({"order_id": end.order.order_id.as_str(), "outcome": outcome});
+                trace.add_segment("ordermill processor", self.began, &annotations);
             }
         }
     }

@@ -136,16 +136,16 @@ mod tests {
     }
 
     #[test]
-    fn order_is_given_up_after_seven_days() {
+    fn order_is_dead_letter_after_seven_days() {
         let wait = |waited, after| decide(0, waited, Outcome::Wait(after)).decision;
         let retry = |waited| decide(0, waited, Outcome::Retry { cause: "busy".to_owned(), after: Some(DAY) }).decision;
         let almost = Duration::from_millis(7 * 86_400_000 - 1);
         assert_eq!((wait(almost, Some(DAY)), retry(almost)), (Decision::Wait(DAY), Decision::Retry(DAY)));
         assert_eq!(wait(almost, None), Decision::Wait(Duration::from_secs(1)));
-        let given_up = Decision::DeadLetter("given up after 7 days of waiting".to_owned());
+        let dead_letter = Decision::DeadLetter("given up after 7 days of waiting".to_owned());
         assert_eq!(
             (wait(7 * DAY, Some(DAY)), wait(70 * DAY, None)),
-            (given_up, Decision::DeadLetter("given up after 7 days of waiting".to_owned()))
+            (dead_letter, Decision::DeadLetter("given up after 7 days of waiting".to_owned()))
         );
         assert_eq!(retry(7 * DAY), Decision::DeadLetter("given up after 7 days: busy".to_owned()));
         assert_eq!(decide(0, 70 * DAY, Outcome::NoTime).decision, Decision::Release);

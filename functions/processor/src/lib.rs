@@ -93,8 +93,8 @@ impl<W: Work> Processor<W> {
 
     /// Sends malformed messages to the dead-letter queue. This comes last, so that they do not delay orders.
     async fn dead_letter_malformed(&self, batch: &mut Batch, deadline: Deadline) {
-        let malformed = batch.take_malformed();
-        let letter = |message: &batch::Message| {
+        let malformed = batch.remove_malformed();
+        let letter = |message: &batch::Record| {
             tracing::error!(message.id, "dead-lettering a message that is no order's identifier");
             queue::Message::dead_letter(&message.body, "not an order's identifier")
         };
@@ -108,33 +108,34 @@ impl<W: Work> Processor<W> {
         let Claim { token, claimed, not_due, ended } = claim;
         tracing::debug!(claimed = claimed.len(), not_due = not_due.len(), ended = ended.len(), "claimed a batch");
         let lease = Lease { token, claimed_at: Instant::now(), db: self.database.until(deadline) };
-        let work_ends = budget::of_work(deadline, self.config.timeout);
-        let decided = join_all(claimed.into_iter().map(|order| self.attempt(order, work_ends))).await;
-        let (given_up, others): (Vec<_>, Vec<_>) =
+        let work_deadline = budget::of_work(deadline, self.config.timeout);
+        let decided = join_all(claimed.into_iter().map(|order| self.attempt(order, work_deadline))).await;
+        let (dead_lettered, others): (Vec<_>, Vec<_>) =
             decided.into_iter().partition(|decided| matches!(decided.decision, Decision::DeadLetter(_)));
         self.finish(&lease, &others, batch).await;
         let rescheduled = if self.reschedule(&lease, &others, batch).await { others.as_slice() } else { &[] };
         // Both at once, so that a queue that hangs costs the time of only one.
-        let queue_ends = deadline.share(2, 3);
+        let queue_deadline = deadline.share(2, 3);
         let unsent = tokio::join!(
-            self.dead_letter(&given_up, queue_ends),
-            self.send_again(rescheduled, &not_due, batch, queue_ends)
+            self.dead_letter(&dead_lettered, queue_deadline),
+            self.enqueue_later(rescheduled, &not_due, batch, queue_deadline)
         );
         let (unsent_letters, unsent_messages) = unsent;
         for order_id in unsent_messages.iter().chain(&unsent_letters) {
             batch.fail(order_id);
         }
-        let given_up = given_up.into_iter().filter(|decided| !unsent_letters.contains(&decided.order.order_id));
-        self.finish(&lease, &given_up.collect::<Vec<_>>(), batch).await;
+        let dead_lettered =
+            dead_lettered.into_iter().filter(|decided| !unsent_letters.contains(&decided.order.order_id));
+        self.finish(&lease, &dead_lettered.collect::<Vec<_>>(), batch).await;
     }
 
     /// Runs the work, unless the order has used up its attempts by crashing its workers.
-    async fn attempt(&self, order: Claimed, work_ends: Deadline) -> Decided {
+    async fn attempt(&self, order: Claimed, work_deadline: Deadline) -> Decided {
         let Config { max_attempts, backoff, .. } = &self.config;
         if order.attempts >= *max_attempts {
             return Decided::without_attempt(order);
         }
-        let outcome = self.work.run(&order, &self.database.until(work_ends), work_ends).await;
+        let outcome = self.work.run(&order, &self.database.until(work_deadline), work_deadline).await;
         log_attempt(&order, &outcome);
         Decided::after_attempt(order, outcome, *max_attempts, backoff)
     }
@@ -176,19 +177,19 @@ impl<W: Work> Processor<W> {
 
     /// Dead-letters orders, before they are recorded as failed. If the worker crashes in between, another repeats both steps. Returns
     /// the orders that could not be sent.
-    async fn dead_letter(&self, given_up: &[Decided], deadline: Deadline) -> HashSet<OrderId> {
+    async fn dead_letter(&self, dead_lettered: &[Decided], deadline: Deadline) -> HashSet<OrderId> {
         let letter = |decided: &Decided| {
             let cause = decided.finish().and_then(|end| end.failure).unwrap_or_default();
             queue::Message::dead_letter(decided.order.order_id.as_str(), cause)
         };
-        let letters: Vec<_> = given_up.iter().map(letter).collect();
+        let letters: Vec<_> = dead_lettered.iter().map(letter).collect();
         let unsent = self.dead_letters.send_all(&letters, deadline).await;
-        unsent.into_iter().map(|index| given_up[index].order.order_id.clone()).collect()
+        unsent.into_iter().map(|index| dead_lettered[index].order.order_id.clone()).collect()
     }
 
     /// Sends a new message for each order that waits and for each that was not due. Returns the orders whose messages
     /// could not be sent.
-    async fn send_again(
+    async fn enqueue_later(
         &self,
         decided: &[Decided],
         not_due: &[(OrderId, Duration)],

@@ -31,9 +31,9 @@ const CHUNK: i64 = 1000;
 
 /// The divisor of the share that is reserved for the statistics and the answer, and of the share of a chunk: its statement, its
 /// sends, and undoing the failed ones. A run starts no chunk with less time.
-const A_QUARTER: u32 = 4;
+const CHUNK_SHARE: u32 = 4;
 /// The divisor of the share that is reserved for the answer.
-const A_TENTH: u32 = 10;
+const ANSWER_SHARE: u32 = 10;
 
 /// The sweeper. One for each execution environment.
 pub struct Sweeper {
@@ -70,11 +70,11 @@ impl Sweeper {
     /// Runs once.
     pub async fn sweep(&self) -> Result<Swept, DbError> {
         let deadline = Deadline::after(self.timeout);
-        let requeue_ends = deadline.minus(self.timeout / A_QUARTER);
-        let overdue = work::oldest_overdue(&self.database.until(requeue_ends)).await?;
+        let requeue_deadline = deadline.minus(self.timeout / CHUNK_SHARE);
+        let overdue = work::oldest_overdue(&self.database.until(requeue_deadline)).await?;
         Measure::OldestOverdue.add(overdue);
-        let (requeued, unsent) = if overdue > self.grace { self.requeue(requeue_ends).await? } else { (0, 0) };
-        let folded = stats::fold(&self.database.until(deadline.minus(self.timeout / A_TENTH))).await?;
+        let (requeued, unsent) = if overdue > self.grace { self.requeue(requeue_deadline).await? } else { (0, 0) };
+        let folded = stats::fold(&self.database.until(deadline.minus(self.timeout / ANSWER_SHARE))).await?;
         let swept = Swept { requeued, unsent, folded };
         Count::Requeued.add(requeued);
         tracing::info!(swept.requeued, swept.unsent, swept.folded, "swept");
@@ -87,7 +87,7 @@ impl Sweeper {
         let db = self.database.until(deadline);
         let mut left = self.limit(&db, deadline).await?;
         let (mut requeued, mut unsent) = (0, 0);
-        while left > 0 && unsent == 0 && deadline.remaining() > self.timeout / A_QUARTER {
+        while left > 0 && unsent == 0 && deadline.remaining() > self.timeout / CHUNK_SHARE {
             let overdue = work::requeue_overdue(&db, self.grace, left.min(CHUNK)).await?;
             if overdue.is_empty() {
                 break;

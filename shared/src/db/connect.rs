@@ -35,7 +35,7 @@ pub struct DbConfig {
 
 impl DbConfig {
     /// Whether it signs in by IAM.
-    pub(super) fn is_by_iam(&self) -> bool {
+    pub(super) fn uses_iam(&self) -> bool {
         matches!(self.credential, Credential::Iam(_))
     }
 

@@ -63,7 +63,7 @@ pub async fn grant(config: &DbConfig, role: &RoleName, deadline: Deadline) -> Re
     if names.is_current {
         return Err(SchemaError::OwnRole(role.clone()));
     }
-    if !names.role_exists && names.owner_is_iam == Some(false) && !config.is_by_iam() {
+    if !names.role_exists && names.owner_is_iam == Some(false) && !config.uses_iam() {
         return Err(SchemaError::LocksOwnerOut(role.clone()));
     }
     // One transaction: functions that run at the same time have either all of the old rights or all of the new.

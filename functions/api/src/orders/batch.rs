@@ -140,7 +140,7 @@ pub struct OrderBodies(Vec<Result<NewOrder, ApiError>>);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Batch<'a> {
+struct BatchBody<'a> {
     #[serde(borrow)]
     orders: Vec<&'a RawValue>,
 }
@@ -150,7 +150,7 @@ impl FromRequest<Arc<Api>> for OrderBodies {
 
     async fn from_request(request: Request, _: &Arc<Api>) -> Result<Self, ApiError> {
         let body = json::read(request, MAX_BYTES).await?;
-        let Batch { orders } = json::members(&body)?;
+        let BatchBody { orders } = json::members(&body)?;
         if !(1..=MAX_ORDERS).contains(&orders.len()) {
             let detail = format!("must hold 1 to {MAX_ORDERS} orders");
             return Err(ApiError::Invalid(vec![FieldError { pointer: "#/orders".to_owned(), detail }]));

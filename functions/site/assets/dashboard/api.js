@@ -10,7 +10,7 @@ export class Problem extends Error {
   constructor(status, { title, detail, message, request_id: request } = {}, retryAfter = null) {
     super(detail ?? message ?? title ?? `The service answered ${status}.`);
     this.status = status;
-    this.title = title ?? (status === 0 ? "The service is unreachable." : "The service refused the call.");
+    this.title = title ?? (status === 0 ? "The service is unreachable" : "The service refused the call");
     this.request = request;
     this.retryAfter = retryAfter;
   }

@@ -107,7 +107,7 @@ async function act(name) {
     $("order-close").focus();
     changed();
   } catch (problem) {
-    say($("order-said"), `${problem.title} ${problem.message}`);
+    say($("order-said"), `${problem.title}. ${problem.message}`);
     drawn = "";
     await refresh().catch(() => {});
   }

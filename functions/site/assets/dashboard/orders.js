@@ -58,12 +58,12 @@ function create({ order_id: id }) {
 }
 
 function update(row, order) {
-  const [, user, items, total, state, placed, took] = row.children;
+  const [, user, items, total, state, created, took] = row.children;
   say(user, order.user_id);
   say(items, count(order.item_ids.length));
   say(total, amount(order.total_amount));
   pill(state.firstChild, order.status);
-  const time = placed.firstChild;
+  const time = created.firstChild;
   time.setAttribute("datetime", order.created_at);
   say(time, ago(new Date(order.created_at)));
   const seconds = between(order.started_at, order.finished_at);

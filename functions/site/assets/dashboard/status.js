@@ -40,7 +40,7 @@ export function reset(to) {
 
 function complain(problem) {
   enter(answered ? "stale" : "error");
-  say($("trouble-title"), problem.title ?? "This page has a fault.");
+  say($("trouble-title"), `${problem.title ?? "This page has a fault"}.`);
   const since = answered ? ` The page shows the state of ${second(answered)}.` : "";
   const request = problem.request ? ` Request ${problem.request}.` : "";
   say($("trouble-detail"), `${problem.message}${since}${request}`);
