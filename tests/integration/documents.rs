@@ -45,10 +45,10 @@ fn code(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Whether a word of code is the path of a file or folder of the repository.
-fn is_path(word: &str) -> bool {
+fn is_path(files: &BTreeSet<PathBuf>, word: &str) -> bool {
     let is_plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c));
     let is_elsewhere = ["/", "./", ".local"].iter().any(|start| word.starts_with(start));
-    let is_below = word.split_once('/').is_some_and(|(folder, _)| Path::new("..").join(folder).is_dir());
+    let is_below = word.split_once('/').is_some_and(|(folder, _)| files.iter().any(|file| file.starts_with(folder)));
     let extension = Path::new(word).extension().and_then(|extension| extension.to_str());
     is_plain && !is_elsewhere && (is_below || extension.is_some_and(|end| EXTENSIONS.contains(&end)))
 }
@@ -90,7 +90,7 @@ fn every_file_and_test_that_a_document_names_exists() {
     let mut missing = Vec::new();
     for document in documents() {
         let text = read_to_string(&document).unwrap();
-        let paths = code(&text).filter(|word| is_path(word) && !has_file(&files, word));
+        let paths = code(&text).filter(|word| is_path(&files, word) && !has_file(&files, word));
         let tests = code(&text).filter(|word| is_test(word) && !source.contains(&format!("fn {word}(")));
         missing.extend(paths.chain(tests).map(|word| format!("{}: {word}", document.display())));
     }
@@ -102,7 +102,7 @@ fn a_document_that_names_a_missing_file_or_test_is_noticed() {
     let (files, source) = repository();
     let text = "See `shared/src/order.rs`, `order.rs`, `docs/`, `shared/src/gone.rs`, `gone.rs` and `docs/gone/`.\n\n\
         `GET /orders` and `next_cursor` are none; `a_test_that_nobody_has_ever_written` is.";
-    let paths: Vec<_> = code(text).filter(|word| is_path(word) && !has_file(&files, word)).collect();
+    let paths: Vec<_> = code(text).filter(|word| is_path(&files, word) && !has_file(&files, word)).collect();
     assert_eq!(paths, ["shared/src/gone.rs", "gone.rs", "docs/gone/"]);
     let names: Vec<_> = code(text).filter(|word| is_test(word)).collect();
     assert_eq!(names, ["a_test_that_nobody_has_ever_written"]);
