@@ -1,16 +1,16 @@
-//! `doctor`: looks at everything that has to be right for orders to be taken and worked on, and says of each what it found,
-//! where, and how to mend it.
+//! `doctor`: checks everything that orders need to be accepted and processed. Each check reports what it found, where, and
+//! how to mend it.
 //!
-//! What it can't look at, because something was not given, is said not to have been checked, never to be in order:
+//! A check whose variable is missing is reported as not checked, never as ok:
 //!
 //! | variable | for |
 //! |---|---|
-//! | `DATABASE_URL`, `DATABASE_TLS`, … as the functions' | schema, rights, clock and orders in the database |
-//! | `DATABASE_APP_ROLE` | the rights of the functions' role, where `DATABASE_URL` is the owner's |
-//! | those of [`crate::aws`] | everything at AWS |
+//! | `DATABASE_URL`, `DATABASE_TLS`, … like the functions' | schema, rights, clock and orders in the database |
+//! | `DATABASE_APP_ROLE` | the rights of the functions' role, if `DATABASE_URL` is the owner's |
+//! | those of [`crate::aws`] | everything on AWS |
 //! | `QUEUE_URL`, `DLQ_URL` | the queues |
 //! | `PROCESSOR_FUNCTION`, `SWEEPER_FUNCTION` | the functions' time-outs, mapping and schedule |
-//! | `API_ID` | the issuer and the audience that the gateway accepts, where the URL does not tell |
+//! | `API_ID` | the issuer and the audience that the gateway accepts, if the URL does not contain it |
 //! | `OIDC_ISSUER`, `OIDC_AUDIENCE` | the same, without AWS |
 
 mod api;
@@ -31,14 +31,14 @@ use crate::place::Place;
 use cloud::Cloud;
 pub use finding::{Finding, State};
 
-/// Looks, and says what was found.
+/// Runs all checks and shows the findings.
 pub async fn run(place: &Place, output: Output) -> Exit {
     let findings = examine(place).await;
     report::show(place, &findings, output);
     exit(&findings)
 }
 
-/// Everything that was found, in the order in which it is best read.
+/// Runs all checks. Returns the findings in reading order: the API first.
 pub async fn examine(place: &Place) -> Vec<Finding> {
     let (mut findings, behind) = tokio::join!(examine_api(place), async {
         let cloud = Cloud::of(&place.env);
@@ -75,7 +75,7 @@ async fn examine_api(place: &Place) -> Vec<Finding> {
     findings
 }
 
-/// Whoever can't reach the service at all has another problem than whoever finds it ailing.
+/// An unreachable service has an exit status of its own.
 fn exit(findings: &[Finding]) -> Exit {
     let is_wrong = |finding: &&Finding| finding.state == State::Wrong;
     let mut wrong = findings.iter().filter(is_wrong).peekable();

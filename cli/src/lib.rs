@@ -1,8 +1,8 @@
-//! Ordermill at the terminal: `doctor` says what is wrong with a deployment and how to mend it, `load` places orders and
+//! Ordermill at the terminal: `doctor` checks a deployment and says how to mend what is wrong, `load` creates orders and
 //! follows each to its end, `tail` shows orders as they change.
 //!
-//! It calls the service as any client does. [`doctor`] alone looks behind it, at the database and at AWS, as far as it is
-//! given the means, and changes nothing there.
+//! It calls the service as any client does. Only [`doctor`] also reads the database and AWS, if variables give it access, and
+//! changes nothing there.
 
 pub mod aws;
 pub mod client;
@@ -25,7 +25,7 @@ use options::{Command, Options};
 use output::Output;
 use place::Place;
 
-/// Does what the options say, in this environment.
+/// Runs the command of the options, in this environment.
 pub async fn run(options: Options, environment: impl Iterator<Item = (OsString, OsString)>, output: Output) -> Exit {
     let done = match Place::find(&options.target, environment) {
         Ok(place) => match &options.command {

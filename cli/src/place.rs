@@ -1,13 +1,12 @@
-//! Which deployment is meant: by flags and variables, or by a file that describes it.
+//! Finds the deployment: from flags and variables, or from a file that describes it.
 //!
-//! | variable | what for |
+//! | variable | for |
 //! |---|---|
-//! | `ORDERMILL_URL`, `ORDERMILL_TOKEN`, `ORDERMILL_CA_FILE`, `ORDERMILL_ENV_FILE` | as the flags |
+//! | `ORDERMILL_URL`, `ORDERMILL_TOKEN`, `ORDERMILL_CA_FILE`, `ORDERMILL_ENV_FILE` | the same as the flags |
 //! | `API_URL`, `TOKEN_ADMIN` | the same, in a file |
 //! | `STACK_DIR` | where the local stack's file is; `.local` |
 //!
-//! and for `doctor` those of [`crate::doctor`]. A file's variables hide the process's, so that two deployments are never
-//! taken for one.
+//! and for `doctor` those of [`crate::doctor`]. A file's variables override the process's, so two deployments never mix.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -20,20 +19,20 @@ use crate::options::Target;
 
 /// A deployment.
 pub struct Place {
-    /// Where its API is.
+    /// The URL of its API.
     pub url: Url,
-    /// The token to call it with.
+    /// The token for the calls.
     pub token: Option<String>,
-    /// Certificate authorities (PEM) to trust beside the machine's.
+    /// Certificate authorities (PEM) to trust besides the machine's.
     pub authorities: Option<String>,
-    /// What is known of it besides.
+    /// Its other variables.
     pub env: Env,
 }
 
 type Variables = HashMap<String, String>;
 
 impl Place {
-    /// The deployment that is meant, or what is missing to know.
+    /// Finds the deployment. Says what to give if none is named.
     pub fn find(target: &Target, environment: impl Iterator<Item = (OsString, OsString)>) -> Result<Self, String> {
         let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
         let mut variables: Variables = environment.filter_map(text).collect();
@@ -57,7 +56,7 @@ impl Place {
         format!("{}{path}", self.url.as_str().trim_end_matches('/'))
     }
 
-    /// The API's host and port, as findings name it.
+    /// The API's host and port, as findings name them.
     #[must_use]
     pub fn address(&self) -> String {
         format!("{}:{}", self.url.host_str().unwrap_or_default(), self.url.port_or_known_default().unwrap_or_default())
@@ -72,7 +71,7 @@ impl Place {
 
 const NO_URL: &str = "no deployment is named: give --url or ORDERMILL_URL, or start the local stack with `make up`";
 
-/// The file that describes the deployment: the one that is named, or the local stack's where nothing is.
+/// The file that describes the deployment: the named one, or the local stack's if no deployment is named.
 fn file(target: &Target, variables: &Variables) -> Option<PathBuf> {
     let local = || {
         let directory = variables.get("STACK_DIR").map_or(".local", String::as_str);

@@ -1,4 +1,4 @@
-//! `tail`: shows an order's life, or everybody's orders, as it happens, until it is interrupted.
+//! `tail`: shows an order, or all orders, as they change, until it is interrupted.
 
 mod all;
 mod line;
@@ -12,7 +12,7 @@ use crate::options;
 use crate::output::Output;
 use crate::place::Place;
 
-/// Follows what is asked for.
+/// Follows one order or all orders.
 pub async fn run(place: &Place, tail: &options::Tail, output: Output) -> Result<Exit, Failure> {
     let client = Client::new(place)?;
     let interval = Duration::from_secs_f64(tail.interval);

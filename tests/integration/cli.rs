@@ -66,7 +66,7 @@ impl Patient {
         examine(&self.place()).await
     }
 
-    /// Holds doctor to finding this wrong, in these words, and to saying so of the remedy.
+    /// Checks that doctor finds this check wrong, with these words and this remedy.
     async fn ails(&self, check: &str, what: &str, remedy: &str) {
         let findings = self.findings().await;
         let found = findings.iter().find(|finding| finding.check == check && finding.state == State::Wrong);

@@ -1,4 +1,4 @@
-//! Findings, for people and for machines.
+//! Shows the findings, as text or as JSON.
 
 use serde::Serialize;
 
@@ -16,7 +16,7 @@ struct Report<'a> {
     findings: &'a [Finding],
 }
 
-/// Shows everything.
+/// Shows all findings.
 pub fn show(place: &Place, findings: &[Finding], output: Output) {
     let count = |state| findings.iter().filter(|finding| finding.state == state).count();
     let (ok, wrong, not_checked) = (count(State::Ok), count(State::Wrong), count(State::NotChecked));
