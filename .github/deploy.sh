@@ -83,7 +83,7 @@ smoke_test() {
             --output text --query UserPoolClient.ClientSecret)
     fi
     export API_URL TOKEN_URL="${TOKEN_URL:-${SMOKE_TOKEN_URL:-}}"
-    CLIENT_ID=${SMOKE_CLIENT_ID:?names the client that places the order} CLIENT_SECRET=$SMOKE_CLIENT_SECRET python3 tests/smoke.py
+    CLIENT_ID=${SMOKE_CLIENT_ID:?names the client that creates the order} CLIENT_SECRET=$SMOKE_CLIENT_SECRET python3 tests/smoke.py
 }
 
 [ -z "${ACTIONS_ID_TOKEN_REQUEST_URL:-}" ] || sign_in
