@@ -8,9 +8,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use shared::error::Chain;
 
+use crate::deployment::Deployment;
 use crate::exit::Failure;
 use crate::http;
-use crate::place::Place;
 
 /// The time-out of a call: as long as the gateway waits for a function.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -24,7 +24,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// A client of one deployment's API.
 pub struct Client<'a> {
     http: reqwest::Client,
-    place: &'a Place,
+    deployment: &'a Deployment,
 }
 
 /// An answer, read to its end.
@@ -37,14 +37,14 @@ pub struct Answer {
 
 impl<'a> Client<'a> {
     /// Builds a client, without connecting.
-    pub fn new(place: &'a Place) -> Result<Self, Failure> {
+    pub fn new(deployment: &'a Deployment) -> Result<Self, Failure> {
         let unusable = |error: reqwest::Error| Failure::Usage(format!("--ca-file can't be used: {}", Chain(&error)));
         let mut builder = http::builder().timeout(TIMEOUT).connect_timeout(CONNECT_TIMEOUT);
-        if let Some(pem) = &place.authorities {
+        if let Some(pem) = &deployment.authorities {
             let authorities = Certificate::from_pem_bundle(pem.as_bytes()).map_err(unusable)?;
             builder = authorities.into_iter().fold(builder, reqwest::ClientBuilder::add_root_certificate);
         }
-        Ok(Self { http: builder.build().map_err(unusable)?, place })
+        Ok(Self { http: builder.build().map_err(unusable)?, deployment })
     }
 
     /// Reads a path, with the token.
@@ -64,7 +64,7 @@ impl<'a> Client<'a> {
             let request = self.with_token(self.request(Method::GET, path));
             let answer =
                 send(etag.into_iter().fold(request, |request, etag| request.header("if-none-match", etag))).await;
-            if tries == TRIES || !answer.as_ref().map_or(true, Answer::is_for_now) {
+            if tries == TRIES || !answer.as_ref().map_or(true, Answer::is_temporary) {
                 return answer.map_err(|problem| Failure::Unreachable(format!("the API can't be reached: {problem}")));
             }
             let asked_for = answer.ok().and_then(|answer| answer.retry_after());
@@ -74,7 +74,7 @@ impl<'a> Client<'a> {
     }
 
     /// Reads a path without a token.
-    pub async fn get_as_nobody(&self, path: &str) -> Result<Answer, String> {
+    pub async fn get_without_token(&self, path: &str) -> Result<Answer, String> {
         send(self.request(Method::GET, path)).await
     }
 
@@ -85,11 +85,11 @@ impl<'a> Client<'a> {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, self.place.at(path)).header(ACCEPT, "application/json")
+        self.http.request(method, self.deployment.at(path)).header(ACCEPT, "application/json")
     }
 
     fn with_token(&self, request: RequestBuilder) -> RequestBuilder {
-        self.place.token.iter().fold(request, RequestBuilder::bearer_auth)
+        self.deployment.token.iter().fold(request, RequestBuilder::bearer_auth)
     }
 }
 
@@ -131,7 +131,7 @@ impl Answer {
 
     /// Whether the refusal is temporary, so that the same call can succeed later.
     #[must_use]
-    pub fn is_for_now(&self) -> bool {
+    pub fn is_temporary(&self) -> bool {
         matches!(self.status, 408 | 429 | 500 | 502..=504)
     }
 

@@ -24,29 +24,29 @@ mod reach;
 mod report;
 
 use crate::client::Client;
+use crate::deployment::Deployment;
 use crate::exit::Exit;
 use crate::output::Output;
-use crate::place::Place;
 
 use cloud::Cloud;
 pub use finding::{Finding, State};
 
 /// Runs all checks and shows the findings.
-pub async fn run(place: &Place, output: Output) -> Exit {
-    let findings = examine(place).await;
-    report::show(place, &findings, output);
+pub async fn run(deployment: &Deployment, output: Output) -> Exit {
+    let findings = examine(deployment).await;
+    report::show(deployment, &findings, output);
     exit(&findings)
 }
 
 /// Runs all checks. Returns the findings in reading order: the API first.
-pub async fn examine(place: &Place) -> Vec<Finding> {
-    let (mut findings, behind) = tokio::join!(examine_api(place), async {
-        let cloud = Cloud::of(&place.env);
-        let timings = functions::Functions::read(&cloud, &place.env).await;
+pub async fn examine(deployment: &Deployment) -> Vec<Finding> {
+    let (mut findings, behind) = tokio::join!(examine_api(deployment), async {
+        let cloud = Cloud::of(&deployment.env);
+        let timings = functions::Functions::read(&cloud, &deployment.env).await;
         let (database, queues, functions) = tokio::join!(
-            database::examine(&place.env),
-            queues::examine(&cloud, &place.env, &timings),
-            functions::examine(&cloud, &place.env, &timings),
+            database::examine(&deployment.env),
+            queues::examine(&cloud, &deployment.env, &timings),
+            functions::examine(&cloud, &deployment.env, &timings),
         );
         [database, queues, functions].concat()
     });
@@ -54,20 +54,20 @@ pub async fn examine(place: &Place) -> Vec<Finding> {
     findings
 }
 
-async fn examine_api(place: &Place) -> Vec<Finding> {
-    let mut findings = reach::examine(place).await;
+async fn examine_api(deployment: &Deployment) -> Vec<Finding> {
+    let mut findings = reach::examine(deployment).await;
     if findings.iter().any(|finding| finding.state == State::Wrong && finding.check != "certificate") {
-        findings.push(Finding::not_checked("health", place.address(), "the API can't be reached"));
+        findings.push(Finding::not_checked("health", deployment.address(), "the API can't be reached"));
         return findings;
     }
-    match Client::new(place) {
+    match Client::new(deployment) {
         Ok(client) => {
-            findings.extend(gateway::examine(place).await);
-            findings.extend(api::examine(place, &client).await);
+            findings.extend(gateway::examine(deployment).await);
+            findings.extend(api::examine(deployment, &client).await);
         }
         Err(failure) => findings.push(Finding::wrong(
             "authorities",
-            place.address(),
+            deployment.address(),
             failure.to_string(),
             "give --ca-file a PEM file of certificates",
         )),

@@ -16,11 +16,11 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::client::Client;
+use crate::deployment::Deployment;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::options;
 use crate::output::Output;
-use crate::place::Place;
 
 use count::Count;
 use outcome::Outcome;
@@ -28,8 +28,8 @@ pub use report::Report;
 use run::Run;
 
 /// Creates the orders and shows the report.
-pub async fn run(place: &Place, load: &options::Load, output: Output) -> Result<Exit, Failure> {
-    let report = measure(place, load, output, &Interrupt::of_process(output)?).await?;
+pub async fn run(deployment: &Deployment, load: &options::Load, output: Output) -> Result<Exit, Failure> {
+    let report = measure(deployment, load, output, &Interrupt::of_process(output)?).await?;
     if let Some(file) = &load.svg {
         std::fs::write(file, plot::svg(&report)?)
             .map_err(|error| Failure::Other(format!("{} can't be written: {error}", file.display())))?;
@@ -41,19 +41,19 @@ pub async fn run(place: &Place, load: &options::Load, output: Output) -> Result<
 /// Creates the orders, follows them to their end, and reports. After an interrupt, or if the service is out of reach, the
 /// report covers the orders so far.
 pub async fn measure(
-    place: &Place,
+    deployment: &Deployment,
     load: &options::Load,
     output: Output,
     interrupt: &Interrupt,
 ) -> Result<Report, Failure> {
     allow_connections();
-    let client = Client::new(place)?;
-    let run = Run::new(place)?;
+    let client = Client::new(deployment)?;
+    let run = Run::new(deployment)?;
     run.check(&client).await?;
     let before = Count::read(&client).await;
     let begun = Instant::now();
     let bar = bar(output, load.orders, "accepted");
-    let sent = send::place_all(&client, &run, load, &bar, interrupt).await;
+    let sent = send::create_all(&client, &run, load, &bar, interrupt).await;
     bar.finish_and_clear();
     let accepted_within = begun.elapsed();
     let bar = self::bar(output, sent.accepted, "ended   ");
@@ -62,7 +62,7 @@ pub async fn measure(
     bar.finish_and_clear();
     let interrupted = interrupt.exit();
     let counted = if interrupted.is_none() { Count::between(before, Count::read(&client).await) } else { None };
-    Ok(Report::new(&run, place, load.orders, Outcome { sent, accepted_within, found, counted, interrupted }))
+    Ok(Report::new(&run, deployment, load.orders, Outcome { sent, accepted_within, found, counted, interrupted }))
 }
 
 /// A progress bar on standard error, on terminals only.

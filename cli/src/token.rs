@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_is_said_to_be_none() {
+    fn text_that_is_no_token_is_refused() {
         for text in ["", "a.b", "a.!.c", "a.e30", "a.W10.c", "a.eA.c"] {
             assert!(Claims::of(text).is_err(), "{text}");
         }

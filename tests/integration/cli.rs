@@ -9,9 +9,9 @@ mod tokens;
 
 use std::path::Path;
 
+use ordermill::deployment::Deployment;
 use ordermill::doctor::{Finding, State, examine};
 use ordermill::options::Target;
-use ordermill::place::Place;
 use tests::Stack;
 
 /// A deployment as doctor is told of it.
@@ -57,9 +57,9 @@ impl Patient {
         self
     }
 
-    fn place(&self) -> Place {
+    fn place(&self) -> Deployment {
         let variables = self.variables.iter().map(|(name, value)| (name.into(), value.into()));
-        Place::find(&self.target, variables).unwrap()
+        Deployment::find(&self.target, variables).unwrap()
     }
 
     async fn findings(&self) -> Vec<Finding> {

@@ -12,7 +12,8 @@ const EXTENSIONS: [&str; 14] =
 
 /// The documents.
 fn documents() -> Vec<PathBuf> {
-    let listed = FOLDERS.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path());
+    let listed =
+        FOLDERS.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path());
     listed.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect()
 }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::finding::Finding;
 use crate::client::{Answer, Client};
-use crate::place::Place;
+use crate::deployment::Deployment;
 
 /// The most that two clocks may differ. The `Date` header has whole seconds, and the answer took some time.
 pub const SKEW: Duration = Duration::from_secs(5);
@@ -14,20 +14,20 @@ pub const SKEW: Duration = Duration::from_secs(5);
 pub const GRACE_SECONDS: f64 = 180.0;
 
 /// Runs the checks.
-pub async fn examine(place: &Place, client: &Client<'_>) -> Vec<Finding> {
+pub async fn examine(deployment: &Deployment, client: &Client<'_>) -> Vec<Finding> {
     let asked = SystemTime::now();
-    let mut findings = match client.get_as_nobody("/healthz").await {
-        Ok(answer) => vec![health(&answer), clock(place, &answer, asked)],
+    let mut findings = match client.get_without_token("/healthz").await {
+        Ok(answer) => vec![health(&answer), clock(deployment, &answer, asked)],
         Err(problem) => {
             let remedy = "see the api function's log, and check for a proxy or firewall that closes the connection";
             return vec![Finding::wrong("health", "GET /healthz", format!("no answer: {problem}"), remedy)];
         }
     };
-    findings.push(closed(client.get_as_nobody("/orders?limit=1").await));
-    if place.token.is_some() {
+    findings.push(closed(client.get_without_token("/orders?limit=1").await));
+    if deployment.token.is_some() {
         findings.push(access(client.get("/orders?limit=1").await));
     }
-    findings.extend(numbers(place, client).await);
+    findings.extend(numbers(deployment, client).await);
     findings
 }
 
@@ -52,13 +52,13 @@ fn health(answer: &Answer) -> Finding {
     }
 }
 
-fn clock(place: &Place, answer: &Answer, asked: SystemTime) -> Finding {
+fn clock(deployment: &Deployment, answer: &Answer, asked: SystemTime) -> Finding {
     let said = answer.header("date").and_then(|date| httpdate::parse_http_date(date).ok());
     let Some(said) = said else {
-        return Finding::not_checked("clock.api", place.address(), "the answer has no `Date`");
+        return Finding::not_checked("clock.api", deployment.address(), "the answer has no `Date`");
     };
     let took = asked.elapsed().unwrap_or_default() / 2;
-    skew("clock.api", &place.address(), said, asked + took)
+    skew("clock.api", &deployment.address(), said, asked + took)
 }
 
 /// Compares another clock with this machine's.
@@ -74,7 +74,8 @@ pub fn skew(check: &'static str, place: &str, theirs: SystemTime, ours: SystemTi
 
 /// Without a token the API must answer 401.
 fn closed(answer: Result<Answer, String>) -> Finding {
-    let remedy = "set the api's AUTH to jwt, and deploy its routes with the authorizer: every caller can read all orders";
+    let remedy =
+        "set the api's AUTH to jwt, and deploy its routes with the authorizer: every caller can read all orders";
     match answer {
         Ok(answer) if answer.status == 401 => Finding::ok("closed", "GET /orders", "without a token: 401"),
         Ok(answer) if answer.status == 200 => {
@@ -107,10 +108,10 @@ fn access(answer: Result<Answer, String>) -> Finding {
 }
 
 /// Checks the service's own metrics.
-async fn numbers(place: &Place, client: &Client<'_>) -> Vec<Finding> {
+async fn numbers(deployment: &Deployment, client: &Client<'_>) -> Vec<Finding> {
     let not_checked =
         |why: &str| ["overdue", "dead-letters"].map(|check| Finding::not_checked(check, "GET /metrics", why)).to_vec();
-    if place.token.is_none() {
+    if deployment.token.is_none() {
         return not_checked("give a token with orders/admin");
     }
     let answer = match client.get("/metrics").await {
@@ -122,7 +123,8 @@ async fn numbers(place: &Place, client: &Client<'_>) -> Vec<Finding> {
     let metrics: Value = serde_json::from_str(&answer.body).unwrap_or_default();
     let overdue =
         metrics["oldest_overdue_seconds"].as_f64().map(|seconds| overdue("GET /metrics", seconds, GRACE_SECONDS));
-    let overdue = overdue.unwrap_or_else(|| Finding::not_checked("overdue", "GET /metrics", "the answer does not contain it"));
+    let overdue =
+        overdue.unwrap_or_else(|| Finding::not_checked("overdue", "GET /metrics", "the answer does not contain it"));
     let depth = metrics["dead_letter_depth"].as_i64();
     let unknown = || Finding::not_checked("dead-letters", "GET /metrics", "the api could not reach the queue");
     vec![overdue, depth.map_or_else(unknown, |depth| dead_letters("GET /metrics", depth))]

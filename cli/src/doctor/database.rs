@@ -125,7 +125,7 @@ async fn rights(db: &Db, env: &Env) -> Vec<Finding> {
     };
     match inspect::rights(db, role.as_ref()).await {
         Ok(Some(rights)) => {
-            let mut findings = judge(&rights, named.is_some());
+            let mut findings = compare_rights(&rights, named.is_some());
             // Without DATABASE_APP_ROLE the owner checks itself, and the functions may sign in as another role.
             if named.is_some() || !rights.is_owner {
                 findings.push(time_limits(db, &rights.role).await);
@@ -140,7 +140,7 @@ async fn rights(db: &Db, env: &Env) -> Vec<Finding> {
     }
 }
 
-fn judge(rights: &Rights, is_named: bool) -> Vec<Finding> {
+fn compare_rights(rights: &Rights, is_named: bool) -> Vec<Finding> {
     let role = &rights.role;
     if rights.is_owner && !is_named {
         let why = format!("{role} owns the tables; give DATABASE_APP_ROLE, the role that the functions sign in as");

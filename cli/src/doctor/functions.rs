@@ -69,7 +69,7 @@ pub async fn examine(cloud: &Cloud, env: &Env, functions: &Functions) -> Vec<Fin
     let mut findings = Vec::new();
     match &functions.processor {
         Ok(processor) => {
-            findings.extend([running(processor), timing(processor), told(processor)]);
+            findings.extend([running(processor), timing(processor), timeout_variable(processor)]);
             findings.extend(same_queue(processor, env));
             findings.extend(mapping(cloud, env, processor).await);
         }
@@ -88,8 +88,7 @@ pub async fn examine(cloud: &Cloud, env: &Env, functions: &Functions) -> Vec<Fin
 fn running(function: &Function) -> Finding {
     let is_active = ["Active", ""].contains(&function.state.as_str());
     let what = if is_active { "active".to_owned() } else { format!("its state is {}", function.state) };
-    let remedy =
-        "see StateReason of `aws lambda get-function-configuration`; an inactive function becomes active when it is invoked";
+    let remedy = "see StateReason of `aws lambda get-function-configuration`; an inactive function becomes active when it is invoked";
     Finding::held("function", &function.name, is_active, what, remedy)
 }
 
@@ -116,13 +115,12 @@ fn timing(function: &Function) -> Finding {
 }
 
 /// The processor's variable must equal its real time-out.
-fn told(processor: &Function) -> Finding {
-    let told =
-        processor.variables.seconds("FUNCTION_TIMEOUT_SECONDS", 15).map_or(0, |told| told.as_secs().cast_signed());
-    let what = format!("its time-out is {} s, its variable says {told} s", processor.timeout);
-    let remedy =
-        "set FUNCTION_TIMEOUT_SECONDS to the function's Timeout: otherwise Lambda stops it in the middle, or it gives up early";
-    Finding::held("function.timeout", &processor.name, told == processor.timeout, what, remedy)
+fn timeout_variable(processor: &Function) -> Finding {
+    let variable =
+        processor.variables.seconds("FUNCTION_TIMEOUT_SECONDS", 15).map_or(0, |time| time.as_secs().cast_signed());
+    let what = format!("its time-out is {} s, its variable says {variable} s", processor.timeout);
+    let remedy = "set FUNCTION_TIMEOUT_SECONDS to the function's Timeout: otherwise Lambda stops it in the middle, or it gives up early";
+    Finding::held("function.timeout", &processor.name, variable == processor.timeout, what, remedy)
 }
 
 fn same_queue(function: &Function, env: &Env) -> Option<Finding> {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::finding::Finding;
 use crate::aws::Aws;
-use crate::place::Place;
+use crate::deployment::Deployment;
 use crate::token::Claims;
 
 /// The tokens that the gateway accepts.
@@ -18,8 +18,8 @@ struct Accepted {
 }
 
 /// Checks the token.
-pub async fn examine(place: &Place) -> Vec<Finding> {
-    let Some(token) = &place.token else {
+pub async fn examine(deployment: &Deployment) -> Vec<Finding> {
+    let Some(token) = &deployment.token else {
         return vec![Finding::not_checked("token", "ORDERMILL_TOKEN", "give --token or ORDERMILL_TOKEN")];
     };
     let claims = match Claims::of(token) {
@@ -34,7 +34,7 @@ pub async fn examine(place: &Place) -> Vec<Finding> {
         }
     };
     let mut findings = vec![subject(&claims), expiry(&claims), scopes(&claims)];
-    findings.extend(match accepted(place).await {
+    findings.extend(match accepted(deployment).await {
         Ok(accepted) => compare(&claims, &accepted),
         Err(why) => vec![Finding::not_checked("token.issuer", "gateway", why)],
     });
@@ -131,23 +131,25 @@ fn compare(claims: &Claims, accepted: &Accepted) -> Vec<Finding> {
 }
 
 /// What the gateway accepts: from its own configuration, otherwise from variables.
-async fn accepted(place: &Place) -> Result<Accepted, String> {
-    let told = |why: String| match place.env.text("OIDC_ISSUER") {
+async fn accepted(deployment: &Deployment) -> Result<Accepted, String> {
+    let from_variables = |why: String| match deployment.env.text("OIDC_ISSUER") {
         Some(issuer) => Ok(Accepted {
             issuer: issuer.to_owned(),
-            audiences: place.env.text("OIDC_AUDIENCE").map(str::to_owned).into_iter().collect(),
+            audiences: deployment.env.text("OIDC_AUDIENCE").map(str::to_owned).into_iter().collect(),
             known_by: "OIDC_ISSUER",
         }),
         None => Err(format!("{why}; or give OIDC_ISSUER")),
     };
-    let aws = match Aws::from_env(&place.env) {
+    let aws = match Aws::from_env(&deployment.env) {
         Ok(aws) => aws,
-        Err(why) => return told(why),
+        Err(why) => return from_variables(why),
     };
-    let Some(id) = api_id(place) else { return told("give API_ID".to_owned()) };
+    let Some(id) = api_id(deployment) else { return from_variables("give API_ID".to_owned()) };
     match aws.get("apigateway", &format!("/v2/apis/{id}/authorizers")).await {
-        Ok(found) => authorizer(&found).map_or_else(|| told("the gateway has no JWT authorizer".to_owned()), Ok),
-        Err(why) => told(why),
+        Ok(found) => {
+            authorizer(&found).map_or_else(|| from_variables("the gateway has no JWT authorizer".to_owned()), Ok)
+        }
+        Err(why) => from_variables(why),
     }
 }
 
@@ -159,9 +161,12 @@ fn authorizer(found: &Value) -> Option<Accepted> {
 }
 
 /// The API's identifier: the first part of AWS's name for it, or the emulator's path.
-fn api_id(place: &Place) -> Option<String> {
-    let in_path =
-        place.url.path().split_once("/_aws/execute-api/").map(|(_, rest)| rest.split('/').next().unwrap_or_default());
-    let in_host = place.url.host_str().and_then(|host| host.split_once(".execute-api.")).map(|(id, _)| id);
-    place.env.text("API_ID").or(in_path).or(in_host).filter(|id| !id.is_empty()).map(str::to_owned)
+fn api_id(deployment: &Deployment) -> Option<String> {
+    let in_path = deployment
+        .url
+        .path()
+        .split_once("/_aws/execute-api/")
+        .map(|(_, rest)| rest.split('/').next().unwrap_or_default());
+    let in_host = deployment.url.host_str().and_then(|host| host.split_once(".execute-api.")).map(|(id, _)| id);
+    deployment.env.text("API_ID").or(in_path).or(in_host).filter(|id| !id.is_empty()).map(str::to_owned)
 }

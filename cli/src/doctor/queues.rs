@@ -98,7 +98,13 @@ fn redrive(orders: &Queue, dead: Option<&Queue>) -> Vec<Finding> {
     };
     let is_wired = target == dead.text("QueueArn");
     let remedy = "set deadLetterTargetArn to the queue of DLQ_URL: operators look for dead letters there";
-    findings.push(Finding::held("queue.dead-letters", &orders.name, is_wired, format!("dead-letters go to {target}"), remedy));
+    findings.push(Finding::held(
+        "queue.dead-letters",
+        &orders.name,
+        is_wired,
+        format!("dead-letters go to {target}"),
+        remedy,
+    ));
     findings.push(retention(orders, dead));
     findings
 }

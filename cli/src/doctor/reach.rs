@@ -9,7 +9,7 @@ use openssl::x509::X509;
 use shared::error::Chain;
 
 use super::finding::Finding;
-use crate::place::Place;
+use crate::deployment::Deployment;
 
 /// The time-out of a step.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -17,9 +17,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const RENEWED_BEFORE: i32 = 14;
 
 /// Runs the checks up to the first that fails.
-pub async fn examine(place: &Place) -> Vec<Finding> {
-    let (host, address) = (place.url.host_str().unwrap_or_default().trim_matches(['[', ']']), place.address());
-    let port = place.url.port_or_known_default().unwrap_or_default();
+pub async fn examine(deployment: &Deployment) -> Vec<Finding> {
+    let (host, address) =
+        (deployment.url.host_str().unwrap_or_default().trim_matches(['[', ']']), deployment.address());
+    let port = deployment.url.port_or_known_default().unwrap_or_default();
     let found = tokio::net::lookup_host((host, port)).await.map(Vec::from_iter);
     let addresses = match found {
         Ok(addresses) if !addresses.is_empty() => addresses,
@@ -30,10 +31,9 @@ pub async fn examine(place: &Place) -> Vec<Finding> {
     let tcp = connect(&addresses).map(drop);
     let Err(error) = tcp else {
         let tcp = Finding::ok("tcp", &address, "accepts connections");
-        return [vec![dns, tcp], encryption(place, host, addresses).await].concat();
+        return [vec![dns, tcp], encryption(deployment, host, addresses).await].concat();
     };
-    let remedy =
-        "check the URL's port, and for a firewall or a proxy in between; locally, `make up` starts the stack";
+    let remedy = "check the URL's port, and for a firewall or a proxy in between; locally, `make up` starts the stack";
     vec![dns, Finding::wrong("tcp", address, format!("no connection: {error}"), remedy)]
 }
 
@@ -56,13 +56,13 @@ fn connect(addresses: &[SocketAddr]) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-async fn encryption(place: &Place, host: &str, addresses: Vec<SocketAddr>) -> Vec<Finding> {
-    let address = place.address();
-    if place.url.scheme() == "http" {
+async fn encryption(deployment: &Deployment, host: &str, addresses: Vec<SocketAddr>) -> Vec<Finding> {
+    let address = deployment.address();
+    if deployment.url.scheme() == "http" {
         let remedy = "use https://: without TLS anyone on the way can read the token";
-        return vec![Finding::held("tls", address, place.is_local(), "plain HTTP", remedy)];
+        return vec![Finding::held("tls", address, deployment.is_local(), "plain HTTP", remedy)];
     }
-    let (host, authorities) = (host.to_owned(), place.authorities.clone());
+    let (host, authorities) = (host.to_owned(), deployment.authorities.clone());
     let looked = tokio::task::spawn_blocking(move || look(&host, &addresses, authorities.as_deref())).await;
     let looked = looked.unwrap_or_else(|error| Err(error.to_string()));
     let Ok(Look { refusal, days }) = looked else {
@@ -75,8 +75,7 @@ async fn encryption(place: &Place, host: &str, addresses: Vec<SocketAddr>) -> Ve
     };
     let Some(days) = days else { return vec![tls] };
     let what = if days < 0 { format!("expired {} days ago", -days) } else { format!("valid for {days} days") };
-    let renew =
-        "renew the certificate: API Gateway renews its own, the owner of a custom domain renews that one";
+    let renew = "renew the certificate: API Gateway renews its own, the owner of a custom domain renews that one";
     vec![tls, Finding::held("certificate", address, days >= RENEWED_BEFORE, what, renew)]
 }
 

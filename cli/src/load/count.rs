@@ -55,7 +55,7 @@ impl Counted {
     }
 
     /// Whether the counts confirm this number of completed orders, each once.
-    pub fn bears_out(&self, accepted: u32, completed: u32) -> bool {
+    pub fn confirms(&self, accepted: u32, completed: u32) -> bool {
         let completed = i64::from(completed);
         if self.is_alone(accepted) { self.completed == completed } else { self.completed >= completed }
     }
@@ -70,10 +70,10 @@ mod tests {
     }
 
     #[test]
-    fn alone_each_completion_counts_once_and_among_others_at_least_once() {
-        assert!(counted(10, 10, 0).bears_out(10, 10));
-        assert!(!counted(10, 11, 0).bears_out(10, 10));
-        assert!(counted(15, 12, 0).bears_out(10, 10) && counted(10, 12, 2).bears_out(10, 10));
-        assert!(!counted(15, 9, 3).bears_out(10, 10));
+    fn completions_count_exactly_unless_others_create_orders() {
+        assert!(counted(10, 10, 0).confirms(10, 10));
+        assert!(!counted(10, 11, 0).confirms(10, 10));
+        assert!(counted(15, 12, 0).confirms(10, 10) && counted(10, 12, 2).confirms(10, 10));
+        assert!(!counted(15, 9, 3).confirms(10, 10));
     }
 }

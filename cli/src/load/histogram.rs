@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_longest_bar_is_of_the_fullest_step_and_no_order_is_without_one() {
+    fn longest_bar_is_of_the_fullest_step() {
         let lines = lines(&[(0.5, 400), (1.5, 1), (2.5, 0)]);
         let bars: Vec<_> = lines.iter().map(|line| line.matches('█').count()).collect();
         assert_eq!(bars, [40, 1, 0]);

@@ -10,10 +10,10 @@ use super::histogram::{lines, time};
 use super::latency::{Latencies, Percentiles};
 use super::outcome::Outcome;
 use super::run::Run;
+use crate::deployment::Deployment;
 use crate::exit::Exit;
 use crate::orders::{Order, Status};
 use crate::output::{Output, Tone};
-use crate::place::Place;
 
 /// The report of a run; the document of `--json`.
 #[derive(Serialize)]
@@ -71,7 +71,7 @@ pub struct Report {
 
 impl Report {
     /// Builds the report of a run from the orders that were found.
-    pub(super) fn new(run: &Run, place: &Place, orders: u32, outcome: Outcome) -> Self {
+    pub(super) fn new(run: &Run, deployment: &Deployment, orders: u32, outcome: Outcome) -> Self {
         let incomplete = outcome.incomplete();
         let is_read = outcome.found.is_ok();
         let Outcome { sent, accepted_within, found, counted, .. } = outcome;
@@ -87,14 +87,14 @@ impl Report {
         let ok = incomplete.is_none()
             && completed == orders
             && sent.accepted == orders
-            && counted.is_none_or(|counted| counted.bears_out(orders, completed));
+            && counted.is_none_or(|counted| counted.confirms(orders, completed));
         let (incomplete, exit) = incomplete.unzip();
         Self {
             ok,
             exit: exit.unwrap_or(if ok { Exit::Fine } else { Exit::Wrong }),
             incomplete,
             run: run.name.clone(),
-            url: place.url.to_string(),
+            url: deployment.url.to_string(),
             orders,
             accepted: sent.accepted,
             curves: [sent.latencies.curve(), life.curve()],
@@ -226,7 +226,7 @@ fn complaints(report: &Report) -> Vec<String> {
     ];
     let mut complaints: Vec<_> = report.incomplete.clone().into_iter().collect();
     complaints.extend(counts.iter().filter(|(many, _)| *many > 0).map(|(many, what)| format!("{many} {what}")));
-    if let Some(counted) = report.counted.filter(|counted| !counted.bears_out(report.accepted, report.completed)) {
+    if let Some(counted) = report.counted.filter(|counted| !counted.confirms(report.accepted, report.completed)) {
         complaints.push(format!("the service counted {} completions of {}", counted.completed, report.completed));
     }
     complaints

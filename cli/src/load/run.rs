@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::client::Client;
+use crate::deployment::Deployment;
 use crate::exit::Failure;
 use crate::orders::{Page, encoded};
-use crate::place::Place;
 use crate::token::Claims;
 
 /// A run. Its orders have identifiers of their own, and a user of their own if the token allows it: a list of that user's orders
@@ -19,9 +19,9 @@ pub struct Run {
 
 impl Run {
     /// Makes a run. Fails without a token.
-    pub fn new(place: &Place) -> Result<Self, Failure> {
+    pub fn new(deployment: &Deployment) -> Result<Self, Failure> {
         let token =
-            place.token.as_deref().ok_or_else(|| Failure::Usage("give --token or ORDERMILL_TOKEN".to_owned()))?;
+            deployment.token.as_deref().ok_or_else(|| Failure::Usage("give --token or ORDERMILL_TOKEN".to_owned()))?;
         let claims =
             Claims::of(token).map_err(|problem| Failure::Usage(format!("ORDERMILL_TOKEN is no token: {problem}")))?;
         let name = format!("load-{:08x}", fastrand::u32(..));

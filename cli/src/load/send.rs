@@ -43,7 +43,7 @@ struct Call {
 }
 
 /// Creates all orders, with `concurrency` calls at once, at `rate` if there is one. After an interrupt it starts no more calls.
-pub async fn place_all(client: &Client<'_>, run: &Run, load: &Load, bar: &ProgressBar, interrupt: &Interrupt) -> Sent {
+pub async fn create_all(client: &Client<'_>, run: &Run, load: &Load, bar: &ProgressBar, interrupt: &Interrupt) -> Sent {
     let size = load.batch.unwrap_or(1);
     let begun = Instant::now();
     let starts = (0..load.orders).step_by(size as usize);
@@ -53,7 +53,7 @@ pub async fn place_all(client: &Client<'_>, run: &Run, load: &Load, bar: &Progre
         (due, first..load.orders.min(first + size))
     });
     let calls = calls.take_until(Box::pin(interrupt.wait()));
-    let calls = calls.map(|(due, numbers)| place(client, run, numbers, load.batch.is_some(), due));
+    let calls = calls.map(|(due, numbers)| create(client, run, numbers, load.batch.is_some(), due));
     let mut calls = std::pin::pin!(calls.buffer_unordered(load.concurrency as usize));
     let mut end = std::pin::pin!(interrupt.wait_and(LAST_ANSWERS));
     let mut sent = Sent::default();
@@ -79,7 +79,7 @@ impl Sent {
     }
 }
 
-async fn place(client: &Client<'_>, run: &Run, numbers: std::ops::Range<u32>, is_batch: bool, due: Instant) -> Call {
+async fn create(client: &Client<'_>, run: &Run, numbers: std::ops::Range<u32>, is_batch: bool, due: Instant) -> Call {
     let many = numbers.len();
     let mut orders: Vec<Value> = numbers.map(|number| run.order(number)).collect();
     let (path, body) = match orders.pop() {
@@ -113,7 +113,7 @@ async fn deliver(client: &Client<'_>, path: &str, body: &Value) -> (Result<Answe
     let mut tries = 1;
     loop {
         let answer = client.post(path, body).await;
-        if tries == TRIES || !answer.as_ref().map_or(true, Answer::is_for_now) {
+        if tries == TRIES || !answer.as_ref().map_or(true, Answer::is_temporary) {
             return (answer, tries - 1);
         }
         tokio::time::sleep(wait(tries, answer.ok().and_then(|answer| answer.retry_after()))).await;

@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_life_of_an_order_is_what_its_times_tell() {
+    fn statuses_of_an_order_follow_from_its_times() {
         let at = OffsetDateTime::UNIX_EPOCH;
         let order = |status, started_at, finished_at| Order {
             order_id: "o".into(),

@@ -131,7 +131,7 @@ fn load_interrupted_twice_ends_at_once() {
 }
 
 #[test]
-fn load_keeps_its_report_where_the_orders_can_not_be_read() {
+fn load_reports_even_if_it_can_not_read_the_orders() {
     let api = Api::start(Manner::WithoutLists);
     let (status, stdout, stderr) = end(at(&api, &["load", "-n", "3", "--json"]).spawn().unwrap());
     let report: Value = serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}{stderr}"));

@@ -18,7 +18,7 @@ use shared::config::Env;
 use crate::options::Target;
 
 /// A deployment.
-pub struct Place {
+pub struct Deployment {
     /// The URL of its API.
     pub url: Url,
     /// The token for the calls.
@@ -31,7 +31,7 @@ pub struct Place {
 
 type Variables = HashMap<String, String>;
 
-impl Place {
+impl Deployment {
     /// Finds the deployment. Says what to give if none is named.
     pub fn find(target: &Target, environment: impl Iterator<Item = (OsString, OsString)>) -> Result<Self, String> {
         let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
@@ -116,29 +116,34 @@ fn is_loopback(host: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn find(target: &Target, variables: &[(&str, &str)]) -> Result<Place, String> {
-        Place::find(target, variables.iter().map(|(name, value)| ((*name).into(), (*value).into())))
+    fn find(target: &Target, variables: &[(&str, &str)]) -> Result<Deployment, String> {
+        Deployment::find(target, variables.iter().map(|(name, value)| ((*name).into(), (*value).into())))
     }
 
     fn written(text: &str) -> PathBuf {
-        let file = std::env::temp_dir().join(format!("ordermill-place-{}-{}", std::process::id(), fastrand::u64(..)));
+        let file =
+            std::env::temp_dir().join(format!("ordermill-deployment-{}-{}", std::process::id(), fastrand::u64(..)));
         std::fs::write(&file, text).unwrap();
         file
     }
 
     #[test]
-    fn a_file_hides_what_the_process_knows_of_another_deployment() {
+    fn file_overrides_the_variables_of_the_process() {
         let file = written("API_URL=http://127.0.0.1:1/x\nTOKEN_ADMIN='t'\nDATABASE_URL=postgres://u@127.0.0.1/d\n");
         let target = Target { env_file: Some(file.clone()), ..Target::default() };
-        let place = find(&target, &[("DATABASE_URL", "postgres://other/d"), ("API_URL", "https://other")]).unwrap();
-        assert_eq!((place.at("/orders"), place.token.as_deref()), ("http://127.0.0.1:1/x/orders".into(), Some("t")));
-        assert_eq!(place.env.text("DATABASE_URL"), Some("postgres://u@127.0.0.1/d"));
-        assert_eq!(place.env.text("DATABASE_TLS"), Some("off"));
+        let deployment =
+            find(&target, &[("DATABASE_URL", "postgres://other/d"), ("API_URL", "https://other")]).unwrap();
+        assert_eq!(
+            (deployment.at("/orders"), deployment.token.as_deref()),
+            ("http://127.0.0.1:1/x/orders".into(), Some("t"))
+        );
+        assert_eq!(deployment.env.text("DATABASE_URL"), Some("postgres://u@127.0.0.1/d"));
+        assert_eq!(deployment.env.text("DATABASE_TLS"), Some("off"));
         std::fs::remove_file(file).unwrap();
     }
 
     #[test]
-    fn where_nothing_is_given_the_command_says_what_to_give() {
+    fn missing_deployment_is_refused_with_what_to_give() {
         let nowhere = [("STACK_DIR", "/nowhere")];
         assert_eq!(find(&Target::default(), &nowhere).err().unwrap(), NO_URL);
         let url = |url: &str| Target { url: Some(url.to_owned()), ..Target::default() };
