@@ -131,10 +131,9 @@ impl Findings {
 
     /// No function takes longer than it may, or leaves connections behind.
     fn look_at_limits(&mut self, world: &World) {
-        let (timed_out, stood_still) = (world.timed_out(), world.faults.record(Fault::Hangs).injected);
-        if timed_out > stood_still {
-            self.violations
-                .push(format!("{timed_out} environments were killed at their time-out, {stood_still} stood still"));
+        let timed_out = world.timed_out();
+        if timed_out > 0 {
+            self.violations.push(format!("{timed_out} environments were killed at their time-out, and none had been paused"));
         }
         // One by one: where workers are killed while a table is locked, their statements outlive them for a while.
         for fault in Fault::ALL {

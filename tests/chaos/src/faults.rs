@@ -160,6 +160,7 @@ struct State {
     records: HashMap<Fault, Record>,
     alone: Option<Fault>,
     connections: usize,
+    held_back: usize,
 }
 
 impl Faults {
@@ -210,6 +211,22 @@ impl Faults {
             let record = state.record(fault);
             record.connections = record.connections.max(count);
         }
+    }
+
+    /// The harness keeps the connection of a dead worker open.
+    pub fn hold_back(&self) {
+        self.lock().held_back += 1;
+    }
+
+    /// It lets the connection go.
+    pub fn let_go(&self) {
+        let mut state = self.lock();
+        state.held_back = state.held_back.saturating_sub(1);
+    }
+
+    /// How many connections of dead workers the harness keeps open.
+    pub fn held_back(&self) -> usize {
+        self.lock().held_back
     }
 
     /// The most connections there were.

@@ -87,7 +87,7 @@ impl Pool {
         self.started.load(Ordering::Relaxed)
     }
 
-    /// How many environments were killed because they took too long.
+    /// How many environments were killed because they took too long, without those that the harness had paused.
     #[must_use]
     pub fn timed_out(&self) -> usize {
         self.timed_out.load(Ordering::Relaxed)
