@@ -9,9 +9,9 @@ mod tokens;
 
 use std::path::Path;
 
+use ordermill::deployment::Deployment;
 use ordermill::doctor::{Finding, State, examine};
 use ordermill::options::Target;
-use ordermill::place::Place;
 use tests::Stack;
 
 /// A deployment as doctor is told of it.
@@ -57,16 +57,16 @@ impl Patient {
         self
     }
 
-    fn place(&self) -> Place {
+    fn place(&self) -> Deployment {
         let variables = self.variables.iter().map(|(name, value)| (name.into(), value.into()));
-        Place::find(&self.target, variables).unwrap()
+        Deployment::find(&self.target, variables).unwrap()
     }
 
     async fn findings(&self) -> Vec<Finding> {
         examine(&self.place()).await
     }
 
-    /// Holds doctor to finding this wrong, in these words, and to saying so of the remedy.
+    /// Checks that doctor finds this check wrong, with these words and this remedy.
     async fn ails(&self, check: &str, what: &str, remedy: &str) {
         let findings = self.findings().await;
         let found = findings.iter().find(|finding| finding.check == check && finding.state == State::Wrong);

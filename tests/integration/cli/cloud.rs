@@ -112,7 +112,7 @@ async fn doctor_finds_each_fault_of_a_queue() {
     patient.ails("queue.tls", "without TLS", "aws:SecureTransport").await;
     let elsewhere = Queues::new().await;
     elsewhere.set(QueueAttributeName::RedrivePolicy, &json!({"deadLetterTargetArn": dlq, "maxReceiveCount": 10})).await;
-    elsewhere.patient().ails("queue.dead-letters", "gives up to", "deadLetterTargetArn").await;
+    elsewhere.patient().ails("queue.dead-letters", "dead-letters go to", "deadLetterTargetArn").await;
 }
 
 #[tokio::test]
@@ -128,7 +128,7 @@ async fn doctor_finds_a_queue_that_never_gives_up_and_one_that_is_not_there() {
 async fn doctor_finds_dead_letters() {
     let queues = Queues::new().await;
     queues.sqs.send_message().queue_url(&queues.dlq_url).message_body("o-1").send().await.unwrap();
-    queues.patient().ails("dead-letters", "1 message(s) given up", "/dead-letters/redrive").await;
+    queues.patient().ails("dead-letters", "1 dead letter(s)", "/dead-letters/redrive").await;
 }
 
 #[tokio::test]
@@ -137,7 +137,7 @@ async fn doctor_finds_a_function_whose_times_contradict_each_other_or_the_queues
     let name = function(&queues, 20, &[("FUNCTION_TIMEOUT_SECONDS", "15"), ("LEASE_SECONDS", "95")]).await;
     let patient = queues.patient().with("PROCESSOR_FUNCTION", &name);
     patient.ails("queue.visibility", "6 × the processor's time-out is 120 s", "to 120 or more").await;
-    patient.ails("function.timeout", "stops after 20 s, and is told 15 s", "FUNCTION_TIMEOUT_SECONDS").await;
+    patient.ails("function.timeout", "its time-out is 20 s, its variable says 15 s", "FUNCTION_TIMEOUT_SECONDS").await;
     patient.ails("function.timing", "LEASE_SECONDS: must be below", "LEASE_SECONDS < VISIBILITY_TIMEOUT_SECONDS").await;
 }
 
@@ -158,7 +158,7 @@ async fn doctor_finds_a_mapping_that_is_missing_disabled_or_fails_whole_batches(
     let queues = Queues::new().await;
     let name = function(&queues, 15, &[]).await;
     let patient = queues.patient().with("PROCESSOR_FUNCTION", &name);
-    patient.ails("mapping", "nothing brings the queue's messages", "event source mapping").await;
+    patient.ails("mapping", "no mapping brings the queue's messages", "event source mapping").await;
     map(&queues, &name, false, &[]).await;
     patient.ails("mapping", "its mapping is Disabled", "--enabled").await;
     patient.ails("mapping.partial", "its whole batch", "ReportBatchItemFailures").await;
@@ -169,7 +169,7 @@ async fn doctor_finds_a_sweeper_that_nothing_wakes() {
     let queues = Queues::new().await;
     let (name, rule) = (function(&queues, 30, &[]).await, fresh("rule"));
     let patient = queues.patient().with("SWEEPER_FUNCTION", &name);
-    patient.ails("schedule", "no schedule wakes it", "enable-rule").await;
+    patient.ails("schedule", "no schedule invokes it", "enable-rule").await;
     let arn = format!("arn:aws:lambda:us-east-1:000000000000:function:{name}");
     let act =
         async |action: &str, asked: Value| aws().act("events", &format!("AWSEvents.{action}"), &asked).await.unwrap();
@@ -184,6 +184,6 @@ async fn doctor_says_that_it_was_not_let_look_where_aws_can_not_be_asked() {
     let patient = queues.patient().with("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
     let findings = patient.findings().await;
     let queue = findings.iter().find(|finding| finding.check == "queue").unwrap();
-    assert!(queue.state == State::NotChecked && queue.what.contains("AWS can't be asked"), "{queue:?}");
+    assert!(queue.state == State::NotChecked && queue.what.contains("AWS can't be reached"), "{queue:?}");
     assert!(wrong(&findings).is_empty(), "{findings:#?}");
 }

@@ -26,7 +26,7 @@ async fn patient_after(sql: &str) -> (World, Patient) {
 #[tokio::test]
 async fn doctor_finds_a_database_without_a_schema() {
     let (_world, patient) = patient_after("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await;
-    patient.ails("schema", "no migration was ever run", "migrate").await;
+    patient.ails("schema", "no migration has run", "migrate").await;
 }
 
 #[tokio::test]

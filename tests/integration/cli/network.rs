@@ -70,7 +70,7 @@ async fn doctor_finds_an_api_that_has_lost_its_database() {
 #[tokio::test]
 async fn doctor_finds_that_something_else_answers() {
     let server = answering(|| json(404, "{}")).await;
-    Patient::at(&format!("http://{}", server.address())).ails("health", "no Ordermill is there", "ApiUrl").await;
+    Patient::at(&format!("http://{}", server.address())).ails("health", "there is no Ordermill", "ApiUrl").await;
 }
 
 #[tokio::test]

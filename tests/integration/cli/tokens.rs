@@ -22,7 +22,7 @@ fn bearing(token: &str) -> Patient {
 
 #[tokio::test]
 async fn doctor_finds_what_is_no_token() {
-    bearing("abc").ails("token", "not the three parts of a JWT", "without `Bearer`").await;
+    bearing("abc").ails("token", "does not have the three parts of a JWT", "without `Bearer`").await;
 }
 
 #[tokio::test]
