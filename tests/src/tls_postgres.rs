@@ -1,4 +1,4 @@
-//! A PostgreSQL that speaks TLS.
+//! A PostgreSQL server with TLS.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use tokio_postgres::Client;
 
 use crate::{Certificate, eventually};
 
-/// A server of a test's own.
+/// A server for a single test.
 pub struct TlsPostgres {
     postgres: Postgres,
     admin: Client,
 }
 
 impl TlsPostgres {
-    /// Starts a server that shows this certificate.
+    /// Starts a server with this certificate.
     pub async fn start(certificate: &Certificate) -> Self {
         let postgres = Postgres::start().await.unwrap_or_else(|error| panic!("PostgreSQL: {error}"));
         let admin = postgres.connect().await.unwrap_or_else(|error| panic!("PostgreSQL: {error}"));
@@ -26,21 +26,21 @@ impl TlsPostgres {
         server
     }
 
-    /// The URL of its database, by this name of this machine's.
+    /// The URL of its database with this host name, which has to be a name of this machine.
     #[must_use]
     pub fn url(&self, host: &str) -> String {
         let address = self.postgres.address();
         self.postgres.url(address).replace(&address.to_string(), &format!("{host}:{}", address.port()))
     }
 
-    /// Its port.
+    /// The port that it listens on.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.postgres.address().port()
     }
 
-    /// Takes the cleartext password of a role, over TLS alone, as RDS takes tokens.
-    pub async fn ask_for_password(&self, role: &str) {
+    /// Makes the role sign in by a cleartext password over TLS, which is how RDS receives tokens.
+    pub async fn require_cleartext_password(&self, role: &str) {
         self.write("pg_hba.conf", &format!("hostssl all {role} all password\nhost all ordermill all scram-sha-256"))
             .await;
         self.reload("SELECT count(*) = 2 FROM pg_hba_file_rules").await;
@@ -51,13 +51,13 @@ impl TlsPostgres {
         self.admin.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }
 
-    /// Writes a file of the data directory, as the server's own user, who alone may read a key.
+    /// Writes a file of the data directory as the server's own user. No other user may read a key.
     async fn write(&self, name: &str, text: &str) {
         let lines = format!("SELECT unnest(string_to_array('{text}', E'\\n'))");
         self.execute(&format!("COPY ({lines}) TO PROGRAM 'umask 077; cat > {name}'")).await;
     }
 
-    /// Has the server read its settings again and waits until it has.
+    /// Makes the server reload its settings, and waits until the query `done` returns true.
     async fn reload(&self, done: &str) {
         self.execute("SELECT pg_reload_conf()").await;
         eventually("the settings are in force", Duration::from_secs(10), async || {

@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn few_authorities_count_and_all_of_their_region() {
+    fn authorities_of_one_region_count() {
         let count = |text: &str| text.matches("-----BEGIN CERTIFICATE-----").count();
         assert!((4..20).contains(&count(&counting())), "{}", count(&counting()));
         assert!(counting().contains(REGION) && !counting().contains("Amazon RDS eu-"));
