@@ -1,7 +1,7 @@
 """The replaced service on Lambda: the same application behind Mangum, run by AWS's runtime client.
 
-The handler is ``lambda_app.handler``. An environment serves one call at a time, so it has one connection, which it opens
-while it starts. The queue in memory has no worker, because Lambda freezes the environment between calls. With
+The handler is ``lambda_app.handler``. An environment serves one call at a time, so it has one connection, which it
+opens while it starts. The queue in memory has no worker, because Lambda freezes the environment between calls. With
 ``QUEUE_URL`` it sends a message to SQS instead, as a deployment that processes its orders has to.
 """
 
