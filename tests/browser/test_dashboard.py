@@ -87,7 +87,7 @@ def test_order_is_found_by_its_id_with_its_history(visit, pictures):
 
 def test_unknown_order_id_is_reported(visit):
     dashboard = visit().sign_in("alice")
-    sheet = dashboard.find("nobody-placed-this")
+    sheet = dashboard.find("unknown-order")
     expect(sheet).to_contain_text("There is no order of this id")
     dashboard.check_accessible()
 

@@ -19,10 +19,10 @@ async fn guided_deployment_accepts_all_defaults() {
         command.env(name, stack.get(name));
     }
     let output = command.output().await.unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{printed}");
     for question in ["Parameter DatabaseUrl []:", "Parameter Stage [dev]:", "Deploy this changeset? [y/N]:"] {
-        assert!(said.contains(question), "{question} {said}");
+        assert!(printed.contains(question), "{question} {printed}");
     }
 }
 

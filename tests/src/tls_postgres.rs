@@ -1,11 +1,9 @@
 //! A PostgreSQL server with TLS.
 
-use std::time::Duration;
-
 use sandbox::postgres::Postgres;
 use tokio_postgres::Client;
 
-use crate::{Certificate, eventually};
+use crate::Certificate;
 
 /// A server for a single test.
 pub struct TlsPostgres {
@@ -18,12 +16,9 @@ impl TlsPostgres {
     pub async fn start(certificate: &Certificate) -> Self {
         let postgres = Postgres::start().await.unwrap_or_else(|error| panic!("PostgreSQL: {error}"));
         let admin = postgres.connect().await.unwrap_or_else(|error| panic!("PostgreSQL: {error}"));
-        let server = Self { postgres, admin };
-        server.write("server.crt", &certificate.certificate).await;
-        server.write("server.key", &certificate.key).await;
-        server.execute("ALTER SYSTEM SET ssl = on").await;
-        server.reload("SELECT current_setting('ssl') = 'on'").await;
-        server
+        let enabled = postgres.enable_tls(&certificate.certificate, &certificate.key).await;
+        enabled.unwrap_or_else(|error| panic!("PostgreSQL: {error}"));
+        Self { postgres, admin }
     }
 
     /// The URL of its database with this host name, which has to be a name of this machine.
@@ -41,29 +36,15 @@ impl TlsPostgres {
 
     /// Makes the role sign in by a cleartext password over TLS, which is how RDS receives tokens.
     pub async fn require_cleartext_password(&self, role: &str) {
-        self.write("pg_hba.conf", &format!("hostssl all {role} all password\nhost all ordermill all scram-sha-256"))
-            .await;
-        self.reload("SELECT count(*) = 2 FROM pg_hba_file_rules").await;
+        let rules = format!("hostssl all {role} all password\nhost all ordermill all scram-sha-256");
+        let written = self.postgres.write_file("pg_hba.conf", &rules).await;
+        written.unwrap_or_else(|error| panic!("PostgreSQL: {error}"));
+        let reloaded = self.postgres.reload("SELECT count(*) = 2 FROM pg_hba_file_rules").await;
+        reloaded.unwrap_or_else(|error| panic!("PostgreSQL: {error}"));
     }
 
     /// Runs SQL as a superuser.
     pub async fn execute(&self, sql: &str) {
         self.admin.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
-    }
-
-    /// Writes a file of the data directory as the server's own user. No other user may read a key.
-    async fn write(&self, name: &str, text: &str) {
-        let lines = format!("SELECT unnest(string_to_array('{text}', E'\\n'))");
-        self.execute(&format!("COPY ({lines}) TO PROGRAM 'umask 077; cat > {name}'")).await;
-    }
-
-    /// Makes the server reload its settings, and waits until the query `done` returns true.
-    async fn reload(&self, done: &str) {
-        self.execute("SELECT pg_reload_conf()").await;
-        eventually("the settings are in force", Duration::from_secs(10), async || {
-            let row = self.admin.query_one(done, &[]).await.expect("an answer");
-            row.get::<_, bool>(0).then_some(())
-        })
-        .await;
     }
 }

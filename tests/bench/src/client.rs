@@ -45,8 +45,8 @@ impl Client {
         };
         let text = std::str::from_utf8(&self.buffer[..head])?;
         let status = text.get(9..12).ok_or("the answer has no status")?.parse()?;
-        let whole = head + content_length(text).ok_or("the answer does not say how long it is")?;
-        while self.filled < whole {
+        let length = head + content_length(text).ok_or("the answer does not say how long it is")?;
+        while self.filled < length {
             self.read().await?;
         }
         Ok(status)

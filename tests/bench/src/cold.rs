@@ -55,7 +55,7 @@ struct Cold {
 /// Runs the measurement.
 pub async fn measure(world: &World) -> Result<Findings> {
     world.clear().await?;
-    let authorities = tls::enable(&world.sql().await?, world.directory.path()).await?;
+    let authorities = tls::enable(&world.postgres, world.directory.path()).await?;
     let (mut table, mut criteria) = (table(), Vec::new());
     for memory_mb in MEMORY_MB {
         let start = Start { world, share: Share::of(memory_mb), authorities: &authorities };

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use sandbox::Result;
 use sandbox::runtime::Pool;
-use tokio::time::Instant;
 use tokio_postgres::Client;
 
 use crate::findings::{Criterion, Findings, Table};
@@ -21,7 +20,6 @@ use crate::{flat, floor, load, prepared};
 pub const SIZES: [usize; 3] = [1, 10, 100];
 /// How long the simulated work takes.
 const WAIT: Duration = Duration::from_secs(1);
-const PATIENCE: Duration = Duration::from_secs(10);
 /// How many finished orders the table holds before the measurement.
 const FINISHED: u32 = 100_000;
 
@@ -62,7 +60,7 @@ pub async fn measure(world: &World) -> Result<(Findings, ServerCosts)> {
     step("life, filling in finished orders");
     flat::fill(&sql, 0, world.options.either(FINISHED, FINISHED / 10)).await?;
     // The server logs a whole page at its first change after a checkpoint, so the bytes would depend on the checkpoints.
-    set(world, &sql, "off").await?;
+    set_full_page_writes(world, &sql, "off").await?;
     let (mut lives, mut floors) = ([const { Vec::new() }; SIZES.len()], Vec::new());
     for run in 1..=world.options.runs {
         for (size, lives) in SIZES.into_iter().zip(&mut lives) {
@@ -71,7 +69,7 @@ pub async fn measure(world: &World) -> Result<(Findings, ServerCosts)> {
         }
         floors.push(least(world, &sql, world.options.either(2_000, 500)).await?);
     }
-    set(world, &sql, "on").await?;
+    set_full_page_writes(world, &sql, "on").await?;
     step("life, bytes kept");
     let bytes_kept = kept(world, &sql).await?;
     let text = table(&lives, &floors) + &format!("\nAn order that has ended takes {} bytes.\n", figure(bytes_kept));
@@ -167,19 +165,11 @@ async fn dead_rows(sql: &Client) -> Result<f64> {
     Ok(sql.query_one(dead, &[]).await?.try_get("dead")?)
 }
 
-/// Whether the server logs whole pages, once all of its processes know.
-async fn set(world: &World, sql: &Client, full_page_writes: &str) -> Result<()> {
-    sql.batch_execute(&format!("ALTER SYSTEM SET full_page_writes = {full_page_writes}")).await?;
-    sql.batch_execute("SELECT pg_reload_conf()").await?;
-    let (is_set, end) = ("SELECT WHERE current_setting('full_page_writes') = $1", Instant::now() + PATIENCE);
-    // A new connection has the settings of the server's first process, which has told all others by then.
-    while world.sql().await?.query(is_set, &[&full_page_writes]).await?.is_empty() {
-        if Instant::now() > end {
-            return Err("PostgreSQL does not take a setting".into());
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    // The process that decides for all takes its new settings before it does this.
+/// Sets whether the server logs whole pages, and waits until all its processes use the setting.
+async fn set_full_page_writes(world: &World, sql: &Client, value: &str) -> Result<()> {
+    sql.batch_execute(&format!("ALTER SYSTEM SET full_page_writes = {value}")).await?;
+    world.postgres.reload(&format!("SELECT current_setting('full_page_writes') = '{value}'")).await?;
+    // The checkpointer, which decides for all processes, reads its settings before it runs this.
     Ok(sql.batch_execute("CHECKPOINT").await?)
 }
 

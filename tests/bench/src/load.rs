@@ -129,11 +129,7 @@ impl Caller {
 /// The path and the body of a request that creates this many orders.
 #[must_use]
 pub fn request(list: usize) -> (&'static str, String) {
-    if list == 1 {
-        return ("/orders", order());
-    }
-    let orders: Vec<_> = std::iter::repeat_with(order).take(list).collect();
-    ("/orders/batch", format!(r#"{{"orders":[{}]}}"#, orders.join(",")))
+    request_of(list, order)
 }
 
 /// The same for orders without ids, so that the service generates them.
@@ -143,11 +139,15 @@ pub fn unnamed(list: usize) -> (&'static str, String) {
         let user = fastrand::u32(0..1000);
         format!(r#"{{"user_id":"user-{user}","item_ids":["book-1","pen-7"],"total_amount":59.98}}"#)
     };
-    if list == 1 {
-        return ("/orders", order());
-    }
+    request_of(list, order)
+}
+
+fn request_of(list: usize, order: impl FnMut() -> String) -> (&'static str, String) {
     let orders: Vec<_> = std::iter::repeat_with(order).take(list).collect();
-    ("/orders/batch", format!(r#"{{"orders":[{}]}}"#, orders.join(",")))
+    match orders.as_slice() {
+        [order] => ("/orders", order.clone()),
+        _ => ("/orders/batch", format!(r#"{{"orders":[{}]}}"#, orders.join(","))),
+    }
 }
 
 /// The JSON of a new order.

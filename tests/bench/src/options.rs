@@ -66,11 +66,7 @@ impl Options {
     /// The path of a function's binary.
     #[must_use]
     pub fn bootstrap(&self, function: &str) -> PathBuf {
-        if let Some(directory) = &self.binaries {
-            return directory.join(function);
-        }
-        let (first, rest) = function.split_at(1);
-        format!(".aws-sam/build/{}{rest}Function/bootstrap", first.to_uppercase()).into()
+        sandbox::runtime::bootstrap(self.binaries.as_deref(), function)
     }
 
     /// The path of a probe's binary.

@@ -6,6 +6,6 @@ use std::process::Command;
 fn orders_survive_every_fault_in_a_short_run() {
     let mut chaos = Command::new(env!("CARGO_BIN_EXE_chaos"));
     let output = chaos.current_dir("../..").env("SHORT", "1").output().expect("the program starts");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{printed}");
 }

@@ -2,6 +2,7 @@
 //!
 //! It commits like a production server: `fsync` and `synchronous_commit` are on.
 
+mod settings;
 mod standby;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};

@@ -8,11 +8,21 @@ mod api;
 mod environment;
 mod pool;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use environment::{Environment, InvokeError};
 pub use pool::Pool;
+
+/// The path of a function's binary: in the directory of cargo's binaries, or else in the output of `sam build`.
+#[must_use]
+pub fn bootstrap(binaries: Option<&Path>, function: &str) -> PathBuf {
+    if let Some(directory) = binaries {
+        return directory.join(function);
+    }
+    let (first, rest) = function.split_at(1);
+    format!(".aws-sam/build/{}{rest}Function/bootstrap", first.to_uppercase()).into()
+}
 
 /// A function as Lambda knows it.
 #[derive(Debug, Clone)]

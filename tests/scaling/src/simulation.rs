@@ -124,8 +124,8 @@ impl<'a> Simulation<'a> {
         };
         // A batch takes two statements: the claim, and the reschedule or the finish.
         self.statements += if matches!(job, Job::Batch { .. }) { 2.0 } else { 1.0 };
-        let takes = self.about(mean);
-        self.agenda.plan(self.now + takes, Event::Stored(job));
+        let duration = self.about(mean);
+        self.agenda.plan(self.now + duration, Event::Stored(job));
     }
 
     fn stored(&mut self, job: Job) {
