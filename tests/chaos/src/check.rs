@@ -131,10 +131,10 @@ impl Findings {
 
     /// Checks that no function exceeds its time-out or leaks connections.
     fn look_at_limits(&mut self, world: &World) {
-        let (timed_out, stood_still) = (world.timed_out(), world.faults.record(Fault::Hangs).injected);
-        if timed_out > stood_still {
+        let timed_out = world.timed_out();
+        if timed_out > 0 {
             self.violations
-                .push(format!("{timed_out} environments were killed at their time-out, {stood_still} stood still"));
+                .push(format!("{timed_out} environments were killed at their time-out, and none had been paused"));
         }
         // Each fault by itself: if workers are killed while a table is locked, their statements outlive them for a while.
         for fault in Fault::ALL {

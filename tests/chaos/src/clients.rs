@@ -180,7 +180,7 @@ fn is_even(order: &str) -> bool {
 fn saw_error(world: &World, order: &str, what: &str, result: &Result<Answer, InvokeError>) {
     let is_expected = match result {
         Ok(answer) => answer.status == 503,
-        Err(error) => *error == InvokeError::Died,
+        Err(error) => matches!(error, InvokeError::Died | InvokeError::Paused),
     };
     let seen = match result {
         Ok(Answer { status, body: Value::Null, .. }) => format!("{status}"),

@@ -160,6 +160,7 @@ struct State {
     records: HashMap<Fault, Record>,
     alone: Option<Fault>,
     connections: usize,
+    held_back: usize,
 }
 
 impl Faults {
@@ -210,6 +211,22 @@ impl Faults {
             let record = state.record(fault);
             record.connections = record.connections.max(count);
         }
+    }
+
+    /// Records that the harness keeps the connection of a killed worker open.
+    pub fn hold_back(&self) {
+        self.lock().held_back += 1;
+    }
+
+    /// Records that the harness has closed that connection.
+    pub fn let_go(&self) {
+        let mut state = self.lock();
+        state.held_back = state.held_back.saturating_sub(1);
+    }
+
+    /// How many connections of killed workers the harness keeps open.
+    pub fn held_back(&self) -> usize {
+        self.lock().held_back
     }
 
     /// The highest count of connections.

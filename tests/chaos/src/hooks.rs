@@ -106,10 +106,12 @@ impl Hooks {
         let Some(order) = statement.orders.first() else { return };
         let next = self.receiver.watch(order.clone());
         self.kill(statement, "killed, and its outcome is late").await;
+        self.faults.hold_back();
         if timeout(PATIENCE, next).await.is_ok_and(|begun| begun.is_ok()) {
             sleep(INTO_WORK).await;
             self.faults.happened(Fault::LateOutcome, self.journal.now(), &statement.orders);
         }
+        self.faults.let_go();
         self.note(&statement.orders, &format!("the outcome of {} arrives", statement.environment));
     }
 

@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,6 +27,8 @@ pub enum InvokeError {
     Died,
     /// Its environment was killed at the time-out.
     TimedOut,
+    /// Its environment was killed at the time-out after the harness had paused it.
+    Paused,
 }
 
 /// An execution environment. Dropping it kills the process.
@@ -34,6 +37,8 @@ pub struct Environment {
     timeout: Duration,
     api: RuntimeApi,
     process: Process,
+    /// Whether the harness has paused it since its last event.
+    was_paused: AtomicBool,
 }
 
 impl Environment {
@@ -41,7 +46,7 @@ impl Environment {
     pub async fn start(function: &Function, name: String) -> Result<Self> {
         let api = RuntimeApi::start(&function.name, function.timeout).await?;
         let process = Process::start(&mut command(function, &name, &api.address())?)?;
-        let environment = Self { name, timeout: function.timeout, api, process };
+        let environment = Self { name, timeout: function.timeout, api, process, was_paused: AtomicBool::new(false) };
         tokio::select! {
             () = environment.api.ready() => Ok(environment),
             () = environment.process.exited() => Err(format!("{} ended while it started", environment.name).into()),
@@ -64,10 +69,11 @@ impl Environment {
     /// Sends an event to the function and waits for the answer. Kills the environment, paused or not, at the function's
     /// time-out.
     pub async fn invoke(&self, event: Bytes) -> std::result::Result<Bytes, InvokeError> {
+        self.was_paused.store(false, Ordering::Relaxed);
         let answered = timeout(self.timeout, self.answered(event)).await;
         answered.unwrap_or_else(|_| {
             self.kill();
-            Err(InvokeError::TimedOut)
+            Err(if self.was_paused.load(Ordering::Relaxed) { InvokeError::Paused } else { InvokeError::TimedOut })
         })
     }
 
@@ -106,6 +112,7 @@ impl Environment {
 
     /// Freezes the process.
     pub fn pause(&self) {
+        self.was_paused.store(true, Ordering::Relaxed);
         self.process.signal(Signal::STOP);
     }
 

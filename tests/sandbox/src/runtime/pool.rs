@@ -83,7 +83,7 @@ impl Pool {
         self.started.load(Ordering::Relaxed)
     }
 
-    /// How many environments were killed at their time-out.
+    /// How many environments were killed at their time-out, without those that the harness had paused.
     #[must_use]
     pub fn timed_out(&self) -> usize {
         self.timed_out.load(Ordering::Relaxed)
