@@ -17,7 +17,6 @@ use tests::{Authority, Log, Stack, TlsPostgres, World, call_in_process, eventual
 use tokio::process::Command;
 use tokio::time::sleep;
 use tracing::Level;
-use uuid::Uuid;
 
 /// A world whose functions sign in with a secret.
 struct SecretWorld {
