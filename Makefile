@@ -65,7 +65,7 @@ tail: ## show orders as they change, or the life of one: make tail ORDER=order-1
 	cargo run --quiet --package ordermill -- tail $(ORDER) $(ARGS)
 
 openapi: ## write functions/site/assets/openapi.json from the routes, and the page of problems from docs/api.md
-	UPDATE_OPENAPI=1 cargo test --quiet -p tests --test integration the_published_
+	UPDATE_OPENAPI=1 cargo test --quiet -p tests --test integration published_
 
 test: ## check everything: format, lints, unit tests, integration tests on a stack of its own
 	$(MAKE) --no-print-directory -j2 tools check

@@ -23,7 +23,7 @@ fn links(text: &str) -> impl Iterator<Item = &str> {
     targets.filter(|target| !target.contains("://") && !target.contains(' '))
 }
 
-/// Whether a document has a heading that this anchor names, as GitHub makes anchors.
+/// Whether a document has a heading with this anchor, by GitHub's rules for anchors.
 fn has_anchor(document: &Path, anchor: &str) -> bool {
     let named = |heading: &str| -> String {
         let kept = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
@@ -33,7 +33,7 @@ fn has_anchor(document: &Path, anchor: &str) -> bool {
     text.lines().any(|line| line.starts_with('#') && named(line.trim_start_matches('#').trim()) == anchor)
 }
 
-fn leads_somewhere(document: &Path, link: &str) -> bool {
+fn is_valid(document: &Path, link: &str) -> bool {
     let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
     let target = if file.is_empty() { document.to_owned() } else { document.parent().unwrap().join(file) };
     target.exists() && (anchor.is_empty() || has_anchor(&target, anchor))
@@ -75,11 +75,11 @@ fn has_file(files: &BTreeSet<PathBuf>, word: &str) -> bool {
 }
 
 #[test]
-fn every_link_of_a_document_leads_somewhere() {
+fn links_of_documents_lead_somewhere() {
     let mut broken = Vec::new();
     for document in documents() {
         let text = read_to_string(&document).unwrap();
-        let of_this = links(&text).filter(|link| !leads_somewhere(&document, link));
+        let of_this = links(&text).filter(|link| !is_valid(&document, link));
         broken.extend(of_this.map(|link| format!("{}: {link}", document.display())));
     }
     assert!(broken.is_empty(), "{broken:#?}");

@@ -1,5 +1,5 @@
-//! No plan depends on statistics: with a million finished orders every statement of the hot path reads rows of its batch and
-//! few more, whatever the planner believes of the tables.
+//! No plan depends on statistics: with a million finished orders every statement of the hot path reads its batch and few more
+//! rows, under any statistics.
 
 use serde_json::Value;
 use tests::World;
@@ -7,8 +7,8 @@ use tokio_postgres::types::Type;
 
 use crate::released::record;
 
-/// How many orders have ended, are active, and are in a batch. With a few pages of active orders the planner reads them all,
-/// which costs no more than the batch's own.
+/// The numbers of ended orders, of active orders and of orders in a batch. There are many active orders, because the planner
+/// may read a few pages of them completely at no higher cost.
 const ENDED: i64 = 1_000_000;
 const ACTIVE: i64 = 20_000;
 const BATCH: i64 = 20;
@@ -16,8 +16,8 @@ const BATCH: i64 = 20;
 const MOST_ROWS: f64 = 20.0;
 const MOST_PAGES: f64 = 60.0;
 
-/// Statements of the hot path: the beginning of each, its arguments as SQL, and how many orders it is about. `IDS` stands
-/// for the batch.
+/// The statements of the hot path: the beginning of each, its arguments as SQL, and its number of orders. `IDS` stands for
+/// the batch.
 const HOT: [(&str, &str, i64); 11] = [
     (
         "WITH inserted AS ( INSERT INTO orders (order_id, user_id, item_ids, total_amount, idempotency_key) VALUES",
@@ -57,9 +57,9 @@ const HOT: [(&str, &str, i64); 11] = [
     ("WITH held AS ( SELECT order_id FROM orders WHERE order_id = ANY ($1) AND failure IS NOT NULL", "IDS, 1", BATCH),
 ];
 
-/// What the planner is made to believe, each by the SQL that makes it so.
-const BELIEFS: [(&str, &str); 4] = [
-    ("no statistics, which nothing has taken yet", "SELECT"),
+/// The states of the statistics, each with the SQL that creates it.
+const STATISTICS: [(&str, &str); 4] = [
+    ("no statistics", "SELECT"),
     ("fresh statistics", "ANALYZE"),
     (
         "statistics taken while order_work was empty",
@@ -73,25 +73,25 @@ const BELIEFS: [(&str, &str); 4] = [
 ];
 
 #[tokio::test]
-async fn hot_statements_read_their_batch_whatever_the_statistics() {
-    let said = record(&World::new().await).await.statements();
+async fn hot_statements_read_only_their_batch_with_any_statistics() {
+    let recorded = record(&World::new().await).await.statements();
     let world = large_world().await;
     let mut read_too_much = Vec::new();
-    for (belief, sql) in BELIEFS {
+    for (statistics, sql) in STATISTICS {
         for statement in sql.split("; ") {
             world.execute(statement).await;
         }
         for mode in ["force_custom_plan", "force_generic_plan"] {
             for (beginning, arguments, orders) in HOT {
-                let statement = said.iter().find(|said| flat(&said.sql).starts_with(beginning));
-                let statement = statement.unwrap_or_else(|| panic!("nothing said begins with {beginning}"));
+                let statement = recorded.iter().find(|statement| flat(&statement.sql).starts_with(beginning));
+                let statement = statement.unwrap_or_else(|| panic!("no recorded statement begins with {beginning}"));
                 let plan = explain(&world, mode, &statement.sql, &statement.types, arguments).await;
                 let (rows, pages) = (rows_read(&plan["Plan"]), pages_read(&plan["Plan"]));
                 #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
                 let orders = orders as f64;
                 if rows > MOST_ROWS * orders || pages > MOST_PAGES * orders {
                     read_too_much
-                        .push(format!("{belief}, {mode}: {rows} rows, {pages} pages: {}", flat(&statement.sql)));
+                        .push(format!("{statistics}, {mode}: {rows} rows, {pages} pages: {}", flat(&statement.sql)));
                 }
             }
         }
@@ -99,8 +99,7 @@ async fn hot_statements_read_their_batch_whatever_the_statistics() {
     assert_eq!(read_too_much, [""; 0]);
 }
 
-/// A world with a million finished orders, and twenty thousand active ones that worker 1 has claimed and whose lease is over; and one
-/// that is pending.
+/// A world with a million finished orders, twenty thousand claimed ones whose lease has expired, and a pending one.
 async fn large_world() -> World {
     let world = World::new().await;
     world
@@ -121,7 +120,7 @@ async fn large_world() -> World {
     world
 }
 
-/// The plan of a statement that is carried out, and taken back.
+/// Executes a statement, rolls it back and returns its plan.
 async fn explain(world: &World, mode: &str, sql: &str, types: &[u32], arguments: &str) -> Value {
     let names: Vec<_> =
         types.iter().map(|oid| Type::from_oid(*oid).expect("a type of PostgreSQL's").to_string()).collect();
@@ -135,7 +134,7 @@ async fn explain(world: &World, mode: &str, sql: &str, types: &[u32], arguments:
     serde_json::from_str::<Value>(&plan).expect("a plan is JSON")[0].clone()
 }
 
-/// The rows that the scans of a plan have read, those that they dropped included.
+/// The rows that the scans of a plan have read, filtered ones included.
 fn rows_read(plan: &Value) -> f64 {
     let number = |name: &str| plan[name].as_f64().unwrap_or(0.0);
     let is_scan =
@@ -145,7 +144,7 @@ fn rows_read(plan: &Value) -> f64 {
     own + plan["Plans"].as_array().into_iter().flatten().map(rows_read).sum::<f64>()
 }
 
-/// The pages that a plan has read, from memory or not.
+/// The pages that a plan has read, from memory or disk.
 fn pages_read(plan: &Value) -> f64 {
     let number = |name: &str| plan[name].as_f64().unwrap_or(0.0);
     number("Shared Hit Blocks") + number("Shared Read Blocks")

@@ -1,4 +1,4 @@
-//! The template, as CloudFormation would deploy it: what must hold of it whatever the parameters are.
+//! The template as CloudFormation would deploy it: rules that hold for all parameters.
 
 mod alarms;
 mod parameters;
@@ -13,17 +13,17 @@ use serde_json::{Value, json};
 
 use rules::{Template, listed, named, statements};
 
-/// What tests/stack/template.py makes of the template with these parameters.
+/// Translates the template with these parameters, by tests/stack/template.py.
 fn translate(parameters: &[&str]) -> Output {
     Command::new("../.venv/stack/bin/python")
         .env("PYTHONPATH", ".")
         .args(["-m", "stack.template"])
         .args(parameters)
         .output()
-        .unwrap_or_else(|error| panic!("`make tools` installs what is missing: {error}"))
+        .unwrap_or_else(|error| panic!("could not run Python: {error}; run `make tools`"))
 }
 
-/// The template with these parameters, translated and decided.
+/// The translated template with these parameters, with all conditions evaluated.
 pub fn template(parameters: &[&str]) -> Template {
     let output = translate(parameters);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -59,11 +59,11 @@ fn every_kind_of_deployment_keeps_the_rules() {
     }
 }
 
-/// Sets a value within, or takes it away where it is null.
+/// Sets a value in the template, or removes it if it is null.
 fn set(template: &mut Value, pointer: &str, value: Value) {
     let (parent, key) = pointer.rsplit_once('/').unwrap();
     let key = &key.replace("~1", "/");
-    let parent = template.pointer_mut(parent).unwrap_or_else(|| panic!("{pointer} is not there"));
+    let parent = template.pointer_mut(parent).unwrap_or_else(|| panic!("{pointer} does not exist"));
     match (parent, value) {
         (Value::Object(entries), Value::Null) => drop(entries.remove(key)),
         (Value::Object(entries), value) => drop(entries.insert(key.clone(), value)),
@@ -72,7 +72,7 @@ fn set(template: &mut Value, pointer: &str, value: Value) {
 }
 
 #[test]
-fn each_rule_notices_what_breaks_it() {
+fn each_rule_notices_its_breach() {
     let sound =
         template(&["Stage=prod", "Release=r1", "PermissionsBoundaryArn=arn:aws:iam::1:policy/ordermill-boundary"]);
     for (resource, pointer, value) in [
@@ -157,8 +157,8 @@ fn each_rule_notices_what_breaks_it() {
         let mut broken = Template(sound.0.clone());
         set(&mut broken.0["Resources"], &format!("/{pointer}"), value);
         let breaches = broken.breaches();
-        let said = breaches.iter().any(|breach| breach.starts_with(&format!("{resource}: ")));
-        assert!(said, "{pointer} went unnoticed: {breaches:?}");
+        let is_noticed = breaches.iter().any(|breach| breach.starts_with(&format!("{resource}: ")));
+        assert!(is_noticed, "no rule noticed {pointer}: {breaches:?}");
     }
 }
 
@@ -169,18 +169,18 @@ fn tests_source() -> String {
 }
 
 #[test]
-fn every_alarm_has_a_section_that_names_a_test_which_moves_its_metric_or_says_that_there_is_none() {
+fn every_alarm_has_a_section_with_a_test_that_moves_its_metric() {
     let (sections, source) = (alarms::sections(), tests_source());
     for (name, alarm) in template(&[]).resources("AWS::CloudWatch::Alarm") {
         let text = sections[alarms::section(alarm).unwrap()];
-        assert!(text.contains(&format!("`{name}`")), "{name} is not named by its section");
+        assert!(text.contains(&format!("`{name}`")), "its section does not name {name}");
         let moved_by = text.split_once("Moved on one machine by*").and_then(|(_, rest)| rest.split('`').nth(1));
         let is_moved = moved_by.is_some_and(|test| source.contains(&format!("fn {test}()")));
         assert!(is_moved || text.contains("Untested on AWS; nothing moves it on one machine"), "{name}: {moved_by:?}");
     }
 }
 
-/// What a role may do, besides writing its own log: `action on resource`.
+/// The permissions of a role except for its own log, as `action on resource`.
 fn allowed(template: &Template, role: &str) -> BTreeSet<String> {
     let roles = template.resources("AWS::IAM::Role");
     let (_, properties) = roles.iter().find(|(name, _)| *name == role).unwrap();
@@ -202,7 +202,7 @@ fn allowed(template: &Template, role: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn each_function_may_do_what_it_does_and_no_more() {
+fn each_function_has_only_the_permissions_that_it_needs() {
     let template = template(&[]);
     let sign_in = "rds-db:connect on ${Database.DbiResourceId}/ordermill_app";
     for (role, expected) in [

@@ -1,7 +1,8 @@
-"""Starts MiniStack, the emulated AWS, without its 45 ms pause in each function call and with what it lacks.
+"""Starts MiniStack, the emulated AWS, with two corrections: ``python -m stack.launcher``.
 
-Its runtime API answers in two small writes; with Nagle's algorithm on, the second waits for the client's delayed
-acknowledgement. A program of its own: ``python -m stack.launcher``, with MiniStack's settings in the environment.
+Its runtime API answers in two small writes. With Nagle's algorithm the second write waits 45 ms for the client's
+delayed acknowledgement, so the algorithm is turned off. :mod:`stack.lacking` adds missing kinds of resources.
+MiniStack's settings are in the environment.
 """
 
 import os
@@ -13,7 +14,7 @@ from stack import lacking
 
 if __name__ == "__main__":
     socketserver.StreamRequestHandler.disable_nagle_algorithm = True
-    # It brought us here; the functions, which inherit the environment, have no use for it.
+    # The functions inherit the environment, and do not need this variable.
     del os.environ["PYTHONPATH"]
     lacking.add()
     main()

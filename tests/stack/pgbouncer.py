@@ -1,8 +1,8 @@
-"""PgBouncer between the functions and PostgreSQL, where the stack is asked for it (``PGBOUNCER_PORT``).
+"""PgBouncer between the functions and PostgreSQL, if ``PGBOUNCER_PORT`` is set.
 
-In transaction mode: a connection of the server's is lent out for a transaction, so that many of the functions' share
-few, and nothing that belongs to a session can be relied on. It knows the application's role alone, takes connections
-on the loopback address, and runs as the user that PostgreSQL runs as.
+It runs in transaction mode: a server connection serves one transaction, so that many client connections share few
+server connections, and no session state lasts. It accepts only the application's role, listens on the loopback address,
+and runs as PostgreSQL's user.
 """
 
 import shutil
@@ -14,29 +14,29 @@ from stack.processes import Server
 from stack.settings import HOST, Settings
 
 NAME = "pgbouncer"
-# Of each database, which every test has one of. They are given up soon after, so that all together stay few.
+# The limit for each database. Each test has its own database, so idle connections are closed soon.
 SERVER_CONNECTIONS = 20
 IDLE_SECONDS = 5
 
 
 def start(settings: Settings) -> Server:
-    """Start it, after PostgreSQL; :func:`wait` tells when it answers."""
+    """Start PgBouncer, after PostgreSQL; :func:`wait` waits until it answers."""
     program, account = apt.ensure("pgbouncer", "pgbouncer"), postgres.account(settings)
-    place = postgres.data_directory(settings).with_name(NAME)
-    place.mkdir(parents=True, exist_ok=True)
-    users, configuration = place / "users.txt", place / "pgbouncer.ini"
+    directory = postgres.data_directory(settings).with_name(NAME)
+    directory.mkdir(parents=True, exist_ok=True)
+    users, configuration = directory / "users.txt", directory / "pgbouncer.ini"
     _write(users, f'"{postgres.ROLE}" "{postgres.password(settings)}"\n', account.name)
     _write(configuration, _configuration(settings, users), account.name)
     return processes.start(NAME, [program, str(configuration)], {"LC_ALL": "C.UTF-8"}, settings.log(NAME), account)
 
 
 def wait(settings: Settings, server: Server) -> None:
-    """Wait until it takes connections."""
+    """Wait until PgBouncer accepts connections."""
     processes.wait_until(lambda: postgres.answers(settings.pooler_port), server, settings.log(NAME), seconds=15)
 
 
 def url(settings: Settings) -> str:
-    """Its connection URL, without a database."""
+    """Return its connection URL, without a database."""
     return f"postgres://{postgres.ROLE}:{postgres.password(settings)}@{HOST}:{settings.pooler_port}"
 
 

@@ -1,4 +1,4 @@
-//! Cost: dollars a million orders, from measured billed times and log volumes, counted requests and published prices.
+//! Cost: dollars for a million orders, from measured billed times and log volumes, counted requests and published prices.
 
 mod access_log;
 mod bill;
@@ -19,7 +19,7 @@ pub use line::Line;
 /// How long the simulated work takes, in seconds.
 const DELAY: f64 = 5.0;
 
-/// Measures, and gives what `make cost` needs as well.
+/// Runs the measurement. Also returns the figures for `make cost`.
 pub async fn measure(world: &World) -> Result<(Findings, Billed)> {
     step("cost");
     let billed = billed::measure(world).await?;

@@ -1,4 +1,4 @@
-//! The sandbox itself: what it is relied on for.
+//! Tests of the sandbox itself.
 
 #![allow(clippy::unwrap_used, reason = "a test's unwrap is its assertion")]
 
@@ -48,7 +48,7 @@ fn sending(id: &str, delay: i32) -> Sending {
 }
 
 #[tokio::test]
-async fn the_queue_does_what_an_sdk_asks_of_it() {
+async fn queue_serves_the_calls_of_the_aws_sdk() {
     let (queues, sqs) = queues(None).await;
     let url = queues.url("orders");
     let batch = sqs.send_message_batch().queue_url(&url).entries(sending("now", 0)).entries(sending("later", 900));
@@ -71,7 +71,7 @@ async fn the_queue_does_what_an_sdk_asks_of_it() {
 }
 
 #[tokio::test]
-async fn the_hook_knows_who_sends_and_can_refuse() {
+async fn queue_hook_knows_the_caller_and_can_refuse() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let seeing = Arc::clone(&seen);
     let hook: queue::Hook = Arc::new(move |sighting| {
@@ -84,10 +84,10 @@ async fn the_hook_knows_who_sends_and_can_refuse() {
     assert_eq!(queues.counts("orders").total(), 0);
 }
 
-/// What the hook of a wire saw.
+/// The statements that the hook of a wire saw.
 type Seen = Arc<Mutex<Vec<(Moment, Kind, String, Vec<String>)>>>;
 
-fn watching(seen: &Seen) -> wire::Hook {
+fn recording_hook(seen: &Seen) -> wire::Hook {
     let seen = Arc::clone(seen);
     Arc::new(move |moment, statement| {
         let orders = statement.orders.to_vec();
@@ -114,10 +114,10 @@ fn order() -> NewOrder {
 }
 
 #[tokio::test]
-async fn the_wire_knows_the_statements_of_an_orders_life_and_survives_a_restart() {
+async fn wire_recognises_statements_and_survives_a_restart() {
     let mut postgres = Postgres::start().await.unwrap();
     let seen = Seen::default();
-    let wire = Wire::start(postgres.address(), watching(&seen)).await.unwrap();
+    let wire = Wire::start(postgres.address(), recording_hook(&seen)).await.unwrap();
     let db = db(&postgres.url(wire.address()));
     let created = create(&db, &CreateRequest::new(order(), None), NOW).await.unwrap();
     assert!(matches!(created, Created::Inserted(_)));

@@ -1,9 +1,9 @@
-//! The gateway's access log: a record of the template's format, with values of the usual length.
+//! The size of a record in the gateway's access log: the template's format with values of the usual length.
 
 use super::billed::RECORD;
 
 const TEMPLATE: &str = include_str!("../../../../template.yaml");
-/// The variables of the format with a value of the usual length. A variable without a value becomes `-`.
+/// The variables of the format, each with a value of the usual length. A variable without a value becomes `-`.
 const USUAL: [(&str, &str); 14] = [
     ("requestId", "JKJaXmPLvHcESHA="),
     ("extendedRequestId", "JKJaXmPLvHcESHA="),
@@ -21,21 +21,20 @@ const USUAL: [(&str, &str); 14] = [
     ("error.message", "-"),
 ];
 
-/// The bytes of a record as they are billed. The Lambda service itself logs nothing of an invocation that goes as it should
-/// (`SystemLogLevel: WARN`).
+/// The billed bytes of a record. The Lambda service itself logs nothing about a successful invocation (`SystemLogLevel: WARN`).
 #[must_use]
 pub fn bytes() -> f64 {
     crate::stats::count(record().len()) + RECORD
 }
 
 fn record() -> String {
-    // The longest names first: a short one may be the beginning of a longer one.
+    // The longest names first: a short name can be the prefix of a longer one.
     let mut usual = USUAL;
     usual.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
     usual.iter().fold(format(), |record, (name, value)| record.replace(&format!("$context.{name}"), value))
 }
 
-/// The lines of the format, folded to one as YAML does.
+/// The lines of the format, folded into one as YAML does.
 fn format() -> String {
     let rest = TEMPLATE.split_once("AccessLogSettings:").map_or("", |(_, rest)| rest);
     let lines = rest.lines().skip_while(|line| !line.trim_start().starts_with("Format:"));

@@ -1,12 +1,12 @@
-//! `make cost`: what so many orders cost, from what the last whole run measured.
+//! `make cost`: the cost of a number of orders, by the measurements of the last complete run.
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
 //! | `ORDERS` | how many orders | 1000000 |
-//! | `LIST` | how many orders a request places, up to 500 | 1 |
+//! | `LIST` | how many orders a request creates, up to 500 | 1 |
 //! | `DELAY` | how long the simulated work takes, in seconds | 5 |
 //! | `WORK` | `simulated`, or `webhook`: an endpoint that takes 200 ms | `simulated` |
-//! | `BATCH` | how many messages the processor takes at a time | 10 |
+//! | `BATCH` | how many messages a batch of the processor holds | 10 |
 //! | `REGION` | `us-east-1` or `eu-central-1` | `us-east-1` |
 //! | `ARCHITECTURE` | `arm64` or `x86_64` | `arm64` |
 
@@ -16,12 +16,12 @@ use sandbox::Result;
 
 use super::{Bill, Billed, Deployment, Prices, Work};
 
-/// What the last whole run measured.
+/// The file with the measurements of the last complete run.
 pub const MEASURED: &str = "tests/bench/measured.json";
 
 /// Prints the bill.
 pub fn run() -> Result<()> {
-    let text = std::fs::read_to_string(MEASURED).map_err(|_| "nothing is measured yet: `make bench` does that")?;
+    let text = std::fs::read_to_string(MEASURED).map_err(|_| "there are no measurements yet: run `make bench`")?;
     let billed: Billed = serde_json::from_str(&text)?;
     let region = value("REGION", "us-east-1".to_owned())?;
     let (orders, delay): (f64, f64) = (value("ORDERS", 1e6)?, value("DELAY", 5.0)?);
@@ -49,7 +49,7 @@ fn print(bill: &Bill, name: &str, orders: f64) {
 
 fn value<T: FromStr>(name: &str, default: T) -> Result<T> {
     match std::env::var(name) {
-        Ok(text) if !text.is_empty() => text.parse().map_err(|_| format!("{name}: {text} can't be used").into()),
+        Ok(text) if !text.is_empty() => text.parse().map_err(|_| format!("{name}: {text} is not a valid value").into()),
         _ => Ok(default),
     }
 }

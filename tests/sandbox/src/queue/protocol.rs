@@ -1,4 +1,4 @@
-//! The JSON 1.0 protocol of SQS, as far as it is spoken here.
+//! The part of SQS's JSON 1.0 protocol that the functions and tests use.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::store::Message;
 use super::{Ruling, Shared, Sighting};
 use crate::server::{self, Request, Response};
 
-/// Answers a call, once the hook has let it pass.
+/// Asks the hook, executes the call and answers it.
 pub async fn answer(shared: Arc<Shared>, request: Request) -> Option<Response> {
     let (action, environment) = (action(&request), environment(&request));
     let Ok(input) = serde_json::from_slice::<Value>(request.body()) else { return Some(refusal(400)) };
@@ -40,7 +40,7 @@ async fn perform(shared: &Shared, action: &str, queue: &str, input: &Value) -> O
     }
 }
 
-/// Does the same for each entry. Each succeeds or fails by itself.
+/// Calls `each` for each entry. Each entry succeeds or fails by itself.
 fn batch(input: &Value, each: impl Fn(&Value) -> Option<Value>) -> Option<Value> {
     let (mut successful, mut failed) = (Vec::new(), Vec::new());
     for entry in input["Entries"].as_array()? {
@@ -83,7 +83,7 @@ fn change_visibility(shared: &Shared, queue: &str, input: &Value) -> Option<Valu
     shared.with(queue, |store| store.change_visibility(receipt, time))?.then(|| json!({}))
 }
 
-/// Deleting what is gone succeeds too.
+/// Deletes a message. As on SQS, deleting a deleted message succeeds too.
 fn delete(shared: &Shared, queue: &str, input: &Value) -> Value {
     shared.with(queue, |store| store.delete(input["ReceiptHandle"].as_str().unwrap_or_default()));
     json!({})
@@ -116,7 +116,7 @@ fn action(request: &Request) -> String {
     header(request, "x-amz-target").rsplit('.').next().unwrap_or_default().to_owned()
 }
 
-/// The access key in the request's signature, which nothing else is made of: see `runtime`.
+/// The caller's access key, read from the request's signature. `runtime` sets it to the environment's name.
 fn environment(request: &Request) -> String {
     let signature = header(request, "authorization");
     let key = signature.split_once("Credential=").and_then(|(_, rest)| rest.split('/').next());
