@@ -30,8 +30,11 @@ pub struct Client<'a> {
 /// An answer, read to its end.
 #[derive(Debug)]
 pub struct Answer {
+    /// The HTTP status.
     pub status: u16,
+    /// The headers.
     pub headers: HeaderMap,
+    /// The body.
     pub body: String,
 }
 
