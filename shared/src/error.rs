@@ -24,7 +24,7 @@ mod tests {
     use crate::db::DbError;
 
     #[test]
-    fn a_chain_names_every_cause() {
+    fn chain_names_every_cause() {
         let refused = std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "connection refused");
         let error = DbError::Unavailable(Box::new(refused));
         assert_eq!(Chain(&error).to_string(), "could not reach the database: connection refused");

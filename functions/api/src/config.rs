@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn authentication_is_on_by_default_and_cannot_be_off_in_production() {
+    fn authentication_is_on_by_default_and_required_in_prod() {
         assert_eq!(refusal("prod", ""), None);
         assert_eq!(refusal("dev", "off"), None);
         assert_eq!(refusal("prod", "off").as_deref(), Some("AUTH: can't be off when STAGE is prod"));
