@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 /// Asks the way CloudFormation does, at an address that takes the answer, and gives that.
-async fn ask(config: Result<Config, ConfigError>, request_type: &str) -> Value {
+pub async fn ask(config: Result<Config, ConfigError>, request_type: &str) -> Value {
     ask_with(config, request_type, &json!({}), Duration::from_mins(1)).await
 }
 

@@ -48,7 +48,9 @@ impl World {
         let owner_url = create_database(&stack).await;
         let database_url = stack.pooled(&owner_url);
         let sqs = stack.sqs();
-        let (queue_url, dlq_url) = (create_queue(&sqs).await, create_queue(&sqs).await);
+        let id = Uuid::new_v4().simple();
+        let queue_url = create_queue(&sqs, format!("test-{id}-orders")).await;
+        let dlq_url = create_queue(&sqs, format!("test-{id}-dead-letters")).await;
         let prepare = std::env::var("DATABASE_PREPARE");
         let mut variables = vec![
             ("STAGE", "dev"),
@@ -59,7 +61,7 @@ impl World {
             ("CANCEL_WINDOW_SECONDS", "0"),
             ("AWS_ENDPOINT_URL", stack.get("AWS_ENDPOINT_URL")),
             ("AWS_REGION", "us-east-1"),
-            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_ACCESS_KEY_ID", "function"),
             ("AWS_SECRET_ACCESS_KEY", "test"),
         ];
         if let Ok(prepare) = &prepare {
@@ -67,7 +69,7 @@ impl World {
         }
         variables.extend(overrides);
         let variables: Vec<_> = variables.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
-        let api = build_api(&variables.iter().cloned().collect());
+        let api = build_api(&variables.iter().cloned().chain([key_of("api")]).collect());
         let sql = connect(&owner_url).await;
         let world = Self { variables, owner_url, sql, sqs, queue_url, dlq_url, api };
         let owner = DbConfig::from_env(&world.owner_env()).expect("a database");
@@ -85,6 +87,12 @@ impl World {
     #[must_use]
     pub fn env_with(&self, (name, value): (&str, &str)) -> Env {
         self.variables.iter().cloned().chain([(name.to_owned(), value.to_owned())]).collect()
+    }
+
+    /// The same for the function of this name, so that its calls to AWS are noted as that one's.
+    #[must_use]
+    pub fn env_of(&self, function: &str) -> Env {
+        self.variables.iter().cloned().chain([key_of(function)]).collect()
     }
 
     /// The environment of what works on the schema: by way of no pooler, because it holds a lock for a session.
@@ -113,7 +121,7 @@ impl World {
     /// The sweeper.
     #[must_use]
     pub fn sweeper(&self) -> Sweeper {
-        Sweeper::from_env(&self.env()).expect("a configuration")
+        Sweeper::from_env(&self.env_of("sweeper")).expect("a configuration")
     }
 
     /// The processor, with work that takes this long.
@@ -124,13 +132,14 @@ impl World {
 
     /// The processor, with this work.
     pub fn processor_with<W: Work>(&self, work: W) -> Processor<W> {
-        let config = processor::Config::from_env(&self.env()).expect("a configuration");
-        Processor::new(config, work, &self.env()).expect("clients")
+        let env = self.env_of("processor");
+        let config = processor::Config::from_env(&env).expect("a configuration");
+        Processor::new(config, work, &env).expect("clients")
     }
 
     /// Another api of this world, on a connection of its own.
     pub fn api_of(&self) -> Router {
-        build_api(&self.env())
+        build_api(&self.env_of("api"))
     }
 
     /// An api of this environment.
@@ -358,6 +367,11 @@ pub fn failures(response: &SqsBatchResponse) -> Vec<&str> {
     response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect()
 }
 
+/// The access key that tells the emulated AWS which function calls.
+fn key_of(function: &str) -> (String, String) {
+    ("AWS_ACCESS_KEY_ID".to_owned(), function.to_owned())
+}
+
 fn build_api(env: &Env) -> Router {
     let config = api::Config::from_env(env).expect("a configuration");
     api::router(Arc::new(Api::new(config, env).expect("clients")))
@@ -378,7 +392,6 @@ async fn create_database(stack: &Stack) -> String {
     format!("{server}/{name}")
 }
 
-async fn create_queue(sqs: &aws_sdk_sqs::Client) -> String {
-    let name = format!("test-{}", Uuid::new_v4().simple());
+async fn create_queue(sqs: &aws_sdk_sqs::Client, name: String) -> String {
     sqs.create_queue().queue_name(name).send().await.expect("a queue can be created").queue_url.expect("a URL")
 }

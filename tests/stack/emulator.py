@@ -14,7 +14,8 @@ NAME = "emulator"
 def start(settings: Settings) -> Server:
     """Start it; :func:`wait` tells when it answers."""
     (settings.state / "tmp").mkdir(parents=True, exist_ok=True)
-    return processes.start_module(NAME, "stack.launcher", [], _environment(settings), settings.log(NAME))
+    arguments = [str(settings.calls)]
+    return processes.start_module(NAME, "stack.launcher", arguments, _environment(settings), settings.log(NAME))
 
 
 def wait(settings: Settings, server: Server) -> None:
@@ -33,6 +34,8 @@ def _environment(settings: Settings) -> dict[str, str]:
         "BIND_HOST": HOST,
         "MINISTACK_HOST": HOST,
         "GATEWAY_PORT": str(settings.emulator_port),
+        # It then enforces IAM: see stack.calls.
+        "AUTH": "true",
         # Parts that would open ports of their own or look for containers to tidy up.
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",

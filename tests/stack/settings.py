@@ -81,6 +81,11 @@ class Settings:
             "AWS_DEFAULT_REGION": REGION,
         }
 
+    @property
+    def calls(self) -> Path:
+        """Where the calls of the functions to AWS are noted."""
+        return self.state / "calls"
+
     def shown(self, path: Path) -> str:
         """A path as a user would type it in the repository."""
         return os.path.relpath(path, ROOT) if path.is_relative_to(ROOT) else str(path)
