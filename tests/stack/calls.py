@@ -58,12 +58,16 @@ def _enforce_on_functions(enforce: Callable[..., Any], journal: Path) -> Callabl
         if service == "sqs":
             # A call for ten messages is allowed by the action of a call for one.
             action = action.removesuffix("Batch")
-        line = f"{function}\t{action} on {_resource(resource_arn)}\t{resource_arn}\n"
+        is_deployed = access_key != function
+        denied = enforce(access_key, action, service, region, resource_arn, **context) if is_deployed else None
+        # A function may go on without what it was refused, so that is noted as a call that nothing names.
+        call = f"{'in vain ' if denied else ''}{action} on {_resource(resource_arn)}"
+        line = f"{function}\t{call}\t{resource_arn}\n"
         if line not in noted:
             noted.add(line)
             with journal.open("a") as file:
                 file.write(line)
-        return None if access_key == function else enforce(access_key, action, service, region, resource_arn, **context)
+        return denied
 
     return enforced
 

@@ -1,5 +1,6 @@
 """The emulated AWS of one machine: MiniStack, in memory, on the loopback address."""
 
+import json
 import os
 import urllib.error
 import urllib.request
@@ -46,6 +47,6 @@ def _environment(settings: Settings) -> dict[str, str]:
 def _healthy(settings: Settings) -> bool:
     try:
         with urllib.request.urlopen(f"{settings.endpoint}/_ministack/health", timeout=2) as response:
-            return response.status == 200
-    except (urllib.error.URLError, OSError):
+            return json.load(response)["auth"] == "enabled"
+    except (urllib.error.URLError, OSError, ValueError):
         return False
