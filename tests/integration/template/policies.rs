@@ -188,12 +188,12 @@ fn boundary() -> Value {
     serde_json::from_str(&read_to_string("../.github/pipeline-boundary.json").unwrap()).unwrap()
 }
 
-/// What the policies decide on a call that is made over TLS.
+/// Evaluates the policies for a call over TLS.
 pub fn decide(policies: &[Value], action: &str, resource: &str, context: Context) -> Decision {
     let policies: Vec<IAMPolicy> =
         policies.iter().map(|policy| serde_json::from_value(policy.clone()).unwrap()).collect();
     let principal = Principal::Aws(PrincipalId::String(format!("arn:aws:sts::{ACCOUNT}:assumed-role/role/function")));
-    // Of an action that knows no resources, any will do.
+    // An action without resources, such as X-Ray's, takes any.
     let resource = if resource == "*" { format!("arn:aws:any:{REGION}:{ACCOUNT}:any") } else { resource.to_owned() };
     let context = context.with_boolean("aws:SecureTransport", true);
     let request = IAMRequest::new_with_context(principal, action, Arn::parse(&resource).unwrap(), context);
