@@ -19,15 +19,15 @@ use tokio::time::sleep;
 use tracing::Level;
 
 /// A world whose functions sign in with a secret.
-struct SecretWorld {
-    world: World,
+pub struct SecretWorld {
+    pub world: World,
     secrets: Client,
     arn: String,
     role: String,
 }
 
 impl SecretWorld {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let (world, secrets) = (World::new().await, secrets());
         let role = world.create_app_role().await;
         // PostgreSQL lets a member of the role terminate its connections.
@@ -37,8 +37,33 @@ impl SecretWorld {
     }
 
     fn env(&self) -> Env {
+        self.env_of("function")
+    }
+
+    /// The environment of the function of this name.
+    pub fn env_of(&self, function: &str) -> Env {
+        self.env_by(function, &self.arn)
+    }
+
+    /// The environment of `migrate`, which signs in by a secret of the schema's owner.
+    pub async fn env_of_owner(&self) -> Env {
+        let url: reqwest::Url = self.world.owner_url().parse().unwrap();
+        let secret = text(url.username(), url.password().unwrap());
+        let created = self.secrets.create_secret().name(format!("{}-owner", self.role)).secret_string(secret).send();
+        self.env_by("migrate", &created.await.unwrap().arn.unwrap())
+    }
+
+    /// Whether a queue or a secret of this ARN is this world's.
+    pub fn owns(&self, arn: &str) -> bool {
+        let queues = self.world.variables().filter(|(name, _)| ["QUEUE_URL", "DLQ_URL"].contains(name));
+        let mut names = queues.map(|(_, url)| url.rsplit('/').next().unwrap());
+        arn.contains(&self.role) || names.any(|name| arn.ends_with(name))
+    }
+
+    fn env_by(&self, function: &str, arn: &str) -> Env {
         let url = format!("postgres://{}", self.world.owner_url().split_once('@').unwrap().1);
-        self.world.variables().chain([("DATABASE_URL", url.as_str()), ("DATABASE_SECRET_ARN", &self.arn)]).collect()
+        let own = [("AWS_ACCESS_KEY_ID", function), ("DATABASE_URL", &url), ("DATABASE_SECRET_ARN", arn)];
+        self.world.variables().chain(own).collect()
     }
 
     fn db(&self) -> Db {

@@ -6,9 +6,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Output;
 
+use iam_rs::{Context, Decision};
 use tests::Stack;
 use tokio::process::Command;
 use uuid::Uuid;
+
+use crate::template::policies::decide;
 
 #[tokio::test]
 async fn guided_deployment_accepts_all_defaults() {
@@ -105,4 +108,33 @@ async fn deployment_deletes_old_versions_and_limits_log_retention() {
         assert!(calls.contains(&group), "{calls}");
     }
     fs::remove_dir_all(directory).unwrap();
+}
+
+/// The action of a call of the AWS CLI, and a resource of this stack: `logs put-retention-policy …` is `logs:PutRetentionPolicy`.
+fn taken(call: &str) -> (String, String) {
+    let (service, rest) = call.split_once(' ').unwrap();
+    let command = rest.split(' ').next().unwrap();
+    let name: String = command.split('-').map(|word| word[..1].to_uppercase() + &word[1..]).collect();
+    let resource = match service {
+        "cloudformation" => "stack/ordermill-prod/1",
+        "cognito-idp" => "userpool/eu-west-3_1",
+        "lambda" => "function:ordermill-prod-ApiFunction-1",
+        "logs" => "log-group:/aws/rds/instance/ordermill-prod-database-1/postgresql",
+        _ => panic!("{call} is of a service that the test does not know"),
+    };
+    (format!("{service}:{name}"), format!("arn:aws:{service}:eu-west-3:111122223333:{resource}"))
+}
+
+#[tokio::test]
+async fn pipeline_may_make_each_call_of_the_script() {
+    let place = std::env::temp_dir().join(format!("deploying-{}", Uuid::new_v4().simple()));
+    fs::create_dir(&place).unwrap();
+    deploy(&place, &["prod"]).await;
+    let policies = [serde_json::from_str(&fs::read_to_string("../.github/pipeline-policy.json").unwrap()).unwrap()];
+    let calls: BTreeSet<_> = fs::read_to_string(place.join("aws.record")).unwrap().lines().map(taken).collect();
+    assert_eq!(calls.len(), 6, "{calls:?}");
+    for (action, resource) in calls {
+        assert_eq!(decide(&policies, &action, &resource, Context::new()), Decision::Allow, "{action} on {resource}");
+    }
+    fs::remove_dir_all(place).unwrap();
 }

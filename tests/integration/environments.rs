@@ -26,7 +26,7 @@ fn function(world: &World, name: &str, logical_id: &str) -> Function {
 
 /// The same with more variables, which override the world's.
 pub fn function_with(world: &World, name: &str, logical_id: &str, more: &[(&str, &str)]) -> Function {
-    let variables = world.variables().chain(more.iter().copied());
+    let variables = world.variables().chain([("AWS_ACCESS_KEY_ID", name)]).chain(more.iter().copied());
     Function {
         name: name.to_owned(),
         bootstrap: format!("../.aws-sam/build/{logical_id}/bootstrap").into(),

@@ -5,6 +5,7 @@
 
 mod alarms;
 mod batching;
+mod calls;
 mod cli;
 mod clients;
 mod configuration;

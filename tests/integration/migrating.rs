@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 /// Sends a request like CloudFormation's, and returns the answer.
-async fn ask(config: Result<Config, ConfigError>, request_type: &str) -> Value {
+pub async fn ask(config: Result<Config, ConfigError>, request_type: &str) -> Value {
     ask_with(config, request_type, &json!({}), Duration::from_mins(1)).await
 }
 

@@ -49,7 +49,9 @@ impl World {
         let owner_url = create_database(&stack).await;
         let database_url = stack.pooled(&owner_url);
         let sqs = stack.sqs();
-        let (queue_url, dlq_url) = (create_queue(&sqs).await, create_queue(&sqs).await);
+        let id = Uuid::new_v4().simple();
+        let queue_url = create_queue(&sqs, format!("test-{id}-orders")).await;
+        let dlq_url = create_queue(&sqs, format!("test-{id}-dead-letters")).await;
         let prepare = std::env::var("DATABASE_PREPARE");
         let mut variables = vec![
             ("STAGE", "dev"),
@@ -60,7 +62,7 @@ impl World {
             ("CANCEL_WINDOW_SECONDS", "0"),
             ("AWS_ENDPOINT_URL", stack.get("AWS_ENDPOINT_URL")),
             ("AWS_REGION", "us-east-1"),
-            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_ACCESS_KEY_ID", "function"),
             ("AWS_SECRET_ACCESS_KEY", "test"),
         ];
         if let Ok(prepare) = &prepare {
@@ -68,7 +70,7 @@ impl World {
         }
         variables.extend(overrides);
         let variables: Vec<_> = variables.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
-        let api = build_api(&variables.iter().cloned().collect());
+        let api = build_api(&variables.iter().cloned().chain([key_of("api")]).collect());
         let sql = connect(&owner_url).await;
         let world = Self { variables, owner_url, sql, sqs, queue_url, dlq_url, api };
         let owner = DbConfig::from_env(&world.owner_env()).expect("a database");
@@ -86,6 +88,12 @@ impl World {
     #[must_use]
     pub fn env_with(&self, (name, value): (&str, &str)) -> Env {
         self.variables.iter().cloned().chain([(name.to_owned(), value.to_owned())]).collect()
+    }
+
+    /// The same for the function of this name, so that its calls to AWS are noted as that one's.
+    #[must_use]
+    pub fn env_of(&self, function: &str) -> Env {
+        self.variables.iter().cloned().chain([key_of(function)]).collect()
     }
 
     /// The variables for migrations, which connect past the pooler because they hold a lock for a session.
@@ -114,7 +122,7 @@ impl World {
     /// A sweeper of this world.
     #[must_use]
     pub fn sweeper(&self) -> Sweeper {
-        Sweeper::from_env(&self.env()).expect("a configuration")
+        Sweeper::from_env(&self.env_of("sweeper")).expect("a configuration")
     }
 
     /// A processor whose simulated work takes this long.
@@ -125,13 +133,14 @@ impl World {
 
     /// A processor with this work.
     pub fn processor_with<W: Work>(&self, work: W) -> Processor<W> {
-        let config = processor::Config::from_env(&self.env()).expect("a configuration");
-        Processor::new(config, work, &self.env()).expect("clients")
+        let env = self.env_of("processor");
+        let config = processor::Config::from_env(&env).expect("a configuration");
+        Processor::new(config, work, &env).expect("clients")
     }
 
     /// Another api of this world, with its own connection.
     pub fn api_of(&self) -> Router {
-        build_api(&self.env())
+        build_api(&self.env_of("api"))
     }
 
     /// An api with these variables.
@@ -377,6 +386,11 @@ pub fn failures(response: &SqsBatchResponse) -> Vec<&str> {
     response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect()
 }
 
+/// The access key that tells the emulated AWS which function calls.
+fn key_of(function: &str) -> (String, String) {
+    ("AWS_ACCESS_KEY_ID".to_owned(), function.to_owned())
+}
+
 fn build_api(env: &Env) -> Router {
     let config = api::Config::from_env(env).expect("a configuration");
     api::router(Arc::new(Api::new(config, env).expect("clients")))
@@ -397,7 +411,6 @@ async fn create_database(stack: &Stack) -> String {
     format!("{server}/{name}")
 }
 
-async fn create_queue(sqs: &aws_sdk_sqs::Client) -> String {
-    let name = format!("test-{}", Uuid::new_v4().simple());
+async fn create_queue(sqs: &aws_sdk_sqs::Client, name: String) -> String {
     sqs.create_queue().queue_name(name).send().await.expect("a queue can be created").queue_url.expect("a URL")
 }

@@ -7,6 +7,7 @@ import time
 from collections.abc import MutableMapping
 
 from stack import (
+    calls,
     demo,
     deploy,
     dev,
@@ -114,6 +115,7 @@ def execute(settings: Settings, command: list[str]) -> None:
     with lifecycle.temporary(settings):
         try:
             _run(settings, command)
+            calls.check(settings)
         except StackError:
             logs.show(settings, count=10)
             raise
@@ -198,7 +200,7 @@ def pass_by_proxies(environment: MutableMapping[str, str]) -> None:
 
 def _run(settings: Settings, command: list[str]) -> None:
     step(" ".join(command))
-    processes.run(command, {**os.environ, "STACK_ENV": str(settings.env_file)}, ROOT)
+    processes.run(command, {**os.environ, "STACK_ENV": str(settings.env_file), "CALLS": str(settings.calls)}, ROOT)
 
 
 def _stop(*_) -> None:

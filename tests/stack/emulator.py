@@ -1,5 +1,6 @@
 """The emulated AWS of one machine: MiniStack, in memory, on the loopback address."""
 
+import json
 import os
 import urllib.error
 import urllib.request
@@ -14,7 +15,8 @@ NAME = "emulator"
 def start(settings: Settings) -> Server:
     """Start the emulator; :func:`wait` waits until it answers."""
     (settings.state / "tmp").mkdir(parents=True, exist_ok=True)
-    return processes.start_module(NAME, "stack.launcher", [], _environment(settings), settings.log(NAME))
+    arguments = [str(settings.calls)]
+    return processes.start_module(NAME, "stack.launcher", arguments, _environment(settings), settings.log(NAME))
 
 
 def wait(settings: Settings, server: Server) -> None:
@@ -33,6 +35,8 @@ def _environment(settings: Settings) -> dict[str, str]:
         "BIND_HOST": HOST,
         "MINISTACK_HOST": HOST,
         "GATEWAY_PORT": str(settings.emulator_port),
+        # The emulator then enforces IAM: see stack.calls.
+        "AUTH": "true",
         # These parts would open additional ports or look for old containers.
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
@@ -43,6 +47,6 @@ def _environment(settings: Settings) -> dict[str, str]:
 def _healthy(settings: Settings) -> bool:
     try:
         with urllib.request.urlopen(f"{settings.endpoint}/_ministack/health", timeout=2) as response:
-            return response.status == 200
-    except (urllib.error.URLError, OSError):
+            return json.load(response)["auth"] == "enabled"
+    except (urllib.error.URLError, OSError, ValueError):
         return False

@@ -31,6 +31,7 @@ def write(settings: Settings, outputs: dict[str, str]) -> dict[str, str]:
         "SWEEPER_FUNCTION": outputs["SweeperFunctionName"],
         "MIGRATE_FUNCTION": outputs["MigrateFunctionName"],
         "SITE_FUNCTION": outputs["SiteFunctionName"],
+        "CALLS": str(settings.calls),
         **settings.aws_environment,
     }
     save(settings, values)

@@ -1,20 +1,23 @@
-"""Starts MiniStack, the emulated AWS, with two corrections: ``python -m stack.launcher``.
+"""Starts MiniStack, the emulated AWS, with two corrections: ``python -m stack.launcher FILE``.
 
 Its runtime API answers in two small writes. With Nagle's algorithm the second write waits 45 ms for the client's
-delayed acknowledgement, so the algorithm is turned off. :mod:`stack.lacking` adds missing kinds of resources.
-MiniStack's settings are in the environment.
+delayed acknowledgement, so the algorithm is turned off. :mod:`stack.lacking` adds missing kinds of resources,
+and :mod:`stack.calls` writes the functions' calls to the file. MiniStack's settings are in the environment.
 """
 
 import os
 import socketserver
+import sys
+from pathlib import Path
 
 from ministack.app import main
 
-from stack import lacking
+from stack import calls, lacking
 
 if __name__ == "__main__":
     socketserver.StreamRequestHandler.disable_nagle_algorithm = True
-    # The functions inherit the environment, and do not need this variable.
-    del os.environ["PYTHONPATH"]
+    # The functions inherit the environment: they don't need the first variable, and the second has another meaning there.
+    del os.environ["PYTHONPATH"], os.environ["AUTH"]
     lacking.add()
+    calls.watch(Path(sys.argv.pop()))
     main()

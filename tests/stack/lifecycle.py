@@ -101,7 +101,8 @@ def only(*modules: ModuleType) -> BringUp:
         step(f"Starting {' and '.join(module.NAME for module in modules)}")
         _start(settings, records, modules)
         _wait(settings, records, modules)
-        envfile.save(settings, {"DATABASE_URL": postgres.url(settings), **settings.aws_environment})
+        database, calls = postgres.url(settings), str(settings.calls)
+        envfile.save(settings, {"DATABASE_URL": database, "CALLS": calls, **settings.aws_environment})
 
     return bring_up
 

@@ -81,6 +81,11 @@ class Settings:
             "AWS_DEFAULT_REGION": REGION,
         }
 
+    @property
+    def calls(self) -> Path:
+        """Where the calls of the functions to AWS are noted."""
+        return self.state / "calls"
+
     def shown(self, path: Path) -> str:
         """Return a path relative to the repository, if it is inside it."""
         return os.path.relpath(path, ROOT) if path.is_relative_to(ROOT) else str(path)

@@ -84,6 +84,7 @@ pub async fn check(world: &World, recoveries: &[Recovery]) -> Result<Findings> {
     findings.look_at_answered(&stories, world);
     findings.look_at_faults(world);
     findings.look_at_counts(world, &sql).await?;
+    findings.violations.extend(sandbox::calls::unknown().into_iter().map(|call| format!("{call}, which is not known")));
     Ok(findings)
 }
 

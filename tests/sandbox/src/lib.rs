@@ -13,6 +13,7 @@
 
 #![allow(clippy::missing_panics_doc, reason = "a panic of the harness is the failure of a test")]
 
+pub mod calls;
 pub mod gate;
 pub mod gateway;
 pub mod link;

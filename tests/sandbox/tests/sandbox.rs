@@ -33,7 +33,7 @@ async fn queues(hook: Option<queue::Hook>) -> (Queues, aws_sdk_sqs::Client) {
     let config = aws_sdk_sqs::Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::new("us-east-1"))
-        .credentials_provider(Credentials::new("api-7", "secret", None, None, "test"))
+        .credentials_provider(Credentials::new("client-7", "secret", None, None, "test"))
         .endpoint_url(queues.endpoint());
     (queues, aws_sdk_sqs::Client::from_conf(config.build()))
 }
@@ -80,7 +80,7 @@ async fn queue_hook_knows_the_caller_and_can_refuse() {
     });
     let (queues, sqs) = queues(Some(hook)).await;
     assert!(sqs.send_message().queue_url(queues.url("orders")).message_body("o-1").send().await.is_err());
-    assert_eq!(*seen.lock().unwrap(), [("api-7".to_owned(), "SendMessage".to_owned(), vec!["o-1".to_owned()])]);
+    assert_eq!(*seen.lock().unwrap(), [("client-7".to_owned(), "SendMessage".to_owned(), vec!["o-1".to_owned()])]);
     assert_eq!(queues.counts("orders").total(), 0);
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::store::Message;
 use super::{Ruling, Shared, Sighting};
+use crate::calls;
 use crate::server::{self, Request, Response};
 
 /// Asks the hook, executes the call and answers it.
@@ -14,6 +15,7 @@ pub async fn answer(shared: Arc<Shared>, request: Request) -> Option<Response> {
     let (action, environment) = (action(&request), environment(&request));
     let Ok(input) = serde_json::from_slice::<Value>(request.body()) else { return Some(refusal(400)) };
     let queue = queue(&input);
+    calls::note(&environment, &action, &queue);
     if let Some(hook) = &shared.hook {
         let sighting = Sighting { environment, action: action.clone(), queue: queue.clone(), bodies: bodies(&input) };
         match hook(sighting).await {
