@@ -17,7 +17,7 @@ use super::finding::Finding;
 const PLACE: &str = "database";
 /// How long looking at the database may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
-const MORE_CONNECTIONS: &str = "give the database more memory (RDS: some 112 connections a GiB) or a pooler, or bound the \
+const MORE_CONNECTIONS: &str = "give the database more memory (RDS: some 100 connections a GiB) or a pooler, or bound the \
     functions: MaximumConcurrency, ApiReservedConcurrency";
 
 /// Looks at it, where `DATABASE_URL` is given.
