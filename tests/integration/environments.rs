@@ -49,7 +49,7 @@ async fn place(gateway: &Gateway, order_id: &str) -> Answer {
 /// A queue's batch with one message, which speaks of this order.
 fn message(order_id: &str) -> bytes::Bytes {
     let (id, receipt, body) = ("m0".to_owned(), "r0".to_owned(), order_id.to_owned());
-    mapping::event(&[Message { id, receipt, body, receives: 1, trace: None }])
+    mapping::event(&[Message { id, receipt, body, group: None, receives: 1, trace: None }])
 }
 
 /// Ends the functions' connections to this world's database, as a server does that was restarted meanwhile.

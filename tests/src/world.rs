@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use api::Api;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, SendMessageBatchRequestEntry};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
@@ -264,25 +264,42 @@ impl World {
 
     /// Takes the next message from the orders' queue, waiting up to ten seconds; gives its body.
     pub async fn receive(&self) -> Option<String> {
-        self.receive_from(&self.queue_url).await
+        self.receive_from(&self.queue_url).await?.body
     }
 
     /// The same from the dead-letter queue.
     pub async fn receive_dead_letter(&self) -> Option<String> {
-        self.receive_from(&self.dlq_url).await
+        self.receive_from(&self.dlq_url).await?.body
     }
 
-    async fn receive_from(&self, url: &str) -> Option<String> {
-        let asked = self.sqs.receive_message().queue_url(url).wait_time_seconds(10).send();
+    /// Takes the next message from the orders' queue; gives the group that it was sent with.
+    pub async fn receive_group(&self) -> Option<String> {
+        group(self.receive_from(&self.queue_url).await.expect("a message"))
+    }
+
+    /// The same from the dead-letter queue.
+    pub async fn receive_dead_letters_group(&self) -> Option<String> {
+        group(self.receive_from(&self.dlq_url).await.expect("a message"))
+    }
+
+    async fn receive_from(&self, url: &str) -> Option<Message> {
+        let call = self.sqs.receive_message().queue_url(url).wait_time_seconds(10);
+        let asked = call.message_system_attribute_names(MessageSystemAttributeName::MessageGroupId).send();
         let message = asked.await.expect("the queue answers").messages.unwrap_or_default().pop()?;
-        let done = self.sqs.delete_message().queue_url(url).set_receipt_handle(message.receipt_handle);
+        let done = self.sqs.delete_message().queue_url(url).set_receipt_handle(message.receipt_handle.clone());
         done.send().await.expect("the queue answers");
-        message.body
+        Some(message)
     }
 
     /// Puts a message into the dead-letter queue.
     pub async fn send_dead_letter(&self, body: &str) {
-        self.send_to(&self.dlq_url, body).await;
+        self.send_dead_letter_of(body, None).await;
+    }
+
+    /// The same, with this group.
+    pub async fn send_dead_letter_of(&self, body: &str, group: Option<&str>) {
+        let call = self.sqs.send_message().queue_url(&self.dlq_url).message_body(body);
+        call.set_message_group_id(group.map(str::to_owned)).send().await.expect("the queue answers");
     }
 
     /// Puts messages of these orders into the orders' queue, ten a call.
@@ -297,10 +314,6 @@ impl World {
         }
     }
 
-    async fn send_to(&self, url: &str, body: &str) {
-        self.sqs.send_message().queue_url(url).message_body(body).send().await.expect("the queue answers");
-    }
-
     /// Lets time pass, as far as orders can tell: everything in the tables happened, or falls due, this much sooner.
     pub async fn let_pass(&self, seconds: f64) {
         self.execute(&format!(
@@ -313,6 +326,10 @@ impl World {
         ))
         .await;
     }
+}
+
+fn group(message: Message) -> Option<String> {
+    message.attributes?.remove(&MessageSystemAttributeName::MessageGroupId)
 }
 
 /// A post of JSON.

@@ -9,6 +9,7 @@ use shared::db::DbError;
 use shared::db::work::Finish;
 use shared::error::Chain;
 use shared::order::OrderId;
+use shared::queue::Group;
 use shared::telemetry::Trace;
 
 /// A message as the queue delivered it.
@@ -18,6 +19,8 @@ pub struct Message {
     pub id: String,
     /// What it says.
     pub body: String,
+    /// The group that it was sent with, if any.
+    pub group: Option<Group>,
     /// The trace of whoever sent it, if that is recorded.
     trace: Option<Trace>,
 }
@@ -39,6 +42,7 @@ impl Batch {
             let message = Message {
                 id: record.message_id.unwrap_or_default(),
                 body: record.body.unwrap_or_default(),
+                group: record.attributes.get(Group::ATTRIBUTE).map(|attribute| Group::received(attribute)),
                 trace: record.attributes.get("AWSTraceHeader").and_then(|header| Trace::of(header)),
             };
             match message.body.parse() {
@@ -57,6 +61,11 @@ impl Batch {
     /// The messages that no order can be read from; they are then no longer in the batch.
     pub fn take_malformed(&mut self) -> Vec<Message> {
         std::mem::take(&mut self.malformed)
+    }
+
+    /// The group of the order's messages, which its next message is sent with.
+    pub fn group(&self, order_id: &OrderId) -> Option<Group> {
+        self.messages.get(order_id)?.iter().find_map(|message| message.group.clone())
     }
 
     /// The trace that the order's processing belongs to, if it is recorded.

@@ -96,7 +96,7 @@ impl<W: Work> Processor<W> {
         let malformed = batch.take_malformed();
         let letter = |message: &batch::Message| {
             tracing::error!(message.id, "received a message that is no order's identifier; dead-lettering it");
-            queue::Message::dead_letter(&message.body, "not an order's identifier")
+            queue::Message::dead_letter(&message.body, message.group.clone(), "not an order's identifier")
         };
         let unsent = self.dead_letters.send_all(&malformed.iter().map(letter).collect::<Vec<_>>(), deadline).await;
         for index in unsent {
@@ -117,7 +117,7 @@ impl<W: Work> Processor<W> {
         // Both at once: a queue that hangs takes the time of one.
         let queue_ends = deadline.share(2, 3);
         let unsent = tokio::join!(
-            self.dead_letter(&given_up, queue_ends),
+            self.dead_letter(&given_up, batch, queue_ends),
             self.send_again(rescheduled, &not_due, batch, queue_ends)
         );
         let (unsent_letters, unsent_messages) = unsent;
@@ -176,10 +176,11 @@ impl<W: Work> Processor<W> {
 
     /// Sends the orders that are given up to the dead-letter queue, before they are recorded as failed: a worker that is lost
     /// in between does both again. Returns the orders that could not be sent.
-    async fn dead_letter(&self, given_up: &[Decided], deadline: Deadline) -> HashSet<OrderId> {
+    async fn dead_letter(&self, given_up: &[Decided], batch: &Batch, deadline: Deadline) -> HashSet<OrderId> {
         let letter = |decided: &Decided| {
-            let cause = decided.finish().and_then(|end| end.failure).unwrap_or_default();
-            queue::Message::dead_letter(decided.order.order_id.as_str(), cause)
+            let (order_id, end) = (&decided.order.order_id, decided.finish());
+            let cause = end.and_then(|end| end.failure).unwrap_or_default();
+            queue::Message::dead_letter(order_id.as_str(), batch.group(order_id), cause)
         };
         let letters: Vec<_> = given_up.iter().map(letter).collect();
         let unsent = self.dead_letters.send_all(&letters, deadline).await;
@@ -199,7 +200,7 @@ impl<W: Work> Processor<W> {
         let not_due = not_due.iter().map(|(order_id, due_in)| (order_id, (*due_in).max(SHORTEST_DELAY)));
         let later: Vec<_> = go_on.chain(not_due).collect();
         let message = |(order_id, delay): &(&OrderId, Duration)| {
-            queue::Message::new(order_id, *delay).with_trace(batch.trace(order_id))
+            queue::Message::new(order_id, batch.group(order_id), *delay).with_trace(batch.trace(order_id))
         };
         let unsent = self.queue.send_all(&later.iter().map(message).collect::<Vec<_>>(), deadline).await;
         unsent.into_iter().map(|index| later[index].0.clone()).collect()

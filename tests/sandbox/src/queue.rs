@@ -1,10 +1,11 @@
 //! An SQS of one's own: the JSON 1.0 protocol over a store in memory, with a hook that sees each call before it takes
 //! effect.
 //!
-//! It is a small one of our own rather than the crate `winterbaume-sqs`: there each receive and each delete walks all
+//! Its queues are fair as SQS's are: see `fair`. It is a small one of our own rather than the crate `winterbaume-sqs`: there each receive and each delete walks all
 //! messages, delayed ones included, so that it slows down as a backlog grows, and its delayed messages follow the wall
 //! clock.
 
+mod fair;
 mod protocol;
 mod store;
 
@@ -20,8 +21,8 @@ use crate::Result;
 use crate::gate::Gate;
 use crate::server::Server;
 
-use store::Store;
 pub use store::{Counts, Message};
+use store::{Sent, Store};
 
 /// The longest that a poll waits at a time: a message may fall due without anybody telling.
 const POLL: Duration = Duration::from_millis(50);
@@ -137,8 +138,8 @@ impl Shared {
         self.lock().get_mut(queue).map(f)
     }
 
-    fn send(&self, queue: &str, body: String, trace: Option<String>, delay: Duration) -> Option<String> {
-        let id = self.with(queue, |store| store.send(body, trace, delay));
+    fn send(&self, queue: &str, message: Sent) -> Option<String> {
+        let id = self.with(queue, |store| store.send(message));
         self.sent.notify_one();
         id
     }
@@ -159,8 +160,8 @@ impl Shared {
         let Some(store) = stores.get_mut(queue) else { return Vec::new() };
         let (received, dead) = store.receive(max);
         if let Some(target) = store.dead_letter_queue().and_then(|name| stores.get_mut(&name)) {
-            for body in dead {
-                target.send(body, None, Duration::ZERO);
+            for message in dead {
+                target.send(message);
             }
         }
         received
