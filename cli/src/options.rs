@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -10,6 +11,10 @@ Without --url or --env-file the command uses the stack that `make up` started: .
 Exit status: 0 everything is right; 1 something is wrong, and the output names it; 2 wrong usage; 3 the service is out of reach or
 does not accept the token; 130 and 143 interrupted (SIGINT, SIGTERM); 141 the reader closed the pipe.
 Only terminals get colours; NO_COLOR and CI turn them off.";
+
+/// The shortest and the longest wait of `tail` between two polls.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+const LONGEST_INTERVAL: Duration = Duration::from_hours(1);
 
 /// Ordermill at the terminal
 #[derive(Debug, Parser)]
@@ -86,14 +91,38 @@ pub struct Tail {
     #[arg(long, conflicts_with = "order_id", value_name = "USER")]
     pub user: Option<String>,
     /// The least number of seconds between two polls
-    #[arg(long, default_value_t = 2.0, value_name = "SECONDS", value_parser = seconds)]
-    pub interval: f64,
+    #[arg(long, default_value = "2", value_name = "SECONDS", value_parser = interval)]
+    pub interval: Duration,
     /// How many of the existing orders to show first
     #[arg(long, default_value_t = 10, conflicts_with = "order_id", value_parser = clap::value_parser!(u8).range(0..=200))]
     pub last: u8,
 }
 
-fn seconds(text: &str) -> Result<f64, String> {
-    let seconds = text.parse().ok().filter(|seconds| (0.1..=3600.0).contains(seconds));
-    seconds.ok_or_else(|| "must be a number from 0.1 to 3600".to_owned())
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let interval = interval.filter(|interval| (SHORTEST_INTERVAL..=LONGEST_INTERVAL).contains(interval));
+    interval.ok_or_else(|| "must be a number of seconds from 0.1 to 3600".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn interval_of(text: &str) -> Result<Duration, String> {
+        let options = Options::try_parse_from(["ordermill", "tail", &format!("--interval={text}")]);
+        match options.map_err(|error| error.to_string())?.command {
+            Command::Tail(tail) => Ok(tail.interval),
+            other => Err(format!("{other:?}")),
+        }
+    }
+
+    #[test]
+    fn interval_is_a_number_of_seconds_within_bounds() {
+        assert_eq!(interval_of("0.1"), Ok(Duration::from_millis(100)));
+        assert_eq!(interval_of("3600"), Ok(Duration::from_hours(1)));
+        for text in ["-1", "-0.0", "0.09", "3600.1", "1e300", "nan", "inf", "soon", ""] {
+            let refused = interval_of(text).unwrap_err();
+            assert!(refused.contains("must be a number of seconds from 0.1 to 3600"), "{text}: {refused}");
+        }
+    }
 }

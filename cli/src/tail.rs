@@ -4,8 +4,6 @@ mod all;
 mod line;
 mod one;
 
-use std::time::Duration;
-
 use crate::client::Client;
 use crate::deployment::Deployment;
 use crate::exit::{Exit, Failure};
@@ -15,7 +13,7 @@ use crate::output::Output;
 /// Follows one order or all orders.
 pub async fn run(deployment: &Deployment, tail: &options::Tail, output: Output) -> Result<Exit, Failure> {
     let client = Client::new(deployment)?;
-    let interval = Duration::from_secs_f64(tail.interval);
+    let interval = tail.interval;
     let following = async {
         match &tail.order_id {
             Some(order_id) => one::follow(&client, order_id, interval, output).await,

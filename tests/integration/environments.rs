@@ -49,7 +49,7 @@ async fn create(gateway: &Gateway, order_id: &str) -> Answer {
 /// The event of a batch with one message for this order.
 fn message(order_id: &str) -> bytes::Bytes {
     let (id, receipt, body) = ("m0".to_owned(), "r0".to_owned(), order_id.to_owned());
-    mapping::event(&[Message { id, receipt, body, receives: 1, trace: None }])
+    mapping::event(&[Message { id, receipt, body, group: None, receives: 1, trace: None }])
 }
 
 /// Terminates the functions' connections to this world's database, like a restart of the server. Returns their number.

@@ -17,6 +17,7 @@ mod deploying;
 mod documents;
 mod environments;
 mod failover;
+mod fairness;
 mod fulfilling;
 mod hostile;
 mod inputs;

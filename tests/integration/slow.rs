@@ -76,6 +76,7 @@ pub fn messages<T: AsRef<str>>(order_ids: &[T]) -> Bytes {
         id: format!("m{index}"),
         receipt: format!("r{index}"),
         body: order_id.as_ref().to_owned(),
+        group: None,
         receives: 1,
         trace: None,
     };

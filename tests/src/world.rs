@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use api::Api;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, SendMessageBatchRequestEntry};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
@@ -292,25 +292,42 @@ impl World {
 
     /// Receives and deletes the next message of the orders' queue. Waits up to ten seconds, and returns its body.
     pub async fn receive(&self) -> Option<String> {
-        self.receive_from(&self.queue_url).await
+        self.receive_from(&self.queue_url).await?.body
     }
 
     /// Receives and deletes the next message of the dead-letter queue.
     pub async fn receive_dead_letter(&self) -> Option<String> {
-        self.receive_from(&self.dlq_url).await
+        self.receive_from(&self.dlq_url).await?.body
     }
 
-    async fn receive_from(&self, url: &str) -> Option<String> {
-        let asked = self.sqs.receive_message().queue_url(url).wait_time_seconds(10).send();
+    /// Takes the next message from the orders' queue; gives the group that it was sent with.
+    pub async fn receive_group(&self) -> Option<String> {
+        group(self.receive_from(&self.queue_url).await.expect("a message"))
+    }
+
+    /// The same from the dead-letter queue.
+    pub async fn receive_dead_letters_group(&self) -> Option<String> {
+        group(self.receive_from(&self.dlq_url).await.expect("a message"))
+    }
+
+    async fn receive_from(&self, url: &str) -> Option<Message> {
+        let call = self.sqs.receive_message().queue_url(url).wait_time_seconds(10);
+        let asked = call.message_system_attribute_names(MessageSystemAttributeName::MessageGroupId).send();
         let message = asked.await.expect("the queue answers").messages.unwrap_or_default().pop()?;
-        let done = self.sqs.delete_message().queue_url(url).set_receipt_handle(message.receipt_handle);
+        let done = self.sqs.delete_message().queue_url(url).set_receipt_handle(message.receipt_handle.clone());
         done.send().await.expect("the queue answers");
-        message.body
+        Some(message)
     }
 
     /// Sends a message to the dead-letter queue.
     pub async fn send_dead_letter(&self, body: &str) {
-        self.send_to(&self.dlq_url, body).await;
+        self.send_dead_letter_of(body, None).await;
+    }
+
+    /// The same, with this group.
+    pub async fn send_dead_letter_of(&self, body: &str, group: Option<&str>) {
+        let call = self.sqs.send_message().queue_url(&self.dlq_url).message_body(body);
+        call.set_message_group_id(group.map(str::to_owned)).send().await.expect("the queue answers");
     }
 
     /// Sends messages for these orders to the orders' queue, ten in a call.
@@ -341,6 +358,10 @@ impl World {
         ))
         .await;
     }
+}
+
+fn group(message: Message) -> Option<String> {
+    message.attributes?.remove(&MessageSystemAttributeName::MessageGroupId)
 }
 
 /// A POST of JSON.

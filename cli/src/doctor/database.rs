@@ -17,7 +17,7 @@ use super::finding::Finding;
 const PLACE: &str = "database";
 /// The time-out of all checks of the database.
 const TIMEOUT: Duration = Duration::from_secs(20);
-const MORE_CONNECTIONS: &str = "give the database more memory (RDS: some 112 connections a GiB) or a pooler, or bound the \
+const MORE_CONNECTIONS: &str = "give the database more memory (RDS: some 100 connections a GiB) or a pooler, or bound the \
     functions: MaximumConcurrency, ApiReservedConcurrency";
 
 /// Runs the checks if `DATABASE_URL` is set.

@@ -124,5 +124,18 @@ async fn deliver(client: &Client<'_>, path: &str, body: &Value) -> (Result<Answe
 /// Doubles each time, with jitter, so that calls that were refused together are not repeated together.
 fn wait(tries: u32, asked_for: Option<Duration>) -> Duration {
     let longest = (Duration::from_millis(100) * 2_u32.pow(tries)).min(LONGEST_WAIT);
-    (asked_for.unwrap_or_default() + longest.mul_f64(fastrand::f64())).min(LONGEST_WAIT)
+    let asked_for = asked_for.unwrap_or_default();
+    asked_for.saturating_add(longest.mul_f64(fastrand::f64())).min(LONGEST_WAIT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wait_is_bounded_whatever_the_service_asks_for() {
+        assert_eq!(wait(1, Some(Duration::MAX)), LONGEST_WAIT);
+        assert!(wait(1, Some(Duration::from_secs(1))) >= Duration::from_secs(1).min(LONGEST_WAIT));
+        assert!(wait(1, None) <= Duration::from_millis(200));
+    }
 }

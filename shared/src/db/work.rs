@@ -233,12 +233,24 @@ pub async fn oldest_overdue(db: &Db) -> Result<Duration, DbError> {
     Ok(self::seconds(seconds))
 }
 
+/// An order whose message must be lost.
+#[derive(Debug)]
+pub struct Overdue {
+    /// Which order.
+    pub order_id: OrderId,
+    /// Its user; `None` where the order's row is missing, which no statement of ours leads to.
+    pub user_id: Option<String>,
+}
+
 /// Finds at most `limit` orders whose messages must be lost: overdue by more than `grace`, and not requeued within `grace`.
 /// Records that they are requeued now, and counts them. An order whose lease ran out keeps its claim, so that the next claim
 /// counts an attempt.
 ///
+/// `order_work` has no user: only these few orders need one, and each create would pay for the column. The statement reads the user
+/// of each order by the key of `orders` instead of a join, which could read all orders under misleading statistics.
+///
 /// Conflicts: the next run finds an order that another statement has locked.
-pub async fn requeue_overdue(db: &Db, grace: Duration, limit: i64) -> Result<Vec<OrderId>, DbError> {
+pub async fn requeue_overdue(db: &Db, grace: Duration, limit: i64) -> Result<Vec<Overdue>, DbError> {
     let rows = db
         .query(
             "WITH overdue AS (
@@ -253,11 +265,12 @@ pub async fn requeue_overdue(db: &Db, grace: Duration, limit: i64) -> Result<Vec
                 INSERT INTO order_outcomes (minute, requeued)
                 SELECT date_trunc('minute', now()), count(*) FROM requeued HAVING count(*) > 0
             )
-            SELECT order_id FROM requeued",
+            SELECT order_id, (SELECT o.user_id FROM orders AS o WHERE o.order_id = requeued.order_id) AS user_id
+            FROM requeued",
             &[(&grace.as_secs_f64(), Type::FLOAT8), (&limit, Type::INT8)],
         )
         .await?;
-    rows.iter().map(order_id).collect()
+    rows.iter().map(|row| Ok(Overdue { order_id: order_id(row)?, user_id: row.try_get("user_id")? })).collect()
 }
 
 /// Undoes [`requeue_overdue`] for orders whose messages could not be sent, so that the next run finds them.

@@ -55,6 +55,7 @@ pub fn event(order_ids: impl Iterator<Item = String>) -> bytes::Bytes {
         id: format!("message-{order_id}"),
         receipt: format!("message-{order_id}#1"),
         body: order_id,
+        group: None,
         receives: 1,
         trace: None,
     };

@@ -3,12 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
-use sandbox::mapping;
-use sandbox::queue::Message;
 use sandbox::runtime::{Environment, Function};
 
 use super::*;
 use crate::environments::function_with;
+use crate::slow::{messages, numbered};
 
 #[tokio::test]
 async fn content_of_an_order_is_read_when_its_call_begins() {
@@ -65,14 +64,11 @@ async fn ten_thousand_large_orders_fit_into_the_memory() {
             SELECT order_id, created_at, now() FROM orders WHERE order_id <> 'o-0'",
         )
         .await;
-    let message =
-        |n| Message { id: format!("m{n}"), receipt: format!("r{n}"), body: format!("o-{n}"), receives: 1, trace: None };
-    let event = mapping::event(&(0..10_000).map(message).collect::<Vec<_>>());
     let function = function_with(&world, "processor", "ProcessorFunction", &[]);
     // A busy machine may exceed the template's time limit, which other tests check.
     let function = Function { timeout: Duration::from_mins(1), ..function };
     let processor = Environment::start(&function, "p".to_owned()).await.unwrap();
-    processor.invoke(event).await.unwrap();
+    processor.invoke(messages(&numbered("o", 10_000))).await.unwrap();
     let (peak, calls) = (peak_memory(processor.process_id()) / 1_000_000, journal.lock().unwrap().len());
     assert!(calls > 10 && peak < 256, "{peak} MB after {calls} calls");
 }

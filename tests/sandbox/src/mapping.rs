@@ -125,6 +125,9 @@ pub fn event(messages: &[Message]) -> Bytes {
         if let Some(trace) = &message.trace {
             attributes["AWSTraceHeader"] = trace.as_str().into();
         }
+        if let Some(group) = &message.group {
+            attributes["MessageGroupId"] = group.as_str().into();
+        }
         json!({
             "messageId": message.id,
             "receiptHandle": message.receipt,

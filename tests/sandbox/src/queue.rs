@@ -1,9 +1,10 @@
 //! A local SQS: the JSON 1.0 protocol over a store in memory, with a hook that sees each call before it takes effect.
 //!
-//! This implements SQS itself instead of using the crate `winterbaume-sqs`. In that crate each receive and each delete
+//! Its queues are fair, as those of SQS are: see `fair`. This implements SQS itself instead of using the crate `winterbaume-sqs`. In that crate each receive and each delete
 //! walks all messages, delayed ones included, so that it slows down as a backlog grows. Its delayed messages also follow the
 //! wall clock.
 
+mod fair;
 mod protocol;
 mod store;
 
@@ -19,8 +20,8 @@ use crate::Result;
 use crate::gate::Gate;
 use crate::server::Server;
 
-use store::Store;
 pub use store::{Counts, Message};
+use store::{Sent, Store};
 
 /// The longest wait before a poll looks again: no notification announces that a delay or a visibility timeout is over.
 const POLL: Duration = Duration::from_millis(50);
@@ -136,8 +137,8 @@ impl Shared {
         self.lock().get_mut(queue).map(f)
     }
 
-    fn send(&self, queue: &str, body: String, trace: Option<String>, delay: Duration) -> Option<String> {
-        let id = self.with(queue, |store| store.send(body, trace, delay));
+    fn send(&self, queue: &str, message: Sent) -> Option<String> {
+        let id = self.with(queue, |store| store.send(message));
         self.sent.notify_one();
         id
     }
@@ -158,8 +159,8 @@ impl Shared {
         let Some(store) = stores.get_mut(queue) else { return Vec::new() };
         let (received, dead) = store.receive(max);
         if let Some(target) = store.dead_letter_queue().and_then(|name| stores.get_mut(&name)) {
-            for body in dead {
-                target.send(body, None, Duration::ZERO);
+            for message in dead {
+                target.send(message);
             }
         }
         received

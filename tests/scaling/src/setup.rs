@@ -36,14 +36,13 @@ pub const DEPLOYED: Setup = Setup {
     list: 1,
     calls: limits::THROTTLE_RATE,
     batch: 10,
-    processors: 10,
-    database: limits::T4G_MICRO,
+    processors: 5,
+    database: limits::T4G_SMALL,
     cells: 1,
 };
 
-/// The defaults with fewer processors, and therefore larger batches, and twice the vCPU.
-pub const FEWER: Setup =
-    Setup { name: "db.t4g.small, `MaximumConcurrency` 2", processors: 2, database: limits::T4G_SMALL, ..DEPLOYED };
+/// The defaults with fewer processors, and therefore larger batches.
+pub const FEWER: Setup = Setup { name: "`MaximumConcurrency` 2", processors: 2, ..DEPLOYED };
 
 /// A database with dedicated vCPUs, and a higher rate through the gateway.
 pub const LARGER: Setup =
@@ -51,9 +50,10 @@ pub const LARGER: Setup =
 
 /// Clients that send lists, larger batches, and a large database.
 pub const LISTS: Setup = Setup {
-    name: "lists of 100, batches of 100, db.m8g.2xlarge",
+    name: "lists of 100, batches of 100, `MaximumConcurrency` 10, db.m8g.2xlarge",
     list: 100,
     batch: 100,
+    processors: 10,
     database: limits::M8G_2XLARGE,
     ..LARGER
 };
@@ -145,9 +145,11 @@ impl Setup {
         let (share, cells) = (|of, used, limit| Share { of, used, limit }, count(self.cells));
         let Used { api, processors, vcpus, statements } = *used;
         let bytes = times.database.bytes_per_order + times.database.log_bytes_per_order;
+        let invocations = rate / count(self.list) + 2.0 * rate / count(self.batch);
         let shares = [
             share("calls a second", rate / count(self.list) / cells, self.calls),
             share("environments of the account", (api + processors) / cells, limits::CONCURRENCY),
+            share("invocations a second", invocations / cells, limits::INVOCATIONS),
             share("processors", with_full_batches / cells, count(self.processors)),
             share("connections", (api + processors) / cells, self.database.connections),
             share("the database's vCPUs", vcpus / cells, self.database.sustained),

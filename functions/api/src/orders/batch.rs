@@ -8,8 +8,8 @@ use axum::http::{Extensions, HeaderMap};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use shared::db::create::{self, CreateRequest, Created};
-use shared::order::{NewOrder, Status};
-use shared::queue::Message;
+use shared::order::{NewOrder, Order, Status};
+use shared::queue::{Group, Message};
 use utoipa::ToSchema;
 
 use super::body::parse;
@@ -113,8 +113,9 @@ async fn create_all(
 /// Enqueues the pending orders. If that fails, the sweeper enqueues them later.
 async fn enqueue_all(api: &Call, outcomes: &[Result<Accepted, ApiError>]) {
     let pending = outcomes.iter().flatten().filter(|accepted| accepted.order.status == Status::Pending);
-    let messages: Vec<_> =
-        pending.map(|accepted| Message::new(&accepted.order.order_id, api.config.cancel_window)).collect();
+    let message =
+        |order: &Order| Message::new(&order.order_id, Some(Group::of(&order.user_id)), api.config.cancel_window);
+    let messages: Vec<_> = pending.map(|accepted| message(&accepted.order)).collect();
     let unsent = api.enqueue(&messages).await;
     if unsent > 0 {
         tracing::error!(unsent, "could not enqueue orders of a batch; the sweeper will retry");

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use shared::db::create::{self, CreateRequest, Created};
 use shared::order::{Order, Status};
-use shared::queue::Message;
+use shared::queue::{Group, Message};
 use shared::telemetry::Count;
 
 use super::body::OrderBody;
@@ -98,7 +98,8 @@ impl TryFrom<Created> for Accepted {
 
 /// Enqueues a pending order. If that fails, the sweeper enqueues it later.
 pub async fn enqueue(api: &Call, order: &Order, delay: Duration) {
-    if api.enqueue(&[Message::new(&order.order_id, delay)]).await > 0 {
+    let message = Message::new(&order.order_id, Some(Group::of(&order.user_id)), delay);
+    if api.enqueue(&[message]).await > 0 {
         tracing::error!(order.id = %order.order_id, "could not enqueue the order; the sweeper will retry");
     }
 }

@@ -6,7 +6,7 @@ use axum::Json;
 use serde::{Deserialize, Serialize};
 use shared::db::retry::{self, Cause, FailedFilter, Retried};
 use shared::order::{Invalid, OrderId, Status};
-use shared::queue::Message;
+use shared::queue::{Group, Message};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
@@ -197,7 +197,8 @@ pub async fn retry_many(
 pub async fn retry_paced(api: &Call, order_ids: &[OrderId], per_second: u32) -> Result<Vec<Retried>, ApiError> {
     let interval = Duration::from_secs(1) / per_second.max(1);
     let retried = retry::retry(&api.db, order_ids, interval).await?;
-    let messages: Vec<_> = retried.iter().map(|order| Message::new(&order.order_id, order.due_in)).collect();
+    let message = |order: &Retried| Message::new(&order.order_id, Some(Group::of(&order.user_id)), order.due_in);
+    let messages: Vec<_> = retried.iter().map(message).collect();
     let unsent = api.enqueue(&messages).await;
     if unsent > 0 {
         tracing::error!(unsent, "could not enqueue retried orders; the sweeper will retry");

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use sandbox::Result;
 use serde::Deserialize;
 
+use super::orchestrator::{Alternatives, Orchestrator};
 use super::{Billed, access_log};
 
 /// Published prices by region, with their date.
@@ -22,6 +23,7 @@ const MEMORY_GB: f64 = 0.5;
 struct PriceList {
     as_of: String,
     regions: HashMap<String, Prices>,
+    alternatives: Alternatives,
 }
 
 /// The prices of a region, in dollars.
@@ -33,13 +35,16 @@ pub struct Prices {
     http_api_million_requests: f64,
     sqs_million_requests: f64,
     logs_gb: f64,
+    #[serde(skip)]
+    alternatives: Option<Alternatives>,
 }
 
 impl Prices {
     /// The prices of a region.
     pub fn of(region: &str) -> Result<Self> {
         let list: PriceList = serde_json::from_str(PRICES)?;
-        list.regions.get(region).cloned().ok_or_else(|| format!("there are no prices of {region}").into())
+        let prices = list.regions.get(region).cloned().ok_or_else(|| format!("there are no prices of {region}"))?;
+        Ok(Self { alternatives: Some(list.alternatives), ..prices })
     }
 
     /// The date of the prices.
@@ -57,6 +62,8 @@ pub enum Work {
     Webhook,
     /// Sleep this many seconds in the function, all orders of a batch at once. The design avoids this.
     Sleeps(f64),
+    /// It waits so many seconds, each order in an execution of its own that takes the queue's place.
+    Orchestrated(Orchestrator, f64),
 }
 
 /// The configuration and use of the service that a bill is for.
@@ -106,8 +113,14 @@ impl Bill {
         let calls = million / list;
         let starts_ms = STARTS * (calls * billed.api_start_ms + processing.invocations * billed.processor_start_ms);
         let billed_ms = calls * billed.create_ms.at(list) + processing.billed_ms;
-        // A single order is one request to SQS; a list's messages are sent ten at a time.
-        let sends = if deployment.list == 1 { million } else { calls * (list / MESSAGES).ceil() };
+        let (sends, orchestrator) = match deployment.work {
+            Work::Orchestrated(by, seconds) => {
+                (0.0, prices.alternatives.as_ref().map_or(0.0, |prices| by.dollars(prices, seconds)))
+            }
+            // A single order is sent by itself; a list's messages go in tens.
+            _ if deployment.list == 1 => (million, 0.0),
+            _ => (calls * (list / MESSAGES).ceil(), 0.0),
+        };
         let invocations = calls + processing.invocations;
         let logged = calls * billed.create_log.at(list) + processing.logged + calls * access_log::bytes();
         let second = if deployment.is_arm { prices.lambda_arm64_gb_second } else { prices.lambda_x86_64_gb_second };
@@ -116,7 +129,7 @@ impl Bill {
             requests: invocations / million * prices.lambda_million_requests,
             time: billed_ms / 1e3 * MEMORY_GB * second,
             starts: starts_ms / 1e3 * MEMORY_GB * second,
-            queue: (sends + processing.queue_requests) / million * prices.sqs_million_requests,
+            queue: (sends + processing.queue_requests) / million * prices.sqs_million_requests + orchestrator,
             logs: logged / 1e9 * prices.logs_gb,
         }
     }
@@ -130,7 +143,16 @@ impl Bill {
     /// The head of a table of bills.
     #[must_use]
     pub fn head() -> [&'static str; 8] {
-        ["$ a million orders", "HTTP API", "Lambda requests", "Lambda time", "starts", "SQS", "logs", "in all"]
+        [
+            "$ a million orders",
+            "HTTP API",
+            "Lambda requests",
+            "Lambda time",
+            "starts",
+            "SQS, or in its place",
+            "logs",
+            "in all",
+        ]
     }
 
     /// A row of such a table.
@@ -158,6 +180,12 @@ fn processing(billed: &Billed, deployment: &Deployment) -> Processing {
         },
         Work::Waits(_) => once(batches, finish, pass, billed.finish_log.at(batch)),
         Work::Sleeps(delay) => once(batches, finish + delay * 1e3, pass, billed.finish_log.at(batch)),
+        Work::Orchestrated(..) => Processing {
+            invocations: 2.0 * million,
+            billed_ms: million * (billed.wait_ms.at(1.0) + billed.finish_ms.at(1.0)),
+            queue_requests: 0.0,
+            logged: million * (billed.wait_log.at(1.0) + billed.finish_log.at(1.0)),
+        },
         Work::Webhook => once(batches, billed.webhook_ms.at(batch), pass, billed.webhook_log.at(batch)),
     }
 }
@@ -187,7 +215,8 @@ mod tests {
             processor_start_ms: 30.0,
         };
         let prices = Prices::of("us-east-1").unwrap();
-        let bill = Bill::of(&billed, &prices, &Deployment::default());
+        let bill_of = |work| Bill::of(&billed, &prices, &Deployment { work, ..Deployment::default() });
+        let bill = bill_of(Work::Waits(5.0));
         let close = |left: f64, right: f64| (left - right).abs() < 1e-9;
         assert!(close(bill.gateway, 1.0));
         assert!(close(bill.requests, 1.2 * 0.2)); // One invocation to create, two for each ten orders.
@@ -195,5 +224,10 @@ mod tests {
         assert!(close(bill.starts, 0.01 * (20.0 + 0.2 * 30.0) / 1e3 * 1e6 * 0.5 * 0.000_013_333_4));
         assert!(close(bill.queue, 1.5 * 0.4)); // One send each; for each ten: receive, delete, send, receive, delete.
         assert!(close(bill.logs, (1.2 * 1000.0 + access_log::bytes()) * 1e6 / 1e9 * 0.5));
+        // A million times: four operations; three transitions; a start and five seconds of a sixteenth of a GB.
+        let orchestrated = Orchestrator::ALL.map(|by| bill_of(Work::Orchestrated(by, 5.0)));
+        for (bill, expected) in orchestrated.iter().zip([4.0 * 8.0, 3.0 * 25.0, 1.0 + 5.0 / 16.0 * 16.67]) {
+            assert!(close(bill.queue, expected) && close(bill.requests, 3.0 * 0.2), "{bill:?}");
+        }
     }
 }

@@ -14,7 +14,7 @@ use std::str::FromStr;
 
 use sandbox::Result;
 
-use super::{Bill, Billed, Deployment, Prices, Work};
+use super::{Bill, Billed, Deployment, Orchestrator, Prices, Work};
 
 /// The file with the measurements of the last complete run.
 pub const MEASURED: &str = "tests/bench/measured.json";
@@ -35,13 +35,17 @@ pub fn run() -> Result<()> {
     println!("{region}, prices of {}, {orders} orders:", Prices::as_of()?);
     print(&Bill::of(&billed, &prices, &deployment), "as it is", orders);
     print(&Bill::of(&billed, &prices, &sleeps), "sleeping in the function", orders);
+    for by in Orchestrator::ALL {
+        let orchestrated = Deployment { work: Work::Orchestrated(by, delay), ..deployment };
+        print(&Bill::of(&billed, &prices, &orchestrated), by.name(), orders);
+    }
     Ok(())
 }
 
 fn print(bill: &Bill, name: &str, orders: f64) {
     let [_, gateway, requests, time, starts, queue, logs, _] = bill.row(name);
     println!(
-        "  {name}: ${:.4}\n    a million: ${:.2} (HTTP API {gateway}, Lambda requests {requests}, Lambda time {time}, starts {starts}, SQS {queue}, logs {logs})",
+        "  {name}: ${:.4}\n    a million: ${:.2} (HTTP API {gateway}, Lambda requests {requests}, Lambda time {time}, starts {starts}, SQS or in its place {queue}, logs {logs})",
         bill.total() * orders / 1e6,
         bill.total(),
     );

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::store::Message;
+use super::store::{Message, Sent};
 use super::{Ruling, Shared, Sighting};
 use crate::calls;
 use crate::server::{self, Request, Response};
@@ -58,10 +58,20 @@ fn batch(input: &Value, each: impl Fn(&Value) -> Option<Value>) -> Option<Value>
 }
 
 fn send(shared: &Shared, queue: &str, input: &Value) -> Option<Value> {
-    let body = input["MessageBody"].as_str()?.to_owned();
-    let trace = input["MessageSystemAttributes"]["AWSTraceHeader"]["StringValue"].as_str().map(str::to_owned);
-    let id = shared.send(queue, body, trace, seconds(&input["DelaySeconds"]).unwrap_or_default())?;
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let (body, group) = (text(&input["MessageBody"])?, text(&input["MessageGroupId"]));
+    if group.as_ref().is_some_and(|group| !is_group(group)) {
+        return None;
+    }
+    let trace = text(&input["MessageSystemAttributes"]["AWSTraceHeader"]["StringValue"]);
+    let delay = seconds(&input["DelaySeconds"]).unwrap_or_default();
+    let id = shared.send(queue, Sent { body, group, trace, delay })?;
     Some(json!({"MessageId": id}))
+}
+
+/// Whether SQS takes this as a message's group: 1 to 128 letters, digits and punctuation.
+fn is_group(group: &str) -> bool {
+    (1..=128).contains(&group.len()) && group.chars().all(|c| c.is_ascii_graphic())
 }
 
 async fn receive(shared: &Shared, queue: &str, input: &Value) -> Value {
@@ -72,11 +82,15 @@ async fn receive(shared: &Shared, queue: &str, input: &Value) -> Value {
 }
 
 fn message(message: &Message) -> Value {
+    let mut attributes = json!({"ApproximateReceiveCount": message.receives.to_string()});
+    if let Some(group) = &message.group {
+        attributes["MessageGroupId"] = group.as_str().into();
+    }
     json!({
         "MessageId": message.id,
         "ReceiptHandle": message.receipt,
         "Body": message.body,
-        "Attributes": {"ApproximateReceiveCount": message.receives.to_string()},
+        "Attributes": attributes,
     })
 }
 
