@@ -29,6 +29,7 @@ impl Work for Always {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it is compared with a group that may be missing")]
 fn of(user_id: &str) -> Option<String> {
     Some(Group::of(user_id).as_str().to_owned())
 }
@@ -44,7 +45,7 @@ fn message(body: &str, group: Option<&str>) -> SqsEvent {
 #[tokio::test]
 async fn api_sends_each_order_with_the_group_of_its_user() {
     let world = World::new().await;
-    world.place("o-1").await;
+    world.create("o-1").await;
     assert_eq!(world.receive_group().await, of("alice"));
     let orders: Vec<_> =
         ["bob", "Jörg Müller"].map(|user| json!({"user_id": user, "item_ids": ["a"], "total_amount": 1})).into();
@@ -60,7 +61,7 @@ async fn api_sends_each_order_with_the_group_of_its_user() {
 async fn operators_retry_sends_orders_with_their_groups() {
     let world = World::new().await;
     for (id, path) in [("o-1", "/orders/o-1/retry"), ("o-2", "/orders/retry")] {
-        world.place(id).await;
+        world.create(id).await;
         world.receive().await;
         handle(&world.processor_with(Always(Outcome::Fail("no stock".to_owned()))), &[id]).await;
         let body = if id == "o-2" { json!({"dry_run": false}) } else { json!({}) };
@@ -73,7 +74,7 @@ async fn operators_retry_sends_orders_with_their_groups() {
 async fn redrive_sends_an_active_order_with_its_letters_group() {
     let world = World::new().await;
     for (id, group) in [("o-1", Some("a-group")), ("o-2", None)] {
-        world.place(id).await;
+        world.create(id).await;
         world.receive().await;
         world.send_dead_letter_of(id, group).await;
         let report = world.post("/dead-letters/redrive", &json!({"dry_run": false})).await.expect(200);
@@ -84,7 +85,7 @@ async fn redrive_sends_an_active_order_with_its_letters_group() {
 #[tokio::test]
 async fn sweeper_sends_an_order_with_the_group_of_its_user() {
     let world = World::new().await;
-    world.place("o-1").await;
+    world.create("o-1").await;
     world.receive().await;
     world.let_pass(181.0).await;
     assert_eq!(world.sweeper().sweep().await.unwrap().requeued, 1);
@@ -99,13 +100,13 @@ async fn processor_passes_a_messages_group_on() {
     for group in [Some("a-group"), None] {
         for (id, outcome) in [("wait", Outcome::Wait(Some(second))), ("release", Outcome::NoTime)] {
             let id = format!("{id}-{}", group.is_some());
-            world.place(&id).await;
+            world.create(&id).await;
             world.receive().await;
             world.processor_with(Always(outcome)).handle(message(&id, group)).await;
             assert_eq!(world.receive_group().await.as_deref(), group, "{id}");
         }
         let id = format!("not-due-{}", group.is_some());
-        world.place(&id).await;
+        world.create(&id).await;
         world.receive().await;
         world
             .execute(&format!("UPDATE order_work SET due_at = now() + interval '1 second' WHERE order_id = '{id}'"))
@@ -114,7 +115,7 @@ async fn processor_passes_a_messages_group_on() {
         assert_eq!(world.receive_group().await.as_deref(), group, "{id}");
 
         let id = format!("given-up-{}", group.is_some());
-        world.place(&id).await;
+        world.create(&id).await;
         world.receive().await;
         world.processor_with(Always(retry())).handle(message(&id, group)).await;
         world.processor(Duration::ZERO).handle(message("no order", group)).await;
@@ -129,7 +130,7 @@ async fn processor_passes_a_messages_group_on() {
 async fn flood_of_one_user_does_not_delay_another_users_order() {
     let slow = SlowQueues::new(&[("PROCESSING_DELAY_SECONDS", "1")]).await;
     let world = &slow.world;
-    slow.place_all(&numbered("alice", FLOOD)).await;
+    slow.create_all(&numbered("alice", FLOOD)).await;
     let mut bobs = order("bob");
     bobs["user_id"] = "bob".into();
     world.post("/orders", &bobs).await.expect(201);

@@ -68,16 +68,16 @@ impl Issuer {
 
     fn forge(&self, header: &Value, claims: &Value, signature: Signature) -> String {
         let encode = |part: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(part);
-        let signed = format!("{}.{}", encode(header.to_string().as_bytes()), encode(claims.to_string().as_bytes()));
+        let content = format!("{}.{}", encode(header.to_string().as_bytes()), encode(claims.to_string().as_bytes()));
         let key = match signature {
             Signature::Issuers => Ok(self.key.clone()),
             Signature::Strangers => Rsa::generate(2048).and_then(PKey::from_rsa),
             Signature::PublicKey => self.key.public_key_to_pem().and_then(|pem| PKey::hmac(&pem)),
-            Signature::Nothing => return format!("{signed}."),
+            Signature::Nothing => return format!("{content}."),
         };
         let key = key.expect("OpenSSL makes keys");
         let mut signer = Signer::new(MessageDigest::sha256(), &key).expect("OpenSSL signs");
-        format!("{signed}.{}", encode(&signer.sign_oneshot_to_vec(signed.as_bytes()).expect("OpenSSL signs")))
+        format!("{content}.{}", encode(&signer.sign_oneshot_to_vec(content.as_bytes()).expect("OpenSSL signs")))
     }
 }
 

@@ -342,10 +342,6 @@ impl World {
         }
     }
 
-    async fn send_to(&self, url: &str, body: &str) {
-        self.sqs.send_message().queue_url(url).message_body(body).send().await.expect("the queue answers");
-    }
-
     /// Simulates that time passes: moves all times of the orders and their work into the past.
     pub async fn let_pass(&self, seconds: f64) {
         self.execute(&format!(

@@ -99,6 +99,7 @@ mod tests {
     const ALICE: &str = "alice";
     const MINUTE: Duration = Duration::from_mins(1);
 
+    #[expect(clippy::unnecessary_wraps, reason = "a name may be missing")]
     fn name(text: &str) -> Name {
         Some(text.to_owned())
     }
