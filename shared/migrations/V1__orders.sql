@@ -82,6 +82,41 @@ SELECT o.order_id, o.user_id, o.item_ids, o.total_amount, o.created_at, o.idempo
     w.due_at, w.claim
 FROM orders AS o LEFT JOIN order_work AS w ON w.order_id = o.order_id;
 
+-- Retention. The functions' role may not delete orders, so it calls this function, which runs as the owner of the tables. It deletes
+-- ended orders alone, and none that ended within the last day. Each call walks over at most `most` orders, the oldest first, and
+-- returns where it stopped, so that orders which stay do not keep it from those behind them.
+-- The body is parsed here, so its names can't mean other tables later; the search path guards what is not parsed yet. The settings
+-- leave the planner only the indexes, because such a function has generic plans, and those depend on statistics; and they keep it from
+-- compiling a plan for half a second, which the high cost of what they forbid would make it do.
+-- Conflicts: an order that another statement has locked stays for a later call.
+CREATE FUNCTION delete_ended_orders(after_created_at timestamptz, after_order_id text, ended_before timestamptz, most integer,
+    OUT seen bigint, OUT deleted bigint, OUT last_created_at timestamptz, OUT last_order_id text)
+LANGUAGE sql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET jit = off
+BEGIN ATOMIC
+    WITH walked AS MATERIALIZED (
+        SELECT order_id, created_at FROM orders
+        WHERE (created_at, order_id) > (after_created_at, after_order_id)
+            AND created_at < least(ended_before, now() - interval '1 day')
+        ORDER BY created_at, order_id LIMIT least(most, 1000)
+    ), old AS (
+        SELECT o.order_id FROM walked JOIN orders AS o ON o.order_id = walked.order_id
+        WHERE o.finished_at < least(ended_before, now() - interval '1 day')
+            AND NOT EXISTS (SELECT FROM order_work AS w WHERE w.order_id = o.order_id)
+        FOR UPDATE OF o SKIP LOCKED
+    ), gone AS (
+        DELETE FROM orders AS o USING old WHERE o.order_id = old.order_id RETURNING o.order_id
+    ), last AS (
+        SELECT created_at, order_id FROM walked ORDER BY created_at DESC, order_id DESC LIMIT 1
+    )
+    SELECT (SELECT count(*) FROM walked), (SELECT count(*) FROM gone), (SELECT created_at FROM last), (SELECT order_id FROM last);
+END;
+
+-- Everybody may call a new function.
+REVOKE ALL ON FUNCTION delete_ended_orders FROM PUBLIC;
+
 -- Statistics are inserted and never updated. A counter that each outcome updates would become a chain of row versions: an old
 -- snapshot keeps them, and every update walks through them. The statement that ends orders inserts one row. The sweeper folds the
 -- rows of past minutes into the two tables below.

@@ -12,8 +12,10 @@
 mod connect;
 pub mod create;
 mod credential;
+pub mod erasure;
 pub mod inspect;
 pub mod orders;
+pub mod retention;
 pub mod retry;
 pub mod role;
 pub mod schema;

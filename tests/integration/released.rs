@@ -79,6 +79,7 @@ async fn process(api: &Router, env: &Env, world: &World) {
     world.let_pass(10.0).await;
     handle(&refusing, &["o-2"]).await;
     call(api, post("/orders/o-2/retry", &json!({}))).await;
+    call(api, post("/users/bob/erase", &json!({}))).await;
     world.send_dead_letter("o-6").await;
     call(api, post("/dead-letters/redrive", &json!({"dry_run": false}))).await;
 }
@@ -88,7 +89,8 @@ async fn sweep(url: &str, world: &World) {
     world.let_pass(300.0).await;
     for endpoint in [None, Some(("AWS_ENDPOINT_URL", "http://127.0.0.1:1"))] {
         let env =
-            world.variables().chain([("DATABASE_URL", url), ("DATABASE_PREPARE", "off")]).chain(endpoint).collect();
+            world.variables().chain([("DATABASE_URL", url), ("DATABASE_PREPARE", "off"), ("RETENTION_DAYS", "1")]);
+        let env = env.chain(endpoint).collect();
         Sweeper::from_env(&env).unwrap().sweep().await.unwrap();
         world.let_pass(300.0).await;
     }
@@ -117,6 +119,8 @@ async fn recording_of_a_release_contains_every_statement() {
     let statements = record(&world).await.statements();
     let sources = [
         include_str!("../../shared/src/db/create.rs"),
+        include_str!("../../shared/src/db/erasure.rs"),
+        include_str!("../../shared/src/db/retention.rs"),
         include_str!("../../shared/src/db/retry.rs"),
         include_str!("../../shared/src/db/orders.rs"),
         include_str!("../../shared/src/db/stats.rs"),

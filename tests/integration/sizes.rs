@@ -83,6 +83,7 @@ async fn call_every_route(calls: &mut Calls, large: &str) {
     calls.call("POST /orders/retry", post("/orders/retry", &none)).await.expect(200);
     calls.call("POST /orders/{order_id}/retry", post(&format!("/orders/{id}/retry"), &none)).await.expect(200);
     calls.call("POST /orders/{order_id}/cancel", post(&format!("/orders/{id}/cancel"), &none)).await.expect(200);
+    calls.call("POST /users/{user_id}/erase", post("/users/nobody/erase", &none)).await.expect(200);
     calls.call("POST /dead-letters/redrive", post("/dead-letters/redrive", &none)).await.expect(200);
     let items = vec![large.repeat(128); 500];
     let order = json!({"user_id": large.repeat(128), "item_ids": items, "total_amount": "999999999999.99"});

@@ -14,6 +14,7 @@ mod metrics;
 mod orders;
 mod problem;
 mod size;
+mod users;
 
 use std::sync::Arc;
 
@@ -89,6 +90,7 @@ routes! {
     "/orders/{order_id}/retry" { post => orders::retry::retry }
     "/orders/retry" { post => orders::retry::retry_many }
     "/dead-letters/redrive" { post => dead_letters::redrive }
+    "/users/{user_id}/erase" { post => users::erase }
     "/metrics" { get => metrics::metrics }
     "/healthz" { get => health::healthz }
 }

@@ -1,4 +1,5 @@
-//! Runs once a minute: requeues the orders whose message must be lost, and folds old statistics.
+//! Runs once a minute: requeues the orders whose message must be lost, folds old statistics, and deletes old orders if the deployment
+//! keeps them only for a time.
 //!
 //! A run may be late, duplicate or concurrent with another: an order that was requeued is not requeued again within the grace
 //! period.
@@ -12,6 +13,9 @@
 //! | variable | meaning | default |
 //! |---|---|---|
 //! | `SWEEP_LIMIT` | the most orders that a run requeues | 10000 |
+//! | `RETENTION_DAYS` | how many days an order is kept after its end; 0 keeps it | 0 |
+
+mod retention;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +27,8 @@ use shared::db::{Database, Db, DbConfig, DbError, stats};
 use shared::deadline::Deadline;
 use shared::queue::{Group, Message, Queue};
 use shared::telemetry::{Count, Measure};
+
+use retention::Retention;
 
 /// The least limit of a run. Duplicate messages hide missing ones from the count, so each run requeues a few in any case.
 const LEAST_LIMIT: i64 = 100;
@@ -41,6 +47,7 @@ pub struct Sweeper {
     queue: Queue,
     grace: Duration,
     limit: i64,
+    retention: Option<Retention>,
     timeout: Duration,
 }
 
@@ -53,6 +60,8 @@ pub struct Swept {
     pub unsent: usize,
     /// Rows of statistics that were folded into others.
     pub folded: u64,
+    /// Old orders that were deleted.
+    pub deleted: u64,
 }
 
 impl Sweeper {
@@ -64,7 +73,8 @@ impl Sweeper {
             return Err(ConfigError::new("SWEEP_LIMIT", format!("must be at least {LEAST_LIMIT}")));
         }
         let (queue, database) = (Queue::orders(env)?, Database::new(DbConfig::from_env(env)?));
-        Ok(Self { database, queue, grace: Timing::from_env(env)?.grace, limit, timeout: time_limit(env, 30)? })
+        let (grace, retention) = (Timing::from_env(env)?.grace, Retention::from_env(env)?);
+        Ok(Self { database, queue, grace, limit, retention, timeout: time_limit(env, 30)? })
     }
 
     /// Runs once.
@@ -74,11 +84,19 @@ impl Sweeper {
         let overdue = work::oldest_overdue(&self.database.until(requeue_deadline)).await?;
         Measure::OldestOverdue.add(overdue);
         let (requeued, unsent) = if overdue > self.grace { self.requeue(requeue_deadline).await? } else { (0, 0) };
-        let folded = stats::fold(&self.database.until(deadline.minus(self.timeout / ANSWER_SHARE))).await?;
-        let swept = Swept { requeued, unsent, folded };
+        let answer_deadline = deadline.minus(self.timeout / ANSWER_SHARE);
+        let folded = stats::fold(&self.database.until(answer_deadline)).await?;
+        let deleted = self.delete_old(answer_deadline).await?;
+        let swept = Swept { requeued, unsent, folded, deleted };
         Count::Requeued.add(requeued);
-        tracing::info!(swept.requeued, swept.unsent, swept.folded, "swept");
+        tracing::info!(swept.requeued, swept.unsent, swept.folded, swept.deleted, "swept");
         Ok(swept)
+    }
+
+    /// Deletes old orders, if the deployment keeps them only for a time. It comes last: nothing else waits for it.
+    async fn delete_old(&self, deadline: Deadline) -> Result<u64, DbError> {
+        let Some(retention) = self.retention else { return Ok(0) };
+        retention.apply(&self.database.until(deadline), deadline, self.timeout / CHUNK_SHARE).await
     }
 
     /// Requeues overdue orders, chunk by chunk, until none is left, the limit is reached, the queue refuses messages, or the time is

@@ -8,6 +8,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::connect::Connection;
+use super::retention::DELETE_ENDED;
 use super::schema::{SchemaError, lock};
 use super::{DbConfig, DbError};
 use crate::deadline::Deadline;
@@ -15,7 +16,7 @@ use crate::deadline::Deadline;
 /// The most bytes of a name: `NAMEDATALEN` of PostgreSQL less one. PostgreSQL cuts a longer name.
 const MAX_NAME: usize = 63;
 
-/// The privileges that the statements need on each table. No statement deletes orders.
+/// The privileges that the statements need on each table. No statement deletes orders: a function of the owner's does.
 pub(super) const PRIVILEGES: [(&str, &str); 6] = [
     ("orders", "SELECT, INSERT, UPDATE"),
     ("order_work", "SELECT, INSERT, UPDATE, DELETE"),
@@ -123,6 +124,7 @@ impl Names {
             statements.push(format!("REVOKE ALL ON {table} FROM {role}"));
             statements.push(format!("GRANT {privileges} ON {table} TO {role}"));
         }
+        statements.push(format!("GRANT EXECUTE ON FUNCTION {DELETE_ENDED} TO {role}"));
         statements.join(";")
     }
 }

@@ -99,7 +99,8 @@ impl Route {
 
     /// The path with this order id.
     pub fn path_of(&self, order_id: &str) -> String {
-        let path = self.path.replace("{order_id}", order_id);
+        // Each order of a call on a user has a user of its own.
+        let path = self.path.replace("{order_id}", order_id).replace("{user_id}", order_id);
         assert!(!path.contains('{'), "add a value for the parameter of {self}");
         path
     }
@@ -112,10 +113,12 @@ impl Route {
         Some(body)
     }
 
-    /// Creates the order that a call needs: alice's, and a failed one for a retry.
+    /// Creates the order that a call needs: alice's, a failed one for a retry, and one of its user for an erasure.
     pub async fn prepare(&self, stack: &Stack, order_id: &str) {
         if self.path.ends_with("}/retry") {
-            fail(stack, order_id).await;
+            fail(stack, order_id, "alice").await;
+        } else if self.path.ends_with("/erase") {
+            fail(stack, order_id, order_id).await;
         } else if self.path.contains('{') {
             stack.post_as("TOKEN_ALICE", "/orders", &order(order_id)).await.expect(201);
         }
@@ -128,6 +131,10 @@ impl Route {
             ("POST", "/orders" | "/orders/batch") => Some(answer.status != 404),
             ("POST", "/orders/{order_id}/cancel") => Some(answer.expect(200)["status"] == "cancelled"),
             ("POST", "/orders/{order_id}/retry") => Some(answer.expect(200)["status"] != "failed"),
+            ("POST", "/users/{user_id}/erase") => {
+                let order = stack.get_as("TOKEN_ADMIN", &format!("/orders/{order_id}")).await.expect(200);
+                Some(order["user_id"] != order_id)
+            }
             // These are dry runs without `"dry_run": false`.
             ("GET", _) | ("POST", "/orders/retry" | "/dead-letters/redrive") => None,
             _ => panic!("add a check for the effect of {self}"),
@@ -136,14 +143,14 @@ impl Route {
 }
 
 /// Inserts a failed order with its statistics, because simulated work never fails.
-async fn fail(stack: &Stack, order_id: &str) {
+async fn fail(stack: &Stack, order_id: &str, user_id: &str) {
     let (sql, connection) = tokio_postgres::connect(stack.get("DATABASE_URL"), tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
     let failed = "
         WITH failed AS (
             INSERT INTO orders (order_id, user_id, item_ids, total_amount, started_at, finished_at, attempts, failure)
-            VALUES ($1::text, 'alice', ARRAY['book-1'], 59.98, now(), now(), 1, 'a test failed it') RETURNING finished_at
+            VALUES ($1::text, $2::text, ARRAY['book-1'], 59.98, now(), now(), 1, 'a test failed it') RETURNING finished_at
         )
         INSERT INTO order_outcomes (minute, failed) SELECT date_trunc('minute', finished_at), 1 FROM failed";
-    sql.execute(failed, &[&order_id]).await.unwrap();
+    sql.execute(failed, &[&order_id, &user_id]).await.unwrap();
 }
