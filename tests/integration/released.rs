@@ -23,13 +23,17 @@ use recorder::Recording;
 /// What the last release said to the database, in all that it does. Recorded anew with each release: `RECORD_RELEASE=1`.
 const RELEASED: &str = include_str!("released/statements.json");
 
-/// Work that takes a while, and is refused for some orders.
+/// Work of 0.4 s, which fails for one order and waits for another.
 struct Refuse;
 
 impl Work for Refuse {
     async fn run(&self, order: &Claimed, _: &Db, _: Deadline) -> Outcome {
         sleep(Duration::from_millis(400)).await;
-        if order.order_id.as_str() == "o-2" { Outcome::Fail("refused".to_owned()) } else { Outcome::Complete }
+        match order.order_id.as_str() {
+            "o-2" => Outcome::Fail("refused".to_owned()),
+            "o-5" => Outcome::Wait(None),
+            _ => Outcome::Complete,
+        }
     }
 }
 

@@ -25,8 +25,18 @@ pub(super) const PRIVILEGES: [(&str, &str); 6] = [
     ("order_durations", "SELECT, INSERT, UPDATE, DELETE"),
 ];
 
-/// The time limits of the role's statements on the server. No function waits longer than that for a statement.
-pub(super) const TIME_LIMITS: [(&str, &str); 2] = [("statement_timeout", "5s"), ("lock_timeout", "3s")];
+/// The settings of the role's sessions on the server:
+/// - time limits; no function waits longer than that for a statement;
+/// - no plan reads a whole table, or a whole index to merge it with a batch, if an index leads to the rows, even if the table looks
+///   small. A scan that can't be avoided then
+///   looks so expensive that the server would compile the statement, which takes longer than running it.
+const SETTINGS: [(&str, &str); 5] = [
+    ("statement_timeout", "5s"),
+    ("lock_timeout", "3s"),
+    ("enable_seqscan", "off"),
+    ("enable_mergejoin", "off"),
+    ("jit", "off"),
+];
 
 /// The name of a role.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +66,8 @@ impl fmt::Display for RoleName {
 /// From PostgreSQL 16 on a role's creator becomes its member, and so a member of `rds_iam` where the role is one; RDS takes no
 /// password from such a member. An owner with a password therefore creates no role there.
 ///
-/// Its statements get a time limit on the server too, so that none runs long after its function gave it up.
+/// Its sessions get settings on the server too: none of its statements runs long after its function gave it up, and no plan
+/// depends on statistics.
 pub async fn grant(config: &DbConfig, role: &RoleName, deadline: Deadline) -> Result<(), SchemaError> {
     let mut connection = lock(config, deadline).await?;
     let names = Names::look_up(&mut connection, role).await?;
@@ -113,9 +124,7 @@ impl Names {
                 statements.push(format!("GRANT rds_iam TO {role}"));
             }
         }
-        for (name, limit) in TIME_LIMITS {
-            statements.push(set_time_limit(role, name, limit));
-        }
+        statements.extend(SETTINGS.map(|(name, value)| set(role, name, value)));
         statements.push(format!("REVOKE ALL ON SCHEMA {schema} FROM {role}"));
         statements.push(format!("GRANT USAGE ON SCHEMA {schema} TO {role}"));
         statements.push(format!("REVOKE ALL ON refinery_schema_history FROM {role}"));
@@ -127,11 +136,11 @@ impl Names {
     }
 }
 
-/// Sets a time limit. An owner that may not change a role that was there before leaves it as it is: `ordermill doctor` names
-/// what is missing.
-fn set_time_limit(role: &str, name: &str, limit: &str) -> String {
+/// Sets a setting. An owner that may not change a role that was there before leaves it as it is: `ordermill doctor` names the time
+/// limits that are missing.
+fn set(role: &str, name: &str, value: &str) -> String {
     format!(
-        "DO $$ BEGIN ALTER ROLE {role} SET {name} = '{limit}';
+        "DO $$ BEGIN ALTER ROLE {role} SET {name} = '{value}';
         EXCEPTION WHEN insufficient_privilege THEN RAISE WARNING 'can not set {name} of a role: %', SQLERRM; END $$"
     )
 }

@@ -18,8 +18,9 @@ pub fn retry(state: &mut State, index: usize) {
     state.retries -= 1;
 }
 
-/// Leases what is due of the batch. A message that is early is sent again, and one of an order that has ended is deleted.
-pub fn claim(state: &mut State, worker: usize, mutant: Option<Mutant>) {
+/// Leases what is due of the batch. A message that is early is sent again, and one of an order that has ended is deleted. If the
+/// work is preceded by a delay, an order that begins now waits instead.
+pub fn claim(state: &mut State, worker: usize, has_delay: bool, mutant: Option<Mutant>) {
     for index in 0..ORDERS {
         if state.workers[worker].parts[index] == Part::Out {
             continue;
@@ -28,6 +29,12 @@ pub fn claim(state: &mut State, worker: usize, mutant: Option<Mutant>) {
         let may_take =
             |row: &Row| row.due != Due::Later || mutant == Some(Mutant::ClaimOfLeased) && row.claim != Claim::Free;
         state.workers[worker].parts[index] = match &mut order.row {
+            Some(row) if may_take(row) && has_delay && !order.started => {
+                row.due = Due::Later;
+                order.started = true;
+                order.message = true;
+                Part::Out
+            }
             Some(row) if may_take(row) => {
                 let counts = row.claim != Claim::Free && mutant != Some(Mutant::LostLeaseNotCounted);
                 let attempts = (row.attempts + u8::from(counts)).min(MAX_ATTEMPTS);
