@@ -16,7 +16,7 @@ use shapes::Shapes;
 /// cheap.
 const ENDED: i64 = 1_000_000;
 const ACTIVE: [i64; 2] = [1_000, 20_000];
-const BATCH: i64 = 100;
+const BATCH: i64 = 40;
 /// The most rows and the most 8 KiB pages that a statement may read for each order of its batch.
 const MOST_ROWS: f64 = 20.0;
 const MOST_PAGES: f64 = 60.0;
@@ -53,14 +53,14 @@ const HOT: [(&str, &str, &str, i64); 11] = [
     (
         "reschedule",
         "UPDATE order_work AS w SET claim = NULL",
-        "IDS, array_fill(now(), ARRAY[100]), '00000000-0000-0000-0000-000000000001', array_fill(1, ARRAY[100])",
+        "IDS, array_fill(now(), ARRAY[40]), '00000000-0000-0000-0000-000000000001', array_fill(1, ARRAY[40])",
         BATCH,
     ),
     (
         "finish",
         "WITH done AS",
-        "IDS, array_fill(1, ARRAY[100]), array_fill(NULL::text, ARRAY[100]), array_fill(1::smallint, ARRAY[100]), \
-        array_fill(1::smallint, ARRAY[100]), '00000000-0000-0000-0000-000000000001'",
+        "IDS, array_fill(1, ARRAY[40]), array_fill(NULL::text, ARRAY[40]), array_fill(1::smallint, ARRAY[40]), \
+        array_fill(1::smallint, ARRAY[40]), '00000000-0000-0000-0000-000000000001'",
         BATCH,
     ),
     (

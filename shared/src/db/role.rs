@@ -27,14 +27,15 @@ pub(super) const PRIVILEGES: [(&str, &str); 6] = [
 
 /// The settings of the role's sessions on the server:
 /// - time limits; no function waits longer than that for a statement;
-/// - no plan reads a whole table, or a whole index to merge it with a batch, if an index leads to the rows, even if the table looks
-///   small. A scan that can't be avoided then
+/// - no plan reads a whole table or a whole index if an index leads to the rows, even if the table looks small: a join looks them
+///   up key by key. A scan that can't be avoided then
 ///   looks so expensive that the server would compile the statement, which takes longer than running it.
-const SETTINGS: [(&str, &str); 5] = [
+const SETTINGS: [(&str, &str); 6] = [
     ("statement_timeout", "5s"),
     ("lock_timeout", "3s"),
     ("enable_seqscan", "off"),
     ("enable_mergejoin", "off"),
+    ("enable_hashjoin", "off"),
     ("jit", "off"),
 ];
 
