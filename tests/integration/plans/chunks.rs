@@ -54,7 +54,8 @@ async fn rows_of_retention(client: &Client) -> i64 {
     client.batch_execute("BEGIN").await.unwrap();
     let read = "SELECT coalesce(sum(seq_tup_read + idx_tup_fetch), 0)::bigint FROM pg_stat_xact_user_tables";
     let before: i64 = client.query_one(read, &[]).await.unwrap().get(0);
-    let delete = format!("SELECT deleted FROM delete_ended_orders('-infinity', '', now() - interval '2 days', {CHUNK})");
+    let delete =
+        format!("SELECT deleted FROM delete_ended_orders('-infinity', '', now() - interval '2 days', {CHUNK})");
     let deleted: i64 = client.query_one(&delete, &[]).await.unwrap().get(0);
     let after: i64 = client.query_one(read, &[]).await.unwrap().get(0);
     client.batch_execute("ROLLBACK").await.unwrap();
