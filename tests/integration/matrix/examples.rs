@@ -1,7 +1,8 @@
 //! The examples of the OpenAPI document: each operation has them, and each gets its answer through the gateway.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tests::{Issuer, Stack};
+use tokio::process::Command;
 use uuid::Uuid;
 
 use super::routes::{self, Route};
@@ -61,8 +62,8 @@ impl<'a> Example<'a> {
         if query.is_empty() { path } else { format!("{path}?{}", query.join("&")) }
     }
 
-    /// Sends the example. Returns every difference of the answer.
-    async fn send(&self, stack: &Stack, document: &Value) -> Vec<String> {
+    /// Sends the example. Returns the answer, or a description of a wrong status.
+    async fn send(&self, stack: &Stack) -> Result<Value, String> {
         let (route, order_id) = (self.route, format!("example-{}", Uuid::new_v4().simple()));
         route.prepare(stack, &order_id).await;
         let issuer = Issuer::of(stack);
@@ -70,18 +71,25 @@ impl<'a> Example<'a> {
         let body = self.body.as_ref().map(|body| body.to_string().replace(ORDER_ID, &order_id).parse().unwrap());
         let (method, path) = (route.method.clone(), self.path(&order_id));
         let answer = stack.call_bearing(method, &path, token.as_deref(), body.as_ref()).await;
-        if answer.status != route.success {
-            return vec![format!("{route}: {} instead of {}: {}", answer.status, route.success, answer.text)];
+        if answer.status == route.success {
+            return Ok(answer.json());
         }
-        let got = answer.json();
-        let mut schema = json_of(&route.operation["responses"][route.success.to_string()])["schema"].clone();
-        schema["components"] = document["components"].clone();
-        let validator = jsonschema::validator_for(&schema).unwrap();
-        let invalid = validator.iter_errors(&got).map(|error| format!("{route}: {error} at {}", error.instance_path()));
-        let expected = self.answer.as_ref().unwrap();
-        let lacking = lacking(expected, &got, "").into_iter().map(|member| format!("{route}: no {member} in {got}"));
-        invalid.chain(lacking).collect()
+        Err(format!("{route}: {} instead of {}: {}", answer.status, route.success, answer.text))
     }
+}
+
+/// The differences of the answers from the document's schemas, by the validator that `make lint` uses.
+async fn invalid(document: &Value, routes: &[Route], answers: &Map<String, Value>) -> Option<String> {
+    let schema = |route: &Route| json_of(&route.operation["responses"][route.success.to_string()])["schema"].clone();
+    let schemas: Map<_, _> = routes.iter().map(|route| (route.to_string(), schema(route))).collect();
+    let whole = json!({"properties": schemas, "components": document["components"]});
+    let folder = tempfile::tempdir().unwrap();
+    let [schema, instance] = ["schema.json", "answers.json"].map(|name| folder.path().join(name));
+    std::fs::write(&schema, whole.to_string()).unwrap();
+    std::fs::write(&instance, json!(answers).to_string()).unwrap();
+    let mut check = Command::new("../.venv/lint/bin/check-jsonschema");
+    let output = check.arg("--schemafile").args([schema, instance]).output().await.expect("`make tools` installs it");
+    (!output.status.success()).then(|| String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
 }
 
 /// The JSON content of a request body or a response.
@@ -114,12 +122,32 @@ fn every_operation_has_an_example_of_request_and_answer() {
 
 #[tokio::test]
 async fn every_example_gets_its_answer_through_the_gateway() {
-    let (stack, document) = (Stack::running(), routes::document());
-    let mut wrong = Vec::new();
-    for route in routes::all() {
-        wrong.extend(Example::of(&document, &route).send(&stack, &document).await);
+    let (stack, document, routes) = (Stack::running(), routes::document(), routes::all());
+    let (mut answers, mut wrong) = (Map::new(), Vec::new());
+    for route in &routes {
+        let example = Example::of(&document, route);
+        match example.send(&stack).await {
+            Ok(answer) => {
+                let lacking = lacking(example.answer.as_ref().unwrap(), &answer, "");
+                wrong.extend(lacking.into_iter().map(|member| format!("{route}: no {member} in {answer}")));
+                answers.insert(route.to_string(), answer);
+            }
+            Err(status) => wrong.push(status),
+        }
     }
+    wrong.extend(invalid(&document, &routes, &answers).await);
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[tokio::test]
+async fn answer_that_differs_from_its_schema_is_noticed() {
+    let (document, routes) = (routes::document(), routes::all());
+    let answer = |order: Value| Map::from_iter([("GET /orders/{order_id}".to_owned(), order)]);
+    let mut order = document["components"]["schemas"]["Order"]["examples"][0].clone();
+    assert_eq!(invalid(&document, &routes, &answer(order.clone())).await, None);
+    order["attempts"] = "none".into();
+    let found = invalid(&document, &routes, &answer(order)).await.unwrap();
+    assert!(found.contains("attempts"), "{found}");
 }
 
 #[test]
