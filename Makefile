@@ -12,8 +12,8 @@ own_stack = export STACK_DIR=.local/$(1) PG_PORT=$(or $(PG_PORT),$(2)) EMULATOR_
 # cancels in time. Tests wait more than they compute, so more of them run at once than there are cores.
 TEST_STACK := export SAM_PARAMETERS=CancelWindowSeconds=5; $(call own_stack,test,15442,4576,4577)
 LOCALSTACK_STACK := $(call own_stack,localstack,15512,4646,4647)
-PGBOUNCER_STACK := export SAM_PARAMETERS=CancelWindowSeconds=5 PGBOUNCER_PORT=$(or $(PGBOUNCER_PORT),15533); \
-	$(call own_stack,pgbouncer,15532,4666,4667)
+PGBOUNCER_STACK := export PGBOUNCER_PORT=$(or $(PGBOUNCER_PORT),15533); $(call own_stack,pgbouncer,15532,4666,4667)
+PGBOUNCER_TESTS := cargo test -p tests --test integration --test pooling
 SAM_STACK := $(call own_stack,sam,15522,4656,4657)
 # An endpoint of the tests fulfils the orders and can fail them. The cancel window leaves time for a cancel.
 BROWSER_STACK := export ENDPOINT_PORT=$(or $(ENDPOINT_PORT),4704); \
@@ -127,8 +127,9 @@ sam-local: tools ## call every function in a container with sam local; DOCKER=in
 test-localstack: tools .venv/localstack/.stamp ## run the tests that use queues against LocalStack's
 	$(LOCALSTACK_STACK) localstack cargo test -p tests --test integration -- $(QUEUE_TESTS)
 
-test-pgbouncer: tools ## run the integration tests through PgBouncer in transaction mode
-	$(PGBOUNCER_STACK) exec cargo test -p tests --test integration --test pooling
+test-pgbouncer: tools .local/tools/bin/pgbouncer ## run the integration tests by way of PgBouncer in transaction mode, with prepared statements and without
+	export SAM_PARAMETERS=CancelWindowSeconds=5; $(PGBOUNCER_STACK) exec $(PGBOUNCER_TESTS)
+	export DATABASE_PREPARE=off SAM_PARAMETERS="CancelWindowSeconds=5 DatabasePrepare=off"; $(PGBOUNCER_STACK) exec $(PGBOUNCER_TESTS)
 
 check: machine ## check the Rust code's format and lints
 	echo "==> Checking the format and the lints of the Rust code"
@@ -163,7 +164,10 @@ sbom: .local/tools/bin/cargo-cyclonedx ## write a bill of materials of each func
 	find cli functions shared tests -name '*.cdx.json' -delete
 	ls .local/sbom/*.json
 
-# A debug build, because they run once.
+.local/tools/bin/pgbouncer: tests/stack/pgbouncer.sh
+	tests/stack/pgbouncer.sh
+
+# Optimised little, because they are built to be run once.
 .local/tools/bin/%:
 	tests/stack/require.sh cargo
 	echo "==> Installing $* into .local/tools, which takes some minutes"

@@ -97,7 +97,7 @@ async fn claim_skips_an_order_that_another_statement_locks() {
     world.create("o-2").await;
     world.execute("BEGIN; SELECT FROM order_work WHERE order_id = 'o-1' FOR UPDATE").await;
     let ids = ["o-1".parse().unwrap(), "o-2".parse().unwrap()];
-    let claim = shared::db::work::claim(&world.db(), &ids, Duration::from_secs(30)).await.unwrap();
+    let claim = shared::db::work::claim(&world.db(), &ids, Duration::from_secs(30), Duration::ZERO).await.unwrap();
     assert_eq!((&claim.claimed[0].order_id, claim.claimed.len()), (&ids[1], 1));
     assert_eq!(claim.not_due, [(ids[0].clone(), Duration::ZERO)]);
     world.execute("COMMIT").await;
@@ -141,9 +141,9 @@ async fn worker_with_an_expired_lease_changes_nothing() {
     world.create("o-1").await;
     let (db, lease) = (world.db(), Duration::from_secs(30));
     let ids = ["o-1".parse().unwrap()];
-    let lost = shared::db::work::claim(&db, &ids, lease).await.unwrap();
+    let lost = shared::db::work::claim(&db, &ids, lease, Duration::ZERO).await.unwrap();
     world.let_pass(31.0).await;
-    let holder = shared::db::work::claim(&db, &ids, lease).await.unwrap();
+    let holder = shared::db::work::claim(&db, &ids, lease, Duration::ZERO).await.unwrap();
     assert_eq!(holder.claimed[0].attempts, 1);
     let outcome = [Finish { order: &lost.claimed[0], attempts: 1, failure: None }];
     assert!(shared::db::work::finish(&db, lost.token, &outcome, Duration::ZERO).await.unwrap().is_empty());
@@ -165,7 +165,14 @@ async fn order_that_kills_its_workers_fails_after_its_attempts() {
     world.create("o-1").await;
     let ids = ["o-1".parse().unwrap()];
     for _ in 0..3 {
-        assert_eq!(shared::db::work::claim(&world.db(), &ids, Duration::from_secs(30)).await.unwrap().claimed.len(), 1);
+        assert_eq!(
+            shared::db::work::claim(&world.db(), &ids, Duration::from_secs(30), Duration::ZERO)
+                .await
+                .unwrap()
+                .claimed
+                .len(),
+            1
+        );
         world.let_pass(31.0).await;
     }
     let processor = world.processor_with(Always(Outcome::Complete, AtomicUsize::new(0)));

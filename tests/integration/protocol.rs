@@ -12,14 +12,15 @@ use shared::db::{Db, orders, retry, work};
 use shared::order::OrderId;
 use tests::World;
 
+const DELAY: Duration = Duration::from_secs(2);
 const LEASE: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_mins(3);
 
 /// A step. It has no effect if it is not possible in the current state.
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    /// A worker without an order receives a message.
-    Deliver(usize),
+    /// A worker without an order receives a message. A delay may precede its work.
+    Deliver(usize, bool),
     /// A worker records that its order is completed or failed, and its message is acknowledged.
     Finish(usize, bool),
     /// A worker's order waits: a new message is sent, and the old one is acknowledged.
@@ -43,7 +44,7 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        6 => (0..2_usize).prop_map(Step::Deliver),
+        6 => (0..2_usize, any::<bool>()).prop_map(|(worker, has_delay)| Step::Deliver(worker, has_delay)),
         3 => (0..2_usize, prop::bool::weighted(0.7)).prop_map(|(worker, completed)| Step::Finish(worker, completed)),
         2 => (0..2_usize).prop_map(Step::Wait),
         2 => (0..2_usize).prop_map(Step::Retry),
@@ -79,7 +80,7 @@ impl Play<'_> {
 
     async fn act(&mut self, step: Step) {
         match step {
-            Step::Deliver(worker) => self.deliver(worker).await,
+            Step::Deliver(worker, has_delay) => self.deliver(worker, has_delay).await,
             Step::Finish(worker, completed) => self.finish(worker, completed).await,
             Step::Wait(worker) => self.reschedule(worker, 5, false).await,
             Step::Retry(worker) => self.reschedule(worker, 0, true).await,
@@ -96,11 +97,12 @@ impl Play<'_> {
     }
 
     /// Claims the order. The message stays with the worker, is sent again if the order is not due, or is deleted.
-    async fn deliver(&mut self, worker: usize) {
+    async fn deliver(&mut self, worker: usize, has_delay: bool) {
         if self.messages == 0 || self.workers[worker].is_some() {
             return;
         }
-        let claim = work::claim(self.db, &self.order, LEASE).await.unwrap();
+        let delay = if has_delay { DELAY } else { Duration::ZERO };
+        let claim = work::claim(self.db, &self.order, LEASE, delay).await.unwrap();
         self.messages -= usize::from(claim.not_due.is_empty());
         if !claim.claimed.is_empty() {
             assert!(!self.is_cancelled, "a cancelled order was claimed");
@@ -157,7 +159,7 @@ impl Play<'_> {
     /// Asserts that the order can always end with only the sweeper and a healthy worker.
     async fn settle(&mut self) {
         self.workers = [None, None];
-        for step in [Step::Pass(240), Step::Sweep, Step::Deliver(0), Step::Finish(0, true)] {
+        for step in [Step::Pass(240), Step::Sweep, Step::Deliver(0, false), Step::Finish(0, true)] {
             self.act(step).await;
         }
         let order = orders::get(self.db, self.id(), None).await.unwrap().unwrap();

@@ -23,13 +23,17 @@ use recorder::Recording;
 /// All statements of the last release. `RECORD_RELEASE=1` records them anew for each release.
 const RELEASED: &str = include_str!("released/statements.json");
 
-/// Work that takes a while and fails for one order.
+/// Work of 0.4 s that fails for one order and waits for another.
 struct FailOne;
 
 impl Work for FailOne {
     async fn run(&self, order: &Claimed, _: &Db, _: Deadline) -> Outcome {
         sleep(Duration::from_millis(400)).await;
-        if order.order_id.as_str() == "o-2" { Outcome::Fail("refused".to_owned()) } else { Outcome::Complete }
+        match order.order_id.as_str() {
+            "o-2" => Outcome::Fail("refused".to_owned()),
+            "o-5" => Outcome::Wait(None),
+            _ => Outcome::Complete,
+        }
     }
 }
 
@@ -66,7 +70,8 @@ async fn create_and_cancel(api: &Router) {
 /// Processes orders: a wait, a message for an order in progress, ends, a failure, and an operator's retries.
 async fn process(api: &Router, env: &Env, world: &World) {
     let config = || Config::from_env(env).unwrap();
-    let waiting = Processor::new(config(), Simulated { delay: Duration::from_secs(5) }, env).unwrap();
+    // So short a delay that it is over when the recording is replayed.
+    let waiting = Processor::new(config(), Simulated { delay: Duration::from_micros(1) }, env).unwrap();
     handle(&waiting, &["o-1", "o-2", "o-3"]).await;
     world.let_pass(10.0).await;
     let refusing = Processor::new(config(), FailOne, env).unwrap();

@@ -86,11 +86,11 @@ async fn functions_role_can_do_everything_that_functions_do() {
     call(post("/orders/c/cancel", &json!({}))).await.expect(200);
 
     let order_ids: Vec<OrderId> = ["a", "b"].iter().map(|id| id.parse().unwrap()).collect();
-    let claimed = claim(&db, &order_ids, Duration::from_secs(30)).await.unwrap();
+    let claimed = claim(&db, &order_ids, Duration::from_secs(30), Duration::ZERO).await.unwrap();
     let due_at = claimed.claimed[0].now;
     let later = order_ids.iter().map(|order_id| Reschedule { order_id, due_at, counts_as_attempt: false });
     reschedule(&db, claimed.token, &later.collect::<Vec<_>>()).await.unwrap();
-    let again = claim(&db, &order_ids, Duration::from_secs(30)).await.unwrap();
+    let again = claim(&db, &order_ids, Duration::from_secs(30), Duration::ZERO).await.unwrap();
     let end = |index: usize, failure| Finish { order: &again.claimed[index], attempts: 1, failure };
     let ends = [end(0, None), end(1, Some("refused"))];
     assert_eq!(finish(&db, again.token, &ends, Duration::ZERO).await.unwrap().len(), 2);

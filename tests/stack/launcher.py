@@ -16,7 +16,7 @@ from stack import calls, lacking
 
 if __name__ == "__main__":
     socketserver.StreamRequestHandler.disable_nagle_algorithm = True
-    # The functions inherit the environment: they don't need the first variable, and the second has another meaning there.
+    # The functions inherit the environment: the first variable is useless there, the second has another meaning.
     del os.environ["PYTHONPATH"], os.environ["AUTH"]
     lacking.add()
     calls.watch(Path(sys.argv.pop()))

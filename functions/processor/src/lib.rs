@@ -79,7 +79,7 @@ impl<W: Work> Processor<W> {
         let order_ids = batch.order_ids();
         if !order_ids.is_empty() {
             let db = self.database.until(budget::of_claim(deadline));
-            match claim(&db, &order_ids, self.config.timing.lease).await {
+            match claim(&db, &order_ids, self.config.timing.lease, self.work.delay()).await {
                 Ok(claim) => self.process(claim, deadline, &mut batch).await,
                 Err(error) => {
                     tracing::error!(error = %Chain(&error), "could not claim the batch; SQS will deliver its messages again");

@@ -2,9 +2,11 @@
 //!
 //! `order_work.due_at` is when an order next needs attention. A claim moves it to the end of a lease and stores a random fencing
 //! token. A later statement with another token changes nothing. Each function is one statement for a whole batch, and locks rows
-//! of `order_work` in key order and before those of `orders`, so that two batches can't deadlock.
+//! of `order_work` before those of `orders`. A statement that claims skips locked rows, and a statement with a token changes only
+//! rows with that token, so that two batches can't deadlock.
 //!
-//! The batch's keys bound both sides of each join. A statement therefore reads only its batch, under any statistics of the tables.
+//! A statement reads rows by an array of keys, in one scan of the index, or key by key in a join. It never has both conditions on
+//! one table: PostgreSQL would search the whole array again for each key of the join.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -26,7 +28,7 @@ pub struct Claim {
     pub token: Uuid,
     /// The orders to process now.
     pub claimed: Vec<Claimed>,
-    /// The orders that wait or that another worker holds, each with the time until it is due.
+    /// The orders that wait, also those that begin to wait now, or that another worker holds; each with the time until it is due.
     pub not_due: Vec<(OrderId, Duration)>,
     /// The orders that have ended or do not exist.
     pub ended: Vec<OrderId>,
@@ -50,8 +52,10 @@ pub struct Claimed {
 /// Claims the due orders among `order_ids` for `lease`. A claim whose lease has run out counts as an attempt, so that an order
 /// that crashes its worker can't do so for ever.
 ///
+/// The first claim starts an order. If its work has a `delay`, the order is not claimed then: it waits.
+///
 /// Conflicts: an order that another worker is claiming at the same time is not due.
-pub async fn claim(db: &Db, order_ids: &[OrderId], lease: Duration) -> Result<Claim, DbError> {
+pub async fn claim(db: &Db, order_ids: &[OrderId], lease: Duration, delay: Duration) -> Result<Claim, DbError> {
     let keys: Vec<_> = order_ids.iter().map(OrderId::as_str).collect();
     let token = Uuid::new_v4();
     let rows = db
@@ -60,25 +64,35 @@ pub async fn claim(db: &Db, order_ids: &[OrderId], lease: Duration) -> Result<Cl
                 SELECT order_id FROM order_work
                 WHERE order_id = ANY ($1) AND (due_at <= now() OR claim = $2)
                 ORDER BY order_id FOR UPDATE SKIP LOCKED
-            ), leased AS (
+            ), begun AS (
                 UPDATE order_work AS w
-                SET claim = $2, due_at = now() + make_interval(secs => $3), started_at = coalesce(w.started_at, now()),
-                    attempts = w.attempts + (w.claim <> $2 IS TRUE)::int
-                FROM due WHERE w.order_id = due.order_id AND w.order_id = ANY ($1)
-                RETURNING w.order_id, w.created_at, w.attempts, w.started_at
+                SET started_at = coalesce(w.started_at, now()), attempts = w.attempts + (w.claim <> $2 IS TRUE)::int,
+                    claim = CASE WHEN w.started_at IS NULL AND $4 > 0 THEN NULL ELSE $2 END,
+                    due_at = now() + make_interval(secs => CASE WHEN w.started_at IS NULL AND $4 > 0 THEN $4 ELSE $3 END)
+                WHERE w.order_id = ANY (ARRAY (SELECT order_id FROM due))
+                RETURNING w.order_id, w.created_at, w.attempts, w.started_at, w.due_at, w.claim
             )
-            SELECT order_id, created_at, attempts, started_at, now() AS now, 0::float8 AS due_in_seconds FROM leased
+            SELECT order_id, created_at, attempts, started_at, now() AS now, claim IS NOT NULL AS is_claimed,
+                extract(epoch FROM due_at - now())::float8 AS due_in_seconds
+            FROM begun
             UNION ALL
-            SELECT order_id, created_at, NULL, NULL, now(), greatest(0, extract(epoch FROM due_at - now()))::float8
-            FROM order_work WHERE order_id = ANY ($1) AND order_id NOT IN (SELECT order_id FROM leased)",
-            &[(&keys, Type::TEXT_ARRAY), (&token, Type::UUID), (&lease.as_secs_f64(), Type::FLOAT8)],
+            SELECT order_id, created_at, attempts, started_at, now(), false,
+                greatest(0, extract(epoch FROM due_at - now()))::float8
+            FROM order_work WHERE order_id = ANY ($1) AND order_id NOT IN (SELECT order_id FROM begun)",
+            &[
+                (&keys, Type::TEXT_ARRAY),
+                (&token, Type::UUID),
+                (&lease.as_secs_f64(), Type::FLOAT8),
+                (&delay.as_secs_f64(), Type::FLOAT8),
+            ],
         )
         .await?;
     let mut claim = Claim { token, ..Claim::default() };
     for row in &rows {
-        match row.try_get("attempts")? {
-            Some(attempts) => claim.claimed.push(claimed(row, attempts)?),
-            None => claim.not_due.push(due_in(row)?),
+        if row.try_get("is_claimed")? {
+            claim.claimed.push(claimed(row)?);
+        } else {
+            claim.not_due.push(due_in(row)?);
         }
     }
     let active: HashSet<_> =
@@ -87,11 +101,11 @@ pub async fn claim(db: &Db, order_ids: &[OrderId], lease: Duration) -> Result<Cl
     Ok(claim)
 }
 
-fn claimed(row: &Row, attempts: i32) -> Result<Claimed, DbError> {
+fn claimed(row: &Row) -> Result<Claimed, DbError> {
     Ok(Claimed {
         order_id: order_id(row)?,
         created_at: row.try_get("created_at")?,
-        attempts,
+        attempts: row.try_get("attempts")?,
         started_at: row.try_get("started_at")?,
         now: row.try_get("now")?,
     })
@@ -138,12 +152,9 @@ pub async fn reschedule(db: &Db, token: Uuid, orders: &[Reschedule<'_>]) -> Resu
     let times: Vec<_> = orders.iter().map(|order| order.due_at).collect();
     let attempts: Vec<_> = orders.iter().map(|order| i32::from(order.counts_as_attempt)).collect();
     db.query(
-        "WITH held AS (
-            SELECT order_id FROM order_work WHERE order_id = ANY ($1) AND claim = $3 ORDER BY order_id FOR UPDATE
-        )
-        UPDATE order_work AS w SET claim = NULL, due_at = later.due_at, attempts = w.attempts + later.attempts
-        FROM held JOIN unnest($1, $2, $4) AS later (order_id, due_at, attempts) USING (order_id)
-        WHERE w.order_id = held.order_id AND w.order_id = ANY ($1)",
+        "UPDATE order_work AS w SET claim = NULL, due_at = later.due_at, attempts = w.attempts + later.attempts
+        FROM unnest($1, $2, $4) AS later (order_id, due_at, attempts)
+        WHERE w.order_id = later.order_id AND w.claim = $3",
         &[
             (&ids, Type::TEXT_ARRAY),
             (&times, Type::TIMESTAMPTZ_ARRAY),
@@ -183,18 +194,16 @@ pub async fn finish(
     let queueing = orders.iter().map(|end| bucket(end.order.started_at - end.order.created_at));
     let rows = db
         .query(
-            "WITH held AS (
-                SELECT order_id FROM order_work WHERE order_id = ANY ($1) AND claim = $6 ORDER BY order_id FOR UPDATE
-            ), done AS (
-                DELETE FROM order_work AS w USING held WHERE w.order_id = held.order_id AND w.order_id = ANY ($1)
-                RETURNING w.order_id, w.started_at
+            "WITH done AS (
+                DELETE FROM order_work AS w
+                USING unnest($1, $2, $3, $4, $5) AS ending (order_id, attempts, failure, processing, queueing)
+                WHERE w.order_id = ending.order_id AND w.claim = $6
+                RETURNING ending.*, w.started_at
             ), ended AS (
                 UPDATE orders AS o
-                SET started_at = done.started_at, finished_at = now(), attempts = ending.attempts, failure = ending.failure
-                FROM done JOIN unnest($1, $2, $3, $4, $5) AS ending (order_id, attempts, failure, processing, queueing)
-                    USING (order_id)
-                WHERE o.order_id = done.order_id AND o.order_id = ANY ($1)
-                RETURNING o.order_id, o.failure IS NULL AS is_completed, ending.processing, ending.queueing,
+                SET started_at = done.started_at, finished_at = now(), attempts = done.attempts, failure = done.failure
+                FROM done WHERE o.order_id = done.order_id
+                RETURNING o.order_id, o.failure IS NULL AS is_completed, done.processing, done.queueing,
                     extract(epoch FROM o.finished_at - o.started_at)::float8 AS seconds
             ), counted AS (
                 INSERT INTO order_outcomes (minute, completed, failed, seconds, processing, queueing)
@@ -259,8 +268,8 @@ pub async fn requeue_overdue(db: &Db, grace: Duration, limit: i64) -> Result<Vec
                     AND (requeued_at IS NULL OR requeued_at < now() - make_interval(secs => $1))
                 ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED
             ), requeued AS (
-                UPDATE order_work AS w SET requeued_at = now() FROM overdue WHERE w.order_id = overdue.order_id
-                RETURNING w.order_id
+                UPDATE order_work SET requeued_at = now() WHERE order_id = ANY (ARRAY (SELECT order_id FROM overdue))
+                RETURNING order_id
             ), counted AS (
                 INSERT INTO order_outcomes (minute, requeued)
                 SELECT date_trunc('minute', now()), count(*) FROM requeued HAVING count(*) > 0
@@ -275,17 +284,16 @@ pub async fn requeue_overdue(db: &Db, grace: Duration, limit: i64) -> Result<Vec
 
 /// Undoes [`requeue_overdue`] for orders whose messages could not be sent, so that the next run finds them.
 ///
-/// Conflicts: none. An order that has ended since is left out.
+/// Conflicts: an order that has ended since, or that another statement has locked, is left out: its message did arrive.
 pub async fn undo_requeue(db: &Db, order_ids: &[&OrderId]) -> Result<(), DbError> {
     let order_ids: Vec<_> = order_ids.iter().map(|order_id| order_id.as_str()).collect();
     db.query(
         "WITH held AS (
             SELECT order_id FROM order_work WHERE order_id = ANY ($1) AND requeued_at IS NOT NULL
-            ORDER BY order_id FOR UPDATE
+            FOR UPDATE SKIP LOCKED
         ), undone AS (
-            UPDATE order_work AS w SET requeued_at = NULL FROM held
-            WHERE w.order_id = held.order_id AND w.order_id = ANY ($1)
-            RETURNING w.order_id
+            UPDATE order_work SET requeued_at = NULL WHERE order_id = ANY (ARRAY (SELECT order_id FROM held))
+            RETURNING order_id
         )
         INSERT INTO order_outcomes (minute, requeued)
         SELECT date_trunc('minute', now()), -count(*) FROM undone HAVING count(*) > 0",

@@ -33,7 +33,7 @@ pub async fn measure(world: &World) -> Result<Findings> {
     world.clear().await?;
     let watch = Arc::new(Mutex::new(Watch::default()));
     let wire = Wire::start(world.postgres.address(), timing_hook(&watch)).await?;
-    let url = world.postgres.url(wire.address());
+    let url = world.postgres.app_url(&[wire.address()]);
     let api = Front::new(world.pool(world.function("api", &[("DATABASE_URL", &url)]), 1).await?);
     let mut hello = world.function("api", &[]);
     hello.bootstrap = Options::probe("hello");

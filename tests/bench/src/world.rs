@@ -90,7 +90,8 @@ impl World {
     pub fn function(&self, name: &str, more: &[(&str, &str)]) -> Function {
         let required = [
             ("STAGE", "dev".to_owned()),
-            ("DATABASE_URL", self.database_url()),
+            // As the functions' own role, with its settings.
+            ("DATABASE_URL", self.postgres.app_url(&[self.postgres.address()])),
             ("DATABASE_TLS", "off".to_owned()),
             ("AWS_ENDPOINT_URL", self.queues.endpoint()),
             ("QUEUE_URL", self.queues.url(QUEUE)),

@@ -67,7 +67,7 @@ fn of_change(before: &Order, action: Action, after: &Order) -> Option<Broken> {
         return Some(Broken::RunningLeaseIsExclusive);
     }
     let after = after.row?;
-    if matches!(action, Action::Claim(_))
+    if matches!(action, Action::Claim(..))
         && after.claim != row.claim
         && row.claim != Claim::Free
         && after.attempts != (row.attempts + 1).min(MAX_ATTEMPTS)
@@ -84,9 +84,10 @@ fn of_change(before: &Order, action: Action, after: &Order) -> Option<Broken> {
 /// The worker of an action, if it has one.
 fn actor(action: Action) -> Option<usize> {
     match action {
-        Action::Claim(worker) | Action::Finish(worker, _) | Action::Reschedule(worker, _) | Action::Crash(worker) => {
-            Some(worker)
-        }
+        Action::Claim(worker, _)
+        | Action::Finish(worker, _)
+        | Action::Reschedule(worker, _)
+        | Action::Crash(worker) => Some(worker),
         _ => None,
     }
 }

@@ -19,8 +19,8 @@ pub fn retry(state: &mut State, index: usize) {
 }
 
 /// Claims the due orders of the batch. The message of an order that is not due is sent again; that of an ended order is
-/// deleted.
-pub fn claim(state: &mut State, worker: usize, mutant: Option<Mutant>) {
+/// deleted. If the work has a delay, an order that starts now waits instead.
+pub fn claim(state: &mut State, worker: usize, has_delay: bool, mutant: Option<Mutant>) {
     for index in 0..ORDERS {
         if state.workers[worker].parts[index] == Part::Out {
             continue;
@@ -29,6 +29,12 @@ pub fn claim(state: &mut State, worker: usize, mutant: Option<Mutant>) {
         let is_claimable =
             |row: &Row| row.due != Due::Later || mutant == Some(Mutant::ClaimOfLeased) && row.claim != Claim::Free;
         state.workers[worker].parts[index] = match &mut order.row {
+            Some(row) if is_claimable(row) && has_delay && !order.started => {
+                row.due = Due::Later;
+                order.started = true;
+                order.message = true;
+                Part::Out
+            }
             Some(row) if is_claimable(row) => {
                 let counts = row.claim != Claim::Free && mutant != Some(Mutant::LostLeaseNotCounted);
                 let attempts = (row.attempts + u8::from(counts)).min(MAX_ATTEMPTS);

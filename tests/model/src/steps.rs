@@ -16,8 +16,8 @@ pub enum Action {
     Duplicate(usize),
     /// A worker receives messages of these orders.
     Receive(usize, [bool; ORDERS]),
-    /// A worker claims its batch.
-    Claim(usize),
+    /// A worker claims its batch; and whether orders that begin now wait.
+    Claim(usize, bool),
     /// A worker sends the dead letter of an order whose attempts are used up.
     DeadLetter(usize, usize),
     /// A worker records these ends of orders.
@@ -129,7 +129,9 @@ impl Steps<'_> {
             Stage::Idle => self.receive(worker),
             Stage::Received => {
                 let mutant = self.mutant;
-                self.add(Action::Claim(worker), |state| claim(state, worker, mutant));
+                for has_delay in [false, true] {
+                    self.add(Action::Claim(worker, has_delay), |state| claim(state, worker, has_delay, mutant));
+                }
             }
             Stage::Working => self.record(worker, parts),
             Stage::Recorded => self.reschedule(worker, parts),

@@ -124,7 +124,7 @@ async fn wire_recognises_statements_and_survives_a_restart() {
     postgres.stop(Stop::Immediate).await.unwrap();
     postgres.resume().await.unwrap();
     let id = "o-1".parse().unwrap();
-    let claim = work::claim(&db, std::slice::from_ref(&id), HOUR).await.unwrap();
+    let claim = work::claim(&db, std::slice::from_ref(&id), HOUR, Duration::ZERO).await.unwrap();
     wire.cut_all();
     let end = work::Finish { order: &claim.claimed[0], attempts: 1, failure: None };
     assert_eq!(work::finish(&db, claim.token, &[end], NOW).await.unwrap().len(), 1);

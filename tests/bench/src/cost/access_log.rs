@@ -51,8 +51,8 @@ mod tests {
 
     #[test]
     fn record_has_a_value_for_every_variable_of_the_template() {
-        let record = record();
-        assert!(!record.contains("$context") && !record.is_empty(), "{record}");
-        assert!(serde_json::from_str::<serde_json::Value>(&record).is_ok(), "{record}");
+        let usual =
+            r#"JKJaXmPLvHcESHA= 201 12 203.0.113.178 - "POST /orders" "-" 3f0c1a9e-7d52-4b1c-9a60-2b8f5d1e7c44"#;
+        assert_eq!(record(), usual);
     }
 }

@@ -90,7 +90,7 @@ pub async fn measure(world: &World) -> Result<Billed> {
     })
     .await?;
     let wire = Wire::start(world.postgres.address(), delaying_hook()).await?;
-    let database = world.postgres.url(wire.address());
+    let database = world.postgres.app_url(&[wire.address()]);
     let bench = Bench { world, share: Share::of(MEMORY_MB), database };
     world.set_round_trip(QUEUE_AWAY);
     let billed = bench.measure(&format!("http://{}/fulfil", endpoint.address())).await;

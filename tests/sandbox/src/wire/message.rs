@@ -131,8 +131,8 @@ fn classify(sql: &str) -> Kind {
         () if has("INSERT INTO orders (") => Kind::Create,
         () if sql.starts_with("WITH due AS") => Kind::Claim,
         () if has("SET cancelled = true") => Kind::Cancel,
-        () if sql.starts_with("WITH held AS") && has("DELETE FROM order_work") => Kind::Finish,
-        () if sql.starts_with("WITH held AS") => Kind::Reschedule,
+        () if has("DELETE FROM order_work") => Kind::Finish,
+        () if sql.starts_with("UPDATE order_work") => Kind::Reschedule,
         () => Kind::Other,
     }
 }
