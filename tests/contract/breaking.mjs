@@ -6,13 +6,13 @@ const root = new URL('../../', import.meta.url);
 // `make contract` installs the packages there.
 const { apiCompare } = createRequire(new URL('.local/contract/package.json', root))('api-smart-diff');
 
-// Returns each breaking change as { operation, path, description }.
+// Returns each breaking change as { operation, description }.
 export function breakingChanges(before, after) {
   const { diffs } = apiCompare(before, after);
   const changes = diffs.filter(isBreaking).map((diff) => ({
     operation: operationOf(diff.path),
-    path: diff.path.join('/'),
-    description: diff.description ?? `[${diff.action}] ${diff.path.join('/')}`,
+    // Some descriptions of the package lack their subject.
+    description: diff.description?.startsWith('[') ? diff.description : `[${diff.action}] ${diff.path.join('/')}`,
   }));
   return [...changes, ...changesOfSchemes(before, after)];
 }
@@ -46,7 +46,6 @@ function changesOfSchemes(before, after) {
   const essence = ({ description, ...scheme } = {}) => JSON.stringify(scheme);
   const changed = old.filter(([name, scheme]) => essence(scheme) !== essence(after.components?.securitySchemes?.[name]));
   return changed.map(([name]) => {
-    const path = `components/securitySchemes/${name}`;
-    return { operation: 'every operation', path, description: `[Changed] ${path}` };
+    return { operation: 'every operation', description: `[Changed] components/securitySchemes/${name}` };
   });
 }
