@@ -2,6 +2,9 @@
 
 STACK := exec env PYTHONPATH=tests .venv/stack/bin/python -m stack
 SAM := PATH="$(CURDIR)/.venv/sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1
+# Node.js is a package of Python's here, so that the checks of the OpenAPI document need no npm on the machine.
+NODE := PATH="$(CURDIR)/.venv/node/bin:$(CURDIR)/.local/contract/node_modules/.bin:$$PATH" REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true
+DOCUMENT := functions/site/assets/openapi.json
 # A stack in a directory and at ports of its own: $(call own_stack,directory,postgres,emulator,issuer).
 own_stack = export STACK_DIR=.local/$(1) PG_PORT=$(or $(PG_PORT),$(2)) EMULATOR_PORT=$(or $(EMULATOR_PORT),$(3)) \
 	ISSUER_PORT=$(or $(ISSUER_PORT),$(4)); $(STACK)
@@ -22,7 +25,7 @@ FUZZ_STACK := $(call own_stack,fuzz,15542,4676,4677)
 QUEUE_TESTS := processing:: sweeping:: fulfilling:: creating:: operating::
 
 .DEFAULT_GOAL := help
-.PHONY: help machine deploy deny sbom run demo dev up down status logs token sample-data openapi clients doctor load tail test test-stack test-bare sam-local test-localstack test-pgbouncer test-browser chaos fuzz rehearsal bench rivals cost scaling check lint build tools clean
+.PHONY: help machine deploy deny sbom run demo dev up down status logs token sample-data openapi clients doctor load tail test test-stack test-bare sam-local test-localstack test-pgbouncer test-browser chaos fuzz rehearsal bench rivals cost scaling check lint contract build tools clean
 .SILENT:
 
 help: ## list the targets
@@ -134,7 +137,7 @@ check: machine ## check the Rust code's format and lints
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --package tests --test pooling -- -D warnings
 
-lint: tools ## check the SAM template, its security too, the workflows and the Python code
+lint: tools contract ## check the SAM template, its security too, the workflows, the Python code and the OpenAPI document
 	echo "==> Checking template.yaml, the workflows and tests/stack"
 	$(SAM) sam validate --lint
 	$(SAM) cfn-lint
@@ -143,6 +146,13 @@ lint: tools ## check the SAM template, its security too, the workflows and the P
 	.venv/lint/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(SAM) ruff check --quiet
 	$(SAM) ruff format --quiet --diff
+
+contract: .local/contract/.stamp ## check the OpenAPI document: two linters, examples included, and the comparison with the last release's
+	echo "==> Checking the OpenAPI document, also against the last release's"
+	$(NODE) node --test --test-reporter=dot 'tests/contract/*.test.mjs' >.local/contract/log || { cat .local/contract/log; exit 1; }
+	$(NODE) node tests/contract/compare.mjs
+	$(NODE) redocly lint --config tests/contract/redocly.yaml $(DOCUMENT) >.local/contract/log 2>&1 || { cat .local/contract/log; exit 1; }
+	$(NODE) spectral lint --quiet --fail-severity hint --ruleset tests/contract/spectral.yaml $(DOCUMENT)
 
 deny: .local/tools/bin/cargo-deny ## check the dependencies against .deny.toml: licences, sources, duplicates
 	.local/tools/bin/cargo-deny --offline check licenses bans sources
@@ -192,6 +202,13 @@ machine:
 	mkdir -p $(@D)
 	cp $^ $(@D)
 	cd $(@D) && npm ci --silent --no-audit --no-fund
+	touch $@
+
+.local/contract/.stamp: tests/contract/package.json tests/contract/package-lock.json .venv/node/.stamp
+	mkdir -p $(@D)
+	cp tests/contract/package*.json $(@D)
+	echo "==> Installing the pinned linters of the OpenAPI document into $(@D)"
+	cd $(@D) && $(NODE) npm ci --silent --no-audit --no-fund --ignore-scripts
 	touch $@
 
 .venv/%/.stamp: tests/stack/requirements-%.txt | machine

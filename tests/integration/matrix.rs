@@ -1,6 +1,7 @@
 //! The access rights: every route of the OpenAPI document with every kind of token, through the gateway and directly to the
 //! function. The emulated gateway makes the same checks as AWS's, so that every combination can be tested here.
 
+mod examples;
 mod routes;
 mod straight;
 

@@ -21,6 +21,7 @@ const INVISIBLE: Duration = Duration::from_mins(1);
 
 /// The options of a redrive.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(examples(json!({"dry_run": true, "limit": 100, "per_second": 10})))]
 #[serde(deny_unknown_fields, default)]
 pub struct RedriveOptions {
     /// Whether to change nothing and only count.
@@ -43,6 +44,7 @@ impl Default for RedriveOptions {
 
 /// The result of a redrive, or the messages that a dry run found.
 #[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(examples(json!({"dry_run": true, "found": 3, "unreadable": 1, "retried": 0, "requeued": 0, "ended": 0})))]
 pub struct RedriveReport {
     /// Whether this was a dry run, which changes nothing.
     dry_run: bool,

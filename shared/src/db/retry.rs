@@ -91,7 +91,7 @@ pub async fn retry(db: &Db, order_ids: &[OrderId], interval: Duration) -> Result
                 UPDATE orders AS o
                 SET started_at = NULL, finished_at = NULL, attempts = 0, failure = NULL
                 WHERE o.order_id = ANY (ARRAY (SELECT order_id FROM held))
-                RETURNING o.order_id, o.created_at
+                RETURNING o.order_id, o.user_id, o.created_at
             ), lined_up AS (
                 SELECT order_id, user_id, created_at, $2 * (row_number() OVER (ORDER BY created_at, order_id) - 1) AS due_in_seconds
                 FROM pending

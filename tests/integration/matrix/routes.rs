@@ -15,14 +15,16 @@ pub const PUBLIC: [&str; 1] = ["GET /healthz"];
 pub const PAGES: [&str; 6] =
     ["GET /dashboard", "GET /dashboard/{proxy+}", "GET /docs", "GET /docs/{proxy+}", "GET /openapi.json", "$default"];
 
-/// A route that needs a token.
+/// A route.
 pub struct Route {
     /// The HTTP method.
     pub method: Method,
-    /// The scope that a token needs.
+    /// The scope that a token needs; empty if the route needs no token.
     pub scope: String,
     /// The status of a successful call: 201 for a create, 200 otherwise.
     pub success: u16,
+    /// The operation in the document.
+    pub operation: Value,
     path: String,
     body: Option<Value>,
     statuses: BTreeSet<u16>,
@@ -36,26 +38,30 @@ impl fmt::Display for Route {
 
 /// The routes that need a token.
 pub fn with_token() -> Vec<Route> {
-    let document = document();
-    let guarded = operations(&document).filter_map(|(method, path, operation)| {
-        let scope = operation["security"][0]["token"][0].as_str()?.to_owned();
-        let statuses: BTreeSet<u16> =
-            operation["responses"].as_object().unwrap().keys().map(|status| status.parse().unwrap()).collect();
-        let success = if statuses.contains(&201) { 201 } else { 200 };
-        let body = example(&document, operation);
-        Some(Route { method, scope, success, path: path.to_owned(), body, statuses })
-    });
-    guarded.collect()
+    all().into_iter().filter(|route| !route.scope.is_empty()).collect()
 }
 
 /// The routes that need no token, as `GET /path`.
 pub fn without_token() -> BTreeSet<String> {
-    let document = document();
-    let open = operations(&document).filter(|(_, _, operation)| operation["security"][0]["token"][0].is_null());
-    open.map(|(method, path, _)| format!("{method} {path}")).collect()
+    all().iter().filter(|route| route.scope.is_empty()).map(Route::to_string).collect()
 }
 
-fn document() -> Value {
+/// Every route.
+pub fn all() -> Vec<Route> {
+    let document = document();
+    let routes = operations(&document).map(|(method, path, operation)| {
+        let scope = operation["x-required-scopes"][0].as_str().unwrap_or_default().to_owned();
+        let statuses: BTreeSet<u16> =
+            operation["responses"].as_object().unwrap().keys().map(|status| status.parse().unwrap()).collect();
+        let success = if statuses.contains(&201) { 201 } else { 200 };
+        let body = example(&document, operation);
+        Route { method, scope, success, operation: operation.clone(), path: path.to_owned(), body, statuses }
+    });
+    routes.collect()
+}
+
+/// The OpenAPI document.
+pub fn document() -> Value {
     serde_json::from_str(site::OPENAPI).unwrap()
 }
 
