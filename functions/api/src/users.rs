@@ -19,12 +19,12 @@ const CHUNK: i64 = 1000;
 
 /// The result of an erasure.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(examples(json!({"erased": 3, "more": false})))]
 pub struct ErasureReport {
     /// The number of orders that this call changed.
-    #[schema(minimum = 0, example = 3)]
+    #[schema(minimum = 0)]
     erased: u64,
     /// Whether the user still has orders. Repeat the call until it has none.
-    #[schema(example = false)]
     more: bool,
 }
 
