@@ -22,7 +22,7 @@ psql "$database" -q -v ON_ERROR_STOP=1 <<SQL
 INSERT INTO orders (order_id, user_id, item_ids, total_amount, created_at, started_at, finished_at, attempts)
 SELECT md5(i::text)::uuid, 'user-' || i % 1000, ARRAY['book-1', 'pen-7'], 59.98, at, at, at, 1
 FROM generate_series(1, $orders) AS i, LATERAL (SELECT now() - interval '2 days' - i * interval '1 second' AS at) AS moment;
-VACUUM ANALYZE;
+VACUUM ANALYZE orders;
 CREATE PROCEDURE delete_for(seconds integer) LANGUAGE plpgsql AS \$\$
 DECLARE
     began timestamptz; ends timestamptz := clock_timestamp() + make_interval(secs => seconds);
