@@ -6,7 +6,7 @@ use super::{Sink, State};
 use crate::options::Export;
 use crate::output::Output;
 
-/// What was written.
+/// The size and the checksum of an export.
 #[derive(Serialize)]
 struct Report {
     complete: bool,

@@ -1,4 +1,4 @@
-//! Where an export is written, and the checksum of all that is there.
+//! The target of an export, a file or standard output, and the checksum of its content.
 
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
@@ -20,7 +20,7 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// Opens the export's file at the state's size, and reads what is there for the checksum. Never overwrites the file of
+    /// Opens the file at the size that the state names, and reads its content for the checksum. Never overwrites the file of
     /// another export.
     pub fn open(export: &Export, state: &State) -> Result<Self, Failure> {
         let mut sink = Self { file: None, digest: Sha256::new(), bytes: 0 };

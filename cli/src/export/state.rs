@@ -1,4 +1,4 @@
-//! Where an export stands, so that another run can go on with it.
+//! The position of an export, from which another run can go on.
 
 use std::fs;
 use std::io::{ErrorKind, Write};

@@ -1,4 +1,4 @@
-//! `export` writes each order of its span once, whatever interrupts it.
+//! `export` writes each order of its span once, even if it is interrupted.
 
 use std::fs::{read, read_to_string, write};
 use std::process::{Command, Output};
