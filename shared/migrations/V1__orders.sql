@@ -66,6 +66,21 @@ CREATE TABLE order_work (
 -- table, which has one row for each active order. A million rows take a tenth of a second.
 WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 
+-- One row: whether processing is paused. Every claim and every sweep reads it.
+CREATE TABLE processing_pause (
+    -- Keeps a second row out.
+    is_only    boolean PRIMARY KEY DEFAULT true CHECK (is_only),
+    -- When the pause began, why, and the subject of the operator's token; null while processing runs.
+    paused_at  timestamptz,
+    reason     text CHECK (char_length(reason) BETWEEN 1 AND 500),
+    paused_by  text CHECK (char_length(paused_by) BETWEEN 1 AND 128),
+    -- The end of the last pause. An order that was due by then has no message any more.
+    resumed_at timestamptz,
+
+    CONSTRAINT processing_pause_is_whole CHECK (num_nonnulls(paused_at, reason, paused_by) IN (0, 3))
+);
+INSERT INTO processing_pause DEFAULT VALUES;
+
 -- The current state of each order. This is the only place that derives an order's status.
 CREATE VIEW order_states AS
 SELECT o.order_id, o.user_id, o.item_ids, o.total_amount, o.created_at, o.idempotency_key,

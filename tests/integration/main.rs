@@ -29,6 +29,7 @@ mod migrating;
 mod operating;
 mod pages;
 mod paging;
+mod pausing;
 mod plans;
 mod problems;
 mod processing;

@@ -1,5 +1,5 @@
 //! The protocol of claim, wait, finish, sweep, cancel and retry under arbitrary interleavings: two workers, a sweeper, a
-//! canceller and an operator act on an order in any order, while workers crash, time passes and messages are lost, doubled
+//! canceller and an operator, who pauses processing too, act on an order in any order, while workers crash, time passes and messages are lost, doubled
 //! and shuffled. The guards are the real ones: every step is the product's own statement on a real database.
 
 use std::time::Duration;
@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use shared::db::work::{Claim, Finish, Reschedule};
-use shared::db::{Db, orders, retry, work};
+use shared::db::{Db, orders, pause, retry, work};
 use shared::order::OrderId;
 use tests::World;
 
@@ -37,6 +37,9 @@ enum Step {
     Sweep,
     Cancel,
     OperatorRetry,
+    /// An operator pauses processing, or resumes it.
+    Pause,
+    Resume,
     /// Less than a lease, more than a lease, or more than the grace period goes by.
     Pass(u16),
 }
@@ -54,6 +57,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Sweep),
         1 => Just(Step::Cancel),
         1 => Just(Step::OperatorRetry),
+        1 => Just(Step::Pause),
+        1 => Just(Step::Resume),
         3 => prop::sample::select(vec![3_u16, 31, 181]).prop_map(Step::Pass),
     ]
 }
@@ -90,12 +95,14 @@ impl Play<'_> {
             Step::Sweep => self.messages += work::requeue_overdue(self.db, GRACE, 10).await.unwrap().len(),
             Step::Cancel => self.cancel().await,
             Step::OperatorRetry => self.operator_retry().await,
+            Step::Pause => drop(pause::pause(self.db, "a test", "tester").await.unwrap()),
+            Step::Resume => drop(pause::resume(self.db).await.unwrap()),
             Step::Pass(seconds) => self.world.let_pass(f64::from(seconds)).await,
         }
         self.check().await;
     }
 
-    /// The claim decides what becomes of the message: held, sent again because it is early, or done with.
+    /// The claim decides what becomes of the message: held, sent again because it is early, or acknowledged, as in a pause.
     async fn deliver(&mut self, worker: usize) {
         if self.messages == 0 || self.workers[worker].is_some() {
             return;
@@ -103,10 +110,15 @@ impl Play<'_> {
         let claim = work::claim(self.db, &self.order, LEASE).await.unwrap();
         self.messages -= usize::from(claim.not_due.is_empty());
         if !claim.claimed.is_empty() {
+            assert!(!self.is_paused().await, "an order was claimed while processing was paused");
             assert!(!self.is_cancelled, "a cancelled order was claimed");
             self.workers[worker] = Some(claim);
             self.holder = Some(worker);
         }
+    }
+
+    async fn is_paused(&self) -> bool {
+        self.world.value("SELECT paused_at IS NOT NULL FROM processing_pause").await
     }
 
     async fn finish(&mut self, worker: usize, completed: bool) {
@@ -157,7 +169,7 @@ impl Play<'_> {
     /// What must always be possible: with nothing but the sweeper and a healthy worker, the order comes to an end.
     async fn settle(&mut self) {
         self.workers = [None, None];
-        for step in [Step::Pass(240), Step::Sweep, Step::Deliver(0), Step::Finish(0, true)] {
+        for step in [Step::Pass(240), Step::Resume, Step::Sweep, Step::Deliver(0), Step::Finish(0, true)] {
             self.act(step).await;
         }
         let order = orders::get(self.db, self.id(), None).await.unwrap().unwrap();

@@ -83,6 +83,12 @@ async fn process(api: &Router, env: &Env, world: &World) {
     call(api, post("/dead-letters/redrive", &json!({"dry_run": false}))).await;
 }
 
+async fn pause_and_resume(api: &Router) {
+    for path in ["/processing/pause", "/processing/resume"] {
+        call(api, post(path, &json!({"reason": "a test"}))).await;
+    }
+}
+
 /// Two sweeps: of one the queue hears nothing.
 async fn sweep(url: &str, world: &World) {
     world.let_pass(300.0).await;
@@ -107,6 +113,7 @@ pub async fn record(world: &World) -> Recording {
     let api = world.api_of_env(&env);
     place_and_cancel(&api).await;
     process(&api, &env, world).await;
+    pause_and_resume(&api).await;
     sweep(listened.as_str(), world).await;
     recording
 }
@@ -119,6 +126,7 @@ async fn the_recording_of_a_release_speaks_every_statement() {
         include_str!("../../shared/src/db/create.rs"),
         include_str!("../../shared/src/db/retry.rs"),
         include_str!("../../shared/src/db/orders.rs"),
+        include_str!("../../shared/src/db/pause.rs"),
         include_str!("../../shared/src/db/stats.rs"),
         include_str!("../../shared/src/db/work.rs"),
     ];

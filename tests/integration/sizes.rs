@@ -76,7 +76,10 @@ async fn call_every_route(held: &mut Held, large: &str) {
     let id = format!("{:x<64}", "o-7-");
     held.get("GET /orders/{order_id}", &format!("/orders/{id}")).await;
     held.get("GET /orders/{order_id}/status", &format!("/orders/{id}/status")).await;
+    let why = json!({"reason": large.repeat(500)});
+    held.call("POST /processing/pause", post("/processing/pause", &why)).await.expect(200);
     held.get("GET /metrics", "/metrics").await;
+    held.call("POST /processing/resume", post("/processing/resume", &why)).await.expect(200);
     held.get("GET /healthz", "/healthz").await;
     let none = json!({});
     held.call("POST /orders/retry", post("/orders/retry", &none)).await.expect(200);
@@ -140,6 +143,7 @@ async fn refusals_of_the_longest_input_fit_into_lambda() {
             ("/orders", &json!(large.repeat(1_000_000 / bytes)), 400),
             ("/orders/retry", &one_name, 422),
             ("/dead-letters/redrive", &one_name, 422),
+            ("/processing/pause", &one_name, 422),
         ] {
             held.call(path, post(path, body)).await.expect(status);
         }

@@ -12,6 +12,7 @@ mod health;
 mod json;
 mod metrics;
 mod orders;
+mod pause;
 mod problem;
 mod size;
 
@@ -89,6 +90,8 @@ routes! {
     "/orders/{order_id}/retry" { post => orders::retry::retry }
     "/orders/retry" { post => orders::retry::retry_many }
     "/dead-letters/redrive" { post => dead_letters::redrive }
+    "/processing/pause" { post => pause::pause }
+    "/processing/resume" { post => pause::resume }
     "/metrics" { get => metrics::metrics }
     "/healthz" { get => health::healthz }
 }

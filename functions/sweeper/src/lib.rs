@@ -6,6 +6,9 @@
 //! Each active order has a message in the queue. If the queue holds as many messages as there are active orders, overdue orders only
 //! wait for a worker, and a run requeues at most [`LEAST_LIMIT`] of them. If messages are missing, it requeues as many as are missing.
 //!
+//! While processing is paused, a run requeues nothing: the processor has acknowledged the messages of the orders that are due. The
+//! first runs after the pause requeue these orders, because their messages are missing.
+//!
 //! A run has a deadline, a little before the function's time-out. It requeues chunk by chunk and starts no chunk that it may not
 //! finish. The next run requeues the rest.
 //!
@@ -71,9 +74,12 @@ impl Sweeper {
     pub async fn sweep(&self) -> Result<Swept, DbError> {
         let deadline = Deadline::after(self.timeout);
         let requeue_deadline = deadline.minus(self.timeout / CHUNK_SHARE);
-        let overdue = work::oldest_overdue(&self.database.until(requeue_deadline)).await?;
-        Measure::OldestOverdue.add(overdue);
-        let (requeued, unsent) = if overdue > self.grace { self.requeue(requeue_deadline).await? } else { (0, 0) };
+        let overdue = work::find_overdue(&self.database.until(requeue_deadline), self.grace).await?;
+        Measure::OldestOverdue.add(overdue.oldest);
+        if let Some(paused_for) = overdue.paused_for {
+            Measure::PausedFor.add(paused_for);
+        }
+        let (requeued, unsent) = if overdue.has_late { self.requeue(requeue_deadline).await? } else { (0, 0) };
         let folded = stats::fold(&self.database.until(deadline.minus(self.timeout / ANSWER_SHARE))).await?;
         let swept = Swept { requeued, unsent, folded };
         Count::Requeued.add(requeued);

@@ -3,6 +3,7 @@
 use time::{Duration, OffsetDateTime};
 use tokio_postgres::Row;
 
+use super::pause::{Pause, paused};
 use super::{Db, DbError};
 
 /// The ratio of the bounds of a bucket.
@@ -47,8 +48,11 @@ pub struct Metrics {
     pub processing_seconds: Percentiles,
     /// Times from creation to start of the same orders.
     pub queueing_seconds: Percentiles,
-    /// The seconds since the most overdue order was due; 0 if none is overdue.
+    /// The seconds since the most overdue order was due, or since the last pause ended if that is less; 0 if none is overdue, and
+    /// while processing is paused.
     pub oldest_overdue_seconds: f64,
+    /// The pause of processing; `None` while it runs.
+    pub pause: Option<Pause>,
     /// Completed orders for each minute of the last hour, without minutes that have none.
     pub completions_per_minute: Vec<(OffsetDateTime, i64)>,
 }
@@ -79,7 +83,7 @@ pub async fn read(db: &Db) -> Result<Metrics, DbError> {
         .query(
             "WITH active AS (
                 SELECT count(*) FILTER (WHERE started_at IS NULL) AS pending, count(started_at) AS processing,
-                    greatest(0, extract(epoch FROM now() - min(due_at)))::float8 AS oldest_overdue_seconds
+                    min(due_at) AS first_due_at
                 FROM order_work
             ), outcome AS MATERIALIZED (
                 SELECT minute, completed, failed, cancelled, requeued, seconds, processing, queueing FROM order_outcomes
@@ -108,14 +112,17 @@ pub async fn read(db: &Db) -> Result<Metrics, DbError> {
                 FROM durations GROUP BY bucket
             )
             SELECT now() AS as_of, active.pending, active.processing,
-                coalesce(active.oldest_overdue_seconds, 0) AS oldest_overdue_seconds,
+                CASE WHEN pause.paused_at IS NULL AND active.first_due_at < now()
+                    THEN extract(epoch FROM now() - greatest(active.first_due_at, pause.resumed_at)) ELSE 0
+                END::float8 AS oldest_overdue_seconds,
+                pause.paused_at, pause.reason, pause.paused_by,
                 ever.completed, ever.failed, ever.cancelled, ever.requeued, ever.average_processing_time,
                 ARRAY(SELECT minute FROM minutes ORDER BY minute) AS minutes,
                 ARRAY(SELECT completed FROM minutes ORDER BY minute) AS completions,
                 ARRAY(SELECT bucket FROM histogram ORDER BY bucket) AS buckets,
                 ARRAY(SELECT processing FROM histogram ORDER BY bucket) AS processing_counts,
                 ARRAY(SELECT queueing FROM histogram ORDER BY bucket) AS queueing_counts
-            FROM active, ever",
+            FROM active CROSS JOIN ever LEFT JOIN processing_pause AS pause ON true",
             &[],
         )
         .await?;
@@ -139,6 +146,7 @@ fn metrics(row: &Row) -> Result<Metrics, DbError> {
         processing_seconds: percentiles(row.try_get("processing_counts")?),
         queueing_seconds: percentiles(row.try_get("queueing_counts")?),
         oldest_overdue_seconds: row.try_get("oldest_overdue_seconds")?,
+        pause: paused(row)?,
         completions_per_minute: minutes.into_iter().zip(completions).collect(),
     })
 }

@@ -19,7 +19,7 @@ use super::stats::bucket;
 use super::{Db, DbError};
 use crate::order::OrderId;
 
-/// The result of claiming a batch. Each order of the batch is in one of the three lists.
+/// The result of claiming a batch. Each order of the batch is in one of the four lists.
 #[derive(Debug, Default)]
 pub struct Claim {
     /// The fencing token. It proves that the claimed orders are ours until the lease ends.
@@ -28,6 +28,8 @@ pub struct Claim {
     pub claimed: Vec<Claimed>,
     /// The orders that wait or that another worker holds, each with the time until it is due.
     pub not_due: Vec<(OrderId, Duration)>,
+    /// The orders that are due, but not claimed, because processing is paused.
+    pub paused: Vec<OrderId>,
     /// The orders that have ended or do not exist.
     pub ended: Vec<OrderId>,
 }
@@ -48,7 +50,7 @@ pub struct Claimed {
 }
 
 /// Claims the due orders among `order_ids` for `lease`. A claim whose lease has run out counts as an attempt, so that an order
-/// that crashes its worker can't do so for ever.
+/// that crashes its worker can't do so for ever. While processing is paused, it claims nothing.
 ///
 /// Conflicts: an order that another worker is claiming at the same time is not due.
 pub async fn claim(db: &Db, order_ids: &[OrderId], lease: Duration) -> Result<Claim, DbError> {
@@ -58,7 +60,8 @@ pub async fn claim(db: &Db, order_ids: &[OrderId], lease: Duration) -> Result<Cl
         .query(
             "WITH due AS (
                 SELECT order_id FROM order_work
-                WHERE order_id = ANY ($1) AND (due_at <= now() OR claim = $2)
+                WHERE order_id = ANY ($1) AND (claim = $2
+                    OR due_at <= now() AND NOT EXISTS (SELECT FROM processing_pause WHERE paused_at IS NOT NULL))
                 ORDER BY order_id FOR UPDATE SKIP LOCKED
             ), leased AS (
                 UPDATE order_work AS w
@@ -67,9 +70,11 @@ pub async fn claim(db: &Db, order_ids: &[OrderId], lease: Duration) -> Result<Cl
                 FROM due WHERE w.order_id = due.order_id AND w.order_id = ANY ($1)
                 RETURNING w.order_id, w.created_at, w.attempts, w.started_at
             )
-            SELECT order_id, created_at, attempts, started_at, now() AS now, 0::float8 AS due_in_seconds FROM leased
+            SELECT order_id, created_at, attempts, started_at, now() AS now, 0::float8 AS due_in_seconds, false AS is_paused
+            FROM leased
             UNION ALL
-            SELECT order_id, created_at, NULL, NULL, now(), greatest(0, extract(epoch FROM due_at - now()))::float8
+            SELECT order_id, created_at, NULL, NULL, now(), greatest(0, extract(epoch FROM due_at - now()))::float8,
+                due_at <= now() AND EXISTS (SELECT FROM processing_pause WHERE paused_at IS NOT NULL)
             FROM order_work WHERE order_id = ANY ($1) AND order_id NOT IN (SELECT order_id FROM leased)",
             &[(&keys, Type::TEXT_ARRAY), (&token, Type::UUID), (&lease.as_secs_f64(), Type::FLOAT8)],
         )
@@ -78,11 +83,12 @@ pub async fn claim(db: &Db, order_ids: &[OrderId], lease: Duration) -> Result<Cl
     for row in &rows {
         match row.try_get("attempts")? {
             Some(attempts) => claim.claimed.push(claimed(row, attempts)?),
+            None if row.try_get("is_paused")? => claim.paused.push(order_id(row)?),
             None => claim.not_due.push(due_in(row)?),
         }
     }
-    let active: HashSet<_> =
-        claim.claimed.iter().map(|order| &order.order_id).chain(claim.not_due.iter().map(|(id, _)| id)).collect();
+    let claimed = claim.claimed.iter().map(|order| &order.order_id);
+    let active: HashSet<_> = claimed.chain(claim.not_due.iter().map(|(id, _)| id)).chain(&claim.paused).collect();
     claim.ended = order_ids.iter().filter(|order_id| !active.contains(order_id)).cloned().collect();
     Ok(claim)
 }
@@ -225,15 +231,38 @@ pub async fn count(db: &Db) -> Result<i64, DbError> {
     Ok(rows.first().map_or(Ok(0), |row| row.try_get("active"))?)
 }
 
-/// The time since the most overdue order was due; zero if none is overdue. Sending a message again does not change it.
-pub async fn oldest_overdue(db: &Db) -> Result<Duration, DbError> {
-    let sql =
-        "SELECT coalesce(greatest(0, extract(epoch FROM now() - min(due_at))), 0)::float8 AS seconds FROM order_work";
-    let seconds = db.query(sql, &[]).await?.first().map_or(Ok(0.0), |row| row.try_get("seconds"))?;
-    Ok(self::seconds(seconds))
+/// The facts that a sweep needs before it requeues orders.
+#[derive(Debug, Default)]
+pub struct Overdue {
+    /// The time since the most overdue order was due, or since the last pause ended if that is shorter; zero if no order is overdue,
+    /// or while processing is paused. Sending a message again does not change it.
+    pub oldest: Duration,
+    /// Whether [`requeue_overdue`] has orders to consider.
+    pub has_late: bool,
+    /// The time since processing was paused; `None` while it runs.
+    pub paused_for: Option<Duration>,
 }
 
-/// Finds at most `limit` orders whose messages must be lost: overdue by more than `grace`, and not requeued within `grace`.
+/// Finds how overdue orders are, in a single row.
+pub async fn find_overdue(db: &Db, grace: Duration) -> Result<Overdue, DbError> {
+    let sql = "SELECT extract(epoch FROM now() - paused_at)::float8 AS paused_seconds,
+            CASE WHEN paused_at IS NULL AND first_due_at < now()
+                THEN extract(epoch FROM now() - greatest(first_due_at, resumed_at)) ELSE 0 END::float8 AS overdue_seconds,
+            paused_at IS NULL AND first_due_at < greatest(now() - make_interval(secs => $1), resumed_at) IS TRUE AS has_late
+        FROM (SELECT min(due_at) AS first_due_at FROM order_work) AS active LEFT JOIN processing_pause ON true";
+    let rows = db.query(sql, &[(&grace.as_secs_f64(), Type::FLOAT8)]).await?;
+    let Some(row) = rows.first() else { return Ok(Overdue::default()) };
+    Ok(Overdue {
+        oldest: seconds(row.try_get("overdue_seconds")?),
+        has_late: row.try_get("has_late")?,
+        paused_for: row.try_get::<_, Option<f64>>("paused_seconds")?.map(seconds),
+    })
+}
+
+/// Finds at most `limit` orders whose messages must be lost: overdue by more than `grace`, and not requeued within `grace`. An order
+/// that was due before the last pause ended lost its message to the pause, so for it the end of the pause replaces the end of
+/// `grace`. Finds none while processing is paused.
+///
 /// Records that they are requeued now, and counts them. An order whose lease ran out keeps its claim, so that the next claim
 /// counts an attempt.
 ///
@@ -243,8 +272,10 @@ pub async fn requeue_overdue(db: &Db, grace: Duration, limit: i64) -> Result<Vec
         .query(
             "WITH overdue AS (
                 SELECT order_id FROM order_work
-                WHERE due_at < now() - make_interval(secs => $1)
-                    AND (requeued_at IS NULL OR requeued_at < now() - make_interval(secs => $1))
+                WHERE due_at < greatest(now() - make_interval(secs => $1), (SELECT resumed_at FROM processing_pause))
+                    AND (requeued_at IS NULL OR requeued_at <
+                        greatest(now() - make_interval(secs => $1), (SELECT resumed_at FROM processing_pause)))
+                    AND NOT EXISTS (SELECT FROM processing_pause WHERE paused_at IS NOT NULL)
                 ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED
             ), requeued AS (
                 UPDATE order_work AS w SET requeued_at = now() FROM overdue WHERE w.order_id = overdue.order_id

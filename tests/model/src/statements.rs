@@ -18,16 +18,27 @@ pub fn retry(state: &mut State, index: usize) {
     state.retries -= 1;
 }
 
-/// Leases what is due of the batch. A message that is early is sent again, and one of an order that has ended is deleted.
+/// Ends a pause. An order that is due counts as overdue, and as not requeued since.
+pub fn resume(state: &mut State) {
+    state.paused = false;
+    for row in state.orders.iter_mut().filter_map(|order| order.row.as_mut()).filter(|row| row.due != Due::Later) {
+        *row = Row { due: Due::Overdue, requeued: false, ..*row };
+    }
+}
+
+/// Leases what is due of the batch. A message that is early is sent again, one of an order that has ended is deleted, and so is one
+/// of an order that is due while processing is paused.
 pub fn claim(state: &mut State, worker: usize, mutant: Option<Mutant>) {
     for index in 0..ORDERS {
         if state.workers[worker].parts[index] == Part::Out {
             continue;
         }
+        let is_paused = state.paused && mutant != Some(Mutant::ClaimWhilePaused);
         let order = &mut state.orders[index];
         let may_take =
             |row: &Row| row.due != Due::Later || mutant == Some(Mutant::ClaimOfLeased) && row.claim != Claim::Free;
         state.workers[worker].parts[index] = match &mut order.row {
+            Some(row) if may_take(row) && is_paused => Part::Out,
             Some(row) if may_take(row) => {
                 let counts = row.claim != Claim::Free && mutant != Some(Mutant::LostLeaseNotCounted);
                 let attempts = (row.attempts + u8::from(counts)).min(MAX_ATTEMPTS);

@@ -74,6 +74,11 @@ fn sweep_without_a_mark_requeues_again_and_again() {
 }
 
 #[test]
+fn claim_during_a_pause_is_found() {
+    breaks(Mutant::ClaimWhilePaused, Broken::PauseClaimsNothing);
+}
+
+#[test]
 fn order_without_a_sweeper_is_stuck_once_its_message_is_lost() {
     breaks(Mutant::NoSweep, Broken::OrderCanEnd);
 }
