@@ -17,6 +17,7 @@ pub mod orders;
 pub mod pause;
 pub mod retry;
 pub mod role;
+pub mod schedule;
 pub mod schema;
 pub mod stats;
 mod tls;

@@ -30,6 +30,7 @@ async fn a_bad_variable_stops_the_function_at_start_and_is_named() {
         ("ApiFunction", "STAGE", Some("production")),
         ("ApiFunction", "AUTH", Some("maybe")),
         ("ApiFunction", "CANCEL_WINDOW_SECONDS", Some("soon")),
+        ("ApiFunction", "DEFAULT_CURRENCY", Some("euro")),
         ("ProcessorFunction", "DLQ_URL", None),
         ("ProcessorFunction", "LEASE_SECONDS", Some("90")),
         ("ProcessorFunction", "PROCESSING_DELAY_SECONDS", Some("-1")),

@@ -12,6 +12,7 @@ use tests::{World, event, eventually, failures, handle, order, post};
 use crate::environments::function_with;
 
 const GRACE: Duration = Duration::from_mins(3);
+const AHEAD: Duration = Duration::from_mins(10);
 
 fn why(reason: &str) -> Value {
     json!({"reason": reason})
@@ -88,20 +89,20 @@ async fn long_pause_rings_no_overdue_alarm() {
     world.let_pass(400.0).await;
     pause(&world).await;
     world.let_pass(4000.0).await;
-    let overdue = work::find_overdue(&world.db(), GRACE).await.unwrap();
+    let overdue = work::find_overdue(&world.db(), GRACE, AHEAD).await.unwrap();
     assert_eq!((overdue.oldest, overdue.has_late), (Duration::ZERO, false));
     assert!(overdue.paused_for.unwrap() >= Duration::from_secs(4000), "{overdue:?}");
     assert_eq!(world.sweeper().sweep().await.unwrap().requeued, 0);
     assert_eq!(world.get("/metrics").await.expect(200)["oldest_overdue_seconds"], 0.0);
     resume(&world).await;
-    let overdue = work::find_overdue(&world.db(), GRACE).await.unwrap();
+    let overdue = work::find_overdue(&world.db(), GRACE, AHEAD).await.unwrap();
     assert!(overdue.oldest < GRACE && overdue.has_late && overdue.paused_for.is_none(), "{overdue:?}");
     // From here on the order is overdue like any other.
     world.let_pass(300.0).await;
     let since_resume = 300.0..330.0;
     let seconds = world.get("/metrics").await.expect(200)["oldest_overdue_seconds"].as_f64().unwrap();
     assert!(since_resume.contains(&seconds), "{seconds}");
-    let overdue = work::find_overdue(&world.db(), GRACE).await.unwrap();
+    let overdue = work::find_overdue(&world.db(), GRACE, AHEAD).await.unwrap();
     assert!(since_resume.contains(&overdue.oldest.as_secs_f64()), "{overdue:?}");
 }
 
@@ -111,7 +112,7 @@ async fn pause_without_orders_is_not_overdue_afterwards() {
     pause(&world).await;
     resume(&world).await;
     world.let_pass(1000.0).await;
-    let overdue = work::find_overdue(&world.db(), GRACE).await.unwrap();
+    let overdue = work::find_overdue(&world.db(), GRACE, AHEAD).await.unwrap();
     assert_eq!((overdue.oldest, overdue.has_late), (Duration::ZERO, false));
     assert_eq!(world.get("/metrics").await.expect(200)["oldest_overdue_seconds"], 0.0);
 }

@@ -102,7 +102,7 @@ impl Play<'_> {
         self.check().await;
     }
 
-    /// The claim decides what becomes of the message: held, sent again because it is early, or acknowledged, as in a pause.
+    /// Claims the message's order. A message that is early is sent again; in a pause it is acknowledged.
     async fn deliver(&mut self, worker: usize) {
         if self.messages == 0 || self.workers[worker].is_some() {
             return;

@@ -16,6 +16,8 @@ use shared::db::work::Claimed;
 use shared::deadline::Deadline;
 use sweeper::Sweeper;
 use tests::{World, call_in_process, handle, order, post};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio::time::sleep;
 
 use recorder::Recording;
@@ -89,6 +91,24 @@ async fn pause_and_resume(api: &Router) {
     }
 }
 
+/// Two orders that are due in half an hour: of one the queue hears nothing at first.
+async fn schedule(api: &Router, url: &str, world: &World) {
+    let sweeper = |endpoint: Option<(&'static str, &'static str)>| {
+        let more = [("DATABASE_URL", url), ("DATABASE_PREPARE", "off")];
+        Sweeper::from_env(&world.variables().chain(more).chain(endpoint).collect()).unwrap()
+    };
+    for id in ["later-1", "later-2"] {
+        let time = OffsetDateTime::now_utc() + Duration::from_mins(30);
+        let more = json!({"process_after": time.format(&Rfc3339).unwrap(), "currency": "JPY", "total_amount": 500, "metadata": {"cart": "77"}});
+        let mut order = order(id);
+        order.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        call(api, post("/orders", &order)).await;
+    }
+    world.let_pass(1500.0).await;
+    sweeper(Some(("AWS_ENDPOINT_URL", "http://127.0.0.1:1"))).sweep().await.unwrap();
+    sweeper(None).sweep().await.unwrap();
+}
+
 /// Two sweeps: of one the queue hears nothing.
 async fn sweep(url: &str, world: &World) {
     world.let_pass(300.0).await;
@@ -114,6 +134,7 @@ pub async fn record(world: &World) -> Recording {
     place_and_cancel(&api).await;
     process(&api, &env, world).await;
     pause_and_resume(&api).await;
+    schedule(&api, listened.as_str(), world).await;
     sweep(listened.as_str(), world).await;
     recording
 }
@@ -125,6 +146,7 @@ async fn the_recording_of_a_release_speaks_every_statement() {
     let sources = [
         include_str!("../../shared/src/db/create.rs"),
         include_str!("../../shared/src/db/retry.rs"),
+        include_str!("../../shared/src/db/schedule.rs"),
         include_str!("../../shared/src/db/orders.rs"),
         include_str!("../../shared/src/db/pause.rs"),
         include_str!("../../shared/src/db/stats.rs"),
@@ -153,9 +175,9 @@ async fn a_migration_that_only_adds_lets_the_last_release_go_on() {
     let world = World::new().await;
     world
         .execute(
-            "ALTER TABLE orders ADD COLUMN currency text NOT NULL DEFAULT 'EUR', ADD COLUMN note text;
+            "ALTER TABLE orders ADD COLUMN channel text NOT NULL DEFAULT 'web', ADD COLUMN note text;
             CREATE TABLE order_notes (order_id text PRIMARY KEY);
-            CREATE INDEX orders_currency ON orders (currency)",
+            CREATE INDEX orders_channel ON orders (channel)",
         )
         .await;
     assert_eq!(replay::differences(&world, &released).await, [""; 0]);
@@ -168,7 +190,7 @@ async fn a_migration_that_takes_away_what_the_last_release_needs_is_noticed() {
         "ALTER TABLE orders DROP COLUMN failure CASCADE",
         "ALTER TABLE order_work RENAME COLUMN due_at TO next_at",
         "ALTER TABLE order_stats RENAME TO order_statistics",
-        "ALTER TABLE orders ADD COLUMN currency text NOT NULL",
+        "ALTER TABLE orders ADD COLUMN channel text NOT NULL",
         "ALTER DOMAIN amount ADD CONSTRAINT whole CHECK (VALUE = trunc(VALUE))",
         "ALTER TABLE orders ADD CONSTRAINT large CHECK (total_amount > 1000)",
         "ALTER TABLE orders ADD CONSTRAINT kept CHECK (NOT cancelled)",

@@ -33,6 +33,8 @@ pub struct MetricsView {
     total_orders: i64,
     /// The mean time from start to finish of all completed orders, in seconds; null before the first.
     average_processing_time: Option<f64>,
+    /// The pending orders whose `process_after` is still to come.
+    scheduled: i64,
     /// The number of orders in each status, zeros included.
     #[schema(inline)]
     status_counts: StatusCounts,
@@ -117,6 +119,7 @@ impl MetricsView {
             as_of: metrics.as_of,
             total_orders: metrics.total(),
             average_processing_time: metrics.average_processing_time,
+            scheduled: metrics.scheduled,
             status_counts: StatusCounts {
                 pending: metrics.pending,
                 processing: metrics.processing,
@@ -141,6 +144,7 @@ impl MetricsView {
     fn text(&self) -> String {
         let mut text = Exposition::default();
         text.gauge("ordermill_orders", "Orders by status.", &self.status_counts.samples());
+        text.one("ordermill_scheduled_orders", "Pending orders whose process_after is to come.", Some(self.scheduled));
         text.one(
             "ordermill_processing_seconds_mean",
             "Mean time from start to finish of all completed orders.",

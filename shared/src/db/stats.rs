@@ -32,6 +32,8 @@ pub struct Metrics {
     pub as_of: OffsetDateTime,
     /// Pending orders.
     pub pending: i64,
+    /// The pending orders whose `process_after` is still to come.
+    pub scheduled: i64,
     /// Orders that workers have started and not ended.
     pub processing: i64,
     /// Completed orders, ever.
@@ -83,6 +85,7 @@ pub async fn read(db: &Db) -> Result<Metrics, DbError> {
         .query(
             "WITH active AS (
                 SELECT count(*) FILTER (WHERE started_at IS NULL) AS pending, count(started_at) AS processing,
+                    count(*) FILTER (WHERE started_at IS NULL AND process_after > now()) AS scheduled,
                     min(due_at) AS first_due_at
                 FROM order_work
             ), outcome AS MATERIALIZED (
@@ -111,7 +114,7 @@ pub async fn read(db: &Db) -> Result<Metrics, DbError> {
                 SELECT bucket, sum(processing)::bigint AS processing, sum(queueing)::bigint AS queueing
                 FROM durations GROUP BY bucket
             )
-            SELECT now() AS as_of, active.pending, active.processing,
+            SELECT now() AS as_of, active.pending, active.scheduled, active.processing,
                 CASE WHEN pause.paused_at IS NULL AND active.first_due_at < now()
                     THEN extract(epoch FROM now() - greatest(active.first_due_at, pause.resumed_at)) ELSE 0
                 END::float8 AS oldest_overdue_seconds,
@@ -137,6 +140,7 @@ fn metrics(row: &Row) -> Result<Metrics, DbError> {
     Ok(Metrics {
         as_of: row.try_get("as_of")?,
         pending: row.try_get("pending")?,
+        scheduled: row.try_get("scheduled")?,
         processing: row.try_get("processing")?,
         completed: row.try_get("completed")?,
         failed: row.try_get("failed")?,

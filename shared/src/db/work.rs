@@ -18,6 +18,7 @@ use super::orders::order_id;
 use super::stats::bucket;
 use super::{Db, DbError};
 use crate::order::OrderId;
+use crate::queue::LONGEST_DELAY;
 
 /// The result of claiming a batch. Each order of the batch is in one of the four lists.
 #[derive(Debug, Default)]
@@ -39,8 +40,8 @@ pub struct Claim {
 pub struct Claimed {
     /// The order.
     pub order_id: OrderId,
-    /// When the order was created.
-    pub created_at: OffsetDateTime,
+    /// When the order was created, or its `process_after` if that is later: the start of its time in the queue.
+    pub ready_at: OffsetDateTime,
     /// Earlier attempts that ended without an outcome.
     pub attempts: i32,
     /// When work first started, by the database's clock.
@@ -68,9 +69,9 @@ pub async fn claim(db: &Db, order_ids: &[OrderId], lease: Duration) -> Result<Cl
                 SET claim = $2, due_at = now() + make_interval(secs => $3), started_at = coalesce(w.started_at, now()),
                     attempts = w.attempts + (w.claim <> $2 IS TRUE)::int
                 FROM due WHERE w.order_id = due.order_id AND w.order_id = ANY ($1)
-                RETURNING w.order_id, w.created_at, w.attempts, w.started_at
+                RETURNING w.order_id, greatest(w.created_at, w.process_after) AS ready_at, w.attempts, w.started_at
             )
-            SELECT order_id, created_at, attempts, started_at, now() AS now, 0::float8 AS due_in_seconds, false AS is_paused
+            SELECT order_id, ready_at, attempts, started_at, now() AS now, 0::float8 AS due_in_seconds, false AS is_paused
             FROM leased
             UNION ALL
             SELECT order_id, created_at, NULL, NULL, now(), greatest(0, extract(epoch FROM due_at - now()))::float8,
@@ -96,7 +97,7 @@ pub async fn claim(db: &Db, order_ids: &[OrderId], lease: Duration) -> Result<Cl
 fn claimed(row: &Row, attempts: i32) -> Result<Claimed, DbError> {
     Ok(Claimed {
         order_id: order_id(row)?,
-        created_at: row.try_get("created_at")?,
+        ready_at: row.try_get("ready_at")?,
         attempts,
         started_at: row.try_get("started_at")?,
         now: row.try_get("now")?,
@@ -116,7 +117,7 @@ pub async fn find_active(db: &Db, order_ids: &[OrderId]) -> Result<Vec<(OrderId,
     rows.iter().map(due_in).collect()
 }
 
-fn due_in(row: &Row) -> Result<(OrderId, Duration), DbError> {
+pub(super) fn due_in(row: &Row) -> Result<(OrderId, Duration), DbError> {
     Ok((order_id(row)?, seconds(row.try_get("due_in_seconds")?)))
 }
 
@@ -186,7 +187,7 @@ pub async fn finish(
     let attempts: Vec<_> = orders.iter().map(|end| end.attempts).collect();
     let failures: Vec<_> = orders.iter().map(|end| end.failure).collect();
     let processing = orders.iter().map(|end| bucket(end.order.now - end.order.started_at + since_claim));
-    let queueing = orders.iter().map(|end| bucket(end.order.started_at - end.order.created_at));
+    let queueing = orders.iter().map(|end| bucket(end.order.started_at - end.order.ready_at));
     let rows = db
         .query(
             "WITH held AS (
@@ -225,9 +226,12 @@ pub async fn finish(
     rows.iter().map(order_id).collect()
 }
 
-/// Counts the active orders.
+/// Counts the active orders that should have a message: all but those whose message the sweeper has still to send.
 pub async fn count(db: &Db) -> Result<i64, DbError> {
-    let rows = db.query("SELECT count(*) AS active FROM order_work", &[]).await?;
+    let sql = "SELECT count(*) FILTER (WHERE
+            (process_after > created_at + make_interval(secs => $1) AND requeued_at IS NULL) IS NOT TRUE) AS active
+        FROM order_work";
+    let rows = db.query(sql, &[(&LONGEST_DELAY.as_secs_f64(), Type::FLOAT8)]).await?;
     Ok(rows.first().map_or(Ok(0), |row| row.try_get("active"))?)
 }
 
@@ -239,22 +243,34 @@ pub struct Overdue {
     pub oldest: Duration,
     /// Whether [`requeue_overdue`] has orders to consider.
     pub has_late: bool,
+    /// Whether [`super::schedule::announce`] has orders to consider.
+    pub has_scheduled: bool,
     /// The time since processing was paused; `None` while it runs.
     pub paused_for: Option<Duration>,
 }
 
-/// Finds how overdue orders are, in a single row.
-pub async fn find_overdue(db: &Db, grace: Duration) -> Result<Overdue, DbError> {
+/// Finds how overdue orders are, and whether scheduled ones fall due within `ahead`, in one pass over the active orders.
+pub async fn find_overdue(db: &Db, grace: Duration, ahead: Duration) -> Result<Overdue, DbError> {
     let sql = "SELECT extract(epoch FROM now() - paused_at)::float8 AS paused_seconds,
             CASE WHEN paused_at IS NULL AND first_due_at < now()
                 THEN extract(epoch FROM now() - greatest(first_due_at, resumed_at)) ELSE 0 END::float8 AS overdue_seconds,
-            paused_at IS NULL AND first_due_at < greatest(now() - make_interval(secs => $1), resumed_at) IS TRUE AS has_late
-        FROM (SELECT min(due_at) AS first_due_at FROM order_work) AS active LEFT JOIN processing_pause ON true";
-    let rows = db.query(sql, &[(&grace.as_secs_f64(), Type::FLOAT8)]).await?;
+            paused_at IS NULL AND first_due_at < greatest(now() - make_interval(secs => $1), resumed_at) IS TRUE AS has_late,
+            paused_at IS NULL AND has_scheduled IS TRUE AS has_scheduled
+        FROM (
+            SELECT min(due_at) AS first_due_at,
+                bool_or(process_after > created_at + make_interval(secs => $2) AND requeued_at IS NULL
+                    AND due_at < now() + make_interval(secs => $3)) AS has_scheduled
+            FROM order_work
+        ) AS active LEFT JOIN processing_pause ON true";
+    let (grace, ahead) = (grace.as_secs_f64(), ahead.as_secs_f64());
+    let longest_delay = LONGEST_DELAY.as_secs_f64();
+    let params: [super::Param; 3] = [(&grace, Type::FLOAT8), (&longest_delay, Type::FLOAT8), (&ahead, Type::FLOAT8)];
+    let rows = db.query(sql, &params).await?;
     let Some(row) = rows.first() else { return Ok(Overdue::default()) };
     Ok(Overdue {
         oldest: seconds(row.try_get("overdue_seconds")?),
         has_late: row.try_get("has_late")?,
+        has_scheduled: row.try_get("has_scheduled")?,
         paused_for: row.try_get::<_, Option<f64>>("paused_seconds")?.map(seconds),
     })
 }
