@@ -14,6 +14,7 @@ pub mod create;
 mod credential;
 pub mod inspect;
 pub mod orders;
+pub mod overdue;
 pub mod pause;
 pub mod retry;
 pub mod role;

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_sdk_sqs::types::MessageSystemAttributeName;
 use serde_json::json;
-use shared::db::work;
+use shared::db::overdue;
 use tests::{Stack, World, eventually};
 use tokio::time::{Instant, sleep};
 
@@ -91,7 +91,7 @@ async fn a_processor_that_stops_rings_the_overdue_alarm_in_six_minutes() {
     for _ in 0..6 {
         world.let_pass(60.0).await;
         samples.push(
-            work::find_overdue(&world.db(), Duration::from_mins(3), Duration::ZERO).await.unwrap().oldest.as_secs(),
+            overdue::find_overdue(&world.db(), Duration::from_mins(3), Duration::ZERO).await.unwrap().oldest.as_secs(),
         );
         world.sweeper().sweep().await.unwrap();
     }

@@ -1,4 +1,4 @@
-//! What an order says beside its items: a currency, whose minor units are the decimals of its amount, and metadata.
+//! Currencies, whose minor units are the decimals of an amount, and metadata.
 
 use axum::body::Body;
 use axum::http::Request;

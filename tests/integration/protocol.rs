@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use shared::db::work::{Claim, Finish, Reschedule};
-use shared::db::{Db, orders, pause, retry, work};
+use shared::db::{Db, orders, overdue, pause, retry, work};
 use shared::order::OrderId;
 use tests::World;
 
@@ -92,7 +92,7 @@ impl Play<'_> {
             Step::Redeliver(worker) => self.messages += usize::from(self.workers[worker].is_some()),
             Step::Lose => self.messages = self.messages.saturating_sub(1),
             Step::Double => self.messages += usize::from(self.messages > 0),
-            Step::Sweep => self.messages += work::requeue_overdue(self.db, GRACE, 10).await.unwrap().len(),
+            Step::Sweep => self.messages += overdue::requeue_overdue(self.db, GRACE, 10).await.unwrap().len(),
             Step::Cancel => self.cancel().await,
             Step::OperatorRetry => self.operator_retry().await,
             Step::Pause => drop(pause::pause(self.db, "a test", "tester").await.unwrap()),

@@ -148,6 +148,7 @@ async fn the_recording_of_a_release_speaks_every_statement() {
         include_str!("../../shared/src/db/retry.rs"),
         include_str!("../../shared/src/db/schedule.rs"),
         include_str!("../../shared/src/db/orders.rs"),
+        include_str!("../../shared/src/db/overdue.rs"),
         include_str!("../../shared/src/db/pause.rs"),
         include_str!("../../shared/src/db/stats.rs"),
         include_str!("../../shared/src/db/work.rs"),

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use shared::config::{ConfigError, Env, Stage, Timing, time_limit};
-use shared::db::{Database, Db, DbConfig, DbError, schedule, stats, work};
+use shared::db::{Database, Db, DbConfig, DbError, overdue, schedule, stats};
 use shared::deadline::Deadline;
 use shared::order::OrderId;
 use shared::queue::{Message, Queue};
@@ -81,7 +81,7 @@ impl Sweeper {
     pub async fn sweep(&self) -> Result<Swept, DbError> {
         let deadline = Deadline::after(self.timeout);
         let requeue_deadline = deadline.minus(self.timeout / CHUNK_SHARE);
-        let overdue = work::find_overdue(&self.database.until(requeue_deadline), self.grace, AHEAD).await?;
+        let overdue = overdue::find_overdue(&self.database.until(requeue_deadline), self.grace, AHEAD).await?;
         Measure::OldestOverdue.add(overdue.oldest);
         if let Some(paused_for) = overdue.paused_for {
             Measure::PausedFor.add(paused_for);
@@ -104,7 +104,7 @@ impl Sweeper {
         let mut left = self.limit(&db, deadline).await?;
         let mut all = Sent::default();
         while self.goes_on(left, &all, deadline) {
-            let overdue = work::requeue_overdue(&db, self.grace, left.min(CHUNK)).await?;
+            let overdue = overdue::requeue_overdue(&db, self.grace, left.min(CHUNK)).await?;
             if overdue.is_empty() {
                 break;
             }
@@ -112,7 +112,7 @@ impl Sweeper {
             let overdue: Vec<_> = overdue.into_iter().map(|order_id| (order_id, Duration::ZERO)).collect();
             let unsent = self.send(&overdue, deadline).await;
             if !unsent.is_empty() {
-                work::undo_requeue(&db, &unsent).await?;
+                overdue::undo_requeue(&db, &unsent).await?;
             }
             all.add(overdue.len(), unsent.len());
         }
@@ -154,7 +154,7 @@ impl Sweeper {
 
     /// The most orders that this run may requeue: the number of missing messages.
     async fn limit(&self, db: &Db, deadline: Deadline) -> Result<i64, DbError> {
-        let active = work::count(db).await?;
+        let active = overdue::count(db).await?;
         match self.queue.depth(deadline.share(1, 4)).await {
             Ok(messages) => Ok((active - messages).clamp(LEAST_LIMIT, self.limit)),
             Err(error) => {

@@ -141,10 +141,8 @@ impl Route {
             ("POST", "/orders" | "/orders/batch") => Some(answer.status != 404),
             ("POST", "/orders/{order_id}/cancel") => Some(answer.expect(200)["status"] == "cancelled"),
             ("POST", "/orders/{order_id}/retry") => Some(answer.expect(200)["status"] != "failed"),
-            // Without `"dry_run": false` they only count.
-            ("GET", _) | ("POST", "/orders/retry" | "/dead-letters/redrive") => None,
-            // The stack is not paused.
-            ("POST", PAUSE | "/processing/resume") => None,
+            // Without `"dry_run": false` they only count. The pause is refused, and the stack is not paused.
+            ("GET", _) | ("POST", "/orders/retry" | "/dead-letters/redrive" | PAUSE | "/processing/resume") => None,
             _ => panic!("say how it is seen that {self} did something"),
         }
     }

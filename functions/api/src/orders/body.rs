@@ -63,7 +63,7 @@ impl Members<'_> {
         let user_id = self.text("user_id", errors);
         let currency = self.currency(default_currency, errors);
         let total_amount = self.amount(currency.unwrap_or(default_currency), errors);
-        let process_after = self.process_after(OffsetDateTime::now_utc(), errors);
+        let process_after = self.process_after(OffsetDateTime::now_utc()).map_err(|error| errors.push(error)).ok();
         let metadata = self.metadata(errors);
         // Items and unknown names can have many errors, so their errors come last.
         let item_ids = self.items(errors);

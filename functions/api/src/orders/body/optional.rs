@@ -25,21 +25,12 @@ impl Members<'_> {
     /// request stays valid after its time has come.
     ///
     /// `now` is this machine's clock. It decides only whether the request is valid.
-    pub(super) fn process_after(
-        &self,
-        now: OffsetDateTime,
-        errors: &mut Vec<FieldError>,
-    ) -> Option<Option<OffsetDateTime>> {
-        if self.given("process_after").is_none() {
-            return Some(None);
-        }
-        let text: String = self.read("process_after", "a string", errors)?;
-        let time = timestamp::parse(&text).ok().filter(|time| *time <= now + LONGEST_WAIT);
-        if time.is_none() {
-            let detail = "must be a time in RFC 3339, such as 2026-11-24T10:51:00Z, at most 30 days ahead";
-            errors.push(at("process_after", detail));
-        }
-        time.map(|time| Some(whole_microseconds(time)))
+    pub(super) fn process_after(&self, now: OffsetDateTime) -> Result<Option<OffsetDateTime>, FieldError> {
+        let Some(value) = self.given("process_after") else { return Ok(None) };
+        let text: Option<String> = serde_json::from_str(value.get()).ok();
+        let time = text.and_then(|text| timestamp::parse(&text).ok()).filter(|time| *time <= now + LONGEST_WAIT);
+        let detail = "must be a time in RFC 3339, such as 2026-11-24T10:51:00Z, at most 30 days ahead";
+        time.map(|time| Some(whole_microseconds(time))).ok_or_else(|| at("process_after", detail))
     }
 
     /// The metadata, with every bad entry reported.
@@ -82,42 +73,40 @@ fn whole_microseconds(time: OffsetDateTime) -> OffsetDateTime {
 mod tests {
     use super::*;
 
-    /// Reads a member of a body, and the pointers of its errors.
-    fn read<T>(
-        body: &str,
-        member: impl Fn(&Members<'_>, &mut Vec<FieldError>) -> Option<T>,
-    ) -> (Option<T>, Vec<String>) {
-        let mut errors = Vec::new();
-        let value = member(&serde_json::from_str(body).unwrap(), &mut errors);
-        (value, errors.into_iter().map(|error| error.pointer).collect())
+    fn pointers(errors: Vec<FieldError>) -> Vec<String> {
+        errors.into_iter().map(|error| error.pointer).collect()
     }
 
     #[test]
     fn process_after_is_at_most_thirty_days_ahead() {
         let now = timestamp::parse("2026-11-24T10:00:00Z").unwrap();
         let read = |value: &str| {
-            read(&format!(r#"{{"process_after":{value}}}"#), |members, errors| members.process_after(now, errors))
+            let body = format!(r#"{{"process_after":{value}}}"#);
+            let members: Members<'_> = serde_json::from_str(&body).unwrap();
+            members.process_after(now).map_err(|error| error.pointer)
         };
-        let none: Vec<String> = vec![];
         for (given, expected) in [
             (r#""2026-12-24T10:00:00Z""#, "2026-12-24T10:00:00Z"),
             (r#""2026-12-24T10:00:00.1234567+01:00""#, "2026-12-24T09:00:00.123456Z"),
             (r#""2020-01-01T00:00:00Z""#, "2020-01-01T00:00:00Z"),
         ] {
-            assert_eq!(read(given), (Some(Some(timestamp::parse(expected).unwrap())), none.clone()), "{given}");
+            assert_eq!(read(given), Ok(Some(timestamp::parse(expected).unwrap())), "{given}");
         }
-        assert_eq!(read("null"), (Some(None), none));
+        assert_eq!(read("null"), Ok(None));
         for bad in
             [r#""2026-12-24T10:00:01Z""#, r#""tomorrow""#, "7", r#""2026-11-24""#, r#""9999-12-31T23:59:59-05:00""#]
         {
-            assert_eq!(read(bad), (None, vec!["#/process_after".to_owned()]), "{bad}");
+            assert_eq!(read(bad), Err("#/process_after".to_owned()), "{bad}");
         }
     }
 
     #[test]
     fn every_bad_entry_of_the_metadata_is_reported() {
-        let read =
-            |value: &str| read(&format!(r#"{{"metadata":{value}}}"#), |members, errors| members.metadata(errors));
+        let read = |value: &str| {
+            let (body, mut errors) = (format!(r#"{{"metadata":{value}}}"#), Vec::new());
+            let members: Members<'_> = serde_json::from_str(&body).unwrap();
+            (members.metadata(&mut errors), pointers(errors))
+        };
         for nothing in ["null", "{}"] {
             assert_eq!(read(nothing), (Some(Metadata::default()), vec![]), "{nothing}");
         }
