@@ -96,6 +96,9 @@ impl Findings {
     fn look_at(&mut self, row: &Row, story: Option<&Story>, world: &World) {
         *self.states.entry(row.status.clone()).or_default() += 1;
         let end = row.finished_at.map(|at| world.journal.moment(at));
+        if row.is_early {
+            self.violations.push(format!("{}: work began before its process_after", row.order));
+        }
         self.ended.extend(end.map(|end| (row.order.clone(), end)));
         let Some(story) = story.filter(|story| story.accepted.is_some() || story.saw_error) else {
             return self.violations.push(format!("{} is there, and nobody was told of it", row.order));
@@ -133,7 +136,8 @@ impl Findings {
     fn look_at_limits(&mut self, world: &World) {
         let timed_out = world.timed_out();
         if timed_out > 0 {
-            self.violations.push(format!("{timed_out} environments were killed at their time-out, and none had been paused"));
+            self.violations
+                .push(format!("{timed_out} environments were killed at their time-out, and none had been paused"));
         }
         // One by one: where workers are killed while a table is locked, their statements outlive them for a while.
         for fault in Fault::ALL {
