@@ -61,7 +61,7 @@ async fn amount_with_more_decimals_than_its_currency_is_refused() {
 #[tokio::test]
 async fn default_currency_is_the_deployments_and_changes_no_order() {
     let world = World::new().await;
-    world.place("euro").await;
+    world.create("euro").await;
     let api = world.api_with("DEFAULT_CURRENCY", "JPY");
     let call = async |request: Request<Body>| call_in_process(&api, Some(("admin", SCOPES)), request).await;
     let yen = call(post("/orders", &with("yen", &json!({"total_amount": 500})))).await.expect(201);
@@ -93,7 +93,7 @@ async fn repeat_has_the_same_currency_metadata_and_time() {
     ] {
         world.post("/orders", &with("o-1", &other)).await.problem(409);
     }
-    world.place("bare").await;
+    world.create("bare").await;
     for same in [json!({"currency": "EUR"}), json!({"metadata": {}}), json!({"metadata": null, "process_after": null})]
     {
         world.post("/orders", &with("bare", &same)).await.expect(200);

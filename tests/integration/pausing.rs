@@ -30,9 +30,9 @@ async fn resume(world: &World) {
 #[tokio::test]
 async fn pause_accepts_orders_and_starts_none() {
     let world = World::new().await;
-    world.place("before").await;
+    world.create("before").await;
     pause(&world).await;
-    world.place("during").await;
+    world.create("during").await;
     let processor = world.processor(Duration::ZERO);
     for _ in 0..20 {
         let response = handle(&processor, &["before", "during"]).await;
@@ -50,16 +50,16 @@ async fn pause_accepts_orders_and_starts_none() {
 async fn first_sweep_after_a_pause_requeues_what_was_due() {
     let world = World::new().await;
     let processor = world.processor(Duration::ZERO);
-    world.place("o-1").await;
+    world.create("o-1").await;
     pause(&world).await;
-    world.place("o-2").await;
+    world.create("o-2").await;
     for _ in 0..2 {
         let message = world.receive().await.unwrap();
         handle(&processor, &[&message]).await;
     }
     assert_eq!(world.sweeper().sweep().await.unwrap().requeued, 0);
     resume(&world).await;
-    world.place("o-3").await;
+    world.create("o-3").await;
     assert_eq!(world.sweeper().sweep().await.unwrap().requeued, 2, "o-3 has a message, and is not overdue");
     assert_eq!(world.sweeper().sweep().await.unwrap().requeued, 0);
     for _ in 0..3 {
@@ -74,7 +74,7 @@ async fn first_sweep_after_a_pause_requeues_what_was_due() {
 #[tokio::test]
 async fn requeued_order_is_requeued_again_after_a_pause() {
     let world = World::new().await;
-    world.place("o-1").await;
+    world.create("o-1").await;
     world.let_pass(200.0).await;
     assert_eq!(world.sweeper().sweep().await.unwrap().requeued, 1);
     pause(&world).await;
@@ -86,7 +86,7 @@ async fn requeued_order_is_requeued_again_after_a_pause() {
 #[tokio::test]
 async fn long_pause_rings_no_overdue_alarm() {
     let world = World::new().await;
-    world.place("o-1").await;
+    world.create("o-1").await;
     world.let_pass(400.0).await;
     pause(&world).await;
     world.let_pass(4000.0).await;
@@ -121,9 +121,9 @@ async fn pause_without_orders_is_not_overdue_afterwards() {
 #[tokio::test]
 async fn attempt_that_has_started_ends_during_a_pause() {
     let world = World::new().await;
-    world.place("o-1").await;
+    world.create("o-1").await;
     let (db, ids) = (world.db(), ["o-1".parse().unwrap()]);
-    let claim = work::claim(&db, &ids, Duration::from_secs(30)).await.unwrap();
+    let claim = work::claim(&db, &ids, Duration::from_secs(30), Duration::ZERO).await.unwrap();
     pause(&world).await;
     let end = Finish { order: &claim.claimed[0], attempts: 1, failure: None };
     assert_eq!(work::finish(&db, claim.token, &[end], Duration::ZERO).await.unwrap().len(), 1);
@@ -133,7 +133,7 @@ async fn attempt_that_has_started_ends_during_a_pause() {
 #[tokio::test]
 async fn order_that_is_not_due_keeps_its_message_in_a_pause() {
     let world = World::with(&[("CANCEL_WINDOW_SECONDS", "600")]).await;
-    world.place("o-1").await;
+    world.create("o-1").await;
     pause(&world).await;
     assert_eq!(failures(&handle(&world.processor(Duration::ZERO), &["o-1"]).await), [""; 0]);
     assert_eq!(world.queue_depth().await, 2);

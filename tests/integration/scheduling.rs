@@ -125,7 +125,7 @@ async fn scheduled_order_can_be_cancelled_until_its_time() {
 async fn waiting_for_its_time_is_neither_overdue_nor_queueing() {
     let world = World::new().await;
     place(&world, "o-1", 3600).await;
-    world.place("o-2").await;
+    world.create("o-2").await;
     let metrics = world.get("/metrics").await.expect(200);
     assert_eq!((&metrics["scheduled"], &metrics["status_counts"]["pending"]), (&json!(1), &json!(2)));
     handle(&world.processor(Duration::ZERO), &["o-2"]).await;

@@ -47,7 +47,8 @@ pub enum Scope {
 }
 
 impl Scope {
-    const fn as_str(self) -> &'static str {
+    /// The scope's name in a token.
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Read => "orders/read",
             Self::Write => "orders/write",

@@ -24,10 +24,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 use shared::config::{ConfigError, Env, Stage, Timing, time_limit};
-use shared::db::{Database, Db, DbConfig, DbError, overdue, schedule, stats};
+use shared::db::overdue::{self, Enqueue};
+use shared::db::{Database, Db, DbConfig, DbError, schedule, stats};
 use shared::deadline::Deadline;
 use shared::order::OrderId;
-use shared::queue::{Message, Queue};
+use shared::queue::{Group, Message, Queue};
 use shared::telemetry::{Count, Measure};
 
 /// The least limit of a run. Duplicate messages hide missing ones from the count, so each run requeues a few in any case.
@@ -109,7 +110,6 @@ impl Sweeper {
                 break;
             }
             left -= i64::try_from(overdue.len()).unwrap_or(left);
-            let overdue: Vec<_> = overdue.into_iter().map(|order_id| (order_id, Duration::ZERO)).collect();
             let unsent = self.send(&overdue, deadline).await;
             if !unsent.is_empty() {
                 overdue::undo_requeue(&db, &unsent).await?;
@@ -145,11 +145,13 @@ impl Sweeper {
     }
 
     /// Sends a message for each of these orders, with its delay. Returns the orders whose messages were not sent.
-    async fn send<'a>(&self, orders: &'a [(OrderId, Duration)], deadline: Deadline) -> Vec<&'a OrderId> {
-        let messages: Vec<_> = orders.iter().map(|(order_id, delay)| Message::new(order_id, *delay)).collect();
+    async fn send<'a>(&self, orders: &'a [Enqueue], deadline: Deadline) -> Vec<&'a OrderId> {
+        let message =
+            |order: &Enqueue| Message::new(&order.order_id, order.user_id.as_deref().map(Group::of), order.due_in);
+        let messages: Vec<_> = orders.iter().map(message).collect();
         // Half of the time. The other half is for undoing the sends that a hanging queue did not accept.
         let unsent = self.queue.send_all(&messages, deadline.share(1, 2)).await;
-        unsent.into_iter().map(|index| &orders[index].0).collect()
+        unsent.into_iter().map(|index| &orders[index].order_id).collect()
     }
 
     /// The most orders that this run may requeue: the number of missing messages.

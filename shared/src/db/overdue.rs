@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::orders::order_id;
@@ -59,6 +60,27 @@ pub async fn find_overdue(db: &Db, grace: Duration, ahead: Duration) -> Result<O
     })
 }
 
+/// An order that gets a message from the sweeper.
+#[derive(Debug)]
+pub struct Enqueue {
+    /// The order.
+    pub order_id: OrderId,
+    /// Its user; `None` where the order's row is missing, which no statement of ours leads to.
+    pub user_id: Option<String>,
+    /// The time until it is due.
+    pub due_in: Duration,
+}
+
+impl Enqueue {
+    pub(super) fn read(row: &Row) -> Result<Self, DbError> {
+        Ok(Self {
+            order_id: order_id(row)?,
+            user_id: row.try_get("user_id")?,
+            due_in: seconds(row.try_get("due_in_seconds")?),
+        })
+    }
+}
+
 /// Finds at most `limit` orders whose messages must be lost: overdue by more than `grace`, and not requeued within `grace`. An order
 /// that was due before the last pause ended lost its message to the pause, so for it the end of the pause replaces the end of
 /// `grace`. Finds none while processing is paused.
@@ -66,8 +88,11 @@ pub async fn find_overdue(db: &Db, grace: Duration, ahead: Duration) -> Result<O
 /// Records that they are requeued now, and counts them. An order whose lease ran out keeps its claim, so that the next claim
 /// counts an attempt.
 ///
+/// `order_work` has no user: only these few orders need one, and each create would pay for the column. The statement reads the user
+/// of each order by the key of `orders` instead of a join, which could read all orders under misleading statistics.
+///
 /// Conflicts: the next run finds an order that another statement has locked.
-pub async fn requeue_overdue(db: &Db, grace: Duration, limit: i64) -> Result<Vec<OrderId>, DbError> {
+pub async fn requeue_overdue(db: &Db, grace: Duration, limit: i64) -> Result<Vec<Enqueue>, DbError> {
     let rows = db
         .query(
             "WITH overdue AS (
@@ -78,32 +103,33 @@ pub async fn requeue_overdue(db: &Db, grace: Duration, limit: i64) -> Result<Vec
                     AND NOT EXISTS (SELECT FROM processing_pause WHERE paused_at IS NOT NULL)
                 ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED
             ), requeued AS (
-                UPDATE order_work AS w SET requeued_at = now() FROM overdue WHERE w.order_id = overdue.order_id
-                RETURNING w.order_id
+                UPDATE order_work SET requeued_at = now() WHERE order_id = ANY (ARRAY (SELECT order_id FROM overdue))
+                RETURNING order_id
             ), counted AS (
                 INSERT INTO order_outcomes (minute, requeued)
                 SELECT date_trunc('minute', now()), count(*) FROM requeued HAVING count(*) > 0
             )
-            SELECT order_id FROM requeued",
+            SELECT order_id, (SELECT o.user_id FROM orders AS o WHERE o.order_id = requeued.order_id) AS user_id,
+                0::float8 AS due_in_seconds
+            FROM requeued",
             &[(&grace.as_secs_f64(), Type::FLOAT8), (&limit, Type::INT8)],
         )
         .await?;
-    rows.iter().map(order_id).collect()
+    rows.iter().map(Enqueue::read).collect()
 }
 
 /// Undoes [`requeue_overdue`] for orders whose messages could not be sent, so that the next run finds them.
 ///
-/// Conflicts: none. An order that has ended since is left out.
+/// Conflicts: an order that has ended since, or that another statement has locked, is left out: its message did arrive.
 pub async fn undo_requeue(db: &Db, order_ids: &[&OrderId]) -> Result<(), DbError> {
     let order_ids: Vec<_> = order_ids.iter().map(|order_id| order_id.as_str()).collect();
     db.query(
         "WITH held AS (
             SELECT order_id FROM order_work WHERE order_id = ANY ($1) AND requeued_at IS NOT NULL
-            ORDER BY order_id FOR UPDATE
+            FOR UPDATE SKIP LOCKED
         ), undone AS (
-            UPDATE order_work AS w SET requeued_at = NULL FROM held
-            WHERE w.order_id = held.order_id AND w.order_id = ANY ($1)
-            RETURNING w.order_id
+            UPDATE order_work SET requeued_at = NULL WHERE order_id = ANY (ARRAY (SELECT order_id FROM held))
+            RETURNING order_id
         )
         INSERT INTO order_outcomes (minute, requeued)
         SELECT date_trunc('minute', now()), -count(*) FROM undone HAVING count(*) > 0",

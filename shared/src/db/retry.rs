@@ -71,6 +71,8 @@ async fn select_failed(db: &Db, what: &str, how: &str, filter: &FailedFilter, li
 pub struct Retried {
     /// The order.
     pub order_id: OrderId,
+    /// Its user.
+    pub user_id: String,
     /// The time until it is due.
     pub due_in: Duration,
 }
@@ -88,10 +90,10 @@ pub async fn retry(db: &Db, order_ids: &[OrderId], interval: Duration) -> Result
             ), pending AS (
                 UPDATE orders AS o
                 SET started_at = NULL, finished_at = NULL, attempts = 0, failure = NULL
-                FROM held WHERE o.order_id = held.order_id AND o.order_id = ANY ($1)
-                RETURNING o.order_id, o.created_at
+                WHERE o.order_id = ANY (ARRAY (SELECT order_id FROM held))
+                RETURNING o.order_id, o.user_id, o.created_at
             ), lined_up AS (
-                SELECT order_id, created_at, $2 * (row_number() OVER (ORDER BY created_at, order_id) - 1) AS due_in_seconds
+                SELECT order_id, user_id, created_at, $2 * (row_number() OVER (ORDER BY created_at, order_id) - 1) AS due_in_seconds
                 FROM pending
             ), work AS (
                 INSERT INTO order_work (order_id, created_at, due_at)
@@ -100,13 +102,13 @@ pub async fn retry(db: &Db, order_ids: &[OrderId], interval: Duration) -> Result
                 INSERT INTO order_outcomes (minute, failed)
                 SELECT date_trunc('minute', now()), -count(*) FROM pending HAVING count(*) > 0
             )
-            SELECT order_id, due_in_seconds FROM lined_up ORDER BY due_in_seconds",
+            SELECT order_id, user_id, due_in_seconds FROM lined_up ORDER BY due_in_seconds",
             &[(&order_ids, Type::TEXT_ARRAY), (&interval.as_secs_f64(), Type::FLOAT8)],
         )
         .await?;
     let retried = |row: &Row| {
         let due_in = Duration::try_from_secs_f64(row.try_get("due_in_seconds")?).unwrap_or_default();
-        Ok(Retried { order_id: order_id(row)?, due_in })
+        Ok(Retried { order_id: order_id(row)?, user_id: row.try_get("user_id")?, due_in })
     };
     rows.iter().map(retried).collect()
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio_postgres::types::Type;
 
-use super::work::due_in;
+use super::overdue::Enqueue;
 use super::{Db, DbError, Param};
 use crate::order::{Order, OrderId};
 use crate::queue::LONGEST_DELAY;
@@ -29,7 +29,7 @@ pub fn delay_of_first_message(order: &Order, cancel_window: Duration) -> Option<
 /// until then. Records that their messages are sent now. Finds none while processing is paused.
 ///
 /// Conflicts: the next run finds an order that another statement has locked.
-pub async fn announce(db: &Db, ahead: Duration, limit: i64) -> Result<Vec<(OrderId, Duration)>, DbError> {
+pub async fn announce(db: &Db, ahead: Duration, limit: i64) -> Result<Vec<Enqueue>, DbError> {
     let (longest_delay, ahead) = (LONGEST_DELAY.as_secs_f64(), ahead.as_secs_f64());
     let params: [Param; 3] = [(&longest_delay, Type::FLOAT8), (&ahead, Type::FLOAT8), (&limit, Type::INT8)];
     let rows = db
@@ -41,27 +41,29 @@ pub async fn announce(db: &Db, ahead: Duration, limit: i64) -> Result<Vec<(Order
                     AND NOT EXISTS (SELECT FROM processing_pause WHERE paused_at IS NOT NULL)
                 ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED
             ), announced AS (
-                UPDATE order_work AS w SET requeued_at = now() FROM scheduled WHERE w.order_id = scheduled.order_id
-                RETURNING w.order_id, w.due_at
+                UPDATE order_work SET requeued_at = now() WHERE order_id = ANY (ARRAY (SELECT order_id FROM scheduled))
+                RETURNING order_id, due_at
             )
-            SELECT order_id, greatest(0, extract(epoch FROM due_at - now()))::float8 AS due_in_seconds FROM announced",
+            SELECT order_id, (SELECT o.user_id FROM orders AS o WHERE o.order_id = announced.order_id) AS user_id,
+                greatest(0, extract(epoch FROM due_at - now()))::float8 AS due_in_seconds
+            FROM announced",
             &params,
         )
         .await?;
-    rows.iter().map(due_in).collect()
+    rows.iter().map(Enqueue::read).collect()
 }
 
 /// Undoes [`announce`] for orders whose messages could not be sent, so that the next run finds them.
 ///
-/// Conflicts: none. An order that has ended since is left out.
+/// Conflicts: an order that has ended since, or that another statement has locked, is left out: its message did arrive.
 pub async fn undo_announce(db: &Db, order_ids: &[&OrderId]) -> Result<(), DbError> {
     let order_ids: Vec<_> = order_ids.iter().map(|order_id| order_id.as_str()).collect();
     db.query(
         "WITH held AS (
             SELECT order_id FROM order_work WHERE order_id = ANY ($1) AND requeued_at IS NOT NULL
-            ORDER BY order_id FOR UPDATE
+            FOR UPDATE SKIP LOCKED
         )
-        UPDATE order_work AS w SET requeued_at = NULL FROM held WHERE w.order_id = held.order_id AND w.order_id = ANY ($1)",
+        UPDATE order_work SET requeued_at = NULL WHERE order_id = ANY (ARRAY (SELECT order_id FROM held))",
         &[(&order_ids, Type::TEXT_ARRAY)],
     )
     .await

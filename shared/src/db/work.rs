@@ -2,9 +2,11 @@
 //!
 //! `order_work.due_at` is when an order next needs attention. A claim moves it to the end of a lease and stores a random fencing
 //! token. A later statement with another token changes nothing. Each function is one statement for a whole batch, and locks rows
-//! of `order_work` in key order and before those of `orders`, so that two batches can't deadlock.
+//! of `order_work` before those of `orders`. A statement that claims skips locked rows, and a statement with a token changes only
+//! rows with that token, so that two batches can't deadlock.
 //!
-//! The batch's keys bound both sides of each join. A statement therefore reads only its batch, under any statistics of the tables.
+//! A statement reads rows by an array of keys, in one scan of the index, or key by key in a join. It never has both conditions on
+//! one table: PostgreSQL would search the whole array again for each key of the join.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -26,7 +28,7 @@ pub struct Claim {
     pub token: Uuid,
     /// The orders to process now.
     pub claimed: Vec<Claimed>,
-    /// The orders that wait or that another worker holds, each with the time until it is due.
+    /// The orders that wait, also those that begin to wait now, or that another worker holds; each with the time until it is due.
     pub not_due: Vec<(OrderId, Duration)>,
     /// The orders that are due, but not claimed, because processing is paused.
     pub paused: Vec<OrderId>,
@@ -52,8 +54,10 @@ pub struct Claimed {
 /// Claims the due orders among `order_ids` for `lease`. A claim whose lease has run out counts as an attempt, so that an order
 /// that crashes its worker can't do so for ever. While processing is paused, it claims nothing.
 ///
+/// The first claim starts an order. If its work has a `delay`, the order is not claimed then: it waits.
+///
 /// Conflicts: an order that another worker is claiming at the same time is not due.
-pub async fn claim(db: &Db, order_ids: &[OrderId], lease: Duration) -> Result<Claim, DbError> {
+pub async fn claim(db: &Db, order_ids: &[OrderId], lease: Duration, delay: Duration) -> Result<Claim, DbError> {
     let keys: Vec<_> = order_ids.iter().map(OrderId::as_str).collect();
     let token = Uuid::new_v4();
     let rows = db
@@ -63,28 +67,39 @@ pub async fn claim(db: &Db, order_ids: &[OrderId], lease: Duration) -> Result<Cl
                 WHERE order_id = ANY ($1) AND (claim = $2
                     OR due_at <= now() AND NOT EXISTS (SELECT FROM processing_pause WHERE paused_at IS NOT NULL))
                 ORDER BY order_id FOR UPDATE SKIP LOCKED
-            ), leased AS (
+            ), begun AS (
                 UPDATE order_work AS w
-                SET claim = $2, due_at = now() + make_interval(secs => $3), started_at = coalesce(w.started_at, now()),
-                    attempts = w.attempts + (w.claim <> $2 IS TRUE)::int
-                FROM due WHERE w.order_id = due.order_id AND w.order_id = ANY ($1)
-                RETURNING w.order_id, greatest(w.created_at, w.process_after) AS ready_at, w.attempts, w.started_at
+                SET started_at = coalesce(w.started_at, now()), attempts = w.attempts + (w.claim <> $2 IS TRUE)::int,
+                    claim = CASE WHEN w.started_at IS NULL AND $4 > 0 THEN NULL ELSE $2 END,
+                    due_at = now() + make_interval(secs => CASE WHEN w.started_at IS NULL AND $4 > 0 THEN $4 ELSE $3 END)
+                WHERE w.order_id = ANY (ARRAY (SELECT order_id FROM due))
+                RETURNING w.order_id, greatest(w.created_at, w.process_after) AS ready_at, w.attempts, w.started_at, w.due_at,
+                    w.claim
             )
-            SELECT order_id, ready_at, attempts, started_at, now() AS now, 0::float8 AS due_in_seconds, false AS is_paused
-            FROM leased
+            SELECT order_id, ready_at, attempts, started_at, now() AS now, claim IS NOT NULL AS is_claimed,
+                extract(epoch FROM due_at - now())::float8 AS due_in_seconds, false AS is_paused
+            FROM begun
             UNION ALL
-            SELECT order_id, created_at, NULL, NULL, now(), greatest(0, extract(epoch FROM due_at - now()))::float8,
+            SELECT order_id, created_at, attempts, started_at, now(), false,
+                greatest(0, extract(epoch FROM due_at - now()))::float8,
                 due_at <= now() AND EXISTS (SELECT FROM processing_pause WHERE paused_at IS NOT NULL)
-            FROM order_work WHERE order_id = ANY ($1) AND order_id NOT IN (SELECT order_id FROM leased)",
-            &[(&keys, Type::TEXT_ARRAY), (&token, Type::UUID), (&lease.as_secs_f64(), Type::FLOAT8)],
+            FROM order_work WHERE order_id = ANY ($1) AND order_id NOT IN (SELECT order_id FROM begun)",
+            &[
+                (&keys, Type::TEXT_ARRAY),
+                (&token, Type::UUID),
+                (&lease.as_secs_f64(), Type::FLOAT8),
+                (&delay.as_secs_f64(), Type::FLOAT8),
+            ],
         )
         .await?;
     let mut claim = Claim { token, ..Claim::default() };
     for row in &rows {
-        match row.try_get("attempts")? {
-            Some(attempts) => claim.claimed.push(claimed(row, attempts)?),
-            None if row.try_get("is_paused")? => claim.paused.push(order_id(row)?),
-            None => claim.not_due.push(due_in(row)?),
+        if row.try_get("is_claimed")? {
+            claim.claimed.push(claimed(row)?);
+        } else if row.try_get("is_paused")? {
+            claim.paused.push(order_id(row)?);
+        } else {
+            claim.not_due.push(due_in(row)?);
         }
     }
     let claimed = claim.claimed.iter().map(|order| &order.order_id);
@@ -93,11 +108,11 @@ pub async fn claim(db: &Db, order_ids: &[OrderId], lease: Duration) -> Result<Cl
     Ok(claim)
 }
 
-fn claimed(row: &Row, attempts: i32) -> Result<Claimed, DbError> {
+fn claimed(row: &Row) -> Result<Claimed, DbError> {
     Ok(Claimed {
         order_id: order_id(row)?,
         ready_at: row.try_get("ready_at")?,
-        attempts,
+        attempts: row.try_get("attempts")?,
         started_at: row.try_get("started_at")?,
         now: row.try_get("now")?,
     })
@@ -144,12 +159,9 @@ pub async fn reschedule(db: &Db, token: Uuid, orders: &[Reschedule<'_>]) -> Resu
     let times: Vec<_> = orders.iter().map(|order| order.due_at).collect();
     let attempts: Vec<_> = orders.iter().map(|order| i32::from(order.counts_as_attempt)).collect();
     db.query(
-        "WITH held AS (
-            SELECT order_id FROM order_work WHERE order_id = ANY ($1) AND claim = $3 ORDER BY order_id FOR UPDATE
-        )
-        UPDATE order_work AS w SET claim = NULL, due_at = later.due_at, attempts = w.attempts + later.attempts
-        FROM held JOIN unnest($1, $2, $4) AS later (order_id, due_at, attempts) USING (order_id)
-        WHERE w.order_id = held.order_id AND w.order_id = ANY ($1)",
+        "UPDATE order_work AS w SET claim = NULL, due_at = later.due_at, attempts = w.attempts + later.attempts
+        FROM unnest($1, $2, $4) AS later (order_id, due_at, attempts)
+        WHERE w.order_id = later.order_id AND w.claim = $3",
         &[
             (&ids, Type::TEXT_ARRAY),
             (&times, Type::TIMESTAMPTZ_ARRAY),
@@ -189,18 +201,16 @@ pub async fn finish(
     let queueing = orders.iter().map(|end| bucket(end.order.started_at - end.order.ready_at));
     let rows = db
         .query(
-            "WITH held AS (
-                SELECT order_id FROM order_work WHERE order_id = ANY ($1) AND claim = $6 ORDER BY order_id FOR UPDATE
-            ), done AS (
-                DELETE FROM order_work AS w USING held WHERE w.order_id = held.order_id AND w.order_id = ANY ($1)
-                RETURNING w.order_id, w.started_at
+            "WITH done AS (
+                DELETE FROM order_work AS w
+                USING unnest($1, $2, $3, $4, $5) AS ending (order_id, attempts, failure, processing, queueing)
+                WHERE w.order_id = ending.order_id AND w.claim = $6
+                RETURNING ending.*, w.started_at
             ), ended AS (
                 UPDATE orders AS o
-                SET started_at = done.started_at, finished_at = now(), attempts = ending.attempts, failure = ending.failure
-                FROM done JOIN unnest($1, $2, $3, $4, $5) AS ending (order_id, attempts, failure, processing, queueing)
-                    USING (order_id)
-                WHERE o.order_id = done.order_id AND o.order_id = ANY ($1)
-                RETURNING o.order_id, o.failure IS NULL AS is_completed, ending.processing, ending.queueing,
+                SET started_at = done.started_at, finished_at = now(), attempts = done.attempts, failure = done.failure
+                FROM done WHERE o.order_id = done.order_id
+                RETURNING o.order_id, o.failure IS NULL AS is_completed, done.processing, done.queueing,
                     extract(epoch FROM o.finished_at - o.started_at)::float8 AS seconds
             ), counted AS (
                 INSERT INTO order_outcomes (minute, completed, failed, seconds, processing, queueing)

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use shared::db::create::{self, CreateRequest, Created};
 use shared::db::schedule;
 use shared::order::{Order, Status};
-use shared::queue::Message;
+use shared::queue::{Group, Message};
 use shared::telemetry::Count;
 
 use super::body::OrderBody;
@@ -100,7 +100,7 @@ impl TryFrom<Created> for Accepted {
 /// The message of a new order; `None` if its `process_after` is so late that the sweeper sends the message.
 pub fn first_message(api: &Call, order: &Order) -> Option<Message> {
     let delay = schedule::delay_of_first_message(order, api.config.cancel_window)?;
-    Some(Message::new(&order.order_id, delay))
+    Some(Message::new(&order.order_id, Some(Group::of(&order.user_id)), delay))
 }
 
 /// Enqueues a pending order. If that fails, the sweeper enqueues it later.

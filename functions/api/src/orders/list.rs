@@ -27,6 +27,10 @@ const MAX_NAME: usize = 40;
 
 /// A page of orders.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(examples(json!({"orders": [{"order_id": "order-1001", "user_id": "alice", "item_ids": ["book-1", "pen-7"], "total_amount": "59.98",
+    "status": "pending", "created_at": "2026-01-05T09:30:00.123456Z", "started_at": null, "finished_at": null, "attempts": 0,
+    "failure": null, "next": ["cancel"]}],
+    "next_cursor": "064a2f31c8f2b1order-1001"})))]
 pub struct OrderList {
     /// The orders, newest first.
     orders: Vec<OrderView>,
@@ -73,7 +77,8 @@ struct ListQuery {
         ("status" = inline(Option<StatusFilter>), Query, description = "Return orders with this status"),
         ("user_id" = Option<String>, Query, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$",
             description = "Return this user's orders"),
-        ("limit" = inline(Option<LimitParameter>), Query, description = "The most orders of the page; 50 if absent"),
+        ("limit" = inline(Option<LimitParameter>), Query, description = "The most orders of the page; 50 if absent",
+            example = 10),
         ("cursor" = inline(Option<CursorParameter>), Query, description = "The next_cursor of the previous page"),
     ),
     responses(
