@@ -6,12 +6,23 @@
 CREATE DOMAIN order_id AS text COLLATE "C" CHECK (VALUE ~ '^[A-Za-z0-9._:-]{1,64}$' AND VALUE NOT IN ('.', '..'));
 CREATE DOMAIN user_id AS text COLLATE "C" CHECK (char_length(VALUE) BETWEEN 1 AND 128);
 CREATE DOMAIN item_ids AS text[] CHECK (cardinality(VALUE) BETWEEN 1 AND 500);
-CREATE DOMAIN amount AS numeric(14,2) CHECK (VALUE >= 0);
+-- No currency has more than four decimal places. A number takes no more room for places that it does not use.
+CREATE DOMAIN amount AS numeric(16,4) CHECK (VALUE >= 0);
+CREATE DOMAIN currency AS text COLLATE "C" CHECK (VALUE ~ '^[A-Z]{3}$');
+-- A flat object of strings. A regular expression counts up to 255 repetitions.
+CREATE DOMAIN metadata AS jsonb CHECK (
+    jsonb_typeof(VALUE) = 'object'
+    AND jsonb_array_length(jsonb_path_query_array(VALUE, '$.keyvalue()')) BETWEEN 1 AND 20
+    AND NOT jsonb_path_exists(VALUE, '$.keyvalue().key ? (!(@ like_regex "^[^[:cntrl:]]{1,40}$"))')
+    AND NOT jsonb_path_exists(VALUE, '$.* ? (@.type() != "string" || !(@ like_regex "^.{0,250}.{0,250}$" flag "s"))')
+);
 
 -- A row is written twice: inserted, and updated once when the order ends. Columns of a fixed width come first, so that no
 -- padding lies between them.
 CREATE TABLE orders (
     created_at      timestamptz   NOT NULL DEFAULT now(),
+    -- Null in most orders.
+    process_after   timestamptz,
     -- How the order ended. These keep their defaults while it is active.
     started_at      timestamptz,
     finished_at     timestamptz,
@@ -23,6 +34,10 @@ CREATE TABLE orders (
     user_id         user_id       NOT NULL,
     item_ids        item_ids      NOT NULL,
     total_amount    amount        NOT NULL,
+    -- The api names a currency in each insert, so that a change of its default changes no order.
+    currency        currency      NOT NULL DEFAULT 'EUR',
+    -- Null in most orders.
+    metadata        metadata,
     idempotency_key bytea,
 
     -- Completed and failed orders have a start, and no other order has one.
@@ -56,9 +71,12 @@ CREATE TABLE order_work (
     created_at  timestamptz NOT NULL,
     -- When work first started. The order is pending before, and processing from then on.
     started_at  timestamptz,
-    -- When the order next needs attention: at the end of the cancel window, of the lease while a worker holds it, or of a wait.
+    -- When the order next needs attention: at the end of the cancel window or at process_after, at the end of the lease while a
+    -- worker holds it, or of a wait.
     due_at      timestamptz NOT NULL,
-    -- When the sweeper last sent another message. due_at stays unchanged, so that it shows how long an order has been overdue.
+    -- A copy from orders. An order that is due much later than it was created has no message until the sweeper sends it.
+    process_after timestamptz,
+    -- When the sweeper last sent a message. due_at stays unchanged, so that it shows how long an order has been overdue.
     requeued_at timestamptz,
     -- The fencing token of the worker that holds the lease; null without one.
     claim       uuid,
@@ -70,9 +88,24 @@ CREATE TABLE order_work (
 -- table, which has one row for each active order. A million rows take a tenth of a second.
 WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 
+-- One row: whether processing is paused. Every claim and every sweep reads it.
+CREATE TABLE processing_pause (
+    -- Keeps a second row out.
+    is_only    boolean PRIMARY KEY DEFAULT true CHECK (is_only),
+    -- When the pause began, why, and the subject of the operator's token; null while processing runs.
+    paused_at  timestamptz,
+    reason     text CHECK (char_length(reason) BETWEEN 1 AND 500),
+    paused_by  text CHECK (char_length(paused_by) BETWEEN 1 AND 128),
+    -- The end of the last pause. An order that was due by then has no message any more.
+    resumed_at timestamptz,
+
+    CONSTRAINT processing_pause_is_whole CHECK (num_nonnulls(paused_at, reason, paused_by) IN (0, 3))
+);
+INSERT INTO processing_pause DEFAULT VALUES;
+
 -- The current state of each order. This is the only place that derives an order's status.
 CREATE VIEW order_states AS
-SELECT o.order_id, o.user_id, o.item_ids, o.total_amount, o.created_at, o.idempotency_key,
+SELECT o.order_id, o.user_id, o.item_ids, o.total_amount, o.currency, o.metadata, o.process_after, o.created_at, o.idempotency_key,
     CASE
         WHEN o.cancelled THEN 'cancelled'
         WHEN o.failure IS NOT NULL THEN 'failed'

@@ -27,25 +27,26 @@ const MOST_PAGES: f64 = 60.0;
 const HOT: [(&str, &str, &str, i64); 11] = [
     (
         "create",
-        "WITH inserted AS ( INSERT INTO orders (order_id, user_id, item_ids, total_amount, idempotency_key) VALUES",
-        "'new', 'alice', ARRAY['book-1'], 59.98, NULL, 2",
+        "WITH inserted AS ( INSERT INTO orders (order_id, user_id, item_ids, total_amount, currency, metadata, process_after, idempotency_key) VALUES",
+        "'new', 'alice', ARRAY['book-1'], 59.98, 'EUR', NULL, NULL, NULL, 2",
         1,
     ),
     (
         "create a batch",
-        "WITH inserted AS ( INSERT INTO orders (order_id, user_id, item_ids, total_amount, idempotency_key) SELECT",
-        "ARRAY['n-1', 'n-2'], ARRAY['alice', 'bob'], ARRAY['{a}', '{b}'], ARRAY[1, 2]::numeric[], ARRAY[NULL, '\\x01']::bytea[], 2",
+        "WITH inserted AS ( INSERT INTO orders (order_id, user_id, item_ids, total_amount, currency, metadata, process_after, idempotency_key) SELECT",
+        "ARRAY['n-1', 'n-2'], ARRAY['alice', 'bob'], ARRAY['{a}', '{b}'], ARRAY[1, 2]::numeric[], ARRAY['EUR', 'JPY'], ARRAY[NULL, '{\"a\": \"b\"}'], \
+        ARRAY[NULL, now()]::timestamptz[], ARRAY[NULL, '\\x01']::bytea[], 2",
         2,
     ),
     (
         "find earlier orders",
-        "SELECT order_id, user_id, item_ids, total_amount, status, created_at, started_at, finished_at, attempts, failure, idempotency_key",
+        "SELECT order_id, user_id, item_ids, total_amount, currency, metadata::text AS metadata, process_after, status, created_at, started_at, finished_at, attempts, failure, idempotency_key",
         "IDS, ARRAY['\\x02']::bytea[]",
         BATCH,
     ),
     (
         "get an order",
-        "SELECT order_id, user_id, item_ids, total_amount, status, created_at, started_at, finished_at, attempts, failure FROM order_states WHERE order_id",
+        "SELECT order_id, user_id, item_ids, total_amount, currency, metadata::text AS metadata, process_after, status, created_at, started_at, finished_at, attempts, failure FROM order_states WHERE order_id",
         "'m-500000', NULL",
         1,
     ),

@@ -16,18 +16,21 @@ pub enum Format {
     Csv,
 }
 
-/// The columns of the table: the order's members, `item_ids` as a JSON array.
-const COLUMNS: [&str; 10] = [
+/// The columns of the table: the order's members, `item_ids` and `metadata` as JSON.
+const COLUMNS: [&str; 13] = [
     "order_id",
     "user_id",
     "status",
     "total_amount",
+    "currency",
     "created_at",
+    "process_after",
     "started_at",
     "finished_at",
     "attempts",
     "failure",
     "item_ids",
+    "metadata",
 ];
 
 /// Encodes the orders of a page.

@@ -127,6 +127,6 @@ fn read(stream: &TcpStream) -> Option<(String, String, Value)> {
 }
 
 fn order(body: &Value) -> Value {
-    json!({"order_id": body["order_id"], "user_id": "alice", "total_amount": "1.00", "status": "pending",
+    json!({"order_id": body["order_id"], "user_id": "alice", "total_amount": "1.00", "currency": "EUR", "status": "pending",
         "created_at": "2026-01-01T00:00:00.000000Z", "started_at": null, "finished_at": null, "attempts": 0, "failure": null})
 }

@@ -14,8 +14,8 @@ use crate::Api;
 use crate::problem::{ApiError, FieldError};
 
 /// The largest body of an order or of options, in bytes. Every valid order fits, unless whitespace between its values makes it
-/// larger: 500 items of 128 characters, each character as the escapes of a surrogate pair, are 768,000 bytes, and the rest of the
-/// order is less than 10,000.
+/// larger: with each character as the escapes of a surrogate pair, 500 items of 128 characters are 768,000 bytes, 20 entries of
+/// metadata of 540 characters are 129,600, and the rest of the order is less than 10,000.
 pub const MAX_BYTES: usize = 1024 * 1024;
 /// The most characters of serde's message that an answer repeats. The message quotes the body.
 const MAX_MESSAGE: usize = 200;

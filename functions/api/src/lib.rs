@@ -12,6 +12,7 @@ mod health;
 mod json;
 mod metrics;
 mod orders;
+mod pause;
 mod problem;
 mod scopes;
 mod size;
@@ -93,6 +94,8 @@ routes! {
     "/orders/retry" { post => orders::retry::retry_many }
     "/dead-letters/redrive" { post => dead_letters::redrive }
     "/users/{user_id}/erase" { post => users::erase }
+    "/processing/pause" { post => pause::pause }
+    "/processing/resume" { post => pause::resume }
     "/metrics" { get => metrics::metrics }
     "/healthz" { get => health::healthz }
 }

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use crate::accept::preferred;
 use crate::call::Call;
 use crate::caller::{Caller, Scope};
+use crate::pause::PauseView;
 use crate::problem::{ApiError, Refusals};
 
 const JSON: &str = "application/json";
@@ -36,6 +37,8 @@ pub struct MetricsView {
     total_orders: i64,
     /// The mean time from start to finish of all completed orders, in seconds; null before the first.
     average_processing_time: Option<f64>,
+    /// The pending orders whose `process_after` is still to come.
+    scheduled: i64,
     /// The number of orders in each status, zeros included.
     #[schema(inline)]
     status_counts: StatusCounts,
@@ -45,8 +48,11 @@ pub struct MetricsView {
     /// Times from creation to start of the same orders, in seconds.
     #[schema(inline)]
     queueing_seconds: PercentilesView,
-    /// The seconds since the most overdue order was due; 0 if none is overdue.
+    /// The seconds since the most overdue order was due, or since the last pause ended if that is less; 0 if none is overdue, and
+    /// while processing is paused.
     oldest_overdue_seconds: f64,
+    /// The pause of processing; null while it runs.
+    pause: Option<PauseView>,
     /// Completed orders for each minute of the last hour, without minutes that have none.
     completions_per_minute: Vec<Minute>,
     /// The number of orders that the sweeper requeued because their message was lost, ever.
@@ -117,6 +123,7 @@ impl MetricsView {
             as_of: metrics.as_of,
             total_orders: metrics.total(),
             average_processing_time: metrics.average_processing_time,
+            scheduled: metrics.scheduled,
             status_counts: StatusCounts {
                 pending: metrics.pending,
                 processing: metrics.processing,
@@ -127,6 +134,7 @@ impl MetricsView {
             processing_seconds: metrics.processing_seconds.into(),
             queueing_seconds: metrics.queueing_seconds.into(),
             oldest_overdue_seconds: metrics.oldest_overdue_seconds,
+            pause: metrics.pause.map(PauseView::from),
             requeued_orders: metrics.requeued,
             completions_per_minute: (metrics.completions_per_minute.into_iter())
                 .map(|(minute, completed)| Minute { minute, completed })
@@ -140,6 +148,7 @@ impl MetricsView {
     fn text(&self) -> String {
         let mut text = Exposition::default();
         text.gauge("ordermill_orders", "Orders by status.", &self.status_counts.samples());
+        text.one("ordermill_scheduled_orders", "Pending orders whose process_after is to come.", Some(self.scheduled));
         text.one(
             "ordermill_processing_seconds_mean",
             "Mean time from start to finish of all completed orders.",
@@ -160,6 +169,8 @@ impl MetricsView {
             "Seconds since the most overdue order was due.",
             Some(self.oldest_overdue_seconds),
         );
+        let paused = Some(u8::from(self.pause.is_some()));
+        text.one("ordermill_processing_paused", "1 while processing is paused, else 0.", paused);
         text.one("ordermill_requeued_orders", "Orders that the sweeper requeued, ever.", Some(self.requeued_orders));
         text.one("ordermill_queue_messages", "Messages in the orders' queue.", self.queue_depth);
         text.one("ordermill_dead_letters", "Messages in the dead-letter queue.", self.dead_letter_depth);

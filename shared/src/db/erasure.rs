@@ -25,7 +25,7 @@ pub async fn erase(db: &Db, user_id: &UserId, limit: i64) -> Result<u64, DbError
                 SELECT order_id FROM orders WHERE user_id = $1 AND finished_at IS NOT NULL
                 ORDER BY created_at DESC, order_id DESC LIMIT $2 FOR UPDATE SKIP LOCKED
             ), erased AS (
-                UPDATE orders SET user_id = 'erased-' || gen_random_uuid(), idempotency_key = NULL
+                UPDATE orders SET user_id = 'erased-' || gen_random_uuid(), metadata = NULL, idempotency_key = NULL
                 WHERE order_id = ANY (ARRAY(SELECT order_id FROM held)) AND finished_at IS NOT NULL
                 RETURNING order_id
             )

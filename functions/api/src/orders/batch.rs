@@ -8,12 +8,11 @@ use axum::http::{Extensions, HeaderMap};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use shared::db::create::{self, CreateRequest, Created};
-use shared::order::{NewOrder, Order, Status};
-use shared::queue::{Group, Message};
+use shared::order::{NewOrder, Status};
 use utoipa::ToSchema;
 
 use super::body::parse;
-use super::create::Accepted;
+use super::create::{Accepted, first_message};
 use super::key::Key;
 use super::schema::{IdempotencyKeyText, OrderBatchBody};
 use super::view::OrderView;
@@ -117,9 +116,7 @@ async fn create_all(
 /// Enqueues the pending orders. If that fails, the sweeper enqueues them later.
 async fn enqueue_all(api: &Call, outcomes: &[Result<Accepted, ApiError>]) {
     let pending = outcomes.iter().flatten().filter(|accepted| accepted.order.status == Status::Pending);
-    let message =
-        |order: &Order| Message::new(&order.order_id, Some(Group::of(&order.user_id)), api.config.cancel_window);
-    let messages: Vec<_> = pending.map(|accepted| message(&accepted.order)).collect();
+    let messages: Vec<_> = pending.filter_map(|accepted| first_message(api, &accepted.order)).collect();
     let unsent = api.enqueue(&messages).await;
     if unsent > 0 {
         tracing::error!(unsent, "could not enqueue orders of a batch; the sweeper will retry");
@@ -153,13 +150,14 @@ struct BatchBody<'a> {
 impl FromRequest<Arc<Api>> for OrderBodies {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, _: &Arc<Api>) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, ApiError> {
         let body = json::read(request, MAX_BYTES).await?;
         let BatchBody { orders } = json::members(&body)?;
         if !(1..=MAX_ORDERS).contains(&orders.len()) {
             let detail = format!("must hold 1 to {MAX_ORDERS} orders");
             return Err(ApiError::Invalid(vec![FieldError { pointer: "#/orders".to_owned(), detail }]));
         }
-        Ok(Self(orders.into_iter().map(|order| parse(order.get().as_bytes())).collect()))
+        let currency = api.config.default_currency;
+        Ok(Self(orders.into_iter().map(|order| parse(order.get().as_bytes(), currency)).collect()))
     }
 }

@@ -46,7 +46,7 @@ pub async fn retry(api: Call, caller: Caller, OrderPath(order_id): OrderPath) ->
     let retried = retry::retry(&api.db, &order_ids, Duration::ZERO).await?;
     let order = find(&api, &caller, &order_ids[0]).await?;
     if order.status == Status::Pending {
-        enqueue(&api, &order, Duration::ZERO).await;
+        enqueue(&api, &order, Message::new(&order.order_id, Some(Group::of(&order.user_id)), Duration::ZERO)).await;
     }
     if !retried.is_empty() {
         tracing::info!(order.id = %order.order_id, caller = caller.user_id().as_str(), "retried the order");
