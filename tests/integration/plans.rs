@@ -1,5 +1,5 @@
 //! No plan depends on statistics: with a million finished orders every statement of the hot path reads its batch and few more
-//! rows, under any statistics. `plans/15.txt` keeps the plans for review.
+//! rows, under any statistics. `plans/15.txt` has the plans for review.
 
 mod chunks;
 mod shapes;
@@ -122,7 +122,7 @@ async fn hot_statements_read_only_their_batch_with_any_statistics() {
                     if rows > MOST_ROWS * orders || pages > MOST_PAGES * orders || searches_again(&plan["Plan"]) {
                         read_too_much.push(format!("{name}: {rows} rows, {pages} pages: {when}"));
                     }
-                    shapes.add(name, &plan["Plan"], when);
+                    shapes.add(name, &plan["Plan"]);
                 }
             }
         }
