@@ -44,7 +44,8 @@ impl FromRequest<Arc<Api>> for Change {
 
 /// Whether processing is paused.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Processing)]
+#[schema(as = Processing, examples(json!({"pause": {"since": "2026-01-05T09:30:00.123456Z",
+    "reason": "the warehouse is closed for stocktaking", "by": "admin"}})))]
 pub struct ProcessingView {
     /// The pause; null while processing runs.
     pause: Option<PauseView>,

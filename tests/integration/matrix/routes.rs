@@ -16,7 +16,7 @@ pub const PAGES: [&str; 6] =
     ["GET /dashboard", "GET /dashboard/{proxy+}", "GET /docs", "GET /docs/{proxy+}", "GET /openapi.json", "$default"];
 
 /// Pauses the whole stack.
-const PAUSE: &str = "/processing/pause";
+pub const PAUSE: &str = "/processing/pause";
 
 /// A route.
 pub struct Route {
@@ -28,7 +28,7 @@ pub struct Route {
     pub success: u16,
     /// The operation in the document.
     pub operation: Value,
-    path: String,
+    pub path: String,
     body: Option<Value>,
     statuses: BTreeSet<u16>,
 }

@@ -31,7 +31,7 @@ const MAX_BYTES: usize = 2560 * 1024;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(examples(json!({"accepted": 1, "results": [{"status": 201, "problem": null, "order":
     {"order_id": "order-1001", "user_id": "alice", "item_ids": ["book-1", "pen-7"], "total_amount": "59.98",
-    "status": "pending", "created_at": "2026-01-05T09:30:00.123456Z", "started_at": null, "finished_at": null, "attempts": 0,
+    "currency": "EUR", "metadata": {}, "process_after": null, "status": "pending", "created_at": "2026-01-05T09:30:00.123456Z", "started_at": null, "finished_at": null, "attempts": 0,
     "failure": null, "next": ["cancel"]}}]})))]
 pub struct OrderBatchResult {
     /// The number of durable orders.

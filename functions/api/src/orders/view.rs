@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 /// An order.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Order, examples(json!({"order_id": "order-1001", "user_id": "alice", "item_ids": ["book-1", "pen-7"], "total_amount": "59.98",
-    "status": "pending", "created_at": "2026-01-05T09:30:00.123456Z", "started_at": null, "finished_at": null, "attempts": 0,
+    "currency": "EUR", "metadata": {}, "process_after": null, "status": "pending", "created_at": "2026-01-05T09:30:00.123456Z", "started_at": null, "finished_at": null, "attempts": 0,
     "failure": null, "next": ["cancel"]})))]
 pub struct OrderView {
     /// The order's identifier.
