@@ -118,11 +118,12 @@ mod tests {
 
     #[test]
     fn table_is_quoted_with_one_heading_and_crlf() {
-        let order = r#"{"order_id":"o-1","user_id":"a\"b;c","item_ids":["x","y"],"attempts":1,"failure":null}"#;
-        let row = r#""o-1","a""b;c","","","","","","1","","[""x"",""y""]""#;
+        let order = r#"{"order_id":"o-1","user_id":"a\"b;c","item_ids":["x","y"],"attempts":1,"failure":null,
+            "currency":"EUR","metadata":{"cart":"77"}}"#;
+        let row = r#""o-1","a""b;c","","","EUR","","","","","1","","[""x"",""y""]","{""cart"":""77""}""#;
         assert_eq!(encoded(Format::Csv, false, &[order]), format!("{row}\r\n"));
         let headed = encoded(Format::Csv, true, &[]);
-        assert!(headed.starts_with("\"order_id\",\"user_id\",") && headed.ends_with("\"item_ids\"\r\n"), "{headed}");
+        assert!(headed.starts_with("\"order_id\",\"user_id\",") && headed.ends_with("\"metadata\"\r\n"), "{headed}");
     }
 
     #[test]
