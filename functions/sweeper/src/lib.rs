@@ -98,7 +98,11 @@ impl Sweeper {
             Measure::PausedFor.add(paused_for);
         }
         let scheduled_deadline = requeue_deadline.share(1, 2);
-        let scheduled = if overdue.has_scheduled { self.announce(scheduled_deadline).await? } else { Sent::default() };
+        let scheduled = if overdue.has_scheduled {
+            self.enqueue(Kind::Scheduled, self.limit, scheduled_deadline).await?
+        } else {
+            Sent::default()
+        };
         let late = if overdue.has_late { self.requeue(requeue_deadline).await? } else { Sent::default() };
         let answer_deadline = deadline.minus(self.timeout / ANSWER_SHARE);
         let folded = stats::fold(&self.database.until(answer_deadline)).await?;
@@ -116,50 +120,34 @@ impl Sweeper {
         retention.apply(&self.database.until(deadline), deadline, self.timeout / CHUNK_SHARE).await
     }
 
-    /// Requeues overdue orders, chunk by chunk, until none is left, the limit is reached, the queue refuses messages, or the time is
-    /// over.
+    /// Requeues overdue orders.
     async fn requeue(&self, deadline: Deadline) -> Result<Sent, DbError> {
-        let db = self.database.until(deadline);
-        let mut left = self.limit(&db, deadline).await?;
-        let mut all = Sent::default();
-        while self.goes_on(left, &all, deadline) {
-            let overdue = overdue::requeue_overdue(&db, self.grace, left.min(CHUNK)).await?;
-            if overdue.is_empty() {
-                break;
-            }
-            left -= i64::try_from(overdue.len()).unwrap_or(left);
-            let unsent = self.send(&overdue, deadline).await;
-            if !unsent.is_empty() {
-                overdue::undo_requeue(&db, &unsent).await?;
-            }
-            all.add(overdue.len(), unsent.len());
-        }
-        Ok(all)
+        let limit = self.limit(&self.database.until(deadline), deadline).await?;
+        self.enqueue(Kind::Overdue, limit, deadline).await
     }
 
-    /// Sends the messages of orders whose `process_after` is near, chunk by chunk, in the same way.
-    async fn announce(&self, deadline: Deadline) -> Result<Sent, DbError> {
+    /// Sends messages to the orders of a kind, chunk by chunk, until none is left, the limit is reached, the queue refuses messages, or
+    /// the time is over.
+    async fn enqueue(&self, kind: Kind, limit: i64, deadline: Deadline) -> Result<Sent, DbError> {
         let db = self.database.until(deadline);
-        let mut left = self.limit;
-        let mut all = Sent::default();
-        while self.goes_on(left, &all, deadline) {
-            let scheduled = schedule::announce(&db, AHEAD, left.min(CHUNK)).await?;
-            if scheduled.is_empty() {
+        let (mut left, mut all) = (limit, Sent::default());
+        while left > 0 && all.unsent == 0 && deadline.remaining() > self.timeout / CHUNK_SHARE {
+            let orders = match kind {
+                Kind::Overdue => overdue::requeue_overdue(&db, self.grace, left.min(CHUNK)).await?,
+                Kind::Scheduled => schedule::announce(&db, AHEAD, left.min(CHUNK)).await?,
+            };
+            if orders.is_empty() {
                 break;
             }
-            left -= i64::try_from(scheduled.len()).unwrap_or(left);
-            let unsent = self.send(&scheduled, deadline).await;
+            left -= i64::try_from(orders.len()).unwrap_or(left);
+            let unsent = self.send(&orders, deadline).await;
             if !unsent.is_empty() {
-                schedule::undo_announce(&db, &unsent).await?;
+                overdue::undo(&db, &unsent, kind == Kind::Overdue).await?;
             }
-            all.add(scheduled.len(), unsent.len());
+            all.sent += orders.len() - unsent.len();
+            all.unsent += unsent.len();
         }
         Ok(all)
-    }
-
-    /// Whether a run starts another chunk.
-    fn goes_on(&self, left: i64, all: &Sent, deadline: Deadline) -> bool {
-        left > 0 && all.unsent == 0 && deadline.remaining() > self.timeout / CHUNK_SHARE
     }
 
     /// Sends a message for each of these orders, with its delay. Returns the orders whose messages were not sent.
@@ -185,17 +173,18 @@ impl Sweeper {
     }
 }
 
+/// The orders that a run sends messages to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Overdue orders, whose message must be lost.
+    Overdue,
+    /// Orders whose `process_after` is near, which have no message yet.
+    Scheduled,
+}
+
 /// The messages of a run.
 #[derive(Debug, Default)]
 struct Sent {
     sent: usize,
     unsent: usize,
-}
-
-impl Sent {
-    /// Adds a chunk of this many orders.
-    fn add(&mut self, orders: usize, unsent: usize) {
-        self.sent += orders - unsent;
-        self.unsent += unsent;
-    }
 }

@@ -118,10 +118,11 @@ pub async fn requeue_overdue(db: &Db, grace: Duration, limit: i64) -> Result<Vec
     rows.iter().map(Enqueue::read).collect()
 }
 
-/// Undoes [`requeue_overdue`] for orders whose messages could not be sent, so that the next run finds them.
+/// Undoes [`requeue_overdue`] or [`super::schedule::announce`] for orders whose messages could not be sent, so that the next run
+/// finds them. `were_counted` is for the former, which counts its orders.
 ///
 /// Conflicts: an order that has ended since, or that another statement has locked, is left out: its message did arrive.
-pub async fn undo_requeue(db: &Db, order_ids: &[&OrderId]) -> Result<(), DbError> {
+pub async fn undo(db: &Db, order_ids: &[&OrderId], were_counted: bool) -> Result<(), DbError> {
     let order_ids: Vec<_> = order_ids.iter().map(|order_id| order_id.as_str()).collect();
     db.query(
         "WITH held AS (
@@ -132,8 +133,8 @@ pub async fn undo_requeue(db: &Db, order_ids: &[&OrderId]) -> Result<(), DbError
             RETURNING order_id
         )
         INSERT INTO order_outcomes (minute, requeued)
-        SELECT date_trunc('minute', now()), -count(*) FROM undone HAVING count(*) > 0",
-        &[(&order_ids, Type::TEXT_ARRAY)],
+        SELECT date_trunc('minute', now()), -count(*) FROM undone HAVING count(*) > 0 AND $2",
+        &[(&order_ids, Type::TEXT_ARRAY), (&were_counted, Type::BOOL)],
     )
     .await
     .map(drop)

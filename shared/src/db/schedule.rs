@@ -14,7 +14,7 @@ use tokio_postgres::types::Type;
 
 use super::overdue::Enqueue;
 use super::{Db, DbError, Param};
-use crate::order::{Order, OrderId};
+use crate::order::Order;
 use crate::queue::LONGEST_DELAY;
 
 /// The delay of the message that an order gets when it is created; `None` if the sweeper sends the message later.
@@ -51,21 +51,4 @@ pub async fn announce(db: &Db, ahead: Duration, limit: i64) -> Result<Vec<Enqueu
         )
         .await?;
     rows.iter().map(Enqueue::read).collect()
-}
-
-/// Undoes [`announce`] for orders whose messages could not be sent, so that the next run finds them.
-///
-/// Conflicts: an order that has ended since, or that another statement has locked, is left out: its message did arrive.
-pub async fn undo_announce(db: &Db, order_ids: &[&OrderId]) -> Result<(), DbError> {
-    let order_ids: Vec<_> = order_ids.iter().map(|order_id| order_id.as_str()).collect();
-    db.query(
-        "WITH held AS (
-            SELECT order_id FROM order_work WHERE order_id = ANY ($1) AND requeued_at IS NOT NULL
-            FOR UPDATE SKIP LOCKED
-        )
-        UPDATE order_work SET requeued_at = NULL WHERE order_id = ANY (ARRAY (SELECT order_id FROM held))",
-        &[(&order_ids, Type::TEXT_ARRAY)],
-    )
-    .await
-    .map(drop)
 }
