@@ -130,8 +130,9 @@ impl TryFrom<Vec<String>> for ItemIds {
     }
 }
 
-/// One to `max_length` characters without control characters (PostgreSQL's text can't hold NUL at all).
-fn is_label(text: &str, max_length: usize) -> bool {
+/// Whether the text is one to `max_length` characters without control characters (PostgreSQL's text can't hold NUL at all).
+#[must_use]
+pub fn is_label(text: &str, max_length: usize) -> bool {
     (1..=max_length).contains(&text.chars().count()) && !text.contains(char::is_control)
 }
 

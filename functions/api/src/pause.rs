@@ -6,12 +6,13 @@ use axum::Json;
 use axum::extract::{FromRequest, Request};
 use serde::{Deserialize, Serialize};
 use shared::db::pause::{self, Pause};
+use shared::order::is_label;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use crate::call::Call;
 use crate::caller::Admin;
-use crate::problem::{ApiError, FieldError, RefusalsOfOptions};
+use crate::problem::{ApiError, RefusalsOfOptions};
 use crate::{Api, json};
 
 /// The longest reason, in characters.
@@ -33,10 +34,9 @@ impl FromRequest<Arc<Api>> for Change {
     async fn from_request(request: Request, _: &Arc<Api>) -> Result<Self, ApiError> {
         let body = json::read(request, json::MAX_BYTES).await?;
         let change: Self = json::members(&body)?;
-        let length = change.reason.chars().count();
-        if !(1..=MAX_REASON).contains(&length) || change.reason.contains(char::is_control) {
-            let detail = "must be 1 to 500 characters, none of them a control character".to_owned();
-            return Err(ApiError::Invalid(vec![FieldError { pointer: "#/reason".to_owned(), detail }]));
+        if !is_label(&change.reason, MAX_REASON) {
+            let detail = "must be 1 to 500 characters, none of them a control character";
+            return Err(ApiError::invalid("#/reason", detail));
         }
         Ok(change)
     }

@@ -79,6 +79,11 @@ impl From<DbError> for ApiError {
 }
 
 impl ApiError {
+    /// The refusal of one value, at this [`FieldError::pointer`].
+    pub fn invalid(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::Invalid(vec![FieldError { pointer: pointer.into(), detail: detail.into() }])
+    }
+
     /// The status, the last part of the `type`, and the title.
     fn kind(&self) -> (StatusCode, &'static str, &'static str) {
         match self {

@@ -6,13 +6,12 @@ use axum::http::request::Parts;
 use serde::Serialize;
 use shared::db::erasure;
 use shared::order::{Invalid, UserId};
-use utoipa::openapi::schema::{ObjectBuilder, Type};
-use utoipa::openapi::{RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
+use utoipa::ToSchema;
 
 use crate::call::Call;
 use crate::caller::{Admin, Caller};
-use crate::problem::{ApiError, FieldError, Problem, Refusals};
+use crate::orders::schema::UserIdText;
+use crate::problem::{ApiError, Problem, Refusals};
 
 /// The most orders of one statement.
 const CHUNK: i64 = 1000;
@@ -91,25 +90,6 @@ impl<S: Send + Sync> FromRequestParts<S> for UserPath {
         let malformed =
             |_| ApiError::Malformed("The user's identifier in the path is not percent-encoded UTF-8.".to_owned());
         let Path(text) = Path::<String>::from_request_parts(parts, state).await.map_err(malformed)?;
-        text.parse().map(Self).map_err(|invalid: Invalid| {
-            ApiError::Invalid(vec![FieldError { pointer: "{user_id}".to_owned(), detail: invalid.to_string() }])
-        })
-    }
-}
-
-/// A user's identifier in a path.
-pub struct UserIdText;
-
-impl ToSchema for UserIdText {}
-
-impl PartialSchema for UserIdText {
-    fn schema() -> RefOr<Schema> {
-        ObjectBuilder::new()
-            .schema_type(Type::String)
-            .description(Some("A user's identifier"))
-            .min_length(Some(1))
-            .max_length(Some(UserId::MAX_LENGTH))
-            .pattern(Some(r"^[^\x00-\x1f\x7f-\x9f]*$"))
-            .into()
+        text.parse().map(Self).map_err(|invalid: Invalid| ApiError::invalid("{user_id}", invalid.to_string()))
     }
 }

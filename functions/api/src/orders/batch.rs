@@ -18,7 +18,7 @@ use super::schema::{IdempotencyKeyText, OrderBatchBody};
 use super::view::OrderView;
 use crate::call::Call;
 use crate::caller::Writer;
-use crate::problem::{ApiError, FieldError, Problem, Refusals, request_id};
+use crate::problem::{ApiError, Problem, Refusals, request_id};
 use crate::{Api, json};
 
 /// The most orders of one call.
@@ -154,8 +154,7 @@ impl FromRequest<Arc<Api>> for OrderBodies {
         let body = json::read(request, MAX_BYTES).await?;
         let BatchBody { orders } = json::members(&body)?;
         if !(1..=MAX_ORDERS).contains(&orders.len()) {
-            let detail = format!("must hold 1 to {MAX_ORDERS} orders");
-            return Err(ApiError::Invalid(vec![FieldError { pointer: "#/orders".to_owned(), detail }]));
+            return Err(ApiError::invalid("#/orders", format!("must hold 1 to {MAX_ORDERS} orders")));
         }
         let currency = api.config.default_currency;
         Ok(Self(orders.into_iter().map(|order| parse(order.get().as_bytes(), currency)).collect()))

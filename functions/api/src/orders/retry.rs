@@ -91,18 +91,16 @@ pub struct RetryOptions {
 impl RetryOptions {
     fn filter(self) -> Result<FailedFilter, ApiError> {
         let user_id = self.user_id.map(|text| text.parse()).transpose();
-        let user_id = user_id.map_err(|invalid: Invalid| at("user_id", &invalid.to_string()))?;
+        let user_id = user_id.map_err(|invalid: Invalid| ApiError::invalid("#/user_id", invalid.to_string()))?;
         let Self { failed_from, failed_before, cause, .. } = self;
         if cause.as_ref().is_some_and(|text| text.chars().count() > MAX_CAUSE || text.contains(char::is_control)) {
-            return Err(at("cause", "must be at most 256 characters, none of them a control character"));
+            return Err(ApiError::invalid(
+                "#/cause",
+                "must be at most 256 characters, none of them a control character",
+            ));
         }
         Ok(FailedFilter { failed_from, failed_before, user_id, cause })
     }
-}
-
-/// An error at a member of the options.
-fn at(member: &str, detail: &str) -> ApiError {
-    ApiError::Invalid(vec![FieldError { pointer: format!("#/{member}"), detail: detail.to_owned() }])
 }
 
 /// A status that allows a retry.

@@ -88,6 +88,17 @@ impl PartialSchema for OrderBatchBody {
     }
 }
 
+/// A user's identifier in a path.
+pub struct UserIdText;
+
+impl ToSchema for UserIdText {}
+
+impl PartialSchema for UserIdText {
+    fn schema() -> RefOr<Schema> {
+        label("A user's identifier", UserId::MAX_LENGTH).into()
+    }
+}
+
 /// An order's identifier in a path.
 pub struct OrderIdText;
 
