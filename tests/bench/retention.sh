@@ -2,8 +2,8 @@
 # Measures what retention costs creates: retention.sh URL [ORDERS] [SLICES]
 #
 # URL is a PostgreSQL server's, as a role that may create databases. The script makes a database of its own with ORDERS old orders (a
-# million) and creates orders at 100 a second, as the api does. In every other one of SLICES slices (12) of ten seconds it deletes old
-# orders meanwhile, at the sweeper's pace: chunks of 500, then a rest of four times as long as the chunk took. It prints the median and
+# million) and creates orders at 100 a second, as the api does. In every second slice of ten seconds, of SLICES (12), it also deletes old
+# orders, at the sweeper's pace: chunks of 500, then a rest of four times as long as the chunk took. It prints the median and
 # the 95th percentile of the creates' latencies with and without, and how many orders were deleted.
 set -euo pipefail
 url=$1 orders=${2:-1000000} slices=${3:-12}

@@ -72,7 +72,7 @@ async fn create_and_cancel(api: &Router) {
 /// Processes orders: a wait, a message for an order in progress, ends, a failure, and an operator's retries.
 async fn process(api: &Router, env: &Env, world: &World) {
     let config = || Config::from_env(env).unwrap();
-    // So short a delay that it is over when the recording is replayed.
+    // The delay is over when the recording is replayed.
     let waiting = Processor::new(config(), Simulated { delay: Duration::from_micros(1) }, env).unwrap();
     handle(&waiting, &["o-1", "o-2", "o-3"]).await;
     world.let_pass(10.0).await;

@@ -20,7 +20,7 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// Opens the file at the size that the state names, and reads its content for the checksum. Never overwrites the file of
+    /// Opens the file at the size in the state, and reads its content for the checksum. It never overwrites the file of
     /// another export.
     pub fn open(export: &Export, state: &State) -> Result<Self, Failure> {
         let mut sink = Self { file: None, digest: Sha256::new(), bytes: 0 };

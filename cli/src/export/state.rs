@@ -1,4 +1,4 @@
-//! The position of an export, from which another run can go on.
+//! The position of an export: another run resumes there.
 
 use std::fs;
 use std::io::{ErrorKind, Write};

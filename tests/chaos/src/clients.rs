@@ -25,7 +25,7 @@ const ASKS: u32 = 60;
 const IMPATIENT: u8 = 10;
 /// The percentage of orders that their client cancels at once.
 const CANCELLED: u8 = 3;
-/// Of ten orders, the one with this last digit has a `process_after`.
+/// Orders whose number ends in this digit have a `process_after`: one in ten.
 const SCHEDULED: usize = 7;
 /// How often operators look for failed orders.
 const ROUND: Duration = Duration::from_secs(2);
