@@ -173,6 +173,17 @@ impl World {
         self.post("/orders", &order(order_id)).await.expect(201)
     }
 
+    /// Has an active order fail, which the simulated work never does, and counts it.
+    pub async fn fail(&self, order_id: &str) {
+        self.execute(&format!(
+            "DELETE FROM order_work WHERE order_id = '{order_id}';
+            UPDATE orders SET started_at = now(), finished_at = now(), attempts = 1, failure = 'a test failed it'
+            WHERE order_id = '{order_id}';
+            INSERT INTO order_outcomes (minute, failed) VALUES (date_trunc('minute', now()), 1)"
+        ))
+        .await;
+    }
+
     /// Runs SQL that gives rows.
     pub async fn rows(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Vec<Row> {
         self.sql.query(sql, params).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"))

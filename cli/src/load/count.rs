@@ -25,7 +25,7 @@ pub struct Counted {
 }
 
 impl Count {
-    /// Asks; nothing where the token is not an administrator's.
+    /// Asks; `None` where the token may not read metrics.
     pub async fn read(client: &Client<'_>) -> Option<Self> {
         let answer = client.get("/metrics").await.ok().filter(|answer| answer.status == 200)?;
         let metrics: Value = serde_json::from_str(&answer.body).ok()?;

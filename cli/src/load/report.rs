@@ -49,7 +49,7 @@ pub struct Report {
     pub lost: u32,
     /// How many took more than one attempt.
     pub reattempted: u32,
-    /// What the service counted meanwhile; null without `orders/admin`.
+    /// What the service counted meanwhile; null without `orders/read.all`.
     pub counted: Option<Counted>,
     /// Until the last order was accepted, in seconds.
     pub accepted_within: f64,

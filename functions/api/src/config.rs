@@ -3,6 +3,7 @@
 //! | variable | meaning | default |
 //! |---|---|---|
 //! | `AUTH` | `jwt`: the gateway's claims identify callers; `off`: every caller may do everything, never in `prod` | `jwt` |
+//! | `ADMIN_GROUP` | the group of Amazon Cognito (`cognito:groups`) whose members have `orders/admin` | none |
 //! | `CANCEL_WINDOW_SECONDS` | how long an order waits before processing begins, 0 to 86400 | 2 |
 
 use std::time::Duration;
@@ -18,6 +19,8 @@ const MAX_CANCEL_WINDOW: Duration = Duration::from_hours(24);
 pub struct Config {
     /// How the API identifies callers.
     pub auth: Auth,
+    /// The group whose members are operators.
+    pub admin_group: Option<String>,
     /// How long a call may take before Lambda stops the function.
     pub timeout: Duration,
     /// How long an order waits before processing begins.
@@ -39,7 +42,8 @@ impl Config {
             return Err(ConfigError::new("CANCEL_WINDOW_SECONDS", "must be at most 86400"));
         }
         env.required::<Stage>("STAGE")?;
-        Ok(Self { auth, timeout: time_limit(env, 10)?, cancel_window })
+        let admin_group = env.text("ADMIN_GROUP").map(str::to_owned);
+        Ok(Self { auth, admin_group, timeout: time_limit(env, 10)?, cancel_window })
     }
 }
 

@@ -133,7 +133,8 @@ impl Findings {
     fn look_at_limits(&mut self, world: &World) {
         let timed_out = world.timed_out();
         if timed_out > 0 {
-            self.violations.push(format!("{timed_out} environments were killed at their time-out, and none had been paused"));
+            self.violations
+                .push(format!("{timed_out} environments were killed at their time-out, and none had been paused"));
         }
         // One by one: where workers are killed while a table is locked, their statements outlive them for a while.
         for fault in Fault::ALL {

@@ -9,6 +9,10 @@ use tests::{Stack, order};
 
 /// The scope that may do everything.
 pub const ADMIN: &str = "orders/admin";
+/// The scope that reads everything.
+pub const READ_ALL: &str = "orders/read.all";
+/// The scope that places and cancels every user's orders.
+pub const WRITE_ALL: &str = "orders/write.all";
 /// The routes that need no token. One that is public by mistake is not among them.
 pub const PUBLIC: [&str; 1] = ["GET /healthz"];
 /// What the gateway serves besides the document's routes, without a token: the pages, and who answers whatever has no route.
@@ -19,7 +23,9 @@ pub const PAGES: [&str; 6] =
 pub struct Route {
     /// The method.
     pub method: Method,
-    /// The scope that a token needs.
+    /// The scopes that open it, each alone. The first reaches no further than the caller's own orders, if there is such a scope.
+    pub scopes: BTreeSet<String>,
+    /// The first of them.
     pub scope: String,
     /// The status of an answer when all is well, the lowest where there are several; a creation's is 201.
     pub success: u16,
@@ -39,11 +45,13 @@ pub fn with_token() -> Vec<Route> {
     let document = document();
     let guarded = operations(&document).filter_map(|(method, path, operation)| {
         let scope = operation["security"][0]["token"][0].as_str()?.to_owned();
+        let alternatives = operation["security"].as_array().unwrap().iter();
+        let scopes = alternatives.map(|token| token["token"][0].as_str().unwrap().to_owned()).collect();
         let statuses: BTreeSet<u16> =
             operation["responses"].as_object().unwrap().keys().map(|status| status.parse().unwrap()).collect();
         let success = if statuses.contains(&201) { 201 } else { 200 };
         let body = example(&document, operation);
-        Some(Route { method, scope, success, path: path.to_owned(), body, statuses })
+        Some(Route { method, scopes, scope, success, path: path.to_owned(), body, statuses })
     });
     guarded.collect()
 }
@@ -83,7 +91,7 @@ impl Route {
     /// What another user's token, with the right scope, is answered where the order is alice's.
     pub fn of_another_user(&self) -> u16 {
         match (self.scope.as_str(), self.to_string().as_str()) {
-            (ADMIN, _) => 403,
+            (ADMIN | READ_ALL, _) => 403,
             (_, path) if path.contains("{order_id}") => 404,
             (_, "POST /orders") => 403,
             // A list shows bob's own, and a batch says of each order in it that it is refused.
@@ -112,11 +120,27 @@ impl Route {
         Some(body)
     }
 
+    /// The gateway admits a token that has one of these scopes. Members of the operators' group have an ordinary user's scopes.
+    pub fn admitted(&self) -> BTreeSet<String> {
+        let ordinary = if self.method == Method::GET { "orders/read" } else { "orders/write" };
+        self.scopes.iter().cloned().chain([ordinary.to_owned()]).collect()
+    }
+
+    /// Whether the path names an order.
+    pub fn takes_an_order(&self) -> bool {
+        self.path.contains('{')
+    }
+
+    /// Whether the order has to be a failed one.
+    pub fn wants_a_failed_order(&self) -> bool {
+        self.path.ends_with("}/retry")
+    }
+
     /// Makes the order that a call needs: alice's, and a failed one for who retries it.
     pub async fn prepare(&self, stack: &Stack, order_id: &str) {
-        if self.path.ends_with("}/retry") {
+        if self.wants_a_failed_order() {
             fail(stack, order_id).await;
-        } else if self.path.contains('{') {
+        } else if self.takes_an_order() {
             stack.post_as("TOKEN_ALICE", "/orders", &order(order_id)).await.expect(201);
         }
     }

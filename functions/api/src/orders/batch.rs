@@ -18,7 +18,7 @@ use super::key::Key;
 use super::schema::{IdempotencyKeyText, OrderBatchBody};
 use super::view::OrderView;
 use crate::call::Call;
-use crate::caller::Writer;
+use crate::caller::{Writer, require_user};
 use crate::problem::{ApiError, FieldError, Problem, Refusals, request_id};
 use crate::{Api, json};
 
@@ -55,7 +55,8 @@ struct OrderResult {
 /// Each order is accepted or refused separately, as if it were the only one. An `Idempotency-Key` identifies a repeat of the batch:
 /// it gives the order at each index a key of its own.
 #[utoipa::path(
-    post, path = "/orders/batch", tag = "orders", security(("token" = ["orders/write"])),
+    post, path = "/orders/batch", tag = "orders",
+    security(("token" = ["orders/write"]), ("token" = ["orders/write.all"]), ("token" = ["orders/admin"])),
     params(("Idempotency-Key" = inline(Option<IdempotencyKeyText>), Header,
         description = "Identifies a repeat of this batch if its orders have no order_id")),
     request_body = OrderBatchBody,
@@ -75,10 +76,10 @@ pub async fn create_batch(
     extensions: Extensions,
     OrderBodies(bodies): OrderBodies,
 ) -> Result<Json<OrderBatchResult>, ApiError> {
-    let key = Key::of(&headers)?;
+    let (key, tenant) = (Key::of(&headers)?, caller.may_write()?);
     let requests = bodies.into_iter().enumerate().map(|(index, body)| {
         let new = body?;
-        caller.require_user(&new.user_id)?;
+        require_user(tenant, &new.user_id)?;
         Ok(CreateRequest::new(new, key.as_ref().map(|key| key.stored(&caller, Some(index)))))
     });
     let outcomes = create_all(&api, requests.collect()).await?;

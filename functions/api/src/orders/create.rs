@@ -15,7 +15,7 @@ use super::key::Key;
 use super::schema::{IdempotencyKeyText, NewOrderBody};
 use super::view::OrderView;
 use crate::call::Call;
-use crate::caller::Writer;
+use crate::caller::{Writer, require_user};
 use crate::problem::{ApiError, Problem, Refusals};
 
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -25,7 +25,8 @@ const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-repl
 /// 201 means that the order is durable and will be processed. A repeat with the same `order_id` or `Idempotency-Key` and the same
 /// content returns the order's present state and changes nothing.
 #[utoipa::path(
-    post, path = "/orders", tag = "orders", security(("token" = ["orders/write"])),
+    post, path = "/orders", tag = "orders",
+    security(("token" = ["orders/write"]), ("token" = ["orders/write.all"]), ("token" = ["orders/admin"])),
     params(("Idempotency-Key" = inline(Option<IdempotencyKeyText>), Header,
         description = "Identifies a repeat of this request if the order has no order_id")),
     request_body = NewOrderBody,
@@ -49,7 +50,7 @@ pub async fn create(
     headers: HeaderMap,
     OrderBody(new): OrderBody,
 ) -> Result<Response, ApiError> {
-    caller.require_user(&new.user_id)?;
+    require_user(caller.may_write()?, &new.user_id)?;
     let key = Key::of(&headers)?.map(|key| key.stored(&caller, None));
     let created = create::create(&api.db, &CreateRequest::new(new, key), api.config.cancel_window).await?;
     let Accepted { order, is_new } = created.try_into()?;

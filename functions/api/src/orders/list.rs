@@ -12,7 +12,7 @@ use super::cursor;
 use super::schema::{CursorParameter, CursorText, LimitParameter, StatusFilter};
 use super::view::OrderView;
 use crate::call::Call;
-use crate::caller::{Caller, Scope};
+use crate::caller::{Caller, require_user};
 use crate::problem::{ApiError, FieldError, Problem, Refusals};
 use crate::size;
 
@@ -64,11 +64,12 @@ struct ListQuery {
 
 /// List orders, newest first.
 ///
-/// Administrators see all users' orders, other callers their own. Paging with the cursor neither skips nor repeats an order that
+/// Callers with `orders/read.all` see all users' orders, others their own. Paging with the cursor neither skips nor repeats an order that
 /// existed when the first page was read, even while others are created. A page can hold fewer orders than `limit`, or none, and
 /// still have a `next_cursor`.
 #[utoipa::path(
-    get, path = "/orders", tag = "orders", security(("token" = ["orders/read"])),
+    get, path = "/orders", tag = "orders",
+    security(("token" = ["orders/read"]), ("token" = ["orders/read.all"]), ("token" = ["orders/admin"])),
     params(
         ("status" = inline(Option<StatusFilter>), Query, description = "Return orders with this status"),
         ("user_id" = Option<String>, Query, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$",
@@ -88,13 +89,13 @@ pub async fn list(
     caller: Caller,
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> Result<Json<OrderList>, ApiError> {
-    caller.require(Scope::Read)?;
+    let tenant = caller.may_read()?;
     let Query(pairs) = query.map_err(|_| ApiError::Malformed("The query is malformed.".to_owned()))?;
     let query = parse(&pairs)?;
     if let Some(user_id) = &query.user_id {
-        caller.require_user(user_id)?;
+        require_user(tenant, user_id)?;
     }
-    let user_id = caller.tenant().or(query.user_id.as_ref());
+    let user_id = tenant.or(query.user_id.as_ref());
     let filter = Filter { status: query.status, user_id, after: query.after.as_ref() };
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
     Ok(Json(OrderList::new(orders::list(&api.db, &filter, limit).await?)))

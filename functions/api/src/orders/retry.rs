@@ -44,7 +44,7 @@ pub async fn retry(api: Call, caller: Caller, OrderPath(order_id): OrderPath) ->
     caller.require(Scope::Admin)?;
     let order_ids = [order_id];
     let retried = retry::retry(&api.db, &order_ids, Duration::ZERO).await?;
-    let order = find(&api, &caller, &order_ids[0]).await?;
+    let order = find(&api, None, &order_ids[0]).await?;
     if order.status == Status::Pending {
         enqueue(&api, &order, Duration::ZERO).await;
     }
