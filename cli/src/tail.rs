@@ -1,6 +1,7 @@
 //! `tail`: shows an order's life, or everybody's orders, as it happens, until it is interrupted.
 
 mod all;
+mod history;
 mod line;
 mod one;
 

@@ -66,6 +66,27 @@ CREATE TABLE order_work (
 -- table, which has one row for each active order. A million rows take a tenth of a second.
 WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 
+-- What the rows above can't tell of an order's past. An ordinary order has no row here. The statement that makes the change inserts
+-- its row. An order has at most 100 rows before attempts and requeues are no longer recorded, and 200 before retries are not.
+CREATE TABLE order_events (
+    order_id    order_id    NOT NULL REFERENCES orders ON DELETE CASCADE,
+    at          timestamptz NOT NULL DEFAULT now(),
+    event       text        NOT NULL
+        CHECK (event IN ('attempt_failed', 'requeued', 'requeue_failed', 'retried', 'cancelled')),
+    -- The number of the failed attempt. Of a retry: the number of attempts until then.
+    attempt     integer,
+    -- The cause of the failed attempt. Of a retry: the failure that it takes back.
+    cause       text,
+    -- Of a retry: the start and the end that it takes back from the order's row.
+    started_at  timestamptz,
+    finished_at timestamptz,
+    -- Of a retry and of a cancel: the subject and the client of the caller's token.
+    subject     user_id,
+    client      text CHECK (char_length(client) <= 255)
+);
+
+CREATE INDEX order_events_of_order ON order_events (order_id, at);
+
 -- The current state of each order. This is the only place that derives an order's status.
 CREATE VIEW order_states AS
 SELECT o.order_id, o.user_id, o.item_ids, o.total_amount, o.created_at, o.idempotency_key,

@@ -12,6 +12,7 @@
 mod connect;
 pub mod create;
 mod credential;
+pub mod history;
 pub mod inspect;
 pub mod orders;
 pub mod retry;

@@ -17,6 +17,7 @@ mod documents;
 mod environments;
 mod failover;
 mod fulfilling;
+mod history;
 mod hostile;
 mod inputs;
 mod lambda;

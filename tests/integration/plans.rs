@@ -18,7 +18,7 @@ const MOST_PAGES: f64 = 60.0;
 
 /// Statements of the hot path: the beginning of each, its arguments as SQL, and how many orders it is about. `IDS` stands
 /// for the batch.
-const HOT: [(&str, &str, i64); 11] = [
+const HOT: [(&str, &str, i64); 14] = [
     (
         "WITH inserted AS ( INSERT INTO orders (order_id, user_id, item_ids, total_amount, idempotency_key) VALUES",
         "'new', 'alice', ARRAY['book-1'], 59.98, NULL, 2",
@@ -41,10 +41,21 @@ const HOT: [(&str, &str, i64); 11] = [
     ),
     ("SELECT status,", "'m-500000', NULL", 1),
     ("WITH due AS", "IDS, gen_random_uuid(), 30", BATCH),
+    ("WITH lapsed AS", "IDS, gen_random_uuid(), 30", BATCH),
     (
         "WITH held AS ( SELECT order_id FROM order_work WHERE order_id = ANY ($1) AND claim = $3",
-        "IDS, array_fill(now(), ARRAY[20]), '00000000-0000-0000-0000-000000000001', array_fill(1, ARRAY[20])",
+        "IDS, array_fill(now(), ARRAY[20]), '00000000-0000-0000-0000-000000000001'",
         BATCH,
+    ),
+    (
+        "WITH held AS ( SELECT order_id FROM order_work WHERE claim = $3 AND order_id = ANY ($1)",
+        "IDS, array_fill(now(), ARRAY[20]), '00000000-0000-0000-0000-000000000001', array_fill('busy'::text, ARRAY[20])",
+        BATCH,
+    ),
+    (
+        "SELECT s.order_id, s.user_id, s.item_ids, s.total_amount, s.status, s.created_at, s.started_at, s.finished_at, s.attempts, s.failure, e.at",
+        "'m-500000', NULL",
+        1,
     ),
     (
         "WITH held AS ( SELECT order_id FROM order_work WHERE order_id = ANY ($1) AND claim = $6",
@@ -52,9 +63,17 @@ const HOT: [(&str, &str, i64); 11] = [
         array_fill(1::smallint, ARRAY[20]), '00000000-0000-0000-0000-000000000001'",
         BATCH,
     ),
-    ("WITH held AS ( SELECT order_id FROM order_work WHERE order_id = $1 AND started_at IS NULL", "'c-1', NULL", 1),
+    (
+        "WITH held AS ( SELECT order_id FROM order_work WHERE order_id = $1 AND started_at IS NULL",
+        "'c-1', NULL, 'olga', NULL",
+        1,
+    ),
     ("SELECT order_id, greatest(", "IDS", BATCH),
-    ("WITH held AS ( SELECT order_id FROM orders WHERE order_id = ANY ($1) AND failure IS NOT NULL", "IDS, 1", BATCH),
+    (
+        "WITH held AS ( SELECT order_id, started_at, finished_at, attempts, failure FROM orders",
+        "IDS, 1, 'olga', NULL",
+        BATCH,
+    ),
 ];
 
 /// What the planner is made to believe, each by the SQL that makes it so.

@@ -150,7 +150,7 @@ async fn a_worker_whose_lease_ran_out_changes_nothing() {
     shared::db::work::reschedule(
         &db,
         lost.token,
-        &[Reschedule { order_id: &ids[0], due_at: holder.claimed[0].now, counts_as_attempt: true }],
+        &[Reschedule { order_id: &ids[0], due_at: holder.claimed[0].now, failed_attempt: Some("busy") }],
     )
     .await
     .unwrap();

@@ -11,8 +11,8 @@ use axum::http::Request;
 use processor::{Config, Outcome, Processor, Simulated, Work};
 use serde_json::{Value, json};
 use shared::config::Env;
-use shared::db::Db;
-use shared::db::work::Claimed;
+use shared::db::work::{Claimed, claim};
+use shared::db::{Database, Db, DbConfig};
 use shared::deadline::Deadline;
 use sweeper::Sweeper;
 use tests::{World, call_in_process, handle, order, post};
@@ -29,7 +29,11 @@ struct Refuse;
 impl Work for Refuse {
     async fn run(&self, order: &Claimed, _: &Db, _: Deadline) -> Outcome {
         sleep(Duration::from_millis(400)).await;
-        if order.order_id.as_str() == "o-2" { Outcome::Fail("refused".to_owned()) } else { Outcome::Complete }
+        match order.order_id.as_str() {
+            "o-2" => Outcome::Fail("refused".to_owned()),
+            "o-5" => Outcome::Retry { cause: "busy".to_owned(), after: None },
+            _ => Outcome::Complete,
+        }
     }
 }
 
@@ -46,7 +50,7 @@ async fn read_everything(api: &Router) {
             call(api, get(&format!("/orders?{query}{more}"))).await;
         }
     }
-    for path in ["/orders/o-1", "/orders/o-1/status", "/metrics", "/healthz"] {
+    for path in ["/orders/o-1", "/orders/o-1/status", "/orders/o-1/history", "/metrics", "/healthz"] {
         call(api, get(path)).await;
     }
 }
@@ -63,11 +67,14 @@ async fn place_and_cancel(api: &Router) {
     call(api, post("/orders/o-4/cancel", &json!({}))).await;
 }
 
-/// A wait, a message that comes while the order is worked on, ends, a failure, an operator's retries.
+/// A wait, a worker that dies, a message that comes while the order is worked on, ends, a failure, an operator's retries.
 async fn process(api: &Router, env: &Env, world: &World) {
     let config = || Config::from_env(env).unwrap();
     let waiting = Processor::new(config(), Simulated { delay: Duration::from_secs(5) }, env).unwrap();
     handle(&waiting, &["o-1", "o-2", "o-3"]).await;
+    world.let_pass(10.0).await;
+    let held = Database::new(DbConfig::from_env(env).unwrap()).until(Deadline::after(Duration::from_mins(1)));
+    claim(&held, &["o-5".parse().unwrap()], Duration::from_secs(1)).await.unwrap();
     world.let_pass(10.0).await;
     let refusing = Processor::new(config(), Refuse, env).unwrap();
     tokio::join!(handle(&refusing, &["o-1", "o-2", "o-5"]), async {
@@ -117,6 +124,7 @@ async fn the_recording_of_a_release_speaks_every_statement() {
     let statements = record(&world).await.statements();
     let sources = [
         include_str!("../../shared/src/db/create.rs"),
+        include_str!("../../shared/src/db/history.rs"),
         include_str!("../../shared/src/db/retry.rs"),
         include_str!("../../shared/src/db/orders.rs"),
         include_str!("../../shared/src/db/stats.rs"),

@@ -88,7 +88,7 @@ async fn the_functions_role_can_do_everything_that_the_functions_do() {
     let order_ids: Vec<OrderId> = ["a", "b"].iter().map(|id| id.parse().unwrap()).collect();
     let claimed = claim(&db, &order_ids, Duration::from_secs(30)).await.unwrap();
     let due_at = claimed.claimed[0].now;
-    let later = order_ids.iter().map(|order_id| Reschedule { order_id, due_at, counts_as_attempt: false });
+    let later = order_ids.iter().map(|order_id| Reschedule { order_id, due_at, failed_attempt: Some("busy") });
     reschedule(&db, claimed.token, &later.collect::<Vec<_>>()).await.unwrap();
     let again = claim(&db, &order_ids, Duration::from_secs(30)).await.unwrap();
     let end = |index: usize, failure| Finish { order: &again.claimed[index], attempts: 1, failure };
@@ -103,9 +103,15 @@ async fn the_functions_role_can_do_everything_that_the_functions_do() {
     let swept = sweeper.sweep().await.unwrap();
     assert!(swept.requeued == 2 && swept.folded > 0, "{swept:?}");
 
-    for path in
-        ["/orders", "/orders?status=pending", "/orders?status=failed", "/orders/a", "/orders/a/status", "/healthz"]
-    {
+    for path in [
+        "/orders",
+        "/orders?status=pending",
+        "/orders?status=failed",
+        "/orders/a",
+        "/orders/a/history",
+        "/orders/a/status",
+        "/healthz",
+    ] {
         read(path).await;
     }
     assert_eq!(read("/metrics").await["total_orders"], 4);
@@ -116,6 +122,8 @@ async fn the_functions_role_can_change_nothing_but_rows_and_delete_no_order() {
     let role = AppRole::new().await;
     for forbidden in [
         "DELETE FROM orders",
+        "UPDATE order_events SET subject = 'nobody'",
+        "DELETE FROM order_events",
         "TRUNCATE orders",
         "TRUNCATE order_work",
         "ALTER TABLE orders ADD COLUMN note text",

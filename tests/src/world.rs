@@ -12,8 +12,10 @@ use axum::http::{Method, Request};
 use processor::{Processor, Simulated, Work};
 use serde_json::{Value, json};
 use shared::config::Env;
+use shared::db::history::Actor;
 use shared::db::{Database, Db, DbConfig, schema};
 use shared::deadline::Deadline;
+use shared::order::UserId;
 use sweeper::Sweeper;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{NoTls, Row};
@@ -319,11 +321,20 @@ impl World {
                 started_at = started_at - make_interval(secs => {seconds}),
                 requeued_at = requeued_at - make_interval(secs => {seconds}),
                 due_at = due_at - make_interval(secs => {seconds});
+            UPDATE order_events SET at = at - make_interval(secs => {seconds}),
+                started_at = started_at - make_interval(secs => {seconds}),
+                finished_at = finished_at - make_interval(secs => {seconds});
             UPDATE orders SET created_at = created_at - make_interval(secs => {seconds}),
                 started_at = started_at - make_interval(secs => {seconds})"
         ))
         .await;
     }
+}
+
+/// The caller that changes an order.
+#[must_use]
+pub const fn actor(subject: &UserId) -> Actor<'_> {
+    Actor { subject, client: None }
 }
 
 /// A post of JSON.

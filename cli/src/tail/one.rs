@@ -1,11 +1,11 @@
 //! One order, until it ends. Its status, the smallest answer there is, is asked for whenever the service says that a look is
-//! worth it; the order itself only when that has changed.
+//! worth it; the order itself and its history only when that has changed.
 
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::line::{life, line, show};
+use super::history::History;
 use crate::client::Client;
 use crate::exit::{Exit, Failure};
 use crate::orders::{Order, Status, encoded};
@@ -19,15 +19,17 @@ struct StatusOnly {
     status: Status,
 }
 
-/// Shows what the order has come through, and what comes. Ends with it: well, unless it has failed.
+/// Shows the order's history: what has happened, and what happens from now on. Ends with it: well, unless it has failed.
 pub async fn follow(client: &Client<'_>, order_id: &str, interval: Duration, output: Output) -> Result<Exit, Failure> {
     let path = format!("/orders/{}", encoded(order_id));
     let mut shown = 0;
     loop {
         let order: Order = client.follow(&path).await?.read()?;
-        let life = life(&order);
-        show(life.iter().skip(shown).filter_map(|status| line(&order, *status, output)).collect(), output);
-        shown = life.len();
+        let history: History = client.follow(&format!("{path}/history")).await?.read()?;
+        for line in history.lines(&order, output).iter().skip(shown) {
+            output.say(line);
+        }
+        shown = shown.max(history.changes.len());
         if !order.status.is_active() {
             return Ok(if order.status == Status::Failed { Exit::Wrong } else { Exit::Fine });
         }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use lambda_http::request::RequestContext;
+use shared::db::history::Actor;
 use shared::order::UserId;
 use utoipa::Modify;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -70,6 +71,7 @@ impl Scope {
 #[derive(Debug)]
 pub struct Caller {
     user_id: UserId,
+    client: Option<String>,
     scopes: Vec<Scope>,
 }
 
@@ -98,6 +100,11 @@ impl Caller {
         &self.user_id
     }
 
+    /// The caller, as the history of an order names it.
+    pub fn actor(&self) -> Actor<'_> {
+        Actor { subject: &self.user_id, client: self.client.as_deref() }
+    }
+
     fn tenant(&self, own: Scope, all: Scope) -> Result<Option<&UserId>, ApiError> {
         if self.has(all) {
             return Ok(None);
@@ -117,7 +124,7 @@ impl Caller {
         if admin_group.is_some_and(|group| claims::groups(claims).contains(&group)) {
             scopes.push(Scope::Admin);
         }
-        Some(Self { user_id: claims.get("sub")?.parse().ok()?, scopes })
+        Some(Self { user_id: claims.get("sub")?.parse().ok()?, client: claims::client(claims), scopes })
     }
 }
 
@@ -137,7 +144,7 @@ impl FromRequestParts<Arc<Api>> for Caller {
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, ApiError> {
         if api.config.auth == Auth::Off {
             let user_id = "local".parse().map_err(|_| ApiError::Unauthorized)?;
-            return Ok(Self { user_id, scopes: vec![Scope::Admin] });
+            return Ok(Self { user_id, client: None, scopes: vec![Scope::Admin] });
         }
         let Some(RequestContext::ApiGatewayV2(context)) = parts.extensions.get() else {
             return Err(ApiError::Unauthorized);

@@ -85,6 +85,7 @@ routes! {
     "/orders/batch" { post => orders::batch::create_batch }
     "/orders/{order_id}" { get => orders::read::read }
     "/orders/{order_id}/status" { get => orders::read::read_status }
+    "/orders/{order_id}/history" { get => orders::history::read_history }
     "/orders/{order_id}/cancel" { post => orders::cancel::cancel }
     "/orders/{order_id}/retry" { post => orders::retry::retry }
     "/orders/retry" { post => orders::retry::retry_many }

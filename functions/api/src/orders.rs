@@ -5,6 +5,7 @@ mod body;
 pub mod cancel;
 pub mod create;
 mod cursor;
+pub mod history;
 mod key;
 pub mod list;
 pub mod read;

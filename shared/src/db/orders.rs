@@ -5,6 +5,7 @@ use time::OffsetDateTime;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::history::Actor;
 use super::{Db, DbError};
 use crate::order::{Order, OrderId, Status, UserId};
 
@@ -142,10 +143,10 @@ impl Filter<'_> {
     }
 }
 
-/// Cancels an order that is still pending, and counts it. Returns whether it did.
+/// Cancels an order that is still pending, counts it, and records who did it. Returns whether it did.
 ///
 /// Conflicts: the order stays unchanged if a worker has claimed or ended it first, or if it is missing or not `tenant`'s.
-pub async fn cancel(db: &Db, order_id: &OrderId, tenant: Option<&UserId>) -> Result<bool, DbError> {
+pub async fn cancel(db: &Db, order_id: &OrderId, tenant: Option<&UserId>, actor: Actor<'_>) -> Result<bool, DbError> {
     let rows = db
         .query(
             "WITH held AS (
@@ -159,9 +160,16 @@ pub async fn cancel(db: &Db, order_id: &OrderId, tenant: Option<&UserId>) -> Res
                 DELETE FROM order_work AS w USING cancelled AS c WHERE w.order_id = c.order_id AND w.order_id = $1
             ), counted AS (
                 INSERT INTO order_outcomes (minute, cancelled) SELECT date_trunc('minute', now()), 1 FROM cancelled
+            ), recorded AS (
+                INSERT INTO order_events (order_id, event, subject, client) SELECT order_id, 'cancelled', $3, $4 FROM cancelled
             )
             SELECT FROM cancelled",
-            &[(&order_id.as_str(), Type::TEXT), (&tenant.map(UserId::as_str), Type::TEXT)],
+            &[
+                (&order_id.as_str(), Type::TEXT),
+                (&tenant.map(UserId::as_str), Type::TEXT),
+                (&actor.subject.as_str(), Type::TEXT),
+                (&actor.client, Type::TEXT),
+            ],
         )
         .await?;
     Ok(!rows.is_empty())

@@ -16,9 +16,10 @@ use crate::deadline::Deadline;
 const MAX_NAME: usize = 63;
 
 /// The privileges that the statements need on each table. No statement deletes orders.
-pub(super) const PRIVILEGES: [(&str, &str); 6] = [
+pub(super) const PRIVILEGES: [(&str, &str); 7] = [
     ("orders", "SELECT, INSERT, UPDATE"),
     ("order_work", "SELECT, INSERT, UPDATE, DELETE"),
+    ("order_events", "SELECT, INSERT"),
     ("order_states", "SELECT"),
     ("order_outcomes", "SELECT, INSERT, DELETE"),
     ("order_stats", "SELECT, INSERT, UPDATE, DELETE"),

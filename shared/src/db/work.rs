@@ -14,6 +14,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::history::{MAX_AUTOMATIC, has_room};
 use super::orders::order_id;
 use super::stats::bucket;
 use super::{Db, DbError};
@@ -47,45 +48,82 @@ pub struct Claimed {
     pub now: OffsetDateTime,
 }
 
-/// Claims the due orders among `order_ids` for `lease`. A claim whose lease has run out counts as an attempt, so that an order
+/// Claims the due orders among `order_ids` for `lease`. A claim whose lease has run out counts as a failed attempt, so that an order
 /// that crashes its worker can't do so for ever.
 ///
 /// Conflicts: an order that another worker is claiming at the same time is not due.
 pub async fn claim(db: &Db, order_ids: &[OrderId], lease: Duration) -> Result<Claim, DbError> {
-    let keys: Vec<_> = order_ids.iter().map(OrderId::as_str).collect();
-    let token = Uuid::new_v4();
-    let rows = db
-        .query(
-            "WITH due AS (
-                SELECT order_id FROM order_work
-                WHERE order_id = ANY ($1) AND (due_at <= now() OR claim = $2)
-                ORDER BY order_id FOR UPDATE SKIP LOCKED
-            ), leased AS (
-                UPDATE order_work AS w
-                SET claim = $2, due_at = now() + make_interval(secs => $3), started_at = coalesce(w.started_at, now()),
-                    attempts = w.attempts + (w.claim <> $2 IS TRUE)::int
-                FROM due WHERE w.order_id = due.order_id AND w.order_id = ANY ($1)
-                RETURNING w.order_id, w.created_at, w.attempts, w.started_at
-            )
-            SELECT order_id, created_at, attempts, started_at, now() AS now, 0::float8 AS due_in_seconds FROM leased
-            UNION ALL
-            SELECT order_id, created_at, NULL, NULL, now(), greatest(0, extract(epoch FROM due_at - now()))::float8
-            FROM order_work WHERE order_id = ANY ($1) AND order_id NOT IN (SELECT order_id FROM leased)",
-            &[(&keys, Type::TEXT_ARRAY), (&token, Type::UUID), (&lease.as_secs_f64(), Type::FLOAT8)],
-        )
-        .await?;
-    let mut claim = Claim { token, ..Claim::default() };
-    for row in &rows {
-        match row.try_get("attempts")? {
-            Some(attempts) => claim.claimed.push(claimed(row, attempts)?),
-            None => claim.not_due.push(due_in(row)?),
-        }
+    let mut claim = Claim { token: Uuid::new_v4(), ..Claim::default() };
+    let lapsed = claim_by(db, CLAIM, order_ids, lease, &mut claim).await?;
+    // Leases rarely run out. The statement that counts and records them is a second one, so that others don't pay for it.
+    if !lapsed.is_empty() {
+        let sql = CLAIM_LAPSED.replace("{room}", &has_room("leased", MAX_AUTOMATIC));
+        claim_by(db, &sql, &lapsed, lease, &mut claim).await?;
     }
     let active: HashSet<_> =
         claim.claimed.iter().map(|order| &order.order_id).chain(claim.not_due.iter().map(|(id, _)| id)).collect();
     claim.ended = order_ids.iter().filter(|order_id| !active.contains(order_id)).cloned().collect();
     Ok(claim)
 }
+
+/// Adds the orders that the statement claimed, and those that are not due. Returns the orders whose lease has run out.
+async fn claim_by(
+    db: &Db,
+    sql: &str,
+    order_ids: &[OrderId],
+    lease: Duration,
+    claim: &mut Claim,
+) -> Result<Vec<OrderId>, DbError> {
+    let keys: Vec<_> = order_ids.iter().map(OrderId::as_str).collect();
+    let params: [super::Param; 3] =
+        [(&keys, Type::TEXT_ARRAY), (&claim.token, Type::UUID), (&lease.as_secs_f64(), Type::FLOAT8)];
+    let mut lapsed = Vec::new();
+    for row in &db.query(sql, &params).await? {
+        match row.try_get("attempts")? {
+            Some(attempts) => claim.claimed.push(claimed(row, attempts)?),
+            None if row.try_get("has_lapsed")? => lapsed.push(order_id(row)?),
+            None => claim.not_due.push(due_in(row)?),
+        }
+    }
+    Ok(lapsed)
+}
+
+/// Claims due orders that no worker holds. Those whose lease has run out are returned as such.
+const CLAIM: &str = "WITH due AS (
+        SELECT order_id FROM order_work
+        WHERE order_id = ANY ($1) AND (claim IS NULL AND due_at <= now() OR claim = $2)
+        ORDER BY order_id FOR UPDATE SKIP LOCKED
+    ), leased AS (
+        UPDATE order_work AS w
+        SET claim = $2, due_at = now() + make_interval(secs => $3), started_at = coalesce(w.started_at, now())
+        FROM due WHERE w.order_id = due.order_id AND w.order_id = ANY ($1)
+        RETURNING w.order_id, w.created_at, w.attempts, w.started_at
+    )
+    SELECT order_id, created_at, attempts, started_at, now() AS now, 0::float8 AS due_in_seconds, false AS has_lapsed FROM leased
+    UNION ALL
+    SELECT order_id, created_at, NULL, NULL, now(), greatest(0, extract(epoch FROM due_at - now()))::float8,
+        claim IS NOT NULL AND due_at <= now()
+    FROM order_work WHERE order_id = ANY ($1) AND order_id NOT IN (SELECT order_id FROM leased)";
+
+/// Claims orders whose lease has run out, counts the failed attempt and records it.
+const CLAIM_LAPSED: &str = "WITH lapsed AS (
+        SELECT order_id, claim <> $2 AS is_counted FROM order_work
+        WHERE order_id = ANY ($1) AND claim IS NOT NULL AND (due_at <= now() OR claim = $2)
+        ORDER BY order_id FOR UPDATE SKIP LOCKED
+    ), leased AS (
+        UPDATE order_work AS w
+        SET claim = $2, due_at = now() + make_interval(secs => $3), attempts = w.attempts + lapsed.is_counted::int
+        FROM lapsed WHERE w.order_id = lapsed.order_id AND w.order_id = ANY ($1)
+        RETURNING w.order_id, w.created_at, w.attempts, w.started_at, lapsed.is_counted
+    ), recorded AS (
+        INSERT INTO order_events (order_id, event, attempt, cause)
+        SELECT order_id, 'attempt_failed', attempts, 'the worker ended without an outcome'
+        FROM leased WHERE is_counted AND {room}
+    )
+    SELECT order_id, created_at, attempts, started_at, now() AS now, 0::float8 AS due_in_seconds, false AS has_lapsed FROM leased
+    UNION ALL
+    SELECT order_id, created_at, NULL, NULL, now(), greatest(0, extract(epoch FROM due_at - now()))::float8, false
+    FROM order_work WHERE order_id = ANY ($1) AND order_id NOT IN (SELECT order_id FROM leased)";
 
 fn claimed(row: &Row, attempts: i32) -> Result<Claimed, DbError> {
     Ok(Claimed {
@@ -126,34 +164,49 @@ pub struct Reschedule<'a> {
     pub order_id: &'a OrderId,
     /// When it is due again.
     pub due_at: OffsetDateTime,
-    /// Whether it used up an attempt.
-    pub counts_as_attempt: bool,
+    /// The cause, if an attempt failed. It then counts as used up.
+    pub failed_attempt: Option<&'a str>,
 }
 
-/// Ends the lease of each order and sets when it is due again.
+/// Ends the lease of each order and sets when it is due again. Records failed attempts in the order's history.
 ///
 /// Conflicts: an order that another worker has claimed since stays unchanged.
 pub async fn reschedule(db: &Db, token: Uuid, orders: &[Reschedule<'_>]) -> Result<(), DbError> {
     let ids: Vec<_> = orders.iter().map(|order| order.order_id.as_str()).collect();
     let times: Vec<_> = orders.iter().map(|order| order.due_at).collect();
-    let attempts: Vec<_> = orders.iter().map(|order| i32::from(order.counts_as_attempt)).collect();
-    db.query(
-        "WITH held AS (
-            SELECT order_id FROM order_work WHERE order_id = ANY ($1) AND claim = $3 ORDER BY order_id FOR UPDATE
-        )
-        UPDATE order_work AS w SET claim = NULL, due_at = later.due_at, attempts = w.attempts + later.attempts
-        FROM held JOIN unnest($1, $2, $4) AS later (order_id, due_at, attempts) USING (order_id)
-        WHERE w.order_id = held.order_id AND w.order_id = ANY ($1)",
-        &[
-            (&ids, Type::TEXT_ARRAY),
-            (&times, Type::TIMESTAMPTZ_ARRAY),
-            (&token, Type::UUID),
-            (&attempts, Type::INT4_ARRAY),
-        ],
-    )
-    .await
-    .map(drop)
+    let causes: Vec<_> = orders.iter().map(|order| order.failed_attempt).collect();
+    let params: [super::Param; 4] = [
+        (&ids, Type::TEXT_ARRAY),
+        (&times, Type::TIMESTAMPTZ_ARRAY),
+        (&token, Type::UUID),
+        (&causes, Type::TEXT_ARRAY),
+    ];
+    // Most batches only wait. They use a statement without the history.
+    if causes.iter().all(Option::is_none) {
+        return db.query(RESCHEDULE, &params[..3]).await.map(drop);
+    }
+    let sql = format!("{RESCHEDULE_FAILED} AND {}", has_room("rescheduled", MAX_AUTOMATIC));
+    db.query(&sql, &params).await.map(drop)
 }
+
+const RESCHEDULE: &str = "WITH held AS (
+        SELECT order_id FROM order_work WHERE order_id = ANY ($1) AND claim = $3 ORDER BY order_id FOR UPDATE
+    )
+    UPDATE order_work AS w SET claim = NULL, due_at = later.due_at
+    FROM held JOIN unnest($1, $2) AS later (order_id, due_at) USING (order_id)
+    WHERE w.order_id = held.order_id AND w.order_id = ANY ($1)";
+
+const RESCHEDULE_FAILED: &str = "WITH held AS (
+        SELECT order_id FROM order_work WHERE claim = $3 AND order_id = ANY ($1) ORDER BY order_id FOR UPDATE
+    ), rescheduled AS (
+        UPDATE order_work AS w
+        SET claim = NULL, due_at = later.due_at, attempts = w.attempts + (later.cause IS NOT NULL)::int
+        FROM held JOIN unnest($1, $2, $4) AS later (order_id, due_at, cause) USING (order_id)
+        WHERE w.order_id = held.order_id AND w.order_id = ANY ($1)
+        RETURNING w.order_id, w.attempts, later.cause
+    )
+    INSERT INTO order_events (order_id, event, attempt, cause)
+    SELECT order_id, 'attempt_failed', attempts, cause FROM rescheduled WHERE cause IS NOT NULL";
 
 /// The end of a claimed order.
 #[derive(Debug, Clone, Copy)]
@@ -239,9 +292,11 @@ pub async fn oldest_overdue(db: &Db) -> Result<Duration, DbError> {
 ///
 /// Conflicts: the next run finds an order that another statement has locked.
 pub async fn requeue_overdue(db: &Db, grace: Duration, limit: i64) -> Result<Vec<OrderId>, DbError> {
+    let room = has_room("requeued", MAX_AUTOMATIC);
     let rows = db
         .query(
-            "WITH overdue AS (
+            &format!(
+                "WITH overdue AS (
                 SELECT order_id FROM order_work
                 WHERE due_at < now() - make_interval(secs => $1)
                     AND (requeued_at IS NULL OR requeued_at < now() - make_interval(secs => $1))
@@ -252,8 +307,11 @@ pub async fn requeue_overdue(db: &Db, grace: Duration, limit: i64) -> Result<Vec
             ), counted AS (
                 INSERT INTO order_outcomes (minute, requeued)
                 SELECT date_trunc('minute', now()), count(*) FROM requeued HAVING count(*) > 0
+            ), recorded AS (
+                INSERT INTO order_events (order_id, event) SELECT order_id, 'requeued' FROM requeued WHERE {room}
             )
-            SELECT order_id FROM requeued",
+            SELECT order_id FROM requeued"
+            ),
             &[(&grace.as_secs_f64(), Type::FLOAT8), (&limit, Type::INT8)],
         )
         .await?;
@@ -265,17 +323,22 @@ pub async fn requeue_overdue(db: &Db, grace: Duration, limit: i64) -> Result<Vec
 /// Conflicts: none. An order that has ended since is left out.
 pub async fn undo_requeue(db: &Db, order_ids: &[&OrderId]) -> Result<(), DbError> {
     let order_ids: Vec<_> = order_ids.iter().map(|order_id| order_id.as_str()).collect();
+    let room = has_room("undone", MAX_AUTOMATIC);
     db.query(
-        "WITH held AS (
+        &format!(
+            "WITH held AS (
             SELECT order_id FROM order_work WHERE order_id = ANY ($1) AND requeued_at IS NOT NULL
             ORDER BY order_id FOR UPDATE
         ), undone AS (
             UPDATE order_work AS w SET requeued_at = NULL FROM held
             WHERE w.order_id = held.order_id AND w.order_id = ANY ($1)
             RETURNING w.order_id
+        ), recorded AS (
+            INSERT INTO order_events (order_id, event) SELECT order_id, 'requeue_failed' FROM undone WHERE {room}
         )
         INSERT INTO order_outcomes (minute, requeued)
-        SELECT date_trunc('minute', now()), -count(*) FROM undone HAVING count(*) > 0",
+        SELECT date_trunc('minute', now()), -count(*) FROM undone HAVING count(*) > 0"
+        ),
         &[(&order_ids, Type::TEXT_ARRAY)],
     )
     .await

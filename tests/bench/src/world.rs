@@ -23,7 +23,7 @@ pub const QUEUE: &str = "orders";
 /// Its dead-letter queue.
 const DEAD_LETTERS: &str = "dead-letters";
 /// The functions' tables.
-pub const TABLES: &str = "orders, order_work, order_outcomes, order_stats, order_durations";
+pub const TABLES: &str = "orders, order_work, order_events, order_outcomes, order_stats, order_durations";
 /// The database of what is compared with.
 const BASELINE: &str = "baseline";
 /// Its tables.

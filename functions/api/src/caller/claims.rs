@@ -1,6 +1,9 @@
-//! The lists in verified claims: scopes and groups.
+//! What verified claims say: scopes, groups and the client.
 
 use std::collections::HashMap;
+
+/// The most characters of a client's name.
+const MAX_CLIENT: usize = 255;
 
 /// Every scope of a token. A string holds them separated by spaces. `scp` may also be a list, which the gateway turns into one
 /// string, `[a b]`. Any other character can be part of a scope's name (RFC 6749, 3.3), even a comma or a bracket.
@@ -13,6 +16,13 @@ pub fn scopes(claims: &HashMap<String, String>) -> Vec<&str> {
 /// The groups of a user of Amazon Cognito. The claim is a list.
 pub fn groups(claims: &HashMap<String, String>) -> Vec<&str> {
     items(text(claims, "cognito:groups")).collect()
+}
+
+/// The client that the token was issued to: `client_id` (RFC 9068, Cognito), else `azp` (OpenID Connect). A text that can't be
+/// stored counts as absent.
+pub fn client(claims: &HashMap<String, String>) -> Option<String> {
+    let named = ["client_id", "azp"].into_iter().map(|name| text(claims, name)).find(|text| !text.is_empty())?;
+    (named.chars().count() <= MAX_CLIENT && !named.contains(char::is_control)).then(|| named.to_owned())
 }
 
 fn text<'a>(claims: &'a HashMap<String, String>, name: &str) -> &'a str {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use serde::{Deserialize, Serialize};
+use shared::db::history::Actor;
 use shared::db::retry::{self, Cause, FailedFilter, Retried};
 use shared::order::{Invalid, OrderId, Status};
 use shared::queue::Message;
@@ -43,7 +44,7 @@ const MAX_CAUSES: i64 = 20;
 pub async fn retry(api: Call, caller: Caller, OrderPath(order_id): OrderPath) -> Result<Json<OrderView>, ApiError> {
     caller.require(Scope::Admin)?;
     let order_ids = [order_id];
-    let retried = retry::retry(&api.db, &order_ids, Duration::ZERO).await?;
+    let retried = retry::retry(&api.db, &order_ids, Duration::ZERO, caller.actor()).await?;
     let order = find(&api, None, &order_ids[0]).await?;
     if order.status == Status::Pending {
         enqueue(&api, &order, Duration::ZERO).await;
@@ -174,7 +175,7 @@ pub async fn retry_many(
     let mut retried = 0;
     if !dry_run && matched > 0 {
         let order_ids = retry::find_failed(&api.db, &filter, limit).await?;
-        retried = retry_paced(&api, &order_ids, per_second).await?.len();
+        retried = retry_paced(&api, &order_ids, per_second, caller.actor()).await?.len();
     }
     // The log leaves out the user and the text of the filter: they are users' data.
     let FailedFilter { failed_from, failed_before, .. } = filter;
@@ -194,9 +195,14 @@ pub async fn retry_many(
 }
 
 /// Makes failed orders pending, with `per_second` due each second, and enqueues them.
-pub async fn retry_paced(api: &Call, order_ids: &[OrderId], per_second: u32) -> Result<Vec<Retried>, ApiError> {
+pub async fn retry_paced(
+    api: &Call,
+    order_ids: &[OrderId],
+    per_second: u32,
+    actor: Actor<'_>,
+) -> Result<Vec<Retried>, ApiError> {
     let interval = Duration::from_secs(1) / per_second.max(1);
-    let retried = retry::retry(&api.db, order_ids, interval).await?;
+    let retried = retry::retry(&api.db, order_ids, interval, actor).await?;
     let messages: Vec<_> = retried.iter().map(|order| Message::new(&order.order_id, order.due_in)).collect();
     let unsent = api.enqueue(&messages).await;
     if unsent > 0 {
