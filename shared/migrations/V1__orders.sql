@@ -66,21 +66,21 @@ CREATE TABLE order_work (
 -- table, which has one row for each active order. A million rows take a tenth of a second.
 WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 
--- What the rows above can't tell of an order's past. An ordinary order has no row here. The statement that makes the change inserts
+-- The part of an order's past that the rows above do not hold. An ordinary order has no row here. The statement that makes the change inserts
 -- its row. An order has at most 100 rows before attempts and requeues are no longer recorded, and 200 before retries are not.
 CREATE TABLE order_events (
     order_id    order_id    NOT NULL REFERENCES orders ON DELETE CASCADE,
     at          timestamptz NOT NULL DEFAULT now(),
     event       text        NOT NULL
         CHECK (event IN ('attempt_failed', 'requeued', 'requeue_failed', 'retried', 'cancelled')),
-    -- The number of the failed attempt. Of a retry: the number of attempts until then.
+    -- The number of the failed attempt. A retry has the number of attempts until then.
     attempt     integer,
-    -- The cause of the failed attempt. Of a retry: the failure that it takes back.
+    -- The cause of the failed attempt. A retry has the failure that it takes back.
     cause       text,
-    -- Of a retry: the start and the end that it takes back from the order's row.
+    -- A retry has the start and the end that it takes back from the order's row.
     started_at  timestamptz,
     finished_at timestamptz,
-    -- Of a retry and of a cancel: the subject and the client of the caller's token.
+    -- A retry and a cancel have the subject and the client of the caller's token.
     subject     user_id,
     client      text CHECK (char_length(client) <= 255)
 );

@@ -26,7 +26,8 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<OffsetD
     parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
 }
 
-fn parse(text: &str) -> Result<OffsetDateTime, &'static str> {
+/// Reads an RFC 3339 time, with the rules of [`deserialize`].
+pub fn parse(text: &str) -> Result<OffsetDateTime, &'static str> {
     let time = OffsetDateTime::parse(text, &Rfc3339).ok();
     let utc =
         time.and_then(|time| time.checked_to_offset(UtcOffset::UTC)).filter(|utc| (1..=9999).contains(&utc.year()));

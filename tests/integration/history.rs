@@ -180,7 +180,7 @@ async fn a_history_is_bounded_and_says_what_it_left_out() {
     world.let_pass(900.0).await;
     world.sweeper().sweep().await.unwrap();
     assert_eq!((events(&world).await, history(&world, "o-1").await["truncated"].clone()), (100, json!(true)));
-    // What people do has room beyond that.
+    // Callers' changes have room beyond that.
     handle(&world.processor_with(REFUSE), &["o-1"]).await;
     world.post("/orders/o-1/retry", &json!({})).await.expect(200);
     assert_eq!(events(&world).await, 101);

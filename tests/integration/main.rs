@@ -5,6 +5,7 @@
 
 mod alarms;
 mod batching;
+mod cancelling;
 mod cli;
 mod clients;
 mod configuration;
@@ -16,6 +17,7 @@ mod deploying;
 mod documents;
 mod environments;
 mod failover;
+mod filtering;
 mod fulfilling;
 mod history;
 mod hostile;

@@ -152,7 +152,7 @@ async fn every_route_answers_every_kind_of_token_as_it_should() {
 #[test]
 fn a_route_that_wants_no_token_is_meant_to() {
     assert_eq!(routes::without_token(), BTreeSet::from(PUBLIC.map(str::to_owned)));
-    assert_eq!(routes::with_token().len(), 11);
+    assert_eq!(routes::with_token().len(), 12);
 }
 
 /// What the gateway has of routes, each with the scopes of which a token needs one; none where it needs no token.

@@ -76,6 +76,49 @@ const HOT: [(&str, &str, i64); 14] = [
     ),
 ];
 
+/// The beginning of a list's statement with these conditions.
+macro_rules! listed {
+    ($conditions:literal) => {
+        concat!(
+            "SELECT s.order_id, s.user_id, s.item_ids, s.total_amount, s.status, s.created_at, s.started_at, s.finished_at, ",
+            "s.attempts, s.failure FROM (SELECT order_id, created_at FROM orders ",
+            $conditions
+        )
+    };
+}
+
+/// Statements of lists, likewise. A scan reads 10,000 orders, and a page of the others as many as it shows.
+const LISTS: [(&str, &str, i64); 6] = [
+    (listed!("WHERE order_id = ANY ($7) LIMIT"), "NULL, NULL, NULL, 10000, 51, NULL, IDS, NULL, NULL, NULL", BATCH),
+    (
+        listed!("WHERE created_at >= $8 AND created_at < $9 ORDER"),
+        "NULL, NULL, NULL, 51, 51, NULL, NULL, now() - interval '600000 s', now() - interval '500000 s', NULL",
+        51,
+    ),
+    (
+        listed!("WHERE created_at >= $8 AND (created_at, order_id) < ($2, $3) ORDER"),
+        "NULL, now() - interval '550000 s', 'm', 51, 51, NULL, NULL, now() - interval '600000 s', NULL, NULL",
+        51,
+    ),
+    (
+        listed!("WHERE user_id = $1 AND created_at >= $8 AND created_at < $9 ORDER"),
+        "'user-7', NULL, NULL, 51, 51, NULL, NULL, now() - interval '600000 s', now() - interval '500000 s', NULL",
+        51,
+    ),
+    (
+        listed!("WHERE failure IS NOT NULL ORDER"),
+        "NULL, NULL, NULL, 10000, 51, NULL, NULL, NULL, NULL, 'no such cause'",
+        10_000,
+    ),
+    (
+        listed!(
+            "WHERE user_id = $1 ORDER BY created_at DESC, order_id DESC LIMIT $4) AS candidate JOIN order_states AS s USING (order_id) WHERE strpos"
+        ),
+        "'user-7', NULL, NULL, 10000, 51, NULL, NULL, NULL, NULL, 'no such cause'",
+        10_000,
+    ),
+];
+
 /// What the planner is made to believe, each by the SQL that makes it so.
 const BELIEFS: [(&str, &str); 4] = [
     ("no statistics, which nothing has taken yet", "SELECT"),
@@ -100,8 +143,10 @@ async fn hot_statements_read_their_batch_whatever_the_statistics() {
         for statement in sql.split("; ") {
             world.execute(statement).await;
         }
-        for mode in ["force_custom_plan", "force_generic_plan"] {
-            for (beginning, arguments, orders) in HOT {
+        // A list's plan depends on its limit, and so is a custom one.
+        let hot_and_lists = [&HOT[..], &LISTS].concat();
+        for (mode, statements) in [("force_custom_plan", &hot_and_lists[..]), ("force_generic_plan", &HOT)] {
+            for &(beginning, arguments, orders) in statements {
                 let statement = said.iter().find(|said| flat(&said.sql).starts_with(beginning));
                 let statement = statement.unwrap_or_else(|| panic!("nothing said begins with {beginning}"));
                 let plan = explain(&world, mode, &statement.sql, &statement.types, arguments).await;
@@ -118,15 +163,15 @@ async fn hot_statements_read_their_batch_whatever_the_statistics() {
     assert_eq!(read_too_much, [""; 0]);
 }
 
-/// A world with a million finished orders, and twenty thousand active ones that worker 1 has claimed and whose lease is over; and one
+/// A world with a million finished orders, a twentieth of them failed, and twenty thousand active ones that worker 1 has claimed and whose lease is over; and one
 /// that is pending.
 async fn large_world() -> World {
     let world = World::new().await;
     world
         .execute(&format!(
             "ALTER TABLE order_work SET (autovacuum_enabled = off); ALTER TABLE orders SET (autovacuum_enabled = off);
-            INSERT INTO orders (order_id, user_id, item_ids, total_amount, created_at, started_at, finished_at, attempts)
-            SELECT 'm-' || i, 'user-' || i % 1000, ARRAY['book-1'], 59.98, at, at, at, 1
+            INSERT INTO orders (order_id, user_id, item_ids, total_amount, created_at, started_at, finished_at, attempts, failure)
+            SELECT 'm-' || i, 'user-' || i % 1000, ARRAY['book-1'], 59.98, at, at, at, 1, CASE i % 20 WHEN 0 THEN 'refused' END
             FROM generate_series(1, {ENDED}) AS i, LATERAL (SELECT now() - i * interval '1 second' AS at) AS moment;
             INSERT INTO orders (order_id, user_id, item_ids, total_amount)
             SELECT 'z-' || i, 'alice', ARRAY['book-1'], 59.98 FROM generate_series(1, {ACTIVE}) AS i;

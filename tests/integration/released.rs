@@ -50,6 +50,15 @@ async fn read_everything(api: &Router) {
             call(api, get(&format!("/orders?{query}{more}"))).await;
         }
     }
+    let range = "created_from=2020-01-01T00:00:00Z&created_before=2100-01-01T00:00:00Z";
+    let ids = "order_id=o-1&order_id=o-2";
+    for query in
+        [range, ids, "cause=refused", &format!("{range}&status=failed"), &format!("{range}&{ids}&cause=refused")]
+    {
+        for more in ["", "&user_id=alice", &format!("&cursor={cursor}")] {
+            call(api, get(&format!("/orders?{query}{more}"))).await;
+        }
+    }
     for path in ["/orders/o-1", "/orders/o-1/status", "/orders/o-1/history", "/metrics", "/healthz"] {
         call(api, get(path)).await;
     }
@@ -65,6 +74,10 @@ async fn place_and_cancel(api: &Router) {
     }
     call(api, post("/orders/batch", &json!({"orders": [order("o-4"), order("o-5"), order("o-6")]}))).await;
     call(api, post("/orders/o-4/cancel", &json!({}))).await;
+    call(api, post("/orders", &json!({"order_id": "o-7", "user_id": "carol", "item_ids": ["a"], "total_amount": 1})))
+        .await;
+    call(api, post("/orders/cancel", &json!({"created_before": "2020-01-01T00:00:00Z"}))).await;
+    call(api, post("/orders/cancel", &json!({"dry_run": false, "user_id": "carol"}))).await;
 }
 
 /// A wait, a worker that dies, a message that comes while the order is worked on, ends, a failure, an operator's retries.
@@ -123,6 +136,7 @@ async fn the_recording_of_a_release_speaks_every_statement() {
     let world = World::new().await;
     let statements = record(&world).await.statements();
     let sources = [
+        include_str!("../../shared/src/db/cancel.rs"),
         include_str!("../../shared/src/db/create.rs"),
         include_str!("../../shared/src/db/history.rs"),
         include_str!("../../shared/src/db/retry.rs"),

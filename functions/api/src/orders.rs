@@ -3,6 +3,7 @@
 pub mod batch;
 mod body;
 pub mod cancel;
+pub mod cancel_many;
 pub mod create;
 mod cursor;
 pub mod history;

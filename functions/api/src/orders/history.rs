@@ -88,8 +88,8 @@ enum Author {
 
 /// Read an order's history: every change, and who made it.
 ///
-/// Creation, starts and ends are always there. Of failed attempts and requeues the first 100 recorded events of an order are kept.
-/// Who created an order is not recorded.
+/// Creation, starts and ends are always there. Failed attempts and requeues are recorded until the
+/// order has 100 recorded events. The order's creator is not recorded.
 #[utoipa::path(
     get, path = "/orders/{order_id}/history", tag = "orders",
     security(("token" = ["orders/read"]), ("token" = ["orders/read.all"]), ("token" = ["orders/admin"])),

@@ -93,15 +93,23 @@ impl RetryOptions {
         let user_id = self.user_id.map(|text| text.parse()).transpose();
         let user_id = user_id.map_err(|invalid: Invalid| at("user_id", &invalid.to_string()))?;
         let Self { failed_from, failed_before, cause, .. } = self;
-        if cause.as_ref().is_some_and(|text| text.chars().count() > MAX_CAUSE || text.contains(char::is_control)) {
-            return Err(at("cause", "must be at most 256 characters, none of them a control character"));
+        if cause.as_ref().is_some_and(|text| !is_cause(text)) {
+            return Err(at("cause", BAD_CAUSE));
         }
         Ok(FailedFilter { failed_from, failed_before, user_id, cause })
     }
 }
 
+/// Whether a text can be a filter by cause.
+pub fn is_cause(text: &str) -> bool {
+    text.chars().count() <= MAX_CAUSE && !text.contains(char::is_control)
+}
+
+/// What a filter by cause must be.
+pub const BAD_CAUSE: &str = "must be at most 256 characters, none of them a control character";
+
 /// An error at a member of the options.
-fn at(member: &str, detail: &str) -> ApiError {
+pub fn at(member: &str, detail: &str) -> ApiError {
     ApiError::Invalid(vec![FieldError { pointer: format!("#/{member}"), detail: detail.to_owned() }])
 }
 
