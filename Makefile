@@ -1,19 +1,21 @@
-# Ordermill. `make` lists what there is to do. Ports and the state directory are variables: see tests/stack/settings.py.
+# Ordermill. `make` lists the targets. Ports and the state directory are variables: see tests/stack/settings.py.
 
 STACK := exec env PYTHONPATH=tests .venv/stack/bin/python -m stack
 SAM := PATH="$(CURDIR)/.venv/sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1
+# Node.js is a package of Python's here, so that the checks of the OpenAPI document need no npm on the machine.
+NODE := PATH="$(CURDIR)/.venv/node/bin:$(CURDIR)/.local/contract/node_modules/.bin:$$PATH" REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true
+DOCUMENT := functions/site/assets/openapi.json
 # A stack in a directory and at ports of its own: $(call own_stack,directory,postgres,emulator,issuer).
 own_stack = export STACK_DIR=.local/$(1) PG_PORT=$(or $(PG_PORT),$(2)) EMULATOR_PORT=$(or $(EMULATOR_PORT),$(3)) \
 	ISSUER_PORT=$(or $(ISSUER_PORT),$(4)); $(STACK)
-# `make test` brings up a stack of its own, which disturbs none that is running.
-# Its cancel window is longer, so that a busy machine still cancels in time. Tests wait more than they compute, so that more of
-# them run at once than there are cores.
+# `make test` starts a stack of its own, which disturbs no running one. Its cancel window is longer, so that a busy machine still
+# cancels in time. Tests wait more than they compute, so more of them run at once than there are cores.
 TEST_STACK := export SAM_PARAMETERS=CancelWindowSeconds=5; $(call own_stack,test,15442,4576,4577)
 LOCALSTACK_STACK := $(call own_stack,localstack,15512,4646,4647)
-PGBOUNCER_STACK := export SAM_PARAMETERS=CancelWindowSeconds=5 PGBOUNCER_PORT=$(or $(PGBOUNCER_PORT),15533); \
-	$(call own_stack,pgbouncer,15532,4666,4667)
+PGBOUNCER_STACK := export PGBOUNCER_PORT=$(or $(PGBOUNCER_PORT),15533); $(call own_stack,pgbouncer,15532,4666,4667)
+PGBOUNCER_TESTS := cargo test -p tests --test integration --test pooling
 SAM_STACK := $(call own_stack,sam,15522,4656,4657)
-# Orders are fulfilled by an endpoint of the tests', which can fail them; who wants to cancel one has time to.
+# An endpoint of the tests fulfils the orders and can fail them. The cancel window leaves time for a cancel.
 BROWSER_STACK := export ENDPOINT_PORT=$(or $(ENDPOINT_PORT),4704); \
 	export SAM_PARAMETERS="CancelWindowSeconds=6 Work=webhook WebhookUrl=http://127.0.0.1:$$ENDPOINT_PORT/ WebhookSecret=of-the-browser-tests"; \
 	$(call own_stack,browser,15602,4702,4703)
@@ -23,31 +25,31 @@ FUZZ_STACK := $(call own_stack,fuzz,15542,4676,4677)
 QUEUE_TESTS := processing:: sweeping:: fulfilling:: creating:: operating::
 
 .DEFAULT_GOAL := help
-.PHONY: help machine deploy deny sbom run demo dev up down status logs token sample-data openapi clients doctor load tail test test-stack test-bare sam-local test-localstack test-pgbouncer test-browser chaos fuzz rehearsal bench rivals cost scaling check lint build tools clean
+.PHONY: help machine deploy deny sbom run demo dev up down status logs token sample-data openapi clients doctor load tail test test-stack test-bare sam-local test-localstack test-pgbouncer test-browser chaos fuzz rehearsal bench rivals cost scaling check lint contract build tools clean
 .SILENT:
 
 help: ## list the targets
 	sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 24
 
-run: tools ## bring everything up on this machine, show an order through, stay until Ctrl-C
+run: tools ## start everything on this machine, process a sample order, stay until Ctrl-C
 	$(STACK) run
 
-demo: tools ## bring everything up, keep orders coming and open the dashboard, until Ctrl-C
+demo: tools ## start everything, keep creating orders and open the dashboard, until Ctrl-C
 	$(STACK) demo
 
-dev: tools ## the inner loop: functions are built anew at each change, and what they log is shown, until Ctrl-C
+dev: tools ## the inner loop: rebuild functions at each change and show their logs, until Ctrl-C
 	$(STACK) dev
 
-up: tools ## the same as `make run` in the background; .local/env says where everything is
+up: tools ## the same as `make run` in the background; .local/env has all addresses
 	$(STACK) up
 
 down: tools ## stop what `make up` or `make run` started; the data stays
 	$(STACK) down
 
-status: tools ## say what runs, and where
+status: tools ## show which servers run, and where
 	$(STACK) status
 
-logs: tools ## print what the functions logged last
+logs: tools ## print the latest lines of the functions' logs
 	$(STACK) logs
 
 token: tools ## print a token: make token USER=carol SCOPES="orders/read orders/write"
@@ -56,17 +58,17 @@ token: tools ## print a token: make token USER=carol SCOPES="orders/read orders/
 sample-data: tools ## add a thousand orders in every state to the running stack
 	$(STACK) sample-data
 
-doctor: ## say what is wrong with the running stack, or: make doctor ARGS="--url https://… --token …"
+doctor: ## check the running stack, or: make doctor ARGS="--url https://… --token …"
 	cargo run --quiet --package ordermill -- doctor $(ARGS)
 
-load: ## place orders and follow each to its end: make load ORDERS=1000 CONCURRENCY=50
+load: ## create orders and follow each to its end: make load ORDERS=1000 CONCURRENCY=50
 	cargo run --quiet --package ordermill -- load --orders $(or $(ORDERS),100) --concurrency $(or $(CONCURRENCY),10) $(ARGS)
 
 tail: ## show orders as they change, or the life of one: make tail ORDER=order-1001
 	cargo run --quiet --package ordermill -- tail $(ORDER) $(ARGS)
 
-openapi: ## write functions/site/assets/openapi.json anew, from the routes, and the page of problems, from docs/api.md
-	UPDATE_OPENAPI=1 cargo test --quiet -p tests --test integration the_published_
+openapi: ## write functions/site/assets/openapi.json from the routes, and the page of problems from docs/api.md
+	UPDATE_OPENAPI=1 cargo test --quiet -p tests --test integration published_
 
 test: ## check everything: format, lints, unit tests, integration tests on a stack of its own
 	$(MAKE) --no-print-directory -j2 tools check
@@ -77,56 +79,57 @@ test: ## check everything: format, lints, unit tests, integration tests on a sta
 test-stack: tools ## run the unit tests of tests/stack
 	PYTHONPATH=tests .venv/stack/bin/python -m unittest discover --quiet --start-directory tests/stack --top-level-directory tests
 
-test-bare: ## start the stack twice on a Debian with nothing but git, make, Python and Rust, as root and by sudo; wants root
+test-bare: ## start the stack twice on a Debian with nothing but git, make, Python and Rust, as root and with sudo; needs root
 	tests/stack/require.sh debootstrap
 	tests/stack/bare.sh
 
-test-browser: tools .venv/browser/.stamp ## use the dashboard in Chromium; BROWSER=install brings it
+test-browser: tools .venv/browser/.stamp ## use the dashboard in Chromium; BROWSER=install installs it
 	if [ "$(BROWSER)" = install ]; then PYTHONPATH=tests .venv/stack/bin/python -c 'from stack import apt; apt.ensure("chromium", "chromium")'; fi
 	tests/stack/require.sh chromium
 	$(BROWSER_STACK) exec .venv/browser/bin/python -m pytest -q -rP -p no:cacheprovider tests/browser
 
-clients: tools .local/clients/typescript/.stamp ## call the service by clients generated from its OpenAPI document, in Python and TypeScript
+clients: tools .local/clients/typescript/.stamp ## call the service with clients generated from its OpenAPI document, in Python and TypeScript
 	$(CLIENTS_STACK) exec tests/clients/run.sh
 
-chaos: tools ## break everything while 100,000 orders go through; SHORT=1: all faults within a minute
+chaos: tools ## inject every fault while 100,000 orders are processed; SHORT=1: all faults within a minute
 	if [ -z "$(BINARIES)" ]; then $(STACK) build; fi
 	cargo run --quiet -p chaos
 
-bench: tools .venv/bench/.stamp .local/bench/queues/.stamp ## measure everything and write docs/performance.md; QUICK=1: within two minutes, writing nothing
+bench: tools .venv/bench/.stamp .local/bench/queues/.stamp ## measure everything and write docs/performance.md; QUICK=1: within two minutes, without writing
 	if [ -z "$(BINARIES)" ]; then $(STACK) build; fi
 	cargo build --quiet --release -p probes
 	$(MAKE) --no-print-directory rivals
 	cargo run --quiet --profile driver -p bench
 
-# The job queues in Rust that the drain is compared with, in a workspace of their own.
+# The job queues in Rust that the drain is compared with, in their own workspace.
 rivals:
 	CARGO_TARGET_DIR=target/rivals cargo build --quiet --release --locked --manifest-path tests/bench/rivals/Cargo.toml
 
-cost: ## what orders cost: make cost ORDERS=1000000 DELAY=5 BATCH=10, and LIST, WORK, REGION, ARCHITECTURE
+cost: ## calculate the cost of orders: make cost ORDERS=1000000 DELAY=5 BATCH=10, and LIST, WORK, REGION, ARCHITECTURE
 	cargo run --quiet -p bench -- cost
 
-scaling: ## simulate more and more orders a second, by what `make bench` measured, and write the tables of docs/scaling.md
+scaling: ## simulate more and more orders a second with the times of `make bench`, and write the tables of docs/scaling.md
 	cargo run --quiet -p scaling
 
-fuzz: tools ## call the service with input made up from its OpenAPI document: FUZZ_SECONDS=240 FUZZ_SEED=1
+fuzz: tools ## call the service with input generated from its OpenAPI document: FUZZ_SECONDS=240 FUZZ_SEED=1
 	$(FUZZ_STACK) exec sh -c '.venv/stack/bin/python -m stack sample-data && .venv/stack/bin/python -m stack.fuzz'
 
-rehearsal: tools ## release a broken version and roll it back while orders flow, and count that none is lost
+rehearsal: tools ## release a broken version, roll it back while orders flow, and check that none is lost
 	$(REHEARSAL_STACK) exec .venv/stack/bin/python -m stack.rehearsal
 
 deploy: .venv/sam/.stamp ## build and deploy to AWS as a new release: make deploy STAGE=prod PARAMETERS="MaxAttempts=7 …"
 	PATH="$(CURDIR)/.venv/sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 sam build
 	PATH="$(CURDIR)/.venv/sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 .github/deploy.sh $(or $(STAGE),dev) $(PARAMETERS)
 
-sam-local: tools ## call every function in a container by sam local; DOCKER=install brings the engine
+sam-local: tools ## call every function in a container with sam local; DOCKER=install installs the engine
 	$(SAM_STACK) sam-local
 
 test-localstack: tools .venv/localstack/.stamp ## run the tests that use queues against LocalStack's
 	$(LOCALSTACK_STACK) localstack cargo test -p tests --test integration -- $(QUEUE_TESTS)
 
-test-pgbouncer: tools ## run the integration tests by way of PgBouncer in transaction mode
-	$(PGBOUNCER_STACK) exec cargo test -p tests --test integration --test pooling
+test-pgbouncer: tools .local/tools/bin/pgbouncer ## run the integration tests by way of PgBouncer in transaction mode, with prepared statements and without
+	export SAM_PARAMETERS=CancelWindowSeconds=5; $(PGBOUNCER_STACK) exec $(PGBOUNCER_TESTS)
+	export DATABASE_PREPARE=off SAM_PARAMETERS="CancelWindowSeconds=5 DatabasePrepare=off"; $(PGBOUNCER_STACK) exec $(PGBOUNCER_TESTS)
 
 check: machine ## check the Rust code's format and lints
 	echo "==> Checking the format and the lints of the Rust code"
@@ -134,7 +137,7 @@ check: machine ## check the Rust code's format and lints
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --package tests --test pooling -- -D warnings
 
-lint: tools ## check the SAM template, its security too, the workflows and the Python code
+lint: tools contract ## check the SAM template, its security too, the workflows, the Python code and the OpenAPI document
 	echo "==> Checking template.yaml, the workflows and tests/stack"
 	$(SAM) sam validate --lint
 	$(SAM) cfn-lint
@@ -144,7 +147,14 @@ lint: tools ## check the SAM template, its security too, the workflows and the P
 	$(SAM) ruff check --quiet
 	$(SAM) ruff format --quiet --diff
 
-deny: .local/tools/bin/cargo-deny ## hold the dependencies to .deny.toml: licences, sources, duplicates
+contract: .local/contract/.stamp ## check the OpenAPI document: two linters, examples included, and the comparison with the last release's
+	echo "==> Checking the OpenAPI document, also against the last release's"
+	$(NODE) node --test --test-reporter=dot 'tests/contract/*.test.mjs' >.local/contract/log || { cat .local/contract/log; exit 1; }
+	$(NODE) node tests/contract/compare.mjs
+	$(NODE) redocly lint --config tests/contract/redocly.yaml $(DOCUMENT) >.local/contract/log 2>&1 || { cat .local/contract/log; exit 1; }
+	$(NODE) spectral lint --quiet --fail-severity hint --ruleset tests/contract/spectral.yaml $(DOCUMENT)
+
+deny: .local/tools/bin/cargo-deny ## check the dependencies against .deny.toml: licences, sources, duplicates
 	.local/tools/bin/cargo-deny --offline check licenses bans sources
 
 sbom: .local/tools/bin/cargo-cyclonedx ## write a bill of materials of each function into .local/sbom
@@ -153,6 +163,9 @@ sbom: .local/tools/bin/cargo-cyclonedx ## write a bill of materials of each func
 	for function in api processor sweeper migrate site; do mv functions/$$function/$${function}_bin.cdx.json .local/sbom/$$function.json; done
 	find cli functions shared tests -name '*.cdx.json' -delete
 	ls .local/sbom/*.json
+
+.local/tools/bin/pgbouncer: tests/stack/pgbouncer.sh
+	tests/stack/pgbouncer.sh
 
 # Optimised little, because they are built to be run once.
 .local/tools/bin/%:
@@ -168,7 +181,7 @@ build: tools ## build the functions as they are deployed (sam build)
 
 tools: .venv/sam/.stamp .venv/stack/.stamp .venv/lint/.stamp .venv/fuzz/.stamp .venv/clients/.stamp ## install the pinned Python tools into .venv
 
-# Checks that the machine has every program that the rest needs, before anything long begins; apt installs missing ones.
+# Checks first that the machine has every program that the other targets need; apt installs missing ones.
 machine:
 	tests/stack/require.sh python3
 	PYTHONPATH=tests python3 -m stack.machine
@@ -177,7 +190,7 @@ machine:
 	tests/stack/make_venv.sh .venv/bench $<
 	touch $@
 
-# The job queues in JavaScript that the drain is compared with; without npm they are left out.
+# The job queues in JavaScript that the drain is compared with; without npm `make bench` leaves them out.
 .local/bench/queues/.stamp: $(wildcard tests/bench/baseline/queues/*)
 	mkdir -p $(@D)
 	cp $^ $(@D)
@@ -191,11 +204,18 @@ machine:
 	cd $(@D) && npm ci --silent --no-audit --no-fund
 	touch $@
 
+.local/contract/.stamp: tests/contract/package.json tests/contract/package-lock.json .venv/node/.stamp
+	mkdir -p $(@D)
+	cp tests/contract/package*.json $(@D)
+	echo "==> Installing the pinned linters of the OpenAPI document into $(@D)"
+	cd $(@D) && $(NODE) npm ci --silent --no-audit --no-fund --ignore-scripts
+	touch $@
+
 .venv/%/.stamp: tests/stack/requirements-%.txt | machine
 	tests/stack/make_venv.sh .venv/$* $<
 	touch $@
 
-clean: ## stop everything and delete what was built and all local data
+clean: ## stop everything, delete all build results and all local data
 	if [ -e .venv/stack/.stamp ]; then for own in browser clients fuzz localstack pgbouncer rehearsal sam test; do \
 		(export STACK_DIR=.local/$$own; $(STACK) clean) || exit 1; done; $(STACK) clean; fi
 	rm -rf .aws-sam .venv target

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Deploys what `sam build` has built as a release of its own, and has an order go through it: deploy.sh STAGE [NAME=VALUE…], by
-# hand `make deploy STAGE=… PARAMETERS="NAME=VALUE…"`. The stage's parameters are those of samconfig.toml; a NAME=VALUE comes
-# before the one there, for this deployment.
+# Deploys the result of `sam build` as a new release, and processes an order with it: deploy.sh STAGE [NAME=VALUE…], by hand
+# `make deploy STAGE=… PARAMETERS="NAME=VALUE…"`. The stage's parameters come from samconfig.toml; a NAME=VALUE overrides one
+# of them for this deployment.
 #
-# AWS is signed in to as AWS_ROLE_ARN, with the OIDC token of this run of a GitHub workflow; elsewhere as the AWS CLI is.
-# SMOKE_CLIENT_ID, SMOKE_CLIENT_SECRET and SMOKE_TOKEN_URL are the machine that the order is placed as; a stack with a user pool
-# has one itself.
+# In a GitHub workflow it signs in to AWS as AWS_ROLE_ARN, with the run's OIDC token; elsewhere it uses the AWS CLI's credentials.
+# SMOKE_CLIENT_ID, SMOKE_CLIENT_SECRET and SMOKE_TOKEN_URL name the machine client that creates the order; a stack with a user
+# pool has one of its own.
 set -euo pipefail
 stage=$1
 shift
 cd "$(dirname "$0")/.."
-# SAM and the AWS CLI read the one, the SDKs the other.
+# SAM and the AWS CLI read AWS_DEFAULT_REGION, the SDKs read AWS_REGION.
 export AWS_DEFAULT_REGION=${AWS_DEFAULT_REGION:-${AWS_REGION:-}}
 [ -n "$AWS_DEFAULT_REGION" ] || unset AWS_DEFAULT_REGION
 
@@ -25,8 +25,8 @@ sign_in() {
     export AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN
 }
 
-# All parameters, because a stack keeps the value of one that is left out, and a release that is none of a commit's before: four
-# digits of the commit and the time, in the ten letters and digits that there are.
+# All parameters, because a stack keeps the value of a missing one. The release is unique for each deployment: four digits of the
+# commit and the time in base 36, ten characters in all.
 parameters() {
     python3 - "$stage" "$(git rev-parse --short=4 HEAD 2>/dev/null || echo 0000)" "$@" <<'PYTHON'
 import string, sys, time, tomllib
@@ -51,7 +51,7 @@ output() {
     stack "Outputs[?OutputKey=='$1'].OutputValue"
 }
 
-# The ten newest versions stay, to go back to; Lambda refuses to delete the one that is in use.
+# The ten newest versions stay for a roll-back; Lambda refuses to delete the one in use.
 delete_old_versions() {
     local name function version
     for name in Api Processor Sweeper; do
@@ -62,7 +62,7 @@ delete_old_versions() {
     done
 }
 
-# RDS makes the groups of its logs, when it first writes to them, to be kept for ever.
+# RDS creates its log groups at the first line, without a retention.
 bound_database_logs() {
     local database log
     database=$(aws cloudformation list-stack-resources --stack-name "ordermill-$stage" --output text \
@@ -70,7 +70,7 @@ bound_database_logs() {
     for log in ${database:+postgresql iam-db-auth-error}; do
         aws logs put-retention-policy --log-group-name "/aws/rds/instance/$database/$log" \
             --retention-in-days "$(stack "Parameters[?ParameterKey=='LogRetentionDays'].ParameterValue")" ||
-            echo "The log $log of the database is not there yet; the next deployment bounds it."
+            echo "The database's log $log does not exist yet; the next deployment sets its retention."
     done
 }
 
@@ -83,7 +83,7 @@ smoke_test() {
             --output text --query UserPoolClient.ClientSecret)
     fi
     export API_URL TOKEN_URL="${TOKEN_URL:-${SMOKE_TOKEN_URL:-}}"
-    CLIENT_ID=${SMOKE_CLIENT_ID:?names the client that places the order} CLIENT_SECRET=$SMOKE_CLIENT_SECRET python3 tests/smoke.py
+    CLIENT_ID=${SMOKE_CLIENT_ID:?names the client that creates the order} CLIENT_SECRET=$SMOKE_CLIENT_SECRET python3 tests/smoke.py
 }
 
 [ -z "${ACTIONS_ID_TOKEN_REQUEST_URL:-}" ] || sign_in

@@ -1,20 +1,20 @@
 #!/usr/bin/env python3
-"""Shows that a deployment works: one order goes through it, by the calls that a client makes.
+"""Smoke test of a deployment: creates one order by the calls that a client makes, and follows it to its end.
 
     API_URL=https://… TOKEN=… python3 tests/smoke.py
 
 =================================  =====================================================================================
 variable                           meaning
 =================================  =====================================================================================
-``API_URL``                        where the deployment is, the output ``ApiUrl``
+``API_URL``                        the URL of the API, the output ``ApiUrl``
 ``TOKEN``                          a token with the scopes ``orders/read`` and ``orders/write``; or, to get one:
-``TOKEN_URL``                      where the issuer hands tokens out to machines, the output ``TokenUrl``
-``CLIENT_ID``, ``CLIENT_SECRET``   the machine that asks
-``SECONDS``                        how long the order may take, 120 unless told
+``TOKEN_URL``                      the issuer's token endpoint for machines, the output ``TokenUrl``
+``CLIENT_ID``, ``CLIENT_SECRET``   the machine's credentials
+``SECONDS``                        the most seconds that the order may take; 120 by default
 =================================  =====================================================================================
 
-It needs nothing but Python, leaves one completed order of a few cents, prints what it sees and ends with 1 at the first
-answer that is not as it should be.
+It needs only Python, leaves one completed order of one cent, prints each answer's status, and exits with 1 at the first
+unexpected answer.
 """
 
 import base64
@@ -28,17 +28,17 @@ import urllib.request
 import uuid
 
 
-class Broken(Exception):
-    """An answer that is not as it should be."""
+class UnexpectedAnswerError(Exception):
+    """An answer that a working deployment does not give."""
 
 
 def main() -> int:
-    """Try the deployment; returns the exit status."""
+    """Check the deployment. Returns the exit status."""
     try:
         order_id = check(os.environ["API_URL"].rstrip("/"), token(), float(os.environ.get("SECONDS", "120")))
     except KeyError as missing:
         print(f"error: {missing} is not set", file=sys.stderr)
-    except (Broken, OSError) as error:
+    except (UnexpectedAnswerError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
     else:
         print(f"The deployment works: {order_id} is completed.")
@@ -47,36 +47,36 @@ def main() -> int:
 
 
 def check(url: str, bearer: str, seconds: float) -> str:
-    """Bring an order from its creation to its end; returns its id."""
+    """Create an order and wait until it is completed. Returns its id."""
     order_id = f"smoke-{uuid.uuid4().hex[:12]}"
     order = {"order_id": order_id, "user_id": subject(bearer), "item_ids": ["smoke"], "total_amount": "0.01"}
     expect(200, f"{url}/healthz")
     expect(401, f"{url}/orders/{order_id}")
     expect(201, f"{url}/orders", bearer, order)
-    expect(200, f"{url}/orders", bearer, order)  # A repeat is no second order.
+    expect(200, f"{url}/orders", bearer, order)  # A repeat creates no second order.
     deadline = time.monotonic() + seconds
-    while (status := expect(200, f"{url}/orders/{order_id}/status", bearer, seen=True)["status"]) != "completed":
+    while (status := expect(200, f"{url}/orders/{order_id}/status", bearer, quiet=True)["status"]) != "completed":
         if status in ("failed", "cancelled") or time.monotonic() > deadline:
-            raise Broken(f"{order_id} is {status} and not completed")
+            raise UnexpectedAnswerError(f"{order_id} is {status}, not completed")
         time.sleep(1)
     expect(200, f"{url}/orders/{order_id}", bearer)
     return order_id
 
 
-def expect(status: int, url: str, bearer: str = "", body: dict | None = None, seen: bool = False) -> dict:
-    """Call, and give the answer's JSON; the status has to be this one. `seen` says that it need not be printed."""
+def expect(status: int, url: str, bearer: str = "", body: dict | None = None, quiet: bool = False) -> dict:
+    """Call, check the status, and return the answer's JSON. With `quiet`, do not print the status."""
     data = None if body is None else json.dumps(body).encode()
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {bearer}"} if bearer else {})
     answered, text = call(urllib.request.Request(url, data, headers))
-    if not seen:
+    if not quiet:
         print(f"{'GET' if body is None else 'POST'} {urllib.parse.urlsplit(url).path}: {answered}")
     if answered != status:
-        raise Broken(f"{url} answered {answered} and not {status}: {text[:500]}")
+        raise UnexpectedAnswerError(f"{url} answered {answered}, expected {status}: {text[:500]}")
     return json.loads(text)
 
 
 def call(request: urllib.request.Request) -> tuple[int, str]:
-    """Status and text of the answer, whatever the status."""
+    """Return the status and the text of the answer, for an error status too."""
     try:
         with urllib.request.urlopen(request, timeout=30) as response:
             return response.status, response.read().decode()
@@ -85,7 +85,7 @@ def call(request: urllib.request.Request) -> tuple[int, str]:
 
 
 def token() -> str:
-    """The token that is given, or one that the issuer gives for the machine's secret."""
+    """Return the given token, or one that the issuer grants for the machine's secret."""
     if given := os.environ.get("TOKEN"):
         return given
     secret = f"{os.environ['CLIENT_ID']}:{os.environ['CLIENT_SECRET']}".encode()
@@ -94,17 +94,17 @@ def token() -> str:
     request = urllib.request.Request(os.environ["TOKEN_URL"], urllib.parse.urlencode(form).encode(), headers)
     status, text = call(request)
     if status != 200:
-        raise Broken(f"no token was given: {status}")
+        raise UnexpectedAnswerError(f"the issuer granted no token: {status}")
     return json.loads(text)["access_token"]
 
 
 def subject(bearer: str) -> str:
-    """Whose the token is. The deployment verifies it; here it is only read."""
+    """Return the subject of the token, without verifying it. The deployment verifies it."""
     try:
         claims = bearer.split(".")[1]
         return json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["sub"]
     except (IndexError, ValueError, KeyError) as error:
-        raise Broken("TOKEN is no token") from error
+        raise UnexpectedAnswerError("TOKEN is not a JWT") from error
 
 
 if __name__ == "__main__":

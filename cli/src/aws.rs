@@ -1,11 +1,11 @@
-//! A few calls of AWS's APIs, signed by hand: three services are asked one or two questions each, for which their SDKs would be
-//! ten times this program.
+//! A few calls of AWS's APIs, signed by hand. The program makes one or two calls to each of a few services; their SDKs would
+//! make it ten times as large.
 //!
 //! | variable | meaning |
 //! |---|---|
-//! | `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` | who asks |
-//! | `AWS_REGION` or `AWS_DEFAULT_REGION` | where |
-//! | `AWS_ENDPOINT_URL` | an emulator |
+//! | `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` | the credentials |
+//! | `AWS_REGION` or `AWS_DEFAULT_REGION` | the region |
+//! | `AWS_ENDPOINT_URL` | an emulator's URL |
 
 use std::time::{Duration, SystemTime};
 
@@ -20,7 +20,7 @@ use shared::error::Chain;
 /// How long a call may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// AWS, as somebody, in a region.
+/// A client of AWS with credentials, in a region.
 pub struct Aws {
     http: reqwest::Client,
     credentials: Credentials,
@@ -29,7 +29,7 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// Reads the variables; says what is missing.
+    /// Reads the variables. Names the first that is missing.
     pub fn from_env(env: &Env) -> Result<Self, String> {
         let required = |name: &str| env.text(name).ok_or_else(|| format!("give {name}"));
         let region = env.text("AWS_REGION").or_else(|| env.text("AWS_DEFAULT_REGION")).ok_or("give AWS_REGION")?;
@@ -44,17 +44,17 @@ impl Aws {
         })
     }
 
-    /// Reads a resource of a service whose API is a tree of them.
+    /// Reads a resource of a service with a REST API.
     pub async fn get(&self, service: &str, path: &str) -> Result<Value, String> {
         self.call(Method::GET, service, path, None).await
     }
 
-    /// Posts to such a service.
+    /// Posts to a service with a REST API.
     pub async fn post(&self, service: &str, path: &str, body: &Value) -> Result<Value, String> {
         self.call(Method::POST, service, path, Some(("content-type", "application/json", body))).await
     }
 
-    /// Does an action of a service whose API is a list of them: `AmazonSQS.GetQueueAttributes`.
+    /// Calls an action of a service with a JSON API: `AmazonSQS.GetQueueAttributes`.
     pub async fn act(&self, service: &str, target: &str, body: &Value) -> Result<Value, String> {
         self.call(Method::POST, service, "/", Some(("x-amz-target", target, body))).await
     }
@@ -115,9 +115,9 @@ impl Aws {
     }
 }
 
-/// The answer, or what is said against the call.
+/// Sends the call. Returns the answer's body, or the reason for the refusal.
 async fn answer(request: RequestBuilder) -> Result<Value, String> {
-    let described = |error: reqwest::Error| format!("AWS can't be asked: {}", Chain(&error.without_url()));
+    let described = |error: reqwest::Error| format!("AWS can't be reached: {}", Chain(&error.without_url()));
     let response = request.send().await.map_err(described)?;
     let (status, text) = (response.status(), response.text().await.map_err(described)?);
     let body: Value = serde_json::from_str(&text).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The API's client: a call, its status, its headers, its body.
+//! The API's client: makes calls, and returns status, headers and body.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use shared::error::Chain;
 
+use crate::deployment::Deployment;
 use crate::exit::Failure;
 use crate::http;
-use crate::place::Place;
 
-/// How long a call may take: as long as the gateway waits for a function.
+/// The time-out of a call: as long as the gateway waits for a function.
 const TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often a call is made that may be made again, and the waits between.
+/// The most tries of a call that can be repeated, and the bounds of the waits between.
 const TRIES: u32 = 6;
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
@@ -24,7 +24,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// A client of one deployment's API.
 pub struct Client<'a> {
     http: reqwest::Client,
-    place: &'a Place,
+    deployment: &'a Deployment,
 }
 
 /// An answer, read to its end.
@@ -32,42 +32,42 @@ pub struct Client<'a> {
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// Its headers.
+    /// The headers.
     pub headers: HeaderMap,
     /// The body.
     pub body: String,
 }
 
 impl<'a> Client<'a> {
-    /// A client that has not connected yet.
-    pub fn new(place: &'a Place) -> Result<Self, Failure> {
+    /// Builds a client, without connecting.
+    pub fn new(deployment: &'a Deployment) -> Result<Self, Failure> {
         let unusable = |error: reqwest::Error| Failure::Usage(format!("--ca-file can't be used: {}", Chain(&error)));
         let mut builder = http::builder().timeout(TIMEOUT).connect_timeout(CONNECT_TIMEOUT);
-        if let Some(pem) = &place.authorities {
+        if let Some(pem) = &deployment.authorities {
             let authorities = Certificate::from_pem_bundle(pem.as_bytes()).map_err(unusable)?;
             builder = authorities.into_iter().fold(builder, reqwest::ClientBuilder::add_root_certificate);
         }
-        Ok(Self { http: builder.build().map_err(unusable)?, place })
+        Ok(Self { http: builder.build().map_err(unusable)?, deployment })
     }
 
-    /// Reads, with the token.
+    /// Reads a path, with the token.
     pub async fn get(&self, path: &str) -> Result<Answer, String> {
         send(self.with_token(self.request(Method::GET, path))).await
     }
 
-    /// The same for whoever is in no hurry: what gets no answer, or is asked to come again, is asked again a few times.
+    /// Reads a path, with the token. Repeats a call that got no answer or a temporary refusal, a few times.
     pub async fn follow(&self, path: &str) -> Result<Answer, Failure> {
         self.follow_unless(path, None).await
     }
 
-    /// The same, unless the body is still the one that has this tag.
+    /// The same as [`Self::follow`]; the answer is a 304 if the body still has this tag.
     pub async fn follow_unless(&self, path: &str, etag: Option<&str>) -> Result<Answer, Failure> {
         let mut tries = 1;
         loop {
             let request = self.with_token(self.request(Method::GET, path));
             let answer =
                 send(etag.into_iter().fold(request, |request, etag| request.header("if-none-match", etag))).await;
-            if tries == TRIES || !answer.as_ref().map_or(true, Answer::is_for_now) {
+            if tries == TRIES || !answer.as_ref().map_or(true, Answer::is_temporary) {
                 return answer.map_err(|problem| Failure::Unreachable(format!("the API can't be reached: {problem}")));
             }
             let asked_for = answer.ok().and_then(|answer| answer.retry_after());
@@ -76,23 +76,23 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Reads as somebody without a token.
-    pub async fn get_as_nobody(&self, path: &str) -> Result<Answer, String> {
+    /// Reads a path without a token.
+    pub async fn get_without_token(&self, path: &str) -> Result<Answer, String> {
         send(self.request(Method::GET, path)).await
     }
 
-    /// Posts JSON, with the token.
+    /// Posts JSON to a path, with the token.
     pub async fn post(&self, path: &str, body: &Value) -> Result<Answer, String> {
         let request = self.with_token(self.request(Method::POST, path)).header(CONTENT_TYPE, "application/json");
         send(request.body(body.to_string())).await
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, self.place.at(path)).header(ACCEPT, "application/json")
+        self.http.request(method, self.deployment.at(path)).header(ACCEPT, "application/json")
     }
 
     fn with_token(&self, request: RequestBuilder) -> RequestBuilder {
-        self.place.token.iter().fold(request, RequestBuilder::bearer_auth)
+        self.deployment.token.iter().fold(request, RequestBuilder::bearer_auth)
     }
 }
 
@@ -104,7 +104,7 @@ async fn send(request: RequestBuilder) -> Result<Answer, String> {
 }
 
 impl Answer {
-    /// The body, where the status is 200.
+    /// Parses the body if the status is 200.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         if self.status != 200 {
             return Err(self.refusal());
@@ -112,7 +112,7 @@ impl Answer {
         serde_json::from_str(&self.body).map_err(|error| Failure::Other(format!("the answer can't be read: {error}")))
     }
 
-    /// What the answer says against the call.
+    /// The status and the reason of a refusal.
     #[must_use]
     pub fn problem(&self) -> String {
         let body: Value = serde_json::from_str(&self.body).unwrap_or_default();
@@ -124,27 +124,27 @@ impl Answer {
         let problem = self.problem();
         match self.status {
             401 => Failure::Unreachable(format!(
-                "the API does not accept the token ({problem}); `ordermill doctor` says why"
+                "the API does not accept the token ({problem}); `ordermill doctor` shows the reason"
             )),
-            403 => Failure::Unreachable(format!("the token may not do that ({problem})")),
-            429 | 502.. => Failure::Unreachable(format!("the API is not able to answer ({problem})")),
+            403 => Failure::Unreachable(format!("the token does not allow this call ({problem})")),
+            429 | 502.. => Failure::Unreachable(format!("the API can't answer now ({problem})")),
             _ => Failure::Other(format!("the API answered {problem}")),
         }
     }
 
-    /// Whether the same call may well be answered otherwise in a moment.
+    /// Whether the refusal is temporary, so that the same call can succeed later.
     #[must_use]
-    pub fn is_for_now(&self) -> bool {
+    pub fn is_temporary(&self) -> bool {
         matches!(self.status, 408 | 429 | 500 | 502..=504)
     }
 
-    /// A header's text.
+    /// The value of a header, if it is text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// In how many seconds the service would like to be asked again.
+    /// The time in `Retry-After`, if it is in seconds.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.header("retry-after")?.parse().ok().map(Duration::from_secs)

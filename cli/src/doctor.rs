@@ -1,16 +1,16 @@
-//! `doctor`: looks at everything that has to be right for orders to be taken and worked on, and says of each what it found,
-//! where, and how to mend it.
+//! `doctor`: checks everything that orders need to be accepted and processed. Each check reports what it found, where, and
+//! how to mend it.
 //!
-//! What it can't look at, because something was not given, is said not to have been checked, never to be in order:
+//! A check whose variable is missing is reported as not checked, never as ok:
 //!
 //! | variable | for |
 //! |---|---|
-//! | `DATABASE_URL`, `DATABASE_TLS`, … as the functions' | schema, rights, clock and orders in the database |
-//! | `DATABASE_APP_ROLE` | the rights of the functions' role, where `DATABASE_URL` is the owner's |
-//! | those of [`crate::aws`] | everything at AWS |
+//! | `DATABASE_URL`, `DATABASE_TLS`, … like the functions' | schema, rights, clock and orders in the database |
+//! | `DATABASE_APP_ROLE` | the rights of the functions' role, if `DATABASE_URL` is the owner's |
+//! | those of [`crate::aws`] | everything on AWS |
 //! | `QUEUE_URL`, `DLQ_URL` | the queues |
 //! | `PROCESSOR_FUNCTION`, `SWEEPER_FUNCTION` | the functions' time-outs, mapping and schedule |
-//! | `API_ID` | the issuer and the audience that the gateway accepts, where the URL does not tell |
+//! | `API_ID` | the issuer and the audience that the gateway accepts, if the URL does not contain it |
 //! | `OIDC_ISSUER`, `OIDC_AUDIENCE` | the same, without AWS |
 
 mod api;
@@ -24,29 +24,29 @@ mod reach;
 mod report;
 
 use crate::client::Client;
+use crate::deployment::Deployment;
 use crate::exit::Exit;
 use crate::output::Output;
-use crate::place::Place;
 
 use cloud::Cloud;
 pub use finding::{Finding, State};
 
-/// Looks, and says what was found.
-pub async fn run(place: &Place, output: Output) -> Exit {
-    let findings = examine(place).await;
-    report::show(place, &findings, output);
+/// Runs all checks and shows the findings.
+pub async fn run(deployment: &Deployment, output: Output) -> Exit {
+    let findings = examine(deployment).await;
+    report::show(deployment, &findings, output);
     exit(&findings)
 }
 
-/// Everything that was found, in the order in which it is best read.
-pub async fn examine(place: &Place) -> Vec<Finding> {
-    let (mut findings, behind) = tokio::join!(examine_api(place), async {
-        let cloud = Cloud::of(&place.env);
-        let timings = functions::Functions::read(&cloud, &place.env).await;
+/// Runs all checks. Returns the findings in reading order: the API first.
+pub async fn examine(deployment: &Deployment) -> Vec<Finding> {
+    let (mut findings, behind) = tokio::join!(examine_api(deployment), async {
+        let cloud = Cloud::of(&deployment.env);
+        let timings = functions::Functions::read(&cloud, &deployment.env).await;
         let (database, queues, functions) = tokio::join!(
-            database::examine(&place.env),
-            queues::examine(&cloud, &place.env, &timings),
-            functions::examine(&cloud, &place.env, &timings),
+            database::examine(&deployment.env),
+            queues::examine(&cloud, &deployment.env, &timings),
+            functions::examine(&cloud, &deployment.env, &timings),
         );
         [database, queues, functions].concat()
     });
@@ -54,20 +54,20 @@ pub async fn examine(place: &Place) -> Vec<Finding> {
     findings
 }
 
-async fn examine_api(place: &Place) -> Vec<Finding> {
-    let mut findings = reach::examine(place).await;
+async fn examine_api(deployment: &Deployment) -> Vec<Finding> {
+    let mut findings = reach::examine(deployment).await;
     if findings.iter().any(|finding| finding.state == State::Wrong && finding.check != "certificate") {
-        findings.push(Finding::not_checked("health", place.address(), "the API can't be reached"));
+        findings.push(Finding::not_checked("health", deployment.address(), "the API can't be reached"));
         return findings;
     }
-    match Client::new(place) {
+    match Client::new(deployment) {
         Ok(client) => {
-            findings.extend(gateway::examine(place).await);
-            findings.extend(api::examine(place, &client).await);
+            findings.extend(gateway::examine(deployment).await);
+            findings.extend(api::examine(deployment, &client).await);
         }
         Err(failure) => findings.push(Finding::wrong(
             "authorities",
-            place.address(),
+            deployment.address(),
             failure.to_string(),
             "give --ca-file a PEM file of certificates",
         )),
@@ -75,7 +75,7 @@ async fn examine_api(place: &Place) -> Vec<Finding> {
     findings
 }
 
-/// Whoever can't reach the service at all has another problem than whoever finds it ailing.
+/// An unreachable service has an exit status of its own.
 fn exit(findings: &[Finding]) -> Exit {
     let is_wrong = |finding: &&Finding| finding.state == State::Wrong;
     let mut wrong = findings.iter().filter(is_wrong).peekable();

@@ -1,23 +1,23 @@
-//! How a command ends.
+//! The exit status of a command.
 
 use std::fmt;
 use std::process::ExitCode;
 
-/// What the exit status says.
+/// An exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// Everything is as it should be.
+    /// Everything is right.
     Fine = 0,
-    /// Something is wrong: it was named.
+    /// Something is wrong, and the output names it.
     Wrong = 1,
-    /// The command can't be meant so.
+    /// Wrong usage.
     Usage = 2,
-    /// The service can't be reached, or lets the caller do nothing.
+    /// The service is out of reach, or does not accept the token.
     Unreachable = 3,
-    /// Ctrl-C ended it: 128 and the signal's number, as for the next two.
+    /// Ctrl-C ended it. This and the next two are 128 and the signal's number.
     Interrupted = 130,
-    /// The pipe that it writes to was closed.
+    /// The reader closed the pipe.
     Unread = 141,
     /// SIGTERM ended it.
     Terminated = 143,
@@ -29,19 +29,19 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Why a command could not do what it is for.
+/// Why a command failed.
 #[derive(Debug)]
 pub enum Failure {
-    /// It can't be meant so.
+    /// Wrong usage.
     Usage(String),
-    /// Nobody answers, or the answer is a refusal.
+    /// There is no answer, or the answer is a refusal.
     Unreachable(String),
     /// Something else went wrong.
     Other(String),
 }
 
 impl Failure {
-    /// The exit status of it.
+    /// The exit status for this failure.
     pub fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) => Exit::Usage,

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: the first one has a command stop and report, the second one ends it at once.
+//! Ctrl-C and SIGTERM: at the first one a command stops and reports, at the second one it ends at once.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::output::Output;
 pub struct Interrupt(watch::Receiver<Option<Exit>>);
 
 impl Interrupt {
-    /// Takes the process's signals from now on.
+    /// Handles the process's signals from now on.
     pub fn of_process(output: Output) -> Result<Self, Failure> {
         let (sender, receiver) = watch::channel(None);
         let listen = |kind| signal(kind).map_err(|error| Failure::Other(format!("signals can't be handled: {error}")));
@@ -27,7 +27,7 @@ impl Interrupt {
                 if sender.send_replace(Some(exit)).is_some() {
                     std::process::exit(exit as i32);
                 }
-                output.complain("interrupted: it stops and reports; Ctrl-C again ends it at once");
+                output.complain("interrupted: stopping and reporting; Ctrl-C again ends the command at once");
             }
         });
         Ok(Self(receiver))
@@ -45,13 +45,13 @@ impl Interrupt {
         *self.0.borrow()
     }
 
-    /// Returns so long after the command was interrupted.
+    /// Returns this long after an interrupt.
     pub async fn wait_and(&self, time: Duration) {
         self.wait().await;
         tokio::time::sleep(time).await;
     }
 
-    /// Returns when the command is interrupted.
+    /// Returns at an interrupt.
     pub async fn wait(&self) {
         if self.0.clone().wait_for(Option::is_some).await.is_err() {
             std::future::pending::<()>().await;

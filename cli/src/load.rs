@@ -1,5 +1,5 @@
-//! `load`: places orders, follows each to its end, and says how many were accepted, completed, failed and lost, and how long
-//! that took. It is the service's own acceptance test: all is well exactly when every order was accepted and completed once.
+//! `load`: creates orders, follows each to its end, and reports how many were accepted, completed, failed and lost, and how
+//! long that took. It is the service's acceptance test: it succeeds exactly if every order was accepted and completed once.
 
 mod count;
 mod follow;
@@ -16,20 +16,20 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::client::Client;
+use crate::deployment::Deployment;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::options;
 use crate::output::Output;
-use crate::place::Place;
 
 use count::Count;
 use outcome::Outcome;
 pub use report::Report;
 use run::Run;
 
-/// Places the orders, and shows what became of them.
-pub async fn run(place: &Place, load: &options::Load, output: Output) -> Result<Exit, Failure> {
-    let report = measure(place, load, output, &Interrupt::of_process(output)?).await?;
+/// Creates the orders and shows the report.
+pub async fn run(deployment: &Deployment, load: &options::Load, output: Output) -> Result<Exit, Failure> {
+    let report = measure(deployment, load, output, &Interrupt::of_process(output)?).await?;
     if let Some(file) = &load.svg {
         std::fs::write(file, plot::svg(&report)?)
             .map_err(|error| Failure::Other(format!("{} can't be written: {error}", file.display())))?;
@@ -38,22 +38,22 @@ pub async fn run(place: &Place, load: &options::Load, output: Output) -> Result<
     Ok(report.exit)
 }
 
-/// Places the orders, follows them to their end, and reports. If it is interrupted, or can't reach the service any more, the
+/// Creates the orders, follows them to their end, and reports. After an interrupt, or if the service is out of reach, the
 /// report covers the orders so far.
 pub async fn measure(
-    place: &Place,
+    deployment: &Deployment,
     load: &options::Load,
     output: Output,
     interrupt: &Interrupt,
 ) -> Result<Report, Failure> {
     allow_connections();
-    let client = Client::new(place)?;
-    let run = Run::new(place)?;
+    let client = Client::new(deployment)?;
+    let run = Run::new(deployment)?;
     run.check(&client).await?;
     let before = Count::read(&client).await;
     let begun = Instant::now();
     let bar = bar(output, load.orders, "accepted");
-    let sent = send::place_all(&client, &run, load, &bar, interrupt).await;
+    let sent = send::create_all(&client, &run, load, &bar, interrupt).await;
     bar.finish_and_clear();
     let accepted_within = begun.elapsed();
     let bar = self::bar(output, sent.accepted, "ended   ");
@@ -62,21 +62,21 @@ pub async fn measure(
     bar.finish_and_clear();
     let interrupted = interrupt.exit();
     let counted = if interrupted.is_none() { Count::between(before, Count::read(&client).await) } else { None };
-    Ok(Report::new(&run, place, load.orders, Outcome { sent, accepted_within, found, counted, interrupted }))
+    Ok(Report::new(&run, deployment, load.orders, Outcome { sent, accepted_within, found, counted, interrupted }))
 }
 
-/// One line at standard error, of a terminal alone.
+/// A progress bar on standard error, on terminals only.
 fn bar(output: Output, orders: u32, what: &'static str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(orders.into()), output.progress());
     let style = ProgressStyle::with_template("  {msg}  [{bar:40}] {human_pos}/{human_len}  {per_sec}  {elapsed}");
-    // The template is this one and no other; were it wrong, the bar would have its usual look.
+    // The template is constant. If it were wrong, the bar would have its default look.
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─")).with_message(what)
 }
 
-/// Each call that is under way holds a connection, which is a file to the system.
+/// Raises the limit of open files: each open call holds a connection.
 fn allow_connections() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    let _ = setrlimit(Resource::Nofile, limit); // What the system refuses shows as connections that fail.
+    let _ = setrlimit(Resource::Nofile, limit); // If the system refuses, connections fail later.
 }

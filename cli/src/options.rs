@@ -1,41 +1,46 @@
-//! What the command line says.
+//! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
 const AFTER_HELP: &str = "\
-Where nothing is given, the stack that `make up` started is meant: .local/env, or env in STACK_DIR.
+Without --url or --env-file the command uses the stack that `make up` started: .local/env, or env in STACK_DIR.
 
-Exit status: 0 all is well; 1 something is wrong, and was named; 2 the command can't be meant so; 3 the service can't be reached;
-130 and 143 it was interrupted (SIGINT, SIGTERM); 141 the pipe that it writes to was closed.
-Colours are for terminals alone; NO_COLOR and CI turn them off.";
+Exit status: 0 everything is right; 1 something is wrong, and the output names it; 2 wrong usage; 3 the service is out of reach or
+does not accept the token; 130 and 143 interrupted (SIGINT, SIGTERM); 141 the reader closed the pipe.
+Only terminals get colours; NO_COLOR and CI turn them off.";
+
+/// The shortest and the longest wait of `tail` between two polls.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+const LONGEST_INTERVAL: Duration = Duration::from_hours(1);
 
 /// Ordermill at the terminal
 #[derive(Debug, Parser)]
 #[command(name = "ordermill", version, after_help = AFTER_HELP, propagate_version = true)]
 pub struct Options {
-    /// Which deployment is meant.
+    /// Which deployment to use.
     #[command(flatten)]
     pub target: Target,
-    /// Write JSON: one document, or for `tail` one a line
+    /// Write JSON: one document, or for `tail` one document a line
     #[arg(long, global = true)]
     pub json: bool,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// Which deployment is meant, and who calls it.
+/// The deployment, and the token for it.
 #[derive(Debug, Default, Clone, Args)]
 pub struct Target {
-    /// Where the API is
+    /// The API's URL
     #[arg(long, global = true, env = "ORDERMILL_URL", value_name = "URL")]
     pub url: Option<String>,
-    /// The bearer token to call it with
+    /// The bearer token for the calls
     #[arg(long, global = true, env = "ORDERMILL_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     pub token: Option<String>,
-    /// Certificate authorities (PEM) to trust beside the machine's
+    /// Certificate authorities (PEM) to trust besides the machine's
     #[arg(long, global = true, env = "ORDERMILL_CA_FILE", value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
     /// A file of NAME=value lines that describes a deployment
@@ -43,57 +48,81 @@ pub struct Target {
     pub env_file: Option<PathBuf>,
 }
 
-/// What can be done.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Say what is wrong with a deployment, and how to mend it
+    /// Check a deployment, and say how to mend what is wrong
     Doctor,
-    /// Place orders, follow each to its end, and say how long they took
+    /// Create orders, follow each to its end, and report how long they took
     Load(Load),
-    /// Show an order's life, or everybody's orders, as it happens
+    /// Show an order, or all orders, as they change
     Tail(Tail),
 }
 
-/// How much load.
+/// The load.
 #[derive(Debug, Clone, Args)]
 pub struct Load {
     /// How many orders
     #[arg(long, short = 'n', default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub orders: u32,
-    /// How many calls at once, at most
+    /// The most calls at once
     #[arg(long, short = 'c', default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub concurrency: u32,
-    /// How many orders to begin in a second; as fast as it goes where it is not given
+    /// How many orders to start in a second; as fast as possible by default
     #[arg(long, short = 'r', value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub rate: Option<u32>,
     /// How many orders to send in a call, by POST /orders/batch
     #[arg(long, short = 'b', value_parser = clap::value_parser!(u32).range(1..=500))]
     pub batch: Option<u32>,
-    /// How many seconds after the last order was accepted the rest counts as lost
+    /// How many seconds after the last acceptance until active orders count as unfinished
     #[arg(long, default_value_t = 300, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub patience: u64,
-    /// Draw the times into this file
+    /// Draw a plot of the times into this file
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
 }
 
-/// What to follow.
+/// The orders to follow.
 #[derive(Debug, Clone, Args)]
 pub struct Tail {
-    /// The order to follow until it ends; all orders where it is not given
+    /// The order to follow until it ends; all orders by default
     pub order_id: Option<String>,
-    /// Only this user's orders
+    /// Show only this user's orders
     #[arg(long, conflicts_with = "order_id", value_name = "USER")]
     pub user: Option<String>,
-    /// How many seconds to wait between two looks, at least
-    #[arg(long, default_value_t = 2.0, value_name = "SECONDS", value_parser = seconds)]
-    pub interval: f64,
-    /// How many of the orders there are already to begin with
+    /// The least number of seconds between two polls
+    #[arg(long, default_value = "2", value_name = "SECONDS", value_parser = interval)]
+    pub interval: Duration,
+    /// How many of the existing orders to show first
     #[arg(long, default_value_t = 10, conflicts_with = "order_id", value_parser = clap::value_parser!(u8).range(0..=200))]
     pub last: u8,
 }
 
-fn seconds(text: &str) -> Result<f64, String> {
-    let seconds = text.parse().ok().filter(|seconds| (0.1..=3600.0).contains(seconds));
-    seconds.ok_or_else(|| "must be a number from 0.1 to 3600".to_owned())
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let interval = interval.filter(|interval| (SHORTEST_INTERVAL..=LONGEST_INTERVAL).contains(interval));
+    interval.ok_or_else(|| "must be a number of seconds from 0.1 to 3600".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn interval_of(text: &str) -> Result<Duration, String> {
+        let options = Options::try_parse_from(["ordermill", "tail", &format!("--interval={text}")]);
+        match options.map_err(|error| error.to_string())?.command {
+            Command::Tail(tail) => Ok(tail.interval),
+            other => Err(format!("{other:?}")),
+        }
+    }
+
+    #[test]
+    fn interval_is_a_number_of_seconds_within_bounds() {
+        assert_eq!(interval_of("0.1"), Ok(Duration::from_millis(100)));
+        assert_eq!(interval_of("3600"), Ok(Duration::from_hours(1)));
+        for text in ["-1", "-0.0", "0.09", "3600.1", "1e300", "nan", "inf", "soon", ""] {
+            let refused = interval_of(text).unwrap_err();
+            assert!(refused.contains("must be a number of seconds from 0.1 to 3600"), "{text}: {refused}");
+        }
+    }
 }

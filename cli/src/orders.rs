@@ -24,7 +24,7 @@ pub struct Order {
     pub failure: Option<String>,
 }
 
-/// Where an order is in its life.
+/// The status of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
@@ -46,7 +46,7 @@ impl Status {
         }
     }
 
-    /// Whether something is still to happen to the order.
+    /// Whether the order has not ended.
     pub const fn is_active(self) -> bool {
         matches!(self, Self::Pending | Self::Processing)
     }
@@ -71,7 +71,7 @@ pub struct Pages<'a> {
 }
 
 impl<'a> Pages<'a> {
-    /// Those of the orders that match: this status, this user.
+    /// The pages of the orders with this status and this user.
     pub fn of(client: &'a Client<'a>, status: Option<Status>, user: Option<&str>, limit: usize) -> Self {
         let mut query = format!("/orders?limit={limit}");
         for (name, value) in [("status", status.map(Status::as_str)), ("user_id", user)] {
@@ -82,7 +82,7 @@ impl<'a> Pages<'a> {
         Self { client, query, cursor: None, is_over: false }
     }
 
-    /// The next one; none at the end.
+    /// Reads the next page; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<Vec<Order>>, Failure> {
         if self.is_over {
             return Ok(None);
@@ -96,7 +96,7 @@ impl<'a> Pages<'a> {
     }
 }
 
-/// A value of a query or a part of a path.
+/// Percent-encodes a value of a query or a part of a path.
 pub fn encoded(text: &str) -> String {
     let byte = |byte: u8| match byte {
         b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),

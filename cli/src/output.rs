@@ -1,4 +1,4 @@
-//! What the user sees: text or JSON at standard output, complaints and progress at standard error.
+//! The output: text or JSON on standard output, errors and progress on standard error.
 
 use std::io::{ErrorKind, IsTerminal, Write};
 
@@ -16,21 +16,21 @@ pub struct Output {
     shows_progress: bool,
 }
 
-/// What a text is coloured by.
+/// The meaning of a colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
-    /// As it should be.
+    /// Right.
     Good,
-    /// Not as it should be.
+    /// Wrong.
     Bad,
-    /// Unknown, or on its way.
+    /// Unknown, or not ended.
     Open,
-    /// Of less weight.
+    /// Less important.
     Faint,
 }
 
 impl Output {
-    /// As this process's terminal and environment want it.
+    /// The output that suits this process's terminal and environment.
     #[must_use]
     pub fn of_process(is_json: bool) -> Self {
         let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
@@ -43,13 +43,13 @@ impl Output {
         }
     }
 
-    /// Without colours and progress.
+    /// Output without colours and progress.
     #[must_use]
     pub const fn plain(is_json: bool) -> Self {
         Self { is_json, has_colour: false, shows_progress: false }
     }
 
-    /// The text in a colour, where there are colours.
+    /// The text in a colour, if the output has colours.
     #[must_use]
     pub fn paint(&self, tone: Tone, text: &str) -> String {
         let code = match tone {
@@ -78,12 +78,12 @@ impl Output {
         self.say(&serde_json::to_string(value).unwrap_or_default());
     }
 
-    /// Writes what went wrong.
+    /// Writes an error.
     pub fn complain(&self, problem: &str) {
         let _ = writeln!(std::io::stderr(), "ordermill: {problem}");
     }
 
-    /// Where progress is drawn.
+    /// The target of progress bars.
     #[must_use]
     pub fn progress(&self) -> indicatif::ProgressDrawTarget {
         if self.shows_progress {
@@ -98,7 +98,7 @@ impl Output {
 pub fn end_with_closed_pipe() {
     std::thread::spawn(|| {
         let stdout = std::io::stdout();
-        // `poll` always reports a closed pipe (POLLERR), so that no event need be named.
+        // `poll` always reports a closed pipe (POLLERR), so it needs no event.
         let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
         while poll(&mut watched, None).is_err_and(|error| error == rustix::io::Errno::INTR) {}
         if watched.iter().any(|each| each.revents().contains(PollFlags::ERR)) {

@@ -1,4 +1,4 @@
-//! What a token says of itself. Nothing is verified here: that is the gateway's to do.
+//! Reads the claims of a token. It verifies nothing: the gateway does that.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -8,28 +8,28 @@ use serde_json::Value;
 pub struct Claims(Value);
 
 impl Claims {
-    /// Reads a token; what it should be, where it is none.
+    /// Reads the claims. Says what is wrong if the text is not a token.
     pub fn of(token: &str) -> Result<Self, &'static str> {
         let [_, claims, _] = token.split('.').collect::<Vec<_>>()[..] else {
-            return Err("it has not the three parts of a JWT");
+            return Err("it does not have the three parts of a JWT");
         };
         let bytes =
             BASE64_URL_SAFE_NO_PAD.decode(claims.trim_end_matches('=')).map_err(|_| "its claims are not base64url")?;
         let claims: Value = serde_json::from_slice(&bytes).map_err(|_| "its claims are not JSON")?;
-        if claims.is_object() { Ok(Self(claims)) } else { Err("its claims are no object") }
+        if claims.is_object() { Ok(Self(claims)) } else { Err("its claims are not an object") }
     }
 
-    /// A claim's text.
+    /// The text of a claim.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.0[name].as_str()
     }
 
-    /// A moment, in seconds since 1970.
+    /// The moment of a claim, in seconds since 1970.
     pub fn moment(&self, name: &str) -> Option<i64> {
         self.0[name].as_i64()
     }
 
-    /// Who it is made out to: `aud`, or `client_id` where it has none, as the gateway reads it.
+    /// Its audiences: `aud`, or `client_id` without `aud`, as the gateway reads them.
     pub fn audiences(&self) -> Vec<&str> {
         match &self.0["aud"] {
             Value::String(one) => vec![one],
@@ -38,20 +38,20 @@ impl Claims {
         }
     }
 
-    /// What it may be used for.
+    /// Its scopes.
     pub fn scopes(&self) -> Vec<&str> {
         let listed = self.0["scp"].as_array().into_iter().flatten().filter_map(Value::as_str);
         let texts = [self.text("scope"), self.text("scp")].into_iter().flatten();
         texts.flat_map(|text| text.split(' ')).chain(listed).collect()
     }
 
-    /// Whether it may read and place every user's orders.
+    /// Whether it may read and create every user's orders.
     pub fn acts_for_all(&self) -> bool {
         let scopes = self.scopes();
         self.is_admin() || ["orders/read.all", "orders/write.all"].iter().all(|scope| scopes.contains(scope))
     }
 
-    /// Whether it may be used for everything.
+    /// Whether it has `orders/admin`.
     pub fn is_admin(&self) -> bool {
         self.scopes().contains(&"orders/admin")
     }
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_is_said_to_be_none() {
+    fn text_that_is_no_token_is_refused() {
         for text in ["", "a.b", "a.!.c", "a.e30", "a.W10.c", "a.eA.c"] {
             assert!(Claims::of(text).is_err(), "{text}");
         }

@@ -8,20 +8,22 @@ CREATE DOMAIN user_id AS text COLLATE "C" CHECK (char_length(VALUE) BETWEEN 1 AN
 CREATE DOMAIN item_ids AS text[] CHECK (cardinality(VALUE) BETWEEN 1 AND 500);
 CREATE DOMAIN amount AS numeric(14,2) CHECK (VALUE >= 0);
 
--- A row is written twice: inserted, and updated once when the order ends.
+-- A row is written twice: inserted, and updated once when the order ends. Columns of a fixed width come first, so that no
+-- padding lies between them.
 CREATE TABLE orders (
-    order_id        order_id      PRIMARY KEY,
-    user_id         user_id       NOT NULL,
-    item_ids        item_ids      NOT NULL,
-    total_amount    amount        NOT NULL,
     created_at      timestamptz   NOT NULL DEFAULT now(),
-    idempotency_key bytea,
     -- How the order ended. These keep their defaults while it is active.
     started_at      timestamptz,
     finished_at     timestamptz,
     attempts        integer       NOT NULL DEFAULT 0,
-    failure         text,
     cancelled       boolean       NOT NULL DEFAULT false,
+    failure         text,
+    -- The request.
+    order_id        order_id      PRIMARY KEY,
+    user_id         user_id       NOT NULL,
+    item_ids        item_ids      NOT NULL,
+    total_amount    amount        NOT NULL,
+    idempotency_key bytea,
 
     -- Completed and failed orders have a start, and no other order has one.
     CONSTRAINT orders_started_at CHECK ((started_at IS NOT NULL) = (finished_at IS NOT NULL AND NOT cancelled)),
@@ -38,11 +40,13 @@ COMMENT ON COLUMN orders.idempotency_key IS 'SHA-256 of the caller and its Idemp
 
 -- Most orders have no key and so no entry in this index.
 CREATE UNIQUE INDEX orders_idempotency_key ON orders (idempotency_key) WHERE idempotency_key IS NOT NULL;
-CREATE INDEX orders_newest ON orders (created_at DESC, order_id DESC);
-CREATE INDEX orders_newest_of_user ON orders (user_id, created_at DESC, order_id DESC);
+-- Lists run from the newest to the oldest, and by order_id among orders of the same time, which are few: those of one batch. So
+-- the indexes hold no order_id. They ascend, because a new entry at the end of an index leaves full pages behind.
+CREATE INDEX orders_newest ON orders (created_at);
+CREATE INDEX orders_newest_of_user ON orders (user_id, created_at);
 -- For lists of the rare outcomes.
-CREATE INDEX orders_failed ON orders (created_at DESC, order_id DESC) WHERE failure IS NOT NULL;
-CREATE INDEX orders_cancelled ON orders (created_at DESC, order_id DESC) WHERE cancelled;
+CREATE INDEX orders_failed ON orders (created_at) WHERE failure IS NOT NULL;
+CREATE INDEX orders_cancelled ON orders (created_at) WHERE cancelled;
 
 -- A row exists exactly while its order is active: the statement that creates the order inserts it, and the one that ends the order
 -- deletes it. A foreign key could state only one direction of that, and would cost every insert a lookup and a row lock.

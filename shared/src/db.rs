@@ -158,7 +158,7 @@ impl Database {
         match self.config.connect(Deadline::after(WARM_UP)).await {
             Ok(opened) => *connection = Some(opened),
             Err(error) => {
-                tracing::warn!(error = %Chain(&error), "could not connect to the database at start; the first statement will try again")
+                tracing::warn!(error = %Chain(&error), "could not connect to the database at start; the first statement will try again");
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The queues. A message carries an order's identifier and nothing else. The order's row is the truth, and a message is only a
-//! hint to look at it. A duplicate, a late message or a lost one therefore does no harm.
+//! hint to look at it. A duplicate, a late message or a lost one therefore does no harm. A message also has the [`Group`] of its
+//! user.
 //!
 //! Every call has a deadline. If the deadline ends part of a batch, that part counts as not done.
 //!
@@ -10,6 +11,8 @@
 //!
 //! and those of [`crate::aws`].
 
+mod group;
+
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::time::Duration;
@@ -18,8 +21,8 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, MessageAttributeValue,
-    MessageSystemAttributeNameForSends as SystemAttribute, MessageSystemAttributeValue as SystemAttributeValue,
-    QueueAttributeName, SendMessageBatchRequestEntry,
+    MessageSystemAttributeName as DeliveredAttribute, MessageSystemAttributeNameForSends as SystemAttribute,
+    MessageSystemAttributeValue as SystemAttributeValue, QueueAttributeName, SendMessageBatchRequestEntry,
 };
 use futures_util::{StreamExt, stream};
 
@@ -28,6 +31,8 @@ use crate::config::{ConfigError, Env};
 use crate::deadline::Deadline;
 use crate::order::OrderId;
 use crate::telemetry::Trace;
+
+pub use group::Group;
 
 /// The longest delay of a message: 15 minutes, `DelaySeconds` of the SQS API. A longer wait takes several messages.
 const MAX_DELAY: Duration = Duration::from_mins(15);
@@ -64,6 +69,7 @@ impl QueueError {
 #[derive(Debug, Clone)]
 pub struct Message {
     body: String,
+    group: Option<Group>,
     delay: Duration,
     trace: Option<Trace>,
     reason: Option<String>,
@@ -71,23 +77,27 @@ pub struct Message {
 
 impl Message {
     /// A message that makes the processor look at the order after `delay`. The delay is rounded up to whole seconds and cut at 15
-    /// minutes. The order's processing joins this invocation's trace.
+    /// minutes. `group` is the group of the order's user. The order's processing joins this invocation's trace.
     #[must_use]
-    pub fn new(order_id: &OrderId, delay: Duration) -> Self {
-        Self { body: order_id.to_string(), delay, trace: Trace::current(), reason: None }
+    pub fn new(order_id: &OrderId, group: Option<Group>, delay: Duration) -> Self {
+        Self { body: order_id.to_string(), group, delay, trace: Trace::current(), reason: None }
     }
 
-    /// A dead letter: any text, with the attribute `reason`, cut at 256 characters.
+    /// A dead letter: any text, with the attribute `reason`, cut at 256 characters. It keeps the group of the message it was.
     #[must_use]
-    pub fn dead_letter(body: &str, reason: &str) -> Self {
+    pub fn dead_letter(body: &str, group: Option<Group>, reason: &str) -> Self {
         let reason = Some(reason.chars().take(MAX_REASON).collect());
-        Self { body: body.to_owned(), delay: Duration::ZERO, trace: None, reason }
+        Self { body: body.to_owned(), group, delay: Duration::ZERO, trace: None, reason }
     }
 
     /// The same message in another trace.
     #[must_use]
     pub fn with_trace(self, trace: Option<Trace>) -> Self {
         Self { trace, ..self }
+    }
+
+    fn group_id(&self) -> Option<String> {
+        self.group.as_ref().map(|group| group.as_str().to_owned())
     }
 
     fn system_attributes(&self) -> Result<Option<HashMap<SystemAttribute, SystemAttributeValue>>, QueueError> {
@@ -106,7 +116,7 @@ impl Message {
         let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(&self.body);
         let entry = entry.set_message_system_attributes(self.system_attributes()?);
         let entry = entry.set_message_attributes(self.attributes()?).delay_seconds(delay_seconds(self.delay));
-        entry.build().map_err(QueueError::new)
+        entry.set_message_group_id(self.group_id()).build().map_err(QueueError::new)
     }
 }
 
@@ -117,6 +127,8 @@ pub struct Received {
     pub body: String,
     /// The receipt handle, which deletes the message or sets its visibility.
     pub receipt: String,
+    /// The group that it was sent with, if any.
+    pub group: Option<Group>,
 }
 
 /// One queue.
@@ -142,6 +154,7 @@ impl Queue {
         let call = self.client.send_message().queue_url(&self.url).message_body(&message.body);
         let call = call.set_message_system_attributes(message.system_attributes()?);
         let call = call.set_message_attributes(message.attributes()?).delay_seconds(delay_seconds(message.delay));
+        let call = call.set_message_group_id(message.group_id());
         // Boxed, because every handler's future would otherwise have room for this one, which is large.
         Box::pin(within(deadline, call.send())).await.map(drop)
     }
@@ -219,9 +232,12 @@ impl Queue {
         let most = i32::try_from(most.clamp(1, MAX_BATCH)).unwrap_or(1);
         let call = self.client.receive_message().queue_url(&self.url).max_number_of_messages(most);
         let call = call.wait_time_seconds(whole_seconds(LONG_POLL)).visibility_timeout(whole_seconds(invisible));
+        let call = call.message_system_attribute_names(DeliveredAttribute::MessageGroupId);
         let received = within(deadline, call.send()).await?.messages.unwrap_or_default().into_iter();
         let read = |message: aws_sdk_sqs::types::Message| {
-            Some(Received { body: message.body?, receipt: message.receipt_handle? })
+            let group = message.attributes.as_ref().and_then(|all| all.get(&DeliveredAttribute::MessageGroupId));
+            let group = group.map(|attribute| Group::received(attribute));
+            Some(Received { body: message.body?, receipt: message.receipt_handle?, group })
         };
         Ok(received.filter_map(read).collect())
     }
@@ -315,7 +331,7 @@ mod tests {
     #[test]
     fn messages_are_split_by_ten_and_by_size() {
         let of = |sizes: &[usize]| {
-            let message = |size: &usize| Message::dead_letter(&"x".repeat(*size), "why");
+            let message = |size: &usize| Message::dead_letter(&"x".repeat(*size), None, "why");
             parts(&sizes.iter().map(message).collect::<Vec<_>>())
         };
         assert!(of(&[]).is_empty());

@@ -1,4 +1,4 @@
-"""What the browser tests stand on: the running stack, an endpoint that fulfils orders, Chromium and its pages."""
+"""Fixtures of the browser tests: the running stack, an endpoint that fulfils orders, Chromium and its pages."""
 
 import os
 import shlex
@@ -19,7 +19,7 @@ DESK = {"width": 1280, "height": 900}
 
 @pytest.fixture(scope="session")
 def stack() -> dict[str, str]:
-    """Addresses and tokens of the running stack."""
+    """Return the addresses and tokens of the running stack."""
     lines = Path(os.environ["STACK_ENV"]).read_text().splitlines()
     pairs = (line.split("=", 1) for line in lines)
     return {name: shlex.split(value)[0] for name, value in pairs}
@@ -27,23 +27,23 @@ def stack() -> dict[str, str]:
 
 @pytest.fixture(scope="session", autouse=True)
 def endpoint() -> Iterator[Endpoint]:
-    """What the processor calls, as the stack was told when it was deployed."""
+    """Run the fulfilment endpoint that the deployed processor calls."""
     with Endpoint(int(os.environ["ENDPOINT_PORT"])) as endpoint:
         yield endpoint
 
 
 @pytest.fixture(scope="session")
 def pictures() -> Path:
-    """Where screenshots go."""
-    place = ROOT / os.environ["STACK_DIR"]
-    place.mkdir(parents=True, exist_ok=True)
-    return place
+    """Return the directory for screenshots."""
+    directory = ROOT / os.environ["STACK_DIR"]
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
 
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    """Debian's Chromium, without a window."""
-    # Root may not use its sandbox; the pages are our own.
+    """Run Debian's Chromium without a window."""
+    # Root can't use its sandbox, which these pages do not need.
     options = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
@@ -53,7 +53,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(chromium: Browser, stack: dict[str, str]) -> Iterator[Callable[..., Dashboard]]:
-    """Opens the dashboard in a browser of its own. In the end no page may have complained in its console."""
+    """Return a function that opens the dashboard in its own browser context. Checks the consoles afterwards."""
     opened: list[Dashboard] = []
 
     def open_page(**options) -> Dashboard:
@@ -69,7 +69,7 @@ def visit(chromium: Browser, stack: dict[str, str]) -> Iterator[Callable[..., Da
 
 @pytest.fixture(scope="session")
 def lively(stack: dict[str, str]) -> None:
-    """An hour of orders, so that there is something to look at."""
+    """Insert an hour of orders."""
     found = [*Path("/usr/lib/postgresql").glob("*/bin/psql"), Path(shutil.which("psql") or "psql")]
     data = Path(__file__).with_name("lively.sql")
     subprocess.run([found[0], "--quiet", "--set=ON_ERROR_STOP=1", f"--file={data}", stack["DATABASE_URL"]], check=True)

@@ -1,4 +1,4 @@
-"""The dashboard as who uses it sees it."""
+"""The dashboard as its users see it."""
 
 import json
 import urllib.request
@@ -8,13 +8,13 @@ from pathlib import Path
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import ConsoleMessage, Locator, Page, expect
 
-# Orders pass the queue, and the machine may be busy.
+# Orders go through the queue, and the machine may be busy.
 PATIENCE_MS = 60_000
 AXE = Axe()
 
 
 class Dashboard:
-    """A page in a browser of its own."""
+    """The dashboard's page in a browser context."""
 
     def __init__(self, page: Page, stack: dict[str, str]) -> None:
         self.page = page
@@ -41,8 +41,8 @@ class Dashboard:
         """Wait until the page is in this state."""
         expect(self.page.locator("body")).to_have_attribute("data-view", state, timeout=PATIENCE_MS)
 
-    def place(self, *items: str, user: str = "alice", amount: str = "1249.90") -> str:
-        """Place an order by the API; returns its id."""
+    def create_order(self, *items: str, user: str = "alice", amount: str = "1249.90") -> str:
+        """Create an order by the API. Returns its id."""
         order = {
             "order_id": f"{items[0]}-{uuid.uuid4().hex[:6]}",
             "user_id": user,
@@ -55,28 +55,28 @@ class Dashboard:
             return json.load(answer)["order_id"]
 
     def find(self, order_id: str) -> Locator:
-        """Search an order; returns the sheet that shows it."""
+        """Search an order. Returns the sheet that shows it."""
         self.page.get_by_role("searchbox", name="Order id").fill(order_id)
         self.page.get_by_role("button", name="Find").click()
         return self.page.get_by_role("dialog", name=order_id)
 
     def count(self, status: str) -> Locator:
-        """The number of orders in a status."""
+        """Return the element with the number of orders in a status."""
         return self.page.locator(f".count.{status} .value")
 
     def check_accessible(self) -> None:
-        """No violation that axe knows of, in light and in dark."""
+        """Assert that axe finds no violation, in light and in dark mode."""
         for scheme in ("light", "dark"):
             self.page.emulate_media(color_scheme=scheme)
             found = AXE.run(self.page)
             assert found.violations_count == 0, f"{scheme}: {found.generate_report()}"
         self.page.emulate_media(color_scheme="light")
 
-    def picture(self, place: Path, name: str, **options) -> None:
-        """Keep what is seen."""
-        self.page.screenshot(path=place / f"{name}.png", **options)
+    def picture(self, directory: Path, name: str, **options) -> None:
+        """Save a screenshot."""
+        self.page.screenshot(path=directory / f"{name}.png", **options)
 
     def _note(self, message: ConsoleMessage) -> None:
-        # The browser itself says so of each answer that is not a success; tests ask for some of them.
+        # The browser reports each unsuccessful answer, and some tests cause them.
         if message.type in ("error", "warning") and not message.text.startswith("Failed to load resource"):
             self.complaints.append(message.text)

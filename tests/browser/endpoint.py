@@ -1,4 +1,4 @@
-"""A merchant's fulfilment endpoint. What it does with an order is told by the order's items: `broken`, `slow`."""
+"""A merchant's fulfilment endpoint. An order's items select its answer: `broken`, `slow`."""
 
 import json
 import threading
@@ -9,10 +9,10 @@ SLOW_CALLS = 2
 
 
 class Endpoint:
-    """Fulfils orders for as long as the block runs."""
+    """Fulfils orders during the block."""
 
     def __init__(self, port: int) -> None:
-        self.is_mended = False
+        self.is_repaired = False
         self._calls: Counter[str] = Counter()
         self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
 
@@ -25,9 +25,9 @@ class Endpoint:
         self._server.server_close()
 
     def answer(self, order: dict) -> tuple[int, dict[str, str]]:
-        """Status and headers for an order."""
+        """Return the status and headers for an order."""
         self._calls[order["order_id"]] += 1
-        if "broken" in order["item_ids"] and not self.is_mended:
+        if "broken" in order["item_ids"] and not self.is_repaired:
             return 422, {}
         if "slow" in order["item_ids"] and self._calls[order["order_id"]] <= SLOW_CALLS:
             return 202, {"Retry-After": "2"}
@@ -46,6 +46,6 @@ class Endpoint:
                 self.end_headers()
 
             def log_message(self, *_) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         return Handler

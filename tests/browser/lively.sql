@@ -1,4 +1,4 @@
--- An hour and a bit of orders as a busy shop has them, with the statistics that belong to them. Running it again adds nothing.
+-- Inserts the orders of a busy hour with their statistics. Running it again adds nothing.
 
 WITH minute AS (
     SELECT date_trunc('minute', now()) - make_interval(mins => m) AS at,

@@ -1,9 +1,9 @@
-"""Shows that the OpenAPI document is enough to make a client of: generates one, places orders with it and follows them.
+"""Generates a client from the OpenAPI document, creates orders with it and follows them to their ends.
 
     API_URL=http://… TOKEN=… .venv/clients/bin/python tests/clients/follow.py
 
-``TOKEN`` has the scopes ``orders/read`` and ``orders/write``. The client is generated into a directory that is gone
-afterwards. Ends with 1 at the first answer that is not as it should be, one that the document does not have included.
+``TOKEN`` has the scopes ``orders/read`` and ``orders/write``. The client is generated into a temporary directory. Exits
+with 1 at the first wrong answer, or the first answer that the document does not contain.
 """
 
 import base64
@@ -28,10 +28,10 @@ def main() -> None:
         generate(Path(directory))
         sys.path.insert(0, directory)
         module = importlib.import_module("ordermill_client")
-        # A status that the document does not have raises.
+        # A status that the document does not contain raises an exception.
         with module.AuthenticatedClient(base_url=url, token=token, raise_on_unexpected_status=True) as client:
             use(client, subject(token))
-    print("The generated client placed its orders and saw them completed.")
+    print("The generated client created its orders and saw them completed.")
 
 
 def generate(directory: Path) -> None:
@@ -39,13 +39,13 @@ def generate(directory: Path) -> None:
     config = directory / "config.yaml"
     config.write_text("post_hooks: []\n")
     command = [Path(sys.executable).with_name("openapi-python-client"), "generate", "--fail-on-warning"]
-    place = directory / "ordermill_client"
-    options = {"--path": DOCUMENT, "--output-path": place, "--config": config, "--meta": "none"}
+    package = directory / "ordermill_client"
+    options = {"--path": DOCUMENT, "--output-path": package, "--config": config, "--meta": "none"}
     subprocess.run([*command, *(part for option in options.items() for part in option)], check=True)
 
 
 def use(client, user: str) -> None:
-    """Make the calls of a client's life with an order."""
+    """Make all calls of a typical client."""
     from ordermill_client import models
     from ordermill_client.api.operation import healthz
     from ordermill_client.api.orders import create, create_batch, list_, read, read_status
@@ -53,9 +53,9 @@ def use(client, user: str) -> None:
     assert healthz.sync(client=client).status == "ok"
     order_id = f"client-{uuid.uuid4().hex[:12]}"
     new = models.NewOrder(order_id=order_id, user_id=user, item_ids=["book-1"], total_amount="12.50")
-    placed = create.sync_detailed(client=client, body=new)
-    assert (placed.status_code, placed.parsed.status) == (201, models.Status.PENDING), placed
-    assert placed.parsed.next_ == [models.OrderNextItem.CANCEL], placed
+    created = create.sync_detailed(client=client, body=new)
+    assert (created.status_code, created.parsed.status) == (201, models.Status.PENDING), created
+    assert created.parsed.next_ == [models.OrderNextItem.CANCEL], created
     assert create.sync_detailed(client=client, body=new).status_code == 200
 
     new.total_amount = "99.99"
@@ -77,7 +77,7 @@ def use(client, user: str) -> None:
 
 
 def subject(token: str) -> str:
-    """Whose token it is."""
+    """Return the subject of the token."""
     claims = token.split(".")[1]
     return json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["sub"]
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Has clients generated from the OpenAPI document, in Python and in TypeScript, place orders on the stack that STACK_ENV names.
+# Generates clients in Python and TypeScript from the OpenAPI document, and runs them against the stack of STACK_ENV.
 set -eu
 cd "$(dirname "$0")/../.."
 . "$STACK_ENV"

@@ -1,4 +1,4 @@
-//! What each alarm watches moves when it should: docs/operations.md names a test for each, here or elsewhere.
+//! The metric of each alarm moves when it should: docs/operations.md names a test for each alarm, here or in another module.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,9 +11,9 @@ use tokio::time::{Instant, sleep};
 use crate::lambda::Lambda;
 
 #[tokio::test]
-async fn a_message_that_nobody_takes_gets_old() {
+async fn unreceived_message_ages() {
     let world = World::new().await;
-    world.place("o-1").await;
+    world.create("o-1").await;
     let (_, queue) = world.variables().find(|(name, _)| *name == "QUEUE_URL").unwrap();
     let sqs = Stack::running().sqs();
     let begun = SystemTime::now();
@@ -22,16 +22,16 @@ async fn a_message_that_nobody_takes_gets_old() {
         let asked = asked.message_system_attribute_names(MessageSystemAttributeName::SentTimestamp).send().await;
         let sent = asked.unwrap().messages?.pop()?.attributes?.remove(&MessageSystemAttributeName::SentTimestamp)?;
         let sent = UNIX_EPOCH + Duration::from_millis(sent.parse().unwrap());
-        assert!(sent <= begun, "taking the message and putting it back has made it young");
+        assert!(sent <= begun, "receiving the message and making it visible again has reset its age");
         (sent.elapsed().unwrap_or_default() >= Duration::from_secs(2)).then_some(())
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_call_that_waits_for_a_lock_is_slow_by_as_much() {
+async fn waiting_for_a_lock_adds_to_the_latency_of_a_call() {
     let world = World::new().await;
-    world.place("o-1").await;
+    world.create("o-1").await;
     world.execute("BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE").await;
     let (answer, ()) = tokio::join!(
         async {
@@ -48,7 +48,7 @@ async fn a_call_that_waits_for_a_lock_is_slow_by_as_much() {
 }
 
 #[tokio::test]
-async fn a_run_that_crashes_is_counted_as_an_error_of_its_function() {
+async fn crashed_invocation_counts_as_an_error_of_its_function() {
     let stack = Stack::running();
     for function in ["API_FUNCTION", "PROCESSOR_FUNCTION"] {
         assert_eq!(
@@ -61,11 +61,11 @@ async fn a_run_that_crashes_is_counted_as_an_error_of_its_function() {
 }
 
 #[tokio::test]
-async fn each_environment_holds_one_connection() {
+async fn environment_holds_one_connection() {
     let world = World::new().await;
     let connections = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()";
     let before: i64 = world.value(connections).await;
-    // Of PostgreSQL itself, not of a pooler's.
+    // Connections to PostgreSQL itself, not to a pooler.
     let others = [(); 3].map(|()| world.api_with("DATABASE_URL", world.owner_url()));
     for api in &others {
         for _ in 0..2 {
@@ -82,11 +82,11 @@ async fn each_environment_holds_one_connection() {
 }
 
 #[tokio::test]
-async fn a_processor_that_stops_rings_the_overdue_alarm_in_six_minutes() {
+async fn stopped_processor_raises_the_overdue_alarm_in_six_minutes() {
     let threshold = threshold("OverdueAlarm");
     let world = World::with(&[("CANCEL_WINDOW_SECONDS", "2")]).await;
-    world.place("o-1").await;
-    // Nothing processes the order. The sweeper runs each minute, and sends messages again, which must not make it young.
+    world.create("o-1").await;
+    // No processor runs. The sweeper runs each minute and requeues the order, which must not reset its age.
     let mut samples = Vec::new();
     for _ in 0..6 {
         world.let_pass(60.0).await;

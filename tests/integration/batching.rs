@@ -1,11 +1,11 @@
-//! `POST /orders/batch`: many orders in one call, each taken or refused by itself.
+//! `POST /orders/batch`: many orders in one call, each accepted or refused by itself.
 
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
 use tests::{World, order, post};
 
-async fn place(world: &World, orders: &[Value]) -> Value {
+async fn create_all(world: &World, orders: &[Value]) -> Value {
     world.post("/orders/batch", &json!({"orders": orders})).await.expect(200)
 }
 
@@ -14,11 +14,11 @@ fn statuses(result: &Value) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn valid_orders_are_taken_and_bad_ones_reported_in_the_order_they_were_sent() {
+async fn valid_orders_are_created_and_invalid_ones_refused_in_place() {
     let world = World::new().await;
     let mut bad = order("o-2");
     bad["total_amount"] = json!(1.005);
-    let result = place(&world, &[order("o-1"), bad, json!(7), order("o-3")]).await;
+    let result = create_all(&world, &[order("o-1"), bad, json!(7), order("o-3")]).await;
     assert_eq!((statuses(&result), &result["accepted"]), (vec![201, 422, 400, 201], &json!(2)));
     let results = &result["results"];
     assert_eq!(results[0]["order"], world.get("/orders/o-1").await.expect(200));
@@ -28,7 +28,7 @@ async fn valid_orders_are_taken_and_bad_ones_reported_in_the_order_they_were_sen
 }
 
 #[tokio::test]
-async fn five_hundred_orders_are_stored_as_they_were_sent() {
+async fn five_hundred_orders_are_stored_as_sent() {
     let world = World::new().await;
     let awkward = ["\"", "\\", "{}", "a,b", "NULL", "'", "ü\u{2028}", "{\"a\":[]}"];
     let orders: Vec<_> = (0..500)
@@ -37,7 +37,7 @@ async fn five_hundred_orders_are_stored_as_they_were_sent() {
             json!({"order_id": format!("o-{number}"), "user_id": "al\"ice\\", "item_ids": items, "total_amount": number})
         })
         .collect();
-    let result = place(&world, &orders).await;
+    let result = create_all(&world, &orders).await;
     assert_eq!(statuses(&result), [201; 500]);
     for number in [0, 1, 4, 7, 499] {
         let stored = world.get(&format!("/orders/o-{number}")).await.expect(200);
@@ -52,19 +52,19 @@ async fn five_hundred_orders_are_stored_as_they_were_sent() {
 }
 
 #[tokio::test]
-async fn a_batch_that_is_sent_again_creates_nothing_twice() {
+async fn repeated_batch_creates_no_order_twice() {
     let world = World::new().await;
     let orders = [order("o-1"), order("o-2")];
-    place(&world, &orders).await;
+    create_all(&world, &orders).await;
     let mut other = order("o-2");
     other["total_amount"] = json!("1.00");
-    let again = place(&world, &[order("o-1"), other, order("o-3"), order("o-3")]).await;
+    let again = create_all(&world, &[order("o-1"), other, order("o-3"), order("o-3")]).await;
     assert_eq!(statuses(&again), [200, 409, 201, 200]);
     assert_eq!(world.order_count().await, 3);
 }
 
 #[tokio::test]
-async fn an_idempotency_key_tells_a_repeat_of_the_batch_order_by_order() {
+async fn idempotency_key_identifies_each_order_of_a_repeated_batch() {
     let world = World::new().await;
     let anonymous = json!({"user_id": "alice", "item_ids": ["a"], "total_amount": 1});
     let send = |orders: Value| {
@@ -83,12 +83,12 @@ async fn an_idempotency_key_tells_a_repeat_of_the_batch_order_by_order() {
 }
 
 #[tokio::test]
-async fn two_batches_of_the_same_orders_at_once_share_them_out() {
+async fn concurrent_batches_create_each_order_once() {
     let world = World::new().await;
     let orders: Vec<_> = (0..100).map(|number| order(&format!("o-{number}"))).collect();
     let reversed: Vec<_> = orders.iter().rev().cloned().collect();
     let other = world.api_of();
-    let (one, two) = tokio::join!(place(&world, &orders), async {
+    let (one, two) = tokio::join!(create_all(&world, &orders), async {
         let body = post("/orders/batch", &json!({"orders": reversed}));
         tests::call_in_process(&other, Some(("alice", "orders/write")), body).await.expect(200)
     });
@@ -98,7 +98,7 @@ async fn two_batches_of_the_same_orders_at_once_share_them_out() {
 }
 
 #[tokio::test]
-async fn an_order_for_somebody_else_is_refused_within_its_batch() {
+async fn order_for_another_user_is_refused_within_its_batch() {
     let world = World::new().await;
     let mut bobs = order("o-2");
     bobs["user_id"] = json!("bob");
@@ -110,7 +110,7 @@ async fn an_order_for_somebody_else_is_refused_within_its_batch() {
 }
 
 #[tokio::test]
-async fn what_is_not_a_batch_of_one_to_five_hundred_orders_is_refused_as_a_whole() {
+async fn malformed_batch_is_refused_as_a_whole() {
     let world = World::new().await;
     for (body, status) in [
         (json!({"orders": []}), 422),
@@ -130,12 +130,12 @@ async fn what_is_not_a_batch_of_one_to_five_hundred_orders_is_refused_as_a_whole
 }
 
 #[tokio::test]
-async fn of_two_different_orders_with_one_identifier_the_first_is_taken() {
+async fn first_of_two_orders_with_the_same_id_is_created() {
     let world = World::new().await;
     let mut orders = vec![order("o-1"); 3];
     orders[1]["total_amount"] = json!(1);
     for turn in ["first", "repeated"] {
-        let result = place(&world, &orders).await;
+        let result = create_all(&world, &orders).await;
         assert_eq!(statuses(&result)[1..], [409, 200], "{turn}: {result}");
     }
     assert_eq!(world.get("/orders/o-1").await.expect(200)["total_amount"], orders[0]["total_amount"]);

@@ -14,7 +14,7 @@ async fn cancel(world: &World, options: Value) -> Value {
 async fn world(count: usize) -> World {
     let world = World::new().await;
     for number in 1..=count {
-        world.place(&format!("o-{number}")).await;
+        world.create(&format!("o-{number}")).await;
     }
     let bobs = json!({"order_id": "b-1", "user_id": "bob", "item_ids": ["a"], "total_amount": 1});
     world.post("/orders", &bobs).await.expect(201);

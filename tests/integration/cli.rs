@@ -1,5 +1,5 @@
-//! `ordermill` at the terminal: `doctor` finds each fault that is planted here, by its name and with its remedy, and no
-//! other; `load` knows a service that loses orders.
+//! The command `ordermill`: `doctor` finds each planted fault and no other, by its name and with its remedy; `load` notices
+//! a service that loses orders.
 
 mod cloud;
 mod database;
@@ -9,25 +9,25 @@ mod tokens;
 
 use std::path::Path;
 
+use ordermill::deployment::Deployment;
 use ordermill::doctor::{Finding, State, examine};
 use ordermill::options::Target;
-use ordermill::place::Place;
 use tests::Stack;
 
-/// A deployment as doctor is told of it.
+/// A deployment as described to `doctor` by its options and variables.
 pub struct Patient {
     target: Target,
     variables: Vec<(String, String)>,
 }
 
 impl Patient {
-    /// One whose API is there, and of which nothing else is known.
+    /// A deployment with only the URL of its API.
     fn at(url: &str) -> Self {
         let target = Target { url: Some(url.to_owned()), ..Target::default() };
         Self { target, variables: Vec::new() }
     }
 
-    /// The deployed stack, as its file describes it.
+    /// The deployed stack with all its variables.
     fn deployed() -> Self {
         let stack = Stack::running();
         let names = ["DATABASE_URL", "QUEUE_URL", "DLQ_URL", "PROCESSOR_FUNCTION", "SWEEPER_FUNCTION"];
@@ -36,7 +36,7 @@ impl Patient {
         names.into_iter().fold(patient, |patient, name| patient.with(name, stack.get(name)))
     }
 
-    /// With access to the emulated AWS.
+    /// Adds the credentials of the emulated AWS.
     fn with_aws(self) -> Self {
         let names = ["AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"];
         names.into_iter().fold(self, |patient, name| patient.with(name, Stack::running().get(name)))
@@ -57,17 +57,17 @@ impl Patient {
         self
     }
 
-    fn place(&self) -> Place {
+    fn place(&self) -> Deployment {
         let variables = self.variables.iter().map(|(name, value)| (name.into(), value.into()));
-        Place::find(&self.target, variables).unwrap()
+        Deployment::find(&self.target, variables).unwrap()
     }
 
     async fn findings(&self) -> Vec<Finding> {
         examine(&self.place()).await
     }
 
-    /// Holds doctor to finding this wrong, in these words, and to saying so of the remedy.
-    async fn ails(&self, check: &str, what: &str, remedy: &str) {
+    /// Checks that doctor finds this check wrong, with these words and this remedy.
+    async fn assert_wrong(&self, check: &str, what: &str, remedy: &str) {
         let findings = self.findings().await;
         let found = findings.iter().find(|finding| finding.check == check && finding.state == State::Wrong);
         let found = found.unwrap_or_else(|| panic!("{check} is not found wrong: {findings:#?}"));
@@ -81,23 +81,23 @@ fn wrong(findings: &[Finding]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn doctor_finds_the_deployed_stack_well() {
+async fn doctor_finds_no_fault_in_the_deployed_stack() {
     let findings = Patient::deployed().findings().await;
-    // Other tests leave dead letters there, so many orders that some are late, and hold connections.
-    let of_others = ["connections", "dead-letters", "overdue"];
-    let wrong: Vec<_> = wrong(&findings).into_iter().filter(|check| !of_others.contains(check)).collect();
+    // Other tests leave dead letters, create enough orders that some are late, and hold connections.
+    let affected_by_others = ["connections", "dead-letters", "overdue"];
+    let wrong: Vec<_> = wrong(&findings).into_iter().filter(|check| !affected_by_others.contains(check)).collect();
     assert!(wrong.is_empty(), "{findings:#?}");
     assert!(findings.len() > 30, "{findings:#?}");
 }
 
 #[tokio::test]
-async fn doctor_calls_nothing_well_that_it_was_not_given_to_look_at() {
+async fn doctor_reports_what_it_could_not_check() {
     let findings = Patient::at(Stack::running().get("API_URL")).findings().await;
-    let state = |check: &str, place: &str| {
-        let found = findings.iter().find(|finding| finding.check == check && finding.place == place);
-        found.unwrap_or_else(|| panic!("{check} at {place}: {findings:#?}")).state
+    let state = |check: &str, subject: &str| {
+        let found = findings.iter().find(|finding| finding.check == check && finding.place == subject);
+        found.unwrap_or_else(|| panic!("{check} of {subject}: {findings:#?}")).state
     };
-    for (check, place) in [
+    for (check, subject) in [
         ("token", "ORDERMILL_TOKEN"),
         ("database", "DATABASE_URL"),
         ("queue", "QUEUE_URL"),
@@ -107,7 +107,7 @@ async fn doctor_calls_nothing_well_that_it_was_not_given_to_look_at() {
         ("overdue", "GET /metrics"),
         ("dead-letters", "GET /metrics"),
     ] {
-        assert_eq!(state(check, place), State::NotChecked, "{check} at {place}");
+        assert_eq!(state(check, subject), State::NotChecked, "{check} of {subject}");
     }
     assert_eq!(state("health", "GET /healthz"), State::Ok);
 }

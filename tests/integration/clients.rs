@@ -1,10 +1,10 @@
-//! The published document is enough to make a client of.
+//! A client can be generated from the published document.
 
 use tests::Stack;
 use tokio::process::Command;
 
 #[tokio::test]
-async fn a_client_generated_from_the_document_places_orders_and_follows_them() {
+async fn generated_client_creates_and_follows_orders() {
     let stack = Stack::running();
     let mut python = Command::new("../.venv/clients/bin/python");
     python.arg("clients/follow.py").env("API_URL", stack.get("API_URL")).env("TOKEN", stack.get("TOKEN_ALICE"));

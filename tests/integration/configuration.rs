@@ -1,11 +1,12 @@
-//! The real binaries: a variable that is missing or malformed stops them at start, by name.
+//! A missing or malformed variable stops the real binaries at start, with an error that names it.
 
 use std::process::Stdio;
 
 use tests::World;
 use tokio::process::Command;
 
-/// Runs the function that `sam build` made, with the world's variables but this one, and gives what it said. It must end.
+/// Runs the function that `sam build` made, with the world's variables and this change. Asserts that it exits, and returns
+/// its output.
 async fn start(function: &str, world: &World, changed: (&str, Option<&str>)) -> String {
     let mut command = Command::new(format!("../.aws-sam/build/{function}/bootstrap"));
     command.env_clear().envs(world.variables()).env("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1");
@@ -15,13 +16,13 @@ async fn start(function: &str, world: &World, changed: (&str, Option<&str>)) -> 
     };
     let ended = command.stdin(Stdio::null()).kill_on_drop(true).output();
     let output =
-        tokio::time::timeout(std::time::Duration::from_secs(10), ended).await.expect("it ends by itself").unwrap();
-    assert!(!output.status.success(), "{function} went on in spite of {changed:?}");
+        tokio::time::timeout(std::time::Duration::from_secs(10), ended).await.expect("it exits by itself").unwrap();
+    assert!(!output.status.success(), "{function} started in spite of {changed:?}");
     String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
 }
 
 #[tokio::test]
-async fn a_bad_variable_stops_the_function_at_start_and_is_named() {
+async fn invalid_variable_stops_the_function_at_start_by_name() {
     let world = World::new().await;
     for (function, variable, value) in [
         ("ApiFunction", "DATABASE_URL", None),
@@ -37,14 +38,14 @@ async fn a_bad_variable_stops_the_function_at_start_and_is_named() {
         ("SweeperFunction", "SWEEP_GRACE_SECONDS", Some("10")),
         ("SweeperFunction", "DATABASE_TLS", Some("prefer")),
     ] {
-        let said = start(function, &world, (variable, value)).await;
-        assert!(said.contains(&format!("{variable}: ")), "{function} did not name {variable}: {said}");
+        let output = start(function, &world, (variable, value)).await;
+        assert!(output.contains(&format!("{variable}: ")), "{function} did not name {variable}: {output}");
     }
 }
 
 #[tokio::test]
 async fn authentication_cannot_be_turned_off_in_production() {
     let world = World::with(&[("STAGE", "prod")]).await;
-    let said = start("ApiFunction", &world, ("AUTH", Some("off"))).await;
-    assert!(said.contains("AUTH: can't be off when STAGE is prod"), "{said}");
+    let output = start("ApiFunction", &world, ("AUTH", Some("off"))).await;
+    assert!(output.contains("AUTH: can't be off when STAGE is prod"), "{output}");
 }

@@ -1,4 +1,4 @@
-//! The OpenAPI document and the pages around it.
+//! The OpenAPI document and its pages.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -6,14 +6,14 @@ use serde_json::Value;
 use tests::call_in_process;
 
 #[test]
-fn the_published_document_is_the_one_the_routes_make() {
+fn published_document_matches_the_routes() {
     let made = serde_json::to_string_pretty(&api::openapi()).unwrap() + "\n";
     if std::env::var_os("UPDATE_OPENAPI").is_some() {
         std::fs::write("../functions/site/assets/openapi.json", &made).unwrap();
     } else {
         assert!(
             made == site::OPENAPI,
-            "functions/site/assets/openapi.json is not what the routes make; run `make openapi`"
+            "functions/site/assets/openapi.json differs from the routes: run `make openapi`"
         );
     }
 }
@@ -32,7 +32,7 @@ fn every_call_with_a_token_documents_its_refusals() {
 }
 
 #[tokio::test]
-async fn the_pages_come_out_of_the_function_and_link_to_nothing_outside() {
+async fn pages_link_to_nothing_outside_the_function() {
     let site = site::router(site::Config::default());
     let get = |path: &str| Request::get(path.to_owned()).body(Body::empty()).unwrap();
     assert_eq!(call_in_process(&site, None, get("/docs")).await.header("location"), "docs/index.html");

@@ -1,4 +1,4 @@
-//! `POST /orders`: what is accepted, what is refused, and what a repeat is answered.
+//! `POST /orders`: valid and invalid orders, and repeats.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -20,7 +20,7 @@ fn post_with_key(key: &str, body: &Value) -> Request<Body> {
 }
 
 #[tokio::test]
-async fn an_accepted_order_is_stored_exactly_and_the_queue_is_told() {
+async fn accepted_order_is_stored_exactly_and_enqueued() {
     let world = World::new().await;
     let answer = world.post("/orders", &good()).await;
     assert_eq!(answer.header("location"), "/orders/o-1");
@@ -36,7 +36,7 @@ async fn an_accepted_order_is_stored_exactly_and_the_queue_is_told() {
 }
 
 #[tokio::test]
-async fn an_order_without_an_id_gets_a_uuid_of_version_7() {
+async fn order_without_an_id_gets_a_uuid_of_version_7() {
     let world = World::new().await;
     let mut body = good();
     body.as_object_mut().unwrap().remove("order_id");
@@ -46,16 +46,16 @@ async fn an_order_without_an_id_gets_a_uuid_of_version_7() {
 }
 
 #[tokio::test]
-async fn the_cancel_window_is_the_time_until_the_order_is_due() {
+async fn cancel_window_is_the_time_until_the_order_is_due() {
     let world = World::with(&[("CANCEL_WINDOW_SECONDS", "60")]).await;
-    world.place("o-1").await;
+    world.create("o-1").await;
     let sql = "SELECT w.due_at = o.created_at + interval '60 s' FROM orders o JOIN order_work w USING (order_id)";
     assert!(world.value::<bool>(sql).await);
     assert_eq!(world.get("/orders/o-1/status").await.header("retry-after"), "60");
 }
 
 #[tokio::test]
-async fn the_same_order_again_is_answered_as_it_stands_and_stored_once() {
+async fn repeated_order_is_replayed_and_stored_once() {
     let world = World::new().await;
     let first = world.post("/orders", &good()).await.expect(201);
     let mut again = good();
@@ -67,7 +67,7 @@ async fn the_same_order_again_is_answered_as_it_stands_and_stored_once() {
 }
 
 #[tokio::test]
-async fn an_id_that_another_order_has_is_a_conflict() {
+async fn id_of_another_order_is_a_conflict() {
     let world = World::new().await;
     world.post("/orders", &good()).await.expect(201);
     for (field, other) in [("total_amount", json!(60)), ("item_ids", json!(["book-2"])), ("user_id", json!("bob"))] {
@@ -80,7 +80,7 @@ async fn an_id_that_another_order_has_is_a_conflict() {
 }
 
 #[tokio::test]
-async fn an_idempotency_key_makes_a_repeat_of_an_order_without_an_id() {
+async fn idempotency_key_replays_an_order_without_an_id() {
     let world = World::new().await;
     let mut body = good();
     body.as_object_mut().unwrap().remove("order_id");
@@ -96,7 +96,7 @@ async fn an_idempotency_key_makes_a_repeat_of_an_order_without_an_id() {
 }
 
 #[tokio::test]
-async fn two_callers_do_not_meet_each_others_idempotency_keys() {
+async fn idempotency_keys_of_two_callers_are_independent() {
     let world = World::new().await;
     for user in ["alice", "bob"] {
         let body = json!({"user_id": user, "item_ids": ["i"], "total_amount": 1});
@@ -106,7 +106,7 @@ async fn two_callers_do_not_meet_each_others_idempotency_keys() {
 }
 
 #[tokio::test]
-async fn a_key_used_for_one_order_is_not_taken_for_another_with_an_id_of_its_own() {
+async fn idempotency_key_of_another_order_is_refused() {
     let world = World::new().await;
     world.call(post_with_key("key-1", &good())).await.expect(201);
     world.call(post_with_key("key-1", &good())).await.expect(200);
@@ -116,7 +116,7 @@ async fn a_key_used_for_one_order_is_not_taken_for_another_with_an_id_of_its_own
 }
 
 #[tokio::test]
-async fn of_many_equal_requests_at_once_one_creates_and_the_others_repeat() {
+async fn concurrent_equal_requests_create_one_order() {
     let world = World::new().await;
     let body = good();
     let posts = [(); 20].map(|()| world.post("/orders", &body));
@@ -129,7 +129,7 @@ async fn of_many_equal_requests_at_once_one_creates_and_the_others_repeat() {
     assert_eq!(world.order_count().await, 1);
 }
 
-/// What no order can be made of: a name, the body, and the status that refuses it.
+/// Invalid bodies: a name, the body, and the expected status.
 fn bad_bodies() -> Vec<(&'static str, String, u16)> {
     let with = |field: &str, value: &str| {
         let mut members = vec![("user_id", r#""alice""#), ("item_ids", r#"["i"]"#), ("total_amount", "1")];
@@ -163,7 +163,7 @@ fn bad_bodies() -> Vec<(&'static str, String, u16)> {
 }
 
 #[tokio::test]
-async fn a_bad_order_gets_its_problem_and_leaves_no_row_and_no_message() {
+async fn invalid_order_gets_a_problem_and_stores_nothing() {
     let world = World::new().await;
     for (name, body, status) in bad_bodies() {
         let answer = world.call(post(body)).await;
@@ -177,7 +177,7 @@ async fn a_bad_order_gets_its_problem_and_leaves_no_row_and_no_message() {
 }
 
 #[tokio::test]
-async fn the_largest_valid_order_is_accepted() {
+async fn largest_valid_order_is_accepted() {
     let world = World::new().await;
     let items: Vec<_> = (0..500).map(|index| format!("{index:0>128}")).collect();
     let body = json!({"order_id": "x".repeat(64), "user_id": "ü".repeat(128), "item_ids": items, "total_amount": "999999999999.99"});
@@ -185,7 +185,7 @@ async fn the_largest_valid_order_is_accepted() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_not_said_to_be_json_is_refused() {
+async fn body_with_another_content_type_is_refused() {
     let world = World::new().await;
     for content_type in ["text/plain", "application/x-www-form-urlencoded", ""] {
         let request =
@@ -197,7 +197,7 @@ async fn a_body_that_is_not_said_to_be_json_is_refused() {
 }
 
 #[tokio::test]
-async fn a_bad_idempotency_key_is_named() {
+async fn invalid_idempotency_key_is_named() {
     let world = World::new().await;
     for key in ["", &"k".repeat(256)] {
         let problem = world.call(post_with_key(key, &good())).await.problem(422);
@@ -207,7 +207,7 @@ async fn a_bad_idempotency_key_is_named() {
 }
 
 #[tokio::test]
-async fn an_order_for_somebody_else_is_refused_before_it_is_stored() {
+async fn order_for_another_user_is_refused_and_not_stored() {
     let world = World::new().await;
     world.call_as("bob", "orders/write", post(good().to_string())).await.problem(403);
     world.call_as("alice", "orders/read", post(good().to_string())).await.problem(403);
@@ -219,20 +219,20 @@ async fn an_order_for_somebody_else_is_refused_before_it_is_stored() {
 }
 
 #[tokio::test]
-async fn without_a_database_nothing_is_accepted_and_the_client_is_told_to_come_again() {
+async fn unreachable_database_returns_503_with_retry_after() {
     let world = World::new().await;
-    let api = world.api_with("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nowhere");
+    let api = world.api_with("DATABASE_URL", "postgres://app@127.0.0.1:1/nowhere");
     let answer = call_in_process(&api, Some(("alice", "orders/write")), post(good().to_string())).await;
     assert_eq!(answer.header("retry-after"), "2");
     let problem = answer.problem(503);
     assert!(!problem.to_string().contains("127.0.0.1"), "{problem}");
-    // What can't be valid is refused all the same, since it never gets as far as the database.
+    // An invalid order is still refused, because its validation needs no database.
     call_in_process(&api, Some(("alice", "orders/write")), post("{}")).await.problem(422);
     assert_eq!(world.queue_depth().await, 0);
 }
 
 #[tokio::test]
-async fn without_a_queue_an_order_is_accepted_all_the_same_and_the_sweeper_finds_it() {
+async fn unreachable_queue_loses_no_order_and_the_sweeper_requeues_it() {
     let world = World::new().await;
     let api = world.api_with("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
     call_in_process(&api, Some(("alice", "orders/write")), post(good().to_string())).await.expect(201);
@@ -243,12 +243,12 @@ async fn without_a_queue_an_order_is_accepted_all_the_same_and_the_sweeper_finds
 }
 
 #[tokio::test]
-async fn a_connection_that_was_cut_costs_no_request() {
+async fn cut_connection_fails_no_request() {
     let world = World::new().await;
-    world.place("o-1").await;
+    world.create("o-1").await;
     let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
         WHERE datname = current_database() AND application_name = 'ordermill'";
     assert!(world.value::<i64>(sql).await >= 1);
-    world.place("o-2").await;
+    world.create("o-2").await;
     assert_eq!(world.order_count().await, 2);
 }

@@ -1,4 +1,4 @@
-//! Signing in to the database: by a secret that is rotated while requests run, and by a token of RDS's IAM authentication.
+//! Signing in to the database: with a secret that is rotated while requests run, and with a token of RDS's IAM authentication.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,7 +10,6 @@ use aws_sdk_secretsmanager::config::{BehaviorVersion, Config, Credentials, Regio
 use futures_util::future::join_all;
 use serde_json::json;
 use shared::config::Env;
-use shared::db::role::grant;
 use shared::db::{Database, Db, DbConfig};
 use shared::deadline::Deadline;
 use shared::error::Chain;
@@ -18,36 +17,53 @@ use tests::{Authority, Log, Stack, TlsPostgres, World, call_in_process, eventual
 use tokio::process::Command;
 use tokio::time::sleep;
 use tracing::Level;
-use uuid::Uuid;
 
-/// A world whose functions sign in by a secret.
-struct SecretWorld {
-    world: World,
+/// A world whose functions sign in with a secret.
+pub struct SecretWorld {
+    pub world: World,
     secrets: Client,
     arn: String,
     role: String,
 }
 
 impl SecretWorld {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let (world, secrets) = (World::new().await, secrets());
-        let role = format!("app_{}", Uuid::new_v4().simple());
-        grant(
-            &DbConfig::from_env(&world.owner_env()).unwrap(),
-            &role.parse().unwrap(),
-            Deadline::after(Duration::from_mins(1)),
-        )
-        .await
-        .unwrap();
-        // Whoever is to cut its connections has to belong to it.
+        let role = world.create_app_role().await;
+        // PostgreSQL lets a member of the role terminate its connections.
         world.execute(&format!("ALTER ROLE {role} PASSWORD 'hunter2'; GRANT {role} TO ordermill")).await;
         let secret = secrets.create_secret().name(&role).secret_string(text(&role, "hunter2")).send().await.unwrap();
         Self { world, secrets, arn: secret.arn.unwrap(), role }
     }
 
     fn env(&self) -> Env {
+        self.env_of("function")
+    }
+
+    /// The environment of the function of this name.
+    pub fn env_of(&self, function: &str) -> Env {
+        self.env_by(function, &self.arn)
+    }
+
+    /// The environment of `migrate`, which signs in by a secret of the schema's owner.
+    pub async fn env_of_owner(&self) -> Env {
+        let url: reqwest::Url = self.world.owner_url().parse().unwrap();
+        let secret = text(url.username(), url.password().unwrap());
+        let created = self.secrets.create_secret().name(format!("{}-owner", self.role)).secret_string(secret).send();
+        self.env_by("migrate", &created.await.unwrap().arn.unwrap())
+    }
+
+    /// Whether a queue or a secret of this ARN is this world's.
+    pub fn owns(&self, arn: &str) -> bool {
+        let queues = self.world.variables().filter(|(name, _)| ["QUEUE_URL", "DLQ_URL"].contains(name));
+        let mut names = queues.map(|(_, url)| url.rsplit('/').next().unwrap());
+        arn.contains(&self.role) || names.any(|name| arn.ends_with(name))
+    }
+
+    fn env_by(&self, function: &str, arn: &str) -> Env {
         let url = format!("postgres://{}", self.world.owner_url().split_once('@').unwrap().1);
-        self.world.variables().chain([("DATABASE_URL", url.as_str()), ("DATABASE_SECRET_ARN", &self.arn)]).collect()
+        let own = [("AWS_ACCESS_KEY_ID", function), ("DATABASE_URL", &url), ("DATABASE_SECRET_ARN", arn)];
+        self.world.variables().chain(own).collect()
     }
 
     fn db(&self) -> Db {
@@ -58,14 +74,14 @@ impl SecretWorld {
         self.world.execute(&format!("ALTER ROLE {} PASSWORD '{password}'", self.role)).await;
     }
 
-    /// Cuts all of its connections and waits until they are gone.
+    /// Terminates all connections of the role, and waits for their end.
     async fn cut_connections(&self) {
         let sql =
             format!("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = '{}'", self.role);
         self.world.execute(&sql).await;
     }
 
-    /// The version that becomes the current one; pending until then.
+    /// Adds a pending version of the secret, and returns its id.
     async fn put_pending(&self, password: &str) -> String {
         let call = self.secrets.put_secret_value().secret_id(&self.arn).secret_string(text(&self.role, password));
         call.version_stages("AWSPENDING").send().await.unwrap().version_id.unwrap()
@@ -89,12 +105,12 @@ fn secrets() -> Client {
     Client::from_conf(config)
 }
 
-/// A secret as RDS writes it.
+/// The text of a secret as RDS writes it.
 fn text(user: &str, password: &str) -> String {
     json!({"engine": "postgres", "host": "elsewhere", "username": user, "password": password}).to_string()
 }
 
-/// Requests that run until they are told to stop; every one of them has to succeed.
+/// Requests that run until `stop` is set. Each one has to succeed.
 #[derive(Default)]
 struct Requests {
     served: AtomicUsize,
@@ -102,7 +118,7 @@ struct Requests {
 }
 
 impl Requests {
-    /// One execution environment's, one after the other.
+    /// Sends the requests of one execution environment, one after the other.
     async fn run(&self, env: &Env) {
         let api = api::router(Arc::new(Api::new(api::Config::from_env(env).unwrap(), env).unwrap()));
         while !self.stop.load(Ordering::Relaxed) {
@@ -123,7 +139,7 @@ impl Requests {
 }
 
 #[tokio::test]
-async fn a_rotation_under_load_fails_no_request() {
+async fn rotation_under_load_fails_no_request() {
     let secret = SecretWorld::new().await;
     let requests = Requests::default();
     let env = secret.env();
@@ -131,7 +147,7 @@ async fn a_rotation_under_load_fails_no_request() {
     let rotating = async {
         for password in ["second", "third", "fourth"] {
             requests.serve(40).await;
-            // In the order of a rotation by one user: in between, the database takes a password that is not current yet.
+            // The order of a single-user rotation: in between, the database accepts a password that is not current yet.
             let version = secret.put_pending(password).await;
             secret.change_password(password).await;
             secret.cut_connections().await;
@@ -148,7 +164,7 @@ async fn a_rotation_under_load_fails_no_request() {
 }
 
 #[tokio::test]
-async fn a_secret_is_read_once_and_kept() {
+async fn secret_is_read_once_and_cached() {
     let secret = SecretWorld::new().await;
     let db = secret.db();
     db.ping().await.unwrap();
@@ -160,7 +176,7 @@ async fn a_secret_is_read_once_and_kept() {
 }
 
 #[tokio::test]
-async fn a_password_that_no_version_holds_is_told_of_and_a_right_one_is_found_later() {
+async fn unknown_password_is_reported_and_a_later_version_found() {
     let secret = SecretWorld::new().await;
     let db = secret.db();
     secret.change_password("another").await;
@@ -172,7 +188,7 @@ async fn a_password_that_no_version_holds_is_told_of_and_a_right_one_is_found_la
 }
 
 #[tokio::test]
-async fn the_log_tells_no_password_even_at_its_most_talkative() {
+async fn log_at_trace_contains_no_password() {
     let secret = SecretWorld::new().await;
     let (db, log) = (secret.db(), Log::listen(Level::TRACE));
     db.ping().await.unwrap();
@@ -184,7 +200,7 @@ async fn the_log_tells_no_password_even_at_its_most_talkative() {
     assert!(!log.text().contains("hunter2"));
 }
 
-/// What botocore gives for the seconds of the next half minute, beginning with this one, a line each.
+/// Prints botocore's tokens for the next 30 seconds, starting with this one, a line each.
 const TOKENS: &str = r#"
 import datetime, sys
 import botocore.auth, botocore.session
@@ -206,11 +222,11 @@ async fn tokens(port: u16, second: u64) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_token_that_botocore_makes_at_the_same_second_is_the_one_we_sign_in_with() {
+async fn sign_in_token_equals_that_of_botocore() {
     let authority = Authority::default();
     let server = TlsPostgres::start(&authority.certify("localhost", 2099)).await;
     server.execute("CREATE ROLE signed_in LOGIN PASSWORD 'none yet'").await;
-    server.ask_for_password("signed_in").await;
+    server.require_cleartext_password("signed_in").await;
     let url = format!("postgres://signed_in@localhost:{}/ordermill", server.port());
     let env = Env::from_iter([
         ("DATABASE_URL", url.as_str()),
@@ -230,10 +246,10 @@ async fn the_token_that_botocore_makes_at_the_same_second_is_the_one_we_sign_in_
         let Ok(until) = (UNIX_EPOCH + Duration::from_secs(second)).duration_since(SystemTime::now()) else { continue };
         server.execute(&format!("ALTER ROLE signed_in PASSWORD '{token}'")).await;
         sleep(until).await;
-        // A machine that is so busy that the second is over has the next one.
+        // On a busy machine the second may already be over. Then the next token has its chance.
         if db.ping().await.is_ok() {
             return;
         }
     }
-    panic!("no token was taken");
+    panic!("the database accepted no token");
 }

@@ -19,12 +19,12 @@ fn fresh_id() -> String {
 }
 
 #[tokio::test]
-async fn an_order_lives_from_pending_through_processing_to_completed() {
+async fn order_goes_from_pending_through_processing_to_completed() {
     let stack = Stack::running();
     let id = fresh_id();
     let begun = Instant::now();
-    let placed = stack.post_as("TOKEN_ALICE", "/orders", &order(&id, "alice")).await.expect(201);
-    assert_eq!(placed["status"], "pending");
+    let created = stack.post_as("TOKEN_ALICE", "/orders", &order(&id, "alice")).await.expect(201);
+    assert_eq!(created["status"], "pending");
     for (status, deadline) in [("processing", 20), ("completed", 30)] {
         eventually(&format!("{id} is {status}"), Duration::from_secs(deadline), async || {
             let seen = stack.get_as("TOKEN_ALICE", &format!("/orders/{id}/status")).await.expect(200);
@@ -39,7 +39,7 @@ async fn an_order_lives_from_pending_through_processing_to_completed() {
 }
 
 #[tokio::test]
-async fn an_order_can_be_cancelled_within_its_window() {
+async fn order_can_be_cancelled_within_its_window() {
     let stack = Stack::running();
     let id = fresh_id();
     stack.post_as("TOKEN_ALICE", "/orders", &order(&id, "alice")).await.expect(201);
@@ -49,7 +49,7 @@ async fn an_order_can_be_cancelled_within_its_window() {
 }
 
 #[tokio::test]
-async fn the_gateway_lets_nobody_in_without_a_token_of_the_right_scope() {
+async fn gateway_refuses_calls_without_a_token_of_the_right_scope() {
     let stack = Stack::running();
     for (method, path) in
         [(Method::POST, "/orders"), (Method::GET, "/orders"), (Method::GET, "/orders/a"), (Method::GET, "/metrics")]
@@ -62,7 +62,7 @@ async fn the_gateway_lets_nobody_in_without_a_token_of_the_right_scope() {
 }
 
 #[tokio::test]
-async fn what_needs_no_token_is_served_without_one() {
+async fn public_routes_need_no_token() {
     let stack = Stack::running();
     assert_eq!(stack.call(Method::GET, "/healthz", None, None).await.expect(200), json!({"status": "ok"}));
     let document = stack.call(Method::GET, "/openapi.json", None, None).await.expect(200);
@@ -72,14 +72,14 @@ async fn what_needs_no_token_is_served_without_one() {
 }
 
 #[tokio::test]
-async fn an_unknown_route_or_method_is_a_problem_without_a_token_too() {
+async fn unknown_route_or_method_is_a_problem_without_a_token() {
     let stack = Stack::running();
     stack.call(Method::GET, "/nothing", None, None).await.problem(404);
     stack.call(Method::DELETE, "/orders", None, None).await.problem(405);
 }
 
 #[tokio::test]
-async fn a_call_that_no_client_should_make_is_answered_and_takes_nothing_down() {
+async fn malformed_call_is_answered_and_breaks_nothing() {
     let stack = Stack::running();
     for path in
         ["/nothing?x=<a>", "/nothing?x=a b", "/nothing?x=\"a\"|^`\\{}", "/nothing?x=%zz&%", "/orders/a%23b", "/%00"]
@@ -91,7 +91,7 @@ async fn a_call_that_no_client_should_make_is_answered_and_takes_nothing_down() 
 }
 
 #[tokio::test]
-async fn a_bad_order_is_refused_through_the_gateway_too() {
+async fn invalid_order_is_refused_through_the_gateway() {
     let stack = Stack::running();
     let problem = stack.post_as("TOKEN_ALICE", "/orders", &json!({"user_id": "alice"})).await.problem(422);
     assert_eq!(problem["errors"].as_array().unwrap().len(), 2);
@@ -99,7 +99,7 @@ async fn a_bad_order_is_refused_through_the_gateway_too() {
 }
 
 #[tokio::test]
-async fn a_malformed_message_ends_up_in_the_dead_letter_queue_with_its_reason() {
+async fn malformed_message_becomes_a_dead_letter_with_its_reason() {
     let stack = Stack::running();
     let sqs = stack.sqs();
     let body = &format!("no order: {}", fresh_id());
@@ -114,7 +114,7 @@ async fn a_malformed_message_ends_up_in_the_dead_letter_queue_with_its_reason() 
     assert_eq!(reason, "not an order's identifier");
 }
 
-/// In one snapshot of the database: how much the statistics and the work that is left differ from a recount.
+/// The difference between a recount of the orders and the statistics and work, in one snapshot of the database.
 const DIFFERENCE: &str = "
     SELECT abs(recount.completed - stats.completed) + abs(recount.failed - stats.failed)
         + abs(recount.cancelled - stats.cancelled) + abs(recount.active - work.active)
@@ -128,7 +128,7 @@ const DIFFERENCE: &str = "
         (SELECT count(*) AS active FROM order_work) AS work";
 
 #[tokio::test]
-async fn a_thousand_orders_at_once_are_all_accepted_and_all_completed_and_the_metrics_equal_a_recount() {
+async fn thousand_concurrent_orders_are_all_completed_and_counted() {
     let stack = &Stack::running();
     let run = &fresh_id();
     let statuses: Vec<u16> = stream::iter(0..1000)

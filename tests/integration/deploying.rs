@@ -1,4 +1,4 @@
-//! How a person and the pipeline deploy: `sam deploy --guided`, and the script that makes each deployment a release of its own.
+//! Deployments by a person and by the pipeline: `sam deploy --guided`, and the script that makes each deployment a release.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -6,12 +6,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Output;
 
+use iam_rs::{Context, Decision};
 use tests::Stack;
 use tokio::process::Command;
 use uuid::Uuid;
 
+use crate::template::policies::decide;
+
 #[tokio::test]
-async fn a_guided_deployment_ends_with_enter_alone() {
+async fn guided_deployment_accepts_all_defaults() {
     let stack = Stack::running();
     let mut command = Command::new("../.venv/stack/bin/python");
     command.args(["-m", "stack.guided"]).env("PYTHONPATH", ".");
@@ -19,10 +22,10 @@ async fn a_guided_deployment_ends_with_enter_alone() {
         command.env(name, stack.get(name));
     }
     let output = command.output().await.unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{printed}");
     for question in ["Parameter DatabaseUrl []:", "Parameter Stage [dev]:", "Deploy this changeset? [y/N]:"] {
-        assert!(said.contains(question), "{question} {said}");
+        assert!(printed.contains(question), "{question} {printed}");
     }
 }
 
@@ -47,37 +50,37 @@ case \"$*\" in
 esac
 ";
 
-/// Runs the script beside the two, in a directory of its own, with this alone of an environment.
-async fn deploy(place: &Path, arguments: &[&str]) -> Output {
+/// Runs the deployment script with these two replacements in `directory`, and with only the given variables.
+async fn deploy(directory: &Path, arguments: &[&str]) -> Output {
     for (name, program) in [("sam", SAM), ("aws", AWS)] {
-        fs::write(place.join(name), program).unwrap();
-        fs::set_permissions(place.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(directory.join(name), program).unwrap();
+        fs::set_permissions(directory.join(name), fs::Permissions::from_mode(0o755)).unwrap();
     }
     let stack = Stack::running();
-    let path = format!("{}:{}", place.display(), std::env::var("PATH").unwrap());
+    let path = format!("{}:{}", directory.display(), std::env::var("PATH").unwrap());
     let mut command = Command::new("../.github/deploy.sh");
     command.args(arguments).env_clear().envs([("PATH", path.as_str()), ("HOME", "/nowhere")]);
-    command.env("RECORD", place).env("AWS_REGION", "eu-west-3");
+    command.env("RECORD", directory).env("AWS_REGION", "eu-west-3");
     command.env("URL", stack.get("API_URL")).env("TOKEN", stack.get("TOKEN_ALICE"));
     command.output().await.unwrap()
 }
 
 /// The parameters that SAM received, by name.
-fn parameters(place: &Path) -> BTreeMap<String, String> {
-    let recorded = fs::read_to_string(place.join("sam.record")).unwrap();
+fn parameters(directory: &Path) -> BTreeMap<String, String> {
+    let recorded = fs::read_to_string(directory.join("sam.record")).unwrap();
     recorded.lines().filter_map(|line| line.split_once('=')).map(|(name, value)| (name.into(), value.into())).collect()
 }
 
 #[tokio::test]
-async fn each_deployment_by_the_script_is_a_release_of_its_own() {
-    let place = std::env::temp_dir().join(format!("deploying-{}", Uuid::new_v4().simple()));
-    fs::create_dir(&place).unwrap();
+async fn deployment_by_the_script_gets_its_own_release() {
+    let directory = std::env::temp_dir().join(format!("deploying-{}", Uuid::new_v4().simple()));
+    fs::create_dir(&directory).unwrap();
     let mut releases = BTreeSet::new();
     for (arguments, gradual) in [(&["prod", "MaxAttempts=7"][..], "true"), (&["prod", "GradualRelease=false"], "false")]
     {
-        let output = deploy(&place, arguments).await;
+        let output = deploy(&directory, arguments).await;
         assert!(output.status.success(), "{output:?}");
-        let mut given = parameters(&place);
+        let mut given = parameters(&directory);
         releases.insert(given.remove("Release").unwrap());
         assert_eq!(given.remove("MaxAttempts").is_some(), gradual == "true");
         let expected =
@@ -87,22 +90,51 @@ async fn each_deployment_by_the_script_is_a_release_of_its_own() {
     assert_eq!(releases.len(), 2, "{releases:?}");
     let named = |release: &String| release.len() == 10 && release.chars().all(|each| each.is_ascii_alphanumeric());
     assert!(releases.iter().all(named), "{releases:?}");
-    fs::remove_dir_all(place).unwrap();
+    fs::remove_dir_all(directory).unwrap();
 }
 
 #[tokio::test]
-async fn what_piles_up_with_deployments_is_bounded() {
-    let place = std::env::temp_dir().join(format!("deploying-{}", Uuid::new_v4().simple()));
-    fs::create_dir(&place).unwrap();
-    let output = deploy(&place, &["prod"]).await;
+async fn deployment_deletes_old_versions_and_limits_log_retention() {
+    let directory = std::env::temp_dir().join(format!("deploying-{}", Uuid::new_v4().simple()));
+    fs::create_dir(&directory).unwrap();
+    let output = deploy(&directory, &["prod"]).await;
     assert!(output.status.success(), "{output:?}");
-    let calls = fs::read_to_string(place.join("aws.record")).unwrap();
+    let calls = fs::read_to_string(directory.join("aws.record")).unwrap();
     let of_api = |call: &&str| call.contains("delete-function --function-name the-api");
     let deleted: Vec<_> = calls.lines().filter(of_api).filter_map(|call| call.rsplit(' ').next()).collect();
     assert_eq!(deleted, ["1", "2"]);
     for log in ["postgresql", "iam-db-auth-error"] {
         let group = format!("/aws/rds/instance/ordermill-prod-database-x/{log} --retention-in-days 90");
         assert!(calls.contains(&group), "{calls}");
+    }
+    fs::remove_dir_all(directory).unwrap();
+}
+
+/// The action of a call of the AWS CLI, and a resource of this stack: `logs put-retention-policy …` is `logs:PutRetentionPolicy`.
+fn taken(call: &str) -> (String, String) {
+    let (service, rest) = call.split_once(' ').unwrap();
+    let command = rest.split(' ').next().unwrap();
+    let name: String = command.split('-').map(|word| word[..1].to_uppercase() + &word[1..]).collect();
+    let resource = match service {
+        "cloudformation" => "stack/ordermill-prod/1",
+        "cognito-idp" => "userpool/eu-west-3_1",
+        "lambda" => "function:ordermill-prod-ApiFunction-1",
+        "logs" => "log-group:/aws/rds/instance/ordermill-prod-database-1/postgresql",
+        _ => panic!("{call} is of a service that the test does not know"),
+    };
+    (format!("{service}:{name}"), format!("arn:aws:{service}:eu-west-3:111122223333:{resource}"))
+}
+
+#[tokio::test]
+async fn pipeline_may_make_each_call_of_the_script() {
+    let place = std::env::temp_dir().join(format!("deploying-{}", Uuid::new_v4().simple()));
+    fs::create_dir(&place).unwrap();
+    deploy(&place, &["prod"]).await;
+    let policies = [serde_json::from_str(&fs::read_to_string("../.github/pipeline-policy.json").unwrap()).unwrap()];
+    let calls: BTreeSet<_> = fs::read_to_string(place.join("aws.record")).unwrap().lines().map(taken).collect();
+    assert_eq!(calls.len(), 6, "{calls:?}");
+    for (action, resource) in calls {
+        assert_eq!(decide(&policies, &action, &resource, Context::new()), Decision::Allow, "{action} on {resource}");
     }
     fs::remove_dir_all(place).unwrap();
 }

@@ -1,22 +1,29 @@
-//! The documents lead somewhere.
+//! The documents lead somewhere: their links, the files and the tests that they name exist.
 
+use std::collections::BTreeSet;
 use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
 
-/// The documents, from the repository's root.
+/// The folders with documents, from this package.
+const FOLDERS: [&str; 3] = ["..", "../docs", "../docs/decisions"];
+/// How a file's name ends where a document names it.
+const EXTENSIONS: [&str; 14] =
+    ["css", "html", "js", "json", "md", "mjs", "pem", "py", "rs", "sh", "sql", "svg", "toml", "yaml"];
+
+/// The documents.
 fn documents() -> Vec<PathBuf> {
-    let listed = std::fs::read_dir("../docs").unwrap().map(|entry| entry.unwrap().path());
-    let documents = listed.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
-    documents.chain([PathBuf::from("../README.md")]).collect()
+    let listed =
+        FOLDERS.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path());
+    listed.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect()
 }
 
-/// What a document links to: the targets of `[…](…)`, but for those elsewhere.
+/// What a document links to: the targets of `[…](…)`, except those on other hosts.
 fn links(text: &str) -> impl Iterator<Item = &str> {
     let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
     targets.filter(|target| !target.contains("://") && !target.contains(' '))
 }
 
-/// Whether a document has a heading that this anchor names, as GitHub makes anchors.
+/// Whether a document has a heading with this anchor, by GitHub's rules for anchors.
 fn has_anchor(document: &Path, anchor: &str) -> bool {
     let named = |heading: &str| -> String {
         let kept = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
@@ -26,19 +33,80 @@ fn has_anchor(document: &Path, anchor: &str) -> bool {
     text.lines().any(|line| line.starts_with('#') && named(line.trim_start_matches('#').trim()) == anchor)
 }
 
-fn leads_somewhere(document: &Path, link: &str) -> bool {
+fn is_valid(document: &Path, link: &str) -> bool {
     let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
     let target = if file.is_empty() { document.to_owned() } else { document.parent().unwrap().join(file) };
     target.exists() && (anchor.is_empty() || has_anchor(&target, anchor))
 }
 
+/// What a document writes as code within a line.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    let paragraphs = text.split("```").step_by(2).flat_map(|part| part.split("\n\n"));
+    paragraphs.flat_map(|paragraph| paragraph.split('`').skip(1).step_by(2))
+}
+
+/// Whether a word of code is the path of a file or folder of the repository.
+fn is_path(files: &BTreeSet<PathBuf>, word: &str) -> bool {
+    let is_plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c));
+    let is_elsewhere = ["/", "./", ".local"].iter().any(|start| word.starts_with(start));
+    let is_below = word.split_once('/').is_some_and(|(folder, _)| files.iter().any(|file| file.starts_with(folder)));
+    let extension = Path::new(word).extension().and_then(|extension| extension.to_str());
+    is_plain && !is_elsewhere && (is_below || extension.is_some_and(|end| EXTENSIONS.contains(&end)))
+}
+
+/// Whether a word of code is a test's name. No other name has as many words.
+fn is_test(word: &str) -> bool {
+    word.split('_').count() >= 6 && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+}
+
+/// Every file of the repository, and the text of its Rust and Python code.
+fn repository() -> (BTreeSet<PathBuf>, String) {
+    let listed = std::process::Command::new("git").args(["-C", "..", "ls-files"]).output().unwrap();
+    let files: BTreeSet<_> = String::from_utf8(listed.stdout).unwrap().lines().map(PathBuf::from).collect();
+    let is_code = |file: &&PathBuf| file.extension().is_some_and(|end| end == "rs" || end == "py");
+    let code = files.iter().filter(is_code).map(|file| read_to_string(Path::new("..").join(file)).unwrap_or_default());
+    let code = code.collect();
+    (files, code)
+}
+
+/// Whether the repository has this file or folder: by its path, or by the end of it.
+fn has_file(files: &BTreeSet<PathBuf>, word: &str) -> bool {
+    files.iter().any(|file| file.starts_with(word) || file.ends_with(word))
+}
+
 #[test]
-fn every_link_of_a_document_leads_somewhere() {
+fn links_of_documents_lead_somewhere() {
     let mut broken = Vec::new();
     for document in documents() {
         let text = read_to_string(&document).unwrap();
-        let of_this = links(&text).filter(|link| !leads_somewhere(&document, link));
+        let of_this = links(&text).filter(|link| !is_valid(&document, link));
         broken.extend(of_this.map(|link| format!("{}: {link}", document.display())));
     }
     assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn every_file_and_test_that_a_document_names_exists() {
+    let (files, source) = repository();
+    let mut missing = Vec::new();
+    for document in documents() {
+        let text = read_to_string(&document).unwrap();
+        let paths = code(&text).filter(|word| is_path(&files, word) && !has_file(&files, word));
+        let tests = code(&text).filter(|word| is_test(word) && !source.contains(&format!("fn {word}(")));
+        missing.extend(paths.chain(tests).map(|word| format!("{}: {word}", document.display())));
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+#[test]
+fn a_document_that_names_a_missing_file_or_test_is_noticed() {
+    let (files, source) = repository();
+    let text = "See `shared/src/order.rs`, `order.rs`, `docs/`, `shared/src/gone.rs`, `gone.rs` and `docs/gone/`.\n\n\
+        `GET /orders` and `next_cursor` are none; `a_test_that_nobody_has_ever_written` is.";
+    let paths: Vec<_> = code(text).filter(|word| is_path(&files, word) && !has_file(&files, word)).collect();
+    assert_eq!(paths, ["shared/src/gone.rs", "gone.rs", "docs/gone/"]);
+    let names: Vec<_> = code(text).filter(|word| is_test(word)).collect();
+    assert_eq!(names, ["a_test_that_nobody_has_ever_written"]);
+    let this = concat!("fn a_document_that_names_a_missing_file_", "or_test_is_noticed(");
+    assert!(source.contains(this) && links("[a](gone.md), [b](https://example.com)").eq(["gone.md"]));
 }

@@ -1,4 +1,4 @@
-//! The real binaries in execution environments that are frozen, cut off and told to end.
+//! The real binaries in execution environments that are frozen, lose their connections and receive SIGTERM.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,14 +19,14 @@ use tokio::time::timeout;
 
 const ALICE: Claims = Claims { sub: "alice", scope: "orders/read orders/write" };
 
-/// A function of this world, from what `sam build` made.
+/// A function of this world, with the binary that `sam build` made.
 fn function(world: &World, name: &str, logical_id: &str) -> Function {
     function_with(world, name, logical_id, &[])
 }
 
-/// The same with more variables, which win.
+/// The same with more variables, which override the world's.
 pub fn function_with(world: &World, name: &str, logical_id: &str, more: &[(&str, &str)]) -> Function {
-    let variables = world.variables().chain(more.iter().copied());
+    let variables = world.variables().chain([("AWS_ACCESS_KEY_ID", name)]).chain(more.iter().copied());
     Function {
         name: name.to_owned(),
         bootstrap: format!("../.aws-sam/build/{logical_id}/bootstrap").into(),
@@ -36,23 +36,23 @@ pub fn function_with(world: &World, name: &str, logical_id: &str, more: &[(&str,
     }
 }
 
-/// The api in one environment, behind a gateway.
+/// A pool with one environment of the api, and its gateway.
 fn api(world: &World) -> (Arc<Pool>, Gateway) {
     let pool = Arc::new(Pool::new(function(world, "api", "ApiFunction"), 1));
     (Arc::clone(&pool), Gateway::new(pool))
 }
 
-async fn place(gateway: &Gateway, order_id: &str) -> Answer {
+async fn create(gateway: &Gateway, order_id: &str) -> Answer {
     gateway.call("POST", "/orders", ALICE, Some(&order(order_id))).await.expect("an answer")
 }
 
-/// A queue's batch with one message, which speaks of this order.
+/// The event of a batch with one message for this order.
 fn message(order_id: &str) -> bytes::Bytes {
     let (id, receipt, body) = ("m0".to_owned(), "r0".to_owned(), order_id.to_owned());
-    mapping::event(&[Message { id, receipt, body, receives: 1, trace: None }])
+    mapping::event(&[Message { id, receipt, body, group: None, receives: 1, trace: None }])
 }
 
-/// Ends the functions' connections to this world's database, as a server does that was restarted meanwhile.
+/// Terminates the functions' connections to this world's database, like a restart of the server. Returns their number.
 pub async fn kill_backends(world: &World) -> i64 {
     world
         .value(
@@ -63,25 +63,25 @@ pub async fn kill_backends(world: &World) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_died_while_the_api_was_frozen_costs_no_request() {
+async fn connection_lost_during_a_freeze_fails_no_request() {
     let world = World::new().await;
     let (pool, gateway) = api(&world);
-    assert_eq!(place(&gateway, "o-1").await.status, 201);
+    assert_eq!(create(&gateway, "o-1").await.status, 201);
     for number in 2..=4 {
         let environment = pool.running().pop().unwrap();
         environment.pause();
         assert_eq!(kill_backends(&world).await, 1);
         environment.resume();
-        assert_eq!(place(&gateway, &format!("o-{number}")).await.status, 201);
+        assert_eq!(create(&gateway, &format!("o-{number}")).await.status, 201);
     }
     assert_eq!((pool.started(), world.order_count().await), (1, 4));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_died_while_the_processor_was_frozen_costs_no_batch() {
+async fn connection_lost_during_a_freeze_fails_no_batch() {
     let world = World::with(&[("PROCESSING_DELAY_SECONDS", "0")]).await;
-    world.place("o-1").await;
-    world.place("o-2").await;
+    world.create("o-1").await;
+    world.create("o-2").await;
     let processor =
         Environment::start(&function(&world, "processor", "ProcessorFunction"), "p".to_owned()).await.unwrap();
     processor.invoke(message("o-1")).await.unwrap();
@@ -94,10 +94,10 @@ async fn a_connection_that_died_while_the_processor_was_frozen_costs_no_batch() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_environment_that_is_told_to_end_does_so_and_leaves_no_connection_behind() {
+async fn sigterm_ends_an_environment_and_closes_its_connection() {
     let world = World::new().await;
     let (pool, gateway) = api(&world);
-    assert_eq!(place(&gateway, "o-1").await.status, 201);
+    assert_eq!(create(&gateway, "o-1").await.status, 201);
     let environment = pool.running().pop().unwrap();
     environment.terminate();
     timeout(Duration::from_secs(5), environment.exited()).await.expect("it ends");
@@ -108,7 +108,7 @@ async fn an_environment_that_is_told_to_end_does_so_and_leaves_no_connection_beh
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_is_gone_for_a_while_costs_nothing_that_was_accepted_and_nobody_has_to_be_restarted() {
+async fn database_outage_loses_no_order_and_needs_no_restart() {
     let mut postgres = Postgres::start().await.unwrap();
     let url = postgres.url(postgres.address());
     let world = World::with(&[("DATABASE_URL", &url), ("PROCESSING_DELAY_SECONDS", "0")]).await;
@@ -116,19 +116,19 @@ async fn a_database_that_is_gone_for_a_while_costs_nothing_that_was_accepted_and
     let processor =
         Environment::start(&function(&world, "processor", "ProcessorFunction"), "p".to_owned()).await.unwrap();
     let process = async || serde_json::from_slice::<Value>(&processor.invoke(message("o-1")).await.unwrap()).unwrap();
-    assert_eq!(place(&gateway, "o-1").await.status, 201);
+    assert_eq!(create(&gateway, "o-1").await.status, 201);
     postgres.stop(Stop::Immediate).await.unwrap();
-    assert_eq!(place(&gateway, "o-2").await.status, 503);
+    assert_eq!(create(&gateway, "o-2").await.status, 503);
     assert_eq!(process().await, json!({"batchItemFailures": [{"itemIdentifier": "m0"}]}));
     postgres.resume().await.unwrap();
-    assert_eq!(place(&gateway, "o-2").await.status, 201);
+    assert_eq!(create(&gateway, "o-2").await.status, 201);
     assert_eq!(process().await, json!({"batchItemFailures": []}));
     let sql = "SELECT string_agg(order_id || ' ' || status, ', ' ORDER BY order_id) FROM order_states";
     let orders: String = postgres.connect().await.unwrap().query_one(sql, &[]).await.unwrap().get(0);
     assert_eq!(orders, "o-1 completed, o-2 pending");
 }
 
-/// An endpoint that says when it is called and answers when it is told to.
+/// An endpoint that notifies the first channel at each call, and answers after a notification of the second.
 async fn endpoint() -> (String, Arc<Notify>, Arc<Notify>) {
     let (called, answer) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (calls, answers) = (Arc::clone(&called), Arc::clone(&answer));
@@ -144,19 +144,19 @@ async fn endpoint() -> (String, Arc<Notify>, Arc<Notify>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_environment_that_is_told_to_end_while_it_works_answers_first() {
+async fn sigterm_during_work_lets_the_environment_answer_first() {
     let (url, called, answer) = endpoint().await;
     let secret = ("WEBHOOK_SECRET", "a-secret-of-the-merchant");
     let world = World::with(&[("WORK", "webhook"), ("WEBHOOK_URL", &url), secret]).await;
-    world.place("o-1").await;
+    world.create("o-1").await;
     let processor =
         Environment::start(&function(&world, "processor", "ProcessorFunction"), "p".to_owned()).await.unwrap();
-    let told_to_end = async {
+    let terminating = async {
         called.notified().await;
         processor.terminate();
         answer.notify_one();
     };
-    let (response, ()) = tokio::join!(processor.invoke(message("o-1")), told_to_end);
+    let (response, ()) = tokio::join!(processor.invoke(message("o-1")), terminating);
     assert_eq!(serde_json::from_slice::<Value>(&response.unwrap()).unwrap(), json!({"batchItemFailures": []}));
     timeout(Duration::from_secs(5), processor.exited()).await.expect("it ends");
     assert_eq!(world.status("o-1").await, "completed");

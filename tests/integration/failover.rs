@@ -1,4 +1,4 @@
-//! Another server takes over, and the one at hand takes no writes any more.
+//! Failover: another server takes over, and the current one becomes read-only.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use tests::World;
 
 use crate::environments::kill_backends;
 use crate::roles::AppRole;
-use crate::slow::{ADMIN, SLOW_DATABASE, assert_comes_later, come_back, gateway, place, start, within};
+use crate::slow::{ADMIN, SLOW_DATABASE, assert_unavailable, count_failures, create, gateway, start, within};
 
-/// How soon a writer is found once there is one.
-const FOUND: Duration = Duration::from_secs(10);
+/// How soon the functions find a new writer.
+const RECOVERY: Duration = Duration::from_secs(10);
 
-/// An api and a processor that have worked before.
+/// An api and a processor that have already connected and worked.
 struct Functions {
     gateway: Gateway,
     processor: Environment,
@@ -27,8 +27,8 @@ impl Functions {
             gateway: gateway(world, 1, &variables).await,
             processor: start(world, "processor", &variables).await,
         };
-        assert_eq!(come_back(&functions.processor, &["first-0"]).await, 0);
-        assert_eq!(place(&functions.gateway, "o-1").await.status, 201);
+        assert_eq!(count_failures(&functions.processor, &["first-0"]).await, 0);
+        assert_eq!(create(&functions.gateway, "o-1").await.status, 201);
         assert_eq!(functions.health().await.status, 200);
         functions
     }
@@ -37,27 +37,27 @@ impl Functions {
         within(SLOW_DATABASE, "/healthz", self.gateway.call("GET", "/healthz", ADMIN, None)).await.expect("an answer")
     }
 
-    /// Nothing can be written, and every function says so.
+    /// Asserts that every function refuses, because no server accepts writes.
     async fn assert_refuse(&self) {
         for number in 2..4 {
-            let answer = within(SLOW_DATABASE, "POST /orders", place(&self.gateway, format!("o-{number}"))).await;
-            assert_comes_later(&answer);
+            let answer = within(SLOW_DATABASE, "POST /orders", create(&self.gateway, format!("o-{number}"))).await;
+            assert_unavailable(&answer);
             assert_eq!(self.health().await.status, 503);
-            assert_eq!(come_back(&self.processor, &["o-1"]).await, 1);
+            assert_eq!(count_failures(&self.processor, &["o-1"]).await, 1);
         }
     }
 
-    /// A writer can be reached, and both functions find it.
+    /// Asserts that both functions find the new writer.
     async fn assert_recover(&self) {
         let writes = async {
-            tests::eventually("an order is taken", FOUND, async || {
-                (place(&self.gateway, "o-4").await.status == 201).then_some(())
+            tests::eventually("an order is created", RECOVERY, async || {
+                (create(&self.gateway, "o-4").await.status == 201).then_some(())
             })
             .await;
         };
         let processes = async {
-            tests::eventually("an order is completed", FOUND, async || {
-                (come_back(&self.processor, &["o-1"]).await == 0).then_some(())
+            tests::eventually("an order is completed", RECOVERY, async || {
+                (count_failures(&self.processor, &["o-1"]).await == 0).then_some(())
             })
             .await;
         };
@@ -72,7 +72,7 @@ impl Functions {
 async fn promoted_standby_takes_over_within_ten_seconds() {
     let mut primary = Postgres::start().await.unwrap();
     let standby = primary.standby(free_port().unwrap()).await.unwrap();
-    // The standby comes first, so that a function which takes the first server it reaches gets the wrong one.
+    // The standby is listed first, so that a function that uses the first reachable server would use the wrong one.
     let url = primary.app_url(&[standby.address(), primary.address()]);
     let world = World::new().await;
     let functions = Functions::start(&world, &url).await;
@@ -83,7 +83,7 @@ async fn promoted_standby_takes_over_within_ten_seconds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn read_only_server_is_left_for_one_that_writes() {
+async fn read_only_server_is_replaced_by_a_writable_one() {
     let role = AppRole::new().await;
     let functions = Functions::start(&role.world, &role.url()).await;
     let alter = async |what| role.world.execute(&format!("ALTER ROLE {} {what}", role.quoted())).await;

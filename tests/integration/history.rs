@@ -48,13 +48,13 @@ async fn events(world: &World) -> i64 {
 #[tokio::test]
 async fn ordinary_order_has_a_history_and_stores_none() {
     let world = World::new().await;
-    world.place("o-1").await;
+    world.create("o-1").await;
     handle(&world.processor(Duration::from_secs(1)), &["o-1"]).await;
     assert_eq!(told(&world, "o-1").await, ["created null caller", "started 1 processor"]);
     world.let_pass(5.0).await;
     handle(&world.processor(Duration::from_secs(1)), &["o-1"]).await;
     assert_eq!(told(&world, "o-1").await, ["created null caller", "started 1 processor", "completed 1 processor"]);
-    world.place("o-2").await;
+    world.create("o-2").await;
     handle(&world.processor_with(REFUSE), &["o-2"]).await;
     let history = history(&world, "o-2").await;
     let end = &history["changes"][2];
@@ -70,7 +70,7 @@ async fn ordinary_order_has_a_history_and_stores_none() {
 #[tokio::test]
 async fn failed_attempts_a_retry_and_its_author_are_recorded() {
     let world = World::new().await;
-    world.place("o-1").await;
+    world.create("o-1").await;
     handle(&world.processor_with(BUSY), &["o-1"]).await;
     world.let_pass(900.0).await;
     handle(&world.processor_with(REFUSE), &["o-1"]).await;
@@ -97,9 +97,9 @@ async fn failed_attempts_a_retry_and_its_author_are_recorded() {
 #[tokio::test]
 async fn worker_that_dies_leaves_a_failed_attempt() {
     let world = World::new().await;
-    world.place("o-1").await;
+    world.create("o-1").await;
     let order_ids = ["o-1".parse().unwrap()];
-    claim(&world.db(), &order_ids, Duration::from_secs(1)).await.unwrap();
+    claim(&world.db(), &order_ids, Duration::from_secs(1), Duration::ZERO).await.unwrap();
     world.let_pass(60.0).await;
     handle(&world.processor_with(COMPLETE), &["o-1"]).await;
     let expected =
@@ -132,7 +132,7 @@ async fn a_cancel_names_subject_and_client_to_who_may_know() {
         ("o-4", json!({"client_id": "a\u{0}b"}), Value::Null),
         ("o-5", json!({}), Value::Null),
     ] {
-        world.place(order_id).await;
+        world.create(order_id).await;
         call(&world, shop(client), "POST", &format!("/orders/{order_id}/cancel")).await.expect(200);
         assert_eq!(told(&world, order_id).await, ["created null caller", "cancelled null caller"]);
         let change = &history(&world, order_id).await["changes"][1];
@@ -144,7 +144,7 @@ async fn a_cancel_names_subject_and_client_to_who_may_know() {
     let seen = alice("/orders/o-1/history").await.expect(200);
     assert_eq!((&seen["changes"][1]["change"], &seen["changes"][1]["subject"]), (&json!("cancelled"), &Value::Null));
     assert_eq!(seen["changes"][1]["client"], Value::Null);
-    world.place("o-6").await;
+    world.create("o-6").await;
     call(&world, json!({"sub": "alice", "scope": "orders/write"}), "POST", "/orders/o-6/cancel").await.expect(200);
     assert_eq!(alice("/orders/o-6/history").await.expect(200)["changes"][1]["subject"], "alice");
     call(&world, json!({"sub": "bob", "scope": "orders/read"}), "GET", "/orders/o-1/history").await.problem(404);
@@ -155,7 +155,7 @@ async fn a_cancel_names_subject_and_client_to_who_may_know() {
 #[tokio::test]
 async fn requeues_are_recorded_and_those_that_the_queue_refused_too() {
     let world = World::new().await;
-    world.place("o-1").await;
+    world.create("o-1").await;
     world.let_pass(300.0).await;
     let deaf = world.env_with(("AWS_ENDPOINT_URL", "http://127.0.0.1:1"));
     assert_eq!(sweeper::Sweeper::from_env(&deaf).unwrap().sweep().await.unwrap().unsent, 1);
@@ -168,7 +168,7 @@ async fn requeues_are_recorded_and_those_that_the_queue_refused_too() {
 #[tokio::test]
 async fn a_history_is_bounded_and_says_what_it_left_out() {
     let world = World::new().await;
-    world.place("o-1").await;
+    world.create("o-1").await;
     let fill = |most: i64| {
         format!("INSERT INTO order_events (order_id, event) SELECT 'o-1', 'requeued' FROM generate_series(1, {most})")
     };

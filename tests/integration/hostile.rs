@@ -1,4 +1,4 @@
-//! Input that no honest client sends: made up from the OpenAPI document, made up from nothing, and called from other origins.
+//! Hostile input: calls generated from the OpenAPI document, random values, and calls from other origins.
 
 mod found;
 mod made_up;
@@ -8,13 +8,13 @@ use std::process::Command;
 
 use tests::{Issuer, Stack};
 
-/// How long schemathesis calls the service, in seconds, and the fewest calls that count; `make fuzz` takes longer.
+/// How many seconds schemathesis calls the service, and the least number of calls. `make fuzz` runs longer.
 const SECONDS: &str = "25";
 const CASES: &str = "200";
 
-/// As a user of its own, so that it can't get at the orders of other tests: what an administrator may do, `make fuzz` does.
+/// The calls come from a user who can't access the orders of other tests. `make fuzz` also makes an administrator's calls.
 #[test]
-fn calls_made_up_from_the_document_are_answered_as_it_says() {
+fn generated_calls_are_answered_as_the_document_says() {
     let stack = Stack::running();
     let issuer = Issuer::of(&stack);
     let output = Command::new("../.venv/stack/bin/python")
@@ -27,7 +27,7 @@ fn calls_made_up_from_the_document_are_answered_as_it_says() {
         .env("FUZZ_CASES", CASES)
         .args(["-m", "stack.fuzz"])
         .output()
-        .unwrap_or_else(|error| panic!("`make tools` installs what is missing: {error}"));
-    let said = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+        .unwrap_or_else(|error| panic!("could not run Python: {error}; run `make tools`"));
+    let printed = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&printed));
 }

@@ -1,4 +1,4 @@
-//! What clients and tools send in good faith: values in another form, methods, headers and claims that others use.
+//! Unusual but legitimate input of clients and tools: other forms of values, methods, headers and claims.
 
 use std::collections::BTreeSet;
 
@@ -27,24 +27,24 @@ impl Work for FailAll {
 
 async fn world_with_failed(order_id: &str) -> World {
     let world = World::new().await;
-    world.place(order_id).await;
+    world.create(order_id).await;
     handle(&world.processor_with(FailAll), &[order_id]).await;
     world
 }
 
 #[tokio::test]
-async fn null_for_an_order_id_and_zeros_behind_an_amount_add_nothing() {
+async fn null_order_id_and_trailing_zeros_are_accepted() {
     let world = World::new().await;
     let mut body = order("");
     (body["order_id"], body["total_amount"]) = (Value::Null, "36.4000".into());
-    let placed = world.post("/orders", &body).await.expect(201);
-    assert_eq!((placed["order_id"].as_str().unwrap().len(), &placed["total_amount"]), (36, &json!("36.40")));
+    let created = world.post("/orders", &body).await.expect(201);
+    assert_eq!((created["order_id"].as_str().unwrap().len(), &created["total_amount"]), (36, &json!("36.40")));
     body["total_amount"] = "36.4001".into();
     world.post("/orders", &body).await.problem(422);
 }
 
 #[tokio::test]
-async fn dots_are_no_order_id() {
+async fn dots_are_not_an_order_id() {
     let world = world_with_failed("o-1").await;
     for id in [".", ".."] {
         assert_eq!(world.post("/orders", &order(id)).await.problem(422)["errors"][0]["pointer"], "#/order_id");
@@ -65,7 +65,7 @@ async fn dots_are_no_order_id() {
 #[tokio::test]
 async fn head_is_answered_as_get_without_the_body() {
     let world = World::new().await;
-    world.place("o-1").await;
+    world.create("o-1").await;
     let (api, site) = (world.api_of(), site::router(site::Config::default()));
     let claims = Some(("alice", "orders/read orders/admin"));
     let of_the_api = ["/orders", "/orders/o-1", "/orders/o-1/status", "/metrics", "/healthz"];
@@ -83,9 +83,9 @@ async fn head_is_answered_as_get_without_the_body() {
 }
 
 #[tokio::test]
-async fn claims_that_are_no_text_make_no_call_fail() {
+async fn claims_that_are_not_text_fail_no_call() {
     let world = World::new().await;
-    world.place("o-1").await;
+    world.create("o-1").await;
     let api = world.api_with("AUTH", "jwt");
     let mut event = event(None, request(Method::GET, "/orders/o-1")).await;
     let claims =
@@ -99,16 +99,16 @@ async fn claims_that_are_no_text_make_no_call_fail() {
 }
 
 #[tokio::test]
-async fn empty_filters_are_as_absent() {
+async fn empty_filters_are_ignored() {
     let world = World::new().await;
-    world.place("o-1").await;
+    world.create("o-1").await;
     let page = world.get("/orders?status=&user_id=&limit=&cursor=").await.expect(200);
     assert_eq!(page["orders"].as_array().unwrap().len(), 1);
     world.get("/orders?sort=").await.problem(422);
 }
 
 #[tokio::test]
-async fn compressed_body_is_415() {
+async fn compressed_body_returns_415() {
     let world = World::new().await;
     for (coding, status) in [("gzip", 415), ("br", 415), ("identity", 201)] {
         let mut request = post("/orders", &order(coding));
@@ -144,7 +144,7 @@ async fn metrics_are_negotiated() {
 }
 
 #[tokio::test]
-async fn retry_repeated_is_answered_the_same() {
+async fn repeated_retry_is_answered_the_same() {
     let world = world_with_failed("o-1").await;
     let retried = world.post("/orders/o-1/retry", &json!({})).await.expect(200);
     assert_eq!(

@@ -1,5 +1,5 @@
-//! Nothing leaks: the real functions go through all they do and all that can go wrong, with their logs at TRACE, and neither
-//! their logs nor their answers tell a secret.
+//! No secret leaks: the real functions run all their work and all their failures with logs at TRACE, and neither their logs
+//! nor their answers contain a secret.
 
 mod functions;
 mod planted;
@@ -12,14 +12,14 @@ use tests::{World, batch};
 use functions::{Function, endpoint};
 use planted::*;
 
-/// A call with a token and a key, as the gateway passes it on.
+/// A request with a token and an idempotency key, as the gateway passes it on.
 fn request(method: &str, path: &str, body: &str) -> Request<Body> {
     let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
     let request = request.header("authorization", format!("Bearer {TOKEN}")).header("idempotency-key", IDEMPOTENCY_KEY);
     request.header("cookie", format!("session={TOKEN}")).body(Body::from(body.to_owned())).unwrap()
 }
 
-/// The bodies of orders that are taken, and of some that are not.
+/// Bodies of valid and invalid orders.
 fn bodies() -> Vec<String> {
     let good = json!({"order_id": "o-1", "user_id": USER, "item_ids": [ITEM], "total_amount": AMOUNT});
     let broken = |member: &str, value: Value| {
@@ -42,7 +42,7 @@ fn bodies() -> Vec<String> {
     ]
 }
 
-/// Every call there is, in every way to make it, by somebody who may and somebody who may not.
+/// Makes all calls with all bodies, by an operator, by an ordinary user and without claims.
 async fn call_all(api: &Function, answers: &mut String) {
     let mut calls: Vec<(&str, String, String)> = Vec::new();
     for path in ["/orders", "/orders/batch", "/orders/retry", "/dead-letters/redrive", "/orders/o-1"] {
@@ -69,7 +69,7 @@ async fn call_all(api: &Function, answers: &mut String) {
     }
 }
 
-/// Batches in which orders are fulfilled, refused and tried again, and messages are none.
+/// Processes batches with orders that are completed, refused and retried, and with a malformed message.
 async fn process_all(processor: &Function, answers: &mut String) {
     let messages = ["o-1", "o-2", "o-3", "o-4", "o-5", &format!("{ITEM}!")];
     for _ in 0..3 {
@@ -84,7 +84,7 @@ fn migration(url: &str) -> Value {
     event
 }
 
-/// A world of planted secrets, and what its functions log.
+/// A world with planted secrets, and the log of its functions.
 struct Run {
     world: World,
     log: tempfile::NamedTempFile,
@@ -105,14 +105,14 @@ impl Run {
         Self { world, log: tempfile::NamedTempFile::new().unwrap() }
     }
 
-    /// A function of this world, with these variables set otherwise.
+    /// Starts a function of this world with these variables, which win.
     async fn start(&self, name: &str, overrides: &[(&str, &str)]) -> Function {
         let function = Function::start(&self.world, name, overrides, self.log.path()).await;
         function.unwrap_or_else(|error| panic!("{error}: {}", self.logged()))
     }
 
-    /// A function that must not start.
-    async fn start_in_vain(&self, name: &str, overrides: &[(&str, &str)]) {
+    /// Asserts that a function does not start with these variables.
+    async fn assert_no_start(&self, name: &str, overrides: &[(&str, &str)]) {
         let function = Function::start(&self.world, name, overrides, self.log.path()).await;
         assert!(function.is_err(), "{name} has started with {overrides:?}");
     }
@@ -121,7 +121,7 @@ impl Run {
         String::from_utf8_lossy(&std::fs::read(self.log.path()).unwrap()).into_owned()
     }
 
-    /// The database's URL with another password, or at a port where nobody listens.
+    /// The URL of the database with a wrong password, and with a closed port.
     fn unreachable(&self) -> [String; 2] {
         let (_, url) = self.world.variables().find(|(name, _)| *name == "DATABASE_URL").unwrap();
         let mut other: reqwest::Url = url.parse().unwrap();
@@ -138,7 +138,7 @@ impl Run {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn neither_the_logs_at_their_most_talkative_nor_the_answers_tell_a_secret() {
+async fn logs_at_trace_and_answers_contain_no_secret() {
     let (endpoint, signatures) = endpoint().await;
     let run = Run::new(&endpoint).await;
     let mut answers = String::new();
@@ -160,7 +160,7 @@ async fn neither_the_logs_at_their_most_talkative_nor_the_answers_tell_a_secret(
     check(&run, &answers, &signatures());
 }
 
-/// The functions without their database: it refuses their password, or nobody is there.
+/// Runs the functions without their database: it refuses their password, or its port is closed.
 async fn lose_the_database(run: &Run, endpoint: &str, answers: &mut String) {
     for url in run.unreachable() {
         let url = [("DATABASE_URL", url.as_str())];
@@ -175,8 +175,8 @@ async fn lose_the_database(run: &Run, endpoint: &str, answers: &mut String) {
     }
 }
 
-/// Calls that are none of the gateway's. (An event that is no batch can come to the processor only from who may invoke it, and
-/// the runtime quotes what it found in place of one.)
+/// Invokes the api with events that are not the gateway's. (The processor is left out: only a caller who may invoke it can send
+/// it something else than a batch, and the runtime quotes that input in its error.)
 async fn break_events(run: &Run, answers: &mut String) {
     let api = run.start("ApiFunction", &[]).await;
     let no_event = json!({"headers": {"authorization": TOKEN}});
@@ -185,7 +185,7 @@ async fn break_events(run: &Run, answers: &mut String) {
     }
 }
 
-/// Variables that are malformed, with a secret in them.
+/// Starts the functions with malformed variables that contain a secret.
 async fn misconfigure(run: &Run) {
     let url = format!("postgres://u:{DATABASE_PASSWORD}@h:port/d");
     for (function, name, value) in [
@@ -197,11 +197,11 @@ async fn misconfigure(run: &Run) {
         ("ProcessorFunction", "WEBHOOK_SECRET", &WEBHOOK_SECRET[..15]),
         ("SweeperFunction", "DATABASE_URL", DATABASE_PASSWORD),
     ] {
-        run.start_in_vain(function, &[(name, value)]).await;
+        run.assert_no_start(function, &[(name, value)]).await;
     }
 }
 
-/// Looks for everything that was planted, and sees to it that the run did what it was meant to.
+/// Asserts that no planted secret is in the log or an answer, and that the run covered all it should.
 fn check(run: &Run, answers: &str, signatures: &[String]) {
     let (log, password) = (run.logged(), run.password());
     for said in [
@@ -217,7 +217,7 @@ fn check(run: &Run, answers: &str, signatures: &[String]) {
     for status in ["200", "201", "400", "401", "403", "404", "405", "409", "413", "422", "503"] {
         assert!(answers.contains(&format!("\"statusCode\":{status}")), "no answer was {status}");
     }
-    assert!(signatures.len() >= 4, "the endpoint was hardly called");
+    assert!(signatures.len() >= 4, "the endpoint received fewer than four calls");
     let secrets = SECRETS.iter().copied().chain([password.as_str()]).chain(signatures.iter().map(String::as_str));
     for secret in secrets {
         assert_absent(secret, "the log", &log);
@@ -228,8 +228,8 @@ fn check(run: &Run, answers: &str, signatures: &[String]) {
     }
 }
 
-fn assert_absent(secret: &str, place: &str, text: &str) {
+fn assert_absent(secret: &str, source: &str, text: &str) {
     let line = text.lines().find(|line| line.contains(secret));
     let line: String = line.unwrap_or_default().chars().take(2000).collect();
-    assert!(line.is_empty(), "{place} tells {secret}: {line}");
+    assert!(line.is_empty(), "{source} contains {secret}: {line}");
 }

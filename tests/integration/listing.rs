@@ -1,4 +1,4 @@
-//! `GET /orders`: what a list holds, and that paging neither skips nor repeats.
+//! `GET /orders`: the content of a list, and paging that neither skips nor repeats orders.
 
 use std::collections::HashSet;
 
@@ -7,27 +7,27 @@ use axum::http::Request;
 use serde_json::Value;
 use tests::World;
 
-/// The identifiers on a page.
+/// The order ids on a page.
 fn ids(page: &Value) -> Vec<String> {
     let orders = page["orders"].as_array().unwrap();
     orders.iter().map(|order| order["order_id"].as_str().unwrap().to_owned()).collect()
 }
 
-/// `count` orders of each of two users, several in each microsecond.
+/// Inserts `count` orders, half of them alice's and half bob's, several in each microsecond.
 async fn insert(world: &World, prefix: &str, count: i32) {
     world
         .execute(&format!(
-            "WITH born AS (
+            "WITH inserted AS (
                 INSERT INTO orders (order_id, user_id, item_ids, total_amount, created_at)
                 SELECT '{prefix}' || i, CASE i % 2 WHEN 0 THEN 'alice' ELSE 'bob' END, '{{i}}', i,
                     '2026-01-01'::timestamptz + (i / 3) * interval '1 microsecond'
                 FROM generate_series(1, {count}) AS i RETURNING order_id, created_at
-            ) INSERT INTO order_work (order_id, created_at, due_at) SELECT order_id, created_at, now() FROM born"
+            ) INSERT INTO order_work (order_id, created_at, due_at) SELECT order_id, created_at, now() FROM inserted"
         ))
         .await;
 }
 
-/// Follows the cursors to the end; `between` runs after each page.
+/// Reads all pages by their cursors and returns the ids. Calls `between` after each page.
 async fn walk(world: &World, query: &str, between: impl AsyncFn()) -> Vec<String> {
     let (mut seen, mut cursor) = (Vec::new(), String::new());
     loop {
@@ -42,16 +42,16 @@ async fn walk(world: &World, query: &str, between: impl AsyncFn()) -> Vec<String
 }
 
 #[tokio::test]
-async fn paging_shows_every_order_once_newest_first_while_others_are_placed() {
+async fn paging_shows_every_order_once_while_others_are_created() {
     let world = World::new().await;
     insert(&world, "old-", 100).await;
-    let placed = std::sync::atomic::AtomicI32::new(0);
+    let created = std::sync::atomic::AtomicI32::new(0);
     let seen = walk(&world, "limit=7", async || {
-        let number = placed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        world.place(&format!("new-{number}")).await;
+        let number = created.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        world.create(&format!("new-{number}")).await;
     })
     .await;
-    assert!(placed.into_inner() > 10);
+    assert!(created.into_inner() > 10);
     let old: Vec<_> = seen.iter().filter(|id| id.starts_with("old-")).collect();
     assert_eq!(old.len(), 100);
     assert_eq!(old.iter().collect::<HashSet<_>>().len(), 100);
@@ -61,7 +61,7 @@ async fn paging_shows_every_order_once_newest_first_while_others_are_placed() {
 }
 
 #[tokio::test]
-async fn a_page_that_ends_with_the_last_order_has_no_next() {
+async fn last_page_has_no_next_cursor() {
     let world = World::new().await;
     insert(&world, "o-", 4).await;
     assert_eq!(world.get("/orders?limit=4").await.expect(200)["next_cursor"], Value::Null);
@@ -73,7 +73,7 @@ async fn a_page_that_ends_with_the_last_order_has_no_next() {
 }
 
 #[tokio::test]
-async fn a_list_is_narrowed_by_status_and_by_user() {
+async fn list_is_filtered_by_status_and_user() {
     let world = World::new().await;
     insert(&world, "o-", 10).await;
     world.execute("DELETE FROM order_work WHERE order_id IN ('o-1', 'o-2', 'o-3')").await;
@@ -99,7 +99,7 @@ async fn a_list_is_narrowed_by_status_and_by_user() {
 }
 
 #[tokio::test]
-async fn a_user_sees_its_own_orders_alone() {
+async fn user_sees_only_its_own_orders() {
     let world = World::new().await;
     insert(&world, "o-", 6).await;
     let ask = |path: &str| Request::get(path).body(Body::empty()).unwrap();
@@ -112,7 +112,7 @@ async fn a_user_sees_its_own_orders_alone() {
 }
 
 #[tokio::test]
-async fn a_bad_query_names_every_bad_parameter() {
+async fn invalid_query_names_every_invalid_parameter() {
     let world = World::new().await;
     let problem = world.get("/orders?limit=0&status=done&cursor=x&sort=up&user_id=%00").await.problem(422);
     let pointers: Vec<_> = problem["errors"].as_array().unwrap().iter().map(|error| error["pointer"].clone()).collect();

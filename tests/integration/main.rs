@@ -1,10 +1,11 @@
-//! What the service promises, as sentences. One binary, so that everything is linked once; every test runs beside every
-//! other, in a world of its own or with orders of its own.
+//! The integration tests: each promise of the service as a test with a sentence for a name. They are one binary, which links
+//! everything once. All tests can run at the same time, because each has its own world or its own orders.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "an unwrap that fails is a test that fails")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap fails the test")]
 
 mod alarms;
 mod batching;
+mod calls;
 mod cancelling;
 mod cli;
 mod clients;
@@ -17,6 +18,7 @@ mod deploying;
 mod documents;
 mod environments;
 mod failover;
+mod fairness;
 mod filtering;
 mod fulfilling;
 mod history;

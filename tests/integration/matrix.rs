@@ -1,6 +1,7 @@
-//! Who may do what: every route of the OpenAPI document with every kind of token, through the gateway, and straight to the
-//! function. What the gateway checks, the emulated one checks too, so that no cell here stands for AWS alone.
+//! The access rights: every route of the OpenAPI document with every kind of token, through the gateway and directly to the
+//! function. The emulated gateway makes the same checks as AWS's, so that every combination can be tested here.
 
+mod examples;
 mod routes;
 mod scopes;
 mod straight;
@@ -14,7 +15,7 @@ use uuid::Uuid;
 
 use routes::{ADMIN, PAGES, PUBLIC, READ_ALL, Route, WRITE_ALL};
 
-/// What a caller brings.
+/// The kinds of tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Bearer {
     Right,
@@ -38,7 +39,7 @@ enum Bearer {
 use Bearer::*;
 
 impl Bearer {
-    /// The right one first, while an order can still be cancelled.
+    /// All kinds, the right token first, while an order can still be cancelled.
     const ALL: [Self; 16] = [
         Right,
         Backend,
@@ -58,7 +59,7 @@ impl Bearer {
         OtherUser,
     ];
 
-    /// What this caller's call of a route is answered.
+    /// The expected status of a route for this kind of token.
     fn expected(self, route: &Route) -> u16 {
         match self {
             Right | Administrator | Operator => route.success,
@@ -70,7 +71,7 @@ impl Bearer {
         }
     }
 
-    /// What it sends for a token. But for what its name says, all is right with it.
+    /// The token of this kind. It is correct except for the property in the kind's name.
     fn token(self, issuer: &Issuer, scope: &str) -> Option<String> {
         let right = issuer.claims("alice", scope);
         let but = |name: &str, value: Value| {
@@ -92,8 +93,7 @@ impl Bearer {
                 issuer.token(&claims)
             }
             OtherScopes => but("scope", other_scopes(scope).into()),
-            // All that somebody can have who is no administrator.
-            // Nobody whose orders another test places, which this one would see.
+            // All scopes of an ordinary user. No other test creates orders of this user, which its lists would contain.
             OtherUser => issuer.token(&issuer.claims("mallory", "orders/read orders/write")),
             Expired => but("exp", (now - 1).into()),
             NotYetValid => but("nbf", (now + 300).into()),
@@ -117,7 +117,7 @@ fn other_scopes(needed: &str) -> String {
     known.map(str::to_owned).chain(resembling).collect::<Vec<_>>().join(" ")
 }
 
-/// Calls a route as somebody, on an order of alice's; says what was wrong with the answer or with what it did.
+/// Calls a route with this kind of token, for an order of alice's. Returns a description of a wrong answer or a wrong effect.
 async fn cell(stack: &Stack, issuer: &Issuer, route: &Route, bearer: Bearer) -> Option<String> {
     let order_id = format!("matrix-{}", Uuid::new_v4().simple());
     route.prepare(stack, &order_id).await;
@@ -128,16 +128,16 @@ async fn cell(stack: &Stack, issuer: &Issuer, route: &Route, bearer: Bearer) -> 
     if answer.status != expected || !route.documents(expected) {
         return Some(format!("{route} as {bearer:?}: {} instead of {expected}: {}", answer.status, answer.text));
     }
-    let is_meant = expected == route.success && bearer != OtherUser;
-    let was_done = route.was_done(stack, &order_id).await.unwrap_or(is_meant);
-    if was_done != is_meant || !is_meant && answer.text.contains("book-1") {
+    let is_allowed = expected == route.success && bearer != OtherUser;
+    let was_done = route.was_done(stack, &order_id).await.unwrap_or(is_allowed);
+    if was_done != is_allowed || !is_allowed && answer.text.contains("book-1") {
         return Some(format!("{route} as {bearer:?}: done {was_done}, answered {expected}: {}", answer.text));
     }
     None
 }
 
 #[tokio::test]
-async fn every_route_answers_every_kind_of_token_as_it_should() {
+async fn every_route_answers_every_kind_of_token_correctly() {
     let stack = Stack::running();
     let issuer = Issuer::of(&stack);
     let mut wrong = Vec::new();
@@ -150,12 +150,12 @@ async fn every_route_answers_every_kind_of_token_as_it_should() {
 }
 
 #[test]
-fn a_route_that_wants_no_token_is_meant_to() {
+fn only_intended_routes_need_no_token() {
     assert_eq!(routes::without_token(), BTreeSet::from(PUBLIC.map(str::to_owned)));
     assert_eq!(routes::with_token().len(), 12);
 }
 
-/// What the gateway has of routes, each with the scopes of which a token needs one; none where it needs no token.
+/// The gateway's routes. A route with authorisation has a set of scopes; a token needs one of them.
 async fn deployed_routes(stack: &Stack) -> BTreeSet<(String, Option<BTreeSet<String>>)> {
     let api_id = stack.get("API_URL").rsplit('/').next().unwrap();
     let url = format!("{}/v2/apis/{api_id}/routes", stack.get("AWS_ENDPOINT_URL"));
@@ -169,10 +169,10 @@ async fn deployed_routes(stack: &Stack) -> BTreeSet<(String, Option<BTreeSet<Str
 }
 
 #[tokio::test]
-async fn the_gateway_has_the_document_s_routes_and_the_pages_alone() {
+async fn gateway_has_only_the_documented_routes_and_the_pages() {
     let open = PUBLIC.iter().chain(&PAGES).map(|route| ((*route).to_owned(), None));
     let guarded = routes::with_token().into_iter().map(|route| (route.to_string(), Some(route.admitted())));
-    // Each page and each answer to GET can be asked for by HEAD too (RFC 9110, 9.3.2).
+    // Each GET route has a HEAD route too (RFC 9110, 9.3.2).
     let with_heads = open.chain(guarded).flat_map(|(route, scopes)| {
         let head = route.strip_prefix("GET ").map(|path| (format!("HEAD {path}"), scopes.clone()));
         head.into_iter().chain([(route, scopes)])
@@ -181,7 +181,7 @@ async fn the_gateway_has_the_document_s_routes_and_the_pages_alone() {
 }
 
 #[tokio::test]
-async fn head_with_a_good_token_is_answered_as_get() {
+async fn head_with_a_valid_token_is_answered_as_get() {
     let stack = Stack::running();
     for (path, token) in [("/orders", Some("TOKEN_ALICE")), ("/metrics", Some("TOKEN_ADMIN")), ("/docs", None)] {
         let token = token.map(|name| stack.get(name).to_owned());
@@ -192,7 +192,7 @@ async fn head_with_a_good_token_is_answered_as_get() {
 }
 
 #[tokio::test]
-async fn lists_show_another_users_orders_to_administrators_alone() {
+async fn lists_show_other_users_orders_only_to_administrators() {
     let stack = Stack::running();
     let order_id = format!("matrix-{}", Uuid::new_v4().simple());
     stack.post_as("TOKEN_ALICE", "/orders", &order(&order_id)).await.expect(201);
@@ -213,7 +213,7 @@ async fn lists_show_another_users_orders_to_administrators_alone() {
 }
 
 #[tokio::test]
-async fn a_scope_counts_in_a_string_and_in_a_list_and_one_that_resembles_another_does_not() {
+async fn scope_counts_in_a_string_and_a_list_but_not_as_a_part() {
     let stack = Stack::running();
     let issuer = Issuer::of(&stack);
     let read = async |scope: Value, scp: Value, path: &str| {
@@ -230,7 +230,7 @@ async fn a_scope_counts_in_a_string_and_in_a_list_and_one_that_resembles_another
         assert_eq!(read(scope.clone(), scp.clone(), "/orders").await, 200, "{scope} {scp}");
         assert_eq!(read(scope, scp, "/metrics").await, 403);
     }
-    // The gateway lets these pass by their first scope; to the function their second must not be an administrator's.
+    // The gateway accepts these by their first scope. The function must not read the second as an administrator's scope.
     for (scope, scp) in [
         (json!("orders/read x,orders/admin"), Value::Null),
         (json!("orders/read [orders/admin]"), Value::Null),

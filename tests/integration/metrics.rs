@@ -1,4 +1,4 @@
-//! The metrics that the functions write for CloudWatch, as their log has them.
+//! The metrics that the functions write into their logs for CloudWatch.
 
 use std::ops::Range;
 use std::path::Path;
@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 
 use crate::environments::function_with;
 
-/// A function of this world, that logs as on AWS.
+/// Starts a function of this world with the log format of AWS.
 async fn start(world: &World, logical_id: &str, variables: &[(&str, &str)], log: &Path) -> Environment {
     let as_on_aws = [("AWS_LAMBDA_LOG_FORMAT", "JSON"), ("STACK", "ordermill-prod")];
     let variables: Vec<_> = as_on_aws.iter().chain(variables).copied().collect();
@@ -23,20 +23,20 @@ async fn start(world: &World, logical_id: &str, variables: &[(&str, &str)], log:
     Environment::start(&function, logical_id.to_owned()).await.unwrap()
 }
 
-/// What a log's lines add up to for a metric; none where they do not tell of it.
+/// The sum of a metric over all lines of a log, or `None` if no line contains it.
 fn total(log: &str, metric: &str) -> Option<f64> {
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let told = lines.filter(|line| {
+    let metrics = lines.filter(|line| {
         let directive = &line["_aws"]["CloudWatchMetrics"][0];
         directive["Namespace"] == "Ordermill"
             && directive["Dimensions"][0][0] == "Stack"
             && line["Stack"] == "ordermill-prod"
     });
-    let values = told.filter_map(|line| sum(line.get(metric)?));
+    let values = metrics.filter_map(|line| sum(line.get(metric)?));
     values.reduce(|one, other| one + other)
 }
 
-/// A value alone, several, or several with how often each was.
+/// The sum of a metric's value: a number, a list of numbers, or values with counts.
 fn sum(value: &Value) -> Option<f64> {
     let list = |value: &Value| value.as_array().map(|all| all.iter().filter_map(Value::as_f64).collect::<Vec<_>>());
     if let (Some(values), Some(counts)) = (list(&value["Values"]), list(&value["Counts"])) {
@@ -53,10 +53,10 @@ async fn expect(log: &Path, metric: &str, range: Range<f64>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_overdue_order_shows_in_what_the_sweeper_writes() {
+async fn sweeper_writes_the_metrics_of_overdue_orders() {
     let world = World::new().await;
     let log = tempfile::NamedTempFile::new().unwrap();
-    world.place("o-1").await;
+    world.create("o-1").await;
     world.let_pass(400.0).await;
     let sweeper = start(&world, "SweeperFunction", &[], log.path()).await;
     sweeper.invoke("{}".into()).await.unwrap();
@@ -64,7 +64,7 @@ async fn an_overdue_order_shows_in_what_the_sweeper_writes() {
     expect(log.path(), "OrdersRequeued", 1.0..2.0).await;
 }
 
-/// A fulfilment endpoint that refuses one order.
+/// Starts a fulfilment endpoint that refuses one order, and returns its URL.
 async fn endpoint() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -78,12 +78,12 @@ async fn endpoint() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn orders_that_fail_and_that_complete_show_in_what_the_processor_writes() {
+async fn processor_writes_the_metrics_of_ended_orders() {
     let world = World::new().await;
     let log = tempfile::NamedTempFile::new().unwrap();
     let ids = ["o-1", "o-2", "o-3"];
     for id in ids {
-        world.place(id).await;
+        world.create(id).await;
     }
     let url = endpoint().await;
     let webhook = [("WORK", "webhook"), ("WEBHOOK_URL", url.as_str()), ("WEBHOOK_SECRET", "a-secret-of-some-length")];

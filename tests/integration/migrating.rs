@@ -1,4 +1,4 @@
-//! The custom resource: what it does when CloudFormation asks, and that it always answers.
+//! The custom resource: its work for CloudFormation's requests, and that it always answers.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,18 +16,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-/// Asks the way CloudFormation does, at an address that takes the answer, and gives that.
-async fn ask(config: Result<Config, ConfigError>, request_type: &str) -> Value {
+/// Sends a request like CloudFormation's, and returns the answer.
+pub async fn ask(config: Result<Config, ConfigError>, request_type: &str) -> Value {
     ask_with(config, request_type, &json!({}), Duration::from_mins(1)).await
 }
 
-/// The same, with these parts of the event set otherwise, within this time.
+/// The same with changed members of the event, and with this time limit.
 async fn ask_with(config: Result<Config, ConfigError>, request_type: &str, changed: &Value, within: Duration) -> Value {
     let (sender, mut answers) = mpsc::channel::<Bytes>(1);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/answer?signature=x", listener.local_addr().unwrap());
-    let take = put(move |body: Bytes| async move { sender.send(body).await.unwrap() });
-    tokio::spawn(async { axum::serve(listener, Router::new().route("/answer", take)).await });
+    let handler = put(move |body: Bytes| async move { sender.send(body).await.unwrap() });
+    tokio::spawn(async { axum::serve(listener, Router::new().route("/answer", handler)).await });
     let mut event: Value = serde_json::from_str(include_str!("../events/migrate.json")).unwrap();
     event["RequestType"] = request_type.into();
     event["ResponseURL"] = url.into();
@@ -42,7 +42,7 @@ fn database(world: &World) -> Result<Config, ConfigError> {
 }
 
 #[tokio::test]
-async fn create_and_update_apply_what_is_missing() {
+async fn create_and_update_apply_missing_migrations() {
     let world = World::new().await;
     world.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await;
     let answer = ask(database(&world), "Create").await;
@@ -57,7 +57,7 @@ async fn create_and_update_apply_what_is_missing() {
 }
 
 #[tokio::test]
-async fn the_role_that_the_other_functions_sign_in_as_is_confined_once_the_schema_is_there() {
+async fn migration_confines_the_functions_role() {
     let world = World::new().await;
     world.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await;
     let role = format!("app_{}", Uuid::new_v4().simple());
@@ -75,15 +75,15 @@ async fn the_role_that_the_other_functions_sign_in_as_is_confined_once_the_schem
 #[tokio::test]
 async fn delete_leaves_the_data_alone() {
     let world = World::new().await;
-    world.place("o-1").await;
+    world.create("o-1").await;
     assert_eq!(ask(database(&world), "Delete").await["Status"], "SUCCESS");
     assert_eq!(world.order_count().await, 1);
 }
 
 #[tokio::test]
-async fn a_database_out_of_reach_is_answered_as_a_failure_with_its_cause() {
+async fn unreachable_database_is_reported_as_a_failure() {
     let world = World::new().await;
-    let config = Config::from_env(&world.env_with(("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nowhere")));
+    let config = Config::from_env(&world.env_with(("DATABASE_URL", "postgres://app@127.0.0.1:1/nowhere")));
     let answer = ask(config, "Create").await;
     assert_eq!(answer["Status"], "FAILED");
     assert!(answer["Reason"].as_str().unwrap().contains("could not reach the database"), "{answer}");
@@ -95,7 +95,7 @@ fn update(from: &str, to: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_stack_that_rolls_back_succeeds_without_its_database() {
+async fn roll_back_of_the_stack_succeeds_without_its_database() {
     let world = World::new().await;
     let nowhere = || Config::from_env(&world.env_with(("DATABASE_URL", "postgres://app@127.0.0.1:1/nowhere")));
     let within = Duration::from_secs(21);
@@ -109,7 +109,7 @@ async fn a_stack_that_rolls_back_succeeds_without_its_database() {
     }
 }
 
-/// An address by which a server is reached from the third connection on.
+/// Starts a proxy that drops the first two connections and forwards all later ones to the server. Returns its address.
 async fn reached_late(server: SocketAddr) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -126,11 +126,11 @@ async fn reached_late(server: SocketAddr) -> SocketAddr {
 }
 
 #[tokio::test]
-async fn a_database_that_is_reached_late_is_migrated() {
+async fn database_that_is_reachable_late_is_migrated() {
     let world = World::new().await;
     world.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await;
-    let (login, place) = world.owner_url().split_once('@').unwrap();
-    let (server, database) = place.split_once('/').unwrap();
+    let (login, location) = world.owner_url().split_once('@').unwrap();
+    let (server, database) = location.split_once('/').unwrap();
     let late = reached_late(server.parse().unwrap()).await;
     let config = Config::from_env(&world.env_with(("DATABASE_URL", &format!("{login}@{late}/{database}"))));
     let answer = ask(config, "Create").await;
@@ -138,7 +138,7 @@ async fn a_database_that_is_reached_late_is_migrated() {
 }
 
 #[tokio::test]
-async fn a_bad_configuration_is_answered_by_the_variables_name() {
+async fn invalid_configuration_is_reported_by_the_variables_name() {
     let world = World::new().await;
     let config = Config::from_env(&world.env_with(("DATABASE_URL", "")));
     let answer = ask(config, "Update").await;

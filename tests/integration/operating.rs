@@ -1,4 +1,4 @@
-//! What operators do: have failed orders processed once more, many at a time, and empty the dead-letter queue.
+//! The calls of operators: retrying failed orders, many at a time, and redriving the dead-letter queue.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use shared::deadline::Deadline;
 use tests::{Log, World, handle, post};
 use tracing::Level;
 
-/// Fails every order for the reason that its identifier begins with.
+/// Fails every order, with the prefix of its id as the cause.
 struct FailAll;
 
 impl Work for FailAll {
@@ -19,11 +19,11 @@ impl Work for FailAll {
     }
 }
 
-/// A world in which these orders have failed.
+/// A world with these orders, all failed.
 async fn world_with_failed(ids: &[&str]) -> World {
     let world = World::new().await;
     for id in ids {
-        world.place(id).await;
+        world.create(id).await;
         world.receive().await;
     }
     handle(&world.processor_with(FailAll), ids).await;
@@ -35,7 +35,7 @@ async fn retry(world: &World, options: Value) -> Value {
 }
 
 #[tokio::test]
-async fn retrying_many_only_says_what_it_would_do_unless_told_otherwise() {
+async fn retry_of_many_is_a_dry_run_by_default() {
     let world = world_with_failed(&["stock-1", "stock-2", "card-1"]).await;
     let causes = json!([{"failure": "stock", "orders": 2}, {"failure": "card", "orders": 1}]);
     let report = json!({"dry_run": true, "matched": 3, "retried": 0, "causes": causes});
@@ -46,7 +46,7 @@ async fn retrying_many_only_says_what_it_would_do_unless_told_otherwise() {
 }
 
 #[tokio::test]
-async fn retrying_many_takes_the_orders_that_the_filter_names() {
+async fn retry_of_many_retries_only_filtered_orders() {
     let world = world_with_failed(&["stock-1", "stock-2", "card-1"]).await;
     let report = retry(&world, json!({"dry_run": false, "status": "failed", "cause": "card"})).await;
     assert_eq!((&report["matched"], &report["retried"]), (&json!(1), &json!(1)));
@@ -65,7 +65,7 @@ async fn retrying_many_takes_the_orders_that_the_filter_names() {
 }
 
 #[tokio::test]
-async fn retried_orders_fall_due_at_the_pace_that_is_asked_for_the_oldest_first() {
+async fn retried_orders_fall_due_at_the_given_rate_oldest_first() {
     let ids = ["x-1", "x-2", "x-3", "x-4", "x-5"];
     let world = world_with_failed(&ids).await;
     let report = retry(&world, json!({"dry_run": false, "limit": 3, "per_second": 1})).await;
@@ -80,7 +80,7 @@ async fn retried_orders_fall_due_at_the_pace_that_is_asked_for_the_oldest_first(
 }
 
 #[tokio::test]
-async fn bad_options_are_named_and_change_nothing() {
+async fn invalid_options_are_named_and_change_nothing() {
     let world = world_with_failed(&["x-1"]).await;
     for (options, pointer) in [
         (json!({"dry_run": false, "limit": 0}), "#/limit"),
@@ -100,7 +100,7 @@ async fn bad_options_are_named_and_change_nothing() {
 }
 
 #[tokio::test]
-async fn only_operators_retry_many_and_redrive() {
+async fn retry_of_many_and_redrive_need_the_admin_scope() {
     let world = World::new().await;
     for path in ["/orders/retry", "/dead-letters/redrive"] {
         world.call_as("alice", "orders/read orders/write", post(path, &json!({}))).await.problem(403);
@@ -109,17 +109,17 @@ async fn only_operators_retry_many_and_redrive() {
 }
 
 #[tokio::test]
-async fn an_order_that_is_called_retry_can_be_read() {
+async fn order_named_retry_can_be_read() {
     let world = World::new().await;
-    world.place("retry").await;
+    world.create("retry").await;
     assert_eq!(world.get("/orders/retry").await.expect(200)["order_id"], "retry");
 }
 
-/// A world whose dead-letter queue holds a message of a failed, an active and a completed order, and one that is none's.
+/// A world whose dead-letter queue holds messages of a failed, an active and a completed order, and a malformed one.
 async fn world_with_dead_letters() -> World {
     let world = world_with_failed(&["failed-1"]).await;
-    world.place("active-1").await;
-    world.place("done-1").await;
+    world.create("active-1").await;
+    world.create("done-1").await;
     handle(&world.processor(Duration::ZERO), &["done-1"]).await;
     while world.queue_depth().await > 0 {
         world.receive().await;
@@ -131,7 +131,7 @@ async fn world_with_dead_letters() -> World {
 }
 
 #[tokio::test]
-async fn a_redrive_counts_and_leaves_everything_as_it_is_unless_told_otherwise() {
+async fn redrive_is_a_dry_run_by_default() {
     let world = world_with_dead_letters().await;
     for _ in 0..2 {
         let report = world.post("/dead-letters/redrive", &json!({})).await.expect(200);
@@ -142,21 +142,21 @@ async fn a_redrive_counts_and_leaves_everything_as_it_is_unless_told_otherwise()
 }
 
 #[tokio::test]
-async fn a_redrive_retries_what_failed_wakes_what_waits_and_forgets_what_is_done() {
+async fn redrive_retries_requeues_or_deletes_by_the_orders_state() {
     let world = world_with_dead_letters().await;
     let report = world.post("/dead-letters/redrive", &json!({"dry_run": false})).await.expect(200);
     let done = json!({"dry_run": false, "found": 5, "unreadable": 1, "retried": 1, "requeued": 1, "ended": 1});
     assert_eq!(report, done);
-    let mut told = [world.receive().await.unwrap(), world.receive().await.unwrap()];
-    told.sort();
-    assert_eq!(told, ["active-1", "failed-1"]);
+    let mut enqueued = [world.receive().await.unwrap(), world.receive().await.unwrap()];
+    enqueued.sort();
+    assert_eq!(enqueued, ["active-1", "failed-1"]);
     assert_eq!(world.receive_dead_letter().await.as_deref(), Some("no order's"));
     assert_eq!((world.queue_depth().await, world.dead_letters().await), (0, 0));
     assert_eq!(world.status("failed-1").await, "pending");
 }
 
 #[tokio::test]
-async fn what_an_operator_does_is_logged_with_who_did_it() {
+async fn operators_calls_are_logged_with_the_caller() {
     let world = world_with_failed(&["x-1"]).await;
     let log = Log::listen(Level::INFO);
     for path in ["/orders/retry", "/dead-letters/redrive", "/orders/x-1/retry", "/orders/x-1/cancel"] {

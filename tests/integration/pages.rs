@@ -1,4 +1,4 @@
-//! What browsers keep of the pages: never files of two releases for those of one.
+//! Caching of the pages in browsers: a page never mixes files of two releases.
 
 use std::collections::BTreeSet;
 
@@ -13,12 +13,12 @@ async fn get(path: &str, known: Option<&str>) -> Answer {
         .await
 }
 
-/// Everything in quotes.
+/// All quoted strings of a text.
 fn quoted(text: &str) -> BTreeSet<&str> {
     text.split('"').skip(1).step_by(2).collect()
 }
 
-/// The release of the dashboard's files, by its page.
+/// The release in the paths of the dashboard's files, read from its page.
 async fn release() -> String {
     let page = get("/dashboard/index.html", None).await;
     let main = quoted(&page.text).into_iter().find_map(|link| link.strip_suffix("/main.js")).map(str::to_owned);
@@ -26,7 +26,7 @@ async fn release() -> String {
 }
 
 #[tokio::test]
-async fn a_page_loads_files_of_its_own_release_alone() {
+async fn page_loads_only_files_of_its_own_release() {
     let release = release().await;
     assert!(release.len() == 16 && release.bytes().all(|byte| byte.is_ascii_hexdigit()), "{release}");
     for page in ["/dashboard/index.html", "/docs/problems"] {
@@ -44,7 +44,7 @@ async fn a_page_loads_files_of_its_own_release_alone() {
 }
 
 #[tokio::test]
-async fn a_module_imports_modules_of_its_own_release_alone() {
+async fn module_imports_only_modules_of_its_own_release() {
     let release = release().await;
     let page = get("/dashboard/index.html", None).await.text;
     let modules = quoted(&page).into_iter().filter(|link| link.starts_with(&release) && link.contains(".js"));
@@ -60,7 +60,7 @@ async fn a_module_imports_modules_of_its_own_release_alone() {
 }
 
 #[tokio::test]
-async fn files_of_another_release_are_not_found_nor_kept() {
+async fn files_of_another_release_are_neither_found_nor_cached() {
     for path in ["/dashboard/0123456789abcdef/main.js", "/dashboard/main.js", "/dashboard/0123456789abcdef/"] {
         let answer = get(path, None).await;
         assert_eq!((answer.status, answer.header("cache-control")), (404, "no-store"), "{path}: {answer:?}");
@@ -68,7 +68,7 @@ async fn files_of_another_release_are_not_found_nor_kept() {
 }
 
 #[tokio::test]
-async fn a_page_is_asked_after_and_sent_only_when_it_changed() {
+async fn page_is_revalidated_and_sent_only_after_a_change() {
     for path in [
         "/dashboard/index.html",
         "/dashboard/config.json",

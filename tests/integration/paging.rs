@@ -1,9 +1,9 @@
-//! Pages of a rare status: the work for a page is bounded.
+//! Lists of a rare status: the work for a page is bounded.
 
 use serde_json::Value;
 use tests::World;
 
-/// More orders than are read for a page, and older than these three that have completed.
+/// A world with more active orders than the api reads for a page, and three older, completed orders.
 async fn world_with_few_completed() -> World {
     let world = World::new().await;
     world

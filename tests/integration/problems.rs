@@ -1,4 +1,4 @@
-//! The page that the `type` of a problem leads to is made from docs/api.md.
+//! The page of problems, generated from docs/api.md. The `type` of each problem links to it.
 
 use std::fmt::Write;
 
@@ -10,17 +10,17 @@ const DOCUMENT: &str = include_str!("../../docs/api.md");
 const PUBLISHED: &str = "../functions/site/assets/problems/problems.html";
 
 #[test]
-fn the_published_page_of_problems_is_made_from_the_documentation() {
+fn published_page_of_problems_matches_the_documentation() {
     let made = page();
     if std::env::var_os("UPDATE_OPENAPI").is_some() {
         std::fs::write(PUBLISHED, &made).unwrap();
     } else {
-        assert!(made == site::PROBLEMS, "{PUBLISHED} is not what docs/api.md says; run `make openapi`");
+        assert!(made == site::PROBLEMS, "{PUBLISHED} differs from docs/api.md: run `make openapi`");
     }
 }
 
 #[tokio::test]
-async fn the_type_of_a_problem_leads_to_its_explanation() {
+async fn type_of_a_problem_leads_to_its_explanation() {
     let site = site::router(site::Config::default());
     let get = |path: &str| Request::get(path.to_owned()).body(Body::empty()).unwrap();
     let page = call_in_process(&site, None, get("/docs/problems")).await;
@@ -39,7 +39,7 @@ async fn the_type_of_a_problem_leads_to_its_explanation() {
     }
 }
 
-/// The entries of the document as a page.
+/// Generates the page from the entries of the document.
 fn page() -> String {
     let (_, problems) = DOCUMENT.split_once("\n## Problems\n").unwrap();
     let (problems, _) = problems.split_once("\n## ").unwrap();
@@ -57,7 +57,7 @@ fn page() -> String {
     page + END
 }
 
-/// A paragraph or a list.
+/// The HTML of a paragraph or a list.
 fn paragraph(block: &str, is_title: bool) -> String {
     let Some(list) = block.strip_prefix("- ") else {
         let class = if is_title { " class=\"title\"" } else { "" };
@@ -67,14 +67,14 @@ fn paragraph(block: &str, is_title: bool) -> String {
     format!("      <ul>\n{}      </ul>\n", items.collect::<String>())
 }
 
-/// Code, emphasis and links.
+/// Converts code, emphasis and links to HTML.
 fn inline(text: &str) -> String {
     let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let words = escaped.split_whitespace().collect::<Vec<_>>().join(" ");
     linked(&tagged(&tagged(&words, "**", "strong"), "`", "code"))
 }
 
-/// What stands between two marks, between tags.
+/// Replaces each pair of marks by a pair of tags.
 fn tagged(text: &str, mark: &str, tag: &str) -> String {
     let parts: Vec<_> = text.split(mark).collect();
     assert_eq!(parts.len() % 2, 1, "an unmatched {mark}: {text}");
@@ -85,7 +85,7 @@ fn tagged(text: &str, mark: &str, tag: &str) -> String {
     tagged.collect()
 }
 
-/// `[text](target)` as a link.
+/// Converts each `[text](target)` to a link.
 fn linked(text: &str) -> String {
     let Some((before, rest)) = text.split_once('[') else { return text.to_owned() };
     let (words, rest) = rest.split_once("](").expect("a link");

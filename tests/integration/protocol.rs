@@ -1,6 +1,6 @@
-//! The protocol of claim, wait, finish, sweep, cancel and retry under arbitrary interleavings: two workers, a sweeper, a
-//! canceller and an operator act on an order in any order, while workers crash, time passes and messages are lost, doubled
-//! and shuffled. The guards are the real ones: every step is the product's own statement on a real database.
+//! The protocol of claim, wait, finish, sweep, cancel and retry under random interleavings: two workers, a sweeper, a client
+//! and an operator act on an order in any sequence, while workers crash, time passes and messages are lost and duplicated.
+//! Every step is the product's own statement on a real database.
 
 use std::time::Duration;
 
@@ -12,45 +12,46 @@ use shared::db::{Db, orders, retry, work};
 use shared::order::OrderId;
 use tests::World;
 
+const DELAY: Duration = Duration::from_secs(2);
 const LEASE: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_mins(3);
 
-/// What can happen next; where it can't just now, nothing does.
+/// A step. It has no effect if it is not possible in the current state.
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    /// A worker without an order is given a message.
-    Deliver(usize),
-    /// A worker records that its order is completed, or failed, and its message is acknowledged.
+    /// A worker without an order receives a message. A delay may precede its work.
+    Deliver(usize, bool),
+    /// A worker records that its order is completed or failed, and its message is acknowledged.
     Finish(usize, bool),
-    /// A worker's order waits: a new message is sent and the old one acknowledged.
+    /// A worker's order waits: a new message is sent, and the old one is acknowledged.
     Wait(usize),
-    /// A worker's order is to be tried again: its message comes back.
+    /// A worker reschedules its order for another attempt, and its message becomes visible again.
     Retry(usize),
-    /// A worker forgets everything: its message comes back.
+    /// A worker crashes, and its message becomes visible again.
     Crash(usize),
-    /// A worker stops responding, holds on to its claim and never acknowledges: its message comes back all the same.
+    /// A worker hangs and keeps its claim. Its message becomes visible again after its visibility timeout.
     Redeliver(usize),
-    /// A message gets lost.
+    /// A message is lost.
     Lose,
-    /// A message is doubled.
-    Double,
+    /// A message is duplicated.
+    Duplicate,
     Sweep,
     Cancel,
     OperatorRetry,
-    /// Less than a lease, more than a lease, or more than the grace period goes by.
+    /// This many seconds pass: less than a lease, more than a lease, or more than the grace period.
     Pass(u16),
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        6 => (0..2_usize).prop_map(Step::Deliver),
+        6 => (0..2_usize, any::<bool>()).prop_map(|(worker, has_delay)| Step::Deliver(worker, has_delay)),
         3 => (0..2_usize, prop::bool::weighted(0.7)).prop_map(|(worker, completed)| Step::Finish(worker, completed)),
         2 => (0..2_usize).prop_map(Step::Wait),
         2 => (0..2_usize).prop_map(Step::Retry),
         1 => (0..2_usize).prop_map(Step::Crash),
         1 => (0..2_usize).prop_map(Step::Redeliver),
         1 => Just(Step::Lose),
-        1 => Just(Step::Double),
+        1 => Just(Step::Duplicate),
         1 => Just(Step::Sweep),
         1 => Just(Step::Cancel),
         1 => Just(Step::OperatorRetry),
@@ -58,14 +59,14 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// One order's play: the messages that are under way, what each worker holds, and what has been recorded.
+/// The run of one order: its messages in the queue, the workers' claims, and the recorded ends.
 struct Play<'a> {
     world: &'a World,
     db: &'a Db,
     order: [OrderId; 1],
     messages: usize,
     workers: [Option<Claim>; 2],
-    /// Who claimed last and has not given the order back.
+    /// The worker with the last claim, if it has not released the order.
     holder: Option<usize>,
     lives: i64,
     ends: i64,
@@ -79,14 +80,14 @@ impl Play<'_> {
 
     async fn act(&mut self, step: Step) {
         match step {
-            Step::Deliver(worker) => self.deliver(worker).await,
+            Step::Deliver(worker, has_delay) => self.deliver(worker, has_delay).await,
             Step::Finish(worker, completed) => self.finish(worker, completed).await,
             Step::Wait(worker) => self.reschedule(worker, 5, false).await,
             Step::Retry(worker) => self.reschedule(worker, 0, true).await,
             Step::Crash(worker) => self.messages += usize::from(self.workers[worker].take().is_some()),
             Step::Redeliver(worker) => self.messages += usize::from(self.workers[worker].is_some()),
             Step::Lose => self.messages = self.messages.saturating_sub(1),
-            Step::Double => self.messages += usize::from(self.messages > 0),
+            Step::Duplicate => self.messages += usize::from(self.messages > 0),
             Step::Sweep => self.messages += work::requeue_overdue(self.db, GRACE, 10).await.unwrap().len(),
             Step::Cancel => self.cancel().await,
             Step::OperatorRetry => self.operator_retry().await,
@@ -95,12 +96,13 @@ impl Play<'_> {
         self.check().await;
     }
 
-    /// The claim decides what becomes of the message: held, sent again because it is early, or done with.
-    async fn deliver(&mut self, worker: usize) {
+    /// Claims the order. The message stays with the worker, is sent again if the order is not due, or is deleted.
+    async fn deliver(&mut self, worker: usize, has_delay: bool) {
         if self.messages == 0 || self.workers[worker].is_some() {
             return;
         }
-        let claim = work::claim(self.db, &self.order, LEASE).await.unwrap();
+        let delay = if has_delay { DELAY } else { Duration::ZERO };
+        let claim = work::claim(self.db, &self.order, LEASE, delay).await.unwrap();
         self.messages -= usize::from(claim.not_due.is_empty());
         if !claim.claimed.is_empty() {
             assert!(!self.is_cancelled, "a cancelled order was claimed");
@@ -114,7 +116,7 @@ impl Play<'_> {
             let end = Finish { order: &claim.claimed[0], attempts: 1, failure: (!completed).then_some("refused") };
             let recorded = work::finish(self.db, claim.token, &[end], Duration::ZERO).await.unwrap();
             if !recorded.is_empty() {
-                assert_eq!(self.holder.take(), Some(worker), "an end was recorded by a worker that had lost its lease");
+                assert_eq!(self.holder.take(), Some(worker), "a worker without the lease recorded an end");
                 self.ends += 1;
             }
         }
@@ -146,7 +148,7 @@ impl Play<'_> {
         self.messages += retried;
     }
 
-    /// What holds at every moment: an order wants something exactly while it is active, and each life ends at most once.
+    /// Asserts the invariants: a row of `order_work` exists exactly while the order is active, and each life ends at most once.
     async fn check(&self) {
         let sql = "SELECT status IN ('pending', 'processing'), (status = 'processing') = (w.started_at IS NOT NULL),
                 w.order_id IS NOT NULL
@@ -157,20 +159,20 @@ impl Play<'_> {
         assert_eq!(self.ends, self.lives - i64::from(is_active), "an end was lost or recorded twice");
     }
 
-    /// What must always be possible: with nothing but the sweeper and a healthy worker, the order comes to an end.
+    /// Asserts that the order can always end with only the sweeper and a healthy worker.
     async fn settle(&mut self) {
         self.workers = [None, None];
-        for step in [Step::Pass(240), Step::Sweep, Step::Deliver(0), Step::Finish(0, true)] {
+        for step in [Step::Pass(240), Step::Sweep, Step::Deliver(0, false), Step::Finish(0, true)] {
             self.act(step).await;
         }
         let order = orders::get(self.db, self.id(), None).await.unwrap().unwrap();
-        assert!(!order.status.is_active(), "the order got stuck: {order:?}");
+        assert!(!order.status.is_active(), "the order is stuck: {order:?}");
     }
 }
 
 async fn play(world: &World, db: &Db, steps: &[Step]) {
     let order = OrderId::generate();
-    world.place(order.as_str()).await;
+    world.create(order.as_str()).await;
     let workers = [None, None];
     let mut play =
         Play { world, db, order: [order], messages: 1, workers, holder: None, lives: 1, ends: 0, is_cancelled: false };
@@ -180,7 +182,7 @@ async fn play(world: &World, db: &Db, steps: &[Step]) {
     play.settle().await;
 }
 
-/// `PROTOCOL_CASES` plays, 200 unless told, the same each time.
+/// Runs `PROTOCOL_CASES` cases, 200 by default. They are the same in each run.
 #[test]
 fn no_interleaving_loses_an_order_or_ends_it_twice() {
     let cases = std::env::var("PROTOCOL_CASES").map_or(200, |cases| cases.parse().unwrap());
@@ -194,10 +196,10 @@ fn no_interleaving_loses_an_order_or_ends_it_twice() {
         Ok(())
     });
     played.unwrap_or_else(|found| panic!("{found}"));
-    let difference: bool = runtime.block_on(world.value(
+    let is_equal: bool = runtime.block_on(world.value(
         "SELECT (SELECT sum(completed) FROM order_outcomes) = count(*) FILTER (WHERE status = 'completed')
             AND (SELECT sum(failed) FROM order_outcomes) = count(*) FILTER (WHERE status = 'failed')
             AND (SELECT sum(cancelled) FROM order_outcomes) = count(*) FILTER (WHERE status = 'cancelled') FROM order_states",
     ));
-    assert!(difference, "the statistics differ from a recount");
+    assert!(is_equal, "the statistics differ from a recount");
 }

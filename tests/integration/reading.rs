@@ -1,4 +1,4 @@
-//! Reading, cancelling and retrying one order; health; and what has no route.
+//! Reading, cancelling and retrying one order; health; unknown routes.
 
 use axum::body::Body;
 use axum::http::{Method, Request};
@@ -14,17 +14,17 @@ fn post(path: &str) -> Request<Body> {
 }
 
 #[tokio::test]
-async fn an_order_reads_as_it_was_answered_when_it_was_placed() {
+async fn order_reads_as_it_was_created() {
     let world = World::new().await;
-    let placed = world.place("o-1").await;
-    assert_eq!(world.get("/orders/o-1").await.expect(200), placed);
+    let created = world.create("o-1").await;
+    assert_eq!(world.get("/orders/o-1").await.expect(200), created);
     assert_eq!(world.get("/orders/o-1/status").await.expect(200), json!({"order_id": "o-1", "status": "pending"}));
 }
 
 #[tokio::test]
-async fn an_unchanged_order_is_not_sent_again() {
+async fn unchanged_order_is_not_sent_again() {
     let world = World::new().await;
-    world.place("o-1").await;
+    world.create("o-1").await;
     let etag = world.get("/orders/o-1").await.header("etag").to_owned();
     let ask = || Request::get("/orders/o-1").header("if-none-match", &etag).body(Body::empty()).unwrap();
     let unchanged = world.call(ask()).await;
@@ -36,9 +36,9 @@ async fn an_unchanged_order_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn another_users_order_is_not_there() {
+async fn order_of_another_user_is_not_found() {
     let world = World::new().await;
-    world.place("o-1").await;
+    world.create("o-1").await;
     for path in ["/orders/o-1", "/orders/o-1/status"] {
         world.call_as("alice", "orders/read", get(path)).await.expect(200);
         world.call_as("bob", "orders/read", get(path)).await.problem(404);
@@ -50,7 +50,7 @@ async fn another_users_order_is_not_there() {
 }
 
 #[tokio::test]
-async fn an_identifier_that_no_order_can_have_is_not_found() {
+async fn impossible_order_id_is_not_found() {
     let world = World::new().await;
     for id in ["none", "a%20b", "%00", "%ff", &"x".repeat(65)] {
         world.get(&format!("/orders/{id}")).await.problem(404);
@@ -59,9 +59,9 @@ async fn an_identifier_that_no_order_can_have_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_pending_order_can_be_cancelled_and_stays_so() {
+async fn pending_order_can_be_cancelled_for_good() {
     let world = World::new().await;
-    world.place("o-1").await;
+    world.create("o-1").await;
     let cancelled = world.call_as("alice", "orders/write", post("/orders/o-1/cancel")).await.expect(200);
     assert_eq!(
         (&cancelled["status"], &cancelled["next"], &cancelled["attempts"]),
@@ -74,9 +74,9 @@ async fn a_pending_order_can_be_cancelled_and_stays_so() {
 }
 
 #[tokio::test]
-async fn an_order_that_is_being_processed_can_be_neither_cancelled_nor_retried() {
+async fn processing_order_can_be_neither_cancelled_nor_retried() {
     let world = World::new().await;
-    world.place("o-1").await;
+    world.create("o-1").await;
     world.execute("UPDATE order_work SET started_at = now()").await;
     let problem = world.call(post("/orders/o-1/cancel")).await.problem(409);
     assert_eq!(problem["detail"], "The order is processing. A client can cancel only a pending order.");
@@ -86,9 +86,9 @@ async fn an_order_that_is_being_processed_can_be_neither_cancelled_nor_retried()
 }
 
 #[tokio::test]
-async fn a_failed_order_can_be_retried_by_an_operator_alone() {
+async fn failed_order_can_be_retried_only_by_an_operator() {
     let world = World::new().await;
-    world.place("o-1").await;
+    world.create("o-1").await;
     world.receive().await;
     world
         .execute("UPDATE orders SET started_at = now(), finished_at = now(), attempts = 5, failure = 'no stock'")
@@ -109,15 +109,15 @@ async fn a_failed_order_can_be_retried_by_an_operator_alone() {
 }
 
 #[tokio::test]
-async fn health_needs_no_token_and_tells_of_the_database() {
+async fn health_needs_no_token_and_reports_the_database() {
     let world = World::new().await;
     assert_eq!(world.call_unknown(get("/healthz")).await.expect(200), json!({"status": "ok"}));
-    let api = world.api_with("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nowhere");
+    let api = world.api_with("DATABASE_URL", "postgres://app@127.0.0.1:1/nowhere");
     tests::call_in_process(&api, None, get("/healthz")).await.problem(503);
 }
 
 #[tokio::test]
-async fn an_unknown_route_or_method_is_a_problem_too() {
+async fn unknown_route_or_method_is_a_problem() {
     let world = World::new().await;
     for path in ["/", "/orders/", "/order", "/orders/a/b", "/metrics/x"] {
         assert_eq!(world.get(path).await.problem(404)["type"], "/docs/problems#no-such-route", "{path}");
@@ -134,7 +134,7 @@ async fn an_unknown_route_or_method_is_a_problem_too() {
 }
 
 #[tokio::test]
-async fn without_authentication_everybody_is_an_administrator_and_only_where_it_is_turned_off() {
+async fn authentication_off_makes_every_caller_an_administrator() {
     let world = World::new().await;
     let api = world.api_with("AUTH", "off");
     tests::call_in_process(&api, None, get("/metrics")).await.expect(200);

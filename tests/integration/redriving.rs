@@ -1,5 +1,5 @@
-//! `POST /dead-letters/redrive` handles as many letters as its limit says and finds all. Operators' calls are answered in time
-//! while the queue accepts connections and never answers.
+//! `POST /dead-letters/redrive` handles at most its limit of letters and finds all of them. Operators' calls are answered in
+//! time while the queue accepts connections and never answers.
 
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,7 @@ async fn redrive_handles_no_more_letters_than_its_limit() {
 }
 
 #[tokio::test]
-async fn redrive_finds_all_letters_that_there_are() {
+async fn redrive_finds_all_dead_letters() {
     let world = world_with_letters(25).await;
     for dry_run in [true, true, false] {
         assert_eq!(redrive(&world, json!({"dry_run": dry_run})).await["found"], 25, "{dry_run}");
@@ -49,7 +49,7 @@ async fn operators_are_answered_in_time_while_the_queue_hangs() {
             SELECT 'o-' || i, 'alice', '{a}', 1, now(), now(), 'no stock' FROM generate_series(1, 1000) AS i",
         )
         .await;
-    // It accepts connections, which wait in its backlog, and never answers.
+    // The listener accepts connections into its backlog and never answers.
     let queue = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let api = world.api_with("AWS_ENDPOINT_URL", &format!("http://{}", queue.local_addr().unwrap()));
     let call = async |path: &str, options: Value| {

@@ -1,4 +1,4 @@
-//! The version before runs on the schema of this one: while a release is tried out, and after it was rolled back.
+//! The previous release runs on the schema of this one: during a gradual release, and after a roll-back.
 
 pub mod recorder;
 mod replay;
@@ -20,18 +20,19 @@ use tokio::time::sleep;
 
 use recorder::Recording;
 
-/// What the last release said to the database, in all that it does. Recorded anew with each release: `RECORD_RELEASE=1`.
+/// All statements of the last release. `RECORD_RELEASE=1` records them anew for each release.
 const RELEASED: &str = include_str!("released/statements.json");
 
-/// Work that takes a while, and is refused for some orders.
-struct Refuse;
+/// Work of 0.4 s that fails for one order, waits for another and retries a third.
+struct FailOne;
 
-impl Work for Refuse {
+impl Work for FailOne {
     async fn run(&self, order: &Claimed, _: &Db, _: Deadline) -> Outcome {
         sleep(Duration::from_millis(400)).await;
         match order.order_id.as_str() {
             "o-2" => Outcome::Fail("refused".to_owned()),
-            "o-5" => Outcome::Retry { cause: "busy".to_owned(), after: None },
+            "o-5" => Outcome::Wait(None),
+            "o-6" => Outcome::Retry { cause: "busy".to_owned(), after: None },
             _ => Outcome::Complete,
         }
     }
@@ -42,7 +43,7 @@ async fn call(api: &Router, request: Request<Body>) -> Value {
     call_in_process(api, Some(("admin", scopes)), request).await.json()
 }
 
-/// Every call there is, in the ways that make a difference to the database.
+/// Makes all reading calls with all parameters that change their statements.
 async fn read_everything(api: &Router) {
     let cursor = call(api, get("/orders?limit=2")).await["next_cursor"].as_str().unwrap().to_owned();
     for query in ["", "status=pending", "status=processing", "status=completed", "status=failed", "status=cancelled"] {
@@ -68,7 +69,7 @@ fn get(path: &str) -> Request<Body> {
     Request::get(path).body(Body::empty()).unwrap()
 }
 
-async fn place_and_cancel(api: &Router) {
+async fn create_and_cancel(api: &Router) {
     for id in ["o-1", "o-2", "o-3", "o-4", "o-1"] {
         call(api, post("/orders", &order(id))).await;
     }
@@ -80,17 +81,18 @@ async fn place_and_cancel(api: &Router) {
     call(api, post("/orders/cancel", &json!({"dry_run": false, "user_id": "carol"}))).await;
 }
 
-/// A wait, a worker that dies, a message that comes while the order is worked on, ends, a failure, an operator's retries.
+/// Processes orders: a wait, a worker that crashes, a message for an order in progress, ends, a failure, and an operator's retries.
 async fn process(api: &Router, env: &Env, world: &World) {
     let config = || Config::from_env(env).unwrap();
-    let waiting = Processor::new(config(), Simulated { delay: Duration::from_secs(5) }, env).unwrap();
+    // So short a delay that it is over when the recording is replayed.
+    let waiting = Processor::new(config(), Simulated { delay: Duration::from_micros(1) }, env).unwrap();
     handle(&waiting, &["o-1", "o-2", "o-3"]).await;
     world.let_pass(10.0).await;
     let held = Database::new(DbConfig::from_env(env).unwrap()).until(Deadline::after(Duration::from_mins(1)));
-    claim(&held, &["o-5".parse().unwrap()], Duration::from_secs(1)).await.unwrap();
+    claim(&held, &["o-6".parse().unwrap()], Duration::from_secs(1), Duration::ZERO).await.unwrap();
     world.let_pass(10.0).await;
-    let refusing = Processor::new(config(), Refuse, env).unwrap();
-    tokio::join!(handle(&refusing, &["o-1", "o-2", "o-5"]), async {
+    let refusing = Processor::new(config(), FailOne, env).unwrap();
+    tokio::join!(handle(&refusing, &["o-1", "o-2", "o-5", "o-6"]), async {
         sleep(Duration::from_millis(200)).await;
         handle(&waiting, &["o-1"]).await;
     });
@@ -103,7 +105,7 @@ async fn process(api: &Router, env: &Env, world: &World) {
     call(api, post("/dead-letters/redrive", &json!({"dry_run": false}))).await;
 }
 
-/// Two sweeps: of one the queue hears nothing.
+/// Runs two sweeps, the second without a queue.
 async fn sweep(url: &str, world: &World) {
     world.let_pass(300.0).await;
     for endpoint in [None, Some(("AWS_ENDPOINT_URL", "http://127.0.0.1:1"))] {
@@ -114,25 +116,25 @@ async fn sweep(url: &str, world: &World) {
     }
 }
 
-/// All that the functions say to the database of this world.
+/// Records all statements of the functions in this world.
 pub async fn record(world: &World) -> Recording {
     let recording = Recording::default();
     let url: reqwest::Url = world.owner_url().parse().unwrap();
     let upstream = format!("127.0.0.1:{}", url.port().unwrap()).parse().unwrap();
-    let mut listened = url.clone();
-    listened.set_port(Some(recording.listen(upstream).await.port())).unwrap();
-    // Each statement is recorded with its text.
-    let more = [("DATABASE_URL", listened.as_str()), ("DATABASE_PREPARE", "off")];
+    let mut recorded = url.clone();
+    recorded.set_port(Some(recording.listen(upstream).await.port())).unwrap();
+    // Without prepared statements each recorded message contains the statement's text.
+    let more = [("DATABASE_URL", recorded.as_str()), ("DATABASE_PREPARE", "off")];
     let env: Env = world.variables().chain(more).collect();
     let api = world.api_of_env(&env);
-    place_and_cancel(&api).await;
+    create_and_cancel(&api).await;
     process(&api, &env, world).await;
-    sweep(listened.as_str(), world).await;
+    sweep(recorded.as_str(), world).await;
     recording
 }
 
 #[tokio::test]
-async fn the_recording_of_a_release_speaks_every_statement() {
+async fn recording_of_a_release_contains_every_statement() {
     let world = World::new().await;
     let statements = record(&world).await.statements();
     let sources = [
@@ -144,25 +146,25 @@ async fn the_recording_of_a_release_speaks_every_statement() {
         include_str!("../../shared/src/db/stats.rs"),
         include_str!("../../shared/src/db/work.rs"),
     ];
-    let places: usize = sources.iter().map(|source| source.matches(".query(").count()).sum();
-    let mut texts: Vec<_> = statements.iter().map(|said| said.sql.as_str()).collect();
+    let queries: usize = sources.iter().map(|source| source.matches(".query(").count()).sum();
+    let mut texts: Vec<_> = statements.iter().map(|statement| statement.sql.as_str()).collect();
     texts.sort_unstable();
     texts.dedup();
-    assert!(texts.len() > places, "{places} places speak SQL, and {} statements were said: {texts:#?}", texts.len());
+    assert!(texts.len() > queries, "the code has {queries} queries, the recording only {}: {texts:#?}", texts.len());
     if std::env::var_os("RECORD_RELEASE").is_some() {
-        let written = replay::written(&world, &statements).await;
-        std::fs::write("integration/released/statements.json", written).unwrap();
+        let json = replay::to_json(&world, &statements).await;
+        std::fs::write("integration/released/statements.json", json).unwrap();
     }
 }
 
 #[tokio::test]
-async fn what_the_last_release_says_is_understood_by_the_schema_of_this_one() {
+async fn schema_accepts_the_statements_of_the_last_release() {
     let released = serde_json::from_str(RELEASED).unwrap();
     assert_eq!(replay::differences(&World::new().await, &released).await, [""; 0]);
 }
 
 #[tokio::test]
-async fn a_migration_that_only_adds_lets_the_last_release_go_on() {
+async fn additive_migration_keeps_the_last_release_working() {
     let released = serde_json::from_str(RELEASED).unwrap();
     let world = World::new().await;
     world
@@ -176,7 +178,7 @@ async fn a_migration_that_only_adds_lets_the_last_release_go_on() {
 }
 
 #[tokio::test]
-async fn a_migration_that_takes_away_what_the_last_release_needs_is_noticed() {
+async fn breaking_migration_is_noticed() {
     let released = serde_json::from_str(RELEASED).unwrap();
     for migration in [
         "ALTER TABLE orders DROP COLUMN failure CASCADE",

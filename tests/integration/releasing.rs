@@ -1,4 +1,4 @@
-//! A release, its smoke test and its roll-back, on the deployed stack.
+//! A release on the deployed stack, its smoke test and its roll-back.
 
 use std::process::Output;
 use std::time::Duration;
@@ -19,21 +19,21 @@ async fn smoke_test(url: &str, token: &str) -> Output {
 }
 
 #[tokio::test]
-async fn the_smoke_test_passes_on_a_deployment_that_works_and_on_no_other() {
+async fn smoke_test_passes_only_on_a_working_deployment() {
     let stack = Stack::running();
     let (url, token) = (stack.get("API_URL"), stack.get("TOKEN_ALICE"));
     let passed = smoke_test(url, token).await;
     assert!(passed.status.success(), "{passed:?}");
-    let said = String::from_utf8(passed.stdout).unwrap();
-    assert!(said.ends_with("is completed.\n") && !said.contains(token), "{said}");
+    let output = String::from_utf8(passed.stdout).unwrap();
+    assert!(output.ends_with("is completed.\n") && !output.contains(token), "{output}");
     for (url, token) in [(url, "no token"), (&format!("{url}/nothing"), token), ("http://127.0.0.1:1", token)] {
         let failed = smoke_test(url, token).await;
         assert_eq!(failed.status.code(), Some(1), "{failed:?}");
     }
 }
 
-/// Places this many orders, some at once; gives the statuses that were answered.
-async fn place(stack: &Stack, run: &str, count: usize) -> Vec<u16> {
+/// Creates this many orders, eight at a time. Returns the statuses of the answers.
+async fn create_orders(stack: &Stack, run: &str, count: usize) -> Vec<u16> {
     let orders = stream::iter(0..count).map(|number| async move {
         let order =
             json!({"order_id": format!("{run}-{number}"), "user_id": "bob", "item_ids": ["a"], "total_amount": 1});
@@ -42,7 +42,8 @@ async fn place(stack: &Stack, run: &str, count: usize) -> Vec<u16> {
     orders.buffer_unordered(8).collect().await
 }
 
-/// Releases the next version of these functions, takes it back, and gives for each which version was in use when.
+/// Releases the next version of these functions and rolls it back. Returns for each function the version before, the new one,
+/// and the one in use after the release.
 async fn release_and_roll_back(lambda: &Lambda, functions: [&str; 2]) -> Vec<[Value; 3]> {
     let mut versions = Vec::new();
     for function in functions {
@@ -60,12 +61,12 @@ async fn release_and_roll_back(lambda: &Lambda, functions: [&str; 2]) -> Vec<[Va
 }
 
 #[tokio::test]
-async fn a_release_that_is_rolled_back_while_orders_flow_loses_none() {
+async fn roll_back_of_a_release_loses_no_order() {
     let stack = &Stack::running();
     let run = &format!("release-{}", Uuid::new_v4().simple());
     let functions = ["API_FUNCTION", "PROCESSOR_FUNCTION"].map(|name| stack.get(name));
     let lambda = Lambda::of(stack);
-    let (statuses, versions) = tokio::join!(place(stack, run, 300), release_and_roll_back(&lambda, functions));
+    let (statuses, versions) = tokio::join!(create_orders(stack, run, 300), release_and_roll_back(&lambda, functions));
     assert_eq!(statuses, [201; 300]);
     for [before, next, in_use] in versions {
         assert!(before != next && in_use == next, "{before} {next} {in_use}");

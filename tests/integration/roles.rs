@@ -1,4 +1,4 @@
-//! The role that the functions sign in as, where another owns the tables: it can do what they do, and nothing else.
+//! The functions' database role, which does not own the tables: it can do what the functions do, and nothing else.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 const ALL_SCOPES: &str = "orders/read orders/write orders/admin";
 
-/// A role that was given what the functions need in a world whose tables it does not own. Its name wants quoting.
+/// A role with the functions' rights in a world whose tables it does not own. Its name needs quoting.
 pub struct AppRole {
     pub world: World,
     name: String,
@@ -32,8 +32,8 @@ impl AppRole {
         let world = World::new().await;
         let role = Self { world, name: format!("The \"app\" {}", Uuid::new_v4().simple()) };
         role.grant().await.unwrap();
-        // It was created without a password; here it signs in by one.
-        // Its owner becomes a member, and so sees what its sessions do, and may end them.
+        // The grant creates the role without a password, and these tests sign in with one. As a member of the role, the
+        // owner can see and terminate its sessions.
         let quoted = role.quoted();
         role.world.execute(&format!("ALTER ROLE {quoted} PASSWORD 'app'; GRANT {quoted} TO CURRENT_USER")).await;
         role
@@ -47,17 +47,17 @@ impl AppRole {
         format!("\"{}\"", self.name.replace('"', "\"\""))
     }
 
-    /// The world's database as this role.
+    /// The URL of the world's database for this role.
     pub fn url(&self) -> String {
-        let (_, place) = self.world.owner_url().split_once('@').unwrap();
-        format!("postgres://{}:app@{place}", self.name.replace(' ', "%20").replace('"', "%22"))
+        let (_, address) = self.world.owner_url().split_once('@').unwrap();
+        format!("postgres://{}:app@{address}", self.name.replace(' ', "%20").replace('"', "%22"))
     }
 
     fn env(&self) -> Env {
         self.world.env_with(("DATABASE_URL", &self.url()))
     }
 
-    /// Why PostgreSQL refuses this statement to the role, if it does.
+    /// The error of this statement for the role, if PostgreSQL refuses it.
     async fn refusal(&self, sql: &str) -> Option<SqlState> {
         let (client, connection) = tokio_postgres::connect(&self.url(), NoTls).await.unwrap();
         tokio::spawn(connection);
@@ -70,7 +70,7 @@ fn deadline() -> Deadline {
 }
 
 #[tokio::test]
-async fn the_functions_role_can_do_everything_that_the_functions_do() {
+async fn functions_role_can_do_everything_that_functions_do() {
     let role = AppRole::new().await;
     let (db, sweeper) = (
         Database::new(DbConfig::from_env(&role.env()).unwrap()).until(deadline()),
@@ -86,11 +86,11 @@ async fn the_functions_role_can_do_everything_that_the_functions_do() {
     call(post("/orders/c/cancel", &json!({}))).await.expect(200);
 
     let order_ids: Vec<OrderId> = ["a", "b"].iter().map(|id| id.parse().unwrap()).collect();
-    let claimed = claim(&db, &order_ids, Duration::from_secs(30)).await.unwrap();
+    let claimed = claim(&db, &order_ids, Duration::from_secs(30), Duration::ZERO).await.unwrap();
     let due_at = claimed.claimed[0].now;
     let later = order_ids.iter().map(|order_id| Reschedule { order_id, due_at, failed_attempt: Some("busy") });
     reschedule(&db, claimed.token, &later.collect::<Vec<_>>()).await.unwrap();
-    let again = claim(&db, &order_ids, Duration::from_secs(30)).await.unwrap();
+    let again = claim(&db, &order_ids, Duration::from_secs(30), Duration::ZERO).await.unwrap();
     let end = |index: usize, failure| Finish { order: &again.claimed[index], attempts: 1, failure };
     let ends = [end(0, None), end(1, Some("refused"))];
     assert_eq!(finish(&db, again.token, &ends, Duration::ZERO).await.unwrap().len(), 2);
@@ -118,7 +118,7 @@ async fn the_functions_role_can_do_everything_that_the_functions_do() {
 }
 
 #[tokio::test]
-async fn the_functions_role_can_change_nothing_but_rows_and_delete_no_order() {
+async fn functions_role_can_only_change_rows_and_delete_no_order() {
     let role = AppRole::new().await;
     for forbidden in [
         "DELETE FROM orders",
@@ -140,7 +140,7 @@ async fn the_functions_role_can_change_nothing_but_rows_and_delete_no_order() {
 }
 
 #[tokio::test]
-async fn a_second_run_takes_back_what_the_role_was_given_besides() {
+async fn second_grant_revokes_excess_rights() {
     let role = AppRole::new().await;
     let quoted = role.quoted();
     role.world.execute(&format!("GRANT ALL ON orders, refinery_schema_history TO {quoted}")).await;
@@ -153,23 +153,23 @@ async fn a_second_run_takes_back_what_the_role_was_given_besides() {
 }
 
 #[tokio::test]
-async fn runs_at_the_same_time_do_not_disturb_one_another() {
+async fn concurrent_grants_succeed() {
     let role = AppRole::new().await;
     let granted = tokio::join!(role.grant(), role.grant(), role.grant());
     assert!(matches!(granted, (Ok(()), Ok(()), Ok(()))), "{granted:?}");
 }
 
 #[tokio::test]
-async fn the_owner_of_the_tables_is_not_confined() {
+async fn owner_of_the_tables_is_not_confined() {
     let world = World::new().await;
     let config = DbConfig::from_env(&world.owner_env()).unwrap();
     let refused = grant(&config, &"ordermill".parse().unwrap(), deadline()).await.unwrap_err();
     assert!(matches!(refused, SchemaError::OwnRole(_)), "{refused:?}");
-    world.place("o-1").await;
+    world.create("o-1").await;
 }
 
 #[tokio::test]
-async fn an_owner_with_a_password_does_not_lock_itself_out() {
+async fn owner_with_a_password_does_not_lock_itself_out() {
     let postgres = Postgres::start().await.unwrap();
     let superuser = postgres.connect().await.unwrap();
     superuser.batch_execute("CREATE ROLE rds_iam; CREATE ROLE master LOGIN CREATEROLE PASSWORD 'p'").await.unwrap();
@@ -180,8 +180,8 @@ async fn an_owner_with_a_password_does_not_lock_itself_out() {
         END $$; ALTER SCHEMA public OWNER TO master";
     superuser.batch_execute(owns).await.unwrap();
     let url = postgres.url(postgres.address());
-    let (_, place) = url.split_once('@').unwrap();
-    let url = format!("postgres://master:p@{place}");
+    let (_, address) = url.split_once('@').unwrap();
+    let url = format!("postgres://master:p@{address}");
     let config =
         DbConfig::from_env(&Env::from_iter([("DATABASE_URL", url.as_str()), ("DATABASE_TLS", "off")])).unwrap();
     let role = "functions".parse().unwrap();
@@ -194,7 +194,7 @@ async fn an_owner_with_a_password_does_not_lock_itself_out() {
 }
 
 #[tokio::test]
-async fn where_roles_can_sign_in_by_iam_a_new_one_does_and_one_with_a_password_goes_on() {
+async fn iam_sign_in_is_granted_to_new_roles_without_a_password() {
     let postgres = Postgres::start().await.unwrap();
     let sql = postgres.connect().await.unwrap();
     sql.batch_execute("CREATE ROLE rds_iam; CREATE ROLE old LOGIN PASSWORD 'p'").await.unwrap();

@@ -1,5 +1,5 @@
-//! The runbook, docs/operations.md, fits the code: the API answers its calls, its filters find stored orders, the functions log
-//! its messages.
+//! The runbook, docs/operations.md, matches the code: the API answers its calls, its filters find stored orders, and the
+//! functions log its messages.
 
 use std::path::Path;
 
@@ -35,9 +35,9 @@ fn examples() -> Vec<Example> {
     parts.windows(2).map(read).collect()
 }
 
-/// A world with one order, which failed because the merchant's endpoint did not answer.
+/// A world with one order that failed because the merchant's endpoint did not answer.
 async fn world_with_a_time_out() -> World {
-    // It accepts connections, which wait in its backlog, and never answers.
+    // The listener accepts connections into its backlog and never answers.
     let endpoint = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", endpoint.local_addr().unwrap());
     let world = World::with(&[
@@ -48,14 +48,14 @@ async fn world_with_a_time_out() -> World {
         ("MAX_ATTEMPTS", "1"),
     ])
     .await;
-    world.place("o-1").await;
+    world.create("o-1").await;
     handle(&world.processor_with(Config::work(&world.env()).unwrap()), &["o-1"]).await;
     assert_eq!(world.status("o-1").await, "failed");
     world
 }
 
 #[tokio::test]
-async fn calls_of_the_runbook_are_answered_and_find_what_is_stored() {
+async fn calls_of_the_runbook_succeed_and_find_stored_orders() {
     let world = world_with_a_time_out().await;
     let failure: String = world.value("SELECT failure FROM orders").await;
     let examples = examples();
@@ -73,7 +73,7 @@ async fn calls_of_the_runbook_are_answered_and_find_what_is_stored() {
     }
 }
 
-/// All Rust code of the functions and of what they share.
+/// All Rust code of the functions and of `shared`.
 fn code() -> String {
     fn read(folder: &Path, code: &mut String) {
         for entry in std::fs::read_dir(folder).unwrap() {

@@ -1,4 +1,4 @@
-//! The schema: what it refuses, what it keeps on its page, and how it comes to be.
+//! The schema: its constraints, its updates within a page, and its migrations.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ async fn migrate(config: &DbConfig) -> Result<Vec<String>, schema::SchemaError> 
 }
 
 #[tokio::test]
-async fn migrations_apply_once_and_two_runs_at_once_follow_one_another() {
+async fn concurrent_runs_apply_each_migration_once() {
     let world = World::new().await;
     let config = DbConfig::from_env(&world.owner_env()).unwrap();
-    world.place("o-1").await;
+    world.create("o-1").await;
     let (one, two) = tokio::join!(migrate(&config), migrate(&config));
     assert_eq!((one.unwrap(), two.unwrap()), (vec![], vec![]));
     assert_eq!(world.order_count().await, 1);
@@ -27,7 +27,7 @@ async fn migrations_apply_once_and_two_runs_at_once_follow_one_another() {
 }
 
 #[tokio::test]
-async fn a_release_that_is_rolled_back_to_accepts_the_migrations_of_the_next() {
+async fn previous_release_accepts_the_migrations_of_the_next() {
     let world = World::new().await;
     world
         .execute(
@@ -38,7 +38,7 @@ async fn a_release_that_is_rolled_back_to_accepts_the_migrations_of_the_next() {
 }
 
 #[tokio::test]
-async fn a_migration_that_was_changed_after_it_was_applied_is_refused() {
+async fn migration_changed_after_it_was_applied_is_refused() {
     let world = World::new().await;
     world.execute("UPDATE refinery_schema_history SET checksum = '1'").await;
     let error = migrate(&DbConfig::from_env(&world.owner_env()).unwrap()).await.unwrap_err();
@@ -46,22 +46,13 @@ async fn a_migration_that_was_changed_after_it_was_applied_is_refused() {
     assert!(cause.contains("V1__orders") && cause.contains("different"), "{cause}");
 }
 
-/// Places `count` orders and gives their identifiers.
-async fn place_many(world: &World, count: usize) -> Vec<String> {
-    let ids: Vec<_> = (0..count).map(|index| format!("o-{index}")).collect();
-    for id in &ids {
-        world.place(id).await;
-    }
-    ids
-}
-
 #[tokio::test]
-async fn every_update_of_an_orders_usual_life_leaves_the_indexes_alone() {
+async fn updates_of_an_ordinary_life_touch_no_index() {
     let world = World::new().await;
-    // Room for all versions of a row: a page that is full because a new connection anywhere on the server has just then
-    // kept PostgreSQL from clearing it says nothing about indexes.
+    // Room for all versions of a row. Otherwise a page may be full because a concurrent transaction keeps PostgreSQL from
+    // pruning it, which says nothing about indexes.
     world.execute("ALTER TABLE orders SET (fillfactor = 30)").await;
-    let ids = place_many(&world, 200).await;
+    let ids = world.create_many(200).await;
     let ids: Vec<_> = ids.iter().map(String::as_str).collect();
     let (to_process, to_cancel) = ids.split_at(150);
     handle(&world.processor(Duration::from_secs(5)), to_process).await;
@@ -75,18 +66,18 @@ async fn every_update_of_an_orders_usual_life_leaves_the_indexes_alone() {
 }
 
 #[tokio::test]
-async fn a_page_has_room_for_a_second_version_of_all_its_orders_at_once() {
+async fn page_has_room_for_second_versions_of_all_its_orders() {
     let world = World::new().await;
-    let ids = place_many(&world, 150).await;
+    let ids = world.create_many(150).await;
     let ids: Vec<_> = ids.iter().map(String::as_str).collect();
     handle(&world.processor(Duration::ZERO), &ids).await;
     assert_eq!(world.update_counts("orders", 150).await, (150, 150));
 }
 
 #[tokio::test]
-async fn the_schema_refuses_states_that_cannot_be() {
+async fn schema_refuses_impossible_states() {
     let world = World::new().await;
-    world.place("o-1").await;
+    world.create("o-1").await;
     for (constraint, change) in [
         ("orders_cancelled", "cancelled = true"),
         ("orders_started_at", "finished_at = now()"),
@@ -105,7 +96,7 @@ async fn the_schema_refuses_states_that_cannot_be() {
 }
 
 #[tokio::test]
-async fn the_sample_data_is_consistent_with_its_statistics() {
+async fn sample_data_is_consistent_with_its_statistics() {
     let world = World::new().await;
     world.execute(include_str!("../stack/sample_data.sql")).await;
     let metrics = world.get("/metrics").await.expect(200);

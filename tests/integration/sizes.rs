@@ -1,4 +1,4 @@
-//! Sizes: every answer with the largest valid data is smaller than Lambda's limit, and no valid order is too large.
+//! Sizes: every answer with the largest valid data is below Lambda's limit, and no valid order is too large.
 
 use std::collections::BTreeSet;
 
@@ -7,20 +7,21 @@ use axum::http::Request;
 use serde_json::{Value, json};
 use tests::{Answer, World, call_in_process, event, post};
 
-/// The most bytes of an event and of an answer, by Lambda's quotas.
+/// The largest size of an event and of an answer in bytes, by Lambda's quotas.
 const LAMBDA: usize = 6_291_556;
-/// The characters that take the most room: two bytes in JSON and four in a JSON string of it, or four bytes of UTF-8.
+/// The largest characters: two bytes in JSON and four when that is quoted again, or four bytes of UTF-8.
 const LARGE: [&str; 2] = ["\"", "𝄞"];
-/// Orders of the largest size that are more than one page.
+/// A number of largest orders that needs more than one page.
 const ORDERS: usize = 24;
 
-/// A world and the routes that a test called in it.
-struct Held {
+/// A world, and the routes that a test has called in it.
+struct Calls {
     world: World,
     routes: BTreeSet<String>,
 }
 
-impl Held {
+impl Calls {
+    /// Calls the api and asserts the size of the answer.
     async fn call(&mut self, route: &str, request: Request<Body>) -> Answer {
         self.routes.insert(route.to_owned());
         let answer = self.world.call(request).await;
@@ -34,13 +35,13 @@ impl Held {
     }
 }
 
-/// The bytes of an answer as Lambda takes it, about.
+/// The approximate size of an answer in Lambda's format, in bytes.
 fn in_lambda(answer: &Answer) -> usize {
     let headers: usize = answer.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 6).sum();
     json!(answer.text).to_string().len() + headers + 200
 }
 
-/// Stores failed orders of the largest size, each for a reason of its own.
+/// Inserts failed orders of the largest size, each with its own cause.
 async fn insert_largest(world: &World, large: &str) {
     world
         .execute(&format!(
@@ -52,11 +53,11 @@ async fn insert_largest(world: &World, large: &str) {
         .await;
 }
 
-/// Reads every page, and returns the identifiers.
-async fn read_pages(held: &mut Held, query: &str) -> Vec<String> {
+/// Reads every page, and returns the ids.
+async fn read_pages(calls: &mut Calls, query: &str) -> Vec<String> {
     let (mut ids, mut cursor) = (Vec::new(), String::new());
     loop {
-        let page = held.get("GET /orders", &format!("/orders?limit=200&{query}{cursor}")).await;
+        let page = calls.get("GET /orders", &format!("/orders?limit=200&{query}{cursor}")).await;
         let orders = page["orders"].as_array().unwrap();
         assert!(!orders.is_empty());
         ids.extend(orders.iter().map(|order| order["order_id"].as_str().unwrap().to_owned()));
@@ -67,32 +68,32 @@ async fn read_pages(held: &mut Held, query: &str) -> Vec<String> {
     }
 }
 
-async fn call_every_route(held: &mut Held, large: &str) {
-    insert_largest(&held.world, large).await;
+async fn call_every_route(calls: &mut Calls, large: &str) {
+    insert_largest(&calls.world, large).await;
     for query in ["", "status=failed"] {
-        let ids = read_pages(held, query).await;
+        let ids = read_pages(calls, query).await;
         assert_eq!((ids.len(), ids.iter().collect::<BTreeSet<_>>().len()), (ORDERS, ORDERS), "{query}");
     }
     let id = format!("{:x<64}", "o-7-");
-    held.get("GET /orders/{order_id}", &format!("/orders/{id}")).await;
-    held.get("GET /orders/{order_id}/status", &format!("/orders/{id}/status")).await;
-    held.get("GET /metrics", "/metrics").await;
-    held.get("GET /healthz", "/healthz").await;
+    calls.get("GET /orders/{order_id}", &format!("/orders/{id}")).await;
+    calls.get("GET /orders/{order_id}/status", &format!("/orders/{id}/status")).await;
+    calls.get("GET /metrics", "/metrics").await;
+    calls.get("GET /healthz", "/healthz").await;
     let none = json!({});
-    held.call("POST /orders/retry", post("/orders/retry", &none)).await.expect(200);
-    held.call("POST /orders/{order_id}/retry", post(&format!("/orders/{id}/retry"), &none)).await.expect(200);
-    held.call("POST /orders/{order_id}/cancel", post(&format!("/orders/{id}/cancel"), &none)).await.expect(200);
-    held.call("POST /dead-letters/redrive", post("/dead-letters/redrive", &none)).await.expect(200);
+    calls.call("POST /orders/retry", post("/orders/retry", &none)).await.expect(200);
+    calls.call("POST /orders/{order_id}/retry", post(&format!("/orders/{id}/retry"), &none)).await.expect(200);
+    calls.call("POST /orders/{order_id}/cancel", post(&format!("/orders/{id}/cancel"), &none)).await.expect(200);
+    calls.call("POST /dead-letters/redrive", post("/dead-letters/redrive", &none)).await.expect(200);
     let items = vec![large.repeat(128); 500];
     let order = json!({"user_id": large.repeat(128), "item_ids": items, "total_amount": "999999999999.99"});
-    held.call("POST /orders", post("/orders", &order)).await.expect(201);
+    calls.call("POST /orders", post("/orders", &order)).await.expect(201);
     for status in [201, 200] {
-        let answer = held.call("POST /orders/batch", post("/orders/batch", &largest_batch(large))).await.expect(200);
+        let answer = calls.call("POST /orders/batch", post("/orders/batch", &largest_batch(large))).await.expect(200);
         assert_eq!((&answer["accepted"], &answer["results"][499]["status"]), (&json!(500), &json!(status)));
     }
 }
 
-/// 500 orders in a batch that is nearly as large as it can be.
+/// A batch of 500 orders that is nearly as large as allowed.
 fn largest_batch(large: &str) -> Value {
     let bytes = json!(large).to_string().len() - 2;
     let count = 2_560 * 1024 / 500 / (bytes * 128 + 3) - 1;
@@ -105,9 +106,9 @@ fn largest_batch(large: &str) -> Value {
 #[tokio::test]
 async fn answers_of_every_route_with_the_largest_data_fit_into_lambda() {
     for large in LARGE {
-        let mut held = Held { world: World::new().await, routes: BTreeSet::new() };
-        call_every_route(&mut held, large).await;
-        assert_eq!(held.routes, documented_routes());
+        let mut calls = Calls { world: World::new().await, routes: BTreeSet::new() };
+        call_every_route(&mut calls, large).await;
+        assert_eq!(calls.routes, documented_routes());
     }
 }
 
@@ -122,7 +123,7 @@ fn documented_routes() -> BTreeSet<String> {
 
 #[tokio::test]
 async fn refusals_of_the_longest_input_fit_into_lambda() {
-    let mut held = Held { world: World::new().await, routes: BTreeSet::new() };
+    let mut calls = Calls { world: World::new().await, routes: BTreeSet::new() };
     let unknown =
         |name: usize, large: &str| (0..name).map(|i| (format!("{i}{}", large.repeat(64)), json!(0))).collect();
     for large in ["\"", "\u{1}"] {
@@ -141,14 +142,14 @@ async fn refusals_of_the_longest_input_fit_into_lambda() {
             ("/orders/retry", &one_name, 422),
             ("/dead-letters/redrive", &one_name, 422),
         ] {
-            held.call(path, post(path, body)).await.expect(status);
+            calls.call(path, post(path, body)).await.expect(status);
         }
     }
     let bad_items = json!({"user_id": "a", "item_ids": vec![""; 500], "total_amount": 1});
-    let answer = held.call("/orders/batch", post("/orders/batch", &json!({"orders": vec![bad_items; 500]}))).await;
+    let answer = calls.call("/orders/batch", post("/orders/batch", &json!({"orders": vec![bad_items; 500]}))).await;
     assert_eq!(answer.expect(200)["results"][0]["problem"]["errors"].as_array().unwrap().len(), 20);
     let query = (0..2000).map(|i| format!("a{i}=%22")).collect::<Vec<_>>().join("&");
-    held.call("/orders", Request::get(format!("/orders?{query}")).body(Body::empty()).unwrap()).await.problem(422);
+    calls.call("/orders", Request::get(format!("/orders?{query}")).body(Body::empty()).unwrap()).await.problem(422);
 }
 
 #[tokio::test]
@@ -160,7 +161,7 @@ async fn pages_fit_into_lambda() {
     }
 }
 
-/// A body with an escape for every character of every value.
+/// A body that escapes every character of every value.
 fn escaped_body() -> String {
     let item = format!("\"{}\"", "\\ud834\\udd1e".repeat(128));
     let (id, items) = ("\\u0061".repeat(64), vec![item.as_str(); 500].join(","));
@@ -176,7 +177,7 @@ async fn largest_valid_order_in_escapes_is_accepted() {
 }
 
 #[tokio::test]
-async fn body_that_is_too_large_is_told_the_limit_of_its_call() {
+async fn too_large_body_is_answered_with_its_limit() {
     let world = World::new().await;
     for (path, bytes, limit) in [
         ("/orders", 1 << 20, "1024 KiB"),

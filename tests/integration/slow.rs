@@ -1,5 +1,4 @@
-//! The functions' real binaries while something that they need is slow instead of down: it takes connections, and answers
-//! late or never.
+//! The functions' real binaries while a dependency is slow instead of down: it accepts connections, and answers late or never.
 
 mod locks;
 mod merchants;
@@ -24,13 +23,14 @@ use tokio::time::{Instant, timeout};
 use crate::environments::function_with;
 
 pub const ADMIN: Claims = Claims { sub: "admin", scope: "orders/read orders/write orders/admin" };
-/// Within what time the api answers where the database is slow, and whatever else is.
+/// How soon the api answers while the database is slow.
 pub const SLOW_DATABASE: Duration = Duration::from_secs(6);
+/// How soon the api answers in any case.
 const ALWAYS: Duration = Duration::from_secs(8);
-/// The limit of a function.
+/// The variable that tells a function its time-out.
 const LIMIT: &str = "FUNCTION_TIMEOUT_SECONDS";
 
-/// A function of this world with the template's time limit, unless one is among the variables.
+/// A function of this world with the template's time-out, unless the variables contain one.
 pub fn function(world: &World, name: &str, more: &[(&str, &str)]) -> Function {
     let (logical_id, limit) = match name {
         "api" => ("ApiFunction", "10"),
@@ -42,53 +42,54 @@ pub fn function(world: &World, name: &str, more: &[(&str, &str)]) -> Function {
     Function { timeout: Duration::from_secs(limit), ..function }
 }
 
-/// An environment of a function.
+/// Starts an environment of a function.
 pub async fn start(world: &World, name: &str, more: &[(&str, &str)]) -> Environment {
     Environment::start(&function(world, name, more), format!("{name}-1")).await.unwrap()
 }
 
-/// So many environments of the api that have served an order each, behind a gateway.
+/// A gateway with this many environments of the api. Each has already created an order.
 pub async fn gateway(world: &World, environments: usize, more: &[(&str, &str)]) -> Gateway {
     let gateway = Gateway::new(Arc::new(Pool::new(function(world, "api", more), environments)));
-    let places = (0..environments).map(|number| place(&gateway, format!("first-{number}")));
-    assert!(join_all(places).await.iter().all(|answer| answer.status == 201), "the environments don't take orders");
+    let creates = (0..environments).map(|number| create(&gateway, format!("first-{number}")));
+    assert!(join_all(creates).await.iter().all(|answer| answer.status == 201), "an environment created no order");
     gateway
 }
 
-pub async fn place(gateway: &Gateway, order_id: impl AsRef<str>) -> Answer {
+pub async fn create(gateway: &Gateway, order_id: impl AsRef<str>) -> Answer {
     let body = order(order_id.as_ref());
     gateway.call("POST", "/orders", ADMIN, Some(&body)).await.expect("an answer")
 }
 
-/// The refusal that every call gets while something is slow.
-pub fn assert_comes_later(answer: &Answer) {
+/// Asserts that the answer is a 503 with `Retry-After`.
+pub fn assert_unavailable(answer: &Answer) {
     assert!(answer.status == 503 && answer.retry_after.is_some(), "{answer:?}");
 }
 
-/// The answer to a call, which has to be there within this time.
+/// Waits for the answer to a call, and asserts that it comes within this time.
 pub async fn within<T>(limit: Duration, what: &str, call: impl Future<Output = T>) -> T {
     timeout(limit, call).await.unwrap_or_else(|_| panic!("{what}: no answer within {limit:?}"))
 }
 
-/// An event of the queue with a message of each of these orders.
+/// The event of a batch with a message for each of these orders.
 pub fn messages<T: AsRef<str>>(order_ids: &[T]) -> Bytes {
     let message = |(index, order_id): (usize, &T)| Message {
         id: format!("m{index}"),
         receipt: format!("r{index}"),
         body: order_id.as_ref().to_owned(),
+        group: None,
         receives: 1,
         trace: None,
     };
     mapping::event(&order_ids.iter().enumerate().map(message).collect::<Vec<_>>())
 }
 
-/// How many messages of a batch come back, of a function that has to answer within its limit.
-pub async fn come_back<T: AsRef<str>>(processor: &Environment, order_ids: &[T]) -> usize {
-    let answer = processor.invoke(messages(order_ids)).await.expect("the function answers within its limit");
+/// Invokes the processor with a batch, and returns how many messages fail. Asserts that it answers within its time-out.
+pub async fn count_failures<T: AsRef<str>>(processor: &Environment, order_ids: &[T]) -> usize {
+    let answer = processor.invoke(messages(order_ids)).await.expect("the function answers within its time-out");
     serde_json::from_slice::<Value>(&answer).unwrap()["batchItemFailures"].as_array().unwrap().len()
 }
 
-/// How many connections to the world's database the functions have, and how many of them have a statement under way.
+/// The number of the functions' connections to the world's database, and how many of them run a statement.
 pub async fn connections(world: &World) -> (usize, usize) {
     let sql = "SELECT count(*), count(*) FILTER (WHERE state <> 'idle') FROM pg_stat_activity
         WHERE datname = current_database() AND application_name = 'ordermill'";
@@ -97,9 +98,9 @@ pub async fn connections(world: &World) -> (usize, usize) {
     (count(0), count(1))
 }
 
-/// Waits until the functions have no statement under way.
-pub async fn quiet(world: &World, within: Duration) {
-    tests::eventually("no statement is left", within, async || (connections(world).await.1 == 0).then_some(())).await;
+/// Waits until the functions run no statement.
+pub async fn wait_until_idle(world: &World, within: Duration) {
+    tests::eventually("no statement runs", within, async || (connections(world).await.1 == 0).then_some(())).await;
 }
 
 /// A world whose queues are as slow as its gate.
@@ -110,7 +111,7 @@ pub struct SlowQueues {
 }
 
 impl SlowQueues {
-    /// Queues that give a message up at the third receive. These variables are set otherwise.
+    /// Queues that dead-letter a message after three receives, and a world with these variables.
     pub async fn new(more: &[(&str, &str)]) -> Self {
         let (gate, visibility) = (Arc::new(Gate::default()), Duration::from_secs(20));
         let attributes = [
@@ -119,12 +120,12 @@ impl SlowQueues {
         ];
         let queues = Arc::new(Queues::start(&attributes, Some(behind(Arc::clone(&gate)))).await.unwrap());
         let (endpoint, orders, dead) = (queues.endpoint(), queues.url("orders"), queues.url("dead"));
-        let where_they_are = [("AWS_ENDPOINT_URL", &*endpoint), ("QUEUE_URL", &*orders), ("DLQ_URL", &*dead)];
-        Self { world: World::with(&[&where_they_are, more].concat()).await, queues, gate }
+        let addresses = [("AWS_ENDPOINT_URL", &*endpoint), ("QUEUE_URL", &*orders), ("DLQ_URL", &*dead)];
+        Self { world: World::with(&[&addresses, more].concat()).await, queues, gate }
     }
 
-    /// Places these orders, whatever pace the queues have.
-    pub async fn place_all(&self, order_ids: &[String]) {
+    /// Creates these orders. It does not use the slow queues.
+    pub async fn create_all(&self, order_ids: &[String]) {
         for some in order_ids.chunks(500) {
             let orders: Vec<_> = some.iter().map(|order_id| order(order_id)).collect();
             let answer = self.world.post("/orders/batch", &json!({"orders": orders})).await.expect(200);
@@ -139,7 +140,7 @@ impl SlowQueues {
     }
 }
 
-/// Identifiers of orders.
+/// Order ids: the prefix and a number.
 pub fn numbered(prefix: &str, count: usize) -> Vec<String> {
     (0..count).map(|number| format!("{prefix}-{number}")).collect()
 }

@@ -1,4 +1,4 @@
-//! `GET /metrics`: every number against a recount of the orders.
+//! `GET /metrics`: every number equals a recount of the orders.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use shared::db::work::Claimed;
 use shared::deadline::Deadline;
 use tests::{World, handle};
 
-/// Fails orders whose identifier says so.
+/// Fails the orders whose id begins with `bad`.
 struct FailSome;
 
 impl Work for FailSome {
@@ -25,7 +25,7 @@ async fn busy_world() -> World {
     let world = World::new().await;
     let ended = ["ok-1", "ok-2", "ok-3", "ok-4", "ok-5", "bad-1", "bad-2", "bad-retried"];
     for id in ended.into_iter().chain(["cancelled", "p-1", "p-2", "working"]) {
-        world.place(id).await;
+        world.create(id).await;
     }
     world.let_pass(2.5).await;
     handle(&world.processor_with(FailSome), &ended).await;
@@ -60,7 +60,7 @@ async fn metrics_equal_a_recount_of_the_orders() {
 }
 
 #[tokio::test]
-async fn metrics_do_not_look_at_the_orders() {
+async fn metrics_do_not_read_the_orders() {
     let world = busy_world().await;
     let before = world.get("/metrics").await.expect(200);
     world.execute("ALTER TABLE orders RENAME TO out_of_sight").await;
@@ -80,9 +80,9 @@ async fn metrics_of_an_empty_service_are_zeros_and_nulls() {
 }
 
 #[tokio::test]
-async fn the_oldest_overdue_order_and_the_queue_are_told_of() {
+async fn metrics_contain_the_oldest_overdue_order_and_the_queue() {
     let world = World::new().await;
-    world.place("o-1").await;
+    world.create("o-1").await;
     world.let_pass(100.0).await;
     let metrics = world.get("/metrics").await.expect(200);
     assert!(metrics["oldest_overdue_seconds"].as_f64().unwrap() >= 100.0);
@@ -90,7 +90,7 @@ async fn the_oldest_overdue_order_and_the_queue_are_told_of() {
 }
 
 #[tokio::test]
-async fn metrics_are_given_as_openmetrics_where_that_is_accepted() {
+async fn metrics_are_openmetrics_if_accepted() {
     let world = busy_world().await;
     let request =
         Request::get("/metrics").header("accept", "application/openmetrics-text; version=1.0.0").body(Body::empty());
@@ -105,7 +105,7 @@ async fn metrics_are_given_as_openmetrics_where_that_is_accepted() {
 }
 
 #[tokio::test]
-async fn metrics_are_for_operators_alone() {
+async fn metrics_need_the_admin_scope() {
     let world = World::new().await;
     let ask = || Request::get("/metrics").body(Body::empty()).unwrap();
     world.call_as("alice", "orders/read orders/write", ask()).await.problem(403);

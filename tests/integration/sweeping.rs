@@ -6,9 +6,9 @@ use sweeper::Swept;
 use tests::{World, handle};
 
 #[tokio::test]
-async fn an_order_whose_message_was_lost_is_told_to_the_queue_again() {
+async fn order_with_a_lost_message_is_requeued() {
     let world = World::new().await;
-    world.place("o-1").await;
+    world.create("o-1").await;
     world.receive().await;
     assert_eq!(world.sweeper().sweep().await.unwrap(), Swept { requeued: 0, unsent: 0, folded: 0 });
     world.let_pass(181.0).await;
@@ -17,9 +17,9 @@ async fn an_order_whose_message_was_lost_is_told_to_the_queue_again() {
 }
 
 #[tokio::test]
-async fn an_order_is_requeued_at_most_once_in_a_grace_period() {
+async fn order_is_requeued_at_most_once_in_a_grace_period() {
     let world = World::new().await;
-    world.place("o-1").await;
+    world.create("o-1").await;
     world.let_pass(181.0).await;
     let sweeper = world.sweeper();
     let (one, two) = tokio::join!(sweeper.sweep(), sweeper.sweep());
@@ -27,7 +27,7 @@ async fn an_order_is_requeued_at_most_once_in_a_grace_period() {
     assert_eq!(sweeper.sweep().await.unwrap().requeued, 0);
 }
 
-/// Orders that are long overdue, of a backlog that began an hour ago.
+/// Inserts orders that have been overdue for an hour, and returns their ids.
 pub async fn backlog(world: &World, orders: usize) -> Vec<String> {
     let sql = format!(
         "WITH inserted AS (
@@ -41,17 +41,17 @@ pub async fn backlog(world: &World, orders: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_backlog_that_merely_waits_is_not_sent_again() {
+async fn waiting_backlog_is_not_requeued() {
     let world = World::new().await;
     let waiting = backlog(&world, 3000).await;
     world.send_many(&waiting).await;
     let swept = world.sweeper().sweep().await.unwrap();
-    // A run always tells of a hundred, in case that messages which were doubled hide some that are missing.
+    // A run always requeues a hundred, because duplicate messages can hide missing ones.
     assert_eq!((swept.requeued, world.queue_depth().await), (100, 3100));
 }
 
 #[tokio::test]
-async fn where_messages_are_missing_a_run_tells_of_as_many_up_to_its_limit() {
+async fn sweep_requeues_as_many_orders_as_messages_are_missing() {
     let world = World::with(&[("SWEEP_LIMIT", "2500")]).await;
     let waiting = backlog(&world, 3000).await;
     world.send_many(&waiting[..1500]).await;
@@ -67,7 +67,7 @@ async fn where_messages_are_missing_a_run_tells_of_as_many_up_to_its_limit() {
 }
 
 #[tokio::test]
-async fn a_queue_that_refuses_ends_a_run_early_and_the_next_one_finds_the_same_orders() {
+async fn refusing_queue_ends_a_sweep_and_the_next_requeues_all() {
     let world = World::new().await;
     backlog(&world, 1500).await;
     let env = world.env_with(("AWS_ENDPOINT_URL", "http://127.0.0.1:1"));
@@ -78,11 +78,11 @@ async fn a_queue_that_refuses_ends_a_run_early_and_the_next_one_finds_the_same_o
 }
 
 #[tokio::test]
-async fn a_requeued_claim_that_ran_out_still_counts_as_an_attempt() {
+async fn requeued_expired_claim_still_counts_as_an_attempt() {
     let world = World::new().await;
-    world.place("o-1").await;
+    world.create("o-1").await;
     let ids = ["o-1".parse().unwrap()];
-    shared::db::work::claim(&world.db(), &ids, Duration::from_secs(30)).await.unwrap();
+    shared::db::work::claim(&world.db(), &ids, Duration::from_secs(30), Duration::ZERO).await.unwrap();
     world.let_pass(300.0).await;
     assert_eq!(world.sweeper().sweep().await.unwrap().requeued, 1);
     handle(&world.processor(Duration::ZERO), &["o-1"]).await;
@@ -90,7 +90,7 @@ async fn a_requeued_claim_that_ran_out_still_counts_as_an_attempt() {
 }
 
 #[tokio::test]
-async fn old_statistics_are_folded_and_add_up_to_the_same() {
+async fn folded_statistics_keep_their_sums() {
     let world = World::new().await;
     world
         .execute(
@@ -111,11 +111,11 @@ async fn old_statistics_are_folded_and_add_up_to_the_same() {
     assert_eq!(world.value::<String>(sums).await, before);
     let metrics = world.get("/metrics").await.expect(200);
     assert_eq!((&metrics["status_counts"]["completed"], &metrics["processing_seconds"]), (&180.into(), &percentiles));
-    // The current minute keeps its three rows; the two before have one each, and what is older than two hours has one.
+    // The current minute keeps its three rows, the two minutes before it have one each, and all older ones have one.
     let count = async |table: &str| world.value::<i64>(&format!("SELECT count(*) FROM {table}")).await;
     assert_eq!((count("order_outcomes").await, count("order_stats").await), (3, 3));
     assert_eq!(world.value::<i64>("SELECT completed FROM order_stats WHERE minute = '-infinity'").await, 90);
-    // Of the last hour and ten minutes: two slots with three buckets each.
+    // The durations of the recent minutes: two slots with three buckets each.
     assert_eq!(count("order_durations").await, 6);
     world.execute("UPDATE order_stats SET minute = minute - interval '3 hours' WHERE minute <> '-infinity'").await;
     assert_eq!(world.sweeper().sweep().await.unwrap().folded, 2);

@@ -1,29 +1,30 @@
-//! The template, as CloudFormation would deploy it: what must hold of it whatever the parameters are.
+//! The template as CloudFormation would deploy it: rules that hold for all parameters.
 
 mod alarms;
 mod parameters;
 mod pipeline;
+pub mod policies;
 mod releases;
 mod rules;
 
-use std::collections::BTreeSet;
 use std::process::{Command, Output};
 
+use iam_rs::{Context, Decision};
 use serde_json::{Value, json};
 
-use rules::{Template, listed, named, statements};
+use rules::{Template, listed};
 
-/// What tests/stack/template.py makes of the template with these parameters.
+/// Translates the template with these parameters, by tests/stack/template.py.
 fn translate(parameters: &[&str]) -> Output {
     Command::new("../.venv/stack/bin/python")
         .env("PYTHONPATH", ".")
         .args(["-m", "stack.template"])
         .args(parameters)
         .output()
-        .unwrap_or_else(|error| panic!("`make tools` installs what is missing: {error}"))
+        .unwrap_or_else(|error| panic!("could not run Python: {error}; run `make tools`"))
 }
 
-/// The template with these parameters, translated and decided.
+/// The translated template with these parameters, with all conditions evaluated.
 pub fn template(parameters: &[&str]) -> Template {
     let output = translate(parameters);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -31,10 +32,12 @@ pub fn template(parameters: &[&str]) -> Template {
 }
 
 const BROUGHT: &str = "DatabaseUrl=postgres://app@db.example.com/orders";
-const SECRET: &str = "DatabaseSecretArn=arn:aws:secretsmanager:eu-central-1:1:secret:app";
-const IAM: &str = "DatabaseIamUserArn=arn:aws:rds-db:eu-central-1:1:dbuser:db-A/app";
-const OWNER: &str = "OwnerDatabaseIamUserArn=arn:aws:rds-db:eu-central-1:1:dbuser:db-A/owner";
-const WEBHOOK: &str = "WebhookSecretArn=arn:aws:secretsmanager:eu-central-1:1:secret:webhook";
+const SECRET: &str = "DatabaseSecretArn=arn:aws:secretsmanager:eu-central-1:111122223333:secret:app";
+const IAM: &str = "DatabaseIamUserArn=arn:aws:rds-db:eu-central-1:111122223333:dbuser:db-A/app";
+const OWNER: &str = "OwnerDatabaseIamUserArn=arn:aws:rds-db:eu-central-1:111122223333:dbuser:db-A/owner";
+const OWNER_URL: &str = "OwnerDatabaseUrl=postgres://owner@db.example.com/orders";
+const OWNER_SECRET: &str = "OwnerDatabaseSecretArn=arn:aws:secretsmanager:eu-central-1:111122223333:secret:owner";
+const WEBHOOK: &str = "WebhookSecretArn=arn:aws:secretsmanager:eu-central-1:111122223333:secret:webhook";
 
 #[test]
 fn every_kind_of_deployment_keeps_the_rules() {
@@ -44,7 +47,7 @@ fn every_kind_of_deployment_keeps_the_rules() {
         &["Stage=prod", "GradualRelease=false", "PermissionsBoundaryArn=arn:aws:iam::1:policy/ordermill-boundary"],
         &["JwtIssuer=https://issuer.example.com", "CorsAllowOrigins=https://shop.example.com"],
         &[BROUGHT, SECRET, "VpcSubnetIds=subnet-1", "VpcSecurityGroupIds=sg-1"],
-        &[BROUGHT, IAM, "OwnerDatabaseUrl=postgres://owner@db.example.com/orders", OWNER],
+        &[BROUGHT, IAM, OWNER_URL, OWNER],
         &[
             BROUGHT,
             IAM,
@@ -59,11 +62,11 @@ fn every_kind_of_deployment_keeps_the_rules() {
     }
 }
 
-/// Sets a value within, or takes it away where it is null.
+/// Sets a value in the template, or removes it if it is null.
 fn set(template: &mut Value, pointer: &str, value: Value) {
     let (parent, key) = pointer.rsplit_once('/').unwrap();
     let key = &key.replace("~1", "/");
-    let parent = template.pointer_mut(parent).unwrap_or_else(|| panic!("{pointer} is not there"));
+    let parent = template.pointer_mut(parent).unwrap_or_else(|| panic!("{pointer} does not exist"));
     match (parent, value) {
         (Value::Object(entries), Value::Null) => drop(entries.remove(key)),
         (Value::Object(entries), value) => drop(entries.insert(key.clone(), value)),
@@ -72,7 +75,7 @@ fn set(template: &mut Value, pointer: &str, value: Value) {
 }
 
 #[test]
-fn each_rule_notices_what_breaks_it() {
+fn each_rule_notices_its_breach() {
     let sound =
         template(&["Stage=prod", "Release=r1", "PermissionsBoundaryArn=arn:aws:iam::1:policy/ordermill-boundary"]);
     for (resource, pointer, value) in [
@@ -158,8 +161,8 @@ fn each_rule_notices_what_breaks_it() {
         let mut broken = Template(sound.0.clone());
         set(&mut broken.0["Resources"], &format!("/{pointer}"), value);
         let breaches = broken.breaches();
-        let said = breaches.iter().any(|breach| breach.starts_with(&format!("{resource}: ")));
-        assert!(said, "{pointer} went unnoticed: {breaches:?}");
+        let is_noticed = breaches.iter().any(|breach| breach.starts_with(&format!("{resource}: ")));
+        assert!(is_noticed, "no rule noticed {pointer}: {breaches:?}");
     }
 }
 
@@ -170,71 +173,77 @@ fn tests_source() -> String {
 }
 
 #[test]
-fn every_alarm_has_a_section_that_names_a_test_which_moves_its_metric_or_says_that_there_is_none() {
+fn every_alarm_has_a_section_with_a_test_that_moves_its_metric() {
     let (sections, source) = (alarms::sections(), tests_source());
     for (name, alarm) in template(&[]).resources("AWS::CloudWatch::Alarm") {
         let text = sections[alarms::section(alarm).unwrap()];
-        assert!(text.contains(&format!("`{name}`")), "{name} is not named by its section");
+        assert!(text.contains(&format!("`{name}`")), "its section does not name {name}");
         let moved_by = text.split_once("Moved on one machine by*").and_then(|(_, rest)| rest.split('`').nth(1));
         let is_moved = moved_by.is_some_and(|test| source.contains(&format!("fn {test}()")));
         assert!(is_moved || text.contains("Untested on AWS; nothing moves it on one machine"), "{name}: {moved_by:?}");
     }
 }
 
-/// What a role may do, besides writing its own log: `action on resource`.
-fn allowed(template: &Template, role: &str) -> BTreeSet<String> {
-    let roles = template.resources("AWS::IAM::Role");
-    let (_, properties) = roles.iter().find(|(name, _)| *name == role).unwrap();
-    let policies = template.resources("AWS::IAM::ManagedPolicy");
-    let attached = listed(&properties["ManagedPolicyArns"]).into_iter().map(named);
-    let attached = attached.flat_map(|name| policies.iter().filter(move |(policy, _)| *policy == name));
-    let all = statements(properties).into_iter().chain(attached.flat_map(|(_, policy)| statements(policy)));
-    let all = all.filter(|statement| statement["Effect"] == "Allow");
-    let pairs = all.flat_map(|statement| {
-        let resources = listed(&statement["Resource"]);
-        let on = move |action| resources.clone().into_iter().map(move |resource| (action, resource));
-        listed(&statement["Action"]).into_iter().flat_map(on)
-    });
-    let text = pairs.map(|(action, resource)| {
-        let sub = resource["Fn::Sub"].as_str().or(resource.as_str()).unwrap_or_else(|| named(resource));
-        format!("{} on {}", action.as_str().unwrap(), sub.rsplit(':').next().unwrap())
-    });
-    text.filter(|text| !text.starts_with("logs:")).collect()
+#[test]
+fn policies_allow_each_call_of_the_functions_and_no_other() {
+    let brought = |more: &[&'static str]| [&[BROUGHT][..], more].concat();
+    let network = ["VpcSubnetIds=subnet-1", "VpcSecurityGroupIds=sg-1"];
+    for parameters in [
+        vec!["Stage=prod"],
+        vec!["Tracing=Active"],
+        brought(&[SECRET, network[0], network[1]]),
+        brought(&[SECRET, OWNER_URL, OWNER_SECRET, "Work=webhook", "WebhookUrl=https://shop.example.com/", WEBHOOK]),
+        brought(&[IAM]),
+        brought(&[IAM, OWNER_URL, OWNER]),
+    ] {
+        assert_eq!(template(&parameters).policy_breaches(), [""; 0], "{parameters:?}");
+    }
 }
 
 #[test]
-fn each_function_may_do_what_it_does_and_no_more() {
-    let template = template(&[]);
-    let sign_in = "rds-db:connect on ${Database.DbiResourceId}/ordermill_app";
-    for (role, expected) in [
-        ("SiteRole", &[][..]),
-        ("MigrateRole", &["rds-db:connect on ${Database.DbiResourceId}/ordermill"]),
-        ("SweeperRole", &[sign_in, "sqs:GetQueueAttributes on OrderQueue", "sqs:SendMessage on OrderQueue"]),
-        (
-            "ApiRole",
-            &[
-                sign_in,
-                "sqs:ChangeMessageVisibility on DeadLetterQueue",
-                "sqs:DeleteMessage on DeadLetterQueue",
-                "sqs:GetQueueAttributes on DeadLetterQueue",
-                "sqs:GetQueueAttributes on OrderQueue",
-                "sqs:ReceiveMessage on DeadLetterQueue",
-                "sqs:SendMessage on OrderQueue",
-            ],
-        ),
-        (
-            "ProcessorRole",
-            &[
-                sign_in,
-                "sqs:ChangeMessageVisibility on OrderQueue",
-                "sqs:DeleteMessage on OrderQueue",
-                "sqs:GetQueueAttributes on OrderQueue",
-                "sqs:ReceiveMessage on OrderQueue",
-                "sqs:SendMessage on DeadLetterQueue",
-                "sqs:SendMessage on OrderQueue",
-            ],
-        ),
+fn policy_that_allows_too_little_or_too_much_is_noticed() {
+    let sound = template(&["Tracing=Active"]);
+    let statement = |policy: &str, at| format!("{policy}/PolicyDocument/Statement{at}");
+    let own = |role, at| statement(&format!("{role}/Properties/Policies/0"), at);
+    for (named, pointer, value) in [
+        ("ApiRole", own("ApiRole", "/1/Action"), json!("sqs:SendMessage")),
+        ("ApiRole", own("ApiRole", "/1/Action"), json!("sqs:*")),
+        ("ApiRole", own("ApiRole", "/1/Effect"), json!("Deny")),
+        ("ApiRole", own("ApiRole", "/1/Resource"), json!("*")),
+        ("ApiRole", own("ApiRole", "/2/Action/0"), json!("sqs:PurgeQueue")),
+        ("SiteRole", own("SiteRole", "/0/Action"), json!("logs:PutLogEvents")),
+        ("ProcessorRole", own("ProcessorRole", "/1/Action/0"), json!("sqs:SendMessage")),
+        ("ProcessorRole", own("ProcessorRole", "/2/Resource"), json!({"Fn::GetAtt": ["OrderQueue", "Arn"]})),
+        ("SweeperRole", "SweeperRole/Properties/ManagedPolicyArns".to_owned(), json!([])),
+        ("MigrateRole", own("MigrateRole", "/1/Action"), json!("rds-db:*")),
+        ("the boundary", "OrderQueue/Properties/QueueName".to_owned(), json!({"Fn::Sub": "orders"})),
+        ("SqsEndpoint", statement("SqsEndpoint/Properties", "/0/Action"), json!("sqs:*")),
+        ("SqsEndpoint", statement("SqsEndpoint/Properties", "/0/Resource"), json!("*")),
+        ("S3Endpoint", statement("S3Endpoint/Properties", "/0/Action"), json!("s3:GetObject")),
+        ("OrderQueuePolicy", statement("OrderQueuePolicy/Properties", "/Condition"), Value::Null),
+        ("DeadLetterQueuePolicy", statement("DeadLetterQueuePolicy/Properties", "/Effect"), json!("Allow")),
     ] {
-        assert_eq!(allowed(&template, role).iter().collect::<Vec<_>>(), expected, "{role}");
+        let mut broken = Template(sound.0.clone());
+        set(&mut broken.0["Resources"], &format!("/{pointer}"), value);
+        let breaches = broken.policy_breaches();
+        let said = breaches.iter().any(|breach| breach.starts_with(&format!("{named}: ")));
+        assert!(said, "{pointer} went unnoticed: {breaches:?}");
+    }
+}
+
+#[test]
+fn network_interfaces_are_made_by_lambda_and_not_by_its_functions() {
+    let template = template(&[]);
+    let network = template.properties("NetworkPolicy")["PolicyDocument"].clone();
+    let all = json!({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}});
+    for action in listed(&network["Statement"][0]["Action"]).into_iter().filter_map(Value::as_str) {
+        let decide = |context| policies::decide(&[all.clone(), template.resolved(&network)], action, "*", context);
+        let function = "arn:aws:lambda:eu-central-1:111122223333:function:ordermill-dev-api";
+        assert_eq!(decide(Context::new()), Decision::Allow, "{action}");
+        assert_eq!(
+            decide(Context::new().with_string("lambda:SourceFunctionArn", function)),
+            Decision::Deny,
+            "{action}"
+        );
     }
 }

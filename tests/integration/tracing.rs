@@ -1,4 +1,4 @@
-//! What becomes of an order is part of the trace of the call that placed it, across the queue.
+//! The processing of an order belongs to the trace of the call that created it, across the queue.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use tokio::time::timeout;
 use crate::environments::function_with;
 
 const ALICE: Claims = Claims { sub: "alice", scope: "orders/read orders/write" };
-/// How long a part of a trace may take to come.
+/// How long a part of a trace may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// An X-Ray daemon.
+/// A fake X-Ray daemon.
 struct Daemon(UdpSocket);
 
 impl Daemon {
@@ -30,7 +30,7 @@ impl Daemon {
         self.0.local_addr().unwrap().to_string()
     }
 
-    /// The next part of a trace with this name.
+    /// Waits for the next part of a trace with this name.
     async fn receive(&self, name: &str) -> Value {
         timeout(PATIENCE, async {
             loop {
@@ -46,16 +46,16 @@ impl Daemon {
             }
         })
         .await
-        .unwrap_or_else(|_| panic!("{name} is in no trace"))
+        .unwrap_or_else(|_| panic!("no trace contains {name}"))
     }
 
-    /// Whether anything was received.
+    /// Whether any part was received.
     fn has_received(&self) -> bool {
         self.0.try_recv(&mut [0; 16]).is_ok()
     }
 }
 
-/// The api and the processor with queues of the sandbox, which keep what a message is sent with.
+/// Starts the api and the processor with queues of the sandbox, which keep the trace header of a message.
 async fn run(world: &World, tracing: &str, daemon: &Daemon) -> (Gateway, sandbox::mapping::Pollers) {
     let attributes = || Attributes { visibility: Duration::from_secs(90), redrive: None };
     let queues = Arc::new(Queues::start(&[("orders", attributes()), ("dead", attributes())], None).await.unwrap());
@@ -83,7 +83,7 @@ async fn run(world: &World, tracing: &str, daemon: &Daemon) -> (Gateway, sandbox
     (Gateway::new(Arc::new(api)), mapping.start(1))
 }
 
-async fn place(gateway: &Gateway, world: &World) {
+async fn create_and_complete(gateway: &Gateway, world: &World) {
     assert_eq!(gateway.call("POST", "/orders", ALICE, Some(&order("o-1"))).await.expect("an answer").status, 201);
     tests::eventually("the order is completed", PATIENCE, async || {
         (world.status("o-1").await == "completed").then_some(())
@@ -92,10 +92,10 @@ async fn place(gateway: &Gateway, world: &World) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_orders_processing_is_in_the_trace_of_the_call_that_placed_it() {
+async fn processing_joins_the_trace_of_the_create() {
     let (world, daemon) = (World::new().await, Daemon::start().await);
     let (gateway, processing) = run(&world, "Active", &daemon).await;
-    place(&gateway, &world).await;
+    create_and_complete(&gateway, &world).await;
     let call = daemon.receive("PostgreSQL").await;
     let processed = daemon.receive("ordermill processor").await;
     processing.stop().await;
@@ -108,10 +108,10 @@ async fn an_orders_processing_is_in_the_trace_of_the_call_that_placed_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_sent_where_tracing_is_off() {
+async fn tracing_off_sends_nothing() {
     let (world, daemon) = (World::new().await, Daemon::start().await);
     let (gateway, processing) = run(&world, "PassThrough", &daemon).await;
-    place(&gateway, &world).await;
+    create_and_complete(&gateway, &world).await;
     processing.stop().await;
     assert!(!daemon.has_received());
 }

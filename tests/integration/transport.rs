@@ -1,4 +1,4 @@
-//! TLS to the database: the certificate and the name are checked, and nothing goes out before they are.
+//! TLS to the database: the client checks the certificate and the name before it sends anything.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::Level;
 
-/// A year that certificates are still good in.
-const GOOD: u16 = 2099;
+/// An expiry year in the future.
+const VALID: u16 = 2099;
 
-/// What comes of a statement there: nothing, or the error as it is logged.
+/// Executes a statement with these variables. Returns the error as logged, or an empty string.
 async fn ask(variables: &[(&str, &str)]) -> String {
     let db = Database::new(DbConfig::from_env(&variables.iter().copied().collect::<Env>()).unwrap())
         .until(Deadline::after(Duration::from_mins(1)));
@@ -28,9 +28,9 @@ async fn ask_by(url: &str, authority: &Authority) -> String {
 }
 
 #[tokio::test]
-async fn a_server_is_believed_by_its_authority_and_its_name_together() {
+async fn server_needs_a_trusted_authority_and_the_right_name() {
     let authority = Authority::default();
-    let server = TlsPostgres::start(&authority.certify("localhost", GOOD)).await;
+    let server = TlsPostgres::start(&authority.certify("localhost", VALID)).await;
     let url = server.url("localhost");
     assert_eq!(ask_by(&url, &authority).await, "");
 
@@ -47,7 +47,7 @@ async fn a_server_is_believed_by_its_authority_and_its_name_together() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_has_expired_is_refused_and_the_log_says_so() {
+async fn expired_certificate_is_refused_and_logged() {
     let authority = Authority::default();
     let server = TlsPostgres::start(&authority.certify("localhost", 2021)).await;
     let (log, url) = (Log::listen(Level::INFO), server.url("localhost"));
@@ -58,49 +58,50 @@ async fn a_certificate_that_has_expired_is_refused_and_the_log_says_so() {
 }
 
 #[tokio::test]
-async fn a_server_without_tls_is_refused() {
+async fn server_without_tls_is_refused() {
     let stack = Stack::running();
     let refused = ask(&[("DATABASE_URL", stack.get("DATABASE_URL"))]).await;
     assert!(refused.contains("server does not support TLS"), "{refused}");
 }
 
-/// Something that answers a first message with this and keeps what follows, on both tries of a statement.
+/// A server that answers the first message of two connections with `answer`, because a statement is tried twice. The task
+/// returns everything that the client sent afterwards.
 async fn listen(answer: &'static [u8]) -> (u16, JoinHandle<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let listening = tokio::spawn(async move {
-        let mut said = Vec::new();
+        let mut received = Vec::new();
         for _ in 0..2 {
             let (mut connection, _) = listener.accept().await.unwrap();
             connection.read_exact(&mut [0; 8]).await.unwrap();
             connection.write_all(answer).await.unwrap();
-            // A connection that is reset has said what it had to say.
-            let _ = connection.read_to_end(&mut said).await;
+            // An error means that the client has reset the connection, after all its bytes.
+            let _ = connection.read_to_end(&mut received).await;
         }
-        said
+        received
     });
     (port, listening)
 }
 
-async fn said(listening: JoinHandle<Vec<u8>>) -> Vec<u8> {
+async fn received(listening: JoinHandle<Vec<u8>>) -> Vec<u8> {
     timeout(Duration::from_secs(10), listening).await.expect("a statement is tried twice").unwrap()
 }
 
 #[tokio::test]
-async fn nothing_is_said_to_a_server_that_turns_tls_down() {
+async fn client_sends_nothing_to_a_server_without_tls() {
     let (port, listening) = listen(b"N").await;
     let refused =
         ask(&[("DATABASE_URL", &format!("postgres://the_user:the_password@localhost:{port}/d?sslmode=prefer"))]).await;
     assert!(refused.contains("server does not support TLS"), "{refused}");
-    assert_eq!(said(listening).await, b"");
+    assert_eq!(received(listening).await, b"");
 }
 
 #[tokio::test]
-async fn nothing_is_said_in_the_clear_to_a_server_that_only_pretends() {
-    // It accepts TLS and goes on in the clear, asking for the password.
+async fn client_sends_no_plain_text_to_a_false_tls_server() {
+    // The server accepts TLS, and then asks for the password without encryption.
     let (port, listening) = listen(b"SR\0\0\0\x08\0\0\0\x03").await;
     let refused = ask(&[("DATABASE_URL", &format!("postgres://the_user:the_password@localhost:{port}/d"))]).await;
     assert!(refused.contains("TLS handshake"), "{refused}");
-    let said = String::from_utf8_lossy(&said(listening).await).into_owned();
-    assert!(!said.contains("the_user") && !said.contains("the_password"), "{said}");
+    let received = String::from_utf8_lossy(&received(listening).await).into_owned();
+    assert!(!received.contains("the_user") && !received.contains("the_password"), "{received}");
 }

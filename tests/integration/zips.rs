@@ -1,4 +1,4 @@
-//! What is deployed: small enough, and able to run where it will.
+//! The deployed zips: their size, and that their binaries run on Lambda.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use tests::Stack;
 
 const FUNCTIONS: [&str; 5] = ["ApiFunction", "ProcessorFunction", "SweeperFunction", "MigrateFunction", "SiteFunction"];
 
-/// What the emulator, which was given the zips, says of their sizes in bytes.
+/// The size of a deployed zip in bytes, by the emulator.
 async fn zip_size(stack: &Stack, variable: &str) -> u64 {
     let url = format!("{}/2015-03-31/functions/{}", stack.get("AWS_ENDPOINT_URL"), stack.get(variable));
     let function: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
@@ -15,7 +15,7 @@ async fn zip_size(stack: &Stack, variable: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn no_zip_is_larger_than_six_megabytes() {
+async fn zips_are_at_most_six_megabytes() {
     let stack = Stack::running();
     for variable in ["API_FUNCTION", "PROCESSOR_FUNCTION", "SWEEPER_FUNCTION", "MIGRATE_FUNCTION", "SITE_FUNCTION"] {
         let size = zip_size(&stack, variable).await;
@@ -30,7 +30,7 @@ fn output(command: &str, argument: &str, file: &str) -> String {
 }
 
 #[test]
-fn every_binary_runs_on_amazon_linux_2023_whose_glibc_is_2_34() {
+fn binaries_need_no_newer_glibc_than_amazon_linux_2023() {
     for function in FUNCTIONS {
         let file = format!("../.aws-sam/build/{function}/bootstrap");
         let symbols = output("readelf", "--version-info", &file);
@@ -45,7 +45,7 @@ fn every_binary_runs_on_amazon_linux_2023_whose_glibc_is_2_34() {
 }
 
 #[test]
-fn no_binary_needs_a_library_besides_glibc() {
+fn binaries_need_no_library_besides_glibc() {
     for function in FUNCTIONS {
         let needed = output("readelf", "--dynamic", &format!("../.aws-sam/build/{function}/bootstrap"));
         let libraries: Vec<_> = needed.lines().filter(|line| line.contains("(NEEDED)")).collect();
@@ -58,7 +58,7 @@ fn no_binary_needs_a_library_besides_glibc() {
 }
 
 #[test]
-fn the_pages_are_in_the_site_function_alone() {
+fn pages_are_only_in_the_site_function() {
     for function in FUNCTIONS {
         let binary = std::fs::read(format!("../.aws-sam/build/{function}/bootstrap")).unwrap();
         let has_pages = binary.windows(20).any(|bytes| bytes == b"swagger-ui-bundle.js");

@@ -1,4 +1,4 @@
-//! What holds only behind a pooler: `make test-pgbouncer` runs it, and every other integration test by way of one.
+//! A test that needs a pooler. `make test-pgbouncer` runs it, and all other integration tests through the pooler.
 
 #![allow(clippy::unwrap_used, reason = "an unwrap that fails is a test that fails")]
 
@@ -9,9 +9,9 @@ use futures_util::future::join;
 use futures_util::stream::{self, StreamExt};
 use tests::{Answer, World, call_in_process, order, post};
 
-/// As many environments of the api as have a connection each.
+/// The number of environments of the api. Each has one connection to the pooler.
 const CLIENTS: usize = 200;
-/// The connections of the server's that the pooler shares out among them.
+/// The number of connections from the pooler to the server.
 const SERVERS: i64 = 20;
 
 const BACKENDS: &str = "SELECT count(*) FROM pg_stat_activity
@@ -26,7 +26,7 @@ async fn some_at_once(calls: impl Iterator<Item = impl Future<Output = Answer>>,
     stream::iter(calls).buffer_unordered(many).collect().await
 }
 
-/// Watches the server until the calls are answered; gives the most connections that it saw, and the answers.
+/// Counts the server's connections until the calls are answered. Returns the highest count and the answers.
 async fn watched(world: &World, calls: impl Future<Output = Vec<Answer>>) -> (i64, Vec<Answer>) {
     let (ended, mut end) = tokio::sync::oneshot::channel();
     let calls = async {
@@ -53,7 +53,7 @@ async fn two_hundred_connections_share_twenty_of_the_servers() {
     let create = |(index, api)| call(api, post("/orders", &order(&format!("o-{index}"))));
     let read = |(index, api)| call(api, Request::get(format!("/orders/o-{index}")).body(Body::empty()).unwrap());
 
-    // Each connects with its first call. Few at once, because signing in is slow without optimisation.
+    // Each api connects with its first call. Few call at once, because signing in is slow in a debug build.
     let (most, answers) = watched(&world, some_at_once(apis.iter().enumerate().map(create), 10)).await;
     assert!(answers.iter().all(|answer| answer.status == 201), "{answers:?}");
     assert!((1..=SERVERS).contains(&most), "{most} connections");

@@ -1,4 +1,4 @@
-//! Certificate authorities of a test's own.
+//! Certificate authorities for a single test.
 
 use std::path::Path;
 
@@ -13,14 +13,14 @@ use openssl::x509::{X509, X509Builder, X509Name};
 use tempfile::NamedTempFile;
 use uuid::Uuid;
 
-/// Vouches for servers.
+/// A certificate authority.
 pub struct Authority {
     key: PKey<Private>,
     certificate: X509,
     file: NamedTempFile,
 }
 
-/// What a server proves its name with, as PEM.
+/// A server's certificate and private key, as PEM.
 pub struct Certificate {
     pub(crate) certificate: String,
     pub(crate) key: String,
@@ -28,7 +28,7 @@ pub struct Certificate {
 
 impl Default for Authority {
     fn default() -> Self {
-        let (key, certificate) = Self::found().expect("OpenSSL works");
+        let (key, certificate) = Self::create().expect("OpenSSL works");
         let file = NamedTempFile::new().expect("a file");
         std::fs::write(&file, certificate.to_pem().expect("PEM")).expect("it can be written");
         Self { key, certificate, file }
@@ -36,22 +36,22 @@ impl Default for Authority {
 }
 
 impl Authority {
-    /// The file that it is known by.
+    /// The path of the authority's own certificate, for clients that trust it.
     #[must_use]
     pub fn file(&self) -> &Path {
         self.file.path()
     }
 
-    /// A certificate for a host name, good from 2020 until the beginning of a year.
+    /// Issues a certificate for a host name, valid from 2020 until the beginning of `until_year`.
     #[must_use]
     pub fn certify(&self, host: &str, until_year: u16) -> Certificate {
         let (key, certificate) = self.issue(host, until_year).expect("OpenSSL works");
         Certificate { certificate: pem(certificate.to_pem()), key: pem(key.private_key_to_pem_pkcs8()) }
     }
 
-    fn found() -> Result<(PKey<Private>, X509), ErrorStack> {
+    fn create() -> Result<(PKey<Private>, X509), ErrorStack> {
         let key = new_key()?;
-        // A name of its own: it is not to be taken for another, whose signature then would not fit.
+        // A unique name, so that OpenSSL does not confuse it with another authority whose signature does not match.
         let subject = Uuid::new_v4().to_string();
         let mut builder = unsigned(&subject, &key, 2100)?;
         builder.set_issuer_name(&*name(&subject)?)?;

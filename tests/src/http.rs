@@ -1,4 +1,4 @@
-//! Calls, and the answers to them.
+//! Calls of a router in this process, and answers.
 
 use axum::Router;
 use axum::body::Body;
@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use shared::gateway;
 use tower::ServiceExt;
 
-/// An answer, read to its end.
+/// An answer with its whole body.
 #[derive(Debug)]
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// Its headers.
+    /// The headers.
     pub headers: HeaderMap,
     /// The body as text.
     pub text: String,
@@ -31,20 +31,20 @@ impl Answer {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("not JSON ({error}): {self:?}"))
     }
 
-    /// A header's text; empty where there is none.
+    /// A header's value, or an empty string.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().expect("a header is text"))
     }
 
-    /// The body, after a check that the status is this one.
+    /// Asserts the status and returns the body as JSON.
     #[allow(clippy::must_use_candidate, reason = "often only the status matters")]
     pub fn expect(self, status: u16) -> Value {
         assert_eq!(self.status, status, "{self:?}");
         self.json()
     }
 
-    /// The problem, after a check that it is one of this status.
+    /// Asserts that the answer is a problem with this status, and returns it.
     #[allow(clippy::must_use_candidate, reason = "often only the status matters")]
     pub fn problem(self, status: u16) -> Value {
         assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
@@ -54,16 +54,16 @@ impl Answer {
     }
 }
 
-/// The event of `sam local`, of which every call in this process is a variation.
+/// The event of `sam local`; each call in this process changes some of its fields.
 const EVENT: &str = include_str!("../events/create_order.json");
 
-/// Calls a router in this process with the event that the gateway would make of the request, for a caller with these
-/// claims, `(sub, scope)`, or without an authorizer.
+/// Calls a router in this process with the gateway's event for the request. The caller has these claims, `(sub, scope)`, or
+/// the event has no authorizer.
 pub async fn call_in_process(router: &Router, claims: Option<(&str, &str)>, request: Request<Body>) -> Answer {
-    invoke(router, &event(claims, request).await).await.expect("the event is one of the gateway's")
+    invoke(router, &event(claims, request).await).await.expect("the event is a gateway's")
 }
 
-/// Hands a router in this process any event. What is none of the gateway's it can't be handed: the invocation fails.
+/// Invokes a router in this process with any event. Fails if the event is not a gateway's.
 pub async fn invoke(router: &Router, event: &Value) -> Result<Answer, serde_json::Error> {
     let gateway::GatewayEvent(event) = serde_json::from_str(&event.to_string())?;
     let request: lambda_http::Request = gateway::cleaned(event).into();
@@ -74,7 +74,7 @@ pub async fn invoke(router: &Router, event: &Value) -> Result<Answer, serde_json
     Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, text })
 }
 
-/// The event that the gateway makes of a request.
+/// The gateway's event for a request.
 pub async fn event(claims: Option<(&str, &str)>, request: Request<Body>) -> Value {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.expect("the body can be read");

@@ -1,8 +1,7 @@
-//! What the integration tests stand on: the deployed stack ([`Stack`]), a world of a test's own with a fresh database
-//! and fresh queues on the same servers ([`World`]), calls to either ([`Answer`]), and a database server behind certificates
-//! of a test's own ([`TlsPostgres`]).
+//! The kit of the integration tests: the deployed stack ([`Stack`]), a fresh database and fresh queues for a single test on
+//! the same servers ([`World`]), answers of either ([`Answer`]), and a database server with TLS ([`TlsPostgres`]).
 //!
-//! Nothing is skipped: without a running stack every test fails and says how to start one.
+//! No test is skipped: without a running stack every test fails and says how to start one.
 
 #![allow(clippy::panic, clippy::missing_panics_doc, reason = "a panic of the harness is the failure of a test")]
 
@@ -28,7 +27,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-/// Looks until `look` finds something, and gives that; panics with `what` once `deadline` has passed.
+/// Calls `look` until it returns a value, and returns that. Panics with `what` after `deadline`.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, deadline: Duration, look: impl Fn() -> F) -> T {
     let end = Instant::now() + deadline;
     loop {

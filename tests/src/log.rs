@@ -1,16 +1,16 @@
-//! What is logged while a test runs.
+//! The log of a test.
 
 use std::sync::{Arc, Mutex};
 
 use tracing::subscriber::{DefaultGuard, NoSubscriber};
 use tracing::{Dispatch, Level};
 
-/// What this thread logs, from here on and down to a level, for as long as this is there.
+/// Records what this thread logs, down to a level, until it is dropped.
 pub struct Log {
     text: Text,
     _guard: DefaultGuard,
-    /// While there is only one subscriber, whether an event is wanted is decided for all threads by the one that comes to it
-    /// first, which may be another test's. So there are two.
+    /// A second subscriber. With a single one, `tracing` caches for all threads whether an event is enabled, and the thread
+    /// that reaches the event first may belong to another test.
     _second: Dispatch,
 }
 
@@ -18,7 +18,7 @@ pub struct Log {
 struct Text(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    /// Begins to listen.
+    /// Starts to record.
     #[must_use]
     pub fn listen(level: Level) -> Self {
         let text = Text::default();
@@ -29,16 +29,16 @@ impl Log {
         Self { text, _guard: tracing::subscriber::set_default(subscriber), _second: second }
     }
 
-    /// What was logged so far.
+    /// The log so far.
     #[must_use]
     pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.text.0.lock().expect("nobody panicked meanwhile")).into_owned()
+        String::from_utf8_lossy(&self.text.0.lock().expect("no thread panicked while it held the lock")).into_owned()
     }
 }
 
 impl std::io::Write for Text {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("nobody panicked meanwhile").extend(bytes);
+        self.0.lock().expect("no thread panicked while it held the lock").extend(bytes);
         Ok(bytes.len())
     }
 

@@ -1,4 +1,4 @@
-//! The deployed stack, known by the file that starting it wrote.
+//! The deployed stack, as described by the file that `make test` or `make up` writes.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::Answer;
 
-/// Addresses and tokens of the stack that `make test` or `make up` started.
+/// The addresses and tokens of the running stack.
 pub struct Stack {
     variables: HashMap<String, String>,
     http: reqwest::Client,
@@ -19,26 +19,26 @@ pub struct Stack {
 static VARIABLES: LazyLock<Result<HashMap<String, String>, String>> = LazyLock::new(|| {
     let file = std::env::var("STACK_ENV").unwrap_or_else(|_| "../.local/env".to_owned());
     let text = std::fs::read_to_string(&file)
-        .map_err(|error| format!("no stack is running ({file}: {error}); `make test` starts one, or `make up`"))?;
+        .map_err(|error| format!("no stack is running ({file}: {error}): run `make test`, or `make up` first"))?;
     let pairs = text.lines().filter_map(|line| line.split_once('='));
     Ok(pairs.map(|(name, value)| (name.to_owned(), value.trim_matches('\'').to_owned())).collect())
 });
 
 impl Stack {
-    /// The running stack; panics where there is none.
+    /// The running stack. Panics if there is none.
     #[must_use]
     pub fn running() -> Self {
         let variables = VARIABLES.clone().unwrap_or_else(|problem| panic!("{problem}"));
         Self { variables, http: reqwest::Client::new() }
     }
 
-    /// One of the addresses and tokens.
+    /// The value of this name. Panics if the file does not contain it.
     #[must_use]
     pub fn get(&self, name: &str) -> &str {
-        self.variables.get(name).unwrap_or_else(|| panic!("the stack's file does not name {name}"))
+        self.variables.get(name).unwrap_or_else(|| panic!("the stack's file does not contain {name}"))
     }
 
-    /// The same database by way of the pooler, where the stack has one.
+    /// The URL of the same database through the pooler, if the stack has one.
     #[must_use]
     pub fn pooled(&self, database_url: &str) -> String {
         let (_, database) = database_url.rsplit_once('/').expect("a URL with a database");
@@ -46,7 +46,7 @@ impl Stack {
         pooler.map_or_else(|| database_url.to_owned(), |pooler| format!("{pooler}/{database}"))
     }
 
-    /// A client of its queues.
+    /// A client of the stack's queues.
     #[must_use]
     pub fn sqs(&self) -> aws_sdk_sqs::Client {
         let config = aws_sdk_sqs::Config::builder()
@@ -58,12 +58,12 @@ impl Stack {
         aws_sdk_sqs::Client::from_conf(config)
     }
 
-    /// Calls the API through the gateway, with the token that is named, if any: `TOKEN_ALICE`.
+    /// Calls the API through the gateway, with the token of this name (`TOKEN_ALICE`) or without one.
     pub async fn call(&self, method: Method, path: &str, token: Option<&str>, body: Option<&Value>) -> Answer {
         self.call_bearing(method, path, token.map(|name| self.get(name)), body).await
     }
 
-    /// The same with a token itself, or what is given for one.
+    /// Calls the API through the gateway, with this bearer token, valid or not, or without one.
     pub async fn call_bearing(&self, method: Method, path: &str, token: Option<&str>, body: Option<&Value>) -> Answer {
         let mut request = self.http.request(method, format!("{}{path}", self.get("API_URL")));
         if let Some(token) = token {
@@ -75,7 +75,7 @@ impl Stack {
         Answer::of(request.send().await.expect("the gateway answers")).await
     }
 
-    /// Sends a request line as it is, which an HTTP client would mend, and headers that make no sense; gives the status.
+    /// Sends this path unchanged, which an HTTP client would correct, with malformed headers. Returns the status.
     pub async fn call_raw(&self, path: &str) -> u16 {
         let url: reqwest::Url = self.get("API_URL").parse().expect("a URL");
         let address = (url.host_str().expect("a host"), url.port().expect("a port"));
@@ -91,12 +91,12 @@ impl Stack {
         status.and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("no status in {answer:?}"))
     }
 
-    /// Reads with a token.
+    /// Sends a GET with the token of this name.
     pub async fn get_as(&self, token: &str, path: &str) -> Answer {
         self.call(Method::GET, path, Some(token), None).await
     }
 
-    /// Posts with a token.
+    /// Posts JSON with the token of this name.
     pub async fn post_as(&self, token: &str, path: &str, body: &Value) -> Answer {
         self.call(Method::POST, path, Some(token), Some(body)).await
     }

@@ -1,4 +1,4 @@
-//! A server that speaks TLS and has nothing to say.
+//! A server that only completes TLS handshakes.
 
 use std::net::TcpListener;
 
@@ -8,13 +8,13 @@ use openssl::x509::X509;
 
 use crate::Certificate;
 
-/// A server of a test's own. It shakes hands with everybody and hangs up, until the process ends.
+/// A server that accepts every TLS handshake and then closes the connection, until the process ends.
 pub struct TlsListener {
     port: u16,
 }
 
 impl TlsListener {
-    /// Starts a server that shows this certificate.
+    /// Starts a server with this certificate.
     #[must_use]
     pub fn start(certificate: &Certificate) -> Self {
         let acceptor = acceptor(certificate);
@@ -22,14 +22,14 @@ impl TlsListener {
         let port = listener.local_addr().expect("an address").port();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                // Whoever does not believe the certificate breaks off.
+                // The handshake fails if the client rejects the certificate.
                 drop(acceptor.accept(stream));
             }
         });
         Self { port }
     }
 
-    /// Its port.
+    /// The port that it listens on.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
@@ -40,7 +40,7 @@ fn acceptor(certificate: &Certificate) -> SslAcceptor {
     let mut builder = SslAcceptor::mozilla_intermediate(SslMethod::tls()).expect("OpenSSL works");
     let key = PKey::private_key_from_pem(certificate.key.as_bytes()).expect("a key");
     let certificate = X509::from_pem(certificate.certificate.as_bytes()).expect("a certificate");
-    builder.set_private_key(&key).expect("OpenSSL takes the key");
-    builder.set_certificate(&certificate).expect("OpenSSL takes the certificate");
+    builder.set_private_key(&key).expect("OpenSSL accepts the key");
+    builder.set_certificate(&certificate).expect("OpenSSL accepts the certificate");
     builder.build()
 }

@@ -1,4 +1,4 @@
-//! Tokens: as the stack's issuer signs them, and as somebody does who would like to get in.
+//! Tokens of the stack's issuer, and forged ones.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,27 +12,27 @@ use serde_json::{Value, json};
 
 use crate::Stack;
 
-/// The identifier of the issuer's key.
+/// The id of the issuer's key.
 const KEY_ID: &str = "local";
-/// Who the tokens are for.
+/// The audience of the tokens.
 const AUDIENCE: &str = "ordermill";
 
-/// The stack's issuer, whose private key is at hand.
+/// The stack's issuer with its private key.
 pub struct Issuer {
     key: PKey<Private>,
     url: String,
 }
 
-/// What a token is signed with.
+/// The key that signs a token.
 #[derive(Debug, Clone, Copy)]
 pub enum Signature {
     /// The issuer's key.
     Issuers,
     /// Another RSA key.
     Strangers,
-    /// The issuer's public key as the secret of an HMAC, which a verifier takes that believes the token's own `alg`.
+    /// The issuer's public key as the secret of an HMAC. A verifier that trusts the token's own `alg` accepts it.
     PublicKey,
-    /// Nothing at all.
+    /// No key: the token has no signature.
     Nothing,
 }
 
@@ -45,20 +45,20 @@ impl Issuer {
         Self { key, url: stack.get("OIDC_ISSUER").to_owned() }
     }
 
-    /// What a token says that is in order: for this user, with these scopes, and valid for some minutes.
+    /// The claims of a valid token for this user, with these scopes, for ten minutes.
     #[must_use]
     pub fn claims(&self, sub: &str, scope: &str) -> Value {
         let now = now();
         json!({"iss": self.url, "aud": AUDIENCE, "sub": sub, "scope": scope, "iat": now, "exp": now + 600})
     }
 
-    /// A token that says this, signed as it should be.
+    /// A token with these claims, correctly signed.
     #[must_use]
     pub fn token(&self, claims: &Value) -> String {
         self.forge(&json!({"alg": "RS256", "kid": KEY_ID, "typ": "JWT"}), claims, Signature::Issuers)
     }
 
-    /// The same with a header's member set otherwise, and another signature.
+    /// A token with these claims, one changed member of the header, and this signature.
     #[must_use]
     pub fn token_with(&self, (name, value): (&str, &str), claims: &Value, signature: Signature) -> String {
         let mut header = json!({"alg": "RS256", "kid": KEY_ID, "typ": "JWT"});
@@ -68,16 +68,16 @@ impl Issuer {
 
     fn forge(&self, header: &Value, claims: &Value, signature: Signature) -> String {
         let encode = |part: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(part);
-        let said = format!("{}.{}", encode(header.to_string().as_bytes()), encode(claims.to_string().as_bytes()));
+        let content = format!("{}.{}", encode(header.to_string().as_bytes()), encode(claims.to_string().as_bytes()));
         let key = match signature {
             Signature::Issuers => Ok(self.key.clone()),
             Signature::Strangers => Rsa::generate(2048).and_then(PKey::from_rsa),
             Signature::PublicKey => self.key.public_key_to_pem().and_then(|pem| PKey::hmac(&pem)),
-            Signature::Nothing => return format!("{said}."),
+            Signature::Nothing => return format!("{content}."),
         };
         let key = key.expect("OpenSSL makes keys");
         let mut signer = Signer::new(MessageDigest::sha256(), &key).expect("OpenSSL signs");
-        format!("{said}.{}", encode(&signer.sign_oneshot_to_vec(said.as_bytes()).expect("OpenSSL signs")))
+        format!("{content}.{}", encode(&signer.sign_oneshot_to_vec(content.as_bytes()).expect("OpenSSL signs")))
     }
 }
 

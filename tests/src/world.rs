@@ -1,11 +1,11 @@
-//! A test's own world: a fresh database and fresh queues on the stack's servers.
+//! The environment of a single test: a fresh database and fresh queues on the stack's servers.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use api::Api;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, SendMessageBatchRequestEntry};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
@@ -13,6 +13,7 @@ use processor::{Processor, Simulated, Work};
 use serde_json::{Value, json};
 use shared::config::Env;
 use shared::db::history::Actor;
+use shared::db::role::grant;
 use shared::db::{Database, Db, DbConfig, schema};
 use shared::deadline::Deadline;
 use shared::order::UserId;
@@ -23,11 +24,11 @@ use uuid::Uuid;
 
 use crate::{Answer, Stack, call_in_process, eventually};
 
-/// How long a statement of a test may take.
+/// The longest time for a statement of a test.
 const PATIENCE: Duration = Duration::from_mins(1);
 const ALL_SCOPES: &str = "orders/read orders/write orders/admin";
 
-/// A database and queues of one's own, and the functions on them, in this process.
+/// A fresh database, fresh queues, and the functions that use them, in this process.
 pub struct World {
     variables: Vec<(String, String)>,
     owner_url: String,
@@ -39,18 +40,20 @@ pub struct World {
 }
 
 impl World {
-    /// A world whose schema is up to date and whose cancel window is nothing, so that orders are due at once.
+    /// A world with all migrations and without a cancel window, so that orders are due at once.
     pub async fn new() -> Self {
         Self::with(&[]).await
     }
 
-    /// The same, with these variables set otherwise. The test's own `DATABASE_PREPARE` is passed on.
+    /// The same with these variables, which win. The process's own `DATABASE_PREPARE` is passed on.
     pub async fn with(overrides: &[(&str, &str)]) -> Self {
         let stack = Stack::running();
         let owner_url = create_database(&stack).await;
         let database_url = stack.pooled(&owner_url);
         let sqs = stack.sqs();
-        let (queue_url, dlq_url) = (create_queue(&sqs).await, create_queue(&sqs).await);
+        let id = Uuid::new_v4().simple();
+        let queue_url = create_queue(&sqs, format!("test-{id}-orders")).await;
+        let dlq_url = create_queue(&sqs, format!("test-{id}-dead-letters")).await;
         let prepare = std::env::var("DATABASE_PREPARE");
         let mut variables = vec![
             ("STAGE", "dev"),
@@ -61,7 +64,7 @@ impl World {
             ("CANCEL_WINDOW_SECONDS", "0"),
             ("AWS_ENDPOINT_URL", stack.get("AWS_ENDPOINT_URL")),
             ("AWS_REGION", "us-east-1"),
-            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_ACCESS_KEY_ID", "function"),
             ("AWS_SECRET_ACCESS_KEY", "test"),
         ];
         if let Ok(prepare) = &prepare {
@@ -69,7 +72,7 @@ impl World {
         }
         variables.extend(overrides);
         let variables: Vec<_> = variables.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
-        let api = build_api(&variables.iter().cloned().collect());
+        let api = build_api(&variables.iter().cloned().chain([key_of("api")]).collect());
         let sql = connect(&owner_url).await;
         let world = Self { variables, owner_url, sql, sqs, queue_url, dlq_url, api };
         let owner = DbConfig::from_env(&world.owner_env()).expect("a database");
@@ -77,70 +80,77 @@ impl World {
         world
     }
 
-    /// The environment that the functions of this world read.
+    /// The variables of this world's functions.
     #[must_use]
     pub fn env(&self) -> Env {
         self.variables.iter().cloned().collect()
     }
 
-    /// The same with one variable set otherwise.
+    /// The same with one changed variable.
     #[must_use]
     pub fn env_with(&self, (name, value): (&str, &str)) -> Env {
         self.variables.iter().cloned().chain([(name.to_owned(), value.to_owned())]).collect()
     }
 
-    /// The environment of what works on the schema: by way of no pooler, because it holds a lock for a session.
+    /// The same for the function of this name, so that its calls to AWS are noted as that one's.
+    #[must_use]
+    pub fn env_of(&self, function: &str) -> Env {
+        self.variables.iter().cloned().chain([key_of(function)]).collect()
+    }
+
+    /// The variables for migrations, which connect past the pooler because they hold a lock for a session.
     #[must_use]
     pub fn owner_env(&self) -> Env {
         self.env_with(("DATABASE_URL", &self.owner_url))
     }
 
-    /// The database as what works on the schema finds it.
+    /// The owner's URL of the database, past the pooler.
     #[must_use]
     pub fn owner_url(&self) -> &str {
         &self.owner_url
     }
 
-    /// The variables themselves, for a process.
+    /// The variables as pairs, for a process.
     pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
         self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// The database as the functions see it.
+    /// The database, connected to like the functions do.
     #[must_use]
     pub fn db(&self) -> Db {
         Database::new(DbConfig::from_env(&self.env()).expect("a database")).until(Deadline::after(PATIENCE))
     }
 
-    /// The sweeper.
+    /// A sweeper of this world.
     #[must_use]
     pub fn sweeper(&self) -> Sweeper {
-        Sweeper::from_env(&self.env()).expect("a configuration")
+        Sweeper::from_env(&self.env_of("sweeper")).expect("a configuration")
     }
 
-    /// The processor, with work that takes this long.
+    /// A processor whose simulated work takes this long.
     #[must_use]
     pub fn processor(&self, delay: Duration) -> Processor<Simulated> {
         self.processor_with(Simulated { delay })
     }
 
-    /// The processor, with this work.
+    /// A processor with this work.
     pub fn processor_with<W: Work>(&self, work: W) -> Processor<W> {
-        let config = processor::Config::from_env(&self.env()).expect("a configuration");
-        Processor::new(config, work, &self.env()).expect("clients")
+        let env = self.env_of("processor");
+        let config = processor::Config::from_env(&env).expect("a configuration");
+        Processor::new(config, work, &env).expect("clients")
     }
 
-    /// Another api of this world, on a connection of its own.
+    /// Another api of this world, with its own connection.
     pub fn api_of(&self) -> Router {
-        build_api(&self.env())
+        build_api(&self.env_of("api"))
     }
 
-    /// An api of this environment.
+    /// An api with these variables.
     pub fn api_of_env(&self, env: &Env) -> Router {
         build_api(env)
     }
 
-    /// Another api of this world, with one variable set otherwise.
+    /// Another api of this world, with one changed variable.
     pub fn api_with(&self, name: &str, value: &str) -> Router {
         build_api(&self.env_with((name, value)))
     }
@@ -155,12 +165,12 @@ impl World {
         call_in_process(&self.api, Some((sub, scope)), request).await
     }
 
-    /// Calls the api with no claims.
+    /// Calls the api without claims.
     pub async fn call_unknown(&self, request: Request<Body>) -> Answer {
         call_in_process(&self.api, None, request).await
     }
 
-    /// Reads as an administrator.
+    /// Sends a GET as an administrator.
     pub async fn get(&self, path: &str) -> Answer {
         self.call(Request::get(path).body(Body::empty()).expect("a request")).await
     }
@@ -170,8 +180,8 @@ impl World {
         self.call(post(path, body)).await
     }
 
-    /// Places an order with this identifier.
-    pub async fn place(&self, order_id: &str) -> Value {
+    /// Creates an order of alice's with this id.
+    pub async fn create(&self, order_id: &str) -> Value {
         self.post("/orders", &order(order_id)).await.expect(201)
     }
 
@@ -186,17 +196,35 @@ impl World {
         .await;
     }
 
-    /// Runs SQL that gives rows.
+    /// Creates the orders `o-0`, `o-1` and so on, and returns their ids.
+    pub async fn create_many(&self, count: usize) -> Vec<String> {
+        let ids: Vec<_> = (0..count).map(|index| format!("o-{index}")).collect();
+        for id in &ids {
+            self.create(id).await;
+        }
+        ids
+    }
+
+    /// Creates a database role with the rights of the functions, and returns its name.
+    pub async fn create_app_role(&self) -> String {
+        let role = format!("app_{}", Uuid::new_v4().simple());
+        let config = DbConfig::from_env(&self.owner_env()).expect("a database");
+        let name = role.parse().expect("the name of a role");
+        grant(&config, &name, Deadline::after(PATIENCE)).await.expect("the rights can be granted");
+        role
+    }
+
+    /// Runs a query and returns its rows.
     pub async fn rows(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Vec<Row> {
         self.sql.query(sql, params).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"))
     }
 
-    /// Runs SQL that gives one value.
+    /// Runs a query and returns its only value.
     pub async fn value<T: for<'a> tokio_postgres::types::FromSql<'a>>(&self, sql: &str) -> T {
         self.sql.query_one(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}")).get(0)
     }
 
-    /// Runs SQL that gives one value, as PostgreSQL writes it.
+    /// Runs a query and returns its only value as PostgreSQL's text.
     pub async fn text(&self, sql: &str) -> String {
         let messages = self.sql.simple_query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
         let row = messages.iter().find_map(|message| match message {
@@ -206,18 +234,18 @@ impl World {
         row.unwrap_or_else(|| panic!("{sql}: no value")).to_owned()
     }
 
-    /// Runs any number of statements.
+    /// Runs one or more statements.
     pub async fn execute(&self, sql: &str) {
         self.sql.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }
 
-    /// Runs any number of statements that may be refused.
+    /// Runs one or more statements that may fail.
     pub async fn try_execute(&self, sql: &str) -> Result<(), tokio_postgres::Error> {
         self.sql.batch_execute(sql).await
     }
 
-    /// How many updates of a table there were and how many of them were HOT, once PostgreSQL, which counts with some
-    /// delay, has counted this many.
+    /// Waits until PostgreSQL, which counts with a delay, has counted `expected` updates of a table. Returns the number of
+    /// updates and how many of them were HOT.
     pub async fn update_counts(&self, table: &str, expected: i64) -> (i64, i64) {
         let sql = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = $1";
         eventually(&format!("{expected} updates of {table}"), Duration::from_secs(20), async || {
@@ -228,18 +256,18 @@ impl World {
         .await
     }
 
-    /// How many orders there are.
+    /// The number of orders in the database.
     pub async fn order_count(&self) -> i64 {
         self.value("SELECT count(*) FROM orders").await
     }
 
-    /// The status of an order, by the database.
+    /// The status of an order in the database.
     pub async fn status(&self, order_id: &str) -> String {
         let rows = self.rows("SELECT status FROM order_states WHERE order_id = $1", &[&order_id]).await;
-        rows.first().expect("the order is there").get(0)
+        rows.first().expect("the order exists").get(0)
     }
 
-    /// What the statistics say of outcomes of a kind: `completed`, `failed`, `cancelled` or `requeued`.
+    /// The count of `completed`, `failed`, `cancelled` or `requeued` orders in the statistics.
     pub async fn counted(&self, outcome: &str) -> i64 {
         let sql = format!(
             "SELECT coalesce(sum({outcome}), 0)::bigint
@@ -248,12 +276,12 @@ impl World {
         self.value(&sql).await
     }
 
-    /// How many messages the orders' queue holds, whether visible, delayed or in flight.
+    /// The number of messages in the orders' queue: visible, delayed and in flight.
     pub async fn queue_depth(&self) -> i64 {
         self.depth(&self.queue_url).await
     }
 
-    /// How many the dead-letter queue holds.
+    /// The number of messages in the dead-letter queue.
     pub async fn dead_letters(&self) -> i64 {
         self.depth(&self.dlq_url).await
     }
@@ -266,7 +294,7 @@ impl World {
         counts.map(|(_, count)| count.parse::<i64>().expect("a count")).sum()
     }
 
-    /// Takes the next message from the orders' queue the way the processor is given it, and leaves it in flight.
+    /// Receives the next message from the orders' queue as an event for the processor, and leaves it in flight.
     pub async fn deliver(&self) -> SqsEvent {
         let asked = self.sqs.receive_message().queue_url(&self.queue_url).wait_time_seconds(10).send();
         let message = asked.await.expect("the queue answers").messages.unwrap_or_default().pop().expect("a message");
@@ -275,30 +303,47 @@ impl World {
         event
     }
 
-    /// Takes the next message from the orders' queue, waiting up to ten seconds; gives its body.
+    /// Receives and deletes the next message of the orders' queue. Waits up to ten seconds, and returns its body.
     pub async fn receive(&self) -> Option<String> {
-        self.receive_from(&self.queue_url).await
+        self.receive_from(&self.queue_url).await?.body
+    }
+
+    /// Receives and deletes the next message of the dead-letter queue.
+    pub async fn receive_dead_letter(&self) -> Option<String> {
+        self.receive_from(&self.dlq_url).await?.body
+    }
+
+    /// Takes the next message from the orders' queue; gives the group that it was sent with.
+    pub async fn receive_group(&self) -> Option<String> {
+        group(self.receive_from(&self.queue_url).await.expect("a message"))
     }
 
     /// The same from the dead-letter queue.
-    pub async fn receive_dead_letter(&self) -> Option<String> {
-        self.receive_from(&self.dlq_url).await
+    pub async fn receive_dead_letters_group(&self) -> Option<String> {
+        group(self.receive_from(&self.dlq_url).await.expect("a message"))
     }
 
-    async fn receive_from(&self, url: &str) -> Option<String> {
-        let asked = self.sqs.receive_message().queue_url(url).wait_time_seconds(10).send();
+    async fn receive_from(&self, url: &str) -> Option<Message> {
+        let call = self.sqs.receive_message().queue_url(url).wait_time_seconds(10);
+        let asked = call.message_system_attribute_names(MessageSystemAttributeName::MessageGroupId).send();
         let message = asked.await.expect("the queue answers").messages.unwrap_or_default().pop()?;
-        let done = self.sqs.delete_message().queue_url(url).set_receipt_handle(message.receipt_handle);
+        let done = self.sqs.delete_message().queue_url(url).set_receipt_handle(message.receipt_handle.clone());
         done.send().await.expect("the queue answers");
-        message.body
+        Some(message)
     }
 
-    /// Puts a message into the dead-letter queue.
+    /// Sends a message to the dead-letter queue.
     pub async fn send_dead_letter(&self, body: &str) {
-        self.send_to(&self.dlq_url, body).await;
+        self.send_dead_letter_of(body, None).await;
     }
 
-    /// Puts messages of these orders into the orders' queue, ten a call.
+    /// The same, with this group.
+    pub async fn send_dead_letter_of(&self, body: &str, group: Option<&str>) {
+        let call = self.sqs.send_message().queue_url(&self.dlq_url).message_body(body);
+        call.set_message_group_id(group.map(str::to_owned)).send().await.expect("the queue answers");
+    }
+
+    /// Sends messages for these orders to the orders' queue, ten in a call.
     pub async fn send_many(&self, order_ids: &[String]) {
         for ten in order_ids.chunks(10) {
             let entries = ten.iter().enumerate().map(|(index, order_id)| {
@@ -310,11 +355,7 @@ impl World {
         }
     }
 
-    async fn send_to(&self, url: &str, body: &str) {
-        self.sqs.send_message().queue_url(url).message_body(body).send().await.expect("the queue answers");
-    }
-
-    /// Lets time pass, as far as orders can tell: everything in the tables happened, or falls due, this much sooner.
+    /// Simulates that time passes: moves all times of the orders and their work into the past.
     pub async fn let_pass(&self, seconds: f64) {
         self.execute(&format!(
             "UPDATE order_work SET created_at = created_at - make_interval(secs => {seconds}),
@@ -338,6 +379,11 @@ pub const fn actor(subject: &UserId) -> Actor<'_> {
 }
 
 /// A post of JSON.
+fn group(message: Message) -> Option<String> {
+    message.attributes?.remove(&MessageSystemAttributeName::MessageGroupId)
+}
+
+/// A POST of JSON.
 #[must_use]
 pub fn post(path: &str, body: &Value) -> Request<Body> {
     Request::builder()
@@ -348,13 +394,13 @@ pub fn post(path: &str, body: &Value) -> Request<Body> {
         .expect("a request")
 }
 
-/// An order of alice's.
+/// The body of an order of alice's.
 #[must_use]
 pub fn order(order_id: &str) -> Value {
     json!({"order_id": order_id, "user_id": "alice", "item_ids": ["book-1", "pen-7"], "total_amount": "59.98"})
 }
 
-/// A batch of messages with these bodies, whose identifiers are `m0`, `m1`, …
+/// A batch of messages with these bodies. Their ids are `m0`, `m1`, …
 #[must_use]
 pub fn batch(bodies: &[&str]) -> SqsEvent {
     let event: SqsEvent = serde_json::from_str(include_str!("../events/orders_batch.json")).expect("an event");
@@ -369,15 +415,20 @@ pub fn batch(bodies: &[&str]) -> SqsEvent {
     batch
 }
 
-/// Has the processor handle a batch of these, with all the time it needs.
+/// Invokes the processor with a batch of these messages, without a time limit.
 pub async fn handle<W: Work>(processor: &Processor<W>, bodies: &[&str]) -> SqsBatchResponse {
     processor.handle(batch(bodies)).await
 }
 
-/// The identifiers of the messages that have to come back.
+/// The ids of the messages that failed and have to be delivered again.
 #[must_use]
 pub fn failures(response: &SqsBatchResponse) -> Vec<&str> {
     response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect()
+}
+
+/// The access key that tells the emulated AWS which function calls.
+fn key_of(function: &str) -> (String, String) {
+    ("AWS_ACCESS_KEY_ID".to_owned(), function.to_owned())
 }
 
 fn build_api(env: &Env) -> Router {
@@ -391,7 +442,7 @@ async fn connect(url: &str) -> tokio_postgres::Client {
     client
 }
 
-/// A new database beside the stack's; gives its URL.
+/// Creates a new database on the stack's server, and returns its URL.
 async fn create_database(stack: &Stack) -> String {
     let (server, _) = stack.get("DATABASE_URL").rsplit_once('/').expect("a URL with a database");
     let name = format!("test_{}", Uuid::new_v4().simple());
@@ -400,7 +451,6 @@ async fn create_database(stack: &Stack) -> String {
     format!("{server}/{name}")
 }
 
-async fn create_queue(sqs: &aws_sdk_sqs::Client) -> String {
-    let name = format!("test-{}", Uuid::new_v4().simple());
+async fn create_queue(sqs: &aws_sdk_sqs::Client, name: String) -> String {
     sqs.create_queue().queue_name(name).send().await.expect("a queue can be created").queue_url.expect("a URL")
 }

@@ -1,4 +1,4 @@
-"""Calls of the deployed API, as a client makes them."""
+"""A client of the deployed API."""
 
 import json
 import time
@@ -12,7 +12,7 @@ DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def call(url: str, token: str = "", body: Any = None) -> tuple[int, Any]:
-    """GET `url`, or POST `body` as JSON; returns the status, 0 for no answer, and the JSON answered."""
+    """GET `url`, or POST `body` as JSON. Returns the status, 0 for no answer, and the JSON of the answer."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {**headers, "Content-Type": "application/json"})
@@ -26,7 +26,7 @@ def call(url: str, token: str = "", body: Any = None) -> tuple[int, Any]:
 
 
 def expect(status: int, url: str, token: str = "", body: Any = None) -> Any:
-    """Like :func:`call`, but returns the JSON alone. Raises :class:`StackError` unless the status is as expected."""
+    """Like :func:`call`, but returns only the JSON. Raises :class:`StackError` for any other status."""
     got, answer = call(url, token, body)
     if got != status:
         method = "GET" if body is None else "POST"
@@ -35,7 +35,7 @@ def expect(status: int, url: str, token: str = "", body: Any = None) -> Any:
 
 
 def wait_healthy(api_url: str, seconds: float = 30) -> None:
-    """Wait until the API reaches its database. Raises :class:`StackError` with its last answer when it doesn't."""
+    """Wait until the API reaches its database. Raises :class:`StackError` with the last answer after `seconds`."""
     deadline = time.monotonic() + seconds
     while (answered := call(f"{api_url}/healthz"))[0] != 200:
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""Installs Debian's packages whose programs are missing, without starting the servers that come with some of them."""
+"""Installs Debian packages for missing programs, without starting the servers that some packages contain."""
 
 import os
 import shutil
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from stack.console import StackError, step
 
-# Debian's packages ask this file whether they may start their servers; 101 is a no.
+# Debian's packages run this file to decide whether to start their servers; 101 forbids it.
 POLICY = "/usr/sbin/policy-rc.d"
-# PostgreSQL's package would create a server of the machine's own, but for this setting while it installs.
+# This setting keeps PostgreSQL's package from creating a cluster while it installs.
 NO_CLUSTER = "/etc/postgresql-common/createcluster.d/ordermill.conf"
 INSTALL = f"""
 set -e
@@ -29,9 +29,9 @@ apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "$@" >
 
 
 def ensure(program: str, package: str) -> str:
-    """Full path of a program, its package installed first where it is missing.
+    """Return the full path of a program. Installs its package if it is missing.
 
-    Raises :class:`StackError` where it neither is nor can be installed.
+    Raises :class:`StackError` if it can't be installed.
     """
     found = _find(program)
     if found is None:
@@ -43,11 +43,11 @@ def ensure(program: str, package: str) -> str:
 
 
 def install(packages: Sequence[str]) -> None:
-    """Install packages. Raises :class:`StackError` with the command to do it by hand where that fails."""
+    """Install packages. Raises :class:`StackError` with the command for a manual installation if that fails."""
     listed = " ".join(packages)
     if shutil.which("apt-get") is None:
         raise StackError(f"{listed}: not installed, and this machine has no apt to install with.", by_hand(listed))
-    step(f"Installing {listed} with apt (programs only; no server of the machine's own is made or started)")
+    step(f"Installing {listed} with apt (programs only, without starting a server)")
     become_root = [] if os.geteuid() == 0 else ["sudo"]
     try:
         subprocess.run([*become_root, "sh", "-c", INSTALL, "install", *packages], check=True)
@@ -56,15 +56,15 @@ def install(packages: Sequence[str]) -> None:
 
 
 def can_be_root() -> bool:
-    """Whether this user is root, or may have a way to become it."""
+    """Whether this user is root or has sudo."""
     return os.geteuid() == 0 or shutil.which("sudo") is not None
 
 
 def by_hand(packages: str) -> str:
-    """What a user does instead."""
+    """Return the instructions for a manual installation."""
     return f"On Debian or Ubuntu: sudo apt-get install {packages}"
 
 
 def _find(program: str) -> str | None:
-    # Servers lie where only root's path leads.
+    # Server programs are in directories that only root's path contains.
     return shutil.which(program, path=os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"]))

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Holds a bare Debian 12 to the README's promise: with git, make, Python and Rust alone, `make up` brings the rest and starts, and
-# starts again. To be run as root, by `make test-bare`; it takes some twenty minutes.
+# Tests the README's promise on a bare Debian 12: with only git, make, Python and Rust, `make up` installs the rest and starts,
+# twice. `make test-bare` runs it, as root; it takes about twenty minutes.
 #
-# In a root made by debootstrap it does so twice, each time below a home of mode 700: as root, and as an ordinary user with
-# sudo. The root gets from this machine: the network, Rust, added certificate authorities, and cargo's target directory (not with
-# BARE_BUILT=no). It is made in BARE_DIR.
+# It creates a root file system with debootstrap in BARE_DIR, and starts the stack in it as root and as an ordinary user with
+# sudo, each in a home directory of mode 700. From this machine the root has the network, Rust, additional certificate
+# authorities, and cargo's target directory (not with BARE_BUILT=no).
 set -eu
 cd "$(dirname "$0")/../.."
 directory=${BARE_DIR:-$PWD/.local/bare}
@@ -26,7 +26,7 @@ make_base() {
     touch "$base.made"
 }
 
-# The repository as it is on disk, and Rust, in a home that is its owner's alone.
+# Copies the repository as it is on disk, and Rust, into the home directory.
 furnish() {
     mkdir -p "$root$home/ordermill" "$root$home/.cargo" "$root$home/.rustup/toolchains"
     git ls-files -z --cached --others --exclude-standard | tar --null --files-from=- --create | tar --extract --directory "$root$home/ordermill"
@@ -36,7 +36,7 @@ furnish() {
     cp -a "$rustup/toolchains/$(rustup show active-toolchain | cut -d ' ' -f 1)" "$root$home/.rustup/toolchains/"
 }
 
-# A root of its own for this user, with what the last one built.
+# Creates a new root for this user, with the build of the previous user.
 prepare() {
     rm -rf "$directory/kept"
     if [ -d "$root$home" ]; then mv "$root$home" "$directory/kept"; fi
@@ -60,7 +60,7 @@ prepare() {
     chmod 700 "$root$home"
 }
 
-# The commands that the user runs within the root.
+# Writes the commands that the user runs within the root.
 write_check() {
     cat >"$root/check.sh" <<'CHECK'
 set -eu
@@ -81,7 +81,7 @@ make down
 CHECK
 }
 
-# In namespaces of its own, so that every process and mount ends with it.
+# Runs the commands in their own namespaces, so that every process and mount ends with them.
 run_check() {
     say "Two starts as $1"
     # shellcheck disable=SC2046 # one word a variable

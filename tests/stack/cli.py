@@ -7,6 +7,7 @@ import time
 from collections.abc import MutableMapping
 
 from stack import (
+    calls,
     demo,
     deploy,
     dev,
@@ -26,33 +27,33 @@ from stack.settings import HOST, ROOT, Settings
 
 
 class Stopped(BaseException):
-    """We were told to end: Ctrl-C, SIGTERM or a closed terminal."""
+    """A signal to stop: Ctrl-C, SIGTERM or a closed terminal."""
 
 
 def run(settings: Settings) -> None:
-    """bring everything up, show a sample order through, stay until Ctrl-C"""
+    """start everything, follow a sample order to its end, run until Ctrl-C"""
     begun = time.monotonic()
     if not lifecycle.up(settings, foreground=True):
         raise StackError("This stack is running already.", "Use it (`make status`) or stop it (`make down`).")
     try:
         good(f"    Ready after {time.monotonic() - begun:.1f} s.")
-        sample.place(envfile.read(settings))
-        _print_how_to_go_on(settings)
+        sample.create_and_follow(envfile.read(settings))
+        _print_next_steps(settings)
         say("\nRunning until Ctrl-C.")
         lifecycle.watch(settings)
-        say("The stack was taken down.")
+        say("Another command stopped the stack.")
     finally:
         step("Stopping everything")
         lifecycle.down(settings)
 
 
 def develop(settings: Settings) -> None:
-    """bring everything up with functions that are built anew at each change, show what they log, stay until Ctrl-C"""
+    """start everything with functions that are rebuilt at each change, show their logs, run until Ctrl-C"""
     if not lifecycle.up(settings, foreground=True, bring_up=dev.bring_up):
         raise StackError("This stack is running already.", "Stop it first: `make down`.")
     try:
-        _print_how_to_go_on(settings)
-        say("\nEdit a function, save, call it. What the functions log, until Ctrl-C:\n")
+        _print_next_steps(settings)
+        say("\nEdit a function, save, call it. The functions' logs, until Ctrl-C:\n")
         with dev.shown_log(settings):
             lifecycle.watch(settings)
     finally:
@@ -61,7 +62,7 @@ def develop(settings: Settings) -> None:
 
 
 def show_off(settings: Settings) -> None:
-    """bring everything up unless it is, keep orders coming, open the dashboard, stay until Ctrl-C"""
+    """start everything unless it runs, keep creating orders, open the dashboard, run until Ctrl-C"""
     is_ours = lifecycle.up(settings, foreground=True)
     try:
         sample.fill(settings)
@@ -73,29 +74,29 @@ def show_off(settings: Settings) -> None:
 
 
 def up(settings: Settings) -> None:
-    """bring everything up and leave it running"""
+    """start everything in the background"""
     begun = time.monotonic()
     if lifecycle.up(settings):
         good(f"    Up after {time.monotonic() - begun:.1f} s.")
     else:
-        say("This stack is up already; nothing was changed.")
-    _print_how_to_go_on(settings)
+        say("This stack is running already.")
+    _print_next_steps(settings)
 
 
 def down(settings: Settings) -> None:
-    """stop what `up` or `run` started; the orders stay in the database"""
+    """stop everything; the orders stay in the database"""
     say("The stack was stopped." if lifecycle.down(settings) else "Nothing was running.")
 
 
 def status(settings: Settings) -> None:
-    """say what runs, and where"""
+    """show the running servers and their addresses"""
     records = Records.load(settings)
     for server in records.servers:
         state, log = "running" if server.alive else "dead", settings.shown(settings.log(server.name))
         say(f"{server.name:10} {state:8} pid {server.pid}  log {log}")
     if not records.running:
-        raise StackError("This stack is not up.", "`make up` starts it.")
-    _print_how_to_go_on(settings)
+        raise StackError("This stack is not running.", "`make up` starts it.")
+    _print_next_steps(settings)
 
 
 def token(settings: Settings) -> None:
@@ -105,50 +106,51 @@ def token(settings: Settings) -> None:
 
 
 def show_logs(settings: Settings) -> None:
-    """print the last lines that each function logged"""
+    """print the last log lines of each function"""
     logs.show(settings)
 
 
 def execute(settings: Settings, command: list[str]) -> None:
-    """run COMMAND within a fresh stack that ends with it; STACK_ENV names the file with its variables"""
+    """run COMMAND within a fresh stack, and stop it afterwards; STACK_ENV names the file with its variables"""
     with lifecycle.temporary(settings):
         try:
             _run(settings, command)
+            calls.check(settings)
         except StackError:
             logs.show(settings, count=10)
             raise
 
 
 def execute_with_localstack(settings: Settings, command: list[str]) -> None:
-    """run COMMAND within PostgreSQL and LocalStack's queues alone, into which nothing is deployed"""
+    """run COMMAND with only PostgreSQL and LocalStack's queues, without a deployment"""
     with lifecycle.temporary(settings, lifecycle.only(postgres, localstack)):
         _run(settings, command)
 
 
 def call_each_function(settings: Settings) -> None:
-    """call every function in a container by `sam local`, with a PostgreSQL and a queue of its own"""
+    """call every function in a container by `sam local`, with its own PostgreSQL and queue"""
     sam_local.check(settings)
 
 
 def sample_data(settings: Settings) -> None:
-    """add a thousand orders in every state, to look at"""
+    """add a thousand sample orders in every state"""
     env = envfile.read(settings)
     sample.fill(settings)
-    say(f"The sample orders are there: {env['API_URL']}/orders")
+    say(f"The sample orders are stored: {env['API_URL']}/orders")
 
 
 def build(settings: Settings) -> None:
-    """build the functions as they are deployed"""
+    """build the functions for the deployment"""
     deploy.build(settings)
 
 
 def clean(settings: Settings) -> None:
     """stop everything and delete its data, keys and logs"""
     lifecycle.clean(settings)
-    say(f"{settings.shown(settings.state)} is gone.")
+    say(f"{settings.shown(settings.state)} is deleted.")
 
 
-COMMAND_TAKERS = ("exec", "localstack")
+WITH_COMMAND = ("exec", "localstack")
 ENDLESS = ("run", "demo", "dev")
 VERBS = {
     "run": run,
@@ -169,9 +171,9 @@ VERBS = {
 
 
 def main(arguments: list[str]) -> int:
-    """Do what the arguments say; returns the exit status: 0, 1 for a failure, 2 for a wrong call."""
+    """Run the verb of the arguments. Returns the exit status: 0, 1 for a failure, 2 for wrong arguments."""
     verb, *rest = arguments or [""]
-    if verb not in VERBS or bool(rest) != (verb in COMMAND_TAKERS):
+    if verb not in VERBS or bool(rest) != (verb in WITH_COMMAND):
         lines = [f"  {name:12} {each.__doc__}" for name, each in VERBS.items()]
         print("usage: python -m stack VERB", *lines, sep="\n", file=sys.stderr)
         return 2
@@ -190,7 +192,7 @@ def main(arguments: list[str]) -> int:
 
 
 def pass_by_proxies(environment: MutableMapping[str, str]) -> None:
-    """Have this process and those it starts call servers of this machine directly, whatever proxy is set."""
+    """Make this process and its children call servers of this machine directly, without a proxy."""
     named = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
     direct = ",".join(filter(None, [named, HOST, "localhost"]))
     environment.update({"no_proxy": direct, "NO_PROXY": direct})
@@ -198,17 +200,17 @@ def pass_by_proxies(environment: MutableMapping[str, str]) -> None:
 
 def _run(settings: Settings, command: list[str]) -> None:
     step(" ".join(command))
-    processes.run(command, {**os.environ, "STACK_ENV": str(settings.env_file)}, ROOT)
+    processes.run(command, {**os.environ, "STACK_ENV": str(settings.env_file), "CALLS": str(settings.calls)}, ROOT)
 
 
 def _stop(*_) -> None:
-    # Once is enough: what follows is the stopping, which must not be cut short.
+    # Ignore further signals, so that they do not interrupt the stopping.
     for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(sign, signal.SIG_IGN)
     raise Stopped
 
 
-def _print_how_to_go_on(settings: Settings) -> None:
+def _print_next_steps(settings: Settings) -> None:
     env, file = envfile.read(settings), settings.shown(settings.env_file)
     say(f"""
   API     {env["API_URL"]}

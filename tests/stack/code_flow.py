@@ -1,6 +1,6 @@
 """Signing in at the one-machine issuer: OAuth 2.0's authorization code flow with PKCE (RFC 6749, RFC 7636).
 
-Whoever sits at this machine may be anybody: a page asks who. Codes go to this machine alone.
+It has no passwords: a page lets the user choose who to be. It redirects only to this machine.
 """
 
 import base64
@@ -22,19 +22,19 @@ PAGE = """<!doctype html>
 
 
 class Refused(Exception):
-    """A request that is not as the flow wants it; the text is OAuth's word for it."""
+    """An invalid request of the flow. The text is OAuth's error code."""
 
 
 @dataclass
 class CodeFlow:
-    """The codes that are out, each good for one token."""
+    """The unused codes. Each can be exchanged for one token."""
 
     key: bytes
     issuer: str
     _codes: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def authorize(self, query: dict[str, str]) -> tuple[str, bool]:
-        """Where to send the browser, and true; or, as long as nobody is chosen, the page that asks, and false."""
+        """Return the URL of the redirect and true, or the page for choosing a user and false."""
         back = query.get("redirect_uri", "")
         if query.get("client_id") != CLIENT or urlsplit(back).hostname != HOST:
             raise Refused("unauthorized_client")
@@ -47,7 +47,7 @@ class CodeFlow:
         return f"{back}?{urlencode({'code': code, 'state': query.get('state', '')})}", True
 
     def token(self, form: dict[str, str]) -> dict[str, object]:
-        """What a code is exchanged for."""
+        """Exchange a code for the answer with a token."""
         asked = self._codes.pop(form.get("code", ""), None)
         if form.get("grant_type") != "authorization_code":
             raise Refused("unsupported_grant_type")

@@ -1,4 +1,4 @@
-"""What a person sees: progress, results and errors. Colour only on a terminal, never with NO_COLOR or CI."""
+"""Output for a person: progress, results and errors. Colour only on a terminal, never with NO_COLOR or CI."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ class StackError(Exception):
 
 
 def say(text: str = "") -> None:
-    """Print a result. Whoever stops reading (`| head`) misses the rest of it, and nothing else changes."""
+    """Print a result. A closed output (`| head`) is ignored."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
@@ -21,12 +21,12 @@ def say(text: str = "") -> None:
 
 
 def step(text: str) -> None:
-    """Say what is being done now."""
+    """Print the current step."""
     say(f"{_paint('36', '==>')} {text}")
 
 
 def good(text: str) -> None:
-    """Print that something was reached."""
+    """Print a success."""
     say(_paint("32", text))
 
 

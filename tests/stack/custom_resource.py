@@ -1,4 +1,4 @@
-"""CloudFormation's side of a custom resource: an address that takes the answer."""
+"""CloudFormation's side of a custom resource: a server that receives the answer."""
 
 import contextlib
 import json
@@ -13,18 +13,18 @@ from stack.settings import HOST
 
 @contextlib.contextmanager
 def answering() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """An address, for as long as the block runs, and the answers that it has been sent."""
+    """Run a server during the block. Yields its URL and the list of received answers."""
     answers: list[dict[str, Any]] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_PUT(self) -> None:
             answers.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            say(f"    CloudFormation is answered {json.dumps(answers[-1])}")
+            say(f"    CloudFormation receives {json.dumps(answers[-1])}")
             self.send_response(200)
             self.end_headers()
 
         def log_message(self, *_) -> None:
-            """Say nothing else."""
+            """Log nothing."""
 
     with HTTPServer((HOST, 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

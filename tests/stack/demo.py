@@ -1,4 +1,4 @@
-"""Orders that keep coming, more and fewer of them, so that the dashboard has something to show."""
+"""A continuous load of orders at a varying rate, for the dashboard."""
 
 import math
 import os
@@ -17,7 +17,7 @@ CANCELLED = 0.05
 
 
 def run(env: dict[str, str]) -> None:
-    """Show the dashboard and place orders without an end. Raises :class:`StackError` once one is not taken."""
+    """Show the dashboard and create orders endlessly. Raises :class:`StackError` for the first refused order."""
     page = f"{env['SITE_URL']}/dashboard"
     say(f"\n  Dashboard  {page}\n  Sign in    as admin, with one click; or paste TOKEN_ADMIN of the env file\n")
     if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
@@ -25,19 +25,19 @@ def run(env: dict[str, str]) -> None:
     step("Placing orders, until Ctrl-C")
     begun = time.monotonic()
     while True:
-        _place(env)
+        _create(env)
         wave = 1 + 0.8 * math.sin((time.monotonic() - begun) / WAVE_SECONDS * math.tau)
         time.sleep(random.expovariate(MEAN_RATE * wave))
 
 
-def _place(env: dict[str, str]) -> None:
+def _create(env: dict[str, str]) -> None:
     goods = random.choices(list(GOODS), k=random.randint(1, 3))
     order = {
         "user_id": random.choice(USERS),
         "item_ids": goods,
         "total_amount": f"{sum(GOODS[each] for each in goods):.2f}",
     }
-    placed = api.expect(201, f"{env['API_URL']}/orders", env["TOKEN_ADMIN"], order)
+    created = api.expect(201, f"{env['API_URL']}/orders", env["TOKEN_ADMIN"], order)
     if random.random() < CANCELLED:
-        # It may be too late for that, which does no harm.
-        api.call(f"{env['API_URL']}/orders/{placed['order_id']}/cancel", env["TOKEN_ADMIN"], {})
+        # The cancel window may be over already, so the answer does not matter.
+        api.call(f"{env['API_URL']}/orders/{created['order_id']}/cancel", env["TOKEN_ADMIN"], {})

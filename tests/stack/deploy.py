@@ -23,7 +23,7 @@ BUILT_TEMPLATE = ROOT / ".aws-sam" / "build" / "template.yaml"
 
 
 def client(settings: Settings, service: str):
-    """A client of the emulated AWS."""
+    """Return a client of the emulated AWS."""
     return boto3.client(
         service,
         endpoint_url=settings.endpoint,
@@ -35,9 +35,9 @@ def client(settings: Settings, service: str):
 
 
 def build(settings: Settings) -> None:
-    """`sam build` for this machine's processor.
+    """Run `sam build` for this machine's processor.
 
-    cargo runs once beforehand: all functions in one go use every core, and its progress is seen, which SAM would hide.
+    cargo runs before it: it builds all functions on all cores and shows its progress, which SAM would hide.
     """
     environment = tool_environment()
     log = settings.log("sam-build")
@@ -51,7 +51,7 @@ def build(settings: Settings) -> None:
 
 
 def deploy(settings: Settings, database_url: str, template: Path = BUILT_TEMPLATE) -> dict[str, str]:
-    """`sam deploy` into the emulator; returns the stack's outputs."""
+    """Run `sam deploy` into the emulator. Returns the stack's outputs."""
     step("Deploying template.yaml into the emulated AWS (sam deploy)")
     client(settings, "s3").create_bucket(Bucket=BUCKET)
     config = _write_config(settings, database_url)
@@ -66,16 +66,16 @@ def deploy(settings: Settings, database_url: str, template: Path = BUILT_TEMPLAT
 
 
 def architecture() -> str:
-    """This machine's processor, in Lambda's words."""
+    """Return Lambda's name for this machine's architecture."""
     machine = platform.machine()
     names = {"x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
     if machine not in names:
-        raise StackError(f"Lambda knows no processor like this machine's ({machine}).", "It takes x86_64 or arm64.")
+        raise StackError(f"Lambda does not support this machine's architecture ({machine}).", "Use x86_64 or arm64.")
     return names[machine]
 
 
 def _explained(error: StackError, cloudformation, log: str) -> StackError:
-    """The failure with the first reason that CloudFormation knows of; unchanged when it got no further than SAM."""
+    """Return the error with CloudFormation's first reason, or unchanged if SAM failed before the deployment."""
     try:
         events = cloudformation.describe_stack_events(StackName=STACK_NAME)["StackEvents"]
     except ClientError:
@@ -90,14 +90,14 @@ def _explained(error: StackError, cloudformation, log: str) -> StackError:
 
 @contextlib.contextmanager
 def _only_build() -> Iterator[None]:
-    """Wait for another stack's build to end: cargo-lambda moves what it built, from under the feet of a second one."""
+    """Wait for the build of another stack: cargo-lambda moves its output, which would break a concurrent build."""
     with open(ROOT / "template.yaml") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def _write_config(settings: Settings, database_url: str) -> Path:
-    """What `sam deploy` is told, in a file only we can read: the database's password is in it."""
+    """Write the configuration of `sam deploy`. Only its owner can read it: it contains the database's password."""
     overrides = [
         "Stage=dev",
         f"Architecture={architecture()}",
@@ -117,7 +117,7 @@ def _write_config(settings: Settings, database_url: str) -> Path:
         "confirm_changeset": False,
         "parameter_overrides": overrides,
     }
-    # JSON's strings, lists and booleans are TOML's too.
+    # JSON's strings, lists and booleans are valid TOML.
     settings_lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]
     lines = ["version = 0.1", "[default.deploy.parameters]", *settings_lines]
     path = settings.state / "samconfig.toml"
@@ -126,7 +126,7 @@ def _write_config(settings: Settings, database_url: str) -> Path:
 
 
 def _by_secret(settings: Settings, parameter: str) -> str:
-    """The parameter, or for `WebhookSecret` the one that names a secret with that text, which is made."""
+    """Return the parameter. For `WebhookSecret`, create a secret with that text and return `WebhookSecretArn`."""
     name, value = parameter.split("=", 1)
     if name != "WebhookSecret":
         return parameter
@@ -135,7 +135,7 @@ def _by_secret(settings: Settings, parameter: str) -> str:
 
 
 def tool_environment() -> dict[str, str]:
-    """The variables of this process, in which cargo, cargo-lambda and the SAM CLI are found."""
+    """Return the variables of this process, with cargo-lambda and the SAM CLI in `PATH`."""
     if not (TOOLS / "sam").exists():
         raise StackError("The SAM CLI is not installed in .venv/sam.", "`make tools` installs it.")
     path = os.pathsep.join([str(TOOLS), os.environ["PATH"]])

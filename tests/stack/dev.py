@@ -1,7 +1,8 @@
-"""The inner loop: `cargo lambda watch` builds and restarts a function whenever its code changes, and is called there.
+"""The inner loop: `cargo lambda watch` rebuilds and restarts a function at each change, and serves its calls.
 
-What is deployed is template.yaml without code: each function is a line of shell that runs the binary of the dev
-profile, as the deployment runs `migrate`, and the others say where their calls go instead. No release is built.
+The deployment is template.yaml without release builds. The code of each function is a line of shell that runs the
+binary of the dev profile. The deployment runs `migrate` that way; the emulator passes calls of the others to the
+watcher.
 """
 
 import contextlib
@@ -24,22 +25,22 @@ from stack.records import Records
 from stack.settings import HOST, ROOT, STACK_NAME, Settings
 
 NAME = "watch"
-# Run by the deployment, before anything is watched.
+# The deployment runs this function, before the watcher starts.
 UNWATCHED = "migrate"
 SERVERLESS = "AWS::Serverless::Function"
 SHELL = "#!/bin/sh\nexec '{binary}'\n"
 
 
 def bring_up(settings: Settings, records: Records) -> None:
-    """Bring up a stack whose functions are built anew whenever they change."""
+    """Start a stack whose functions are rebuilt at each change."""
     ports.check_free(settings, ("the watched functions", settings.watch_port, "WATCH_PORT"))
-    template = _place(settings) / "template.json"
+    template = _directory(settings) / "template.json"
     everything(Functions(build=_build, template=template, serve=_watch))(settings, records)
 
 
 @contextlib.contextmanager
 def shown_log(settings: Settings) -> Iterator[None]:
-    """Print what is built and what the functions log, for as long as the block runs."""
+    """Print the watcher's and the functions' logs during the block."""
     log = subprocess.Popen(["tail", "--lines=+1", "--follow", settings.log(NAME)], start_new_session=True)
     try:
         yield
@@ -56,12 +57,12 @@ def _build(settings: Settings) -> None:
     for function in template["Resources"].values():
         if function["Type"] == SERVERLESS:
             _replace_code(settings, function)
-    (_place(settings) / "template.json").write_text(json.dumps(template))
+    (_directory(settings) / "template.json").write_text(json.dumps(template))
 
 
 def _replace_code(settings: Settings, function: dict) -> None:
     binary = function.pop("Metadata")["BuildProperties"]["Binary"]
-    code = _place(settings) / "code" / binary
+    code = _directory(settings) / "code" / binary
     code.mkdir(parents=True, exist_ok=True)
     bootstrap = code / "bootstrap"
     bootstrap.write_text(SHELL.format(binary=_target() / "debug" / binary))
@@ -78,7 +79,7 @@ def _watch(settings: Settings, records: Records) -> None:
     _write_variables(settings)
     host = subprocess.check_output(["rustc", "-vV"], text=True).split("host: ")[1].split()[0]
     runner = f"CARGO_TARGET_{host.upper().replace('-', '_')}_RUNNER"
-    environment = {**tool_environment(), dev_runner.PLACE: str(_place(settings)), runner: dev_runner.__file__}
+    environment = {**tool_environment(), dev_runner.DIRECTORY: str(_directory(settings)), runner: dev_runner.__file__}
     if not sys.stdout.isatty():
         environment["NO_COLOR"] = "1"
     command = ["env", f"--chdir={ROOT}", TOOLS / "cargo-lambda", "lambda", "watch"]
@@ -89,17 +90,17 @@ def _watch(settings: Settings, records: Records) -> None:
 
 
 def _write_variables(settings: Settings) -> None:
-    """Write down the variables that each function was deployed with, for :mod:`stack.dev_runner`."""
+    """Write the variables of each deployed function into a file for :mod:`stack.dev_runner`."""
     functions, cloudformation = client(settings, "lambda"), client(settings, "cloudformation")
     resources = cloudformation.describe_stack_resources(StackName=STACK_NAME)["StackResources"]
-    template = json.loads((_place(settings) / "template.json").read_text())
+    template = json.loads((_directory(settings) / "template.json").read_text())
     names = {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in resources}
     for name, resource in template["Resources"].items():
         if resource["Type"] == SERVERLESS:
             configuration = functions.get_function_configuration(FunctionName=names[name])
             binary = Path(resource["Properties"]["CodeUri"]).name
             variables = {**configuration["Environment"]["Variables"], **settings.aws_environment}
-            write_private(_place(settings) / f"{binary}.json", json.dumps(variables))
+            write_private(_directory(settings) / f"{binary}.json", json.dumps(variables))
 
 
 def _listens(port: int) -> bool:
@@ -108,7 +109,7 @@ def _listens(port: int) -> bool:
     return False
 
 
-def _place(settings: Settings) -> Path:
+def _directory(settings: Settings) -> Path:
     return settings.state / "dev"
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""What cargo runs for a function in `make dev`: its binary, with the variables that it is deployed with.
+"""Cargo's runner for functions in `make dev`: runs a function's binary with the variables of its deployment.
 
-What the function logs, which is all of it on standard output or error, is prefixed by its name.
+It prefixes each line of the function's output with the function's name.
 """
 
 import json
@@ -10,25 +10,25 @@ import re
 import sys
 from pathlib import Path
 
-PLACE = "ORDERMILL_DEV"
+DIRECTORY = "ORDERMILL_DEV"
 COLOURS = {"api": 36, "processor": 35, "sweeper": 33, "site": 34}
-# Tells apart calls that run at once, which here none do.
+# It distinguishes concurrent calls, which do not happen here.
 SPAN = re.compile(r"invocation\{.*?\}: ")
-# Kept of the variables around us; the rest is the developer's own.
+# The prefixes of the variables that the function inherits. The others are the developer's own.
 KEPT = ("AWS_LAMBDA_", "LAMBDA_", "_X_AMZN", "PATH", "HOME", "LANG", "RUST_BACKTRACE")
 
 
 def main(binary: str) -> None:
-    """Become the function."""
+    """Replace this process by the function."""
     name = Path(binary).name
-    variables = json.loads((Path(os.environ[PLACE]) / f"{name}.json").read_text())
+    variables = json.loads((Path(os.environ[DIRECTORY]) / f"{name}.json").read_text())
     kept = {key: value for key, value in os.environ.items() if key.startswith(KEPT)}
     _prefix_output(name)
     os.execve(binary, [binary], {"AWS_LAMBDA_LOG_LEVEL": "DEBUG", **kept, **variables})
 
 
 def _prefix_output(name: str) -> None:
-    """Have a child read what this process writes from here on, line by line."""
+    """Start a child that reads the output of this process from now on, and prefixes each line."""
     reading, writing = os.pipe()
     if os.fork() == 0:
         os.close(writing)

@@ -1,5 +1,6 @@
 """The emulated AWS of one machine: MiniStack, in memory, on the loopback address."""
 
+import json
 import os
 import urllib.error
 import urllib.request
@@ -12,18 +13,19 @@ NAME = "emulator"
 
 
 def start(settings: Settings) -> Server:
-    """Start it; :func:`wait` tells when it answers."""
+    """Start the emulator; :func:`wait` waits until it answers."""
     (settings.state / "tmp").mkdir(parents=True, exist_ok=True)
-    return processes.start_module(NAME, "stack.launcher", [], _environment(settings), settings.log(NAME))
+    arguments = [str(settings.calls)]
+    return processes.start_module(NAME, "stack.launcher", arguments, _environment(settings), settings.log(NAME))
 
 
 def wait(settings: Settings, server: Server) -> None:
-    """Wait until it answers."""
+    """Wait until the emulator answers."""
     processes.wait_until(lambda: _healthy(settings), server, settings.log(NAME), seconds=30)
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    """All that it may know: it hands its own environment on to the functions, so ours must not reach it."""
+    """Return all its variables. The functions inherit them, so it must not have those of this process."""
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(settings.state),
@@ -33,7 +35,9 @@ def _environment(settings: Settings) -> dict[str, str]:
         "BIND_HOST": HOST,
         "MINISTACK_HOST": HOST,
         "GATEWAY_PORT": str(settings.emulator_port),
-        # Parts that would open ports of their own or look for containers to tidy up.
+        # The emulator then enforces IAM: see stack.calls.
+        "AUTH": "true",
+        # These parts would open additional ports or look for old containers.
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         "DOCKER_HOST": "unix:///nonexistent",
@@ -43,6 +47,6 @@ def _environment(settings: Settings) -> dict[str, str]:
 def _healthy(settings: Settings) -> bool:
     try:
         with urllib.request.urlopen(f"{settings.endpoint}/_ministack/health", timeout=2) as response:
-            return response.status == 200
-    except (urllib.error.URLError, OSError):
+            return json.load(response)["auth"] == "enabled"
+    except (urllib.error.URLError, OSError, ValueError):
         return False

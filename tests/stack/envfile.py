@@ -1,4 +1,4 @@
-"""What a running stack offers, addresses, tokens and names, as a file that a shell can source."""
+"""The addresses, tokens and names of a running stack, as a file that a shell can source."""
 
 import shlex
 from pathlib import Path
@@ -10,8 +10,8 @@ from stack.settings import Settings
 
 
 def write(settings: Settings, outputs: dict[str, str]) -> dict[str, str]:
-    """Write the file from the stack's outputs; returns its variables."""
-    # The emulator takes the API's id for its address; the stage is `$default`, which has no part in a path.
+    """Write the file from the stack's outputs. Returns its variables."""
+    # The emulator's URL of an API contains its id. The stage `$default` does not occur in the path.
     url = f"{settings.endpoint}/_aws/execute-api/{outputs['ApiId']}"
     pooler = {"POOLER_URL": pgbouncer.url(settings)} if settings.pooler_port else {}
     values = {
@@ -31,6 +31,7 @@ def write(settings: Settings, outputs: dict[str, str]) -> dict[str, str]:
         "SWEEPER_FUNCTION": outputs["SweeperFunctionName"],
         "MIGRATE_FUNCTION": outputs["MigrateFunctionName"],
         "SITE_FUNCTION": outputs["SiteFunctionName"],
+        "CALLS": str(settings.calls),
         **settings.aws_environment,
     }
     save(settings, values)
@@ -38,18 +39,18 @@ def write(settings: Settings, outputs: dict[str, str]) -> dict[str, str]:
 
 
 def save(settings: Settings, values: dict[str, str]) -> None:
-    """Write the file from its variables."""
+    """Write these variables into the file."""
     write_private(settings.env_file, "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items()))
 
 
 def read(settings: Settings) -> dict[str, str]:
-    """The running stack's variables. Raises :class:`StackError` when it is not up."""
+    """Return the running stack's variables. Raises :class:`StackError` if it is not running."""
     if not settings.env_file.exists():
         raise StackError("Nothing is running.", "`make up` starts it.")
     return load(settings.env_file)
 
 
 def load(file: Path) -> dict[str, str]:
-    """The variables of such a file."""
+    """Return the variables of such a file."""
     pairs = (line.split("=", 1) for line in file.read_text().splitlines())
     return {name: shlex.split(value)[0] for name, value in pairs}

@@ -1,16 +1,16 @@
-"""Hostile input: schemathesis calls the running service by its own OpenAPI document, with every check it has.
+"""Hostile input: schemathesis calls the running service by its OpenAPI document, with all its checks.
 
-No answer may be a 5xx, or be other than the document says; what the document allows must be taken, and what it forbids
-refused. ``python -m stack.fuzz`` with the stack's file in ``STACK_ENV``, or its variables in the environment:
+No answer may be a 5xx or differ from the document. The service must accept what the document allows, and refuse what
+it forbids. ``python -m stack.fuzz`` needs the stack's file in ``STACK_ENV``, or these variables:
 
 ================  =============  ==================================================================
 variable          default        meaning
 ================  =============  ==================================================================
 ``FUZZ_TOKEN``    TOKEN_ADMIN    the token of the calls
-``FUZZ_USER``     empty          whose orders are placed; anybody's when empty, for an administrator
-``FUZZ_SECONDS``  240            how long it may take
-``FUZZ_CASES``    5000           the fewest calls that count as a run
-``FUZZ_SEED``     1              where the random numbers begin
+``FUZZ_USER``     empty          the user of the created orders; any user if empty, for administrators
+``FUZZ_SECONDS``  240            the most seconds of the run
+``FUZZ_CASES``    5000           the least number of calls
+``FUZZ_SEED``     1              the seed of the random numbers
 ================  =============  ==================================================================
 """
 
@@ -30,13 +30,13 @@ HOOKS = "stack.fuzz_hooks"
 
 
 def run(variables: Mapping[str, str]) -> int:
-    """Make the calls; returns how many. Raises :class:`StackError` when a check fails or the calls are too few."""
+    """Make the calls and return their number. Raises :class:`StackError` for a failed check or too few calls."""
     if not TOOL.exists():
         raise StackError("schemathesis is not installed in .venv/fuzz.", "`make tools` installs it.")
-    place = ROOT / ".local" / "fuzz"  # It keeps notes where it runs.
-    place.mkdir(parents=True, exist_ok=True)
+    directory = ROOT / ".local" / "fuzz"  # schemathesis writes files into its working directory.
+    directory.mkdir(parents=True, exist_ok=True)
     process = subprocess.Popen(
-        _command(variables), env=_environment(variables), cwd=place, stdout=subprocess.PIPE, text=True
+        _command(variables), env=_environment(variables), cwd=directory, stdout=subprocess.PIPE, text=True
     )
     calls = 0
     for line in process.stdout:
@@ -61,13 +61,13 @@ def _command(variables: Mapping[str, str]) -> list[str]:
 
 
 def _environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """What the tool and its hooks know, nothing of a proxy included: the service is on this machine."""
+    """Return the variables of the tool and its hooks. They disable proxies, because the service is on this machine."""
     chosen = {"FUZZ_USER": variables.get("FUZZ_USER", ""), "FUZZ_FAILED": " ".join(_failed(variables))}
     return {**os.environ, **chosen, "SCHEMATHESIS_HOOKS": HOOKS, "PYTHONPATH": str(ROOT / "tests"), "NO_PROXY": "*"}
 
 
 def _failed(variables: Mapping[str, str]) -> list[str]:
-    """Orders that have failed, which only an administrator may try to process once more."""
+    """Return the ids of failed orders, which only an administrator may retry."""
     if variables.get("FUZZ_USER"):
         return []
     url = f"{variables['API_URL']}/orders?status=failed&limit=200"
@@ -79,7 +79,7 @@ def _token(variables: Mapping[str, str]) -> str:
 
 
 def main() -> int:
-    """Run; returns the exit status."""
+    """Run, and return the exit status."""
     file = os.environ.get("STACK_ENV")
     try:
         calls = run({**(envfile.load(Path(file)) if file else {}), **os.environ})

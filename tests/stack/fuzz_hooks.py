@@ -1,6 +1,6 @@
-"""What the OpenAPI document can't say of the calls that schemathesis makes up; loaded by schemathesis itself.
+"""Hooks for schemathesis that adapt generated calls to rules that the OpenAPI document can't express.
 
-A call that is meant to be wrong is left as it is.
+They do not change calls that are invalid on purpose.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ FAILED = itertools.cycle(os.environ.get("FUZZ_FAILED", "").split())
 
 @schemathesis.hook
 def before_call(context, case, kwargs) -> None:
-    """Give each order a key of its own and the user whose token it is, and a retry an order that has failed."""
+    """Set a unique idempotency key, the user of the token, and a failed order for a retry."""
     if case.meta is None or case.meta.generation.mode.is_negative:
         return
     if case.headers and KEY in case.headers:
@@ -30,7 +30,7 @@ def before_call(context, case, kwargs) -> None:
 
 
 def _orders(body: object) -> list[dict]:
-    """The orders in a body, whether it is one or many."""
+    """Return the orders in a body: a single one or a batch."""
     if not isinstance(body, dict):
         return []
     many = body.get("orders")

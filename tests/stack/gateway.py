@@ -1,7 +1,7 @@
-"""Gives the emulated HTTP API its routes, its authorizer and its CORS.
+"""Creates the routes, the authorizer and the CORS settings of the emulated HTTP API.
 
-SAM hands API Gateway an OpenAPI document made from the functions' events, and the emulator does not read it. So the
-document is taken from the deployed stack here, and what it says is created call by call.
+SAM configures API Gateway by an OpenAPI document, which the emulator ignores. This module reads the document from the
+deployed stack and creates its content by individual calls.
 """
 
 import re
@@ -18,7 +18,7 @@ CORS = "x-amazon-apigateway-cors"
 
 
 class Resolver:
-    """Replaces the references to resources that occur in the document, by what the stack made of them."""
+    """Resolves the document's references to resources of the stack."""
 
     def __init__(self, cloudformation) -> None:
         resources = cloudformation.describe_stack_resources(StackName=STACK_NAME)["StackResources"]
@@ -32,7 +32,7 @@ class Resolver:
         }
 
     def text(self, value: Any) -> str:
-        """A string, of a string or of a `Ref` or `Fn::Sub`. Raises `KeyError` for a name the stack does not know."""
+        """Resolve a string, a `Ref` or a `Fn::Sub` to a string. Raises `KeyError` for an unknown name."""
         if not isinstance(value, dict):
             return str(value)
         if "Ref" in value:
@@ -46,7 +46,7 @@ class Resolver:
 
 
 def create_routes(settings: Settings) -> int:
-    """Create the API's authorizers, integrations and routes; returns how many routes there are."""
+    """Create the API's authorizers, integrations and routes. Returns the number of routes."""
     cloudformation, gateway = client(settings, "cloudformation"), client(settings, "apigatewayv2")
     resolver = Resolver(cloudformation)
     template = cloudformation.get_template(StackName=STACK_NAME, TemplateStage="Processed")["TemplateBody"]
@@ -75,7 +75,7 @@ def _parameters(cloudformation) -> dict[str, str]:
 
 
 def _allow_origins(gateway, api_id: str, document: dict) -> None:
-    """Let pages of other origins call the API, where the document does."""
+    """Set the document's CORS rules, if it has some."""
     if cors := document.get(CORS):
         gateway.update_api(
             ApiId=api_id, CorsConfiguration={f"{name[0].upper()}{name[1:]}": value for name, value in cors.items()}
@@ -83,7 +83,7 @@ def _allow_origins(gateway, api_id: str, document: dict) -> None:
 
 
 def _create_authorizers(gateway, api_id: str, document: dict, resolver: Resolver) -> dict[str, str]:
-    """Create the JWT authorizers; returns their ids by their names in the document."""
+    """Create the JWT authorizers. Returns their ids by their names in the document."""
     ids = {}
     for name, scheme in document.get("components", {}).get("securitySchemes", {}).items():
         authorizer = scheme["x-amazon-apigateway-authorizer"]

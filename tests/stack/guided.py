@@ -1,7 +1,7 @@
-"""`sam deploy --guided` in a terminal, each question answered by Enter alone: ``python -m stack.guided``.
+"""Runs `sam deploy --guided` in a terminal and answers each question by Enter: ``python -m stack.guided``.
 
-Deploys the built functions into the emulated AWS that `AWS_ENDPOINT_URL` names, up to the last question, whether to
-deploy these changes; Enter says no. Prints SAM's output and ends with its status, or with 2 where SAM repeats one
+It deploys the built functions into the emulated AWS of `AWS_ENDPOINT_URL`, up to the last question, whether to deploy
+the changes. Enter answers no. It prints SAM's output and exits with SAM's status, or with 2 if SAM repeats a question
 or runs too long.
 """
 
@@ -22,9 +22,9 @@ QUESTION = re.compile(r"([^\r\n]*(?:\]:|\]: |: ))$")
 FORMAT = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def answer_all(place: Path) -> tuple[int, str]:
-    """Have the default deployed from this directory; returns SAM's exit status and all that it said."""
-    config = place / "samconfig.toml"
+def answer_all(directory: Path) -> tuple[int, str]:
+    """Deploy the default environment from this directory. Returns SAM's exit status and its output."""
+    config = directory / "samconfig.toml"
     config.write_text(
         (ROOT / "samconfig.toml").read_text().replace("confirm_changeset = false", "confirm_changeset = true")
     )
@@ -32,30 +32,30 @@ def answer_all(place: Path) -> tuple[int, str]:
     command = [str(deploy.TOOLS / "sam"), "deploy", "--guided", *options]
     process, terminal = pty.fork()
     if process == 0:
-        os.chdir(place)
+        os.chdir(directory)
         os.execve(command[0], command, deploy.tool_environment())
-    said, asked, deadline = "", "", time.monotonic() + SECONDS
+    output, asked, deadline = "", "", time.monotonic() + SECONDS
     try:
         while time.monotonic() < deadline:
             if not select.select([terminal], [], [], 0.3)[0]:
-                question = QUESTION.search(FORMAT.sub("", said))
+                question = QUESTION.search(FORMAT.sub("", output))
                 if question and question.group(1) == asked:
-                    return 2, said
+                    return 2, output
                 if question:
                     asked = question.group(1)
                     os.write(terminal, b"\n")
                 continue
             try:
-                said += os.read(terminal, 65536).decode(errors="replace")
+                output += os.read(terminal, 65536).decode(errors="replace")
             except OSError:  # The terminal closes when SAM ends.
-                return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), said
-        return 2, said
+                return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), output
+        return 2, output
     finally:
         os.close(terminal)
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as directory:
-        status, text = answer_all(Path(directory))
+    with tempfile.TemporaryDirectory() as temporary:
+        status, text = answer_all(Path(temporary))
     print(FORMAT.sub("", text))
     sys.exit(status)

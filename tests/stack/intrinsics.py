@@ -1,6 +1,6 @@
-"""Evaluates what a template makes depend on its parameters: rules, conditions, ``Fn::If``, maps.
+"""Evaluates the parts of a template that depend on its parameters: rules, conditions, ``Fn::If``, maps.
 
-What names a resource, as ``Fn::GetAtt`` does, stays as it is.
+References to resources, such as ``Fn::GetAtt``, stay unresolved.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ NO_VALUE = object()
 
 
 class Evaluator:
-    """Evaluates parts of one template for one set of parameters; those not given have their defaults."""
+    """Evaluates parts of a template for some parameters. The other parameters have their defaults."""
 
     def __init__(self, template: dict, parameters: Mapping[str, str]) -> None:
         declared = template.get("Parameters", {})
@@ -37,13 +37,13 @@ class Evaluator:
         return self._value(self._conditions[condition])
 
     def refusals(self, rules: Mapping[str, dict]) -> list[str]:
-        """What the template's rules say against the parameters."""
+        """Return the descriptions of the template's rules that the parameters break."""
         applied = [rule for rule in rules.values() if self._value(rule.get("RuleCondition", True))]
         assertions = [each for rule in applied for each in rule["Assertions"]]
         return [each["AssertDescription"] for each in assertions if not self._value(each["Assert"])]
 
     def value(self, value: Any) -> Any:
-        """The value with all that the parameters decide put in; what they leave out is gone."""
+        """Evaluate a value, and remove the parts whose condition is false."""
         return self._value(value)
 
     def _value(self, value: Any) -> Any:

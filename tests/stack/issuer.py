@@ -19,7 +19,7 @@ ORDERS = tokens.ORDERS
 
 
 def start(settings: Settings) -> Server:
-    """Start serving the public key; :func:`wait` tells when it answers."""
+    """Start the issuer; :func:`wait` waits until it answers."""
     key = key_file(settings)
     if not key.exists():
         _create_key(key)
@@ -30,19 +30,19 @@ def start(settings: Settings) -> Server:
 
 
 def wait(settings: Settings, server: Server) -> None:
-    """Wait until it answers."""
+    """Wait until the issuer answers."""
     processes.wait_until(lambda: _healthy(settings), server, settings.log(NAME), seconds=15)
 
 
 def mint(settings: Settings, subject: str, scopes: tuple[str, ...] = ORDERS) -> str:
-    """A token for `subject` with `scopes`, valid for 12 hours. Raises :class:`StackError` when there is no key yet."""
+    """Return a token for `subject` with `scopes`, valid for 12 hours. Raises :class:`StackError` without a key."""
     if not key_file(settings).exists():
-        raise StackError("There is no key to sign tokens with yet.", "`make up` makes one.")
+        raise StackError("There is no key for signing tokens.", "`make up` creates one.")
     return tokens.sign(key_file(settings).read_bytes(), settings.issuer, AUDIENCE, subject, scopes)
 
 
 def key_file(settings: Settings) -> Path:
-    """The private key, readable by its owner alone."""
+    """Return the path of the private key, which only its owner can read."""
     return settings.state / "issuer.pem"
 
 

@@ -1,4 +1,4 @@
-"""Serves the issuer, documents and signing in: ``python -m stack.issuer_server KEY_FILE ISSUER_URL``."""
+"""The issuer's server, with its documents and sign-in: ``python -m stack.issuer_server KEY_FILE ISSUER_URL``."""
 
 import json
 import sys
@@ -11,12 +11,12 @@ from jwt.algorithms import RSAAlgorithm
 from stack.code_flow import CodeFlow, Refused
 from stack.tokens import KEY_ID
 
-# More than a form of the flow has.
+# The longest form. The flow's forms are shorter.
 MOST_BYTES = 16_384
 
 
 def documents(key: bytes, issuer: str) -> dict[str, bytes]:
-    """The two documents by their path: what the issuer is, and the public half of its key."""
+    """Return the issuer's two documents by their paths: its configuration and its public key."""
     public = RSAAlgorithm.to_jwk(load_pem_private_key(key, password=None).public_key(), as_dict=True)
     configuration = {
         "issuer": issuer,
@@ -36,7 +36,7 @@ def documents(key: bytes, issuer: str) -> dict[str, bytes]:
 
 
 def handler(pages: dict[str, bytes], flow: CodeFlow) -> type[BaseHTTPRequestHandler]:
-    """A request handler that knows `pages` and the flow, and nothing else."""
+    """Return a request handler for `pages` and the flow."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -73,7 +73,7 @@ def handler(pages: dict[str, bytes], flow: CodeFlow) -> type[BaseHTTPRequestHand
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
             self.send_header("Cache-Control", "no-store")
-            # Pages of every origin sign in here: what they can't do without, they have by the code.
+            # Pages of every origin may sign in here, and read these answers.
             self.send_header("Access-Control-Allow-Origin", "*")
             for name, value in headers.items():
                 self.send_header(name, value)

@@ -1,18 +1,18 @@
-"""What the emulated CloudFormation lacks of our template, so that the very template is deployed.
+"""Makes the emulated CloudFormation accept the whole template.
 
-It refuses three things that have no part in what an emulator can show: CodeDeploy, which moves a function's alias
-little by little where the emulator moves it at once, a network's rules, and alarms on arithmetic over metrics. All are
-taken here, without effect.
+The emulator refuses three kinds of resources: CodeDeploy, which moves a function's alias gradually while the emulator
+moves it at once; rules of networks; and alarms on metric math. An emulator could not show their effects, so here they
+are accepted without effect.
 """
 
 from ministack.services.cloudformation import provisioners
 
-NOTED = ("AWS::CodeDeploy::Application", "AWS::CodeDeploy::DeploymentGroup", "AWS::EC2::SecurityGroupIngress")
+ACCEPTED = ("AWS::CodeDeploy::Application", "AWS::CodeDeploy::DeploymentGroup", "AWS::EC2::SecurityGroupIngress")
 
 
 def add() -> None:
-    """Make the emulator of this process take them. To be called before it starts."""
-    for kind in NOTED:
+    """Make the emulator of this process accept them. Call this before it starts."""
+    for kind in ACCEPTED:
         provisioners._RESOURCE_HANDLERS[kind] = {"create": _create, "update": _update, "delete": _delete}
     put_alarm = provisioners._cw_metric_alarm_put
     provisioners._cw_metric_alarm_put = lambda name, alarm: (name, {}) if "Metrics" in alarm else put_alarm(name, alarm)
@@ -27,4 +27,4 @@ def _update(physical_id: str, old: dict, new: dict, stack_name: str) -> tuple[st
 
 
 def _delete(physical_id: str, properties: dict) -> None:
-    """There is nothing to delete."""
+    """Do nothing: nothing was created."""

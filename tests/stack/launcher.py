@@ -1,19 +1,23 @@
-"""Starts MiniStack, the emulated AWS, without its 45 ms pause in each function call and with what it lacks.
+"""Starts MiniStack, the emulated AWS, with two corrections: ``python -m stack.launcher FILE``.
 
-Its runtime API answers in two small writes; with Nagle's algorithm on, the second waits for the client's delayed
-acknowledgement. A program of its own: ``python -m stack.launcher``, with MiniStack's settings in the environment.
+Its runtime API answers in two small writes. With Nagle's algorithm the second write waits 45 ms for the client's
+delayed acknowledgement, so the algorithm is turned off. :mod:`stack.lacking` adds missing kinds of resources,
+and :mod:`stack.calls` writes the functions' calls to the file. MiniStack's settings are in the environment.
 """
 
 import os
 import socketserver
+import sys
+from pathlib import Path
 
 from ministack.app import main
 
-from stack import lacking
+from stack import calls, lacking
 
 if __name__ == "__main__":
     socketserver.StreamRequestHandler.disable_nagle_algorithm = True
-    # It brought us here; the functions, which inherit the environment, have no use for it.
-    del os.environ["PYTHONPATH"]
+    # The functions inherit the environment: the first variable is useless there, the second has another meaning.
+    del os.environ["PYTHONPATH"], os.environ["AUTH"]
     lacking.add()
+    calls.watch(Path(sys.argv.pop()))
     main()

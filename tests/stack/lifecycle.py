@@ -1,7 +1,7 @@
-"""Brings a stack up and takes it down.
+"""Starts and stops a stack.
 
-The servers start first and come up while the functions build; then the template is deployed, and only a stack whose API
-reaches its database is called up. Whatever fails on the way, all that was started is stopped again.
+The servers start first, while the functions build. Then the template is deployed, and the stack is ready when the API
+reaches its database. After a failure everything that was started is stopped again.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ BringUp = Callable[[Settings, Records], None]
 
 @dataclass(frozen=True)
 class Functions:
-    """How the functions come to be and to run: built as they are deployed, and run by the emulator, unless said."""
+    """How to build, deploy and run the functions. By default `sam build` builds them and the emulator runs them."""
 
     build: Callable[[Settings], None] = deploy.build
     template: Path = deploy.BUILT_TEMPLATE
@@ -30,11 +30,10 @@ class Functions:
 
 
 def up(settings: Settings, foreground: bool = False, fresh: bool = False, bring_up: BringUp | None = None) -> bool:
-    """Bring the stack up. Returns false, having changed nothing, when it is up already.
+    """Start the stack. Returns false, without a change, if it is running already.
 
-    With `foreground` the servers belong to this command: should it be killed, the next command clears them away.
-    With `fresh` it begins with an empty database. With `bring_up` it is made of other things: :func:`everything` and
-    :func:`only` make one.
+    With `foreground` the servers belong to this command: if it is killed, the next command stops them. With `fresh`
+    the database is empty at first. `bring_up` selects the parts to start: :func:`everything` or :func:`only`.
     """
     with locked(settings):
         records = Records.load(settings)
@@ -49,7 +48,7 @@ def up(settings: Settings, foreground: bool = False, fresh: bool = False, bring_
                 records.own()
             (bring_up or everything(Functions()))(settings, records)
         except BaseException:
-            step("Stopping what was started")
+            step("Stopping the started servers")
             _clear(settings, records)
             raise
     return True
@@ -57,7 +56,7 @@ def up(settings: Settings, foreground: bool = False, fresh: bool = False, bring_
 
 @contextlib.contextmanager
 def temporary(settings: Settings, bring_up: BringUp | None = None) -> Iterator[None]:
-    """A stack with an empty database, for as long as the block runs. Raises :class:`StackError` when it is up."""
+    """Run a stack with an empty database during the block. Raises :class:`StackError` if it is running already."""
     if not up(settings, foreground=True, fresh=True, bring_up=bring_up):
         raise StackError("This stack is running already.", "Wait for the other command, or stop it.")
     try:
@@ -68,7 +67,7 @@ def temporary(settings: Settings, bring_up: BringUp | None = None) -> Iterator[N
 
 
 def down(settings: Settings) -> bool:
-    """Take the stack down. Returns false when nothing was running."""
+    """Stop the stack. Returns false if nothing was running."""
     with locked(settings):
         records = Records.load(settings)
         ran = any(server.alive for server in records.servers)
@@ -77,7 +76,7 @@ def down(settings: Settings) -> bool:
 
 
 def clean(settings: Settings) -> None:
-    """Take the stack down and delete its data, keys and logs."""
+    """Stop the stack and delete its data, keys and logs."""
     if settings.state.exists():
         down(settings)
         postgres.remove_data(settings)
@@ -85,7 +84,7 @@ def clean(settings: Settings) -> None:
 
 
 def watch(settings: Settings) -> None:
-    """Return once another command has taken the stack down. Raises :class:`StackError` when a server ends by itself."""
+    """Wait until another command stops the stack. Raises :class:`StackError` if a server ends by itself."""
     while Records.load(settings).servers:
         time.sleep(0.5)
         try:
@@ -96,13 +95,14 @@ def watch(settings: Settings) -> None:
 
 
 def only(*modules: ModuleType) -> BringUp:
-    """What brings up the servers of these modules, PostgreSQL and an AWS among them, and deploys nothing."""
+    """Return a function that starts only these servers, PostgreSQL and an AWS among them, without a deployment."""
 
     def bring_up(settings: Settings, records: Records) -> None:
         step(f"Starting {' and '.join(module.NAME for module in modules)}")
         _start(settings, records, modules)
         _wait(settings, records, modules)
-        envfile.save(settings, {"DATABASE_URL": postgres.url(settings), **settings.aws_environment})
+        database, calls = postgres.url(settings), str(settings.calls)
+        envfile.save(settings, {"DATABASE_URL": database, "CALLS": calls, **settings.aws_environment})
 
     return bring_up
 
@@ -116,7 +116,7 @@ def _stop_if_broken(settings: Settings, records: Records) -> None:
 
 
 def everything(functions: Functions) -> BringUp:
-    """What brings up the whole stack, with functions like these."""
+    """Return a function that starts the whole stack with these functions."""
     return lambda settings, records: _bring_up(settings, records, functions)
 
 
@@ -128,7 +128,7 @@ def _bring_up(settings: Settings, records: Records, functions: Functions) -> Non
     _wait(settings, records, modules)
     outputs = _deploy(settings, functions.template)
     gateway.create_routes(settings)
-    mapping.mend(settings)
+    mapping.correct(settings)
     if functions.serve:
         functions.serve(settings, records)
     api.wait_healthy(envfile.write(settings, outputs)["API_URL"])
@@ -137,7 +137,7 @@ def _bring_up(settings: Settings, records: Records, functions: Functions) -> Non
 def _deploy(settings: Settings, template: Path) -> dict[str, str]:
     if settings.pooler_port is None:
         return deploy.deploy(settings, postgres.url(settings), template)
-    # Migrations hold a lock for a session, which is not to be had by way of the pooler.
+    # Migrations hold a lock for a session, which the pooler does not support.
     owner = f"OwnerDatabaseUrl={postgres.url(settings)}"
     pooled = f"{pgbouncer.url(settings)}/{postgres.DATABASE}"
     return deploy.deploy(replace(settings, parameters=(*settings.parameters, owner)), pooled, template)
@@ -155,7 +155,7 @@ def _wait(settings: Settings, records: Records, modules: Sequence[ModuleType]) -
 
 def _clear_remains(settings: Settings, records: Records) -> None:
     if records.servers:
-        step("Clearing away what a killed command left behind")
+        step("Stopping the servers of a killed command")
     _clear(settings, records)
 
 

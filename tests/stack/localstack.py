@@ -1,7 +1,7 @@
-"""LocalStack's queues in place of the emulated AWS: a second opinion on how SQS behaves.
+"""LocalStack's queues instead of the emulated AWS: a second implementation of SQS.
 
-It takes the port of the emulated AWS, keeps its files in the stack's state directory and is told to leave the network
-alone: no telemetry, no name server, no certificate to fetch, no containers. It runs no function.
+It uses the port of the emulated AWS, keeps its files in the stack's state directory, and does not use the network: it
+has no telemetry, no name server, no certificate download and no containers. It runs no function.
 """
 
 import json
@@ -20,7 +20,7 @@ PYTHON = ROOT / ".venv" / "localstack" / "bin" / "python"
 
 
 def start(settings: Settings) -> Server:
-    """Start it; :func:`wait` tells when it answers."""
+    """Start LocalStack; :func:`wait` waits until its queues answer."""
     if not PYTHON.exists():
         raise StackError("LocalStack is not installed in .venv/localstack.", "`make test-localstack` installs it.")
     _files(settings).mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         "FILESYSTEM_ROOT": files,
         "LANG": "C.UTF-8",
         "GATEWAY_LISTEN": f"{HOST}:{settings.emulator_port}",
-        # The other server, Twisted, listens on every address whatever it is told.
+        # The default server, Twisted, ignores the address and listens on all of them.
         "GATEWAY_SERVER": "hypercorn",
         "SERVICES": "sqs",
         "STRICT_SERVICE_LOADING": "1",

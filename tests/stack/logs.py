@@ -1,4 +1,4 @@
-"""What the functions logged, as the emulated CloudWatch keeps it."""
+"""The functions' logs in the emulated CloudWatch."""
 
 from stack import envfile
 from stack.console import say
@@ -9,9 +9,9 @@ FRAME = ("START RequestId", "END RequestId", "REPORT RequestId")
 
 
 def show(settings: Settings, count: int = 40) -> None:
-    """Print the last `count` lines that each function logged itself, Lambda's own lines left out.
+    """Print the last `count` log lines of each function, without Lambda's own lines.
 
-    Raises :class:`stack.console.StackError` when no stack is up.
+    Raises :class:`stack.console.StackError` if no stack is running.
     """
     envfile.read(settings)
     cloudwatch = client(settings, "logs")

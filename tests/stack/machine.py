@@ -1,7 +1,7 @@
-"""What this machine needs, looked for all at once before anything long begins, and brought with apt where it can be.
+"""Checks the machine for all required programs before anything long starts, and installs missing ones with apt.
 
-``python3 -m stack.machine`` runs with the machine's own Python: nothing is installed yet. It fails with one message
-that names everything that is missing and cannot be brought, and how to get it.
+``python3 -m stack.machine`` runs with the machine's own Python, because nothing is installed yet. If it can't install a
+program, it fails with one message that lists everything that is missing, and how to get it.
 """
 
 import os
@@ -17,16 +17,16 @@ from stack import apt, packages
 from stack.console import StackError, complain
 
 PROGRAM = '#include <stdio.h>\nint main(void) { return puts("") < 0; }\n'
-# Some of those that the build of OpenSSL, and so of the functions, asks of Perl. A perl without them is not enough.
+# Some of the Perl modules that the build of OpenSSL needs. A perl without them is not enough.
 PERL_MODULES = ("FindBin", "File::Compare", "IPC::Cmd")
 CARGO_TOML = Path(__file__).resolve().parents[2] / "Cargo.toml"
 RUST = "Rust {} or later"
-RUST_BY_HAND = "install it from https://rustup.rs, then `. ~/.cargo/env`; an older one is renewed by `rustup update`"
+RUST_BY_HAND = "install it from https://rustup.rs, then `. ~/.cargo/env`; update an older one by `rustup update`"
 
 
 @dataclass(frozen=True)
 class Need:
-    """Something that has to be on the machine: Debian's packages bring it, or else the user, `by_hand`."""
+    """A requirement of the machine. Debian's packages provide it, or else the user has to install it, `by_hand`."""
 
     name: str
     is_present: Callable[[], bool]
@@ -35,7 +35,7 @@ class Need:
 
 
 def ensure() -> None:
-    """Bring what is missing. Raises :class:`StackError` that names all of what cannot be brought."""
+    """Install what is missing. Raises :class:`StackError` with everything that can't be installed."""
     missing = [need for need in needs() if not need.is_present()]
     if not missing:
         return
@@ -46,7 +46,7 @@ def ensure() -> None:
 
 
 def needs() -> list[Need]:
-    """Everything that `make run` and `make test` use of a machine."""
+    """Return all requirements of `make run` and `make test`."""
     rust = re.search(r'rust-version = "([\d.]+)"', CARGO_TOML.read_text()).group(1)
     return [
         Need(RUST.format(rust), lambda: has_rust(rust), by_hand=RUST_BY_HAND),
@@ -60,14 +60,14 @@ def needs() -> list[Need]:
 
 
 def to_install(missing: Sequence[Need], has_apt: bool, can_be_root: bool) -> list[str]:
-    """Debian's packages that bring what is missing. Raises :class:`StackError` unless they can bring all of it."""
+    """Return the Debian packages for what is missing. Raises :class:`StackError` if they can't provide all of it."""
     if has_apt and can_be_root and all(need.packages for need in missing):
         return [package for need in missing for package in need.packages]
     raise StackError(*explained(missing))
 
 
 def explained(missing: Sequence[Need]) -> tuple[str, str]:
-    """What is missing, and how to get all of it."""
+    """Return a message with everything that is missing, and how to get it."""
     listed = "\n".join(f"  - {need.name}{need.by_hand and f': {need.by_hand}'}" for need in missing)
     debian = " ".join(package for need in missing for package in need.packages)
     remedy = apt.by_hand(debian) if debian else ""
@@ -75,14 +75,16 @@ def explained(missing: Sequence[Need]) -> tuple[str, str]:
 
 
 def has_rust(version: str, compiler: str = "rustc") -> bool:
-    """Whether cargo is there, and a compiler of this version or a later one."""
+    """Whether cargo is installed, and a compiler of this version or a later one."""
     found = re.search(r"rustc (\d+)\.(\d+)", _run([compiler, "--version"]) or "")
-    wanted = tuple(int(part) for part in version.split(".")[:2])
-    return found is not None and tuple(map(int, found.groups())) >= wanted and _run(["cargo", "--version"]) is not None
+    required = tuple(int(part) for part in version.split(".")[:2])
+    return (
+        found is not None and tuple(map(int, found.groups())) >= required and _run(["cargo", "--version"]) is not None
+    )
 
 
 def _links() -> bool:
-    """Whether a program can be made: the compiler alone, without the C library's files, links nothing."""
+    """Whether a program can be linked, which needs the C library's files besides the compiler."""
     return _run(["cc", "-x", "c", "-", "-o", "/dev/null"], PROGRAM) is not None
 
 
@@ -100,7 +102,7 @@ def _has_authorities() -> bool:
 
 
 def _run(command: Sequence[str], text: str = "") -> str | None:
-    """What a command prints; nothing where it is not there or fails."""
+    """Return the output of a command, or `None` if it is missing or fails."""
     try:
         return subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):

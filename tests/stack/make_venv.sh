@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes a private Python environment: make_venv.sh DIRECTORY REQUIREMENTS.
+# Creates a Python environment: make_venv.sh DIRECTORY REQUIREMENTS.
 set -eu
 
 fail() {
@@ -10,4 +10,4 @@ fail() {
 echo "==> Installing the pinned tools of $2 into $1"
 python3 -m venv --clear "$1"
 "$1/bin/pip" install --quiet --disable-pip-version-check --requirement "$2" ||
-    fail "pip could not install $2; its message above says why. Run the command again once that is mended."
+    fail "pip could not install $2; see its message above. Run the command again after the repair."

@@ -1,14 +1,14 @@
-"""Mends the emulated queue mapping.
+"""Corrects the emulated event source mapping.
 
-The emulator keeps the number of a parameter as the text it came in, and then can't compare with it.
+The emulator stores a numeric parameter as text, and then can't compare it.
 """
 
 from stack.deploy import client
 from stack.settings import Settings
 
 
-def mend(settings: Settings) -> None:
-    """Set each mapping's concurrency once more, as a number."""
+def correct(settings: Settings) -> None:
+    """Set each mapping's concurrency again, as a number."""
     functions = client(settings, "lambda")
     for mapping in functions.list_event_source_mappings()["EventSourceMappings"]:
         concurrency = int(mapping["ScalingConfig"]["MaximumConcurrency"])

@@ -1,4 +1,4 @@
-"""Finds PostgreSQL's programs on this machine and installs them where there are none."""
+"""Finds PostgreSQL's programs on this machine, and installs them if they are missing."""
 
 import os
 from functools import cache
@@ -10,9 +10,9 @@ from stack.console import StackError
 
 @cache
 def postgres_binaries() -> Path:
-    """Directory of `initdb`, `postgres` and `pg_isready`, installed first where there is none.
+    """Return the directory of `initdb`, `postgres` and `pg_isready`. Installs them if they are missing.
 
-    Raises :class:`StackError` where they neither are nor can be installed.
+    Raises :class:`StackError` if they can't be installed.
     """
     found = find()
     if found is None:
@@ -24,7 +24,7 @@ def postgres_binaries() -> Path:
 
 
 def find() -> Path | None:
-    """That directory, where there is one."""
+    """Return that directory, or `None`."""
     packaged = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name), reverse=True)
     on_path = [Path(directory) for directory in os.environ["PATH"].split(os.pathsep)]
     return next(

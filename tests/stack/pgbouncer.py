@@ -1,19 +1,27 @@
-"""PgBouncer between the functions and PostgreSQL, where the stack is asked for it (``PGBOUNCER_PORT``).
+"""PgBouncer between the functions and PostgreSQL, if ``PGBOUNCER_PORT`` is set.
 
 In transaction mode: a connection of the server's is lent out for a transaction, so that many of the functions' share
-few, and nothing that belongs to a session can be relied on. It knows the application's role alone, takes connections
-on the loopback address, and runs as the user that PostgreSQL runs as.
+few, and nothing that belongs to a session can be relied on. It keeps prepared statements, unless the functions prepare
+none. It knows the application's role alone, takes connections on the loopback address, and runs as the user that
+PostgreSQL runs as.
+
+Prepared statements are kept from 1.21 on, which Debian 12 is too old for: `make` builds it from the source package of
+Debian 13 (``pgbouncer.sh``).
 """
 
 import shutil
 from pathlib import Path
 
-from stack import apt, postgres, processes
+from stack import postgres, processes
+from stack.console import StackError
 from stack.files import write_private
 from stack.processes import Server
-from stack.settings import HOST, Settings
+from stack.settings import HOST, ROOT, Settings
 
 NAME = "pgbouncer"
+PROGRAM = ROOT / ".local/tools/bin/pgbouncer"
+# Those of one connection; the functions have fewer.
+PREPARED_STATEMENTS = 200
 # Of each database, which every test has one of. They are given up soon after, so that all together stay few.
 SERVER_CONNECTIONS = 20
 IDLE_SECONDS = 5
@@ -21,22 +29,26 @@ IDLE_SECONDS = 5
 
 def start(settings: Settings) -> Server:
     """Start it, after PostgreSQL; :func:`wait` tells when it answers."""
-    program, account = apt.ensure("pgbouncer", "pgbouncer"), postgres.account(settings)
+    if not PROGRAM.exists():
+        raise StackError("PgBouncer is not built.", f"make {PROGRAM.relative_to(ROOT)}")
+    account = postgres.account(settings)
     place = postgres.data_directory(settings).with_name(NAME)
     place.mkdir(parents=True, exist_ok=True)
     users, configuration = place / "users.txt", place / "pgbouncer.ini"
     _write(users, f'"{postgres.ROLE}" "{postgres.password(settings)}"\n', account.name)
     _write(configuration, _configuration(settings, users), account.name)
-    return processes.start(NAME, [program, str(configuration)], {"LC_ALL": "C.UTF-8"}, settings.log(NAME), account)
+    return processes.start(
+        NAME, [str(_own(place)), str(configuration)], {"LC_ALL": "C.UTF-8"}, settings.log(NAME), account
+    )
 
 
 def wait(settings: Settings, server: Server) -> None:
-    """Wait until it takes connections."""
+    """Wait until PgBouncer accepts connections."""
     processes.wait_until(lambda: postgres.answers(settings.pooler_port), server, settings.log(NAME), seconds=15)
 
 
 def url(settings: Settings) -> str:
-    """Its connection URL, without a database."""
+    """Return its connection URL, without a database."""
     return f"postgres://{postgres.ROLE}:{postgres.password(settings)}@{HOST}:{settings.pooler_port}"
 
 
@@ -54,10 +66,20 @@ pool_mode = transaction
 default_pool_size = {SERVER_CONNECTIONS}
 max_db_connections = {SERVER_CONNECTIONS}
 max_client_conn = 1000
+max_prepared_statements = {PREPARED_STATEMENTS if _prepares(settings) else 0}
 server_idle_timeout = {IDLE_SECONDS}
 log_connections = 0
 log_disconnections = 0
 """
+
+
+def _prepares(settings: Settings) -> bool:
+    return "DatabasePrepare=off" not in settings.parameters
+
+
+def _own(place: Path) -> Path:
+    """Copy the program to where PostgreSQL's user can read it."""
+    return Path(shutil.copy(PROGRAM, place / NAME))
 
 
 def _write(path: Path, text: str, owner: str | None) -> None:

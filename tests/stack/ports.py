@@ -1,4 +1,4 @@
-"""Which ports a stack needs, and whether they are free."""
+"""The ports of a stack, and whether they are free."""
 
 import errno
 import socket
@@ -8,24 +8,24 @@ from stack.settings import HOST, Settings
 
 
 def check_free(settings: Settings, *more: tuple[str, int, str]) -> None:
-    """Raise :class:`StackError` naming every port that is taken, what wants it, and the variable that sets another."""
-    wanted = [
+    """Raise :class:`StackError` with every port that is in use, what needs it, and the variable that sets another."""
+    needed = [
         ("PostgreSQL", settings.postgres_port, "PG_PORT"),
         ("the emulated AWS", settings.emulator_port, "EMULATOR_PORT"),
         ("the token issuer", settings.issuer_port, "ISSUER_PORT"),
     ]
     if settings.pooler_port:
-        wanted.append(("PgBouncer", settings.pooler_port, "PGBOUNCER_PORT"))
-    _check([*wanted, *more])
+        needed.append(("PgBouncer", settings.pooler_port, "PGBOUNCER_PORT"))
+    _check([*needed, *more])
 
 
-def _check(wanted: list[tuple[str, int, str]]) -> None:
-    taken = [entry for entry in wanted if _in_use(entry[1])]
-    if taken:
+def _check(needed: list[tuple[str, int, str]]) -> None:
+    in_use = [entry for entry in needed if _in_use(entry[1])]
+    if in_use:
         listed = "\n".join(
-            f"  {HOST}:{port}, wanted by {what}: set {variable} to another" for what, port, variable in taken
+            f"  {HOST}:{port}, needed by {what}: set {variable} to another" for what, port, variable in in_use
         )
-        example = f"{taken[0][2]}={taken[0][1] + 1000}"
+        example = f"{in_use[0][2]}={in_use[0][1] + 1000}"
         raise StackError(f"These ports are in use by another program:\n{listed}", f"For example: make up {example}")
 
 

@@ -1,7 +1,7 @@
-"""PostgreSQL of one's own: private data directory and port, loopback only, never the machine's cluster.
+"""The stack's own PostgreSQL: private data directory and port, loopback only, never the machine's cluster.
 
-The server refuses to run as root, so root starts it as the owner of the data directory. A new one belongs to
-`postgres` or, where there is no such user, to `nobody`.
+The server refuses to run as root, so root starts it as the owner of the data directory. A new directory belongs to
+`postgres` or, if there is no such user, to `nobody`.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from stack.processes import Account, Server
 from stack.settings import HOST, Settings
 
 NAME = "postgres"
-STOP_SIGNAL = signal.SIGINT  # "fast": sessions are cut off, the data is left clean
+STOP_SIGNAL = signal.SIGINT  # "fast": ends all sessions and shuts down cleanly
 ROLE = DATABASE = "ordermill"
 OPTIONS = {
     "listen_addresses": HOST,
@@ -32,14 +32,14 @@ OPTIONS = {
 
 
 def start(settings: Settings) -> Server:
-    """Start the server, on a data directory made when there is none; :func:`wait` tells when it answers."""
-    # Before a user is chosen: the package that brings the programs may create one.
+    """Start the server, with a new data directory if there is none; :func:`wait` waits until it answers."""
+    # Before the choice of a user, because the package of the programs may create one.
     binaries = postgres_binaries()
     user, data = account(settings), data_directory(settings)
     if not (data / "PG_VERSION").exists():
         _create(data, binaries, user)
     _check_version(data, binaries)
-    # Every role that has a password may sign in: tests have roles of their own.
+    # Every role with a password may sign in, because tests create their own roles.
     (data / "pg_hba.conf").write_text(f"host all all {HOST}/32 scram-sha-256\n")
     options = [f"-c{name}={value}" for name, value in {**OPTIONS, "port": settings.postgres_port}.items()]
     command = [str(binaries / "postgres"), "-D", str(data), *options]
@@ -47,27 +47,27 @@ def start(settings: Settings) -> Server:
 
 
 def wait(settings: Settings, server: Server) -> None:
-    """Wait until it takes connections."""
+    """Wait until the server accepts connections."""
     processes.wait_until(lambda: answers(settings.postgres_port), server, settings.log(NAME), seconds=30)
 
 
 def answers(port: int) -> bool:
-    """Whether a server that speaks PostgreSQL's protocol takes connections at this port."""
+    """Whether a server with PostgreSQL's protocol accepts connections at this port."""
     return subprocess.call([postgres_binaries() / "pg_isready", "-q", "-h", HOST, "-p", str(port)]) == 0
 
 
 def url(settings: Settings) -> str:
-    """Connection URL of the application's role, which may also create databases and roles (the tests do)."""
+    """Return the connection URL of the application's role, which may create databases and roles for the tests."""
     return f"postgres://{ROLE}:{password(settings)}@{HOST}:{settings.postgres_port}/{DATABASE}"
 
 
 def password(settings: Settings) -> str:
-    """That role's password, made with the data directory."""
+    """Return that role's password, which was created with the data directory."""
     return _password_file(data_directory(settings)).read_text()
 
 
 def data_directory(settings: Settings) -> Path:
-    """Where the data lies, or will: in the stack's state directory, or under /var/tmp if its user can't get there."""
+    """Return the data directory: in the state directory, or in /var/tmp if the server's user can't access that."""
     settings.state.mkdir(parents=True, exist_ok=True)
     within = settings.state / "postgres"
     if os.geteuid() != 0 or within.exists():
@@ -77,7 +77,7 @@ def data_directory(settings: Settings) -> Path:
 
 
 def account(settings: Settings) -> Account:
-    """The user that servers run as which refuse to run as root: the one whom the data belongs to."""
+    """Return the user for servers that refuse to run as root: the owner of the data."""
     if os.geteuid() != 0:
         return Account()
     data = data_directory(settings)
@@ -85,24 +85,26 @@ def account(settings: Settings) -> Account:
 
 
 def owner(data: Path) -> str:
-    """The user whom the data belongs to. Raises :class:`StackError` where PostgreSQL cannot run as that user."""
+    """Return the owner of the data. Raises :class:`StackError` if PostgreSQL can't run as that user."""
     try:
         name = data.owner()
     except KeyError:
-        name = "a user who is not on this machine"
+        name = "an unknown user"
     if name == "root" or " " in name:
-        raise StackError(f"{data} belongs to {name}, and PostgreSQL can't run so.", "`make clean` removes the data.")
+        raise StackError(
+            f"{data} belongs to {name}, and PostgreSQL can't run as that user.", "`make clean` removes the data."
+        )
     return name
 
 
 def remove_data(settings: Settings) -> None:
-    """Delete the data directory of a stopped server, wherever it lies."""
+    """Delete the data directory of a stopped server."""
     data = data_directory(settings)
     shutil.rmtree(data if data.is_relative_to(settings.state) else data.parent, ignore_errors=True)
 
 
 def _create(data: Path, binaries: Path, account: Account) -> None:
-    """Make the data directory beside its place and move it there once complete, so that no half-made one is used."""
+    """Create the data directory under another name, and rename it when it is complete."""
     step(f"Creating a PostgreSQL data directory in {data}")
     new = data.with_name("postgres.new")
     shutil.rmtree(new, ignore_errors=True)
@@ -140,7 +142,7 @@ def _check_version(data: Path, binaries: Path) -> None:
     output = subprocess.run([binaries / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
     installed = output.split()[2].split(".")[0]
     if made_by != installed:
-        happened = f"{data} was made by PostgreSQL {made_by}, and {installed} is installed."
+        happened = f"{data} was created by PostgreSQL {made_by}, but {installed} is installed."
         raise StackError(happened, "`make clean` removes the old data.")
 
 
@@ -150,10 +152,12 @@ def _account_of_new_data() -> Account:
 
 
 def _outside(settings: Settings) -> Path:
-    """Where the data lies if its user can't reach the state directory. Others write to /var/tmp: the folder is ours."""
+    """Return the data directory in /var/tmp. Checks the folder's owner, because other users can write there."""
     folder = Path(f"/var/tmp/ordermill-{hashlib.sha256(str(settings.state).encode()).hexdigest()[:12]}")
     if folder.exists() and folder.stat().st_uid != os.geteuid():
-        raise StackError(f"{folder} belongs to another user.", "Have it removed, or give STACK_DIR another directory.")
+        raise StackError(
+            f"{folder} belongs to another user.", "Let its owner remove it, or set STACK_DIR to another directory."
+        )
     return folder / "postgres"
 
 

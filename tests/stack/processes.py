@@ -1,4 +1,4 @@
-"""Servers that outlive the command which started them, found again by pid and start time; commands run to an end."""
+"""Servers that outlive the command that started them, identified by pid and start time; and commands."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ from stack.console import StackError
 
 @dataclass(frozen=True)
 class Server:
-    """A process that we started. Pids are reused; the start time, in clock ticks since boot, tells ours from others."""
+    """A started process. Pids are reused, so the start time, in clock ticks since boot, identifies it as well."""
 
     name: str
     pid: int
@@ -25,11 +25,11 @@ class Server:
 
     @property
     def alive(self) -> bool:
-        """Whether the very process that we started still runs."""
+        """Whether this process still runs."""
         return _start_time(self.pid) == self.started
 
     def stop(self, sign: int = signal.SIGTERM, patience: float = 15) -> None:
-        """End the process and its group: by `sign`, after `patience` seconds by force. Does nothing when it is gone."""
+        """End the process and its group by `sign`, or by force after `patience` seconds, unless it has ended."""
         if not self.alive:
             return
         _signal_group(self.pid, sign)
@@ -40,13 +40,13 @@ class Server:
 
 @dataclass(frozen=True)
 class Account:
-    """A user to run a server as; `None` stands for the one we are."""
+    """A user to run a server as. `None` stands for the current user."""
 
     name: str | None = None
 
     @property
     def options(self) -> dict:
-        """What `subprocess` takes to become this user."""
+        """The options of `subprocess` that select this user."""
         return (
             {}
             if self.name is None
@@ -57,7 +57,7 @@ class Account:
 def start(
     name: str, command: Sequence[str], environment: Mapping[str, str], log: Path, account: Account = Account()
 ) -> Server:
-    """Start a server whose output goes to `log`. It survives us, until :meth:`Server.stop`."""
+    """Start a server with its output in `log`. It outlives this process, until :meth:`Server.stop`."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -70,12 +70,12 @@ def start(
             cwd="/",
             **account.options,
         )
-    # A zero stands for a process that died at once; whoever waits for it to answer will report that.
+    # Zero stands for a process that has already ended. `wait_until` reports that.
     return Server(name, process.pid, _start_time(process.pid) or 0)
 
 
 def start_module(name: str, module: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> Server:
-    """Start one of our own modules as a server, like :func:`start`."""
+    """Start a module of this package as a server, like :func:`start`."""
     package_root = Path(__file__).resolve().parents[1]
     command = [sys.executable, "-m", module, *arguments]
     return start(name, command, {**environment, "PYTHONPATH": str(package_root)}, log)
@@ -88,10 +88,10 @@ def run(
     quiet: Path | None = None,
     answer: Path | None = None,
 ) -> None:
-    """Run a command to its end; with `quiet`, its output goes to that file and its last lines into the error.
+    """Run a command to its end. With `quiet`, its output goes to that file, and the last lines into the error.
 
-    With `answer` what it prints to standard output goes there and not among the rest. Interrupted, it takes all that
-    the command started down with it. Raises :class:`StackError` when the command fails.
+    With `answer`, its standard output goes to that file instead. An interrupt ends the command and its children.
+    Raises :class:`StackError` if the command fails.
     """
     with contextlib.ExitStack() as files:
         output = files.enter_context(quiet.open("wb")) if quiet else None
@@ -100,8 +100,8 @@ def run(
         process = subprocess.Popen(command, env=dict(environment), cwd=cwd, start_new_session=True, **streams)
         status = _wait_or_end(process)
     if status != 0:
-        said = f"\n{tail(quiet, 40)}" if quiet else ""
-        raise StackError(f"`{' '.join(map(str, command))}` failed with status {status}.{said}")
+        output = f"\n{tail(quiet, 40)}" if quiet else ""
+        raise StackError(f"`{' '.join(map(str, command))}` failed with status {status}.{output}")
 
 
 def _wait_or_end(process: subprocess.Popen) -> int:
@@ -114,7 +114,7 @@ def _wait_or_end(process: subprocess.Popen) -> int:
 
 
 def wait_until(check, server: Server, log: Path, seconds: float) -> None:
-    """Wait until `check()` is true. Raises :class:`StackError` with the server's last words otherwise."""
+    """Wait until `check()` is true. Raises :class:`StackError` with the server's last log lines otherwise."""
     deadline = time.monotonic() + seconds
     while not check():
         if not server.alive or time.monotonic() > deadline:
@@ -124,19 +124,19 @@ def wait_until(check, server: Server, log: Path, seconds: float) -> None:
 
 
 def this_process(name: str) -> Server:
-    """The command that is running now."""
+    """Return this process as a server."""
     return Server(name, os.getpid(), _start_time(os.getpid()) or 0)
 
 
 def tail(path: Path, lines: int) -> str:
-    """The last lines of a text file, empty when there is no such file."""
+    """Return the last lines of a text file, or an empty text if there is no such file."""
     if not path.exists():
         return ""
     return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
 
 
 def require(program: str, remedy: str) -> str:
-    """Full path of a program. Raises :class:`StackError` with the remedy when it is not installed."""
+    """Return the full path of a program. Raises :class:`StackError` with the remedy if it is not installed."""
     found = shutil.which(program)
     if found is None:
         raise StackError(f"{program} is not installed.", remedy)
@@ -159,7 +159,7 @@ def _gone(server: Server, seconds: float) -> bool:
 
 def _start_time(pid: int) -> int | None:
     try:
-        # The name in parentheses may hold spaces; the fields after it are plain.
+        # The name in parentheses may contain spaces; the fields after it do not.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None

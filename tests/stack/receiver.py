@@ -1,6 +1,6 @@
 """An example of a fulfilment endpoint: `python3 tests/stack/receiver.py PORT SECRET`.
 
-It checks each call's signature, fulfils an order once however often it is sent, and says what it did.
+It checks each call's signature, fulfils each order once even if it is sent again, and prints what it did.
 """
 
 import base64
@@ -16,12 +16,12 @@ TOLERANCE_SECONDS = 300
 
 
 def key_of(secret: str) -> bytes:
-    """The key of a secret: the bytes that its base64 stands for, or the text's own."""
+    """Return the key of a secret: the decoded base64 after `whsec_`, or the bytes of the text."""
     return base64.b64decode(secret[6:]) if secret.startswith("whsec_") else secret.encode()
 
 
 def is_ours(headers: Mapping[str, str], body: bytes, key: bytes) -> bool:
-    """Whether one of the signatures is that of the body under the key, and recent (https://www.standardwebhooks.com)."""
+    """Whether one of the signatures is valid for the body and recent (https://www.standardwebhooks.com)."""
     call_id, sent_at = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     code = hmac.new(key, f"{call_id}.{sent_at}.".encode() + body, hashlib.sha256).digest()
     expected = b"v1," + base64.b64encode(code)
@@ -31,13 +31,13 @@ def is_ours(headers: Mapping[str, str], body: bytes, key: bytes) -> bool:
 
 
 class Receiver(BaseHTTPRequestHandler):
-    """Takes the calls. What was fulfilled is kept in memory here; a real endpoint keeps it with the order."""
+    """Receives the calls. It keeps the fulfilled orders in memory; a real endpoint stores them."""
 
     key = b""
     fulfilled: set[str] = set()
 
     def do_POST(self) -> None:
-        """Fulfil the order, once; 401 for a call that is not signed by the secret."""
+        """Fulfil the order once. Answers 401 to a call without a valid signature."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if not is_ours(self.headers, body, self.key):
             self.send_response(401)
@@ -49,7 +49,7 @@ class Receiver(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_) -> None:
-        """Say nothing else."""
+        """Log nothing else."""
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What runs for a stack, written down as it starts: a later command finds it, and a killed one leaves no orphans."""
+"""A file with the running servers of a stack, so that later commands find them, also after a killed command."""
 
 import contextlib
 import fcntl
@@ -20,7 +20,7 @@ class Busy(StackError):
 
 @dataclass
 class Records:
-    """The servers of a stack in the order they started, and the foreground command that ends with them, if any."""
+    """The servers of a stack in their starting order, and the foreground command that owns them, if any."""
 
     path: Path
     servers: list[Server] = field(default_factory=list)
@@ -28,7 +28,7 @@ class Records:
 
     @classmethod
     def load(cls, settings: Settings) -> "Records":
-        """Read what was written down; empty when nothing was."""
+        """Read the file. Returns empty records if it does not exist."""
         path = settings.state / "services.json"
         if not path.exists():
             return cls(path)
@@ -38,21 +38,21 @@ class Records:
 
     @property
     def running(self) -> bool:
-        """Whether the stack is whole: every server runs, and so does the command that owns them, if one does."""
+        """Whether every server runs, and the command that owns them too, if there is one."""
         return bool(self.servers) and all(each.alive for each in [*self.servers, *filter(None, [self.owner])])
 
     def own(self) -> None:
-        """Note that the servers live no longer than this command."""
+        """Record that this command owns the servers."""
         self.owner = this_process("make run")
         self._save()
 
     def add(self, server: Server) -> None:
-        """Note a server that has just started."""
+        """Record a started server."""
         self.servers.append(server)
         self._save()
 
     def stop_all(self) -> None:
-        """Stop the servers, the last first, and forget them. Only processes that are certainly ours are touched."""
+        """Stop the servers, the last first, and delete the file. Checks that each process is the stack's own."""
         for server in reversed(self.servers):
             server.stop(*([postgres.STOP_SIGNAL] if server.name == postgres.NAME else []))
         self.path.unlink(missing_ok=True)
@@ -67,7 +67,7 @@ class Records:
 
 @contextlib.contextmanager
 def locked(settings: Settings) -> Iterator[None]:
-    """Hold the stack's lock, so that no two commands start or stop it at once. Raises :class:`Busy` when one does."""
+    """Hold the stack's lock, so that only one command starts or stops it. Raises :class:`Busy` if another one does."""
     settings.state.mkdir(parents=True, exist_ok=True)
     with open(os.open(settings.state / "lock", os.O_RDWR | os.O_CREAT, 0o600), "w") as file:
         try:

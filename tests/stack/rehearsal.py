@@ -1,7 +1,7 @@
-"""A release that is broken, and its roll-back, while orders flow: ``python -m stack.rehearsal`` within a stack.
+"""Rehearses a broken release and its roll-back under load: ``python -m stack.rehearsal`` within a stack.
 
-Of api and processor a version that reaches no database is put behind the alias, as a deployment does; later the alias
-is moved back, as ``aws lambda update-alias`` does. Every order that was acknowledged meanwhile has to complete.
+It moves the aliases of api and processor to versions that reach no database, as a deployment would, and later back, as
+``aws lambda update-alias`` does. Every order that was acknowledged in that time has to be completed.
 """
 
 import os
@@ -17,44 +17,44 @@ from stack.console import StackError, complain, good, say, step
 from stack.settings import Settings
 
 ALIAS = "live"
-NOWHERE = "postgres://nobody@127.0.0.1:1/nowhere"
-# The queue delivers the messages of the broken version again after its visibility timeout, 120 s.
+NOWHERE = "postgres://app@127.0.0.1:1/nowhere"
+# The messages of the broken version become visible again after the visibility timeout, 120 s.
 PATIENCE = 240
 
 
 class Orders(threading.Thread):
-    """Places an order every 50 ms until it is told to stop, and notes what each was answered."""
+    """Creates an order every 50 ms until it is stopped, and records each status."""
 
     def __init__(self, env: dict[str, str]) -> None:
         super().__init__(daemon=True)
-        self._env, self._told_to_stop = env, threading.Event()
+        self._env, self._stopped = env, threading.Event()
         self.answers: dict[str, int] = {}
 
     def run(self) -> None:
         run = uuid.uuid4().hex[:8]
-        while not self._told_to_stop.wait(0.05):
+        while not self._stopped.wait(0.05):
             order_id = f"rehearsal-{run}-{len(self.answers)}"
             order = {"order_id": order_id, "user_id": "alice", "item_ids": ["a"], "total_amount": "1.00"}
             url, token = f"{self._env['API_URL']}/orders", self._env["TOKEN_ALICE"]
             self.answers[order_id], _ = api.call(url, token, order)
 
     def stop(self) -> None:
-        """Place no more."""
-        self._told_to_stop.set()
+        """Create no more orders."""
+        self._stopped.set()
         self.join()
 
     def answered(self) -> Counter:
-        """How many were answered what, so far."""
+        """Return how many orders were answered with each status so far."""
         return Counter(list(self.answers.values()))
 
     def wait_for(self, status: int, count: int, seconds: float = 60) -> None:
-        """Wait until so many more were answered like that. Raises :class:`StackError` when they aren't."""
-        wanted = self.answered()[status] + count
-        _wait(f"{count} orders are answered {status}", seconds, lambda: self.answered()[status] >= wanted)
+        """Wait until this many more orders were answered with this status. Raises :class:`StackError` otherwise."""
+        expected = self.answered()[status] + count
+        _wait(f"{count} orders are answered {status}", seconds, lambda: self.answered()[status] >= expected)
 
 
 class Function:
-    """A function, of which one version is behind the alias."""
+    """A function with a version behind its alias."""
 
     def __init__(self, client, name: str) -> None:
         self._client, self._name = client, name
@@ -62,14 +62,14 @@ class Function:
         self._variables = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
 
     def release_broken(self) -> str:
-        """Put a version that reaches no database behind the alias; returns its number."""
+        """Move the alias to a new version that reaches no database. Returns its number."""
         self._configure({**self._variables, "DATABASE_URL": NOWHERE})
         version = self._client.publish_version(FunctionName=self._name)["Version"]
         self._move(version)
         return version
 
     def roll_back(self) -> None:
-        """Move the alias back, and let the next version be a sound one again."""
+        """Move the alias back, and restore the configuration for the next version."""
         self._move(self._version)
         self._configure(self._variables)
 
@@ -81,7 +81,7 @@ class Function:
 
 
 def rehearse(settings: Settings, env: dict[str, str]) -> None:
-    """Release, roll back and count. Raises :class:`StackError` when an order that was acknowledged is lost."""
+    """Release, roll back and count. Raises :class:`StackError` if an acknowledged order is lost."""
     client = deploy.client(settings, "lambda")
     functions = [Function(client, env[f"{name}_FUNCTION"]) for name in ("API", "PROCESSOR")]
     orders = Orders(env)
@@ -103,7 +103,7 @@ def rehearse(settings: Settings, env: dict[str, str]) -> None:
 
 
 def _unfinished(env: dict[str, str], order_ids: list[str]) -> bool:
-    """Whether one is not completed yet. Those that are leave the list."""
+    """Whether an order is not completed yet. Removes completed orders from the list."""
     while order_ids:
         url = f"{env['API_URL']}/orders/{order_ids[-1]}/status"
         if api.expect(200, url, env["TOKEN_ALICE"])["status"] != "completed":
@@ -121,7 +121,7 @@ def _wait(what: str, seconds: float, holds) -> None:
 
 
 def main() -> int:
-    """Rehearse on the stack whose file is `STACK_ENV`; returns the exit status."""
+    """Rehearse on the stack of `STACK_ENV`. Returns the exit status."""
     try:
         rehearse(Settings.from_environment(), envfile.load(Path(os.environ["STACK_ENV"])))
     except StackError as error:

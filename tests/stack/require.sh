@@ -1,5 +1,5 @@
 #!/bin/sh
-# Fails by name when a program that nothing here can install is missing: require.sh PROGRAM...
+# Fails if one of these programs is missing, with its name and how to install it: require.sh PROGRAM...
 for program in "$@"; do
     command -v "$program" >/dev/null && continue
     case $program in

@@ -1,4 +1,4 @@
-"""`sam local`: invokes a function with an event, or serves the HTTP API, in containers."""
+"""`sam local`: invokes functions or serves the HTTP API, in containers."""
 
 import contextlib
 import json
@@ -14,11 +14,11 @@ from stack.records import Records
 from stack.settings import HOST, REGION, ROOT, Settings
 
 LAUNCHER = Path(__file__).with_name("sam_launcher.py")
-SHOWN = 400  # characters of an answer; a page is longer
+SHOWN = 400  # the most printed characters of an answer
 
 
 class Sam:
-    """The functions of the built template, with these variables set otherwise."""
+    """Runs the functions of the built template with these variables."""
 
     def __init__(self, settings: Settings, docker: str, variables: dict[str, str]) -> None:
         self._settings = settings
@@ -32,10 +32,10 @@ class Sam:
         write_private(self._variables, json.dumps({"Parameters": variables}))
 
     def invoke(self, function: str, event: dict[str, Any]) -> Any:
-        """What the function answers to the event."""
+        """Invoke the function with the event, and return its answer."""
         step(f"sam local invoke {function}")
-        place, log = self._settings.state / "tmp", self._settings.log(f"sam-{function}")
-        asked, answered = place / "event.json", place / "answer.json"
+        directory, log = self._settings.state / "tmp", self._settings.log(f"sam-{function}")
+        asked, answered = directory / "event.json", directory / "answer.json"
         asked.write_text(json.dumps(event))
         command = self._command("invoke", function, "--event", str(asked))
         processes.run(command, self._environment, ROOT, quiet=log, answer=answered)
@@ -48,13 +48,13 @@ class Sam:
 
     @contextlib.contextmanager
     def api(self) -> Iterator[str]:
-        """The HTTP API, for as long as the block runs; gives its URL."""
+        """Serve the HTTP API during the block. Yields its URL."""
         step("sam local start-api")
-        port = self._settings.issuer_port  # which nobody else needs here
+        port = self._settings.issuer_port  # There is no issuer here.
         log = self._settings.log("sam-api")
         command = self._command("start-api", "--host", HOST, "--port", str(port), "--warm-containers", "LAZY")
         server = processes.start("sam-api", command, self._environment, log)
-        # Noted, so that a command that is killed leaves none behind.
+        # Record it, so that the next command stops it if this one is killed.
         Records.load(self._settings).add(server)
         processes.wait_until(lambda: "Running on" in log.read_text(), server, log, seconds=60)
         try:

@@ -1,9 +1,9 @@
-"""The SAM CLI, with containers that share the machine's loopback address: `sam_launcher.py local invoke …`.
+"""Runs the SAM CLI with containers in the machine's own network: `sam_launcher.py local invoke …`.
 
-Our servers listen on 127.0.0.1 alone, and `sam local` has no way to let a container reach that: `--docker-network host`
-leaves it in the engine's default network. So Docker's host network is asked for here, in which the emulator of Lambda's
-runtime, which listens on every address and the same port by default, is given a free port of the loopback address. And
-where AWS is, which a template has no business to say, is passed on from the environment.
+The stack's servers listen only on 127.0.0.1, and containers of `sam local` can't reach that: `--docker-network host`
+leaves them in the engine's default network. This launcher selects Docker's host network. It also gives the emulator of
+Lambda's runtime a free port on the loopback address, because by default it listens on all addresses at a fixed port. It
+passes `AWS_ENDPOINT_URL` to the containers, because the template does not contain it.
 """
 
 import os
@@ -16,7 +16,7 @@ create = ContainerCollection.create
 
 
 def create_on_this_machine(self: ContainerCollection, image: str, command=None, **options):
-    """Create a container as the SAM CLI wants it, but in the machine's own network."""
+    """Create a container with the SAM CLI's options, but in the machine's own network."""
     _, port = options.pop("ports")["8080"]
     addresses = {"runtime-interface-emulator": port, "runtime-api": free_port()}
     options["entrypoint"] += [f"--{name}-address=127.0.0.1:{number}" for name, number in addresses.items()]
@@ -25,7 +25,7 @@ def create_on_this_machine(self: ContainerCollection, image: str, command=None, 
 
 
 def free_port() -> int:
-    """A port of the loopback address that nobody uses now."""
+    """Return a free port of the loopback address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

@@ -1,6 +1,6 @@
-"""Every function in a container of its own by `sam local`, against a PostgreSQL and a queue of the stack's.
+"""Runs every function in its own container by `sam local`, with the stack's PostgreSQL and queue.
 
-What each answers is printed, and checked: the first answer that is not as it should be ends the run.
+It prints and checks each answer. The first wrong answer ends the run.
 """
 
 import json
@@ -14,12 +14,12 @@ from stack.sam import Sam
 from stack.settings import ROOT, Settings
 
 EVENTS = ROOT / "tests" / "events"
-PLACED = "order-1001"  # by tests/events/create_order.json
+FIRST_ORDER = "order-1001"  # tests/events/create_order.json creates it.
 ORDER = {"order_id": "order-1002", "user_id": "alice", "item_ids": ["beans"], "total_amount": 12.50}
 
 
 def check(settings: Settings) -> None:
-    """Bring the servers up, call every function, and stop everything. Raises :class:`StackError` for a wrong answer."""
+    """Start the servers, call every function, and stop everything. Raises :class:`StackError` for a wrong answer."""
     docker = engine.address(settings)
     modules = [postgres, emulator, *([engine] if engine.is_own() else [])]
     with lifecycle.temporary(settings, lifecycle.only(*modules)):
@@ -30,19 +30,19 @@ def check(settings: Settings) -> None:
         _invoke_each(sam)
         with sam.api() as url:
             _call(url)
-    good("Every function answered as it should.")
+    good("Every function answered correctly.")
 
 
 def _variables(settings: Settings) -> dict[str, str]:
-    """The functions' environment, as far as it is not the template's."""
+    """Return the functions' variables that differ from the template."""
     sqs = deploy.client(settings, "sqs")
     return {
         "STAGE": "dev",
-        # `sam local` knows no JWT authorizer.
+        # `sam local` does not support JWT authorizers.
         "AUTH": "off",
         "DATABASE_URL": envfile.read(settings)["DATABASE_URL"],
         "DATABASE_TLS": "off",
-        # `sam local` takes every parameter for its default, and so the database for one that the template creates.
+        # `sam local` uses every parameter's default, and therefore the template's settings for a created database.
         "DATABASE_AUTH": "",
         "DATABASE_SECRET_ARN": "",
         "DATABASE_APP_ROLE": "",
@@ -56,7 +56,7 @@ def _variables(settings: Settings) -> dict[str, str]:
 def _invoke_each(sam: Sam) -> None:
     with answering() as (url, answers):
         sam.invoke("MigrateFunction", _event("migrate") | {"ResponseURL": url})
-    _check(answers, lambda told: told[0]["Status"] == "SUCCESS")
+    _check(answers, lambda received: received[0]["Status"] == "SUCCESS")
     _check(sam.invoke("ApiFunction", _event("create_order")), lambda answer: answer["statusCode"] == 201)
     _check(sam.invoke("ProcessorFunction", _event("orders_batch")), lambda answer: answer == {"batchItemFailures": []})
     _check(sam.invoke("SweeperFunction", _event("sweep")), lambda answer: answer["unsent"] == 0)
@@ -67,7 +67,7 @@ def _call(url: str) -> None:
     order = f"{url}/orders/{ORDER['order_id']}"
     _expect(201, f"{url}/orders", ORDER)
     _check(_expect(200, order), lambda answer: (answer["status"], answer["total_amount"]) == ("pending", "12.50"))
-    _check(_expect(200, f"{url}/orders/{PLACED}"), lambda answer: answer["status"] == "completed")
+    _check(_expect(200, f"{url}/orders/{FIRST_ORDER}"), lambda answer: answer["status"] == "completed")
     _expect(200, f"{url}/healthz")
     with urllib.request.urlopen(f"{url}/docs", timeout=30) as page:
         say(f"    GET {url}/docs: {page.status}, {page.url}")
@@ -90,4 +90,4 @@ def _check(answer: Any, is_right) -> None:
     except (KeyError, IndexError, TypeError):
         right = False
     if not right:
-        raise StackError(f"That is not what was to be answered: {answer}", "The logs are in .local/sam/log.")
+        raise StackError(f"This answer is wrong: {answer}", "The logs are in .local/sam/log.")

@@ -1,4 +1,4 @@
-"""The main job on real input: one order, from its creation to its completion. And many at once, to look at."""
+"""Sample orders: one that is followed from its creation to its end, and a thousand that are inserted at once."""
 
 import json
 import os
@@ -16,10 +16,10 @@ DATA = Path(__file__).with_name("sample_data.sql")
 ACTIVE = ("pending", "processing")
 
 
-def place(env: dict[str, str], seconds: float = 120) -> None:
-    """Place the sample order as alice, print each change of its status, then the metrics as the operator sees them.
+def create_and_follow(env: dict[str, str], seconds: float = 120) -> None:
+    """Create the sample order as alice, print each change of its status, and then the metrics as an operator.
 
-    Raises :class:`StackError` when the order does not complete within `seconds`.
+    Raises :class:`StackError` if the order is not completed within `seconds`.
     """
     order = {"order_id": f"sample-{uuid.uuid4().hex[:8]}", **json.loads(ORDER.read_text())}
     step(f"Placing a sample order: {json.dumps(order)}")
@@ -35,7 +35,7 @@ def place(env: dict[str, str], seconds: float = 120) -> None:
 
 
 def fill(settings: Settings) -> None:
-    """Add a thousand finished and unfinished orders, with the statistics that belong to them, unless they are there."""
+    """Add a thousand finished and unfinished orders with their statistics, unless they exist."""
     psql = [postgres_binaries() / "psql", "--quiet", "--set=ON_ERROR_STOP=1", f"--file={DATA}"]
     address = {"PGHOST": HOST, "PGPORT": str(settings.postgres_port), "PGDATABASE": postgres.DATABASE}
     identity = {"PGUSER": postgres.ROLE, "PGPASSWORD": postgres.password(settings)}
@@ -43,7 +43,7 @@ def fill(settings: Settings) -> None:
 
 
 def _follow(env: dict[str, str], order_id: str, begun: float, deadline: float) -> str:
-    """Print each status as it is first seen, with the seconds since the order was placed; returns the last one."""
+    """Print each new status with the seconds since the create. Returns the last status."""
     url, seen = f"{env['API_URL']}/orders/{order_id}/status", ""
     while time.monotonic() < deadline:
         status = api.expect(200, url, env["TOKEN_ALICE"])["status"]

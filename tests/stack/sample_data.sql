@@ -1,4 +1,4 @@
--- A thousand orders of ten users over the last day, in every state, with the work and the statistics that belong to them.
+-- Inserts a thousand orders of ten users over the last day, in every state, with their work and their statistics.
 -- Running it again adds nothing.
 
 WITH sample AS (

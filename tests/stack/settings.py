@@ -1,4 +1,4 @@
-"""Where a stack keeps its state and which ports it uses; read from the environment once, at start.
+"""A stack's directory and ports, read from the environment once, at start.
 
 ========================  =========  =============================================================
 variable                  default    meaning
@@ -7,12 +7,12 @@ variable                  default    meaning
 ``PG_PORT``               15432      TCP port of PostgreSQL
 ``EMULATOR_PORT``         4566       TCP port of the emulated AWS, and so of the API
 ``ISSUER_PORT``           4567       TCP port of the token issuer
-``PGBOUNCER_PORT``        none       TCP port of PgBouncer, which the functions then reach PostgreSQL by way of
+``PGBOUNCER_PORT``        none       TCP port of PgBouncer; if set, the functions connect through it
 ``SAM_PARAMETERS``        empty      further template parameters, as ``Name=value Name=value``; ``WebhookSecret=text``
-                                     makes the secret that ``WebhookSecretArn`` names
+                                     creates the secret for ``WebhookSecretArn``
 ========================  =========  =============================================================
 
-The ports lie below 32768: the kernel gives higher ones to outgoing connections, and one of those might hold ours.
+The ports are below 32768, because the kernel uses higher ones for outgoing connections, which could occupy them.
 """
 
 import os
@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Settings:
-    """One stack's place and ports."""
+    """The directory and ports of a stack."""
 
     state: Path
     postgres_port: int
@@ -44,7 +44,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
-        """Read the variables listed above; a malformed one is named in the :class:`StackError`."""
+        """Read the variables listed above. Raises :class:`StackError` with the name of a malformed one."""
         return cls(
             state=ROOT / environment.get("STACK_DIR", ".local"),
             postgres_port=_port(environment, "PG_PORT", 15432),
@@ -67,12 +67,12 @@ class Settings:
 
     @property
     def env_file(self) -> Path:
-        """What a running stack offers, as ``KEY=value`` lines for a shell."""
+        """The file with the variables of a running stack, as ``KEY=value`` lines for a shell."""
         return self.state / "env"
 
     @property
     def aws_environment(self) -> dict[str, str]:
-        """Variables that point an AWS SDK or tool at the emulator."""
+        """The variables that make an AWS SDK or tool use the emulator."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ACCESS_KEY_ID": "test",
@@ -81,17 +81,22 @@ class Settings:
             "AWS_DEFAULT_REGION": REGION,
         }
 
+    @property
+    def calls(self) -> Path:
+        """Where the calls of the functions to AWS are noted."""
+        return self.state / "calls"
+
     def shown(self, path: Path) -> str:
-        """A path as a user would type it in the repository."""
+        """Return a path relative to the repository, if it is inside it."""
         return os.path.relpath(path, ROOT) if path.is_relative_to(ROOT) else str(path)
 
     def log(self, name: str) -> Path:
-        """Log file of the server `name`."""
+        """Return the log file of the server `name`."""
         return self.state / "log" / f"{name}.log"
 
 
 def _port(environment: Mapping[str, str], variable: str, default: int) -> int:
     text = environment.get(variable, str(default))
     if not text.isdecimal() or not 1 <= int(text) <= 65535:
-        raise StackError(f"{variable} is {text!r}, which is no port.", "Give it a number from 1 to 65535.")
+        raise StackError(f"{variable} is {text!r}, which is not a port.", "Set it to a number from 1 to 65535.")
     return int(text)

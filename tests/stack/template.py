@@ -1,7 +1,7 @@
 """Prints template.yaml as CloudFormation would deploy it: ``python -m stack.template Stage=prod``.
 
-The SAM resources are translated, and what the parameters decide is decided. What only a deployment knows stays:
-references to other resources. Parameters that CloudFormation would refuse are refused, with what it would say.
+It translates the SAM resources and evaluates the parameters. References to other resources stay, because only a
+deployment can resolve them. It refuses parameters that CloudFormation would refuse, with the same message.
 """
 
 import json
@@ -18,17 +18,17 @@ from stack.settings import REGION, ROOT
 
 
 class NoManagedPolicies:
-    """Stands in for IAM, which is asked for the managed policies that a function names; ours name none."""
+    """Replaces IAM as the source of managed policies. The template's functions name none."""
 
     def load(self) -> dict:
-        """No policies."""
+        """Return no policies."""
         return {}
 
 
 def processed(parameters: dict[str, str]) -> dict:
-    """The template with these parameters."""
+    """Return the translated template with these parameters."""
     source = yaml_parse((ROOT / "template.yaml").read_text())
-    # The translator takes code from S3 alone, where `sam deploy` puts it.
+    # The translator accepts only code in S3, where `sam deploy` uploads it.
     source["Globals"]["Function"]["CodeUri"] = "s3://bucket/key"
     translated = transform(source, parameters, NoManagedPolicies())
     evaluator = Evaluator(translated, parameters)
@@ -44,7 +44,7 @@ def processed(parameters: dict[str, str]) -> dict:
 
 
 def _malformed(declared: dict[str, dict], parameters: dict[str, str]) -> list[str]:
-    """Parameters whose values their declarations don't allow."""
+    """Return a message for each parameter whose declaration does not allow its value."""
 
     def allowed(value: str, rule: dict) -> bool:
         number = float(value) if rule["Type"] == "Number" else 0

@@ -1,4 +1,4 @@
-"""What commands do before they do anything else."""
+"""The set-up of every command."""
 
 import os
 import unittest

@@ -1,4 +1,4 @@
-"""What is said of a machine that lacks something."""
+"""Messages about a machine that lacks something."""
 
 import os
 import stat
@@ -17,9 +17,9 @@ RUST = Need("Rust", lambda: False, by_hand="see rustup.rs")
 
 
 class Missing(unittest.TestCase):
-    def test_apt_brings_all_packages_at_once(self) -> None:
-        brought = machine.to_install([LINKER, PERL], has_apt=True, can_be_root=True)
-        self.assertEqual(brought, ["gcc", "libc6-dev", "perl"])
+    def test_apt_installs_all_packages_at_once(self) -> None:
+        installed = machine.to_install([LINKER, PERL], has_apt=True, can_be_root=True)
+        self.assertEqual(installed, ["gcc", "libc6-dev", "perl"])
 
     def test_one_message_names_everything_that_is_missing(self) -> None:
         for missing, has_apt, can_be_root in (
@@ -33,12 +33,12 @@ class Missing(unittest.TestCase):
             self.assertEqual(str(raised.exception), lacks)
             self.assertIn("sudo apt-get install gcc libc6-dev perl", raised.exception.remedy)
 
-    def test_without_apt_or_root_nothing_is_installed(self) -> None:
+    def test_nothing_is_installed_without_apt_or_root(self) -> None:
         for has_apt, can_be_root in ((False, True), (True, False)):
             with self.subTest(has_apt=has_apt), self.assertRaises(StackError):
                 machine.to_install([PERL], has_apt, can_be_root)
 
-    def test_what_apt_could_not_bring_is_named(self) -> None:
+    def test_package_that_apt_could_not_install_is_named(self) -> None:
         self.enterContext(mock.patch("stack.machine.needs", return_value=[PERL]))
         self.enterContext(mock.patch("shutil.which", return_value="/usr/bin/it"))
         install = self.enterContext(mock.patch("stack.apt.install"))
@@ -48,7 +48,7 @@ class Missing(unittest.TestCase):
 
 
 class OfABareMachine(unittest.TestCase):
-    """What is found where no program is in reach, or one that is not enough."""
+    """A machine without programs, or with insufficient ones."""
 
     def setUp(self) -> None:
         self.programs = Path(self.enterContext(tempfile.TemporaryDirectory()))
@@ -62,19 +62,19 @@ class OfABareMachine(unittest.TestCase):
     def lacks(self, name: str) -> bool:
         return not next(need for need in machine.needs() if name in need.name).is_present()
 
-    def test_every_program_is_missed(self) -> None:
+    def test_every_missing_program_is_noticed(self) -> None:
         for name in ("Rust", "(cc)", "make", "Perl"):
             self.assertTrue(self.lacks(name), name)
 
-    def test_a_compiler_that_links_nothing_is_no_compiler(self) -> None:
+    def test_compiler_without_a_c_library_is_missing(self) -> None:
         self.put("cc", "echo 'cannot find crt1.o' >&2; exit 1")
         self.assertTrue(self.lacks("(cc)"))
 
-    def test_a_perl_without_modules_is_no_perl(self) -> None:
+    def test_perl_without_modules_is_missing(self) -> None:
         self.put("perl", "exit 2")
         self.assertTrue(self.lacks("Perl"))
 
-    def test_an_old_compiler_is_no_compiler(self) -> None:
+    def test_old_compiler_is_missing(self) -> None:
         self.put("cargo", "echo cargo 1.95.0")
         for version, is_enough in (("1.63.0", False), ("1.95.0-nightly", True), ("2.0.0", True)):
             self.put("rustc", f"echo 'rustc {version} (0123 2026-01-01)'")

@@ -1,4 +1,4 @@
-"""Whom PostgreSQL runs as, and where its data lies."""
+"""PostgreSQL's user and data directory."""
 
 import tempfile
 import unittest
@@ -19,7 +19,7 @@ class DataDirectory(unittest.TestCase):
         self.enterContext(mock.patch("os.geteuid", return_value=0))
         self.enterContext(mock.patch.object(Path, "owner", side_effect=[owner]))
 
-    def test_data_keeps_the_user_it_was_made_for(self) -> None:
+    def test_data_keeps_its_owner(self) -> None:
         (self.state / "postgres").mkdir(parents=True)
         self.as_root(owner="nobody")
         with mock.patch("pwd.getpwall", return_value=[mock.Mock(pw_name="postgres")]):
@@ -28,7 +28,7 @@ class DataDirectory(unittest.TestCase):
     def test_data_of_root_or_of_a_lost_user_is_refused(self) -> None:
         for owner in ("root", KeyError):
             found = mock.patch.object(Path, "owner", side_effect=[owner])
-            with self.subTest(owner), found, self.assertRaisesRegex(StackError, "PostgreSQL can't run so"):
+            with self.subTest(owner), found, self.assertRaisesRegex(StackError, "PostgreSQL can't run as that user"):
                 postgres.owner(self.state)
 
     def test_new_data_belongs_to_postgres_or_else_to_nobody(self) -> None:
@@ -39,7 +39,7 @@ class DataDirectory(unittest.TestCase):
             with self.subTest(chosen), mock.patch("pwd.getpwall", return_value=entries):
                 self.assertEqual(postgres.account(self.settings).name, chosen)
 
-    def test_data_out_of_its_users_reach_lies_elsewhere_and_stays(self) -> None:
+    def test_data_moves_to_var_tmp_only_if_its_user_needs_it(self) -> None:
         self.as_root()
         with mock.patch("stack.postgres._reaches", return_value=False):
             elsewhere = postgres.data_directory(self.settings)
@@ -47,7 +47,7 @@ class DataDirectory(unittest.TestCase):
             (self.state / "postgres").mkdir()
             self.assertEqual(postgres.data_directory(self.settings), self.state / "postgres")
 
-    def test_an_ordinary_user_is_its_own_server_user(self) -> None:
+    def test_ordinary_user_runs_the_server_itself(self) -> None:
         with mock.patch("os.geteuid", return_value=1000):
             self.assertIsNone(postgres.account(self.settings).name)
             self.assertEqual(postgres.data_directory(self.settings), self.state / "postgres")

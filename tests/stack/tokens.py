@@ -12,7 +12,7 @@ ADMIN = "orders/admin"
 
 
 def sign(key: bytes, issuer: str, audience: str, subject: str, scopes: Iterable[str]) -> str:
-    """A token for `subject` with `scopes`, valid for 12 hours."""
+    """Return a token for `subject` with `scopes`, valid for 12 hours."""
     now = int(time.time())
     claims = {
         "iss": issuer,

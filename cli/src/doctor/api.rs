@@ -1,4 +1,4 @@
-//! What the API answers: to anybody, to the token, and what its numbers say.
+//! Checks the API: its answers with and without the token, and its metrics.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,28 +6,28 @@ use serde_json::Value;
 
 use super::finding::Finding;
 use crate::client::{Answer, Client};
-use crate::place::Place;
+use crate::deployment::Deployment;
 
-/// How much two clocks may differ. The `Date` header has whole seconds, and the answer took its time.
+/// The most that two clocks may differ. The `Date` header has whole seconds, and the answer took some time.
 pub const SKEW: Duration = Duration::from_secs(5);
 /// How overdue an order is when its message counts as lost; the sweeper's default.
 pub const GRACE_SECONDS: f64 = 180.0;
 
-/// Asks the API.
-pub async fn examine(place: &Place, client: &Client<'_>) -> Vec<Finding> {
+/// Runs the checks.
+pub async fn examine(deployment: &Deployment, client: &Client<'_>) -> Vec<Finding> {
     let asked = SystemTime::now();
-    let mut findings = match client.get_as_nobody("/healthz").await {
-        Ok(answer) => vec![health(&answer), clock(place, &answer, asked)],
+    let mut findings = match client.get_without_token("/healthz").await {
+        Ok(answer) => vec![health(&answer), clock(deployment, &answer, asked)],
         Err(problem) => {
-            let remedy = "see the api function's log, and whether something between breaks the connection";
+            let remedy = "see the api function's log, and check for a proxy or firewall that closes the connection";
             return vec![Finding::wrong("health", "GET /healthz", format!("no answer: {problem}"), remedy)];
         }
     };
-    findings.push(closed(client.get_as_nobody("/orders?limit=1").await));
-    if place.token.is_some() {
+    findings.push(closed(client.get_without_token("/orders?limit=1").await));
+    if deployment.token.is_some() {
         findings.push(access(client.get("/orders?limit=1").await));
     }
-    findings.extend(numbers(place, client).await);
+    findings.extend(numbers(deployment, client).await);
     findings
 }
 
@@ -41,58 +41,59 @@ fn health(answer: &Answer) -> Finding {
         }
         404 | 403 => {
             let remedy = "check the URL: the stack's output ApiUrl, without a path behind it";
-            Finding::wrong("health", url, format!("no Ordermill is there ({})", answer.problem()), remedy)
+            Finding::wrong("health", url, format!("there is no Ordermill at this URL ({})", answer.problem()), remedy)
         }
         _ => Finding::wrong(
             "health",
             url,
-            format!("the API is not well ({})", answer.problem()),
+            format!("the API has an error ({})", answer.problem()),
             "see the api function's log",
         ),
     }
 }
 
-fn clock(place: &Place, answer: &Answer, asked: SystemTime) -> Finding {
+fn clock(deployment: &Deployment, answer: &Answer, asked: SystemTime) -> Finding {
     let said = answer.header("date").and_then(|date| httpdate::parse_http_date(date).ok());
     let Some(said) = said else {
-        return Finding::not_checked("clock.api", place.address(), "the answer has no `Date`");
+        return Finding::not_checked("clock.api", deployment.address(), "the answer has no `Date`");
     };
     let took = asked.elapsed().unwrap_or_default() / 2;
-    skew("clock.api", &place.address(), said, asked + took)
+    skew("clock.api", &deployment.address(), said, asked + took)
 }
 
-/// How far another clock is off this machine's.
+/// Compares another clock with this machine's.
 pub fn skew(check: &'static str, place: &str, theirs: SystemTime, ours: SystemTime) -> Finding {
     let (off, word) = match theirs.duration_since(ours) {
         Ok(ahead) => (ahead, "ahead of"),
         Err(behind) => (behind.duration(), "behind"),
     };
     let what = format!("{:.1} s {word} this machine's", off.as_secs_f64());
-    let remedy = "set this machine's clock by NTP, or the server's: tokens are judged by the gateway's clock, orders by the database's";
+    let remedy = "set this machine's clock by NTP, or the server's: the gateway's clock decides about tokens, the database's about orders";
     Finding::held(check, place, off <= SKEW, what, remedy)
 }
 
-/// Nobody may get in without a token.
+/// Without a token the API must answer 401.
 fn closed(answer: Result<Answer, String>) -> Finding {
-    let remedy = "set the api's AUTH to jwt, and deploy its routes with the authorizer: everybody can read all orders";
+    let remedy =
+        "set the api's AUTH to jwt, and deploy its routes with the authorizer: every caller can read all orders";
     match answer {
         Ok(answer) if answer.status == 401 => Finding::ok("closed", "GET /orders", "without a token: 401"),
         Ok(answer) if answer.status == 200 => {
-            Finding::wrong("closed", "GET /orders", "is answered without a token", remedy)
+            Finding::wrong("closed", "GET /orders", "answers without a token", remedy)
         }
         Ok(answer) => Finding::not_checked("closed", "GET /orders", format!("answered {}", answer.problem())),
         Err(problem) => Finding::not_checked("closed", "GET /orders", problem),
     }
 }
 
-/// The token has to open what it is for.
+/// With the token the API must answer 200.
 fn access(answer: Result<Answer, String>) -> Finding {
     let place = "GET /orders";
     match answer {
         Ok(answer) if answer.status == 200 => Finding::ok("access", place, "with the token: 200"),
         Ok(answer) if answer.status == 401 => {
             let said = answer.header("www-authenticate").unwrap_or("no reason given");
-            let remedy = "get a token that has not expired, of the issuer and for the audience that the deployment accepts (JwtIssuer, JwtAudience)";
+            let remedy = "get a token that has not expired, from the issuer and for the audience that the deployment accepts (JwtIssuer, JwtAudience)";
             Finding::wrong("access", place, format!("the token is not accepted: 401, {said}"), remedy)
         }
         Ok(answer) if answer.status == 403 => Finding::wrong(
@@ -106,11 +107,11 @@ fn access(answer: Result<Answer, String>) -> Finding {
     }
 }
 
-/// What the service's own numbers say.
-async fn numbers(place: &Place, client: &Client<'_>) -> Vec<Finding> {
+/// Checks the service's own metrics.
+async fn numbers(deployment: &Deployment, client: &Client<'_>) -> Vec<Finding> {
     let not_checked =
         |why: &str| ["overdue", "dead-letters"].map(|check| Finding::not_checked(check, "GET /metrics", why)).to_vec();
-    if place.token.is_none() {
+    if deployment.token.is_none() {
         return not_checked("give a token with orders/read.all");
     }
     let answer = match client.get("/metrics").await {
@@ -122,23 +123,24 @@ async fn numbers(place: &Place, client: &Client<'_>) -> Vec<Finding> {
     let metrics: Value = serde_json::from_str(&answer.body).unwrap_or_default();
     let overdue =
         metrics["oldest_overdue_seconds"].as_f64().map(|seconds| overdue("GET /metrics", seconds, GRACE_SECONDS));
-    let overdue = overdue.unwrap_or_else(|| Finding::not_checked("overdue", "GET /metrics", "the answer does not say"));
+    let overdue =
+        overdue.unwrap_or_else(|| Finding::not_checked("overdue", "GET /metrics", "the answer does not contain it"));
     let depth = metrics["dead_letter_depth"].as_i64();
-    let unknown = || Finding::not_checked("dead-letters", "GET /metrics", "the api could not ask the queue");
+    let unknown = || Finding::not_checked("dead-letters", "GET /metrics", "the api could not reach the queue");
     vec![overdue, depth.map_or_else(unknown, |depth| dead_letters("GET /metrics", depth))]
 }
 
-/// Whether orders wait that nobody comes for.
+/// Checks how long orders are overdue.
 pub fn overdue(place: &str, seconds: f64, grace: f64) -> Finding {
     let what = format!("the most overdue order is overdue by {seconds:.0} s");
-    let remedy = "see that the sweeper runs each minute and that the processor's mapping is enabled; a mere backlog wants a higher MaximumConcurrency";
-    // A sweep comes each minute, and the message that it sends takes its way.
+    let remedy = "check that the sweeper runs each minute and that the processor's mapping is enabled; for a backlog raise MaximumConcurrency";
+    // A sweep runs each minute, and its message takes some time.
     Finding::held("overdue", place, seconds <= grace + 120.0, what, remedy)
 }
 
-/// Whether messages were given up.
+/// Checks that there are no dead letters.
 pub fn dead_letters(place: &str, depth: i64) -> Finding {
-    let what = format!("{depth} message(s) given up");
+    let what = format!("{depth} dead letter(s)");
     let remedy = "see why (`GET /orders?status=failed`), mend the cause, then POST /dead-letters/redrive";
     Finding::held("dead-letters", place, depth == 0, what, remedy)
 }

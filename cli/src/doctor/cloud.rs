@@ -1,11 +1,11 @@
-//! AWS, or why it can't be asked.
+//! AWS, or why it is out of reach.
 
 use serde_json::{Value, json};
 use shared::config::Env;
 
 use crate::aws::Aws;
 
-/// AWS, where the variables give access to it.
+/// AWS, if the variables give access to it.
 pub struct Cloud(Result<Aws, String>);
 
 impl Cloud {
@@ -21,7 +21,7 @@ impl Cloud {
         Ok(found["Attributes"].clone())
     }
 
-    /// A resource of Lambda's.
+    /// A resource of Lambda.
     pub async fn lambda(&self, path: &str) -> Result<Value, String> {
         self.aws()?.get("lambda", path).await
     }

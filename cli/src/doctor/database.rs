@@ -1,5 +1,5 @@
-//! The database: whether it is reached, has the schema that this release needs, gives the functions what they need and no
-//! more, keeps the time, and holds no order that nobody comes for.
+//! Checks the database: its connections, the schema that this release needs, the rights and time limits of the functions' role,
+//! its clock, and its overdue orders.
 
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
@@ -15,12 +15,12 @@ use super::api::{GRACE_SECONDS, overdue, skew};
 use super::finding::Finding;
 
 const PLACE: &str = "database";
-/// How long looking at the database may take.
+/// The time-out of all checks of the database.
 const TIMEOUT: Duration = Duration::from_secs(20);
-const MORE_CONNECTIONS: &str = "give the database more memory (RDS: some 112 connections a GiB) or a pooler, or bound the \
+const MORE_CONNECTIONS: &str = "give the database more memory (RDS: some 100 connections a GiB) or a pooler, or bound the \
     functions: MaximumConcurrency, ApiReservedConcurrency";
 
-/// Looks at it, where `DATABASE_URL` is given.
+/// Runs the checks if `DATABASE_URL` is set.
 pub async fn examine(env: &Env) -> Vec<Finding> {
     if env.text("DATABASE_URL").is_none() {
         return vec![Finding::not_checked(PLACE, "DATABASE_URL", "give DATABASE_URL")];
@@ -50,7 +50,7 @@ pub async fn examine(env: &Env) -> Vec<Finding> {
     findings
 }
 
-/// How to get through to a database that was not reached.
+/// The remedy for a database that is out of reach.
 fn reach(error: &DbError) -> &'static str {
     let said = Chain(error).to_string();
     if said.contains("connection slots") || said.contains("too many") {
@@ -66,14 +66,14 @@ fn reach(error: &DbError) -> &'static str {
     }
 }
 
-/// The schema's version, and whether there is a schema.
+/// Checks the schema's version. Returns also whether there is a schema.
 async fn schema(db: &Db) -> (Vec<Finding>, bool) {
     let newest = inspect::newest_migration();
     let check = "schema";
     let finding = match inspect::schema_version(db).await {
         Ok(SchemaVersion::None) => {
             let remedy = "deploy, or invoke the migrate function: it brings the schema up to date";
-            return (vec![Finding::wrong(check, PLACE, "no migration was ever run", remedy)], false);
+            return (vec![Finding::wrong(check, PLACE, "no migration has run", remedy)], false);
         }
         Ok(SchemaVersion::Hidden) => Finding::not_checked(check, PLACE, "give DATABASE_URL as the owner of the tables"),
         Ok(SchemaVersion::UpTo(version)) if version < newest => {
@@ -105,7 +105,7 @@ async fn clock(db: &Db) -> Finding {
 
 async fn connections(db: &Db) -> Finding {
     match inspect::connections(db).await {
-        // Whoever waits for the last one has waited too long.
+        // Below the limit, because new environments need some too.
         Ok((used, most)) => Finding::held(
             "connections",
             PLACE,
@@ -125,22 +125,22 @@ async fn rights(db: &Db, env: &Env) -> Vec<Finding> {
     };
     match inspect::rights(db, role.as_ref()).await {
         Ok(Some(rights)) => {
-            let mut findings = judge(&rights, named.is_some());
-            // Without DATABASE_APP_ROLE an owner looks at itself, and the functions may sign in as another role.
+            let mut findings = compare_rights(&rights, named.is_some());
+            // Without DATABASE_APP_ROLE the owner checks itself, and the functions may sign in as another role.
             if named.is_some() || !rights.is_owner {
                 findings.push(time_limits(db, &rights.role).await);
             }
             findings
         }
         Ok(None) => {
-            let remedy = "have migrate create it: it does so where DATABASE_APP_ROLE is set";
+            let remedy = "run migrate with DATABASE_APP_ROLE: it creates the role";
             vec![Finding::wrong("rights", named.unwrap_or(PLACE), "there is no such role", remedy)]
         }
         Err(error) => vec![Finding::not_checked("rights", PLACE, Chain(&error).to_string())],
     }
 }
 
-fn judge(rights: &Rights, is_named: bool) -> Vec<Finding> {
+fn compare_rights(rights: &Rights, is_named: bool) -> Vec<Finding> {
     let role = &rights.role;
     if rights.is_owner && !is_named {
         let why = format!("{role} owns the tables; give DATABASE_APP_ROLE, the role that the functions sign in as");
@@ -171,7 +171,7 @@ fn judge(rights: &Rights, is_named: bool) -> Vec<Finding> {
     ]
 }
 
-/// Without limits a statement that the functions have given up keeps running, or waiting for a lock, and keeps its connection.
+/// Without limits a statement that the functions have given up keeps running or waiting for a lock, and keeps its connection.
 async fn time_limits(db: &Db, role: &str) -> Finding {
     let check = "time-limits";
     let limits = match inspect::time_limits(db, role).await {

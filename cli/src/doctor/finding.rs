@@ -1,37 +1,37 @@
-//! What a check found.
+//! The result of a check.
 
 use serde::Serialize;
 
-/// What was found by one check at one place.
+/// The result of one check at one place.
 #[derive(Debug, Clone, Serialize)]
 pub struct Finding {
     /// The check's name, which does not change from release to release.
     pub check: &'static str,
-    /// What it came to.
+    /// Its state.
     pub state: State,
-    /// Where it looked.
+    /// The place that it checked.
     #[serde(rename = "where")]
     pub place: String,
-    /// What it saw.
+    /// What it found.
     pub what: String,
-    /// What to do about it; null where nothing has to be done.
+    /// The remedy; null unless the state is wrong.
     pub remedy: Option<String>,
 }
 
-/// What a check came to.
+/// The state of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// As it should be.
+    /// Right.
     Ok,
-    /// Not as it should be.
+    /// Wrong.
     Wrong,
-    /// Not looked at.
+    /// It was not checked.
     NotChecked,
 }
 
 impl State {
-    /// What it is called.
+    /// Its name in text output.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -43,12 +43,12 @@ impl State {
 }
 
 impl Finding {
-    /// It is as it should be.
+    /// A check that is ok.
     pub fn ok(check: &'static str, place: impl Into<String>, what: impl Into<String>) -> Self {
         Self { check, state: State::Ok, place: place.into(), what: what.into(), remedy: None }
     }
 
-    /// It is not as it should be.
+    /// A check that found something wrong.
     pub fn wrong(
         check: &'static str,
         place: impl Into<String>,
@@ -58,12 +58,12 @@ impl Finding {
         Self { check, state: State::Wrong, place: place.into(), what: what.into(), remedy: Some(remedy.into()) }
     }
 
-    /// It was not looked at, for this reason.
+    /// A check that did not run, for this reason.
     pub fn not_checked(check: &'static str, place: impl Into<String>, why: impl Into<String>) -> Self {
         Self { check, state: State::NotChecked, place: place.into(), what: why.into(), remedy: None }
     }
 
-    /// As it should be exactly where this holds.
+    /// A check that is ok if this holds, and wrong otherwise.
     pub fn held(
         check: &'static str,
         place: impl Into<String>,

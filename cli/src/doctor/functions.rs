@@ -1,4 +1,4 @@
-//! The functions at Lambda: whether they run, keep the times that depend on each other, and are woken.
+//! Checks the functions on Lambda: their state, the order of their times, the mapping and the schedule.
 
 use std::time::Duration;
 
@@ -18,14 +18,14 @@ pub struct Function {
     queue_url: Option<String>,
 }
 
-/// Both that work by themselves, or why each is not known.
+/// Processor and sweeper, or why each could not be read.
 pub struct Functions {
     pub processor: Result<Function, Finding>,
     pub sweeper: Result<Function, Finding>,
 }
 
 impl Functions {
-    /// Reads how they are deployed.
+    /// Reads both functions.
     pub async fn read(cloud: &Cloud, env: &Env) -> Self {
         let (processor, sweeper) = tokio::join!(
             Function::read(cloud, env, "PROCESSOR_FUNCTION"),
@@ -64,12 +64,12 @@ impl Function {
     }
 }
 
-/// Looks at both functions and at what wakes them.
+/// Checks both functions, the mapping and the schedule.
 pub async fn examine(cloud: &Cloud, env: &Env, functions: &Functions) -> Vec<Finding> {
     let mut findings = Vec::new();
     match &functions.processor {
         Ok(processor) => {
-            findings.extend([running(processor), timing(processor), told(processor)]);
+            findings.extend([running(processor), timing(processor), timeout_variable(processor)]);
             findings.extend(same_queue(processor, env));
             findings.extend(mapping(cloud, env, processor).await);
         }
@@ -88,12 +88,11 @@ pub async fn examine(cloud: &Cloud, env: &Env, functions: &Functions) -> Vec<Fin
 fn running(function: &Function) -> Finding {
     let is_active = ["Active", ""].contains(&function.state.as_str());
     let what = if is_active { "active".to_owned() } else { format!("its state is {}", function.state) };
-    let remedy =
-        "see StateReason of `aws lambda get-function-configuration`; an inactive function wakes when it is invoked";
+    let remedy = "see StateReason of `aws lambda get-function-configuration`; an inactive function becomes active when it is invoked";
     Finding::held("function", &function.name, is_active, what, remedy)
 }
 
-/// The order of the four times, by the function's own rule.
+/// Checks the order of the four times with the function's own code.
 fn timing(function: &Function) -> Finding {
     let times =
         time_limit(&function.variables, 15).and_then(|limit| Ok((limit, Timing::from_env(&function.variables)?)));
@@ -109,20 +108,19 @@ fn timing(function: &Function) -> Finding {
             Finding::ok("function.timing", &function.name, what)
         }
         Err(error) => {
-            let remedy = "set FUNCTION_TIMEOUT_SECONDS < LEASE_SECONDS < VISIBILITY_TIMEOUT_SECONDS < SWEEP_GRACE_SECONDS; the function does not start else";
+            let remedy = "set FUNCTION_TIMEOUT_SECONDS < LEASE_SECONDS < VISIBILITY_TIMEOUT_SECONDS < SWEEP_GRACE_SECONDS; the function does not start otherwise";
             Finding::wrong("function.timing", &function.name, error.to_string(), remedy)
         }
     }
 }
 
-/// What the processor believes of its time-out has to be so.
-fn told(processor: &Function) -> Finding {
-    let told =
-        processor.variables.seconds("FUNCTION_TIMEOUT_SECONDS", 15).map_or(0, |told| told.as_secs().cast_signed());
-    let what = format!("stops after {} s, and is told {told} s", processor.timeout);
-    let remedy =
-        "set FUNCTION_TIMEOUT_SECONDS to the function's Timeout: else it is stopped in the middle, or gives up early";
-    Finding::held("function.timeout", &processor.name, told == processor.timeout, what, remedy)
+/// The processor's variable must equal its real time-out.
+fn timeout_variable(processor: &Function) -> Finding {
+    let variable =
+        processor.variables.seconds("FUNCTION_TIMEOUT_SECONDS", 15).map_or(0, |time| time.as_secs().cast_signed());
+    let what = format!("its time-out is {} s, its variable says {variable} s", processor.timeout);
+    let remedy = "set FUNCTION_TIMEOUT_SECONDS to the function's Timeout: otherwise Lambda stops it in the middle, or it gives up early";
+    Finding::held("function.timeout", &processor.name, variable == processor.timeout, what, remedy)
 }
 
 fn same_queue(function: &Function, env: &Env) -> Option<Finding> {
@@ -131,7 +129,7 @@ fn same_queue(function: &Function, env: &Env) -> Option<Finding> {
     Some(Finding::held("function.queue", &function.name, theirs == ours, format!("uses {theirs}"), remedy))
 }
 
-/// What brings the queue's messages to the processor.
+/// Checks the mapping from the queue to the processor.
 async fn mapping(cloud: &Cloud, env: &Env, processor: &Function) -> Vec<Finding> {
     let place = &processor.name;
     let path = format!("/2015-03-31/event-source-mappings/?FunctionName={place}");
@@ -146,8 +144,8 @@ async fn mapping(cloud: &Cloud, env: &Env, processor: &Function) -> Vec<Finding>
         queue.is_none_or(|queue| source.rsplit(':').next() == Some(queue))
     };
     let Some(mapping) = all.iter().find(is_ours) else {
-        let remedy = "create an event source mapping of the orders' queue to the processor, as ProcessorMapping of template.yaml";
-        return vec![Finding::wrong("mapping", place, "nothing brings the queue's messages to it", remedy)];
+        let remedy = "create an event source mapping from the orders' queue to the processor, like ProcessorMapping of template.yaml";
+        return vec![Finding::wrong("mapping", place, "no mapping brings the queue's messages to it", remedy)];
     };
     vec![enabled(place, mapping), partial(place, mapping)]
 }
@@ -169,28 +167,28 @@ fn partial(place: &str, mapping: &Value) -> Finding {
     let is_partial = mapping["FunctionResponseTypes"]
         .as_array()
         .is_some_and(|types| types.contains(&"ReportBatchItemFailures".into()));
-    let what = if is_partial { "messages fail one by one" } else { "one failed message brings its whole batch back" };
+    let what = if is_partial { "messages fail one by one" } else { "one failed message fails its whole batch" };
     let remedy = "set the mapping's FunctionResponseTypes to ReportBatchItemFailures: without it failed messages are deleted as done";
     Finding::held("mapping.partial", place, is_partial, what, remedy)
 }
 
-/// What wakes the sweeper.
+/// Checks the schedule of the sweeper.
 async fn schedule(cloud: &Cloud, sweeper: &Function) -> Finding {
     let place = &sweeper.name;
     let rules = match rules(cloud, sweeper).await {
         Ok(rules) => rules,
         Err(why) => return Finding::not_checked("schedule", place, why),
     };
-    let remedy = "enable the rule that wakes it each minute (`aws events enable-rule`), or deploy again: nobody else finds lost messages";
+    let remedy = "enable the rule that invokes it each minute (`aws events enable-rule`), or deploy again: only the sweeper finds lost messages";
     let Some(rule) = rules.first() else {
-        return Finding::wrong("schedule", place, "no schedule wakes it", remedy);
+        return Finding::wrong("schedule", place, "no schedule invokes it", remedy);
     };
     let text = |name: &str| rule[name].as_str().unwrap_or_default();
     let what = format!("{} is {}", text("ScheduleExpression"), text("State").to_lowercase());
     Finding::held("schedule", place, text("State") == "ENABLED", what, remedy)
 }
 
-/// The rules that wake a function, whether by its own name or by an alias; the enabled ones first.
+/// The rules that invoke a function, by its own name or by an alias; the enabled ones first.
 async fn rules(cloud: &Cloud, function: &Function) -> Result<Vec<Value>, String> {
     let aliases = cloud.lambda(&format!("/2015-03-31/functions/{}/aliases", function.name)).await.unwrap_or_default();
     let aliases = aliases["Aliases"].as_array().cloned().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The token, beside what the gateway accepts. It says itself who issued it, for whom, until when and for what.
+//! Checks the token's issuer, audience, expiry and scopes against the gateway's configuration.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -6,23 +6,23 @@ use serde_json::Value;
 
 use super::finding::Finding;
 use crate::aws::Aws;
-use crate::place::Place;
+use crate::deployment::Deployment;
 use crate::token::Claims;
 
 /// The scopes of the API.
 const SCOPES: [&str; 5] = ["orders/read", "orders/read.all", "orders/write", "orders/write.all", "orders/admin"];
 
-/// Whose tokens the gateway accepts.
+/// The tokens that the gateway accepts.
 struct Accepted {
     issuer: String,
-    /// Empty where they are not known.
+    /// Empty if unknown.
     audiences: Vec<String>,
     known_by: &'static str,
 }
 
-/// Looks at the token.
-pub async fn examine(place: &Place) -> Vec<Finding> {
-    let Some(token) = &place.token else {
+/// Checks the token.
+pub async fn examine(deployment: &Deployment) -> Vec<Finding> {
+    let Some(token) = &deployment.token else {
         return vec![Finding::not_checked("token", "ORDERMILL_TOKEN", "give --token or ORDERMILL_TOKEN")];
     };
     let claims = match Claims::of(token) {
@@ -37,7 +37,7 @@ pub async fn examine(place: &Place) -> Vec<Finding> {
         }
     };
     let mut findings = vec![subject(&claims), expiry(&claims), scopes(&claims)];
-    findings.extend(match accepted(place).await {
+    findings.extend(match accepted(deployment).await {
         Ok(accepted) => compare(&claims, &accepted),
         Err(why) => vec![Finding::not_checked("token.issuer", "gateway", why)],
     });
@@ -60,21 +60,21 @@ fn subject(claims: &Claims) -> Finding {
 fn expiry(claims: &Claims) -> Finding {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs().cast_signed());
     if let Some(from) = claims.moment("nbf").filter(|from| *from > now + 60) {
-        let remedy = "wait, or set the issuer's clock or this machine's right";
-        return Finding::wrong("token.expiry", "nbf", format!("is not good before {} s from now", from - now), remedy);
+        let remedy = "wait, or correct the issuer's clock or this machine's";
+        return Finding::wrong("token.expiry", "nbf", format!("is not valid for another {} s", from - now), remedy);
     }
     match claims.moment("exp") {
         Some(until) => {
             let left = until - now;
             let what =
-                if left > 0 { format!("good for {}", span(left)) } else { format!("expired {} ago", span(-left)) };
-            Finding::held("token.expiry", "exp", left > 0, what, "get a new one; of the local stack by `make down up`")
+                if left > 0 { format!("valid for {}", span(left)) } else { format!("expired {} ago", span(-left)) };
+            Finding::held("token.expiry", "exp", left > 0, what, "get a new one; for the local stack `make down up`")
         }
         None => Finding::wrong(
             "token.expiry",
             "exp",
             "has no `exp`",
-            "have the issuer put one in: the gateway refuses the token without",
+            "have the issuer add it: the gateway refuses a token without it",
         ),
     }
 }
@@ -127,29 +127,31 @@ fn compare(claims: &Claims, accepted: &Accepted) -> Vec<Finding> {
     } else {
         format!("`{}`, and the gateway accepts {}", own.join(", "), accepted.audiences.join(", "))
     };
-    let remedy = "have the token made out to that audience, or deploy with JwtAudience set to the token's";
+    let remedy = "request a token for that audience, or deploy with JwtAudience set to the token's";
     findings.push(Finding::held("token.audience", accepted.known_by, fits, what, remedy));
     findings
 }
 
-/// What the gateway accepts, by its own configuration or else by variables.
-async fn accepted(place: &Place) -> Result<Accepted, String> {
-    let told = |why: String| match place.env.text("OIDC_ISSUER") {
+/// What the gateway accepts: from its own configuration, otherwise from variables.
+async fn accepted(deployment: &Deployment) -> Result<Accepted, String> {
+    let from_variables = |why: String| match deployment.env.text("OIDC_ISSUER") {
         Some(issuer) => Ok(Accepted {
             issuer: issuer.to_owned(),
-            audiences: place.env.text("OIDC_AUDIENCE").map(str::to_owned).into_iter().collect(),
+            audiences: deployment.env.text("OIDC_AUDIENCE").map(str::to_owned).into_iter().collect(),
             known_by: "OIDC_ISSUER",
         }),
         None => Err(format!("{why}; or give OIDC_ISSUER")),
     };
-    let aws = match Aws::from_env(&place.env) {
+    let aws = match Aws::from_env(&deployment.env) {
         Ok(aws) => aws,
-        Err(why) => return told(why),
+        Err(why) => return from_variables(why),
     };
-    let Some(id) = api_id(place) else { return told("give API_ID".to_owned()) };
+    let Some(id) = api_id(deployment) else { return from_variables("give API_ID".to_owned()) };
     match aws.get("apigateway", &format!("/v2/apis/{id}/authorizers")).await {
-        Ok(found) => authorizer(&found).map_or_else(|| told("the gateway has no JWT authorizer".to_owned()), Ok),
-        Err(why) => told(why),
+        Ok(found) => {
+            authorizer(&found).map_or_else(|| from_variables("the gateway has no JWT authorizer".to_owned()), Ok)
+        }
+        Err(why) => from_variables(why),
     }
 }
 
@@ -161,9 +163,12 @@ fn authorizer(found: &Value) -> Option<Accepted> {
 }
 
 /// The API's identifier: the first part of AWS's name for it, or the emulator's path.
-fn api_id(place: &Place) -> Option<String> {
-    let in_path =
-        place.url.path().split_once("/_aws/execute-api/").map(|(_, rest)| rest.split('/').next().unwrap_or_default());
-    let in_host = place.url.host_str().and_then(|host| host.split_once(".execute-api.")).map(|(id, _)| id);
-    place.env.text("API_ID").or(in_path).or(in_host).filter(|id| !id.is_empty()).map(str::to_owned)
+fn api_id(deployment: &Deployment) -> Option<String> {
+    let in_path = deployment
+        .url
+        .path()
+        .split_once("/_aws/execute-api/")
+        .map(|(_, rest)| rest.split('/').next().unwrap_or_default());
+    let in_host = deployment.url.host_str().and_then(|host| host.split_once(".execute-api.")).map(|(id, _)| id);
+    deployment.env.text("API_ID").or(in_path).or(in_host).filter(|id| !id.is_empty()).map(str::to_owned)
 }

@@ -1,5 +1,5 @@
-//! The queues: whether a message that is not done with comes back in time, goes to the dead-letter queue in the end, and is
-//! kept there long enough to be seen.
+//! Checks the queues: SQS delivers a failed message again in time, moves it to the dead-letter queue in the end, and keeps it
+//! there long enough.
 
 use serde_json::Value;
 use shared::config::Env;
@@ -9,9 +9,9 @@ use super::cloud::Cloud;
 use super::finding::Finding;
 use super::functions::Functions;
 
-/// As AWS advises: <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html>.
+/// The visibility timeout in time-outs of the function, as AWS advises: <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html>.
 const TIMEOUTS: i64 = 6;
-/// The same.
+/// The least `maxReceiveCount`, as AWS advises.
 const RECEIVES: i64 = 5;
 
 /// A queue's attributes, and its name.
@@ -49,7 +49,7 @@ impl Queue {
     }
 }
 
-/// Looks at both.
+/// Checks both queues.
 pub async fn examine(cloud: &Cloud, env: &Env, functions: &Functions) -> Vec<Finding> {
     let (orders, dead) = tokio::join!(Queue::read(cloud, env, "QUEUE_URL"), Queue::read(cloud, env, "DLQ_URL"));
     let mut findings = Vec::new();
@@ -84,13 +84,13 @@ fn visibility(orders: &Queue, functions: &Functions) -> Finding {
 fn redrive(orders: &Queue, dead: Option<&Queue>) -> Vec<Finding> {
     let policy = orders.policy("RedrivePolicy");
     let Some(target) = policy["deadLetterTargetArn"].as_str() else {
-        let remedy = "set the queue's RedrivePolicy to the dead-letter queue, as template.yaml does: a message that can't be handled comes back for ever";
+        let remedy = "set the queue's RedrivePolicy to the dead-letter queue, as template.yaml does: otherwise SQS delivers a bad message for ever";
         return vec![Finding::wrong("queue.dead-letters", &orders.name, "has no dead-letter queue", remedy)];
     };
     let receives =
         policy["maxReceiveCount"].as_i64().or_else(|| policy["maxReceiveCount"].as_str()?.parse().ok()).unwrap_or(0);
     let remedy = "set maxReceiveCount to 5 or more: throttled invocations count as receives too";
-    let what = format!("given up after {receives} receives");
+    let what = format!("dead-lettered after {receives} receives");
     let mut findings = vec![Finding::held("queue.receives", &orders.name, receives >= RECEIVES, what, remedy)];
     let Some(dead) = dead else {
         findings.push(Finding::not_checked("queue.dead-letters", &orders.name, "give DLQ_URL to compare"));
@@ -98,7 +98,13 @@ fn redrive(orders: &Queue, dead: Option<&Queue>) -> Vec<Finding> {
     };
     let is_wired = target == dead.text("QueueArn");
     let remedy = "set deadLetterTargetArn to the queue of DLQ_URL: operators look for dead letters there";
-    findings.push(Finding::held("queue.dead-letters", &orders.name, is_wired, format!("gives up to {target}"), remedy));
+    findings.push(Finding::held(
+        "queue.dead-letters",
+        &orders.name,
+        is_wired,
+        format!("dead-letters go to {target}"),
+        remedy,
+    ));
     findings.push(retention(orders, dead));
     findings
 }

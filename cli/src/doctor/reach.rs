@@ -1,4 +1,4 @@
-//! The way to the API: its name, its port, its certificate.
+//! Checks the way to the API: its name, its port, its certificate.
 
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -9,17 +9,18 @@ use openssl::x509::X509;
 use shared::error::Chain;
 
 use super::finding::Finding;
-use crate::place::Place;
+use crate::deployment::Deployment;
 
-/// How long a step may take.
+/// The time-out of a step.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How many days before its certificate runs out a server ought to have the next.
+/// The least number of days that a certificate should still be valid.
 const RENEWED_BEFORE: i32 = 14;
 
-/// Goes the way as far as it goes.
-pub async fn examine(place: &Place) -> Vec<Finding> {
-    let (host, address) = (place.url.host_str().unwrap_or_default().trim_matches(['[', ']']), place.address());
-    let port = place.url.port_or_known_default().unwrap_or_default();
+/// Runs the checks up to the first that fails.
+pub async fn examine(deployment: &Deployment) -> Vec<Finding> {
+    let (host, address) =
+        (deployment.url.host_str().unwrap_or_default().trim_matches(['[', ']']), deployment.address());
+    let port = deployment.url.port_or_known_default().unwrap_or_default();
     let found = tokio::net::lookup_host((host, port)).await.map(Vec::from_iter);
     let addresses = match found {
         Ok(addresses) if !addresses.is_empty() => addresses,
@@ -30,10 +31,9 @@ pub async fn examine(place: &Place) -> Vec<Finding> {
     let tcp = connect(&addresses).map(drop);
     let Err(error) = tcp else {
         let tcp = Finding::ok("tcp", &address, "accepts connections");
-        return [vec![dns, tcp], encryption(place, host, addresses).await].concat();
+        return [vec![dns, tcp], encryption(deployment, host, addresses).await].concat();
     };
-    let remedy =
-        "check the URL's port, and whether a firewall or a proxy is in between; locally, `make up` starts the stack";
+    let remedy = "check the URL's port, and for a firewall or a proxy in between; locally, `make up` starts the stack";
     vec![dns, Finding::wrong("tcp", address, format!("no connection: {error}"), remedy)]
 }
 
@@ -56,13 +56,13 @@ fn connect(addresses: &[SocketAddr]) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-async fn encryption(place: &Place, host: &str, addresses: Vec<SocketAddr>) -> Vec<Finding> {
-    let address = place.address();
-    if place.url.scheme() == "http" {
-        let remedy = "call it by https://: a token sent in the clear is anybody's";
-        return vec![Finding::held("tls", address, place.is_local(), "plain HTTP", remedy)];
+async fn encryption(deployment: &Deployment, host: &str, addresses: Vec<SocketAddr>) -> Vec<Finding> {
+    let address = deployment.address();
+    if deployment.url.scheme() == "http" {
+        let remedy = "use https://: without TLS anyone on the way can read the token";
+        return vec![Finding::held("tls", address, deployment.is_local(), "plain HTTP", remedy)];
     }
-    let (host, authorities) = (host.to_owned(), place.authorities.clone());
+    let (host, authorities) = (host.to_owned(), deployment.authorities.clone());
     let looked = tokio::task::spawn_blocking(move || look(&host, &addresses, authorities.as_deref())).await;
     let looked = looked.unwrap_or_else(|error| Err(error.to_string()));
     let Ok(Look { refusal, days }) = looked else {
@@ -74,17 +74,16 @@ async fn encryption(place: &Place, host: &str, addresses: Vec<SocketAddr>) -> Ve
         Some(problem) => Finding::wrong("tls", &address, problem, remedy(problem)),
     };
     let Some(days) = days else { return vec![tls] };
-    let what = if days < 0 { format!("expired {} days ago", -days) } else { format!("good for {days} days") };
-    let renew =
-        "renew the certificate: API Gateway's own renews itself, a custom domain's is the domain owner's to renew";
+    let what = if days < 0 { format!("expired {} days ago", -days) } else { format!("valid for {days} days") };
+    let renew = "renew the certificate: API Gateway renews its own, the owner of a custom domain renews that one";
     vec![tls, Finding::held("certificate", address, days >= RENEWED_BEFORE, what, renew)]
 }
 
-/// What is to be said of a server's certificate.
+/// The result of looking at a server's certificate.
 struct Look {
-    /// Why it is not believed, where it is not.
+    /// Why it is not trusted.
     refusal: Option<String>,
-    /// How long it is still good, where it was shown.
+    /// How many days it is still valid, if the server sent one.
     days: Option<i32>,
 }
 
@@ -93,12 +92,12 @@ fn look(host: &str, addresses: &[SocketAddr], authorities: Option<&str>) -> Resu
         Ok(certificate) => return Ok(Look { refusal: None, days: days_left(certificate) }),
         Err(refusal) => refusal,
     };
-    // Only to see what it shows; nothing is said to it.
+    // This handshake only reads the certificate; the program sends no data.
     let days = handshake(host, addresses, authorities, true).ok().map(days_left);
     days.map_or(Err(refusal.clone()), |days| Ok(Look { refusal: Some(refusal), days }))
 }
 
-/// The certificate that the server shows in a handshake.
+/// The certificate that the server sends in a handshake.
 fn handshake(
     host: &str,
     addresses: &[SocketAddr],
@@ -125,14 +124,14 @@ fn days_left(certificate: Option<Certificate>) -> Option<i32> {
     Some(Asn1Time::days_from_now(0).ok()?.diff(certificate.not_after()).ok()?.days)
 }
 
-/// How a refusal of OpenSSL's is mended.
+/// The remedy for a refusal of OpenSSL.
 fn remedy(problem: &str) -> &'static str {
     if problem.contains("expired") {
-        "renew the server's certificate; if it is good, this machine's clock is wrong"
+        "renew the server's certificate; if it is valid, this machine's clock is wrong"
     } else if problem.contains("mismatch") {
         "call the API by a name that its certificate has"
     } else if problem.contains("self-signed") || problem.contains("self signed") || problem.contains("issuer") {
-        "give --ca-file the authority that issued it, or have it issued by a public one; a proxy that opens TLS shows its own"
+        "give --ca-file the authority that issued it, or use a public one; a proxy that terminates TLS sends its own certificate"
     } else {
         "check that the port is one of HTTPS, and that it speaks TLS 1.2 or later"
     }

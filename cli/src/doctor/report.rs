@@ -1,10 +1,10 @@
-//! Findings, for people and for machines.
+//! Shows the findings, as text or as JSON.
 
 use serde::Serialize;
 
 use super::finding::{Finding, State};
+use crate::deployment::Deployment;
 use crate::output::{Output, Tone};
-use crate::place::Place;
 
 /// The document of `--json`.
 #[derive(Serialize)]
@@ -16,12 +16,12 @@ struct Report<'a> {
     findings: &'a [Finding],
 }
 
-/// Shows everything.
-pub fn show(place: &Place, findings: &[Finding], output: Output) {
+/// Shows all findings.
+pub fn show(deployment: &Deployment, findings: &[Finding], output: Output) {
     let count = |state| findings.iter().filter(|finding| finding.state == state).count();
     let (ok, wrong, not_checked) = (count(State::Ok), count(State::Wrong), count(State::NotChecked));
     if output.is_json {
-        output.say_json(&Report { url: place.url.as_str(), ok, wrong, not_checked, findings });
+        output.say_json(&Report { url: deployment.url.as_str(), ok, wrong, not_checked, findings });
         return;
     }
     let width = |of: fn(&Finding) -> usize| findings.iter().map(of).max().unwrap_or_default();

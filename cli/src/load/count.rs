@@ -1,11 +1,11 @@
-//! What the service itself has counted, where the token lets it say: the other half of "once".
+//! The service's own count of orders, if the token allows reading it. It proves that each order was counted once.
 
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::client::Client;
 
-/// The service's numbers of one moment.
+/// The service's counts at one moment.
 #[derive(Debug, Clone, Copy)]
 pub struct Count {
     total: i64,
@@ -13,10 +13,10 @@ pub struct Count {
     completed: i64,
 }
 
-/// What it counted within a run.
+/// The service's counts of a run.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Counted {
-    /// How many orders it took.
+    /// How many orders it accepted.
     pub accepted: i64,
     /// How many completions it counted.
     pub completed: i64,
@@ -25,7 +25,7 @@ pub struct Counted {
 }
 
 impl Count {
-    /// Asks; `None` where the token may not read metrics.
+    /// Reads the counts. Returns `None` without `orders/read.all`.
     pub async fn read(client: &Client<'_>) -> Option<Self> {
         let answer = client.get("/metrics").await.ok().filter(|answer| answer.status == 200)?;
         let metrics: Value = serde_json::from_str(&answer.body).ok()?;
@@ -37,7 +37,7 @@ impl Count {
         })
     }
 
-    /// What came to pass between two moments.
+    /// The difference of two moments.
     pub fn between(before: Option<Self>, after: Option<Self>) -> Option<Counted> {
         let (before, after) = (before?, after?);
         Some(Counted {
@@ -49,13 +49,13 @@ impl Count {
 }
 
 impl Counted {
-    /// Whether nobody else placed orders or had some under way, so that the counts are of this run alone.
+    /// Whether no other client created orders or had active ones, so that the counts belong to this run only.
     pub fn is_alone(&self, accepted: u32) -> bool {
         self.active_before == 0 && self.accepted == i64::from(accepted)
     }
 
-    /// Whether the counts bear out that so many orders were completed, each once.
-    pub fn bears_out(&self, accepted: u32, completed: u32) -> bool {
+    /// Whether the counts confirm this number of completed orders, each once.
+    pub fn confirms(&self, accepted: u32, completed: u32) -> bool {
         let completed = i64::from(completed);
         if self.is_alone(accepted) { self.completed == completed } else { self.completed >= completed }
     }
@@ -70,10 +70,10 @@ mod tests {
     }
 
     #[test]
-    fn alone_each_completion_counts_once_and_among_others_at_least_once() {
-        assert!(counted(10, 10, 0).bears_out(10, 10));
-        assert!(!counted(10, 11, 0).bears_out(10, 10));
-        assert!(counted(15, 12, 0).bears_out(10, 10) && counted(10, 12, 2).bears_out(10, 10));
-        assert!(!counted(15, 9, 3).bears_out(10, 10));
+    fn completions_count_exactly_unless_others_create_orders() {
+        assert!(counted(10, 10, 0).confirms(10, 10));
+        assert!(!counted(10, 11, 0).confirms(10, 10));
+        assert!(counted(15, 12, 0).confirms(10, 10) && counted(10, 12, 2).confirms(10, 10));
+        assert!(!counted(15, 9, 3).confirms(10, 10));
     }
 }

@@ -1,5 +1,5 @@
-//! Following a run's orders to their end, with few calls: only the active ones are listed, as often as the service says that
-//! a look is worth it; the ended ones are read once, when all have ended.
+//! Follows a run's orders to their end with few calls. It lists only the active ones, as often as the service's
+//! `Retry-After` says, and reads the ended ones once, at the end.
 
 use std::time::{Duration, Instant};
 
@@ -11,23 +11,23 @@ use crate::exit::Failure;
 use crate::interrupt::Interrupt;
 use crate::orders::{Order, PAGE, Pages, Status, encoded};
 
-/// The most pages of each active status that are read to see how far everything is.
+/// The most pages of each active status that one poll reads.
 const PAGES: usize = 5;
-/// The shortest and the longest wait between two looks.
+/// The shortest and the longest wait between two polls.
 const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 
-/// How long an interrupted run may take to read its orders.
+/// The time-out for reading the orders of an interrupted run.
 const LAST_READ: Duration = Duration::from_secs(10);
 
-/// What is left to happen.
+/// The active orders of a run.
 #[derive(Default)]
 struct Active {
     count: u32,
-    /// One of the orders: the service knows when it next wants attention.
+    /// One of the orders; its status has a `Retry-After`.
     one: Option<String>,
 }
 
-/// Waits until every order has ended, there is no patience left, or the run is interrupted; reads all orders of the run.
+/// Waits until every order has ended, patience is over, or the run is interrupted. Then reads all orders of the run.
 pub async fn to_the_end(
     client: &Client<'_>,
     run: &Run,
@@ -80,8 +80,8 @@ async fn look(client: &Client<'_>, run: &Run) -> Result<Active, Failure> {
     Ok(active)
 }
 
-/// Every order of the run. Those of a user who has others are left as soon as a page has none of the run's, once there was
-/// one: lists are newest first.
+/// Reads every order of the run. If its user has other orders too, it stops at the first page without an order of the run, once
+/// it has found some: lists are newest first.
 async fn all(client: &Client<'_>, run: &Run) -> Result<Vec<Order>, Failure> {
     let mut found = Vec::new();
     let mut pages = Pages::of(client, None, Some(&run.user), PAGE);

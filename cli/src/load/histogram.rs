@@ -1,9 +1,9 @@
 //! A histogram of text.
 
-/// How wide the longest bar is.
+/// The width of the longest bar.
 const WIDTH: u64 = 40;
 
-/// A line for each step: its end, a bar, how many.
+/// A line for each step: its upper bound, a bar, the count.
 pub fn lines(steps: &[(f64, u64)]) -> Vec<String> {
     let most = steps.iter().map(|(_, count)| *count).max().unwrap_or(0).max(1);
     let bar = |count: u64| "█".repeat(usize::try_from((count * WIDTH).div_ceil(most)).unwrap_or(0));
@@ -13,7 +13,7 @@ pub fn lines(steps: &[(f64, u64)]) -> Vec<String> {
         .collect()
 }
 
-/// A time as it is read most easily.
+/// A time in a readable unit.
 pub fn time(seconds: f64) -> String {
     match seconds {
         0.0..1.0 => format!("{:.1} ms", seconds * 1e3),
@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_longest_bar_is_of_the_fullest_step_and_no_order_is_without_one() {
+    fn longest_bar_is_of_the_fullest_step() {
         let lines = lines(&[(0.5, 400), (1.5, 1), (2.5, 0)]);
         let bars: Vec<_> = lines.iter().map(|line| line.matches('█').count()).collect();
         assert_eq!(bars, [40, 1, 0]);

@@ -1,14 +1,14 @@
-//! Times, and what they add up to.
+//! A histogram of times, and its percentiles.
 
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// The longest time that is told from a longer one, in microseconds: a day.
+/// The longest time that the histogram can record, in microseconds: a day.
 const LONGEST: u64 = 86_400_000_000;
 
-/// Times, to three digits.
+/// Times, with a precision of three digits.
 pub struct Latencies(Histogram<u64>);
 
 /// Percentiles, in seconds.
@@ -26,7 +26,7 @@ pub struct Percentiles {
 
 impl Default for Latencies {
     fn default() -> Self {
-        // Bounds that are known to be right.
+        // These constant bounds are valid.
         Self(Histogram::new_with_bounds(1, LONGEST, 3).unwrap_or_else(|error| unreachable!("{error}")))
     }
 }
@@ -40,12 +40,12 @@ impl FromIterator<Duration> for Latencies {
 }
 
 impl Latencies {
-    /// One more.
+    /// Adds a time.
     pub fn add(&mut self, time: Duration) {
         self.0.saturating_record(u64::try_from(time.as_micros()).unwrap_or(LONGEST));
     }
 
-    /// What they add up to; nothing of none.
+    /// The percentiles; `None` without times.
     pub fn percentiles(&self) -> Option<Percentiles> {
         let at = |quantile| seconds(self.0.value_at_quantile(quantile));
         (!self.0.is_empty()).then(|| Percentiles {
@@ -60,13 +60,13 @@ impl Latencies {
         })
     }
 
-    /// How many lie in each of this many equal steps from the shortest to the longest; the steps' ends, in seconds.
+    /// Counts the times in this many equal steps from the shortest to the longest. Returns each step's upper bound, in seconds.
     pub fn steps(&self, steps: u32) -> Vec<(f64, u64)> {
         let (low, high) = (self.0.min(), self.0.max());
         let width = ((high - low) / u64::from(steps) + 1).max(1);
         let mut found: Vec<_> = (1..=u64::from(steps)).map(|step| (seconds(low + step * width - 1), 0)).collect();
         for recorded in self.0.iter_recorded() {
-            // The last step takes what rounding put above it.
+            // The last step also counts times that rounding put above it.
             let step = (recorded.value_iterated_to().saturating_sub(low) / width).min(u64::from(steps) - 1);
             if let Some((_, count)) = usize::try_from(step).ok().and_then(|step| found.get_mut(step)) {
                 *count += recorded.count_at_value();
@@ -75,7 +75,7 @@ impl Latencies {
         found
     }
 
-    /// The share of times, in per cent, that are no longer than each; what a curve is drawn by.
+    /// Points of a curve: a time, and the share of times that are no longer, in per cent.
     pub fn curve(&self) -> Vec<(f64, f64)> {
         let shares = (0..=200).map(|step| f64::from(step) / 200.0);
         shares.map(|share| (seconds(self.0.value_at_quantile(share)), share * 100.0)).collect()

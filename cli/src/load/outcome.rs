@@ -11,15 +11,15 @@ use crate::orders::Order;
 pub struct Outcome {
     pub sent: Sent,
     pub accepted_within: Duration,
-    /// The run's orders, or why they could not be read.
+    /// The run's orders, or why reading them failed.
     pub found: Result<Vec<Order>, Failure>,
     pub counted: Option<Counted>,
-    /// How the command ends if it was interrupted.
+    /// The exit status if it was interrupted.
     pub interrupted: Option<Exit>,
 }
 
 impl Outcome {
-    /// Why the report is not of the whole run, and how the command then ends.
+    /// Why the report does not cover the whole run, and the exit status for that.
     pub fn incomplete(&self) -> Option<(String, Exit)> {
         let unread = self.found.as_ref().err();
         let reasons = [self.interrupted.map(|_| "interrupted".to_owned()), unread.map(ToString::to_string)];

@@ -1,4 +1,4 @@
-//! The times as a picture: which share of the orders was accepted, and completed, within which time.
+//! A plot of the times: the share of orders that were accepted, and completed, within a time.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -11,7 +11,7 @@ const COLOURS: [RGBColor; 2] = [RGBColor(31, 119, 180), RGBColor(214, 96, 39)];
 
 type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
 
-/// Draws a report's times.
+/// Draws the times of a report.
 pub fn svg(report: &Report) -> Result<String, Failure> {
     let curves = report.curves();
     let mut svg = String::new();
@@ -44,7 +44,7 @@ fn draw(area: &DrawingArea<SVGBackend<'_>, Shift>, title: &str, curves: &[(&'sta
     area.present()
 }
 
-/// From somewhat below the shortest time to somewhat above the longest.
+/// The x axis: from a little below the shortest time to a little above the longest.
 fn range(curves: &[(&'static str, Vec<(f64, f64)>)]) -> std::ops::Range<f64> {
     let times = curves.iter().flat_map(|(_, points)| points).map(|(time, _)| *time);
     let (low, high) = times.fold((f64::INFINITY, 0.0_f64), |(low, high), time| (low.min(time), high.max(time)));

@@ -1,4 +1,4 @@
-//! What a run came to, for people and for machines.
+//! The report of a run, as text and as JSON.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -10,52 +10,52 @@ use super::histogram::{lines, time};
 use super::latency::{Latencies, Percentiles};
 use super::outcome::Outcome;
 use super::run::Run;
+use crate::deployment::Deployment;
 use crate::exit::Exit;
 use crate::orders::{Order, Status};
 use crate::output::{Output, Tone};
-use crate::place::Place;
 
-/// A run's outcome. The document of `--json`.
+/// The report of a run; the document of `--json`.
 #[derive(Serialize)]
 pub struct Report {
     /// Whether every order was accepted and completed once.
     pub ok: bool,
-    /// Why the report is of a part of the run alone: it was interrupted, or its orders could not be read.
+    /// Why the report covers only a part of the run: an interrupt, or an error while reading the orders.
     pub incomplete: Option<String>,
-    /// How the command ends.
+    /// The exit status.
     #[serde(skip)]
     pub exit: Exit,
     /// The run's name, which its orders' identifiers begin with.
     pub run: String,
-    /// Where the API is.
+    /// The API's URL.
     pub url: String,
-    /// How many orders were to be placed.
+    /// How many orders the run should create.
     pub orders: u32,
     /// How many were accepted.
     pub accepted: u32,
-    /// How many were not, by what was said against them.
+    /// How many were refused, for each reason.
     pub refused: BTreeMap<String, u32>,
-    /// How many calls were made again, because no answer came or a later one was asked for.
+    /// How many calls were repeated, after no answer or a temporary refusal.
     pub repeated_calls: u32,
     /// How many orders were completed.
     pub completed: u32,
-    /// How many were given up.
+    /// How many failed.
     pub failed: u32,
-    /// How many were called off.
+    /// How many were cancelled.
     pub cancelled: u32,
-    /// How many were accepted and had not ended when there was no patience left.
+    /// How many were accepted and still active when patience was over.
     pub unfinished: u32,
-    /// How many were accepted and are not known any more.
+    /// How many were accepted and do not exist any more.
     pub lost: u32,
-    /// How many took more than one attempt.
+    /// How many needed more than one attempt.
     pub reattempted: u32,
-    /// What the service counted meanwhile; null without `orders/read.all`.
+    /// The service's counts of the run; null without `orders/read.all`.
     pub counted: Option<Counted>,
-    /// Until the last order was accepted, in seconds.
+    /// The time until the last order was accepted, in seconds.
     pub accepted_within: f64,
     /// From the first order's creation to the last one's end, in seconds.
     pub ended_within: f64,
-    /// From when a call was due to its answer, in seconds.
+    /// From a call's due time to its answer, in seconds.
     pub acceptance: Option<Percentiles>,
     /// From an order's creation to its start, by the service's clock, in seconds.
     pub queueing: Option<Percentiles>,
@@ -70,8 +70,8 @@ pub struct Report {
 }
 
 impl Report {
-    /// What the orders that were found say of a run.
-    pub(super) fn new(run: &Run, place: &Place, orders: u32, outcome: Outcome) -> Self {
+    /// Builds the report of a run from the orders that were found.
+    pub(super) fn new(run: &Run, deployment: &Deployment, orders: u32, outcome: Outcome) -> Self {
         let incomplete = outcome.incomplete();
         let is_read = outcome.found.is_ok();
         let Outcome { sent, accepted_within, found, counted, .. } = outcome;
@@ -87,14 +87,14 @@ impl Report {
         let ok = incomplete.is_none()
             && completed == orders
             && sent.accepted == orders
-            && counted.is_none_or(|counted| counted.bears_out(orders, completed));
+            && counted.is_none_or(|counted| counted.confirms(orders, completed));
         let (incomplete, exit) = incomplete.unzip();
         Self {
             ok,
             exit: exit.unwrap_or(if ok { Exit::Fine } else { Exit::Wrong }),
             incomplete,
             run: run.name.clone(),
-            url: place.url.to_string(),
+            url: deployment.url.to_string(),
             orders,
             accepted: sent.accepted,
             curves: [sent.latencies.curve(), life.curve()],
@@ -117,13 +117,13 @@ impl Report {
         }
     }
 
-    /// What a picture of it is called.
+    /// The title of the plot.
     #[must_use]
     pub fn title(&self) -> String {
         format!("{} orders: {} accepted, {} completed", self.orders, self.accepted, self.completed)
     }
 
-    /// The shares of orders that were accepted and that had ended, over time.
+    /// The curves of the plot: the shares of accepted and of ended orders over time.
     #[must_use]
     pub fn curves(&self) -> Vec<(&'static str, Vec<(f64, f64)>)> {
         ["accepted", "ended"].into_iter().zip(self.curves.clone()).collect()
@@ -140,7 +140,7 @@ fn span(orders: &[Order]) -> f64 {
     first.zip(last).map_or(0.0, |(first, last)| (last - first).as_seconds_f64())
 }
 
-/// Shows it.
+/// Shows the report.
 pub fn show(report: &Report, output: Output) {
     if output.is_json {
         output.say_json(report);
@@ -191,7 +191,7 @@ fn show_counts(report: &Report, output: Output) {
         output.say(&output.paint(Tone::Bad, &format!("  refused    {many:>8}  {refusal}")));
     }
     for (many, note) in
-        [(report.repeated_calls, "calls made again"), (report.reattempted, "orders took more than one attempt")]
+        [(report.repeated_calls, "calls repeated"), (report.reattempted, "orders needed more than one attempt")]
     {
         if many > 0 {
             output.say(&output.paint(Tone::Faint, &format!("  {many:>19}  {note}")));
@@ -215,7 +215,7 @@ fn show_times(report: &Report, output: Output) {
     }
 }
 
-/// What is wrong with a run.
+/// Lists everything that is wrong with a run.
 fn complaints(report: &Report) -> Vec<String> {
     let counts = [
         (report.orders - report.accepted.min(report.orders), "not accepted"),
@@ -226,7 +226,7 @@ fn complaints(report: &Report) -> Vec<String> {
     ];
     let mut complaints: Vec<_> = report.incomplete.clone().into_iter().collect();
     complaints.extend(counts.iter().filter(|(many, _)| *many > 0).map(|(many, what)| format!("{many} {what}")));
-    if let Some(counted) = report.counted.filter(|counted| !counted.bears_out(report.accepted, report.completed)) {
+    if let Some(counted) = report.counted.filter(|counted| !counted.confirms(report.accepted, report.completed)) {
         complaints.push(format!("the service counted {} completions of {}", counted.completed, report.completed));
     }
     complaints

@@ -1,27 +1,27 @@
-//! One run, and whose orders are its own.
+//! One run: its name, its user and its orders.
 
 use serde_json::{Value, json};
 
 use crate::client::Client;
+use crate::deployment::Deployment;
 use crate::exit::Failure;
 use crate::orders::{Page, encoded};
-use crate::place::Place;
 use crate::token::Claims;
 
-/// A run. Its orders have identifiers of its own, and as far as the token allows a user of its own, so that lists hold
-/// no others.
+/// A run. Its orders have identifiers of their own, and a user of their own if the token allows it: a list of that user's orders
+/// then holds no others.
 pub struct Run {
-    /// Its name: what its orders' identifiers begin with.
+    /// Its name, the prefix of its orders' identifiers.
     pub name: String,
-    /// Whose orders they are.
+    /// The user of its orders.
     pub user: String,
 }
 
 impl Run {
-    /// A new run; refuses where there is no token.
-    pub fn new(place: &Place) -> Result<Self, Failure> {
+    /// Makes a run. Fails without a token.
+    pub fn new(deployment: &Deployment) -> Result<Self, Failure> {
         let token =
-            place.token.as_deref().ok_or_else(|| Failure::Usage("give --token or ORDERMILL_TOKEN".to_owned()))?;
+            deployment.token.as_deref().ok_or_else(|| Failure::Usage("give --token or ORDERMILL_TOKEN".to_owned()))?;
         let claims =
             Claims::of(token).map_err(|problem| Failure::Usage(format!("ORDERMILL_TOKEN is no token: {problem}")))?;
         let name = format!("load-{:08x}", fastrand::u32(..));
@@ -29,13 +29,13 @@ impl Run {
         Ok(Self { user: if claims.acts_for_all() { name.clone() } else { own }, name })
     }
 
-    /// Makes sure that the service answers and accepts the token, before a thousand calls find out.
+    /// Checks that the service answers and accepts the token, before thousands of calls do.
     pub async fn check(&self, client: &Client<'_>) -> Result<(), Failure> {
         let path = format!("/orders?limit=1&user_id={}", encoded(&self.user));
         client.get(&path).await.map_err(|problem| unreachable(&problem))?.read::<Page>().map(drop)
     }
 
-    /// The order of this number.
+    /// The order with this number.
     pub fn order(&self, number: u32) -> Value {
         let total_amount = format!("{}.{:02}", number % 1000 + 1, number % 100);
         json!({"order_id": format!("{}-{number}", self.name), "user_id": self.user, "item_ids": ["load"], "total_amount": total_amount})

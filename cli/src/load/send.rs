@@ -1,5 +1,5 @@
-//! Placing the orders. What got no answer, or is asked to come again, is sent again under the same identifier, which the
-//! service takes for the same order.
+//! Creates the orders. A call without an answer, or with a temporary refusal, is repeated with the same identifier: the service
+//! recognises the repeat.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -14,27 +14,27 @@ use crate::client::{Answer, Client};
 use crate::interrupt::Interrupt;
 use crate::options::Load;
 
-/// How often a call is made at most.
+/// The most tries of a call.
 const TRIES: u32 = 12;
-/// The longest wait between two.
+/// The longest wait between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// How long an interrupted run waits for the answers to calls that it has made.
+/// How long an interrupted run waits for the answers to open calls.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
-/// What became of the calls.
+/// The results of all calls.
 #[derive(Default)]
 pub struct Sent {
     /// How many orders were accepted.
     pub accepted: u32,
-    /// How many were not, by what was said against them.
+    /// How many were refused, for each reason.
     pub refused: BTreeMap<String, u32>,
-    /// How many calls were made again.
+    /// How many calls were repeated.
     pub repeats: u32,
-    /// From when a call was due to its answer.
+    /// From a call's due time to its answer.
     pub latencies: Latencies,
 }
 
-/// One call's outcome: the orders that were accepted, and what was said against the others.
+/// The result of one call: the number of accepted orders, and the reason for each refused one.
 struct Call {
     accepted: u32,
     refused: Vec<String>,
@@ -42,8 +42,8 @@ struct Call {
     took: Duration,
 }
 
-/// Places all orders, with `concurrency` calls at once, at `rate` if there is one. After an interrupt it starts no more calls.
-pub async fn place_all(client: &Client<'_>, run: &Run, load: &Load, bar: &ProgressBar, interrupt: &Interrupt) -> Sent {
+/// Creates all orders, with `concurrency` calls at once, at `rate` if there is one. After an interrupt it starts no more calls.
+pub async fn create_all(client: &Client<'_>, run: &Run, load: &Load, bar: &ProgressBar, interrupt: &Interrupt) -> Sent {
     let size = load.batch.unwrap_or(1);
     let begun = Instant::now();
     let starts = (0..load.orders).step_by(size as usize);
@@ -53,7 +53,7 @@ pub async fn place_all(client: &Client<'_>, run: &Run, load: &Load, bar: &Progre
         (due, first..load.orders.min(first + size))
     });
     let calls = calls.take_until(Box::pin(interrupt.wait()));
-    let calls = calls.map(|(due, numbers)| place(client, run, numbers, load.batch.is_some(), due));
+    let calls = calls.map(|(due, numbers)| create(client, run, numbers, load.batch.is_some(), due));
     let mut calls = std::pin::pin!(calls.buffer_unordered(load.concurrency as usize));
     let mut end = std::pin::pin!(interrupt.wait_and(LAST_ANSWERS));
     let mut sent = Sent::default();
@@ -79,7 +79,7 @@ impl Sent {
     }
 }
 
-async fn place(client: &Client<'_>, run: &Run, numbers: std::ops::Range<u32>, is_batch: bool, due: Instant) -> Call {
+async fn create(client: &Client<'_>, run: &Run, numbers: std::ops::Range<u32>, is_batch: bool, due: Instant) -> Call {
     let many = numbers.len();
     let mut orders: Vec<Value> = numbers.map(|number| run.order(number)).collect();
     let (path, body) = match orders.pop() {
@@ -98,7 +98,7 @@ async fn place(client: &Client<'_>, run: &Run, numbers: std::ops::Range<u32>, is
     Call { accepted, refused, repeats, took }
 }
 
-/// What was said against some orders of a batch.
+/// The reasons for the refused orders of a batch.
 fn refusals(answer: &Answer) -> Vec<String> {
     let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
     let results = body["results"].as_array().into_iter().flatten();
@@ -108,12 +108,12 @@ fn refusals(answer: &Answer) -> Vec<String> {
         .collect()
 }
 
-/// Makes a call until it has an answer that counts; gives that, and how often it was made again.
+/// Makes a call until its answer is final. Returns the answer and the number of repeats.
 async fn deliver(client: &Client<'_>, path: &str, body: &Value) -> (Result<Answer, String>, u32) {
     let mut tries = 1;
     loop {
         let answer = client.post(path, body).await;
-        if tries == TRIES || !answer.as_ref().map_or(true, Answer::is_for_now) {
+        if tries == TRIES || !answer.as_ref().map_or(true, Answer::is_temporary) {
             return (answer, tries - 1);
         }
         tokio::time::sleep(wait(tries, answer.ok().and_then(|answer| answer.retry_after()))).await;
@@ -121,8 +121,21 @@ async fn deliver(client: &Client<'_>, path: &str, body: &Value) -> (Result<Answe
     }
 }
 
-/// Twice as long each time, and with jitter, so that those who were turned away together don't come back together.
+/// Doubles each time, with jitter, so that calls that were refused together are not repeated together.
 fn wait(tries: u32, asked_for: Option<Duration>) -> Duration {
     let longest = (Duration::from_millis(100) * 2_u32.pow(tries)).min(LONGEST_WAIT);
-    (asked_for.unwrap_or_default() + longest.mul_f64(fastrand::f64())).min(LONGEST_WAIT)
+    let asked_for = asked_for.unwrap_or_default();
+    asked_for.saturating_add(longest.mul_f64(fastrand::f64())).min(LONGEST_WAIT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wait_is_bounded_whatever_the_service_asks_for() {
+        assert_eq!(wait(1, Some(Duration::MAX)), LONGEST_WAIT);
+        assert!(wait(1, Some(Duration::from_secs(1))) >= Duration::from_secs(1).min(LONGEST_WAIT));
+        assert!(wait(1, None) <= Duration::from_millis(200));
+    }
 }

@@ -1,5 +1,5 @@
-//! All orders. Each look reads the newest until one is met that was there before; the active ones that were not among them
-//! are asked after one by one, some a look, by their tags, so that what has not changed costs no body.
+//! Follows all orders. Each poll reads the newest orders up to the first known one. It then reads some of the other active
+//! orders one by one, with their tags, so that an unchanged order costs no body.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -11,33 +11,33 @@ use crate::options::Tail;
 use crate::orders::{Order, PAGE, Pages, encoded};
 use crate::output::Output;
 
-/// The most pages of a look: where more come than that, some are left out.
+/// The most pages of a poll. If more orders come, it leaves out some.
 const PAGES: usize = 5;
-/// The most orders that a look asks after one by one.
+/// The most orders that a poll reads one by one.
 const ASKED_AFTER: usize = 20;
-/// How many active orders are kept in mind; the older ones are let go.
+/// The most active orders to follow; it forgets the oldest.
 const KEPT: usize = 10_000;
-/// How many ended ones are, to be known when they are met again.
+/// The most ended orders to remember, so that it recognises them in a list.
 const ENDED: usize = 2 * PAGE * PAGES;
 
-/// What is known of an active order.
+/// An active order.
 struct Known {
     shown: usize,
     etag: Option<String>,
 }
 
-/// What has been seen.
+/// The state of all followed orders.
 struct Seen {
     output: Output,
-    /// What is still to be written of this look.
+    /// The lines of this poll that are not written yet.
     lines: Vec<Written>,
     active: HashMap<String, Known>,
-    /// In the order in which they are asked after.
+    /// The active orders, the next one to read first.
     turns: VecDeque<String>,
     ended: VecDeque<String>,
 }
 
-/// Shows the last orders there are, then every change, until it is interrupted.
+/// Shows the last orders, then every change, until it is interrupted.
 pub async fn follow(client: &Client<'_>, tail: &Tail, interval: Duration, output: Output) -> Result<Exit, Failure> {
     let mut seen =
         Seen { output, lines: Vec::new(), active: HashMap::new(), turns: VecDeque::new(), ended: VecDeque::new() };
@@ -55,10 +55,10 @@ pub async fn follow(client: &Client<'_>, tail: &Tail, interval: Duration, output
     }
 }
 
-/// The newest orders, up to a whole page behind the first that is known.
+/// Reads the newest orders, up to the end of the page with the first known one.
 async fn newest(client: &Client<'_>, user: Option<&str>, seen: &Seen) -> Result<Vec<Order>, Failure> {
     let mut found = Vec::new();
-    // A short page is enough when little happens.
+    // A short page is enough if there are few new orders.
     let mut pages = Pages::of(client, None, user, PAGE / 4);
     for _ in 0..PAGES * 4 {
         let Some(orders) = pages.next().await? else { break };
@@ -76,13 +76,13 @@ impl Seen {
         self.active.contains_key(order_id) || self.ended.iter().any(|ended| ended == order_id)
     }
 
-    /// Takes an order in, and writes down what it has come through since it was last seen.
+    /// Remembers an order, and adds a line for each status that it has reached since.
     fn note(&mut self, order: &Order, is_shown: bool) {
         if let Some(place) = self.ended.iter().position(|ended| *ended == order.order_id) {
             if !order.status.is_active() {
                 return;
             }
-            // An operator has it processed once more.
+            // An operator has retried it.
             self.ended.remove(place);
         }
         let life = life(order);
@@ -106,7 +106,7 @@ impl Seen {
         }
     }
 
-    /// Asks after some of the active orders that were not just met.
+    /// Reads some of the active orders that are not in this list.
     async fn ask_after(&mut self, client: &Client<'_>, met: &[Order]) -> Result<(), Failure> {
         let mut asked = 0;
         for _ in 0..self.turns.len() {
@@ -138,7 +138,7 @@ impl Seen {
     }
 }
 
-/// Leaves at most this many, and gives the oldest, which had to go.
+/// Removes the oldest items above this number, and returns them.
 fn forget<T>(queue: &mut VecDeque<T>, most: usize) -> Vec<T> {
     queue.drain(..queue.len().saturating_sub(most)).collect()
 }

@@ -1,4 +1,4 @@
-//! A line: an order has come to a status.
+//! A line of output: an order has reached a status.
 
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -7,7 +7,7 @@ use time::macros::format_description;
 use crate::orders::{Order, Status};
 use crate::output::{Output, Tone};
 
-/// An order has come to a status. One line of `--json`.
+/// An order has reached a status. One line of `--json`.
 #[derive(Serialize)]
 pub struct Line<'a> {
     /// When, by the service's clock.
@@ -17,13 +17,13 @@ pub struct Line<'a> {
     user_id: &'a str,
     total_amount: &'a str,
     status: Status,
-    /// How long after its creation, in seconds.
+    /// The time since its creation, in seconds.
     age: f64,
     attempts: u32,
     failure: Option<&'a str>,
 }
 
-/// A line as it is written, and the moment that it is of.
+/// A line, and the moment of its status.
 pub type Written = (OffsetDateTime, String);
 
 /// Writes the lines, in the order of their moments.
@@ -34,7 +34,7 @@ pub fn show(mut lines: Vec<Written>, output: Output) {
     }
 }
 
-/// The line that says that the order has come to a status, where it has.
+/// The line of a status, if the order has reached it.
 pub fn line(order: &Order, status: Status, output: Output) -> Option<Written> {
     let at = moment(order, status)?;
     let line = Line {
@@ -51,7 +51,7 @@ pub fn line(order: &Order, status: Status, output: Output) -> Option<Written> {
     Some((at, text))
 }
 
-/// The statuses that an order has come through, the present one last.
+/// The statuses that an order has had, the present one last.
 pub fn life(order: &Order) -> Vec<Status> {
     let mut life = vec![Status::Pending];
     life.extend(order.started_at.map(|_| Status::Processing));
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_life_of_an_order_is_what_its_times_tell() {
+    fn statuses_of_an_order_follow_from_its_times() {
         let at = OffsetDateTime::UNIX_EPOCH;
         let order = |status, started_at, finished_at| Order {
             order_id: "o".into(),

@@ -1,5 +1,5 @@
-//! One order, until it ends. Its status, the smallest answer there is, is asked for whenever the service says that a look is
-//! worth it; the order itself and its history only when that has changed.
+//! Follows one order until it ends. It polls the status, the smallest answer, as often as the service's `Retry-After` says, and
+//! reads the order and its history after a change.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::exit::{Exit, Failure};
 use crate::orders::{Order, Status, encoded};
 use crate::output::Output;
 
-/// The longest wait between two looks: an order that waits for long may be cancelled meanwhile.
+/// The longest wait between two polls: a user can cancel an order that waits for long.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 #[derive(Deserialize)]
@@ -19,7 +19,7 @@ struct StatusOnly {
     status: Status,
 }
 
-/// Shows the order's history: what has happened, and what happens from now on. Ends with it: well, unless it has failed.
+/// Shows each change of the order. Returns when the order ends; the exit status is 1 if it failed.
 pub async fn follow(client: &Client<'_>, order_id: &str, interval: Duration, output: Output) -> Result<Exit, Failure> {
     let path = format!("/orders/{}", encoded(order_id));
     let mut shown = 0;

@@ -1,4 +1,4 @@
-//! An API of the tests' own: it accepts orders and leaves them pending.
+//! A small API for the tests: it accepts orders and leaves them pending.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
-/// How it treats calls.
+/// How it answers calls.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Manner {
-    /// It answers.
+    /// It answers every call.
     Sound,
     /// It answers no list of more than one order.
     WithoutLists,
@@ -52,12 +52,12 @@ impl Api {
         self.orders.lock().unwrap().len()
     }
 
-    /// An order that it has from now on.
+    /// Adds an order.
     pub fn add(&self, order_id: &str) {
         self.orders.lock().unwrap().push(order(&json!({"order_id": order_id})));
     }
 
-    /// How many calls had a path with this in it; without an answer, connections.
+    /// How many calls had this in their path; of a silent API, how many connections there were.
     pub fn calls(&self, part: &str) -> usize {
         self.paths.lock().unwrap().iter().filter(|path| path.contains(part)).count()
     }

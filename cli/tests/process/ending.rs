@@ -1,4 +1,4 @@
-//! Commands that end early: the pipe that they write to is closed, or a signal comes.
+//! Commands that end early: the reader closes the pipe, or a signal comes.
 
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Read};
@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::api::{Api, Manner};
 use super::command;
 
-/// The longest that anything here may take.
+/// The time-out of every wait here.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn at(api: &Api, arguments: &[&str]) -> Command {
@@ -28,7 +28,7 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// The exit status and what is left to read of both outputs.
+/// The exit status and the rest of both outputs.
 fn end(mut child: Child) -> (Option<i32>, String, String) {
     let end = Instant::now() + PATIENCE;
     let status = loop {
@@ -131,7 +131,7 @@ fn load_interrupted_twice_ends_at_once() {
 }
 
 #[test]
-fn load_keeps_its_report_where_the_orders_can_not_be_read() {
+fn load_reports_even_if_it_can_not_read_the_orders() {
     let api = Api::start(Manner::WithoutLists);
     let (status, stdout, stderr) = end(at(&api, &["load", "-n", "3", "--json"]).spawn().unwrap());
     let report: Value = serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}{stderr}"));

@@ -1,5 +1,5 @@
-//! The program as a user runs it: its exit status, and what it writes where. Those with an order in them want the stack that
-//! `make test` or `make up` starts.
+//! The program as a user runs it: its exit status and its output. Tests with an order need the stack that `make test` or
+//! `make up` starts.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "an unwrap that fails is a test that fails")]
 
@@ -11,7 +11,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-/// The program, which knows nothing of this process's environment.
+/// The program, without this process's environment.
 fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ordermill"));
     command.args(arguments).env_clear().env("STACK_DIR", "/nowhere").envs(variables.iter().copied());
@@ -43,7 +43,7 @@ fn stack() -> (String, impl Fn(&str) -> String) {
 }
 
 #[test]
-fn a_call_that_can_not_be_meant_so_ends_with_two() {
+fn wrong_usage_ends_with_two() {
     for wrong in [
         &["mend"][..],
         &["load", "--orders", "0"],
@@ -69,10 +69,10 @@ fn a_service_that_can_not_be_reached_ends_with_three() {
 }
 
 #[test]
-fn help_tells_of_every_exit_status() {
+fn help_lists_every_exit_status() {
     let help = run(&["--help"], &[]);
     assert_eq!(help.status.code(), Some(0));
-    assert!(text(&help.stdout).contains("Exit status: 0 all is well; 1"), "{help:?}");
+    assert!(text(&help.stdout).contains("Exit status: 0 everything is right; 1"), "{help:?}");
 }
 
 #[test]
@@ -85,13 +85,13 @@ fn the_token_is_shown_nowhere() {
 }
 
 #[test]
-fn what_is_not_written_to_a_terminal_has_no_colours() {
+fn output_to_a_file_or_pipe_has_no_colours() {
     let output = run(&["doctor", "--url", "http://127.0.0.1:1"], &[]);
     assert!(text(&output.stdout).contains("wrong") && !output.stdout.contains(&0x1b), "{output:?}");
 }
 
 #[test]
-fn findings_are_one_document_with_a_remedy_for_whatever_is_wrong() {
+fn findings_are_one_document_with_a_remedy_for_each_fault() {
     let output = run(&["--json", "doctor", "--url", "http://127.0.0.1:1"], &[]);
     let report = json(&output);
     assert_eq!((&report["url"], &report["wrong"]), (&"http://127.0.0.1:1/".into(), &1.into()));
@@ -101,7 +101,7 @@ fn findings_are_one_document_with_a_remedy_for_whatever_is_wrong() {
 }
 
 #[test]
-fn the_life_of_an_order_is_a_line_a_status_and_ends_with_the_order() {
+fn tail_of_an_order_has_a_line_a_status_and_ends_with_it() {
     let (file, value) = stack();
     let [url, token] = ["API_URL", "TOKEN_ADMIN"].map(value);
     let place = [("ORDERMILL_URL", url.as_str()), ("ORDERMILL_TOKEN", token.as_str())];

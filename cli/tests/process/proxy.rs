@@ -1,4 +1,4 @@
-//! Proxies that the environment names: a call by plain HTTP would show them the token.
+//! Proxies in the environment: a call by plain HTTP would show them the token.
 
 use std::io::ErrorKind;
 use std::net::TcpListener;

@@ -54,9 +54,11 @@ pub enum Scope {
 }
 
 impl Scope {
-    const ALL: [Self; 5] = [Self::Read, Self::Write, Self::ReadAll, Self::WriteAll, Self::Admin];
+    /// All scopes, the widest last.
+    pub const ALL: [Self; 5] = [Self::Read, Self::Write, Self::ReadAll, Self::WriteAll, Self::Admin];
 
-    const fn as_str(self) -> &'static str {
+    /// The scope's name in a token.
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Read => "orders/read",
             Self::Write => "orders/write",

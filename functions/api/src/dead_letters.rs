@@ -1,6 +1,6 @@
 //! `POST /dead-letters/redrive`
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use axum::Json;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use shared::db::history::Actor;
 use shared::db::work;
 use shared::order::OrderId;
-use shared::queue::{Message, Received};
+use shared::queue::{Group, Message, Received};
 use utoipa::ToSchema;
 
 use crate::call::Call;
@@ -22,6 +22,7 @@ const INVISIBLE: Duration = Duration::from_mins(1);
 
 /// The options of a redrive.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(examples(json!({"dry_run": true, "limit": 100, "per_second": 10})))]
 #[serde(deny_unknown_fields, default)]
 pub struct RedriveOptions {
     /// Whether to change nothing and only count.
@@ -44,6 +45,7 @@ impl Default for RedriveOptions {
 
 /// The result of a redrive, or the messages that a dry run found.
 #[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(examples(json!({"dry_run": true, "found": 3, "unreadable": 1, "retried": 0, "requeued": 0, "ended": 0})))]
 pub struct RedriveReport {
     /// Whether this was a dry run, which changes nothing.
     dry_run: bool,
@@ -107,16 +109,23 @@ async fn receive(api: &Call, limit: i64) -> Result<Vec<Received>, ApiError> {
 
 /// Dead letters, split into those with an order's identifier and the others.
 struct Letters {
-    orders: Vec<(OrderId, String)>,
+    orders: Vec<Letter>,
     unreadable: Vec<String>,
+}
+
+/// A dead letter of an order.
+struct Letter {
+    order_id: OrderId,
+    receipt: String,
+    group: Option<Group>,
 }
 
 impl Letters {
     fn new(letters: Vec<Received>) -> Self {
         let mut sorted = Self { orders: Vec::new(), unreadable: Vec::new() };
-        for Received { body, receipt } in letters {
+        for Received { body, receipt, group } in letters {
             match body.parse() {
-                Ok(order_id) => sorted.orders.push((order_id, receipt)),
+                Ok(order_id) => sorted.orders.push(Letter { order_id, receipt, group }),
                 Err(_) => sorted.unreadable.push(receipt),
             }
         }
@@ -131,16 +140,19 @@ impl Letters {
     /// Retries and enqueues the orders first and deletes the messages afterwards. If this call fails in between, the next one repeats it
     /// without harm.
     async fn redrive(&self, api: &Call, per_second: u32, actor: Actor<'_>) -> Result<RedriveReport, ApiError> {
-        let mut order_ids: Vec<_> = self.orders.iter().map(|(order_id, _)| order_id.clone()).collect();
+        let mut order_ids: Vec<_> = self.orders.iter().map(|letter| letter.order_id.clone()).collect();
         order_ids.sort();
         order_ids.dedup();
         let waiting = work::find_active(&api.db, &order_ids).await?;
         let retried = retry_paced(api, &order_ids, per_second, actor).await?;
-        let messages: Vec<_> = waiting.iter().map(|(order_id, due_in)| Message::new(order_id, *due_in)).collect();
+        let groups: HashMap<_, _> = self.orders.iter().map(|letter| (&letter.order_id, &letter.group)).collect();
+        let group = |order_id| groups.get(order_id).copied().cloned().flatten();
+        let messages: Vec<_> =
+            waiting.iter().map(|(order_id, due_in)| Message::new(order_id, group(order_id), *due_in)).collect();
         let unsent = api.queue().send_all(&messages, api.deadline.share(1, 2)).await;
         let unsent: HashSet<_> = unsent.into_iter().map(|index| &waiting[index].0).collect();
-        let handled = self.orders.iter().filter(|(order_id, _)| !unsent.contains(order_id));
-        let receipts: Vec<_> = handled.map(|(_, receipt)| receipt.clone()).collect();
+        let handled = self.orders.iter().filter(|letter| !unsent.contains(&letter.order_id));
+        let receipts: Vec<_> = handled.map(|letter| letter.receipt.clone()).collect();
         api.dead_letters().delete_all(&receipts, api.deadline).await;
         let active: HashSet<_> =
             waiting.iter().map(|(order_id, _)| order_id).chain(retried.iter().map(|order| &order.order_id)).collect();
@@ -151,7 +163,7 @@ impl Letters {
 
     /// Makes the remaining messages visible again.
     async fn release(&self, api: &Call, all: bool) {
-        let of_orders = self.orders.iter().map(|(_, receipt)| receipt).filter(|_| all);
+        let of_orders = self.orders.iter().map(|letter| &letter.receipt).filter(|_| all);
         let stay = self.unreadable.iter().chain(of_orders);
         let visible: Vec<_> = stay.map(|receipt| (receipt.clone(), Duration::ZERO)).collect();
         api.dead_letters().set_visibility_all(&visible, api.deadline).await;

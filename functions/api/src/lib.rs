@@ -13,6 +13,7 @@ mod json;
 mod metrics;
 mod orders;
 mod problem;
+mod scopes;
 mod size;
 
 use std::sync::Arc;
@@ -65,6 +66,7 @@ pub fn router(api: Arc<Api>) -> Router {
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut document = Document::openapi();
     document.merge(Routes::openapi());
+    scopes::describe(&mut document);
     document
 }
 
@@ -100,9 +102,10 @@ routes! {
 #[openapi(
     info(
         title = "Ordermill",
-        description = "Accepts e-commerce orders, acknowledges each once it is durable, processes it once and reports its status."
+        description = "Accepts e-commerce orders, acknowledges each once it is durable, processes it once and reports its status.",
+        contact(name = "The operator of this deployment")
     ),
-    servers((url = "./", description = "The deployment that serves this document")),
+    servers((url = ".", description = "The deployment that serves this document")),
     modifiers(&BearerToken),
     components(schemas(problem::Problem, problem::GatewayRefusal)),
     tags(

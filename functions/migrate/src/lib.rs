@@ -106,7 +106,7 @@ pub async fn handle(
     };
     let (response_url, answer) = answer(request, status, reason);
     tracing::info!(answer.status, answer.reason, "answered CloudFormation");
-    tokio::task::spawn_blocking(move || deliver(&response_url, &answer)).await?
+    deliver(&response_url, &answer).await
 }
 
 async fn carry_out(
@@ -145,13 +145,11 @@ fn answer(request: ResourceRequest, status: &'static str, reason: String) -> (St
     (request.response_url, answer)
 }
 
-/// Sends the answer. The URL's signature covers an empty content type.
-fn deliver(url: &str, answer: &Answer) -> Result<(), Error> {
-    let tls = ureq::tls::TlsConfig::builder()
-        .provider(ureq::tls::TlsProvider::NativeTls)
-        .root_certs(ureq::tls::RootCerts::PlatformVerifier)
-        .build();
-    let agent = ureq::Agent::config_builder().tls_config(tls).timeout_global(Some(ANSWER_TIMEOUT)).build().new_agent();
-    agent.put(url).header("content-type", "").send(serde_json::to_vec(answer)?)?;
+/// Sends the answer. The URL is signed for a request without a content type, so the body is sent as bytes. An error does not show
+/// the URL, because it authorizes whoever has it.
+async fn deliver(url: &str, answer: &Answer) -> Result<(), Error> {
+    let client = reqwest::Client::builder().timeout(ANSWER_TIMEOUT).build()?;
+    let answered = client.put(url).body(serde_json::to_vec(answer)?).send().await;
+    answered.and_then(reqwest::Response::error_for_status).map_err(reqwest::Error::without_url)?;
     Ok(())
 }

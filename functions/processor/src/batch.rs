@@ -9,6 +9,7 @@ use shared::db::DbError;
 use shared::db::work::Finish;
 use shared::error::Chain;
 use shared::order::OrderId;
+use shared::queue::Group;
 use shared::telemetry::Trace;
 
 /// A message as SQS delivered it.
@@ -18,6 +19,8 @@ pub struct Record {
     pub id: String,
     /// The text: an order's identifier.
     pub body: String,
+    /// The group of its message group identifier, if any.
+    pub group: Option<Group>,
     /// The sender's trace, if it is recorded.
     trace: Option<Trace>,
 }
@@ -39,6 +42,7 @@ impl Batch {
             let message = Record {
                 id: record.message_id.unwrap_or_default(),
                 body: record.body.unwrap_or_default(),
+                group: record.attributes.get(Group::ATTRIBUTE).map(|attribute| Group::received(attribute)),
                 trace: record.attributes.get("AWSTraceHeader").and_then(|header| Trace::of(header)),
             };
             match message.body.parse() {
@@ -57,6 +61,11 @@ impl Batch {
     /// Removes the messages that hold no order's identifier from the batch and returns them.
     pub fn remove_malformed(&mut self) -> Vec<Record> {
         std::mem::take(&mut self.malformed)
+    }
+
+    /// The group of the order's messages, for its next message.
+    pub fn group(&self, order_id: &OrderId) -> Option<Group> {
+        self.messages.get(order_id)?.iter().find_map(|message| message.group.clone())
     }
 
     /// The trace that the order's processing joins, if it is recorded.

@@ -79,7 +79,7 @@ impl<W: Work> Processor<W> {
         let order_ids = batch.order_ids();
         if !order_ids.is_empty() {
             let db = self.database.until(budget::of_claim(deadline));
-            match claim(&db, &order_ids, self.config.timing.lease).await {
+            match claim(&db, &order_ids, self.config.timing.lease, self.work.delay()).await {
                 Ok(claim) => self.process(claim, deadline, &mut batch).await,
                 Err(error) => {
                     tracing::error!(error = %Chain(&error), "could not claim the batch; SQS will deliver its messages again");
@@ -96,7 +96,7 @@ impl<W: Work> Processor<W> {
         let malformed = batch.remove_malformed();
         let letter = |message: &batch::Record| {
             tracing::error!(message.id, "dead-lettering a message that is no order's identifier");
-            queue::Message::dead_letter(&message.body, "not an order's identifier")
+            queue::Message::dead_letter(&message.body, message.group.clone(), "not an order's identifier")
         };
         let unsent = self.dead_letters.send_all(&malformed.iter().map(letter).collect::<Vec<_>>(), deadline).await;
         for index in unsent {
@@ -117,7 +117,7 @@ impl<W: Work> Processor<W> {
         // Both at once, so that a queue that hangs costs the time of only one.
         let queue_deadline = deadline.share(2, 3);
         let unsent = tokio::join!(
-            self.dead_letter(&dead_lettered, queue_deadline),
+            self.dead_letter(&dead_lettered, batch, queue_deadline),
             self.enqueue_later(rescheduled, &not_due, batch, queue_deadline)
         );
         let (unsent_letters, unsent_messages) = unsent;
@@ -177,10 +177,11 @@ impl<W: Work> Processor<W> {
 
     /// Dead-letters orders, before they are recorded as failed. If the worker crashes in between, another repeats both steps. Returns
     /// the orders that could not be sent.
-    async fn dead_letter(&self, dead_lettered: &[Decided], deadline: Deadline) -> HashSet<OrderId> {
+    async fn dead_letter(&self, dead_lettered: &[Decided], batch: &Batch, deadline: Deadline) -> HashSet<OrderId> {
         let letter = |decided: &Decided| {
-            let cause = decided.finish().and_then(|end| end.failure).unwrap_or_default();
-            queue::Message::dead_letter(decided.order.order_id.as_str(), cause)
+            let (order_id, end) = (&decided.order.order_id, decided.finish());
+            let cause = end.and_then(|end| end.failure).unwrap_or_default();
+            queue::Message::dead_letter(order_id.as_str(), batch.group(order_id), cause)
         };
         let letters: Vec<_> = dead_lettered.iter().map(letter).collect();
         let unsent = self.dead_letters.send_all(&letters, deadline).await;
@@ -201,7 +202,7 @@ impl<W: Work> Processor<W> {
         let not_due = not_due.iter().map(|(order_id, due_in)| (order_id, (*due_in).max(SHORTEST_DELAY)));
         let later: Vec<_> = rescheduled.chain(not_due).collect();
         let message = |(order_id, delay): &(&OrderId, Duration)| {
-            queue::Message::new(order_id, *delay).with_trace(batch.trace(order_id))
+            queue::Message::new(order_id, batch.group(order_id), *delay).with_trace(batch.trace(order_id))
         };
         let unsent = self.queue.send_all(&later.iter().map(message).collect::<Vec<_>>(), deadline).await;
         unsent.into_iter().map(|index| later[index].0.clone()).collect()

@@ -48,6 +48,11 @@ impl fmt::Display for Outcome {
 
 /// A kind of work. The orders of a batch run concurrently.
 pub trait Work {
+    /// The wait between an order's first claim and [`Self::run`].
+    fn delay(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Works on a claimed order and returns the outcome by `deadline`. It starts nothing that could take longer. `db` can read the
     /// order's content until then.
     ///
@@ -64,6 +69,13 @@ pub enum ConfiguredWork {
 }
 
 impl Work for ConfiguredWork {
+    fn delay(&self) -> Duration {
+        match self {
+            Self::Simulated(work) => work.delay(),
+            Self::Webhook(work) => work.delay(),
+        }
+    }
+
     async fn run(&self, order: &Claimed, db: &Db, deadline: Deadline) -> Outcome {
         match self {
             Self::Simulated(work) => work.run(order, db, deadline).await,

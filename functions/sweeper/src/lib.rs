@@ -18,10 +18,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 use shared::config::{ConfigError, Env, Stage, Timing, time_limit};
-use shared::db::{Database, Db, DbConfig, DbError, stats, work};
+use shared::db::work::{self, Overdue};
+use shared::db::{Database, Db, DbConfig, DbError, stats};
 use shared::deadline::Deadline;
-use shared::order::OrderId;
-use shared::queue::{Message, Queue};
+use shared::queue::{Group, Message, Queue};
 use shared::telemetry::{Count, Measure};
 
 /// The least limit of a run. Duplicate messages hide missing ones from the count, so each run requeues a few in any case.
@@ -100,12 +100,14 @@ impl Sweeper {
     }
 
     /// Sends a message for each of these orders. Returns the number of messages that were not sent; their orders are overdue as before.
-    async fn send(&self, db: &Db, overdue: &[OrderId], deadline: Deadline) -> Result<usize, DbError> {
-        let messages: Vec<_> = overdue.iter().map(|order_id| Message::new(order_id, Duration::ZERO)).collect();
+    async fn send(&self, db: &Db, overdue: &[Overdue], deadline: Deadline) -> Result<usize, DbError> {
+        let message =
+            |order: &Overdue| Message::new(&order.order_id, order.user_id.as_deref().map(Group::of), Duration::ZERO);
+        let messages: Vec<_> = overdue.iter().map(message).collect();
         // Half of the time. The other half is for undoing the sends that a hanging queue did not accept.
         let unsent = self.queue.send_all(&messages, deadline.share(1, 2)).await;
         if !unsent.is_empty() {
-            let unsent: Vec<_> = unsent.iter().map(|index| &overdue[*index]).collect();
+            let unsent: Vec<_> = unsent.iter().map(|index| &overdue[*index].order_id).collect();
             work::undo_requeue(db, &unsent).await?;
         }
         Ok(unsent.len())

@@ -69,11 +69,11 @@ pub async fn cancel_all(db: &Db, order_ids: &[OrderId], actor: Actor<'_>) -> Res
             "WITH held AS (
                 SELECT order_id FROM order_work WHERE order_id = ANY ($1) AND started_at IS NULL ORDER BY order_id FOR UPDATE
             ), cancelled AS (
-                UPDATE orders AS o SET cancelled = true, finished_at = now()
-                FROM held WHERE o.order_id = held.order_id AND o.order_id = ANY ($1)
-                RETURNING o.order_id
+                UPDATE orders SET cancelled = true, finished_at = now()
+                WHERE order_id = ANY (ARRAY (SELECT order_id FROM held))
+                RETURNING order_id
             ), done AS (
-                DELETE FROM order_work AS w USING cancelled AS c WHERE w.order_id = c.order_id AND w.order_id = ANY ($1)
+                DELETE FROM order_work WHERE order_id = ANY (ARRAY (SELECT order_id FROM cancelled))
             ), recorded AS (
                 INSERT INTO order_events (order_id, event, subject, client) SELECT order_id, 'cancelled', $2, $3 FROM cancelled
             ), counted AS (

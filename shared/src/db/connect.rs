@@ -237,7 +237,7 @@ impl Connection {
         match Deadline::after(CANCEL_TIMEOUT).bound(cancellation).await {
             Ok(Ok(())) => tracing::warn!("cancelled a statement at its deadline"),
             Ok(Err(error)) => {
-                tracing::warn!(%error, "could not cancel a statement; the server's time limit will end it")
+                tracing::warn!(%error, "could not cancel a statement; the server's time limit will end it");
             }
             Err(_) => tracing::warn!("could not cancel a statement in time; the server's time limit will end it"),
         }

@@ -72,13 +72,14 @@ async fn select_failed(db: &Db, what: &str, how: &str, filter: &FailedFilter, li
 pub struct Retried {
     /// The order.
     pub order_id: OrderId,
+    /// Its user.
+    pub user_id: String,
     /// The time until it is due.
     pub due_in: Duration,
 }
 
 /// Makes the failed ones among the orders pending, takes their failures out of the statistics, and records in each order's history
-/// what it takes back and who did it. They fall due one after the
-/// other, `interval` apart. Returns them in that order.
+/// what it takes back and who did it. They fall due one after the other, `interval` apart. Returns them in that order.
 ///
 /// Conflicts: an order that another call has retried first is left out.
 pub async fn retry(
@@ -97,10 +98,10 @@ pub async fn retry(
             ), pending AS (
                 UPDATE orders AS o
                 SET started_at = NULL, finished_at = NULL, attempts = 0, failure = NULL
-                FROM held WHERE o.order_id = held.order_id AND o.order_id = ANY ($1)
-                RETURNING o.order_id, o.created_at
+                WHERE o.order_id = ANY (ARRAY (SELECT order_id FROM held))
+                RETURNING o.order_id, o.user_id, o.created_at
             ), lined_up AS (
-                SELECT order_id, created_at, $2 * (row_number() OVER (ORDER BY created_at, order_id) - 1) AS due_in_seconds
+                SELECT order_id, user_id, created_at, $2 * (row_number() OVER (ORDER BY created_at, order_id) - 1) AS due_in_seconds
                 FROM pending
             ), work AS (
                 INSERT INTO order_work (order_id, created_at, due_at)
@@ -113,7 +114,7 @@ pub async fn retry(
                 SELECT held.order_id, 'retried', held.attempts, held.failure, held.started_at, held.finished_at, $3, $4
                 FROM held JOIN pending USING (order_id) WHERE {room}
             )
-            SELECT order_id, due_in_seconds FROM lined_up ORDER BY due_in_seconds"),
+            SELECT order_id, user_id, due_in_seconds FROM lined_up ORDER BY due_in_seconds"),
             &[
                 (&order_ids, Type::TEXT_ARRAY),
                 (&interval.as_secs_f64(), Type::FLOAT8),
@@ -124,7 +125,7 @@ pub async fn retry(
         .await?;
     let retried = |row: &Row| {
         let due_in = Duration::try_from_secs_f64(row.try_get("due_in_seconds")?).unwrap_or_default();
-        Ok(Retried { order_id: order_id(row)?, due_in })
+        Ok(Retried { order_id: order_id(row)?, user_id: row.try_get("user_id")?, due_in })
     };
     rows.iter().map(retried).collect()
 }

@@ -26,8 +26,19 @@ pub(super) const PRIVILEGES: [(&str, &str); 7] = [
     ("order_durations", "SELECT, INSERT, UPDATE, DELETE"),
 ];
 
-/// The server's time limits for the role's statements. No function waits longer for a statement.
-pub(super) const TIME_LIMITS: [(&str, &str); 2] = [("statement_timeout", "5s"), ("lock_timeout", "3s")];
+/// The settings of the role's sessions on the server:
+/// - time limits; no function waits longer than that for a statement;
+/// - no plan reads a whole table or a whole index if an index leads to the rows, even if the table looks small: a join looks them
+///   up key by key. A scan that can't be avoided then looks so expensive that the server would compile the statement, which takes
+///   longer than running it.
+const SETTINGS: [(&str, &str); 6] = [
+    ("statement_timeout", "5s"),
+    ("lock_timeout", "3s"),
+    ("enable_seqscan", "off"),
+    ("enable_mergejoin", "off"),
+    ("enable_hashjoin", "off"),
+    ("jit", "off"),
+];
 
 /// The name of a role.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +68,8 @@ impl fmt::Display for RoleName {
 /// From PostgreSQL 16 on, the creator of a role becomes its member, and so a member of `rds_iam` if the role is one. RDS refuses
 /// passwords of such members. An owner that signs in by password therefore creates no role on RDS.
 ///
-/// The role's statements also get a time limit on the server, so that none runs long after its function has given it up.
+/// Its sessions also get settings on the server: no statement runs long after its function has given it up, and no plan depends on
+/// statistics.
 pub async fn grant(config: &DbConfig, role: &RoleName, deadline: Deadline) -> Result<(), SchemaError> {
     let mut connection = lock(config, deadline).await?;
     let names = Names::look_up(&mut connection, role).await?;
@@ -114,9 +126,7 @@ impl Names {
                 statements.push(format!("GRANT rds_iam TO {role}"));
             }
         }
-        for (name, limit) in TIME_LIMITS {
-            statements.push(set_time_limit(role, name, limit));
-        }
+        statements.extend(SETTINGS.map(|(name, value)| set(role, name, value)));
         statements.push(format!("REVOKE ALL ON SCHEMA {schema} FROM {role}"));
         statements.push(format!("GRANT USAGE ON SCHEMA {schema} TO {role}"));
         statements.push(format!("REVOKE ALL ON refinery_schema_history FROM {role}"));
@@ -128,11 +138,11 @@ impl Names {
     }
 }
 
-/// Sets a time limit. If the owner may not change a role that existed before, the role stays unchanged, and `ordermill doctor`
-/// names the missing limit.
-fn set_time_limit(role: &str, name: &str, limit: &str) -> String {
+/// Changes a setting of the role. If the owner may not change a role that existed before, the role stays unchanged, and `ordermill
+/// doctor` names the missing time limits.
+fn set(role: &str, name: &str, value: &str) -> String {
     format!(
-        "DO $$ BEGIN ALTER ROLE {role} SET {name} = '{limit}';
+        "DO $$ BEGIN ALTER ROLE {role} SET {name} = '{value}';
         EXCEPTION WHEN insufficient_privilege THEN RAISE WARNING 'could not set {name} of the role: %', SQLERRM; END $$"
     )
 }

@@ -2,9 +2,11 @@
 //!
 //! `order_work.due_at` is when an order next needs attention. A claim moves it to the end of a lease and stores a random fencing
 //! token. A later statement with another token changes nothing. Each function is one statement for a whole batch, and locks rows
-//! of `order_work` in key order and before those of `orders`, so that two batches can't deadlock.
+//! of `order_work` before those of `orders`. A statement that claims skips locked rows, and a statement with a token changes only
+//! rows with that token, so that two batches can't deadlock.
 //!
-//! The batch's keys bound both sides of each join. A statement therefore reads only its batch, under any statistics of the tables.
+//! A statement reads rows by an array of keys, in one scan of the index, or key by key in a join. It never has both conditions on
+//! one table: PostgreSQL would search the whole array again for each key of the join.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -27,7 +29,7 @@ pub struct Claim {
     pub token: Uuid,
     /// The orders to process now.
     pub claimed: Vec<Claimed>,
-    /// The orders that wait or that another worker holds, each with the time until it is due.
+    /// The orders that wait, also those that begin to wait now, or that another worker holds; each with the time until it is due.
     pub not_due: Vec<(OrderId, Duration)>,
     /// The orders that have ended or do not exist.
     pub ended: Vec<OrderId>,
@@ -51,14 +53,19 @@ pub struct Claimed {
 /// Claims the due orders among `order_ids` for `lease`. A claim whose lease has run out counts as a failed attempt, so that an order
 /// that crashes its worker can't do so for ever.
 ///
+/// The first claim starts an order. If its work has a `delay`, the order is not claimed then: it waits.
+///
 /// Conflicts: an order that another worker is claiming at the same time is not due.
-pub async fn claim(db: &Db, order_ids: &[OrderId], lease: Duration) -> Result<Claim, DbError> {
+pub async fn claim(db: &Db, order_ids: &[OrderId], lease: Duration, delay: Duration) -> Result<Claim, DbError> {
     let mut claim = Claim { token: Uuid::new_v4(), ..Claim::default() };
-    let lapsed = claim_by(db, CLAIM, order_ids, lease, &mut claim).await?;
-    // Leases rarely run out. The statement that counts and records them is a second one, so that others don't pay for it.
+    let (lease, delay) = (lease.as_secs_f64(), delay.as_secs_f64());
+    let token = claim.token;
+    let params: [super::Param; 3] = [(&token, Type::UUID), (&lease, Type::FLOAT8), (&delay, Type::FLOAT8)];
+    let lapsed = claim_by(db, CLAIM, order_ids, &params, &mut claim).await?;
+    // Leases rarely expire. The statement that counts and records them is a second one, so that others don't pay for it.
     if !lapsed.is_empty() {
         let sql = CLAIM_LAPSED.replace("{room}", &has_room("leased", MAX_AUTOMATIC));
-        claim_by(db, &sql, &lapsed, lease, &mut claim).await?;
+        claim_by(db, &sql, &lapsed, &params[..2], &mut claim).await?;
     }
     let active: HashSet<_> =
         claim.claimed.iter().map(|order| &order.order_id).chain(claim.not_due.iter().map(|(id, _)| id)).collect();
@@ -66,70 +73,78 @@ pub async fn claim(db: &Db, order_ids: &[OrderId], lease: Duration) -> Result<Cl
     Ok(claim)
 }
 
-/// Adds the orders that the statement claimed, and those that are not due. Returns the orders whose lease has run out.
+/// Adds the orders that the statement claimed, and those that are not due. Returns the orders whose lease has expired.
 async fn claim_by(
     db: &Db,
     sql: &str,
     order_ids: &[OrderId],
-    lease: Duration,
+    params: &[super::Param<'_>],
     claim: &mut Claim,
 ) -> Result<Vec<OrderId>, DbError> {
     let keys: Vec<_> = order_ids.iter().map(OrderId::as_str).collect();
-    let params: [super::Param; 3] =
-        [(&keys, Type::TEXT_ARRAY), (&claim.token, Type::UUID), (&lease.as_secs_f64(), Type::FLOAT8)];
+    let params = [&[(&keys as _, Type::TEXT_ARRAY)], params].concat();
     let mut lapsed = Vec::new();
     for row in &db.query(sql, &params).await? {
-        match row.try_get("attempts")? {
-            Some(attempts) => claim.claimed.push(claimed(row, attempts)?),
-            None if row.try_get("has_lapsed")? => lapsed.push(order_id(row)?),
-            None => claim.not_due.push(due_in(row)?),
+        if row.try_get("is_claimed")? {
+            claim.claimed.push(claimed(row)?);
+        } else if row.try_get("has_lapsed")? {
+            lapsed.push(order_id(row)?);
+        } else {
+            claim.not_due.push(due_in(row)?);
         }
     }
     Ok(lapsed)
 }
 
-/// Claims due orders that no worker holds. Those whose lease has run out are returned as such.
+/// Claims due orders that no worker holds, or starts their delay. Returns orders whose lease has expired as such.
 const CLAIM: &str = "WITH due AS (
         SELECT order_id FROM order_work
         WHERE order_id = ANY ($1) AND (claim IS NULL AND due_at <= now() OR claim = $2)
         ORDER BY order_id FOR UPDATE SKIP LOCKED
-    ), leased AS (
+    ), begun AS (
         UPDATE order_work AS w
-        SET claim = $2, due_at = now() + make_interval(secs => $3), started_at = coalesce(w.started_at, now())
-        FROM due WHERE w.order_id = due.order_id AND w.order_id = ANY ($1)
-        RETURNING w.order_id, w.created_at, w.attempts, w.started_at
+        SET started_at = coalesce(w.started_at, now()),
+            claim = CASE WHEN w.started_at IS NULL AND $4 > 0 THEN NULL ELSE $2 END,
+            due_at = now() + make_interval(secs => CASE WHEN w.started_at IS NULL AND $4 > 0 THEN $4 ELSE $3 END)
+        WHERE w.order_id = ANY (ARRAY (SELECT order_id FROM due))
+        RETURNING w.order_id, w.created_at, w.attempts, w.started_at, w.due_at, w.claim
     )
-    SELECT order_id, created_at, attempts, started_at, now() AS now, 0::float8 AS due_in_seconds, false AS has_lapsed FROM leased
+    SELECT order_id, created_at, attempts, started_at, now() AS now, claim IS NOT NULL AS is_claimed, false AS has_lapsed,
+        extract(epoch FROM due_at - now())::float8 AS due_in_seconds
+    FROM begun
     UNION ALL
-    SELECT order_id, created_at, NULL, NULL, now(), greatest(0, extract(epoch FROM due_at - now()))::float8,
-        claim IS NOT NULL AND due_at <= now()
-    FROM order_work WHERE order_id = ANY ($1) AND order_id NOT IN (SELECT order_id FROM leased)";
+    SELECT order_id, created_at, attempts, started_at, now(), false, claim IS NOT NULL AND due_at <= now(),
+        greatest(0, extract(epoch FROM due_at - now()))::float8
+    FROM order_work WHERE order_id = ANY ($1) AND order_id NOT IN (SELECT order_id FROM begun)";
 
-/// Claims orders whose lease has run out, counts the failed attempt and records it.
+/// Claims orders whose lease has expired, counts the failed attempt and records it.
 const CLAIM_LAPSED: &str = "WITH lapsed AS (
         SELECT order_id, claim <> $2 AS is_counted FROM order_work
         WHERE order_id = ANY ($1) AND claim IS NOT NULL AND (due_at <= now() OR claim = $2)
         ORDER BY order_id FOR UPDATE SKIP LOCKED
     ), leased AS (
         UPDATE order_work AS w
-        SET claim = $2, due_at = now() + make_interval(secs => $3), attempts = w.attempts + lapsed.is_counted::int
-        FROM lapsed WHERE w.order_id = lapsed.order_id AND w.order_id = ANY ($1)
-        RETURNING w.order_id, w.created_at, w.attempts, w.started_at, lapsed.is_counted
+        SET claim = $2, due_at = now() + make_interval(secs => $3), attempts = w.attempts + (w.claim <> $2)::int
+        WHERE w.order_id = ANY (ARRAY (SELECT order_id FROM lapsed))
+        RETURNING w.order_id, w.created_at, w.attempts, w.started_at
     ), recorded AS (
         INSERT INTO order_events (order_id, event, attempt, cause)
-        SELECT order_id, 'attempt_failed', attempts, 'the worker ended without an outcome'
-        FROM leased WHERE is_counted AND {room}
+        SELECT leased.order_id, 'attempt_failed', leased.attempts, 'the worker ended without an outcome'
+        FROM leased JOIN lapsed ON lapsed.order_id = leased.order_id WHERE lapsed.is_counted AND {room}
     )
-    SELECT order_id, created_at, attempts, started_at, now() AS now, 0::float8 AS due_in_seconds, false AS has_lapsed FROM leased
+    SELECT order_id, created_at, attempts, started_at, now() AS now, true AS is_claimed, false AS has_lapsed,
+        0::float8 AS due_in_seconds
+    FROM leased
     UNION ALL
-    SELECT order_id, created_at, NULL, NULL, now(), greatest(0, extract(epoch FROM due_at - now()))::float8, false
+    SELECT order_id, created_at, attempts, started_at, now(), false, false,
+        greatest(0, extract(epoch FROM due_at - now()))::float8
     FROM order_work WHERE order_id = ANY ($1) AND order_id NOT IN (SELECT order_id FROM leased)";
 
-fn claimed(row: &Row, attempts: i32) -> Result<Claimed, DbError> {
+fn claimed(row: &Row) -> Result<Claimed, DbError> {
     Ok(Claimed {
         order_id: order_id(row)?,
         created_at: row.try_get("created_at")?,
-        attempts,
+        attempts: row.try_get("attempts")?,
         started_at: row.try_get("started_at")?,
         now: row.try_get("now")?,
     })
@@ -189,20 +204,15 @@ pub async fn reschedule(db: &Db, token: Uuid, orders: &[Reschedule<'_>]) -> Resu
     db.query(&sql, &params).await.map(drop)
 }
 
-const RESCHEDULE: &str = "WITH held AS (
-        SELECT order_id FROM order_work WHERE order_id = ANY ($1) AND claim = $3 ORDER BY order_id FOR UPDATE
-    )
-    UPDATE order_work AS w SET claim = NULL, due_at = later.due_at
-    FROM held JOIN unnest($1, $2) AS later (order_id, due_at) USING (order_id)
-    WHERE w.order_id = held.order_id AND w.order_id = ANY ($1)";
+const RESCHEDULE: &str = "UPDATE order_work AS w SET claim = NULL, due_at = later.due_at
+    FROM unnest($1, $2) AS later (order_id, due_at)
+    WHERE w.order_id = later.order_id AND w.claim = $3";
 
-const RESCHEDULE_FAILED: &str = "WITH held AS (
-        SELECT order_id FROM order_work WHERE claim = $3 AND order_id = ANY ($1) ORDER BY order_id FOR UPDATE
-    ), rescheduled AS (
+const RESCHEDULE_FAILED: &str = "WITH rescheduled AS (
         UPDATE order_work AS w
         SET claim = NULL, due_at = later.due_at, attempts = w.attempts + (later.cause IS NOT NULL)::int
-        FROM held JOIN unnest($1, $2, $4) AS later (order_id, due_at, cause) USING (order_id)
-        WHERE w.order_id = held.order_id AND w.order_id = ANY ($1)
+        FROM unnest($1, $2, $4) AS later (order_id, due_at, cause)
+        WHERE w.order_id = later.order_id AND w.claim = $3
         RETURNING w.order_id, w.attempts, later.cause
     )
     INSERT INTO order_events (order_id, event, attempt, cause)
@@ -236,18 +246,16 @@ pub async fn finish(
     let queueing = orders.iter().map(|end| bucket(end.order.started_at - end.order.created_at));
     let rows = db
         .query(
-            "WITH held AS (
-                SELECT order_id FROM order_work WHERE order_id = ANY ($1) AND claim = $6 ORDER BY order_id FOR UPDATE
-            ), done AS (
-                DELETE FROM order_work AS w USING held WHERE w.order_id = held.order_id AND w.order_id = ANY ($1)
-                RETURNING w.order_id, w.started_at
+            "WITH done AS (
+                DELETE FROM order_work AS w
+                USING unnest($1, $2, $3, $4, $5) AS ending (order_id, attempts, failure, processing, queueing)
+                WHERE w.order_id = ending.order_id AND w.claim = $6
+                RETURNING ending.*, w.started_at
             ), ended AS (
                 UPDATE orders AS o
-                SET started_at = done.started_at, finished_at = now(), attempts = ending.attempts, failure = ending.failure
-                FROM done JOIN unnest($1, $2, $3, $4, $5) AS ending (order_id, attempts, failure, processing, queueing)
-                    USING (order_id)
-                WHERE o.order_id = done.order_id AND o.order_id = ANY ($1)
-                RETURNING o.order_id, o.failure IS NULL AS is_completed, ending.processing, ending.queueing,
+                SET started_at = done.started_at, finished_at = now(), attempts = done.attempts, failure = done.failure
+                FROM done WHERE o.order_id = done.order_id
+                RETURNING o.order_id, o.failure IS NULL AS is_completed, done.processing, done.queueing,
                     extract(epoch FROM o.finished_at - o.started_at)::float8 AS seconds
             ), counted AS (
                 INSERT INTO order_outcomes (minute, completed, failed, seconds, processing, queueing)
@@ -286,12 +294,24 @@ pub async fn oldest_overdue(db: &Db) -> Result<Duration, DbError> {
     Ok(self::seconds(seconds))
 }
 
+/// An order whose message must be lost.
+#[derive(Debug)]
+pub struct Overdue {
+    /// Which order.
+    pub order_id: OrderId,
+    /// Its user; `None` where the order's row is missing, which no statement of ours leads to.
+    pub user_id: Option<String>,
+}
+
 /// Finds at most `limit` orders whose messages must be lost: overdue by more than `grace`, and not requeued within `grace`.
 /// Records that they are requeued now, and counts them. An order whose lease ran out keeps its claim, so that the next claim
 /// counts an attempt.
 ///
+/// `order_work` has no user: only these few orders need one, and each create would pay for the column. The statement reads the user
+/// of each order by the key of `orders` instead of a join, which could read all orders under misleading statistics.
+///
 /// Conflicts: the next run finds an order that another statement has locked.
-pub async fn requeue_overdue(db: &Db, grace: Duration, limit: i64) -> Result<Vec<OrderId>, DbError> {
+pub async fn requeue_overdue(db: &Db, grace: Duration, limit: i64) -> Result<Vec<Overdue>, DbError> {
     let room = has_room("requeued", MAX_AUTOMATIC);
     let rows = db
         .query(
@@ -302,25 +322,26 @@ pub async fn requeue_overdue(db: &Db, grace: Duration, limit: i64) -> Result<Vec
                     AND (requeued_at IS NULL OR requeued_at < now() - make_interval(secs => $1))
                 ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED
             ), requeued AS (
-                UPDATE order_work AS w SET requeued_at = now() FROM overdue WHERE w.order_id = overdue.order_id
-                RETURNING w.order_id
+                UPDATE order_work SET requeued_at = now() WHERE order_id = ANY (ARRAY (SELECT order_id FROM overdue))
+                RETURNING order_id
             ), counted AS (
                 INSERT INTO order_outcomes (minute, requeued)
                 SELECT date_trunc('minute', now()), count(*) FROM requeued HAVING count(*) > 0
             ), recorded AS (
                 INSERT INTO order_events (order_id, event) SELECT order_id, 'requeued' FROM requeued WHERE {room}
             )
-            SELECT order_id FROM requeued"
+            SELECT order_id, (SELECT o.user_id FROM orders AS o WHERE o.order_id = requeued.order_id) AS user_id
+            FROM requeued"
             ),
             &[(&grace.as_secs_f64(), Type::FLOAT8), (&limit, Type::INT8)],
         )
         .await?;
-    rows.iter().map(order_id).collect()
+    rows.iter().map(|row| Ok(Overdue { order_id: order_id(row)?, user_id: row.try_get("user_id")? })).collect()
 }
 
 /// Undoes [`requeue_overdue`] for orders whose messages could not be sent, so that the next run finds them.
 ///
-/// Conflicts: none. An order that has ended since is left out.
+/// Conflicts: an order that has ended since, or that another statement has locked, is left out: its message did arrive.
 pub async fn undo_requeue(db: &Db, order_ids: &[&OrderId]) -> Result<(), DbError> {
     let order_ids: Vec<_> = order_ids.iter().map(|order_id| order_id.as_str()).collect();
     let room = has_room("undone", MAX_AUTOMATIC);
@@ -328,11 +349,10 @@ pub async fn undo_requeue(db: &Db, order_ids: &[&OrderId]) -> Result<(), DbError
         &format!(
             "WITH held AS (
             SELECT order_id FROM order_work WHERE order_id = ANY ($1) AND requeued_at IS NOT NULL
-            ORDER BY order_id FOR UPDATE
+            FOR UPDATE SKIP LOCKED
         ), undone AS (
-            UPDATE order_work AS w SET requeued_at = NULL FROM held
-            WHERE w.order_id = held.order_id AND w.order_id = ANY ($1)
-            RETURNING w.order_id
+            UPDATE order_work SET requeued_at = NULL WHERE order_id = ANY (ARRAY (SELECT order_id FROM held))
+            RETURNING order_id
         ), recorded AS (
             INSERT INTO order_events (order_id, event) SELECT order_id, 'requeue_failed' FROM undone WHERE {room}
         )

@@ -77,7 +77,7 @@ pub(super) fn init(env: &Env) {
     match socket.and_then(|socket| socket.set_nonblocking(true).map(|()| socket)) {
         Ok(socket) => drop(DAEMON.set(socket)),
         Err(error) => {
-            tracing::warn!(%error, address, "could not open a socket to the X-Ray daemon; no traces will be sent")
+            tracing::warn!(%error, address, "could not open a socket to the X-Ray daemon; no traces will be sent");
         }
     }
 }

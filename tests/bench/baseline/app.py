@@ -1,7 +1,6 @@
-"""The service that was replaced, at its best: one process, a queue in memory, a task for each order.
+"""The replaced service at its best: one process, a queue in memory, a task for each order.
 
-What waits in the queue or sleeps in a task is lost when the process ends; nothing else is held against it here.
-Its table is in schema.sql.
+It loses all queued orders and all running tasks when its process ends. Its table is in schema.sql.
 
 =============================  ====================================================  =======
 variable                       meaning                                               default
@@ -9,7 +8,7 @@ variable                       meaning                                          
 ``DATABASE_URL``               the database                                          required
 ``POOL_SIZE``                  how many connections it has                           required
 ``PROCESSING_DELAY_SECONDS``   how long processing takes                             5
-``PROCESSING``                 ``off``: orders are accepted, and stay in the queue   on
+``PROCESSING``                 ``off``: accepted orders stay in the queue            on
 =============================  ====================================================  =======
 """
 
@@ -40,7 +39,7 @@ pool: asyncpg.Pool
 
 
 class Order(BaseModel):
-    """An order as it is placed."""
+    """The body of a create."""
 
     order_id: str
     user_id: str
@@ -49,20 +48,20 @@ class Order(BaseModel):
 
 
 class OrderStatus(BaseModel):
-    """How an order stands."""
+    """The status of an order."""
 
     order_id: str
     status: str
 
 
 async def process(order_id: str) -> None:
-    """Process an order: it takes its time, and nothing else."""
+    """Process an order by sleeping."""
     await pool.execute(BEGIN, order_id)
     await asyncio.sleep(DELAY)
     await pool.execute(FINISH, order_id)
 
 
-async def work_off() -> None:
+async def process_queue() -> None:
     """Start a task for each order of the queue."""
     while True:
         task = asyncio.create_task(process(await queue.get()))
@@ -72,10 +71,10 @@ async def work_off() -> None:
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-    """Connect, and process until the service ends."""
+    """Connect, and process orders until the service ends."""
     global pool
     pool = await asyncpg.create_pool(os.environ["DATABASE_URL"], min_size=POOL_SIZE, max_size=POOL_SIZE)
-    worker = asyncio.create_task(work_off()) if os.environ.get("PROCESSING", "on") == "on" else None
+    worker = asyncio.create_task(process_queue()) if os.environ.get("PROCESSING", "on") == "on" else None
     yield
     if worker:
         worker.cancel()
@@ -94,7 +93,7 @@ async def create(order: Order) -> OrderStatus:
 
 @app.get("/orders/{order_id}/status")
 async def status(order_id: str) -> OrderStatus:
-    """Say how an order stands."""
+    """Return the status of an order."""
     found = await pool.fetchval(STATUS, order_id)
     if found is None:
         raise HTTPException(404)

@@ -1,4 +1,4 @@
--- The replaced service's table: no more than it needs.
+-- The replaced service's table, with only the columns that it needs.
 CREATE TABLE orders (
     order_id     text PRIMARY KEY,
     user_id      text NOT NULL,

@@ -1,4 +1,4 @@
-//! The service that was replaced, see `baseline/app.py`: an application of `FastAPI` in a process of its own.
+//! The replaced service, see `baseline/app.py`: a `FastAPI` application in its own process.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
@@ -15,29 +15,29 @@ use tokio::time::{Instant, sleep};
 
 use crate::world::{QUEUE, World};
 
-/// How many connections to the database it has: as many as the function's environments.
+/// How many connections to the database it has: one for each of the function's environments.
 pub const CONNECTIONS: usize = 16;
-/// How long it may take to start, with next to no CPU.
+/// How long it may take to start with a small share of a CPU.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// A running service. It ends when this is dropped.
+/// A running service. Dropping it ends the process.
 pub struct Baseline {
-    /// Where it listens.
+    /// The address that it listens on.
     pub address: SocketAddr,
     process: Process,
 }
 
 impl Baseline {
-    /// Starts it and waits until it accepts connections.
+    /// Starts the service and waits until it accepts connections.
     pub async fn start(world: &World, processing: bool) -> Result<Self> {
         let mut command = Command::new(python()?);
         command.env("DATABASE_URL", world.baseline_url());
         let baseline = Self::launch(&mut command, CONNECTIONS, processing)?;
-        baseline.listens().await?;
+        baseline.wait_until_ready().await?;
         Ok(baseline)
     }
 
-    /// Starts it by this command, which is to run Python and says where the database is.
+    /// Starts the service by this command, which runs Python and has `DATABASE_URL` set.
     pub fn launch(command: &mut Command, connections: usize, processing: bool) -> Result<Self> {
         let address = free_address()?;
         command
@@ -51,8 +51,8 @@ impl Baseline {
         Ok(Self { address, process: Process::start(command)? })
     }
 
-    /// Waits until it accepts connections.
-    pub async fn listens(&self) -> Result<()> {
+    /// Waits until the service accepts connections.
+    pub async fn wait_until_ready(&self) -> Result<()> {
         let end = Instant::now() + PATIENCE;
         while TcpStream::connect(self.address).await.is_err() {
             if !self.process.is_running() || Instant::now() > end {
@@ -63,14 +63,14 @@ impl Baseline {
         Ok(())
     }
 
-    /// Its process's number.
+    /// The process id.
     #[must_use]
     pub fn process_id(&self) -> i32 {
         self.process.id()
     }
 }
 
-/// The same application as a function, see `baseline/lambda_app.py`: run by AWS's runtime client, with one connection.
+/// The same application as a function, see `baseline/lambda_app.py`. AWS's runtime client runs it, with one connection.
 /// With `sends`, it sends a message to SQS for each order.
 pub fn function(world: &World, database_url: &str, sends: bool) -> Result<Function> {
     let bootstrap = world.directory.path().join("fastapi-bootstrap");
@@ -97,10 +97,10 @@ pub fn function(world: &World, database_url: &str, sends: bool) -> Result<Functi
     Ok(Function { name: "fastapi".to_owned(), bootstrap, variables, timeout: Duration::from_mins(1), log: None })
 }
 
-/// The Python that has what it needs.
+/// The path of the Python with the baseline's packages.
 pub fn python() -> Result<PathBuf> {
     let python = Path::new(".venv/bench/bin/python");
-    if python.exists() { Ok(python.into()) } else { Err("`make bench` installs what the baseline needs".into()) }
+    if python.exists() { Ok(python.into()) } else { Err("`make bench` installs the baseline's packages".into()) }
 }
 
 fn free_address() -> Result<SocketAddr> {

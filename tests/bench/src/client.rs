@@ -1,5 +1,5 @@
-//! A client of HTTP/1.1 that keeps its connection and reads no more of an answer than it must, so that it takes little of the
-//! machine from what is measured.
+//! An HTTP/1.1 client that keeps its connection and parses as little of an answer as possible, so that the client itself
+//! uses little of the machine's CPU.
 
 use std::net::SocketAddr;
 
@@ -7,8 +7,8 @@ use sandbox::Result;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// The room for an answer's head; an answer that is larger grows it.
-const ROOM: usize = 4096;
+/// The initial size of the buffer. A larger answer grows it.
+const BUFFER_SIZE: usize = 4096;
 
 /// A client and its connection.
 pub struct Client {
@@ -18,14 +18,14 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects.
+    /// Connects to the server at this address.
     pub async fn connect(address: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: vec![0; ROOM], filled: 0 })
+        Ok(Self { stream, buffer: vec![0; BUFFER_SIZE], filled: 0 })
     }
 
-    /// Posts JSON and gives the answer's status.
+    /// Posts JSON and returns the answer's status.
     pub async fn post(&mut self, path: &str, body: &str) -> Result<u16> {
         let request = format!(
             "POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
@@ -45,8 +45,8 @@ impl Client {
         };
         let text = std::str::from_utf8(&self.buffer[..head])?;
         let status = text.get(9..12).ok_or("the answer has no status")?.parse()?;
-        let whole = head + content_length(text).ok_or("the answer does not say how long it is")?;
-        while self.filled < whole {
+        let length = head + content_length(text).ok_or("the answer does not say how long it is")?;
+        while self.filled < length {
             self.read().await?;
         }
         Ok(status)
@@ -62,8 +62,8 @@ impl Client {
     }
 }
 
-fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
-    bytes.windows(wanted.len()).position(|window| window == wanted)
+fn find(bytes: &[u8], pattern: &[u8]) -> Option<usize> {
+    bytes.windows(pattern.len()).position(|window| window == pattern)
 }
 
 fn content_length(head: &str) -> Option<usize> {

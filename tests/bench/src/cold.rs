@@ -1,5 +1,5 @@
-//! Cold start: from the start of the process to the first `/next`, and to the first order accepted, with the share of a CPU
-//! that a function has.
+//! Cold start: the time from the start of the process to the first `/next`, and to the first accepted order, with a
+//! function's share of a CPU.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -20,12 +20,12 @@ use crate::stats::{figure, median, ms, ratio, spread};
 use crate::tls;
 use crate::world::{QUEUE, World};
 
-/// The template's, and the least that there is.
+/// The template's memory, and the smallest that Lambda offers.
 const MEMORY_MB: [u32; 2] = [512, 128];
-/// A megabyte as Lambda counts them: its 250 MB are 262,144,000 bytes.
+/// A megabyte as Lambda counts it: its limit of 250 MB is 262,144,000 bytes.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
 const MB: f64 = 1_048_576.0;
-/// How large the zip may be.
+/// The largest size of the zip.
 const ZIP_MB: f64 = 4.0;
 
 /// Times from the start of the process, in milliseconds.
@@ -35,11 +35,11 @@ struct Times {
     answer: Vec<f64>,
 }
 
-/// What is started, with what.
+/// The conditions of a start.
 struct Start<'a> {
     world: &'a World,
     share: Share,
-    /// Whom to trust where the database is spoken to by TLS.
+    /// The file of the authorities that clients trust for TLS to the database.
     authorities: &'a Path,
 }
 
@@ -52,10 +52,10 @@ struct Cold {
     bare: Vec<f64>,
 }
 
-/// Measures.
+/// Runs the measurement.
 pub async fn measure(world: &World) -> Result<Findings> {
     world.clear().await?;
-    let authorities = tls::enable(&world.sql().await?, world.directory.path()).await?;
+    let authorities = tls::enable(&world.postgres, world.directory.path()).await?;
     let (mut table, mut criteria) = (table(), Vec::new());
     for memory_mb in MEMORY_MB {
         let start = Start { world, share: Share::of(memory_mb), authorities: &authorities };
@@ -91,7 +91,7 @@ impl Start<'_> {
         self.theirs(&mut cold.theirs).await
     }
 
-    /// Starts `FastAPI` on Lambda. With the least share of a CPU it may not start within Lambda's ten seconds.
+    /// Starts `FastAPI` on Lambda. With the smallest share of a CPU it may not start within Lambda's ten seconds.
     async fn on_lambda(&self, times: &mut Times) -> Result<()> {
         let url = by_name(&self.world.baseline_url());
         let url = format!("{url}?sslmode=verify-full&sslrootcert={}", self.authorities.display());
@@ -106,7 +106,7 @@ impl Start<'_> {
         Ok(())
     }
 
-    /// Starts a function, and has it answer once.
+    /// Starts a function and invokes it once.
     async fn function(&self, program: &Path, times: &mut Times) -> Result<()> {
         let starter = self.share.starter(self.world.directory.path(), "start-function", program)?;
         let (url, authorities) = (by_name(&self.world.database_url()), self.authorities.to_string_lossy());
@@ -120,7 +120,7 @@ impl Start<'_> {
         Ok(())
     }
 
-    /// A bare driver's connect, INSERT and send, one after the other.
+    /// Runs a bare driver's connect, INSERT and send, one after the other.
     async fn bare(&self) -> Result<f64> {
         let starter = self.share.starter(self.world.directory.path(), "start-bare", &Options::probe("bare"))?;
         let mut command = Command::new(&starter.script);
@@ -141,9 +141,9 @@ impl Start<'_> {
         let (url, authorities) = (by_name(&self.world.baseline_url()), self.authorities.display());
         let mut command = Command::new(&starter.script);
         command.env("DATABASE_URL", format!("{url}?sslmode=verify-full&sslrootcert={authorities}"));
-        // As with an environment, one connection.
+        // One connection, like an environment.
         let baseline = Baseline::launch(&mut command, 1, true)?;
-        baseline.listens().await?;
+        baseline.wait_until_ready().await?;
         times.next.push(ms(starter.elapsed()?));
         let status = Client::connect(baseline.address).await?.post("/orders", &order()).await?;
         times.answer.push(ms(starter.elapsed()?));
@@ -158,7 +158,7 @@ async fn first_create(environment: &Environment) -> Result<()> {
     if matches!(answer.status_code, 200 | 201) { Ok(()) } else { Err(format!("the first create: {answer:?}").into()) }
 }
 
-/// The same URL by the name that the certificate is for.
+/// The same URL with the host name of the certificate.
 fn by_name(url: &str) -> String {
     url.replace("127.0.0.1", tls::HOST)
 }
@@ -170,7 +170,7 @@ async fn zip(world: &World) -> Result<(f64, f64)> {
         "import sys, zipfile; zipfile.ZipFile(sys.argv[1], 'w', zipfile.ZIP_DEFLATED).write(sys.argv[2], 'bootstrap')";
     let status = Command::new(python()?).args(["-c", script]).args([&zip, &binary]).status().await?;
     if !status.success() {
-        return Err("the api can't be zipped".into());
+        return Err("could not zip the api".into());
     }
     let megabytes = |file: &Path| -> Result<f64> { Ok(f64::from(u32::try_from(std::fs::metadata(file)?.len())?) / MB) };
     Ok((megabytes(&binary)?, megabytes(&zip)?))

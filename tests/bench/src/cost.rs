@@ -1,10 +1,11 @@
-//! Cost: dollars a million orders, from measured billed times and log volumes, counted requests and published prices.
+//! Cost: dollars for a million orders, from measured billed times and log volumes, counted requests and published prices.
 
 mod access_log;
 mod bill;
 mod billed;
 pub mod command;
 mod line;
+mod orchestrator;
 
 use sandbox::Result;
 
@@ -15,11 +16,12 @@ use crate::world::World;
 use bill::{Bill, Deployment, Prices, Work};
 pub use billed::Billed;
 pub use line::Line;
+use orchestrator::Orchestrator;
 
 /// How long the simulated work takes, in seconds.
 const DELAY: f64 = 5.0;
 
-/// Measures, and gives what `make cost` needs as well.
+/// Runs the measurement. Also returns the figures for `make cost`.
 pub async fn measure(world: &World) -> Result<(Findings, Billed)> {
     step("cost");
     let billed = billed::measure(world).await?;
@@ -35,6 +37,9 @@ pub async fn measure(world: &World) -> Result<(Findings, Billed)> {
     table.row(&bill(Work::Webhook, 100, 100).row("webhook of 200 ms, lists and batches of 100"));
     table.row(&bill(Work::Sleeps(DELAY), 1, 1).row("sleeping in the function, one by one, batches of 1"));
     table.row(&bill(Work::Sleeps(DELAY), 1, 10).row("sleeping in the function, one by one, batches of 10"));
+    for by in Orchestrator::ALL {
+        table.row(&bill(Work::Orchestrated(by, DELAY), 1, 1).row(&format!("{}, one by one", by.name())));
+    }
     let mut elsewhere = Table::new(&["region, architecture", "one by one", "lists of 100"]);
     for (region, is_arm) in [("us-east-1", true), ("us-east-1", false), ("eu-central-1", true), ("eu-central-1", false)]
     {

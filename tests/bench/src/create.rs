@@ -1,5 +1,5 @@
-//! Create: how many orders are accepted a second and how long each takes, what that costs the machine, and the same of what
-//! it replaces.
+//! Create: the rate of accepted orders, their latency and their use of the machine, beside the same figures of the replaced
+//! service.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,14 +19,14 @@ use crate::progress::step;
 use crate::stats::{count, figure, median, ratio, spread};
 use crate::world::World;
 
-/// How many clients place orders at once.
+/// The numbers of simultaneous clients.
 const CLIENTS: [usize; 4] = [1, 16, 64, 1000];
 /// The index of the client count that the target uses.
 const USUAL: usize = 2;
-/// How far away a queue of AWS is.
+/// The round trip to a queue of AWS.
 const FAR: Duration = Duration::from_millis(6);
 
-/// What was measured at once, so that ratios are taken of it.
+/// The measurements of one run. Ratios compare only measurements of the same run.
 struct Round {
     ours: Vec<Load>,
     theirs: Vec<Load>,
@@ -49,7 +49,7 @@ struct Pools {
     sending: Arc<Pool>,
 }
 
-/// Measures.
+/// Runs the measurement.
 pub async fn measure(world: &World) -> Result<Findings> {
     let api = world.pool(world.function("api", &[]), CONNECTIONS).await?;
     let mut hello = world.function("api", &[]);
@@ -132,7 +132,7 @@ async fn run(world: &World, target: Target, clients: usize, processes: &[i32]) -
     .await
 }
 
-/// One figure of each round.
+/// Returns one figure of each round.
 fn each(rounds: &[Round], figure: impl Fn(&Round) -> f64) -> Vec<f64> {
     rounds.iter().map(figure).collect()
 }

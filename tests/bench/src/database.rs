@@ -1,15 +1,15 @@
-//! The database's part of the simulation in `tests/scaling`: CPU time by the orders of a call or a batch.
+//! Writes the database's figures for the simulation in `tests/scaling`: CPU time by the orders of a call or a batch.
 
 use sandbox::Result;
 use serde::Serialize;
 
 use crate::cost::Line;
-use crate::life::{SIZES, Server};
+use crate::life::{SIZES, ServerCosts};
 
 /// The file that the simulation reads.
 const FILE: &str = "tests/scaling/database.json";
 
-/// The fields are described where they are read: `tests/scaling/src/measured.rs`.
+/// `tests/scaling/src/measured.rs` reads the fields and describes them.
 #[derive(Serialize)]
 struct Database {
     create_one_ms: f64,
@@ -21,7 +21,7 @@ struct Database {
 }
 
 /// Writes the file.
-pub fn write(server: &Server) -> Result<()> {
+pub fn write(server: &ServerCosts) -> Result<()> {
     let [create_ms, wait_ms, finish_ms] = [0, 1, 2].map(|step| line(server, step));
     let database = Database {
         create_one_ms: server.cpu_ms[0][0],
@@ -34,8 +34,8 @@ pub fn write(server: &Server) -> Result<()> {
     Ok(std::fs::write(FILE, serde_json::to_string_pretty(&database)? + "\n")?)
 }
 
-/// A list's or a batch's time: of a single order there is another statement for a create.
-fn line(server: &Server, step: usize) -> Line {
+/// The time of a list or a batch, by its size. A create of a single order uses another statement, so it is left out.
+fn line(server: &ServerCosts, step: usize) -> Line {
     let first = usize::from(step == 0);
     let sizes = SIZES.into_iter().map(crate::stats::count).zip(server.cpu_ms);
     Line::through(&sizes.skip(first).map(|(size, cpu_ms)| (size, cpu_ms[step] * size)).collect::<Vec<_>>())

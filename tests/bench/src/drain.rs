@@ -1,5 +1,5 @@
-//! Drain: how many orders a second one processor finishes when the work takes no time, beside job queues on PostgreSQL and the
-//! same statements by hand; and how much later than it should an order is finished.
+//! Drain: how many orders a second one processor finishes when the work takes no time, beside job queues on PostgreSQL and
+//! the same statements in `pgbench`; and how late orders finish under a steady load.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,15 +20,15 @@ use crate::stats::{count, figure, median, percentile, ratio, spread};
 use crate::world::World;
 use crate::{floor, prepared};
 
-/// How many orders a batch holds, and how many orders there are then.
+/// The sizes of the batches, each with the number of orders to drain.
 const BATCHES: [(usize, usize); 3] = [(10, 2_000), (100, 10_000), (1000, 20_000)];
-/// The last of these is what the target is about.
+/// The index of the size that the target uses.
 const LARGEST: usize = 2;
 const DELAY: Duration = Duration::from_secs(5);
-/// Orders a second that the end-to-end latency is measured at.
+/// The orders a second while the end-to-end latency is measured.
 const STEADY: u32 = 100;
 
-/// Measures.
+/// Runs the measurement.
 pub async fn measure(world: &World) -> Result<Findings> {
     let processor = world.pool(world.function("processor", &[]), 1).await?;
     let mut ours = [const { Vec::new() }; BATCHES.len()];
@@ -95,7 +95,7 @@ fn criterion(ours: &[f64], rivals: &[(Rival, Vec<Drained>)]) -> Criterion {
     }
 }
 
-/// What one environment finishes.
+/// Drains orders with one environment.
 async fn drain(world: &World, processor: &Arc<Pool>, batch: usize, orders: usize) -> Result<Drained> {
     world.clear().await?;
     prepared::due(world, orders).await?;
@@ -122,7 +122,7 @@ async fn finish_by_hand(world: &World) -> Result<f64> {
     floor::finishes(world, CONNECTIONS, each).await
 }
 
-/// How much later than its delay is over an order is finished, placed by one who places them steadily.
+/// Measures how long after the end of its delay an order is completed, under a steady load.
 async fn latency(world: &World) -> Result<(String, Criterion)> {
     step("drain, end-to-end latency");
     world.clear().await?;
@@ -131,13 +131,13 @@ async fn latency(world: &World) -> Result<(String, Criterion)> {
     let processor = world.pool(world.function("processor", &[("PROCESSING_DELAY_SECONDS", &seconds)]), 4).await?;
     let processing = world.process(processor, 4);
     let mut tick = interval(Duration::from_secs(1) / STEADY);
-    let mut placing = tokio::task::JoinSet::new();
+    let mut creates = tokio::task::JoinSet::new();
     for _ in 0..STEADY * world.options.either(10, 2) {
         tick.tick().await;
         let api = api.clone();
-        placing.spawn(async move { api.call("POST", "/orders", &order()).await });
+        creates.spawn(async move { api.call("POST", "/orders", &order()).await });
     }
-    placing.join_all().await.into_iter().collect::<Result<Vec<_>>>()?;
+    creates.join_all().await.into_iter().collect::<Result<Vec<_>>>()?;
     let late = finished(world).await?;
     processing.stop().await;
     let off = percentiles(world, &api).await?;
@@ -148,7 +148,7 @@ async fn latency(world: &World) -> Result<(String, Criterion)> {
     Ok((text, off))
 }
 
-/// How far the percentiles of the metrics are off those of the orders themselves.
+/// Compares the percentiles of `GET /metrics` with the exact ones of the orders.
 async fn percentiles(world: &World, api: &Front) -> Result<Criterion> {
     let (status, answer) = api.call("GET", "/metrics", "").await?;
     let metrics: serde_json::Value = serde_json::from_str(&answer)?;
@@ -159,10 +159,11 @@ async fn percentiles(world: &World, api: &Front) -> Result<Criterion> {
     let (mut worst, mut each) = (0.0_f64, Vec::new());
     for (name, column) in [("processing_seconds", "worked"), ("queueing_seconds", "queued")] {
         for (percentile, exact) in ["p50", "p95", "p99"].into_iter().zip(row.try_get::<_, Vec<f64>>(column)?) {
-            let said = metrics[name][percentile].as_f64().ok_or_else(|| format!("GET /metrics: {status} {answer}"))?;
-            // A millisecond is what they are counted in.
-            let off = (said - exact).abs() / exact.max(0.001);
-            each.push(format!("{percentile} {} for {}", figure(said), figure(exact)));
+            let reported =
+                metrics[name][percentile].as_f64().ok_or_else(|| format!("GET /metrics: {status} {answer}"))?;
+            // The metrics count milliseconds, so a shorter time can't be exact.
+            let off = (reported - exact).abs() / exact.max(0.001);
+            each.push(format!("{percentile} {} for {}", figure(reported), figure(exact)));
             worst = worst.max(off);
         }
     }
@@ -170,7 +171,7 @@ async fn percentiles(world: &World, api: &Front) -> Result<Criterion> {
     Ok(Criterion::at_most(what, "≤ 0.025", 0.025, worst, note).before("≤ 0.19"))
 }
 
-/// Waits until all orders are finished, and gives by how many milliseconds each was late.
+/// Waits until all orders are finished, and returns by how many milliseconds each was late.
 async fn finished(world: &World) -> Result<Vec<f64>> {
     let sql = world.sql().await?;
     let end = Instant::now() + DELAY * 4;

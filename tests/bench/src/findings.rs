@@ -1,48 +1,48 @@
-//! What a measure found out.
+//! The results of a measurement.
 
-/// A target, and whether it is met.
+/// A target, and whether the measurement meets it.
 #[derive(Debug, Clone)]
 pub struct Criterion {
-    /// What is measured.
+    /// The measured quantity.
     pub what: &'static str,
-    /// The figure from before the target was set.
+    /// The figure before the target was set.
     pub before: &'static str,
-    /// What it has to reach, in words.
+    /// The target, as text.
     pub target: &'static str,
-    /// What it reaches; none where it could not be measured.
+    /// The measured figure, or none if it could not be measured.
     pub measured: Option<f64>,
-    /// Whether that is enough.
+    /// Whether the figure meets the target.
     pub is_met: bool,
-    /// What the figure is made of.
+    /// The figures that it is calculated from.
     pub note: String,
 }
 
 impl Criterion {
-    /// One that has to be as low as this, or lower.
+    /// A target that the figure must not exceed.
     #[must_use]
     pub fn at_most(what: &'static str, target: &'static str, limit: f64, measured: f64, note: String) -> Self {
         Self { what, before: "–", target, measured: Some(measured), is_met: measured <= limit, note }
     }
 
-    /// One that has to be as high as this, or higher.
+    /// A target that the figure has to reach.
     #[must_use]
     pub fn at_least(what: &'static str, target: &'static str, limit: f64, measured: f64, note: String) -> Self {
         Self { what, before: "–", target, measured: Some(measured), is_met: measured >= limit, note }
     }
 
-    /// One that could not be measured, because of this.
+    /// A target that could not be measured. The note says why.
     #[must_use]
     pub fn unmeasured(what: &'static str, target: &'static str, note: &str) -> Self {
         Self { what, before: "–", target, measured: None, is_met: false, note: note.to_owned() }
     }
 
-    /// The same with what it was before.
+    /// Sets the figure before the target was set.
     #[must_use]
     pub fn before(self, before: &'static str) -> Self {
         Self { before, ..self }
     }
 
-    /// Whether the target is met, in a word.
+    /// Whether the target is met, as a word.
     #[must_use]
     pub fn verdict(&self) -> &'static str {
         match (self.measured, self.is_met) {
@@ -53,18 +53,18 @@ impl Criterion {
     }
 }
 
-/// What is written of a measure: its table, its plots by name, and its targets.
+/// The results of a measurement: its table, its plots and its targets.
 #[derive(Debug, Clone, Default)]
 pub struct Findings {
-    /// Markdown.
+    /// The table, as Markdown.
     pub text: String,
-    /// SVG, by name.
+    /// The plots: name and SVG.
     pub plots: Vec<(String, String)>,
-    /// In the order of the acceptance table, as far as they are this measure's.
+    /// The targets, in the order of the acceptance table.
     pub criteria: Vec<Criterion>,
 }
 
-/// A Markdown table, whose first column is text and whose others are figures.
+/// A Markdown table. Its first column is text, the others are figures.
 #[derive(Debug)]
 pub struct Table(String);
 

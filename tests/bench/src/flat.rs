@@ -1,4 +1,4 @@
-//! Flat: what each call costs with more and more finished orders in the table.
+//! Flat: the time of each call with more and more finished orders in the table.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,15 +17,15 @@ use crate::stats::{figure, median, ms};
 use crate::world::{TABLES, World};
 use crate::{plans, prepared};
 
-/// How many orders are finished.
+/// The numbers of finished orders.
 const SIZES: [u32; 4] = [1_000, 100_000, 1_000_000, 10_000_000];
-/// Of these, how many are filled in the quick form.
+/// How many of these sizes a quick run measures.
 const QUICK_SIZES: usize = 2;
-/// How many are active.
+/// The number of active orders.
 const ACTIVE: usize = 10_000;
-/// The time that all orders are of.
+/// The time over which the orders are spread.
 const SPAN: &str = "7 days";
-/// The calls, as they are called in tables.
+/// The names of the calls in the tables.
 const CALLS: [&str; 7] = [
     "GET /metrics",
     "GET /orders/{id}",
@@ -36,10 +36,10 @@ const CALLS: [&str; 7] = [
     "POST /orders",
 ];
 
-/// Medians, in milliseconds, of one size.
+/// The medians of the calls at one size, in milliseconds.
 type Medians = [f64; CALLS.len()];
 
-/// Measures.
+/// Runs the measurement.
 pub async fn measure(world: &World) -> Result<Findings> {
     world.clear().await?;
     let api = Front::new(world.pool(world.function("api", &[]), 1).await?);
@@ -70,7 +70,7 @@ pub async fn measure(world: &World) -> Result<Findings> {
     })
 }
 
-/// Adds finished orders, evenly over the time, and the statistics that they would have left.
+/// Adds finished orders, spread evenly over the time, and their statistics.
 pub async fn fill(sql: &Client, from: u32, to: u32) -> Result<()> {
     let orders = format!(
         "INSERT INTO orders (order_id, user_id, item_ids, total_amount, created_at, started_at, finished_at, attempts)
@@ -90,8 +90,8 @@ pub async fn fill(sql: &Client, from: u32, to: u32) -> Result<()> {
     Ok(sql.batch_execute("CHECKPOINT").await?)
 }
 
-/// A row for each minute of the last two hours in which an order was completed and one for all before, and for every ten minutes
-/// a row for each of fifty buckets, as the sweeper leaves them.
+/// Statements that insert the statistics as the sweeper leaves them. `order_stats` has a row for each minute of the last two
+/// hours with a completed order, and one for all earlier minutes. `order_durations` has fifty buckets for every ten minutes.
 fn statistics(orders: u32) -> [String; 2] {
     let a_minute = format!("floor((back + 1) * {orders}.0 / 10080) - floor(back * {orders}.0 / 10080)");
     [

@@ -1,4 +1,4 @@
-//! What PostgreSQL does with the same statements when nothing is around them: `pgbench`, by the same protocol.
+//! The floor: `pgbench` sends the same statements to PostgreSQL, by the same protocol and without the service around them.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::process::Command;
 
 use crate::world::World;
 
-/// The statement of `shared/src/db/create.rs`, with an order that was not placed before.
+/// The statement of `shared/src/db/create.rs`, with a new order each time.
 const INSERT: &str = r"\set n random(1, 1000000000000000)
 \set user :n % 1000
 WITH inserted AS (
@@ -23,7 +23,7 @@ WITH inserted AS (
 SELECT created_at FROM inserted;
 ";
 
-/// An order's end by hand: what was prepared as `drain-1` and so on, one by one.
+/// Finishes an order of `drain-0`, `drain-1` and so on, one at a time.
 const FINISH: &str = r"\set i :i + 1
 \set n :i * :clients + :client_id
 WITH done AS (DELETE FROM order_work WHERE order_id = 'drain-' || :n::text RETURNING order_id)
@@ -31,7 +31,7 @@ UPDATE orders AS o SET started_at = now(), finished_at = now(), attempts = 1
 FROM done WHERE o.order_id = done.order_id;
 ";
 
-/// The least that an order's life can be: the row is inserted, and updated once.
+/// The least work that an order's life can cause: the row is inserted, and updated once.
 const LIFE: &str = r"\set n random(1, 1000000000000000)
 \set user :n % 1000
 INSERT INTO orders (order_id, user_id, item_ids, total_amount)
@@ -40,27 +40,27 @@ UPDATE orders SET started_at = now(), finished_at = now(), attempts = 1
 WHERE order_id = 'order-' || :n::text;
 ";
 
-/// How the statements are sent: parsed each time, or prepared once a connection.
+/// The protocol of `pgbench`.
 #[derive(Debug, Clone, Copy)]
 pub enum Protocol {
-    /// Parsed each time.
+    /// The server parses a statement each time.
     Extended,
-    /// Prepared.
+    /// The server parses a statement once for each connection.
     Prepared,
 }
 
-/// Orders inserted a second by so many connections.
+/// Returns the orders inserted a second by this many connections.
 pub async fn inserts(world: &World, protocol: Protocol, connections: usize, time: Duration) -> Result<f64> {
     let seconds = time.as_secs().max(1).to_string();
     pgbench(world, INSERT, protocol, connections, &["-T", &seconds]).await
 }
 
-/// One connection's INSERT and UPDATE of so many orders, one by one.
+/// Inserts and updates this many orders over one connection, one at a time.
 pub async fn lives(world: &World, orders: usize) -> Result<()> {
     pgbench(world, LIFE, Protocol::Prepared, 1, &["-t", &orders.to_string()]).await.map(drop)
 }
 
-/// Orders finished a second by so many connections, of which each finishes `each`.
+/// Returns the orders finished a second by this many connections. Each connection finishes `each` orders.
 pub async fn finishes(world: &World, connections: usize, each: usize) -> Result<f64> {
     let clients = format!("clients={connections}");
     pgbench(world, FINISH, Protocol::Extended, connections, &["-D", "i=-1", "-D", &clients, "-t", &each.to_string()])

@@ -1,7 +1,7 @@
-//! A thin HTTP front before the api's environments: what API Gateway is to the deployed function, without its checks.
+//! A thin HTTP server in front of the api's environments. It stands for API Gateway, without its checks.
 //!
-//! An event is put together from pieces that are made once, and of an answer no more is read than is passed on, so that the
-//! front takes little of the machine from what is measured.
+//! It assembles events from prepared pieces and parses only the parts of an answer that it passes on, so that it uses little
+//! of the machine's CPU.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -12,16 +12,16 @@ use sandbox::server::{Request, Response, Server, json};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The event of `sam local`, of which every call is a variation.
+/// The event of `sam local`; each call changes some of its fields.
 const EVENT: &str = include_str!("../../events/create_order.json");
-/// What stands in the event where a call differs, in this order.
-const PLACES: [&str; 3] = ["@body@", "@query@", "@path@"];
+/// The placeholders in the event for the parts that differ between calls.
+const PLACEHOLDERS: [&str; 3] = ["@body@", "@query@", "@path@"];
 
-/// A front before some environments.
+/// A server in front of a pool of environments.
 #[derive(Clone)]
 pub struct Front {
     pool: Arc<Pool>,
-    /// What stands before, between and after the places.
+    /// The prepared pieces of the event.
     pieces: Arc<Pieces>,
 }
 
@@ -30,7 +30,7 @@ struct Pieces {
     post: Vec<String>,
 }
 
-/// What the function answers.
+/// The function's answer.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Answer<'a> {
@@ -42,13 +42,13 @@ pub struct Answer<'a> {
 }
 
 impl Front {
-    /// A front before these, whose every caller is an administrator.
+    /// A front for this pool. Every caller is an administrator.
     #[must_use]
     pub fn new(pool: Arc<Pool>) -> Self {
         Self { pool, pieces: Arc::new(Pieces { get: pieces("GET"), post: pieces("POST") }) }
     }
 
-    /// Serves HTTP.
+    /// Starts the HTTP server.
     pub async fn serve(&self) -> Result<Server> {
         let front = self.clone();
         Server::start(move |request| {
@@ -58,7 +58,7 @@ impl Front {
         .await
     }
 
-    /// Makes a call and gives the status and the body.
+    /// Calls the api, and returns the status and the body.
     pub async fn call(&self, method: &str, path: &str, body: &str) -> Result<(u16, String)> {
         let answer = self.pool.invoke(self.event(method, path, body).into()).await;
         let answer = answer.map_err(|error| format!("{method} {path}: {error:?}"))?;
@@ -66,7 +66,7 @@ impl Front {
         Ok((answer.status_code, answer.body.into_owned()))
     }
 
-    /// The gateway's event of a call, of a front that need not be fast.
+    /// The gateway's event for a call. It is slower than [`Self::call`], because it prepares the pieces each time.
     #[must_use]
     pub fn event_of(method: &str, path: &str, body: &str) -> String {
         assemble(&pieces(method), path, body)
@@ -99,7 +99,7 @@ fn assemble(pieces: &[String], path: &str, body: &str) -> String {
     event
 }
 
-/// The event of a call of this method, cut where calls differ.
+/// The event for this method, split at the placeholders, which stay as pieces of their own.
 fn pieces(method: &str) -> Vec<String> {
     let mut event: Value = serde_json::from_str(EVENT).expect("the event is JSON");
     (event["body"], event["rawPath"], event["rawQueryString"]) = ("@body@".into(), "@path@".into(), "@query@".into());
@@ -107,24 +107,24 @@ fn pieces(method: &str) -> Vec<String> {
     context["http"]["method"] = method.into();
     context["http"]["path"] = "@path@".into();
     context["authorizer"]["jwt"]["claims"]["scope"] = "orders/read orders/write orders/admin".into();
-    // The body's quotes come with the body.
+    // The inserted body has its own quotes.
     let text = event.to_string().replace("\"@body@\"", "@body@");
     let mut pieces = vec![text];
-    for place in PLACES {
-        pieces = pieces.into_iter().flat_map(|piece| cut(&piece, place)).collect();
+    for placeholder in PLACEHOLDERS {
+        pieces = pieces.into_iter().flat_map(|piece| split(&piece, placeholder)).collect();
     }
     pieces
 }
 
-fn cut(piece: &str, place: &str) -> Vec<String> {
-    let mut cut = Vec::new();
-    for (index, part) in piece.split(place).enumerate() {
+fn split(piece: &str, placeholder: &str) -> Vec<String> {
+    let mut parts = Vec::new();
+    for (index, part) in piece.split(placeholder).enumerate() {
         if index > 0 {
-            cut.push(place.to_owned());
+            parts.push(placeholder.to_owned());
         }
-        cut.push(part.to_owned());
+        parts.push(part.to_owned());
     }
-    cut
+    parts
 }
 
 #[cfg(test)]
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_says_what_was_called_and_with_what() {
+    fn event_contains_method_path_query_and_body() {
         let event = Front::event_of("GET", "/orders?limit=1", "{\"a\": \"b\"}");
         let event: Value = serde_json::from_str(&event).unwrap();
         assert_eq!(event["rawPath"], "/orders");

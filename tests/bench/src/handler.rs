@@ -1,4 +1,5 @@
-//! Handler time: what a create takes over its round trips to the database and the queue, each seen on its way.
+//! Handler time: the time of a create without its round trips to the database and the queue. A proxy and the queue measure
+//! those.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,23 +17,23 @@ use crate::progress::step;
 use crate::stats::{figure, ms, percentile};
 use crate::world::World;
 
-/// How far away the queue is.
+/// The round trip to the queue.
 const FAR: Duration = Duration::from_millis(6);
 
-/// When a statement went by, and how long those that are answered took in all.
+/// The start of the current statement, and the total time of the answered ones.
 #[derive(Default)]
 struct Watch {
     begin: Option<Instant>,
     took: Duration,
 }
 
-/// Measures.
+/// Runs the measurement.
 pub async fn measure(world: &World) -> Result<Findings> {
     step("handler time");
     world.clear().await?;
     let watch = Arc::new(Mutex::new(Watch::default()));
-    let wire = Wire::start(world.postgres.address(), watching(&watch)).await?;
-    let url = world.postgres.url(wire.address());
+    let wire = Wire::start(world.postgres.address(), timing_hook(&watch)).await?;
+    let url = world.postgres.app_url(&[wire.address()]);
     let api = Front::new(world.pool(world.function("api", &[("DATABASE_URL", &url)]), 1).await?);
     let mut hello = world.function("api", &[]);
     hello.bootstrap = Options::probe("hello");
@@ -60,7 +61,7 @@ pub async fn measure(world: &World) -> Result<Findings> {
     Ok(Findings { text: table.text(), criteria, ..Findings::default() })
 }
 
-/// How long a create takes, and how long its round trips.
+/// Returns how long a create took, and how much of that its round trips took.
 async fn create(world: &World, api: &Front, watch: &Mutex<Watch>) -> Result<(Duration, Duration)> {
     let before = world.queue_waited();
     *watch.lock().unwrap_or_else(PoisonError::into_inner) = Watch::default();
@@ -71,7 +72,7 @@ async fn create(world: &World, api: &Front, watch: &Mutex<Watch>) -> Result<(Dur
     if status == 201 { Ok((took, database + world.queue_waited().saturating_sub(before))) } else { Err(body.into()) }
 }
 
-fn watching(watch: &Arc<Mutex<Watch>>) -> Hook {
+fn timing_hook(watch: &Arc<Mutex<Watch>>) -> Hook {
     let watch = Arc::clone(watch);
     Arc::new(move |moment, _| {
         let mut watch = watch.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! Batch intake: `POST /orders/batch` beside the same orders one by one.
+//! Batch intake: `POST /orders/batch` compared with single creates.
 
 use std::sync::Arc;
 
@@ -14,19 +14,19 @@ use crate::progress::step;
 use crate::stats::{figure, median, ratio, spread};
 use crate::world::World;
 
-/// How many orders a list holds: one by one, and in lists.
+/// The sizes of the lists. A list of one is a single create.
 const LISTS: [usize; 3] = [1, 100, 500];
-/// How many clients send them.
+/// The number of simultaneous clients.
 const CLIENTS: usize = 16;
 
-/// Measures.
+/// Runs the measurement.
 pub async fn measure(world: &World) -> Result<Findings> {
     let (what, target) = ("batch intake, orders a second ÷ one-by-one", "≥ 8");
     let api = world.pool(world.function("api", &[]), CONNECTIONS).await?;
     if !is_there(&api).await? {
-        let criteria = vec![Criterion::unmeasured(what, target, "this build takes no lists")];
+        let criteria = vec![Criterion::unmeasured(what, target, "this build has no `POST /orders/batch`")];
         return Ok(Findings {
-            text: "This build takes no lists of orders.\n".to_owned(),
+            text: "This build has no `POST /orders/batch`.\n".to_owned(),
             criteria,
             ..Findings::default()
         });
@@ -44,7 +44,7 @@ pub async fn measure(world: &World) -> Result<Findings> {
     Ok(Findings { text: table(&loads), criteria, ..Findings::default() })
 }
 
-/// Whether the function knows the call.
+/// Whether the function has the call.
 async fn is_there(api: &Arc<Pool>) -> Result<bool> {
     let body = format!(r#"{{"orders":[{}]}}"#, order());
     let (status, _) = Front::new(Arc::clone(api)).call("POST", "/orders/batch", &body).await?;

@@ -1,4 +1,4 @@
-//! Job queues on PostgreSQL to compare the drain with: see `baseline/queues` and `rivals`.
+//! Job queues on PostgreSQL, compared with the drain: see `baseline/queues` and `rivals`.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -14,9 +14,9 @@ use crate::server::Done;
 use crate::stats::count;
 use crate::world::World;
 
-/// The directory into which `make bench` installs those from npm.
+/// The directory into which `make bench` installs the queues from npm.
 const INSTALLED: &str = ".local/bench/queues";
-/// The program that `make bench` builds of those in Rust.
+/// The program with the queues in Rust, as `make bench` builds it.
 const BUILT: &str = "target/rivals/release/rivals";
 
 /// The language of a queue, and its program.
@@ -30,9 +30,9 @@ enum Program {
 /// A job queue with one worker.
 #[derive(Debug, Clone, Copy)]
 pub struct Rival {
-    /// What it is called in tables.
+    /// Its name in the tables.
     pub name: &'static str,
-    /// How many orders it is given: enough for some seconds.
+    /// How many orders it drains: enough for some seconds.
     pub orders: usize,
     program: Program,
     more: &'static [&'static str],
@@ -45,7 +45,7 @@ pub struct Drained {
     pub rate: f64,
     /// The worker's CPU time, in milliseconds an order.
     pub worker_cpu_ms: f64,
-    /// The server's part, an order.
+    /// The database server's work for an order.
     pub server: Done,
 }
 
@@ -77,7 +77,7 @@ const ALL: [Rival; 5] = [
     },
 ];
 
-/// Those that are installed.
+/// The installed queues.
 #[must_use]
 pub fn available() -> Vec<Rival> {
     let is_there = |rival: &Rival| match rival.program {
@@ -89,7 +89,7 @@ pub fn available() -> Vec<Rival> {
 }
 
 impl Rival {
-    /// Runs it until its orders are finished.
+    /// Runs the queue's worker until all its orders are finished.
     pub async fn drain(&self, world: &World) -> Result<Drained> {
         let orders = world.options.either(self.orders, self.orders / 5);
         let mut worker = Worker::start(self.command(world, orders)?)?;
@@ -98,14 +98,14 @@ impl Rival {
     }
 
     async fn drain_by(&self, world: &World, worker: &mut Worker, orders: usize) -> Result<Drained> {
-        worker.hear().await?;
+        worker.read_line().await?;
         let sql = world.sql().await?;
         sql.batch_execute("CHECKPOINT").await?;
         let (before, cpu) = (Done::until_now(world, &sql).await?, worker.cpu_ms());
-        worker.say().await?;
-        let rate = worker.hear().await?.parse()?;
+        worker.send_line().await?;
+        let rate = worker.read_line().await?.parse()?;
         let (after, worker_cpu_ms) = (Done::until_now(world, &sql).await?, worker.cpu_ms() - cpu);
-        worker.say().await?;
+        worker.send_line().await?;
         worker.process.wait().await?;
         let many = count(orders);
         Ok(Drained { rate, worker_cpu_ms: worker_cpu_ms / many, server: after.since(&before, many) })
@@ -149,10 +149,10 @@ fn by_variables(command: &mut Command, world: &World) -> Result<()> {
     Ok(())
 }
 
-/// A running program. It begins and ends when it reads a line.
+/// A running worker. It starts the drain when it reads a line, and exits when it reads another.
 struct Worker {
     process: Child,
-    words: ChildStdin,
+    input: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
@@ -160,17 +160,17 @@ impl Worker {
     fn start(mut command: Command) -> Result<Self> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true);
         let mut process = command.spawn()?;
-        let (words, lines) = (process.stdin.take(), process.stdout.take());
+        let (input, lines) = (process.stdin.take(), process.stdout.take());
         let lines = BufReader::new(lines.ok_or("no output")?).lines();
-        Ok(Self { process, words: words.ok_or("no input")?, lines })
+        Ok(Self { process, input: input.ok_or("no input")?, lines })
     }
 
-    async fn hear(&mut self) -> Result<String> {
-        self.lines.next_line().await?.ok_or_else(|| "it ended; what it wrote says why".into())
+    async fn read_line(&mut self) -> Result<String> {
+        self.lines.next_line().await?.ok_or_else(|| "the worker exited; see its output for the reason".into())
     }
 
-    async fn say(&mut self) -> Result<()> {
-        Ok(self.words.write_all(b"\n").await?)
+    async fn send_line(&mut self) -> Result<()> {
+        Ok(self.input.write_all(b"\n").await?)
     }
 
     fn cpu_ms(&self) -> f64 {

@@ -1,12 +1,11 @@
-//! The database server's work for an order's whole life (create, claim, wait, claim, finish), one by one and in batches, beside the
-//! floor: one INSERT and one UPDATE by key of the same table.
+//! The database server's work for an order's whole life (create, claim, wait, claim, finish), one by one and in batches,
+//! compared with the floor: one INSERT and one UPDATE by key of the same table.
 
 use std::ops::Range;
 use std::time::Duration;
 
 use sandbox::Result;
 use sandbox::runtime::Pool;
-use tokio::time::Instant;
 use tokio_postgres::Client;
 
 use crate::findings::{Criterion, Findings, Table};
@@ -17,20 +16,19 @@ use crate::stats::{count, figure, median, numbers, ratio, spread};
 use crate::world::World;
 use crate::{flat, floor, load, prepared};
 
-/// How many orders go through their lives together.
+/// The sizes of the lists and batches.
 pub const SIZES: [usize; 3] = [1, 10, 100];
-/// How long the work takes, by a message.
+/// How long the simulated work takes.
 const WAIT: Duration = Duration::from_secs(1);
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How many orders have ended before.
+/// How many finished orders the table holds before the measurement.
 const FINISHED: u32 = 100_000;
 
-/// The server's work for an order, by the steps of its life.
+/// The database server's work for an order, by the steps of its life.
 #[derive(Debug, Clone, Copy, Default)]
 struct Life {
-    /// Created, claimed for the first time and made to wait, claimed again and finished.
+    /// Create; first claim and reschedule; second claim and finish.
     steps: [Done; 3],
-    /// Rows that were left dead.
+    /// Dead rows left behind.
     dead_rows: f64,
 }
 
@@ -40,28 +38,29 @@ impl Life {
     }
 }
 
-/// The CPU time of the server, in milliseconds an order, by size: of a create, of what has an order wait, of what ends it.
+/// The server's CPU time, in milliseconds an order, by size: for a create, for the first claim and reschedule, for the second
+/// claim and finish.
 pub type Steps = [[f64; 3]; SIZES.len()];
 
-/// The figures of the database that the simulation uses.
+/// The costs of an order in the database server, for the simulation.
 #[derive(Debug, Clone, Copy)]
-pub struct Server {
+pub struct ServerCosts {
     /// See [`Steps`].
     pub cpu_ms: Steps,
-    /// Room for an order that has ended.
+    /// Bytes on disk of a finished order.
     pub bytes_kept: f64,
-    /// Write-ahead log of a life in the largest batches.
+    /// Bytes of write-ahead log for a life, in the largest batches.
     pub wal_bytes: f64,
 }
 
-/// Measures; returns the simulation's figures as well.
-pub async fn measure(world: &World) -> Result<(Findings, Server)> {
+/// Runs the measurement. Also returns the simulation's figures.
+pub async fn measure(world: &World) -> Result<(Findings, ServerCosts)> {
     world.clear().await?;
     let sql = world.sql().await?;
     step("life, filling in finished orders");
     flat::fill(&sql, 0, world.options.either(FINISHED, FINISHED / 10)).await?;
-    // A page's first change after a checkpoint is logged as a whole, so that the bytes would tell of checkpoints.
-    set(world, &sql, "off").await?;
+    // The server logs a whole page at its first change after a checkpoint, so the bytes would depend on the checkpoints.
+    set_full_page_writes(world, &sql, "off").await?;
     let (mut lives, mut floors) = ([const { Vec::new() }; SIZES.len()], Vec::new());
     for run in 1..=world.options.runs {
         for (size, lives) in SIZES.into_iter().zip(&mut lives) {
@@ -70,7 +69,7 @@ pub async fn measure(world: &World) -> Result<(Findings, Server)> {
         }
         floors.push(least(world, &sql, world.options.either(2_000, 500)).await?);
     }
-    set(world, &sql, "on").await?;
+    set_full_page_writes(world, &sql, "on").await?;
     step("life, bytes kept");
     let bytes_kept = kept(world, &sql).await?;
     let text = table(&lives, &floors) + &format!("\nAn order that has ended takes {} bytes.\n", figure(bytes_kept));
@@ -79,16 +78,16 @@ pub async fn measure(world: &World) -> Result<(Findings, Server)> {
     let cpu_ms = std::array::from_fn(|size| std::array::from_fn(|step| step_ms(size, step)));
     let wal_bytes = median(&each(SIZES.len() - 1, &|life| life.sum(|done| done.wal_bytes)));
     let findings = Findings { text, criteria: criteria(&lives, &floors, bytes_kept), ..Findings::default() };
-    Ok((findings, Server { cpu_ms, bytes_kept, wal_bytes }))
+    Ok((findings, ServerCosts { cpu_ms, bytes_kept, wal_bytes }))
 }
 
-/// Takes this many orders through their lives, `size` at once.
+/// Runs this many orders through their whole lives, `size` at a time.
 async fn live(world: &World, sql: &Client, size: usize, orders: usize) -> Result<Life> {
     let dead_before = dead_rows(sql).await?;
     let api = Front::new(world.pool(world.function("api", &[]), 1).await?);
     let seconds = WAIT.as_secs().to_string();
     let processor = world.pool(world.function("processor", &[("PROCESSING_DELAY_SECONDS", &seconds)]), 1).await?;
-    // Both connect.
+    // Both functions connect before the measurement.
     api.call("GET", "/healthz", "").await?;
     process(&processor, &["an-order-that-is-not-there".to_owned()]).await?;
     let start = Done::until_now(world, sql).await?;
@@ -108,7 +107,7 @@ async fn live(world: &World, sql: &Client, size: usize, orders: usize) -> Result
     if left > 0 {
         return Err(format!("{left} of {orders} orders are not finished").into());
     }
-    world.quiet(sql).await?;
+    world.wait_until_disconnected(sql).await?;
     let many = count(orders);
     Ok(Life {
         steps: [created.since(&start, many), waiting.since(&created, many), finished.since(&waited, many)],
@@ -120,7 +119,7 @@ fn batches(orders: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
     numbers(orders, size).map(|(first, last)| first..last)
 }
 
-/// Places so many orders by one request, and gives their identifiers.
+/// Creates this many orders with one request, and returns their ids.
 async fn create(api: &Front, orders: usize) -> Result<Vec<String>> {
     let (path, body) = load::unnamed(orders);
     let (status, answer) = api.call("POST", path, &body).await?;
@@ -143,14 +142,14 @@ async fn process(processor: &Pool, ids: &[String]) -> Result<()> {
     answer.map(drop).map_err(|error| format!("a batch of {}: {error:?}", ids.len()).into())
 }
 
-/// One INSERT and one UPDATE by key.
+/// Measures the floor: one INSERT and one UPDATE by key.
 async fn least(world: &World, sql: &Client, orders: usize) -> Result<Done> {
     let before = Done::until_now(world, sql).await?;
     floor::lives(world, orders).await?;
     Ok(Done::until_now(world, sql).await?.since(&before, count(orders)))
 }
 
-/// The room that an order takes once it has ended, its entries in indexes included.
+/// Measures the bytes on disk of a finished order, its index entries included.
 async fn kept(world: &World, sql: &Client) -> Result<f64> {
     world.clear().await?;
     let (size, orders) = (SIZES[SIZES.len() - 1], world.options.either(10_000, 1_000));
@@ -160,25 +159,17 @@ async fn kept(world: &World, sql: &Client) -> Result<f64> {
     Ok(sql.query_one(bytes, &[]).await?.try_get("bytes")?)
 }
 
-/// How many versions of rows have been left dead so far.
+/// How many row versions have died so far.
 async fn dead_rows(sql: &Client) -> Result<f64> {
     let dead = "SELECT coalesce(sum(n_tup_upd + n_tup_del), 0)::float8 AS dead FROM pg_stat_user_tables";
     Ok(sql.query_one(dead, &[]).await?.try_get("dead")?)
 }
 
-/// Whether the server logs whole pages, once all of its processes know.
-async fn set(world: &World, sql: &Client, full_page_writes: &str) -> Result<()> {
-    sql.batch_execute(&format!("ALTER SYSTEM SET full_page_writes = {full_page_writes}")).await?;
-    sql.batch_execute("SELECT pg_reload_conf()").await?;
-    let (is_set, end) = ("SELECT WHERE current_setting('full_page_writes') = $1", Instant::now() + PATIENCE);
-    // A new connection has the settings of the server's first process, which has told all others by then.
-    while world.sql().await?.query(is_set, &[&full_page_writes]).await?.is_empty() {
-        if Instant::now() > end {
-            return Err("PostgreSQL does not take a setting".into());
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    // The process that decides for all takes its new settings before it does this.
+/// Sets whether the server logs whole pages, and waits until all its processes use the setting.
+async fn set_full_page_writes(world: &World, sql: &Client, value: &str) -> Result<()> {
+    sql.batch_execute(&format!("ALTER SYSTEM SET full_page_writes = {value}")).await?;
+    world.postgres.reload(&format!("SELECT current_setting('full_page_writes') = '{value}'")).await?;
+    // The checkpointer, which decides for all processes, reads its settings before it runs this.
     Ok(sql.batch_execute("CHECKPOINT").await?)
 }
 

@@ -1,4 +1,4 @@
-//! Clients that each place one order after the other, and how the service bears it.
+//! A load of clients that each create one order after the other.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,30 +13,30 @@ use crate::client::Client;
 use crate::front::Front;
 use crate::stats::{count, ms, percentile};
 
-/// How long a client waits for an answer.
+/// A client's time-out.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Numbers orders, so that none is placed twice.
+/// The next order's number, so that no order is created twice.
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 
-/// Where orders are placed.
+/// The target of the load.
 #[derive(Clone)]
 pub enum Target {
-    /// At an HTTP server.
+    /// An HTTP server.
     Http(SocketAddr),
-    /// At the function, by the Runtime API alone.
+    /// The function, directly through the Runtime API.
     Direct(Front),
 }
 
-/// What was measured.
+/// The measured figures of a load.
 #[derive(Debug, Clone, Default)]
 pub struct Load {
     /// Orders accepted a second.
     pub rate: f64,
-    /// How long each took, in milliseconds.
+    /// The latencies of the accepted requests, in milliseconds.
     pub latencies: Vec<f64>,
-    /// How many requests got another answer, or none in time.
+    /// How many requests failed or timed out.
     pub errors: usize,
-    /// What `used` counted up meanwhile, for each order accepted.
+    /// The increase of each counter of `used`, for each accepted order.
     pub used: Vec<f64>,
 }
 
@@ -48,29 +48,29 @@ impl Load {
     }
 }
 
-/// A load, and where it goes.
+/// The parameters of a load.
 #[derive(Clone)]
 pub struct Plan {
-    /// Where.
+    /// The target.
     pub target: Target,
-    /// How many clients.
+    /// The number of simultaneous clients.
     pub clients: usize,
-    /// How long before it is measured.
+    /// How long the load runs before the measurement.
     pub warm_up: Duration,
-    /// How long it is measured.
+    /// How long the measurement lasts.
     pub time: Duration,
-    /// How many orders a request holds; one goes to `/orders`, more to `/orders/batch`.
+    /// How many orders a request creates: one by `/orders`, more by `/orders/batch`.
     pub list: usize,
 }
 
-/// An answer's time, how long it took, and whether it was a success.
+/// The time of an answer, its latency, and whether the request succeeded.
 type Answered = (Instant, Duration, bool);
 
-/// Puts the load on. `used` counts what the service uses up, at the beginning and at the end.
+/// Runs the load. `used` reads counters of used resources, at the start and at the end of the measurement.
 pub async fn run(plan: &Plan, used: impl Fn() -> Vec<f64>) -> Result<Load> {
     let (stop, mut clients) = (Arc::new(AtomicBool::new(false)), JoinSet::new());
     for _ in 0..plan.clients {
-        clients.spawn(place_all(plan.clone(), Arc::clone(&stop)));
+        clients.spawn(create_until(plan.clone(), Arc::clone(&stop)));
     }
     sleep(plan.warm_up).await;
     let (begin, used_before) = (Instant::now(), used());
@@ -89,7 +89,7 @@ pub async fn run(plan: &Plan, used: impl Fn() -> Vec<f64>) -> Result<Load> {
     })
 }
 
-async fn place_all(plan: Plan, stop: Arc<AtomicBool>) -> Result<Vec<Answered>> {
+async fn create_until(plan: Plan, stop: Arc<AtomicBool>) -> Result<Vec<Answered>> {
     let mut caller = Caller::new(&plan.target).await?;
     let mut answers = Vec::new();
     while !stop.load(Ordering::Relaxed) {
@@ -98,7 +98,7 @@ async fn place_all(plan: Plan, stop: Arc<AtomicBool>) -> Result<Vec<Answered>> {
         let is_accepted = matches!(timeout(PATIENCE, caller.post(path, &body)).await, Ok(Ok(200..=299)));
         answers.push((Instant::now(), begin.elapsed(), is_accepted));
         if !is_accepted {
-            // What comes after an answer that was not waited for would be taken for the next one's.
+            // A late answer on the old connection would be read as the answer to the next request.
             caller = Caller::new(&plan.target).await?;
         }
     }
@@ -126,31 +126,31 @@ impl Caller {
     }
 }
 
-/// A request that places so many orders: where it goes, and what it says.
+/// The path and the body of a request that creates this many orders.
 #[must_use]
 pub fn request(list: usize) -> (&'static str, String) {
-    if list == 1 {
-        return ("/orders", order());
-    }
-    let orders: Vec<_> = std::iter::repeat_with(order).take(list).collect();
-    ("/orders/batch", format!(r#"{{"orders":[{}]}}"#, orders.join(",")))
+    request_of(list, order)
 }
 
-/// The same for orders without identifiers: the service generates them.
+/// The same for orders without ids, so that the service generates them.
 #[must_use]
 pub fn unnamed(list: usize) -> (&'static str, String) {
     let order = || {
         let user = fastrand::u32(0..1000);
         format!(r#"{{"user_id":"user-{user}","item_ids":["book-1","pen-7"],"total_amount":59.98}}"#)
     };
-    if list == 1 {
-        return ("/orders", order());
-    }
-    let orders: Vec<_> = std::iter::repeat_with(order).take(list).collect();
-    ("/orders/batch", format!(r#"{{"orders":[{}]}}"#, orders.join(",")))
+    request_of(list, order)
 }
 
-/// An order that was not placed before.
+fn request_of(list: usize, order: impl FnMut() -> String) -> (&'static str, String) {
+    let orders: Vec<_> = std::iter::repeat_with(order).take(list).collect();
+    match orders.as_slice() {
+        [order] => ("/orders", order.clone()),
+        _ => ("/orders/batch", format!(r#"{{"orders":[{}]}}"#, orders.join(","))),
+    }
+}
+
+/// The JSON of a new order.
 #[must_use]
 pub fn order() -> String {
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);

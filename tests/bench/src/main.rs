@@ -1,5 +1,5 @@
-//! Measures how fast Ordermill is and what it costs, beside what it replaces: see docs/performance.md. `bench cost` prints a
-//! bill instead.
+//! Measures the performance and the cost of Ordermill, beside the service that it replaces: see docs/performance.md. `bench
+//! cost` prints a bill instead.
 
 mod account;
 mod baseline;
@@ -50,7 +50,7 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             progress::clear();
-            eprintln!("The run can't be finished: {error}");
+            eprintln!("could not finish the run: {error}");
             let causes = std::iter::successors(error.source(), |cause| cause.source());
             causes.for_each(|cause| eprintln!("  {cause}"));
             ExitCode::FAILURE
@@ -70,45 +70,45 @@ async fn run() -> Result<()> {
     if options.writes() { report::write(&options, &measured) } else { Ok(()) }
 }
 
-/// Everything that is asked for, one after the other.
+/// Runs the selected measurements, one after the other.
 async fn measure(world: &World) -> Result<Vec<Measured>> {
-    let (mut measured, wants) = (Vec::new(), |name| world.options.wants(name));
-    if wants("create") {
+    let (mut measured, includes) = (Vec::new(), |name| world.options.includes(name));
+    if includes("create") {
         measured.push(("create", create::measure(world).await?));
     }
-    if wants("cold") {
+    if includes("cold") {
         measured.push(("cold", cold::measure(world).await?));
     }
-    if wants("handler") {
+    if includes("handler") {
         measured.push(("handler", handler::measure(world).await?));
     }
-    if wants("life") {
+    if includes("life") {
         let (findings, server) = life::measure(world).await?;
         measured.push(("life", findings));
         if world.options.writes() {
             database::write(&server)?;
         }
     }
-    if wants("drain") {
+    if includes("drain") {
         measured.push(("drain", drain::measure(world).await?));
     }
-    if wants("snapshot") {
+    if includes("snapshot") {
         measured.push(("snapshot", snapshot::measure(world).await?));
     }
-    if wants("flat") {
+    if includes("flat") {
         measured.push(("flat", flat::measure(world).await?));
     }
-    if wants("cost") {
+    if includes("cost") {
         let (findings, billed) = cost::measure(world).await?;
         if world.options.writes() {
             std::fs::write(cost::command::MEASURED, serde_json::to_string_pretty(&billed)? + "\n")?;
         }
         measured.push(("cost", findings));
     }
-    if wants("intake") {
+    if includes("intake") {
         measured.push(("intake", intake::measure(world).await?));
     }
-    if wants("scale") {
+    if includes("scale") {
         measured.push(("scale", scale::measure(world).await?));
     }
     Ok(measured)

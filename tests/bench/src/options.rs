@@ -1,11 +1,11 @@
-//! What a run is asked for, by variables.
+//! The options of a run, read from variables.
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
-//! | `QUICK` | 1: a run of each within two minutes in all, with small numbers, and nothing is written | |
-//! | `ONLY` | some of the measures, with commas between: `create,cold`; nothing is written then | all |
-//! | `RUNS` | how many runs each figure is the median of | 5; quick: 1 |
-//! | `BINARIES` | where `api`, `processor` and `sweeper` are, as cargo builds them | what `sam build` made |
+//! | `QUICK` | 1: one short run of each measurement, two minutes in total, without writing the document | |
+//! | `ONLY` | the measurements to run, separated by commas (`create,cold`), without writing the document | all |
+//! | `RUNS` | the number of runs; each figure is their median | 5; quick: 1 |
+//! | `BINARIES` | the directory of `api`, `processor` and `sweeper`, as cargo builds them | the output of `sam build` |
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,9 +15,9 @@ use sandbox::Result;
 /// A run's size.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Whether this is the short form.
+    /// Whether this is a quick run.
     pub is_quick: bool,
-    /// How many runs each figure is the median of.
+    /// The number of runs. Each figure is their median.
     pub runs: usize,
     only: Option<Vec<String>>,
     binaries: Option<PathBuf>,
@@ -28,7 +28,7 @@ impl Options {
     pub fn from_env() -> Result<Self> {
         let is_quick = text("QUICK").is_some_and(|text| text != "0");
         let runs =
-            text("RUNS").map(|text| text.parse().map_err(|_| format!("RUNS: {text} is no number"))).transpose()?;
+            text("RUNS").map(|text| text.parse().map_err(|_| format!("RUNS: {text} is not a number"))).transpose()?;
         Ok(Self {
             is_quick,
             runs: runs.unwrap_or(if is_quick { 1 } else { 5 }),
@@ -37,24 +37,24 @@ impl Options {
         })
     }
 
-    /// Whether this measure is asked for.
+    /// Whether this run includes the measurement.
     #[must_use]
-    pub fn wants(&self, measure: &str) -> bool {
-        self.only.as_ref().is_none_or(|only| only.iter().any(|wanted| wanted == measure))
+    pub fn includes(&self, measurement: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| only.iter().any(|name| name == measurement))
     }
 
-    /// Whether a document is written: of a whole run alone.
+    /// Whether the run writes the document: only a complete run does.
     #[must_use]
     pub fn writes(&self) -> bool {
         !self.is_quick && self.only.is_none()
     }
 
-    /// The first in the long form, the second in the quick one.
+    /// Returns `quick` in a quick run, and `long` otherwise.
     pub fn either<T>(&self, long: T, quick: T) -> T {
         if self.is_quick { quick } else { long }
     }
 
-    /// How long a load is kept up before it is measured, and while it is.
+    /// How long a load runs before the measurement, and how long the measurement lasts.
     #[must_use]
     pub fn load(&self) -> (Duration, Duration) {
         self.either(
@@ -63,17 +63,13 @@ impl Options {
         )
     }
 
-    /// A function's binary.
+    /// The path of a function's binary.
     #[must_use]
     pub fn bootstrap(&self, function: &str) -> PathBuf {
-        if let Some(directory) = &self.binaries {
-            return directory.join(function);
-        }
-        let (first, rest) = function.split_at(1);
-        format!(".aws-sam/build/{}{rest}Function/bootstrap", first.to_uppercase()).into()
+        sandbox::runtime::bootstrap(self.binaries.as_deref(), function)
     }
 
-    /// A probe's binary.
+    /// The path of a probe's binary.
     #[must_use]
     pub fn probe(name: &str) -> PathBuf {
         PathBuf::from("target/release").join(name)

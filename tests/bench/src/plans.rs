@@ -1,5 +1,5 @@
-//! The rows that a hot call reads when the statistics of `order_work` mislead: `ANALYZE` saw identifiers that sort before those of all
-//! finished orders, and the table now holds identifiers that sort after them.
+//! The rows that a hot call reads when the statistics of `order_work` mislead: `ANALYZE` saw ids that sort before those of all
+//! finished orders, and the table now holds ids that sort after them.
 
 use sandbox::Result;
 use tokio_postgres::Client;
@@ -10,21 +10,21 @@ use crate::prepared;
 use crate::stats::{count, figure};
 use crate::world::{QUEUE, World};
 
-/// The active orders that `ANALYZE` sees.
+/// The number of active orders that `ANALYZE` sees.
 const BEFORE: usize = 10_000;
-/// The active orders at the time of the calls: few, so that the planner may take a scan of all for cheaper, and many.
+/// The numbers of active orders during the calls: few, so that the planner may prefer a full scan, and many.
 const AFTER: [usize; 2] = [1_000, 10_000];
 
-/// A call, and the number of its orders.
+/// A measured call.
 #[derive(Debug, Clone)]
 enum Call {
-    /// A call of the api.
+    /// A call of the api: method, path and number of orders.
     Api(&'static str, &'static str, usize),
-    /// A batch for the processor, by the orders' numbers: claimed and finished.
+    /// A batch for the processor, which claims and finishes it: the orders' numbers.
     Batch(std::ops::Range<usize>),
 }
 
-/// Measures, beside the finished orders `f-…` that are there.
+/// Runs the measurement. The table already holds the finished orders `f-…`.
 pub async fn measure(world: &World, sql: &Client) -> Result<Criterion> {
     let calls = [
         Call::Batch(0..1),
@@ -62,9 +62,9 @@ async fn mislead(world: &World, sql: &Client, active: usize) -> Result<()> {
     prepared::named(world, "z", active).await
 }
 
-/// Makes a call through a new environment; returns its name and the rows that it read for each of its orders.
+/// Makes a call through a new environment. Returns the call's name and the rows that it read for each of its orders.
 async fn read(world: &World, sql: &Client, call: &Call) -> Result<(String, f64)> {
-    world.quiet(sql).await?;
+    world.wait_until_disconnected(sql).await?;
     let before = reads(sql).await?;
     let (name, orders) = match call {
         Call::Batch(numbers) => {
@@ -84,13 +84,13 @@ async fn read(world: &World, sql: &Client, call: &Call) -> Result<(String, f64)>
         }
     };
     drop(world.queues.steal(QUEUE, usize::MAX));
-    world.quiet(sql).await?;
+    world.wait_until_disconnected(sql).await?;
     Ok((name, (reads(sql).await? - before) / count(orders)))
 }
 
-/// The rows read by sequential scans and the index entries read, since the server started.
+/// The rows and index entries that were read since the server started.
 async fn reads(sql: &Client) -> Result<f64> {
-    // Otherwise this connection's own reads would be added at some later call.
+    // Otherwise the server would add this connection's own reads during a later call.
     sql.execute("SELECT pg_stat_force_next_flush()", &[]).await?;
     let read = "SELECT ((SELECT coalesce(sum(seq_tup_read), 0) FROM pg_stat_user_tables)
         + (SELECT coalesce(sum(idx_tup_read), 0) FROM pg_stat_user_indexes))::float8 AS reads";

@@ -1,4 +1,4 @@
-//! Plots: lines on logarithmic axes, as SVG.
+//! Plots of lines on logarithmic axes, as SVG.
 
 use plotters::prelude::*;
 use sandbox::Result;
@@ -25,18 +25,17 @@ impl Series {
 
 /// A plot.
 pub struct Plot<'a> {
-    /// What it shows.
     pub title: &'a str,
-    /// What runs to the right.
+    /// The label of the x axis.
     pub x: &'a str,
-    /// What runs up.
+    /// The label of the y axis.
     pub y: &'a str,
     /// The lines.
     pub series: Vec<Series>,
 }
 
 impl Plot<'_> {
-    /// Draws it.
+    /// Draws the plot.
     pub fn svg(&self) -> Result<String> {
         let mut svg = String::new();
         self.draw(&SVGBackend::with_string(&mut svg, SIZE).into_drawing_area()).map_err(|error| error.to_string())?;
@@ -66,7 +65,7 @@ impl Plot<'_> {
         area.present()
     }
 
-    /// From somewhat below the lowest value to somewhat above the highest.
+    /// The range of an axis: from slightly below the lowest value to slightly above the highest.
     fn range(&self, of: impl Fn(&(f64, f64)) -> f64) -> std::ops::Range<f64> {
         let values = self.series.iter().flat_map(|series| &series.points).map(of);
         let (low, high) = values.fold((f64::INFINITY, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
@@ -74,7 +73,7 @@ impl Plot<'_> {
     }
 }
 
-/// A value at an axis.
+/// The label of a value on an axis.
 fn label(value: f64) -> String {
     if value >= 1000.0 { figure(value) } else { value.to_string() }
 }

@@ -1,4 +1,4 @@
-//! Orders that are in the database before anything is measured.
+//! Creates the orders that a measurement needs beforehand.
 
 use sandbox::Result;
 use sandbox::mapping;
@@ -8,10 +8,10 @@ use crate::front::Front;
 use crate::stats::numbers;
 use crate::world::{QUEUE, World};
 
-/// How many orders a request places, at most.
+/// The most orders of a request.
 const LIST: usize = 500;
 
-/// Places so many orders that are due, without a message: `drain-0` and so on.
+/// Creates this many due orders without messages, `drain-0` and so on.
 pub async fn due(world: &World, orders: usize) -> Result<()> {
     named(world, "drain", orders).await?;
     let sql = world.sql().await?;
@@ -19,18 +19,18 @@ pub async fn due(world: &World, orders: usize) -> Result<()> {
     Ok(sql.batch_execute("CHECKPOINT").await?)
 }
 
-/// The same by another name, without `VACUUM` and `CHECKPOINT`.
+/// Creates this many due orders without messages, `{name}-0` and so on. Runs neither `VACUUM` nor `CHECKPOINT`.
 pub async fn named(world: &World, name: &str, orders: usize) -> Result<()> {
     let api = Front::new(world.pool(world.function("api", &[]), 1).await?);
     for (first, last) in numbers(orders, LIST) {
-        place(&api, name, first..last).await?;
+        create(&api, name, first..last).await?;
     }
     drop(world.queues.steal(QUEUE, usize::MAX));
     Ok(())
 }
 
-/// Places orders of these numbers by one request.
-pub async fn place(api: &Front, name: &str, numbers: std::ops::Range<usize>) -> Result<()> {
+/// Creates the orders with these numbers in one request.
+pub async fn create(api: &Front, name: &str, numbers: std::ops::Range<usize>) -> Result<()> {
     let order = |n: usize| {
         format!(
             r#"{{"order_id":"{name}-{n}","user_id":"user-{}","item_ids":["book-1","pen-7"],"total_amount":59.98}}"#,
@@ -39,22 +39,23 @@ pub async fn place(api: &Front, name: &str, numbers: std::ops::Range<usize>) -> 
     };
     let list = numbers.map(order).collect::<Vec<_>>().join(",");
     let (status, answer) = api.call("POST", "/orders/batch", &format!(r#"{{"orders":[{list}]}}"#)).await?;
-    if (200..300).contains(&status) { Ok(()) } else { Err(format!("placing {name}: {status} {answer}").into()) }
+    if (200..300).contains(&status) { Ok(()) } else { Err(format!("creating {name}: {status} {answer}").into()) }
 }
 
-/// The event of a batch of them.
+/// The event of a batch of the orders `drain-…` with these numbers.
 #[must_use]
 pub fn batch(orders: impl Iterator<Item = usize>) -> bytes::Bytes {
     event(orders.map(|order| format!("drain-{order}")))
 }
 
-/// The event of a batch of orders by their identifiers.
+/// The event of a batch of the orders with these ids.
 #[must_use]
 pub fn event(order_ids: impl Iterator<Item = String>) -> bytes::Bytes {
     let message = |order_id: String| Message {
         id: format!("message-{order_id}"),
         receipt: format!("message-{order_id}#1"),
         body: order_id,
+        group: None,
         receives: 1,
         trace: None,
     };

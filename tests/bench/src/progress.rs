@@ -1,4 +1,4 @@
-//! Says how it goes: on a terminal in one line that is written anew, elsewhere a line for each step.
+//! Prints the progress: on a terminal in one line that is overwritten, elsewhere as a new line for each step.
 
 use std::io::{IsTerminal, Write};
 use std::sync::LazyLock;
@@ -6,21 +6,21 @@ use std::time::Instant;
 
 static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// Says what is being done.
+/// Prints the current step.
 pub fn step(what: &str) {
     let (begin, end) = if std::io::stdout().is_terminal() { ("\r\x1b[K", "") } else { ("", "\n") };
     print!("{begin}    {:4.0} s  {what}{end}", seconds());
-    let _ = std::io::stdout().flush(); // If nobody reads it, so be it.
+    let _ = std::io::stdout().flush(); // A closed output does not fail the run.
 }
 
-/// Leaves the line free for something else.
+/// Clears the progress line on a terminal.
 pub fn clear() {
     if std::io::stdout().is_terminal() {
         print!("\r\x1b[K");
     }
 }
 
-/// How long the run has taken so far.
+/// The seconds since the run started.
 #[must_use]
 pub fn seconds() -> f64 {
     BEGIN.elapsed().as_secs_f64()

@@ -1,4 +1,4 @@
-//! What is printed and written when a run is over.
+//! The output of a run: the printed results and the written document.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -9,15 +9,15 @@ use crate::findings::{Criterion, Findings, Table};
 use crate::options::Options;
 use crate::stats::figure;
 
-/// The document's text, with places for what a run finds out.
+/// The document's text, with placeholders for a run's results.
 const PROSE: &str = include_str!("../performance.md");
 const DOCUMENT: &str = "docs/performance.md";
 const PLOTS: &str = "docs/performance";
 
-/// A measure and what it found.
+/// The name of a measurement, and its results.
 pub type Measured = (&'static str, Findings);
 
-/// Prints what was found.
+/// Prints the results.
 pub fn print(measured: &[Measured]) {
     crate::progress::clear();
     for (name, findings) in measured {
@@ -64,7 +64,7 @@ fn row(criterion: &Criterion) -> [String; 6] {
     ]
 }
 
-/// What it ran on.
+/// A description of the machine.
 fn machine() -> String {
     let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
     let info = read("/proc/cpuinfo");

@@ -1,4 +1,4 @@
-//! Scale-out: create and drain with more and more environments, and what the machine's CPU time goes to.
+//! Scale-out: create and drain with more and more environments, and which processes use the machine's CPU time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,21 +18,21 @@ use crate::progress::step;
 use crate::stats::{count, figure, median, spread};
 use crate::world::World;
 
-/// How many environments.
+/// The numbers of environments.
 const ENVIRONMENTS: [usize; 4] = [1, 2, 4, 8];
-/// How many orders of a batch that is drained.
+/// The size of a drained batch.
 const BATCH: usize = 100;
 
-/// What was measured with so many environments, run by run.
+/// The figures for one number of environments, run by run.
 #[derive(Default)]
 struct Scaled {
     created: Vec<f64>,
     drained: Vec<f64>,
-    /// Of the CPU time of the creates: the function's, the database's, the driver's.
+    /// The CPU time of the creates, in percent of one CPU: the function's, the database's, the driver's.
     shares: [Vec<f64>; 3],
 }
 
-/// Measures.
+/// Runs the measurement.
 pub async fn measure(world: &World) -> Result<Findings> {
     let mut all: [Scaled; ENVIRONMENTS.len()] = std::array::from_fn(|_| Scaled::default());
     for run in 1..=world.options.runs.min(3) {

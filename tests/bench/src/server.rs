@@ -5,19 +5,19 @@ use tokio_postgres::Client;
 
 use crate::world::World;
 
-/// The server's work so far, or for an order.
+/// The server's total work so far, or its work for an order.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Done {
     /// CPU time of all its processes, in milliseconds.
     pub cpu_ms: f64,
     /// Bytes of write-ahead log.
     pub wal_bytes: f64,
-    /// Transactions that wrote: the server numbers them.
+    /// Transactions that wrote, by the server's transaction ids.
     pub commits: f64,
 }
 
 impl Done {
-    /// Reads the counters by a connection that writes nothing.
+    /// Reads the counters. The connection must not write.
     pub async fn until_now(world: &World, sql: &Client) -> Result<Self> {
         let counts = "SELECT (pg_current_wal_insert_lsn() - '0/0')::float8 AS wal_bytes,
             pg_snapshot_xmax(pg_current_snapshot())::text::float8 AS commits";
@@ -29,7 +29,7 @@ impl Done {
         })
     }
 
-    /// The work since `before` for each of `orders` orders.
+    /// The work since `before`, for each of `orders` orders.
     #[must_use]
     pub fn since(&self, before: &Self, orders: f64) -> Self {
         let each = |after: f64, before: f64| (after - before) / orders;

@@ -1,5 +1,5 @@
-//! A share of a CPU, as Lambda gives a function by its memory: a cgroup with a quota, and a script that starts a program in
-//! it and says when.
+//! The share of a CPU that Lambda assigns to a function by its memory: a cgroup with a quota, and a script that starts a
+//! program in it and records the time of the start.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -7,32 +7,32 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sandbox::Result;
 
-/// The memory that comes with a whole CPU, in MB.
+/// The memory for a whole CPU, in MB.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>
 const WHOLE_CPU_MB: f64 = 1769.0;
-/// How long a period of the quota is: short, so that what bursts waits as often as what doesn't.
+/// The period of the quota. It is short, so that a program with bursts is throttled as often as one without.
 const PERIOD: Duration = Duration::from_millis(20);
 
-/// A share. It is given back when this is dropped.
+/// A share of a CPU. Dropping it removes the cgroup.
 pub struct Share {
     group: Option<PathBuf>,
 }
 
 impl Share {
-    /// The share of a function with so much memory.
+    /// The share of a function with this memory.
     #[must_use]
     pub fn of(memory_mb: u32) -> Self {
         let quota = PERIOD.mul_f64(f64::from(memory_mb) / WHOLE_CPU_MB);
         Self { group: v1(memory_mb, quota).or_else(|_| v2(memory_mb, quota)).ok() }
     }
 
-    /// Whether there is such a thing here; otherwise programs have all the CPU they want.
+    /// Whether this machine enforces the share. Otherwise programs can use a whole CPU and more.
     #[must_use]
     pub fn is_enforced(&self) -> bool {
         self.group.is_some()
     }
 
-    /// A script that runs a program with this share of the CPU.
+    /// Writes a script that runs a program with this share of the CPU.
     pub fn starter(&self, directory: &Path, name: &str, program: &Path) -> Result<Starter> {
         let (script, started) = (directory.join(name), directory.join(format!("{name}.started")));
         let join = self.group.as_ref().map(|group| format!("echo $$ >{}/cgroup.procs\n", group.display()));
@@ -51,20 +51,20 @@ impl Share {
 impl Drop for Share {
     fn drop(&mut self) {
         if let Some(group) = &self.group {
-            let _ = std::fs::remove_dir(group); // It is small, and the next run uses it again.
+            let _ = std::fs::remove_dir(group); // A cgroup that remains is reused by the next run.
         }
     }
 }
 
-/// What starts a program with a share of the CPU.
+/// A script that starts a program with a share of the CPU.
 pub struct Starter {
-    /// To be run in the program's place.
+    /// The path of the script. Run it instead of the program.
     pub script: PathBuf,
     started: PathBuf,
 }
 
 impl Starter {
-    /// How long ago the program was started.
+    /// The time since the program was started.
     pub fn elapsed(&self) -> Result<Duration> {
         let started: f64 = std::fs::read_to_string(&self.started)?.trim().parse()?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?;

@@ -1,4 +1,4 @@
-//! Drain and metrics while a transaction elsewhere holds a snapshot, so that `VACUUM` removes no dead row.
+//! Drain and metrics while another transaction holds a snapshot, so that `VACUUM` can't remove dead rows.
 
 use std::time::Duration;
 
@@ -13,22 +13,22 @@ use crate::progress::step;
 use crate::stats::{count, figure, median, ms};
 use crate::world::{QUEUE, World};
 
-/// How many orders a batch holds.
+/// The size of a batch.
 const BATCH: usize = 1_000;
-/// How often one is created and drained.
+/// The interval at which a batch is created and drained.
 const PACE: Duration = Duration::from_millis(500);
-/// Into how many parts the time is cut.
+/// The number of parts into which the time is split.
 const PARTS: u32 = 5;
 
-/// A part of the time.
+/// The figures of a part of the time.
 struct Part {
     /// Orders drained a second.
     rate: f64,
-    /// `GET /metrics`, in milliseconds.
+    /// The median of `GET /metrics`, in milliseconds.
     metrics_ms: f64,
 }
 
-/// Measures.
+/// Runs the measurement.
 pub async fn measure(world: &World) -> Result<Findings> {
     step("drain, no snapshot held");
     world.clear().await?;
@@ -62,12 +62,12 @@ struct Bench<'a> {
     world: &'a World,
     api: Front,
     processor: std::sync::Arc<Pool>,
-    /// Folds the statistics of minutes gone by.
+    /// Folds the statistics of past minutes.
     sweeper: std::sync::Arc<Pool>,
 }
 
 impl Bench<'_> {
-    /// Orders created and drained at a pace for this long, and the metrics read between.
+    /// Creates and drains batches at a fixed pace for this long, and reads the metrics after each.
     async fn part(&self, time: Duration) -> Result<Part> {
         let (mut rates, mut metrics, begin, mut pace) = (Vec::new(), Vec::new(), Instant::now(), interval(PACE));
         while begin.elapsed() < time {
@@ -80,16 +80,16 @@ impl Bench<'_> {
                 return Err(format!("GET /metrics: {status} {answer}").into());
             }
         }
-        // Once a minute, as it is scheduled.
+        // About once a minute, as scheduled on AWS.
         self.sweeper.invoke("{}".into()).await.map_err(|error| format!("a sweep: {error:?}"))?;
         Ok(Part { rate: median(&rates), metrics_ms: median(&metrics) })
     }
 
-    /// Orders drained a second, of one batch.
+    /// Creates and drains one batch. Returns the orders drained a second.
     async fn drain(&self) -> Result<f64> {
         let name = format!("snapshot-{}", fastrand::u32(..));
         for (first, last) in crate::stats::numbers(BATCH, BATCH / 2) {
-            prepared::place(&self.api, &name, first..last).await?;
+            prepared::create(&self.api, &name, first..last).await?;
         }
         drop(self.world.queues.steal(QUEUE, usize::MAX));
         let event = prepared::event((0..BATCH).map(|n| format!("{name}-{n}")));

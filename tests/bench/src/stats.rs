@@ -1,14 +1,14 @@
-//! What some measurements add up to.
+//! Statistics of measured values, and their text form.
 
 use std::time::Duration;
 
-/// The value in the middle; 0 of none.
+/// The median; 0 for no values.
 #[must_use]
 pub fn median(values: &[f64]) -> f64 {
     percentile(values, 0.5)
 }
 
-/// The value that this share of all values reaches at most; 0 of none.
+/// The percentile for this share, from 0 to 1; 0 for no values.
 #[must_use]
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
 pub fn percentile(values: &[f64], share: f64) -> f64 {
@@ -18,37 +18,37 @@ pub fn percentile(values: &[f64], share: f64) -> f64 {
     sorted.get((count(last) * share).round() as usize).copied().unwrap_or_default()
 }
 
-/// The median of each run's ratio: noise that both sides of a run suffer from cancels out.
+/// The median of the ratios of each run. Noise that affects both sides of a run cancels out.
 #[must_use]
 pub fn ratio(over: &[f64], under: &[f64]) -> f64 {
     median(&over.iter().zip(under).map(|(over, under)| over / under).collect::<Vec<_>>())
 }
 
-/// How many, as a figure to calculate with.
+/// Converts a count to a float.
 #[must_use]
-#[allow(clippy::cast_precision_loss, reason = "nothing is counted here up to 2^52")]
+#[allow(clippy::cast_precision_loss, reason = "all counts here are far below 2^52")]
 pub fn count(many: usize) -> f64 {
     many as f64
 }
 
-/// Cuts `0..all` into parts of this size; yields where each begins and ends.
+/// Splits `0..all` into parts of this size. Yields the start and the end of each.
 pub fn numbers(all: usize, size: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..all).step_by(size).map(move |first| (first, all.min(first + size)))
 }
 
-/// Milliseconds.
+/// The duration in milliseconds.
 #[must_use]
 pub fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-/// The median, and the lowest and the highest behind it.
+/// The median, followed by the lowest and the highest value in brackets.
 #[must_use]
 pub fn spread(values: &[f64]) -> String {
     format!("{} ({}–{})", figure(median(values)), figure(percentile(values, 0.0)), figure(percentile(values, 1.0)))
 }
 
-/// Three digits, and more only where the number is whole.
+/// Formats a number with three significant digits, and with all digits before the decimal point.
 #[must_use]
 pub fn figure(value: f64) -> String {
     match value.abs() {
@@ -75,14 +75,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_values_that_were_measured() {
+    fn percentiles_are_measured_values() {
         let found = [0.0, 0.5, 0.99, 1.0].map(|share| figure(percentile(&[5.0, 1.0, 3.0], share)));
         assert_eq!(found, ["1.00", "3.00", "5.00", "5.00"]);
         assert_eq!(figure(median(&[])), "0.000");
     }
 
     #[test]
-    fn a_figure_has_as_many_digits_as_are_known() {
+    fn figures_have_three_significant_digits() {
         let figures = [1_234_567.0, 1234.5, 999.4, 12.34, 1.234, 0.0123].map(figure);
         assert_eq!(figures, ["1,234,567", "1,235", "999", "12.3", "1.23", "0.012"]);
     }

@@ -1,4 +1,4 @@
-//! What everything is measured in: one PostgreSQL for both sides, a queue, and the functions' real binaries.
+//! The environment of all measurements: one PostgreSQL for both sides, a queue, and the functions' real binaries.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,25 +24,25 @@ pub const QUEUE: &str = "orders";
 const DEAD_LETTERS: &str = "dead-letters";
 /// The functions' tables.
 pub const TABLES: &str = "orders, order_work, order_events, order_outcomes, order_stats, order_durations";
-/// The database of what is compared with.
+/// The database of the replaced service and of the other job queues.
 const BASELINE: &str = "baseline";
-/// Its tables.
+/// The schema of that database.
 const BASELINE_SCHEMA: &str = include_str!("../baseline/schema.sql");
 
-/// Everything that runs throughout.
+/// The parts that run during all measurements.
 pub struct World {
-    /// What is asked for.
+    /// The options of the run.
     pub options: Options,
     /// The database server.
     pub postgres: Postgres,
     /// The queues.
     pub queues: Arc<Queues>,
-    /// Files of this run.
+    /// The directory for files of this run.
     pub directory: TempDir,
     distance: Arc<Distance>,
 }
 
-/// How far away the queue is, and how long its callers have waited for it in all, in microseconds.
+/// The round trip to the queue, and how long its callers have waited for it in total, in microseconds.
 #[derive(Default)]
 struct Distance {
     round_trip: AtomicU64,
@@ -50,47 +50,48 @@ struct Distance {
 }
 
 impl World {
-    /// Starts everything but the functions.
+    /// Starts all parts except the functions.
     pub async fn start(options: Options) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("ordermill-bench-").tempdir()?;
         for function in ["api", "processor", "sweeper"] {
             let (bootstrap, copy) = (options.bootstrap(function), directory.path().join(function));
-            // A copy, so that a build meanwhile changes nothing.
+            // The copy protects the run from a build that replaces the binary.
             std::fs::copy(&bootstrap, copy)
-                .map_err(|_| format!("{} does not exist: `make build` makes it", bootstrap.display()))?;
+                .map_err(|_| format!("{} does not exist: run `make build`", bootstrap.display()))?;
         }
         let postgres = Postgres::start().await?;
         postgres.connect().await?.batch_execute(&format!("CREATE DATABASE {BASELINE}")).await?;
         let distance = Arc::new(Distance::default());
-        let queues = Queues::start(&queues(), Some(keeping(&distance))).await?;
+        let queues = Queues::start(&queues(), Some(delaying_hook(&distance))).await?;
         let world = Self { options, postgres, queues: Arc::new(queues), directory, distance };
         world.baseline_sql().await?.batch_execute(BASELINE_SCHEMA).await?;
         Ok(world)
     }
 
-    /// Puts the queue so far away from whoever calls it.
+    /// Sets the round trip to the queue, which delays each of its callers.
     pub fn set_round_trip(&self, round_trip: Duration) {
         self.distance.round_trip.store(micros(round_trip), Ordering::Relaxed);
     }
 
-    /// How long the queue's callers have waited because it is far away, in all.
+    /// How long the queue's callers have waited for its round trips, in total.
     #[must_use]
     pub fn queue_waited(&self) -> Duration {
         Duration::from_micros(self.distance.waited.load(Ordering::Relaxed))
     }
 
-    /// A function's binary.
+    /// The path of a function's binary.
     #[must_use]
     pub fn bootstrap(&self, function: &str) -> PathBuf {
         self.directory.path().join(function)
     }
 
-    /// A function, with variables besides those that it needs.
+    /// A function with its required variables and with `more`, which win.
     #[must_use]
     pub fn function(&self, name: &str, more: &[(&str, &str)]) -> Function {
-        let needed = [
+        let required = [
             ("STAGE", "dev".to_owned()),
-            ("DATABASE_URL", self.database_url()),
+            // As the functions' own role, with its settings.
+            ("DATABASE_URL", self.postgres.app_url(&[self.postgres.address()])),
             ("DATABASE_TLS", "off".to_owned()),
             ("AWS_ENDPOINT_URL", self.queues.endpoint()),
             ("QUEUE_URL", self.queues.url(QUEUE)),
@@ -105,20 +106,20 @@ impl World {
         Function {
             name: name.to_owned(),
             bootstrap: self.bootstrap(name),
-            variables: needed.into_iter().chain(more).map(|(name, value)| (name.to_owned(), value)).collect(),
+            variables: required.into_iter().chain(more).map(|(name, value)| (name.to_owned(), value)).collect(),
             timeout: Duration::from_mins(1),
             log: None,
         }
     }
 
-    /// So many environments of a function, all of them started.
+    /// Starts this many environments of a function.
     pub async fn pool(&self, function: Function, environments: usize) -> Result<Arc<Pool>> {
         let pool = Arc::new(Pool::new(function, environments));
         pool.warm(environments).await?;
         Ok(pool)
     }
 
-    /// Brings messages to a processor, ten at a time.
+    /// Starts to deliver messages to a processor, ten at a time.
     #[must_use]
     pub fn process(&self, pool: Arc<Pool>, concurrency: usize) -> Pollers {
         let mapping = Mapping {
@@ -132,32 +133,32 @@ impl World {
         mapping.start(concurrency)
     }
 
-    /// The functions' database.
+    /// The URL of the functions' database.
     #[must_use]
     pub fn database_url(&self) -> String {
         self.postgres.url(self.postgres.address())
     }
 
-    /// The database of what is compared with.
+    /// The URL of the baseline's database.
     #[must_use]
     pub fn baseline_url(&self) -> String {
         let url = self.database_url();
         url.rsplit_once('/').map_or_else(|| url.clone(), |(server, _)| format!("{server}/{BASELINE}"))
     }
 
-    /// A connection to the functions' database.
+    /// Connects to the functions' database.
     pub async fn sql(&self) -> Result<Client> {
         self.postgres.connect().await
     }
 
-    /// A connection to the database of what is compared with.
+    /// Connects to the baseline's database.
     pub async fn baseline_sql(&self) -> Result<Client> {
         let (client, connection) = tokio_postgres::connect(&self.baseline_url(), tokio_postgres::NoTls).await?;
         tokio::spawn(connection);
         Ok(client)
     }
 
-    /// Leaves no order, on either side, and nothing for the server to do from before.
+    /// Deletes all orders of both sides and all messages, and runs a checkpoint.
     pub async fn clear(&self) -> Result<()> {
         self.baseline_sql().await?.batch_execute("TRUNCATE orders").await?;
         let sql = self.sql().await?;
@@ -167,21 +168,21 @@ impl World {
         Ok(())
     }
 
-    /// The CPU time that the database server's connections have used, in milliseconds.
+    /// The CPU time of the database server's current backends, in milliseconds.
     #[must_use]
     pub fn database_cpu_ms(&self) -> f64 {
         self.postgres.process_id().map(|server| cpu_ms_of(&children(server))).unwrap_or_default()
     }
 
-    /// The CPU time that the whole server has used, connections that have ended included, in milliseconds.
+    /// The CPU time of the whole database server, ended backends included, in milliseconds.
     #[must_use]
     pub fn server_cpu_ms(&self) -> f64 {
         let used = |server| cpu_ms(server) + cpu_ms_of(&children(server)) + ended_children_cpu_ms(server);
         self.postgres.process_id().map(used).unwrap_or_default()
     }
 
-    /// Waits until no function is connected: the server's statistics then include the work of all of them.
-    pub async fn quiet(&self, sql: &Client) -> Result<()> {
+    /// Waits until no function is connected. The server's statistics then include the work of all connections.
+    pub async fn wait_until_disconnected(&self, sql: &Client) -> Result<()> {
         let others = "SELECT FROM pg_stat_activity
             WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
         let end = Instant::now() + Duration::from_secs(10);
@@ -200,8 +201,8 @@ fn queues() -> [(&'static str, Attributes); 2] {
     [(QUEUE, attributes(Some((10, DEAD_LETTERS.to_owned())))), (DEAD_LETTERS, attributes(None))]
 }
 
-/// Has everybody who calls the queue wait.
-fn keeping(distance: &Arc<Distance>) -> Hook {
+/// A hook that delays each call of the queue by the round trip.
+fn delaying_hook(distance: &Arc<Distance>) -> Hook {
     let distance = Arc::clone(distance);
     Arc::new(move |_| {
         let distance = Arc::clone(&distance);

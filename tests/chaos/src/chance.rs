@@ -1,5 +1,5 @@
-//! Chance, from one seed for the whole run. The order in which tasks draw is the machine's, so a seed gives the same kind
-//! of run again, not the same run.
+//! Random choices, from one seed for the whole run. The order of the draws depends on the scheduler, so a seed repeats the
+//! kind of run, not the exact run.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -7,7 +7,7 @@ use fastrand::Rng;
 
 static DICE: Mutex<Option<Rng>> = Mutex::new(None);
 
-/// Begins anew with this seed.
+/// Restarts the generator with this seed.
 pub fn seed(seed: u64) {
     *lock() = Some(Rng::with_seed(seed));
 }
@@ -17,7 +17,7 @@ pub fn share() -> f64 {
     lock().get_or_insert_default().f64()
 }
 
-/// True in so many of a hundred cases.
+/// Returns true with this probability.
 pub fn percent(percent: u8) -> bool {
     below(100) < usize::from(percent)
 }
@@ -27,7 +27,7 @@ pub fn below(end: usize) -> usize {
     lock().get_or_insert_default().usize(..end)
 }
 
-/// Puts them in any order.
+/// Puts the items into a random order.
 pub fn shuffle<T>(items: &mut [T]) {
     lock().get_or_insert_default().shuffle(items);
 }

@@ -1,4 +1,4 @@
-//! What has to hold when everything has settled: from the database, the clients' and the endpoint's journal.
+//! Checks the invariants once the run has settled: compares the database with the journal of the clients and the endpoint.
 
 mod rows;
 
@@ -18,27 +18,27 @@ use crate::world::{ENVIRONMENTS, QUEUE, World};
 
 use rows::{RECOUNT, Row, rows};
 
-/// How long after a fault's end the service takes orders and finishes some again.
+/// The most seconds from a fault's end until the service accepts orders and finishes orders again.
 pub const RECOVERY: Moment = 5.0;
-/// How many connections there may be beside one for each environment.
+/// How many connections are allowed beyond one for each environment.
 const SPARE: usize = 4;
-/// How long after its time a message counts as lost, beyond the grace period, the sweep may find it: the schedule's minute.
+/// How long after the grace period the sweep may take to find a lost message: the schedule's minute.
 pub const SCHEDULE: Moment = 60.0;
-/// How exactly the endpoint's times and the database's can be compared.
+/// The tolerance when the endpoint's times are compared with the database's.
 const EXACTNESS: Moment = 0.1;
-/// How long the endpoint may take to notice that its caller is gone.
+/// How long the endpoint may take to notice that its caller has disconnected.
 const NOTICE: Moment = 1.0;
 
-/// What was found.
+/// The results of a run's check.
 #[derive(Debug, Default)]
 pub struct Findings {
-    /// Orders that were promised and are not there, or whose end is not the right one, and why.
+    /// Accepted orders that are missing, or that ended in the wrong state, with the reason.
     pub lost: BTreeMap<String, String>,
-    /// Orders that were worked on twice at once, after their end or though they were cancelled.
+    /// Orders that two workers processed at once, or that were processed after their end or their cancellation.
     pub doubled: BTreeMap<String, String>,
     /// Orders that have not ended.
     pub stuck: BTreeMap<String, String>,
-    /// Whatever else must not be.
+    /// All other violations.
     pub violations: Vec<String>,
     /// When each order ended.
     pub ended: HashMap<String, Moment>,
@@ -46,11 +46,11 @@ pub struct Findings {
     pub states: BTreeMap<String, usize>,
     /// How long the slowest lost message took to be found.
     pub slowest_found: Moment,
-    /// Calls to the endpoint, and those about orders that it had acted on already.
+    /// All calls to the endpoint, and the calls about orders that it had already fulfilled.
     pub calls: (usize, usize),
 }
 
-/// Waits until nothing is active and nothing in the queue; false where that takes too long.
+/// Waits until no order is active and the queue is empty. Returns false if that takes longer than `within`.
 pub async fn settle(world: &World, within: Duration) -> Result<bool> {
     let end = Instant::now() + within;
     while !(world.active().await?.is_empty() && world.queues.counts(QUEUE).total() == 0) {
@@ -62,7 +62,7 @@ pub async fn settle(world: &World, within: Duration) -> Result<bool> {
     Ok(true)
 }
 
-/// Looks at everything.
+/// Runs every check.
 pub async fn check(world: &World, recoveries: &[Recovery]) -> Result<Findings> {
     let sql = world.database.sql().await?;
     let mut findings = Findings { violations: world.journal.violations(), ..Findings::default() };
@@ -84,11 +84,12 @@ pub async fn check(world: &World, recoveries: &[Recovery]) -> Result<Findings> {
     findings.look_at_answered(&stories, world);
     findings.look_at_faults(world);
     findings.look_at_counts(world, &sql).await?;
+    findings.violations.extend(sandbox::calls::unknown().into_iter().map(|call| format!("{call}, which is not known")));
     Ok(findings)
 }
 
 impl Findings {
-    /// Whether everything is as it has to be.
+    /// Whether no check failed.
     pub fn is_good(&self) -> bool {
         self.lost.is_empty() && self.doubled.is_empty() && self.stuck.is_empty() && self.violations.is_empty()
     }
@@ -110,7 +111,7 @@ impl Findings {
         found(|findings| &mut findings.doubled, doubled(row, story, end));
     }
 
-    /// The sweep finds deleted messages in time.
+    /// Checks that the sweep finds deleted messages in time.
     fn look_at_found(&mut self, stories: &HashMap<String, Story>, world: &World) {
         for (order, found) in stories.iter().filter_map(|(order, story)| Some((order, found_after(story)?))) {
             self.slowest_found = self.slowest_found.max(found);
@@ -129,14 +130,14 @@ impl Findings {
         }
     }
 
-    /// No function takes longer than it may, or leaves connections behind.
+    /// Checks that no function exceeds its time-out or leaks connections.
     fn look_at_limits(&mut self, world: &World) {
         let timed_out = world.timed_out();
         if timed_out > 0 {
             self.violations
                 .push(format!("{timed_out} environments were killed at their time-out, and none had been paused"));
         }
-        // One by one: where workers are killed while a table is locked, their statements outlive them for a while.
+        // Each fault by itself: if workers are killed while a table is locked, their statements outlive them for a while.
         for fault in Fault::ALL {
             let most = world.faults.record(fault).connections;
             if most > ENVIRONMENTS + SPARE {
@@ -145,7 +146,7 @@ impl Findings {
         }
     }
 
-    /// The endpoint is not called again where all that befell the order is an answer that is late or drips.
+    /// Checks that an order whose only fault was a late or dripping answer caused a single call to the endpoint.
     fn look_at_answered(&mut self, stories: &HashMap<String, Story>, world: &World) {
         let slow = [Fault::EndpointLate, Fault::EndpointDrips];
         let records = Fault::ALL.map(|fault| (fault, world.faults.record(fault)));
@@ -164,7 +165,7 @@ impl Findings {
         }
     }
 
-    /// A fault that never happened proves nothing.
+    /// Checks that each fault happened: a fault that never happened proves nothing.
     fn look_at_faults(&mut self, world: &World) {
         for fault in Fault::ALL.iter().filter(|fault| world.faults.record(**fault).injected == 0) {
             self.violations.push(format!("{}: it never happened", fault.name()));
@@ -231,7 +232,7 @@ fn doubled(row: &Row, story: &Story, end: Option<Moment>) -> Option<String> {
     Some(format!("it ended at {:.3} s, in the middle of a call that began at {:.3} s", end?, call.begin))
 }
 
-/// How long after its message was deleted the queue took another.
+/// The time from the deletion of the order's message until another was sent.
 fn found_after(story: &Story) -> Option<Moment> {
     let mut events = story.events.iter().skip_while(|(_, what)| what != Fault::Stolen.name());
     let (stolen, _) = events.next()?;

@@ -1,4 +1,4 @@
-//! Those who place orders, cancel some of them, and have failed ones tried again.
+//! The clients that create orders and cancel some of them, and the operators who retry failed ones.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,53 +13,53 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::chance;
 use crate::world::World;
 
-/// How many orders are on their way to the api at once, at most.
+/// The most create calls at the same time.
 const CLIENTS: usize = 64;
-/// The first of them places so many with each call.
+/// How many orders the first client creates with each call.
 const BATCH: usize = 10;
-/// How many times a client asks before it goes away.
+/// How often a client sends a request before it gives up.
 const ASKS: u32 = 60;
-/// Of a hundred clients, so many go away at the first error, and don't learn what became of their order.
+/// The percentage of clients that give up at the first error, without learning their order's outcome.
 const IMPATIENT: u8 = 10;
-/// Of a hundred orders, so many are cancelled at once.
+/// The percentage of orders that their client cancels at once.
 const CANCELLED: u8 = 3;
 /// How often operators look for failed orders.
 const ROUND: Duration = Duration::from_secs(2);
 
 const ADMIN: Claims<'_> = Claims { sub: "operator", scope: "orders/read orders/write orders/admin" };
 
-/// A steady load.
+/// A load of a constant rate.
 #[derive(Debug, Clone)]
 pub struct Load {
-    /// How many orders are placed at least.
+    /// The least number of orders to create.
     pub orders: usize,
-    /// Within which time, or later where the service can't keep up.
+    /// The time for those orders. Clients take longer if the service can't keep up.
     pub within: Duration,
-    /// More are placed at the same rate until this says that it is enough.
+    /// The clients keep creating orders at the same rate until this is true.
     pub is_enough: watch::Receiver<bool>,
 }
 
-/// Places orders.
-pub async fn place_all(world: Arc<World>, load: Load) {
+/// Creates all orders of the load.
+pub async fn create_all(world: Arc<World>, load: Load) {
     let (begin, mut clients) = (Instant::now(), JoinSet::new());
     for client in 0..CLIENTS {
-        clients.spawn(place_some(Arc::clone(&world), load.clone(), client, begin));
+        clients.spawn(create_some(Arc::clone(&world), load.clone(), client, begin));
     }
     clients.join_all().await;
 }
 
-/// Places every order of one client, each when its time has come.
+/// Creates the orders of one client, each at its scheduled time.
 #[allow(clippy::cast_precision_loss, reason = "there are far fewer orders than 2^52")]
-async fn place_some(world: Arc<World>, load: Load, client: usize, begin: Instant) {
+async fn create_some(world: Arc<World>, load: Load, client: usize, begin: Instant) {
     for number in (client..).step_by(CLIENTS) {
         sleep_until(begin + load.within.mul_f64(number as f64 / load.orders as f64)).await;
         if number >= load.orders && *load.is_enough.borrow() {
             return;
         }
         if client == 0 {
-            place_batch(&world, number).await;
+            create_batch(&world, number).await;
         } else {
-            place(&world, number).await;
+            create(&world, number).await;
         }
     }
 }
@@ -73,7 +73,7 @@ fn order(order_id: &str, number: usize) -> Value {
     })
 }
 
-async fn place(world: &World, number: usize) {
+async fn create(world: &World, number: usize) {
     let body = order(&format!("order-{number:06}"), number);
     let (order, user) = (text(&body["order_id"]), text(&body["user_id"]));
     let claims = Claims { sub: user, scope: "orders/write" };
@@ -87,15 +87,15 @@ async fn place(world: &World, number: usize) {
                 }
                 return;
             }
-            other => saw_error(world, order, "to place it", &other),
+            other => saw_error(world, order, "to create it", &other),
         }
         pause(ask).await;
     }
 }
 
-/// Places many orders in one call, and asks again for those that have no answer yet.
-async fn place_batch(world: &World, number: usize) {
-    let mut missing: Vec<_> = (0..BATCH).map(|place| order(&format!("batch-{number:06}-{place}"), number)).collect();
+/// Creates many orders in one call, and repeats the call for those that were not accepted.
+async fn create_batch(world: &World, number: usize) {
+    let mut missing: Vec<_> = (0..BATCH).map(|index| order(&format!("batch-{number:06}-{index}"), number)).collect();
     for ask in 0..ASKS {
         let result = world.call("POST", "/orders/batch", ADMIN, Some(&json!({"orders": missing}))).await;
         missing = without_accepted(world, missing, &result);
@@ -108,22 +108,22 @@ async fn place_batch(world: &World, number: usize) {
 
 fn without_accepted(world: &World, orders: Vec<Value>, result: &Result<Answer, InvokeError>) -> Vec<Value> {
     let mut missing = Vec::new();
-    for (place, order) in orders.into_iter().enumerate() {
+    for (index, order) in orders.into_iter().enumerate() {
         let one = result.clone().map(|answer| match answer.status {
-            200 => one_of(&answer.body["results"][place]),
+            200 => one_of(&answer.body["results"][index]),
             _ => answer,
         });
         if matches!(one, Ok(Answer { status: 200 | 201, .. })) {
             world.journal.accepted(text(&order["order_id"]));
         } else {
-            saw_error(world, text(&order["order_id"]), "to place it with others", &one);
+            saw_error(world, text(&order["order_id"]), "to create it in a batch", &one);
             missing.push(order);
         }
     }
     missing
 }
 
-/// What an order of a batch was answered.
+/// The answer for one order of a batch.
 fn one_of(result: &Value) -> Answer {
     let status = result["status"].as_u64().and_then(|status| u16::try_from(status).ok()).unwrap_or_default();
     Answer { status, body: result["problem"].clone(), retry_after: None }
@@ -146,7 +146,7 @@ async fn cancel(world: &World, order: &str, claims: Claims<'_>) {
     }
 }
 
-/// Has every other failed order tried again, once, until it is stopped.
+/// Retries every second failed order once, until the task is aborted.
 pub async fn retry_failed(world: Arc<World>) {
     loop {
         sleep(ROUND).await;
@@ -161,12 +161,12 @@ pub async fn retry_failed(world: Arc<World>) {
 }
 
 async fn retry(world: &World, order: &str) {
-    world.journal.change(order, "an operator has it tried again", |story| story.retried = true);
+    world.journal.change(order, "an operator retries it", |story| story.retried = true);
     for ask in 0..ASKS {
         match world.call("POST", &format!("/orders/{order}/retry"), ADMIN, None).await {
-            // It may have been heard the first time, and be anything by now.
+            // 409: an earlier call may have succeeded although its answer was lost, so any status is possible.
             Ok(Answer { status: 200 | 409, .. }) => return,
-            other => saw_error(world, order, "to have it tried again", &other),
+            other => saw_error(world, order, "to retry it", &other),
         }
         pause(ask).await;
     }
@@ -176,7 +176,7 @@ fn is_even(order: &str) -> bool {
     order.bytes().last().is_some_and(|digit| digit % 2 == 0)
 }
 
-/// An answer that asks to come again, or none, is what a client has to expect. Any other is a violation.
+/// Records a failed call. A client has to expect 503 and a call without an answer; any other answer is a violation.
 fn saw_error(world: &World, order: &str, what: &str, result: &Result<Answer, InvokeError>) {
     let is_expected = match result {
         Ok(answer) => answer.status == 503,
@@ -193,7 +193,7 @@ fn saw_error(world: &World, order: &str, what: &str, result: &Result<Answer, Inv
     world.journal.change(order, format!("asked {what}, its client got {seen}"), |story| story.saw_error = true);
 }
 
-/// Longer each time, up to a second.
+/// Waits before the next attempt: longer each time, up to a second.
 async fn pause(ask: u32) {
     sleep(Duration::from_millis(100 << ask.min(3)).mul_f64(chance::share().midpoint(1.0))).await;
 }

@@ -1,16 +1,16 @@
-//! What makes a process's clock wrong: Debian's `faketime`.
+//! Debian's `faketime`, which gives a process a wrong clock.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use sandbox::Result;
 
-/// The library to preload; it is installed where it is not there.
+/// The path of the library to preload. Installs the package if it is missing.
 pub fn faketime() -> Result<PathBuf> {
     if let Some(found) = find() {
         return Ok(found);
     }
-    println!("==> Installing faketime with apt, to have workers whose clocks are wrong");
+    println!("==> Installing faketime with apt, for workers with a wrong clock");
     let install =
         "SUDO=; [ $(id -u) = 0 ] || SUDO=sudo; $SUDO apt-get update -qq; $SUDO apt-get install -y -qq faketime";
     Command::new("sh").args(["-c", install]).stdout(Stdio::null()).status()?;

@@ -1,5 +1,4 @@
-//! The database of a run: a server that takes writes, once there was a failover a standby too, and what lies between them
-//! and the functions.
+//! The database of a run: the primary, a standby for failovers, and the proxies between them and the functions.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -12,7 +11,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_postgres::Client;
 
-/// The database.
+/// The servers, and the two addresses that the functions connect to.
 pub struct Database {
     servers: Mutex<Servers>,
     hosts: [Host; 2],
@@ -21,15 +20,15 @@ pub struct Database {
 struct Servers {
     writer: Postgres,
     standby: Option<Postgres>,
-    /// Where the next standby listens.
+    /// The port of the next standby.
     other_port: u16,
 }
 
-/// One of the two addresses that the functions know.
+/// One of the two addresses in the functions' `DATABASE_URL`.
 struct Host {
-    /// The network, next to the server.
+    /// The network in front of the server; it can drop packets.
     link: Link,
-    /// What knows the statements, next to the functions.
+    /// The proxy that the functions connect to; it recognises their statements.
     wire: Wire,
 }
 
@@ -42,7 +41,7 @@ impl Host {
 }
 
 impl Database {
-    /// Starts a server, and what lies before it and before its successor.
+    /// Starts a server, and the proxies in front of it and of its future standby.
     pub async fn start(hook: Hook) -> Result<Self> {
         let (writer, other_port) = (Postgres::start().await?, free_port()?);
         let other = (Ipv4Addr::LOCALHOST, other_port).into();
@@ -50,13 +49,13 @@ impl Database {
         Ok(Self { servers: Mutex::new(Servers { writer, standby: None, other_port }), hosts })
     }
 
-    /// What `DATABASE_URL` is set to: both addresses, for the functions' own role.
+    /// The value of `DATABASE_URL`: both addresses, for the functions' own role.
     pub async fn url(&self) -> String {
         let addresses = self.hosts.each_ref().map(|host| host.wire.address());
         wire::url(&self.servers.lock().await.writer.app_url(&addresses))
     }
 
-    /// A connection of the harness's own, to the server that takes writes.
+    /// Connects directly to the primary, past the proxies.
     pub async fn sql(&self) -> Result<Client> {
         self.servers.lock().await.writer.connect().await
     }
@@ -68,7 +67,7 @@ impl Database {
         }
     }
 
-    /// Lets all packets vanish, or none any more.
+    /// Starts or stops dropping all packets.
     pub fn swallow(&self, swallows: bool) {
         for host in &self.hosts {
             if swallows {
@@ -79,7 +78,7 @@ impl Database {
         }
     }
 
-    /// Restarts the server; gives how long it was away.
+    /// Restarts the server, and returns how long it was down.
     pub async fn restart(&self, how: Stop) -> Result<Duration> {
         let mut servers = self.servers.lock().await;
         let begin = Instant::now();
@@ -97,7 +96,7 @@ impl Database {
         Ok(())
     }
 
-    /// The server ends and the standby takes its place; gives how long there was none that takes writes.
+    /// Stops the primary and promotes the standby. Returns how long no server accepted writes.
     pub async fn fail_over(&self) -> Result<Duration> {
         let mut servers = self.servers.lock().await;
         let standby = servers.standby.take().ok_or("there is no standby")?;

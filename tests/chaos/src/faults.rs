@@ -1,64 +1,64 @@
-//! The faults: which there are, which are happening now, and which orders met them.
+//! The faults: the kinds, which are active now, and which orders each affected.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::journal::Moment;
 
-/// A fault.
+/// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fault {
-    /// The api is killed when the order is durable and the queue not yet told.
+    /// The api is killed after the commit and before it enqueues the order.
     ApiKilled,
-    /// The api is frozen between the commit and the send, and runs again later.
+    /// The api is frozen between the commit and the send, and resumes later.
     ApiFrozen,
-    /// The processor is killed when it has a batch and claims it.
+    /// The processor is killed when it has received a batch and is about to claim it.
     KilledBeforeClaim,
-    /// It is killed when the claim is committed.
+    /// The processor is killed after it committed the claim.
     KilledAfterClaim,
-    /// It is killed when the work is done and the outcome not recorded.
+    /// The processor is killed after the work, before it records the outcome.
     KilledBeforeFinish,
-    /// It is killed when the outcome is recorded and the messages not acknowledged.
+    /// The processor is killed after it recorded the outcome, before the messages are acknowledged.
     KilledAfterFinish,
-    /// It stands still when the claim is committed, until its time-out.
+    /// The processor is stopped after it committed the claim, until its time-out.
     Hangs,
-    /// It dies, and its outcome reaches the database when another worker is at work on the order.
+    /// The processor is killed, and its outcome reaches the database while another worker processes the order.
     LateOutcome,
     /// Messages are delivered one to three times, shuffled and late.
     Disorder,
     /// Messages are deleted.
     Stolen,
-    /// PostgreSQL is restarted and cuts all sessions off.
+    /// PostgreSQL is restarted and ends all sessions.
     FastRestart,
     /// PostgreSQL crashes and recovers.
     Crash,
     /// All connections to PostgreSQL are cut.
     Cut,
-    /// The orders are locked.
+    /// The table `orders` is locked.
     OrdersLocked,
-    /// Their work is locked.
+    /// The table `order_work` is locked.
     WorkLocked,
-    /// The database's packets vanish.
+    /// All packets to and from the database are dropped.
     PacketsVanish,
-    /// A standby takes the database's place.
+    /// A standby is promoted and replaces the primary.
     Failover,
     /// The queue refuses every message.
     QueueRefuses,
-    /// The queue takes calls and does not answer.
+    /// The queue accepts calls and does not answer.
     QueueHangs,
-    /// The endpoint takes almost as long as it may.
+    /// The endpoint answers just before the processor's time limit.
     EndpointLate,
-    /// The endpoint sends its answer's body byte by byte, without an end.
+    /// The endpoint sends the body of its answer byte by byte and never ends it.
     EndpointDrips,
-    /// The endpoint asks for time in words that make no sense.
+    /// The endpoint answers with a malformed `Retry-After`.
     EndpointGarbles,
-    /// The endpoint answers too late.
+    /// The endpoint answers after the processor's time limit.
     EndpointSlow,
-    /// The endpoint answers that it fails.
+    /// The endpoint answers 503.
     EndpointFails,
     /// The endpoint closes the connection without an answer.
     EndpointDrops,
-    /// The endpoint refuses orders for good.
+    /// The endpoint answers 422, which is final.
     EndpointRefuses,
     /// A worker's clock is two minutes ahead.
     ClockAhead,
@@ -69,7 +69,7 @@ pub enum Fault {
 impl Fault {
     /// All of them.
     pub const ALL: [Self; 28] = [
-        // First, because it takes a while: the message has to come back.
+        // First, because it takes long: the message's visibility timeout has to pass.
         Self::LateOutcome,
         Self::ApiKilled,
         Self::ApiFrozen,
@@ -96,12 +96,12 @@ impl Fault {
         Self::WorkLocked,
         Self::PacketsVanish,
         Self::Failover,
-        // Last, because for a while then the queue has nothing to deliver.
+        // Last, because afterwards the queue has nothing to deliver for a while.
         Self::QueueRefuses,
         Self::QueueHangs,
     ];
 
-    /// What it is called in the report.
+    /// Its name in the report.
     pub fn name(self) -> &'static str {
         match self {
             Self::ApiKilled => "`api` killed between commit and send",
@@ -136,18 +136,18 @@ impl Fault {
     }
 }
 
-/// What a fault did.
+/// What one kind of fault affected.
 #[derive(Debug, Default, Clone)]
 pub struct Record {
     /// How often it happened.
     pub injected: usize,
-    /// The orders that met it, and when they first did.
+    /// The orders that it affected, each with the first time.
     pub orders: HashMap<String, Moment>,
-    /// The most connections to the database while it happened by itself.
+    /// The most connections to the database while no other fault was active.
     pub connections: usize,
 }
 
-/// All faults' state.
+/// The state of all faults.
 #[derive(Default)]
 pub struct Faults {
     state: Mutex<State>,
@@ -164,46 +164,46 @@ struct State {
 }
 
 impl Faults {
-    /// Lets it happen once, at the next occasion, however often it is armed before.
+    /// Arms the fault: it happens once, at the next occasion, even if it was armed several times.
     pub fn arm(&self, fault: Fault) {
         self.lock().armed.insert(fault);
     }
 
-    /// Takes an occasion, if the fault is to happen.
+    /// Disarms the fault. Returns whether it was armed, and therefore has to happen now.
     pub fn take(&self, fault: Fault) -> bool {
         self.lock().armed.remove(&fault)
     }
 
-    /// Lets it happen from now on.
+    /// Starts the fault.
     pub fn begin(&self, fault: Fault) {
         *self.lock().on.entry(fault).or_default() += 1;
     }
 
-    /// Ends what was begun.
+    /// Ends the fault once for each `begin`.
     pub fn end(&self, fault: Fault) {
         if let Some(on) = self.lock().on.get_mut(&fault) {
             *on = on.saturating_sub(1);
         }
     }
 
-    /// Whether it happens now.
+    /// Whether the fault is active.
     pub fn is_on(&self, fault: Fault) -> bool {
         self.lock().on.get(&fault).is_some_and(|on| *on > 0)
     }
 
-    /// It has happened, to these orders.
+    /// Records that the fault happened to these orders.
     pub fn happened(&self, fault: Fault, now: Moment, orders: &[String]) {
         let mut state = self.lock();
         state.record(fault).met(now, orders);
         state.record(fault).injected += 1;
     }
 
-    /// Attributes connections to this fault from now on, or to none.
+    /// From now on, attributes the count of connections to this fault, or to none.
     pub fn alone(&self, fault: Option<Fault>) {
         self.lock().alone = fault;
     }
 
-    /// The database has so many connections now.
+    /// Records how many connections the database has now.
     pub fn saw_connections(&self, count: usize) {
         let mut state = self.lock();
         state.connections = state.connections.max(count);
@@ -213,33 +213,33 @@ impl Faults {
         }
     }
 
-    /// The harness keeps the connection of a dead worker open.
+    /// Records that the harness keeps the connection of a killed worker open.
     pub fn hold_back(&self) {
         self.lock().held_back += 1;
     }
 
-    /// It lets the connection go.
+    /// Records that the harness has closed that connection.
     pub fn let_go(&self) {
         let mut state = self.lock();
         state.held_back = state.held_back.saturating_sub(1);
     }
 
-    /// How many connections of dead workers the harness keeps open.
+    /// How many connections of killed workers the harness keeps open.
     pub fn held_back(&self) -> usize {
         self.lock().held_back
     }
 
-    /// The most connections there were.
+    /// The highest count of connections.
     pub fn connections(&self) -> usize {
         self.lock().connections
     }
 
-    /// What it did.
+    /// What this fault affected so far.
     pub fn record(&self, fault: Fault) -> Record {
         self.lock().records.get(&fault).cloned().unwrap_or_default()
     }
 
-    /// How many faults there were in all.
+    /// How many faults happened in total.
     pub fn count(&self) -> usize {
         self.lock().records.values().map(|record| record.injected).sum()
     }

@@ -1,4 +1,5 @@
-//! The faults that strike at a certain moment: what the wire to the database and the queue see, and do then.
+//! The faults that happen at a certain moment of a statement or a queue call. The proxy of the database and the queue call
+//! these hooks.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -17,31 +18,30 @@ use crate::faults::{Fault, Faults};
 use crate::journal::Journal;
 use crate::receiver::Receiver;
 
-/// How long a late outcome waits for another worker.
+/// How long a late outcome is withheld if no other worker starts.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// How long that worker is at work when the outcome arrives.
+/// How long that worker has been processing when the outcome arrives.
 const INTO_WORK: Duration = Duration::from_millis(200);
 
-/// How it is told that a message was sent, and by whom.
+/// The journal's words for a sent message. The sender's name follows.
 pub const SENT: &str = "sent to the queue by";
 
-/// What the hooks know of the world.
+/// The parts of the world that the hooks read and change.
 pub struct Hooks {
-    /// What happened.
+    /// Records what happened to each order.
     pub journal: Arc<Journal>,
-    /// What is to happen.
+    /// The faults to inject, and what they affected.
     pub faults: Arc<Faults>,
-    /// The endpoint.
     pub receiver: Arc<Receiver>,
-    /// What the queue hangs by.
+    /// Makes the queue hang.
     pub gate: Arc<Gate>,
     /// How long an environment stays frozen.
     pub freeze: Duration,
-    /// The functions, once they exist. They know the hooks' addresses, so they come later.
+    /// The functions. They are set later, because they need the addresses of what calls the hooks.
     pub pools: OnceCell<Vec<Weak<Pool>>>,
 }
 
-/// When a processor is killed, and how that is told.
+/// The moments at which a processor is killed, each with its fault and the journal's words for it.
 const KILLS: [(Moment, Kind, Fault, &str); 4] = [
     (Moment::Before, Kind::Claim, Fault::KilledBeforeClaim, "killed before it claims"),
     (Moment::After, Kind::Claim, Fault::KilledAfterClaim, "killed after its claim"),
@@ -69,7 +69,7 @@ impl Hooks {
     }
 
     async fn on_statement(&self, moment: Moment, statement: Statement) -> wire::Ruling {
-        self.tell(moment, &statement);
+        self.record(moment, &statement);
         for (at, kind, fault, what) in KILLS {
             if (at, kind) == (moment, statement.kind) && self.strikes(fault, &statement.orders) {
                 self.kill(&statement, what).await;
@@ -87,9 +87,10 @@ impl Hooks {
         wire::Ruling::Pass
     }
 
-    fn tell(&self, moment: Moment, statement: &Statement) {
+    /// Adds the statement to the stories of its orders.
+    fn record(&self, moment: Moment, statement: &Statement) {
         let what = match (moment, statement.kind) {
-            (Moment::After, Kind::Claim) => "asked for by",
+            (Moment::After, Kind::Claim) => "claim attempted by",
             (Moment::After, Kind::Reschedule) => "rescheduled by",
             (Moment::After, Kind::Finish) => "finished by",
             _ => return,
@@ -100,13 +101,13 @@ impl Hooks {
         }
     }
 
-    /// A worker dies, and what it has said last arrives when the next one is at work.
+    /// Kills the worker, and withholds its last statement until another worker processes the order.
     async fn hold_back(&self, statement: &Statement) {
         let Some(order) = statement.orders.first() else { return };
         let next = self.receiver.watch(order.clone());
         self.kill(statement, "killed, and its outcome is late").await;
         self.faults.hold_back();
-        if timeout(PATIENCE, next).await.is_ok_and(|told| told.is_ok()) {
+        if timeout(PATIENCE, next).await.is_ok_and(|begun| begun.is_ok()) {
             sleep(INTO_WORK).await;
             self.faults.happened(Fault::LateOutcome, self.journal.now(), &statement.orders);
         }
@@ -122,7 +123,7 @@ impl Hooks {
         }
     }
 
-    /// Freezes the environment, whose statement is committed, for a while.
+    /// Freezes the environment for a while after its statement is committed.
     fn freeze(&self, statement: &Statement) {
         self.note(&statement.orders, &format!("{} is frozen", statement.environment));
         let Some(environment) = self.find(&statement.environment) else { return };
@@ -135,7 +136,7 @@ impl Hooks {
     }
 
     fn pause(&self, statement: &Statement) {
-        self.note(&statement.orders, &format!("{} stands still", statement.environment));
+        self.note(&statement.orders, &format!("{} is stopped", statement.environment));
         if let Some(environment) = self.find(&statement.environment) {
             environment.pause();
         }
@@ -152,7 +153,7 @@ impl Hooks {
         }
         let is_api = call.environment.starts_with("api");
         if is_api && self.strikes(Fault::ApiKilled, &call.bodies) {
-            self.note(&call.bodies, &format!("{} is killed before it tells the queue", call.environment));
+            self.note(&call.bodies, &format!("{} is killed before it enqueues the order", call.environment));
             if let Some(environment) = self.find(&call.environment) {
                 environment.kill();
                 environment.exited().await;

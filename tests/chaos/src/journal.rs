@@ -1,4 +1,4 @@
-//! What happened to each order, as its client, the fulfilment endpoint and the harness saw it.
+//! The journal: what the client, the fulfilment endpoint and the harness saw of each order.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -14,42 +14,40 @@ pub type Moment = f64;
 #[allow(clippy::struct_excessive_bools, reason = "they are facts that have nothing to do with one another")]
 #[derive(Debug, Default, Clone)]
 pub struct Story {
-    /// When its client was told that it is durable.
+    /// When its client received 200 or 201 for it.
     pub accepted: Option<Moment>,
     /// Whether its client got an error, or no answer, at least once.
     pub saw_error: bool,
-    /// Whether its client was told that it is cancelled.
+    /// Whether its client received 200 for the cancellation.
     pub cancelled: bool,
-    /// Whether an operator wanted it to be tried again.
+    /// Whether an operator retried it.
     pub retried: bool,
-    /// Whether the endpoint refuses it, until an operator has it tried again.
+    /// Whether the endpoint refuses it until an operator retries it.
     pub refused: bool,
-    /// Whether the endpoint has acted on it.
+    /// Whether the endpoint has fulfilled it.
     pub acted: bool,
-    /// Whether the endpoint was called while another call about it was under way.
+    /// Whether two calls to the endpoint about it overlapped.
     pub overlapped: bool,
-    /// How often the endpoint was called after it had acted.
+    /// The number of calls after the endpoint had fulfilled it.
     pub calls_after_acting: usize,
-    /// The calls that the endpoint got.
+    /// All calls to the endpoint.
     pub calls: Vec<Call>,
-    /// Everything, in order.
+    /// All events, in order.
     pub events: Vec<(Moment, Cow<'static, str>)>,
 }
 
 /// A call to the endpoint.
 #[derive(Debug, Clone, Copy)]
 pub struct Call {
-    /// When it began.
     pub begin: Moment,
-    /// When it was answered, or its connection found closed.
+    /// When it was answered, or when the endpoint found its connection closed.
     pub end: Option<Moment>,
-    /// Whether it was answered.
     pub is_answered: bool,
 }
 
-/// All stories.
+/// The stories of all orders.
 pub struct Journal {
-    /// By the machine's clock, which is the database's too, so that their times can be compared.
+    /// The start by the machine's clock. The database uses the same clock, so that both times can be compared.
     begin: SystemTime,
     stories: Mutex<HashMap<String, Story>>,
     violations: Mutex<Vec<String>>,
@@ -76,17 +74,17 @@ impl Journal {
         self.begin.elapsed().unwrap_or_default().as_secs_f64()
     }
 
-    /// The same of a time on the machine's clock, in seconds since 1970.
+    /// Converts a time of the machine's clock, in seconds since 1970.
     pub fn moment(&self, unix: f64) -> Moment {
         unix - self.begin.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
     }
 
-    /// Adds to an order's story.
+    /// Adds an event to an order's story.
     pub fn note(&self, order: &str, what: impl Into<Cow<'static, str>>) {
         self.change(order, what, |_| ());
     }
 
-    /// Adds to an order's story and changes what is known of it.
+    /// Adds an event to an order's story and changes the story.
     pub fn change<T>(&self, order: &str, what: impl Into<Cow<'static, str>>, f: impl FnOnce(&mut Story) -> T) -> T {
         let now = self.now();
         let mut stories = self.lock();
@@ -95,19 +93,19 @@ impl Journal {
         f(story)
     }
 
-    /// The order is durable, its client was told.
+    /// Records that the client received 200 or 201.
     pub fn accepted(&self, order: &str) {
         let now = self.now();
         self.change(order, "accepted", |story| story.accepted.get_or_insert(now).to_owned());
         self.last_accept.send_replace(now);
     }
 
-    /// Something that must not happen has happened.
+    /// Records a violation of a promise.
     pub fn violation(&self, what: String) {
         self.violations.lock().unwrap_or_else(PoisonError::into_inner).push(what);
     }
 
-    /// What must not have happened and did.
+    /// The recorded violations.
     pub fn violations(&self) -> Vec<String> {
         self.violations.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -124,8 +122,8 @@ impl Journal {
 }
 
 impl Story {
-    /// The story as text, for whoever has to find out what went wrong.
-    pub fn told(&self) -> String {
+    /// The story as text, an event a line, for a report on what went wrong.
+    pub fn text(&self) -> String {
         let line = |(at, what): &(Moment, Cow<str>)| format!("      {at:9.3} s  {what}\n");
         self.events.iter().map(line).collect()
     }

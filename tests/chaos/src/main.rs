@@ -1,5 +1,5 @@
-//! Places orders while everything that can break breaks, and checks afterwards that none was lost, done twice or left
-//! behind: see docs/reliability.md.
+//! Creates orders while every fault is injected, and checks afterwards that no order was lost, processed twice or left
+//! unfinished: see docs/reliability.md.
 
 mod chance;
 mod check;
@@ -31,7 +31,7 @@ async fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("The run can't be finished: {error}");
+            eprintln!("could not finish the run: {error}");
             ExitCode::from(2)
         }
     }

@@ -1,14 +1,14 @@
-//! What a run is asked for, by variables.
+//! The options of a run, read from variables.
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
-//! | `ORDERS` | how many orders are placed | 100000; short: 1500 |
-//! | `SECONDS` | how long they are placed and faults happen; what settles afterwards takes longer | 660; short: 30 |
-//! | `SEED` | what chance begins with | drawn |
-//! | `SHORT` | 1: every fault a few times with small numbers, and no report is written | |
-//! | `BINARIES` | where `api`, `processor` and `sweeper` are, as cargo builds them | what `sam build` made |
-//! | `REPORT` | the file that the report is written to | docs/reliability.md; short: none |
-//! | `TELL` | 1: of each fault, the story of the order that took longest is told | |
+//! | `ORDERS` | how many orders the clients create | 100000; short: 1500 |
+//! | `SECONDS` | how many seconds they create orders and faults happen; settling afterwards takes longer | 660; short: 30 |
+//! | `SEED` | the seed of the random choices | random |
+//! | `SHORT` | 1: a short run with every fault a few times, and without a report | |
+//! | `BINARIES` | the directory of `api`, `processor` and `sweeper`, as cargo builds them | the output of `sam build` |
+//! | `REPORT` | the file for the report | docs/reliability.md; short: none |
+//! | `STORIES` | 1: print, for each fault, the story of the order that took longest to end | |
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -19,38 +19,38 @@ use sandbox::Result;
 /// A run's size and times.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// How many orders are placed.
+    /// How many orders the clients create.
     pub orders: usize,
-    /// How long placing them takes.
+    /// How long the clients create orders.
     pub load: Duration,
-    /// What chance begins with.
+    /// The seed of the random choices.
     pub seed: u64,
-    /// Whether this is the short form.
+    /// Whether this is a short run.
     pub is_short: bool,
-    /// Where cargo's binaries are, if not what `sam build` made.
+    /// The directory of cargo's binaries; none means the output of `sam build`.
     pub binaries: Option<PathBuf>,
-    /// Where the report goes, if one is written.
+    /// The file for the report; none means that no report is written.
     pub report: Option<PathBuf>,
-    /// Whether the longest stories are told.
-    pub tells: bool,
+    /// Whether the longest stories are printed.
+    pub prints_stories: bool,
     /// The functions' times.
     pub times: Times,
 }
 
-/// The times that the functions are given, short ones, so that many faults fit into a run; in whole seconds.
+/// The times that configure the functions and the faults, in whole seconds. They are short, so that many faults fit into a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Times {
     /// How long an order can be cancelled.
     pub cancel_window: u64,
-    /// How long the endpoint has for an answer.
+    /// How long the processor waits for the endpoint's answer.
     pub webhook: u64,
-    /// How long the processor has for a batch.
+    /// The processor's time-out.
     pub function: u64,
-    /// How long a claim holds.
+    /// The lease of a claim.
     pub lease: u64,
-    /// How long a received message is invisible.
+    /// The queue's visibility timeout.
     pub visibility: u64,
-    /// How overdue an order is when its message counts as lost.
+    /// How overdue an order must be before the sweeper considers its message lost.
     pub grace: u64,
     /// How often the sweeper runs.
     pub sweep: u64,
@@ -97,21 +97,17 @@ impl Options {
             is_short,
             binaries: text("BINARIES").map(PathBuf::from),
             report: report.or_else(|| (!is_short).then(|| "docs/reliability.md".into())),
-            tells: is_on("TELL"),
+            prints_stories: is_on("STORIES"),
             times: if is_short { SHORT } else { LONG },
         })
     }
 
-    /// A function's binary.
+    /// The path of a function's binary.
     pub fn bootstrap(&self, function: &str) -> PathBuf {
-        if let Some(directory) = &self.binaries {
-            return directory.join(function);
-        }
-        let (first, rest) = function.split_at(1);
-        format!(".aws-sam/build/{}{rest}Function/bootstrap", first.to_uppercase()).into()
+        sandbox::runtime::bootstrap(self.binaries.as_deref(), function)
     }
 
-    /// The command that makes the same run.
+    /// The command that repeats this run.
     pub fn command(&self) -> String {
         let short = if self.is_short { " SHORT=1" } else { "" };
         format!("make chaos{short} ORDERS={} SECONDS={} SEED={}", self.orders, self.load.as_secs(), self.seed)
@@ -123,6 +119,6 @@ fn text(name: &str) -> Option<String> {
 }
 
 fn number<T: FromStr>(name: &str) -> Result<Option<T>> {
-    let parse = |text: String| text.parse().map_err(|_| format!("{name}: {text} is no number that can be used").into());
+    let parse = |text: String| text.parse().map_err(|_| format!("{name}: {text} is not a valid number").into());
     text(name).map(parse).transpose()
 }

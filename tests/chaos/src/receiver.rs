@@ -1,5 +1,5 @@
-//! The merchant's fulfilment endpoint: acts once on each order however often it is told of it, keeps a journal, and
-//! misbehaves when it is asked to.
+//! The merchant's fulfilment endpoint. It fulfils each order once, however many calls it receives, keeps a journal, and
+//! misbehaves while one of its faults is active.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,20 +19,20 @@ use crate::chance;
 use crate::faults::{Fault, Faults};
 use crate::journal::{Call, Journal};
 
-/// What calls are signed with.
+/// The secret that signs the calls.
 pub const SECRET: &str = "a-secret-of-sixteen-characters-or-more";
-/// How far off a signature's time is when the worker's clock must be wrong.
+/// From how many seconds of difference a signature's time proves that the worker's clock is wrong.
 const WRONG_CLOCK: i64 = 60;
-/// How long acting on an order takes.
+/// How long the endpoint usually takes for a call.
 const USUAL: Duration = Duration::from_millis(5);
-/// How long it takes when somebody waits for it to be under way.
+/// How long it takes for a call that [`Receiver::watch`] waits for.
 const WATCHED: Duration = Duration::from_millis(600);
 
-/// How long each byte of an answer takes that drips.
+/// The pause between two bytes of a dripping answer.
 const DRIP: Duration = Duration::from_millis(100);
-/// Words in `Retry-After` that make no sense, or little.
+/// Malformed values of `Retry-After`.
 const GARBAGE: [&str; 5] = ["soon", "-1", "1.5", "1, 2", "Thu, 99 Foo 2026 25:61:00 GMT"];
-/// What asks for time, by its status.
+/// The statuses with a `Retry-After`.
 const ASKS: [u16; 3] = [202, 429, 503];
 
 /// The endpoint.
@@ -40,17 +40,17 @@ pub struct Receiver {
     journal: Arc<Journal>,
     faults: Arc<Faults>,
     patience: Duration,
-    /// Who waits for a call about this order to begin.
+    /// The watched orders, each with the channel that announces its next call.
     watched: Mutex<Vec<(String, oneshot::Sender<()>)>>,
 }
 
 impl Receiver {
-    /// An endpoint whose callers don't wait longer than `patience`.
+    /// An endpoint whose callers wait `patience` for an answer.
     pub fn new(journal: Arc<Journal>, faults: Arc<Faults>, patience: Duration) -> Arc<Self> {
         Arc::new(Self { journal, faults, patience, watched: Mutex::default() })
     }
 
-    /// Serves it.
+    /// Starts to serve the endpoint.
     pub async fn serve(self: &Arc<Self>) -> Result<Server> {
         let receiver = Arc::clone(self);
         Server::start(move |request| {
@@ -60,16 +60,16 @@ impl Receiver {
         .await
     }
 
-    /// Is told when the next call about this order has begun, which is then a long one.
+    /// Notifies the returned channel when the next call about this order begins. That call then takes longer.
     pub fn watch(&self, order: String) -> oneshot::Receiver<()> {
-        let (begun, told) = oneshot::channel();
+        let (begun, notified) = oneshot::channel();
         self.watched.lock().unwrap_or_else(PoisonError::into_inner).push((order, begun));
-        told
+        notified
     }
 
     async fn answer(&self, request: Request) -> Option<Response> {
         let Some((order, time)) = Self::read(&request) else {
-            self.journal.violation("the endpoint got a call that it can't make sense of".to_owned());
+            self.journal.violation("the endpoint received a malformed or wrongly signed call".to_owned());
             return Some(json(400, "{}"));
         };
         self.note_clock(&order, time);
@@ -80,7 +80,7 @@ impl Receiver {
         reply.map(|reply| reply.response())
     }
 
-    /// The order and the signature's time, where key, body and signature agree.
+    /// Returns the order and the signature's time if the key, the body and the signature agree.
     fn read(request: &Request) -> Option<(String, i64)> {
         let header = |name| request.headers().get(name)?.to_str().ok();
         let order = order_id(request);
@@ -92,7 +92,7 @@ impl Receiver {
         (body["order_id"] == order.as_str()).then_some((order, time.parse().ok()?))
     }
 
-    /// A signature's time shows whose clock is wrong.
+    /// Records a clock fault if the signature's time shows that the worker's clock is wrong.
     fn note_clock(&self, order: &str, time: i64) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed());
         if (time - now).abs() < WRONG_CLOCK {
@@ -117,11 +117,11 @@ impl Receiver {
     fn is_watched(&self, order: &str) -> bool {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(index) = watched.iter().position(|(of, _)| of == order) else { return false };
-        let _ = watched.swap_remove(index).1.send(()); // Who waited may have given up.
+        let _ = watched.swap_remove(index).1.send(()); // The receiver may have given up.
         true
     }
 
-    /// What the call is answered, if at all; and acts on the order, or not.
+    /// Chooses the answer, or none, and fulfils the order or not.
     async fn decide(&self, order: &str) -> Option<Reply> {
         if self.refuses(order) {
             return Some(Reply::of(422));
@@ -164,7 +164,7 @@ impl Receiver {
         }
     }
 
-    /// Whether the order is one that is refused for good, which is decided when the endpoint first hears of it.
+    /// Whether the endpoint refuses the order for good. The first call about an order decides that.
     fn refuses(&self, order: &str) -> bool {
         let is_drawn = self.faults.is_on(Fault::EndpointRefuses) && chance::percent(20);
         let mut stories = self.journal.lock();
@@ -185,7 +185,7 @@ impl Receiver {
     }
 }
 
-/// The faults of its answers.
+/// The faults that change the endpoint's answer.
 const MISBEHAVIOUR: [Fault; 6] = [
     Fault::EndpointSlow,
     Fault::EndpointFails,
@@ -195,7 +195,7 @@ const MISBEHAVIOUR: [Fault; 6] = [
     Fault::EndpointGarbles,
 ];
 
-/// A call that is being answered; it also ends when the caller goes away.
+/// A call in progress. Dropping it ends the call, also if the caller disconnected.
 struct UnderWay<'a> {
     journal: &'a Journal,
     order: String,

@@ -1,4 +1,4 @@
-//! What is printed and written when a run is over.
+//! The output of a run: the printed results and the written report.
 
 use std::fmt::Write;
 
@@ -10,18 +10,18 @@ use crate::options::Options;
 use crate::storm::Recovery;
 use crate::world::{DEAD_LETTERS, ENVIRONMENTS, World};
 
-/// The report's text, with places for what a run finds out.
+/// The report's text, with placeholders for a run's results.
 const PROSE: &str = include_str!("../reliability.md");
-/// How many orders of a kind are shown with their whole story.
+/// How many orders of a kind are printed with their whole story.
 const SHOWN: usize = 3;
 
-/// Prints what was found; the stories of what went wrong as well.
+/// Prints the results, and the stories of the orders that went wrong.
 pub fn print(world: &World, findings: &Findings, recoveries: &[Recovery]) {
     println!("\n{}\n{}", table(world, findings), summary(world, findings, recoveries));
     let stories = world.journal.lock();
     for (name, list) in [("LOST", &findings.lost), ("DOUBLED", &findings.doubled), ("STUCK", &findings.stuck)] {
         for (order, why) in list.iter().take(SHOWN) {
-            let story = stories.get(order).map(crate::journal::Story::told).unwrap_or_default();
+            let story = stories.get(order).map(crate::journal::Story::text).unwrap_or_default();
             println!("{name}  {order}: {why}\n{story}");
         }
     }
@@ -30,18 +30,18 @@ pub fn print(world: &World, findings: &Findings, recoveries: &[Recovery]) {
     }
 }
 
-/// Of each fault, the story of the order that took longest to end after it.
-pub fn tell(world: &World, findings: &Findings) {
+/// Prints, for each fault, the story of the order that took longest to end after it.
+pub fn print_stories(world: &World, findings: &Findings) {
     for fault in Fault::ALL {
         let times = times_to_end(&world.faults.record(fault), findings, world);
         if let Some((time, order)) = times.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)) {
-            let story = world.journal.lock().get(&order).map(crate::journal::Story::told).unwrap_or_default();
+            let story = world.journal.lock().get(&order).map(crate::journal::Story::text).unwrap_or_default();
             println!("{}: {order}, {time:.1} s\n{story}", fault.name());
         }
     }
 }
 
-/// Writes the report, if one is asked for.
+/// Writes the report if the options name a file for it.
 pub fn write(options: &Options, world: &World, findings: &Findings, recoveries: &[Recovery]) -> Result<()> {
     let Some(file) = &options.report else { return Ok(()) };
     let filled = PROSE
@@ -88,14 +88,13 @@ fn row(name: &str, record: &Record, findings: &Findings, slowest: &str) -> Strin
     )
 }
 
-/// The longest time from meeting the fault to an order's end.
+/// The longest time from the fault to an affected order's end.
 fn slowest(record: &Record, findings: &Findings, world: &World) -> String {
     let slowest = times_to_end(record, findings, world).into_iter().map(|(time, _)| time).max_by(f64::total_cmp);
     slowest.map_or_else(|| "–".to_owned(), |slowest| format!("{:.1} s", slowest.max(0.0)))
 }
 
-/// The time from meeting the fault to each order's end. One that an operator had tried again ended twice, so it doesn't
-/// count.
+/// The time from the fault to each affected order's end. An order that an operator retried ended twice, so it doesn't count.
 fn times_to_end(record: &Record, findings: &Findings, world: &World) -> Vec<(f64, String)> {
     let stories = world.journal.lock();
     let is_retried = |order: &String| stories.get(order).is_some_and(|story| story.retried);
@@ -112,7 +111,7 @@ fn summary(world: &World, findings: &Findings, recoveries: &[Recovery]) -> Strin
         let _ = writeln!(text, "- {what}: {is}"); // Writing to a string does not fail.
     };
     line("orders", states.join(", "));
-    line("calls to the endpoint", format!("{calls}, {again} of them about an order that it had acted on already"));
+    line("calls to the endpoint", format!("{calls}, {again} of them about an order that it had already fulfilled"));
     line("execution environments started", world.environments().to_string());
     line("dead letters", world.queues.counts(DEAD_LETTERS).total().to_string());
     line(

@@ -1,4 +1,4 @@
-//! One run: load and storm, then peace, then the reckoning.
+//! One run: load and faults, then a time to settle, then the checks.
 
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
@@ -16,12 +16,12 @@ use crate::storm::{Storm, courier};
 use crate::world::{QUEUE, World};
 use crate::{chance, clients, report};
 
-/// Of the time, the share in which the faults happen one by one.
+/// The share of the time for one kind of fault after the other.
 const ONE_BY_ONE: f64 = 0.6;
-/// The share in which they happen all at once. Orders are still placed afterwards, to measure the last recoveries.
+/// The share for all kinds at once. Clients create orders for longer, to measure the last recoveries.
 const MIXED: f64 = 0.32;
 
-/// Runs, and says whether everything was as it has to be.
+/// Runs, and returns whether every check passed.
 pub async fn run(options: &Options) -> Result<bool> {
     chance::seed(options.seed);
     println!("==> {} orders within {} s under faults: {}", options.orders, options.load.as_secs(), options.command());
@@ -41,11 +41,11 @@ pub async fn run(options: &Options) -> Result<bool> {
     conclude(options, &world, &findings, &storm, has_settled)
 }
 
-/// Orders are placed, and the storm goes over them.
+/// Creates orders while the storm injects its faults.
 async fn weather(options: &Options, world: &Arc<World>) -> Result<Arc<Storm>> {
     let (enough, is_enough) = watch::channel(false);
     let load = Load { orders: options.orders, within: options.load, is_enough };
-    let load = tokio::spawn(clients::place_all(Arc::clone(world), load));
+    let load = tokio::spawn(clients::create_all(Arc::clone(world), load));
     let storm = Storm::new(Arc::clone(world), Duration::from_secs(if options.is_short { 1 } else { 5 }));
     storm.one_by_one(options.load.mul_f64(ONE_BY_ONE)).await?;
     storm.mixed(Instant::now() + options.load.mul_f64(MIXED)).await?;
@@ -54,7 +54,7 @@ async fn weather(options: &Options, world: &Arc<World>) -> Result<Arc<Storm>> {
     Ok(storm)
 }
 
-/// How long it may take until everything has ended: the sweep, some back-offs and leases, and the backlog.
+/// How long the last orders may take to end: a sweep, some back-offs and leases, and the backlog.
 fn settling(options: &Options) -> Duration {
     Duration::from_secs(options.times.grace * 4) + options.load / 2
 }
@@ -72,17 +72,17 @@ const COUNT: Duration = Duration::from_millis(250);
 async fn count_connections(world: Arc<World>) {
     loop {
         sleep(COUNT).await;
-        let _ = world.count_connections().await; // While the database is away there is nothing to count.
+        let _ = world.count_connections().await; // It fails while the database is down.
     }
 }
 
 fn conclude(options: &Options, world: &World, findings: &Findings, storm: &Storm, has_settled: bool) -> Result<bool> {
     report::print(world, findings, &storm.recoveries());
-    if options.tells {
-        report::tell(world, findings);
+    if options.prints_stories {
+        report::print_stories(world, findings);
     }
     if !has_settled {
-        println!("WRONG  not everything has ended in time");
+        println!("WRONG  some orders did not end in time");
     }
     let is_good = has_settled && findings.is_good();
     if is_good {
@@ -94,7 +94,7 @@ fn conclude(options: &Options, world: &World, findings: &Findings, storm: &Storm
     Ok(is_good)
 }
 
-/// Says how it goes: on a terminal in one line that is written anew, elsewhere a line now and then.
+/// Prints the progress: on a terminal in one line that is overwritten, elsewhere as a new line now and then.
 async fn progress(world: Arc<World>) {
     let is_terminal = std::io::stdout().is_terminal();
     loop {
@@ -108,6 +108,6 @@ async fn progress(world: Arc<World>) {
         );
         let (begin, end) = if is_terminal { ("\r\x1b[K", "") } else { ("", "\n") };
         print!("{begin}{line}{end}");
-        let _ = std::io::stdout().flush(); // If nobody reads it, so be it.
+        let _ = std::io::stdout().flush(); // A closed output does not fail the run.
     }
 }

@@ -1,4 +1,4 @@
-//! The schedule of the faults: one by one, then all of them at once.
+//! The schedule of the faults: one kind at a time, then all kinds at once.
 
 mod stall;
 
@@ -21,28 +21,28 @@ pub use stall::Recovery;
 
 /// How many messages are deleted at a time.
 const STOLEN: usize = 5;
-/// How much longer than its share a fault has that finds no occasion.
+/// How much longer than its share a fault may wait for its first occasion.
 const OVERTIME: Duration = Duration::from_secs(10);
-/// How long a fault waits for an occasion before it is injected again, at least.
+/// The shortest time between two injections of a fault.
 const SHORTEST: Duration = Duration::from_millis(100);
-/// How late a message is delivered, at most.
+/// The longest delay of a message's delivery.
 const LATEST: Duration = Duration::from_secs(3);
 /// The storm and what it measured.
 pub struct Storm {
     world: Arc<World>,
     spell: Duration,
     recoveries: Mutex<Vec<Recovery>>,
-    /// Held by a fault whose recovery is measured, so that there is one at a time.
+    /// A fault holds it while its recovery is measured, so that there is one at a time.
     turn: Turn<()>,
 }
 
 impl Storm {
-    /// A storm over this world, whose faults last for `spell` each.
+    /// A storm in this world. A lasting fault lasts for `spell`.
     pub fn new(world: Arc<World>, spell: Duration) -> Arc<Self> {
         Arc::new(Self { world, spell, recoveries: Mutex::default(), turn: Turn::default() })
     }
 
-    /// Each fault by itself, again and again for its share of the time.
+    /// Injects one kind of fault after the other, each repeatedly for its share of the time.
     pub async fn one_by_one(&self, within: Duration) -> Result<()> {
         let share = within / u32::try_from(Fault::ALL.len())?;
         for fault in Fault::ALL {
@@ -57,24 +57,24 @@ impl Storm {
         Ok(())
     }
 
-    /// How long until it happens again, of what is left of its share of the time.
+    /// The time until the fault is injected again. `left` is the rest of its share.
     fn respite(&self, fault: Fault, left: Duration) -> Duration {
         match fault {
             Fault::QueueRefuses => left,
             _ if stall::is_stall(fault) => left,
-            // Each takes one of the workers away until its time-out; there have to be some left.
+            // Each one blocks a worker until its time-out, and some workers have to remain.
             Fault::Hangs => self.spell / 2,
             _ => left.min(Duration::from_millis(700)),
         }
     }
 
-    /// Whether it has not happened at all, though it was given the occasion. A late outcome is late by its nature.
+    /// Whether the fault has not happened yet and may still use overtime. A late outcome always comes after its share.
     fn is_awaited(&self, fault: Fault, end: Instant) -> bool {
         let has_happened = fault == Fault::LateOutcome || self.world.faults.record(fault).injected > 0;
         !has_happened && Instant::now() < end + OVERTIME
     }
 
-    /// All of them, each when it likes, until this moment.
+    /// Injects all kinds of faults at random times until `end`.
     pub async fn mixed(self: &Arc<Self>, end: Instant) -> Result<()> {
         let mut faults = JoinSet::new();
         for fault in Fault::ALL {
@@ -94,7 +94,7 @@ impl Storm {
         }
     }
 
-    /// How long there is peace from it, on average.
+    /// The mean time between two injections of the fault.
     fn pause(&self, fault: Fault) -> Duration {
         match fault {
             Fault::FastRestart | Fault::Crash => self.spell * 8,
@@ -106,7 +106,7 @@ impl Storm {
         }
     }
 
-    /// Lets it happen once, or for a spell.
+    /// Injects the fault once, or keeps it active for a spell.
     async fn inject(&self, fault: Fault) -> Result<()> {
         match fault {
             Fault::Stolen => self.steal(),
@@ -151,13 +151,13 @@ impl Storm {
         }
     }
 
-    /// What was measured.
+    /// The recoveries measured so far.
     pub fn recoveries(&self) -> Vec<Recovery> {
         self.recoveries.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// Whether it lasts, rather than happens.
+/// Whether the fault lasts for a spell, rather than happens at one moment.
 fn is_lasting(fault: Fault) -> bool {
     use Fault::{
         ClockAhead, ClockBehind, Disorder, EndpointDrips, EndpointDrops, EndpointFails, EndpointGarbles, EndpointLate,
@@ -178,7 +178,7 @@ fn is_lasting(fault: Fault) -> bool {
     )
 }
 
-/// The courier that brings everything once and at once, but while there is to be disorder.
+/// The courier that delivers every message once and without delay, except while `Disorder` is active.
 pub fn courier(journal: Arc<Journal>, faults: Arc<Faults>) -> Courier {
     Arc::new(move |messages| {
         if !faults.is_on(Fault::Disorder) {
@@ -190,7 +190,7 @@ pub fn courier(journal: Arc<Journal>, faults: Arc<Faults>) -> Courier {
     })
 }
 
-/// Each message one to three times, in three batches that are late by chance, each shuffled.
+/// Delivers each message one to three times, in three shuffled batches with random delays.
 fn disorder(messages: &[Message]) -> Vec<Delivery> {
     let lateness = || LATEST.mul_f64(chance::share());
     let mut deliveries = [Duration::ZERO, lateness(), lateness()].map(|late| Delivery { late, messages: Vec::new() });

@@ -1,4 +1,4 @@
-//! The world of a run: a database, a queue, an endpoint and the functions' real binaries.
+//! Starts all parts of a run: a database, a queue, an endpoint and the functions' real binaries.
 
 mod functions;
 
@@ -29,29 +29,28 @@ use functions::{function, queues, variables, with_clock, with_logs};
 pub const QUEUE: &str = "orders";
 /// Its dead-letter queue.
 pub const DEAD_LETTERS: &str = "dead-letters";
-/// How many environments the functions have at most.
+/// The most environments of a function.
 const API: usize = 16;
 const PROCESSORS: usize = 10;
-/// All of them, with the sweeper and the two whose clocks are wrong.
+/// The most environments in total, with the sweeper and the two whose clocks are wrong.
 pub const ENVIRONMENTS: usize = API + PROCESSORS + 3;
-/// The template's.
+/// As in the template.
 const BATCH_SIZE: usize = 10;
-/// An event of the schedule.
+/// The event of the sweeper's schedule.
 const SWEEP: &str = include_str!("../../events/sweep.json");
 
-/// Everything that runs.
+/// All running parts.
 pub struct World {
-    /// What happened.
+    /// Records what happened to each order.
     pub journal: Arc<Journal>,
-    /// What is to happen.
+    /// The faults to inject, and what they affected.
     pub faults: Arc<Faults>,
     /// The queues.
     pub queues: Arc<Queues>,
-    /// What they hang by.
+    /// Makes the queues hang.
     pub gate: Arc<Gate>,
-    /// The database.
     pub database: Database,
-    /// How the functions' times are set.
+    /// The functions' time settings.
     pub times: Times,
     gateway: Gateway,
     api: Arc<Pool>,
@@ -64,7 +63,7 @@ pub struct World {
 }
 
 impl World {
-    /// Starts everything.
+    /// Starts all parts.
     pub async fn start(options: &Options) -> Result<Arc<Self>> {
         let (journal, faults, times) = (Arc::new(Journal::new()), Arc::new(Faults::default()), options.times);
         let receiver = Receiver::new(Arc::clone(&journal), Arc::clone(&faults), Duration::from_secs(times.webhook));
@@ -122,12 +121,12 @@ impl World {
         self.gateway.call(method, path, claims, body).await
     }
 
-    /// Brings messages to the processor.
+    /// Starts to deliver messages to the processor.
     pub fn process(&self, courier: Courier) -> Pollers {
         self.mapping(&self.processor, courier).start(PROCESSORS)
     }
 
-    /// Brings messages to a processor whose clock is wrong.
+    /// Starts to deliver messages to a processor whose clock is wrong.
     pub fn process_with_wrong_clock(&self, is_ahead: bool) -> Pollers {
         let pool = if is_ahead { &self.ahead } else { &self.behind };
         self.mapping(pool, sandbox::mapping::reliable()).start(1)
@@ -144,23 +143,23 @@ impl World {
         }
     }
 
-    /// Runs the sweeper once. What it fails with shows in the end, if it goes on failing.
+    /// Runs the sweeper once. A failure is ignored: a sweeper that keeps failing leaves stuck orders, which the check finds.
     pub async fn sweep(&self) {
         let _ = self.sweeper.invoke(SWEEP.into()).await;
     }
 
-    /// The orders that are pending or processing.
+    /// The ids of the orders that are pending or processing.
     pub async fn active(&self) -> Result<Vec<String>> {
         let rows = self.database.sql().await?.query("SELECT order_id FROM order_work", &[]).await?;
         Ok(rows.iter().map(|row| row.get("order_id")).collect())
     }
 
-    /// How many environments there were in all.
+    /// How many environments were started in total.
     pub fn environments(&self) -> usize {
         self.pools().map(Pool::started).into_iter().sum()
     }
 
-    /// How many of them were killed because they took too long, though no fault had paused them.
+    /// How many environments were killed at their time-out although no fault had paused them.
     pub fn timed_out(&self) -> usize {
         self.pools().map(Pool::timed_out).into_iter().sum()
     }
@@ -169,8 +168,8 @@ impl World {
         [&self.api, &self.processor, &self.sweeper, &self.ahead, &self.behind]
     }
 
-    /// Counts the functions' connections to the database, if it answers. A connection that the harness keeps open after its
-    /// worker's death, to deliver the outcome late, is not the functions'.
+    /// Counts the functions' connections to the database. Fails if the database does not answer. The count excludes
+    /// connections that the harness keeps open after a worker's death to deliver its outcome late.
     pub async fn count_connections(&self) -> Result<()> {
         let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'ordermill'";
         let count: i64 = self.database.sql().await?.query_one(sql, &[]).await?.get(0);
@@ -178,7 +177,7 @@ impl World {
         Ok(())
     }
 
-    /// Leaves the functions' logs where they are, and tells where.
+    /// Keeps the functions' logs after the run, and returns their path.
     pub fn keep_logs(&self) -> String {
         let kept = self.logs.path().with_extension("kept");
         match std::fs::rename(self.logs.path(), &kept) {

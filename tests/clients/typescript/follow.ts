@@ -1,4 +1,5 @@
-// Places an order and follows it, by types that are generated from the OpenAPI document: what does not fit it does not compile.
+// Creates an order and follows it, with types that are generated from the OpenAPI document. Calls that differ from the document
+// do not compile.
 
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
@@ -21,9 +22,9 @@ function isProblem(error: object): error is Problem {
   return "type" in error;
 }
 
-const placed = await client.POST("/orders", { body: order });
-assert.equal(placed.response.status, 201);
-assert.deepEqual(placed.data?.next, ["cancel"]);
+const created = await client.POST("/orders", { body: order });
+assert.equal(created.response.status, 201);
+assert.deepEqual(created.data?.next, ["cancel"]);
 
 const conflict = await client.POST("/orders", { body: { ...order, total_amount: 99 } });
 assert(conflict.error && isProblem(conflict.error) && conflict.error.type === "/docs/problems#conflict");
@@ -40,4 +41,4 @@ assert.equal(done?.total_amount, "12.50");
 
 const { data: page } = await client.GET("/orders", { params: { query: { status: "completed", limit: 1 } } });
 assert.equal(page?.orders.length, 1);
-console.log("The generated client placed its order and saw it completed.");
+console.log("The generated client created its order and saw it completed.");

@@ -1,4 +1,4 @@
-//! Faults of queues and functions, planted in the emulated AWS with queues, functions, mappings and rules of a test's own.
+//! Faults of queues and functions. Each test plants them in its own queues, functions, mappings and rules in the emulated AWS.
 
 use aws_sdk_sqs::types::QueueAttributeName;
 use base64::Engine;
@@ -12,14 +12,14 @@ use uuid::Uuid;
 
 use super::{Patient, wrong};
 
-/// A zip file without a file in it.
+/// An empty zip file.
 const EMPTY_ZIP: [u8; 22] = [b'P', b'K', 5, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
 fn fresh(kind: &str) -> String {
     format!("doctor-{kind}-{}", Uuid::new_v4().simple())
 }
 
-/// A queue and its dead-letter queue, as they should be.
+/// A correct queue with its dead-letter queue.
 struct Queues {
     sqs: aws_sdk_sqs::Client,
     url: String,
@@ -66,7 +66,7 @@ impl Queues {
     }
 }
 
-/// A function with this time-out and these variables beside those that are as they should be; gives its name.
+/// Creates a function with this time-out, correct variables and these ones. Returns its name.
 async fn function(queues: &Queues, timeout: u32, variables: &[(&str, &str)]) -> String {
     let name = fresh("function");
     let mut all = json!({"QUEUE_URL": queues.url});
@@ -80,7 +80,7 @@ async fn function(queues: &Queues, timeout: u32, variables: &[(&str, &str)]) -> 
     name
 }
 
-/// What brings the queue's messages to the function.
+/// Creates an event source mapping from the queue to the function.
 async fn map(queues: &Queues, function: &str, is_enabled: bool, response_types: &[&str]) {
     let mapping = json!({"FunctionName": function, "EventSourceArn": queues.arn(&queues.url).await, "Enabled": is_enabled,
         "FunctionResponseTypes": response_types});
@@ -94,7 +94,7 @@ fn aws() -> Aws {
 }
 
 #[tokio::test]
-async fn doctor_finds_nothing_wrong_with_queues_that_are_as_they_should_be() {
+async fn doctor_finds_no_fault_in_correct_queues() {
     let findings = Queues::new().await.patient().findings().await;
     assert!(wrong(&findings).is_empty(), "{findings:#?}");
 }
@@ -105,85 +105,93 @@ async fn doctor_finds_each_fault_of_a_queue() {
     let patient = queues.patient();
     let dlq = queues.arn(&queues.dlq_url).await;
     queues.set(QueueAttributeName::RedrivePolicy, &json!({"deadLetterTargetArn": dlq, "maxReceiveCount": 3})).await;
-    patient.ails("queue.receives", "after 3 receives", "5 or more").await;
+    patient.assert_wrong("queue.receives", "after 3 receives", "5 or more").await;
     queues.set(QueueAttributeName::MessageRetentionPeriod, &json!(1_209_600)).await;
-    patient.ails("queue.retention", "kept 336 h", "MessageRetentionPeriod").await;
+    patient.assert_wrong("queue.retention", "kept 336 h", "MessageRetentionPeriod").await;
     queues.set(QueueAttributeName::Policy, &json!({"Version": "2012-10-17", "Statement": []})).await;
-    patient.ails("queue.tls", "without TLS", "aws:SecureTransport").await;
+    patient.assert_wrong("queue.tls", "without TLS", "aws:SecureTransport").await;
     let elsewhere = Queues::new().await;
     elsewhere.set(QueueAttributeName::RedrivePolicy, &json!({"deadLetterTargetArn": dlq, "maxReceiveCount": 10})).await;
-    elsewhere.patient().ails("queue.dead-letters", "gives up to", "deadLetterTargetArn").await;
+    elsewhere.patient().assert_wrong("queue.dead-letters", "dead-letters go to", "deadLetterTargetArn").await;
 }
 
 #[tokio::test]
-async fn doctor_finds_a_queue_that_never_gives_up_and_one_that_is_not_there() {
+async fn doctor_finds_a_missing_redrive_policy_and_a_missing_queue() {
     let queues = Queues::new().await;
     let bare = queues.sqs.create_queue().queue_name(fresh("bare")).send().await.unwrap().queue_url.unwrap();
-    queues.patient().with("QUEUE_URL", &bare).ails("queue.dead-letters", "no dead-letter queue", "RedrivePolicy").await;
+    queues
+        .patient()
+        .with("QUEUE_URL", &bare)
+        .assert_wrong("queue.dead-letters", "no dead-letter queue", "RedrivePolicy")
+        .await;
     let gone = format!("{bare}-gone");
-    queues.patient().with("QUEUE_URL", &gone).ails("queue", "no such queue (QUEUE_URL)", "QueueUrl").await;
+    queues.patient().with("QUEUE_URL", &gone).assert_wrong("queue", "no such queue (QUEUE_URL)", "QueueUrl").await;
 }
 
 #[tokio::test]
 async fn doctor_finds_dead_letters() {
     let queues = Queues::new().await;
     queues.sqs.send_message().queue_url(&queues.dlq_url).message_body("o-1").send().await.unwrap();
-    queues.patient().ails("dead-letters", "1 message(s) given up", "/dead-letters/redrive").await;
+    queues.patient().assert_wrong("dead-letters", "1 dead letter(s)", "/dead-letters/redrive").await;
 }
 
 #[tokio::test]
-async fn doctor_finds_a_function_whose_times_contradict_each_other_or_the_queues() {
+async fn doctor_finds_contradictory_times_of_a_function() {
     let queues = Queues::new().await;
     let name = function(&queues, 20, &[("FUNCTION_TIMEOUT_SECONDS", "15"), ("LEASE_SECONDS", "95")]).await;
     let patient = queues.patient().with("PROCESSOR_FUNCTION", &name);
-    patient.ails("queue.visibility", "6 × the processor's time-out is 120 s", "to 120 or more").await;
-    patient.ails("function.timeout", "stops after 20 s, and is told 15 s", "FUNCTION_TIMEOUT_SECONDS").await;
-    patient.ails("function.timing", "LEASE_SECONDS: must be below", "LEASE_SECONDS < VISIBILITY_TIMEOUT_SECONDS").await;
-}
-
-#[tokio::test]
-async fn doctor_finds_a_function_of_another_queue_and_one_that_is_not_there() {
-    let queues = Queues::new().await;
-    let name = function(&Queues::new().await, 15, &[]).await;
-    queues.patient().with("PROCESSOR_FUNCTION", &name).ails("function.queue", "uses http", "QUEUE_URL").await;
-    queues
-        .patient()
-        .with("SWEEPER_FUNCTION", "gone")
-        .ails("function", "no such function (SWEEPER_FUNCTION)", "outputs")
+    patient.assert_wrong("queue.visibility", "6 × the processor's time-out is 120 s", "to 120 or more").await;
+    patient
+        .assert_wrong("function.timeout", "its time-out is 20 s, its variable says 15 s", "FUNCTION_TIMEOUT_SECONDS")
+        .await;
+    patient
+        .assert_wrong("function.timing", "LEASE_SECONDS: must be below", "LEASE_SECONDS < VISIBILITY_TIMEOUT_SECONDS")
         .await;
 }
 
 #[tokio::test]
-async fn doctor_finds_a_mapping_that_is_missing_disabled_or_fails_whole_batches() {
+async fn doctor_finds_a_wrong_queue_and_a_missing_function() {
     let queues = Queues::new().await;
-    let name = function(&queues, 15, &[]).await;
-    let patient = queues.patient().with("PROCESSOR_FUNCTION", &name);
-    patient.ails("mapping", "nothing brings the queue's messages", "event source mapping").await;
-    map(&queues, &name, false, &[]).await;
-    patient.ails("mapping", "its mapping is Disabled", "--enabled").await;
-    patient.ails("mapping.partial", "its whole batch", "ReportBatchItemFailures").await;
+    let name = function(&Queues::new().await, 15, &[]).await;
+    queues.patient().with("PROCESSOR_FUNCTION", &name).assert_wrong("function.queue", "uses http", "QUEUE_URL").await;
+    queues
+        .patient()
+        .with("SWEEPER_FUNCTION", "gone")
+        .assert_wrong("function", "no such function (SWEEPER_FUNCTION)", "outputs")
+        .await;
 }
 
 #[tokio::test]
-async fn doctor_finds_a_sweeper_that_nothing_wakes() {
+async fn doctor_finds_each_fault_of_an_event_source_mapping() {
+    let queues = Queues::new().await;
+    let name = function(&queues, 15, &[]).await;
+    let patient = queues.patient().with("PROCESSOR_FUNCTION", &name);
+    patient.assert_wrong("mapping", "no mapping brings the queue's messages", "event source mapping").await;
+    map(&queues, &name, false, &[]).await;
+    patient.assert_wrong("mapping", "its mapping is Disabled", "--enabled").await;
+    patient.assert_wrong("mapping.partial", "its whole batch", "ReportBatchItemFailures").await;
+}
+
+#[tokio::test]
+async fn doctor_finds_a_sweeper_without_a_schedule() {
     let queues = Queues::new().await;
     let (name, rule) = (function(&queues, 30, &[]).await, fresh("rule"));
     let patient = queues.patient().with("SWEEPER_FUNCTION", &name);
-    patient.ails("schedule", "no schedule wakes it", "enable-rule").await;
+    patient.assert_wrong("schedule", "no schedule invokes it", "enable-rule").await;
     let arn = format!("arn:aws:lambda:us-east-1:000000000000:function:{name}");
     let act =
         async |action: &str, asked: Value| aws().act("events", &format!("AWSEvents.{action}"), &asked).await.unwrap();
     act("PutRule", json!({"Name": rule, "ScheduleExpression": "rate(1 day)", "State": "DISABLED"})).await;
     act("PutTargets", json!({"Rule": rule, "Targets": [{"Id": "1", "Arn": arn}]})).await;
-    patient.ails("schedule", "rate(1 day) is disabled", "enable-rule").await;
+    patient.assert_wrong("schedule", "rate(1 day) is disabled", "enable-rule").await;
 }
 
 #[tokio::test]
-async fn doctor_says_that_it_was_not_let_look_where_aws_can_not_be_asked() {
+async fn doctor_reports_not_checked_while_aws_is_unreachable() {
     let queues = Queues::new().await;
     let patient = queues.patient().with("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
     let findings = patient.findings().await;
     let queue = findings.iter().find(|finding| finding.check == "queue").unwrap();
-    assert!(queue.state == State::NotChecked && queue.what.contains("AWS can't be asked"), "{queue:?}");
+    assert!(queue.state == State::NotChecked && queue.what.contains("AWS can't be reached"), "{queue:?}");
     assert!(wrong(&findings).is_empty(), "{findings:#?}");
 }

@@ -1,4 +1,4 @@
-//! `load`: it follows orders of the deployed stack to their end, and knows a service that loses or repeats them.
+//! `load` follows orders of the deployed stack to their end, and notices a service that loses or refuses orders.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -23,10 +23,10 @@ async fn run(patient: &Patient, load: &Load) -> Report {
 }
 
 #[tokio::test]
-async fn orders_are_placed_one_by_one_by_the_batch_and_at_a_rate_and_all_are_completed() {
+async fn load_completes_orders_one_by_one_in_batches_and_at_a_rate() {
     let stack = Stack::running();
     let admin = Patient::at(stack.get("API_URL")).bearing(stack.get("TOKEN_ADMIN"));
-    // A user without orders/admin places orders of its own, which are told from others by their names.
+    // A user without `orders/admin` creates orders of its own. Their ids distinguish them from other orders.
     let bob = Patient::at(stack.get("API_URL")).bearing(stack.get("TOKEN_BOB"));
     let one_by_one = load(20);
     let in_batches = Load { batch: Some(8), ..load(20) };
@@ -37,10 +37,10 @@ async fn orders_are_placed_one_by_one_by_the_batch_and_at_a_rate_and_all_are_com
         assert_eq!((report.completed, report.lost, report.unfinished), (report.orders, 0, 0));
         assert!(report.life.as_ref().is_some_and(|life| life.p50 >= 5.0));
     }
-    assert!(reports.2.accepted_within >= 0.45, "ten orders at twenty a second take nine twentieths of a second");
+    assert!(reports.2.accepted_within >= 0.45, "ten orders at twenty a second take at least 0.45 s");
 }
 
-/// A service that answers to orders so, and has a list without any.
+/// A service that answers creates with `answer` and always lists no orders.
 async fn forgetful(answer: impl Fn(u32) -> Response + Clone + Send + Sync + 'static) -> Server {
     let calls = Arc::new(AtomicU32::new(0));
     let handle = move |request: Request| {
@@ -60,21 +60,21 @@ async fn run_at(server: &Server, orders: u32) -> Report {
 }
 
 #[tokio::test]
-async fn orders_that_a_service_accepted_and_forgot_are_counted_as_lost() {
+async fn load_counts_accepted_orders_that_vanish_as_lost() {
     let report = run_at(&forgetful(|_| json(201, "{}")).await, 7).await;
     assert!(!report.ok);
     assert_eq!((report.accepted, report.completed, report.lost), (7, 0, 7));
 }
 
 #[tokio::test]
-async fn orders_that_are_refused_are_counted_by_what_was_said() {
+async fn load_counts_refused_orders_by_reason() {
     let report = run_at(&forgetful(|_| json(422, r#"{"title": "Some values are not valid"}"#)).await, 5).await;
     assert!(!report.ok);
     assert_eq!(report.refused.get("422: Some values are not valid"), Some(&5), "{:?}", report.refused);
 }
 
 #[tokio::test]
-async fn a_call_that_is_turned_away_for_now_is_made_again() {
+async fn load_repeats_a_call_after_503() {
     let answer = |number| if number % 2 == 0 { json(503, "{}") } else { json(201, "{}") };
     let report = run_at(&forgetful(answer).await, 1).await;
     assert_eq!((report.accepted, report.repeated_calls), (1, 1));

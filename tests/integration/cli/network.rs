@@ -1,4 +1,4 @@
-//! Faults on the way to the API, and of an API.
+//! Faults of the connection to the API, and of the API itself.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,34 +10,34 @@ use super::{Patient, wrong};
 
 #[tokio::test]
 async fn doctor_finds_a_name_without_an_address() {
-    Patient::at("https://nowhere.invalid").ails("dns", "the name has no address", "ApiUrl").await;
+    Patient::at("https://nowhere.invalid").assert_wrong("dns", "the name has no address", "ApiUrl").await;
 }
 
 #[tokio::test]
-async fn doctor_finds_a_port_that_nobody_listens_on() {
+async fn doctor_finds_a_closed_port() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    Patient::at(&url).ails("tcp", "no connection", "firewall").await;
+    Patient::at(&url).assert_wrong("tcp", "no connection", "firewall").await;
 }
 
 #[tokio::test]
-async fn doctor_finds_a_certificate_of_an_authority_that_nobody_knows() {
+async fn doctor_finds_a_certificate_of_an_unknown_authority() {
     let authority = Authority::default();
     let server = TlsListener::start(&authority.certify("localhost", 2099));
     let patient = Patient::at(&format!("https://localhost:{}", server.port()));
-    patient.ails("tls", "issuer", "--ca-file").await;
+    patient.assert_wrong("tls", "issuer", "--ca-file").await;
     let findings = patient.trusting(authority.file()).findings().await;
     assert!(!wrong(&findings).contains(&"tls"), "{findings:#?}");
 }
 
 #[tokio::test]
-async fn doctor_finds_a_certificate_that_has_expired_and_says_since_when() {
+async fn doctor_finds_an_expired_certificate_and_its_age() {
     let authority = Authority::default();
     let server = TlsListener::start(&authority.certify("localhost", 2021));
     let patient = Patient::at(&format!("https://localhost:{}", server.port())).trusting(authority.file());
-    patient.ails("tls", "certificate has expired", "renew").await;
-    patient.ails("certificate", "days ago", "renew").await;
+    patient.assert_wrong("tls", "certificate has expired", "renew").await;
+    patient.assert_wrong("certificate", "days ago", "renew").await;
 }
 
 #[tokio::test]
@@ -45,42 +45,44 @@ async fn doctor_finds_a_certificate_of_another_host() {
     let authority = Authority::default();
     let server = TlsListener::start(&authority.certify("api.example.com", 2099));
     let patient = Patient::at(&format!("https://localhost:{}", server.port())).trusting(authority.file());
-    patient.ails("tls", "mismatch", "by a name that its certificate has").await;
+    patient.assert_wrong("tls", "mismatch", "by a name that its certificate has").await;
 }
 
 #[tokio::test]
-async fn doctor_finds_a_port_that_does_not_speak_tls() {
+async fn doctor_finds_a_port_without_tls() {
     let server = answering(|| json(200, "{}")).await;
-    Patient::at(&format!("https://{}", server.address())).ails("tls", "", "HTTPS").await;
+    Patient::at(&format!("https://{}", server.address())).assert_wrong("tls", "", "HTTPS").await;
 }
 
-/// A server that gives everybody the same answer.
+/// A server that gives every caller the same answer.
 async fn answering(answer: impl Fn() -> Response + Clone + Send + Sync + 'static) -> Server {
     Server::start(move |_| std::future::ready(Some(answer()))).await.unwrap()
 }
 
 #[tokio::test]
-async fn doctor_finds_an_api_that_has_lost_its_database() {
+async fn doctor_finds_an_api_without_its_database() {
     let server = answering(|| json(503, r#"{"title": "The service is out of reach"}"#)).await;
     Patient::at(&format!("http://{}", server.address()))
-        .ails("health", "can't reach its database", "DATABASE_URL")
+        .assert_wrong("health", "can't reach its database", "DATABASE_URL")
         .await;
 }
 
 #[tokio::test]
-async fn doctor_finds_that_something_else_answers() {
+async fn doctor_finds_another_service_at_the_url() {
     let server = answering(|| json(404, "{}")).await;
-    Patient::at(&format!("http://{}", server.address())).ails("health", "no Ordermill is there", "ApiUrl").await;
+    Patient::at(&format!("http://{}", server.address()))
+        .assert_wrong("health", "there is no Ordermill", "ApiUrl")
+        .await;
 }
 
 #[tokio::test]
-async fn doctor_finds_an_api_that_lets_everybody_in() {
+async fn doctor_finds_an_api_without_authentication() {
     let server = answering(|| json(200, "{}")).await;
-    Patient::at(&format!("http://{}", server.address())).ails("closed", "without a token", "AUTH to jwt").await;
+    Patient::at(&format!("http://{}", server.address())).assert_wrong("closed", "without a token", "AUTH to jwt").await;
 }
 
 #[tokio::test]
-async fn doctor_finds_a_clock_that_is_wrong() {
+async fn doctor_finds_a_wrong_clock() {
     let server = answering(|| {
         let mut answer = json(200, "{}");
         let late = httpdate::fmt_http_date(SystemTime::now() - Duration::from_mins(5));
@@ -88,5 +90,7 @@ async fn doctor_finds_a_clock_that_is_wrong() {
         answer
     })
     .await;
-    Patient::at(&format!("http://{}", server.address())).ails("clock.api", "s behind this machine's", "NTP").await;
+    Patient::at(&format!("http://{}", server.address()))
+        .assert_wrong("clock.api", "s behind this machine's", "NTP")
+        .await;
 }

@@ -1,4 +1,4 @@
-//! Faults of tokens, before the deployed gateway.
+//! Faults of tokens for the deployed gateway.
 
 use serde_json::{Value, json};
 use tests::{Issuer, Signature, Stack};
@@ -9,7 +9,7 @@ fn issuer() -> Issuer {
     Issuer::of(&Stack::running())
 }
 
-/// The deployed API, called with a token that is in order but for this claim.
+/// The deployed API, with a token that is valid except for this claim.
 fn claiming(name: &str, value: Value) -> Patient {
     let mut claims = issuer().claims("alice", "orders/read orders/write");
     claims[name] = value;
@@ -22,41 +22,47 @@ fn bearing(token: &str) -> Patient {
 
 #[tokio::test]
 async fn doctor_finds_what_is_no_token() {
-    bearing("abc").ails("token", "not the three parts of a JWT", "without `Bearer`").await;
+    bearing("abc").assert_wrong("token", "does not have the three parts of a JWT", "without `Bearer`").await;
 }
 
 #[tokio::test]
-async fn doctor_finds_a_token_that_has_expired_and_that_the_api_refuses_it() {
+async fn doctor_finds_an_expired_token_and_its_refusal() {
     let patient = claiming("exp", json!(1_600_000_000));
-    patient.ails("token.expiry", "expired", "get a new one").await;
-    patient.ails("access", "401", "has not expired").await;
+    patient.assert_wrong("token.expiry", "expired", "get a new one").await;
+    patient.assert_wrong("access", "401", "has not expired").await;
 }
 
 #[tokio::test]
 async fn doctor_finds_a_token_of_another_issuer() {
     let patient = claiming("iss", "https://other.example".into());
     patient
-        .ails("token.issuer", "`https://other.example`, and the gateway accepts `http://127.0.0.1:", "JwtIssuer")
+        .assert_wrong(
+            "token.issuer",
+            "`https://other.example`, and the gateway accepts `http://127.0.0.1:",
+            "JwtIssuer",
+        )
         .await;
-    patient.ails("access", "401", "issuer").await;
+    patient.assert_wrong("access", "401", "issuer").await;
 }
 
 #[tokio::test]
 async fn doctor_finds_a_token_for_another_audience() {
     let patient = claiming("aud", "shop".into());
-    patient.ails("token.audience", "`shop`, and the gateway accepts ordermill", "JwtAudience").await;
-    patient.ails("access", "401", "audience").await;
+    patient.assert_wrong("token.audience", "`shop`, and the gateway accepts ordermill", "JwtAudience").await;
+    patient.assert_wrong("access", "401", "audience").await;
 }
 
 #[tokio::test]
-async fn doctor_finds_a_token_without_the_scopes_that_are_needed() {
+async fn doctor_finds_a_token_without_the_required_scopes() {
     let patient = claiming("scope", "openid".into());
-    patient.ails("token.scopes", "none of orders/read", "orders/read orders/write").await;
-    patient.ails("access", "403", "scopes").await;
+    patient.assert_wrong("token.scopes", "none of orders/read", "orders/read orders/write").await;
+    patient.assert_wrong("access", "403", "scopes").await;
 }
 
 #[tokio::test]
-async fn doctor_finds_a_token_with_a_signature_of_somebody_else() {
+async fn doctor_finds_a_token_with_a_foreign_signature() {
     let claims = issuer().claims("alice", "orders/read orders/write");
-    bearing(&issuer().token_with(("typ", "JWT"), &claims, Signature::Strangers)).ails("access", "401", "issuer").await;
+    bearing(&issuer().token_with(("typ", "JWT"), &claims, Signature::Strangers))
+        .assert_wrong("access", "401", "issuer")
+        .await;
 }

@@ -13,7 +13,7 @@ fn later(status: u16, retry_after: &str) -> Response {
     (StatusCode::from_u16(status).unwrap(), [("retry-after", retry_after.to_owned())]).into_response()
 }
 
-/// The values of `Retry-After` by the orders that they answer, and the seconds to wait: the least and the most.
+/// The forms of `Retry-After`: the id of an order, the value in its answer, and the least and the most seconds to wait.
 fn forms() -> Vec<(&'static str, Option<String>, [f64; 2])> {
     let in_a_minute = httpdate::fmt_http_date(std::time::SystemTime::now() + Duration::from_mins(1));
     let back_off = [2.5, 5.0];
@@ -29,7 +29,7 @@ fn forms() -> Vec<(&'static str, Option<String>, [f64; 2])> {
     ]
 }
 
-/// Has orders answered with this status and every form of `Retry-After`, and checks when they go on.
+/// Processes orders that are answered with this status and every form of `Retry-After`. Asserts how long they wait.
 async fn check_waits(status: u16) -> World {
     let (url, _) = endpoint_by(move |order_id| async move {
         let (_, value, _) = forms().into_iter().find(|(form, ..)| *form == order_id).unwrap();
@@ -39,7 +39,7 @@ async fn check_waits(status: u16) -> World {
     let (world, processor) = world(&url, &[]).await;
     let orders: Vec<_> = forms().iter().map(|(form, ..)| *form).collect();
     for order in &orders {
-        world.place(order).await;
+        world.create(order).await;
     }
     assert!(failures(&handle(&processor, &orders).await).is_empty());
     for (form, _, [least, most]) in forms() {
@@ -51,14 +51,14 @@ async fn check_waits(status: u16) -> World {
 }
 
 #[tokio::test]
-async fn a_202_waits_whatever_its_retry_after() {
+async fn answer_202_waits_with_every_form_of_retry_after() {
     let world = check_waits(202).await;
     assert_eq!(world.value::<i64>("SELECT sum(attempts)::bigint FROM order_work").await, 0);
     assert_eq!(world.get("/orders/seconds/status").await.header("retry-after"), "30");
 }
 
 #[tokio::test]
-async fn a_503_or_429_is_not_repeated_before_its_retry_after() {
+async fn answer_503_or_429_is_not_retried_before_its_retry_after() {
     for status in [503, 429] {
         let world = check_waits(status).await;
         assert_eq!(world.value::<i64>("SELECT min(attempts)::bigint FROM order_work").await, 1);
@@ -66,10 +66,10 @@ async fn a_503_or_429_is_not_repeated_before_its_retry_after() {
 }
 
 #[tokio::test]
-async fn two_calls_for_an_order_are_a_second_apart() {
+async fn calls_for_an_order_are_a_second_apart() {
     let (url, journal) = endpoint(|| later(202, "0")).await;
     let (world, processor) = world(&url, &[]).await;
-    world.place("o-1").await;
+    world.create("o-1").await;
     let begun = Instant::now();
     for _ in 0..10 {
         handle(&processor, &["o-1"]).await;
@@ -83,7 +83,7 @@ async fn two_calls_for_an_order_are_a_second_apart() {
 }
 
 #[tokio::test]
-async fn an_order_that_waits_for_ever_is_given_up_after_a_week() {
+async fn endless_wait_fails_the_order_after_a_week() {
     let (url, journal) = endpoint(|| later(202, "86400")).await;
     let (world, processor) = world(&url, &[]).await;
     assert_eq!(attempted(&world, &processor).await["status"], "processing");
@@ -99,21 +99,21 @@ async fn an_order_that_waits_for_ever_is_given_up_after_a_week() {
 }
 
 #[tokio::test]
-async fn an_answer_counts_while_its_body_drips() {
+async fn answer_counts_while_its_body_drips() {
     let (url, _) = endpoint(|| {
         let drops = stream::once(async { Ok::<_, std::io::Error>(Bytes::from_static(b"{")) });
         Response::new(Body::from_stream(drops.chain(stream::pending())))
     })
     .await;
     let (world, processor) = world(&url, &[("WEBHOOK_TIMEOUT_SECONDS", "5")]).await;
-    world.place("o-1").await;
+    world.create("o-1").await;
     let begun = Instant::now();
     handle(&processor, &["o-1"]).await;
     assert_eq!(world.status("o-1").await, "completed");
-    assert!(begun.elapsed() < Duration::from_secs(4), "the body was waited for: {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(4), "the processor waited for the body: {:?}", begun.elapsed());
 }
 
-/// The JSON of the first call in the document that retries orders.
+/// The body of the document's first call of `POST /orders/retry`.
 fn documented_retry() -> Value {
     let document = std::fs::read_to_string("../docs/webhook.md").unwrap();
     let (_, call) = document.split_once("\"$API_URL/orders/retry\"").unwrap();
@@ -122,12 +122,12 @@ fn documented_retry() -> Value {
 }
 
 #[tokio::test]
-async fn a_merchant_s_mistake_is_recovered_by_the_documented_call() {
+async fn documented_call_recovers_from_a_mistake_of_the_merchant() {
     let (url, _) = endpoint_by(|order_id| async move { always(order_id[2..].parse().unwrap())() }).await;
     let (world, processor) = world(&url, &[("MAX_ATTEMPTS", "2"), ("RETRY_BASE_SECONDS", "1")]).await;
     let orders = ["o-401", "o-403", "o-404", "o-423", "o-410"];
     for order in orders {
-        world.place(order).await;
+        world.create(order).await;
     }
     handle(&processor, &orders).await;
     for order in orders {
@@ -142,7 +142,7 @@ async fn a_merchant_s_mistake_is_recovered_by_the_documented_call() {
 }
 
 #[tokio::test]
-async fn every_cause_that_the_document_names_is_one_that_is_stored() {
+async fn documented_causes_are_the_stored_ones() {
     let document = std::fs::read_to_string("../docs/webhook.md").unwrap().replace('\n', " ");
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent_url = format!("http://{}/", silent.local_addr().unwrap());

@@ -1,61 +1,19 @@
-//! Batches under a slow merchant: no call starts that can't end in time, and no content is read before its call.
+//! Batches of orders: their content is read when its call starts, and not kept in memory.
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
-use sandbox::mapping;
-use sandbox::queue::Message;
 use sandbox::runtime::{Environment, Function};
 
 use super::*;
 use crate::environments::function_with;
-
-/// Places orders and returns their identifiers.
-async fn place_many(world: &World, count: usize) -> Vec<String> {
-    let ids: Vec<_> = (0..count).map(|index| format!("o-{index}")).collect();
-    for id in &ids {
-        world.place(id).await;
-    }
-    ids
-}
-
-/// With the default times a batch has time for two calls of 4 s, one after the other.
-#[tokio::test]
-async fn a_slow_merchant_is_called_once_for_each_order() {
-    let (url, journal) = endpoint_by(|_| async {
-        tokio::time::sleep(Duration::from_secs(4)).await;
-        StatusCode::OK.into_response()
-    })
-    .await;
-    let (world, processor) = world(&url, &[("WEBHOOK_TIMEOUT_SECONDS", "5"), ("WEBHOOK_CONCURRENCY", "4")]).await;
-    let mut open = place_many(&world, 16).await;
-    let mut rounds = 0;
-    while !open.is_empty() && rounds < 10 {
-        let before = (open.len(), world.queue_depth().await);
-        let bodies: Vec<_> = open.iter().map(String::as_str).collect();
-        assert!(failures(&handle(&processor, &bodies).await).is_empty(), "a message uses up one of its receives");
-        let sql = "SELECT array_agg(order_id) FROM (SELECT order_id FROM order_work ORDER BY order_id) AS open";
-        open = world.value::<Option<Vec<String>>>(sql).await.unwrap_or_default();
-        assert!(open.len() < before.0, "round {rounds} completed no order");
-        let sent = world.queue_depth().await - before.1;
-        assert_eq!(
-            usize::try_from(sent).unwrap(),
-            open.len(),
-            "each order that there was no time for has a new message"
-        );
-        rounds += 1;
-    }
-    assert!(open.is_empty() && rounds > 1, "{rounds} rounds, open: {open:?}");
-    let calls = journal.lock().unwrap().len();
-    let sql = "SELECT count(*) FROM orders WHERE attempts = 1 AND finished_at IS NOT NULL AND failure IS NULL";
-    assert_eq!((calls, world.value::<i64>(sql).await), (16, 16));
-}
+use crate::slow::{messages, numbered};
 
 #[tokio::test]
-async fn an_order_s_content_is_read_when_its_call_begins() {
+async fn content_of_an_order_is_read_when_its_call_begins() {
     let shared: Arc<OnceLock<World>> = Arc::default();
     let (in_endpoint, calls) = (Arc::clone(&shared), Arc::new(Mutex::new(0)));
-    // Each call changes all orders. A content that was read before that would be sent as it was.
+    // Each call changes all orders, so a content that was read earlier would be sent with an old amount.
     let (url, journal) = endpoint_by(move |_| {
         let (world, calls) = (Arc::clone(&in_endpoint), Arc::clone(&calls));
         async move {
@@ -70,7 +28,7 @@ async fn an_order_s_content_is_read_when_its_call_begins() {
     })
     .await;
     let (world, processor) = world(&url, &[("WEBHOOK_CONCURRENCY", "1")]).await;
-    let ids = place_many(&world, 20).await;
+    let ids = world.create_many(20).await;
     assert!(shared.set(world).is_ok());
     handle(&processor, &ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let journal = journal.lock().unwrap();
@@ -84,19 +42,19 @@ async fn an_order_s_content_is_read_when_its_call_begins() {
     assert_eq!(keys.len(), 20);
 }
 
-/// The most memory that a process has had, in bytes.
+/// The peak memory of a process, in bytes.
 fn peak_memory(process_id: i32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process_id}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
 
-/// The largest batch of a queue, whose orders have 2.5 GB of content; the function has 512 MB.
+/// The largest batch of a queue. Its orders have 2.5 GB of content, and the function has 512 MB.
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_large_orders_fit_into_the_memory() {
     let (url, journal) = endpoint(always(204)).await;
     let (world, _) = world(&url, &[]).await;
-    world.place("o-0").await;
+    world.create("o-0").await;
     world.execute("UPDATE orders SET item_ids = array_fill(repeat(chr(128512), 128), ARRAY[500])").await;
     world
         .execute(
@@ -106,14 +64,11 @@ async fn ten_thousand_large_orders_fit_into_the_memory() {
             SELECT order_id, created_at, now() FROM orders WHERE order_id <> 'o-0'",
         )
         .await;
-    let message =
-        |n| Message { id: format!("m{n}"), receipt: format!("r{n}"), body: format!("o-{n}"), receives: 1, trace: None };
-    let event = mapping::event(&(0..10_000).map(message).collect::<Vec<_>>());
     let function = function_with(&world, "processor", "ProcessorFunction", &[]);
-    // The time limit is tested elsewhere; here a busy machine may exceed it.
+    // A busy machine may exceed the template's time limit, which other tests check.
     let function = Function { timeout: Duration::from_mins(1), ..function };
     let processor = Environment::start(&function, "p".to_owned()).await.unwrap();
-    processor.invoke(event).await.unwrap();
+    processor.invoke(messages(&numbered("o", 10_000))).await.unwrap();
     let (peak, calls) = (peak_memory(processor.process_id()) / 1_000_000, journal.lock().unwrap().len());
     assert!(calls > 10 && peak < 256, "{peak} MB after {calls} calls");
 }

@@ -1,10 +1,10 @@
-//! The request: the order, a key for repeats, and signatures that a library of Standard Webhooks accepts.
+//! The request: the order, the idempotency key, and signatures that a library of Standard Webhooks accepts.
 
 use standardwebhooks::Webhook;
 
 use super::*;
 
-/// Places an order that has one attempt fail and waits once, and returns its three calls.
+/// Creates an order whose first attempt fails and which then waits once. Returns its three calls.
 async fn three_calls(more: &[(&str, &str)]) -> Vec<(HeaderMap, String)> {
     let calls = Arc::new(Mutex::new(0));
     let (url, journal) = endpoint(move || {
@@ -14,7 +14,7 @@ async fn three_calls(more: &[(&str, &str)]) -> Vec<(HeaderMap, String)> {
     })
     .await;
     let (world, processor) = world(&url, more).await;
-    world.place("o.1:a").await;
+    world.create("o.1:a").await;
     world.execute("UPDATE orders SET created_at = '2026-11-24T04:09:05.830Z'").await;
     for _ in 0..3 {
         handle(&processor, &["o.1:a"]).await;
@@ -26,7 +26,7 @@ async fn three_calls(more: &[(&str, &str)]) -> Vec<(HeaderMap, String)> {
 }
 
 #[tokio::test]
-async fn a_repeat_has_the_same_key_and_the_same_bytes() {
+async fn repeated_call_has_the_same_key_and_the_same_bytes() {
     let calls = three_calls(&[]).await;
     let expected = r#"{"order_id":"o.1:a","user_id":"alice","item_ids":["book-1","pen-7"],"total_amount":"59.98","created_at":"2026-11-24T04:09:05.830000Z"}"#;
     for (headers, body) in &calls {
@@ -41,7 +41,7 @@ async fn a_repeat_has_the_same_key_and_the_same_bytes() {
 }
 
 #[tokio::test]
-async fn a_library_of_standard_webhooks_accepts_each_call() {
+async fn library_of_standard_webhooks_accepts_each_call() {
     let library = Webhook::from_bytes(SECRET.into()).unwrap();
     for (headers, body) in three_calls(&[]).await {
         library.verify(body.as_bytes(), &headers).unwrap();
@@ -62,7 +62,7 @@ async fn either_of_two_secrets_accepts_each_call() {
 }
 
 #[tokio::test]
-async fn the_example_endpoint_checks_signatures_as_the_library_does() {
+async fn example_endpoint_checks_signatures_like_the_library() {
     for secret in [SECRET, "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"] {
         let (headers, body) = three_calls(&[("WEBHOOK_SECRET", secret)]).await.remove(0);
         let headers: Value =
@@ -71,7 +71,7 @@ async fn the_example_endpoint_checks_signatures_as_the_library_does() {
 headers, body, secret = json.loads(sys.argv[1]), sys.argv[2].encode(), sys.argv[3]
 print(is_ours(headers, body, key_of(secret)), is_ours(headers, body + b' ', key_of(secret)), is_ours(headers, body, b'other'))";
         let mut python = tokio::process::Command::new("python3");
-        let said = python.args(["-c", script, &headers.to_string(), &body, secret]).output().await.unwrap();
-        assert_eq!(String::from_utf8_lossy(&said.stdout), "True False False\n", "{said:?}");
+        let output = python.args(["-c", script, &headers.to_string(), &body, secret]).output().await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "True False False\n", "{output:?}");
     }
 }

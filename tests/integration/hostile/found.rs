@@ -1,16 +1,16 @@
-//! What was found by calls made up at random, once each, and so is tried every time.
+//! Regression tests for faults that random calls found once.
 
 use serde_json::{Value, json};
 use tests::{World, post};
 
 #[tokio::test]
-async fn options_are_an_object_or_nothing_and_their_numbers_are_whole() {
+async fn options_are_an_object_with_whole_numbers_or_nothing() {
     let world = World::new().await;
     for path in ["/orders/retry", "/dead-letters/redrive"] {
         for options in [json!(null), json!({}), json!({"limit": 10.0, "per_second": 1.0})] {
             assert_eq!(world.post(path, &options).await.expect(200)["dry_run"], true, "{path} {options}");
         }
-        // serde takes an array for the values of an object's members, and so this one for `"dry_run": false`.
+        // serde accepts an array as the values of a struct's fields, which would make the first one `"dry_run": false`.
         for options in [json!([false]), json!([]), json!(false), json!({"limit": 1.5}), json!({"limit": 1e300})] {
             world.post(path, &options).await.problem(422);
         }
@@ -19,7 +19,7 @@ async fn options_are_an_object_or_nothing_and_their_numbers_are_whole() {
 }
 
 #[tokio::test]
-async fn a_cause_that_no_failure_can_contain_is_refused_and_not_looked_for() {
+async fn impossible_cause_in_a_filter_is_refused() {
     let world = World::new().await;
     for cause in ["a\0b", "a\nb", &"x".repeat(257)] {
         let problem = world.post("/orders/retry", &json!({"cause": cause})).await.problem(422);
@@ -29,16 +29,16 @@ async fn a_cause_that_no_failure_can_contain_is_refused_and_not_looked_for() {
 }
 
 #[tokio::test]
-async fn an_idempotency_key_is_visible_characters_and_not_one_more_than_allowed() {
+async fn idempotency_key_is_visible_characters_up_to_the_limit() {
     let world = World::new().await;
     let order = |id: &str| json!({"order_id": id, "user_id": "alice", "item_ids": ["a"], "total_amount": 1});
-    let place = async |body: &Value, key: &str| {
+    let create = async |body: &Value, key: &str| {
         let mut request = post("/orders", body);
         request.headers_mut().insert("idempotency-key", key.parse().unwrap());
         world.call(request).await.status
     };
     for (key, status) in [("a key~", 201), (&"k".repeat(255), 201), (&"k".repeat(256), 422), ("a\tkey", 422), ("", 422)]
     {
-        assert_eq!(place(&order(&format!("o-{}", key.len())), key).await, status, "{key:?}");
+        assert_eq!(create(&order(&format!("o-{}", key.len())), key).await, status, "{key:?}");
     }
 }

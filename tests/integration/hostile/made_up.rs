@@ -1,5 +1,5 @@
-//! Values made up at random, the same each time, for whatever reads what others send: bodies, cursors, claims, events and
-//! messages. Nothing panics, what is refused is refused by its own status, and what is accepted comes back as it was sent.
+//! Random values, the same in each run, for all input from outside: bodies, cursors, claims, events and messages. No input may
+//! cause a panic, a refusal has a status of its own, and an accepted value is stored as sent.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 use tests::{Answer, World, event, failures, handle, invoke};
 
-/// A world and an api of it.
+/// A world and an api in it.
 struct Served {
     world: World,
     api: Router,
 }
 
-/// Holds a property of an api against so many values.
-fn hold<S: Strategy>(cases: u32, values: S, property: &impl AsyncFn(&Served, S::Value)) {
+/// Asserts a property of an api for this many random values.
+fn assert_property<S: Strategy>(cases: u32, values: S, property: &impl AsyncFn(&Served, S::Value)) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let served = runtime.block_on(async {
         let world = World::new().await;
@@ -27,14 +27,14 @@ fn hold<S: Strategy>(cases: u32, values: S, property: &impl AsyncFn(&Served, S::
     });
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
-    let held = runner.run(&values, |value| {
+    let result = runner.run(&values, |value| {
         runtime.block_on(property(&served, value));
         Ok(())
     });
-    held.unwrap_or_else(|found| panic!("{found}"));
+    result.unwrap_or_else(|found| panic!("{found}"));
 }
 
-/// Any text, and often of characters that mean something to somebody.
+/// Any text, often with characters that are special to some parser.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<String>(),
@@ -43,7 +43,7 @@ fn text() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Any JSON, not too deep.
+/// Any JSON of limited depth.
 fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -60,7 +60,7 @@ fn value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A body that is an order but for one member, or none; or anything else.
+/// A body: often an order with one random member or none, otherwise random JSON or bytes.
 fn body() -> impl Strategy<Value = Vec<u8>> {
     let members = prop::sample::select(vec!["order_id", "user_id", "item_ids", "total_amount", "more", ""]);
     let amounts = prop_oneof![
@@ -78,7 +78,7 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![3 => order, 1 => value().prop_map(|value| value.to_string().into_bytes()), 1 => vec(any::<u8>(), 0..200)]
 }
 
-/// Calls the api with the event of a call, but for these changes.
+/// Calls the api with the event of this request, after a change of the event.
 async fn call(served: &Served, request: Request<Body>, change: impl FnOnce(&mut Value)) -> Answer {
     let mut event = event(Some(("admin", "orders/admin")), request).await;
     change(&mut event);
@@ -91,8 +91,8 @@ fn get(path: &str) -> Request<Body> {
 }
 
 #[test]
-fn any_body_is_refused_or_comes_back_as_it_was_sent() {
-    hold(400, body(), &async |served: &Served, body| {
+fn any_body_is_refused_or_stored_as_sent() {
+    assert_property(400, body(), &async |served: &Served, body| {
         use base64::Engine;
         let encoded = base64::prelude::BASE64_STANDARD.encode(&body);
         let post = Request::post("/orders").header("content-type", "application/json").body(Body::empty()).unwrap();
@@ -108,7 +108,7 @@ fn any_body_is_refused_or_comes_back_as_it_was_sent() {
                 assert_eq!(served.world.get(answer.header("location")).await.expect(200), kept);
             }
             status @ (400 | 422) => drop(answer.problem(status)),
-            // An identifier that came before, with the same content or with another.
+            // An id that an earlier case used, with the same content or another.
             200 | 409 => (),
             status => panic!("{status}: {}", String::from_utf8_lossy(&body)),
         }
@@ -116,9 +116,9 @@ fn any_body_is_refused_or_comes_back_as_it_was_sent() {
 }
 
 #[test]
-fn any_cursor_is_refused_or_a_place_in_the_list() {
+fn any_cursor_is_refused_or_a_position_in_the_list() {
     let cursors = prop_oneof![text(), "[0-9a-f]{14}[A-Za-z0-9._:-]{1,64}", "[0-9a-fA-F]{10,15}[A-Za-z0-9._:-]{0,66}"];
-    hold(300, cursors, &async |served: &Served, cursor: String| {
+    assert_property(300, cursors, &async |served: &Served, cursor: String| {
         let url =
             reqwest::Url::parse_with_params("http://host/", [("cursor", cursor.as_str()), ("limit", "1")]).unwrap();
         let query = url.query().unwrap();
@@ -130,7 +130,7 @@ fn any_cursor_is_refused_or_a_place_in_the_list() {
     });
 }
 
-/// Whether `orders/admin` is among the scopes of a claim: words, or a list of words where that may be.
+/// Whether `orders/admin` is among the scopes of a claim: separated words, or a list of words if lists are allowed.
 fn names_admin(claim: &str, may_be_list: bool) -> bool {
     let list = claim.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).filter(|_| may_be_list);
     let word = |word: &str| word == "orders/admin" || list.is_some() && word == "orders/admin,";
@@ -138,11 +138,11 @@ fn names_admin(claim: &str, may_be_list: bool) -> bool {
 }
 
 #[test]
-fn whatever_a_token_says_only_the_scope_itself_makes_an_administrator() {
+fn admin_scope_alone_makes_an_administrator() {
     let scopes =
         prop_oneof![text(), r"(orders/admin|orders/read|[\[\], x\t]){0,6}", value().prop_map(|v| v.to_string())];
     let claims = (text(), prop::option::of(scopes.clone()), prop::option::of(scopes), hash_map(text(), text(), 0..3));
-    hold(500, claims, &async |served: &Served, (sub, scope, scp, mut others)| {
+    assert_property(500, claims, &async |served: &Served, (sub, scope, scp, mut others)| {
         others.extend(scope.clone().map(|scope| ("scope".to_owned(), scope)));
         others.extend(scp.clone().map(|scp| ("scp".to_owned(), scp)));
         others.insert("sub".to_owned(), sub);
@@ -152,7 +152,7 @@ fn whatever_a_token_says_only_the_scope_itself_makes_an_administrator() {
         match answer.status {
             200 => assert!(is_admin, "{others:?}"),
             403 => assert!(!is_admin, "{others:?}"),
-            // Without a subject that could be a user's, nobody is known.
+            // A subject that can't be a user id identifies no caller.
             _ => drop(answer.problem(401)),
         }
     });
@@ -182,11 +182,11 @@ fn any_call_that_the_gateway_passes_on_is_answered() {
         "expect",
         "x-amzn-trace-id",
     ]);
-    // What the gateway takes for a header's value: no control characters but the tab.
+    // The header values that the gateway accepts have no control characters except the tab.
     let headers = hash_map(names, "[ -~\t]{0,20}|[\u{80}-\u{ff}]{0,8}", 0..6);
     let cookies = vec(text(), 0..3);
-    hold(600, (methods, paths, text(), headers, cookies, text()), &async |served: &Served,
-                                                                          (
+    assert_property(600, (methods, paths, text(), headers, cookies, text()), &async |served: &Served,
+                                                                                     (
         method,
         path,
         query,
@@ -206,18 +206,18 @@ fn any_call_that_the_gateway_passes_on_is_answered() {
 }
 
 #[test]
-fn any_message_is_an_orders_or_a_dead_letter() {
+fn any_message_is_an_order_id_or_a_dead_letter() {
     let bodies = vec(prop_oneof![text(), "[A-Za-z0-9._:-]{1,64}", "[A-Za-z0-9._:-]{65,80}"], 1..10);
-    hold(60, bodies, &async |served: &Served, bodies| {
+    assert_property(60, bodies, &async |served: &Served, bodies| {
         let before = served.world.dead_letters().await;
         let messages: Vec<_> = bodies.iter().map(String::as_str).collect();
         let response = handle(&served.world.processor(Duration::ZERO), &messages).await;
         let readable = |body: &&&str| {
-            let is_made_of_these = body.chars().all(|c| c.is_ascii_alphanumeric() || "._:-".contains(c));
-            (1..=64).contains(&body.len()) && is_made_of_these && ![".", ".."].contains(*body)
+            let has_valid_characters = body.chars().all(|c| c.is_ascii_alphanumeric() || "._:-".contains(c));
+            (1..=64).contains(&body.len()) && has_valid_characters && ![".", ".."].contains(*body)
         };
         let unreadable = i64::try_from(messages.iter().filter(|body| !readable(body)).count()).unwrap();
-        let (come_back, buried) = (failures(&response).len(), served.world.dead_letters().await - before);
-        assert_eq!(buried + i64::try_from(come_back).unwrap(), unreadable, "{messages:?}");
+        let (failed, dead_letters) = (failures(&response).len(), served.world.dead_letters().await - before);
+        assert_eq!(dead_letters + i64::try_from(failed).unwrap(), unreadable, "{messages:?}");
     });
 }

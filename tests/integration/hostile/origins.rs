@@ -1,9 +1,9 @@
-//! What browsers are told: nobody else's pages may call the service, keep what it answers or take it for something else.
+//! The headers for browsers: pages of other origins can't read the API, and answers are neither cached nor sniffed.
 
 use reqwest::Method;
 use tests::{Answer, Stack, order};
 
-/// Calls as a page of another origin does, by way of a browser.
+/// Calls like a browser does for a page of another origin.
 async fn call_from_elsewhere(method: Method, path: &str, token: Option<&str>) -> Answer {
     let stack = Stack::running();
     let request = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
@@ -34,7 +34,7 @@ const PAGES: [&str; 9] = [
 const CALLS: [&str; 5] = ["/orders", "/orders/none", "/metrics", "/healthz", "/nothing"];
 
 #[tokio::test]
-async fn no_answer_permits_pages_of_other_origins_to_read_it() {
+async fn pages_of_other_origins_can_read_no_answer() {
     for path in PAGES.into_iter().chain(CALLS) {
         for method in [Method::GET, Method::OPTIONS, Method::POST] {
             for token in [None, Some("TOKEN_ADMIN")] {
@@ -48,11 +48,11 @@ async fn no_answer_permits_pages_of_other_origins_to_read_it() {
 }
 
 #[tokio::test]
-async fn an_answer_of_the_api_is_neither_kept_nor_taken_for_something_else() {
+async fn api_answers_forbid_caching_and_sniffing() {
     let stack = Stack::running();
     let id = format!("origins-{}", uuid::Uuid::new_v4().simple());
-    let placed = stack.post_as("TOKEN_ALICE", "/orders", &order(&id)).await;
-    let mut answers = vec![placed, stack.get_as("TOKEN_ALICE", &format!("/orders/{id}")).await];
+    let created = stack.post_as("TOKEN_ALICE", "/orders", &order(&id)).await;
+    let mut answers = vec![created, stack.get_as("TOKEN_ALICE", &format!("/orders/{id}")).await];
     for path in CALLS {
         answers.push(call_from_elsewhere(Method::GET, path, Some("TOKEN_ADMIN")).await);
     }
@@ -63,7 +63,7 @@ async fn an_answer_of_the_api_is_neither_kept_nor_taken_for_something_else() {
 }
 
 #[tokio::test]
-async fn a_page_runs_and_loads_nothing_from_elsewhere_and_nobody_may_frame_it() {
+async fn pages_load_nothing_from_elsewhere_and_forbid_framing() {
     for path in PAGES {
         let page = call_from_elsewhere(Method::GET, path, None).await;
         let policy: Vec<_> = page.header("content-security-policy").split(';').map(str::trim).collect();

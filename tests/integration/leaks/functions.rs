@@ -1,4 +1,4 @@
-//! The functions' real binaries, and an endpoint for their calls.
+//! The functions' real binaries, and a fulfilment endpoint.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -18,7 +18,7 @@ use super::planted::ENDPOINT_ANSWER;
 pub struct Function(Environment);
 
 impl Function {
-    /// Starts it, from what `sam build` made.
+    /// Starts the binary that `sam build` made.
     pub async fn start(
         world: &World,
         logical_id: &str,
@@ -36,7 +36,7 @@ impl Function {
         Environment::start(&function, format!("{logical_id}-1")).await.map(Self)
     }
 
-    /// Its answer to an event, or the error that it reports, which an answer to a caller may tell.
+    /// Invokes the function with an event. Returns its answer, or its reported error, which a caller may receive too.
     pub async fn invoke(&self, event: &Value) -> String {
         match self.0.invoke(event.to_string().into()).await {
             Ok(answer) => String::from_utf8(answer.to_vec()).unwrap(),
@@ -46,8 +46,8 @@ impl Function {
     }
 }
 
-/// An endpoint that refuses one order, fails at another, takes too long for a third and fulfils the others; and what gives
-/// the signatures of all calls that it got so far.
+/// Starts an endpoint that refuses one order, fails for a second, does not answer for a third and accepts all others. Returns
+/// its URL, and a function that returns the signatures of all calls so far.
 pub async fn endpoint() -> (String, impl Fn() -> Vec<String>) {
     let signatures = Arc::new(Mutex::new(Vec::new()));
     let kept = Arc::clone(&signatures);

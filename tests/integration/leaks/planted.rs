@@ -1,23 +1,23 @@
-//! What is planted, so that it is recognised wherever it turns up.
+//! The planted values, each recognisable in any text.
 
-/// A token.
+/// A bearer token.
 pub const TOKEN: &str = "planted-token.eyJzdWIiOiJwbGFudGVkIn0.signature";
 /// A wrong password of the database. The right one is the stack's own.
 pub const DATABASE_PASSWORD: &str = "planted-database-password";
-/// What the webhook's calls are signed with.
+/// The secret that signs the webhook's calls.
 pub const WEBHOOK_SECRET: &str = "planted-webhook-secret";
-/// What is secret in the webhook's URL.
+/// The secret part of the webhook's URL.
 pub const URL_KEY: &str = "planted-url-key";
-/// What the webhook's endpoint answers.
+/// The answer of the webhook's endpoint.
 pub const ENDPOINT_ANSWER: &str = "planted-answer-of-the-endpoint";
-/// The function's own key to AWS.
+/// The function's secret key for AWS.
 pub const AWS_SECRET_KEY: &str = "planted-aws-secret-key";
-/// The token that goes with it.
+/// The session token of that key.
 pub const AWS_SESSION_TOKEN: &str = "planted-aws-session-token";
-/// The signature in the URL where CloudFormation is answered.
+/// The signature in CloudFormation's response URL.
 pub const RESPONSE_SIGNATURE: &str = "planted-response-signature";
 
-/// What neither a log nor an answer may tell.
+/// The values that neither a log nor an answer may contain.
 pub const SECRETS: [&str; 9] = [
     TOKEN,
     "eyJzdWIiOiJwbGFudGVkIn0",
@@ -30,14 +30,14 @@ pub const SECRETS: [&str; 9] = [
     RESPONSE_SIGNATURE,
 ];
 
-/// An order's user.
+/// The user of an order.
 pub const USER: &str = "planted-user@example.com";
-/// What it ordered.
+/// The item of the order.
 pub const ITEM: &str = "planted-item";
-/// What it costs.
+/// The amount of the order.
 pub const AMOUNT: &str = "31337.42";
-/// The key of its request.
+/// The idempotency key of its request.
 pub const IDEMPOTENCY_KEY: &str = "planted-idempotency-key";
 
-/// What its sender may be told, and a log may not tell.
+/// The values that an answer to their sender may contain, but a log may not.
 pub const PRIVATE: [&str; 4] = ["planted-user", ITEM, AMOUNT, IDEMPOTENCY_KEY];

@@ -1,4 +1,4 @@
-//! The routes of the OpenAPI document: what each takes, answers and does.
+//! The routes of the OpenAPI document: their requests, their answers and their effects.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,28 +7,30 @@ use reqwest::Method;
 use serde_json::Value;
 use tests::{Stack, order};
 
-/// The scope that may do everything.
+/// The scope that permits everything.
 pub const ADMIN: &str = "orders/admin";
 /// The scope that reads everything.
 pub const READ_ALL: &str = "orders/read.all";
-/// The scope that places and cancels every user's orders.
+/// The scope that creates and cancels every user's orders.
 pub const WRITE_ALL: &str = "orders/write.all";
-/// The routes that need no token. One that is public by mistake is not among them.
+/// The routes that need no token by design.
 pub const PUBLIC: [&str; 1] = ["GET /healthz"];
-/// What the gateway serves besides the document's routes, without a token: the pages, and who answers whatever has no route.
+/// The gateway's other routes, all without a token: the pages, and the default route for unknown paths.
 pub const PAGES: [&str; 6] =
     ["GET /dashboard", "GET /dashboard/{proxy+}", "GET /docs", "GET /docs/{proxy+}", "GET /openapi.json", "$default"];
 
-/// A route that wants a token.
+/// A route.
 pub struct Route {
-    /// The method.
+    /// The HTTP method.
     pub method: Method,
     /// The scopes that open it, each alone. The first reaches no further than the caller's own orders, if there is such a scope.
     pub scopes: BTreeSet<String>,
-    /// The first of them.
+    /// The first of them; empty if the route needs no token.
     pub scope: String,
-    /// The status of an answer when all is well, the lowest where there are several; a creation's is 201.
+    /// The status of a successful call: 201 for a create, 200 otherwise.
     pub success: u16,
+    /// The operation in the document.
+    pub operation: Value,
     path: String,
     body: Option<Value>,
     statuses: BTreeSet<u16>,
@@ -40,30 +42,43 @@ impl fmt::Display for Route {
     }
 }
 
-/// The routes that want a token.
+/// The routes that need a token.
 pub fn with_token() -> Vec<Route> {
+    all().into_iter().filter(|route| !route.scope.is_empty()).collect()
+}
+
+/// The routes that need no token, as `GET /path`.
+pub fn without_token() -> BTreeSet<String> {
+    all().iter().filter(|route| route.scope.is_empty()).map(Route::to_string).collect()
+}
+
+/// Every route.
+pub fn all() -> Vec<Route> {
     let document = document();
-    let guarded = operations(&document).filter_map(|(method, path, operation)| {
-        let scope = operation["security"][0]["token"][0].as_str()?.to_owned();
-        let alternatives = operation["security"].as_array().unwrap().iter();
-        let scopes = alternatives.map(|token| token["token"][0].as_str().unwrap().to_owned()).collect();
+    let routes = operations(&document).map(|(method, path, operation)| {
+        let scope = operation["x-required-scopes"][0].as_str().unwrap_or_default().to_owned();
         let statuses: BTreeSet<u16> =
             operation["responses"].as_object().unwrap().keys().map(|status| status.parse().unwrap()).collect();
         let success = if statuses.contains(&201) { 201 } else { 200 };
         let body = example(&document, operation);
-        Some(Route { method, scopes, scope, success, path: path.to_owned(), body, statuses })
+        let scopes = sufficient(&scope);
+        Route { method, scopes, scope, success, operation: operation.clone(), path: path.to_owned(), body, statuses }
     });
-    guarded.collect()
+    routes.collect()
 }
 
-/// The routes that want none, as `GET /path`.
-pub fn without_token() -> BTreeSet<String> {
-    let document = document();
-    let open = operations(&document).filter(|(_, _, operation)| operation["security"][0]["token"][0].is_null());
-    open.map(|(method, path, _)| format!("{method} {path}")).collect()
+/// The scopes that are enough where this one is needed.
+fn sufficient(needed: &str) -> BTreeSet<String> {
+    if needed.is_empty() {
+        return BTreeSet::new();
+    }
+    let wider = format!("{needed}.all");
+    let all = ["orders/read", "orders/write", READ_ALL, WRITE_ALL, ADMIN];
+    all.into_iter().filter(|scope| *scope == needed || *scope == wider || *scope == ADMIN).map(str::to_owned).collect()
 }
 
-fn document() -> Value {
+/// The OpenAPI document.
+pub fn document() -> Value {
     serde_json::from_str(site::OPENAPI).unwrap()
 }
 
@@ -74,7 +89,7 @@ fn operations(document: &Value) -> impl Iterator<Item = (Method, &str, &Value)> 
     })
 }
 
-/// The example of the body that an operation takes, if it wants one.
+/// The document's example of an operation's body, if the body is required.
 fn example(document: &Value, operation: &Value) -> Option<Value> {
     let content = &operation["requestBody"];
     if content["required"] != true {
@@ -88,31 +103,31 @@ fn example(document: &Value, operation: &Value) -> Option<Value> {
 }
 
 impl Route {
-    /// What another user's token, with the right scope, is answered where the order is alice's.
+    /// The status for another user's token with the right scope, when the order is alice's.
     pub fn of_another_user(&self) -> u16 {
         match (self.scope.as_str(), self.to_string().as_str()) {
             (ADMIN | READ_ALL, _) => 403,
             (_, path) if path.contains("{order_id}") => 404,
             (_, "POST /orders") => 403,
-            // A list shows bob's own, and a batch says of each order in it that it is refused.
+            // A list shows the caller's own orders, and a batch refuses each order by itself.
             (_, "GET /orders" | "POST /orders/batch") => 200,
-            (_, route) => panic!("say what another user is answered at {route}"),
+            (_, route) => panic!("add the status for another user of {route}"),
         }
     }
 
-    /// Whether the document says that this may be answered.
+    /// Whether the document contains this status for the route.
     pub fn documents(&self, status: u16) -> bool {
         self.statuses.contains(&status)
     }
 
-    /// The path with the order that it speaks of.
+    /// The path with this order id.
     pub fn path_of(&self, order_id: &str) -> String {
         let path = self.path.replace("{order_id}", order_id);
-        assert!(!path.contains('{'), "say what stands for the parameter of {self}");
+        assert!(!path.contains('{'), "add a value for the parameter of {self}");
         path
     }
 
-    /// The body, if there has to be one, which speaks of this order.
+    /// The required body with this order id, if the route has one.
     pub fn body_with(&self, order_id: &str) -> Option<Value> {
         let mut body = self.body.clone()?;
         let order = if body["orders"].is_array() { &mut body["orders"][0] } else { &mut body };
@@ -136,7 +151,7 @@ impl Route {
         self.path.ends_with("}/retry")
     }
 
-    /// Makes the order that a call needs: alice's, and a failed one for who retries it.
+    /// Creates the order that a call needs: alice's, and a failed one for a retry.
     pub async fn prepare(&self, stack: &Stack, order_id: &str) {
         if self.wants_a_failed_order() {
             fail(stack, order_id).await;
@@ -145,21 +160,21 @@ impl Route {
         }
     }
 
-    /// Whether what the route does was done to the order; nothing where it does nothing to it.
+    /// Whether the route's effect on the order happened, or `None` if the route has no effect on it.
     pub async fn was_done(&self, stack: &Stack, order_id: &str) -> Option<bool> {
         let answer = stack.get_as("TOKEN_ADMIN", &format!("/orders/{order_id}/status")).await;
         match (self.method.as_str(), self.path.as_str()) {
             ("POST", "/orders" | "/orders/batch") => Some(answer.status != 404),
             ("POST", "/orders/{order_id}/cancel") => Some(answer.expect(200)["status"] == "cancelled"),
             ("POST", "/orders/{order_id}/retry") => Some(answer.expect(200)["status"] != "failed"),
-            // Without `"dry_run": false` they only count.
+            // These are dry runs without `"dry_run": false`.
             ("GET", _) | ("POST", "/orders/cancel" | "/orders/retry" | "/dead-letters/redrive") => None,
-            _ => panic!("say how it is seen that {self} did something"),
+            _ => panic!("add a check for the effect of {self}"),
         }
     }
 }
 
-/// An order that has failed, which the simulated work never makes, and its part of the statistics.
+/// Inserts a failed order with its statistics, because simulated work never fails.
 async fn fail(stack: &Stack, order_id: &str) {
     let (sql, connection) = tokio_postgres::connect(stack.get("DATABASE_URL"), tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);

@@ -40,7 +40,7 @@ async fn each_scope_alone_opens_its_routes_and_no_other() {
         for (scope, is_own) in SCOPES.into_iter().flat_map(|scope| [(scope, true), (scope, false)]) {
             let order_id = format!("scopes-{}", Uuid::new_v4().simple());
             if route.takes_an_order() {
-                world.place(&order_id).await;
+                world.create(&order_id).await;
             }
             if route.wants_a_failed_order() {
                 world.fail(&order_id).await;

@@ -1,5 +1,5 @@
-//! Straight to the function, past the gateway or from behind another one: who is not known by the claims of this gateway's
-//! authorizer is nobody.
+//! Events directly to the function, past the gateway or from another gateway: without the claims of this gateway's authorizer
+//! a caller is not authenticated.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -8,12 +8,12 @@ use tests::{World, event, invoke};
 
 use super::routes;
 
-/// The claims of an administrator.
+/// An administrator's claims.
 fn claims() -> Value {
     json!({"sub": "alice", "scope": "orders/read orders/write orders/admin"})
 }
 
-/// What could be mistaken for the claims of this gateway's authorizer, at the event's place for them.
+/// Values of the event's `authorizer` that could be mistaken for this gateway's claims.
 fn authorizers() -> Vec<Value> {
     vec![
         Value::Null,
@@ -33,7 +33,7 @@ fn authorizers() -> Vec<Value> {
     ]
 }
 
-/// The event with no authorizer, and every other place that claims might be looked for in.
+/// The event without an authorizer, and with claims in all other fields that code might read them from.
 fn with_claims_elsewhere(mut event: Value) -> Value {
     event["requestContext"].as_object_mut().unwrap().remove("authorizer");
     event["requestContext"]["claims"] = claims();
@@ -49,7 +49,7 @@ fn with_claims_elsewhere(mut event: Value) -> Value {
     event
 }
 
-/// The same call as a REST API's gateway describes it.
+/// The same call as an event of a REST API's gateway.
 fn of_a_rest_api(event: &Value) -> Value {
     json!({
         "resource": event["rawPath"], "path": event["rawPath"], "httpMethod": event["requestContext"]["http"]["method"],
@@ -62,7 +62,7 @@ fn of_a_rest_api(event: &Value) -> Value {
     })
 }
 
-/// The same call as a load balancer describes it.
+/// The same call as an event of a load balancer.
 fn of_a_load_balancer(event: &Value) -> Value {
     json!({
         "httpMethod": event["requestContext"]["http"]["method"], "path": event["rawPath"], "queryStringParameters": {},
@@ -72,9 +72,9 @@ fn of_a_load_balancer(event: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn without_the_claims_of_this_gateways_authorizer_every_route_is_refused() {
+async fn calls_without_the_claims_of_the_gateway_are_refused() {
     let world = World::new().await;
-    world.place("o-1").await;
+    world.create("o-1").await;
     let api = world.api_with("AUTH", "jwt");
     for route in routes::with_token() {
         let body = route.body_with("o-2").map_or_else(Body::empty, |body| Body::from(body.to_string()));
@@ -91,7 +91,7 @@ async fn without_the_claims_of_this_gateways_authorizer_every_route_is_refused()
             assert_eq!(answer.problem(401)["type"], "/docs/problems#unauthorized", "{route}: {event}");
         }
         for event in [of_a_rest_api(&right), of_a_load_balancer(&right)] {
-            // Another gateway's event is none that the function takes, or one without a path to an order.
+            // The function refuses the event, or finds no order's path in it.
             let answer = invoke(&api, &event).await;
             assert!(answer.as_ref().map_or(true, |answer| (401..=404).contains(&answer.status)), "{route}: {answer:?}");
         }

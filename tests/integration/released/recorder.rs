@@ -1,4 +1,4 @@
-//! Listens to what a client says to PostgreSQL, between the two.
+//! A proxy that records the statements between a client and PostgreSQL.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -7,25 +7,25 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
-/// A statement as it goes over the wire: its text, its parameters' types by number, and their values in binary.
+/// A statement as sent by a client: its text, the OIDs of its parameters' types, and their binary values.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Said {
+pub struct Statement {
     pub sql: String,
     pub types: Vec<u32>,
     pub values: Vec<Option<Vec<u8>>>,
 }
 
-/// What has been said so far, in its order.
+/// The recorded statements, in order.
 #[derive(Clone, Default)]
-pub struct Recording(Arc<Mutex<Vec<Said>>>);
+pub struct Recording(Arc<Mutex<Vec<Statement>>>);
 
 impl Recording {
-    /// All of it.
-    pub fn statements(&self) -> Vec<Said> {
+    /// All statements so far.
+    pub fn statements(&self) -> Vec<Statement> {
         self.0.lock().unwrap().clone()
     }
 
-    /// Listens in front of the server at this address, and gives where.
+    /// Starts a proxy in front of the server at this address, and returns its own address.
     pub async fn listen(&self, upstream: SocketAddr) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, recording) = (listener.local_addr().unwrap(), self.clone());
@@ -41,19 +41,19 @@ impl Recording {
         address
     }
 
-    /// Passes on what the client says. Its first message, which has no kind, asks for the connection.
+    /// Forwards the client's messages. The first one, the startup message, has no byte for its kind.
     async fn forward(self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) -> std::io::Result<()> {
         let startup = read_sized(&mut from).await?;
         to.write_all(&sized(&startup)).await?;
-        let mut saying = None;
+        let mut parsed = None;
         loop {
             let kind = from.read_u8().await?;
             let content = read_sized(&mut from).await?;
             match kind {
-                b'P' => saying = Some(parsed(&content)),
+                b'P' => parsed = Some(parse(&content)),
                 b'B' => {
-                    let said = saying.take().expect("a value belongs to a statement");
-                    self.0.lock().unwrap().push(Said { values: bound(&content), ..said });
+                    let statement = parsed.take().expect("a Parse message comes before a Bind message");
+                    self.0.lock().unwrap().push(Statement { values: bind(&content), ..statement });
                 }
                 _ => {}
             }
@@ -73,48 +73,48 @@ fn sized(content: &[u8]) -> Vec<u8> {
     [&length.to_be_bytes(), content].concat()
 }
 
-/// What is left of a message.
+/// The unread rest of a message.
 struct Rest<'a>(&'a [u8]);
 
 impl Rest<'_> {
-    fn take(&mut self, count: usize) -> &[u8] {
-        let (taken, rest) = self.0.split_at(count);
+    fn bytes(&mut self, count: usize) -> &[u8] {
+        let (bytes, rest) = self.0.split_at(count);
         self.0 = rest;
-        taken
+        bytes
     }
 
     fn text(&mut self) -> String {
         let length = self.0.iter().position(|byte| *byte == 0).unwrap();
-        let text = String::from_utf8(self.take(length).to_vec()).unwrap();
-        self.take(1);
+        let text = String::from_utf8(self.bytes(length).to_vec()).unwrap();
+        self.bytes(1);
         text
     }
 
     fn short(&mut self) -> i16 {
-        i16::from_be_bytes(self.take(2).try_into().unwrap())
+        i16::from_be_bytes(self.bytes(2).try_into().unwrap())
     }
 
     fn int(&mut self) -> i32 {
-        i32::from_be_bytes(self.take(4).try_into().unwrap())
+        i32::from_be_bytes(self.bytes(4).try_into().unwrap())
     }
 }
 
-/// A Parse message: a name, the text, the types.
-fn parsed(content: &[u8]) -> Said {
+/// Reads a Parse message: a name, the text, the types.
+fn parse(content: &[u8]) -> Statement {
     let mut rest = Rest(content);
     assert_eq!(rest.text(), "", "a statement has a name");
     let sql = rest.text();
     let types = (0..rest.short()).map(|_| rest.int().cast_unsigned()).collect();
-    Said { sql, types, values: Vec::new() }
+    Statement { sql, types, values: Vec::new() }
 }
 
-/// A Bind message: two names, the formats, the values.
-fn bound(content: &[u8]) -> Vec<Option<Vec<u8>>> {
+/// Reads the values of a Bind message: two names, the formats, the values.
+fn bind(content: &[u8]) -> Vec<Option<Vec<u8>>> {
     let mut rest = Rest(content);
     rest.text();
     rest.text();
     for _ in 0..rest.short() {
         assert_eq!(rest.short(), 1, "a value is not in binary");
     }
-    (0..rest.short()).map(|_| usize::try_from(rest.int()).ok().map(|length| rest.take(length).to_vec())).collect()
+    (0..rest.short()).map(|_| usize::try_from(rest.int()).ok().map(|length| rest.bytes(length).to_vec())).collect()
 }

@@ -1,20 +1,33 @@
-//! A merchant who takes almost as long as he may.
+//! A merchant whose endpoint answers just before the time-out.
 
-use sandbox::mapping::{Mapping, reliable};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use sandbox::mapping::{Courier, Mapping, reliable};
 use sandbox::merchant::{Calls, Merchant, Reply};
 use tokio::time::sleep;
 
 use super::*;
 
-/// The proportions of a webhook of 4.5 s, of a time-out of 5 s and of a function of 15 s, in less time.
-const TAKES: Duration = Duration::from_millis(1800);
+/// The proportions of an endpoint that takes 4.5 s, a time-out of 5 s and a function of 15 s, in less time.
+const LATENCY: Duration = Duration::from_millis(1800);
 const WEBHOOK: (&str, &str) = ("WEBHOOK_TIMEOUT_SECONDS", "2");
 const FUNCTION: (&str, &str) = (LIMIT, "7");
 
+/// A reliable courier that also records the highest receive count of a message.
+fn counting_courier(most_receives: &Arc<AtomicU32>) -> Courier {
+    let (deliver, most_receives) = (reliable(), Arc::clone(most_receives));
+    Arc::new(move |messages| {
+        for message in &messages {
+            most_receives.fetch_max(message.receives, Ordering::Relaxed);
+        }
+        deliver(messages)
+    })
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_merchant_costs_throughput_and_nothing_else() {
+async fn slow_merchant_is_called_once_for_each_order() {
     let decide = |_| async {
-        sleep(TAKES).await;
+        sleep(LATENCY).await;
         Some(Reply::of(204))
     };
     let merchant = Merchant::start(decide).await.unwrap();
@@ -23,15 +36,16 @@ async fn slow_merchant_costs_throughput_and_nothing_else() {
     let times = [WEBHOOK, FUNCTION, ("LEASE_SECONDS", "9"), ("VISIBILITY_TIMEOUT_SECONDS", "20")];
     let slow = SlowQueues::new(&[&webhook[..], &times].concat()).await;
     let all = numbered("o", 100);
-    slow.place_all(&all).await;
+    slow.create_all(&all).await;
     let processors = Arc::new(Pool::new(function(&slow.world, "processor", &[FUNCTION]), 1));
+    let most_receives = Arc::new(AtomicU32::new(0));
     let mapping = Mapping {
         queues: Arc::clone(&slow.queues),
         queue: "orders".to_owned(),
         pool: processors,
         batch_size: 100,
         window: Duration::ZERO,
-        courier: reliable(),
+        courier: counting_courier(&most_receives),
     };
     let pollers = mapping.start(1);
     tests::eventually("every order is completed", Duration::from_mins(1), async || {
@@ -43,4 +57,8 @@ async fn slow_merchant_costs_throughput_and_nothing_else() {
     let calls = merchant.calls();
     let wrong: Vec<_> = calls.iter().filter(|(_, calls)| **calls != Calls { begun: 1, cut_off: 0 }).collect();
     assert!(wrong.is_empty(), "called more than once, or cut off: {wrong:?}");
+    // An order without enough time for its call gets a new message, so that no message uses up a receive.
+    assert_eq!(most_receives.load(Ordering::Relaxed), 1);
+    let in_one_attempt = "SELECT count(*) FROM orders WHERE attempts = 1 AND failure IS NULL";
+    assert_eq!(slow.world.value::<i64>(in_one_attempt).await, 100);
 }

@@ -1,4 +1,4 @@
-//! A network that loses everything between the functions and the database.
+//! A network that drops all packets between the functions and the database.
 
 use sandbox::link::Link;
 use sandbox::postgres::Postgres;
@@ -15,23 +15,23 @@ async fn second_host_serves_while_the_first_hangs() {
     let world = World::with(&[("DATABASE_URL", &url), ("PROCESSING_DELAY_SECONDS", "0")]).await;
     link.swallow();
     let gateway = Gateway::new(Arc::new(Pool::new(function(&world, "api", &[]), 1)));
-    assert_eq!(within(ALWAYS, "POST /orders", place(&gateway, "o-1")).await.status, 201);
-    assert_eq!(come_back(&start(&world, "processor", &[]).await, &["o-1"]).await, 0);
+    assert_eq!(within(ALWAYS, "POST /orders", create(&gateway, "o-1")).await.status, 201);
+    assert_eq!(count_failures(&start(&world, "processor", &[]).await, &["o-1"]).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn vanishing_packets_are_503_until_the_network_heals() {
+async fn dropped_packets_return_503_until_the_network_heals() {
     let postgres = Postgres::start().await.unwrap();
     let link = Link::start(postgres.address()).await.unwrap();
     let world = World::with(&[("DATABASE_URL", &postgres.app_url(&[link.address()]))]).await;
     let gateway = gateway(&world, ENVIRONMENTS, &[]).await;
     let round = async |number: usize| {
-        join_all((0..ENVIRONMENTS).map(|client| place(&gateway, format!("o-{number}-{client}")))).await
+        join_all((0..ENVIRONMENTS).map(|client| create(&gateway, format!("o-{number}-{client}")))).await
     };
     link.swallow();
     for number in 0..3 {
         let answers = within(SLOW_DATABASE, "POST /orders", round(number)).await;
-        answers.iter().for_each(assert_comes_later);
+        answers.iter().for_each(assert_unavailable);
     }
     link.heal();
     let answers = within(Duration::from_secs(2), "POST /orders", round(3)).await;

@@ -1,4 +1,4 @@
-//! A queue that takes connections and answers late or never.
+//! A queue that accepts connections and answers late or never.
 
 use std::collections::BTreeSet;
 
@@ -7,31 +7,31 @@ use sandbox::merchant::{Merchant, Reply};
 use super::*;
 use crate::sweeping::backlog;
 
-/// An event of the schedule.
+/// The event of the sweeper's schedule.
 const SWEEP: &str = include_str!("../../events/sweep.json");
 const SECRET: (&str, &str) = ("WEBHOOK_SECRET", "a-secret-of-the-merchant");
 
-/// A merchant who refuses orders of this prefix with this status and completes the others.
+/// A merchant who answers orders of this prefix with this status, and accepts all others.
 async fn merchant(prefix: &'static str, status: u16) -> Merchant {
     let decide =
         move |order_id: String| async move { Some(Reply::of(if order_id.starts_with(prefix) { status } else { 204 })) };
     Merchant::start(decide).await.unwrap()
 }
 
-/// Runs the sweeper, which has to answer within its limit; gives how many orders it requeued.
+/// Runs the sweeper, and returns how many orders it requeued. Asserts that it answers within its time-out.
 async fn sweep(sweeper: &Environment) -> usize {
-    let answer = sweeper.invoke(SWEEP.into()).await.expect("the sweeper answers within its limit");
+    let answer = sweeper.invoke(SWEEP.into()).await.expect("the sweeper answers within its time-out");
     let swept: Value = serde_json::from_slice(&answer).unwrap();
     usize::try_from(swept["requeued"].as_u64().unwrap()).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hanging_queue_leaves_each_call_its_time_and_its_orders() {
+async fn hanging_queue_delays_no_call_and_loses_no_order() {
     let merchant = merchant("bad", 422).await;
     let slow = SlowQueues::new(&[("WORK", "webhook"), ("WEBHOOK_URL", &merchant.url()), SECRET]).await;
     let bad = numbered("bad", 100);
-    slow.place_all(&bad).await;
-    assert_eq!(come_back(&start(&slow.world, "processor", &[]).await, &bad).await, 0);
+    slow.create_all(&bad).await;
+    assert_eq!(count_failures(&start(&slow.world, "processor", &[]).await, &bad).await, 0);
     drop(slow.queues.steal("orders", usize::MAX));
     let gateway = gateway(&slow.world, 1, &[]).await;
     slow.gate.set(Pace::Hang);
@@ -57,37 +57,37 @@ async fn hanging_queue_leaves_each_call_its_time_and_its_orders() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hanging_queue_costs_no_outcome_that_is_known() {
+async fn hanging_queue_loses_no_known_outcome() {
     let merchant = merchant("bad", 503).await;
     let webhook = [("WORK", "webhook"), ("WEBHOOK_URL", &*merchant.url()), SECRET, ("MAX_ATTEMPTS", "1")];
     let slow = SlowQueues::new(&webhook).await;
     let all = [numbered("bad", 5), numbered("good", 5)].concat();
-    slow.place_all(&all).await;
+    slow.create_all(&all).await;
     let processor = start(&slow.world, "processor", &[]).await;
     slow.gate.set(Pace::Hang);
-    assert!(come_back(&processor, &all).await <= 5, "the orders that are completed want nothing any more");
+    assert!(count_failures(&processor, &all).await <= 5, "a message of a completed order failed");
     slow.gate.set(Pace::Prompt);
     assert_eq!(slow.count("completed").await, 5);
     slow.world.let_pass(31.0).await;
-    assert_eq!(come_back(&processor, &all).await, 0);
+    assert_eq!(count_failures(&processor, &all).await, 0);
     assert_eq!((slow.count("completed").await, slow.count("failed").await), (5, 5));
     assert!(slow.queues.counts("dead").total() >= 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn thousand_last_attempts_are_recorded_in_one_run() {
+async fn thousand_last_attempts_are_recorded_in_one_batch() {
     let merchant = merchant("", 503).await;
     let webhook = [("WORK", "webhook"), ("WEBHOOK_URL", &*merchant.url()), SECRET, ("MAX_ATTEMPTS", "1")];
     let slow = SlowQueues::new(&[&webhook[..], &[("WEBHOOK_CONCURRENCY", "100")]].concat()).await;
     let all = numbered("o", 1000);
-    slow.place_all(&all).await;
+    slow.create_all(&all).await;
     slow.gate.set(Pace::Late(Duration::from_millis(20)));
-    assert_eq!(come_back(&start(&slow.world, "processor", &[]).await, &all).await, 0);
+    assert_eq!(count_failures(&start(&slow.world, "processor", &[]).await, &all).await, 0);
     assert_eq!((slow.count("failed").await, slow.queues.counts("dead").total()), (1000, 1000));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sweeper_with_much_to_do_stops_in_time_and_goes_on() {
+async fn sweeper_with_a_backlog_stops_in_time_and_continues() {
     let slow = SlowQueues::new(&[("SWEEP_LIMIT", "1000000")]).await;
     backlog(&slow.world, 20_000).await;
     slow.gate.set(Pace::Late(Duration::from_millis(200)));

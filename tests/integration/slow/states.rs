@@ -1,4 +1,4 @@
-//! Errors of the database that say "try later": they are 503, and only ours are 500.
+//! Transient errors of the database: they are answered 503, and all others 500.
 
 use sandbox::postgres::Postgres;
 use tests::order;
@@ -6,12 +6,12 @@ use tests::order;
 use super::*;
 
 #[tokio::test]
-async fn errors_that_pass_are_503_and_only_ours_are_500() {
+async fn transient_errors_return_503_and_other_errors_500() {
     let world = World::new().await;
     world
         .execute(
             "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
-                BEGIN RAISE EXCEPTION 'as wanted' USING ERRCODE = substr(NEW.order_id, 3); END $$;
+                BEGIN RAISE EXCEPTION 'on purpose' USING ERRCODE = substr(NEW.order_id, 3); END $$;
             CREATE TRIGGER fail BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION fail()",
         )
         .await;
@@ -24,7 +24,7 @@ async fn errors_that_pass_are_503_and_only_ours_are_500() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deadlock_is_answered_503() {
+async fn deadlock_returns_503() {
     let postgres = Postgres::start().await.unwrap();
     let world = World::with(&[("DATABASE_URL", &postgres.url(postgres.address()))]).await;
     let (other, watching) = (postgres.connect().await.unwrap(), postgres.connect().await.unwrap());
@@ -33,7 +33,7 @@ async fn deadlock_is_answered_503() {
             "INSERT INTO orders (order_id, user_id, item_ids, total_amount) VALUES ('{order_id}', 'bob', '{{a}}', 1)"
         )
     };
-    // It never gives way, so that the api's statement has to.
+    // With this setting the other session never detects the deadlock, so that the api's statement fails.
     other.batch_execute(&format!("SET deadlock_timeout = '1min'; BEGIN; {}", insert("o-2"))).await.unwrap();
     let batch = json!({"orders": [order("o-1"), order("o-2")]});
     let cross = async {

@@ -1,4 +1,4 @@
-//! What must hold of alarms, of the dashboard and of how a new version comes into use.
+//! Rules for alarms, for the dashboard and for gradual releases.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::rules::{Template, breach, listed, named};
 
-/// The metrics there are, by namespace, and the dimension that each is asked for by. Of AWS's own, what its documentation lists:
+/// The existing metrics, by namespace, with their dimension. AWS's documentation lists its own:
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/aws-services-cloudwatch-metrics.html>
 const METRICS: [(&str, &str, &[&str]); 5] = [
     (
@@ -47,38 +47,39 @@ fn is_known(namespace: &str, name: &str, dimension: &str) -> bool {
     METRICS.iter().any(|(space, by, names)| *space == namespace && *by == dimension && names.contains(&name))
 }
 
-/// Each alarm tells somebody when it begins and when it ends, and names what to do.
+/// Each alarm notifies a topic when it starts and when it ends, and links to a section of the runbook.
 pub fn alarms(template: &Template) -> Vec<String> {
     let flawed = |(name, alarm): (&str, &Value)| {
-        let tells = |key: &str| listed(&alarm[key]).iter().any(|topic| template.is_a("AWS::SNS::Topic", named(topic)));
-        let told = tells("AlarmActions") && tells("OKActions") && alarm["ActionsEnabled"] != false;
-        let explained = section(alarm).is_some_and(|section| sections().contains_key(section));
-        breach(!told || !explained, format!("{name}: tells nobody, or not what to do"))
+        let notifies =
+            |key: &str| listed(&alarm[key]).iter().any(|topic| template.is_a("AWS::SNS::Topic", named(topic)));
+        let is_announced = notifies("AlarmActions") && notifies("OKActions") && alarm["ActionsEnabled"] != false;
+        let is_explained = section(alarm).is_some_and(|section| sections().contains_key(section));
+        breach(!is_announced || !is_explained, format!("{name}: has no notification, or no section in the runbook"))
     };
     template.resources("AWS::CloudWatch::Alarm").into_iter().filter_map(flawed).collect()
 }
 
-/// The section of the runbook that an alarm's description names.
+/// The section of the runbook in an alarm's description.
 pub fn section(alarm: &Value) -> Option<&str> {
     alarm["AlarmDescription"].as_str()?.split_once("docs/operations.md#").map(|(_, section)| section)
 }
 
-/// The runbook.
+/// The text of the runbook.
 const RUNBOOK: &str = include_str!("../../../docs/operations.md");
 
-/// The runbook's sections, as links name them, and what each says.
+/// The text of the runbook's sections, by their anchors.
 pub fn sections() -> BTreeMap<String, &'static str> {
     let parts = RUNBOOK.split("\n## ").skip(1).filter_map(|part| part.split_once('\n'));
     parts.map(|(heading, text)| (slug(heading), text)).collect()
 }
 
-/// A heading as links name it.
+/// The anchor of a heading.
 fn slug(heading: &str) -> String {
     let kept = heading.trim().to_lowercase();
     kept.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).collect::<String>().replace(' ', "-")
 }
 
-/// Each metric that is watched or shown is one that there is.
+/// Each metric of an alarm or of the dashboard exists.
 pub fn metrics(template: &Template) -> Vec<String> {
     let watched = template.resources("AWS::CloudWatch::Alarm").into_iter().flat_map(|(name, alarm)| {
         let parts = alarm["Metrics"].as_array().into_iter().flatten().map(|part| &part["MetricStat"]["Metric"]);
@@ -97,7 +98,7 @@ pub fn metrics(template: &Template) -> Vec<String> {
         .collect()
 }
 
-/// What moves to a new version little by little is taken back by alarms that there are.
+/// Each gradual release has existing alarms that roll it back.
 pub fn canaries(template: &Template) -> Vec<String> {
     let alarms = template.resources("AWS::CloudWatch::Alarm");
     let exists = |alarm: &Value| {
@@ -110,12 +111,12 @@ pub fn canaries(template: &Template) -> Vec<String> {
             listed(&group["AutoRollbackConfiguration"]["Events"]).iter().any(|e| **e == "DEPLOYMENT_STOP_ON_ALARM");
         let enabled =
             group["AlarmConfiguration"]["Enabled"] == true && group["AutoRollbackConfiguration"]["Enabled"] == true;
-        breach(!(watched && stops && enabled), format!("{name}: no alarm takes a new version back"))
+        breach(!(watched && stops && enabled), format!("{name}: no alarm rolls a new version back"))
     };
     template.resources("AWS::CodeDeploy::DeploymentGroup").into_iter().filter_map(flawed).collect()
 }
 
-/// Who calls a function that has an alias calls it by that, or the alias would be of no use.
+/// All callers of a function with an alias call the alias.
 pub fn callers(template: &Template) -> Vec<String> {
     let functions: BTreeSet<_> =
         template.resources("AWS::Lambda::Alias").into_iter().map(|(_, alias)| named(&alias["FunctionName"])).collect();
@@ -125,11 +126,11 @@ pub fn callers(template: &Template) -> Vec<String> {
     let schedules = schedules.map(|(name, rule)| (name, rule["Targets"].to_string()));
     let gateways = template.resources("AWS::ApiGatewayV2::Api").into_iter();
     let gateways = gateways.map(|(name, api)| (name, api["Body"]["paths"].to_string()));
-    let past = |(name, text): (&str, String)| {
+    let direct_call = |(name, text): (&str, String)| {
         let direct = functions.iter().find(|function| {
             [format!("${{{function}.Arn}}"), format!("\"{function}\"")].iter().any(|call| text.contains(call))
         });
         direct.map(|function| format!("{name}: calls {function} past its alias"))
     };
-    mappings.chain(schedules).chain(gateways).filter_map(past).collect()
+    mappings.chain(schedules).chain(gateways).filter_map(direct_call).collect()
 }

@@ -1,4 +1,4 @@
-//! The template's parameters: the resources depend on them, and CloudFormation refuses some before it makes anything.
+//! The template's parameters: their effects on resources, and combinations that CloudFormation refuses.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use super::rules::{Template, named};
 use super::{BROUGHT, IAM, OWNER, SECRET, WEBHOOK, template, translate};
 
 #[test]
-fn what_cannot_work_is_refused_before_anything_is_made() {
+fn impossible_parameters_are_refused_before_the_deployment() {
     let owner = "OwnerDatabaseUrl=postgres://owner@db.example.com/orders";
     let webhook = ["Work=webhook", "WebhookUrl=https://shop.example.com/", WEBHOOK];
     for (parameters, refusal) in [
@@ -27,14 +27,14 @@ fn what_cannot_work_is_refused_before_anything_is_made() {
         ),
     ] {
         let output = translate(parameters);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success() && said.contains(refusal), "{parameters:?}: {said}");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && error.contains(refusal), "{parameters:?}: {error}");
     }
 }
 
-/// `sam deploy --guided` asks for a parameter without echo, but does not offer its default, again and again.
+/// For a parameter with `NoEcho`, `sam deploy --guided` does not offer the default and asks for ever.
 #[test]
-fn no_parameter_is_without_echo_and_none_lacks_a_default() {
+fn parameters_have_defaults_and_are_echoed() {
     let template = template(&[]);
     for (name, parameter) in template.0["Parameters"].as_object().unwrap() {
         assert!(parameter.get("NoEcho").is_none() && parameter.get("Default").is_some(), "{name}: {parameter}");
@@ -63,10 +63,10 @@ fn migrations_sign_in_as_the_owner_does() {
     }
 }
 
-/// Lambda publishes no version of a function that is the same as the one published last, though its deployment was rolled back; the
-/// next deployment of the same code would fail.
+/// Lambda publishes no version that equals the last published one, even if its deployment was rolled back. The next deployment
+/// of the same code would fail.
 #[test]
-fn the_same_code_can_be_released_again() {
+fn same_code_can_be_released_again() {
     let [first, second] = ["Release=r1", "Release=r2"].map(|release| template(&[release]));
     let mut kept = BTreeSet::new();
     for (name, version) in first.0["Resources"].as_object().unwrap() {
@@ -82,7 +82,7 @@ fn the_same_code_can_be_released_again() {
 }
 
 #[test]
-fn a_repair_moves_the_aliases_past_codedeploy() {
+fn repair_moves_the_aliases_past_codedeploy() {
     for (gradual, groups) in [("true", 2), ("false", 0)] {
         let template = template(&["Stage=prod", "Release=r1", &format!("GradualRelease={gradual}")]);
         assert_eq!(template.resources("AWS::CodeDeploy::DeploymentGroup").len(), groups);
@@ -93,7 +93,7 @@ fn a_repair_moves_the_aliases_past_codedeploy() {
 }
 
 #[test]
-fn prod_pays_for_what_the_other_stages_do_without() {
+fn prod_has_safeguards_that_other_stages_lack() {
     let prod = template(&["Stage=prod"]);
     let dev = template(&[]);
     let of = |template: &Template, resource: &str, property: &str| template.properties(resource)[property].clone();
@@ -117,7 +117,7 @@ fn prod_pays_for_what_the_other_stages_do_without() {
     }
 }
 
-/// Issuer and audience of the gateway's authorizer.
+/// The issuer and audience of the gateway's authorizer.
 fn accepted(template: &Template) -> (Value, Value) {
     let (_, api) = template.resources("AWS::ApiGatewayV2::Api")[0];
     let scheme = &api["Body"]["components"]["securitySchemes"]["Jwt"]["x-amazon-apigateway-authorizer"];
@@ -125,7 +125,7 @@ fn accepted(template: &Template) -> (Value, Value) {
 }
 
 #[test]
-fn without_an_issuer_a_user_pool_is_created_and_with_one_none() {
+fn user_pool_is_created_only_without_an_issuer() {
     let own = template(&[]);
     let (issuer, audience) = accepted(&own);
     assert_eq!(issuer["Fn::Sub"], "https://cognito-idp.${AWS::Region}.${AWS::URLSuffix}/${UserPool}");
@@ -138,7 +138,7 @@ fn without_an_issuer_a_user_pool_is_created_and_with_one_none() {
 }
 
 #[test]
-fn the_dashboard_signs_users_in_where_tokens_are_accepted_and_without_admin_in_a_created_pool() {
+fn dashboard_signs_users_in_without_the_admin_scope() {
     let variables = |parameters: &[&str]| {
         let template = template(parameters);
         let functions = template.resources("AWS::Lambda::Function");
@@ -185,7 +185,7 @@ fn a_machine_acts_for_every_user_and_only_an_operators_client_operates() {
 }
 
 #[test]
-fn browsers_let_other_origins_in_only_where_they_are_named() {
+fn cors_allows_only_named_origins() {
     let cors = |template: &Template| {
         template.resources("AWS::ApiGatewayV2::Api")[0].1["Body"]["x-amazon-apigateway-cors"].clone()
     };

@@ -1,5 +1,5 @@
-//! The pipeline's policies: it may do what AWS says that each resource of the template takes, and makes no role that may do more
-//! than the functions.
+//! The pipeline's policies: they permit what each resource of the template needs, and no role with more rights than the
+//! functions'.
 
 use std::collections::BTreeSet;
 use std::fs::{read_dir, read_to_string};
@@ -9,8 +9,8 @@ use serde_json::Value;
 use super::rules::{Template, listed, statements};
 use super::{BROUGHT, SECRET, template};
 
-/// Actions of CloudFormation's handlers that these resources, as the template has them, never need: a key of one's own, a file system,
-/// a secret for the owner, a domain of one's own, groups and users, other services' endpoints. A boundary is never taken away.
+/// Actions of CloudFormation's handlers that the template's resources never need: customer-managed keys, file systems, a secret
+/// for the owner, custom domains, groups and users, other services' endpoints. A boundary is never removed.
 const UNUSED: [&str; 22] = [
     "cloudfront:updateDistribution",
     "ec2:CreateVpcEncryptionControl",
@@ -46,13 +46,13 @@ fn actions(policy: &Value) -> Vec<&str> {
     statements.flat_map(|each| listed(&each["Action"])).filter_map(Value::as_str).collect()
 }
 
-/// Whether a pattern with one `*` at most is of this action.
-fn is_of(pattern: &str, action: &str) -> bool {
+/// Whether a pattern with at most one `*` matches an action.
+fn matches(pattern: &str, action: &str) -> bool {
     let (pattern, action) = (pattern.to_lowercase(), action.to_lowercase());
     pattern.split_once('*').map_or(pattern == action, |(start, end)| action.starts_with(start) && action.ends_with(end))
 }
 
-/// The actions of a resource type's handlers, by the schemas that CloudFormation publishes and cfn-lint brings.
+/// The actions of a resource type's handlers, by CloudFormation's published schemas, which cfn-lint contains.
 fn handled(kind: &str) -> Vec<String> {
     let python = read_dir("../.venv/sam/lib").unwrap().next().unwrap().unwrap().path();
     let read = |path: String| -> Value {
@@ -68,7 +68,7 @@ fn handled(kind: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_pipeline_may_make_change_and_delete_every_resource() {
+fn pipeline_may_create_change_and_delete_every_resource() {
     let policy = policy("policy");
     let allowed = actions(&policy);
     let kinds = |template: &Template| -> BTreeSet<String> {
@@ -79,18 +79,18 @@ fn the_pipeline_may_make_change_and_delete_every_resource() {
     let mut lacking = BTreeSet::new();
     for kind in kinds(&everything).union(&kinds(&template(&[BROUGHT, SECRET]))) {
         let calls = handled(kind);
-        assert!(!calls.is_empty(), "{kind} says nothing of its handlers");
-        lacking.extend(calls.into_iter().filter(|call| !allowed.iter().any(|pattern| is_of(pattern, call))));
+        assert!(!calls.is_empty(), "{kind} has no actions in its schema");
+        lacking.extend(calls.into_iter().filter(|call| !allowed.iter().any(|pattern| matches(pattern, call))));
     }
     assert_eq!(lacking.iter().map(String::as_str).collect::<Vec<_>>(), UNUSED);
 }
 
 #[test]
-fn the_pipeline_makes_no_role_without_the_boundary_nor_changes_that() {
+fn pipeline_creates_no_role_without_the_boundary() {
     let policy = policy("policy");
     for statement in policy["Statement"].as_array().unwrap() {
         let names =
-            |action: &str| listed(&statement["Action"]).iter().any(|each| is_of(each.as_str().unwrap(), action));
+            |action: &str| listed(&statement["Action"]).iter().any(|each| matches(each.as_str().unwrap(), action));
         let bounded = &statement["Condition"]["ArnLike"]["iam:PermissionsBoundary"];
         for action in ["CreateRole", "PutRolePolicy", "AttachRolePolicy", "PutRolePermissionsBoundary"] {
             let is_bounded = *bounded == "arn:aws:iam::*:policy/pipeline-ordermill-boundary";
@@ -102,14 +102,14 @@ fn the_pipeline_makes_no_role_without_the_boundary_nor_changes_that() {
         }
         assert!(!names("sts:AssumeRole") && !names("iam:CreateUser"), "{statement}");
     }
-    assert!(serde_json::to_string(&policy).unwrap().len() < 6144, "a managed policy has room for 6,144 characters");
+    assert!(serde_json::to_string(&policy).unwrap().len() < 6144, "a managed policy has at most 6,144 characters");
 }
 
-/// The actions of AWS's own policy for `CodeDeploy` that a release here needs.
+/// The actions of AWS's managed policy for `CodeDeploy` that a release needs.
 const RELEASES: [&str; 3] = ["cloudwatch:DescribeAlarms", "lambda:GetAlias", "lambda:UpdateAlias"];
 
 #[test]
-fn the_boundary_lets_every_role_do_what_it_does() {
+fn boundary_permits_what_every_role_needs() {
     let boundary = policy("boundary");
     let allowed = actions(&boundary);
     for parameters in [&["Tracing=Active"][..], &[BROUGHT, SECRET, "VpcSubnetIds=a", "VpcSecurityGroupIds=b"]] {

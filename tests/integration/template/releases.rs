@@ -1,28 +1,28 @@
-//! Rules for a deployment's versions, its clocks and the quotas of its account.
+//! Rules for versions, time-outs and quotas of the account.
 
 use serde_json::{Value, json};
 
 use super::rules::{Template, breach, listed, named, number};
 
-/// A function's deadline is the time after which Lambda ends it.
+/// The deadline that a function knows equals its time-out in Lambda.
 pub fn deadlines(template: &Template) -> Vec<String> {
     let differs = |(name, function): (&str, &Value)| {
-        let told = function["Environment"]["Variables"].get("FUNCTION_TIMEOUT_SECONDS");
-        let wanted = ["ApiFunction", "ProcessorFunction", "SweeperFunction"].contains(&name);
-        let differs = told.map_or(wanted, |told| number(told) != number(&function["Timeout"]));
+        let variable = function["Environment"]["Variables"].get("FUNCTION_TIMEOUT_SECONDS");
+        let is_required = ["ApiFunction", "ProcessorFunction", "SweeperFunction"].contains(&name);
+        let differs = variable.map_or(is_required, |seconds| number(seconds) != number(&function["Timeout"]));
         breach(differs, format!("{name}: does not know its time-out"))
     };
     template.resources("AWS::Lambda::Function").into_iter().filter_map(differs).collect()
 }
 
-/// Lambda ends what it takes for a loop, which a function that sends to its own queue is not; and tries nothing again, hours later,
-/// that the next minute does anyway.
+/// Lambda stops recursive invocations, so a function that sends to its own queue must allow them. Scheduled functions are not
+/// retried hours later, because the next minute runs them anyway.
 pub fn repetitions(template: &Template) -> Vec<String> {
     let mappings = template.resources("AWS::Lambda::EventSourceMapping").into_iter();
     let ended = mappings.filter_map(|(_, mapping)| {
         let function = named(&template.properties(named(&mapping["FunctionName"]))["FunctionName"]);
         let allowed = template.properties(function)["RecursiveLoop"] == "Allow";
-        breach(!allowed, format!("{function}: is ended as a loop"))
+        breach(!allowed, format!("{function}: is stopped as a recursive loop"))
     });
     let once = json!({"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60});
     let configured = template.resources("AWS::Lambda::EventInvokeConfig");
@@ -33,14 +33,14 @@ pub fn repetitions(template: &Template) -> Vec<String> {
     let rules = template.resources("AWS::Events::Rule").into_iter();
     let targets = rules.flat_map(|(_, rule)| listed(&rule["Targets"]));
     let scheduled = targets.map(|target| named(&template.properties(named(&target["Arn"]))["FunctionName"]));
-    let repeated = scheduled.filter_map(|name| breach(!is_once(name), format!("{name}: is run again, and late")));
+    let repeated = scheduled.filter_map(|name| breach(!is_once(name), format!("{name}: is retried late")));
     ended.chain(repeated).collect()
 }
 
-/// How long after a new version has got its tenth of the calls an alarm of it may still ring.
+/// How many minutes the metrics of a new version may be late.
 const METRICS_ARE_LATE: u64 = 3;
 
-/// The canary lasts longer than each of its alarms takes to ring.
+/// The canary lasts longer than each of its alarms needs to react.
 pub fn canaries_outlast_alarms(template: &Template) -> Vec<String> {
     let alarms = template.resources("AWS::CloudWatch::Alarm");
     let minutes = |alarm: &Value| {
@@ -53,23 +53,27 @@ pub fn canaries_outlast_alarms(template: &Template) -> Vec<String> {
         let tenth: u64 = tenth?.0.parse().ok()?;
         let slowest =
             listed(&group["AlarmConfiguration"]["Alarms"]).into_iter().map(|each| minutes(&each["Name"])).max();
-        breach(tenth < slowest? + METRICS_ARE_LATE, format!("{name}: ends before its alarms ring"))
+        breach(tenth < slowest? + METRICS_ARE_LATE, format!("{name}: ends before its alarms react"))
     };
     template.resources("AWS::CodeDeploy::DeploymentGroup").into_iter().filter_map(short).collect()
 }
 
-/// The gateway's log takes no room in the account's one policy for logs, and every role can have a boundary.
+/// The gateway's log group needs no entry in the account's resource policy, and every role has a boundary if any has.
 pub fn accounts(template: &Template) -> Vec<String> {
     let stages = template.resources("AWS::ApiGatewayV2::Stage").into_iter();
-    let crowded = stages.filter_map(|(_, stage)| {
+    let misnamed = stages.filter_map(|(_, stage)| {
         let group = named(&stage["AccessLogSettings"]["DestinationArn"]);
         let name = template.properties(group)["LogGroupName"].to_string();
-        breach(!name.contains("\"/aws/vendedlogs/"), format!("{group}: takes room in the account's policy"))
+        breach(
+            !name.contains("\"/aws/vendedlogs/"),
+            format!("{group}: needs an entry in the account's resource policy"),
+        )
     });
     let bounded = template.resources("AWS::IAM::Role").into_iter();
     let bounds: Vec<_> = bounded.map(|(name, role)| (name, role.get("PermissionsBoundary"))).collect();
     let any = bounds.iter().any(|(_, bound)| bound.is_some());
-    let unbounded =
-        bounds.into_iter().filter_map(|(name, bound)| breach(any && bound.is_none(), format!("{name}: has no bounds")));
-    crowded.chain(unbounded).collect()
+    let unbounded = bounds
+        .into_iter()
+        .filter_map(|(name, bound)| breach(any && bound.is_none(), format!("{name}: has no permissions boundary")));
+    misnamed.chain(unbounded).collect()
 }

@@ -1,4 +1,4 @@
-//! What must hold of every deployment. A rule gives what breaks it, as sentences.
+//! Rules for every deployment. A rule returns its breaches as sentences.
 
 use std::collections::HashSet;
 
@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use super::{alarms, releases};
 
-/// The template as it would be deployed.
+/// A translated template.
 pub struct Template(pub Value);
 
 impl Template {
-    /// The properties of the resources of a type, by their names.
+    /// The names and properties of all resources of a type.
     pub fn resources(&self, kind: &str) -> Vec<(&str, &Value)> {
         let all = self.0["Resources"].as_object().expect("resources");
         let of_kind = all.iter().filter(|(_, resource)| resource["Type"] == kind);
@@ -27,13 +27,13 @@ impl Template {
         self.0["Resources"][name]["Type"] == kind
     }
 
-    /// The function that an alias is of, or the one that is named itself.
+    /// The properties of the function that this name or its alias refers to.
     fn function(&self, name: &str) -> &Value {
         let alias = self.properties(name);
         if self.is_a("AWS::Lambda::Alias", name) { self.properties(named(&alias["FunctionName"])) } else { alias }
     }
 
-    /// What the dashboard shows; references in its text stay as they are.
+    /// The widgets of the dashboard, with unresolved references.
     pub fn dashboard(&self) -> Vec<Value> {
         let (_, dashboard) = self.resources("AWS::CloudWatch::Dashboard")[0];
         let parts = &dashboard["DashboardBody"]["Fn::Sub"];
@@ -44,7 +44,7 @@ impl Template {
         body["widgets"].as_array().cloned().unwrap_or_default()
     }
 
-    /// All that breaks a rule.
+    /// All breaches of all rules.
     pub fn breaches(&self) -> Vec<String> {
         let rules = [visibility, retention, queues, databases, permissions, roles, variables, routes, networks, users];
         let watching = [alarms::alarms, alarms::metrics, alarms::canaries, alarms::callers];
@@ -54,28 +54,28 @@ impl Template {
     }
 }
 
-/// The resource that a `Ref` or `Fn::GetAtt` names.
+/// The name of the resource in a `Ref` or `Fn::GetAtt`.
 pub fn named(reference: &Value) -> &str {
     reference["Ref"].as_str().or_else(|| reference["Fn::GetAtt"][0].as_str()).unwrap_or_default()
 }
 
-/// A number, whether it is written as one or as text.
+/// A number that is written as a number or as text.
 pub fn number(value: &Value) -> u64 {
     value.as_u64().or_else(|| value.as_str()?.parse().ok()).unwrap_or_default()
 }
 
-/// What may stand alone or in a list.
+/// The items of a list, or a single value as a list.
 pub fn listed(value: &Value) -> Vec<&Value> {
     value.as_array().map_or_else(|| vec![value], |list| list.iter().collect())
 }
 
-/// The sentence, where the rule is broken.
+/// Returns the sentence if the rule is broken.
 pub fn breach(broken: bool, what: String) -> Option<String> {
     broken.then_some(what)
 }
 
-/// AWS advises six times the function's time-out and the longest batching window, so that no message is delivered again while a function works on
-/// it.
+/// The visibility timeout is at least six times the function's time-out plus the longest batching window, as AWS advises, so
+/// that no message is delivered again while a function processes it.
 fn visibility(template: &Template) -> Vec<String> {
     let short = |(name, mapping): (&str, &Value)| {
         let timeout = number(&template.function(named(&mapping["FunctionName"]))["Timeout"]);
@@ -87,18 +87,21 @@ fn visibility(template: &Template) -> Vec<String> {
     template.resources("AWS::Lambda::EventSourceMapping").into_iter().filter_map(short).collect()
 }
 
-/// A dead letter keeps the age it had, so its queue has to keep it for longer.
+/// A dead letter keeps the age of its message, so its queue needs a longer retention.
 fn retention(template: &Template) -> Vec<String> {
     let short = |(name, queue): (&str, &Value)| {
         let policy = &queue["RedrivePolicy"];
         let dead = &template.properties(named(policy.get("deadLetterTargetArn")?))["MessageRetentionPeriod"];
         let lost = number(dead) <= number(&queue["MessageRetentionPeriod"]);
-        breach(lost || number(&policy["maxReceiveCount"]) < 5, format!("{name}: messages are lost or given up early"))
+        breach(
+            lost || number(&policy["maxReceiveCount"]) < 5,
+            format!("{name}: expires dead letters early, or allows too few receives"),
+        )
     };
     template.resources("AWS::SQS::Queue").into_iter().filter_map(short).collect()
 }
 
-/// Encrypted at rest and on the way.
+/// Queues are encrypted at rest and accept only TLS.
 fn queues(template: &Template) -> Vec<String> {
     let policies = template.resources("AWS::SQS::QueuePolicy");
     let plain = |(name, queue): (&str, &Value)| {
@@ -123,25 +126,25 @@ fn databases(template: &Template) -> Vec<String> {
             && database["EngineLifecycleSupport"] == "open-source-rds-extended-support-disabled"
             && listed(&database["EnableCloudwatchLogsExports"]).iter().any(|log| **log == "iam-db-auth-error")
             && parameters["rds.force_ssl"] == "1";
-        breach(!safe, format!("{name}: is not encrypted, is public, has a password, or can't be seen or afforded"))
+        breach(!safe, format!("{name}: is unencrypted, public, has a password, lacks a log, or costs extended support"))
     };
     template.resources("AWS::RDS::DBInstance").into_iter().filter_map(exposed).collect()
 }
 
-/// The policies of a role or of a managed policy.
+/// The statements of a role's policies or of a managed policy.
 pub fn statements(properties: &Value) -> Vec<&Value> {
     let inline = properties["Policies"].as_array().into_iter().flatten().map(|policy| &policy["PolicyDocument"]);
     let all = inline.chain(properties.get("PolicyDocument"));
     all.flat_map(|document| listed(&document["Statement"])).collect()
 }
 
-/// What a function may do to any trace.
+/// The actions that a function may use on any trace.
 const TRACES: [&str; 2] = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"];
 /// AWS's policy that lets Lambda connect functions to a VPC.
 const VPC_ACCESS: &str = "/AWSLambdaENIManagementAccess";
 
-/// No wildcard allows anything, but for putting traces, of which X-Ray names none; and AWS's own policies are those by which AWS
-/// acts itself: it connects functions to a VPC, and `CodeDeploy` moves their aliases.
+/// No statement has a wildcard, except for putting traces, because X-Ray has no resource names. The only managed policies of AWS
+/// are those for connecting functions to a VPC and for `CodeDeploy`.
 fn permissions(template: &Template) -> Vec<String> {
     let kinds = ["AWS::IAM::Role", "AWS::IAM::ManagedPolicy"];
     let wide = |(name, properties): (&str, &Value)| {
@@ -169,7 +172,7 @@ fn roles(template: &Template) -> Vec<String> {
         .collect()
 }
 
-/// A password is not among a function's variables, but for what the webhook's requests are signed with, where that is wanted.
+/// No function's variable contains a password. The webhook's signing secret is the only exception.
 fn variables(template: &Template) -> Vec<String> {
     let secret = |function: &str, (name, value): (&String, &Value)| {
         let text = value.to_string();
@@ -187,11 +190,11 @@ fn variables(template: &Template) -> Vec<String> {
         .collect()
 }
 
-/// The paths that need no token.
+/// The paths that need no token by design.
 const OPEN: [&str; 7] =
     ["/healthz", "/openapi.json", "/docs", "/docs/{proxy+}", "/dashboard", "/dashboard/{proxy+}", "$default"];
 
-/// Every other path needs a token with a scope. These are throttled by themselves, and nothing of a token is logged.
+/// Every other path needs a token with a scope. The open paths have their own throttling, and the log contains no token.
 fn routes(template: &Template) -> Vec<String> {
     let document = &template.resources("AWS::ApiGatewayV2::Api")[0].1["Body"];
     let stage = template.resources("AWS::ApiGatewayV2::Stage")[0].1;
@@ -216,7 +219,7 @@ fn routes(template: &Template) -> Vec<String> {
     operations.filter_map(open).chain(of_stage.into_iter().flatten()).collect()
 }
 
-/// Groups name each other. Only migrate's is open, to where its subnets have a route.
+/// Security groups refer to each other. That of `migrate` is the only one with open egress.
 fn networks(template: &Template) -> Vec<String> {
     let wide = |(name, group): (&str, &Value)| {
         let egress = group["SecurityGroupEgress"].as_array();
@@ -231,11 +234,11 @@ fn networks(template: &Template) -> Vec<String> {
     template.resources("AWS::EC2::SecurityGroup").into_iter().filter_map(wide).chain(entered).collect()
 }
 
-/// Nobody makes a user of themselves, and no user gets rights over other users' orders from a client.
+/// No person can sign up by themselves, and no user gets the scope that reaches other users' orders.
 fn users(template: &Template) -> Vec<String> {
     let pools = template.resources("AWS::Cognito::UserPool").into_iter();
     let closed = |pool: &Value| pool["AdminCreateUserConfig"]["AllowAdminCreateUserOnly"] == true;
-    let open = pools.filter_map(|(name, pool)| breach(!closed(pool), format!("{name}: lets everybody sign up")));
+    let open = pools.filter_map(|(name, pool)| breach(!closed(pool), format!("{name}: allows self sign-up")));
     let admin = |(name, client): (&str, &Value)| {
         let has = |key: &str, text: &str| listed(&client[key]).iter().any(|value| *value == text);
         let far = ["orders/admin", "orders/read.all", "orders/write.all"];

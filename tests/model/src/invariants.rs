@@ -1,34 +1,34 @@
-//! The rules that hold in every state and for every step.
+//! The invariants of every state and every step.
 
 use crate::steps::Action;
 use crate::{Claim, Due, MAX_ATTEMPTS, ORDERS, Order, Outcome, State};
 
-/// A rule that is broken.
+/// A broken invariant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Broken {
     /// A row of `order_work` exists exactly while its order is active.
     RowExactlyWhileActive,
     /// `order_stats` equals a recount of the orders: each end is recorded once.
     StatisticsEqualRecount,
-    /// A worker began each completed or failed order, and no cancelled one.
+    /// Each completed or failed order was started by a worker, and no cancelled one was.
     BegunExactlyUnlessCancelled,
     /// An order whose attempts are used up has a dead letter.
     GivenUpHasDeadLetter,
-    /// An order's end changes by an operator's retry of a failed order alone.
+    /// An order's end is final, except for an operator's retry of a failed order.
     EndIsFinal,
-    /// While a lease runs, its holder alone ends, claims or reschedules the order.
+    /// While a lease runs, only its holder ends, claims or reschedules the order.
     RunningLeaseIsExclusive,
-    /// A lease that ran out counts as an attempt.
+    /// An expired lease counts as an attempt.
     LostLeaseCounts,
     /// A sweep leaves `due_at` as it is.
     SweepLeavesDue,
     /// A sweep requeues an order once in a grace period.
     SweepRequeuesOnce,
-    /// An order can end from every state, without a fault's help, a client's or an operator's.
+    /// An order can end from every state without a fault, a client's cancel or an operator's retry.
     OrderCanEnd,
 }
 
-/// What a state breaks.
+/// Returns the invariant that the state breaks, if any.
 #[must_use]
 pub fn of_state(state: &State) -> Option<Broken> {
     let recount = [Outcome::Completed, Outcome::Failed, Outcome::Cancelled]
@@ -49,7 +49,7 @@ fn of_order(order: &Order) -> Option<Broken> {
     (order.given_up && !order.dead_letter).then_some(Broken::GivenUpHasDeadLetter)
 }
 
-/// What a step breaks.
+/// Returns the invariant that the step breaks, if any.
 #[must_use]
 pub fn of_step(before: &State, action: Action, after: &State) -> Option<Broken> {
     (0..ORDERS).find_map(|index| of_change(&before.orders[index], action, &after.orders[index]))
@@ -62,12 +62,12 @@ fn of_change(before: &Order, action: Action, after: &Order) -> Option<Broken> {
     }
     let row = before.row?;
     let is_running = matches!(row.claim, Claim::Held(_)) && row.due == Due::Later;
-    let is_taken = after.row.is_none_or(|after| after.claim != row.claim);
-    if is_running && is_taken && actor(action).is_none_or(|worker| row.claim != Claim::Held(worker)) {
+    let is_lost = after.row.is_none_or(|after| after.claim != row.claim);
+    if is_running && is_lost && actor(action).is_none_or(|worker| row.claim != Claim::Held(worker)) {
         return Some(Broken::RunningLeaseIsExclusive);
     }
     let after = after.row?;
-    if matches!(action, Action::Claim(_))
+    if matches!(action, Action::Claim(..))
         && after.claim != row.claim
         && row.claim != Claim::Free
         && after.attempts != (row.attempts + 1).min(MAX_ATTEMPTS)
@@ -81,12 +81,13 @@ fn of_change(before: &Order, action: Action, after: &Order) -> Option<Broken> {
     is_requeued_again.then_some(Broken::SweepRequeuesOnce)
 }
 
-/// The worker that acts.
+/// The worker of an action, if it has one.
 fn actor(action: Action) -> Option<usize> {
     match action {
-        Action::Claim(worker) | Action::Finish(worker, _) | Action::Reschedule(worker, _) | Action::Crash(worker) => {
-            Some(worker)
-        }
+        Action::Claim(worker, _)
+        | Action::Finish(worker, _)
+        | Action::Reschedule(worker, _)
+        | Action::Crash(worker) => Some(worker),
         _ => None,
     }
 }

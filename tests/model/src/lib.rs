@@ -1,14 +1,14 @@
 //! A model of the life of orders, small enough that every interleaving is explored: two orders, two workers, and the
 //! statements of `shared/src/db/work.rs`, `orders.rs` and `retry.rs`, each one atomic action.
 //!
-//! What the model leaves out, and why that loses nothing:
+//! The model simplifies three things, without excluding an interleaving:
 //! - **Clocks.** A time is in the future, past, or past by more than the grace period; time passes for each row at any moment. So
 //!   a lease may run out under a worker that still runs, which the time-outs prevent on Lambda.
 //! - **Sends.** A message is sent together with the statement before it. Messages may be lost, duplicated and late, so a crash
 //!   between the two is a lost message, and a late send is a late message.
 //! - **Tokens.** A token is the invocation that drew it; when the invocation ends, the token is lost.
 //!
-//! [`search::explore`] checks each state and each step against [`invariants`], and finds states that leave an order no way to its end.
+//! [`search::explore`] checks each state and each step against [`invariants`], and finds states that leave an order stuck.
 //! Each [`Mutant`] breaks one rule of the statements; the tests show that the search finds it.
 
 pub mod invariants;
@@ -16,13 +16,13 @@ pub mod search;
 mod statements;
 pub mod steps;
 
-/// How many orders and how many workers there are.
+/// The number of orders.
 pub const ORDERS: usize = 2;
-/// See [`ORDERS`].
+/// The number of workers.
 pub const WORKERS: usize = 2;
-/// An order fails after so many attempts without an outcome.
+/// An order fails after this many attempts without an outcome.
 pub const MAX_ATTEMPTS: u8 = 1;
-/// How often the operator retries a failed order.
+/// The most retries by the operator.
 pub const RETRIES: u8 = 1;
 
 /// How an order ended.
@@ -30,31 +30,31 @@ pub const RETRIES: u8 = 1;
 pub enum Outcome {
     /// The work is done.
     Completed,
-    /// The work can't be done, or was tried too often.
+    /// The work failed for good, or the attempts are used up.
     Failed,
-    /// Cancelled before work began.
+    /// A client cancelled it before its processing started.
     Cancelled,
 }
 
 /// A time, relative to now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Due {
-    /// It is still to come.
+    /// It is in the future.
     Later,
-    /// It has come.
+    /// It is in the past.
     Now,
-    /// It has been over for longer than the grace period.
+    /// It is in the past by more than the grace period.
     Overdue,
 }
 
 /// The fencing token of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Claim {
-    /// There is none.
+    /// There is no token.
     Free,
-    /// The current invocation of this worker drew it.
+    /// The current invocation of this worker holds it.
     Held(usize),
-    /// The invocation that drew it has ended.
+    /// The invocation that held it has ended.
     Lost,
 }
 
@@ -71,78 +71,78 @@ pub struct Row {
     pub requeued: bool,
 }
 
-/// An order: its row of `orders`, its row of `order_work`, and what the queues hold of it.
+/// An order: its row of `orders`, its row of `order_work`, and its messages in the queues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "the facts are independent")]
 pub struct Order {
     /// How it ended.
     pub outcome: Option<Outcome>,
-    /// Whether work has begun.
+    /// Whether its processing has started.
     pub started: bool,
     /// Whether it failed because its attempts were used up.
     pub given_up: bool,
     /// Its row of `order_work`.
     pub row: Option<Row>,
-    /// Whether the queue holds a message that may be received. One is enough: each worker may hold another.
+    /// Whether the queue holds a visible message. One is enough: each worker may hold another.
     pub message: bool,
     /// Whether the dead-letter queue holds a message.
     pub dead_letter: bool,
 }
 
-/// What a worker knows of an order of its batch.
+/// The state of an order in a worker's batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Part {
-    /// It is not in the batch, or no longer.
+    /// It is not, or no longer, in the batch.
     Out,
     /// The worker holds its message.
     Received,
-    /// It is claimed, and worked on.
+    /// The worker has claimed it and processes it.
     Claimed,
-    /// It is claimed, and its attempts are used up.
+    /// The worker has claimed it, and its attempts are used up.
     GivenUp,
-    /// The same, and its dead letter is sent.
-    Buried,
-    /// Its end is recorded, or the lease was lost; the worker still holds its message.
+    /// Its attempts are used up, and its dead letter is sent.
+    DeadLettered,
+    /// Its end is recorded, or the lease was lost. The worker still holds its message.
     Done,
 }
 
-/// How far a worker's invocation is.
+/// The stage of a worker's invocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Stage {
     /// There is no invocation.
     Idle,
-    /// The batch is to be claimed.
+    /// Before the claim of the batch.
     Received,
-    /// The work is to be done, and its ends are to be recorded.
+    /// Before the ends are recorded.
     Working,
-    /// The rest is to be rescheduled, and the messages are to be deleted.
+    /// Before the other orders are rescheduled and the messages deleted.
     Recorded,
 }
 
 /// A worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Worker {
-    /// How far its invocation is.
+    /// The stage of its invocation.
     pub stage: Stage,
-    /// What it knows of each order.
+    /// The state of each order in its batch.
     pub parts: [Part; ORDERS],
 }
 
-/// Everything there is.
+/// A state of the whole model.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct State {
     /// The orders.
     pub orders: [Order; ORDERS],
     /// The workers.
     pub workers: [Worker; WORKERS],
-    /// How many retries the operator has left.
+    /// The operator's remaining retries.
     pub retries: u8,
     /// `order_stats`: completed, failed, cancelled.
     pub counted: [i8; 3],
 }
 
 impl State {
-    /// Both orders are accepted, and their messages are sent.
+    /// The initial state: both orders are accepted, and their messages are sent.
     #[must_use]
     pub fn initial() -> Self {
         let row = Row { due: Due::Later, claim: Claim::Free, attempts: 0, requeued: false };
@@ -152,7 +152,7 @@ impl State {
         Self { orders: [order; ORDERS], workers: [worker; WORKERS], retries: RETRIES, counted: [0; 3] }
     }
 
-    /// The one that stands for this state and for those that differ from it in the numbers of workers and orders alone.
+    /// The representative of all states that differ from this one only in the numbering of workers and orders.
     #[must_use]
     pub fn canonical(self) -> Self {
         let other_workers = self.with_workers_swapped();
@@ -181,26 +181,26 @@ impl State {
     }
 }
 
-/// A rule that is broken on purpose.
+/// A rule of the statements that is broken on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mutant {
-    /// Finish ends an order whose token is another's.
+    /// Finish ends an order that another worker has claimed.
     FinishWithoutToken,
-    /// Reschedule gives back a lease that is another's.
+    /// Reschedule releases another worker's lease.
     RescheduleWithoutToken,
-    /// Claim takes orders whose lease has not run out.
+    /// Claim claims orders whose lease is still running.
     ClaimOfLeased,
-    /// Claim counts no attempt for a lease that ran out.
+    /// Claim counts no attempt for an expired lease.
     LostLeaseNotCounted,
     /// Finish deletes the row of `order_work` in a statement before the one that records the outcome.
     DeleteBeforeRecord,
-    /// Finish records an order whose attempts are used up before its dead letter is sent.
+    /// Finish records the end of an order before its dead letter is sent.
     RecordBeforeDeadLetter,
-    /// Finish counts orders whose lease was lost as well.
+    /// Finish also counts orders whose lease was lost.
     CountUnrecorded,
-    /// Cancel takes orders on which work has begun.
+    /// Cancel cancels orders whose processing has started.
     CancelOfStarted,
-    /// Retry takes orders that have ended in any way.
+    /// Retry retries orders with any end.
     RetryOfAnyEnd,
     /// A sweep makes an order due now.
     SweepMovesDue,

@@ -1,5 +1,5 @@
-//! Explores every state that can be reached, breadth first, so that what it finds broken is found by the shortest way. States that
-//! differ in the numbers of workers and orders alone are explored once.
+//! Explores every reachable state, breadth first, so that a broken invariant is found by a shortest path. States that differ
+//! only in the numbering of workers and orders are explored once.
 
 use std::collections::HashMap;
 
@@ -7,12 +7,12 @@ use crate::invariants::{Broken, of_state, of_step};
 use crate::steps::{Action, next};
 use crate::{Mutant, State};
 
-/// What a search found.
+/// The result of a search.
 #[derive(Debug)]
 pub struct Found {
-    /// How many states were reached.
+    /// The number of reached states.
     pub states: usize,
-    /// The first rule that is broken, and the steps that lead there; a worker's or an order's number may change on the way.
+    /// The first broken invariant and the steps to it. The numbering of workers and orders may change between steps.
     pub broken: Option<(Broken, Vec<Action>)>,
 }
 
@@ -21,10 +21,10 @@ pub struct Found {
 struct Reached {
     states: Vec<State>,
     numbers: HashMap<State, usize>,
-    /// How each was reached first.
+    /// For each state, the step that first reached it.
     from: Vec<Option<(usize, Action)>>,
     /// The steps that are not optional, as (to, from).
-    comes: Vec<(usize, usize)>,
+    edges: Vec<(usize, usize)>,
 }
 
 /// Explores all states.
@@ -39,17 +39,17 @@ pub fn explore(mutant: Option<Mutant>) -> Found {
             let broken = of_step(&state, action, &after).or_else(|| of_state(&after));
             let number = reached.number(after.canonical(), Some((at, action)));
             if let Some(broken) = broken {
-                let mut way = reached.way(at);
-                way.push(action);
-                return Found { states: reached.states.len(), broken: Some((broken, way)) };
+                let mut path = reached.path(at);
+                path.push(action);
+                return Found { states: reached.states.len(), broken: Some((broken, path)) };
             }
             if !action.is_optional() {
-                reached.comes.push((number, at));
+                reached.edges.push((number, at));
             }
         }
         at += 1;
     }
-    let stuck = reached.stuck().map(|state| (Broken::OrderCanEnd, reached.way(state)));
+    let stuck = reached.stuck().map(|state| (Broken::OrderCanEnd, reached.path(state)));
     Found { states: reached.states.len(), broken: stuck }
 }
 
@@ -64,23 +64,23 @@ impl Reached {
     }
 
     /// The steps that lead to a state.
-    fn way(&self, to: usize) -> Vec<Action> {
+    fn path(&self, to: usize) -> Vec<Action> {
         let steps = std::iter::successors(self.from[to], |(from, _)| self.from[*from]);
-        let mut way: Vec<_> = steps.map(|(_, action)| action).collect();
-        way.reverse();
-        way
+        let mut path: Vec<_> = steps.map(|(_, action)| action).collect();
+        path.reverse();
+        path
     }
 
-    /// The first state that leaves an order no way to its end.
+    /// The first state that leaves an order stuck: no sequence of steps ends it.
     fn stuck(&self) -> Option<usize> {
-        let mut comes = self.comes.clone();
-        comes.sort_unstable();
+        let mut edges = self.edges.clone();
+        edges.sort_unstable();
         let has_ended = |state: &State| state.orders.iter().all(|order| order.outcome.is_some());
         let mut can_end: Vec<bool> = self.states.iter().map(has_ended).collect();
         let mut open: Vec<usize> = (0..self.states.len()).filter(|state| can_end[*state]).collect();
         while let Some(state) = open.pop() {
-            let first = comes.partition_point(|(to, _)| *to < state);
-            for (_, from) in comes[first..].iter().take_while(|(to, _)| *to == state) {
+            let first = edges.partition_point(|(to, _)| *to < state);
+            for (_, from) in edges[first..].iter().take_while(|(to, _)| *to == state) {
                 if !std::mem::replace(&mut can_end[*from], true) {
                     open.push(*from);
                 }

@@ -1,4 +1,4 @@
-//! The statements, each one atomic action, and how an invocation ends.
+//! The statements, each as one atomic action, and the end of an invocation.
 
 use crate::{Claim, Due, MAX_ATTEMPTS, Mutant, ORDERS, Order, Outcome, Part, Row, Stage, State, Worker};
 
@@ -9,7 +9,7 @@ pub fn end(state: &mut State, order: usize, outcome: Outcome) {
     state.counted[outcome as usize] += 1;
 }
 
-/// Takes a failed order back to pending, and uncounts its failure.
+/// Makes a failed order pending again, and uncounts its failure.
 pub fn retry(state: &mut State, index: usize) {
     let order = &mut state.orders[index];
     let row = Row { due: Due::Now, claim: Claim::Free, attempts: 0, requeued: false };
@@ -18,17 +18,24 @@ pub fn retry(state: &mut State, index: usize) {
     state.retries -= 1;
 }
 
-/// Leases what is due of the batch. A message that is early is sent again, and one of an order that has ended is deleted.
-pub fn claim(state: &mut State, worker: usize, mutant: Option<Mutant>) {
+/// Claims the due orders of the batch. The message of an order that is not due is sent again; that of an ended order is
+/// deleted. If the work has a delay, an order that starts now waits instead.
+pub fn claim(state: &mut State, worker: usize, has_delay: bool, mutant: Option<Mutant>) {
     for index in 0..ORDERS {
         if state.workers[worker].parts[index] == Part::Out {
             continue;
         }
         let order = &mut state.orders[index];
-        let may_take =
+        let is_claimable =
             |row: &Row| row.due != Due::Later || mutant == Some(Mutant::ClaimOfLeased) && row.claim != Claim::Free;
         state.workers[worker].parts[index] = match &mut order.row {
-            Some(row) if may_take(row) => {
+            Some(row) if is_claimable(row) && has_delay && !order.started => {
+                row.due = Due::Later;
+                order.started = true;
+                order.message = true;
+                Part::Out
+            }
+            Some(row) if is_claimable(row) => {
                 let counts = row.claim != Claim::Free && mutant != Some(Mutant::LostLeaseNotCounted);
                 let attempts = (row.attempts + u8::from(counts)).min(MAX_ATTEMPTS);
                 *row = Row { due: Due::Later, claim: Claim::Held(worker), attempts, ..*row };
@@ -42,8 +49,8 @@ pub fn claim(state: &mut State, worker: usize, mutant: Option<Mutant>) {
             None => Part::Out,
         };
     }
-    let goes_on = state.workers[worker].parts.iter().any(|part| *part != Part::Out);
-    state.workers[worker].stage = if goes_on { Stage::Working } else { Stage::Idle };
+    let has_orders = state.workers[worker].parts.iter().any(|part| *part != Part::Out);
+    state.workers[worker].stage = if has_orders { Stage::Working } else { Stage::Idle };
 }
 
 /// Ends the orders whose lease the worker still holds.
@@ -66,7 +73,7 @@ pub fn finish(state: &mut State, worker: usize, ended: [Option<Outcome>; ORDERS]
     state.workers[worker].stage = Stage::Recorded;
 }
 
-/// Reschedules the orders whose lease the worker still holds, and ends the invocation: their messages stay.
+/// Reschedules the orders whose lease the worker still holds, and ends the invocation. Their messages become visible again.
 pub fn reschedule(state: &mut State, worker: usize, counts: [bool; ORDERS], mutant: Option<Mutant>) {
     for (index, counts) in counts.into_iter().enumerate() {
         if state.workers[worker].parts[index] != Part::Claimed {
@@ -82,12 +89,12 @@ pub fn reschedule(state: &mut State, worker: usize, counts: [bool; ORDERS], muta
     leave(state, worker, |part| part == Part::Claimed);
 }
 
-/// Ends an invocation: its token is lost, and the messages of these parts may be received again.
-pub fn leave(state: &mut State, worker: usize, comes_back: impl Fn(Part) -> bool) {
+/// Ends an invocation: its token is lost, and messages whose part satisfies `is_redelivered` become visible again.
+pub fn leave(state: &mut State, worker: usize, is_redelivered: impl Fn(Part) -> bool) {
     for index in 0..ORDERS {
         let part = state.workers[worker].parts[index];
         let order = &mut state.orders[index];
-        order.message |= part != Part::Out && comes_back(part);
+        order.message |= part != Part::Out && is_redelivered(part);
         if let Some(row) = &mut order.row
             && row.claim == Claim::Held(worker)
         {

@@ -1,9 +1,9 @@
-//! The steps that lead from a state to the next: a statement, a message, the passing of time, a fault.
+//! The steps from a state to the next: a statement, a message, the passing of time, a fault.
 
 use crate::statements::{claim, end, finish, leave, reschedule, retry};
 use crate::{Due, Mutant, ORDERS, Order, Outcome, Part, Row, Stage, State, WORKERS, Worker};
 
-/// Something that happens.
+/// A step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// The cancel window, the lease, the wait or the grace period of an order is over.
@@ -16,19 +16,20 @@ pub enum Action {
     Duplicate(usize),
     /// A worker receives messages of these orders.
     Receive(usize, [bool; ORDERS]),
-    /// A worker claims its batch.
-    Claim(usize),
+    /// A worker claims its batch; and whether orders that begin now wait.
+    Claim(usize, bool),
     /// A worker sends the dead letter of an order whose attempts are used up.
     DeadLetter(usize, usize),
-    /// A worker records these ends.
+    /// A worker records these ends of orders.
     Finish(usize, [Option<Outcome>; ORDERS]),
-    /// A worker gives the rest back, and whether each counts as an attempt; it deletes the messages of what has ended.
+    /// A worker reschedules the other orders and deletes the messages of the ended ones. The flags say which reschedules count as
+    /// attempts.
     Reschedule(usize, [bool; ORDERS]),
-    /// A worker crashes within its invocation: its messages come back.
+    /// A worker crashes within its invocation: its messages become visible again.
     Crash(usize),
-    /// The sweeper requeues what is overdue.
+    /// The sweeper requeues overdue orders.
     Sweep,
-    /// The queue refused what a sweep sent of an order.
+    /// The queue refused a sweep's message for an order.
     UndoRequeue(usize),
     /// A client cancels an order.
     Cancel(usize),
@@ -37,7 +38,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// Whether an order must be able to end without it: a fault, a cancel or a retry.
+    /// Whether an order must be able to end without this step: a fault, a cancel or a retry.
     #[must_use]
     pub fn is_optional(&self) -> bool {
         matches!(
@@ -52,7 +53,7 @@ impl Action {
     }
 }
 
-/// Every step from this state, and the state that it leads to.
+/// Returns every step from this state, with the next state.
 #[must_use]
 pub fn next(state: &State, mutant: Option<Mutant>) -> Vec<(Action, State)> {
     let mut steps = Steps { state, mutant, found: Vec::new() };
@@ -95,7 +96,7 @@ impl Steps<'_> {
             if row.requeued {
                 let aged = Some(Row { requeued: false, ..row });
                 self.add(Action::RequeueAges(index), |state| state.orders[index].row = aged);
-                // A send that was refused: the sweep is undone, and the message is not there.
+                // The queue refused the send: the sweep is undone, and no message exists.
                 self.add(Action::UndoRequeue(index), |state| {
                     state.orders[index] = Order { row: aged, message: false, ..order };
                 });
@@ -128,14 +129,16 @@ impl Steps<'_> {
             Stage::Idle => self.receive(worker),
             Stage::Received => {
                 let mutant = self.mutant;
-                self.add(Action::Claim(worker), |state| claim(state, worker, mutant));
+                for has_delay in [false, true] {
+                    self.add(Action::Claim(worker, has_delay), |state| claim(state, worker, has_delay, mutant));
+                }
             }
             Stage::Working => self.record(worker, parts),
             Stage::Recorded => self.reschedule(worker, parts),
         }
     }
 
-    /// A batch holds a message of one order or of both.
+    /// Adds the receive of a batch with a message of one order or of both.
     fn receive(&mut self, worker: usize) {
         for batch in [[true, false], [false, true], [true, true]] {
             let is_there = (0..ORDERS).all(|order| !batch[order] || self.state.orders[order].message);
@@ -151,13 +154,13 @@ impl Steps<'_> {
         }
     }
 
-    /// Sends the dead letters, and then records the ends that the work has: any, of any of the claimed orders.
+    /// Adds the sends of dead letters, and afterwards each possible combination of ends of the claimed orders.
     fn record(&mut self, worker: usize, parts: [Part; ORDERS]) {
         let given_up = (0..ORDERS).filter(|order| parts[*order] == Part::GivenUp);
         for order in given_up.clone() {
             self.add(Action::DeadLetter(worker, order), |state| {
                 state.orders[order].dead_letter = true;
-                state.workers[worker].parts[order] = Part::Buried;
+                state.workers[worker].parts[order] = Part::DeadLettered;
             });
         }
         if given_up.count() > 0 && !self.is(Mutant::RecordBeforeDeadLetter) {
@@ -201,16 +204,16 @@ impl Steps<'_> {
     }
 }
 
-/// The outcomes that work on an order may have; none where it is rescheduled.
+/// The possible outcomes of an order's work. `None` means that it is rescheduled.
 fn ends(part: Part) -> &'static [Option<Outcome>] {
     match part {
         Part::Claimed => &[None, Some(Outcome::Completed), Some(Outcome::Failed)],
-        Part::GivenUp | Part::Buried => &[Some(Outcome::Failed)],
+        Part::GivenUp | Part::DeadLettered => &[Some(Outcome::Failed)],
         Part::Out | Part::Received | Part::Done => &[None],
     }
 }
 
-/// How many workers hold a message of the order.
+/// The number of workers that hold a message of the order.
 fn holders(state: &State, order: usize) -> usize {
     state.workers.iter().filter(|worker| worker.parts[order] != Part::Out).count()
 }

@@ -1,4 +1,4 @@
-//! The statements as they are break no rule, and each rule that is broken on purpose is noticed.
+//! The real statements break no invariant, and the search finds each mutant.
 
 use model::Mutant;
 use model::invariants::Broken;
@@ -74,6 +74,6 @@ fn sweep_without_a_mark_requeues_again_and_again() {
 }
 
 #[test]
-fn order_without_a_sweeper_is_stuck_once_its_message_is_lost() {
+fn lost_message_without_a_sweeper_leaves_an_order_stuck() {
     breaks(Mutant::NoSweep, Broken::OrderCanEnd);
 }

@@ -1,34 +1,33 @@
-//! A gate in front of anything that can be slow. It stands open, lets each caller through late, or holds all of them until
-//! it is opened.
+//! A gate that makes a server slow. It is open, delays each caller, or blocks all callers until it is opened.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-/// How callers get through.
+/// How the gate treats callers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Pace {
-    /// At once.
+    /// They pass without delay.
     #[default]
     Prompt,
-    /// After this time.
+    /// They pass after this time.
     Late(Duration),
-    /// Not before the pace changes.
+    /// They wait until the pace changes.
     Hang,
 }
 
-/// A gate, open at first.
+/// A gate. It is open at first.
 #[derive(Debug, Default)]
 pub struct Gate(watch::Sender<Pace>);
 
 impl Gate {
-    /// Sets the pace. Callers that hang follow it at once.
+    /// Sets the pace, for blocked callers too.
     pub fn set(&self, pace: Pace) {
         self.0.send_replace(pace);
     }
 
-    /// Returns when the caller may go on.
+    /// Waits until the caller may pass.
     pub async fn pass(&self) {
         let mut pace = self.0.subscribe();
         loop {

@@ -1,4 +1,5 @@
-//! The HTTP API: makes the gateway's event of a call, for a caller with verified claims, and an answer of the result.
+//! The HTTP API: converts a call by a caller with verified claims into the gateway's event, and the function's result into
+//! an answer.
 
 use std::sync::Arc;
 
@@ -7,15 +8,15 @@ use serde_json::{Value, json};
 
 use crate::runtime::{InvokeError, Pool};
 
-/// The event of `sam local`, of which every call is a variation.
+/// The event of `sam local`; each call changes some of its fields.
 const EVENT: &str = include_str!("../../events/create_order.json");
 
-/// Who calls: `sub` and `scope` of a verified token.
+/// The caller: `sub` and `scope` of a verified token.
 #[derive(Debug, Clone, Copy)]
 pub struct Claims<'a> {
-    /// The caller's own user.
+    /// The caller's user id.
     pub sub: &'a str,
-    /// What the token may be used for, with spaces between.
+    /// The scopes, separated by spaces.
     pub scope: &'a str,
 }
 
@@ -24,9 +25,9 @@ pub struct Claims<'a> {
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// The body; null where it is not JSON.
+    /// The body, or null if it is not JSON.
     pub body: Value,
-    /// When to come again, in seconds, if it says so.
+    /// `Retry-After` in seconds.
     pub retry_after: Option<u64>,
 }
 
@@ -37,13 +38,13 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway in front of these.
+    /// A gateway in front of this pool.
     #[must_use]
     pub fn new(pool: Arc<Pool>) -> Self {
         Self { pool, event: serde_json::from_str(EVENT).expect("the event is JSON") }
     }
 
-    /// Makes a call. A path may have a query.
+    /// Calls the api. The path may have a query.
     pub async fn call(
         &self,
         method: &str,

@@ -1,14 +1,19 @@
-//! An AWS and a PostgreSQL of one's own, in one process and on loopback ports, for what the deployed stack is too slow or
-//! too kind for: [`runtime`] runs the functions' real binaries in execution environments, [`queue`] is their SQS,
-//! [`mapping`] brings messages to the processor, [`gateway`] brings calls to the api, [`postgres`] is a server that may
-//! be stopped, started and promoted, [`wire`] and [`link`] lie between it and the functions, and [`merchant`] is their
-//! fulfilment endpoint. A [`gate`](mod@gate) makes any of them slow.
+//! A local AWS and a local PostgreSQL in one process, on loopback ports, for tests that need more speed or more faults than
+//! the deployed stack offers:
 //!
-//! Everything is real but AWS itself, and everything can be broken: each part has a hook that sees what is about to happen
-//! and may prevent it. Each execution environment has a name of its own, which the hooks are told.
+//! - [`runtime`] runs the functions' real binaries in execution environments.
+//! - [`queue`] is their SQS, and [`mapping`] delivers its messages to the processor.
+//! - [`gateway`] passes calls to the api.
+//! - [`postgres`] is a server that a test can stop, start and promote; [`wire`] and [`link`] are proxies in front of it.
+//! - [`merchant`] is the fulfilment endpoint.
+//! - A [`gate`](mod@gate) makes any of them slow.
+//!
+//! Only AWS is emulated. The queue and the wire call a hook before each operation takes effect; the hook can delay or
+//! prevent it. Each execution environment has its own name, which the hooks receive.
 
 #![allow(clippy::missing_panics_doc, reason = "a panic of the harness is the failure of a test")]
 
+pub mod calls;
 pub mod gate;
 pub mod gateway;
 pub mod link;
@@ -21,7 +26,7 @@ pub mod runtime;
 pub mod server;
 pub mod wire;
 
-/// What the harness itself fails with.
+/// An error of the harness, not of the product.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
-/// A result of the harness itself.
+/// A result of the harness.
 pub type Result<T> = std::result::Result<T, Error>;

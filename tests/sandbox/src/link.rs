@@ -1,5 +1,5 @@
-//! A TCP proxy whose packets can vanish: nothing gets through in either direction, connections stay open, and their ends
-//! notice nothing. Once the link heals, TCP has repeated what was lost, so everything arrives late.
+//! A TCP proxy that can drop all packets: no byte gets through in either direction, connections stay open, and neither end
+//! notices. Once the link heals, every byte arrives late, as if TCP had repeated the lost packets.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::Result;
 
-/// A running link. It ends, with all its connections, when this is dropped.
+/// A running link. Dropping it closes all its connections.
 pub struct Link {
     address: SocketAddr,
     is_whole: watch::Sender<bool>,
@@ -18,7 +18,7 @@ pub struct Link {
 }
 
 impl Link {
-    /// Starts a link to the server at this address.
+    /// Starts a link to the server at `upstream`.
     pub async fn start(upstream: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let (address, is_whole) = (listener.local_addr()?, watch::Sender::new(true));
@@ -26,13 +26,13 @@ impl Link {
         Ok(Self { address, is_whole, task })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Lets all packets vanish, those of new connections too.
+    /// Drops all packets, those of new connections too.
     pub fn swallow(&self) {
         self.is_whole.send_replace(false);
     }
@@ -72,7 +72,7 @@ async fn carry(mut client: TcpStream, upstream: SocketAddr, is_whole: watch::Rec
     Ok(())
 }
 
-/// Carries bytes, and the end of the connection, while the link is whole.
+/// Forwards bytes, and the end of the connection, while the link is whole.
 async fn forward(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,

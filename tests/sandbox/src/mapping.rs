@@ -1,4 +1,4 @@
-//! The event source mapping: brings a queue's messages to a function, as Lambda does with `ReportBatchItemFailures`.
+//! The event source mapping: delivers a queue's messages to a function, as Lambda does with `ReportBatchItemFailures`.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,42 +16,42 @@ use crate::runtime::Pool;
 /// How long a poll waits for a message.
 const WAIT: Duration = Duration::from_secs(1);
 
-/// Some messages, and how late they are brought.
+/// A batch of messages with a delay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// How late.
+    /// The delay of the delivery.
     pub late: Duration,
-    /// The messages, one batch.
+    /// The messages of the batch.
     pub messages: Vec<Message>,
 }
 
-/// Makes deliveries of what was received: the same at once, or in disorder.
+/// Turns the received messages into deliveries. It can repeat, shuffle and delay them.
 pub type Courier = Arc<dyn Fn(Vec<Message>) -> Vec<Delivery> + Send + Sync>;
 
-/// What connects a queue to a function.
+/// A connection from a queue to a function.
 pub struct Mapping {
-    /// The queues.
+    /// All queues.
     pub queues: Arc<Queues>,
-    /// Which of them.
+    /// The name of the queue.
     pub queue: String,
-    /// The function.
+    /// The function's environments.
     pub pool: Arc<Pool>,
-    /// The most messages of a batch.
+    /// The most messages in a batch.
     pub batch_size: usize,
-    /// How long a batch that is not full waits for more.
+    /// How long a batch that is not full waits for more messages.
     pub window: Duration,
-    /// How the messages are brought.
+    /// Decides how the messages are delivered.
     pub courier: Courier,
 }
 
-/// The courier that does its work: everything once, in order and at once.
+/// The courier that delivers every message once, in order and without delay.
 #[must_use]
 pub fn reliable() -> Courier {
     Arc::new(|messages| vec![Delivery { late: Duration::ZERO, messages }])
 }
 
 impl Mapping {
-    /// Starts so many pollers, each of which brings a batch at a time.
+    /// Starts this many pollers. Each delivers one batch at a time.
     #[must_use]
     pub fn start(self, concurrency: usize) -> Pollers {
         let (mapping, stop, mut tasks) = (Arc::new(self), watch::Sender::new(false), JoinSet::new());
@@ -70,8 +70,8 @@ impl Mapping {
         batch
     }
 
-    /// Brings one batch, and deletes what has not failed. Where the function has no answer, nothing is deleted: all of it
-    /// comes back when its visibility timeout is over.
+    /// Delivers one batch, and deletes the messages that did not fail. If the invocation fails, all messages stay and are
+    /// visible again after their visibility timeout.
     async fn deliver(&self, messages: &[Message]) {
         let Ok(answer) = self.pool.invoke(event(messages)).await else { return };
         let Some(failures) = failures(&answer) else { return };
@@ -81,14 +81,14 @@ impl Mapping {
     }
 }
 
-/// The pollers of a mapping. They end in the middle of what they do when this is dropped.
+/// The pollers of a mapping. Dropping it aborts them.
 pub struct Pollers {
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
 
 impl Pollers {
-    /// Takes no more messages, and waits until those that were taken are done with.
+    /// Receives no more messages, and waits until the received ones are processed.
     pub async fn stop(self) {
         self.stop.send_replace(true);
         self.tasks.join_all().await;
@@ -117,13 +117,16 @@ async fn deliver_late(mapping: Arc<Mapping>, delivery: Delivery) {
     mapping.deliver(&delivery.messages).await;
 }
 
-/// The event that Lambda makes of a batch.
+/// The event that Lambda sends for a batch.
 #[must_use]
 pub fn event(messages: &[Message]) -> Bytes {
     let record = |message: &Message| {
         let mut attributes = json!({"ApproximateReceiveCount": message.receives.to_string()});
         if let Some(trace) = &message.trace {
             attributes["AWSTraceHeader"] = trace.as_str().into();
+        }
+        if let Some(group) = &message.group {
+            attributes["MessageGroupId"] = group.as_str().into();
         }
         json!({
             "messageId": message.id,
@@ -139,7 +142,7 @@ pub fn event(messages: &[Message]) -> Bytes {
     json!({"Records": messages.iter().map(record).collect::<Vec<_>>()}).to_string().into()
 }
 
-/// The messages that failed; nothing where the answer is none of a batch, which fails all of them.
+/// The ids of the failed messages. Returns `None` for an answer that is not a batch response, which fails the whole batch.
 fn failures(answer: &[u8]) -> Option<HashSet<String>> {
     let answer: Value = serde_json::from_slice(answer).ok()?;
     let failures = answer["batchItemFailures"].as_array()?;
@@ -151,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_that_is_none_fails_the_whole_batch() {
+    fn invalid_answer_fails_the_whole_batch() {
         assert_eq!(failures(br#"{"batchItemFailures":[]}"#), Some(HashSet::new()));
         assert_eq!(
             failures(br#"{"batchItemFailures":[{"itemIdentifier":"m-1"}]}"#),

@@ -1,4 +1,4 @@
-//! A merchant's fulfilment endpoint, which can be late, drip, close connections and ask for time in words that make no sense.
+//! A merchant's fulfilment endpoint, which can answer late, drip, close connections and send a malformed `Retry-After`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,12 +16,12 @@ pub struct Reply {
     pub status: u16,
     /// The header `Retry-After`.
     pub retry_after: Option<&'static str>,
-    /// How long each next byte of the body takes. The body then never ends.
+    /// The pause before each byte of the body. Such a body never ends.
     pub drip: Option<Duration>,
 }
 
 impl Reply {
-    /// An answer of this status, and nothing else.
+    /// An answer with only this status.
     #[must_use]
     pub fn of(status: u16) -> Self {
         Self { status, ..Self::default() }
@@ -39,12 +39,12 @@ impl Reply {
     }
 }
 
-/// How often an order was called about, and how many of the calls ended before they were answered.
+/// How many calls there were about an order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Calls {
-    /// How many there were.
+    /// All calls.
     pub begun: usize,
-    /// How many the caller cut off.
+    /// The calls that the caller ended before the answer.
     pub cut_off: usize,
 }
 
@@ -57,7 +57,7 @@ pub struct Merchant {
 }
 
 impl Merchant {
-    /// Answers each call as `decide` says of the order, or closes its connection where that says nothing.
+    /// Starts an endpoint. It answers each call with the result of `decide` for the order, or closes the connection on `None`.
     pub async fn start<F>(decide: impl Fn(String) -> F + Clone + Send + Sync + 'static) -> Result<Self>
     where
         F: Future<Output = Option<Reply>> + Send + 'static,
@@ -76,7 +76,7 @@ impl Merchant {
         Ok(Self { server: server.await?, journal })
     }
 
-    /// What `WEBHOOK_URL` is set to.
+    /// The value for `WEBHOOK_URL`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}/fulfil", self.server.address())
@@ -89,14 +89,14 @@ impl Merchant {
     }
 }
 
-/// The order that a call is about.
+/// The id of the order that a call is about: its `Idempotency-Key`.
 #[must_use]
 pub fn order_id(request: &Request) -> String {
     let key = request.headers().get("idempotency-key").and_then(|key| key.to_str().ok());
     key.unwrap_or_default().to_owned()
 }
 
-/// A call that counts as cut off unless it is answered.
+/// A call in progress. Dropped without an answer, it counts as cut off.
 struct Call {
     journal: Journal,
     order_id: String,

@@ -1,7 +1,8 @@
-//! A PostgreSQL of one's own, on a data directory and a port of its own, that can be stopped and started again.
+//! A PostgreSQL server with its own data directory and port, which a test can stop and start again.
 //!
-//! It commits as a production server does: `fsync` and `synchronous_commit` are on.
+//! It commits like a production server: `fsync` and `synchronous_commit` are on.
 
+mod settings;
 mod standby;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -21,26 +22,26 @@ use tokio_postgres::{Client, NoTls};
 use crate::Result;
 use crate::process::{Process, Signal};
 
-/// The role that owns the tables, and its database.
+/// The role that owns the tables. Its database has the same name.
 const ROLE: &str = "ordermill";
-/// The role that the functions may use.
+/// The role of the functions.
 const APP_ROLE: &str = "app";
-/// How long it may take to start, recovery included, and to stop.
+/// How long the server may take to start, recovery included, and to stop.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// Ports that are tried: below those that the kernel gives to outgoing connections, one of which might otherwise take the
-/// port while the server is stopped.
+/// The candidate ports. They are below the kernel's range for outgoing connections, so that no connection occupies the port
+/// while the server is stopped.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 /// How the server is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
-    /// Sessions are cut off, and the data is left clean.
+    /// Ends all sessions and shuts down cleanly.
     Fast,
-    /// As in a crash: the next start recovers from the log.
+    /// Stops as in a crash: the next start recovers from the write-ahead log.
     Immediate,
 }
 
-/// A server. It is stopped and its data deleted when this is dropped.
+/// A server. Dropping it stops the server and deletes its data.
 pub struct Postgres {
     binaries: PathBuf,
     account: Option<(u32, u32)>,
@@ -51,7 +52,7 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Makes a data directory, starts a server on it and brings the schema up to date.
+    /// Creates a data directory, starts a server on it and applies the migrations.
     pub async fn start() -> Result<Self> {
         let mut postgres = Self::new(uuid::Uuid::new_v4().simple().to_string(), free_port()?)?;
         postgres.create().await?;
@@ -61,44 +62,44 @@ impl Postgres {
         Ok(postgres)
     }
 
-    /// A server that has no data yet.
+    /// A server without data.
     fn new(password: String, port: u16) -> Result<Self> {
         let account = account()?;
         let directory = directory(account)?;
         Ok(Self { binaries: binaries()?, account, password, port, process: None, directory })
     }
 
-    /// Where it listens.
+    /// The address that the server listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
-    /// The number of its first process, whose children serve a connection each.
+    /// The id of the postmaster process. Each of its backends serves one connection.
     #[must_use]
     pub fn process_id(&self) -> Option<i32> {
         self.process.as_ref().map(Process::id)
     }
 
-    /// The URL of the database, by way of this address: the server's own, or that of something in between.
+    /// The owner's URL of the database, at this address: the server's own or a proxy's.
     #[must_use]
     pub fn url(&self, address: SocketAddr) -> String {
         format!("postgres://{ROLE}:{}@{address}/{ROLE}", self.password)
     }
 
-    /// The URL of the database for the functions' own role, by way of any of these addresses.
+    /// The URL of the database for the functions' role, with these addresses.
     #[must_use]
     pub fn app_url(&self, addresses: &[SocketAddr]) -> String {
         let hosts: Vec<_> = addresses.iter().map(ToString::to_string).collect();
         format!("postgres://{APP_ROLE}:{}@{}/{ROLE}", self.password, hosts.join(","))
     }
 
-    /// A connection of one's own, past everything in between.
+    /// Connects directly to the server, as the owner.
     pub async fn connect(&self) -> Result<Client> {
         self.client(ROLE).await
     }
 
-    /// Stops the server and waits until it has.
+    /// Stops the server and waits for its end.
     pub async fn stop(&mut self, how: Stop) -> Result<()> {
         let Some(process) = self.process.take() else { return Ok(()) };
         process.signal(match how {
@@ -108,7 +109,7 @@ impl Postgres {
         Ok(timeout(PATIENCE, process.exited()).await?)
     }
 
-    /// Starts it again and waits until it accepts connections.
+    /// Starts the server again and waits until it accepts connections.
     pub async fn resume(&mut self) -> Result<()> {
         let mut command = self.command("postgres");
         command.arg("-D").arg(self.data()).args(self.options());
@@ -174,7 +175,7 @@ impl Postgres {
         options.iter().map(|(name, value)| format!("-c{name}={value}")).collect()
     }
 
-    /// One of the server's programs, as a user who is not root.
+    /// A command for one of the server's programs. It never runs as root.
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.binaries.join(program));
         command.env_clear().env("LC_ALL", "C.UTF-8").env("TZ", "UTC").current_dir("/").stdin(Stdio::null());
@@ -210,7 +211,7 @@ impl Postgres {
 }
 
 impl Drop for Postgres {
-    /// Ends the server before its directory is deleted: it takes its lock file away when all its processes are gone.
+    /// Stops the server before its directory is deleted. The server removes its lock file after all its processes ended.
     fn drop(&mut self) {
         let Some(process) = &self.process else { return };
         process.signal(Signal::QUIT);
@@ -221,7 +222,7 @@ impl Drop for Postgres {
     }
 }
 
-/// A directory under `/var/tmp`, which is on a disk and which every user can get to.
+/// Creates a directory under `/var/tmp`, which is on a disk and open to every user.
 fn directory(account: Option<(u32, u32)>) -> Result<TempDir> {
     let directory = tempfile::Builder::new().prefix("ordermill-postgres-").tempdir_in("/var/tmp")?;
     if let Some((user, group)) = account {
@@ -230,7 +231,7 @@ fn directory(account: Option<(u32, u32)>) -> Result<TempDir> {
     Ok(directory)
 }
 
-/// The user and group to be in place of root, as whom the server refuses to run: `postgres`, or else `nobody`.
+/// The user and group that replace root, because the server refuses to run as root: those of `postgres`, or else `nobody`.
 fn account() -> Result<Option<(u32, u32)>> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
@@ -244,7 +245,7 @@ fn account() -> Result<Option<(u32, u32)>> {
     Ok(Some(ids("postgres").or_else(|| ids("nobody")).ok_or("there is no user to run PostgreSQL as")?))
 }
 
-/// Where the newest of Debian's PostgreSQL programs are.
+/// The directory of the newest PostgreSQL programs that Debian installed.
 fn binaries() -> Result<PathBuf> {
     let versions =
         std::fs::read_dir("/usr/lib/postgresql").map_err(|_| "PostgreSQL is not installed: `make tools`, `make up`")?;
@@ -252,7 +253,7 @@ fn binaries() -> Result<PathBuf> {
     found.max().ok_or_else(|| "PostgreSQL's server programs are not installed".into())
 }
 
-/// A port that no server listens on.
+/// Returns a port that no server listens on.
 pub fn free_port() -> Result<u16> {
     let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
     let tried = std::iter::repeat_with(|| fastrand::u16(PORTS)).take(100);

@@ -1,4 +1,4 @@
-//! Processes that were started here, and signals to them.
+//! Child processes, and signals to them.
 
 pub use rustix::process::Signal;
 use rustix::process::{Pid, kill_process};
@@ -7,46 +7,46 @@ use tokio::sync::watch;
 
 use crate::Result;
 
-/// A process that was started here. It is killed when this is dropped.
+/// A child process. Dropping it kills the process.
 pub struct Process {
     pid: Pid,
     exited: watch::Receiver<bool>,
 }
 
 impl Process {
-    /// Starts it, and reaps it when it has ended.
+    /// Starts the process, and reaps it when it ends.
     pub fn start(command: &mut Command) -> Result<Self> {
         let mut child = command.spawn()?;
         let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed())).ok_or("the process has ended already")?;
         let (ended, exited) = watch::channel(false);
         tokio::spawn(async move {
-            let _ = child.wait().await; // However it ended.
-            let _ = ended.send(true); // Nobody may care.
+            let _ = child.wait().await; // The exit status does not matter.
+            let _ = ended.send(true); // The `Process` may be dropped already.
         });
         Ok(Self { pid, exited })
     }
 
-    /// Its number.
+    /// The process id.
     #[must_use]
     pub fn id(&self) -> i32 {
         self.pid.as_raw_nonzero().get()
     }
 
-    /// Whether it still runs.
+    /// Whether the process still runs.
     #[must_use]
     pub fn is_running(&self) -> bool {
         !*self.exited.borrow()
     }
 
-    /// Waits until it has ended.
+    /// Waits until the process has ended.
     pub async fn exited(&self) {
-        let _ = self.exited.clone().wait_for(|exited| *exited).await; // A closed channel has ended too.
+        let _ = self.exited.clone().wait_for(|exited| *exited).await; // The channel closes only after the end.
     }
 
-    /// Sends it a signal, unless it has ended.
+    /// Sends a signal, unless the process has ended.
     pub fn signal(&self, signal: Signal) {
         if self.is_running() {
-            let _ = kill_process(self.pid, signal); // It may end this very moment.
+            let _ = kill_process(self.pid, signal); // It fails if the process has just ended.
         }
     }
 }

@@ -1,10 +1,10 @@
-//! An SQS of one's own: the JSON 1.0 protocol over a store in memory, with a hook that sees each call before it takes
-//! effect.
+//! A local SQS: the JSON 1.0 protocol over a store in memory, with a hook that sees each call before it takes effect.
 //!
-//! It is a small one of our own rather than the crate `winterbaume-sqs`: there each receive and each delete walks all
-//! messages, delayed ones included, so that it slows down as a backlog grows, and its delayed messages follow the wall
-//! clock.
+//! Its queues are fair, as those of SQS are: see `fair`. This implements SQS itself instead of using the crate `winterbaume-sqs`. In that crate each receive and each delete
+//! walks all messages, delayed ones included, so that it slows down as a backlog grows. Its delayed messages also follow the
+//! wall clock.
 
+mod fair;
 mod protocol;
 mod store;
 
@@ -20,10 +20,10 @@ use crate::Result;
 use crate::gate::Gate;
 use crate::server::Server;
 
-use store::Store;
 pub use store::{Counts, Message};
+use store::{Sent, Store};
 
-/// The longest that a poll waits at a time: a message may fall due without anybody telling.
+/// The longest wait before a poll looks again: no notification announces that a delay or a visibility timeout is over.
 const POLL: Duration = Duration::from_millis(50);
 
 /// A queue's attributes.
@@ -31,38 +31,38 @@ const POLL: Duration = Duration::from_millis(50);
 pub struct Attributes {
     /// How long a received message stays invisible.
     pub visibility: Duration,
-    /// How often a message is received before it goes to the queue of this name.
+    /// The most receives of a message, and the queue that it moves to afterwards.
     pub redrive: Option<(u32, String)>,
 }
 
 /// A call that is about to take effect.
 #[derive(Debug, Clone)]
 pub struct Sighting {
-    /// The environment that calls; whatever access key another client has.
+    /// The caller's access key: for a function, the name of its environment.
     pub environment: String,
-    /// What it asks for: `SendMessage`.
+    /// The action, for instance `SendMessage`.
     pub action: String,
-    /// Of which queue.
+    /// The name of the queue.
     pub queue: String,
-    /// The bodies it sends.
+    /// The bodies of the messages to send.
     pub bodies: Vec<String>,
 }
 
-/// What becomes of a call.
+/// The hook's decision about a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ruling {
-    /// It takes effect.
+    /// Executes it.
     Pass,
-    /// It takes no effect and is answered with this HTTP status.
+    /// Does not execute it, and answers with this HTTP status.
     Refuse(u16),
-    /// It takes no effect, and its connection is closed without an answer.
+    /// Does not execute it, and closes the connection without an answer.
     Drop,
 }
 
-/// Sees each call first. It may take its time, which the caller then waits.
+/// Decides about each call before it takes effect. The caller waits for the decision.
 pub type Hook = Arc<dyn Fn(Sighting) -> BoxFuture<'static, Ruling> + Send + Sync>;
 
-/// The hook of queues that are as slow as this gate.
+/// A hook that delays each call at this gate.
 #[must_use]
 pub fn behind(gate: Arc<Gate>) -> Hook {
     Arc::new(move |_| {
@@ -74,7 +74,7 @@ pub fn behind(gate: Arc<Gate>) -> Hook {
     })
 }
 
-/// Some queues and their endpoint.
+/// Queues with one endpoint.
 pub struct Queues {
     shared: Arc<Shared>,
     server: Server,
@@ -87,7 +87,7 @@ struct Shared {
 }
 
 impl Queues {
-    /// Serves empty queues of these names.
+    /// Starts empty queues with these names and attributes.
     pub async fn start(queues: &[(&str, Attributes)], hook: Option<Hook>) -> Result<Self> {
         let stores = queues.iter().map(|(name, attributes)| ((*name).to_owned(), Store::new(attributes.clone())));
         let shared = Arc::new(Shared { stores: Mutex::new(stores.collect()), hook, sent: Notify::new() });
@@ -96,19 +96,19 @@ impl Queues {
         Ok(Self { shared, server })
     }
 
-    /// What `AWS_ENDPOINT_URL` is set to.
+    /// The value for `AWS_ENDPOINT_URL`.
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.server.address())
     }
 
-    /// A queue's URL.
+    /// The URL of the queue.
     #[must_use]
     pub fn url(&self, name: &str) -> String {
         format!("{}/000000000000/{name}", self.endpoint())
     }
 
-    /// Receives up to `max` messages, waiting up to `wait` for the first.
+    /// Receives up to `max` messages. Waits up to `wait` for the first.
     pub async fn receive(&self, queue: &str, max: usize, wait: Duration) -> Vec<Message> {
         self.shared.receive(queue, max, wait).await
     }
@@ -118,13 +118,13 @@ impl Queues {
         self.shared.with(queue, |store| store.delete(receipt));
     }
 
-    /// Takes up to `max` messages away as if they had never been sent, whether visible or not, and gives their bodies.
+    /// Removes up to `max` random messages, visible or not, as if they had never been sent. Returns their bodies.
     #[must_use]
     pub fn steal(&self, queue: &str, max: usize) -> Vec<String> {
         self.shared.with(queue, |store| store.steal(max)).unwrap_or_default()
     }
 
-    /// How many messages there are.
+    /// How many messages the queue holds.
     #[must_use]
     pub fn counts(&self, queue: &str) -> Counts {
         self.shared.with(queue, |store| store.counts()).unwrap_or_default()
@@ -132,13 +132,13 @@ impl Queues {
 }
 
 impl Shared {
-    /// Gives what `f` makes of the queue, if there is one of this name.
+    /// Calls `f` with the queue of this name. Returns `None` if there is no such queue.
     fn with<T>(&self, queue: &str, f: impl FnOnce(&mut Store) -> T) -> Option<T> {
         self.lock().get_mut(queue).map(f)
     }
 
-    fn send(&self, queue: &str, body: String, trace: Option<String>, delay: Duration) -> Option<String> {
-        let id = self.with(queue, |store| store.send(body, trace, delay));
+    fn send(&self, queue: &str, message: Sent) -> Option<String> {
+        let id = self.with(queue, |store| store.send(message));
         self.sent.notify_one();
         id
     }
@@ -159,8 +159,8 @@ impl Shared {
         let Some(store) = stores.get_mut(queue) else { return Vec::new() };
         let (received, dead) = store.receive(max);
         if let Some(target) = store.dead_letter_queue().and_then(|name| stores.get_mut(&name)) {
-            for body in dead {
-                target.send(body, None, Duration::ZERO);
+            for message in dead {
+                target.send(message);
             }
         }
         received

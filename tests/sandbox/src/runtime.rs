@@ -1,40 +1,40 @@
 //! Execution environments: the functions' real binaries, driven through the Lambda Runtime API.
 //!
-//! The Runtime API is a small driver of our own rather than the crate `lambda-simulator`: that one keeps every invocation
-//! and its answer for as long as it lives, and learns of an answer by being asked every 10 ms, which neither 100,000
-//! orders nor a measurement can bear.
+//! This implements the Runtime API itself instead of using the crate `lambda-simulator`. That crate keeps every invocation
+//! and its answer in memory, which is too much for 100,000 orders. It also polls for answers every 10 ms, which would
+//! distort measurements.
 
 mod api;
 mod environment;
 mod pool;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use environment::{Environment, InvokeError};
 pub use pool::Pool;
 
+/// The path of a function's binary: in the directory of cargo's binaries, or else in the output of `sam build`.
+#[must_use]
+pub fn bootstrap(binaries: Option<&Path>, function: &str) -> PathBuf {
+    if let Some(directory) = binaries {
+        return directory.join(function);
+    }
+    let (first, rest) = function.split_at(1);
+    format!(".aws-sam/build/{}{rest}Function/bootstrap", first.to_uppercase()).into()
+}
+
 /// A function as Lambda knows it.
 #[derive(Debug, Clone)]
 pub struct Function {
-    /// Its name, of which its environments' names are made: `api-1`, `api-2`.
+    /// The function's name. Its environments are named after it: `api-1`, `api-2`.
     pub name: String,
-    /// Its binary.
+    /// The path of its binary.
     pub bootstrap: PathBuf,
-    /// Its variables. `{environment}` in a value becomes the environment's name.
+    /// Its environment variables. `{environment}` in a value stands for the environment's name.
     pub variables: Vec<(String, String)>,
-    /// After which its environment is killed.
+    /// An invocation that takes longer ends with the kill of its environment.
     pub timeout: Duration,
-    /// Where its environments' output goes; nowhere if none.
+    /// The file for its environments' output. Without one the output is discarded.
     pub log: Option<PathBuf>,
-}
-
-impl Function {
-    /// How many events an environment is given at once: one, or what `AWS_LAMBDA_MAX_CONCURRENCY` says, as on Managed
-    /// Instances.
-    #[must_use]
-    pub fn concurrency(&self) -> usize {
-        let variable = self.variables.iter().find(|(name, _)| name == "AWS_LAMBDA_MAX_CONCURRENCY");
-        variable.and_then(|(_, value)| value.parse().ok()).unwrap_or(1)
-    }
 }

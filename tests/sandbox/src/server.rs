@@ -1,4 +1,4 @@
-//! HTTP/1.1 on a loopback port of its own, with one handler for everything.
+//! An HTTP/1.1 server on a free loopback port, with one handler for all requests.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -18,22 +18,22 @@ use tokio::time::sleep;
 
 use crate::Result;
 
-/// A request, read to its end.
+/// A request with its whole body.
 pub type Request = hyper::Request<Bytes>;
-/// An answer.
+/// A response.
 pub type Response = hyper::Response<Body>;
-/// An answer's body.
+/// The body of a response.
 pub type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-/// A running server. It ends, with all its connections, when this is dropped.
+/// A running server. Dropping it closes all its connections.
 pub struct Server {
     address: SocketAddr,
     task: JoinHandle<Infallible>,
 }
 
 impl Server {
-    /// Serves `handler` on a free port. Where the handler gives nothing, the connection is closed without an answer; where
-    /// the client goes away, the handler is dropped at once.
+    /// Serves `handler` on a free port. If the handler returns `None`, the server closes the connection without an answer.
+    /// If the client disconnects, the handler is dropped at once.
     pub async fn start<H, F>(handler: H) -> Result<Self>
     where
         H: Fn(Request) -> F + Clone + Send + Sync + 'static,
@@ -44,7 +44,7 @@ impl Server {
         Ok(Self { address, task: tokio::spawn(accept(listener, handler)) })
     }
 
-    /// Where it listens.
+    /// The address that the server listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -57,7 +57,7 @@ impl Drop for Server {
     }
 }
 
-/// Tells hyper to close the connection.
+/// The error that makes hyper close the connection.
 #[derive(Debug)]
 struct Dropped;
 
@@ -69,7 +69,7 @@ impl std::fmt::Display for Dropped {
 
 impl std::error::Error for Dropped {}
 
-/// An answer with a JSON body.
+/// A response with a JSON body.
 #[must_use]
 pub fn json(status: u16, body: impl Into<Bytes>) -> Response {
     let mut response = Response::new(full(body));
@@ -80,12 +80,12 @@ pub fn json(status: u16, body: impl Into<Bytes>) -> Response {
     response
 }
 
-/// A body that is sent at once.
+/// A body of these bytes.
 pub fn full(body: impl Into<Bytes>) -> Body {
     Full::new(body.into()).boxed_unsync()
 }
 
-/// A body that never ends. A byte of it is sent after each `pause`.
+/// A body that never ends and sends a byte after each `pause`.
 #[must_use]
 pub fn drip(pause: Duration) -> Body {
     let bytes = stream::unfold((), move |()| async move {
@@ -116,7 +116,7 @@ where
     H: Fn(Request) -> F + Clone,
     F: Future<Output = Option<Response>>,
 {
-    let _ = stream.set_nodelay(true); // Slower, but no less right.
+    let _ = stream.set_nodelay(true); // Without it the server is slower, but still correct.
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let handler = handler.clone();
         async move {
@@ -125,6 +125,6 @@ where
             handler(Request::from_parts(parts, body)).await.ok_or(Dropped)
         }
     });
-    // An error is the client's business: its connection is gone.
+    // An error only ends this connection, which the client notices.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }

@@ -1,8 +1,8 @@
-//! What lies between the functions and PostgreSQL: a proxy that knows the product's statements, and a hook that sees each
-//! before it is forwarded and again after its answer has come, and may cut the connection instead.
+//! A proxy between the functions and PostgreSQL that recognises the product's statements. It calls a hook before it forwards
+//! a statement, and again after the server's answer; the hook can cut the connection instead.
 //!
-//! It speaks plain text, which is enough on loopback. An environment is known by the setting `ordermill.environment` among
-//! its connection's options, see [`url`].
+//! It supports no TLS, which loopback does not need. The setting `ordermill.environment` among the connection's options
+//! names the environment, see [`url`].
 
 mod message;
 
@@ -19,57 +19,56 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::Result;
 use message::{Message, Prepared, Unit, read, read_startup};
 
-/// Which of the product's statements it is.
+/// A kind of the product's statements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// An order and its work are born.
+    /// Inserts orders and their work.
     Create,
-    /// A batch is claimed.
+    /// Claims a batch.
     Claim,
-    /// Orders go on later.
+    /// Reschedules orders.
     Reschedule,
-    /// Orders end.
+    /// Finishes orders.
     Finish,
-    /// An order is cancelled.
+    /// Cancels an order.
     Cancel,
-    /// Any other.
+    /// Any other statement.
     Other,
 }
 
-/// A statement on its way.
+/// A statement that the proxy forwards.
 #[derive(Debug, Clone)]
 pub struct Statement {
-    /// The environment that sent it.
+    /// The name of the environment that sent it.
     pub environment: Arc<str>,
-    /// Which it is.
+    /// The kind of statement.
     pub kind: Kind,
-    /// The orders it speaks of.
+    /// The ids of the orders in its first parameter.
     pub orders: Arc<[String]>,
 }
 
-/// When a statement is seen.
+/// When the hook sees a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
-    /// The server has not seen it.
+    /// Before the server receives it.
     Before,
-    /// The server has committed it, and who sent it does not know.
+    /// After the server committed it, before the function receives the answer.
     After,
 }
 
-/// What becomes of a statement or its answer.
+/// The hook's decision about a statement or its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ruling {
-    /// It goes on.
+    /// Forwards it.
     Pass,
-    /// Its connection is cut instead.
+    /// Cuts the connection instead.
     Cut,
 }
 
-/// Sees each statement. It may take its time, which the statement or its answer then waits, even when who sent it is
-/// gone.
+/// Decides about each statement and each answer, which wait for the decision even if the client has disconnected.
 pub type Hook = Arc<dyn Fn(Moment, Statement) -> BoxFuture<'static, Ruling> + Send + Sync>;
 
-/// A running proxy. It ends, with all its connections, when this is dropped.
+/// A running proxy. Dropping it closes all its connections.
 pub struct Wire {
     address: SocketAddr,
     cut: watch::Sender<()>,
@@ -77,7 +76,7 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// Starts a proxy in front of the server at this address.
+    /// Starts a proxy in front of the server at `upstream`.
     pub async fn start(upstream: SocketAddr, hook: Hook) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
@@ -86,14 +85,14 @@ impl Wire {
         Ok(Self { address, cut, task })
     }
 
-    /// Where it listens.
+    /// The address that the proxy listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Cuts all connections, and gives how many there were.
-    #[allow(clippy::must_use_candidate, reason = "often nobody asks how many")]
+    /// Cuts all connections, and returns how many there were.
+    #[allow(clippy::must_use_candidate, reason = "most callers ignore the number")]
     pub fn cut_all(&self) -> usize {
         let connections = self.cut.receiver_count();
         self.cut.send_replace(());
@@ -107,7 +106,7 @@ impl Drop for Wire {
     }
 }
 
-/// The same database URL, such that the wire knows whose connection it is.
+/// Adds an option to the database URL that tells the proxy which environment connects.
 #[must_use]
 pub fn url(url: &str) -> String {
     format!("{url}?options=-cordermill.environment%3D{{environment}}")
@@ -120,7 +119,7 @@ async fn accept(listener: TcpListener, upstream: SocketAddr, hook: Hook, cut: wa
             accepted = listener.accept() => if let Ok((client, _)) = accepted {
                 let (hook, mut cut) = (Arc::clone(&hook), cut.subscribe());
                 connections.spawn(async move {
-                    // However it ends, both connections are closed then, which each end notices.
+                    // At the end both connections are closed, which both sides notice.
                     tokio::select! {
                         _ = carry(client, upstream, hook) => {}
                         _ = cut.changed() => {}
@@ -151,12 +150,12 @@ async fn carry(mut client: TcpStream, upstream: SocketAddr, hook: Hook) -> Resul
 struct Connection {
     environment: Arc<str>,
     hook: Hook,
-    /// What was forwarded and has not been answered; none for what is not one of the product's.
+    /// The forwarded statements without an answer so far. `None` stands for one that is not the product's.
     under_way: Mutex<VecDeque<Option<Statement>>>,
 }
 
 impl Connection {
-    /// Forwards what the client sends, all messages of a statement together.
+    /// Forwards the client's messages, all messages of a statement together.
     async fn forward(&self, mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) -> Result<()> {
         let (mut unit, mut prepared) = (Unit::default(), Prepared::default());
         loop {
@@ -177,7 +176,7 @@ impl Connection {
         }
     }
 
-    /// Passes back what the server answers, all messages of an answer together.
+    /// Forwards the server's messages, all messages of an answer together.
     async fn back(&self, mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) -> Result<()> {
         let (mut answer, mut has_failed) = (Vec::new(), false);
         loop {
@@ -200,8 +199,8 @@ impl Connection {
         }
     }
 
-    /// An answer ends when the server is ready for the next statement. What it says unasked is passed on at once, and so is
-    /// an error, after which it may close the connection.
+    /// Whether more messages of the answer follow. An answer ends when the server is ready for the next statement. The proxy
+    /// forwards unsolicited messages at once, and errors too, because the server may close the connection after an error.
     fn is_more_to_come(&self, message: &Message) -> bool {
         !matches!(message.kind(), b'Z' | b'E') && !self.lock().is_empty()
     }

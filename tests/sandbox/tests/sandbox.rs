@@ -1,4 +1,4 @@
-//! The sandbox itself: what it is relied on for.
+//! Tests of the sandbox itself.
 
 #![allow(clippy::unwrap_used, reason = "a test's unwrap is its assertion")]
 
@@ -33,7 +33,7 @@ async fn queues(hook: Option<queue::Hook>) -> (Queues, aws_sdk_sqs::Client) {
     let config = aws_sdk_sqs::Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::new("us-east-1"))
-        .credentials_provider(Credentials::new("api-7", "secret", None, None, "test"))
+        .credentials_provider(Credentials::new("client-7", "secret", None, None, "test"))
         .endpoint_url(queues.endpoint());
     (queues, aws_sdk_sqs::Client::from_conf(config.build()))
 }
@@ -48,7 +48,7 @@ fn sending(id: &str, delay: i32) -> Sending {
 }
 
 #[tokio::test]
-async fn the_queue_does_what_an_sdk_asks_of_it() {
+async fn queue_serves_the_calls_of_the_aws_sdk() {
     let (queues, sqs) = queues(None).await;
     let url = queues.url("orders");
     let batch = sqs.send_message_batch().queue_url(&url).entries(sending("now", 0)).entries(sending("later", 900));
@@ -71,7 +71,7 @@ async fn the_queue_does_what_an_sdk_asks_of_it() {
 }
 
 #[tokio::test]
-async fn the_hook_knows_who_sends_and_can_refuse() {
+async fn queue_hook_knows_the_caller_and_can_refuse() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let seeing = Arc::clone(&seen);
     let hook: queue::Hook = Arc::new(move |sighting| {
@@ -80,14 +80,14 @@ async fn the_hook_knows_who_sends_and_can_refuse() {
     });
     let (queues, sqs) = queues(Some(hook)).await;
     assert!(sqs.send_message().queue_url(queues.url("orders")).message_body("o-1").send().await.is_err());
-    assert_eq!(*seen.lock().unwrap(), [("api-7".to_owned(), "SendMessage".to_owned(), vec!["o-1".to_owned()])]);
+    assert_eq!(*seen.lock().unwrap(), [("client-7".to_owned(), "SendMessage".to_owned(), vec!["o-1".to_owned()])]);
     assert_eq!(queues.counts("orders").total(), 0);
 }
 
-/// What the hook of a wire saw.
+/// The statements that the hook of a wire saw.
 type Seen = Arc<Mutex<Vec<(Moment, Kind, String, Vec<String>)>>>;
 
-fn watching(seen: &Seen) -> wire::Hook {
+fn recording_hook(seen: &Seen) -> wire::Hook {
     let seen = Arc::clone(seen);
     Arc::new(move |moment, statement| {
         let orders = statement.orders.to_vec();
@@ -114,17 +114,17 @@ fn order() -> NewOrder {
 }
 
 #[tokio::test]
-async fn the_wire_knows_the_statements_of_an_orders_life_and_survives_a_restart() {
+async fn wire_recognises_statements_and_survives_a_restart() {
     let mut postgres = Postgres::start().await.unwrap();
     let seen = Seen::default();
-    let wire = Wire::start(postgres.address(), watching(&seen)).await.unwrap();
+    let wire = Wire::start(postgres.address(), recording_hook(&seen)).await.unwrap();
     let db = db(&postgres.url(wire.address()));
     let created = create(&db, &CreateRequest::new(order(), None), NOW).await.unwrap();
     assert!(matches!(created, Created::Inserted(_)));
     postgres.stop(Stop::Immediate).await.unwrap();
     postgres.resume().await.unwrap();
     let id = "o-1".parse().unwrap();
-    let claim = work::claim(&db, std::slice::from_ref(&id), HOUR).await.unwrap();
+    let claim = work::claim(&db, std::slice::from_ref(&id), HOUR, Duration::ZERO).await.unwrap();
     wire.cut_all();
     let end = work::Finish { order: &claim.claimed[0], attempts: 1, failure: None };
     assert_eq!(work::finish(&db, claim.token, &[end], NOW).await.unwrap().len(), 1);

@@ -1,36 +1,36 @@
-//! AWS's numbers, as its documentation gave them in November 2026: docs/scaling.md has the pages.
+//! AWS's limits, from its documentation of November 2026: docs/scaling.md lists the pages.
 
-/// `ThrottleRate` of the template: calls a second of a route.
+/// `ThrottleRate` of the template: the most calls a second of a route.
 pub const THROTTLE_RATE: f64 = 1_000.0;
-/// Environments of all functions of an account in a region.
+/// The most environments of all functions in an account and region.
 pub const CONCURRENCY: f64 = 1_000.0;
-/// Messages of a standard queue that were received and not yet deleted.
+/// The most invocations a second of all functions: ten for each environment of the concurrency quota.
+pub const INVOCATIONS: f64 = 10.0 * CONCURRENCY;
+/// The most messages of a standard queue that are received and not yet deleted.
 pub const IN_FLIGHT: f64 = 120_000.0;
 
 /// An instance of RDS for PostgreSQL with `gp3` storage.
 #[derive(Debug, Clone, Copy)]
 pub struct Instance {
-    /// Its vCPUs.
+    /// The number of vCPUs.
     pub vcpus: usize,
-    /// Those of which it may use all the time.
+    /// The number of vCPUs that it may use without burning credits.
     pub sustained: f64,
-    /// Its connections: about 112 for a GiB, 5,000 at most.
+    /// The most connections: about 100 for each GiB, up to 5,000.
     pub connections: f64,
-    /// The operations a second that its storage takes all the time. A commit is one, unless several go together.
+    /// The sustained writes a second of its storage. A commit is one write, unless several are grouped.
     pub writes: f64,
-    /// The megabytes a second that it takes.
+    /// The sustained megabytes a second of its storage.
     pub megabytes: f64,
 }
 
-/// What the template creates: 1 GiB, a tenth of each of two vCPUs, and more for credits; storage below 400 GiB.
-pub const T4G_MICRO: Instance =
-    Instance { vcpus: 2, sustained: 0.2, connections: 112.0, writes: 3_000.0, megabytes: 131.0 };
-/// 2 GiB, a fifth of each of two vCPUs.
-pub const T4G_SMALL: Instance = Instance { sustained: 0.4, connections: 225.0, ..T4G_MICRO };
+/// The instance that the template creates: 2 GiB, a fifth of each of two vCPUs (more with credits), storage below 400 GiB.
+pub const T4G_SMALL: Instance =
+    Instance { vcpus: 2, sustained: 0.4, connections: 198.0, writes: 3_000.0, megabytes: 131.0 };
 /// 8 GiB, storage below 400 GiB.
-pub const M8G_LARGE: Instance = Instance { sustained: 2.0, connections: 896.0, ..T4G_MICRO };
+pub const M8G_LARGE: Instance = Instance { sustained: 2.0, connections: 856.0, ..T4G_SMALL };
 /// 32 GiB, storage of 400 GiB or more.
 pub const M8G_2XLARGE: Instance =
-    Instance { vcpus: 8, sustained: 8.0, connections: 3_584.0, writes: 12_000.0, megabytes: 524.0 };
+    Instance { vcpus: 8, sustained: 8.0, connections: 3_200.0, writes: 12_000.0, megabytes: 524.0 };
 /// 64 GiB.
 pub const M8G_4XLARGE: Instance = Instance { vcpus: 16, sustained: 16.0, connections: 5_000.0, ..M8G_2XLARGE };

@@ -1,5 +1,5 @@
-//! What the service does at more and more orders a second, and which limit it meets first: a simulation by measured times, and
-//! the tables of docs/scaling.md.
+//! Simulates the service at growing order rates, by measured times, to find the limit that it reaches first. Writes the
+//! tables of docs/scaling.md.
 
 mod limits;
 mod measured;
@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use measured::Times;
 
-/// What can't be gone on with.
+/// A result whose error ends the program.
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 fn main() -> ExitCode {

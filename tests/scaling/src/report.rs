@@ -1,4 +1,4 @@
-//! The tables of docs/scaling.md.
+//! Writes the tables of docs/scaling.md.
 
 use std::fmt::Write;
 
@@ -14,10 +14,10 @@ const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/scaling.
 const BEGIN: &str = "<!-- made by `make scaling`";
 const END: &str = "<!-- to here -->";
 const SEED: u64 = 20_261_124;
-/// How long a simulation lasts, in seconds, and how many calls it has at least.
+/// The length of a simulation in seconds, and its least number of calls.
 const SECONDS: f64 = 30.0;
 const LEAST_CALLS: f64 = 1_000.0;
-/// Above this part of a limit nothing is simulated: what waits there grows without end.
+/// From this share of a limit on no simulation runs, because the queues would grow without end.
 const MET: f64 = 1.0;
 
 const STEPS: [(f64, Setup); 9] = [
@@ -47,7 +47,7 @@ pub fn write(times: &Times) -> Result<()> {
     Ok(std::fs::write(DOCUMENT, written)?)
 }
 
-/// What stands before a table: what it was made of, so that a test can tell whether that is still so.
+/// The marker before a table. It contains the measured times, so that a test notices when they change.
 fn mark(times: &Times) -> String {
     let Invocations { create_ms, wait_ms, finish_ms } = times.invocations;
     let lines = [create_ms, wait_ms, finish_ms].map(|line| format!("{:.3} + {:.3}", line.fixed, line.each));
@@ -91,7 +91,7 @@ fn ms(seconds: f64) -> String {
     format!("{} ms", figure(seconds * 1000.0))
 }
 
-/// How much room orders take.
+/// The table of the storage that orders need.
 fn room(times: &Times) -> String {
     let bytes = times.database.bytes_per_order;
     let mut table = format!(
@@ -110,7 +110,7 @@ fn size(bytes: f64) -> String {
     format!("{} {unit}", figure(bytes / of))
 }
 
-/// Two or three digits that say something.
+/// Formats a number with two or three significant digits.
 fn figure(value: f64) -> String {
     match value {
         _ if value >= 1_000.0 => grouped(value),
@@ -131,9 +131,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_document_has_the_tables_that_the_measured_times_make() {
+    fn document_has_the_tables_of_the_measured_times() {
         let (document, times) = (std::fs::read_to_string(DOCUMENT).unwrap(), Times::read().unwrap());
-        assert_eq!(document.matches(&mark(&times)).count(), 2, "measured anew: run `make scaling`");
+        assert_eq!(document.matches(&mark(&times)).count(), 2, "the measurements have changed: run `make scaling`");
         assert!(document.contains(&room(&times)), "run `make scaling`");
     }
 }

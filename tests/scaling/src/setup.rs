@@ -1,64 +1,64 @@
-//! How a deployment is set up, and how much of each limit it uses.
+//! The configurations of a deployment, and how much of each limit they use.
 
 use crate::limits;
 use crate::measured::Times;
 use crate::stations::count;
 
-/// The cancel window, until an order may be worked on.
+/// The cancel window. An order is due when it is over.
 pub const WINDOW_SECONDS: f64 = 2.0;
-/// The work, which takes this long and is waited for by a message.
+/// The duration of the simulated work, which is a delayed message.
 pub const WORK_SECONDS: f64 = 5.0;
-/// When the first orders have ended.
+/// The time after which the first orders have ended.
 pub const WARM_SECONDS: f64 = WINDOW_SECONDS + WORK_SECONDS + 1.0;
 
 /// A deployment, or one cell of several.
 #[derive(Debug, Clone, Copy)]
 pub struct Setup {
-    /// What it is called in the tables.
+    /// Its name in the tables.
     pub name: &'static str,
-    /// Orders in a call.
+    /// The orders in a call.
     pub list: usize,
-    /// Calls a second that the gateway lets through.
+    /// The most calls a second through the gateway.
     pub calls: f64,
-    /// Orders in a batch of the processor's, at most.
+    /// The most orders in a batch of the processor.
     pub batch: usize,
-    /// Processors at once, at most.
+    /// The most processors at the same time.
     pub processors: usize,
-    /// The database.
+    /// The database's instance.
     pub database: limits::Instance,
-    /// How many of these stand side by side, each with a part of the users.
+    /// The number of such deployments side by side, each with a part of the users.
     pub cells: usize,
 }
 
-/// What the template deploys, without a parameter.
+/// The template's defaults.
 pub const DEPLOYED: Setup = Setup {
     name: "as deployed",
     list: 1,
     calls: limits::THROTTLE_RATE,
     batch: 10,
-    processors: 10,
-    database: limits::T4G_MICRO,
+    processors: 5,
+    database: limits::T4G_SMALL,
     cells: 1,
 };
 
-/// The same with fewer processors, whose batches are then larger, and twice the vCPU.
-pub const FEWER: Setup =
-    Setup { name: "db.t4g.small, `MaximumConcurrency` 2", processors: 2, database: limits::T4G_SMALL, ..DEPLOYED };
+/// The defaults with fewer processors, and therefore larger batches.
+pub const FEWER: Setup = Setup { name: "`MaximumConcurrency` 2", processors: 2, ..DEPLOYED };
 
-/// A database whose vCPUs are its own, and a gateway that lets more through.
+/// A database with dedicated vCPUs, and a higher rate through the gateway.
 pub const LARGER: Setup =
     Setup { name: "db.m8g.large, `ThrottleRate` 5,000", calls: 5_000.0, database: limits::M8G_LARGE, ..DEPLOYED };
 
-/// Clients that send lists, processors that take larger batches, a large database.
+/// Clients that send lists, larger batches, and a large database.
 pub const LISTS: Setup = Setup {
-    name: "lists of 100, batches of 100, db.m8g.2xlarge",
+    name: "lists of 100, batches of 100, `MaximumConcurrency` 10, db.m8g.2xlarge",
     list: 100,
     batch: 100,
+    processors: 10,
     database: limits::M8G_2XLARGE,
     ..LARGER
 };
 
-/// The same with as many processors as ten of them have.
+/// A single deployment with ten times the processors.
 pub const ONE: Setup = Setup {
     name: "the same with `MaximumConcurrency` 100, db.m8g.4xlarge",
     processors: 100,
@@ -66,24 +66,24 @@ pub const ONE: Setup = Setup {
     ..LISTS
 };
 
-/// Ten of those with lists and few processors.
+/// Ten deployments with lists.
 pub const CELLS: Setup = Setup { name: "ten cells, each with lists, as above", cells: 10, ..LISTS };
 
-/// What orders use, all cells together.
+/// The resources that orders use.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Used {
-    /// Environments of the api that are busy on average: as many as calls at once.
+    /// The mean number of busy environments of the api, which equals the simultaneous calls.
     pub api: f64,
-    /// Processors that are.
+    /// The mean number of busy processors.
     pub processors: f64,
-    /// vCPUs of the database that are.
+    /// The mean number of busy vCPUs of the database.
     pub vcpus: f64,
-    /// Statements a second.
+    /// The statements a second.
     pub statements: f64,
 }
 
 impl Used {
-    /// What was used since then.
+    /// The use since `before`.
     pub fn since(&self, before: &Self) -> Self {
         Self {
             api: self.api - before.api,
@@ -93,7 +93,7 @@ impl Used {
         }
     }
 
-    /// So many times that.
+    /// This use, multiplied by a factor.
     pub fn times(&self, cells: f64) -> Self {
         Self {
             api: self.api * cells,
@@ -103,7 +103,7 @@ impl Used {
         }
     }
 
-    /// The least that so many orders a second use (Little's law): batches are full, and nothing waits.
+    /// The least use at this order rate, by Little's law: all batches are full, and nothing waits.
     pub fn at_least(setup: &Setup, times: &Times, rate: f64) -> Self {
         let (calls, batches, half) =
             (rate / count(setup.list), 2.0 * rate / count(setup.batch), count(setup.batch) / 2.0);
@@ -117,36 +117,39 @@ impl Used {
     }
 }
 
-/// A limit, and how much of it is used.
+/// A limit and its use.
 #[derive(Debug, Clone, Copy)]
 pub struct Share {
-    /// What is limited.
+    /// The name of the limited resource.
     pub of: &'static str,
-    /// What is used.
+    /// The use.
     pub used: f64,
-    /// What there is.
+    /// The limit.
     pub limit: f64,
 }
 
 impl Share {
-    /// The part of it that is used; above 1 it is met.
+    /// The used share. From 1 on the limit is reached.
     pub fn part(&self) -> f64 {
         self.used / self.limit
     }
 }
 
 impl Setup {
-    /// The limit of which so many orders a second use the most.
+    /// The limit with the highest use at this order rate.
     ///
-    /// Processors are busy with small batches as long as there are any free, so that only full batches tell what they bear.
+    /// For processors it counts full batches: while processors are free, they are busy with small batches, which would say
+    /// nothing about their capacity.
     pub fn nearest_limit(&self, times: &Times, rate: f64, used: &Used) -> Option<Share> {
         let with_full_batches = Used::at_least(self, times, rate).processors;
         let (share, cells) = (|of, used, limit| Share { of, used, limit }, count(self.cells));
         let Used { api, processors, vcpus, statements } = *used;
         let bytes = times.database.bytes_per_order + times.database.log_bytes_per_order;
+        let invocations = rate / count(self.list) + 2.0 * rate / count(self.batch);
         let shares = [
             share("calls a second", rate / count(self.list) / cells, self.calls),
             share("environments of the account", (api + processors) / cells, limits::CONCURRENCY),
+            share("invocations a second", invocations / cells, limits::INVOCATIONS),
             share("processors", with_full_batches / cells, count(self.processors)),
             share("connections", (api + processors) / cells, self.database.connections),
             share("the database's vCPUs", vcpus / cells, self.database.sustained),

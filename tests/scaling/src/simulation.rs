@@ -1,7 +1,7 @@
-//! The service as a network of queues, event by event: callers that come by chance, environments of the api, one database,
-//! messages that come late on purpose, and processors that take them in batches.
+//! The service as a network of queues, simulated event by event: random calls, environments of the api, one database, delayed
+//! messages, and processors that receive them in batches.
 //!
-//! Times are spread around their measured means as chance spreads them (exponentially), which is more than was seen.
+//! Times are exponentially distributed around their measured means, which is a wider spread than was measured.
 
 #[cfg(test)]
 mod theory;
@@ -17,18 +17,18 @@ use crate::stations::{Agenda, Station, count, whole};
 #[derive(Debug, Clone, Copy)]
 enum Event {
     Call,
-    /// The api's own part of a call is done.
+    /// The api's own part of a call has ended.
     Called {
         begun: f64,
     },
-    /// The database's part of something is done.
+    /// The database's part of a job has ended.
     Stored(Job),
-    /// Messages may be taken: so many orders, and whether they end now.
+    /// The messages of this many orders become visible. `ends` says whether the orders end with them.
     Due {
         orders: usize,
         ends: bool,
     },
-    /// The processor's own part of a batch is done.
+    /// The processor's own part of a batch has ended.
     Processed(Job),
 }
 
@@ -38,7 +38,7 @@ enum Job {
     Batch { waiting: usize, ending: usize },
 }
 
-/// A run: until so many orders were called for, and all that came of them.
+/// A simulation of a number of calls, until all their orders have ended.
 pub struct Simulation<'a> {
     setup: &'a Setup,
     times: &'a Times,
@@ -52,13 +52,13 @@ pub struct Simulation<'a> {
     processors: Station<()>,
     queue: VecDeque<(f64, bool)>,
     statements: f64,
-    /// What had been used when it was first counted.
+    /// The time and the use at the start of the accounting.
     before: Option<(f64, Used)>,
     outcome: Outcome,
 }
 
 impl<'a> Simulation<'a> {
-    /// So many orders a second, until there were `calls`. The seed decides all chances.
+    /// A simulation of `calls` calls at `rate` orders a second. The seed determines all random choices.
     pub fn new(setup: &'a Setup, times: &'a Times, rate: f64, calls: usize, seed: u64) -> Self {
         let environments = whole(setup.database.connections.min(CONCURRENCY));
         Self {
@@ -106,13 +106,13 @@ impl<'a> Simulation<'a> {
             self.outcome.refused += 1;
             return;
         }
-        self.api.take(self.now);
+        self.api.occupy(self.now);
         let elsewhere = self.about(self.times.create_elsewhere(count(self.setup.list)));
         self.agenda.plan(self.now + elsewhere, Event::Called { begun: self.now });
     }
 
     fn store(&mut self, job: Job) {
-        if let Some(job) = self.database.come(self.now, job) {
+        if let Some(job) = self.database.enqueue(self.now, job) {
             self.run_statement(job);
         }
     }
@@ -122,10 +122,10 @@ impl<'a> Simulation<'a> {
             Job::Create { .. } => self.times.create_in_database(count(self.setup.list)),
             Job::Batch { waiting, ending } => self.times.batch_in_database(count(waiting), count(ending)),
         };
-        // A batch is claimed, and then waits or ends: nearly always both.
+        // A batch takes two statements: the claim, and the reschedule or the finish.
         self.statements += if matches!(job, Job::Batch { .. }) { 2.0 } else { 1.0 };
-        let takes = self.about(mean);
-        self.agenda.plan(self.now + takes, Event::Stored(job));
+        let duration = self.about(mean);
+        self.agenda.plan(self.now + duration, Event::Stored(job));
     }
 
     fn stored(&mut self, job: Job) {
@@ -139,7 +139,7 @@ impl<'a> Simulation<'a> {
                 if waiting > 0 {
                     self.agenda.plan(self.now + WORK_SECONDS, Event::Due { orders: waiting, ends: true });
                 }
-                self.take_batches();
+                self.start_batches();
             }
         }
     }
@@ -152,23 +152,23 @@ impl<'a> Simulation<'a> {
 
     fn due(&mut self, orders: usize, ends: bool) {
         self.queue.extend(std::iter::repeat_n((self.now, ends), orders));
-        self.take_batches();
+        self.start_batches();
     }
 
-    fn take_batches(&mut self) {
+    fn start_batches(&mut self) {
         while !self.queue.is_empty() && self.processors.is_free() {
             let size = self.setup.batch.min(self.queue.len());
             let batch: Vec<_> = self.queue.drain(..size).collect();
             self.outcome.lags.extend(batch.iter().map(|(since, _)| self.now - since));
             let ending = batch.iter().filter(|(_, ends)| *ends).count();
             let waiting = size - ending;
-            self.processors.take(self.now);
+            self.processors.occupy(self.now);
             let elsewhere = self.about(self.times.batch_elsewhere(count(waiting), count(ending)));
             self.agenda.plan(self.now + elsewhere, Event::Processed(Job::Batch { waiting, ending }));
         }
     }
 
-    /// Counts what is used, from when orders in all parts of their lives are there to the last call.
+    /// Accounts the use from the time when the first orders have ended until the last call.
     fn account(&mut self) {
         if self.now < WARM_SECONDS {
             return;
@@ -194,7 +194,7 @@ impl<'a> Simulation<'a> {
         outcome
     }
 
-    /// A time by chance, this long on average.
+    /// A random time with this mean.
     fn about(&mut self, mean: f64) -> f64 {
         -mean * (1.0 - self.chance.f64()).ln()
     }

@@ -1,9 +1,9 @@
-//! The parts of a queueing network: moments in their order, and servers with a line before them.
+//! The parts of a queueing network: a schedule of events, and servers with a waiting line.
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
 
-/// What happens when, the next first; what happens at the same moment, in the order in which it was planned.
+/// Planned events in the order of their times. Events at the same time stay in their order of planning.
 pub struct Agenda<T> {
     plan: BinaryHeap<Planned<T>>,
     planned: u64,
@@ -16,25 +16,25 @@ struct Planned<T> {
 }
 
 impl<T> Agenda<T> {
-    /// One with nothing planned.
+    /// An empty agenda.
     pub fn new() -> Self {
         Self { plan: BinaryHeap::new(), planned: 0 }
     }
 
-    /// Plans something for this second.
+    /// Plans an event at this time, in seconds.
     pub fn plan(&mut self, at: f64, what: T) {
         self.planned += 1;
         self.plan.push(Planned { at, number: self.planned, what });
     }
 
-    /// What comes next, and its second.
+    /// Removes and returns the next event with its time.
     pub fn next(&mut self) -> Option<(f64, T)> {
         self.plan.pop().map(|planned| (planned.at, planned.what))
     }
 }
 
 impl<T> Ord for Planned<T> {
-    /// The heap gives the greatest first, so the earliest is the greatest.
+    /// The heap returns the greatest first, so the earliest event is the greatest.
     fn cmp(&self, other: &Self) -> Ordering {
         other.at.total_cmp(&self.at).then(other.number.cmp(&self.number))
     }
@@ -54,19 +54,19 @@ impl<T> PartialEq for Planned<T> {
 
 impl<T> Eq for Planned<T> {}
 
-/// So many servers alike, and who waits for one, first come, first served. Tells for how long they were busy.
+/// Equal servers with a waiting line, first come, first served. It accounts how long the servers were busy.
 pub struct Station<T> {
     servers: usize,
     busy: usize,
     line: VecDeque<(f64, T)>,
     since: f64,
     busy_seconds: f64,
-    /// How long each that was served had waited.
+    /// How long each served customer had waited.
     pub waits: Vec<(T, f64)>,
 }
 
 impl<T: Copy> Station<T> {
-    /// One whose servers are free.
+    /// A station with free servers.
     pub fn new(servers: usize) -> Self {
         Self { servers, busy: 0, line: VecDeque::new(), since: 0.0, busy_seconds: 0.0, waits: Vec::new() }
     }
@@ -76,26 +76,26 @@ impl<T: Copy> Station<T> {
         self.busy < self.servers
     }
 
-    /// Takes a free server, past the line.
-    pub fn take(&mut self, now: f64) {
+    /// Occupies a free server without waiting in the line.
+    pub fn occupy(&mut self, now: f64) {
         self.count(now);
         self.busy += 1;
     }
 
-    /// Comes to the line; gives who is served now.
-    pub fn come(&mut self, now: f64, who: T) -> Option<T> {
+    /// Adds a customer to the line. Returns the customer who is served now.
+    pub fn enqueue(&mut self, now: f64, who: T) -> Option<T> {
         self.line.push_back((now, who));
         self.serve(now)
     }
 
-    /// Frees a server; gives who is served next.
+    /// Frees a server. Returns the customer who is served next.
     pub fn free(&mut self, now: f64) -> Option<T> {
         self.count(now);
         self.busy -= 1;
         self.serve(now)
     }
 
-    /// For how long servers were busy until now, added up.
+    /// The total busy time of all servers until now.
     pub fn busy_seconds(&mut self, now: f64) -> f64 {
         self.count(now);
         self.busy_seconds
@@ -105,9 +105,9 @@ impl<T: Copy> Station<T> {
         if !self.is_free() {
             return None;
         }
-        let (came, who) = self.line.pop_front()?;
-        self.waits.push((who, now - came));
-        self.take(now);
+        let (since, who) = self.line.pop_front()?;
+        self.waits.push((who, now - since));
+        self.occupy(now);
         Some(who)
     }
 
@@ -117,13 +117,13 @@ impl<T: Copy> Station<T> {
     }
 }
 
-/// The least whole number that is not below this one.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "what is counted is small and positive")]
+/// Rounds a number up to a whole number.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "all counts are small and positive")]
 pub fn whole(number: f64) -> usize {
     number.ceil() as usize
 }
 
-/// A count as a number to calculate with.
+/// Converts a count to a float.
 pub fn count(number: usize) -> f64 {
     u32::try_from(number).map_or(f64::INFINITY, f64::from)
 }

@@ -8,8 +8,8 @@ use axum::http::{Extensions, HeaderMap};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use shared::db::create::{self, CreateRequest, Created};
-use shared::order::{NewOrder, Status};
-use shared::queue::Message;
+use shared::order::{NewOrder, Order, Status};
+use shared::queue::{Group, Message};
 use utoipa::ToSchema;
 
 use super::body::parse;
@@ -30,6 +30,10 @@ const MAX_BYTES: usize = 2560 * 1024;
 
 /// The results of a batch.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(examples(json!({"accepted": 1, "results": [{"status": 201, "problem": null, "order":
+    {"order_id": "order-1001", "user_id": "alice", "item_ids": ["book-1", "pen-7"], "total_amount": "59.98",
+    "status": "pending", "created_at": "2026-01-05T09:30:00.123456Z", "started_at": null, "finished_at": null, "attempts": 0,
+    "failure": null, "next": ["cancel"]}}]})))]
 pub struct OrderBatchResult {
     /// The number of durable orders.
     accepted: usize,
@@ -55,8 +59,7 @@ struct OrderResult {
 /// Each order is accepted or refused separately, as if it were the only one. An `Idempotency-Key` identifies a repeat of the batch:
 /// it gives the order at each index a key of its own.
 #[utoipa::path(
-    post, path = "/orders/batch", tag = "orders",
-    security(("token" = ["orders/write"]), ("token" = ["orders/write.all"]), ("token" = ["orders/admin"])),
+    post, path = "/orders/batch", tag = "orders", security(("token" = ["orders/write"])),
     params(("Idempotency-Key" = inline(Option<IdempotencyKeyText>), Header,
         description = "Identifies a repeat of this batch if its orders have no order_id")),
     request_body = OrderBatchBody,
@@ -114,8 +117,9 @@ async fn create_all(
 /// Enqueues the pending orders. If that fails, the sweeper enqueues them later.
 async fn enqueue_all(api: &Call, outcomes: &[Result<Accepted, ApiError>]) {
     let pending = outcomes.iter().flatten().filter(|accepted| accepted.order.status == Status::Pending);
-    let messages: Vec<_> =
-        pending.map(|accepted| Message::new(&accepted.order.order_id, api.config.cancel_window)).collect();
+    let message =
+        |order: &Order| Message::new(&order.order_id, Some(Group::of(&order.user_id)), api.config.cancel_window);
+    let messages: Vec<_> = pending.map(|accepted| message(&accepted.order)).collect();
     let unsent = api.enqueue(&messages).await;
     if unsent > 0 {
         tracing::error!(unsent, "could not enqueue orders of a batch; the sweeper will retry");

@@ -15,8 +15,7 @@ use crate::problem::{ApiError, Problem, RefusalsOfOne};
 ///
 /// Cancelling a cancelled order again succeeds and changes nothing.
 #[utoipa::path(
-    post, path = "/orders/{order_id}/cancel", tag = "orders",
-    security(("token" = ["orders/write"]), ("token" = ["orders/write.all"]), ("token" = ["orders/admin"])),
+    post, path = "/orders/{order_id}/cancel", tag = "orders", security(("token" = ["orders/write"])),
     params(("order_id" = inline(OrderIdText), Path, description = "The order's identifier")),
     responses(
         (status = 200, body = OrderView, description = "The order is cancelled"),

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use shared::db::create::{self, CreateRequest, Created};
 use shared::order::{Order, Status};
-use shared::queue::Message;
+use shared::queue::{Group, Message};
 use shared::telemetry::Count;
 
 use super::body::OrderBody;
@@ -25,8 +25,7 @@ const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-repl
 /// 201 means that the order is durable and will be processed. A repeat with the same `order_id` or `Idempotency-Key` and the same
 /// content returns the order's present state and changes nothing.
 #[utoipa::path(
-    post, path = "/orders", tag = "orders",
-    security(("token" = ["orders/write"]), ("token" = ["orders/write.all"]), ("token" = ["orders/admin"])),
+    post, path = "/orders", tag = "orders", security(("token" = ["orders/write"])),
     params(("Idempotency-Key" = inline(Option<IdempotencyKeyText>), Header,
         description = "Identifies a repeat of this request if the order has no order_id")),
     request_body = NewOrderBody,
@@ -99,7 +98,8 @@ impl TryFrom<Created> for Accepted {
 
 /// Enqueues a pending order. If that fails, the sweeper enqueues it later.
 pub async fn enqueue(api: &Call, order: &Order, delay: Duration) {
-    if api.enqueue(&[Message::new(&order.order_id, delay)]).await > 0 {
+    let message = Message::new(&order.order_id, Some(Group::of(&order.user_id)), delay);
+    if api.enqueue(&[message]).await > 0 {
         tracing::error!(order.id = %order.order_id, "could not enqueue the order; the sweeper will retry");
     }
 }

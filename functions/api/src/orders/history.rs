@@ -91,8 +91,7 @@ enum Author {
 /// Creation, starts and ends are always there. Failed attempts and requeues are recorded until the
 /// order has 100 recorded events. The order's creator is not recorded.
 #[utoipa::path(
-    get, path = "/orders/{order_id}/history", tag = "orders",
-    security(("token" = ["orders/read"]), ("token" = ["orders/read.all"]), ("token" = ["orders/admin"])),
+    get, path = "/orders/{order_id}/history", tag = "orders", security(("token" = ["orders/read"])),
     params(("order_id" = inline(OrderIdText), Path, description = "The order's identifier")),
     responses((status = 200, body = HistoryView, description = "The history"), RefusalsOfOne)
 )]

@@ -21,9 +21,10 @@ use crate::problem::{ApiError, RefusalsOfOne};
 const MAX_RETRY_AFTER: f64 = 60.0;
 
 /// Read an order.
+///
+/// The answer has an `ETag`. A call that sends it in `If-None-Match` gets 304 without a body while the order has not changed.
 #[utoipa::path(
-    get, path = "/orders/{order_id}", tag = "orders",
-    security(("token" = ["orders/read"]), ("token" = ["orders/read.all"]), ("token" = ["orders/admin"])),
+    get, path = "/orders/{order_id}", tag = "orders", security(("token" = ["orders/read"])),
     params(
         ("order_id" = inline(OrderIdText), Path, description = "The order's identifier"),
         ("If-None-Match" = Option<String>, Header, description = "The ETag of an earlier answer"),
@@ -52,9 +53,10 @@ pub async fn read(
 }
 
 /// Read an order's status: the smallest answer to poll.
+///
+/// While the order is active, `Retry-After` holds the seconds until the next poll.
 #[utoipa::path(
-    get, path = "/orders/{order_id}/status", tag = "orders",
-    security(("token" = ["orders/read"]), ("token" = ["orders/read.all"]), ("token" = ["orders/admin"])),
+    get, path = "/orders/{order_id}/status", tag = "orders", security(("token" = ["orders/read"])),
     params(("order_id" = inline(OrderIdText), Path, description = "The order's identifier")),
     responses(
         (status = 200, body = StatusView, description = "The status",

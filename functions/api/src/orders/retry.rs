@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use shared::db::history::Actor;
 use shared::db::retry::{self, Cause, FailedFilter, Retried};
 use shared::order::{Invalid, OrderId, Status};
-use shared::queue::Message;
+use shared::queue::{Group, Message};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
@@ -60,6 +60,7 @@ pub async fn retry(api: Call, caller: Caller, OrderPath(order_id): OrderPath) ->
 
 /// The options of a retry: a filter on failed orders, and the pace. An absent criterion matches every order.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(examples(json!({"dry_run": true, "failed_from": "2026-01-05T09:00:00Z", "cause": "timed out", "limit": 100, "per_second": 10})))]
 #[serde(deny_unknown_fields, default)]
 pub struct RetryOptions {
     /// Whether to change nothing and only count.
@@ -138,6 +139,7 @@ impl Default for RetryOptions {
 
 /// The result of a retry of many orders, or of its dry run.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(examples(json!({"dry_run": true, "matched": 2, "retried": 0, "causes": [{"failure": "timed out", "orders": 2}]})))]
 pub struct RetryReport {
     /// Whether this was a dry run, which changes nothing.
     dry_run: bool,
@@ -211,7 +213,8 @@ pub async fn retry_paced(
 ) -> Result<Vec<Retried>, ApiError> {
     let interval = Duration::from_secs(1) / per_second.max(1);
     let retried = retry::retry(&api.db, order_ids, interval, actor).await?;
-    let messages: Vec<_> = retried.iter().map(|order| Message::new(&order.order_id, order.due_in)).collect();
+    let message = |order: &Retried| Message::new(&order.order_id, Some(Group::of(&order.user_id)), order.due_in);
+    let messages: Vec<_> = retried.iter().map(message).collect();
     let unsent = api.enqueue(&messages).await;
     if unsent > 0 {
         tracing::error!(unsent, "could not enqueue retried orders; the sweeper will retry");

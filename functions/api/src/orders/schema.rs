@@ -87,7 +87,7 @@ impl ToSchema for OrderIdText {}
 
 impl PartialSchema for OrderIdText {
     fn schema() -> RefOr<Schema> {
-        order_id_schema("An order's identifier").into()
+        order_id_schema("An order's identifier").examples(["order-1001"]).into()
     }
 }
 

@@ -7,7 +7,9 @@ use utoipa::ToSchema;
 
 /// An order.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Order)]
+#[schema(as = Order, examples(json!({"order_id": "order-1001", "user_id": "alice", "item_ids": ["book-1", "pen-7"], "total_amount": "59.98",
+    "status": "pending", "created_at": "2026-01-05T09:30:00.123456Z", "started_at": null, "finished_at": null, "attempts": 0,
+    "failure": null, "next": ["cancel"]})))]
 pub struct OrderView {
     /// The order's identifier.
     #[schema(example = "order-1001")]
@@ -106,7 +108,7 @@ impl From<Order> for OrderView {
 
 /// An order's status, without the rest of the order.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = OrderStatus)]
+#[schema(as = OrderStatus, examples(json!({"order_id": "order-1001", "status": "completed"})))]
 pub struct StatusView {
     /// The order's identifier.
     #[schema(example = "order-1001")]

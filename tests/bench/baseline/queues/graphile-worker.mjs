@@ -1,13 +1,13 @@
-// How many orders a second graphile-worker finishes, with one worker, tuned for throughput as its documentation says.
-// node graphile-worker.mjs JOBS; PostgreSQL by the PG… variables. Says `ready`
-// once the jobs are there, begins when it reads a line, prints the rate, and ends when it reads another.
+// Measures how many orders a second graphile-worker finishes, with one worker, tuned for throughput as its documentation
+// recommends. Usage: node graphile-worker.mjs JOBS, with the PG… variables of PostgreSQL. It inserts the jobs, prints
+// `ready`, starts when it reads a line, prints the rate, and exits when it reads another line.
 import { Logger, makeWorkerUtils, run } from 'graphile-worker';
 import readline from 'node:readline/promises';
 import pg from 'pg';
 
 const jobs = Number(process.argv[2]);
 const pgPool = new pg.Pool({ max: 25 });
-// It warns of pools without these.
+// It warns about pools without these handlers.
 pgPool.on('error', console.error);
 pgPool.on('connect', (client) => client.on('error', console.error));
 const logger = new Logger(() => () => {});
@@ -34,14 +34,14 @@ const taskList = {
     if (--left === 0) allDone();
   },
 };
-const words = readline.createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+const lines = readline.createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 console.log('ready');
-await words.next();
+await lines.next();
 const begin = performance.now();
 const runner = await run({ pgPool, logger, noHandleSignals: true, taskList, preset: { worker } });
 await done;
-await runner.stop(); // Jobs that were completed in a batch are recorded then.
+await runner.stop(); // The stop records completed jobs that still wait in a batch.
 console.log(jobs / ((performance.now() - begin) / 1000));
-await words.next();
+await lines.next();
 await pgPool.end();
 process.exit();

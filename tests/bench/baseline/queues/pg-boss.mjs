@@ -1,6 +1,6 @@
-// How many orders a second pg-boss finishes, with one worker that takes batches: one set-wise update of the orders each.
-// node pg-boss.mjs JOBS BATCH; PostgreSQL by the PG… variables. Says `ready`
-// once the jobs are there, begins when it reads a line, prints the rate, and ends when it reads another.
+// Measures how many orders a second pg-boss finishes, with one worker that fetches batches and updates the orders of a batch
+// in one statement. Usage: node pg-boss.mjs JOBS BATCH, with the PG… variables of PostgreSQL. It inserts the jobs, prints
+// `ready`, starts when it reads a line, prints the rate, and exits when it reads another line.
 import readline from 'node:readline/promises';
 import pg from 'pg';
 import { PgBoss } from 'pg-boss';
@@ -25,9 +25,9 @@ for (let n = 1; n <= jobs; n += 10000) {
 await pool.query('VACUUM ANALYZE');
 
 const sql = "UPDATE orders SET status = 'completed', started_at = now(), finished_at = now() WHERE order_id = ANY ($1)";
-const words = readline.createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+const lines = readline.createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 console.log('ready');
-await words.next();
+await lines.next();
 const begin = performance.now();
 for (let left = jobs; left > 0;) {
   const batch = await boss.fetch('finish', { batchSize });
@@ -36,7 +36,7 @@ for (let left = jobs; left > 0;) {
   left -= batch.length;
 }
 console.log(jobs / ((performance.now() - begin) / 1000));
-await words.next();
+await lines.next();
 await boss.stop();
 await pool.end();
 process.exit();

@@ -1,8 +1,8 @@
-"""How many orders a second procrastinate finishes, with one worker that does many jobs at once.
+"""Measures how many orders a second procrastinate finishes, with one worker that runs many jobs concurrently.
 
-``procrastinate_queue.py JOBS CONCURRENCY``, with ``DATABASE_URL``. Says ``ready`` once the jobs are there,
-begins when it reads a line, prints the rate, and ends when it reads another. Its documents name concurrency for speed,
-and ``delete_jobs`` for small tables.
+Usage: ``procrastinate_queue.py JOBS CONCURRENCY``, with ``DATABASE_URL``. It inserts the jobs, prints ``ready``, starts
+when it reads a line, prints the rate, and exits when it reads another line. procrastinate's documentation recommends
+concurrency for speed, and ``delete_jobs`` for small tables.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ CHUNK = 1000
 
 
 async def set_up(app: procrastinate.App, connection: psycopg.AsyncConnection, jobs: int) -> None:
-    """Create the schema where there is none, and the orders that the jobs are of."""
+    """Create the schema if it is missing, and an order for each job."""
     found = await connection.execute("SELECT to_regclass('procrastinate_jobs') IS NOT NULL")
     if not (await found.fetchone())[0]:
         await app.schema_manager.apply_schema_async()
@@ -30,7 +30,7 @@ async def set_up(app: procrastinate.App, connection: psycopg.AsyncConnection, jo
 
 
 async def main(jobs: int, concurrency: int) -> None:
-    """Set the jobs up, do them and say how fast that was."""
+    """Insert the jobs, run them and print the rate."""
     logging.getLogger("procrastinate").setLevel(logging.ERROR)
     connector = procrastinate.PsycopgConnector(conninfo=os.environ["DATABASE_URL"], min_size=4, max_size=25)
     app = procrastinate.App(connector=connector)

@@ -1,4 +1,4 @@
-//! apalis-postgres: a worker that fetches batches and does their jobs at the same time, set up as its example `basic.rs` is.
+//! apalis-postgres: a worker that fetches batches and runs their jobs concurrently, set up like its example `basic.rs`.
 
 use apalis::prelude::*;
 use apalis_postgres::{Config, PgPool, PostgresStorage};
@@ -41,7 +41,7 @@ pub async fn run(url: &str, jobs: usize) -> Result<()> {
     done(jobs, took)
 }
 
-/// How many jobs are not recorded as done.
+/// How many jobs are not yet recorded as done.
 async fn unrecorded(pool: &PgPool) -> Result<i64> {
     let sql = "SELECT count(*) FROM apalis.jobs WHERE job_type = $1 AND status <> 'Done'";
     Ok(sqlx_apalis::query_scalar(sql).bind(QUEUE).fetch_one(pool).await?)

@@ -1,4 +1,4 @@
-//! awa: jobs copied in, one runtime that claims batches for as many handlers at once as its own benchmark has.
+//! awa: jobs inserted by COPY, and one runtime that claims batches for as many concurrent handlers as its own benchmark uses.
 
 use std::time::Duration;
 

@@ -1,6 +1,8 @@
-//! How many orders a second job queues in Rust finish, each with one worker, set up for throughput as its documents say:
-//! `rivals awa JOBS` or `rivals apalis JOBS`, with `DATABASE_URL`. Says `ready` once the jobs are there, begins when it reads a
-//! line, prints the rate, and ends when it reads another.
+//! Measures how many orders a second job queues in Rust finish. Each has one worker, tuned for throughput as its
+//! documentation recommends.
+//!
+//! Usage: `rivals awa JOBS` or `rivals apalis JOBS`, with `DATABASE_URL`. It inserts the jobs, prints `ready`, starts when it
+//! reads a line, prints the rate, and exits when it reads another line.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +17,7 @@ mod awa_queue;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// An order's end, by its key.
+/// Finishes an order by its key.
 const FINISH: &str =
     "UPDATE orders SET status = 'completed', started_at = now(), finished_at = now() WHERE order_id = $1";
 
@@ -25,16 +27,16 @@ async fn main() -> Result<()> {
     let jobs = arguments.get(2).ok_or("usage: rivals awa|apalis JOBS")?.parse()?;
     let url = std::env::var("DATABASE_URL")?;
     let pool = PgPoolOptions::new().max_connections(25).connect(&url).await?;
-    place(&pool, jobs).await?;
+    insert_orders(&pool, jobs).await?;
     match arguments[1].as_str() {
         "awa" => awa_queue::run(pool, jobs).await,
         "apalis" => apalis_queue::run(&url, jobs).await,
-        other => Err(format!("{other} is not known").into()),
+        other => Err(format!("unknown queue: {other}").into()),
     }
 }
 
-/// The orders that the jobs are of.
-async fn place(pool: &PgPool, jobs: usize) -> Result<()> {
+/// Inserts an order for each job.
+async fn insert_orders(pool: &PgPool, jobs: usize) -> Result<()> {
     sqlx_awa::query("DELETE FROM orders").execute(pool).await?;
     let insert = "INSERT INTO orders (order_id, user_id, item_ids, total_amount, status)
         SELECT 'job-' || n, 'user-1', '{book-1,pen-7}', 59.98, 'pending' FROM generate_series(1, $1) AS n";
@@ -42,21 +44,21 @@ async fn place(pool: &PgPool, jobs: usize) -> Result<()> {
     Ok(())
 }
 
-/// Says that all is there, and waits for the word to begin.
+/// Prints `ready`, and waits for a line.
 fn ready() -> Result<Instant> {
     println!("ready");
     std::io::stdin().read_line(&mut String::new())?;
     Ok(Instant::now())
 }
 
-/// Says the rate, and waits for the word to end.
+/// Prints the rate, and waits for a line.
 fn done(jobs: usize, took: Duration) -> Result<()> {
     println!("{}", jobs as f64 / took.as_secs_f64());
     std::io::stdin().read_line(&mut String::new())?;
     Ok(())
 }
 
-/// Counts jobs down, and wakes who waits for the last.
+/// Counts finished jobs, and notifies the waiting task after the last.
 #[derive(Clone)]
 struct Countdown(Arc<(AtomicUsize, Notify)>);
 

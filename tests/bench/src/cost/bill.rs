@@ -1,30 +1,32 @@
-//! What a million orders cost: requests, time and logs, each at its price.
+//! The cost of a million orders: requests, time and logs, each at its price.
 
 use std::collections::HashMap;
 
 use sandbox::Result;
 use serde::Deserialize;
 
+use super::orchestrator::{Alternatives, Orchestrator};
 use super::{Billed, access_log};
 
-/// Published prices, dated, by region.
+/// Published prices by region, with their date.
 const PRICES: &str = include_str!("../../prices.json");
-/// How many messages a request to SQS carries: sent, received or deleted.
+/// How many messages a request to SQS sends, receives or deletes.
 const MESSAGES: f64 = 10.0;
-/// The share of invocations that start an environment: AWS says that it is under 1 %.
+/// The share of invocations that start an environment. AWS says that it is under 1 %.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html>
 const STARTS: f64 = 0.01;
 /// The functions' memory, in GB.
 const MEMORY_GB: f64 = 0.5;
 
-/// All regions' prices, in dollars.
+/// The prices of all regions, in dollars.
 #[derive(Debug, Deserialize)]
 struct PriceList {
     as_of: String,
     regions: HashMap<String, Prices>,
+    alternatives: Alternatives,
 }
 
-/// A region's prices, in dollars.
+/// The prices of a region, in dollars.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Prices {
     lambda_arm64_gb_second: f64,
@@ -33,40 +35,45 @@ pub struct Prices {
     http_api_million_requests: f64,
     sqs_million_requests: f64,
     logs_gb: f64,
+    #[serde(skip)]
+    alternatives: Option<Alternatives>,
 }
 
 impl Prices {
     /// The prices of a region.
     pub fn of(region: &str) -> Result<Self> {
         let list: PriceList = serde_json::from_str(PRICES)?;
-        list.regions.get(region).cloned().ok_or_else(|| format!("there are no prices of {region}").into())
+        let prices = list.regions.get(region).cloned().ok_or_else(|| format!("there are no prices of {region}"))?;
+        Ok(Self { alternatives: Some(list.alternatives), ..prices })
     }
 
-    /// The day that the prices are of.
+    /// The date of the prices.
     pub fn as_of() -> Result<String> {
         Ok(serde_json::from_str::<PriceList>(PRICES)?.as_of)
     }
 }
 
-/// What processing an order means.
+/// The kind of work that an order needs.
 #[derive(Debug, Clone, Copy)]
 pub enum Work {
-    /// It waits so many seconds, as a delayed message.
+    /// Wait this many seconds, as a delayed message.
     Waits(f64),
-    /// It calls an endpoint that takes 200 ms.
+    /// Call an endpoint that takes 200 ms.
     Webhook,
-    /// It sleeps so many seconds in the function, all orders of a batch at once: what this design avoids.
+    /// Sleep this many seconds in the function, all orders of a batch at once. The design avoids this.
     Sleeps(f64),
+    /// It waits so many seconds, each order in an execution of its own that takes the queue's place.
+    Orchestrated(Orchestrator, f64),
 }
 
-/// How the service is used.
+/// The configuration and use of the service that a bill is for.
 #[derive(Debug, Clone, Copy)]
 pub struct Deployment {
-    /// What processing means.
+    /// The kind of work.
     pub work: Work,
-    /// How many orders a request places.
+    /// How many orders a request creates.
     pub list: u32,
-    /// How many messages the processor takes at a time.
+    /// How many messages a batch of the processor holds.
     pub batch: u32,
     /// Whether the functions run on arm64.
     pub is_arm: bool,
@@ -78,7 +85,7 @@ impl Default for Deployment {
     }
 }
 
-/// Dollars a million orders, by what they are for.
+/// Dollars for a million orders, by item.
 #[derive(Debug, Clone, Copy)]
 pub struct Bill {
     gateway: f64,
@@ -89,7 +96,7 @@ pub struct Bill {
     logs: f64,
 }
 
-/// A million orders' use of the processor.
+/// How much a million orders use the processor.
 struct Processing {
     invocations: f64,
     billed_ms: f64,
@@ -98,7 +105,7 @@ struct Processing {
 }
 
 impl Bill {
-    /// The bill of a million orders.
+    /// The bill for a million orders.
     #[must_use]
     pub fn of(billed: &Billed, prices: &Prices, deployment: &Deployment) -> Self {
         let million = 1e6;
@@ -106,8 +113,14 @@ impl Bill {
         let calls = million / list;
         let starts_ms = STARTS * (calls * billed.api_start_ms + processing.invocations * billed.processor_start_ms);
         let billed_ms = calls * billed.create_ms.at(list) + processing.billed_ms;
-        // A single order is sent by itself; a list's messages go in tens.
-        let sends = if deployment.list == 1 { million } else { calls * (list / MESSAGES).ceil() };
+        let (sends, orchestrator) = match deployment.work {
+            Work::Orchestrated(by, seconds) => {
+                (0.0, prices.alternatives.as_ref().map_or(0.0, |prices| by.dollars(prices, seconds)))
+            }
+            // A single order is sent by itself; a list's messages go in tens.
+            _ if deployment.list == 1 => (million, 0.0),
+            _ => (calls * (list / MESSAGES).ceil(), 0.0),
+        };
         let invocations = calls + processing.invocations;
         let logged = calls * billed.create_log.at(list) + processing.logged + calls * access_log::bytes();
         let second = if deployment.is_arm { prices.lambda_arm64_gb_second } else { prices.lambda_x86_64_gb_second };
@@ -116,12 +129,12 @@ impl Bill {
             requests: invocations / million * prices.lambda_million_requests,
             time: billed_ms / 1e3 * MEMORY_GB * second,
             starts: starts_ms / 1e3 * MEMORY_GB * second,
-            queue: (sends + processing.queue_requests) / million * prices.sqs_million_requests,
+            queue: (sends + processing.queue_requests) / million * prices.sqs_million_requests + orchestrator,
             logs: logged / 1e9 * prices.logs_gb,
         }
     }
 
-    /// All of it.
+    /// The sum of all items.
     #[must_use]
     pub fn total(&self) -> f64 {
         self.gateway + self.requests + self.time + self.starts + self.queue + self.logs
@@ -130,10 +143,19 @@ impl Bill {
     /// The head of a table of bills.
     #[must_use]
     pub fn head() -> [&'static str; 8] {
-        ["$ a million orders", "HTTP API", "Lambda requests", "Lambda time", "starts", "SQS", "logs", "in all"]
+        [
+            "$ a million orders",
+            "HTTP API",
+            "Lambda requests",
+            "Lambda time",
+            "starts",
+            "SQS, or in its place",
+            "logs",
+            "in all",
+        ]
     }
 
-    /// A row of it.
+    /// A row of such a table.
     #[must_use]
     pub fn row(&self, name: &str) -> [String; 8] {
         let cell = |dollars: f64| format!("{dollars:.3}");
@@ -146,7 +168,7 @@ impl Bill {
 fn processing(billed: &Billed, deployment: &Deployment) -> Processing {
     let (million, batch) = (1e6, f64::from(deployment.batch));
     let batches = million / batch;
-    // However large a batch is, it is received and deleted in tens.
+    // A batch of any size is received and deleted ten messages at a time.
     let pass = 2.0 * batches * (batch / MESSAGES).ceil();
     let (finish, resend) = (billed.finish_ms.at(batch), batches * (batch / MESSAGES).ceil());
     match deployment.work {
@@ -158,6 +180,12 @@ fn processing(billed: &Billed, deployment: &Deployment) -> Processing {
         },
         Work::Waits(_) => once(batches, finish, pass, billed.finish_log.at(batch)),
         Work::Sleeps(delay) => once(batches, finish + delay * 1e3, pass, billed.finish_log.at(batch)),
+        Work::Orchestrated(..) => Processing {
+            invocations: 2.0 * million,
+            billed_ms: million * (billed.wait_ms.at(1.0) + billed.finish_ms.at(1.0)),
+            queue_requests: 0.0,
+            logged: million * (billed.wait_log.at(1.0) + billed.finish_log.at(1.0)),
+        },
         Work::Webhook => once(batches, billed.webhook_ms.at(batch), pass, billed.webhook_log.at(batch)),
     }
 }
@@ -172,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bill_adds_up_by_hand() {
+    fn bill_equals_a_calculation_by_hand() {
         let (ms, log) = (Line { fixed: 10.0, each: 0.0 }, Line { fixed: 1000.0, each: 0.0 });
         let billed = Billed {
             create_ms: ms,
@@ -187,13 +215,19 @@ mod tests {
             processor_start_ms: 30.0,
         };
         let prices = Prices::of("us-east-1").unwrap();
-        let bill = Bill::of(&billed, &prices, &Deployment::default());
+        let bill_of = |work| Bill::of(&billed, &prices, &Deployment { work, ..Deployment::default() });
+        let bill = bill_of(Work::Waits(5.0));
         let close = |left: f64, right: f64| (left - right).abs() < 1e-9;
         assert!(close(bill.gateway, 1.0));
-        assert!(close(bill.requests, 1.2 * 0.2)); // One to accept, two for each ten.
+        assert!(close(bill.requests, 1.2 * 0.2)); // One invocation to create, two for each ten orders.
         assert!(close(bill.time, 1.2 * 10.0 / 1e3 * 1e6 * 0.5 * 0.000_013_333_4));
         assert!(close(bill.starts, 0.01 * (20.0 + 0.2 * 30.0) / 1e3 * 1e6 * 0.5 * 0.000_013_333_4));
-        assert!(close(bill.queue, 1.5 * 0.4)); // Sent once; for each ten received, deleted, sent, received, deleted.
+        assert!(close(bill.queue, 1.5 * 0.4)); // One send each; for each ten: receive, delete, send, receive, delete.
         assert!(close(bill.logs, (1.2 * 1000.0 + access_log::bytes()) * 1e6 / 1e9 * 0.5));
+        // A million times: four operations; three transitions; a start and five seconds of a sixteenth of a GB.
+        let orchestrated = Orchestrator::ALL.map(|by| bill_of(Work::Orchestrated(by, 5.0)));
+        for (bill, expected) in orchestrated.iter().zip([4.0 * 8.0, 3.0 * 25.0, 1.0 + 5.0 / 16.0 * 16.67]) {
+            assert!(close(bill.queue, expected) && close(bill.requests, 3.0 * 0.2), "{bill:?}");
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! What is billed of an invocation, measured with the CPU share of the functions' memory, the queue 6 ms and the database 1 ms
-//! away.
+//! The billed time and log of an invocation. The functions have the CPU share of their memory, the queue is 6 ms away and the
+//! database 1 ms.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,44 +26,44 @@ use crate::world::World;
 const MEMORY_MB: u32 = 512;
 const QUEUE_AWAY: Duration = Duration::from_millis(6);
 const DATABASE_AWAY: Duration = Duration::from_millis(1);
-/// What is added to each record of a log where it is billed, in bytes.
+/// The bytes that billing adds to each record of a log.
 /// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html>
 pub const RECORD: f64 = 26.0;
 /// How long the merchant's endpoint takes.
 const WEBHOOK: Duration = Duration::from_millis(200);
-/// How many orders the lists and the batches hold that lines are drawn through.
+/// The sizes of the measured lists and batches. A line is fitted through each.
 const LISTS: [u32; 3] = [1, 100, 500];
 const BATCHES: [u32; 3] = [10, 100, 500];
 
-/// Billed milliseconds and logged bytes of an invocation, by its orders.
+/// Billed milliseconds and logged bytes of an invocation, by its number of orders.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Billed {
-    /// The api, by the orders of a list.
+    /// The api's time, by the orders of a list.
     pub create_ms: Line,
-    /// What it logs.
+    /// The api's log.
     pub create_log: Line,
-    /// The processor, having orders wait.
+    /// The processor's time for rescheduling orders.
     pub wait_ms: Line,
-    /// What it logs.
+    /// The processor's log for rescheduling orders.
     pub wait_log: Line,
-    /// The processor, finishing orders.
+    /// The processor's time for finishing orders.
     pub finish_ms: Line,
-    /// What it logs.
+    /// The processor's log for finishing orders.
     pub finish_log: Line,
-    /// The processor, calling the merchant and finishing.
+    /// The processor's time for calling the merchant and finishing orders.
     pub webhook_ms: Line,
-    /// What it logs.
+    /// The processor's log for calling the merchant and finishing orders.
     pub webhook_log: Line,
-    /// The api's initialisation.
+    /// The time of the api's initialisation.
     #[serde(default)]
     pub api_start_ms: f64,
-    /// The processor's.
+    /// The time of the processor's initialisation.
     #[serde(default)]
     pub processor_start_ms: f64,
 }
 
 impl Billed {
-    /// A table of it.
+    /// The figures as a table.
     #[must_use]
     pub fn table(&self) -> String {
         let mut table = Table::new(&["an invocation", "billed ms", "… each order", "logged bytes", "… each order"]);
@@ -82,15 +82,15 @@ impl Billed {
     }
 }
 
-/// Measures.
+/// Runs the measurement.
 pub async fn measure(world: &World) -> Result<Billed> {
     let endpoint = Server::start(|_| async {
         sleep(WEBHOOK).await;
         Some(server::json(200, "{}"))
     })
     .await?;
-    let wire = Wire::start(world.postgres.address(), keeping_away()).await?;
-    let database = world.postgres.url(wire.address());
+    let wire = Wire::start(world.postgres.address(), delaying_hook()).await?;
+    let database = world.postgres.app_url(&[wire.address()]);
     let bench = Bench { world, share: Share::of(MEMORY_MB), database };
     world.set_round_trip(QUEUE_AWAY);
     let billed = bench.measure(&format!("http://{}/fulfil", endpoint.address())).await;
@@ -184,7 +184,7 @@ impl Bench<'_> {
         Ok((Line::through(&times), Line::through(&logs)))
     }
 
-    /// An environment with its share of the CPU, and its log.
+    /// Starts an environment with its share of the CPU. Returns its pool and the path of its log.
     async fn pool(
         &self,
         function: &str,
@@ -201,18 +201,18 @@ impl Bench<'_> {
     }
 }
 
-/// What is billed of some invocations of an environment, of which the first may still connect.
+/// The billed milliseconds of some invocations of one environment. The first invocation may include connecting.
 #[derive(Default)]
 struct Sample(Vec<f64>);
 
 impl Sample {
-    /// Lambda bills whole milliseconds.
+    /// Adds an invocation, rounded up: Lambda bills whole milliseconds.
     fn add(&mut self, took: Duration) {
         self.0.push(ms(took).ceil());
     }
 
-    /// The mean of what is billed, without the first, and of what is logged, once the environment has ended and so written
-    /// all its metrics.
+    /// Adds a point to each line: the mean billed time without the first invocation, and the mean size of the log. Ends the
+    /// environment first, so that it writes all its metrics.
     async fn points(
         self,
         orders: u32,
@@ -231,14 +231,14 @@ impl Sample {
     }
 }
 
-/// The bytes of a log as they are billed.
+/// The billed bytes of a log.
 fn size(log: &Path) -> f64 {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     count(text.len()) + count(text.lines().count()) * RECORD
 }
 
-/// Has every statement wait before it reaches the database.
-fn keeping_away() -> Hook {
+/// A hook that delays every statement before it reaches the database.
+fn delaying_hook() -> Hook {
     Arc::new(|moment, _| {
         async move {
             if moment == Moment::Before {

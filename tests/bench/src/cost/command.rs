@@ -1,12 +1,12 @@
-//! `make cost`: what so many orders cost, from what the last whole run measured.
+//! `make cost`: the cost of a number of orders, by the measurements of the last complete run.
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
 //! | `ORDERS` | how many orders | 1000000 |
-//! | `LIST` | how many orders a request places, up to 500 | 1 |
+//! | `LIST` | how many orders a request creates, up to 500 | 1 |
 //! | `DELAY` | how long the simulated work takes, in seconds | 5 |
 //! | `WORK` | `simulated`, or `webhook`: an endpoint that takes 200 ms | `simulated` |
-//! | `BATCH` | how many messages the processor takes at a time | 10 |
+//! | `BATCH` | how many messages a batch of the processor holds | 10 |
 //! | `REGION` | `us-east-1` or `eu-central-1` | `us-east-1` |
 //! | `ARCHITECTURE` | `arm64` or `x86_64` | `arm64` |
 
@@ -14,14 +14,14 @@ use std::str::FromStr;
 
 use sandbox::Result;
 
-use super::{Bill, Billed, Deployment, Prices, Work};
+use super::{Bill, Billed, Deployment, Orchestrator, Prices, Work};
 
-/// What the last whole run measured.
+/// The file with the measurements of the last complete run.
 pub const MEASURED: &str = "tests/bench/measured.json";
 
 /// Prints the bill.
 pub fn run() -> Result<()> {
-    let text = std::fs::read_to_string(MEASURED).map_err(|_| "nothing is measured yet: `make bench` does that")?;
+    let text = std::fs::read_to_string(MEASURED).map_err(|_| "there are no measurements yet: run `make bench`")?;
     let billed: Billed = serde_json::from_str(&text)?;
     let region = value("REGION", "us-east-1".to_owned())?;
     let (orders, delay): (f64, f64) = (value("ORDERS", 1e6)?, value("DELAY", 5.0)?);
@@ -35,13 +35,17 @@ pub fn run() -> Result<()> {
     println!("{region}, prices of {}, {orders} orders:", Prices::as_of()?);
     print(&Bill::of(&billed, &prices, &deployment), "as it is", orders);
     print(&Bill::of(&billed, &prices, &sleeps), "sleeping in the function", orders);
+    for by in Orchestrator::ALL {
+        let orchestrated = Deployment { work: Work::Orchestrated(by, delay), ..deployment };
+        print(&Bill::of(&billed, &prices, &orchestrated), by.name(), orders);
+    }
     Ok(())
 }
 
 fn print(bill: &Bill, name: &str, orders: f64) {
     let [_, gateway, requests, time, starts, queue, logs, _] = bill.row(name);
     println!(
-        "  {name}: ${:.4}\n    a million: ${:.2} (HTTP API {gateway}, Lambda requests {requests}, Lambda time {time}, starts {starts}, SQS {queue}, logs {logs})",
+        "  {name}: ${:.4}\n    a million: ${:.2} (HTTP API {gateway}, Lambda requests {requests}, Lambda time {time}, starts {starts}, SQS or in its place {queue}, logs {logs})",
         bill.total() * orders / 1e6,
         bill.total(),
     );
@@ -49,7 +53,7 @@ fn print(bill: &Bill, name: &str, orders: f64) {
 
 fn value<T: FromStr>(name: &str, default: T) -> Result<T> {
     match std::env::var(name) {
-        Ok(text) if !text.is_empty() => text.parse().map_err(|_| format!("{name}: {text} can't be used").into()),
+        Ok(text) if !text.is_empty() => text.parse().map_err(|_| format!("{name}: {text} is not a valid value").into()),
         _ => Ok(default),
     }
 }

@@ -1,24 +1,24 @@
-//! A quantity that grows with the orders of an invocation, as a line through measured points.
+//! A quantity that grows linearly with the orders of an invocation, fitted to measured points.
 
 use serde::{Deserialize, Serialize};
 
-/// A quantity that grows with the orders of an invocation.
+/// A quantity that grows linearly with the orders of an invocation.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Line {
-    /// What it is without any.
+    /// The quantity for no orders.
     pub fixed: f64,
-    /// What each adds.
+    /// The increase for each order.
     pub each: f64,
 }
 
 impl Line {
-    /// The quantity with so many orders.
+    /// The quantity for this many orders.
     #[must_use]
     pub fn at(self, orders: f64) -> f64 {
         self.fixed + self.each * orders
     }
 
-    /// The line that comes nearest to these points, relative to their size.
+    /// Fits a line to these points by the least squares of the relative errors.
     #[must_use]
     pub fn through(points: &[(f64, f64)]) -> Self {
         // Least squares of (fixed + each * orders) / quantity - 1.
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_goes_through_its_points() {
+    fn line_goes_through_its_points() {
         let line = Line::through(&[(1.0, 12.0), (100.0, 210.0), (500.0, 1010.0)]);
         assert!((line.fixed - 10.0).abs() < 1e-6 && (line.each - 2.0).abs() < 1e-6, "{line:?}");
         assert!((Line::through(&[(1.0, 12.0)]).at(100.0) - 12.0).abs() < 1e-6);

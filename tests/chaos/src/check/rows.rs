@@ -1,9 +1,9 @@
-//! What the database says in the end.
+//! Reads the final state from the database.
 
 use sandbox::Result;
 use tokio_postgres::Client;
 
-/// An order as it is stored.
+/// A stored order.
 pub struct Row {
     pub order: String,
     pub status: String,
@@ -34,7 +34,7 @@ pub async fn rows(sql: &Client) -> Result<Vec<Row>> {
         .collect())
 }
 
-/// What the statistics add up to, histograms included, and the same counted over the orders.
+/// Returns the totals of the statistics, histograms included, and the same totals counted over the orders.
 pub const RECOUNT: &str = "
     WITH by_minute AS (
         SELECT completed, failed, cancelled, seconds FROM order_stats

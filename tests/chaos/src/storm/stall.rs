@@ -1,4 +1,4 @@
-//! The faults that keep the service from taking orders or from finishing them, and how soon it does both again.
+//! The faults that keep the service from accepting or finishing orders, and how soon it recovers from them.
 
 use std::time::Duration;
 
@@ -12,43 +12,44 @@ use super::Storm;
 use crate::faults::Fault;
 use crate::journal::Moment;
 
-/// How long after the fault the next order and the next outcome are waited for.
+/// How long after the fault the run waits for the next accepted order and the next outcome.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How the service came back after a fault; in seconds since the fault's end.
+/// How the service recovered from a fault.
 #[derive(Debug, Clone, Copy)]
 pub struct Recovery {
-    /// Which fault.
+    /// The fault.
     pub fault: Fault,
-    /// How long it lasted.
+    /// How many seconds the fault lasted.
     pub away: f64,
-    /// Until an order was accepted.
+    /// Seconds from the fault's end until an order was accepted.
     pub accept: f64,
-    /// Until an outcome was recorded.
+    /// Seconds from the fault's end until an outcome was recorded.
     pub finish: f64,
 }
 
-/// Whether it is one of these.
+/// Whether the fault is one of these.
 pub fn is_stall(fault: Fault) -> bool {
     use Fault::{Crash, Failover, FastRestart, OrdersLocked, PacketsVanish, QueueHangs, WorkLocked};
     matches!(fault, FastRestart | Crash | OrdersLocked | WorkLocked | PacketsVanish | Failover | QueueHangs)
 }
 
 impl Storm {
-    /// Lets it happen once, and measures the recovery.
+    /// Injects the fault once, and measures the recovery.
     pub(super) async fn stall(&self, fault: Fault) -> Result<()> {
         let _turn = self.turn.lock().await;
         if fault == Fault::Failover {
             self.world.database.add_standby().await?;
         }
         if fault != Fault::QueueHangs {
-            // It is the hook of the queue that knows which orders meet a queue that hangs.
+            // For `QueueHangs` the queue's hook records the orders: it alone knows which ones wait for the queue.
             self.happened(fault, &self.world.active().await?);
         }
         let away = self.last(fault).await?.as_secs_f64();
         self.recover(fault, away).await;
         if fault == Fault::Failover {
-            // The server that was stopped comes back as a standby at the other address. Cut off, the functions find both.
+            // The stopped server returns as a standby at the other address. Cutting the connections makes the functions
+            // choose between both servers.
             self.world.database.add_standby().await?;
             self.world.database.cut();
             self.recover(fault, 0.0).await;
@@ -65,7 +66,7 @@ impl Storm {
         self.recoveries.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(recovery);
     }
 
-    /// Returns when it is over; gives how long it lasted.
+    /// Injects the fault, waits until it is over, and returns how long it lasted.
     async fn last(&self, fault: Fault) -> Result<Duration> {
         let (world, stall, begin) = (&self.world, Duration::from_secs(self.world.times.stall), Instant::now());
         match fault {
@@ -81,7 +82,7 @@ impl Storm {
             }
             _ => {
                 world.gate.set(Pace::Hang);
-                // Longer than any function may take.
+                // Longer than any function's time-out.
                 self.lasting(fault, stall.mul_f64(1.5)).await;
                 world.gate.set(Pace::Prompt);
             }
@@ -97,7 +98,7 @@ impl Storm {
     }
 }
 
-/// When it next happens after `moment`; infinitely late where that takes too long.
+/// Waits for the next event after `moment` and returns its time. Returns infinity if it takes longer than `PATIENCE`.
 async fn after(last: &watch::Sender<Moment>, moment: Moment) -> Moment {
     let mut last = last.subscribe();
     let next = timeout(PATIENCE, last.wait_for(|last| *last > moment)).await;

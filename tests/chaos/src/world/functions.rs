@@ -1,4 +1,4 @@
-//! How the functions are set up.
+//! The configuration of the functions and the queues.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,19 +13,19 @@ use crate::clock::faketime;
 use crate::options::{Options, Times};
 use crate::receiver::SECRET;
 
-/// The template's.
+/// As in the template.
 const MAX_RECEIVES: u32 = 10;
-/// The variable of a function's limit.
+/// The variable that tells a function its time-out.
 const LIMIT: &str = "FUNCTION_TIMEOUT_SECONDS";
 
-/// The queues.
+/// The queues and their attributes.
 pub fn queues(times: Times) -> [(&'static str, Attributes); 2] {
     let visibility = Duration::from_secs(times.visibility);
     let redrive = Some((MAX_RECEIVES, DEAD_LETTERS.to_owned()));
     [(QUEUE, Attributes { visibility, redrive }), (DEAD_LETTERS, Attributes { visibility, redrive: None })]
 }
 
-/// The variables that all functions have.
+/// The variables of all functions.
 pub fn variables(times: Times, database: &str, queues: &Queues, endpoint: &Server) -> Vec<(String, String)> {
     let seconds = |seconds: u64| seconds.to_string();
     [
@@ -52,13 +52,13 @@ pub fn variables(times: Times, database: &str, queues: &Queues, endpoint: &Serve
     .to_vec()
 }
 
-/// A function.
+/// The function of this name. Fails if its binary was not built.
 pub fn function(options: &Options, name: &str, variables: &[(String, String)], logs: &Path) -> Result<Function> {
     let bootstrap = options.bootstrap(name);
     if !bootstrap.exists() {
         return Err(format!("{} does not exist: `make build` makes it", bootstrap.display()).into());
     }
-    // The template's, but for the processor.
+    // As in the template, except for the processor.
     let limit = match name {
         "api" => 10,
         "sweeper" => 30,
@@ -73,7 +73,7 @@ pub fn function(options: &Options, name: &str, variables: &[(String, String)], l
     })
 }
 
-/// The same with a clock that is off by so much; the clock that only goes forward stays right.
+/// The same function with a wall clock that is wrong by `offset`. Its monotonic clock stays right.
 pub fn with_clock(mut function: Function, name: &str, offset: &str) -> Result<Function> {
     let library = faketime()?.display().to_string();
     function.name = format!("{}-{name}", function.name);
@@ -84,7 +84,7 @@ pub fn with_clock(mut function: Function, name: &str, offset: &str) -> Result<Fu
     Ok(function)
 }
 
-/// The error, and what the functions logged.
+/// The error with the functions' logs appended.
 pub fn with_logs(error: &dyn std::error::Error, logs: &Path) -> Error {
     let mut text = error.to_string();
     for log in std::fs::read_dir(logs).into_iter().flatten().flatten() {

@@ -1,4 +1,4 @@
-//! Hot standbys, and how they take over.
+//! Hot standbys and their promotion.
 
 use tokio::time::{sleep, timeout};
 
@@ -6,8 +6,7 @@ use super::{PATIENCE, Postgres, ROLE, Stop};
 use crate::Result;
 
 impl Postgres {
-    /// Starts a standby of this server on this port. It has all that was committed before, follows what is committed from
-    /// now on, and answers reads.
+    /// Starts a standby of this server on this port. It has all committed data, follows new commits and answers reads.
     pub async fn standby(&self, port: u16) -> Result<Self> {
         let mut standby = Self::new(self.password.clone(), port)?;
         let mut command = standby.command("pg_basebackup");
@@ -21,7 +20,7 @@ impl Postgres {
         Ok(standby)
     }
 
-    /// Stops this server once a standby follows it: stopped fast, it hands over all that was committed.
+    /// Stops this server once a standby streams from it. A fast stop sends all commits to the standby first.
     pub async fn stop_followed(&mut self) -> Result<()> {
         let follows = "SELECT count(*) FROM pg_stat_replication
             WHERE state = 'streaming' AND pg_wal_lsn_diff(pg_current_wal_lsn(), flush_lsn) < 1000000";
@@ -36,7 +35,7 @@ impl Postgres {
         self.stop(Stop::Fast).await
     }
 
-    /// Makes a standby the server that takes writes. The one that it follows has to be stopped before.
+    /// Promotes this standby to the primary. Stop the old primary first.
     pub async fn promote(&self) -> Result<()> {
         let sql = "SELECT pg_promote(true, $1)";
         let seconds = i32::try_from(PATIENCE.as_secs())?;

@@ -1,19 +1,21 @@
-//! The JSON 1.0 protocol of SQS, as far as it is spoken here.
+//! The part of SQS's JSON 1.0 protocol that the functions and tests use.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::store::Message;
+use super::store::{Message, Sent};
 use super::{Ruling, Shared, Sighting};
+use crate::calls;
 use crate::server::{self, Request, Response};
 
-/// Answers a call, once the hook has let it pass.
+/// Asks the hook, executes the call and answers it.
 pub async fn answer(shared: Arc<Shared>, request: Request) -> Option<Response> {
     let (action, environment) = (action(&request), environment(&request));
     let Ok(input) = serde_json::from_slice::<Value>(request.body()) else { return Some(refusal(400)) };
     let queue = queue(&input);
+    calls::note(&environment, &action, &queue);
     if let Some(hook) = &shared.hook {
         let sighting = Sighting { environment, action: action.clone(), queue: queue.clone(), bodies: bodies(&input) };
         match hook(sighting).await {
@@ -40,7 +42,7 @@ async fn perform(shared: &Shared, action: &str, queue: &str, input: &Value) -> O
     }
 }
 
-/// Does the same for each entry. Each succeeds or fails by itself.
+/// Calls `each` for each entry. Each entry succeeds or fails by itself.
 fn batch(input: &Value, each: impl Fn(&Value) -> Option<Value>) -> Option<Value> {
     let (mut successful, mut failed) = (Vec::new(), Vec::new());
     for entry in input["Entries"].as_array()? {
@@ -56,10 +58,20 @@ fn batch(input: &Value, each: impl Fn(&Value) -> Option<Value>) -> Option<Value>
 }
 
 fn send(shared: &Shared, queue: &str, input: &Value) -> Option<Value> {
-    let body = input["MessageBody"].as_str()?.to_owned();
-    let trace = input["MessageSystemAttributes"]["AWSTraceHeader"]["StringValue"].as_str().map(str::to_owned);
-    let id = shared.send(queue, body, trace, seconds(&input["DelaySeconds"]).unwrap_or_default())?;
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let (body, group) = (text(&input["MessageBody"])?, text(&input["MessageGroupId"]));
+    if group.as_ref().is_some_and(|group| !is_group(group)) {
+        return None;
+    }
+    let trace = text(&input["MessageSystemAttributes"]["AWSTraceHeader"]["StringValue"]);
+    let delay = seconds(&input["DelaySeconds"]).unwrap_or_default();
+    let id = shared.send(queue, Sent { body, group, trace, delay })?;
     Some(json!({"MessageId": id}))
+}
+
+/// Whether SQS takes this as a message's group: 1 to 128 letters, digits and punctuation.
+fn is_group(group: &str) -> bool {
+    (1..=128).contains(&group.len()) && group.chars().all(|c| c.is_ascii_graphic())
 }
 
 async fn receive(shared: &Shared, queue: &str, input: &Value) -> Value {
@@ -70,11 +82,15 @@ async fn receive(shared: &Shared, queue: &str, input: &Value) -> Value {
 }
 
 fn message(message: &Message) -> Value {
+    let mut attributes = json!({"ApproximateReceiveCount": message.receives.to_string()});
+    if let Some(group) = &message.group {
+        attributes["MessageGroupId"] = group.as_str().into();
+    }
     json!({
         "MessageId": message.id,
         "ReceiptHandle": message.receipt,
         "Body": message.body,
-        "Attributes": {"ApproximateReceiveCount": message.receives.to_string()},
+        "Attributes": attributes,
     })
 }
 
@@ -83,7 +99,7 @@ fn change_visibility(shared: &Shared, queue: &str, input: &Value) -> Option<Valu
     shared.with(queue, |store| store.change_visibility(receipt, time))?.then(|| json!({}))
 }
 
-/// Deleting what is gone succeeds too.
+/// Deletes a message. As on SQS, deleting a deleted message succeeds too.
 fn delete(shared: &Shared, queue: &str, input: &Value) -> Value {
     shared.with(queue, |store| store.delete(input["ReceiptHandle"].as_str().unwrap_or_default()));
     json!({})
@@ -116,7 +132,7 @@ fn action(request: &Request) -> String {
     header(request, "x-amz-target").rsplit('.').next().unwrap_or_default().to_owned()
 }
 
-/// The access key in the request's signature, which nothing else is made of: see `runtime`.
+/// The caller's access key, read from the request's signature. `runtime` sets it to the environment's name.
 fn environment(request: &Request) -> String {
     let signature = header(request, "authorization");
     let key = signature.split_once("Credential=").and_then(|(_, rest)| rest.split('/').next());

@@ -1,113 +1,132 @@
-//! A queue's messages, ordered by when they are visible.
+//! A queue's messages, ordered by the time at which they become visible.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Attributes;
+use super::fair::Groups;
 
-/// A message as it is received.
+/// A received message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Its identifier.
+    /// The message id.
     pub id: String,
-    /// What deletes it or changes its visibility.
+    /// The receipt handle, which deletes the message or changes its visibility.
     pub receipt: String,
-    /// What it says.
+    /// The body.
     pub body: String,
-    /// How often it was received, this time included.
+    /// Its message group identifier.
+    pub group: Option<String>,
+    /// How often it was received, this receive included.
     pub receives: u32,
-    /// The trace it was sent with.
+    /// The trace header that it was sent with.
     pub trace: Option<String>,
 }
 
-/// How many messages there are.
+/// How many messages a queue holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Those that could be received now.
+    /// Messages that can be received now.
     pub visible: usize,
-    /// Those whose delay is not over.
+    /// Messages whose delay is not over.
     pub delayed: usize,
-    /// Those that were received and are invisible.
+    /// Received messages whose visibility timeout is not over.
     pub in_flight: usize,
 }
 
 impl Counts {
-    /// All of them.
+    /// All messages.
     #[must_use]
     pub fn total(self) -> usize {
         self.visible + self.delayed + self.in_flight
     }
 }
 
+/// A message as it is sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// What it says.
+    pub body: String,
+    /// The group it is sent with.
+    pub group: Option<String>,
+    /// The trace it is sent with.
+    pub trace: Option<String>,
+    /// How long it stays invisible.
+    pub delay: Duration,
+}
+
 /// A queue.
 pub struct Store {
     attributes: Attributes,
     messages: HashMap<u64, Stored>,
-    by_time: BTreeSet<(Instant, u64)>,
+    groups: Groups,
     sent: u64,
 }
 
 struct Stored {
     body: String,
+    group: Option<String>,
     trace: Option<String>,
     visible_at: Instant,
+    received_at: Option<Instant>,
     receives: u32,
 }
 
 impl Store {
     /// An empty queue.
     pub fn new(attributes: Attributes) -> Self {
-        Self { attributes, messages: HashMap::new(), by_time: BTreeSet::new(), sent: 0 }
+        Self { attributes, messages: HashMap::new(), groups: Groups::default(), sent: 0 }
     }
 
-    /// Adds a message that is visible after `delay`, and gives its identifier.
-    pub fn send(&mut self, body: String, trace: Option<String>, delay: Duration) -> String {
+    /// Adds a message, and returns its id.
+    pub fn send(&mut self, message: Sent) -> String {
         self.sent += 1;
-        let (number, visible_at) = (self.sent, Instant::now() + delay);
-        self.messages.insert(number, Stored { body, trace, visible_at, receives: 0 });
-        self.by_time.insert((visible_at, number));
+        let (number, Sent { body, group, trace, delay }) = (self.sent, message);
+        let visible_at = Instant::now() + delay;
+        self.groups.wait(&group, (visible_at, number));
+        self.messages.insert(number, Stored { body, group, trace, visible_at, received_at: None, receives: 0 });
         id(number)
     }
 
-    /// Gives up to `max` visible messages, and the bodies of those that were received too often, which are gone then.
-    pub fn receive(&mut self, max: usize) -> (Vec<Message>, Vec<String>) {
+    /// Returns up to `max` visible messages. Also removes the messages that were received too often, and returns them.
+    pub fn receive(&mut self, max: usize) -> (Vec<Message>, Vec<Sent>) {
         let (mut received, mut dead) = (Vec::new(), Vec::new());
         while received.len() < max {
-            let Some(number) = self.first_visible() else { break };
-            if self.is_worn_out(number) {
+            let Some(number) = self.groups.next(Instant::now()) else { break };
+            if self.is_received_too_often(number) {
                 dead.extend(self.remove(number));
             } else {
-                received.extend(self.hand_out(number));
+                received.extend(self.receive_one(number));
             }
         }
         (received, dead)
     }
 
-    /// Where messages go that were received too often.
+    /// The queue for messages that were received too often.
     pub fn dead_letter_queue(&self) -> Option<String> {
         self.attributes.redrive.as_ref().map(|(_, queue)| queue.clone())
     }
 
-    /// Deletes the message; false where it is gone already.
+    /// Deletes the message. Returns false if it does not exist.
     pub fn delete(&mut self, receipt: &str) -> bool {
         number(receipt).and_then(|number| self.remove(number)).is_some()
     }
 
-    /// Makes the message visible after `time`; false where it is gone.
+    /// Makes the message visible after `time`. Returns false if it does not exist.
     pub fn change_visibility(&mut self, receipt: &str, time: Duration) -> bool {
         number(receipt).is_some_and(|number| self.show_at(number, Instant::now() + time))
     }
 
-    /// Takes up to `max` messages away, whichever.
+    /// Removes up to `max` random messages, and returns their bodies.
     pub fn steal(&mut self, max: usize) -> Vec<String> {
         let mut numbers: Vec<_> = self.messages.keys().copied().collect();
         fastrand::shuffle(&mut numbers);
-        numbers.into_iter().take(max).filter_map(|number| self.remove(number)).collect()
+        numbers.into_iter().take(max).filter_map(|number| self.remove(number)).map(|message| message.body).collect()
     }
 
-    /// How many messages there are.
+    /// How many messages the queue holds.
     pub fn counts(&self) -> Counts {
         let now = Instant::now();
         let mut counts = Counts::default();
@@ -121,35 +140,35 @@ impl Store {
         counts
     }
 
-    fn first_visible(&self) -> Option<u64> {
-        self.by_time.first().filter(|(visible_at, _)| *visible_at <= Instant::now()).map(|(_, number)| *number)
-    }
-
-    fn is_worn_out(&self, number: u64) -> bool {
+    fn is_received_too_often(&self, number: u64) -> bool {
         let limit = self.attributes.redrive.as_ref().map(|(receives, _)| *receives);
         self.messages.get(&number).is_some_and(|message| limit.is_some_and(|limit| message.receives >= limit))
     }
 
-    fn hand_out(&mut self, number: u64) -> Option<Message> {
-        self.show_at(number, Instant::now() + self.attributes.visibility);
+    fn receive_one(&mut self, number: u64) -> Option<Message> {
+        let now = Instant::now();
+        self.show_at(number, now + self.attributes.visibility);
         let message = self.messages.get_mut(&number)?;
         message.receives += 1;
+        message.received_at = Some(now);
         let receipt = format!("{}#{}", id(number), message.receives);
-        let (body, trace) = (message.body.clone(), message.trace.clone());
-        Some(Message { id: id(number), receipt, body, receives: message.receives, trace })
+        let (body, group, trace) = (message.body.clone(), message.group.clone(), message.trace.clone());
+        Some(Message { id: id(number), receipt, body, group, receives: message.receives, trace })
     }
 
     fn show_at(&mut self, number: u64, at: Instant) -> bool {
         let Some(message) = self.messages.get_mut(&number) else { return false };
-        self.by_time.remove(&(message.visible_at, number));
+        self.groups.remove(&message.group, (message.visible_at, number), Duration::ZERO);
         message.visible_at = at;
-        self.by_time.insert((at, number))
+        self.groups.deliver(&message.group, (at, number));
+        true
     }
 
-    fn remove(&mut self, number: u64) -> Option<String> {
-        let message = self.messages.remove(&number)?;
-        self.by_time.remove(&(message.visible_at, number));
-        Some(message.body)
+    fn remove(&mut self, number: u64) -> Option<Sent> {
+        let Stored { body, group, trace, visible_at, received_at, .. } = self.messages.remove(&number)?;
+        let busy = received_at.map(|at| at.elapsed()).unwrap_or_default();
+        self.groups.remove(&group, (visible_at, number), busy);
+        Some(Sent { body, group, trace, delay: Duration::ZERO })
     }
 }
 
@@ -157,7 +176,7 @@ fn id(number: u64) -> String {
     format!("message-{number}")
 }
 
-/// The message that a receipt belongs to. SQS takes an old receipt too, as long as the message is there.
+/// The number of the message that a receipt belongs to. As on SQS, an old receipt stays valid as long as the message exists.
 fn number(receipt: &str) -> Option<u64> {
     receipt.strip_prefix("message-")?.split('#').next()?.parse().ok()
 }
@@ -171,10 +190,10 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_hidden_while_it_is_delayed_and_while_somebody_has_it() {
+    fn message_is_invisible_while_delayed_and_while_in_flight() {
         let mut store = store(None);
-        store.send("late".to_owned(), None, Duration::from_mins(1));
-        store.send("now".to_owned(), None, Duration::ZERO);
+        store.send(Sent { body: "late".to_owned(), delay: Duration::from_mins(1), ..Sent::default() });
+        store.send(Sent { body: "now".to_owned(), ..Sent::default() });
         let (received, _) = store.receive(10);
         assert_eq!(received.iter().map(|message| message.body.as_str()).collect::<Vec<_>>(), ["now"]);
         assert_eq!(store.counts(), Counts { visible: 0, delayed: 1, in_flight: 1 });
@@ -185,14 +204,15 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_was_received_too_often_is_dead() {
+    fn message_received_too_often_becomes_a_dead_letter() {
         let mut store = store(Some((2, "dead".to_owned())));
-        store.send("o-1".to_owned(), None, Duration::ZERO);
+        let message = Sent { body: "o-1".to_owned(), group: Some("alice".to_owned()), ..Sent::default() };
+        store.send(message.clone());
         for _ in 0..2 {
             let (received, dead) = store.receive(1);
             assert!(dead.is_empty() && store.change_visibility(&received[0].receipt, Duration::ZERO));
         }
-        assert_eq!(store.receive(1), (Vec::new(), vec!["o-1".to_owned()]));
+        assert_eq!(store.receive(1), (Vec::new(), vec![message]));
         assert_eq!(store.counts().total(), 0);
     }
 }

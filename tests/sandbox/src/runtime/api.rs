@@ -1,4 +1,4 @@
-//! The Runtime API of one environment, which may ask for several events at once.
+//! The Runtime API of one environment.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,26 +12,24 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::Result;
 use crate::server::{Request, Response, Server, full, json};
 
-/// What a function answered: its result, or the error that it reported.
+/// The function's answer: its result, or the error that it reported.
 pub type Outcome = std::result::Result<Bytes, String>;
 
-/// An event on its way to the function, and whoever waits for the answer.
-pub struct Call {
-    /// What the function is given.
+/// An invocation: an event for the function, and a channel for the answer.
+pub struct Invocation {
     pub event: Bytes,
-    /// Gets the answer.
     pub answer: oneshot::Sender<Outcome>,
 }
 
-/// The Runtime API and what goes through it.
+/// A running Runtime API.
 pub struct RuntimeApi {
     server: Server,
-    calls: mpsc::Sender<Call>,
+    invocations: mpsc::Sender<Invocation>,
     ready: watch::Receiver<bool>,
 }
 
-struct Desk {
-    waiting: tokio::sync::Mutex<mpsc::Receiver<Call>>,
+struct State {
+    waiting: tokio::sync::Mutex<mpsc::Receiver<Invocation>>,
     open: Mutex<HashMap<String, oneshot::Sender<Outcome>>>,
     ready: watch::Sender<bool>,
     function: String,
@@ -39,11 +37,11 @@ struct Desk {
 }
 
 impl RuntimeApi {
-    /// Serves the function of this name, which has so much time for an event.
+    /// Starts the Runtime API for the function of this name. Its deadline for an event is `timeout` away.
     pub async fn start(function: &str, timeout: Duration) -> Result<Self> {
-        let (calls, waiting) = mpsc::channel(1);
+        let (invocations, waiting) = mpsc::channel(1);
         let (is_ready, ready) = watch::channel(false);
-        let desk = Arc::new(Desk {
+        let state = Arc::new(State {
             waiting: tokio::sync::Mutex::new(waiting),
             open: Mutex::default(),
             ready: is_ready,
@@ -51,13 +49,13 @@ impl RuntimeApi {
             timeout,
         });
         let server = Server::start(move |request| {
-            let desk = Arc::clone(&desk);
-            async move { Some(desk.answer(request).await) }
+            let state = Arc::clone(&state);
+            async move { Some(state.answer(request).await) }
         });
-        Ok(Self { server: server.await?, calls, ready })
+        Ok(Self { server: server.await?, invocations, ready })
     }
 
-    /// What `AWS_LAMBDA_RUNTIME_API` is set to.
+    /// The value for `AWS_LAMBDA_RUNTIME_API`.
     #[must_use]
     pub fn address(&self) -> String {
         self.server.address().to_string()
@@ -68,13 +66,13 @@ impl RuntimeApi {
         let _ = self.ready.clone().wait_for(|ready| *ready).await; // The channel lives as long as the server.
     }
 
-    /// Hands an event over. False where nobody takes events any more.
-    pub async fn call(&self, call: Call) -> bool {
-        self.calls.send(call).await.is_ok()
+    /// Queues an invocation for the function. Returns false if the server has ended.
+    pub async fn invoke(&self, invocation: Invocation) -> bool {
+        self.invocations.send(invocation).await.is_ok()
     }
 }
 
-impl Desk {
+impl State {
     async fn answer(&self, request: Request) -> Response {
         let path = request.uri().path().to_owned();
         match (request.method(), path.rsplit('/').next().unwrap_or_default()) {
@@ -87,14 +85,14 @@ impl Desk {
         }
     }
 
-    /// Waits for an event and hands it over.
+    /// Waits for an event and answers with it.
     async fn next(&self) -> Response {
         self.ready.send_replace(true);
-        let Some(call) = self.waiting.lock().await.recv().await else {
+        let Some(invocation) = self.waiting.lock().await.recv().await else {
             return std::future::pending().await;
         };
         let request_id = uuid::Uuid::new_v4().to_string();
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(request_id.clone(), call.answer);
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(request_id.clone(), invocation.answer);
         let deadline = SystemTime::now() + self.timeout;
         let deadline = deadline.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         Builder::new()
@@ -106,29 +104,29 @@ impl Desk {
                 "lambda-runtime-invoked-function-arn",
                 format!("arn:aws:lambda:us-east-1:000000000000:function:{}", self.function),
             )
-            .body(full(call.event))
+            .body(full(invocation.event))
             .expect("the headers are text")
     }
 
-    /// Takes an answer, to the invocation that the path names: `…/invocation/{id}/response`.
+    /// Completes the invocation that the path names (`…/invocation/{id}/response`) with its outcome.
     fn close(&self, path: &str, outcome: Outcome) -> Response {
         let request_id = path.rsplit('/').nth(1).unwrap_or_default();
         let answer = self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(request_id);
         if let Some(answer) = answer {
-            let _ = answer.send(outcome); // Whoever asked may have given up.
+            let _ = answer.send(outcome); // The caller may have given up.
         }
         json(202, r#"{"status":"OK"}"#)
     }
 }
 
-/// The trace of an invocation, as Lambda makes one where tracing is on.
+/// A trace header for an invocation, as Lambda sets it with tracing on.
 fn trace() -> String {
     let (root, parent) = uuid::Uuid::new_v4().as_u64_pair();
     let root = format!("{:08x}-{:024x}", root >> 32, root);
     format!("Root=1-{root};Parent={parent:016x};Sampled=1")
 }
 
-/// The answer to an internal extension, which is then never told of anything: our environments end by signals alone.
+/// The answer to an internal extension that registers. It receives no event afterwards: environments here end by signals.
 fn registered() -> Response {
     let mut response = json(200, r#"{"functionName":"function","functionVersion":"$LATEST","handler":"bootstrap"}"#);
     let identifier = uuid::Uuid::new_v4().to_string().parse().expect("an identifier is text");

@@ -11,33 +11,33 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use super::Function;
-use super::api::{Call, RuntimeApi};
+use super::api::{Invocation, RuntimeApi};
 use crate::Result;
 use crate::process::{Process, Signal};
 
 /// How long a function may take before it asks for its first event, as on Lambda.
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why an invocation has no answer.
+/// Why an invocation failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InvokeError {
     /// The function reported this error.
     Function(String),
     /// Its environment ended before it answered, or could not be started.
     Died,
-    /// It was killed because it took too long.
+    /// Its environment was killed at the time-out.
     TimedOut,
-    /// The same, and the harness had paused it meanwhile.
+    /// Its environment was killed at the time-out after the harness had paused it.
     Paused,
 }
 
-/// An execution environment. It is killed when this is dropped.
+/// An execution environment. Dropping it kills the process.
 pub struct Environment {
     name: String,
     timeout: Duration,
     api: RuntimeApi,
     process: Process,
-    /// Whether it was paused since it got its last event.
+    /// Whether the harness has paused it since its last event.
     was_paused: AtomicBool,
 }
 
@@ -54,20 +54,20 @@ impl Environment {
         }
     }
 
-    /// Its name.
+    /// The name, for instance `api-1`.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its process's number.
+    /// The process id.
     #[must_use]
     pub fn process_id(&self) -> i32 {
         self.process.id()
     }
 
-    /// Gives it an event and waits for the answer. One that takes longer than the function's time-out is killed, whether
-    /// it is paused or not.
+    /// Sends an event to the function and waits for the answer. Kills the environment, paused or not, at the function's
+    /// time-out.
     pub async fn invoke(&self, event: Bytes) -> std::result::Result<Bytes, InvokeError> {
         self.was_paused.store(false, Ordering::Relaxed);
         let answered = timeout(self.timeout, self.answered(event)).await;
@@ -79,7 +79,7 @@ impl Environment {
 
     async fn answered(&self, event: Bytes) -> std::result::Result<Bytes, InvokeError> {
         let (answer, answered) = oneshot::channel();
-        if !self.api.call(Call { event, answer }).await {
+        if !self.api.invoke(Invocation { event, answer }).await {
             return Err(InvokeError::Died);
         }
         tokio::select! {
@@ -89,41 +89,41 @@ impl Environment {
         }
     }
 
-    /// Whether it still runs.
+    /// Whether the process still runs.
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.process.is_running()
     }
 
-    /// Waits until it has ended.
+    /// Waits until the process has ended.
     pub async fn exited(&self) {
         self.process.exited().await;
     }
 
-    /// Ends it at once, in the middle of whatever it does.
+    /// Kills the process at once (SIGKILL).
     pub fn kill(&self) {
         self.process.signal(Signal::KILL);
     }
 
-    /// Asks it to end.
+    /// Asks the process to end (SIGTERM).
     pub fn terminate(&self) {
         self.process.signal(Signal::TERM);
     }
 
-    /// Freezes it.
+    /// Freezes the process.
     pub fn pause(&self) {
         self.was_paused.store(true, Ordering::Relaxed);
         self.process.signal(Signal::STOP);
     }
 
-    /// Lets it go on.
+    /// Continues a frozen process.
     pub fn resume(&self) {
         self.process.signal(Signal::CONT);
     }
 }
 
-/// The binary with nothing in its environment but what Lambda sets and the function's own variables, which win. The access
-/// key is the environment's name, so that the queue knows who calls.
+/// The command that starts the binary. Its only variables are those that Lambda sets and the function's own, which win. The
+/// access key is the environment's name, so that the queue can identify the caller.
 fn command(function: &Function, name: &str, runtime_api: &str) -> Result<Command> {
     let (out, err) = output(function)?;
     let mut command = Command::new(&function.bootstrap);

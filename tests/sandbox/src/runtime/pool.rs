@@ -1,6 +1,5 @@
-//! The environments of a function: as many as there are calls at once, up to a limit, and no call waits for a dead one.
+//! The environments of a function: one for each simultaneous call, up to a limit. A call never waits for an ended one.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -22,39 +21,36 @@ pub struct Pool {
 #[derive(Default)]
 struct Environments {
     all: Vec<Arc<Environment>>,
-    /// Each as often as it may be given another event.
-    idle: VecDeque<Arc<Environment>>,
+    idle: Vec<Arc<Environment>>,
 }
 
 impl Pool {
-    /// A pool of at most so many environments. None is started yet.
+    /// A pool of at most `limit` environments. It starts none yet.
     #[must_use]
     pub fn new(function: Function, limit: usize) -> Self {
-        let environments = Mutex::default();
-        let limit = limit * function.concurrency();
         Self {
             function,
             limit: Semaphore::new(limit),
             started: AtomicUsize::new(0),
             timed_out: AtomicUsize::new(0),
-            environments,
+            environments: Mutex::default(),
         }
     }
 
-    /// Starts so many environments ahead of the first call, to see that they do start and to measure without cold starts.
+    /// Starts `count` environments before the first call, to fail early and to measure without cold starts.
     pub async fn warm(&self, count: usize) -> Result<()> {
         for _ in 0..count {
             let environment = self.start().await?;
-            self.lock().idle.push_back(environment);
+            self.lock().idle.push(environment);
         }
         Ok(())
     }
 
-    /// Hands the event to a free environment, starting one where there is none, and waits for the answer.
+    /// Sends the event to an idle environment, or to a new one, and waits for the answer.
     pub async fn invoke(&self, event: Bytes) -> std::result::Result<Bytes, InvokeError> {
         let _permit = self.limit.acquire().await.map_err(|_| InvokeError::Died)?;
-        let free = self.take_idle();
-        let environment = match free {
+        let idle = self.pop_idle();
+        let environment = match idle {
             Some(environment) => environment,
             None => self.start().await.map_err(|_| InvokeError::Died)?,
         };
@@ -63,46 +59,40 @@ impl Pool {
             self.timed_out.fetch_add(1, Ordering::Relaxed);
         }
         if environment.is_running() {
-            self.lock().idle.push_back(environment);
+            self.lock().idle.push(environment);
         }
         result
     }
 
-    /// Those that run now.
+    /// The running environments.
     #[must_use]
     pub fn running(&self) -> Vec<Arc<Environment>> {
         let environments = self.lock();
         environments.all.iter().filter(|environment| environment.is_running()).map(Arc::clone).collect()
     }
 
-    /// The environment of this name, if it runs.
+    /// The running environment of this name.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<Arc<Environment>> {
         self.running().into_iter().find(|environment| environment.name() == name)
     }
 
-    /// How many environments were started in all.
+    /// How many environments were started in total.
     #[must_use]
     pub fn started(&self) -> usize {
         self.started.load(Ordering::Relaxed)
     }
 
-    /// How many environments were killed because they took too long, without those that the harness had paused.
+    /// How many environments were killed at their time-out, without those that the harness had paused.
     #[must_use]
     pub fn timed_out(&self) -> usize {
         self.timed_out.load(Ordering::Relaxed)
     }
 
-    /// One by one, the environment that was used last, as Lambda does; several at once, each in its turn.
-    fn take_idle(&self) -> Option<Arc<Environment>> {
-        let is_concurrent = self.function.concurrency() > 1;
+    /// Removes and returns the idle environment that was used last, as Lambda does.
+    fn pop_idle(&self) -> Option<Arc<Environment>> {
         let mut environments = self.lock();
-        loop {
-            let environment = if is_concurrent { environments.idle.pop_front() } else { environments.idle.pop_back() }?;
-            if environment.is_running() {
-                return Some(environment);
-            }
-        }
+        std::iter::from_fn(|| environments.idle.pop()).find(|environment| environment.is_running())
     }
 
     async fn start(&self) -> Result<Arc<Environment>> {
@@ -112,9 +102,6 @@ impl Pool {
         let mut environments = self.lock();
         environments.all.retain(|environment| environment.is_running());
         environments.all.push(Arc::clone(&environment));
-        for _ in 1..self.function.concurrency() {
-            environments.idle.push_back(Arc::clone(&environment));
-        }
         Ok(environment)
     }
 

@@ -1,4 +1,4 @@
-//! Messages of PostgreSQL's protocol, as far as they have to be understood.
+//! The part of PostgreSQL's protocol that the proxy has to understand.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,17 +8,17 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use super::{Kind, Statement};
 use crate::Result;
 
-/// The most bytes of a message.
+/// The largest size of a message, in bytes.
 const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 
-/// A message of either side.
+/// A message from the client or the server.
 pub struct Message {
-    /// All of it: a byte for its kind, four for its length, and what it says.
+    /// The whole message: a byte for its kind, four for its length, and the content.
     pub bytes: Vec<u8>,
 }
 
 impl Message {
-    /// Its kind.
+    /// The byte that tells its kind.
     pub fn kind(&self) -> u8 {
         self.bytes[0]
     }
@@ -36,15 +36,15 @@ pub async fn read(from: &mut (impl AsyncRead + Unpin)) -> Result<Message> {
     Ok(Message { bytes })
 }
 
-/// What a client begins with.
+/// A client's first message.
 pub struct Startup {
-    /// All of it.
+    /// The whole message.
     pub bytes: Vec<u8>,
-    /// The environment that the connection is of; empty where it does not say.
+    /// The name of the environment that connects, or empty if the options do not contain it.
     pub environment: Arc<str>,
 }
 
-/// Reads a client's first message, which has no kind.
+/// Reads a client's first message, which has no byte for its kind.
 pub async fn read_startup(from: &mut (impl AsyncRead + Unpin)) -> Result<Startup> {
     let mut bytes = Vec::new();
     read_sized(from, &mut bytes).await?;
@@ -57,7 +57,7 @@ pub async fn read_startup(from: &mut (impl AsyncRead + Unpin)) -> Result<Startup
 async fn read_sized(from: &mut (impl AsyncRead + Unpin), bytes: &mut Vec<u8>) -> Result<()> {
     let length = usize::try_from(from.read_u32().await?)?;
     if !(4..=MAX_MESSAGE).contains(&length) {
-        return Err("a message has no sensible length".into());
+        return Err("a message has an invalid length".into());
     }
     bytes.extend_from_slice(&u32::try_from(length)?.to_be_bytes());
     let begin = bytes.len();
@@ -66,10 +66,10 @@ async fn read_sized(from: &mut (impl AsyncRead + Unpin), bytes: &mut Vec<u8>) ->
     Ok(())
 }
 
-/// The messages of a client that belong together: a statement, or a message on its own.
+/// The client's messages that belong together: all of a statement, or a single message.
 #[derive(Default)]
 pub struct Unit {
-    /// All of it.
+    /// All its messages.
     pub bytes: Vec<u8>,
     last: u8,
     kind: Option<Kind>,
@@ -77,7 +77,7 @@ pub struct Unit {
 }
 
 impl Unit {
-    /// Adds a message; true where the unit is complete then.
+    /// Adds a message. Returns whether the unit is now complete.
     pub fn add(&mut self, message: &Message, prepared: &mut Prepared) -> bool {
         match message.kind() {
             b'P' => prepared.add(message.content()),
@@ -89,28 +89,28 @@ impl Unit {
         }
         self.last = message.kind();
         self.bytes.extend_from_slice(&message.bytes);
-        // Parse, Bind, Describe, Execute and Close go on until a Sync; anything else stands alone.
+        // Parse, Bind, Describe, Execute and Close belong together until a Sync; every other message is a unit.
         !matches!(self.last, b'P' | b'B' | b'D' | b'E' | b'C' | b'H')
     }
 
-    /// The product's statement, if it is one.
+    /// The statement, if the unit is one of the product's.
     pub fn statement(&self, environment: &Arc<str>) -> Option<Statement> {
         let kind = self.kind?;
         Some(Statement { environment: Arc::clone(environment), kind, orders: self.orders.clone().into() })
     }
 
-    /// Whether the server says when it is done with this: after a Sync and a simple query, but not during authentication.
+    /// Whether the server's answer ends with `ReadyForQuery`: after a Sync or a simple query, but not during authentication.
     pub fn is_answered_when_ready(&self) -> bool {
         matches!(self.last, b'S' | b'Q')
     }
 }
 
-/// The statements of a connection by their names; the unnamed one is the last that was parsed without a name.
+/// The prepared statements of a connection by name. The empty name stands for the last statement parsed without a name.
 #[derive(Default)]
 pub struct Prepared(HashMap<Vec<u8>, Kind>);
 
 impl Prepared {
-    /// Adds the statement of a Parse message: its name and its text.
+    /// Adds the statement of a Parse message, which contains its name and its text.
     fn add(&mut self, content: &[u8]) {
         let mut texts = content.split(|byte| *byte == 0);
         if let (Some(name), Some(Ok(sql))) = (texts.next(), texts.next().map(std::str::from_utf8)) {
@@ -118,7 +118,7 @@ impl Prepared {
         }
     }
 
-    /// The statement that a Bind message gives values: a portal's name, and the statement's.
+    /// The kind of the statement that a Bind message binds. The message contains the portal's name and the statement's.
     fn kind(&self, content: &[u8]) -> Option<Kind> {
         let name = content.split(|byte| *byte == 0).nth(1)?;
         self.0.get(name).copied()
@@ -131,25 +131,25 @@ fn classify(sql: &str) -> Kind {
         () if has("INSERT INTO orders (") => Kind::Create,
         () if sql.starts_with("WITH due AS") => Kind::Claim,
         () if has("SET cancelled = true") => Kind::Cancel,
-        () if sql.starts_with("WITH held AS") && has("DELETE FROM order_work") => Kind::Finish,
-        () if sql.starts_with("WITH held AS") => Kind::Reschedule,
+        () if has("DELETE FROM order_work") => Kind::Finish,
+        () if sql.starts_with("UPDATE order_work") => Kind::Reschedule,
         () => Kind::Other,
     }
 }
 
-/// The first parameter of a Bind message: text, or an array of it.
+/// The first parameter of a Bind message, which is a text or an array of texts.
 fn first_parameter(content: &[u8]) -> Option<Vec<String>> {
     let mut reader = Reader(content);
     reader.text()?;
     reader.text()?;
     let formats = reader.u16()?;
-    reader.take(usize::from(formats) * 2)?;
+    reader.bytes(usize::from(formats) * 2)?;
     reader.u16().filter(|count| *count > 0)?;
     let value = reader.value()?;
     array(value).or_else(|| Some(vec![String::from_utf8(value.to_vec()).ok()?]))
 }
 
-/// The elements of an array of text in its binary form.
+/// The elements of a binary array of texts.
 fn array(value: &[u8]) -> Option<Vec<String>> {
     let mut reader = Reader(value);
     let (dimensions, has_null, element) = (reader.u32()?, reader.u32()?, reader.u32()?);
@@ -163,31 +163,31 @@ fn array(value: &[u8]) -> Option<Vec<String>> {
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(count)?;
+    fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (bytes, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
-        Some(taken)
+        Some(bytes)
     }
 
     fn u16(&mut self) -> Option<u16> {
-        Some(u16::from_be_bytes(self.take(2)?.try_into().ok()?))
+        Some(u16::from_be_bytes(self.bytes(2)?.try_into().ok()?))
     }
 
     fn u32(&mut self) -> Option<u32> {
-        Some(u32::from_be_bytes(self.take(4)?.try_into().ok()?))
+        Some(u32::from_be_bytes(self.bytes(4)?.try_into().ok()?))
     }
 
-    /// Text that ends with a NUL.
+    /// Reads a text that ends with a NUL.
     fn text(&mut self) -> Option<&'a [u8]> {
         let length = self.0.iter().position(|byte| *byte == 0)?;
-        let text = self.take(length)?;
-        self.take(1)?;
+        let text = self.bytes(length)?;
+        self.bytes(1)?;
         Some(text)
     }
 
-    /// Bytes behind their length.
+    /// Reads a length and then as many bytes.
     fn value(&mut self) -> Option<&'a [u8]> {
         let length = usize::try_from(self.u32()?).ok()?;
-        self.take(length)
+        self.bytes(length)
     }
 }

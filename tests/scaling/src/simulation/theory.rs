@@ -1,4 +1,4 @@
-//! The simulation, held to what theory says of parts of it.
+//! Tests that compare parts of the simulation with queueing theory.
 
 use super::*;
 use crate::limits::{Instance, M8G_LARGE};
@@ -7,7 +7,7 @@ use crate::setup::DEPLOYED;
 
 const CALLS: usize = 100_000;
 
-/// A database of so many vCPUs that is all there is, with this mean time in seconds.
+/// A service that only waits for its database, which has this many vCPUs and this mean time in seconds.
 fn only_the_database(servers: usize, mean: f64) -> (Setup, Times) {
     let instance = Instance { vcpus: servers, connections: 1_000.0, ..M8G_LARGE };
     let setup = Setup { database: instance, processors: 1, ..DEPLOYED };
@@ -15,14 +15,14 @@ fn only_the_database(servers: usize, mean: f64) -> (Setup, Times) {
     (setup, Times { invocations: Invocations::default(), database })
 }
 
-/// How likely a customer waits where `servers` serve an offered load of `load` (Erlang C), by way of Erlang B.
+/// The probability that a customer waits when `servers` serve an offered load of `load` (Erlang C), from Erlang B.
 fn erlang_c(servers: usize, load: f64) -> f64 {
     let lost = erlang_b(servers, load);
     let servers = count(servers);
     lost / (1.0 - load / servers * (1.0 - lost))
 }
 
-/// How likely a customer is lost where nobody waits.
+/// The probability that a customer is lost without a waiting room.
 fn erlang_b(servers: usize, load: f64) -> f64 {
     (1..=servers).fold(1.0, |lost, server| load * lost / (count(server) + load * lost))
 }
@@ -32,7 +32,7 @@ fn is_near(seen: f64, expected: f64, tolerance: f64, what: &str) {
 }
 
 #[test]
-fn who_waits_for_the_database_and_how_long_is_what_erlang_says() {
+fn waits_for_the_database_match_erlang_c() {
     for (servers, load) in [(1, 0.5), (2, 1.6), (8, 6.0), (16, 14.4)] {
         let mean = 0.01;
         let (setup, times) = only_the_database(servers, mean);
@@ -49,7 +49,7 @@ fn who_waits_for_the_database_and_how_long_is_what_erlang_says() {
 }
 
 #[test]
-fn calls_without_an_environment_are_as_many_as_erlang_says() {
+fn refused_calls_match_erlang_b() {
     let invocations = Invocations { create_ms: Line { fixed: 10.0, each: 0.0 }, ..Invocations::default() };
     let times = Times { invocations, database: Database::default() };
     let setup = Setup { database: Instance { connections: 10.0, ..M8G_LARGE }, ..DEPLOYED };
@@ -58,7 +58,7 @@ fn calls_without_an_environment_are_as_many_as_erlang_says() {
 }
 
 #[test]
-fn what_is_busy_is_what_littles_law_says_and_every_order_is_worked_on_twice() {
+fn busy_servers_match_littles_law() {
     let invocations = Invocations {
         create_ms: Line { fixed: 13.0, each: 0.1 },
         wait_ms: Line { fixed: 20.0, each: 0.2 },
@@ -73,7 +73,7 @@ fn what_is_busy_is_what_littles_law_says_and_every_order_is_worked_on_twice() {
 }
 
 #[test]
-fn a_run_can_be_repeated() {
+fn run_is_repeated_by_its_seed() {
     let (setup, times) = only_the_database(2, 0.01);
     let run = |seed| Simulation::new(&setup, &times, 100.0, 1_000, seed).run().creates;
     assert!(run(1) == run(1) && run(1) != run(2));

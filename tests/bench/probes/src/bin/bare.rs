@@ -1,11 +1,11 @@
-//! What accepting an order takes with nothing around it: connect, insert, send, one after the other, and say how many
-//! microseconds that took.
+//! The minimum for accepting an order: connects, inserts and sends, one after the other, and prints how many microseconds
+//! that took.
 //!
 //! | variable | meaning |
 //! |---|---|
-//! | `DATABASE_URL` | the database |
-//! | `DATABASE_CA_FILE` | whose certificates to trust |
-//! | `QUEUE_URL`, `AWS_ENDPOINT_URL` | the queue and where it is served |
+//! | `DATABASE_URL` | the URL of the database |
+//! | `DATABASE_CA_FILE` | the file of the trusted authorities |
+//! | `QUEUE_URL`, `AWS_ENDPOINT_URL` | the URLs of the queue and of its server |
 
 use std::time::Instant;
 
@@ -34,11 +34,11 @@ async fn insert(url: &str, authorities: &str) -> Result<(), Error> {
     config.ssl_mode(tokio_postgres::config::SslMode::Require);
     let (client, connection) = config.connect(MakeTlsConnector::new(tls.build()?)).await?;
     tokio::spawn(connection);
-    let sql = "WITH born AS (
+    let sql = "WITH inserted AS (
             INSERT INTO orders (order_id, user_id, item_ids, total_amount)
             VALUES (gen_random_uuid()::text, 'user-1', '{book-1,pen-7}', 59.98) RETURNING order_id, created_at
         )
-        INSERT INTO order_work (order_id, created_at, due_at) SELECT order_id, created_at, created_at FROM born";
+        INSERT INTO order_work (order_id, created_at, due_at) SELECT order_id, created_at, created_at FROM inserted";
     client.query_typed(sql, &[]).await?;
     Ok(())
 }

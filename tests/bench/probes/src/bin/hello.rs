@@ -1,4 +1,4 @@
-//! The least a function can be: it answers every event with the same words.
+//! A minimal function: it answers every event with the same text.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::{Value, json};

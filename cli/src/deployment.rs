@@ -1,13 +1,12 @@
-//! Which deployment is meant: by flags and variables, or by a file that describes it.
+//! Finds the deployment: from flags and variables, or from a file that describes it.
 //!
-//! | variable | what for |
+//! | variable | for |
 //! |---|---|
-//! | `ORDERMILL_URL`, `ORDERMILL_TOKEN`, `ORDERMILL_CA_FILE`, `ORDERMILL_ENV_FILE` | as the flags |
+//! | `ORDERMILL_URL`, `ORDERMILL_TOKEN`, `ORDERMILL_CA_FILE`, `ORDERMILL_ENV_FILE` | the same as the flags |
 //! | `API_URL`, `TOKEN_ADMIN` | the same, in a file |
 //! | `STACK_DIR` | where the local stack's file is; `.local` |
 //!
-//! and for `doctor` those of [`crate::doctor`]. A file's variables hide the process's, so that two deployments are never
-//! taken for one.
+//! and for `doctor` those of [`crate::doctor`]. A file's variables override the process's, so two deployments never mix.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -19,21 +18,21 @@ use shared::config::Env;
 use crate::options::Target;
 
 /// A deployment.
-pub struct Place {
-    /// Where its API is.
+pub struct Deployment {
+    /// The URL of its API.
     pub url: Url,
-    /// The token to call it with.
+    /// The token for the calls.
     pub token: Option<String>,
-    /// Certificate authorities (PEM) to trust beside the machine's.
+    /// Certificate authorities (PEM) to trust besides the machine's.
     pub authorities: Option<String>,
-    /// What is known of it besides.
+    /// Its other variables.
     pub env: Env,
 }
 
 type Variables = HashMap<String, String>;
 
-impl Place {
-    /// The deployment that is meant, or what is missing to know.
+impl Deployment {
+    /// Finds the deployment. Says what to give if none is named.
     pub fn find(target: &Target, environment: impl Iterator<Item = (OsString, OsString)>) -> Result<Self, String> {
         let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
         let mut variables: Variables = environment.filter_map(text).collect();
@@ -57,7 +56,7 @@ impl Place {
         format!("{}{path}", self.url.as_str().trim_end_matches('/'))
     }
 
-    /// The API's host and port, as findings name it.
+    /// The API's host and port, as findings name them.
     #[must_use]
     pub fn address(&self) -> String {
         format!("{}:{}", self.url.host_str().unwrap_or_default(), self.url.port_or_known_default().unwrap_or_default())
@@ -72,7 +71,7 @@ impl Place {
 
 const NO_URL: &str = "no deployment is named: give --url or ORDERMILL_URL, or start the local stack with `make up`";
 
-/// The file that describes the deployment: the one that is named, or the local stack's where nothing is.
+/// The file that describes the deployment: the named one, or the local stack's if no deployment is named.
 fn file(target: &Target, variables: &Variables) -> Option<PathBuf> {
     let local = || {
         let directory = variables.get("STACK_DIR").map_or(".local", String::as_str);
@@ -117,29 +116,34 @@ fn is_loopback(host: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn find(target: &Target, variables: &[(&str, &str)]) -> Result<Place, String> {
-        Place::find(target, variables.iter().map(|(name, value)| ((*name).into(), (*value).into())))
+    fn find(target: &Target, variables: &[(&str, &str)]) -> Result<Deployment, String> {
+        Deployment::find(target, variables.iter().map(|(name, value)| ((*name).into(), (*value).into())))
     }
 
     fn written(text: &str) -> PathBuf {
-        let file = std::env::temp_dir().join(format!("ordermill-place-{}-{}", std::process::id(), fastrand::u64(..)));
+        let file =
+            std::env::temp_dir().join(format!("ordermill-deployment-{}-{}", std::process::id(), fastrand::u64(..)));
         std::fs::write(&file, text).unwrap();
         file
     }
 
     #[test]
-    fn a_file_hides_what_the_process_knows_of_another_deployment() {
+    fn file_overrides_the_variables_of_the_process() {
         let file = written("API_URL=http://127.0.0.1:1/x\nTOKEN_ADMIN='t'\nDATABASE_URL=postgres://u@127.0.0.1/d\n");
         let target = Target { env_file: Some(file.clone()), ..Target::default() };
-        let place = find(&target, &[("DATABASE_URL", "postgres://other/d"), ("API_URL", "https://other")]).unwrap();
-        assert_eq!((place.at("/orders"), place.token.as_deref()), ("http://127.0.0.1:1/x/orders".into(), Some("t")));
-        assert_eq!(place.env.text("DATABASE_URL"), Some("postgres://u@127.0.0.1/d"));
-        assert_eq!(place.env.text("DATABASE_TLS"), Some("off"));
+        let deployment =
+            find(&target, &[("DATABASE_URL", "postgres://other/d"), ("API_URL", "https://other")]).unwrap();
+        assert_eq!(
+            (deployment.at("/orders"), deployment.token.as_deref()),
+            ("http://127.0.0.1:1/x/orders".into(), Some("t"))
+        );
+        assert_eq!(deployment.env.text("DATABASE_URL"), Some("postgres://u@127.0.0.1/d"));
+        assert_eq!(deployment.env.text("DATABASE_TLS"), Some("off"));
         std::fs::remove_file(file).unwrap();
     }
 
     #[test]
-    fn where_nothing_is_given_the_command_says_what_to_give() {
+    fn missing_deployment_is_refused_with_what_to_give() {
         let nowhere = [("STACK_DIR", "/nowhere")];
         assert_eq!(find(&Target::default(), &nowhere).err().unwrap(), NO_URL);
         let url = |url: &str| Target { url: Some(url.to_owned()), ..Target::default() };

@@ -1,0 +1,74 @@
+//! Which calls to AWS each function makes, as the emulated AWS notes them: `tests/calls.json`, which the template's policies are
+//! held to. Recorded anew where a function comes to call more or less: `RECORD_CALLS=1`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::Api;
+use axum::body::Body;
+use axum::http::Request;
+use processor::{Processor, Simulated};
+use sandbox::calls::{Calls, known};
+use serde_json::json;
+use shared::config::Env;
+use sweeper::Sweeper;
+use tests::{Stack, call_in_process, handle, order, post};
+
+use crate::credentials::SecretWorld;
+use crate::migrating;
+
+/// Places an order, asks for all numbers and redrives a dead letter.
+async fn use_api(env: &Env) {
+    let api = api::router(Arc::new(Api::new(api::Config::from_env(env).unwrap(), env).unwrap()));
+    let call = async |request| call_in_process(&api, Some(("alice", "orders/write orders/admin")), request).await;
+    call(post("/orders", &order("o-1"))).await.expect(201);
+    call(Request::get("/metrics").body(Body::empty()).unwrap()).await.expect(200);
+    for dry_run in [true, false] {
+        let report = call(post("/dead-letters/redrive", &json!({"dry_run": dry_run}))).await.expect(200);
+        assert_eq!(report["found"], 1, "{report}");
+    }
+}
+
+/// Has an order wait, and dead-letters a message that names none.
+async fn use_processor(env: &Env) {
+    let work = Simulated { delay: Duration::from_secs(5) };
+    let processor = Processor::new(processor::Config::from_env(env).unwrap(), work, env).unwrap();
+    let answer = handle(&processor, &["o-1", "no order's id!"]).await;
+    assert!(answer.batch_item_failures.is_empty(), "{answer:?}");
+}
+
+/// Has each function do all that it calls AWS for.
+async fn use_everything(secret: &SecretWorld) {
+    let answer = migrating::ask(migrate::Config::from_env(&secret.env_of_owner().await), "Update").await;
+    assert_eq!(answer["Status"], "SUCCESS", "{answer}");
+    secret.world.send_dead_letter("o-1").await;
+    use_api(&secret.env_of("api")).await;
+    use_processor(&secret.env_of("processor")).await;
+    secret.world.let_pass(900.0).await;
+    let swept = Sweeper::from_env(&secret.env_of("sweeper")).unwrap().sweep().await.unwrap();
+    assert_eq!(swept.requeued, 1, "{swept:?}");
+}
+
+/// The calls that the emulated AWS has noted of this world's functions.
+fn noted(secret: &SecretWorld) -> Calls {
+    let file = std::fs::read_to_string(Stack::running().get("CALLS")).unwrap();
+    let lines = file.lines().map(|line| line.split('\t').collect::<Vec<_>>());
+    // No call is known of `site`, which reaches nothing.
+    let mut calls = Calls::from([("site".to_owned(), [].into())]);
+    for line in lines.filter(|line| secret.owns(line[2])) {
+        calls.entry(line[0].to_owned()).or_default().insert(line[1].to_owned());
+    }
+    calls
+}
+
+#[tokio::test]
+async fn record_names_the_calls_that_each_function_makes() {
+    let secret = SecretWorld::new().await;
+    use_everything(&secret).await;
+    let calls = noted(&secret);
+    if std::env::var_os("RECORD_CALLS").is_some() {
+        std::fs::write("calls.json", serde_json::to_string_pretty(&calls).unwrap() + "\n").unwrap();
+    } else {
+        assert_eq!(&calls, known(), "RECORD_CALLS=1 records them anew");
+    }
+}

@@ -1,0 +1,158 @@
+//! One user's flood does not delay another user's order: each message names the group of its order's user.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lambda_events::sqs::SqsEvent;
+use processor::{Outcome, Work};
+use sandbox::mapping::{Mapping, reliable};
+use sandbox::runtime::Pool;
+use serde_json::json;
+use shared::db::Db;
+use shared::db::work::Claimed;
+use shared::deadline::Deadline;
+use shared::queue::Group;
+use tests::{World, batch, handle, order};
+
+use crate::slow::{SlowQueues, function, numbered};
+
+/// How long the flood may take.
+const PATIENCE: Duration = Duration::from_mins(2);
+const FLOOD: usize = 2000;
+
+/// Work with always the same outcome.
+struct Always(Outcome);
+
+impl Work for Always {
+    async fn run(&self, _: &Claimed, _: &Db, _: Deadline) -> Outcome {
+        self.0.clone()
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "it is compared with a group that may be missing")]
+fn of(user_id: &str) -> Option<String> {
+    Some(Group::of(user_id).as_str().to_owned())
+}
+
+/// A batch with a message of this body, which was sent with this group.
+fn message(body: &str, group: Option<&str>) -> SqsEvent {
+    let mut event = batch(&[body]);
+    let attributes = &mut event.records[0].attributes;
+    attributes.extend(group.map(|group| (Group::ATTRIBUTE.to_owned(), group.to_owned())));
+    event
+}
+
+#[tokio::test]
+async fn api_sends_each_order_with_the_group_of_its_user() {
+    let world = World::new().await;
+    world.create("o-1").await;
+    assert_eq!(world.receive_group().await, of("alice"));
+    let orders: Vec<_> =
+        ["bob", "Jörg Müller"].map(|user| json!({"user_id": user, "item_ids": ["a"], "total_amount": 1})).into();
+    world.post("/orders/batch", &json!({"orders": orders})).await.expect(200);
+    let mut groups = [world.receive_group().await, world.receive_group().await];
+    let mut expected = [of("bob"), of("Jörg Müller")];
+    groups.sort();
+    expected.sort();
+    assert_eq!(groups, expected);
+}
+
+#[tokio::test]
+async fn operators_retry_sends_orders_with_their_groups() {
+    let world = World::new().await;
+    for (id, path) in [("o-1", "/orders/o-1/retry"), ("o-2", "/orders/retry")] {
+        world.create(id).await;
+        world.receive().await;
+        handle(&world.processor_with(Always(Outcome::Fail("no stock".to_owned()))), &[id]).await;
+        let body = if id == "o-2" { json!({"dry_run": false}) } else { json!({}) };
+        world.post(path, &body).await.expect(200);
+        assert_eq!(world.receive_group().await, of("alice"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn redrive_sends_an_active_order_with_its_letters_group() {
+    let world = World::new().await;
+    for (id, group) in [("o-1", Some("a-group")), ("o-2", None)] {
+        world.create(id).await;
+        world.receive().await;
+        world.send_dead_letter_of(id, group).await;
+        let report = world.post("/dead-letters/redrive", &json!({"dry_run": false})).await.expect(200);
+        assert_eq!((&report["sent_again"], world.receive_group().await.as_deref()), (&json!(1), group));
+    }
+}
+
+#[tokio::test]
+async fn sweeper_sends_an_order_with_the_group_of_its_user() {
+    let world = World::new().await;
+    world.create("o-1").await;
+    world.receive().await;
+    world.let_pass(181.0).await;
+    assert_eq!(world.sweeper().sweep().await.unwrap().requeued, 1);
+    assert_eq!(world.receive_group().await, of("alice"));
+}
+
+#[tokio::test]
+async fn processor_passes_a_messages_group_on() {
+    let world = World::with(&[("MAX_ATTEMPTS", "1")]).await;
+    let second = Duration::from_secs(1);
+    let retry = || Outcome::Retry { cause: "busy".to_owned(), after: None };
+    for group in [Some("a-group"), None] {
+        for (id, outcome) in [("wait", Outcome::Wait(Some(second))), ("release", Outcome::NoTime)] {
+            let id = format!("{id}-{}", group.is_some());
+            world.create(&id).await;
+            world.receive().await;
+            world.processor_with(Always(outcome)).handle(message(&id, group)).await;
+            assert_eq!(world.receive_group().await.as_deref(), group, "{id}");
+        }
+        let id = format!("not-due-{}", group.is_some());
+        world.create(&id).await;
+        world.receive().await;
+        world
+            .execute(&format!("UPDATE order_work SET due_at = now() + interval '1 second' WHERE order_id = '{id}'"))
+            .await;
+        world.processor(Duration::ZERO).handle(message(&id, group)).await;
+        assert_eq!(world.receive_group().await.as_deref(), group, "{id}");
+
+        let id = format!("given-up-{}", group.is_some());
+        world.create(&id).await;
+        world.receive().await;
+        world.processor_with(Always(retry())).handle(message(&id, group)).await;
+        world.processor(Duration::ZERO).handle(message("no order", group)).await;
+        for _ in ["given up", "malformed"] {
+            assert_eq!(world.receive_dead_letters_group().await.as_deref(), group, "{id}");
+        }
+    }
+}
+
+/// With the real functions and a fair queue as AWS describes it. Bob's order is the last in the queue, behind two thousand of alice's.
+#[tokio::test(flavor = "multi_thread")]
+async fn flood_of_one_user_does_not_delay_another_users_order() {
+    let slow = SlowQueues::new(&[("PROCESSING_DELAY_SECONDS", "1")]).await;
+    let world = &slow.world;
+    slow.create_all(&numbered("alice", FLOOD)).await;
+    let mut bobs = order("bob");
+    bobs["user_id"] = "bob".into();
+    world.post("/orders", &bobs).await.expect(201);
+    let mapping = Mapping {
+        queues: Arc::clone(&slow.queues),
+        queue: "orders".to_owned(),
+        pool: Arc::new(Pool::new(function(world, "processor", &[]), 2)),
+        batch_size: 10,
+        window: Duration::ZERO,
+        courier: reliable(),
+    };
+    let processing = mapping.start(2);
+    tests::eventually("all orders are completed", PATIENCE, async || {
+        (world.counted("completed").await == i64::try_from(FLOOD).unwrap() + 1).then_some(())
+    })
+    .await;
+    processing.stop().await;
+    let sooner: i64 = world
+        .value(
+            "SELECT count(*) FROM orders WHERE finished_at < (SELECT finished_at FROM orders WHERE order_id = 'bob')",
+        )
+        .await;
+    let most = i64::try_from(FLOOD / 4).unwrap();
+    assert!(sooner < most, "{sooner} of alice's orders were completed before bob's one");
+}
