@@ -196,7 +196,7 @@ async fn log_at_trace_contains_no_password() {
     secret.change_password("hunter2-new").await;
     secret.cut_connections().await;
     db.ping().await.unwrap();
-    assert!(log.text().contains("the database refused the login"));
+    assert!(log.text().contains("could not log in to the database"));
     assert!(!log.text().contains("hunter2"));
 }
 

@@ -78,7 +78,7 @@ async fn redrive_sends_an_active_order_with_its_letters_group() {
         world.receive().await;
         world.send_dead_letter_of(id, group).await;
         let report = world.post("/dead-letters/redrive", &json!({"dry_run": false})).await.expect(200);
-        assert_eq!((&report["sent_again"], world.receive_group().await.as_deref()), (&json!(1), group));
+        assert_eq!((&report["requeued"], world.receive_group().await.as_deref()), (&json!(1), group));
     }
 }
 

@@ -129,8 +129,8 @@ const CLAIM_LAPSED: &str = "WITH lapsed AS (
         RETURNING w.order_id, w.created_at, w.attempts, w.started_at
     ), recorded AS (
         INSERT INTO order_events (order_id, event, attempt, cause)
-        SELECT leased.order_id, 'attempt_failed', leased.attempts, 'the worker ended without an outcome'
-        FROM leased JOIN lapsed ON lapsed.order_id = leased.order_id WHERE lapsed.is_counted AND {room}
+        SELECT order_id, 'attempt_failed', attempts, 'the worker ended without an outcome'
+        FROM leased WHERE order_id = ANY (ARRAY (SELECT order_id FROM lapsed WHERE is_counted)) AND {room}
     )
     SELECT order_id, created_at, attempts, started_at, now() AS now, true AS is_claimed, false AS has_lapsed,
         0::float8 AS due_in_seconds

@@ -12,7 +12,7 @@ fn impossible_parameters_are_refused_before_the_deployment() {
     let owner = "OwnerDatabaseUrl=postgres://owner@db.example.com/orders";
     let webhook = ["Work=webhook", "WebhookUrl=https://shop.example.com/", WEBHOOK];
     for (parameters, refusal) in [
-        (&webhook[..], "a created database's VPC has none, so every order would fail"),
+        (&webhook[..], "the VPC of a created database has none"),
         (&[BROUGHT, SECRET, "Work=webhook", WEBHOOK], "needs WebhookUrl and WebhookSecretArn"),
         (&[BROUGHT, SECRET, "Work=webhook", webhook[1]], "needs WebhookUrl and WebhookSecretArn"),
         (&[BROUGHT, SECRET, "VpcSubnetIds=subnet-1,subnet-2"], "VpcSubnetIds needs VpcSecurityGroupIds"),
