@@ -34,7 +34,7 @@ async fn cancelling_many_is_a_dry_run_by_default() {
 #[tokio::test]
 async fn only_pending_orders_that_match_are_cancelled() {
     let world = world(3).await;
-    handle(&world.processor(Duration::from_secs(60)), &["o-1"]).await;
+    handle(&world.processor(Duration::from_mins(1)), &["o-1"]).await;
     for (filter, matched) in [
         (json!({"user_id": "bob"}), 1),
         (json!({"user_id": "alice"}), 2),

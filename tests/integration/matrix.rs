@@ -64,8 +64,7 @@ impl Bearer {
         match self {
             Right | Administrator | Operator => route.success,
             Backend if route.scopes.contains(READ_ALL) || route.scopes.contains(WRITE_ALL) => route.success,
-            Backend => 403,
-            OtherScopes => 403,
+            Backend | OtherScopes => 403,
             OtherUser => route.of_another_user(),
             _ => 401,
         }

@@ -15,6 +15,7 @@ pub struct History {
 
 /// A change of the order.
 #[derive(Deserialize, Serialize)]
+#[allow(clippy::struct_field_names, reason = "they are the API's")]
 pub struct Change {
     #[serde(with = "time::serde::rfc3339")]
     at: OffsetDateTime,

@@ -18,7 +18,7 @@ pub fn groups(claims: &HashMap<String, String>) -> Vec<&str> {
     items(text(claims, "cognito:groups")).collect()
 }
 
-/// The client that the token was issued to: `client_id` (RFC 9068, Cognito), else `azp` (OpenID Connect). A text that can't be
+/// The client that the token was issued to: `client_id` (RFC 9068, Cognito), else `azp` (`OpenID` Connect). A text that can't be
 /// stored counts as absent.
 pub fn client(claims: &HashMap<String, String>) -> Option<String> {
     let named = ["client_id", "azp"].into_iter().map(|name| text(claims, name)).find(|text| !text.is_empty())?;

@@ -105,7 +105,9 @@ pub async fn read_history(
     let truncated = events.len() >= MAX_AUTOMATIC;
     let mut changes = changes(&order, events);
     if let Some(own) = tenant {
-        changes.iter_mut().for_each(|change| change.show_only(own));
+        for change in &mut changes {
+            change.show_only(own);
+        }
     }
     Ok(Json(HistoryView { order_id: order_id.to_string(), changes, truncated }))
 }

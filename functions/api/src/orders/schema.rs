@@ -138,7 +138,7 @@ impl PartialSchema for CursorParameter {
     }
 }
 
-/// The order_id parameter of a list, which may be repeated.
+/// The `order_id` parameter of a list, which may be repeated.
 pub struct OrderIdsParameter;
 
 impl ToSchema for OrderIdsParameter {}
