@@ -6,6 +6,7 @@
 mod alarms;
 mod batching;
 mod calls;
+mod cancelling;
 mod cli;
 mod clients;
 mod configuration;
@@ -20,7 +21,9 @@ mod environments;
 mod erasing;
 mod failover;
 mod fairness;
+mod filtering;
 mod fulfilling;
+mod history;
 mod hostile;
 mod inputs;
 mod lambda;

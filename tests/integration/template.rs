@@ -156,6 +156,7 @@ fn each_rule_notices_its_breach() {
         ),
         ("UserPool", "UserPool/Properties/AdminCreateUserConfig", Value::Null),
         ("UserClient", "UserClient/Properties/AllowedOAuthScopes/0", json!("orders/admin")),
+        ("UserClient", "UserClient/Properties/AllowedOAuthScopes/0", json!("orders/read.all")),
     ] {
         let mut broken = Template(sound.0.clone());
         set(&mut broken.0["Resources"], &format!("/{pointer}"), value);
