@@ -16,7 +16,7 @@ use crate::deadline::Deadline;
 const MAX_NAME: usize = 63;
 
 /// The privileges that the statements need on each table. No statement deletes orders.
-pub(super) const PRIVILEGES: [(&str, &str); 7] = [
+pub(super) const PRIVILEGES: [(&str, &str); 9] = [
     ("orders", "SELECT, INSERT, UPDATE"),
     ("order_work", "SELECT, INSERT, UPDATE, DELETE"),
     ("order_events", "SELECT, INSERT"),
@@ -24,6 +24,8 @@ pub(super) const PRIVILEGES: [(&str, &str); 7] = [
     ("order_outcomes", "SELECT, INSERT, DELETE"),
     ("order_stats", "SELECT, INSERT, UPDATE, DELETE"),
     ("order_durations", "SELECT, INSERT, UPDATE, DELETE"),
+    ("order_hours", "SELECT, INSERT, UPDATE, DELETE"),
+    ("order_hour_durations", "SELECT, INSERT, UPDATE, DELETE"),
 ];
 
 /// The settings of the role's sessions on the server:
