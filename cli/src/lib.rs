@@ -1,5 +1,5 @@
 //! Ordermill at the terminal: `doctor` checks a deployment and says how to mend what is wrong, `load` creates orders and
-//! follows each to its end, `tail` shows orders as they change.
+//! follows each to its end, `tail` shows orders as they change, `export` writes them to a file.
 //!
 //! It calls the service as any client does. Only [`doctor`] also reads the database and AWS, if variables give it access, and
 //! changes nothing there.
@@ -9,6 +9,7 @@ pub mod client;
 pub mod deployment;
 pub mod doctor;
 mod exit;
+pub mod export;
 mod http;
 pub mod interrupt;
 pub mod load;
@@ -31,6 +32,7 @@ pub async fn run(options: Options, environment: impl Iterator<Item = (OsString, 
         Ok(deployment) => match &options.command {
             Command::Doctor => Ok(doctor::run(&deployment, output).await),
             Command::Load(load) => load::run(&deployment, load, output).await,
+            Command::Export(export) => export::run(&deployment, export, output).await,
             Command::Tail(tail) => tail::run(&deployment, tail, output).await,
         },
         Err(problem) => Err(exit::Failure::Usage(problem)),

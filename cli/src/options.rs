@@ -4,6 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use time::format_description::well_known::Rfc3339;
+use time::{Date, OffsetDateTime};
+
+use crate::export::Format;
 
 const AFTER_HELP: &str = "\
 Without --url or --env-file the command uses the stack that `make up` started: .local/env, or env in STACK_DIR.
@@ -57,6 +61,8 @@ pub enum Command {
     Load(Load),
     /// Show an order, or all orders, as they change
     Tail(Tail),
+    /// Write the orders of a span of time to a file, newest first
+    Export(Export),
 }
 
 /// The load.
@@ -96,6 +102,37 @@ pub struct Tail {
     /// How many of the existing orders to show first
     #[arg(long, default_value_t = 10, conflicts_with = "order_id", value_parser = clap::value_parser!(u8).range(0..=200))]
     pub last: u8,
+}
+
+/// The orders to export.
+#[derive(Debug, Clone, Args)]
+pub struct Export {
+    /// Export orders created at this time or later: a date, or a time by RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub from: OffsetDateTime,
+    /// Export orders created before this time; now by default
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub to: Option<OffsetDateTime>,
+    /// How to write orders
+    #[arg(long, value_enum, default_value_t = Format::Ndjson)]
+    pub format: Format,
+    /// Write the orders into this new file; to standard output by default
+    #[arg(long, short = 'o', value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Store in this file where the export stands, and go on from there if it exists
+    #[arg(long, value_name = "STATE", requires = "file")]
+    pub resume: Option<PathBuf>,
+    /// How many calls to make in a second, each of up to 200 orders
+    #[arg(long, short = 'r', default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub rate: u32,
+}
+
+fn moment(text: &str) -> Result<OffsetDateTime, String> {
+    let date = Date::parse(text, time::macros::format_description!("[year]-[month]-[day]"));
+    let time = date.map(|date| date.midnight().assume_utc()).or_else(|_| OffsetDateTime::parse(text, &Rfc3339));
+    time.map_err(|_| {
+        "must be a date such as 2026-11-24, which begins at midnight in UTC, or a time by RFC 3339".to_owned()
+    })
 }
 
 fn interval(text: &str) -> Result<Duration, String> {

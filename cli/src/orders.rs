@@ -13,6 +13,7 @@ pub struct Order {
     pub order_id: String,
     pub user_id: String,
     pub total_amount: String,
+    pub currency: String,
     pub status: Status,
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,

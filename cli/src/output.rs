@@ -78,9 +78,14 @@ impl Output {
         self.say(&serde_json::to_string(value).unwrap_or_default());
     }
 
+    /// Writes a line to standard error.
+    pub fn note(&self, line: &str) {
+        let _ = writeln!(std::io::stderr(), "{line}");
+    }
+
     /// Writes an error.
     pub fn complain(&self, problem: &str) {
-        let _ = writeln!(std::io::stderr(), "ordermill: {problem}");
+        self.note(&format!("ordermill: {problem}"));
     }
 
     /// The target of progress bars.

@@ -6,12 +6,23 @@
 CREATE DOMAIN order_id AS text COLLATE "C" CHECK (VALUE ~ '^[A-Za-z0-9._:-]{1,64}$' AND VALUE NOT IN ('.', '..'));
 CREATE DOMAIN user_id AS text COLLATE "C" CHECK (char_length(VALUE) BETWEEN 1 AND 128);
 CREATE DOMAIN item_ids AS text[] CHECK (cardinality(VALUE) BETWEEN 1 AND 500);
-CREATE DOMAIN amount AS numeric(14,2) CHECK (VALUE >= 0);
+-- No currency has more than four decimal places. A number takes no more room for places that it does not use.
+CREATE DOMAIN amount AS numeric(16,4) CHECK (VALUE >= 0);
+CREATE DOMAIN currency AS text COLLATE "C" CHECK (VALUE ~ '^[A-Z]{3}$');
+-- A flat object of strings. A regular expression counts up to 255 repetitions.
+CREATE DOMAIN metadata AS jsonb CHECK (
+    jsonb_typeof(VALUE) = 'object'
+    AND jsonb_array_length(jsonb_path_query_array(VALUE, '$.keyvalue()')) BETWEEN 1 AND 20
+    AND NOT jsonb_path_exists(VALUE, '$.keyvalue().key ? (!(@ like_regex "^[^[:cntrl:]]{1,40}$"))')
+    AND NOT jsonb_path_exists(VALUE, '$.* ? (@.type() != "string" || !(@ like_regex "^.{0,250}.{0,250}$" flag "s"))')
+);
 
 -- A row is written twice: inserted, and updated once when the order ends. Columns of a fixed width come first, so that no
 -- padding lies between them.
 CREATE TABLE orders (
     created_at      timestamptz   NOT NULL DEFAULT now(),
+    -- Null in most orders.
+    process_after   timestamptz,
     -- How the order ended. These keep their defaults while it is active.
     started_at      timestamptz,
     finished_at     timestamptz,
@@ -23,6 +34,10 @@ CREATE TABLE orders (
     user_id         user_id       NOT NULL,
     item_ids        item_ids      NOT NULL,
     total_amount    amount        NOT NULL,
+    -- The api names a currency in each insert, so that a change of its default changes no order.
+    currency        currency      NOT NULL DEFAULT 'EUR',
+    -- Null in most orders.
+    metadata        metadata,
     idempotency_key bytea,
 
     -- Completed and failed orders have a start, and no other order has one.
@@ -56,9 +71,12 @@ CREATE TABLE order_work (
     created_at  timestamptz NOT NULL,
     -- When work first started. The order is pending before, and processing from then on.
     started_at  timestamptz,
-    -- When the order next needs attention: at the end of the cancel window, of the lease while a worker holds it, or of a wait.
+    -- When the order next needs attention: at the end of the cancel window or at process_after, at the end of the lease while a
+    -- worker holds it, or of a wait.
     due_at      timestamptz NOT NULL,
-    -- When the sweeper last sent another message. due_at stays unchanged, so that it shows how long an order has been overdue.
+    -- A copy from orders. An order that is due much later than it was created has no message until the sweeper sends it.
+    process_after timestamptz,
+    -- When the sweeper last sent a message. due_at stays unchanged, so that it shows how long an order has been overdue.
     requeued_at timestamptz,
     -- The fencing token of the worker that holds the lease; null without one.
     claim       uuid,
@@ -91,9 +109,38 @@ CREATE TABLE order_events (
 
 CREATE INDEX order_events_of_order ON order_events (order_id, at);
 
+-- An erasure replaces an order's user. The history follows, as the owner of the tables: the functions' role can't change it.
+CREATE FUNCTION replace_user_in_history() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    EXECUTE format('UPDATE %I.order_events SET subject = $1 WHERE order_id = $2 AND subject = $3', TG_TABLE_SCHEMA)
+        USING NEW.user_id, NEW.order_id, OLD.user_id;
+    RETURN NULL;
+END;
+$$;
+
+-- Only statements that assign the user run it.
+CREATE TRIGGER replace_user_in_history AFTER UPDATE OF user_id ON orders
+FOR EACH ROW EXECUTE FUNCTION replace_user_in_history();
+
+-- One row: whether processing is paused. Every claim and every sweep reads it.
+CREATE TABLE processing_pause (
+    -- Keeps a second row out.
+    is_only    boolean PRIMARY KEY DEFAULT true CHECK (is_only),
+    -- When the pause began, why, and the subject of the operator's token; null while processing runs.
+    paused_at  timestamptz,
+    reason     text CHECK (char_length(reason) BETWEEN 1 AND 500),
+    paused_by  text CHECK (char_length(paused_by) BETWEEN 1 AND 128),
+    -- The end of the last pause. An order that was due by then has no message any more.
+    resumed_at timestamptz,
+
+    CONSTRAINT processing_pause_is_whole CHECK (num_nonnulls(paused_at, reason, paused_by) IN (0, 3))
+);
+INSERT INTO processing_pause DEFAULT VALUES;
+
 -- The current state of each order. This is the only place that derives an order's status.
 CREATE VIEW order_states AS
-SELECT o.order_id, o.user_id, o.item_ids, o.total_amount, o.created_at, o.idempotency_key,
+SELECT o.order_id, o.user_id, o.item_ids, o.total_amount, o.currency, o.metadata, o.process_after, o.created_at, o.idempotency_key,
     CASE
         WHEN o.cancelled THEN 'cancelled'
         WHEN o.failure IS NOT NULL THEN 'failed'
@@ -106,6 +153,41 @@ SELECT o.order_id, o.user_id, o.item_ids, o.total_amount, o.created_at, o.idempo
     coalesce(w.attempts + (w.started_at IS NOT NULL)::int, o.attempts) AS attempts,
     w.due_at, w.claim
 FROM orders AS o LEFT JOIN order_work AS w ON w.order_id = o.order_id;
+
+-- Retention. The functions' role may not delete orders, so it calls this function, which runs as the owner of the tables. It deletes
+-- ended orders alone, and none that ended within the last day. Each call walks over at most `most` orders, the oldest first, and
+-- returns where it stopped, so that orders which stay do not keep it from those behind them.
+-- The body is parsed here, so its names can't mean other tables later; the search path guards what is not parsed yet. The settings
+-- leave the planner only the indexes, because such a function has generic plans, and those depend on statistics; and they keep it from
+-- compiling a plan for half a second, which the high cost of what they forbid would make it do.
+-- Conflicts: an order that another statement has locked stays for a later call.
+CREATE FUNCTION delete_ended_orders(after_created_at timestamptz, after_order_id text, ended_before timestamptz, most integer,
+    OUT seen bigint, OUT deleted bigint, OUT last_created_at timestamptz, OUT last_order_id text)
+LANGUAGE sql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET jit = off
+BEGIN ATOMIC
+    WITH walked AS MATERIALIZED (
+        SELECT order_id, created_at FROM orders
+        WHERE (created_at, order_id) > (after_created_at, after_order_id)
+            AND created_at < least(ended_before, now() - interval '1 day')
+        ORDER BY created_at, order_id LIMIT least(most, 1000)
+    ), old AS (
+        SELECT o.order_id FROM walked JOIN orders AS o ON o.order_id = walked.order_id
+        WHERE o.finished_at < least(ended_before, now() - interval '1 day')
+            AND NOT EXISTS (SELECT FROM order_work AS w WHERE w.order_id = o.order_id)
+        FOR UPDATE OF o SKIP LOCKED
+    ), gone AS (
+        DELETE FROM orders AS o USING old WHERE o.order_id = old.order_id RETURNING o.order_id
+    ), last AS (
+        SELECT created_at, order_id FROM walked ORDER BY created_at DESC, order_id DESC LIMIT 1
+    )
+    SELECT (SELECT count(*) FROM walked), (SELECT count(*) FROM gone), (SELECT created_at FROM last), (SELECT order_id FROM last);
+END;
+
+-- Everybody may call a new function.
+REVOKE ALL ON FUNCTION delete_ended_orders FROM PUBLIC;
 
 -- Statistics are inserted and never updated. A counter that each outcome updates would become a chain of row versions: an old
 -- snapshot keeps them, and every update walks through them. The statement that ends orders inserts one row. The sweeper folds the

@@ -1,11 +1,16 @@
 //! The order: its fields, each a type that can hold nothing invalid, and its states.
 
+mod metadata;
+mod money;
+
 use std::fmt;
 use std::str::FromStr;
 
-use rust_decimal::Decimal;
 use time::OffsetDateTime;
 use uuid::Uuid;
+
+pub use metadata::Metadata;
+pub use money::{Amount, Currency};
 
 /// Why a value is not valid. The text completes the sentence "`order_id` …" for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -125,71 +130,10 @@ impl TryFrom<Vec<String>> for ItemIds {
     }
 }
 
-/// One to `max_length` characters without control characters (PostgreSQL's text can't hold NUL at all).
-fn is_label(text: &str, max_length: usize) -> bool {
+/// Whether the text is one to `max_length` characters without control characters (PostgreSQL's text can't hold NUL at all).
+#[must_use]
+pub fn is_label(text: &str, max_length: usize) -> bool {
     (1..=max_length).contains(&text.chars().count()) && !text.contains(char::is_control)
-}
-
-/// An amount of money in the shop's currency: exact, from 0 to below 10^12, with at most two decimal places.
-/// It is displayed with exactly two: `59.98`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Amount(Decimal);
-
-impl Amount {
-    /// The first amount that is too large.
-    const LIMIT: Decimal = Decimal::from_parts(3_567_587_328, 232, 0, false, 0); // 10^12
-    /// `Decimal` holds 28 digits exactly. It would round a longer literal, so this refuses one.
-    const MAX_LITERAL: usize = 28;
-
-    /// The amount as a decimal.
-    #[must_use]
-    pub fn as_decimal(self) -> Decimal {
-        self.0
-    }
-}
-
-impl FromStr for Amount {
-    type Err = Invalid;
-
-    /// Reads a JSON number's text or a plain decimal by its value: `59.98`, `60`, `6e1`, `59.9800`.
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let invalid = Invalid("must be a number from 0 to below 1000000000000 with at most 2 decimal places");
-        let text = without_trailing_zeros(text);
-        let is_literal = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
-        if !is_literal || text.len() > Self::MAX_LITERAL {
-            return Err(invalid);
-        }
-        let parsed = if text.contains(['e', 'E']) { Decimal::from_scientific(text) } else { text.parse() };
-        let amount = parsed.map_err(|_| invalid)?.normalize();
-        if amount.is_sign_negative() && !amount.is_zero() || amount >= Self::LIMIT || amount.scale() > 2 {
-            return Err(invalid);
-        }
-        Ok(Self(amount.abs()))
-    }
-}
-
-/// Removes the zeros at the end of a plain decimal's fraction, however many. They do not change its value.
-fn without_trailing_zeros(text: &str) -> &str {
-    match text.find('.') {
-        Some(point) if point + 1 < text.len() && !text.contains(['e', 'E']) => {
-            let trimmed = text.trim_end_matches('0');
-            trimmed.strip_suffix('.').unwrap_or(trimmed)
-        }
-        _ => text,
-    }
-}
-
-impl From<Decimal> for Amount {
-    /// Converts a stored amount. The database's CHECKs have accepted it, and they are the same rules.
-    fn from(stored: Decimal) -> Self {
-        Self(stored.normalize())
-    }
-}
-
-impl fmt::Display for Amount {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.2}", self.0)
-    }
 }
 
 /// The status of an order.
@@ -259,6 +203,10 @@ pub struct NewOrder {
     pub item_ids: ItemIds,
     /// The price.
     pub total_amount: Amount,
+    /// The client's own facts about it.
+    pub metadata: Metadata,
+    /// The time before which it is not processed.
+    pub process_after: Option<OffsetDateTime>,
 }
 
 /// A stored order.
@@ -272,6 +220,10 @@ pub struct Order {
     pub item_ids: Vec<String>,
     /// The price.
     pub total_amount: Amount,
+    /// The client's own facts about it.
+    pub metadata: Metadata,
+    /// The time before which it is not processed.
+    pub process_after: Option<OffsetDateTime>,
     /// The current status.
     pub status: Status,
     /// When it became durable.
@@ -289,58 +241,6 @@ pub struct Order {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn amount(text: &str) -> Option<String> {
-        text.parse::<Amount>().ok().map(|amount| amount.to_string())
-    }
-
-    #[test]
-    fn amount_is_exact_and_shown_with_two_decimals() {
-        for (given, shown) in [
-            ("59.98", "59.98"),
-            ("60", "60.00"),
-            ("0.1", "0.10"),
-            ("6e1", "60.00"),
-            ("1.50e-1", "0.15"),
-            ("10.100", "10.10"),
-            ("-0", "0.00"),
-            ("0.0", "0.00"),
-            ("36.4000", "36.40"),
-            ("36.00000000000000000000000000000000", "36.00"),
-            ("999999999999.99", "999999999999.99"),
-        ] {
-            assert_eq!(amount(given).as_deref(), Some(shown), "{given}");
-        }
-    }
-
-    #[test]
-    fn amount_out_of_range_or_precision_is_refused() {
-        for text in [
-            "0.001",
-            "-0.01",
-            "1000000000000",
-            "1e12",
-            "1e400",
-            "1e-400",
-            "NaN",
-            "Infinity",
-            "",
-            "36.4001",
-            "1_0",
-            ".",
-            "0x1",
-            " 1",
-            "0.0000000000000000000000000000000000001",
-            "1.00000000000000000000000000000001",
-        ] {
-            assert_eq!(amount(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn limit_of_an_amount_is_ten_to_the_twelve() {
-        assert_eq!(Amount::LIMIT, Decimal::from(1_000_000_000_000_i64));
-    }
 
     #[test]
     fn order_id_is_one_to_sixty_four_safe_characters() {

@@ -35,7 +35,7 @@ use crate::telemetry::Trace;
 pub use group::Group;
 
 /// The longest delay of a message: 15 minutes, `DelaySeconds` of the SQS API. A longer wait takes several messages.
-const MAX_DELAY: Duration = Duration::from_mins(15);
+pub const LONGEST_DELAY: Duration = Duration::from_mins(15);
 /// The most messages of one call to the SQS API.
 pub const MAX_BATCH: usize = 10;
 /// How many calls of one batch run at once.
@@ -316,7 +316,7 @@ fn parts(messages: &[Message]) -> Vec<Range<usize>> {
 }
 
 fn delay_seconds(delay: Duration) -> i32 {
-    whole_seconds(delay.min(MAX_DELAY))
+    whole_seconds(delay.min(LONGEST_DELAY))
 }
 
 fn whole_seconds(time: Duration) -> i32 {

@@ -37,7 +37,7 @@ async fn use_processor(env: &Env) {
     assert!(answer.batch_item_failures.is_empty(), "{answer:?}");
 }
 
-/// Has each function do all that it calls AWS for.
+/// Runs each function through all of its AWS calls.
 async fn use_everything(secret: &SecretWorld) {
     let answer = migrating::ask(migrate::Config::from_env(&secret.env_of_owner().await), "Update").await;
     assert_eq!(answer["Status"], "SUCCESS", "{answer}");
@@ -49,11 +49,11 @@ async fn use_everything(secret: &SecretWorld) {
     assert_eq!(swept.requeued, 1, "{swept:?}");
 }
 
-/// The calls that the emulated AWS has noted of this world's functions.
+/// The calls of this world's functions, as the emulated AWS has noted them.
 fn noted(secret: &SecretWorld) -> Calls {
     let file = std::fs::read_to_string(Stack::running().get("CALLS")).unwrap();
     let lines = file.lines().map(|line| line.split('\t').collect::<Vec<_>>());
-    // No call is known of `site`, which reaches nothing.
+    // `site` makes no call.
     let mut calls = Calls::from([("site".to_owned(), [].into())]);
     for line in lines.filter(|line| secret.owns(line[2])) {
         calls.entry(line[0].to_owned()).or_default().insert(line[1].to_owned());

@@ -31,6 +31,7 @@ async fn invalid_variable_stops_the_function_at_start_by_name() {
         ("ApiFunction", "STAGE", Some("production")),
         ("ApiFunction", "AUTH", Some("maybe")),
         ("ApiFunction", "CANCEL_WINDOW_SECONDS", Some("soon")),
+        ("ApiFunction", "DEFAULT_CURRENCY", Some("euro")),
         ("ProcessorFunction", "DLQ_URL", None),
         ("ProcessorFunction", "LEASE_SECONDS", Some("90")),
         ("ProcessorFunction", "PROCESSING_DELAY_SECONDS", Some("-1")),

@@ -30,7 +30,7 @@ async fn accepted_order_is_stored_exactly_and_enqueued() {
     assert_eq!(order["status"], "pending");
     assert_eq!(order["attempts"], 0);
     assert_eq!(order["next"], json!(["cancel"]));
-    assert_eq!(world.value::<String>("SELECT total_amount::text FROM orders").await, "59.98");
+    assert_eq!(world.value::<String>("SELECT total_amount::text FROM orders").await, "59.9800");
     assert_eq!(world.value::<i64>("SELECT count(*) FROM order_work").await, 1);
     assert_eq!(world.receive().await.as_deref(), Some("o-1"));
 }

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use processor::{Config, ConfiguredWork, Processor};
 use serde_json::{Value, json};
-use tests::{World, failures, handle};
+use tests::{World, failures, handle, order};
 use tokio::net::TcpListener;
 
 const SECRET: &str = "a-secret-of-the-merchant";

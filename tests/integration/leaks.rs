@@ -56,7 +56,8 @@ async fn call_all(api: &Function, answers: &mut String) {
     {
         calls.push(("GET", path.to_owned(), String::new()));
     }
-    for path in ["/orders/o-1/cancel", "/orders/o-1/retry", "/orders/retry", "/dead-letters/redrive"] {
+    let erase = format!("/users/{}/erase", USER.replace('@', "%40"));
+    for path in ["/orders/o-1/cancel", "/orders/o-1/retry", "/orders/retry", "/dead-letters/redrive", &erase] {
         calls.push(("POST", path.to_owned(), "{\"dry_run\": false}".to_owned()));
     }
     calls.push((Method::DELETE.as_str(), "/orders".to_owned(), String::new()));

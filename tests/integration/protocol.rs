@@ -1,5 +1,5 @@
 //! The protocol of claim, wait, finish, sweep, cancel and retry under random interleavings: two workers, a sweeper, a client
-//! and an operator act on an order in any sequence, while workers crash, time passes and messages are lost and duplicated.
+//! and an operator, who pauses processing too, act on an order in any sequence, while workers crash, time passes and messages are lost and duplicated.
 //! Every step is the product's own statement on a real database.
 
 use std::time::Duration;
@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use shared::db::work::{Claim, Finish, Reschedule};
-use shared::db::{Db, orders, retry, work};
+use shared::db::{Db, orders, overdue, pause, retry, work};
 use shared::order::OrderId;
 use tests::World;
 
@@ -38,6 +38,9 @@ enum Step {
     Sweep,
     Cancel,
     OperatorRetry,
+    /// An operator pauses processing, or resumes it.
+    Pause,
+    Resume,
     /// This many seconds pass: less than a lease, more than a lease, or more than the grace period.
     Pass(u16),
 }
@@ -55,6 +58,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Sweep),
         1 => Just(Step::Cancel),
         1 => Just(Step::OperatorRetry),
+        1 => Just(Step::Pause),
+        1 => Just(Step::Resume),
         3 => prop::sample::select(vec![3_u16, 31, 181]).prop_map(Step::Pass),
     ]
 }
@@ -88,15 +93,17 @@ impl Play<'_> {
             Step::Redeliver(worker) => self.messages += usize::from(self.workers[worker].is_some()),
             Step::Lose => self.messages = self.messages.saturating_sub(1),
             Step::Duplicate => self.messages += usize::from(self.messages > 0),
-            Step::Sweep => self.messages += work::requeue_overdue(self.db, GRACE, 10).await.unwrap().len(),
+            Step::Sweep => self.messages += overdue::requeue_overdue(self.db, GRACE, 10).await.unwrap().len(),
             Step::Cancel => self.cancel().await,
             Step::OperatorRetry => self.operator_retry().await,
+            Step::Pause => drop(pause::pause(self.db, "a test", "tester").await.unwrap()),
+            Step::Resume => drop(pause::resume(self.db).await.unwrap()),
             Step::Pass(seconds) => self.world.let_pass(f64::from(seconds)).await,
         }
         self.check().await;
     }
 
-    /// Claims the order. The message stays with the worker, is sent again if the order is not due, or is deleted.
+    /// Claims the order. The message stays with the worker, is sent again if the order is not due, or is deleted, as in a pause.
     async fn deliver(&mut self, worker: usize, has_delay: bool) {
         if self.messages == 0 || self.workers[worker].is_some() {
             return;
@@ -105,10 +112,15 @@ impl Play<'_> {
         let claim = work::claim(self.db, &self.order, LEASE, delay).await.unwrap();
         self.messages -= usize::from(claim.not_due.is_empty());
         if !claim.claimed.is_empty() {
+            assert!(!self.is_paused().await, "an order was claimed while processing was paused");
             assert!(!self.is_cancelled, "a cancelled order was claimed");
             self.workers[worker] = Some(claim);
             self.holder = Some(worker);
         }
+    }
+
+    async fn is_paused(&self) -> bool {
+        self.world.value("SELECT paused_at IS NOT NULL FROM processing_pause").await
     }
 
     async fn finish(&mut self, worker: usize, completed: bool) {
@@ -162,7 +174,7 @@ impl Play<'_> {
     /// Asserts that the order can always end with only the sweeper and a healthy worker.
     async fn settle(&mut self) {
         self.workers = [None, None];
-        for step in [Step::Pass(240), Step::Sweep, Step::Deliver(0, false), Step::Finish(0, true)] {
+        for step in [Step::Pass(240), Step::Resume, Step::Sweep, Step::Deliver(0, false), Step::Finish(0, true)] {
             self.act(step).await;
         }
         let order = orders::get(self.db, self.id(), None).await.unwrap().unwrap();

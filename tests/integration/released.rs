@@ -16,6 +16,8 @@ use shared::db::{Database, Db, DbConfig};
 use shared::deadline::Deadline;
 use sweeper::Sweeper;
 use tests::{World, call_in_process, handle, order, post};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio::time::sleep;
 
 use recorder::Recording;
@@ -84,7 +86,7 @@ async fn create_and_cancel(api: &Router) {
 /// Processes orders: a wait, a worker that crashes, a message for an order in progress, ends, a failure, and an operator's retries.
 async fn process(api: &Router, env: &Env, world: &World) {
     let config = || Config::from_env(env).unwrap();
-    // So short a delay that it is over when the recording is replayed.
+    // The delay is over when the recording is replayed.
     let waiting = Processor::new(config(), Simulated { delay: Duration::from_micros(1) }, env).unwrap();
     handle(&waiting, &["o-1", "o-2", "o-3"]).await;
     world.let_pass(10.0).await;
@@ -102,8 +104,33 @@ async fn process(api: &Router, env: &Env, world: &World) {
     world.let_pass(10.0).await;
     handle(&refusing, &["o-2"]).await;
     call(api, post("/orders/o-2/retry", &json!({}))).await;
+    call(api, post("/users/bob/erase", &json!({}))).await;
     world.send_dead_letter("o-6").await;
     call(api, post("/dead-letters/redrive", &json!({"dry_run": false}))).await;
+}
+
+async fn pause_and_resume(api: &Router) {
+    for path in ["/processing/pause", "/processing/resume"] {
+        call(api, post(path, &json!({"reason": "a test"}))).await;
+    }
+}
+
+/// Creates two orders that are due in half an hour, and sweeps without a queue and with it.
+async fn schedule(api: &Router, url: &str, world: &World) {
+    let sweeper = |endpoint: Option<(&'static str, &'static str)>| {
+        let more = [("DATABASE_URL", url), ("DATABASE_PREPARE", "off")];
+        Sweeper::from_env(&world.variables().chain(more).chain(endpoint).collect()).unwrap()
+    };
+    for id in ["later-1", "later-2"] {
+        let time = OffsetDateTime::now_utc() + Duration::from_mins(30);
+        let more = json!({"process_after": time.format(&Rfc3339).unwrap(), "currency": "JPY", "total_amount": 500, "metadata": {"cart": "77"}});
+        let mut order = order(id);
+        order.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        call(api, post("/orders", &order)).await;
+    }
+    world.let_pass(1500.0).await;
+    sweeper(Some(("AWS_ENDPOINT_URL", "http://127.0.0.1:1"))).sweep().await.unwrap();
+    sweeper(None).sweep().await.unwrap();
 }
 
 /// Runs two sweeps, the second without a queue.
@@ -111,7 +138,8 @@ async fn sweep(url: &str, world: &World) {
     world.let_pass(300.0).await;
     for endpoint in [None, Some(("AWS_ENDPOINT_URL", "http://127.0.0.1:1"))] {
         let env =
-            world.variables().chain([("DATABASE_URL", url), ("DATABASE_PREPARE", "off")]).chain(endpoint).collect();
+            world.variables().chain([("DATABASE_URL", url), ("DATABASE_PREPARE", "off"), ("RETENTION_DAYS", "1")]);
+        let env = env.chain(endpoint).collect();
         Sweeper::from_env(&env).unwrap().sweep().await.unwrap();
         world.let_pass(300.0).await;
     }
@@ -130,6 +158,8 @@ pub async fn record(world: &World) -> Recording {
     let api = world.api_of_env(&env);
     create_and_cancel(&api).await;
     process(&api, &env, world).await;
+    pause_and_resume(&api).await;
+    schedule(&api, recorded.as_str(), world).await;
     sweep(recorded.as_str(), world).await;
     recording
 }
@@ -141,9 +171,14 @@ async fn recording_of_a_release_contains_every_statement() {
     let sources = [
         include_str!("../../shared/src/db/cancel.rs"),
         include_str!("../../shared/src/db/create.rs"),
+        include_str!("../../shared/src/db/erasure.rs"),
+        include_str!("../../shared/src/db/retention.rs"),
         include_str!("../../shared/src/db/history.rs"),
         include_str!("../../shared/src/db/retry.rs"),
+        include_str!("../../shared/src/db/schedule.rs"),
         include_str!("../../shared/src/db/orders.rs"),
+        include_str!("../../shared/src/db/overdue.rs"),
+        include_str!("../../shared/src/db/pause.rs"),
         include_str!("../../shared/src/db/stats.rs"),
         include_str!("../../shared/src/db/work.rs"),
     ];
@@ -170,9 +205,9 @@ async fn additive_migration_keeps_the_last_release_working() {
     let world = World::new().await;
     world
         .execute(
-            "ALTER TABLE orders ADD COLUMN currency text NOT NULL DEFAULT 'EUR', ADD COLUMN note text;
+            "ALTER TABLE orders ADD COLUMN channel text NOT NULL DEFAULT 'web', ADD COLUMN note text;
             CREATE TABLE order_notes (order_id text PRIMARY KEY);
-            CREATE INDEX orders_currency ON orders (currency)",
+            CREATE INDEX orders_channel ON orders (channel)",
         )
         .await;
     assert_eq!(replay::differences(&world, &released).await, [""; 0]);
@@ -185,7 +220,7 @@ async fn breaking_migration_is_noticed() {
         "ALTER TABLE orders DROP COLUMN failure CASCADE",
         "ALTER TABLE order_work RENAME COLUMN due_at TO next_at",
         "ALTER TABLE order_stats RENAME TO order_statistics",
-        "ALTER TABLE orders ADD COLUMN currency text NOT NULL",
+        "ALTER TABLE orders ADD COLUMN channel text NOT NULL",
         "ALTER DOMAIN amount ADD CONSTRAINT whole CHECK (VALUE = trunc(VALUE))",
         "ALTER TABLE orders ADD CONSTRAINT large CHECK (total_amount > 1000)",
         "ALTER TABLE orders ADD CONSTRAINT kept CHECK (NOT cancelled)",

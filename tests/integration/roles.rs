@@ -102,6 +102,8 @@ async fn functions_role_can_do_everything_that_functions_do() {
     role.world.execute("UPDATE order_outcomes SET minute = minute - interval '3 days'").await;
     let swept = sweeper.sweep().await.unwrap();
     assert!(swept.requeued == 2 && swept.folded > 0, "{swept:?}");
+    call(post("/users/carol/erase", &json!({}))).await.expect(200);
+    shared::db::retention::delete_ended(&db, Duration::from_hours(24), None, 10).await.unwrap();
 
     for path in [
         "/orders",
@@ -177,7 +179,7 @@ async fn owner_with_a_password_does_not_lock_itself_out() {
             FOR t IN SELECT oid::regclass FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v') LOOP
                 EXECUTE 'ALTER TABLE ' || t || ' OWNER TO master';
             END LOOP;
-        END $$; ALTER SCHEMA public OWNER TO master";
+        END $$; ALTER FUNCTION delete_ended_orders OWNER TO master; ALTER SCHEMA public OWNER TO master";
     superuser.batch_execute(owns).await.unwrap();
     let url = postgres.url(postgres.address());
     let (_, address) = url.split_once('@').unwrap();

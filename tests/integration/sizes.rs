@@ -45,10 +45,25 @@ fn in_lambda(answer: &Answer) -> usize {
 async fn insert_largest(world: &World, large: &str) {
     world
         .execute(&format!(
-            "INSERT INTO orders (order_id, user_id, item_ids, total_amount, started_at, finished_at, attempts, failure)
+            "INSERT INTO orders (order_id, user_id, item_ids, total_amount, metadata, process_after, started_at, finished_at,
+                attempts, failure)
             SELECT rpad('o-' || i || '-', 64, 'x'), repeat($${large}$$, 128), array_fill(repeat($${large}$$, 128), ARRAY[500]),
-                999999999999.99, now(), now(), 5, i || repeat($${large}$$, 300)
+                999999999999.99, (
+                    SELECT jsonb_object_agg(key || repeat($${large}$$, 38), repeat($${large}$$, 500))
+                    FROM generate_series(1, 20) AS key
+                ), now(), now(), now(), 5, i || repeat($${large}$$, 300)
             FROM generate_series(1, {ORDERS}) AS i"
+        ))
+        .await;
+}
+
+/// Inserts as many retries as an order can have, each with the longest texts.
+async fn insert_longest_history(world: &World, id: &str, large: &str) {
+    world
+        .execute(&format!(
+            "INSERT INTO order_events (order_id, event, attempt, cause, started_at, finished_at, subject, client)
+            SELECT '{id}', 'retried', 5, repeat($${large}$$, 300), now(), now(), repeat($${large}$$, 128), repeat($${large}$$, 255)
+            FROM generate_series(1, 200)"
         ))
         .await;
 }
@@ -77,15 +92,25 @@ async fn call_every_route(calls: &mut Calls, large: &str) {
     let id = format!("{:x<64}", "o-7-");
     calls.get("GET /orders/{order_id}", &format!("/orders/{id}")).await;
     calls.get("GET /orders/{order_id}/status", &format!("/orders/{id}/status")).await;
+    insert_longest_history(&calls.world, &id, large).await;
+    let history = calls.get("GET /orders/{order_id}/history", &format!("/orders/{id}/history")).await;
+    assert!(history["changes"].as_array().unwrap().len() > 600);
+    let why = json!({"reason": large.repeat(500)});
+    calls.call("POST /processing/pause", post("/processing/pause", &why)).await.expect(200);
     calls.get("GET /metrics", "/metrics").await;
+    calls.call("POST /processing/resume", post("/processing/resume", &why)).await.expect(200);
     calls.get("GET /healthz", "/healthz").await;
     let none = json!({});
     calls.call("POST /orders/retry", post("/orders/retry", &none)).await.expect(200);
+    calls.call("POST /orders/cancel", post("/orders/cancel", &none)).await.expect(200);
     calls.call("POST /orders/{order_id}/retry", post(&format!("/orders/{id}/retry"), &none)).await.expect(200);
     calls.call("POST /orders/{order_id}/cancel", post(&format!("/orders/{id}/cancel"), &none)).await.expect(200);
+    calls.call("POST /users/{user_id}/erase", post("/users/nobody/erase", &none)).await.expect(200);
     calls.call("POST /dead-letters/redrive", post("/dead-letters/redrive", &none)).await.expect(200);
     let items = vec![large.repeat(128); 500];
-    let order = json!({"user_id": large.repeat(128), "item_ids": items, "total_amount": "999999999999.99"});
+    let metadata: serde_json::Map<_, _> =
+        (0..20).map(|index| (format!("{index}{}", large.repeat(38)), json!(large.repeat(500)))).collect();
+    let order = json!({"user_id": large.repeat(128), "item_ids": items, "total_amount": "999999999999.99", "metadata": metadata});
     calls.call("POST /orders", post("/orders", &order)).await.expect(201);
     for status in [201, 200] {
         let answer = calls.call("POST /orders/batch", post("/orders/batch", &largest_batch(large))).await.expect(200);
@@ -141,6 +166,7 @@ async fn refusals_of_the_longest_input_fit_into_lambda() {
             ("/orders", &json!(large.repeat(1_000_000 / bytes)), 400),
             ("/orders/retry", &one_name, 422),
             ("/dead-letters/redrive", &one_name, 422),
+            ("/processing/pause", &one_name, 422),
         ] {
             calls.call(path, post(path, body)).await.expect(status);
         }
@@ -165,13 +191,19 @@ async fn pages_fit_into_lambda() {
 fn escaped_body() -> String {
     let item = format!("\"{}\"", "\\ud834\\udd1e".repeat(128));
     let (id, items) = ("\\u0061".repeat(64), vec![item.as_str(); 500].join(","));
-    format!("{{\"order_id\":\"{id}\",\"user_id\":{item},\"item_ids\":[{items}],\"total_amount\":\"999999999999.99\"}}")
+    let value = "\\ud834\\udd1e".repeat(500);
+    let entry = |index: usize| format!("\"{}{}\":\"{value}\"", "\\ud834\\udd1e".repeat(38), 10 + index);
+    let metadata = (0..20).map(entry).collect::<Vec<_>>().join(",");
+    format!(
+        "{{\"order_id\":\"{id}\",\"user_id\":{item},\"item_ids\":[{items}],\"total_amount\":\"999999999999.99\",\
+        \"currency\":\"\\u0045UR\",\"metadata\":{{{metadata}}},\"process_after\":\"2026-01-01T00:00:00.000000000+00:00\"}}"
+    )
 }
 
 #[tokio::test]
 async fn largest_valid_order_in_escapes_is_accepted() {
     let body = escaped_body();
-    assert!(body.len() > 768_000);
+    assert!(body.len() > 890_000, "{}", body.len());
     let request = Request::post("/orders").header("content-type", "application/json").body(Body::from(body)).unwrap();
     World::new().await.call(request).await.expect(201);
 }

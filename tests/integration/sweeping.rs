@@ -10,7 +10,10 @@ async fn order_with_a_lost_message_is_requeued() {
     let world = World::new().await;
     world.create("o-1").await;
     world.receive().await;
-    assert_eq!(world.sweeper().sweep().await.unwrap(), Swept { requeued: 0, unsent: 0, folded: 0 });
+    assert_eq!(
+        world.sweeper().sweep().await.unwrap(),
+        Swept { requeued: 0, announced: 0, unsent: 0, folded: 0, deleted: 0 }
+    );
     world.let_pass(181.0).await;
     assert_eq!(world.sweeper().sweep().await.unwrap().requeued, 1);
     assert_eq!(world.receive().await.as_deref(), Some("o-1"));

@@ -361,12 +361,16 @@ impl World {
             "UPDATE order_work SET created_at = created_at - make_interval(secs => {seconds}),
                 started_at = started_at - make_interval(secs => {seconds}),
                 requeued_at = requeued_at - make_interval(secs => {seconds}),
+                process_after = process_after - make_interval(secs => {seconds}),
                 due_at = due_at - make_interval(secs => {seconds});
             UPDATE order_events SET at = at - make_interval(secs => {seconds}),
                 started_at = started_at - make_interval(secs => {seconds}),
                 finished_at = finished_at - make_interval(secs => {seconds});
             UPDATE orders SET created_at = created_at - make_interval(secs => {seconds}),
-                started_at = started_at - make_interval(secs => {seconds})"
+                started_at = started_at - make_interval(secs => {seconds}),
+                process_after = process_after - make_interval(secs => {seconds});
+            UPDATE processing_pause SET paused_at = paused_at - make_interval(secs => {seconds}),
+                resumed_at = resumed_at - make_interval(secs => {seconds})"
         ))
         .await;
     }

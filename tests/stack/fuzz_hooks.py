@@ -25,8 +25,21 @@ def before_call(context, case, kwargs) -> None:
     for order in _orders(case.body):
         if USER and "user_id" in order:
             order["user_id"] = USER
+        _fit(order)
     if case.operation.path == "/orders/{order_id}/retry":
         case.path_parameters["order_id"] = next(FAILED, case.path_parameters["order_id"])
+
+
+def _fit(order: dict) -> None:
+    """Keep the rules between values: a currency bounds its amount's decimals, and a time is at most 30 days ahead."""
+    amount = order.get("total_amount")
+    if "currency" in order or len(str(amount).partition(".")[2]) > 2:
+        if isinstance(amount, str):
+            order["total_amount"] = amount.partition(".")[0]
+        elif isinstance(amount, float):
+            order["total_amount"] = int(amount)
+    if isinstance(order.get("process_after"), str):
+        order["process_after"] = "2020" + order["process_after"][4:]
 
 
 def _orders(body: object) -> list[dict]:

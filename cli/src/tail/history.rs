@@ -33,6 +33,7 @@ struct Line<'a> {
     order_id: &'a str,
     user_id: &'a str,
     total_amount: &'a str,
+    currency: &'a str,
     /// The status that the order has since.
     status: &'a str,
     /// How long after its creation, in seconds.
@@ -51,8 +52,9 @@ impl History {
             if !output.is_json {
                 return change.text(order, age, output);
             }
-            let Order { order_id, user_id, total_amount, .. } = order;
-            serde_json::to_string(&Line { order_id, user_id, total_amount, status, age, change }).unwrap_or_default()
+            let Order { order_id, user_id, total_amount, currency, .. } = order;
+            serde_json::to_string(&Line { order_id, user_id, total_amount, currency, status, age, change })
+                .unwrap_or_default()
         };
         self.changes.iter().map(line).collect()
     }
@@ -92,7 +94,8 @@ impl Change {
         .flatten()
         .collect();
         let details = if details.is_empty() { String::new() } else { format!("  {}", details.join(", ")) };
-        format!("{at}  {word}  {age}  {}  {}  {}{details}", order.order_id, order.user_id, order.total_amount)
+        let Order { order_id, user_id, total_amount, currency, .. } = order;
+        format!("{at}  {word}  {age}  {order_id}  {user_id}  {total_amount} {currency}{details}")
     }
 }
 
@@ -113,6 +116,7 @@ mod tests {
             order_id: "o".into(),
             user_id: "u".into(),
             total_amount: "1.00".into(),
+            currency: "EUR".into(),
             status: Status::Pending,
             created_at: history.changes[0].at,
             started_at: None,

@@ -16,6 +16,7 @@ pub struct Line<'a> {
     order_id: &'a str,
     user_id: &'a str,
     total_amount: &'a str,
+    currency: &'a str,
     status: Status,
     /// The time since its creation, in seconds.
     age: f64,
@@ -42,6 +43,7 @@ pub fn line(order: &Order, status: Status, output: Output) -> Option<Written> {
         order_id: &order.order_id,
         user_id: &order.user_id,
         total_amount: &order.total_amount,
+        currency: &order.currency,
         status,
         age: (at - order.created_at).as_seconds_f64(),
         attempts: order.attempts,
@@ -80,7 +82,8 @@ impl Line<'_> {
         let status = output.paint(tone, &format!("{:10}", self.status.as_str()));
         let age = output.paint(Tone::Faint, &format!("{:>8.1} s", self.age));
         let cause = self.failure.map(|failure| format!("  {failure}")).unwrap_or_default();
-        format!("{at}  {status}  {age}  {}  {}  {}{cause}", self.order_id, self.user_id, self.total_amount)
+        let Self { order_id, user_id, total_amount, currency, .. } = self;
+        format!("{at}  {status}  {age}  {order_id}  {user_id}  {total_amount} {currency}{cause}")
     }
 }
 
@@ -95,6 +98,7 @@ mod tests {
             order_id: "o".into(),
             user_id: "u".into(),
             total_amount: "1.00".into(),
+            currency: "EUR".into(),
             status,
             created_at: at,
             started_at,

@@ -57,6 +57,13 @@ impl Api {
         self.orders.lock().unwrap().push(order(&json!({"order_id": order_id})));
     }
 
+    /// Adds an order that was created at this time.
+    pub fn add_created(&self, order_id: &str, created_at: &str) {
+        let mut order = order(&json!({"order_id": order_id}));
+        order["created_at"] = created_at.into();
+        self.orders.lock().unwrap().push(order);
+    }
+
     /// How many calls had this in their path; of a silent API, how many connections there were.
     pub fn calls(&self, part: &str) -> usize {
         self.paths.lock().unwrap().iter().filter(|path| path.contains(part)).count()
@@ -72,7 +79,7 @@ fn serve(stream: &TcpStream, manner: Manner, orders: &Mutex<Vec<Value>>, paths: 
         }
         ("GET", "/orders") if manner == Manner::WithoutLists && !path.contains("limit=1&") => (404, json!({})),
         ("GET", "/orders") if path.contains("status=processing") => (200, json!({"orders": [], "next_cursor": null})),
-        ("GET", "/orders") => (200, json!({"orders": *orders.lock().unwrap(), "next_cursor": null})),
+        ("GET", "/orders") => (200, page(&orders.lock().unwrap(), &path)),
         ("GET", path) if path.ends_with("/status") => (200, json!({"status": "pending"})),
         ("GET", path) => {
             let found = |order: &&Value| Some(order["order_id"].as_str().unwrap()) == path.strip_prefix("/orders/");
@@ -86,6 +93,15 @@ fn serve(stream: &TcpStream, manner: Manner, orders: &Mutex<Vec<Value>>, paths: 
     let mut stream = stream;
     // The client may have ended.
     let _ = stream.write_all((head + &body).as_bytes());
+}
+
+/// A page of the orders, from the last to the first. The cursor is the number of orders before it.
+fn page(orders: &[Value], path: &str) -> Value {
+    let number = |name: &str| path.split(['?', '&']).find_map(|pair| pair.strip_prefix(name)?.parse::<usize>().ok());
+    let (start, limit) = (number("cursor=").unwrap_or(0), number("limit=").unwrap_or(50));
+    let listed: Vec<_> = orders.iter().rev().skip(start).take(limit).collect();
+    let end = start + listed.len();
+    json!({"orders": listed, "next_cursor": (end < orders.len()).then(|| end.to_string())})
 }
 
 fn read(stream: &TcpStream) -> Option<(String, String, Value)> {
@@ -111,6 +127,6 @@ fn read(stream: &TcpStream) -> Option<(String, String, Value)> {
 }
 
 fn order(body: &Value) -> Value {
-    json!({"order_id": body["order_id"], "user_id": "alice", "total_amount": "1.00", "status": "pending",
+    json!({"order_id": body["order_id"], "user_id": "alice", "total_amount": "1.00", "currency": "EUR", "status": "pending",
         "created_at": "2026-01-01T00:00:00.000000Z", "started_at": null, "finished_at": null, "attempts": 0, "failure": null})
 }

@@ -5,6 +5,7 @@
 
 mod api;
 mod ending;
+mod exporting;
 mod proxy;
 
 use std::process::{Command, Output};
@@ -49,6 +50,10 @@ fn wrong_usage_ends_with_two() {
         &["load", "--orders", "0"],
         &["load", "--batch", "501"],
         &["tail", "--interval", "no"],
+        &["export", "--format", "csv"],
+        &["export", "--from", "yesterday"],
+        &["export", "--from", "2026-01-01", "--resume", "state"],
+        &["export", "--from", "2026-01-01", "--format", "xml"],
         &["doctor"],
     ] {
         let output = run(wrong, &[]);

@@ -5,10 +5,12 @@
 //! | `AUTH` | `jwt`: the gateway's claims identify callers; `off`: every caller may do everything, never in `prod` | `jwt` |
 //! | `ADMIN_GROUP` | the group of Amazon Cognito (`cognito:groups`) whose members have `orders/admin` | none |
 //! | `CANCEL_WINDOW_SECONDS` | how long an order waits before processing begins, 0 to 86400 | 2 |
+//! | `DEFAULT_CURRENCY` | the currency of an order that names none, by its code of ISO 4217 | `EUR` |
 
 use std::time::Duration;
 
 use shared::config::{ConfigError, Env, Stage, time_limit};
+use shared::order::Currency;
 
 use crate::caller::Auth;
 
@@ -25,6 +27,8 @@ pub struct Config {
     pub timeout: Duration,
     /// How long an order waits before processing begins.
     pub cancel_window: Duration,
+    /// The currency of an order that names none.
+    pub default_currency: Currency,
 }
 
 impl Config {
@@ -43,7 +47,11 @@ impl Config {
         }
         env.required::<Stage>("STAGE")?;
         let admin_group = env.text("ADMIN_GROUP").map(str::to_owned);
-        Ok(Self { auth, admin_group, timeout: time_limit(env, 10)?, cancel_window })
+        let default_currency = match env.optional("DEFAULT_CURRENCY")? {
+            Some(currency) => currency,
+            None => "EUR".parse().map_err(|invalid| ConfigError::new("DEFAULT_CURRENCY", format!("{invalid}")))?,
+        };
+        Ok(Self { auth, admin_group, timeout: time_limit(env, 10)?, cancel_window, default_currency })
     }
 }
 
@@ -62,6 +70,15 @@ mod tests {
         assert_eq!(refusal("dev", "off"), None);
         assert_eq!(refusal("prod", "off").as_deref(), Some("AUTH: can't be off when STAGE is prod"));
         assert!(refusal("dev", "no").is_some());
+    }
+
+    #[test]
+    fn default_currency_is_the_euro_or_another_in_use() {
+        let config = |code| Config::from_env(&Env::from_iter([("STAGE", "dev"), ("DEFAULT_CURRENCY", code)]));
+        let code = |code| config(code).ok().map(|config| config.default_currency.code());
+        assert_eq!((code(""), code("JPY")), (Some("EUR"), Some("JPY")));
+        let refusal = config("yen").err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(refusal.starts_with("DEFAULT_CURRENCY: is not valid: must be the code of a currency"), "{refusal}");
     }
 
     #[test]

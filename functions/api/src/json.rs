@@ -11,11 +11,11 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Number;
 
 use crate::Api;
-use crate::problem::{ApiError, FieldError};
+use crate::problem::ApiError;
 
 /// The largest body of an order or of options, in bytes. Every valid order fits, unless whitespace between its values makes it
-/// larger: 500 items of 128 characters, each character as the escapes of a surrogate pair, are 768,000 bytes, and the rest of the
-/// order is less than 10,000.
+/// larger: with each character as the escapes of a surrogate pair, 500 items of 128 characters are 768,000 bytes, 20 entries of
+/// metadata of 540 characters are 129,600, and the rest of the order is less than 10,000.
 pub const MAX_BYTES: usize = 1024 * 1024;
 /// The most characters of serde's message that an answer repeats. The message quotes the body.
 const MAX_MESSAGE: usize = 200;
@@ -70,10 +70,7 @@ impl<T: DeserializeOwned + Default> FromRequest<Arc<Api>> for Options<T> {
 /// Deserializes an object. Refuses an array: serde would read its elements as the members' values.
 pub fn members<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
     if body.trim_ascii_start().starts_with(b"[") {
-        return Err(ApiError::Invalid(vec![FieldError {
-            pointer: "#".to_owned(),
-            detail: "must be an object".to_owned(),
-        }]));
+        return Err(ApiError::invalid("#", "must be an object"));
     }
     serde_json::from_slice(body).map_err(|error| refusal(&error))
 }
@@ -87,11 +84,7 @@ pub fn whole<'de, D: Deserializer<'de>, T: FromStr>(deserializer: D) -> Result<T
 
 /// Turns serde's error into a refusal. Its text names the bad member and the reason.
 fn refusal(error: &serde_json::Error) -> ApiError {
-    if error.is_data() {
-        ApiError::Invalid(vec![FieldError { pointer: "#".to_owned(), detail: message(error) }])
-    } else {
-        malformed(error)
-    }
+    if error.is_data() { ApiError::invalid("#", message(error)) } else { malformed(error) }
 }
 
 /// The refusal of a body that is not a JSON object.

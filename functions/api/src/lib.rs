@@ -12,9 +12,11 @@ mod health;
 mod json;
 mod metrics;
 mod orders;
+mod pause;
 mod problem;
 mod scopes;
 mod size;
+mod users;
 
 use std::sync::Arc;
 
@@ -94,6 +96,9 @@ routes! {
     "/orders/cancel" { post => orders::cancel_many::cancel_many }
     "/orders/retry" { post => orders::retry::retry_many }
     "/dead-letters/redrive" { post => dead_letters::redrive }
+    "/users/{user_id}/erase" { post => users::erase }
+    "/processing/pause" { post => pause::pause }
+    "/processing/resume" { post => pause::resume }
     "/metrics" { get => metrics::metrics }
     "/healthz" { get => health::healthz }
 }

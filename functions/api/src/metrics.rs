@@ -18,6 +18,7 @@ use self::hours::{HoursParameter, HoursView};
 use crate::accept::preferred;
 use crate::call::Call;
 use crate::caller::{Caller, Scope};
+use crate::pause::PauseView;
 use crate::problem::{ApiError, Problem, Refusals};
 
 const JSON: &str = "application/json";
@@ -28,10 +29,10 @@ const PROMETHEUS: &str = "text/plain";
 
 /// The service's numbers at one moment.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Metrics, examples(json!({"as_of": "2026-01-05T09:30:00.123456Z", "total_orders": 1204, "average_processing_time": 5.4,
+#[schema(as = Metrics, examples(json!({"as_of": "2026-01-05T09:30:00.123456Z", "total_orders": 1204, "average_processing_time": 5.4, "scheduled": 0,
     "status_counts": {"pending": 3, "processing": 1, "completed": 1190, "failed": 2, "cancelled": 8},
     "processing_seconds": {"p50": 5.1, "p95": 6.2, "p99": 7.0}, "queueing_seconds": {"p50": 0.1, "p95": 0.4, "p99": 0.9},
-    "oldest_overdue_seconds": 0.0, "completions_per_minute": [{"minute": "2026-01-05T09:29:00Z", "completed": 12}],
+    "oldest_overdue_seconds": 0.0, "pause": null, "completions_per_minute": [{"minute": "2026-01-05T09:29:00Z", "completed": 12}],
     "requeued_orders": 0, "queue_depth": 4, "dead_letter_depth": 0, "by_hour": null})))]
 pub struct MetricsView {
     /// The moment of the numbers.
@@ -41,6 +42,8 @@ pub struct MetricsView {
     total_orders: i64,
     /// The mean time from start to finish of all completed orders, in seconds; null before the first.
     average_processing_time: Option<f64>,
+    /// The pending orders whose `process_after` is still to come.
+    scheduled: i64,
     /// The number of orders in each status, zeros included.
     #[schema(inline)]
     status_counts: StatusCounts,
@@ -50,8 +53,11 @@ pub struct MetricsView {
     /// Times from creation to start of the same orders, in seconds.
     #[schema(inline)]
     queueing_seconds: PercentilesView,
-    /// The seconds since the most overdue order was due; 0 if none is overdue.
+    /// The seconds since the most overdue order was due, or since the last pause ended if that is less; 0 if none is overdue, and
+    /// while processing is paused.
     oldest_overdue_seconds: f64,
+    /// The pause of processing; null while it runs.
+    pause: Option<PauseView>,
     /// Completed orders for each minute of the last hour, without minutes that have none.
     completions_per_minute: Vec<Minute>,
     /// The number of orders that the sweeper requeued because their message was lost, ever.
@@ -138,6 +144,7 @@ impl MetricsView {
             as_of: metrics.as_of,
             total_orders: metrics.total(),
             average_processing_time: metrics.average_processing_time,
+            scheduled: metrics.scheduled,
             status_counts: StatusCounts {
                 pending: metrics.pending,
                 processing: metrics.processing,
@@ -148,6 +155,7 @@ impl MetricsView {
             processing_seconds: metrics.processing_seconds.into(),
             queueing_seconds: metrics.queueing_seconds.into(),
             oldest_overdue_seconds: metrics.oldest_overdue_seconds,
+            pause: metrics.pause.map(PauseView::from),
             requeued_orders: metrics.requeued,
             completions_per_minute: (metrics.completions_per_minute.into_iter())
                 .map(|(minute, completed)| Minute { minute, completed })
@@ -162,6 +170,7 @@ impl MetricsView {
     fn text(&self) -> String {
         let mut text = Exposition::default();
         text.gauge("ordermill_orders", "Orders by status.", &self.status_counts.samples());
+        text.one("ordermill_scheduled_orders", "Pending orders whose process_after is to come.", Some(self.scheduled));
         text.one(
             "ordermill_processing_seconds_mean",
             "Mean time from start to finish of all completed orders.",
@@ -182,6 +191,8 @@ impl MetricsView {
             "Seconds since the most overdue order was due.",
             Some(self.oldest_overdue_seconds),
         );
+        let paused = Some(u8::from(self.pause.is_some()));
+        text.one("ordermill_processing_paused", "1 while processing is paused, else 0.", paused);
         text.one("ordermill_requeued_orders", "Orders that the sweeper requeued, ever.", Some(self.requeued_orders));
         text.one("ordermill_queue_messages", "Messages in the orders' queue.", self.queue_depth);
         text.one("ordermill_dead_letters", "Messages in the dead-letter queue.", self.dead_letter_depth);

@@ -11,5 +11,5 @@ mod key;
 pub mod list;
 pub mod read;
 pub mod retry;
-mod schema;
+pub mod schema;
 mod view;

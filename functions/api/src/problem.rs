@@ -8,7 +8,7 @@ use std::error::Error;
 use std::time::Instant;
 
 use axum::Json;
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -62,7 +62,8 @@ pub enum ApiError {
 /// One invalid value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
-    /// `#` and a JSON pointer into the body, such as `#/item_ids/3`. For a query parameter `?limit`, for a header `Idempotency-Key`.
+    /// `#` and a JSON pointer into the body, such as `#/item_ids/3`. For a query parameter `?limit`, for a header `Idempotency-Key`,
+    /// for a part of the path `{user_id}`.
     pub pointer: String,
     /// The rule that the value breaks.
     pub detail: String,
@@ -78,6 +79,11 @@ impl From<DbError> for ApiError {
 }
 
 impl ApiError {
+    /// The refusal of one value, at this [`FieldError::pointer`].
+    pub fn invalid(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::Invalid(vec![FieldError { pointer: pointer.into(), detail: detail.into() }])
+    }
+
     /// The status, the last part of the `type`, and the title.
     fn kind(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
@@ -188,13 +194,13 @@ pub struct Problem {
 pub async fn render(request: Request, next: Next) -> Response {
     let started = Instant::now();
     let request_id = request_id(request.extensions());
-    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let (method, uri, path) = (request.method().clone(), request.uri().clone(), logged_path(&request));
     let mut response = next.run(request).await;
     if let Some(error) = response.extensions_mut().remove::<std::sync::Arc<ApiError>>() {
         log_cause(&error, &request_id);
         set_problem(&mut response, &error, &uri, &request_id);
     }
-    log_call(&method, &uri, &response, &request_id, started);
+    log_call(&method, &path, &response, &request_id, started);
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -247,9 +253,16 @@ fn log_cause(error: &ApiError, request_id: &str) {
     }
 }
 
+/// The path for the log. For a call on a user it is the route's, without the identifier: the erasure of a user must not leave it in
+/// the log.
+fn logged_path(request: &Request) -> String {
+    let route = request.extensions().get().map(MatchedPath::as_str).filter(|route| route.starts_with("/users/"));
+    route.unwrap_or_else(|| request.uri().path()).to_owned()
+}
+
 /// Logs a refused or failed call at `INFO`, any other at `DEBUG`: the gateway's access log has every call.
-fn log_call(method: &Method, uri: &Uri, response: &Response, request_id: &str, started: Instant) {
-    let (method, path, status) = (method.as_str(), uri.path(), response.status());
+fn log_call(method: &Method, path: &str, response: &Response, request_id: &str, started: Instant) {
+    let (method, status) = (method.as_str(), response.status());
     let elapsed_ms = started.elapsed().as_secs_f64() * 1000.0;
     if status.is_client_error() || status.is_server_error() {
         tracing::info!(request.id = request_id, method, path, status = status.as_u16(), elapsed_ms, "answered a call");

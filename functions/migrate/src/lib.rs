@@ -146,7 +146,7 @@ fn answer(request: ResourceRequest, status: &'static str, reason: String) -> (St
 }
 
 /// Sends the answer. The URL is signed for a request without a content type, so the body is sent as bytes. An error does not show
-/// the URL, because it authorizes whoever has it.
+/// the URL, because the URL alone authorizes an answer.
 async fn deliver(url: &str, answer: &Answer) -> Result<(), Error> {
     let client = reqwest::Client::builder().timeout(ANSWER_TIMEOUT).build()?;
     let answered = client.put(url).body(serde_json::to_vec(answer)?).send().await;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | without an order's identifier | sends it to the dead-letter queue: no retry can help |
 //! | of an order that has ended | acknowledges it |
+//! | of an order that is due while processing is paused | acknowledges it: the sweeper requeues the order after the pause |
 //! | of an order that is not due, waits, gets another attempt, or was released for lack of time | sends a new message for when the order is due, then acknowledges this one |
 //! | of an order whose outcome is recorded | acknowledges it; after the last attempt the dead-letter queue gets a message as well |
 //! | of an order whose statement or send failed | reports it as failed: SQS delivers it again |
@@ -105,8 +106,9 @@ impl<W: Work> Processor<W> {
     }
 
     async fn process(&self, claim: Claim, deadline: Deadline, batch: &mut Batch) {
-        let Claim { token, claimed, not_due, ended } = claim;
-        tracing::debug!(claimed = claimed.len(), not_due = not_due.len(), ended = ended.len(), "claimed a batch");
+        let Claim { token, claimed, not_due, paused, ended } = claim;
+        let (not_due_count, paused, ended) = (not_due.len(), paused.len(), ended.len());
+        tracing::debug!(claimed = claimed.len(), not_due = not_due_count, paused, ended, "claimed a batch");
         let lease = Lease { token, claimed_at: Instant::now(), db: self.database.until(deadline) };
         let work_deadline = budget::of_work(deadline, self.config.timeout);
         let decided = join_all(claimed.into_iter().map(|order| self.attempt(order, work_deadline))).await;

@@ -1,4 +1,5 @@
-//! Runs once a minute: requeues the orders whose message must be lost, and folds old statistics.
+//! Runs once a minute: requeues the orders whose message must be lost, folds old statistics, and deletes old orders if the deployment
+//! keeps them only for a time.
 //!
 //! A run may be late, duplicate or concurrent with another: an order that was requeued is not requeued again within the grace
 //! period.
@@ -6,28 +7,42 @@
 //! Each active order has a message in the queue. If the queue holds as many messages as there are active orders, overdue orders only
 //! wait for a worker, and a run requeues at most [`LEAST_LIMIT`] of them. If messages are missing, it requeues as many as are missing.
 //!
+//! While processing is paused, a run requeues nothing: the processor has acknowledged the messages of the orders that are due. The
+//! first runs after the pause requeue these orders, because their messages are missing.
+//!
+//! A run also sends the first messages of orders whose `process_after` is near ([`shared::db::schedule`]), each delayed until its order
+//! is due. It looks [`AHEAD`], so that orders are due in time even if some runs fail.
+//!
 //! A run has a deadline, a little before the function's time-out. It requeues chunk by chunk and starts no chunk that it may not
 //! finish. The next run requeues the rest.
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
 //! | `SWEEP_LIMIT` | the most orders that a run requeues | 10000 |
+//! | `RETENTION_DAYS` | how many days an order is kept after its end; 0 keeps it | 0 |
+
+mod retention;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use shared::config::{ConfigError, Env, Stage, Timing, time_limit};
-use shared::db::work::{self, Overdue};
-use shared::db::{Database, Db, DbConfig, DbError, stats};
+use shared::db::overdue::{self, Enqueue};
+use shared::db::{Database, Db, DbConfig, DbError, schedule, stats};
 use shared::deadline::Deadline;
+use shared::order::OrderId;
 use shared::queue::{Group, Message, Queue};
 use shared::telemetry::{Count, Measure};
+
+use retention::Retention;
 
 /// The least limit of a run. Duplicate messages hide missing ones from the count, so each run requeues a few in any case.
 const LEAST_LIMIT: i64 = 100;
 /// The most orders of one statement.
 const CHUNK: i64 = 1000;
+/// How long before it is due an order with a `process_after` gets its message: ten runs. SQS delays a message by 15 minutes at most.
+const AHEAD: Duration = Duration::from_mins(10);
 
 /// The divisor of the share that is reserved for the statistics and the answer, and of the share of a chunk: its statement, its
 /// sends, and undoing the failed ones. A run starts no chunk with less time.
@@ -41,6 +56,7 @@ pub struct Sweeper {
     queue: Queue,
     grace: Duration,
     limit: i64,
+    retention: Option<Retention>,
     timeout: Duration,
 }
 
@@ -49,10 +65,14 @@ pub struct Sweeper {
 pub struct Swept {
     /// Orders that were overdue by more than the grace period and got another message.
     pub requeued: usize,
+    /// Orders with a `process_after` that is near, which got their first message.
+    pub announced: usize,
     /// Orders whose message the queue did not accept. The next run finds them again.
     pub unsent: usize,
     /// Rows of statistics that were folded into others.
     pub folded: u64,
+    /// Old orders that were deleted.
+    pub deleted: u64,
 }
 
 impl Sweeper {
@@ -64,58 +84,85 @@ impl Sweeper {
             return Err(ConfigError::new("SWEEP_LIMIT", format!("must be at least {LEAST_LIMIT}")));
         }
         let (queue, database) = (Queue::orders(env)?, Database::new(DbConfig::from_env(env)?));
-        Ok(Self { database, queue, grace: Timing::from_env(env)?.grace, limit, timeout: time_limit(env, 30)? })
+        let (grace, retention) = (Timing::from_env(env)?.grace, Retention::from_env(env)?);
+        Ok(Self { database, queue, grace, limit, retention, timeout: time_limit(env, 30)? })
     }
 
     /// Runs once.
     pub async fn sweep(&self) -> Result<Swept, DbError> {
         let deadline = Deadline::after(self.timeout);
         let requeue_deadline = deadline.minus(self.timeout / CHUNK_SHARE);
-        let overdue = work::oldest_overdue(&self.database.until(requeue_deadline)).await?;
-        Measure::OldestOverdue.add(overdue);
-        let (requeued, unsent) = if overdue > self.grace { self.requeue(requeue_deadline).await? } else { (0, 0) };
-        let folded = stats::fold(&self.database.until(deadline.minus(self.timeout / ANSWER_SHARE))).await?;
-        let swept = Swept { requeued, unsent, folded };
+        let overdue = overdue::find_overdue(&self.database.until(requeue_deadline), self.grace, AHEAD).await?;
+        Measure::OldestOverdue.add(overdue.oldest);
+        if let Some(paused_for) = overdue.paused_for {
+            Measure::PausedFor.add(paused_for);
+        }
+        let scheduled_deadline = requeue_deadline.share(1, 2);
+        let scheduled = if overdue.has_scheduled {
+            self.enqueue(Kind::Scheduled, self.limit, scheduled_deadline).await?
+        } else {
+            Sent::default()
+        };
+        let late = if overdue.has_late { self.requeue(requeue_deadline).await? } else { Sent::default() };
+        let answer_deadline = deadline.minus(self.timeout / ANSWER_SHARE);
+        let folded = stats::fold(&self.database.until(answer_deadline)).await?;
+        let deleted = self.delete_old(answer_deadline).await?;
+        let (requeued, announced, unsent) = (late.sent, scheduled.sent, late.unsent + scheduled.unsent);
+        let swept = Swept { requeued, announced, unsent, folded, deleted };
         Count::Requeued.add(requeued);
-        tracing::info!(swept.requeued, swept.unsent, swept.folded, "swept");
+        tracing::info!(swept.requeued, swept.announced, swept.unsent, swept.folded, swept.deleted, "swept");
         Ok(swept)
     }
 
-    /// Requeues overdue orders, chunk by chunk, until none is left, the limit is reached, the queue refuses messages, or the time is
-    /// over. Returns the number of orders that it requeued, and of messages that the queue refused.
-    async fn requeue(&self, deadline: Deadline) -> Result<(usize, usize), DbError> {
-        let db = self.database.until(deadline);
-        let mut left = self.limit(&db, deadline).await?;
-        let (mut requeued, mut unsent) = (0, 0);
-        while left > 0 && unsent == 0 && deadline.remaining() > self.timeout / CHUNK_SHARE {
-            let overdue = work::requeue_overdue(&db, self.grace, left.min(CHUNK)).await?;
-            if overdue.is_empty() {
-                break;
-            }
-            unsent = self.send(&db, &overdue, deadline).await?;
-            requeued += overdue.len() - unsent;
-            left -= i64::try_from(overdue.len()).unwrap_or(left);
-        }
-        Ok((requeued, unsent))
+    /// Deletes old orders, if the deployment keeps them only for a time. It comes last: nothing else waits for it.
+    async fn delete_old(&self, deadline: Deadline) -> Result<u64, DbError> {
+        let Some(retention) = self.retention else { return Ok(0) };
+        retention.apply(&self.database.until(deadline), deadline, self.timeout / CHUNK_SHARE).await
     }
 
-    /// Sends a message for each of these orders. Returns the number of messages that were not sent; their orders are overdue as before.
-    async fn send(&self, db: &Db, overdue: &[Overdue], deadline: Deadline) -> Result<usize, DbError> {
+    /// Requeues overdue orders.
+    async fn requeue(&self, deadline: Deadline) -> Result<Sent, DbError> {
+        let limit = self.limit(&self.database.until(deadline), deadline).await?;
+        self.enqueue(Kind::Overdue, limit, deadline).await
+    }
+
+    /// Sends messages to the orders of a kind, chunk by chunk, until none is left, the limit is reached, the queue refuses messages, or
+    /// the time is over.
+    async fn enqueue(&self, kind: Kind, limit: i64, deadline: Deadline) -> Result<Sent, DbError> {
+        let db = self.database.until(deadline);
+        let (mut left, mut all) = (limit, Sent::default());
+        while left > 0 && all.unsent == 0 && deadline.remaining() > self.timeout / CHUNK_SHARE {
+            let orders = match kind {
+                Kind::Overdue => overdue::requeue_overdue(&db, self.grace, left.min(CHUNK)).await?,
+                Kind::Scheduled => schedule::announce(&db, AHEAD, left.min(CHUNK)).await?,
+            };
+            if orders.is_empty() {
+                break;
+            }
+            left -= i64::try_from(orders.len()).unwrap_or(left);
+            let unsent = self.send(&orders, deadline).await;
+            if !unsent.is_empty() {
+                overdue::undo(&db, &unsent, kind == Kind::Overdue).await?;
+            }
+            all.sent += orders.len() - unsent.len();
+            all.unsent += unsent.len();
+        }
+        Ok(all)
+    }
+
+    /// Sends a message for each of these orders, with its delay. Returns the orders whose messages were not sent.
+    async fn send<'a>(&self, orders: &'a [Enqueue], deadline: Deadline) -> Vec<&'a OrderId> {
         let message =
-            |order: &Overdue| Message::new(&order.order_id, order.user_id.as_deref().map(Group::of), Duration::ZERO);
-        let messages: Vec<_> = overdue.iter().map(message).collect();
+            |order: &Enqueue| Message::new(&order.order_id, order.user_id.as_deref().map(Group::of), order.due_in);
+        let messages: Vec<_> = orders.iter().map(message).collect();
         // Half of the time. The other half is for undoing the sends that a hanging queue did not accept.
         let unsent = self.queue.send_all(&messages, deadline.share(1, 2)).await;
-        if !unsent.is_empty() {
-            let unsent: Vec<_> = unsent.iter().map(|index| &overdue[*index].order_id).collect();
-            work::undo_requeue(db, &unsent).await?;
-        }
-        Ok(unsent.len())
+        unsent.into_iter().map(|index| &orders[index].order_id).collect()
     }
 
     /// The most orders that this run may requeue: the number of missing messages.
     async fn limit(&self, db: &Db, deadline: Deadline) -> Result<i64, DbError> {
-        let active = work::count(db).await?;
+        let active = overdue::count(db).await?;
         match self.queue.depth(deadline.share(1, 4)).await {
             Ok(messages) => Ok((active - messages).clamp(LEAST_LIMIT, self.limit)),
             Err(error) => {
@@ -124,4 +171,20 @@ impl Sweeper {
             }
         }
     }
+}
+
+/// The orders that a run sends messages to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Overdue orders, whose message must be lost.
+    Overdue,
+    /// Orders whose `process_after` is near, which have no message yet.
+    Scheduled,
+}
+
+/// The messages of a run.
+#[derive(Debug, Default)]
+struct Sent {
+    sent: usize,
+    unsent: usize,
 }

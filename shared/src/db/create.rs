@@ -52,6 +52,8 @@ impl CreateRequest {
             user_id: self.new.user_id.as_str().to_owned(),
             item_ids: self.new.item_ids.as_slice().to_vec(),
             total_amount: self.new.total_amount,
+            metadata: self.new.metadata.clone(),
+            process_after: self.new.process_after,
             status: Status::Pending,
             created_at,
             started_at: None,
@@ -62,7 +64,7 @@ impl CreateRequest {
     }
 }
 
-/// Creates an order that is due once `cancel_window` has passed.
+/// Creates an order that is due once `cancel_window` has passed, and not before its `process_after`.
 ///
 /// Conflicts: if an order has the same identifier or key, the request is a repeat of it or is refused.
 pub async fn create(db: &Db, request: &CreateRequest, cancel_window: Duration) -> Result<Created, DbError> {
@@ -137,13 +139,14 @@ async fn insert(db: &Db, request: &CreateRequest, cancel_window: Duration) -> Re
     let rows = db
         .query(
             "WITH inserted AS (
-                INSERT INTO orders (order_id, user_id, item_ids, total_amount, idempotency_key)
-                VALUES ($1, $2, $3, $4, $5)
+                INSERT INTO orders (order_id, user_id, item_ids, total_amount, currency, metadata, process_after, idempotency_key)
+                VALUES ($1, $2, $3, $4, $5, $6::jsonb, $7, $8)
                 ON CONFLICT DO NOTHING
-                RETURNING order_id, created_at
+                RETURNING order_id, created_at, process_after
             ), work AS (
-                INSERT INTO order_work (order_id, created_at, due_at)
-                SELECT order_id, created_at, created_at + make_interval(secs => $6) FROM inserted
+                INSERT INTO order_work (order_id, created_at, due_at, process_after)
+                SELECT order_id, created_at, greatest(created_at + make_interval(secs => $9), process_after), process_after
+                FROM inserted
             )
             SELECT created_at FROM inserted",
             &[
@@ -151,6 +154,9 @@ async fn insert(db: &Db, request: &CreateRequest, cancel_window: Duration) -> Re
                 (&new.user_id.as_str(), Type::TEXT),
                 (&new.item_ids.as_slice(), Type::TEXT_ARRAY),
                 (&new.total_amount.as_decimal(), Type::NUMERIC),
+                (&new.total_amount.currency().code(), Type::TEXT),
+                (&new.metadata.to_json(), Type::TEXT),
+                (&new.process_after, Type::TIMESTAMPTZ),
                 (key, Type::BYTEA),
                 (&cancel_window.as_secs_f64(), Type::FLOAT8),
             ],
@@ -172,19 +178,24 @@ async fn insert_all(
     let user_ids: Vec<_> = requests.iter().map(|request| request.new.user_id.as_str()).collect();
     let item_ids: Vec<_> = requests.iter().map(|request| array_literal(request.new.item_ids.as_slice())).collect();
     let amounts: Vec<_> = requests.iter().map(|request| request.new.total_amount.as_decimal()).collect();
+    let currencies: Vec<_> = requests.iter().map(|request| request.new.total_amount.currency().code()).collect();
+    let metadata: Vec<_> = requests.iter().map(|request| request.new.metadata.to_json()).collect();
+    let process_after: Vec<_> = requests.iter().map(|request| request.new.process_after).collect();
     let keys: Vec<_> = requests.iter().map(|request| request.key.as_deref()).collect();
     let rows = db
         .query(
             "WITH inserted AS (
-                INSERT INTO orders (order_id, user_id, item_ids, total_amount, idempotency_key)
-                SELECT order_id, user_id, item_ids::text[], total_amount, key
-                FROM unnest($1, $2, $3, $4, $5) AS request (order_id, user_id, item_ids, total_amount, key)
+                INSERT INTO orders (order_id, user_id, item_ids, total_amount, currency, metadata, process_after, idempotency_key)
+                SELECT order_id, user_id, item_ids::text[], total_amount, currency, metadata::jsonb, process_after, key
+                FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)
+                    AS request (order_id, user_id, item_ids, total_amount, currency, metadata, process_after, key)
                 ORDER BY key, order_id
                 ON CONFLICT DO NOTHING
-                RETURNING order_id, created_at
+                RETURNING order_id, created_at, process_after
             ), work AS (
-                INSERT INTO order_work (order_id, created_at, due_at)
-                SELECT order_id, created_at, created_at + make_interval(secs => $6) FROM inserted
+                INSERT INTO order_work (order_id, created_at, due_at, process_after)
+                SELECT order_id, created_at, greatest(created_at + make_interval(secs => $9), process_after), process_after
+                FROM inserted
             )
             SELECT order_id, created_at FROM inserted",
             &[
@@ -192,6 +203,9 @@ async fn insert_all(
                 (&user_ids, Type::TEXT_ARRAY),
                 (&item_ids, Type::TEXT_ARRAY),
                 (&amounts, Type::NUMERIC_ARRAY),
+                (&currencies, Type::TEXT_ARRAY),
+                (&metadata, Type::TEXT_ARRAY),
+                (&process_after, Type::TIMESTAMPTZ_ARRAY),
                 (&keys, Type::BYTEA_ARRAY),
                 (&cancel_window.as_secs_f64(), Type::FLOAT8),
             ],
@@ -248,6 +262,8 @@ fn is_same_content(earlier: &Order, new: &NewOrder) -> bool {
     earlier.user_id == new.user_id.as_str()
         && earlier.item_ids == new.item_ids.as_slice()
         && earlier.total_amount == new.total_amount
+        && earlier.metadata == new.metadata
+        && earlier.process_after == new.process_after
 }
 
 #[cfg(test)]

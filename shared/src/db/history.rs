@@ -7,9 +7,9 @@ use time::OffsetDateTime;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::orders::{COLUMNS, order};
+use super::orders::status;
 use super::{Db, DbError};
-use crate::order::{Order, OrderId, UserId};
+use crate::order::{OrderId, Status, UserId};
 
 /// The events of an order after which failed attempts and requeues are no longer recorded.
 pub const MAX_AUTOMATIC: usize = 100;
@@ -28,6 +28,25 @@ pub struct Actor<'a> {
     pub subject: &'a UserId,
     /// The client that the token was issued to, if the token names it.
     pub client: Option<&'a str>,
+}
+
+/// The facts of an order's row that tell its history, and its events.
+#[derive(Debug)]
+pub struct History {
+    /// Its status.
+    pub status: Status,
+    /// When it was created.
+    pub created_at: OffsetDateTime,
+    /// When its processing started, since the last retry.
+    pub started_at: Option<OffsetDateTime>,
+    /// When it ended.
+    pub finished_at: Option<OffsetDateTime>,
+    /// The number of attempts, since the last retry.
+    pub attempts: i32,
+    /// Why it failed.
+    pub failure: Option<String>,
+    /// Its recorded changes, oldest first.
+    pub events: Vec<Event>,
 }
 
 /// A recorded change.
@@ -72,29 +91,28 @@ pub enum EventKind {
     Cancelled,
 }
 
-/// Reads an order and its events, oldest first. Returns `None` if there is no such order, or if it is not `tenant`'s.
-pub async fn read(
-    db: &Db,
-    order_id: &OrderId,
-    tenant: Option<&UserId>,
-) -> Result<Option<(Order, Vec<Event>)>, DbError> {
-    let columns: Vec<_> = COLUMNS.split(", ").map(|column| format!("s.{}", column.trim())).collect();
+/// Reads an order's history. Returns `None` if there is no such order, or if it is not `tenant`'s.
+pub async fn read(db: &Db, order_id: &OrderId, tenant: Option<&UserId>) -> Result<Option<History>, DbError> {
     let rows = db
         .query(
-            &format!(
-                "SELECT {}, e.at, e.event, e.attempt, e.cause, e.started_at AS undone_start, e.finished_at AS undone_end,
-                    e.subject, e.client
-                FROM order_states AS s LEFT JOIN order_events AS e ON e.order_id = s.order_id
-                WHERE s.order_id = $1 AND ($2::text IS NULL OR s.user_id = $2)
-                ORDER BY e.at",
-                columns.join(", ")
-            ),
+            "SELECT s.status, s.created_at, s.started_at, s.finished_at, s.attempts, s.failure, e.at, e.event, e.attempt, e.cause,
+                e.started_at AS undone_start, e.finished_at AS undone_end, e.subject, e.client
+            FROM order_states AS s LEFT JOIN order_events AS e ON e.order_id = s.order_id
+            WHERE s.order_id = $1 AND ($2::text IS NULL OR s.user_id = $2)
+            ORDER BY e.at",
             &[(&order_id.as_str(), Type::TEXT), (&tenant.map(UserId::as_str), Type::TEXT)],
         )
         .await?;
     let Some(first) = rows.first() else { return Ok(None) };
-    let events = rows.iter().filter_map(|row| event(row).transpose()).collect::<Result<_, _>>()?;
-    Ok(Some((order(first)?, events)))
+    Ok(Some(History {
+        status: status(first)?,
+        created_at: first.try_get("created_at")?,
+        started_at: first.try_get("started_at")?,
+        finished_at: first.try_get("finished_at")?,
+        attempts: first.try_get("attempts")?,
+        failure: first.try_get("failure")?,
+        events: rows.iter().filter_map(|row| event(row).transpose()).collect::<Result<_, _>>()?,
+    }))
 }
 
 /// The event of a row; `None` if the order has no event.

@@ -3,6 +3,7 @@
 use time::OffsetDateTime;
 use tokio_postgres::types::Type;
 
+use super::retention::DELETE_ENDED;
 use super::role::{PRIVILEGES, RoleName};
 use super::{Db, DbError, schema};
 
@@ -85,9 +86,10 @@ pub async fn rights(db: &Db, role: Option<&RoleName>) -> Result<Option<Rights>, 
             coalesce((SELECT pg_has_role(pg_roles.oid, relowner, 'MEMBER') FROM pg_class
                 WHERE pg_class.oid = to_regclass('orders')), rolsuper) AS is_owner,
             has_schema_privilege(pg_roles.oid, current_schema(), 'USAGE') AS has_usage,
+            coalesce(has_function_privilege(pg_roles.oid, to_regprocedure($2), 'EXECUTE'), false) AS has_retention,
             has_schema_privilege(pg_roles.oid, current_schema(), 'CREATE') AS has_create
         FROM pg_roles WHERE rolname = coalesce($1, current_user)";
-    let rows = db.query(sql, &[(&name, Type::TEXT)]).await?;
+    let rows = db.query(sql, &[(&name, Type::TEXT), (&DELETE_ENDED, Type::TEXT)]).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let role: String = row.try_get("role")?;
     let mut rights = Rights { is_owner: row.try_get("is_owner")?, role, lacks: Vec::new(), exceeds: Vec::new() };
@@ -100,6 +102,7 @@ pub async fn rights(db: &Db, role: Option<&RoleName>) -> Result<Option<Rights>, 
         rights.compare(right.to_owned(), false, row.try_get(column)?);
     }
     rights.compare("USAGE on the schema".to_owned(), true, row.try_get("has_usage")?);
+    rights.compare(format!("EXECUTE on {DELETE_ENDED}"), true, row.try_get("has_retention")?);
     rights.read_tables(db).await?;
     Ok(Some(rights))
 }

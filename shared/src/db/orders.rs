@@ -7,7 +7,7 @@ use tokio_postgres::types::Type;
 
 use super::history::Actor;
 use super::{Db, DbError};
-use crate::order::{Order, OrderId, Status, UserId};
+use crate::order::{Amount, Currency, Metadata, Order, OrderId, Status, UserId};
 
 /// Reads an order. Returns `None` if there is none, or if it is not `tenant`'s.
 pub async fn get(db: &Db, order_id: &OrderId, tenant: Option<&UserId>) -> Result<Option<Order>, DbError> {
@@ -220,18 +220,20 @@ pub async fn cancel(db: &Db, order_id: &OrderId, tenant: Option<&UserId>, actor:
 }
 
 /// The columns of `order_states` that [`order`] reads.
-pub(super) const COLUMNS: &str = "order_id, user_id, item_ids, total_amount, status, created_at, started_at, \
-    finished_at, attempts, failure";
+pub(super) const COLUMNS: &str = "order_id, user_id, item_ids, total_amount, currency, metadata::text AS metadata, \
+    process_after, status, created_at, started_at, finished_at, attempts, failure";
 /// The same columns, qualified: for a query with another relation that has some of the names too.
-const LISTED: &str = "s.order_id, s.user_id, s.item_ids, s.total_amount, s.status, s.created_at, s.started_at, \
-    s.finished_at, s.attempts, s.failure";
+const LISTED: &str = "s.order_id, s.user_id, s.item_ids, s.total_amount, s.currency, s.metadata::text AS metadata, \
+    s.process_after, s.status, s.created_at, s.started_at, s.finished_at, s.attempts, s.failure";
 
 pub(super) fn order(row: &Row) -> Result<Order, DbError> {
     Ok(Order {
         order_id: order_id(row)?,
         user_id: row.try_get("user_id")?,
         item_ids: row.try_get("item_ids")?,
-        total_amount: row.try_get::<_, Decimal>("total_amount")?.into(),
+        total_amount: amount(row)?,
+        metadata: metadata(row)?,
+        process_after: row.try_get("process_after")?,
         status: status(row)?,
         created_at: row.try_get("created_at")?,
         started_at: row.try_get("started_at")?,
@@ -241,7 +243,18 @@ pub(super) fn order(row: &Row) -> Result<Order, DbError> {
     })
 }
 
-fn status(row: &Row) -> Result<Status, DbError> {
+fn amount(row: &Row) -> Result<Amount, DbError> {
+    let code: &str = row.try_get("currency")?;
+    let currency = Currency::stored(code).ok_or_else(|| DbError::Corrupt(format!("currency {code}")))?;
+    Ok(Amount::stored(row.try_get::<_, Decimal>("total_amount")?, currency))
+}
+
+fn metadata(row: &Row) -> Result<Metadata, DbError> {
+    Metadata::stored(row.try_get("metadata")?)
+        .ok_or_else(|| DbError::Corrupt("metadata is no object of strings".to_owned()))
+}
+
+pub(super) fn status(row: &Row) -> Result<Status, DbError> {
     let text: &str = row.try_get("status")?;
     text.parse().map_err(|_| DbError::Corrupt(format!("status {text}")))
 }

@@ -8,6 +8,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::connect::Connection;
+use super::retention::DELETE_ENDED;
 use super::schema::{SchemaError, lock};
 use super::{DbConfig, DbError};
 use crate::deadline::Deadline;
@@ -15,11 +16,12 @@ use crate::deadline::Deadline;
 /// The most bytes of a name: `NAMEDATALEN` of PostgreSQL less one. PostgreSQL cuts a longer name.
 const MAX_NAME: usize = 63;
 
-/// The privileges that the statements need on each table. No statement deletes orders.
-pub(super) const PRIVILEGES: [(&str, &str); 9] = [
+/// The privileges that the statements need on each table. No statement deletes orders: a function of the owner's does.
+pub(super) const PRIVILEGES: [(&str, &str); 10] = [
     ("orders", "SELECT, INSERT, UPDATE"),
     ("order_work", "SELECT, INSERT, UPDATE, DELETE"),
     ("order_events", "SELECT, INSERT"),
+    ("processing_pause", "SELECT, UPDATE"),
     ("order_states", "SELECT"),
     ("order_outcomes", "SELECT, INSERT, DELETE"),
     ("order_stats", "SELECT, INSERT, UPDATE, DELETE"),
@@ -136,6 +138,7 @@ impl Names {
             statements.push(format!("REVOKE ALL ON {table} FROM {role}"));
             statements.push(format!("GRANT {privileges} ON {table} TO {role}"));
         }
+        statements.push(format!("GRANT EXECUTE ON FUNCTION {DELETE_ENDED} TO {role}"));
         statements.join(";")
     }
 }

@@ -9,6 +9,7 @@ pub use hours::{Hour, Hours, MAX_HOURS, read_hours};
 use time::{Duration, OffsetDateTime};
 use tokio_postgres::Row;
 
+use super::pause::{Pause, paused};
 use super::{Db, DbError};
 
 /// The ratio of the bounds of a bucket.
@@ -37,6 +38,8 @@ pub struct Metrics {
     pub as_of: OffsetDateTime,
     /// Pending orders.
     pub pending: i64,
+    /// The pending orders whose `process_after` is still to come.
+    pub scheduled: i64,
     /// Orders that workers have started and not ended.
     pub processing: i64,
     /// Completed orders, ever.
@@ -53,8 +56,11 @@ pub struct Metrics {
     pub processing_seconds: Percentiles,
     /// Times from creation to start of the same orders.
     pub queueing_seconds: Percentiles,
-    /// The seconds since the most overdue order was due; 0 if none is overdue.
+    /// The seconds since the most overdue order was due, or since the last pause ended if that is less; 0 if none is overdue, and
+    /// while processing is paused.
     pub oldest_overdue_seconds: f64,
+    /// The pause of processing; `None` while it runs.
+    pub pause: Option<Pause>,
     /// Completed orders for each minute of the last hour, without minutes that have none.
     pub completions_per_minute: Vec<(OffsetDateTime, i64)>,
 }
@@ -85,7 +91,8 @@ pub async fn read(db: &Db) -> Result<Metrics, DbError> {
         .query(
             "WITH active AS (
                 SELECT count(*) FILTER (WHERE started_at IS NULL) AS pending, count(started_at) AS processing,
-                    greatest(0, extract(epoch FROM now() - min(due_at)))::float8 AS oldest_overdue_seconds
+                    count(*) FILTER (WHERE started_at IS NULL AND process_after > now()) AS scheduled,
+                    min(due_at) AS first_due_at
                 FROM order_work
             ), outcome AS MATERIALIZED (
                 SELECT minute, completed, failed, cancelled, requeued, seconds, processing, queueing FROM order_outcomes
@@ -113,15 +120,18 @@ pub async fn read(db: &Db) -> Result<Metrics, DbError> {
                 SELECT bucket, sum(processing)::bigint AS processing, sum(queueing)::bigint AS queueing
                 FROM durations GROUP BY bucket
             )
-            SELECT now() AS as_of, active.pending, active.processing,
-                coalesce(active.oldest_overdue_seconds, 0) AS oldest_overdue_seconds,
+            SELECT now() AS as_of, active.pending, active.scheduled, active.processing,
+                CASE WHEN pause.paused_at IS NULL AND active.first_due_at < now()
+                    THEN extract(epoch FROM now() - greatest(active.first_due_at, pause.resumed_at)) ELSE 0
+                END::float8 AS oldest_overdue_seconds,
+                pause.paused_at, pause.reason, pause.paused_by,
                 ever.completed, ever.failed, ever.cancelled, ever.requeued, ever.average_processing_time,
                 ARRAY(SELECT minute FROM minutes ORDER BY minute) AS minutes,
                 ARRAY(SELECT completed FROM minutes ORDER BY minute) AS completions,
                 ARRAY(SELECT bucket FROM histogram ORDER BY bucket) AS buckets,
                 ARRAY(SELECT processing FROM histogram ORDER BY bucket) AS processing_counts,
                 ARRAY(SELECT queueing FROM histogram ORDER BY bucket) AS queueing_counts
-            FROM active, ever",
+            FROM active CROSS JOIN ever LEFT JOIN processing_pause AS pause ON true",
             &[],
         )
         .await?;
@@ -136,6 +146,7 @@ fn metrics(row: &Row) -> Result<Metrics, DbError> {
     Ok(Metrics {
         as_of: row.try_get("as_of")?,
         pending: row.try_get("pending")?,
+        scheduled: row.try_get("scheduled")?,
         processing: row.try_get("processing")?,
         completed: row.try_get("completed")?,
         failed: row.try_get("failed")?,
@@ -145,6 +156,7 @@ fn metrics(row: &Row) -> Result<Metrics, DbError> {
         processing_seconds: percentiles(row.try_get("processing_counts")?),
         queueing_seconds: percentiles(row.try_get("queueing_counts")?),
         oldest_overdue_seconds: row.try_get("oldest_overdue_seconds")?,
+        pause: paused(row)?,
         completions_per_minute: minutes.into_iter().zip(completions).collect(),
     })
 }

@@ -1,4 +1,4 @@
-//! The processor's and the sweeper's statements: claim, reschedule, finish, requeue.
+//! The processor's statements: claim, reschedule, finish.
 //!
 //! `order_work.due_at` is when an order next needs attention. A claim moves it to the end of a lease and stores a random fencing
 //! token. A later statement with another token changes nothing. Each function is one statement for a whole batch, and locks rows
@@ -22,7 +22,7 @@ use super::stats::bucket;
 use super::{Db, DbError};
 use crate::order::OrderId;
 
-/// The result of claiming a batch. Each order of the batch is in one of the three lists.
+/// The result of claiming a batch. Each order of the batch is in one of the four lists.
 #[derive(Debug, Default)]
 pub struct Claim {
     /// The fencing token. It proves that the claimed orders are ours until the lease ends.
@@ -31,6 +31,8 @@ pub struct Claim {
     pub claimed: Vec<Claimed>,
     /// The orders that wait, also those that begin to wait now, or that another worker holds; each with the time until it is due.
     pub not_due: Vec<(OrderId, Duration)>,
+    /// The orders that are due, but not claimed, because processing is paused.
+    pub paused: Vec<OrderId>,
     /// The orders that have ended or do not exist.
     pub ended: Vec<OrderId>,
 }
@@ -40,8 +42,8 @@ pub struct Claim {
 pub struct Claimed {
     /// The order.
     pub order_id: OrderId,
-    /// When the order was created.
-    pub created_at: OffsetDateTime,
+    /// When the order was created, or its `process_after` if that is later: the start of its time in the queue.
+    pub ready_at: OffsetDateTime,
     /// Earlier attempts that ended without an outcome.
     pub attempts: i32,
     /// When work first started, by the database's clock.
@@ -51,7 +53,7 @@ pub struct Claimed {
 }
 
 /// Claims the due orders among `order_ids` for `lease`. A claim whose lease has run out counts as a failed attempt, so that an order
-/// that crashes its worker can't do so for ever.
+/// that crashes its worker can't do so for ever. While processing is paused, it claims nothing.
 ///
 /// The first claim starts an order. If its work has a `delay`, the order is not claimed then: it waits.
 ///
@@ -67,8 +69,8 @@ pub async fn claim(db: &Db, order_ids: &[OrderId], lease: Duration, delay: Durat
         let sql = CLAIM_LAPSED.replace("{room}", &has_room("leased", MAX_AUTOMATIC));
         claim_by(db, &sql, &lapsed, &params[..2], &mut claim).await?;
     }
-    let active: HashSet<_> =
-        claim.claimed.iter().map(|order| &order.order_id).chain(claim.not_due.iter().map(|(id, _)| id)).collect();
+    let claimed = claim.claimed.iter().map(|order| &order.order_id);
+    let active: HashSet<_> = claimed.chain(claim.not_due.iter().map(|(id, _)| id)).chain(&claim.paused).collect();
     claim.ended = order_ids.iter().filter(|order_id| !active.contains(order_id)).cloned().collect();
     Ok(claim)
 }
@@ -87,6 +89,8 @@ async fn claim_by(
     for row in &db.query(sql, &params).await? {
         if row.try_get("is_claimed")? {
             claim.claimed.push(claimed(row)?);
+        } else if row.try_get("is_paused")? {
+            claim.paused.push(order_id(row)?);
         } else if row.try_get("has_lapsed")? {
             lapsed.push(order_id(row)?);
         } else {
@@ -99,7 +103,8 @@ async fn claim_by(
 /// Claims due orders that no worker holds, or starts their delay. Returns orders whose lease has expired as such.
 const CLAIM: &str = "WITH due AS (
         SELECT order_id FROM order_work
-        WHERE order_id = ANY ($1) AND (claim IS NULL AND due_at <= now() OR claim = $2)
+        WHERE order_id = ANY ($1) AND (claim = $2 OR claim IS NULL AND due_at <= now()
+            AND NOT EXISTS (SELECT FROM processing_pause WHERE paused_at IS NOT NULL))
         ORDER BY order_id FOR UPDATE SKIP LOCKED
     ), begun AS (
         UPDATE order_work AS w
@@ -107,43 +112,47 @@ const CLAIM: &str = "WITH due AS (
             claim = CASE WHEN w.started_at IS NULL AND $4 > 0 THEN NULL ELSE $2 END,
             due_at = now() + make_interval(secs => CASE WHEN w.started_at IS NULL AND $4 > 0 THEN $4 ELSE $3 END)
         WHERE w.order_id = ANY (ARRAY (SELECT order_id FROM due))
-        RETURNING w.order_id, w.created_at, w.attempts, w.started_at, w.due_at, w.claim
+        RETURNING w.order_id, greatest(w.created_at, w.process_after) AS ready_at, w.attempts, w.started_at, w.due_at, w.claim
     )
-    SELECT order_id, created_at, attempts, started_at, now() AS now, claim IS NOT NULL AS is_claimed, false AS has_lapsed,
-        extract(epoch FROM due_at - now())::float8 AS due_in_seconds
+    SELECT order_id, ready_at, attempts, started_at, now() AS now, claim IS NOT NULL AS is_claimed,
+        extract(epoch FROM due_at - now())::float8 AS due_in_seconds, false AS is_paused, false AS has_lapsed
     FROM begun
     UNION ALL
-    SELECT order_id, created_at, attempts, started_at, now(), false, claim IS NOT NULL AND due_at <= now(),
-        greatest(0, extract(epoch FROM due_at - now()))::float8
+    SELECT order_id, created_at, attempts, started_at, now(), false,
+        greatest(0, extract(epoch FROM due_at - now()))::float8,
+        due_at <= now() AND EXISTS (SELECT FROM processing_pause WHERE paused_at IS NOT NULL),
+        due_at <= now() AND claim IS NOT NULL
     FROM order_work WHERE order_id = ANY ($1) AND order_id NOT IN (SELECT order_id FROM begun)";
 
 /// Claims orders whose lease has expired, counts the failed attempt and records it.
 const CLAIM_LAPSED: &str = "WITH lapsed AS (
         SELECT order_id, claim <> $2 AS is_counted FROM order_work
-        WHERE order_id = ANY ($1) AND claim IS NOT NULL AND (due_at <= now() OR claim = $2)
+        WHERE order_id = ANY ($1) AND (claim = $2 OR claim IS NOT NULL AND due_at <= now()
+            AND NOT EXISTS (SELECT FROM processing_pause WHERE paused_at IS NOT NULL))
         ORDER BY order_id FOR UPDATE SKIP LOCKED
     ), leased AS (
         UPDATE order_work AS w
         SET claim = $2, due_at = now() + make_interval(secs => $3), attempts = w.attempts + (w.claim <> $2)::int
         WHERE w.order_id = ANY (ARRAY (SELECT order_id FROM lapsed))
-        RETURNING w.order_id, w.created_at, w.attempts, w.started_at
+        RETURNING w.order_id, greatest(w.created_at, w.process_after) AS ready_at, w.attempts, w.started_at
     ), recorded AS (
         INSERT INTO order_events (order_id, event, attempt, cause)
         SELECT order_id, 'attempt_failed', attempts, 'the worker ended without an outcome'
         FROM leased WHERE order_id = ANY (ARRAY (SELECT order_id FROM lapsed WHERE is_counted)) AND {room}
     )
-    SELECT order_id, created_at, attempts, started_at, now() AS now, true AS is_claimed, false AS has_lapsed,
-        0::float8 AS due_in_seconds
+    SELECT order_id, ready_at, attempts, started_at, now() AS now, true AS is_claimed,
+        0::float8 AS due_in_seconds, false AS is_paused, false AS has_lapsed
     FROM leased
     UNION ALL
-    SELECT order_id, created_at, attempts, started_at, now(), false, false,
-        greatest(0, extract(epoch FROM due_at - now()))::float8
+    SELECT order_id, created_at, attempts, started_at, now(), false,
+        greatest(0, extract(epoch FROM due_at - now()))::float8,
+        due_at <= now() AND EXISTS (SELECT FROM processing_pause WHERE paused_at IS NOT NULL), false
     FROM order_work WHERE order_id = ANY ($1) AND order_id NOT IN (SELECT order_id FROM leased)";
 
 fn claimed(row: &Row) -> Result<Claimed, DbError> {
     Ok(Claimed {
         order_id: order_id(row)?,
-        created_at: row.try_get("created_at")?,
+        ready_at: row.try_get("ready_at")?,
         attempts: row.try_get("attempts")?,
         started_at: row.try_get("started_at")?,
         now: row.try_get("now")?,
@@ -163,7 +172,7 @@ pub async fn find_active(db: &Db, order_ids: &[OrderId]) -> Result<Vec<(OrderId,
     rows.iter().map(due_in).collect()
 }
 
-fn due_in(row: &Row) -> Result<(OrderId, Duration), DbError> {
+pub(super) fn due_in(row: &Row) -> Result<(OrderId, Duration), DbError> {
     Ok((order_id(row)?, seconds(row.try_get("due_in_seconds")?)))
 }
 
@@ -243,7 +252,7 @@ pub async fn finish(
     let attempts: Vec<_> = orders.iter().map(|end| end.attempts).collect();
     let failures: Vec<_> = orders.iter().map(|end| end.failure).collect();
     let processing = orders.iter().map(|end| bucket(end.order.now - end.order.started_at + since_claim));
-    let queueing = orders.iter().map(|end| bucket(end.order.started_at - end.order.created_at));
+    let queueing = orders.iter().map(|end| bucket(end.order.started_at - end.order.ready_at));
     let rows = db
         .query(
             "WITH done AS (
@@ -278,89 +287,4 @@ pub async fn finish(
         )
         .await?;
     rows.iter().map(order_id).collect()
-}
-
-/// Counts the active orders.
-pub async fn count(db: &Db) -> Result<i64, DbError> {
-    let rows = db.query("SELECT count(*) AS active FROM order_work", &[]).await?;
-    Ok(rows.first().map_or(Ok(0), |row| row.try_get("active"))?)
-}
-
-/// The time since the most overdue order was due; zero if none is overdue. Sending a message again does not change it.
-pub async fn oldest_overdue(db: &Db) -> Result<Duration, DbError> {
-    let sql =
-        "SELECT coalesce(greatest(0, extract(epoch FROM now() - min(due_at))), 0)::float8 AS seconds FROM order_work";
-    let seconds = db.query(sql, &[]).await?.first().map_or(Ok(0.0), |row| row.try_get("seconds"))?;
-    Ok(self::seconds(seconds))
-}
-
-/// An order whose message must be lost.
-#[derive(Debug)]
-pub struct Overdue {
-    /// Which order.
-    pub order_id: OrderId,
-    /// Its user; `None` where the order's row is missing, which no statement of ours leads to.
-    pub user_id: Option<String>,
-}
-
-/// Finds at most `limit` orders whose messages must be lost: overdue by more than `grace`, and not requeued within `grace`.
-/// Records that they are requeued now, and counts them. An order whose lease ran out keeps its claim, so that the next claim
-/// counts an attempt.
-///
-/// `order_work` has no user: only these few orders need one, and each create would pay for the column. The statement reads the user
-/// of each order by the key of `orders` instead of a join, which could read all orders under misleading statistics.
-///
-/// Conflicts: the next run finds an order that another statement has locked.
-pub async fn requeue_overdue(db: &Db, grace: Duration, limit: i64) -> Result<Vec<Overdue>, DbError> {
-    let room = has_room("requeued", MAX_AUTOMATIC);
-    let rows = db
-        .query(
-            &format!(
-                "WITH overdue AS (
-                SELECT order_id FROM order_work
-                WHERE due_at < now() - make_interval(secs => $1)
-                    AND (requeued_at IS NULL OR requeued_at < now() - make_interval(secs => $1))
-                ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED
-            ), requeued AS (
-                UPDATE order_work SET requeued_at = now() WHERE order_id = ANY (ARRAY (SELECT order_id FROM overdue))
-                RETURNING order_id
-            ), counted AS (
-                INSERT INTO order_outcomes (minute, requeued)
-                SELECT date_trunc('minute', now()), count(*) FROM requeued HAVING count(*) > 0
-            ), recorded AS (
-                INSERT INTO order_events (order_id, event) SELECT order_id, 'requeued' FROM requeued WHERE {room}
-            )
-            SELECT order_id, (SELECT o.user_id FROM orders AS o WHERE o.order_id = requeued.order_id) AS user_id
-            FROM requeued"
-            ),
-            &[(&grace.as_secs_f64(), Type::FLOAT8), (&limit, Type::INT8)],
-        )
-        .await?;
-    rows.iter().map(|row| Ok(Overdue { order_id: order_id(row)?, user_id: row.try_get("user_id")? })).collect()
-}
-
-/// Undoes [`requeue_overdue`] for orders whose messages could not be sent, so that the next run finds them.
-///
-/// Conflicts: an order that has ended since, or that another statement has locked, is left out: its message did arrive.
-pub async fn undo_requeue(db: &Db, order_ids: &[&OrderId]) -> Result<(), DbError> {
-    let order_ids: Vec<_> = order_ids.iter().map(|order_id| order_id.as_str()).collect();
-    let room = has_room("undone", MAX_AUTOMATIC);
-    db.query(
-        &format!(
-            "WITH held AS (
-            SELECT order_id FROM order_work WHERE order_id = ANY ($1) AND requeued_at IS NOT NULL
-            FOR UPDATE SKIP LOCKED
-        ), undone AS (
-            UPDATE order_work SET requeued_at = NULL WHERE order_id = ANY (ARRAY (SELECT order_id FROM held))
-            RETURNING order_id
-        ), recorded AS (
-            INSERT INTO order_events (order_id, event) SELECT order_id, 'requeue_failed' FROM undone WHERE {room}
-        )
-        INSERT INTO order_outcomes (minute, requeued)
-        SELECT date_trunc('minute', now()), -count(*) FROM undone HAVING count(*) > 0"
-        ),
-        &[(&order_ids, Type::TEXT_ARRAY)],
-    )
-    .await
-    .map(drop)
 }

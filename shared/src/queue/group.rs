@@ -1,7 +1,7 @@
-//! The group of a message: SQS tells one user's messages from another's by it.
+//! The group of a message: it tells SQS which messages belong to the same user.
 //!
 //! While one group has most of the messages in flight, or takes most of the processing time, SQS delivers the messages of the
-//! other groups first (*fair queues*). So one user's flood does not delay another's order. A group on a standard queue neither
+//! other groups first (*fair queues*), so that one user's flood does not delay another's order. A group on a standard queue neither
 //! orders its messages nor limits how many are in flight:
 //! <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues-detailed.html>
 //!

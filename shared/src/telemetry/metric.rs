@@ -72,6 +72,8 @@ pub enum Measure {
     DatabaseRoundTrip,
     /// The time since the most overdue order was due, in seconds.
     OldestOverdue,
+    /// The time since processing was paused, in seconds. It is measured only while processing is paused.
+    PausedFor,
 }
 
 impl Measure {
@@ -81,10 +83,11 @@ impl Measure {
             Self::ClaimToFinish => ("ClaimToFinish", millis(time)),
             Self::DatabaseRoundTrip => ("DatabaseRoundTrip", millis(time)),
             Self::OldestOverdue => ("OldestOverdue", time.as_secs_f64().round()),
+            Self::PausedFor => ("PausedFor", time.as_secs_f64().round()),
         };
         metrics::histogram!(name).record(value);
         // The alarm treats a missing value as a sweeper that does not run.
-        IS_URGENT.fetch_or(matches!(self, Self::OldestOverdue), Ordering::Relaxed);
+        IS_URGENT.fetch_or(matches!(self, Self::OldestOverdue | Self::PausedFor), Ordering::Relaxed);
         if MEASURED.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_VALUES {
             flush();
         }
@@ -106,6 +109,7 @@ pub(super) fn init(env: &Env) {
                 ("ClaimToFinish", Unit::Milliseconds),
                 ("DatabaseRoundTrip", Unit::Milliseconds),
                 ("OldestOverdue", Unit::Seconds),
+                ("PausedFor", Unit::Seconds),
             ] {
                 metrics::describe_histogram!(name, unit, "");
             }

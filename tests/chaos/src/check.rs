@@ -97,6 +97,9 @@ impl Findings {
     fn look_at(&mut self, row: &Row, story: Option<&Story>, world: &World) {
         *self.states.entry(row.status.clone()).or_default() += 1;
         let end = row.finished_at.map(|at| world.journal.moment(at));
+        if row.is_early {
+            self.violations.push(format!("{}: work began before its process_after", row.order));
+        }
         self.ended.extend(end.map(|end| (row.order.clone(), end)));
         let Some(story) = story.filter(|story| story.accepted.is_some() || story.saw_error) else {
             return self.violations.push(format!("{} is there, and nobody was told of it", row.order));

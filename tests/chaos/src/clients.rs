@@ -6,6 +6,8 @@ use std::time::Duration;
 use sandbox::gateway::{Answer, Claims};
 use sandbox::runtime::InvokeError;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -23,6 +25,8 @@ const ASKS: u32 = 60;
 const IMPATIENT: u8 = 10;
 /// The percentage of orders that their client cancels at once.
 const CANCELLED: u8 = 3;
+/// Orders whose number ends in this digit have a `process_after`: one in ten.
+const SCHEDULED: usize = 7;
 /// How often operators look for failed orders.
 const ROUND: Duration = Duration::from_secs(2);
 
@@ -64,13 +68,19 @@ async fn create_some(world: Arc<World>, load: Load, client: usize, begin: Instan
     }
 }
 
+/// An order. Every tenth is to be processed a few seconds later.
 fn order(order_id: &str, number: usize) -> Value {
-    json!({
+    let mut order = json!({
         "order_id": order_id,
         "user_id": format!("user-{}", number % 50),
         "item_ids": (0..=number % 3).map(|item| format!("item-{item}")).collect::<Vec<_>>(),
         "total_amount": format!("{}.{:02}", number % 1000, number % 100),
-    })
+    });
+    if number % 10 == SCHEDULED {
+        let time = OffsetDateTime::now_utc() + Duration::from_secs(3);
+        order["process_after"] = time.format(&Rfc3339).unwrap_or_default().into();
+    }
+    order
 }
 
 async fn create(world: &World, number: usize) {

@@ -14,7 +14,9 @@ async fn three_calls(more: &[(&str, &str)]) -> Vec<(HeaderMap, String)> {
     })
     .await;
     let (world, processor) = world(&url, more).await;
-    world.create("o.1:a").await;
+    let mut order = order("o.1:a");
+    (order["currency"], order["metadata"]) = ("KWD".into(), json!({"gift": "", "cart": "77"}));
+    world.post("/orders", &order).await.expect(201);
     world.execute("UPDATE orders SET created_at = '2026-11-24T04:09:05.830Z'").await;
     for _ in 0..3 {
         handle(&processor, &["o.1:a"]).await;
@@ -28,7 +30,7 @@ async fn three_calls(more: &[(&str, &str)]) -> Vec<(HeaderMap, String)> {
 #[tokio::test]
 async fn repeated_call_has_the_same_key_and_the_same_bytes() {
     let calls = three_calls(&[]).await;
-    let expected = r#"{"order_id":"o.1:a","user_id":"alice","item_ids":["book-1","pen-7"],"total_amount":"59.98","created_at":"2026-11-24T04:09:05.830000Z"}"#;
+    let expected = r#"{"order_id":"o.1:a","user_id":"alice","item_ids":["book-1","pen-7"],"total_amount":"59.980","currency":"KWD","metadata":{"cart":"77","gift":""},"created_at":"2026-11-24T04:09:05.830000Z"}"#;
     for (headers, body) in &calls {
         assert_eq!((&headers["idempotency-key"], body.as_str()), (&"o.1:a".parse().unwrap(), expected));
         assert_eq!(

@@ -62,7 +62,9 @@ fn value() -> impl Strategy<Value = Value> {
 
 /// A body: often an order with one random member or none, otherwise random JSON or bytes.
 fn body() -> impl Strategy<Value = Vec<u8>> {
-    let members = prop::sample::select(vec!["order_id", "user_id", "item_ids", "total_amount", "more", ""]);
+    let members =
+        ["order_id", "user_id", "item_ids", "total_amount", "currency", "metadata", "process_after", "more", ""];
+    let members = prop::sample::select(members.to_vec());
     let amounts = prop_oneof![
         r"-?[0-9]{1,14}(\.[0-9]{0,3})?([eE][+-]?[0-9]{1,3})?".prop_map(String::from),
         r#""[0-9]{1,13}(\.[0-9]{1,3})?""#.prop_map(String::from)
@@ -105,6 +107,8 @@ fn any_body_is_refused_or_stored_as_sent() {
             201 => {
                 let (sent, kept): (Value, _) = (serde_json::from_slice(&body).unwrap(), answer.json());
                 assert_eq!((&kept["user_id"], &kept["item_ids"]), (&sent["user_id"], &sent["item_ids"]));
+                let metadata = if sent["metadata"].is_object() { sent["metadata"].clone() } else { json!({}) };
+                assert_eq!(kept["metadata"], metadata);
                 assert_eq!(served.world.get(answer.header("location")).await.expect(200), kept);
             }
             status @ (400 | 422) => drop(answer.problem(status)),

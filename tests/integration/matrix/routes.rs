@@ -19,6 +19,9 @@ pub const PUBLIC: [&str; 1] = ["GET /healthz"];
 pub const PAGES: [&str; 6] =
     ["GET /dashboard", "GET /dashboard/{proxy+}", "GET /docs", "GET /docs/{proxy+}", "GET /openapi.json", "$default"];
 
+/// Pauses the whole stack.
+pub const PAUSE: &str = "/processing/pause";
+
 /// A route.
 pub struct Route {
     /// The HTTP method.
@@ -31,7 +34,7 @@ pub struct Route {
     pub success: u16,
     /// The operation in the document.
     pub operation: Value,
-    path: String,
+    pub path: String,
     body: Option<Value>,
     statuses: BTreeSet<u16>,
 }
@@ -60,7 +63,14 @@ pub fn all() -> Vec<Route> {
         let statuses: BTreeSet<u16> =
             operation["responses"].as_object().unwrap().keys().map(|status| status.parse().unwrap()).collect();
         let success = if statuses.contains(&201) { 201 } else { 200 };
-        let body = example(&document, operation);
+        let mut body = example(&document, operation);
+        let success = if path == PAUSE {
+            // A pause would hold the orders of other tests. An administrator's is refused for its reason, which comes after the scope.
+            body = Some(serde_json::json!({"reason": ""}));
+            422
+        } else {
+            success
+        };
         let scopes = sufficient(&scope);
         Route { method, scopes, scope, success, operation: operation.clone(), path: path.to_owned(), body, statuses }
     });
@@ -122,7 +132,8 @@ impl Route {
 
     /// The path with this order id.
     pub fn path_of(&self, order_id: &str) -> String {
-        let path = self.path.replace("{order_id}", order_id);
+        // Each order of a call on a user has a user of its own.
+        let path = self.path.replace("{order_id}", order_id).replace("{user_id}", order_id);
         assert!(!path.contains('{'), "add a value for the parameter of {self}");
         path
     }
@@ -130,6 +141,9 @@ impl Route {
     /// The required body with this order id, if the route has one.
     pub fn body_with(&self, order_id: &str) -> Option<Value> {
         let mut body = self.body.clone()?;
+        if body["reason"].is_string() {
+            return Some(body);
+        }
         let order = if body["orders"].is_array() { &mut body["orders"][0] } else { &mut body };
         order["order_id"] = order_id.into();
         Some(body)
@@ -143,7 +157,7 @@ impl Route {
 
     /// Whether the path names an order.
     pub fn takes_an_order(&self) -> bool {
-        self.path.contains('{')
+        self.path.contains("{order_id}")
     }
 
     /// Whether the order has to be a failed one.
@@ -151,10 +165,12 @@ impl Route {
         self.path.ends_with("}/retry")
     }
 
-    /// Creates the order that a call needs: alice's, and a failed one for a retry.
+    /// Creates the order that a call needs: alice's, a failed one for a retry, and one of its user for an erasure.
     pub async fn prepare(&self, stack: &Stack, order_id: &str) {
         if self.wants_a_failed_order() {
-            fail(stack, order_id).await;
+            fail(stack, order_id, "alice").await;
+        } else if self.path.ends_with("/erase") {
+            fail(stack, order_id, order_id).await;
         } else if self.takes_an_order() {
             stack.post_as("TOKEN_ALICE", "/orders", &order(order_id)).await.expect(201);
         }
@@ -167,22 +183,29 @@ impl Route {
             ("POST", "/orders" | "/orders/batch") => Some(answer.status != 404),
             ("POST", "/orders/{order_id}/cancel") => Some(answer.expect(200)["status"] == "cancelled"),
             ("POST", "/orders/{order_id}/retry") => Some(answer.expect(200)["status"] != "failed"),
-            // These are dry runs without `"dry_run": false`.
-            ("GET", _) | ("POST", "/orders/cancel" | "/orders/retry" | "/dead-letters/redrive") => None,
+            ("POST", "/users/{user_id}/erase") => {
+                let order = stack.get_as("TOKEN_ADMIN", &format!("/orders/{order_id}")).await.expect(200);
+                Some(order["user_id"] != order_id)
+            }
+            // These are dry runs without `"dry_run": false`. The pause is refused, and the stack is not paused.
+            ("GET", _)
+            | ("POST", "/orders/cancel" | "/orders/retry" | "/dead-letters/redrive" | PAUSE | "/processing/resume") => {
+                None
+            }
             _ => panic!("add a check for the effect of {self}"),
         }
     }
 }
 
 /// Inserts a failed order with its statistics, because simulated work never fails.
-async fn fail(stack: &Stack, order_id: &str) {
+async fn fail(stack: &Stack, order_id: &str, user_id: &str) {
     let (sql, connection) = tokio_postgres::connect(stack.get("DATABASE_URL"), tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
     let failed = "
         WITH failed AS (
             INSERT INTO orders (order_id, user_id, item_ids, total_amount, started_at, finished_at, attempts, failure)
-            VALUES ($1::text, 'alice', ARRAY['book-1'], 59.98, now(), now(), 1, 'a test failed it') RETURNING finished_at
+            VALUES ($1::text, $2::text, ARRAY['book-1'], 59.98, now(), now(), 1, 'a test failed it') RETURNING finished_at
         )
         INSERT INTO order_outcomes (minute, failed) SELECT date_trunc('minute', finished_at), 1 FROM failed";
-    sql.execute(failed, &[&order_id]).await.unwrap();
+    sql.execute(failed, &[&order_id, &user_id]).await.unwrap();
 }

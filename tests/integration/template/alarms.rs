@@ -20,6 +20,7 @@ const METRICS: [(&str, &str, &[&str]); 5] = [
             "OrdersRetried",
             "OrdersRequeued",
             "OldestOverdue",
+            "PausedFor",
             "ClaimToFinish",
             "DatabaseRoundTrip",
         ],

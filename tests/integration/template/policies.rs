@@ -9,14 +9,14 @@ use serde_json::Value;
 
 use super::rules::{Template, listed, named};
 
-/// Where the template is deployed.
+/// The region, account and stack of the deployment that the policies are resolved for.
 const REGION: &str = "eu-central-1";
 const ACCOUNT: &str = "111122223333";
 const STACK: &str = "ordermill-dev";
 
-/// What AWS itself does by a function's role, and no test can see. Lambda writes what the function prints.
+/// Lambda writes a function's output to its log with the function's role. No test sees these calls.
 const LOGGING: [&str; 2] = ["logs:CreateLogStream", "logs:PutLogEvents"];
-/// The event source mapping takes messages: <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-configure-lambda-function-trigger.html>
+/// The event source mapping receives and deletes messages: <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-configure-lambda-function-trigger.html>
 const POLLING: [&str; 3] = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"];
 /// With `Tracing=Active`, Lambda sends parts of traces.
 const TRACING: [&str; 2] = ["xray:PutTelemetryRecords", "xray:PutTraceSegments"];
@@ -36,7 +36,7 @@ impl Call {
     }
 }
 
-/// A function, its role, and what is called by that.
+/// A function's role, the function's own calls, and those that AWS makes with the role.
 struct Function<'a> {
     role: &'a str,
     own: Vec<Call>,
@@ -44,7 +44,7 @@ struct Function<'a> {
 }
 
 impl Template {
-    /// All by which the policies allow too little or too much.
+    /// The calls that a policy wrongly refuses, and the actions that it allows without need.
     pub fn policy_breaches(&self) -> Vec<String> {
         let functions: Vec<_> = known().keys().map(|name| self.calls_of(name)).collect();
         let mut breaches = Vec::new();
@@ -62,7 +62,7 @@ impl Template {
         breaches
     }
 
-    /// What goes through an endpoint is called by a function itself.
+    /// The breaches of the endpoints. Only the functions' own calls go through an endpoint.
     fn endpoint_breaches(&self, called: &[Call]) -> Vec<String> {
         let mut breaches = Vec::new();
         for (name, endpoint) in self.resources("AWS::EC2::VPCEndpoint") {
@@ -205,7 +205,7 @@ fn refusal(name: &str, policies: &[Value], call: &Call, expected: Decision) -> O
     (decision != expected).then(|| format!("{name}: {decision} of {} on {}", call.action, call.resource))
 }
 
-/// What the policies name and allow beyond these calls.
+/// The actions that the policies allow and that are not among these calls.
 fn superfluous(name: &str, policies: &[Value], calls: &[Call]) -> Vec<String> {
     let statements = policies.iter().flat_map(|policy| listed(&policy["Statement"]));
     let allowed = statements.filter(|statement| statement["Effect"] == "Allow").flat_map(|statement| {

@@ -24,6 +24,8 @@ pub enum Broken {
     SweepLeavesDue,
     /// A sweep requeues an order once in a grace period.
     SweepRequeuesOnce,
+    /// No order is claimed while processing is paused.
+    PauseClaimsNothing,
     /// An order can end from every state without a fault, a client's cancel or an operator's retry.
     OrderCanEnd,
 }
@@ -52,6 +54,13 @@ fn of_order(order: &Order) -> Option<Broken> {
 /// Returns the invariant that the step breaks, if any.
 #[must_use]
 pub fn of_step(before: &State, action: Action, after: &State) -> Option<Broken> {
+    let claims = |index: usize| {
+        let claim = |state: &State| state.orders[index].row.map(|row| row.claim);
+        claim(before) != claim(after)
+    };
+    if before.paused && matches!(action, Action::Claim(..)) && (0..ORDERS).any(claims) {
+        return Some(Broken::PauseClaimsNothing);
+    }
     (0..ORDERS).find_map(|index| of_change(&before.orders[index], action, &after.orders[index]))
 }
 

@@ -1,5 +1,5 @@
 //! A model of the life of orders, small enough that every interleaving is explored: two orders, two workers, and the
-//! statements of `shared/src/db/work.rs`, `orders.rs` and `retry.rs`, each one atomic action.
+//! statements of `shared/src/db/work.rs`, `overdue.rs`, `orders.rs`, `retry.rs` and `pause.rs`, each one atomic action.
 //!
 //! The model simplifies three things, without excluding an interleaving:
 //! - **Clocks.** A time is in the future, past, or past by more than the grace period; time passes for each row at any moment. So
@@ -24,6 +24,8 @@ pub const WORKERS: usize = 2;
 pub const MAX_ATTEMPTS: u8 = 1;
 /// The most retries by the operator.
 pub const RETRIES: u8 = 1;
+/// How often the operator pauses processing.
+pub const PAUSES: u8 = 1;
 
 /// How an order ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -137,6 +139,10 @@ pub struct State {
     pub workers: [Worker; WORKERS],
     /// The operator's remaining retries.
     pub retries: u8,
+    /// How many pauses the operator has left.
+    pub pauses: u8,
+    /// Whether processing is paused.
+    pub paused: bool,
     /// `order_stats`: completed, failed, cancelled.
     pub counted: [i8; 3],
 }
@@ -149,7 +155,14 @@ impl State {
         let order =
             Order { outcome: None, started: false, given_up: false, row: Some(row), message: true, dead_letter: false };
         let worker = Worker { stage: Stage::Idle, parts: [Part::Out; ORDERS] };
-        Self { orders: [order; ORDERS], workers: [worker; WORKERS], retries: RETRIES, counted: [0; 3] }
+        Self {
+            orders: [order; ORDERS],
+            workers: [worker; WORKERS],
+            retries: RETRIES,
+            pauses: PAUSES,
+            paused: false,
+            counted: [0; 3],
+        }
     }
 
     /// The representative of all states that differ from this one only in the numbering of workers and orders.
@@ -206,6 +219,8 @@ pub enum Mutant {
     SweepMovesDue,
     /// A sweep does not record that it requeued an order.
     SweepWithoutMark,
+    /// Claim takes orders while processing is paused.
+    ClaimWhilePaused,
     /// There is no sweeper.
     NoSweep,
 }

@@ -18,17 +18,27 @@ pub fn retry(state: &mut State, index: usize) {
     state.retries -= 1;
 }
 
+/// Ends a pause. An order that is due counts as overdue, and as not requeued since.
+pub fn resume(state: &mut State) {
+    state.paused = false;
+    for row in state.orders.iter_mut().filter_map(|order| order.row.as_mut()).filter(|row| row.due != Due::Later) {
+        *row = Row { due: Due::Overdue, requeued: false, ..*row };
+    }
+}
+
 /// Claims the due orders of the batch. The message of an order that is not due is sent again; that of an ended order is
-/// deleted. If the work has a delay, an order that starts now waits instead.
+/// deleted, and so is that of a due order while processing is paused. If the work has a delay, an order that starts now waits instead.
 pub fn claim(state: &mut State, worker: usize, has_delay: bool, mutant: Option<Mutant>) {
     for index in 0..ORDERS {
         if state.workers[worker].parts[index] == Part::Out {
             continue;
         }
+        let is_paused = state.paused && mutant != Some(Mutant::ClaimWhilePaused);
         let order = &mut state.orders[index];
         let is_claimable =
             |row: &Row| row.due != Due::Later || mutant == Some(Mutant::ClaimOfLeased) && row.claim != Claim::Free;
         state.workers[worker].parts[index] = match &mut order.row {
+            Some(row) if is_claimable(row) && is_paused => Part::Out,
             Some(row) if is_claimable(row) && has_delay && !order.started => {
                 row.due = Due::Later;
                 order.started = true;

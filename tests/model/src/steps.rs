@@ -1,6 +1,6 @@
 //! The steps from a state to the next: a statement, a message, the passing of time, a fault.
 
-use crate::statements::{claim, end, finish, leave, reschedule, retry};
+use crate::statements::{claim, end, finish, leave, reschedule, resume, retry};
 use crate::{Due, Mutant, ORDERS, Order, Outcome, Part, Row, Stage, State, WORKERS, Worker};
 
 /// A step.
@@ -35,10 +35,14 @@ pub enum Action {
     Cancel(usize),
     /// An operator retries an order.
     Retry(usize),
+    /// An operator pauses processing.
+    Pause,
+    /// An operator resumes it.
+    Resume,
 }
 
 impl Action {
-    /// Whether an order must be able to end without this step: a fault, a cancel or a retry.
+    /// Whether an order must be able to end without this step: a fault, a cancel, a retry or a pause.
     #[must_use]
     pub fn is_optional(&self) -> bool {
         matches!(
@@ -49,6 +53,7 @@ impl Action {
                 | Self::UndoRequeue(_)
                 | Self::Cancel(_)
                 | Self::Retry(_)
+                | Self::Pause
         )
     }
 }
@@ -63,7 +68,8 @@ pub fn next(state: &State, mutant: Option<Mutant>) -> Vec<(Action, State)> {
     for worker in 0..WORKERS {
         steps.worker(worker);
     }
-    if mutant != Some(Mutant::NoSweep) {
+    steps.pause();
+    if mutant != Some(Mutant::NoSweep) && !state.paused {
         steps.sweep();
     }
     steps.found
@@ -183,6 +189,17 @@ impl Steps<'_> {
                 let counts = [*first, *second];
                 self.add(Action::Reschedule(worker, counts), |state| reschedule(state, worker, counts, mutant));
             }
+        }
+    }
+
+    fn pause(&mut self) {
+        if self.state.paused {
+            self.add(Action::Resume, resume);
+        } else if self.state.pauses > 0 {
+            self.add(Action::Pause, |state| {
+                state.paused = true;
+                state.pauses -= 1;
+            });
         }
     }
 

@@ -74,6 +74,11 @@ fn sweep_without_a_mark_requeues_again_and_again() {
 }
 
 #[test]
+fn claim_during_a_pause_is_found() {
+    breaks(Mutant::ClaimWhilePaused, Broken::PauseClaimsNothing);
+}
+
+#[test]
 fn lost_message_without_a_sweeper_leaves_an_order_stuck() {
     breaks(Mutant::NoSweep, Broken::OrderCanEnd);
 }

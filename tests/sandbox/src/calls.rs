@@ -1,6 +1,6 @@
-//! The calls to AWS that functions make, against those that are known.
+//! Compares the AWS calls of the functions with the recorded ones.
 //!
-//! The template's policies are held to `tests/calls.json`, so a function may call nothing that it does not name. `python -m stack
+//! The template's policies allow the calls of `tests/calls.json`, so a function may make no other call. `python -m stack
 //! exec` looks at the calls of the emulated AWS and at the sandbox's, which both write to the file that `CALLS` names.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +17,7 @@ static KNOWN: LazyLock<Calls> =
     LazyLock::new(|| serde_json::from_str(include_str!("../../calls.json")).expect("calls.json names calls"));
 static NOTED: Mutex<Calls> = Mutex::new(Calls::new());
 
-/// The calls that are known.
+/// The recorded calls.
 #[must_use]
 pub fn known() -> &'static Calls {
     &KNOWN

@@ -18,7 +18,7 @@ use shared::config::Env;
 use shared::db::create::{CreateRequest, Created, create};
 use shared::db::{Database, Db, DbConfig, work};
 use shared::deadline::Deadline;
-use shared::order::NewOrder;
+use shared::order::{Amount, Metadata, NewOrder};
 
 const HOUR: Duration = Duration::from_hours(1);
 const NOW: Duration = Duration::ZERO;
@@ -109,7 +109,9 @@ fn order() -> NewOrder {
         order_id: Some("o-1".parse().unwrap()),
         user_id: "alice".parse().unwrap(),
         item_ids: vec!["book-1".to_owned()].try_into().unwrap(),
-        total_amount: "1.50".parse().unwrap(),
+        total_amount: Amount::parse("1.50", "EUR".parse().unwrap()).unwrap(),
+        metadata: Metadata::default(),
+        process_after: None,
     }
 }
 

@@ -10,7 +10,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::PercentilesView;
-use crate::problem::{ApiError, FieldError};
+use crate::problem::ApiError;
 
 /// The outcomes of this hour and of the hours before it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -61,10 +61,7 @@ pub fn parse(query: Result<Query<Vec<(String, String)>>, QueryRejection>) -> Res
     match values[..] {
         [] => Ok(None),
         [(_, text)] if number(text).is_some() => Ok(number(text)),
-        _ => Err(ApiError::Invalid(vec![FieldError {
-            pointer: "?hours".to_owned(),
-            detail: "must appear once, and be a whole number from 1 to 2160".to_owned(),
-        }])),
+        _ => Err(ApiError::invalid("?hours", "must appear once, and be a whole number from 1 to 2160")),
     }
 }
 

@@ -8,18 +8,17 @@ use axum::http::{Extensions, HeaderMap};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use shared::db::create::{self, CreateRequest, Created};
-use shared::order::{NewOrder, Order, Status};
-use shared::queue::{Group, Message};
+use shared::order::{NewOrder, Status};
 use utoipa::ToSchema;
 
 use super::body::parse;
-use super::create::Accepted;
+use super::create::{Accepted, first_message};
 use super::key::Key;
 use super::schema::{IdempotencyKeyText, OrderBatchBody};
 use super::view::OrderView;
 use crate::call::Call;
 use crate::caller::{Writer, require_user};
-use crate::problem::{ApiError, FieldError, Problem, Refusals, request_id};
+use crate::problem::{ApiError, Problem, Refusals, request_id};
 use crate::{Api, json};
 
 /// The most orders of one call.
@@ -32,7 +31,7 @@ const MAX_BYTES: usize = 2560 * 1024;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(examples(json!({"accepted": 1, "results": [{"status": 201, "problem": null, "order":
     {"order_id": "order-1001", "user_id": "alice", "item_ids": ["book-1", "pen-7"], "total_amount": "59.98",
-    "status": "pending", "created_at": "2026-01-05T09:30:00.123456Z", "started_at": null, "finished_at": null, "attempts": 0,
+    "currency": "EUR", "metadata": {}, "process_after": null, "status": "pending", "created_at": "2026-01-05T09:30:00.123456Z", "started_at": null, "finished_at": null, "attempts": 0,
     "failure": null, "next": ["cancel"]}}]})))]
 pub struct OrderBatchResult {
     /// The number of durable orders.
@@ -117,9 +116,7 @@ async fn create_all(
 /// Enqueues the pending orders. If that fails, the sweeper enqueues them later.
 async fn enqueue_all(api: &Call, outcomes: &[Result<Accepted, ApiError>]) {
     let pending = outcomes.iter().flatten().filter(|accepted| accepted.order.status == Status::Pending);
-    let message =
-        |order: &Order| Message::new(&order.order_id, Some(Group::of(&order.user_id)), api.config.cancel_window);
-    let messages: Vec<_> = pending.map(|accepted| message(&accepted.order)).collect();
+    let messages: Vec<_> = pending.filter_map(|accepted| first_message(api, &accepted.order)).collect();
     let unsent = api.enqueue(&messages).await;
     if unsent > 0 {
         tracing::error!(unsent, "could not enqueue orders of a batch; the sweeper will retry");
@@ -153,13 +150,13 @@ struct BatchBody<'a> {
 impl FromRequest<Arc<Api>> for OrderBodies {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, _: &Arc<Api>) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, ApiError> {
         let body = json::read(request, MAX_BYTES).await?;
         let BatchBody { orders } = json::members(&body)?;
         if !(1..=MAX_ORDERS).contains(&orders.len()) {
-            let detail = format!("must hold 1 to {MAX_ORDERS} orders");
-            return Err(ApiError::Invalid(vec![FieldError { pointer: "#/orders".to_owned(), detail }]));
+            return Err(ApiError::invalid("#/orders", format!("must hold 1 to {MAX_ORDERS} orders")));
         }
-        Ok(Self(orders.into_iter().map(|order| parse(order.get().as_bytes())).collect()))
+        let currency = api.config.default_currency;
+        Ok(Self(orders.into_iter().map(|order| parse(order.get().as_bytes(), currency)).collect()))
     }
 }

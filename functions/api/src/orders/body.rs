@@ -1,5 +1,7 @@
 //! Parses the body of a create request. Reports every bad field at once, and reads amounts from their digits.
 
+mod optional;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -7,7 +9,8 @@ use axum::extract::{FromRequest, Request};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use shared::order::{Amount, Invalid, ItemIds, NewOrder};
+use shared::order::{Amount, Currency, Invalid, ItemIds, NewOrder};
+use time::OffsetDateTime;
 
 use crate::problem::{ApiError, FieldError};
 use crate::{Api, json};
@@ -23,17 +26,17 @@ pub struct OrderBody(pub NewOrder);
 impl FromRequest<Arc<Api>> for OrderBody {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, _: &Arc<Api>) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, ApiError> {
         let body = json::read(request, json::MAX_BYTES).await?;
-        parse(&body).map(Self)
+        parse(&body, api.config.default_currency).map(Self)
     }
 }
 
-/// Parses an order, or returns all of its errors.
-pub fn parse(body: &[u8]) -> Result<NewOrder, ApiError> {
+/// Parses an order, or returns all of its errors. `default_currency` is the currency of an order that names none.
+pub fn parse(body: &[u8], default_currency: Currency) -> Result<NewOrder, ApiError> {
     let members: Members = serde_json::from_slice(body).map_err(|error| json::malformed(&error))?;
     let mut errors = Vec::new();
-    let order = members.order(&mut errors);
+    let order = members.order(default_currency, &mut errors);
     match order {
         Some(order) if errors.is_empty() => Ok(order),
         _ => {
@@ -48,20 +51,32 @@ struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl Members<'_> {
     /// The known names. Any other name is an error.
-    const NAMES: [&'static str; 4] = ["order_id", "user_id", "item_ids", "total_amount"];
+    const NAMES: [&'static str; 7] =
+        ["order_id", "user_id", "item_ids", "total_amount", "currency", "metadata", "process_after"];
 
-    fn order(&self, errors: &mut Vec<FieldError>) -> Option<NewOrder> {
+    fn order(&self, default_currency: Currency, errors: &mut Vec<FieldError>) -> Option<NewOrder> {
         self.check_repeats(errors);
-        let order_id = match self.get("order_id") {
-            Some(value) if value.get() != "null" => self.text("order_id", errors).map(Some),
-            _ => Some(None),
+        let order_id = match self.given("order_id") {
+            Some(_) => self.text("order_id", errors).map(Some),
+            None => Some(None),
         };
         let user_id = self.text("user_id", errors);
-        let total_amount = self.amount(errors);
+        let currency = self.currency(default_currency, errors);
+        let total_amount = self.amount(currency.unwrap_or(default_currency), errors);
+        let process_after = self.process_after(OffsetDateTime::now_utc()).map_err(|error| errors.push(error)).ok();
+        let metadata = self.metadata(errors);
         // Items and unknown names can have many errors, so their errors come last.
         let item_ids = self.items(errors);
         self.check_names(errors);
-        Some(NewOrder { order_id: order_id?, user_id: user_id?, item_ids: item_ids?, total_amount: total_amount? })
+        currency?;
+        Some(NewOrder {
+            order_id: order_id?,
+            user_id: user_id?,
+            item_ids: item_ids?,
+            total_amount: total_amount?,
+            metadata: metadata?,
+            process_after: process_after?,
+        })
     }
 
     fn check_names(&self, errors: &mut Vec<FieldError>) {
@@ -79,6 +94,11 @@ impl Members<'_> {
 
     fn get(&self, name: &str) -> Option<&RawValue> {
         self.0.iter().find(|(given, _)| given == name).map(|(_, value)| *value)
+    }
+
+    /// An optional member; `None` if it is absent or null.
+    fn given(&self, name: &str) -> Option<&RawValue> {
+        self.get(name).filter(|value| value.get() != "null")
     }
 
     /// Deserializes the member, or reports that it must be `kind`.
@@ -111,14 +131,13 @@ impl Members<'_> {
     }
 
     /// The amount, from the digits of a number or of a string. It never becomes a float.
-    fn amount(&self, errors: &mut Vec<FieldError>) -> Option<Amount> {
+    fn amount(&self, currency: Currency, errors: &mut Vec<FieldError>) -> Option<Amount> {
         let value: Box<RawValue> = self.read("total_amount", "a number", errors)?;
         let digits = value.get().trim_matches('"');
         let is_plain = !value.get().starts_with('"') || is_plain_decimal(digits);
-        let amount = if is_plain { digits.parse::<Amount>().ok() } else { None };
+        let amount = if is_plain { Amount::parse(digits, currency).ok() } else { None };
         if amount.is_none() {
-            let detail = "must be a number from 0 to below 1000000000000 with at most 2 decimal places";
-            errors.push(at("total_amount", detail));
+            errors.push(at("total_amount", &Amount::rule(currency).to_string()));
         }
         amount
     }
@@ -172,9 +191,13 @@ mod tests {
 
     const GOOD: &str = r#"{"order_id":"o-1","user_id":"alice","item_ids":["a"],"total_amount":59.98}"#;
 
+    fn euro() -> Currency {
+        "EUR".parse().unwrap()
+    }
+
     /// The pointers of a body's errors, or its problem if it is malformed.
     fn complaints(body: &str) -> Vec<String> {
-        match parse(body.as_bytes()) {
+        match parse(body.as_bytes(), euro()) {
             Ok(_) => vec![],
             Err(ApiError::Invalid(errors)) => errors.into_iter().map(|error| error.pointer).collect(),
             Err(ApiError::Malformed(detail)) => vec![detail],
@@ -184,11 +207,12 @@ mod tests {
 
     #[test]
     fn valid_order_is_read_exactly() {
-        let order = parse(GOOD.as_bytes()).unwrap();
+        let order = parse(GOOD.as_bytes(), euro()).unwrap();
         assert_eq!(order.total_amount.to_string(), "59.98");
         assert_eq!(order.order_id.unwrap().as_str(), "o-1");
         assert_eq!(complaints(r#"{"user_id":"a","item_ids":["a"],"total_amount":"0.1"}"#), [""; 0]);
-        let order = parse(br#"{"order_id": null ,"user_id":"a","item_ids":["a"],"total_amount":"36.4000"}"#).unwrap();
+        let body = br#"{"order_id": null ,"user_id":"a","item_ids":["a"],"total_amount":"36.4000"}"#;
+        let order = parse(body, euro()).unwrap();
         assert_eq!((order.order_id, order.total_amount.to_string().as_str()), (None, "36.40"));
     }
 
@@ -247,12 +271,36 @@ mod tests {
         }
     }
 
+    /// The same order with another amount and more members.
+    fn with(amount: &str, more: &str) -> String {
+        GOOD.replace("59.98", &format!("{amount},{more}"))
+    }
+
+    #[test]
+    fn decimals_of_the_amount_are_those_of_the_currency() {
+        for (amount, currency, shown) in
+            [("1200", "JPY", "1200"), ("1200.0", "JPY", "1200"), ("\"1.505\"", "KWD", "1.505"), ("1.5", "USD", "1.50")]
+        {
+            let body = with(amount, &format!(r#""currency":"{currency}""#));
+            let amount = parse(body.as_bytes(), euro()).unwrap().total_amount;
+            assert_eq!((amount.to_string().as_str(), amount.currency().code()), (shown, currency), "{body}");
+        }
+        assert_eq!(complaints(&with("1200.5", r#""currency":"JPY""#)), ["#/total_amount"]);
+        assert_eq!(complaints(&with("1.5055", r#""currency":"KWD""#)), ["#/total_amount"]);
+        for currency in ["\"eur\"", "\"XAU\"", "\"\"", "978", "[]"] {
+            assert_eq!(complaints(&with("1", &format!(r#""currency":{currency}"#))), ["#/currency"], "{currency}");
+        }
+        let yen = |body: String| parse(body.as_bytes(), "JPY".parse().unwrap());
+        assert_eq!(yen(with("7", r#""currency":null"#)).unwrap().total_amount.currency().code(), "JPY");
+        assert!(yen(with("7.5", r#""metadata":null"#)).is_err());
+    }
+
     #[test]
     fn body_that_is_no_json_object_is_malformed() {
         for body in ["", "null", "[]", "{", "NaN", &GOOD.replace("59.98", "NaN"), "{}{}", "\u{feff}{}"] {
             assert!(complaints(body)[0].starts_with("The body is not a JSON object"), "{body}");
         }
-        assert!(matches!(parse(b"{\"\xff\":1}"), Err(ApiError::Malformed(_))));
+        assert!(matches!(parse(b"{\"\xff\":1}", euro()), Err(ApiError::Malformed(_))));
     }
 
     #[test]

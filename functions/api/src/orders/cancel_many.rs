@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use tokio::time::{Instant, sleep_until};
 use utoipa::ToSchema;
 
-use super::retry::{at, check_pace, order_ids};
+use super::retry::{check_pace, order_ids};
 use super::schema::OrderIdText;
 use crate::call::Call;
 use crate::caller::{Admin, Caller};
@@ -73,7 +73,7 @@ impl Default for CancelOptions {
 impl CancelOptions {
     fn filter(self) -> Result<PendingFilter, ApiError> {
         let user_id = self.user_id.map(|text| text.parse()).transpose();
-        let user_id = user_id.map_err(|invalid: Invalid| at("user_id", &invalid.to_string()))?;
+        let user_id = user_id.map_err(|invalid: Invalid| ApiError::invalid("#/user_id", invalid.to_string()))?;
         let order_ids = self.order_ids.map(order_ids).transpose()?;
         Ok(PendingFilter { order_ids, created_from: self.created_from, created_before: self.created_before, user_id })
     }

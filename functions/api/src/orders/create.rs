@@ -1,11 +1,10 @@
 //! `POST /orders`
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use shared::db::create::{self, CreateRequest, Created};
+use shared::db::schedule;
 use shared::order::{Order, Status};
 use shared::queue::{Group, Message};
 use shared::telemetry::Count;
@@ -54,8 +53,10 @@ pub async fn create(
     let created = create::create(&api.db, &CreateRequest::new(new, key), api.config.cancel_window).await?;
     let Accepted { order, is_new } = created.try_into()?;
     // Also for replays: the instance that created the order may have died before it enqueued it.
-    if order.status == Status::Pending {
-        enqueue(&api, &order, api.config.cancel_window).await;
+    if order.status == Status::Pending
+        && let Some(message) = first_message(&api, &order)
+    {
+        enqueue(&api, &order, message).await;
     }
     let location = format!("/orders/{}", order.order_id);
     let body = Json(OrderView::from(order));
@@ -96,9 +97,14 @@ impl TryFrom<Created> for Accepted {
     }
 }
 
+/// The message of a new order; `None` if its `process_after` is so late that the sweeper sends the message.
+pub fn first_message(api: &Call, order: &Order) -> Option<Message> {
+    let delay = schedule::delay_of_first_message(order, api.config.cancel_window)?;
+    Some(Message::new(&order.order_id, Some(Group::of(&order.user_id)), delay))
+}
+
 /// Enqueues a pending order. If that fails, the sweeper enqueues it later.
-pub async fn enqueue(api: &Call, order: &Order, delay: Duration) {
-    let message = Message::new(&order.order_id, Some(Group::of(&order.user_id)), delay);
+pub async fn enqueue(api: &Call, order: &Order, message: Message) {
     if api.enqueue(&[message]).await > 0 {
         tracing::error!(order.id = %order.order_id, "could not enqueue the order; the sweeper will retry");
     }

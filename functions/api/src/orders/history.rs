@@ -2,8 +2,8 @@
 
 use axum::Json;
 use serde::Serialize;
-use shared::db::history::{self, Event, EventKind, MAX_AUTOMATIC};
-use shared::order::{Order, Status, UserId};
+use shared::db::history::{self, Event, EventKind, History, MAX_AUTOMATIC};
+use shared::order::{Status, UserId};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
@@ -101,9 +101,9 @@ pub async fn read_history(
     OrderPath(order_id): OrderPath,
 ) -> Result<Json<HistoryView>, ApiError> {
     let tenant = caller.may_read()?;
-    let (order, events) = history::read(&api.db, &order_id, tenant).await?.ok_or(ApiError::NoSuchOrder)?;
-    let truncated = events.len() >= MAX_AUTOMATIC;
-    let mut changes = changes(&order, events);
+    let history = history::read(&api.db, &order_id, tenant).await?.ok_or(ApiError::NoSuchOrder)?;
+    let truncated = history.events.len() >= MAX_AUTOMATIC;
+    let mut changes = changes(history);
     if let Some(own) = tenant {
         for change in &mut changes {
             change.show_only(own);
@@ -113,27 +113,25 @@ pub async fn read_history(
 }
 
 /// The changes that an order's row and its events tell, oldest first.
-fn changes(order: &Order, events: Vec<Event>) -> Vec<ChangeView> {
-    let mut changes = vec![ChangeView::new(order.created_at, Change::Created, Author::Caller)];
-    for event in events {
-        changes.extend(ChangeView::of_event(event));
-    }
-    changes.extend(order.started_at.map(|at| ChangeView::new(at, Change::Started, Author::Processor).attempt(1)));
-    changes.extend(order.finished_at.and_then(|at| end(order, at)));
+fn changes(mut history: History) -> Vec<ChangeView> {
+    let mut changes = vec![ChangeView::new(history.created_at, Change::Created, Author::Caller)];
+    changes.extend(history.events.drain(..).flat_map(ChangeView::of_event));
+    changes.extend(history.started_at.map(|at| ChangeView::new(at, Change::Started, Author::Processor).attempt(1)));
+    changes.extend(end(history));
     // A stable sort: changes of the same moment stay in this order.
     changes.sort_by_key(|change| change.at);
     changes
 }
 
 /// The end of an order. A cancel has an event.
-fn end(order: &Order, at: OffsetDateTime) -> Option<ChangeView> {
-    let change = match order.status {
+fn end(history: History) -> Option<ChangeView> {
+    let change = match history.status {
         Status::Completed => Change::Completed,
         Status::Failed => Change::Failed,
         Status::Cancelled | Status::Pending | Status::Processing => return None,
     };
-    let end = ChangeView::new(at, change, Author::Processor).attempt(order.attempts);
-    Some(ChangeView { cause: order.failure.clone(), ..end })
+    let end = ChangeView::new(history.finished_at?, change, Author::Processor).attempt(history.attempts);
+    Some(ChangeView { cause: history.failure, ..end })
 }
 
 impl ChangeView {

@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, HeaderName};
 use sha2::{Digest, Sha256};
 
 use crate::caller::Caller;
-use crate::problem::{ApiError, FieldError};
+use crate::problem::ApiError;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The longest key, in characters.
@@ -20,8 +20,7 @@ impl<'a> Key<'a> {
         let text = value.to_str().unwrap_or("");
         // `to_str` allows a tab.
         if !(1..=MAX_LENGTH).contains(&text.len()) || text.contains('\t') {
-            let detail = "must be 1 to 255 visible ASCII characters".to_owned();
-            return Err(ApiError::Invalid(vec![FieldError { pointer: "Idempotency-Key".to_owned(), detail }]));
+            return Err(ApiError::invalid("Idempotency-Key", "must be 1 to 255 visible ASCII characters"));
         }
         Ok(Some(Self(text)))
     }

@@ -33,7 +33,7 @@ const MAX_NAME: usize = 40;
 /// A page of orders.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(examples(json!({"orders": [{"order_id": "order-1001", "user_id": "alice", "item_ids": ["book-1", "pen-7"], "total_amount": "59.98",
-    "status": "pending", "created_at": "2026-01-05T09:30:00.123456Z", "started_at": null, "finished_at": null, "attempts": 0,
+    "currency": "EUR", "metadata": {}, "process_after": null, "status": "pending", "created_at": "2026-01-05T09:30:00.123456Z", "started_at": null, "finished_at": null, "attempts": 0,
     "failure": null, "next": ["cancel"]}],
     "next_cursor": "064a2f31c8f2b1order-1001"})))]
 pub struct OrderList {

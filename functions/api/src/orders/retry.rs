@@ -47,7 +47,7 @@ pub async fn retry(api: Call, caller: Caller, OrderPath(order_id): OrderPath) ->
     let retried = retry::retry(&api.db, &order_ids, Duration::ZERO, caller.actor()).await?;
     let order = find(&api, None, &order_ids[0]).await?;
     if order.status == Status::Pending {
-        enqueue(&api, &order, Duration::ZERO).await;
+        enqueue(&api, &order, Message::new(&order.order_id, Some(Group::of(&order.user_id)), Duration::ZERO)).await;
     }
     if !retried.is_empty() {
         tracing::info!(order.id = %order.order_id, caller = caller.user_id().as_str(), "retried the order");
@@ -101,11 +101,11 @@ pub struct RetryOptions {
 impl RetryOptions {
     fn filter(self) -> Result<FailedFilter, ApiError> {
         let user_id = self.user_id.map(|text| text.parse()).transpose();
-        let user_id = user_id.map_err(|invalid: Invalid| at("user_id", &invalid.to_string()))?;
+        let user_id = user_id.map_err(|invalid: Invalid| ApiError::invalid("#/user_id", invalid.to_string()))?;
         let order_ids = self.order_ids.map(order_ids).transpose()?;
         let Self { created_from, created_before, failed_from, failed_before, cause, .. } = self;
         if cause.as_ref().is_some_and(|text| !is_cause(text)) {
-            return Err(at("cause", BAD_CAUSE));
+            return Err(ApiError::invalid("#/cause", BAD_CAUSE));
         }
         Ok(FailedFilter { order_ids, created_from, created_before, failed_from, failed_before, user_id, cause })
     }
@@ -114,10 +114,10 @@ impl RetryOptions {
 /// Parses the identifiers of the orders that an operator selected.
 pub fn order_ids(texts: Vec<String>) -> Result<Vec<OrderId>, ApiError> {
     if texts.is_empty() || texts.len() > usize::try_from(MAX_ORDERS).unwrap_or(usize::MAX) {
-        return Err(at("order_ids", "must hold 1 to 1000 identifiers"));
+        return Err(ApiError::invalid("#/order_ids", "must hold 1 to 1000 identifiers"));
     }
     let parse = |(index, text): (usize, String)| {
-        text.parse().map_err(|invalid: Invalid| at(&format!("order_ids/{index}"), &invalid.to_string()))
+        text.parse().map_err(|invalid: Invalid| ApiError::invalid(format!("#/order_ids/{index}"), invalid.to_string()))
     };
     texts.into_iter().enumerate().map(parse).collect()
 }
@@ -129,11 +129,6 @@ pub fn is_cause(text: &str) -> bool {
 
 /// What a filter by cause must be.
 pub const BAD_CAUSE: &str = "must be at most 256 characters, none of them a control character";
-
-/// An error at a member of the options.
-pub fn at(member: &str, detail: &str) -> ApiError {
-    ApiError::Invalid(vec![FieldError { pointer: format!("#/{member}"), detail: detail.to_owned() }])
-}
 
 /// A status that allows a retry.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use shared::order::{ItemIds, Status, UserId};
+use shared::order::{Currency, ItemIds, Metadata, Status, UserId};
 use utoipa::openapi::schema::{
     AdditionalProperties, AnyOfBuilder, ArrayBuilder, KnownFormat, ObjectBuilder, OneOfBuilder, SchemaFormat,
     SchemaType, Type,
@@ -21,6 +21,10 @@ impl ToSchema for NewOrderBody {
     fn name() -> Cow<'static, str> {
         "NewOrder".into()
     }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((CurrencyCode::name().into(), CurrencyCode::schema()));
+    }
 }
 
 impl PartialSchema for NewOrderBody {
@@ -38,6 +42,9 @@ impl PartialSchema for NewOrderBody {
             )
             .property("item_ids", items.description(Some("The items")))
             .property("total_amount", amount_schema())
+            .property("currency", currency_schema())
+            .property("metadata", metadata_schema())
+            .property("process_after", process_after_schema())
             .required("user_id")
             .required("item_ids")
             .required("total_amount")
@@ -61,6 +68,7 @@ impl ToSchema for OrderBatchBody {
 
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
         schemas.push((NewOrderBody::name().into(), NewOrderBody::schema()));
+        NewOrderBody::schemas(schemas);
     }
 }
 
@@ -77,6 +85,17 @@ impl PartialSchema for OrderBatchBody {
             .additional_properties(Some(AdditionalProperties::FreeForm(false)))
             .examples([serde_json::json!({"orders": [example()]})])
             .into()
+    }
+}
+
+/// A user's identifier in a path.
+pub struct UserIdText;
+
+impl ToSchema for UserIdText {}
+
+impl PartialSchema for UserIdText {
+    fn schema() -> RefOr<Schema> {
+        label("A user's identifier", UserId::MAX_LENGTH).into()
     }
 }
 
@@ -180,7 +199,7 @@ fn order_id_schema(description: &str) -> ObjectBuilder {
 
 fn optional_order_id() -> ObjectBuilder {
     let schema = order_id_schema("The client's own identifier; generated if absent or null");
-    schema.schema_type(SchemaType::from_iter([Type::String, Type::Null]))
+    schema.schema_type(optional(Type::String))
 }
 
 fn label(description: &str, max_length: usize) -> ObjectBuilder {
@@ -197,8 +216,51 @@ fn amount_schema() -> OneOfBuilder {
         .schema_type(Type::Number)
         .minimum(Some(0))
         .exclusive_maximum(Some(1_000_000_000_000_i64))
-        .multiple_of(Some(0.01));
-    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(r"^[0-9]{1,12}(\.[0-9]{1,2}0*)?$"));
-    let description = "The exact price: a number, or the same as a string. Its value counts: 36.4000 is 36.40";
+        .multiple_of(Some(0.0001));
+    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(r"^[0-9]{1,12}(\.[0-9]{1,4}0*)?$"));
+    let description = "The exact price: a number, or the same as a string, with at most as many decimal places as the currency has \
+        minor units. Its value counts: 36.4000 is 36.40";
     OneOfBuilder::new().item(number).item(text).description(Some(description))
+}
+
+/// The code of a currency that a new order may have.
+struct CurrencyCode;
+
+impl ToSchema for CurrencyCode {
+    fn name() -> Cow<'static, str> {
+        "Currency".into()
+    }
+}
+
+impl PartialSchema for CurrencyCode {
+    fn schema() -> RefOr<Schema> {
+        string("A currency, by its code of ISO 4217").enum_values(Some(Currency::all().map(Currency::code))).into()
+    }
+}
+
+fn currency_schema() -> OneOfBuilder {
+    let null = ObjectBuilder::new().schema_type(Type::Null);
+    let description = "The currency of the price; the deployment's default if absent or null";
+    OneOfBuilder::new().item(null).item(Ref::from_schema_name(CurrencyCode::name())).description(Some(description))
+}
+
+fn metadata_schema() -> ObjectBuilder {
+    let name = label("A name", Metadata::MAX_KEY);
+    let value = string("A value").max_length(Some(Metadata::MAX_VALUE)).pattern(Some(r"^[^\x00]*$"));
+    ObjectBuilder::new()
+        .schema_type(optional(Type::Object))
+        .description(Some("The client's own facts about the order, which answers and calls of the webhook repeat"))
+        .max_properties(Some(Metadata::MAX_ENTRIES))
+        .property_names(Some(name))
+        .additional_properties(Some(value))
+}
+
+fn process_after_schema() -> ObjectBuilder {
+    string("The time before which the order is not processed, at most 30 days ahead; it can be cancelled until then")
+        .schema_type(optional(Type::String))
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+}
+
+fn optional(kind: Type) -> SchemaType {
+    SchemaType::from_iter([kind, Type::Null])
 }

@@ -1,5 +1,7 @@
 //! An order as a client sees it.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use shared::order::{Order, Status};
 use time::OffsetDateTime;
@@ -8,7 +10,7 @@ use utoipa::ToSchema;
 /// An order.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Order, examples(json!({"order_id": "order-1001", "user_id": "alice", "item_ids": ["book-1", "pen-7"], "total_amount": "59.98",
-    "status": "pending", "created_at": "2026-01-05T09:30:00.123456Z", "started_at": null, "finished_at": null, "attempts": 0,
+    "currency": "EUR", "metadata": {}, "process_after": null, "status": "pending", "created_at": "2026-01-05T09:30:00.123456Z", "started_at": null, "finished_at": null, "attempts": 0,
     "failure": null, "next": ["cancel"]})))]
 pub struct OrderView {
     /// The order's identifier.
@@ -20,9 +22,18 @@ pub struct OrderView {
     /// The items.
     #[schema(example = json!(["book-1", "pen-7"]))]
     item_ids: Vec<String>,
-    /// The exact price, with two decimal places.
-    #[schema(example = "59.98", pattern = r"^[0-9]{1,12}\.[0-9]{2}$")]
+    /// The exact price, with as many decimal places as the currency has minor units.
+    #[schema(example = "59.98", pattern = r"^[0-9]{1,12}(\.[0-9]{2,4})?$")]
     total_amount: String,
+    /// The currency of the price, by its code of ISO 4217.
+    #[schema(example = "EUR", pattern = "^[A-Z]{3}$")]
+    currency: &'static str,
+    /// The client's own facts about the order; empty if there are none.
+    #[schema(example = json!({"cart": "77"}))]
+    metadata: BTreeMap<String, String>,
+    /// The time before which the order is not processed; null if there is none.
+    #[serde(with = "shared::timestamp::option")]
+    process_after: Option<OffsetDateTime>,
     /// The order's status.
     status: StatusName,
     /// When it became durable.
@@ -95,6 +106,9 @@ impl From<Order> for OrderView {
             user_id: order.user_id,
             item_ids: order.item_ids,
             total_amount: order.total_amount.to_string(),
+            currency: order.total_amount.currency().code(),
+            metadata: order.metadata.into(),
+            process_after: order.process_after,
             status: order.status.into(),
             created_at: order.created_at,
             started_at: order.started_at,

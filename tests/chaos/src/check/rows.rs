@@ -10,6 +10,8 @@ pub struct Row {
     pub finished_at: Option<f64>,
     pub failure: Option<String>,
     pub has_work: bool,
+    /// Whether work began before its `process_after`.
+    pub is_early: bool,
 }
 
 /// All orders.
@@ -17,7 +19,7 @@ pub async fn rows(sql: &Client) -> Result<Vec<Row>> {
     let rows = sql
         .query(
             "SELECT o.order_id, o.status, extract(epoch FROM o.finished_at)::float8 AS finished_at, o.failure,
-                w.order_id IS NOT NULL AS has_work
+                w.order_id IS NOT NULL AS has_work, o.started_at < o.process_after IS TRUE AS is_early
             FROM order_states AS o LEFT JOIN order_work AS w USING (order_id)",
             &[],
         )
@@ -30,6 +32,7 @@ pub async fn rows(sql: &Client) -> Result<Vec<Row>> {
             finished_at: row.get("finished_at"),
             failure: row.get("failure"),
             has_work: row.get("has_work"),
+            is_early: row.get("is_early"),
         })
         .collect())
 }

@@ -1,5 +1,7 @@
 //! The body of a call: the order in the merchant's format. It does not change from one call to the next.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use shared::order::Order;
 use time::OffsetDateTime;
@@ -10,6 +12,8 @@ struct Notice<'a> {
     user_id: &'a str,
     item_ids: &'a [String],
     total_amount: String,
+    currency: &'a str,
+    metadata: &'a BTreeMap<String, String>,
     #[serde(with = "shared::timestamp")]
     created_at: OffsetDateTime,
 }
@@ -21,6 +25,8 @@ pub fn body(order: &Order) -> String {
         user_id: &order.user_id,
         item_ids: &order.item_ids,
         total_amount: order.total_amount.to_string(),
+        currency: order.total_amount.currency().code(),
+        metadata: order.metadata.as_map(),
         created_at: order.created_at,
     };
     // Serialising strings and a stored time can't fail.

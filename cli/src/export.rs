@@ -1,0 +1,125 @@
+//! `export`: writes the orders of a span of time to a file, page by page and at a bounded rate, and reports how many, with their
+//! checksum.
+//!
+//! An export can be interrupted at any moment and resumed: after each page it stores where it stands. The stored size of the file
+//! says how much of it is whole; what a crash left behind that is cut off.
+
+mod format;
+mod report;
+mod sink;
+mod state;
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use time::OffsetDateTime;
+use tokio::time::{Instant, sleep_until};
+
+use crate::client::Client;
+use crate::deployment::Deployment;
+use crate::exit::{Exit, Failure};
+use crate::interrupt::Interrupt;
+use crate::options::Export;
+use crate::orders::{PAGE, encoded};
+use crate::output::Output;
+
+use format::Encoder;
+pub use format::Format;
+use sink::Sink;
+use state::State;
+
+/// A page of orders as the API wrote them, newest first.
+#[derive(Deserialize)]
+struct Page {
+    orders: Vec<Box<RawValue>>,
+    next_cursor: Option<String>,
+}
+
+/// The part of an order that the export itself needs.
+#[derive(Deserialize)]
+struct Created {
+    #[serde(with = "time::serde::rfc3339")]
+    created_at: OffsetDateTime,
+}
+
+/// Exports, and reports.
+pub async fn run(deployment: &Deployment, export: &Export, output: Output) -> Result<Exit, Failure> {
+    let interrupt = Interrupt::of_process(output)?;
+    let client = Client::new(deployment)?;
+    let mut state = State::of(export, deployment.url.as_str())?;
+    let mut sink = Sink::open(export, &state)?;
+    sink.save(export, &mut state)?;
+    let bar = bar(&state, export, output);
+    let done = write_pages(&client, export, &mut state, &mut sink, &bar, &interrupt).await;
+    bar.finish_and_clear();
+    report::show(&state, &sink, export, output);
+    done?;
+    Ok(interrupt.exit().filter(|_| !state.is_complete).unwrap_or(Exit::Fine))
+}
+
+/// Writes page after page until the span is over or an interrupt comes. The file and the state stay consistent in any case.
+async fn write_pages(
+    client: &Client<'_>,
+    export: &Export,
+    state: &mut State,
+    sink: &mut Sink,
+    bar: &ProgressBar,
+    interrupt: &Interrupt,
+) -> Result<(), Failure> {
+    let interval = Duration::from_secs(1) / export.rate;
+    while !state.is_complete && interrupt.exit().is_none() {
+        let next_call = Instant::now() + interval;
+        let page: Page = client.follow(&path(state)).await?.read()?;
+        let reached = write(&page, export.format, state, sink)?;
+        state.is_complete = page.next_cursor.is_none() || reached.is_some_and(|oldest| oldest < state.from);
+        state.cursor = page.next_cursor;
+        sink.save(export, state)?;
+        bar.set_message(state.orders.to_string());
+        bar.set_position(reached.map_or(0, |oldest| state.seconds_to(oldest)));
+        if !state.is_complete {
+            tokio::select! {
+                () = sleep_until(next_call) => {}
+                () = interrupt.wait() => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes the orders of a page that lie in the span. Returns when the oldest order of the page was created.
+fn write(page: &Page, format: Format, state: &mut State, sink: &mut Sink) -> Result<Option<OffsetDateTime>, Failure> {
+    let mut encoder = Encoder::new(format, sink.is_empty());
+    let mut oldest = None;
+    for order in &page.orders {
+        let Created { created_at } = parse(order)?;
+        oldest = Some(created_at);
+        if (state.from..state.to).contains(&created_at) {
+            encoder.add(order)?;
+            state.orders += 1;
+        }
+    }
+    sink.write(&encoder.finish()?)?;
+    Ok(oldest)
+}
+
+fn parse<'a, T: Deserialize<'a>>(order: &'a RawValue) -> Result<T, Failure> {
+    serde_json::from_str(order.get()).map_err(|error| Failure::Other(format!("an order can't be read: {error}")))
+}
+
+fn path(state: &State) -> String {
+    let cursor = state.cursor.iter().map(|cursor| format!("&cursor={}", encoded(cursor)));
+    cursor.fold(format!("/orders?limit={PAGE}"), |path, cursor| path + &cursor)
+}
+
+/// A progress bar over the span of time, on standard error, on terminals only, and not among orders on the same terminal.
+fn bar(state: &State, export: &Export, output: Output) -> ProgressBar {
+    let is_mixed = export.file.is_none() && std::io::stdout().is_terminal();
+    let target = if is_mixed { indicatif::ProgressDrawTarget::hidden() } else { output.progress() };
+    let bar = ProgressBar::with_draw_target(Some(state.seconds_to(state.from).max(1)), target);
+    let style = ProgressStyle::with_template("  exported  [{bar:40}] {percent} %  {msg} orders  {elapsed}");
+    // The template is constant. If it were wrong, the bar would have its default look.
+    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─"))
+}

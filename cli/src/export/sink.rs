@@ -1,0 +1,103 @@
+//! The target of an export, a file or standard output, and the checksum of its content.
+
+use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write, stdout};
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::State;
+use crate::exit::{Exit, Failure};
+use crate::options::Export;
+
+/// A file or standard output.
+pub struct Sink {
+    /// `None` for standard output.
+    file: Option<File>,
+    digest: Sha256,
+    bytes: u64,
+}
+
+impl Sink {
+    /// Opens the file at the size in the state, and reads its content for the checksum. It never overwrites the file of
+    /// another export.
+    pub fn open(export: &Export, state: &State) -> Result<Self, Failure> {
+        let mut sink = Self { file: None, digest: Sha256::new(), bytes: 0 };
+        if let Some(path) = &export.file {
+            let file = if state.is_new { create(path) } else { sink.reopen(path, state.bytes) };
+            sink.file = Some(file.map_err(|error| match error.kind() {
+                ErrorKind::AlreadyExists => Failure::Usage(format!("{} exists; name a new file", path.display())),
+                _ => Failure::Usage(format!("{} can't be used: {error}", path.display())),
+            })?);
+        }
+        Ok(sink)
+    }
+
+    /// Reads the first `size` bytes, and cuts off the rest: a page that was not complete.
+    fn reopen(&mut self, path: &Path, size: u64) -> io::Result<File> {
+        let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+        let mut buffer = vec![0; 1 << 16];
+        while self.bytes < size {
+            let most = usize::try_from(size - self.bytes).unwrap_or(usize::MAX).min(buffer.len());
+            let read = file.read(&mut buffer[..most])?;
+            if read == 0 {
+                return Err(io::Error::other("it is shorter than the file of --resume says"));
+            }
+            self.add(&buffer[..read]);
+        }
+        file.set_len(size)?;
+        file.seek(SeekFrom::End(0))?;
+        Ok(file)
+    }
+
+    /// Writes a page.
+    pub fn write(&mut self, page: &[u8]) -> Result<(), Failure> {
+        let written = match &mut self.file {
+            Some(file) => file.write_all(page),
+            None => stdout().write_all(page).and_then(|()| stdout().flush()),
+        };
+        match written {
+            Err(error) if self.file.is_none() && error.kind() == ErrorKind::BrokenPipe => {
+                std::process::exit(Exit::Unread as i32)
+            }
+            Err(error) => Err(Failure::Other(format!("the output can't be written: {error}"))),
+            Ok(()) => {
+                self.add(page);
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes the page durable, then the state that says so.
+    pub fn save(&mut self, export: &Export, state: &mut State) -> Result<(), Failure> {
+        state.bytes = self.bytes;
+        let Some(path) = &export.resume else { return Ok(()) };
+        if let Some(file) = &self.file {
+            file.sync_data().map_err(|error| Failure::Other(format!("the output can't be written: {error}")))?;
+        }
+        state.save(path)
+    }
+
+    /// Whether nothing is written yet.
+    pub const fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// The SHA-256 of all that is written, in hexadecimal digits.
+    pub fn checksum(&self) -> String {
+        self.digest.clone().finalize().iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}"); // Writing to a string does not fail.
+            text
+        })
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        self.digest.update(bytes);
+        self.bytes += bytes.len() as u64;
+    }
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).open(path)
+}

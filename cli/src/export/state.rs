@@ -1,0 +1,100 @@
+//! The position of an export: another run resumes there.
+
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::Format;
+use crate::exit::Failure;
+use crate::options::Export;
+
+/// The state of an export after a page.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// The API's URL.
+    url: String,
+    /// The span's beginning, which belongs to it.
+    #[serde(with = "time::serde::rfc3339")]
+    pub from: OffsetDateTime,
+    /// The span's end, which does not.
+    #[serde(with = "time::serde::rfc3339")]
+    pub to: OffsetDateTime,
+    /// Whether the format is CSV.
+    is_csv: bool,
+    /// The page to read next; `None` for the newest.
+    pub cursor: Option<String>,
+    /// The number of orders so far.
+    pub orders: u64,
+    /// The size of the file so far.
+    pub bytes: u64,
+    /// Whether all orders of the span are written.
+    pub is_complete: bool,
+    /// Whether the export has only begun and has no file yet.
+    #[serde(skip)]
+    pub is_new: bool,
+}
+
+impl State {
+    /// The state in the export's file, or that of a new export. Fails if the file is that of another export.
+    pub fn of(export: &Export, url: &str) -> Result<Self, Failure> {
+        let to = export.to.unwrap_or_else(OffsetDateTime::now_utc);
+        if export.from >= to {
+            return Err(Failure::Usage("--from must be before --to".to_owned()));
+        }
+        let is_csv = export.format == Format::Csv;
+        let new = Self {
+            url: url.to_owned(),
+            from: export.from,
+            to,
+            is_csv,
+            cursor: None,
+            orders: 0,
+            bytes: 0,
+            is_complete: false,
+            is_new: true,
+        };
+        let Some(stored) = export.resume.as_deref().map(read).transpose()?.flatten() else { return Ok(new) };
+        let is_same = stored.url == new.url
+            && stored.from == new.from
+            && stored.is_csv == new.is_csv
+            && export.to.is_none_or(|to| to == stored.to);
+        is_same.then_some(stored).ok_or_else(|| {
+            Failure::Usage(
+                "the file of --resume belongs to an export with another --url, --from, --to or --format".to_owned(),
+            )
+        })
+    }
+
+    /// Stores the state: a reader finds this one or the one before, never a part.
+    pub fn save(&self, file: &Path) -> Result<(), Failure> {
+        let mut name = file.as_os_str().to_owned();
+        name.push(".new");
+        let new = PathBuf::from(name);
+        let text = serde_json::to_string(self).unwrap_or_default();
+        let write = || {
+            let mut written = fs::File::create(&new)?;
+            written.write_all(text.as_bytes())?;
+            written.sync_all()?;
+            fs::rename(&new, file)
+        };
+        write().map_err(|error| Failure::Other(format!("{} can't be written: {error}", file.display())))
+    }
+
+    /// The seconds from the span's end back to a time, within the span.
+    pub fn seconds_to(&self, time: OffsetDateTime) -> u64 {
+        (self.to - time.clamp(self.from, self.to)).whole_seconds().unsigned_abs()
+    }
+}
+
+fn read(file: &Path) -> Result<Option<State>, Failure> {
+    let wrong =
+        |problem: &dyn std::fmt::Display| Failure::Usage(format!("{} can't be read: {problem}", file.display()));
+    match fs::read_to_string(file) {
+        Ok(text) => serde_json::from_str(&text).map(Some).map_err(|error| wrong(&error)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(wrong(&error)),
+    }
+}

@@ -1,0 +1,162 @@
+//! `export` writes each order of its span once, even if it is interrupted.
+
+use std::fs::{read, read_to_string, write};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::api::{Api, Manner};
+use super::{command, text};
+
+/// A thousand orders, one a second from the first second of 2026 on.
+fn api() -> Api {
+    let api = Api::start(Manner::Sound);
+    for number in 0..1000 {
+        api.add_created(
+            &format!("o-{number}"),
+            &format!("2026-01-01T00:{:02}:{:02}.000000Z", number / 60, number % 60),
+        );
+    }
+    api
+}
+
+/// The command for an export into this folder, at its default rate.
+fn export(api: &Api, folder: &TempDir, arguments: &[&str]) -> Command {
+    let file = folder.path().join("orders").display().to_string();
+    let mut command = command(&["export", "--json", "--file", &file], &[]);
+    command.args(arguments).env("ORDERMILL_URL", api.url()).env("ORDERMILL_TOKEN", "a.e30.b");
+    command
+}
+
+fn run(api: &Api, folder: &TempDir, arguments: &[&str]) -> Output {
+    export(api, folder, arguments).args(["--rate", "1000"]).output().unwrap()
+}
+
+fn report(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+/// The ids in the file, and a check of the report against it.
+fn exported(folder: &TempDir, report: &Value) -> Vec<String> {
+    let bytes = read(folder.path().join("orders")).unwrap();
+    let sums = Command::new("sha256sum").arg(folder.path().join("orders")).output().unwrap();
+    let digest = text(&sums.stdout).split(' ').next().unwrap();
+    let ids: Vec<_> = text(&bytes)
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["order_id"].as_str().unwrap().to_owned())
+        .collect();
+    let expected = (&report["sha256"], &report["bytes"], &report["orders"]);
+    assert_eq!(expected, (&digest.into(), &bytes.len().into(), &ids.len().into()));
+    ids
+}
+
+fn newest_first(numbers: std::ops::Range<usize>) -> Vec<String> {
+    numbers.rev().map(|number| format!("o-{number}")).collect()
+}
+
+#[test]
+fn span_is_exported_newest_first_with_its_checksum() {
+    let (api, folder) = (api(), TempDir::new().unwrap());
+    let output = run(&api, &folder, &["--from", "2026-01-01T00:05:00Z", "--to", "2026-01-01T01:10:00+01:00"]);
+    let report = report(&output);
+    assert_eq!((output.status.code(), &report["complete"]), (Some(0), &true.into()), "{output:?}");
+    assert_eq!(exported(&folder, &report), newest_first(300..600));
+    // The fifth page lies before the span, so it is not read.
+    assert_eq!(api.calls("/orders?"), 4);
+}
+
+#[test]
+fn interrupted_export_is_resumed_without_a_gap_or_a_repeat() {
+    let (api, folder) = (api(), TempDir::new().unwrap());
+    let state = folder.path().join("state").display().to_string();
+    let arguments = ["--from", "2026-01-01", "--resume", &state];
+    for pages in [1, 3] {
+        let child = export(&api, &folder, &arguments)
+            .args(["--rate", "2"])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let end = Instant::now() + Duration::from_secs(20);
+        while api.calls("/orders?") < pages {
+            assert!(Instant::now() < end, "page {pages} is not read");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), &report(&output)["complete"]), (Some(130), &false.into()));
+    }
+    // A page that a crash has cut.
+    let mut file = read(folder.path().join("orders")).unwrap();
+    file.extend(b"{\"order_id\":\"o-4");
+    write(folder.path().join("orders"), file).unwrap();
+    let before = read_to_string(&state).unwrap();
+    let output = run(&api, &folder, &arguments);
+    let resumed = report(&output);
+    assert_eq!(output.status.code(), Some(0), "{before} {output:?}");
+    assert_eq!(exported(&folder, &resumed), newest_first(0..1000));
+    let calls = api.calls("/orders?");
+    assert_eq!(report(&run(&api, &folder, &arguments)), resumed, "a complete export is only reported");
+    assert_eq!(api.calls("/orders?"), calls);
+}
+
+#[test]
+fn export_overwrites_no_file_and_resumes_no_other_export() {
+    let (api, folder) = (api(), TempDir::new().unwrap());
+    let state = folder.path().join("state").display().to_string();
+    assert_eq!(run(&api, &folder, &["--from", "2026-01-01", "--resume", &state]).status.code(), Some(0));
+    let whole = read(folder.path().join("orders")).unwrap();
+    for (arguments, complaint) in [
+        (&["--from", "2026-01-01"][..], "exists; name a new file"),
+        (&["--from", "2026-01-02", "--resume", &state], "belongs to an export with another"),
+        (&["--from", "2026-01-01", "--to", "2026-01-02", "--resume", &state], "belongs to an export with another"),
+        (&["--from", "2026-01-01", "--format", "csv", "--resume", &state], "belongs to an export with another"),
+        (&["--from", "2026-01-02", "--to", "2026-01-01"], "--from must be before --to"),
+    ] {
+        let output = run(&api, &folder, arguments);
+        assert!(output.status.code() == Some(2) && text(&output.stderr).contains(complaint), "{output:?}");
+    }
+    assert_eq!(read(folder.path().join("orders")).unwrap(), whole);
+    write(folder.path().join("orders"), &whole[..100]).unwrap();
+    let output = run(&api, &folder, &["--from", "2026-01-01", "--resume", &state]);
+    assert!(output.status.code() == Some(2) && text(&output.stderr).contains("is shorter"), "{output:?}");
+}
+
+#[test]
+fn table_has_one_heading_and_a_row_for_each_order() {
+    let (api, folder) = (api(), TempDir::new().unwrap());
+    let output = run(&api, &folder, &["--from", "2026-01-01", "--format", "csv"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let table = read_to_string(folder.path().join("orders")).unwrap();
+    let rows: Vec<_> = table.split_terminator("\r\n").collect();
+    assert_eq!((rows.len(), rows.iter().filter(|row| row.starts_with("\"order_id\"")).count()), (1001, 1));
+    assert!(
+        rows[1].starts_with(
+            "\"o-999\",\"alice\",\"pending\",\"1.00\",\"EUR\",\"2026-01-01T00:16:39.000000Z\",\"\",\"\",\"\",\"0\","
+        ),
+        "{}",
+        rows[1]
+    );
+}
+
+#[test]
+fn export_to_standard_output_reports_on_standard_error() {
+    let api = api();
+    let output =
+        command(&["export", "--from", "2026-01-01T00:16:38Z", "--url", &api.url()], &[("ORDERMILL_TOKEN", "a.e30.b")])
+            .output()
+            .unwrap();
+    assert_eq!(text(&output.stdout).lines().count(), 2, "{output:?}");
+    assert!(text(&output.stderr).starts_with("2 orders, ") && !output.stderr.contains(&0x1b), "{output:?}");
+}
+
+#[test]
+fn export_keeps_its_rate() {
+    let (api, folder) = (api(), TempDir::new().unwrap());
+    let begun = Instant::now();
+    let output = export(&api, &folder, &["--from", "2026-01-01", "--rate", "10"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(begun.elapsed() >= Duration::from_millis(400), "five calls at ten a second took {:?}", begun.elapsed());
+}

@@ -1,0 +1,95 @@
+//! `POST /users/{user_id}/erase`
+
+use axum::Json;
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
+use serde::Serialize;
+use shared::db::erasure;
+use shared::order::{Invalid, UserId};
+use utoipa::ToSchema;
+
+use crate::call::Call;
+use crate::caller::{Admin, Caller};
+use crate::orders::schema::UserIdText;
+use crate::problem::{ApiError, Problem, Refusals};
+
+/// The most orders of one statement.
+const CHUNK: i64 = 1000;
+
+/// The result of an erasure.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(examples(json!({"erased": 3, "more": false})))]
+pub struct ErasureReport {
+    /// The number of orders that this call changed.
+    #[schema(minimum = 0)]
+    erased: u64,
+    /// Whether the user still has orders. Repeat the call until it has none.
+    more: bool,
+}
+
+/// Remove a user from the orders that have ended.
+///
+/// The user's identifier is replaced by a random pseudonym, another one in each order. Nothing leads back, and the user's own token
+/// finds the orders no more. If any order of the user is active, the call is refused and changes nothing. A call erases as many orders
+/// as its time allows: repeat it while `more` is true. A repeat for a user without orders succeeds and changes nothing.
+#[utoipa::path(
+    post, path = "/users/{user_id}/erase", tag = "operation", security(("token" = ["orders/admin"])),
+    params(("user_id" = inline(UserIdText), Path, description = "The user's identifier", example = "alice")),
+    responses(
+        (status = 200, body = ErasureReport, description = "The user's ended orders name the user no more, unless `more` is true"),
+        (status = 400, body = Problem, content_type = "application/problem+json", description = "Malformed path"),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "Some orders of the user are active"),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "The identifier is not valid"),
+        Refusals,
+    )
+)]
+pub async fn erase(
+    api: Call,
+    Admin(caller): Admin,
+    UserPath(user_id): UserPath,
+) -> Result<Json<ErasureReport>, ApiError> {
+    let active = erasure::count_active(&api.db, &user_id).await?;
+    if active > 0 {
+        log(&caller, 0, active);
+        let detail = format!(
+            "Active orders of the user: {active}. Wait for their end, or cancel them, and send the call again."
+        );
+        return Err(ApiError::Conflict(detail));
+    }
+    let erased = erase_chunks(&api, &user_id).await?;
+    log(&caller, erased, 0);
+    Ok(Json(ErasureReport { erased, more: erasure::has_orders(&api.db, &user_id).await? }))
+}
+
+/// Erases chunk by chunk, and starts none in the second half of the call's time.
+async fn erase_chunks(api: &Call, user_id: &UserId) -> Result<u64, ApiError> {
+    let last_start = api.deadline.share(1, 2);
+    let mut erased = 0;
+    while !last_start.is_over() {
+        let chunk = erasure::erase(&api.db, user_id, CHUNK).await?;
+        erased += chunk;
+        if chunk < CHUNK.unsigned_abs() {
+            break;
+        }
+    }
+    Ok(erased)
+}
+
+/// The log leaves the user out, or the erased identifier would stay there for as long as the log is kept.
+fn log(caller: &Caller, erased: u64, active: i64) {
+    tracing::info!(caller = caller.user_id().as_str(), erased, active, "erased a user from ended orders");
+}
+
+/// The user's identifier in the path.
+pub struct UserPath(pub UserId);
+
+impl<S: Send + Sync> FromRequestParts<S> for UserPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let malformed =
+            |_| ApiError::Malformed("The user's identifier in the path is not percent-encoded UTF-8.".to_owned());
+        let Path(text) = Path::<String>::from_request_parts(parts, state).await.map_err(malformed)?;
+        text.parse().map(Self).map_err(|invalid: Invalid| ApiError::invalid("{user_id}", invalid.to_string()))
+    }
+}

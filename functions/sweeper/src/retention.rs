@@ -1,0 +1,52 @@
+//! Retention: deletes ended orders that are older than `RETENTION_DAYS`.
+//!
+//! A run walks over the oldest orders, chunk by chunk, and rests after each chunk, so that creates go on at their pace. It ends at the
+//! first order that is too young, or when its time is over; the next run begins with the oldest orders again.
+
+use std::time::Duration;
+
+use shared::config::{ConfigError, Env};
+use shared::db::orders::Position;
+use shared::db::{Db, DbError, retention};
+use shared::deadline::Deadline;
+use tokio::time::{Instant, sleep};
+
+/// The most orders of a chunk.
+const CHUNK: i32 = 500;
+/// The rest after a chunk, as a multiple of the time that the chunk took. A database with much to do is thus left alone for longer.
+const REST: u32 = 4;
+/// The most days of retention: a hundred years.
+const MOST_DAYS: u64 = 36_500;
+
+/// How long ended orders are kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Retention(Duration);
+
+impl Retention {
+    /// Reads `RETENTION_DAYS`. Returns `None` if it is 0: orders are kept.
+    pub fn from_env(env: &Env) -> Result<Option<Self>, ConfigError> {
+        match env.optional("RETENTION_DAYS")?.unwrap_or(0) {
+            0 => Ok(None),
+            days if days <= MOST_DAYS => Ok(Some(Self(Duration::from_hours(24 * days)))),
+            _ => Err(ConfigError::new("RETENTION_DAYS", format!("must be at most {MOST_DAYS}"))),
+        }
+    }
+
+    /// Deletes the orders that ended before that time, until none is left or the time is over. Starts no chunk with less time left
+    /// than `reserve`. Returns the number of orders that it deleted.
+    pub async fn apply(self, db: &Db, deadline: Deadline, reserve: Duration) -> Result<u64, DbError> {
+        let mut deleted = 0;
+        let mut last: Option<Position> = None;
+        while deadline.remaining() > reserve {
+            let began = Instant::now();
+            let chunk = retention::delete_ended(db, self.0, last.as_ref(), CHUNK).await?;
+            deleted += chunk.orders;
+            last = chunk.last;
+            if last.is_none() {
+                break;
+            }
+            sleep((began.elapsed() * REST).min(deadline.minus(reserve).remaining())).await;
+        }
+        Ok(deleted)
+    }
+}

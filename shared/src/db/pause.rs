@@ -1,0 +1,63 @@
+//! The pause of processing: one row, which operators set and clear.
+//!
+//! Two other statements read the row, as part of their own work: a claim takes no order while processing is paused, and a sweep
+//! requeues none. The processor then acknowledges the messages of orders that are due, so that a pause costs no receive. After the
+//! pause these orders have no message. The sweeper finds them by `resumed_at`: an order that was due by then counts as overdue at
+//! once.
+
+use time::OffsetDateTime;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::{Db, DbError};
+
+/// A pause of processing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pause {
+    /// When it began.
+    pub since: OffsetDateTime,
+    /// Why an operator paused processing.
+    pub reason: String,
+    /// The operator: the subject of the token.
+    pub by: String,
+}
+
+/// Pauses processing. A pause that has begun keeps its start and gets this reason.
+///
+/// Conflicts: of two calls at the same time, the second sets the reason.
+pub async fn pause(db: &Db, reason: &str, by: &str) -> Result<Pause, DbError> {
+    let rows = db
+        .query(
+            "UPDATE processing_pause SET paused_at = coalesce(paused_at, now()), reason = $1, paused_by = $2
+            RETURNING paused_at, reason, paused_by",
+            &[(&reason, Type::TEXT), (&by, Type::TEXT)],
+        )
+        .await?;
+    let row = rows.first().ok_or_else(|| DbError::Corrupt("processing_pause has no row".to_owned()))?;
+    paused(row)?.ok_or_else(|| DbError::Corrupt("the pause has no start".to_owned()))
+}
+
+/// Ends the pause, and returns it; `None` if processing was not paused.
+///
+/// Conflicts: of two calls at the same time, the second returns `None`.
+pub async fn resume(db: &Db) -> Result<Option<Pause>, DbError> {
+    let rows = db
+        .query(
+            "WITH pause AS (
+                SELECT paused_at, reason, paused_by FROM processing_pause WHERE paused_at IS NOT NULL FOR UPDATE
+            ), resumed AS (
+                UPDATE processing_pause SET paused_at = NULL, reason = NULL, paused_by = NULL, resumed_at = now()
+                WHERE EXISTS (SELECT FROM pause)
+            )
+            SELECT paused_at, reason, paused_by FROM pause",
+            &[],
+        )
+        .await?;
+    rows.first().map_or(Ok(None), paused)
+}
+
+/// Reads the pause from the columns of `processing_pause`; `None` while processing runs.
+pub(super) fn paused(row: &Row) -> Result<Option<Pause>, DbError> {
+    let Some(since) = row.try_get("paused_at")? else { return Ok(None) };
+    Ok(Some(Pause { since, reason: row.try_get("reason")?, by: row.try_get("paused_by")? }))
+}

@@ -1,0 +1,54 @@
+//! Orders with a `process_after`.
+//!
+//! Such an order is due then, and pending until it is due. A message can wait for 15 minutes at most. An order that is due within
+//! 15 minutes of its creation gets its message when it is created, like any other. An order that is due later gets none then: the
+//! sweeper runs each minute and sends the message a few minutes before the order is due, with a delay until then. An order that waits
+//! for weeks therefore costs one message.
+//!
+//! `requeued_at` records that the message was sent. From then on the order is like any other: if its message is lost, the order
+//! becomes overdue, and the sweeper requeues it.
+
+use std::time::Duration;
+
+use tokio_postgres::types::Type;
+
+use super::overdue::Enqueue;
+use super::{Db, DbError, Param};
+use crate::order::Order;
+use crate::queue::LONGEST_DELAY;
+
+/// The delay of the message that an order gets when it is created; `None` if the sweeper sends the message later.
+#[must_use]
+pub fn delay_of_first_message(order: &Order, cancel_window: Duration) -> Option<Duration> {
+    let Some(process_after) = order.process_after else { return Some(cancel_window) };
+    let wait = Duration::try_from(process_after - order.created_at).unwrap_or_default();
+    (wait <= LONGEST_DELAY).then_some(wait.max(cancel_window))
+}
+
+/// Finds at most `limit` orders that have no message yet and are due within `ahead`, the first to be due first, each with the time
+/// until then. Records that their messages are sent now. Finds none while processing is paused.
+///
+/// Conflicts: the next run finds an order that another statement has locked.
+pub async fn announce(db: &Db, ahead: Duration, limit: i64) -> Result<Vec<Enqueue>, DbError> {
+    let (longest_delay, ahead) = (LONGEST_DELAY.as_secs_f64(), ahead.as_secs_f64());
+    let params: [Param; 3] = [(&longest_delay, Type::FLOAT8), (&ahead, Type::FLOAT8), (&limit, Type::INT8)];
+    let rows = db
+        .query(
+            "WITH scheduled AS (
+                SELECT order_id FROM order_work
+                WHERE process_after > created_at + make_interval(secs => $1) AND requeued_at IS NULL
+                    AND due_at < now() + make_interval(secs => $2)
+                    AND NOT EXISTS (SELECT FROM processing_pause WHERE paused_at IS NOT NULL)
+                ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED
+            ), announced AS (
+                UPDATE order_work SET requeued_at = now() WHERE order_id = ANY (ARRAY (SELECT order_id FROM scheduled))
+                RETURNING order_id, due_at
+            )
+            SELECT order_id, (SELECT o.user_id FROM orders AS o WHERE o.order_id = announced.order_id) AS user_id,
+                greatest(0, extract(epoch FROM due_at - now()))::float8 AS due_in_seconds
+            FROM announced",
+            &params,
+        )
+        .await?;
+    rows.iter().map(Enqueue::read).collect()
+}

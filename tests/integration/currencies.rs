@@ -1,0 +1,183 @@
+//! Currencies, whose minor units are the decimals of an amount, and metadata.
+
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::{Value, json};
+use tests::{World, call_in_process, order, post};
+
+const SCOPES: &str = "orders/read orders/write orders/admin";
+
+/// An order with these members set otherwise.
+fn with(order_id: &str, more: &Value) -> Value {
+    let mut order = order(order_id);
+    order.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    order
+}
+
+async fn read(world: &World, order_id: &str) -> Value {
+    world.get(&format!("/orders/{order_id}")).await.expect(200)
+}
+
+#[tokio::test]
+async fn amount_has_exactly_the_decimals_of_its_currency() {
+    let world = World::new().await;
+    let cases = [
+        ("euro", json!({"total_amount": 5}), "5.00", "EUR"),
+        ("yen", json!({"total_amount": "1200.00", "currency": "JPY"}), "1200", "JPY"),
+        ("dinar", json!({"total_amount": 1.505, "currency": "KWD"}), "1.505", "KWD"),
+        ("more-dinar", json!({"total_amount": "999999999999.5", "currency": "KWD"}), "999999999999.500", "KWD"),
+        ("unit", json!({"total_amount": 0.0001, "currency": "CLF"}), "0.0001", "CLF"),
+        ("null", json!({"total_amount": 7, "currency": null}), "7.00", "EUR"),
+    ];
+    let shown = |order: &Value| (order["total_amount"].clone(), order["currency"].clone());
+    for (order_id, more, amount, currency) in &cases {
+        let expected = (json!(amount), json!(currency));
+        let placed = world.post("/orders", &with(order_id, more)).await.expect(201);
+        assert_eq!((shown(&placed), shown(&read(&world, order_id).await)), (expected.clone(), expected), "{order_id}");
+    }
+    let batch: Vec<_> = cases.iter().map(|(order_id, more, ..)| with(&format!("batch-{order_id}"), more)).collect();
+    let placed = world.post("/orders/batch", &json!({"orders": batch})).await.expect(200);
+    for (result, (_, _, amount, currency)) in placed["results"].as_array().unwrap().iter().zip(&cases) {
+        assert_eq!(shown(&result["order"]), (json!(amount), json!(currency)), "{result}");
+    }
+    let listed = world.get("/orders?limit=200").await.expect(200);
+    assert_eq!(listed["orders"].as_array().unwrap().len(), 12);
+}
+
+#[tokio::test]
+async fn amount_with_more_decimals_than_its_currency_is_refused() {
+    let world = World::new().await;
+    for (amount, currency) in
+        [("1.5", "JPY"), ("1.005", "EUR"), ("1.0005", "KWD"), ("1", "XAU"), ("1", "yen"), ("1", "HRK")]
+    {
+        let more = json!({"total_amount": amount, "currency": currency});
+        let problem = world.post("/orders", &with("o-1", &more)).await.problem(422);
+        let pointer = if amount == "1" { "#/currency" } else { "#/total_amount" };
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
+    }
+    assert_eq!(world.order_count().await, 0);
+}
+
+#[tokio::test]
+async fn default_currency_is_the_deployments_and_changes_no_order() {
+    let world = World::new().await;
+    world.create("euro").await;
+    let api = world.api_with("DEFAULT_CURRENCY", "JPY");
+    let call = async |request: Request<Body>| call_in_process(&api, Some(("admin", SCOPES)), request).await;
+    let yen = call(post("/orders", &with("yen", &json!({"total_amount": 500})))).await.expect(201);
+    assert_eq!((&yen["total_amount"], &yen["currency"]), (&json!("500"), &json!("JPY")));
+    call(post("/orders", &with("o-3", &json!({"total_amount": 5.5})))).await.problem(422);
+    let euro = call(Request::get("/orders/euro").body(Body::empty()).unwrap()).await.expect(200);
+    assert_eq!((&euro["total_amount"], &euro["currency"]), (&json!("59.98"), &json!("EUR")));
+}
+
+#[tokio::test]
+async fn repeat_has_the_same_currency_metadata_and_time() {
+    let world = World::new().await;
+    let time = "2026-01-01T12:00:00.123456Z";
+    let full = json!({"currency": "USD", "metadata": {"b": "2", "a": "1"}, "process_after": time});
+    let placed = world.post("/orders", &with("o-1", &full)).await.expect(201);
+    for same in [
+        json!({"currency": "USD", "metadata": {"a": "1", "b": "2"}, "process_after": time}),
+        json!({"currency": "USD", "metadata": {"b": "2", "a": "1"}, "process_after": "2026-01-01T13:00:00.1234567+01:00"}),
+    ] {
+        let again = world.post("/orders", &with("o-1", &same)).await.expect(200);
+        assert_eq!(again, placed);
+    }
+    for other in [
+        json!({"metadata": {"b": "2", "a": "1"}, "process_after": time}),
+        json!({"currency": "USD", "process_after": time}),
+        json!({"currency": "USD", "metadata": {"a": "1"}, "process_after": time}),
+        json!({"currency": "USD", "metadata": {"b": "2", "a": "1"}}),
+        json!({"currency": "USD", "metadata": {"b": "2", "a": "1"}, "process_after": "2026-01-01T12:00:00Z"}),
+    ] {
+        world.post("/orders", &with("o-1", &other)).await.problem(409);
+    }
+    world.create("bare").await;
+    for same in [json!({"currency": "EUR"}), json!({"metadata": {}}), json!({"metadata": null, "process_after": null})]
+    {
+        world.post("/orders", &with("bare", &same)).await.expect(200);
+    }
+    let keyed = async |more: &Value| {
+        let mut order = with("x", more);
+        order.as_object_mut().unwrap().remove("order_id");
+        let mut request = post("/orders", &order);
+        request.headers_mut().insert("idempotency-key", "cart-77".parse().unwrap());
+        world.call(request).await
+    };
+    keyed(&json!({"currency": "USD"})).await.expect(201);
+    keyed(&json!({"currency": "USD"})).await.expect(200);
+    assert_eq!(keyed(&json!({})).await.problem(422)["type"], "/docs/problems#key-reused");
+}
+
+#[tokio::test]
+async fn metadata_comes_back_as_it_was_sent() {
+    let world = World::new().await;
+    let largest: serde_json::Map<_, _> =
+        (0..20).map(|index| (format!("{index:ü>40}"), json!("𝄞".repeat(500)))).collect();
+    for (order_id, metadata) in [
+        ("small", json!({"cart": "77", "gift": "", "note": "two\nlines\t\"and\" \\ \u{1}", "ключ": "значение"})),
+        ("large", largest.into()),
+        ("none", json!({})),
+    ] {
+        let more = json!({"metadata": metadata});
+        assert_eq!(world.post("/orders", &with(order_id, &more)).await.expect(201)["metadata"], metadata);
+        let batch = json!({"orders": [with(&format!("batch-{order_id}"), &more)]});
+        let placed = world.post("/orders/batch", &batch).await.expect(200);
+        assert_eq!(placed["results"][0]["order"]["metadata"], metadata, "{placed}");
+        for order_id in [order_id, &format!("batch-{order_id}")] {
+            assert_eq!(read(&world, order_id).await["metadata"], metadata);
+        }
+    }
+    let stored: i64 = world.value("SELECT count(*) FROM orders WHERE metadata IS NULL AND process_after IS NULL").await;
+    assert_eq!(stored, 2, "nothing is stored where there is none");
+}
+
+#[tokio::test]
+async fn metadata_out_of_its_bounds_is_refused_and_not_stored() {
+    let world = World::new().await;
+    let long = "x".repeat(501);
+    let many: serde_json::Map<_, _> = (0..21).map(|index| (index.to_string(), json!("x"))).collect();
+    for (metadata, pointer) in [
+        (json!([]), "#/metadata"),
+        (json!(many), "#/metadata"),
+        (json!({"a": 1}), "#/metadata/a"),
+        (json!({"a": {"b": "c"}}), "#/metadata/a"),
+        (json!({"": "x"}), "#/metadata/"),
+        (json!({"a\u{7}": "x"}), "#/metadata/a\u{7}"),
+        (json!({"a": long}), "#/metadata/a"),
+        (json!({"a": "\0"}), "#/metadata/a"),
+    ] {
+        let problem = world.post("/orders", &with("o-1", &json!({"metadata": metadata}))).await.problem(422);
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
+    }
+    assert_eq!(world.order_count().await, 0);
+}
+
+#[tokio::test]
+async fn database_keeps_the_rules_of_currency_and_metadata() {
+    let world = World::new().await;
+    let insert = |column: &str, value: &str| {
+        format!(
+            "INSERT INTO orders (order_id, user_id, item_ids, total_amount, {column}) VALUES ('o-1', 'a', '{{a}}', 1, {value})"
+        )
+    };
+    for (column, value) in [
+        ("currency", "'eur'"),
+        ("currency", "NULL"),
+        ("metadata", "'[]'"),
+        ("metadata", "'{}'"),
+        ("metadata", r#"'{"a": 1}'"#),
+        ("metadata", r#"'{"a": null}'"#),
+        ("metadata", r#"'{"": "x"}'"#),
+        ("metadata", r#"'{"a\n": "x"}'"#),
+        ("metadata", "jsonb_build_object(repeat('k', 41), 'x')"),
+        ("metadata", "jsonb_build_object('k', repeat('x', 501))"),
+        ("metadata", "(SELECT jsonb_object_agg(i, 'x') FROM generate_series(1, 21) AS i)"),
+    ] {
+        assert!(world.try_execute(&insert(column, value)).await.is_err(), "{column} {value}");
+    }
+    let largest =
+        "(SELECT jsonb_object_agg(lpad(i::text, 40, 'ü'), repeat(E'\\n', 500)) FROM generate_series(1, 20) AS i)";
+    world.execute(&insert("metadata", largest)).await;
+}

@@ -1,0 +1,164 @@
+//! Erasure: `POST /users/{user_id}/erase` removes a user from ended orders, and touches nothing else.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::{Value, json};
+use tests::{Answer, Log, World, handle, order, post};
+use tracing::Level;
+
+async fn erase(world: &World, user_id: &str) -> Answer {
+    world.call(Request::post(format!("/users/{user_id}/erase")).body(Body::empty()).unwrap()).await
+}
+
+/// Creates an order of this user, with an idempotency key.
+async fn create(world: &World, order_id: &str, user_id: &str) {
+    let mut order = order(order_id);
+    order["user_id"] = user_id.into();
+    let mut request = post("/orders", &order);
+    request.headers_mut().insert("idempotency-key", format!("key-{order_id}").parse().unwrap());
+    world.call(request).await.expect(201);
+}
+
+/// A world with these users' orders, each named by its user and completed.
+async fn world_of(users: &[&str]) -> World {
+    let world = World::new().await;
+    for user_id in users {
+        for number in ["1", "2"] {
+            create(&world, &format!("{user_id}-{number}"), user_id).await;
+            handle(&world.processor(Duration::ZERO), &[&format!("{user_id}-{number}")]).await;
+        }
+    }
+    world
+}
+
+async fn user_of(world: &World, order_id: &str) -> String {
+    world.get(&format!("/orders/{order_id}")).await.expect(200)["user_id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn erased_orders_have_a_pseudonym_each_and_nothing_of_the_user() {
+    let world = world_of(&["alice", "bob"]).await;
+    let before = world.get("/orders/alice-1").await.expect(200);
+    assert_eq!(erase(&world, "alice").await.expect(200), json!({"erased": 2, "more": false}));
+    let pseudonyms = [user_of(&world, "alice-1").await, user_of(&world, "alice-2").await];
+    assert!(
+        pseudonyms.iter().all(|user| user.starts_with("erased-")) && pseudonyms[0] != pseudonyms[1],
+        "{pseudonyms:?}"
+    );
+    let keyed = "SELECT coalesce(string_agg(order_id, ' ' ORDER BY order_id), '') FROM orders WHERE idempotency_key IS NOT NULL";
+    assert_eq!(world.value::<String>(keyed).await, "bob-1 bob-2");
+    let mut after = world.get("/orders/alice-1").await.expect(200);
+    after["user_id"] = "alice".into();
+    assert_eq!((after, user_of(&world, "bob-1").await.as_str()), (before, "bob"));
+}
+
+#[tokio::test]
+async fn erased_user_finds_none_of_the_orders() {
+    let world = world_of(&["alice"]).await;
+    erase(&world, "alice").await.expect(200);
+    let get = |path: &str| Request::get(path).body(Body::empty()).unwrap();
+    let listed = world.call_as("alice", "orders/read", get("/orders")).await.expect(200);
+    assert_eq!(listed["orders"], json!([]));
+    world.call_as("alice", "orders/read", get("/orders/alice-1")).await.problem(404);
+}
+
+#[tokio::test]
+async fn erased_user_is_gone_from_the_orders_histories() {
+    let world = World::new().await;
+    create(&world, "cancelled", "alice").await;
+    let cancel = post("/orders/cancelled/cancel", &json!({}));
+    world.call_as("alice", "orders/write", cancel).await.expect(200);
+    let history = async || world.get("/orders/cancelled/history").await.expect(200);
+    assert_eq!(history().await["changes"][1]["subject"], "alice");
+    erase(&world, "alice").await.expect(200);
+    assert_eq!(history().await["changes"][1]["subject"], user_of(&world, "cancelled").await);
+}
+
+#[tokio::test]
+async fn repeated_erasure_succeeds_and_changes_nothing() {
+    let world = world_of(&["alice"]).await;
+    erase(&world, "alice").await.expect(200);
+    let pseudonym = user_of(&world, "alice-1").await;
+    for user_id in ["alice", "nobody", "%C3%A4%20b%2Fc"] {
+        assert_eq!(erase(&world, user_id).await.expect(200), json!({"erased": 0, "more": false}));
+    }
+    assert_eq!(user_of(&world, "alice-1").await, pseudonym);
+}
+
+#[tokio::test]
+async fn active_orders_refuse_an_erasure_by_their_number() {
+    let world = world_of(&["alice"]).await;
+    for order_id in ["active-1", "active-2"] {
+        create(&world, order_id, "alice").await;
+    }
+    let problem = erase(&world, "alice").await.problem(409);
+    assert!(problem["detail"].as_str().unwrap().contains("Active orders of the user: 2."), "{problem}");
+    assert_eq!(user_of(&world, "alice-1").await, "alice");
+    for order_id in ["active-1", "active-2"] {
+        world.post(&format!("/orders/{order_id}/cancel"), &json!({})).await.expect(200);
+    }
+    assert_eq!(erase(&world, "alice").await.expect(200)["erased"], 4);
+}
+
+#[tokio::test]
+async fn user_with_many_orders_is_erased_in_chunks() {
+    let world = World::new().await;
+    world
+        .execute(
+            "INSERT INTO orders (order_id, user_id, item_ids, total_amount, started_at, finished_at, attempts)
+            SELECT 'o-' || i, 'alice', '{a}', 1, now(), now(), 1 FROM generate_series(1, 2500) AS i",
+        )
+        .await;
+    assert_eq!(erase(&world, "alice").await.expect(200), json!({"erased": 2500, "more": false}));
+    assert_eq!(world.value::<i64>("SELECT count(DISTINCT user_id) FROM orders").await, 2500);
+}
+
+#[tokio::test]
+async fn order_that_is_locked_is_left_for_the_next_call() {
+    let world = world_of(&["alice"]).await;
+    let (client, connection) = tokio_postgres::connect(world.owner_url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.batch_execute("BEGIN; SELECT FROM orders WHERE order_id = 'alice-1' FOR UPDATE").await.unwrap();
+    assert_eq!(erase(&world, "alice").await.expect(200), json!({"erased": 1, "more": true}));
+    client.batch_execute("ROLLBACK").await.unwrap();
+    assert_eq!(erase(&world, "alice").await.expect(200), json!({"erased": 1, "more": false}));
+}
+
+#[tokio::test]
+async fn identifier_that_no_user_has_is_refused() {
+    let world = World::new().await;
+    for user_id in ["a%00b".to_owned(), "u".repeat(129)] {
+        let problem = erase(&world, &user_id).await.problem(422);
+        assert_eq!(problem["errors"][0]["pointer"], "{user_id}");
+    }
+    erase(&world, "%FF").await.problem(400);
+}
+
+#[tokio::test]
+async fn erasure_needs_the_admin_scope() {
+    let world = world_of(&["alice"]).await;
+    let call = || Request::post("/users/alice/erase").body(Body::empty()).unwrap();
+    world.call_as("alice", "orders/read orders/write", call()).await.problem(403);
+    world.call_unknown(call()).await.problem(401);
+    assert_eq!(user_of(&world, "alice-1").await, "alice");
+}
+
+#[tokio::test]
+async fn erasure_is_logged_with_the_caller_and_without_the_user() {
+    let world = world_of(&["ursula"]).await;
+    let log = Log::listen(Level::INFO);
+    create(&world, "active", "ursula").await;
+    let call = async || {
+        let request = Request::post("/users/ursula/erase").body(Body::empty()).unwrap();
+        world.call_as("olga", "orders/admin", request).await
+    };
+    call().await.problem(409);
+    world.post("/orders/active/cancel", &Value::Null).await.expect(200);
+    call().await.expect(200);
+    let text = log.text();
+    let line = text.lines().find(|line| line.contains("erased a user") && line.contains("erased=3")).expect(&text);
+    assert!(line.contains("caller=\"olga\"") && text.contains("/users/{user_id}/erase"), "{text}");
+    assert!(!text.contains("ursula"), "{text}");
+}

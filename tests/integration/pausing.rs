@@ -1,0 +1,231 @@
+//! `POST /processing/pause` and `POST /processing/resume`: nothing new starts while processing is paused, and nothing is lost by it.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::Request;
+use sandbox::runtime::{Environment, Function};
+use serde_json::{Value, json};
+use shared::db::overdue;
+use shared::db::work::{self, Finish};
+use tests::{World, event, eventually, failures, handle, order, post};
+
+use crate::environments::function_with;
+
+const GRACE: Duration = Duration::from_mins(3);
+const AHEAD: Duration = Duration::from_mins(10);
+
+fn why(reason: &str) -> Value {
+    json!({"reason": reason})
+}
+
+async fn pause(world: &World) -> Value {
+    world.post("/processing/pause", &why("stocktaking")).await.expect(200)["pause"].clone()
+}
+
+async fn resume(world: &World) {
+    assert_eq!(world.post("/processing/resume", &why("done")).await.expect(200)["pause"], Value::Null);
+}
+
+#[tokio::test]
+async fn pause_accepts_orders_and_starts_none() {
+    let world = World::new().await;
+    world.create("before").await;
+    pause(&world).await;
+    world.create("during").await;
+    let processor = world.processor(Duration::ZERO);
+    for _ in 0..20 {
+        let response = handle(&processor, &["before", "during"]).await;
+        // Acknowledged, and not sent again: no receive is counted.
+        assert_eq!(failures(&response), [""; 0]);
+    }
+    assert_eq!((world.queue_depth().await, world.dead_letters().await), (2, 0));
+    for order_id in ["before", "during"] {
+        assert_eq!(world.status(order_id).await, "pending");
+    }
+    world.post("/orders/during/cancel", &json!({})).await.expect(200);
+}
+
+#[tokio::test]
+async fn first_sweep_after_a_pause_requeues_what_was_due() {
+    let world = World::new().await;
+    let processor = world.processor(Duration::ZERO);
+    world.create("o-1").await;
+    pause(&world).await;
+    world.create("o-2").await;
+    for _ in 0..2 {
+        let message = world.receive().await.unwrap();
+        handle(&processor, &[&message]).await;
+    }
+    assert_eq!(world.sweeper().sweep().await.unwrap().requeued, 0);
+    resume(&world).await;
+    world.create("o-3").await;
+    assert_eq!(world.sweeper().sweep().await.unwrap().requeued, 2, "o-3 has a message, and is not overdue");
+    assert_eq!(world.sweeper().sweep().await.unwrap().requeued, 0);
+    for _ in 0..3 {
+        let message = world.receive().await.unwrap();
+        assert_eq!(failures(&handle(&processor, &[&message]).await), [""; 0]);
+    }
+    for order_id in ["o-1", "o-2", "o-3"] {
+        assert_eq!(world.status(order_id).await, "completed");
+    }
+}
+
+#[tokio::test]
+async fn requeued_order_is_requeued_again_after_a_pause() {
+    let world = World::new().await;
+    world.create("o-1").await;
+    world.let_pass(200.0).await;
+    assert_eq!(world.sweeper().sweep().await.unwrap().requeued, 1);
+    pause(&world).await;
+    handle(&world.processor(Duration::ZERO), &["o-1"]).await;
+    resume(&world).await;
+    assert_eq!(world.sweeper().sweep().await.unwrap().requeued, 1);
+}
+
+#[tokio::test]
+async fn long_pause_rings_no_overdue_alarm() {
+    let world = World::new().await;
+    world.create("o-1").await;
+    world.let_pass(400.0).await;
+    pause(&world).await;
+    world.let_pass(4000.0).await;
+    let overdue = overdue::find_overdue(&world.db(), GRACE, AHEAD).await.unwrap();
+    assert_eq!((overdue.oldest, overdue.has_late), (Duration::ZERO, false));
+    assert!(overdue.paused_for.unwrap() >= Duration::from_secs(4000), "{overdue:?}");
+    assert_eq!(world.sweeper().sweep().await.unwrap().requeued, 0);
+    assert_eq!(world.get("/metrics").await.expect(200)["oldest_overdue_seconds"], 0.0);
+    resume(&world).await;
+    let overdue = overdue::find_overdue(&world.db(), GRACE, AHEAD).await.unwrap();
+    assert!(overdue.oldest < GRACE && overdue.has_late && overdue.paused_for.is_none(), "{overdue:?}");
+    // From here on the order is overdue like any other.
+    world.let_pass(300.0).await;
+    let since_resume = 300.0..330.0;
+    let seconds = world.get("/metrics").await.expect(200)["oldest_overdue_seconds"].as_f64().unwrap();
+    assert!(since_resume.contains(&seconds), "{seconds}");
+    let overdue = overdue::find_overdue(&world.db(), GRACE, AHEAD).await.unwrap();
+    assert!(since_resume.contains(&overdue.oldest.as_secs_f64()), "{overdue:?}");
+}
+
+#[tokio::test]
+async fn pause_without_orders_is_not_overdue_afterwards() {
+    let world = World::new().await;
+    pause(&world).await;
+    resume(&world).await;
+    world.let_pass(1000.0).await;
+    let overdue = overdue::find_overdue(&world.db(), GRACE, AHEAD).await.unwrap();
+    assert_eq!((overdue.oldest, overdue.has_late), (Duration::ZERO, false));
+    assert_eq!(world.get("/metrics").await.expect(200)["oldest_overdue_seconds"], 0.0);
+}
+
+#[tokio::test]
+async fn attempt_that_has_started_ends_during_a_pause() {
+    let world = World::new().await;
+    world.create("o-1").await;
+    let (db, ids) = (world.db(), ["o-1".parse().unwrap()]);
+    let claim = work::claim(&db, &ids, Duration::from_secs(30), Duration::ZERO).await.unwrap();
+    pause(&world).await;
+    let end = Finish { order: &claim.claimed[0], attempts: 1, failure: None };
+    assert_eq!(work::finish(&db, claim.token, &[end], Duration::ZERO).await.unwrap().len(), 1);
+    assert_eq!(world.status("o-1").await, "completed");
+}
+
+#[tokio::test]
+async fn order_that_is_not_due_keeps_its_message_in_a_pause() {
+    let world = World::with(&[("CANCEL_WINDOW_SECONDS", "600")]).await;
+    world.create("o-1").await;
+    pause(&world).await;
+    assert_eq!(failures(&handle(&world.processor(Duration::ZERO), &["o-1"]).await), [""; 0]);
+    assert_eq!(world.queue_depth().await, 2);
+    resume(&world).await;
+    assert_eq!(world.sweeper().sweep().await.unwrap().requeued, 0);
+}
+
+#[tokio::test]
+async fn metrics_show_the_pause() {
+    let world = World::new().await;
+    let metrics = async || world.get("/metrics").await.expect(200);
+    let text = async || {
+        let request = Request::get("/metrics").header("accept", "text/plain").body(Body::empty()).unwrap();
+        world.call(request).await.text
+    };
+    assert_eq!(metrics().await["pause"], Value::Null);
+    assert!(text().await.contains("\nordermill_processing_paused 0\n"));
+    let paused = pause(&world).await;
+    assert_eq!((&paused["reason"], &paused["by"]), (&json!("stocktaking"), &json!("admin")));
+    assert_eq!(metrics().await["pause"], paused);
+    assert!(text().await.contains("\nordermill_processing_paused 1\n"));
+    resume(&world).await;
+    assert_eq!(metrics().await["pause"], Value::Null);
+}
+
+#[tokio::test]
+async fn second_pause_changes_the_reason_and_keeps_the_start() {
+    let world = World::new().await;
+    let first = pause(&world).await;
+    let again = world.post("/processing/pause", &why("still stocktaking")).await.expect(200)["pause"].clone();
+    assert_eq!((&again["since"], &again["reason"]), (&first["since"], &json!("still stocktaking")));
+    for _ in 0..2 {
+        resume(&world).await;
+    }
+    assert_ne!(pause(&world).await["since"], first["since"]);
+}
+
+#[tokio::test]
+async fn pause_wants_an_administrator_and_a_reason() {
+    let world = World::new().await;
+    let long = "x".repeat(501);
+    for path in ["/processing/pause", "/processing/resume"] {
+        for scope in ["orders/read orders/write", ""] {
+            world.call_as("alice", scope, post(path, &why("a reason"))).await.problem(403);
+        }
+        for body in [json!({}), why(""), why("a\u{7}b"), why(&long), json!({"reason": 7}), json!(["a reason"])] {
+            world.post(path, &body).await.problem(422);
+        }
+        let more = json!({"reason": "a reason", "until": "tomorrow"});
+        assert!(world.post(path, &more).await.problem(422)["errors"][0]["detail"].as_str().unwrap().contains("until"));
+        world.call(Request::post(path).body(Body::empty()).unwrap()).await.problem(415);
+        world.post(path, &why(&"ü".repeat(500))).await.expect(200);
+    }
+    assert_eq!(world.get("/metrics").await.expect(200)["pause"], Value::Null);
+}
+
+/// A function of this world, and the file that it logs to.
+async fn start(world: &World, name: &str) -> (Environment, tempfile::NamedTempFile) {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let function = function_with(world, name, name, &[("AWS_LAMBDA_LOG_FORMAT", "JSON"), ("STACK", "a-stack")]);
+    let function = Function { timeout: Duration::from_secs(30), log: Some(log.path().to_owned()), ..function };
+    (Environment::start(&function, name.to_owned()).await.unwrap(), log)
+}
+
+/// The line of a log that has this text.
+async fn line(log: &tempfile::NamedTempFile, text: &str) -> Value {
+    eventually(&format!("the log has {text}"), Duration::from_secs(15), async || {
+        let log = std::fs::read_to_string(log.path()).unwrap();
+        log.lines().find(|line| line.contains(text)).map(|line| serde_json::from_str(line).unwrap())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pause_is_logged_with_who_and_why_and_measured() {
+    let world = World::new().await;
+    let (api, log) = start(&world, "ApiFunction").await;
+    for (path, reason) in [("/processing/pause", "the warehouse burns"), ("/processing/resume", "the fire is out")] {
+        let call = event(Some(("olga", "orders/admin")), post(path, &why(reason))).await;
+        api.invoke(call.to_string().into()).await.unwrap();
+    }
+    for (message, reason) in [("paused processing", "the warehouse burns"), ("resumed processing", "the fire is out")] {
+        let line = line(&log, &format!("\"{message}\"")).await;
+        let fields = &line["fields"];
+        assert_eq!((&fields["caller"], &fields["reason"]), (&json!("olga"), &json!(reason)), "{fields}");
+    }
+    pause(&world).await;
+    world.post("/orders", &order("o-1")).await.expect(201);
+    world.let_pass(3700.0).await;
+    let (sweeper, log) = start(&world, "SweeperFunction").await;
+    sweeper.invoke("{}".into()).await.unwrap();
+    let measured = line(&log, "\"PausedFor\"").await;
+    let seconds = measured["PausedFor"].as_f64().or_else(|| measured["PausedFor"][0].as_f64()).unwrap();
+    assert!((3700.0..3760.0).contains(&seconds), "{measured}");
+}

@@ -1,0 +1,64 @@
+//! The same for what operators delete and erase: a chunk reads its orders and few more, among a million.
+
+use tests::World;
+use tokio_postgres::Client;
+
+use super::{STATISTICS, connect, explain, fill_in, flat, pages_read, rows_read};
+use crate::released::record;
+use crate::roles::AppRole;
+
+/// The orders of a chunk of the retention, and the most rows that it may read: each order as it is found, checked and deleted.
+const CHUNK: i64 = 500;
+const MOST_ROWS: i64 = 4 * CHUNK;
+
+/// The statements of an erasure for a user with a thousand orders: the beginning of each, its arguments, and the most rows and pages.
+const ERASURE: [(&str, &str, f64, f64); 3] = [
+    ("SELECT count(*) AS active FROM orders WHERE user_id = $1", "'user-7'", 1_000.0, 2_000.0),
+    ("WITH held AS ( SELECT order_id FROM orders WHERE user_id = $1 AND finished_at", "'user-7', 100", 500.0, 6_000.0),
+    ("SELECT EXISTS (SELECT FROM orders WHERE user_id = $1)", "'user-7'", 1.0, 10.0),
+];
+
+#[tokio::test]
+async fn retention_and_erasure_read_only_their_chunk_of_orders() {
+    let recorded = record(&World::new().await).await.statements();
+    let role = AppRole::new().await;
+    let client = connect(&role.url()).await;
+    fill_in(&role.world, 20_000).await;
+    let mut read_too_much = Vec::new();
+    for (statistics, sql) in STATISTICS {
+        for statement in sql.split("; ") {
+            role.world.execute(statement).await;
+        }
+        let rows = rows_of_retention(&client).await;
+        if rows > MOST_ROWS {
+            read_too_much.push(format!("retention: {rows} rows: {statistics}"));
+        }
+        for (beginning, arguments, most_rows, most_pages) in ERASURE {
+            let statement = recorded.iter().find(|statement| flat(&statement.sql).starts_with(beginning));
+            let statement = statement.unwrap_or_else(|| panic!("no recorded statement begins with {beginning}"));
+            for mode in ["custom", "generic"] {
+                let plan = explain(&client, mode, &statement.sql, &statement.types, arguments).await;
+                let (rows, pages) = (rows_read(&plan["Plan"]), pages_read(&plan["Plan"]));
+                if rows > most_rows || pages > most_pages {
+                    read_too_much.push(format!("{beginning}: {rows} rows, {pages} pages: {statistics}, {mode}"));
+                }
+            }
+        }
+    }
+    assert_eq!(read_too_much, [""; 0]);
+}
+
+/// The rows that a chunk of the retention reads. No plan shows what runs within a function, so this takes the session's counts
+/// from before and after it.
+async fn rows_of_retention(client: &Client) -> i64 {
+    client.batch_execute("BEGIN").await.unwrap();
+    let read = "SELECT coalesce(sum(seq_tup_read + idx_tup_fetch), 0)::bigint FROM pg_stat_xact_user_tables";
+    let before: i64 = client.query_one(read, &[]).await.unwrap().get(0);
+    let delete =
+        format!("SELECT deleted FROM delete_ended_orders('-infinity', '', now() - interval '2 days', {CHUNK})");
+    let deleted: i64 = client.query_one(&delete, &[]).await.unwrap().get(0);
+    let after: i64 = client.query_one(read, &[]).await.unwrap().get(0);
+    client.batch_execute("ROLLBACK").await.unwrap();
+    assert_eq!(deleted, CHUNK);
+    after - before
+}

@@ -1,0 +1,210 @@
+//! Orders with a `process_after`: pending and cancellable until then, due then, and processed once.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use shared::db::overdue;
+use sweeper::Sweeper;
+use tests::{World, failures, handle, order};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+const MINUTE: u64 = 60;
+
+/// An order that is to be processed so many seconds from now.
+fn scheduled(order_id: &str, seconds: u64) -> Value {
+    let mut order = order(order_id);
+    let time = OffsetDateTime::now_utc() + Duration::from_secs(seconds);
+    order["process_after"] = time.format(&Rfc3339).unwrap().into();
+    order
+}
+
+async fn place(world: &World, order_id: &str, seconds: u64) -> Value {
+    world.post("/orders", &scheduled(order_id, seconds)).await.expect(201)
+}
+
+/// Sweeps, and returns how many first messages were sent, and how many orders were requeued.
+async fn sweep(world: &World) -> (usize, usize) {
+    let swept = world.sweeper().sweep().await.unwrap();
+    (swept.announced, swept.requeued)
+}
+
+#[tokio::test]
+async fn order_is_processed_at_its_time_and_once() {
+    let world = World::new().await;
+    let placed = place(&world, "o-1", 600).await;
+    assert_eq!((&placed["status"], &placed["next"]), (&json!("pending"), &json!(["cancel"])));
+    assert_eq!(placed["process_after"].as_str().unwrap().len(), "2026-11-24T10:51:00.366368Z".len());
+    let processor = world.processor(Duration::ZERO);
+    handle(&processor, &["o-1"]).await;
+    assert_eq!(world.status("o-1").await, "pending");
+    world.let_pass(595.0).await;
+    handle(&processor, &["o-1"]).await;
+    assert_eq!(world.status("o-1").await, "pending");
+    world.let_pass(6.0).await;
+    for _ in 0..3 {
+        assert_eq!(failures(&handle(&processor, &["o-1", "o-1"]).await), [""; 0]);
+    }
+    assert_eq!((world.status("o-1").await.as_str(), world.counted("completed").await), ("completed", 1));
+}
+
+#[tokio::test]
+async fn near_order_has_a_message_and_a_far_one_none() {
+    let world = World::new().await;
+    place(&world, "near", 14 * MINUTE).await;
+    assert_eq!(world.queue_depth().await, 1);
+    place(&world, "far", 16 * MINUTE).await;
+    world.post("/orders", &scheduled("far-too", 30 * 24 * 60 * MINUTE - 5)).await.expect(201);
+    let orders = ["batch-far", "batch-near"].map(|id| scheduled(id, if id == "batch-far" { 3600 } else { 60 }));
+    assert_eq!(world.post("/orders/batch", &json!({"orders": orders})).await.expect(200)["accepted"], 2);
+    assert_eq!(world.queue_depth().await, 2);
+}
+
+#[tokio::test]
+async fn sweeper_sends_the_message_before_the_order_is_due() {
+    let world = World::new().await;
+    place(&world, "o-1", 25 * MINUTE).await;
+    place(&world, "o-2", 26 * MINUTE).await;
+    assert_eq!(sweep(&world).await, (0, 0));
+    world.let_pass(15.5 * 60.0).await;
+    assert_eq!(sweep(&world).await, (1, 0), "o-2 is due in eleven minutes");
+    assert_eq!((sweep(&world).await, world.queue_depth().await), ((0, 0), 1));
+    let visible = world.receive().await;
+    assert_eq!(visible, None, "the message is delayed until the order is due");
+    world.let_pass(20.0 * 60.0).await;
+    handle(&world.processor(Duration::ZERO), &["o-1", "o-2"]).await;
+    assert_eq!((world.status("o-1").await.as_str(), world.status("o-2").await.as_str()), ("completed", "completed"));
+    assert_eq!(world.counted("requeued").await, 0, "no message was lost");
+}
+
+#[tokio::test]
+async fn lost_message_of_a_scheduled_order_is_found() {
+    let world = World::new().await;
+    place(&world, "far", 25 * MINUTE).await;
+    place(&world, "near", 10 * MINUTE).await;
+    world.let_pass(16.0 * 60.0).await;
+    assert_eq!(sweep(&world).await, (1, 1), "the message of `near` is overdue");
+    world.let_pass(9.0 * 60.0 + 181.0).await;
+    assert_eq!(sweep(&world).await, (0, 2));
+}
+
+#[tokio::test]
+async fn sweeper_that_comes_late_sends_the_message_at_once() {
+    let world = World::new().await;
+    place(&world, "o-1", 25 * MINUTE).await;
+    world.let_pass(25.0 * 60.0 + 10.0).await;
+    assert_eq!(sweep(&world).await, (1, 0));
+    assert_eq!(world.receive().await.as_deref(), Some("o-1"));
+}
+
+#[tokio::test]
+async fn refused_message_is_sent_by_the_next_sweep() {
+    let world = World::new().await;
+    place(&world, "o-1", 25 * MINUTE).await;
+    world.let_pass(20.0 * 60.0).await;
+    let env = world.env_with(("AWS_ENDPOINT_URL", "http://127.0.0.1:1"));
+    let swept = Sweeper::from_env(&env).unwrap().sweep().await.unwrap();
+    assert_eq!((swept.announced, swept.unsent), (0, 1));
+    assert_eq!((sweep(&world).await, world.counted("requeued").await), ((1, 0), 0));
+}
+
+#[tokio::test]
+async fn scheduled_order_can_be_cancelled_until_its_time() {
+    let world = World::new().await;
+    place(&world, "o-1", 25 * MINUTE).await;
+    world.let_pass(24.0 * 60.0).await;
+    let cancelled = world.post("/orders/o-1/cancel", &json!({})).await.expect(200);
+    assert_eq!(cancelled["status"], "cancelled");
+    world.let_pass(240.0).await;
+    assert_eq!(sweep(&world).await, (0, 0));
+    handle(&world.processor(Duration::ZERO), &["o-1"]).await;
+    assert_eq!(world.status("o-1").await, "cancelled");
+}
+
+#[tokio::test]
+async fn waiting_for_its_time_is_neither_overdue_nor_queueing() {
+    let world = World::new().await;
+    place(&world, "o-1", 3600).await;
+    world.create("o-2").await;
+    let metrics = world.get("/metrics").await.expect(200);
+    assert_eq!((&metrics["scheduled"], &metrics["status_counts"]["pending"]), (&json!(1), &json!(2)));
+    handle(&world.processor(Duration::ZERO), &["o-2"]).await;
+    world.let_pass(3000.0).await;
+    let overdue = overdue::find_overdue(&world.db(), Duration::from_mins(3), Duration::ZERO).await.unwrap();
+    assert_eq!((overdue.oldest, overdue.has_late), (Duration::ZERO, false));
+    world.let_pass(601.0).await;
+    assert_eq!(world.get("/metrics").await.expect(200)["scheduled"], 0);
+    handle(&world.processor(Duration::ZERO), &["o-1"]).await;
+    let metrics = world.get("/metrics").await.expect(200);
+    assert_eq!(metrics["status_counts"]["completed"], 2);
+    assert!(metrics["queueing_seconds"]["p99"].as_f64().unwrap() < 60.0, "{metrics}");
+}
+
+#[tokio::test]
+async fn scheduled_orders_do_not_count_as_missing_messages() {
+    let world = World::new().await;
+    let waiting = crate::sweeping::backlog(&world, 1000).await;
+    world.send_many(&waiting).await;
+    schedule_many(&world, 2000, "interval '1 day'").await;
+    assert_eq!(sweep(&world).await, (0, 100), "a backlog that has its messages is not sent again");
+}
+
+#[tokio::test]
+async fn pause_holds_back_messages_of_scheduled_orders() {
+    let world = World::new().await;
+    place(&world, "o-1", 25 * MINUTE).await;
+    world.post("/processing/pause", &json!({"reason": "a test"})).await.expect(200);
+    world.let_pass(30.0 * 60.0).await;
+    assert_eq!(sweep(&world).await, (0, 0));
+    world.post("/processing/resume", &json!({"reason": "a test"})).await.expect(200);
+    let (announced, requeued) = sweep(&world).await;
+    assert_eq!(announced + requeued, 1);
+    assert_eq!(world.receive().await.as_deref(), Some("o-1"));
+}
+
+#[tokio::test]
+async fn time_that_has_passed_is_due_at_once() {
+    let world = World::new().await;
+    let mut order = order("o-1");
+    order["process_after"] = "2020-02-29T00:00:00+02:00".into();
+    let placed = world.post("/orders", &order).await.expect(201);
+    assert_eq!(placed["process_after"], "2020-02-28T22:00:00.000000Z");
+    handle(&world.processor(Duration::ZERO), &["o-1"]).await;
+    assert_eq!(world.status("o-1").await, "completed");
+}
+
+#[tokio::test]
+async fn time_beyond_thirty_days_is_refused() {
+    let world = World::new().await;
+    for time in [json!("2099-01-01T00:00:00Z"), json!("tomorrow"), json!(1_795_495_225), json!("")] {
+        let mut order = order("o-1");
+        order["process_after"] = time;
+        let problem = world.post("/orders", &order).await.problem(422);
+        assert_eq!(problem["errors"][0]["pointer"], "#/process_after", "{problem}");
+    }
+    assert_eq!(world.order_count().await, 0);
+}
+
+/// Stores orders that are due after this time, and have no message.
+async fn schedule_many(world: &World, orders: usize, after: &str) {
+    world
+        .execute(&format!(
+            "INSERT INTO orders (order_id, user_id, item_ids, total_amount, process_after)
+            SELECT 's-' || i, 'alice', '{{a}}', 1, now() + {after} FROM generate_series(1, {orders}) AS i;
+            INSERT INTO order_work (order_id, created_at, due_at, process_after)
+            SELECT order_id, created_at, process_after, process_after FROM orders WHERE order_id LIKE 's-%'"
+        ))
+        .await;
+}
+
+#[tokio::test]
+async fn sweep_of_many_scheduled_orders_is_bounded() {
+    let world = World::with(&[("SWEEP_LIMIT", "1500")]).await;
+    schedule_many(&world, 100_000, "interval '1 day'").await;
+    let begun = Instant::now();
+    assert_eq!(sweep(&world).await, (0, 0));
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    world.let_pass(86_400.0 - 300.0).await;
+    assert_eq!(sweep(&world).await, (1500, 0));
+    assert_eq!(world.queue_depth().await, 1500);
+}
