@@ -17,7 +17,7 @@ use crate::problem::ApiError;
 pub struct HoursView {
     /// The number of hours.
     hours: i32,
-    /// The hours in which an order ended, oldest first.
+    /// Each hour with an outcome, oldest first.
     #[schema(inline)]
     outcomes: Vec<HourView>,
     /// Times from start to finish of the orders completed in these hours, in seconds.
@@ -35,7 +35,7 @@ pub struct HourView {
     #[serde(with = "shared::timestamp")]
     hour: OffsetDateTime,
     completed: i64,
-    /// Failed orders, less those that an operator retried during the hour. So it may be negative.
+    /// Failed orders, less the orders that an operator retried during the hour, so the number may be negative.
     failed: i64,
     cancelled: i64,
 }

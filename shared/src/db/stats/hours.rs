@@ -13,7 +13,7 @@ pub const MAX_HOURS: i32 = 90 * 24;
 /// The outcomes of some hours up to now.
 #[derive(Debug)]
 pub struct Hours {
-    /// The hours in which an order ended, oldest first.
+    /// Each hour with an outcome, oldest first.
     pub outcomes: Vec<Hour>,
     /// Times from start to finish of the orders completed in these hours.
     pub processing_seconds: Percentiles,
@@ -28,7 +28,7 @@ pub struct Hour {
     pub hour: OffsetDateTime,
     /// Completed orders.
     pub completed: i64,
-    /// Failed orders, less those that an operator retried during the hour. So it may be negative.
+    /// Failed orders, less the orders that an operator retried during the hour, so the number may be negative.
     pub failed: i64,
     /// Cancelled orders.
     pub cancelled: i64,
