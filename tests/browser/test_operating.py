@@ -92,7 +92,7 @@ def test_address_holds_the_filters_and_back_undoes_them(operator, user):
     expect(rows).to_have_count(1)
     expect(operator.row(failed[0])).to_be_visible()
     assert all(part in operator.page.url for part in [f"user={user}", "status=failed", "cause=422"])
-    expect(operator.page.get_by_label("Status", exact=True)).to_have_value("failed")
+    expect(operator.page.locator("#filter-status")).to_have_value("failed")
     operator.filter(Created_from="2020-01-01T00:00", Created_before="2020-01-02T00:00")
     expect(operator.page.get_by_text("No order matches the filters.")).to_be_visible()
     operator.page.go_back()
@@ -114,7 +114,7 @@ def test_shared_link_opens_what_its_sender_saw(visit, user):
     expect(sheet).to_contain_text("Process after")
     dashboard.page.keyboard.press("Escape")
     expect(dashboard.page.locator("#rows tr")).to_have_count(1)
-    expect(dashboard.page.get_by_label("Status", exact=True)).to_have_value("pending")
+    expect(dashboard.page.locator("#filter-status")).to_have_value("pending")
     expect(dashboard.page.get_by_role("button", name="Week", exact=True)).to_have_attribute("aria-pressed", "true")
 
 
