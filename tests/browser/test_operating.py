@@ -188,6 +188,7 @@ def test_all_orders_that_match_are_retried(operator, endpoint, user):
 def test_orders_that_changed_since_they_were_selected_are_counted_out(operator, user):
     first, second = operator.create_scheduled(2, user)
     operator.filter(User=user)
+    expect(operator.page.locator("#rows tr")).to_have_count(2)
     operator.page.get_by_label("Select all listed orders").check()
 
     def stale(route: Route) -> None:

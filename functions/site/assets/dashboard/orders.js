@@ -17,15 +17,22 @@ let last = null;
 /** Resets the list. */
 export function reset() {
   [limit, last] = [PAGE, null];
+  busy(false);
   keep($("rows"), [], String);
   show($("more"), false);
   empty("Loading the orders …");
 }
 
-/** Shows that other orders are on their way. */
+/** Shows that other orders are on their way. Until then the listed ones can't be selected or opened. */
 export function renew() {
   limit = PAGE;
-  $("orders").setAttribute("aria-busy", "true");
+  busy(true);
+}
+
+function busy(isBusy) {
+  $("orders").setAttribute("aria-busy", String(isBusy));
+  $("rows").inert = isBusy;
+  $("select-all").disabled = isBusy;
 }
 
 /** The filters of the address, as the API names them. */
@@ -40,7 +47,7 @@ export async function refresh(signal) {
   const chosen = filters();
   say($("orders-title"), title(chosen));
   const { orders, next_cursor: next } = await get(`orders?${new URLSearchParams({ limit, ...chosen })}`, signal).catch(refused);
-  $("orders").setAttribute("aria-busy", "false");
+  busy(false);
   if (!orders) return;
   last = orders.at(-1);
   selection.see(orders);
