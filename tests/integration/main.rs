@@ -57,4 +57,5 @@ mod sweeping;
 mod template;
 mod tracing;
 mod transport;
+mod walls;
 mod zips;
