@@ -12,6 +12,7 @@
 mod connect;
 pub mod create;
 mod credential;
+pub mod ends;
 pub mod erasure;
 pub mod inspect;
 pub mod orders;

@@ -77,8 +77,8 @@ pub struct Retried {
     pub due_in: Duration,
 }
 
-/// Makes the failed ones among the orders pending, and takes their failures out of the statistics. They fall due one after the
-/// other, `interval` apart. Returns them in that order.
+/// Makes the failed ones among the orders pending, and takes their failures out of the statistics. An end that is not announced yet
+/// keeps what the retry takes back. They fall due one after the other, `interval` apart. Returns them in that order.
 ///
 /// Conflicts: an order that another call has retried first is left out.
 pub async fn retry(db: &Db, order_ids: &[OrderId], interval: Duration) -> Result<Vec<Retried>, DbError> {
@@ -86,10 +86,11 @@ pub async fn retry(db: &Db, order_ids: &[OrderId], interval: Duration) -> Result
     let rows = db
         .query(
             "WITH held AS (
-                SELECT order_id FROM orders WHERE order_id = ANY ($1) AND failure IS NOT NULL ORDER BY order_id FOR UPDATE
+                SELECT order_id, started_at, attempts, failure FROM orders
+                WHERE order_id = ANY ($1) AND failure IS NOT NULL ORDER BY order_id FOR UPDATE
             ), pending AS (
                 UPDATE orders AS o
-                SET started_at = NULL, finished_at = NULL, attempts = 0, failure = NULL
+                SET started_at = NULL, finished_at = NULL, attempts = 0, failure = NULL, retries = coalesce(retries, 0) + 1
                 WHERE o.order_id = ANY (ARRAY (SELECT order_id FROM held))
                 RETURNING o.order_id, o.user_id, o.created_at
             ), lined_up AS (
@@ -101,6 +102,9 @@ pub async fn retry(db: &Db, order_ids: &[OrderId], interval: Duration) -> Result
             ), counted AS (
                 INSERT INTO order_outcomes (minute, failed)
                 SELECT date_trunc('minute', now()), -count(*) FROM pending HAVING count(*) > 0
+            ), kept AS (
+                UPDATE order_ends AS e SET started_at = held.started_at, attempts = held.attempts, failure = held.failure
+                FROM held WHERE e.order_id = held.order_id AND e.failure IS NULL
             )
             SELECT order_id, user_id, due_in_seconds FROM lined_up ORDER BY due_in_seconds",
             &[(&order_ids, Type::TEXT_ARRAY), (&interval.as_secs_f64(), Type::FLOAT8)],

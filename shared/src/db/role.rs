@@ -17,9 +17,10 @@ use crate::deadline::Deadline;
 const MAX_NAME: usize = 63;
 
 /// The privileges that the statements need on each table. No statement deletes orders: a function of the owner's does.
-pub(super) const PRIVILEGES: [(&str, &str); 7] = [
+pub(super) const PRIVILEGES: [(&str, &str); 8] = [
     ("orders", "SELECT, INSERT, UPDATE"),
     ("order_work", "SELECT, INSERT, UPDATE, DELETE"),
+    ("order_ends", "SELECT, INSERT, UPDATE, DELETE"),
     ("processing_pause", "SELECT, UPDATE"),
     ("order_states", "SELECT"),
     ("order_outcomes", "SELECT, INSERT, DELETE"),

@@ -25,7 +25,7 @@ use crate::problem::{ApiError, Problem, RefusalsOfOne};
 )]
 pub async fn cancel(api: Call, caller: Caller, OrderPath(order_id): OrderPath) -> Result<Json<OrderView>, ApiError> {
     caller.require(Scope::Write)?;
-    let cancelled = orders::cancel(&api.db, &order_id, caller.tenant()).await?;
+    let cancelled = orders::cancel(&api.db, &order_id, caller.tenant(), api.announce).await?;
     let order = find(&api, &caller, &order_id).await?;
     if !cancelled && order.status != Status::Cancelled {
         let detail = format!("The order is {}. A client can cancel only a pending order.", order.status);
