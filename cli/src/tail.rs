@@ -1,6 +1,7 @@
 //! `tail`: shows an order, or all orders, as they change, until it is interrupted.
 
 mod all;
+mod history;
 mod line;
 mod one;
 

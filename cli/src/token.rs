@@ -45,6 +45,12 @@ impl Claims {
         texts.flat_map(|text| text.split(' ')).chain(listed).collect()
     }
 
+    /// Whether it may read and create every user's orders.
+    pub fn acts_for_all(&self) -> bool {
+        let scopes = self.scopes();
+        self.is_admin() || ["orders/read.all", "orders/write.all"].iter().all(|scope| scopes.contains(scope))
+    }
+
     /// Whether it has `orders/admin`.
     pub fn is_admin(&self) -> bool {
         self.scopes().contains(&"orders/admin")

@@ -90,6 +90,41 @@ CREATE TABLE order_work (
 -- table, which has one row for each active order. A million rows take a tenth of a second.
 WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 
+-- The part of an order's past that the rows above do not hold. An ordinary order has no row here. The statement that makes the change inserts
+-- its row. An order has at most 100 rows before attempts and requeues are no longer recorded, and 200 before retries are not.
+CREATE TABLE order_events (
+    order_id    order_id    NOT NULL REFERENCES orders ON DELETE CASCADE,
+    at          timestamptz NOT NULL DEFAULT now(),
+    event       text        NOT NULL
+        CHECK (event IN ('attempt_failed', 'requeued', 'requeue_failed', 'retried', 'cancelled')),
+    -- The number of the failed attempt. A retry has the number of attempts until then.
+    attempt     integer,
+    -- The cause of the failed attempt. A retry has the failure that it takes back.
+    cause       text,
+    -- A retry has the start and the end that it takes back from the order's row.
+    started_at  timestamptz,
+    finished_at timestamptz,
+    -- A retry and a cancel have the subject and the client of the caller's token.
+    subject     user_id,
+    client      text CHECK (char_length(client) <= 255)
+);
+
+CREATE INDEX order_events_of_order ON order_events (order_id, at);
+
+-- An erasure replaces an order's user. The history follows, as the owner of the tables: the functions' role can't change it.
+CREATE FUNCTION replace_user_in_history() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    EXECUTE format('UPDATE %I.order_events SET subject = $1 WHERE order_id = $2 AND subject = $3', TG_TABLE_SCHEMA)
+        USING NEW.user_id, NEW.order_id, OLD.user_id;
+    RETURN NULL;
+END;
+$$;
+
+-- Only statements that assign the user run it.
+CREATE TRIGGER replace_user_in_history AFTER UPDATE OF user_id ON orders
+FOR EACH ROW EXECUTE FUNCTION replace_user_in_history();
+
 -- Ends that are not announced yet, in a deployment with an event bus; empty without one. The statement that ends an order inserts its
 -- row, and the row goes once the bus has taken the event. Retention and erasure leave such orders alone. An order has more than one
 -- row only if it was retried before its failure was announced.

@@ -9,11 +9,13 @@
 //! - a statement that the server cancelled (a lock, a deadlock, its own time-out) or that the deadline ended is not sent again,
 //!   because its time is spent. The server cancels a statement that the deadline ended, and its connection is closed.
 
+pub mod cancel;
 mod connect;
 pub mod create;
 mod credential;
 pub mod ends;
 pub mod erasure;
+pub mod history;
 pub mod inspect;
 pub mod orders;
 pub mod overdue;

@@ -26,7 +26,7 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<OffsetD
     parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
 }
 
-/// Reads a time from its text, in the same way.
+/// Reads an RFC 3339 time, with the rules of [`deserialize`].
 pub fn parse(text: &str) -> Result<OffsetDateTime, &'static str> {
     let time = OffsetDateTime::parse(text, &Rfc3339).ok();
     let utc =

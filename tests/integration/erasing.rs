@@ -65,6 +65,18 @@ async fn erased_user_finds_none_of_the_orders() {
 }
 
 #[tokio::test]
+async fn erased_user_is_gone_from_the_orders_histories() {
+    let world = World::new().await;
+    create(&world, "cancelled", "alice").await;
+    let cancel = post("/orders/cancelled/cancel", &json!({}));
+    world.call_as("alice", "orders/write", cancel).await.expect(200);
+    let history = async || world.get("/orders/cancelled/history").await.expect(200);
+    assert_eq!(history().await["changes"][1]["subject"], "alice");
+    erase(&world, "alice").await.expect(200);
+    assert_eq!(history().await["changes"][1]["subject"], user_of(&world, "cancelled").await);
+}
+
+#[tokio::test]
 async fn repeated_erasure_succeeds_and_changes_nothing() {
     let world = world_of(&["alice"]).await;
     erase(&world, "alice").await.expect(200);

@@ -23,8 +23,8 @@ const MOST_ROWS: f64 = 20.0;
 const MOST_PAGES: f64 = 60.0;
 
 /// The statements of the hot path: the name and the beginning of each, its arguments as SQL, and its number of orders. `IDS` stands
-/// for the batch.
-const HOT: [(&str, &str, &str, i64); 11] = [
+/// for the batch. A beginning may have ` … ` and another part of the statement.
+const HOT: [(&str, &str, &str, i64); 17] = [
     (
         "create",
         "WITH inserted AS ( INSERT INTO orders (order_id, user_id, item_ids, total_amount, currency, metadata, process_after, idempotency_key) VALUES",
@@ -51,11 +51,24 @@ const HOT: [(&str, &str, &str, i64); 11] = [
         1,
     ),
     ("get a status", "SELECT status,", "'m-500000', NULL", 1),
+    (
+        "get a history",
+        "SELECT s.status, s.created_at, s.started_at, s.finished_at, s.attempts, s.failure, e.at",
+        "'m-500000', NULL",
+        1,
+    ),
     ("claim", "WITH due AS", "IDS, gen_random_uuid(), 30, 5", BATCH),
+    ("claim after a lease", "WITH lapsed AS", "IDS, gen_random_uuid(), 30", BATCH),
     (
         "reschedule",
         "UPDATE order_work AS w SET claim = NULL",
-        "IDS, array_fill(now(), ARRAY[40]), '00000000-0000-0000-0000-000000000001', array_fill(1, ARRAY[40])",
+        "IDS, array_fill(now(), ARRAY[40]), '00000000-0000-0000-0000-000000000001'",
+        BATCH,
+    ),
+    (
+        "reschedule after a failed attempt",
+        "WITH rescheduled AS",
+        "IDS, array_fill(now(), ARRAY[40]), '00000000-0000-0000-0000-000000000001', array_fill('busy'::text, ARRAY[40])",
         BATCH,
     ),
     (
@@ -68,15 +81,77 @@ const HOT: [(&str, &str, &str, i64); 11] = [
     (
         "cancel",
         "WITH held AS ( SELECT order_id FROM order_work WHERE order_id = $1 AND started_at IS NULL",
-        "'c-1', NULL",
+        "'c-1', NULL, 'olga', NULL",
         1,
     ),
+    (
+        "finish and keep the ends",
+        "WITH done AS … INSERT INTO order_ends",
+        "IDS, array_fill(1, ARRAY[40]), array_fill(NULL::text, ARRAY[40]), array_fill(1::smallint, ARRAY[40]), \
+        array_fill(1::smallint, ARRAY[40]), '00000000-0000-0000-0000-000000000001'",
+        BATCH,
+    ),
+    ("find ends", "SELECT s.order_id … FROM order_ends AS e JOIN", "ENDED", BATCH),
+    ("delete ends", "DELETE FROM order_ends", "ENDED, array_fill(1, ARRAY[40])", BATCH),
     ("find active orders", "SELECT order_id, greatest(", "IDS", BATCH),
     (
         "retry",
-        "WITH held AS ( SELECT order_id FROM orders WHERE order_id = ANY ($1) AND failure IS NOT NULL",
-        "IDS, 1",
+        "WITH held AS ( SELECT order_id, started_at, finished_at, attempts, failure FROM orders",
+        "IDS, 1, 'olga', NULL",
         BATCH,
+    ),
+];
+
+/// The beginning of a list's statement with these conditions.
+macro_rules! listed {
+    ($conditions:literal) => {
+        concat!(
+            "SELECT s.order_id, s.user_id, s.item_ids, s.total_amount, s.currency, s.metadata::text AS metadata, s.process_after, s.status, s.created_at, s.started_at, s.finished_at, ",
+            "s.attempts, s.failure FROM (SELECT order_id, created_at FROM orders ",
+            $conditions
+        )
+    };
+}
+
+/// The statements of lists, likewise. A scan reads 10,000 orders, and a page of the others as many as it shows.
+const LISTS: [(&str, &str, &str, i64); 6] = [
+    (
+        "list by identifiers",
+        listed!("WHERE order_id = ANY ($7) LIMIT"),
+        "NULL, NULL, NULL, 10000, 51, NULL, IDS, NULL, NULL, NULL",
+        BATCH,
+    ),
+    (
+        "list a range",
+        listed!("WHERE created_at >= $8 AND created_at < $9 ORDER"),
+        "NULL, NULL, NULL, 51, 51, NULL, NULL, now() - interval '600000 s', now() - interval '500000 s', NULL",
+        51,
+    ),
+    (
+        "page a range",
+        listed!("WHERE created_at >= $8 AND (created_at, order_id) < ($2, $3) ORDER"),
+        "NULL, now() - interval '550000 s', 'm', 51, 51, NULL, NULL, now() - interval '600000 s', NULL, NULL",
+        51,
+    ),
+    (
+        "list a user's range",
+        listed!("WHERE user_id = $1 AND created_at >= $8 AND created_at < $9 ORDER"),
+        "'user-7', NULL, NULL, 51, 51, NULL, NULL, now() - interval '600000 s', now() - interval '500000 s', NULL",
+        51,
+    ),
+    (
+        "list a cause",
+        listed!("WHERE failure IS NOT NULL ORDER"),
+        "NULL, NULL, NULL, 10000, 51, NULL, NULL, NULL, NULL, 'no such cause'",
+        10_000,
+    ),
+    (
+        "list a user's cause",
+        listed!(
+            "WHERE user_id = $1 ORDER BY created_at DESC, order_id DESC LIMIT $4) AS candidate JOIN order_states AS s USING (order_id) WHERE strpos"
+        ),
+        "'user-7', NULL, NULL, 10000, 51, NULL, NULL, NULL, NULL, 'no such cause'",
+        10_000,
     ),
 ];
 
@@ -109,9 +184,13 @@ async fn hot_statements_read_only_their_batch_with_any_statistics() {
             for statement in sql.split("; ") {
                 world.execute(statement).await;
             }
-            for mode in ["custom", "generic"] {
-                for (name, beginning, arguments, orders) in HOT {
-                    let statement = recorded.iter().find(|statement| flat(&statement.sql).starts_with(beginning));
+            // A list's plan depends on its limit, and so is a custom one.
+            let hot_and_lists = [&HOT[..], &LISTS].concat();
+            for (mode, statements) in [("custom", &hot_and_lists[..]), ("generic", &HOT)] {
+                for &(name, beginning, arguments, orders) in statements {
+                    let (beginning, part) = beginning.split_once(" … ").unwrap_or((beginning, ""));
+                    let is_it = |sql: String| sql.starts_with(beginning) && sql.contains(part);
+                    let statement = recorded.iter().find(|statement| is_it(flat(&statement.sql)));
                     let statement =
                         statement.unwrap_or_else(|| panic!("no recorded statement begins with {beginning}"));
                     let plan = explain(&client, mode, &statement.sql, &statement.types, arguments).await;
@@ -137,14 +216,14 @@ async fn connect(url: &str) -> Client {
     client
 }
 
-/// Inserts a million finished orders, active orders of worker 1 whose lease has expired, and a pending one. There are no statistics,
-/// as in a new database.
+/// Inserts a million finished orders, a twentieth of them failed, active orders of worker 1 whose lease has expired, and a pending one. As
+/// many ends as active orders are not announced. There are no statistics, as in a new database.
 async fn fill_in(world: &World, active: i64) {
     world
         .execute(&format!(
             "ALTER TABLE order_work SET (autovacuum_enabled = off); ALTER TABLE orders SET (autovacuum_enabled = off);
-            INSERT INTO orders (order_id, user_id, item_ids, total_amount, created_at, started_at, finished_at, attempts)
-            SELECT 'm-' || i, 'user-' || i % 1000, ARRAY['book-1'], 59.98, at, at, at, 1
+            INSERT INTO orders (order_id, user_id, item_ids, total_amount, created_at, started_at, finished_at, attempts, failure)
+            SELECT 'm-' || i, 'user-' || i % 1000, ARRAY['book-1'], 59.98, at, at, at, 1, CASE i % 20 WHEN 0 THEN 'refused' END
             FROM generate_series(1, {ENDED}) AS i, LATERAL (SELECT now() - i * interval '1 second' AS at) AS moment;
             INSERT INTO orders (order_id, user_id, item_ids, total_amount)
             SELECT 'z-' || i, 'alice', ARRAY['book-1'], 59.98 FROM generate_series(1, {active}) AS i;
@@ -152,7 +231,8 @@ async fn fill_in(world: &World, active: i64) {
             SELECT order_id, created_at, created_at, created_at, '00000000-0000-0000-0000-000000000001' FROM orders
             WHERE order_id LIKE 'z-%';
             INSERT INTO orders (order_id, user_id, item_ids, total_amount) VALUES ('c-1', 'alice', ARRAY['book-1'], 59.98);
-            INSERT INTO order_work (order_id, created_at, due_at) VALUES ('c-1', now(), now())"
+            INSERT INTO order_work (order_id, created_at, due_at) VALUES ('c-1', now(), now());
+            INSERT INTO order_ends (order_id, sequence, ended_at) SELECT 'm-' || i, 1, now() FROM generate_series(1, {active}) AS i"
         ))
         .await;
 }
@@ -165,7 +245,8 @@ async fn explain(client: &Client, mode: &str, sql: &str, types: &[u32], argument
     let names: Vec<_> =
         names.iter().map(|name| name.strip_prefix('_').map_or(name.clone(), |of| format!("{of}[]"))).collect();
     let ids: Vec<_> = (1..=BATCH).map(|number| format!("'z-{number}'")).collect();
-    let arguments = arguments.replace("IDS", &format!("ARRAY[{}]", ids.join(", ")));
+    let ids = format!("ARRAY[{}]", ids.join(", "));
+    let arguments = arguments.replace("IDS", &ids).replace("ENDED", &ids.replace("'z-", "'m-"));
     let messages = client
         .simple_query(&format!(
             "SET plan_cache_mode = force_{mode}_plan; PREPARE asked ({}) AS {sql};

@@ -153,7 +153,7 @@ async fn worker_with_an_expired_lease_changes_nothing() {
     shared::db::work::reschedule(
         &db,
         lost.token,
-        &[Reschedule { order_id: &ids[0], due_at: holder.claimed[0].now, counts_as_attempt: true }],
+        &[Reschedule { order_id: &ids[0], due_at: holder.claimed[0].now, failed_attempt: Some("busy") }],
     )
     .await
     .unwrap();

@@ -138,7 +138,7 @@ impl Play<'_> {
     async fn reschedule(&mut self, worker: usize, seconds: u64, counts_as_attempt: bool) {
         if let Some(claim) = self.workers[worker].take() {
             let due_at = claim.claimed[0].now + Duration::from_secs(seconds);
-            let order = Reschedule { order_id: self.id(), due_at, counts_as_attempt };
+            let order = Reschedule { order_id: self.id(), due_at, failed_attempt: counts_as_attempt.then_some("busy") };
             work::reschedule(self.db, claim.token, &[order]).await.unwrap();
             self.holder = self.holder.filter(|holder| *holder != worker);
             self.messages += 1;
@@ -146,14 +146,20 @@ impl Play<'_> {
     }
 
     async fn cancel(&mut self) {
-        if orders::cancel(self.db, self.id(), None, Announce::Never).await.unwrap() {
+        if orders::cancel(self.db, self.id(), None, tests::actor(&"olga".parse().unwrap()), Announce::Never)
+            .await
+            .unwrap()
+        {
             self.ends += 1;
             self.is_cancelled = true;
         }
     }
 
     async fn operator_retry(&mut self) {
-        let retried = retry::retry(self.db, &self.order, Duration::ZERO).await.unwrap().len();
+        let retried = retry::retry(self.db, &self.order, Duration::ZERO, tests::actor(&"olga".parse().unwrap()))
+            .await
+            .unwrap()
+            .len();
         self.lives += i64::try_from(retried).unwrap();
         self.messages += retried;
     }

@@ -11,8 +11,8 @@ use axum::http::Request;
 use processor::{Config, Outcome, Processor, Simulated, Work};
 use serde_json::{Value, json};
 use shared::config::Env;
-use shared::db::Db;
-use shared::db::work::Claimed;
+use shared::db::work::{Claimed, claim};
+use shared::db::{Database, Db, DbConfig};
 use shared::deadline::Deadline;
 use sweeper::Sweeper;
 use tests::{World, call_in_process, handle, order, post};
@@ -25,7 +25,7 @@ use recorder::Recording;
 /// All statements of the last release. `RECORD_RELEASE=1` records them anew for each release.
 const RELEASED: &str = include_str!("released/statements.json");
 
-/// Work of 0.4 s that fails for one order and waits for another.
+/// Work of 0.4 s that fails for one order, waits for another and retries a third.
 struct FailOne;
 
 impl Work for FailOne {
@@ -34,6 +34,7 @@ impl Work for FailOne {
         match order.order_id.as_str() {
             "o-2" => Outcome::Fail("refused".to_owned()),
             "o-5" => Outcome::Wait(None),
+            "o-6" => Outcome::Retry { cause: "busy".to_owned(), after: None },
             _ => Outcome::Complete,
         }
     }
@@ -52,7 +53,16 @@ async fn read_everything(api: &Router) {
             call(api, get(&format!("/orders?{query}{more}"))).await;
         }
     }
-    for path in ["/orders/o-1", "/orders/o-1/status", "/metrics", "/healthz"] {
+    let range = "created_from=2020-01-01T00:00:00Z&created_before=2100-01-01T00:00:00Z";
+    let ids = "order_id=o-1&order_id=o-2";
+    for query in
+        [range, ids, "cause=refused", &format!("{range}&status=failed"), &format!("{range}&{ids}&cause=refused")]
+    {
+        for more in ["", "&user_id=alice", &format!("&cursor={cursor}")] {
+            call(api, get(&format!("/orders?{query}{more}"))).await;
+        }
+    }
+    for path in ["/orders/o-1", "/orders/o-1/status", "/orders/o-1/history", "/metrics", "/healthz"] {
         call(api, get(path)).await;
     }
 }
@@ -67,16 +77,24 @@ async fn create_and_cancel(api: &Router) {
     }
     call(api, post("/orders/batch", &json!({"orders": [order("o-4"), order("o-5"), order("o-6")]}))).await;
     call(api, post("/orders/o-4/cancel", &json!({}))).await;
+    call(api, post("/orders", &json!({"order_id": "o-7", "user_id": "carol", "item_ids": ["a"], "total_amount": 1})))
+        .await;
+    call(api, post("/orders/cancel", &json!({"created_before": "2020-01-01T00:00:00Z"}))).await;
+    call(api, post("/orders/cancel", &json!({"dry_run": false, "user_id": "carol"}))).await;
 }
 
-/// Processes orders: a wait, a message for an order in progress, ends, a failure, and an operator's retries.
+/// Processes orders: a wait, a worker that crashes, a message for an order in progress, ends, a failure, and an operator's retries.
 async fn process(api: &Router, env: &Env, world: &World) {
     let config = || Config::from_env(env).unwrap();
     // The delay is over when the recording is replayed.
     let waiting = Processor::new(config(), Simulated { delay: Duration::from_micros(1) }, env).unwrap();
     handle(&waiting, &["o-1", "o-2", "o-3"]).await;
     world.let_pass(10.0).await;
+    let held = Database::new(DbConfig::from_env(env).unwrap()).until(Deadline::after(Duration::from_mins(1)));
+    claim(&held, &["o-6".parse().unwrap()], Duration::from_secs(1), Duration::ZERO).await.unwrap();
+    world.let_pass(10.0).await;
     let refusing = Processor::new(config(), FailOne, env).unwrap();
+    handle(&refusing, &["o-6"]).await;
     tokio::join!(handle(&refusing, &["o-1", "o-2", "o-5"]), async {
         sleep(Duration::from_millis(200)).await;
         handle(&waiting, &["o-1"]).await;
@@ -127,6 +145,25 @@ async fn sweep(url: &str, world: &World) {
     }
 }
 
+/// Ends orders in a deployment with an event bus: announces some of the ends, and has the sweeper announce the others.
+async fn announce(url: &str, world: &World) {
+    let more = [("DATABASE_URL", url), ("DATABASE_PREPARE", "off"), ("EVENT_BUS", "default")];
+    let env: Env = world.variables().chain(more).collect();
+    let api = world.api_of_env(&env);
+    for (id, user) in [("e-1", "alice"), ("e-2", "alice"), ("e-3", "erin")] {
+        let order = json!({"order_id": id, "user_id": user, "item_ids": ["a"], "total_amount": 1});
+        call(&api, post("/orders", &order)).await;
+    }
+    call(&api, post("/orders/e-1/cancel", &json!({}))).await;
+    call(&api, post("/orders/cancel", &json!({"dry_run": false, "user_id": "erin"}))).await;
+    let processor = Processor::new(Config::from_env(&env).unwrap(), Simulated { delay: Duration::ZERO }, &env).unwrap();
+    handle(&processor, &["e-1", "e-2"]).await;
+    call(&api, get("/metrics")).await;
+    call(&api, post("/users/bob/erase", &json!({}))).await;
+    world.let_pass(40.0).await;
+    assert_eq!(Sweeper::from_env(&env).unwrap().sweep().await.unwrap().events, 1);
+}
+
 /// Records all statements of the functions in this world.
 pub async fn record(world: &World) -> Recording {
     let recording = Recording::default();
@@ -143,6 +180,7 @@ pub async fn record(world: &World) -> Recording {
     pause_and_resume(&api).await;
     schedule(&api, recorded.as_str(), world).await;
     sweep(recorded.as_str(), world).await;
+    announce(recorded.as_str(), world).await;
     recording
 }
 
@@ -151,9 +189,12 @@ async fn recording_of_a_release_contains_every_statement() {
     let world = World::new().await;
     let statements = record(&world).await.statements();
     let sources = [
+        include_str!("../../shared/src/db/cancel.rs"),
         include_str!("../../shared/src/db/create.rs"),
+        include_str!("../../shared/src/db/ends.rs"),
         include_str!("../../shared/src/db/erasure.rs"),
         include_str!("../../shared/src/db/retention.rs"),
+        include_str!("../../shared/src/db/history.rs"),
         include_str!("../../shared/src/db/retry.rs"),
         include_str!("../../shared/src/db/schedule.rs"),
         include_str!("../../shared/src/db/orders.rs"),

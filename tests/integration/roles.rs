@@ -89,7 +89,7 @@ async fn functions_role_can_do_everything_that_functions_do() {
     let order_ids: Vec<OrderId> = ["a", "b"].iter().map(|id| id.parse().unwrap()).collect();
     let claimed = claim(&db, &order_ids, Duration::from_secs(30), Duration::ZERO).await.unwrap();
     let due_at = claimed.claimed[0].now;
-    let later = order_ids.iter().map(|order_id| Reschedule { order_id, due_at, counts_as_attempt: false });
+    let later = order_ids.iter().map(|order_id| Reschedule { order_id, due_at, failed_attempt: Some("busy") });
     reschedule(&db, claimed.token, &later.collect::<Vec<_>>()).await.unwrap();
     let again = claim(&db, &order_ids, Duration::from_secs(30), Duration::ZERO).await.unwrap();
     let end = |index: usize, failure| Finish { order: &again.claimed[index], attempts: 1, failure };
@@ -106,9 +106,15 @@ async fn functions_role_can_do_everything_that_functions_do() {
     call(post("/users/carol/erase", &json!({}))).await.expect(200);
     shared::db::retention::delete_ended(&db, Duration::from_hours(24), None, 10).await.unwrap();
 
-    for path in
-        ["/orders", "/orders?status=pending", "/orders?status=failed", "/orders/a", "/orders/a/status", "/healthz"]
-    {
+    for path in [
+        "/orders",
+        "/orders?status=pending",
+        "/orders?status=failed",
+        "/orders/a",
+        "/orders/a/history",
+        "/orders/a/status",
+        "/healthz",
+    ] {
         read(path).await;
     }
     assert_eq!(read("/metrics").await["total_orders"], 4);
@@ -119,6 +125,8 @@ async fn functions_role_can_only_change_rows_and_delete_no_order() {
     let role = AppRole::new().await;
     for forbidden in [
         "DELETE FROM orders",
+        "UPDATE order_events SET subject = 'nobody'",
+        "DELETE FROM order_events",
         "TRUNCATE orders",
         "TRUNCATE order_work",
         "ALTER TABLE orders ADD COLUMN note text",

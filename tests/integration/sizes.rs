@@ -57,6 +57,17 @@ async fn insert_largest(world: &World, large: &str) {
         .await;
 }
 
+/// Inserts as many retries as an order can have, each with the longest texts.
+async fn insert_longest_history(world: &World, id: &str, large: &str) {
+    world
+        .execute(&format!(
+            "INSERT INTO order_events (order_id, event, attempt, cause, started_at, finished_at, subject, client)
+            SELECT '{id}', 'retried', 5, repeat($${large}$$, 300), now(), now(), repeat($${large}$$, 128), repeat($${large}$$, 255)
+            FROM generate_series(1, 200)"
+        ))
+        .await;
+}
+
 /// Reads every page, and returns the ids.
 async fn read_pages(calls: &mut Calls, query: &str) -> Vec<String> {
     let (mut ids, mut cursor) = (Vec::new(), String::new());
@@ -81,6 +92,9 @@ async fn call_every_route(calls: &mut Calls, large: &str) {
     let id = format!("{:x<64}", "o-7-");
     calls.get("GET /orders/{order_id}", &format!("/orders/{id}")).await;
     calls.get("GET /orders/{order_id}/status", &format!("/orders/{id}/status")).await;
+    insert_longest_history(&calls.world, &id, large).await;
+    let history = calls.get("GET /orders/{order_id}/history", &format!("/orders/{id}/history")).await;
+    assert!(history["changes"].as_array().unwrap().len() > 600);
     let why = json!({"reason": large.repeat(500)});
     calls.call("POST /processing/pause", post("/processing/pause", &why)).await.expect(200);
     calls.get("GET /metrics", "/metrics").await;
@@ -88,6 +102,7 @@ async fn call_every_route(calls: &mut Calls, large: &str) {
     calls.get("GET /healthz", "/healthz").await;
     let none = json!({});
     calls.call("POST /orders/retry", post("/orders/retry", &none)).await.expect(200);
+    calls.call("POST /orders/cancel", post("/orders/cancel", &none)).await.expect(200);
     calls.call("POST /orders/{order_id}/retry", post(&format!("/orders/{id}/retry"), &none)).await.expect(200);
     calls.call("POST /orders/{order_id}/cancel", post(&format!("/orders/{id}/cancel"), &none)).await.expect(200);
     calls.call("POST /users/{user_id}/erase", post("/users/nobody/erase", &none)).await.expect(200);

@@ -48,6 +48,8 @@ fn every_kind_of_deployment_keeps_the_rules() {
         &["JwtIssuer=https://issuer.example.com", "CorsAllowOrigins=https://shop.example.com"],
         &[BROUGHT, SECRET, "VpcSubnetIds=subnet-1", "VpcSecurityGroupIds=sg-1"],
         &[BROUGHT, IAM, OWNER_URL, OWNER],
+        &["EventBus=shop"],
+        &[BROUGHT, IAM, "EventBus=arn:aws:events:eu-central-1:999988887777:event-bus/shop"],
         &[
             BROUGHT,
             IAM,
@@ -156,6 +158,7 @@ fn each_rule_notices_its_breach() {
         ),
         ("UserPool", "UserPool/Properties/AdminCreateUserConfig", Value::Null),
         ("UserClient", "UserClient/Properties/AllowedOAuthScopes/0", json!("orders/admin")),
+        ("UserClient", "UserClient/Properties/AllowedOAuthScopes/0", json!("orders/read.all")),
     ] {
         let mut broken = Template(sound.0.clone());
         set(&mut broken.0["Resources"], &format!("/{pointer}"), value);

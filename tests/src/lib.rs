@@ -23,7 +23,7 @@ pub use stack::Stack;
 pub use tls_listener::TlsListener;
 pub use tls_postgres::TlsPostgres;
 pub use tokens::{Issuer, Signature};
-pub use world::{World, batch, failures, handle, order, post};
+pub use world::{World, actor, batch, failures, handle, order, post};
 
 use std::time::Duration;
 

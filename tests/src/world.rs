@@ -12,9 +12,11 @@ use axum::http::{Method, Request};
 use processor::{Processor, Simulated, Work};
 use serde_json::{Value, json};
 use shared::config::Env;
+use shared::db::history::Actor;
 use shared::db::role::grant;
 use shared::db::{Database, Db, DbConfig, schema};
 use shared::deadline::Deadline;
+use shared::order::UserId;
 use sweeper::Sweeper;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{NoTls, Row};
@@ -181,6 +183,17 @@ impl World {
     /// Creates an order of alice's with this id.
     pub async fn create(&self, order_id: &str) -> Value {
         self.post("/orders", &order(order_id)).await.expect(201)
+    }
+
+    /// Has an active order fail, which the simulated work never does, and counts it.
+    pub async fn fail(&self, order_id: &str) {
+        self.execute(&format!(
+            "DELETE FROM order_work WHERE order_id = '{order_id}';
+            UPDATE orders SET started_at = now(), finished_at = now(), attempts = 1, failure = 'a test failed it'
+            WHERE order_id = '{order_id}';
+            INSERT INTO order_outcomes (minute, failed) VALUES (date_trunc('minute', now()), 1)"
+        ))
+        .await;
     }
 
     /// Creates the orders `o-0`, `o-1` and so on, and returns their ids.
@@ -350,9 +363,13 @@ impl World {
                 requeued_at = requeued_at - make_interval(secs => {seconds}),
                 process_after = process_after - make_interval(secs => {seconds}),
                 due_at = due_at - make_interval(secs => {seconds});
+            UPDATE order_events SET at = at - make_interval(secs => {seconds}),
+                started_at = started_at - make_interval(secs => {seconds}),
+                finished_at = finished_at - make_interval(secs => {seconds});
             UPDATE orders SET created_at = created_at - make_interval(secs => {seconds}),
                 started_at = started_at - make_interval(secs => {seconds}),
                 process_after = process_after - make_interval(secs => {seconds});
+            UPDATE order_ends SET ended_at = ended_at - make_interval(secs => {seconds});
             UPDATE processing_pause SET paused_at = paused_at - make_interval(secs => {seconds}),
                 resumed_at = resumed_at - make_interval(secs => {seconds})"
         ))
@@ -360,6 +377,13 @@ impl World {
     }
 }
 
+/// The caller that changes an order.
+#[must_use]
+pub const fn actor(subject: &UserId) -> Actor<'_> {
+    Actor { subject, client: None }
+}
+
+/// A post of JSON.
 fn group(message: Message) -> Option<String> {
     message.attributes?.remove(&MessageSystemAttributeName::MessageGroupId)
 }

@@ -104,6 +104,7 @@ def _write_config(settings: Settings, database_url: str) -> Path:
         f"JwtIssuer={settings.issuer}",
         f"JwtAudience={AUDIENCE}",
         f"DashboardClientId={CLIENT}",
+        "AdminGroup=operators",
         f"DatabaseUrl={database_url}",
         "DatabaseTls=off",
         *(_by_secret(settings, each) for each in settings.parameters),

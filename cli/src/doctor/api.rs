@@ -112,11 +112,11 @@ async fn numbers(deployment: &Deployment, client: &Client<'_>) -> Vec<Finding> {
     let not_checked =
         |why: &str| ["overdue", "dead-letters"].map(|check| Finding::not_checked(check, "GET /metrics", why)).to_vec();
     if deployment.token.is_none() {
-        return not_checked("give a token with orders/admin");
+        return not_checked("give a token with orders/read.all");
     }
     let answer = match client.get("/metrics").await {
         Ok(answer) if answer.status == 200 => answer,
-        Ok(answer) if [401, 403].contains(&answer.status) => return not_checked("give a token with orders/admin"),
+        Ok(answer) if [401, 403].contains(&answer.status) => return not_checked("give a token with orders/read.all"),
         Ok(answer) => return not_checked(&answer.problem()),
         Err(problem) => return not_checked(&problem),
     };

@@ -9,6 +9,9 @@ use crate::aws::Aws;
 use crate::deployment::Deployment;
 use crate::token::Claims;
 
+/// The scopes of the API.
+const SCOPES: [&str; 5] = ["orders/read", "orders/read.all", "orders/write", "orders/write.all", "orders/admin"];
+
 /// The tokens that the gateway accepts.
 struct Accepted {
     issuer: String,
@@ -86,17 +89,16 @@ fn span(seconds: i64) -> String {
 
 fn scopes(claims: &Claims) -> Finding {
     let scopes = claims.scopes();
-    let held: Vec<_> =
-        ["orders/read", "orders/write", "orders/admin"].into_iter().filter(|scope| scopes.contains(scope)).collect();
-    let may_all = claims.is_admin() || held.len() == 2;
-    let what =
-        if held.is_empty() { "none of orders/read, orders/write, orders/admin".to_owned() } else { held.join(" ") };
+    let held: Vec<_> = SCOPES.into_iter().filter(|scope| scopes.contains(scope)).collect();
+    let may = |verb: &str| held.iter().any(|scope| scope.starts_with(verb));
+    let may_all = claims.is_admin() || may("orders/read") && may("orders/write");
+    let what = if held.is_empty() { format!("none of {}", SCOPES.join(", ")) } else { held.join(" ") };
     Finding::held(
         "token.scopes",
         "scope",
         may_all,
         what,
-        "ask the issuer for `orders/read orders/write`, or for orders/admin, which allows everything",
+        "ask the issuer for `orders/read orders/write`; a backend for `orders/read.all orders/write.all`; an operator for orders/admin",
     )
 }
 

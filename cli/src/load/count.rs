@@ -25,7 +25,7 @@ pub struct Counted {
 }
 
 impl Count {
-    /// Reads the counts. Returns `None` without `orders/admin`.
+    /// Reads the counts. Returns `None` without `orders/read.all`.
     pub async fn read(client: &Client<'_>) -> Option<Self> {
         let answer = client.get("/metrics").await.ok().filter(|answer| answer.status == 200)?;
         let metrics: Value = serde_json::from_str(&answer.body).ok()?;

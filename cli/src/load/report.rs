@@ -49,7 +49,7 @@ pub struct Report {
     pub lost: u32,
     /// How many needed more than one attempt.
     pub reattempted: u32,
-    /// The service's counts of the run; null without `orders/admin`.
+    /// The service's counts of the run; null without `orders/read.all`.
     pub counted: Option<Counted>,
     /// The time until the last order was accepted, in seconds.
     pub accepted_within: f64,

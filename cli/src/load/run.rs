@@ -26,7 +26,7 @@ impl Run {
             Claims::of(token).map_err(|problem| Failure::Usage(format!("ORDERMILL_TOKEN is no token: {problem}")))?;
         let name = format!("load-{:08x}", fastrand::u32(..));
         let own = claims.text("sub").unwrap_or_default().to_owned();
-        Ok(Self { user: if claims.is_admin() { name.clone() } else { own }, name })
+        Ok(Self { user: if claims.acts_for_all() { name.clone() } else { own }, name })
     }
 
     /// Checks that the service answers and accepts the token, before thousands of calls do.

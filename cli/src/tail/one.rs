@@ -1,11 +1,11 @@
 //! Follows one order until it ends. It polls the status, the smallest answer, as often as the service's `Retry-After` says, and
-//! reads the order itself after a change.
+//! reads the order and its history after a change.
 
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::line::{life, line, show};
+use super::history::History;
 use crate::client::Client;
 use crate::exit::{Exit, Failure};
 use crate::orders::{Order, Status, encoded};
@@ -19,15 +19,17 @@ struct StatusOnly {
     status: Status,
 }
 
-/// Shows each status of the order. Returns when the order ends; the exit status is 1 if it failed.
+/// Shows each change of the order. Returns when the order ends; the exit status is 1 if it failed.
 pub async fn follow(client: &Client<'_>, order_id: &str, interval: Duration, output: Output) -> Result<Exit, Failure> {
     let path = format!("/orders/{}", encoded(order_id));
     let mut shown = 0;
     loop {
         let order: Order = client.follow(&path).await?.read()?;
-        let life = life(&order);
-        show(life.iter().skip(shown).filter_map(|status| line(&order, *status, output)).collect(), output);
-        shown = life.len();
+        let history: History = client.follow(&format!("{path}/history")).await?.read()?;
+        for line in history.lines(&order, output).iter().skip(shown) {
+            output.say(line);
+        }
+        shown = shown.max(history.changes.len());
         if !order.status.is_active() {
             return Ok(if order.status == Status::Failed { Exit::Wrong } else { Exit::Fine });
         }

@@ -1,5 +1,7 @@
 //! The caller: its identity and its rights.
 
+mod claims;
+
 use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -7,6 +9,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use lambda_http::request::RequestContext;
+use shared::db::history::Actor;
 use shared::order::UserId;
 use utoipa::Modify;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -42,16 +45,25 @@ pub enum Scope {
     Read,
     /// Create and cancel the caller's own orders.
     Write,
+    /// Read all users' orders, and the metrics.
+    ReadAll,
+    /// Create and cancel orders of all users.
+    WriteAll,
     /// Do everything, on all users' orders.
     Admin,
 }
 
 impl Scope {
+    /// All scopes, the widest last.
+    pub const ALL: [Self; 5] = [Self::Read, Self::Write, Self::ReadAll, Self::WriteAll, Self::Admin];
+
     /// The scope's name in a token.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Read => "orders/read",
             Self::Write => "orders/write",
+            Self::ReadAll => "orders/read.all",
+            Self::WriteAll => "orders/write.all",
             Self::Admin => "orders/admin",
         }
     }
@@ -61,31 +73,28 @@ impl Scope {
 #[derive(Debug)]
 pub struct Caller {
     user_id: UserId,
+    client: Option<String>,
     scopes: Vec<Scope>,
 }
 
 impl Caller {
     /// Refuses the call unless the caller's token has this scope, or `orders/admin`.
     pub fn require(&self, scope: Scope) -> Result<(), ApiError> {
-        if self.is_admin() || self.scopes.contains(&scope) {
+        if self.has(scope) {
             return Ok(());
         }
         Err(ApiError::Forbidden(format!("The token lacks the scope {}.", scope.as_str())))
     }
 
-    /// The caller's own user, whose orders are all it may see; `None` for an administrator.
-    pub fn tenant(&self) -> Option<&UserId> {
-        (!self.is_admin()).then_some(&self.user_id)
+    /// The user whose orders the caller may read; `None` means every user. Refuses the call of a caller that may read none.
+    pub fn may_read(&self) -> Result<Option<&UserId>, ApiError> {
+        self.tenant(Scope::Read, Scope::ReadAll)
     }
 
-    /// Refuses the call if the caller may not act for this user.
-    pub fn require_user(&self, user_id: &UserId) -> Result<(), ApiError> {
-        match self.tenant() {
-            Some(own) if own != user_id => {
-                Err(ApiError::Forbidden("The token's subject is not the user in user_id.".to_owned()))
-            }
-            _ => Ok(()),
-        }
+    /// The user whose orders the caller may create and cancel; `None` means every user. Refuses the call of a caller that may write
+    /// none.
+    pub fn may_write(&self) -> Result<Option<&UserId>, ApiError> {
+        self.tenant(Scope::Write, Scope::WriteAll)
     }
 
     /// The caller's own identifier.
@@ -93,28 +102,42 @@ impl Caller {
         &self.user_id
     }
 
-    fn is_admin(&self) -> bool {
-        self.scopes.contains(&Scope::Admin)
+    /// The caller, as the history of an order names it.
+    pub fn actor(&self) -> Actor<'_> {
+        Actor { subject: &self.user_id, client: self.client.as_deref() }
     }
 
-    /// Reads verified claims: `sub`, and the scopes in `scope` and `scp`.
-    fn from_claims(claims: &HashMap<String, String>) -> Option<Self> {
-        let granted = granted(claims);
-        let scopes = [Scope::Read, Scope::Write, Scope::Admin];
-        let scopes = scopes.into_iter().filter(|scope| granted.contains(&scope.as_str())).collect();
-        Some(Self { user_id: claims.get("sub")?.parse().ok()?, scopes })
+    fn tenant(&self, own: Scope, all: Scope) -> Result<Option<&UserId>, ApiError> {
+        if self.has(all) {
+            return Ok(None);
+        }
+        self.require(own)?;
+        Ok(Some(&self.user_id))
+    }
+
+    fn has(&self, scope: Scope) -> bool {
+        self.scopes.contains(&scope) || self.scopes.contains(&Scope::Admin)
+    }
+
+    /// Reads verified claims: `sub`, and the scopes in `scope` and `scp`. A member of `admin_group` has `orders/admin` as well.
+    fn from_claims(claims: &HashMap<String, String>, admin_group: Option<&str>) -> Option<Self> {
+        let granted = claims::scopes(claims);
+        let mut scopes: Vec<_> = Scope::ALL.into_iter().filter(|scope| granted.contains(&scope.as_str())).collect();
+        if admin_group.is_some_and(|group| claims::groups(claims).contains(&group)) {
+            scopes.push(Scope::Admin);
+        }
+        Some(Self { user_id: claims.get("sub")?.parse().ok()?, client: claims::client(claims), scopes })
     }
 }
 
-/// Every scope of a token. A string holds them separated by spaces. `scp` may also be a list, which the gateway turns into one
-/// string, `[a b]`. Any other character can be part of a scope's name (RFC 6749, 3.3), even a comma or a bracket.
-fn granted(claims: &HashMap<String, String>) -> Vec<&str> {
-    let claim = |name| claims.get(name).map_or("", String::as_str);
-    let (scope, scp) = (claim("scope"), claim("scp"));
-    let list = scp.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    let listed = list.unwrap_or_default().split(' ').map(|item| item.strip_suffix(',').unwrap_or(item));
-    let in_strings = [scope, if list.is_some() { "" } else { scp }].into_iter().flat_map(|text| text.split(' '));
-    in_strings.chain(listed).collect()
+/// Refuses the call if the caller may act for `tenant` alone and this is another user.
+pub fn require_user(tenant: Option<&UserId>, user_id: &UserId) -> Result<(), ApiError> {
+    match tenant {
+        Some(own) if own != user_id => {
+            Err(ApiError::Forbidden("The token's subject is not the user in user_id.".to_owned()))
+        }
+        _ => Ok(()),
+    }
 }
 
 impl FromRequestParts<Arc<Api>> for Caller {
@@ -123,13 +146,14 @@ impl FromRequestParts<Arc<Api>> for Caller {
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, ApiError> {
         if api.config.auth == Auth::Off {
             let user_id = "local".parse().map_err(|_| ApiError::Unauthorized)?;
-            return Ok(Self { user_id, scopes: vec![Scope::Admin] });
+            return Ok(Self { user_id, client: None, scopes: vec![Scope::Admin] });
         }
         let Some(RequestContext::ApiGatewayV2(context)) = parts.extensions.get() else {
             return Err(ApiError::Unauthorized);
         };
         let verified = context.authorizer.as_ref().and_then(|authorizer| authorizer.jwt.as_ref());
-        verified.and_then(|jwt| Self::from_claims(&jwt.claims)).ok_or(ApiError::Unauthorized)
+        let caller = verified.and_then(|jwt| Self::from_claims(&jwt.claims, api.config.admin_group.as_deref()));
+        caller.ok_or(ApiError::Unauthorized)
     }
 }
 
@@ -141,12 +165,12 @@ impl FromRequestParts<Arc<Api>> for Writer {
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, ApiError> {
         let caller = Caller::from_request_parts(parts, api).await?;
-        caller.require(Scope::Write)?;
+        caller.may_write()?;
         Ok(Self(caller))
     }
 }
 
-/// An administrator. This is checked before the body is read.
+/// An operator. This is checked before the body is read.
 pub struct Admin(pub Caller);
 
 impl FromRequestParts<Arc<Api>> for Admin {
@@ -175,7 +199,16 @@ mod tests {
     use super::*;
 
     fn caller(claims: &[(&str, &str)]) -> Option<Caller> {
-        Caller::from_claims(&claims.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
+        let claims = claims.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Caller::from_claims(&claims, Some("operators"))
+    }
+
+    /// Whether a caller may read, read all, write, write all, and operate.
+    fn rights(caller: &Caller) -> [bool; 5] {
+        let reach =
+            |tenant: Result<Option<&UserId>, ApiError>| [tenant.is_ok(), tenant.is_ok_and(|user| user.is_none())];
+        let ([read, read_all], [write, write_all]) = (reach(caller.may_read()), reach(caller.may_write()));
+        [read, read_all, write, write_all, caller.require(Scope::Admin).is_ok()]
     }
 
     #[test]
@@ -196,13 +229,51 @@ mod tests {
     }
 
     #[test]
-    fn caller_without_admin_is_restricted_to_its_own_orders() {
-        let alice = caller(&[("sub", "alice"), ("scope", "orders/write")]).unwrap();
-        assert!(alice.require_user(&"alice".parse().unwrap()).is_ok());
-        assert!(alice.require_user(&"bob".parse().unwrap()).is_err());
-        let admin = caller(&[("sub", "root"), ("scope", "orders/admin")]).unwrap();
-        assert!(admin.require_user(&"bob".parse().unwrap()).is_ok());
-        assert_eq!(admin.tenant(), None);
+    fn each_scope_grants_its_rights_and_no_other() {
+        for (scope, granted) in [
+            ("", [false; 5]),
+            ("orders/read", [true, false, false, false, false]),
+            ("orders/read.all", [true, true, false, false, false]),
+            ("orders/write", [false, false, true, false, false]),
+            ("orders/write.all", [false, false, true, true, false]),
+            ("orders/read orders/write.all", [true, false, true, true, false]),
+            ("orders/read.all orders/write.all", [true, true, true, true, false]),
+            ("orders/admin", [true; 5]),
+        ] {
+            assert_eq!(rights(&caller(&[("sub", "shop"), ("scope", scope)]).unwrap()), granted, "{scope}");
+        }
+    }
+
+    #[test]
+    fn tenant_may_act_for_itself_alone() {
+        let (alice, bob): (UserId, UserId) = ("alice".parse().unwrap(), "bob".parse().unwrap());
+        assert!(require_user(Some(&alice), &alice).is_ok() && require_user(None, &bob).is_ok());
+        assert!(require_user(Some(&alice), &bob).is_err());
+    }
+
+    #[test]
+    fn only_members_of_the_admin_group_are_operators() {
+        let member = |groups| rights(&caller(&[("sub", "olga"), ("cognito:groups", groups)]).unwrap())[4];
+        assert!(["[operators]", "[shops operators]", "[shops, operators]"].into_iter().all(member));
+        for groups in [
+            "",
+            "operators",
+            "shops operators",
+            "[]",
+            "[operator]",
+            "[Operators]",
+            "[x,operators]",
+            "[[operators]]",
+            "[\"operators\"]",
+        ] {
+            assert!(!member(groups), "{groups}");
+        }
+        let claims = HashMap::from(
+            [("sub", "olga"), ("cognito:groups", "[operators]")].map(|(k, v)| (k.to_owned(), v.to_owned())),
+        );
+        assert!(Caller::from_claims(&claims, None).unwrap().scopes.is_empty());
+        let scope = HashMap::from([("sub", "olga"), ("scope", "operators")].map(|(k, v)| (k.to_owned(), v.to_owned())));
+        assert!(Caller::from_claims(&scope, Some("operators")).unwrap().scopes.is_empty());
     }
 
     #[test]
@@ -224,6 +295,8 @@ mod tests {
             "\"orders/admin\"",
             "orders/admin\tx",
             "orders/*",
+            "orders/read.al",
+            "orders/write.all,",
             "orders",
         ] {
             assert!(caller(&[("sub", "alice"), ("scope", scope)]).unwrap().scopes.is_empty(), "{scope}");

@@ -3,6 +3,7 @@
 //! | variable | meaning | default |
 //! |---|---|---|
 //! | `AUTH` | `jwt`: the gateway's claims identify callers; `off`: every caller may do everything, never in `prod` | `jwt` |
+//! | `ADMIN_GROUP` | the group of Amazon Cognito (`cognito:groups`) whose members have `orders/admin` | none |
 //! | `CANCEL_WINDOW_SECONDS` | how long an order waits before processing begins, 0 to 86400 | 2 |
 //! | `DEFAULT_CURRENCY` | the currency of an order that names none, by its code of ISO 4217 | `EUR` |
 
@@ -20,6 +21,8 @@ const MAX_CANCEL_WINDOW: Duration = Duration::from_hours(24);
 pub struct Config {
     /// How the API identifies callers.
     pub auth: Auth,
+    /// The group whose members are operators.
+    pub admin_group: Option<String>,
     /// How long a call may take before Lambda stops the function.
     pub timeout: Duration,
     /// How long an order waits before processing begins.
@@ -43,11 +46,12 @@ impl Config {
             return Err(ConfigError::new("CANCEL_WINDOW_SECONDS", "must be at most 86400"));
         }
         env.required::<Stage>("STAGE")?;
+        let admin_group = env.text("ADMIN_GROUP").map(str::to_owned);
         let default_currency = match env.optional("DEFAULT_CURRENCY")? {
             Some(currency) => currency,
             None => "EUR".parse().map_err(|invalid| ConfigError::new("DEFAULT_CURRENCY", format!("{invalid}")))?,
         };
-        Ok(Self { auth, timeout: time_limit(env, 10)?, cancel_window, default_currency })
+        Ok(Self { auth, admin_group, timeout: time_limit(env, 10)?, cancel_window, default_currency })
     }
 }
 

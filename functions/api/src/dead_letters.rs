@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::Json;
 use serde::{Deserialize, Serialize};
+use shared::db::history::Actor;
 use shared::db::work;
 use shared::order::OrderId;
 use shared::queue::{Group, Message, Received};
@@ -82,7 +83,7 @@ pub async fn redrive(
     let report = if options.dry_run {
         RedriveReport { dry_run: true, ..letters.counted() }
     } else {
-        letters.redrive(&api, options.per_second).await?
+        letters.redrive(&api, options.per_second, caller.actor()).await?
     };
     letters.release(&api, options.dry_run).await;
     tracing::info!(caller = caller.user_id().as_str(), ?report, "redrove dead letters");
@@ -138,12 +139,12 @@ impl Letters {
 
     /// Retries and enqueues the orders first and deletes the messages afterwards. If this call fails in between, the next one repeats it
     /// without harm.
-    async fn redrive(&self, api: &Call, per_second: u32) -> Result<RedriveReport, ApiError> {
+    async fn redrive(&self, api: &Call, per_second: u32, actor: Actor<'_>) -> Result<RedriveReport, ApiError> {
         let mut order_ids: Vec<_> = self.orders.iter().map(|letter| letter.order_id.clone()).collect();
         order_ids.sort();
         order_ids.dedup();
         let waiting = work::find_active(&api.db, &order_ids).await?;
-        let retried = retry_paced(api, &order_ids, per_second).await?;
+        let retried = retry_paced(api, &order_ids, per_second, actor).await?;
         let groups: HashMap<_, _> = self.orders.iter().map(|letter| (&letter.order_id, &letter.group)).collect();
         let group = |order_id| groups.get(order_id).copied().cloned().flatten();
         let messages: Vec<_> =

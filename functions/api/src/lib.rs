@@ -58,6 +58,7 @@ pub fn router(api: Arc<Api>) -> Router {
     documented_routes()
         // An order may have this identifier.
         .route("/orders/batch", get(orders::read::read))
+        .route("/orders/cancel", get(orders::read::read))
         .route("/orders/retry", get(orders::read::read))
         .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::method_not_allowed)
@@ -93,8 +94,10 @@ routes! {
     "/orders/batch" { post => orders::batch::create_batch }
     "/orders/{order_id}" { get => orders::read::read }
     "/orders/{order_id}/status" { get => orders::read::read_status }
+    "/orders/{order_id}/history" { get => orders::history::read_history }
     "/orders/{order_id}/cancel" { post => orders::cancel::cancel }
     "/orders/{order_id}/retry" { post => orders::retry::retry }
+    "/orders/cancel" { post => orders::cancel_many::cancel_many }
     "/orders/retry" { post => orders::retry::retry_many }
     "/dead-letters/redrive" { post => dead_letters::redrive }
     "/users/{user_id}/erase" { post => users::erase }

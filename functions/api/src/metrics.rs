@@ -97,7 +97,7 @@ struct Minute {
 ///
 /// The cost does not grow with the number of orders. `Accept` selects JSON or one of the two text formats that Prometheus reads.
 #[utoipa::path(
-    get, path = "/metrics", tag = "operation", security(("token" = ["orders/admin"])),
+    get, path = "/metrics", tag = "operation", security(("token" = ["orders/read.all"])),
     responses(
         (status = 200, description = "The metrics",
             content((MetricsView = "application/json"), (String = "application/openmetrics-text"), (String = "text/plain"))),
@@ -105,7 +105,7 @@ struct Minute {
     )
 )]
 pub async fn metrics(api: Call, caller: Caller, headers: HeaderMap) -> Result<Response, ApiError> {
-    caller.require(Scope::Admin)?;
+    caller.require(Scope::ReadAll)?;
     // The depths are null if the queue does not answer. The other numbers do not wait for it.
     let deadline = api.deadline.share(1, 4);
     let depths = async { tokio::try_join!(api.queue().depth(deadline), api.dead_letters().depth(deadline)) };

@@ -3,8 +3,10 @@
 pub mod batch;
 mod body;
 pub mod cancel;
+pub mod cancel_many;
 pub mod create;
 mod cursor;
+pub mod history;
 mod key;
 pub mod list;
 pub mod read;

@@ -19,9 +19,8 @@ pub fn describe(document: &mut OpenApi) {
         operation.security = Some(vec![SecurityRequirement::new::<_, [String; 0], String>("token", [])]);
         let extension = Extensions::builder().add("x-required-scopes", json!(scopes)).build();
         operation.extensions.get_or_insert_default().merge(extension);
-        let admin = Scope::Admin.as_str();
-        let others = scopes.iter().map(String::as_str).filter(|scope| *scope != admin);
-        let names: Vec<_> = others.chain([admin]).map(|scope| format!("`{scope}`")).collect();
+        let names: Vec<_> =
+            scopes.iter().flat_map(|scope| sufficient(scope)).map(|scope| format!("`{scope}`")).collect();
         let sentence = format!("The token needs the scope {}.", names.join(" or "));
         let described = operation.description.take().map_or_else(String::new, |text| text + "\n\n");
         operation.description = Some(described + &sentence);
@@ -30,6 +29,13 @@ pub fn describe(document: &mut OpenApi) {
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten()
+}
+
+/// The scopes that are enough where this one is needed: the scope itself, and those that include it.
+fn sufficient(needed: &str) -> Vec<&str> {
+    let all = Scope::ALL.into_iter().map(Scope::as_str);
+    all.filter(|scope| *scope == needed || *scope == format!("{needed}.all") || *scope == Scope::Admin.as_str())
+        .collect()
 }
 
 /// The scopes of an operation: those of `security(("token" = [...]))`.

@@ -21,8 +21,8 @@ pub enum Decision {
     Fail(String),
     /// The order fails for this reason and goes to the dead-letter queue. Another attempt could help, but none is left.
     DeadLetter(String),
-    /// The order gets another attempt after this time. This attempt is used up.
-    Retry(Duration),
+    /// The order gets another attempt after this time. This attempt is used up, for this reason.
+    Retry(Duration, String),
     /// The order waits for this time, within the same attempt.
     Wait(Duration),
     /// The batch ran out of time before the attempt. The order is due at once, and no attempt is used up.
@@ -59,8 +59,8 @@ impl Decided {
             Outcome::Retry { cause, .. } if is_over => {
                 Decision::DeadLetter(format!("given up after {LONGEST_DAYS} days: {cause}"))
             }
-            Outcome::Retry { after, .. } => {
-                Decision::Retry(backoff.after(order.attempts).max(after.unwrap_or_default()))
+            Outcome::Retry { after, cause } => {
+                Decision::Retry(backoff.after(order.attempts).max(after.unwrap_or_default()), cause)
             }
             Outcome::NoTime => Decision::Release,
         };
@@ -79,7 +79,7 @@ impl Decided {
         let failure = match &self.decision {
             Decision::Complete => None,
             Decision::Fail(cause) | Decision::DeadLetter(cause) => Some(cause.as_str()),
-            Decision::Retry(_) | Decision::Wait(_) | Decision::Release => return None,
+            Decision::Retry(..) | Decision::Wait(_) | Decision::Release => return None,
         };
         Some(Finish { order: &self.order, attempts: self.attempts, failure })
     }
@@ -87,7 +87,7 @@ impl Decided {
     /// The time until the order is due again; `None` if it ends now.
     pub fn due_again_after(&self) -> Option<Duration> {
         match self.decision {
-            Decision::Retry(time) | Decision::Wait(time) => Some(time),
+            Decision::Retry(time, _) | Decision::Wait(time) => Some(time),
             Decision::Release => Some(Duration::ZERO),
             Decision::Complete | Decision::Fail(_) | Decision::DeadLetter(_) => None,
         }
@@ -96,8 +96,11 @@ impl Decided {
     /// The rescheduling of the order; `None` if it ends now. `since_claim` is the time since the claim.
     pub fn reschedule(&self, since_claim: Duration) -> Option<Reschedule<'_>> {
         let due_at = self.order.now + since_claim + self.due_again_after()?;
-        let counts_as_attempt = matches!(self.decision, Decision::Retry(_));
-        Some(Reschedule { order_id: &self.order.order_id, due_at, counts_as_attempt })
+        let failed_attempt = match &self.decision {
+            Decision::Retry(_, cause) => Some(cause.as_str()),
+            _ => None,
+        };
+        Some(Reschedule { order_id: &self.order.order_id, due_at, failed_attempt })
     }
 }
 
@@ -124,15 +127,21 @@ mod tests {
 
     #[test]
     fn last_attempt_dead_letters_the_order_with_its_cause() {
-        assert_eq!(decided(0, None).decision, Decision::Retry(Duration::from_secs(1)));
-        assert_eq!(decided(1, None).decision, Decision::Retry(Duration::from_secs(1)));
+        assert_eq!(decided(0, None).decision, Decision::Retry(Duration::from_secs(1), "busy".to_owned()));
+        assert_eq!(decided(1, None).decision, Decision::Retry(Duration::from_secs(1), "busy".to_owned()));
         assert_eq!(decided(2, None).decision, Decision::DeadLetter("given up after 3 attempts: busy".to_owned()));
     }
 
     #[test]
     fn retry_after_lengthens_the_back_off_and_never_shortens_it() {
-        assert_eq!(decided(0, Some(Duration::from_mins(1))).decision, Decision::Retry(Duration::from_mins(1)));
-        assert_eq!(decided(0, Some(Duration::ZERO)).decision, Decision::Retry(Duration::from_secs(1)));
+        assert_eq!(
+            decided(0, Some(Duration::from_mins(1))).decision,
+            Decision::Retry(Duration::from_mins(1), "busy".to_owned())
+        );
+        assert_eq!(
+            decided(0, Some(Duration::ZERO)).decision,
+            Decision::Retry(Duration::from_secs(1), "busy".to_owned())
+        );
     }
 
     #[test]
@@ -140,7 +149,10 @@ mod tests {
         let wait = |waited, after| decide(0, waited, Outcome::Wait(after)).decision;
         let retry = |waited| decide(0, waited, Outcome::Retry { cause: "busy".to_owned(), after: Some(DAY) }).decision;
         let almost = Duration::from_millis(7 * 86_400_000 - 1);
-        assert_eq!((wait(almost, Some(DAY)), retry(almost)), (Decision::Wait(DAY), Decision::Retry(DAY)));
+        assert_eq!(
+            (wait(almost, Some(DAY)), retry(almost)),
+            (Decision::Wait(DAY), Decision::Retry(DAY, "busy".to_owned()))
+        );
         assert_eq!(wait(almost, None), Decision::Wait(Duration::from_secs(1)));
         let dead_letter = Decision::DeadLetter("given up after 7 days of waiting".to_owned());
         assert_eq!(

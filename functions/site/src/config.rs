@@ -7,6 +7,7 @@
 //! | `SIGN_IN_SCOPES` | the scopes to request, separated by spaces | required with a client |
 //! | `SIGN_IN_AUDIENCE` | the audience to request, for issuers that need one | none |
 //! | `SIGN_IN_TOKEN_ORIGIN` | the origin of the token endpoint, as `https://host`, if it is not the issuer's | none |
+//! | `SIGN_IN_ADMIN_GROUP` | the group of Amazon Cognito whose members are operators | none |
 
 use axum::http::Uri;
 use serde::Serialize;
@@ -16,6 +17,7 @@ use shared::config::{ConfigError, Env};
 #[derive(Debug, Default, Serialize)]
 pub struct Config {
     sign_in: Option<SignIn>,
+    admin_group: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -31,7 +33,8 @@ struct SignIn {
 impl Config {
     /// Reads the variables above.
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
-        let Some(client_id) = env.text("SIGN_IN_CLIENT_ID") else { return Ok(Self::default()) };
+        let admin_group = env.text("SIGN_IN_ADMIN_GROUP").map(str::to_owned);
+        let Some(client_id) = env.text("SIGN_IN_CLIENT_ID") else { return Ok(Self { sign_in: None, admin_group }) };
         let issuer = env.required::<String>("SIGN_IN_ISSUER")?;
         let mut origins = vec![origin("SIGN_IN_ISSUER", &issuer)?];
         if let Some(other) = env.text("SIGN_IN_TOKEN_ORIGIN") {
@@ -44,7 +47,7 @@ impl Config {
             audience: env.text("SIGN_IN_AUDIENCE").map(str::to_owned),
             origins,
         };
-        Ok(Self { sign_in: Some(sign_in) })
+        Ok(Self { sign_in: Some(sign_in), admin_group })
     }
 
     /// The origins that the browser calls to sign in.
@@ -77,6 +80,15 @@ mod tests {
         let tokens = ("SIGN_IN_TOKEN_ORIGIN", "https://pool.auth.example.com");
         let config = Config::from_env(&Env::from_iter([CLIENT, ISSUER, SCOPES, tokens])).unwrap();
         assert_eq!(config.origins(), ["https://issuer.example.com:8443", "https://pool.auth.example.com"]);
+    }
+
+    #[test]
+    fn page_knows_the_operators_group_with_and_without_a_client() {
+        let group = ("SIGN_IN_ADMIN_GROUP", "operators");
+        for variables in [&[group][..], &[group, CLIENT, ISSUER, SCOPES]] {
+            let config = Config::from_env(&variables.iter().copied().collect()).unwrap();
+            assert_eq!(config.admin_group.as_deref(), Some("operators"));
+        }
     }
 
     #[test]

@@ -21,8 +21,8 @@ pub async fn count_active(db: &Db, user_id: &UserId, announce: Announce) -> Resu
     Ok(rows.first().map_or(Ok(0), |row| row.try_get("active"))?)
 }
 
-/// Replaces the user in up to `limit` of the user's ended orders, and drops the digests of their idempotency keys, which the user's
-/// identifier is part of. Returns the number of orders.
+/// Replaces the user in up to `limit` of the user's ended orders; a trigger replaces it in their histories. Drops the digests of their
+/// idempotency keys, which the user's identifier is part of. Returns the number of orders.
 ///
 /// Conflicts: an order that another statement has locked, or whose end is still to be announced, keeps its user for a later call.
 pub async fn erase(db: &Db, user_id: &UserId, limit: i64, announce: Announce) -> Result<u64, DbError> {

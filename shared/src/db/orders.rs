@@ -6,6 +6,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::ends::Announce;
+use super::history::Actor;
 use super::{Db, DbError};
 use crate::order::{Amount, Currency, Metadata, Order, OrderId, Status, UserId};
 
@@ -45,6 +46,14 @@ pub struct Filter<'a> {
     pub status: Option<Status>,
     /// The orders of this user.
     pub user_id: Option<&'a UserId>,
+    /// These orders, a hundred at most.
+    pub order_ids: Option<&'a [OrderId]>,
+    /// Orders that were created at this time or later.
+    pub created_from: Option<OffsetDateTime>,
+    /// Orders that were created before this time.
+    pub created_before: Option<OffsetDateTime>,
+    /// Failed orders whose `failure` contains this text.
+    pub cause: Option<&'a str>,
     /// Orders after this position in the list, which runs from newest to oldest.
     pub after: Option<&'a Position>,
 }
@@ -67,14 +76,15 @@ pub struct Page {
     pub next: Option<Position>,
 }
 
-/// The most orders read for a page whose status has no index.
+/// The most orders read for a page whose orders have no index of their own.
 const MAX_SCANNED: i64 = 10_000;
 
 /// Reads the newest `limit` orders that match the filter.
 ///
 /// The work is bounded, however few orders match. Active orders come from `order_work`; failed and cancelled ones have an index.
-/// For completed orders, and for one user's orders of one status, this reads the next [`MAX_SCANNED`] orders and picks the
-/// matches. Such a page can hold fewer than `limit` orders, or none, and `next` is the position to continue from.
+/// For completed orders, for one user's orders of one status, and for a cause, this reads the next [`MAX_SCANNED`] orders (for a
+/// cause the next failed ones) and picks the matches. Such a page can hold fewer than `limit` orders, or none, and `next` is the
+/// position to continue from. A range of times bounds the scan of the same index.
 pub async fn list(db: &Db, filter: &Filter<'_>, limit: i64) -> Result<Page, DbError> {
     let is_scan = filter.is_scan();
     // One order more than `limit` shows whether there is a next page.
@@ -83,7 +93,7 @@ pub async fn list(db: &Db, filter: &Filter<'_>, limit: i64) -> Result<Page, DbEr
         "SELECT {LISTED} FROM ({} LIMIT $4) AS candidate JOIN order_states AS s USING (order_id) {}
         ORDER BY candidate.created_at DESC, candidate.order_id DESC LIMIT $5",
         filter.candidates(),
-        if is_scan { "WHERE s.status = $6" } else { "" },
+        filter.picked(),
     );
     let rows = filter.query(db, &sql, if is_scan { MAX_SCANNED } else { most }, most).await?;
     let mut orders: Vec<_> = rows.iter().map(order).collect::<Result<_, _>>()?;
@@ -91,7 +101,7 @@ pub async fn list(db: &Db, filter: &Filter<'_>, limit: i64) -> Result<Page, DbEr
     orders.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     let next = match orders.last() {
         Some(last) if has_more => Some(Position { created_at: last.created_at, order_id: last.order_id.clone() }),
-        _ if is_scan => filter.end_of_scan(db).await?,
+        _ if is_scan && filter.order_ids.is_none() => filter.end_of_scan(db).await?,
         _ => None,
     };
     Ok(Page { orders, next })
@@ -100,14 +110,34 @@ pub async fn list(db: &Db, filter: &Filter<'_>, limit: i64) -> Result<Page, DbEr
 impl Filter<'_> {
     /// Whether no index holds exactly the list's orders, so that others are read too.
     fn is_scan(&self) -> bool {
-        self.status == Some(Status::Completed) || self.status.is_some() && self.user_id.is_some()
+        self.status == Some(Status::Completed)
+            || self.status.is_some() && self.user_id.is_some()
+            || self.order_ids.is_some()
+            || self.cause.is_some()
     }
 
-    /// Selects the identifiers of the list, in its order, from the index that has them.
+    /// Picks the matches of a scan.
+    fn picked(&self) -> String {
+        let by_status = self.status.filter(|_| self.is_scan()).map(|_| "s.status = $6");
+        let by_cause = self.cause.map(|_| "strpos(s.failure, $10) > 0");
+        all_of(&by_status.into_iter().chain(by_cause).collect::<Vec<_>>())
+    }
+
+    /// The end of the range of times, unless the page begins before it anyway. Two upper bounds of one index would make the scan
+    /// begin at the first, and read all orders between them.
+    fn upper_bound(&self) -> Option<OffsetDateTime> {
+        self.created_before.filter(|before| self.after.is_none_or(|after| *before <= after.created_at))
+    }
+
+    /// Selects the identifiers of the list, in its order, from the index that has them. Identifiers that the caller names are selected
+    /// without an order, so that only the primary key can serve them.
     fn candidates(&self) -> String {
         let is_active = self.status.is_some_and(Status::is_active) && !self.is_scan();
         let table = if is_active { "order_work" } else { "orders" };
         let mut conditions = match self.status {
+            _ if self.cause.is_some() && self.user_id.is_none() && self.order_ids.is_none() => {
+                vec!["failure IS NOT NULL"]
+            }
             _ if self.is_scan() => vec![],
             Some(Status::Pending) => vec!["started_at IS NULL"],
             Some(Status::Processing) => vec!["started_at IS NOT NULL"],
@@ -116,10 +146,15 @@ impl Filter<'_> {
             Some(Status::Completed) | None => vec![],
         };
         conditions.extend(self.user_id.map(|_| "user_id = $1"));
-        conditions.extend(self.after.map(|_| "(created_at, order_id) < ($2, $3)"));
-        let conditions =
-            if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
-        format!("SELECT order_id, created_at FROM {table} {conditions} ORDER BY created_at DESC, order_id DESC")
+        conditions.extend(self.order_ids.map(|_| "order_id = ANY ($7)"));
+        conditions.extend(self.created_from.map(|_| "created_at >= $8"));
+        conditions.extend(match (self.upper_bound(), self.after) {
+            (Some(_), _) => Some("created_at < $9"),
+            (None, Some(_)) => Some("(created_at, order_id) < ($2, $3)"),
+            (None, None) => None,
+        });
+        let order = if self.order_ids.is_some() { "" } else { "ORDER BY created_at DESC, order_id DESC" };
+        format!("SELECT order_id, created_at FROM {table} {} {order}", all_of(&conditions))
     }
 
     /// The last order of a scan: the next page starts after it. `None` if the scan reached the end of the list.
@@ -131,22 +166,38 @@ impl Filter<'_> {
     }
 
     async fn query(&self, db: &Db, sql: &str, fourth: i64, fifth: i64) -> Result<Vec<Row>, DbError> {
-        let params: [super::Param; 6] = [
+        let order_ids: Option<Vec<_>> = self.order_ids.map(|ids| ids.iter().map(OrderId::as_str).collect());
+        let params: [super::Param; 10] = [
             (&self.user_id.map(UserId::as_str), Type::TEXT),
             (&self.after.map(|position| position.created_at), Type::TIMESTAMPTZ),
             (&self.after.map(|position| position.order_id.as_str()), Type::TEXT),
             (&fourth, Type::INT8),
             (&fifth, Type::INT8),
             (&self.status.map(Status::as_str), Type::TEXT),
+            (&order_ids, Type::TEXT_ARRAY),
+            (&self.created_from, Type::TIMESTAMPTZ),
+            (&self.upper_bound(), Type::TIMESTAMPTZ),
+            (&self.cause, Type::TEXT),
         ];
         db.query(sql, &params).await
     }
 }
 
-/// Cancels an order that is still pending, and counts it. Returns whether it did.
+/// A `WHERE` with all of the conditions; nothing if there are none.
+fn all_of(conditions: &[&str]) -> String {
+    if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) }
+}
+
+/// Cancels an order that is still pending, counts it, and records who did it. Returns whether it did.
 ///
 /// Conflicts: the order stays unchanged if a worker has claimed or ended it first, or if it is missing or not `tenant`'s.
-pub async fn cancel(db: &Db, order_id: &OrderId, tenant: Option<&UserId>, announce: Announce) -> Result<bool, DbError> {
+pub async fn cancel(
+    db: &Db,
+    order_id: &OrderId,
+    tenant: Option<&UserId>,
+    actor: Actor<'_>,
+    announce: Announce,
+) -> Result<bool, DbError> {
     let rows = db
         .query(
             &format!(
@@ -161,12 +212,19 @@ pub async fn cancel(db: &Db, order_id: &OrderId, tenant: Option<&UserId>, announ
                 DELETE FROM order_work AS w USING cancelled AS c WHERE w.order_id = c.order_id AND w.order_id = $1
             ), counted AS (
                 INSERT INTO order_outcomes (minute, cancelled) SELECT date_trunc('minute', now()), 1 FROM cancelled
+            ), recorded AS (
+                INSERT INTO order_events (order_id, event, subject, client) SELECT order_id, 'cancelled', $3, $4 FROM cancelled
             ){}
             SELECT FROM cancelled",
                 announce.only(", o.retries"),
                 announce.keep("cancelled")
             ),
-            &[(&order_id.as_str(), Type::TEXT), (&tenant.map(UserId::as_str), Type::TEXT)],
+            &[
+                (&order_id.as_str(), Type::TEXT),
+                (&tenant.map(UserId::as_str), Type::TEXT),
+                (&actor.subject.as_str(), Type::TEXT),
+                (&actor.client, Type::TEXT),
+            ],
         )
         .await?;
     Ok(!rows.is_empty())
@@ -207,7 +265,7 @@ fn metadata(row: &Row) -> Result<Metadata, DbError> {
         .ok_or_else(|| DbError::Corrupt("metadata is no object of strings".to_owned()))
 }
 
-fn status(row: &Row) -> Result<Status, DbError> {
+pub(super) fn status(row: &Row) -> Result<Status, DbError> {
     let text: &str = row.try_get("status")?;
     text.parse().map_err(|_| DbError::Corrupt(format!("status {text}")))
 }

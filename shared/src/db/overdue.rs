@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::history::{MAX_AUTOMATIC, has_room};
 use super::orders::order_id;
 use super::work::seconds;
 use super::{Db, DbError, Param};
@@ -93,9 +94,11 @@ impl Enqueue {
 ///
 /// Conflicts: the next run finds an order that another statement has locked.
 pub async fn requeue_overdue(db: &Db, grace: Duration, limit: i64) -> Result<Vec<Enqueue>, DbError> {
+    let room = has_room("requeued", MAX_AUTOMATIC);
     let rows = db
         .query(
-            "WITH overdue AS (
+            &format!(
+                "WITH overdue AS (
                 SELECT order_id FROM order_work
                 WHERE due_at < greatest(now() - make_interval(secs => $1), (SELECT resumed_at FROM processing_pause))
                     AND (requeued_at IS NULL OR requeued_at <
@@ -108,10 +111,13 @@ pub async fn requeue_overdue(db: &Db, grace: Duration, limit: i64) -> Result<Vec
             ), counted AS (
                 INSERT INTO order_outcomes (minute, requeued)
                 SELECT date_trunc('minute', now()), count(*) FROM requeued HAVING count(*) > 0
+            ), recorded AS (
+                INSERT INTO order_events (order_id, event) SELECT order_id, 'requeued' FROM requeued WHERE {room}
             )
             SELECT order_id, (SELECT o.user_id FROM orders AS o WHERE o.order_id = requeued.order_id) AS user_id,
                 0::float8 AS due_in_seconds
-            FROM requeued",
+            FROM requeued"
+            ),
             &[(&grace.as_secs_f64(), Type::FLOAT8), (&limit, Type::INT8)],
         )
         .await?;
@@ -124,16 +130,21 @@ pub async fn requeue_overdue(db: &Db, grace: Duration, limit: i64) -> Result<Vec
 /// Conflicts: an order that has ended since, or that another statement has locked, is left out: its message did arrive.
 pub async fn undo(db: &Db, order_ids: &[&OrderId], were_counted: bool) -> Result<(), DbError> {
     let order_ids: Vec<_> = order_ids.iter().map(|order_id| order_id.as_str()).collect();
+    let room = has_room("undone", MAX_AUTOMATIC);
     db.query(
-        "WITH held AS (
+        &format!(
+            "WITH held AS (
             SELECT order_id FROM order_work WHERE order_id = ANY ($1) AND requeued_at IS NOT NULL
             FOR UPDATE SKIP LOCKED
         ), undone AS (
             UPDATE order_work SET requeued_at = NULL WHERE order_id = ANY (ARRAY (SELECT order_id FROM held))
             RETURNING order_id
+        ), recorded AS (
+            INSERT INTO order_events (order_id, event) SELECT order_id, 'requeue_failed' FROM undone WHERE $2 AND {room}
         )
         INSERT INTO order_outcomes (minute, requeued)
-        SELECT date_trunc('minute', now()), -count(*) FROM undone HAVING count(*) > 0 AND $2",
+        SELECT date_trunc('minute', now()), -count(*) FROM undone HAVING count(*) > 0 AND $2"
+        ),
         &[(&order_ids, Type::TEXT_ARRAY), (&were_counted, Type::BOOL)],
     )
     .await

@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::history::{Actor, MAX_RETRIED, has_room};
 use super::orders::order_id;
 use super::{Db, DbError};
 use crate::order::{OrderId, UserId};
@@ -77,16 +78,23 @@ pub struct Retried {
     pub due_in: Duration,
 }
 
-/// Makes the failed ones among the orders pending, and takes their failures out of the statistics. An end that is not announced yet
-/// keeps what the retry takes back. They fall due one after the other, `interval` apart. Returns them in that order.
+/// Makes the failed ones among the orders pending, takes their failures out of the statistics, and records in each order's history
+/// what it takes back and who did it. An end that is not
+/// announced yet keeps what the retry takes back. They fall due one after the other, `interval` apart. Returns them in that order.
 ///
 /// Conflicts: an order that another call has retried first is left out.
-pub async fn retry(db: &Db, order_ids: &[OrderId], interval: Duration) -> Result<Vec<Retried>, DbError> {
+pub async fn retry(
+    db: &Db,
+    order_ids: &[OrderId],
+    interval: Duration,
+    actor: Actor<'_>,
+) -> Result<Vec<Retried>, DbError> {
+    let room = has_room("held", MAX_RETRIED);
     let order_ids: Vec<_> = order_ids.iter().map(OrderId::as_str).collect();
     let rows = db
         .query(
-            "WITH held AS (
-                SELECT order_id, started_at, attempts, failure FROM orders
+            &format!("WITH held AS (
+                SELECT order_id, started_at, finished_at, attempts, failure FROM orders
                 WHERE order_id = ANY ($1) AND failure IS NOT NULL ORDER BY order_id FOR UPDATE
             ), pending AS (
                 UPDATE orders AS o
@@ -102,12 +110,21 @@ pub async fn retry(db: &Db, order_ids: &[OrderId], interval: Duration) -> Result
             ), counted AS (
                 INSERT INTO order_outcomes (minute, failed)
                 SELECT date_trunc('minute', now()), -count(*) FROM pending HAVING count(*) > 0
+            ), recorded AS (
+                INSERT INTO order_events (order_id, event, attempt, cause, started_at, finished_at, subject, client)
+                SELECT held.order_id, 'retried', held.attempts, held.failure, held.started_at, held.finished_at, $3, $4
+                FROM held JOIN pending USING (order_id) WHERE {room}
             ), kept AS (
                 UPDATE order_ends AS e SET started_at = held.started_at, attempts = held.attempts, failure = held.failure
                 FROM held WHERE e.order_id = held.order_id AND e.failure IS NULL
             )
-            SELECT order_id, user_id, due_in_seconds FROM lined_up ORDER BY due_in_seconds",
-            &[(&order_ids, Type::TEXT_ARRAY), (&interval.as_secs_f64(), Type::FLOAT8)],
+            SELECT order_id, user_id, due_in_seconds FROM lined_up ORDER BY due_in_seconds"),
+            &[
+                (&order_ids, Type::TEXT_ARRAY),
+                (&interval.as_secs_f64(), Type::FLOAT8),
+                (&actor.subject.as_str(), Type::TEXT),
+                (&actor.client, Type::TEXT),
+            ],
         )
         .await?;
     let retried = |row: &Row| {

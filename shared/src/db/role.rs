@@ -17,10 +17,11 @@ use crate::deadline::Deadline;
 const MAX_NAME: usize = 63;
 
 /// The privileges that the statements need on each table. No statement deletes orders: a function of the owner's does.
-pub(super) const PRIVILEGES: [(&str, &str); 8] = [
+pub(super) const PRIVILEGES: [(&str, &str); 9] = [
     ("orders", "SELECT, INSERT, UPDATE"),
     ("order_work", "SELECT, INSERT, UPDATE, DELETE"),
     ("order_ends", "SELECT, INSERT, UPDATE, DELETE"),
+    ("order_events", "SELECT, INSERT"),
     ("processing_pause", "SELECT, UPDATE"),
     ("order_states", "SELECT"),
     ("order_outcomes", "SELECT, INSERT, DELETE"),

@@ -17,6 +17,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::ends::Announce;
+use super::history::{MAX_AUTOMATIC, has_room};
 use super::orders::order_id;
 use super::stats::bucket;
 use super::{Db, DbError};
@@ -52,62 +53,102 @@ pub struct Claimed {
     pub now: OffsetDateTime,
 }
 
-/// Claims the due orders among `order_ids` for `lease`. A claim whose lease has run out counts as an attempt, so that an order
+/// Claims the due orders among `order_ids` for `lease`. A claim whose lease has run out counts as a failed attempt, so that an order
 /// that crashes its worker can't do so for ever. While processing is paused, it claims nothing.
 ///
 /// The first claim starts an order. If its work has a `delay`, the order is not claimed then: it waits.
 ///
 /// Conflicts: an order that another worker is claiming at the same time is not due.
 pub async fn claim(db: &Db, order_ids: &[OrderId], lease: Duration, delay: Duration) -> Result<Claim, DbError> {
-    let keys: Vec<_> = order_ids.iter().map(OrderId::as_str).collect();
-    let token = Uuid::new_v4();
-    let rows = db
-        .query(
-            "WITH due AS (
-                SELECT order_id FROM order_work
-                WHERE order_id = ANY ($1) AND (claim = $2
-                    OR due_at <= now() AND NOT EXISTS (SELECT FROM processing_pause WHERE paused_at IS NOT NULL))
-                ORDER BY order_id FOR UPDATE SKIP LOCKED
-            ), begun AS (
-                UPDATE order_work AS w
-                SET started_at = coalesce(w.started_at, now()), attempts = w.attempts + (w.claim <> $2 IS TRUE)::int,
-                    claim = CASE WHEN w.started_at IS NULL AND $4 > 0 THEN NULL ELSE $2 END,
-                    due_at = now() + make_interval(secs => CASE WHEN w.started_at IS NULL AND $4 > 0 THEN $4 ELSE $3 END)
-                WHERE w.order_id = ANY (ARRAY (SELECT order_id FROM due))
-                RETURNING w.order_id, greatest(w.created_at, w.process_after) AS ready_at, w.attempts, w.started_at, w.due_at,
-                    w.claim
-            )
-            SELECT order_id, ready_at, attempts, started_at, now() AS now, claim IS NOT NULL AS is_claimed,
-                extract(epoch FROM due_at - now())::float8 AS due_in_seconds, false AS is_paused
-            FROM begun
-            UNION ALL
-            SELECT order_id, created_at, attempts, started_at, now(), false,
-                greatest(0, extract(epoch FROM due_at - now()))::float8,
-                due_at <= now() AND EXISTS (SELECT FROM processing_pause WHERE paused_at IS NOT NULL)
-            FROM order_work WHERE order_id = ANY ($1) AND order_id NOT IN (SELECT order_id FROM begun)",
-            &[
-                (&keys, Type::TEXT_ARRAY),
-                (&token, Type::UUID),
-                (&lease.as_secs_f64(), Type::FLOAT8),
-                (&delay.as_secs_f64(), Type::FLOAT8),
-            ],
-        )
-        .await?;
-    let mut claim = Claim { token, ..Claim::default() };
-    for row in &rows {
-        if row.try_get("is_claimed")? {
-            claim.claimed.push(claimed(row)?);
-        } else if row.try_get("is_paused")? {
-            claim.paused.push(order_id(row)?);
-        } else {
-            claim.not_due.push(due_in(row)?);
-        }
+    let mut claim = Claim { token: Uuid::new_v4(), ..Claim::default() };
+    let (lease, delay) = (lease.as_secs_f64(), delay.as_secs_f64());
+    let token = claim.token;
+    let params: [super::Param; 3] = [(&token, Type::UUID), (&lease, Type::FLOAT8), (&delay, Type::FLOAT8)];
+    let lapsed = claim_by(db, CLAIM, order_ids, &params, &mut claim).await?;
+    // Leases rarely expire. The statement that counts and records them is a second one, so that others don't pay for it.
+    if !lapsed.is_empty() {
+        let sql = CLAIM_LAPSED.replace("{room}", &has_room("leased", MAX_AUTOMATIC));
+        claim_by(db, &sql, &lapsed, &params[..2], &mut claim).await?;
     }
     let claimed = claim.claimed.iter().map(|order| &order.order_id);
     let active: HashSet<_> = claimed.chain(claim.not_due.iter().map(|(id, _)| id)).chain(&claim.paused).collect();
     claim.ended = order_ids.iter().filter(|order_id| !active.contains(order_id)).cloned().collect();
     Ok(claim)
 }
+
+/// Adds the orders that the statement claimed, and those that are not due. Returns the orders whose lease has expired.
+async fn claim_by(
+    db: &Db,
+    sql: &str,
+    order_ids: &[OrderId],
+    params: &[super::Param<'_>],
+    claim: &mut Claim,
+) -> Result<Vec<OrderId>, DbError> {
+    let keys: Vec<_> = order_ids.iter().map(OrderId::as_str).collect();
+    let params = [&[(&keys as _, Type::TEXT_ARRAY)], params].concat();
+    let mut lapsed = Vec::new();
+    for row in &db.query(sql, &params).await? {
+        if row.try_get("is_claimed")? {
+            claim.claimed.push(claimed(row)?);
+        } else if row.try_get("is_paused")? {
+            claim.paused.push(order_id(row)?);
+        } else if row.try_get("has_lapsed")? {
+            lapsed.push(order_id(row)?);
+        } else {
+            claim.not_due.push(due_in(row)?);
+        }
+    }
+    Ok(lapsed)
+}
+
+/// Claims due orders that no worker holds, or starts their delay. Returns orders whose lease has expired as such.
+const CLAIM: &str = "WITH due AS (
+        SELECT order_id FROM order_work
+        WHERE order_id = ANY ($1) AND (claim = $2 OR claim IS NULL AND due_at <= now()
+            AND NOT EXISTS (SELECT FROM processing_pause WHERE paused_at IS NOT NULL))
+        ORDER BY order_id FOR UPDATE SKIP LOCKED
+    ), begun AS (
+        UPDATE order_work AS w
+        SET started_at = coalesce(w.started_at, now()),
+            claim = CASE WHEN w.started_at IS NULL AND $4 > 0 THEN NULL ELSE $2 END,
+            due_at = now() + make_interval(secs => CASE WHEN w.started_at IS NULL AND $4 > 0 THEN $4 ELSE $3 END)
+        WHERE w.order_id = ANY (ARRAY (SELECT order_id FROM due))
+        RETURNING w.order_id, greatest(w.created_at, w.process_after) AS ready_at, w.attempts, w.started_at, w.due_at, w.claim
+    )
+    SELECT order_id, ready_at, attempts, started_at, now() AS now, claim IS NOT NULL AS is_claimed,
+        extract(epoch FROM due_at - now())::float8 AS due_in_seconds, false AS is_paused, false AS has_lapsed
+    FROM begun
+    UNION ALL
+    SELECT order_id, created_at, attempts, started_at, now(), false,
+        greatest(0, extract(epoch FROM due_at - now()))::float8,
+        due_at <= now() AND EXISTS (SELECT FROM processing_pause WHERE paused_at IS NOT NULL),
+        due_at <= now() AND claim IS NOT NULL
+    FROM order_work WHERE order_id = ANY ($1) AND order_id NOT IN (SELECT order_id FROM begun)";
+
+/// Claims orders whose lease has expired, counts the failed attempt and records it.
+const CLAIM_LAPSED: &str = "WITH lapsed AS (
+        SELECT order_id, claim <> $2 AS is_counted FROM order_work
+        WHERE order_id = ANY ($1) AND (claim = $2 OR claim IS NOT NULL AND due_at <= now()
+            AND NOT EXISTS (SELECT FROM processing_pause WHERE paused_at IS NOT NULL))
+        ORDER BY order_id FOR UPDATE SKIP LOCKED
+    ), leased AS (
+        UPDATE order_work AS w
+        SET claim = $2, due_at = now() + make_interval(secs => $3), attempts = w.attempts + (w.claim <> $2)::int
+        WHERE w.order_id = ANY (ARRAY (SELECT order_id FROM lapsed))
+        RETURNING w.order_id, greatest(w.created_at, w.process_after) AS ready_at, w.attempts, w.started_at
+    ), recorded AS (
+        INSERT INTO order_events (order_id, event, attempt, cause)
+        SELECT order_id, 'attempt_failed', attempts, 'the worker ended without an outcome'
+        FROM leased WHERE order_id = ANY (ARRAY (SELECT order_id FROM lapsed WHERE is_counted)) AND {room}
+    )
+    SELECT order_id, ready_at, attempts, started_at, now() AS now, true AS is_claimed,
+        0::float8 AS due_in_seconds, false AS is_paused, false AS has_lapsed
+    FROM leased
+    UNION ALL
+    SELECT order_id, created_at, attempts, started_at, now(), false,
+        greatest(0, extract(epoch FROM due_at - now()))::float8,
+        due_at <= now() AND EXISTS (SELECT FROM processing_pause WHERE paused_at IS NOT NULL), false
+    FROM order_work WHERE order_id = ANY ($1) AND order_id NOT IN (SELECT order_id FROM leased)";
 
 fn claimed(row: &Row) -> Result<Claimed, DbError> {
     Ok(Claimed {
@@ -148,31 +189,44 @@ pub struct Reschedule<'a> {
     pub order_id: &'a OrderId,
     /// When it is due again.
     pub due_at: OffsetDateTime,
-    /// Whether it used up an attempt.
-    pub counts_as_attempt: bool,
+    /// The cause, if an attempt failed. It then counts as used up.
+    pub failed_attempt: Option<&'a str>,
 }
 
-/// Ends the lease of each order and sets when it is due again.
+/// Ends the lease of each order and sets when it is due again. Records failed attempts in the order's history.
 ///
 /// Conflicts: an order that another worker has claimed since stays unchanged.
 pub async fn reschedule(db: &Db, token: Uuid, orders: &[Reschedule<'_>]) -> Result<(), DbError> {
     let ids: Vec<_> = orders.iter().map(|order| order.order_id.as_str()).collect();
     let times: Vec<_> = orders.iter().map(|order| order.due_at).collect();
-    let attempts: Vec<_> = orders.iter().map(|order| i32::from(order.counts_as_attempt)).collect();
-    db.query(
-        "UPDATE order_work AS w SET claim = NULL, due_at = later.due_at, attempts = w.attempts + later.attempts
-        FROM unnest($1, $2, $4) AS later (order_id, due_at, attempts)
-        WHERE w.order_id = later.order_id AND w.claim = $3",
-        &[
-            (&ids, Type::TEXT_ARRAY),
-            (&times, Type::TIMESTAMPTZ_ARRAY),
-            (&token, Type::UUID),
-            (&attempts, Type::INT4_ARRAY),
-        ],
-    )
-    .await
-    .map(drop)
+    let causes: Vec<_> = orders.iter().map(|order| order.failed_attempt).collect();
+    let params: [super::Param; 4] = [
+        (&ids, Type::TEXT_ARRAY),
+        (&times, Type::TIMESTAMPTZ_ARRAY),
+        (&token, Type::UUID),
+        (&causes, Type::TEXT_ARRAY),
+    ];
+    // Most batches only wait. They use a statement without the history.
+    if causes.iter().all(Option::is_none) {
+        return db.query(RESCHEDULE, &params[..3]).await.map(drop);
+    }
+    let sql = format!("{RESCHEDULE_FAILED} AND {}", has_room("rescheduled", MAX_AUTOMATIC));
+    db.query(&sql, &params).await.map(drop)
 }
+
+const RESCHEDULE: &str = "UPDATE order_work AS w SET claim = NULL, due_at = later.due_at
+    FROM unnest($1, $2) AS later (order_id, due_at)
+    WHERE w.order_id = later.order_id AND w.claim = $3";
+
+const RESCHEDULE_FAILED: &str = "WITH rescheduled AS (
+        UPDATE order_work AS w
+        SET claim = NULL, due_at = later.due_at, attempts = w.attempts + (later.cause IS NOT NULL)::int
+        FROM unnest($1, $2, $4) AS later (order_id, due_at, cause)
+        WHERE w.order_id = later.order_id AND w.claim = $3
+        RETURNING w.order_id, w.attempts, later.cause
+    )
+    INSERT INTO order_events (order_id, event, attempt, cause)
+    SELECT order_id, 'attempt_failed', attempts, cause FROM rescheduled WHERE cause IS NOT NULL";
 
 /// The end of a claimed order.
 #[derive(Debug, Clone, Copy)]

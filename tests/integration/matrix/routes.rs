@@ -9,6 +9,10 @@ use tests::{Stack, order};
 
 /// The scope that permits everything.
 pub const ADMIN: &str = "orders/admin";
+/// The scope that reads everything.
+pub const READ_ALL: &str = "orders/read.all";
+/// The scope that creates and cancels every user's orders.
+pub const WRITE_ALL: &str = "orders/write.all";
 /// The routes that need no token by design.
 pub const PUBLIC: [&str; 1] = ["GET /healthz"];
 /// The gateway's other routes, all without a token: the pages, and the default route for unknown paths.
@@ -22,7 +26,9 @@ pub const PAUSE: &str = "/processing/pause";
 pub struct Route {
     /// The HTTP method.
     pub method: Method,
-    /// The scope that a token needs; empty if the route needs no token.
+    /// The scopes that open it, each alone. The first reaches no further than the caller's own orders, if there is such a scope.
+    pub scopes: BTreeSet<String>,
+    /// The first of them; empty if the route needs no token.
     pub scope: String,
     /// The status of a successful call: 201 for a create, 200 otherwise.
     pub success: u16,
@@ -65,9 +71,20 @@ pub fn all() -> Vec<Route> {
         } else {
             success
         };
-        Route { method, scope, success, operation: operation.clone(), path: path.to_owned(), body, statuses }
+        let scopes = sufficient(&scope);
+        Route { method, scopes, scope, success, operation: operation.clone(), path: path.to_owned(), body, statuses }
     });
     routes.collect()
+}
+
+/// The scopes that are enough where this one is needed.
+fn sufficient(needed: &str) -> BTreeSet<String> {
+    if needed.is_empty() {
+        return BTreeSet::new();
+    }
+    let wider = format!("{needed}.all");
+    let all = ["orders/read", "orders/write", READ_ALL, WRITE_ALL, ADMIN];
+    all.into_iter().filter(|scope| *scope == needed || *scope == wider || *scope == ADMIN).map(str::to_owned).collect()
 }
 
 /// The OpenAPI document.
@@ -99,7 +116,7 @@ impl Route {
     /// The status for another user's token with the right scope, when the order is alice's.
     pub fn of_another_user(&self) -> u16 {
         match (self.scope.as_str(), self.to_string().as_str()) {
-            (ADMIN, _) => 403,
+            (ADMIN | READ_ALL, _) => 403,
             (_, path) if path.contains("{order_id}") => 404,
             (_, "POST /orders") => 403,
             // A list shows the caller's own orders, and a batch refuses each order by itself.
@@ -132,13 +149,29 @@ impl Route {
         Some(body)
     }
 
+    /// The gateway admits a token that has one of these scopes. Members of the operators' group have an ordinary user's scopes.
+    pub fn admitted(&self) -> BTreeSet<String> {
+        let ordinary = if self.method == Method::GET { "orders/read" } else { "orders/write" };
+        self.scopes.iter().cloned().chain([ordinary.to_owned()]).collect()
+    }
+
+    /// Whether the path names an order.
+    pub fn takes_an_order(&self) -> bool {
+        self.path.contains("{order_id}")
+    }
+
+    /// Whether the order has to be a failed one.
+    pub fn wants_a_failed_order(&self) -> bool {
+        self.path.ends_with("}/retry")
+    }
+
     /// Creates the order that a call needs: alice's, a failed one for a retry, and one of its user for an erasure.
     pub async fn prepare(&self, stack: &Stack, order_id: &str) {
-        if self.path.ends_with("}/retry") {
+        if self.wants_a_failed_order() {
             fail(stack, order_id, "alice").await;
         } else if self.path.ends_with("/erase") {
             fail(stack, order_id, order_id).await;
-        } else if self.path.contains('{') {
+        } else if self.takes_an_order() {
             stack.post_as("TOKEN_ALICE", "/orders", &order(order_id)).await.expect(201);
         }
     }
@@ -155,7 +188,10 @@ impl Route {
                 Some(order["user_id"] != order_id)
             }
             // These are dry runs without `"dry_run": false`. The pause is refused, and the stack is not paused.
-            ("GET", _) | ("POST", "/orders/retry" | "/dead-letters/redrive" | PAUSE | "/processing/resume") => None,
+            ("GET", _)
+            | ("POST", "/orders/cancel" | "/orders/retry" | "/dead-letters/redrive" | PAUSE | "/processing/resume") => {
+                None
+            }
             _ => panic!("add a check for the effect of {self}"),
         }
     }

@@ -18,6 +18,7 @@ fn impossible_parameters_are_refused_before_the_deployment() {
         (&[BROUGHT, SECRET, "VpcSubnetIds=subnet-1,subnet-2"], "VpcSubnetIds needs VpcSecurityGroupIds"),
         (&[BROUGHT], "DatabaseUrl needs DatabaseSecretArn or DatabaseIamUserArn"),
         (&[BROUGHT, IAM, owner], "OwnerDatabaseUrl needs OwnerDatabaseSecretArn or OwnerDatabaseIamUserArn"),
+        (&["EventBus=a bus"], "EventBus must be empty, or the name"),
         (&["BatchSize=11"], "BatchSize above 10 needs BatchingWindowSeconds"),
         (&["BatchSize=11", "BatchingWindowSeconds=31"], "BatchingWindowSeconds is out of its bounds"),
         (&["DatabaseUrl=postgres://app:secret@db.example.com/orders", SECRET], "DatabaseUrl must be"),
@@ -29,6 +30,25 @@ fn impossible_parameters_are_refused_before_the_deployment() {
         let output = translate(parameters);
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && error.contains(refusal), "{parameters:?}: {error}");
+    }
+}
+
+#[test]
+fn event_bus_has_rights_an_endpoint_and_an_alarm_only_if_named() {
+    let names = ["BusPolicy", "EventsEndpoint", "EventsAlarm"];
+    for (parameters, expected) in [
+        (&[][..], [false, false, false]),
+        (&["EventBus=shop"], [true, true, true]),
+        (&[BROUGHT, IAM, "EventBus=default"], [true, false, true]),
+    ] {
+        let resources = &template(parameters).0["Resources"];
+        assert_eq!(names.map(|name| resources.get(name).is_some()), expected, "{parameters:?}");
+    }
+    let bus_of = |parameters: &[&str], function: &str| {
+        template(parameters).properties(function)["Environment"]["Variables"]["EVENT_BUS"].clone()
+    };
+    for function in ["ApiFunction", "ProcessorFunction", "SweeperFunction"] {
+        assert_eq!((bus_of(&[], function), bus_of(&["EventBus=shop"], function)), (json!(""), json!("shop")));
     }
 }
 
@@ -129,7 +149,7 @@ fn user_pool_is_created_only_without_an_issuer() {
     let own = template(&[]);
     let (issuer, audience) = accepted(&own);
     assert_eq!(issuer["Fn::Sub"], "https://cognito-idp.${AWS::Region}.${AWS::URLSuffix}/${UserPool}");
-    assert_eq!(audience, json!([{"Ref": "MachineClient"}, {"Ref": "UserClient"}]));
+    assert_eq!(audience, json!([{"Ref": "MachineClient"}, {"Ref": "OperatorClient"}, {"Ref": "UserClient"}]));
     let brought = template(&["JwtIssuer=https://issuer.example.com", "JwtAudience=shop,office"]);
     assert_eq!(accepted(&brought), (json!("https://issuer.example.com"), json!(["shop", "office"])));
     assert!(
@@ -151,6 +171,37 @@ fn dashboard_signs_users_in_without_the_admin_scope() {
     assert!(own.as_object().unwrap().keys().all(|name| !name.starts_with("DATABASE")), "{own}");
     let (issuer, brought) = variables(&["JwtIssuer=https://issuer.example.com", "DashboardClientId=dashboard"]);
     assert_eq!((&brought["SIGN_IN_ISSUER"], &brought["SIGN_IN_CLIENT_ID"]), (&issuer, &json!("dashboard")));
+}
+
+#[test]
+fn a_created_pool_names_its_operators_and_a_brought_one_may() {
+    let groups = |parameters: &[&str]| {
+        let template = template(parameters);
+        let functions = template.resources("AWS::Lambda::Function");
+        let of = |function: &str, variable: &str| {
+            let (_, found) = functions.iter().find(|(name, _)| *name == function).unwrap();
+            found["Environment"]["Variables"][variable].clone()
+        };
+        [of("ApiFunction", "ADMIN_GROUP"), of("SiteFunction", "SIGN_IN_ADMIN_GROUP")]
+    };
+    let created = json!({"Ref": "OperatorsGroup"});
+    assert_eq!(groups(&["AdminGroup=everybody"]), [created.clone(), created]);
+    assert_eq!(groups(&["JwtIssuer=https://issuer.example.com"]), [json!(""), json!("")]);
+    let brought = groups(&["JwtIssuer=https://issuer.example.com", "AdminGroup=staff"]);
+    assert_eq!(brought, [json!("staff"), json!("staff")]);
+}
+
+#[test]
+fn a_machine_acts_for_every_user_and_only_an_operators_client_operates() {
+    let template = template(&[]);
+    let clients = template.resources("AWS::Cognito::UserPoolClient");
+    let scopes = |client: &str| {
+        let (_, found) = clients.iter().find(|(name, _)| *name == client).unwrap();
+        found["AllowedOAuthScopes"].clone()
+    };
+    let machine = json!(["orders/read", "orders/write", "orders/read.all", "orders/write.all"]);
+    assert_eq!((scopes("MachineClient"), scopes("OperatorClient")), (machine, json!(["orders/admin"])));
+    assert_eq!(scopes("UserClient"), json!(["openid", "orders/read", "orders/write"]));
 }
 
 #[test]

@@ -234,14 +234,15 @@ fn networks(template: &Template) -> Vec<String> {
     template.resources("AWS::EC2::SecurityGroup").into_iter().filter_map(wide).chain(entered).collect()
 }
 
-/// No person can sign up by themselves, and no user gets the administrator's scope.
+/// No person can sign up by themselves, and no user gets the scope that reaches other users' orders.
 fn users(template: &Template) -> Vec<String> {
     let pools = template.resources("AWS::Cognito::UserPool").into_iter();
     let closed = |pool: &Value| pool["AdminCreateUserConfig"]["AllowAdminCreateUserOnly"] == true;
     let open = pools.filter_map(|(name, pool)| breach(!closed(pool), format!("{name}: allows self sign-up")));
     let admin = |(name, client): (&str, &Value)| {
         let has = |key: &str, text: &str| listed(&client[key]).iter().any(|value| *value == text);
-        let flawed = has("AllowedOAuthFlows", "code") && has("AllowedOAuthScopes", "orders/admin");
+        let far = ["orders/admin", "orders/read.all", "orders/write.all"];
+        let flawed = has("AllowedOAuthFlows", "code") && far.iter().any(|scope| has("AllowedOAuthScopes", scope));
         breach(flawed || has("AllowedOAuthFlows", "implicit"), format!("{name}: makes every user an administrator"))
     };
     open.chain(template.resources("AWS::Cognito::UserPoolClient").into_iter().filter_map(admin)).collect()

@@ -17,7 +17,7 @@ use super::key::Key;
 use super::schema::{IdempotencyKeyText, OrderBatchBody};
 use super::view::OrderView;
 use crate::call::Call;
-use crate::caller::Writer;
+use crate::caller::{Writer, require_user};
 use crate::problem::{ApiError, Problem, Refusals, request_id};
 use crate::{Api, json};
 
@@ -78,10 +78,10 @@ pub async fn create_batch(
     extensions: Extensions,
     OrderBodies(bodies): OrderBodies,
 ) -> Result<Json<OrderBatchResult>, ApiError> {
-    let key = Key::of(&headers)?;
+    let (key, tenant) = (Key::of(&headers)?, caller.may_write()?);
     let requests = bodies.into_iter().enumerate().map(|(index, body)| {
         let new = body?;
-        caller.require_user(&new.user_id)?;
+        require_user(tenant, &new.user_id)?;
         Ok(CreateRequest::new(new, key.as_ref().map(|key| key.stored(&caller, Some(index)))))
     });
     let outcomes = create_all(&api, requests.collect()).await?;

@@ -8,7 +8,7 @@ use super::read::{OrderPath, find};
 use super::schema::OrderIdText;
 use super::view::OrderView;
 use crate::call::Call;
-use crate::caller::{Caller, Scope};
+use crate::caller::Caller;
 use crate::problem::{ApiError, Problem, RefusalsOfOne};
 
 /// Cancel an order before its processing starts.
@@ -24,9 +24,9 @@ use crate::problem::{ApiError, Problem, RefusalsOfOne};
     )
 )]
 pub async fn cancel(api: Call, caller: Caller, OrderPath(order_id): OrderPath) -> Result<Json<OrderView>, ApiError> {
-    caller.require(Scope::Write)?;
-    let cancelled = orders::cancel(&api.db, &order_id, caller.tenant(), api.announce).await?;
-    let order = find(&api, &caller, &order_id).await?;
+    let tenant = caller.may_write()?;
+    let cancelled = orders::cancel(&api.db, &order_id, tenant, caller.actor(), api.announce).await?;
+    let order = find(&api, tenant, &order_id).await?;
     if !cancelled && order.status != Status::Cancelled {
         let detail = format!("The order is {}. A client can cancel only a pending order.", order.status);
         return Err(ApiError::Conflict(detail));

@@ -14,7 +14,7 @@ use super::key::Key;
 use super::schema::{IdempotencyKeyText, NewOrderBody};
 use super::view::OrderView;
 use crate::call::Call;
-use crate::caller::Writer;
+use crate::caller::{Writer, require_user};
 use crate::problem::{ApiError, Problem, Refusals};
 
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -48,7 +48,7 @@ pub async fn create(
     headers: HeaderMap,
     OrderBody(new): OrderBody,
 ) -> Result<Response, ApiError> {
-    caller.require_user(&new.user_id)?;
+    require_user(caller.may_write()?, &new.user_id)?;
     let key = Key::of(&headers)?.map(|key| key.stored(&caller, None));
     let created = create::create(&api.db, &CreateRequest::new(new, key), api.config.cancel_window).await?;
     let Accepted { order, is_new } = created.try_into()?;

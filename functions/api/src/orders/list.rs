@@ -5,14 +5,17 @@ use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
 use serde::Serialize;
 use shared::db::orders::{self, Filter, Page, Position};
-use shared::order::{Status, UserId};
+use shared::order::{OrderId, Status, UserId};
+use shared::timestamp;
+use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::cursor;
-use super::schema::{CursorParameter, CursorText, LimitParameter, StatusFilter};
+use super::retry::{BAD_CAUSE, is_cause};
+use super::schema::{CursorParameter, CursorText, LimitParameter, OrderIdsParameter, StatusFilter, TimeParameter};
 use super::view::OrderView;
 use crate::call::Call;
-use crate::caller::{Caller, Scope};
+use crate::caller::{Caller, require_user};
 use crate::problem::{ApiError, FieldError, Problem, Refusals};
 use crate::size;
 
@@ -20,6 +23,8 @@ use crate::size;
 const DEFAULT_LIMIT: i64 = 50;
 /// The largest limit that a client may send.
 pub const MAX_LIMIT: i64 = 200;
+/// The most identifiers of a query.
+pub const MAX_ORDER_IDS: usize = 100;
 /// The most errors of a query that an answer names.
 const MAX_ERRORS: usize = 20;
 /// The most characters of an unknown parameter's name that an answer repeats.
@@ -62,21 +67,31 @@ impl OrderList {
 struct ListQuery {
     status: Option<Status>,
     user_id: Option<UserId>,
+    order_ids: Vec<OrderId>,
+    created_from: Option<OffsetDateTime>,
+    created_before: Option<OffsetDateTime>,
+    cause: Option<String>,
     limit: Option<i64>,
     after: Option<Position>,
 }
 
 /// List orders, newest first.
 ///
-/// Administrators see all users' orders, other callers their own. Paging with the cursor neither skips nor repeats an order that
+/// Callers with `orders/read.all` see all users' orders, others their own. Paging with the cursor neither skips nor repeats an order that
 /// existed when the first page was read, even while others are created. A page can hold fewer orders than `limit`, or none, and
-/// still have a `next_cursor`.
+/// still have a `next_cursor`. Filters can be combined; an order matches all of them.
 #[utoipa::path(
     get, path = "/orders", tag = "orders", security(("token" = ["orders/read"])),
     params(
         ("status" = inline(Option<StatusFilter>), Query, description = "Return orders with this status"),
         ("user_id" = Option<String>, Query, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$",
             description = "Return this user's orders"),
+        ("order_id" = inline(Option<OrderIdsParameter>), Query,
+            description = "Return these orders, as far as they exist; may be repeated, up to 100 times"),
+        ("created_from" = inline(Option<TimeParameter>), Query, description = "Return orders created at this time or later"),
+        ("created_before" = inline(Option<TimeParameter>), Query, description = "Return orders created before this time"),
+        ("cause" = Option<String>, Query, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$",
+            description = "Return failed orders whose `failure` contains this text; with no status but `failed`"),
         ("limit" = inline(Option<LimitParameter>), Query, description = "The most orders of the page; 50 if absent",
             example = 10),
         ("cursor" = inline(Option<CursorParameter>), Query, description = "The next_cursor of the previous page"),
@@ -93,14 +108,22 @@ pub async fn list(
     caller: Caller,
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> Result<Json<OrderList>, ApiError> {
-    caller.require(Scope::Read)?;
+    let tenant = caller.may_read()?;
     let Query(pairs) = query.map_err(|_| ApiError::Malformed("The query is malformed.".to_owned()))?;
     let query = parse(&pairs)?;
     if let Some(user_id) = &query.user_id {
-        caller.require_user(user_id)?;
+        require_user(tenant, user_id)?;
     }
-    let user_id = caller.tenant().or(query.user_id.as_ref());
-    let filter = Filter { status: query.status, user_id, after: query.after.as_ref() };
+    let user_id = tenant.or(query.user_id.as_ref());
+    let filter = Filter {
+        status: query.status,
+        user_id,
+        order_ids: Some(&query.order_ids[..]).filter(|ids| !ids.is_empty()),
+        created_from: query.created_from,
+        created_before: query.created_before,
+        cause: query.cause.as_deref(),
+        after: query.after.as_ref(),
+    };
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
     Ok(Json(OrderList::new(orders::list(&api.db, &filter, limit).await?)))
 }
@@ -110,7 +133,7 @@ fn parse(pairs: &[(String, String)]) -> Result<ListQuery, ApiError> {
     let mut query = ListQuery::default();
     let mut errors = Vec::new();
     for (index, (name, value)) in pairs.iter().enumerate() {
-        let problem = if pairs[..index].iter().any(|(earlier, _)| earlier == name) {
+        let problem = if name != "order_id" && pairs[..index].iter().any(|(earlier, _)| earlier == name) {
             Some("appears more than once".to_owned())
         } else {
             query.set(name, value).err()
@@ -118,13 +141,27 @@ fn parse(pairs: &[(String, String)]) -> Result<ListQuery, ApiError> {
         let pointer = || format!("?{}", name.chars().take(MAX_NAME).collect::<String>());
         errors.extend(problem.map(|detail| FieldError { pointer: pointer(), detail }));
     }
+    errors.extend(query.contradiction());
     errors.truncate(MAX_ERRORS);
     if errors.is_empty() { Ok(query) } else { Err(ApiError::Invalid(errors)) }
 }
 
 impl ListQuery {
     /// The known names. Any other name is an error.
-    const NAMES: [&str; 4] = ["status", "user_id", "limit", "cursor"];
+    const NAMES: [&str; 8] =
+        ["status", "user_id", "order_id", "created_from", "created_before", "cause", "limit", "cursor"];
+
+    /// The error of parameters that are valid each, and not together.
+    fn contradiction(&self) -> Option<FieldError> {
+        let at = |name: &str, detail: &str| Some(FieldError { pointer: format!("?{name}"), detail: detail.to_owned() });
+        if self.order_ids.len() > MAX_ORDER_IDS {
+            return at("order_id", "must appear at most 100 times");
+        }
+        if self.cause.is_some() && !matches!(self.status, None | Some(Status::Failed)) {
+            return at("cause", "goes with no status but failed, because other orders have no cause");
+        }
+        None
+    }
 
     /// Sets a parameter. An empty parameter counts as absent.
     fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
@@ -132,6 +169,11 @@ impl ListQuery {
             _ if value.is_empty() && Self::NAMES.contains(&name) => {}
             "status" => self.status = Some(value.parse().map_err(|invalid| format!("{invalid}"))?),
             "user_id" => self.user_id = Some(value.parse().map_err(|invalid| format!("{invalid}"))?),
+            "order_id" => self.order_ids.push(value.parse().map_err(|invalid| format!("{invalid}"))?),
+            "created_from" => self.created_from = Some(timestamp::parse(value)?),
+            "created_before" => self.created_before = Some(timestamp::parse(value)?),
+            "cause" if is_cause(value) => self.cause = Some(value.to_owned()),
+            "cause" => return Err(BAD_CAUSE.to_owned()),
             "limit" => self.limit = Some(limit(value).ok_or("must be a whole number from 1 to 200")?),
             "cursor" => self.after = Some(cursor::decode(value).ok_or("must be the next_cursor of an earlier page")?),
             _ => return Err("is not a parameter of this call".to_owned()),
@@ -161,11 +203,37 @@ mod tests {
         let query =
             [("status", "done"), ("limit", "0"), ("cursor", "x"), ("user_id", "a\0"), ("sort", ""), ("limit", "1")];
         assert_eq!(complaints(&query), ["?status", "?limit", "?cursor", "?user_id", "?sort", "?limit"]);
+        let query = [("order_id", ".."), ("created_from", "today"), ("created_before", "2026-01-01"), ("cause", "a\0")];
+        assert_eq!(complaints(&query), ["?order_id", "?created_from", "?created_before", "?cause"]);
+    }
+
+    #[test]
+    fn only_order_id_may_be_repeated_and_a_hundred_times_at_most() {
+        assert_eq!(complaints(&[("order_id", "a"); 100]), [""; 0]);
+        assert_eq!(complaints(&[("order_id", "a"); 101]), ["?order_id"]);
+        assert_eq!(complaints(&[("cause", "a"), ("cause", "a")]), ["?cause"]);
+    }
+
+    #[test]
+    fn cause_goes_with_failed_orders_alone() {
+        assert_eq!(complaints(&[("cause", "a"), ("status", "failed")]), [""; 0]);
+        assert_eq!(complaints(&[("status", "completed"), ("cause", "a")]), ["?cause"]);
     }
 
     #[test]
     fn empty_parameters_count_as_absent() {
-        assert_eq!(complaints(&[("status", ""), ("user_id", ""), ("limit", ""), ("cursor", "")]), [""; 0]);
+        assert_eq!(
+            complaints(&[
+                ("status", ""),
+                ("user_id", ""),
+                ("limit", ""),
+                ("cursor", ""),
+                ("order_id", ""),
+                ("cause", ""),
+                ("created_from", "")
+            ]),
+            [""; 0]
+        );
     }
 
     #[test]

@@ -9,12 +9,12 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use shared::db::orders;
-use shared::order::{Order, OrderId};
+use shared::order::{Order, OrderId, UserId};
 
 use super::schema::OrderIdText;
 use super::view::{OrderView, StatusView};
 use crate::call::Call;
-use crate::caller::{Caller, Scope};
+use crate::caller::Caller;
 use crate::problem::{ApiError, RefusalsOfOne};
 
 /// The longest `Retry-After` of a status, in seconds.
@@ -42,8 +42,7 @@ pub async fn read(
     headers: HeaderMap,
     OrderPath(order_id): OrderPath,
 ) -> Result<Response, ApiError> {
-    caller.require(Scope::Read)?;
-    let order = find(&api, &caller, &order_id).await?;
+    let order = find(&api, caller.may_read()?, &order_id).await?;
     let body = serde_json::to_vec(&OrderView::from(order)).map_err(|error| ApiError::Internal(error.into()))?;
     let etag = etag(&body);
     if is_known(&headers, &etag) {
@@ -66,17 +65,16 @@ pub async fn read(
     )
 )]
 pub async fn read_status(api: Call, caller: Caller, OrderPath(order_id): OrderPath) -> Result<Response, ApiError> {
-    caller.require(Scope::Read)?;
-    let found = orders::get_status(&api.db, &order_id, caller.tenant()).await?;
+    let found = orders::get_status(&api.db, &order_id, caller.may_read()?).await?;
     let (status, due_in_seconds) = found.ok_or(ApiError::NoSuchOrder)?;
     let view = StatusView { order_id: order_id.to_string(), status: status.into() };
     let retry_after = due_in_seconds.map(|seconds| [(header::RETRY_AFTER, retry_after(seconds))]);
     Ok((retry_after, Json(view)).into_response())
 }
 
-/// Reads the order. Fails with `NoSuchOrder` if there is none or the caller may not see it.
-pub async fn find(api: &Call, caller: &Caller, order_id: &OrderId) -> Result<Order, ApiError> {
-    orders::get(&api.db, order_id, caller.tenant()).await?.ok_or(ApiError::NoSuchOrder)
+/// Reads the order. Fails with `NoSuchOrder` if there is none, or if it is not `tenant`'s.
+pub async fn find(api: &Call, tenant: Option<&UserId>, order_id: &OrderId) -> Result<Order, ApiError> {
+    orders::get(&api.db, order_id, tenant).await?.ok_or(ApiError::NoSuchOrder)
 }
 
 /// The order's identifier in the path. An invalid identifier belongs to no order, so it is not found.

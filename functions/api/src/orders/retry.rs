@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use serde::{Deserialize, Serialize};
+use shared::db::history::Actor;
 use shared::db::retry::{self, Cause, FailedFilter, Retried};
 use shared::order::{Invalid, OrderId, Status};
 use shared::queue::{Group, Message};
@@ -43,8 +44,8 @@ const MAX_CAUSES: i64 = 20;
 pub async fn retry(api: Call, caller: Caller, OrderPath(order_id): OrderPath) -> Result<Json<OrderView>, ApiError> {
     caller.require(Scope::Admin)?;
     let order_ids = [order_id];
-    let retried = retry::retry(&api.db, &order_ids, Duration::ZERO).await?;
-    let order = find(&api, &caller, &order_ids[0]).await?;
+    let retried = retry::retry(&api.db, &order_ids, Duration::ZERO, caller.actor()).await?;
+    let order = find(&api, None, &order_ids[0]).await?;
     if order.status == Status::Pending {
         enqueue(&api, &order, Message::new(&order.order_id, Some(Group::of(&order.user_id)), Duration::ZERO)).await;
     }
@@ -93,15 +94,20 @@ impl RetryOptions {
         let user_id = self.user_id.map(|text| text.parse()).transpose();
         let user_id = user_id.map_err(|invalid: Invalid| ApiError::invalid("#/user_id", invalid.to_string()))?;
         let Self { failed_from, failed_before, cause, .. } = self;
-        if cause.as_ref().is_some_and(|text| text.chars().count() > MAX_CAUSE || text.contains(char::is_control)) {
-            return Err(ApiError::invalid(
-                "#/cause",
-                "must be at most 256 characters, none of them a control character",
-            ));
+        if cause.as_ref().is_some_and(|text| !is_cause(text)) {
+            return Err(ApiError::invalid("#/cause", BAD_CAUSE));
         }
         Ok(FailedFilter { failed_from, failed_before, user_id, cause })
     }
 }
+
+/// Whether a text can be a filter by cause.
+pub fn is_cause(text: &str) -> bool {
+    text.chars().count() <= MAX_CAUSE && !text.contains(char::is_control)
+}
+
+/// What a filter by cause must be.
+pub const BAD_CAUSE: &str = "must be at most 256 characters, none of them a control character";
 
 /// A status that allows a retry.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
@@ -174,7 +180,7 @@ pub async fn retry_many(
     let mut retried = 0;
     if !dry_run && matched > 0 {
         let order_ids = retry::find_failed(&api.db, &filter, limit).await?;
-        retried = retry_paced(&api, &order_ids, per_second).await?.len();
+        retried = retry_paced(&api, &order_ids, per_second, caller.actor()).await?.len();
     }
     // The log leaves out the user and the text of the filter: they are users' data.
     let FailedFilter { failed_from, failed_before, .. } = filter;
@@ -194,9 +200,14 @@ pub async fn retry_many(
 }
 
 /// Makes failed orders pending, with `per_second` due each second, and enqueues them.
-pub async fn retry_paced(api: &Call, order_ids: &[OrderId], per_second: u32) -> Result<Vec<Retried>, ApiError> {
+pub async fn retry_paced(
+    api: &Call,
+    order_ids: &[OrderId],
+    per_second: u32,
+    actor: Actor<'_>,
+) -> Result<Vec<Retried>, ApiError> {
     let interval = Duration::from_secs(1) / per_second.max(1);
-    let retried = retry::retry(&api.db, order_ids, interval).await?;
+    let retried = retry::retry(&api.db, order_ids, interval, actor).await?;
     let message = |order: &Retried| Message::new(&order.order_id, Some(Group::of(&order.user_id)), order.due_in);
     let messages: Vec<_> = retried.iter().map(message).collect();
     let unsent = api.enqueue(&messages).await;

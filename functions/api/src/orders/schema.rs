@@ -12,7 +12,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::batch::MAX_ORDERS;
 use super::cursor;
-use super::list::MAX_LIMIT;
+use super::list::{MAX_LIMIT, MAX_ORDER_IDS};
 
 /// The body of `POST /orders`.
 pub struct NewOrderBody;
@@ -154,6 +154,30 @@ impl ToSchema for CursorParameter {}
 impl PartialSchema for CursorParameter {
     fn schema() -> RefOr<Schema> {
         string("A position in a list, or empty").pattern(Some(format!("^$|{}", cursor::PATTERN))).into()
+    }
+}
+
+/// The `order_id` parameter of a list, which may be repeated.
+pub struct OrderIdsParameter;
+
+impl ToSchema for OrderIdsParameter {}
+
+impl PartialSchema for OrderIdsParameter {
+    fn schema() -> RefOr<Schema> {
+        let order_id = order_id_schema("An order's identifier");
+        ArrayBuilder::new().items(order_id).max_items(Some(MAX_ORDER_IDS)).into()
+    }
+}
+
+/// A time in the query of a list.
+pub struct TimeParameter;
+
+impl ToSchema for TimeParameter {}
+
+impl PartialSchema for TimeParameter {
+    fn schema() -> RefOr<Schema> {
+        let format = SchemaFormat::KnownFormat(KnownFormat::DateTime);
+        string("A time in RFC 3339, within the years 1 to 9999 of UTC").format(Some(format)).into()
     }
 }
 

@@ -14,7 +14,7 @@ import * as status from "./status.js";
 const EVERY_SECONDS = 2;
 const REFUSED = "The service does not accept this token. Sign in again.";
 
-let config = { sign_in: null };
+let config = { sign_in: null, admin_group: null };
 let isLimited = false;
 let metrics = null;
 
@@ -51,7 +51,7 @@ function choose(one) {
 }
 
 function begin() {
-  [isLimited, metrics] = [!session.isAdmin(), null];
+  [isLimited, metrics] = [!session.readsAll(), null];
   say($("who"), `${session.subject()}${session.isAdmin() ? " · operator" : ""}`);
   show($("account"), true);
   [orders, failures, numbers].forEach((part) => part.reset());
@@ -79,6 +79,7 @@ async function start() {
   try {
     const answer = await fetch("config.json");
     if (answer.ok) config = await answer.json();
+    session.setAdminGroup(config.admin_group);
     const token = await signIn.finish(config.sign_in);
     if (token) session.begin(token);
     else askToSignIn();

@@ -3,6 +3,7 @@
 let token = null;
 let claims = {};
 let expiry = 0;
+let adminGroup = null;
 
 /** Dispatches `begin`, and `end` with the reason as its `detail`. */
 export const session = new EventTarget();
@@ -30,8 +31,15 @@ export const isSignedIn = () => token !== null;
 export const bearer = () => `Bearer ${token}`;
 export const subject = () => claims.sub ?? "unknown user";
 
-/** Whether the token claims `orders/admin`. The API decides; this avoids calls that it would refuse. */
-export const isAdmin = () => scopes().includes("orders/admin");
+/** Sets the group of the issuer whose members are operators; null if there is none. */
+export const setAdminGroup = (group) => (adminGroup = group);
+
+/** Whether the token claims `orders/admin`, by scope or by group. The API decides; this avoids calls that it would refuse. */
+export const isAdmin = () =>
+  scopes().includes("orders/admin") || (adminGroup !== null && (claims["cognito:groups"] ?? []).includes(adminGroup));
+
+/** Whether the token may read every user's orders, and the metrics. */
+export const readsAll = () => isAdmin() || scopes().includes("orders/read.all");
 
 function scopes() {
   const granted = claims.scope ?? claims.scp ?? [];

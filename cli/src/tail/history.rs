@@ -1,0 +1,145 @@
+//! The lines of an order's history.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use crate::orders::Order;
+use crate::output::{Output, Tone};
+
+/// The history of an order.
+#[derive(Deserialize)]
+pub struct History {
+    pub changes: Vec<Change>,
+}
+
+/// A change of the order.
+#[derive(Deserialize, Serialize)]
+#[allow(clippy::struct_field_names, reason = "they are the API's")]
+pub struct Change {
+    #[serde(with = "time::serde::rfc3339")]
+    at: OffsetDateTime,
+    change: String,
+    attempt: Option<u32>,
+    cause: Option<String>,
+    by: String,
+    subject: Option<String>,
+    client: Option<String>,
+}
+
+/// A change as a line of `--json`.
+#[derive(Serialize)]
+struct Line<'a> {
+    order_id: &'a str,
+    user_id: &'a str,
+    total_amount: &'a str,
+    currency: &'a str,
+    /// The status that the order has since.
+    status: &'a str,
+    /// How long after its creation, in seconds.
+    age: f64,
+    #[serde(flatten)]
+    change: &'a Change,
+}
+
+impl History {
+    /// A line for each change, oldest first.
+    pub fn lines(&self, order: &Order, output: Output) -> Vec<String> {
+        let mut status = "pending";
+        let line = |change: &'_ Change| {
+            status = change.status_since(status);
+            let age = (change.at - order.created_at).as_seconds_f64();
+            if !output.is_json {
+                return change.text(order, age, output);
+            }
+            let Order { order_id, user_id, total_amount, currency, .. } = order;
+            serde_json::to_string(&Line { order_id, user_id, total_amount, currency, status, age, change })
+                .unwrap_or_default()
+        };
+        self.changes.iter().map(line).collect()
+    }
+}
+
+impl Change {
+    fn status_since(&self, before: &'static str) -> &'static str {
+        match self.change.as_str() {
+            "created" | "retried" => "pending",
+            "started" => "processing",
+            "completed" => "completed",
+            "failed" => "failed",
+            "cancelled" => "cancelled",
+            _ => before,
+        }
+    }
+
+    fn text(&self, order: &Order, age: f64, output: Output) -> String {
+        let (word, tone) = match self.change.as_str() {
+            "created" => ("pending", Tone::Faint),
+            "started" => ("processing", Tone::Open),
+            "completed" => ("completed", Tone::Good),
+            "failed" => ("failed", Tone::Bad),
+            other => (other, Tone::Open),
+        };
+        let at =
+            self.at.format(format_description!("[hour]:[minute]:[second].[subsecond digits:3]")).unwrap_or_default();
+        let word = output.paint(tone, &format!("{:10}", word.replace('_', " ")));
+        let age = output.paint(Tone::Faint, &format!("{age:>8.1} s"));
+        let details: Vec<_> = [
+            self.attempt.filter(|_| self.change == "attempt_failed").map(|attempt| format!("attempt {attempt}")),
+            self.cause.clone(),
+            self.subject.as_ref().map(|subject| format!("by {subject}")),
+            self.client.as_ref().map(|client| format!("with {client}")),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let details = if details.is_empty() { String::new() } else { format!("  {}", details.join(", ")) };
+        let Order { order_id, user_id, total_amount, currency, .. } = order;
+        format!("{at}  {word}  {age}  {order_id}  {user_id}  {total_amount} {currency}{details}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::orders::Status;
+
+    const CHANGES: &str = r#"{"truncated": false, "changes": [
+        {"at": "2026-01-01T00:00:00Z", "change": "created", "attempt": null, "cause": null, "by": "caller", "subject": null, "client": null},
+        {"at": "2026-01-01T00:00:01Z", "change": "attempt_failed", "attempt": 2, "cause": "busy", "by": "processor", "subject": null, "client": null},
+        {"at": "2026-01-01T00:00:02Z", "change": "retried", "attempt": null, "cause": null, "by": "caller", "subject": "olga", "client": "cli"}
+    ]}"#;
+
+    fn lines(output: Output) -> Vec<String> {
+        let history: History = serde_json::from_str(CHANGES).unwrap();
+        let order = Order {
+            order_id: "o".into(),
+            user_id: "u".into(),
+            total_amount: "1.00".into(),
+            currency: "EUR".into(),
+            status: Status::Pending,
+            created_at: history.changes[0].at,
+            started_at: None,
+            finished_at: None,
+            attempts: 0,
+            failure: None,
+        };
+        history.lines(&order, output)
+    }
+
+    #[test]
+    fn lines_say_the_cause_and_who_did_it() {
+        let lines = lines(Output::plain(false));
+        assert!(lines[1].contains("attempt failed") && lines[1].ends_with("attempt 2, busy"), "{lines:?}");
+        assert!(lines[2].ends_with("by olga, with cli"), "{lines:?}");
+    }
+
+    #[test]
+    fn json_has_the_change_and_the_status_since() {
+        let last: serde_json::Value = serde_json::from_str(&lines(Output::plain(true))[2]).unwrap();
+        assert_eq!(
+            (&last["change"], &last["status"], &last["subject"]),
+            (&"retried".into(), &"pending".into(), &"olga".into())
+        );
+    }
+}

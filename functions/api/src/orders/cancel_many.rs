@@ -1,0 +1,147 @@
+//! `POST /orders/cancel`
+
+use std::time::Duration;
+
+use axum::Json;
+use serde::{Deserialize, Serialize};
+use shared::db::cancel::{self, PendingFilter};
+use shared::order::{Invalid, OrderId};
+use time::OffsetDateTime;
+use tokio::time::{Instant, sleep_until};
+use utoipa::ToSchema;
+
+use super::retry::check_pace;
+use crate::call::Call;
+use crate::caller::{Admin, Caller};
+use crate::json::Options;
+use crate::problem::{ApiError, RefusalsOfOptions};
+
+/// The options of a cancel: a filter on pending orders, and the pace. An absent criterion matches every order.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CancelOptions {
+    /// Whether to change nothing and only count.
+    dry_run: bool,
+    /// The status of the orders to cancel: `pending` is the one that allows it.
+    status: Cancellable,
+    /// Cancel orders that were created at this time or later.
+    #[serde(with = "shared::timestamp::option")]
+    created_from: Option<OffsetDateTime>,
+    /// Cancel orders that were created before this time.
+    #[serde(with = "shared::timestamp::option")]
+    created_before: Option<OffsetDateTime>,
+    /// Cancel orders of this user.
+    #[schema(min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
+    user_id: Option<String>,
+    /// The most orders to cancel, oldest first.
+    #[schema(minimum = 1, maximum = 1000)]
+    #[serde(deserialize_with = "crate::json::whole")]
+    limit: i64,
+    /// The most orders to cancel each second.
+    #[schema(minimum = 1, maximum = 1000)]
+    #[serde(deserialize_with = "crate::json::whole")]
+    per_second: u32,
+}
+
+/// A status that allows a cancel.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[schema(as = CancellableStatus)]
+#[serde(rename_all = "lowercase")]
+enum Cancellable {
+    Pending,
+}
+
+impl Default for CancelOptions {
+    fn default() -> Self {
+        Self {
+            dry_run: true,
+            status: Cancellable::Pending,
+            created_from: None,
+            created_before: None,
+            user_id: None,
+            limit: 100,
+            per_second: 100,
+        }
+    }
+}
+
+impl CancelOptions {
+    fn filter(self) -> Result<PendingFilter, ApiError> {
+        let user_id = self.user_id.map(|text| text.parse()).transpose();
+        let user_id = user_id.map_err(|invalid: Invalid| ApiError::invalid("#/user_id", invalid.to_string()))?;
+        Ok(PendingFilter { created_from: self.created_from, created_before: self.created_before, user_id })
+    }
+}
+
+/// The result of a cancel of many orders, or of its dry run.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CancelReport {
+    /// Whether this was a dry run, which changes nothing.
+    dry_run: bool,
+    /// The number of pending orders that matched the filter before any was cancelled.
+    matched: i64,
+    /// The number of orders that are cancelled now.
+    cancelled: usize,
+}
+
+/// Cancel pending orders, at a bounded rate.
+///
+/// Without `"dry_run": false` the call changes nothing and only counts the matching orders. A call cancels the oldest `limit` orders,
+/// or as many as it can within half of its time at the rate. Repeat it while `matched` exceeds `cancelled`.
+#[utoipa::path(
+    post, path = "/orders/cancel", tag = "operation", security(("token" = ["orders/admin"])),
+    request_body = Option<CancelOptions>,
+    responses(
+        (status = 200, body = CancelReport, description = "The changes, or the count of a dry run"),
+        RefusalsOfOptions,
+    )
+)]
+pub async fn cancel_many(
+    api: Call,
+    Admin(caller): Admin,
+    Options(options): Options<CancelOptions>,
+) -> Result<Json<CancelReport>, ApiError> {
+    let CancelOptions { dry_run, limit, per_second, .. } = options;
+    check_pace(limit, per_second)?;
+    let filter = options.filter()?;
+    let matched = cancel::count_pending(&api.db, &filter).await?;
+    let mut cancelled = 0;
+    if !dry_run && matched > 0 {
+        let order_ids = cancel::find_pending(&api.db, &filter, limit).await?;
+        cancelled = cancel_paced(&api, &caller, &order_ids, per_second).await?;
+    }
+    // The log leaves out the user: it is a user's data.
+    let PendingFilter { created_from, created_before, .. } = filter;
+    let (caller, of_one_user) = (caller.user_id().as_str(), filter.user_id.is_some());
+    tracing::info!(
+        caller,
+        dry_run,
+        ?created_from,
+        ?created_before,
+        of_one_user,
+        matched,
+        cancelled,
+        "cancelled pending orders"
+    );
+    Ok(Json(CancelReport { dry_run, matched, cancelled }))
+}
+
+/// Cancels the orders, `per_second` in a statement, one statement a second. Stops after half of the call's time: another call continues.
+async fn cancel_paced(api: &Call, caller: &Caller, order_ids: &[OrderId], per_second: u32) -> Result<usize, ApiError> {
+    let half = api.deadline.share(1, 2);
+    let (mut cancelled, mut next) = (0, Instant::now());
+    for chunk in order_ids.chunks(usize::try_from(per_second).unwrap_or(usize::MAX)) {
+        if next.saturating_duration_since(Instant::now()) >= half.remaining() {
+            break;
+        }
+        sleep_until(next).await;
+        next += Duration::from_secs(1);
+        match cancel::cancel_all(&api.db, chunk, caller.actor(), api.announce).await {
+            Ok(count) => cancelled += count,
+            // What this call has cancelled stays so. Another call continues.
+            Err(_) if cancelled > 0 => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(cancelled)
+}

@@ -1,0 +1,102 @@
+//! Operators' statements on many pending orders: count, find and cancel them.
+
+use time::OffsetDateTime;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::ends::Announce;
+use super::history::Actor;
+use super::orders::order_id;
+use super::{Db, DbError};
+use crate::order::{OrderId, UserId};
+
+/// A filter on pending orders. An absent criterion matches every order.
+#[derive(Debug, Default)]
+pub struct PendingFilter {
+    /// Orders that were created at this time or later.
+    pub created_from: Option<OffsetDateTime>,
+    /// Orders that were created before this time.
+    pub created_before: Option<OffsetDateTime>,
+    /// The orders of this user.
+    pub user_id: Option<UserId>,
+}
+
+/// Counts the pending orders that match.
+pub async fn count_pending(db: &Db, filter: &PendingFilter) -> Result<i64, DbError> {
+    let rows = select_pending(db, "count(*) AS matched", "", filter, 1).await?;
+    Ok(rows.first().map_or(Ok(0), |row| row.try_get("matched"))?)
+}
+
+/// Finds the oldest `limit` pending orders that match, oldest first.
+pub async fn find_pending(db: &Db, filter: &PendingFilter, limit: i64) -> Result<Vec<OrderId>, DbError> {
+    let rows = select_pending(db, "order_id", "ORDER BY created_at, order_id", filter, limit).await?;
+    rows.iter().map(order_id).collect()
+}
+
+/// Selects from the pending orders that match. `order_work` holds active orders alone, so the work is bounded by their number. Only a
+/// filter by user looks each of them up in `orders`.
+async fn select_pending(
+    db: &Db,
+    what: &str,
+    how: &str,
+    filter: &PendingFilter,
+    limit: i64,
+) -> Result<Vec<Row>, DbError> {
+    let by_user = "AND EXISTS (SELECT FROM orders AS o WHERE o.order_id = w.order_id AND o.user_id = $3)";
+    let sql = format!(
+        "SELECT {what} FROM order_work AS w
+        WHERE started_at IS NULL
+            AND ($1::timestamptz IS NULL OR created_at >= $1) AND ($2::timestamptz IS NULL OR created_at < $2)
+            {}
+        {how} LIMIT $4",
+        filter.user_id.as_ref().map_or("", |_| by_user)
+    );
+    let params: [super::Param; 4] = [
+        (&filter.created_from, Type::TIMESTAMPTZ),
+        (&filter.created_before, Type::TIMESTAMPTZ),
+        (&filter.user_id.as_ref().map(UserId::as_str), Type::TEXT),
+        (&limit, Type::INT8),
+    ];
+    db.query(&sql, &params).await
+}
+
+/// Cancels the pending ones among the orders, counts them, and records who did it. Returns how many.
+///
+/// Conflicts: an order that a worker has claimed, or that another call has ended first, is left out.
+pub async fn cancel_all(
+    db: &Db,
+    order_ids: &[OrderId],
+    actor: Actor<'_>,
+    announce: Announce,
+) -> Result<usize, DbError> {
+    let order_ids: Vec<_> = order_ids.iter().map(OrderId::as_str).collect();
+    let rows = db
+        .query(
+            &format!(
+                "WITH held AS (
+                SELECT order_id FROM order_work WHERE order_id = ANY ($1) AND started_at IS NULL ORDER BY order_id FOR UPDATE
+            ), cancelled AS (
+                UPDATE orders SET cancelled = true, finished_at = now()
+                WHERE order_id = ANY (ARRAY (SELECT order_id FROM held))
+                RETURNING order_id{}
+            ), done AS (
+                DELETE FROM order_work WHERE order_id = ANY (ARRAY (SELECT order_id FROM cancelled))
+            ), recorded AS (
+                INSERT INTO order_events (order_id, event, subject, client) SELECT order_id, 'cancelled', $2, $3 FROM cancelled
+            ), counted AS (
+                INSERT INTO order_outcomes (minute, cancelled)
+                SELECT date_trunc('minute', now()), count(*) FROM cancelled HAVING count(*) > 0
+            ){}
+            SELECT FROM cancelled",
+                announce.only(", retries"),
+                announce.keep("cancelled")
+            ),
+            &[
+                (&order_ids, Type::TEXT_ARRAY),
+                (&actor.subject.as_str(), Type::TEXT),
+                (&actor.client, Type::TEXT),
+            ],
+        )
+        .await?;
+    Ok(rows.len())
+}

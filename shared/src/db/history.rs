@@ -1,0 +1,136 @@
+//! The history of an order: what its row tells, and the unusual from `order_events`.
+//!
+//! Creation, start and end are facts of the order's row and are not stored again, so an ordinary order has no event and costs
+//! nothing. An event is inserted by the statement that makes the change, and so exists exactly if the change does.
+
+use time::OffsetDateTime;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::orders::status;
+use super::{Db, DbError};
+use crate::order::{OrderId, Status, UserId};
+
+/// The events of an order after which failed attempts and requeues are no longer recorded.
+pub const MAX_AUTOMATIC: usize = 100;
+/// The events of an order after which retries are no longer recorded. The difference is kept for what people do.
+pub(super) const MAX_RETRIED: usize = 200;
+
+/// A condition: whether the order of `row` has fewer than `most` events. It reads at most 200 entries of an index.
+pub(super) fn has_room(row: &str, most: usize) -> String {
+    format!("(SELECT count(*) FROM order_events AS kept WHERE kept.order_id = {row}.order_id) < {most}")
+}
+
+/// The caller that makes a change.
+#[derive(Debug, Clone, Copy)]
+pub struct Actor<'a> {
+    /// The subject of its token.
+    pub subject: &'a UserId,
+    /// The client that the token was issued to, if the token names it.
+    pub client: Option<&'a str>,
+}
+
+/// The facts of an order's row that tell its history, and its events.
+#[derive(Debug)]
+pub struct History {
+    /// Its status.
+    pub status: Status,
+    /// When it was created.
+    pub created_at: OffsetDateTime,
+    /// When its processing started, since the last retry.
+    pub started_at: Option<OffsetDateTime>,
+    /// When it ended.
+    pub finished_at: Option<OffsetDateTime>,
+    /// The number of attempts, since the last retry.
+    pub attempts: i32,
+    /// Why it failed.
+    pub failure: Option<String>,
+    /// Its recorded changes, oldest first.
+    pub events: Vec<Event>,
+}
+
+/// A recorded change.
+#[derive(Debug)]
+pub struct Event {
+    /// When it happened.
+    pub at: OffsetDateTime,
+    /// What happened.
+    pub kind: EventKind,
+    /// The subject of the caller's token, if a caller did it.
+    pub subject: Option<String>,
+    /// The client of the caller's token, if the token names one.
+    pub client: Option<String>,
+}
+
+/// The kind of a recorded change.
+#[derive(Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// An attempt ended without an outcome.
+    AttemptFailed {
+        /// The number of the attempt.
+        attempt: i32,
+        /// Why it failed.
+        cause: String,
+    },
+    /// The sweeper sent another message because the order's message was lost.
+    Requeued,
+    /// The queue did not take that message.
+    RequeueFailed,
+    /// An operator took back the order's failure.
+    Retried {
+        /// When the processing that failed had started.
+        started_at: OffsetDateTime,
+        /// When the order had failed.
+        failed_at: OffsetDateTime,
+        /// The number of attempts until then.
+        attempts: i32,
+        /// The failure.
+        failure: String,
+    },
+    /// A caller cancelled the order.
+    Cancelled,
+}
+
+/// Reads an order's history. Returns `None` if there is no such order, or if it is not `tenant`'s.
+pub async fn read(db: &Db, order_id: &OrderId, tenant: Option<&UserId>) -> Result<Option<History>, DbError> {
+    let rows = db
+        .query(
+            "SELECT s.status, s.created_at, s.started_at, s.finished_at, s.attempts, s.failure, e.at, e.event, e.attempt, e.cause,
+                e.started_at AS undone_start, e.finished_at AS undone_end, e.subject, e.client
+            FROM order_states AS s LEFT JOIN order_events AS e ON e.order_id = s.order_id
+            WHERE s.order_id = $1 AND ($2::text IS NULL OR s.user_id = $2)
+            ORDER BY e.at",
+            &[(&order_id.as_str(), Type::TEXT), (&tenant.map(UserId::as_str), Type::TEXT)],
+        )
+        .await?;
+    let Some(first) = rows.first() else { return Ok(None) };
+    Ok(Some(History {
+        status: status(first)?,
+        created_at: first.try_get("created_at")?,
+        started_at: first.try_get("started_at")?,
+        finished_at: first.try_get("finished_at")?,
+        attempts: first.try_get("attempts")?,
+        failure: first.try_get("failure")?,
+        events: rows.iter().filter_map(|row| event(row).transpose()).collect::<Result<_, _>>()?,
+    }))
+}
+
+/// The event of a row; `None` if the order has no event.
+fn event(row: &Row) -> Result<Option<Event>, DbError> {
+    let Some(name) = row.try_get::<_, Option<&str>>("event")? else { return Ok(None) };
+    let kind = match name {
+        "attempt_failed" => EventKind::AttemptFailed { attempt: row.try_get("attempt")?, cause: row.try_get("cause")? },
+        "requeued" => EventKind::Requeued,
+        "requeue_failed" => EventKind::RequeueFailed,
+        "retried" => EventKind::Retried {
+            started_at: row.try_get("undone_start")?,
+            failed_at: row.try_get("undone_end")?,
+            attempts: row.try_get("attempt")?,
+            failure: row.try_get("cause")?,
+        },
+        "cancelled" => EventKind::Cancelled,
+        other => return Err(DbError::Corrupt(format!("event {other}"))),
+    };
+    let (subject, client) = (row.try_get("subject")?, row.try_get("client")?);
+    Ok(Some(Event { at: row.try_get("at")?, kind, subject, client }))
+}

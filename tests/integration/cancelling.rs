@@ -1,0 +1,121 @@
+//! `POST /orders/cancel`: many pending orders at once.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tests::{Log, World, handle, order, post};
+use tracing::Level;
+
+async fn cancel(world: &World, options: Value) -> Value {
+    world.post("/orders/cancel", &options).await.expect(200)
+}
+
+/// A world with these pending orders of alice's, and one of bob's.
+async fn world(count: usize) -> World {
+    let world = World::new().await;
+    for number in 1..=count {
+        world.create(&format!("o-{number}")).await;
+    }
+    let bobs = json!({"order_id": "b-1", "user_id": "bob", "item_ids": ["a"], "total_amount": 1});
+    world.post("/orders", &bobs).await.expect(201);
+    world
+}
+
+#[tokio::test]
+async fn cancelling_many_is_a_dry_run_by_default() {
+    let world = world(2).await;
+    let report = json!({"dry_run": true, "matched": 3, "cancelled": 0});
+    assert_eq!(cancel(&world, json!({})).await, report);
+    let without_a_body = axum::http::Request::post("/orders/cancel").body(axum::body::Body::empty()).unwrap();
+    assert_eq!(world.call(without_a_body).await.expect(200), report);
+    assert_eq!((world.status("o-1").await.as_str(), world.counted("cancelled").await), ("pending", 0));
+}
+
+#[tokio::test]
+async fn only_pending_orders_that_match_are_cancelled() {
+    let world = world(3).await;
+    handle(&world.processor(Duration::from_mins(1)), &["o-1"]).await;
+    for (filter, matched) in [
+        (json!({"user_id": "bob"}), 1),
+        (json!({"user_id": "alice"}), 2),
+        (json!({"user_id": "carol"}), 0),
+        (json!({"created_from": "2100-01-01T00:00:00Z"}), 0),
+        (
+            json!({"created_from": "2020-01-01T00:00:00Z", "created_before": "2100-01-01T00:00:00Z", "status": "pending"}),
+            3,
+        ),
+    ] {
+        assert_eq!(cancel(&world, filter.clone()).await["matched"], matched, "{filter}");
+    }
+    let report = cancel(&world, json!({"dry_run": false, "user_id": "alice"})).await;
+    assert_eq!(report, json!({"dry_run": false, "matched": 2, "cancelled": 2}));
+    let statuses =
+        [world.status("o-1").await, world.status("o-2").await, world.status("o-3").await, world.status("b-1").await];
+    assert_eq!(statuses, ["processing", "cancelled", "cancelled", "pending"]);
+    assert_eq!(world.counted("cancelled").await, 2);
+    assert_eq!(world.value::<i64>("SELECT count(*) FROM order_work").await, 2);
+    let history = world.get("/orders/o-2/history").await.expect(200);
+    assert_eq!(
+        (&history["changes"][1]["change"], &history["changes"][1]["subject"]),
+        (&json!("cancelled"), &json!("admin"))
+    );
+    assert_eq!(cancel(&world, json!({"dry_run": false, "user_id": "alice"})).await["cancelled"], 0);
+}
+
+#[tokio::test]
+async fn limit_takes_the_oldest_and_the_pace_holds() {
+    let world = world(5).await;
+    let report = cancel(&world, json!({"dry_run": false, "limit": 2})).await;
+    assert_eq!((&report["matched"], &report["cancelled"]), (&json!(6), &json!(2)));
+    assert_eq!((world.status("o-2").await.as_str(), world.status("o-3").await.as_str()), ("cancelled", "pending"));
+    let begun = Instant::now();
+    let report = cancel(&world, json!({"dry_run": false, "limit": 3, "per_second": 1})).await;
+    assert_eq!(report["cancelled"], 3);
+    assert!(begun.elapsed() >= Duration::from_secs(2), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn slow_pace_ends_with_the_calls_time_and_another_call_continues() {
+    let world = world(8).await;
+    let report = cancel(&world, json!({"dry_run": false, "per_second": 1})).await;
+    let cancelled = report["cancelled"].as_u64().unwrap();
+    assert!((2..8).contains(&cancelled), "{report}");
+    let rest = cancel(&world, json!({"dry_run": false})).await;
+    assert_eq!(
+        (rest["matched"].as_u64().unwrap(), rest["cancelled"].as_u64().unwrap()),
+        (9 - cancelled, 9 - cancelled)
+    );
+}
+
+#[tokio::test]
+async fn bad_options_are_refused_and_change_nothing() {
+    let world = world(1).await;
+    for (options, said) in [
+        (json!({"limit": 0}), "limit"),
+        (json!({"limit": 1001}), "limit"),
+        (json!({"per_second": 0}), "per_second"),
+        (json!({"user_id": ""}), "user_id"),
+        (json!({"dry_run": false, "status": "processing"}), "status"),
+        (json!({"dry_run": false, "cause": "a"}), "cause"),
+        (json!({"created_from": "today"}), "a time must be"),
+    ] {
+        let problem = world.post("/orders/cancel", &options).await;
+        assert!([400, 422].contains(&problem.status) && problem.text.contains(said), "{options}: {}", problem.text);
+    }
+    let backend = world.call_as("shop", "orders/read.all orders/write.all", post("/orders/cancel", &json!({}))).await;
+    backend.problem(403);
+    assert_eq!(world.status("o-1").await, "pending");
+    // An order may have this identifier.
+    world.post("/orders", &order("cancel")).await.expect(201);
+    assert_eq!(world.get("/orders/cancel").await.expect(200)["order_id"], "cancel");
+    world.post("/orders/cancel/cancel", &json!({})).await.expect(200);
+}
+
+#[tokio::test]
+async fn operators_cancel_is_logged_without_users_data() {
+    let world = world(1).await;
+    let log = Log::listen(Level::INFO);
+    cancel(&world, json!({"dry_run": false, "user_id": "alice"})).await;
+    let text = log.text();
+    assert!(text.contains("cancelled pending orders") && text.contains("admin") && !text.contains("alice"), "{text}");
+}

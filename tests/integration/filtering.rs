@@ -1,0 +1,134 @@
+//! `GET /orders` with the filters of backends: by identifiers, by time and by cause; each page by page, and bounded.
+
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::Value;
+use tests::World;
+
+/// Ten orders a user of alice and bob, `o-1` to `o-20`, a second apart from 2026-01-01. Every fifth has failed, and every seventh completed.
+async fn world() -> World {
+    let world = World::new().await;
+    world
+        .execute(
+            "WITH placed AS (
+                INSERT INTO orders (order_id, user_id, item_ids, total_amount, created_at, started_at, finished_at, failure)
+                SELECT 'o-' || i, CASE i % 2 WHEN 0 THEN 'alice' ELSE 'bob' END, '{a}', i,
+                    '2026-01-01T00:00:00Z'::timestamptz + i * interval '1 second', ended, ended,
+                    CASE WHEN i % 5 = 0 THEN 'given up after ' || i || ' attempts: the shop (50%_off) answered 503' END
+                FROM generate_series(1, 20) AS i,
+                    LATERAL (SELECT CASE WHEN i % 5 = 0 OR i % 7 = 0 THEN now() END AS ended) AS ends
+                RETURNING order_id, created_at, finished_at
+            ) INSERT INTO order_work (order_id, created_at, due_at)
+            SELECT order_id, created_at, now() FROM placed WHERE finished_at IS NULL",
+        )
+        .await;
+    world
+}
+
+fn ids(page: &Value) -> Vec<String> {
+    page["orders"].as_array().unwrap().iter().map(|order| order["order_id"].as_str().unwrap()[2..].to_owned()).collect()
+}
+
+/// The numbers of the orders that a query lists, read in pages of two.
+async fn listed(world: &World, query: &str) -> String {
+    let (mut seen, mut cursor) = (Vec::new(), String::new());
+    for _ in 0..30 {
+        let page = world.get(&format!("/orders?limit=2&{query}{cursor}")).await.expect(200);
+        seen.extend(ids(&page));
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return seen.join(" "),
+        }
+    }
+    panic!("{query}: no end of the list after {seen:?}");
+}
+
+#[tokio::test]
+async fn orders_are_listed_by_their_identifiers_newest_first() {
+    let world = world().await;
+    let three = "order_id=o-3&order_id=o-10&order_id=o-6&order_id=none&order_id=o-3";
+    for (query, expected) in [
+        (three.to_owned(), "10 6 3"),
+        (format!("{three}&status=pending"), "6 3"),
+        (format!("{three}&status=failed"), "10"),
+        (format!("{three}&user_id=alice"), "10 6"),
+        (format!("{three}&cause=503"), "10"),
+        (format!("{three}&created_before=2026-01-01T00:00:10Z"), "6 3"),
+        ("order_id=none".to_owned(), ""),
+    ] {
+        assert_eq!(listed(&world, &query).await, expected, "{query}");
+    }
+    let hundred: Vec<_> = (1..=100).map(|i| format!("order_id=o-{i}")).collect();
+    let page = world.get(&format!("/orders?limit=200&{}", hundred.join("&"))).await.expect(200);
+    assert_eq!((ids(&page).len(), &page["next_cursor"]), (20, &Value::Null));
+    let more = world.get(&format!("/orders?{}&order_id=o-101", hundred.join("&"))).await.problem(422);
+    assert_eq!(more["errors"][0]["pointer"], "?order_id");
+}
+
+#[tokio::test]
+async fn identifiers_of_another_users_orders_list_nothing() {
+    let world = world().await;
+    let ask = |query: &str| Request::get(format!("/orders?{query}")).body(Body::empty()).unwrap();
+    let own = world.call_as("alice", "orders/read", ask("order_id=o-2&order_id=o-3")).await.expect(200);
+    assert_eq!(ids(&own), ["2"]);
+    let all = world.call_as("shop", "orders/read.all", ask("order_id=o-2&order_id=o-3")).await.expect(200);
+    assert_eq!(ids(&all), ["3", "2"]);
+}
+
+#[tokio::test]
+async fn range_of_times_is_half_open_and_goes_with_every_filter() {
+    let world = world().await;
+    let range = "created_from=2026-01-01T00:00:05Z&created_before=2026-01-01T01:00:11%2B01:00";
+    for (query, expected) in [
+        ("", "10 9 8 7 6 5"),
+        ("&user_id=bob", "9 7 5"),
+        ("&status=pending", "9 8 6"),
+        ("&status=completed", "7"),
+        ("&status=failed", "10 5"),
+        ("&status=cancelled", ""),
+        ("&status=failed&user_id=alice", "10"),
+        ("&cause=attempts", "10 5"),
+        ("&cause=attempts&user_id=bob", "5"),
+    ] {
+        assert_eq!(listed(&world, &format!("{range}{query}")).await, expected, "{query}");
+    }
+    assert_eq!(listed(&world, "created_from=2026-01-01T00:00:19Z").await, "20 19");
+    assert_eq!(listed(&world, "created_before=2026-01-01T00:00:03Z").await, "2 1");
+    assert_eq!(listed(&world, "created_from=2026-01-01T00:00:09Z&created_before=2026-01-01T00:00:09Z").await, "");
+}
+
+#[tokio::test]
+async fn cause_is_a_part_of_the_failure_as_it_is_written() {
+    let world = world().await;
+    for (cause, expected) in [
+        ("after%2015%20attempts", "15"),
+        ("503", "20 15 10 5"),
+        ("(50%25_off)", "20 15 10 5"),
+        ("50_", ""),
+        ("Attempts", ""),
+        ("", "20 19 18 17 16 15 14 13 12 11 10 9 8 7 6 5 4 3 2 1"),
+    ] {
+        assert_eq!(listed(&world, &format!("cause={cause}")).await, expected, "{cause}");
+    }
+    assert_eq!(listed(&world, "cause=503&status=failed&user_id=alice").await, "20 10");
+    for bad in ["cause=a%00", "cause=503&status=pending", &format!("cause={}", "x".repeat(257)), "created_from=now"] {
+        world.get(&format!("/orders?{bad}")).await.problem(422);
+    }
+}
+
+#[tokio::test]
+async fn rare_cause_ends_its_page_after_ten_thousand_failures_and_goes_on() {
+    let world = World::new().await;
+    world
+        .execute(
+            "INSERT INTO orders (order_id, user_id, item_ids, total_amount, created_at, started_at, finished_at, failure)
+            SELECT 'o-' || i, 'alice', '{a}', 1, now() - i * interval '1 second', now(), now(),
+                CASE i WHEN 10001 THEN 'rare' ELSE 'common' END
+            FROM generate_series(1, 10001) AS i",
+        )
+        .await;
+    let first = world.get("/orders?cause=rare").await.expect(200);
+    assert_eq!((ids(&first).len(), first["next_cursor"].is_string()), (0, true));
+    let second = world.get(&format!("/orders?cause=rare&cursor={}", first["next_cursor"].as_str().unwrap())).await;
+    assert_eq!(ids(&second.expect(200)), ["10001"]);
+}

@@ -1,0 +1,94 @@
+//! Each scope alone, on the caller's own order and on another user's: what the function answers, whatever the gateway lets in.
+
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::{Value, json};
+use tests::{World, event, invoke};
+use uuid::Uuid;
+
+use super::routes::{self, Route};
+
+/// The scopes that a token may have, and the group of operators instead of one.
+const SCOPES: [&str; 6] =
+    ["orders/read", "orders/write", "orders/read.all", "orders/write.all", "orders/admin", "group operators"];
+
+/// The status of a call on alice's order by a caller with this scope alone, alice herself or another.
+fn expected(route: &Route, scope: &str, is_own: bool) -> u16 {
+    let suffices = route.scopes.contains(scope) || scope == "group operators";
+    let reaches_all = ["orders/read.all", "orders/write.all", "orders/admin", "group operators"].contains(&scope);
+    match suffices {
+        false => 403,
+        true if is_own || reaches_all => route.success,
+        true => route.of_another_user(),
+    }
+}
+
+/// The claims of a caller with this scope alone, or with the group and an ordinary user's scopes.
+fn claims(sub: &str, scope: &str) -> Value {
+    match scope.strip_prefix("group ") {
+        Some(group) => json!({"sub": sub, "scope": "orders/read orders/write", "cognito:groups": format!("[{group}]")}),
+        None => json!({"sub": sub, "scope": scope}),
+    }
+}
+
+#[tokio::test]
+async fn each_scope_alone_opens_its_routes_and_no_other() {
+    let world = World::new().await;
+    let api = world.api_with("ADMIN_GROUP", "operators");
+    let mut wrong = Vec::new();
+    for route in routes::with_token() {
+        for (scope, is_own) in SCOPES.into_iter().flat_map(|scope| [(scope, true), (scope, false)]) {
+            let order_id = format!("scopes-{}", Uuid::new_v4().simple());
+            if route.takes_an_order() {
+                world.create(&order_id).await;
+            }
+            if route.wants_a_failed_order() {
+                world.fail(&order_id).await;
+            }
+            let body = route.body_with(&order_id).map_or_else(Body::empty, |body| Body::from(body.to_string()));
+            let request = Request::builder().method(route.method.as_str()).uri(route.path_of(&order_id));
+            let mut event = event(None, request.header("content-type", "application/json").body(body).unwrap()).await;
+            let sub = if is_own { "alice" } else { "mallory" };
+            event["requestContext"]["authorizer"] = json!({"jwt": {"claims": claims(sub, scope)}});
+            let answer = invoke(&api, &event).await.unwrap();
+            let expected = expected(&route, scope, is_own);
+            if answer.status != expected {
+                wrong.push(format!(
+                    "{route} with {scope} as {sub}: {} instead of {expected}: {}",
+                    answer.status, answer.text
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn backend_acts_for_every_user_and_cannot_operate() {
+    let world = World::new().await;
+    let shop = async |method: &str, path: &str, body: Option<Value>| {
+        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+        world.call_as("shop", "orders/read.all orders/write.all", request.body(body).unwrap()).await
+    };
+    shop("POST", "/orders", Some(tests::order("o-1"))).await.expect(201);
+    assert_eq!(shop("GET", "/orders?user_id=alice", None).await.expect(200)["orders"][0]["order_id"], "o-1");
+    assert_eq!(shop("GET", "/metrics", None).await.expect(200)["total_orders"], 1);
+    assert_eq!(shop("POST", "/orders/o-1/cancel", None).await.expect(200)["status"], "cancelled");
+    for path in ["/orders/o-1/retry", "/orders/retry", "/dead-letters/redrive"] {
+        shop("POST", path, None).await.problem(403);
+    }
+}
+
+#[tokio::test]
+async fn a_group_counts_only_where_the_deployment_names_it() {
+    let world = World::new().await;
+    let metrics = async |api| {
+        let mut event = event(None, Request::get("/metrics").body(Body::empty()).unwrap()).await;
+        event["requestContext"]["authorizer"] = json!({"jwt": {"claims": claims("olga", "group operators")}});
+        invoke(&api, &event).await.unwrap().status
+    };
+    assert_eq!(metrics(world.api_with("ADMIN_GROUP", "operators")).await, 200);
+    assert_eq!(metrics(world.api_with("ADMIN_GROUP", "")).await, 403);
+    assert_eq!(metrics(world.api_with("ADMIN_GROUP", "others")).await, 403);
+}
