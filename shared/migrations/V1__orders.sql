@@ -133,7 +133,7 @@ CREATE TABLE order_ends (
     -- 1 for the order's first end, 2 for the end after its first retry, and so on.
     sequence   integer NOT NULL,
     ended_at   timestamptz NOT NULL,
-    -- What the retry took back from the order's row; null while the order's row has it.
+    -- Values that the retry took back from the order's row; null while the order's row has them.
     started_at timestamptz,
     attempts   integer,
     failure    text,

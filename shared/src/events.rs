@@ -33,7 +33,7 @@ const MAX_BYTES: usize = 240 * 1024;
 /// How many calls run at once.
 const CALLS_AT_ONCE: usize = 8;
 
-/// What a deployment with these variables does about the ends of its orders.
+/// Whether a deployment with these variables announces the ends of its orders.
 #[must_use]
 pub fn announce(env: &Env) -> Announce {
     if env.text("EVENT_BUS").is_some() { Announce::Ends } else { Announce::Never }

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::types::Target;
 use aws_sdk_sqs::types::QueueAttributeName;
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{Stack, eventually};
@@ -30,12 +31,24 @@ impl Bus {
         let attributes = asked.send().await.expect("the queue answers").attributes.expect("attributes");
         let arn = &attributes[&QueueAttributeName::QueueArn];
         events.create_event_bus().name(&name).send().await.expect("a bus can be created");
-        let rule = events.put_rule().name("all").event_bus_name(&name).event_pattern(r#"{"source": ["ordermill"]}"#);
-        rule.send().await.expect("a rule can be created");
-        let target = Target::builder().id("queue").arn(arn).build().expect("a target");
-        let targets = events.put_targets().rule("all").event_bus_name(&name).targets(target);
+        let bus = Self { name, sqs, queue_url };
+        bus.receive_from(&events, &bus.name, "all", r#"{"source": ["ordermill"]}"#, arn).await;
+        bus
+    }
+
+    /// Receives the events of this order too, from the default bus.
+    pub async fn add_default(&self, order_id: &str) {
+        let arn = format!("arn:aws:sqs:us-east-1:000000000000:{}-events", self.name);
+        let pattern = json!({"source": ["ordermill"], "detail": {"order": {"order_id": [order_id]}}});
+        self.receive_from(&Stack::running().events(), "default", &self.name, &pattern.to_string(), &arn).await;
+    }
+
+    async fn receive_from(&self, events: &Client, bus: &str, rule: &str, pattern: &str, queue_arn: &str) {
+        let made = events.put_rule().name(rule).event_bus_name(bus).event_pattern(pattern).send();
+        made.await.expect("a rule can be created");
+        let target = Target::builder().id("queue").arn(queue_arn).build().expect("a target");
+        let targets = events.put_targets().rule(rule).event_bus_name(bus).targets(target);
         targets.send().await.expect("a target can be added");
-        Self { name, sqs, queue_url }
     }
 
     /// Receives and deletes the events that have arrived, and waits for none.
@@ -58,7 +71,7 @@ impl Bus {
     /// Waits until events of so many ends have arrived, and returns all that arrived.
     pub async fn events(&self, ends: usize) -> Vec<Value> {
         let events = tokio::sync::Mutex::new(Vec::new());
-        eventually(&format!("events of {ends} ends"), Duration::from_secs(20), async || {
+        eventually(&format!("events of {ends} ends"), Duration::from_mins(1), async || {
             let mut events = events.lock().await;
             events.extend(self.arrived().await);
             let ids: BTreeSet<_> = events.iter().map(|event: &Value| event["detail"]["event_id"].to_string()).collect();

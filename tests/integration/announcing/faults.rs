@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::kept;
 
-/// What the bus does with a call.
+/// A behaviour of the bus.
 #[derive(Debug, Clone, Copy)]
 enum Mood {
     Rules(Ruling),
@@ -69,11 +69,12 @@ impl Moody {
         self.world.sweeper().sweep().await.unwrap().events
     }
 
-    /// How often each event was taken, by its id.
+    /// The number of times that the bus took each event, by the event's id.
     fn taken(&self) -> BTreeMap<String, usize> {
         let mut taken = BTreeMap::new();
         for event in self.queues.events() {
-            *taken.entry(event.detail["event_id"].to_string()).or_default() += 1;
+            let detail: serde_json::Value = serde_json::from_str(&event.detail).unwrap();
+            *taken.entry(detail["event_id"].to_string()).or_default() += 1;
         }
         taken
     }

@@ -61,7 +61,7 @@ pub enum Ruling {
     Drop,
     /// Executes it, and closes the connection without an answer.
     Lose,
-    /// Executes it for every second entry, and refuses the others. Only the event bus knows this.
+    /// Executes it for every second entry, and refuses the others. This is for the event bus alone.
     Half,
 }
 

@@ -1,9 +1,9 @@
 //! An event bus next to the queues, with `PutEvents`: it keeps what it has taken.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 /// The most entries of a call.
 const MOST: usize = 10;
@@ -14,11 +14,11 @@ const MOST_BYTES: usize = 256 * 1024;
 #[derive(Debug, Clone)]
 pub struct Taken {
     /// When.
-    pub at: Instant,
+    pub at: SystemTime,
     /// The entry's detail type.
     pub detail_type: String,
-    /// The entry's detail.
-    pub detail: Value,
+    /// The entry's detail, in JSON.
+    pub detail: String,
 }
 
 /// The bus.
@@ -40,9 +40,9 @@ impl Bus {
                 results.push(json!({"ErrorCode": "InternalFailure", "ErrorMessage": "refused"}));
                 continue;
             }
-            let detail = serde_json::from_str(&text(entry, "Detail")).ok()?;
-            let taken = Taken { at: Instant::now(), detail_type: text(entry, "DetailType"), detail };
-            self.lock().push(taken);
+            let (detail_type, detail) = (text(entry, "DetailType"), text(entry, "Detail"));
+            serde_json::from_str::<Value>(&detail).ok()?;
+            self.lock().push(Taken { at: SystemTime::now(), detail_type, detail });
             results.push(json!({"EventId": index.to_string()}));
         }
         let failed = results.iter().filter(|result| result.get("ErrorCode").is_some()).count();
