@@ -9,7 +9,8 @@ DOCUMENT := functions/site/assets/openapi.json
 own_stack = export STACK_DIR=.local/$(1) PG_PORT=$(or $(PG_PORT),$(2)) EMULATOR_PORT=$(or $(EMULATOR_PORT),$(3)) \
 	ISSUER_PORT=$(or $(ISSUER_PORT),$(4)); $(STACK)
 # `make test` starts a stack of its own, which disturbs no running one. Its cancel window is longer, so that a busy machine still
-# cancels in time, and it announces ends on the emulator's own bus. Tests wait more than they compute, so more of them run at once than there are cores.
+# cancels in time, and it announces ends on the emulator's own bus. Tests wait more than they compute, so more of them run at once
+# than there are cores.
 TEST_STACK := export SAM_PARAMETERS="CancelWindowSeconds=5 EventBus=default"; $(call own_stack,test,15442,4576,4577)
 LOCALSTACK_STACK := $(call own_stack,localstack,15512,4646,4647)
 PGBOUNCER_STACK := export PGBOUNCER_PORT=$(or $(PGBOUNCER_PORT),15533); $(call own_stack,pgbouncer,15532,4666,4667)

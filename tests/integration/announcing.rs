@@ -4,8 +4,13 @@ mod faults;
 
 use std::time::Duration;
 
+use processor::{Config, Processor, Simulated};
 use serde_json::{Value, json};
-use tests::{Bus, World, failures, handle, order};
+use shared::config::Env;
+use sweeper::Sweeper;
+use tests::{Bus, World, failures, handle, order, post};
+
+use crate::roles::AppRole;
 
 /// A world whose orders are announced on this bus.
 pub async fn world_on(bus: &Bus) -> World {
@@ -72,6 +77,38 @@ async fn cancelled_order_is_announced_when_its_message_comes() {
         (&json!("order.cancelled"), &json!("cancelled"))
     );
     assert_eq!(kept(&world).await, 0);
+}
+
+#[tokio::test]
+async fn orders_that_an_operator_cancels_together_are_announced() {
+    let bus = Bus::new().await;
+    let world = world_on(&bus).await;
+    let ids = world.create_many(12).await;
+    let report = world.post("/orders/cancel", &json!({"dry_run": false, "user_id": "alice"})).await.expect(200);
+    assert_eq!((&report["cancelled"], kept(&world).await), (&json!(12), 12));
+    handle(&world.processor(Duration::ZERO), &ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let events = bus.events(12).await;
+    assert!(events.iter().all(|event| event["detail-type"] == "order.cancelled"), "{events:?}");
+    assert_eq!((events.len(), kept(&world).await), (12, 0));
+}
+
+#[tokio::test]
+async fn functions_role_can_announce_ends() {
+    let (bus, role) = (Bus::new().await, AppRole::new().await);
+    let (world, url) = (&role.world, role.url());
+    let env: Env = world.variables().chain([("EVENT_BUS", bus.name.as_str()), ("DATABASE_URL", &url)]).collect();
+    world.create_many(3).await;
+    let api = world.api_of_env(&env);
+    let cancel = post("/orders/o-0/cancel", &json!({}));
+    tests::call_in_process(&api, Some(("alice", "orders/write")), cancel).await.expect(200);
+    fail_without_announcing(world, "o-1").await;
+    let work = Simulated { delay: Duration::ZERO };
+    handle(&Processor::new(Config::from_env(&env).unwrap(), work, &env).unwrap(), &["o-0", "o-2"]).await;
+    let retry = post("/orders/o-1/retry", &json!({}));
+    tests::call_in_process(&api, Some(("olga", "orders/admin")), retry).await.expect(200);
+    world.let_pass(31.0).await;
+    assert_eq!((Sweeper::from_env(&env).unwrap().sweep().await.unwrap().events, kept(world).await), (1, 0));
+    bus.events(3).await;
 }
 
 #[tokio::test]
