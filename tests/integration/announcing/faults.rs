@@ -39,7 +39,7 @@ impl Moody {
             }
             .boxed()
         });
-        let attributes = Attributes { visibility: Duration::from_secs(60), redrive: None };
+        let attributes = Attributes { visibility: Duration::from_mins(1), redrive: None };
         let queues = Queues::start(&[("orders", attributes.clone()), ("dead", attributes)], Some(hook)).await.unwrap();
         let (endpoint, orders, dead) = (queues.endpoint(), queues.url("orders"), queues.url("dead"));
         let variables =
