@@ -4,6 +4,8 @@ STACK := exec env PYTHONPATH=tests .venv/stack/bin/python -m stack
 SAM := PATH="$(CURDIR)/.venv/sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1
 # Node.js is a package of Python's here, so that the checks of the OpenAPI document need no npm on the machine.
 NODE := PATH="$(CURDIR)/.venv/node/bin:$(CURDIR)/.local/contract/node_modules/.bin:$$PATH" REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true
+# What a stack on this machine needs.
+LOCAL := .venv/sam/.stamp .venv/stack/.stamp
 DOCUMENT := functions/site/assets/openapi.json
 # A stack in a directory and at ports of its own: $(call own_stack,directory,postgres,emulator,issuer).
 own_stack = export STACK_DIR=.local/$(1) PG_PORT=$(or $(PG_PORT),$(2)) EMULATOR_PORT=$(or $(EMULATOR_PORT),$(3)) \
@@ -32,31 +34,31 @@ QUEUE_TESTS := processing:: sweeping:: fulfilling:: creating:: operating::
 help: ## list the targets
 	sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 24
 
-run: tools ## start everything on this machine, process a sample order, stay until Ctrl-C
+run: $(LOCAL) ## start everything on this machine, process a sample order, stay until Ctrl-C
 	$(STACK) run
 
-demo: tools ## start everything, keep creating orders and open the dashboard, until Ctrl-C
+demo: $(LOCAL) ## start everything, keep creating orders and open the dashboard, until Ctrl-C
 	$(STACK) demo
 
-dev: tools ## the inner loop: rebuild functions at each change and show their logs, until Ctrl-C
+dev: $(LOCAL) ## the inner loop: rebuild functions at each change and show their logs, until Ctrl-C
 	$(STACK) dev
 
-up: tools ## the same as `make run` in the background; .local/env has all addresses
+up: $(LOCAL) ## the same as `make run` in the background; .local/env has all addresses
 	$(STACK) up
 
-down: tools ## stop what `make up` or `make run` started; the data stays
+down: $(LOCAL) ## stop what `make up` or `make run` started; the data stays
 	$(STACK) down
 
-status: tools ## show which servers run, and where
+status: $(LOCAL) ## show which servers run, and where
 	$(STACK) status
 
-logs: tools ## print the latest lines of the functions' logs
+logs: $(LOCAL) ## print the latest lines of the functions' logs
 	$(STACK) logs
 
-token: tools ## print a token: make token USER=carol SCOPES="orders/read orders/write"
+token: $(LOCAL) ## print a token: make token USER=carol SCOPES="orders/read orders/write"
 	USER_NAME="$(if $(filter command%,$(origin USER)),$(USER))" SCOPES="$(SCOPES)" $(STACK) token
 
-sample-data: tools ## add a thousand orders in every state to the running stack
+sample-data: $(LOCAL) ## add a thousand orders in every state to the running stack
 	$(STACK) sample-data
 
 doctor: ## check the running stack, or: make doctor ARGS="--url https://… --token …"
@@ -77,26 +79,26 @@ test: ## check everything: format, lints, unit tests, integration tests on a sta
 	export RUST_TEST_THREADS=$(or $(RUST_TEST_THREADS),4); $(TEST_STACK) exec cargo test --workspace --all-targets
 	echo "==> Everything passed"
 
-test-stack: tools ## run the unit tests of tests/stack
+test-stack: $(LOCAL) ## run the unit tests of tests/stack
 	PYTHONPATH=tests .venv/stack/bin/python -m unittest discover --quiet --start-directory tests/stack --top-level-directory tests
 
 test-bare: ## start the stack twice on a Debian with nothing but git, make, Python and Rust, as root and with sudo; needs root
 	tests/stack/require.sh debootstrap
 	tests/stack/bare.sh
 
-test-browser: tools .venv/browser/.stamp ## use the dashboard in Chromium; BROWSER=install installs it
+test-browser: $(LOCAL) .venv/browser/.stamp ## use the dashboard in Chromium; BROWSER=install installs it
 	if [ "$(BROWSER)" = install ]; then PYTHONPATH=tests .venv/stack/bin/python -c 'from stack import apt; apt.ensure("chromium", "chromium")'; fi
 	tests/stack/require.sh chromium
 	$(BROWSER_STACK) exec .venv/browser/bin/python -m pytest -q -rP -p no:cacheprovider tests/browser
 
-clients: tools .local/clients/typescript/.stamp ## call the service with clients generated from its OpenAPI document, in Python and TypeScript
+clients: $(LOCAL) .venv/clients/.stamp .local/clients/typescript/.stamp ## call the service with clients generated from its OpenAPI document, in Python and TypeScript
 	$(CLIENTS_STACK) exec tests/clients/run.sh
 
-chaos: tools ## inject every fault while 100,000 orders are processed; SHORT=1: all faults within a minute
+chaos: $(LOCAL) ## inject every fault while 100,000 orders are processed; SHORT=1: all faults within a minute
 	if [ -z "$(BINARIES)" ]; then $(STACK) build; fi
 	cargo run --quiet -p chaos
 
-bench: tools .venv/bench/.stamp .local/bench/queues/.stamp ## measure everything and write docs/performance.md; QUICK=1: within two minutes, without writing
+bench: $(LOCAL) .venv/bench/.stamp .local/bench/queues/.stamp ## measure everything and write docs/performance.md; QUICK=1: within two minutes, without writing
 	if [ -z "$(BINARIES)" ]; then $(STACK) build; fi
 	cargo build --quiet --release -p probes
 	$(MAKE) --no-print-directory rivals
@@ -112,23 +114,23 @@ cost: ## calculate the cost of orders: make cost ORDERS=1000000 DELAY=5 BATCH=10
 scaling: ## simulate more and more orders a second with the times of `make bench`, and write the tables of docs/scaling.md
 	cargo run --quiet -p scaling
 
-fuzz: tools ## call the service with input generated from its OpenAPI document: FUZZ_SECONDS=240 FUZZ_SEED=1
+fuzz: $(LOCAL) .venv/fuzz/.stamp ## call the service with input generated from its OpenAPI document: FUZZ_SECONDS=240 FUZZ_SEED=1
 	$(FUZZ_STACK) exec sh -c '.venv/stack/bin/python -m stack sample-data && .venv/stack/bin/python -m stack.fuzz'
 
-rehearsal: tools ## release a broken version, roll it back while orders flow, and check that none is lost
+rehearsal: $(LOCAL) ## release a broken version, roll it back while orders flow, and check that none is lost
 	$(REHEARSAL_STACK) exec .venv/stack/bin/python -m stack.rehearsal
 
 deploy: .venv/sam/.stamp ## build and deploy to AWS as a new release: make deploy STAGE=prod PARAMETERS="MaxAttempts=7 …"
 	PATH="$(CURDIR)/.venv/sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 sam build
 	PATH="$(CURDIR)/.venv/sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 .github/deploy.sh $(or $(STAGE),dev) $(PARAMETERS)
 
-sam-local: tools ## call every function in a container with sam local; DOCKER=install installs the engine
+sam-local: $(LOCAL) ## call every function in a container with sam local; DOCKER=install installs the engine
 	$(SAM_STACK) sam-local
 
-test-localstack: tools .venv/localstack/.stamp ## run the tests that use queues against LocalStack's
+test-localstack: $(LOCAL) .venv/localstack/.stamp ## run the tests that use queues against LocalStack's
 	$(LOCALSTACK_STACK) localstack cargo test -p tests --test integration -- $(QUEUE_TESTS)
 
-test-pgbouncer: tools .local/tools/bin/pgbouncer ## run the integration tests by way of PgBouncer in transaction mode, with prepared statements and without
+test-pgbouncer: $(LOCAL) .local/tools/bin/pgbouncer ## run the integration tests by way of PgBouncer in transaction mode, with prepared statements and without
 	export SAM_PARAMETERS="CancelWindowSeconds=5 EventBus=default"; $(PGBOUNCER_STACK) exec $(PGBOUNCER_TESTS)
 	export DATABASE_PREPARE=off SAM_PARAMETERS="CancelWindowSeconds=5 EventBus=default DatabasePrepare=off"; $(PGBOUNCER_STACK) exec $(PGBOUNCER_TESTS)
 
@@ -138,7 +140,7 @@ check: machine ## check the Rust code's format and lints
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --package tests --test pooling -- -D warnings
 
-lint: tools contract ## check the SAM template, its security too, the workflows, the Python code and the OpenAPI document
+lint: $(LOCAL) .venv/lint/.stamp contract ## check the SAM template, its security too, the workflows, the Python code and the OpenAPI document
 	echo "==> Checking template.yaml, the workflows and tests/stack"
 	$(SAM) sam validate --lint
 	$(SAM) cfn-lint
@@ -177,10 +179,10 @@ sbom: .local/tools/bin/cargo-cyclonedx ## write a bill of materials of each func
 cargo-deny_VERSION := 0.20.2
 cargo-cyclonedx_VERSION := 0.5.9
 
-build: tools ## build the functions as they are deployed (sam build)
+build: $(LOCAL) ## build the functions as they are deployed (sam build)
 	$(STACK) build
 
-tools: .venv/sam/.stamp .venv/stack/.stamp .venv/lint/.stamp .venv/fuzz/.stamp .venv/clients/.stamp ## install the pinned Python tools into .venv
+tools: $(LOCAL) .venv/lint/.stamp .venv/clients/.stamp ## install the pinned Python tools of `make test` into .venv
 
 # Checks first that the machine has every program that the other targets need; apt installs missing ones.
 machine:

@@ -44,7 +44,8 @@ pub async fn examine(deployment: &Deployment) -> Vec<Finding> {
         let cloud = Cloud::of(&deployment.env);
         let timings = functions::Functions::read(&cloud, &deployment.env).await;
         let (database, queues, functions) = tokio::join!(
-            database::examine(&deployment.env),
+            // Boxed, because the future of all checks would otherwise be large.
+            Box::pin(database::examine(&deployment.env)),
             queues::examine(&cloud, &deployment.env, &timings),
             functions::examine(&cloud, &deployment.env, &timings),
         );

@@ -121,7 +121,7 @@ BEGIN
 END;
 $$;
 
--- Only statements that assign the user run it.
+-- A statement runs it only if it assigns the user.
 CREATE TRIGGER replace_user_in_history AFTER UPDATE OF user_id ON orders
 FOR EACH ROW EXECUTE FUNCTION replace_user_in_history();
 

@@ -75,7 +75,7 @@ async fn limit_takes_the_oldest_and_the_pace_holds() {
 }
 
 #[tokio::test]
-async fn slow_pace_ends_with_the_calls_time_and_another_call_continues() {
+async fn slow_pace_ends_with_the_calls_time_and_continues_later() {
     let world = world(8).await;
     let report = cancel(&world, json!({"dry_run": false, "per_second": 1})).await;
     let cancelled = report["cancelled"].as_u64().unwrap();

@@ -99,7 +99,7 @@ fn every_file_and_test_that_a_document_names_exists() {
 }
 
 #[test]
-fn a_document_that_names_a_missing_file_or_test_is_noticed() {
+fn document_that_names_a_missing_file_or_test_is_noticed() {
     let (files, source) = repository();
     let text = "See `shared/src/order.rs`, `order.rs`, `docs/`, `shared/src/gone.rs`, `gone.rs` and `docs/gone/`.\n\n\
         `GET /orders` and `next_cursor` are none; `a_test_that_nobody_has_ever_written` is.";
@@ -107,6 +107,6 @@ fn a_document_that_names_a_missing_file_or_test_is_noticed() {
     assert_eq!(paths, ["shared/src/gone.rs", "gone.rs", "docs/gone/"]);
     let names: Vec<_> = code(text).filter(|word| is_test(word)).collect();
     assert_eq!(names, ["a_test_that_nobody_has_ever_written"]);
-    let this = concat!("fn a_document_that_names_a_missing_file_", "or_test_is_noticed(");
+    let this = concat!("fn document_that_names_a_missing_file_", "or_test_is_noticed(");
     assert!(source.contains(this) && links("[a](gone.md), [b](https://example.com)").eq(["gone.md"]));
 }

@@ -117,7 +117,7 @@ async fn cause_is_a_part_of_the_failure_as_it_is_written() {
 }
 
 #[tokio::test]
-async fn rare_cause_ends_its_page_after_ten_thousand_failures_and_goes_on() {
+async fn page_of_a_rare_cause_ends_after_ten_thousand_failures() {
     let world = World::new().await;
     world
         .execute(

@@ -117,7 +117,7 @@ async fn call(world: &World, claims: Value, method: &str, path: &str) -> tests::
 }
 
 #[tokio::test]
-async fn a_cancel_names_subject_and_client_to_who_may_know() {
+async fn cancel_shows_its_author_only_to_permitted_readers() {
     let world = World::new().await;
     let shop = |client: Value| {
         let mut claims = json!({"sub": "shop", "scope": "orders/read.all orders/write.all"});
@@ -166,7 +166,7 @@ async fn requeues_are_recorded_and_those_that_the_queue_refused_too() {
 }
 
 #[tokio::test]
-async fn a_history_is_bounded_and_says_what_it_left_out() {
+async fn history_is_bounded_and_says_what_it_left_out() {
     let world = World::new().await;
     world.create("o-1").await;
     let fill = |most: i64| {

@@ -58,4 +58,5 @@ mod sweeping;
 mod template;
 mod tracing;
 mod transport;
+mod walls;
 mod zips;

@@ -234,7 +234,7 @@ fn policy_that_allows_too_little_or_too_much_is_noticed() {
 }
 
 #[test]
-fn network_interfaces_are_made_by_lambda_and_not_by_its_functions() {
+fn network_interfaces_are_made_by_lambda_not_by_functions() {
     let template = template(&[]);
     let network = template.properties("NetworkPolicy")["PolicyDocument"].clone();
     let all = json!({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}});

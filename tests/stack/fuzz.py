@@ -32,7 +32,7 @@ HOOKS = "stack.fuzz_hooks"
 def run(variables: Mapping[str, str]) -> int:
     """Make the calls and return their number. Raises :class:`StackError` for a failed check or too few calls."""
     if not TOOL.exists():
-        raise StackError("schemathesis is not installed in .venv/fuzz.", "`make tools` installs it.")
+        raise StackError("schemathesis is not installed in .venv/fuzz.", "`make fuzz` installs it.")
     directory = ROOT / ".local" / "fuzz"  # schemathesis writes files into its working directory.
     directory.mkdir(parents=True, exist_ok=True)
     process = subprocess.Popen(

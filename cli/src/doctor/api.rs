@@ -109,8 +109,9 @@ fn access(answer: Result<Answer, String>) -> Finding {
 
 /// Checks the service's own metrics.
 async fn numbers(deployment: &Deployment, client: &Client<'_>) -> Vec<Finding> {
-    let not_checked =
-        |why: &str| ["overdue", "dead-letters"].map(|check| Finding::not_checked(check, "GET /metrics", why)).to_vec();
+    let not_checked = |why: &str| {
+        ["pause", "overdue", "dead-letters"].map(|check| Finding::not_checked(check, "GET /metrics", why)).to_vec()
+    };
     if deployment.token.is_none() {
         return not_checked("give a token with orders/read.all");
     }
@@ -125,9 +126,23 @@ async fn numbers(deployment: &Deployment, client: &Client<'_>) -> Vec<Finding> {
         metrics["oldest_overdue_seconds"].as_f64().map(|seconds| overdue("GET /metrics", seconds, GRACE_SECONDS));
     let overdue =
         overdue.unwrap_or_else(|| Finding::not_checked("overdue", "GET /metrics", "the answer does not contain it"));
+    let pause = &metrics["pause"];
+    let text = |member: &str| pause[member].as_str().unwrap_or("?");
+    let pause = (!pause.is_null()).then(|| format!("since {} by {}: {}", text("since"), text("by"), text("reason")));
     let depth = metrics["dead_letter_depth"].as_i64();
     let unknown = || Finding::not_checked("dead-letters", "GET /metrics", "the api could not reach the queue");
-    vec![overdue, depth.map_or_else(unknown, |depth| dead_letters("GET /metrics", depth))]
+    vec![
+        paused("GET /metrics", pause),
+        overdue,
+        depth.map_or_else(unknown, |depth| dead_letters("GET /metrics", depth)),
+    ]
+}
+
+/// Checks that processing is not paused: `pause` says since when, by whom and why it is.
+pub fn paused(place: &str, pause: Option<String>) -> Finding {
+    let is_running = pause.is_none();
+    let what = pause.map_or("processing runs".to_owned(), |pause| format!("processing is paused {pause}"));
+    Finding::held("pause", place, is_running, what, "once the reason no longer holds, POST /processing/resume")
 }
 
 /// Checks how long orders are overdue.

@@ -5,13 +5,13 @@ use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
 use shared::config::Env;
-use shared::db::inspect::{self, Rights, SchemaVersion};
+use shared::db::inspect::{self, Rights, SchemaVersion, Setting};
 use shared::db::role::RoleName;
 use shared::db::{Database, Db, DbConfig, DbError, stats};
 use shared::deadline::Deadline;
 use shared::error::Chain;
 
-use super::api::{GRACE_SECONDS, overdue, skew};
+use super::api::{GRACE_SECONDS, overdue, paused, skew};
 use super::finding::Finding;
 
 const PLACE: &str = "database";
@@ -45,7 +45,7 @@ pub async fn examine(env: &Env) -> Vec<Finding> {
     findings.extend([clock(&db).await, connections(&db).await]);
     if has_schema {
         findings.extend(rights(&db, env).await);
-        findings.push(waiting(&db).await);
+        findings.extend(waiting(&db).await);
     }
     findings
 }
@@ -128,7 +128,7 @@ async fn rights(db: &Db, env: &Env) -> Vec<Finding> {
             let mut findings = compare_rights(&rights, named.is_some());
             // Without DATABASE_APP_ROLE the owner checks itself, and the functions may sign in as another role.
             if named.is_some() || !rights.is_owner {
-                findings.push(time_limits(db, &rights.role).await);
+                findings.push(settings(db, &rights.role).await);
             }
             findings
         }
@@ -171,30 +171,33 @@ fn compare_rights(rights: &Rights, is_named: bool) -> Vec<Finding> {
     ]
 }
 
-/// Without limits a statement that the functions have given up keeps running or waiting for a lock, and keeps its connection.
-async fn time_limits(db: &Db, role: &str) -> Finding {
-    let check = "time-limits";
-    let limits = match inspect::time_limits(db, role).await {
-        Ok(limits) => limits,
+/// Without time limits a statement that the functions have given up keeps running or waiting for a lock, and keeps its connection.
+/// Without the others misleading statistics can make a statement read the whole table.
+async fn settings(db: &Db, role: &str) -> Finding {
+    let check = "settings";
+    let settings = match inspect::settings(db, role).await {
+        Ok(settings) => settings,
         Err(error) => return Finding::not_checked(check, role, Chain(&error).to_string()),
     };
-    let (set, unset): (Vec<_>, Vec<_>) = limits.into_iter().partition(|(_, value)| value.is_some());
-    if unset.is_empty() {
-        let listed = set.iter().map(|(name, value)| format!("{name} = {}", value.as_deref().unwrap_or_default()));
-        return Finding::ok(check, role, listed.collect::<Vec<_>>().join(", "));
+    let text = |setting: &Setting| format!("{} = {}", setting.name, setting.value.as_deref().unwrap_or("default"));
+    let listed = |settings: &[Setting]| settings.iter().map(text).collect::<Vec<_>>().join(", ");
+    let (good, bad): (Vec<_>, Vec<_>) = settings.into_iter().partition(Setting::is_good);
+    if bad.is_empty() {
+        return Finding::ok(check, role, listed(&good));
     }
-    let names: Vec<_> = unset.into_iter().map(|(name, _)| name).collect();
-    let statement = |name: &String| {
-        let limit = if name == "lock_timeout" { "3s" } else { "5s" };
-        format!("ALTER ROLE \"{role}\" SET {name} = '{limit}'")
-    };
-    let remedy = format!("`{}`", names.iter().map(statement).collect::<Vec<_>>().join("; "));
-    Finding::wrong(check, role, format!("has no {}", names.join(", ")), remedy)
+    let set = |Setting { name, needed, .. }: &Setting| format!("ALTER ROLE \"{role}\" SET {name} = '{needed}'");
+    let remedy = format!("`{}`", bad.iter().map(set).collect::<Vec<_>>().join("; "));
+    Finding::wrong(check, role, listed(&bad), remedy)
 }
 
-async fn waiting(db: &Db) -> Finding {
+async fn waiting(db: &Db) -> Vec<Finding> {
     match stats::read(db).await {
-        Ok(metrics) => overdue(PLACE, metrics.oldest_overdue_seconds, GRACE_SECONDS),
-        Err(error) => Finding::not_checked("overdue", PLACE, Chain(&error).to_string()),
+        Ok(metrics) => {
+            let pause = metrics.pause.map(|pause| format!("since {} by {}: {}", pause.since, pause.by, pause.reason));
+            vec![paused(PLACE, pause), overdue(PLACE, metrics.oldest_overdue_seconds, GRACE_SECONDS)]
+        }
+        Err(error) => {
+            ["pause", "overdue"].map(|check| Finding::not_checked(check, PLACE, Chain(&error).to_string())).into()
+        }
     }
 }

@@ -82,8 +82,12 @@ fn serve(stream: &TcpStream, manner: Manner, orders: &Mutex<Vec<Value>>, paths: 
         ("GET", "/orders") => (200, page(&orders.lock().unwrap(), &path)),
         ("GET", path) if path.ends_with("/status") => (200, json!({"status": "pending"})),
         ("GET", path) => {
-            let found = |order: &&Value| Some(order["order_id"].as_str().unwrap()) == path.strip_prefix("/orders/");
-            orders.lock().unwrap().iter().find(found).map_or((404, json!({})), |order| (200, order.clone()))
+            let rest = path.strip_prefix("/orders/").unwrap_or_default();
+            let order_id = rest.strip_suffix("/history").unwrap_or(rest);
+            let orders = orders.lock().unwrap();
+            let found = orders.iter().find(|order| order["order_id"] == order_id);
+            let shown = |order: &Value| if order_id == rest { order.clone() } else { history(order) };
+            found.map_or((404, json!({})), |order| (200, shown(order)))
         }
         _ => (404, json!({})),
     };
@@ -129,4 +133,11 @@ fn read(stream: &TcpStream) -> Option<(String, String, Value)> {
 fn order(body: &Value) -> Value {
     json!({"order_id": body["order_id"], "user_id": "alice", "total_amount": "1.00", "currency": "EUR", "status": "pending",
         "created_at": "2026-01-01T00:00:00.000000Z", "started_at": null, "finished_at": null, "attempts": 0, "failure": null})
+}
+
+/// The history of an order that waits.
+fn history(order: &Value) -> Value {
+    let created = json!({"at": order["created_at"], "change": "created", "attempt": null, "cause": null, "by": "caller",
+        "subject": null, "client": null});
+    json!({"order_id": order["order_id"], "changes": [created], "truncated": false})
 }

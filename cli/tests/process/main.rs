@@ -65,7 +65,7 @@ fn wrong_usage_ends_with_two() {
 }
 
 #[test]
-fn a_service_that_can_not_be_reached_ends_with_three() {
+fn unreachable_service_ends_with_status_three() {
     let nowhere = [("ORDERMILL_URL", "http://127.0.0.1:1"), ("ORDERMILL_TOKEN", "a.e30.b")];
     for command in [&["doctor"][..], &["load", "-n", "1"]] {
         let output = run(command, &nowhere);
@@ -81,7 +81,7 @@ fn help_lists_every_exit_status() {
 }
 
 #[test]
-fn the_token_is_shown_nowhere() {
+fn token_is_shown_nowhere() {
     let secret = "eyJzZWNyZXQ.e30.c2VjcmV0";
     for arguments in [&["doctor"][..], &["doctor", "--json"], &["load", "-n", "1"], &["--help"]] {
         let output = run(arguments, &[("ORDERMILL_URL", "http://127.0.0.1:1"), ("ORDERMILL_TOKEN", secret)]);

@@ -1,6 +1,7 @@
 //! The caller: its identity and its rights.
 
 mod claims;
+mod scope;
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -11,11 +12,11 @@ use axum::http::request::Parts;
 use lambda_http::request::RequestContext;
 use shared::db::history::Actor;
 use shared::order::UserId;
-use utoipa::Modify;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 
 use crate::Api;
 use crate::problem::ApiError;
+
+pub use scope::Scope;
 
 /// How the API identifies callers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,37 +35,6 @@ impl FromStr for Auth {
             "jwt" => Ok(Self::Jwt),
             "off" => Ok(Self::Off),
             _ => Err("must be jwt or off"),
-        }
-    }
-}
-
-/// A permission that a token can carry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// Read the caller's own orders.
-    Read,
-    /// Create and cancel the caller's own orders.
-    Write,
-    /// Read all users' orders, and the metrics.
-    ReadAll,
-    /// Create and cancel orders of all users.
-    WriteAll,
-    /// Do everything, on all users' orders.
-    Admin,
-}
-
-impl Scope {
-    /// All scopes, the widest last.
-    pub const ALL: [Self; 5] = [Self::Read, Self::Write, Self::ReadAll, Self::WriteAll, Self::Admin];
-
-    /// The scope's name in a token.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "orders/read",
-            Self::Write => "orders/write",
-            Self::ReadAll => "orders/read.all",
-            Self::WriteAll => "orders/write.all",
-            Self::Admin => "orders/admin",
         }
     }
 }
@@ -180,17 +150,6 @@ impl FromRequestParts<Arc<Api>> for Admin {
         let caller = Caller::from_request_parts(parts, api).await?;
         caller.require(Scope::Admin)?;
         Ok(Self(caller))
-    }
-}
-
-/// Declares the bearer token in the OpenAPI document.
-pub struct BearerToken;
-
-impl Modify for BearerToken {
-    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
-        let components = document.components.get_or_insert_default();
-        components.add_security_scheme("token", SecurityScheme::Http(scheme));
     }
 }
 

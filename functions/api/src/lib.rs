@@ -30,8 +30,8 @@ use shared::queue::Queue;
 use utoipa::OpenApi;
 
 pub use caller::Auth;
-use caller::BearerToken;
 pub use config::Config;
+use scopes::BearerToken;
 
 /// The state that calls share, one for each execution environment.
 pub struct Api {

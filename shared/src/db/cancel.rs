@@ -33,8 +33,8 @@ pub async fn find_pending(db: &Db, filter: &PendingFilter, limit: i64) -> Result
     rows.iter().map(order_id).collect()
 }
 
-/// Selects from the pending orders that match. `order_work` holds active orders alone, so the work is bounded by their number. Only a
-/// filter by user looks each of them up in `orders`.
+/// Selects from the pending orders that match. `order_work` holds active orders alone, so their number bounds the work. A filter by
+/// user looks each of them up in `orders`; without one the statement does not read that table.
 async fn select_pending(
     db: &Db,
     what: &str,

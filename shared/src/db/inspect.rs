@@ -1,10 +1,11 @@
 //! Read-only queries for diagnosis: the schema's version, a role's rights, the limits of connections and statements.
 
 use time::OffsetDateTime;
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::retention::DELETE_ENDED;
-use super::role::{PRIVILEGES, RoleName};
+use super::role::{PRIVILEGES, RoleName, SETTINGS};
 use super::{Db, DbError, schema};
 
 /// The table of applied migrations. The functions do not use it.
@@ -131,20 +132,45 @@ impl Rights {
     }
 }
 
-/// The time limits of a role's new sessions in this database, by name; `None` is no limit. A setting of the role in this database
-/// takes precedence over one of the role, of the database and of the server, in this order.
-pub async fn time_limits(db: &Db, role: &str) -> Result<Vec<(String, Option<String>)>, DbError> {
-    let sql = "SELECT limits.name, nullif(regexp_replace(coalesce(
+/// A setting of the functions' role, and its value in the role's new sessions.
+#[derive(Debug)]
+pub struct Setting {
+    /// Its name.
+    pub name: &'static str,
+    /// The value that `migrate` gives it.
+    pub needed: &'static str,
+    /// The value in new sessions; `None` is PostgreSQL's default.
+    pub value: Option<String>,
+}
+
+impl Setting {
+    /// Whether the value is good: of a time limit any but none, of another setting the needed one.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        let value = self.value.as_deref();
+        if self.name.ends_with("_timeout") {
+            return value.is_some_and(|limit| limit.trim_end_matches(char::is_alphabetic).parse() != Ok(0));
+        }
+        value == Some(self.needed)
+    }
+}
+
+/// The settings of a role's new sessions in this database. A setting of the role in this database takes precedence over one of the
+/// role, of the database and of the server, in this order.
+pub async fn settings(db: &Db, role: &str) -> Result<Vec<Setting>, DbError> {
+    let sql = "SELECT coalesce(
                 (SELECT split_part(setting, '=', 2) FROM pg_db_role_setting, unnest(setconfig) AS setting
-                    WHERE split_part(setting, '=', 1) = limits.name AND setrole IN (0, pg_roles.oid)
+                    WHERE split_part(setting, '=', 1) = needed.name AND setrole IN (0, pg_roles.oid)
                         AND setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
                     ORDER BY setrole <> 0 DESC, setdatabase <> 0 DESC LIMIT 1),
-                (SELECT reset_val || unit FROM pg_settings WHERE pg_settings.name = limits.name
+                (SELECT reset_val || coalesce(unit, '') FROM pg_settings WHERE pg_settings.name = needed.name
                     AND source IN ('configuration file', 'command line', 'environment variable'))
-            ), '^0+ *[a-z]*$', ''), '') AS value
-        FROM pg_roles, unnest(ARRAY['statement_timeout', 'lock_timeout']) AS limits (name) WHERE rolname = $1";
-    let rows = db.query(sql, &[(&role, Type::TEXT)]).await?;
-    rows.iter().map(|row| Ok((row.try_get("name")?, row.try_get("value")?))).collect()
+            ) AS value
+        FROM pg_roles, unnest($2) WITH ORDINALITY AS needed (name, place) WHERE rolname = $1 ORDER BY place";
+    let names = SETTINGS.map(|(name, _)| name);
+    let rows = db.query(sql, &[(&role, Type::TEXT), (&&names[..], Type::TEXT_ARRAY)]).await?;
+    let read = |(row, (name, needed)): (&Row, _)| Ok(Setting { name, needed, value: row.try_get("value")? });
+    rows.iter().zip(SETTINGS).map(read).collect()
 }
 
 fn missing() -> DbError {

@@ -34,7 +34,7 @@ pub(super) const PRIVILEGES: [(&str, &str); 9] = [
 /// - no plan reads a whole table or a whole index if an index leads to the rows, even if the table looks small: a join looks them
 ///   up key by key. A scan that can't be avoided then looks so expensive that the server would compile the statement, which takes
 ///   longer than running it.
-const SETTINGS: [(&str, &str); 6] = [
+pub(super) const SETTINGS: [(&str, &str); 6] = [
     ("statement_timeout", "5s"),
     ("lock_timeout", "3s"),
     ("enable_seqscan", "off"),

@@ -9,7 +9,7 @@ use sandbox::postgres::{Postgres, Stop, free_port};
 use sandbox::wire::{self, Hook, Wire};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Row};
 
 /// The servers, and the two addresses that the functions connect to.
 pub struct Database {
@@ -58,6 +58,12 @@ impl Database {
     /// Connects directly to the primary, past the proxies.
     pub async fn sql(&self) -> Result<Client> {
         self.servers.lock().await.writer.connect().await
+    }
+
+    /// Runs a query on the primary. No server is stopped until it is answered.
+    pub async fn query(&self, sql: &str) -> Result<Vec<Row>> {
+        let servers = self.servers.lock().await;
+        Ok(servers.writer.connect().await?.query(sql, &[]).await?)
     }
 
     /// Cuts the functions' connections.

@@ -150,7 +150,7 @@ impl World {
 
     /// The ids of the orders that are pending or processing.
     pub async fn active(&self) -> Result<Vec<String>> {
-        let rows = self.database.sql().await?.query("SELECT order_id FROM order_work", &[]).await?;
+        let rows = self.database.query("SELECT order_id FROM order_work").await?;
         Ok(rows.iter().map(|row| row.get("order_id")).collect())
     }
 

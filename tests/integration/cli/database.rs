@@ -36,6 +36,13 @@ async fn doctor_finds_that_it_is_older_than_the_schema() {
 }
 
 #[tokio::test]
+async fn doctor_finds_a_pause() {
+    let world = World::new().await;
+    world.post("/processing/pause", &serde_json::json!({"reason": "stocktaking"})).await.expect(200);
+    with_database(world.owner_url()).assert_wrong("pause", "by admin: stocktaking", "/processing/resume").await;
+}
+
+#[tokio::test]
 async fn doctor_finds_overdue_orders() {
     let world = World::new().await;
     world.create("late").await;
@@ -77,25 +84,37 @@ async fn doctor_finds_missing_and_excess_rights_of_the_role() {
 }
 
 #[tokio::test]
-async fn doctor_finds_a_role_without_time_limits() {
+async fn doctor_finds_a_role_without_its_settings() {
     let world = World::new().await;
     let role = world.create_app_role().await;
     let patient = with_database(world.owner_url()).with("DATABASE_APP_ROLE", &role);
-    let set_both =
+    let alter = async |change: &str| world.execute(&format!("ALTER ROLE {role} {change}")).await;
+    alter("RESET ALL").await;
+    let limits = "statement_timeout = default, lock_timeout = default, enable_seqscan = default";
+    let set =
         format!("ALTER ROLE \"{role}\" SET statement_timeout = '5s'; ALTER ROLE \"{role}\" SET lock_timeout = '3s'");
-    world.execute(&format!("ALTER ROLE {role} RESET ALL")).await;
-    patient.assert_wrong("time-limits", "has no statement_timeout, lock_timeout", &set_both).await;
-    world
-        .execute(&format!("ALTER ROLE {role} SET statement_timeout = '5s'; ALTER ROLE {role} SET lock_timeout = 0"))
-        .await;
-    patient.assert_wrong("time-limits", "has no lock_timeout", "SET lock_timeout = '3s'").await;
+    patient.assert_wrong("settings", limits, &set).await;
+    for setting in
+        ["enable_seqscan = off", "enable_mergejoin = off", "enable_hashjoin = off", "statement_timeout = '5s'"]
+    {
+        alter(&format!("SET {setting}")).await;
+    }
+    alter("SET lock_timeout = 0").await;
+    alter("SET jit = on").await;
+    patient.assert_wrong("settings", "lock_timeout = 0, jit = on", "SET lock_timeout = '3s'").await;
 
     // A role's setting for this database overrides its setting for all databases.
-    let in_database = "ALTER ROLE %I IN DATABASE %I SET lock_timeout = ''3s''";
+    alter("SET jit = off").await;
+    let in_database = "ALTER ROLE %I IN DATABASE %I SET lock_timeout = ''2s''";
     world.execute(&format!("DO $$ BEGIN EXECUTE format('{in_database}', '{role}', current_database()); END $$")).await;
     let findings = patient.findings().await;
-    let found = findings.iter().find(|finding| finding.check == "time-limits").unwrap();
-    assert_eq!((found.state, found.what.as_str()), (State::Ok, "statement_timeout = 5s, lock_timeout = 3s"));
+    let found = findings.iter().find(|finding| finding.check == "settings").unwrap();
+    assert_eq!(found.state, State::Ok);
+    assert!(
+        found.what.starts_with("statement_timeout = 5s, lock_timeout = 2s, enable_seqscan = off"),
+        "{}",
+        found.what
+    );
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Each scope alone, on the caller's own order and on another user's: what the function answers, whatever the gateway lets in.
+//! Each scope alone, on the caller's own order and on another user's: the function's answers, without the gateway.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -81,7 +81,7 @@ async fn backend_acts_for_every_user_and_cannot_operate() {
 }
 
 #[tokio::test]
-async fn a_group_counts_only_where_the_deployment_names_it() {
+async fn group_counts_only_where_the_deployment_names_it() {
     let world = World::new().await;
     let metrics = async |api| {
         let mut event = event(None, Request::get("/metrics").body(Body::empty()).unwrap()).await;

@@ -174,7 +174,7 @@ fn dashboard_signs_users_in_without_the_admin_scope() {
 }
 
 #[test]
-fn a_created_pool_names_its_operators_and_a_brought_one_may() {
+fn created_pool_has_an_operators_group_and_others_may_name_one() {
     let groups = |parameters: &[&str]| {
         let template = template(parameters);
         let functions = template.resources("AWS::Lambda::Function");
@@ -192,7 +192,7 @@ fn a_created_pool_names_its_operators_and_a_brought_one_may() {
 }
 
 #[test]
-fn a_machine_acts_for_every_user_and_only_an_operators_client_operates() {
+fn machine_client_acts_for_every_user_and_does_not_operate() {
     let template = template(&[]);
     let clients = template.resources("AWS::Cognito::UserPoolClient");
     let scopes = |client: &str| {

@@ -18,6 +18,7 @@ use crate::problem::{ApiError, RefusalsOfOptions};
 
 /// The options of a cancel: a filter on pending orders, and the pace. An absent criterion matches every order.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(examples(json!({"dry_run": true, "created_from": "2026-01-05T09:00:00Z", "user_id": "alice", "limit": 100, "per_second": 100})))]
 #[serde(deny_unknown_fields, default)]
 pub struct CancelOptions {
     /// Whether to change nothing and only count.
@@ -75,6 +76,7 @@ impl CancelOptions {
 
 /// The result of a cancel of many orders, or of its dry run.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(examples(json!({"dry_run": true, "matched": 20, "cancelled": 0})))]
 pub struct CancelReport {
     /// Whether this was a dry run, which changes nothing.
     dry_run: bool,
@@ -138,7 +140,7 @@ async fn cancel_paced(api: &Call, caller: &Caller, order_ids: &[OrderId], per_se
         next += Duration::from_secs(1);
         match cancel::cancel_all(&api.db, chunk, caller.actor(), api.announce).await {
             Ok(count) => cancelled += count,
-            // What this call has cancelled stays so. Another call continues.
+            // These orders stay cancelled. Another call continues.
             Err(_) if cancelled > 0 => break,
             Err(error) => return Err(error.into()),
         }

@@ -15,7 +15,9 @@ use crate::problem::{ApiError, RefusalsOfOne};
 
 /// The history of an order.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = OrderHistory)]
+#[schema(as = OrderHistory, examples(json!({"order_id": "order-1001", "changes": [
+    {"at": "2026-01-05T09:29:55.123456Z", "change": "created", "attempt": null, "cause": null, "by": "caller", "subject": null, "client": null}
+], "truncated": false})))]
 pub struct HistoryView {
     /// The order's identifier.
     #[schema(example = "order-1001")]

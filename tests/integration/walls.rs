@@ -1,0 +1,97 @@
+//! The walls between the parts: which files may depend on which. A breach is named by its file.
+
+use std::ffi::OsString;
+use std::fs::{read_dir, read_to_string};
+use std::path::{Path, PathBuf};
+
+/// The product's code, from this package.
+const CODE: [&str; 3] = ["../functions", "../shared/src", "../cli/src"];
+
+/// A text that only some files may contain.
+struct Wall {
+    /// The text. In comments it is allowed.
+    text: &'static str,
+    /// The beginnings of the paths that may contain it.
+    inside: &'static [&'static str],
+    /// How the rule reads.
+    rule: &'static str,
+}
+
+const DATABASE: &[&str] = &["../shared/src/db"];
+
+/// Where the Lambda runtime is named.
+const RUNTIME: &[&str] =
+    &["../functions", "../shared/src/gateway.rs", "../shared/src/lifecycle.rs", "../shared/src/telemetry"];
+
+const WALLS: [Wall; 9] = [
+    Wall { text: "SELECT ", inside: DATABASE, rule: "only shared/src/db speaks SQL" },
+    Wall { text: "INSERT INTO ", inside: DATABASE, rule: "only shared/src/db speaks SQL" },
+    Wall { text: "DELETE FROM ", inside: DATABASE, rule: "only shared/src/db speaks SQL" },
+    Wall { text: "aws_sdk_sqs", inside: &["../shared/src/queue"], rule: "only the queue's module calls SQS" },
+    Wall {
+        text: "env::var",
+        inside: &["../shared/src/config.rs", "../cli/src/main.rs", "../cli/src/output.rs"],
+        rule: "only the start of a program reads the environment",
+    },
+    Wall { text: "lambda_runtime", inside: RUNTIME, rule: "the rest does not know the Lambda runtime" },
+    Wall { text: "lambda_http", inside: RUNTIME, rule: "the rest does not know the Lambda runtime" },
+    Wall { text: "use tests::", inside: &[], rule: "the product does not depend on its tests" },
+    Wall { text: "thread::sleep", inside: &[], rule: "a wait is a delayed message or a timer, and blocks no thread" },
+];
+
+/// The Rust files below a folder, without the build results.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let below = entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] });
+    below.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
+}
+
+/// The lines of code: without comments.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| !line.trim_start().starts_with("//"))
+}
+
+/// The breaches of a wall in a file.
+fn breaches(path: &Path, text: &str) -> Vec<String> {
+    let walls = WALLS.iter().filter(|wall| {
+        let is_inside = wall.inside.iter().any(|start| path.to_string_lossy().starts_with(start));
+        !is_inside && code(text).any(|line| line.contains(wall.text))
+    });
+    walls.map(|wall| format!("{}: {}, and {:?} is there", path.display(), wall.rule, wall.text)).collect()
+}
+
+#[test]
+fn code_keeps_to_the_walls_between_the_parts() {
+    let paths = CODE.iter().flat_map(|folder| files(Path::new(folder))).collect::<Vec<_>>();
+    assert!(paths.len() > 100, "{paths:?}");
+    let breaches: Vec<_> = paths.iter().flat_map(|path| breaches(path, &read_to_string(path).unwrap())).collect();
+    assert_eq!(breaches, [""; 0]);
+}
+
+#[test]
+fn domain_uses_nothing_else_of_the_product() {
+    let domain = [files(Path::new("../shared/src/order")), vec!["../shared/src/order.rs".into()]].concat();
+    for path in domain {
+        let text = read_to_string(&path).unwrap();
+        assert!(!code(&text).any(|line| line.contains("crate::")), "{} uses other modules", path.display());
+    }
+}
+
+#[test]
+fn functions_do_not_depend_on_each_other() {
+    let functions: Vec<_> = read_dir("../functions").unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    for function in &functions {
+        let manifest = Path::new("../functions").join(function).join("Cargo.toml");
+        let manifest = read_to_string(&manifest).unwrap();
+        let needs = |other: &OsString| manifest.lines().any(|line| line.starts_with(&format!("{}.", other.display())));
+        assert!(manifest.contains("\nshared.workspace"), "{} does not name its dependencies so", function.display());
+        assert!(!functions.iter().any(needs), "{} depends on another function", function.display());
+    }
+}
+
+#[test]
+fn breach_of_a_wall_is_noticed() {
+    let path = Path::new("../functions/api/src/x.rs");
+    assert_eq!(breaches(path, "// SELECT 1 is a statement\nlet rows = query(\"INSERT INTO orders\");").len(), 1);
+    assert_eq!(breaches(Path::new("../shared/src/db/x.rs"), "\"SELECT 1\""), [""; 0]);
+}
