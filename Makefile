@@ -108,7 +108,7 @@ bench: $(LOCAL) .venv/bench/.stamp .local/bench/queues/.stamp ## measure everyth
 rivals:
 	CARGO_TARGET_DIR=target/rivals cargo build --quiet --release --locked --manifest-path tests/bench/rivals/Cargo.toml
 
-cost: ## calculate the cost of orders: make cost ORDERS=1000000 DELAY=5 BATCH=10, and LIST, WORK, REGION, ARCHITECTURE
+cost: ## calculate the cost of orders: make cost ORDERS=1000000 DELAY=5 BATCH=10, and LIST, WORK, EVENTS, REGION, ARCHITECTURE
 	cargo run --quiet -p bench -- cost
 
 scaling: ## simulate more and more orders a second with the times of `make bench`, and write the tables of docs/scaling.md
