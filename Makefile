@@ -11,8 +11,9 @@ DOCUMENT := functions/site/assets/openapi.json
 own_stack = export STACK_DIR=.local/$(1) PG_PORT=$(or $(PG_PORT),$(2)) EMULATOR_PORT=$(or $(EMULATOR_PORT),$(3)) \
 	ISSUER_PORT=$(or $(ISSUER_PORT),$(4)); $(STACK)
 # `make test` starts a stack of its own, which disturbs no running one. Its cancel window is longer, so that a busy machine still
-# cancels in time. Tests wait more than they compute, so more of them run at once than there are cores.
-TEST_STACK := export SAM_PARAMETERS=CancelWindowSeconds=5; $(call own_stack,test,15442,4576,4577)
+# cancels in time, and it announces ends on the emulator's own bus. Tests wait more than they compute, so more of them run at once
+# than there are cores.
+TEST_STACK := export SAM_PARAMETERS="CancelWindowSeconds=5 EventBus=default"; $(call own_stack,test,15442,4576,4577)
 LOCALSTACK_STACK := $(call own_stack,localstack,15512,4646,4647)
 PGBOUNCER_STACK := export PGBOUNCER_PORT=$(or $(PGBOUNCER_PORT),15533); $(call own_stack,pgbouncer,15532,4666,4667)
 PGBOUNCER_TESTS := cargo test -p tests --test integration --test pooling
@@ -107,7 +108,7 @@ bench: $(LOCAL) .venv/bench/.stamp .local/bench/queues/.stamp ## measure everyth
 rivals:
 	CARGO_TARGET_DIR=target/rivals cargo build --quiet --release --locked --manifest-path tests/bench/rivals/Cargo.toml
 
-cost: ## calculate the cost of orders: make cost ORDERS=1000000 DELAY=5 BATCH=10, and LIST, WORK, REGION, ARCHITECTURE
+cost: ## calculate the cost of orders: make cost ORDERS=1000000 DELAY=5 BATCH=10, and LIST, WORK, EVENTS, REGION, ARCHITECTURE
 	cargo run --quiet -p bench -- cost
 
 scaling: ## simulate more and more orders a second with the times of `make bench`, and write the tables of docs/scaling.md
@@ -130,8 +131,8 @@ test-localstack: $(LOCAL) .venv/localstack/.stamp ## run the tests that use queu
 	$(LOCALSTACK_STACK) localstack cargo test -p tests --test integration -- $(QUEUE_TESTS)
 
 test-pgbouncer: $(LOCAL) .local/tools/bin/pgbouncer ## run the integration tests by way of PgBouncer in transaction mode, with prepared statements and without
-	export SAM_PARAMETERS=CancelWindowSeconds=5; $(PGBOUNCER_STACK) exec $(PGBOUNCER_TESTS)
-	export DATABASE_PREPARE=off SAM_PARAMETERS="CancelWindowSeconds=5 DatabasePrepare=off"; $(PGBOUNCER_STACK) exec $(PGBOUNCER_TESTS)
+	export SAM_PARAMETERS="CancelWindowSeconds=5 EventBus=default"; $(PGBOUNCER_STACK) exec $(PGBOUNCER_TESTS)
+	export DATABASE_PREPARE=off SAM_PARAMETERS="CancelWindowSeconds=5 EventBus=default DatabasePrepare=off"; $(PGBOUNCER_STACK) exec $(PGBOUNCER_TESTS)
 
 check: machine ## check the Rust code's format and lints
 	echo "==> Checking the format and the lints of the Rust code"

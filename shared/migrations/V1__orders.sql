@@ -27,6 +27,8 @@ CREATE TABLE orders (
     started_at      timestamptz,
     finished_at     timestamptz,
     attempts        integer       NOT NULL DEFAULT 0,
+    -- Null in most orders: how often an operator has retried the order.
+    retries         integer,
     cancelled       boolean       NOT NULL DEFAULT false,
     failure         text,
     -- The request.
@@ -123,6 +125,25 @@ $$;
 CREATE TRIGGER replace_user_in_history AFTER UPDATE OF user_id ON orders
 FOR EACH ROW EXECUTE FUNCTION replace_user_in_history();
 
+-- Ends that are not announced yet, in a deployment with an event bus; empty without one. The statement that ends an order inserts its
+-- row, and the row goes once the bus has taken the event. Retention and erasure leave such orders alone. An order has more than one
+-- row only if it was retried before its failure was announced.
+CREATE TABLE order_ends (
+    order_id   text COLLATE "C" NOT NULL,
+    -- 1 for the order's first end, 2 for the end after its first retry, and so on.
+    sequence   integer NOT NULL,
+    ended_at   timestamptz NOT NULL,
+    -- Values that the retry took back from the order's row; null while the order's row has them.
+    started_at timestamptz,
+    attempts   integer,
+    failure    text,
+
+    CONSTRAINT order_ends_taken_back CHECK (num_nonnulls(started_at, attempts, failure) IN (0, 3)),
+    PRIMARY KEY (order_id, sequence)
+)
+-- Rows live for less than a second, as long as the bus takes events. The sweeper reads the whole table once a minute.
+WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
+
 -- One row: whether processing is paused. Every claim and every sweep reads it.
 CREATE TABLE processing_pause (
     -- Keeps a second row out.
@@ -177,6 +198,7 @@ BEGIN ATOMIC
         SELECT o.order_id FROM walked JOIN orders AS o ON o.order_id = walked.order_id
         WHERE o.finished_at < least(ended_before, now() - interval '1 day')
             AND NOT EXISTS (SELECT FROM order_work AS w WHERE w.order_id = o.order_id)
+            AND NOT EXISTS (SELECT FROM order_ends AS e WHERE e.order_id = o.order_id)
         FOR UPDATE OF o SKIP LOCKED
     ), gone AS (
         DELETE FROM orders AS o USING old WHERE o.order_id = old.order_id RETURNING o.order_id

@@ -13,6 +13,7 @@ pub mod cancel;
 mod connect;
 pub mod create;
 mod credential;
+pub mod ends;
 pub mod erasure;
 pub mod history;
 pub mod inspect;

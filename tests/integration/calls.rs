@@ -12,16 +12,19 @@ use sandbox::calls::{Calls, known};
 use serde_json::json;
 use shared::config::Env;
 use sweeper::Sweeper;
-use tests::{Stack, call_in_process, handle, order, post};
+use tests::{Bus, Stack, call_in_process, handle, order, post};
 
 use crate::credentials::SecretWorld;
 use crate::migrating;
 
-/// Places an order, asks for all numbers and redrives a dead letter.
+/// Places two orders, cancels one, asks for all numbers and redrives a dead letter.
 async fn use_api(env: &Env) {
     let api = api::router(Arc::new(Api::new(api::Config::from_env(env).unwrap(), env).unwrap()));
     let call = async |request| call_in_process(&api, Some(("alice", "orders/write orders/admin")), request).await;
-    call(post("/orders", &order("o-1"))).await.expect(201);
+    for order_id in ["o-1", "o-2"] {
+        call(post("/orders", &order(order_id))).await.expect(201);
+    }
+    call(post("/orders/o-2/cancel", &json!({}))).await.expect(200);
     call(Request::get("/metrics").body(Body::empty()).unwrap()).await.expect(200);
     for dry_run in [true, false] {
         let report = call(post("/dead-letters/redrive", &json!({"dry_run": dry_run}))).await.expect(200);
@@ -29,11 +32,11 @@ async fn use_api(env: &Env) {
     }
 }
 
-/// Has an order wait, and dead-letters a message that names none.
+/// Has an order wait, dead-letters a message that names none, and announces an end.
 async fn use_processor(env: &Env) {
     let work = Simulated { delay: Duration::from_secs(5) };
     let processor = Processor::new(processor::Config::from_env(env).unwrap(), work, env).unwrap();
-    let answer = handle(&processor, &["o-1", "no order's id!"]).await;
+    let answer = handle(&processor, &["o-1", "o-2", "no order's id!"]).await;
     assert!(answer.batch_item_failures.is_empty(), "{answer:?}");
 }
 
@@ -44,9 +47,11 @@ async fn use_everything(secret: &SecretWorld) {
     secret.world.send_dead_letter("o-1").await;
     use_api(&secret.env_of("api")).await;
     use_processor(&secret.env_of("processor")).await;
+    // An end that is left to the sweeper.
+    secret.world.execute("INSERT INTO order_ends SELECT order_id, 1, finished_at FROM orders WHERE cancelled").await;
     secret.world.let_pass(900.0).await;
     let swept = Sweeper::from_env(&secret.env_of("sweeper")).unwrap().sweep().await.unwrap();
-    assert_eq!(swept.requeued, 1, "{swept:?}");
+    assert_eq!((swept.requeued, swept.events), (1, 1), "{swept:?}");
 }
 
 /// The calls of this world's functions, as the emulated AWS has noted them.
@@ -63,7 +68,7 @@ fn noted(secret: &SecretWorld) -> Calls {
 
 #[tokio::test]
 async fn record_names_the_calls_that_each_function_makes() {
-    let secret = SecretWorld::new().await;
+    let secret = SecretWorld::on(&Bus::new().await.name).await;
     use_everything(&secret).await;
     let calls = noted(&secret);
     if std::env::var_os("RECORD_CALLS").is_some() {

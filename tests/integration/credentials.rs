@@ -28,7 +28,12 @@ pub struct SecretWorld {
 
 impl SecretWorld {
     pub async fn new() -> Self {
-        let (world, secrets) = (World::new().await, secrets());
+        Self::on("").await
+    }
+
+    /// The same with this event bus, or without one if the name is empty.
+    pub async fn on(bus: &str) -> Self {
+        let (world, secrets) = (World::with(&[("EVENT_BUS", bus)]).await, secrets());
         let role = world.create_app_role().await;
         // PostgreSQL lets a member of the role terminate its connections.
         world.execute(&format!("ALTER ROLE {role} PASSWORD 'hunter2'; GRANT {role} TO ordermill")).await;
@@ -53,11 +58,11 @@ impl SecretWorld {
         self.env_by("migrate", &created.await.unwrap().arn.unwrap())
     }
 
-    /// Whether a queue or a secret of this ARN is this world's.
+    /// Whether a queue, an event bus or a secret of this ARN is this world's.
     pub fn owns(&self, arn: &str) -> bool {
-        let queues = self.world.variables().filter(|(name, _)| ["QUEUE_URL", "DLQ_URL"].contains(name));
-        let mut names = queues.map(|(_, url)| url.rsplit('/').next().unwrap());
-        arn.contains(&self.role) || names.any(|name| arn.ends_with(name))
+        let own = self.world.variables().filter(|(name, _)| ["QUEUE_URL", "DLQ_URL", "EVENT_BUS"].contains(name));
+        let mut names = own.map(|(_, url)| url.rsplit('/').next().unwrap());
+        arn.contains(&self.role) || names.any(|name| !name.is_empty() && arn.ends_with(name))
     }
 
     fn env_by(&self, function: &str, arn: &str) -> Env {

@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tests::{Stack, eventually};
+use tests::{Bus, Stack, eventually};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -36,6 +36,16 @@ async fn order_goes_from_pending_through_processing_to_completed() {
     let done = stack.get_as("TOKEN_ALICE", &format!("/orders/{id}")).await.expect(200);
     assert_eq!((&done["attempts"], &done["failure"]), (&json!(1), &Value::Null));
     stack.get_as("TOKEN_BOB", &format!("/orders/{id}")).await.problem(404);
+}
+
+#[tokio::test]
+async fn end_of_an_order_reaches_a_queue_behind_the_bus() {
+    let (stack, bus, id) = (Stack::running(), Bus::new().await, fresh_id());
+    bus.add_default(&id).await;
+    stack.post_as("TOKEN_ALICE", "/orders", &order(&id, "alice")).await.expect(201);
+    let event = bus.events(1).await.remove(0);
+    assert_eq!((&event["detail-type"], &event["detail"]["sequence"]), (&json!("order.completed"), &json!(1)));
+    assert_eq!(event["detail"]["order"], stack.get_as("TOKEN_ALICE", &format!("/orders/{id}")).await.expect(200));
 }
 
 #[tokio::test]

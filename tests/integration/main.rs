@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap fails the test")]
 
 mod alarms;
+mod announcing;
 mod batching;
 mod calls;
 mod cancelling;

@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::http::Request;
 use sandbox::runtime::{Environment, Function};
 use serde_json::{Value, json};
+use shared::db::ends::Announce;
 use shared::db::overdue;
 use shared::db::work::{self, Finish};
 use tests::{World, event, eventually, failures, handle, order, post};
@@ -126,7 +127,7 @@ async fn attempt_that_has_started_ends_during_a_pause() {
     let claim = work::claim(&db, &ids, Duration::from_secs(30), Duration::ZERO).await.unwrap();
     pause(&world).await;
     let end = Finish { order: &claim.claimed[0], attempts: 1, failure: None };
-    assert_eq!(work::finish(&db, claim.token, &[end], Duration::ZERO).await.unwrap().len(), 1);
+    assert_eq!(work::finish(&db, claim.token, &[end], Duration::ZERO, Announce::Never).await.unwrap().len(), 1);
     assert_eq!(world.status("o-1").await, "completed");
 }
 

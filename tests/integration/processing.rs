@@ -6,6 +6,7 @@ use std::time::Duration;
 use processor::{Outcome, Work};
 use serde_json::json;
 use shared::db::Db;
+use shared::db::ends::Announce;
 use shared::db::work::{Claimed, Finish, Reschedule};
 use shared::deadline::Deadline;
 use tests::{World, failures, handle};
@@ -146,7 +147,9 @@ async fn worker_with_an_expired_lease_changes_nothing() {
     let holder = shared::db::work::claim(&db, &ids, lease, Duration::ZERO).await.unwrap();
     assert_eq!(holder.claimed[0].attempts, 1);
     let outcome = [Finish { order: &lost.claimed[0], attempts: 1, failure: None }];
-    assert!(shared::db::work::finish(&db, lost.token, &outcome, Duration::ZERO).await.unwrap().is_empty());
+    assert!(
+        shared::db::work::finish(&db, lost.token, &outcome, Duration::ZERO, Announce::Never).await.unwrap().is_empty()
+    );
     shared::db::work::reschedule(
         &db,
         lost.token,
@@ -155,7 +158,10 @@ async fn worker_with_an_expired_lease_changes_nothing() {
     .await
     .unwrap();
     assert_eq!(world.status("o-1").await, "processing");
-    assert_eq!(shared::db::work::finish(&db, holder.token, &outcome, Duration::ZERO).await.unwrap().len(), 1);
+    assert_eq!(
+        shared::db::work::finish(&db, holder.token, &outcome, Duration::ZERO, Announce::Never).await.unwrap().len(),
+        1
+    );
     assert_eq!(world.status("o-1").await, "completed");
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use shared::db::ends::Announce;
 use shared::db::work::{Claim, Finish, Reschedule};
 use shared::db::{Db, orders, overdue, pause, retry, work};
 use shared::order::OrderId;
@@ -126,7 +127,7 @@ impl Play<'_> {
     async fn finish(&mut self, worker: usize, completed: bool) {
         if let Some(claim) = self.workers[worker].take() {
             let end = Finish { order: &claim.claimed[0], attempts: 1, failure: (!completed).then_some("refused") };
-            let recorded = work::finish(self.db, claim.token, &[end], Duration::ZERO).await.unwrap();
+            let recorded = work::finish(self.db, claim.token, &[end], Duration::ZERO, Announce::Never).await.unwrap();
             if !recorded.is_empty() {
                 assert_eq!(self.holder.take(), Some(worker), "a worker without the lease recorded an end");
                 self.ends += 1;
@@ -145,7 +146,10 @@ impl Play<'_> {
     }
 
     async fn cancel(&mut self) {
-        if orders::cancel(self.db, self.id(), None, tests::actor(&"olga".parse().unwrap())).await.unwrap() {
+        if orders::cancel(self.db, self.id(), None, tests::actor(&"olga".parse().unwrap()), Announce::Never)
+            .await
+            .unwrap()
+        {
             self.ends += 1;
             self.is_cancelled = true;
         }

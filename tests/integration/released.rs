@@ -145,6 +145,25 @@ async fn sweep(url: &str, world: &World) {
     }
 }
 
+/// Ends orders in a deployment with an event bus: announces some of the ends, and has the sweeper announce the others.
+async fn announce(url: &str, world: &World) {
+    let more = [("DATABASE_URL", url), ("DATABASE_PREPARE", "off"), ("EVENT_BUS", "default")];
+    let env: Env = world.variables().chain(more).collect();
+    let api = world.api_of_env(&env);
+    for (id, user) in [("e-1", "alice"), ("e-2", "alice"), ("e-3", "erin")] {
+        let order = json!({"order_id": id, "user_id": user, "item_ids": ["a"], "total_amount": 1});
+        call(&api, post("/orders", &order)).await;
+    }
+    call(&api, post("/orders/e-1/cancel", &json!({}))).await;
+    call(&api, post("/orders/cancel", &json!({"dry_run": false, "user_id": "erin"}))).await;
+    let processor = Processor::new(Config::from_env(&env).unwrap(), Simulated { delay: Duration::ZERO }, &env).unwrap();
+    handle(&processor, &["e-1", "e-2"]).await;
+    call(&api, get("/metrics")).await;
+    call(&api, post("/users/bob/erase", &json!({}))).await;
+    world.let_pass(40.0).await;
+    assert_eq!(Sweeper::from_env(&env).unwrap().sweep().await.unwrap().events, 1);
+}
+
 /// Records all statements of the functions in this world.
 pub async fn record(world: &World) -> Recording {
     let recording = Recording::default();
@@ -161,6 +180,7 @@ pub async fn record(world: &World) -> Recording {
     pause_and_resume(&api).await;
     schedule(&api, recorded.as_str(), world).await;
     sweep(recorded.as_str(), world).await;
+    announce(recorded.as_str(), world).await;
     recording
 }
 
@@ -171,6 +191,7 @@ async fn recording_of_a_release_contains_every_statement() {
     let sources = [
         include_str!("../../shared/src/db/cancel.rs"),
         include_str!("../../shared/src/db/create.rs"),
+        include_str!("../../shared/src/db/ends.rs"),
         include_str!("../../shared/src/db/erasure.rs"),
         include_str!("../../shared/src/db/retention.rs"),
         include_str!("../../shared/src/db/history.rs"),

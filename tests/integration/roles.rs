@@ -7,6 +7,7 @@ use axum::http::Request;
 use sandbox::postgres::Postgres;
 use serde_json::json;
 use shared::config::Env;
+use shared::db::ends::Announce;
 use shared::db::role::grant;
 use shared::db::schema::SchemaError;
 use shared::db::work::{Finish, Reschedule, claim, finish, reschedule};
@@ -93,7 +94,7 @@ async fn functions_role_can_do_everything_that_functions_do() {
     let again = claim(&db, &order_ids, Duration::from_secs(30), Duration::ZERO).await.unwrap();
     let end = |index: usize, failure| Finish { order: &again.claimed[index], attempts: 1, failure };
     let ends = [end(0, None), end(1, Some("refused"))];
-    assert_eq!(finish(&db, again.token, &ends, Duration::ZERO).await.unwrap().len(), 2);
+    assert_eq!(finish(&db, again.token, &ends, Duration::ZERO, Announce::Never).await.unwrap().len(), 2);
 
     for operation in ["/orders/retry", "/dead-letters/redrive", "/orders/b/retry"] {
         call(post(operation, &json!({"dry_run": true}))).await.expect(200);

@@ -48,6 +48,8 @@ fn every_kind_of_deployment_keeps_the_rules() {
         &["JwtIssuer=https://issuer.example.com", "CorsAllowOrigins=https://shop.example.com"],
         &[BROUGHT, SECRET, "VpcSubnetIds=subnet-1", "VpcSecurityGroupIds=sg-1"],
         &[BROUGHT, IAM, OWNER_URL, OWNER],
+        &["EventBus=shop"],
+        &[BROUGHT, IAM, "EventBus=arn:aws:events:eu-central-1:999988887777:event-bus/shop"],
         &[
             BROUGHT,
             IAM,

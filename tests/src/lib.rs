@@ -5,6 +5,7 @@
 
 #![allow(clippy::panic, clippy::missing_panics_doc, reason = "a panic of the harness is the failure of a test")]
 
+mod bus;
 mod certificates;
 mod http;
 mod log;
@@ -14,6 +15,7 @@ mod tls_postgres;
 mod tokens;
 mod world;
 
+pub use bus::Bus;
 pub use certificates::{Authority, Certificate};
 pub use http::{Answer, call_in_process, event, invoke};
 pub use log::Log;

@@ -58,6 +58,18 @@ impl Stack {
         aws_sdk_sqs::Client::from_conf(config)
     }
 
+    /// A client of the stack's event buses.
+    #[must_use]
+    pub fn events(&self) -> aws_sdk_eventbridge::Client {
+        let config = aws_sdk_eventbridge::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new("us-east-1"))
+            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .endpoint_url(self.get("AWS_ENDPOINT_URL"))
+            .build();
+        aws_sdk_eventbridge::Client::from_conf(config)
+    }
+
     /// Calls the API through the gateway, with the token of this name (`TOKEN_ALICE`) or without one.
     pub async fn call(&self, method: Method, path: &str, token: Option<&str>, body: Option<&Value>) -> Answer {
         self.call_bearing(method, path, token.map(|name| self.get(name)), body).await

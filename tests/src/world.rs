@@ -369,6 +369,7 @@ impl World {
             UPDATE orders SET created_at = created_at - make_interval(secs => {seconds}),
                 started_at = started_at - make_interval(secs => {seconds}),
                 process_after = process_after - make_interval(secs => {seconds});
+            UPDATE order_ends SET ended_at = ended_at - make_interval(secs => {seconds});
             UPDATE processing_pause SET paused_at = paused_at - make_interval(secs => {seconds}),
                 resumed_at = resumed_at - make_interval(secs => {seconds})"
         ))

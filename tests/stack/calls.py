@@ -86,5 +86,7 @@ def _resource(arn: str) -> str:
     """The template's name of a resource; the ARN of one that is not known."""
     if ":secretsmanager:" in arn:
         return "DatabaseSecret"
+    if ":event-bus/" in arn:
+        return "EventBus"
     names = {r":sqs:.*-orders$": "OrderQueue", r":sqs:.*(-DeadLetterQueue-\w+|-dead-letters)$": "DeadLetterQueue"}
     return next((name for pattern, name in names.items() if re.search(pattern, arn)), arn)

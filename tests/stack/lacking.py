@@ -2,10 +2,13 @@
 
 The emulator refuses three kinds of resources: CodeDeploy, which moves a function's alias gradually while the emulator
 moves it at once; rules of networks; and alarms on metric math. An emulator could not show their effects, so here they
-are accepted without effect.
+are accepted without effect. It also splits no text in a condition, which is done here for it.
 """
 
-from ministack.services.cloudformation import provisioners
+import sys
+from typing import Any
+
+from ministack.services.cloudformation import engine, provisioners
 
 ACCEPTED = ("AWS::CodeDeploy::Application", "AWS::CodeDeploy::DeploymentGroup", "AWS::EC2::SecurityGroupIngress")
 
@@ -16,6 +19,26 @@ def add() -> None:
         provisioners._RESOURCE_HANDLERS[kind] = {"create": _create, "update": _update, "delete": _delete}
     put_alarm = provisioners._cw_metric_alarm_put
     provisioners._cw_metric_alarm_put = lambda name, alarm: (name, {}) if "Metrics" in alarm else put_alarm(name, alarm)
+    evaluate = engine._evaluate_conditions
+
+    def evaluate_split(template: dict, params: dict) -> dict:
+        return evaluate({**template, "Conditions": _split(template.get("Conditions", {}), params)}, params)
+
+    for name, module in list(sys.modules.items()):
+        if name.startswith("ministack.") and getattr(module, "_evaluate_conditions", None) is evaluate:
+            module._evaluate_conditions = evaluate_split
+
+
+def _split(value: Any, params: dict) -> Any:
+    """Return the conditions with each ``Fn::Split`` of a parameter replaced by its parts."""
+    if isinstance(value, list):
+        return [_split(each, params) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if "Fn::Split" in value:
+        separator, parameter = value["Fn::Split"]
+        return params[parameter["Ref"]]["Value"].split(separator)
+    return {key: _split(each, params) for key, each in value.items()}
 
 
 def _create(logical_id: str, properties: dict, stack_name: str) -> tuple[str, dict]:

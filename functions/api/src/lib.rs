@@ -23,7 +23,9 @@ use std::sync::Arc;
 use axum::routing::{MethodRouter, get};
 use axum::{Router, middleware};
 use shared::config::{ConfigError, Env};
+use shared::db::ends::Announce;
 use shared::db::{Database, DbConfig};
+use shared::events;
 use shared::queue::Queue;
 use utoipa::OpenApi;
 
@@ -37,6 +39,7 @@ pub struct Api {
     pub database: Arc<Database>,
     queue: Queue,
     dead_letters: Queue,
+    announce: Announce,
     config: Config,
 }
 
@@ -45,7 +48,8 @@ impl Api {
     pub fn new(config: Config, env: &Env) -> Result<Self, ConfigError> {
         let queue = Queue::orders(env)?;
         let dead_letters = queue.dead_letters(env)?;
-        Ok(Self { database: Database::new(DbConfig::from_env(env)?), queue, dead_letters, config })
+        let (database, announce) = (Database::new(DbConfig::from_env(env)?), events::announce(env));
+        Ok(Self { database, queue, dead_letters, announce, config })
     }
 }
 

@@ -10,6 +10,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use shared::db::ends::{self, Announce};
 use shared::db::stats::{self, Metrics, Percentiles};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
@@ -33,7 +34,7 @@ const PROMETHEUS: &str = "text/plain";
     "status_counts": {"pending": 3, "processing": 1, "completed": 1190, "failed": 2, "cancelled": 8},
     "processing_seconds": {"p50": 5.1, "p95": 6.2, "p99": 7.0}, "queueing_seconds": {"p50": 0.1, "p95": 0.4, "p99": 0.9},
     "oldest_overdue_seconds": 0.0, "pause": null, "completions_per_minute": [{"minute": "2026-01-05T09:29:00Z", "completed": 12}],
-    "requeued_orders": 0, "queue_depth": 4, "dead_letter_depth": 0, "by_hour": null})))]
+    "oldest_event_seconds": null, "requeued_orders": 0, "queue_depth": 4, "dead_letter_depth": 0, "by_hour": null})))]
 pub struct MetricsView {
     /// The moment of the numbers.
     #[serde(with = "shared::timestamp")]
@@ -56,6 +57,8 @@ pub struct MetricsView {
     /// The seconds since the most overdue order was due, or since the last pause ended if that is less; 0 if none is overdue, and
     /// while processing is paused.
     oldest_overdue_seconds: f64,
+    /// The seconds since the oldest end whose event is not out; 0 if there is none, and null without an event bus.
+    oldest_event_seconds: Option<f64>,
     /// The pause of processing; null while it runs.
     pause: Option<PauseView>,
     /// Completed orders for each minute of the last hour, without minutes that have none.
@@ -127,6 +130,9 @@ pub async fn metrics(
     let (read, depths) = tokio::join!(stats::read(&api.db), depths);
     let depths = depths.inspect_err(|error| tracing::warn!(%error, "could not read the depths of the queues")).ok();
     let mut view = MetricsView::new(read?, depths);
+    if api.announce == Announce::Ends {
+        view.oldest_event_seconds = Some(ends::oldest(&api.db).await?.as_secs_f64());
+    }
     if let Some(hours) = hours {
         view.by_hour = Some(HoursView::new(hours, stats::read_hours(&api.db, hours).await?));
     }
@@ -155,6 +161,7 @@ impl MetricsView {
             processing_seconds: metrics.processing_seconds.into(),
             queueing_seconds: metrics.queueing_seconds.into(),
             oldest_overdue_seconds: metrics.oldest_overdue_seconds,
+            oldest_event_seconds: None,
             pause: metrics.pause.map(PauseView::from),
             requeued_orders: metrics.requeued,
             completions_per_minute: (metrics.completions_per_minute.into_iter())
@@ -190,6 +197,11 @@ impl MetricsView {
             "ordermill_oldest_overdue_seconds",
             "Seconds since the most overdue order was due.",
             Some(self.oldest_overdue_seconds),
+        );
+        text.one(
+            "ordermill_oldest_event_seconds",
+            "Seconds since the oldest end whose event is not out.",
+            self.oldest_event_seconds,
         );
         let paused = Some(u8::from(self.pause.is_some()));
         text.one("ordermill_processing_paused", "1 while processing is paused, else 0.", paused);

@@ -30,7 +30,7 @@ pub struct ErasureReport {
 /// Remove a user from the orders that have ended.
 ///
 /// The user's identifier is replaced by a random pseudonym, another one in each order. Nothing leads back, and the user's own token
-/// finds the orders no more. If any order of the user is active, the call is refused and changes nothing. A call erases as many orders
+/// finds the orders no more. If any order of the user is active, or its event is not out, the call is refused and changes nothing. A call erases as many orders
 /// as its time allows: repeat it while `more` is true. A repeat for a user without orders succeeds and changes nothing.
 #[utoipa::path(
     post, path = "/users/{user_id}/erase", tag = "operation", security(("token" = ["orders/admin"])),
@@ -48,11 +48,11 @@ pub async fn erase(
     Admin(caller): Admin,
     UserPath(user_id): UserPath,
 ) -> Result<Json<ErasureReport>, ApiError> {
-    let active = erasure::count_active(&api.db, &user_id).await?;
+    let active = erasure::count_active(&api.db, &user_id, api.announce).await?;
     if active > 0 {
         log(&caller, 0, active);
         let detail = format!(
-            "Active orders of the user: {active}. Wait for their end, or cancel them, and send the call again."
+            "Active orders of the user: {active}. Wait for their end and its event, or cancel them, and send the call again."
         );
         return Err(ApiError::Conflict(detail));
     }
@@ -66,7 +66,7 @@ async fn erase_chunks(api: &Call, user_id: &UserId) -> Result<u64, ApiError> {
     let last_start = api.deadline.share(1, 2);
     let mut erased = 0;
     while !last_start.is_over() {
-        let chunk = erasure::erase(&api.db, user_id, CHUNK).await?;
+        let chunk = erasure::erase(&api.db, user_id, CHUNK, api.announce).await?;
         erased += chunk;
         if chunk < CHUNK.unsigned_abs() {
             break;

@@ -31,13 +31,15 @@ pub struct Batch {
     messages: BTreeMap<OrderId, Vec<Record>>,
     malformed: Vec<Record>,
     failed: BTreeSet<String>,
+    /// The orders that have ended and may not be announced. Without a bus it stays empty.
+    pub ended: Vec<OrderId>,
 }
 
 impl Batch {
     /// Parses each message separately.
     pub fn new(event: SqsEvent) -> Self {
         let (messages, malformed, failed) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
-        let mut batch = Self { began: SystemTime::now(), messages, malformed, failed };
+        let mut batch = Self { began: SystemTime::now(), messages, malformed, failed, ended: Vec::new() };
         for record in event.records {
             let message = Record {
                 id: record.message_id.unwrap_or_default(),

@@ -5,6 +5,7 @@
 //! | claim | at most a third of the time-out without the answer's second |
 //! | work | the rest |
 //! | record outcomes, send messages | a quarter |
+//! | announce ends, with a bus | what is left, at most two seconds |
 //! | answer | a second |
 
 use std::time::Duration;
@@ -18,6 +19,9 @@ const TIME_TO_ANSWER: Duration = Duration::from_secs(1);
 const CLAIM_SHARE: u32 = 3;
 /// The divisor of the share for recording and sending.
 const RECORD_SHARE: u32 = 4;
+
+/// The longest time for announcing the ends of a batch. A bus that hangs delays each batch by this.
+const EVENTS_TIME: Duration = Duration::from_secs(2);
 
 /// The function's time-out.
 pub fn time_limit(env: &Env) -> Result<Duration, ConfigError> {
@@ -37,6 +41,11 @@ pub fn of_claim(batch: Deadline) -> Deadline {
 /// The deadline of the batch's work.
 pub fn of_work(batch: Deadline, timeout: Duration) -> Deadline {
     batch.minus(timeout / RECORD_SHARE)
+}
+
+/// The deadline of the batch's events.
+pub fn of_events(batch: Deadline) -> Deadline {
+    batch.at_most(EVENTS_TIME)
 }
 
 /// The least time for work in any batch, however long the claim takes.

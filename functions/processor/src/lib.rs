@@ -13,7 +13,7 @@
 //! counts only if the message is reported as failed, so a healthy order never ends there.
 //!
 //! The batch has a deadline, a little before the function's time-out, and [`budget`] divides the time among its steps. The processor
-//! records known outcomes before it calls the queue, so that a queue that hangs can't lose them.
+//! records known outcomes before it calls the queue, so that a queue that hangs can't lose them. It announces ends last.
 
 mod batch;
 mod budget;
@@ -29,10 +29,12 @@ use std::time::Duration;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use futures_util::future::join_all;
 use shared::config::{ConfigError, Env};
+use shared::db::ends::{self, Announce};
 use shared::db::work::{Claim, Claimed, claim, finish, reschedule};
 use shared::db::{Database, Db, DbConfig};
 use shared::deadline::Deadline;
 use shared::error::Chain;
+use shared::events::{self, Bus};
 use shared::order::OrderId;
 use shared::queue::{self, Queue};
 use shared::telemetry::{Count, Measure};
@@ -53,6 +55,8 @@ pub struct Processor<W> {
     pub database: Arc<Database>,
     queue: Queue,
     dead_letters: Queue,
+    announce: Announce,
+    bus: Option<Bus>,
     config: Config,
     work: W,
 }
@@ -70,7 +74,8 @@ impl<W: Work> Processor<W> {
         let queue = Queue::orders(env)?;
         let dead_letters = queue.dead_letters(env)?;
         let database = Database::new(DbConfig::from_env(env)?);
-        Ok(Self { database, queue, dead_letters, config, work })
+        let (announce, bus) = (events::announce(env), Bus::from_env(env)?);
+        Ok(Self { database, queue, dead_letters, announce, bus, config, work })
     }
 
     /// Processes a batch within the function's time-out and returns the messages that failed.
@@ -89,7 +94,27 @@ impl<W: Work> Processor<W> {
             }
         }
         self.dead_letter_malformed(&mut batch, deadline).await;
+        self.announce(&batch, deadline).await;
         batch.response()
+    }
+
+    /// Notes orders that have ended, if their ends are announced.
+    fn add_ended<'a>(&self, order_ids: impl Iterator<Item = &'a OrderId>, batch: &mut Batch) {
+        if self.bus.is_some() {
+            batch.ended.extend(order_ids.cloned());
+        }
+    }
+
+    /// Announces the orders of the batch that have ended, by this batch or before. This comes last: what is not announced now is left to
+    /// the sweeper, and fails no message.
+    async fn announce(&self, batch: &Batch, deadline: Deadline) {
+        let Some(bus) = self.bus.as_ref().filter(|_| !batch.ended.is_empty()) else { return };
+        let deadline = budget::of_events(deadline);
+        let db = self.database.until(deadline);
+        let announced = async { bus.announce(&db, &ends::find(&db, &batch.ended).await?, deadline.share(2, 3)).await };
+        if let Err(error) = announced.await {
+            tracing::warn!(error = %Chain(&error), "could not announce ends; the sweeper will retry");
+        }
     }
 
     /// Sends malformed messages to the dead-letter queue. This comes last, so that they do not delay orders.
@@ -107,8 +132,15 @@ impl<W: Work> Processor<W> {
 
     async fn process(&self, claim: Claim, deadline: Deadline, batch: &mut Batch) {
         let Claim { token, claimed, not_due, paused, ended } = claim;
-        let (not_due_count, paused, ended) = (not_due.len(), paused.len(), ended.len());
-        tracing::debug!(claimed = claimed.len(), not_due = not_due_count, paused, ended, "claimed a batch");
+        let (not_due_count, paused, ended_count) = (not_due.len(), paused.len(), ended.len());
+        tracing::debug!(
+            claimed = claimed.len(),
+            not_due = not_due_count,
+            paused,
+            ended = ended_count,
+            "claimed a batch"
+        );
+        self.add_ended(ended.iter(), batch);
         let lease = Lease { token, claimed_at: Instant::now(), db: self.database.until(deadline) };
         let work_deadline = budget::of_work(deadline, self.config.timeout);
         let decided = join_all(claimed.into_iter().map(|order| self.attempt(order, work_deadline))).await;
@@ -148,10 +180,12 @@ impl<W: Work> Processor<W> {
         if ends.is_empty() {
             return;
         }
-        match finish(&lease.db, lease.token, &ends, lease.claimed_at.elapsed()).await {
+        match finish(&lease.db, lease.token, &ends, lease.claimed_at.elapsed(), self.announce).await {
             Ok(recorded) => {
                 count(decided, &recorded, lease.claimed_at.elapsed());
                 batch.trace_ends(ends.iter().filter(|end| recorded.contains(&end.order.order_id)));
+                // Also those recorded before: their answer may have got lost.
+                self.add_ended(ends.iter().map(|end| &end.order.order_id), batch);
                 for end in ends.iter().filter(|end| !recorded.contains(&end.order.order_id)) {
                     tracing::warn!(
                         order.id = %end.order.order_id,

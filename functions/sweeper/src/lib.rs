@@ -13,6 +13,8 @@
 //! A run also sends the first messages of orders whose `process_after` is near ([`shared::db::schedule`]), each delayed until its order
 //! is due. It looks [`AHEAD`], so that orders are due in time even if some runs fail.
 //!
+//! With an event bus, a run announces the ends that were left behind: their function crashed, or the bus did not take their events.
+//!
 //! A run has a deadline, a little before the function's time-out. It requeues chunk by chunk and starts no chunk that it may not
 //! finish. The next run requeues the rest.
 //!
@@ -21,6 +23,7 @@
 //! | `SWEEP_LIMIT` | the most orders that a run requeues | 10000 |
 //! | `RETENTION_DAYS` | how many days an order is kept after its end; 0 keeps it | 0 |
 
+mod leftover;
 mod retention;
 
 use std::sync::Arc;
@@ -31,6 +34,7 @@ use shared::config::{ConfigError, Env, Stage, Timing, time_limit};
 use shared::db::overdue::{self, Enqueue};
 use shared::db::{Database, Db, DbConfig, DbError, schedule, stats};
 use shared::deadline::Deadline;
+use shared::events::Bus;
 use shared::order::OrderId;
 use shared::queue::{Group, Message, Queue};
 use shared::telemetry::{Count, Measure};
@@ -47,6 +51,8 @@ const AHEAD: Duration = Duration::from_mins(10);
 /// The divisor of the share that is reserved for the statistics and the answer, and of the share of a chunk: its statement, its
 /// sends, and undoing the failed ones. A run starts no chunk with less time.
 const CHUNK_SHARE: u32 = 4;
+/// The divisor of the share for announcing ends, with a bus.
+const EVENTS_SHARE: u32 = 3;
 /// The divisor of the share that is reserved for the answer.
 const ANSWER_SHARE: u32 = 10;
 
@@ -54,8 +60,9 @@ const ANSWER_SHARE: u32 = 10;
 pub struct Sweeper {
     database: Arc<Database>,
     queue: Queue,
-    grace: Duration,
+    timing: Timing,
     limit: i64,
+    bus: Option<Bus>,
     retention: Option<Retention>,
     timeout: Duration,
 }
@@ -73,6 +80,8 @@ pub struct Swept {
     pub folded: u64,
     /// Old orders that were deleted.
     pub deleted: u64,
+    /// Ends that an earlier invocation did not announce and that the bus has taken now.
+    pub events: usize,
 }
 
 impl Sweeper {
@@ -84,19 +93,21 @@ impl Sweeper {
             return Err(ConfigError::new("SWEEP_LIMIT", format!("must be at least {LEAST_LIMIT}")));
         }
         let (queue, database) = (Queue::orders(env)?, Database::new(DbConfig::from_env(env)?));
-        let (grace, retention) = (Timing::from_env(env)?.grace, Retention::from_env(env)?);
-        Ok(Self { database, queue, grace, limit, retention, timeout: time_limit(env, 30)? })
+        let (timing, retention) = (Timing::from_env(env)?, Retention::from_env(env)?);
+        let bus = Bus::from_env(env)?;
+        Ok(Self { database, queue, timing, limit, bus, retention, timeout: time_limit(env, 30)? })
     }
 
     /// Runs once.
     pub async fn sweep(&self) -> Result<Swept, DbError> {
         let deadline = Deadline::after(self.timeout);
         let requeue_deadline = deadline.minus(self.timeout / CHUNK_SHARE);
-        let overdue = overdue::find_overdue(&self.database.until(requeue_deadline), self.grace, AHEAD).await?;
+        let overdue = overdue::find_overdue(&self.database.until(requeue_deadline), self.timing.grace, AHEAD).await?;
         Measure::OldestOverdue.add(overdue.oldest);
         if let Some(paused_for) = overdue.paused_for {
             Measure::PausedFor.add(paused_for);
         }
+        let events = self.announce(requeue_deadline.share(1, EVENTS_SHARE)).await?;
         let scheduled_deadline = requeue_deadline.share(1, 2);
         let scheduled = if overdue.has_scheduled {
             self.enqueue(Kind::Scheduled, self.limit, scheduled_deadline).await?
@@ -108,9 +119,17 @@ impl Sweeper {
         let folded = stats::fold(&self.database.until(answer_deadline)).await?;
         let deleted = self.delete_old(answer_deadline).await?;
         let (requeued, announced, unsent) = (late.sent, scheduled.sent, late.unsent + scheduled.unsent);
-        let swept = Swept { requeued, announced, unsent, folded, deleted };
+        let swept = Swept { requeued, announced, unsent, folded, deleted, events };
         Count::Requeued.add(requeued);
-        tracing::info!(swept.requeued, swept.announced, swept.unsent, swept.folded, swept.deleted, "swept");
+        tracing::info!(
+            swept.requeued,
+            swept.announced,
+            swept.unsent,
+            swept.folded,
+            swept.deleted,
+            swept.events,
+            "swept"
+        );
         Ok(swept)
     }
 
@@ -133,7 +152,7 @@ impl Sweeper {
         let (mut left, mut all) = (limit, Sent::default());
         while left > 0 && all.unsent == 0 && deadline.remaining() > self.timeout / CHUNK_SHARE {
             let orders = match kind {
-                Kind::Overdue => overdue::requeue_overdue(&db, self.grace, left.min(CHUNK)).await?,
+                Kind::Overdue => overdue::requeue_overdue(&db, self.timing.grace, left.min(CHUNK)).await?,
                 Kind::Scheduled => schedule::announce(&db, AHEAD, left.min(CHUNK)).await?,
             };
             if orders.is_empty() {

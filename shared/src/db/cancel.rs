@@ -4,6 +4,7 @@ use time::OffsetDateTime;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::ends::Announce;
 use super::history::Actor;
 use super::orders::order_id;
 use super::{Db, DbError};
@@ -68,16 +69,22 @@ async fn select_pending(
 /// Cancels the pending ones among the orders, counts them, and records who did it. Returns how many.
 ///
 /// Conflicts: an order that a worker has claimed, or that another call has ended first, is left out.
-pub async fn cancel_all(db: &Db, order_ids: &[OrderId], actor: Actor<'_>) -> Result<usize, DbError> {
+pub async fn cancel_all(
+    db: &Db,
+    order_ids: &[OrderId],
+    actor: Actor<'_>,
+    announce: Announce,
+) -> Result<usize, DbError> {
     let order_ids: Vec<_> = order_ids.iter().map(OrderId::as_str).collect();
     let rows = db
         .query(
-            "WITH held AS (
+            &format!(
+                "WITH held AS (
                 SELECT order_id FROM order_work WHERE order_id = ANY ($1) AND started_at IS NULL ORDER BY order_id FOR UPDATE
             ), cancelled AS (
                 UPDATE orders SET cancelled = true, finished_at = now()
                 WHERE order_id = ANY (ARRAY (SELECT order_id FROM held))
-                RETURNING order_id
+                RETURNING order_id{}
             ), done AS (
                 DELETE FROM order_work WHERE order_id = ANY (ARRAY (SELECT order_id FROM cancelled))
             ), recorded AS (
@@ -85,8 +92,11 @@ pub async fn cancel_all(db: &Db, order_ids: &[OrderId], actor: Actor<'_>) -> Res
             ), counted AS (
                 INSERT INTO order_outcomes (minute, cancelled)
                 SELECT date_trunc('minute', now()), count(*) FROM cancelled HAVING count(*) > 0
-            )
+            ){}
             SELECT FROM cancelled",
+                announce.only(", retries"),
+                announce.keep("cancelled")
+            ),
             &[
                 (&order_ids, Type::TEXT_ARRAY),
                 (&actor.subject.as_str(), Type::TEXT),

@@ -4,32 +4,43 @@
 
 use tokio_postgres::types::Type;
 
+use super::ends::Announce;
 use super::{Db, DbError};
 use crate::order::UserId;
 
-/// Counts the user's orders that have not ended.
-pub async fn count_active(db: &Db, user_id: &UserId) -> Result<i64, DbError> {
-    let sql = "SELECT count(*) AS active FROM orders WHERE user_id = $1 AND finished_at IS NULL";
-    let rows = db.query(sql, &[(&user_id.as_str(), Type::TEXT)]).await?;
+/// Counts the user's orders that have not ended, or whose end is still to be announced.
+pub async fn count_active(db: &Db, user_id: &UserId, announce: Announce) -> Result<i64, DbError> {
+    let is_active = match announce {
+        Announce::Never => "finished_at IS NULL",
+        Announce::Ends => {
+            "(finished_at IS NULL OR EXISTS (SELECT FROM order_ends AS e WHERE e.order_id = orders.order_id))"
+        }
+    };
+    let sql = format!("SELECT count(*) AS active FROM orders WHERE user_id = $1 AND {is_active}");
+    let rows = db.query(&sql, &[(&user_id.as_str(), Type::TEXT)]).await?;
     Ok(rows.first().map_or(Ok(0), |row| row.try_get("active"))?)
 }
 
 /// Replaces the user in up to `limit` of the user's ended orders; a trigger replaces it in their histories. Drops the digests of their
 /// idempotency keys, which the user's identifier is part of. Returns the number of orders.
 ///
-/// Conflicts: an order that another statement has locked keeps its user for a later call.
-pub async fn erase(db: &Db, user_id: &UserId, limit: i64) -> Result<u64, DbError> {
+/// Conflicts: an order that another statement has locked, or whose end is still to be announced, keeps its user for a later call.
+pub async fn erase(db: &Db, user_id: &UserId, limit: i64, announce: Announce) -> Result<u64, DbError> {
+    let and_announced =
+        announce.only(" AND NOT EXISTS (SELECT FROM order_ends AS e WHERE e.order_id = orders.order_id)");
     let rows = db
         .query(
-            "WITH held AS (
-                SELECT order_id FROM orders WHERE user_id = $1 AND finished_at IS NOT NULL
+            &format!(
+                "WITH held AS (
+                SELECT order_id FROM orders WHERE user_id = $1 AND finished_at IS NOT NULL{and_announced}
                 ORDER BY created_at DESC, order_id DESC LIMIT $2 FOR UPDATE SKIP LOCKED
             ), erased AS (
                 UPDATE orders SET user_id = 'erased-' || gen_random_uuid(), metadata = NULL, idempotency_key = NULL
                 WHERE order_id = ANY (ARRAY(SELECT order_id FROM held)) AND finished_at IS NOT NULL
                 RETURNING order_id
             )
-            SELECT count(*) AS erased FROM erased",
+            SELECT count(*) AS erased FROM erased"
+            ),
             &[(&user_id.as_str(), Type::TEXT), (&limit, Type::INT8)],
         )
         .await?;

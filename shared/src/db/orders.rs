@@ -5,6 +5,7 @@ use time::OffsetDateTime;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::ends::Announce;
 use super::history::Actor;
 use super::{Db, DbError};
 use crate::order::{Amount, Currency, Metadata, Order, OrderId, Status, UserId};
@@ -190,24 +191,34 @@ fn all_of(conditions: &[&str]) -> String {
 /// Cancels an order that is still pending, counts it, and records who did it. Returns whether it did.
 ///
 /// Conflicts: the order stays unchanged if a worker has claimed or ended it first, or if it is missing or not `tenant`'s.
-pub async fn cancel(db: &Db, order_id: &OrderId, tenant: Option<&UserId>, actor: Actor<'_>) -> Result<bool, DbError> {
+pub async fn cancel(
+    db: &Db,
+    order_id: &OrderId,
+    tenant: Option<&UserId>,
+    actor: Actor<'_>,
+    announce: Announce,
+) -> Result<bool, DbError> {
     let rows = db
         .query(
-            "WITH held AS (
+            &format!(
+                "WITH held AS (
                 SELECT order_id FROM order_work WHERE order_id = $1 AND started_at IS NULL FOR UPDATE
             ), cancelled AS (
                 UPDATE orders AS o SET cancelled = true, finished_at = now()
                 FROM held
                 WHERE o.order_id = held.order_id AND o.order_id = $1 AND ($2::text IS NULL OR o.user_id = $2)
-                RETURNING o.order_id
+                RETURNING o.order_id{}
             ), done AS (
                 DELETE FROM order_work AS w USING cancelled AS c WHERE w.order_id = c.order_id AND w.order_id = $1
             ), counted AS (
                 INSERT INTO order_outcomes (minute, cancelled) SELECT date_trunc('minute', now()), 1 FROM cancelled
             ), recorded AS (
                 INSERT INTO order_events (order_id, event, subject, client) SELECT order_id, 'cancelled', $3, $4 FROM cancelled
-            )
+            ){}
             SELECT FROM cancelled",
+                announce.only(", o.retries"),
+                announce.keep("cancelled")
+            ),
             &[
                 (&order_id.as_str(), Type::TEXT),
                 (&tenant.map(UserId::as_str), Type::TEXT),

@@ -93,7 +93,8 @@ pub struct Retried {
 }
 
 /// Makes the failed ones among the orders pending, takes their failures out of the statistics, and records in each order's history
-/// what it takes back and who did it. They fall due one after the other, `interval` apart. Returns them in that order.
+/// what it takes back and who did it. An end that is not
+/// announced yet keeps what the retry takes back. They fall due one after the other, `interval` apart. Returns them in that order.
 ///
 /// Conflicts: an order that another call has retried first is left out.
 pub async fn retry(
@@ -111,7 +112,7 @@ pub async fn retry(
                 WHERE order_id = ANY ($1) AND failure IS NOT NULL ORDER BY order_id FOR UPDATE
             ), pending AS (
                 UPDATE orders AS o
-                SET started_at = NULL, finished_at = NULL, attempts = 0, failure = NULL
+                SET started_at = NULL, finished_at = NULL, attempts = 0, failure = NULL, retries = coalesce(retries, 0) + 1
                 WHERE o.order_id = ANY (ARRAY (SELECT order_id FROM held))
                 RETURNING o.order_id, o.user_id, o.created_at
             ), lined_up AS (
@@ -127,6 +128,9 @@ pub async fn retry(
                 INSERT INTO order_events (order_id, event, attempt, cause, started_at, finished_at, subject, client)
                 SELECT held.order_id, 'retried', held.attempts, held.failure, held.started_at, held.finished_at, $3, $4
                 FROM held JOIN pending USING (order_id) WHERE {room}
+            ), kept AS (
+                UPDATE order_ends AS e SET started_at = held.started_at, attempts = held.attempts, failure = held.failure
+                FROM held WHERE e.order_id = held.order_id AND e.failure IS NULL
             )
             SELECT order_id, user_id, due_in_seconds FROM lined_up ORDER BY due_in_seconds"),
             &[

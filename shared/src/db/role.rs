@@ -17,9 +17,10 @@ use crate::deadline::Deadline;
 const MAX_NAME: usize = 63;
 
 /// The privileges that the statements need on each table. No statement deletes orders: a function of the owner's does.
-pub(super) const PRIVILEGES: [(&str, &str); 10] = [
+pub(super) const PRIVILEGES: [(&str, &str); 11] = [
     ("orders", "SELECT, INSERT, UPDATE"),
     ("order_work", "SELECT, INSERT, UPDATE, DELETE"),
+    ("order_ends", "SELECT, INSERT, UPDATE, DELETE"),
     ("order_events", "SELECT, INSERT"),
     ("processing_pause", "SELECT, UPDATE"),
     ("order_states", "SELECT"),

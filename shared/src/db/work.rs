@@ -16,6 +16,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::ends::Announce;
 use super::history::{MAX_AUTOMATIC, has_room};
 use super::orders::order_id;
 use super::stats::bucket;
@@ -239,7 +240,7 @@ pub struct Finish<'a> {
 }
 
 /// Ends each order, as completed or as failed, and counts the outcomes in the same statement. Returns the orders that it ended.
-/// `since_claim` is the time since the claim, for the statistics.
+/// `since_claim` is the time since the claim, for the statistics. `announce` says whether the ends are kept for their announcement.
 ///
 /// Conflicts: an order that another worker has claimed or ended since stays unchanged and is not counted.
 pub async fn finish(
@@ -247,6 +248,7 @@ pub async fn finish(
     token: Uuid,
     orders: &[Finish<'_>],
     since_claim: Duration,
+    announce: Announce,
 ) -> Result<HashSet<OrderId>, DbError> {
     let ids: Vec<_> = orders.iter().map(|end| end.order.order_id.as_str()).collect();
     let attempts: Vec<_> = orders.iter().map(|end| end.attempts).collect();
@@ -255,7 +257,8 @@ pub async fn finish(
     let queueing = orders.iter().map(|end| bucket(end.order.started_at - end.order.ready_at));
     let rows = db
         .query(
-            "WITH done AS (
+            &format!(
+                "WITH done AS (
                 DELETE FROM order_work AS w
                 USING unnest($1, $2, $3, $4, $5) AS ending (order_id, attempts, failure, processing, queueing)
                 WHERE w.order_id = ending.order_id AND w.claim = $6
@@ -264,18 +267,21 @@ pub async fn finish(
                 UPDATE orders AS o
                 SET started_at = done.started_at, finished_at = now(), attempts = done.attempts, failure = done.failure
                 FROM done WHERE o.order_id = done.order_id
-                RETURNING o.order_id, o.failure IS NULL AS is_completed, done.processing, done.queueing,
+                RETURNING o.order_id{}, o.failure IS NULL AS is_completed, done.processing, done.queueing,
                     extract(epoch FROM o.finished_at - o.started_at)::float8 AS seconds
             ), counted AS (
                 INSERT INTO order_outcomes (minute, completed, failed, seconds, processing, queueing)
                 SELECT date_trunc('minute', now()),
                     count(*) FILTER (WHERE is_completed), count(*) FILTER (WHERE NOT is_completed),
                     coalesce(sum(seconds) FILTER (WHERE is_completed), 0),
-                    coalesce(array_agg(processing) FILTER (WHERE is_completed), '{}'),
-                    coalesce(array_agg(queueing) FILTER (WHERE is_completed), '{}')
+                    coalesce(array_agg(processing) FILTER (WHERE is_completed), '{{}}'),
+                    coalesce(array_agg(queueing) FILTER (WHERE is_completed), '{{}}')
                 FROM ended HAVING count(*) > 0
-            )
+            ){}
             SELECT order_id FROM ended",
+                announce.only(", o.retries"),
+                announce.keep("ended")
+            ),
             &[
                 (&ids, Type::TEXT_ARRAY),
                 (&attempts, Type::INT4_ARRAY),

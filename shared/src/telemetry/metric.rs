@@ -74,6 +74,8 @@ pub enum Measure {
     OldestOverdue,
     /// The time since processing was paused, in seconds. It is measured only while processing is paused.
     PausedFor,
+    /// The time since the oldest end whose event is not out, in seconds. It is measured only with an event bus.
+    OldestEvent,
 }
 
 impl Measure {
@@ -84,10 +86,12 @@ impl Measure {
             Self::DatabaseRoundTrip => ("DatabaseRoundTrip", millis(time)),
             Self::OldestOverdue => ("OldestOverdue", time.as_secs_f64().round()),
             Self::PausedFor => ("PausedFor", time.as_secs_f64().round()),
+            Self::OldestEvent => ("OldestEvent", time.as_secs_f64().round()),
         };
         metrics::histogram!(name).record(value);
         // The alarm treats a missing value as a sweeper that does not run.
-        IS_URGENT.fetch_or(matches!(self, Self::OldestOverdue | Self::PausedFor), Ordering::Relaxed);
+        IS_URGENT
+            .fetch_or(matches!(self, Self::OldestOverdue | Self::PausedFor | Self::OldestEvent), Ordering::Relaxed);
         if MEASURED.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_VALUES {
             flush();
         }
@@ -110,6 +114,7 @@ pub(super) fn init(env: &Env) {
                 ("DatabaseRoundTrip", Unit::Milliseconds),
                 ("OldestOverdue", Unit::Seconds),
                 ("PausedFor", Unit::Seconds),
+                ("OldestEvent", Unit::Seconds),
             ] {
                 metrics::describe_histogram!(name, unit, "");
             }

@@ -53,7 +53,7 @@ pub async fn measure(world: &World) -> Result<(Findings, Billed)> {
 fn in_region(billed: &Billed, region: &str, is_arm: bool) -> Result<[String; 3]> {
     let prices = Prices::of(region)?;
     let total = |list, batch| {
-        let deployment = Deployment { work: Work::Waits(DELAY), list, batch, is_arm };
+        let deployment = Deployment { work: Work::Waits(DELAY), list, batch, is_arm, ..Deployment::default() };
         format!("{:.2}", Bill::of(billed, &prices, &deployment).total())
     };
     let architecture = if is_arm { "arm64" } else { "x86_64" };

@@ -20,6 +20,10 @@ use crate::{flat, floor, load, prepared};
 pub const SIZES: [usize; 3] = [1, 10, 100];
 /// How long the simulated work takes.
 const WAIT: Duration = Duration::from_secs(1);
+/// The size of [`SIZES`] that is measured with events too.
+const ANNOUNCED: usize = 1;
+/// The variable that has the functions announce ends.
+const BUS: (&str, &str) = ("EVENT_BUS", "shop");
 /// How many finished orders the table holds before the measurement.
 const FINISHED: u32 = 100_000;
 
@@ -61,32 +65,37 @@ pub async fn measure(world: &World) -> Result<(Findings, ServerCosts)> {
     flat::fill(&sql, 0, world.options.either(FINISHED, FINISHED / 10)).await?;
     // The server logs a whole page at its first change after a checkpoint, so the bytes would depend on the checkpoints.
     set_full_page_writes(world, &sql, "off").await?;
-    let (mut lives, mut floors) = ([const { Vec::new() }; SIZES.len()], Vec::new());
+    let (mut lives, mut floors, mut announced) = ([const { Vec::new() }; SIZES.len()], Vec::new(), Vec::new());
     for run in 1..=world.options.runs {
         for (size, lives) in SIZES.into_iter().zip(&mut lives) {
             step(&format!("life, {size} at once, run {run}"));
-            lives.push(live(world, &sql, size, world.options.either(2_000, 200)).await?);
+            lives.push(live(world, &sql, size, world.options.either(2_000, 200), &[]).await?);
         }
+        step(&format!("life with events, run {run}"));
+        announced.push(live(world, &sql, SIZES[ANNOUNCED], world.options.either(2_000, 200), &[BUS]).await?);
         floors.push(least(world, &sql, world.options.either(2_000, 500)).await?);
     }
     set_full_page_writes(world, &sql, "on").await?;
     step("life, bytes kept");
     let bytes_kept = kept(world, &sql).await?;
-    let text = table(&lives, &floors) + &format!("\nAn order that has ended takes {} bytes.\n", figure(bytes_kept));
+    let text = table(&lives, &announced, &floors)
+        + &format!("\nAn order that has ended takes {} bytes.\n", figure(bytes_kept));
     let each = |size: usize, of: &dyn Fn(&Life) -> f64| lives[size].iter().map(of).collect::<Vec<_>>();
     let step_ms = |size, step: usize| median(&each(size, &|life: &Life| life.steps[step].cpu_ms));
     let cpu_ms = std::array::from_fn(|size| std::array::from_fn(|step| step_ms(size, step)));
     let wal_bytes = median(&each(SIZES.len() - 1, &|life| life.sum(|done| done.wal_bytes)));
-    let findings = Findings { text, criteria: criteria(&lives, &floors, bytes_kept), ..Findings::default() };
+    let findings =
+        Findings { text, criteria: criteria(&lives, &announced, &floors, bytes_kept), ..Findings::default() };
     Ok((findings, ServerCosts { cpu_ms, bytes_kept, wal_bytes }))
 }
 
 /// Runs this many orders through their whole lives, `size` at a time.
-async fn live(world: &World, sql: &Client, size: usize, orders: usize) -> Result<Life> {
+async fn live(world: &World, sql: &Client, size: usize, orders: usize, more: &[(&str, &str)]) -> Result<Life> {
     let dead_before = dead_rows(sql).await?;
     let api = Front::new(world.pool(world.function("api", &[]), 1).await?);
     let seconds = WAIT.as_secs().to_string();
-    let processor = world.pool(world.function("processor", &[("PROCESSING_DELAY_SECONDS", &seconds)]), 1).await?;
+    let variables = [&[("PROCESSING_DELAY_SECONDS", seconds.as_str())], more].concat();
+    let processor = world.pool(world.function("processor", &variables), 1).await?;
     // Both functions connect before the measurement.
     api.call("GET", "/healthz", "").await?;
     process(&processor, &["an-order-that-is-not-there".to_owned()]).await?;
@@ -103,9 +112,10 @@ async fn live(world: &World, sql: &Client, size: usize, orders: usize) -> Result
     process_all(&processor, &ids, size).await?;
     let finished = Done::until_now(world, sql).await?;
     drop((api, processor));
-    let left: i64 = sql.query_one("SELECT count(*) AS left FROM order_work", &[]).await?.get("left");
+    let left = "SELECT (SELECT count(*) FROM order_work) + (SELECT count(*) FROM order_ends) AS left";
+    let left: i64 = sql.query_one(left, &[]).await?.get("left");
     if left > 0 {
-        return Err(format!("{left} of {orders} orders are not finished").into());
+        return Err(format!("{left} of {orders} orders are not finished and announced").into());
     }
     world.wait_until_disconnected(sql).await?;
     let many = count(orders);
@@ -153,7 +163,7 @@ async fn least(world: &World, sql: &Client, orders: usize) -> Result<Done> {
 async fn kept(world: &World, sql: &Client) -> Result<f64> {
     world.clear().await?;
     let (size, orders) = (SIZES[SIZES.len() - 1], world.options.either(10_000, 1_000));
-    live(world, sql, size, orders).await?;
+    live(world, sql, size, orders, &[]).await?;
     sql.batch_execute("VACUUM orders").await?;
     let bytes = "SELECT pg_total_relation_size('orders')::float8 / count(*) AS bytes FROM orders";
     Ok(sql.query_one(bytes, &[]).await?.try_get("bytes")?)
@@ -173,7 +183,7 @@ async fn set_full_page_writes(world: &World, sql: &Client, value: &str) -> Resul
     Ok(sql.batch_execute("CHECKPOINT").await?)
 }
 
-fn table(lives: &[Vec<Life>; SIZES.len()], floors: &[Done]) -> String {
+fn table(lives: &[Vec<Life>; SIZES.len()], announced: &[Life], floors: &[Done]) -> String {
     let mut table = Table::new(&[
         "an order's life",
         "server CPU ms",
@@ -184,10 +194,11 @@ fn table(lives: &[Vec<Life>; SIZES.len()], floors: &[Done]) -> String {
         "commits",
         "dead rows",
     ]);
-    for (size, lives) in SIZES.into_iter().zip(lives) {
+    let names = SIZES.map(|size| if size == 1 { "one by one".to_owned() } else { format!("{size} at once") });
+    let with_events = (format!("{} at once, announced on a bus", SIZES[ANNOUNCED]), announced);
+    for (name, lives) in names.into_iter().zip(lives.iter().map(Vec::as_slice)).chain([with_events]) {
         let each = |of: &dyn Fn(&Life) -> f64| lives.iter().map(of).collect::<Vec<_>>();
         let step = |step: usize| figure(median(&each(&|life| life.steps[step].cpu_ms)));
-        let name = if size == 1 { "one by one".to_owned() } else { format!("{size} at once") };
         table.row(&[
             name,
             spread(&each(&|life| life.sum(|done| done.cpu_ms))),
@@ -208,16 +219,25 @@ fn table(lives: &[Vec<Life>; SIZES.len()], floors: &[Done]) -> String {
     table.text()
 }
 
-fn criteria(lives: &[Vec<Life>; SIZES.len()], floors: &[Done], bytes_kept: f64) -> Vec<Criterion> {
+fn criteria(lives: &[Vec<Life>; SIZES.len()], announced: &[Life], floors: &[Done], bytes_kept: f64) -> Vec<Criterion> {
     let each = |size: usize, of: &dyn Fn(&Life) -> f64| lives[size].iter().map(of).collect::<Vec<_>>();
     let cpu = |size| each(size, &|life| life.sum(|done| done.cpu_ms));
     let wal = |size| median(&each(size, &|life| life.sum(|done| done.wal_bytes)));
     let floor: Vec<_> = floors.iter().map(|done| done.cpu_ms).collect();
     let note = |size| format!("{} ms ÷ {} ms", figure(median(&cpu(size))), figure(median(&floor)));
+    let with_events: Vec<_> = announced.iter().map(|life| life.sum(|done| done.cpu_ms)).collect();
+    let events_note = format!("{} ms ÷ {} ms", figure(median(&with_events)), figure(median(&cpu(ANNOUNCED))));
     let one = "server CPU of a life, one by one ÷ (INSERT + UPDATE by key, prepared)";
     vec![
         Criterion::at_most(one, "≤ 5", 5.0, ratio(&cpu(0), &floor), note(0)).before("10.3–13.8"),
         Criterion::at_most("… in batches of ten", "≤ 2", 2.0, ratio(&cpu(1), &floor), note(1)).before("2.5"),
+        Criterion::at_most(
+            "… with events ÷ without, in batches of ten",
+            "≤ 1.25",
+            1.25,
+            ratio(&with_events, &cpu(ANNOUNCED)),
+            events_note,
+        ),
         Criterion::at_most("WAL bytes an order, life one by one", "≤ 60 %", 0.6 * WAL_ONE, wal(0), String::new())
             .before("3,195"),
         Criterion::at_most("… in batches of ten", "≤ 60 %", 0.6 * WAL_TEN, wal(1), String::new()).before("2,387"),

@@ -1,5 +1,6 @@
 //! Checks the invariants once the run has settled: compares the database with the journal of the clients and the endpoint.
 
+mod events;
 mod rows;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -38,6 +39,10 @@ pub struct Findings {
     pub doubled: BTreeMap<String, String>,
     /// Orders that have not ended.
     pub stuck: BTreeMap<String, String>,
+    /// Orders with an end that was not announced, or wrongly, with the reason.
+    pub unannounced: BTreeMap<String, String>,
+    /// All events that the bus took, and the repeats among them.
+    pub events: (usize, usize),
     /// All other violations.
     pub violations: Vec<String>,
     /// When each order ended.
@@ -50,10 +55,13 @@ pub struct Findings {
     pub calls: (usize, usize),
 }
 
-/// Waits until no order is active and the queue is empty. Returns false if that takes longer than `within`.
+/// Waits until no order is active, the queue is empty and every end is announced. Returns false if that takes longer than `within`.
 pub async fn settle(world: &World, within: Duration) -> Result<bool> {
     let end = Instant::now() + within;
-    while !(world.active().await?.is_empty() && world.queues.counts(QUEUE).total() == 0) {
+    while !(world.active().await?.is_empty()
+        && world.queues.counts(QUEUE).total() == 0
+        && world.unannounced().await? == 0)
+    {
         if Instant::now() > end {
             return Ok(false);
         }
@@ -77,6 +85,9 @@ pub async fn check(world: &World, recoveries: &[Recovery]) -> Result<Findings> {
     {
         findings.lost.insert(order.clone(), "its client was told that it is durable, and it is not there".to_owned());
     }
+    let events = events::read(&world.queues.events());
+    findings.unannounced = events::unannounced(&rows, &events);
+    findings.events = events::count(&events);
     findings.calls = calls(&stories);
     findings.look_at_found(&stories, world);
     findings.look_at_recoveries(recoveries);
@@ -91,7 +102,8 @@ pub async fn check(world: &World, recoveries: &[Recovery]) -> Result<Findings> {
 impl Findings {
     /// Whether no check failed.
     pub fn is_good(&self) -> bool {
-        self.lost.is_empty() && self.doubled.is_empty() && self.stuck.is_empty() && self.violations.is_empty()
+        [&self.lost, &self.doubled, &self.stuck, &self.unannounced].iter().all(|list| list.is_empty())
+            && self.violations.is_empty()
     }
 
     fn look_at(&mut self, row: &Row, story: Option<&Story>, world: &World) {

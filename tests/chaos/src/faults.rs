@@ -46,6 +46,14 @@ pub enum Fault {
     QueueRefuses,
     /// The queue accepts calls and does not answer.
     QueueHangs,
+    /// The event bus refuses every call.
+    BusRefuses,
+    /// The event bus accepts calls and does not answer.
+    BusHangs,
+    /// The event bus refuses every second event.
+    BusHalves,
+    /// The event bus takes the events, and its answer gets lost.
+    BusLosesAnswers,
     /// The endpoint answers just before the processor's time limit.
     EndpointLate,
     /// The endpoint sends the body of its answer byte by byte and never ends it.
@@ -68,7 +76,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 32] = [
         // First, because it takes long: the message's visibility timeout has to pass.
         Self::LateOutcome,
         Self::ApiKilled,
@@ -87,6 +95,10 @@ impl Fault {
         Self::EndpointLate,
         Self::EndpointDrips,
         Self::EndpointGarbles,
+        Self::BusRefuses,
+        Self::BusHangs,
+        Self::BusHalves,
+        Self::BusLosesAnswers,
         Self::ClockAhead,
         Self::ClockBehind,
         Self::FastRestart,
@@ -123,6 +135,10 @@ impl Fault {
             Self::Failover => "failover to a promoted standby",
             Self::QueueHangs => "the queue takes calls and never answers",
             Self::QueueRefuses => "the queue refuses every send",
+            Self::BusRefuses => "the event bus refuses every call",
+            Self::BusHangs => "the event bus takes calls and never answers",
+            Self::BusHalves => "the event bus takes half of each batch",
+            Self::BusLosesAnswers => "the event bus takes events, and its answers get lost",
             Self::EndpointLate => "the endpoint answers late, but in time",
             Self::EndpointDrips => "the endpoint's answer drips and never ends",
             Self::EndpointGarbles => "the endpoint answers garbage in `Retry-After`",

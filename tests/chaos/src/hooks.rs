@@ -10,6 +10,7 @@ use sandbox::gate::Gate;
 use sandbox::runtime::{Environment, Pool};
 use sandbox::wire::{Kind, Moment, Statement};
 use sandbox::{queue, wire};
+use serde_json::Value;
 use tokio::sync::OnceCell;
 use tokio::time::{sleep, timeout};
 
@@ -22,6 +23,8 @@ use crate::receiver::Receiver;
 const PATIENCE: Duration = Duration::from_mins(1);
 /// How long that worker has been processing when the outcome arrives.
 const INTO_WORK: Duration = Duration::from_millis(200);
+/// How often a call to the bus that hangs looks whether the fault is over.
+const HANGING: Duration = Duration::from_millis(100);
 
 /// The journal's words for a sent message. The sender's name follows.
 pub const SENT: &str = "sent to the queue by";
@@ -142,7 +145,35 @@ impl Hooks {
         }
     }
 
+    /// Decides about a call to the event bus.
+    async fn on_events(&self, details: &[String]) -> queue::Ruling {
+        let faults = [Fault::BusHangs, Fault::BusRefuses, Fault::BusHalves, Fault::BusLosesAnswers];
+        let Some(fault) = faults.into_iter().find(|fault| self.faults.is_on(*fault)) else {
+            return queue::Ruling::Pass;
+        };
+        let order = |detail: &String| {
+            serde_json::from_str::<Value>(detail).ok()?["order"]["order_id"].as_str().map(str::to_owned)
+        };
+        let orders: Vec<_> = details.iter().filter_map(order).collect();
+        self.faults.happened(fault, self.journal.now(), &orders);
+        self.note(&orders, fault.name());
+        match fault {
+            Fault::BusHangs => {
+                while self.faults.is_on(fault) {
+                    sleep(HANGING).await;
+                }
+                queue::Ruling::Drop
+            }
+            Fault::BusHalves => queue::Ruling::Half,
+            Fault::BusLosesAnswers => queue::Ruling::Lose,
+            _ => queue::Ruling::Refuse(if chance::percent(25) { 503 } else { 403 }),
+        }
+    }
+
     async fn on_call(&self, call: queue::Sighting) -> queue::Ruling {
+        if call.action == "PutEvents" {
+            return self.on_events(&call.bodies).await;
+        }
         if self.faults.is_on(Fault::QueueHangs) {
             self.faults.happened(Fault::QueueHangs, self.journal.now(), &call.bodies);
             self.note(&call.bodies, Fault::QueueHangs.name());

@@ -1,5 +1,5 @@
-//! Creates orders while every fault is injected, and checks afterwards that no order was lost, processed twice or left
-//! unfinished: see docs/reliability.md.
+//! Creates orders while every fault is injected, and checks afterwards that no order was lost, processed twice, left
+//! unfinished or not announced: see docs/reliability.md.
 
 mod chance;
 mod check;

@@ -19,7 +19,12 @@ const SHOWN: usize = 3;
 pub fn print(world: &World, findings: &Findings, recoveries: &[Recovery]) {
     println!("\n{}\n{}", table(world, findings), summary(world, findings, recoveries));
     let stories = world.journal.lock();
-    for (name, list) in [("LOST", &findings.lost), ("DOUBLED", &findings.doubled), ("STUCK", &findings.stuck)] {
+    for (name, list) in [
+        ("LOST", &findings.lost),
+        ("DOUBLED", &findings.doubled),
+        ("STUCK", &findings.stuck),
+        ("UNANNOUNCED", &findings.unannounced),
+    ] {
         for (order, why) in list.iter().take(SHOWN) {
             let story = stories.get(order).map(crate::journal::Story::text).unwrap_or_default();
             println!("{name}  {order}: {why}\n{story}");
@@ -59,8 +64,8 @@ pub fn write(options: &Options, world: &World, findings: &Findings, recoveries: 
 
 fn table(world: &World, findings: &Findings) -> String {
     let mut table =
-        "| fault | injected | orders | lost | doubled | stuck | connections at worst | slowest recovery |\n".to_owned();
-    table += "|---|---:|---:|---:|---:|---:|---:|---:|\n";
+        "| fault | injected | orders | lost | doubled | stuck | unannounced | connections at worst | slowest recovery |\n".to_owned();
+    table += "|---|---:|---:|---:|---:|---:|---:|---:|---:|\n";
     for fault in Fault::ALL {
         let record = world.faults.record(fault);
         table += &row(fault.name(), &record, findings, &slowest(&record, findings, world));
@@ -78,12 +83,13 @@ fn row(name: &str, record: &Record, findings: &Findings, slowest: &str) -> Strin
         list.keys().filter(|order| record.orders.contains_key(*order)).count()
     };
     format!(
-        "| {name} | {} | {} | {} | {} | {} | {} | {slowest} |\n",
+        "| {name} | {} | {} | {} | {} | {} | {} | {} | {slowest} |\n",
         record.injected,
         record.orders.len(),
         count(&findings.lost),
         count(&findings.doubled),
         count(&findings.stuck),
+        count(&findings.unannounced),
         record.connections,
     )
 }
@@ -112,6 +118,8 @@ fn summary(world: &World, findings: &Findings, recoveries: &[Recovery]) -> Strin
     };
     line("orders", states.join(", "));
     line("calls to the endpoint", format!("{calls}, {again} of them about an order that it had already fulfilled"));
+    let (events, repeats) = findings.events;
+    line("events that the bus took", format!("{events}, {repeats} of them repeats with the same id"));
     line("execution environments started", world.environments().to_string());
     line("dead letters", world.queues.counts(DEAD_LETTERS).total().to_string());
     line(

@@ -87,7 +87,7 @@ fn conclude(options: &Options, world: &World, findings: &Findings, storm: &Storm
     let is_good = has_settled && findings.is_good();
     if is_good {
         report::write(options, world, findings, &storm.recoveries())?;
-        println!("==> None lost, none doubled, none stuck");
+        println!("==> None lost, none doubled, none stuck, none unannounced");
     } else {
         println!("The functions' logs are in {}", world.keep_logs());
     }

@@ -160,8 +160,8 @@ impl Storm {
 /// Whether the fault lasts for a spell, rather than happens at one moment.
 fn is_lasting(fault: Fault) -> bool {
     use Fault::{
-        ClockAhead, ClockBehind, Disorder, EndpointDrips, EndpointDrops, EndpointFails, EndpointGarbles, EndpointLate,
-        EndpointRefuses, EndpointSlow,
+        BusHalves, BusHangs, BusLosesAnswers, BusRefuses, ClockAhead, ClockBehind, Disorder, EndpointDrips,
+        EndpointDrops, EndpointFails, EndpointGarbles, EndpointLate, EndpointRefuses, EndpointSlow,
     };
     matches!(
         fault,
@@ -173,6 +173,10 @@ fn is_lasting(fault: Fault) -> bool {
             | EndpointLate
             | EndpointDrips
             | EndpointGarbles
+            | BusRefuses
+            | BusHangs
+            | BusHalves
+            | BusLosesAnswers
             | ClockAhead
             | ClockBehind
     )

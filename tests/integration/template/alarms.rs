@@ -21,6 +21,7 @@ const METRICS: [(&str, &str, &[&str]); 5] = [
             "OrdersRequeued",
             "OldestOverdue",
             "PausedFor",
+            "OldestEvent",
             "ClaimToFinish",
             "DatabaseRoundTrip",
         ],

@@ -18,6 +18,7 @@ fn impossible_parameters_are_refused_before_the_deployment() {
         (&[BROUGHT, SECRET, "VpcSubnetIds=subnet-1,subnet-2"], "VpcSubnetIds needs VpcSecurityGroupIds"),
         (&[BROUGHT], "DatabaseUrl needs DatabaseSecretArn or DatabaseIamUserArn"),
         (&[BROUGHT, IAM, owner], "OwnerDatabaseUrl needs OwnerDatabaseSecretArn or OwnerDatabaseIamUserArn"),
+        (&["EventBus=a bus"], "EventBus must be empty, or the name"),
         (&["BatchSize=11"], "BatchSize above 10 needs BatchingWindowSeconds"),
         (&["BatchSize=11", "BatchingWindowSeconds=31"], "BatchingWindowSeconds is out of its bounds"),
         (&["DatabaseUrl=postgres://app:secret@db.example.com/orders", SECRET], "DatabaseUrl must be"),
@@ -29,6 +30,25 @@ fn impossible_parameters_are_refused_before_the_deployment() {
         let output = translate(parameters);
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && error.contains(refusal), "{parameters:?}: {error}");
+    }
+}
+
+#[test]
+fn event_bus_has_rights_an_endpoint_and_an_alarm_only_if_named() {
+    let names = ["BusPolicy", "EventsEndpoint", "EventsAlarm"];
+    for (parameters, expected) in [
+        (&[][..], [false, false, false]),
+        (&["EventBus=shop"], [true, true, true]),
+        (&[BROUGHT, IAM, "EventBus=default"], [true, false, true]),
+    ] {
+        let resources = &template(parameters).0["Resources"];
+        assert_eq!(names.map(|name| resources.get(name).is_some()), expected, "{parameters:?}");
+    }
+    let bus_of = |parameters: &[&str], function: &str| {
+        template(parameters).properties(function)["Environment"]["Variables"]["EVENT_BUS"].clone()
+    };
+    for function in ["ApiFunction", "ProcessorFunction", "SweeperFunction"] {
+        assert_eq!((bus_of(&[], function), bus_of(&["EventBus=shop"], function)), (json!(""), json!("shop")));
     }
 }
 

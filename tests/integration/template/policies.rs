@@ -106,10 +106,14 @@ impl Template {
         Function { role: named(&function["Role"]), own: recorded.chain(self.sign_in(&variables)).collect(), of_aws }
     }
 
-    /// A call of the record, in a deployment with these variables; a secret is read where there is one.
+    /// A call of the record, in a deployment with these variables; a secret is read where there is one, and a bus called.
     fn recorded(&self, call: &str, variables: &Value) -> Option<Call> {
         let (action, resource) = call.split_once(" on ").unwrap();
         let resource = match resource {
+            "EventBus" => match variables["EVENT_BUS"].as_str().filter(|bus| !bus.is_empty())? {
+                arn if arn.starts_with("arn:") => arn.to_owned(),
+                name => format!("arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{name}"),
+            },
             "DatabaseSecret" => variables["DATABASE_SECRET_ARN"].as_str().filter(|arn| !arn.is_empty())?.to_owned(),
             queue => self.attribute(queue, "Arn"),
         };

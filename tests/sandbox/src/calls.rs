@@ -34,12 +34,16 @@ pub fn unknown() -> Vec<String> {
     calls.filter(|(by, call)| !is_known(by, call)).map(|(by, call)| format!("{by} calls {call}")).collect()
 }
 
-/// Notes a function's call to a queue. The environment `api-7` is one of the function `api`.
+/// Notes a function's call to a queue or to the event bus. The environment `api-7` is one of the function `api`.
 pub(crate) fn note(environment: &str, action: &str, queue: &str) {
     let function = environment.split('-').next().unwrap_or_default();
-    let resource = if queue == "orders" { "OrderQueue" } else { "DeadLetterQueue" };
+    let (service, resource) = match (action, queue) {
+        ("PutEvents", _) => ("events", "EventBus"),
+        (_, "orders") => ("sqs", "OrderQueue"),
+        _ => ("sqs", "DeadLetterQueue"),
+    };
     // A call for ten messages is allowed by the action of a call for one.
-    let call = format!("sqs:{} on {resource}", action.trim_end_matches("Batch"));
+    let call = format!("{service}:{} on {resource}", action.trim_end_matches("Batch"));
     let mut noted = NOTED.lock().unwrap_or_else(PoisonError::into_inner);
     let is_function = KNOWN.contains_key(function) || function == ANY;
     let is_new = is_function && noted.entry(function.to_owned()).or_default().insert(call.clone());

@@ -1,9 +1,10 @@
 //! A local SQS: the JSON 1.0 protocol over a store in memory, with a hook that sees each call before it takes effect.
 //!
-//! Its queues are fair, as those of SQS are: see `fair`. This implements SQS itself instead of using the crate `winterbaume-sqs`. In that crate each receive and each delete
+//! Beside the queues there is an event bus. Its queues are fair, as those of SQS are: see `fair`. This implements SQS itself instead of using the crate `winterbaume-sqs`. In that crate each receive and each delete
 //! walks all messages, delayed ones included, so that it slows down as a backlog grows. Its delayed messages also follow the
 //! wall clock.
 
+mod bus;
 mod fair;
 mod protocol;
 mod store;
@@ -20,6 +21,7 @@ use crate::Result;
 use crate::gate::Gate;
 use crate::server::Server;
 
+pub use bus::Taken;
 pub use store::{Counts, Message};
 use store::{Sent, Store};
 
@@ -42,9 +44,9 @@ pub struct Sighting {
     pub environment: String,
     /// The action, for instance `SendMessage`.
     pub action: String,
-    /// The name of the queue.
+    /// The name of the queue, or of the event bus.
     pub queue: String,
-    /// The bodies of the messages to send.
+    /// The bodies of the messages to send, or the details of the events.
     pub bodies: Vec<String>,
 }
 
@@ -57,6 +59,10 @@ pub enum Ruling {
     Refuse(u16),
     /// Does not execute it, and closes the connection without an answer.
     Drop,
+    /// Executes it, and closes the connection without an answer.
+    Lose,
+    /// Executes it for every second entry, and refuses the others. This is for the event bus alone.
+    Half,
 }
 
 /// Decides about each call before it takes effect. The caller waits for the decision.
@@ -82,6 +88,7 @@ pub struct Queues {
 
 struct Shared {
     stores: Mutex<HashMap<String, Store>>,
+    bus: bus::Bus,
     hook: Option<Hook>,
     sent: Notify,
 }
@@ -90,7 +97,12 @@ impl Queues {
     /// Starts empty queues with these names and attributes.
     pub async fn start(queues: &[(&str, Attributes)], hook: Option<Hook>) -> Result<Self> {
         let stores = queues.iter().map(|(name, attributes)| ((*name).to_owned(), Store::new(attributes.clone())));
-        let shared = Arc::new(Shared { stores: Mutex::new(stores.collect()), hook, sent: Notify::new() });
+        let shared = Arc::new(Shared {
+            stores: Mutex::new(stores.collect()),
+            bus: bus::Bus::default(),
+            hook,
+            sent: Notify::new(),
+        });
         let serving = Arc::clone(&shared);
         let server = Server::start(move |request| protocol::answer(Arc::clone(&serving), request)).await?;
         Ok(Self { shared, server })
@@ -122,6 +134,12 @@ impl Queues {
     #[must_use]
     pub fn steal(&self, queue: &str, max: usize) -> Vec<String> {
         self.shared.with(queue, |store| store.steal(max)).unwrap_or_default()
+    }
+
+    /// The events that the event bus has taken.
+    #[must_use]
+    pub fn events(&self) -> Vec<Taken> {
+        self.shared.bus.taken()
     }
 
     /// How many messages the queue holds.

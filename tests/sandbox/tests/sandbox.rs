@@ -16,6 +16,7 @@ use sandbox::queue::{self, Attributes, Queues};
 use sandbox::wire::{self, Kind, Moment, Wire};
 use shared::config::Env;
 use shared::db::create::{CreateRequest, Created, create};
+use shared::db::ends::Announce;
 use shared::db::{Database, Db, DbConfig, work};
 use shared::deadline::Deadline;
 use shared::order::{Amount, Metadata, NewOrder};
@@ -129,7 +130,7 @@ async fn wire_recognises_statements_and_survives_a_restart() {
     let claim = work::claim(&db, std::slice::from_ref(&id), HOUR, Duration::ZERO).await.unwrap();
     wire.cut_all();
     let end = work::Finish { order: &claim.claimed[0], attempts: 1, failure: None };
-    assert_eq!(work::finish(&db, claim.token, &[end], NOW).await.unwrap().len(), 1);
+    assert_eq!(work::finish(&db, claim.token, &[end], NOW, Announce::Never).await.unwrap().len(), 1);
 
     let seen = seen.lock().unwrap();
     for kind in [Kind::Create, Kind::Claim, Kind::Finish] {

@@ -25,7 +25,7 @@ use crate::problem::{ApiError, Problem, RefusalsOfOne};
 )]
 pub async fn cancel(api: Call, caller: Caller, OrderPath(order_id): OrderPath) -> Result<Json<OrderView>, ApiError> {
     let tenant = caller.may_write()?;
-    let cancelled = orders::cancel(&api.db, &order_id, tenant, caller.actor()).await?;
+    let cancelled = orders::cancel(&api.db, &order_id, tenant, caller.actor(), api.announce).await?;
     let order = find(&api, tenant, &order_id).await?;
     if !cancelled && order.status != Status::Cancelled {
         let detail = format!("The order is {}. A client can cancel only a pending order.", order.status);

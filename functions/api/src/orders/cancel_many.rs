@@ -144,7 +144,7 @@ async fn cancel_paced(api: &Call, caller: &Caller, order_ids: &[OrderId], per_se
         }
         sleep_until(next).await;
         next += Duration::from_secs(1);
-        match cancel::cancel_all(&api.db, chunk, caller.actor()).await {
+        match cancel::cancel_all(&api.db, chunk, caller.actor(), api.announce).await {
             Ok(count) => cancelled += count,
             // These orders stay cancelled. Another call continues.
             Err(_) if cancelled > 0 => break,

@@ -15,6 +15,11 @@ const MESSAGES: f64 = 10.0;
 /// The share of invocations that start an environment. AWS says that it is under 1 %.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html>
 const STARTS: f64 = 0.01;
+/// How far away the event bus and the database are, in milliseconds: as the queue and the database of the measurement.
+const BUS_AWAY: f64 = 6.0;
+const DATABASE_AWAY: f64 = 1.0;
+/// How many events the processor sends at once: eight calls of ten.
+const EVENTS_AT_ONCE: f64 = 80.0;
 /// The functions' memory, in GB.
 const MEMORY_GB: f64 = 0.5;
 
@@ -34,6 +39,7 @@ pub struct Prices {
     lambda_million_requests: f64,
     http_api_million_requests: f64,
     sqs_million_requests: f64,
+    million_events: f64,
     logs_gb: f64,
     #[serde(skip)]
     alternatives: Option<Alternatives>,
@@ -77,11 +83,13 @@ pub struct Deployment {
     pub batch: u32,
     /// Whether the functions run on arm64.
     pub is_arm: bool,
+    /// Whether each order's end is announced on an event bus.
+    pub announces: bool,
 }
 
 impl Default for Deployment {
     fn default() -> Self {
-        Self { work: Work::Waits(5.0), list: 1, batch: 10, is_arm: true }
+        Self { work: Work::Waits(5.0), list: 1, batch: 10, is_arm: true, announces: false }
     }
 }
 
@@ -94,6 +102,8 @@ pub struct Bill {
     starts: f64,
     queue: f64,
     logs: f64,
+    /// The events on a bus.
+    pub events: f64,
 }
 
 /// How much a million orders use the processor.
@@ -112,7 +122,7 @@ impl Bill {
         let (list, processing) = (f64::from(deployment.list), processing(billed, deployment));
         let calls = million / list;
         let starts_ms = STARTS * (calls * billed.api_start_ms + processing.invocations * billed.processor_start_ms);
-        let billed_ms = calls * billed.create_ms.at(list) + processing.billed_ms;
+        let billed_ms = calls * billed.create_ms.at(list) + processing.billed_ms + announcing_ms(deployment);
         let (sends, orchestrator) = match deployment.work {
             Work::Orchestrated(by, seconds) => {
                 (0.0, prices.alternatives.as_ref().map_or(0.0, |prices| by.dollars(prices, seconds)))
@@ -131,13 +141,14 @@ impl Bill {
             starts: starts_ms / 1e3 * MEMORY_GB * second,
             queue: (sends + processing.queue_requests) / million * prices.sqs_million_requests + orchestrator,
             logs: logged / 1e9 * prices.logs_gb,
+            events: if deployment.announces { prices.million_events } else { 0.0 },
         }
     }
 
     /// The sum of all items.
     #[must_use]
     pub fn total(&self) -> f64 {
-        self.gateway + self.requests + self.time + self.starts + self.queue + self.logs
+        self.gateway + self.requests + self.time + self.starts + self.queue + self.logs + self.events
     }
 
     /// The head of a table of bills.
@@ -159,7 +170,7 @@ impl Bill {
     #[must_use]
     pub fn row(&self, name: &str) -> [String; 8] {
         let cell = |dollars: f64| format!("{dollars:.3}");
-        let Self { gateway, requests, time, starts, queue, logs } = *self;
+        let Self { gateway, requests, time, starts, queue, logs, .. } = *self;
         let all = format!("**{:.2}**", self.total());
         [name.to_owned(), cell(gateway), cell(requests), cell(time), cell(starts), cell(queue), cell(logs), all]
     }
@@ -188,6 +199,13 @@ fn processing(billed: &Billed, deployment: &Deployment) -> Processing {
         },
         Work::Webhook => once(batches, billed.webhook_ms.at(batch), pass, billed.webhook_log.at(batch)),
     }
+}
+
+/// The time for announcing a million ends: for each batch, two statements and the calls to the bus.
+fn announcing_ms(deployment: &Deployment) -> f64 {
+    let batch = f64::from(deployment.batch);
+    let of_batch = 2.0 * DATABASE_AWAY + BUS_AWAY * (batch / EVENTS_AT_ONCE).ceil();
+    if deployment.announces { 1e6 / batch * of_batch } else { 0.0 }
 }
 
 fn once(batches: f64, ms: f64, pass: f64, log: f64) -> Processing {
@@ -224,6 +242,9 @@ mod tests {
         assert!(close(bill.starts, 0.01 * (20.0 + 0.2 * 30.0) / 1e3 * 1e6 * 0.5 * 0.000_013_333_4));
         assert!(close(bill.queue, 1.5 * 0.4)); // One send each; for each ten: receive, delete, send, receive, delete.
         assert!(close(bill.logs, (1.2 * 1000.0 + access_log::bytes()) * 1e6 / 1e9 * 0.5));
+        let announced = Bill::of(&billed, &prices, &Deployment { announces: true, ..Deployment::default() });
+        // An event each; and for each ten, two statements and a call.
+        assert!(close(announced.total() - bill.total(), 1.0 + 0.1 * 8.0 / 1e3 * 1e6 * 0.5 * 0.000_013_333_4));
         // A million times: four operations; three transitions; a start and five seconds of a sixteenth of a GB.
         let orchestrated = Orchestrator::ALL.map(|by| bill_of(Work::Orchestrated(by, 5.0)));
         for (bill, expected) in orchestrated.iter().zip([4.0 * 8.0, 3.0 * 25.0, 1.0 + 5.0 / 16.0 * 16.67]) {

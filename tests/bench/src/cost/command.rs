@@ -8,6 +8,7 @@
 //! | `WORK` | `simulated`, or `webhook`: an endpoint that takes 200 ms | `simulated` |
 //! | `BATCH` | how many messages a batch of the processor holds | 10 |
 //! | `REGION` | `us-east-1` or `eu-central-1` | `us-east-1` |
+//! | `EVENTS` | 1: each order's end is announced on an event bus | |
 //! | `ARCHITECTURE` | `arm64` or `x86_64` | `arm64` |
 
 use std::str::FromStr;
@@ -30,7 +31,9 @@ pub fn run() -> Result<()> {
         _ => Work::Waits(delay),
     };
     let is_arm = value("ARCHITECTURE", "arm64".to_owned())? == "arm64";
-    let deployment = Deployment { work, list: value("LIST", 1)?.max(1), batch: value("BATCH", 10)?.max(1), is_arm };
+    let announces = value("EVENTS", 0)? > 0;
+    let (list, batch) = (value("LIST", 1)?.max(1), value("BATCH", 10)?.max(1));
+    let deployment = Deployment { work, list, batch, is_arm, announces };
     let (prices, sleeps) = (Prices::of(&region)?, Deployment { work: Work::Sleeps(delay), ..deployment });
     println!("{region}, prices of {}, {orders} orders:", Prices::as_of()?);
     print(&Bill::of(&billed, &prices, &deployment), "as it is", orders);
@@ -45,9 +48,10 @@ pub fn run() -> Result<()> {
 fn print(bill: &Bill, name: &str, orders: f64) {
     let [_, gateway, requests, time, starts, queue, logs, _] = bill.row(name);
     println!(
-        "  {name}: ${:.4}\n    a million: ${:.2} (HTTP API {gateway}, Lambda requests {requests}, Lambda time {time}, starts {starts}, SQS or in its place {queue}, logs {logs})",
+        "  {name}: ${:.4}\n    a million: ${:.2} (HTTP API {gateway}, Lambda requests {requests}, Lambda time {time}, starts {starts}, SQS or in its place {queue}, logs {logs}, events {:.3})",
         bill.total() * orders / 1e6,
         bill.total(),
+        bill.events,
     );
 }
 

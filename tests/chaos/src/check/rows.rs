@@ -12,6 +12,8 @@ pub struct Row {
     pub has_work: bool,
     /// Whether work began before its `process_after`.
     pub is_early: bool,
+    /// How often it has ended.
+    pub ends: i32,
 }
 
 /// All orders.
@@ -19,8 +21,8 @@ pub async fn rows(sql: &Client) -> Result<Vec<Row>> {
     let rows = sql
         .query(
             "SELECT o.order_id, o.status, extract(epoch FROM o.finished_at)::float8 AS finished_at, o.failure,
-                w.order_id IS NOT NULL AS has_work, o.started_at < o.process_after IS TRUE AS is_early
-            FROM order_states AS o LEFT JOIN order_work AS w USING (order_id)",
+                w.order_id IS NOT NULL AS has_work, o.started_at < o.process_after IS TRUE AS is_early, coalesce(r.retries, 0) + 1 AS ends
+            FROM order_states AS o JOIN orders AS r USING (order_id) LEFT JOIN order_work AS w USING (order_id)",
             &[],
         )
         .await?;
@@ -33,6 +35,7 @@ pub async fn rows(sql: &Client) -> Result<Vec<Row>> {
             failure: row.get("failure"),
             has_work: row.get("has_work"),
             is_early: row.get("is_early"),
+            ends: row.get("ends"),
         })
         .collect())
 }

@@ -36,6 +36,7 @@ pub fn variables(times: Times, database: &str, queues: &Queues, endpoint: &Serve
         ("QUEUE_URL", queues.url(QUEUE)),
         ("DLQ_URL", queues.url(DEAD_LETTERS)),
         ("AWS_LAMBDA_LOG_LEVEL", "WARN".to_owned()),
+        ("EVENT_BUS", "shop".to_owned()),
         ("CANCEL_WINDOW_SECONDS", seconds(times.cancel_window)),
         ("WORK", "webhook".to_owned()),
         ("WEBHOOK_URL", format!("http://{}/fulfil", endpoint.address())),

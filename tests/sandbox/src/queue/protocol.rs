@@ -16,15 +16,23 @@ pub async fn answer(shared: Arc<Shared>, request: Request) -> Option<Response> {
     let Ok(input) = serde_json::from_slice::<Value>(request.body()) else { return Some(refusal(400)) };
     let queue = queue(&input);
     calls::note(&environment, &action, &queue);
+    let mut ruling = Ruling::Pass;
     if let Some(hook) = &shared.hook {
         let sighting = Sighting { environment, action: action.clone(), queue: queue.clone(), bodies: bodies(&input) };
-        match hook(sighting).await {
-            Ruling::Pass => {}
-            Ruling::Refuse(status) => return Some(refusal(status)),
-            Ruling::Drop => return None,
-        }
+        ruling = hook(sighting).await;
     }
-    let output = perform(&shared, &action, &queue, &input).await;
+    match ruling {
+        Ruling::Pass | Ruling::Lose | Ruling::Half => {}
+        Ruling::Refuse(status) => return Some(refusal(status)),
+        Ruling::Drop => return None,
+    }
+    let output = match action.as_str() {
+        "PutEvents" => shared.bus.put(&input, ruling == Ruling::Half),
+        _ => perform(&shared, &action, &queue, &input).await,
+    };
+    if ruling == Ruling::Lose {
+        return None;
+    }
     Some(output.map_or_else(|| refusal(400), |output| server::json(200, output.to_string())))
 }
 
@@ -144,10 +152,17 @@ fn header<'a>(request: &'a Request, name: &str) -> &'a str {
 }
 
 fn queue(input: &Value) -> String {
+    if let Some(bus) = input["Entries"][0]["EventBusName"].as_str() {
+        return bus.to_owned();
+    }
     input["QueueUrl"].as_str().and_then(|url| url.rsplit('/').next()).unwrap_or_default().to_owned()
 }
 
 fn bodies(input: &Value) -> Vec<String> {
     let entries = input["Entries"].as_array().map_or(std::slice::from_ref(input), Vec::as_slice);
-    entries.iter().filter_map(|entry| entry["MessageBody"].as_str()).map(str::to_owned).collect()
+    entries
+        .iter()
+        .filter_map(|entry| entry["MessageBody"].as_str().or(entry["Detail"].as_str()))
+        .map(str::to_owned)
+        .collect()
 }

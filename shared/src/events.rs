@@ -1,0 +1,143 @@
+//! Events: the announcement of each order that ended, on an event bus of `EventBridge`.
+//!
+//! | variable | meaning | default |
+//! |---|---|---|
+//! | `EVENT_BUS` | the name or the ARN of the bus | none: nothing is announced |
+//!
+//! and those of [`crate::aws`]. This module is the only one that names the SDK of `EventBridge`.
+//!
+//! An end is announced at least once. Its row in `order_ends` is deleted after the bus has taken its event ([`crate::db::ends`]). The
+//! event's id and content are the same at each repeat. Every call has a deadline; what the deadline ends counts as not announced.
+
+mod event;
+
+use std::ops::Range;
+
+use aws_sdk_eventbridge::Client;
+use aws_sdk_eventbridge::error::DisplayErrorContext;
+use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+use futures_util::{StreamExt, stream};
+
+use crate::aws::Access;
+use crate::config::{ConfigError, Env};
+use crate::db::ends::{self, Announce, End};
+use crate::db::{Db, DbError};
+use crate::deadline::Deadline;
+
+use event::Event;
+
+/// The most events of one call.
+const MAX_BATCH: usize = 10;
+/// The most bytes of the events in one call, and of one event. `PutEvents` takes more, but some targets take 256 KB.
+const MAX_BYTES: usize = 240 * 1024;
+/// How many calls run at once.
+const CALLS_AT_ONCE: usize = 8;
+
+/// Whether a deployment with these variables announces the ends of its orders.
+#[must_use]
+pub fn announce(env: &Env) -> Announce {
+    if env.text("EVENT_BUS").is_some() { Announce::Ends } else { Announce::Never }
+}
+
+/// The event bus.
+pub struct Bus {
+    client: Client,
+    name: String,
+}
+
+impl Bus {
+    /// The configured bus; `None` if there is none.
+    pub fn from_env(env: &Env) -> Result<Option<Self>, ConfigError> {
+        let Some(name) = env.text("EVENT_BUS") else { return Ok(None) };
+        Ok(Some(Self { client: Client::new(&Access::from_env(env)?.sdk_config()), name: name.to_owned() }))
+    }
+
+    /// Sends the events of these ends, and deletes the ends that the bus took. Returns the number of the others, which stay for the
+    /// sweeper.
+    pub async fn announce(&self, db: &Db, ends: &[End], deadline: Deadline) -> Result<usize, DbError> {
+        let events: Vec<_> = ends.iter().map(|end| Event::of(end, MAX_BYTES)).collect();
+        let parts = parts(&events);
+        let calls: Vec<_> = parts.iter().map(|part| self.send(&events[part.clone()], deadline)).collect();
+        let taken: Vec<Vec<bool>> = stream::iter(calls).buffered(CALLS_AT_ONCE).collect().await;
+        let taken = ends.iter().zip(taken.into_iter().flatten()).filter_map(|(end, is_taken)| is_taken.then_some(end));
+        let taken: Vec<_> = taken.collect();
+        if !taken.is_empty() {
+            ends::delete(db, &taken).await?;
+        }
+        Ok(ends.len() - taken.len())
+    }
+
+    /// Sends up to ten events, and says of each whether the bus took it.
+    async fn send(&self, events: &[Event], deadline: Deadline) -> Vec<bool> {
+        let not_sent = |error: String| {
+            tracing::warn!(error, events = events.len(), "could not send events; the sweeper will retry");
+            vec![false; events.len()]
+        };
+        let entries = events.iter().map(|event| self.entry(event)).collect();
+        let call = self.client.put_events().set_entries(Some(entries)).send();
+        let answer = match deadline.bound(call).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => return not_sent(DisplayErrorContext(error).to_string()),
+            Err(_) => return not_sent("the bus did not answer in time".to_owned()),
+        };
+        let results = answer.entries();
+        for refused in results.iter().filter(|result| result.event_id.is_none()) {
+            let (code, message) = (refused.error_code(), refused.error_message());
+            tracing::warn!(code, message, "the bus refused an event; the sweeper will retry");
+        }
+        // The results are in the order of the entries. An entry without a result counts as refused.
+        (0..events.len()).map(|index| results.get(index).is_some_and(|result| result.event_id.is_some())).collect()
+    }
+
+    fn entry(&self, event: &Event) -> PutEventsRequestEntry {
+        PutEventsRequestEntry::builder()
+            .event_bus_name(&self.name)
+            .source(event::SOURCE)
+            .detail_type(event.detail_type)
+            .time(aws_smithy_types::DateTime::from_secs(event.time.unix_timestamp()))
+            .detail(&event.detail)
+            .build()
+    }
+}
+
+/// Splits events into calls: at most ten each, and together no larger than [`MAX_BYTES`].
+fn parts(events: &[Event]) -> Vec<Range<usize>> {
+    let mut parts: Vec<Range<usize>> = Vec::new();
+    let mut bytes = 0;
+    for (index, event) in events.iter().enumerate() {
+        bytes += event.size();
+        match parts.last_mut() {
+            Some(part) if part.len() < MAX_BATCH && bytes <= MAX_BYTES => part.end = index + 1,
+            _ => {
+                parts.push(index..index + 1);
+                bytes = event.size();
+            }
+        }
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::event::tests::end_of;
+
+    #[test]
+    fn events_are_split_by_ten_and_by_size() {
+        let of = |items: &[usize]| {
+            let ends: Vec<_> = items.iter().map(|items| end_of(*items)).collect();
+            parts(&ends.iter().map(|end| Event::of(end, MAX_BYTES)).collect::<Vec<_>>())
+        };
+        assert_eq!(of(&[1; 23]), [0..10, 10..20, 20..23]);
+        assert_eq!(of(&[400; 3]), [0..1, 1..2, 2..3]);
+        assert_eq!(of(&[200, 200, 200]), [0..2, 2..3]);
+        assert!(of(&[]).is_empty());
+    }
+
+    #[test]
+    fn deployment_without_a_bus_announces_nothing() {
+        assert_eq!(announce(&Env::from_iter([("EVENT_BUS", "")])), Announce::Never);
+        assert_eq!(announce(&Env::from_iter([("EVENT_BUS", "shop")])), Announce::Ends);
+        assert!(Bus::from_env(&Env::from_iter([("EVENT_BUS", "")])).unwrap().is_none());
+    }
+}

@@ -1,0 +1,139 @@
+//! An event: what is sent about an order that ended.
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::db::ends::End;
+use crate::order::{Order, Status};
+use crate::view::OrderView;
+
+/// The source of all events.
+pub const SOURCE: &str = "ordermill";
+/// The fields that an event leaves out if it would be too large.
+const LARGE_FIELDS: [&str; 2] = ["item_ids", "metadata"];
+/// The bytes that `EventBridge` counts for the time:
+/// <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html#eb-putevent-size>
+const TIME_BYTES: usize = 14;
+
+/// An event about an order that ended.
+#[derive(Debug)]
+pub struct Event {
+    /// The kind of end.
+    pub detail_type: &'static str,
+    /// When the order ended.
+    pub time: OffsetDateTime,
+    /// The content, in JSON.
+    pub detail: String,
+}
+
+/// The content of an event.
+#[derive(Serialize)]
+struct Detail {
+    event_id: String,
+    sequence: i32,
+    /// The fields of the order that are left out because the event would be too large.
+    omitted: &'static [&'static str],
+    order: serde_json::Value,
+}
+
+impl Event {
+    /// The event of this end. It leaves out the order's large fields if it would have more than `max_bytes`.
+    pub fn of(end: &End, max_bytes: usize) -> Self {
+        let detail_type = match end.order.status {
+            Status::Failed => "order.failed",
+            Status::Cancelled => "order.cancelled",
+            // The statements find orders that ended.
+            Status::Completed | Status::Pending | Status::Processing => "order.completed",
+        };
+        let event = |omitted| Self { detail_type, time: end.ended_at, detail: detail(end, omitted) };
+        let whole = event(&[]);
+        if whole.size() <= max_bytes { whole } else { event(&LARGE_FIELDS) }
+    }
+
+    /// The size that `EventBridge` counts.
+    pub const fn size(&self) -> usize {
+        SOURCE.len() + self.detail_type.len() + self.detail.len() + TIME_BYTES
+    }
+}
+
+fn detail(end: &End, omitted: &'static [&'static str]) -> String {
+    let mut order = serde_json::to_value(OrderView::from(end.order.clone())).unwrap_or_default();
+    if let Some(fields) = order.as_object_mut() {
+        fields.retain(|name, _| !omitted.contains(&name.as_str()));
+    }
+    let detail =
+        Detail { event_id: event_id(&end.order, end.sequence).to_string(), sequence: end.sequence, omitted, order };
+    serde_json::to_string(&detail).unwrap_or_default()
+}
+
+/// The id of the event: the same at each repeat, and another one for each end of each order. The time of creation tells an order
+/// from a deleted one of the same identifier.
+fn event_id(order: &Order, sequence: i32) -> Uuid {
+    let name = format!("{}/{}/{sequence}", order.order_id, order.created_at.unix_timestamp_nanos());
+    let digest = Sha256::digest(name);
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
+#[cfg(test)]
+pub mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::order::{Amount, Metadata};
+
+    fn at(time: &str) -> OffsetDateTime {
+        crate::timestamp::parse(time).unwrap()
+    }
+
+    /// The end of an order with so many items of the greatest length.
+    pub fn end_of(items: usize) -> End {
+        let order = Order {
+            order_id: "o-1".parse().unwrap(),
+            user_id: "alice".to_owned(),
+            item_ids: vec!["𝄞".repeat(128); items],
+            total_amount: Amount::stored("59.98".parse().unwrap(), "EUR".parse().unwrap()),
+            metadata: Metadata::stored(Some(r#"{"cart":"77"}"#)).unwrap(),
+            process_after: None,
+            status: Status::Failed,
+            created_at: at("2026-01-05T09:30:00.123456Z"),
+            started_at: Some(at("2026-01-05T09:30:02Z")),
+            finished_at: Some(at("2026-01-05T09:30:07Z")),
+            attempts: 1,
+            failure: Some("declined".to_owned()),
+        };
+        End { order, sequence: 1, ended_at: at("2026-01-05T09:30:07Z") }
+    }
+
+    fn content(event: &Event) -> Value {
+        serde_json::from_str(&event.detail).unwrap()
+    }
+
+    #[test]
+    fn event_of_an_end_is_the_same_at_each_repeat() {
+        let end = end_of(1);
+        assert_eq!(Event::of(&end, 1000).detail, Event::of(&end, 1000).detail);
+        let id = content(&Event::of(&end, 1000))["event_id"].clone();
+        let after_retry = Event::of(&End { sequence: 2, ..end_of(1) }, 1000);
+        assert_ne!(content(&after_retry)["event_id"], id);
+        let mut later = end_of(1);
+        later.order.created_at += time::Duration::days(400);
+        assert_ne!(content(&Event::of(&later, 1000))["event_id"], id, "another order of the same identifier");
+    }
+
+    #[test]
+    fn large_fields_are_left_out_of_an_event_that_is_too_large() {
+        let (small, large) = (Event::of(&end_of(100), 240 * 1024), Event::of(&end_of(500), 240 * 1024));
+        assert_eq!(
+            (&content(&small)["omitted"], &content(&small)["order"]["metadata"]["cart"]),
+            (&json!([]), &json!("77"))
+        );
+        let content = content(&large);
+        assert_eq!(content["omitted"], json!(["item_ids", "metadata"]));
+        assert_eq!((&content["order"]["status"], content["order"].get("item_ids")), (&json!("failed"), None));
+        assert!(large.size() < 1000, "{}", large.size());
+    }
+}

@@ -1,0 +1,122 @@
+//! An order as a client sees it: in the answers of the API and in the events on the bus.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+use crate::order::{Order, Status};
+
+/// An order.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Order, examples(json!({"order_id": "order-1001", "user_id": "alice", "item_ids": ["book-1", "pen-7"], "total_amount": "59.98",
+    "currency": "EUR", "metadata": {}, "process_after": null, "status": "pending", "created_at": "2026-01-05T09:30:00.123456Z", "started_at": null, "finished_at": null, "attempts": 0,
+    "failure": null, "next": ["cancel"]})))]
+pub struct OrderView {
+    /// The order's identifier.
+    #[schema(example = "order-1001")]
+    order_id: String,
+    /// The user who owns it.
+    #[schema(example = "alice")]
+    user_id: String,
+    /// The items.
+    #[schema(example = json!(["book-1", "pen-7"]))]
+    item_ids: Vec<String>,
+    /// The exact price, with as many decimal places as the currency has minor units.
+    #[schema(example = "59.98", pattern = r"^[0-9]{1,12}(\.[0-9]{2,4})?$")]
+    total_amount: String,
+    /// The currency of the price, by its code of ISO 4217.
+    #[schema(example = "EUR", pattern = "^[A-Z]{3}$")]
+    currency: &'static str,
+    /// The client's own facts about the order; empty if there are none.
+    #[schema(example = json!({"cart": "77"}))]
+    metadata: BTreeMap<String, String>,
+    /// The time before which the order is not processed; null if there is none.
+    #[serde(with = "crate::timestamp::option")]
+    process_after: Option<OffsetDateTime>,
+    /// The order's status.
+    status: StatusName,
+    /// When it became durable.
+    #[serde(with = "crate::timestamp")]
+    created_at: OffsetDateTime,
+    /// When processing first started.
+    #[serde(with = "crate::timestamp::option")]
+    started_at: Option<OffsetDateTime>,
+    /// When it ended.
+    #[serde(with = "crate::timestamp::option")]
+    finished_at: Option<OffsetDateTime>,
+    /// The number of attempts to process it.
+    #[schema(minimum = 0)]
+    attempts: i32,
+    /// Why it failed.
+    failure: Option<String>,
+    /// The actions that the order's status allows.
+    #[schema(inline)]
+    next: Vec<Action>,
+}
+
+/// The status of an order.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Status)]
+#[serde(rename_all = "lowercase")]
+pub enum StatusName {
+    /// The order is durable. Its processing has not started.
+    Pending,
+    /// Processing has started.
+    Processing,
+    /// Processing is done.
+    Completed,
+    /// Processing failed for good. `failure` has the cause.
+    Failed,
+    /// The client cancelled it before processing started.
+    Cancelled,
+}
+
+impl From<Status> for StatusName {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Pending => Self::Pending,
+            Status::Processing => Self::Processing,
+            Status::Completed => Self::Completed,
+            Status::Failed => Self::Failed,
+            Status::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+/// An action on an order: the last part of the path to post to.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// `POST /orders/{order_id}/cancel`
+    Cancel,
+    /// `POST /orders/{order_id}/retry`, for operators.
+    Retry,
+}
+
+impl From<Order> for OrderView {
+    fn from(order: Order) -> Self {
+        let next = match order.status {
+            Status::Pending => vec![Action::Cancel],
+            Status::Failed => vec![Action::Retry],
+            Status::Processing | Status::Completed | Status::Cancelled => vec![],
+        };
+        Self {
+            order_id: order.order_id.to_string(),
+            user_id: order.user_id,
+            item_ids: order.item_ids,
+            total_amount: order.total_amount.to_string(),
+            currency: order.total_amount.currency().code(),
+            metadata: order.metadata.into(),
+            process_after: order.process_after,
+            status: order.status.into(),
+            created_at: order.created_at,
+            started_at: order.started_at,
+            finished_at: order.finished_at,
+            attempts: order.attempts,
+            failure: order.failure,
+            next,
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Events: each order that ends is announced on the bus, at least once.
+
+mod faults;
+
+use std::time::Duration;
+
+use processor::{Config, Processor, Simulated};
+use serde_json::{Value, json};
+use shared::config::Env;
+use sweeper::Sweeper;
+use tests::{Bus, World, failures, handle, order, post};
+
+use crate::roles::AppRole;
+
+/// A world whose orders are announced on this bus.
+pub async fn world_on(bus: &Bus) -> World {
+    World::with(&[("EVENT_BUS", &bus.name)]).await
+}
+
+/// The number of ends that are not announced.
+pub async fn kept(world: &World) -> i64 {
+    world.value("SELECT count(*) FROM order_ends").await
+}
+
+/// Claims the order and ends it as failed, as a worker that crashes before it announces the end.
+pub async fn fail_without_announcing(world: &World, order_id: &str) {
+    let ids = [order_id.parse().unwrap()];
+    let (lease, db) = (Duration::from_secs(30), world.db());
+    let claim = shared::db::work::claim(&db, &ids, lease, Duration::ZERO).await.unwrap();
+    let end = shared::db::work::Finish { order: &claim.claimed[0], attempts: 1, failure: Some("declined") };
+    let announce = shared::db::ends::Announce::Ends;
+    shared::db::work::finish(&db, claim.token, &[end], Duration::ZERO, announce).await.unwrap();
+}
+
+#[tokio::test]
+async fn completed_order_is_announced_as_the_api_shows_it() {
+    let bus = Bus::new().await;
+    let world = world_on(&bus).await;
+    let body = json!({"metadata": {"cart": "77"}, "currency": "JPY", "total_amount": "5998"});
+    let mut request = order("o-1");
+    request.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
+    world.post("/orders", &request).await.expect(201);
+    assert_eq!(bus.arrived().await, [Value::Null; 0], "none before it ended");
+    handle(&world.processor(Duration::ZERO), &["o-1"]).await;
+    let events = bus.events(1).await;
+    let [event] = events.as_slice() else { panic!("{events:?}") };
+    assert_eq!((&event["source"], &event["detail-type"]), (&json!("ordermill"), &json!("order.completed")));
+    let detail = &event["detail"];
+    assert_eq!(detail["order"], world.get("/orders/o-1").await.expect(200));
+    assert_eq!((&detail["sequence"], &detail["omitted"]), (&json!(1), &json!([])));
+    assert_eq!(kept(&world).await, 0);
+}
+
+#[tokio::test]
+async fn deployment_without_a_bus_keeps_no_ends() {
+    let world = World::new().await;
+    let ids = world.create_many(3).await;
+    world.post("/orders/o-2/cancel", &json!({})).await.expect(200);
+    handle(&world.processor(Duration::ZERO), &ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    assert_eq!((kept(&world).await, world.counted("completed").await), (0, 2));
+    assert_eq!(world.get("/metrics").await.expect(200)["oldest_event_seconds"], Value::Null);
+}
+
+#[tokio::test]
+async fn cancelled_order_is_announced_when_its_message_comes() {
+    let bus = Bus::new().await;
+    let world = world_on(&bus).await;
+    world.create("o-1").await;
+    world.post("/orders/o-1/cancel", &json!({})).await.expect(200);
+    assert_eq!(kept(&world).await, 1);
+    let message = world.deliver().await;
+    let response = world.processor(Duration::ZERO).handle(message).await;
+    assert_eq!(failures(&response), [""; 0]);
+    let event = &bus.events(1).await[0];
+    assert_eq!(
+        (&event["detail-type"], &event["detail"]["order"]["status"]),
+        (&json!("order.cancelled"), &json!("cancelled"))
+    );
+    assert_eq!(kept(&world).await, 0);
+}
+
+#[tokio::test]
+async fn orders_that_an_operator_cancels_together_are_announced() {
+    let bus = Bus::new().await;
+    let world = world_on(&bus).await;
+    let ids = world.create_many(12).await;
+    let report = world.post("/orders/cancel", &json!({"dry_run": false, "user_id": "alice"})).await.expect(200);
+    assert_eq!((&report["cancelled"], kept(&world).await), (&json!(12), 12));
+    handle(&world.processor(Duration::ZERO), &ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let events = bus.events(12).await;
+    assert!(events.iter().all(|event| event["detail-type"] == "order.cancelled"), "{events:?}");
+    assert_eq!((events.len(), kept(&world).await), (12, 0));
+}
+
+#[tokio::test]
+async fn functions_role_can_announce_ends() {
+    let (bus, role) = (Bus::new().await, AppRole::new().await);
+    let (world, url) = (&role.world, role.url());
+    let env: Env = world.variables().chain([("EVENT_BUS", bus.name.as_str()), ("DATABASE_URL", &url)]).collect();
+    world.create_many(3).await;
+    let api = world.api_of_env(&env);
+    let cancel = post("/orders/o-0/cancel", &json!({}));
+    tests::call_in_process(&api, Some(("alice", "orders/write")), cancel).await.expect(200);
+    fail_without_announcing(world, "o-1").await;
+    let work = Simulated { delay: Duration::ZERO };
+    handle(&Processor::new(Config::from_env(&env).unwrap(), work, &env).unwrap(), &["o-0", "o-2"]).await;
+    let retry = post("/orders/o-1/retry", &json!({}));
+    tests::call_in_process(&api, Some(("olga", "orders/admin")), retry).await.expect(200);
+    world.let_pass(31.0).await;
+    assert_eq!((Sweeper::from_env(&env).unwrap().sweep().await.unwrap().events, kept(world).await), (1, 0));
+    bus.events(3).await;
+}
+
+#[tokio::test]
+async fn end_that_was_left_behind_is_announced_by_the_sweeper() {
+    let bus = Bus::new().await;
+    let world = world_on(&bus).await;
+    world.create("o-1").await;
+    fail_without_announcing(&world, "o-1").await;
+    let sweeper = world.sweeper();
+    assert_eq!((sweeper.sweep().await.unwrap().events, kept(&world).await), (0, 1), "its worker still has time");
+    world.execute("UPDATE order_ends SET ended_at = ended_at - interval '31 s'").await;
+    let waits = world.get("/metrics").await.expect(200);
+    assert!(waits["oldest_event_seconds"].as_f64().unwrap() >= 31.0, "{waits}");
+    assert_eq!((&waits["status_counts"]["pending"], &waits["oldest_overdue_seconds"]), (&json!(0), &json!(0.0)));
+    let swept = sweeper.sweep().await.unwrap();
+    assert_eq!((swept.events, swept.requeued, kept(&world).await), (1, 0, 0));
+    assert_eq!(bus.events(1).await[0]["detail-type"], "order.failed");
+    assert_eq!(world.get("/metrics").await.expect(200)["oldest_event_seconds"], 0.0);
+}
+
+#[tokio::test]
+async fn sweep_announces_more_ends_than_a_chunk_has() {
+    let bus = Bus::new().await;
+    let world = world_on(&bus).await;
+    world
+        .execute(
+            "INSERT INTO orders (order_id, user_id, item_ids, total_amount, created_at, started_at, finished_at, attempts)
+            SELECT 'o-' || i, 'alice', '{a}', 1, now() - interval '1 h', now() - interval '1 h', now() - interval '1 h', 1
+            FROM generate_series(1, 250) AS i;
+            INSERT INTO order_ends (order_id, sequence, ended_at) SELECT order_id, 1, finished_at FROM orders",
+        )
+        .await;
+    assert_eq!((world.sweeper().sweep().await.unwrap().events, kept(&world).await), (250, 0));
+    let events = bus.events(250).await;
+    assert_eq!(events.len(), 250);
+}
+
+#[tokio::test]
+async fn repeat_of_an_event_is_the_same_event() {
+    let bus = Bus::new().await;
+    let world = world_on(&bus).await;
+    world.create("o-1").await;
+    handle(&world.processor(Duration::ZERO), &["o-1"]).await;
+    // A crash between the bus's answer and the deletion.
+    world.execute("INSERT INTO order_ends SELECT order_id, 1, finished_at FROM orders").await;
+    handle(&world.processor(Duration::ZERO), &["o-1"]).await;
+    assert_eq!(kept(&world).await, 0);
+    let mut events = bus.events(1).await;
+    events.extend(bus.arrived().await);
+    let [first, second] = events.as_slice() else { panic!("{events:?}") };
+    assert_eq!(first["detail"], second["detail"]);
+}
+
+#[tokio::test]
+async fn each_end_of_a_retried_order_has_its_own_event() {
+    let bus = Bus::new().await;
+    let world = world_on(&bus).await;
+    world.create("o-1").await;
+    fail_without_announcing(&world, "o-1").await;
+    let failed = world.get("/orders/o-1").await.expect(200);
+    // The operator is faster than the announcement.
+    world.post("/orders/o-1/retry", &json!({})).await.expect(200);
+    world.execute("UPDATE order_ends SET ended_at = ended_at - interval '31 s'").await;
+    handle(&world.processor(Duration::ZERO), &["o-1"]).await;
+    let mut events = bus.events(2).await;
+    events.sort_by_key(|event| event["detail"]["sequence"].as_i64());
+    let [first, second] = events.as_slice() else { panic!("{events:?}") };
+    assert_eq!((&first["detail-type"], &second["detail-type"]), (&json!("order.failed"), &json!("order.completed")));
+    for field in ["status", "started_at", "attempts", "failure", "next"] {
+        assert_eq!(first["detail"]["order"][field], failed[field], "{field}");
+    }
+    assert_eq!((&first["detail"]["sequence"], &second["detail"]["sequence"]), (&json!(1), &json!(2)));
+    assert_ne!(first["detail"]["event_id"], second["detail"]["event_id"]);
+    assert_eq!(kept(&world).await, 0);
+}
+
+#[tokio::test]
+async fn largest_order_is_announced_without_its_large_fields() {
+    let bus = Bus::new().await;
+    let world = world_on(&bus).await;
+    let mut request = order("o-1");
+    request["item_ids"] = vec!["𝄞".repeat(128); 500].into();
+    world.post("/orders", &request).await.expect(201);
+    handle(&world.processor(Duration::ZERO), &["o-1"]).await;
+    let detail = &bus.events(1).await[0]["detail"];
+    assert_eq!(detail["omitted"], json!(["item_ids", "metadata"]));
+    assert_eq!((&detail["order"]["order_id"], &detail["order"]["status"]), (&json!("o-1"), &json!("completed")));
+}
+
+#[tokio::test]
+async fn retention_and_erasure_wait_for_the_event() {
+    let bus = Bus::new().await;
+    let world = World::with(&[("EVENT_BUS", &bus.name), ("RETENTION_DAYS", "1")]).await;
+    world.create("o-1").await;
+    fail_without_announcing(&world, "o-1").await;
+    world.post("/users/alice/erase", &json!({})).await.problem(409);
+    let age = "UPDATE orders SET created_at = created_at - interval '9 d', started_at = started_at - interval '9 d',
+        finished_at = finished_at - interval '9 d'";
+    world.execute(age).await;
+    assert_eq!((world.sweeper().sweep().await.unwrap().deleted, world.order_count().await), (0, 1));
+    handle(&world.processor(Duration::ZERO), &["o-1"]).await;
+    assert_eq!(bus.events(1).await[0]["detail"]["order"]["user_id"], "alice");
+    let erased = world.post("/users/alice/erase", &json!({})).await.expect(200);
+    assert_eq!(erased["erased"], 1);
+    assert_eq!(world.sweeper().sweep().await.unwrap().deleted, 1);
+}

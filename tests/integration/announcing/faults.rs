@@ -1,0 +1,114 @@
+//! The bus refuses, hangs, loses its answers and takes half of a batch: no order waits for it, and no event is lost.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use sandbox::queue::{Attributes, Hook, Queues, Ruling};
+use tests::{World, failures, handle};
+use tokio::time::Instant;
+
+use super::kept;
+
+/// A behaviour of the bus.
+#[derive(Debug, Clone, Copy)]
+enum Mood {
+    Rules(Ruling),
+    Hangs,
+}
+
+/// A world with a bus that has moods.
+struct Moody {
+    world: World,
+    queues: Queues,
+    mood: Arc<Mutex<Mood>>,
+}
+
+impl Moody {
+    async fn new() -> Self {
+        let mood = Arc::new(Mutex::new(Mood::Rules(Ruling::Pass)));
+        let of_bus = Arc::clone(&mood);
+        let hook: Hook = Arc::new(move |call| {
+            let mood = if call.action == "PutEvents" { *of_bus.lock().unwrap() } else { Mood::Rules(Ruling::Pass) };
+            async move {
+                match mood {
+                    Mood::Rules(ruling) => ruling,
+                    Mood::Hangs => std::future::pending().await,
+                }
+            }
+            .boxed()
+        });
+        let attributes = Attributes { visibility: Duration::from_mins(1), redrive: None };
+        let queues = Queues::start(&[("orders", attributes.clone()), ("dead", attributes)], Some(hook)).await.unwrap();
+        let (endpoint, orders, dead) = (queues.endpoint(), queues.url("orders"), queues.url("dead"));
+        let variables =
+            [("AWS_ENDPOINT_URL", &*endpoint), ("QUEUE_URL", &orders), ("DLQ_URL", &dead), ("EVENT_BUS", "shop")];
+        Self { world: World::with(&variables).await, queues, mood }
+    }
+
+    fn set(&self, mood: Mood) {
+        *self.mood.lock().unwrap() = mood;
+    }
+
+    /// Completes twenty orders while the bus is in this mood. Asserts that no message fails, and that it is quick.
+    async fn complete_twenty(&self, mood: Mood) {
+        let ids = self.world.create_many(20).await;
+        self.set(mood);
+        let begun = Instant::now();
+        let response =
+            handle(&self.world.processor(Duration::ZERO), &ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        assert_eq!(failures(&response), [""; 0]);
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        assert_eq!(self.world.counted("completed").await, 20);
+    }
+
+    /// Lets the lease pass, and sweeps. Returns how many events the bus took.
+    async fn sweep(&self) -> usize {
+        self.world.execute("UPDATE order_ends SET ended_at = ended_at - interval '31 s'").await;
+        self.world.sweeper().sweep().await.unwrap().events
+    }
+
+    /// The number of times that the bus took each event, by the event's id.
+    fn taken(&self) -> BTreeMap<String, usize> {
+        let mut taken = BTreeMap::new();
+        for event in self.queues.events() {
+            let detail: serde_json::Value = serde_json::from_str(&event.detail).unwrap();
+            *taken.entry(detail["event_id"].to_string()).or_default() += 1;
+        }
+        taken
+    }
+}
+
+#[tokio::test]
+async fn refused_entries_alone_are_announced_again() {
+    let moody = Moody::new().await;
+    moody.complete_twenty(Mood::Rules(Ruling::Half)).await;
+    assert_eq!((kept(&moody.world).await, moody.taken().len()), (10, 10));
+    moody.set(Mood::Rules(Ruling::Pass));
+    assert_eq!((moody.sweep().await, kept(&moody.world).await), (10, 0));
+    let taken = moody.taken();
+    assert!(taken.len() == 20 && taken.values().all(|times| *times == 1), "{taken:?}");
+}
+
+#[tokio::test]
+async fn bus_that_refuses_or_hangs_delays_no_order_and_loses_no_event() {
+    for mood in [Mood::Rules(Ruling::Refuse(403)), Mood::Rules(Ruling::Drop), Mood::Hangs] {
+        let moody = Moody::new().await;
+        moody.complete_twenty(mood).await;
+        assert_eq!((moody.sweep().await, kept(&moody.world).await, moody.taken().len()), (0, 20, 0), "{mood:?}");
+        moody.set(Mood::Rules(Ruling::Pass));
+        assert_eq!((moody.sweep().await, kept(&moody.world).await, moody.taken().len()), (20, 0, 20), "{mood:?}");
+    }
+}
+
+#[tokio::test]
+async fn event_whose_answer_was_lost_is_sent_again_with_its_id() {
+    let moody = Moody::new().await;
+    moody.complete_twenty(Mood::Rules(Ruling::Lose)).await;
+    assert_eq!((kept(&moody.world).await, moody.taken().len()), (20, 20));
+    moody.set(Mood::Rules(Ruling::Pass));
+    assert_eq!((moody.sweep().await, kept(&moody.world).await), (20, 0));
+    let taken = moody.taken();
+    assert!(taken.len() == 20 && taken.values().all(|times| *times > 1), "{taken:?}");
+}
