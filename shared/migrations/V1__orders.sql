@@ -251,3 +251,22 @@ CREATE TABLE order_durations (
     queueing   bigint NOT NULL,
     PRIMARY KEY (slot, bucket)
 );
+
+-- The same outcomes by the hour, for 90 days: a range of a day or a week reads few rows.
+CREATE TABLE order_hours (
+    hour      timestamptz PRIMARY KEY,
+    completed bigint NOT NULL,
+    failed    bigint NOT NULL,
+    cancelled bigint NOT NULL,
+    requeued  bigint NOT NULL,
+    seconds   double precision NOT NULL
+);
+
+-- The number of completed orders per hour and bucket.
+CREATE TABLE order_hour_durations (
+    hour       timestamptz NOT NULL,
+    bucket     smallint NOT NULL,
+    processing bigint NOT NULL,
+    queueing   bigint NOT NULL,
+    PRIMARY KEY (hour, bucket)
+);

@@ -1,8 +1,11 @@
 """The dashboard as its users see it."""
 
 import json
+import os
+import subprocess
 import urllib.request
 import uuid
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from axe_playwright_python.sync_playwright import Axe
@@ -10,6 +13,7 @@ from playwright.sync_api import ConsoleMessage, Locator, Page, expect
 
 # Orders go through the queue, and the machine may be busy.
 PATIENCE_MS = 60_000
+ROOT = Path(__file__).resolve().parents[2]
 AXE = Axe()
 
 
@@ -24,41 +28,80 @@ class Dashboard:
         page.on("console", self._note)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
-    def go(self) -> "Dashboard":
+    def go(self, query: str = "") -> "Dashboard":
         """Open the page, signed out."""
-        self.page.goto(self.address)
+        self.page.goto(f"{self.address}/index.html{query}" if query else self.address)
         self.sees("signed-out")
         return self
 
-    def sign_in(self, user: str = "admin") -> "Dashboard":
+    def sign_in(self, user: str = "admin", query: str = "") -> "Dashboard":
         """Open the page and sign in at the issuer, by code and PKCE."""
-        self.go()
+        self.go(query)
         self.page.get_by_role("button", name="Sign in").click()
         self.page.get_by_role("link", name=user).click()
+        return self
+
+    def sign_in_with(self, scopes: str, user: str = "viewer") -> "Dashboard":
+        """Open the page and paste a token with these scopes."""
+        command = [ROOT / ".venv/stack/bin/python", "-m", "stack", "token"]
+        settings = {**os.environ, "PYTHONPATH": str(ROOT / "tests"), "USER_NAME": user, "SCOPES": scopes}
+        token = subprocess.run(command, env=settings, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+        self.go()
+        self.page.get_by_text("Use a token").click()
+        self.page.get_by_label("Access token").fill(token)
+        self.page.get_by_role("button", name="Use it").click()
+        self.sees("live")
         return self
 
     def sees(self, state: str) -> None:
         """Wait until the page is in this state."""
         expect(self.page.locator("body")).to_have_attribute("data-view", state, timeout=PATIENCE_MS)
 
-    def create_order(self, *items: str, user: str = "alice", amount: str = "1249.90") -> str:
-        """Create an order by the API. Returns its id."""
+    def create_order(self, *items: str, user: str = "alice", amount: str = "1249.90", **members: object) -> str:
+        """Create an order by the API, with other members too. Returns its id."""
         order = {
             "order_id": f"{items[0]}-{uuid.uuid4().hex[:6]}",
             "user_id": user,
             "item_ids": items,
             "total_amount": amount,
+            **members,
         }
         headers = {"Authorization": f"Bearer {self.stack['TOKEN_ADMIN']}", "Content-Type": "application/json"}
         request = urllib.request.Request(f"{self.stack['API_URL']}/orders", json.dumps(order).encode(), headers)
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)["order_id"]
 
+    def create_scheduled(self, number: int, user: str) -> list[str]:
+        """Create orders that stay pending, because they are to be processed tomorrow."""
+        tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+        return [self.create_order("later", user=user, process_after=tomorrow) for _ in range(number)]
+
+    def create_failed(self, number: int, user: str) -> list[str]:
+        """Create orders that the endpoint refuses, and wait until the page counts them as failed."""
+        before = int(self.count("failed").text_content().replace(",", ""))
+        created = [self.create_order("broken", user=user) for _ in range(number)]
+        expect(self.count("failed")).to_have_text(f"{before + number:,}", timeout=PATIENCE_MS)
+        return created
+
     def find(self, order_id: str) -> Locator:
         """Search an order. Returns the sheet that shows it."""
         self.page.get_by_role("searchbox", name="Order id").fill(order_id)
         self.page.get_by_role("button", name="Find").click()
         return self.page.get_by_role("dialog", name=order_id)
+
+    def row(self, order_id: str) -> Locator:
+        """Return the row of an order in the list."""
+        return self.page.get_by_role("row", name=order_id)
+
+    def filter(self, **fields: str) -> None:
+        """Fill fields of the filters by their labels, and apply them."""
+        form = self.page.get_by_role("form", name="Filters of the orders")
+        if not form.is_visible():
+            self.page.locator("#filters-word").click()
+        for label, value in fields.items():
+            field = form.get_by_label(label.replace("_", " "))
+            field.select_option(value) if label == "Status" else field.fill(value)
+        form.get_by_role("button", name="Apply").click()
 
     def count(self, status: str) -> Locator:
         """Return the element with the number of orders in a status."""

@@ -41,3 +41,17 @@ SELECT date_trunc('minute', finished_at),
     coalesce(array_agg(least(400, greatest(0, ceil(ln(greatest(1, 1000 * extract(epoch FROM started_at - created_at))) / ln(1.05))))::smallint)
         FILTER (WHERE status = 'completed'), '{}')
 FROM counted GROUP BY 1;
+
+-- The hours of the week before, busier by day.
+WITH hour AS (
+    SELECT date_trunc('hour', now()) - make_interval(hours => h) AS at,
+        (760 + 540 * sin((extract(hour FROM date_trunc('hour', now()) - make_interval(hours => h)) - 9) / 24 * 2 * pi()) + h * 7919 % 120)::int AS orders
+    FROM generate_series(3, 167) AS h
+), timed AS (
+    INSERT INTO order_hour_durations (hour, bucket, processing, queueing)
+    SELECT at, bucket, orders / 5, orders / 5 FROM hour, unnest(ARRAY[160, 164, 170, 176, 180]) AS bucket
+    ON CONFLICT DO NOTHING
+)
+INSERT INTO order_hours (hour, completed, failed, cancelled, requeued, seconds)
+SELECT at, orders, orders / 40, orders / 60, 0, orders * 4.2 FROM hour
+ON CONFLICT DO NOTHING;

@@ -257,6 +257,11 @@ def test_page_works_by_keyboard(visit):
     expect(dashboard.page.get_by_role("dialog", name=order_id)).to_be_visible()
     press("Escape")
     expect(focused).to_have_id("search-id")
+    for stop in ["Find", "Filters"]:
+        press("Tab")
+        expect(focused).to_have_text(stop)
+    press("Tab")
+    expect(focused).to_have_id("select-all")
     press("Tab")
     press("Tab")
     expect(focused).to_have_class("id")
@@ -275,9 +280,15 @@ def test_phone_shows_the_page_without_horizontal_scrolling(visit, lively, pictur
     assert widths[0] <= widths[1]
     dashboard.check_accessible()
     dashboard.picture(pictures, "phone", full_page=True)
+    dashboard.page.locator("#rows .select input").first.tap()
+    expect(dashboard.page.get_by_text("1 order selected")).to_be_visible()
+    dashboard.check_accessible()
+    dashboard.picture(pictures, "phone-selection")
     dashboard.page.locator("#rows button").first.tap()
     dashboard.check_accessible()
     dashboard.picture(pictures, "phone-order")
+    widths = dashboard.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert widths[0] <= widths[1]
 
 
 def test_page_is_usable_within_a_second(visit):

@@ -40,6 +40,8 @@ async fn only_pending_orders_that_match_are_cancelled() {
         (json!({"user_id": "alice"}), 2),
         (json!({"user_id": "carol"}), 0),
         (json!({"created_from": "2100-01-01T00:00:00Z"}), 0),
+        (json!({"order_ids": ["o-1", "o-2", "unknown"]}), 1),
+        (json!({"order_ids": ["o-2", "o-3"], "user_id": "carol"}), 0),
         (
             json!({"created_from": "2020-01-01T00:00:00Z", "created_before": "2100-01-01T00:00:00Z", "status": "pending"}),
             3,
@@ -97,6 +99,8 @@ async fn bad_options_are_refused_and_change_nothing() {
         (json!({"user_id": ""}), "user_id"),
         (json!({"dry_run": false, "status": "processing"}), "status"),
         (json!({"dry_run": false, "cause": "a"}), "cause"),
+        (json!({"dry_run": false, "order_ids": []}), "order_ids"),
+        (json!({"dry_run": false, "order_ids": [".."]}), "order_ids/0"),
         (json!({"created_from": "today"}), "a time must be"),
     ] {
         let problem = world.post("/orders/cancel", &options).await;

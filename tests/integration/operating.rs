@@ -56,12 +56,23 @@ async fn retry_of_many_retries_only_filtered_orders() {
         (json!({"user_id": "bob"}), 0),
         (json!({"user_id": "alice"}), 2),
         (json!({"failed_from": "2100-01-01T00:00:00Z"}), 0),
+        (json!({"created_from": "2100-01-01T00:00:00Z"}), 0),
+        (json!({"created_before": "2100-01-01T00:00:00Z", "created_from": "2020-01-01T00:00:00Z"}), 2),
+        (json!({"order_ids": ["stock-1", "card-1", "unknown"]}), 1),
         (json!({"failed_before": "2100-01-01T00:00:00+01:00", "failed_from": "2020-01-01T00:00:00Z"}), 2),
     ] {
         assert_eq!(retry(&world, filter.clone()).await["matched"], matched, "{filter}");
     }
     let metrics = world.get("/metrics").await.expect(200);
     assert_eq!((&metrics["status_counts"]["failed"], &metrics["status_counts"]["pending"]), (&json!(2), &json!(1)));
+}
+
+#[tokio::test]
+async fn retry_of_many_retries_the_selected_orders_alone() {
+    let world = world_with_failed(&["x-1", "x-2", "x-3"]).await;
+    let report = retry(&world, json!({"dry_run": false, "order_ids": ["x-3", "x-1"]})).await;
+    assert_eq!((&report["matched"], &report["retried"]), (&json!(2), &json!(2)));
+    assert_eq!((world.status("x-1").await.as_str(), world.status("x-2").await.as_str()), ("pending", "failed"));
 }
 
 #[tokio::test]
@@ -87,6 +98,9 @@ async fn invalid_options_are_named_and_change_nothing() {
         (json!({"dry_run": false, "per_second": 1001}), "#/per_second"),
         (json!({"dry_run": false, "user_id": ""}), "#/user_id"),
         (json!({"dry_run": false, "status": "completed"}), "#"),
+        (json!({"dry_run": false, "order_ids": []}), "#/order_ids"),
+        (json!({"dry_run": false, "order_ids": vec!["x-1"; 1001]}), "#/order_ids"),
+        (json!({"dry_run": false, "order_ids": ["x-1", ".."]}), "#/order_ids/1"),
         (json!({"dry_run": false, "failed_from": "yesterday"}), "#"),
         (json!({"dry_run": false, "dryrun": false}), "#"),
     ] {

@@ -111,3 +111,64 @@ async fn metrics_need_the_admin_scope() {
     world.call_as("alice", "orders/read orders/write", ask()).await.problem(403);
     world.call_unknown(ask()).await.problem(401);
 }
+
+/// The number of orders in `by_hour` that are completed, failed and cancelled, and the number of hours that it has.
+async fn by_hour(world: &World, hours: u32) -> ([i64; 3], i64) {
+    let metrics = world.get(&format!("/metrics?hours={hours}")).await.expect(200);
+    assert_eq!(metrics["by_hour"]["hours"], hours);
+    let outcomes = metrics["by_hour"]["outcomes"].as_array().unwrap();
+    let sum = |name: &str| outcomes.iter().map(|hour| hour[name].as_i64().unwrap()).sum();
+    (["completed", "failed", "cancelled"].map(sum), i64::try_from(outcomes.len()).unwrap())
+}
+
+#[tokio::test]
+async fn outcomes_by_the_hour_stay_the_same_when_they_are_folded() {
+    let world = World::new().await;
+    world
+        .execute(
+            "INSERT INTO order_outcomes (minute, completed, failed, cancelled, seconds, processing, queueing)
+            SELECT date_trunc('hour', now()) - age, 10, 1, 2, 50, ARRAY[3, 175, 175], ARRAY[9]
+            FROM unnest('{0 h,1 h,23 h,24 h,167 h,168 h,2159 h,2160 h}'::interval[]) AS age",
+        )
+        .await;
+    for _ in ["before the fold", "after it", "after another"] {
+        for (hours, expected) in [(1, 1), (24, 3), (168, 5), (2160, 7)] {
+            assert_eq!(by_hour(&world, hours).await, ([10 * expected, expected, 2 * expected], expected));
+        }
+        let metrics = world.get("/metrics?hours=24").await.expect(200);
+        assert!((metrics["by_hour"]["processing_seconds"]["p50"].as_f64().unwrap() / 4.989 - 1.0).abs() < 0.025);
+        world.sweeper().sweep().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn hours_are_kept_for_ninety_days() {
+    let world = World::new().await;
+    world
+        .execute(
+            "INSERT INTO order_hours SELECT date_trunc('hour', now()) - age, 1, 0, 0, 0, 1
+            FROM unnest('{90 days,92 days}'::interval[]) AS age;
+            INSERT INTO order_hour_durations SELECT hour, 3, 1, 1 FROM order_hours",
+        )
+        .await;
+    world.sweeper().sweep().await.unwrap();
+    let count = async |table: &str| world.value::<i64>(&format!("SELECT count(*) FROM {table}")).await;
+    assert_eq!((count("order_hours").await, count("order_hour_durations").await), (1, 1));
+}
+
+#[tokio::test]
+async fn retry_is_subtracted_from_the_failures_of_its_hour() {
+    let world = busy_world().await;
+    assert_eq!(by_hour(&world, 1).await.0, [6, 2, 1]);
+}
+
+#[tokio::test]
+async fn number_of_hours_is_from_1_to_2160() {
+    let world = World::new().await;
+    for query in ["hours=0", "hours=2161", "hours=-1", "hours=1.5", "hours=day", "hours=1&hours=2"] {
+        let problem = world.get(&format!("/metrics?{query}")).await.problem(422);
+        assert_eq!(problem["errors"][0]["pointer"], "?hours", "{query}");
+    }
+    assert_eq!(world.get("/metrics?hours=").await.expect(200)["by_hour"], Value::Null);
+    assert_eq!(world.get("/metrics").await.expect(200)["by_hour"], Value::Null);
+}

@@ -1,8 +1,12 @@
 //! `GET /metrics`, as JSON, OpenMetrics text or Prometheus text.
 
+mod hours;
+
 use std::fmt::Write;
 
 use axum::Json;
+use axum::extract::Query;
+use axum::extract::rejection::QueryRejection;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -11,11 +15,12 @@ use shared::db::stats::{self, Metrics, Percentiles};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
+use self::hours::{HoursParameter, HoursView};
 use crate::accept::preferred;
 use crate::call::Call;
 use crate::caller::{Caller, Scope};
 use crate::pause::PauseView;
-use crate::problem::{ApiError, Refusals};
+use crate::problem::{ApiError, Problem, Refusals};
 
 const JSON: &str = "application/json";
 /// OpenMetrics 1.0.
@@ -29,7 +34,7 @@ const PROMETHEUS: &str = "text/plain";
     "status_counts": {"pending": 3, "processing": 1, "completed": 1190, "failed": 2, "cancelled": 8},
     "processing_seconds": {"p50": 5.1, "p95": 6.2, "p99": 7.0}, "queueing_seconds": {"p50": 0.1, "p95": 0.4, "p99": 0.9},
     "oldest_overdue_seconds": 0.0, "pause": null, "completions_per_minute": [{"minute": "2026-01-05T09:29:00Z", "completed": 12}],
-    "oldest_event_seconds": null, "requeued_orders": 0, "queue_depth": 4, "dead_letter_depth": 0})))]
+    "oldest_event_seconds": null, "requeued_orders": 0, "queue_depth": 4, "dead_letter_depth": 0, "by_hour": null})))]
 pub struct MetricsView {
     /// The moment of the numbers.
     #[serde(with = "shared::timestamp")]
@@ -64,6 +69,9 @@ pub struct MetricsView {
     queue_depth: Option<i64>,
     /// The approximate number of messages in the dead-letter queue; null if the queue did not answer.
     dead_letter_depth: Option<i64>,
+    /// The outcomes by the hour; null without the parameter `hours`.
+    #[schema(inline)]
+    by_hour: Option<HoursView>,
 }
 
 /// The number of orders in each status.
@@ -95,27 +103,39 @@ struct Minute {
 
 /// Read the metrics.
 ///
-/// The cost does not grow with the number of orders. `Accept` selects JSON or one of the two text formats that Prometheus reads.
+/// The cost does not grow with the number of orders. `Accept` selects JSON or one of the two text formats that Prometheus reads. The
+/// service keeps outcomes by the hour for 90 days.
 #[utoipa::path(
     get, path = "/metrics", tag = "operation", security(("token" = ["orders/read.all"])),
+    params(("hours" = inline(Option<HoursParameter>), Query, example = 24,
+        description = "Return the outcomes of this many hours too, in JSON: this hour and the ones before it")),
     responses(
         (status = 200, description = "The metrics",
             content((MetricsView = "application/json"), (String = "application/openmetrics-text"), (String = "text/plain"))),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "The number of hours is not valid"),
         Refusals,
     )
 )]
-pub async fn metrics(api: Call, caller: Caller, headers: HeaderMap) -> Result<Response, ApiError> {
+pub async fn metrics(
+    api: Call,
+    caller: Caller,
+    headers: HeaderMap,
+    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
+) -> Result<Response, ApiError> {
     caller.require(Scope::ReadAll)?;
+    let hours = hours::parse(query)?;
     // The depths are null if the queue does not answer. The other numbers do not wait for it.
     let deadline = api.deadline.share(1, 4);
     let depths = async { tokio::try_join!(api.queue().depth(deadline), api.dead_letters().depth(deadline)) };
     let (read, depths) = tokio::join!(stats::read(&api.db), depths);
     let depths = depths.inspect_err(|error| tracing::warn!(%error, "could not read the depths of the queues")).ok();
-    let oldest_event = match api.announce {
-        Announce::Never => None,
-        Announce::Ends => Some(ends::oldest(&api.db).await?.as_secs_f64()),
-    };
-    let view = MetricsView { oldest_event_seconds: oldest_event, ..MetricsView::new(read?, depths) };
+    let mut view = MetricsView::new(read?, depths);
+    if api.announce == Announce::Ends {
+        view.oldest_event_seconds = Some(ends::oldest(&api.db).await?.as_secs_f64());
+    }
+    if let Some(hours) = hours {
+        view.by_hour = Some(HoursView::new(hours, stats::read_hours(&api.db, hours).await?));
+    }
     let (version, text) = match preferred(&headers, &[JSON, OPENMETRICS, PROMETHEUS]) {
         Some(OPENMETRICS) => ("application/openmetrics-text; version=1.0.0; charset=utf-8", view.text() + "# EOF\n"),
         Some(PROMETHEUS) => ("text/plain; version=0.0.4; charset=utf-8", view.text()),
@@ -149,6 +169,7 @@ impl MetricsView {
                 .collect(),
             queue_depth: depths.map(|(orders, _)| orders),
             dead_letter_depth: depths.map(|(_, dead_letters)| dead_letters),
+            by_hour: None,
         }
     }
 

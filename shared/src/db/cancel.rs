@@ -13,6 +13,8 @@ use crate::order::{OrderId, UserId};
 /// A filter on pending orders. An absent criterion matches every order.
 #[derive(Debug, Default)]
 pub struct PendingFilter {
+    /// These orders.
+    pub order_ids: Option<Vec<OrderId>>,
     /// Orders that were created at this time or later.
     pub created_from: Option<OffsetDateTime>,
     /// Orders that were created before this time.
@@ -42,20 +44,24 @@ async fn select_pending(
     filter: &PendingFilter,
     limit: i64,
 ) -> Result<Vec<Row>, DbError> {
+    let order_ids: Option<Vec<_>> =
+        filter.order_ids.as_ref().map(|order_ids| order_ids.iter().map(OrderId::as_str).collect());
     let by_user = "AND EXISTS (SELECT FROM orders AS o WHERE o.order_id = w.order_id AND o.user_id = $3)";
     let sql = format!(
         "SELECT {what} FROM order_work AS w
         WHERE started_at IS NULL
             AND ($1::timestamptz IS NULL OR created_at >= $1) AND ($2::timestamptz IS NULL OR created_at < $2)
-            {}
+            {} {}
         {how} LIMIT $4",
-        filter.user_id.as_ref().map_or("", |_| by_user)
+        filter.user_id.as_ref().map_or("", |_| by_user),
+        order_ids.as_ref().map_or("", |_| "AND order_id = ANY ($5)")
     );
-    let params: [super::Param; 4] = [
+    let params: [super::Param; 5] = [
         (&filter.created_from, Type::TIMESTAMPTZ),
         (&filter.created_before, Type::TIMESTAMPTZ),
         (&filter.user_id.as_ref().map(UserId::as_str), Type::TEXT),
         (&limit, Type::INT8),
+        (&order_ids, Type::TEXT_ARRAY),
     ];
     db.query(&sql, &params).await
 }

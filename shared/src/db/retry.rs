@@ -14,6 +14,12 @@ use crate::order::{OrderId, UserId};
 /// A filter on failed orders. An absent criterion matches every order.
 #[derive(Debug, Default)]
 pub struct FailedFilter {
+    /// These orders.
+    pub order_ids: Option<Vec<OrderId>>,
+    /// Orders that were created at this time or later.
+    pub created_from: Option<OffsetDateTime>,
+    /// Orders that were created before this time.
+    pub created_before: Option<OffsetDateTime>,
     /// Orders that failed at this time or later.
     pub failed_from: Option<OffsetDateTime>,
     /// Orders that failed before this time.
@@ -50,19 +56,27 @@ pub async fn find_failed(db: &Db, filter: &FailedFilter, limit: i64) -> Result<V
 
 /// Selects from the failed orders that match. The index `orders_failed` holds failed orders alone.
 async fn select_failed(db: &Db, what: &str, how: &str, filter: &FailedFilter, limit: i64) -> Result<Vec<Row>, DbError> {
+    let order_ids: Option<Vec<_>> =
+        filter.order_ids.as_ref().map(|order_ids| order_ids.iter().map(OrderId::as_str).collect());
+    let by_id = order_ids.as_ref().map_or("", |_| "AND order_id = ANY ($8)");
     let sql = format!(
         "SELECT {what} FROM orders
         WHERE failure IS NOT NULL
             AND ($1::timestamptz IS NULL OR finished_at >= $1) AND ($2::timestamptz IS NULL OR finished_at < $2)
             AND ($3::text IS NULL OR user_id = $3) AND ($4::text IS NULL OR strpos(failure, $4) > 0)
+            AND ($6::timestamptz IS NULL OR created_at >= $6) AND ($7::timestamptz IS NULL OR created_at < $7)
+            {by_id}
         {how} LIMIT $5"
     );
-    let params: [super::Param; 5] = [
+    let params: [super::Param; 8] = [
         (&filter.failed_from, Type::TIMESTAMPTZ),
         (&filter.failed_before, Type::TIMESTAMPTZ),
         (&filter.user_id.as_ref().map(UserId::as_str), Type::TEXT),
         (&filter.cause, Type::TEXT),
         (&limit, Type::INT8),
+        (&filter.created_from, Type::TIMESTAMPTZ),
+        (&filter.created_before, Type::TIMESTAMPTZ),
+        (&order_ids, Type::TEXT_ARRAY),
     ];
     db.query(&sql, &params).await
 }

@@ -17,7 +17,7 @@ use crate::deadline::Deadline;
 const MAX_NAME: usize = 63;
 
 /// The privileges that the statements need on each table. No statement deletes orders: a function of the owner's does.
-pub(super) const PRIVILEGES: [(&str, &str); 9] = [
+pub(super) const PRIVILEGES: [(&str, &str); 11] = [
     ("orders", "SELECT, INSERT, UPDATE"),
     ("order_work", "SELECT, INSERT, UPDATE, DELETE"),
     ("order_ends", "SELECT, INSERT, UPDATE, DELETE"),
@@ -27,6 +27,8 @@ pub(super) const PRIVILEGES: [(&str, &str); 9] = [
     ("order_outcomes", "SELECT, INSERT, DELETE"),
     ("order_stats", "SELECT, INSERT, UPDATE, DELETE"),
     ("order_durations", "SELECT, INSERT, UPDATE, DELETE"),
+    ("order_hours", "SELECT, INSERT, UPDATE, DELETE"),
+    ("order_hour_durations", "SELECT, INSERT, UPDATE, DELETE"),
 ];
 
 /// The settings of the role's sessions on the server:

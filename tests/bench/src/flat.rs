@@ -81,7 +81,8 @@ pub async fn fill(sql: &Client, from: u32, to: u32) -> Result<()> {
         ) AS orders"
     );
     sql.batch_execute(&orders).await?;
-    sql.batch_execute("TRUNCATE order_outcomes, order_stats, order_durations").await?;
+    sql.batch_execute("TRUNCATE order_outcomes, order_stats, order_durations, order_hours, order_hour_durations")
+        .await?;
     for statement in statistics(to) {
         sql.batch_execute(&statement).await?;
     }

@@ -23,7 +23,8 @@ pub const QUEUE: &str = "orders";
 /// Its dead-letter queue.
 const DEAD_LETTERS: &str = "dead-letters";
 /// The functions' tables.
-pub const TABLES: &str = "orders, order_work, order_events, order_outcomes, order_stats, order_durations";
+pub const TABLES: &str =
+    "orders, order_work, order_events, order_outcomes, order_stats, order_durations, order_hours, order_hour_durations";
 /// The database of the replaced service and of the other job queues.
 const BASELINE: &str = "baseline";
 /// The schema of that database.

@@ -10,7 +10,8 @@ use time::OffsetDateTime;
 use tokio::time::{Instant, sleep_until};
 use utoipa::ToSchema;
 
-use super::retry::check_pace;
+use super::retry::{check_pace, order_ids};
+use super::schema::OrderIdText;
 use crate::call::Call;
 use crate::caller::{Admin, Caller};
 use crate::json::Options;
@@ -25,6 +26,9 @@ pub struct CancelOptions {
     dry_run: bool,
     /// The status of the orders to cancel: `pending` is the one that allows it.
     status: Cancellable,
+    /// Cancel these orders.
+    #[schema(value_type = Option<Vec<OrderIdText>>, inline, min_items = 1, max_items = 1000)]
+    order_ids: Option<Vec<String>>,
     /// Cancel orders that were created at this time or later.
     #[serde(with = "shared::timestamp::option")]
     created_from: Option<OffsetDateTime>,
@@ -57,6 +61,7 @@ impl Default for CancelOptions {
         Self {
             dry_run: true,
             status: Cancellable::Pending,
+            order_ids: None,
             created_from: None,
             created_before: None,
             user_id: None,
@@ -70,7 +75,8 @@ impl CancelOptions {
     fn filter(self) -> Result<PendingFilter, ApiError> {
         let user_id = self.user_id.map(|text| text.parse()).transpose();
         let user_id = user_id.map_err(|invalid: Invalid| ApiError::invalid("#/user_id", invalid.to_string()))?;
-        Ok(PendingFilter { created_from: self.created_from, created_before: self.created_before, user_id })
+        let order_ids = self.order_ids.map(order_ids).transpose()?;
+        Ok(PendingFilter { order_ids, created_from: self.created_from, created_before: self.created_before, user_id })
     }
 }
 

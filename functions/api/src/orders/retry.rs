@@ -67,6 +67,15 @@ pub struct RetryOptions {
     dry_run: bool,
     /// The status of the orders to retry: `failed` is the one that allows it.
     status: Retryable,
+    /// Retry these orders.
+    #[schema(value_type = Option<Vec<OrderIdText>>, inline, min_items = 1, max_items = 1000)]
+    order_ids: Option<Vec<String>>,
+    /// Retry orders that were created at this time or later.
+    #[serde(with = "shared::timestamp::option")]
+    created_from: Option<OffsetDateTime>,
+    /// Retry orders that were created before this time.
+    #[serde(with = "shared::timestamp::option")]
+    created_before: Option<OffsetDateTime>,
     /// Retry orders that failed at this time or later.
     #[serde(with = "shared::timestamp::option")]
     failed_from: Option<OffsetDateTime>,
@@ -93,12 +102,24 @@ impl RetryOptions {
     fn filter(self) -> Result<FailedFilter, ApiError> {
         let user_id = self.user_id.map(|text| text.parse()).transpose();
         let user_id = user_id.map_err(|invalid: Invalid| ApiError::invalid("#/user_id", invalid.to_string()))?;
-        let Self { failed_from, failed_before, cause, .. } = self;
+        let order_ids = self.order_ids.map(order_ids).transpose()?;
+        let Self { created_from, created_before, failed_from, failed_before, cause, .. } = self;
         if cause.as_ref().is_some_and(|text| !is_cause(text)) {
             return Err(ApiError::invalid("#/cause", BAD_CAUSE));
         }
-        Ok(FailedFilter { failed_from, failed_before, user_id, cause })
+        Ok(FailedFilter { order_ids, created_from, created_before, failed_from, failed_before, user_id, cause })
     }
+}
+
+/// Parses the identifiers of the orders that an operator selected.
+pub fn order_ids(texts: Vec<String>) -> Result<Vec<OrderId>, ApiError> {
+    if texts.is_empty() || texts.len() > usize::try_from(MAX_ORDERS).unwrap_or(usize::MAX) {
+        return Err(ApiError::invalid("#/order_ids", "must hold 1 to 1000 identifiers"));
+    }
+    let parse = |(index, text): (usize, String)| {
+        text.parse().map_err(|invalid: Invalid| ApiError::invalid(format!("#/order_ids/{index}"), invalid.to_string()))
+    };
+    texts.into_iter().enumerate().map(parse).collect()
 }
 
 /// Whether a text can be a filter by cause.
@@ -122,6 +143,9 @@ impl Default for RetryOptions {
         Self {
             dry_run: true,
             status: Retryable::Failed,
+            order_ids: None,
+            created_from: None,
+            created_before: None,
             failed_from: None,
             failed_before: None,
             user_id: None,

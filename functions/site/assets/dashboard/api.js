@@ -5,27 +5,39 @@ import { bearer } from "./session.js";
 const BASE = new URL("../", document.baseURI);
 const TIMEOUT_MS = 15_000;
 
+// The gateway's own refusals have no title.
+const TITLES = {
+  0: "The service is unreachable",
+  401: "The token is not valid",
+  403: "This token may not do that",
+  429: "Too many calls",
+  503: "The service is not available",
+};
+
 /** An unsuccessful answer. Its status is 0 if there was no answer. */
 export class Problem extends Error {
-  constructor(status, { title, detail, message, request_id: request } = {}, retryAfter = null) {
-    super(detail ?? message ?? title ?? `The service answered ${status}.`);
+  constructor(status, { title, detail, message, errors, request_id: request } = {}, retryAfter = null) {
+    const fields = (errors ?? []).map((each) => `${each.pointer.replace(/^[#?/]+/, "")} ${each.detail}`);
+    super(fields.length ? `${fields.join("; ")}.` : (detail ?? message ?? title ?? `The service answered ${status}.`));
     this.status = status;
-    this.title = title ?? (status === 0 ? "The service is unreachable" : "The service refused the call");
+    this.title = title ?? TITLES[status] ?? "The service refused the call";
     this.request = request;
     this.retryAfter = retryAfter;
   }
 }
 
-export const get = (path, signal) => call("GET", path, signal);
-export const post = (path, signal) => call("POST", path, signal);
+export const get = (path, signal) => call("GET", path, { signal });
+export const post = (path, body) => call("POST", path, { body });
 export const orderPath = (id, ...rest) => ["orders", id, ...rest].map(encodeURIComponent).join("/");
 
-async function call(method, path, signal) {
+async function call(method, path, { signal, body: sent }) {
   const headers = { Accept: "application/json", Authorization: bearer() };
+  if (sent) headers["Content-Type"] = "application/json";
   const limit = AbortSignal.timeout(TIMEOUT_MS);
   const answer = await fetch(new URL(path, BASE), {
     method,
     headers,
+    body: sent && JSON.stringify(sent),
     credentials: "omit",
     cache: "no-store",
     signal: signal ? AbortSignal.any([signal, limit]) : limit,

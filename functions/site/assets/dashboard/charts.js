@@ -1,20 +1,21 @@
 // The charts, drawn by uPlot in the page's colours. The text beside each chart has the same content.
 
 import { make } from "./dom.js";
-import { minute } from "./format.js";
+import { dayOf, hour, minute } from "./format.js";
 
-const HALF_A_MINUTE = 30;
-const MINUTES = [1, 2, 5, 10, 15, 30].map((each) => each * 60);
+const HOUR = 3600;
+const DAY = 24 * HOUR;
+const TIMES = [...[1, 2, 5, 10, 15, 30].map((each) => each * 60), ...[1, 2, 3, 6, 12].map((each) => each * HOUR), DAY];
 const charts = new Set();
 
-/** Completed orders by minute. */
-export const bars = (element, label) => chart(element, label, { paths: uPlot.paths.bars({ size: [0.72, 16], radius: 0.25 }), width: 0 }, "--accent", HALF_A_MINUTE);
+/** Numbers by minute or by hour. */
+export const bars = (element, label) => chart(element, label, { paths: uPlot.paths.bars({ size: [0.72, 16], radius: 0.25 }), width: 0 }, "--accent", true);
 
 /** A value over time, drawn as steps. */
-export const line = (element, label) => chart(element, label, { paths: uPlot.paths.stepped({ align: 1 }), width: 1.5 }, "--accent-soft", 0);
+export const line = (element, label) => chart(element, label, { paths: uPlot.paths.stepped({ align: 1 }), width: 1.5 }, "--accent-soft", false);
 
-function chart(element, label, series, ground, margin) {
-  const it = { element, data: [[], []], plot: null, options: () => options(element, label, series, ground, margin) };
+function chart(element, label, series, ground, isSteps) {
+  const it = { element, data: [[], []], plot: null, options: () => options(element, label, series, ground, isSteps) };
   build(it);
   charts.add(it);
   new ResizeObserver(() => it.plot.setSize(size(element))).observe(element);
@@ -32,7 +33,9 @@ function build(it) {
 // Colours are read when a chart is built.
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => charts.forEach(build));
 
-function options(element, label, series, ground, margin) {
+const stepOf = ({ data: [times] }) => (times.length > 1 ? times[1] - times[0] : 60);
+
+function options(element, label, series, ground, isSteps) {
   const style = getComputedStyle(document.documentElement);
   const colour = (name) => style.getPropertyValue(name).trim();
   const font = `12px ${getComputedStyle(document.body).fontFamily}`;
@@ -44,16 +47,25 @@ function options(element, label, series, ground, margin) {
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
     scales: {
-      x: { range: (_, first, last) => [first - margin, Math.max(last, first + 1) + margin] },
+      x: { range: (plot, first, last) => withMargin(first, last, isSteps ? stepOf(plot) / 2 : 0) },
       y: { range: (_, __, most) => [0, Math.max(4, most * 1.08)] },
     },
     axes: [
-      { ...axis, grid: { show: false }, space: 72, size: 28, incrs: MINUTES, values: (_, times) => times.map((time) => minute(time * 1000)) },
+      { ...axis, grid: { show: false }, space: 72, size: 28, incrs: TIMES, values: (_, times, __, ___, apart) => times.map((time) => timeLabel(time, apart)) },
       { ...axis, grid: hair, space: 28, size: 40, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 1e5, 1e6] },
     ],
     series: [{}, { ...series, stroke: colour("--accent"), fill: colour(ground), points: { show: false } }],
     plugins: [tip(label)],
   };
+}
+
+const withMargin = (first, last, margin) => [first - margin, Math.max(last, first + 1) + margin];
+
+/** The label of a time on the axis. Midnight has the day. */
+function timeLabel(time, apart) {
+  const at = new Date(time * 1000);
+  const isMidnight = at.getHours() === 0 && at.getMinutes() === 0;
+  return apart >= HOUR && (apart >= DAY || isMidnight) ? dayOf(at) : minute(at);
 }
 
 /** Shows the value under the pointer. */
@@ -64,7 +76,8 @@ function tip(label) {
     const value = idx == null ? null : plot.data[1][idx];
     bubble.hidden = value == null || left < 0;
     if (bubble.hidden) return;
-    bubble.textContent = `${minute(plot.data[0][idx] * 1000)} · ${label(value)}`;
+    const at = plot.data[0][idx] * 1000;
+    bubble.textContent = `${stepOf(plot) >= HOUR ? hour(at) : minute(at)} · ${label(value)}`;
     bubble.style.left = `${Math.min(left, plot.over.clientWidth - bubble.offsetWidth)}px`;
   };
   return { hooks: { init: (plot) => plot.over.append(bubble), setCursor: move } };

@@ -1,10 +1,13 @@
 // The causes of failures: the newest failed orders, grouped by their failure.
 
+import { go } from "./address.js";
 import { get } from "./api.js";
 import { $, fill, keep, make, say } from "./dom.js";
 import { count, plural } from "./format.js";
 
 const LATEST = 200;
+// The longest text of the filter by cause.
+const MOST_TEXT = 256;
 const EVERY_MS = 30_000;
 
 let seen = null;
@@ -25,8 +28,10 @@ export async function refresh(signal, failed) {
 
 function draw(orders) {
   const causes = grouped(orders);
+  const list = (cause) => go({ status: "failed", cause: cause.slice(0, MOST_TEXT) });
+  const link = (cause) => make("button", { type: "button", class: "id cause", title: "List these orders", onclick: () => list(cause) }, cause);
   const create = ([cause]) =>
-    make("li", {}, make("span", { class: "cause" }, cause), make("span", { class: "figure" }), make("i", { class: "bar", "aria-hidden": "true" }));
+    make("li", {}, link(cause), make("span", { class: "figure" }), make("i", { class: "bar", "aria-hidden": "true" }));
   keep($("causes"), causes, ([cause]) => cause, create, (item, [, number]) => {
     say(item.children[1], count(number));
     fill(item.lastChild, number / causes[0][1]);

@@ -3,6 +3,7 @@
 const whole = new Intl.NumberFormat("en");
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 const exact = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const weekday = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric", month: "short" });
 const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
 
 export const NOTHING = "–";
@@ -13,6 +14,20 @@ export const plural = (value, one, many) => `${count(value)} ${value === 1 ? one
 export const minute = (time) => clock.format(time);
 export const second = (time) => exact.format(time);
 export const date = (time) => day.format(time);
+
+export const dayOf = (time) => weekday.format(time);
+export const hour = (time) => `${weekday.format(time)}, ${clock.format(time)}`;
+export const moment = (text) => `${second(new Date(text))} on ${date(new Date(text))}`;
+
+/** A time of the address as the value of a field, to the minute; empty if it is no time. */
+export function local(text) {
+  const time = new Date(text ?? NaN);
+  if (Number.isNaN(time.getTime())) return "";
+  return new Date(time - time.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+}
+
+/** The amount of an order with its currency. */
+export const money = ({ total_amount: total, currency }) => [amount(total), currency].filter(Boolean).join(" ");
 
 /** An amount of money. It is a string and stays one. */
 export const amount = (text) => text.replace(/\B(?=(\d{3})+(?!\d))(?<!\.\d*)/g, ",");

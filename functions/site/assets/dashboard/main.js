@@ -1,12 +1,19 @@
 // The dashboard's entry: the session, and the polling of the API.
 
+import { address, go, state } from "./address.js";
 import { get } from "./api.js";
+import * as ask from "./ask.js";
+import * as bulk from "./bulk.js";
 import { $, say, show } from "./dom.js";
 import * as failures from "./failures.js";
+import * as filters from "./filters.js";
 import * as numbers from "./numbers.js";
 import * as order from "./order.js";
 import * as orders from "./orders.js";
+import * as pause from "./pause.js";
 import { Poll } from "./poll.js";
+import * as range from "./range.js";
+import * as selection from "./selection.js";
 import * as session from "./session.js";
 import * as signIn from "./signin.js";
 import * as status from "./status.js";
@@ -17,6 +24,7 @@ const REFUSED = "The service does not accept this token. Sign in again.";
 let config = { sign_in: null, admin_group: null };
 let isLimited = false;
 let metrics = null;
+let listed = "";
 
 const poll = new Poll(refresh, EVERY_SECONDS, onReport);
 
@@ -26,11 +34,16 @@ async function refresh(signal) {
 }
 
 async function readMetrics(signal) {
-  if (!isLimited) metrics = await get("metrics", signal).catch(limitIfForbidden);
-  numbers.counts(metrics, orders.chosen(), choose);
+  if (!isLimited) metrics = await get(range.path(), signal).catch(limitIfForbidden);
+  drawCounts();
   document.body.classList.toggle("limited", isLimited);
   show($("limited"), isLimited);
-  if (metrics) numbers.draw(metrics);
+  pause.draw(metrics?.pause);
+  if (metrics) numbers.draw(metrics, range.range(), range.byHour(metrics));
+}
+
+function drawCounts() {
+  numbers.counts(metrics, state().status, (status) => go({ status: status ?? "", cause: "" }));
 }
 
 function limitIfForbidden(problem) {
@@ -44,25 +57,44 @@ function onReport(report) {
   else status.handle(report);
 }
 
-function choose(one) {
-  orders.choose(one);
-  numbers.counts(metrics, one, choose);
+/** Shows what the address says. */
+function follow() {
+  if (!session.isSignedIn()) return;
+  const selects = JSON.stringify(orders.filters());
+  if (selects !== listed) {
+    listed = selects;
+    orders.renew();
+    selection.clear();
+  }
+  drawState();
   poll.now();
+}
+
+function drawState() {
+  filters.fill();
+  bulk.offer();
+  range.draw();
+  drawCounts();
+  if (metrics) numbers.draw(metrics, range.range(), range.byHour(metrics));
+  order.open(state().order);
 }
 
 function begin() {
   [isLimited, metrics] = [!session.readsAll(), null];
   say($("who"), `${session.subject()}${session.isAdmin() ? " · operator" : ""}`);
   show($("account"), true);
-  [orders, failures, numbers].forEach((part) => part.reset());
-  numbers.counts(null, null, choose);
+  show($("read-only"), session.readsAll() && !session.isAdmin());
+  [orders, failures, numbers, range, selection].forEach((part) => part.reset());
+  pause.draw(null);
+  drawState();
   status.reset("loading");
   poll.start();
 }
 
 function end(reason) {
   poll.stop();
-  order.close();
+  ask.close();
+  order.leave();
   show($("account"), false);
   askToSignIn(reason || "You are signed out.");
   $(config.sign_in ? "sign-in-button" : "token").focus();
@@ -99,7 +131,8 @@ async function attempt(action) {
 
 session.session.addEventListener("begin", begin);
 session.session.addEventListener("end", (event) => end(event.detail));
-order.onChange(() => poll.now());
+address.addEventListener("change", follow);
+[order, bulk, pause].forEach((part) => part.onChange(() => poll.now()));
 $("sign-in-button").addEventListener("click", () => attempt(() => signIn.leave(config.sign_in)));
 $("sign-out").addEventListener("click", () => session.end("You are signed out."));
 $("try-again").addEventListener("click", () => poll.now());

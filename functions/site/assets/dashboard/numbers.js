@@ -1,15 +1,14 @@
 // The metrics: GET /metrics, drawn.
 
-import { bars, line } from "./charts.js";
+import { line } from "./charts.js";
 import { $, fill, keep, make, say } from "./dom.js";
-import { count, duration, minute, NOTHING, plural, STATUSES } from "./format.js";
+import { count, duration, NOTHING, plural, STATUSES } from "./format.js";
+import { throughput } from "./throughput.js";
 
-const MINUTES = 60;
 const HISTORY_MINUTES = 15;
 const MOMENTS = ["p50", "p95", "p99"];
 const orders = (value) => plural(value, "order", "orders");
 
-let drawThroughput = null;
 let drawBacklog = null;
 let history = [];
 
@@ -35,37 +34,13 @@ export function counts(metrics, chosen, choose) {
   keep($("counts"), ["all", ...STATUSES], (status) => status, create, update);
 }
 
-/** Draws the other metrics. */
-export function draw(metrics) {
-  drawThroughput ??= bars($("throughput"), orders);
+/** Draws the other metrics, for a range of time. `byHour` has the outcomes of a range that is longer than an hour. */
+export function draw(metrics, range, byHour) {
   drawBacklog ??= line($("backlog-chart"), orders);
-  throughput(metrics);
+  throughput(metrics, range, byHour);
   backlog(metrics);
-  times(metrics);
-}
-
-function throughput(metrics) {
-  const minutes = lastHour(metrics);
-  const values = minutes.map(({ completed }) => completed);
-  drawThroughput(minutes.map(({ time }) => time / 1000), values);
-  say($("rate"), count(values.at(-2)));
-  const total = values.reduce((sum, value) => sum + value, 0);
-  const most = Math.max(...values);
-  const peak = `; most in one minute: ${count(most)}, at ${minute(minutes[values.indexOf(most)].time)}`;
-  say($("throughput-summary"), total ? `${orders(total)} within the last hour${peak}.` : "No order was completed within the last hour.");
-  const create = () => make("tr", {}, make("th", { scope: "row" }), make("td", { class: "figure" }));
-  keep($("throughput-table"), minutes.toReversed(), ({ time }) => time, create, (row, { time, completed }) => {
-    say(row.firstChild, minute(time));
-    say(row.lastChild, count(completed));
-  });
-}
-
-/** Each minute of the last hour. The answer leaves out minutes without an order. */
-function lastHour({ as_of: now, completions_per_minute: given }) {
-  const last = Math.floor(new Date(now) / 60_000);
-  const known = new Map(given.map((each) => [new Date(each.minute) / 60_000, each.completed]));
-  const minutes = Array.from({ length: MINUTES }, (_, at) => last - MINUTES + 1 + at);
-  return minutes.map((each) => ({ time: each * 60_000, completed: known.get(each) ?? 0 }));
+  times(range === "hour" ? metrics : byHour);
+  say($("times-hint"), `Orders completed within the last ${range}; each figure is within 2.5 %.`);
 }
 
 function backlog(metrics) {
@@ -78,6 +53,7 @@ function backlog(metrics) {
   say($("backlog-summary"), `Pending and processing; at most ${count(most)} since this page was opened.`);
   const age = metrics.oldest_overdue_seconds;
   const facts = [
+    ["Scheduled for later", count(metrics.scheduled)],
     ["Oldest overdue", age > 0 ? duration(age) : "none", age > 180],
     ["Messages in the queue", count(metrics.queue_depth)],
     ["Dead letters", count(metrics.dead_letter_depth), metrics.dead_letter_depth > 0],
@@ -92,8 +68,8 @@ function backlog(metrics) {
 
 function times(metrics) {
   const rows = [
-    ["Waiting", metrics.queueing_seconds],
-    ["Processing", metrics.processing_seconds],
+    ["Waiting", metrics?.queueing_seconds ?? {}],
+    ["Processing", metrics?.processing_seconds ?? {}],
   ];
   const longest = Math.max(...rows.flatMap(([, values]) => MOMENTS.map((moment) => values[moment] ?? 0)), 0.001);
   const cell = () => make("td", { class: "figure" }, make("span"), make("i", { class: "bar", "aria-hidden": "true" }));

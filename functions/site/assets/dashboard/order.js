@@ -1,20 +1,24 @@
-// The dialog with one order: its content, its timeline and its actions.
+// The page of one order, a dialog: its content, its history and its actions. The address names the order.
 
+import { go } from "./address.js";
 import { get, orderPath, post } from "./api.js";
 import { $, make, say } from "./dom.js";
-import { amount, count, plural } from "./format.js";
-import { isAdmin } from "./session.js";
+import { count, money, moment, plural } from "./format.js";
+import { momentsOf } from "./history.js";
+import { pill } from "./orders.js";
+import { isAdmin, writes } from "./session.js";
 import { timeline } from "./timeline.js";
 
 const dialog = $("order");
 const ITEMS = 12;
 const ACTIONS = {
-  cancel: { word: "Cancel the order", sure: "Yes, cancel it", said: "The order is cancelled." },
-  retry: { word: "Retry the order", said: "The order is pending again.", isForAdmins: true },
+  cancel: { word: "Cancel the order", sure: "Yes, cancel it", said: "The order is cancelled.", refused: "Cancelling needs a token with orders/write.all or orders/admin." },
+  retry: { word: "Retry the order", said: "The order is pending again.", refused: "Retrying needs a token with orders/admin." },
 };
 
 let id = null;
 let order = null;
+let moments = [];
 let drawn = "";
 let changed = () => {};
 
@@ -23,17 +27,25 @@ export function onChange(listener) {
   changed = listener;
 }
 
-/** Opens the dialog with an order. */
-export async function open(which) {
-  [id, order, drawn] = [which, null, ""];
+/** Opens the dialog with an order, or closes it for none. */
+export function open(which) {
+  if (!which) return close();
+  if (which === id) return;
+  [id, order, moments, drawn] = [which, null, [], ""];
   say($("order-title"), which);
   say($("order-said"), "");
   $("order-body").replaceChildren(make("p", { class: "empty" }, "Loading the order …"));
   if (!dialog.open) dialog.showModal();
-  await refresh().catch(explain);
+  refresh().catch(explain);
 }
 
 export function close() {
+  dialog.close();
+}
+
+/** Closes the dialog at the end of the session. The address keeps the order for the next one. */
+export function leave() {
+  id = null;
   dialog.close();
 }
 
@@ -41,13 +53,18 @@ export function close() {
 export async function refresh(signal) {
   if (!dialog.open || id === null || (order && order.finished_at && !order.next.length)) return;
   const requested = id;
-  const read = await get(orderPath(requested), signal).catch((problem) => {
+  try {
+    const read = await get(orderPath(requested), signal);
+    const isSame = JSON.stringify(read) === drawn;
+    const history = isSame ? null : await get(orderPath(requested, "history"), signal);
+    if (requested !== id) return;
+    if (history) moments = momentsOf(history);
+    draw(read);
+  } catch (problem) {
     // A missing order is an answer, not an error of the page.
     if (problem.status !== 404 && problem.status !== 422) throw problem;
     if (requested === id) explain(problem);
-    return null;
-  });
-  if (read && requested === id) draw(read);
+  }
 }
 
 function draw(read) {
@@ -57,32 +74,49 @@ function draw(read) {
   const state = JSON.stringify(order);
   if (state === drawn && !isActive) return;
   if (state === drawn) {
-    $("order-body").querySelector(".life").replaceWith(timeline(order));
+    $("order-body").querySelector(".stretches").replaceWith(timeline(order, []).firstChild);
     return;
   }
   drawn = state;
-  $("order-body").replaceChildren(head(), timeline(order), facts(), actions());
+  $("order-body").replaceChildren(head(), timeline(order, moments), facts(), ...metadata(), actions());
 }
 
 function head() {
-  return make("p", { class: "state" }, make("span", { class: `pill ${order.status}` }, order.status));
+  const state = make("span");
+  pill(state, order.status);
+  const waits = order.status === "pending" && new Date(order.process_after ?? 0) > Date.now();
+  return make("p", { class: "state" }, state, waits ? make("span", { class: "scheduled" }, `scheduled for ${moment(order.process_after)}`) : null);
 }
 
 function facts() {
   const items = order.item_ids.slice(0, ITEMS).join(", ");
   const rest = order.item_ids.length - ITEMS;
-  const pairs = [
-    ["User", order.user_id],
-    ["Amount", amount(order.total_amount)],
+  const user = make("button", { type: "button", class: "id", title: "List this user's orders", onclick: () => go({ user: order.user_id, order: "" }) }, order.user_id);
+  return pairs("facts", [
+    ["User", user],
+    ["Amount", money(order)],
     [plural(order.item_ids.length, "item", "items"), rest > 0 ? `${items} and ${count(rest)} more` : items],
     ["Attempts", count(order.attempts)],
-  ];
-  return make("dl", { class: "facts" }, pairs.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
+    order.process_after && ["Process after", moment(order.process_after)],
+  ]);
+}
+
+function metadata() {
+  const entries = Object.entries(order.metadata ?? {});
+  if (!entries.length) return [];
+  return [make("section", { "aria-labelledby": "metadata-title" }, make("h3", { id: "metadata-title" }, "Metadata"), pairs("facts metadata", entries))];
+}
+
+function pairs(name, entries) {
+  const pair = ([word, value]) => make("div", {}, make("dt", {}, word), make("dd", {}, value));
+  return make("dl", { class: name }, entries.filter(Boolean).map(pair));
 }
 
 function actions() {
-  const allowed = order.next.filter((name) => name in ACTIONS && (isAdmin() || !ACTIONS[name].isForAdmins));
-  return make("div", { class: "actions" }, allowed.map((name) => button(name)));
+  const known = order.next.filter((name) => name in ACTIONS);
+  const isAllowed = (name) => (name === "retry" ? isAdmin() : writes(order.user_id));
+  const refused = known.filter((name) => !isAllowed(name)).map((name) => make("p", { class: "hint" }, ACTIONS[name].refused));
+  return make("div", { class: "actions" }, known.filter(isAllowed).map(button), refused);
 }
 
 function button(name) {
@@ -101,23 +135,28 @@ function confirm(pressed, name) {
 
 async function act(name) {
   say($("order-said"), "");
+  drawn = "";
   try {
-    draw(await post(orderPath(id, name)));
+    order = await post(orderPath(id, name));
     say($("order-said"), ACTIONS[name].said);
     $("order-close").focus();
     changed();
   } catch (problem) {
     say($("order-said"), `${problem.title}. ${problem.message}`);
-    drawn = "";
-    await refresh().catch(() => {});
   }
+  // The order and its history have changed, or they differ from what the page shows. A cancelled order needs a last read too.
+  order = order && { ...order, next: [name] };
+  await refresh().catch(() => {});
 }
 
 function explain(problem) {
-  const text = problem.status === 404 ? "There is no order with this id, or it belongs to another user." : problem.message;
+  const text = problem.status === 404 ? "There is no order with this id, or it belongs to another user." : `${problem.title}. ${problem.message}`;
   $("order-body").replaceChildren(make("p", { class: "empty" }, text));
 }
 
 $("order-close").addEventListener("click", close);
 dialog.addEventListener("click", (event) => event.target === dialog && close());
-dialog.addEventListener("close", () => ([id, order] = [null, null]));
+dialog.addEventListener("close", () => {
+  if (id !== null) go({ order: "" });
+  [id, order] = [null, null];
+});

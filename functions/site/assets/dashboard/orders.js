@@ -1,68 +1,104 @@
-// The list of the latest orders, and the search by id.
+// The list of orders: what the filters select, newest first.
 
+import { go, state } from "./address.js";
 import { get } from "./api.js";
 import { $, keep, make, say, show } from "./dom.js";
-import { ago, amount, between, count, duration, NOTHING } from "./format.js";
-import { open } from "./order.js";
+import { ago, between, count, duration, money, NOTHING } from "./format.js";
+import * as selection from "./selection.js";
 
 const PAGE = 20;
 const MOST = 200;
+// Refusals of the filters. Any other refusal concerns the whole page.
+const BAD_FILTERS = [400, 403, 422];
 
-let status = null;
 let limit = PAGE;
-
-export const chosen = () => status;
+let last = null;
 
 /** Resets the list. */
 export function reset() {
-  [status, limit] = [null, PAGE];
+  [limit, last] = [PAGE, null];
+  busy(false);
   keep($("rows"), [], String);
   show($("more"), false);
   empty("Loading the orders …");
 }
 
-/** Selects the orders of one status, or all for null. */
-export function choose(one) {
-  [status, limit] = [one, PAGE];
+/** Shows that other orders are on their way. Until then the listed ones can't be selected or opened. */
+export function renew() {
+  limit = PAGE;
+  busy(true);
+}
+
+function busy(isBusy) {
+  $("orders").setAttribute("aria-busy", String(isBusy));
+  $("rows").inert = isBusy;
+  $("select-all").disabled = isBusy;
+}
+
+/** The filters of the address, as the API names them. */
+export function filters() {
+  const { status, user, cause, from, before } = state();
+  const named = { status, user_id: user, cause, created_from: from, created_before: before };
+  return Object.fromEntries(Object.entries(named).filter(([, value]) => value));
 }
 
 /** Reads the list and draws it. */
 export async function refresh(signal) {
-  const query = new URLSearchParams({ limit });
-  if (status) query.set("status", status);
-  const { orders, next_cursor: next } = await get(`orders?${query}`, signal);
-  say($("orders-title"), status ? `Latest ${status} orders` : "Latest orders");
+  const chosen = filters();
+  say($("orders-title"), title(chosen));
+  const { orders, next_cursor: next } = await get(`orders?${new URLSearchParams({ limit, ...chosen })}`, signal).catch(refused);
+  busy(false);
+  if (!orders) return;
+  last = orders.at(-1);
+  selection.see(orders);
   keep($("rows"), orders, ({ order_id: id }) => id, create, update);
-  show($("more"), next && limit < MOST);
-  empty(orders.length ? "" : `There is no ${status ?? ""} order yet.`.replace("  ", " "));
+  show($("more"), Boolean(next));
+  say($("more"), limit < MOST ? "Show older orders" : "Show only older orders");
+  const nothing = Object.keys(chosen).length > (chosen.status ? 1 : 0) ? "No order matches the filters." : `There is no ${chosen.status ?? ""} order yet.`;
+  empty(orders.length ? "" : nothing.replace("  ", " "));
 }
 
-/** Extends the list by a page. */
+function title({ status, user_id: user }) {
+  return ["Latest", status, "orders", user && `of ${user}`].filter(Boolean).join(" ");
+}
+
+function refused(problem) {
+  if (!BAD_FILTERS.includes(problem.status)) throw problem;
+  keep($("rows"), [], String);
+  show($("more"), false);
+  empty(`These filters were refused. ${problem.title}: ${problem.message}`);
+  return {};
+}
+
+/** Extends the list by a page. From a certain length on, it lists only the older orders. */
 export function more() {
+  if (limit >= MOST) go({ before: last.created_at });
   limit = Math.min(MOST, limit + PAGE);
 }
 
 function create({ order_id: id }) {
-  const link = make("button", { type: "button", class: "id", onclick: () => open(id) }, id);
+  const link = make("button", { type: "button", class: "id", onclick: () => go({ order: id }) }, id);
   return make(
     "tr",
     {},
+    make("td", { class: "select" }, selection.box(id)),
     make("th", { scope: "row" }, link),
     make("td", { class: "roomy user" }),
     make("td", { class: "roomy figure" }),
     make("td", { class: "roomy figure" }),
-    make("td", {}, make("span", { class: "pill" })),
+    make("td", { class: "state" }, make("span", { class: "pill" })),
     make("td", { class: "figure" }, make("time")),
     make("td", { class: "roomy figure" }),
   );
 }
 
 function update(row, order) {
-  const [, user, items, total, state, created, took] = row.children;
+  const [select, , user, items, total, status, created, took] = row.children;
+  selection.mark(select.firstChild, row);
   say(user, order.user_id);
   say(items, count(order.item_ids.length));
-  say(total, amount(order.total_amount));
-  pill(state.firstChild, order.status);
+  say(total, money(order));
+  pill(status.firstChild, order.status);
   const time = created.firstChild;
   time.setAttribute("datetime", order.created_at);
   say(time, ago(new Date(order.created_at)));
@@ -80,8 +116,3 @@ function empty(text) {
   say($("no-orders"), text);
   show($("no-orders"), text !== "");
 }
-
-$("search").addEventListener("submit", (event) => {
-  event.preventDefault();
-  open($("search-id").value.trim());
-});

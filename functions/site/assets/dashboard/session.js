@@ -41,6 +41,10 @@ export const isAdmin = () =>
 /** Whether the token may read every user's orders, and the metrics. */
 export const readsAll = () => isAdmin() || scopes().includes("orders/read.all");
 
+/** Whether the token may cancel an order of this user. */
+export const writes = (user) =>
+  isAdmin() || scopes().includes("orders/write.all") || (scopes().includes("orders/write") && user === subject());
+
 function scopes() {
   const granted = claims.scope ?? claims.scp ?? [];
   return Array.isArray(granted) ? granted : String(granted).split(" ");

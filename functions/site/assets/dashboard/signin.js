@@ -1,5 +1,7 @@
-// Signs in by OpenID Connect: authorization code with PKCE (RFC 7636). Only the verifier and the state are stored, while the browser
-// is at the issuer.
+// Signs in by OpenID Connect: authorization code with PKCE (RFC 7636). Only the verifier, the state and the page's query are stored,
+// while the browser is at the issuer.
+
+import { query } from "./address.js";
 
 const STORED = "ordermill-sign-in";
 
@@ -7,7 +9,7 @@ const STORED = "ordermill-sign-in";
 export async function leave(config) {
   const { authorization_endpoint: endpoint } = await discover(config);
   const [verifier, state] = [random(), random()];
-  sessionStorage.setItem(STORED, JSON.stringify({ verifier, state }));
+  sessionStorage.setItem(STORED, JSON.stringify({ verifier, state, query: query() }));
   const url = new URL(endpoint);
   const parameters = {
     response_type: "code",
@@ -25,17 +27,17 @@ export async function leave(config) {
 
 /** Returns the access token if the issuer has just redirected here, else null. Throws if signing in failed. */
 export async function finish(config) {
-  const query = new URLSearchParams(location.search);
+  const answer = new URLSearchParams(location.search);
   const stored = JSON.parse(sessionStorage.getItem(STORED) ?? "null");
   sessionStorage.removeItem(STORED);
-  if (!query.has("code") && !query.has("error")) return null;
+  if (!answer.has("code") && !answer.has("error")) return null;
   // A code is valid once, so it leaves the history and the address.
-  history.replaceState(null, "", here());
-  if (query.has("error")) throw new Error(query.get("error_description") ?? query.get("error"));
-  if (!config || !stored || stored.state !== query.get("state")) {
+  history.replaceState(null, "", `${here()}${stored?.query ?? ""}`);
+  if (answer.has("error")) throw new Error(answer.get("error_description") ?? answer.get("error"));
+  if (!config || !stored || stored.state !== answer.get("state")) {
     throw new Error("This answer belongs to no sign-in of this tab.");
   }
-  return exchange(config, query.get("code"), stored.verifier);
+  return exchange(config, answer.get("code"), stored.verifier);
 }
 
 async function exchange(config, code, verifier) {

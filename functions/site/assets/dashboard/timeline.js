@@ -1,19 +1,18 @@
-// The timeline of an order: when it was created, started and ended, and how long each part took.
+// The timeline of an order: how long each part took, and its changes.
 
 import { fill, make } from "./dom.js";
 import { between, date, duration, second } from "./format.js";
 
-const ENDS = { completed: "Completed", failed: "Failed", cancelled: "Cancelled" };
 // The least share of a stretch, so that a short one stays visible.
 const LEAST_SHARE = 0.06;
 
 /** The drawing, and its content as a list. */
-export function timeline(order, now = new Date()) {
+export function timeline(order, moments, now = new Date()) {
   const stretches = stretchesOf(order, now);
   const total = stretches.reduce((sum, { seconds }) => sum + seconds, 0);
   return make("figure", { class: "life" }, [
     make("div", { class: "stretches", "aria-hidden": "true" }, stretches.map((each) => stretch(each, total))),
-    make("ol", { class: "moments", "aria-label": "Events of the order" }, momentsOf(order).map(moment)),
+    make("ol", { class: "moments", "aria-label": "History of the order" }, moments.map(moment)),
   ]);
 }
 
@@ -31,22 +30,16 @@ function stretch({ kind, word, seconds, isOn }, total) {
   return element;
 }
 
-function momentsOf({ created_at: created, started_at: started, finished_at: finished, status, failure }) {
-  return [
-    { word: "Created", time: created },
-    started && { word: "Started", time: started, after: between(created, started) },
-    finished && { word: ENDS[status], time: finished, after: between(started ?? created, finished), kind: status, more: failure },
-  ].filter(Boolean);
-}
-
-function moment({ word, time, after, kind = "", more }) {
-  const at = new Date(time);
+function moment({ word, time, after, kind = "", more, who }) {
+  const at = time && new Date(time);
+  const isToday = at && date(at) === date(new Date());
   return make(
     "li",
     { class: kind },
     make("strong", {}, word),
-    make("time", { datetime: time, title: date(at) }, second(at)),
+    at ? make("time", { datetime: time, title: date(at) }, isToday ? second(at) : `${date(at)}, ${second(at)}`) : null,
     after == null ? null : make("span", { class: "after" }, `after ${duration(Math.max(0, after))}`),
+    who ? make("p", { class: "who" }, who) : null,
     more ? make("p", {}, more) : null,
   );
 }

@@ -1,0 +1,79 @@
+//! The parameter `hours` of `GET /metrics`, and the outcomes by the hour.
+
+use axum::extract::Query;
+use axum::extract::rejection::QueryRejection;
+use serde::Serialize;
+use shared::db::stats::{Hour, Hours, MAX_HOURS};
+use time::OffsetDateTime;
+use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::PercentilesView;
+use crate::problem::ApiError;
+
+/// The outcomes of this hour and of the hours before it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct HoursView {
+    /// The number of hours.
+    hours: i32,
+    /// Each hour with an outcome, oldest first.
+    #[schema(inline)]
+    outcomes: Vec<HourView>,
+    /// Times from start to finish of the orders completed in these hours, in seconds.
+    #[schema(inline)]
+    processing_seconds: PercentilesView,
+    /// Times from creation to start of the same orders, in seconds.
+    #[schema(inline)]
+    queueing_seconds: PercentilesView,
+}
+
+/// The outcomes of one hour.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct HourView {
+    /// The start of the hour.
+    #[serde(with = "shared::timestamp")]
+    hour: OffsetDateTime,
+    completed: i64,
+    /// Failed orders, less the orders that an operator retried during the hour, so the number may be negative.
+    failed: i64,
+    cancelled: i64,
+}
+
+impl HoursView {
+    /// The answer's member, from what the database returned.
+    pub fn new(hours: i32, read: Hours) -> Self {
+        let view = |Hour { hour, completed, failed, cancelled }| HourView { hour, completed, failed, cancelled };
+        Self {
+            hours,
+            outcomes: read.outcomes.into_iter().map(view).collect(),
+            processing_seconds: read.processing_seconds.into(),
+            queueing_seconds: read.queueing_seconds.into(),
+        }
+    }
+}
+
+/// Parses the parameter. An empty one counts as absent.
+pub fn parse(query: Result<Query<Vec<(String, String)>>, QueryRejection>) -> Result<Option<i32>, ApiError> {
+    let Query(pairs) = query.map_err(|_| ApiError::Malformed("The query is malformed.".to_owned()))?;
+    let values: Vec<_> = pairs.iter().filter(|(name, value)| name == "hours" && !value.is_empty()).collect();
+    let number = |text: &str| text.parse().ok().filter(|hours| (1..=MAX_HOURS).contains(hours));
+    match values[..] {
+        [] => Ok(None),
+        [(_, text)] if number(text).is_some() => Ok(number(text)),
+        _ => Err(ApiError::invalid("?hours", "must appear once, and be a whole number from 1 to 2160")),
+    }
+}
+
+/// The schema of the parameter.
+pub struct HoursParameter;
+
+impl ToSchema for HoursParameter {}
+
+impl PartialSchema for HoursParameter {
+    fn schema() -> RefOr<Schema> {
+        let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(MAX_HOURS));
+        let nothing = ObjectBuilder::new().schema_type(Type::String).max_length(Some(0));
+        AnyOfBuilder::new().item(number).item(nothing).description(Some("A number, or empty")).into()
+    }
+}

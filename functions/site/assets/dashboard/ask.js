@@ -1,0 +1,66 @@
+// The dialog that asks before something changes: a question, perhaps a reason to enter, and what came of it.
+
+import { $, make, say, show } from "./dom.js";
+
+const dialog = $("ask");
+let current = null;
+
+/**
+ * Asks a question. `prepare` returns the text or elements of the question and the word for yes, which is null if there is nothing to
+ * do. `act(reason, progress)` does it and returns what to say afterwards. An error of either stays in the dialog.
+ */
+export async function ask(question) {
+  current = question;
+  say($("ask-title"), question.title);
+  say($("ask-said"), "");
+  $("ask-body").replaceChildren(make("p", { class: "hint" }, question.waiting ?? ""));
+  $("ask-reason").value = "";
+  $("ask-reason").required = Boolean(question.needsReason);
+  show($("ask-reason-field"), question.needsReason);
+  $("ask-yes").className = question.isDangerous ? "danger" : "primary";
+  show($("ask-yes"), false);
+  if (!dialog.open) dialog.showModal();
+  try {
+    const { body, yes } = await question.prepare();
+    if (current !== question) return;
+    $("ask-body").replaceChildren(...[body].flat());
+    say($("ask-yes"), yes ?? "");
+    show($("ask-yes"), Boolean(yes));
+    (question.needsReason ? $("ask-reason") : yes ? $("ask-yes") : $("ask-no")).focus();
+  } catch (problem) {
+    if (current === question) refuse(problem);
+  }
+}
+
+export const close = () => dialog.close();
+
+function refuse(problem) {
+  say($("ask-said"), `${problem.title ?? "This page has a fault"}. ${problem.message}`);
+  $("ask-said").classList.add("bad");
+}
+
+/** Says on the page what was done. */
+function announce(text) {
+  say($("said"), text);
+  show($("said"), true);
+  setTimeout(() => $("said").textContent === text && show($("said"), false), 10_000);
+}
+
+$("ask-form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const question = current;
+  const progress = (text) => say($("ask-said"), text);
+  $("ask-said").classList.remove("bad");
+  $("ask-yes").disabled = true;
+  try {
+    const done = await question.act($("ask-reason").value.trim(), progress);
+    if (current === question) close();
+    announce(done);
+  } catch (problem) {
+    if (current === question) refuse(problem);
+  }
+  $("ask-yes").disabled = false;
+});
+$("ask-no").addEventListener("click", close);
+dialog.addEventListener("click", (event) => event.target === dialog && close());
+dialog.addEventListener("close", () => (current = null));

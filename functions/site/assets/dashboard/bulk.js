@@ -1,0 +1,93 @@
+// Retrying and cancelling many orders: the service counts first, and the page asks with that count.
+
+import { ask } from "./ask.js";
+import { post } from "./api.js";
+import { $, make, say, show } from "./dom.js";
+import { count, plural } from "./format.js";
+import { filters } from "./orders.js";
+import * as selection from "./selection.js";
+import { isAdmin } from "./session.js";
+
+// The most orders of one call.
+const MOST = 1000;
+const CAUSES = 5;
+const KINDS = {
+  failed: { path: "orders/retry", verb: "Retry", done: "retried", said: "pending again", pace: 10, paced: "They fall due at 10 a second." },
+  pending: { path: "orders/cancel", verb: "Cancel", done: "cancelled", said: "cancelled", pace: 100, paced: "This can't be undone.", isDangerous: true },
+};
+const number = (value, status = "") => plural(value, `${status} order`, `${status} orders`).replace("  ", " ");
+
+let changed = () => {};
+
+/** Sets the listener for changes of orders. */
+export function onChange(listener) {
+  changed = listener;
+}
+
+/** Offers to act on every order that the filters select, if their status allows it. */
+export function offer() {
+  const { status } = filters();
+  const kind = isAdmin() ? KINDS[status] : null;
+  show($("all-matching"), Boolean(kind));
+  if (kind) say($("all-matching"), `${kind.verb} all that match …`);
+}
+
+/** Asks whether to act on the orders of one status that a filter selects. */
+function start(status, filter, selected) {
+  const kind = KINDS[status];
+  let matched = 0;
+  ask({
+    title: selected ? `${kind.verb} the selected orders?` : `${kind.verb} all orders that match?`,
+    waiting: "Counting the orders …",
+    isDangerous: kind.isDangerous,
+    prepare: async () => {
+      const report = await post(kind.path, { ...filter, dry_run: true });
+      matched = report.matched;
+      return matched ? { body: question(kind, status, report, selected), yes: `${kind.verb} ${number(matched)}` } : none(status, selected);
+    },
+    act: async (_, progress) => {
+      const done = await run(kind, filter, matched, progress).finally(changed);
+      selection.clear();
+      return done < matched ? `${number(done)} of ${count(matched)} ${done === 1 ? "is" : "are"} ${kind.said}.` : `${number(done)} ${done === 1 ? "is" : "are"} ${kind.said}.`;
+    },
+  });
+}
+
+function question(kind, status, { matched, causes }, selected) {
+  const of = selected && selected !== matched ? ` of the ${count(selected)} selected` : "";
+  const list = (causes ?? []).slice(0, CAUSES).map(({ failure, orders }) => make("li", {}, make("span", {}, failure), make("span", { class: "figure" }, count(orders))));
+  return [
+    make("p", {}, `${number(matched, status)}${of} will be ${kind.said}. ${kind.paced}`),
+    ...(list.length ? [make("ul", { class: "counted", "aria-label": "Causes of their failures" }, list)] : []),
+  ];
+}
+
+function none(status, selected) {
+  const which = selected ? "None of the selected orders is" : "No order that matches the filters is";
+  return { body: make("p", {}, `${which} ${status} any more.`), yes: null };
+}
+
+/** Calls until as many orders as the dry run counted are done, or a call does none. Returns their number. */
+async function run({ path, done: member, pace }, filter, matched, progress) {
+  let done = 0;
+  while (done < matched) {
+    const limit = Math.min(MOST, matched - done);
+    const report = await post(path, { ...filter, dry_run: false, limit, per_second: pace });
+    if (!report[member]) break;
+    done += report[member];
+    progress(`${count(done)} of ${count(matched)} …`);
+  }
+  return done;
+}
+
+function startWithSelected(status) {
+  const ids = selection.idsOf(status);
+  start(status, { order_ids: ids }, ids.length);
+}
+
+$("retry-selected").addEventListener("click", () => startWithSelected("failed"));
+$("cancel-selected").addEventListener("click", () => startWithSelected("pending"));
+$("all-matching").addEventListener("click", () => {
+  const { status, ...filter } = filters();
+  start(status, filter, 0);
+});

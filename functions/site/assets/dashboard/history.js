@@ -1,0 +1,43 @@
+// The changes of an order in words: what happened, after how long, why, and who did it.
+
+import { between } from "./format.js";
+
+const WORDS = {
+  created: "Created",
+  started: "Started",
+  attempt_failed: "Attempt failed",
+  requeued: "Requeued",
+  requeue_failed: "Requeue failed",
+  failed: "Failed",
+  retried: "Retried",
+  cancelled: "Cancelled",
+  completed: "Completed",
+};
+const KINDS = { attempt_failed: "pending", requeue_failed: "pending", failed: "failed", cancelled: "cancelled", completed: "completed", started: "processing" };
+
+/** The moments of the timeline, from the history of the API. */
+export function momentsOf({ changes, truncated }) {
+  const moments = changes.map((change, at) => moment(change, changes[at - 1]));
+  if (truncated) moments.push({ word: "Not all", more: "This order has so many changes that some are not recorded." });
+  return moments;
+}
+
+function moment({ at, change, attempt, cause, by, subject, client }, before) {
+  const word = change === "attempt_failed" && attempt ? `Attempt ${attempt} failed` : WORDS[change];
+  const isEnd = change === "failed" || change === "completed";
+  return {
+    word: word ?? change,
+    kind: KINDS[change] ?? "",
+    time: at,
+    after: before && between(before.at, at),
+    more: cause,
+    who: author(by, subject, client, change) ?? (isEnd && attempt > 1 ? `after ${attempt} attempts` : null),
+  };
+}
+
+function author(by, subject, client, change) {
+  if (by === "sweeper") return "by the sweeper, because its message was lost";
+  if (by !== "caller" || change === "created") return null;
+  if (!subject) return null;
+  return client ? `by ${subject}, with ${client}` : `by ${subject}`;
+}

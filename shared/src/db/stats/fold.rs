@@ -1,0 +1,75 @@
+//! The fold of past outcomes into the statistics, which the sweeper runs.
+
+use crate::db::{Db, DbError};
+
+/// Folds the outcomes of past minutes: counts into one row per minute, times into one row per bucket and ten minutes, and
+/// everything older than two hours into a single row. Adds the same outcomes to the statistics by the hour, and deletes hours older than
+/// 90 days. Returns the number of rows that it folded.
+///
+/// It folds a minute when two more have passed. No statement of that minute can still run then, since each ends within seconds.
+///
+/// Conflicts: a second run at the same time waits for the first and finds nothing.
+pub async fn fold(db: &Db) -> Result<u64, DbError> {
+    let rows = db
+        .query(
+            "WITH outcome AS (
+                DELETE FROM order_outcomes WHERE minute < date_trunc('minute', now()) - interval '2 minutes'
+                RETURNING minute, completed, failed, cancelled, requeued, seconds, processing, queueing
+            ), old AS (
+                DELETE FROM order_stats WHERE minute < now() - interval '2 hours' AND minute <> '-infinity'
+                RETURNING minute, completed, failed, cancelled, requeued, seconds
+            ), by_minute AS (
+                SELECT CASE WHEN minute < now() - interval '2 hours' THEN '-infinity' ELSE minute END AS minute,
+                    completed, failed, cancelled, requeued, seconds
+                FROM (
+                    SELECT minute, completed, failed, cancelled, requeued, seconds FROM outcome
+                    UNION ALL
+                    SELECT minute, completed, failed, cancelled, requeued, seconds FROM old
+                ) AS every
+            ), counted AS (
+                INSERT INTO order_stats AS s (minute, completed, failed, cancelled, requeued, seconds)
+                SELECT minute, sum(completed), sum(failed), sum(cancelled), sum(requeued), sum(seconds)
+                FROM by_minute GROUP BY minute ORDER BY minute
+                ON CONFLICT (minute) DO UPDATE SET
+                    completed = s.completed + excluded.completed, failed = s.failed + excluded.failed,
+                    cancelled = s.cancelled + excluded.cancelled, requeued = s.requeued + excluded.requeued,
+                    seconds = s.seconds + excluded.seconds
+            ), forgotten AS (
+                DELETE FROM order_durations WHERE slot < now() - interval '2 hours'
+            ), durations AS (
+                SELECT minute, bucket, 1 AS processing, 0 AS queueing FROM outcome, unnest(processing) AS bucket
+                UNION ALL
+                SELECT minute, bucket, 0, 1 FROM outcome, unnest(queueing) AS bucket
+            ), timed AS (
+                INSERT INTO order_durations AS d (slot, bucket, processing, queueing)
+                SELECT date_bin('10 minutes', minute, 'epoch') AS slot, bucket, sum(processing), sum(queueing)
+                FROM durations WHERE minute >= now() - interval '2 hours' GROUP BY slot, bucket ORDER BY slot, bucket
+                ON CONFLICT (slot, bucket) DO UPDATE SET
+                    processing = d.processing + excluded.processing, queueing = d.queueing + excluded.queueing
+            ), counted_by_hour AS (
+                INSERT INTO order_hours AS h (hour, completed, failed, cancelled, requeued, seconds)
+                SELECT date_bin('1 hour', minute, 'epoch') AS hour, sum(completed), sum(failed), sum(cancelled), sum(requeued),
+                    sum(seconds)
+                FROM outcome WHERE minute >= now() - interval '90 days' GROUP BY hour ORDER BY hour
+                ON CONFLICT (hour) DO UPDATE SET
+                    completed = h.completed + excluded.completed, failed = h.failed + excluded.failed,
+                    cancelled = h.cancelled + excluded.cancelled, requeued = h.requeued + excluded.requeued,
+                    seconds = h.seconds + excluded.seconds
+            ), timed_by_hour AS (
+                INSERT INTO order_hour_durations AS d (hour, bucket, processing, queueing)
+                SELECT date_bin('1 hour', minute, 'epoch') AS hour, bucket, sum(processing), sum(queueing)
+                FROM durations WHERE minute >= now() - interval '90 days' GROUP BY hour, bucket ORDER BY hour, bucket
+                ON CONFLICT (hour, bucket) DO UPDATE SET
+                    processing = d.processing + excluded.processing, queueing = d.queueing + excluded.queueing
+            ), forgotten_hours AS (
+                DELETE FROM order_hours WHERE hour < now() - interval '91 days'
+            ), forgotten_hour_durations AS (
+                DELETE FROM order_hour_durations WHERE hour < now() - interval '91 days'
+            )
+            SELECT (SELECT count(*) FROM outcome) + (SELECT count(*) FROM old) AS folded",
+            &[],
+        )
+        .await?;
+    let folded: i64 = rows.first().map_or(Ok(0), |row| row.try_get("folded"))?;
+    Ok(folded.unsigned_abs())
+}

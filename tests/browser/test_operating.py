@@ -1,0 +1,317 @@
+"""What operators do on the dashboard: search, filter, select, retry, cancel and pause."""
+
+import re
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from dashboard import PATIENCE_MS, Dashboard
+from playwright.sync_api import Route, expect
+
+LIST = re.compile(r"/orders\?")
+BULK = re.compile(r"/orders/(retry|cancel)$")
+
+
+@pytest.fixture
+def operator(visit, endpoint) -> Iterator[Dashboard]:
+    """Return the page of an operator. The endpoint refuses broken orders meanwhile."""
+    was_repaired, endpoint.is_repaired = endpoint.is_repaired, False
+    dashboard = visit().sign_in()
+    dashboard.sees("live")
+    yield dashboard
+    endpoint.is_repaired = was_repaired
+
+
+@pytest.fixture
+def user() -> str:
+    """Return a user without orders."""
+    return f"user-{uuid.uuid4().hex[:6]}"
+
+
+def test_order_page_shows_its_content_and_who_changed_it(operator, user, pictures):
+    order_id = operator.create_order("kettle", user=user, amount="1200", currency="JPY", metadata={"channel": "web"})
+    [other] = operator.create_scheduled(1, user)
+    sheet = operator.find(order_id)
+    for text in ["1,200 JPY", "channel", "web", user]:
+        expect(sheet).to_contain_text(text)
+    expect(sheet.locator(".pill")).to_have_text("completed", timeout=PATIENCE_MS)
+    expect(sheet.get_by_role("list", name="History of the order").get_by_role("listitem")).to_have_count(3)
+    operator.page.keyboard.press("Escape")
+
+    sheet = operator.find(other)
+    expect(sheet).to_contain_text("scheduled for")
+    expect(sheet).to_contain_text("Process after")
+    sheet.get_by_role("button", name="Cancel the order").click()
+    sheet.get_by_role("button", name="Yes, cancel it").click()
+    expect(sheet.locator(".moments")).to_contain_text("by admin")
+    expect(sheet.locator(".moments li")).to_have_count(2)
+    operator.check_accessible()
+    operator.picture(pictures, "order-history")
+    sheet.get_by_role("button", name=user).click()
+    expect(sheet).to_be_hidden()
+    expect(operator.page.get_by_role("heading", name=f"Latest orders of {user}")).to_be_visible()
+    expect(operator.page.locator("#rows tr")).to_have_count(2)
+
+
+def test_retried_order_keeps_its_failure_in_its_history(operator, endpoint, user, pictures):
+    [order_id] = operator.create_failed(1, user)
+    sheet = operator.find(order_id)
+    endpoint.is_repaired = True
+    sheet.get_by_role("button", name="Retry the order").click()
+    moments = sheet.locator(".moments li")
+    expect(moments.filter(has_text="Retried")).to_contain_text("by admin")
+    expect(sheet.locator(".pill")).to_have_text("completed", timeout=PATIENCE_MS)
+    expect(moments.filter(has_text="Failed")).to_contain_text("422")
+    expect(moments).to_have_text(
+        [re.compile(word) for word in ["^Created", "^Started", "^Failed", "^Retried", "^Started", "^Completed"]]
+    )
+    operator.check_accessible()
+    operator.picture(pictures, "order-retried")
+
+
+def test_action_that_comes_too_late_is_explained(operator, user):
+    [order_id] = operator.create_scheduled(1, user)
+    sheet = operator.find(order_id)
+    problem = {"title": "Conflict with the order's current state", "detail": "The order is processing."}
+    operator.page.route(re.compile(r"/cancel$"), lambda route: route.fulfill(status=409, json=problem))
+    sheet.get_by_role("button", name="Cancel the order").click()
+    sheet.get_by_role("button", name="Yes, cancel it").click()
+    expect(sheet.get_by_role("status")).to_contain_text("The order is processing.")
+    expect(sheet.get_by_role("button", name="Cancel the order")).to_be_visible()
+
+
+def test_address_holds_the_filters_and_back_undoes_them(operator, user):
+    failed = operator.create_failed(1, user)
+    later = operator.create_scheduled(2, user)
+    rows = operator.page.locator("#rows tr")
+    operator.filter(User=user)
+    expect(rows).to_have_count(3)
+    operator.filter(Status="pending")
+    expect(rows).to_have_count(2)
+    operator.filter(Cause_of_failure="422")
+    expect(rows).to_have_count(1)
+    expect(operator.row(failed[0])).to_be_visible()
+    assert all(part in operator.page.url for part in [f"user={user}", "status=failed", "cause=422"])
+    expect(operator.page.locator("#filter-status")).to_have_value("failed")
+    operator.filter(Created_from="2020-01-01T00:00", Created_before="2020-01-02T00:00")
+    expect(operator.page.get_by_text("No order matches the filters.")).to_be_visible()
+    operator.page.go_back()
+    operator.page.go_back()
+    expect(rows).to_have_count(1)
+    operator.page.go_back()
+    expect(rows).to_have_count(2)
+    expect(operator.row(later[0])).to_be_visible()
+    operator.page.get_by_role("button", name="Clear", exact=True).click()
+    expect(operator.page.get_by_role("heading", name="Latest orders", exact=True)).to_be_visible()
+    assert "?" not in operator.page.url
+
+
+def test_shared_link_opens_what_its_sender_saw(visit, user):
+    dashboard = visit()
+    [order_id] = dashboard.create_scheduled(1, user)
+    dashboard.sign_in(query=f"?status=pending&user={user}&range=week&order={order_id}")
+    sheet = dashboard.page.get_by_role("dialog", name=order_id)
+    expect(sheet).to_contain_text("Process after")
+    dashboard.page.keyboard.press("Escape")
+    expect(dashboard.page.locator("#rows tr")).to_have_count(1)
+    expect(dashboard.page.locator("#filter-status")).to_have_value("pending")
+    expect(dashboard.page.get_by_role("button", name="Week", exact=True)).to_have_attribute("aria-pressed", "true")
+
+
+def test_open_order_is_in_the_address(operator, user):
+    [order_id] = operator.create_scheduled(1, user)
+    sheet = operator.find(order_id)
+    expect(sheet).to_contain_text("Process after")
+    assert operator.page.url.endswith(f"?order={order_id}")
+    operator.page.go_back()
+    expect(sheet).to_be_hidden()
+    operator.page.go_forward()
+    expect(sheet).to_contain_text("Process after")
+    operator.page.keyboard.press("Escape")
+    expect(sheet).to_be_hidden()
+    assert "order=" not in operator.page.url
+
+
+def test_selected_orders_are_retried_after_a_count(operator, endpoint, user, pictures):
+    first, second, third = operator.create_failed(3, user)
+    operator.filter(User=user)
+    for order_id in (first, second):
+        operator.page.get_by_label(f"Select {order_id}").check()
+    operator.page.get_by_label(f"Select {first}").focus()
+    expect(operator.page.get_by_text("2 orders selected")).to_be_visible()
+    operator.check_accessible()
+    operator.picture(pictures, "selection")
+    endpoint.is_repaired = True
+    operator.page.get_by_role("button", name="Retry 2 failed").click()
+    question = operator.page.get_by_role("dialog", name="Retry the selected orders?")
+    expect(question).to_contain_text("2 failed orders will be pending again.")
+    expect(question.get_by_role("list")).to_contain_text("422")
+    operator.check_accessible()
+    operator.picture(pictures, "question")
+    question.get_by_role("button", name="Retry 2 orders").click()
+    expect(operator.page.locator("#said")).to_have_text("2 orders are pending again.")
+    expect(operator.page.locator("#selection")).to_be_hidden()
+    for order_id, status in [(first, "completed"), (second, "completed"), (third, "failed")]:
+        expect(operator.row(order_id).locator(".pill")).to_have_text(status, timeout=PATIENCE_MS)
+
+
+def test_selected_orders_are_cancelled_by_keyboard(operator, user):
+    first, second = operator.create_scheduled(2, user)
+    operator.filter(User=user)
+    press, focused = operator.page.keyboard.press, operator.page.locator(":focus")
+    operator.page.get_by_label(f"Select {first}").focus()
+    press("Space")
+    operator.page.get_by_role("button", name="Cancel 1 pending").focus()
+    press("Enter")
+    expect(focused).to_have_text("Cancel 1 order")
+    press("Escape")
+    expect(operator.page.get_by_role("dialog")).to_be_hidden()
+    press("Enter")
+    expect(focused).to_have_text("Cancel 1 order")
+    press("Enter")
+    expect(operator.page.locator("#said")).to_have_text("1 order is cancelled.")
+    expect(operator.row(first).locator(".pill")).to_have_text("cancelled")
+    expect(operator.row(second).locator(".pill")).to_have_text("pending")
+
+
+def test_all_orders_that_match_are_retried(operator, endpoint, user):
+    operator.create_failed(3, user)
+    operator.filter(User=user, Status="failed")
+    expect(operator.page.locator("#rows tr")).to_have_count(3)
+    endpoint.is_repaired = True
+    operator.page.get_by_role("button", name="Retry all that match").click()
+    operator.page.get_by_role("button", name="Retry 3 orders").click()
+    expect(operator.page.locator("#said")).to_have_text("3 orders are pending again.")
+    expect(operator.page.get_by_text("No order matches the filters.")).to_be_visible()
+
+
+def test_orders_that_changed_since_they_were_selected_are_counted_out(operator, user):
+    first, second = operator.create_scheduled(2, user)
+    operator.filter(User=user)
+    expect(operator.page.locator("#rows tr")).to_have_count(2)
+    operator.page.get_by_label("Select all listed orders").check()
+
+    def stale(route: Route) -> None:
+        body = {**route.request.post_data_json, "order_ids": [first]}
+        route.continue_(post_data=body)
+
+    operator.page.route(BULK, stale)
+    operator.page.get_by_role("button", name="Cancel 2 pending").click()
+    question = operator.page.get_by_role("dialog", name="Cancel the selected orders?")
+    expect(question).to_contain_text("1 pending order of the 2 selected will be cancelled.")
+    question.get_by_role("button", name="Cancel 1 order").click()
+    expect(operator.row(first).locator(".pill")).to_have_text("cancelled")
+    expect(operator.row(second).locator(".pill")).to_have_text("pending")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "title"),
+    [
+        (403, {"message": "Forbidden"}, "This token may not do that"),
+        (429, {"message": "Too Many Requests"}, "Too many calls"),
+        (503, {"title": "Service temporarily unavailable", "detail": "Try again."}, "Service temporarily unavailable"),
+    ],
+)
+def test_refused_question_stays_open_with_the_reason(operator, user, status, body, title):
+    [order_id] = operator.create_scheduled(1, user)
+    operator.filter(User=user)
+    operator.page.get_by_label(f"Select {order_id}").check()
+    operator.page.route(BULK, lambda route: route.fulfill(status=status, json=body))
+    operator.page.get_by_role("button", name="Cancel 1 pending").click()
+    question = operator.page.get_by_role("dialog", name="Cancel the selected orders?")
+    expect(question.get_by_role("status")).to_contain_text(title)
+    operator.check_accessible()
+    question.get_by_role("button", name="No, go back").click()
+    expect(question).to_be_hidden()
+
+
+def test_filters_that_the_service_refuses_are_named(visit, pictures):
+    dashboard = visit().sign_in(query="?from=yesterday")
+    expect(dashboard.page.locator("#no-orders")).to_contain_text("created_from")
+    dashboard.sees("live")
+    dashboard.check_accessible()
+    dashboard.picture(pictures, "refused-filters")
+    other = visit().sign_in("alice", query="?user=bob")
+    expect(other.page.locator("#no-orders")).to_contain_text("These filters were refused.")
+    other.sees("live")
+
+
+def test_too_many_calls_make_the_page_stale_until_it_succeeds(operator):
+    operator.page.route(LIST, lambda route: route.fulfill(status=429, json={"message": "Too Many Requests"}))
+    operator.sees("stale")
+    expect(operator.page.get_by_role("alert")).to_contain_text("Too many calls.")
+    operator.page.unroute(LIST)
+    operator.page.get_by_role("button", name="Try now").click()
+    operator.sees("live")
+
+
+def test_statistics_have_ranges_of_an_hour_a_day_and_a_week(visit, lively, pictures):
+    dashboard = visit().sign_in()
+    dashboard.sees("live")
+    table, summary = dashboard.page.locator("#throughput-table tr"), dashboard.page.locator("#throughput-summary")
+    dashboard.page.get_by_text("As a table").click()
+    for name, rows in [("Day", 24), ("Week", 168), ("Hour", 60)]:
+        dashboard.page.get_by_role("button", name=name, exact=True).click()
+        expect(table).to_have_count(rows)
+        expect(summary).to_contain_text(f"within the last {name.lower()}")
+        expect(dashboard.page.locator("#times-hint")).to_contain_text(f"the last {name.lower()}")
+        expect(dashboard.page.locator("#times")).not_to_contain_text("–")
+        assert ("range=" in dashboard.page.url) == (name != "Hour")
+    dashboard.page.get_by_text("As a table").click()
+    dashboard.page.get_by_role("button", name="Week", exact=True).click()
+    expect(summary).to_contain_text("failed")
+    dashboard.check_accessible()
+    dashboard.picture(pictures, "week")
+
+
+def test_processing_is_paused_and_resumed_with_a_reason(operator, visit, user, pictures):
+    paused = operator.page.get_by_role("region", name="Processing is paused")
+    operator.page.get_by_role("button", name="Pause processing").click()
+    question = operator.page.get_by_role("dialog", name="Pause processing?")
+    expect(question.get_by_label("Reason")).to_be_focused()
+    operator.page.keyboard.press("Enter")
+    expect(question).to_be_visible()
+    question.get_by_label("Reason").fill("stocktaking in the warehouse")
+    operator.check_accessible()
+    operator.picture(pictures, "pausing")
+    operator.page.keyboard.press("Enter")
+    try:
+        expect(paused).to_contain_text("stocktaking in the warehouse")
+        expect(paused).to_contain_text("admin paused it")
+        expect(operator.page.get_by_role("button", name="Pause processing")).to_be_hidden()
+        operator.check_accessible()
+        operator.picture(pictures, "halted")
+        viewer = visit().sign_in_with("orders/read.all")
+        expect(viewer.page.get_by_role("region", name="Processing is paused")).to_contain_text("stocktaking")
+        expect(viewer.page.get_by_role("button", name="Resume processing")).to_be_hidden()
+    finally:
+        operator.page.get_by_role("button", name="Resume processing").click()
+        operator.page.get_by_label("Reason").fill("the stock is counted")
+        operator.page.get_by_role("dialog").get_by_role("button", name="Resume processing").click()
+        expect(paused).to_be_hidden()
+    order_id = operator.create_order("beans", user=user)
+    expect(operator.row(order_id).locator(".pill")).to_have_text("completed", timeout=2 * PATIENCE_MS)
+
+
+def test_token_that_only_reads_sees_every_order_and_no_button(operator, visit, user, pictures):
+    [failed] = operator.create_failed(1, user)
+    [pending] = operator.create_scheduled(1, user)
+    viewer = visit().sign_in_with("orders/read.all")
+    expect(viewer.page.get_by_text("You see every order.")).to_be_visible()
+    viewer.filter(User=user)
+    expect(viewer.page.locator("#rows tr")).to_have_count(2)
+    expect(viewer.page.get_by_role("checkbox")).to_have_count(0)
+    expect(viewer.page.get_by_role("button", name="Pause processing")).to_have_count(0)
+    viewer.filter(Status="failed")
+    expect(viewer.page.locator("#rows tr")).to_have_count(1)
+    expect(viewer.page.get_by_role("button", name="Retry all that match")).to_have_count(0)
+    viewer.check_accessible()
+    viewer.picture(pictures, "viewer")
+    for order_id, why in [(failed, "Retrying needs a token"), (pending, "Cancelling needs a token")]:
+        sheet = viewer.find(order_id)
+        expect(sheet).to_contain_text(why)
+        expect(sheet.locator(".actions button")).to_have_count(0)
+        viewer.check_accessible()
+        viewer.page.keyboard.press("Escape")
+    backend = visit().sign_in_with("orders/read.all orders/write.all", "shop")
+    expect(backend.find(pending).get_by_role("button", name="Cancel the order")).to_be_visible()
