@@ -113,12 +113,12 @@ async fn metrics_need_the_admin_scope() {
 }
 
 /// The number of orders in `by_hour` that are completed, failed and cancelled, and the number of hours that it has.
-async fn by_hour(world: &World, hours: u32) -> ([i64; 3], usize) {
+async fn by_hour(world: &World, hours: u32) -> ([i64; 3], i64) {
     let metrics = world.get(&format!("/metrics?hours={hours}")).await.expect(200);
     assert_eq!(metrics["by_hour"]["hours"], hours);
     let outcomes = metrics["by_hour"]["outcomes"].as_array().unwrap();
     let sum = |name: &str| outcomes.iter().map(|hour| hour[name].as_i64().unwrap()).sum();
-    (["completed", "failed", "cancelled"].map(sum), outcomes.len())
+    (["completed", "failed", "cancelled"].map(sum), i64::try_from(outcomes.len()).unwrap())
 }
 
 #[tokio::test]
@@ -133,7 +133,7 @@ async fn outcomes_by_the_hour_stay_the_same_when_they_are_folded() {
         .await;
     for _ in ["before the fold", "after it", "after another"] {
         for (hours, expected) in [(1, 1), (24, 3), (168, 5), (2160, 7)] {
-            assert_eq!(by_hour(&world, hours).await, ([10 * expected, expected, 2 * expected], expected as usize));
+            assert_eq!(by_hour(&world, hours).await, ([10 * expected, expected, 2 * expected], expected));
         }
         let metrics = world.get("/metrics?hours=24").await.expect(200);
         assert!((metrics["by_hour"]["processing_seconds"]["p50"].as_f64().unwrap() / 4.989 - 1.0).abs() < 0.025);
