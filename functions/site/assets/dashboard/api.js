@@ -45,7 +45,12 @@ async function call(method, path, { signal, body: sent }) {
     if (signal?.aborted) throw error;
     throw new Problem(0, { detail: "There was no answer. The network may be down." });
   });
-  const body = await answer.json().catch(() => ({}));
+  const body = await answer.json().catch((error) => {
+    // An aborted call has a status but no body.
+    if (signal?.aborted) throw error;
+    if (answer.ok) throw new Problem(0, { detail: "The answer ended too early. The network may be down." });
+    return {};
+  });
   if (answer.ok) return body;
   throw new Problem(answer.status, body, seconds(answer.headers.get("Retry-After")));
 }
