@@ -36,7 +36,6 @@ struct ChangeView {
     #[serde(with = "shared::timestamp")]
     at: OffsetDateTime,
     /// What happened.
-    #[schema(inline)]
     change: Change,
     /// The number of the attempt; of an end the number of attempts.
     #[schema(minimum = 0)]
@@ -44,7 +43,6 @@ struct ChangeView {
     /// Why the attempt or the order failed.
     cause: Option<String>,
     /// The part that made the change.
-    #[schema(inline)]
     by: Author,
     /// The subject of the token, if a caller made the change. Without `orders/read.all` it is null unless it is the caller's own.
     subject: Option<String>,
@@ -54,6 +52,7 @@ struct ChangeView {
 
 /// A kind of change.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[schema(as = OrderChange)]
 #[serde(rename_all = "snake_case")]
 enum Change {
     /// The order became durable.
@@ -78,6 +77,7 @@ enum Change {
 
 /// A part that changes orders.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[schema(as = ChangeAuthor)]
 #[serde(rename_all = "lowercase")]
 enum Author {
     /// A caller of the API.
