@@ -12,27 +12,26 @@
 //! and those of [`crate::aws`].
 
 mod group;
+mod message;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::ops::Range;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_sdk_sqs::types::{
-    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, MessageAttributeValue,
-    MessageSystemAttributeName as DeliveredAttribute, MessageSystemAttributeNameForSends as SystemAttribute,
-    MessageSystemAttributeValue as SystemAttributeValue, QueueAttributeName, SendMessageBatchRequestEntry,
+    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
+    MessageSystemAttributeName as DeliveredAttribute, QueueAttributeName,
 };
 use futures_util::{StreamExt, stream};
 
 use crate::aws::Access;
 use crate::config::{ConfigError, Env};
 use crate::deadline::Deadline;
-use crate::order::OrderId;
-use crate::telemetry::Trace;
 
 pub use group::Group;
+pub use message::{Message, Received};
 
 /// The longest delay of a message: 15 minutes, `DelaySeconds` of the SQS API. A longer wait takes several messages.
 pub const LONGEST_DELAY: Duration = Duration::from_mins(15);
@@ -45,9 +44,6 @@ const CALLS_AT_ONCE: usize = 8;
 const LONG_POLL: Duration = Duration::from_secs(1);
 /// The most bytes of the messages in one call: SQS takes 256 KiB, and attributes need some of it.
 const MAX_BYTES: usize = 240 * 1024;
-/// The most characters of a dead letter's reason.
-const MAX_REASON: usize = 256;
-
 /// A call to the queue failed. The text is for the log.
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
@@ -63,72 +59,6 @@ impl QueueError {
     fn new(error: impl std::error::Error) -> Self {
         Self::Failed(DisplayErrorContext(error).to_string())
     }
-}
-
-/// A message to send.
-#[derive(Debug, Clone)]
-pub struct Message {
-    body: String,
-    group: Option<Group>,
-    delay: Duration,
-    trace: Option<Trace>,
-    reason: Option<String>,
-}
-
-impl Message {
-    /// A message that makes the processor look at the order after `delay`. The delay is rounded up to whole seconds and cut at 15
-    /// minutes. `group` is the group of the order's user. The order's processing joins this invocation's trace.
-    #[must_use]
-    pub fn new(order_id: &OrderId, group: Option<Group>, delay: Duration) -> Self {
-        Self { body: order_id.to_string(), group, delay, trace: Trace::current(), reason: None }
-    }
-
-    /// A dead letter: any text, with the attribute `reason`, cut at 256 characters. It keeps the group of the message it was.
-    #[must_use]
-    pub fn dead_letter(body: &str, group: Option<Group>, reason: &str) -> Self {
-        let reason = Some(reason.chars().take(MAX_REASON).collect());
-        Self { body: body.to_owned(), group, delay: Duration::ZERO, trace: None, reason }
-    }
-
-    /// The same message in another trace.
-    #[must_use]
-    pub fn with_trace(self, trace: Option<Trace>) -> Self {
-        Self { trace, ..self }
-    }
-
-    fn group_id(&self) -> Option<String> {
-        self.group.as_ref().map(|group| group.as_str().to_owned())
-    }
-
-    fn system_attributes(&self) -> Result<Option<HashMap<SystemAttribute, SystemAttributeValue>>, QueueError> {
-        let Some(trace) = &self.trace else { return Ok(None) };
-        let value = SystemAttributeValue::builder().data_type("String").string_value(trace.header()).build();
-        Ok(Some(HashMap::from([(SystemAttribute::AwsTraceHeader, value.map_err(QueueError::new)?)])))
-    }
-
-    fn attributes(&self) -> Result<Option<HashMap<String, MessageAttributeValue>>, QueueError> {
-        let Some(reason) = &self.reason else { return Ok(None) };
-        let value = MessageAttributeValue::builder().data_type("String").string_value(reason).build();
-        Ok(Some(HashMap::from([("reason".to_owned(), value.map_err(QueueError::new)?)])))
-    }
-
-    fn entry(&self, index: usize) -> Result<SendMessageBatchRequestEntry, QueueError> {
-        let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(&self.body);
-        let entry = entry.set_message_system_attributes(self.system_attributes()?);
-        let entry = entry.set_message_attributes(self.attributes()?).delay_seconds(delay_seconds(self.delay));
-        entry.set_message_group_id(self.group_id()).build().map_err(QueueError::new)
-    }
-}
-
-/// A received message. It stays in the queue until it is deleted.
-#[derive(Debug)]
-pub struct Received {
-    /// The text.
-    pub body: String,
-    /// The receipt handle, which deletes the message or sets its visibility.
-    pub receipt: String,
-    /// The group that it was sent with, if any.
-    pub group: Option<Group>,
 }
 
 /// One queue.
@@ -151,9 +81,9 @@ impl Queue {
 
     /// Sends one message.
     pub async fn send(&self, message: &Message, deadline: Deadline) -> Result<(), QueueError> {
-        let call = self.client.send_message().queue_url(&self.url).message_body(&message.body);
+        let call = self.client.send_message().queue_url(&self.url).message_body(message.body());
         let call = call.set_message_system_attributes(message.system_attributes()?);
-        let call = call.set_message_attributes(message.attributes()?).delay_seconds(delay_seconds(message.delay));
+        let call = call.set_message_attributes(message.attributes()?).delay_seconds(message.delay_seconds());
         let call = call.set_message_group_id(message.group_id());
         // Boxed, because every handler's future would otherwise have room for this one, which is large.
         Box::pin(within(deadline, call.send())).await.map(drop)
@@ -234,12 +164,7 @@ impl Queue {
         let call = call.wait_time_seconds(whole_seconds(LONG_POLL)).visibility_timeout(whole_seconds(invisible));
         let call = call.message_system_attribute_names(DeliveredAttribute::MessageGroupId);
         let received = within(deadline, call.send()).await?.messages.unwrap_or_default().into_iter();
-        let read = |message: aws_sdk_sqs::types::Message| {
-            let group = message.attributes.as_ref().and_then(|all| all.get(&DeliveredAttribute::MessageGroupId));
-            let group = group.map(|attribute| Group::received(attribute));
-            Some(Received { body: message.body?, receipt: message.receipt_handle?, group })
-        };
-        Ok(received.filter_map(read).collect())
+        Ok(received.filter_map(Received::read).collect())
     }
 
     /// Deletes received messages by their receipts. The queue delivers a message again if it could not delete it.
@@ -303,20 +228,16 @@ fn parts(messages: &[Message]) -> Vec<Range<usize>> {
     let mut parts: Vec<Range<usize>> = Vec::new();
     let mut bytes = 0;
     for (index, message) in messages.iter().enumerate() {
-        bytes += message.body.len();
+        bytes += message.body().len();
         match parts.last_mut() {
             Some(part) if part.len() < MAX_BATCH && bytes <= MAX_BYTES => part.end = index + 1,
             _ => {
                 parts.push(index..index + 1);
-                bytes = message.body.len();
+                bytes = message.body().len();
             }
         }
     }
     parts
-}
-
-fn delay_seconds(delay: Duration) -> i32 {
-    whole_seconds(delay.min(LONGEST_DELAY))
 }
 
 fn whole_seconds(time: Duration) -> i32 {
@@ -341,7 +262,8 @@ mod tests {
 
     #[test]
     fn delay_is_rounded_up_and_cut_at_fifteen_minutes() {
-        let seconds = |millis| delay_seconds(Duration::from_millis(millis));
+        let order_id = "a".parse().unwrap();
+        let seconds = |millis| Message::new(&order_id, None, Duration::from_millis(millis)).delay_seconds();
         assert_eq!([seconds(0), seconds(1), seconds(5000), seconds(899_001), seconds(3_600_000)], [0, 1, 5, 900, 900]);
     }
 }

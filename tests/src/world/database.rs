@@ -1,0 +1,162 @@
+//! A world's database: created, queried and changed past the functions.
+
+use std::time::Duration;
+
+use shared::config::Env;
+use shared::db::role::grant;
+use shared::db::{DbConfig, schema};
+use shared::deadline::Deadline;
+use tokio::sync::OnceCell;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{NoTls, Row};
+use uuid::Uuid;
+
+use super::{PATIENCE, World};
+use crate::{Stack, eventually};
+
+/// The name of the database with all migrations that the others are copied from. Each process migrates it once.
+static TEMPLATE: OnceCell<String> = OnceCell::const_new();
+
+impl World {
+    /// Has an active order fail, which the simulated work never does, and counts it.
+    pub async fn fail(&self, order_id: &str) {
+        self.execute(&format!(
+            "DELETE FROM order_work WHERE order_id = '{order_id}';
+            UPDATE orders SET started_at = now(), finished_at = now(), attempts = 1, failure = 'a test failed it'
+            WHERE order_id = '{order_id}';
+            INSERT INTO order_outcomes (minute, failed) VALUES (date_trunc('minute', now()), 1)"
+        ))
+        .await;
+    }
+
+    /// Creates a database role with the rights of the functions, and returns its name.
+    pub async fn create_app_role(&self) -> String {
+        let role = format!("app_{}", Uuid::new_v4().simple());
+        let config = DbConfig::from_env(&self.owner_env()).expect("a database");
+        let name = role.parse().expect("the name of a role");
+        grant(&config, &name, Deadline::after(PATIENCE)).await.expect("the rights can be granted");
+        role
+    }
+
+    /// Runs a query and returns its rows.
+    pub async fn rows(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Vec<Row> {
+        self.sql.query(sql, params).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"))
+    }
+
+    /// Runs a query and returns its only value.
+    pub async fn value<T: for<'a> tokio_postgres::types::FromSql<'a>>(&self, sql: &str) -> T {
+        self.sql.query_one(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}")).get(0)
+    }
+
+    /// Runs a query and returns its only value as PostgreSQL's text.
+    pub async fn text(&self, sql: &str) -> String {
+        let messages = self.sql.simple_query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        let row = messages.iter().find_map(|message| match message {
+            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        });
+        row.unwrap_or_else(|| panic!("{sql}: no value")).to_owned()
+    }
+
+    /// Runs one or more statements.
+    pub async fn execute(&self, sql: &str) {
+        self.sql.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    }
+
+    /// Runs one or more statements that may fail.
+    pub async fn try_execute(&self, sql: &str) -> Result<(), tokio_postgres::Error> {
+        self.sql.batch_execute(sql).await
+    }
+
+    /// Waits until PostgreSQL, which counts with a delay, has counted `expected` updates of a table. Returns the number of
+    /// updates and how many of them were HOT.
+    pub async fn update_counts(&self, table: &str, expected: i64) -> (i64, i64) {
+        let sql = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = $1";
+        eventually(&format!("{expected} updates of {table}"), Duration::from_secs(20), async || {
+            let rows = self.rows(sql, &[&table]).await;
+            let (updates, hot): (i64, i64) = (rows[0].get(0), rows[0].get(1));
+            (updates >= expected).then_some((updates, hot))
+        })
+        .await
+    }
+
+    /// The number of orders in the database.
+    pub async fn order_count(&self) -> i64 {
+        self.value("SELECT count(*) FROM orders").await
+    }
+
+    /// The status of an order in the database.
+    pub async fn status(&self, order_id: &str) -> String {
+        let rows = self.rows("SELECT status FROM order_states WHERE order_id = $1", &[&order_id]).await;
+        rows.first().expect("the order exists").get(0)
+    }
+
+    /// The count of `completed`, `failed`, `cancelled` or `requeued` orders in the statistics.
+    pub async fn counted(&self, outcome: &str) -> i64 {
+        let sql = format!(
+            "SELECT coalesce(sum({outcome}), 0)::bigint
+            FROM (SELECT {outcome} FROM order_stats UNION ALL SELECT {outcome} FROM order_outcomes) AS every"
+        );
+        self.value(&sql).await
+    }
+
+    /// Simulates that time passes: moves all times of the orders and their work into the past.
+    pub async fn let_pass(&self, seconds: f64) {
+        self.execute(&format!(
+            "UPDATE order_work SET created_at = created_at - make_interval(secs => {seconds}),
+                started_at = started_at - make_interval(secs => {seconds}),
+                requeued_at = requeued_at - make_interval(secs => {seconds}),
+                process_after = process_after - make_interval(secs => {seconds}),
+                due_at = due_at - make_interval(secs => {seconds});
+            UPDATE order_events SET at = at - make_interval(secs => {seconds}),
+                started_at = started_at - make_interval(secs => {seconds}),
+                finished_at = finished_at - make_interval(secs => {seconds});
+            UPDATE orders SET created_at = created_at - make_interval(secs => {seconds}),
+                started_at = started_at - make_interval(secs => {seconds}),
+                process_after = process_after - make_interval(secs => {seconds});
+            UPDATE order_ends SET ended_at = ended_at - make_interval(secs => {seconds});
+            UPDATE processing_pause SET paused_at = paused_at - make_interval(secs => {seconds}),
+                resumed_at = resumed_at - make_interval(secs => {seconds})"
+        ))
+        .await;
+    }
+}
+
+/// Connects to a database.
+pub(super) async fn connect(url: &str) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("PostgreSQL answers");
+    tokio::spawn(connection);
+    client
+}
+
+/// Creates a database with all migrations on the stack's server, and returns its URL.
+pub(super) async fn create(stack: &Stack) -> String {
+    let template = TEMPLATE.get_or_init(|| migrate_template(stack)).await;
+    let name = format!("test_{}", Uuid::new_v4().simple());
+    create_from(stack, &name, template).await
+}
+
+/// Creates the template. PostgreSQL copies only a database that no session uses, so this waits for the end of the migration's session.
+async fn migrate_template(stack: &Stack) -> String {
+    let name = format!("migrated_{}", Uuid::new_v4().simple());
+    let url = create_from(stack, &name, "template1").await;
+    let env = Env::from_iter([("STAGE", "dev"), ("DATABASE_URL", url.as_str()), ("DATABASE_TLS", "off")]);
+    let config = DbConfig::from_env(&env).expect("a database");
+    schema::migrate(&config, Deadline::after(PATIENCE)).await.expect("the schema can be applied");
+    let admin = connect(stack.get("DATABASE_URL")).await;
+    let sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = $1";
+    eventually("the end of the migration's session", PATIENCE, async || {
+        let open: i64 = admin.query_one(sessions, &[&name]).await.expect("PostgreSQL answers").get(0);
+        (open == 0).then_some(())
+    })
+    .await;
+    name
+}
+
+async fn create_from(stack: &Stack, name: &str, template: &str) -> String {
+    let (server, _) = stack.get("DATABASE_URL").rsplit_once('/').expect("a URL with a database");
+    let admin = connect(stack.get("DATABASE_URL")).await;
+    let sql = format!("CREATE DATABASE {name} TEMPLATE {template}");
+    admin.batch_execute(&sql).await.expect("a database can be created");
+    format!("{server}/{name}")
+}

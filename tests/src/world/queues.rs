@@ -1,0 +1,124 @@
+//! A world's queues, and batches of messages for its processor.
+
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, SendMessageBatchRequestEntry};
+use processor::{Processor, Work};
+
+use super::World;
+
+impl World {
+    /// The number of messages in the orders' queue: visible, delayed and in flight.
+    pub async fn queue_depth(&self) -> i64 {
+        self.depth(&self.queue_url).await
+    }
+
+    /// The number of messages in the dead-letter queue.
+    pub async fn dead_letters(&self) -> i64 {
+        self.depth(&self.dlq_url).await
+    }
+
+    async fn depth(&self, url: &str) -> i64 {
+        let all = aws_sdk_sqs::types::QueueAttributeName::All;
+        let asked = self.sqs.get_queue_attributes().queue_url(url).attribute_names(all).send();
+        let attributes = asked.await.expect("the queue answers").attributes.unwrap_or_default();
+        let counts = attributes.iter().filter(|(name, _)| name.as_str().starts_with("ApproximateNumberOfMessages"));
+        counts.map(|(_, count)| count.parse::<i64>().expect("a count")).sum()
+    }
+
+    /// Receives the next message from the orders' queue as an event for the processor, and leaves it in flight.
+    pub async fn deliver(&self) -> SqsEvent {
+        let asked = self.sqs.receive_message().queue_url(&self.queue_url).wait_time_seconds(10).send();
+        let message = asked.await.expect("the queue answers").messages.unwrap_or_default().pop().expect("a message");
+        let mut event = batch(&[message.body.as_deref().expect("a body")]);
+        event.records[0].receipt_handle = message.receipt_handle;
+        event
+    }
+
+    /// Receives and deletes the next message of the orders' queue. Waits up to ten seconds, and returns its body.
+    pub async fn receive(&self) -> Option<String> {
+        self.receive_from(&self.queue_url).await?.body
+    }
+
+    /// Receives and deletes the next message of the dead-letter queue.
+    pub async fn receive_dead_letter(&self) -> Option<String> {
+        self.receive_from(&self.dlq_url).await?.body
+    }
+
+    /// Takes the next message from the orders' queue; gives the group that it was sent with.
+    pub async fn receive_group(&self) -> Option<String> {
+        group(self.receive_from(&self.queue_url).await.expect("a message"))
+    }
+
+    /// The same from the dead-letter queue.
+    pub async fn receive_dead_letters_group(&self) -> Option<String> {
+        group(self.receive_from(&self.dlq_url).await.expect("a message"))
+    }
+
+    async fn receive_from(&self, url: &str) -> Option<Message> {
+        let call = self.sqs.receive_message().queue_url(url).wait_time_seconds(10);
+        let asked = call.message_system_attribute_names(MessageSystemAttributeName::MessageGroupId).send();
+        let message = asked.await.expect("the queue answers").messages.unwrap_or_default().pop()?;
+        let done = self.sqs.delete_message().queue_url(url).set_receipt_handle(message.receipt_handle.clone());
+        done.send().await.expect("the queue answers");
+        Some(message)
+    }
+
+    /// Sends a message to the dead-letter queue.
+    pub async fn send_dead_letter(&self, body: &str) {
+        self.send_dead_letter_of(body, None).await;
+    }
+
+    /// The same, with this group.
+    pub async fn send_dead_letter_of(&self, body: &str, group: Option<&str>) {
+        let call = self.sqs.send_message().queue_url(&self.dlq_url).message_body(body);
+        call.set_message_group_id(group.map(str::to_owned)).send().await.expect("the queue answers");
+    }
+
+    /// Sends messages for these orders to the orders' queue, ten in a call.
+    pub async fn send_many(&self, order_ids: &[String]) {
+        for ten in order_ids.chunks(10) {
+            let entries = ten.iter().enumerate().map(|(index, order_id)| {
+                let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(order_id);
+                entry.build().expect("an entry")
+            });
+            let call = self.sqs.send_message_batch().queue_url(&self.queue_url).set_entries(Some(entries.collect()));
+            call.send().await.expect("the queue answers");
+        }
+    }
+}
+
+/// Creates a queue, and returns its URL.
+pub(super) async fn create(sqs: &aws_sdk_sqs::Client, name: String) -> String {
+    sqs.create_queue().queue_name(name).send().await.expect("a queue can be created").queue_url.expect("a URL")
+}
+
+/// The group that a message was sent with.
+fn group(message: Message) -> Option<String> {
+    message.attributes?.remove(&MessageSystemAttributeName::MessageGroupId)
+}
+
+/// A batch of messages with these bodies. Their ids are `m0`, `m1`, …
+#[must_use]
+pub fn batch(bodies: &[&str]) -> SqsEvent {
+    let event: SqsEvent = serde_json::from_str(include_str!("../../events/orders_batch.json")).expect("an event");
+    let message = |(index, body): (usize, &&str)| {
+        let mut message = event.records[0].clone();
+        message.message_id = Some(format!("m{index}"));
+        message.body = Some((*body).to_owned());
+        message
+    };
+    let mut batch = event.clone();
+    batch.records = bodies.iter().enumerate().map(message).collect();
+    batch
+}
+
+/// Invokes the processor with a batch of these messages, without a time limit.
+pub async fn handle<W: Work>(processor: &Processor<W>, bodies: &[&str]) -> SqsBatchResponse {
+    processor.handle(batch(bodies)).await
+}
+
+/// The ids of the messages that failed and have to be delivered again.
+#[must_use]
+pub fn failures(response: &SqsBatchResponse) -> Vec<&str> {
+    response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect()
+}
