@@ -19,7 +19,7 @@ struct Wall {
 
 const DATABASE: &[&str] = &["../shared/src/db"];
 
-/// Where the Lambda runtime is named.
+/// The files that name the Lambda runtime.
 const RUNTIME: &[&str] =
     &["../functions", "../shared/src/gateway.rs", "../shared/src/lifecycle.rs", "../shared/src/telemetry"];
 

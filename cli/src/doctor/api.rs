@@ -138,7 +138,7 @@ async fn numbers(deployment: &Deployment, client: &Client<'_>) -> Vec<Finding> {
     ]
 }
 
-/// Checks that processing is not paused: `pause` says since when, by whom and why it is.
+/// Checks that processing is not paused. `pause` has the start, the author and the reason of a pause.
 pub fn paused(place: &str, pause: Option<String>) -> Finding {
     let is_running = pause.is_none();
     let what = pause.map_or("processing runs".to_owned(), |pause| format!("processing is paused {pause}"));

@@ -1,4 +1,4 @@
-//! The statements whose plans are held, and the states of the statistics that they are held under.
+//! The statements of the plans' test, and the states of the statistics that it tries.
 
 use super::BATCH;
 

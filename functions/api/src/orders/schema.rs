@@ -141,8 +141,7 @@ impl ToSchema for LimitParameter {}
 impl PartialSchema for LimitParameter {
     fn schema() -> RefOr<Schema> {
         let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(MAX_LIMIT));
-        let nothing = ObjectBuilder::new().schema_type(Type::String).max_length(Some(0));
-        AnyOfBuilder::new().item(number).item(nothing).description(Some("A number, or empty")).into()
+        AnyOfBuilder::new().item(number).item(empty()).description(Some("A number, or empty")).into()
     }
 }
 
@@ -165,6 +164,7 @@ impl ToSchema for OrderIdsParameter {}
 impl PartialSchema for OrderIdsParameter {
     fn schema() -> RefOr<Schema> {
         let order_id = order_id_schema("An order's identifier");
+        let order_id = AnyOfBuilder::new().item(order_id).item(empty());
         ArrayBuilder::new().items(order_id).max_items(Some(MAX_ORDER_IDS)).into()
     }
 }
@@ -177,7 +177,8 @@ impl ToSchema for TimeParameter {}
 impl PartialSchema for TimeParameter {
     fn schema() -> RefOr<Schema> {
         let format = SchemaFormat::KnownFormat(KnownFormat::DateTime);
-        string("A time in RFC 3339, within the years 1 to 9999 of UTC").format(Some(format)).into()
+        let time = string("A time in RFC 3339, within the years 1 to 9999 of UTC").format(Some(format));
+        AnyOfBuilder::new().item(time).item(empty()).description(Some("A time, or empty")).into()
     }
 }
 
@@ -191,6 +192,11 @@ impl PartialSchema for IdempotencyKeyText {
         // Spaces around the value of a header are not part of it.
         string("1 to 255 visible ASCII characters").pattern(Some(r"^[!-~]([ -~]{0,253}[!-~])?$")).into()
     }
+}
+
+/// An empty parameter, which counts as absent.
+fn empty() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String).max_length(Some(0))
 }
 
 fn order_id_schema(description: &str) -> ObjectBuilder {

@@ -85,6 +85,7 @@ function begin() {
   show($("account"), true);
   show($("read-only"), session.readsAll() && !session.isAdmin());
   [orders, failures, numbers, range, selection].forEach((part) => part.reset());
+  listed = JSON.stringify(orders.filters());
   pause.draw(null);
   drawState();
   status.reset("loading");

@@ -32,7 +32,8 @@ export function renew() {
 function busy(isBusy) {
   $("orders").setAttribute("aria-busy", String(isBusy));
   $("rows").inert = isBusy;
-  $("select-all").disabled = isBusy;
+  // A disabled box would lose the focus. Until the rows are new it changes nothing.
+  $("select-all").ariaDisabled = String(isBusy);
 }
 
 /** The filters of the address, as the API names them. */

@@ -69,7 +69,10 @@ function offer(button, word, status) {
   say(button, `${word} ${count(number)} ${status} …`);
 }
 
-$("select-all").addEventListener("change", (event) => set(listed.map(({ order_id: id }) => id), event.target.checked));
+$("select-all").addEventListener("change", (event) => {
+  if ($("rows").inert) draw();
+  else set(listed.map(({ order_id: id }) => id), event.target.checked);
+});
 $("clear-selection").addEventListener("click", () => {
   clear();
   $("orders").focus();
