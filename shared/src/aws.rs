@@ -5,6 +5,7 @@
 //! | `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` | the Lambda runtime sets them | |
 //! | `AWS_ENDPOINT_URL` | the URL of an emulator | AWS |
 
+pub(crate) mod batch;
 mod http;
 
 use std::time::Duration;

@@ -11,27 +11,18 @@
 
 mod event;
 
-use std::ops::Range;
-
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::error::DisplayErrorContext;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
-use futures_util::{StreamExt, stream};
 
 use crate::aws::Access;
+use crate::aws::batch::{MAX_BYTES, parts, some_at_once};
 use crate::config::{ConfigError, Env};
 use crate::db::ends::{self, Announce, End};
 use crate::db::{Db, DbError};
 use crate::deadline::Deadline;
 
 use event::Event;
-
-/// The most events of one call.
-const MAX_BATCH: usize = 10;
-/// The most bytes of the events in one call, and of one event. `PutEvents` takes more, but some targets take 256 KB.
-const MAX_BYTES: usize = 240 * 1024;
-/// How many calls run at once.
-const CALLS_AT_ONCE: usize = 8;
 
 /// Whether a deployment with these variables announces the ends of its orders.
 #[must_use]
@@ -56,9 +47,8 @@ impl Bus {
     /// sweeper.
     pub async fn announce(&self, db: &Db, ends: &[End], deadline: Deadline) -> Result<usize, DbError> {
         let events: Vec<_> = ends.iter().map(|end| Event::of(end, MAX_BYTES)).collect();
-        let parts = parts(&events);
-        let calls: Vec<_> = parts.iter().map(|part| self.send(&events[part.clone()], deadline)).collect();
-        let taken: Vec<Vec<bool>> = stream::iter(calls).buffered(CALLS_AT_ONCE).collect().await;
+        let parts = parts(events.iter().map(Event::size));
+        let taken = some_at_once(parts.iter().map(|part| self.send(&events[part.clone()], deadline))).await;
         let taken = ends.iter().zip(taken.into_iter().flatten()).filter_map(|(end, is_taken)| is_taken.then_some(end));
         let taken: Vec<_> = taken.collect();
         if !taken.is_empty() {
@@ -100,23 +90,6 @@ impl Bus {
     }
 }
 
-/// Splits events into calls: at most ten each, and together no larger than [`MAX_BYTES`].
-fn parts(events: &[Event]) -> Vec<Range<usize>> {
-    let mut parts: Vec<Range<usize>> = Vec::new();
-    let mut bytes = 0;
-    for (index, event) in events.iter().enumerate() {
-        bytes += event.size();
-        match parts.last_mut() {
-            Some(part) if part.len() < MAX_BATCH && bytes <= MAX_BYTES => part.end = index + 1,
-            _ => {
-                parts.push(index..index + 1);
-                bytes = event.size();
-            }
-        }
-    }
-    parts
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,7 +99,7 @@ mod tests {
     fn events_are_split_by_ten_and_by_size() {
         let of = |items: &[usize]| {
             let ends: Vec<_> = items.iter().map(|items| end_of(*items)).collect();
-            parts(&ends.iter().map(|end| Event::of(end, MAX_BYTES)).collect::<Vec<_>>())
+            parts(ends.iter().map(|end| Event::of(end, MAX_BYTES).size()))
         };
         assert_eq!(of(&[1; 23]), [0..10, 10..20, 20..23]);
         assert_eq!(of(&[400; 3]), [0..1, 1..2, 2..3]);

@@ -15,7 +15,6 @@ mod group;
 mod message;
 
 use std::collections::HashSet;
-use std::ops::Range;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
@@ -24,9 +23,9 @@ use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
     MessageSystemAttributeName as DeliveredAttribute, QueueAttributeName,
 };
-use futures_util::{StreamExt, stream};
 
 use crate::aws::Access;
+use crate::aws::batch::{MAX_BATCH, parts, some_at_once};
 use crate::config::{ConfigError, Env};
 use crate::deadline::Deadline;
 
@@ -35,15 +34,9 @@ pub use message::{Message, Received};
 
 /// The longest delay of a message: 15 minutes, `DelaySeconds` of the SQS API. A longer wait takes several messages.
 pub const LONGEST_DELAY: Duration = Duration::from_mins(15);
-/// The most messages of one call to the SQS API.
-pub const MAX_BATCH: usize = 10;
-/// How many calls of one batch run at once.
-const CALLS_AT_ONCE: usize = 8;
 /// The longest wait of a receive, `WaitTimeSeconds` of the SQS API. Any wait above zero is a long poll, which asks all of SQS's
 /// servers. A short poll asks some of them and may miss messages.
 const LONG_POLL: Duration = Duration::from_secs(1);
-/// The most bytes of the messages in one call: SQS takes 256 KiB, and attributes need some of it.
-const MAX_BYTES: usize = 240 * 1024;
 /// A call to the queue failed. The text is for the log.
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
@@ -92,7 +85,7 @@ impl Queue {
     /// Sends messages, ten a call and several calls at once, until the deadline. Returns the indexes of the messages that the
     /// queue did not confirm.
     pub async fn send_all(&self, messages: &[Message], deadline: Deadline) -> HashSet<usize> {
-        let parts = parts(messages);
+        let parts = parts(messages.iter().map(|message| message.body().len()));
         let sent = some_at_once(parts.iter().map(|part| self.send_ten(&messages[part.clone()], deadline))).await;
         let unsent = parts.into_iter().zip(sent).map(|(part, sent)| match sent {
             Ok(unsent) => unsent.into_iter().map(|index| part.start + index).collect(),
@@ -217,29 +210,6 @@ async fn within<T, E: std::error::Error>(
     deadline.bound(call).await.map_or(Err(QueueError::OutOfTime), |made| made.map_err(QueueError::new))
 }
 
-/// Makes the calls, up to [`CALLS_AT_ONCE`] at once, and returns their results in the calls' order.
-async fn some_at_once<T>(calls: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
-    let calls: Vec<_> = calls.collect();
-    stream::iter(calls).buffered(CALLS_AT_ONCE).collect().await
-}
-
-/// Splits messages into calls: at most ten each, and together no larger than SQS accepts.
-fn parts(messages: &[Message]) -> Vec<Range<usize>> {
-    let mut parts: Vec<Range<usize>> = Vec::new();
-    let mut bytes = 0;
-    for (index, message) in messages.iter().enumerate() {
-        bytes += message.body().len();
-        match parts.last_mut() {
-            Some(part) if part.len() < MAX_BATCH && bytes <= MAX_BYTES => part.end = index + 1,
-            _ => {
-                parts.push(index..index + 1);
-                bytes = message.body().len();
-            }
-        }
-    }
-    parts
-}
-
 fn whole_seconds(time: Duration) -> i32 {
     let whole = time.as_secs() + u64::from(time.subsec_nanos() > 0);
     i32::try_from(whole).unwrap_or(i32::MAX)
@@ -248,12 +218,13 @@ fn whole_seconds(time: Duration) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aws::batch::MAX_BYTES;
 
     #[test]
     fn messages_are_split_by_ten_and_by_size() {
         let of = |sizes: &[usize]| {
             let message = |size: &usize| Message::dead_letter(&"x".repeat(*size), None, "why");
-            parts(&sizes.iter().map(message).collect::<Vec<_>>())
+            parts(sizes.iter().map(message).map(|message| message.body().len()))
         };
         assert!(of(&[]).is_empty());
         assert_eq!(of(&[1; 21]), [0..10, 10..20, 20..21]);

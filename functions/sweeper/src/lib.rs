@@ -153,7 +153,7 @@ impl Sweeper {
         while left > 0 && all.unsent == 0 && deadline.remaining() > self.timeout / CHUNK_SHARE {
             let orders = match kind {
                 Kind::Overdue => overdue::requeue_overdue(&db, self.timing.grace, left.min(CHUNK)).await?,
-                Kind::Scheduled => schedule::announce(&db, AHEAD, left.min(CHUNK)).await?,
+                Kind::Scheduled => schedule::enqueue_scheduled(&db, AHEAD, left.min(CHUNK)).await?,
             };
             if orders.is_empty() {
                 break;

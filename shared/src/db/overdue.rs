@@ -29,7 +29,7 @@ pub struct Overdue {
     pub oldest: Duration,
     /// Whether [`requeue_overdue`] has orders to consider.
     pub has_late: bool,
-    /// Whether [`super::schedule::announce`] has orders to consider.
+    /// Whether [`super::schedule::enqueue_scheduled`] has orders to consider.
     pub has_scheduled: bool,
     /// The time since processing was paused; `None` while it runs.
     pub paused_for: Option<Duration>,
@@ -124,7 +124,7 @@ pub async fn requeue_overdue(db: &Db, grace: Duration, limit: i64) -> Result<Vec
     rows.iter().map(Enqueue::read).collect()
 }
 
-/// Undoes [`requeue_overdue`] or [`super::schedule::announce`] for orders whose messages could not be sent, so that the next run
+/// Undoes [`requeue_overdue`] or [`super::schedule::enqueue_scheduled`] for orders whose messages could not be sent, so that the next run
 /// finds them. `were_counted` is for the former, which counts its orders.
 ///
 /// Conflicts: an order that has ended since, or that another statement has locked, is left out: its message did arrive.

@@ -93,8 +93,8 @@ pub struct Retried {
 }
 
 /// Makes the failed ones among the orders pending, takes their failures out of the statistics, and records in each order's history
-/// what it takes back and who did it. An end that is not
-/// announced yet keeps what the retry takes back. They fall due one after the other, `interval` apart. Returns them in that order.
+/// what it takes back and who did it. An end that is not announced yet keeps what the retry takes back. The orders fall due one after
+/// the other, `interval` apart. Returns them in that order.
 ///
 /// Conflicts: an order that another call has retried first is left out.
 pub async fn retry(

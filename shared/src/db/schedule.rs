@@ -29,7 +29,7 @@ pub fn delay_of_first_message(order: &Order, cancel_window: Duration) -> Option<
 /// until then. Records that their messages are sent now. Finds none while processing is paused.
 ///
 /// Conflicts: the next run finds an order that another statement has locked.
-pub async fn announce(db: &Db, ahead: Duration, limit: i64) -> Result<Vec<Enqueue>, DbError> {
+pub async fn enqueue_scheduled(db: &Db, ahead: Duration, limit: i64) -> Result<Vec<Enqueue>, DbError> {
     let (longest_delay, ahead) = (LONGEST_DELAY.as_secs_f64(), ahead.as_secs_f64());
     let params: [Param; 3] = [(&longest_delay, Type::FLOAT8), (&ahead, Type::FLOAT8), (&limit, Type::INT8)];
     let rows = db

@@ -62,7 +62,7 @@ impl Template {
         breaches
     }
 
-    /// The breaches of the endpoints. Only the functions' own calls go through an endpoint.
+    /// The breaches of the endpoints, which the functions' own calls go through.
     fn endpoint_breaches(&self, called: &[Call]) -> Vec<String> {
         let mut breaches = Vec::new();
         for (name, endpoint) in self.resources("AWS::EC2::VPCEndpoint") {

@@ -5,12 +5,12 @@ use std::time::Duration;
 use axum::Json;
 use serde::{Deserialize, Serialize};
 use shared::db::cancel::{self, PendingFilter};
-use shared::order::{Invalid, OrderId};
+use shared::order::OrderId;
 use time::OffsetDateTime;
 use tokio::time::{Instant, sleep_until};
 use utoipa::ToSchema;
 
-use super::retry::{check_pace, order_ids};
+use super::retry::{check_pace, order_ids, user_id};
 use super::schema::OrderIdText;
 use crate::call::Call;
 use crate::caller::{Admin, Caller};
@@ -73,8 +73,7 @@ impl Default for CancelOptions {
 
 impl CancelOptions {
     fn filter(self) -> Result<PendingFilter, ApiError> {
-        let user_id = self.user_id.map(|text| text.parse()).transpose();
-        let user_id = user_id.map_err(|invalid: Invalid| ApiError::invalid("#/user_id", invalid.to_string()))?;
+        let user_id = self.user_id.as_deref().map(user_id).transpose()?;
         let order_ids = self.order_ids.map(order_ids).transpose()?;
         Ok(PendingFilter { order_ids, created_from: self.created_from, created_before: self.created_before, user_id })
     }

@@ -6,7 +6,7 @@ use axum::Json;
 use serde::{Deserialize, Serialize};
 use shared::db::history::Actor;
 use shared::db::retry::{self, Cause, FailedFilter, Retried};
-use shared::order::{Invalid, OrderId, Status};
+use shared::order::{Invalid, OrderId, Status, UserId};
 use shared::queue::{Group, Message};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
@@ -100,8 +100,7 @@ pub struct RetryOptions {
 
 impl RetryOptions {
     fn filter(self) -> Result<FailedFilter, ApiError> {
-        let user_id = self.user_id.map(|text| text.parse()).transpose();
-        let user_id = user_id.map_err(|invalid: Invalid| ApiError::invalid("#/user_id", invalid.to_string()))?;
+        let user_id = self.user_id.as_deref().map(user_id).transpose()?;
         let order_ids = self.order_ids.map(order_ids).transpose()?;
         let Self { created_from, created_before, failed_from, failed_before, cause, .. } = self;
         if cause.as_ref().is_some_and(|text| !is_cause(text)) {
@@ -109,6 +108,11 @@ impl RetryOptions {
         }
         Ok(FailedFilter { order_ids, created_from, created_before, failed_from, failed_before, user_id, cause })
     }
+}
+
+/// Parses the identifier of the user whose orders an operator selected.
+pub fn user_id(text: &str) -> Result<UserId, ApiError> {
+    text.parse().map_err(|invalid: Invalid| ApiError::invalid("#/user_id", invalid.to_string()))
 }
 
 /// Parses the identifiers of the orders that an operator selected.
