@@ -8,8 +8,13 @@
 //!
 //! An end is announced at least once. Its row in `order_ends` is deleted after the bus has taken its event ([`crate::db::ends`]). The
 //! event's id and content are the same at each repeat. Every call has a deadline; what the deadline ends counts as not announced.
+//! After such a call the bus counts as silent for a while. The processor leaves ends to the sweeper then, so that a bus that hangs delays
+//! one batch of each environment, not every batch.
 
 mod event;
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::error::DisplayErrorContext;
@@ -24,6 +29,9 @@ use crate::deadline::Deadline;
 
 use event::Event;
 
+/// How long the bus counts as silent after a call without an answer.
+const SILENCE: Duration = Duration::from_secs(30);
+
 /// Whether a deployment with these variables announces the ends of its orders.
 #[must_use]
 pub fn announce(env: &Env) -> Announce {
@@ -34,13 +42,27 @@ pub fn announce(env: &Env) -> Announce {
 pub struct Bus {
     client: Client,
     name: String,
+    /// When the last call without an answer was given up.
+    given_up_at: Mutex<Option<Instant>>,
 }
 
 impl Bus {
     /// The configured bus; `None` if there is none.
     pub fn from_env(env: &Env) -> Result<Option<Self>, ConfigError> {
         let Some(name) = env.text("EVENT_BUS") else { return Ok(None) };
-        Ok(Some(Self { client: Client::new(&Access::from_env(env)?.sdk_config()), name: name.to_owned() }))
+        let client = Client::new(&Access::from_env(env)?.sdk_config());
+        Ok(Some(Self { client, name: name.to_owned(), given_up_at: Mutex::default() }))
+    }
+
+    /// Whether the bus left a call of this environment unanswered a short time ago.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        let given_up_at = *self.given_up_at.lock().unwrap_or_else(PoisonError::into_inner);
+        given_up_at.is_some_and(|at| at.elapsed() < SILENCE)
+    }
+
+    fn give_up(&self) {
+        *self.given_up_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     /// Sends the events of these ends, and deletes the ends that the bus took. Returns the number of the others, which stay for the
@@ -68,7 +90,10 @@ impl Bus {
         let answer = match deadline.bound(call).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => return not_sent(DisplayErrorContext(error).to_string()),
-            Err(_) => return not_sent("the bus did not answer in time".to_owned()),
+            Err(_) => {
+                self.give_up();
+                return not_sent("the bus did not answer in time".to_owned());
+            }
         };
         let results = answer.entries();
         for refused in results.iter().filter(|result| result.event_id.is_none()) {

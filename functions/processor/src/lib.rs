@@ -106,9 +106,9 @@ impl<W: Work> Processor<W> {
     }
 
     /// Announces the orders of the batch that have ended, by this batch or before. This comes last: what is not announced now is left to
-    /// the sweeper, and fails no message.
+    /// the sweeper, and fails no message. While the bus is silent, the sweeper alone calls it.
     async fn announce(&self, batch: &Batch, deadline: Deadline) {
-        let Some(bus) = self.bus.as_ref().filter(|_| !batch.ended.is_empty()) else { return };
+        let Some(bus) = self.bus.as_ref().filter(|bus| !batch.ended.is_empty() && !bus.is_silent()) else { return };
         let deadline = budget::of_events(deadline);
         let db = self.database.until(deadline);
         let announced = async { bus.announce(&db, &ends::find(&db, &batch.ended).await?, deadline.share(2, 3)).await };

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use processor::{Processor, Simulated};
 use sandbox::queue::{Attributes, Hook, Queues, Ruling};
 use tests::{World, failures, handle};
 use tokio::time::Instant;
@@ -55,11 +56,8 @@ impl Moody {
     async fn complete_twenty(&self, mood: Mood) {
         let ids = self.world.create_many(20).await;
         self.set(mood);
-        let begun = Instant::now();
-        let response =
-            handle(&self.world.processor(Duration::ZERO), &ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
-        assert_eq!(failures(&response), [""; 0]);
-        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        let took = complete(&self.world.processor(Duration::ZERO), &ids).await;
+        assert!(took < Duration::from_secs(5), "{took:?}");
         assert_eq!(self.world.counted("completed").await, 20);
     }
 
@@ -78,6 +76,14 @@ impl Moody {
         }
         taken
     }
+}
+
+/// Completes the orders in one batch. Asserts that no message fails, and returns how long it took.
+async fn complete(processor: &Processor<Simulated>, ids: &[String]) -> Duration {
+    let begun = Instant::now();
+    let response = handle(processor, &ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    assert_eq!(failures(&response), [""; 0]);
+    begun.elapsed()
 }
 
 #[tokio::test]
@@ -100,6 +106,23 @@ async fn bus_that_refuses_or_hangs_delays_no_order_and_loses_no_event() {
         moody.set(Mood::Rules(Ruling::Pass));
         assert_eq!((moody.sweep().await, kept(&moody.world).await, moody.taken().len()), (20, 0, 20), "{mood:?}");
     }
+}
+
+#[tokio::test]
+async fn bus_that_hangs_delays_one_batch_of_an_environment() {
+    let moody = Moody::new().await;
+    let ids = moody.world.create_many(60).await;
+    moody.set(Mood::Hangs);
+    let processor = moody.world.processor(Duration::ZERO);
+    let batches: Vec<_> = ids.chunks(20).collect();
+    let first = complete(&processor, batches[0]).await;
+    assert!(first > Duration::from_secs(1), "it waits for the bus: {first:?}");
+    for batch in &batches[1..] {
+        let next = complete(&processor, batch).await;
+        assert!(next < Duration::from_secs(1), "{next:?}");
+    }
+    moody.set(Mood::Rules(Ruling::Pass));
+    assert_eq!((moody.sweep().await, kept(&moody.world).await, moody.taken().len()), (60, 0, 60));
 }
 
 #[tokio::test]
