@@ -11,6 +11,7 @@ use sandbox::gateway::Claims;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
 
+use crate::aged;
 use crate::faults::Fault;
 use crate::hooks::SENT;
 use crate::journal::{Call, Moment, Story};
@@ -45,6 +46,8 @@ pub struct Findings {
     pub events: (usize, usize),
     /// All other violations.
     pub violations: Vec<String>,
+    /// How many old orders retention deleted.
+    pub deleted: usize,
     /// When each order ended.
     pub ended: HashMap<String, Moment>,
     /// How many orders there are in each state.
@@ -55,12 +58,13 @@ pub struct Findings {
     pub calls: (usize, usize),
 }
 
-/// Waits until no order is active, the queue is empty and every end is announced. Returns false if that takes longer than `within`.
+/// Waits until no order is active, the queue is empty, every end is announced and no old order is left. Returns false if that takes longer than `within`.
 pub async fn settle(world: &World, within: Duration) -> Result<bool> {
     let end = Instant::now() + within;
     while !(world.active().await?.is_empty()
         && world.queues.counts(QUEUE).total() == 0
-        && world.unannounced().await? == 0)
+        && world.unannounced().await? == 0
+        && aged::count_old(&world.database.sql().await?).await? == 0)
     {
         if Instant::now() > end {
             return Ok(false);
@@ -73,7 +77,9 @@ pub async fn settle(world: &World, within: Duration) -> Result<bool> {
 /// Runs every check.
 pub async fn check(world: &World, recoveries: &[Recovery]) -> Result<Findings> {
     let sql = world.database.sql().await?;
-    let mut findings = Findings { violations: world.journal.violations(), ..Findings::default() };
+    let (mut violations, deleted) = aged::check(&sql).await?;
+    violations.extend(world.journal.violations());
+    let mut findings = Findings { violations, deleted, ..Findings::default() };
     let stories = world.journal.lock().clone();
     let rows = rows(&sql).await?;
     for row in &rows {
@@ -112,6 +118,7 @@ impl Findings {
         if row.is_early {
             self.violations.push(format!("{}: work began before its process_after", row.order));
         }
+        self.look_at_pauses(row, world);
         self.ended.extend(end.map(|end| (row.order.clone(), end)));
         let Some(story) = story.filter(|story| story.accepted.is_some() || story.saw_error) else {
             return self.violations.push(format!("{} is there, and nobody was told of it", row.order));
@@ -124,6 +131,14 @@ impl Findings {
         found(|findings| &mut findings.stuck, stuck(row, end));
         found(|findings| &mut findings.lost, lost(row, story));
         found(|findings| &mut findings.doubled, doubled(row, story, end));
+    }
+
+    /// Checks that the order did not start during a pause.
+    fn look_at_pauses(&mut self, row: &Row, world: &World) {
+        let Some(start) = row.started_at.map(|at| world.journal.moment(at)) else { return };
+        if world.journal.pauses().iter().any(|(from, to)| (from + EXACTNESS..*to).contains(&start)) {
+            self.violations.push(format!("{}: it started at {start:.3} s, during a pause of processing", row.order));
+        }
     }
 
     /// Checks that the sweep finds deleted messages in time.

@@ -182,6 +182,19 @@ async fn retry(world: &World, order: &str) {
     }
 }
 
+/// Pauses or resumes processing.
+pub async fn switch(world: &World, what: &str) {
+    let (path, reason) = (format!("/processing/{what}"), json!({"reason": "a test of the pause"}));
+    for ask in 0..ASKS {
+        match world.call("POST", &path, ADMIN, Some(&reason)).await {
+            Ok(Answer { status: 200, .. }) => return,
+            other => saw_error(world, "processing", &format!("to {what} it"), &other),
+        }
+        pause(ask).await;
+    }
+    world.journal.violation(format!("no call could {what} processing"));
+}
+
 fn is_even(order: &str) -> bool {
     order.bytes().last().is_some_and(|digit| digit % 2 == 0)
 }

@@ -42,6 +42,8 @@ pub enum Fault {
     PacketsVanish,
     /// A standby is promoted and replaces the primary.
     Failover,
+    /// An operator pauses processing.
+    Paused,
     /// The queue refuses every message.
     QueueRefuses,
     /// The queue accepts calls and does not answer.
@@ -76,7 +78,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         // First, because it takes long: the message's visibility timeout has to pass.
         Self::LateOutcome,
         Self::ApiKilled,
@@ -108,6 +110,7 @@ impl Fault {
         Self::WorkLocked,
         Self::PacketsVanish,
         Self::Failover,
+        Self::Paused,
         // Last, because afterwards the queue has nothing to deliver for a while.
         Self::QueueRefuses,
         Self::QueueHangs,
@@ -133,6 +136,7 @@ impl Fault {
             Self::WorkLocked => "`order_work` locked",
             Self::PacketsVanish => "the database's packets vanish",
             Self::Failover => "failover to a promoted standby",
+            Self::Paused => "an operator pauses processing",
             Self::QueueHangs => "the queue takes calls and never answers",
             Self::QueueRefuses => "the queue refuses every send",
             Self::BusRefuses => "the event bus refuses every call",

@@ -51,6 +51,8 @@ pub struct Journal {
     begin: SystemTime,
     stories: Mutex<HashMap<String, Story>>,
     violations: Mutex<Vec<String>>,
+    /// From when to when processing was paused.
+    pauses: Mutex<Vec<(Moment, Moment)>>,
     /// When an order was last accepted.
     pub last_accept: watch::Sender<Moment>,
     /// When orders were last recorded as finished.
@@ -64,6 +66,7 @@ impl Journal {
             begin: SystemTime::now(),
             stories: Mutex::default(),
             violations: Mutex::default(),
+            pauses: Mutex::default(),
             last_accept: watch::Sender::new(0.0),
             last_finish: watch::Sender::new(0.0),
         }
@@ -108,6 +111,16 @@ impl Journal {
     /// The recorded violations.
     pub fn violations(&self) -> Vec<String> {
         self.violations.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Records that processing was paused from one moment to another.
+    pub fn paused(&self, from: Moment, to: Moment) {
+        self.pauses.lock().unwrap_or_else(PoisonError::into_inner).push((from, to));
+    }
+
+    /// The recorded pauses.
+    pub fn pauses(&self) -> Vec<(Moment, Moment)> {
+        self.pauses.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How many orders were accepted so far.

@@ -1,6 +1,7 @@
 //! Creates orders while every fault is injected, and checks afterwards that no order was lost, processed twice, left
 //! unfinished or not announced: see docs/reliability.md.
 
+mod aged;
 mod chance;
 mod check;
 mod clients;

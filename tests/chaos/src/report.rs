@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use sandbox::Result;
 
+use crate::aged;
 use crate::check::{Findings, RECOVERY};
 use crate::faults::{Fault, Record};
 use crate::options::Options;
@@ -53,6 +54,8 @@ pub fn write(options: &Options, world: &World, findings: &Findings, recoveries: 
         .replace("{{command}}", &options.command())
         .replace("{{machine}}", &machine())
         .replace("{{environments}}", &ENVIRONMENTS.to_string())
+        .replace("{{old}}", &findings.deleted.to_string())
+        .replace("{{retention}}", &aged::RETENTION_DAYS.to_string())
         .replace("{{seed}}", &options.seed.to_string())
         .replace("{{table}}", &table(world, findings))
         .replace("{{summary}}", &summary(world, findings, recoveries))
@@ -120,10 +123,14 @@ fn summary(world: &World, findings: &Findings, recoveries: &[Recovery]) -> Strin
     line("calls to the endpoint", format!("{calls}, {again} of them about an order that it had already fulfilled"));
     let (events, repeats) = findings.events;
     line("events that the bus took", format!("{events}, {repeats} of them repeats with the same id"));
+    line("old orders that retention deleted meanwhile", findings.deleted.to_string());
     line("execution environments started", world.environments().to_string());
     line("dead letters", world.queues.counts(DEAD_LETTERS).total().to_string());
     line(
-        &format!("{} times the database or the queue was away, hung or was locked; at worst", recoveries.len()),
+        &format!(
+            "{} times the database or the queue was away, hung or was locked, or processing was paused; at worst",
+            recoveries.len()
+        ),
         format!(
             "for {:.1} s; from its end to the next accepted order {:.1} s, to the next recorded outcome {:.1} s (bound: {RECOVERY} s each)",
             slowest(|recovery| recovery.away),

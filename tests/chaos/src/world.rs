@@ -16,6 +16,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
+use crate::aged;
 use crate::database::Database;
 use crate::faults::Faults;
 use crate::hooks::Hooks;
@@ -78,6 +79,7 @@ impl World {
             pools: OnceCell::new(),
         });
         let database = Database::start(hooks.of_wire()).await?;
+        aged::insert(&database.sql().await?).await?;
         let queues = Queues::start(&queues(times), Some(hooks.of_queue())).await?;
         let variables = variables(times, &database.url().await, &queues, &endpoint);
         let logs = tempfile::Builder::new().prefix("ordermill-chaos-").tempdir()?;

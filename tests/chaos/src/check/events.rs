@@ -117,6 +117,7 @@ mod tests {
         Row {
             order: "o-1".to_owned(),
             status: status.to_owned(),
+            started_at: None,
             finished_at: Some(100.0),
             failure: None,
             has_work: false,

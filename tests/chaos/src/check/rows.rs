@@ -7,6 +7,9 @@ use tokio_postgres::Client;
 pub struct Row {
     pub order: String,
     pub status: String,
+    /// When work on it began, in seconds since 1970.
+    pub started_at: Option<f64>,
+    /// When it ended.
     pub finished_at: Option<f64>,
     pub failure: Option<String>,
     pub has_work: bool,
@@ -16,13 +19,15 @@ pub struct Row {
     pub ends: i32,
 }
 
-/// All orders.
+/// All orders that clients created.
 pub async fn rows(sql: &Client) -> Result<Vec<Row>> {
     let rows = sql
         .query(
-            "SELECT o.order_id, o.status, extract(epoch FROM o.finished_at)::float8 AS finished_at, o.failure,
+            "SELECT o.order_id, o.status, extract(epoch FROM o.started_at)::float8 AS started_at,
+                extract(epoch FROM o.finished_at)::float8 AS finished_at, o.failure,
                 w.order_id IS NOT NULL AS has_work, o.started_at < o.process_after IS TRUE AS is_early, coalesce(r.retries, 0) + 1 AS ends
-            FROM order_states AS o JOIN orders AS r USING (order_id) LEFT JOIN order_work AS w USING (order_id)",
+            FROM order_states AS o JOIN orders AS r USING (order_id) LEFT JOIN order_work AS w USING (order_id)
+            WHERE o.order_id NOT LIKE 'aged-%'",
             &[],
         )
         .await?;
@@ -31,6 +36,7 @@ pub async fn rows(sql: &Client) -> Result<Vec<Row>> {
         .map(|row| Row {
             order: row.get("order_id"),
             status: row.get("status"),
+            started_at: row.get("started_at"),
             finished_at: row.get("finished_at"),
             failure: row.get("failure"),
             has_work: row.get("has_work"),
@@ -61,5 +67,5 @@ pub const RECOUNT: &str = "
             count(*) FILTER (WHERE status = 'completed'),
             round(coalesce(sum(extract(epoch FROM finished_at - started_at)) FILTER (WHERE status = 'completed'), 0), 1),
             count(*) FILTER (WHERE status = 'failed'), count(*) FILTER (WHERE status = 'cancelled')) AS recounted
-        FROM order_states
+        FROM order_states WHERE order_id NOT LIKE 'aged-%'
     ) AS o";

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Storm;
+use crate::clients;
 use crate::faults::Fault;
 use crate::journal::Moment;
 
@@ -30,8 +31,8 @@ pub struct Recovery {
 
 /// Whether the fault is one of these.
 pub fn is_stall(fault: Fault) -> bool {
-    use Fault::{Crash, Failover, FastRestart, OrdersLocked, PacketsVanish, QueueHangs, WorkLocked};
-    matches!(fault, FastRestart | Crash | OrdersLocked | WorkLocked | PacketsVanish | Failover | QueueHangs)
+    use Fault::{Crash, Failover, FastRestart, OrdersLocked, PacketsVanish, Paused, QueueHangs, WorkLocked};
+    matches!(fault, FastRestart | Crash | OrdersLocked | WorkLocked | PacketsVanish | Failover | Paused | QueueHangs)
 }
 
 impl Storm {
@@ -80,6 +81,7 @@ impl Storm {
                 sleep(stall).await;
                 world.database.swallow(false);
             }
+            Fault::Paused => self.pause_processing(stall).await,
             _ => {
                 world.gate.set(Pace::Hang);
                 // Longer than any function's time-out.
@@ -88,6 +90,16 @@ impl Storm {
             }
         }
         Ok(begin.elapsed())
+    }
+
+    /// Pauses processing as an operator does, and records from when to when no order may start.
+    async fn pause_processing(&self, stall: Duration) {
+        let (world, journal) = (&self.world, &self.world.journal);
+        clients::switch(world, "pause").await;
+        let from = journal.now();
+        sleep(stall).await;
+        journal.paused(from, journal.now());
+        clients::switch(world, "resume").await;
     }
 
     async fn lock(&self, table: &str, stall: Duration) -> Result<()> {

@@ -9,6 +9,7 @@ use sandbox::server::Server;
 use sandbox::{Error, Result};
 
 use super::{DEAD_LETTERS, QUEUE};
+use crate::aged::RETENTION_DAYS;
 use crate::clock::faketime;
 use crate::options::{Options, Times};
 use crate::receiver::SECRET;
@@ -37,6 +38,7 @@ pub fn variables(times: Times, database: &str, queues: &Queues, endpoint: &Serve
         ("DLQ_URL", queues.url(DEAD_LETTERS)),
         ("AWS_LAMBDA_LOG_LEVEL", "WARN".to_owned()),
         ("EVENT_BUS", "shop".to_owned()),
+        ("RETENTION_DAYS", RETENTION_DAYS.to_string()),
         ("CANCEL_WINDOW_SECONDS", seconds(times.cancel_window)),
         ("WORK", "webhook".to_owned()),
         ("WEBHOOK_URL", format!("http://{}/fulfil", endpoint.address())),
