@@ -42,7 +42,7 @@ pub fn announce(env: &Env) -> Announce {
 pub struct Bus {
     client: Client,
     name: String,
-    /// When the last call without an answer was given up.
+    /// When a call last ended without an answer of the bus.
     given_up_at: Mutex<Option<Instant>>,
 }
 
