@@ -26,7 +26,7 @@ async fn place(world: &World, order_id: &str, seconds: u64) -> Value {
 /// Sweeps, and returns how many first messages were sent, and how many orders were requeued.
 async fn sweep(world: &World) -> (usize, usize) {
     let swept = world.sweeper().sweep().await.unwrap();
-    (swept.announced, swept.requeued)
+    (swept.enqueued, swept.requeued)
 }
 
 #[tokio::test]
@@ -104,7 +104,7 @@ async fn refused_message_is_sent_by_the_next_sweep() {
     world.let_pass(20.0 * 60.0).await;
     let env = world.env_with(("AWS_ENDPOINT_URL", "http://127.0.0.1:1"));
     let swept = Sweeper::from_env(&env).unwrap().sweep().await.unwrap();
-    assert_eq!((swept.announced, swept.unsent), (0, 1));
+    assert_eq!((swept.enqueued, swept.unsent), (0, 1));
     assert_eq!((sweep(&world).await, world.counted("requeued").await), ((1, 0), 0));
 }
 

@@ -12,7 +12,7 @@ async fn order_with_a_lost_message_is_requeued() {
     world.receive().await;
     assert_eq!(
         world.sweeper().sweep().await.unwrap(),
-        Swept { requeued: 0, announced: 0, unsent: 0, folded: 0, deleted: 0, events: 0 }
+        Swept { requeued: 0, enqueued: 0, unsent: 0, folded: 0, deleted: 0, events: 0 }
     );
     world.let_pass(181.0).await;
     assert_eq!(world.sweeper().sweep().await.unwrap().requeued, 1);

@@ -74,29 +74,29 @@ pub struct RedriveReport {
     )
 )]
 pub async fn redrive(
-    api: Call,
+    call: Call,
     Admin(caller): Admin,
     Options(options): Options<RedriveOptions>,
 ) -> Result<Json<RedriveReport>, ApiError> {
     check_pace(options.limit, options.per_second)?;
-    let letters = Letters::new(receive(&api, options.limit).await?);
+    let letters = Letters::new(receive(&call, options.limit).await?);
     let report = if options.dry_run {
         RedriveReport { dry_run: true, ..letters.counted() }
     } else {
-        letters.redrive(&api, options.per_second, caller.actor()).await?
+        letters.redrive(&call, options.per_second, caller.actor()).await?
     };
-    letters.release(&api, options.dry_run).await;
+    letters.release(&call, options.dry_run).await;
     tracing::info!(caller = caller.user_id().as_str(), ?report, "redrove dead letters");
     Ok(Json(report))
 }
 
 /// Receives up to `limit` messages within half of the call's time. Other calls do not see them for a minute.
-async fn receive(api: &Call, limit: i64) -> Result<Vec<Received>, ApiError> {
+async fn receive(call: &Call, limit: i64) -> Result<Vec<Received>, ApiError> {
     let limit = usize::try_from(limit).unwrap_or_default();
-    let deadline = api.deadline.share(1, 2);
+    let deadline = call.deadline.share(1, 2);
     let mut letters = Vec::new();
     while letters.len() < limit {
-        match api.dead_letters().receive(limit - letters.len(), INVISIBLE, deadline).await {
+        match call.dead_letters().receive(limit - letters.len(), INVISIBLE, deadline).await {
             Ok(received) if received.is_empty() => break,
             Ok(received) => letters.extend(received),
             // This call redrives the messages that it has. Another call receives the rest.
@@ -139,21 +139,21 @@ impl Letters {
 
     /// Retries and enqueues the orders first and deletes the messages afterwards. If this call fails in between, the next one repeats it
     /// without harm.
-    async fn redrive(&self, api: &Call, per_second: u32, actor: Actor<'_>) -> Result<RedriveReport, ApiError> {
+    async fn redrive(&self, call: &Call, per_second: u32, actor: Actor<'_>) -> Result<RedriveReport, ApiError> {
         let mut order_ids: Vec<_> = self.orders.iter().map(|letter| letter.order_id.clone()).collect();
         order_ids.sort();
         order_ids.dedup();
-        let waiting = work::find_active(&api.db, &order_ids).await?;
-        let retried = retry_paced(api, &order_ids, per_second, actor).await?;
+        let waiting = work::find_active(&call.db, &order_ids).await?;
+        let retried = retry_paced(call, &order_ids, per_second, actor).await?;
         let groups: HashMap<_, _> = self.orders.iter().map(|letter| (&letter.order_id, &letter.group)).collect();
         let group = |order_id| groups.get(order_id).copied().cloned().flatten();
         let messages: Vec<_> =
             waiting.iter().map(|(order_id, due_in)| Message::new(order_id, group(order_id), *due_in)).collect();
-        let unsent = api.queue().send_all(&messages, api.deadline.share(1, 2)).await;
+        let unsent = call.queue().send_all(&messages, call.deadline.share(1, 2)).await;
         let unsent: HashSet<_> = unsent.into_iter().map(|index| &waiting[index].0).collect();
         let handled = self.orders.iter().filter(|letter| !unsent.contains(&letter.order_id));
         let receipts: Vec<_> = handled.map(|letter| letter.receipt.clone()).collect();
-        api.dead_letters().delete_all(&receipts, api.deadline).await;
+        call.dead_letters().delete_all(&receipts, call.deadline).await;
         let active: HashSet<_> =
             waiting.iter().map(|(order_id, _)| order_id).chain(retried.iter().map(|order| &order.order_id)).collect();
         let ended = order_ids.iter().filter(|order_id| !active.contains(order_id)).count();
@@ -162,10 +162,10 @@ impl Letters {
     }
 
     /// Makes the remaining messages visible again.
-    async fn release(&self, api: &Call, all: bool) {
+    async fn release(&self, call: &Call, all: bool) {
         let of_orders = self.orders.iter().map(|letter| &letter.receipt).filter(|_| all);
         let stay = self.unreadable.iter().chain(of_orders);
         let visible: Vec<_> = stay.map(|receipt| (receipt.clone(), Duration::ZERO)).collect();
-        api.dead_letters().set_visibility_all(&visible, api.deadline).await;
+        call.dead_letters().set_visibility_all(&visible, call.deadline).await;
     }
 }

@@ -25,7 +25,7 @@ pub struct Health {
         RefusalsWithoutToken,
     )
 )]
-pub async fn healthz(api: Call) -> Result<Json<Health>, ApiError> {
-    api.db.ping().await?;
+pub async fn healthz(call: Call) -> Result<Json<Health>, ApiError> {
+    call.db.ping().await?;
     Ok(Json(Health { status: "ok" }))
 }

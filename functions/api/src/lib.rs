@@ -3,19 +3,19 @@
 //! API Gateway verifies a caller's token and passes its claims on. A call without claims is refused. Every answer that is not a
 //! success is `application/problem+json`.
 
-mod accept;
+mod answer_size;
 mod call;
 mod caller;
 mod config;
 mod dead_letters;
 mod health;
 mod json;
+mod media_type;
 mod metrics;
 mod orders;
 mod pause;
 mod problem;
 mod scopes;
-mod size;
 mod users;
 
 use std::sync::Arc;

@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use self::hours::{HoursParameter, HoursView};
-use crate::accept::preferred;
+use crate::media_type::preferred;
 use crate::call::Call;
 use crate::caller::{Caller, Scope};
 use crate::pause::PauseView;
@@ -117,7 +117,7 @@ struct Minute {
     )
 )]
 pub async fn metrics(
-    api: Call,
+    call: Call,
     caller: Caller,
     headers: HeaderMap,
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
@@ -125,16 +125,16 @@ pub async fn metrics(
     caller.require(Scope::ReadAll)?;
     let hours = hours::parse(query)?;
     // The depths are null if the queue does not answer. The other numbers do not wait for it.
-    let deadline = api.deadline.share(1, 4);
-    let depths = async { tokio::try_join!(api.queue().depth(deadline), api.dead_letters().depth(deadline)) };
-    let (read, depths) = tokio::join!(stats::read(&api.db), depths);
+    let deadline = call.deadline.share(1, 4);
+    let depths = async { tokio::try_join!(call.queue().depth(deadline), call.dead_letters().depth(deadline)) };
+    let (read, depths) = tokio::join!(stats::read(&call.db), depths);
     let depths = depths.inspect_err(|error| tracing::warn!(%error, "could not read the depths of the queues")).ok();
     let mut view = MetricsView::new(read?, depths);
-    if api.announce == Announce::Ends {
-        view.oldest_event_seconds = Some(ends::oldest(&api.db).await?.as_secs_f64());
+    if call.announce == Announce::Ends {
+        view.oldest_event_seconds = Some(ends::oldest(&call.db).await?.as_secs_f64());
     }
     if let Some(hours) = hours {
-        view.by_hour = Some(HoursView::new(hours, stats::read_hours(&api.db, hours).await?));
+        view.by_hour = Some(HoursView::new(hours, stats::read_hours(&call.db, hours).await?));
     }
     let (version, text) = match preferred(&headers, &[JSON, OPENMETRICS, PROMETHEUS]) {
         Some(OPENMETRICS) => ("application/openmetrics-text; version=1.0.0; charset=utf-8", view.text() + "# EOF\n"),

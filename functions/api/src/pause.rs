@@ -81,9 +81,9 @@ impl From<Pause> for PauseView {
     request_body = Change,
     responses((status = 200, body = ProcessingView, description = "Processing is paused"), RefusalsOfOptions)
 )]
-pub async fn pause(api: Call, Admin(caller): Admin, change: Change) -> Result<Json<ProcessingView>, ApiError> {
+pub async fn pause(call: Call, Admin(caller): Admin, change: Change) -> Result<Json<ProcessingView>, ApiError> {
     let caller = caller.user_id().as_str();
-    let pause = pause::pause(&api.db, &change.reason, caller).await?;
+    let pause = pause::pause(&call.db, &change.reason, caller).await?;
     tracing::info!(caller, reason = change.reason, since = %pause.since, "paused processing");
     Ok(Json(ProcessingView { pause: Some(pause.into()) }))
 }
@@ -96,9 +96,9 @@ pub async fn pause(api: Call, Admin(caller): Admin, change: Change) -> Result<Js
     request_body = Change,
     responses((status = 200, body = ProcessingView, description = "Processing runs"), RefusalsOfOptions)
 )]
-pub async fn resume(api: Call, Admin(caller): Admin, change: Change) -> Result<Json<ProcessingView>, ApiError> {
+pub async fn resume(call: Call, Admin(caller): Admin, change: Change) -> Result<Json<ProcessingView>, ApiError> {
     let caller = caller.user_id().as_str();
-    let ended = pause::resume(&api.db).await?;
+    let ended = pause::resume(&call.db).await?;
     let since = ended.map(|pause| pause.since.to_string()).unwrap_or_default();
     tracing::info!(caller, reason = change.reason, since, "resumed processing");
     Ok(Json(ProcessingView { pause: None }))

@@ -44,11 +44,11 @@ pub struct ErasureReport {
     )
 )]
 pub async fn erase(
-    api: Call,
+    call: Call,
     Admin(caller): Admin,
     UserPath(user_id): UserPath,
 ) -> Result<Json<ErasureReport>, ApiError> {
-    let active = erasure::count_active(&api.db, &user_id, api.announce).await?;
+    let active = erasure::count_active(&call.db, &user_id, call.announce).await?;
     if active > 0 {
         log(&caller, 0, active);
         let detail = format!(
@@ -56,17 +56,17 @@ pub async fn erase(
         );
         return Err(ApiError::Conflict(detail));
     }
-    let erased = erase_chunks(&api, &user_id).await?;
+    let erased = erase_chunks(&call, &user_id).await?;
     log(&caller, erased, 0);
-    Ok(Json(ErasureReport { erased, more: erasure::has_orders(&api.db, &user_id).await? }))
+    Ok(Json(ErasureReport { erased, more: erasure::has_orders(&call.db, &user_id).await? }))
 }
 
 /// Erases chunk by chunk, and starts none in the second half of the call's time.
-async fn erase_chunks(api: &Call, user_id: &UserId) -> Result<u64, ApiError> {
-    let last_start = api.deadline.share(1, 2);
+async fn erase_chunks(call: &Call, user_id: &UserId) -> Result<u64, ApiError> {
+    let last_start = call.deadline.share(1, 2);
     let mut erased = 0;
     while !last_start.is_over() {
-        let chunk = erasure::erase(&api.db, user_id, CHUNK, api.announce).await?;
+        let chunk = erasure::erase(&call.db, user_id, CHUNK, call.announce).await?;
         erased += chunk;
         if chunk < CHUNK.unsigned_abs() {
             break;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use shared::config::{ConfigError, Env, Stage, Timing};
 
 use crate::budget;
-use crate::retry::Backoff;
+use crate::backoff::Backoff;
 use crate::work::{ConfiguredWork, Simulated, Webhook};
 
 /// The longest simulated work: a day.

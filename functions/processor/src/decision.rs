@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shared::db::work::{Claimed, Finish, Reschedule};
 
-use crate::retry::Backoff;
+use crate::backoff::Backoff;
 use crate::work::Outcome;
 
 /// The longest time from an order's first start to its end. An attempt after it is the last, even if the merchant asks for time. A

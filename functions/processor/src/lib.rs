@@ -15,11 +15,11 @@
 //! The batch has a deadline, a little before the function's time-out, and [`budget`] divides the time among its steps. The processor
 //! records known outcomes before it calls the queue, so that a queue that hangs can't lose them. It announces ends last.
 
+mod backoff;
 mod batch;
 mod budget;
 mod config;
 mod decision;
-mod retry;
 mod work;
 
 use std::collections::HashSet;

@@ -23,7 +23,7 @@
 //! | `SWEEP_LIMIT` | the most orders that a run requeues | 10000 |
 //! | `RETENTION_DAYS` | how many days an order is kept after its end; 0 keeps it | 0 |
 
-mod leftover;
+mod announce;
 mod retention;
 
 use std::sync::Arc;
@@ -72,8 +72,8 @@ pub struct Sweeper {
 pub struct Swept {
     /// Orders that were overdue by more than the grace period and got another message.
     pub requeued: usize,
-    /// Orders with a `process_after` that is near, which got their first message.
-    pub announced: usize,
+    /// Scheduled orders that are due soon and got their first message.
+    pub enqueued: usize,
     /// Orders whose message the queue did not accept. The next run finds them again.
     pub unsent: usize,
     /// Rows of statistics that were folded into others.
@@ -118,12 +118,12 @@ impl Sweeper {
         let answer_deadline = deadline.minus(self.timeout / ANSWER_SHARE);
         let folded = stats::fold(&self.database.until(answer_deadline)).await?;
         let deleted = self.delete_old(answer_deadline).await?;
-        let (requeued, announced, unsent) = (late.sent, scheduled.sent, late.unsent + scheduled.unsent);
-        let swept = Swept { requeued, announced, unsent, folded, deleted, events };
+        let (requeued, enqueued, unsent) = (late.sent, scheduled.sent, late.unsent + scheduled.unsent);
+        let swept = Swept { requeued, enqueued, unsent, folded, deleted, events };
         Count::Requeued.add(requeued);
         tracing::info!(
             swept.requeued,
-            swept.announced,
+            swept.enqueued,
             swept.unsent,
             swept.folded,
             swept.deleted,

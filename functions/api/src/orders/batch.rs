@@ -72,7 +72,7 @@ struct OrderResult {
     )
 )]
 pub async fn create_batch(
-    api: Call,
+    call: Call,
     Writer(caller): Writer,
     headers: HeaderMap,
     extensions: Extensions,
@@ -84,8 +84,8 @@ pub async fn create_batch(
         require_user(tenant, &new.user_id)?;
         Ok(CreateRequest::new(new, key.as_ref().map(|key| key.stored(&caller, Some(index)))))
     });
-    let outcomes = create_all(&api, requests.collect()).await?;
-    enqueue_all(&api, &outcomes).await;
+    let outcomes = create_all(&call, requests.collect()).await?;
+    enqueue_all(&call, &outcomes).await;
     let request_id = request_id(&extensions);
     let accepted = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
     let result = |(index, outcome)| OrderResult::new(index, outcome, &request_id);
@@ -94,7 +94,7 @@ pub async fn create_batch(
 
 /// Creates the valid orders in one statement. Returns one result per request, in their order.
 async fn create_all(
-    api: &Call,
+    call: &Call,
     requests: Vec<Result<CreateRequest, ApiError>>,
 ) -> Result<Vec<Result<Accepted, ApiError>>, ApiError> {
     let mut valid = Vec::with_capacity(requests.len());
@@ -102,7 +102,7 @@ async fn create_all(
     let created = if valid.is_empty() {
         Vec::new()
     } else {
-        create::create_all(&api.db, &valid, api.config.cancel_window).await?
+        create::create_all(&call.db, &valid, call.config.cancel_window).await?
     };
     let mut created = created.into_iter();
     let mut next = || {
@@ -114,10 +114,10 @@ async fn create_all(
 }
 
 /// Enqueues the pending orders. If that fails, the sweeper enqueues them later.
-async fn enqueue_all(api: &Call, outcomes: &[Result<Accepted, ApiError>]) {
+async fn enqueue_all(call: &Call, outcomes: &[Result<Accepted, ApiError>]) {
     let pending = outcomes.iter().flatten().filter(|accepted| accepted.order.status == Status::Pending);
-    let messages: Vec<_> = pending.filter_map(|accepted| first_message(api, &accepted.order)).collect();
-    let unsent = api.enqueue(&messages).await;
+    let messages: Vec<_> = pending.filter_map(|accepted| first_message(call, &accepted.order)).collect();
+    let unsent = call.enqueue(&messages).await;
     if unsent > 0 {
         tracing::error!(unsent, "could not enqueue orders of a batch; the sweeper will retry");
     }

@@ -23,10 +23,10 @@ use crate::problem::{ApiError, Problem, RefusalsOfOne};
         RefusalsOfOne,
     )
 )]
-pub async fn cancel(api: Call, caller: Caller, OrderPath(order_id): OrderPath) -> Result<Json<OrderView>, ApiError> {
+pub async fn cancel(call: Call, caller: Caller, OrderPath(order_id): OrderPath) -> Result<Json<OrderView>, ApiError> {
     let tenant = caller.may_write()?;
-    let cancelled = orders::cancel(&api.db, &order_id, tenant, caller.actor(), api.announce).await?;
-    let order = find(&api, tenant, &order_id).await?;
+    let cancelled = orders::cancel(&call.db, &order_id, tenant, caller.actor(), call.announce).await?;
+    let order = find(&call, tenant, &order_id).await?;
     if !cancelled && order.status != Status::Cancelled {
         let detail = format!("The order is {}. A client can cancel only a pending order.", order.status);
         return Err(ApiError::Conflict(detail));

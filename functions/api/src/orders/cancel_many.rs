@@ -104,18 +104,18 @@ pub struct CancelReport {
     )
 )]
 pub async fn cancel_many(
-    api: Call,
+    call: Call,
     Admin(caller): Admin,
     Options(options): Options<CancelOptions>,
 ) -> Result<Json<CancelReport>, ApiError> {
     let CancelOptions { dry_run, limit, per_second, .. } = options;
     check_pace(limit, per_second)?;
     let filter = options.filter()?;
-    let matched = cancel::count_pending(&api.db, &filter).await?;
+    let matched = cancel::count_pending(&call.db, &filter).await?;
     let mut cancelled = 0;
     if !dry_run && matched > 0 {
-        let order_ids = cancel::find_pending(&api.db, &filter, limit).await?;
-        cancelled = cancel_paced(&api, &caller, &order_ids, per_second).await?;
+        let order_ids = cancel::find_pending(&call.db, &filter, limit).await?;
+        cancelled = cancel_paced(&call, &caller, &order_ids, per_second).await?;
     }
     // The log leaves out the user: it is a user's data.
     let PendingFilter { created_from, created_before, .. } = filter;
@@ -134,8 +134,8 @@ pub async fn cancel_many(
 }
 
 /// Cancels the orders, `per_second` in a statement, one statement a second. Stops after half of the call's time: another call continues.
-async fn cancel_paced(api: &Call, caller: &Caller, order_ids: &[OrderId], per_second: u32) -> Result<usize, ApiError> {
-    let half = api.deadline.share(1, 2);
+async fn cancel_paced(call: &Call, caller: &Caller, order_ids: &[OrderId], per_second: u32) -> Result<usize, ApiError> {
+    let half = call.deadline.share(1, 2);
     let (mut cancelled, mut next) = (0, Instant::now());
     for chunk in order_ids.chunks(usize::try_from(per_second).unwrap_or(usize::MAX)) {
         if next.saturating_duration_since(Instant::now()) >= half.remaining() {
@@ -143,7 +143,7 @@ async fn cancel_paced(api: &Call, caller: &Caller, order_ids: &[OrderId], per_se
         }
         sleep_until(next).await;
         next += Duration::from_secs(1);
-        match cancel::cancel_all(&api.db, chunk, caller.actor(), api.announce).await {
+        match cancel::cancel_all(&call.db, chunk, caller.actor(), call.announce).await {
             Ok(count) => cancelled += count,
             // These orders stay cancelled. Another call continues.
             Err(_) if cancelled > 0 => break,

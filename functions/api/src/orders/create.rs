@@ -43,20 +43,20 @@ const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-repl
     )
 )]
 pub async fn create(
-    api: Call,
+    call: Call,
     Writer(caller): Writer,
     headers: HeaderMap,
     OrderBody(new): OrderBody,
 ) -> Result<Response, ApiError> {
     require_user(caller.may_write()?, &new.user_id)?;
     let key = Key::of(&headers)?.map(|key| key.stored(&caller, None));
-    let created = create::create(&api.db, &CreateRequest::new(new, key), api.config.cancel_window).await?;
+    let created = create::create(&call.db, &CreateRequest::new(new, key), call.config.cancel_window).await?;
     let Accepted { order, is_new } = created.try_into()?;
     // Also for replays: the instance that created the order may have died before it enqueued it.
     if order.status == Status::Pending
-        && let Some(message) = first_message(&api, &order)
+        && let Some(message) = first_message(&call, &order)
     {
-        enqueue(&api, &order, message).await;
+        enqueue(&call, &order, message).await;
     }
     let location = format!("/orders/{}", order.order_id);
     let body = Json(OrderView::from(order));
@@ -98,14 +98,14 @@ impl TryFrom<Created> for Accepted {
 }
 
 /// The message of a new order; `None` if its `process_after` is so late that the sweeper sends the message.
-pub fn first_message(api: &Call, order: &Order) -> Option<Message> {
-    let delay = schedule::delay_of_first_message(order, api.config.cancel_window)?;
+pub fn first_message(call: &Call, order: &Order) -> Option<Message> {
+    let delay = schedule::delay_of_first_message(order, call.config.cancel_window)?;
     Some(Message::new(&order.order_id, Some(Group::of(&order.user_id)), delay))
 }
 
 /// Enqueues a pending order. If that fails, the sweeper enqueues it later.
-pub async fn enqueue(api: &Call, order: &Order, message: Message) {
-    if api.enqueue(&[message]).await > 0 {
+pub async fn enqueue(call: &Call, order: &Order, message: Message) {
+    if call.enqueue(&[message]).await > 0 {
         tracing::error!(order.id = %order.order_id, "could not enqueue the order; the sweeper will retry");
     }
 }

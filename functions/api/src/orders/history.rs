@@ -98,12 +98,12 @@ enum Author {
     responses((status = 200, body = HistoryView, description = "The history"), RefusalsOfOne)
 )]
 pub async fn read_history(
-    api: Call,
+    call: Call,
     caller: Caller,
     OrderPath(order_id): OrderPath,
 ) -> Result<Json<HistoryView>, ApiError> {
     let tenant = caller.may_read()?;
-    let history = history::read(&api.db, &order_id, tenant).await?.ok_or(ApiError::NoSuchOrder)?;
+    let history = history::read(&call.db, &order_id, tenant).await?.ok_or(ApiError::NoSuchOrder)?;
     let truncated = history.events.len() >= MAX_AUTOMATIC;
     let mut changes = changes(history);
     if let Some(own) = tenant {

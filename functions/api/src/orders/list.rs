@@ -14,10 +14,10 @@ use super::cursor;
 use super::retry::{BAD_CAUSE, is_cause};
 use super::schema::{CursorParameter, CursorText, LimitParameter, OrderIdsParameter, StatusFilter, TimeParameter};
 use super::view::OrderView;
+use crate::answer_size;
 use crate::call::Call;
 use crate::caller::{Caller, require_user};
 use crate::problem::{ApiError, FieldError, Problem, Refusals};
-use crate::size;
 
 /// The orders of a page if the client sends no limit.
 const DEFAULT_LIMIT: i64 = 50;
@@ -51,8 +51,8 @@ impl OrderList {
         for order in page.orders {
             let position = Position { created_at: order.created_at, order_id: order.order_id.clone() };
             let view = OrderView::from(order);
-            bytes += size::in_answer(&view);
-            if bytes > size::MAX_BODY && end.is_some() {
+            bytes += answer_size::of(&view);
+            if bytes > answer_size::MAX_BODY && end.is_some() {
                 return Self { orders, next_cursor: end.as_ref().map(cursor::encode) };
             }
             orders.push(view);
@@ -104,7 +104,7 @@ struct ListQuery {
     )
 )]
 pub async fn list(
-    api: Call,
+    call: Call,
     caller: Caller,
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> Result<Json<OrderList>, ApiError> {
@@ -128,7 +128,7 @@ pub async fn list(
         after: query.after.as_ref(),
     };
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
-    Ok(Json(OrderList::new(orders::list(&api.db, &filter, limit).await?)))
+    Ok(Json(OrderList::new(orders::list(&call.db, &filter, limit).await?)))
 }
 
 /// Parses the query, or returns all of its errors.

@@ -37,12 +37,12 @@ const MAX_RETRY_AFTER: f64 = 60.0;
     )
 )]
 pub async fn read(
-    api: Call,
+    call: Call,
     caller: Caller,
     headers: HeaderMap,
     OrderPath(order_id): OrderPath,
 ) -> Result<Response, ApiError> {
-    let order = find(&api, caller.may_read()?, &order_id).await?;
+    let order = find(&call, caller.may_read()?, &order_id).await?;
     let body = serde_json::to_vec(&OrderView::from(order)).map_err(|error| ApiError::Internal(error.into()))?;
     let etag = etag(&body);
     if is_known(&headers, &etag) {
@@ -64,8 +64,8 @@ pub async fn read(
         RefusalsOfOne,
     )
 )]
-pub async fn read_status(api: Call, caller: Caller, OrderPath(order_id): OrderPath) -> Result<Response, ApiError> {
-    let found = orders::get_status(&api.db, &order_id, caller.may_read()?).await?;
+pub async fn read_status(call: Call, caller: Caller, OrderPath(order_id): OrderPath) -> Result<Response, ApiError> {
+    let found = orders::get_status(&call.db, &order_id, caller.may_read()?).await?;
     let (status, due_in_seconds) = found.ok_or(ApiError::NoSuchOrder)?;
     let view = StatusView { order_id: order_id.to_string(), status: status.into() };
     let retry_after = due_in_seconds.map(|seconds| [(header::RETRY_AFTER, retry_after(seconds))]);
@@ -73,8 +73,8 @@ pub async fn read_status(api: Call, caller: Caller, OrderPath(order_id): OrderPa
 }
 
 /// Reads the order. Fails with `NoSuchOrder` if there is none, or if it is not `tenant`'s.
-pub async fn find(api: &Call, tenant: Option<&UserId>, order_id: &OrderId) -> Result<Order, ApiError> {
-    orders::get(&api.db, order_id, tenant).await?.ok_or(ApiError::NoSuchOrder)
+pub async fn find(call: &Call, tenant: Option<&UserId>, order_id: &OrderId) -> Result<Order, ApiError> {
+    orders::get(&call.db, order_id, tenant).await?.ok_or(ApiError::NoSuchOrder)
 }
 
 /// The order's identifier in the path. An invalid identifier belongs to no order, so it is not found.

@@ -41,13 +41,13 @@ const MAX_CAUSES: i64 = 20;
         RefusalsOfOne,
     )
 )]
-pub async fn retry(api: Call, caller: Caller, OrderPath(order_id): OrderPath) -> Result<Json<OrderView>, ApiError> {
+pub async fn retry(call: Call, caller: Caller, OrderPath(order_id): OrderPath) -> Result<Json<OrderView>, ApiError> {
     caller.require(Scope::Admin)?;
     let order_ids = [order_id];
-    let retried = retry::retry(&api.db, &order_ids, Duration::ZERO, caller.actor()).await?;
-    let order = find(&api, None, &order_ids[0]).await?;
+    let retried = retry::retry(&call.db, &order_ids, Duration::ZERO, caller.actor()).await?;
+    let order = find(&call, None, &order_ids[0]).await?;
     if order.status == Status::Pending {
-        enqueue(&api, &order, Message::new(&order.order_id, Some(Group::of(&order.user_id)), Duration::ZERO)).await;
+        enqueue(&call, &order, Message::new(&order.order_id, Some(Group::of(&order.user_id)), Duration::ZERO)).await;
     }
     if !retried.is_empty() {
         tracing::info!(order.id = %order.order_id, caller = caller.user_id().as_str(), "retried the order");
@@ -197,18 +197,18 @@ struct CauseView {
     )
 )]
 pub async fn retry_many(
-    api: Call,
+    call: Call,
     Admin(caller): Admin,
     Options(options): Options<RetryOptions>,
 ) -> Result<Json<RetryReport>, ApiError> {
     let RetryOptions { dry_run, limit, per_second, .. } = options;
     check_pace(limit, per_second)?;
     let filter = options.filter()?;
-    let (matched, causes) = retry::count_failed(&api.db, &filter, MAX_CAUSES).await?;
+    let (matched, causes) = retry::count_failed(&call.db, &filter, MAX_CAUSES).await?;
     let mut retried = 0;
     if !dry_run && matched > 0 {
-        let order_ids = retry::find_failed(&api.db, &filter, limit).await?;
-        retried = retry_paced(&api, &order_ids, per_second, caller.actor()).await?.len();
+        let order_ids = retry::find_failed(&call.db, &filter, limit).await?;
+        retried = retry_paced(&call, &order_ids, per_second, caller.actor()).await?.len();
     }
     // The log leaves out the user and the text of the filter: they are users' data.
     let FailedFilter { failed_from, failed_before, .. } = filter;
@@ -229,16 +229,16 @@ pub async fn retry_many(
 
 /// Makes failed orders pending, with `per_second` due each second, and enqueues them.
 pub async fn retry_paced(
-    api: &Call,
+    call: &Call,
     order_ids: &[OrderId],
     per_second: u32,
     actor: Actor<'_>,
 ) -> Result<Vec<Retried>, ApiError> {
     let interval = Duration::from_secs(1) / per_second.max(1);
-    let retried = retry::retry(&api.db, order_ids, interval, actor).await?;
+    let retried = retry::retry(&call.db, order_ids, interval, actor).await?;
     let message = |order: &Retried| Message::new(&order.order_id, Some(Group::of(&order.user_id)), order.due_in);
     let messages: Vec<_> = retried.iter().map(message).collect();
-    let unsent = api.enqueue(&messages).await;
+    let unsent = call.enqueue(&messages).await;
     if unsent > 0 {
         tracing::error!(unsent, "could not enqueue retried orders; the sweeper will retry");
     }

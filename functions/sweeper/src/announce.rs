@@ -1,4 +1,4 @@
-//! Events: announces the ends that were left behind.
+//! Announces the ends that an earlier invocation left behind on the event bus.
 
 use shared::db::{DbError, ends};
 use shared::deadline::Deadline;

@@ -10,7 +10,7 @@ use serde::Serialize;
 pub const MAX_BODY: usize = 5_000_000;
 
 /// The bytes that this value takes in an answer.
-pub fn in_answer(value: &impl Serialize) -> usize {
+pub fn of(value: &impl Serialize) -> usize {
     let mut counter = Counter(0);
     // The counter never fails, and our values can all be serialised.
     let _ = serde_json::to_writer(&mut counter, value);
@@ -40,7 +40,7 @@ mod tests {
     fn size_counts_the_body_as_a_json_string() {
         for value in [serde_json::json!(["\"\\", {"ü": null}]), serde_json::json!("a\u{1}\n\u{7f}𝄞")] {
             let in_a_string = serde_json::to_string(&value.to_string()).unwrap();
-            assert_eq!(in_answer(&value), in_a_string.len() - 2, "{in_a_string}");
+            assert_eq!(of(&value), in_a_string.len() - 2, "{in_a_string}");
         }
     }
 }
