@@ -3,32 +3,36 @@
 //! The first use of a statement on a connection is one round trip, typed and unnamed. The second use prepares it. The session
 //! keeps nothing else: no SET, no lock. `DATABASE_PREPARE=off` is for a pooler that does not keep prepared statements.
 //!
-//! Every statement has a deadline ([`Deadline`]) and its errors have classes ([`DbError`]):
+//! Every statement has a deadline ([`Deadline`]) and its error names it ([`StoreError`]) and has a class ([`DbError`]):
 //! - a lost connection, or one to a server that only reads, is replaced, and the statement is sent once more. Each statement
 //!   therefore has the same effect twice as once;
 //! - a statement that the server cancelled (a lock, a deadlock, its own time-out) or that the deadline ended is not sent again,
 //!   because its time is spent. The server cancels a statement that the deadline ended, and its connection is closed.
 
 pub mod cancel;
+pub mod claim;
 mod connect;
 pub mod create;
 mod credential;
 pub mod ends;
 pub mod erasure;
+mod error;
+pub mod finish;
 pub mod history;
 pub mod inspect;
-pub mod orders;
-pub mod overdue;
+pub mod list;
 pub mod pause;
+pub mod read;
+pub mod requeue;
 pub mod retention;
 pub mod retry;
 pub mod role;
+mod row;
 pub mod schedule;
 pub mod schema;
 pub mod stats;
 mod tls;
 mod url;
-pub mod work;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -36,7 +40,6 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_postgres::Row;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
 use crate::deadline::Deadline;
@@ -45,95 +48,14 @@ use crate::telemetry::{Measure, Trace};
 
 use connect::Connection;
 pub use connect::DbConfig;
+pub use error::{DbError, StoreError};
+use row::Rows;
 
 /// How long connecting before the first statement may take.
 const WARM_UP: Duration = Duration::from_secs(3);
 
 /// A statement's parameter and the type it is sent as.
 pub type Param<'a> = (&'a (dyn ToSql + Sync), Type);
-
-/// The source of an error, for the log.
-type Source = Box<dyn std::error::Error + Send + Sync>;
-
-/// The error of a statement. Its text and its `source()` chain are for the log, never for a client.
-#[derive(Debug, thiserror::Error)]
-pub enum DbError {
-    /// The connection failed or was lost. The same call may succeed later.
-    #[error("could not reach the database")]
-    Unavailable(#[source] Source),
-    /// The server only reads: it is a standby, or a demoted primary.
-    #[error("the database only reads")]
-    ReadOnly(#[source] Source),
-    /// The server cancelled the statement: because of a lock, a deadlock, its time limit, or a lack of resources.
-    #[error("the database is busy")]
-    Busy(#[source] Source),
-    /// The deadline passed before the statement's answer.
-    #[error("the statement ran out of time")]
-    OutOfTime,
-    /// The statement itself failed.
-    #[error("the statement failed")]
-    Statement(#[source] tokio_postgres::Error),
-    /// A row breaks a promise of the schema.
-    #[error("a stored value is not valid: {0}")]
-    Corrupt(String),
-}
-
-impl From<tokio_postgres::Error> for DbError {
-    fn from(error: tokio_postgres::Error) -> Self {
-        let Some(state) = error.code() else {
-            let is_lost = error.is_closed() || has_io_source(&error);
-            return if is_lost { Self::Unavailable(Box::new(error)) } else { Self::Statement(error) };
-        };
-        if is_connection_lost(state) {
-            Self::Unavailable(Box::new(error))
-        } else if *state == SqlState::READ_ONLY_SQL_TRANSACTION {
-            Self::ReadOnly(Box::new(error))
-        } else if is_busy(state) {
-            Self::Busy(Box::new(error))
-        } else {
-            Self::Statement(error)
-        }
-    }
-}
-
-impl DbError {
-    /// Whether the same call may succeed later. A client should send it again.
-    #[must_use]
-    pub const fn is_temporary(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::ReadOnly(_) | Self::Busy(_) | Self::OutOfTime)
-    }
-
-    /// Whether the statement may succeed on another connection.
-    const fn wants_another_connection(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::ReadOnly(_))
-    }
-}
-
-/// Whether the connection is at fault and not the statement: it is closed, or the server stops, starts or is full.
-fn is_connection_lost(state: &SqlState) -> bool {
-    let stopping = [&SqlState::ADMIN_SHUTDOWN, &SqlState::CRASH_SHUTDOWN, &SqlState::CANNOT_CONNECT_NOW];
-    // A pooler that does not keep prepared statements may send one to a server that does not know it, or knows another by its name.
-    let unknown_statement = [&SqlState::INVALID_SQL_STATEMENT_NAME, &SqlState::DUPLICATE_PSTATEMENT];
-    stopping.contains(&state)
-        || unknown_statement.contains(&state)
-        || *state == SqlState::TOO_MANY_CONNECTIONS
-        || state.code().starts_with("08")
-}
-
-/// Whether the same statement may succeed later.
-fn is_busy(state: &SqlState) -> bool {
-    let states = [
-        &SqlState::T_R_SERIALIZATION_FAILURE,
-        &SqlState::T_R_DEADLOCK_DETECTED,
-        &SqlState::LOCK_NOT_AVAILABLE,
-        &SqlState::QUERY_CANCELED,
-    ];
-    states.contains(&state) || state.code().starts_with("53")
-}
-
-fn has_io_source(error: &tokio_postgres::Error) -> bool {
-    std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
-}
 
 /// The environment's connection to the database. It is opened at the first statement, and again after it was lost.
 pub struct Database {
@@ -148,10 +70,10 @@ impl Database {
         Arc::new(Self { config, connection: Mutex::default() })
     }
 
-    /// The database, for an invocation or a step of it that ends by `deadline`.
+    /// The statements, for an invocation or a step of it that ends by `deadline`.
     #[must_use]
-    pub fn until(self: &Arc<Self>, deadline: Deadline) -> Db {
-        Db { database: Arc::clone(self), deadline }
+    pub fn until(self: &Arc<Self>, deadline: Deadline) -> Store {
+        Store { database: Arc::clone(self), deadline }
     }
 
     /// Connects before the first statement. A failure is only logged: the statement will connect again and report it.
@@ -170,35 +92,39 @@ impl Database {
     }
 }
 
-/// The database until a deadline. The statements of one environment run one after the other.
+/// The orders in the database, until a deadline: each method is one statement. The statements of one environment run one after the other.
+///
+/// The files of this module hold the methods, each next to its statement: [`create`], [`read`], [`list`], [`cancel`], [`claim`],
+/// [`finish`], [`retry`], [`requeue`] and so on.
 #[derive(Clone)]
-pub struct Db {
+pub struct Store {
     database: Arc<Database>,
     deadline: Deadline,
 }
 
-impl Db {
+impl Store {
     /// Checks that the database answers and takes writes.
-    pub async fn ping(&self) -> Result<(), DbError> {
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        let name = "ping the database";
         let sql = "SELECT current_setting('transaction_read_only')::boolean AS is_read_only";
-        let rows = self.query(sql, &[]).await?;
-        if rows.first().map_or(Ok(false), |row| row.try_get("is_read_only"))? {
+        if self.query(name, sql, &[]).await?.value("is_read_only")? {
             *self.database.connection.lock().await = None;
-            return Err(DbError::ReadOnly("the server takes no writes".into()));
+            return Err(StoreError::new(name, DbError::ReadOnly("the server takes no writes".into())));
         }
         Ok(())
     }
 
     /// Runs one statement and returns its rows. Sends it again if its connection was lost or only reads, so the statement must have
-    /// the same effect twice as once.
-    pub(crate) async fn query(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, DbError> {
-        match self.query_once(sql, params).await {
+    /// the same effect twice as once. `name` completes the sentence "could not …" of its error.
+    async fn query(&self, name: &'static str, sql: &str, params: &[Param<'_>]) -> Result<Rows, StoreError> {
+        let result = match self.query_once(sql, params).await {
             Err(error) if error.wants_another_connection() && !self.deadline.is_over() => {
                 tracing::info!(error = %Chain(&error), "lost the database connection; sending the statement once more on a new one");
                 self.query_once(sql, params).await
             }
             result => result,
-        }
+        };
+        result.map(|rows| Rows::new(name, rows)).map_err(|cause| StoreError::new(name, cause))
     }
 
     async fn query_once(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, DbError> {
@@ -224,6 +150,29 @@ impl Db {
                 *slot = Some(connection);
                 result
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Env;
+
+    #[tokio::test]
+    async fn error_of_a_statement_names_it() {
+        let env = Env::from_iter([("DATABASE_URL", "postgres://app:app@127.0.0.1:1/orders"), ("DATABASE_TLS", "off")]);
+        let store = Database::new(DbConfig::from_env(&env).unwrap()).until(Deadline::after(Duration::from_secs(5)));
+        let order_ids = ["o-1".parse().unwrap()];
+        let claimed = store.claim(&order_ids, Duration::ZERO, Duration::ZERO).await.map(drop);
+        let read = store.read_order(&order_ids[0], None).await.map(drop);
+        for (failed, start) in [
+            (claimed, "could not claim orders: could not reach the database: "),
+            (read, "could not read an order: could not reach the database: "),
+        ] {
+            let error = failed.unwrap_err();
+            assert!(Chain(&error).to_string().starts_with(start), "{}", Chain(&error));
+            assert!(error.is_temporary());
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-/// Displays an error and its causes in one line: `the statement failed: db error: ERROR: relation …`.
+/// Displays an error and its causes in one line: `could not claim orders: the statement failed: db error: ERROR: relation …`.
 pub struct Chain<'a>(pub &'a (dyn Error + 'a));
 
 impl fmt::Display for Chain<'_> {
@@ -21,12 +21,13 @@ impl fmt::Display for Chain<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::db::DbError;
+    use crate::db::{DbError, StoreError};
 
     #[test]
     fn chain_names_every_cause() {
         let refused = std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "connection refused");
-        let error = DbError::Unavailable(Box::new(refused));
-        assert_eq!(Chain(&error).to_string(), "could not reach the database: connection refused");
+        let error = StoreError::new("claim orders", DbError::Unavailable(Box::new(refused)));
+        let chain = "could not claim orders: could not reach the database: connection refused";
+        assert_eq!(Chain(&error).to_string(), chain);
     }
 }

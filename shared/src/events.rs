@@ -23,8 +23,8 @@ use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use crate::aws::Access;
 use crate::aws::batch::{MAX_BYTES, parts, some_at_once};
 use crate::config::{ConfigError, Env};
-use crate::db::ends::{self, Announce, End};
-use crate::db::{Db, DbError};
+use crate::db::ends::{Announce, End};
+use crate::db::{Store, StoreError};
 use crate::deadline::Deadline;
 
 use event::Event;
@@ -67,14 +67,14 @@ impl Bus {
 
     /// Sends the events of these ends, and deletes the ends that the bus took. Returns the number of the others, which stay for the
     /// sweeper.
-    pub async fn announce(&self, db: &Db, ends: &[End], deadline: Deadline) -> Result<usize, DbError> {
+    pub async fn announce(&self, store: &Store, ends: &[End], deadline: Deadline) -> Result<usize, StoreError> {
         let events: Vec<_> = ends.iter().map(|end| Event::of(end, MAX_BYTES)).collect();
         let parts = parts(events.iter().map(Event::size));
         let taken = some_at_once(parts.iter().map(|part| self.send(&events[part.clone()], deadline))).await;
         let taken = ends.iter().zip(taken.into_iter().flatten()).filter_map(|(end, is_taken)| is_taken.then_some(end));
         let taken: Vec<_> = taken.collect();
         if !taken.is_empty() {
-            ends::delete(db, &taken).await?;
+            store.delete_ends(&taken).await?;
         }
         Ok(ends.len() - taken.len())
     }

@@ -4,7 +4,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_sdk_sqs::types::MessageSystemAttributeName;
 use serde_json::json;
-use shared::db::overdue;
 use tests::{Stack, World, eventually};
 use tokio::time::{Instant, sleep};
 
@@ -90,9 +89,8 @@ async fn stopped_processor_raises_the_overdue_alarm_in_six_minutes() {
     let mut samples = Vec::new();
     for _ in 0..6 {
         world.let_pass(60.0).await;
-        samples.push(
-            overdue::find_overdue(&world.db(), Duration::from_mins(3), Duration::ZERO).await.unwrap().oldest.as_secs(),
-        );
+        samples
+            .push(world.store().find_overdue(Duration::from_mins(3), Duration::ZERO).await.unwrap().oldest.as_secs());
         world.sweeper().sweep().await.unwrap();
     }
     assert!(samples.iter().rev().take(2).all(|seconds| *seconds > threshold), "{samples:?} and {threshold}");

@@ -25,11 +25,11 @@ pub async fn kept(world: &World) -> i64 {
 /// Claims the order and ends it as failed, as a worker that crashes before it announces the end.
 pub async fn fail_without_announcing(world: &World, order_id: &str) {
     let ids = [order_id.parse().unwrap()];
-    let (lease, db) = (Duration::from_secs(30), world.db());
-    let claim = shared::db::work::claim(&db, &ids, lease, Duration::ZERO).await.unwrap();
-    let end = shared::db::work::Finish { order: &claim.claimed[0], attempts: 1, failure: Some("declined") };
+    let (lease, store) = (Duration::from_secs(30), world.store());
+    let claim = store.claim(&ids, lease, Duration::ZERO).await.unwrap();
+    let end = shared::db::finish::Finish { order: &claim.claimed[0], attempts: 1, failure: Some("declined") };
     let announce = shared::db::ends::Announce::Ends;
-    shared::db::work::finish(&db, claim.token, &[end], Duration::ZERO, announce).await.unwrap();
+    store.finish(claim.token, &[end], Duration::ZERO, announce).await.unwrap();
 }
 
 #[tokio::test]

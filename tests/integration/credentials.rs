@@ -10,7 +10,7 @@ use aws_sdk_secretsmanager::config::{BehaviorVersion, Config, Credentials, Regio
 use futures_util::future::join_all;
 use serde_json::json;
 use shared::config::Env;
-use shared::db::{Database, Db, DbConfig};
+use shared::db::{Database, DbConfig, Store};
 use shared::deadline::Deadline;
 use shared::error::Chain;
 use tests::{Authority, Log, Stack, TlsPostgres, World, call_in_process, eventually, post};
@@ -71,7 +71,7 @@ impl SecretWorld {
         self.world.variables().chain(own).collect()
     }
 
-    fn db(&self) -> Db {
+    fn store(&self) -> Store {
         Database::new(DbConfig::from_env(&self.env()).unwrap()).until(Deadline::after(Duration::from_mins(1)))
     }
 
@@ -171,36 +171,36 @@ async fn rotation_under_load_fails_no_request() {
 #[tokio::test]
 async fn secret_is_read_once_and_cached() {
     let secret = SecretWorld::new().await;
-    let db = secret.db();
-    db.ping().await.unwrap();
+    let store = secret.store();
+    store.ping().await.unwrap();
     secret.secrets.delete_secret().secret_id(&secret.arn).force_delete_without_recovery(true).send().await.unwrap();
     secret.cut_connections().await;
-    db.ping().await.unwrap();
-    let refused = secret.db().ping().await.unwrap_err();
+    store.ping().await.unwrap();
+    let refused = secret.store().ping().await.unwrap_err();
     assert!(Chain(&refused).to_string().contains("could not read the database's secret"), "{refused:?}");
 }
 
 #[tokio::test]
 async fn unknown_password_is_reported_and_a_later_version_found() {
     let secret = SecretWorld::new().await;
-    let db = secret.db();
+    let store = secret.store();
     secret.change_password("another").await;
-    let refused = Chain(&db.ping().await.unwrap_err()).to_string();
+    let refused = Chain(&store.ping().await.unwrap_err()).to_string();
     assert!(refused.contains("password authentication failed"), "{refused}");
     let version = secret.put_pending("another").await;
     secret.make_current(&version).await;
-    db.ping().await.unwrap();
+    store.ping().await.unwrap();
 }
 
 #[tokio::test]
 async fn log_at_trace_contains_no_password() {
     let secret = SecretWorld::new().await;
-    let (db, log) = (secret.db(), Log::listen(Level::TRACE));
-    db.ping().await.unwrap();
+    let (store, log) = (secret.store(), Log::listen(Level::TRACE));
+    store.ping().await.unwrap();
     secret.put_pending("hunter2-new").await;
     secret.change_password("hunter2-new").await;
     secret.cut_connections().await;
-    db.ping().await.unwrap();
+    store.ping().await.unwrap();
     assert!(log.text().contains("could not log in to the database"));
     assert!(!log.text().contains("hunter2"));
 }
@@ -242,8 +242,8 @@ async fn sign_in_token_equals_that_of_botocore() {
         ("AWS_SECRET_ACCESS_KEY", "secret/key"),
         ("AWS_SESSION_TOKEN", "session+token="),
     ]);
-    let db = Database::new(DbConfig::from_env(&env).unwrap()).until(Deadline::after(Duration::from_mins(1)));
-    let refused = Chain(&db.ping().await.unwrap_err()).to_string();
+    let store = Database::new(DbConfig::from_env(&env).unwrap()).until(Deadline::after(Duration::from_mins(1)));
+    let refused = Chain(&store.ping().await.unwrap_err()).to_string();
     assert!(refused.contains("password authentication failed") && !refused.contains("X-Amz"), "{refused}");
 
     let start = UNIX_EPOCH.elapsed().unwrap().as_secs();
@@ -252,7 +252,7 @@ async fn sign_in_token_equals_that_of_botocore() {
         server.execute(&format!("ALTER ROLE signed_in PASSWORD '{token}'")).await;
         sleep(until).await;
         // On a busy machine the second may already be over. Then the next token has its chance.
-        if db.ping().await.is_ok() {
+        if store.ping().await.is_ok() {
             return;
         }
     }

@@ -8,8 +8,8 @@ use processor::{Outcome, Work};
 use sandbox::mapping::{Mapping, reliable};
 use sandbox::runtime::Pool;
 use serde_json::json;
-use shared::db::Db;
-use shared::db::work::Claimed;
+use shared::db::Store;
+use shared::db::claim::Claimed;
 use shared::deadline::Deadline;
 use shared::queue::Group;
 use tests::{World, batch, handle, order};
@@ -24,7 +24,7 @@ const FLOOD: usize = 2000;
 struct Always(Outcome);
 
 impl Work for Always {
-    async fn run(&self, _: &Claimed, _: &Db, _: Deadline) -> Outcome {
+    async fn run(&self, _: &Claimed, _: &Store, _: Deadline) -> Outcome {
         self.0.clone()
     }
 }

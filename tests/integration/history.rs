@@ -6,8 +6,8 @@ use axum::body::Body;
 use axum::http::Request;
 use processor::{Outcome, Work};
 use serde_json::{Value, json};
-use shared::db::Db;
-use shared::db::work::{Claimed, claim};
+use shared::db::Store;
+use shared::db::claim::Claimed;
 use shared::deadline::Deadline;
 use tests::{World, event, handle, invoke, post};
 
@@ -15,7 +15,7 @@ use tests::{World, event, handle, invoke, post};
 struct End(fn() -> Outcome);
 
 impl Work for End {
-    async fn run(&self, _: &Claimed, _: &Db, _: Deadline) -> Outcome {
+    async fn run(&self, _: &Claimed, _: &Store, _: Deadline) -> Outcome {
         (self.0)()
     }
 }
@@ -99,7 +99,7 @@ async fn worker_that_dies_leaves_a_failed_attempt() {
     let world = World::new().await;
     world.create("o-1").await;
     let order_ids = ["o-1".parse().unwrap()];
-    claim(&world.db(), &order_ids, Duration::from_secs(1), Duration::ZERO).await.unwrap();
+    world.store().claim(&order_ids, Duration::from_secs(1), Duration::ZERO).await.unwrap();
     world.let_pass(60.0).await;
     handle(&world.processor_with(COMPLETE), &["o-1"]).await;
     let expected =

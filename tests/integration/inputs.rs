@@ -6,8 +6,8 @@ use axum::body::Body;
 use axum::http::{Method, Request};
 use processor::{Outcome, Work};
 use serde_json::{Value, json};
-use shared::db::Db;
-use shared::db::work::Claimed;
+use shared::db::Store;
+use shared::db::claim::Claimed;
 use shared::deadline::Deadline;
 use tests::{Log, World, call_in_process, event, handle, invoke, order, post};
 use tracing::Level;
@@ -20,7 +20,7 @@ fn request(method: Method, path: &str) -> Request<Body> {
 struct FailAll;
 
 impl Work for FailAll {
-    async fn run(&self, _: &Claimed, _: &Db, _: Deadline) -> Outcome {
+    async fn run(&self, _: &Claimed, _: &Store, _: Deadline) -> Outcome {
         Outcome::Fail("out of stock".to_owned())
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use processor::{Outcome, Work};
 use serde_json::{Value, json};
-use shared::db::Db;
-use shared::db::work::Claimed;
+use shared::db::Store;
+use shared::db::claim::Claimed;
 use shared::deadline::Deadline;
 use tests::{Log, World, handle, post};
 use tracing::Level;
@@ -14,7 +14,7 @@ use tracing::Level;
 struct FailAll;
 
 impl Work for FailAll {
-    async fn run(&self, order: &Claimed, _: &Db, _: Deadline) -> Outcome {
+    async fn run(&self, order: &Claimed, _: &Store, _: Deadline) -> Outcome {
         Outcome::Fail(order.order_id.as_str().split('-').next().unwrap().to_owned())
     }
 }

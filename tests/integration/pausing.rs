@@ -7,8 +7,7 @@ use axum::http::Request;
 use sandbox::runtime::{Environment, Function};
 use serde_json::{Value, json};
 use shared::db::ends::Announce;
-use shared::db::overdue;
-use shared::db::work::{self, Finish};
+use shared::db::finish::Finish;
 use tests::{World, event, eventually, failures, handle, order, post};
 
 use crate::environments::function_with;
@@ -91,20 +90,20 @@ async fn long_pause_rings_no_overdue_alarm() {
     world.let_pass(400.0).await;
     pause(&world).await;
     world.let_pass(4000.0).await;
-    let overdue = overdue::find_overdue(&world.db(), GRACE, AHEAD).await.unwrap();
+    let overdue = world.store().find_overdue(GRACE, AHEAD).await.unwrap();
     assert_eq!((overdue.oldest, overdue.has_late), (Duration::ZERO, false));
     assert!(overdue.paused_for.unwrap() >= Duration::from_secs(4000), "{overdue:?}");
     assert_eq!(world.sweeper().sweep().await.unwrap().requeued, 0);
     assert_eq!(world.get("/metrics").await.expect(200)["oldest_overdue_seconds"], 0.0);
     resume(&world).await;
-    let overdue = overdue::find_overdue(&world.db(), GRACE, AHEAD).await.unwrap();
+    let overdue = world.store().find_overdue(GRACE, AHEAD).await.unwrap();
     assert!(overdue.oldest < GRACE && overdue.has_late && overdue.paused_for.is_none(), "{overdue:?}");
     // From here on the order is overdue like any other.
     world.let_pass(300.0).await;
     let since_resume = 300.0..330.0;
     let seconds = world.get("/metrics").await.expect(200)["oldest_overdue_seconds"].as_f64().unwrap();
     assert!(since_resume.contains(&seconds), "{seconds}");
-    let overdue = overdue::find_overdue(&world.db(), GRACE, AHEAD).await.unwrap();
+    let overdue = world.store().find_overdue(GRACE, AHEAD).await.unwrap();
     assert!(since_resume.contains(&overdue.oldest.as_secs_f64()), "{overdue:?}");
 }
 
@@ -114,7 +113,7 @@ async fn pause_without_orders_is_not_overdue_afterwards() {
     pause(&world).await;
     resume(&world).await;
     world.let_pass(1000.0).await;
-    let overdue = overdue::find_overdue(&world.db(), GRACE, AHEAD).await.unwrap();
+    let overdue = world.store().find_overdue(GRACE, AHEAD).await.unwrap();
     assert_eq!((overdue.oldest, overdue.has_late), (Duration::ZERO, false));
     assert_eq!(world.get("/metrics").await.expect(200)["oldest_overdue_seconds"], 0.0);
 }
@@ -123,11 +122,11 @@ async fn pause_without_orders_is_not_overdue_afterwards() {
 async fn attempt_that_has_started_ends_during_a_pause() {
     let world = World::new().await;
     world.create("o-1").await;
-    let (db, ids) = (world.db(), ["o-1".parse().unwrap()]);
-    let claim = work::claim(&db, &ids, Duration::from_secs(30), Duration::ZERO).await.unwrap();
+    let (store, ids) = (world.store(), ["o-1".parse().unwrap()]);
+    let claim = store.claim(&ids, Duration::from_secs(30), Duration::ZERO).await.unwrap();
     pause(&world).await;
     let end = Finish { order: &claim.claimed[0], attempts: 1, failure: None };
-    assert_eq!(work::finish(&db, claim.token, &[end], Duration::ZERO, Announce::Never).await.unwrap().len(), 1);
+    assert_eq!(store.finish(claim.token, &[end], Duration::ZERO, Announce::Never).await.unwrap().len(), 1);
     assert_eq!(world.status("o-1").await, "completed");
 }
 

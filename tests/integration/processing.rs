@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use processor::{Outcome, Work};
 use serde_json::json;
-use shared::db::Db;
+use shared::db::Store;
+use shared::db::claim::Claimed;
 use shared::db::ends::Announce;
-use shared::db::work::{Claimed, Finish, Reschedule};
+use shared::db::finish::{Finish, Reschedule};
 use shared::deadline::Deadline;
 use tests::{World, failures, handle};
 
@@ -18,7 +19,7 @@ const FIVE_SECONDS: Duration = Duration::from_secs(5);
 struct Always(Outcome, AtomicUsize);
 
 impl Work for Always {
-    async fn run(&self, _: &Claimed, _: &Db, _: Deadline) -> Outcome {
+    async fn run(&self, _: &Claimed, _: &Store, _: Deadline) -> Outcome {
         self.1.fetch_add(1, Ordering::Relaxed);
         self.0.clone()
     }
@@ -98,7 +99,7 @@ async fn claim_skips_an_order_that_another_statement_locks() {
     world.create("o-2").await;
     world.execute("BEGIN; SELECT FROM order_work WHERE order_id = 'o-1' FOR UPDATE").await;
     let ids = ["o-1".parse().unwrap(), "o-2".parse().unwrap()];
-    let claim = shared::db::work::claim(&world.db(), &ids, Duration::from_secs(30), Duration::ZERO).await.unwrap();
+    let claim = world.store().claim(&ids, Duration::from_secs(30), Duration::ZERO).await.unwrap();
     assert_eq!((&claim.claimed[0].order_id, claim.claimed.len()), (&ids[1], 1));
     assert_eq!(claim.not_due, [(ids[0].clone(), Duration::ZERO)]);
     world.execute("COMMIT").await;
@@ -140,28 +141,23 @@ async fn cancelled_order_is_never_processed() {
 async fn worker_with_an_expired_lease_changes_nothing() {
     let world = World::new().await;
     world.create("o-1").await;
-    let (db, lease) = (world.db(), Duration::from_secs(30));
+    let (store, lease) = (world.store(), Duration::from_secs(30));
     let ids = ["o-1".parse().unwrap()];
-    let lost = shared::db::work::claim(&db, &ids, lease, Duration::ZERO).await.unwrap();
+    let lost = store.claim(&ids, lease, Duration::ZERO).await.unwrap();
     world.let_pass(31.0).await;
-    let holder = shared::db::work::claim(&db, &ids, lease, Duration::ZERO).await.unwrap();
+    let holder = store.claim(&ids, lease, Duration::ZERO).await.unwrap();
     assert_eq!(holder.claimed[0].attempts, 1);
     let outcome = [Finish { order: &lost.claimed[0], attempts: 1, failure: None }];
-    assert!(
-        shared::db::work::finish(&db, lost.token, &outcome, Duration::ZERO, Announce::Never).await.unwrap().is_empty()
-    );
-    shared::db::work::reschedule(
-        &db,
-        lost.token,
-        &[Reschedule { order_id: &ids[0], due_at: holder.claimed[0].now, failed_attempt: Some("busy") }],
-    )
-    .await
-    .unwrap();
+    assert!(store.finish(lost.token, &outcome, Duration::ZERO, Announce::Never).await.unwrap().is_empty());
+    store
+        .reschedule(
+            lost.token,
+            &[Reschedule { order_id: &ids[0], due_at: holder.claimed[0].now, failed_attempt: Some("busy") }],
+        )
+        .await
+        .unwrap();
     assert_eq!(world.status("o-1").await, "processing");
-    assert_eq!(
-        shared::db::work::finish(&db, holder.token, &outcome, Duration::ZERO, Announce::Never).await.unwrap().len(),
-        1
-    );
+    assert_eq!(store.finish(holder.token, &outcome, Duration::ZERO, Announce::Never).await.unwrap().len(), 1);
     assert_eq!(world.status("o-1").await, "completed");
 }
 
@@ -171,14 +167,7 @@ async fn order_that_kills_its_workers_fails_after_its_attempts() {
     world.create("o-1").await;
     let ids = ["o-1".parse().unwrap()];
     for _ in 0..3 {
-        assert_eq!(
-            shared::db::work::claim(&world.db(), &ids, Duration::from_secs(30), Duration::ZERO)
-                .await
-                .unwrap()
-                .claimed
-                .len(),
-            1
-        );
+        assert_eq!(world.store().claim(&ids, Duration::from_secs(30), Duration::ZERO).await.unwrap().claimed.len(), 1);
         world.let_pass(31.0).await;
     }
     let processor = world.processor_with(Always(Outcome::Complete, AtomicUsize::new(0)));

@@ -7,9 +7,10 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use shared::db::Store;
+use shared::db::claim::Claim;
 use shared::db::ends::Announce;
-use shared::db::work::{Claim, Finish, Reschedule};
-use shared::db::{Db, orders, overdue, pause, retry, work};
+use shared::db::finish::{Finish, Reschedule};
 use shared::order::OrderId;
 use tests::World;
 
@@ -68,7 +69,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// The run of one order: its messages in the queue, the workers' claims, and the recorded ends.
 struct Play<'a> {
     world: &'a World,
-    db: &'a Db,
+    store: &'a Store,
     order: [OrderId; 1],
     messages: usize,
     workers: [Option<Claim>; 2],
@@ -94,11 +95,11 @@ impl Play<'_> {
             Step::Redeliver(worker) => self.messages += usize::from(self.workers[worker].is_some()),
             Step::Lose => self.messages = self.messages.saturating_sub(1),
             Step::Duplicate => self.messages += usize::from(self.messages > 0),
-            Step::Sweep => self.messages += overdue::requeue_overdue(self.db, GRACE, 10).await.unwrap().len(),
+            Step::Sweep => self.messages += self.store.requeue_overdue(GRACE, 10).await.unwrap().len(),
             Step::Cancel => self.cancel().await,
             Step::OperatorRetry => self.operator_retry().await,
-            Step::Pause => drop(pause::pause(self.db, "a test", "tester").await.unwrap()),
-            Step::Resume => drop(pause::resume(self.db).await.unwrap()),
+            Step::Pause => drop(self.store.pause_processing("a test", "tester").await.unwrap()),
+            Step::Resume => drop(self.store.resume_processing().await.unwrap()),
             Step::Pass(seconds) => self.world.let_pass(f64::from(seconds)).await,
         }
         self.check().await;
@@ -110,7 +111,7 @@ impl Play<'_> {
             return;
         }
         let delay = if has_delay { DELAY } else { Duration::ZERO };
-        let claim = work::claim(self.db, &self.order, LEASE, delay).await.unwrap();
+        let claim = self.store.claim(&self.order, LEASE, delay).await.unwrap();
         self.messages -= usize::from(claim.not_due.is_empty());
         if !claim.claimed.is_empty() {
             assert!(!self.is_paused().await, "an order was claimed while processing was paused");
@@ -127,7 +128,7 @@ impl Play<'_> {
     async fn finish(&mut self, worker: usize, completed: bool) {
         if let Some(claim) = self.workers[worker].take() {
             let end = Finish { order: &claim.claimed[0], attempts: 1, failure: (!completed).then_some("refused") };
-            let recorded = work::finish(self.db, claim.token, &[end], Duration::ZERO, Announce::Never).await.unwrap();
+            let recorded = self.store.finish(claim.token, &[end], Duration::ZERO, Announce::Never).await.unwrap();
             if !recorded.is_empty() {
                 assert_eq!(self.holder.take(), Some(worker), "a worker without the lease recorded an end");
                 self.ends += 1;
@@ -139,27 +140,22 @@ impl Play<'_> {
         if let Some(claim) = self.workers[worker].take() {
             let due_at = claim.claimed[0].now + Duration::from_secs(seconds);
             let order = Reschedule { order_id: self.id(), due_at, failed_attempt: counts_as_attempt.then_some("busy") };
-            work::reschedule(self.db, claim.token, &[order]).await.unwrap();
+            self.store.reschedule(claim.token, &[order]).await.unwrap();
             self.holder = self.holder.filter(|holder| *holder != worker);
             self.messages += 1;
         }
     }
 
     async fn cancel(&mut self) {
-        if orders::cancel(self.db, self.id(), None, tests::actor(&"olga".parse().unwrap()), Announce::Never)
-            .await
-            .unwrap()
-        {
+        if self.store.cancel(self.id(), None, tests::actor(&"olga".parse().unwrap()), Announce::Never).await.unwrap() {
             self.ends += 1;
             self.is_cancelled = true;
         }
     }
 
     async fn operator_retry(&mut self) {
-        let retried = retry::retry(self.db, &self.order, Duration::ZERO, tests::actor(&"olga".parse().unwrap()))
-            .await
-            .unwrap()
-            .len();
+        let retried =
+            self.store.retry(&self.order, Duration::ZERO, tests::actor(&"olga".parse().unwrap())).await.unwrap().len();
         self.lives += i64::try_from(retried).unwrap();
         self.messages += retried;
     }
@@ -181,17 +177,26 @@ impl Play<'_> {
         for step in [Step::Pass(240), Step::Resume, Step::Sweep, Step::Deliver(0, false), Step::Finish(0, true)] {
             self.act(step).await;
         }
-        let order = orders::get(self.db, self.id(), None).await.unwrap().unwrap();
+        let order = self.store.read_order(self.id(), None).await.unwrap().unwrap();
         assert!(!order.status.is_active(), "the order is stuck: {order:?}");
     }
 }
 
-async fn play(world: &World, db: &Db, steps: &[Step]) {
+async fn play(world: &World, store: &Store, steps: &[Step]) {
     let order = OrderId::generate();
     world.create(order.as_str()).await;
     let workers = [None, None];
-    let mut play =
-        Play { world, db, order: [order], messages: 1, workers, holder: None, lives: 1, ends: 0, is_cancelled: false };
+    let mut play = Play {
+        world,
+        store,
+        order: [order],
+        messages: 1,
+        workers,
+        holder: None,
+        lives: 1,
+        ends: 0,
+        is_cancelled: false,
+    };
     for step in steps {
         play.act(*step).await;
     }
@@ -206,9 +211,9 @@ fn no_interleaving_loses_an_order_or_ends_it_twice() {
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let world = runtime.block_on(World::new());
-    let db = world.db();
+    let store = world.store();
     let played = runner.run(&vec(step(), 0..40), |steps| {
-        runtime.block_on(play(&world, &db, &steps));
+        runtime.block_on(play(&world, &store, &steps));
         Ok(())
     });
     played.unwrap_or_else(|found| panic!("{found}"));

@@ -11,8 +11,8 @@ use axum::http::Request;
 use processor::{Config, Outcome, Processor, Simulated, Work};
 use serde_json::{Value, json};
 use shared::config::Env;
-use shared::db::work::{Claimed, claim};
-use shared::db::{Database, Db, DbConfig};
+use shared::db::claim::Claimed;
+use shared::db::{Database, DbConfig, Store};
 use shared::deadline::Deadline;
 use sweeper::Sweeper;
 use tests::{World, call_in_process, handle, order, post};
@@ -29,7 +29,7 @@ const RELEASED: &str = include_str!("released/statements.json");
 struct FailOne;
 
 impl Work for FailOne {
-    async fn run(&self, order: &Claimed, _: &Db, _: Deadline) -> Outcome {
+    async fn run(&self, order: &Claimed, _: &Store, _: Deadline) -> Outcome {
         sleep(Duration::from_millis(400)).await;
         match order.order_id.as_str() {
             "o-2" => Outcome::Fail("refused".to_owned()),
@@ -91,7 +91,7 @@ async fn process(api: &Router, env: &Env, world: &World) {
     handle(&waiting, &["o-1", "o-2", "o-3"]).await;
     world.let_pass(10.0).await;
     let held = Database::new(DbConfig::from_env(env).unwrap()).until(Deadline::after(Duration::from_mins(1)));
-    claim(&held, &["o-6".parse().unwrap()], Duration::from_secs(1), Duration::ZERO).await.unwrap();
+    held.claim(&["o-6".parse().unwrap()], Duration::from_secs(1), Duration::ZERO).await.unwrap();
     world.let_pass(10.0).await;
     let refusing = Processor::new(config(), FailOne, env).unwrap();
     handle(&refusing, &["o-6"]).await;
@@ -190,18 +190,22 @@ async fn recording_of_a_release_contains_every_statement() {
     let statements = record(&world).await.statements();
     let sources = [
         include_str!("../../shared/src/db/cancel.rs"),
+        include_str!("../../shared/src/db/claim.rs"),
         include_str!("../../shared/src/db/create.rs"),
         include_str!("../../shared/src/db/ends.rs"),
         include_str!("../../shared/src/db/erasure.rs"),
-        include_str!("../../shared/src/db/retention.rs"),
+        include_str!("../../shared/src/db/finish.rs"),
         include_str!("../../shared/src/db/history.rs"),
+        include_str!("../../shared/src/db/list.rs"),
+        include_str!("../../shared/src/db/pause.rs"),
+        include_str!("../../shared/src/db/read.rs"),
+        include_str!("../../shared/src/db/requeue.rs"),
+        include_str!("../../shared/src/db/retention.rs"),
         include_str!("../../shared/src/db/retry.rs"),
         include_str!("../../shared/src/db/schedule.rs"),
-        include_str!("../../shared/src/db/orders.rs"),
-        include_str!("../../shared/src/db/overdue.rs"),
-        include_str!("../../shared/src/db/pause.rs"),
         include_str!("../../shared/src/db/stats.rs"),
-        include_str!("../../shared/src/db/work.rs"),
+        include_str!("../../shared/src/db/stats/fold.rs"),
+        include_str!("../../shared/src/db/stats/hours.rs"),
     ];
     let queries: usize = sources.iter().map(|source| source.matches(".query(").count()).sum();
     let mut texts: Vec<_> = statements.iter().map(|statement| statement.sql.as_str()).collect();

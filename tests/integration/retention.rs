@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use shared::db::retention::delete_ended;
 use sweeper::Sweeper;
 use tests::{World, failures, handle};
 use tokio_postgres::NoTls;
@@ -168,10 +167,10 @@ async fn no_other_role_may_delete_orders_by_the_function() {
 async fn chunk_ends_where_the_next_begins() {
     let world = World::new().await;
     insert(&world, "old", 5, 60.0, 60.0).await;
-    let first = delete_ended(&world.db(), DAY, None, 3).await.unwrap();
+    let first = world.store().delete_ended(DAY, None, 3).await.unwrap();
     let last = first.last.unwrap();
     assert_eq!((first.orders, last.order_id.as_str()), (3, "old-3"));
-    let second = delete_ended(&world.db(), DAY, Some(&last), 3).await.unwrap();
+    let second = world.store().delete_ended(DAY, Some(&last), 3).await.unwrap();
     assert_eq!((second.orders, second.last.unwrap().order_id.as_str()), (2, "old-5"));
-    assert!(delete_ended(&world.db(), DAY, None, 3).await.unwrap().last.is_none());
+    assert!(world.store().delete_ended(DAY, None, 3).await.unwrap().last.is_none());
 }

@@ -8,9 +8,9 @@ use sandbox::postgres::Postgres;
 use serde_json::json;
 use shared::config::Env;
 use shared::db::ends::Announce;
+use shared::db::finish::{Finish, Reschedule};
 use shared::db::role::grant;
 use shared::db::schema::SchemaError;
-use shared::db::work::{Finish, Reschedule, claim, finish, reschedule};
 use shared::db::{Database, DbConfig};
 use shared::deadline::Deadline;
 use shared::order::OrderId;
@@ -73,7 +73,7 @@ fn deadline() -> Deadline {
 #[tokio::test]
 async fn functions_role_can_do_everything_that_functions_do() {
     let role = AppRole::new().await;
-    let (db, sweeper) = (
+    let (store, sweeper) = (
         Database::new(DbConfig::from_env(&role.env()).unwrap()).until(deadline()),
         Sweeper::from_env(&role.env()).unwrap(),
     );
@@ -87,14 +87,14 @@ async fn functions_role_can_do_everything_that_functions_do() {
     call(post("/orders/c/cancel", &json!({}))).await.expect(200);
 
     let order_ids: Vec<OrderId> = ["a", "b"].iter().map(|id| id.parse().unwrap()).collect();
-    let claimed = claim(&db, &order_ids, Duration::from_secs(30), Duration::ZERO).await.unwrap();
+    let claimed = store.claim(&order_ids, Duration::from_secs(30), Duration::ZERO).await.unwrap();
     let due_at = claimed.claimed[0].now;
     let later = order_ids.iter().map(|order_id| Reschedule { order_id, due_at, failed_attempt: Some("busy") });
-    reschedule(&db, claimed.token, &later.collect::<Vec<_>>()).await.unwrap();
-    let again = claim(&db, &order_ids, Duration::from_secs(30), Duration::ZERO).await.unwrap();
+    store.reschedule(claimed.token, &later.collect::<Vec<_>>()).await.unwrap();
+    let again = store.claim(&order_ids, Duration::from_secs(30), Duration::ZERO).await.unwrap();
     let end = |index: usize, failure| Finish { order: &again.claimed[index], attempts: 1, failure };
     let ends = [end(0, None), end(1, Some("refused"))];
-    assert_eq!(finish(&db, again.token, &ends, Duration::ZERO, Announce::Never).await.unwrap().len(), 2);
+    assert_eq!(store.finish(again.token, &ends, Duration::ZERO, Announce::Never).await.unwrap().len(), 2);
 
     for operation in ["/orders/retry", "/dead-letters/redrive", "/orders/b/retry"] {
         call(post(operation, &json!({"dry_run": true}))).await.expect(200);
@@ -104,7 +104,7 @@ async fn functions_role_can_do_everything_that_functions_do() {
     let swept = sweeper.sweep().await.unwrap();
     assert!(swept.requeued == 2 && swept.folded > 0, "{swept:?}");
     call(post("/users/carol/erase", &json!({}))).await.expect(200);
-    shared::db::retention::delete_ended(&db, Duration::from_hours(24), None, 10).await.unwrap();
+    store.delete_ended(Duration::from_hours(24), None, 10).await.unwrap();
 
     for path in [
         "/orders",

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use shared::db::overdue;
 use sweeper::Sweeper;
 use tests::{World, failures, handle, order};
 use time::OffsetDateTime;
@@ -130,7 +129,7 @@ async fn waiting_for_its_time_is_neither_overdue_nor_queueing() {
     assert_eq!((&metrics["scheduled"], &metrics["status_counts"]["pending"]), (&json!(1), &json!(2)));
     handle(&world.processor(Duration::ZERO), &["o-2"]).await;
     world.let_pass(3000.0).await;
-    let overdue = overdue::find_overdue(&world.db(), Duration::from_mins(3), Duration::ZERO).await.unwrap();
+    let overdue = world.store().find_overdue(Duration::from_mins(3), Duration::ZERO).await.unwrap();
     assert_eq!((overdue.oldest, overdue.has_late), (Duration::ZERO, false));
     world.let_pass(601.0).await;
     assert_eq!(world.get("/metrics").await.expect(200)["scheduled"], 0);

@@ -6,8 +6,8 @@ use axum::body::Body;
 use axum::http::Request;
 use processor::{Outcome, Work};
 use serde_json::{Value, json};
-use shared::db::Db;
-use shared::db::work::Claimed;
+use shared::db::Store;
+use shared::db::claim::Claimed;
 use shared::deadline::Deadline;
 use tests::{World, handle};
 
@@ -15,7 +15,7 @@ use tests::{World, handle};
 struct FailSome;
 
 impl Work for FailSome {
-    async fn run(&self, order: &Claimed, _: &Db, _: Deadline) -> Outcome {
+    async fn run(&self, order: &Claimed, _: &Store, _: Deadline) -> Outcome {
         if order.order_id.as_str().starts_with("bad") { Outcome::Fail("bad".to_owned()) } else { Outcome::Complete }
     }
 }

@@ -85,7 +85,7 @@ async fn requeued_expired_claim_still_counts_as_an_attempt() {
     let world = World::new().await;
     world.create("o-1").await;
     let ids = ["o-1".parse().unwrap()];
-    shared::db::work::claim(&world.db(), &ids, Duration::from_secs(30), Duration::ZERO).await.unwrap();
+    world.store().claim(&ids, Duration::from_secs(30), Duration::ZERO).await.unwrap();
     world.let_pass(300.0).await;
     assert_eq!(world.sweeper().sweep().await.unwrap().requeued, 1);
     handle(&world.processor(Duration::ZERO), &["o-1"]).await;

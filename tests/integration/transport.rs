@@ -18,9 +18,9 @@ const VALID: u16 = 2099;
 
 /// Executes a statement with these variables. Returns the error as logged, or an empty string.
 async fn ask(variables: &[(&str, &str)]) -> String {
-    let db = Database::new(DbConfig::from_env(&variables.iter().copied().collect::<Env>()).unwrap())
+    let store = Database::new(DbConfig::from_env(&variables.iter().copied().collect::<Env>()).unwrap())
         .until(Deadline::after(Duration::from_mins(1)));
-    db.ping().await.err().map(|error| Chain(&error).to_string()).unwrap_or_default()
+    store.ping().await.err().map(|error| Chain(&error).to_string()).unwrap_or_default()
 }
 
 async fn ask_by(url: &str, authority: &Authority) -> String {

@@ -14,7 +14,7 @@ use processor::{Processor, Simulated, Work};
 use serde_json::{Value, json};
 use shared::config::Env;
 use shared::db::history::Actor;
-use shared::db::{Database, Db, DbConfig};
+use shared::db::{Database, DbConfig, Store};
 use shared::deadline::Deadline;
 use shared::order::UserId;
 use sweeper::Sweeper;
@@ -114,7 +114,7 @@ impl World {
 
     /// The database, connected to like the functions do.
     #[must_use]
-    pub fn db(&self) -> Db {
+    pub fn store(&self) -> Store {
         Database::new(DbConfig::from_env(&self.env()).expect("a database")).until(Deadline::after(PATIENCE))
     }
 

@@ -5,9 +5,9 @@ use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
 use shared::config::Env;
-use shared::db::inspect::{self, Rights, SchemaVersion, Setting};
+use shared::db::inspect::{Rights, SchemaVersion, Setting, newest_migration};
 use shared::db::role::RoleName;
-use shared::db::{Database, Db, DbConfig, DbError, stats};
+use shared::db::{Database, DbConfig, Store, StoreError};
 use shared::deadline::Deadline;
 use shared::error::Chain;
 
@@ -36,22 +36,22 @@ pub async fn examine(env: &Env) -> Vec<Finding> {
             )];
         }
     };
-    let db = Database::new(config).until(Deadline::after(TIMEOUT));
-    if let Err(error) = db.ping().await {
+    let store = Database::new(config).until(Deadline::after(TIMEOUT));
+    if let Err(error) = store.ping().await {
         return vec![Finding::wrong(PLACE, "DATABASE_URL", Chain(&error).to_string(), reach(&error))];
     }
-    let (mut findings, has_schema) = schema(&db).await;
+    let (mut findings, has_schema) = schema(&store).await;
     findings.insert(0, Finding::ok(PLACE, "DATABASE_URL", "answers"));
-    findings.extend([clock(&db).await, connections(&db).await]);
+    findings.extend([clock(&store).await, connections(&store).await]);
     if has_schema {
-        findings.extend(rights(&db, env).await);
-        findings.extend(waiting(&db).await);
+        findings.extend(rights(&store, env).await);
+        findings.extend(waiting(&store).await);
     }
     findings
 }
 
 /// The remedy for a database that is out of reach.
-fn reach(error: &DbError) -> &'static str {
+fn reach(error: &StoreError) -> &'static str {
     let said = Chain(error).to_string();
     if said.contains("connection slots") || said.contains("too many") {
         MORE_CONNECTIONS
@@ -67,10 +67,10 @@ fn reach(error: &DbError) -> &'static str {
 }
 
 /// Checks the schema's version. Returns also whether there is a schema.
-async fn schema(db: &Db) -> (Vec<Finding>, bool) {
-    let newest = inspect::newest_migration();
+async fn schema(store: &Store) -> (Vec<Finding>, bool) {
+    let newest = newest_migration();
     let check = "schema";
-    let finding = match inspect::schema_version(db).await {
+    let finding = match store.read_schema_version().await {
         Ok(SchemaVersion::None) => {
             let remedy = "deploy, or invoke the migrate function: it brings the schema up to date";
             return (vec![Finding::wrong(check, PLACE, "no migration has run", remedy)], false);
@@ -95,16 +95,16 @@ async fn schema(db: &Db) -> (Vec<Finding>, bool) {
     (vec![finding], true)
 }
 
-async fn clock(db: &Db) -> Finding {
+async fn clock(store: &Store) -> Finding {
     let asked = SystemTime::now();
-    match inspect::clock(db).await {
+    match store.read_clock().await {
         Ok(theirs) => skew("clock.database", PLACE, theirs.into(), asked + asked.elapsed().unwrap_or_default() / 2),
         Err(error) => Finding::not_checked("clock.database", PLACE, Chain(&error).to_string()),
     }
 }
 
-async fn connections(db: &Db) -> Finding {
-    match inspect::connections(db).await {
+async fn connections(store: &Store) -> Finding {
+    match store.count_connections().await {
         // Below the limit, because new environments need some too.
         Ok((used, most)) => Finding::held(
             "connections",
@@ -117,18 +117,18 @@ async fn connections(db: &Db) -> Finding {
     }
 }
 
-async fn rights(db: &Db, env: &Env) -> Vec<Finding> {
+async fn rights(store: &Store, env: &Env) -> Vec<Finding> {
     let named = env.text("DATABASE_APP_ROLE");
     let role = match named.map(RoleName::from_str).transpose() {
         Ok(role) => role,
         Err(problem) => return vec![Finding::wrong("rights", "DATABASE_APP_ROLE", problem, "give the role's name")],
     };
-    match inspect::rights(db, role.as_ref()).await {
+    match store.read_rights(role.as_ref()).await {
         Ok(Some(rights)) => {
             let mut findings = compare_rights(&rights, named.is_some());
             // Without DATABASE_APP_ROLE the owner checks itself, and the functions may sign in as another role.
             if named.is_some() || !rights.is_owner {
-                findings.push(settings(db, &rights.role).await);
+                findings.push(settings(store, &rights.role).await);
             }
             findings
         }
@@ -173,9 +173,9 @@ fn compare_rights(rights: &Rights, is_named: bool) -> Vec<Finding> {
 
 /// Without time limits a statement that the functions have given up keeps running or waiting for a lock, and keeps its connection.
 /// Without the others misleading statistics can make a statement read the whole table.
-async fn settings(db: &Db, role: &str) -> Finding {
+async fn settings(store: &Store, role: &str) -> Finding {
     let check = "settings";
-    let settings = match inspect::settings(db, role).await {
+    let settings = match store.read_settings(role).await {
         Ok(settings) => settings,
         Err(error) => return Finding::not_checked(check, role, Chain(&error).to_string()),
     };
@@ -190,8 +190,8 @@ async fn settings(db: &Db, role: &str) -> Finding {
     Finding::wrong(check, role, listed(&bad), remedy)
 }
 
-async fn waiting(db: &Db) -> Vec<Finding> {
-    match stats::read(db).await {
+async fn waiting(store: &Store) -> Vec<Finding> {
+    match store.read_metrics().await {
         Ok(metrics) => {
             let pause = metrics.pause.map(|pause| format!("since {} by {}: {}", pause.since, pause.by, pause.reason));
             vec![paused(PLACE, pause), overdue(PLACE, metrics.oldest_overdue_seconds, GRACE_SECONDS)]

@@ -11,7 +11,7 @@ use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::Response;
-use shared::db::Db;
+use shared::db::Store;
 use shared::deadline::Deadline;
 use shared::queue::{Message, Queue};
 
@@ -27,7 +27,7 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Call {
     api: Arc<Api>,
     /// The database until the call's deadline.
-    pub db: Db,
+    pub store: Store,
     /// The deadline of the answer.
     pub deadline: Deadline,
 }
@@ -82,6 +82,6 @@ impl FromRequestParts<Arc<Api>> for Call {
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, ApiError> {
         let deadline = parts.extensions.get().copied().unwrap_or_else(|| api.deadline());
-        Ok(Self { api: Arc::clone(api), db: api.database.until(deadline.share(2, 3)), deadline })
+        Ok(Self { api: Arc::clone(api), store: api.database.until(deadline.share(2, 3)), deadline })
     }
 }

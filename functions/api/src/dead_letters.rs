@@ -6,7 +6,6 @@ use std::time::Duration;
 use axum::Json;
 use serde::{Deserialize, Serialize};
 use shared::db::history::Actor;
-use shared::db::work;
 use shared::order::OrderId;
 use shared::queue::{Group, Message, Received};
 use utoipa::ToSchema;
@@ -143,7 +142,7 @@ impl Letters {
         let mut order_ids: Vec<_> = self.orders.iter().map(|letter| letter.order_id.clone()).collect();
         order_ids.sort();
         order_ids.dedup();
-        let waiting = work::find_active(&call.db, &order_ids).await?;
+        let waiting = call.store.find_active(&order_ids).await?;
         let retried = retry_paced(call, &order_ids, per_second, actor).await?;
         let groups: HashMap<_, _> = self.orders.iter().map(|letter| (&letter.order_id, &letter.group)).collect();
         let group = |order_id| groups.get(order_id).copied().cloned().flatten();

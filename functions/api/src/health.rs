@@ -26,6 +26,6 @@ pub struct Health {
     )
 )]
 pub async fn healthz(call: Call) -> Result<Json<Health>, ApiError> {
-    call.db.ping().await?;
+    call.store.ping().await?;
     Ok(Json(Health { status: "ok" }))
 }

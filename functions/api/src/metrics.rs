@@ -10,15 +10,15 @@ use axum::extract::rejection::QueryRejection;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use shared::db::ends::{self, Announce};
-use shared::db::stats::{self, Metrics, Percentiles};
+use shared::db::ends::Announce;
+use shared::db::stats::{Metrics, Percentiles};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use self::hours::{HoursParameter, HoursView};
-use crate::media_type::preferred;
 use crate::call::Call;
 use crate::caller::{Caller, Scope};
+use crate::media_type::preferred;
 use crate::pause::PauseView;
 use crate::problem::{ApiError, Problem, Refusals};
 
@@ -127,14 +127,14 @@ pub async fn metrics(
     // The depths are null if the queue does not answer. The other numbers do not wait for it.
     let deadline = call.deadline.share(1, 4);
     let depths = async { tokio::try_join!(call.queue().depth(deadline), call.dead_letters().depth(deadline)) };
-    let (read, depths) = tokio::join!(stats::read(&call.db), depths);
+    let (read, depths) = tokio::join!(call.store.read_metrics(), depths);
     let depths = depths.inspect_err(|error| tracing::warn!(%error, "could not read the depths of the queues")).ok();
     let mut view = MetricsView::new(read?, depths);
     if call.announce == Announce::Ends {
-        view.oldest_event_seconds = Some(ends::oldest(&call.db).await?.as_secs_f64());
+        view.oldest_event_seconds = Some(call.store.age_of_oldest_end().await?.as_secs_f64());
     }
     if let Some(hours) = hours {
-        view.by_hour = Some(HoursView::new(hours, stats::read_hours(&call.db, hours).await?));
+        view.by_hour = Some(HoursView::new(hours, call.store.read_hours(hours).await?));
     }
     let (version, text) = match preferred(&headers, &[JSON, OPENMETRICS, PROMETHEUS]) {
         Some(OPENMETRICS) => ("application/openmetrics-text; version=1.0.0; charset=utf-8", view.text() + "# EOF\n"),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{FromRequest, Request};
 use serde::{Deserialize, Serialize};
-use shared::db::pause::{self, Pause};
+use shared::db::pause::Pause;
 use shared::order::is_label;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
@@ -83,7 +83,7 @@ impl From<Pause> for PauseView {
 )]
 pub async fn pause(call: Call, Admin(caller): Admin, change: Change) -> Result<Json<ProcessingView>, ApiError> {
     let caller = caller.user_id().as_str();
-    let pause = pause::pause(&call.db, &change.reason, caller).await?;
+    let pause = call.store.pause_processing(&change.reason, caller).await?;
     tracing::info!(caller, reason = change.reason, since = %pause.since, "paused processing");
     Ok(Json(ProcessingView { pause: Some(pause.into()) }))
 }
@@ -98,7 +98,7 @@ pub async fn pause(call: Call, Admin(caller): Admin, change: Change) -> Result<J
 )]
 pub async fn resume(call: Call, Admin(caller): Admin, change: Change) -> Result<Json<ProcessingView>, ApiError> {
     let caller = caller.user_id().as_str();
-    let ended = pause::resume(&call.db).await?;
+    let ended = call.store.resume_processing().await?;
     let since = ended.map(|pause| pause.since.to_string()).unwrap_or_default();
     tracing::info!(caller, reason = change.reason, since, "resumed processing");
     Ok(Json(ProcessingView { pause: None }))

@@ -14,7 +14,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use lambda_http::request::RequestContext;
 use serde::Serialize;
-use shared::db::DbError;
+use shared::db::StoreError;
 use shared::error::Chain;
 use shared::queue::QueueError;
 use utoipa::ToSchema;
@@ -52,7 +52,7 @@ pub enum ApiError {
     /// The idempotency key belongs to another order.
     KeyReused,
     /// The database is unavailable: unreachable, read-only, busy or too slow.
-    Unavailable(DbError),
+    Unavailable(StoreError),
     /// The queue is unavailable.
     QueueUnavailable(QueueError),
     /// A fault of the service.
@@ -69,8 +69,8 @@ pub struct FieldError {
     pub detail: String,
 }
 
-impl From<DbError> for ApiError {
-    fn from(error: DbError) -> Self {
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
         match error {
             _ if error.is_temporary() => Self::Unavailable(error),
             _ => Self::Internal(Box::new(error)),

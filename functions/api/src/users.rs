@@ -4,7 +4,6 @@ use axum::Json;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use serde::Serialize;
-use shared::db::erasure;
 use shared::order::{Invalid, UserId};
 use utoipa::ToSchema;
 
@@ -48,7 +47,7 @@ pub async fn erase(
     Admin(caller): Admin,
     UserPath(user_id): UserPath,
 ) -> Result<Json<ErasureReport>, ApiError> {
-    let active = erasure::count_active(&call.db, &user_id, call.announce).await?;
+    let active = call.store.count_active_of(&user_id, call.announce).await?;
     if active > 0 {
         log(&caller, 0, active);
         let detail = format!(
@@ -58,7 +57,7 @@ pub async fn erase(
     }
     let erased = erase_chunks(&call, &user_id).await?;
     log(&caller, erased, 0);
-    Ok(Json(ErasureReport { erased, more: erasure::has_orders(&call.db, &user_id).await? }))
+    Ok(Json(ErasureReport { erased, more: call.store.has_orders_of(&user_id).await? }))
 }
 
 /// Erases chunk by chunk, and starts none in the second half of the call's time.
@@ -66,7 +65,7 @@ async fn erase_chunks(call: &Call, user_id: &UserId) -> Result<u64, ApiError> {
     let last_start = call.deadline.share(1, 2);
     let mut erased = 0;
     while !last_start.is_over() {
-        let chunk = erasure::erase(&call.db, user_id, CHUNK, call.announce).await?;
+        let chunk = call.store.erase_user(user_id, CHUNK, call.announce).await?;
         erased += chunk;
         if chunk < CHUNK.unsigned_abs() {
             break;

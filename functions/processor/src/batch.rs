@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use serde_json::json;
-use shared::db::DbError;
-use shared::db::work::Finish;
+use shared::db::StoreError;
+use shared::db::finish::Finish;
 use shared::error::Chain;
 use shared::order::OrderId;
 use shared::queue::Group;
@@ -98,7 +98,7 @@ impl Batch {
     }
 
     /// Reports every message of these orders as failed, because of this error.
-    pub fn fail_each<'a>(&mut self, order_ids: impl Iterator<Item = &'a OrderId>, error: &DbError) {
+    pub fn fail_each<'a>(&mut self, order_ids: impl Iterator<Item = &'a OrderId>, error: &StoreError) {
         tracing::error!(error = %Chain(error), "could not record outcomes; SQS will deliver their messages again");
         for order_id in order_ids {
             self.fail(order_id);

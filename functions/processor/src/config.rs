@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use shared::config::{ConfigError, Env, Stage, Timing};
 
-use crate::budget;
 use crate::backoff::Backoff;
+use crate::budget;
 use crate::work::{ConfiguredWork, Simulated, Webhook};
 
 /// The longest simulated work: a day.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use shared::db::work::{Claimed, Finish, Reschedule};
+use shared::db::claim::Claimed;
+use shared::db::finish::{Finish, Reschedule};
 
 use crate::backoff::Backoff;
 use crate::work::Outcome;

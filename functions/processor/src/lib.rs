@@ -29,9 +29,9 @@ use std::time::Duration;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use futures_util::future::join_all;
 use shared::config::{ConfigError, Env};
-use shared::db::ends::{self, Announce};
-use shared::db::work::{Claim, Claimed, claim, finish, reschedule};
-use shared::db::{Database, Db, DbConfig};
+use shared::db::claim::{Claim, Claimed};
+use shared::db::ends::Announce;
+use shared::db::{Database, DbConfig, Store};
 use shared::deadline::Deadline;
 use shared::error::Chain;
 use shared::events::{self, Bus};
@@ -65,7 +65,7 @@ pub struct Processor<W> {
 struct Lease {
     token: Uuid,
     claimed_at: Instant,
-    db: Db,
+    store: Store,
 }
 
 impl<W: Work> Processor<W> {
@@ -84,8 +84,8 @@ impl<W: Work> Processor<W> {
         let mut batch = Batch::new(event);
         let order_ids = batch.order_ids();
         if !order_ids.is_empty() {
-            let db = self.database.until(budget::of_claim(deadline));
-            match claim(&db, &order_ids, self.config.timing.lease, self.work.delay()).await {
+            let store = self.database.until(budget::of_claim(deadline));
+            match store.claim(&order_ids, self.config.timing.lease, self.work.delay()).await {
                 Ok(claim) => self.process(claim, deadline, &mut batch).await,
                 Err(error) => {
                     tracing::error!(error = %Chain(&error), "could not claim the batch; SQS will deliver its messages again");
@@ -110,8 +110,9 @@ impl<W: Work> Processor<W> {
     async fn announce(&self, batch: &Batch, deadline: Deadline) {
         let Some(bus) = self.bus.as_ref().filter(|bus| !batch.ended.is_empty() && !bus.is_silent()) else { return };
         let deadline = budget::of_events(deadline);
-        let db = self.database.until(deadline);
-        let announced = async { bus.announce(&db, &ends::find(&db, &batch.ended).await?, deadline.share(2, 3)).await };
+        let store = self.database.until(deadline);
+        let announced =
+            async { bus.announce(&store, &store.find_ends(&batch.ended).await?, deadline.share(2, 3)).await };
         if let Err(error) = announced.await {
             tracing::warn!(error = %Chain(&error), "could not announce ends; the sweeper will retry");
         }
@@ -141,7 +142,7 @@ impl<W: Work> Processor<W> {
             "claimed a batch"
         );
         self.add_ended(ended.iter(), batch);
-        let lease = Lease { token, claimed_at: Instant::now(), db: self.database.until(deadline) };
+        let lease = Lease { token, claimed_at: Instant::now(), store: self.database.until(deadline) };
         let work_deadline = budget::of_work(deadline, self.config.timeout);
         let decided = join_all(claimed.into_iter().map(|order| self.attempt(order, work_deadline))).await;
         let (dead_lettered, others): (Vec<_>, Vec<_>) =
@@ -180,7 +181,7 @@ impl<W: Work> Processor<W> {
         if ends.is_empty() {
             return;
         }
-        match finish(&lease.db, lease.token, &ends, lease.claimed_at.elapsed(), self.announce).await {
+        match lease.store.finish(lease.token, &ends, lease.claimed_at.elapsed(), self.announce).await {
             Ok(recorded) => {
                 count(decided, &recorded, lease.claimed_at.elapsed());
                 batch.trace_ends(ends.iter().filter(|end| recorded.contains(&end.order.order_id)));
@@ -204,7 +205,7 @@ impl<W: Work> Processor<W> {
         if later.is_empty() {
             return true;
         }
-        let recorded = reschedule(&lease.db, lease.token, &later).await;
+        let recorded = lease.store.reschedule(lease.token, &later).await;
         if let Err(error) = &recorded {
             batch.fail_each(later.iter().map(|order| order.order_id), error);
         }

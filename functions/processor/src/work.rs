@@ -6,8 +6,8 @@ mod webhook;
 use std::fmt;
 use std::time::Duration;
 
-use shared::db::Db;
-use shared::db::work::Claimed;
+use shared::db::Store;
+use shared::db::claim::Claimed;
 use shared::deadline::Deadline;
 
 pub use simulated::Simulated;
@@ -57,7 +57,7 @@ pub trait Work {
     /// order's content until then.
     ///
     /// The work must be idempotent by `order_id`: it runs again for the same order if the worker crashes before it records the outcome.
-    fn run(&self, order: &Claimed, db: &Db, deadline: Deadline) -> impl Future<Output = Outcome> + Send;
+    fn run(&self, order: &Claimed, store: &Store, deadline: Deadline) -> impl Future<Output = Outcome> + Send;
 }
 
 /// The configured kind of work.
@@ -76,10 +76,10 @@ impl Work for ConfiguredWork {
         }
     }
 
-    async fn run(&self, order: &Claimed, db: &Db, deadline: Deadline) -> Outcome {
+    async fn run(&self, order: &Claimed, store: &Store, deadline: Deadline) -> Outcome {
         match self {
-            Self::Simulated(work) => work.run(order, db, deadline).await,
-            Self::Webhook(work) => work.run(order, db, deadline).await,
+            Self::Simulated(work) => work.run(order, store, deadline).await,
+            Self::Webhook(work) => work.run(order, store, deadline).await,
         }
     }
 }

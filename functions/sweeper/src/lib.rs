@@ -31,8 +31,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 use shared::config::{ConfigError, Env, Stage, Timing, time_limit};
-use shared::db::overdue::{self, Enqueue};
-use shared::db::{Database, Db, DbConfig, DbError, schedule, stats};
+use shared::db::requeue::ToEnqueue;
+use shared::db::{Database, DbConfig, Store, StoreError};
 use shared::deadline::Deadline;
 use shared::events::Bus;
 use shared::order::OrderId;
@@ -99,10 +99,10 @@ impl Sweeper {
     }
 
     /// Runs once.
-    pub async fn sweep(&self) -> Result<Swept, DbError> {
+    pub async fn sweep(&self) -> Result<Swept, StoreError> {
         let deadline = Deadline::after(self.timeout);
         let requeue_deadline = deadline.minus(self.timeout / CHUNK_SHARE);
-        let overdue = overdue::find_overdue(&self.database.until(requeue_deadline), self.timing.grace, AHEAD).await?;
+        let overdue = self.database.until(requeue_deadline).find_overdue(self.timing.grace, AHEAD).await?;
         Measure::OldestOverdue.add(overdue.oldest);
         if let Some(paused_for) = overdue.paused_for {
             Measure::PausedFor.add(paused_for);
@@ -116,7 +116,7 @@ impl Sweeper {
         };
         let late = if overdue.has_late { self.requeue(requeue_deadline).await? } else { Sent::default() };
         let answer_deadline = deadline.minus(self.timeout / ANSWER_SHARE);
-        let folded = stats::fold(&self.database.until(answer_deadline)).await?;
+        let folded = self.database.until(answer_deadline).fold_statistics().await?;
         let deleted = self.delete_old(answer_deadline).await?;
         let (requeued, enqueued, unsent) = (late.sent, scheduled.sent, late.unsent + scheduled.unsent);
         let swept = Swept { requeued, enqueued, unsent, folded, deleted, events };
@@ -134,26 +134,26 @@ impl Sweeper {
     }
 
     /// Deletes old orders, if the deployment keeps them only for a time. It comes last: nothing else waits for it.
-    async fn delete_old(&self, deadline: Deadline) -> Result<u64, DbError> {
+    async fn delete_old(&self, deadline: Deadline) -> Result<u64, StoreError> {
         let Some(retention) = self.retention else { return Ok(0) };
         retention.apply(&self.database.until(deadline), deadline, self.timeout / CHUNK_SHARE).await
     }
 
     /// Requeues overdue orders.
-    async fn requeue(&self, deadline: Deadline) -> Result<Sent, DbError> {
+    async fn requeue(&self, deadline: Deadline) -> Result<Sent, StoreError> {
         let limit = self.limit(&self.database.until(deadline), deadline).await?;
         self.enqueue(Kind::Overdue, limit, deadline).await
     }
 
     /// Sends messages to the orders of a kind, chunk by chunk, until none is left, the limit is reached, the queue refuses messages, or
     /// the time is over.
-    async fn enqueue(&self, kind: Kind, limit: i64, deadline: Deadline) -> Result<Sent, DbError> {
-        let db = self.database.until(deadline);
+    async fn enqueue(&self, kind: Kind, limit: i64, deadline: Deadline) -> Result<Sent, StoreError> {
+        let store = self.database.until(deadline);
         let (mut left, mut all) = (limit, Sent::default());
         while left > 0 && all.unsent == 0 && deadline.remaining() > self.timeout / CHUNK_SHARE {
             let orders = match kind {
-                Kind::Overdue => overdue::requeue_overdue(&db, self.timing.grace, left.min(CHUNK)).await?,
-                Kind::Scheduled => schedule::enqueue_scheduled(&db, AHEAD, left.min(CHUNK)).await?,
+                Kind::Overdue => store.requeue_overdue(self.timing.grace, left.min(CHUNK)).await?,
+                Kind::Scheduled => store.enqueue_scheduled(AHEAD, left.min(CHUNK)).await?,
             };
             if orders.is_empty() {
                 break;
@@ -161,7 +161,7 @@ impl Sweeper {
             left -= i64::try_from(orders.len()).unwrap_or(left);
             let unsent = self.send(&orders, deadline).await;
             if !unsent.is_empty() {
-                overdue::undo(&db, &unsent, kind == Kind::Overdue).await?;
+                store.undo_requeue(&unsent, kind == Kind::Overdue).await?;
             }
             all.sent += orders.len() - unsent.len();
             all.unsent += unsent.len();
@@ -170,9 +170,9 @@ impl Sweeper {
     }
 
     /// Sends a message for each of these orders, with its delay. Returns the orders whose messages were not sent.
-    async fn send<'a>(&self, orders: &'a [Enqueue], deadline: Deadline) -> Vec<&'a OrderId> {
+    async fn send<'a>(&self, orders: &'a [ToEnqueue], deadline: Deadline) -> Vec<&'a OrderId> {
         let message =
-            |order: &Enqueue| Message::new(&order.order_id, order.user_id.as_deref().map(Group::of), order.due_in);
+            |order: &ToEnqueue| Message::new(&order.order_id, order.user_id.as_deref().map(Group::of), order.due_in);
         let messages: Vec<_> = orders.iter().map(message).collect();
         // Half of the time. The other half is for undoing the sends that a hanging queue did not accept.
         let unsent = self.queue.send_all(&messages, deadline.share(1, 2)).await;
@@ -180,8 +180,8 @@ impl Sweeper {
     }
 
     /// The most orders that this run may requeue: the number of missing messages.
-    async fn limit(&self, db: &Db, deadline: Deadline) -> Result<i64, DbError> {
-        let active = overdue::count(db).await?;
+    async fn limit(&self, store: &Store, deadline: Deadline) -> Result<i64, StoreError> {
+        let active = store.count_expected_messages().await?;
         match self.queue.depth(deadline.share(1, 4)).await {
             Ok(messages) => Ok((active - messages).clamp(LEAST_LIMIT, self.limit)),
             Err(error) => {

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use shared::config::{ConfigError, Env};
-use shared::db::orders::Position;
-use shared::db::{Db, DbError, retention};
+use shared::db::list::Position;
+use shared::db::{Store, StoreError};
 use shared::deadline::Deadline;
 use tokio::time::{Instant, sleep};
 
@@ -34,12 +34,12 @@ impl Retention {
 
     /// Deletes the orders that ended before that time, until none is left or the time is over. Starts no chunk with less time left
     /// than `reserve`. Returns the number of orders that it deleted.
-    pub async fn apply(self, db: &Db, deadline: Deadline, reserve: Duration) -> Result<u64, DbError> {
+    pub async fn apply(self, store: &Store, deadline: Deadline, reserve: Duration) -> Result<u64, StoreError> {
         let mut deleted = 0;
         let mut last: Option<Position> = None;
         while deadline.remaining() > reserve {
             let began = Instant::now();
-            let chunk = retention::delete_ended(db, self.0, last.as_ref(), CHUNK).await?;
+            let chunk = store.delete_ended(self.0, last.as_ref(), CHUNK).await?;
             deleted += chunk.orders;
             last = chunk.last;
             if last.is_none() {

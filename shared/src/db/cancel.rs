@@ -1,13 +1,12 @@
-//! Operators' statements on many pending orders: count, find and cancel them.
+//! Cancelling: one order by its user, or many pending orders by an operator.
 
 use time::OffsetDateTime;
-use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::ends::Announce;
 use super::history::Actor;
-use super::orders::order_id;
-use super::{Db, DbError};
+use super::row::{Rows, order_id};
+use super::{Param, Store, StoreError};
 use crate::order::{OrderId, UserId};
 
 /// A filter on pending orders. An absent criterion matches every order.
@@ -23,63 +22,58 @@ pub struct PendingFilter {
     pub user_id: Option<UserId>,
 }
 
-/// Counts the pending orders that match.
-pub async fn count_pending(db: &Db, filter: &PendingFilter) -> Result<i64, DbError> {
-    let rows = select_pending(db, "count(*) AS matched", "", filter, 1).await?;
-    Ok(rows.first().map_or(Ok(0), |row| row.try_get("matched"))?)
-}
+impl Store {
+    /// Cancels an order that is still pending, counts it, and records who did it. Returns whether it did.
+    ///
+    /// Conflicts: the order stays unchanged if a worker has claimed or ended it first, or if it is missing or not `tenant`'s.
+    pub async fn cancel(
+        &self,
+        order_id: &OrderId,
+        tenant: Option<&UserId>,
+        actor: Actor<'_>,
+        announce: Announce,
+    ) -> Result<bool, StoreError> {
+        let sql = format!(
+                    "WITH held AS (
+                SELECT order_id FROM order_work WHERE order_id = $1 AND started_at IS NULL FOR UPDATE
+            ), cancelled AS (
+                UPDATE orders AS o SET cancelled = true, finished_at = now()
+                FROM held
+                WHERE o.order_id = held.order_id AND o.order_id = $1 AND ($2::text IS NULL OR o.user_id = $2)
+                RETURNING o.order_id{}
+            ), done AS (
+                DELETE FROM order_work AS w USING cancelled AS c WHERE w.order_id = c.order_id AND w.order_id = $1
+            ), counted AS (
+                INSERT INTO order_outcomes (minute, cancelled) SELECT date_trunc('minute', now()), 1 FROM cancelled
+            ), recorded AS (
+                INSERT INTO order_events (order_id, event, subject, client) SELECT order_id, 'cancelled', $3, $4 FROM cancelled
+            ){}
+            SELECT FROM cancelled",
+                    announce.only(", o.retries"),
+                    announce.keep("cancelled")
+                );
+        let params: [Param; 4] = [
+            (&order_id.as_str(), Type::TEXT),
+            (&tenant.map(UserId::as_str), Type::TEXT),
+            (&actor.subject.as_str(), Type::TEXT),
+            (&actor.client, Type::TEXT),
+        ];
+        let rows = self.query("cancel an order", &sql, &params).await?;
+        Ok(rows.len() > 0)
+    }
 
-/// Finds the oldest `limit` pending orders that match, oldest first.
-pub async fn find_pending(db: &Db, filter: &PendingFilter, limit: i64) -> Result<Vec<OrderId>, DbError> {
-    let rows = select_pending(db, "order_id", "ORDER BY created_at, order_id", filter, limit).await?;
-    rows.iter().map(order_id).collect()
-}
-
-/// Selects from the pending orders that match. `order_work` holds active orders alone, so their number bounds the work. A filter by
-/// user looks each of them up in `orders`; without one the statement does not read that table.
-async fn select_pending(
-    db: &Db,
-    what: &str,
-    how: &str,
-    filter: &PendingFilter,
-    limit: i64,
-) -> Result<Vec<Row>, DbError> {
-    let order_ids: Option<Vec<_>> =
-        filter.order_ids.as_ref().map(|order_ids| order_ids.iter().map(OrderId::as_str).collect());
-    let by_user = "AND EXISTS (SELECT FROM orders AS o WHERE o.order_id = w.order_id AND o.user_id = $3)";
-    let sql = format!(
-        "SELECT {what} FROM order_work AS w
-        WHERE started_at IS NULL
-            AND ($1::timestamptz IS NULL OR created_at >= $1) AND ($2::timestamptz IS NULL OR created_at < $2)
-            {} {}
-        {how} LIMIT $4",
-        filter.user_id.as_ref().map_or("", |_| by_user),
-        order_ids.as_ref().map_or("", |_| "AND order_id = ANY ($5)")
-    );
-    let params: [super::Param; 5] = [
-        (&filter.created_from, Type::TIMESTAMPTZ),
-        (&filter.created_before, Type::TIMESTAMPTZ),
-        (&filter.user_id.as_ref().map(UserId::as_str), Type::TEXT),
-        (&limit, Type::INT8),
-        (&order_ids, Type::TEXT_ARRAY),
-    ];
-    db.query(&sql, &params).await
-}
-
-/// Cancels the pending ones among the orders, counts them, and records who did it. Returns how many.
-///
-/// Conflicts: an order that a worker has claimed, or that another call has ended first, is left out.
-pub async fn cancel_all(
-    db: &Db,
-    order_ids: &[OrderId],
-    actor: Actor<'_>,
-    announce: Announce,
-) -> Result<usize, DbError> {
-    let order_ids: Vec<_> = order_ids.iter().map(OrderId::as_str).collect();
-    let rows = db
-        .query(
-            &format!(
-                "WITH held AS (
+    /// Cancels the pending ones among the orders, counts them, and records who did it. Returns how many.
+    ///
+    /// Conflicts: an order that a worker has claimed, or that another call has ended first, is left out.
+    pub async fn cancel_all(
+        &self,
+        order_ids: &[OrderId],
+        actor: Actor<'_>,
+        announce: Announce,
+    ) -> Result<usize, StoreError> {
+        let order_ids: Vec<_> = order_ids.iter().map(OrderId::as_str).collect();
+        let sql = format!(
+                    "WITH held AS (
                 SELECT order_id FROM order_work WHERE order_id = ANY ($1) AND started_at IS NULL ORDER BY order_id FOR UPDATE
             ), cancelled AS (
                 UPDATE orders SET cancelled = true, finished_at = now()
@@ -94,15 +88,53 @@ pub async fn cancel_all(
                 SELECT date_trunc('minute', now()), count(*) FROM cancelled HAVING count(*) > 0
             ){}
             SELECT FROM cancelled",
-                announce.only(", retries"),
-                announce.keep("cancelled")
-            ),
-            &[
-                (&order_ids, Type::TEXT_ARRAY),
-                (&actor.subject.as_str(), Type::TEXT),
-                (&actor.client, Type::TEXT),
-            ],
-        )
-        .await?;
-    Ok(rows.len())
+                    announce.only(", retries"),
+                    announce.keep("cancelled")
+                );
+        let params: [Param; 3] =
+            [(&order_ids, Type::TEXT_ARRAY), (&actor.subject.as_str(), Type::TEXT), (&actor.client, Type::TEXT)];
+        let rows = self.query("cancel orders", &sql, &params).await?;
+        Ok(rows.len())
+    }
+
+    /// Counts the pending orders that match.
+    pub async fn count_pending(&self, filter: &PendingFilter) -> Result<i64, StoreError> {
+        self.select_pending("count(*) AS matched", "", filter, 1).await?.value("matched")
+    }
+
+    /// Finds the oldest `limit` pending orders that match, oldest first.
+    pub async fn find_pending(&self, filter: &PendingFilter, limit: i64) -> Result<Vec<OrderId>, StoreError> {
+        self.select_pending("order_id", "ORDER BY created_at, order_id", filter, limit).await?.read(order_id)
+    }
+
+    /// Selects from the pending orders that match. `order_work` holds active orders alone, so their number bounds the work. A filter by
+    /// user looks each of them up in `orders`; without one the statement does not read that table.
+    async fn select_pending(
+        &self,
+        what: &str,
+        how: &str,
+        filter: &PendingFilter,
+        limit: i64,
+    ) -> Result<Rows, StoreError> {
+        let order_ids: Option<Vec<_>> =
+            filter.order_ids.as_ref().map(|order_ids| order_ids.iter().map(OrderId::as_str).collect());
+        let by_user = "AND EXISTS (SELECT FROM orders AS o WHERE o.order_id = w.order_id AND o.user_id = $3)";
+        let sql = format!(
+            "SELECT {what} FROM order_work AS w
+        WHERE started_at IS NULL
+            AND ($1::timestamptz IS NULL OR created_at >= $1) AND ($2::timestamptz IS NULL OR created_at < $2)
+            {} {}
+        {how} LIMIT $4",
+            filter.user_id.as_ref().map_or("", |_| by_user),
+            order_ids.as_ref().map_or("", |_| "AND order_id = ANY ($5)")
+        );
+        let params: [Param; 5] = [
+            (&filter.created_from, Type::TIMESTAMPTZ),
+            (&filter.created_before, Type::TIMESTAMPTZ),
+            (&filter.user_id.as_ref().map(UserId::as_str), Type::TEXT),
+            (&limit, Type::INT8),
+            (&order_ids, Type::TEXT_ARRAY),
+        ];
+        self.query("find pending orders", &sql, &params).await
+    }
 }

@@ -7,11 +7,10 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use time::OffsetDateTime;
-use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::orders::{COLUMNS, order};
-use super::{Db, DbError};
+use super::row::{COLUMNS, order};
+use super::{DbError, Param, Store, StoreError};
 use crate::error::Chain;
 use crate::order::{NewOrder, Order, OrderId, Status};
 
@@ -64,81 +63,96 @@ impl CreateRequest {
     }
 }
 
-/// Creates an order that is due once `cancel_window` has passed, and not before its `process_after`.
-///
-/// Conflicts: if an order has the same identifier or key, the request is a repeat of it or is refused.
-pub async fn create(db: &Db, request: &CreateRequest, cancel_window: Duration) -> Result<Created, DbError> {
-    if let Some(created_at) = insert(db, request, cancel_window).await? {
-        return Ok(Created::Inserted(request.inserted(created_at)));
+impl Store {
+    /// Creates an order that is due once `cancel_window` has passed, and not before its `process_after`.
+    ///
+    /// Conflicts: if an order has the same identifier or key, the request is a repeat of it or is refused.
+    pub async fn create(&self, request: &CreateRequest, cancel_window: Duration) -> Result<Created, StoreError> {
+        if let Some(created_at) = self.insert(request, cancel_window).await? {
+            return Ok(Created::Inserted(request.inserted(created_at)));
+        }
+        let earlier = self.find_earlier(std::slice::from_ref(request)).await?;
+        let corrupt = || DbError::Corrupt(format!("order {} was not inserted and does not exist", request.order_id));
+        compare(request, &earlier).ok_or_else(|| StoreError::new("create an order", corrupt()))
     }
-    let earlier = find_earlier(db, std::slice::from_ref(request)).await?;
-    let corrupt = || DbError::Corrupt(format!("order {} was not inserted and does not exist", request.order_id));
-    compare(request, &earlier).ok_or_else(corrupt)
-}
 
-/// Creates the orders of a batch in one statement. Returns one result per request, in their order. The second of two orders with
-/// the same identifier is a repeat of the first, or collides with it. Fails as a whole if the database is unavailable.
-///
-/// If the statement fails for another reason, this creates the orders one by one, so that no order fails because of another.
-pub async fn create_all(
-    db: &Db,
-    requests: &[CreateRequest],
-    cancel_window: Duration,
-) -> Result<Vec<Result<Created, DbError>>, DbError> {
-    match insert_all(db, requests, cancel_window).await {
-        Ok(inserted) => Ok(resolve(db, requests, inserted, cancel_window).await),
-        Err(error) if error.is_temporary() => Err(error),
-        Err(error) => {
-            tracing::warn!(error = %Chain(&error), "could not create a batch in one statement; creating its orders one by one");
-            Ok(one_by_one(db, requests, cancel_window).await)
+    /// Creates the orders of a batch in one statement. Returns one result per request, in their order. The second of two orders with
+    /// the same identifier is a repeat of the first, or collides with it. Fails as a whole if the database is unavailable.
+    ///
+    /// If the statement fails for another reason, this creates the orders one by one, so that no order fails because of another.
+    ///
+    /// Conflicts: as for [`Self::create`], for each order by itself.
+    pub async fn create_all(
+        &self,
+        requests: &[CreateRequest],
+        cancel_window: Duration,
+    ) -> Result<Vec<Result<Created, StoreError>>, StoreError> {
+        match self.insert_all(requests, cancel_window).await {
+            Ok(inserted) => Ok(self.resolve(requests, inserted, cancel_window).await),
+            Err(error) if error.is_temporary() => Err(error),
+            Err(error) => {
+                tracing::warn!(error = %Chain(&error), "could not create a batch in one statement; creating its orders one by one");
+                Ok(self.one_by_one(requests, cancel_window).await)
+            }
         }
     }
-}
 
-/// Builds one result per request: inserted orders are new, the others are looked up. A failed lookup fails only the requests that
-/// needed it.
-async fn resolve(
-    db: &Db,
-    requests: &[CreateRequest],
-    mut inserted: HashMap<String, OffsetDateTime>,
-    cancel_window: Duration,
-) -> Vec<Result<Created, DbError>> {
-    let earlier = if inserted.len() < requests.len() { find_earlier(db, requests).await } else { Ok(Vec::new()) };
-    let mut created = Vec::with_capacity(requests.len());
-    for request in requests {
-        created.push(match (inserted.remove(request.order_id.as_str()), &earlier) {
-            (Some(created_at), _) => Ok(Created::Inserted(request.inserted(created_at))),
-            (None, Err(error)) => Err(DbError::Unavailable(Chain(error).to_string().into())),
-            (None, Ok(earlier)) => match compare(request, earlier) {
-                Some(created) => Ok(created),
-                // An earlier request with the same identifier stood for both, and its key kept it from being inserted.
-                None => create(db, request, cancel_window).await,
-            },
-        });
+    /// Builds one result per request: inserted orders are new, the others are looked up. A failed lookup fails only the requests that
+    /// needed it.
+    async fn resolve(
+        &self,
+        requests: &[CreateRequest],
+        mut inserted: HashMap<String, OffsetDateTime>,
+        cancel_window: Duration,
+    ) -> Vec<Result<Created, StoreError>> {
+        let earlier = if inserted.len() < requests.len() { self.find_earlier(requests).await } else { Ok(Vec::new()) };
+        let mut created = Vec::with_capacity(requests.len());
+        for request in requests {
+            created.push(match (inserted.remove(request.order_id.as_str()), &earlier) {
+                (Some(created_at), _) => Ok(Created::Inserted(request.inserted(created_at))),
+                (None, Err(error)) => Err(StoreError::new(
+                    "find earlier orders",
+                    DbError::Unavailable(Chain(error.cause()).to_string().into()),
+                )),
+                (None, Ok(earlier)) => match compare(request, earlier) {
+                    Some(created) => Ok(created),
+                    // An earlier request with the same identifier stood for both, and its key kept it from being inserted.
+                    None => self.create(request, cancel_window).await,
+                },
+            });
+        }
+        created
     }
-    created
-}
 
-/// Creates one order after the other, until the database is unavailable.
-async fn one_by_one(db: &Db, requests: &[CreateRequest], cancel_window: Duration) -> Vec<Result<Created, DbError>> {
-    let mut created: Vec<Result<Created, DbError>> = Vec::with_capacity(requests.len());
-    for request in requests {
-        let is_down = matches!(created.last(), Some(Err(error)) if error.is_temporary());
-        created.push(if is_down {
-            Err(DbError::Unavailable("an earlier order of the batch could not be stored".into()))
-        } else {
-            create(db, request, cancel_window).await
-        });
+    /// Creates one order after the other, until the database is unavailable.
+    async fn one_by_one(
+        &self,
+        requests: &[CreateRequest],
+        cancel_window: Duration,
+    ) -> Vec<Result<Created, StoreError>> {
+        let mut created: Vec<Result<Created, StoreError>> = Vec::with_capacity(requests.len());
+        for request in requests {
+            let is_down = matches!(created.last(), Some(Err(error)) if error.is_temporary());
+            created.push(if is_down {
+                Err(StoreError::new(
+                    "create an order",
+                    DbError::Unavailable("an earlier order of the batch could not be stored".into()),
+                ))
+            } else {
+                self.create(request, cancel_window).await
+            });
+        }
+        created
     }
-    created
-}
 
-/// Inserts the order and its work. Returns the time of creation, or `None` if the identifier or the key exists.
-async fn insert(db: &Db, request: &CreateRequest, cancel_window: Duration) -> Result<Option<OffsetDateTime>, DbError> {
-    let CreateRequest { order_id, new, key } = request;
-    let rows = db
-        .query(
-            "WITH inserted AS (
+    /// Inserts the order and its work. Returns the time of creation, or `None` if the identifier or the key exists.
+    async fn insert(
+        &self,
+        request: &CreateRequest,
+        cancel_window: Duration,
+    ) -> Result<Option<OffsetDateTime>, StoreError> {
+        let CreateRequest { order_id, new, key } = request;
+        let sql = "WITH inserted AS (
                 INSERT INTO orders (order_id, user_id, item_ids, total_amount, currency, metadata, process_after, idempotency_key)
                 VALUES ($1, $2, $3, $4, $5, $6::jsonb, $7, $8)
                 ON CONFLICT DO NOTHING
@@ -148,43 +162,40 @@ async fn insert(db: &Db, request: &CreateRequest, cancel_window: Duration) -> Re
                 SELECT order_id, created_at, greatest(created_at + make_interval(secs => $9), process_after), process_after
                 FROM inserted
             )
-            SELECT created_at FROM inserted",
-            &[
-                (&order_id.as_str(), Type::TEXT),
-                (&new.user_id.as_str(), Type::TEXT),
-                (&new.item_ids.as_slice(), Type::TEXT_ARRAY),
-                (&new.total_amount.as_decimal(), Type::NUMERIC),
-                (&new.total_amount.currency().code(), Type::TEXT),
-                (&new.metadata.to_json(), Type::TEXT),
-                (&new.process_after, Type::TIMESTAMPTZ),
-                (key, Type::BYTEA),
-                (&cancel_window.as_secs_f64(), Type::FLOAT8),
-            ],
-        )
-        .await?;
-    rows.first().map(|row| Ok(row.try_get("created_at")?)).transpose()
-}
+            SELECT created_at FROM inserted";
+        let params: [Param; 9] = [
+            (&order_id.as_str(), Type::TEXT),
+            (&new.user_id.as_str(), Type::TEXT),
+            (&new.item_ids.as_slice(), Type::TEXT_ARRAY),
+            (&new.total_amount.as_decimal(), Type::NUMERIC),
+            (&new.total_amount.currency().code(), Type::TEXT),
+            (&new.metadata.to_json(), Type::TEXT),
+            (&new.process_after, Type::TIMESTAMPTZ),
+            (key, Type::BYTEA),
+            (&cancel_window.as_secs_f64(), Type::FLOAT8),
+        ];
+        let rows = self.query("create an order", sql, &params).await?;
+        rows.first(|row| Ok(row.try_get("created_at")?))
+    }
 
-/// The statement of [`insert`] for many orders; for one order it takes a tenth longer. It inserts only the first of the orders
-/// with the same identifier. It inserts rows in the order of their keys, so that two batches of the same orders can't deadlock.
-async fn insert_all(
-    db: &Db,
-    requests: &[CreateRequest],
-    cancel_window: Duration,
-) -> Result<HashMap<String, OffsetDateTime>, DbError> {
-    let mut seen = HashSet::new();
-    let requests: Vec<_> = requests.iter().filter(|request| seen.insert(request.order_id.as_str())).collect();
-    let order_ids: Vec<_> = requests.iter().map(|request| request.order_id.as_str()).collect();
-    let user_ids: Vec<_> = requests.iter().map(|request| request.new.user_id.as_str()).collect();
-    let item_ids: Vec<_> = requests.iter().map(|request| array_literal(request.new.item_ids.as_slice())).collect();
-    let amounts: Vec<_> = requests.iter().map(|request| request.new.total_amount.as_decimal()).collect();
-    let currencies: Vec<_> = requests.iter().map(|request| request.new.total_amount.currency().code()).collect();
-    let metadata: Vec<_> = requests.iter().map(|request| request.new.metadata.to_json()).collect();
-    let process_after: Vec<_> = requests.iter().map(|request| request.new.process_after).collect();
-    let keys: Vec<_> = requests.iter().map(|request| request.key.as_deref()).collect();
-    let rows = db
-        .query(
-            "WITH inserted AS (
+    /// The statement of [`Self::insert`] for many orders; for one order it takes a tenth longer. It inserts only the first of the orders
+    /// with the same identifier. It inserts rows in the order of their keys, so that two batches of the same orders can't deadlock.
+    async fn insert_all(
+        &self,
+        requests: &[CreateRequest],
+        cancel_window: Duration,
+    ) -> Result<HashMap<String, OffsetDateTime>, StoreError> {
+        let mut seen = HashSet::new();
+        let requests: Vec<_> = requests.iter().filter(|request| seen.insert(request.order_id.as_str())).collect();
+        let order_ids: Vec<_> = requests.iter().map(|request| request.order_id.as_str()).collect();
+        let user_ids: Vec<_> = requests.iter().map(|request| request.new.user_id.as_str()).collect();
+        let item_ids: Vec<_> = requests.iter().map(|request| array_literal(request.new.item_ids.as_slice())).collect();
+        let amounts: Vec<_> = requests.iter().map(|request| request.new.total_amount.as_decimal()).collect();
+        let currencies: Vec<_> = requests.iter().map(|request| request.new.total_amount.currency().code()).collect();
+        let metadata: Vec<_> = requests.iter().map(|request| request.new.metadata.to_json()).collect();
+        let process_after: Vec<_> = requests.iter().map(|request| request.new.process_after).collect();
+        let keys: Vec<_> = requests.iter().map(|request| request.key.as_deref()).collect();
+        let sql = "WITH inserted AS (
                 INSERT INTO orders (order_id, user_id, item_ids, total_amount, currency, metadata, process_after, idempotency_key)
                 SELECT order_id, user_id, item_ids::text[], total_amount, currency, metadata::jsonb, process_after, key
                 FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)
@@ -197,21 +208,37 @@ async fn insert_all(
                 SELECT order_id, created_at, greatest(created_at + make_interval(secs => $9), process_after), process_after
                 FROM inserted
             )
-            SELECT order_id, created_at FROM inserted",
-            &[
-                (&order_ids, Type::TEXT_ARRAY),
-                (&user_ids, Type::TEXT_ARRAY),
-                (&item_ids, Type::TEXT_ARRAY),
-                (&amounts, Type::NUMERIC_ARRAY),
-                (&currencies, Type::TEXT_ARRAY),
-                (&metadata, Type::TEXT_ARRAY),
-                (&process_after, Type::TIMESTAMPTZ_ARRAY),
-                (&keys, Type::BYTEA_ARRAY),
-                (&cancel_window.as_secs_f64(), Type::FLOAT8),
-            ],
-        )
-        .await?;
-    rows.iter().map(|row| Ok((row.try_get("order_id")?, row.try_get("created_at")?))).collect()
+            SELECT order_id, created_at FROM inserted";
+        let params: [Param; 9] = [
+            (&order_ids, Type::TEXT_ARRAY),
+            (&user_ids, Type::TEXT_ARRAY),
+            (&item_ids, Type::TEXT_ARRAY),
+            (&amounts, Type::NUMERIC_ARRAY),
+            (&currencies, Type::TEXT_ARRAY),
+            (&metadata, Type::TEXT_ARRAY),
+            (&process_after, Type::TIMESTAMPTZ_ARRAY),
+            (&keys, Type::BYTEA_ARRAY),
+            (&cancel_window.as_secs_f64(), Type::FLOAT8),
+        ];
+        let rows = self.query("create a batch of orders", sql, &params).await?;
+        rows.read(|row| Ok((row.try_get("order_id")?, row.try_get("created_at")?)))
+    }
+
+    /// Finds the orders that have the identifier or the key of a request.
+    async fn find_earlier(&self, requests: &[CreateRequest]) -> Result<Vec<Earlier>, StoreError> {
+        let order_ids: Vec<_> = requests.iter().map(|request| request.order_id.as_str()).collect();
+        let keys: Vec<_> = requests.iter().filter_map(|request| request.key.as_deref()).collect();
+        // Each lookup uses an index. An OR of the two conditions could scan the table.
+        let sql = format!(
+            "SELECT {COLUMNS}, idempotency_key FROM order_states WHERE order_id = ANY ($1)
+        UNION ALL
+        SELECT {COLUMNS}, idempotency_key FROM order_states
+        WHERE idempotency_key IS NOT NULL AND idempotency_key = ANY ($2) AND order_id <> ALL ($1)"
+        );
+        let params: [Param; 2] = [(&order_ids, Type::TEXT_ARRAY), (&keys, Type::BYTEA_ARRAY)];
+        let rows = self.query("find earlier orders", &sql, &params).await?;
+        rows.read(|row| Ok(Earlier { order: order(row)?, key: row.try_get("idempotency_key")? }))
+    }
 }
 
 /// An array as a PostgreSQL literal. The arrays within an array would all need the same length.
@@ -224,21 +251,6 @@ fn array_literal(texts: &[String]) -> String {
 struct Earlier {
     order: Order,
     key: Option<Vec<u8>>,
-}
-
-/// Finds the orders that have the identifier or the key of a request.
-async fn find_earlier(db: &Db, requests: &[CreateRequest]) -> Result<Vec<Earlier>, DbError> {
-    let order_ids: Vec<_> = requests.iter().map(|request| request.order_id.as_str()).collect();
-    let keys: Vec<_> = requests.iter().filter_map(|request| request.key.as_deref()).collect();
-    // Each lookup uses an index. An OR of the two conditions could scan the table.
-    let sql = format!(
-        "SELECT {COLUMNS}, idempotency_key FROM order_states WHERE order_id = ANY ($1)
-        UNION ALL
-        SELECT {COLUMNS}, idempotency_key FROM order_states
-        WHERE idempotency_key IS NOT NULL AND idempotency_key = ANY ($2) AND order_id <> ALL ($1)"
-    );
-    let rows = db.query(&sql, &[(&order_ids, Type::TEXT_ARRAY), (&keys, Type::BYTEA_ARRAY)]).await?;
-    rows.iter().map(|row: &Row| Ok(Earlier { order: order(row)?, key: row.try_get("idempotency_key")? })).collect()
 }
 
 /// Tells a repeat from a collision by the content of the earlier order. Returns `None` if there is no earlier order.

@@ -1,6 +1,6 @@
 //! The ends of orders that are not announced yet: statements on `order_ends`, for deployments with an event bus alone.
 //!
-//! The statement that ends an order inserts its row here ([`super::work::finish`], [`super::orders::cancel`]). The row is deleted once
+//! The statement that ends an order inserts its row here ([`Store::finish`], [`Store::cancel`]). The row is deleted once
 //! the bus has taken the event. A row proves that the order ended, so no event is lost and none precedes its end. A crash between the
 //! two announces the end again, with the same event id.
 
@@ -10,9 +10,9 @@ use time::OffsetDateTime;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::orders::{Position, order};
-use super::work::seconds;
-use super::{Db, DbError};
+use super::list::Position;
+use super::row::{CONTENT, order, qualified, seconds};
+use super::{DbError, Param, Store, StoreError};
 use crate::order::{Order, OrderId};
 
 /// What the statements that end an order do about its announcement. A deployment chooses once, at start.
@@ -56,72 +56,86 @@ pub struct End {
     pub ended_at: OffsetDateTime,
 }
 
-/// Finds the ends among the orders that are not announced.
-pub async fn find(db: &Db, order_ids: &[OrderId]) -> Result<Vec<End>, DbError> {
-    let order_ids: Vec<_> = order_ids.iter().map(OrderId::as_str).collect();
-    let sql = format!("SELECT {READ} FROM order_ends AS e JOIN {STATES} WHERE e.order_id = ANY ($1)");
-    let rows = db.query(&sql, &[(&order_ids, Type::TEXT_ARRAY)]).await?;
-    rows.iter().map(end).collect()
+impl Store {
+    /// Finds the ends among the orders that are not announced.
+    pub async fn find_ends(&self, order_ids: &[OrderId]) -> Result<Vec<End>, StoreError> {
+        let order_ids: Vec<_> = order_ids.iter().map(OrderId::as_str).collect();
+        let sql = format!("SELECT {} FROM order_ends AS e JOIN {STATES} WHERE e.order_id = ANY ($1)", columns());
+        let rows = self.query("find ends", &sql, &[(&order_ids, Type::TEXT_ARRAY)]).await?;
+        rows.read(end)
+    }
+
+    /// Finds at most `limit` ends that are older than `age`: their function had its time to announce them. The oldest come first.
+    pub async fn find_old_ends(
+        &self,
+        age: Duration,
+        after: Option<&Position>,
+        limit: i64,
+    ) -> Result<EndPage, StoreError> {
+        let sql = format!(
+            "WITH e AS MATERIALIZED (
+            SELECT order_id, sequence, ended_at, started_at, attempts, failure FROM order_ends
+            WHERE ended_at < now() - make_interval(secs => $1) AND (ended_at, order_id) > (coalesce($2, '-infinity'), $3)
+            ORDER BY ended_at, order_id LIMIT $4
+        )
+        SELECT {} FROM e JOIN {STATES} ORDER BY e.ended_at, e.order_id",
+            columns()
+        );
+        let params: [Param; 4] = [
+            (&age.as_secs_f64(), Type::FLOAT8),
+            (&after.map(|position| position.created_at), Type::TIMESTAMPTZ),
+            (&after.map_or("", |position| position.order_id.as_str()), Type::TEXT),
+            (&limit, Type::INT8),
+        ];
+        let ends: Vec<_> = self.query("find ends that were left behind", &sql, &params).await?.read(end)?;
+        let is_full = i64::try_from(ends.len()).is_ok_and(|found| found >= limit);
+        let position = |end: &End| Position { created_at: end.ended_at, order_id: end.order.order_id.clone() };
+        let next = ends.last().filter(|_| is_full).map(position);
+        Ok(EndPage { ends, next })
+    }
+
+    /// Deletes ends whose events the bus has taken.
+    ///
+    /// Conflicts: an end that another invocation has deleted first is left out.
+    pub async fn delete_ends(&self, ends: &[&End]) -> Result<(), StoreError> {
+        let order_ids: Vec<_> = ends.iter().map(|end| end.order.order_id.as_str()).collect();
+        let sequences: Vec<_> = ends.iter().map(|end| end.sequence).collect();
+        let sql = "DELETE FROM order_ends AS e USING unnest($1, $2) AS taken (order_id, sequence)
+        WHERE e.order_id = taken.order_id AND e.sequence = taken.sequence";
+        self.query("delete announced ends", sql, &[(&order_ids, Type::TEXT_ARRAY), (&sequences, Type::INT4_ARRAY)])
+            .await
+            .map(drop)
+    }
+
+    /// The time since the oldest end that is not announced; zero if there is none.
+    pub async fn age_of_oldest_end(&self) -> Result<Duration, StoreError> {
+        let sql =
+            "SELECT coalesce(extract(epoch FROM now() - min(ended_at)), 0)::float8 AS oldest_seconds FROM order_ends";
+        let rows = self.query("read the age of the oldest end", sql, &[]).await?;
+        rows.value("oldest_seconds").map(seconds)
+    }
 }
 
 /// A page of ends that were left behind.
 #[derive(Debug)]
-pub struct Page {
+pub struct EndPage {
     /// The ends, the oldest first.
     pub ends: Vec<End>,
     /// The position of the next page; `None` if there is none.
     pub next: Option<Position>,
 }
 
-/// Finds at most `limit` ends that are older than `age`: their function had its time to announce them. The oldest come first.
-pub async fn find_old(db: &Db, age: Duration, after: Option<&Position>, limit: i64) -> Result<Page, DbError> {
-    let sql = format!(
-        "WITH e AS MATERIALIZED (
-            SELECT order_id, sequence, ended_at, started_at, attempts, failure FROM order_ends
-            WHERE ended_at < now() - make_interval(secs => $1) AND (ended_at, order_id) > (coalesce($2, '-infinity'), $3)
-            ORDER BY ended_at, order_id LIMIT $4
-        )
-        SELECT {READ} FROM e JOIN {STATES} ORDER BY e.ended_at, e.order_id"
-    );
-    let params: [super::Param; 4] = [
-        (&age.as_secs_f64(), Type::FLOAT8),
-        (&after.map(|position| position.created_at), Type::TIMESTAMPTZ),
-        (&after.map_or("", |position| position.order_id.as_str()), Type::TEXT),
-        (&limit, Type::INT8),
-    ];
-    let ends: Vec<_> = db.query(&sql, &params).await?.iter().map(end).collect::<Result<_, _>>()?;
-    let is_full = i64::try_from(ends.len()).is_ok_and(|found| found >= limit);
-    let position = |end: &End| Position { created_at: end.ended_at, order_id: end.order.order_id.clone() };
-    let next = ends.last().filter(|_| is_full).map(position);
-    Ok(Page { ends, next })
-}
-
-/// Deletes ends whose events the bus has taken.
-pub async fn delete(db: &Db, ends: &[&End]) -> Result<(), DbError> {
-    let order_ids: Vec<_> = ends.iter().map(|end| end.order.order_id.as_str()).collect();
-    let sequences: Vec<_> = ends.iter().map(|end| end.sequence).collect();
-    db.query(
-        "DELETE FROM order_ends AS e USING unnest($1, $2) AS taken (order_id, sequence)
-        WHERE e.order_id = taken.order_id AND e.sequence = taken.sequence",
-        &[(&order_ids, Type::TEXT_ARRAY), (&sequences, Type::INT4_ARRAY)],
-    )
-    .await
-    .map(drop)
-}
-
-/// The time since the oldest end that is not announced; zero if there is none.
-pub async fn oldest(db: &Db) -> Result<Duration, DbError> {
-    let sql = "SELECT coalesce(extract(epoch FROM now() - min(ended_at)), 0)::float8 AS oldest_seconds FROM order_ends";
-    let rows = db.query(sql, &[]).await?;
-    Ok(seconds(rows.first().map_or(Ok(0.0), |row| row.try_get("oldest_seconds"))?))
-}
-
 /// The columns that [`end`] reads. An end that a retry has taken back since has its own start, attempts and failure.
-const READ: &str = "s.order_id, s.user_id, s.item_ids, s.total_amount, s.currency, s.metadata::text AS metadata, s.process_after, \
-    s.created_at, e.ended_at AS finished_at, e.sequence, \
-    CASE WHEN e.failure IS NULL THEN s.status ELSE 'failed' END AS status, \
-    CASE WHEN e.failure IS NULL THEN s.started_at ELSE e.started_at END AS started_at, \
-    coalesce(e.attempts, s.attempts) AS attempts, coalesce(e.failure, s.failure) AS failure, e.ended_at";
+fn columns() -> String {
+    let content = qualified(CONTENT);
+    format!(
+        "{content}, s.created_at, e.ended_at AS finished_at, e.sequence, \
+        CASE WHEN e.failure IS NULL THEN s.status ELSE 'failed' END AS status, \
+        CASE WHEN e.failure IS NULL THEN s.started_at ELSE e.started_at END AS started_at, \
+        coalesce(e.attempts, s.attempts) AS attempts, coalesce(e.failure, s.failure) AS failure, e.ended_at"
+    )
+}
+
 /// The orders, each found by the key of its end.
 const STATES: &str = "order_states AS s ON s.order_id = e.order_id";
 

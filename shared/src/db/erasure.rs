@@ -5,33 +5,32 @@
 use tokio_postgres::types::Type;
 
 use super::ends::Announce;
-use super::{Db, DbError};
+use super::{Store, StoreError};
 use crate::order::UserId;
 
-/// Counts the user's orders that have not ended, or whose end is still to be announced.
-pub async fn count_active(db: &Db, user_id: &UserId, announce: Announce) -> Result<i64, DbError> {
-    let is_active = match announce {
-        Announce::Never => "finished_at IS NULL",
-        Announce::Ends => {
-            "(finished_at IS NULL OR EXISTS (SELECT FROM order_ends AS e WHERE e.order_id = orders.order_id))"
-        }
-    };
-    let sql = format!("SELECT count(*) AS active FROM orders WHERE user_id = $1 AND {is_active}");
-    let rows = db.query(&sql, &[(&user_id.as_str(), Type::TEXT)]).await?;
-    Ok(rows.first().map_or(Ok(0), |row| row.try_get("active"))?)
-}
+impl Store {
+    /// Counts the user's orders that have not ended, or whose end is still to be announced.
+    pub async fn count_active_of(&self, user_id: &UserId, announce: Announce) -> Result<i64, StoreError> {
+        let is_active = match announce {
+            Announce::Never => "finished_at IS NULL",
+            Announce::Ends => {
+                "(finished_at IS NULL OR EXISTS (SELECT FROM order_ends AS e WHERE e.order_id = orders.order_id))"
+            }
+        };
+        let sql = format!("SELECT count(*) AS active FROM orders WHERE user_id = $1 AND {is_active}");
+        let rows = self.query("count a user's active orders", &sql, &[(&user_id.as_str(), Type::TEXT)]).await?;
+        rows.value("active")
+    }
 
-/// Replaces the user in up to `limit` of the user's ended orders; a trigger replaces it in their histories. Drops the digests of their
-/// idempotency keys, which the user's identifier is part of. Returns the number of orders.
-///
-/// Conflicts: an order that another statement has locked, or whose end is still to be announced, keeps its user for a later call.
-pub async fn erase(db: &Db, user_id: &UserId, limit: i64, announce: Announce) -> Result<u64, DbError> {
-    let and_announced =
-        announce.only(" AND NOT EXISTS (SELECT FROM order_ends AS e WHERE e.order_id = orders.order_id)");
-    let rows = db
-        .query(
-            &format!(
-                "WITH held AS (
+    /// Replaces the user in up to `limit` of the user's ended orders; a trigger replaces it in their histories. Drops the digests of their
+    /// idempotency keys, which the user's identifier is part of. Returns the number of orders.
+    ///
+    /// Conflicts: an order that another statement has locked, or whose end is still to be announced, keeps its user for a later call.
+    pub async fn erase_user(&self, user_id: &UserId, limit: i64, announce: Announce) -> Result<u64, StoreError> {
+        let and_announced =
+            announce.only(" AND NOT EXISTS (SELECT FROM order_ends AS e WHERE e.order_id = orders.order_id)");
+        let sql = format!(
+            "WITH held AS (
                 SELECT order_id FROM orders WHERE user_id = $1 AND finished_at IS NOT NULL{and_announced}
                 ORDER BY created_at DESC, order_id DESC LIMIT $2 FOR UPDATE SKIP LOCKED
             ), erased AS (
@@ -40,17 +39,15 @@ pub async fn erase(db: &Db, user_id: &UserId, limit: i64, announce: Announce) ->
                 RETURNING order_id
             )
             SELECT count(*) AS erased FROM erased"
-            ),
-            &[(&user_id.as_str(), Type::TEXT), (&limit, Type::INT8)],
-        )
-        .await?;
-    let erased: i64 = rows.first().map_or(Ok(0), |row| row.try_get("erased"))?;
-    Ok(erased.unsigned_abs())
-}
+        );
+        let rows = self.query("erase a user", &sql, &[(&user_id.as_str(), Type::TEXT), (&limit, Type::INT8)]).await?;
+        rows.value("erased").map(i64::unsigned_abs)
+    }
 
-/// Whether the user has any order.
-pub async fn has_orders(db: &Db, user_id: &UserId) -> Result<bool, DbError> {
-    let sql = "SELECT EXISTS (SELECT FROM orders WHERE user_id = $1) AS has_orders";
-    let rows = db.query(sql, &[(&user_id.as_str(), Type::TEXT)]).await?;
-    Ok(rows.first().map_or(Ok(false), |row| row.try_get("has_orders"))?)
+    /// Whether the user has any order.
+    pub async fn has_orders_of(&self, user_id: &UserId) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT FROM orders WHERE user_id = $1) AS has_orders";
+        let rows = self.query("look for orders of a user", sql, &[(&user_id.as_str(), Type::TEXT)]).await?;
+        rows.value("has_orders")
+    }
 }

@@ -7,8 +7,8 @@ use time::OffsetDateTime;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::orders::status;
-use super::{Db, DbError};
+use super::row::status;
+use super::{DbError, Param, Store, StoreError};
 use crate::order::{OrderId, Status, UserId};
 
 /// The events of an order after which failed attempts and requeues are no longer recorded.
@@ -46,12 +46,12 @@ pub struct History {
     /// Why it failed.
     pub failure: Option<String>,
     /// Its recorded changes, oldest first.
-    pub events: Vec<Event>,
+    pub events: Vec<HistoryEvent>,
 }
 
 /// A recorded change.
 #[derive(Debug)]
-pub struct Event {
+pub struct HistoryEvent {
     /// When it happened.
     pub at: OffsetDateTime,
     /// What happened.
@@ -91,32 +91,38 @@ pub enum EventKind {
     Cancelled,
 }
 
-/// Reads an order's history. Returns `None` if there is no such order, or if it is not `tenant`'s.
-pub async fn read(db: &Db, order_id: &OrderId, tenant: Option<&UserId>) -> Result<Option<History>, DbError> {
-    let rows = db
-        .query(
-            "SELECT s.status, s.created_at, s.started_at, s.finished_at, s.attempts, s.failure, e.at, e.event, e.attempt, e.cause,
+impl Store {
+    /// Reads an order's history. Returns `None` if there is no such order, or if it is not `tenant`'s.
+    pub async fn read_history(
+        &self,
+        order_id: &OrderId,
+        tenant: Option<&UserId>,
+    ) -> Result<Option<History>, StoreError> {
+        let sql = "SELECT s.status, s.created_at, s.started_at, s.finished_at, s.attempts, s.failure, e.at, e.event, e.attempt, e.cause,
                 e.started_at AS undone_start, e.finished_at AS undone_end, e.subject, e.client
             FROM order_states AS s LEFT JOIN order_events AS e ON e.order_id = s.order_id
             WHERE s.order_id = $1 AND ($2::text IS NULL OR s.user_id = $2)
-            ORDER BY e.at",
-            &[(&order_id.as_str(), Type::TEXT), (&tenant.map(UserId::as_str), Type::TEXT)],
-        )
-        .await?;
-    let Some(first) = rows.first() else { return Ok(None) };
-    Ok(Some(History {
-        status: status(first)?,
-        created_at: first.try_get("created_at")?,
-        started_at: first.try_get("started_at")?,
-        finished_at: first.try_get("finished_at")?,
-        attempts: first.try_get("attempts")?,
-        failure: first.try_get("failure")?,
-        events: rows.iter().filter_map(|row| event(row).transpose()).collect::<Result<_, _>>()?,
-    }))
+            ORDER BY e.at";
+        let params: [Param; 2] = [(&order_id.as_str(), Type::TEXT), (&tenant.map(UserId::as_str), Type::TEXT)];
+        let rows = self.query("read an order's history", sql, &params).await?;
+        let events: Vec<Option<HistoryEvent>> = rows.read(event)?;
+        let history = |row: &Row| {
+            Ok(History {
+                status: status(row)?,
+                created_at: row.try_get("created_at")?,
+                started_at: row.try_get("started_at")?,
+                finished_at: row.try_get("finished_at")?,
+                attempts: row.try_get("attempts")?,
+                failure: row.try_get("failure")?,
+                events: events.into_iter().flatten().collect(),
+            })
+        };
+        rows.first(history)
+    }
 }
 
 /// The event of a row; `None` if the order has no event.
-fn event(row: &Row) -> Result<Option<Event>, DbError> {
+fn event(row: &Row) -> Result<Option<HistoryEvent>, DbError> {
     let Some(name) = row.try_get::<_, Option<&str>>("event")? else { return Ok(None) };
     let kind = match name {
         "attempt_failed" => EventKind::AttemptFailed { attempt: row.try_get("attempt")?, cause: row.try_get("cause")? },
@@ -132,5 +138,5 @@ fn event(row: &Row) -> Result<Option<Event>, DbError> {
         other => return Err(DbError::Corrupt(format!("event {other}"))),
     };
     let (subject, client) = (row.try_get("subject")?, row.try_get("client")?);
-    Ok(Some(Event { at: row.try_get("at")?, kind, subject, client }))
+    Ok(Some(HistoryEvent { at: row.try_get("at")?, kind, subject, client }))
 }

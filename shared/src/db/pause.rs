@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::{Db, DbError};
+use super::{DbError, Store, StoreError};
 
 /// A pause of processing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,38 +22,31 @@ pub struct Pause {
     pub by: String,
 }
 
-/// Pauses processing. A pause that has begun keeps its start and gets this reason.
-///
-/// Conflicts: of two calls at the same time, the second sets the reason.
-pub async fn pause(db: &Db, reason: &str, by: &str) -> Result<Pause, DbError> {
-    let rows = db
-        .query(
-            "UPDATE processing_pause SET paused_at = coalesce(paused_at, now()), reason = $1, paused_by = $2
-            RETURNING paused_at, reason, paused_by",
-            &[(&reason, Type::TEXT), (&by, Type::TEXT)],
-        )
-        .await?;
-    let row = rows.first().ok_or_else(|| DbError::Corrupt("processing_pause has no row".to_owned()))?;
-    paused(row)?.ok_or_else(|| DbError::Corrupt("the pause has no start".to_owned()))
-}
+impl Store {
+    /// Pauses processing. A pause that has begun keeps its start and gets this reason.
+    ///
+    /// Conflicts: of two calls at the same time, the second sets the reason.
+    pub async fn pause_processing(&self, reason: &str, by: &str) -> Result<Pause, StoreError> {
+        let sql = "UPDATE processing_pause SET paused_at = coalesce(paused_at, now()), reason = $1, paused_by = $2
+            RETURNING paused_at, reason, paused_by";
+        let rows = self.query("pause processing", sql, &[(&reason, Type::TEXT), (&by, Type::TEXT)]).await?;
+        rows.one(|row| paused(row)?.ok_or_else(|| DbError::Corrupt("the pause has no start".to_owned())))
+    }
 
-/// Ends the pause, and returns it; `None` if processing was not paused.
-///
-/// Conflicts: of two calls at the same time, the second returns `None`.
-pub async fn resume(db: &Db) -> Result<Option<Pause>, DbError> {
-    let rows = db
-        .query(
-            "WITH pause AS (
+    /// Ends the pause, and returns it; `None` if processing was not paused.
+    ///
+    /// Conflicts: of two calls at the same time, the second returns `None`.
+    pub async fn resume_processing(&self) -> Result<Option<Pause>, StoreError> {
+        let sql = "WITH pause AS (
                 SELECT paused_at, reason, paused_by FROM processing_pause WHERE paused_at IS NOT NULL FOR UPDATE
             ), resumed AS (
                 UPDATE processing_pause SET paused_at = NULL, reason = NULL, paused_by = NULL, resumed_at = now()
                 WHERE EXISTS (SELECT FROM pause)
             )
-            SELECT paused_at, reason, paused_by FROM pause",
-            &[],
-        )
-        .await?;
-    rows.first().map_or(Ok(None), paused)
+            SELECT paused_at, reason, paused_by FROM pause";
+        let rows = self.query("resume processing", sql, &[]).await?;
+        rows.first(paused).map(Option::flatten)
+    }
 }
 
 /// Reads the pause from the columns of `processing_pause`; `None` while processing runs.

@@ -9,8 +9,9 @@ use time::OffsetDateTime;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::orders::{Position, order_id};
-use super::{Db, DbError};
+use super::list::Position;
+use super::row::order_id;
+use super::{DbError, Param, Store, StoreError};
 
 /// The function that deletes, with its arguments' types.
 pub(super) const DELETE_ENDED: &str = "delete_ended_orders(timestamptz, text, timestamptz, integer)";
@@ -24,23 +25,27 @@ pub struct Deleted {
     pub last: Option<Position>,
 }
 
-/// Reads the `chunk` oldest orders after a position, 1000 at most, and deletes those among them that ended longer than `age` ago.
-///
-/// Conflicts: an order that another statement has locked stays.
-pub async fn delete_ended(db: &Db, age: Duration, after: Option<&Position>, chunk: i32) -> Result<Deleted, DbError> {
-    let rows = db
-        .query(
-            "SELECT deleted, last_created_at AS created_at, last_order_id AS order_id
-            FROM delete_ended_orders(coalesce($1, '-infinity'), $2, now() - make_interval(secs => $3), $4)",
-            &[
-                (&after.map(|position| position.created_at), Type::TIMESTAMPTZ),
-                (&after.map_or("", |position| position.order_id.as_str()), Type::TEXT),
-                (&age.as_secs_f64(), Type::FLOAT8),
-                (&chunk, Type::INT4),
-            ],
-        )
-        .await?;
-    deleted(rows.first().ok_or_else(|| DbError::Corrupt("no count of deleted orders".to_owned()))?)
+impl Store {
+    /// Reads the `chunk` oldest orders after a position, 1000 at most, and deletes those among them that ended longer than `age` ago.
+    ///
+    /// Conflicts: an order that another statement has locked stays.
+    pub async fn delete_ended(
+        &self,
+        age: Duration,
+        after: Option<&Position>,
+        chunk: i32,
+    ) -> Result<Deleted, StoreError> {
+        let sql = "SELECT deleted, last_created_at AS created_at, last_order_id AS order_id
+            FROM delete_ended_orders(coalesce($1, '-infinity'), $2, now() - make_interval(secs => $3), $4)";
+        let params: [Param; 4] = [
+            (&after.map(|position| position.created_at), Type::TIMESTAMPTZ),
+            (&after.map_or("", |position| position.order_id.as_str()), Type::TEXT),
+            (&age.as_secs_f64(), Type::FLOAT8),
+            (&chunk, Type::INT4),
+        ];
+        let rows = self.query("delete ended orders", sql, &params).await?;
+        rows.one(deleted)
+    }
 }
 
 fn deleted(row: &Row) -> Result<Deleted, DbError> {

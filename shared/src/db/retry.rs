@@ -7,8 +7,8 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::history::{Actor, MAX_RETRIED, has_room};
-use super::orders::order_id;
-use super::{Db, DbError};
+use super::row::{Rows, order_id};
+use super::{Param, Store, StoreError};
 use crate::order::{OrderId, UserId};
 
 /// A filter on failed orders. An absent criterion matches every order.
@@ -39,75 +39,69 @@ pub struct Cause {
     pub orders: i64,
 }
 
-/// Counts the failed orders that match, and finds the `limit` most frequent causes among them.
-pub async fn count_failed(db: &Db, filter: &FailedFilter, limit: i64) -> Result<(i64, Vec<Cause>), DbError> {
-    let what = "failure, count(*) AS orders, sum(count(*)) OVER ()::bigint AS matched";
-    let rows = select_failed(db, what, "GROUP BY failure ORDER BY orders DESC, failure", filter, limit).await?;
-    let matched = rows.first().map_or(Ok(0), |row| row.try_get("matched"))?;
-    let cause = |row: &Row| Ok(Cause { failure: row.try_get("failure")?, orders: row.try_get("orders")? });
-    Ok((matched, rows.iter().map(cause).collect::<Result<_, DbError>>()?))
-}
+impl Store {
+    /// Counts the failed orders that match, and finds the `limit` most frequent causes among them.
+    pub async fn count_failed(&self, filter: &FailedFilter, limit: i64) -> Result<(i64, Vec<Cause>), StoreError> {
+        let what = "failure, count(*) AS orders, sum(count(*)) OVER ()::bigint AS matched";
+        let rows = self.select_failed(what, "GROUP BY failure ORDER BY orders DESC, failure", filter, limit).await?;
+        let matched = rows.first(|row| Ok(row.try_get("matched")?))?.unwrap_or(0);
+        let causes = rows.read(|row| Ok(Cause { failure: row.try_get("failure")?, orders: row.try_get("orders")? }))?;
+        Ok((matched, causes))
+    }
 
-/// Finds the oldest `limit` failed orders that match, oldest first.
-pub async fn find_failed(db: &Db, filter: &FailedFilter, limit: i64) -> Result<Vec<OrderId>, DbError> {
-    let rows = select_failed(db, "order_id", "ORDER BY created_at, order_id", filter, limit).await?;
-    rows.iter().map(order_id).collect()
-}
+    /// Finds the oldest `limit` failed orders that match, oldest first.
+    pub async fn find_failed(&self, filter: &FailedFilter, limit: i64) -> Result<Vec<OrderId>, StoreError> {
+        let rows = self.select_failed("order_id", "ORDER BY created_at, order_id", filter, limit).await?;
+        rows.read(order_id)
+    }
 
-/// Selects from the failed orders that match. The index `orders_failed` holds failed orders alone.
-async fn select_failed(db: &Db, what: &str, how: &str, filter: &FailedFilter, limit: i64) -> Result<Vec<Row>, DbError> {
-    let order_ids: Option<Vec<_>> =
-        filter.order_ids.as_ref().map(|order_ids| order_ids.iter().map(OrderId::as_str).collect());
-    let by_id = order_ids.as_ref().map_or("", |_| "AND order_id = ANY ($8)");
-    let sql = format!(
-        "SELECT {what} FROM orders
+    /// Selects from the failed orders that match. The index `orders_failed` holds failed orders alone.
+    async fn select_failed(
+        &self,
+        what: &str,
+        how: &str,
+        filter: &FailedFilter,
+        limit: i64,
+    ) -> Result<Rows, StoreError> {
+        let order_ids: Option<Vec<_>> =
+            filter.order_ids.as_ref().map(|order_ids| order_ids.iter().map(OrderId::as_str).collect());
+        let by_id = order_ids.as_ref().map_or("", |_| "AND order_id = ANY ($8)");
+        let sql = format!(
+            "SELECT {what} FROM orders
         WHERE failure IS NOT NULL
             AND ($1::timestamptz IS NULL OR finished_at >= $1) AND ($2::timestamptz IS NULL OR finished_at < $2)
             AND ($3::text IS NULL OR user_id = $3) AND ($4::text IS NULL OR strpos(failure, $4) > 0)
             AND ($6::timestamptz IS NULL OR created_at >= $6) AND ($7::timestamptz IS NULL OR created_at < $7)
             {by_id}
         {how} LIMIT $5"
-    );
-    let params: [super::Param; 8] = [
-        (&filter.failed_from, Type::TIMESTAMPTZ),
-        (&filter.failed_before, Type::TIMESTAMPTZ),
-        (&filter.user_id.as_ref().map(UserId::as_str), Type::TEXT),
-        (&filter.cause, Type::TEXT),
-        (&limit, Type::INT8),
-        (&filter.created_from, Type::TIMESTAMPTZ),
-        (&filter.created_before, Type::TIMESTAMPTZ),
-        (&order_ids, Type::TEXT_ARRAY),
-    ];
-    db.query(&sql, &params).await
-}
+        );
+        let params: [Param; 8] = [
+            (&filter.failed_from, Type::TIMESTAMPTZ),
+            (&filter.failed_before, Type::TIMESTAMPTZ),
+            (&filter.user_id.as_ref().map(UserId::as_str), Type::TEXT),
+            (&filter.cause, Type::TEXT),
+            (&limit, Type::INT8),
+            (&filter.created_from, Type::TIMESTAMPTZ),
+            (&filter.created_before, Type::TIMESTAMPTZ),
+            (&order_ids, Type::TEXT_ARRAY),
+        ];
+        self.query("find failed orders", &sql, &params).await
+    }
 
-/// A failed order that is pending again.
-#[derive(Debug)]
-pub struct Retried {
-    /// The order.
-    pub order_id: OrderId,
-    /// Its user.
-    pub user_id: String,
-    /// The time until it is due.
-    pub due_in: Duration,
-}
-
-/// Makes the failed ones among the orders pending, takes their failures out of the statistics, and records in each order's history
-/// what it takes back and who did it. An end that is not announced yet keeps what the retry takes back. The orders fall due one after
-/// the other, `interval` apart. Returns them in that order.
-///
-/// Conflicts: an order that another call has retried first is left out.
-pub async fn retry(
-    db: &Db,
-    order_ids: &[OrderId],
-    interval: Duration,
-    actor: Actor<'_>,
-) -> Result<Vec<Retried>, DbError> {
-    let room = has_room("held", MAX_RETRIED);
-    let order_ids: Vec<_> = order_ids.iter().map(OrderId::as_str).collect();
-    let rows = db
-        .query(
-            &format!("WITH held AS (
+    /// Makes the failed ones among the orders pending, takes their failures out of the statistics, and records in each order's history
+    /// what it takes back and who did it. An end that is not announced yet keeps what the retry takes back. The orders fall due one after
+    /// the other, `interval` apart. Returns them in that order.
+    ///
+    /// Conflicts: an order that another call has retried first is left out.
+    pub async fn retry(
+        &self,
+        order_ids: &[OrderId],
+        interval: Duration,
+        actor: Actor<'_>,
+    ) -> Result<Vec<Retried>, StoreError> {
+        let room = has_room("held", MAX_RETRIED);
+        let order_ids: Vec<_> = order_ids.iter().map(OrderId::as_str).collect();
+        let sql = format!("WITH held AS (
                 SELECT order_id, started_at, finished_at, attempts, failure FROM orders
                 WHERE order_id = ANY ($1) AND failure IS NOT NULL ORDER BY order_id FOR UPDATE
             ), pending AS (
@@ -132,18 +126,29 @@ pub async fn retry(
                 UPDATE order_ends AS e SET started_at = held.started_at, attempts = held.attempts, failure = held.failure
                 FROM held WHERE e.order_id = held.order_id AND e.failure IS NULL
             )
-            SELECT order_id, user_id, due_in_seconds FROM lined_up ORDER BY due_in_seconds"),
-            &[
-                (&order_ids, Type::TEXT_ARRAY),
-                (&interval.as_secs_f64(), Type::FLOAT8),
-                (&actor.subject.as_str(), Type::TEXT),
-                (&actor.client, Type::TEXT),
-            ],
-        )
-        .await?;
-    let retried = |row: &Row| {
-        let due_in = Duration::try_from_secs_f64(row.try_get("due_in_seconds")?).unwrap_or_default();
-        Ok(Retried { order_id: order_id(row)?, user_id: row.try_get("user_id")?, due_in })
-    };
-    rows.iter().map(retried).collect()
+            SELECT order_id, user_id, due_in_seconds FROM lined_up ORDER BY due_in_seconds");
+        let params: [Param; 4] = [
+            (&order_ids, Type::TEXT_ARRAY),
+            (&interval.as_secs_f64(), Type::FLOAT8),
+            (&actor.subject.as_str(), Type::TEXT),
+            (&actor.client, Type::TEXT),
+        ];
+        let rows = self.query("retry failed orders", &sql, &params).await?;
+        let retried = |row: &Row| {
+            let due_in = Duration::try_from_secs_f64(row.try_get("due_in_seconds")?).unwrap_or_default();
+            Ok(Retried { order_id: order_id(row)?, user_id: row.try_get("user_id")?, due_in })
+        };
+        rows.read(retried)
+    }
+}
+
+/// A failed order that is pending again.
+#[derive(Debug)]
+pub struct Retried {
+    /// The order.
+    pub order_id: OrderId,
+    /// Its user.
+    pub user_id: String,
+    /// The time until it is due.
+    pub due_in: Duration,
 }

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use tokio_postgres::types::Type;
 
-use super::overdue::Enqueue;
-use super::{Db, DbError, Param};
+use super::requeue::ToEnqueue;
+use super::{Param, Store, StoreError};
 use crate::order::Order;
 use crate::queue::LONGEST_DELAY;
 
@@ -25,16 +25,15 @@ pub fn delay_of_first_message(order: &Order, cancel_window: Duration) -> Option<
     (wait <= LONGEST_DELAY).then_some(wait.max(cancel_window))
 }
 
-/// Finds at most `limit` orders that have no message yet and are due within `ahead`, the first to be due first, each with the time
-/// until then. Records that their messages are sent now. Finds none while processing is paused.
-///
-/// Conflicts: the next run finds an order that another statement has locked.
-pub async fn enqueue_scheduled(db: &Db, ahead: Duration, limit: i64) -> Result<Vec<Enqueue>, DbError> {
-    let (longest_delay, ahead) = (LONGEST_DELAY.as_secs_f64(), ahead.as_secs_f64());
-    let params: [Param; 3] = [(&longest_delay, Type::FLOAT8), (&ahead, Type::FLOAT8), (&limit, Type::INT8)];
-    let rows = db
-        .query(
-            "WITH scheduled AS (
+impl Store {
+    /// Finds at most `limit` orders that have no message yet and are due within `ahead`, the first to be due first, each with the time
+    /// until then. Records that their messages are sent now. Finds none while processing is paused.
+    ///
+    /// Conflicts: the next run finds an order that another statement has locked.
+    pub async fn enqueue_scheduled(&self, ahead: Duration, limit: i64) -> Result<Vec<ToEnqueue>, StoreError> {
+        let (longest_delay, ahead) = (LONGEST_DELAY.as_secs_f64(), ahead.as_secs_f64());
+        let params: [Param; 3] = [(&longest_delay, Type::FLOAT8), (&ahead, Type::FLOAT8), (&limit, Type::INT8)];
+        let sql = "WITH scheduled AS (
                 SELECT order_id FROM order_work
                 WHERE process_after > created_at + make_interval(secs => $1) AND requeued_at IS NULL
                     AND due_at < now() + make_interval(secs => $2)
@@ -46,9 +45,8 @@ pub async fn enqueue_scheduled(db: &Db, ahead: Duration, limit: i64) -> Result<V
             )
             SELECT order_id, (SELECT o.user_id FROM orders AS o WHERE o.order_id = announced.order_id) AS user_id,
                 greatest(0, extract(epoch FROM due_at - now()))::float8 AS due_in_seconds
-            FROM announced",
-            &params,
-        )
-        .await?;
-    rows.iter().map(Enqueue::read).collect()
+            FROM announced";
+        let rows = self.query("enqueue scheduled orders", sql, &params).await?;
+        rows.read(ToEnqueue::read)
+    }
 }

@@ -3,14 +3,13 @@
 mod fold;
 mod hours;
 
-pub use fold::fold;
-pub use hours::{Hour, Hours, MAX_HOURS, read_hours};
+pub use hours::{Hour, Hours, MAX_HOURS};
 
 use time::{Duration, OffsetDateTime};
 use tokio_postgres::Row;
 
 use super::pause::{Pause, paused};
-use super::{Db, DbError};
+use super::{DbError, Store, StoreError};
 
 /// The ratio of the bounds of a bucket.
 const GROWTH: f64 = 1.05;
@@ -85,11 +84,10 @@ pub struct Percentiles {
     pub p99: Option<f64>,
 }
 
-/// Reads the metrics: the active orders from `order_work`, everything else from the statistics.
-pub async fn read(db: &Db) -> Result<Metrics, DbError> {
-    let rows = db
-        .query(
-            "WITH active AS (
+impl Store {
+    /// Reads the metrics: the active orders from `order_work`, everything else from the statistics.
+    pub async fn read_metrics(&self) -> Result<Metrics, StoreError> {
+        let sql = "WITH active AS (
                 SELECT count(*) FILTER (WHERE started_at IS NULL) AS pending, count(started_at) AS processing,
                     count(*) FILTER (WHERE started_at IS NULL AND process_after > now()) AS scheduled,
                     min(due_at) AS first_due_at
@@ -131,11 +129,10 @@ pub async fn read(db: &Db) -> Result<Metrics, DbError> {
                 ARRAY(SELECT bucket FROM histogram ORDER BY bucket) AS buckets,
                 ARRAY(SELECT processing FROM histogram ORDER BY bucket) AS processing_counts,
                 ARRAY(SELECT queueing FROM histogram ORDER BY bucket) AS queueing_counts
-            FROM active CROSS JOIN ever LEFT JOIN processing_pause AS pause ON true",
-            &[],
-        )
-        .await?;
-    metrics(rows.first().ok_or_else(|| DbError::Corrupt("no metrics".to_owned()))?)
+            FROM active CROSS JOIN ever LEFT JOIN processing_pause AS pause ON true";
+        let rows = self.query("read the metrics", sql, &[]).await?;
+        rows.one(metrics)
+    }
 }
 
 fn metrics(row: &Row) -> Result<Metrics, DbError> {

@@ -1,5 +1,5 @@
 //! A model of the life of orders, small enough that every interleaving is explored: two orders, two workers, and the
-//! statements of `shared/src/db/work.rs`, `overdue.rs`, `orders.rs`, `retry.rs` and `pause.rs`, each one atomic action.
+//! statements of `shared/src/db/` (`claim.rs`, `finish.rs`, `cancel.rs`, `requeue.rs`, `retry.rs` and `pause.rs`), each one atomic action.
 //!
 //! The model simplifies three things, without excluding an interleaving:
 //! - **Clocks.** A time is in the future, past, or past by more than the grace period; time passes for each row at any moment. So

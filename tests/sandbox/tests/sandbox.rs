@@ -15,9 +15,10 @@ use sandbox::postgres::{Postgres, Stop};
 use sandbox::queue::{self, Attributes, Queues};
 use sandbox::wire::{self, Kind, Moment, Wire};
 use shared::config::Env;
-use shared::db::create::{CreateRequest, Created, create};
+use shared::db::create::{CreateRequest, Created};
 use shared::db::ends::Announce;
-use shared::db::{Database, Db, DbConfig, work};
+use shared::db::finish::Finish;
+use shared::db::{Database, DbConfig, Store};
 use shared::deadline::Deadline;
 use shared::order::{Amount, Metadata, NewOrder};
 
@@ -97,7 +98,7 @@ fn recording_hook(seen: &Seen) -> wire::Hook {
     })
 }
 
-fn db(url: &str) -> Db {
+fn store(url: &str) -> Store {
     let url = wire::url(url).replace("{environment}", "processor-7");
     Database::new(
         DbConfig::from_env(&Env::from_iter([("DATABASE_URL", url.as_str()), ("DATABASE_TLS", "off")])).unwrap(),
@@ -121,16 +122,16 @@ async fn wire_recognises_statements_and_survives_a_restart() {
     let mut postgres = Postgres::start().await.unwrap();
     let seen = Seen::default();
     let wire = Wire::start(postgres.address(), recording_hook(&seen)).await.unwrap();
-    let db = db(&postgres.url(wire.address()));
-    let created = create(&db, &CreateRequest::new(order(), None), NOW).await.unwrap();
+    let store = store(&postgres.url(wire.address()));
+    let created = store.create(&CreateRequest::new(order(), None), NOW).await.unwrap();
     assert!(matches!(created, Created::Inserted(_)));
     postgres.stop(Stop::Immediate).await.unwrap();
     postgres.resume().await.unwrap();
     let id = "o-1".parse().unwrap();
-    let claim = work::claim(&db, std::slice::from_ref(&id), HOUR, Duration::ZERO).await.unwrap();
+    let claim = store.claim(std::slice::from_ref(&id), HOUR, Duration::ZERO).await.unwrap();
     wire.cut_all();
-    let end = work::Finish { order: &claim.claimed[0], attempts: 1, failure: None };
-    assert_eq!(work::finish(&db, claim.token, &[end], NOW, Announce::Never).await.unwrap().len(), 1);
+    let end = Finish { order: &claim.claimed[0], attempts: 1, failure: None };
+    assert_eq!(store.finish(claim.token, &[end], NOW, Announce::Never).await.unwrap().len(), 1);
 
     let seen = seen.lock().unwrap();
     for kind in [Kind::Create, Kind::Claim, Kind::Finish] {

@@ -7,7 +7,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{Extensions, HeaderMap};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use shared::db::create::{self, CreateRequest, Created};
+use shared::db::create::{CreateRequest, Created};
 use shared::order::{NewOrder, Status};
 use utoipa::ToSchema;
 
@@ -99,11 +99,8 @@ async fn create_all(
 ) -> Result<Vec<Result<Accepted, ApiError>>, ApiError> {
     let mut valid = Vec::with_capacity(requests.len());
     let checked: Vec<_> = requests.into_iter().map(|request| request.map(|request| valid.push(request))).collect();
-    let created = if valid.is_empty() {
-        Vec::new()
-    } else {
-        create::create_all(&call.db, &valid, call.config.cancel_window).await?
-    };
+    let created =
+        if valid.is_empty() { Vec::new() } else { call.store.create_all(&valid, call.config.cancel_window).await? };
     let mut created = created.into_iter();
     let mut next = || {
         let created: Option<Result<Created, _>> = created.next();

@@ -1,7 +1,6 @@
 //! `POST /orders/{order_id}/cancel`
 
 use axum::Json;
-use shared::db::orders;
 use shared::order::Status;
 
 use super::read::{OrderPath, find};
@@ -25,7 +24,7 @@ use crate::problem::{ApiError, Problem, RefusalsOfOne};
 )]
 pub async fn cancel(call: Call, caller: Caller, OrderPath(order_id): OrderPath) -> Result<Json<OrderView>, ApiError> {
     let tenant = caller.may_write()?;
-    let cancelled = orders::cancel(&call.db, &order_id, tenant, caller.actor(), call.announce).await?;
+    let cancelled = call.store.cancel(&order_id, tenant, caller.actor(), call.announce).await?;
     let order = find(&call, tenant, &order_id).await?;
     if !cancelled && order.status != Status::Cancelled {
         let detail = format!("The order is {}. A client can cancel only a pending order.", order.status);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use serde::{Deserialize, Serialize};
-use shared::db::cancel::{self, PendingFilter};
+use shared::db::cancel::PendingFilter;
 use shared::order::OrderId;
 use time::OffsetDateTime;
 use tokio::time::{Instant, sleep_until};
@@ -111,10 +111,10 @@ pub async fn cancel_many(
     let CancelOptions { dry_run, limit, per_second, .. } = options;
     check_pace(limit, per_second)?;
     let filter = options.filter()?;
-    let matched = cancel::count_pending(&call.db, &filter).await?;
+    let matched = call.store.count_pending(&filter).await?;
     let mut cancelled = 0;
     if !dry_run && matched > 0 {
-        let order_ids = cancel::find_pending(&call.db, &filter, limit).await?;
+        let order_ids = call.store.find_pending(&filter, limit).await?;
         cancelled = cancel_paced(&call, &caller, &order_ids, per_second).await?;
     }
     // The log leaves out the user: it is a user's data.
@@ -143,7 +143,7 @@ async fn cancel_paced(call: &Call, caller: &Caller, order_ids: &[OrderId], per_s
         }
         sleep_until(next).await;
         next += Duration::from_secs(1);
-        match cancel::cancel_all(&call.db, chunk, caller.actor(), call.announce).await {
+        match call.store.cancel_all(chunk, caller.actor(), call.announce).await {
             Ok(count) => cancelled += count,
             // These orders stay cancelled. Another call continues.
             Err(_) if cancelled > 0 => break,

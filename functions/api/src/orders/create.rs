@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use shared::db::create::{self, CreateRequest, Created};
+use shared::db::create::{CreateRequest, Created};
 use shared::db::schedule;
 use shared::order::{Order, Status};
 use shared::queue::{Group, Message};
@@ -50,7 +50,7 @@ pub async fn create(
 ) -> Result<Response, ApiError> {
     require_user(caller.may_write()?, &new.user_id)?;
     let key = Key::of(&headers)?.map(|key| key.stored(&caller, None));
-    let created = create::create(&call.db, &CreateRequest::new(new, key), call.config.cancel_window).await?;
+    let created = call.store.create(&CreateRequest::new(new, key), call.config.cancel_window).await?;
     let Accepted { order, is_new } = created.try_into()?;
     // Also for replays: the instance that created the order may have died before it enqueued it.
     if order.status == Status::Pending

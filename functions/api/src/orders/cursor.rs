@@ -1,6 +1,6 @@
 //! The opaque cursor of a list: the position of the last order on a page.
 
-use shared::db::orders::Position;
+use shared::db::list::Position;
 use time::OffsetDateTime;
 
 /// The form of a cursor: microseconds since 1970 in hexadecimal digits, and an order's identifier. Every text of this form is a

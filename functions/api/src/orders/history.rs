@@ -2,7 +2,7 @@
 
 use axum::Json;
 use serde::Serialize;
-use shared::db::history::{self, Event, EventKind, History, MAX_AUTOMATIC};
+use shared::db::history::{EventKind, History, HistoryEvent, MAX_AUTOMATIC};
 use shared::order::{Status, UserId};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
@@ -103,7 +103,7 @@ pub async fn read_history(
     OrderPath(order_id): OrderPath,
 ) -> Result<Json<HistoryView>, ApiError> {
     let tenant = caller.may_read()?;
-    let history = history::read(&call.db, &order_id, tenant).await?.ok_or(ApiError::NoSuchOrder)?;
+    let history = call.store.read_history(&order_id, tenant).await?.ok_or(ApiError::NoSuchOrder)?;
     let truncated = history.events.len() >= MAX_AUTOMATIC;
     let mut changes = changes(history);
     if let Some(own) = tenant {
@@ -146,7 +146,7 @@ impl ChangeView {
     }
 
     /// The changes that an event tells. A retry also tells the start and the failure that it took back.
-    fn of_event(Event { at, kind, subject, client }: Event) -> Vec<Self> {
+    fn of_event(HistoryEvent { at, kind, subject, client }: HistoryEvent) -> Vec<Self> {
         let by_caller = |change| Self { subject, client, ..Self::new(at, change, Author::Caller) };
         match kind {
             EventKind::AttemptFailed { attempt, cause } => {

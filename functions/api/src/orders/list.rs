@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
 use serde::Serialize;
-use shared::db::orders::{self, Filter, Page, Position};
+use shared::db::list::{Filter, OrderPage, Position};
 use shared::order::{OrderId, Status, UserId};
 use shared::timestamp;
 use time::OffsetDateTime;
@@ -46,7 +46,7 @@ pub struct OrderList {
 
 impl OrderList {
     /// Takes as many orders of the page as an answer can hold, at least one.
-    fn new(page: Page) -> Self {
+    fn new(page: OrderPage) -> Self {
         let (mut orders, mut bytes, mut end) = (Vec::new(), 0, None);
         for order in page.orders {
             let position = Position { created_at: order.created_at, order_id: order.order_id.clone() };
@@ -128,7 +128,7 @@ pub async fn list(
         after: query.after.as_ref(),
     };
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
-    Ok(Json(OrderList::new(orders::list(&call.db, &filter, limit).await?)))
+    Ok(Json(OrderList::new(call.store.list_orders(&filter, limit).await?)))
 }
 
 /// Parses the query, or returns all of its errors.

@@ -8,7 +8,6 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
-use shared::db::orders;
 use shared::order::{Order, OrderId, UserId};
 
 use super::schema::OrderIdText;
@@ -65,7 +64,7 @@ pub async fn read(
     )
 )]
 pub async fn read_status(call: Call, caller: Caller, OrderPath(order_id): OrderPath) -> Result<Response, ApiError> {
-    let found = orders::get_status(&call.db, &order_id, caller.may_read()?).await?;
+    let found = call.store.read_status(&order_id, caller.may_read()?).await?;
     let (status, due_in_seconds) = found.ok_or(ApiError::NoSuchOrder)?;
     let view = StatusView { order_id: order_id.to_string(), status: status.into() };
     let retry_after = due_in_seconds.map(|seconds| [(header::RETRY_AFTER, retry_after(seconds))]);
@@ -74,7 +73,7 @@ pub async fn read_status(call: Call, caller: Caller, OrderPath(order_id): OrderP
 
 /// Reads the order. Fails with `NoSuchOrder` if there is none, or if it is not `tenant`'s.
 pub async fn find(call: &Call, tenant: Option<&UserId>, order_id: &OrderId) -> Result<Order, ApiError> {
-    orders::get(&call.db, order_id, tenant).await?.ok_or(ApiError::NoSuchOrder)
+    call.store.read_order(order_id, tenant).await?.ok_or(ApiError::NoSuchOrder)
 }
 
 /// The order's identifier in the path. An invalid identifier belongs to no order, so it is not found.

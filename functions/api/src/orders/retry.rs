@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use serde::{Deserialize, Serialize};
 use shared::db::history::Actor;
-use shared::db::retry::{self, Cause, FailedFilter, Retried};
+use shared::db::retry::{Cause, FailedFilter, Retried};
 use shared::order::{Invalid, OrderId, Status, UserId};
 use shared::queue::{Group, Message};
 use time::OffsetDateTime;
@@ -44,7 +44,7 @@ const MAX_CAUSES: i64 = 20;
 pub async fn retry(call: Call, caller: Caller, OrderPath(order_id): OrderPath) -> Result<Json<OrderView>, ApiError> {
     caller.require(Scope::Admin)?;
     let order_ids = [order_id];
-    let retried = retry::retry(&call.db, &order_ids, Duration::ZERO, caller.actor()).await?;
+    let retried = call.store.retry(&order_ids, Duration::ZERO, caller.actor()).await?;
     let order = find(&call, None, &order_ids[0]).await?;
     if order.status == Status::Pending {
         enqueue(&call, &order, Message::new(&order.order_id, Some(Group::of(&order.user_id)), Duration::ZERO)).await;
@@ -204,10 +204,10 @@ pub async fn retry_many(
     let RetryOptions { dry_run, limit, per_second, .. } = options;
     check_pace(limit, per_second)?;
     let filter = options.filter()?;
-    let (matched, causes) = retry::count_failed(&call.db, &filter, MAX_CAUSES).await?;
+    let (matched, causes) = call.store.count_failed(&filter, MAX_CAUSES).await?;
     let mut retried = 0;
     if !dry_run && matched > 0 {
-        let order_ids = retry::find_failed(&call.db, &filter, limit).await?;
+        let order_ids = call.store.find_failed(&filter, limit).await?;
         retried = retry_paced(&call, &order_ids, per_second, caller.actor()).await?.len();
     }
     // The log leaves out the user and the text of the filter: they are users' data.
@@ -235,7 +235,7 @@ pub async fn retry_paced(
     actor: Actor<'_>,
 ) -> Result<Vec<Retried>, ApiError> {
     let interval = Duration::from_secs(1) / per_second.max(1);
-    let retried = retry::retry(&call.db, order_ids, interval, actor).await?;
+    let retried = call.store.retry(order_ids, interval, actor).await?;
     let message = |order: &Retried| Message::new(&order.order_id, Some(Group::of(&order.user_id)), order.due_in);
     let messages: Vec<_> = retried.iter().map(message).collect();
     let unsent = call.enqueue(&messages).await;

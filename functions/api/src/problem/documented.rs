@@ -1,6 +1,6 @@
 //! A test that docs/api.md explains every kind of problem. The page `/docs/problems` is generated from that document.
 
-use shared::db::DbError;
+use shared::db::{DbError, StoreError};
 
 use super::ApiError;
 
@@ -20,7 +20,7 @@ fn all() -> Vec<ApiError> {
         ApiError::NotJson(""),
         ApiError::Invalid(Vec::new()),
         ApiError::KeyReused,
-        ApiError::Unavailable(DbError::Unavailable("gone".into())),
+        ApiError::Unavailable(StoreError::new("read an order", DbError::Unavailable("gone".into()))),
         ApiError::Internal("lost".into()),
     ];
     // A new kind does not compile until it is added here. Add it to the list above too.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use shared::db::Db;
-use shared::db::work::Claimed;
+use shared::db::Store;
+use shared::db::claim::Claimed;
 use shared::deadline::Deadline;
 
 use super::{Outcome, Work};
@@ -19,7 +19,7 @@ impl Work for Simulated {
         self.delay
     }
 
-    async fn run(&self, _: &Claimed, _: &Db, _: Deadline) -> Outcome {
+    async fn run(&self, _: &Claimed, _: &Store, _: Deadline) -> Outcome {
         Outcome::Complete
     }
 }

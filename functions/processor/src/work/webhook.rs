@@ -30,8 +30,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Response, Url};
 use shared::config::{ConfigError, Env, Stage};
-use shared::db::work::Claimed;
-use shared::db::{Db, orders};
+use shared::db::Store;
+use shared::db::claim::Claimed;
 use shared::deadline::Deadline;
 use shared::error::Chain;
 use shared::order::OrderId;
@@ -95,10 +95,10 @@ impl Webhook {
 
 impl Work for Webhook {
     /// Reads the order's content when a call is free, so that memory holds no more orders than there are calls.
-    async fn run(&self, claimed: &Claimed, db: &Db, deadline: Deadline) -> Outcome {
+    async fn run(&self, claimed: &Claimed, store: &Store, deadline: Deadline) -> Outcome {
         let latest_start = deadline.minus(self.timeout);
         let Ok(Ok(_permit)) = latest_start.bound(self.calls.acquire()).await else { return Outcome::NoTime };
-        let body = match orders::get(db, &claimed.order_id, None).await {
+        let body = match store.read_order(&claimed.order_id, None).await {
             Ok(Some(order)) => notice::body(&order),
             Ok(None) => return Outcome::Fail("the order no longer exists".to_owned()),
             Err(error) => {

@@ -1,18 +1,17 @@
 //! The fold of past outcomes into the statistics, which the sweeper runs.
 
-use crate::db::{Db, DbError};
+use crate::db::{Store, StoreError};
 
-/// Folds the outcomes of past minutes: counts into one row per minute, times into one row per bucket and ten minutes, and
-/// everything older than two hours into a single row. Adds the same outcomes to the statistics by the hour, and deletes hours older than
-/// 90 days. Returns the number of rows that it folded.
-///
-/// It folds a minute when two more have passed. No statement of that minute can still run then, since each ends within seconds.
-///
-/// Conflicts: a second run at the same time waits for the first and finds nothing.
-pub async fn fold(db: &Db) -> Result<u64, DbError> {
-    let rows = db
-        .query(
-            "WITH outcome AS (
+impl Store {
+    /// Folds the outcomes of past minutes: counts into one row per minute, times into one row per bucket and ten minutes, and
+    /// everything older than two hours into a single row. Adds the same outcomes to the statistics by the hour, and deletes hours older than
+    /// 90 days. Returns the number of rows that it folded.
+    ///
+    /// It folds a minute when two more have passed. No statement of that minute can still run then, since each ends within seconds.
+    ///
+    /// Conflicts: a second run at the same time waits for the first and finds nothing.
+    pub async fn fold_statistics(&self) -> Result<u64, StoreError> {
+        let sql = "WITH outcome AS (
                 DELETE FROM order_outcomes WHERE minute < date_trunc('minute', now()) - interval '2 minutes'
                 RETURNING minute, completed, failed, cancelled, requeued, seconds, processing, queueing
             ), old AS (
@@ -66,10 +65,8 @@ pub async fn fold(db: &Db) -> Result<u64, DbError> {
             ), forgotten_hour_durations AS (
                 DELETE FROM order_hour_durations WHERE hour < now() - interval '91 days'
             )
-            SELECT (SELECT count(*) FROM outcome) + (SELECT count(*) FROM old) AS folded",
-            &[],
-        )
-        .await?;
-    let folded: i64 = rows.first().map_or(Ok(0), |row| row.try_get("folded"))?;
-    Ok(folded.unsigned_abs())
+            SELECT (SELECT count(*) FROM outcome) + (SELECT count(*) FROM old) AS folded";
+        let rows = self.query("fold the statistics", sql, &[]).await?;
+        rows.value("folded").map(i64::unsigned_abs)
+    }
 }

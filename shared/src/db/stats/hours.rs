@@ -5,7 +5,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::Percentiles;
-use crate::db::{Db, DbError};
+use crate::db::{DbError, Store, StoreError};
 
 /// The most hours that a reader may request: 90 days.
 pub const MAX_HOURS: i32 = 90 * 24;
@@ -34,12 +34,11 @@ pub struct Hour {
     pub cancelled: i64,
 }
 
-/// Reads the outcomes of this hour and of the hours before it, `hours` in all. It reads one row for each hour, one for each hour and
-/// bucket of a duration, and the outcomes that the sweeper has not folded yet.
-pub async fn read_hours(db: &Db, hours: i32) -> Result<Hours, DbError> {
-    let rows = db
-        .query(
-            "WITH outcome AS MATERIALIZED (
+impl Store {
+    /// Reads the outcomes of this hour and of the hours before it, `hours` in all. It reads one row for each hour, one for each hour and
+    /// bucket of a duration, and the outcomes that the sweeper has not folded yet.
+    pub async fn read_hours(&self, hours: i32) -> Result<Hours, StoreError> {
+        let sql = "WITH outcome AS MATERIALIZED (
                 SELECT date_bin('1 hour', minute, 'epoch') AS hour, completed, failed, cancelled, processing, queueing
                 FROM order_outcomes WHERE minute > coalesce((SELECT max(minute) FROM order_stats), '-infinity')
             ), by_hour AS (
@@ -67,14 +66,13 @@ pub async fn read_hours(db: &Db, hours: i32) -> Result<Hours, DbError> {
                 ARRAY(SELECT cancelled FROM by_hour ORDER BY hour) AS cancelled,
                 ARRAY(SELECT bucket FROM histogram ORDER BY bucket) AS buckets,
                 ARRAY(SELECT processing FROM histogram ORDER BY bucket) AS processing_counts,
-                ARRAY(SELECT queueing FROM histogram ORDER BY bucket) AS queueing_counts",
-            &[(&hours, Type::INT4)],
-        )
-        .await?;
-    parse(rows.first().ok_or_else(|| DbError::Corrupt("no statistics".to_owned()))?)
+                ARRAY(SELECT queueing FROM histogram ORDER BY bucket) AS queueing_counts";
+        let rows = self.query("read the metrics by the hour", sql, &[(&hours, Type::INT4)]).await?;
+        rows.one(outcomes)
+    }
 }
 
-fn parse(row: &Row) -> Result<Hours, DbError> {
+fn outcomes(row: &Row) -> Result<Hours, DbError> {
     let starts: Vec<OffsetDateTime> = row.try_get("hours")?;
     let counts = |column: &str| row.try_get::<_, Vec<i64>>(column);
     let (completed, failed, cancelled) = (counts("completed")?, counts("failed")?, counts("cancelled")?);

@@ -1,0 +1,172 @@
+//! Claiming: the first of the processor's statements.
+//!
+//! `order_work.due_at` is when an order next needs attention. A claim moves it to the end of a lease and stores a random fencing
+//! token. A later statement with another token changes nothing ([`super::finish`]). Each method is for a whole batch. It locks rows of
+//! `order_work` before those of `orders`. A claim skips locked rows, and a statement with a token changes only rows with that token, so
+//! that two batches can't deadlock.
+//!
+//! A statement reads rows by an array of keys, in one scan of the index, or key by key in a join. It never has both conditions on
+//! one table: PostgreSQL would search the whole array again for each key of the join.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::history::{MAX_AUTOMATIC, has_room};
+use super::row::{due_in, order_id};
+use super::{DbError, Param, Store, StoreError};
+use crate::order::OrderId;
+
+/// The result of claiming a batch. Each order of the batch is in one of the four lists.
+#[derive(Debug, Default)]
+pub struct Claim {
+    /// The fencing token. It proves that the claimed orders are ours until the lease ends.
+    pub token: Uuid,
+    /// The orders to process now.
+    pub claimed: Vec<Claimed>,
+    /// The orders that wait, also those that begin to wait now, or that another worker holds; each with the time until it is due.
+    pub not_due: Vec<(OrderId, Duration)>,
+    /// The orders that are due, but not claimed, because processing is paused.
+    pub paused: Vec<OrderId>,
+    /// The orders that have ended or do not exist.
+    pub ended: Vec<OrderId>,
+}
+
+/// An order that is ours until the lease ends. The work that needs its content reads it.
+#[derive(Debug, Clone)]
+pub struct Claimed {
+    /// The order.
+    pub order_id: OrderId,
+    /// When the order was created, or its `process_after` if that is later: the start of its time in the queue.
+    pub ready_at: OffsetDateTime,
+    /// Earlier attempts that ended without an outcome.
+    pub attempts: i32,
+    /// When work first started, by the database's clock.
+    pub started_at: OffsetDateTime,
+    /// When it was claimed, by the same clock.
+    pub now: OffsetDateTime,
+}
+
+impl Store {
+    /// Claims the due orders among `order_ids` for `lease`. A claim whose lease has run out counts as a failed attempt, so that an order
+    /// that crashes its worker can't do so for ever. While processing is paused, it claims nothing.
+    ///
+    /// The first claim starts an order. If its work has a `delay`, the order is not claimed then: it waits.
+    ///
+    /// Conflicts: an order that another worker is claiming at the same time is not due.
+    pub async fn claim(&self, order_ids: &[OrderId], lease: Duration, delay: Duration) -> Result<Claim, StoreError> {
+        let mut claim = Claim { token: Uuid::new_v4(), ..Claim::default() };
+        let (lease, delay) = (lease.as_secs_f64(), delay.as_secs_f64());
+        let token = claim.token;
+        let params: [Param; 3] = [(&token, Type::UUID), (&lease, Type::FLOAT8), (&delay, Type::FLOAT8)];
+        let lapsed = self.claim_by(CLAIM, order_ids, &params, &mut claim).await?;
+        // Leases rarely expire. The statement that counts and records them is a second one, so that others don't pay for it.
+        if !lapsed.is_empty() {
+            let sql = CLAIM_LAPSED.replace("{room}", &has_room("leased", MAX_AUTOMATIC));
+            self.claim_by(&sql, &lapsed, &params[..2], &mut claim).await?;
+        }
+        let claimed = claim.claimed.iter().map(|order| &order.order_id);
+        let active: HashSet<_> = claimed.chain(claim.not_due.iter().map(|(id, _)| id)).chain(&claim.paused).collect();
+        claim.ended = order_ids.iter().filter(|order_id| !active.contains(order_id)).cloned().collect();
+        Ok(claim)
+    }
+
+    /// Adds the orders that the statement claimed, and those that are not due. Returns the orders whose lease has expired.
+    async fn claim_by(
+        &self,
+        sql: &str,
+        order_ids: &[OrderId],
+        params: &[Param<'_>],
+        claim: &mut Claim,
+    ) -> Result<Vec<OrderId>, StoreError> {
+        let keys: Vec<_> = order_ids.iter().map(OrderId::as_str).collect();
+        let params = [&[(&keys as _, Type::TEXT_ARRAY)], params].concat();
+        let mut lapsed = Vec::new();
+        let rows = self.query("claim orders", sql, &params).await?;
+        rows.read(|row| {
+            if row.try_get("is_claimed")? {
+                claim.claimed.push(claimed(row)?);
+            } else if row.try_get("is_paused")? {
+                claim.paused.push(order_id(row)?);
+            } else if row.try_get("has_lapsed")? {
+                lapsed.push(order_id(row)?);
+            } else {
+                claim.not_due.push(due_in(row)?);
+            }
+            Ok(())
+        })
+        .map(|()| lapsed)
+    }
+
+    /// Finds the active ones among the orders, each with the time until it is due.
+    pub async fn find_active(&self, order_ids: &[OrderId]) -> Result<Vec<(OrderId, Duration)>, StoreError> {
+        let order_ids: Vec<_> = order_ids.iter().map(OrderId::as_str).collect();
+        let sql = "SELECT order_id, greatest(0, extract(epoch FROM due_at - now()))::float8 AS due_in_seconds
+            FROM order_work WHERE order_id = ANY ($1)";
+        let rows = self.query("find active orders", sql, &[(&order_ids, Type::TEXT_ARRAY)]).await?;
+        rows.read(due_in)
+    }
+}
+
+/// Claims due orders that no worker holds, or starts their delay. Returns orders whose lease has expired as such.
+const CLAIM: &str = "WITH due AS (
+        SELECT order_id FROM order_work
+        WHERE order_id = ANY ($1) AND (claim = $2 OR claim IS NULL AND due_at <= now()
+            AND NOT EXISTS (SELECT FROM processing_pause WHERE paused_at IS NOT NULL))
+        ORDER BY order_id FOR UPDATE SKIP LOCKED
+    ), begun AS (
+        UPDATE order_work AS w
+        SET started_at = coalesce(w.started_at, now()),
+            claim = CASE WHEN w.started_at IS NULL AND $4 > 0 THEN NULL ELSE $2 END,
+            due_at = now() + make_interval(secs => CASE WHEN w.started_at IS NULL AND $4 > 0 THEN $4 ELSE $3 END)
+        WHERE w.order_id = ANY (ARRAY (SELECT order_id FROM due))
+        RETURNING w.order_id, greatest(w.created_at, w.process_after) AS ready_at, w.attempts, w.started_at, w.due_at, w.claim
+    )
+    SELECT order_id, ready_at, attempts, started_at, now() AS now, claim IS NOT NULL AS is_claimed,
+        extract(epoch FROM due_at - now())::float8 AS due_in_seconds, false AS is_paused, false AS has_lapsed
+    FROM begun
+    UNION ALL
+    SELECT order_id, created_at, attempts, started_at, now(), false,
+        greatest(0, extract(epoch FROM due_at - now()))::float8,
+        due_at <= now() AND EXISTS (SELECT FROM processing_pause WHERE paused_at IS NOT NULL),
+        due_at <= now() AND claim IS NOT NULL
+    FROM order_work WHERE order_id = ANY ($1) AND order_id NOT IN (SELECT order_id FROM begun)";
+
+/// Claims orders whose lease has expired, counts the failed attempt and records it.
+const CLAIM_LAPSED: &str = "WITH lapsed AS (
+        SELECT order_id, claim <> $2 AS is_counted FROM order_work
+        WHERE order_id = ANY ($1) AND (claim = $2 OR claim IS NOT NULL AND due_at <= now()
+            AND NOT EXISTS (SELECT FROM processing_pause WHERE paused_at IS NOT NULL))
+        ORDER BY order_id FOR UPDATE SKIP LOCKED
+    ), leased AS (
+        UPDATE order_work AS w
+        SET claim = $2, due_at = now() + make_interval(secs => $3), attempts = w.attempts + (w.claim <> $2)::int
+        WHERE w.order_id = ANY (ARRAY (SELECT order_id FROM lapsed))
+        RETURNING w.order_id, greatest(w.created_at, w.process_after) AS ready_at, w.attempts, w.started_at
+    ), recorded AS (
+        INSERT INTO order_events (order_id, event, attempt, cause)
+        SELECT order_id, 'attempt_failed', attempts, 'the worker ended without an outcome'
+        FROM leased WHERE order_id = ANY (ARRAY (SELECT order_id FROM lapsed WHERE is_counted)) AND {room}
+    )
+    SELECT order_id, ready_at, attempts, started_at, now() AS now, true AS is_claimed,
+        0::float8 AS due_in_seconds, false AS is_paused, false AS has_lapsed
+    FROM leased
+    UNION ALL
+    SELECT order_id, created_at, attempts, started_at, now(), false,
+        greatest(0, extract(epoch FROM due_at - now()))::float8,
+        due_at <= now() AND EXISTS (SELECT FROM processing_pause WHERE paused_at IS NOT NULL), false
+    FROM order_work WHERE order_id = ANY ($1) AND order_id NOT IN (SELECT order_id FROM leased)";
+
+fn claimed(row: &Row) -> Result<Claimed, DbError> {
+    Ok(Claimed {
+        order_id: order_id(row)?,
+        ready_at: row.try_get("ready_at")?,
+        attempts: row.try_get("attempts")?,
+        started_at: row.try_get("started_at")?,
+        now: row.try_get("now")?,
+    })
+}

@@ -1,0 +1,130 @@
+//! Finishing and rescheduling claimed orders: the statements that end a lease.
+//!
+//! Each is guarded by the token of the claim ([`super::claim`]), so that a worker that has lost its lease changes nothing.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::claim::Claimed;
+use super::ends::Announce;
+use super::history::{MAX_AUTOMATIC, has_room};
+use super::row::order_id;
+use super::stats::bucket;
+use super::{Param, Store, StoreError};
+use crate::order::OrderId;
+
+/// A claimed order that is due again later.
+#[derive(Debug, Clone, Copy)]
+pub struct Reschedule<'a> {
+    /// The order.
+    pub order_id: &'a OrderId,
+    /// When it is due again.
+    pub due_at: OffsetDateTime,
+    /// The cause, if an attempt failed. It then counts as used up.
+    pub failed_attempt: Option<&'a str>,
+}
+
+impl Store {
+    /// Ends each order, as completed or as failed, and counts the outcomes in the same statement. Returns the orders that it ended.
+    /// `since_claim` is the time since the claim, for the statistics. `announce` says whether the ends are kept for their announcement.
+    ///
+    /// Conflicts: an order that another worker has claimed or ended since stays unchanged and is not counted.
+    pub async fn finish(
+        &self,
+        token: Uuid,
+        orders: &[Finish<'_>],
+        since_claim: Duration,
+        announce: Announce,
+    ) -> Result<HashSet<OrderId>, StoreError> {
+        let ids: Vec<_> = orders.iter().map(|end| end.order.order_id.as_str()).collect();
+        let attempts: Vec<_> = orders.iter().map(|end| end.attempts).collect();
+        let failures: Vec<_> = orders.iter().map(|end| end.failure).collect();
+        let processing = orders.iter().map(|end| bucket(end.order.now - end.order.started_at + since_claim));
+        let queueing = orders.iter().map(|end| bucket(end.order.started_at - end.order.ready_at));
+        let sql = format!(
+            "WITH done AS (
+                DELETE FROM order_work AS w
+                USING unnest($1, $2, $3, $4, $5) AS ending (order_id, attempts, failure, processing, queueing)
+                WHERE w.order_id = ending.order_id AND w.claim = $6
+                RETURNING ending.*, w.started_at
+            ), ended AS (
+                UPDATE orders AS o
+                SET started_at = done.started_at, finished_at = now(), attempts = done.attempts, failure = done.failure
+                FROM done WHERE o.order_id = done.order_id
+                RETURNING o.order_id{}, o.failure IS NULL AS is_completed, done.processing, done.queueing,
+                    extract(epoch FROM o.finished_at - o.started_at)::float8 AS seconds
+            ), counted AS (
+                INSERT INTO order_outcomes (minute, completed, failed, seconds, processing, queueing)
+                SELECT date_trunc('minute', now()),
+                    count(*) FILTER (WHERE is_completed), count(*) FILTER (WHERE NOT is_completed),
+                    coalesce(sum(seconds) FILTER (WHERE is_completed), 0),
+                    coalesce(array_agg(processing) FILTER (WHERE is_completed), '{{}}'),
+                    coalesce(array_agg(queueing) FILTER (WHERE is_completed), '{{}}')
+                FROM ended HAVING count(*) > 0
+            ){}
+            SELECT order_id FROM ended",
+            announce.only(", o.retries"),
+            announce.keep("ended")
+        );
+        let params: [Param; 6] = [
+            (&ids, Type::TEXT_ARRAY),
+            (&attempts, Type::INT4_ARRAY),
+            (&failures, Type::TEXT_ARRAY),
+            (&processing.collect::<Vec<_>>(), Type::INT2_ARRAY),
+            (&queueing.collect::<Vec<_>>(), Type::INT2_ARRAY),
+            (&token, Type::UUID),
+        ];
+        let rows = self.query("finish orders", &sql, &params).await?;
+        rows.read(order_id)
+    }
+
+    /// Ends the lease of each order and sets when it is due again. Records failed attempts in the order's history.
+    ///
+    /// Conflicts: an order that another worker has claimed since stays unchanged.
+    pub async fn reschedule(&self, token: Uuid, orders: &[Reschedule<'_>]) -> Result<(), StoreError> {
+        let ids: Vec<_> = orders.iter().map(|order| order.order_id.as_str()).collect();
+        let times: Vec<_> = orders.iter().map(|order| order.due_at).collect();
+        let causes: Vec<_> = orders.iter().map(|order| order.failed_attempt).collect();
+        let params: [Param; 4] = [
+            (&ids, Type::TEXT_ARRAY),
+            (&times, Type::TIMESTAMPTZ_ARRAY),
+            (&token, Type::UUID),
+            (&causes, Type::TEXT_ARRAY),
+        ];
+        // Most batches only wait. They use a statement without the history.
+        if causes.iter().all(Option::is_none) {
+            return self.query("reschedule orders", RESCHEDULE, &params[..3]).await.map(drop);
+        }
+        let sql = format!("{RESCHEDULE_FAILED} AND {}", has_room("rescheduled", MAX_AUTOMATIC));
+        self.query("reschedule orders after a failed attempt", &sql, &params).await.map(drop)
+    }
+}
+
+const RESCHEDULE: &str = "UPDATE order_work AS w SET claim = NULL, due_at = later.due_at
+    FROM unnest($1, $2) AS later (order_id, due_at)
+    WHERE w.order_id = later.order_id AND w.claim = $3";
+
+const RESCHEDULE_FAILED: &str = "WITH rescheduled AS (
+        UPDATE order_work AS w
+        SET claim = NULL, due_at = later.due_at, attempts = w.attempts + (later.cause IS NOT NULL)::int
+        FROM unnest($1, $2, $4) AS later (order_id, due_at, cause)
+        WHERE w.order_id = later.order_id AND w.claim = $3
+        RETURNING w.order_id, w.attempts, later.cause
+    )
+    INSERT INTO order_events (order_id, event, attempt, cause)
+    SELECT order_id, 'attempt_failed', attempts, cause FROM rescheduled WHERE cause IS NOT NULL";
+
+/// The end of a claimed order.
+#[derive(Debug, Clone, Copy)]
+pub struct Finish<'a> {
+    /// The order.
+    pub order: &'a Claimed,
+    /// The number of attempts.
+    pub attempts: i32,
+    /// The cause of its failure; `None` if it completed.
+    pub failure: Option<&'a str>,
+}

@@ -1,0 +1,159 @@
+//! Listing orders, page by page.
+
+use time::OffsetDateTime;
+use tokio_postgres::types::Type;
+
+use super::row::{COLUMNS, Rows, order, order_id, qualified};
+use super::{Param, Store, StoreError};
+use crate::order::{Order, OrderId, Status, UserId};
+
+/// A filter on the orders of a list.
+#[derive(Debug, Default)]
+pub struct Filter<'a> {
+    /// Orders in this status.
+    pub status: Option<Status>,
+    /// The orders of this user.
+    pub user_id: Option<&'a UserId>,
+    /// These orders, a hundred at most.
+    pub order_ids: Option<&'a [OrderId]>,
+    /// Orders that were created at this time or later.
+    pub created_from: Option<OffsetDateTime>,
+    /// Orders that were created before this time.
+    pub created_before: Option<OffsetDateTime>,
+    /// Failed orders whose `failure` contains this text.
+    pub cause: Option<&'a str>,
+    /// Orders after this position in the list, which runs from newest to oldest.
+    pub after: Option<&'a Position>,
+}
+
+/// The position of an order in the list. Its time has microseconds, as in PostgreSQL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// When the order was created.
+    pub created_at: OffsetDateTime,
+    /// The order's identifier, which sorts orders of the same microsecond.
+    pub order_id: OrderId,
+}
+
+/// A page of a list.
+#[derive(Debug)]
+pub struct OrderPage {
+    /// The newest orders that match the filter.
+    pub orders: Vec<Order>,
+    /// The position at which the next page begins; `None` at the end of the list.
+    pub next: Option<Position>,
+}
+
+/// The most orders read for a page whose orders have no index of their own.
+const MAX_SCANNED: i64 = 10_000;
+
+impl Store {
+    /// Reads the newest `limit` orders that match the filter.
+    ///
+    /// The work is bounded, however few orders match. Active orders come from `order_work`; failed and cancelled ones have an index.
+    /// For completed orders, for one user's orders of one status, and for a cause, this reads the next [`MAX_SCANNED`] orders (for a
+    /// cause the next failed ones) and picks the matches. Such a page can hold fewer than `limit` orders, or none, and `next` is the
+    /// position to continue from. A range of times bounds the scan of the same index.
+    pub async fn list_orders(&self, filter: &Filter<'_>, limit: i64) -> Result<OrderPage, StoreError> {
+        let is_scan = filter.is_scan();
+        // One order more than `limit` shows whether there is a next page.
+        let most = limit + 1;
+        let sql = format!(
+            "SELECT {} FROM ({} LIMIT $4) AS candidate JOIN order_states AS s USING (order_id) {}
+        ORDER BY candidate.created_at DESC, candidate.order_id DESC LIMIT $5",
+            qualified(COLUMNS),
+            filter.candidates(),
+            filter.picked(),
+        );
+        let rows = filter.query(self, &sql, if is_scan { MAX_SCANNED } else { most }, most).await?;
+        let mut orders: Vec<_> = rows.read(order)?;
+        let has_more = orders.len() > usize::try_from(limit).unwrap_or(usize::MAX);
+        orders.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        let next = match orders.last() {
+            Some(last) if has_more => Some(Position { created_at: last.created_at, order_id: last.order_id.clone() }),
+            _ if is_scan && filter.order_ids.is_none() => filter.end_of_scan(self).await?,
+            _ => None,
+        };
+        Ok(OrderPage { orders, next })
+    }
+}
+
+impl Filter<'_> {
+    /// Whether no index holds exactly the list's orders, so that others are read too.
+    fn is_scan(&self) -> bool {
+        self.status == Some(Status::Completed)
+            || self.status.is_some() && self.user_id.is_some()
+            || self.order_ids.is_some()
+            || self.cause.is_some()
+    }
+
+    /// Picks the matches of a scan.
+    fn picked(&self) -> String {
+        let by_status = self.status.filter(|_| self.is_scan()).map(|_| "s.status = $6");
+        let by_cause = self.cause.map(|_| "strpos(s.failure, $10) > 0");
+        all_of(&by_status.into_iter().chain(by_cause).collect::<Vec<_>>())
+    }
+
+    /// The end of the range of times, unless the page begins before it anyway. Two upper bounds of one index would make the scan
+    /// begin at the first, and read all orders between them.
+    fn upper_bound(&self) -> Option<OffsetDateTime> {
+        self.created_before.filter(|before| self.after.is_none_or(|after| *before <= after.created_at))
+    }
+
+    /// Selects the identifiers of the list, in its order, from the index that has them. Identifiers that the caller names are selected
+    /// without an order, so that only the primary key can serve them.
+    fn candidates(&self) -> String {
+        let is_active = self.status.is_some_and(Status::is_active) && !self.is_scan();
+        let table = if is_active { "order_work" } else { "orders" };
+        let mut conditions = match self.status {
+            _ if self.cause.is_some() && self.user_id.is_none() && self.order_ids.is_none() => {
+                vec!["failure IS NOT NULL"]
+            }
+            _ if self.is_scan() => vec![],
+            Some(Status::Pending) => vec!["started_at IS NULL"],
+            Some(Status::Processing) => vec!["started_at IS NOT NULL"],
+            Some(Status::Failed) => vec!["failure IS NOT NULL"],
+            Some(Status::Cancelled) => vec!["cancelled"],
+            Some(Status::Completed) | None => vec![],
+        };
+        conditions.extend(self.user_id.map(|_| "user_id = $1"));
+        conditions.extend(self.order_ids.map(|_| "order_id = ANY ($7)"));
+        conditions.extend(self.created_from.map(|_| "created_at >= $8"));
+        conditions.extend(match (self.upper_bound(), self.after) {
+            (Some(_), _) => Some("created_at < $9"),
+            (None, Some(_)) => Some("(created_at, order_id) < ($2, $3)"),
+            (None, None) => None,
+        });
+        let order = if self.order_ids.is_some() { "" } else { "ORDER BY created_at DESC, order_id DESC" };
+        format!("SELECT order_id, created_at FROM {table} {} {order}", all_of(&conditions))
+    }
+
+    /// The last order of a scan: the next page starts after it. `None` if the scan reached the end of the list.
+    async fn end_of_scan(&self, store: &Store) -> Result<Option<Position>, StoreError> {
+        let sql = format!("{} OFFSET $4 LIMIT $5", self.candidates());
+        let rows = self.query(store, &sql, MAX_SCANNED - 1, 1).await?;
+        rows.first(|row| Ok(Position { created_at: row.try_get("created_at")?, order_id: order_id(row)? }))
+    }
+
+    async fn query(&self, store: &Store, sql: &str, fourth: i64, fifth: i64) -> Result<Rows, StoreError> {
+        let order_ids: Option<Vec<_>> = self.order_ids.map(|ids| ids.iter().map(OrderId::as_str).collect());
+        let params: [Param; 10] = [
+            (&self.user_id.map(UserId::as_str), Type::TEXT),
+            (&self.after.map(|position| position.created_at), Type::TIMESTAMPTZ),
+            (&self.after.map(|position| position.order_id.as_str()), Type::TEXT),
+            (&fourth, Type::INT8),
+            (&fifth, Type::INT8),
+            (&self.status.map(Status::as_str), Type::TEXT),
+            (&order_ids, Type::TEXT_ARRAY),
+            (&self.created_from, Type::TIMESTAMPTZ),
+            (&self.upper_bound(), Type::TIMESTAMPTZ),
+            (&self.cause, Type::TEXT),
+        ];
+        store.query("list orders", sql, &params).await
+    }
+}
+
+/// A `WHERE` with all of the conditions; nothing if there are none.
+fn all_of(conditions: &[&str]) -> String {
+    if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) }
+}

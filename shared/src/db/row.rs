@@ -1,0 +1,116 @@
+//! The rows of a statement, and the readers of the columns that several statements share.
+
+use std::time::Duration;
+
+use rust_decimal::Decimal;
+use tokio_postgres::Row;
+use tokio_postgres::types::FromSqlOwned;
+
+use super::{DbError, StoreError};
+use crate::order::{Amount, Currency, Metadata, Order, OrderId, Status};
+
+/// The rows of a statement. The errors of reading them name the statement.
+pub(super) struct Rows {
+    statement: &'static str,
+    rows: Vec<Row>,
+}
+
+impl Rows {
+    pub fn new(statement: &'static str, rows: Vec<Row>) -> Self {
+        Self { statement, rows }
+    }
+
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Reads each row.
+    pub fn read<T, C: FromIterator<T>>(&self, read: impl FnMut(&Row) -> Result<T, DbError>) -> Result<C, StoreError> {
+        self.named(self.rows.iter().map(read).collect())
+    }
+
+    /// Reads the first row; `None` if there is no row.
+    pub fn first<T>(&self, read: impl FnOnce(&Row) -> Result<T, DbError>) -> Result<Option<T>, StoreError> {
+        self.named(self.rows.first().map(read).transpose())
+    }
+
+    /// Reads the row of a statement that always returns one.
+    pub fn one<T>(&self, read: impl FnOnce(&Row) -> Result<T, DbError>) -> Result<T, StoreError> {
+        let missing = || DbError::Corrupt("the statement returned no row".to_owned());
+        self.named(self.rows.first().ok_or_else(missing).and_then(read))
+    }
+
+    /// Reads one column of the row of a statement that always returns one.
+    pub fn value<T: FromSqlOwned>(&self, column: &str) -> Result<T, StoreError> {
+        self.one(|row| Ok(row.try_get(column)?))
+    }
+
+    fn named<T>(&self, result: Result<T, DbError>) -> Result<T, StoreError> {
+        result.map_err(|cause| StoreError::new(self.statement, cause))
+    }
+}
+
+/// The columns of an order's content, which never changes.
+macro_rules! content {
+    () => {
+        "order_id, user_id, item_ids, total_amount, currency, metadata::text AS metadata, process_after"
+    };
+}
+/// The columns of `order_states` with an order's content.
+pub(super) const CONTENT: &str = content!();
+/// The columns of `order_states` that [`order`] reads.
+pub(super) const COLUMNS: &str =
+    concat!(content!(), ", status, created_at, started_at, finished_at, attempts, failure");
+
+/// The same columns of the relation `s`: for a statement with another relation that has some of the names too.
+pub(super) fn qualified(columns: &str) -> String {
+    columns.split(", ").map(|column| format!("s.{column}")).collect::<Vec<_>>().join(", ")
+}
+
+pub(super) fn order(row: &Row) -> Result<Order, DbError> {
+    Ok(Order {
+        order_id: order_id(row)?,
+        user_id: row.try_get("user_id")?,
+        item_ids: row.try_get("item_ids")?,
+        total_amount: amount(row)?,
+        metadata: metadata(row)?,
+        process_after: row.try_get("process_after")?,
+        status: status(row)?,
+        created_at: row.try_get("created_at")?,
+        started_at: row.try_get("started_at")?,
+        finished_at: row.try_get("finished_at")?,
+        attempts: row.try_get("attempts")?,
+        failure: row.try_get("failure")?,
+    })
+}
+
+fn amount(row: &Row) -> Result<Amount, DbError> {
+    let code: &str = row.try_get("currency")?;
+    let currency = Currency::stored(code).ok_or_else(|| DbError::Corrupt(format!("currency {code}")))?;
+    Ok(Amount::stored(row.try_get::<_, Decimal>("total_amount")?, currency))
+}
+
+fn metadata(row: &Row) -> Result<Metadata, DbError> {
+    Metadata::stored(row.try_get("metadata")?)
+        .ok_or_else(|| DbError::Corrupt("metadata is no object of strings".to_owned()))
+}
+
+pub(super) fn status(row: &Row) -> Result<Status, DbError> {
+    let text: &str = row.try_get("status")?;
+    text.parse().map_err(|_| DbError::Corrupt(format!("status {text}")))
+}
+
+pub(super) fn order_id(row: &Row) -> Result<OrderId, DbError> {
+    let text: &str = row.try_get("order_id")?;
+    text.parse().map_err(|_| DbError::Corrupt(format!("order_id {text}")))
+}
+
+pub(super) fn due_in(row: &Row) -> Result<(OrderId, Duration), DbError> {
+    Ok((order_id(row)?, seconds(row.try_get("due_in_seconds")?)))
+}
+
+/// A time that the database computed. A time out of range becomes zero.
+pub(super) fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}
