@@ -9,7 +9,7 @@ mod cursor;
 pub mod history;
 mod key;
 pub mod list;
+pub mod parameters;
 pub mod read;
 pub mod retry;
-pub mod schema;
 mod view;

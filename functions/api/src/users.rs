@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::call::Call;
 use crate::caller::{Admin, Caller};
-use crate::orders::schema::UserIdText;
+use crate::orders::parameters::UserIdText;
 use crate::problem::{ApiError, Problem, Refusals};
 
 /// The most orders of one statement.

@@ -1,5 +1,6 @@
 //! `POST /orders/batch`
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::Json;
@@ -9,12 +10,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use shared::db::create::{CreateRequest, Created};
 use shared::order::{NewOrder, Status};
-use utoipa::ToSchema;
+use utoipa::openapi::schema::{AdditionalProperties, AnyOfBuilder, ArrayBuilder, ObjectBuilder, SchemaType};
+use utoipa::openapi::{Ref, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
-use super::body::parse;
+use super::body::{NewOrderBody, example, parse};
 use super::create::{Accepted, first_message};
 use super::key::Key;
-use super::schema::{IdempotencyKeyText, OrderBatchBody};
+use super::parameters::IdempotencyKeyText;
 use super::view::OrderView;
 use crate::call::Call;
 use crate::caller::{Writer, require_user};
@@ -155,5 +158,35 @@ impl FromRequest<Arc<Api>> for OrderBodies {
         }
         let currency = api.config.default_currency;
         Ok(Self(orders.into_iter().map(|order| parse(order.get().as_bytes(), currency)).collect()))
+    }
+}
+
+/// The body of `POST /orders/batch`.
+pub struct OrderBatchBody;
+
+impl ToSchema for OrderBatchBody {
+    fn name() -> Cow<'static, str> {
+        "OrderBatch".into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((NewOrderBody::name().into(), NewOrderBody::schema()));
+        NewOrderBody::schemas(schemas);
+    }
+}
+
+impl PartialSchema for OrderBatchBody {
+    fn schema() -> RefOr<Schema> {
+        let anything_else = ObjectBuilder::new()
+            .schema_type(SchemaType::AnyValue)
+            .description(Some("Any other value is refused, without the others"));
+        let order = AnyOfBuilder::new().item(Ref::from_schema_name(NewOrderBody::name())).item(anything_else);
+        let orders = ArrayBuilder::new().items(order).min_items(Some(1)).max_items(Some(MAX_ORDERS));
+        ObjectBuilder::new()
+            .property("orders", orders.description(Some("The orders. Each is accepted or refused separately")))
+            .required("orders")
+            .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+            .examples([serde_json::json!({"orders": [example()]})])
+            .into()
     }
 }

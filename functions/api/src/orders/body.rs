@@ -1,5 +1,6 @@
 //! Parses the body of a create request. Reports every bad field at once, and reads amounts from their digits.
 
+mod fields;
 mod optional;
 
 use std::fmt;
@@ -9,11 +10,12 @@ use axum::extract::{FromRequest, Request};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use shared::order::{Amount, Currency, Invalid, ItemIds, NewOrder};
-use time::OffsetDateTime;
+use shared::order::{Currency, Invalid, NewOrder};
 
 use crate::problem::{ApiError, FieldError};
 use crate::{Api, json};
+
+pub use fields::{NewOrderBody, example};
 
 /// The most errors that an answer names for one order. A batch names as many for each of its orders.
 const MAX_ERRORS: usize = 20;
@@ -50,35 +52,6 @@ pub fn parse(body: &[u8], default_currency: Currency) -> Result<NewOrder, ApiErr
 struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl Members<'_> {
-    /// The known names. Any other name is an error.
-    const NAMES: [&'static str; 7] =
-        ["order_id", "user_id", "item_ids", "total_amount", "currency", "metadata", "process_after"];
-
-    fn order(&self, default_currency: Currency, errors: &mut Vec<FieldError>) -> Option<NewOrder> {
-        self.check_repeats(errors);
-        let order_id = match self.given("order_id") {
-            Some(_) => self.text("order_id", errors).map(Some),
-            None => Some(None),
-        };
-        let user_id = self.text("user_id", errors);
-        let currency = self.currency(default_currency, errors);
-        let total_amount = self.amount(currency.unwrap_or(default_currency), errors);
-        let process_after = self.process_after(OffsetDateTime::now_utc()).map_err(|error| errors.push(error)).ok();
-        let metadata = self.metadata(errors);
-        // Items and unknown names can have many errors, so their errors come last.
-        let item_ids = self.items(errors);
-        self.check_names(errors);
-        currency?;
-        Some(NewOrder {
-            order_id: order_id?,
-            user_id: user_id?,
-            item_ids: item_ids?,
-            total_amount: total_amount?,
-            metadata: metadata?,
-            process_after: process_after?,
-        })
-    }
-
     fn check_names(&self, errors: &mut Vec<FieldError>) {
         let unknown = self.0.iter().filter(|(name, _)| !Self::NAMES.contains(&name.as_str()));
         errors.extend(unknown.take(MAX_ERRORS).map(|(name, _)| at(&escaped(name), "is not a field of an order")));
@@ -118,36 +91,6 @@ impl Members<'_> {
         let text: String = self.read(name, "a string of valid Unicode", errors)?;
         text.parse().map_err(|invalid: Invalid| errors.push(at(name, &invalid.to_string()))).ok()
     }
-
-    fn items(&self, errors: &mut Vec<FieldError>) -> Option<ItemIds> {
-        let written: Vec<Box<RawValue>> = self.read("item_ids", "a list of strings", errors)?;
-        let items: Vec<Option<String>> = written.iter().map(|item| serde_json::from_str(item.get()).ok()).collect();
-        // An empty string replaces an item that is no string, because both are invalid.
-        let found = ItemIds::try_from(items.into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>());
-        let bad = |(index, invalid): (Option<usize>, Invalid)| {
-            at(&index.map_or("item_ids".to_owned(), |index| format!("item_ids/{index}")), &invalid.to_string())
-        };
-        found.map_err(|all| errors.extend(all.into_iter().map(bad))).ok()
-    }
-
-    /// The amount, from the digits of a number or of a string. It never becomes a float.
-    fn amount(&self, currency: Currency, errors: &mut Vec<FieldError>) -> Option<Amount> {
-        let value: Box<RawValue> = self.read("total_amount", "a number", errors)?;
-        let digits = value.get().trim_matches('"');
-        let is_plain = !value.get().starts_with('"') || is_plain_decimal(digits);
-        let amount = if is_plain { Amount::parse(digits, currency).ok() } else { None };
-        if amount.is_none() {
-            errors.push(at("total_amount", &Amount::rule(currency).to_string()));
-        }
-        amount
-    }
-}
-
-/// Whether a string is a plain decimal: at most twelve digits, and optionally a point and more digits.
-fn is_plain_decimal(text: &str) -> bool {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    all_digits(whole) && whole.len() <= 12 && all_digits(fraction)
 }
 
 /// An error at a member. `path` is escaped for a JSON pointer already.

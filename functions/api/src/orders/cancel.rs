@@ -3,8 +3,8 @@
 use axum::Json;
 use shared::order::Status;
 
+use super::parameters::OrderIdText;
 use super::read::{OrderPath, find};
-use super::schema::OrderIdText;
 use super::view::OrderView;
 use crate::call::Call;
 use crate::caller::Caller;

@@ -10,8 +10,8 @@ use time::OffsetDateTime;
 use tokio::time::{Instant, sleep_until};
 use utoipa::ToSchema;
 
+use super::parameters::OrderIdText;
 use super::retry::{check_pace, order_ids, user_id};
-use super::schema::OrderIdText;
 use crate::call::Call;
 use crate::caller::{Admin, Caller};
 use crate::json::Options;

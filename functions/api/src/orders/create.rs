@@ -9,9 +9,9 @@ use shared::order::{Order, Status};
 use shared::queue::{Group, Message};
 use shared::telemetry::Count;
 
-use super::body::OrderBody;
+use super::body::{NewOrderBody, OrderBody};
 use super::key::Key;
-use super::schema::{IdempotencyKeyText, NewOrderBody};
+use super::parameters::IdempotencyKeyText;
 use super::view::OrderView;
 use crate::call::Call;
 use crate::caller::{Writer, require_user};

@@ -7,8 +7,8 @@ use shared::order::{Status, UserId};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
+use super::parameters::OrderIdText;
 use super::read::OrderPath;
-use super::schema::OrderIdText;
 use crate::call::Call;
 use crate::caller::Caller;
 use crate::problem::{ApiError, RefusalsOfOne};

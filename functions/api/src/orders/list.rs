@@ -11,8 +11,8 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::cursor;
+use super::parameters::{CursorParameter, CursorText, LimitParameter, OrderIdsParameter, StatusFilter, TimeParameter};
 use super::retry::{BAD_CAUSE, is_cause};
-use super::schema::{CursorParameter, CursorText, LimitParameter, OrderIdsParameter, StatusFilter, TimeParameter};
 use super::view::OrderView;
 use crate::answer_size;
 use crate::call::Call;

@@ -10,7 +10,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use shared::order::{Order, OrderId, UserId};
 
-use super::schema::OrderIdText;
+use super::parameters::OrderIdText;
 use super::view::{OrderView, StatusView};
 use crate::call::Call;
 use crate::caller::Caller;

@@ -12,8 +12,8 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::create::enqueue;
+use super::parameters::OrderIdText;
 use super::read::{OrderPath, find};
-use super::schema::OrderIdText;
 use super::view::OrderView;
 use crate::call::Call;
 use crate::caller::{Admin, Caller, Scope};

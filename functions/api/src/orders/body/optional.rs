@@ -1,12 +1,17 @@
-//! The members that an order can do without. Each is absent, null or valid.
+//! The fields that an order can do without: how each is read, and its schema. Each is absent, null or valid.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use shared::order::{Currency, Invalid, Metadata};
 use shared::timestamp;
 use time::{Duration, OffsetDateTime};
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, OneOfBuilder, SchemaFormat, SchemaType, Type};
+use utoipa::openapi::{Ref, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::{Members, at, escaped};
+use crate::orders::parameters::{label, string};
 use crate::problem::FieldError;
 
 /// How far ahead an order can be scheduled.
@@ -62,6 +67,52 @@ impl Members<'_> {
         errors.append(&mut checked);
         metadata.filter(|_| is_good)
     }
+}
+
+/// The code of a currency that a new order may have.
+pub struct CurrencyCode;
+
+impl ToSchema for CurrencyCode {
+    fn name() -> Cow<'static, str> {
+        "Currency".into()
+    }
+}
+
+impl PartialSchema for CurrencyCode {
+    fn schema() -> RefOr<Schema> {
+        string("A currency, by its code of ISO 4217").enum_values(Some(Currency::all().map(Currency::code))).into()
+    }
+}
+
+/// The schema of a currency.
+pub fn currency_schema() -> OneOfBuilder {
+    let null = ObjectBuilder::new().schema_type(Type::Null);
+    let description = "The currency of the price; the deployment's default if absent or null";
+    OneOfBuilder::new().item(null).item(Ref::from_schema_name(CurrencyCode::name())).description(Some(description))
+}
+
+/// The schema of the metadata.
+pub fn metadata_schema() -> ObjectBuilder {
+    let name = label("A name", Metadata::MAX_KEY);
+    let value = string("A value").max_length(Some(Metadata::MAX_VALUE)).pattern(Some(r"^[^\x00]*$"));
+    ObjectBuilder::new()
+        .schema_type(optional(Type::Object))
+        .description(Some("The client's own facts about the order, which answers and calls of the webhook repeat"))
+        .max_properties(Some(Metadata::MAX_ENTRIES))
+        .property_names(Some(name))
+        .additional_properties(Some(value))
+}
+
+/// The schema of `process_after`.
+pub fn process_after_schema() -> ObjectBuilder {
+    string("The time before which the order is not processed, at most 30 days ahead; it can be cancelled until then")
+        .schema_type(optional(Type::String))
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+}
+
+/// The schema of a value that may be null.
+pub fn optional(kind: Type) -> SchemaType {
+    SchemaType::from_iter([kind, Type::Null])
 }
 
 /// The time as PostgreSQL stores it, so that a repeat of the request has the same.

@@ -2,7 +2,7 @@
 
 use utoipa::PartialSchema;
 
-use super::super::schema::NewOrderBody;
+use super::NewOrderBody;
 use super::*;
 
 const GOOD: &str = r#"{"order_id":"o-1","user_id":"alice","item_ids":["a"],"total_amount":59.98}"#;
