@@ -29,7 +29,7 @@ use crate::exit::Exit;
 use crate::output::Output;
 
 use cloud::Cloud;
-pub use finding::{Finding, State};
+pub use finding::{Finding, Verdict};
 
 /// Runs all checks and shows the findings.
 pub async fn run(deployment: &Deployment, output: Output) -> Exit {
@@ -57,7 +57,7 @@ pub async fn examine(deployment: &Deployment) -> Vec<Finding> {
 
 async fn examine_api(deployment: &Deployment) -> Vec<Finding> {
     let mut findings = reach::examine(deployment).await;
-    if findings.iter().any(|finding| finding.state == State::Wrong && finding.check != "certificate") {
+    if findings.iter().any(|finding| finding.state == Verdict::Wrong && finding.check != "certificate") {
         findings.push(Finding::not_checked("health", deployment.address(), "the API can't be reached"));
         return findings;
     }
@@ -78,7 +78,7 @@ async fn examine_api(deployment: &Deployment) -> Vec<Finding> {
 
 /// An unreachable service has an exit status of its own.
 fn exit(findings: &[Finding]) -> Exit {
-    let is_wrong = |finding: &&Finding| finding.state == State::Wrong;
+    let is_wrong = |finding: &&Finding| finding.state == Verdict::Wrong;
     let mut wrong = findings.iter().filter(is_wrong).peekable();
     if wrong.peek().is_none() {
         Exit::Fine

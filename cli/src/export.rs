@@ -33,14 +33,14 @@ use state::State;
 
 /// A page of orders as the API wrote them, newest first.
 #[derive(Deserialize)]
-struct Page {
+struct RawPage {
     orders: Vec<Box<RawValue>>,
     next_cursor: Option<String>,
 }
 
 /// The part of an order that the export itself needs.
 #[derive(Deserialize)]
-struct Created {
+struct CreatedAt {
     #[serde(with = "time::serde::rfc3339")]
     created_at: OffsetDateTime,
 }
@@ -72,7 +72,7 @@ async fn write_pages(
     let interval = Duration::from_secs(1) / export.rate;
     while !state.is_complete && interrupt.exit().is_none() {
         let next_call = Instant::now() + interval;
-        let page: Page = client.follow(&path(state)).await?.read()?;
+        let page: RawPage = client.follow(&path(state)).await?.read()?;
         let reached = write(&page, export.format, state, sink)?;
         state.is_complete = page.next_cursor.is_none() || reached.is_some_and(|oldest| oldest < state.from);
         state.cursor = page.next_cursor;
@@ -90,11 +90,16 @@ async fn write_pages(
 }
 
 /// Writes the orders of a page that lie in the span. Returns when the oldest order of the page was created.
-fn write(page: &Page, format: Format, state: &mut State, sink: &mut Sink) -> Result<Option<OffsetDateTime>, Failure> {
+fn write(
+    page: &RawPage,
+    format: Format,
+    state: &mut State,
+    sink: &mut Sink,
+) -> Result<Option<OffsetDateTime>, Failure> {
     let mut encoder = Encoder::new(format, sink.is_empty());
     let mut oldest = None;
     for order in &page.orders {
-        let Created { created_at } = parse(order)?;
+        let CreatedAt { created_at } = parse(order)?;
         oldest = Some(created_at);
         if (state.from..state.to).contains(&created_at) {
             encoder.add(order)?;

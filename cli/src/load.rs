@@ -22,8 +22,8 @@ use crate::interrupt::Interrupt;
 use crate::options;
 use crate::output::Output;
 
-use count::Count;
-use outcome::Outcome;
+use count::Counts;
+use outcome::RunResults;
 pub use report::Report;
 use run::Run;
 
@@ -50,7 +50,7 @@ pub async fn measure(
     let client = Client::new(deployment)?;
     let run = Run::new(deployment)?;
     run.check(&client).await?;
-    let before = Count::read(&client).await;
+    let before = Counts::read(&client).await;
     let begun = Instant::now();
     let bar = bar(output, load.orders, "accepted");
     let sent = send::create_all(&client, &run, load, &bar, interrupt).await;
@@ -61,8 +61,8 @@ pub async fn measure(
     let found = follow::to_the_end(&client, &run, sent.accepted, patience, &bar, interrupt).await;
     bar.finish_and_clear();
     let interrupted = interrupt.exit();
-    let counted = if interrupted.is_none() { Count::between(before, Count::read(&client).await) } else { None };
-    Ok(Report::new(&run, deployment, load.orders, Outcome { sent, accepted_within, found, counted, interrupted }))
+    let counted = if interrupted.is_none() { Counts::between(before, Counts::read(&client).await) } else { None };
+    Ok(Report::new(&run, deployment, load.orders, RunResults { sent, accepted_within, found, counted, interrupted }))
 }
 
 /// A progress bar on standard error, on terminals only.

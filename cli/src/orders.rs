@@ -1,6 +1,7 @@
 //! Orders as the API shows them.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use shared::order::Status;
 use time::OffsetDateTime;
 
 use crate::client::Client;
@@ -8,8 +9,7 @@ use crate::exit::Failure;
 
 /// An order.
 #[derive(Debug, Clone, Deserialize)]
-#[allow(clippy::struct_field_names, reason = "they are the API's")]
-pub struct Order {
+pub struct ApiOrder {
     pub order_id: String,
     pub user_id: String,
     pub total_amount: String,
@@ -25,38 +25,10 @@ pub struct Order {
     pub failure: Option<String>,
 }
 
-/// The status of an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    Pending,
-    Processing,
-    Completed,
-    Failed,
-    Cancelled,
-}
-
-impl Status {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Processing => "processing",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    /// Whether the order has not ended.
-    pub const fn is_active(self) -> bool {
-        matches!(self, Self::Pending | Self::Processing)
-    }
-}
-
 /// A page of orders, newest first.
 #[derive(Debug, Deserialize)]
 pub struct Page {
-    pub orders: Vec<Order>,
+    pub orders: Vec<ApiOrder>,
     pub next_cursor: Option<String>,
 }
 
@@ -84,7 +56,7 @@ impl<'a> Pages<'a> {
     }
 
     /// Reads the next page; `None` at the end.
-    pub async fn next(&mut self) -> Result<Option<Vec<Order>>, Failure> {
+    pub async fn next(&mut self) -> Result<Option<Vec<ApiOrder>>, Failure> {
         if self.is_over {
             return Ok(None);
         }

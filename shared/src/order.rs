@@ -6,7 +6,9 @@ mod money;
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub use metadata::Metadata;
@@ -140,7 +142,9 @@ pub fn is_label(text: &str, max_length: usize) -> bool {
 ///
 /// `pending` → `processing` → `completed` or `failed`; `pending` → `cancelled`; and an operator's retry takes `failed`
 /// back to `pending`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(description = "The status of an order.")]
 pub enum Status {
     /// The order is durable. No worker has started it.
     Pending,

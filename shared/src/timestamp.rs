@@ -41,7 +41,6 @@ pub mod option {
     use time::OffsetDateTime;
 
     /// Writes the time, or null.
-    #[allow(clippy::ref_option, reason = "serde passes a reference to the field")]
     pub fn serialize<S: Serializer>(time: &Option<OffsetDateTime>, serializer: S) -> Result<S::Ok, S::Error> {
         match time {
             Some(time) => super::serialize(time, serializer),

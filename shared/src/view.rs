@@ -36,7 +36,7 @@ pub struct OrderView {
     #[serde(with = "crate::timestamp::option")]
     process_after: Option<OffsetDateTime>,
     /// The order's status.
-    status: StatusName,
+    status: Status,
     /// When it became durable.
     #[serde(with = "crate::timestamp")]
     created_at: OffsetDateTime,
@@ -54,35 +54,6 @@ pub struct OrderView {
     /// The actions that the order's status allows.
     #[schema(inline)]
     next: Vec<Action>,
-}
-
-/// The status of an order.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Status)]
-#[serde(rename_all = "lowercase")]
-pub enum StatusName {
-    /// The order is durable. Its processing has not started.
-    Pending,
-    /// Processing has started.
-    Processing,
-    /// Processing is done.
-    Completed,
-    /// Processing failed for good. `failure` has the cause.
-    Failed,
-    /// The client cancelled it before processing started.
-    Cancelled,
-}
-
-impl From<Status> for StatusName {
-    fn from(status: Status) -> Self {
-        match status {
-            Status::Pending => Self::Pending,
-            Status::Processing => Self::Processing,
-            Status::Completed => Self::Completed,
-            Status::Failed => Self::Failed,
-            Status::Cancelled => Self::Cancelled,
-        }
-    }
 }
 
 /// An action on an order: the last part of the path to post to.
@@ -110,7 +81,7 @@ impl From<Order> for OrderView {
             currency: order.total_amount.currency().code(),
             metadata: order.metadata.into(),
             process_after: order.process_after,
-            status: order.status.into(),
+            status: order.status,
             created_at: order.created_at,
             started_at: order.started_at,
             finished_at: order.finished_at,

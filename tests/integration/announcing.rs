@@ -4,7 +4,7 @@ mod faults;
 
 use std::time::Duration;
 
-use processor::{Config, Processor, Simulated};
+use processor::{Processor, ProcessorConfig, Simulated};
 use serde_json::{Value, json};
 use shared::config::Env;
 use sweeper::Sweeper;
@@ -103,7 +103,7 @@ async fn functions_role_can_announce_ends() {
     tests::call_in_process(&api, Some(("alice", "orders/write")), cancel).await.expect(200);
     fail_without_announcing(world, "o-1").await;
     let work = Simulated { delay: Duration::ZERO };
-    handle(&Processor::new(Config::from_env(&env).unwrap(), work, &env).unwrap(), &["o-0", "o-2"]).await;
+    handle(&Processor::new(ProcessorConfig::from_env(&env).unwrap(), work, &env).unwrap(), &["o-0", "o-2"]).await;
     let retry = post("/orders/o-1/retry", &json!({}));
     tests::call_in_process(&api, Some(("olga", "orders/admin")), retry).await.expect(200);
     world.let_pass(31.0).await;

@@ -19,7 +19,7 @@ use crate::migrating;
 
 /// Places two orders, cancels one, asks for all numbers and redrives a dead letter.
 async fn use_api(env: &Env) {
-    let api = api::router(Arc::new(Api::new(api::Config::from_env(env).unwrap(), env).unwrap()));
+    let api = api::router(Arc::new(Api::new(api::ApiConfig::from_env(env).unwrap(), env).unwrap()));
     let call = async |request| call_in_process(&api, Some(("alice", "orders/write orders/admin")), request).await;
     for order_id in ["o-1", "o-2"] {
         call(post("/orders", &order(order_id))).await.expect(201);
@@ -35,14 +35,14 @@ async fn use_api(env: &Env) {
 /// Has an order wait, dead-letters a message that names none, and announces an end.
 async fn use_processor(env: &Env) {
     let work = Simulated { delay: Duration::from_secs(5) };
-    let processor = Processor::new(processor::Config::from_env(env).unwrap(), work, env).unwrap();
+    let processor = Processor::new(processor::ProcessorConfig::from_env(env).unwrap(), work, env).unwrap();
     let answer = handle(&processor, &["o-1", "o-2", "no order's id!"]).await;
     assert!(answer.batch_item_failures.is_empty(), "{answer:?}");
 }
 
 /// Runs each function through all of its AWS calls.
 async fn use_everything(secret: &SecretWorld) {
-    let answer = migrating::ask(migrate::Config::from_env(&secret.env_of_owner().await), "Update").await;
+    let answer = migrating::ask(migrate::MigrateConfig::from_env(&secret.env_of_owner().await), "Update").await;
     assert_eq!(answer["Status"], "SUCCESS", "{answer}");
     secret.world.send_dead_letter("o-1").await;
     use_api(&secret.env_of("api")).await;

@@ -10,7 +10,7 @@ mod tokens;
 use std::path::Path;
 
 use ordermill::deployment::Deployment;
-use ordermill::doctor::{Finding, State, examine};
+use ordermill::doctor::{Finding, Verdict, examine};
 use ordermill::options::Target;
 use tests::Stack;
 
@@ -69,7 +69,7 @@ impl Patient {
     /// Checks that doctor finds this check wrong, with these words and this remedy.
     async fn assert_wrong(&self, check: &str, what: &str, remedy: &str) {
         let findings = self.findings().await;
-        let found = findings.iter().find(|finding| finding.check == check && finding.state == State::Wrong);
+        let found = findings.iter().find(|finding| finding.check == check && finding.state == Verdict::Wrong);
         let found = found.unwrap_or_else(|| panic!("{check} is not found wrong: {findings:#?}"));
         assert!(found.what.contains(what) && found.remedy.as_ref().unwrap().contains(remedy), "{found:#?}");
     }
@@ -77,7 +77,7 @@ impl Patient {
 
 /// The names of the checks that found something wrong.
 fn wrong(findings: &[Finding]) -> Vec<&str> {
-    findings.iter().filter(|finding| finding.state == State::Wrong).map(|finding| finding.check).collect()
+    findings.iter().filter(|finding| finding.state == Verdict::Wrong).map(|finding| finding.check).collect()
 }
 
 #[tokio::test]
@@ -107,7 +107,7 @@ async fn doctor_reports_what_it_could_not_check() {
         ("overdue", "GET /metrics"),
         ("dead-letters", "GET /metrics"),
     ] {
-        assert_eq!(state(check, subject), State::NotChecked, "{check} of {subject}");
+        assert_eq!(state(check, subject), Verdict::NotChecked, "{check} of {subject}");
     }
-    assert_eq!(state("health", "GET /healthz"), State::Ok);
+    assert_eq!(state("health", "GET /healthz"), Verdict::Ok);
 }

@@ -33,7 +33,7 @@ fn every_call_with_a_token_documents_its_refusals() {
 
 #[tokio::test]
 async fn pages_link_to_nothing_outside_the_function() {
-    let site = site::router(site::Config::default());
+    let site = site::router(site::SiteConfig::default());
     let get = |path: &str| Request::get(path.to_owned()).body(Body::empty()).unwrap();
     assert_eq!(call_in_process(&site, None, get("/docs")).await.header("location"), "docs/index.html");
     let index = call_in_process(&site, None, get("/docs/index.html")).await;

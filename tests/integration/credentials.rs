@@ -125,7 +125,7 @@ struct Requests {
 impl Requests {
     /// Sends the requests of one execution environment, one after the other.
     async fn run(&self, env: &Env) {
-        let api = api::router(Arc::new(Api::new(api::Config::from_env(env).unwrap(), env).unwrap()));
+        let api = api::router(Arc::new(Api::new(api::ApiConfig::from_env(env).unwrap(), env).unwrap()));
         while !self.stop.load(Ordering::Relaxed) {
             let body = json!({"user_id": "alice", "item_ids": ["book"], "total_amount": "1.00"});
             call_in_process(&api, Some(("alice", "orders/write")), post("/orders", &body)).await.expect(201);

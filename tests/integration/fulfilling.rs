@@ -12,7 +12,7 @@ use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use processor::{Config, ConfiguredWork, Processor};
+use processor::{ConfiguredWork, Processor, ProcessorConfig};
 use serde_json::{Value, json};
 use tests::{World, failures, handle, order};
 use tokio::net::TcpListener;
@@ -50,7 +50,7 @@ async fn world(url: &str, more: &[(&str, &str)]) -> (World, Processor<Configured
     let webhook =
         [("WORK", "webhook"), ("WEBHOOK_URL", url), ("WEBHOOK_SECRET", SECRET), ("WEBHOOK_TIMEOUT_SECONDS", "1")];
     let world = World::with(&[&webhook, more].concat()).await;
-    let processor = world.processor_with(Config::work(&world.env()).unwrap());
+    let processor = world.processor_with(ProcessorConfig::work(&world.env()).unwrap());
     (world, processor)
 }
 
@@ -115,7 +115,8 @@ async fn order_fails_only_after_its_dead_letter_is_sent() {
     let (world, _) = world(&url, &[("MAX_ATTEMPTS", "1")]).await;
     world.create("o-1").await;
     let env = world.env_with(("AWS_ENDPOINT_URL", "http://127.0.0.1:1"));
-    let processor = Processor::new(Config::from_env(&env).unwrap(), Config::work(&env).unwrap(), &env).unwrap();
+    let processor =
+        Processor::new(ProcessorConfig::from_env(&env).unwrap(), ProcessorConfig::work(&env).unwrap(), &env).unwrap();
     assert_eq!(failures(&handle(&processor, &["o-1"]).await), ["m0"]);
     assert_eq!(world.status("o-1").await, "processing");
 }

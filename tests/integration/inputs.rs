@@ -66,7 +66,7 @@ async fn dots_are_not_an_order_id() {
 async fn head_is_answered_as_get_without_the_body() {
     let world = World::new().await;
     world.create("o-1").await;
-    let (api, site) = (world.api_of(), site::router(site::Config::default()));
+    let (api, site) = (world.api_of(), site::router(site::SiteConfig::default()));
     let claims = Some(("alice", "orders/read orders/admin"));
     let of_the_api = ["/orders", "/orders/o-1", "/orders/o-1/status", "/metrics", "/healthz"];
     let pages = ["/docs", "/docs/index.html", "/docs/problems", "/openapi.json", "/dashboard", "/dashboard/index.html"];

@@ -1,7 +1,7 @@
 //! The integration tests: each promise of the service as a test with a sentence for a name. They are one binary, which links
 //! everything once. All tests can run at the same time, because each has its own world or its own orders.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap fails the test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap fails the test")]
 
 mod alarms;
 mod announcing;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Bytes;
 use axum::routing::put;
-use migrate::Config;
+use migrate::MigrateConfig;
 use serde_json::{Value, json};
 use shared::config::ConfigError;
 use shared::deadline::Deadline;
@@ -17,12 +17,17 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 /// Sends a request like CloudFormation's, and returns the answer.
-pub async fn ask(config: Result<Config, ConfigError>, request_type: &str) -> Value {
+pub async fn ask(config: Result<MigrateConfig, ConfigError>, request_type: &str) -> Value {
     ask_with(config, request_type, &json!({}), Duration::from_mins(1)).await
 }
 
 /// The same with changed members of the event, and with this time limit.
-async fn ask_with(config: Result<Config, ConfigError>, request_type: &str, changed: &Value, within: Duration) -> Value {
+async fn ask_with(
+    config: Result<MigrateConfig, ConfigError>,
+    request_type: &str,
+    changed: &Value,
+    within: Duration,
+) -> Value {
     let (sender, mut answers) = mpsc::channel::<Bytes>(1);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/answer?signature=x", listener.local_addr().unwrap());
@@ -37,8 +42,8 @@ async fn ask_with(config: Result<Config, ConfigError>, request_type: &str, chang
     serde_json::from_slice(&answers.recv().await.unwrap()).unwrap()
 }
 
-fn database(world: &World) -> Result<Config, ConfigError> {
-    Config::from_env(&world.owner_env())
+fn database(world: &World) -> Result<MigrateConfig, ConfigError> {
+    MigrateConfig::from_env(&world.owner_env())
 }
 
 #[tokio::test]
@@ -64,7 +69,7 @@ async fn migration_confines_the_functions_role() {
     let changed = [("DATABASE_URL", world.owner_url()), ("DATABASE_APP_ROLE", &role)];
     for done in ["applied V1__orders", "the schema is up to date"] {
         let env = world.variables().chain(changed).collect();
-        let answer = ask(Config::from_env(&env), "Create").await;
+        let answer = ask(MigrateConfig::from_env(&env), "Create").await;
         assert_eq!(answer["Reason"], format!("{done}; the role {role} may read and write rows"), "{answer}");
     }
     let can = "has_table_privilege($1, 'orders', 'UPDATE'), has_table_privilege($1, 'orders', 'DELETE')";
@@ -83,7 +88,7 @@ async fn delete_leaves_the_data_alone() {
 #[tokio::test]
 async fn unreachable_database_is_reported_as_a_failure() {
     let world = World::new().await;
-    let config = Config::from_env(&world.env_with(("DATABASE_URL", "postgres://app@127.0.0.1:1/nowhere")));
+    let config = MigrateConfig::from_env(&world.env_with(("DATABASE_URL", "postgres://app@127.0.0.1:1/nowhere")));
     let answer = ask(config, "Create").await;
     assert_eq!(answer["Status"], "FAILED");
     assert!(answer["Reason"].as_str().unwrap().contains("could not reach the database"), "{answer}");
@@ -97,7 +102,7 @@ fn update(from: &str, to: &str) -> Value {
 #[tokio::test]
 async fn roll_back_of_the_stack_succeeds_without_its_database() {
     let world = World::new().await;
-    let nowhere = || Config::from_env(&world.env_with(("DATABASE_URL", "postgres://app@127.0.0.1:1/nowhere")));
+    let nowhere = || MigrateConfig::from_env(&world.env_with(("DATABASE_URL", "postgres://app@127.0.0.1:1/nowhere")));
     let within = Duration::from_secs(21);
     let answer = ask_with(nowhere(), "Update", &update("10", "9"), within).await;
     assert_eq!(
@@ -132,7 +137,7 @@ async fn database_that_is_reachable_late_is_migrated() {
     let (login, location) = world.owner_url().split_once('@').unwrap();
     let (server, database) = location.split_once('/').unwrap();
     let late = reached_late(server.parse().unwrap()).await;
-    let config = Config::from_env(&world.env_with(("DATABASE_URL", &format!("{login}@{late}/{database}"))));
+    let config = MigrateConfig::from_env(&world.env_with(("DATABASE_URL", &format!("{login}@{late}/{database}"))));
     let answer = ask(config, "Create").await;
     assert_eq!((&answer["Status"], &answer["Reason"]), (&json!("SUCCESS"), &json!("applied V1__orders")));
 }
@@ -140,7 +145,7 @@ async fn database_that_is_reachable_late_is_migrated() {
 #[tokio::test]
 async fn invalid_configuration_is_reported_by_the_variables_name() {
     let world = World::new().await;
-    let config = Config::from_env(&world.env_with(("DATABASE_URL", "")));
+    let config = MigrateConfig::from_env(&world.env_with(("DATABASE_URL", "")));
     let answer = ask(config, "Update").await;
     assert_eq!((&answer["Status"], &answer["Reason"]), (&json!("FAILED"), &json!("DATABASE_URL: is not set")));
 }

@@ -21,7 +21,7 @@ fn published_page_of_problems_matches_the_documentation() {
 
 #[tokio::test]
 async fn type_of_a_problem_leads_to_its_explanation() {
-    let site = site::router(site::Config::default());
+    let site = site::router(site::SiteConfig::default());
     let get = |path: &str| Request::get(path.to_owned()).body(Body::empty()).unwrap();
     let page = call_in_process(&site, None, get("/docs/problems")).await;
     assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));

@@ -184,7 +184,7 @@ async fn unreachable_database_fails_the_whole_batch() {
     let world = World::new().await;
     let url = ("DATABASE_URL", "postgres://app@127.0.0.1:1/nowhere");
     let env = world.env_with(url);
-    let config = processor::Config::from_env(&env).unwrap();
+    let config = processor::ProcessorConfig::from_env(&env).unwrap();
     let processor = processor::Processor::new(config, processor::Simulated { delay: NOW }, &env).unwrap();
     let response = handle(&processor, &["o-1", "o-2", "o-1"]).await;
     assert_eq!(failures(&response), ["m0", "m1", "m2"]);
@@ -195,7 +195,7 @@ async fn wait_that_was_not_enqueued_fails_its_message() {
     let world = World::new().await;
     world.create("o-1").await;
     let env = world.env_with(("AWS_ENDPOINT_URL", "http://127.0.0.1:1"));
-    let config = processor::Config::from_env(&env).unwrap();
+    let config = processor::ProcessorConfig::from_env(&env).unwrap();
     let processor = processor::Processor::new(config, processor::Simulated { delay: FIVE_SECONDS }, &env).unwrap();
     assert_eq!(failures(&handle(&processor, &["o-1"]).await), ["m0"]);
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
-use processor::{Config, Outcome, Processor, Simulated, Work};
+use processor::{Outcome, Processor, ProcessorConfig, Simulated, Work};
 use serde_json::{Value, json};
 use shared::config::Env;
 use shared::db::claim::Claimed;
@@ -85,7 +85,7 @@ async fn create_and_cancel(api: &Router) {
 
 /// Processes orders: a wait, a worker that crashes, a message for an order in progress, ends, a failure, and an operator's retries.
 async fn process(api: &Router, env: &Env, world: &World) {
-    let config = || Config::from_env(env).unwrap();
+    let config = || ProcessorConfig::from_env(env).unwrap();
     // The delay is over when the recording is replayed.
     let waiting = Processor::new(config(), Simulated { delay: Duration::from_micros(1) }, env).unwrap();
     handle(&waiting, &["o-1", "o-2", "o-3"]).await;
@@ -156,7 +156,8 @@ async fn announce(url: &str, world: &World) {
     }
     call(&api, post("/orders/e-1/cancel", &json!({}))).await;
     call(&api, post("/orders/cancel", &json!({"dry_run": false, "user_id": "erin"}))).await;
-    let processor = Processor::new(Config::from_env(&env).unwrap(), Simulated { delay: Duration::ZERO }, &env).unwrap();
+    let processor =
+        Processor::new(ProcessorConfig::from_env(&env).unwrap(), Simulated { delay: Duration::ZERO }, &env).unwrap();
     handle(&processor, &["e-1", "e-2"]).await;
     call(&api, get("/metrics")).await;
     call(&api, post("/users/bob/erase", &json!({}))).await;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use axum::body::Body;
 use axum::http::{Method, Request};
-use processor::Config;
+use processor::ProcessorConfig;
 use serde_json::Value;
 use tests::{World, handle};
 use tokio::net::TcpListener;
@@ -49,7 +49,7 @@ async fn world_with_a_time_out() -> World {
     ])
     .await;
     world.create("o-1").await;
-    handle(&world.processor_with(Config::work(&world.env()).unwrap()), &["o-1"]).await;
+    handle(&world.processor_with(ProcessorConfig::work(&world.env()).unwrap()), &["o-1"]).await;
     assert_eq!(world.status("o-1").await, "failed");
     world
 }

@@ -180,7 +180,7 @@ async fn refusals_of_the_longest_input_fit_into_lambda() {
 
 #[tokio::test]
 async fn pages_fit_into_lambda() {
-    let site = site::router(site::Config::default());
+    let site = site::router(site::SiteConfig::default());
     for path in ["/openapi.json", "/docs/swagger-ui-bundle.js", "/docs/problems", "/dashboard/index.html"] {
         let answer = call_in_process(&site, None, Request::get(path).body(Body::empty()).unwrap()).await;
         assert!(answer.status == 200 && in_lambda(&answer) < LAMBDA, "{path}: {}", in_lambda(&answer));

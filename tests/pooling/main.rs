@@ -1,6 +1,6 @@
 //! A test that needs a pooler. `make test-pgbouncer` runs it, and all other integration tests through the pooler.
 
-#![allow(clippy::unwrap_used, reason = "an unwrap that fails is a test that fails")]
+#![expect(clippy::unwrap_used, reason = "an unwrap that fails is a test that fails")]
 
 use axum::Router;
 use axum::body::Body;

@@ -38,14 +38,14 @@ impl Answer {
     }
 
     /// Asserts the status and returns the body as JSON.
-    #[allow(clippy::must_use_candidate, reason = "often only the status matters")]
+    #[expect(clippy::must_use_candidate, reason = "often only the status matters")]
     pub fn expect(self, status: u16) -> Value {
         assert_eq!(self.status, status, "{self:?}");
         self.json()
     }
 
     /// Asserts that the answer is a problem with this status, and returns it.
-    #[allow(clippy::must_use_candidate, reason = "often only the status matters")]
+    #[expect(clippy::must_use_candidate, reason = "often only the status matters")]
     pub fn problem(self, status: u16) -> Value {
         assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
         let problem = self.expect(status);

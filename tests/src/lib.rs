@@ -3,7 +3,7 @@
 //!
 //! No test is skipped: without a running stack every test fails and says how to start one.
 
-#![allow(clippy::panic, clippy::missing_panics_doc, reason = "a panic of the harness is the failure of a test")]
+#![expect(clippy::panic, clippy::missing_panics_doc, reason = "a panic of the harness is the failure of a test")]
 
 mod bus;
 mod certificates;

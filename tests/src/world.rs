@@ -133,7 +133,7 @@ impl World {
     /// A processor with this work.
     pub fn processor_with<W: Work>(&self, work: W) -> Processor<W> {
         let env = self.env_of("processor");
-        let config = processor::Config::from_env(&env).expect("a configuration");
+        let config = processor::ProcessorConfig::from_env(&env).expect("a configuration");
         Processor::new(config, work, &env).expect("clients")
     }
 
@@ -221,6 +221,6 @@ fn key_of(function: &str) -> (String, String) {
 }
 
 fn build_api(env: &Env) -> Router {
-    let config = api::Config::from_env(env).expect("a configuration");
+    let config = api::ApiConfig::from_env(env).expect("a configuration");
     api::router(Arc::new(Api::new(config, env).expect("clients")))
 }

@@ -8,7 +8,7 @@ pub struct Finding {
     /// The check's name, which does not change from release to release.
     pub check: &'static str,
     /// Its state.
-    pub state: State,
+    pub state: Verdict,
     /// The place that it checked.
     #[serde(rename = "where")]
     pub place: String,
@@ -18,10 +18,10 @@ pub struct Finding {
     pub remedy: Option<String>,
 }
 
-/// The state of a check.
+/// The verdict of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum Verdict {
     /// Right.
     Ok,
     /// Wrong.
@@ -30,7 +30,7 @@ pub enum State {
     NotChecked,
 }
 
-impl State {
+impl Verdict {
     /// Its name in text output.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -45,7 +45,7 @@ impl State {
 impl Finding {
     /// A check that is ok.
     pub fn ok(check: &'static str, place: impl Into<String>, what: impl Into<String>) -> Self {
-        Self { check, state: State::Ok, place: place.into(), what: what.into(), remedy: None }
+        Self { check, state: Verdict::Ok, place: place.into(), what: what.into(), remedy: None }
     }
 
     /// A check that found something wrong.
@@ -55,12 +55,12 @@ impl Finding {
         what: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
-        Self { check, state: State::Wrong, place: place.into(), what: what.into(), remedy: Some(remedy.into()) }
+        Self { check, state: Verdict::Wrong, place: place.into(), what: what.into(), remedy: Some(remedy.into()) }
     }
 
     /// A check that did not run, for this reason.
     pub fn not_checked(check: &'static str, place: impl Into<String>, why: impl Into<String>) -> Self {
-        Self { check, state: State::NotChecked, place: place.into(), what: why.into(), remedy: None }
+        Self { check, state: Verdict::NotChecked, place: place.into(), what: why.into(), remedy: None }
     }
 
     /// A check that is ok if this holds, and wrong otherwise.

@@ -13,7 +13,7 @@ use crate::token::Claims;
 const SCOPES: [&str; 5] = ["orders/read", "orders/read.all", "orders/write", "orders/write.all", "orders/admin"];
 
 /// The tokens that the gateway accepts.
-struct Accepted {
+struct AcceptedTokens {
     issuer: String,
     /// Empty if unknown.
     audiences: Vec<String>,
@@ -102,7 +102,7 @@ fn scopes(claims: &Claims) -> Finding {
     )
 }
 
-fn compare(claims: &Claims, accepted: &Accepted) -> Vec<Finding> {
+fn compare(claims: &Claims, accepted: &AcceptedTokens) -> Vec<Finding> {
     let issuer = claims.text("iss").unwrap_or_default();
     let has_issuer = issuer == accepted.issuer;
     let what = if has_issuer {
@@ -133,9 +133,9 @@ fn compare(claims: &Claims, accepted: &Accepted) -> Vec<Finding> {
 }
 
 /// What the gateway accepts: from its own configuration, otherwise from variables.
-async fn accepted(deployment: &Deployment) -> Result<Accepted, String> {
+async fn accepted(deployment: &Deployment) -> Result<AcceptedTokens, String> {
     let from_variables = |why: String| match deployment.env.text("OIDC_ISSUER") {
-        Some(issuer) => Ok(Accepted {
+        Some(issuer) => Ok(AcceptedTokens {
             issuer: issuer.to_owned(),
             audiences: deployment.env.text("OIDC_AUDIENCE").map(str::to_owned).into_iter().collect(),
             known_by: "OIDC_ISSUER",
@@ -155,11 +155,11 @@ async fn accepted(deployment: &Deployment) -> Result<Accepted, String> {
     }
 }
 
-fn authorizer(found: &Value) -> Option<Accepted> {
+fn authorizer(found: &Value) -> Option<AcceptedTokens> {
     let all = found.get("items").or_else(|| found.get("Items"))?.as_array()?;
     let jwt = all.iter().find_map(|each| each.get("jwtConfiguration"))?;
     let audiences = jwt["audience"].as_array()?.iter().filter_map(Value::as_str).map(str::to_owned).collect();
-    Some(Accepted { issuer: jwt["issuer"].as_str()?.to_owned(), audiences, known_by: "authorizer" })
+    Some(AcceptedTokens { issuer: jwt["issuer"].as_str()?.to_owned(), audiences, known_by: "authorizer" })
 }
 
 /// The API's identifier: the first part of AWS's name for it, or the emulator's path.

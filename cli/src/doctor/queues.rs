@@ -15,12 +15,12 @@ const TIMEOUTS: i64 = 6;
 const RECEIVES: i64 = 5;
 
 /// A queue's attributes, and its name.
-struct Queue {
+struct ExaminedQueue {
     name: String,
     attributes: Value,
 }
 
-impl Queue {
+impl ExaminedQueue {
     async fn read(cloud: &Cloud, env: &Env, variable: &'static str) -> Result<Self, Finding> {
         let url =
             env.text(variable).ok_or_else(|| Finding::not_checked("queue", variable, format!("give {variable}")))?;
@@ -51,7 +51,8 @@ impl Queue {
 
 /// Checks both queues.
 pub async fn examine(cloud: &Cloud, env: &Env, functions: &Functions) -> Vec<Finding> {
-    let (orders, dead) = tokio::join!(Queue::read(cloud, env, "QUEUE_URL"), Queue::read(cloud, env, "DLQ_URL"));
+    let (orders, dead) =
+        tokio::join!(ExaminedQueue::read(cloud, env, "QUEUE_URL"), ExaminedQueue::read(cloud, env, "DLQ_URL"));
     let mut findings = Vec::new();
     if let Ok(orders) = &orders {
         findings.push(visibility(orders, functions));
@@ -66,7 +67,7 @@ pub async fn examine(cloud: &Cloud, env: &Env, functions: &Functions) -> Vec<Fin
     findings
 }
 
-fn visibility(orders: &Queue, functions: &Functions) -> Finding {
+fn visibility(orders: &ExaminedQueue, functions: &Functions) -> Finding {
     let visibility = orders.number("VisibilityTimeout");
     let Ok(processor) = &functions.processor else {
         return Finding::not_checked(
@@ -81,7 +82,7 @@ fn visibility(orders: &Queue, functions: &Functions) -> Finding {
     Finding::held("queue.visibility", &orders.name, visibility >= least, what, remedy)
 }
 
-fn redrive(orders: &Queue, dead: Option<&Queue>) -> Vec<Finding> {
+fn redrive(orders: &ExaminedQueue, dead: Option<&ExaminedQueue>) -> Vec<Finding> {
     let policy = orders.policy("RedrivePolicy");
     let Some(target) = policy["deadLetterTargetArn"].as_str() else {
         let remedy = "set the queue's RedrivePolicy to the dead-letter queue, as template.yaml does: otherwise SQS delivers a bad message for ever";
@@ -109,14 +110,14 @@ fn redrive(orders: &Queue, dead: Option<&Queue>) -> Vec<Finding> {
     findings
 }
 
-fn retention(orders: &Queue, dead: &Queue) -> Finding {
+fn retention(orders: &ExaminedQueue, dead: &ExaminedQueue) -> Finding {
     let [kept, kept_dead] = [orders, dead].map(|queue| queue.number("MessageRetentionPeriod"));
     let what = format!("kept {} h, in the orders' queue {} h", kept_dead / 3600, kept / 3600);
     let remedy = "set the dead-letter queue's MessageRetentionPeriod above the other's (14 days): a dead letter keeps the age it came with";
     Finding::held("queue.retention", &dead.name, kept_dead > kept, what, remedy)
 }
 
-fn encrypted(queue: &Queue) -> Finding {
+fn encrypted(queue: &ExaminedQueue) -> Finding {
     let policy = queue.policy("Policy");
     let statements = match &policy["Statement"] {
         Value::Array(several) => several.iter().collect(),

@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
-use super::finding::{Finding, State};
+use super::finding::{Finding, Verdict};
 use crate::deployment::Deployment;
 use crate::output::{Output, Tone};
 
 /// The document of `--json`.
 #[derive(Serialize)]
-struct Report<'a> {
+struct FindingsReport<'a> {
     url: &'a str,
     ok: usize,
     wrong: usize,
@@ -19,9 +19,9 @@ struct Report<'a> {
 /// Shows all findings.
 pub fn show(deployment: &Deployment, findings: &[Finding], output: Output) {
     let count = |state| findings.iter().filter(|finding| finding.state == state).count();
-    let (ok, wrong, not_checked) = (count(State::Ok), count(State::Wrong), count(State::NotChecked));
+    let (ok, wrong, not_checked) = (count(Verdict::Ok), count(Verdict::Wrong), count(Verdict::NotChecked));
     if output.is_json {
-        output.say_json(&Report { url: deployment.url.as_str(), ok, wrong, not_checked, findings });
+        output.say_json(&FindingsReport { url: deployment.url.as_str(), ok, wrong, not_checked, findings });
         return;
     }
     let width = |of: fn(&Finding) -> usize| findings.iter().map(of).max().unwrap_or_default();
@@ -35,9 +35,9 @@ pub fn show(deployment: &Deployment, findings: &[Finding], output: Output) {
 
 fn show_one(finding: &Finding, check: usize, place: usize, output: Output) {
     let tone = match finding.state {
-        State::Ok => Tone::Good,
-        State::Wrong => Tone::Bad,
-        State::NotChecked => Tone::Open,
+        Verdict::Ok => Tone::Good,
+        Verdict::Wrong => Tone::Bad,
+        Verdict::NotChecked => Tone::Open,
     };
     let state = output.paint(tone, &format!("{:11}", finding.state.as_str()));
     let at = output.paint(Tone::Faint, &format!("{:place$}", finding.place));

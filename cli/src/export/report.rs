@@ -8,7 +8,7 @@ use crate::output::Output;
 
 /// The size and the checksum of an export.
 #[derive(Serialize)]
-struct Report {
+struct ExportReport {
     complete: bool,
     orders: u64,
     bytes: u64,
@@ -18,7 +18,7 @@ struct Report {
 /// Shows it: on standard output if the orders are in a file, else on standard error.
 pub fn show(state: &State, sink: &Sink, export: &Export, output: Output) {
     let report =
-        Report { complete: state.is_complete, orders: state.orders, bytes: state.bytes, sha256: sink.checksum() };
+        ExportReport { complete: state.is_complete, orders: state.orders, bytes: state.bytes, sha256: sink.checksum() };
     let text =
         if output.is_json { serde_json::to_string(&report).unwrap_or_default() } else { sentence(&report, export) };
     match export.file {
@@ -27,8 +27,8 @@ pub fn show(state: &State, sink: &Sink, export: &Export, output: Output) {
     }
 }
 
-fn sentence(report: &Report, export: &Export) -> String {
-    let Report { complete, orders, bytes, sha256 } = report;
+fn sentence(report: &ExportReport, export: &Export) -> String {
+    let ExportReport { complete, orders, bytes, sha256 } = report;
     let rest = match (complete, &export.resume) {
         (true, _) => "",
         (false, Some(_)) => "; not complete: the same command resumes it",

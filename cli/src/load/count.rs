@@ -7,7 +7,7 @@ use crate::client::Client;
 
 /// The service's counts at one moment.
 #[derive(Debug, Clone, Copy)]
-pub struct Count {
+pub struct Counts {
     total: i64,
     active: i64,
     completed: i64,
@@ -24,7 +24,7 @@ pub struct Counted {
     active_before: i64,
 }
 
-impl Count {
+impl Counts {
     /// Reads the counts. Returns `None` without `orders/read.all`.
     pub async fn read(client: &Client<'_>) -> Option<Self> {
         let answer = client.get("/metrics").await.ok().filter(|answer| answer.status == 200)?;

@@ -4,12 +4,13 @@
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
+use shared::order::Status;
 
 use super::run::Run;
 use crate::client::Client;
 use crate::exit::Failure;
 use crate::interrupt::Interrupt;
-use crate::orders::{Order, PAGE, Pages, Status, encoded};
+use crate::orders::{ApiOrder, PAGE, Pages, encoded};
 
 /// The most pages of each active status that one poll reads.
 const PAGES: usize = 5;
@@ -35,7 +36,7 @@ pub async fn to_the_end(
     patience: Duration,
     bar: &ProgressBar,
     interrupt: &Interrupt,
-) -> Result<Vec<Order>, Failure> {
+) -> Result<Vec<ApiOrder>, Failure> {
     tokio::select! {
         waited = wait(client, run, accepted, patience, bar) => waited?,
         () = interrupt.wait() => {}
@@ -82,7 +83,7 @@ async fn look(client: &Client<'_>, run: &Run) -> Result<Active, Failure> {
 
 /// Reads every order of the run. If its user has other orders too, it stops at the first page without an order of the run, once
 /// it has found some: lists are newest first.
-async fn all(client: &Client<'_>, run: &Run) -> Result<Vec<Order>, Failure> {
+async fn all(client: &Client<'_>, run: &Run) -> Result<Vec<ApiOrder>, Failure> {
     let mut found = Vec::new();
     let mut pages = Pages::of(client, None, Some(&run.user), PAGE);
     while let Some(orders) = pages.next().await? {

@@ -13,7 +13,7 @@ pub struct Latencies(Histogram<u64>);
 
 /// Percentiles, in seconds.
 #[derive(Debug, Clone, Serialize)]
-pub struct Percentiles {
+pub struct LatencyPercentiles {
     pub min: f64,
     pub mean: f64,
     pub p50: f64,
@@ -46,9 +46,9 @@ impl Latencies {
     }
 
     /// The percentiles; `None` without times.
-    pub fn percentiles(&self) -> Option<Percentiles> {
+    pub fn percentiles(&self) -> Option<LatencyPercentiles> {
         let at = |quantile| seconds(self.0.value_at_quantile(quantile));
-        (!self.0.is_empty()).then(|| Percentiles {
+        (!self.0.is_empty()).then(|| LatencyPercentiles {
             min: seconds(self.0.min()),
             mean: self.0.mean() / 1e6,
             p50: at(0.5),
@@ -82,7 +82,7 @@ impl Latencies {
     }
 }
 
-#[allow(clippy::cast_precision_loss, reason = "no time here is as long as 2^52 microseconds")]
+#[expect(clippy::cast_precision_loss, reason = "no time here is as long as 2^52 microseconds")]
 fn seconds(microseconds: u64) -> f64 {
     microseconds as f64 / 1e6
 }

@@ -5,20 +5,20 @@ use std::time::Duration;
 use super::count::Counted;
 use super::send::Sent;
 use crate::exit::{Exit, Failure};
-use crate::orders::Order;
+use crate::orders::ApiOrder;
 
 /// The raw results of a run.
-pub struct Outcome {
+pub struct RunResults {
     pub sent: Sent,
     pub accepted_within: Duration,
     /// The run's orders, or why reading them failed.
-    pub found: Result<Vec<Order>, Failure>,
+    pub found: Result<Vec<ApiOrder>, Failure>,
     pub counted: Option<Counted>,
     /// The exit status if it was interrupted.
     pub interrupted: Option<Exit>,
 }
 
-impl Outcome {
+impl RunResults {
     /// Why the report does not cover the whole run, and the exit status for that.
     pub fn incomplete(&self) -> Option<(String, Exit)> {
         let unread = self.found.as_ref().err();

@@ -3,16 +3,17 @@
 use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
+use shared::order::Status;
 use time::OffsetDateTime;
 
 use super::count::Counted;
 use super::histogram::{lines, time};
-use super::latency::{Latencies, Percentiles};
-use super::outcome::Outcome;
+use super::latency::{Latencies, LatencyPercentiles};
+use super::outcome::RunResults;
 use super::run::Run;
 use crate::deployment::Deployment;
 use crate::exit::Exit;
-use crate::orders::{Order, Status};
+use crate::orders::ApiOrder;
 use crate::output::{Output, Tone};
 
 /// The report of a run; the document of `--json`.
@@ -56,13 +57,13 @@ pub struct Report {
     /// From the first order's creation to the last one's end, in seconds.
     pub ended_within: f64,
     /// From a call's due time to its answer, in seconds.
-    pub acceptance: Option<Percentiles>,
+    pub acceptance: Option<LatencyPercentiles>,
     /// From an order's creation to its start, by the service's clock, in seconds.
-    pub queueing: Option<Percentiles>,
+    pub queueing: Option<LatencyPercentiles>,
     /// From its start to its end.
-    pub processing: Option<Percentiles>,
+    pub processing: Option<LatencyPercentiles>,
     /// From its creation to its end.
-    pub life: Option<Percentiles>,
+    pub life: Option<LatencyPercentiles>,
     #[serde(skip)]
     curves: [Vec<(f64, f64)>; 2],
     #[serde(skip)]
@@ -71,14 +72,14 @@ pub struct Report {
 
 impl Report {
     /// Builds the report of a run from the orders that were found.
-    pub(super) fn new(run: &Run, deployment: &Deployment, orders: u32, outcome: Outcome) -> Self {
+    pub(super) fn new(run: &Run, deployment: &Deployment, orders: u32, outcome: RunResults) -> Self {
         let incomplete = outcome.incomplete();
         let is_read = outcome.found.is_ok();
-        let Outcome { sent, accepted_within, found, counted, .. } = outcome;
+        let RunResults { sent, accepted_within, found, counted, .. } = outcome;
         let mut known = HashSet::new();
         let found = found.unwrap_or_default().into_iter();
-        let found: Vec<Order> = found.filter(|order| known.insert(order.order_id.clone())).collect();
-        let count = |holds: &dyn Fn(&Order) -> bool| {
+        let found: Vec<ApiOrder> = found.filter(|order| known.insert(order.order_id.clone())).collect();
+        let count = |holds: &dyn Fn(&ApiOrder) -> bool| {
             u32::try_from(found.iter().filter(|order| holds(order)).count()).unwrap_or(u32::MAX)
         };
         let of = |status| count(&|order| order.status == status);
@@ -130,11 +131,11 @@ impl Report {
     }
 }
 
-fn times(orders: &[Order], of: impl Fn(&Order) -> Option<(OffsetDateTime, OffsetDateTime)>) -> Latencies {
+fn times(orders: &[ApiOrder], of: impl Fn(&ApiOrder) -> Option<(OffsetDateTime, OffsetDateTime)>) -> Latencies {
     orders.iter().filter_map(of).map(|(from, to)| (to - from).try_into().unwrap_or_default()).collect()
 }
 
-fn span(orders: &[Order]) -> f64 {
+fn span(orders: &[ApiOrder]) -> f64 {
     let (first, last) =
         (orders.iter().map(|order| order.created_at).min(), orders.iter().filter_map(|order| order.finished_at).max());
     first.zip(last).map_or(0.0, |(first, last)| (last - first).as_seconds_f64())
@@ -208,7 +209,7 @@ fn show_times(report: &Report, output: Output) {
         ("life", &report.life),
     ];
     for (name, percentiles) in rows {
-        if let Some(Percentiles { p50, p90, p99, p999, max, .. }) = percentiles {
+        if let Some(LatencyPercentiles { p50, p90, p99, p999, max, .. }) = percentiles {
             let cells: String = [p50, p90, p99, p999, max].map(|value| format!("{:>10}", time(*value))).concat();
             output.say(&format!("  {name:12}{cells}"));
         }

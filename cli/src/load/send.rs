@@ -35,7 +35,7 @@ pub struct Sent {
 }
 
 /// The result of one call: the number of accepted orders, and the reason for each refused one.
-struct Call {
+struct CallResult {
     accepted: u32,
     refused: Vec<String>,
     repeats: u32,
@@ -69,7 +69,7 @@ pub async fn create_all(client: &Client<'_>, run: &Run, load: &Load, bar: &Progr
 }
 
 impl Sent {
-    fn add(&mut self, call: Call) {
+    fn add(&mut self, call: CallResult) {
         self.accepted += call.accepted;
         self.repeats += call.repeats;
         self.latencies.add(call.took);
@@ -79,7 +79,13 @@ impl Sent {
     }
 }
 
-async fn create(client: &Client<'_>, run: &Run, numbers: std::ops::Range<u32>, is_batch: bool, due: Instant) -> Call {
+async fn create(
+    client: &Client<'_>,
+    run: &Run,
+    numbers: std::ops::Range<u32>,
+    is_batch: bool,
+    due: Instant,
+) -> CallResult {
     let many = numbers.len();
     let mut orders: Vec<Value> = numbers.map(|number| run.order(number)).collect();
     let (path, body) = match orders.pop() {
@@ -95,7 +101,7 @@ async fn create(client: &Client<'_>, run: &Run, numbers: std::ops::Range<u32>, i
         Err(problem) => vec![format!("no answer: {problem}"); many],
     };
     let accepted = u32::try_from(many.saturating_sub(refused.len())).unwrap_or(u32::MAX);
-    Call { accepted, refused, repeats, took }
+    CallResult { accepted, refused, repeats, took }
 }
 
 /// The reasons for the refused orders of a batch.

@@ -8,7 +8,7 @@ use super::line::{Written, life, line, show};
 use crate::client::Client;
 use crate::exit::{Exit, Failure};
 use crate::options::Tail;
-use crate::orders::{Order, PAGE, Pages, encoded};
+use crate::orders::{ApiOrder, PAGE, Pages, encoded};
 use crate::output::Output;
 
 /// The most pages of a poll. If more orders come, it leaves out some.
@@ -56,7 +56,7 @@ pub async fn follow(client: &Client<'_>, tail: &Tail, interval: Duration, output
 }
 
 /// Reads the newest orders, up to the end of the page with the first known one.
-async fn newest(client: &Client<'_>, user: Option<&str>, seen: &Seen) -> Result<Vec<Order>, Failure> {
+async fn newest(client: &Client<'_>, user: Option<&str>, seen: &Seen) -> Result<Vec<ApiOrder>, Failure> {
     let mut found = Vec::new();
     // A short page is enough if there are few new orders.
     let mut pages = Pages::of(client, None, user, PAGE / 4);
@@ -77,7 +77,7 @@ impl Seen {
     }
 
     /// Remembers an order, and adds a line for each status that it has reached since.
-    fn note(&mut self, order: &Order, is_shown: bool) {
+    fn note(&mut self, order: &ApiOrder, is_shown: bool) {
         if let Some(place) = self.ended.iter().position(|ended| *ended == order.order_id) {
             if !order.status.is_active() {
                 return;
@@ -107,7 +107,7 @@ impl Seen {
     }
 
     /// Reads some of the active orders that are not in this list.
-    async fn ask_after(&mut self, client: &Client<'_>, met: &[Order]) -> Result<(), Failure> {
+    async fn ask_after(&mut self, client: &Client<'_>, met: &[ApiOrder]) -> Result<(), Failure> {
         let mut asked = 0;
         for _ in 0..self.turns.len() {
             if asked == ASKED_AFTER {

@@ -4,18 +4,18 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use crate::orders::Order;
+use crate::orders::ApiOrder;
 use crate::output::{Output, Tone};
 
 /// The history of an order.
 #[derive(Deserialize)]
-pub struct History {
+pub struct Changes {
     pub changes: Vec<Change>,
 }
 
 /// A change of the order.
 #[derive(Deserialize, Serialize)]
-#[allow(clippy::struct_field_names, reason = "they are the API's")]
+#[expect(clippy::struct_field_names, reason = "they are the API's")]
 pub struct Change {
     #[serde(with = "time::serde::rfc3339")]
     at: OffsetDateTime,
@@ -29,7 +29,7 @@ pub struct Change {
 
 /// A change as a line of `--json`.
 #[derive(Serialize)]
-struct Line<'a> {
+struct ChangeLine<'a> {
     order_id: &'a str,
     user_id: &'a str,
     total_amount: &'a str,
@@ -42,9 +42,9 @@ struct Line<'a> {
     change: &'a Change,
 }
 
-impl History {
+impl Changes {
     /// A line for each change, oldest first.
-    pub fn lines(&self, order: &Order, output: Output) -> Vec<String> {
+    pub fn lines(&self, order: &ApiOrder, output: Output) -> Vec<String> {
         let mut status = "pending";
         let line = |change: &'_ Change| {
             status = change.status_since(status);
@@ -52,8 +52,8 @@ impl History {
             if !output.is_json {
                 return change.text(order, age, output);
             }
-            let Order { order_id, user_id, total_amount, currency, .. } = order;
-            serde_json::to_string(&Line { order_id, user_id, total_amount, currency, status, age, change })
+            let ApiOrder { order_id, user_id, total_amount, currency, .. } = order;
+            serde_json::to_string(&ChangeLine { order_id, user_id, total_amount, currency, status, age, change })
                 .unwrap_or_default()
         };
         self.changes.iter().map(line).collect()
@@ -72,7 +72,7 @@ impl Change {
         }
     }
 
-    fn text(&self, order: &Order, age: f64, output: Output) -> String {
+    fn text(&self, order: &ApiOrder, age: f64, output: Output) -> String {
         let (word, tone) = match self.change.as_str() {
             "created" => ("pending", Tone::Faint),
             "started" => ("processing", Tone::Open),
@@ -94,7 +94,7 @@ impl Change {
         .flatten()
         .collect();
         let details = if details.is_empty() { String::new() } else { format!("  {}", details.join(", ")) };
-        let Order { order_id, user_id, total_amount, currency, .. } = order;
+        let ApiOrder { order_id, user_id, total_amount, currency, .. } = order;
         format!("{at}  {word}  {age}  {order_id}  {user_id}  {total_amount} {currency}{details}")
     }
 }
@@ -102,7 +102,7 @@ impl Change {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::orders::Status;
+    use shared::order::Status;
 
     const CHANGES: &str = r#"{"truncated": false, "changes": [
         {"at": "2026-01-01T00:00:00Z", "change": "created", "attempt": null, "cause": null, "by": "caller", "subject": null, "client": null},
@@ -111,8 +111,8 @@ mod tests {
     ]}"#;
 
     fn lines(output: Output) -> Vec<String> {
-        let history: History = serde_json::from_str(CHANGES).unwrap();
-        let order = Order {
+        let history: Changes = serde_json::from_str(CHANGES).unwrap();
+        let order = ApiOrder {
             order_id: "o".into(),
             user_id: "u".into(),
             total_amount: "1.00".into(),

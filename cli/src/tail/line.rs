@@ -1,10 +1,11 @@
 //! A line of output: an order has reached a status.
 
 use serde::Serialize;
+use shared::order::Status;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use crate::orders::{Order, Status};
+use crate::orders::ApiOrder;
 use crate::output::{Output, Tone};
 
 /// An order has reached a status. One line of `--json`.
@@ -36,7 +37,7 @@ pub fn show(mut lines: Vec<Written>, output: Output) {
 }
 
 /// The line of a status, if the order has reached it.
-pub fn line(order: &Order, status: Status, output: Output) -> Option<Written> {
+pub fn line(order: &ApiOrder, status: Status, output: Output) -> Option<Written> {
     let at = moment(order, status)?;
     let line = Line {
         at,
@@ -54,14 +55,14 @@ pub fn line(order: &Order, status: Status, output: Output) -> Option<Written> {
 }
 
 /// The statuses that an order has had, the present one last.
-pub fn life(order: &Order) -> Vec<Status> {
+pub fn life(order: &ApiOrder) -> Vec<Status> {
     let mut life = vec![Status::Pending];
     life.extend(order.started_at.map(|_| Status::Processing));
     life.extend(Some(order.status).filter(|status| !status.is_active()));
     life
 }
 
-fn moment(order: &Order, status: Status) -> Option<OffsetDateTime> {
+fn moment(order: &ApiOrder, status: Status) -> Option<OffsetDateTime> {
     match status {
         Status::Pending => Some(order.created_at),
         Status::Processing => order.started_at,
@@ -94,7 +95,7 @@ mod tests {
     #[test]
     fn statuses_of_an_order_follow_from_its_times() {
         let at = OffsetDateTime::UNIX_EPOCH;
-        let order = |status, started_at, finished_at| Order {
+        let order = |status, started_at, finished_at| ApiOrder {
             order_id: "o".into(),
             user_id: "u".into(),
             total_amount: "1.00".into(),

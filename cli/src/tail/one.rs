@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use shared::order::Status;
 
-use super::history::History;
+use super::history::Changes;
 use crate::client::Client;
 use crate::exit::{Exit, Failure};
-use crate::orders::{Order, Status, encoded};
+use crate::orders::{ApiOrder, encoded};
 use crate::output::Output;
 
 /// The longest wait between two polls: a user can cancel an order that waits for long.
@@ -24,8 +25,8 @@ pub async fn follow(client: &Client<'_>, order_id: &str, interval: Duration, out
     let path = format!("/orders/{}", encoded(order_id));
     let mut shown = 0;
     loop {
-        let order: Order = client.follow(&path).await?.read()?;
-        let history: History = client.follow(&format!("{path}/history")).await?.read()?;
+        let order: ApiOrder = client.follow(&path).await?.read()?;
+        let history: Changes = client.follow(&format!("{path}/history")).await?.read()?;
         for line in history.lines(&order, output).iter().skip(shown) {
             output.say(line);
         }

@@ -1,7 +1,7 @@
 //! The program as a user runs it: its exit status and its output. Tests with an order need the stack that `make test` or
 //! `make up` starts.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "an unwrap that fails is a test that fails")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "an unwrap that fails is a test that fails")]
 
 mod api;
 mod ending;

@@ -18,7 +18,7 @@ use crate::caller::Auth;
 const MAX_CANCEL_WINDOW: Duration = Duration::from_hours(24);
 
 /// The configuration of the handlers.
-pub struct Config {
+pub struct ApiConfig {
     /// How the API identifies callers.
     pub auth: Auth,
     /// The group whose members are operators.
@@ -31,7 +31,7 @@ pub struct Config {
     pub default_currency: Currency,
 }
 
-impl Config {
+impl ApiConfig {
     /// Reads and checks the variables.
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         let auth = env.optional("AUTH")?.unwrap_or(Auth::Jwt);
@@ -61,7 +61,7 @@ mod tests {
 
     fn refusal(stage: &str, auth: &str) -> Option<String> {
         let env = Env::from_iter([("STAGE", stage), ("AUTH", auth)]);
-        Config::from_env(&env).err().map(|error| error.to_string())
+        ApiConfig::from_env(&env).err().map(|error| error.to_string())
     }
 
     #[test]
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn default_currency_is_the_euro_or_another_in_use() {
-        let config = |code| Config::from_env(&Env::from_iter([("STAGE", "dev"), ("DEFAULT_CURRENCY", code)]));
+        let config = |code| ApiConfig::from_env(&Env::from_iter([("STAGE", "dev"), ("DEFAULT_CURRENCY", code)]));
         let code = |code| config(code).ok().map(|config| config.default_currency.code());
         assert_eq!((code(""), code("JPY")), (Some("EUR"), Some("JPY")));
         let refusal = config("yen").err().map(|error| error.to_string()).unwrap_or_default();
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn missing_stage_is_named() {
-        let error = Config::from_env(&Env::from_iter([("AUTH", "jwt")])).err().map(|error| error.to_string());
+        let error = ApiConfig::from_env(&Env::from_iter([("AUTH", "jwt")])).err().map(|error| error.to_string());
         assert_eq!(error.as_deref(), Some("STAGE: is not set"));
     }
 }

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use crate::call::Call;
 use crate::caller::Admin;
-use crate::json::Options;
+use crate::json::OptionalBody;
 use crate::orders::retry::{check_pace, retry_paced};
 use crate::problem::{ApiError, RefusalsOfOptions};
 
@@ -75,7 +75,7 @@ pub struct RedriveReport {
 pub async fn redrive(
     call: Call,
     Admin(caller): Admin,
-    Options(options): Options<RedriveOptions>,
+    OptionalBody(options): OptionalBody<RedriveOptions>,
 ) -> Result<Json<RedriveReport>, ApiError> {
     check_pace(options.limit, options.per_second)?;
     let letters = Letters::new(receive(&call, options.limit).await?);

@@ -48,9 +48,9 @@ fn is_unencoded(request: &Request) -> bool {
 }
 
 /// The options of a call, as a JSON object. Without a body, or with a body of `null`, they have their defaults.
-pub struct Options<T>(pub T);
+pub struct OptionalBody<T>(pub T);
 
-impl<T: DeserializeOwned + Default> FromRequest<Arc<Api>> for Options<T> {
+impl<T: DeserializeOwned + Default> FromRequest<Arc<Api>> for OptionalBody<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &Arc<Api>) -> Result<Self, ApiError> {

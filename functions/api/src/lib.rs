@@ -30,7 +30,7 @@ use shared::queue::Queue;
 use utoipa::OpenApi;
 
 pub use caller::Auth;
-pub use config::Config;
+pub use config::ApiConfig;
 use scopes::BearerToken;
 
 /// The state that calls share, one for each execution environment.
@@ -40,12 +40,12 @@ pub struct Api {
     queue: Queue,
     dead_letters: Queue,
     announce: Announce,
-    config: Config,
+    config: ApiConfig,
 }
 
 impl Api {
     /// Builds the clients. They connect at their first use.
-    pub fn new(config: Config, env: &Env) -> Result<Self, ConfigError> {
+    pub fn new(config: ApiConfig, env: &Env) -> Result<Self, ConfigError> {
         let queue = Queue::orders(env)?;
         let dead_letters = queue.dead_letters(env)?;
         let (database, announce) = (Database::new(DbConfig::from_env(env)?), events::announce(env));

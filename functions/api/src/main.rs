@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::{Api, Config};
+use api::{Api, ApiConfig};
 use lambda_http::Error;
 use shared::config::{Env, or_exit};
 use shared::{aws, gateway, lifecycle, telemetry};
@@ -11,7 +11,7 @@ use shared::{aws, gateway, lifecycle, telemetry};
 async fn main() -> Result<(), Error> {
     let env = Env::read();
     telemetry::init(&env);
-    let api = Arc::new(or_exit(Config::from_env(&env).and_then(|config| Api::new(config, &env))));
+    let api = Arc::new(or_exit(ApiConfig::from_env(&env).and_then(|config| Api::new(config, &env))));
     let warming = Arc::clone(&api);
     lifecycle::warm(async move {
         tokio::join!(warming.database.warm(), async { aws::warm() });

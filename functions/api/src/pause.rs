@@ -21,14 +21,14 @@ const MAX_REASON: usize = 500;
 /// Why an operator pauses or resumes processing.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = ProcessingChange, examples(json!({"reason": "the warehouse is closed for stocktaking"})))]
-pub struct Change {
+#[schema(examples(json!({"reason": "the warehouse is closed for stocktaking"})))]
+pub struct ProcessingChange {
     /// The reason, for the log and, during a pause, for the metrics.
     #[schema(min_length = 1, max_length = 500, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     reason: String,
 }
 
-impl FromRequest<Arc<Api>> for Change {
+impl FromRequest<Arc<Api>> for ProcessingChange {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &Arc<Api>) -> Result<Self, ApiError> {
@@ -78,10 +78,14 @@ impl From<Pause> for PauseView {
 /// end. Pausing again changes the reason and keeps the start of the pause.
 #[utoipa::path(
     post, path = "/processing/pause", tag = "operation", security(("token" = ["orders/admin"])),
-    request_body = Change,
+    request_body = ProcessingChange,
     responses((status = 200, body = ProcessingView, description = "Processing is paused"), RefusalsOfOptions)
 )]
-pub async fn pause(call: Call, Admin(caller): Admin, change: Change) -> Result<Json<ProcessingView>, ApiError> {
+pub async fn pause(
+    call: Call,
+    Admin(caller): Admin,
+    change: ProcessingChange,
+) -> Result<Json<ProcessingView>, ApiError> {
     let caller = caller.user_id().as_str();
     let pause = call.store.pause_processing(&change.reason, caller).await?;
     tracing::info!(caller, reason = change.reason, since = %pause.since, "paused processing");
@@ -93,10 +97,14 @@ pub async fn pause(call: Call, Admin(caller): Admin, change: Change) -> Result<J
 /// The sweeper enqueues the orders that waited, from its next run on. Resuming while processing runs succeeds and changes nothing.
 #[utoipa::path(
     post, path = "/processing/resume", tag = "operation", security(("token" = ["orders/admin"])),
-    request_body = Change,
+    request_body = ProcessingChange,
     responses((status = 200, body = ProcessingView, description = "Processing runs"), RefusalsOfOptions)
 )]
-pub async fn resume(call: Call, Admin(caller): Admin, change: Change) -> Result<Json<ProcessingView>, ApiError> {
+pub async fn resume(
+    call: Call,
+    Admin(caller): Admin,
+    change: ProcessingChange,
+) -> Result<Json<ProcessingView>, ApiError> {
     let caller = caller.user_id().as_str();
     let ended = call.store.resume_processing().await?;
     let since = ended.map(|pause| pause.since.to_string()).unwrap_or_default();

@@ -9,14 +9,14 @@ use shared::db::DbConfig;
 use shared::db::role::RoleName;
 
 /// The configuration of the handler.
-pub struct Config {
+pub struct MigrateConfig {
     /// The database, with the login of the tables' owner.
     pub database: DbConfig,
     /// The role that the other functions sign in as, if it is not the owner.
     pub app_role: Option<RoleName>,
 }
 
-impl Config {
+impl MigrateConfig {
     /// Reads and checks the variables.
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self { database: DbConfig::from_env(env)?, app_role: env.optional("DATABASE_APP_ROLE")? })

@@ -19,7 +19,7 @@ use shared::db::{role, schema};
 use shared::deadline::Deadline;
 use shared::error::Chain;
 
-pub use config::Config;
+pub use config::MigrateConfig;
 
 /// The request of CloudFormation.
 /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-requests.html>
@@ -79,7 +79,7 @@ const MAX_REASON: usize = 1000;
 /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-responses.html>
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Answer {
+struct ResourceAnswer {
     status: &'static str,
     reason: String,
     physical_resource_id: String,
@@ -90,7 +90,7 @@ struct Answer {
 
 /// Handles a request and sends the answer before `deadline`. Fails only if the answer can't be delivered.
 pub async fn handle(
-    config: &Result<Config, ConfigError>,
+    config: &Result<MigrateConfig, ConfigError>,
     request: ResourceRequest,
     deadline: Deadline,
 ) -> Result<(), Error> {
@@ -110,7 +110,7 @@ pub async fn handle(
 }
 
 async fn carry_out(
-    config: &Result<Config, ConfigError>,
+    config: &Result<MigrateConfig, ConfigError>,
     request: &ResourceRequest,
     deadline: Deadline,
 ) -> Result<String, Error> {
@@ -120,7 +120,7 @@ async fn carry_out(
     if request.is_roll_back() {
         return Ok("the stack rolls back: kept the schema unchanged".to_owned());
     }
-    let Config { database, app_role } = config.as_ref().map_err(ToString::to_string)?;
+    let MigrateConfig { database, app_role } = config.as_ref().map_err(ToString::to_string)?;
     let mut done = match schema::migrate(database, deadline.minus(TIME_TO_MIGRATE)).await?.as_slice() {
         [] => vec!["the schema is up to date".to_owned()],
         applied => vec![format!("applied {}", applied.join(", "))],
@@ -133,8 +133,8 @@ async fn carry_out(
 }
 
 /// The answer, and the URL for it. The physical id never changes: with a new one, CloudFormation would delete the old resource.
-fn answer(request: ResourceRequest, status: &'static str, reason: String) -> (String, Answer) {
-    let answer = Answer {
+fn answer(request: ResourceRequest, status: &'static str, reason: String) -> (String, ResourceAnswer) {
+    let answer = ResourceAnswer {
         status,
         reason,
         physical_resource_id: "ordermill-schema".to_owned(),
@@ -147,7 +147,7 @@ fn answer(request: ResourceRequest, status: &'static str, reason: String) -> (St
 
 /// Sends the answer. The URL is signed for a request without a content type, so the body is sent as bytes. An error does not show
 /// the URL, because the URL alone authorizes an answer.
-async fn deliver(url: &str, answer: &Answer) -> Result<(), Error> {
+async fn deliver(url: &str, answer: &ResourceAnswer) -> Result<(), Error> {
     let client = reqwest::Client::builder().timeout(ANSWER_TIMEOUT).build()?;
     let answered = client.put(url).body(serde_json::to_vec(answer)?).send().await;
     answered.and_then(reqwest::Response::error_for_status).map_err(reqwest::Error::without_url)?;

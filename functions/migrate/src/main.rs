@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use migrate::{Config, ResourceRequest};
+use migrate::{MigrateConfig, ResourceRequest};
 use shared::config::Env;
 use shared::deadline::Deadline;
 use shared::{lifecycle, telemetry};
@@ -14,7 +14,7 @@ async fn main() -> Result<(), Error> {
     let env = Env::read();
     telemetry::init(&env);
     // A bad configuration is also reported to CloudFormation, which would otherwise wait until it times out.
-    let config = Arc::new(Config::from_env(&env));
+    let config = Arc::new(MigrateConfig::from_env(&env));
     let handle = move |LambdaEvent { payload, context }: LambdaEvent<ResourceRequest>| {
         let config = Arc::clone(&config);
         async move {

@@ -20,7 +20,7 @@ use crate::work::{ConfiguredWork, Simulated, Webhook};
 const MAX_DELAY: Duration = Duration::from_hours(24);
 
 /// The configuration of the handler.
-pub struct Config {
+pub struct ProcessorConfig {
     /// The function's time-out.
     pub timeout: Duration,
     /// The lease and the grace period.
@@ -31,7 +31,7 @@ pub struct Config {
     pub backoff: Backoff,
 }
 
-impl Config {
+impl ProcessorConfig {
     /// Reads and checks the variables.
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         env.required::<Stage>("STAGE")?;
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn default_attempts_last_at_least_a_quarter_of_an_hour() {
-        let config = Config::from_env(&Env::from_iter([("STAGE", "dev")])).unwrap();
+        let config = ProcessorConfig::from_env(&Env::from_iter([("STAGE", "dev")])).unwrap();
         let waits = (0..config.max_attempts - 1).map(|attempts| config.backoff.shortest(attempts));
         let all: Duration = waits.sum();
         assert!(all >= Duration::from_mins(15), "{all:?}");
@@ -81,7 +81,8 @@ mod tests {
     fn limits_are_checked_and_named() {
         let refusal = |pair| {
             let env = Env::from_iter([("STAGE", "dev"), pair]);
-            let error = Config::from_env(&env).map(drop).and_then(|()| Config::work(&env).map(drop)).err();
+            let error =
+                ProcessorConfig::from_env(&env).map(drop).and_then(|()| ProcessorConfig::work(&env).map(drop)).err();
             error.map(|error| error.to_string()).unwrap_or_default()
         };
         assert_eq!(refusal(("PROCESSING_DELAY_SECONDS", "0")), "");

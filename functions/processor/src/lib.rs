@@ -42,7 +42,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use batch::Batch;
-pub use config::Config;
+pub use config::ProcessorConfig;
 use decision::{Decided, Decision};
 pub use work::{ConfiguredWork, Outcome, Simulated, Webhook, Work};
 
@@ -57,7 +57,7 @@ pub struct Processor<W> {
     dead_letters: Queue,
     announce: Announce,
     bus: Option<Bus>,
-    config: Config,
+    config: ProcessorConfig,
     work: W,
 }
 
@@ -70,7 +70,7 @@ struct Lease {
 
 impl<W: Work> Processor<W> {
     /// Builds the clients. They connect at their first use.
-    pub fn new(config: Config, work: W, env: &Env) -> Result<Self, ConfigError> {
+    pub fn new(config: ProcessorConfig, work: W, env: &Env) -> Result<Self, ConfigError> {
         let queue = Queue::orders(env)?;
         let dead_letters = queue.dead_letters(env)?;
         let database = Database::new(DbConfig::from_env(env)?);
@@ -166,7 +166,7 @@ impl<W: Work> Processor<W> {
 
     /// Runs the work, unless the order has used up its attempts by crashing its workers.
     async fn attempt(&self, order: Claimed, work_deadline: Deadline) -> Decided {
-        let Config { max_attempts, backoff, .. } = &self.config;
+        let ProcessorConfig { max_attempts, backoff, .. } = &self.config;
         if order.attempts >= *max_attempts {
             return Decided::without_attempt(order);
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aws_lambda_events::sqs::SqsEvent;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use processor::{Config, Processor};
+use processor::{Processor, ProcessorConfig};
 use shared::config::{Env, or_exit};
 use shared::{aws, lifecycle, telemetry};
 
@@ -12,7 +12,8 @@ use shared::{aws, lifecycle, telemetry};
 async fn main() -> Result<(), Error> {
     let env = Env::read();
     telemetry::init(&env);
-    let (config, work) = or_exit(Config::from_env(&env).and_then(|config| Ok((config, Config::work(&env)?))));
+    let (config, work) =
+        or_exit(ProcessorConfig::from_env(&env).and_then(|config| Ok((config, ProcessorConfig::work(&env)?))));
     let processor = Arc::new(or_exit(Processor::new(config, work, &env)));
     let warming = Arc::clone(&processor);
     lifecycle::warm(async move {

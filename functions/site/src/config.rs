@@ -15,7 +15,7 @@ use shared::config::{ConfigError, Env};
 
 /// The settings that the dashboard needs before a user signs in. They are public.
 #[derive(Debug, Default, Serialize)]
-pub struct Config {
+pub struct SiteConfig {
     sign_in: Option<SignIn>,
     admin_group: Option<String>,
 }
@@ -30,7 +30,7 @@ struct SignIn {
     origins: Vec<String>,
 }
 
-impl Config {
+impl SiteConfig {
     /// Reads the variables above.
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         let admin_group = env.text("SIGN_IN_ADMIN_GROUP").map(str::to_owned);
@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn origins_are_those_of_the_issuer_and_of_its_tokens() {
         let tokens = ("SIGN_IN_TOKEN_ORIGIN", "https://pool.auth.example.com");
-        let config = Config::from_env(&Env::from_iter([CLIENT, ISSUER, SCOPES, tokens])).unwrap();
+        let config = SiteConfig::from_env(&Env::from_iter([CLIENT, ISSUER, SCOPES, tokens])).unwrap();
         assert_eq!(config.origins(), ["https://issuer.example.com:8443", "https://pool.auth.example.com"]);
     }
 
@@ -86,20 +86,20 @@ mod tests {
     fn page_knows_the_operators_group_with_and_without_a_client() {
         let group = ("SIGN_IN_ADMIN_GROUP", "operators");
         for variables in [&[group][..], &[group, CLIENT, ISSUER, SCOPES]] {
-            let config = Config::from_env(&variables.iter().copied().collect()).unwrap();
+            let config = SiteConfig::from_env(&variables.iter().copied().collect()).unwrap();
             assert_eq!(config.admin_group.as_deref(), Some("operators"));
         }
     }
 
     #[test]
     fn client_requires_an_issuer_and_scopes() {
-        assert!(Config::from_env(&Env::from_iter([ISSUER])).unwrap().origins().is_empty());
+        assert!(SiteConfig::from_env(&Env::from_iter([ISSUER])).unwrap().origins().is_empty());
         for (variables, named) in [
             (&[CLIENT][..], "SIGN_IN_ISSUER"),
             (&[CLIENT, ISSUER], "SIGN_IN_SCOPES"),
             (&[CLIENT, ("SIGN_IN_ISSUER", "issuer"), SCOPES], "SIGN_IN_ISSUER"),
         ] {
-            let problem = Config::from_env(&variables.iter().copied().collect()).unwrap_err();
+            let problem = SiteConfig::from_env(&variables.iter().copied().collect()).unwrap_err();
             assert!(problem.to_string().starts_with(named), "{problem}");
         }
     }

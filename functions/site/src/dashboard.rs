@@ -12,7 +12,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 
 use crate::caching::{KEPT_FOR_GOOD, digest};
-use crate::config::Config;
+use crate::config::SiteConfig;
 
 macro_rules! files {
     ($($name:literal),+ $(,)?) => { [$(($name, include_bytes!(concat!("../assets/dashboard/", $name)))),+] };
@@ -65,12 +65,12 @@ static RELEASE: LazyLock<String> =
 const RELEASE_IN_PAGE: &str = "RELEASE/";
 
 struct Dashboard {
-    config: Config,
+    config: SiteConfig,
     policy: String,
 }
 
 /// The dashboard's routes.
-pub(crate) fn router(config: Config) -> Router {
+pub(crate) fn router(config: SiteConfig) -> Router {
     let policy = policy(&config);
     Router::new()
         .route("/dashboard", get(to_page))
@@ -123,7 +123,7 @@ fn missing() -> Response {
 }
 
 /// The page's policy: it runs and loads only its own files, and calls only the API and the origins of the sign-in.
-fn policy(config: &Config) -> String {
+fn policy(config: &SiteConfig) -> String {
     let connect = [&["'self'".to_owned()], config.origins()].concat().join(" ");
     format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src {connect}; \
@@ -209,15 +209,16 @@ mod tests {
 
     #[test]
     fn policy_allows_calls_to_the_issuer_and_no_other_host() {
-        let connect =
-            |config: &Config| policy(config).split("; ").find(|part| part.starts_with("connect")).map(str::to_owned);
-        assert_eq!(connect(&Config::default()).unwrap(), "connect-src 'self'");
+        let connect = |config: &SiteConfig| {
+            policy(config).split("; ").find(|part| part.starts_with("connect")).map(str::to_owned)
+        };
+        assert_eq!(connect(&SiteConfig::default()).unwrap(), "connect-src 'self'");
         let env = Env::from_iter([
             ("SIGN_IN_CLIENT_ID", "dashboard"),
             ("SIGN_IN_ISSUER", "https://issuer.example.com/pool"),
             ("SIGN_IN_SCOPES", "openid"),
         ]);
-        let config = Config::from_env(&env).unwrap();
+        let config = SiteConfig::from_env(&env).unwrap();
         assert_eq!(connect(&config).unwrap(), "connect-src 'self' https://issuer.example.com");
     }
 }

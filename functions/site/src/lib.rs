@@ -19,7 +19,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use utoipa_swagger_ui::Config as Swagger;
 
-pub use config::Config;
+pub use config::SiteConfig;
 pub use problems::PAGE as PROBLEMS;
 
 /// The OpenAPI document. `make openapi` generates it from the `api` function, and a test compares the two.
@@ -44,7 +44,7 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 );
 
 /// All routes of the function.
-pub fn router(config: Config) -> Router {
+pub fn router(config: SiteConfig) -> Router {
     Router::new()
         .route("/openapi.json", get(openapi))
         .route("/docs", get(to_docs))

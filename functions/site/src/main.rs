@@ -3,11 +3,11 @@
 use lambda_http::Error;
 use shared::config::{Env, or_exit};
 use shared::{gateway, telemetry};
-use site::Config;
+use site::SiteConfig;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let env = Env::read();
     telemetry::init(&env);
-    gateway::serve(site::router(or_exit(Config::from_env(&env)))).await
+    gateway::serve(site::router(or_exit(SiteConfig::from_env(&env)))).await
 }

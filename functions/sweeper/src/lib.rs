@@ -112,9 +112,9 @@ impl Sweeper {
         let scheduled = if overdue.has_scheduled {
             self.enqueue(Kind::Scheduled, self.limit, scheduled_deadline).await?
         } else {
-            Sent::default()
+            SendCounts::default()
         };
-        let late = if overdue.has_late { self.requeue(requeue_deadline).await? } else { Sent::default() };
+        let late = if overdue.has_late { self.requeue(requeue_deadline).await? } else { SendCounts::default() };
         let answer_deadline = deadline.minus(self.timeout / ANSWER_SHARE);
         let folded = self.database.until(answer_deadline).fold_statistics().await?;
         let deleted = self.delete_old(answer_deadline).await?;
@@ -140,16 +140,16 @@ impl Sweeper {
     }
 
     /// Requeues overdue orders.
-    async fn requeue(&self, deadline: Deadline) -> Result<Sent, StoreError> {
+    async fn requeue(&self, deadline: Deadline) -> Result<SendCounts, StoreError> {
         let limit = self.limit(&self.database.until(deadline), deadline).await?;
         self.enqueue(Kind::Overdue, limit, deadline).await
     }
 
     /// Sends messages to the orders of a kind, chunk by chunk, until none is left, the limit is reached, the queue refuses messages, or
     /// the time is over.
-    async fn enqueue(&self, kind: Kind, limit: i64, deadline: Deadline) -> Result<Sent, StoreError> {
+    async fn enqueue(&self, kind: Kind, limit: i64, deadline: Deadline) -> Result<SendCounts, StoreError> {
         let store = self.database.until(deadline);
-        let (mut left, mut all) = (limit, Sent::default());
+        let (mut left, mut all) = (limit, SendCounts::default());
         while left > 0 && all.unsent == 0 && deadline.remaining() > self.timeout / CHUNK_SHARE {
             let orders = match kind {
                 Kind::Overdue => store.requeue_overdue(self.timing.grace, left.min(CHUNK)).await?,
@@ -203,7 +203,7 @@ enum Kind {
 
 /// The messages of a run.
 #[derive(Debug, Default)]
-struct Sent {
+struct SendCounts {
     sent: usize,
     unsent: usize,
 }

@@ -10,7 +10,7 @@ pub fn median(values: &[f64]) -> f64 {
 
 /// The percentile for this share, from 0 to 1; 0 for no values.
 #[must_use]
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
 pub fn percentile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -26,7 +26,7 @@ pub fn ratio(over: &[f64], under: &[f64]) -> f64 {
 
 /// Converts a count to a float.
 #[must_use]
-#[allow(clippy::cast_precision_loss, reason = "all counts here are far below 2^52")]
+#[expect(clippy::cast_precision_loss, reason = "all counts here are far below 2^52")]
 pub fn count(many: usize) -> f64 {
     many as f64
 }
@@ -60,7 +60,7 @@ pub fn figure(value: f64) -> String {
     }
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "far smaller than 2^63")]
+#[expect(clippy::cast_possible_truncation, reason = "far smaller than 2^63")]
 fn thousands(value: f64) -> String {
     let digits = (value.round() as i64).to_string();
     let first = digits.len() % 3;

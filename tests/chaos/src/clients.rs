@@ -53,7 +53,7 @@ pub async fn create_all(world: Arc<World>, load: Load) {
 }
 
 /// Creates the orders of one client, each at its scheduled time.
-#[allow(clippy::cast_precision_loss, reason = "there are far fewer orders than 2^52")]
+#[expect(clippy::cast_precision_loss, reason = "there are far fewer orders than 2^52")]
 async fn create_some(world: Arc<World>, load: Load, client: usize, begin: Instant) {
     for number in (client..).step_by(CLIENTS) {
         sleep_until(begin + load.within.mul_f64(number as f64 / load.orders as f64)).await;

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 pub type Moment = f64;
 
 /// One order's story.
-#[allow(clippy::struct_excessive_bools, reason = "they are facts that have nothing to do with one another")]
+#[expect(clippy::struct_excessive_bools, reason = "they are facts that have nothing to do with one another")]
 #[derive(Debug, Default, Clone)]
 pub struct Story {
     /// When its client received 200 or 201 for it.

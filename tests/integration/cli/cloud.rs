@@ -4,7 +4,7 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use ordermill::aws::Aws;
-use ordermill::doctor::State;
+use ordermill::doctor::Verdict;
 use serde_json::{Value, json};
 use shared::config::Env;
 use tests::Stack;
@@ -195,6 +195,6 @@ async fn doctor_reports_not_checked_while_aws_is_unreachable() {
     let patient = queues.patient().with("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
     let findings = patient.findings().await;
     let queue = findings.iter().find(|finding| finding.check == "queue").unwrap();
-    assert!(queue.state == State::NotChecked && queue.what.contains("AWS can't be reached"), "{queue:?}");
+    assert!(queue.state == Verdict::NotChecked && queue.what.contains("AWS can't be reached"), "{queue:?}");
     assert!(wrong(&findings).is_empty(), "{findings:#?}");
 }

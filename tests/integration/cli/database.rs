@@ -1,6 +1,6 @@
 //! Faults of the database, each in its own world.
 
-use ordermill::doctor::State;
+use ordermill::doctor::Verdict;
 use tests::{Stack, World};
 
 use super::{Patient, wrong};
@@ -109,7 +109,7 @@ async fn doctor_finds_a_role_without_its_settings() {
     world.execute(&format!("DO $$ BEGIN EXECUTE format('{in_database}', '{role}', current_database()); END $$")).await;
     let findings = patient.findings().await;
     let found = findings.iter().find(|finding| finding.check == "settings").unwrap();
-    assert_eq!(found.state, State::Ok);
+    assert_eq!(found.state, Verdict::Ok);
     assert!(
         found.what.starts_with("statement_timeout = 5s, lock_timeout = 2s, enable_seqscan = off"),
         "{}",

@@ -11,7 +11,7 @@
 //! Only AWS is emulated. The queue and the wire call a hook before each operation takes effect; the hook can delay or
 //! prevent it. Each execution environment has its own name, which the hooks receive.
 
-#![allow(clippy::missing_panics_doc, reason = "a panic of the harness is the failure of a test")]
+#![expect(clippy::missing_panics_doc, reason = "a panic of the harness is the failure of a test")]
 
 pub mod calls;
 pub mod gate;

@@ -92,7 +92,7 @@ impl Wire {
     }
 
     /// Cuts all connections, and returns how many there were.
-    #[allow(clippy::must_use_candidate, reason = "most callers ignore the number")]
+    #[expect(clippy::must_use_candidate, reason = "most callers ignore the number")]
     pub fn cut_all(&self) -> usize {
         let connections = self.cut.receiver_count();
         self.cut.send_replace(());

@@ -1,6 +1,6 @@
 //! Tests of the sandbox itself.
 
-#![allow(clippy::unwrap_used, reason = "a test's unwrap is its assertion")]
+#![expect(clippy::unwrap_used, reason = "a test's unwrap is its assertion")]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -14,7 +14,7 @@ use super::parameters::OrderIdText;
 use super::retry::{check_pace, order_ids, user_id};
 use crate::call::Call;
 use crate::caller::{Admin, Caller};
-use crate::json::Options;
+use crate::json::OptionalBody;
 use crate::problem::{ApiError, RefusalsOfOptions};
 
 /// The options of a cancel: a filter on pending orders, and the pace. An absent criterion matches every order.
@@ -106,7 +106,7 @@ pub struct CancelReport {
 pub async fn cancel_many(
     call: Call,
     Admin(caller): Admin,
-    Options(options): Options<CancelOptions>,
+    OptionalBody(options): OptionalBody<CancelOptions>,
 ) -> Result<Json<CancelReport>, ApiError> {
     let CancelOptions { dry_run, limit, per_second, .. } = options;
     check_pace(limit, per_second)?;

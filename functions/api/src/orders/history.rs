@@ -36,7 +36,7 @@ struct ChangeView {
     #[serde(with = "shared::timestamp")]
     at: OffsetDateTime,
     /// What happened.
-    change: Change,
+    change: ChangeKind,
     /// The number of the attempt; of an end the number of attempts.
     #[schema(minimum = 0)]
     attempt: Option<i32>,
@@ -54,7 +54,7 @@ struct ChangeView {
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[schema(as = OrderChange)]
 #[serde(rename_all = "snake_case")]
-enum Change {
+enum ChangeKind {
     /// The order became durable.
     Created,
     /// Processing started.
@@ -116,9 +116,9 @@ pub async fn read_history(
 
 /// The changes that an order's row and its events tell, oldest first.
 fn changes(mut history: History) -> Vec<ChangeView> {
-    let mut changes = vec![ChangeView::new(history.created_at, Change::Created, Author::Caller)];
+    let mut changes = vec![ChangeView::new(history.created_at, ChangeKind::Created, Author::Caller)];
     changes.extend(history.events.drain(..).flat_map(ChangeView::of_event));
-    changes.extend(history.started_at.map(|at| ChangeView::new(at, Change::Started, Author::Processor).attempt(1)));
+    changes.extend(history.started_at.map(|at| ChangeView::new(at, ChangeKind::Started, Author::Processor).attempt(1)));
     changes.extend(end(history));
     // A stable sort: changes of the same moment stay in this order.
     changes.sort_by_key(|change| change.at);
@@ -128,8 +128,8 @@ fn changes(mut history: History) -> Vec<ChangeView> {
 /// The end of an order. A cancel has an event.
 fn end(history: History) -> Option<ChangeView> {
     let change = match history.status {
-        Status::Completed => Change::Completed,
-        Status::Failed => Change::Failed,
+        Status::Completed => ChangeKind::Completed,
+        Status::Failed => ChangeKind::Failed,
         Status::Cancelled | Status::Pending | Status::Processing => return None,
     };
     let end = ChangeView::new(history.finished_at?, change, Author::Processor).attempt(history.attempts);
@@ -137,7 +137,7 @@ fn end(history: History) -> Option<ChangeView> {
 }
 
 impl ChangeView {
-    fn new(at: OffsetDateTime, change: Change, by: Author) -> Self {
+    fn new(at: OffsetDateTime, change: ChangeKind, by: Author) -> Self {
         Self { at, change, attempt: None, cause: None, by, subject: None, client: None }
     }
 
@@ -150,16 +150,16 @@ impl ChangeView {
         let by_caller = |change| Self { subject, client, ..Self::new(at, change, Author::Caller) };
         match kind {
             EventKind::AttemptFailed { attempt, cause } => {
-                let failed = Self::new(at, Change::AttemptFailed, Author::Processor).attempt(attempt);
+                let failed = Self::new(at, ChangeKind::AttemptFailed, Author::Processor).attempt(attempt);
                 vec![Self { cause: Some(cause), ..failed }]
             }
-            EventKind::Requeued => vec![Self::new(at, Change::Requeued, Author::Sweeper)],
-            EventKind::RequeueFailed => vec![Self::new(at, Change::RequeueFailed, Author::Sweeper)],
-            EventKind::Cancelled => vec![by_caller(Change::Cancelled)],
+            EventKind::Requeued => vec![Self::new(at, ChangeKind::Requeued, Author::Sweeper)],
+            EventKind::RequeueFailed => vec![Self::new(at, ChangeKind::RequeueFailed, Author::Sweeper)],
+            EventKind::Cancelled => vec![by_caller(ChangeKind::Cancelled)],
             EventKind::Retried { started_at, failed_at, attempts, failure } => {
-                let started = Self::new(started_at, Change::Started, Author::Processor).attempt(1);
-                let failed = Self::new(failed_at, Change::Failed, Author::Processor).attempt(attempts);
-                vec![started, Self { cause: Some(failure), ..failed }, by_caller(Change::Retried)]
+                let started = Self::new(started_at, ChangeKind::Started, Author::Processor).attempt(1);
+                let failed = Self::new(failed_at, ChangeKind::Failed, Author::Processor).attempt(attempts);
+                vec![started, Self { cause: Some(failure), ..failed }, by_caller(ChangeKind::Retried)]
             }
         }
     }

@@ -66,7 +66,7 @@ pub async fn read(
 pub async fn read_status(call: Call, caller: Caller, OrderPath(order_id): OrderPath) -> Result<Response, ApiError> {
     let found = call.store.read_status(&order_id, caller.may_read()?).await?;
     let (status, due_in_seconds) = found.ok_or(ApiError::NoSuchOrder)?;
-    let view = StatusView { order_id: order_id.to_string(), status: status.into() };
+    let view = StatusView { order_id: order_id.to_string(), status };
     let retry_after = due_in_seconds.map(|seconds| [(header::RETRY_AFTER, retry_after(seconds))]);
     Ok((retry_after, Json(view)).into_response())
 }

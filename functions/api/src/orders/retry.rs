@@ -17,7 +17,7 @@ use super::read::{OrderPath, find};
 use super::view::OrderView;
 use crate::call::Call;
 use crate::caller::{Admin, Caller, Scope};
-use crate::json::Options;
+use crate::json::OptionalBody;
 use crate::problem::{ApiError, FieldError, Problem, RefusalsOfOne, RefusalsOfOptions};
 
 /// The most orders of one call.
@@ -199,7 +199,7 @@ struct CauseView {
 pub async fn retry_many(
     call: Call,
     Admin(caller): Admin,
-    Options(options): Options<RetryOptions>,
+    OptionalBody(options): OptionalBody<RetryOptions>,
 ) -> Result<Json<RetryReport>, ApiError> {
     let RetryOptions { dry_run, limit, per_second, .. } = options;
     check_pace(limit, per_second)?;

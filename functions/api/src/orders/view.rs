@@ -1,8 +1,8 @@
 //! An order as a client sees it, and its status alone.
 
 use serde::Serialize;
+use shared::order::Status;
 pub use shared::view::OrderView;
-use shared::view::StatusName;
 use utoipa::ToSchema;
 
 /// An order's status, without the rest of the order.
@@ -13,5 +13,5 @@ pub struct StatusView {
     #[schema(example = "order-1001")]
     pub order_id: String,
     /// The order's status.
-    pub status: StatusName,
+    pub status: Status,
 }

@@ -36,7 +36,7 @@ impl Event {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let order = &detail["order"];
         let ended = shared::timestamp::parse(&text(&order["finished_at"])).ok();
-        #[allow(clippy::cast_precision_loss, reason = "microseconds of these years are exact enough")]
+        #[expect(clippy::cast_precision_loss, reason = "microseconds of these years are exact enough")]
         let ended = ended.map_or(f64::INFINITY, |at| at.unix_timestamp_nanos() as f64 / 1e9);
         Self {
             order: text(&order["order_id"]),
