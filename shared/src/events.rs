@@ -32,10 +32,12 @@ use event::Event;
 /// How long the bus counts as silent after a call without an answer.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// Whether a deployment with these variables announces the ends of its orders.
-#[must_use]
-pub fn announce(env: &Env) -> Announce {
-    if env.text("EVENT_BUS").is_some() { Announce::Ends } else { Announce::Never }
+impl Announce {
+    /// Whether a deployment with these variables announces the ends of its orders.
+    #[must_use]
+    pub fn from_env(env: &Env) -> Self {
+        if env.text("EVENT_BUS").is_some() { Self::Ends } else { Self::Never }
+    }
 }
 
 /// The event bus.
@@ -134,8 +136,8 @@ mod tests {
 
     #[test]
     fn deployment_without_a_bus_announces_nothing() {
-        assert_eq!(announce(&Env::from_iter([("EVENT_BUS", "")])), Announce::Never);
-        assert_eq!(announce(&Env::from_iter([("EVENT_BUS", "shop")])), Announce::Ends);
+        assert_eq!(Announce::from_env(&Env::from_iter([("EVENT_BUS", "")])), Announce::Never);
+        assert_eq!(Announce::from_env(&Env::from_iter([("EVENT_BUS", "shop")])), Announce::Ends);
         assert!(Bus::from_env(&Env::from_iter([("EVENT_BUS", "")])).unwrap().is_none());
     }
 }

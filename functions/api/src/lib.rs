@@ -25,7 +25,6 @@ use axum::{Router, middleware};
 use shared::config::{ConfigError, Env};
 use shared::db::ends::Announce;
 use shared::db::{Database, DbConfig};
-use shared::events;
 use shared::queue::Queue;
 use utoipa::OpenApi;
 
@@ -48,7 +47,7 @@ impl Api {
     pub fn new(config: ApiConfig, env: &Env) -> Result<Self, ConfigError> {
         let queue = Queue::orders(env)?;
         let dead_letters = queue.dead_letters(env)?;
-        let (database, announce) = (Database::new(DbConfig::from_env(env)?), events::announce(env));
+        let (database, announce) = (Database::new(DbConfig::from_env(env)?), Announce::from_env(env));
         Ok(Self { database, queue, dead_letters, announce, config })
     }
 }

@@ -34,7 +34,7 @@ use shared::db::ends::Announce;
 use shared::db::{Database, DbConfig, Store};
 use shared::deadline::Deadline;
 use shared::error::Chain;
-use shared::events::{self, Bus};
+use shared::events::Bus;
 use shared::order::OrderId;
 use shared::queue::{self, Queue};
 use shared::telemetry::{Count, Measure};
@@ -74,7 +74,7 @@ impl<W: Work> Processor<W> {
         let queue = Queue::orders(env)?;
         let dead_letters = queue.dead_letters(env)?;
         let database = Database::new(DbConfig::from_env(env)?);
-        let (announce, bus) = (events::announce(env), Bus::from_env(env)?);
+        let (announce, bus) = (Announce::from_env(env), Bus::from_env(env)?);
         Ok(Self { database, queue, dead_letters, announce, bus, config, work })
     }
 

@@ -9,7 +9,7 @@ type Source = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 #[error("could not {statement}")]
 pub struct StoreError {
-    /// What the statement does. It completes the sentence "could not …".
+    /// The name: it completes the sentence "could not …".
     statement: &'static str,
     #[source]
     cause: DbError,

@@ -6,8 +6,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::history::{MAX_AUTOMATIC, has_room};
-use super::row::order_id;
-use super::row::seconds;
+use super::row::{order_id, seconds};
 use super::{DbError, Param, Store, StoreError};
 use crate::order::OrderId;
 use crate::queue::LONGEST_DELAY;
