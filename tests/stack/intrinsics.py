@@ -3,6 +3,7 @@
 References to resources, such as ``Fn::GetAtt``, stay unresolved.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,6 +29,9 @@ class Evaluator:
             "Fn::Or": lambda parts: any(map(self._value, parts)),
             "Fn::Join": lambda parts: parts[0].join(map(str, self._value(parts[1]))),
             "Fn::FindInMap": self._find_in_map,
+            "Fn::Select": self._select,
+            "Fn::Split": self._split,
+            "Fn::Sub": self._sub,
             "Fn::Contains": lambda parts: str(self._value(parts[1])) in parts[0],
             "Fn::EachMemberEquals": lambda parts: all(each == parts[1] for each in self._value(parts[0])),
         }
@@ -64,6 +68,20 @@ class Evaluator:
         for key in self._value(keys):
             found = found[key]
         return found
+
+    def _select(self, parts: list) -> Any:
+        index, choices = map(self._value, parts)
+        return choices[int(index)] if isinstance(choices, list) else {"Fn::Select": [index, choices]}
+
+    def _split(self, parts: list) -> Any:
+        separator, text = map(self._value, parts)
+        return text.split(separator) if isinstance(text, str) else {"Fn::Split": [separator, text]}
+
+    def _sub(self, text: Any) -> Any:
+        if not isinstance(text, str):
+            return {"Fn::Sub": self._value(text)}
+        known = re.sub(r"\$\{(\w+)\}", lambda name: str(self._parameters.get(name[1], name[0])), text)
+        return {"Fn::Sub": known} if "${" in known else known
 
 
 def _typed(type_name: str, value: Any) -> Any:

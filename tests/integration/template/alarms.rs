@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::rules::{Template, breach, listed, named};
+use super::template;
 
 /// The existing metrics, by namespace, with their dimension. AWS's documentation lists its own:
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/aws-services-cloudwatch-metrics.html>
@@ -62,7 +63,7 @@ pub fn alarms(template: &Template) -> Vec<String> {
 }
 
 /// The section of the runbook in an alarm's description.
-pub fn section(alarm: &Value) -> Option<&str> {
+fn section(alarm: &Value) -> Option<&str> {
     alarm["AlarmDescription"].as_str()?.split_once("docs/operations.md#").map(|(_, section)| section)
 }
 
@@ -70,7 +71,7 @@ pub fn section(alarm: &Value) -> Option<&str> {
 const RUNBOOK: &str = include_str!("../../../docs/operations.md");
 
 /// The text of the runbook's sections, by their anchors.
-pub fn sections() -> BTreeMap<String, &'static str> {
+fn sections() -> BTreeMap<String, &'static str> {
     let parts = RUNBOOK.split("\n## ").skip(1).filter_map(|part| part.split_once('\n'));
     parts.map(|(heading, text)| (slug(heading), text)).collect()
 }
@@ -81,17 +82,29 @@ fn slug(heading: &str) -> String {
     kept.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).collect::<String>().replace(' ', "-")
 }
 
-/// Each metric of an alarm or of the dashboard exists.
-pub fn metrics(template: &Template) -> Vec<String> {
-    let watched = template.resources("AWS::CloudWatch::Alarm").into_iter().flat_map(|(name, alarm)| {
+/// The alarms that the runbook names.
+fn named_in_the_runbook() -> BTreeSet<&'static str> {
+    RUNBOOK.split('`').filter(|word| word.ends_with("Alarm") && word.chars().all(char::is_alphabetic)).collect()
+}
+
+/// The metrics of the alarms, with the alarm's name. CloudWatch charges for each.
+fn watched(template: &Template) -> Vec<(&str, [&Value; 3])> {
+    let alarms = template.resources("AWS::CloudWatch::Alarm").into_iter();
+    let watched = alarms.flat_map(|(name, alarm)| {
         let parts = alarm["Metrics"].as_array().into_iter().flatten().map(|part| &part["MetricStat"]["Metric"]);
         let all = parts.filter(|metric| !metric.is_null()).chain(alarm.get("MetricName").map(|_| alarm));
         all.map(move |metric| (name, [&metric["Namespace"], &metric["MetricName"], &metric["Dimensions"][0]["Name"]]))
     });
+    watched.collect()
+}
+
+/// Each metric of an alarm or of the dashboard exists.
+pub fn metrics(template: &Template) -> Vec<String> {
     let widgets = template.dashboard();
     let shown = widgets.iter().flat_map(|widget| widget["properties"]["metrics"].as_array().into_iter().flatten());
     let shown = shown.map(|metric| ("OperatorDashboard", [&metric[0], &metric[1], &metric[2]]));
-    watched
+    watched(template)
+        .into_iter()
         .chain(shown)
         .filter_map(|(name, metric)| {
             let [namespace, metric, dimension] = metric.map(|text| text.as_str().unwrap_or_default());
@@ -135,4 +148,34 @@ pub fn callers(template: &Template) -> Vec<String> {
         direct.map(|function| format!("{name}: calls {function} past its alias"))
     };
     mappings.chain(schedules).chain(gateways).filter_map(direct_call).collect()
+}
+
+/// The text of all integration tests.
+fn tests_source() -> String {
+    let files = std::fs::read_dir("integration").unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|path| path.is_file()).map(|path| std::fs::read_to_string(path).unwrap()).collect()
+}
+
+#[test]
+fn every_alarm_has_a_section_with_a_test_that_moves_its_metric() {
+    let (sections, source) = (sections(), tests_source());
+    let template = template(&["EventBus=shop"]);
+    let all = template.resources("AWS::CloudWatch::Alarm");
+    assert_eq!(all.iter().map(|(name, _)| *name).collect::<BTreeSet<_>>(), named_in_the_runbook());
+    for (name, alarm) in all {
+        let text = sections[section(alarm).unwrap()];
+        assert!(text.contains(&format!("`{name}`")), "its section does not name {name}");
+        let moved_by = text.split_once("Moved on one machine by*").and_then(|(_, rest)| rest.split('`').nth(1));
+        let is_moved = moved_by.is_some_and(|test| source.contains(&format!("fn {test}()")));
+        assert!(is_moved || text.contains("Untested on AWS; nothing moves it on one machine"), "{name}: {moved_by:?}");
+    }
+}
+
+#[test]
+fn idle_cost_counts_the_metrics_of_the_alarms() {
+    let count = watched(&template(&[])).len();
+    let cents = 10 * count + 270;
+    let price = format!("${}.{:02}", cents / 100, cents % 100);
+    let row = format!("| {count} metrics with an alarm at $0.10, 9 metrics at $0.30 | {price} | {price} |");
+    assert!(include_str!("../../../docs/deploying.md").contains(&row), "{row}");
 }

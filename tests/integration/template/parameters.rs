@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::rules::{Template, named};
+use super::rules::{Template, named, number};
 use super::{BROUGHT, IAM, OWNER, SECRET, WEBHOOK, template, translate};
 
 #[test]
@@ -110,6 +110,19 @@ fn repair_moves_the_aliases_past_codedeploy() {
             template.0["Resources"].as_object().unwrap().values().filter(|each| each.get("UpdatePolicy").is_some());
         assert_eq!(policies.count(), groups);
     }
+}
+
+/// A new account may run ten functions at once and reserve none. Signing in by IAM takes up to 1000 MiB of the database's memory, and
+/// 2 GiB allow 198 connections.
+#[test]
+fn defaults_suit_a_new_account() {
+    let template = template(&[]);
+    let default = |name: &str| number(&template.0["Parameters"][name]["Default"]);
+    assert!((2..=5).contains(&default("MaximumConcurrency")), "the api has too little left");
+    assert_eq!(default("ApiReservedConcurrency"), 0);
+    assert_eq!(template.properties("Database")["DBInstanceClass"], "db.t4g.small");
+    let most = 198 * 9 / 10;
+    assert!((100..most).contains(&default("ConnectionsAlarmCount")), "the alarm rings too early or too late");
 }
 
 #[test]
