@@ -29,6 +29,23 @@ async fn guided_deployment_accepts_all_defaults() {
     }
 }
 
+/// Whether a line of YAML defines an anchor, refers to one or merges one.
+fn shares(line: &str) -> bool {
+    let is_anchor =
+        |word: &str| word.strip_prefix(['&', '*']).is_some_and(|name| name.starts_with(char::is_alphabetic));
+    line.split([' ', '{', '[', ',', ']', '}']).any(|word| word == "<<:" || is_anchor(word))
+}
+
+/// `template.yaml` shares by YAML's anchors what several resources have in common. CloudFormation refuses anchors.
+#[test]
+fn template_that_sam_uploads_has_no_yaml_anchors() {
+    let source = include_str!("../../template.yaml");
+    assert!(source.lines().any(shares));
+    let built = fs::read_to_string("../.aws-sam/build/template.yaml").expect("`sam build` has run");
+    let left: Vec<_> = built.lines().filter(|line| shares(line)).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
 /// Replaces the SAM CLI: records its arguments and its region.
 const SAM: &str = "#!/bin/sh
 printf '%s\\n' \"region=$AWS_DEFAULT_REGION\" \"$@\" > \"$RECORD/sam.record\"
