@@ -73,6 +73,20 @@ async fn calls_of_the_runbook_succeed_and_find_stored_orders() {
     }
 }
 
+#[tokio::test]
+async fn restore_of_the_runbook_copies_every_table_of_orders() {
+    let tables = "SELECT string_agg(tablename, ',' ORDER BY tablename COLLATE \"C\") FROM pg_tables
+        WHERE schemaname = current_schema() AND tablename LIKE 'order%'";
+    let world = World::new().await;
+    let (_, rest) = RUNBOOK.split_once("-c 'TRUNCATE ").unwrap();
+    let mut named: Vec<_> = rest.split('\'').next().unwrap().split(',').map(str::trim).collect();
+    named.sort_unstable();
+    assert_eq!(named.join(","), world.text(tables).await);
+    assert!(RUNBOOK.contains("pg_dump RESTORED --data-only -t 'order*'"));
+    let others = world.text(&tables.replace("LIKE", "NOT LIKE")).await;
+    assert_eq!(others, "processing_pause,refinery_schema_history");
+}
+
 /// All Rust code of the functions and of `shared`.
 fn code() -> String {
     fn read(folder: &Path, code: &mut String) {
