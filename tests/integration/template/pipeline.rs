@@ -105,6 +105,41 @@ fn pipeline_creates_no_role_without_the_boundary() {
     assert!(serde_json::to_string(&policy).unwrap().len() < 6144, "a managed policy has at most 6,144 characters");
 }
 
+/// The text of a job of the workflow.
+fn job<'a>(workflow: &'a str, name: &str) -> &'a str {
+    let (_, rest) = workflow.split_once(&format!("\n  {name}:\n")).unwrap();
+    let end = rest.match_indices("\n  ").map(|(at, _)| at).find(|at| !rest[at + 3..].starts_with([' ', '#']));
+    end.map_or(rest, |end| &rest[..end])
+}
+
+#[test]
+fn pipeline_deploys_to_prod_the_build_that_staging_tested() {
+    let workflow = read_to_string("../.github/workflows/deploy.yml").unwrap();
+    let build = job(&workflow, "build");
+    assert!(build.contains("sam build") && build.contains("uses: actions/upload-artifact@"), "{build}");
+    for (name, after) in [("staging", "needs: [check, build]"), ("prod", "needs: staging")] {
+        let job = job(&workflow, name);
+        for part in [after, "uses: actions/download-artifact@", "name: functions", ".github/deploy.sh \"$STAGE\""] {
+            assert!(job.contains(part), "{name} lacks {part}: {job}");
+        }
+        assert!(!job.contains("sam build") && job.contains(&format!("environment: {name}")), "{job}");
+    }
+}
+
+/// The fourth version of checkout runs on Node.js 20, whose support has ended.
+#[test]
+fn workflows_check_out_by_an_action_of_a_supported_node() {
+    for name in ["ci", "deploy"] {
+        let workflow = read_to_string(format!("../.github/workflows/{name}.yml")).unwrap();
+        let versions: Vec<u32> = workflow
+            .lines()
+            .filter(|line| line.contains("uses: actions/checkout@"))
+            .map(|line| line.split_once("# v").unwrap().1.split('.').next().unwrap().parse().unwrap())
+            .collect();
+        assert!(versions.len() > 1 && versions.iter().all(|version| *version >= 5), "{name}: {versions:?}");
+    }
+}
+
 /// The actions of AWS's managed policy for `CodeDeploy` that a release needs.
 const RELEASES: [&str; 3] = ["cloudwatch:DescribeAlarms", "lambda:GetAlias", "lambda:UpdateAlias"];
 
