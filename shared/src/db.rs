@@ -134,6 +134,14 @@ impl Store {
             Some(connection) => connection,
             None => self.database.config.connect(self.deadline).await?,
         };
+        match connection.settle(self.deadline).await {
+            Ok(()) => {}
+            Err(DbError::OutOfTime) => {
+                *slot = Some(connection);
+                return Err(DbError::OutOfTime);
+            }
+            Err(error) => return Err(error),
+        }
         let (sent, began) = (Instant::now(), SystemTime::now());
         let result = self.deadline.bound(connection.query(sql, params)).await;
         Measure::DatabaseRoundTrip.add(sent.elapsed());
@@ -142,7 +150,7 @@ impl Store {
         }
         match result {
             Err(_) => {
-                connection.cancel().await;
+                *slot = connection.cancel().await;
                 Err(DbError::OutOfTime)
             }
             Ok(Err(error)) if error.wants_another_connection() => Err(error),

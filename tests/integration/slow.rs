@@ -4,6 +4,7 @@ mod locks;
 mod merchants;
 mod networks;
 mod queues;
+mod standstill;
 mod states;
 
 use std::sync::Arc;

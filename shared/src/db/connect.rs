@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use postgres_native_tls::MakeTlsConnector;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls, Row, Statement};
@@ -22,6 +23,9 @@ const HOST_TIMEOUT: Duration = Duration::from_secs(3);
 const ADDRESS_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a cancellation may take to reach the server. If it does not, the server's own time limit ends the statement.
 const CANCEL_TIMEOUT: Duration = Duration::from_millis(300);
+/// How long a server that got a cancellation may go on with the statement. A server that stands still gets no second connection from
+/// an environment before.
+const STANDSTILL: Duration = Duration::from_secs(30);
 
 /// The addresses of the database, and the means to connect.
 pub struct DbConfig {
@@ -105,7 +109,7 @@ impl DbConfig {
         match deadline.bound(connecting).await {
             Ok(Ok((client, driver))) => {
                 let uses = self.prepares.then(HashMap::new);
-                Ok(Connection { client, driver, tls, uses })
+                Ok(Connection { client, driver, tls, uses, cancelled_at: None })
             }
             // An operator may mend any cause while the function runs, even a refused password.
             Ok(Err(error)) => Err(DbError::Unavailable(Box::new(error))),
@@ -182,6 +186,8 @@ pub(super) struct Connection {
     tls: Option<MakeTlsConnector>,
     /// The statements used on this connection so far; `None` if statements are not prepared.
     uses: Option<HashMap<String, Use>>,
+    /// When the last statement was cancelled; the server may still run it.
+    cancelled_at: Option<Instant>,
 }
 
 /// The use of a statement on a connection. The first is one unnamed round trip, so that a cold start pays for nothing more. The
@@ -223,11 +229,26 @@ impl Connection {
         Ok(self.client.query(&statement, &values).await?)
     }
 
-    /// Closes the connection, and asks the server to cancel the statement that runs on it.
-    pub async fn cancel(self) {
+    /// Waits for the end of a statement that was cancelled. An empty statement answers after it, and does no harm if it is late.
+    pub async fn settle(&mut self, deadline: Deadline) -> Result<(), DbError> {
+        let Some(since) = self.cancelled_at.map(|at| at.elapsed()) else { return Ok(()) };
+        let patience = deadline.at_most(STANDSTILL.saturating_sub(since));
+        match patience.bound(self.client.simple_query("")).await {
+            Ok(answer) => {
+                answer?;
+                self.cancelled_at = None;
+                Ok(())
+            }
+            Err(elapsed) if patience < deadline => Err(DbError::Unavailable(Box::new(elapsed))),
+            Err(_) => Err(DbError::OutOfTime),
+        }
+    }
+
+    /// Asks the server to cancel the statement that runs on the connection. Returns the connection if the server got the request: a
+    /// second one would only wait as well. Otherwise the connection is closed.
+    pub async fn cancel(mut self) -> Option<Self> {
         let token = self.client.cancel_token();
         let tls = self.tls.clone();
-        drop(self);
         let cancellation = async {
             match tls {
                 Some(tls) => token.cancel_query(tls).await,
@@ -235,12 +256,17 @@ impl Connection {
             }
         };
         match Deadline::after(CANCEL_TIMEOUT).bound(cancellation).await {
-            Ok(Ok(())) => tracing::warn!("cancelled a statement at its deadline"),
+            Ok(Ok(())) => {
+                tracing::warn!("cancelled a statement at its deadline");
+                self.cancelled_at.get_or_insert_with(Instant::now);
+                return Some(self);
+            }
             Ok(Err(error)) => {
                 tracing::warn!(%error, "could not cancel a statement; the server's time limit will end it");
             }
             Err(_) => tracing::warn!("could not cancel a statement in time; the server's time limit will end it"),
         }
+        None
     }
 }
 
