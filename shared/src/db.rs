@@ -7,7 +7,8 @@
 //! - a lost connection, or one to a server that only reads, is replaced, and the statement is sent once more. Each statement
 //!   therefore has the same effect twice as once;
 //! - a statement that the server cancelled (a lock, a deadlock, its own time-out) or that the deadline ended is not sent again,
-//!   because its time is spent. The server cancels a statement that the deadline ended, and its connection is closed.
+//!   because its time is spent. The client cancels a statement that the deadline ended. The next statement
+//!   waits on the same connection until that one has ended: a server that stands still gets no second connection.
 
 pub mod cancel;
 pub mod claim;
