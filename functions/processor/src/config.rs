@@ -6,7 +6,7 @@
 //! | `WORK` | `simulated`, or `webhook`, see [`crate::Webhook`] | `simulated` |
 //! | `PROCESSING_DELAY_SECONDS` | the time of the simulated work, 0 to 86400 | 5 |
 //!
-//! and the variables of the back-off, see [`crate::retry`].
+//! and the variables of the back-off, see [`crate::backoff`].
 
 use std::time::Duration;
 
