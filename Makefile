@@ -16,7 +16,7 @@ own_stack = export STACK_DIR=.local/$(1) PG_PORT=$(or $(PG_PORT),$(2)) EMULATOR_
 TEST_STACK := export SAM_PARAMETERS="CancelWindowSeconds=5 EventBus=default"; $(call own_stack,test,15442,4576,4577)
 LOCALSTACK_STACK := $(call own_stack,localstack,15512,4646,4647)
 PGBOUNCER_STACK := export PGBOUNCER_PORT=$(or $(PGBOUNCER_PORT),15533); $(call own_stack,pgbouncer,15532,4666,4667)
-PGBOUNCER_TESTS := cargo test -p tests --test integration --test pooling
+PGBOUNCER_TESTS := cargo test -p tests --test integration --test pooling -- --include-ignored
 SAM_STACK := $(call own_stack,sam,15522,4656,4657)
 # An endpoint of the tests fulfils the orders and can fail them. The cancel window leaves time for a cancel.
 BROWSER_STACK := export ENDPOINT_PORT=$(or $(ENDPOINT_PORT),4704); \
@@ -76,7 +76,7 @@ openapi: ## write functions/site/assets/openapi.json from the routes, and the pa
 test: ## check everything: format, lints, unit tests, integration tests on a stack of its own
 	$(MAKE) --no-print-directory -j2 tools check
 	$(MAKE) --no-print-directory lint test-stack
-	export RUST_TEST_THREADS=$(or $(RUST_TEST_THREADS),4); $(TEST_STACK) exec cargo test --workspace --all-targets
+	export RUST_TEST_THREADS=$(or $(RUST_TEST_THREADS),4); $(TEST_STACK) exec cargo test --workspace --all-targets -- --include-ignored
 	echo "==> Everything passed"
 
 test-stack: $(LOCAL) ## run the unit tests of tests/stack
@@ -128,7 +128,7 @@ sam-local: $(LOCAL) ## call every function in a container with sam local; DOCKER
 	$(SAM_STACK) sam-local
 
 test-localstack: $(LOCAL) .venv/localstack/.stamp ## run the tests that use queues against LocalStack's
-	$(LOCALSTACK_STACK) localstack cargo test -p tests --test integration -- $(QUEUE_TESTS)
+	$(LOCALSTACK_STACK) localstack cargo test -p tests --test integration -- --include-ignored $(QUEUE_TESTS)
 
 test-pgbouncer: $(LOCAL) .local/tools/bin/pgbouncer ## run the integration tests by way of PgBouncer in transaction mode, with prepared statements and without
 	export SAM_PARAMETERS="CancelWindowSeconds=5 EventBus=default"; $(PGBOUNCER_STACK) exec $(PGBOUNCER_TESTS)
@@ -140,15 +140,21 @@ check: machine ## check the Rust code's format and lints
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --package tests --test pooling -- -D warnings
 
-lint: $(LOCAL) .venv/lint/.stamp contract ## check the SAM template, its security too, the workflows, the Python code and the OpenAPI document
-	echo "==> Checking template.yaml, the workflows and tests/stack"
+lint: $(LOCAL) contract .local/lint/.stamp ## check the SAM template, its security too, the workflows, the Python code and the OpenAPI document
+	echo "==> Checking the Python code"
+	$(SAM) ruff check --quiet
+	$(SAM) ruff format --quiet --diff
+
+# These checks take a minute, and read nothing but these files.
+.local/lint/.stamp: template.yaml samconfig.toml .cfnlintrc .checkov.yaml $(wildcard .github/* .github/*/*) .venv/lint/.stamp .venv/sam/.stamp
+	echo "==> Checking template.yaml and the workflows"
 	$(SAM) sam validate --lint
 	$(SAM) cfn-lint
 	.venv/lint/bin/checkov --config-file .checkov.yaml
 	.venv/lint/bin/zizmor --quiet --offline .github
 	.venv/lint/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
-	$(SAM) ruff check --quiet
-	$(SAM) ruff format --quiet --diff
+	mkdir -p $(@D)
+	touch $@
 
 contract: .local/contract/.stamp ## check the OpenAPI document: two linters, examples included, and the comparison with the last release's
 	echo "==> Checking the OpenAPI document, also against the last release's"

@@ -47,6 +47,7 @@ async fn waiting_for_a_lock_adds_to_the_latency_of_a_call() {
 }
 
 #[tokio::test]
+#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn crashed_invocation_counts_as_an_error_of_its_function() {
     let stack = Stack::running();
     for function in ["API_FUNCTION", "PROCESSOR_FUNCTION"] {

@@ -19,6 +19,7 @@ fn fresh_id() -> String {
 }
 
 #[tokio::test]
+#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn order_goes_from_pending_through_processing_to_completed() {
     let stack = Stack::running();
     let id = fresh_id();
@@ -39,6 +40,7 @@ async fn order_goes_from_pending_through_processing_to_completed() {
 }
 
 #[tokio::test]
+#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn end_of_an_order_reaches_a_queue_behind_the_bus() {
     let (stack, bus, id) = (Stack::running(), Bus::new().await, fresh_id());
     bus.add_default(&id).await;
@@ -49,6 +51,7 @@ async fn end_of_an_order_reaches_a_queue_behind_the_bus() {
 }
 
 #[tokio::test]
+#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn order_can_be_cancelled_within_its_window() {
     let stack = Stack::running();
     let id = fresh_id();
@@ -59,6 +62,7 @@ async fn order_can_be_cancelled_within_its_window() {
 }
 
 #[tokio::test]
+#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn gateway_refuses_calls_without_a_token_of_the_right_scope() {
     let stack = Stack::running();
     for (method, path) in
@@ -72,6 +76,7 @@ async fn gateway_refuses_calls_without_a_token_of_the_right_scope() {
 }
 
 #[tokio::test]
+#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn public_routes_need_no_token() {
     let stack = Stack::running();
     assert_eq!(stack.call(Method::GET, "/healthz", None, None).await.expect(200), json!({"status": "ok"}));
@@ -82,6 +87,7 @@ async fn public_routes_need_no_token() {
 }
 
 #[tokio::test]
+#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn unknown_route_or_method_is_a_problem_without_a_token() {
     let stack = Stack::running();
     stack.call(Method::GET, "/nothing", None, None).await.problem(404);
@@ -89,6 +95,7 @@ async fn unknown_route_or_method_is_a_problem_without_a_token() {
 }
 
 #[tokio::test]
+#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn malformed_call_is_answered_and_breaks_nothing() {
     let stack = Stack::running();
     for path in
@@ -101,6 +108,7 @@ async fn malformed_call_is_answered_and_breaks_nothing() {
 }
 
 #[tokio::test]
+#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn invalid_order_is_refused_through_the_gateway() {
     let stack = Stack::running();
     let problem = stack.post_as("TOKEN_ALICE", "/orders", &json!({"user_id": "alice"})).await.problem(422);
@@ -109,6 +117,7 @@ async fn invalid_order_is_refused_through_the_gateway() {
 }
 
 #[tokio::test]
+#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn malformed_message_becomes_a_dead_letter_with_its_reason() {
     let stack = Stack::running();
     let sqs = stack.sqs();
@@ -138,6 +147,7 @@ const DIFFERENCE: &str = "
         (SELECT count(*) AS active FROM order_work) AS work";
 
 #[tokio::test]
+#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn thousand_concurrent_orders_are_all_completed_and_counted() {
     let stack = &Stack::running();
     let run = &fresh_id();

@@ -69,6 +69,7 @@ impl Functions {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the built functions: `make test` runs it"]
 async fn promoted_standby_takes_over_within_ten_seconds() {
     let mut primary = Postgres::start().await.unwrap();
     let standby = primary.standby(free_port().unwrap()).await.unwrap();
@@ -83,6 +84,7 @@ async fn promoted_standby_takes_over_within_ten_seconds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the built functions: `make test` runs it"]
 async fn read_only_server_is_replaced_by_a_writable_one() {
     let role = AppRole::new().await;
     let functions = Functions::start(&role.world, &role.url()).await;

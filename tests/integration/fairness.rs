@@ -127,6 +127,7 @@ async fn processor_passes_a_messages_group_on() {
 
 /// With the real functions and a fair queue as AWS describes it. Bob's order is the last in the queue, behind two thousand of alice's.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the built functions: `make test` runs it"]
 async fn flood_of_one_user_does_not_delay_another_users_order() {
     let slow = SlowQueues::new(&[("PROCESSING_DELAY_SECONDS", "1")]).await;
     let world = &slow.world;

@@ -139,6 +139,7 @@ impl Run {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the built functions: `make test` runs it"]
 async fn logs_at_trace_and_answers_contain_no_secret() {
     let (endpoint, signatures) = endpoint().await;
     let run = Run::new(&endpoint).await;

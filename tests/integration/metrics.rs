@@ -53,6 +53,7 @@ async fn expect(log: &Path, metric: &str, range: Range<f64>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the built functions: `make test` runs it"]
 async fn sweeper_writes_the_metrics_of_overdue_orders() {
     let world = World::new().await;
     let log = tempfile::NamedTempFile::new().unwrap();
@@ -78,6 +79,7 @@ async fn endpoint() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the built functions: `make test` runs it"]
 async fn processor_writes_the_metrics_of_ended_orders() {
     let world = World::new().await;
     let log = tempfile::NamedTempFile::new().unwrap();

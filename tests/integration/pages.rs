@@ -26,6 +26,7 @@ async fn release() -> String {
 }
 
 #[tokio::test]
+#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn page_loads_only_files_of_its_own_release() {
     let release = release().await;
     assert!(release.len() == 16 && release.bytes().all(|byte| byte.is_ascii_hexdigit()), "{release}");
@@ -44,6 +45,7 @@ async fn page_loads_only_files_of_its_own_release() {
 }
 
 #[tokio::test]
+#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn module_imports_only_modules_of_its_own_release() {
     let release = release().await;
     let page = get("/dashboard/index.html", None).await.text;
@@ -60,6 +62,7 @@ async fn module_imports_only_modules_of_its_own_release() {
 }
 
 #[tokio::test]
+#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn files_of_another_release_are_neither_found_nor_cached() {
     for path in ["/dashboard/0123456789abcdef/main.js", "/dashboard/main.js", "/dashboard/0123456789abcdef/"] {
         let answer = get(path, None).await;
@@ -68,6 +71,7 @@ async fn files_of_another_release_are_neither_found_nor_cached() {
 }
 
 #[tokio::test]
+#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn page_is_revalidated_and_sent_only_after_a_change() {
     for path in [
         "/dashboard/index.html",

@@ -208,6 +208,7 @@ async fn line(log: &tempfile::NamedTempFile, text: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the built functions: `make test` runs it"]
 async fn pause_is_logged_with_who_and_why_and_measured() {
     let world = World::new().await;
     let (api, log) = start(&world, "ApiFunction").await;

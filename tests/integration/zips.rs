@@ -15,6 +15,7 @@ async fn zip_size(stack: &Stack, variable: &str) -> u64 {
 }
 
 #[tokio::test]
+#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn zips_are_at_most_six_megabytes() {
     let stack = Stack::running();
     for variable in ["API_FUNCTION", "PROCESSOR_FUNCTION", "SWEEPER_FUNCTION", "MIGRATE_FUNCTION", "SITE_FUNCTION"] {
@@ -30,6 +31,7 @@ fn output(command: &str, argument: &str, file: &str) -> String {
 }
 
 #[test]
+#[ignore = "needs the built functions: `make test` runs it"]
 fn binaries_need_no_newer_glibc_than_amazon_linux_2023() {
     for function in FUNCTIONS {
         let file = format!("../.aws-sam/build/{function}/bootstrap");
@@ -45,6 +47,7 @@ fn binaries_need_no_newer_glibc_than_amazon_linux_2023() {
 }
 
 #[test]
+#[ignore = "needs the built functions: `make test` runs it"]
 fn binaries_need_no_library_besides_glibc() {
     for function in FUNCTIONS {
         let needed = output("readelf", "--dynamic", &format!("../.aws-sam/build/{function}/bootstrap"));
@@ -58,6 +61,7 @@ fn binaries_need_no_library_besides_glibc() {
 }
 
 #[test]
+#[ignore = "needs the built functions: `make test` runs it"]
 fn pages_are_only_in_the_site_function() {
     for function in FUNCTIONS {
         let binary = std::fs::read(format!("../.aws-sam/build/{function}/bootstrap")).unwrap();

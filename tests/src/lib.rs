@@ -1,7 +1,8 @@
 //! The kit of the integration tests: the deployed stack ([`Stack`]), a fresh database and fresh queues for a single test on
 //! the same servers ([`World`]), answers of either ([`Answer`]), and a database server with TLS ([`TlsPostgres`]).
 //!
-//! No test is skipped: without a running stack every test fails and says how to start one.
+//! Without a running stack the tests start the servers that they need. Tests of the deployment or of the built functions are ignored
+//! then; `make test` runs them as well.
 
 #![expect(clippy::panic, clippy::missing_panics_doc, reason = "a panic of the harness is the failure of a test")]
 
@@ -9,6 +10,7 @@ mod bus;
 mod certificates;
 mod http;
 mod log;
+mod servers;
 mod stack;
 mod tls_listener;
 mod tls_postgres;

@@ -1,6 +1,8 @@
-//! The deployed stack, as described by the file that `make test` or `make up` writes.
+//! The running stack, as described by the file that `make test` or `make up` writes. A plain `cargo test` starts servers without a
+//! deployment.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::LazyLock;
 
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
@@ -8,7 +10,7 @@ use reqwest::Method;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::Answer;
+use crate::{Answer, servers};
 
 /// The addresses and tokens of the running stack.
 pub struct Stack {
@@ -16,16 +18,19 @@ pub struct Stack {
     http: reqwest::Client,
 }
 
+/// The file of `make up`.
+const UP: &str = "../.local/env";
+
 static VARIABLES: LazyLock<Result<HashMap<String, String>, String>> = LazyLock::new(|| {
-    let file = std::env::var("STACK_ENV").unwrap_or_else(|_| "../.local/env".to_owned());
-    let text = std::fs::read_to_string(&file)
-        .map_err(|error| format!("no stack is running ({file}: {error}): run `make test`, or `make up` first"))?;
+    let running = || Path::new(UP).exists().then(|| UP.to_owned());
+    let file = std::env::var("STACK_ENV").ok().or_else(running).map_or_else(servers::start, Ok)?;
+    let text = std::fs::read_to_string(&file).map_err(|error| format!("no stack is running ({file}: {error})"))?;
     let pairs = text.lines().filter_map(|line| line.split_once('='));
     Ok(pairs.map(|(name, value)| (name.to_owned(), value.trim_matches('\'').to_owned())).collect())
 });
 
 impl Stack {
-    /// The running stack. Panics if there is none.
+    /// The running stack. Starts the servers of a plain `cargo test` if there is none, and panics if they can't be started.
     #[must_use]
     pub fn running() -> Self {
         let variables = VARIABLES.clone().unwrap_or_else(|problem| panic!("{problem}"));

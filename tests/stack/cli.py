@@ -11,6 +11,7 @@ from stack import (
     demo,
     deploy,
     dev,
+    emulator,
     envfile,
     issuer,
     lifecycle,
@@ -121,6 +122,13 @@ def execute(settings: Settings, command: list[str]) -> None:
             raise
 
 
+def serve(settings: Settings) -> None:
+    """run PostgreSQL and the emulated AWS, without a deployment, until the standard input ends"""
+    with lifecycle.temporary(settings, lifecycle.only(postgres, emulator)):
+        say(settings.shown(settings.env_file))
+        sys.stdin.read()
+
+
 def execute_with_localstack(settings: Settings, command: list[str]) -> None:
     """run COMMAND with only PostgreSQL and LocalStack's queues, without a deployment"""
     with lifecycle.temporary(settings, lifecycle.only(postgres, localstack)):
@@ -165,6 +173,7 @@ VERBS = {
     "build": build,
     "exec": execute,
     "localstack": execute_with_localstack,
+    "servers": serve,
     "sam-local": call_each_function,
     "clean": clean,
 }

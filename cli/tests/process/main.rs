@@ -106,6 +106,7 @@ fn findings_are_one_document_with_a_remedy_for_each_fault() {
 }
 
 #[test]
+#[ignore = "needs the deployed stack: `make test` runs it"]
 fn tail_of_an_order_has_a_line_a_status_and_ends_with_it() {
     let (file, value) = stack();
     let [url, token] = ["API_URL", "TOKEN_ADMIN"].map(value);

@@ -97,12 +97,14 @@ fn aws() -> Aws {
 }
 
 #[tokio::test]
+#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn doctor_finds_no_fault_in_correct_queues() {
     let findings = Queues::new().await.patient().findings().await;
     assert!(wrong(&findings).is_empty(), "{findings:#?}");
 }
 
 #[tokio::test]
+#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn doctor_finds_each_fault_of_a_queue() {
     let queues = Queues::new().await;
     let patient = queues.patient();
@@ -119,6 +121,7 @@ async fn doctor_finds_each_fault_of_a_queue() {
 }
 
 #[tokio::test]
+#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn doctor_finds_a_missing_redrive_policy_and_a_missing_queue() {
     let queues = Queues::new().await;
     let bare = queues.sqs.create_queue().queue_name(fresh("bare")).send().await.unwrap().queue_url.unwrap();
@@ -132,6 +135,7 @@ async fn doctor_finds_a_missing_redrive_policy_and_a_missing_queue() {
 }
 
 #[tokio::test]
+#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn doctor_finds_dead_letters() {
     let queues = Queues::new().await;
     queues.sqs.send_message().queue_url(&queues.dlq_url).message_body("o-1").send().await.unwrap();
@@ -139,6 +143,7 @@ async fn doctor_finds_dead_letters() {
 }
 
 #[tokio::test]
+#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn doctor_finds_contradictory_times_of_a_function() {
     let queues = Queues::new().await;
     let name = function(&queues, 20, &[("FUNCTION_TIMEOUT_SECONDS", "15"), ("LEASE_SECONDS", "95")]).await;
@@ -153,6 +158,7 @@ async fn doctor_finds_contradictory_times_of_a_function() {
 }
 
 #[tokio::test]
+#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn doctor_finds_a_wrong_queue_and_a_missing_function() {
     let queues = Queues::new().await;
     let name = function(&Queues::new().await, 15, &[]).await;
@@ -165,6 +171,7 @@ async fn doctor_finds_a_wrong_queue_and_a_missing_function() {
 }
 
 #[tokio::test]
+#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn doctor_finds_each_fault_of_an_event_source_mapping() {
     let queues = Queues::new().await;
     let name = function(&queues, 15, &[]).await;
@@ -176,6 +183,7 @@ async fn doctor_finds_each_fault_of_an_event_source_mapping() {
 }
 
 #[tokio::test]
+#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn doctor_finds_a_sweeper_without_a_schedule() {
     let queues = Queues::new().await;
     let (name, rule) = (function(&queues, 30, &[]).await, fresh("rule"));
@@ -190,6 +198,7 @@ async fn doctor_finds_a_sweeper_without_a_schedule() {
 }
 
 #[tokio::test]
+#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn doctor_reports_not_checked_while_aws_is_unreachable() {
     let queues = Queues::new().await;
     let patient = queues.patient().with("AWS_ENDPOINT_URL", "http://127.0.0.1:1");

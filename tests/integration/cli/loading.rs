@@ -23,6 +23,7 @@ async fn run(patient: &Patient, load: &Load) -> Report {
 }
 
 #[tokio::test]
+#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn load_completes_orders_one_by_one_in_batches_and_at_a_rate() {
     let stack = Stack::running();
     let admin = Patient::at(stack.get("API_URL")).bearing(stack.get("TOKEN_ADMIN"));
@@ -60,6 +61,7 @@ async fn run_at(server: &Server, orders: u32) -> Report {
 }
 
 #[tokio::test]
+#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn load_counts_accepted_orders_that_vanish_as_lost() {
     let report = run_at(&forgetful(|_| json(201, "{}")).await, 7).await;
     assert!(!report.ok);
@@ -67,6 +69,7 @@ async fn load_counts_accepted_orders_that_vanish_as_lost() {
 }
 
 #[tokio::test]
+#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn load_counts_refused_orders_by_reason() {
     let report = run_at(&forgetful(|_| json(422, r#"{"title": "Some values are not valid"}"#)).await, 5).await;
     assert!(!report.ok);
@@ -74,6 +77,7 @@ async fn load_counts_refused_orders_by_reason() {
 }
 
 #[tokio::test]
+#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn load_repeats_a_call_after_503() {
     let answer = |number| if number % 2 == 0 { json(503, "{}") } else { json(201, "{}") };
     let report = run_at(&forgetful(answer).await, 1).await;

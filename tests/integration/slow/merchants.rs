@@ -25,6 +25,7 @@ fn counting_courier(most_receives: &Arc<AtomicU32>) -> Courier {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the built functions: `make test` runs it"]
 async fn slow_merchant_is_called_once_for_each_order() {
     let decide = |_| async {
         sleep(LATENCY).await;

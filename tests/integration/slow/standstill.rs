@@ -41,6 +41,7 @@ async fn create_until_accepted(gateway: &Gateway, client: usize, is_still: watch
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the built functions: `make test` runs it"]
 async fn server_that_stands_still_gets_no_second_connection() {
     let (world, postgres) = (World::new().await, Postgres::start().await.unwrap());
     let (url, server) = (postgres.app_url(&[postgres.address()]), postgres.connect().await.unwrap());
