@@ -50,8 +50,10 @@ where
     let runtime = Runtime::new(handler).layer(watched);
     register().await;
     STARTED.notify_one();
+    // In a task of its own: each time that a task wakes the main future, tokio polls the sockets once more.
+    let running = tokio::spawn(runtime.run());
     tokio::select! {
-        ended = runtime.run() => ended,
+        ended = running => ended?,
         ended = shutdown(&busy) => ended,
     }
 }
