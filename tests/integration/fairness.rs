@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lambda_events::sqs::SqsEvent;
+use processor::event::{Attributes, Event};
 use processor::{Outcome, Work};
 use sandbox::mapping::{Mapping, reliable};
 use sandbox::runtime::Pool;
@@ -35,10 +35,9 @@ fn of(user_id: &str) -> Option<String> {
 }
 
 /// A batch with a message of this body, which was sent with this group.
-fn message(body: &str, group: Option<&str>) -> SqsEvent {
+fn message(body: &str, group: Option<&str>) -> Event {
     let mut event = batch(&[body]);
-    let attributes = &mut event.records[0].attributes;
-    attributes.extend(group.map(|group| (Group::ATTRIBUTE.to_owned(), group.to_owned())));
+    event.messages[0].attributes = Some(Attributes { group: group.map(str::to_owned), ..Attributes::default() });
     event
 }
 

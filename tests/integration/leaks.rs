@@ -7,7 +7,9 @@ mod planted;
 use axum::body::Body;
 use axum::http::{Method, Request};
 use serde_json::{Value, json};
-use tests::{World, batch};
+use tests::World;
+
+use crate::slow::messages;
 
 use functions::{Function, endpoint};
 use planted::*;
@@ -72,9 +74,9 @@ async fn call_all(api: &Function, answers: &mut String) {
 
 /// Processes batches with orders that are completed, refused and retried, and with a malformed message.
 async fn process_all(processor: &Function, answers: &mut String) {
-    let messages = ["o-1", "o-2", "o-3", "o-4", "o-5", &format!("{ITEM}!")];
+    let order_ids = ["o-1", "o-2", "o-3", "o-4", "o-5", &format!("{ITEM}!")];
     for _ in 0..3 {
-        let event = serde_json::to_value(batch(&messages)).unwrap();
+        let event = serde_json::from_slice(&messages(&order_ids)).unwrap();
         answers.push_str(&processor.invoke(&event).await);
     }
 }

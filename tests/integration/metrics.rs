@@ -9,10 +9,11 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use sandbox::runtime::{Environment, Function};
 use serde_json::Value;
-use tests::{World, batch, eventually};
+use tests::{World, eventually};
 use tokio::net::TcpListener;
 
 use crate::environments::function_with;
+use crate::slow::messages;
 
 /// Starts a function of this world with the log format of AWS.
 async fn start(world: &World, logical_id: &str, variables: &[(&str, &str)], log: &Path) -> Environment {
@@ -90,7 +91,7 @@ async fn processor_writes_the_metrics_of_ended_orders() {
     let url = endpoint().await;
     let webhook = [("WORK", "webhook"), ("WEBHOOK_URL", url.as_str()), ("WEBHOOK_SECRET", "a-secret-of-some-length")];
     let processor = start(&world, "ProcessorFunction", &webhook, log.path()).await;
-    processor.invoke(serde_json::to_vec(&batch(&ids)).unwrap().into()).await.unwrap();
+    processor.invoke(messages(&ids)).await.unwrap();
     expect(log.path(), "OrdersFailed", 1.0..2.0).await;
     expect(log.path(), "OrdersCompleted", 2.0..3.0).await;
 }

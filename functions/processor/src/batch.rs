@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
-use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use aws_lambda_events::sqs::SqsBatchResponse;
 use serde_json::json;
 use shared::db::StoreError;
 use shared::db::finish::Finish;
@@ -11,6 +11,8 @@ use shared::error::Chain;
 use shared::order::OrderId;
 use shared::queue::Group;
 use shared::telemetry::Trace;
+
+use crate::event::Event;
 
 /// A message as SQS delivered it.
 #[derive(Debug)]
@@ -37,15 +39,16 @@ pub struct Batch {
 
 impl Batch {
     /// Parses each message separately.
-    pub fn new(event: SqsEvent) -> Self {
+    pub fn new(event: Event) -> Self {
         let (messages, malformed, failed) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
         let mut batch = Self { began: SystemTime::now(), messages, malformed, failed, ended: Vec::new() };
-        for record in event.records {
+        for message in event.messages {
+            let attributes = message.attributes.unwrap_or_default();
             let message = Record {
-                id: record.message_id.unwrap_or_default(),
-                body: record.body.unwrap_or_default(),
-                group: record.attributes.get(Group::ATTRIBUTE).map(|attribute| Group::received(attribute)),
-                trace: record.attributes.get("AWSTraceHeader").and_then(|header| Trace::of(header)),
+                id: message.message_id.unwrap_or_default(),
+                body: message.body.unwrap_or_default(),
+                group: attributes.group.as_deref().map(Group::received),
+                trace: attributes.trace.as_deref().and_then(Trace::of),
             };
             match message.body.parse() {
                 Ok(order_id) => batch.messages.entry(order_id).or_default().push(message),

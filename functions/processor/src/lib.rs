@@ -20,13 +20,14 @@ mod batch;
 mod budget;
 mod config;
 mod decision;
+pub mod event;
 mod work;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use aws_lambda_events::sqs::SqsBatchResponse;
 use futures_util::future::join_all;
 use shared::config::{ConfigError, Env};
 use shared::db::claim::{Claim, Claimed};
@@ -44,6 +45,7 @@ use uuid::Uuid;
 use batch::Batch;
 pub use config::ProcessorConfig;
 use decision::{Decided, Decision};
+use event::Event;
 pub use work::{ConfiguredWork, Outcome, Simulated, Webhook, Work};
 
 /// The shortest delay of a message for an order that is due while another worker holds it.
@@ -79,7 +81,7 @@ impl<W: Work> Processor<W> {
     }
 
     /// Processes a batch within the function's time-out and returns the messages that failed.
-    pub async fn handle(&self, event: SqsEvent) -> SqsBatchResponse {
+    pub async fn handle(&self, event: Event) -> SqsBatchResponse {
         let deadline = budget::of_batch(self.config.timeout);
         let mut batch = Batch::new(event);
         let order_ids = batch.order_ids();
@@ -263,8 +265,12 @@ fn log_attempt(order: &Claimed, outcome: &Outcome) {
 
 /// Counts the orders whose end was recorded, and measures their times.
 fn count(decided: &[Decided], recorded: &HashSet<OrderId>, since_claim: Duration) {
-    for end in decided.iter().filter_map(Decided::finish).filter(|end| recorded.contains(&end.order.order_id)) {
-        if end.failure.is_none() { Count::Completed } else { Count::Failed }.add(1);
+    let ends = decided.iter().filter_map(Decided::finish).filter(|end| recorded.contains(&end.order.order_id));
+    let ends: Vec<_> = ends.collect();
+    let failed = ends.iter().filter(|end| end.failure.is_some()).count();
+    Count::Completed.add(ends.len() - failed);
+    Count::Failed.add(failed);
+    for end in ends {
         let before_claim: Duration = (end.order.now - end.order.started_at).try_into().unwrap_or_default();
         Measure::ClaimToFinish.add(before_claim + since_claim);
     }

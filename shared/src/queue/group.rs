@@ -15,9 +15,6 @@ use sha2::{Digest, Sha256};
 pub struct Group(String);
 
 impl Group {
-    /// The attribute of a delivered message that holds its group.
-    pub const ATTRIBUTE: &'static str = "MessageGroupId";
-
     /// The group of a user's orders: the first 16 hexadecimal digits of the SHA-256 of the user's identifier.
     ///
     /// SQS takes 1 to 128 letters, digits and punctuation, and an identifier may hold spaces and other letters. It may also be

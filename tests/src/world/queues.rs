@@ -1,7 +1,8 @@
 //! A world's queues, and batches of messages for its processor.
 
-use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use aws_lambda_events::sqs::SqsBatchResponse;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, SendMessageBatchRequestEntry};
+use processor::event::Event;
 use processor::{Processor, Work};
 
 use super::World;
@@ -26,12 +27,10 @@ impl World {
     }
 
     /// Receives the next message from the orders' queue as an event for the processor, and leaves it in flight.
-    pub async fn deliver(&self) -> SqsEvent {
+    pub async fn deliver(&self) -> Event {
         let asked = self.sqs.receive_message().queue_url(&self.queue_url).wait_time_seconds(10).send();
         let message = asked.await.expect("the queue answers").messages.unwrap_or_default().pop().expect("a message");
-        let mut event = batch(&[message.body.as_deref().expect("a body")]);
-        event.records[0].receipt_handle = message.receipt_handle;
-        event
+        batch(&[message.body.as_deref().expect("a body")])
     }
 
     /// Receives and deletes the next message of the orders' queue. Waits up to ten seconds, and returns its body.
@@ -99,17 +98,15 @@ fn group(message: Message) -> Option<String> {
 
 /// A batch of messages with these bodies. Their ids are `m0`, `m1`, …
 #[must_use]
-pub fn batch(bodies: &[&str]) -> SqsEvent {
-    let event: SqsEvent = serde_json::from_str(include_str!("../../events/orders_batch.json")).expect("an event");
+pub fn batch(bodies: &[&str]) -> Event {
+    let event: Event = serde_json::from_str(include_str!("../../events/orders_batch.json")).expect("an event");
     let message = |(index, body): (usize, &&str)| {
-        let mut message = event.records[0].clone();
+        let mut message = event.messages[0].clone();
         message.message_id = Some(format!("m{index}"));
         message.body = Some((*body).to_owned());
         message
     };
-    let mut batch = event.clone();
-    batch.records = bodies.iter().enumerate().map(message).collect();
-    batch
+    Event { messages: bodies.iter().enumerate().map(message).collect() }
 }
 
 /// Invokes the processor with a batch of these messages, without a time limit.

@@ -1,0 +1,62 @@
+//! The event of a batch: the members that the processor reads. To build all the members of each message, as the type of
+//! `aws_lambda_events` does, takes a third of what a large batch costs.
+
+use serde::Deserialize;
+
+/// A batch of messages, as Lambda delivers it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Event {
+    /// The messages.
+    #[serde(rename = "Records")]
+    pub messages: Vec<Message>,
+}
+
+/// A message as SQS delivered it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Message {
+    /// The identifier that SQS gave it.
+    pub message_id: Option<String>,
+    /// The text.
+    pub body: Option<String>,
+    /// What its sender added.
+    pub attributes: Option<Attributes>,
+}
+
+/// The attributes of a message.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Attributes {
+    /// The message group identifier.
+    #[serde(rename = "MessageGroupId")]
+    pub group: Option<String>,
+    /// The sender's trace.
+    #[serde(rename = "AWSTraceHeader")]
+    pub trace: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn event_is_read_by_the_members_that_are_used() {
+        let event = r#"{"Records": [
+            {"messageId": "m-1", "body": "order-1", "receiptHandle": "r", "eventSource": "aws:sqs", "messageAttributes": {"a": {"dataType": "String"}},
+             "attributes": {"SentTimestamp": "1", "MessageGroupId": "g", "AWSTraceHeader": "Root=1"}},
+            {"messageId": "m-2", "body": null, "attributes": {}},
+            {"messageId": "m-3"}
+        ]}"#;
+        let Event { messages } = serde_json::from_str(event).unwrap();
+        let read = messages.into_iter().map(|message| {
+            let Attributes { group, trace } = message.attributes.unwrap_or_default();
+            (message.message_id.unwrap(), message.body, group, trace)
+        });
+        let text = |text: &str| Some(text.to_owned());
+        let expected = [
+            ("m-1".to_owned(), text("order-1"), text("g"), text("Root=1")),
+            ("m-2".to_owned(), None, None, None),
+            ("m-3".to_owned(), None, None, None),
+        ];
+        assert!(read.eq(expected));
+    }
+}
