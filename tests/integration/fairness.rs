@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use processor::event::{Attributes, Event};
+use processor::event::{Attributes, SqsEvent};
 use processor::{Outcome, Work};
 use sandbox::mapping::{Mapping, reliable};
 use sandbox::runtime::Pool;
@@ -35,7 +35,7 @@ fn of(user_id: &str) -> Option<String> {
 }
 
 /// A batch with a message of this body, which was sent with this group.
-fn message(body: &str, group: Option<&str>) -> Event {
+fn message(body: &str, group: Option<&str>) -> SqsEvent {
     let mut event = batch(&[body]);
     event.messages[0].attributes = Some(Attributes { group: group.map(str::to_owned), ..Attributes::default() });
     event

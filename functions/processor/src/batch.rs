@@ -12,7 +12,7 @@ use shared::order::OrderId;
 use shared::queue::Group;
 use shared::telemetry::Trace;
 
-use crate::event::Event;
+use crate::event::SqsEvent;
 
 /// A message as SQS delivered it.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub struct Batch {
 
 impl Batch {
     /// Parses each message separately.
-    pub fn new(event: Event) -> Self {
+    pub fn new(event: SqsEvent) -> Self {
         let (messages, malformed, failed) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
         let mut batch = Self { began: SystemTime::now(), messages, malformed, failed, ended: Vec::new() };
         for message in event.messages {

@@ -5,16 +5,16 @@ use serde::Deserialize;
 
 /// A batch of messages, as Lambda delivers it.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Event {
+pub struct SqsEvent {
     /// The messages.
     #[serde(rename = "Records")]
-    pub messages: Vec<Message>,
+    pub messages: Vec<SqsMessage>,
 }
 
 /// A message as SQS delivered it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Message {
+pub struct SqsMessage {
     /// The identifier that SQS gave it.
     pub message_id: Option<String>,
     /// The text.
@@ -46,7 +46,7 @@ mod tests {
             {"messageId": "m-2", "body": null, "attributes": {}},
             {"messageId": "m-3"}
         ]}"#;
-        let Event { messages } = serde_json::from_str(event).unwrap();
+        let SqsEvent { messages } = serde_json::from_str(event).unwrap();
         let read = messages.into_iter().map(|message| {
             let Attributes { group, trace } = message.attributes.unwrap_or_default();
             (message.message_id.unwrap(), message.body, group, trace)

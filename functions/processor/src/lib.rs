@@ -45,7 +45,7 @@ use uuid::Uuid;
 use batch::Batch;
 pub use config::ProcessorConfig;
 use decision::{Decided, Decision};
-use event::Event;
+use event::SqsEvent;
 pub use work::{ConfiguredWork, Outcome, Simulated, Webhook, Work};
 
 /// The shortest delay of a message for an order that is due while another worker holds it.
@@ -81,7 +81,7 @@ impl<W: Work> Processor<W> {
     }
 
     /// Processes a batch within the function's time-out and returns the messages that failed.
-    pub async fn handle(&self, event: Event) -> SqsBatchResponse {
+    pub async fn handle(&self, event: SqsEvent) -> SqsBatchResponse {
         let deadline = budget::of_batch(self.config.timeout);
         let mut batch = Batch::new(event);
         let order_ids = batch.order_ids();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use processor::event::Event;
+use processor::event::SqsEvent;
 use processor::{Processor, ProcessorConfig};
 use shared::config::{Env, or_exit};
 use shared::{aws, lifecycle, telemetry};
@@ -19,7 +19,7 @@ async fn main() -> Result<(), Error> {
     lifecycle::warm(async move {
         tokio::join!(warming.database.warm(), async { aws::warm() });
     });
-    let handle = move |event: LambdaEvent<Event>| {
+    let handle = move |event: LambdaEvent<SqsEvent>| {
         let processor = Arc::clone(&processor);
         async move { Ok::<_, Error>(processor.handle(event.payload).await) }
     };

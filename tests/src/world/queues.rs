@@ -2,7 +2,7 @@
 
 use aws_lambda_events::sqs::SqsBatchResponse;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, SendMessageBatchRequestEntry};
-use processor::event::Event;
+use processor::event::SqsEvent;
 use processor::{Processor, Work};
 
 use super::World;
@@ -27,7 +27,7 @@ impl World {
     }
 
     /// Receives the next message from the orders' queue as an event for the processor, and leaves it in flight.
-    pub async fn deliver(&self) -> Event {
+    pub async fn deliver(&self) -> SqsEvent {
         let asked = self.sqs.receive_message().queue_url(&self.queue_url).wait_time_seconds(10).send();
         let message = asked.await.expect("the queue answers").messages.unwrap_or_default().pop().expect("a message");
         batch(&[message.body.as_deref().expect("a body")])
@@ -98,15 +98,15 @@ fn group(message: Message) -> Option<String> {
 
 /// A batch of messages with these bodies. Their ids are `m0`, `m1`, …
 #[must_use]
-pub fn batch(bodies: &[&str]) -> Event {
-    let event: Event = serde_json::from_str(include_str!("../../events/orders_batch.json")).expect("an event");
+pub fn batch(bodies: &[&str]) -> SqsEvent {
+    let event: SqsEvent = serde_json::from_str(include_str!("../../events/orders_batch.json")).expect("an event");
     let message = |(index, body): (usize, &&str)| {
         let mut message = event.messages[0].clone();
         message.message_id = Some(format!("m{index}"));
         message.body = Some((*body).to_owned());
         message
     };
-    Event { messages: bodies.iter().enumerate().map(message).collect() }
+    SqsEvent { messages: bodies.iter().enumerate().map(message).collect() }
 }
 
 /// Invokes the processor with a batch of these messages, without a time limit.
