@@ -8,7 +8,8 @@
 //!   therefore has the same effect twice as once;
 //! - a statement that the server cancelled (a lock, a deadlock, its own time-out) or that the deadline ended is not sent again,
 //!   because its time is spent. The client cancels a statement that the deadline ended. The next statement
-//!   waits on the same connection until that one has ended: a server that stands still gets no second connection.
+//!   waits on the same connection until that one has ended, for half a minute at most: a server that takes the cancellation and stands
+//!   still gets no second connection meanwhile.
 
 pub mod cancel;
 pub mod claim;
@@ -93,7 +94,8 @@ impl Database {
     }
 }
 
-/// The orders in the database, until a deadline: each method is one statement. The statements of one environment run one after the other.
+/// The orders in the database, until a deadline: each method is a step of an order, by one statement as a
+/// rule. The statements of one environment run one after the other.
 ///
 /// The files of this module hold the methods, each next to its statement: [`create`], [`read`], [`list`], [`cancel`], [`claim`],
 /// [`finish`], [`retry`], [`requeue`] and so on.
@@ -135,16 +137,13 @@ impl Store {
             Some(connection) => connection,
             None => self.database.config.connect(self.deadline).await?,
         };
-        match connection.settle(self.deadline).await {
-            Ok(()) => {}
-            Err(DbError::OutOfTime) => {
-                *slot = Some(connection);
-                return Err(DbError::OutOfTime);
-            }
-            Err(error) => return Err(error),
-        }
         let (sent, began) = (Instant::now(), SystemTime::now());
-        let result = self.deadline.bound(connection.query(sql, params)).await;
+        let result = match connection.settle(self.deadline).await {
+            // Without this, a statement that has no time left would be sent and given up at once.
+            Ok(()) if self.deadline.is_over() => Ok(Err(DbError::OutOfTime)),
+            Ok(()) => self.deadline.bound(connection.query(sql, params)).await,
+            Err(error) => Ok(Err(error)),
+        };
         Measure::DatabaseRoundTrip.add(sent.elapsed());
         if let Some(trace) = Trace::current() {
             trace.add_call("PostgreSQL", began);

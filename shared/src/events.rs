@@ -9,7 +9,7 @@
 //! An end is announced at least once. Its row in `order_ends` is deleted after the bus has taken its event ([`crate::db::ends`]). The
 //! event's id and content are the same at each repeat. Every call has a deadline; what the deadline ends counts as not announced.
 //! After such a call the bus counts as silent for a while. The processor leaves ends to the sweeper then, so that a bus that hangs delays
-//! one batch of each environment, not every batch.
+//! one batch of each environment every half minute, not every batch.
 
 mod event;
 
@@ -31,6 +31,8 @@ use event::Event;
 
 /// How long the bus counts as silent after a call without an answer.
 const SILENCE: Duration = Duration::from_secs(30);
+/// A call with less time than this says nothing about the bus if it gets no answer.
+const FAIR: Duration = Duration::from_millis(500);
 
 impl Announce {
     /// Whether a deployment with these variables announces the ends of its orders.
@@ -63,10 +65,6 @@ impl Bus {
         given_up_at.is_some_and(|at| at.elapsed() < SILENCE)
     }
 
-    fn give_up(&self) {
-        *self.given_up_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-    }
-
     /// Sends the events of these ends, and deletes the ends that the bus took. Returns the number of the others, which stay for the
     /// sweeper.
     pub async fn announce(&self, store: &Store, ends: &[End], deadline: Deadline) -> Result<usize, StoreError> {
@@ -89,11 +87,14 @@ impl Bus {
         };
         let entries = events.iter().map(|event| self.entry(event)).collect();
         let call = self.client.put_events().set_entries(Some(entries)).send();
+        let has_time = deadline.remaining() >= FAIR;
         let answer = match deadline.bound(call).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => return not_sent(DisplayErrorContext(error).to_string()),
             Err(_) => {
-                self.give_up();
+                if has_time {
+                    *self.given_up_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+                }
                 return not_sent("the bus did not answer in time".to_owned());
             }
         };
@@ -132,6 +133,19 @@ mod tests {
         assert_eq!(of(&[400; 3]), [0..1, 1..2, 2..3]);
         assert_eq!(of(&[200, 200, 200]), [0..2, 2..3]);
         assert!(of(&[]).is_empty());
+    }
+
+    #[test]
+    fn bus_is_silent_for_half_a_minute() {
+        let keys = [("AWS_REGION", "eu-central-1"), ("AWS_ACCESS_KEY_ID", "key"), ("AWS_SECRET_ACCESS_KEY", "secret")];
+        let bus = Bus::from_env(&Env::from_iter(keys.into_iter().chain([("EVENT_BUS", "shop")]))).unwrap().unwrap();
+        let given_up =
+            |seconds| *bus.given_up_at.lock().unwrap() = Instant::now().checked_sub(Duration::from_secs(seconds));
+        assert!(!bus.is_silent());
+        given_up(29);
+        assert!(bus.is_silent());
+        given_up(31);
+        assert!(!bus.is_silent());
     }
 
     #[test]

@@ -47,7 +47,10 @@ impl<'de> Deserialize<'de> for GatewayEvent {
         let event = <&RawValue>::deserialize(deserializer)?.get();
         let read = serde_json::from_str(event).or_else(|_| read_with_text_claims(event));
         // The parser's error quotes the event, which has a token, and the runtime logs this error.
-        read.map(LambdaRequest::ApiGatewayV2).map(Self).map_err(|_| D::Error::custom("not an event of an HTTP API"))
+        read.map(LambdaRequest::ApiGatewayV2).map(Self).map_err(|error| {
+            let (kind, column) = (error.classify(), error.column());
+            D::Error::custom(format_args!("not an event of an HTTP API ({kind:?} error in column {column})"))
+        })
     }
 }
 

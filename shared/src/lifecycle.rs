@@ -50,7 +50,7 @@ where
     let runtime = Runtime::new(handler).layer(watched);
     register().await;
     STARTED.notify_one();
-    // In a task of its own: each time that a task wakes the main future, tokio polls the sockets once more.
+    // A task of its own: otherwise tokio polls the sockets once more each time the main future wakes.
     let running = tokio::spawn(runtime.run());
     tokio::select! {
         ended = running => ended?,

@@ -1,8 +1,8 @@
 //! The kit of the integration tests: the deployed stack ([`Stack`]), a fresh database and fresh queues for a single test on
 //! the same servers ([`World`]), answers of either ([`Answer`]), and a database server with TLS ([`TlsPostgres`]).
 //!
-//! Without a running stack the tests start the servers that they need. Tests of the deployment or of the built functions are ignored
-//! then; `make test` runs them as well.
+//! Without a running stack the tests start the servers that they need. Tests of the deployed stack or of the built functions are
+//! ignored unless asked for, as `make test` does.
 
 #![expect(clippy::panic, clippy::missing_panics_doc, reason = "a panic of the harness is the failure of a test")]
 

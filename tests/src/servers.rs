@@ -1,4 +1,4 @@
-//! The servers of a plain `cargo test`: PostgreSQL and the emulated AWS, without a deployment, for as long as this process runs.
+//! The servers of `cargo test --workspace`: PostgreSQL and the emulated AWS, without a deployment, for as long as this process runs.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};

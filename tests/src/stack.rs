@@ -1,4 +1,4 @@
-//! The running stack, as described by the file that `make test` or `make up` writes. A plain `cargo test` starts servers without a
+//! The running stack, as described by the file that `make test` or `make up` writes. `cargo test --workspace` starts servers without a
 //! deployment.
 
 use std::collections::HashMap;
@@ -30,7 +30,7 @@ static VARIABLES: LazyLock<Result<HashMap<String, String>, String>> = LazyLock::
 });
 
 impl Stack {
-    /// The running stack. Starts the servers of a plain `cargo test` if there is none, and panics if they can't be started.
+    /// The running stack. Starts the servers of `cargo test --workspace` if there is none, and panics if they can't be started.
     #[must_use]
     pub fn running() -> Self {
         let variables = VARIABLES.clone().unwrap_or_else(|problem| panic!("{problem}"));

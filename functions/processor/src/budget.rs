@@ -20,7 +20,8 @@ const CLAIM_SHARE: u32 = 3;
 /// The divisor of the share for recording and sending.
 const RECORD_SHARE: u32 = 4;
 
-/// The longest time for announcing the ends of a batch. A bus that hangs delays one batch of each environment by this.
+/// The longest time for announcing the ends of a batch. A bus that hangs delays one batch of each environment by this
+/// every half minute.
 const EVENTS_TIME: Duration = Duration::from_secs(2);
 
 /// The function's time-out.

@@ -1,5 +1,5 @@
-//! The event of a batch: the members that the processor reads. To build all the members of each message, as the type of
-//! `aws_lambda_events` does, takes a third of what a large batch costs.
+//! The event of a batch: the members that the processor reads. The type of `aws_lambda_events` builds all members of each message,
+//! which is a third of a large batch's cost.
 
 use serde::Deserialize;
 
@@ -19,7 +19,7 @@ pub struct SqsMessage {
     pub message_id: Option<String>,
     /// The text.
     pub body: Option<String>,
-    /// What its sender added.
+    /// Its system attributes.
     pub attributes: Option<Attributes>,
 }
 

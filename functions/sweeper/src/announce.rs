@@ -1,4 +1,4 @@
-//! Announces the ends that an earlier invocation left behind on the event bus.
+//! Announces on the event bus the ends that an earlier invocation left behind.
 
 use shared::db::StoreError;
 use shared::deadline::Deadline;

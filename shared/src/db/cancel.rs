@@ -34,7 +34,7 @@ impl Store {
         announce: Announce,
     ) -> Result<bool, StoreError> {
         let sql = format!(
-                    "WITH held AS (
+            "WITH held AS (
                 SELECT order_id FROM order_work WHERE order_id = $1 AND started_at IS NULL FOR UPDATE
             ), cancelled AS (
                 UPDATE orders AS o SET cancelled = true, finished_at = now()
@@ -49,9 +49,9 @@ impl Store {
                 INSERT INTO order_events (order_id, event, subject, client) SELECT order_id, 'cancelled', $3, $4 FROM cancelled
             ){}
             SELECT FROM cancelled",
-                    announce.only(", o.retries"),
-                    announce.keep("cancelled")
-                );
+            announce.only(", o.retries"),
+            announce.keep("cancelled")
+        );
         let params: [Param; 4] = [
             (&order_id.as_str(), Type::TEXT),
             (&tenant.map(UserId::as_str), Type::TEXT),
@@ -73,7 +73,7 @@ impl Store {
     ) -> Result<usize, StoreError> {
         let order_ids: Vec<_> = order_ids.iter().map(OrderId::as_str).collect();
         let sql = format!(
-                    "WITH held AS (
+            "WITH held AS (
                 SELECT order_id FROM order_work WHERE order_id = ANY ($1) AND started_at IS NULL ORDER BY order_id FOR UPDATE
             ), cancelled AS (
                 UPDATE orders SET cancelled = true, finished_at = now()
@@ -88,9 +88,9 @@ impl Store {
                 SELECT date_trunc('minute', now()), count(*) FROM cancelled HAVING count(*) > 0
             ){}
             SELECT FROM cancelled",
-                    announce.only(", retries"),
-                    announce.keep("cancelled")
-                );
+            announce.only(", retries"),
+            announce.keep("cancelled")
+        );
         let params: [Param; 3] =
             [(&order_ids, Type::TEXT_ARRAY), (&actor.subject.as_str(), Type::TEXT), (&actor.client, Type::TEXT)];
         let rows = self.query("cancel orders", &sql, &params).await?;

@@ -23,9 +23,11 @@ const HOST_TIMEOUT: Duration = Duration::from_secs(3);
 const ADDRESS_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a cancellation may take to reach the server. If it does not, the server's own time limit ends the statement.
 const CANCEL_TIMEOUT: Duration = Duration::from_millis(300);
-/// How long a server that got a cancellation may go on with the statement. A server that stands still gets no second connection from
-/// an environment before.
+/// How long a connection is kept whose cancelled statement does not end. Until then, a server that stands still gets no second
+/// connection from this environment.
 const STANDSTILL: Duration = Duration::from_secs(30);
+/// The least time for the answer to an empty statement.
+const ROUND_TRIP: Duration = Duration::from_millis(500);
 
 /// The addresses of the database, and the means to connect.
 pub struct DbConfig {
@@ -229,22 +231,25 @@ impl Connection {
         Ok(self.client.query(&statement, &values).await?)
     }
 
-    /// Waits for the end of a statement that was cancelled. An empty statement answers after it, and does no harm if it is late.
+    /// Waits for the end of a statement that was cancelled. An empty statement answers after it, and does no harm if the server gets
+    /// to it later.
     pub async fn settle(&mut self, deadline: Deadline) -> Result<(), DbError> {
         let Some(since) = self.cancelled_at.map(|at| at.elapsed()) else { return Ok(()) };
-        let patience = deadline.at_most(STANDSTILL.saturating_sub(since));
+        let patience = deadline.at_most(STANDSTILL.saturating_sub(since).max(ROUND_TRIP));
+        let waiting = || "an earlier statement has not ended".into();
         match patience.bound(self.client.simple_query("")).await {
-            Ok(answer) => {
-                answer?;
+            // A late cancellation ends the empty statement instead.
+            Ok(Err(error)) if error.code() != Some(&SqlState::QUERY_CANCELED) => Err(error.into()),
+            Ok(_) => {
                 self.cancelled_at = None;
                 Ok(())
             }
-            Err(elapsed) if patience < deadline => Err(DbError::Unavailable(Box::new(elapsed))),
-            Err(_) => Err(DbError::OutOfTime),
+            Err(_) if patience < deadline => Err(DbError::Unavailable(waiting())),
+            Err(_) => Err(DbError::Busy(waiting())),
         }
     }
 
-    /// Asks the server to cancel the statement that runs on the connection. Returns the connection if the server got the request: a
+    /// Asks the server to cancel the statement that runs on the connection. Returns the connection if the request was sent: a
     /// second one would only wait as well. Otherwise the connection is closed.
     pub async fn cancel(mut self) -> Option<Self> {
         let token = self.client.cancel_token();
@@ -258,7 +263,7 @@ impl Connection {
         match Deadline::after(CANCEL_TIMEOUT).bound(cancellation).await {
             Ok(Ok(())) => {
                 tracing::warn!("cancelled a statement at its deadline");
-                self.cancelled_at.get_or_insert_with(Instant::now);
+                self.cancelled_at = Some(Instant::now());
                 return Some(self);
             }
             Ok(Err(error)) => {

@@ -1,27 +1,36 @@
-//! Ended orders of earlier days. Retention has to delete the old ones while the faults happen, and must keep the young ones.
+//! Ended orders of earlier days. Old ones appear all the time, and retention has to delete them while the faults happen. It must keep
+//! the young ones.
 
 use std::collections::HashSet;
 
 use sandbox::Result;
 use tokio_postgres::Client;
 
+use crate::database::Database;
+
 /// How long the functions keep ended orders, in days.
 pub const RETENTION_DAYS: u32 = 1;
-/// How many orders have ended long enough ago to be deleted.
-const OLD: usize = 20_000;
-/// How many orders are as old, and ended an hour too late to be deleted.
+/// How many old orders appear at a time.
+const OLD: usize = 20;
+/// How many orders are as old, and ended too late to be deleted.
 const YOUNG: usize = 1000;
 
-/// Inserts the aged orders. They are in no statistics, because no function ended them.
-pub async fn insert(sql: &Client) -> Result<()> {
-    let insert = |kind: &str, count: usize, ended: &str| {
-        format!(
-            "INSERT INTO orders (order_id, user_id, item_ids, total_amount, created_at, started_at, finished_at, attempts)
-            SELECT 'aged-{kind}-' || i, 'user-1', '{{a}}', 1, now() - interval '3 d', now() - interval '3 d', now() - interval '{ended}', 1
-            FROM generate_series(1, {count}) AS i;"
-        )
-    };
-    Ok(sql.batch_execute(&(insert("old", OLD, "2 d") + &insert("young", YOUNG, "23 h"))).await?)
+/// Inserts old orders, the `batch`-th of the run. They are in no statistics, because no function ended them.
+pub async fn insert_old(database: &Database, batch: usize) -> Result<()> {
+    database.query(&insert(&format!("old-{batch}"), OLD, "2 d")).await.map(drop)
+}
+
+/// Inserts the young orders.
+pub async fn insert_young(database: &Database) -> Result<()> {
+    database.query(&insert("young", YOUNG, "12 h")).await.map(drop)
+}
+
+fn insert(kind: &str, count: usize, ended: &str) -> String {
+    format!(
+        "INSERT INTO orders (order_id, user_id, item_ids, total_amount, created_at, started_at, finished_at, attempts)
+        SELECT 'aged-{kind}-' || i, 'user-1', '{{a}}', 1, now() - interval '3 d', now() - interval '3 d', now() - interval '{ended}', 1
+        FROM generate_series(1, {count}) AS i"
+    )
 }
 
 /// The number of old orders that are still there.
@@ -29,13 +38,17 @@ pub async fn count_old(sql: &Client) -> Result<i64> {
     Ok(sql.query_one("SELECT count(*) FROM orders WHERE order_id LIKE 'aged-old-%'", &[]).await?.get(0))
 }
 
-/// What retention did wrong, and how many orders it deleted.
-pub async fn check(sql: &Client) -> Result<(Vec<String>, usize)> {
+/// What retention did wrong.
+pub async fn check(sql: &Client) -> Result<Vec<String>> {
     let rows = sql.query("SELECT order_id FROM orders WHERE order_id LIKE 'aged-%'", &[]).await?;
     let left: HashSet<String> = rows.iter().map(|row| row.get(0)).collect();
-    let old: Vec<_> = left.iter().filter(|order| order.starts_with("aged-old-")).collect();
-    let mut wrong: Vec<_> = old.iter().map(|order| format!("{order}: retention has not deleted it")).collect();
+    let old = left.iter().filter(|order| order.starts_with("aged-old-"));
     let young = (1..=YOUNG).map(|number| format!("aged-young-{number}")).filter(|order| !left.contains(order));
-    wrong.extend(young.map(|order| format!("{order}: retention has deleted it too early")));
-    Ok((wrong, OLD - old.len()))
+    let kept = old.map(|order| format!("{order}: retention has not deleted it"));
+    Ok(kept.chain(young.map(|order| format!("{order}: retention has deleted it too early"))).collect())
+}
+
+/// The number of old orders in so many batches.
+pub fn old_orders(batches: usize) -> usize {
+    batches * OLD
 }

@@ -46,8 +46,6 @@ pub struct Findings {
     pub events: (usize, usize),
     /// All other violations.
     pub violations: Vec<String>,
-    /// How many old orders retention deleted.
-    pub deleted: usize,
     /// When each order ended.
     pub ended: HashMap<String, Moment>,
     /// How many orders there are in each state.
@@ -77,9 +75,9 @@ pub async fn settle(world: &World, within: Duration) -> Result<bool> {
 /// Runs every check.
 pub async fn check(world: &World, recoveries: &[Recovery]) -> Result<Findings> {
     let sql = world.database.sql().await?;
-    let (mut violations, deleted) = aged::check(&sql).await?;
+    let mut violations = aged::check(&sql).await?;
     violations.extend(world.journal.violations());
-    let mut findings = Findings { violations, deleted, ..Findings::default() };
+    let mut findings = Findings { violations, ..Findings::default() };
     let stories = world.journal.lock().clone();
     let rows = rows(&sql).await?;
     for row in &rows {

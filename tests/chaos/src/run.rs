@@ -32,8 +32,10 @@ pub async fn run(options: &Options) -> Result<bool> {
     beside.spawn(sweep(Arc::clone(&world)));
     beside.spawn(count_connections(Arc::clone(&world)));
     let operators = beside.spawn(clients::retry_failed(Arc::clone(&world)));
+    let aging = beside.spawn(age(Arc::clone(&world)));
     let storm = weather(options, &world).await?;
     operators.abort();
+    aging.abort();
     let has_settled = check::settle(&world, settling(options)).await?;
     beside.shutdown().await;
     processing.stop().await;
@@ -63,6 +65,14 @@ async fn sweep(world: Arc<World>) {
     loop {
         sleep(Duration::from_secs(world.times.sweep)).await;
         world.sweep().await;
+    }
+}
+
+/// Inserts old orders each second. A batch that a fault keeps from being inserted is left out.
+async fn age(world: Arc<World>) {
+    loop {
+        sleep(Duration::from_secs(1)).await;
+        world.age().await;
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod functions;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -60,6 +61,8 @@ pub struct World {
     ahead: Arc<Pool>,
     behind: Arc<Pool>,
     logs: TempDir,
+    /// The batches of old orders.
+    aged: AtomicUsize,
     _endpoint: Server,
 }
 
@@ -79,7 +82,7 @@ impl World {
             pools: OnceCell::new(),
         });
         let database = Database::start(hooks.of_wire()).await?;
-        aged::insert(&database.sql().await?).await?;
+        aged::insert_young(&database).await?;
         let queues = Queues::start(&queues(times), Some(hooks.of_queue())).await?;
         let variables = variables(times, &database.url().await, &queues, &endpoint);
         let logs = tempfile::Builder::new().prefix("ordermill-chaos-").tempdir()?;
@@ -109,6 +112,7 @@ impl World {
             ahead,
             behind,
             logs,
+            aged: AtomicUsize::default(),
         }))
     }
 
@@ -148,6 +152,19 @@ impl World {
     /// Runs the sweeper once. A failure is ignored: a sweeper that keeps failing leaves stuck orders, which the check finds.
     pub async fn sweep(&self) {
         let _ = self.sweeper.invoke(SWEEP.into()).await;
+    }
+
+    /// Inserts a batch of old orders, unless the database is away.
+    pub async fn age(&self) {
+        let batch = self.aged.load(Ordering::Relaxed);
+        if aged::insert_old(&self.database, batch).await.is_ok() {
+            self.aged.store(batch + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// The number of old orders so far.
+    pub fn old_orders(&self) -> usize {
+        aged::old_orders(self.aged.load(Ordering::Relaxed))
     }
 
     /// The ids of the orders that are pending or processing.
