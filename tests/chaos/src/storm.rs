@@ -98,7 +98,7 @@ impl Storm {
     fn pause(&self, fault: Fault) -> Duration {
         match fault {
             Fault::FastRestart | Fault::Crash => self.spell * 8,
-            _ if stall::is_stall(fault) => self.spell * 16,
+            _ if stall::is_stall(fault) => self.spell * 24,
             Fault::QueueRefuses => self.spell * 20,
             Fault::Cut => self.spell * 3,
             _ if is_lasting(fault) => self.spell * 3,
