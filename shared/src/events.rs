@@ -137,8 +137,13 @@ mod tests {
 
     #[test]
     fn bus_is_silent_for_half_a_minute() {
-        let keys = [("AWS_REGION", "eu-central-1"), ("AWS_ACCESS_KEY_ID", "key"), ("AWS_SECRET_ACCESS_KEY", "secret")];
-        let bus = Bus::from_env(&Env::from_iter(keys.into_iter().chain([("EVENT_BUS", "shop")]))).unwrap().unwrap();
+        let variables = [
+            ("AWS_REGION", "eu-central-1"),
+            ("AWS_ACCESS_KEY_ID", "key"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ("EVENT_BUS", "shop"),
+        ];
+        let bus = Bus::from_env(&Env::from_iter(variables)).unwrap().unwrap();
         let given_up =
             |seconds| *bus.given_up_at.lock().unwrap() = Instant::now().checked_sub(Duration::from_secs(seconds));
         assert!(!bus.is_silent());
