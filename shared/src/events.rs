@@ -13,7 +13,7 @@
 
 mod event;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use aws_sdk_eventbridge::Client;
@@ -61,8 +61,11 @@ impl Bus {
     /// Whether the bus left a call of this environment unanswered a short time ago.
     #[must_use]
     pub fn is_silent(&self) -> bool {
-        let given_up_at = *self.given_up_at.lock().unwrap_or_else(PoisonError::into_inner);
-        given_up_at.is_some_and(|at| at.elapsed() < SILENCE)
+        self.given_up_at().is_some_and(|at| at.elapsed() < SILENCE)
+    }
+
+    fn given_up_at(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.given_up_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends the events of these ends, and deletes the ends that the bus took. Returns the number of the others, which stay for the
@@ -93,7 +96,7 @@ impl Bus {
             Ok(Err(error)) => return not_sent(DisplayErrorContext(error).to_string()),
             Err(_) => {
                 if has_time {
-                    *self.given_up_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+                    *self.given_up_at() = Some(Instant::now());
                 }
                 return not_sent("the bus did not answer in time".to_owned());
             }

@@ -23,7 +23,7 @@ use crate::lifecycle;
 /// Serves calls until the environment ends.
 pub async fn serve(router: Router) -> Result<(), Error> {
     let clean =
-        |event: LambdaEvent<GatewayEvent>| LambdaEvent { payload: cleaned(event.payload.0), context: event.context };
+        |event: LambdaEvent<GatewayEvent>| LambdaEvent { payload: cleaned(event.payload), context: event.context };
     let service = ServiceExt::<Request>::and_then(router, in_memory);
     lifecycle::run(Adapter::from(service).map_request(clean)).await
 }
@@ -40,14 +40,14 @@ async fn in_memory(response: axum::response::Response) -> Result<Response<Full<B
 ///
 /// `lambda_http` reads only claims that are strings. A token's claims can have any type, and some gateways pass them on
 /// unchanged. This turns those into strings first.
-pub struct GatewayEvent(pub LambdaRequest);
+pub struct GatewayEvent(pub ApiGatewayV2httpRequest);
 
 impl<'de> Deserialize<'de> for GatewayEvent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let event = <&RawValue>::deserialize(deserializer)?.get();
         let read = serde_json::from_str(event).or_else(|_| read_with_text_claims(event));
         // The parser's error quotes the event, which has a token, and the runtime logs this error.
-        read.map(LambdaRequest::ApiGatewayV2).map(Self).map_err(|error| {
+        read.map(Self).map_err(|error| {
             let (kind, column) = (error.classify(), error.column());
             D::Error::custom(format_args!("not an event of an HTTP API ({kind:?} error in column {column})"))
         })
@@ -75,14 +75,7 @@ fn text_of(claim: &Value) -> String {
 
 /// Cleans an event, so that `lambda_http` can build a request from it.
 #[must_use]
-pub fn cleaned(event: LambdaRequest) -> LambdaRequest {
-    match event {
-        LambdaRequest::ApiGatewayV2(event) => LambdaRequest::ApiGatewayV2(cleaned_v2(event)),
-        other => other,
-    }
-}
-
-fn cleaned_v2(mut event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpRequest {
+pub fn cleaned(GatewayEvent(mut event): GatewayEvent) -> LambdaRequest {
     let path = event.raw_path.take().unwrap_or_default();
     // The gateway decodes the path, so characters that would end it are part of it.
     let path = encoded(path.trim_start_matches('/'), |c| !matches!(c, '#' | '?' | '\\') && !c.is_control());
@@ -92,7 +85,7 @@ fn cleaned_v2(mut event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpRequest {
     event.headers.remove("host");
     event.headers.remove("x-forwarded-proto");
     event.request_context.domain_name = None;
-    event
+    LambdaRequest::ApiGatewayV2(event)
 }
 
 /// Encodes the path segments `.` and `..` twice, so that no later step removes them. Without the dot, `/orders/./retry` would be
@@ -133,7 +126,7 @@ mod tests {
         let event =
             serde_json::json!({"version": "2.0", "rawPath": path, "requestContext": {"http": {"method": "GET"}}});
         let event: GatewayEvent = serde_json::from_str(&event.to_string()).unwrap();
-        Request::from(cleaned(event.0)).uri().path().to_owned()
+        Request::from(cleaned(event)).uri().path().to_owned()
     }
 
     #[test]
@@ -153,9 +146,7 @@ mod tests {
         let event = serde_json::json!({
             "version": "2.0", "rawPath": "/", "requestContext": {"http": {"method": "GET"}, "authorizer": {"jwt": {"claims": claims}}}
         });
-        let GatewayEvent(LambdaRequest::ApiGatewayV2(event)) = serde_json::from_str(&event.to_string()).unwrap() else {
-            panic!("another gateway's event");
-        };
+        let GatewayEvent(event) = serde_json::from_str(&event.to_string()).unwrap();
         let mut claims: Vec<_> = event.request_context.authorizer.unwrap().jwt.unwrap().claims.into_iter().collect();
         claims.sort();
         let claims: Vec<_> = claims.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();

@@ -65,7 +65,7 @@ pub async fn call_in_process(router: &Router, claims: Option<(&str, &str)>, requ
 
 /// Invokes a router in this process with any event. Fails if the event is not a gateway's.
 pub async fn invoke(router: &Router, event: &Value) -> Result<Answer, serde_json::Error> {
-    let gateway::GatewayEvent(event) = serde_json::from_str(&event.to_string())?;
+    let event: gateway::GatewayEvent = serde_json::from_str(&event.to_string())?;
     let request: lambda_http::Request = gateway::cleaned(event).into();
     let response = router.clone().oneshot(request).await.expect("a router does not fail");
     let (parts, body) = response.into_parts();

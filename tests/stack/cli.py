@@ -23,7 +23,7 @@ from stack import (
     sample,
 )
 from stack.console import StackError, complain, good, say, step
-from stack.records import Busy, Records
+from stack.records import Records
 from stack.settings import HOST, ROOT, Settings
 
 
@@ -124,24 +124,10 @@ def execute(settings: Settings, command: list[str]) -> None:
 
 def serve(settings: Settings) -> None:
     """run PostgreSQL and the emulated AWS, without a deployment, until the standard input ends"""
-
-    def has_started() -> bool:
-        try:
-            return lifecycle.up(settings, foreground=True, fresh=True, bring_up=lifecycle.only(postgres, emulator))
-        except Busy:
-            return False
-
     # Those of an earlier process may still be stopping.
-    end = time.monotonic() + 30
-    while not has_started():
-        if time.monotonic() > end:
-            raise StackError("Another process runs the servers of `cargo test`.", "Wait for it, or stop it.")
-        time.sleep(0.5)
-    try:
+    with lifecycle.temporary(settings, lifecycle.only(postgres, emulator), patience=30):
         say(settings.shown(settings.env_file))
         sys.stdin.read()
-    finally:
-        lifecycle.down(settings)
 
 
 def execute_with_localstack(settings: Settings, command: list[str]) -> None:

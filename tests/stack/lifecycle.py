@@ -55,10 +55,22 @@ def up(settings: Settings, foreground: bool = False, fresh: bool = False, bring_
 
 
 @contextlib.contextmanager
-def temporary(settings: Settings, bring_up: BringUp | None = None) -> Iterator[None]:
-    """Run a stack with an empty database during the block. Raises :class:`StackError` if it is running already."""
-    if not up(settings, foreground=True, fresh=True, bring_up=bring_up):
-        raise StackError("This stack is running already.", "Wait for the other command, or stop it.")
+def temporary(settings: Settings, bring_up: BringUp | None = None, patience: float = 0) -> Iterator[None]:
+    """Run a stack with an empty database during the block.
+
+    Raises :class:`StackError` if another command still runs, starts or stops it after `patience` seconds.
+    """
+    end = time.monotonic() + patience
+    while True:
+        try:
+            if up(settings, foreground=True, fresh=True, bring_up=bring_up):
+                break
+            problem = StackError("This stack is running already.", "Wait for the other command, or stop it.")
+        except Busy as busy:
+            problem = busy
+        if time.monotonic() >= end:
+            raise problem
+        time.sleep(0.5)
     try:
         yield
     finally:

@@ -5,7 +5,7 @@ use tokio_postgres::types::Type;
 
 use super::ends::Announce;
 use super::history::Actor;
-use super::row::{Rows, order_id};
+use super::row::{Rows, keys, order_id};
 use super::{Param, Store, StoreError};
 use crate::order::{OrderId, UserId};
 
@@ -71,7 +71,7 @@ impl Store {
         actor: Actor<'_>,
         announce: Announce,
     ) -> Result<usize, StoreError> {
-        let order_ids: Vec<_> = order_ids.iter().map(OrderId::as_str).collect();
+        let order_ids = keys(order_ids);
         let sql = format!(
             "WITH held AS (
                 SELECT order_id FROM order_work WHERE order_id = ANY ($1) AND started_at IS NULL ORDER BY order_id FOR UPDATE
@@ -116,8 +116,7 @@ impl Store {
         filter: &PendingFilter,
         limit: i64,
     ) -> Result<Rows, StoreError> {
-        let order_ids: Option<Vec<_>> =
-            filter.order_ids.as_ref().map(|order_ids| order_ids.iter().map(OrderId::as_str).collect());
+        let order_ids = filter.order_ids.as_deref().map(keys);
         let by_user = "AND EXISTS (SELECT FROM orders AS o WHERE o.order_id = w.order_id AND o.user_id = $3)";
         let sql = format!(
             "SELECT {what} FROM order_work AS w

@@ -17,7 +17,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::history::{MAX_AUTOMATIC, has_room};
-use super::row::{due_in, order_id};
+use super::row::{due_in, keys, order_id};
 use super::{DbError, Param, Store, StoreError};
 use crate::order::OrderId;
 
@@ -83,7 +83,7 @@ impl Store {
         params: &[Param<'_>],
         claim: &mut Claim,
     ) -> Result<Vec<OrderId>, StoreError> {
-        let keys: Vec<_> = order_ids.iter().map(OrderId::as_str).collect();
+        let keys = keys(order_ids);
         let params = [&[(&keys as _, Type::TEXT_ARRAY)], params].concat();
         let mut lapsed = Vec::new();
         let rows = self.query("claim orders", sql, &params).await?;
@@ -104,7 +104,7 @@ impl Store {
 
     /// Finds the active ones among the orders, each with the time until it is due.
     pub async fn find_active(&self, order_ids: &[OrderId]) -> Result<Vec<(OrderId, Duration)>, StoreError> {
-        let order_ids: Vec<_> = order_ids.iter().map(OrderId::as_str).collect();
+        let order_ids = keys(order_ids);
         let sql = "SELECT order_id, greatest(0, extract(epoch FROM due_at - now()))::float8 AS due_in_seconds
             FROM order_work WHERE order_id = ANY ($1)";
         let rows = self.query("find active orders", sql, &[(&order_ids, Type::TEXT_ARRAY)]).await?;

@@ -11,7 +11,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::list::Position;
-use super::row::{CONTENT, order, qualified, seconds};
+use super::row::{CONTENT, keys, order, qualified, seconds};
 use super::{DbError, Param, Store, StoreError};
 use crate::order::{Order, OrderId};
 
@@ -59,7 +59,7 @@ pub struct End {
 impl Store {
     /// Finds the ends among the orders that are not announced.
     pub async fn find_ends(&self, order_ids: &[OrderId]) -> Result<Vec<End>, StoreError> {
-        let order_ids: Vec<_> = order_ids.iter().map(OrderId::as_str).collect();
+        let order_ids = keys(order_ids);
         let sql = format!("SELECT {} FROM order_ends AS e JOIN {STATES} WHERE e.order_id = ANY ($1)", columns());
         let rows = self.query("find ends", &sql, &[(&order_ids, Type::TEXT_ARRAY)]).await?;
         rows.read(end)

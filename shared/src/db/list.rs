@@ -3,7 +3,7 @@
 use time::OffsetDateTime;
 use tokio_postgres::types::Type;
 
-use super::row::{COLUMNS, Rows, order, order_id, qualified};
+use super::row::{COLUMNS, Rows, keys, order, order_id, qualified};
 use super::{Param, Store, StoreError};
 use crate::order::{Order, OrderId, Status, UserId};
 
@@ -136,7 +136,7 @@ impl Filter<'_> {
     }
 
     async fn query(&self, store: &Store, sql: &str, fourth: i64, fifth: i64) -> Result<Rows, StoreError> {
-        let order_ids: Option<Vec<_>> = self.order_ids.map(|ids| ids.iter().map(OrderId::as_str).collect());
+        let order_ids = self.order_ids.map(keys);
         let params: [Param; 10] = [
             (&self.user_id.map(UserId::as_str), Type::TEXT),
             (&self.after.map(|position| position.created_at), Type::TIMESTAMPTZ),

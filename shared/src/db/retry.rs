@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::history::{Actor, MAX_RETRIED, has_room};
-use super::row::{Rows, order_id};
+use super::row::{Rows, keys, order_id};
 use super::{Param, Store, StoreError};
 use crate::order::{OrderId, UserId};
 
@@ -63,8 +63,7 @@ impl Store {
         filter: &FailedFilter,
         limit: i64,
     ) -> Result<Rows, StoreError> {
-        let order_ids: Option<Vec<_>> =
-            filter.order_ids.as_ref().map(|order_ids| order_ids.iter().map(OrderId::as_str).collect());
+        let order_ids = filter.order_ids.as_deref().map(keys);
         let by_id = order_ids.as_ref().map_or("", |_| "AND order_id = ANY ($8)");
         let sql = format!(
             "SELECT {what} FROM orders
@@ -100,7 +99,7 @@ impl Store {
         actor: Actor<'_>,
     ) -> Result<Vec<Retried>, StoreError> {
         let room = has_room("held", MAX_RETRIED);
-        let order_ids: Vec<_> = order_ids.iter().map(OrderId::as_str).collect();
+        let order_ids = keys(order_ids);
         let sql = format!("WITH held AS (
                 SELECT order_id, started_at, finished_at, attempts, failure FROM orders
                 WHERE order_id = ANY ($1) AND failure IS NOT NULL ORDER BY order_id FOR UPDATE

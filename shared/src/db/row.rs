@@ -51,6 +51,11 @@ impl Rows {
     }
 }
 
+/// The identifiers as the parameter of a statement.
+pub(super) fn keys(order_ids: &[OrderId]) -> Vec<&str> {
+    order_ids.iter().map(OrderId::as_str).collect()
+}
+
 /// The columns of an order's content, which never changes.
 macro_rules! content {
     () => {
