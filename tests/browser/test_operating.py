@@ -174,6 +174,28 @@ def test_selected_orders_are_cancelled_by_keyboard(operator, user):
     expect(operator.row(second).locator(".pill")).to_have_text("pending")
 
 
+def test_question_is_shown_when_asked_at_once_after_another(operator, user):
+    (first,) = operator.create_scheduled(1, user)
+    operator.filter(User=user)
+    operator.page.get_by_label(f"Select {first}").check()
+    operator.page.get_by_role("button", name="Cancel 1 pending").click()
+    expect(operator.page.locator(":focus")).to_have_text("Cancel 1 order")
+    # Within one task, so that the first question's "close" event comes after the second question.
+    operator.page.evaluate("document.getElementById('ask').close(); document.getElementById('cancel-selected').click()")
+    expect(operator.page.locator(":focus")).to_have_text("Cancel 1 order")
+
+
+def test_order_is_shown_when_opened_at_once_after_another(operator, user):
+    first, second = operator.create_scheduled(2, user)
+    operator.filter(User=user)
+    next_row = operator.row(second).get_by_role("button").element_handle()
+    operator.row(first).get_by_role("button").click()
+    expect(operator.page.get_by_role("dialog", name=first)).to_contain_text(user)
+    # Within one task, so that the first order's "close" event comes after the second order.
+    next_row.evaluate("button => { document.getElementById('order').close(); button.click() }")
+    expect(operator.page.get_by_role("dialog", name=second)).to_contain_text(user)
+
+
 def test_all_orders_that_match_are_retried(operator, endpoint, user):
     operator.create_failed(3, user)
     operator.filter(User=user, Status="failed")

@@ -19,6 +19,7 @@ export async function ask(question) {
   show($("ask-reason-field"), question.needsReason);
   $("ask-yes").className = question.isDangerous ? "danger" : "primary";
   show($("ask-yes"), false);
+  $("ask-yes").disabled = false;
   if (!dialog.open) dialog.showModal();
   try {
     const { body, yes } = await question.prepare();
@@ -49,7 +50,7 @@ function announce(text) {
 $("ask-form").addEventListener("submit", async (event) => {
   event.preventDefault();
   const question = current;
-  const progress = (text) => say($("ask-said"), text);
+  const progress = (text) => current === question && say($("ask-said"), text);
   $("ask-said").classList.remove("bad");
   $("ask-yes").disabled = true;
   try {
@@ -59,8 +60,11 @@ $("ask-form").addEventListener("submit", async (event) => {
   } catch (problem) {
     if (current === question) refuse(problem);
   }
-  $("ask-yes").disabled = false;
+  if (current === question) $("ask-yes").disabled = false;
 });
 $("ask-no").addEventListener("click", close);
 dialog.addEventListener("click", (event) => event.target === dialog && close());
-dialog.addEventListener("close", () => (current = null));
+// The event comes after the closing, and by then another question may be open.
+dialog.addEventListener("close", () => {
+  if (!dialog.open) current = null;
+});

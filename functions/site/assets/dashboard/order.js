@@ -30,7 +30,7 @@ export function onChange(listener) {
 /** Opens the dialog with an order, or closes it for none. */
 export function open(which) {
   if (!which) return close();
-  if (which === id) return;
+  if (which === id && dialog.open) return;
   [id, order, moments, drawn] = [which, null, [], ""];
   say($("order-title"), which);
   say($("order-said"), "");
@@ -156,7 +156,9 @@ function explain(problem) {
 
 $("order-close").addEventListener("click", close);
 dialog.addEventListener("click", (event) => event.target === dialog && close());
+// The event comes after the closing, and by then another order may be open.
 dialog.addEventListener("close", () => {
+  if (dialog.open) return;
   if (id !== null) go({ order: "" });
   [id, order] = [null, null];
 });
