@@ -141,10 +141,12 @@ impl Findings {
 
     /// Checks that the sweep finds deleted messages in time.
     fn look_at_found(&mut self, stories: &HashMap<String, Story>, world: &World) {
-        for (order, found) in stories.iter().filter_map(|(order, story)| Some((order, found_after(story)?))) {
+        for (order, story) in stories {
+            let Some(found) = found_after(story) else { continue };
             self.slowest_found = self.slowest_found.max(found);
             if found > Duration::from_secs(world.times.grace).as_secs_f64() + SCHEDULE {
-                self.violations.push(format!("{order}: its lost message was found only after {found:.1} s"));
+                let story = story.text();
+                self.violations.push(format!("{order}: its lost message was found only after {found:.1} s\n{story}"));
             }
         }
     }

@@ -44,7 +44,7 @@ pub struct Times {
     pub cancel_window: u64,
     /// How long the processor waits for the endpoint's answer.
     pub webhook: u64,
-    /// The processor's time-out.
+    /// The time-out of the processor and of the sweeper.
     pub function: u64,
     /// The lease of a claim.
     pub lease: u64,
@@ -67,7 +67,7 @@ const LONG: Times = Times {
     lease: 10,
     visibility: 12,
     grace: 15,
-    sweep: 5,
+    sweep: 10,
     refusal: 30,
     stall: 10,
 };

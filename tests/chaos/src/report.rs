@@ -148,7 +148,7 @@ fn summary(world: &World, findings: &Findings, recoveries: &[Recovery]) -> Strin
 fn times(options: &Options) -> String {
     let times = options.times;
     format!(
-        "processor's time-out {} s, lease {} s, visibility timeout {} s, grace {} s, a sweep every {} s, cancel window {} s",
+        "time-out of processor and sweeper {} s, lease {} s, visibility timeout {} s, grace {} s, a sweep every {} s, cancel window {} s",
         times.function, times.lease, times.visibility, times.grace, times.sweep, times.cancel_window
     )
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sandbox::Result;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::check::{self, Findings};
 use crate::clients::Load;
@@ -61,9 +61,12 @@ fn settling(options: &Options) -> Duration {
     Duration::from_secs(options.times.grace * 4) + options.load / 2
 }
 
+/// Runs the sweeper on its schedule. A tick is left out while the run before it lasts.
 async fn sweep(world: Arc<World>) {
+    let mut schedule = interval(Duration::from_secs(world.times.sweep));
+    schedule.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
-        sleep(Duration::from_secs(world.times.sweep)).await;
+        schedule.tick().await;
         world.sweep().await;
     }
 }
