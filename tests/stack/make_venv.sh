@@ -1,5 +1,6 @@
 #!/bin/sh
 # Creates a Python environment: make_venv.sh DIRECTORY REQUIREMENTS.
+# uv installs it. pip does if uv can't, for example because only pip is configured for a company's package index.
 set -eu
 
 fail() {
@@ -7,7 +8,21 @@ fail() {
     exit 1
 }
 
+with_uv() {
+    uv="$(dirname "$1")/uv/bin/uv"
+    if [ ! -x "$uv" ]; then
+        python3 -m venv --clear "$(dirname "$1")/uv"
+        "$(dirname "$1")/uv/bin/pip" install --quiet --disable-pip-version-check --requirement tests/stack/requirements-uv.txt
+    fi &&
+        "$uv" venv --quiet --clear --python "$(command -v python3)" "$1" &&
+        "$uv" pip install --quiet --python "$1/bin/python" --requirement "$2"
+}
+
+with_pip() {
+    python3 -m venv --clear "$1"
+    "$1/bin/pip" install --quiet --disable-pip-version-check --requirement "$2"
+}
+
 echo "==> Installing the pinned tools of $2 into $1"
-python3 -m venv --clear "$1"
-"$1/bin/pip" install --quiet --disable-pip-version-check --requirement "$2" ||
-    fail "pip could not install $2; see its message above. Run the command again after the repair."
+with_uv "$1" "$2" || with_pip "$1" "$2" ||
+    fail "neither uv nor pip could install $2; see their messages above. Run the command again after the repair."
