@@ -91,8 +91,8 @@ test-browser: $(LOCAL) .venv/browser/.stamp ## use the dashboard in Chromium; BR
 	tests/stack/require.sh chromium
 	$(BROWSER_STACK) exec .venv/browser/bin/python -m pytest -q -rP -p no:cacheprovider tests/browser
 
-clients: $(LOCAL) .venv/clients/.stamp .local/clients/typescript/.stamp ## call the service with clients generated from its OpenAPI document, in Python and TypeScript
-	$(CLIENTS_STACK) exec tests/clients/run.sh
+clients: $(LOCAL) .venv/clients/.stamp .local/clients/typescript/.stamp ## call every operation with clients generated from the OpenAPI document, in Python and TypeScript
+	$(CLIENTS_STACK) exec sh -c '.venv/stack/bin/python -m stack sample-data && tests/clients/run.sh'
 
 chaos: $(LOCAL) ## inject every fault while 100,000 orders are processed; SHORT=1: all faults within a minute
 	if [ -z "$(BINARIES)" ]; then $(STACK) build; fi

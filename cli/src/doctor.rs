@@ -9,11 +9,12 @@
 //! | `DATABASE_APP_ROLE` | the rights of the functions' role, if `DATABASE_URL` is the owner's |
 //! | those of [`crate::aws`] | everything on AWS |
 //! | `QUEUE_URL`, `DLQ_URL` | the queues |
-//! | `PROCESSOR_FUNCTION`, `SWEEPER_FUNCTION` | the functions' time-outs, mapping and schedule |
+//! | `PROCESSOR_FUNCTION`, `SWEEPER_FUNCTION` | the functions' time-outs, mapping, schedule and event bus |
 //! | `API_ID` | the issuer and the audience that the gateway accepts, if the URL does not contain it |
 //! | `OIDC_ISSUER`, `OIDC_AUDIENCE` | the same, without AWS |
 
 mod api;
+mod bus;
 mod cloud;
 mod database;
 mod finding;
@@ -43,13 +44,14 @@ pub async fn examine(deployment: &Deployment) -> Vec<Finding> {
     let (mut findings, behind) = tokio::join!(examine_api(deployment), async {
         let cloud = Cloud::of(&deployment.env);
         let timings = functions::Functions::read(&cloud, &deployment.env).await;
-        let (database, queues, functions) = tokio::join!(
+        let (database, queues, functions, bus) = tokio::join!(
             // Boxed, because the future of all checks would otherwise be large.
             Box::pin(database::examine(&deployment.env)),
             queues::examine(&cloud, &deployment.env, &timings),
             functions::examine(&cloud, &deployment.env, &timings),
+            bus::examine(&cloud, &timings),
         );
-        [database, queues, functions].concat()
+        [database, queues, functions, bus].concat()
     });
     findings.extend(behind);
     findings

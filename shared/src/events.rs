@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::error::DisplayErrorContext;
-use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+use aws_sdk_eventbridge::types::{PutEventsRequestEntry, PutEventsResultEntry};
 
 use crate::aws::Access;
 use crate::aws::batch::{MAX_BYTES, parts, some_at_once};
@@ -101,13 +101,24 @@ impl Bus {
                 return not_sent("the bus did not answer in time".to_owned());
             }
         };
-        let results = answer.entries();
-        for refused in results.iter().filter(|result| result.event_id.is_none()) {
-            let (code, message) = (refused.error_code(), refused.error_message());
-            tracing::warn!(code, message, "the bus refused an event; the sweeper will retry");
-        }
         // The results are in the order of the entries. An entry without a result counts as refused.
-        (0..events.len()).map(|index| results.get(index).is_some_and(|result| result.event_id.is_some())).collect()
+        let results = answer.entries();
+        let is_taken =
+            |index| results.get(index).is_some_and(|result: &PutEventsResultEntry| result.event_id.is_some());
+        let taken: Vec<_> = (0..events.len()).map(is_taken).collect();
+        let refused = taken.iter().filter(|is_taken| !**is_taken).count();
+        if refused > 0 {
+            let first = results.iter().find(|result| result.event_id.is_none());
+            let (code, reason) = (first.and_then(|it| it.error_code()), first.and_then(|it| it.error_message()));
+            tracing::warn!(
+                refused,
+                events = events.len(),
+                code,
+                reason,
+                "the bus refused events; the sweeper will retry"
+            );
+        }
+        taken
     }
 
     fn entry(&self, event: &Event) -> PutEventsRequestEntry {

@@ -103,7 +103,7 @@ impl Queue {
         let call = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
         let failed = within(deadline, call.send()).await?.failed;
         for failure in &failed {
-            tracing::warn!(code = failure.code, message = failure.message, "could not send a message");
+            tracing::warn!(code = failure.code, reason = failure.message, "could not send a message");
         }
         Ok(failed.iter().filter_map(|failure| failure.id.parse().ok()).collect())
     }
@@ -134,10 +134,9 @@ impl Queue {
         let entries = messages.iter().enumerate().map(entry).collect::<Result<_, _>>().map_err(QueueError::new)?;
         let call = self.client.change_message_visibility_batch().queue_url(&self.url).set_entries(Some(entries));
         for failure in within(deadline, call.send()).await?.failed {
-            let (code, message) = (failure.code, failure.message);
             tracing::warn!(
-                code,
-                message,
+                code = failure.code,
+                reason = failure.message,
                 "could not set the visibility of a message; it becomes visible after its visibility timeout"
             );
         }
@@ -179,7 +178,7 @@ impl Queue {
         for failure in within(deadline, call.send()).await?.failed {
             tracing::warn!(
                 code = failure.code,
-                message = failure.message,
+                reason = failure.message,
                 "could not delete a message; SQS will deliver it again"
             );
         }

@@ -103,6 +103,26 @@ async fn active_orders_refuse_an_erasure_by_their_number() {
 }
 
 #[tokio::test]
+async fn active_orders_of_a_user_with_many_are_counted() {
+    let world = World::with(&[("EVENT_BUS", "default")]).await;
+    let ended = "INSERT INTO orders (order_id, user_id, item_ids, total_amount, started_at, finished_at, attempts)
+        SELECT 'o-' || i, 'alice', '{a}', 1, now(), now(), 1 FROM generate_series(1, 1005) AS i";
+    world.execute(ended).await;
+    create(&world, "of-bob", "bob").await;
+    create(&world, "active-1", "alice").await;
+    create(&world, "active-2", "alice").await;
+    let counted = async || erase(&world, "alice").await.problem(409)["detail"].as_str().unwrap().to_owned();
+    assert!(counted().await.contains("orders of the user: 2."), "{}", counted().await);
+    // One end that is not announced, and one of an order that was retried since.
+    world
+        .execute(
+            "INSERT INTO order_ends (order_id, sequence, ended_at) VALUES ('o-1', 1, now()), ('active-1', 1, now())",
+        )
+        .await;
+    assert!(counted().await.contains("orders of the user: 3."), "{}", counted().await);
+}
+
+#[tokio::test]
 async fn user_with_many_orders_is_erased_in_chunks() {
     let world = World::new().await;
     world

@@ -50,15 +50,27 @@ fn last_literal(arguments: &str) -> String {
     literal
 }
 
+/// The calls of a macro in a source, each from its first argument on.
+fn calls<'a>(source: &'a str, level: &str) -> Vec<&'a str> {
+    let parts: Vec<_> = source.split(&format!("{}!(", level.to_lowercase())).collect();
+    let calls = parts.windows(2).filter(|pair| !pair[0].ends_with(|c: char| c.is_alphanumeric() || c == '_'));
+    calls.map(|pair| pair[1]).collect()
+}
+
 /// The messages that a source logs at the listed levels.
 fn logged(source: &str) -> Vec<Message> {
-    let of_level = |level: &'static str| {
-        let call = format!("{}!(", level.to_lowercase());
-        let calls: Vec<_> = source.split(call.as_str()).collect();
-        let messages = calls.windows(2).filter(|pair| !pair[0].ends_with(|c: char| c.is_alphanumeric() || c == '_'));
-        messages.map(|pair| (level.to_owned(), last_literal(pair[1]))).collect::<Vec<_>>()
-    };
+    let of_level = |level| calls(source, level).into_iter().map(move |call| (level.to_owned(), last_literal(call)));
     LEVELS.into_iter().flat_map(of_level).collect()
+}
+
+/// The names of a call's fields, which stand before its message.
+fn fields(call: &str) -> Vec<&str> {
+    let message = format!("\"{}\"", last_literal(call));
+    let (fields, _) = call.split_once(&message).unwrap();
+    fields
+        .split(',')
+        .map(|field| field.split('=').next().unwrap_or_default().trim().trim_start_matches(['%', '?']))
+        .collect()
 }
 
 /// The rows of the table.
@@ -90,6 +102,24 @@ fn log_messages_are_those_of_the_runbook() {
     let unlisted: Vec<_> = logged.difference(&documented).collect();
     let unknown: Vec<_> = documented.difference(&logged).collect();
     assert!(unlisted.is_empty() && unknown.is_empty(), "not in the table: {unlisted:#?}; nothing logs: {unknown:#?}");
+}
+
+/// The message of a log line is its field `message`. A second one stands beside it in JSON, and parsers keep only the last.
+#[test]
+fn log_lines_have_no_field_that_replaces_their_message() {
+    let sources = ["../functions", "../shared/src"].map(|folder| sources(Path::new(folder))).concat();
+    let of_source = |source| LEVELS.into_iter().flat_map(move |level| calls(source, level));
+    let replaced =
+        sources.iter().map(String::as_str).flat_map(of_source).filter(|call| fields(call).contains(&"message"));
+    let replaced: Vec<_> = replaced.map(last_literal).collect();
+    assert!(replaced.is_empty(), "{replaced:#?}");
+}
+
+#[test]
+fn fields_of_a_call_are_before_its_message() {
+    let source = r#"warn!(%error, code = failure.code, message, "a message, b"); info!("say")"#;
+    assert_eq!(fields(calls(source, "WARN")[0]), ["error", "code", "message", ""]);
+    assert_eq!(fields(calls(source, "INFO")[0]), [""]);
 }
 
 #[test]

@@ -12,6 +12,8 @@ use crate::deployment::Deployment;
 pub const SKEW: Duration = Duration::from_secs(5);
 /// How overdue an order is when its message counts as lost; the sweeper's default.
 pub const GRACE_SECONDS: f64 = 180.0;
+/// How long an event may wait; the limit of `EventsAlarm`.
+const EVENT_SECONDS: f64 = 300.0;
 
 /// Runs the checks.
 pub async fn examine(deployment: &Deployment, client: &Client<'_>) -> Vec<Finding> {
@@ -110,7 +112,9 @@ fn access(answer: Result<Answer, String>) -> Finding {
 /// Checks the service's own metrics.
 async fn numbers(deployment: &Deployment, client: &Client<'_>) -> Vec<Finding> {
     let not_checked = |why: &str| {
-        ["pause", "overdue", "dead-letters"].map(|check| Finding::not_checked(check, "GET /metrics", why)).to_vec()
+        ["pause", "overdue", "dead-letters", "events"]
+            .map(|check| Finding::not_checked(check, "GET /metrics", why))
+            .to_vec()
     };
     if deployment.token.is_none() {
         return not_checked("give a token with orders/read.all");
@@ -131,11 +135,20 @@ async fn numbers(deployment: &Deployment, client: &Client<'_>) -> Vec<Finding> {
     let pause = (!pause.is_null()).then(|| format!("since {} by {}: {}", text("since"), text("by"), text("reason")));
     let depth = metrics["dead_letter_depth"].as_i64();
     let unknown = || Finding::not_checked("dead-letters", "GET /metrics", "the api could not reach the queue");
-    vec![
+    let mut findings = vec![
         paused("GET /metrics", pause),
         overdue,
         depth.map_or_else(unknown, |depth| dead_letters("GET /metrics", depth)),
-    ]
+    ];
+    findings.extend(metrics["oldest_event_seconds"].as_f64().map(events));
+    findings
+}
+
+/// Checks how long an event has waited for the bus. A deployment without a bus has no such number.
+fn events(seconds: f64) -> Finding {
+    let what = format!("the oldest event has waited for {seconds:.0} s");
+    let remedy = "find the reason in the log of the sweeper, `could not send events` or `the bus refused events`, then see `Events are not out` in docs/operations.md";
+    Finding::held("events", "GET /metrics", seconds <= EVENT_SECONDS, what, remedy)
 }
 
 /// Checks that processing is not paused. `pause` has the start, the author and the reason of a pause.

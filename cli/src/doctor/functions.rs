@@ -62,6 +62,11 @@ impl Function {
             variables: variables.into_iter().collect(),
         }
     }
+
+    /// The event bus that it announces ends on.
+    pub fn bus(&self) -> Option<&str> {
+        self.variables.text("EVENT_BUS")
+    }
 }
 
 /// Checks both functions, the mapping and the schedule.

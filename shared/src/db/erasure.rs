@@ -5,20 +5,34 @@
 use tokio_postgres::types::Type;
 
 use super::ends::Announce;
-use super::{Store, StoreError};
+use super::{Param, Store, StoreError};
 use crate::order::UserId;
+
+/// The most orders of a user that are read to count the active ones.
+const READ: i64 = 1000;
 
 impl Store {
     /// Counts the user's orders that have not ended, or whose end is still to be announced.
+    ///
+    /// The work does not grow with the user's orders: it reads up to [`READ`] of them. If there are more, it looks up the service's active
+    /// orders, which `order_work` holds, and the ends that wait, one by one in `orders`. The `OFFSET` keeps the planner from a join that
+    /// begins at the user's orders.
     pub async fn count_active_of(&self, user_id: &UserId, announce: Announce) -> Result<i64, StoreError> {
-        let is_active = match announce {
-            Announce::Never => "finished_at IS NULL",
-            Announce::Ends => {
-                "(finished_at IS NULL OR EXISTS (SELECT FROM order_ends AS e WHERE e.order_id = orders.order_id))"
-            }
-        };
-        let sql = format!("SELECT count(*) AS active FROM orders WHERE user_id = $1 AND {is_active}");
-        let rows = self.query("count a user's active orders", &sql, &[(&user_id.as_str(), Type::TEXT)]).await?;
+        let or_waits = announce.only(" OR EXISTS (SELECT FROM order_ends AS e WHERE e.order_id = orders.order_id)");
+        let and_waiting = announce.only(" UNION SELECT order_id FROM order_ends");
+        let sql = format!(
+            "WITH newest AS (
+                SELECT finished_at IS NULL{or_waits} AS is_active FROM orders WHERE user_id = $1
+                ORDER BY created_at DESC, order_id DESC LIMIT $2 + 1
+            )
+            SELECT CASE WHEN count(*) <= $2 THEN count(*) FILTER (WHERE is_active) ELSE (
+                SELECT count(*) FROM (SELECT order_id FROM order_work{and_waiting}) AS w
+                CROSS JOIN LATERAL (SELECT user_id FROM orders WHERE order_id = w.order_id OFFSET 0) AS o
+                WHERE o.user_id = $1
+            ) END AS active FROM newest"
+        );
+        let params: [Param; 2] = [(&user_id.as_str(), Type::TEXT), (&READ, Type::INT8)];
+        let rows = self.query("count a user's active orders", &sql, &params).await?;
         rows.value("active")
     }
 

@@ -7,8 +7,9 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use processor::{Processor, Simulated};
 use sandbox::queue::{Attributes, Hook, Queues, Ruling};
-use tests::{World, failures, handle};
+use tests::{Log, World, failures, handle};
 use tokio::time::Instant;
+use tracing::Level;
 
 use super::kept;
 
@@ -95,6 +96,21 @@ async fn refused_entries_alone_are_announced_again() {
     assert_eq!((moody.sweep().await, kept(&moody.world).await), (10, 0));
     let taken = moody.taken();
     assert!(taken.len() == 20 && taken.values().all(|times| *times == 1), "{taken:?}");
+}
+
+#[tokio::test]
+async fn refused_events_of_a_call_are_one_log_line() {
+    let (moody, log) = (Moody::new().await, Log::listen(Level::WARN));
+    moody.complete_twenty(Mood::Rules(Ruling::Half)).await;
+    let text = log.text();
+    let lines: Vec<_> = text.lines().filter(|line| line.contains("the bus refused")).collect();
+    assert_eq!(lines.len(), 2, "a line for each call of ten events: {text}");
+    for line in lines {
+        assert!(line.contains("the bus refused events; the sweeper will retry"), "{line}");
+        for field in ["refused=5", "events=10", "code=\"InternalFailure\"", "reason=\"refused\""] {
+            assert!(line.contains(field), "{field}: {line}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use ordermill::aws::Aws;
 use ordermill::doctor::Verdict;
 use serde_json::{Value, json};
 use shared::config::Env;
-use tests::Stack;
+use tests::{Bus, Stack};
 use uuid::Uuid;
 
 use super::{Patient, wrong};
@@ -195,6 +195,32 @@ async fn doctor_finds_a_sweeper_without_a_schedule() {
     act("PutRule", json!({"Name": rule, "ScheduleExpression": "rate(1 day)", "State": "DISABLED"})).await;
     act("PutTargets", json!({"Rule": rule, "Targets": [{"Id": "1", "Arn": arn}]})).await;
     patient.assert_wrong("schedule", "rate(1 day) is disabled", "enable-rule").await;
+}
+
+#[tokio::test]
+#[ignore = "needs the deployed stack: `make test` runs it"]
+async fn doctor_finds_each_fault_of_an_event_bus() {
+    let (queues, bus) = (Queues::new().await, Bus::new().await);
+    let announcing = async |bus| function(&queues, 15, &[("EVENT_BUS", bus)]).await;
+    let (silent, lost, named) = (announcing("").await, announcing("gone").await, announcing(&bus.name).await);
+    let patient = |processor: &str, sweeper: &str| {
+        queues.patient().with("PROCESSOR_FUNCTION", processor).with("SWEEPER_FUNCTION", sweeper)
+    };
+    patient(&lost, &lost).assert_wrong("bus", "no such bus (EVENT_BUS)", "create-event-bus --name gone").await;
+    patient(&named, &silent).assert_wrong("bus", "it announces on no bus", "EVENT_BUS of the api").await;
+    let elsewhere = announcing("arn:aws:events:us-east-1:999988887777:event-bus/shop").await;
+    let own = announcing(&format!("arn:aws:events:us-east-1:000000000000:event-bus/{}", bus.name)).await;
+    for (function, state, what) in [
+        (&named, Verdict::Ok, "exists"),
+        (&own, Verdict::Ok, "exists"),
+        (&silent, Verdict::Ok, "none"),
+        (&elsewhere, Verdict::NotChecked, "another account's"),
+    ] {
+        let findings = patient(function, function).findings().await;
+        let buses: Vec<_> = findings.iter().filter(|finding| finding.check == "bus").collect();
+        let [found] = buses.as_slice() else { panic!("{buses:#?}") };
+        assert!(found.state == state && found.what.contains(what), "{found:#?}");
+    }
 }
 
 #[tokio::test]

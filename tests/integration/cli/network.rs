@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use ordermill::doctor::Verdict;
 use sandbox::server::{Response, Server, json};
 use tests::{Authority, TlsListener};
 use tokio::net::TcpListener;
@@ -93,4 +94,18 @@ async fn doctor_finds_a_wrong_clock() {
     Patient::at(&format!("http://{}", server.address()))
         .assert_wrong("clock.api", "s behind this machine's", "NTP")
         .await;
+}
+
+#[tokio::test]
+async fn doctor_finds_events_that_are_not_out() {
+    let metrics = |age: &'static str| answering(move || json(200, format!(r#"{{"oldest_event_seconds": {age}}}"#)));
+    let patient = |server: &Server| Patient::at(&format!("http://{}", server.address())).bearing("a token");
+    let (late, in_time, none) = (metrics("301").await, metrics("299").await, metrics("null").await);
+    patient(&late).assert_wrong("events", "has waited for 301 s", "Events are not out").await;
+    let states = async |server| {
+        let findings = patient(server).findings().await;
+        findings.iter().filter(|finding| finding.check == "events").map(|finding| finding.state).collect::<Vec<_>>()
+    };
+    assert_eq!(states(&in_time).await, [Verdict::Ok]);
+    assert_eq!(states(&none).await, [], "a deployment without an event bus");
 }

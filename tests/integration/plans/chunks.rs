@@ -11,19 +11,34 @@ use crate::roles::AppRole;
 const CHUNK: i64 = 500;
 const MOST_ROWS: i64 = 4 * CHUNK;
 
-/// The statements of an erasure for a user with a thousand orders: the beginning of each, its arguments, and the most rows and pages.
-const ERASURE: [(&str, &str, f64, f64); 3] = [
-    ("SELECT count(*) AS active FROM orders WHERE user_id = $1", "'user-7'", 1_000.0, 2_000.0),
+/// The active orders of the service. As many ends are not announced.
+const ACTIVE: i64 = 20_000;
+/// Another user with many ended orders.
+const LARGE_USER: &str =
+    "INSERT INTO orders (order_id, user_id, item_ids, total_amount, created_at, started_at, finished_at, attempts)
+    SELECT 'l-' || i, 'large', ARRAY['book-1'], 1, at, at, at, 1
+    FROM generate_series(1, 100000) AS i, LATERAL (SELECT now() - i * interval '1 second' AS at) AS moment";
+
+/// The statements of an erasure, for a user with a thousand orders and for the large one: the beginning of each, its arguments, and the
+/// most rows and pages.
+const ERASURE: [(&str, &str, f64, f64); 5] = [
+    (COUNT, "'user-7', 1000", 1_000.0, 2_000.0),
+    (COUNT, "'large', 1000", 42_000.0, 90_000.0),
+    (COUNT_WITH_ENDS, "'large', 1000", 102_000.0, 180_000.0),
     ("WITH held AS ( SELECT order_id FROM orders WHERE user_id = $1 AND finished_at", "'user-7', 100", 500.0, 6_000.0),
     ("SELECT EXISTS (SELECT FROM orders WHERE user_id = $1)", "'user-7'", 1.0, 10.0),
 ];
+
+const COUNT: &str = "WITH newest AS ( SELECT finished_at IS NULL AS is_active";
+const COUNT_WITH_ENDS: &str = "WITH newest AS ( SELECT finished_at IS NULL OR";
 
 #[tokio::test]
 async fn retention_and_erasure_read_only_their_chunk_of_orders() {
     let recorded = record(&World::new().await).await.statements();
     let role = AppRole::new().await;
     let client = connect(&role.url()).await;
-    fill_in(&role.world, 20_000).await;
+    fill_in(&role.world, ACTIVE).await;
+    role.world.execute(LARGE_USER).await;
     let mut read_too_much = Vec::new();
     for (statistics, sql) in STATISTICS {
         for statement in sql.split("; ") {
