@@ -86,7 +86,7 @@ def down(settings: Settings) -> bool:
         ran = any(server.alive for server in records.servers)
         _clear(settings, records)
         if not settings.keeps_data:
-            # Not left to the next start: ext4 creates files slowly for minutes after it deleted many.
+            # The next start would be slowed down: ext4 creates files slowly for minutes after it deleted many.
             postgres.remove_data(settings)
     return ran
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Lines, Write};
-use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{LazyLock, Mutex};
 
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ pub static TRANSLATOR: LazyLock<Mutex<Translator>> = LazyLock::new(|| Mutex::new
 
 /// The process, and its answers by parameters: several tests ask for the same template.
 pub struct Translator {
-    questions: ChildStdin,
+    process: Child,
     answers: Lines<BufReader<ChildStdout>>,
     known: HashMap<Vec<String>, Result<Value, String>>,
 }
@@ -22,9 +22,9 @@ impl Translator {
         let mut command = Command::new("../.venv/stack/bin/python");
         command.env("PYTHONPATH", ".").args(["-m", "stack.template"]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let started = command.spawn();
-        let mut child = started.unwrap_or_else(|error| panic!("could not run Python: {error}; run `make tools`"));
-        let answers = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { questions: child.stdin.take().unwrap(), answers, known: HashMap::new() }
+        let mut process = started.unwrap_or_else(|error| panic!("could not run Python: {error}; run `make tools`"));
+        let answers = BufReader::new(process.stdout.take().unwrap()).lines();
+        Self { process, answers, known: HashMap::new() }
     }
 
     /// The translated template, or the refusal of these parameters.
@@ -33,7 +33,7 @@ impl Translator {
         if let Some(known) = self.known.get(&parameters) {
             return known.clone();
         }
-        writeln!(self.questions, "{}", json!(parameters)).expect("the translator reads");
+        writeln!(self.process.stdin.as_ref().unwrap(), "{}", json!(parameters)).expect("the translator reads");
         let answer = self.answers.next().expect("the translator answers").expect("it answers in text");
         let mut answer: Value = serde_json::from_str(&answer).expect("the answer is JSON");
         let translated = match answer["refusal"].as_str() {
