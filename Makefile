@@ -28,7 +28,7 @@ FUZZ_STACK := $(call own_stack,fuzz,15542,4676,4677)
 QUEUE_TESTS := processing:: sweeping:: fulfilling:: creating:: operating::
 
 .DEFAULT_GOAL := help
-.PHONY: help machine deploy deny sbom run demo dev up down status logs token sample-data openapi clients doctor load tail test test-stack test-bare sam-local test-localstack test-pgbouncer test-browser chaos fuzz rehearsal bench rivals cost scaling check lint contract build tools clean
+.PHONY: help machine deploy deny sbom run demo dev up down status logs token sample-data openapi clients doctor load tail test test-waiting test-computing test-stack test-bare sam-local test-localstack test-pgbouncer test-browser chaos fuzz rehearsal bench rivals cost scaling check lint contract build tools clean
 .SILENT:
 
 help: ## list the targets
@@ -76,8 +76,16 @@ openapi: ## write functions/site/assets/openapi.json from the routes, and the pa
 test: ## check everything: format, lints, unit tests, integration tests on a stack of its own
 	$(MAKE) --no-print-directory -j2 tools check
 	$(MAKE) --no-print-directory lint test-stack
-	export RUST_TEST_THREADS=$(or $(RUST_TEST_THREADS),4); $(TEST_STACK) exec cargo test --workspace --all-targets -- --include-ignored
+	export RUST_TEST_THREADS=$(or $(RUST_TEST_THREADS),6); $(TEST_STACK) exec $(MAKE) --no-print-directory -j2 test-waiting test-computing
 	echo "==> Everything passed"
+
+# Tests that wait for most of their time run beside all others, which would leave the cores idle at their end. Both need a stack.
+WAITING := orders_survive_every_fault server_that_stands_still unreachable_database_is_reported
+test-waiting:
+	cargo test --quiet --workspace --test short --test integration -- --include-ignored $(WAITING)
+
+test-computing:
+	cargo test --workspace --all-targets -- --include-ignored $(addprefix --skip ,$(WAITING))
 
 test-stack: $(LOCAL) ## run the unit tests of tests/stack
 	PYTHONPATH=tests .venv/stack/bin/python -m unittest discover --quiet --start-directory tests/stack --top-level-directory tests

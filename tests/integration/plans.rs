@@ -7,6 +7,7 @@ mod statements;
 
 use serde_json::Value;
 use tests::World;
+use tokio::sync::OnceCell;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
@@ -30,9 +31,8 @@ async fn hot_statements_read_only_their_batch_with_any_statistics() {
     let (mut read_too_much, mut shapes, mut version) = (Vec::new(), Shapes::default(), String::new());
     for active in ACTIVE {
         // The functions' own role, with the settings of its sessions.
-        let role = AppRole::new().await;
+        let role = filled(active).await;
         let (world, client) = (&role.world, connect(&role.url()).await);
-        fill_in(world, active).await;
         version = world.text("SHOW server_version_num").await;
         for (statistics, sql) in STATISTICS {
             for statement in sql.split("; ") {
@@ -70,16 +70,25 @@ async fn connect(url: &str) -> Client {
     client
 }
 
-/// Inserts a million finished orders, a twentieth of them failed, active orders of worker 1 whose lease has expired, and a pending one. As
-/// many ends as active orders are not announced. There are no statistics, as in a new database.
-async fn fill_in(world: &World, active: i64) {
-    world
-        .execute(&format!(
+/// The name of the database with a million finished orders, a twentieth of them failed, and without statistics, as in a new one.
+static ENDED_ORDERS: OnceCell<String> = OnceCell::const_new();
+
+/// A copy of that database with these active orders of worker 1 whose lease has expired, and a pending one. As many ends as
+/// active orders are not announced.
+async fn filled(active: i64) -> AppRole {
+    let fill = || async {
+        let sql = format!(
             "ALTER TABLE order_work SET (autovacuum_enabled = off); ALTER TABLE orders SET (autovacuum_enabled = off);
             INSERT INTO orders (order_id, user_id, item_ids, total_amount, created_at, started_at, finished_at, attempts, failure)
             SELECT 'm-' || i, 'user-' || i % 1000, ARRAY['book-1'], 59.98, at, at, at, 1, CASE i % 20 WHEN 0 THEN 'refused' END
-            FROM generate_series(1, {ENDED}) AS i, LATERAL (SELECT now() - i * interval '1 second' AS at) AS moment;
-            INSERT INTO orders (order_id, user_id, item_ids, total_amount)
+            FROM generate_series(1, {ENDED}) AS i, LATERAL (SELECT now() - i * interval '1 second' AS at) AS moment"
+        );
+        World::fill_database(&sql).await
+    };
+    let role = AppRole::of(World::copy_of(ENDED_ORDERS.get_or_init(fill).await).await).await;
+    role.world
+        .execute(&format!(
+            "INSERT INTO orders (order_id, user_id, item_ids, total_amount)
             SELECT 'z-' || i, 'alice', ARRAY['book-1'], 59.98 FROM generate_series(1, {active}) AS i;
             INSERT INTO order_work (order_id, created_at, started_at, due_at, claim)
             SELECT order_id, created_at, created_at, created_at, '00000000-0000-0000-0000-000000000001' FROM orders
@@ -89,6 +98,7 @@ async fn fill_in(world: &World, active: i64) {
             INSERT INTO order_ends (order_id, sequence, ended_at) SELECT 'm-' || i, 1, now() FROM generate_series(1, {active}) AS i"
         ))
         .await;
+    role
 }
 
 /// Executes a statement, rolls it back and returns its plan. The statement runs twice, because the first run on a connection also

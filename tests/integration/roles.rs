@@ -30,7 +30,10 @@ pub struct AppRole {
 
 impl AppRole {
     pub async fn new() -> Self {
-        let world = World::new().await;
+        Self::of(World::new().await).await
+    }
+
+    pub async fn of(world: World) -> Self {
         let role = Self { world, name: format!("The \"app\" {}", Uuid::new_v4().simple()) };
         role.grant().await.unwrap();
         // The grant creates the role without a password, and these tests sign in with one. As a member of the role, the

@@ -6,29 +6,21 @@ mod pipeline;
 pub mod policies;
 mod releases;
 mod rules;
-
-use std::process::{Command, Output};
+mod translator;
 
 use iam_rs::{Context, Decision};
 use serde_json::{Value, json};
 
 use rules::{Template, listed};
 
-/// Translates the template with these parameters, by tests/stack/template.py.
-fn translate(parameters: &[&str]) -> Output {
-    Command::new("../.venv/stack/bin/python")
-        .env("PYTHONPATH", ".")
-        .args(["-m", "stack.template"])
-        .args(parameters)
-        .output()
-        .unwrap_or_else(|error| panic!("could not run Python: {error}; run `make tools`"))
+/// Translates the template with these parameters. Fails with the refusal if CloudFormation would refuse them.
+fn translate(parameters: &[&str]) -> Result<Value, String> {
+    translator::TRANSLATOR.lock().unwrap().translate(parameters)
 }
 
 /// The translated template with these parameters, with all conditions evaluated.
 pub fn template(parameters: &[&str]) -> Template {
-    let output = translate(parameters);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Template(serde_json::from_slice(&output.stdout).unwrap())
+    Template(translate(parameters).unwrap())
 }
 
 const BROUGHT: &str = "DatabaseUrl=postgres://app@db.example.com/orders";

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
 use reqwest::Method;
@@ -15,7 +15,8 @@ use crate::{Answer, servers};
 /// The addresses and tokens of the running stack.
 pub struct Stack {
     variables: HashMap<String, String>,
-    http: reqwest::Client,
+    /// Created at its first use, because it then loads all certificate authorities of the machine.
+    http: OnceLock<reqwest::Client>,
 }
 
 /// The file of `make up`.
@@ -34,7 +35,7 @@ impl Stack {
     #[must_use]
     pub fn running() -> Self {
         let variables = VARIABLES.clone().unwrap_or_else(|problem| panic!("{problem}"));
-        Self { variables, http: reqwest::Client::new() }
+        Self { variables, http: OnceLock::new() }
     }
 
     /// The value of this name. Panics if the file does not contain it.
@@ -82,7 +83,8 @@ impl Stack {
 
     /// Calls the API through the gateway, with this bearer token, valid or not, or without one.
     pub async fn call_bearing(&self, method: Method, path: &str, token: Option<&str>, body: Option<&Value>) -> Answer {
-        let mut request = self.http.request(method, format!("{}{path}", self.get("API_URL")));
+        let http = self.http.get_or_init(reqwest::Client::new);
+        let mut request = http.request(method, format!("{}{path}", self.get("API_URL")));
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }

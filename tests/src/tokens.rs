@@ -1,5 +1,6 @@
 //! Tokens of the stack's issuer, and forged ones.
 
+use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
@@ -16,6 +17,9 @@ use crate::Stack;
 const KEY_ID: &str = "local";
 /// The audience of the tokens.
 const AUDIENCE: &str = "ordermill";
+/// Another key than the issuer's. OpenSSL takes a tenth of a second to make one.
+static STRANGERS: LazyLock<PKey<Private>> =
+    LazyLock::new(|| Rsa::generate(2048).and_then(PKey::from_rsa).expect("OpenSSL makes keys"));
 
 /// The stack's issuer with its private key.
 pub struct Issuer {
@@ -71,7 +75,7 @@ impl Issuer {
         let content = format!("{}.{}", encode(header.to_string().as_bytes()), encode(claims.to_string().as_bytes()));
         let key = match signature {
             Signature::Issuers => Ok(self.key.clone()),
-            Signature::Strangers => Rsa::generate(2048).and_then(PKey::from_rsa),
+            Signature::Strangers => Ok(STRANGERS.clone()),
             Signature::PublicKey => self.key.public_key_to_pem().and_then(|pem| PKey::hmac(&pem)),
             Signature::Nothing => return format!("{content}."),
         };

@@ -49,6 +49,22 @@ impl World {
     pub async fn with(overrides: &[(&str, &str)]) -> Self {
         let stack = Stack::running();
         let owner_url = database::create(&stack).await;
+        Self::on(&stack, owner_url, overrides).await
+    }
+
+    /// A world on a copy of the database of this name.
+    pub async fn copy_of(database: &str) -> Self {
+        let stack = Stack::running();
+        let owner_url = database::copy(&stack, database).await;
+        Self::on(&stack, owner_url, &[]).await
+    }
+
+    /// Creates a database with all migrations and runs this SQL in it. Returns its name, for [`World::copy_of`].
+    pub async fn fill_database(sql: &str) -> String {
+        database::fill(&Stack::running(), sql).await
+    }
+
+    async fn on(stack: &Stack, owner_url: String, overrides: &[(&str, &str)]) -> Self {
         let database_url = stack.pooled(&owner_url);
         let sqs = stack.sqs();
         let id = Uuid::new_v4().simple();

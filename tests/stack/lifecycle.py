@@ -60,6 +60,7 @@ def temporary(settings: Settings, bring_up: BringUp | None = None, patience: flo
 
     Raises :class:`StackError` if another command still runs, starts or stops it after `patience` seconds.
     """
+    settings = replace(settings, keeps_data=False)
     end = time.monotonic() + patience
     while True:
         try:
@@ -84,6 +85,9 @@ def down(settings: Settings) -> bool:
         records = Records.load(settings)
         ran = any(server.alive for server in records.servers)
         _clear(settings, records)
+        if not settings.keeps_data:
+            # The next start would be slowed down: ext4 creates files slowly for minutes after it deleted many.
+            postgres.remove_data(settings)
     return ran
 
 

@@ -41,6 +41,8 @@ class Settings:
     pooler_port: int | None = None
     watch_port: int = 4568
     parameters: tuple[str, ...] = ()
+    # Whether the database outlives the stack, and a crash of this machine.
+    keeps_data: bool = True
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":

@@ -1,9 +1,12 @@
-"""Prints template.yaml as CloudFormation would deploy it: ``python -m stack.template Stage=prod``.
+"""Prints template.yaml as CloudFormation would deploy it, for each line of parameters: ``["Stage=prod"]``.
 
 It translates the SAM resources and evaluates the parameters. References to other resources stay, because only a
-deployment can resolve them. It refuses parameters that CloudFormation would refuse, with the same message.
+deployment can resolve them. It refuses parameters that CloudFormation would refuse, with the same message. It answers
+``{"template": …}`` or ``{"refusal": "…"}``. One process answers all lines, because the translator takes long to load.
 """
 
+import copy
+import functools
 import json
 import os
 import re
@@ -27,10 +30,7 @@ class NoManagedPolicies:
 
 def processed(parameters: dict[str, str]) -> dict:
     """Return the translated template with these parameters."""
-    source = yaml_parse((ROOT / "template.yaml").read_text())
-    # The translator accepts only code in S3, where `sam deploy` uploads it.
-    source["Globals"]["Function"]["CodeUri"] = "s3://bucket/key"
-    translated = transform(source, parameters, NoManagedPolicies())
+    translated = transform(copy.deepcopy(_source()), parameters, NoManagedPolicies())
     evaluator = Evaluator(translated, parameters)
     refused = [*_malformed(translated["Parameters"], parameters), *evaluator.refusals(translated["Rules"])]
     if refused:
@@ -41,6 +41,21 @@ def processed(parameters: dict[str, str]) -> dict:
         if "Condition" not in each or evaluator.holds(each["Condition"])
     }
     return {**translated, "Resources": resources}
+
+
+@functools.cache
+def _source() -> dict:
+    source = yaml_parse((ROOT / "template.yaml").read_text())
+    # The translator accepts only code in S3, where `sam deploy` uploads it.
+    source["Globals"]["Function"]["CodeUri"] = "s3://bucket/key"
+    return source
+
+
+def _answer(parameters: dict[str, str]) -> dict:
+    try:
+        return {"template": processed(parameters)}
+    except StackError as error:
+        return {"refusal": str(error)}
 
 
 def _malformed(declared: dict[str, dict], parameters: dict[str, str]) -> list[str]:
@@ -63,7 +78,5 @@ def _malformed(declared: dict[str, dict], parameters: dict[str, str]) -> list[st
 
 if __name__ == "__main__":
     os.environ.setdefault("AWS_DEFAULT_REGION", REGION)
-    try:
-        json.dump(processed(dict(each.split("=", 1) for each in sys.argv[1:])), sys.stdout)
-    except StackError as error:
-        sys.exit(str(error))
+    for line in sys.stdin:
+        print(json.dumps(_answer(dict(each.split("=", 1) for each in json.loads(line)))), flush=True)

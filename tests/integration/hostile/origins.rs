@@ -1,13 +1,16 @@
 //! The headers for browsers: pages of other origins can't read the API, and answers are neither cached nor sniffed.
 
-use reqwest::Method;
+use reqwest::{Client, Method};
 use tests::{Answer, Stack, order};
 
+fn client() -> Client {
+    Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap()
+}
+
 /// Calls like a browser does for a page of another origin.
-async fn call_from_elsewhere(method: Method, path: &str, token: Option<&str>) -> Answer {
+async fn call_from_elsewhere(client: &Client, method: Method, path: &str, token: Option<&str>) -> Answer {
     let stack = Stack::running();
-    let request = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-    let mut request = request.request(method.clone(), format!("{}{path}", stack.get("API_URL")));
+    let mut request = client.request(method.clone(), format!("{}{path}", stack.get("API_URL")));
     request = request.header("origin", "https://elsewhere.example.com");
     if method == Method::OPTIONS {
         let asked = "authorization, content-type";
@@ -36,10 +39,11 @@ const CALLS: [&str; 5] = ["/orders", "/orders/none", "/metrics", "/healthz", "/n
 #[tokio::test]
 #[ignore = "needs the deployed stack: `make test` runs it"]
 async fn pages_of_other_origins_can_read_no_answer() {
+    let client = client();
     for path in PAGES.into_iter().chain(CALLS) {
         for method in [Method::GET, Method::OPTIONS, Method::POST] {
             for token in [None, Some("TOKEN_ADMIN")] {
-                let answer = call_from_elsewhere(method.clone(), path, token).await;
+                let answer = call_from_elsewhere(&client, method.clone(), path, token).await;
                 let permits = answer.headers.keys().find(|name| name.as_str().starts_with("access-control-"));
                 assert_eq!(permits, None, "{method} {path}: {answer:?}");
                 assert!(method != Method::OPTIONS || answer.status >= 400, "{method} {path}: {answer:?}");
@@ -55,8 +59,9 @@ async fn api_answers_forbid_caching_and_sniffing() {
     let id = format!("origins-{}", uuid::Uuid::new_v4().simple());
     let created = stack.post_as("TOKEN_ALICE", "/orders", &order(&id)).await;
     let mut answers = vec![created, stack.get_as("TOKEN_ALICE", &format!("/orders/{id}")).await];
+    let client = client();
     for path in CALLS {
-        answers.push(call_from_elsewhere(Method::GET, path, Some("TOKEN_ADMIN")).await);
+        answers.push(call_from_elsewhere(&client, Method::GET, path, Some("TOKEN_ADMIN")).await);
     }
     for answer in answers {
         let headers = (answer.header("cache-control"), answer.header("x-content-type-options"));
@@ -67,8 +72,9 @@ async fn api_answers_forbid_caching_and_sniffing() {
 #[tokio::test]
 #[ignore = "needs the deployed stack: `make test` runs it"]
 async fn pages_load_nothing_from_elsewhere_and_forbid_framing() {
+    let client = client();
     for path in PAGES {
-        let page = call_from_elsewhere(Method::GET, path, None).await;
+        let page = call_from_elsewhere(&client, Method::GET, path, None).await;
         let policy: Vec<_> = page.header("content-security-policy").split(';').map(str::trim).collect();
         for directive in ["default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "base-uri 'none'"] {
             assert!(policy.contains(&directive), "{path}: {policy:?} lacks {directive}");

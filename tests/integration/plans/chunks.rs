@@ -3,9 +3,8 @@
 use tests::World;
 use tokio_postgres::Client;
 
-use super::{STATISTICS, connect, explain, fill_in, flat, pages_read, rows_read};
+use super::{STATISTICS, connect, explain, filled, flat, pages_read, rows_read};
 use crate::released::record;
-use crate::roles::AppRole;
 
 /// The orders of a chunk of the retention, and the most rows that it may read: each order as it is found, checked and deleted.
 const CHUNK: i64 = 500;
@@ -35,9 +34,8 @@ const COUNT_WITH_ENDS: &str = "WITH newest AS ( SELECT finished_at IS NULL OR";
 #[tokio::test]
 async fn retention_and_erasure_read_only_their_chunk_of_orders() {
     let recorded = record(&World::new().await).await.statements();
-    let role = AppRole::new().await;
+    let role = filled(ACTIVE).await;
     let client = connect(&role.url()).await;
-    fill_in(&role.world, ACTIVE).await;
     role.world.execute(LARGE_USER).await;
     let mut read_too_much = Vec::new();
     for (statistics, sql) in STATISTICS {

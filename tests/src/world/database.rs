@@ -131,26 +131,42 @@ pub(super) async fn connect(url: &str) -> tokio_postgres::Client {
 
 /// Creates a database with all migrations on the stack's server, and returns its URL.
 pub(super) async fn create(stack: &Stack) -> String {
-    let template = TEMPLATE.get_or_init(|| migrate_template(stack)).await;
-    let name = format!("test_{}", Uuid::new_v4().simple());
-    create_from(stack, &name, template).await
+    copy(stack, TEMPLATE.get_or_init(|| migrate_template(stack)).await).await
 }
 
-/// Creates the template. PostgreSQL copies only a database that no session uses, so this waits for the end of the migration's session.
+/// Creates a copy of the database of this name, and returns its URL.
+pub(super) async fn copy(stack: &Stack, original: &str) -> String {
+    create_from(stack, &format!("test_{}", Uuid::new_v4().simple()), original).await
+}
+
+/// Creates a database with all migrations, runs this SQL in it, and returns its name.
+pub(super) async fn fill(stack: &Stack, sql: &str) -> String {
+    let url = create(stack).await;
+    connect(&url).await.batch_execute(sql).await.expect("the database can be filled");
+    let (_, name) = url.rsplit_once('/').expect("a URL with a database");
+    wait_until_unused(stack, name).await;
+    name.to_owned()
+}
+
 async fn migrate_template(stack: &Stack) -> String {
     let name = format!("migrated_{}", Uuid::new_v4().simple());
     let url = create_from(stack, &name, "template1").await;
     let env = Env::from_iter([("STAGE", "dev"), ("DATABASE_URL", url.as_str()), ("DATABASE_TLS", "off")]);
     let config = DbConfig::from_env(&env).expect("a database");
     schema::migrate(&config, Deadline::after(PATIENCE)).await.expect("the schema can be applied");
+    wait_until_unused(stack, &name).await;
+    name
+}
+
+/// Waits for the end of the database's sessions, because PostgreSQL copies only a database that no session uses.
+async fn wait_until_unused(stack: &Stack, name: &str) {
     let admin = connect(stack.get("DATABASE_URL")).await;
-    let sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = $1";
-    eventually("the end of the migration's session", PATIENCE, async || {
+    let sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND backend_type = 'client backend'";
+    eventually("the end of the database's sessions", PATIENCE, async || {
         let open: i64 = admin.query_one(sessions, &[&name]).await.expect("PostgreSQL answers").get(0);
         (open == 0).then_some(())
     })
     .await;
-    name
 }
 
 async fn create_from(stack: &Stack, name: &str, template: &str) -> String {
