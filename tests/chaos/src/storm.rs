@@ -25,6 +25,8 @@ const STOLEN: usize = 5;
 const OVERTIME: Duration = Duration::from_secs(10);
 /// The shortest time between two injections of a fault.
 const SHORTEST: Duration = Duration::from_millis(100);
+/// How many spells the service works between two stalls. It could process few orders if one came after the other.
+const BETWEEN_STALLS: u32 = 4;
 /// The longest delay of a message's delivery.
 const LATEST: Duration = Duration::from_secs(3);
 /// The storm and what it measured.
@@ -32,7 +34,7 @@ pub struct Storm {
     world: Arc<World>,
     spell: Duration,
     recoveries: Mutex<Vec<Recovery>>,
-    /// A fault holds it while its recovery is measured, so that there is one at a time.
+    /// A stall holds it until the next one may begin.
     turn: Turn<()>,
 }
 
@@ -90,14 +92,21 @@ impl Storm {
                 return Ok(());
             }
             sleep(pause).await;
-            self.inject(fault).await?;
+            if stall::is_stall(fault) {
+                let _turn = self.turn.lock().await;
+                if Instant::now() < end {
+                    self.inject(fault).await?;
+                    sleep(self.spell * BETWEEN_STALLS).await;
+                }
+            } else {
+                self.inject(fault).await?;
+            }
         }
     }
 
-    /// The mean time between two injections of the fault.
+    /// The mean time between two injections of the fault, besides the time that a stall waits for its turn.
     fn pause(&self, fault: Fault) -> Duration {
         match fault {
-            Fault::FastRestart | Fault::Crash => self.spell * 8,
             _ if stall::is_stall(fault) => self.spell * 24,
             Fault::QueueRefuses => self.spell * 20,
             Fault::Cut => self.spell * 3,

@@ -38,7 +38,6 @@ pub fn is_stall(fault: Fault) -> bool {
 impl Storm {
     /// Injects the fault once, and measures the recovery.
     pub(super) async fn stall(&self, fault: Fault) -> Result<()> {
-        let _turn = self.turn.lock().await;
         if fault == Fault::Failover {
             self.world.database.add_standby().await?;
         }
