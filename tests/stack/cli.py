@@ -26,6 +26,9 @@ from stack.console import StackError, complain, good, say, step
 from stack.records import Records
 from stack.settings import HOST, ROOT, Settings
 
+# The stack of a person, who waits for it. The tests and measurements use the functions as AWS would get them.
+QUICKLY = lifecycle.everything(lifecycle.Functions(build=deploy.build_quickly))
+
 
 class Stopped(BaseException):
     """A signal to stop: Ctrl-C, SIGTERM or a closed terminal."""
@@ -34,7 +37,7 @@ class Stopped(BaseException):
 def run(settings: Settings) -> None:
     """start everything, follow a sample order to its end, run until Ctrl-C"""
     begun = time.monotonic()
-    if not lifecycle.up(settings, foreground=True):
+    if not lifecycle.up(settings, foreground=True, bring_up=QUICKLY):
         raise StackError("This stack is running already.", "Use it (`make status`) or stop it (`make down`).")
     try:
         good(f"    Ready after {time.monotonic() - begun:.1f} s.")
@@ -64,7 +67,7 @@ def develop(settings: Settings) -> None:
 
 def show_off(settings: Settings) -> None:
     """start everything unless it runs, keep creating orders, open the dashboard, run until Ctrl-C"""
-    is_ours = lifecycle.up(settings, foreground=True)
+    is_ours = lifecycle.up(settings, foreground=True, bring_up=QUICKLY)
     try:
         sample.fill(settings)
         demo.run(envfile.read(settings))
@@ -77,7 +80,7 @@ def show_off(settings: Settings) -> None:
 def up(settings: Settings) -> None:
     """start everything in the background"""
     begun = time.monotonic()
-    if lifecycle.up(settings):
+    if lifecycle.up(settings, bring_up=QUICKLY):
         good(f"    Up after {time.monotonic() - begun:.1f} s.")
     else:
         say("This stack is running already.")

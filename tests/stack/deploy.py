@@ -12,7 +12,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from stack import processes
+from stack import packages, processes
 from stack.console import StackError, step
 from stack.files import write_private
 from stack.settings import AUDIENCE, CLIENT, REGION, ROOT, STACK_NAME, Settings
@@ -34,12 +34,31 @@ def client(settings: Settings, service: str):
     )
 
 
-def build(settings: Settings) -> None:
-    """Run `sam build` for this machine's processor.
+# Functions that run on this machine alone are linked by its own linker, each crate by itself.
+QUICK = {
+    "CARGO_LAMBDA_COMPILER": "cargo",
+    "CARGO_PROFILE_RELEASE_LTO": "off",
+    "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16",
+}
 
-    cargo runs before it: it builds all functions on all cores and shows its progress, which SAM would hide.
+
+def build(settings: Settings) -> None:
+    """Run `sam build` for this machine's processor, as for AWS."""
+    _build(settings, tool_environment())
+
+
+def build_quickly(settings: Settings) -> None:
+    """Run `sam build` for this machine alone.
+
+    The functions are the same, and two and a half times as large. They use this machine's OpenSSL if its headers are
+    installed, because compiling OpenSSL takes longer than all the rest.
     """
-    environment = tool_environment()
+    openssl = {"OPENSSL_NO_VENDOR": "1"} if packages.has_openssl() else {}
+    _build(settings, {**tool_environment(), **QUICK, **openssl})
+
+
+def _build(settings: Settings, environment: dict[str, str]) -> None:
+    # cargo runs before SAM: it builds all functions on all cores and shows its progress, which SAM would hide.
     log = settings.log("sam-build")
     log.parent.mkdir(parents=True, exist_ok=True)
     with _only_build():

@@ -22,7 +22,7 @@ BringUp = Callable[[Settings, Records], None]
 
 @dataclass(frozen=True)
 class Functions:
-    """How to build, deploy and run the functions. By default `sam build` builds them and the emulator runs them."""
+    """How to build, deploy and run the functions. By default `sam build` builds them, and the emulator runs them."""
 
     build: Callable[[Settings], None] = deploy.build
     template: Path = deploy.BUILT_TEMPLATE

@@ -19,6 +19,8 @@ from stack.console import StackError, complain
 PROGRAM = '#include <stdio.h>\nint main(void) { return puts("") < 0; }\n'
 # Some of the Perl modules that the build of OpenSSL needs. A perl without them is not enough.
 PERL_MODULES = ("FindBin", "File::Compare", "IPC::Cmd")
+# With OpenSSL's headers the first start is minutes shorter. A machine that gets packages anyway gets them too.
+HEADERS = ("libssl-dev", "pkg-config")
 CARGO_TOML = Path(__file__).resolve().parents[2] / "Cargo.toml"
 RUST = "Rust {} or later"
 RUST_BY_HAND = "install it from https://rustup.rs, then `. ~/.cargo/env`; update an older one by `rustup update`"
@@ -39,7 +41,8 @@ def ensure() -> None:
     missing = [need for need in needs() if not need.is_present()]
     if not missing:
         return
-    apt.install(to_install(missing, has_apt=shutil.which("apt-get") is not None, can_be_root=apt.can_be_root()))
+    listed = to_install(missing, has_apt=shutil.which("apt-get") is not None, can_be_root=apt.can_be_root())
+    apt.install(listed if packages.has_openssl() else [*listed, *HEADERS])
     still = [need for need in missing if not need.is_present()]
     if still:
         raise StackError(*explained(still))

@@ -1,6 +1,7 @@
-"""Finds PostgreSQL's programs on this machine, and installs them if they are missing."""
+"""Finds PostgreSQL's programs and OpenSSL's headers on this machine, and installs missing programs."""
 
 import os
+import subprocess
 from functools import cache
 from pathlib import Path
 
@@ -30,3 +31,11 @@ def find() -> Path | None:
     return next(
         (path for path in [*packaged, *on_path] if (path / "initdb").exists() and (path / "postgres").exists()), None
     )
+
+
+def has_openssl() -> bool:
+    """Whether programs can be built with this machine's OpenSSL 3."""
+    try:
+        return subprocess.run(["pkg-config", "--exists", "openssl >= 3"], check=False).returncode == 0
+    except FileNotFoundError:
+        return False

@@ -42,9 +42,14 @@ class Missing(unittest.TestCase):
         self.enterContext(mock.patch("stack.machine.needs", return_value=[PERL]))
         self.enterContext(mock.patch("shutil.which", return_value="/usr/bin/it"))
         install = self.enterContext(mock.patch("stack.apt.install"))
-        with self.assertRaisesRegex(StackError, "lacks:\n  - Perl"):
-            machine.ensure()
-        install.assert_called_once_with(["perl"])
+        for has_openssl, installed in ((True, ["perl"]), (False, ["perl", "libssl-dev", "pkg-config"])):
+            with (
+                self.subTest(has_openssl=has_openssl),
+                mock.patch("stack.packages.has_openssl", return_value=has_openssl),
+            ):
+                with self.assertRaisesRegex(StackError, "lacks:\n  - Perl"):
+                    machine.ensure()
+                install.assert_called_with(installed)
 
 
 class OfABareMachine(unittest.TestCase):
