@@ -50,8 +50,8 @@ def build(settings: Settings) -> None:
 def build_quickly(settings: Settings) -> None:
     """Run `sam build` for this machine alone.
 
-    The functions are the same, and two and a half times as large. They use this machine's OpenSSL if its headers are
-    installed, because compiling OpenSSL takes longer than all the rest.
+    They use this machine's OpenSSL if its headers are installed, because compiling OpenSSL takes longer than all the
+    rest.
     """
     openssl = {"OPENSSL_NO_VENDOR": "1"} if packages.has_openssl() else {}
     _build(settings, {**tool_environment(), **QUICK, **openssl})

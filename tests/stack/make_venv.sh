@@ -8,19 +8,16 @@ fail() {
     exit 1
 }
 
-with_uv() {
-    uv="$(dirname "$1")/uv/bin/uv"
-    if [ ! -x "$uv" ]; then
-        python3 -m venv --clear "$(dirname "$1")/uv"
-        "$(dirname "$1")/uv/bin/pip" install --quiet --disable-pip-version-check --requirement tests/stack/requirements-uv.txt
-    fi &&
-        "$uv" venv --quiet --clear --python "$(command -v python3)" "$1" &&
-        "$uv" pip install --quiet --python "$1/bin/python" --requirement "$2"
+with_pip() {
+    python3 -m venv --clear "$1" &&
+        "$1/bin/pip" install --quiet --disable-pip-version-check --requirement "$2"
 }
 
-with_pip() {
-    python3 -m venv --clear "$1"
-    "$1/bin/pip" install --quiet --disable-pip-version-check --requirement "$2"
+with_uv() {
+    own="$(dirname "$1")/uv"
+    { [ -x "$own/bin/uv" ] || with_pip "$own" tests/stack/requirements-uv.txt; } &&
+        "$own/bin/uv" venv --quiet --clear --python "$(command -v python3)" "$1" &&
+        "$own/bin/uv" pip install --quiet --python "$1/bin/python" --requirement "$2"
 }
 
 echo "==> Installing the pinned tools of $2 into $1"

@@ -123,7 +123,7 @@ fn summary(world: &World, findings: &Findings, recoveries: &[Recovery]) -> Strin
     line("calls to the endpoint", format!("{calls}, {again} of them about an order that it had already fulfilled"));
     let (events, repeats) = findings.events;
     line("events that the bus took", format!("{events}, {repeats} of them repeats with the same id"));
-    line("old orders that retention deleted meanwhile", world.old_orders().to_string());
+    line("old orders that the sweeper deleted", world.old_orders().to_string());
     line("execution environments started", world.environments().to_string());
     line("dead letters", world.queues.counts(DEAD_LETTERS).total().to_string());
     line(
