@@ -146,7 +146,7 @@ check: machine ## check the Rust code's format and lints
 	echo "==> Checking the format and the lints of the Rust code"
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	cargo clippy --package tests --test pooling -- -D warnings
+	cargo clippy --workspace --test pooling -- -D warnings
 
 lint: $(LOCAL) contract .local/lint/.stamp ## check the SAM template, its security too, the workflows, the Python code and the OpenAPI document
 	echo "==> Checking the Python code"
