@@ -21,7 +21,7 @@ use aws_types::region::Region;
 use crate::config::{ConfigError, Env};
 use crate::tls;
 
-use http::Http;
+pub use http::Http;
 
 /// How long one attempt at a call may take. After that the SDK tries again on another connection: an environment that was frozen
 /// may have a dead connection. A receive waits for a second.

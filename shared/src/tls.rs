@@ -16,6 +16,8 @@ const OF_RDS: &str = "Amazon RDS ";
 
 /// Connects to AWS's APIs.
 pub static TO_AWS: Connector = Connector::new(|| trusting(&amazon(|name| !name.starts_with(OF_RDS))));
+/// Connects to servers whose certificate is signed by one of the machine's authorities.
+pub static OF_THIS_MACHINE: Connector = Connector::new(TlsConnector::new);
 
 /// A connector that is built at its first use.
 pub type Connector<F = fn() -> BuildResult> = LazyLock<BuildResult, F>;

@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use api::Api;
 use aws_sdk_secretsmanager::Client;
-use aws_sdk_secretsmanager::config::{BehaviorVersion, Config, Credentials, Region};
 use futures_util::future::join_all;
 use serde_json::json;
 use shared::config::Env;
@@ -101,13 +100,7 @@ impl SecretWorld {
 }
 
 fn secrets() -> Client {
-    let config = Config::builder()
-        .behavior_version(BehaviorVersion::v2026_01_12())
-        .region(Region::new("us-east-1"))
-        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-        .endpoint_url(Stack::running().get("AWS_ENDPOINT_URL"))
-        .build();
-    Client::from_conf(config)
+    Client::new(&Stack::running().aws())
 }
 
 /// The text of a secret as RDS writes it.

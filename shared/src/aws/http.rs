@@ -17,15 +17,35 @@ use hyper_util::rt::TokioExecutor;
 
 use crate::tls;
 
-/// Calls AWS over HTTP/1.1 and keeps connections open. Built at its first use.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Http(Arc<OnceLock<Client<HttpsConnector<TcpConnector>, SdkBody>>>);
+/// Calls AWS over HTTP/1.1 and keeps connections open. Built at its first use. It uses no proxy.
+#[derive(Debug, Clone)]
+pub struct Http {
+    tls: &'static tls::Connector,
+    client: Arc<OnceLock<Client<HttpsConnector<TcpConnector>, SdkBody>>>,
+}
+
+impl Default for Http {
+    /// Trusts the Amazon Trust Services roots.
+    fn default() -> Self {
+        Self::trusting(&tls::TO_AWS)
+    }
+}
 
 impl Http {
-    /// The client. It trusts the Amazon Trust Services roots, and allows plain HTTP for the URL of an emulator.
+    /// Trusts the authorities of this machine, for a program that does not run on AWS.
+    #[must_use]
+    pub fn of_this_machine() -> Self {
+        Self::trusting(&tls::OF_THIS_MACHINE)
+    }
+
+    fn trusting(tls: &'static tls::Connector) -> Self {
+        Self { tls, client: Arc::default() }
+    }
+
+    /// The client. It allows plain HTTP, for the URL of an emulator.
     fn client(&self) -> Result<&Client<HttpsConnector<TcpConnector>, SdkBody>, ConnectorError> {
-        let tls = tls::TO_AWS.as_ref().map_err(|error| ConnectorError::user(error.to_string().into()))?;
-        Ok(self.0.get_or_init(|| {
+        let tls = self.tls.as_ref().map_err(|error| ConnectorError::user(error.to_string().into()))?;
+        Ok(self.client.get_or_init(|| {
             let mut tcp = TcpConnector::new();
             tcp.enforce_http(false);
             tcp.set_nodelay(true);

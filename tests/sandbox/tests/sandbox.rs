@@ -14,6 +14,7 @@ use futures_util::FutureExt;
 use sandbox::postgres::{Postgres, Stop};
 use sandbox::queue::{self, Attributes, Queues};
 use sandbox::wire::{self, Kind, Moment, Wire};
+use shared::aws::Http;
 use shared::config::Env;
 use shared::db::create::{CreateRequest, Created};
 use shared::db::ends::Announce;
@@ -36,7 +37,8 @@ async fn queues(hook: Option<queue::Hook>) -> (Queues, aws_sdk_sqs::Client) {
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::new("us-east-1"))
         .credentials_provider(Credentials::new("client-7", "secret", None, None, "test"))
-        .endpoint_url(queues.endpoint());
+        .endpoint_url(queues.endpoint())
+        .http_client(Http::default());
     (queues, aws_sdk_sqs::Client::from_conf(config.build()))
 }
 

@@ -12,6 +12,7 @@ use std::time::Instant;
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
 use native_tls::{Certificate, TlsConnector};
 use postgres_native_tls::MakeTlsConnector;
+use shared::aws::Http;
 
 type Error = Box<dyn std::error::Error>;
 
@@ -48,7 +49,8 @@ async fn send(queue: String, endpoint: String) -> Result<(), Error> {
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::new("us-east-1"))
         .credentials_provider(Credentials::new("bare", "secret", None, None, "bench"))
-        .endpoint_url(endpoint);
+        .endpoint_url(endpoint)
+        .http_client(Http::default());
     let client = aws_sdk_sqs::Client::from_conf(config.build());
     client.send_message().queue_url(queue).message_body("an-order").send().await?;
     Ok(())
