@@ -24,6 +24,8 @@ mod queues;
 mod reach;
 mod report;
 
+use shared::config::Env;
+
 use crate::client::Client;
 use crate::deployment::Deployment;
 use crate::exit::Exit;
@@ -41,23 +43,25 @@ pub async fn run(deployment: &Deployment, output: Output) -> Exit {
 
 /// Runs all checks. Returns the findings in reading order: the API first.
 pub async fn examine(deployment: &Deployment) -> Vec<Finding> {
-    let (mut findings, behind) = tokio::join!(examine_api(deployment), async {
-        let cloud = Cloud::of(&deployment.env);
-        let timings = functions::Functions::read(&cloud, &deployment.env).await;
-        let (database, queues, functions, bus) = tokio::join!(
-            // Boxed, because the future of all checks would otherwise be large.
-            Box::pin(database::examine(&deployment.env)),
-            queues::examine(&cloud, &deployment.env, &timings),
-            functions::examine(&cloud, &deployment.env, &timings),
-            bus::examine(&cloud, &timings),
-        );
-        [database, queues, functions, bus].concat()
-    });
-    findings.extend(behind);
-    findings
+    let cloud = Cloud::of(&deployment.env);
+    // Boxed, because the future of all checks would otherwise be large.
+    let (api, behind) =
+        tokio::join!(Box::pin(examine_api(&cloud, deployment)), Box::pin(examine_behind(&cloud, &deployment.env)));
+    [api, behind].concat()
 }
 
-async fn examine_api(deployment: &Deployment) -> Vec<Finding> {
+async fn examine_behind(cloud: &Cloud, env: &Env) -> Vec<Finding> {
+    let read = functions::Functions::read(cloud, env).await;
+    let (database, queues, functions, bus) = tokio::join!(
+        database::examine(env),
+        queues::examine(cloud, env, &read),
+        functions::examine(cloud, env, &read),
+        bus::examine(cloud, &read),
+    );
+    [database, queues, functions, bus].concat()
+}
+
+async fn examine_api(cloud: &Cloud, deployment: &Deployment) -> Vec<Finding> {
     let mut findings = reach::examine(deployment).await;
     if findings.iter().any(|finding| finding.state == Verdict::Wrong && finding.check != "certificate") {
         findings.push(Finding::not_checked("health", deployment.address(), "the API can't be reached"));
@@ -65,7 +69,7 @@ async fn examine_api(deployment: &Deployment) -> Vec<Finding> {
     }
     match Client::new(deployment) {
         Ok(client) => {
-            findings.extend(gateway::examine(deployment).await);
+            findings.extend(gateway::examine(cloud, deployment).await);
             findings.extend(api::examine(deployment, &client).await);
         }
         Err(failure) => findings.push(Finding::wrong(

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `EVENT_BUS` | the name or the ARN of the bus | none: nothing is announced |
 //!
-//! and those of [`crate::aws`]. This module is the only one that names the SDK of `EventBridge`.
+//! and those of [`crate::aws`]. This module is the only one of this crate that names the SDK of `EventBridge`.
 //!
 //! An end is announced at least once. Its row in `order_ends` is deleted after the bus has taken its event ([`crate::db::ends`]). The
 //! event's id and content are the same at each repeat. Every call has a deadline; what the deadline ends counts as not announced.
@@ -29,6 +29,8 @@ use crate::deadline::Deadline;
 
 use event::Event;
 
+/// The variable that names the bus.
+pub const EVENT_BUS: &str = "EVENT_BUS";
 /// How long the bus counts as silent after a call without an answer.
 const SILENCE: Duration = Duration::from_secs(30);
 /// A call with less time than this says nothing about the bus if it gets no answer.
@@ -38,7 +40,7 @@ impl Announce {
     /// Whether a deployment with these variables announces the ends of its orders.
     #[must_use]
     pub fn from_env(env: &Env) -> Self {
-        if env.text("EVENT_BUS").is_some() { Self::Ends } else { Self::Never }
+        if env.text(EVENT_BUS).is_some() { Self::Ends } else { Self::Never }
     }
 }
 
@@ -53,7 +55,7 @@ pub struct Bus {
 impl Bus {
     /// The configured bus; `None` if there is none.
     pub fn from_env(env: &Env) -> Result<Option<Self>, ConfigError> {
-        let Some(name) = env.text("EVENT_BUS") else { return Ok(None) };
+        let Some(name) = env.text(EVENT_BUS) else { return Ok(None) };
         let client = Client::new(&Access::from_env(env)?.sdk_config());
         Ok(Some(Self { client, name: name.to_owned(), given_up_at: Mutex::default() }))
     }

@@ -1,13 +1,12 @@
 //! Checks the event bus, if the functions announce the ends of orders.
 
-use serde_json::json;
+use aws_sdk_eventbridge::operation::describe_event_bus::DescribeEventBusError;
+use shared::events::EVENT_BUS;
 
 use super::cloud::Cloud;
 use super::finding::Finding;
 use super::functions::{Function, Functions};
-
-/// The variable that names the bus.
-const VARIABLE: &str = "EVENT_BUS";
+use crate::aws::describe;
 
 /// Checks that the processor and the sweeper announce on the same bus, and that it exists. Returns no finding if neither function
 /// could be read.
@@ -22,7 +21,7 @@ pub async fn examine(cloud: &Cloud, functions: &Functions) -> Vec<Finding> {
         findings.push(exists(cloud, function).await);
     }
     if named.is_empty() {
-        findings.push(Finding::ok("bus", VARIABLE, "none: the ends of orders are not announced"));
+        findings.push(Finding::ok("bus", EVENT_BUS, "none: the ends of orders are not announced"));
     }
     findings
 }
@@ -46,14 +45,20 @@ async fn exists(cloud: &Cloud, function: &Function) -> Finding {
         Some((_, name)) => name,
         None => bus,
     };
-    match cloud.events("DescribeEventBus", &json!({"Name": name})).await {
+    let not_checked = |why| Finding::not_checked("bus", bus, why);
+    let services = match cloud.services() {
+        Ok(services) => services,
+        Err(why) => return not_checked(why),
+    };
+    let is_missing = DescribeEventBusError::is_resource_not_found_exception;
+    match services.events.describe_event_bus().name(name).send().await {
         Ok(_) => Finding::ok("bus", bus, "exists"),
-        Err(why) if why.contains("does not exist") || why.contains("not found") => {
+        Err(error) if error.as_service_error().is_some_and(is_missing) => {
             let remedy = format!(
                 "create it (`aws events create-event-bus --name {name}`), or deploy with the right EventBus; the sweeper then sends the events that wait"
             );
-            Finding::wrong("bus", bus, format!("there is no such bus ({VARIABLE}): no event goes out"), remedy)
+            Finding::wrong("bus", bus, format!("there is no such bus ({EVENT_BUS}): no event goes out"), remedy)
         }
-        Err(why) => Finding::not_checked("bus", bus, why),
+        Err(error) => not_checked(describe(&error)),
     }
 }

@@ -2,20 +2,26 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use aws_sdk_eventbridge::operation::describe_rule::DescribeRuleOutput;
+use aws_sdk_eventbridge::types::RuleState;
+use aws_sdk_lambda::operation::get_function_configuration::{
+    GetFunctionConfigurationError, GetFunctionConfigurationOutput,
+};
+use aws_sdk_lambda::types::{EventSourceMappingConfiguration, FunctionResponseType, State};
 use shared::config::{Env, Timing, time_limit};
+use shared::events::EVENT_BUS;
 
-use super::cloud::Cloud;
+use super::cloud::{Cloud, Services};
 use super::finding::Finding;
+use crate::aws::describe;
 
 /// A function as it is deployed.
 pub struct Function {
     pub name: String,
     pub arn: String,
     pub timeout: i64,
-    state: String,
+    state: Option<State>,
     variables: Env,
-    queue_url: Option<String>,
 }
 
 /// Processor and sweeper, or why each could not be read.
@@ -39,33 +45,33 @@ impl Function {
     async fn read(cloud: &Cloud, env: &Env, variable: &'static str) -> Result<Self, Finding> {
         let name =
             env.text(variable).ok_or_else(|| Finding::not_checked("function", variable, format!("give {variable}")))?;
-        match cloud.lambda(&format!("/2015-03-31/functions/{name}/configuration")).await {
-            Ok(found) => Ok(Self::of(name, &found)),
-            Err(why) if why.contains("404") => {
+        let not_checked = |why| Finding::not_checked("function", name, why);
+        let services = cloud.services().map_err(not_checked)?;
+        let is_missing = GetFunctionConfigurationError::is_resource_not_found_exception;
+        match services.lambda.get_function_configuration().function_name(name).send().await {
+            Ok(found) => Ok(Self::of(name, found)),
+            Err(error) if error.as_service_error().is_some_and(is_missing) => {
                 let remedy = "take the name from the stack's outputs (ProcessorFunctionName, SweeperFunctionName), or deploy again";
                 Err(Finding::wrong("function", name, format!("there is no such function ({variable})"), remedy))
             }
-            Err(why) => Err(Finding::not_checked("function", name, why)),
+            Err(error) => Err(not_checked(describe(&error))),
         }
     }
 
-    fn of(name: &str, found: &Value) -> Self {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let variables = found["Environment"]["Variables"].as_object().into_iter().flatten();
-        let variables: Vec<_> = variables.map(|(name, value)| (name.clone(), text(value))).collect();
+    fn of(name: &str, found: GetFunctionConfigurationOutput) -> Self {
+        let variables = found.environment.and_then(|environment| environment.variables);
         Self {
             name: name.to_owned(),
-            arn: text(&found["FunctionArn"]),
-            timeout: found["Timeout"].as_i64().unwrap_or(3),
-            state: text(&found["State"]),
-            queue_url: variables.iter().find(|(name, _)| name == "QUEUE_URL").map(|(_, url)| url.clone()),
-            variables: variables.into_iter().collect(),
+            arn: found.function_arn.unwrap_or_default(),
+            timeout: found.timeout.unwrap_or(3).into(),
+            state: found.state,
+            variables: variables.unwrap_or_default().into_iter().collect(),
         }
     }
 
     /// The event bus that it announces ends on.
     pub fn bus(&self) -> Option<&str> {
-        self.variables.text("EVENT_BUS")
+        self.variables.text(EVENT_BUS)
     }
 }
 
@@ -91,10 +97,10 @@ pub async fn examine(cloud: &Cloud, env: &Env, functions: &Functions) -> Vec<Fin
 }
 
 fn running(function: &Function) -> Finding {
-    let is_active = ["Active", ""].contains(&function.state.as_str());
-    let what = if is_active { "active".to_owned() } else { format!("its state is {}", function.state) };
+    let inactive = function.state.as_ref().filter(|state| **state != State::Active);
+    let what = inactive.map_or_else(|| "active".to_owned(), |state| format!("its state is {state}"));
     let remedy = "see StateReason of `aws lambda get-function-configuration`; an inactive function becomes active when it is invoked";
-    Finding::held("function", &function.name, is_active, what, remedy)
+    Finding::held("function", &function.name, inactive.is_none(), what, remedy)
 }
 
 /// Checks the order of the four times with the function's own code.
@@ -129,7 +135,7 @@ fn timeout_variable(processor: &Function) -> Finding {
 }
 
 fn same_queue(function: &Function, env: &Env) -> Option<Finding> {
-    let (theirs, ours) = (function.queue_url.as_deref()?, env.text("QUEUE_URL")?);
+    let (theirs, ours) = (function.variables.text("QUEUE_URL")?, env.text("QUEUE_URL")?);
     let remedy = "set the function's QUEUE_URL to the orders' queue, or give doctor the right one";
     Some(Finding::held("function.queue", &function.name, theirs == ours, format!("uses {theirs}"), remedy))
 }
@@ -137,15 +143,13 @@ fn same_queue(function: &Function, env: &Env) -> Option<Finding> {
 /// Checks the mapping from the queue to the processor.
 async fn mapping(cloud: &Cloud, env: &Env, processor: &Function) -> Vec<Finding> {
     let place = &processor.name;
-    let path = format!("/2015-03-31/event-source-mappings/?FunctionName={place}");
-    let found = match cloud.lambda(&path).await {
-        Ok(found) => found,
+    let all = match mappings(cloud, processor).await {
+        Ok(all) => all,
         Err(why) => return vec![Finding::not_checked("mapping", place, why)],
     };
-    let all = found["EventSourceMappings"].as_array().cloned().unwrap_or_default();
     let queue = env.text("QUEUE_URL").and_then(|url| url.rsplit('/').next());
-    let is_ours = |mapping: &&Value| {
-        let source = mapping["EventSourceArn"].as_str().unwrap_or_default();
+    let is_ours = |mapping: &&EventSourceMappingConfiguration| {
+        let source = mapping.event_source_arn().unwrap_or_default();
         queue.is_none_or(|queue| source.rsplit(':').next() == Some(queue))
     };
     let Some(mapping) = all.iter().find(is_ours) else {
@@ -155,8 +159,14 @@ async fn mapping(cloud: &Cloud, env: &Env, processor: &Function) -> Vec<Finding>
     vec![enabled(place, mapping), partial(place, mapping)]
 }
 
-fn enabled(place: &str, mapping: &Value) -> Finding {
-    let state = mapping["State"].as_str().unwrap_or_default();
+async fn mappings(cloud: &Cloud, function: &Function) -> Result<Vec<EventSourceMappingConfiguration>, String> {
+    let call = cloud.services()?.lambda.list_event_source_mappings().function_name(&function.name);
+    let found = call.send().await.map_err(|error| describe(&error))?;
+    Ok(found.event_source_mappings.unwrap_or_default())
+}
+
+fn enabled(place: &str, mapping: &EventSourceMappingConfiguration) -> Finding {
+    let state = mapping.state().unwrap_or_default();
     let remedy =
         "enable it: `aws lambda update-event-source-mapping --enabled --uuid …`; orders wait until then, none is lost";
     Finding::held(
@@ -168,10 +178,8 @@ fn enabled(place: &str, mapping: &Value) -> Finding {
     )
 }
 
-fn partial(place: &str, mapping: &Value) -> Finding {
-    let is_partial = mapping["FunctionResponseTypes"]
-        .as_array()
-        .is_some_and(|types| types.contains(&"ReportBatchItemFailures".into()));
+fn partial(place: &str, mapping: &EventSourceMappingConfiguration) -> Finding {
+    let is_partial = mapping.function_response_types().contains(&FunctionResponseType::ReportBatchItemFailures);
     let what = if is_partial { "messages fail one by one" } else { "one failed message fails its whole batch" };
     let remedy = "set the mapping's FunctionResponseTypes to ReportBatchItemFailures: without it failed messages are deleted as done";
     Finding::held("mapping.partial", place, is_partial, what, remedy)
@@ -188,23 +196,29 @@ async fn schedule(cloud: &Cloud, sweeper: &Function) -> Finding {
     let Some(rule) = rules.first() else {
         return Finding::wrong("schedule", place, "no schedule invokes it", remedy);
     };
-    let text = |name: &str| rule[name].as_str().unwrap_or_default();
-    let what = format!("{} is {}", text("ScheduleExpression"), text("State").to_lowercase());
-    Finding::held("schedule", place, text("State") == "ENABLED", what, remedy)
+    let state = rule.state().map_or("", RuleState::as_str);
+    let what = format!("{} is {}", rule.schedule_expression().unwrap_or_default(), state.to_lowercase());
+    Finding::held("schedule", place, is_enabled(rule), what, remedy)
 }
 
 /// The rules that invoke a function, by its own name or by an alias; the enabled ones first.
-async fn rules(cloud: &Cloud, function: &Function) -> Result<Vec<Value>, String> {
-    let aliases = cloud.lambda(&format!("/2015-03-31/functions/{}/aliases", function.name)).await.unwrap_or_default();
-    let aliases = aliases["Aliases"].as_array().cloned().unwrap_or_default();
-    let arns = aliases.iter().filter_map(|alias| alias["AliasArn"].as_str()).chain([function.arn.as_str()]);
+async fn rules(cloud: &Cloud, function: &Function) -> Result<Vec<DescribeRuleOutput>, String> {
+    let Services { events, lambda, .. } = cloud.services()?;
+    let found = lambda.list_aliases().function_name(&function.name).send().await;
+    let aliases = found.ok().and_then(|found| found.aliases).unwrap_or_default();
+    let arns = aliases.iter().filter_map(|alias| alias.alias_arn()).chain([function.arn.as_str()]);
     let mut rules = Vec::new();
     for arn in arns {
-        let named = cloud.events("ListRuleNamesByTarget", &json!({"TargetArn": arn})).await?;
-        for name in named["RuleNames"].as_array().into_iter().flatten() {
-            rules.push(cloud.events("DescribeRule", &json!({"Name": name})).await?);
+        let call = events.list_rule_names_by_target().target_arn(arn);
+        let named = call.send().await.map_err(|error| describe(&error))?;
+        for name in named.rule_names() {
+            rules.push(events.describe_rule().name(name).send().await.map_err(|error| describe(&error))?);
         }
     }
-    rules.sort_by_key(|rule| rule["State"] != "ENABLED");
+    rules.sort_by_key(|rule| !is_enabled(rule));
     Ok(rules)
+}
+
+fn is_enabled(rule: &DescribeRuleOutput) -> bool {
+    rule.state() == Some(&RuleState::Enabled)
 }

@@ -2,10 +2,11 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde_json::Value;
+use aws_sdk_apigatewayv2::types::Authorizer;
 
+use super::cloud::Cloud;
 use super::finding::Finding;
-use crate::aws::Aws;
+use crate::aws::describe;
 use crate::deployment::Deployment;
 use crate::token::Claims;
 
@@ -21,7 +22,7 @@ struct AcceptedTokens {
 }
 
 /// Checks the token.
-pub async fn examine(deployment: &Deployment) -> Vec<Finding> {
+pub async fn examine(cloud: &Cloud, deployment: &Deployment) -> Vec<Finding> {
     let Some(token) = &deployment.token else {
         return vec![Finding::not_checked("token", "ORDERMILL_TOKEN", "give --token or ORDERMILL_TOKEN")];
     };
@@ -37,7 +38,7 @@ pub async fn examine(deployment: &Deployment) -> Vec<Finding> {
         }
     };
     let mut findings = vec![subject(&claims), expiry(&claims), scopes(&claims)];
-    findings.extend(match accepted(deployment).await {
+    findings.extend(match accepted(cloud, deployment).await {
         Ok(accepted) => compare(&claims, &accepted),
         Err(why) => vec![Finding::not_checked("token.issuer", "gateway", why)],
     });
@@ -133,7 +134,7 @@ fn compare(claims: &Claims, accepted: &AcceptedTokens) -> Vec<Finding> {
 }
 
 /// What the gateway accepts: from its own configuration, otherwise from variables.
-async fn accepted(deployment: &Deployment) -> Result<AcceptedTokens, String> {
+async fn accepted(cloud: &Cloud, deployment: &Deployment) -> Result<AcceptedTokens, String> {
     let from_variables = |why: String| match deployment.env.text("OIDC_ISSUER") {
         Some(issuer) => Ok(AcceptedTokens {
             issuer: issuer.to_owned(),
@@ -142,24 +143,23 @@ async fn accepted(deployment: &Deployment) -> Result<AcceptedTokens, String> {
         }),
         None => Err(format!("{why}; or give OIDC_ISSUER")),
     };
-    let aws = match Aws::from_env(&deployment.env) {
-        Ok(aws) => aws,
+    let services = match cloud.services() {
+        Ok(services) => services,
         Err(why) => return from_variables(why),
     };
     let Some(id) = api_id(deployment) else { return from_variables("give API_ID".to_owned()) };
-    match aws.get("apigateway", &format!("/v2/apis/{id}/authorizers")).await {
+    match services.gateway.get_authorizers().api_id(id).send().await {
         Ok(found) => {
-            authorizer(&found).map_or_else(|| from_variables("the gateway has no JWT authorizer".to_owned()), Ok)
+            authorizer(found.items()).map_or_else(|| from_variables("the gateway has no JWT authorizer".to_owned()), Ok)
         }
-        Err(why) => from_variables(why),
+        Err(error) => from_variables(describe(&error)),
     }
 }
 
-fn authorizer(found: &Value) -> Option<AcceptedTokens> {
-    let all = found.get("items").or_else(|| found.get("Items"))?.as_array()?;
-    let jwt = all.iter().find_map(|each| each.get("jwtConfiguration"))?;
-    let audiences = jwt["audience"].as_array()?.iter().filter_map(Value::as_str).map(str::to_owned).collect();
-    Some(AcceptedTokens { issuer: jwt["issuer"].as_str()?.to_owned(), audiences, known_by: "authorizer" })
+fn authorizer(all: &[Authorizer]) -> Option<AcceptedTokens> {
+    let jwt = all.iter().find_map(Authorizer::jwt_configuration)?;
+    let audiences = jwt.audience().to_vec();
+    Some(AcceptedTokens { issuer: jwt.issuer()?.to_owned(), audiences, known_by: "authorizer" })
 }
 
 /// The API's identifier: the first part of AWS's name for it, or the emulator's path.

@@ -1,6 +1,10 @@
 //! Checks the queues: SQS delivers a failed message again in time, moves it to the dead-letter queue in the end, and keeps it
 //! there long enough.
 
+use std::collections::HashMap;
+
+use aws_sdk_sqs::operation::get_queue_attributes::GetQueueAttributesError;
+use aws_sdk_sqs::types::QueueAttributeName as Attribute;
 use serde_json::Value;
 use shared::config::Env;
 
@@ -8,6 +12,7 @@ use super::api::dead_letters;
 use super::cloud::Cloud;
 use super::finding::Finding;
 use super::functions::Functions;
+use crate::aws::describe;
 
 /// The visibility timeout in time-outs of the function, as AWS advises: <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html>.
 const TIMEOUTS: i64 = 6;
@@ -17,7 +22,7 @@ const RECEIVES: i64 = 5;
 /// A queue's attributes, and its name.
 struct ExaminedQueue {
     name: String,
-    attributes: Value,
+    attributes: HashMap<Attribute, String>,
 }
 
 impl ExaminedQueue {
@@ -25,26 +30,30 @@ impl ExaminedQueue {
         let url =
             env.text(variable).ok_or_else(|| Finding::not_checked("queue", variable, format!("give {variable}")))?;
         let name = url.rsplit('/').next().unwrap_or(url).to_owned();
-        match cloud.queue(url).await {
-            Ok(attributes) => Ok(Self { name, attributes }),
-            Err(problem) if problem.contains("does not exist") || problem.contains("NonExistent") => {
+        let not_checked = |why| Finding::not_checked("queue", &name, why);
+        let services = cloud.services().map_err(not_checked)?;
+        let call = services.sqs.get_queue_attributes().queue_url(url).attribute_names(Attribute::All);
+        let is_missing = GetQueueAttributesError::is_queue_does_not_exist;
+        match call.send().await {
+            Ok(found) => Ok(Self { attributes: found.attributes.unwrap_or_default(), name }),
+            Err(error) if error.as_service_error().is_some_and(is_missing) => {
                 let remedy =
                     "take the URL from the stack's outputs QueueUrl and DlqUrl; if the queue was deleted, deploy again";
                 Err(Finding::wrong("queue", name, format!("there is no such queue ({variable})"), remedy))
             }
-            Err(why) => Err(Finding::not_checked("queue", name, why)),
+            Err(error) => Err(not_checked(describe(&error))),
         }
     }
 
-    fn text(&self, name: &str) -> &str {
-        self.attributes[name].as_str().unwrap_or_default()
+    fn text(&self, name: &Attribute) -> &str {
+        self.attributes.get(name).map(String::as_str).unwrap_or_default()
     }
 
-    fn number(&self, name: &str) -> i64 {
+    fn number(&self, name: &Attribute) -> i64 {
         self.text(name).parse().unwrap_or_default()
     }
 
-    fn policy(&self, name: &str) -> Value {
+    fn policy(&self, name: &Attribute) -> Value {
         serde_json::from_str(self.text(name)).unwrap_or_default()
     }
 }
@@ -61,14 +70,14 @@ pub async fn examine(cloud: &Cloud, env: &Env, functions: &Functions) -> Vec<Fin
     }
     if let Ok(dead) = &dead {
         findings.push(encrypted(dead));
-        findings.push(dead_letters(&dead.name, dead.number("ApproximateNumberOfMessages")));
+        findings.push(dead_letters(&dead.name, dead.number(&Attribute::ApproximateNumberOfMessages)));
     }
     findings.extend([orders.err(), dead.err()].into_iter().flatten());
     findings
 }
 
 fn visibility(orders: &ExaminedQueue, functions: &Functions) -> Finding {
-    let visibility = orders.number("VisibilityTimeout");
+    let visibility = orders.number(&Attribute::VisibilityTimeout);
     let Ok(processor) = &functions.processor else {
         return Finding::not_checked(
             "queue.visibility",
@@ -83,7 +92,7 @@ fn visibility(orders: &ExaminedQueue, functions: &Functions) -> Finding {
 }
 
 fn redrive(orders: &ExaminedQueue, dead: Option<&ExaminedQueue>) -> Vec<Finding> {
-    let policy = orders.policy("RedrivePolicy");
+    let policy = orders.policy(&Attribute::RedrivePolicy);
     let Some(target) = policy["deadLetterTargetArn"].as_str() else {
         let remedy = "set the queue's RedrivePolicy to the dead-letter queue, as template.yaml does: otherwise SQS delivers a bad message for ever";
         return vec![Finding::wrong("queue.dead-letters", &orders.name, "has no dead-letter queue", remedy)];
@@ -97,7 +106,7 @@ fn redrive(orders: &ExaminedQueue, dead: Option<&ExaminedQueue>) -> Vec<Finding>
         findings.push(Finding::not_checked("queue.dead-letters", &orders.name, "give DLQ_URL to compare"));
         return findings;
     };
-    let is_wired = target == dead.text("QueueArn");
+    let is_wired = target == dead.text(&Attribute::QueueArn);
     let remedy = "set deadLetterTargetArn to the queue of DLQ_URL: operators look for dead letters there";
     findings.push(Finding::held(
         "queue.dead-letters",
@@ -111,14 +120,14 @@ fn redrive(orders: &ExaminedQueue, dead: Option<&ExaminedQueue>) -> Vec<Finding>
 }
 
 fn retention(orders: &ExaminedQueue, dead: &ExaminedQueue) -> Finding {
-    let [kept, kept_dead] = [orders, dead].map(|queue| queue.number("MessageRetentionPeriod"));
+    let [kept, kept_dead] = [orders, dead].map(|queue| queue.number(&Attribute::MessageRetentionPeriod));
     let what = format!("kept {} h, in the orders' queue {} h", kept_dead / 3600, kept / 3600);
     let remedy = "set the dead-letter queue's MessageRetentionPeriod above the other's (14 days): a dead letter keeps the age it came with";
     Finding::held("queue.retention", &dead.name, kept_dead > kept, what, remedy)
 }
 
 fn encrypted(queue: &ExaminedQueue) -> Finding {
-    let policy = queue.policy("Policy");
+    let policy = queue.policy(&Attribute::Policy);
     let statements = match &policy["Statement"] {
         Value::Array(several) => several.iter().collect(),
         one => vec![one],

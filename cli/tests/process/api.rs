@@ -13,6 +13,8 @@ pub enum Manner {
     Sound,
     /// It answers no list of more than one order.
     WithoutLists,
+    /// It answers every call 403, as AWS does without the right.
+    Refusing,
     /// It accepts connections and never answers.
     Silent,
 }
@@ -73,6 +75,7 @@ impl Api {
 fn serve(stream: &TcpStream, manner: Manner, orders: &Mutex<Vec<Value>>, paths: &Mutex<Vec<String>>) {
     let Some((method, path, body)) = read(stream) else { return };
     let (status, answer) = match (method.as_str(), path.split('?').next().unwrap()) {
+        _ if manner == Manner::Refusing => (403, json!({"__type": "AccessDeniedException", "message": "no right"})),
         ("POST", "/orders") => {
             orders.lock().unwrap().push(order(&body));
             (201, json!({}))

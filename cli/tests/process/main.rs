@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "an unwrap that fails is a test that fails")]
 
 mod api;
+mod cloud;
 mod ending;
 mod exporting;
 mod proxy;

@@ -1,12 +1,11 @@
 //! Faults of queues and functions. Each test plants them in its own queues, functions, mappings and rules in the emulated AWS.
 
+use aws_sdk_eventbridge::types::{RuleState, Target};
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types::{Environment, FunctionCode, Runtime};
 use aws_sdk_sqs::types::QueueAttributeName;
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use ordermill::aws::Aws;
 use ordermill::doctor::Verdict;
 use serde_json::{Value, json};
-use shared::config::Env;
 use tests::{Bus, Stack};
 use uuid::Uuid;
 
@@ -67,33 +66,29 @@ impl Queues {
 }
 
 /// Creates a function with this time-out, correct variables and these ones. Returns its name.
-async fn function(queues: &Queues, timeout: u32, variables: &[(&str, &str)]) -> String {
-    let name = fresh("function");
-    let mut all = json!({"QUEUE_URL": queues.url});
+async fn function(queues: &Queues, timeout: i32, variables: &[(&str, &str)]) -> String {
+    let (name, lambda) = (fresh("function"), lambda());
     // The emulated AWS creates no function without an existing role: this is the deployed processor's.
-    let processor = format!("/2015-03-31/functions/{}/configuration", Stack::running().get("PROCESSOR_FUNCTION"));
-    let role = aws().get("lambda", &processor).await.unwrap()["Role"].clone();
-    for (name, value) in variables {
-        all[*name] = (*value).into();
-    }
-    let function = json!({"FunctionName": name, "Runtime": "provided.al2023", "Handler": "bootstrap", "Timeout": timeout,
-        "Role": role, "Environment": {"Variables": all},
-        "Code": {"ZipFile": BASE64_STANDARD.encode(EMPTY_ZIP)}});
-    aws().post("lambda", "/2015-03-31/functions", &function).await.unwrap();
+    let processor = lambda.get_function_configuration().function_name(Stack::running().get("PROCESSOR_FUNCTION"));
+    let role = processor.send().await.unwrap().role.unwrap();
+    let environment = Environment::builder().variables("QUEUE_URL", &queues.url);
+    let environment = variables.iter().fold(environment, |all, (name, value)| all.variables(*name, *value));
+    let function = lambda.create_function().function_name(&name).role(role).timeout(timeout);
+    let function = function.runtime(Runtime::Providedal2023).handler("bootstrap").environment(environment.build());
+    let code = FunctionCode::builder().zip_file(Blob::new(EMPTY_ZIP)).build();
+    function.code(code).send().await.unwrap();
     name
 }
 
 /// Creates an event source mapping from the queue to the function.
-async fn map(queues: &Queues, function: &str, is_enabled: bool, response_types: &[&str]) {
-    let mapping = json!({"FunctionName": function, "EventSourceArn": queues.arn(&queues.url).await, "Enabled": is_enabled,
-        "FunctionResponseTypes": response_types});
-    aws().post("lambda", "/2015-03-31/event-source-mappings", &mapping).await.unwrap();
+async fn map(queues: &Queues, function: &str, is_enabled: bool) {
+    let (lambda, source) = (lambda(), queues.arn(&queues.url).await);
+    let mapping = lambda.create_event_source_mapping().function_name(function).event_source_arn(source);
+    mapping.enabled(is_enabled).send().await.unwrap();
 }
 
-fn aws() -> Aws {
-    let stack = Stack::running();
-    let names = ["AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"];
-    Aws::from_env(&names.into_iter().map(|name| (name, stack.get(name))).collect::<Env>()).unwrap()
+fn lambda() -> aws_sdk_lambda::Client {
+    aws_sdk_lambda::Client::new(&Stack::running().aws())
 }
 
 #[tokio::test]
@@ -177,7 +172,7 @@ async fn doctor_finds_each_fault_of_an_event_source_mapping() {
     let name = function(&queues, 15, &[]).await;
     let patient = queues.patient().with("PROCESSOR_FUNCTION", &name);
     patient.assert_wrong("mapping", "no mapping brings the queue's messages", "event source mapping").await;
-    map(&queues, &name, false, &[]).await;
+    map(&queues, &name, false).await;
     patient.assert_wrong("mapping", "its mapping is Disabled", "--enabled").await;
     patient.assert_wrong("mapping.partial", "its whole batch", "ReportBatchItemFailures").await;
 }
@@ -190,10 +185,11 @@ async fn doctor_finds_a_sweeper_without_a_schedule() {
     let patient = queues.patient().with("SWEEPER_FUNCTION", &name);
     patient.assert_wrong("schedule", "no schedule invokes it", "enable-rule").await;
     let arn = format!("arn:aws:lambda:us-east-1:000000000000:function:{name}");
-    let act =
-        async |action: &str, asked: Value| aws().act("events", &format!("AWSEvents.{action}"), &asked).await.unwrap();
-    act("PutRule", json!({"Name": rule, "ScheduleExpression": "rate(1 day)", "State": "DISABLED"})).await;
-    act("PutTargets", json!({"Rule": rule, "Targets": [{"Id": "1", "Arn": arn}]})).await;
+    let events = Stack::running().events();
+    let daily = events.put_rule().name(&rule).schedule_expression("rate(1 day)").state(RuleState::Disabled);
+    daily.send().await.unwrap();
+    let target = Target::builder().id("1").arn(arn).build().unwrap();
+    events.put_targets().rule(&rule).targets(target).send().await.unwrap();
     patient.assert_wrong("schedule", "rate(1 day) is disabled", "enable-rule").await;
 }
 

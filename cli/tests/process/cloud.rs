@@ -1,0 +1,35 @@
+//! AWS that gives no access: `doctor` says why it could not check.
+
+use serde_json::json;
+
+use super::api::{Api, Manner};
+use super::{json, run};
+
+/// Checks that doctor, with these variables too, gives this reason for each check that needs AWS.
+fn assert_not_checked(variables: &[(&str, &str)], why: &str) {
+    let (api, queue) = (Api::start(Manner::Sound).url(), "http://127.0.0.1:1/0/orders");
+    let own = [("ORDERMILL_URL", api.as_str()), ("ORDERMILL_TOKEN", "a.e30.b"), ("API_ID", "api")];
+    let places = [("QUEUE_URL", queue), ("PROCESSOR_FUNCTION", "processor")];
+    let report = json(&run(&["--json", "doctor"], &[&own[..], &places, variables].concat()));
+    for (check, place) in [("queue", "orders"), ("function", "processor"), ("token.issuer", "gateway")] {
+        let found = report["findings"].as_array().unwrap().iter().find(|finding| finding["check"] == check);
+        let found = found.unwrap_or_else(|| panic!("{check}: {report}"));
+        assert_eq!((&found["where"], &found["state"]), (&json!(place), &json!("not_checked")), "{found}");
+        assert!(found["what"].as_str().unwrap().starts_with(why), "{found}");
+    }
+}
+
+#[test]
+fn doctor_names_the_missing_variable_of_aws() {
+    assert_not_checked(&[], "give AWS_REGION");
+    let region = ("AWS_DEFAULT_REGION", "eu-central-1");
+    assert_not_checked(&[region], "give AWS_ACCESS_KEY_ID");
+    assert_not_checked(&[region, ("AWS_ACCESS_KEY_ID", "id")], "give AWS_SECRET_ACCESS_KEY");
+}
+
+#[test]
+fn doctor_repeats_why_aws_refuses_a_call() {
+    let aws = Api::start(Manner::Refusing).url();
+    let access = [("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "secret"), ("AWS_REGION", "eu-central-1")];
+    assert_not_checked(&[&access[..], &[("AWS_ENDPOINT_URL", &aws)]].concat(), "AWS answers 403: no right");
+}
