@@ -1,5 +1,5 @@
-//! The status of an order, and the changes that lead to it. What differs between statuses is here: the statistics, the API, the events
-//! and the clients take it from the functions below.
+//! The status of an order, and the changes that lead to it. This file alone says how statuses differ: the statistics, the API, the events
+//! and the clients call its functions.
 
 use std::fmt;
 use std::str::FromStr;
@@ -30,7 +30,7 @@ pub enum Status {
     Cancelled,
 }
 
-/// What is the same for all orders of a status.
+/// The facts that all orders of a status share.
 struct Facts {
     name: &'static str,
     is_active: bool,
