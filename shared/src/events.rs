@@ -127,7 +127,7 @@ impl Bus {
         PutEventsRequestEntry::builder()
             .event_bus_name(&self.name)
             .source(event::SOURCE)
-            .detail_type(event.detail_type)
+            .detail_type(&event.detail_type)
             .time(aws_smithy_types::DateTime::from_secs(event.time.unix_timestamp()))
             .detail(&event.detail)
             .build()

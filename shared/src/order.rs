@@ -2,17 +2,17 @@
 
 mod metadata;
 mod money;
+mod status;
 
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub use metadata::Metadata;
 pub use money::{Amount, Currency};
+pub use status::{Action, Author, Change, Status};
 
 /// Why a value is not valid. The text completes the sentence "`order_id` …" for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -138,64 +138,6 @@ pub fn is_label(text: &str, max_length: usize) -> bool {
     (1..=max_length).contains(&text.chars().count()) && !text.contains(char::is_control)
 }
 
-/// The status of an order.
-///
-/// `pending` → `processing` → `completed` or `failed`; `pending` → `cancelled`; and an operator's retry takes `failed`
-/// back to `pending`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[schema(description = "The status of an order.")]
-pub enum Status {
-    /// The order is durable. No worker has started it.
-    Pending,
-    /// A worker has started it.
-    Processing,
-    /// The work is done, once.
-    Completed,
-    /// The work failed for good. The order's `failure` has the cause.
-    Failed,
-    /// The client cancelled it before processing started.
-    Cancelled,
-}
-
-impl Status {
-    /// Every status, from the first of an order to the last.
-    pub const ALL: [Self; 5] = [Self::Pending, Self::Processing, Self::Completed, Self::Failed, Self::Cancelled];
-
-    /// The name used in the API and in the database.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Processing => "processing",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    /// Whether the order has not ended.
-    #[must_use]
-    pub const fn is_active(self) -> bool {
-        matches!(self, Self::Pending | Self::Processing)
-    }
-}
-
-impl FromStr for Status {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        (Self::ALL.into_iter().find(|status| status.as_str() == text))
-            .ok_or(Invalid("must be one of pending, processing, completed, failed, cancelled"))
-    }
-}
-
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 /// The order in a client's create request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewOrder {
@@ -272,13 +214,5 @@ mod tests {
         assert!(ItemIds::try_from(vec![]).is_err());
         assert!(ItemIds::try_from(vec!["i".to_owned(); 501]).is_err());
         assert!(ItemIds::try_from(vec!["i".to_owned(); 500]).is_ok());
-    }
-
-    #[test]
-    fn every_status_reads_back_from_its_name() {
-        for status in Status::ALL {
-            assert_eq!(status.as_str().parse(), Ok(status));
-        }
-        assert!("done".parse::<Status>().is_err());
     }
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use crate::order::{Order, Status};
+use crate::order::{Action, Order, Status};
 
 /// An order.
 #[derive(Debug, Serialize, ToSchema)]
@@ -56,23 +56,8 @@ pub struct OrderView {
     next: Vec<Action>,
 }
 
-/// An action on an order: the last part of the path to post to.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Action {
-    /// `POST /orders/{order_id}/cancel`
-    Cancel,
-    /// `POST /orders/{order_id}/retry`, for operators.
-    Retry,
-}
-
 impl From<Order> for OrderView {
     fn from(order: Order) -> Self {
-        let next = match order.status {
-            Status::Pending => vec![Action::Cancel],
-            Status::Failed => vec![Action::Retry],
-            Status::Processing | Status::Completed | Status::Cancelled => vec![],
-        };
         Self {
             order_id: order.order_id.to_string(),
             user_id: order.user_id,
@@ -87,7 +72,7 @@ impl From<Order> for OrderView {
             finished_at: order.finished_at,
             attempts: order.attempts,
             failure: order.failure,
-            next,
+            next: order.status.next().to_vec(),
         }
     }
 }

@@ -38,12 +38,9 @@ pub struct Report {
     pub refused: BTreeMap<String, u32>,
     /// How many calls were repeated, after no answer or a temporary refusal.
     pub repeated_calls: u32,
-    /// How many orders were completed.
-    pub completed: u32,
-    /// How many failed.
-    pub failed: u32,
-    /// How many were cancelled.
-    pub cancelled: u32,
+    /// How many ended, by their status.
+    #[serde(flatten)]
+    pub ended: BTreeMap<Status, u32>,
     /// How many were accepted and still active when patience was over.
     pub unfinished: u32,
     /// How many were accepted and do not exist any more.
@@ -83,6 +80,7 @@ impl Report {
             u32::try_from(found.iter().filter(|order| holds(order)).count()).unwrap_or(u32::MAX)
         };
         let of = |status| count(&|order| order.status == status);
+        let ended: BTreeMap<_, _> = Status::ended().map(|status| (status, of(status))).collect();
         let completed = of(Status::Completed);
         let life = times(&found, |order| Some((order.created_at, order.finished_at?)));
         let ok = incomplete.is_none()
@@ -101,9 +99,7 @@ impl Report {
             curves: [sent.latencies.curve(), life.curve()],
             refused: sent.refused,
             repeated_calls: sent.repeats,
-            completed,
-            failed: of(Status::Failed),
-            cancelled: of(Status::Cancelled),
+            ended,
             unfinished: count(&|order| order.status.is_active()),
             lost: if is_read { sent.accepted.saturating_sub(count(&|_| true)) } else { 0 },
             reattempted: count(&|order| order.attempts > 1),
@@ -118,10 +114,24 @@ impl Report {
         }
     }
 
+    /// How many orders were completed.
+    #[must_use]
+    pub fn completed(&self) -> u32 {
+        self.ended[&Status::Completed]
+    }
+
+    /// How many orders ended otherwise, by their status.
+    fn not_completed(&self) -> impl Iterator<Item = (&'static str, u32)> {
+        self.ended
+            .iter()
+            .filter(|(status, _)| **status != Status::Completed)
+            .map(|(status, many)| (status.as_str(), *many))
+    }
+
     /// The title of the plot.
     #[must_use]
     pub fn title(&self) -> String {
-        format!("{} orders: {} accepted, {} completed", self.orders, self.accepted, self.completed)
+        format!("{} orders: {} accepted, {} completed", self.orders, self.accepted, self.completed())
     }
 
     /// The curves of the plot: the shares of accepted and of ended orders over time.
@@ -169,22 +179,13 @@ fn show_counts(report: &Report, output: Output) {
         if seconds > 0.0 { format!("{:.0} a second", f64::from(many) / seconds) } else { String::new() }
     };
     let within = |seconds: f64| format!("within {}", time(seconds));
-    let lines = [
-        (
-            "accepted",
-            report.accepted,
-            format!("{}, {}", within(report.accepted_within), rate(report.accepted, report.accepted_within)),
-        ),
-        (
-            "completed",
-            report.completed,
-            format!("{}, {}", within(report.ended_within), rate(report.completed, report.ended_within)),
-        ),
-        ("failed", report.failed, String::new()),
-        ("cancelled", report.cancelled, String::new()),
-        ("unfinished", report.unfinished, String::new()),
-        ("lost", report.lost, String::new()),
+    let speed = |many: u32, seconds: f64| format!("{}, {}", within(seconds), rate(many, seconds));
+    let mut lines = vec![
+        ("accepted", report.accepted, speed(report.accepted, report.accepted_within)),
+        ("completed", report.completed(), speed(report.completed(), report.ended_within)),
     ];
+    let without_note = report.not_completed().chain([("unfinished", report.unfinished), ("lost", report.lost)]);
+    lines.extend(without_note.map(|(name, many)| (name, many, String::new())));
     for (name, many, note) in lines {
         output.say(format!("  {name:10} {many:>8}  {note}").trim_end());
     }
@@ -218,17 +219,14 @@ fn show_times(report: &Report, output: Output) {
 
 /// Lists everything that is wrong with a run.
 fn complaints(report: &Report) -> Vec<String> {
-    let counts = [
-        (report.orders - report.accepted.min(report.orders), "not accepted"),
-        (report.failed, "failed"),
-        (report.cancelled, "cancelled"),
-        (report.unfinished, "unfinished"),
-        (report.lost, "lost"),
-    ];
+    let counts = [("not accepted", report.orders - report.accepted.min(report.orders))]
+        .into_iter()
+        .chain(report.not_completed())
+        .chain([("unfinished", report.unfinished), ("lost", report.lost)]);
     let mut complaints: Vec<_> = report.incomplete.clone().into_iter().collect();
-    complaints.extend(counts.iter().filter(|(many, _)| *many > 0).map(|(many, what)| format!("{many} {what}")));
-    if let Some(counted) = report.counted.filter(|counted| !counted.confirms(report.accepted, report.completed)) {
-        complaints.push(format!("the service counted {} completions of {}", counted.completed, report.completed));
+    complaints.extend(counts.filter(|(_, many)| *many > 0).map(|(what, many)| format!("{many} {what}")));
+    if let Some(counted) = report.counted.filter(|counted| !counted.confirms(report.accepted, report.completed())) {
+        complaints.push(format!("the service counted {} completions of {}", counted.completed, report.completed()));
     }
     complaints
 }

@@ -1,9 +1,11 @@
 //! The lines of an order's history.
 
 use serde::{Deserialize, Serialize};
+use shared::order::Status;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
+use super::line::tone;
 use crate::orders::ApiOrder;
 use crate::output::{Output, Tone};
 
@@ -35,7 +37,7 @@ struct ChangeLine<'a> {
     total_amount: &'a str,
     currency: &'a str,
     /// The status that the order has since.
-    status: &'a str,
+    status: Status,
     /// How long after its creation, in seconds.
     age: f64,
     #[serde(flatten)]
@@ -45,9 +47,9 @@ struct ChangeLine<'a> {
 impl Changes {
     /// A line for each change, oldest first.
     pub fn lines(&self, order: &ApiOrder, output: Output) -> Vec<String> {
-        let mut status = "pending";
+        let mut status = Status::Pending;
         let line = |change: &'_ Change| {
-            status = change.status_since(status);
+            status = change.status().unwrap_or(status);
             let age = (change.at - order.created_at).as_seconds_f64();
             if !output.is_json {
                 return change.text(order, age, output);
@@ -61,24 +63,16 @@ impl Changes {
 }
 
 impl Change {
-    fn status_since(&self, before: &'static str) -> &'static str {
-        match self.change.as_str() {
-            "created" | "retried" => "pending",
-            "started" => "processing",
-            "completed" => "completed",
-            "failed" => "failed",
-            "cancelled" => "cancelled",
-            _ => before,
-        }
+    /// The status that the change gives the order; `None` if the order keeps its status, or if this version does not know the change.
+    fn status(&self) -> Option<Status> {
+        self.change.parse::<shared::order::Change>().ok()?.status()
     }
 
     fn text(&self, order: &ApiOrder, age: f64, output: Output) -> String {
-        let (word, tone) = match self.change.as_str() {
-            "created" => ("pending", Tone::Faint),
-            "started" => ("processing", Tone::Open),
-            "completed" => ("completed", Tone::Good),
-            "failed" => ("failed", Tone::Bad),
-            other => (other, Tone::Open),
+        // A retry shows its own name: the order was pending before.
+        let (word, tone) = match self.status().filter(|_| self.change != "retried") {
+            Some(status) => (status.as_str(), tone(status)),
+            None => (self.change.as_str(), Tone::Open),
         };
         let at =
             self.at.format(format_description!("[hour]:[minute]:[second].[subsecond digits:3]")).unwrap_or_default();
@@ -102,7 +96,6 @@ impl Change {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shared::order::Status;
 
     const CHANGES: &str = r#"{"truncated": false, "changes": [
         {"at": "2026-01-01T00:00:00Z", "change": "created", "attempt": null, "cause": null, "by": "caller", "subject": null, "client": null},

@@ -66,21 +66,25 @@ fn moment(order: &ApiOrder, status: Status) -> Option<OffsetDateTime> {
     match status {
         Status::Pending => Some(order.created_at),
         Status::Processing => order.started_at,
-        Status::Completed | Status::Failed | Status::Cancelled => order.finished_at,
+        _ => order.finished_at,
+    }
+}
+
+/// The colour of a status.
+pub const fn tone(status: Status) -> Tone {
+    match status {
+        Status::Pending => Tone::Faint,
+        Status::Completed => Tone::Good,
+        Status::Failed => Tone::Bad,
+        _ => Tone::Open,
     }
 }
 
 impl Line<'_> {
     fn text(&self, output: Output) -> String {
-        let tone = match self.status {
-            Status::Pending => Tone::Faint,
-            Status::Processing | Status::Cancelled => Tone::Open,
-            Status::Completed => Tone::Good,
-            Status::Failed => Tone::Bad,
-        };
         let at =
             self.at.format(format_description!("[hour]:[minute]:[second].[subsecond digits:3]")).unwrap_or_default();
-        let status = output.paint(tone, &format!("{:10}", self.status.as_str()));
+        let status = output.paint(tone(self.status), &format!("{:10}", self.status.as_str()));
         let age = output.paint(Tone::Faint, &format!("{:>8.1} s", self.age));
         let cause = self.failure.map(|failure| format!("  {failure}")).unwrap_or_default();
         let Self { order_id, user_id, total_amount, currency, .. } = self;

@@ -2,6 +2,7 @@
 
 mod hours;
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use axum::Json;
@@ -12,8 +13,11 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use shared::db::ends::Announce;
 use shared::db::stats::{Metrics, Percentiles};
+use shared::order::Status;
 use time::OffsetDateTime;
-use utoipa::ToSchema;
+use utoipa::openapi::schema::ObjectBuilder;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use self::hours::{HoursParameter, HoursView};
 use crate::call::Call;
@@ -75,13 +79,25 @@ pub struct MetricsView {
 }
 
 /// The number of orders in each status.
-#[derive(Debug, Serialize, ToSchema)]
-struct StatusCounts {
-    pending: i64,
-    processing: i64,
-    completed: i64,
-    failed: i64,
-    cancelled: i64,
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct StatusCounts(BTreeMap<Status, i64>);
+
+impl ToSchema for StatusCounts {}
+
+impl PartialSchema for StatusCounts {
+    fn schema() -> RefOr<Schema> {
+        let counts = with_counts(ObjectBuilder::new(), Status::ALL);
+        counts.description(Some("The number of orders in each status.")).into()
+    }
+}
+
+/// Adds a number for each status to the schema of an object.
+fn with_counts(object: ObjectBuilder, statuses: impl IntoIterator<Item = Status>) -> ObjectBuilder {
+    let add = |object: ObjectBuilder, status: Status| {
+        object.property(status.as_str(), i64::schema()).required(status.as_str())
+    };
+    statuses.into_iter().fold(object, add)
 }
 
 /// Percentiles in seconds, within 2.5 %; null if nothing was counted.
@@ -151,13 +167,7 @@ impl MetricsView {
             total_orders: metrics.total(),
             average_processing_time: metrics.average_processing_time,
             scheduled: metrics.scheduled,
-            status_counts: StatusCounts {
-                pending: metrics.pending,
-                processing: metrics.processing,
-                completed: metrics.completed,
-                failed: metrics.failed,
-                cancelled: metrics.cancelled,
-            },
+            status_counts: StatusCounts(metrics.by_status),
             processing_seconds: metrics.processing_seconds.into(),
             queueing_seconds: metrics.queueing_seconds.into(),
             oldest_overdue_seconds: metrics.oldest_overdue_seconds,
@@ -176,7 +186,9 @@ impl MetricsView {
     /// The body of both text formats. All metrics are gauges: a retry takes an order out of a status again.
     fn text(&self) -> String {
         let mut text = Exposition::default();
-        text.gauge("ordermill_orders", "Orders by status.", &self.status_counts.samples());
+        let sample = |(status, count): (&Status, &i64)| (format!("{{status=\"{status}\"}}"), Some(*count));
+        let samples: Vec<_> = self.status_counts.0.iter().map(sample).collect();
+        text.gauge("ordermill_orders", "Orders by status.", &samples);
         text.one("ordermill_scheduled_orders", "Pending orders whose process_after is to come.", Some(self.scheduled));
         text.one(
             "ordermill_processing_seconds_mean",
@@ -209,19 +221,6 @@ impl MetricsView {
         text.one("ordermill_queue_messages", "Messages in the orders' queue.", self.queue_depth);
         text.one("ordermill_dead_letters", "Messages in the dead-letter queue.", self.dead_letter_depth);
         text.0
-    }
-}
-
-impl StatusCounts {
-    fn samples(&self) -> [(String, Option<i64>); 5] {
-        [
-            ("pending", self.pending),
-            ("processing", self.processing),
-            ("completed", self.completed),
-            ("failed", self.failed),
-            ("cancelled", self.cancelled),
-        ]
-        .map(|(status, count)| (format!("{{status=\"{status}\"}}"), Some(count)))
     }
 }
 

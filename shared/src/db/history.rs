@@ -7,9 +7,8 @@ use time::OffsetDateTime;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::row::status;
 use super::{DbError, Param, Store, StoreError};
-use crate::order::{OrderId, Status, UserId};
+use crate::order::{Change, OrderId, UserId};
 
 /// The events of an order after which failed attempts and requeues are no longer recorded.
 pub const MAX_AUTOMATIC: usize = 100;
@@ -33,8 +32,6 @@ pub struct Actor<'a> {
 /// The facts of an order's row that tell its history, and its events.
 #[derive(Debug)]
 pub struct History {
-    /// Its status.
-    pub status: Status,
     /// When it was created.
     pub created_at: OffsetDateTime,
     /// When its processing started, since the last retry.
@@ -55,40 +52,17 @@ pub struct HistoryEvent {
     /// When it happened.
     pub at: OffsetDateTime,
     /// What happened.
-    pub kind: EventKind,
+    pub change: Change,
+    /// The number of the failed attempt. A retry has the number of attempts until then.
+    pub attempt: Option<i32>,
+    /// The cause of the failed attempt. A retry has the failure that it took back.
+    pub cause: Option<String>,
+    /// The start and the failure that a retry took back.
+    pub undone: Option<(OffsetDateTime, OffsetDateTime)>,
     /// The subject of the caller's token, if a caller did it.
     pub subject: Option<String>,
     /// The client of the caller's token, if the token names one.
     pub client: Option<String>,
-}
-
-/// The kind of a recorded change.
-#[derive(Debug, PartialEq, Eq)]
-pub enum EventKind {
-    /// An attempt ended without an outcome.
-    AttemptFailed {
-        /// The number of the attempt.
-        attempt: i32,
-        /// Why it failed.
-        cause: String,
-    },
-    /// The sweeper sent another message because the order's message was lost.
-    Requeued,
-    /// The queue did not take that message.
-    RequeueFailed,
-    /// An operator took back the order's failure.
-    Retried {
-        /// When the processing that failed had started.
-        started_at: OffsetDateTime,
-        /// When the order had failed.
-        failed_at: OffsetDateTime,
-        /// The number of attempts until then.
-        attempts: i32,
-        /// The failure.
-        failure: String,
-    },
-    /// A caller cancelled the order.
-    Cancelled,
 }
 
 impl Store {
@@ -98,7 +72,7 @@ impl Store {
         order_id: &OrderId,
         tenant: Option<&UserId>,
     ) -> Result<Option<History>, StoreError> {
-        let sql = "SELECT s.status, s.created_at, s.started_at, s.finished_at, s.attempts, s.failure, e.at, e.event, e.attempt, e.cause,
+        let sql = "SELECT s.created_at, s.started_at, s.finished_at, s.attempts, s.failure, e.at, e.event, e.attempt, e.cause,
                 e.started_at AS undone_start, e.finished_at AS undone_end, e.subject, e.client
             FROM order_states AS s LEFT JOIN order_events AS e ON e.order_id = s.order_id
             WHERE s.order_id = $1 AND ($2::text IS NULL OR s.user_id = $2)
@@ -108,7 +82,6 @@ impl Store {
         let events: Vec<Option<HistoryEvent>> = rows.read(event)?;
         let history = |row: &Row| {
             Ok(History {
-                status: status(row)?,
                 created_at: row.try_get("created_at")?,
                 started_at: row.try_get("started_at")?,
                 finished_at: row.try_get("finished_at")?,
@@ -124,19 +97,14 @@ impl Store {
 /// The event of a row; `None` if the order has no event.
 fn event(row: &Row) -> Result<Option<HistoryEvent>, DbError> {
     let Some(name) = row.try_get::<_, Option<&str>>("event")? else { return Ok(None) };
-    let kind = match name {
-        "attempt_failed" => EventKind::AttemptFailed { attempt: row.try_get("attempt")?, cause: row.try_get("cause")? },
-        "requeued" => EventKind::Requeued,
-        "requeue_failed" => EventKind::RequeueFailed,
-        "retried" => EventKind::Retried {
-            started_at: row.try_get("undone_start")?,
-            failed_at: row.try_get("undone_end")?,
-            attempts: row.try_get("attempt")?,
-            failure: row.try_get("cause")?,
-        },
-        "cancelled" => EventKind::Cancelled,
-        other => return Err(DbError::Corrupt(format!("event {other}"))),
-    };
-    let (subject, client) = (row.try_get("subject")?, row.try_get("client")?);
-    Ok(Some(HistoryEvent { at: row.try_get("at")?, kind, subject, client }))
+    let (start, end): (Option<_>, Option<_>) = (row.try_get("undone_start")?, row.try_get("undone_end")?);
+    Ok(Some(HistoryEvent {
+        at: row.try_get("at")?,
+        change: name.parse().map_err(|_| DbError::Corrupt(format!("event {name}")))?,
+        attempt: row.try_get("attempt")?,
+        cause: row.try_get("cause")?,
+        undone: start.zip(end),
+        subject: row.try_get("subject")?,
+        client: row.try_get("client")?,
+    }))
 }

@@ -47,6 +47,14 @@ pub struct OrderPage {
 /// The most orders read for a page whose orders have no index of their own.
 const MAX_SCANNED: i64 = 10_000;
 
+/// The statuses whose orders have an index of their own, or are those of `order_work`.
+const INDEXES: [(Status, &str); 4] = [
+    (Status::Pending, "started_at IS NULL"),
+    (Status::Processing, "started_at IS NOT NULL"),
+    (Status::Failed, "failure IS NOT NULL"),
+    (Status::Cancelled, "cancelled"),
+];
+
 impl Store {
     /// Reads the newest `limit` orders that match the filter.
     ///
@@ -81,7 +89,7 @@ impl Store {
 impl Filter<'_> {
     /// Whether no index holds exactly the list's orders, so that others are read too.
     fn is_scan(&self) -> bool {
-        self.status == Some(Status::Completed)
+        self.status.is_some_and(|status| index(status).is_none())
             || self.status.is_some() && self.user_id.is_some()
             || self.order_ids.is_some()
             || self.cause.is_some()
@@ -105,17 +113,9 @@ impl Filter<'_> {
     fn candidates(&self) -> String {
         let is_active = self.status.is_some_and(Status::is_active) && !self.is_scan();
         let table = if is_active { "order_work" } else { "orders" };
-        let mut conditions = match self.status {
-            _ if self.cause.is_some() && self.user_id.is_none() && self.order_ids.is_none() => {
-                vec!["failure IS NOT NULL"]
-            }
-            _ if self.is_scan() => vec![],
-            Some(Status::Pending) => vec!["started_at IS NULL"],
-            Some(Status::Processing) => vec!["started_at IS NOT NULL"],
-            Some(Status::Failed) => vec!["failure IS NOT NULL"],
-            Some(Status::Cancelled) => vec!["cancelled"],
-            Some(Status::Completed) | None => vec![],
-        };
+        let is_by_cause = self.cause.is_some() && self.user_id.is_none() && self.order_ids.is_none();
+        let of_index = if is_by_cause { Some(Status::Failed) } else { self.status.filter(|_| !self.is_scan()) };
+        let mut conditions: Vec<_> = of_index.and_then(index).into_iter().collect();
         conditions.extend(self.user_id.map(|_| "user_id = $1"));
         conditions.extend(self.order_ids.map(|_| "order_id = ANY ($7)"));
         conditions.extend(self.created_from.map(|_| "created_at >= $8"));
@@ -151,6 +151,11 @@ impl Filter<'_> {
         ];
         store.query("list orders", sql, &params).await
     }
+}
+
+/// The condition that selects the orders of this status alone from an index. Without one they are picked from all orders.
+fn index(status: Status) -> Option<&'static str> {
+    INDEXES.into_iter().find(|(indexed, _)| *indexed == status).map(|(_, condition)| condition)
 }
 
 /// A `WHERE` with all of the conditions; nothing if there are none.

@@ -5,11 +5,14 @@ mod hours;
 
 pub use hours::{Hour, Hours, MAX_HOURS};
 
+use std::collections::BTreeMap;
+
 use time::{Duration, OffsetDateTime};
 use tokio_postgres::Row;
 
 use super::pause::{Pause, paused};
 use super::{DbError, Store, StoreError};
+use crate::order::Status;
 
 /// The ratio of the bounds of a bucket.
 const GROWTH: f64 = 1.05;
@@ -35,18 +38,10 @@ fn middle(bucket: i16) -> f64 {
 pub struct Metrics {
     /// The moment, by the database's clock.
     pub as_of: OffsetDateTime,
-    /// Pending orders.
-    pub pending: i64,
+    /// Orders in each status. A failed order that an operator retried is not counted as failed.
+    pub by_status: BTreeMap<Status, i64>,
     /// The pending orders whose `process_after` is still to come.
     pub scheduled: i64,
-    /// Orders that workers have started and not ended.
-    pub processing: i64,
-    /// Completed orders, ever.
-    pub completed: i64,
-    /// Failed orders, without those that an operator retried.
-    pub failed: i64,
-    /// Cancelled orders, ever.
-    pub cancelled: i64,
     /// Messages that the sweeper sent to replace lost ones, ever.
     pub requeued: i64,
     /// The mean time from `started_at` to `finished_at` of all completed orders, in seconds; `None` before the first.
@@ -67,8 +62,8 @@ pub struct Metrics {
 impl Metrics {
     /// All orders that were ever accepted.
     #[must_use]
-    pub const fn total(&self) -> i64 {
-        self.pending + self.processing + self.completed + self.failed + self.cancelled
+    pub fn total(&self) -> i64 {
+        self.by_status.values().sum()
     }
 }
 
@@ -87,21 +82,23 @@ pub struct Percentiles {
 impl Store {
     /// Reads the metrics: the active orders from `order_work`, everything else from the statistics.
     pub async fn read_metrics(&self) -> Result<Metrics, StoreError> {
-        let sql = "WITH active AS (
+        let (ends, of_ever) = (each_end(|end| end.to_string()), each_end(|end| format!("ever.{end}")));
+        let sums = each_end(|end| format!("coalesce(sum({end}), 0)::bigint AS {end}"));
+        let sql = format!(
+            "WITH active AS (
                 SELECT count(*) FILTER (WHERE started_at IS NULL) AS pending, count(started_at) AS processing,
                     count(*) FILTER (WHERE started_at IS NULL AND process_after > now()) AS scheduled,
                     min(due_at) AS first_due_at
                 FROM order_work
             ), outcome AS MATERIALIZED (
-                SELECT minute, completed, failed, cancelled, requeued, seconds, processing, queueing FROM order_outcomes
+                SELECT minute, {ends}, requeued, seconds, processing, queueing FROM order_outcomes
                 WHERE minute > coalesce((SELECT max(minute) FROM order_stats), '-infinity')
             ), by_minute AS (
-                SELECT minute, completed, failed, cancelled, requeued, seconds FROM order_stats
+                SELECT minute, {ends}, requeued, seconds FROM order_stats
                 UNION ALL
-                SELECT minute, completed, failed, cancelled, requeued, seconds FROM outcome
+                SELECT minute, {ends}, requeued, seconds FROM outcome
             ), ever AS (
-                SELECT coalesce(sum(completed), 0)::bigint AS completed, coalesce(sum(failed), 0)::bigint AS failed,
-                    coalesce(sum(cancelled), 0)::bigint AS cancelled, coalesce(sum(requeued), 0)::bigint AS requeued,
+                SELECT {sums}, coalesce(sum(requeued), 0)::bigint AS requeued,
                     (sum(seconds) / nullif(sum(completed), 0))::float8 AS average_processing_time
                 FROM by_minute
             ), minutes AS (
@@ -123,16 +120,22 @@ impl Store {
                     THEN extract(epoch FROM now() - greatest(active.first_due_at, pause.resumed_at)) ELSE 0
                 END::float8 AS oldest_overdue_seconds,
                 pause.paused_at, pause.reason, pause.paused_by,
-                ever.completed, ever.failed, ever.cancelled, ever.requeued, ever.average_processing_time,
+                {of_ever}, ever.requeued, ever.average_processing_time,
                 ARRAY(SELECT minute FROM minutes ORDER BY minute) AS minutes,
                 ARRAY(SELECT completed FROM minutes ORDER BY minute) AS completions,
                 ARRAY(SELECT bucket FROM histogram ORDER BY bucket) AS buckets,
                 ARRAY(SELECT processing FROM histogram ORDER BY bucket) AS processing_counts,
                 ARRAY(SELECT queueing FROM histogram ORDER BY bucket) AS queueing_counts
-            FROM active CROSS JOIN ever LEFT JOIN processing_pause AS pause ON true";
-        let rows = self.query("read the metrics", sql, &[]).await?;
+            FROM active CROSS JOIN ever LEFT JOIN processing_pause AS pause ON true"
+        );
+        let rows = self.query("read the metrics", &sql, &[]).await?;
         rows.one(metrics)
     }
+}
+
+/// A part of a statement for each column that counts ends, which has the name of their status.
+fn each_end(part: impl Fn(Status) -> String) -> String {
+    Status::ended().map(part).collect::<Vec<_>>().join(", ")
 }
 
 fn metrics(row: &Row) -> Result<Metrics, DbError> {
@@ -142,12 +145,11 @@ fn metrics(row: &Row) -> Result<Metrics, DbError> {
     let percentiles = |counts: Vec<i64>| Percentiles::of(&buckets.iter().copied().zip(counts).collect::<Vec<_>>());
     Ok(Metrics {
         as_of: row.try_get("as_of")?,
-        pending: row.try_get("pending")?,
+        by_status: Status::ALL
+            .into_iter()
+            .map(|status| Ok((status, row.try_get(status.as_str())?)))
+            .collect::<Result<_, DbError>>()?,
         scheduled: row.try_get("scheduled")?,
-        processing: row.try_get("processing")?,
-        completed: row.try_get("completed")?,
-        failed: row.try_get("failed")?,
-        cancelled: row.try_get("cancelled")?,
         requeued: row.try_get("requeued")?,
         average_processing_time: row.try_get("average_processing_time")?,
         processing_seconds: percentiles(row.try_get("processing_counts")?),

@@ -1,15 +1,18 @@
 //! The parameter `hours` of `GET /metrics`, and the outcomes by the hour.
 
+use std::collections::BTreeMap;
+
 use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
 use serde::Serialize;
 use shared::db::stats::{Hour, Hours, MAX_HOURS};
+use shared::order::Status;
 use time::OffsetDateTime;
-use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Type};
+use utoipa::openapi::schema::{AnyOfBuilder, KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::PercentilesView;
+use super::{PercentilesView, with_counts};
 use crate::problem::ApiError;
 
 /// The outcomes of this hour and of the hours before it.
@@ -29,21 +32,38 @@ pub struct HoursView {
 }
 
 /// The outcomes of one hour.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
 pub struct HourView {
-    /// The start of the hour.
     #[serde(with = "shared::timestamp")]
     hour: OffsetDateTime,
-    completed: i64,
-    /// Failed orders, less the orders that an operator retried during the hour, so the number may be negative.
-    failed: i64,
-    cancelled: i64,
+    #[serde(flatten)]
+    ended: BTreeMap<Status, i64>,
+}
+
+impl ToSchema for HourView {}
+
+impl PartialSchema for HourView {
+    fn schema() -> RefOr<Schema> {
+        let time = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
+        let hour =
+            ObjectBuilder::new().property("hour", time.description(Some("The start of the hour."))).required("hour");
+        let number =
+            ObjectBuilder::new().schema_type(Type::Integer).format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)));
+        let failed =
+            "Failed orders, less the orders that an operator retried during the hour, so the number may be negative.";
+        with_counts(hour, Status::ended())
+            .property(Status::Failed.as_str(), number.description(Some(failed)))
+            .description(Some("The outcomes of one hour."))
+            .into()
+    }
 }
 
 impl HoursView {
     /// The answer's member, from what the database returned.
     pub fn new(hours: i32, read: Hours) -> Self {
-        let view = |Hour { hour, completed, failed, cancelled }| HourView { hour, completed, failed, cancelled };
+        let view = |Hour { hour, ended }| HourView { hour, ended };
         Self {
             hours,
             outcomes: read.outcomes.into_iter().map(view).collect(),

@@ -2,8 +2,8 @@
 
 use axum::Json;
 use serde::Serialize;
-use shared::db::history::{EventKind, History, HistoryEvent, MAX_AUTOMATIC};
-use shared::order::{Status, UserId};
+use shared::db::history::{History, HistoryEvent, MAX_AUTOMATIC};
+use shared::order::{Author, Change, UserId};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
@@ -36,7 +36,7 @@ struct ChangeView {
     #[serde(with = "shared::timestamp")]
     at: OffsetDateTime,
     /// What happened.
-    change: ChangeKind,
+    change: Change,
     /// The number of the attempt; of an end the number of attempts.
     #[schema(minimum = 0)]
     attempt: Option<i32>,
@@ -48,44 +48,6 @@ struct ChangeView {
     subject: Option<String>,
     /// The client that the token was issued to, if the token names it. It is null whenever `subject` is.
     client: Option<String>,
-}
-
-/// A kind of change.
-#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
-#[schema(as = OrderChange)]
-#[serde(rename_all = "snake_case")]
-enum ChangeKind {
-    /// The order became durable.
-    Created,
-    /// Processing started.
-    Started,
-    /// An attempt ended without an outcome, and another follows.
-    AttemptFailed,
-    /// The sweeper sent another message, because the order's message was lost.
-    Requeued,
-    /// The queue did not take that message. The sweeper tries again.
-    RequeueFailed,
-    /// The order failed.
-    Failed,
-    /// An operator made the failed order pending again.
-    Retried,
-    /// The order was cancelled.
-    Cancelled,
-    /// The order was completed.
-    Completed,
-}
-
-/// A part that changes orders.
-#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
-#[schema(as = ChangeAuthor)]
-#[serde(rename_all = "lowercase")]
-enum Author {
-    /// A caller of the API.
-    Caller,
-    /// The processor.
-    Processor,
-    /// The sweeper.
-    Sweeper,
 }
 
 /// Read an order's history: every change, and who made it.
@@ -116,51 +78,41 @@ pub async fn read_history(
 
 /// The changes that an order's row and its events tell, oldest first.
 fn changes(mut history: History) -> Vec<ChangeView> {
-    let mut changes = vec![ChangeView::new(history.created_at, ChangeKind::Created, Author::Caller)];
+    let mut changes = vec![ChangeView::new(history.created_at, Change::Created)];
     changes.extend(history.events.drain(..).flat_map(ChangeView::of_event));
-    changes.extend(history.started_at.map(|at| ChangeView::new(at, ChangeKind::Started, Author::Processor).attempt(1)));
-    changes.extend(end(history));
+    if let Some(started_at) = history.started_at {
+        changes.extend(run(started_at, history.finished_at, Some(history.attempts), history.failure));
+    }
     // A stable sort: changes of the same moment stay in this order.
     changes.sort_by_key(|change| change.at);
     changes
 }
 
-/// The end of an order. A cancel has an event.
-fn end(history: History) -> Option<ChangeView> {
-    let change = match history.status {
-        Status::Completed => ChangeKind::Completed,
-        Status::Failed => ChangeKind::Failed,
-        Status::Cancelled | Status::Pending | Status::Processing => return None,
-    };
-    let end = ChangeView::new(history.finished_at?, change, Author::Processor).attempt(history.attempts);
-    Some(ChangeView { cause: history.failure, ..end })
+/// The start of processing, and its end if it has ended. A cancelled order has neither: its cancel is an event.
+fn run(
+    started_at: OffsetDateTime,
+    finished_at: Option<OffsetDateTime>,
+    attempts: Option<i32>,
+    failure: Option<String>,
+) -> impl Iterator<Item = ChangeView> {
+    let start = ChangeView { attempt: Some(1), ..ChangeView::new(started_at, Change::Started) };
+    let change = if failure.is_some() { Change::Failed } else { Change::Completed };
+    let end = |at| ChangeView { attempt: attempts, cause: failure, ..ChangeView::new(at, change) };
+    std::iter::once(start).chain(finished_at.map(end))
 }
 
 impl ChangeView {
-    fn new(at: OffsetDateTime, change: ChangeKind, by: Author) -> Self {
-        Self { at, change, attempt: None, cause: None, by, subject: None, client: None }
-    }
-
-    fn attempt(self, attempt: i32) -> Self {
-        Self { attempt: Some(attempt), ..self }
+    fn new(at: OffsetDateTime, change: Change) -> Self {
+        Self { at, change, attempt: None, cause: None, by: change.author(), subject: None, client: None }
     }
 
     /// The changes that an event tells. A retry also tells the start and the failure that it took back.
-    fn of_event(HistoryEvent { at, kind, subject, client }: HistoryEvent) -> Vec<Self> {
-        let by_caller = |change| Self { subject, client, ..Self::new(at, change, Author::Caller) };
-        match kind {
-            EventKind::AttemptFailed { attempt, cause } => {
-                let failed = Self::new(at, ChangeKind::AttemptFailed, Author::Processor).attempt(attempt);
-                vec![Self { cause: Some(cause), ..failed }]
-            }
-            EventKind::Requeued => vec![Self::new(at, ChangeKind::Requeued, Author::Sweeper)],
-            EventKind::RequeueFailed => vec![Self::new(at, ChangeKind::RequeueFailed, Author::Sweeper)],
-            EventKind::Cancelled => vec![by_caller(ChangeKind::Cancelled)],
-            EventKind::Retried { started_at, failed_at, attempts, failure } => {
-                let started = Self::new(started_at, ChangeKind::Started, Author::Processor).attempt(1);
-                let failed = Self::new(failed_at, ChangeKind::Failed, Author::Processor).attempt(attempts);
-                vec![started, Self { cause: Some(failure), ..failed }, by_caller(ChangeKind::Retried)]
-            }
+    fn of_event(event: HistoryEvent) -> Vec<Self> {
+        let HistoryEvent { at, change, attempt, cause, undone, subject, client } = event;
+        let own = Self { subject, client, ..Self::new(at, change) };
+        match undone {
+            Some((started_at, failed_at)) => run(started_at, Some(failed_at), attempt, cause).chain([own]).collect(),
+            None => vec![Self { attempt, cause, ..own }],
         }
     }
 

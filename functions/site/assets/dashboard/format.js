@@ -7,8 +7,11 @@ const weekday = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numer
 const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
 
 export const NOTHING = "–";
-export const STATUSES = ["pending", "processing", "completed", "failed", "cancelled"];
+/** The statuses of orders that have ended, and all statuses. */
+export const ENDED = ["completed", "failed", "cancelled"];
+export const STATUSES = ["pending", "processing", ...ENDED];
 
+export const capital = (word) => `${word[0].toUpperCase()}${word.slice(1)}`;
 export const count = (value) => (value == null ? NOTHING : whole.format(value));
 export const plural = (value, one, many) => `${count(value)} ${value === 1 ? one : many}`;
 export const minute = (time) => clock.format(time);

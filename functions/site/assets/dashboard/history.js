@@ -1,19 +1,9 @@
 // The changes of an order in words: what happened, after how long, why, and who did it.
 
-import { between } from "./format.js";
+import { between, capital } from "./format.js";
 
-const WORDS = {
-  created: "Created",
-  started: "Started",
-  attempt_failed: "Attempt failed",
-  requeued: "Requeued",
-  requeue_failed: "Requeue failed",
-  failed: "Failed",
-  retried: "Retried",
-  cancelled: "Cancelled",
-  completed: "Completed",
-};
-const KINDS = { attempt_failed: "pending", requeue_failed: "pending", failed: "failed", cancelled: "cancelled", completed: "completed", started: "processing" };
+// The colours of changes that do not have the name of a status.
+const KINDS = { attempt_failed: "pending", requeue_failed: "pending", started: "processing" };
 
 /** The moments of the timeline, from the history of the API. */
 export function momentsOf({ changes, truncated }) {
@@ -23,11 +13,11 @@ export function momentsOf({ changes, truncated }) {
 }
 
 function moment({ at, change, attempt, cause, by, subject, client }, before) {
-  const word = change === "attempt_failed" && attempt ? `Attempt ${attempt} failed` : WORDS[change];
+  const isNumbered = change === "attempt_failed" && attempt;
   const isEnd = change === "failed" || change === "completed";
   return {
-    word: word ?? change,
-    kind: KINDS[change] ?? "",
+    word: isNumbered ? `Attempt ${attempt} failed` : capital(change.replaceAll("_", " ")),
+    kind: KINDS[change] ?? change,
     time: at,
     after: before && between(before.at, at),
     more: cause,

@@ -2,7 +2,7 @@
 
 import { line } from "./charts.js";
 import { $, fill, keep, make, say } from "./dom.js";
-import { count, duration, NOTHING, plural, STATUSES } from "./format.js";
+import { capital, count, duration, NOTHING, plural, STATUSES } from "./format.js";
 import { throughput } from "./throughput.js";
 
 const HISTORY_MINUTES = 15;
@@ -24,7 +24,7 @@ export function counts(metrics, chosen, choose) {
     make(
       "button",
       { type: "button", class: `count ${status}`, onclick: () => choose(status === "all" ? null : status) },
-      make("span", { class: "name" }, `${status[0].toUpperCase()}${status.slice(1)}`),
+      make("span", { class: "name" }, capital(status)),
       make("span", { class: "value" }),
     );
   const update = (button, status) => {

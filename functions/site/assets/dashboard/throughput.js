@@ -2,7 +2,7 @@
 
 import { bars } from "./charts.js";
 import { $, keep, make, say } from "./dom.js";
-import { count, hour, minute, plural } from "./format.js";
+import { capital, count, ENDED, hour, minute, plural } from "./format.js";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -12,7 +12,6 @@ export const RANGES = {
   day: { size: HOUR, steps: 24, unit: "hour" },
   week: { size: HOUR, steps: 168, unit: "hour" },
 };
-const COLUMNS = ["completed", "failed", "cancelled"];
 const orders = (value) => plural(value, "order", "orders");
 
 let drawChart = null;
@@ -41,7 +40,7 @@ function every(range, now, given) {
   const value = (each, name) => Math.max(0, each?.[name] ?? 0);
   return Array.from({ length: steps }, (_, at) => {
     const each = known.get(last - steps + 1 + at);
-    const counts = COLUMNS.map((name) => [name, value(each, name)]);
+    const counts = ENDED.map((name) => [name, value(each, name)]);
     return { time: (last - steps + 1 + at) * size, ...Object.fromEntries(counts) };
   });
 }
@@ -53,16 +52,15 @@ function summary(range, steps, values) {
   const most = Math.max(...values);
   const at = steps[values.indexOf(most)].time;
   const peak = `; most in one ${unit}: ${count(most)}, at ${size === HOUR ? hour(at) : minute(at)}`;
-  const others = size === HOUR ? ` ${orders(sum("failed"))} failed, ${count(sum("cancelled"))} cancelled.` : "";
+  const others = size === HOUR ? ` ${ENDED.slice(1).map((name) => `${count(sum(name))} ${name}`).join(", ")}.` : "";
   return (total ? `${orders(total)} within the last ${range}${peak}.` : `No order was completed within the last ${range}.`) + others;
 }
 
 function table(range, steps) {
   const { unit, size } = RANGES[range];
-  const columns = size === HOUR ? COLUMNS : COLUMNS.slice(0, 1);
-  const word = (name) => name[0].toUpperCase() + name.slice(1);
-  const column = (name) => make("th", { scope: "col", class: "figure" }, word(name));
-  keep($("throughput-head"), [unit], String, () => make("tr", {}, make("th", { scope: "col" }, word(unit)), columns.map(column)));
+  const columns = size === HOUR ? ENDED : ENDED.slice(0, 1);
+  const column = (name) => make("th", { scope: "col", class: "figure" }, capital(name));
+  keep($("throughput-head"), [unit], String, () => make("tr", {}, make("th", { scope: "col" }, capital(unit)), columns.map(column)));
   const create = () => make("tr", {}, make("th", { scope: "row" }), columns.map(() => make("td", { class: "figure" })));
   keep($("throughput-table"), steps.toReversed(), ({ time }) => `${unit} ${time}`, create, (row, step) => {
     say(row.firstChild, size === HOUR ? hour(step.time) : minute(step.time));

@@ -1,5 +1,6 @@
 //! The fold of past outcomes into the statistics, which the sweeper runs.
 
+use super::each_end;
 use crate::db::{Store, StoreError};
 
 impl Store {
@@ -11,27 +12,30 @@ impl Store {
     ///
     /// Conflicts: a second run at the same time waits for the first and finds nothing.
     pub async fn fold_statistics(&self) -> Result<u64, StoreError> {
-        let sql = "WITH outcome AS (
+        let (ends, sums) = (each_end(|end| end.to_string()), each_end(|end| format!("sum({end})")));
+        let added = |to: &str| each_end(|end| format!("{end} = {to}.{end} + excluded.{end}"));
+        let (added_to_minute, added_to_hour) = (added("s"), added("h"));
+        let sql = format!(
+            "WITH outcome AS (
                 DELETE FROM order_outcomes WHERE minute < date_trunc('minute', now()) - interval '2 minutes'
-                RETURNING minute, completed, failed, cancelled, requeued, seconds, processing, queueing
+                RETURNING minute, {ends}, requeued, seconds, processing, queueing
             ), old AS (
                 DELETE FROM order_stats WHERE minute < now() - interval '2 hours' AND minute <> '-infinity'
-                RETURNING minute, completed, failed, cancelled, requeued, seconds
+                RETURNING minute, {ends}, requeued, seconds
             ), by_minute AS (
                 SELECT CASE WHEN minute < now() - interval '2 hours' THEN '-infinity' ELSE minute END AS minute,
-                    completed, failed, cancelled, requeued, seconds
+                    {ends}, requeued, seconds
                 FROM (
-                    SELECT minute, completed, failed, cancelled, requeued, seconds FROM outcome
+                    SELECT minute, {ends}, requeued, seconds FROM outcome
                     UNION ALL
-                    SELECT minute, completed, failed, cancelled, requeued, seconds FROM old
+                    SELECT minute, {ends}, requeued, seconds FROM old
                 ) AS every
             ), counted AS (
-                INSERT INTO order_stats AS s (minute, completed, failed, cancelled, requeued, seconds)
-                SELECT minute, sum(completed), sum(failed), sum(cancelled), sum(requeued), sum(seconds)
+                INSERT INTO order_stats AS s (minute, {ends}, requeued, seconds)
+                SELECT minute, {sums}, sum(requeued), sum(seconds)
                 FROM by_minute GROUP BY minute ORDER BY minute
                 ON CONFLICT (minute) DO UPDATE SET
-                    completed = s.completed + excluded.completed, failed = s.failed + excluded.failed,
-                    cancelled = s.cancelled + excluded.cancelled, requeued = s.requeued + excluded.requeued,
+                    {added_to_minute}, requeued = s.requeued + excluded.requeued,
                     seconds = s.seconds + excluded.seconds
             ), forgotten AS (
                 DELETE FROM order_durations WHERE slot < now() - interval '2 hours'
@@ -46,13 +50,12 @@ impl Store {
                 ON CONFLICT (slot, bucket) DO UPDATE SET
                     processing = d.processing + excluded.processing, queueing = d.queueing + excluded.queueing
             ), counted_by_hour AS (
-                INSERT INTO order_hours AS h (hour, completed, failed, cancelled, requeued, seconds)
-                SELECT date_bin('1 hour', minute, 'epoch') AS hour, sum(completed), sum(failed), sum(cancelled), sum(requeued),
+                INSERT INTO order_hours AS h (hour, {ends}, requeued, seconds)
+                SELECT date_bin('1 hour', minute, 'epoch') AS hour, {sums}, sum(requeued),
                     sum(seconds)
                 FROM outcome WHERE minute >= now() - interval '90 days' GROUP BY hour ORDER BY hour
                 ON CONFLICT (hour) DO UPDATE SET
-                    completed = h.completed + excluded.completed, failed = h.failed + excluded.failed,
-                    cancelled = h.cancelled + excluded.cancelled, requeued = h.requeued + excluded.requeued,
+                    {added_to_hour}, requeued = h.requeued + excluded.requeued,
                     seconds = h.seconds + excluded.seconds
             ), timed_by_hour AS (
                 INSERT INTO order_hour_durations AS d (hour, bucket, processing, queueing)
@@ -65,8 +68,9 @@ impl Store {
             ), forgotten_hour_durations AS (
                 DELETE FROM order_hour_durations WHERE hour < now() - interval '91 days'
             )
-            SELECT (SELECT count(*) FROM outcome) + (SELECT count(*) FROM old) AS folded";
-        let rows = self.query("fold the statistics", sql, &[]).await?;
+            SELECT (SELECT count(*) FROM outcome) + (SELECT count(*) FROM old) AS folded"
+        );
+        let rows = self.query("fold the statistics", &sql, &[]).await?;
         rows.value("folded").map(i64::unsigned_abs)
     }
 }

@@ -1,11 +1,14 @@
 //! Statistics by the hour, for up to 90 days.
 
+use std::collections::BTreeMap;
+
 use time::OffsetDateTime;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::Percentiles;
+use super::{Percentiles, each_end};
 use crate::db::{DbError, Store, StoreError};
+use crate::order::Status;
 
 /// The most hours that a reader may request: 90 days.
 pub const MAX_HOURS: i32 = 90 * 24;
@@ -26,28 +29,27 @@ pub struct Hours {
 pub struct Hour {
     /// The start of the hour.
     pub hour: OffsetDateTime,
-    /// Completed orders.
-    pub completed: i64,
-    /// Failed orders, less the orders that an operator retried during the hour, so the number may be negative.
-    pub failed: i64,
-    /// Cancelled orders.
-    pub cancelled: i64,
+    /// Orders by their status at the end. An operator's retry subtracts an order from the failed ones, so their number may be negative.
+    pub ended: BTreeMap<Status, i64>,
 }
 
 impl Store {
     /// Reads the outcomes of this hour and of the hours before it, `hours` in all. It reads one row for each hour, one for each hour and
     /// bucket of a duration, and the outcomes that the sweeper has not folded yet.
     pub async fn read_hours(&self, hours: i32) -> Result<Hours, StoreError> {
-        let sql = "WITH outcome AS MATERIALIZED (
-                SELECT date_bin('1 hour', minute, 'epoch') AS hour, completed, failed, cancelled, processing, queueing
+        let (ends, sums) = (each_end(|end| end.to_string()), each_end(|end| format!("sum({end})::bigint AS {end}")));
+        let arrays = each_end(|end| format!("ARRAY(SELECT {end} FROM by_hour ORDER BY hour) AS {end}"));
+        let sql = format!(
+            "WITH outcome AS MATERIALIZED (
+                SELECT date_bin('1 hour', minute, 'epoch') AS hour, {ends}, processing, queueing
                 FROM order_outcomes WHERE minute > coalesce((SELECT max(minute) FROM order_stats), '-infinity')
             ), by_hour AS (
-                SELECT hour, sum(completed)::bigint AS completed, sum(failed)::bigint AS failed, sum(cancelled)::bigint AS cancelled
+                SELECT hour, {sums}
                 FROM (
-                    SELECT hour, completed, failed, cancelled FROM order_hours
+                    SELECT hour, {ends} FROM order_hours
                     WHERE hour > now() - make_interval(hours => $1)
                     UNION ALL
-                    SELECT hour, completed, failed, cancelled FROM outcome WHERE hour > now() - make_interval(hours => $1)
+                    SELECT hour, {ends} FROM outcome WHERE hour > now() - make_interval(hours => $1)
                 ) AS every
                 GROUP BY hour
             ), durations AS (
@@ -61,13 +63,12 @@ impl Store {
                 FROM durations GROUP BY bucket
             )
             SELECT ARRAY(SELECT hour FROM by_hour ORDER BY hour) AS hours,
-                ARRAY(SELECT completed FROM by_hour ORDER BY hour) AS completed,
-                ARRAY(SELECT failed FROM by_hour ORDER BY hour) AS failed,
-                ARRAY(SELECT cancelled FROM by_hour ORDER BY hour) AS cancelled,
+                {arrays},
                 ARRAY(SELECT bucket FROM histogram ORDER BY bucket) AS buckets,
                 ARRAY(SELECT processing FROM histogram ORDER BY bucket) AS processing_counts,
-                ARRAY(SELECT queueing FROM histogram ORDER BY bucket) AS queueing_counts";
-        let rows = self.query("read the metrics by the hour", sql, &[(&hours, Type::INT4)]).await?;
+                ARRAY(SELECT queueing FROM histogram ORDER BY bucket) AS queueing_counts"
+        );
+        let rows = self.query("read the metrics by the hour", &sql, &[(&hours, Type::INT4)]).await?;
         rows.one(outcomes)
     }
 }
@@ -75,13 +76,16 @@ impl Store {
 fn outcomes(row: &Row) -> Result<Hours, DbError> {
     let starts: Vec<OffsetDateTime> = row.try_get("hours")?;
     let counts = |column: &str| row.try_get::<_, Vec<i64>>(column);
-    let (completed, failed, cancelled) = (counts("completed")?, counts("failed")?, counts("cancelled")?);
-    let counted = completed.into_iter().zip(failed).zip(cancelled);
-    let hour = |(hour, ((completed, failed), cancelled))| Hour { hour, completed, failed, cancelled };
+    let mut outcomes: Vec<_> = starts.into_iter().map(|hour| Hour { hour, ended: BTreeMap::new() }).collect();
+    for status in Status::ended() {
+        for (outcome, count) in outcomes.iter_mut().zip(counts(status.as_str())?) {
+            outcome.ended.insert(status, count);
+        }
+    }
     let buckets: Vec<i16> = row.try_get("buckets")?;
     let percentiles = |counts: Vec<i64>| Percentiles::of(&buckets.iter().copied().zip(counts).collect::<Vec<_>>());
     Ok(Hours {
-        outcomes: starts.into_iter().zip(counted).map(hour).collect(),
+        outcomes,
         processing_seconds: percentiles(counts("processing_counts")?),
         queueing_seconds: percentiles(counts("queueing_counts")?),
     })
