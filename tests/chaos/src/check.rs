@@ -24,11 +24,9 @@ use rows::{RECOUNT, Row, rows};
 pub const RECOVERY: Moment = 5.0;
 /// How many connections are allowed beyond one for each environment.
 const SPARE: usize = 4;
-/// How long after the grace period the sweep may take to find a lost message: the schedule's minute.
-pub const SCHEDULE: Moment = 60.0;
 /// The tolerance when the endpoint's times are compared with the database's.
 const EXACTNESS: Moment = 0.1;
-/// How long the endpoint may take to notice that its caller has disconnected.
+/// How long the endpoint may take to notice that its caller has disconnected, and a worker to call it after the claim.
 const NOTICE: Moment = 1.0;
 
 /// The results of a run's check.
@@ -116,11 +114,11 @@ impl Findings {
         if row.is_early {
             self.violations.push(format!("{}: work began before its process_after", row.order));
         }
-        self.look_at_pauses(row, world);
         self.ended.extend(end.map(|end| (row.order.clone(), end)));
         let Some(story) = story.filter(|story| story.accepted.is_some() || story.saw_error) else {
             return self.violations.push(format!("{} is there, and nobody was told of it", row.order));
         };
+        self.look_at_pauses(row, story, world);
         let mut found = |list: fn(&mut Self) -> &mut BTreeMap<String, String>, what: Option<String>| {
             if let Some(what) = what {
                 list(self).insert(row.order.clone(), what);
@@ -131,11 +129,15 @@ impl Findings {
         found(|findings| &mut findings.doubled, doubled(row, story, end));
     }
 
-    /// Checks that the order did not start during a pause.
-    fn look_at_pauses(&mut self, row: &Row, world: &World) {
-        let Some(start) = row.started_at.map(|at| world.journal.moment(at)) else { return };
-        if world.journal.pauses().iter().any(|(from, to)| (from + EXACTNESS..*to).contains(&start)) {
-            self.violations.push(format!("{}: it started at {start:.3} s, during a pause of processing", row.order));
+    /// Checks that no worker claimed the order during a pause. Its start is the time of the first claim; of a later claim the call
+    /// to the endpoint is known.
+    fn look_at_pauses(&mut self, row: &Row, story: &Story, world: &World) {
+        let pauses = world.journal.pauses();
+        let is_paused = |at: Moment, slack| pauses.iter().any(|(from, to)| (from + slack..*to).contains(&at));
+        let start = row.started_at.map(|at| world.journal.moment(at)).filter(|start| is_paused(*start, EXACTNESS));
+        let call = story.calls.iter().map(|call| call.begin).find(|begin| is_paused(*begin, NOTICE));
+        if let Some(at) = start.or(call) {
+            self.violations.push(format!("{}: work began at {at:.3} s, during a pause of processing", row.order));
         }
     }
 
@@ -144,7 +146,7 @@ impl Findings {
         for (order, story) in stories {
             let Some(found) = found_after(story) else { continue };
             self.slowest_found = self.slowest_found.max(found);
-            if found > Duration::from_secs(world.times.grace).as_secs_f64() + SCHEDULE {
+            if found > Duration::from_secs(world.times.grace + world.times.find).as_secs_f64() {
                 let story = story.text();
                 self.violations.push(format!("{order}: its lost message was found only after {found:.1} s\n{story}"));
             }
