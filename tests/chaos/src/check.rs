@@ -13,7 +13,7 @@ use tokio_postgres::Client;
 
 use crate::aged;
 use crate::faults::Fault;
-use crate::hooks::SENT;
+use crate::hooks::{CLAIM, SENT};
 use crate::journal::{Call, Moment, Story};
 use crate::storm::Recovery;
 use crate::world::{ENVIRONMENTS, QUEUE, World};
@@ -26,7 +26,7 @@ pub const RECOVERY: Moment = 5.0;
 const SPARE: usize = 4;
 /// The tolerance when the endpoint's times are compared with the database's.
 const EXACTNESS: Moment = 0.1;
-/// How long the endpoint may take to notice that its caller has disconnected, and a worker to call it after the claim.
+/// How long the endpoint may take to notice that its caller has disconnected, and the proxy to see the answer to a claim.
 const NOTICE: Moment = 1.0;
 
 /// The results of a run's check.
@@ -129,15 +129,14 @@ impl Findings {
         found(|findings| &mut findings.doubled, doubled(row, story, end));
     }
 
-    /// Checks that no worker claimed the order during a pause. Its start is the time of the first claim; of a later claim the call
-    /// to the endpoint is known.
+    /// Checks that no worker claimed the order during a pause. The row has the time of the first claim. A later one led to a call.
     fn look_at_pauses(&mut self, row: &Row, story: &Story, world: &World) {
         let pauses = world.journal.pauses();
         let is_paused = |at: Moment, slack| pauses.iter().any(|(from, to)| (from + slack..*to).contains(&at));
         let start = row.started_at.map(|at| world.journal.moment(at)).filter(|start| is_paused(*start, EXACTNESS));
-        let call = story.calls.iter().map(|call| call.begin).find(|begin| is_paused(*begin, NOTICE));
-        if let Some(at) = start.or(call) {
-            self.violations.push(format!("{}: work began at {at:.3} s, during a pause of processing", row.order));
+        let mut claims = story.calls.iter().filter_map(|call| claimed_for(story, call));
+        if let Some(at) = start.or(claims.find(|at| is_paused(*at, NOTICE))) {
+            self.violations.push(format!("{}: claimed at {at:.3} s, during a pause of processing", row.order));
         }
     }
 
@@ -262,6 +261,12 @@ fn doubled(row: &Row, story: &Story, end: Option<Moment>) -> Option<String> {
     };
     let call = story.calls.iter().find(is_beyond)?;
     Some(format!("it ended at {:.3} s, in the middle of a call that began at {:.3} s", end?, call.begin))
+}
+
+/// When the last claim before the call was answered.
+fn claimed_for(story: &Story, call: &Call) -> Option<Moment> {
+    let mut earlier = story.events.iter().rev().filter(|(at, _)| *at <= call.begin);
+    earlier.find(|(_, what)| what.starts_with(CLAIM)).map(|(at, _)| *at)
 }
 
 /// The time from the deletion of the order's message until another was sent.
