@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tests::{World, call_in_process, post};
+use shared::db::retry::FailedFilter;
+use tests::{World, call_in_process, eventually, post};
 use tokio::net::TcpListener;
 
 /// A world with dead letters of orders that do not exist.
@@ -13,6 +14,18 @@ async fn world_with_letters(count: usize) -> World {
     for index in 0..count {
         world.send_dead_letter(&format!("gone-{index}")).await;
     }
+    world
+}
+
+/// A world with a thousand failed orders, the most that a call retries.
+async fn world_with_failed_orders() -> World {
+    let world = World::new().await;
+    world
+        .execute(
+            "INSERT INTO orders (order_id, user_id, item_ids, total_amount, started_at, finished_at, failure)
+            SELECT 'o-' || i, 'alice', '{a}', 1, now(), now(), 'no stock' FROM generate_series(1, 1000) AS i",
+        )
+        .await;
     world
 }
 
@@ -41,14 +54,25 @@ async fn redrive_finds_all_dead_letters() {
 }
 
 #[tokio::test]
+async fn retry_of_many_orders_reads_the_events_of_each_once() {
+    let world = world_with_failed_orders().await;
+    let store = world.store();
+    let failed = store.find_failed(&FailedFilter::default(), 1000).await.unwrap();
+    let retried = store.retry(&failed, Duration::ZERO, tests::actor(&"olga".parse().unwrap())).await.unwrap();
+    assert_eq!(retried.len(), 1000);
+    // The server publishes the counts of a session at its end.
+    drop(store);
+    let scans = eventually("the scans of a thousand orders", Duration::from_secs(30), async || {
+        let sql = "SELECT seq_scan + idx_scan FROM pg_stat_user_tables WHERE relname = 'order_events'";
+        Some(world.value::<i64>(sql).await).filter(|scans| *scans >= 1000)
+    })
+    .await;
+    assert!(scans < 3000, "{scans} scans for 1000 orders");
+}
+
+#[tokio::test]
 async fn operators_are_answered_in_time_while_the_queue_hangs() {
-    let world = World::new().await;
-    world
-        .execute(
-            "INSERT INTO orders (order_id, user_id, item_ids, total_amount, started_at, finished_at, failure)
-            SELECT 'o-' || i, 'alice', '{a}', 1, now(), now(), 'no stock' FROM generate_series(1, 1000) AS i",
-        )
-        .await;
+    let world = world_with_failed_orders().await;
     // The listener accepts connections into its backlog and never answers.
     let queue = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let api = world.api_with("AWS_ENDPOINT_URL", &format!("http://{}", queue.local_addr().unwrap()));

@@ -120,7 +120,7 @@ impl Store {
             ), recorded AS (
                 INSERT INTO order_events (order_id, event, attempt, cause, started_at, finished_at, subject, client)
                 SELECT held.order_id, 'retried', held.attempts, held.failure, held.started_at, held.finished_at, $3, $4
-                FROM held JOIN pending USING (order_id) WHERE {room}
+                FROM held WHERE {room}
             ), kept AS (
                 UPDATE order_ends AS e SET started_at = held.started_at, attempts = held.attempts, failure = held.failure
                 FROM held WHERE e.order_id = held.order_id AND e.failure IS NULL

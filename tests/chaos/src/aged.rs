@@ -8,8 +8,8 @@ use tokio_postgres::Client;
 
 use crate::database::Database;
 
-/// How long the functions keep ended orders, in days.
-pub const RETENTION_DAYS: u32 = 1;
+/// How long the functions keep ended orders, in days: longer than the day that the database keeps them in any case.
+pub const RETENTION_DAYS: u32 = 2;
 /// How many old orders appear at a time.
 const OLD: usize = 20;
 /// How many orders are as old, and ended too late to be deleted.
@@ -17,18 +17,18 @@ const YOUNG: usize = 1000;
 
 /// Inserts old orders, the `batch`-th of the run. They are in no statistics, because no function ended them.
 pub async fn insert_old(database: &Database, batch: usize) -> Result<()> {
-    database.query(&insert(&format!("old-{batch}"), OLD, "2 d")).await.map(drop)
+    database.query(&insert(&format!("old-{batch}"), OLD, "3 d")).await.map(drop)
 }
 
 /// Inserts the young orders.
 pub async fn insert_young(database: &Database) -> Result<()> {
-    database.query(&insert("young", YOUNG, "12 h")).await.map(drop)
+    database.query(&insert("young", YOUNG, "36 h")).await.map(drop)
 }
 
 fn insert(kind: &str, count: usize, ended: &str) -> String {
     format!(
         "INSERT INTO orders (order_id, user_id, item_ids, total_amount, created_at, started_at, finished_at, attempts)
-        SELECT 'aged-{kind}-' || i, 'user-1', '{{a}}', 1, now() - interval '3 d', now() - interval '3 d', now() - interval '{ended}', 1
+        SELECT 'aged-{kind}-' || i, 'user-1', '{{a}}', 1, now() - interval '4 d', now() - interval '4 d', now() - interval '{ended}', 1
         FROM generate_series(1, {count}) AS i"
     )
 }

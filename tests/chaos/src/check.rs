@@ -13,7 +13,7 @@ use tokio_postgres::Client;
 
 use crate::aged;
 use crate::faults::Fault;
-use crate::hooks::SENT;
+use crate::hooks::{CLAIM, SENT};
 use crate::journal::{Call, Moment, Story};
 use crate::storm::Recovery;
 use crate::world::{ENVIRONMENTS, QUEUE, World};
@@ -24,11 +24,9 @@ use rows::{RECOUNT, Row, rows};
 pub const RECOVERY: Moment = 5.0;
 /// How many connections are allowed beyond one for each environment.
 const SPARE: usize = 4;
-/// How long after the grace period the sweep may take to find a lost message: the schedule's minute.
-pub const SCHEDULE: Moment = 60.0;
 /// The tolerance when the endpoint's times are compared with the database's.
 const EXACTNESS: Moment = 0.1;
-/// How long the endpoint may take to notice that its caller has disconnected.
+/// How long the endpoint may take to notice that its caller has disconnected, and the proxy to see the answer to a claim.
 const NOTICE: Moment = 1.0;
 
 /// The results of a run's check.
@@ -116,11 +114,11 @@ impl Findings {
         if row.is_early {
             self.violations.push(format!("{}: work began before its process_after", row.order));
         }
-        self.look_at_pauses(row, world);
         self.ended.extend(end.map(|end| (row.order.clone(), end)));
         let Some(story) = story.filter(|story| story.accepted.is_some() || story.saw_error) else {
             return self.violations.push(format!("{} is there, and nobody was told of it", row.order));
         };
+        self.look_at_pauses(row, story, world);
         let mut found = |list: fn(&mut Self) -> &mut BTreeMap<String, String>, what: Option<String>| {
             if let Some(what) = what {
                 list(self).insert(row.order.clone(), what);
@@ -131,11 +129,14 @@ impl Findings {
         found(|findings| &mut findings.doubled, doubled(row, story, end));
     }
 
-    /// Checks that the order did not start during a pause.
-    fn look_at_pauses(&mut self, row: &Row, world: &World) {
-        let Some(start) = row.started_at.map(|at| world.journal.moment(at)) else { return };
-        if world.journal.pauses().iter().any(|(from, to)| (from + EXACTNESS..*to).contains(&start)) {
-            self.violations.push(format!("{}: it started at {start:.3} s, during a pause of processing", row.order));
+    /// Checks that no worker claimed the order during a pause. The row has the time of the first claim. A later one led to a call.
+    fn look_at_pauses(&mut self, row: &Row, story: &Story, world: &World) {
+        let pauses = world.journal.pauses();
+        let is_paused = |at: Moment, slack| pauses.iter().any(|(from, to)| (from + slack..*to).contains(&at));
+        let start = row.started_at.map(|at| world.journal.moment(at)).filter(|start| is_paused(*start, EXACTNESS));
+        let mut claims = story.calls.iter().filter_map(|call| claimed_for(story, call));
+        if let Some(at) = start.or(claims.find(|at| is_paused(*at, NOTICE))) {
+            self.violations.push(format!("{}: claimed at {at:.3} s, during a pause of processing", row.order));
         }
     }
 
@@ -144,7 +145,7 @@ impl Findings {
         for (order, story) in stories {
             let Some(found) = found_after(story) else { continue };
             self.slowest_found = self.slowest_found.max(found);
-            if found > Duration::from_secs(world.times.grace).as_secs_f64() + SCHEDULE {
+            if found > Duration::from_secs(world.times.grace + world.times.find).as_secs_f64() {
                 let story = story.text();
                 self.violations.push(format!("{order}: its lost message was found only after {found:.1} s\n{story}"));
             }
@@ -260,6 +261,12 @@ fn doubled(row: &Row, story: &Story, end: Option<Moment>) -> Option<String> {
     };
     let call = story.calls.iter().find(is_beyond)?;
     Some(format!("it ended at {:.3} s, in the middle of a call that began at {:.3} s", end?, call.begin))
+}
+
+/// When the last claim before the call was answered.
+fn claimed_for(story: &Story, call: &Call) -> Option<Moment> {
+    let mut earlier = story.events.iter().rev().filter(|(at, _)| *at <= call.begin);
+    earlier.find(|(_, what)| what.starts_with(CLAIM)).map(|(at, _)| *at)
 }
 
 /// The time from the deletion of the order's message until another was sent.

@@ -29,6 +29,9 @@ const HANGING: Duration = Duration::from_millis(100);
 /// The journal's words for a sent message. The sender's name follows.
 pub const SENT: &str = "sent to the queue by";
 
+/// The journal's words for the answer to a claim, whether it claimed the order or not. The worker's name follows.
+pub const CLAIM: &str = "claim attempted by";
+
 /// The parts of the world that the hooks read and change.
 pub struct Hooks {
     /// Records what happened to each order.
@@ -93,7 +96,7 @@ impl Hooks {
     /// Adds the statement to the stories of its orders.
     fn record(&self, moment: Moment, statement: &Statement) {
         let what = match (moment, statement.kind) {
-            (Moment::After, Kind::Claim) => "claim attempted by",
+            (Moment::After, Kind::Claim) => CLAIM,
             (Moment::After, Kind::Reschedule) => "rescheduled by",
             (Moment::After, Kind::Finish) => "finished by",
             _ => return,

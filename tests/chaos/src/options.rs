@@ -52,6 +52,8 @@ pub struct Times {
     pub visibility: u64,
     /// How overdue an order must be before the sweeper considers its message lost.
     pub grace: u64,
+    /// How long after the grace period the sweeper may take to find a lost message.
+    pub find: u64,
     /// How often the sweeper runs.
     pub sweep: u64,
     /// How long the queue refuses every message.
@@ -67,6 +69,7 @@ const LONG: Times = Times {
     lease: 10,
     visibility: 12,
     grace: 15,
+    find: 60, // As on AWS, where the sweeper runs once a minute.
     sweep: 10,
     refusal: 30,
     stall: 10,
@@ -78,6 +81,7 @@ const SHORT: Times = Times {
     lease: 7,
     visibility: 8,
     grace: 10,
+    find: 25,
     sweep: 1,
     refusal: 3,
     stall: 2,

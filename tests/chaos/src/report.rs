@@ -140,7 +140,10 @@ fn summary(world: &World, findings: &Findings, recoveries: &[Recovery]) -> Strin
     );
     line(
         "deleted messages, at worst",
-        format!("found after {:.1} s (bound: grace {} s + 60 s)", findings.slowest_found, world.times.grace),
+        format!(
+            "found after {:.1} s (bound: grace {} s + {} s)",
+            findings.slowest_found, world.times.grace, world.times.find
+        ),
     );
     text
 }

@@ -126,6 +126,10 @@ impl Storm {
                 sleep(self.spell).await;
                 pollers.stop().await;
             }
+            Fault::Disorder => {
+                self.hasten();
+                self.lasting(fault, self.spell).await;
+            }
             Fault::QueueRefuses => self.lasting(fault, Duration::from_secs(self.world.times.refusal)).await,
             _ if is_lasting(fault) => self.lasting(fault, self.spell).await,
             _ => self.world.faults.arm(fault),
@@ -143,6 +147,14 @@ impl Storm {
         let stolen = self.world.queues.steal(QUEUE, STOLEN);
         if !stolen.is_empty() {
             self.happened(Fault::Stolen, &stolen);
+        }
+    }
+
+    /// Lets each delayed message come now: the order's row alone decides when the order is due.
+    fn hasten(&self) {
+        let hastened = self.world.queues.hasten(QUEUE);
+        if !hastened.is_empty() {
+            self.happened(Fault::Disorder, &hastened);
         }
     }
 

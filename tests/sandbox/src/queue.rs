@@ -136,6 +136,12 @@ impl Queues {
         self.shared.with(queue, |store| store.steal(max)).unwrap_or_default()
     }
 
+    /// Ends the delay of every delayed message. Returns their bodies.
+    #[must_use]
+    pub fn hasten(&self, queue: &str) -> Vec<String> {
+        self.shared.with(queue, Store::hasten).unwrap_or_default()
+    }
+
     /// The events that the event bus has taken.
     #[must_use]
     pub fn events(&self) -> Vec<Taken> {

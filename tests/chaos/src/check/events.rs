@@ -89,7 +89,8 @@ fn fault(row: &Row, events: &[&Event]) -> Option<String> {
         if let Some(other) =
             of_end.iter().find(|event| event.id != first.id || event.ended.to_bits() != first.ended.to_bits())
         {
-            return Some(format!("a repeat of the event {} is another event, {}", first.id, other.id));
+            let differ = format!("{} of {:.6} s and {} of {:.6} s", first.id, first.ended, other.id, other.ended);
+            return Some(format!("two events of its end {sequence} differ: {differ}"));
         }
         let expected = if sequence == ends { row.status.as_str() } else { "failed" };
         if first.kind != expected || first.status != expected {

@@ -41,6 +41,10 @@ impl Storm {
         if fault == Fault::Failover {
             self.world.database.add_standby().await?;
         }
+        if fault == Fault::Paused {
+            // Orders that have started then wait for another attempt, and are due during the pause.
+            self.lasting(Fault::EndpointFails, self.spell).await;
+        }
         if fault != Fault::QueueHangs {
             // For `QueueHangs` the queue's hook records the orders: it alone knows which ones wait for the queue.
             self.happened(fault, &self.world.active().await?);
