@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use api::Api;
 use aws_sdk_secretsmanager::Client;
-use aws_sdk_secretsmanager::config::{BehaviorVersion, Config, Credentials, Region};
 use futures_util::future::join_all;
 use serde_json::json;
 use shared::config::Env;
@@ -33,7 +32,7 @@ impl SecretWorld {
 
     /// The same with this event bus, or without one if the name is empty.
     pub async fn on(bus: &str) -> Self {
-        let (world, secrets) = (World::with(&[("EVENT_BUS", bus)]).await, secrets());
+        let (world, secrets) = (World::with(&[("EVENT_BUS", bus)]).await, Client::new(&Stack::running().aws()));
         let role = world.create_app_role().await;
         // PostgreSQL lets a member of the role terminate its connections.
         world.execute(&format!("ALTER ROLE {role} PASSWORD 'hunter2'; GRANT {role} TO ordermill")).await;
@@ -98,16 +97,6 @@ impl SecretWorld {
         label("AWSCURRENT").move_to_version_id(version).set_remove_from_version_id(current).send().await.unwrap();
         label("AWSPENDING").remove_from_version_id(version).send().await.unwrap();
     }
-}
-
-fn secrets() -> Client {
-    let config = Config::builder()
-        .behavior_version(BehaviorVersion::v2026_01_12())
-        .region(Region::new("us-east-1"))
-        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-        .endpoint_url(Stack::running().get("AWS_ENDPOINT_URL"))
-        .build();
-    Client::from_conf(config)
 }
 
 /// The text of a secret as RDS writes it.

@@ -1,19 +1,17 @@
 //! The real binaries in execution environments that are frozen, lose their connections and receive SIGTERM.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::http::StatusCode;
-use axum::routing::post;
 use sandbox::gateway::{Answer, Claims, Gateway};
 use sandbox::mapping;
+use sandbox::merchant::{Merchant, Reply};
 use sandbox::postgres::{Postgres, Stop};
 use sandbox::queue::Message;
 use sandbox::runtime::{Environment, Function, Pool};
 use serde_json::{Value, json};
 use tests::{World, order};
-use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -34,6 +32,19 @@ pub fn function_with(world: &World, name: &str, logical_id: &str, more: &[(&str,
         timeout: Duration::from_secs(15),
         log: None,
     }
+}
+
+/// Starts a function of this world, which logs into this file as on AWS.
+pub async fn start_logged(
+    world: &World,
+    logical_id: &str,
+    more: &[(&str, &str)],
+    log: &Path,
+) -> sandbox::Result<Environment> {
+    let as_on_aws = [("AWS_LAMBDA_LOG_FORMAT", "JSON"), ("STACK", "ordermill-prod")];
+    let function = function_with(world, logical_id, logical_id, &[&as_on_aws, more].concat());
+    let function = Function { timeout: Duration::from_secs(30), log: Some(log.to_owned()), ..function };
+    Environment::start(&function, logical_id.to_owned()).await
 }
 
 /// A pool with one environment of the api, and its gateway.
@@ -132,27 +143,22 @@ async fn database_outage_loses_no_order_and_needs_no_restart() {
     assert_eq!(orders, "o-1 completed, o-2 pending");
 }
 
-/// An endpoint that notifies the first channel at each call, and answers after a notification of the second.
-async fn endpoint() -> (String, Arc<Notify>, Arc<Notify>) {
-    let (called, answer) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (calls, answers) = (Arc::clone(&called), Arc::clone(&answer));
-    let fulfil = post(move || async move {
-        calls.notify_one();
-        answers.notified().await;
-        StatusCode::OK
-    });
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/", listener.local_addr().unwrap());
-    tokio::spawn(async { axum::serve(listener, Router::new().route("/", fulfil)).await });
-    (url, called, answer)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the built functions: `make test` runs it"]
 async fn sigterm_during_work_lets_the_environment_answer_first() {
-    let (url, called, answer) = endpoint().await;
+    let (called, answer) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (calls, answers) = (Arc::clone(&called), Arc::clone(&answer));
+    let merchant = Merchant::start(move |_| {
+        let answers = Arc::clone(&answers);
+        calls.notify_one();
+        async move {
+            answers.notified().await;
+            Some(Reply::of(200))
+        }
+    });
+    let merchant = merchant.await.unwrap();
     let secret = ("WEBHOOK_SECRET", "a-secret-of-the-merchant");
-    let world = World::with(&[("WORK", "webhook"), ("WEBHOOK_URL", &url), secret]).await;
+    let world = World::with(&[("WORK", "webhook"), ("WEBHOOK_URL", &merchant.url()), secret]).await;
     world.create("o-1").await;
     let processor =
         Environment::start(&function(&world, "processor", "ProcessorFunction"), "p".to_owned()).await.unwrap();

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{LazyLock, OnceLock};
 
-use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
+use aws_types::SdkConfig;
 use reqwest::Method;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -52,28 +53,21 @@ impl Stack {
         pooler.map_or_else(|| database_url.to_owned(), |pooler| format!("{pooler}/{database}"))
     }
 
+    /// The configuration of clients of the emulated AWS.
+    #[must_use]
+    pub fn aws(&self) -> SdkConfig {
+        SdkConfig::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new("us-east-1"))
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::new("test", "test", None, None, "test")))
+            .endpoint_url(self.get("AWS_ENDPOINT_URL"))
+            .build()
+    }
+
     /// A client of the stack's queues.
     #[must_use]
     pub fn sqs(&self) -> aws_sdk_sqs::Client {
-        let config = aws_sdk_sqs::Config::builder()
-            .behavior_version(BehaviorVersion::v2026_01_12())
-            .region(Region::new("us-east-1"))
-            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-            .endpoint_url(self.get("AWS_ENDPOINT_URL"))
-            .build();
-        aws_sdk_sqs::Client::from_conf(config)
-    }
-
-    /// A client of the stack's event buses.
-    #[must_use]
-    pub fn events(&self) -> aws_sdk_eventbridge::Client {
-        let config = aws_sdk_eventbridge::Config::builder()
-            .behavior_version(BehaviorVersion::v2026_01_12())
-            .region(Region::new("us-east-1"))
-            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-            .endpoint_url(self.get("AWS_ENDPOINT_URL"))
-            .build();
-        aws_sdk_eventbridge::Client::from_conf(config)
+        aws_sdk_sqs::Client::new(&self.aws())
     }
 
     /// Calls the API through the gateway, with the token of this name (`TOKEN_ALICE`) or without one.
