@@ -1,11 +1,7 @@
-//! `POST /dead-letters/redrive` handles at most its limit of letters and finds all of them. Operators' calls are answered in
-//! time while the queue accepts connections and never answers.
-
-use std::time::{Duration, Instant};
+//! `POST /dead-letters/redrive` handles at most its limit of letters and finds all of them.
 
 use serde_json::{Value, json};
-use tests::{World, call_in_process, post};
-use tokio::net::TcpListener;
+use tests::World;
 
 /// A world with dead letters of orders that do not exist.
 async fn world_with_letters(count: usize) -> World {
@@ -38,32 +34,4 @@ async fn redrive_finds_all_dead_letters() {
     }
     assert_eq!(world.dead_letters().await, 0);
     assert_eq!(redrive(&world, json!({})).await["found"], 0);
-}
-
-#[tokio::test]
-async fn operators_are_answered_in_time_while_the_queue_hangs() {
-    let world = World::new().await;
-    world
-        .execute(
-            "INSERT INTO orders (order_id, user_id, item_ids, total_amount, started_at, finished_at, failure)
-            SELECT 'o-' || i, 'alice', '{a}', 1, now(), now(), 'no stock' FROM generate_series(1, 1000) AS i",
-        )
-        .await;
-    // The listener accepts connections into its backlog and never answers.
-    let queue = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let api = world.api_with("AWS_ENDPOINT_URL", &format!("http://{}", queue.local_addr().unwrap()));
-    let call = async |path: &str, options: Value| {
-        let called = Instant::now();
-        let answer = call_in_process(&api, Some(("admin", "orders/admin")), post(path, &options)).await;
-        // The function's time-out is ten seconds.
-        assert!(called.elapsed() < Duration::from_secs(8), "{path}: {:?}", called.elapsed());
-        answer
-    };
-    let retried = call("/orders/retry", json!({"dry_run": false, "limit": 1000})).await.expect(200);
-    assert_eq!(retried["retried"], 1000);
-    call("/orders/o-1/retry", json!({})).await.expect(200);
-    let refused = call("/dead-letters/redrive", json!({"dry_run": false})).await;
-    assert!(!refused.header("retry-after").is_empty(), "{refused:?}");
-    refused.problem(503);
-    assert_eq!(world.value::<i64>("SELECT count(*) FROM order_work").await, 1000);
 }
