@@ -8,7 +8,7 @@ use serde_json::Value;
 use tests::World;
 
 /// The order ids on a page.
-fn ids(page: &Value) -> Vec<String> {
+pub fn ids(page: &Value) -> Vec<String> {
     let orders = page["orders"].as_array().unwrap();
     orders.iter().map(|order| order["order_id"].as_str().unwrap().to_owned()).collect()
 }
@@ -28,7 +28,7 @@ async fn insert(world: &World, prefix: &str, count: i32) {
 }
 
 /// Reads all pages by their cursors and returns the ids. Calls `between` after each page.
-async fn walk(world: &World, query: &str, between: impl AsyncFn()) -> Vec<String> {
+pub async fn walk(world: &World, query: &str, between: impl AsyncFn()) -> Vec<String> {
     let (mut seen, mut cursor) = (Vec::new(), String::new());
     loop {
         let page = world.get(&format!("/orders?{query}{cursor}")).await.expect(200);

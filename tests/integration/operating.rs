@@ -153,12 +153,20 @@ async fn redrive_retries_requeues_or_deletes_by_the_orders_state() {
 async fn operators_calls_are_logged_with_the_caller() {
     let world = world_with_failed(&["x-1"]).await;
     let log = Log::listen(Level::INFO);
-    for path in ["/orders/retry", "/dead-letters/redrive", "/orders/x-1/retry", "/orders/x-1/cancel"] {
-        world.call_as("olga", "orders/admin", post(path, &json!({}))).await.expect(200);
+    for (path, options) in [
+        ("/orders/retry", &json!({"failed_from": "2020-01-01T00:00:00Z"})),
+        ("/orders/cancel", &json!({"created_from": "2020-01-01T00:00:00Z"})),
+        ("/dead-letters/redrive", &json!({})),
+        ("/orders/x-1/retry", &json!({})),
+        ("/orders/x-1/cancel", &json!({})),
+    ] {
+        world.call_as("olga", "orders/admin", post(path, options)).await.expect(200);
     }
     let text = log.text();
-    for action in ["retried failed orders", "redrove dead letters", "retried the order", "cancelled the order"] {
+    let of_many = ["retried failed orders", "cancelled pending orders"];
+    for action in of_many.into_iter().chain(["redrove dead letters", "retried the order", "cancelled the order"]) {
         let line = text.lines().find(|line| line.contains(action)).unwrap_or_else(|| panic!("no {action:?} in {text}"));
         assert!(line.contains("caller=\"olga\""), "{line}");
+        assert!(!of_many.contains(&action) || line.contains("2020-01-01"), "{line}");
     }
 }

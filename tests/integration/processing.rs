@@ -114,16 +114,6 @@ async fn failed_order_has_its_cause_and_is_counted() {
 }
 
 #[tokio::test]
-async fn cancelled_order_is_never_processed() {
-    let world = World::new().await;
-    world.create("o-1").await;
-    world.post("/orders/o-1/cancel", &json!({})).await.expect(200);
-    let processor = world.processor_with(Ends(|_: &str| Outcome::Complete));
-    assert!(failures(&handle(&processor, &["o-1"]).await).is_empty());
-    assert_eq!(world.status("o-1").await, "cancelled");
-}
-
-#[tokio::test]
 async fn worker_with_an_expired_lease_changes_nothing() {
     let world = World::new().await;
     world.create("o-1").await;

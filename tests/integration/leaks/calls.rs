@@ -56,6 +56,10 @@ pub async fn call_all(api: &Environment, answers: &mut String) {
     for path in ["/orders/o-1/cancel", "/orders/o-1/retry", "/orders/retry", "/dead-letters/redrive", &erase] {
         calls.push(("POST", path.to_owned(), "{\"dry_run\": false}".to_owned()));
     }
+    for path in ["/orders/retry", "/orders/cancel"] {
+        calls.push(("POST", path.to_owned(), json!({"dry_run": false, "user_id": USER}).to_string()));
+    }
+    calls.push(("POST", "/orders/retry".to_owned(), json!({"dry_run": false, "cause": ITEM}).to_string()));
     calls.push((Method::DELETE.as_str(), "/orders".to_owned(), String::new()));
     for (method, path, body) in calls {
         for claims in [Some(("operator", "orders/admin")), Some(("somebody", "orders/read orders/write")), None] {
