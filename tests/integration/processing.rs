@@ -64,13 +64,9 @@ async fn redelivered_message_does_not_process_the_order_twice() {
 #[tokio::test]
 async fn workers_with_the_same_messages_share_the_orders() {
     let world = World::new().await;
-    let ids: Vec<_> = (0..50).map(|index| format!("o-{index}")).collect();
-    for id in &ids {
-        world.create(id).await;
-    }
-    let bodies: Vec<_> = ids.iter().map(String::as_str).collect();
+    let ids = world.create_many(50).await;
     let workers: Vec<_> = (0..4).map(|_| world.processor(NOW)).collect();
-    futures_util::future::join_all(workers.iter().map(|worker| handle(worker, &bodies))).await;
+    futures_util::future::join_all(workers.iter().map(|worker| handle(worker, &ids))).await;
     assert_eq!(world.counted("completed").await, 50);
     assert_eq!(
         world.value::<i64>("SELECT count(*) FROM order_states WHERE status = 'completed' AND attempts = 1").await,

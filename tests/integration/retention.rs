@@ -77,7 +77,7 @@ async fn active_orders_are_never_deleted_however_old() {
 async fn totals_and_statistics_outlive_the_orders() {
     let world = keeping("1").await;
     let ids = world.create_many(4).await;
-    handle(&world.processor(Duration::ZERO), &ids[..3].iter().map(String::as_str).collect::<Vec<_>>()).await;
+    handle(&world.processor(Duration::ZERO), &ids[..3]).await;
     let figures = async || {
         let metrics = world.get("/metrics").await.expect(200);
         ["total_orders", "status_counts", "average_processing_time", "processing_seconds"]

@@ -3,17 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sandbox::gateway::{Claims, Gateway};
+use sandbox::gateway::Gateway;
 use sandbox::mapping::Mapping;
 use sandbox::runtime::Pool;
 use serde_json::Value;
-use tests::{World, order};
+use tests::World;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
-use crate::slow::{SlowQueues, function};
+use crate::slow::{SlowQueues, create, function};
 
-const ALICE: Claims = Claims { sub: "alice", scope: "orders/read orders/write" };
 /// How long a part of a trace may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -66,7 +65,7 @@ async fn run(tracing: &str, daemon: &Daemon) -> (SlowQueues, Gateway, sandbox::m
 }
 
 async fn create_and_complete(gateway: &Gateway, world: &World) {
-    assert_eq!(gateway.call("POST", "/orders", ALICE, Some(&order("o-1"))).await.expect("an answer").status, 201);
+    assert_eq!(create(gateway, "o-1").await.status, 201);
     tests::eventually("the order is completed", PATIENCE, async || {
         (world.status("o-1").await == "completed").then_some(())
     })

@@ -30,7 +30,7 @@ async fn content_of_an_order_is_read_when_its_call_begins() {
     let (world, processor) = world(&merchant.url(), &[("WEBHOOK_CONCURRENCY", "1")]).await;
     let ids = world.create_many(20).await;
     assert!(shared.set(world).is_ok());
-    handle(&processor, &ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    handle(&processor, &ids).await;
     let received = merchant.calls();
     let amount = |body: &str| serde_json::from_str::<Value>(body).unwrap()["total_amount"].as_str().unwrap().to_owned();
     let sent: Vec<_> = received.iter().map(|call| amount(&call.body)).collect();
