@@ -4,6 +4,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -73,3 +74,19 @@ def lively(stack: dict[str, str]) -> None:
     found = [*Path("/usr/lib/postgresql").glob("*/bin/psql"), Path(shutil.which("psql") or "psql")]
     data = Path(__file__).with_name("lively.sql")
     subprocess.run([found[0], "--quiet", "--set=ON_ERROR_STOP=1", f"--file={data}", stack["DATABASE_URL"]], check=True)
+
+
+@pytest.fixture
+def operator(visit, endpoint) -> Iterator[Dashboard]:
+    """Return the page of an operator. The endpoint refuses broken orders meanwhile."""
+    was_repaired, endpoint.is_repaired = endpoint.is_repaired, False
+    dashboard = visit().sign_in()
+    dashboard.sees("live")
+    yield dashboard
+    endpoint.is_repaired = was_repaired
+
+
+@pytest.fixture
+def user() -> str:
+    """Return a user without orders."""
+    return f"user-{uuid.uuid4().hex[:6]}"

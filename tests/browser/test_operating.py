@@ -1,83 +1,13 @@
-"""What operators do on the dashboard: search, filter, select, retry, cancel and pause."""
+"""What operators do with many orders on the dashboard: filter, select, retry and cancel them, and pause processing."""
 
 import re
-import uuid
-from collections.abc import Iterator
 
 import pytest
-from dashboard import PATIENCE_MS, Dashboard
+from dashboard import PATIENCE_MS
 from playwright.sync_api import Route, expect
 
 LIST = re.compile(r"/orders\?")
 BULK = re.compile(r"/orders/(retry|cancel)$")
-
-
-@pytest.fixture
-def operator(visit, endpoint) -> Iterator[Dashboard]:
-    """Return the page of an operator. The endpoint refuses broken orders meanwhile."""
-    was_repaired, endpoint.is_repaired = endpoint.is_repaired, False
-    dashboard = visit().sign_in()
-    dashboard.sees("live")
-    yield dashboard
-    endpoint.is_repaired = was_repaired
-
-
-@pytest.fixture
-def user() -> str:
-    """Return a user without orders."""
-    return f"user-{uuid.uuid4().hex[:6]}"
-
-
-def test_order_page_shows_its_content_and_who_changed_it(operator, user, pictures):
-    order_id = operator.create_order("kettle", user=user, amount="1200", currency="JPY", metadata={"channel": "web"})
-    [other] = operator.create_scheduled(1, user)
-    sheet = operator.find(order_id)
-    for text in ["1,200 JPY", "channel", "web", user]:
-        expect(sheet).to_contain_text(text)
-    expect(sheet.locator(".pill")).to_have_text("completed", timeout=PATIENCE_MS)
-    expect(sheet.get_by_role("list", name="History of the order").get_by_role("listitem")).to_have_count(3)
-    operator.page.keyboard.press("Escape")
-
-    sheet = operator.find(other)
-    expect(sheet).to_contain_text("scheduled for")
-    expect(sheet).to_contain_text("Process after")
-    sheet.get_by_role("button", name="Cancel the order").click()
-    sheet.get_by_role("button", name="Yes, cancel it").click()
-    expect(sheet.locator(".moments")).to_contain_text("by admin")
-    expect(sheet.locator(".moments li")).to_have_count(2)
-    operator.check_accessible()
-    operator.picture(pictures, "order-history")
-    sheet.get_by_role("button", name=user).click()
-    expect(sheet).to_be_hidden()
-    expect(operator.page.get_by_role("heading", name=f"Latest orders of {user}")).to_be_visible()
-    expect(operator.page.locator("#rows tr")).to_have_count(2)
-
-
-def test_retried_order_keeps_its_failure_in_its_history(operator, endpoint, user, pictures):
-    [order_id] = operator.create_failed(1, user)
-    sheet = operator.find(order_id)
-    endpoint.is_repaired = True
-    sheet.get_by_role("button", name="Retry the order").click()
-    moments = sheet.locator(".moments li")
-    expect(moments.filter(has_text="Retried")).to_contain_text("by admin")
-    expect(sheet.locator(".pill")).to_have_text("completed", timeout=PATIENCE_MS)
-    expect(moments.filter(has_text="Failed")).to_contain_text("422")
-    expect(moments).to_have_text(
-        [re.compile(word) for word in ["^Created", "^Started", "^Failed", "^Retried", "^Started", "^Completed"]]
-    )
-    operator.check_accessible()
-    operator.picture(pictures, "order-retried")
-
-
-def test_action_that_comes_too_late_is_explained(operator, user):
-    [order_id] = operator.create_scheduled(1, user)
-    sheet = operator.find(order_id)
-    problem = {"title": "Conflict with the order's current state", "detail": "The order is processing."}
-    operator.page.route(re.compile(r"/cancel$"), lambda route: route.fulfill(status=409, json=problem))
-    sheet.get_by_role("button", name="Cancel the order").click()
-    sheet.get_by_role("button", name="Yes, cancel it").click()
-    expect(sheet.get_by_role("status")).to_contain_text("The order is processing.")
-    expect(sheet.get_by_role("button", name="Cancel the order")).to_be_visible()
 
 
 def test_address_holds_the_filters_and_back_undoes_them(operator, user):
@@ -104,32 +34,6 @@ def test_address_holds_the_filters_and_back_undoes_them(operator, user):
     operator.page.get_by_role("button", name="Clear", exact=True).click()
     expect(operator.page.get_by_role("heading", name="Latest orders", exact=True)).to_be_visible()
     assert "?" not in operator.page.url
-
-
-def test_shared_link_opens_what_its_sender_saw(visit, user):
-    dashboard = visit()
-    [order_id] = dashboard.create_scheduled(1, user)
-    dashboard.sign_in(query=f"?status=pending&user={user}&range=week&order={order_id}")
-    sheet = dashboard.page.get_by_role("dialog", name=order_id)
-    expect(sheet).to_contain_text("Process after")
-    dashboard.page.keyboard.press("Escape")
-    expect(dashboard.page.locator("#rows tr")).to_have_count(1)
-    expect(dashboard.page.locator("#filter-status")).to_have_value("pending")
-    expect(dashboard.page.get_by_role("button", name="Week", exact=True)).to_have_attribute("aria-pressed", "true")
-
-
-def test_open_order_is_in_the_address(operator, user):
-    [order_id] = operator.create_scheduled(1, user)
-    sheet = operator.find(order_id)
-    expect(sheet).to_contain_text("Process after")
-    assert operator.page.url.endswith(f"?order={order_id}")
-    operator.page.go_back()
-    expect(sheet).to_be_hidden()
-    operator.page.go_forward()
-    expect(sheet).to_contain_text("Process after")
-    operator.page.keyboard.press("Escape")
-    expect(sheet).to_be_hidden()
-    assert "order=" not in operator.page.url
 
 
 def test_selected_orders_are_retried_after_a_count(operator, endpoint, user, pictures):
@@ -183,17 +87,6 @@ def test_question_is_shown_when_asked_at_once_after_another(operator, user):
     # Within one task, so that the first question's "close" event comes after the second question.
     operator.page.evaluate("document.getElementById('ask').close(); document.getElementById('cancel-selected').click()")
     expect(operator.page.locator(":focus")).to_have_text("Cancel 1 order")
-
-
-def test_order_is_shown_when_opened_at_once_after_another(operator, user):
-    first, second = operator.create_scheduled(2, user)
-    operator.filter(User=user)
-    next_row = operator.row(second).get_by_role("button").element_handle()
-    operator.row(first).get_by_role("button").click()
-    expect(operator.page.get_by_role("dialog", name=first)).to_contain_text(user)
-    # Within one task, so that the first order's "close" event comes after the second order.
-    next_row.evaluate("button => { document.getElementById('order').close(); button.click() }")
-    expect(operator.page.get_by_role("dialog", name=second)).to_contain_text(user)
 
 
 def test_all_orders_that_match_are_retried(operator, endpoint, user):
@@ -313,27 +206,3 @@ def test_processing_is_paused_and_resumed_with_a_reason(operator, visit, user, p
         expect(paused).to_be_hidden()
     order_id = operator.create_order("beans", user=user)
     expect(operator.row(order_id).locator(".pill")).to_have_text("completed", timeout=2 * PATIENCE_MS)
-
-
-def test_token_that_only_reads_sees_every_order_and_no_button(operator, visit, user, pictures):
-    [failed] = operator.create_failed(1, user)
-    [pending] = operator.create_scheduled(1, user)
-    viewer = visit().sign_in_with("orders/read.all")
-    expect(viewer.page.get_by_text("You see every order.")).to_be_visible()
-    viewer.filter(User=user)
-    expect(viewer.page.locator("#rows tr")).to_have_count(2)
-    expect(viewer.page.get_by_role("checkbox")).to_have_count(0)
-    expect(viewer.page.get_by_role("button", name="Pause processing")).to_have_count(0)
-    viewer.filter(Status="failed")
-    expect(viewer.page.locator("#rows tr")).to_have_count(1)
-    expect(viewer.page.get_by_role("button", name="Retry all that match")).to_have_count(0)
-    viewer.check_accessible()
-    viewer.picture(pictures, "viewer")
-    for order_id, why in [(failed, "Retrying needs a token"), (pending, "Cancelling needs a token")]:
-        sheet = viewer.find(order_id)
-        expect(sheet).to_contain_text(why)
-        expect(sheet.locator(".actions button")).to_have_count(0)
-        viewer.check_accessible()
-        viewer.page.keyboard.press("Escape")
-    backend = visit().sign_in_with("orders/read.all orders/write.all", "shop")
-    expect(backend.find(pending).get_by_role("button", name="Cancel the order")).to_be_visible()

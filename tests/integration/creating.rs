@@ -150,6 +150,10 @@ fn bad_bodies() -> Vec<(&'static str, String, u16)> {
         ("a negative amount", with("total_amount", "-0.01"), 422),
         ("a huge exponent", with("total_amount", "1e400"), 422),
         ("an amount too large", with("total_amount", "1000000000000"), 422),
+        ("two decimals of a yen", with("total_amount", "1.55,\"currency\":\"JPY\""), 422),
+        ("an unknown currency", with("currency", "\"HRK\""), 422),
+        ("metadata with a number", with("metadata", "{\"a\":1}"), 422),
+        ("a time beyond thirty days", with("process_after", "\"2099-01-01T00:00:00Z\""), 422),
         ("no items", with("item_ids", "[]"), 422),
         ("501 items", with("item_ids", &items(501)), 422),
         ("an item of a number", with("item_ids", "[1]"), 422),
@@ -177,14 +181,6 @@ async fn invalid_order_gets_a_problem_and_stores_nothing() {
 }
 
 #[tokio::test]
-async fn largest_valid_order_is_accepted() {
-    let world = World::new().await;
-    let items: Vec<_> = (0..500).map(|index| format!("{index:0>128}")).collect();
-    let body = json!({"order_id": "x".repeat(64), "user_id": "ü".repeat(128), "item_ids": items, "total_amount": "999999999999.99"});
-    assert_eq!(world.post("/orders", &body).await.expect(201)["total_amount"], "999999999999.99");
-}
-
-#[tokio::test]
 async fn body_with_another_content_type_is_refused() {
     let world = World::new().await;
     for content_type in ["text/plain", "application/x-www-form-urlencoded", ""] {
@@ -194,16 +190,6 @@ async fn body_with_another_content_type_is_refused() {
     }
     let request = Request::post("/orders").header("content-type", "application/json; charset=utf-8");
     world.call(request.body(good().to_string().into()).unwrap()).await.expect(201);
-}
-
-#[tokio::test]
-async fn invalid_idempotency_key_is_named() {
-    let world = World::new().await;
-    for key in ["", &"k".repeat(256)] {
-        let problem = world.call(post_with_key(key, &good())).await.problem(422);
-        assert_eq!(problem["errors"][0]["pointer"], "Idempotency-Key");
-    }
-    assert_eq!(world.order_count().await, 0);
 }
 
 #[tokio::test]
@@ -240,15 +226,4 @@ async fn unreachable_queue_loses_no_order_and_the_sweeper_requeues_it() {
     world.let_pass(181.0).await;
     assert_eq!(world.sweeper().sweep().await.unwrap().requeued, 1);
     assert_eq!(world.receive().await.as_deref(), Some("o-1"));
-}
-
-#[tokio::test]
-async fn cut_connection_fails_no_request() {
-    let world = World::new().await;
-    world.create("o-1").await;
-    let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
-        WHERE datname = current_database() AND application_name = 'ordermill'";
-    assert!(world.value::<i64>(sql).await >= 1);
-    world.create("o-2").await;
-    assert_eq!(world.order_count().await, 2);
 }

@@ -32,7 +32,7 @@ impl SecretWorld {
 
     /// The same with this event bus, or without one if the name is empty.
     pub async fn on(bus: &str) -> Self {
-        let (world, secrets) = (World::with(&[("EVENT_BUS", bus)]).await, secrets());
+        let (world, secrets) = (World::with(&[("EVENT_BUS", bus)]).await, Client::new(&Stack::running().aws()));
         let role = world.create_app_role().await;
         // PostgreSQL lets a member of the role terminate its connections.
         world.execute(&format!("ALTER ROLE {role} PASSWORD 'hunter2'; GRANT {role} TO ordermill")).await;
@@ -97,10 +97,6 @@ impl SecretWorld {
         label("AWSCURRENT").move_to_version_id(version).set_remove_from_version_id(current).send().await.unwrap();
         label("AWSPENDING").remove_from_version_id(version).send().await.unwrap();
     }
-}
-
-fn secrets() -> Client {
-    Client::new(&Stack::running().aws())
 }
 
 /// The text of a secret as RDS writes it.

@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tests::{Bus, Stack, eventually};
+use tests::{Bus, Stack, connect, eventually};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -52,45 +52,10 @@ async fn end_of_an_order_reaches_a_queue_behind_the_bus() {
 
 #[tokio::test]
 #[ignore = "needs the deployed stack: `make test` runs it"]
-async fn order_can_be_cancelled_within_its_window() {
-    let stack = Stack::running();
-    let id = fresh_id();
-    stack.post_as("TOKEN_ALICE", "/orders", &order(&id, "alice")).await.expect(201);
-    let cancelled =
-        stack.call(Method::POST, &format!("/orders/{id}/cancel"), Some("TOKEN_ALICE"), None).await.expect(200);
-    assert_eq!(cancelled["status"], "cancelled");
-}
-
-#[tokio::test]
-#[ignore = "needs the deployed stack: `make test` runs it"]
-async fn gateway_refuses_calls_without_a_token_of_the_right_scope() {
-    let stack = Stack::running();
-    for (method, path) in
-        [(Method::POST, "/orders"), (Method::GET, "/orders"), (Method::GET, "/orders/a"), (Method::GET, "/metrics")]
-    {
-        assert_eq!(stack.call(method, path, None, Some(&json!({}))).await.status, 401, "{path}");
-    }
-    assert_eq!(stack.get_as("TOKEN_ALICE", "/metrics").await.status, 403);
-    assert_eq!(stack.post_as("TOKEN_ALICE", "/orders/a/retry", &json!({})).await.status, 403);
-    stack.get_as("TOKEN_ADMIN", "/metrics").await.expect(200);
-}
-
-#[tokio::test]
-#[ignore = "needs the deployed stack: `make test` runs it"]
-async fn public_routes_need_no_token() {
-    let stack = Stack::running();
-    assert_eq!(stack.call(Method::GET, "/healthz", None, None).await.expect(200), json!({"status": "ok"}));
-    let document = stack.call(Method::GET, "/openapi.json", None, None).await.expect(200);
-    assert_eq!(document, serde_json::from_str::<Value>(site::OPENAPI).unwrap());
-    let page = stack.call(Method::GET, "/docs", None, None).await;
-    assert!(page.status == 200 && page.text.contains("swagger-ui"), "{page:?}");
-}
-
-#[tokio::test]
-#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn unknown_route_or_method_is_a_problem_without_a_token() {
     let stack = Stack::running();
-    stack.call(Method::GET, "/nothing", None, None).await.problem(404);
+    let problem = stack.call(Method::GET, "/nothing", None, None).await.problem(404);
+    assert!(!problem["request_id"].as_str().unwrap().is_empty(), "{problem}");
     stack.call(Method::DELETE, "/orders", None, None).await.problem(405);
 }
 
@@ -105,15 +70,6 @@ async fn malformed_call_is_answered_and_breaks_nothing() {
         assert!((400..500).contains(&answer), "{path}: {answer}");
     }
     stack.call(Method::GET, "/healthz", None, None).await.expect(200);
-}
-
-#[tokio::test]
-#[ignore = "needs the deployed stack: `make test` runs it"]
-async fn invalid_order_is_refused_through_the_gateway() {
-    let stack = Stack::running();
-    let problem = stack.post_as("TOKEN_ALICE", "/orders", &json!({"user_id": "alice"})).await.problem(422);
-    assert_eq!(problem["errors"].as_array().unwrap().len(), 2);
-    assert!(!problem["request_id"].as_str().unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -159,8 +115,7 @@ async fn thousand_concurrent_orders_are_all_completed_and_counted() {
         .collect()
         .await;
     assert_eq!(statuses, [201; 1000]);
-    let (sql, connection) = tokio_postgres::connect(stack.get("DATABASE_URL"), tokio_postgres::NoTls).await.unwrap();
-    tokio::spawn(connection);
+    let sql = connect(stack.get("DATABASE_URL")).await;
     let count =
         "SELECT count(*) FROM order_states WHERE order_id LIKE $1 || '-%' AND status = 'completed' AND attempts = 1";
     eventually("all thousand are completed", Duration::from_mins(2), async || {

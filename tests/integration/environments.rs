@@ -1,30 +1,21 @@
 //! The real binaries in execution environments that are frozen, lose their connections and receive SIGTERM.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::http::StatusCode;
-use axum::routing::post;
-use sandbox::gateway::{Answer, Claims, Gateway};
-use sandbox::mapping;
+use sandbox::gateway::Gateway;
+use sandbox::merchant::{Merchant, Reply};
 use sandbox::postgres::{Postgres, Stop};
-use sandbox::queue::Message;
 use sandbox::runtime::{Environment, Function, Pool};
 use serde_json::{Value, json};
-use tests::{World, order};
-use tokio::net::TcpListener;
+use tests::World;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-const ALICE: Claims = Claims { sub: "alice", scope: "orders/read orders/write" };
+use crate::slow::{create, function, messages, start};
 
-/// A function of this world, with the binary that `sam build` made.
-fn function(world: &World, name: &str, logical_id: &str) -> Function {
-    function_with(world, name, logical_id, &[])
-}
-
-/// The same with more variables, which override the world's.
+/// A function of this world, with the binary that `sam build` made and more variables, which override the world's.
 pub fn function_with(world: &World, name: &str, logical_id: &str, more: &[(&str, &str)]) -> Function {
     let variables = world.variables().chain([("AWS_ACCESS_KEY_ID", name)]).chain(more.iter().copied());
     Function {
@@ -36,20 +27,23 @@ pub fn function_with(world: &World, name: &str, logical_id: &str, more: &[(&str,
     }
 }
 
+/// Starts a function of this world, which logs into this file as on AWS.
+pub async fn start_logged(
+    world: &World,
+    logical_id: &str,
+    more: &[(&str, &str)],
+    log: &Path,
+) -> sandbox::Result<Environment> {
+    let as_on_aws = [("AWS_LAMBDA_LOG_FORMAT", "JSON"), ("STACK", "ordermill-prod")];
+    let function = function_with(world, logical_id, logical_id, &[&as_on_aws, more].concat());
+    let function = Function { timeout: Duration::from_secs(30), log: Some(log.to_owned()), ..function };
+    Environment::start(&function, logical_id.to_owned()).await
+}
+
 /// A pool with one environment of the api, and its gateway.
 fn api(world: &World) -> (Arc<Pool>, Gateway) {
-    let pool = Arc::new(Pool::new(function(world, "api", "ApiFunction"), 1));
+    let pool = Arc::new(Pool::new(function(world, "api", &[]), 1));
     (Arc::clone(&pool), Gateway::new(pool))
-}
-
-async fn create(gateway: &Gateway, order_id: &str) -> Answer {
-    gateway.call("POST", "/orders", ALICE, Some(&order(order_id))).await.expect("an answer")
-}
-
-/// The event of a batch with one message for this order.
-fn message(order_id: &str) -> bytes::Bytes {
-    let (id, receipt, body) = ("m0".to_owned(), "r0".to_owned(), order_id.to_owned());
-    mapping::event(&[Message { id, receipt, body, group: None, receives: 1, trace: None }])
 }
 
 /// Terminates the functions' connections to this world's database, like a restart of the server. Returns their number.
@@ -84,13 +78,12 @@ async fn connection_lost_during_a_freeze_fails_no_batch() {
     let world = World::with(&[("PROCESSING_DELAY_SECONDS", "0")]).await;
     world.create("o-1").await;
     world.create("o-2").await;
-    let processor =
-        Environment::start(&function(&world, "processor", "ProcessorFunction"), "p".to_owned()).await.unwrap();
-    processor.invoke(message("o-1")).await.unwrap();
+    let processor = start(&world, "processor", &[]).await;
+    processor.invoke(messages(&["o-1"])).await.unwrap();
     processor.pause();
     assert!(kill_backends(&world).await >= 1);
     processor.resume();
-    let response: Value = serde_json::from_slice(&processor.invoke(message("o-2")).await.unwrap()).unwrap();
+    let response: Value = serde_json::from_slice(&processor.invoke(messages(&["o-2"])).await.unwrap()).unwrap();
     assert_eq!(response, json!({"batchItemFailures": []}));
     assert_eq!((world.status("o-1").await.as_str(), world.status("o-2").await.as_str()), ("completed", "completed"));
 }
@@ -117,9 +110,9 @@ async fn database_outage_loses_no_order_and_needs_no_restart() {
     let url = postgres.url(postgres.address());
     let world = World::with(&[("DATABASE_URL", &url), ("PROCESSING_DELAY_SECONDS", "0")]).await;
     let (_, gateway) = api(&world);
-    let processor =
-        Environment::start(&function(&world, "processor", "ProcessorFunction"), "p".to_owned()).await.unwrap();
-    let process = async || serde_json::from_slice::<Value>(&processor.invoke(message("o-1")).await.unwrap()).unwrap();
+    let processor = start(&world, "processor", &[]).await;
+    let process =
+        async || serde_json::from_slice::<Value>(&processor.invoke(messages(&["o-1"])).await.unwrap()).unwrap();
     assert_eq!(create(&gateway, "o-1").await.status, 201);
     postgres.stop(Stop::Immediate).await.unwrap();
     assert_eq!(create(&gateway, "o-2").await.status, 503);
@@ -132,36 +125,30 @@ async fn database_outage_loses_no_order_and_needs_no_restart() {
     assert_eq!(orders, "o-1 completed, o-2 pending");
 }
 
-/// An endpoint that notifies the first channel at each call, and answers after a notification of the second.
-async fn endpoint() -> (String, Arc<Notify>, Arc<Notify>) {
-    let (called, answer) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (calls, answers) = (Arc::clone(&called), Arc::clone(&answer));
-    let fulfil = post(move || async move {
-        calls.notify_one();
-        answers.notified().await;
-        StatusCode::OK
-    });
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/", listener.local_addr().unwrap());
-    tokio::spawn(async { axum::serve(listener, Router::new().route("/", fulfil)).await });
-    (url, called, answer)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the built functions: `make test` runs it"]
 async fn sigterm_during_work_lets_the_environment_answer_first() {
-    let (url, called, answer) = endpoint().await;
+    let (called, answer) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (calls, answers) = (Arc::clone(&called), Arc::clone(&answer));
+    let merchant = Merchant::start(move |_| {
+        let answers = Arc::clone(&answers);
+        calls.notify_one();
+        async move {
+            answers.notified().await;
+            Some(Reply::of(200))
+        }
+    });
+    let merchant = merchant.await.unwrap();
     let secret = ("WEBHOOK_SECRET", "a-secret-of-the-merchant");
-    let world = World::with(&[("WORK", "webhook"), ("WEBHOOK_URL", &url), secret]).await;
+    let world = World::with(&[("WORK", "webhook"), ("WEBHOOK_URL", &merchant.url()), secret]).await;
     world.create("o-1").await;
-    let processor =
-        Environment::start(&function(&world, "processor", "ProcessorFunction"), "p".to_owned()).await.unwrap();
+    let processor = start(&world, "processor", &[]).await;
     let terminating = async {
         called.notified().await;
         processor.terminate();
         answer.notify_one();
     };
-    let (response, ()) = tokio::join!(processor.invoke(message("o-1")), terminating);
+    let (response, ()) = tokio::join!(processor.invoke(messages(&["o-1"])), terminating);
     assert_eq!(serde_json::from_slice::<Value>(&response.unwrap()).unwrap(), json!({"batchItemFailures": []}));
     timeout(Duration::from_secs(5), processor.exited()).await.expect("it ends");
     assert_eq!(world.status("o-1").await, "completed");

@@ -3,31 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use processor::Outcome;
 use processor::event::{Attributes, SqsEvent};
-use processor::{Outcome, Work};
-use sandbox::mapping::{Mapping, reliable};
+use sandbox::mapping::Mapping;
 use sandbox::runtime::Pool;
 use serde_json::json;
-use shared::db::Store;
-use shared::db::claim::Claimed;
-use shared::deadline::Deadline;
 use shared::queue::Group;
-use tests::{World, batch, handle, order};
+use tests::{Ends, World, batch, handle, order};
 
 use crate::slow::{SlowQueues, function, numbered};
 
 /// How long the flood may take.
 const PATIENCE: Duration = Duration::from_mins(2);
 const FLOOD: usize = 2000;
-
-/// Work with always the same outcome.
-struct Always(Outcome);
-
-impl Work for Always {
-    async fn run(&self, _: &Claimed, _: &Store, _: Deadline) -> Outcome {
-        self.0.clone()
-    }
-}
 
 #[expect(clippy::unnecessary_wraps, reason = "it is compared with a group that may be missing")]
 fn of(user_id: &str) -> Option<String> {
@@ -62,7 +50,7 @@ async fn operators_retry_sends_orders_with_their_groups() {
     for (id, path) in [("o-1", "/orders/o-1/retry"), ("o-2", "/orders/retry")] {
         world.create(id).await;
         world.receive().await;
-        handle(&world.processor_with(Always(Outcome::Fail("no stock".to_owned()))), &[id]).await;
+        handle(&world.processor_with(Ends(|_: &str| Outcome::Fail("no stock".to_owned()))), &[id]).await;
         let body = if id == "o-2" { json!({"dry_run": false}) } else { json!({}) };
         world.post(path, &body).await.expect(200);
         assert_eq!(world.receive_group().await, of("alice"), "{path}");
@@ -101,7 +89,7 @@ async fn processor_passes_a_messages_group_on() {
             let id = format!("{id}-{}", group.is_some());
             world.create(&id).await;
             world.receive().await;
-            world.processor_with(Always(outcome)).handle(message(&id, group)).await;
+            world.processor_with(Ends(move |_: &str| outcome.clone())).handle(message(&id, group)).await;
             assert_eq!(world.receive_group().await.as_deref(), group, "{id}");
         }
         let id = format!("not-due-{}", group.is_some());
@@ -116,7 +104,7 @@ async fn processor_passes_a_messages_group_on() {
         let id = format!("given-up-{}", group.is_some());
         world.create(&id).await;
         world.receive().await;
-        world.processor_with(Always(retry())).handle(message(&id, group)).await;
+        world.processor_with(Ends(|_: &str| retry())).handle(message(&id, group)).await;
         world.processor(Duration::ZERO).handle(message("no order", group)).await;
         for _ in ["given up", "malformed"] {
             assert_eq!(world.receive_dead_letters_group().await.as_deref(), group, "{id}");
@@ -134,15 +122,8 @@ async fn flood_of_one_user_does_not_delay_another_users_order() {
     let mut bobs = order("bob");
     bobs["user_id"] = "bob".into();
     world.post("/orders", &bobs).await.expect(201);
-    let mapping = Mapping {
-        queues: Arc::clone(&slow.queues),
-        queue: "orders".to_owned(),
-        pool: Arc::new(Pool::new(function(world, "processor", &[]), 2)),
-        batch_size: 10,
-        window: Duration::ZERO,
-        courier: reliable(),
-    };
-    let processing = mapping.start(2);
+    let pool = Arc::new(Pool::new(function(world, "processor", &[]), 2));
+    let processing = Mapping::new(Arc::clone(&slow.queues), "orders", pool).start(2);
     tests::eventually("all orders are completed", PATIENCE, async || {
         (world.counted("completed").await == i64::try_from(FLOOD).unwrap() + 1).then_some(())
     })

@@ -4,25 +4,16 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
-use processor::{Outcome, Work};
+use processor::Outcome;
 use serde_json::{Value, json};
-use shared::db::Store;
-use shared::db::claim::Claimed;
-use shared::deadline::Deadline;
-use tests::{World, event, handle, invoke, post};
+use tests::{Ends, World, event, handle, invoke, post};
 
-/// Work that ends so.
-struct End(fn() -> Outcome);
+/// Work that ends every order so.
+type End = Ends<fn(&str) -> Outcome>;
 
-impl Work for End {
-    async fn run(&self, _: &Claimed, _: &Store, _: Deadline) -> Outcome {
-        (self.0)()
-    }
-}
-
-const COMPLETE: End = End(|| Outcome::Complete);
-const REFUSE: End = End(|| Outcome::Fail("refused".to_owned()));
-const BUSY: End = End(|| Outcome::Retry { cause: "the shop is busy".to_owned(), after: None });
+const COMPLETE: End = Ends(|_| Outcome::Complete);
+const REFUSE: End = Ends(|_| Outcome::Fail("refused".to_owned()));
+const BUSY: End = Ends(|_| Outcome::Retry { cause: "the shop is busy".to_owned(), after: None });
 
 async fn history(world: &World, order_id: &str) -> Value {
     world.get(&format!("/orders/{order_id}/history")).await.expect(200)

@@ -1,83 +1,49 @@
 //! No secret leaks: the real functions run all their work and all their failures with logs at TRACE, and neither their logs
 //! nor their answers contain a secret.
 
-mod functions;
+mod calls;
 mod planted;
 
-use axum::body::Body;
-use axum::http::{Method, Request};
+use sandbox::merchant::{Merchant, Reply};
+use sandbox::runtime::{Environment, InvokeError};
 use serde_json::{Value, json};
 use tests::World;
 
+use crate::environments::start_logged;
 use crate::slow::messages;
 
-use functions::{Function, endpoint};
+use calls::{call_all, request};
 use planted::*;
 
-/// A request with a token and an idempotency key, as the gateway passes it on.
-fn request(method: &str, path: &str, body: &str) -> Request<Body> {
-    let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
-    let request = request.header("authorization", format!("Bearer {TOKEN}")).header("idempotency-key", IDEMPOTENCY_KEY);
-    request.header("cookie", format!("session={TOKEN}")).body(Body::from(body.to_owned())).unwrap()
+/// Invokes a function with an event. Returns its answer, or its reported error, which a caller may receive too.
+async fn invoke(function: &Environment, event: &Value) -> String {
+    match function.invoke(event.to_string().into()).await {
+        Ok(answer) => String::from_utf8(answer.to_vec()).unwrap(),
+        Err(InvokeError::Function(error)) => error,
+        Err(other) => panic!("{other:?}: {event}"),
+    }
 }
 
-/// Bodies of valid and invalid orders.
-fn bodies() -> Vec<String> {
-    let good = json!({"order_id": "o-1", "user_id": USER, "item_ids": [ITEM], "total_amount": AMOUNT});
-    let broken = |member: &str, value: Value| {
-        let mut body = good.clone();
-        body[member] = value;
-        body.to_string()
+/// A merchant who refuses one order, fails for a second, does not answer for a third and accepts all others.
+async fn merchant() -> Merchant {
+    let decide = async |order_id: String| {
+        let status = match order_id.as_str() {
+            "o-2" => 400,
+            "o-3" => 503,
+            "o-4" => std::future::pending().await,
+            _ => 200,
+        };
+        Some(Reply { body: ENDPOINT_ANSWER.into(), ..Reply::of(status) })
     };
-    vec![
-        good.to_string(),
-        good.to_string(),
-        broken("user_id", json!(format!("{USER}\u{7}"))),
-        broken("user_id", json!("somebody else")),
-        broken("item_ids", json!([ITEM, ""])),
-        broken("total_amount", json!(format!("{AMOUNT}9"))),
-        broken(ITEM, json!(1)),
-        format!("{{\"user_id\": \"{USER}\", {ITEM}"),
-        format!("\"{ITEM}\""),
-        json!({"orders": [good, {"user_id": USER, "item_ids": [ITEM]}]}).to_string(),
-        format!("\"{}\"", ITEM.repeat(1_200_000 / ITEM.len())),
-    ]
-}
-
-/// Makes all calls with all bodies, by an operator, by an ordinary user and without claims.
-async fn call_all(api: &Function, answers: &mut String) {
-    let mut calls: Vec<(&str, String, String)> = Vec::new();
-    for path in ["/orders", "/orders/batch", "/orders/retry", "/dead-letters/redrive", "/orders/o-1"] {
-        calls.extend(bodies().into_iter().map(|body| ("POST", path.to_owned(), body)));
-    }
-    for path in ["o-1", "o-1/status", "none", "o 1", ""] {
-        calls.push(("GET", format!("/orders/{}", path.replace(' ', "%20")), String::new()));
-    }
-    let query = format!("user_id={}&cursor={IDEMPOTENCY_KEY}&token={TOKEN}", USER.replace('@', "%40"));
-    for path in ["/orders", "/orders?user_id=planted", &format!("/orders?{query}"), "/metrics", "/healthz", "/nothing"]
-    {
-        calls.push(("GET", path.to_owned(), String::new()));
-    }
-    let erase = format!("/users/{}/erase", USER.replace('@', "%40"));
-    for path in ["/orders/o-1/cancel", "/orders/o-1/retry", "/orders/retry", "/dead-letters/redrive", &erase] {
-        calls.push(("POST", path.to_owned(), "{\"dry_run\": false}".to_owned()));
-    }
-    calls.push((Method::DELETE.as_str(), "/orders".to_owned(), String::new()));
-    for (method, path, body) in calls {
-        for claims in [Some(("operator", "orders/admin")), Some(("somebody", "orders/read orders/write")), None] {
-            let event = tests::event(claims, request(method, &path, &body)).await;
-            answers.push_str(&api.invoke(&event).await);
-            answers.push('\n');
-        }
-    }
+    Merchant::start(decide).await.unwrap()
 }
 
 /// Processes batches with orders that are completed, refused and retried, and with a malformed message.
-async fn process_all(processor: &Function, answers: &mut String) {
+async fn process_all(processor: &Environment, answers: &mut String) {
     let order_ids = ["o-1", "o-2", "o-3", "o-4", "o-5", &format!("{ITEM}!")];
     for _ in 0..3 {
         let event = serde_json::from_slice(&messages(&order_ids)).unwrap();
-        answers.push_str(&processor.invoke(&event).await);
+        answers.push_str(&invoke(processor, &event).await);
     }
 }
 
@@ -99,24 +65,20 @@ impl Run {
         let mut variables = vec![("WORK", "webhook"), ("WEBHOOK_URL", url), ("WEBHOOK_SECRET", WEBHOOK_SECRET)];
         variables.extend([("WEBHOOK_TIMEOUT_SECONDS", "1"), ("MAX_ATTEMPTS", "2"), ("RETRY_BASE_SECONDS", "1")]);
         variables.extend([("AWS_SECRET_ACCESS_KEY", AWS_SECRET_KEY), ("AWS_SESSION_TOKEN", AWS_SESSION_TOKEN)]);
-        variables.extend([
-            ("AWS_LAMBDA_LOG_LEVEL", "TRACE"),
-            ("AWS_LAMBDA_LOG_FORMAT", "JSON"),
-            ("RUST_BACKTRACE", "full"),
-        ]);
+        variables.extend([("AWS_LAMBDA_LOG_LEVEL", "TRACE"), ("RUST_BACKTRACE", "full")]);
         let world = World::with(&variables).await;
         Self { world, log: tempfile::NamedTempFile::new().unwrap() }
     }
 
     /// Starts a function of this world with these variables, which win.
-    async fn start(&self, name: &str, overrides: &[(&str, &str)]) -> Function {
-        let function = Function::start(&self.world, name, overrides, self.log.path()).await;
+    async fn start(&self, name: &str, overrides: &[(&str, &str)]) -> Environment {
+        let function = start_logged(&self.world, name, overrides, self.log.path()).await;
         function.unwrap_or_else(|error| panic!("{error}: {}", self.logged()))
     }
 
     /// Asserts that a function does not start with these variables.
     async fn assert_no_start(&self, name: &str, overrides: &[(&str, &str)]) {
-        let function = Function::start(&self.world, name, overrides, self.log.path()).await;
+        let function = start_logged(&self.world, name, overrides, self.log.path()).await;
         assert!(function.is_err(), "{name} has started with {overrides:?}");
     }
 
@@ -143,7 +105,8 @@ impl Run {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the built functions: `make test` runs it"]
 async fn logs_at_trace_and_answers_contain_no_secret() {
-    let (endpoint, signatures) = endpoint().await;
+    let merchant = merchant().await;
+    let endpoint = format!("http://{}", merchant.address());
     let run = Run::new(&endpoint).await;
     let mut answers = String::new();
     call_all(&run.start("ApiFunction", &[]).await, &mut answers).await;
@@ -153,15 +116,17 @@ async fn logs_at_trace_and_answers_contain_no_secret() {
     }
     process_all(&run.start("ProcessorFunction", &[]).await, &mut answers).await;
     let sweeper = run.start("SweeperFunction", &[]).await;
-    answers.push_str(&sweeper.invoke(&json!({})).await);
+    answers.push_str(&invoke(&sweeper, &json!({})).await);
     let migrate = run.start("MigrateFunction", &[]).await;
     for url in [endpoint.as_str(), "http://127.0.0.1:1", "not a URL"] {
-        answers.push_str(&migrate.invoke(&migration(url)).await);
+        answers.push_str(&invoke(&migrate, &migration(url)).await);
     }
     lose_the_database(&run, &endpoint, &mut answers).await;
     break_events(&run, &mut answers).await;
     misconfigure(&run).await;
-    check(&run, &answers, &signatures());
+    let calls = merchant.calls();
+    let signatures = calls.iter().filter_map(|call| call.header("webhook-signature").split_once("v1,"));
+    check(&run, &answers, &signatures.map(|(_, signature)| signature).collect::<Vec<_>>());
 }
 
 /// Runs the functions without their database: it refuses their password, or its port is closed.
@@ -171,11 +136,11 @@ async fn lose_the_database(run: &Run, endpoint: &str, answers: &mut String) {
         let api = run.start("ApiFunction", &url).await;
         for path in ["/healthz", "/orders/o-1", "/metrics"] {
             let event = tests::event(Some(("operator", "orders/admin")), request("GET", path, "")).await;
-            answers.push_str(&api.invoke(&event).await);
+            answers.push_str(&invoke(&api, &event).await);
         }
         process_all(&run.start("ProcessorFunction", &url).await, answers).await;
-        answers.push_str(&run.start("SweeperFunction", &url).await.invoke(&json!({})).await);
-        answers.push_str(&run.start("MigrateFunction", &url).await.invoke(&migration(endpoint)).await);
+        answers.push_str(&invoke(&run.start("SweeperFunction", &url).await, &json!({})).await);
+        answers.push_str(&invoke(&run.start("MigrateFunction", &url).await, &migration(endpoint)).await);
     }
 }
 
@@ -185,7 +150,7 @@ async fn break_events(run: &Run, answers: &mut String) {
     let api = run.start("ApiFunction", &[]).await;
     let no_event = json!({"headers": {"authorization": TOKEN}});
     for event in [json!(TOKEN), no_event, json!([ITEM, {"body": USER}]), json!({"body": 1, "x": TOKEN})] {
-        answers.push_str(&api.invoke(&event).await);
+        answers.push_str(&invoke(&api, &event).await);
     }
 }
 
@@ -206,7 +171,7 @@ async fn misconfigure(run: &Run) {
 }
 
 /// Asserts that no planted secret is in the log or an answer, and that the run covered all it should.
-fn check(run: &Run, answers: &str, signatures: &[String]) {
+fn check(run: &Run, answers: &str, signatures: &[&str]) {
     let (log, password) = (run.logged(), run.password());
     for said in [
         "answered a call",
@@ -222,7 +187,7 @@ fn check(run: &Run, answers: &str, signatures: &[String]) {
         assert!(answers.contains(&format!("\"statusCode\":{status}")), "no answer was {status}");
     }
     assert!(signatures.len() >= 4, "the endpoint received fewer than four calls");
-    let secrets = SECRETS.iter().copied().chain([password.as_str()]).chain(signatures.iter().map(String::as_str));
+    let secrets = SECRETS.iter().copied().chain([password.as_str()]).chain(signatures.iter().copied());
     for secret in secrets {
         assert_absent(secret, "the log", &log);
         assert_absent(secret, "an answer", answers);

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tests::World;
 
 /// The order ids on a page.
-fn ids(page: &Value) -> Vec<String> {
+pub fn ids(page: &Value) -> Vec<String> {
     let orders = page["orders"].as_array().unwrap();
     orders.iter().map(|order| order["order_id"].as_str().unwrap().to_owned()).collect()
 }
@@ -28,7 +28,7 @@ async fn insert(world: &World, prefix: &str, count: i32) {
 }
 
 /// Reads all pages by their cursors and returns the ids. Calls `between` after each page.
-async fn walk(world: &World, query: &str, between: impl AsyncFn()) -> Vec<String> {
+pub async fn walk(world: &World, query: &str, between: impl AsyncFn()) -> Vec<String> {
     let (mut seen, mut cursor) = (Vec::new(), String::new());
     loop {
         let page = world.get(&format!("/orders?{query}{cursor}")).await.expect(200);
@@ -109,12 +109,4 @@ async fn user_sees_only_its_own_orders() {
     world.call_as("alice", "orders/read", ask("/orders?user_id=bob")).await.problem(403);
     world.call_as("alice", "orders/write", ask("/orders")).await.problem(403);
     world.call_unknown(ask("/orders")).await.problem(401);
-}
-
-#[tokio::test]
-async fn invalid_query_names_every_invalid_parameter() {
-    let world = World::new().await;
-    let problem = world.get("/orders?limit=0&status=done&cursor=x&sort=up&user_id=%00").await.problem(422);
-    let pointers: Vec<_> = problem["errors"].as_array().unwrap().iter().map(|error| error["pointer"].clone()).collect();
-    assert_eq!(pointers, ["?limit", "?status", "?cursor", "?sort", "?user_id"]);
 }

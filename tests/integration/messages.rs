@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use crate::walls::files;
+
 const DOCUMENT: &str = include_str!("../../docs/operations.md");
 
 /// A log message: its level, and its text.
@@ -11,15 +13,9 @@ type Message = (String, String);
 /// The levels that the table lists. `DEBUG` is off in a deployment.
 const LEVELS: [&str; 3] = ["ERROR", "WARN", "INFO"];
 
-/// Reads every Rust file of a folder.
-fn sources(folder: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let read = |path: std::path::PathBuf| match path.extension() {
-        _ if path.is_dir() => sources(&path),
-        Some(extension) if extension == "rs" => vec![std::fs::read_to_string(&path).unwrap()],
-        _ => Vec::new(),
-    };
-    entries.flat_map(read).collect()
+/// The texts of the Rust files of a folder.
+fn sources(folder: &str) -> Vec<String> {
+    files(Path::new(folder)).iter().map(|file| std::fs::read_to_string(file).unwrap()).collect()
 }
 
 /// The last string literal of a macro call, whose arguments begin here.
@@ -95,8 +91,7 @@ fn documented() -> BTreeSet<Message> {
 fn log_messages_are_those_of_the_runbook() {
     let folders = ["api", "migrate", "processor", "site", "sweeper"].map(|name| format!("../functions/{name}/src"));
     let folders = folders.into_iter().chain(["../shared/src".to_owned()]);
-    let logged: BTreeSet<_> =
-        folders.flat_map(|folder| sources(Path::new(&folder))).flat_map(|source| logged(&source)).collect();
+    let logged: BTreeSet<_> = folders.flat_map(|folder| sources(&folder)).flat_map(|source| logged(&source)).collect();
     let documented = documented();
     assert!(logged.len() > 30, "{logged:?}");
     let unlisted: Vec<_> = logged.difference(&documented).collect();
@@ -104,10 +99,22 @@ fn log_messages_are_those_of_the_runbook() {
     assert!(unlisted.is_empty() && unknown.is_empty(), "not in the table: {unlisted:#?}; nothing logs: {unknown:#?}");
 }
 
+#[test]
+fn messages_that_the_runbook_looks_for_are_logged() {
+    let in_queries = DOCUMENT.split("fields.message = \"").skip(1).filter_map(|rest| rest.split('"').next());
+    let in_text = DOCUMENT.split("shows `").skip(1).filter_map(|rest| rest.split('`').next());
+    let messages: Vec<_> = in_queries.chain(in_text).collect();
+    assert!(messages.len() >= 2, "{messages:?}");
+    let code = ["../functions", "../shared/src"].map(sources).concat().concat();
+    for message in messages {
+        assert!(code.contains(&format!("\"{message}\"")), "nothing logs {message:?}");
+    }
+}
+
 /// The message of a log line is its field `message`. A second one stands beside it in JSON, and parsers keep only the last.
 #[test]
 fn log_lines_have_no_field_that_replaces_their_message() {
-    let sources = ["../functions", "../shared/src"].map(|folder| sources(Path::new(folder))).concat();
+    let sources = ["../functions", "../shared/src"].map(sources).concat();
     let of_source = |source| LEVELS.into_iter().flat_map(move |level| calls(source, level));
     let replaced =
         sources.iter().map(String::as_str).flat_map(of_source).filter(|call| fields(call).contains(&"message"));

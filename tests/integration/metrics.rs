@@ -4,25 +4,11 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
-use axum::Router;
-use axum::http::{HeaderMap, StatusCode};
-use axum::routing::post;
-use sandbox::runtime::{Environment, Function};
 use serde_json::Value;
 use tests::{World, eventually};
-use tokio::net::TcpListener;
 
-use crate::environments::function_with;
-use crate::slow::messages;
-
-/// Starts a function of this world with the log format of AWS.
-async fn start(world: &World, logical_id: &str, variables: &[(&str, &str)], log: &Path) -> Environment {
-    let as_on_aws = [("AWS_LAMBDA_LOG_FORMAT", "JSON"), ("STACK", "ordermill-prod")];
-    let variables: Vec<_> = as_on_aws.iter().chain(variables).copied().collect();
-    let function = function_with(world, logical_id, logical_id, &variables);
-    let function = Function { timeout: Duration::from_secs(30), log: Some(log.to_owned()), ..function };
-    Environment::start(&function, logical_id.to_owned()).await.unwrap()
-}
+use crate::environments::start_logged;
+use crate::slow::{merchant, messages};
 
 /// The sum of a metric over all lines of a log, or `None` if no line contains it.
 fn total(log: &str, metric: &str) -> Option<f64> {
@@ -60,23 +46,10 @@ async fn sweeper_writes_the_metrics_of_overdue_orders() {
     let log = tempfile::NamedTempFile::new().unwrap();
     world.create("o-1").await;
     world.let_pass(400.0).await;
-    let sweeper = start(&world, "SweeperFunction", &[], log.path()).await;
+    let sweeper = start_logged(&world, "SweeperFunction", &[], log.path()).await.unwrap();
     sweeper.invoke("{}".into()).await.unwrap();
     expect(log.path(), "OldestOverdue", 400.0..430.0).await;
     expect(log.path(), "OrdersRequeued", 1.0..2.0).await;
-}
-
-/// Starts a fulfilment endpoint that refuses one order, and returns its URL.
-async fn endpoint() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/", listener.local_addr().unwrap());
-    let fulfil = post(
-        async |headers: HeaderMap| {
-            if headers["idempotency-key"] == "o-2" { StatusCode::BAD_REQUEST } else { StatusCode::OK }
-        },
-    );
-    tokio::spawn(async { axum::serve(listener, Router::new().route("/", fulfil)).await });
-    url
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,9 +61,10 @@ async fn processor_writes_the_metrics_of_ended_orders() {
     for id in ids {
         world.create(id).await;
     }
-    let url = endpoint().await;
+    let merchant = merchant("o-2", 400).await;
+    let url = merchant.url();
     let webhook = [("WORK", "webhook"), ("WEBHOOK_URL", url.as_str()), ("WEBHOOK_SECRET", "a-secret-of-some-length")];
-    let processor = start(&world, "ProcessorFunction", &webhook, log.path()).await;
+    let processor = start_logged(&world, "ProcessorFunction", &webhook, log.path()).await.unwrap();
     processor.invoke(messages(&ids)).await.unwrap();
     expect(log.path(), "OrdersFailed", 1.0..2.0).await;
     expect(log.path(), "OrdersCompleted", 2.0..3.0).await;

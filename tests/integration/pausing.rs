@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
-use sandbox::runtime::{Environment, Function};
 use serde_json::{Value, json};
 use shared::db::ends::Announce;
 use shared::db::finish::Finish;
 use tests::{World, event, eventually, failures, handle, order, post};
 
-use crate::environments::function_with;
+use crate::environments::start_logged;
 
 const GRACE: Duration = Duration::from_mins(3);
 const AHEAD: Duration = Duration::from_mins(10);
@@ -190,14 +189,6 @@ async fn pause_wants_an_administrator_and_a_reason() {
     assert_eq!(world.get("/metrics").await.expect(200)["pause"], Value::Null);
 }
 
-/// A function of this world, and the file that it logs to.
-async fn start(world: &World, name: &str) -> (Environment, tempfile::NamedTempFile) {
-    let log = tempfile::NamedTempFile::new().unwrap();
-    let function = function_with(world, name, name, &[("AWS_LAMBDA_LOG_FORMAT", "JSON"), ("STACK", "a-stack")]);
-    let function = Function { timeout: Duration::from_secs(30), log: Some(log.path().to_owned()), ..function };
-    (Environment::start(&function, name.to_owned()).await.unwrap(), log)
-}
-
 /// The line of a log that has this text.
 async fn line(log: &tempfile::NamedTempFile, text: &str) -> Value {
     eventually(&format!("the log has {text}"), Duration::from_secs(15), async || {
@@ -211,7 +202,8 @@ async fn line(log: &tempfile::NamedTempFile, text: &str) -> Value {
 #[ignore = "needs the built functions: `make test` runs it"]
 async fn pause_is_logged_with_who_and_why_and_measured() {
     let world = World::new().await;
-    let (api, log) = start(&world, "ApiFunction").await;
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let api = start_logged(&world, "ApiFunction", &[], log.path()).await.unwrap();
     for (path, reason) in [("/processing/pause", "the warehouse burns"), ("/processing/resume", "the fire is out")] {
         let call = event(Some(("olga", "orders/admin")), post(path, &why(reason))).await;
         api.invoke(call.to_string().into()).await.unwrap();
@@ -224,7 +216,7 @@ async fn pause_is_logged_with_who_and_why_and_measured() {
     pause(&world).await;
     world.post("/orders", &order("o-1")).await.expect(201);
     world.let_pass(3700.0).await;
-    let (sweeper, log) = start(&world, "SweeperFunction").await;
+    let sweeper = start_logged(&world, "SweeperFunction", &[], log.path()).await.unwrap();
     sweeper.invoke("{}".into()).await.unwrap();
     let measured = line(&log, "\"PausedFor\"").await;
     let seconds = measured["PausedFor"].as_f64().or_else(|| measured["PausedFor"][0].as_f64()).unwrap();

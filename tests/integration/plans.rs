@@ -6,10 +6,10 @@ mod shapes;
 mod statements;
 
 use serde_json::Value;
-use tests::World;
+use tests::{World, connect};
 use tokio::sync::OnceCell;
 use tokio_postgres::types::Type;
-use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+use tokio_postgres::{Client, SimpleQueryMessage};
 
 use crate::released::record;
 use crate::roles::AppRole;
@@ -62,12 +62,6 @@ async fn hot_statements_read_only_their_batch_with_any_statistics() {
     }
     assert_eq!(read_too_much, [""; 0]);
     shapes.compare(&version);
-}
-
-async fn connect(url: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
-    tokio::spawn(connection);
-    client
 }
 
 /// The name of the database with a million finished orders, a twentieth of them failed, and without statistics, as in a new one.

@@ -1,29 +1,15 @@
 //! The processor: claim, work, record, with all kinds of batches.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use processor::{Outcome, Work};
+use processor::Outcome;
 use serde_json::json;
-use shared::db::Store;
-use shared::db::claim::Claimed;
 use shared::db::ends::Announce;
 use shared::db::finish::{Finish, Reschedule};
-use shared::deadline::Deadline;
-use tests::{World, failures, handle};
+use tests::{Ends, World, failures, handle};
 
 const NOW: Duration = Duration::ZERO;
 const FIVE_SECONDS: Duration = Duration::from_secs(5);
-
-/// Work that always has the same outcome, and counts its runs.
-struct Always(Outcome, AtomicUsize);
-
-impl Work for Always {
-    async fn run(&self, _: &Claimed, _: &Store, _: Deadline) -> Outcome {
-        self.1.fetch_add(1, Ordering::Relaxed);
-        self.0.clone()
-    }
-}
 
 #[tokio::test]
 async fn order_without_a_delay_is_completed_by_its_first_message() {
@@ -67,7 +53,7 @@ async fn early_message_is_sent_again_for_the_due_time() {
 async fn redelivered_message_does_not_process_the_order_twice() {
     let world = World::new().await;
     world.create("o-1").await;
-    let processor = world.processor_with(Always(Outcome::Complete, AtomicUsize::new(0)));
+    let processor = world.processor_with(Ends(|_: &str| Outcome::Complete));
     for _ in 0..3 {
         assert!(failures(&handle(&processor, &["o-1", "o-1"]).await).is_empty());
     }
@@ -78,13 +64,9 @@ async fn redelivered_message_does_not_process_the_order_twice() {
 #[tokio::test]
 async fn workers_with_the_same_messages_share_the_orders() {
     let world = World::new().await;
-    let ids: Vec<_> = (0..50).map(|index| format!("o-{index}")).collect();
-    for id in &ids {
-        world.create(id).await;
-    }
-    let bodies: Vec<_> = ids.iter().map(String::as_str).collect();
+    let ids = world.create_many(50).await;
     let workers: Vec<_> = (0..4).map(|_| world.processor(NOW)).collect();
-    futures_util::future::join_all(workers.iter().map(|worker| handle(worker, &bodies))).await;
+    futures_util::future::join_all(workers.iter().map(|worker| handle(worker, &ids))).await;
     assert_eq!(world.counted("completed").await, 50);
     assert_eq!(
         world.value::<i64>("SELECT count(*) FROM order_states WHERE status = 'completed' AND attempts = 1").await,
@@ -120,21 +102,11 @@ async fn malformed_message_is_dead_lettered_and_fails_no_other() {
 async fn failed_order_has_its_cause_and_is_counted() {
     let world = World::new().await;
     world.create("o-1").await;
-    let processor = world.processor_with(Always(Outcome::Fail("out of stock".to_owned()), AtomicUsize::new(0)));
+    let processor = world.processor_with(Ends(|_: &str| Outcome::Fail("out of stock".to_owned())));
     assert!(failures(&handle(&processor, &["o-1"]).await).is_empty());
     let order = world.get("/orders/o-1").await.expect(200);
     assert_eq!((&order["status"], &order["failure"]), (&json!("failed"), &json!("out of stock")));
     assert_eq!(world.counted("failed").await, 1);
-}
-
-#[tokio::test]
-async fn cancelled_order_is_never_processed() {
-    let world = World::new().await;
-    world.create("o-1").await;
-    world.post("/orders/o-1/cancel", &json!({})).await.expect(200);
-    let processor = world.processor_with(Always(Outcome::Complete, AtomicUsize::new(0)));
-    assert!(failures(&handle(&processor, &["o-1"]).await).is_empty());
-    assert_eq!(world.status("o-1").await, "cancelled");
 }
 
 #[tokio::test]
@@ -170,7 +142,7 @@ async fn order_that_kills_its_workers_fails_after_its_attempts() {
         assert_eq!(world.store().claim(&ids, Duration::from_secs(30), Duration::ZERO).await.unwrap().claimed.len(), 1);
         world.let_pass(31.0).await;
     }
-    let processor = world.processor_with(Always(Outcome::Complete, AtomicUsize::new(0)));
+    let processor = world.processor_with(Ends(|_: &str| Outcome::Complete));
     handle(&processor, &["o-1"]).await;
     let order = world.get("/orders/o-1").await.expect(200);
     assert_eq!(

@@ -1,12 +1,10 @@
-//! `POST /dead-letters/redrive` handles at most its limit of letters and finds all of them. Operators' calls are answered in
-//! time while the queue accepts connections and never answers.
+//! `POST /dead-letters/redrive` handles at most its limit of letters and finds all of them. A retry of many reads each history once.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use shared::db::retry::FailedFilter;
-use tests::{World, call_in_process, eventually, post};
-use tokio::net::TcpListener;
+use tests::{World, eventually};
 
 /// A world with dead letters of orders that do not exist.
 async fn world_with_letters(count: usize) -> World {
@@ -68,26 +66,4 @@ async fn retry_of_many_orders_reads_the_events_of_each_once() {
     })
     .await;
     assert!(scans < 3000, "{scans} scans for 1000 orders");
-}
-
-#[tokio::test]
-async fn operators_are_answered_in_time_while_the_queue_hangs() {
-    let world = world_with_failed_orders().await;
-    // The listener accepts connections into its backlog and never answers.
-    let queue = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let api = world.api_with("AWS_ENDPOINT_URL", &format!("http://{}", queue.local_addr().unwrap()));
-    let call = async |path: &str, options: Value| {
-        let called = Instant::now();
-        let answer = call_in_process(&api, Some(("admin", "orders/admin")), post(path, &options)).await;
-        // The function's time-out is ten seconds.
-        assert!(called.elapsed() < Duration::from_secs(8), "{path}: {:?}", called.elapsed());
-        answer
-    };
-    let retried = call("/orders/retry", json!({"dry_run": false, "limit": 1000})).await.expect(200);
-    assert_eq!(retried["retried"], 1000);
-    call("/orders/o-1/retry", json!({})).await.expect(200);
-    let refused = call("/dead-letters/redrive", json!({"dry_run": false})).await;
-    assert!(!refused.header("retry-after").is_empty(), "{refused:?}");
-    refused.problem(503);
-    assert_eq!(world.value::<i64>("SELECT count(*) FROM order_work").await, 1000);
 }

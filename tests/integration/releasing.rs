@@ -6,9 +6,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream;
 use serde_json::{Value, json};
-use tests::{Stack, eventually};
+use tests::{Stack, connect, eventually};
 use tokio::process::Command;
-use tokio_postgres::NoTls;
 use uuid::Uuid;
 
 use crate::lambda::Lambda;
@@ -73,8 +72,7 @@ async fn roll_back_of_a_release_loses_no_order() {
     for [before, next, in_use] in versions {
         assert!(before != next && in_use == next, "{before} {next} {in_use}");
     }
-    let (sql, connection) = tokio_postgres::connect(stack.get("DATABASE_URL"), NoTls).await.unwrap();
-    tokio::spawn(connection);
+    let sql = connect(stack.get("DATABASE_URL")).await;
     let count =
         "SELECT count(*) FROM order_states WHERE order_id LIKE $1 || '-%' AND status = 'completed' AND attempts = 1";
     eventually("all are completed, each once", Duration::from_mins(2), async || {

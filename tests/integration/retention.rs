@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use sweeper::Sweeper;
-use tests::{World, failures, handle};
-use tokio_postgres::NoTls;
+use tests::{World, connect, failures, handle};
 use tokio_postgres::error::SqlState;
 
 use crate::roles::AppRole;
@@ -78,7 +77,7 @@ async fn active_orders_are_never_deleted_however_old() {
 async fn totals_and_statistics_outlive_the_orders() {
     let world = keeping("1").await;
     let ids = world.create_many(4).await;
-    handle(&world.processor(Duration::ZERO), &ids[..3].iter().map(String::as_str).collect::<Vec<_>>()).await;
+    handle(&world.processor(Duration::ZERO), &ids[..3]).await;
     let figures = async || {
         let metrics = world.get("/metrics").await.expect(200);
         ["total_orders", "status_counts", "average_processing_time", "processing_seconds"]
@@ -132,8 +131,7 @@ async fn order_that_is_being_retried_is_not_deleted() {
     let world = keeping("30").await;
     insert(&world, "old", 1, 60.0, 60.0).await;
     world.execute("UPDATE orders SET failure = 'refused'").await;
-    let (client, connection) = tokio_postgres::connect(world.owner_url(), NoTls).await.unwrap();
-    tokio::spawn(connection);
+    let client = connect(world.owner_url()).await;
     client.batch_execute("BEGIN; SELECT FROM orders FOR UPDATE").await.unwrap();
     assert_eq!(deleted(&world).await, 0);
     client.batch_execute("ROLLBACK").await.unwrap();
@@ -145,8 +143,7 @@ async fn functions_role_deletes_through_the_function_alone() {
     let role = AppRole::new().await;
     insert(&role.world, "old", 1, 60.0, 60.0).await;
     insert(&role.world, "today", 1, 60.0, 0.9).await;
-    let (client, connection) = tokio_postgres::connect(&role.url(), NoTls).await.unwrap();
-    tokio::spawn(connection);
+    let client = connect(&role.url()).await;
     let refused = client.batch_execute("DELETE FROM orders").await.unwrap_err();
     assert_eq!(refused.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE));
     // A table of the caller's own hides neither the orders nor their work from the function, and no argument passes its floor.

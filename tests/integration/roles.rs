@@ -16,7 +16,6 @@ use shared::deadline::Deadline;
 use shared::order::OrderId;
 use sweeper::Sweeper;
 use tests::{World, call_in_process, order, post};
-use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
@@ -63,8 +62,7 @@ impl AppRole {
 
     /// The error of this statement for the role, if PostgreSQL refuses it.
     async fn refusal(&self, sql: &str) -> Option<SqlState> {
-        let (client, connection) = tokio_postgres::connect(&self.url(), NoTls).await.unwrap();
-        tokio::spawn(connection);
+        let client = tests::connect(&self.url()).await;
         client.batch_execute(sql).await.err().map(|error| error.code().unwrap().clone())
     }
 }

@@ -53,7 +53,6 @@ async fn updates_of_an_ordinary_life_touch_no_index() {
     // pruning it, which says nothing about indexes.
     world.execute("ALTER TABLE orders SET (fillfactor = 30)").await;
     let ids = world.create_many(200).await;
-    let ids: Vec<_> = ids.iter().map(String::as_str).collect();
     let (to_process, to_cancel) = ids.split_at(150);
     handle(&world.processor(Duration::from_secs(5)), to_process).await;
     world.execute("UPDATE order_work SET due_at = now()").await;
@@ -69,7 +68,6 @@ async fn updates_of_an_ordinary_life_touch_no_index() {
 async fn page_has_room_for_second_versions_of_all_its_orders() {
     let world = World::new().await;
     let ids = world.create_many(150).await;
-    let ids: Vec<_> = ids.iter().map(String::as_str).collect();
     handle(&world.processor(Duration::ZERO), &ids).await;
     assert_eq!(world.update_counts("orders", 150).await, (150, 150));
 }

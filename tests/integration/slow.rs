@@ -15,7 +15,8 @@ use futures_util::future::join_all;
 use sandbox::gate::{Gate, Pace};
 use sandbox::gateway::{Answer, Claims, Gateway};
 use sandbox::mapping;
-use sandbox::queue::{Attributes, Message, Queues, behind};
+use sandbox::merchant::{Merchant, Reply};
+use sandbox::queue::{Attributes, Hook, Message, Queues, behind};
 use sandbox::runtime::{Environment, Function, Pool};
 use serde_json::{Value, json};
 use tests::{World, order};
@@ -104,6 +105,13 @@ pub async fn wait_until_idle(world: &World, within: Duration) {
     tests::eventually("no statement runs", within, async || (connections(world).await.1 == 0).then_some(())).await;
 }
 
+/// A merchant who answers orders of this prefix with this status, and accepts all others.
+pub async fn merchant(prefix: &'static str, status: u16) -> Merchant {
+    let decide =
+        move |order_id: String| async move { Some(Reply::of(if order_id.starts_with(prefix) { status } else { 204 })) };
+    Merchant::start(decide).await.unwrap()
+}
+
 /// A world whose queues are as slow as its gate.
 pub struct SlowQueues {
     pub world: World,
@@ -114,12 +122,22 @@ pub struct SlowQueues {
 impl SlowQueues {
     /// Queues that dead-letter a message after three receives, and a world with these variables.
     pub async fn new(more: &[(&str, &str)]) -> Self {
-        let (gate, visibility) = (Arc::new(Gate::default()), Duration::from_secs(20));
+        let gate = Arc::new(Gate::default());
+        Self::behind(behind(Arc::clone(&gate)), gate, more).await
+    }
+
+    /// The same with this hook in the gate's place.
+    pub async fn hooked(hook: Hook, more: &[(&str, &str)]) -> Self {
+        Self::behind(hook, Arc::default(), more).await
+    }
+
+    async fn behind(hook: Hook, gate: Arc<Gate>, more: &[(&str, &str)]) -> Self {
+        let visibility = Duration::from_secs(20);
         let attributes = [
             ("orders", Attributes { visibility, redrive: Some((3, "dead".to_owned())) }),
             ("dead", Attributes { visibility, redrive: None }),
         ];
-        let queues = Arc::new(Queues::start(&attributes, Some(behind(Arc::clone(&gate)))).await.unwrap());
+        let queues = Arc::new(Queues::start(&attributes, Some(hook)).await.unwrap());
         let (endpoint, orders, dead) = (queues.endpoint(), queues.url("orders"), queues.url("dead"));
         let addresses = [("AWS_ENDPOINT_URL", &*endpoint), ("QUEUE_URL", &*orders), ("DLQ_URL", &*dead)];
         Self { world: World::with(&[&addresses, more].concat()).await, queues, gate }

@@ -3,18 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sandbox::gateway::{Claims, Gateway};
-use sandbox::mapping::{Mapping, reliable};
-use sandbox::queue::{Attributes, Queues};
+use sandbox::gateway::Gateway;
+use sandbox::mapping::Mapping;
 use sandbox::runtime::Pool;
 use serde_json::Value;
-use tests::{World, order};
+use tests::World;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
-use crate::environments::function_with;
+use crate::slow::{SlowQueues, create, function};
 
-const ALICE: Claims = Claims { sub: "alice", scope: "orders/read orders/write" };
 /// How long a part of a trace may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -55,36 +53,19 @@ impl Daemon {
     }
 }
 
-/// Starts the api and the processor with queues of the sandbox, which keep the trace header of a message.
-async fn run(world: &World, tracing: &str, daemon: &Daemon) -> (Gateway, sandbox::mapping::Pollers) {
-    let attributes = || Attributes { visibility: Duration::from_secs(90), redrive: None };
-    let queues = Arc::new(Queues::start(&[("orders", attributes()), ("dead", attributes())], None).await.unwrap());
-    let function = |name: &str, logical_id: &str| {
-        let more: &[(&str, &str)] = &[
-            ("AWS_ENDPOINT_URL", &queues.endpoint()),
-            ("QUEUE_URL", &queues.url("orders")),
-            ("DLQ_URL", &queues.url("dead")),
-            ("PROCESSING_DELAY_SECONDS", "1"),
-            ("TRACING", tracing),
-            ("AWS_XRAY_DAEMON_ADDRESS", &daemon.address()),
-        ];
-        function_with(world, name, logical_id, more)
-    };
-    let api = Pool::new(function("api", "ApiFunction"), 1);
-    let processor = Arc::new(Pool::new(function("processor", "ProcessorFunction"), 1));
-    let mapping = Mapping {
-        queues: Arc::clone(&queues),
-        queue: "orders".to_owned(),
-        pool: processor,
-        batch_size: 10,
-        window: Duration::ZERO,
-        courier: reliable(),
-    };
-    (Gateway::new(Arc::new(api)), mapping.start(1))
+/// Starts the api and the processor of a world with queues of the sandbox, which keep the trace header of a message.
+async fn run(tracing: &str, daemon: &Daemon) -> (SlowQueues, Gateway, sandbox::mapping::Pollers) {
+    let traced = [("TRACING", tracing), ("AWS_XRAY_DAEMON_ADDRESS", &daemon.address())];
+    let traced = [&traced[..], &[("PROCESSING_DELAY_SECONDS", "1")]].concat();
+    let slow = SlowQueues::new(&traced).await;
+    let pool = |name| Arc::new(Pool::new(function(&slow.world, name, &[]), 1));
+    let processing = Mapping::new(Arc::clone(&slow.queues), "orders", pool("processor")).start(1);
+    let gateway = Gateway::new(pool("api"));
+    (slow, gateway, processing)
 }
 
 async fn create_and_complete(gateway: &Gateway, world: &World) {
-    assert_eq!(gateway.call("POST", "/orders", ALICE, Some(&order("o-1"))).await.expect("an answer").status, 201);
+    assert_eq!(create(gateway, "o-1").await.status, 201);
     tests::eventually("the order is completed", PATIENCE, async || {
         (world.status("o-1").await == "completed").then_some(())
     })
@@ -94,9 +75,9 @@ async fn create_and_complete(gateway: &Gateway, world: &World) {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the built functions: `make test` runs it"]
 async fn processing_joins_the_trace_of_the_create() {
-    let (world, daemon) = (World::new().await, Daemon::start().await);
-    let (gateway, processing) = run(&world, "Active", &daemon).await;
-    create_and_complete(&gateway, &world).await;
+    let daemon = Daemon::start().await;
+    let (slow, gateway, processing) = run("Active", &daemon).await;
+    create_and_complete(&gateway, &slow.world).await;
     let call = daemon.receive("PostgreSQL").await;
     let processed = daemon.receive("ordermill processor").await;
     processing.stop().await;
@@ -111,9 +92,9 @@ async fn processing_joins_the_trace_of_the_create() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the built functions: `make test` runs it"]
 async fn tracing_off_sends_nothing() {
-    let (world, daemon) = (World::new().await, Daemon::start().await);
-    let (gateway, processing) = run(&world, "PassThrough", &daemon).await;
-    create_and_complete(&gateway, &world).await;
+    let daemon = Daemon::start().await;
+    let (slow, gateway, processing) = run("PassThrough", &daemon).await;
+    create_and_complete(&gateway, &slow.world).await;
     processing.stop().await;
     assert!(!daemon.has_received());
 }

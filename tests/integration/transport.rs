@@ -6,7 +6,7 @@ use shared::config::Env;
 use shared::db::{Database, DbConfig};
 use shared::deadline::Deadline;
 use shared::error::Chain;
-use tests::{Authority, Log, Stack, TlsPostgres};
+use tests::{Authority, Log, TlsPostgres};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -55,13 +55,6 @@ async fn expired_certificate_is_refused_and_logged() {
     assert!(expired.contains("certificate has expired") && log.text().contains("certificate has expired"), "{expired}");
     let (_, password) = url.split_once('@').unwrap().0.rsplit_once(':').unwrap();
     assert!(!log.text().contains(password));
-}
-
-#[tokio::test]
-async fn server_without_tls_is_refused() {
-    let stack = Stack::running();
-    let refused = ask(&[("DATABASE_URL", stack.get("DATABASE_URL"))]).await;
-    assert!(refused.contains("server does not support TLS"), "{refused}");
 }
 
 /// A server that answers the first message of two connections with `answer`, because a statement is tried twice. The task

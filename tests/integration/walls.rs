@@ -44,7 +44,7 @@ const WALLS: [Wall; 9] = [
 ];
 
 /// The Rust files below a folder, without the build results.
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let below = entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] });
     below.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()

@@ -3,8 +3,9 @@
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request};
-use serde_json::{Value, json};
-use shared::gateway;
+use sandbox::gateway::{self, Claims};
+use serde_json::Value;
+use shared::gateway::{GatewayEvent, cleaned};
 use tower::ServiceExt;
 
 /// An answer with its whole body.
@@ -54,9 +55,6 @@ impl Answer {
     }
 }
 
-/// The event of `sam local`; each call in this process changes some of its fields.
-const EVENT: &str = include_str!("../events/create_order.json");
-
 /// Calls a router in this process with the gateway's event for the request. The caller has these claims, `(sub, scope)`, or
 /// the event has no authorizer.
 pub async fn call_in_process(router: &Router, claims: Option<(&str, &str)>, request: Request<Body>) -> Answer {
@@ -65,8 +63,8 @@ pub async fn call_in_process(router: &Router, claims: Option<(&str, &str)>, requ
 
 /// Invokes a router in this process with any event. Fails if the event is not a gateway's.
 pub async fn invoke(router: &Router, event: &Value) -> Result<Answer, serde_json::Error> {
-    let event: gateway::GatewayEvent = serde_json::from_str(&event.to_string())?;
-    let request: lambda_http::Request = gateway::cleaned(event).into();
+    let event: GatewayEvent = serde_json::from_str(&event.to_string())?;
+    let request: lambda_http::Request = cleaned(event).into();
     let response = router.clone().oneshot(request).await.expect("a router does not fail");
     let (parts, body) = response.into_parts();
     let bytes = axum::body::to_bytes(body, usize::MAX).await.expect("the body can be read");
@@ -81,15 +79,10 @@ pub async fn event(claims: Option<(&str, &str)>, request: Request<Body>) -> Valu
     let header = |name: &axum::http::HeaderName| {
         Some((name.as_str().to_owned(), parts.headers.get(name)?.to_str().ok()?.into()))
     };
-    let mut event: Value = serde_json::from_str(EVENT).expect("the event is JSON");
-    event["rawPath"] = parts.uri.path().into();
-    event["rawQueryString"] = parts.uri.query().unwrap_or_default().into();
+    let body = String::from_utf8(body.to_vec()).expect("the body is text");
+    let claims = claims.map(|(sub, scope)| Claims { sub, scope });
+    let mut event = gateway::event(parts.method.as_str(), &parts.uri.to_string(), claims, Some(body));
     event["headers"] = Value::Object(parts.headers.keys().filter_map(header).collect());
-    event["body"] = String::from_utf8(body.to_vec()).expect("the body is text").into();
-    event["requestContext"]["http"]["method"] = parts.method.as_str().into();
-    event["requestContext"]["http"]["path"] = parts.uri.path().into();
     event["requestContext"]["requestId"] = "test-request".into();
-    event["requestContext"]["authorizer"] =
-        claims.map_or(Value::Null, |(sub, scope)| json!({"jwt": {"claims": {"sub": sub, "scope": scope}}}));
     event
 }

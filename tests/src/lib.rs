@@ -15,6 +15,7 @@ mod stack;
 mod tls_listener;
 mod tls_postgres;
 mod tokens;
+mod work;
 mod world;
 
 pub use bus::Bus;
@@ -25,7 +26,8 @@ pub use stack::Stack;
 pub use tls_listener::TlsListener;
 pub use tls_postgres::TlsPostgres;
 pub use tokens::{Issuer, Signature};
-pub use world::{World, actor, batch, failures, handle, order, post};
+pub use work::Ends;
+pub use world::{World, actor, batch, connect, failures, handle, order, post};
 
 use std::time::Duration;
 

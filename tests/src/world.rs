@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 use crate::{Answer, Stack, call_in_process};
 
+pub use database::connect;
 pub use queues::{batch, failures, handle};
 
 /// The longest time for a statement of a test.

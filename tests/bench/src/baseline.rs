@@ -1,12 +1,13 @@
 //! The replaced service, see `baseline/app.py`: a `FastAPI` application in its own process.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use sandbox::Result;
+use sandbox::postgres::free_port;
 use sandbox::process::Process;
 use sandbox::runtime::Function;
 use tokio::net::TcpStream;
@@ -39,7 +40,7 @@ impl Baseline {
 
     /// Starts the service by this command, which runs Python and has `DATABASE_URL` set.
     pub fn launch(command: &mut Command, connections: usize, processing: bool) -> Result<Self> {
-        let address = free_address()?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
         command
             .args(["-m", "uvicorn", "app:app", "--loop", "uvloop", "--http", "httptools"])
             .args(["--no-access-log", "--log-level", "warning", "--app-dir", "tests/bench/baseline"])
@@ -101,8 +102,4 @@ pub fn function(world: &World, database_url: &str, sends: bool) -> Result<Functi
 pub fn python() -> Result<PathBuf> {
     let python = Path::new(".venv/bench/bin/python");
     if python.exists() { Ok(python.into()) } else { Err("`make bench` installs the baseline's packages".into()) }
-}
-
-fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }

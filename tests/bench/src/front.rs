@@ -7,13 +7,13 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use sandbox::Result;
+use sandbox::gateway::{Claims, event};
 use sandbox::runtime::Pool;
 use sandbox::server::{Request, Response, Server, json};
 use serde::Deserialize;
-use serde_json::Value;
 
-/// The event of `sam local`; each call changes some of its fields.
-const EVENT: &str = include_str!("../../events/create_order.json");
+/// Every caller.
+const ADMIN: Claims<'_> = Claims { sub: "alice", scope: "orders/read orders/write orders/admin" };
 /// The placeholders in the event for the parts that differ between calls.
 const PLACEHOLDERS: [&str; 3] = ["@body@", "@query@", "@path@"];
 
@@ -101,12 +101,7 @@ fn assemble(pieces: &[String], path: &str, body: &str) -> String {
 
 /// The event for this method, split at the placeholders, which stay as pieces of their own.
 fn pieces(method: &str) -> Vec<String> {
-    let mut event: Value = serde_json::from_str(EVENT).expect("the event is JSON");
-    (event["body"], event["rawPath"], event["rawQueryString"]) = ("@body@".into(), "@path@".into(), "@query@".into());
-    let context = &mut event["requestContext"];
-    context["http"]["method"] = method.into();
-    context["http"]["path"] = "@path@".into();
-    context["authorizer"]["jwt"]["claims"]["scope"] = "orders/read orders/write orders/admin".into();
+    let event = event(method, "@path@?@query@", Some(ADMIN), Some("@body@".to_owned()));
     // The inserted body has its own quotes.
     let text = event.to_string().replace("\"@body@\"", "@body@");
     let mut pieces = vec![text];
@@ -129,6 +124,8 @@ fn split(piece: &str, placeholder: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     #[test]

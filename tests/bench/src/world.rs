@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use sandbox::Result;
-use sandbox::mapping::{Mapping, Pollers, reliable};
+use sandbox::mapping::{Mapping, Pollers};
 use sandbox::postgres::Postgres;
 use sandbox::queue::{Attributes, Hook, Queues, Ruling};
 use sandbox::runtime::{Function, Pool};
@@ -123,15 +123,7 @@ impl World {
     /// Starts to deliver messages to a processor, ten at a time.
     #[must_use]
     pub fn process(&self, pool: Arc<Pool>, concurrency: usize) -> Pollers {
-        let mapping = Mapping {
-            queues: Arc::clone(&self.queues),
-            queue: QUEUE.to_owned(),
-            pool,
-            batch_size: 10,
-            window: Duration::ZERO,
-            courier: reliable(),
-        };
-        mapping.start(concurrency)
+        Mapping::new(Arc::clone(&self.queues), QUEUE, pool).start(concurrency)
     }
 
     /// The URL of the functions' database.

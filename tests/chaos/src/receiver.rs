@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sandbox::Result;
-use sandbox::merchant::{Reply, order_id};
+use sandbox::merchant::Reply;
 use sandbox::server::{Request, Response, Server, json};
 use serde_json::Value;
 use sha2::Sha256;
@@ -77,19 +77,18 @@ impl Receiver {
         sleep(if self.is_watched(&order) { WATCHED } else { USUAL }).await;
         let reply = self.decide(&order).await;
         call.answered(reply.as_ref());
-        reply.map(|reply| reply.response())
+        reply.map(Reply::response)
     }
 
     /// Returns the order and the signature's time if the key, the body and the signature agree.
     fn read(request: &Request) -> Option<(String, i64)> {
         let header = |name| request.headers().get(name)?.to_str().ok();
-        let order = order_id(request);
-        let (id, time) = (header("webhook-id")?, header("webhook-timestamp")?);
+        let (order, id, time) = (header("idempotency-key")?, header("webhook-id")?, header("webhook-timestamp")?);
         let signature = STANDARD.decode(header("webhook-signature")?.strip_prefix("v1,")?).ok()?;
         let body: Value = serde_json::from_slice(request.body()).ok()?;
         let mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).ok()?;
         mac.chain_update(format!("{id}.{time}.")).chain_update(request.body()).verify_slice(&signature).ok()?;
-        (body["order_id"] == order.as_str()).then_some((order, time.parse().ok()?))
+        (body["order_id"] == order).then_some((order.to_owned(), time.parse().ok()?))
     }
 
     /// Records a clock fault if the signature's time shows that the worker's clock is wrong.
@@ -157,8 +156,8 @@ impl Receiver {
                 Some(Reply { drip: Some(DRIP), ..Reply::of(200) })
             }
             Fault::EndpointGarbles => {
-                let retry_after = Some(GARBAGE[chance::below(GARBAGE.len())]);
-                Some(Reply { retry_after, ..Reply::of(ASKS[chance::below(ASKS.len())]) })
+                let retry_after = GARBAGE[chance::below(GARBAGE.len())];
+                Some(Reply::of(ASKS[chance::below(ASKS.len())]).with("retry-after", retry_after))
             }
             _ => None,
         }

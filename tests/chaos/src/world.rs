@@ -36,8 +36,6 @@ const API: usize = 16;
 const PROCESSORS: usize = 10;
 /// The most environments in total, with the sweeper and the two whose clocks are wrong.
 pub const ENVIRONMENTS: usize = API + PROCESSORS + 3;
-/// As in the template.
-const BATCH_SIZE: usize = 10;
 /// The event of the sweeper's schedule.
 const SWEEP: &str = include_str!("../../events/sweep.json");
 
@@ -139,14 +137,8 @@ impl World {
     }
 
     fn mapping(&self, pool: &Arc<Pool>, courier: Courier) -> Mapping {
-        Mapping {
-            queues: Arc::clone(&self.queues),
-            queue: QUEUE.to_owned(),
-            pool: Arc::clone(pool),
-            batch_size: BATCH_SIZE,
-            window: Duration::from_millis(100),
-            courier,
-        }
+        let mapping = Mapping::new(Arc::clone(&self.queues), QUEUE, Arc::clone(pool));
+        Mapping { window: Duration::from_millis(100), courier, ..mapping }
     }
 
     /// Runs the sweeper once. A failure is ignored: a sweeper that keeps failing leaves stuck orders, which the check finds.

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use processor::{Processor, Simulated};
-use sandbox::queue::{Attributes, Hook, Queues, Ruling};
+use sandbox::queue::{Hook, Queues, Ruling};
 use tests::{Log, World, failures, handle};
 use tokio::time::Instant;
 use tracing::Level;
 
 use super::kept;
+use crate::slow::SlowQueues;
 
 /// A behaviour of the bus.
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +24,7 @@ enum Mood {
 /// A world with a bus that has moods.
 struct Moody {
     world: World,
-    queues: Queues,
+    queues: Arc<Queues>,
     mood: Arc<Mutex<Mood>>,
 }
 
@@ -41,12 +42,8 @@ impl Moody {
             }
             .boxed()
         });
-        let attributes = Attributes { visibility: Duration::from_mins(1), redrive: None };
-        let queues = Queues::start(&[("orders", attributes.clone()), ("dead", attributes)], Some(hook)).await.unwrap();
-        let (endpoint, orders, dead) = (queues.endpoint(), queues.url("orders"), queues.url("dead"));
-        let variables =
-            [("AWS_ENDPOINT_URL", &*endpoint), ("QUEUE_URL", &orders), ("DLQ_URL", &dead), ("EVENT_BUS", "shop")];
-        Self { world: World::with(&variables).await, queues, mood }
+        let SlowQueues { world, queues, .. } = SlowQueues::hooked(hook, &[("EVENT_BUS", "shop")]).await;
+        Self { world, queues, mood }
     }
 
     fn set(&self, mood: Mood) {
@@ -82,7 +79,7 @@ impl Moody {
 /// Completes the orders in one batch. Asserts that no message fails, and returns how long it took.
 async fn complete(processor: &Processor<Simulated>, ids: &[String]) -> Duration {
     let begun = Instant::now();
-    let response = handle(processor, &ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let response = handle(processor, ids).await;
     assert_eq!(failures(&response), [""; 0]);
     begun.elapsed()
 }

@@ -10,32 +10,21 @@ fn with_database(url: &str) -> Patient {
     Patient::at(Stack::running().get("API_URL")).with("DATABASE_URL", url).with("DATABASE_TLS", "off")
 }
 
-async fn patient_after(sql: &str) -> (World, Patient) {
-    let world = World::new().await;
-    world.execute(sql).await;
-    let patient = with_database(world.owner_url());
-    (world, patient)
-}
-
 #[tokio::test]
 #[ignore = "needs the deployed stack: `make test` runs it"]
-async fn doctor_finds_a_database_without_a_schema() {
-    let (_world, patient) = patient_after("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await;
-    patient.assert_wrong("schema", "no migration has run", "migrate").await;
-}
-
-#[tokio::test]
-#[ignore = "needs the deployed stack: `make test` runs it"]
-async fn doctor_finds_a_schema_that_is_behind() {
-    let (_world, patient) = patient_after("UPDATE refinery_schema_history SET version = version - 1").await;
-    patient.assert_wrong("schema", "and this release comes with", "MigrationRun").await;
-}
-
-#[tokio::test]
-#[ignore = "needs the deployed stack: `make test` runs it"]
-async fn doctor_finds_that_it_is_older_than_the_schema() {
-    let (_world, patient) = patient_after("UPDATE refinery_schema_history SET version = version + 1000").await;
-    patient.assert_wrong("schema", "and this program knows", "of the release that is deployed").await;
+async fn doctor_finds_each_fault_of_the_schema_and_too_few_connections() {
+    let limit = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I CONNECTION LIMIT 2', current_database()); END $$";
+    let version = |change: &str| format!("UPDATE refinery_schema_history SET version = version {change}");
+    for (sql, check, what, remedy) in [
+        ("DROP SCHEMA public CASCADE; CREATE SCHEMA public", "schema", "no migration has run", "migrate"),
+        (&version("- 1"), "schema", "and this release comes with", "MigrationRun"),
+        (&version("+ 1000"), "schema", "and this program knows", "of the release that is deployed"),
+        (limit, "connections", "of 2", "MaximumConcurrency"),
+    ] {
+        let world = World::new().await;
+        world.execute(sql).await;
+        with_database(world.owner_url()).assert_wrong(check, what, remedy).await;
+    }
 }
 
 #[tokio::test]
@@ -64,15 +53,6 @@ async fn doctor_finds_an_unreachable_database_and_a_wrong_password() {
     with_database(&format!("postgres://ordermill:wrong@{address}"))
         .assert_wrong("database", "authentication", "password")
         .await;
-}
-
-#[tokio::test]
-#[ignore = "needs the deployed stack: `make test` runs it"]
-async fn doctor_finds_a_database_without_free_connections() {
-    let (_world, patient) =
-        patient_after("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I CONNECTION LIMIT 2', current_database()); END $$")
-            .await;
-    patient.assert_wrong("connections", "of 2", "MaximumConcurrency").await;
 }
 
 #[tokio::test]

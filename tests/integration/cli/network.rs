@@ -23,30 +23,23 @@ async fn doctor_finds_a_closed_port() {
 }
 
 #[tokio::test]
-async fn doctor_finds_a_certificate_of_an_unknown_authority() {
+async fn doctor_finds_each_fault_of_a_certificate() {
     let authority = Authority::default();
-    let server = TlsListener::start(&authority.certify("localhost", 2099));
-    let patient = Patient::at(&format!("https://localhost:{}", server.port()));
-    patient.assert_wrong("tls", "issuer", "--ca-file").await;
-    let findings = patient.trusting(authority.file()).findings().await;
+    for (host, until_year, is_trusted, check, what, remedy) in [
+        ("localhost", 2099, false, "tls", "issuer", "--ca-file"),
+        ("localhost", 2021, true, "tls", "certificate has expired", "renew"),
+        ("localhost", 2021, true, "certificate", "days ago", "renew"),
+        ("api.example.com", 2099, true, "tls", "mismatch", "by a name that its certificate has"),
+    ] {
+        let server = TlsListener::start(&authority.certify(host, until_year));
+        let patient = Patient::at(&format!("https://localhost:{}", server.port()));
+        let patient = if is_trusted { patient.trusting(authority.file()) } else { patient };
+        patient.assert_wrong(check, what, remedy).await;
+    }
+    let sound = TlsListener::start(&authority.certify("localhost", 2099));
+    let patient = Patient::at(&format!("https://localhost:{}", sound.port())).trusting(authority.file());
+    let findings = patient.findings().await;
     assert!(!wrong(&findings).contains(&"tls"), "{findings:#?}");
-}
-
-#[tokio::test]
-async fn doctor_finds_an_expired_certificate_and_its_age() {
-    let authority = Authority::default();
-    let server = TlsListener::start(&authority.certify("localhost", 2021));
-    let patient = Patient::at(&format!("https://localhost:{}", server.port())).trusting(authority.file());
-    patient.assert_wrong("tls", "certificate has expired", "renew").await;
-    patient.assert_wrong("certificate", "days ago", "renew").await;
-}
-
-#[tokio::test]
-async fn doctor_finds_a_certificate_of_another_host() {
-    let authority = Authority::default();
-    let server = TlsListener::start(&authority.certify("api.example.com", 2099));
-    let patient = Patient::at(&format!("https://localhost:{}", server.port())).trusting(authority.file());
-    patient.assert_wrong("tls", "mismatch", "by a name that its certificate has").await;
 }
 
 #[tokio::test]
@@ -61,25 +54,16 @@ async fn answering(answer: impl Fn() -> Response + Clone + Send + Sync + 'static
 }
 
 #[tokio::test]
-async fn doctor_finds_an_api_without_its_database() {
-    let server = answering(|| json(503, r#"{"title": "The service is out of reach"}"#)).await;
-    Patient::at(&format!("http://{}", server.address()))
-        .assert_wrong("health", "can't reach its database", "DATABASE_URL")
-        .await;
-}
-
-#[tokio::test]
-async fn doctor_finds_another_service_at_the_url() {
-    let server = answering(|| json(404, "{}")).await;
-    Patient::at(&format!("http://{}", server.address()))
-        .assert_wrong("health", "there is no Ordermill", "ApiUrl")
-        .await;
-}
-
-#[tokio::test]
-async fn doctor_finds_an_api_without_authentication() {
-    let server = answering(|| json(200, "{}")).await;
-    Patient::at(&format!("http://{}", server.address())).assert_wrong("closed", "without a token", "AUTH to jwt").await;
+async fn doctor_finds_each_wrong_answer_of_the_api() {
+    let unavailable = r#"{"title": "The service is out of reach"}"#;
+    for (status, body, check, what, remedy) in [
+        (503, unavailable, "health", "can't reach its database", "DATABASE_URL"),
+        (404, "{}", "health", "there is no Ordermill", "ApiUrl"),
+        (200, "{}", "closed", "without a token", "AUTH to jwt"),
+    ] {
+        let server = answering(move || json(status, body)).await;
+        Patient::at(&format!("http://{}", server.address())).assert_wrong(check, what, remedy).await;
+    }
 }
 
 #[tokio::test]

@@ -28,40 +28,24 @@ async fn doctor_finds_what_is_no_token() {
 
 #[tokio::test]
 #[ignore = "needs the deployed stack: `make test` runs it"]
-async fn doctor_finds_an_expired_token_and_its_refusal() {
-    let patient = claiming("exp", json!(1_600_000_000));
-    patient.assert_wrong("token.expiry", "expired", "get a new one").await;
-    patient.assert_wrong("access", "401", "has not expired").await;
-}
-
-#[tokio::test]
-#[ignore = "needs the deployed stack: `make test` runs it"]
-async fn doctor_finds_a_token_of_another_issuer() {
-    let patient = claiming("iss", "https://other.example".into());
-    patient
-        .assert_wrong(
-            "token.issuer",
-            "`https://other.example`, and the gateway accepts `http://127.0.0.1:",
-            "JwtIssuer",
-        )
-        .await;
-    patient.assert_wrong("access", "401", "issuer").await;
-}
-
-#[tokio::test]
-#[ignore = "needs the deployed stack: `make test` runs it"]
-async fn doctor_finds_a_token_for_another_audience() {
-    let patient = claiming("aud", "shop".into());
-    patient.assert_wrong("token.audience", "`shop`, and the gateway accepts ordermill", "JwtAudience").await;
-    patient.assert_wrong("access", "401", "audience").await;
-}
-
-#[tokio::test]
-#[ignore = "needs the deployed stack: `make test` runs it"]
-async fn doctor_finds_a_token_without_the_required_scopes() {
-    let patient = claiming("scope", "openid".into());
-    patient.assert_wrong("token.scopes", "none of orders/read", "orders/read orders/write").await;
-    patient.assert_wrong("access", "403", "scopes").await;
+async fn doctor_finds_each_wrong_claim_and_its_refusal() {
+    let issuer = "`https://other.example`, and the gateway accepts `http://127.0.0.1:";
+    let audience = "`shop`, and the gateway accepts ordermill";
+    for (claim, value, [check, what, remedy], [status, why]) in [
+        ("exp", json!(1_600_000_000), ["token.expiry", "expired", "get a new one"], ["401", "has not expired"]),
+        ("iss", json!("https://other.example"), ["token.issuer", issuer, "JwtIssuer"], ["401", "issuer"]),
+        ("aud", json!("shop"), ["token.audience", audience, "JwtAudience"], ["401", "audience"]),
+        (
+            "scope",
+            json!("openid"),
+            ["token.scopes", "none of orders/read", "orders/read orders/write"],
+            ["403", "scopes"],
+        ),
+    ] {
+        let patient = claiming(claim, value);
+        patient.assert_wrong(check, what, remedy).await;
+        patient.assert_wrong("access", status, why).await;
+    }
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ async fn content_of_an_order_is_read_when_its_call_begins() {
     let shared: Arc<OnceLock<World>> = Arc::default();
     let (in_endpoint, calls) = (Arc::clone(&shared), Arc::new(Mutex::new(0)));
     // Each call changes all orders, so a content that was read earlier would be sent with an old amount.
-    let (url, journal) = endpoint_by(move |_| {
+    let merchant = Merchant::start(move |_| {
         let (world, calls) = (Arc::clone(&in_endpoint), Arc::clone(&calls));
         async move {
             let call = {
@@ -23,22 +23,21 @@ async fn content_of_an_order_is_read_when_its_call_begins() {
                 *calls
             };
             world.get().unwrap().execute(&format!("UPDATE orders SET total_amount = {call}")).await;
-            StatusCode::OK.into_response()
+            Some(Reply::of(200))
         }
-    })
-    .await;
-    let (world, processor) = world(&url, &[("WEBHOOK_CONCURRENCY", "1")]).await;
+    });
+    let merchant = merchant.await.unwrap();
+    let (world, processor) = world(&merchant.url(), &[("WEBHOOK_CONCURRENCY", "1")]).await;
     let ids = world.create_many(20).await;
     assert!(shared.set(world).is_ok());
-    handle(&processor, &ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
-    let journal = journal.lock().unwrap();
-    let amount =
-        |body: &String| serde_json::from_str::<Value>(body).unwrap()["total_amount"].as_str().unwrap().to_owned();
-    let sent: Vec<_> = journal.iter().map(|(_, body)| amount(body)).collect();
+    handle(&processor, &ids).await;
+    let received = merchant.calls();
+    let amount = |body: &str| serde_json::from_str::<Value>(body).unwrap()["total_amount"].as_str().unwrap().to_owned();
+    let sent: Vec<_> = received.iter().map(|call| amount(&call.body)).collect();
     let expected: Vec<_> =
         std::iter::once("59.98".to_owned()).chain((1..20).map(|call| format!("{call}.00"))).collect();
     assert_eq!(sent, expected);
-    let keys: BTreeSet<_> = journal.iter().map(|(headers, _)| headers["idempotency-key"].to_str().unwrap()).collect();
+    let keys: BTreeSet<_> = received.iter().map(Call::order_id).collect();
     assert_eq!(keys.len(), 20);
 }
 
@@ -53,8 +52,8 @@ fn peak_memory(process_id: i32) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the built functions: `make test` runs it"]
 async fn ten_thousand_large_orders_fit_into_the_memory() {
-    let (url, journal) = endpoint(always(204)).await;
-    let (world, _) = world(&url, &[]).await;
+    let merchant = endpoint(always(204)).await;
+    let (world, _) = world(&merchant.url(), &[]).await;
     world.create("o-0").await;
     world.execute("UPDATE orders SET item_ids = array_fill(repeat(chr(128512), 128), ARRAY[500])").await;
     world
@@ -70,6 +69,6 @@ async fn ten_thousand_large_orders_fit_into_the_memory() {
     let function = Function { timeout: Duration::from_mins(1), ..function };
     let processor = Environment::start(&function, "p".to_owned()).await.unwrap();
     processor.invoke(messages(&numbered("o", 10_000))).await.unwrap();
-    let (peak, calls) = (peak_memory(processor.process_id()) / 1_000_000, journal.lock().unwrap().len());
+    let (peak, calls) = (peak_memory(processor.process_id()) / 1_000_000, merchant.calls().len());
     assert!(calls > 10 && peak < 256, "{peak} MB after {calls} calls");
 }

@@ -5,15 +5,15 @@ use standardwebhooks::Webhook;
 use super::*;
 
 /// Creates an order whose first attempt fails and which then waits once. Returns its three calls.
-async fn three_calls(more: &[(&str, &str)]) -> Vec<(HeaderMap, String)> {
+async fn three_calls(more: &[(&str, &str)]) -> Vec<Call> {
     let calls = Arc::new(Mutex::new(0));
-    let (url, journal) = endpoint(move || {
+    let merchant = endpoint(move || {
         let mut calls = calls.lock().unwrap();
         *calls += 1;
-        StatusCode::from_u16([503, 202, 204][*calls - 1]).unwrap().into_response()
+        Reply::of([503, 202, 204][*calls - 1])
     })
     .await;
-    let (world, processor) = world(&url, more).await;
+    let (world, processor) = world(&merchant.url(), more).await;
     let mut order = order("o.1:a");
     (order["currency"], order["metadata"]) = ("KWD".into(), json!({"gift": "", "cart": "77"}));
     world.post("/orders", &order).await.expect(201);
@@ -23,29 +23,25 @@ async fn three_calls(more: &[(&str, &str)]) -> Vec<(HeaderMap, String)> {
         world.execute("UPDATE order_work SET due_at = now()").await;
     }
     assert_eq!(world.status("o.1:a").await, "completed");
-    let journal = journal.lock().unwrap();
-    journal.clone()
+    merchant.calls()
 }
 
 #[tokio::test]
 async fn repeated_call_has_the_same_key_and_the_same_bytes() {
     let calls = three_calls(&[]).await;
     let expected = r#"{"order_id":"o.1:a","user_id":"alice","item_ids":["book-1","pen-7"],"total_amount":"59.980","currency":"KWD","metadata":{"cart":"77","gift":""},"created_at":"2026-11-24T04:09:05.830000Z"}"#;
-    for (headers, body) in &calls {
-        assert_eq!((&headers["idempotency-key"], body.as_str()), (&"o.1:a".parse().unwrap(), expected));
-        assert_eq!(
-            (&headers["content-type"], &headers["webhook-id"]),
-            (&"application/json".parse().unwrap(), &"o~1:a".parse().unwrap())
-        );
+    for call in &calls {
+        assert_eq!((call.order_id(), call.body.as_str()), ("o.1:a", expected));
+        assert_eq!((call.header("content-type"), call.header("webhook-id")), ("application/json", "o~1:a"));
     }
-    let attempts: Vec<_> = calls.iter().map(|(headers, _)| headers["ordermill-attempt"].to_str().unwrap()).collect();
+    let attempts: Vec<_> = calls.iter().map(|call| call.header("ordermill-attempt")).collect();
     assert_eq!(attempts, ["1", "2", "2"]);
 }
 
 #[tokio::test]
 async fn library_of_standard_webhooks_accepts_each_call() {
     let library = Webhook::from_bytes(SECRET.into()).unwrap();
-    for (headers, body) in three_calls(&[]).await {
+    for Call { headers, body, .. } in three_calls(&[]).await {
         library.verify(body.as_bytes(), &headers).unwrap();
         library.verify(b"{}", &headers).unwrap_err();
         Webhook::from_bytes("another secret".into()).unwrap().verify(body.as_bytes(), &headers).unwrap_err();
@@ -56,7 +52,7 @@ async fn library_of_standard_webhooks_accepts_each_call() {
 async fn either_of_two_secrets_accepts_each_call() {
     let new = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
     let secrets = format!("{new} {SECRET}");
-    for (headers, body) in three_calls(&[("WEBHOOK_SECRET", &secrets)]).await {
+    for Call { headers, body, .. } in three_calls(&[("WEBHOOK_SECRET", &secrets)]).await {
         for library in [Webhook::new(new), Webhook::from_bytes(SECRET.into())] {
             library.unwrap().verify(body.as_bytes(), &headers).unwrap();
         }
@@ -66,7 +62,7 @@ async fn either_of_two_secrets_accepts_each_call() {
 #[tokio::test]
 async fn example_endpoint_checks_signatures_like_the_library() {
     for secret in [SECRET, "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"] {
-        let (headers, body) = three_calls(&[("WEBHOOK_SECRET", secret)]).await.remove(0);
+        let Call { headers, body, .. } = three_calls(&[("WEBHOOK_SECRET", secret)]).await.remove(0);
         let headers: Value =
             headers.iter().map(|(name, value)| (name.to_string(), json!(value.to_str().unwrap()))).collect();
         let script = "import json, sys; sys.path.insert(0, 'stack'); from receiver import is_ours, key_of

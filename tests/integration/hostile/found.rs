@@ -35,10 +35,15 @@ async fn idempotency_key_is_visible_characters_up_to_the_limit() {
     let create = async |body: &Value, key: &str| {
         let mut request = post("/orders", body);
         request.headers_mut().insert("idempotency-key", key.parse().unwrap());
-        world.call(request).await.status
+        world.call(request).await
     };
     for (key, status) in [("a key~", 201), (&"k".repeat(255), 201), (&"k".repeat(256), 422), ("a\tkey", 422), ("", 422)]
     {
-        assert_eq!(create(&order(&format!("o-{}", key.len())), key).await, status, "{key:?}");
+        let answer = create(&order(&format!("o-{}", key.len())), key).await;
+        assert_eq!(answer.status, status, "{key:?}");
+        if status == 422 {
+            assert_eq!(answer.problem(422)["errors"][0]["pointer"], "Idempotency-Key");
+        }
     }
+    assert_eq!(world.order_count().await, 2);
 }

@@ -214,14 +214,13 @@ fn any_message_is_an_order_id_or_a_dead_letter() {
     let bodies = vec(prop_oneof![text(), "[A-Za-z0-9._:-]{1,64}", "[A-Za-z0-9._:-]{65,80}"], 1..10);
     assert_property(60, bodies, &async |served: &Served, bodies| {
         let before = served.world.dead_letters().await;
-        let messages: Vec<_> = bodies.iter().map(String::as_str).collect();
-        let response = handle(&served.world.processor(Duration::ZERO), &messages).await;
-        let readable = |body: &&&str| {
+        let response = handle(&served.world.processor(Duration::ZERO), &bodies).await;
+        let readable = |body: &&String| {
             let has_valid_characters = body.chars().all(|c| c.is_ascii_alphanumeric() || "._:-".contains(c));
-            (1..=64).contains(&body.len()) && has_valid_characters && ![".", ".."].contains(*body)
+            (1..=64).contains(&body.len()) && has_valid_characters && ![".", ".."].contains(&body.as_str())
         };
-        let unreadable = i64::try_from(messages.iter().filter(|body| !readable(body)).count()).unwrap();
+        let unreadable = i64::try_from(bodies.iter().filter(|body| !readable(body)).count()).unwrap();
         let (failed, dead_letters) = (failures(&response).len(), served.world.dead_letters().await - before);
-        assert_eq!(dead_letters + i64::try_from(failed).unwrap(), unreadable, "{messages:?}");
+        assert_eq!(dead_letters + i64::try_from(failed).unwrap(), unreadable, "{bodies:?}");
     });
 }

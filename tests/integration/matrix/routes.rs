@@ -199,8 +199,7 @@ impl Route {
 
 /// Inserts a failed order with its statistics, because simulated work never fails.
 async fn fail(stack: &Stack, order_id: &str, user_id: &str) {
-    let (sql, connection) = tokio_postgres::connect(stack.get("DATABASE_URL"), tokio_postgres::NoTls).await.unwrap();
-    tokio::spawn(connection);
+    let sql = tests::connect(stack.get("DATABASE_URL")).await;
     let failed = "
         WITH failed AS (
             INSERT INTO orders (order_id, user_id, item_ids, total_amount, started_at, finished_at, attempts, failure)

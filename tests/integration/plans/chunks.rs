@@ -1,9 +1,9 @@
 //! The same for what operators delete and erase: a chunk reads its orders and few more, among a million.
 
-use tests::World;
+use tests::{World, connect};
 use tokio_postgres::Client;
 
-use super::{STATISTICS, connect, explain, filled, flat, pages_read, rows_read};
+use super::{STATISTICS, explain, filled, flat, pages_read, rows_read};
 use crate::released::record;
 
 /// The orders of a chunk of the retention, and the most rows that it may read: each order as it is found, checked and deleted.

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use sandbox::wire::message::{Reader, read, read_startup};
+use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -41,80 +42,39 @@ impl Recording {
         address
     }
 
-    /// Forwards the client's messages. The first one, the startup message, has no byte for its kind.
-    async fn forward(self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) -> std::io::Result<()> {
-        let startup = read_sized(&mut from).await?;
-        to.write_all(&sized(&startup)).await?;
+    async fn forward(self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) -> sandbox::Result<()> {
+        to.write_all(&read_startup(&mut from).await?.bytes).await?;
         let mut parsed = None;
         loop {
-            let kind = from.read_u8().await?;
-            let content = read_sized(&mut from).await?;
-            match kind {
-                b'P' => parsed = Some(parse(&content)),
+            let message = read(&mut from).await?;
+            match message.kind() {
+                b'P' => parsed = Some(parse(message.content())),
                 b'B' => {
                     let statement = parsed.take().expect("a Parse message comes before a Bind message");
-                    self.0.lock().unwrap().push(Statement { values: bind(&content), ..statement });
+                    self.0.lock().unwrap().push(Statement { values: bind(message.content()), ..statement });
                 }
                 _ => {}
             }
-            to.write_all(&[&[kind], sized(&content).as_slice()].concat()).await?;
+            to.write_all(&message.bytes).await?;
         }
-    }
-}
-
-async fn read_sized(from: &mut OwnedReadHalf) -> std::io::Result<Vec<u8>> {
-    let mut content = vec![0; from.read_u32().await? as usize - 4];
-    from.read_exact(&mut content).await?;
-    Ok(content)
-}
-
-fn sized(content: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(content.len() + 4).unwrap();
-    [&length.to_be_bytes(), content].concat()
-}
-
-/// The unread rest of a message.
-struct Rest<'a>(&'a [u8]);
-
-impl Rest<'_> {
-    fn bytes(&mut self, count: usize) -> &[u8] {
-        let (bytes, rest) = self.0.split_at(count);
-        self.0 = rest;
-        bytes
-    }
-
-    fn text(&mut self) -> String {
-        let length = self.0.iter().position(|byte| *byte == 0).unwrap();
-        let text = String::from_utf8(self.bytes(length).to_vec()).unwrap();
-        self.bytes(1);
-        text
-    }
-
-    fn short(&mut self) -> i16 {
-        i16::from_be_bytes(self.bytes(2).try_into().unwrap())
-    }
-
-    fn int(&mut self) -> i32 {
-        i32::from_be_bytes(self.bytes(4).try_into().unwrap())
     }
 }
 
 /// Reads a Parse message: a name, the text, the types.
 fn parse(content: &[u8]) -> Statement {
-    let mut rest = Rest(content);
-    assert_eq!(rest.text(), "", "a statement has a name");
-    let sql = rest.text();
-    let types = (0..rest.short()).map(|_| rest.int().cast_unsigned()).collect();
+    let mut rest = Reader(content);
+    assert_eq!(rest.text(), Some(&b""[..]), "a statement has a name");
+    let sql = String::from_utf8(rest.text().unwrap().to_vec()).unwrap();
+    let types = (0..rest.u16().unwrap()).map(|_| rest.u32().unwrap()).collect();
     Statement { sql, types, values: Vec::new() }
 }
 
 /// Reads the values of a Bind message: two names, the formats, the values.
 fn bind(content: &[u8]) -> Vec<Option<Vec<u8>>> {
-    let mut rest = Rest(content);
-    rest.text();
-    rest.text();
-    for _ in 0..rest.short() {
-        assert_eq!(rest.short(), 1, "a value is not in binary");
+    let mut rest = Reader(content);
+    rest.text().and_then(|_| rest.text()).unwrap();
+    for _ in 0..rest.u16().unwrap() {
+        assert_eq!(rest.u16(), Some(1), "a value is not in binary");
     }
-    (0..rest.short()).map(|_| usize::try_from(rest.int()).ok().map(|length| rest.bytes(length).to_vec())).collect()
+    (0..rest.u16().unwrap()).map(|_| rest.value().map(<[u8]>::to_vec)).collect()
 }

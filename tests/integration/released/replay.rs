@@ -4,9 +4,9 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::{BufMut, BytesMut};
 use serde_json::{Value, json};
-use tests::World;
+use tests::{World, connect};
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
-use tokio_postgres::{Client, Error, NoTls};
+use tokio_postgres::{Client, Error};
 
 use super::recorder::Statement;
 
@@ -44,15 +44,9 @@ async fn end(client: &Client) -> Result<String, Error> {
     client.query_one(sql, &[]).await?.try_get(0)
 }
 
-async fn connect(world: &World) -> Client {
-    let (client, connection) = tokio_postgres::connect(world.owner_url(), NoTls).await.unwrap();
-    tokio::spawn(connection);
-    client
-}
-
 /// The recording as JSON, a line for each statement.
 pub async fn to_json(world: &World, statements: &[Statement]) -> String {
-    let client = connect(world).await;
+    let client = connect(world.owner_url()).await;
     let mut lines = Vec::new();
     for statement in statements {
         let Statement { sql, types, values } = statement;
@@ -76,7 +70,7 @@ fn from_json(recorded: &Value) -> Statement {
 
 /// Executes a recording on a world's database. Returns a description of each result that differs.
 pub async fn differences(world: &World, recording: &Value) -> Vec<String> {
-    let client = connect(world).await;
+    let client = connect(world.owner_url()).await;
     let mut different = Vec::new();
     for recorded in recording["statements"].as_array().unwrap() {
         let statement = from_json(recorded);

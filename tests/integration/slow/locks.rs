@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use tokio::sync::watch;
 use tokio::time::sleep;
-use tokio_postgres::NoTls;
 
 use super::*;
 use crate::roles::AppRole;
@@ -16,8 +15,7 @@ const LOCKED: Duration = Duration::from_secs(10);
 
 /// Locks the table in another session, until that commits.
 async fn lock(role: &AppRole, table: &str) -> tokio_postgres::Client {
-    let (client, connection) = tokio_postgres::connect(role.world.owner_url(), NoTls).await.unwrap();
-    tokio::spawn(connection);
+    let client = tests::connect(role.world.owner_url()).await;
     client.batch_execute(&format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")).await.unwrap();
     client
 }

@@ -2,21 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use sandbox::merchant::{Merchant, Reply};
-
 use super::*;
 use crate::sweeping::backlog;
 
 /// The event of the sweeper's schedule.
 const SWEEP: &str = include_str!("../../events/sweep.json");
 const SECRET: (&str, &str) = ("WEBHOOK_SECRET", "a-secret-of-the-merchant");
-
-/// A merchant who answers orders of this prefix with this status, and accepts all others.
-async fn merchant(prefix: &'static str, status: u16) -> Merchant {
-    let decide =
-        move |order_id: String| async move { Some(Reply::of(if order_id.starts_with(prefix) { status } else { 204 })) };
-    Merchant::start(decide).await.unwrap()
-}
 
 /// Runs the sweeper, and returns how many orders it requeued. Asserts that it answers within its time-out.
 async fn sweep(sweeper: &Environment) -> usize {
@@ -43,11 +34,13 @@ async fn hanging_queue_delays_no_call_and_loses_no_order() {
         ("POST", "/orders", Some(order("alone")), 201),
         ("POST", "/orders/batch", Some(json!({"orders": orders})), 200),
         ("POST", "/orders/retry", Some(retry.clone()), 200),
+        ("POST", "/orders/bad-0/retry", None, 200),
         ("POST", "/dead-letters/redrive", Some(retry), 503),
         ("GET", "/metrics", None, 200),
     ] {
         let answer = within(ALWAYS, path, gateway.call(method, path, ADMIN, body.as_ref())).await.expect("an answer");
         assert_eq!(answer.status, expected, "{path}: {answer:?}");
+        assert!(expected != 503 || answer.retry_after.is_some(), "{path}: {answer:?}");
     }
     assert_eq!(slow.world.order_count().await, 602);
 

@@ -173,9 +173,7 @@ fn user_pool_is_created_only_without_an_issuer() {
 fn dashboard_signs_users_in_without_the_admin_scope() {
     let variables = |parameters: &[&str]| {
         let template = template(parameters);
-        let functions = template.resources("AWS::Lambda::Function");
-        let (_, site) = functions.iter().find(|(name, _)| *name == "SiteFunction").unwrap();
-        (accepted(&template).0, site["Environment"]["Variables"].clone())
+        (accepted(&template).0, template.properties("SiteFunction")["Environment"]["Variables"].clone())
     };
     let (issuer, own) = variables(&[]);
     assert_eq!((&own["SIGN_IN_ISSUER"], &own["SIGN_IN_CLIENT_ID"]), (&issuer, &json!({"Ref": "UserClient"})));
@@ -189,11 +187,7 @@ fn dashboard_signs_users_in_without_the_admin_scope() {
 fn created_pool_has_an_operators_group_and_others_may_name_one() {
     let groups = |parameters: &[&str]| {
         let template = template(parameters);
-        let functions = template.resources("AWS::Lambda::Function");
-        let of = |function: &str, variable: &str| {
-            let (_, found) = functions.iter().find(|(name, _)| *name == function).unwrap();
-            found["Environment"]["Variables"][variable].clone()
-        };
+        let of = |function, variable| template.properties(function)["Environment"]["Variables"][variable].clone();
         [of("ApiFunction", "ADMIN_GROUP"), of("SiteFunction", "SIGN_IN_ADMIN_GROUP")]
     };
     let created = json!({"Ref": "OperatorsGroup"});
@@ -206,11 +200,7 @@ fn created_pool_has_an_operators_group_and_others_may_name_one() {
 #[test]
 fn machine_client_acts_for_every_user_and_does_not_operate() {
     let template = template(&[]);
-    let clients = template.resources("AWS::Cognito::UserPoolClient");
-    let scopes = |client: &str| {
-        let (_, found) = clients.iter().find(|(name, _)| *name == client).unwrap();
-        found["AllowedOAuthScopes"].clone()
-    };
+    let scopes = |client| template.properties(client)["AllowedOAuthScopes"].clone();
     let machine = json!(["orders/read", "orders/write", "orders/read.all", "orders/write.all"]);
     assert_eq!((scopes("MachineClient"), scopes("OperatorClient")), (machine, json!(["orders/admin"])));
     assert_eq!(scopes("UserClient"), json!(["openid", "orders/read", "orders/write"]));

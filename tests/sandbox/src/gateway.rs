@@ -1,15 +1,15 @@
 //! The HTTP API: converts a call by a caller with verified claims into the gateway's event, and the function's result into
 //! an answer.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::runtime::{InvokeError, Pool};
 
 /// The event of `sam local`; each call changes some of its fields.
-const EVENT: &str = include_str!("../../events/create_order.json");
+static EVENT: LazyLock<Value> =
+    LazyLock::new(|| serde_json::from_str(include_str!("../../events/create_order.json")).expect("the event is JSON"));
 
 /// The caller: `sub` and `scope` of a verified token.
 #[derive(Debug, Clone, Copy)]
@@ -34,14 +34,13 @@ pub struct Answer {
 /// A gateway in front of the api's environments.
 pub struct Gateway {
     pool: Arc<Pool>,
-    event: Value,
 }
 
 impl Gateway {
     /// A gateway in front of this pool.
     #[must_use]
     pub fn new(pool: Arc<Pool>) -> Self {
-        Self { pool, event: serde_json::from_str(EVENT).expect("the event is JSON") }
+        Self { pool }
     }
 
     /// Calls the api. The path may have a query.
@@ -52,22 +51,31 @@ impl Gateway {
         claims: Claims<'_>,
         body: Option<&Value>,
     ) -> Result<Answer, InvokeError> {
-        let event = self.event(method, path, claims, body);
-        answer(&self.pool.invoke(event).await?).ok_or_else(|| InvokeError::Function("no HTTP answer".to_owned()))
+        let event = event(method, path, Some(claims), body.map(Value::to_string));
+        answer(&self.pool.invoke(event.to_string().into()).await?)
+            .ok_or_else(|| InvokeError::Function("no HTTP answer".to_owned()))
     }
+}
 
-    fn event(&self, method: &str, path: &str, claims: Claims<'_>, body: Option<&Value>) -> Bytes {
-        let (path, query) = path.split_once('?').unwrap_or((path, ""));
-        let mut event = self.event.clone();
-        event["rawPath"] = path.into();
-        event["rawQueryString"] = query.into();
-        event["body"] = body.map_or(Value::Null, |body| body.to_string().into());
-        let context = &mut event["requestContext"];
-        context["http"]["method"] = method.into();
-        context["http"]["path"] = path.into();
-        context["authorizer"]["jwt"]["claims"] = json!({"sub": claims.sub, "scope": claims.scope});
-        event.to_string().into()
+/// The gateway's event for a call. The path may have a query. Without claims the event has no authorizer.
+#[must_use]
+pub fn event(method: &str, path: &str, claims: Option<Claims<'_>>, body: Option<String>) -> Value {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let mut event = EVENT.clone();
+    event["rawPath"] = path.into();
+    event["rawQueryString"] = query.into();
+    event["body"] = body.into();
+    let context = &mut event["requestContext"];
+    context["http"]["method"] = method.into();
+    context["http"]["path"] = path.into();
+    match claims {
+        Some(Claims { sub, scope }) => {
+            let claims = &mut context["authorizer"]["jwt"]["claims"];
+            (claims["sub"], claims["scope"]) = (sub.into(), scope.into());
+        }
+        None => context["authorizer"] = Value::Null,
     }
+    event
 }
 
 fn answer(result: &[u8]) -> Option<Answer> {

@@ -51,6 +51,13 @@ pub fn reliable() -> Courier {
 }
 
 impl Mapping {
+    /// The mapping of a queue to a function, which delivers up to ten messages at a time, reliably and without a window.
+    #[must_use]
+    pub fn new(queues: Arc<Queues>, queue: &str, pool: Arc<Pool>) -> Self {
+        let (queue, window) = (queue.to_owned(), Duration::ZERO);
+        Self { queues, queue, pool, batch_size: 10, window, courier: reliable() }
+    }
+
     /// Starts this many pollers. Each delivers one batch at a time.
     #[must_use]
     pub fn start(self, concurrency: usize) -> Pollers {

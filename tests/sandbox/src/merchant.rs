@@ -1,22 +1,25 @@
 //! A merchant's fulfilment endpoint, which can answer late, drip, close connections and send a malformed `Retry-After`.
 
-use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hyper::HeaderMap;
 
 use crate::Result;
 use crate::server::{Request, Response, Server, drip, full};
 
 /// An answer.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     /// The HTTP status.
     pub status: u16,
-    /// The header `Retry-After`.
-    pub retry_after: Option<&'static str>,
-    /// The pause before each byte of the body. Such a body never ends.
+    /// A header, such as `Retry-After`.
+    pub header: Option<(&'static str, String)>,
+    /// The body.
+    pub body: Bytes,
+    /// The pause before each byte of another body, which never ends.
     pub drip: Option<Duration>,
 }
 
@@ -24,33 +27,55 @@ impl Reply {
     /// An answer with only this status.
     #[must_use]
     pub fn of(status: u16) -> Self {
-        Self { status, ..Self::default() }
+        Self { status, header: None, body: Bytes::from_static(b"{}"), drip: None }
+    }
+
+    /// The same answer with this header.
+    #[must_use]
+    pub fn with(self, name: &'static str, value: impl Into<String>) -> Self {
+        Self { header: Some((name, value.into())), ..self }
     }
 
     /// The HTTP response.
     #[must_use]
-    pub fn response(&self) -> Response {
+    pub fn response(self) -> Response {
         let mut response = hyper::Response::builder().status(self.status);
-        if let Some(text) = self.retry_after {
-            response = response.header("retry-after", text);
+        if let Some((name, value)) = self.header {
+            response = response.header(name, value);
         }
-        let body = self.drip.map_or_else(|| full(Bytes::from_static(b"{}")), drip);
+        let body = self.drip.map_or_else(|| full(self.body), drip);
         response.body(body).expect("status and header are valid")
     }
 }
 
-/// How many calls there were about an order.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Calls {
-    /// All calls.
-    pub begun: usize,
-    /// The calls that the caller ended before the answer.
-    pub cut_off: usize,
+/// A call that the endpoint received.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: String,
+    /// Whether the caller ended it before the answer.
+    pub is_cut_off: bool,
 }
 
-type Journal = Arc<Mutex<BTreeMap<String, Calls>>>;
+impl Call {
+    /// A header's value as text, or an empty text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
 
-/// A running endpoint.
+    /// The id of the order that the call is about: its `Idempotency-Key`.
+    #[must_use]
+    pub fn order_id(&self) -> &str {
+        self.header("idempotency-key")
+    }
+}
+
+type Journal = Arc<Mutex<Vec<Call>>>;
+
+/// A running endpoint. Dropping it closes all its connections.
 pub struct Merchant {
     server: Server,
     journal: Journal,
@@ -64,66 +89,60 @@ impl Merchant {
     {
         let journal = Journal::default();
         let keeps = Arc::clone(&journal);
-        let server = Server::start(move |request| {
-            let order_id = order_id(&request);
-            let (decision, call) = (decide(order_id.clone()), Call::begin(&keeps, order_id));
+        let server = Server::start(move |request: Request| {
+            let body = String::from_utf8_lossy(request.body()).into_owned();
+            let call = Call { headers: request.headers().clone(), body, is_cut_off: false };
+            let (decision, under_way) = (decide(call.order_id().to_owned()), UnderWay::begin(&keeps, call));
             async move {
                 let reply = decision.await;
-                call.answered();
-                reply.map(|reply| reply.response())
+                under_way.answered();
+                reply.map(Reply::response)
             }
         });
         Ok(Self { server: server.await?, journal })
     }
 
+    /// The address that it listens on. It answers at every path.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
     /// The value for `WEBHOOK_URL`.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}/fulfil", self.server.address())
+        format!("http://{}/fulfil", self.address())
     }
 
-    /// The calls about each order.
+    /// The calls so far, in order.
     #[must_use]
-    pub fn calls(&self) -> BTreeMap<String, Calls> {
+    pub fn calls(&self) -> Vec<Call> {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// The id of the order that a call is about: its `Idempotency-Key`.
-#[must_use]
-pub fn order_id(request: &Request) -> String {
-    let key = request.headers().get("idempotency-key").and_then(|key| key.to_str().ok());
-    key.unwrap_or_default().to_owned()
-}
-
 /// A call in progress. Dropped without an answer, it counts as cut off.
-struct Call {
+struct UnderWay {
     journal: Journal,
-    order_id: String,
+    index: usize,
     is_answered: bool,
 }
 
-impl Call {
-    fn begin(journal: &Journal, order_id: String) -> Self {
-        let call = Self { journal: Arc::clone(journal), order_id, is_answered: false };
-        call.change(|calls| calls.begun += 1);
-        call
+impl UnderWay {
+    fn begin(journal: &Journal, call: Call) -> Self {
+        let mut calls = journal.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.push(call);
+        Self { journal: Arc::clone(journal), index: calls.len() - 1, is_answered: false }
     }
 
     fn answered(mut self) {
         self.is_answered = true;
     }
-
-    fn change(&self, change: impl FnOnce(&mut Calls)) {
-        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
-        change(journal.entry(self.order_id.clone()).or_default());
-    }
 }
 
-impl Drop for Call {
+impl Drop for UnderWay {
     fn drop(&mut self) {
-        if !self.is_answered {
-            self.change(|calls| calls.cut_off += 1);
-        }
+        let mut calls = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        calls[self.index].is_cut_off = !self.is_answered;
     }
 }

@@ -4,7 +4,7 @@
 //! It supports no TLS, which loopback does not need. The setting `ordermill.environment` among the connection's options
 //! names the environment, see [`url`].
 
-mod message;
+pub mod message;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

@@ -98,19 +98,19 @@ fn group(message: Message) -> Option<String> {
 
 /// A batch of messages with these bodies. Their ids are `m0`, `m1`, …
 #[must_use]
-pub fn batch(bodies: &[&str]) -> SqsEvent {
+pub fn batch<T: AsRef<str>>(bodies: &[T]) -> SqsEvent {
     let event: SqsEvent = serde_json::from_str(include_str!("../../events/orders_batch.json")).expect("an event");
-    let message = |(index, body): (usize, &&str)| {
+    let message = |(index, body): (usize, &T)| {
         let mut message = event.messages[0].clone();
         message.message_id = Some(format!("m{index}"));
-        message.body = Some((*body).to_owned());
+        message.body = Some(body.as_ref().to_owned());
         message
     };
     SqsEvent { messages: bodies.iter().enumerate().map(message).collect() }
 }
 
 /// Invokes the processor with a batch of these messages, without a time limit.
-pub async fn handle<W: Work>(processor: &Processor<W>, bodies: &[&str]) -> SqsBatchResponse {
+pub async fn handle<W: Work, T: AsRef<str>>(processor: &Processor<W>, bodies: &[T]) -> SqsBatchResponse {
     processor.handle(batch(bodies)).await
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use sandbox::Result;
+use sandbox::merchant::{Merchant, Reply};
 use sandbox::runtime::{Environment, Function, Pool};
-use sandbox::server::{self, Server};
 use sandbox::wire::{Hook, Moment, Ruling, Wire};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
@@ -84,16 +84,16 @@ impl Billed {
 
 /// Runs the measurement.
 pub async fn measure(world: &World) -> Result<Billed> {
-    let endpoint = Server::start(|_| async {
+    let merchant = Merchant::start(|_| async {
         sleep(WEBHOOK).await;
-        Some(server::json(200, "{}"))
+        Some(Reply::of(200))
     })
     .await?;
     let wire = Wire::start(world.postgres.address(), delaying_hook()).await?;
     let database = world.postgres.app_url(&[wire.address()]);
     let bench = Bench { world, share: Share::of(MEMORY_MB), database };
     world.set_round_trip(QUEUE_AWAY);
-    let billed = bench.measure(&format!("http://{}/fulfil", endpoint.address())).await;
+    let billed = bench.measure(&merchant.url()).await;
     world.set_round_trip(Duration::ZERO);
     billed
 }

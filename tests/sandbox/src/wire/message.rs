@@ -19,11 +19,14 @@ pub struct Message {
 
 impl Message {
     /// The byte that tells its kind.
+    #[must_use]
     pub fn kind(&self) -> u8 {
         self.bytes[0]
     }
 
-    fn content(&self) -> &[u8] {
+    /// Its content.
+    #[must_use]
+    pub fn content(&self) -> &[u8] {
         &self.bytes[5..]
     }
 }
@@ -68,7 +71,7 @@ async fn read_sized(from: &mut (impl AsyncRead + Unpin), bytes: &mut Vec<u8>) ->
 
 /// The client's messages that belong together: all of a statement, or a single message.
 #[derive(Default)]
-pub struct Unit {
+pub(super) struct Unit {
     /// All its messages.
     pub bytes: Vec<u8>,
     last: u8,
@@ -107,7 +110,7 @@ impl Unit {
 
 /// The prepared statements of a connection by name. The empty name stands for the last statement parsed without a name.
 #[derive(Default)]
-pub struct Prepared(HashMap<Vec<u8>, Kind>);
+pub(super) struct Prepared(HashMap<Vec<u8>, Kind>);
 
 impl Prepared {
     /// Adds the statement of a Parse message, which contains its name and its text.
@@ -160,7 +163,8 @@ fn array(value: &[u8]) -> Option<Vec<String>> {
     (0..length).map(|_| String::from_utf8(reader.value()?.to_vec()).ok()).collect()
 }
 
-struct Reader<'a>(&'a [u8]);
+/// The unread rest of a message's content.
+pub struct Reader<'a>(pub &'a [u8]);
 
 impl<'a> Reader<'a> {
     fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
@@ -169,24 +173,26 @@ impl<'a> Reader<'a> {
         Some(bytes)
     }
 
-    fn u16(&mut self) -> Option<u16> {
+    /// Reads two bytes.
+    pub fn u16(&mut self) -> Option<u16> {
         Some(u16::from_be_bytes(self.bytes(2)?.try_into().ok()?))
     }
 
-    fn u32(&mut self) -> Option<u32> {
+    /// Reads four bytes.
+    pub fn u32(&mut self) -> Option<u32> {
         Some(u32::from_be_bytes(self.bytes(4)?.try_into().ok()?))
     }
 
     /// Reads a text that ends with a NUL.
-    fn text(&mut self) -> Option<&'a [u8]> {
+    pub fn text(&mut self) -> Option<&'a [u8]> {
         let length = self.0.iter().position(|byte| *byte == 0)?;
         let text = self.bytes(length)?;
         self.bytes(1)?;
         Some(text)
     }
 
-    /// Reads a length and then as many bytes.
-    fn value(&mut self) -> Option<&'a [u8]> {
+    /// Reads a length and then as many bytes, or `None` for SQL's NULL.
+    pub fn value(&mut self) -> Option<&'a [u8]> {
         let length = usize::try_from(self.u32()?).ok()?;
         self.bytes(length)
     }
