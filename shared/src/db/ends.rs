@@ -60,7 +60,7 @@ impl Store {
     /// Finds the ends among the orders that are not announced.
     pub async fn find_ends(&self, order_ids: &[OrderId]) -> Result<Vec<End>, StoreError> {
         let order_ids = keys(order_ids);
-        let sql = format!("SELECT {} FROM order_ends AS e JOIN {STATES} WHERE e.order_id = ANY ($1)", columns());
+        let sql = format!("SELECT {} FROM order_ends AS e JOIN {ORDERS} WHERE e.order_id = ANY ($1)", columns());
         let rows = self.query("find ends", &sql, &[(&order_ids, Type::TEXT_ARRAY)]).await?;
         rows.read(end)
     }
@@ -78,7 +78,7 @@ impl Store {
             WHERE ended_at < now() - make_interval(secs => $1) AND (ended_at, order_id) > (coalesce($2, '-infinity'), $3)
             ORDER BY ended_at, order_id LIMIT $4
         )
-        SELECT {} FROM e JOIN {STATES} ORDER BY e.ended_at, e.order_id",
+        SELECT {} FROM e JOIN {ORDERS} ORDER BY e.ended_at, e.order_id",
             columns()
         );
         let params: [Param; 4] = [
@@ -130,14 +130,15 @@ fn columns() -> String {
     let content = qualified(CONTENT);
     format!(
         "{content}, s.created_at, e.ended_at AS finished_at, e.sequence, \
-        CASE WHEN e.failure IS NULL THEN s.status ELSE 'failed' END AS status, \
+        CASE WHEN coalesce(e.failure, s.failure) IS NOT NULL THEN 'failed' \
+            WHEN s.cancelled THEN 'cancelled' ELSE 'completed' END AS status, \
         CASE WHEN e.failure IS NULL THEN s.started_at ELSE e.started_at END AS started_at, \
         coalesce(e.attempts, s.attempts) AS attempts, coalesce(e.failure, s.failure) AS failure, e.ended_at"
     )
 }
 
-/// The orders, each found by the key of its end.
-const STATES: &str = "order_states AS s ON s.order_id = e.order_id";
+/// The orders, each found by the key of its end. A row of an end says that the order ended, so its work need not be read.
+const ORDERS: &str = "orders AS s ON s.order_id = e.order_id";
 
 fn end(row: &Row) -> Result<End, DbError> {
     Ok(End { order: order(row)?, sequence: row.try_get("sequence")?, ended_at: row.try_get("ended_at")? })
