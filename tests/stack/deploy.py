@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import platform
@@ -20,6 +21,8 @@ from stack.settings import AUDIENCE, CLIENT, REGION, ROOT, STACK_NAME, Settings
 TOOLS = ROOT / ".venv" / "sam" / "bin"
 BUCKET = "ordermill-artifacts"
 BUILT_TEMPLATE = ROOT / ".aws-sam" / "build" / "template.yaml"
+# What the build was packed from. `sam build` empties the directory first, so a build by hand is never taken for this one.
+BUILT_FROM = BUILT_TEMPLATE.with_name("built-from")
 
 
 def client(settings: Settings, service: str):
@@ -64,9 +67,25 @@ def _build(settings: Settings, environment: dict[str, str]) -> None:
     with _only_build():
         step("Building the functions (cargo lambda build --release)")
         processes.run(["cargo", "lambda", "build", "--release"], environment, ROOT)
+        if BUILT_FROM.exists() and BUILT_FROM.read_text() == _digest():
+            return
         step("Packing them (sam build)")
         command = [TOOLS / "sam", "build", "--parameter-overrides", f"Architecture={architecture()}"]
         processes.run(command, environment, ROOT, quiet=log)
+        BUILT_FROM.write_text(_digest())
+
+
+def _digest() -> str:
+    """Return the digest of what `sam build` packs: the functions and the template."""
+    digest = hashlib.sha256()
+    for path in [ROOT / "template.yaml", *sorted((target() / "lambda").glob("*/bootstrap"))]:
+        digest.update(f"{path} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def target() -> Path:
+    """Return cargo's directory."""
+    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 
 
 def deploy(settings: Settings, database_url: str, template: Path = BUILT_TEMPLATE) -> dict[str, str]:

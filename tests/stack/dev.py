@@ -7,7 +7,6 @@ watcher.
 
 import contextlib
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 from stack import dev_runner, ports, processes
 from stack.console import step
-from stack.deploy import TOOLS, client, tool_environment
+from stack.deploy import TOOLS, client, target, tool_environment
 from stack.files import write_private
 from stack.lifecycle import Functions, everything
 from stack.records import Records
@@ -65,7 +64,7 @@ def _replace_code(settings: Settings, function: dict) -> None:
     code = _directory(settings) / "code" / binary
     code.mkdir(parents=True, exist_ok=True)
     bootstrap = code / "bootstrap"
-    bootstrap.write_text(SHELL.format(binary=_target() / "debug" / binary))
+    bootstrap.write_text(SHELL.format(binary=target() / "debug" / binary))
     bootstrap.chmod(0o755)
     function["Properties"]["CodeUri"] = str(code)
     if binary != UNWATCHED:
@@ -111,7 +110,3 @@ def _listens(port: int) -> bool:
 
 def _directory(settings: Settings) -> Path:
     return settings.state / "dev"
-
-
-def _target() -> Path:
-    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
