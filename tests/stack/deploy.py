@@ -21,7 +21,7 @@ from stack.settings import AUDIENCE, CLIENT, REGION, ROOT, STACK_NAME, Settings
 TOOLS = ROOT / ".venv" / "sam" / "bin"
 BUCKET = "ordermill-artifacts"
 BUILT_TEMPLATE = ROOT / ".aws-sam" / "build" / "template.yaml"
-# What the build was packed from. `sam build` empties the directory first, so a build by hand is never taken for this one.
+# The digest of the packed files. `sam build` empties the directory first, so that a build by hand is packed anew.
 BUILT_FROM = BUILT_TEMPLATE.with_name("built-from")
 
 
