@@ -7,8 +7,9 @@ use super::{json, run};
 
 /// Checks that doctor, with these variables too, gives this reason for each check that needs AWS.
 fn assert_not_checked(variables: &[(&str, &str)], why: &str) {
-    let (api, queue) = (Api::start(Manner::Sound).url(), "http://127.0.0.1:1/0/orders");
-    let own = [("ORDERMILL_URL", api.as_str()), ("ORDERMILL_TOKEN", "a.e30.b"), ("API_ID", "api")];
+    let (api, queue) = (Api::start(Manner::Sound), "http://127.0.0.1:1/0/orders");
+    let url = api.url();
+    let own = [("ORDERMILL_URL", url.as_str()), ("ORDERMILL_TOKEN", "a.e30.b"), ("API_ID", "api")];
     let places = [("QUEUE_URL", queue), ("PROCESSOR_FUNCTION", "processor")];
     let report = json(&run(&["--json", "doctor"], &[&own[..], &places, variables].concat()));
     for (check, place) in [("queue", "orders"), ("function", "processor"), ("token.issuer", "gateway")] {
@@ -29,7 +30,7 @@ fn doctor_names_the_missing_variable_of_aws() {
 
 #[test]
 fn doctor_repeats_why_aws_refuses_a_call() {
-    let aws = Api::start(Manner::Refusing).url();
+    let aws = Api::start(Manner::Refusing);
     let access = [("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "secret"), ("AWS_REGION", "eu-central-1")];
-    assert_not_checked(&[&access[..], &[("AWS_ENDPOINT_URL", &aws)]].concat(), "AWS answers 403: no right");
+    assert_not_checked(&[&access[..], &[("AWS_ENDPOINT_URL", &aws.url())]].concat(), "AWS answers 403: no right");
 }
