@@ -7,9 +7,9 @@
 //! - a lost connection, or one to a server that only reads, is replaced, and the statement is sent once more. Each statement
 //!   therefore has the same effect twice as once;
 //! - a statement that the server cancelled (a lock, a deadlock, its own time-out) or that the deadline ended is not sent again,
-//!   because its time is spent. The client cancels a statement that the deadline ended. The next statement
-//!   waits on the same connection until that one has ended, for half a minute at most. In that time a server that takes the cancellation
-//!   and does not get on has one connection of each environment.
+//!   because its time is spent. The client cancels a statement that the deadline ended. The next statement waits on the same
+//!   connection until that one has ended, for half a minute at most. A login that has not ended is waited for in the same way. In that
+//!   time, a server that stands still has one connection of each environment.
 
 pub mod cancel;
 pub mod claim;

@@ -1,9 +1,12 @@
 //! Connecting: over verified TLS, or unencrypted to this machine, with one of three kinds of credential.
 
 use std::collections::HashMap;
+use std::mem::replace;
+use std::pin::Pin;
 use std::time::Duration;
 
 use postgres_native_tls::MakeTlsConnector;
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
@@ -23,7 +26,7 @@ const HOST_TIMEOUT: Duration = Duration::from_secs(3);
 const ADDRESS_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a cancellation may take to reach the server. If it does not, the server's own time limit ends the statement.
 const CANCEL_TIMEOUT: Duration = Duration::from_millis(300);
-/// How long a connection is kept whose cancelled statement does not end. Until then, a server that stands still gets no second
+/// How long a connection is kept whose login or cancelled statement does not end. Until then, a server that stands still gets no second
 /// connection from this environment.
 const STANDSTILL: Duration = Duration::from_secs(30);
 /// The least time for the answer to an empty statement.
@@ -33,8 +36,8 @@ const ROUND_TRIP: Duration = Duration::from_millis(500);
 pub struct DbConfig {
     /// Whether statements are prepared.
     prepares: bool,
-    /// The parameters for each host of the URL, in its order.
-    hosts: Vec<Config>,
+    /// The hosts of the URL, in its order.
+    hosts: Vec<Server>,
     tls: Option<ToDatabase>,
     credential: Credential,
 }
@@ -99,24 +102,40 @@ impl DbConfig {
         Err(failure)
     }
 
-    async fn open(&self, host: &Config, login: Option<&Login>, deadline: Deadline) -> Result<Connection, DbError> {
-        let params = login.map_or_else(|| host.clone(), |login| login.complete(host));
-        let tls = self.connector()?;
-        let connecting = async {
-            match tls.clone() {
-                Some(tls) => params.connect(tls).await.map(|(client, driver)| (client, tokio::spawn(drive(driver)))),
-                None => params.connect(NoTls).await.map(|(client, driver)| (client, tokio::spawn(drive(driver)))),
-            }
+    /// Waits for the connection that an earlier call began, or begins one.
+    async fn open(&self, server: &Server, login: Option<&Login>, deadline: Deadline) -> Result<Connection, DbError> {
+        let mut slot = server.opening.lock().await;
+        let earlier = slot.take().filter(|earlier| earlier.since.elapsed() < STANDSTILL);
+        let (mut opening, mut is_new) = match earlier {
+            Some(earlier) => (earlier, false),
+            None => (self.begin(server, login)?, true),
         };
-        match deadline.bound(connecting).await {
-            Ok(Ok((client, driver))) => {
-                let uses = self.prepares.then(HashMap::new);
-                Ok(Connection { client, driver, tls, uses, cancelled_at: None })
+        loop {
+            match deadline.bound(&mut opening.connected).await {
+                Ok(Ok(connection)) => return Ok(connection),
+                // The server may have closed that connection, and the login may have changed.
+                Ok(Err(_)) if !replace(&mut is_new, true) => opening = self.begin(server, login)?,
+                // An operator may mend any cause while the function runs, even a refused password.
+                Ok(Err(error)) => return Err(DbError::Unavailable(Box::new(error))),
+                Err(elapsed) => {
+                    *slot = Some(opening);
+                    return Err(DbError::Unavailable(Box::new(elapsed)));
+                }
             }
-            // An operator may mend any cause while the function runs, even a refused password.
-            Ok(Err(error)) => Err(DbError::Unavailable(Box::new(error))),
-            Err(elapsed) => Err(DbError::Unavailable(Box::new(elapsed))),
         }
+    }
+
+    fn begin(&self, server: &Server, login: Option<&Login>) -> Result<Opening, DbError> {
+        let params = login.map_or_else(|| server.params.clone(), |login| login.complete(&server.params));
+        let (tls, uses) = (self.connector()?, self.prepares.then(HashMap::new));
+        let connected = Box::pin(async move {
+            let (client, driver) = match tls.clone() {
+                Some(tls) => params.connect(tls).await.map(|(client, driver)| (client, tokio::spawn(drive(driver))))?,
+                None => params.connect(NoTls).await.map(|(client, driver)| (client, tokio::spawn(drive(driver))))?,
+            };
+            Ok(Connection { client, driver, tls, uses, cancelled_at: None })
+        });
+        Ok(Opening { since: Instant::now(), connected })
     }
 
     fn connector(&self) -> Result<Option<MakeTlsConnector>, DbError> {
@@ -127,8 +146,22 @@ impl DbConfig {
     }
 }
 
-/// Splits parameters with several hosts into one set for each host.
-fn one_by_one(all: &Config) -> Vec<Config> {
+/// A host of the URL.
+struct Server {
+    params: Config,
+    /// The connection whose login had not ended at an earlier deadline. The server may still be at it, so a second one would only
+    /// wait as well.
+    opening: Mutex<Option<Opening>>,
+}
+
+/// A connection that is being opened. It gets on only while a call waits for it.
+struct Opening {
+    since: Instant,
+    connected: Pin<Box<dyn Future<Output = Result<Connection, tokio_postgres::Error>> + Send>>,
+}
+
+/// The servers of parameters with several hosts.
+fn one_by_one(all: &Config) -> Vec<Server> {
     let (hosts, addresses, ports) = (all.get_hosts(), all.get_hostaddrs(), all.get_ports());
     let one = |index: usize| {
         let mut params = Config::new();
@@ -144,7 +177,7 @@ fn one_by_one(all: &Config) -> Vec<Config> {
             params.port(*port);
         }
         copy_all_but_hosts(all, &mut params);
-        params
+        Server { params, opening: Mutex::default() }
     };
     (0..hosts.len().max(addresses.len())).map(one).collect()
 }

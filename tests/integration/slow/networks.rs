@@ -46,3 +46,22 @@ async fn dropped_packets_return_503_until_the_network_heals() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the built functions: `make test` runs it"]
+async fn login_that_hangs_gets_no_second_connection() {
+    let postgres = Postgres::start().await.unwrap();
+    let link = Link::start(postgres.address()).await.unwrap();
+    let world = World::with(&[("DATABASE_URL", &postgres.app_url(&[link.address()]))]).await;
+    let earlier = link.accepted();
+    link.swallow();
+    let gateway = Gateway::new(Arc::new(Pool::new(function(&world, "api", &[]), 1)));
+    for number in 0..3 {
+        assert_unavailable(&within(SLOW_DATABASE, "POST /orders", create(&gateway, format!("o-{number}"))).await);
+    }
+    assert_eq!(link.accepted() - earlier, 1, "connections while the login hangs");
+    link.heal();
+    let answer = within(Duration::from_secs(2), "POST /orders", create(&gateway, "o-3")).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    assert_eq!(link.accepted() - earlier, 1, "connections after it");
+}

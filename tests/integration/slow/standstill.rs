@@ -19,10 +19,9 @@ const STILL: Duration = Duration::from_secs(42);
 /// How soon the api accepts orders after it.
 const RECOVERY: Duration = Duration::from_secs(5);
 
-/// Sends a signal to all processes of the server that serve the functions. One that is not ready yet is left alone: its client would
-/// give it up and start another.
+/// Sends a signal to all processes of the server that serve the functions.
 async fn signal(server: &Client, signal: &str) -> usize {
-    let sql = "SELECT pid FROM pg_stat_activity WHERE application_name = 'ordermill' AND state IS NOT NULL";
+    let sql = "SELECT pid FROM pg_stat_activity WHERE application_name = 'ordermill'";
     let pids: Vec<_> =
         server.query(sql, &[]).await.unwrap().iter().map(|row| row.get::<_, i32>(0).to_string()).collect();
     Command::new("kill").arg(signal).args(&pids).status().unwrap();

@@ -2,6 +2,8 @@
 //! notices. Once the link heals, every byte arrives late, as if TCP had repeated the lost packets.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -14,6 +16,7 @@ use crate::Result;
 pub struct Link {
     address: SocketAddr,
     is_whole: watch::Sender<bool>,
+    accepted: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -22,14 +25,21 @@ impl Link {
     pub async fn start(upstream: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let (address, is_whole) = (listener.local_addr()?, watch::Sender::new(true));
-        let task = tokio::spawn(accept(listener, upstream, is_whole.subscribe()));
-        Ok(Self { address, is_whole, task })
+        let accepted = Arc::<AtomicUsize>::default();
+        let task = tokio::spawn(accept(listener, upstream, is_whole.subscribe(), Arc::clone(&accepted)));
+        Ok(Self { address, is_whole, accepted, task })
     }
 
     /// The address that it listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How many connections it has accepted so far.
+    #[must_use]
+    pub fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::SeqCst)
     }
 
     /// Drops all packets, those of new connections too.
@@ -49,11 +59,12 @@ impl Drop for Link {
     }
 }
 
-async fn accept(listener: TcpListener, upstream: SocketAddr, is_whole: watch::Receiver<bool>) {
+async fn accept(listener: TcpListener, upstream: SocketAddr, is_whole: watch::Receiver<bool>, count: Arc<AtomicUsize>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => if let Ok((client, _)) = accepted {
+                count.fetch_add(1, Ordering::SeqCst);
                 connections.spawn(carry(client, upstream, is_whole.clone()));
             },
             Some(_) = connections.join_next() => {}
