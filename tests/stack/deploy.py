@@ -54,10 +54,11 @@ def build_quickly(settings: Settings) -> None:
     """Run `sam build` for this machine alone.
 
     They use this machine's OpenSSL if its headers are installed, because compiling OpenSSL takes longer than all the
-    rest.
+    rest. They have a directory of their own, so that they and those for AWS don't replace each other.
     """
     openssl = {"OPENSSL_NO_VENDOR": "1"} if packages.has_openssl() else {}
-    _build(settings, {**tool_environment(), **QUICK, **openssl})
+    directory = {"CARGO_TARGET_DIR": str(target() / "quick")}
+    _build(settings, {**tool_environment(), **QUICK, **openssl, **directory})
 
 
 def _build(settings: Settings, environment: dict[str, str]) -> None:
@@ -67,18 +68,19 @@ def _build(settings: Settings, environment: dict[str, str]) -> None:
     with _only_build():
         step("Building the functions (cargo lambda build --release)")
         processes.run(["cargo", "lambda", "build", "--release"], environment, ROOT)
-        if BUILT_FROM.exists() and BUILT_FROM.read_text() == _digest():
+        built_from = _digest(Path(environment.get("CARGO_TARGET_DIR", target())))
+        if BUILT_FROM.exists() and BUILT_FROM.read_text() == built_from:
             return
         step("Packing them (sam build)")
         command = [TOOLS / "sam", "build", "--parameter-overrides", f"Architecture={architecture()}"]
         processes.run(command, environment, ROOT, quiet=log)
-        BUILT_FROM.write_text(_digest())
+        BUILT_FROM.write_text(built_from)
 
 
-def _digest() -> str:
-    """Return the digest of what `sam build` packs: the functions and the template."""
+def _digest(built: Path) -> str:
+    """Return the digest of what `sam build` packs: the template, and the functions in cargo's directory."""
     digest = hashlib.sha256()
-    for path in [ROOT / "template.yaml", *sorted((target() / "lambda").glob("*/bootstrap"))]:
+    for path in [ROOT / "template.yaml", *sorted((built / "lambda").glob("*/bootstrap"))]:
         digest.update(f"{path} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return digest.hexdigest()
 
