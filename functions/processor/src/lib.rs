@@ -31,7 +31,7 @@ use aws_lambda_events::sqs::SqsBatchResponse;
 use futures_util::future::join_all;
 use shared::config::{ConfigError, Env};
 use shared::db::claim::{Claim, Claimed};
-use shared::db::ends::Announce;
+use shared::db::ends::{Announce, MAX_ENDS};
 use shared::db::{Database, DbConfig, Store};
 use shared::deadline::Deadline;
 use shared::error::Chain;
@@ -110,13 +110,19 @@ impl<W: Work> Processor<W> {
     /// Announces the orders of the batch that have ended, by this batch or before. This comes last: what is not announced now is left to
     /// the sweeper, and fails no message. While the bus is silent, the sweeper alone calls it.
     async fn announce(&self, batch: &Batch, deadline: Deadline) {
-        let Some(bus) = self.bus.as_ref().filter(|bus| !batch.ended.is_empty() && !bus.is_silent()) else { return };
+        let Some(bus) = &self.bus else { return };
         let deadline = budget::of_events(deadline);
         let store = self.database.until(deadline);
-        let announced =
-            async { bus.announce(&store, &store.find_ends(&batch.ended).await?, deadline.share(2, 3)).await };
-        if let Err(error) = announced.await {
-            tracing::warn!(error = %Chain(&error), "could not announce ends; the sweeper will retry");
+        for order_ids in batch.ended.chunks(MAX_ENDS) {
+            if bus.is_silent() || deadline.is_over() {
+                return;
+            }
+            let announced =
+                async { bus.announce(&store, &store.find_ends(order_ids).await?, deadline.share(2, 3)).await };
+            if let Err(error) = announced.await {
+                tracing::warn!(error = %Chain(&error), "could not announce ends; the sweeper will retry");
+                return;
+            }
         }
     }
 

@@ -6,9 +6,6 @@ use shared::telemetry::Measure;
 
 use crate::Sweeper;
 
-/// The most ends of one statement. Each is read with its whole order.
-const CHUNK: i64 = 100;
-
 impl Sweeper {
     /// Announces ends that are older than a lease, chunk by chunk, until none is left, the bus takes none of a chunk, or the time is over.
     /// A younger one may still be announced by the invocation that recorded it. Returns how many the bus took.
@@ -18,7 +15,7 @@ impl Sweeper {
         Measure::OldestEvent.add(store.age_of_oldest_end().await?);
         let (mut last, mut taken) = (None, 0);
         while !deadline.is_over() {
-            let page = store.find_old_ends(self.timing.lease, last.as_ref(), CHUNK).await?;
+            let page = store.find_old_ends(self.timing.lease, last.as_ref()).await?;
             let taken_now = page.ends.len() - bus.announce(&store, &page.ends, deadline.share(1, 2)).await?;
             taken += taken_now;
             last = page.next;

@@ -15,6 +15,9 @@ use super::row::{CONTENT, keys, order, qualified, seconds};
 use super::{DbError, Param, Store, StoreError};
 use crate::order::{Order, OrderId};
 
+/// The most ends to read at once. Each is read with its whole order, which can be 300 KB.
+pub const MAX_ENDS: usize = 100;
+
 /// What the statements that end an order do about its announcement. A deployment chooses once, at start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Announce {
@@ -57,7 +60,7 @@ pub struct End {
 }
 
 impl Store {
-    /// Finds the ends among the orders that are not announced.
+    /// Finds the ends among the orders that are not announced. The caller passes at most [`MAX_ENDS`] orders.
     pub async fn find_ends(&self, order_ids: &[OrderId]) -> Result<Vec<End>, StoreError> {
         let order_ids = keys(order_ids);
         let sql = format!("SELECT {} FROM order_ends AS e JOIN {ORDERS} WHERE e.order_id = ANY ($1)", columns());
@@ -65,30 +68,24 @@ impl Store {
         rows.read(end)
     }
 
-    /// Finds at most `limit` ends that are older than `age`: their function had its time to announce them. The oldest come first.
-    pub async fn find_old_ends(
-        &self,
-        age: Duration,
-        after: Option<&Position>,
-        limit: i64,
-    ) -> Result<EndPage, StoreError> {
+    /// Finds at most [`MAX_ENDS`] ends that are older than `age`: their function had its time to announce them. The oldest come first.
+    pub async fn find_old_ends(&self, age: Duration, after: Option<&Position>) -> Result<EndPage, StoreError> {
         let sql = format!(
             "WITH e AS MATERIALIZED (
             SELECT order_id, sequence, ended_at, started_at, attempts, failure FROM order_ends
             WHERE ended_at < now() - make_interval(secs => $1) AND (ended_at, order_id) > (coalesce($2, '-infinity'), $3)
-            ORDER BY ended_at, order_id LIMIT $4
+            ORDER BY ended_at, order_id LIMIT {MAX_ENDS}
         )
         SELECT {} FROM e JOIN {ORDERS} ORDER BY e.ended_at, e.order_id",
             columns()
         );
-        let params: [Param; 4] = [
+        let params: [Param; 3] = [
             (&age.as_secs_f64(), Type::FLOAT8),
             (&after.map(|position| position.created_at), Type::TIMESTAMPTZ),
             (&after.map_or("", |position| position.order_id.as_str()), Type::TEXT),
-            (&limit, Type::INT8),
         ];
         let ends: Vec<_> = self.query("find ends that were left behind", &sql, &params).await?.read(end)?;
-        let is_full = i64::try_from(ends.len()).is_ok_and(|found| found >= limit);
+        let is_full = ends.len() >= MAX_ENDS;
         let position = |end: &End| Position { created_at: end.ended_at, order_id: end.order.order_id.clone() };
         let next = ends.last().filter(|_| is_full).map(position);
         Ok(EndPage { ends, next })

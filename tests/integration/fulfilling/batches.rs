@@ -7,7 +7,7 @@ use sandbox::runtime::{Environment, Function};
 
 use super::*;
 use crate::environments::function_with;
-use crate::slow::{messages, numbered};
+use crate::slow::{SlowQueues, messages, numbered};
 
 #[tokio::test]
 async fn content_of_an_order_is_read_when_its_call_begins() {
@@ -48,12 +48,8 @@ fn peak_memory(process_id: i32) -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
 
-/// The largest batch of a queue. Its orders have 2.5 GB of content, and the function has 512 MB.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs the built functions: `make test` runs it"]
-async fn ten_thousand_large_orders_fit_into_the_memory() {
-    let merchant = endpoint(always(204)).await;
-    let (world, _) = world(&merchant.url(), &[]).await;
+/// Adds the orders of the largest batch of a queue, which are due. They have 2.5 GB of content, and the function has 512 MB.
+async fn add_large_orders(world: &World) -> Vec<String> {
     world.create("o-0").await;
     world.execute("UPDATE orders SET item_ids = array_fill(repeat(chr(128512), 128), ARRAY[500])").await;
     world
@@ -64,11 +60,34 @@ async fn ten_thousand_large_orders_fit_into_the_memory() {
             SELECT order_id, created_at, now() FROM orders WHERE order_id <> 'o-0'",
         )
         .await;
-    let function = function_with(&world, "processor", "ProcessorFunction", &[]);
+    numbered("o", 10_000)
+}
+
+/// Processes a batch of these orders. Returns the function's peak memory in MB.
+async fn peak_of_a_batch(world: &World, order_ids: &[String]) -> u64 {
+    let function = function_with(world, "processor", "ProcessorFunction", &[]);
     // A busy machine may exceed the template's time limit, which other tests check.
     let function = Function { timeout: Duration::from_mins(1), ..function };
     let processor = Environment::start(&function, "p".to_owned()).await.unwrap();
-    processor.invoke(messages(&numbered("o", 10_000))).await.unwrap();
-    let (peak, calls) = (peak_memory(processor.process_id()) / 1_000_000, merchant.calls().len());
+    processor.invoke(messages(order_ids)).await.unwrap();
+    peak_memory(processor.process_id()) / 1_000_000
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the built functions: `make test` runs it"]
+async fn ten_thousand_large_orders_fit_into_the_memory() {
+    let merchant = endpoint(always(204)).await;
+    let (world, _) = world(&merchant.url(), &[]).await;
+    let peak = peak_of_a_batch(&world, &add_large_orders(&world).await).await;
+    let calls = merchant.calls().len();
     assert!(calls > 10 && peak < 256, "{peak} MB after {calls} calls");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the built functions: `make test` runs it"]
+async fn ends_of_ten_thousand_large_orders_fit_into_the_memory() {
+    let slow = SlowQueues::new(&[("EVENT_BUS", "shop"), ("PROCESSING_DELAY_SECONDS", "0")]).await;
+    let peak = peak_of_a_batch(&slow.world, &add_large_orders(&slow.world).await).await;
+    let events = slow.queues.events().len();
+    assert!(events > 10 && peak < 256, "{peak} MB after {events} events");
 }
