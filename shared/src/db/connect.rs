@@ -9,7 +9,7 @@ use postgres_native_tls::MakeTlsConnector;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
+use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls, Row, Statement};
 
@@ -66,7 +66,8 @@ impl DbConfig {
             Some("off") => false,
             Some(_) => return Err(ConfigError::new("DATABASE_PREPARE", "must be on or off")),
         };
-        Ok(Self { prepares, hosts: one_by_one(&params), tls, credential })
+        let hosts = url::one_by_one(&params).into_iter().map(Server::new).collect();
+        Ok(Self { prepares, hosts, tls, credential })
     }
 
     /// Opens a connection to the first host that takes writes. If the database refuses a login, this tries the others.
@@ -154,60 +155,16 @@ struct Server {
     opening: Mutex<Option<Opening>>,
 }
 
+impl Server {
+    fn new(params: Config) -> Self {
+        Self { params, opening: Mutex::default() }
+    }
+}
+
 /// A connection that is being opened. It gets on only while a call waits for it.
 struct Opening {
     since: Instant,
     connected: Pin<Box<dyn Future<Output = Result<Connection, tokio_postgres::Error>> + Send>>,
-}
-
-/// The servers of parameters with several hosts.
-fn one_by_one(all: &Config) -> Vec<Server> {
-    let (hosts, addresses, ports) = (all.get_hosts(), all.get_hostaddrs(), all.get_ports());
-    let one = |index: usize| {
-        let mut params = Config::new();
-        match hosts.get(index) {
-            Some(Host::Tcp(name)) => drop(params.host(name)),
-            Some(Host::Unix(path)) => drop(params.host_path(path)),
-            None => {}
-        }
-        if let Some(address) = addresses.get(index) {
-            params.hostaddr(*address);
-        }
-        if let Some(port) = ports.get(index).or_else(|| ports.first()) {
-            params.port(*port);
-        }
-        copy_all_but_hosts(all, &mut params);
-        Server { params, opening: Mutex::default() }
-    };
-    (0..hosts.len().max(addresses.len())).map(one).collect()
-}
-
-fn copy_all_but_hosts(from: &Config, to: &mut Config) {
-    if let Some(user) = from.get_user() {
-        to.user(user);
-    }
-    if let Some(password) = from.get_password() {
-        to.password(password);
-    }
-    if let Some(database) = from.get_dbname() {
-        to.dbname(database);
-    }
-    if let Some(options) = from.get_options() {
-        to.options(options);
-    }
-    if let Some(name) = from.get_application_name() {
-        to.application_name(name);
-    }
-    if let Some(time) = from.get_connect_timeout() {
-        to.connect_timeout(*time);
-    }
-    if let Some(time) = from.get_tcp_user_timeout() {
-        to.tcp_user_timeout(*time);
-    }
-    to.ssl_mode(from.get_ssl_mode())
-        .channel_binding(from.get_channel_binding())
-        .keepalives_idle(from.get_keepalives_idle())
-        .target_session_attrs(from.get_target_session_attrs());
 }
 
 async fn within<T>(deadline: Deadline, step: impl Future<Output = Result<T, DbError>>) -> Result<T, DbError> {

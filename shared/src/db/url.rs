@@ -1,6 +1,7 @@
-//! Parses `DATABASE_URL` and names a parameter that is not allowed.
+//! Parses `DATABASE_URL`, names a parameter that is not allowed, and splits the hosts.
 
 use tokio_postgres::Config;
+use tokio_postgres::config::Host;
 
 use crate::config::ConfigError;
 
@@ -31,6 +32,56 @@ fn unusable_parameter(url: &str) -> Option<&str> {
     let is_refused = |parameter: &&str| format!("postgres://host/database?{parameter}").parse::<Config>().is_err();
     let (name, _) = query.split('&').find(is_refused)?.split_once('=')?;
     name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_').then_some(name)
+}
+
+/// Splits parameters with several hosts into one set for each host.
+pub(super) fn one_by_one(all: &Config) -> Vec<Config> {
+    let (hosts, addresses, ports) = (all.get_hosts(), all.get_hostaddrs(), all.get_ports());
+    let one = |index: usize| {
+        let mut params = Config::new();
+        match hosts.get(index) {
+            Some(Host::Tcp(name)) => drop(params.host(name)),
+            Some(Host::Unix(path)) => drop(params.host_path(path)),
+            None => {}
+        }
+        if let Some(address) = addresses.get(index) {
+            params.hostaddr(*address);
+        }
+        if let Some(port) = ports.get(index).or_else(|| ports.first()) {
+            params.port(*port);
+        }
+        copy_all_but_hosts(all, &mut params);
+        params
+    };
+    (0..hosts.len().max(addresses.len())).map(one).collect()
+}
+
+fn copy_all_but_hosts(from: &Config, to: &mut Config) {
+    if let Some(user) = from.get_user() {
+        to.user(user);
+    }
+    if let Some(password) = from.get_password() {
+        to.password(password);
+    }
+    if let Some(database) = from.get_dbname() {
+        to.dbname(database);
+    }
+    if let Some(options) = from.get_options() {
+        to.options(options);
+    }
+    if let Some(name) = from.get_application_name() {
+        to.application_name(name);
+    }
+    if let Some(time) = from.get_connect_timeout() {
+        to.connect_timeout(*time);
+    }
+    if let Some(time) = from.get_tcp_user_timeout() {
+        to.tcp_user_timeout(*time);
+    }
+    to.ssl_mode(from.get_ssl_mode())
+        .channel_binding(from.get_channel_binding())
+        .keepalives_idle(from.get_keepalives_idle())
+        .target_session_attrs(from.get_target_session_attrs());
 }
 
 #[cfg(test)]
