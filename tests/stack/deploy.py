@@ -47,7 +47,7 @@ QUICK = {
 
 def build(settings: Settings) -> None:
     """Run `sam build` for this machine's processor, as for AWS."""
-    _build(settings, tool_environment())
+    _build(settings, {}, target())
 
 
 def build_quickly(settings: Settings) -> None:
@@ -57,18 +57,18 @@ def build_quickly(settings: Settings) -> None:
     rest. They have a directory of their own, so that they and those for AWS don't replace each other.
     """
     openssl = {"OPENSSL_NO_VENDOR": "1"} if packages.has_openssl() else {}
-    directory = {"CARGO_TARGET_DIR": str(target() / "quick")}
-    _build(settings, {**tool_environment(), **QUICK, **openssl, **directory})
+    _build(settings, {**QUICK, **openssl}, target() / "quick")
 
 
-def _build(settings: Settings, environment: dict[str, str]) -> None:
+def _build(settings: Settings, options: dict[str, str], directory: Path) -> None:
+    environment = {**tool_environment(), **options, "CARGO_TARGET_DIR": str(directory)}
     # cargo runs before SAM: it builds all functions on all cores and shows its progress, which SAM would hide.
     log = settings.log("sam-build")
     log.parent.mkdir(parents=True, exist_ok=True)
     with _only_build():
         step("Building the functions (cargo lambda build --release)")
         processes.run(["cargo", "lambda", "build", "--release"], environment, ROOT)
-        built_from = _digest(Path(environment.get("CARGO_TARGET_DIR", target())))
+        built_from = _digest(directory)
         if BUILT_FROM.exists() and BUILT_FROM.read_text() == built_from:
             return
         step("Packing them (sam build)")

@@ -1,7 +1,6 @@
 //! Connecting: over verified TLS, or unencrypted to this machine, with one of three kinds of credential.
 
 use std::collections::HashMap;
-use std::mem::replace;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -103,25 +102,19 @@ impl DbConfig {
         Err(failure)
     }
 
-    /// Waits for the connection that an earlier call began, or begins one.
+    /// Waits for the connection that an earlier call began, or begins one. If the earlier one fails, the next call begins another.
     async fn open(&self, server: &Server, login: Option<&Login>, deadline: Deadline) -> Result<Connection, DbError> {
         let mut slot = server.opening.lock().await;
-        let earlier = slot.take().filter(|earlier| earlier.since.elapsed() < STANDSTILL);
-        let (mut opening, mut is_new) = match earlier {
-            Some(earlier) => (earlier, false),
-            None => (self.begin(server, login)?, true),
+        let mut opening = match slot.take().filter(|earlier| earlier.since.elapsed() < STANDSTILL) {
+            Some(earlier) => earlier,
+            None => self.begin(server, login)?,
         };
-        loop {
-            match deadline.bound(&mut opening.connected).await {
-                Ok(Ok(connection)) => return Ok(connection),
-                // The server may have closed that connection, and the login may have changed.
-                Ok(Err(_)) if !replace(&mut is_new, true) => opening = self.begin(server, login)?,
-                // An operator may mend any cause while the function runs, even a refused password.
-                Ok(Err(error)) => return Err(DbError::Unavailable(Box::new(error))),
-                Err(elapsed) => {
-                    *slot = Some(opening);
-                    return Err(DbError::Unavailable(Box::new(elapsed)));
-                }
+        match deadline.bound(&mut opening.connected).await {
+            // An operator may mend any cause while the function runs, even a refused password.
+            Ok(connected) => connected.map_err(|error| DbError::Unavailable(Box::new(error))),
+            Err(elapsed) => {
+                *slot = Some(opening);
+                Err(DbError::Unavailable(Box::new(elapsed)))
             }
         }
     }

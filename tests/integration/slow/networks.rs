@@ -7,6 +7,14 @@ use super::*;
 
 const ENVIRONMENTS: usize = 4;
 
+/// A world whose database is reached by a link.
+async fn behind_a_link() -> (Postgres, Link, World) {
+    let postgres = Postgres::start().await.unwrap();
+    let link = Link::start(postgres.address()).await.unwrap();
+    let world = World::with(&[("DATABASE_URL", &postgres.app_url(&[link.address()]))]).await;
+    (postgres, link, world)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the built functions: `make test` runs it"]
 async fn second_host_serves_while_the_first_hangs() {
@@ -23,9 +31,7 @@ async fn second_host_serves_while_the_first_hangs() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the built functions: `make test` runs it"]
 async fn dropped_packets_return_503_until_the_network_heals() {
-    let postgres = Postgres::start().await.unwrap();
-    let link = Link::start(postgres.address()).await.unwrap();
-    let world = World::with(&[("DATABASE_URL", &postgres.app_url(&[link.address()]))]).await;
+    let (postgres, link, world) = behind_a_link().await;
     let gateway = gateway(&world, ENVIRONMENTS, &[]).await;
     let round = async |number: usize| {
         join_all((0..ENVIRONMENTS).map(|client| create(&gateway, format!("o-{number}-{client}")))).await
@@ -50,9 +56,7 @@ async fn dropped_packets_return_503_until_the_network_heals() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the built functions: `make test` runs it"]
 async fn login_that_hangs_gets_no_second_connection() {
-    let postgres = Postgres::start().await.unwrap();
-    let link = Link::start(postgres.address()).await.unwrap();
-    let world = World::with(&[("DATABASE_URL", &postgres.app_url(&[link.address()]))]).await;
+    let (_postgres, link, world) = behind_a_link().await;
     let earlier = link.accepted();
     link.swallow();
     let gateway = Gateway::new(Arc::new(Pool::new(function(&world, "api", &[]), 1)));
