@@ -48,8 +48,8 @@ use crate::deadline::Deadline;
 use crate::error::Chain;
 use crate::telemetry::{Measure, Trace};
 
-use connect::Connection;
 pub use connect::DbConfig;
+use connect::{Connection, TIME_TO_CANCEL};
 pub use error::{DbError, StoreError};
 use row::Rows;
 
@@ -131,17 +131,18 @@ impl Store {
     }
 
     async fn query_once(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, DbError> {
-        let locked = self.deadline.bound(self.database.connection.lock()).await;
+        let deadline = self.deadline.minus(TIME_TO_CANCEL);
+        let locked = deadline.bound(self.database.connection.lock()).await;
         let mut slot = locked.map_err(|_| DbError::OutOfTime)?;
         let mut connection = match slot.take().filter(Connection::is_open) {
             Some(connection) => connection,
-            None => self.database.config.connect(self.deadline).await?,
+            None => self.database.config.connect(deadline).await?,
         };
         let (sent, began) = (Instant::now(), SystemTime::now());
-        let result = match connection.settle(self.deadline).await {
+        let result = match connection.settle(deadline).await {
             // Without this, a statement that has no time left would be sent and given up at once.
-            Ok(()) if self.deadline.is_over() => Ok(Err(DbError::OutOfTime)),
-            Ok(()) => self.deadline.bound(connection.query(sql, params)).await,
+            Ok(()) if deadline.is_over() => Ok(Err(DbError::OutOfTime)),
+            Ok(()) => deadline.bound(connection.query(sql, params)).await,
             Err(error) => Ok(Err(error)),
         };
         Measure::DatabaseRoundTrip.add(sent.elapsed());
@@ -150,7 +151,7 @@ impl Store {
         }
         match result {
             Err(_) => {
-                *slot = connection.cancel().await;
+                *slot = connection.cancel(self.deadline).await;
                 Err(DbError::OutOfTime)
             }
             Ok(Err(error)) if error.wants_another_connection() => Err(error),

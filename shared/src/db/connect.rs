@@ -23,8 +23,9 @@ use crate::error::Chain;
 const HOST_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long one of a host's addresses may take to accept a connection.
 const ADDRESS_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a cancellation may take to reach the server. If it does not, the server's own time limit ends the statement.
-const CANCEL_TIMEOUT: Duration = Duration::from_millis(300);
+/// The time before a statement's deadline that is reserved for its cancellation. If that does not reach the server in time, the
+/// server's own time limit ends the statement.
+pub(super) const TIME_TO_CANCEL: Duration = Duration::from_millis(300);
 /// How long a connection is kept whose login or cancelled statement does not end. Until then, a server that stands still gets no second
 /// connection from this environment.
 const STANDSTILL: Duration = Duration::from_secs(30);
@@ -232,9 +233,9 @@ impl Connection {
         }
     }
 
-    /// Asks the server to cancel the statement that runs on the connection. Returns the connection if the request was sent: a
-    /// second one would only wait as well. Otherwise the connection is closed.
-    pub async fn cancel(mut self) -> Option<Self> {
+    /// Asks the server to cancel the statement that runs on the connection. Returns the connection if the request was sent by the
+    /// deadline: a second one would only wait as well. Otherwise the connection is closed.
+    pub async fn cancel(mut self, deadline: Deadline) -> Option<Self> {
         let token = self.client.cancel_token();
         let tls = self.tls.clone();
         let cancellation = async {
@@ -243,7 +244,7 @@ impl Connection {
                 None => token.cancel_query(NoTls).await,
             }
         };
-        match Deadline::after(CANCEL_TIMEOUT).bound(cancellation).await {
+        match deadline.bound(cancellation).await {
             Ok(Ok(())) => {
                 tracing::warn!("cancelled a statement at its deadline");
                 self.cancelled_at = Some(Instant::now());
