@@ -22,10 +22,16 @@ pub async fn due(world: &World, orders: usize) -> Result<()> {
 /// Creates this many due orders without messages, `{name}-0` and so on. Runs neither `VACUUM` nor `CHECKPOINT`.
 pub async fn named(world: &World, name: &str, orders: usize) -> Result<()> {
     let api = Front::new(world.pool(world.function("api", &[]), 1).await?);
-    for (first, last) in numbers(orders, LIST) {
-        create(&api, name, first..last).await?;
-    }
+    all(&api, name, orders).await?;
     drop(world.queues.steal(QUEUE, usize::MAX));
+    Ok(())
+}
+
+/// Creates this many due orders, `{name}-0` and so on, in lists.
+pub async fn all(api: &Front, name: &str, orders: usize) -> Result<()> {
+    for (first, last) in numbers(orders, LIST) {
+        create(api, name, first..last).await?;
+    }
     Ok(())
 }
 
