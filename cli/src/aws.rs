@@ -10,6 +10,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use aws_sdk_lambda::config::http::HttpResponse;
+use aws_sdk_lambda::config::retry::RetryConfig;
 use aws_sdk_lambda::config::timeout::TimeoutConfig;
 use aws_sdk_lambda::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
 use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
@@ -20,6 +21,8 @@ use shared::error::Chain;
 
 /// How long a call may take, repeats included.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a call waits at most before its first repeat. Somebody waits for the answer.
+const BACKOFF: Duration = Duration::from_millis(100);
 
 /// The configuration of an AWS client. Names the first variable that is missing.
 pub fn configure(env: &Env) -> Result<SdkConfig, String> {
@@ -38,6 +41,7 @@ pub fn configure(env: &Env) -> Result<SdkConfig, String> {
             "environment",
         )))
         .timeout_config(TimeoutConfig::builder().operation_timeout(TIMEOUT).build())
+        .retry_config(RetryConfig::standard().with_initial_backoff(BACKOFF))
         .http_client(Http::of_this_machine());
     config.set_endpoint_url(env.text("AWS_ENDPOINT_URL").map(str::to_owned));
     Ok(config.build())
