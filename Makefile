@@ -76,7 +76,7 @@ openapi: ## write functions/site/assets/openapi.json from the routes, and the pa
 test: ## check everything: format, lints, unit tests, integration tests on a stack of its own
 	$(MAKE) --no-print-directory -j2 tools check
 	$(MAKE) --no-print-directory lint test-stack
-	export RUST_TEST_THREADS=$(or $(RUST_TEST_THREADS),6); $(TEST_STACK) exec $(MAKE) --no-print-directory -j2 test-waiting test-computing
+	export RUST_TEST_THREADS=$(or $(RUST_TEST_THREADS),8); $(TEST_STACK) exec $(MAKE) --no-print-directory -j2 test-waiting test-computing
 	echo "==> Everything passed"
 
 # Tests that wait for most of their time run beside all others, which would leave the cores idle at their end. Both need a stack.
