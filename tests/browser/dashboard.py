@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import urllib.request
 import uuid
@@ -13,6 +14,7 @@ from playwright.sync_api import ConsoleMessage, Locator, Page, expect
 
 # Orders go through the queue, and the machine may be busy.
 PATIENCE_MS = 60_000
+METRICS = re.compile(r"\bmetrics$")
 ROOT = Path(__file__).resolve().parents[2]
 AXE = Axe()
 

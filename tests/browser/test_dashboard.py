@@ -3,11 +3,10 @@
 import re
 import time
 
-from dashboard import PATIENCE_MS
+from dashboard import METRICS, PATIENCE_MS
 from playwright.sync_api import Route, expect
 
 PHONE = {"width": 390, "height": 844}
-METRICS = re.compile(r"\bmetrics$")
 
 
 def test_page_loads_then_is_empty_then_shows_new_orders(visit, pictures):
@@ -123,66 +122,6 @@ def test_failed_order_shows_its_cause_and_can_be_retried(visit, endpoint, pictur
     sheet.get_by_role("button", name="Retry the order").click()
     expect(sheet.get_by_role("status")).to_have_text("The order is pending again.")
     expect(sheet.locator(".pill")).to_have_text("completed", timeout=PATIENCE_MS)
-
-
-def test_user_sees_own_orders_and_no_metrics_of_the_service(visit, pictures):
-    dashboard = visit()
-    own, others = dashboard.create_order("beans", user="bob"), dashboard.create_order("beans")
-    dashboard.sign_in("bob")
-    dashboard.sees("live")
-    expect(dashboard.page.get_by_text("These are your own orders.")).to_be_visible()
-    expect(dashboard.page.locator("#rows")).to_contain_text(own)
-    expect(dashboard.page.locator("#rows")).not_to_contain_text(others)
-    expect(dashboard.page.get_by_role("heading", name="Backlog")).to_be_hidden()
-    dashboard.check_accessible()
-    dashboard.picture(pictures, "own")
-
-
-def test_token_is_only_in_the_memory_of_the_page(visit):
-    dashboard = visit().sign_in()
-    dashboard.sees("live")
-    stored = dashboard.page.evaluate("JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie])")
-    assert stored == '[{},{},""]'
-    assert dashboard.page.url == f"{dashboard.address}/index.html"
-    dashboard.page.reload()
-    dashboard.sees("signed-out")
-
-
-def test_code_of_another_sign_in_is_refused(visit):
-    dashboard = visit()
-    dashboard.page.goto(f"{dashboard.address}/index.html?code=stolen&state=made-up")
-    dashboard.sees("signed-out")
-    expect(dashboard.page.locator("#sign-in-reason")).to_contain_text("belongs to no sign-in of this tab")
-
-
-def test_token_can_be_pasted_and_an_invalid_one_is_refused(visit, pictures):
-    dashboard = visit().go()
-    dashboard.check_accessible()
-    dashboard.picture(pictures, "signed-out")
-    dashboard.page.get_by_text("Use a token").click()
-    dashboard.page.get_by_label("Access token").fill("hunter2")
-    dashboard.page.get_by_role("button", name="Use it").click()
-    expect(dashboard.page.locator("#sign-in-reason")).to_contain_text("This is no access token")
-    dashboard.check_accessible()
-    dashboard.page.get_by_label("Access token").fill(dashboard.stack["TOKEN_ALICE"])
-    dashboard.page.get_by_role("button", name="Use it").click()
-    dashboard.sees("live")
-    expect(dashboard.page.locator("#who")).to_have_text("alice")
-    dashboard.page.get_by_role("button", name="Sign out").click()
-    dashboard.sees("signed-out")
-    assert dashboard.page.get_by_label("Access token").input_value() == ""
-
-
-def test_refused_token_signs_out_with_a_reason(visit):
-    dashboard = visit().sign_in()
-    dashboard.sees("live")
-    dashboard.page.route(METRICS, lambda route: route.fulfill(status=401, json={"message": "Unauthorized"}))
-    dashboard.sees("signed-out")
-    expect(dashboard.page.locator("#sign-in-reason")).to_contain_text("does not accept this token")
-    asked: list[str] = []
-    dashboard.page.on("request", lambda request: asked.append(request.url))
-    dashboard.page.wait_for_timeout(6000)
-    assert asked == []
 
 
 def test_page_reports_an_unreachable_service_and_tries_again(visit, pictures):
