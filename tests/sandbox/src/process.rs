@@ -16,7 +16,9 @@ pub struct Process {
 impl Process {
     /// Starts the process, and reaps it when it ends.
     pub fn start(command: &mut Command) -> Result<Self> {
-        let mut child = command.spawn()?;
+        let spawned = command.spawn();
+        let program = command.as_std().get_program().display();
+        let mut child = spawned.map_err(|error| format!("could not start {program}: {error}"))?;
         let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed())).ok_or("the process has ended already")?;
         let (ended, exited) = watch::channel(false);
         tokio::spawn(async move {
