@@ -1,28 +1,44 @@
 //! Announces on the event bus the ends that an earlier invocation left behind.
 
+use std::time::Duration;
+
 use shared::db::StoreError;
 use shared::deadline::Deadline;
+use shared::error::Chain;
+use shared::events::Bus;
 use shared::telemetry::Measure;
 
 use crate::Sweeper;
 
+/// The least time for a chunk: two statements and the calls between them. No chunk starts with less.
+const CHUNK_TIME: Duration = Duration::from_secs(1);
+
 impl Sweeper {
-    /// Announces ends that are older than a lease, chunk by chunk, until none is left, the bus takes none of a chunk, or the time is over.
-    /// A younger one may still be announced by the invocation that recorded it. Returns how many the bus took.
-    pub(crate) async fn announce(&self, deadline: Deadline) -> Result<usize, StoreError> {
-        let Some(bus) = &self.bus else { return Ok(0) };
+    /// Announces ends that are older than a lease, and returns the number that the bus took. A younger one may still be announced by the
+    /// invocation that recorded it. A failure is left to the next run; this one goes on with its other tasks.
+    pub(crate) async fn announce(&self, deadline: Deadline) -> usize {
+        let Some(bus) = &self.bus else { return 0 };
+        let mut taken = 0;
+        if let Err(error) = self.announce_to(bus, deadline, &mut taken).await {
+            tracing::warn!(error = %Chain(&error), "could not announce ends; the sweeper will retry");
+        }
+        taken
+    }
+
+    /// The same chunk by chunk, until none is left, the bus takes none of a chunk, or the time is over. Adds to `taken`.
+    async fn announce_to(&self, bus: &Bus, deadline: Deadline, taken: &mut usize) -> Result<(), StoreError> {
         let store = self.database.until(deadline);
         Measure::OldestEvent.add(store.age_of_oldest_end().await?);
-        let (mut last, mut taken) = (None, 0);
-        while !deadline.is_over() {
+        let mut last = None;
+        while deadline.remaining() > CHUNK_TIME {
             let page = store.find_old_ends(self.timing.lease, last.as_ref()).await?;
             let taken_now = page.ends.len() - bus.announce(&store, &page.ends, deadline.share(1, 2)).await?;
-            taken += taken_now;
+            *taken += taken_now;
             last = page.next;
             if last.is_none() || taken_now == 0 {
                 break;
             }
         }
-        Ok(taken)
+        Ok(())
     }
 }

@@ -51,8 +51,8 @@ const AHEAD: Duration = Duration::from_mins(10);
 /// The divisor of the share that is reserved for the statistics and the answer, and of the share of a chunk: its statement, its
 /// sends, and undoing the failed ones. A run starts no chunk with less time.
 const CHUNK_SHARE: u32 = 4;
-/// The divisor of the share for announcing ends, with a bus.
-const EVENTS_SHARE: u32 = 3;
+/// The divisor of the share for announcing ends, with a bus. It leaves scheduled orders the time for a chunk.
+const EVENTS_SHARE: u32 = 4;
 /// The divisor of the share that is reserved for the answer.
 const ANSWER_SHARE: u32 = 10;
 
@@ -107,7 +107,7 @@ impl Sweeper {
         if let Some(paused_for) = overdue.paused_for {
             Measure::PausedFor.add(paused_for);
         }
-        let events = self.announce(requeue_deadline.share(1, EVENTS_SHARE)).await?;
+        let events = self.announce(requeue_deadline.share(1, EVENTS_SHARE)).await;
         let scheduled_deadline = requeue_deadline.share(1, 2);
         let scheduled = if overdue.has_scheduled {
             self.enqueue(Kind::Scheduled, self.limit, scheduled_deadline).await?

@@ -122,6 +122,18 @@ async fn bus_that_refuses_or_hangs_delays_no_order_and_loses_no_event() {
 }
 
 #[tokio::test]
+async fn sweep_goes_on_when_ends_can_not_be_read() {
+    let moody = Moody::new().await;
+    let id = moody.world.create_many(1).await.remove(0);
+    moody.world.execute("UPDATE order_work SET due_at = due_at - interval '1 day'").await;
+    let mut sql = tests::connect(moody.world.owner_url()).await;
+    let lock = sql.transaction().await.unwrap();
+    lock.batch_execute("LOCK order_ends").await.unwrap();
+    let swept = moody.world.sweeper().sweep().await.unwrap();
+    assert_eq!((swept.events, swept.requeued), (0, 1), "{id} is requeued");
+}
+
+#[tokio::test]
 async fn bus_that_hangs_delays_one_batch_of_an_environment() {
     let moody = Moody::new().await;
     let ids = moody.world.create_many(60).await;
