@@ -94,9 +94,10 @@ async fn unreachable_database_is_reported_as_a_failure() {
     assert!(answer["Reason"].as_str().unwrap().contains("could not reach the database"), "{answer}");
 }
 
-/// The update of a stack from one version of the function to another.
+/// The update of a stack from one version of the function to another, each by its ARN, as CloudFormation resolves a version.
 fn update(from: &str, to: &str) -> Value {
-    json!({"OldResourceProperties": {"FunctionVersion": from}, "ResourceProperties": {"FunctionVersion": to}})
+    let version = |number| json!({"FunctionVersion": format!("arn:aws:lambda:eu-central-1:123456789012:function:migrate:{number}")});
+    json!({"OldResourceProperties": version(from), "ResourceProperties": version(to)})
 }
 
 #[tokio::test]

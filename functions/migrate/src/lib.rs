@@ -42,14 +42,14 @@ pub struct ResourceRequest {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct Properties {
-    /// The version of this function that the stack requests. Lambda numbers versions upwards.
+    /// The ARN of this function's version that the stack requests. It ends with the version, which Lambda numbers upwards.
     function_version: String,
 }
 
 impl ResourceRequest {
     /// Whether the stack returns to an older version of this function.
     fn is_roll_back(&self) -> bool {
-        let version = |properties: &Properties| properties.function_version.parse::<u64>().ok();
+        let version = |properties: &Properties| properties.function_version.rsplit(':').next()?.parse::<u64>().ok();
         let versions = version(&self.resource_properties).zip(version(&self.old_resource_properties));
         self.request_type == RequestType::Update && versions.is_some_and(|(new, old)| new < old)
     }
