@@ -160,13 +160,14 @@ async fn erasure_is_logged_with_the_caller_and_without_the_user() {
     let world = world_of(&["ursula"]).await;
     let log = Log::listen(Level::INFO);
     create(&world, "active", "ursula").await;
-    let call = async || {
-        let request = Request::post("/users/ursula/erase").body(Body::empty()).unwrap();
+    let call = async |path| {
+        let request = Request::post(path).body(Body::empty()).unwrap();
         world.call_as("olga", "orders/admin", request).await
     };
-    call().await.problem(409);
+    call("/users/ursula/erase/").await.problem(404);
+    call("/users/ursula/erase").await.problem(409);
     world.post("/orders/active/cancel", &Value::Null).await.expect(200);
-    call().await.expect(200);
+    call("/users/ursula/erase").await.expect(200);
     let text = log.text();
     let line = text.lines().find(|line| line.contains("erased a user") && line.contains("erased=3")).expect(&text);
     assert!(line.contains("caller=\"olga\"") && text.contains("/users/{user_id}/erase"), "{text}");

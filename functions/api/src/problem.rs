@@ -253,11 +253,11 @@ fn log_cause(error: &ApiError, request_id: &str) {
     }
 }
 
-/// The path for the log. For a call on a user it is the route's, without the identifier: the erasure of a user must not leave it in
-/// the log.
+/// The path for the log. For a call on a user it has no identifier, even if it is no route's: the erasure of a user must not leave it
+/// in the log.
 fn logged_path(request: &Request) -> String {
-    let route = request.extensions().get().map(MatchedPath::as_str).filter(|route| route.starts_with("/users/"));
-    route.unwrap_or_else(|| request.uri().path()).to_owned()
+    let (route, path) = (request.extensions().get().map(MatchedPath::as_str), request.uri().path());
+    if path.starts_with("/users/") { route.unwrap_or("/users/…").to_owned() } else { path.to_owned() }
 }
 
 /// Logs a refused or failed call at `INFO`, any other at `DEBUG`: the gateway's access log has every call.
