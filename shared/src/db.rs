@@ -72,10 +72,11 @@ impl Database {
         Arc::new(Self { config, connection: Mutex::default() })
     }
 
-    /// The statements, for an invocation or a step of it that ends by `deadline`.
+    /// The statements, for an invocation or a step of it that ends by `deadline`. A statement ends a little earlier, so that it can be
+    /// cancelled by then.
     #[must_use]
     pub fn until(self: &Arc<Self>, deadline: Deadline) -> Store {
-        Store { database: Arc::clone(self), deadline }
+        Store { database: Arc::clone(self), deadline: deadline.minus(TIME_TO_CANCEL) }
     }
 
     /// Connects before the first statement. A failure is only logged: the statement will connect again and report it.
@@ -131,18 +132,17 @@ impl Store {
     }
 
     async fn query_once(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, DbError> {
-        let deadline = self.deadline.minus(TIME_TO_CANCEL);
-        let locked = deadline.bound(self.database.connection.lock()).await;
+        let locked = self.deadline.bound(self.database.connection.lock()).await;
         let mut slot = locked.map_err(|_| DbError::OutOfTime)?;
         let mut connection = match slot.take().filter(Connection::is_open) {
             Some(connection) => connection,
-            None => self.database.config.connect(deadline).await?,
+            None => self.database.config.connect(self.deadline).await?,
         };
         let (sent, began) = (Instant::now(), SystemTime::now());
-        let result = match connection.settle(deadline).await {
+        let result = match connection.settle(self.deadline).await {
             // Without this, a statement that has no time left would be sent and given up at once.
-            Ok(()) if deadline.is_over() => Ok(Err(DbError::OutOfTime)),
-            Ok(()) => deadline.bound(connection.query(sql, params)).await,
+            Ok(()) if self.deadline.is_over() => Ok(Err(DbError::OutOfTime)),
+            Ok(()) => self.deadline.bound(connection.query(sql, params)).await,
             Err(error) => Ok(Err(error)),
         };
         Measure::DatabaseRoundTrip.add(sent.elapsed());
@@ -151,7 +151,7 @@ impl Store {
         }
         match result {
             Err(_) => {
-                *slot = connection.cancel(self.deadline).await;
+                *slot = connection.cancel().await;
                 Err(DbError::OutOfTime)
             }
             Ok(Err(error)) if error.wants_another_connection() => Err(error),

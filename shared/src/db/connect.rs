@@ -233,9 +233,9 @@ impl Connection {
         }
     }
 
-    /// Asks the server to cancel the statement that runs on the connection. Returns the connection if the request was sent by the
-    /// deadline: a second one would only wait as well. Otherwise the connection is closed.
-    pub async fn cancel(mut self, deadline: Deadline) -> Option<Self> {
+    /// Asks the server to cancel the statement that runs on the connection. Returns the connection if the request was sent in
+    /// time: a second one would only wait as well. Otherwise the connection is closed.
+    pub async fn cancel(mut self) -> Option<Self> {
         let token = self.client.cancel_token();
         let tls = self.tls.clone();
         let cancellation = async {
@@ -244,7 +244,7 @@ impl Connection {
                 None => token.cancel_query(NoTls).await,
             }
         };
-        match deadline.bound(cancellation).await {
+        match Deadline::after(TIME_TO_CANCEL).bound(cancellation).await {
             Ok(Ok(())) => {
                 tracing::warn!("cancelled a statement at its deadline");
                 self.cancelled_at = Some(Instant::now());
