@@ -15,7 +15,7 @@ const CHUNK_TIME: Duration = Duration::from_secs(1);
 
 impl Sweeper {
     /// Announces ends that are older than a lease, and returns the number that the bus took. A younger one may still be announced by the
-    /// invocation that recorded it. A failure is left to the next run; this one goes on with its other tasks.
+    /// invocation that recorded it. If it fails, the sweep continues, and the next run tries again.
     pub(crate) async fn announce(&self, deadline: Deadline) -> usize {
         let Some(bus) = &self.bus else { return 0 };
         let mut taken = 0;
