@@ -36,7 +36,6 @@ pub struct ErasureReport {
     params(("user_id" = inline(UserIdText), Path, description = "The user's identifier", example = "alice")),
     responses(
         (status = 200, body = ErasureReport, description = "The user's ended orders name the user no more, unless `more` is true"),
-        (status = 400, body = Problem, content_type = "application/problem+json", description = "Malformed path"),
         (status = 409, body = Problem, content_type = "application/problem+json", description = "Some orders of the user are active"),
         (status = 422, body = Problem, content_type = "application/problem+json", description = "The identifier is not valid"),
         Refusals,
@@ -79,16 +78,20 @@ fn log(caller: &Caller, erased: u64, active: i64) {
     tracing::info!(caller = caller.user_id().as_str(), erased, active, "erased a user from ended orders");
 }
 
-/// The user's identifier in the path.
+/// The user's identifier in the path. It has no `%`: gateways differ in whether they decode `%25`, and an identifier that is decoded once
+/// too often is another user's.
 pub struct UserPath(pub UserId);
 
 impl<S: Send + Sync> FromRequestParts<S> for UserPath {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let malformed =
-            |_| ApiError::Malformed("The user's identifier in the path is not percent-encoded UTF-8.".to_owned());
-        let Path(text) = Path::<String>::from_request_parts(parts, state).await.map_err(malformed)?;
-        text.parse().map(Self).map_err(|invalid: Invalid| ApiError::invalid("{user_id}", invalid.to_string()))
+        let invalid = |reason: String| ApiError::invalid("{user_id}", reason);
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        let Path(text) = path.map_err(|rejection| invalid(rejection.body_text()))?;
+        if text.contains('%') {
+            return Err(invalid("must not have `%`, which a gateway may decode once or twice".to_owned()));
+        }
+        text.parse().map(Self).map_err(|reason: Invalid| invalid(reason.to_string()))
     }
 }

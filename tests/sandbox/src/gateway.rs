@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, LazyLock};
 
+use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use crate::runtime::{InvokeError, Pool};
@@ -57,17 +58,19 @@ impl Gateway {
     }
 }
 
-/// The gateway's event for a call. The path may have a query. Without claims the event has no authorizer.
+/// The gateway's event for a call. The path may have a query. As an HTTP API does, this decodes the path and leaves the query as it is.
+/// Without claims the event has no authorizer.
 #[must_use]
 pub fn event(method: &str, path: &str, claims: Option<Claims<'_>>, body: Option<String>) -> Value {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let path = percent_decode_str(path).decode_utf8_lossy();
     let mut event = EVENT.clone();
-    event["rawPath"] = path.into();
+    event["rawPath"] = path.as_ref().into();
     event["rawQueryString"] = query.into();
     event["body"] = body.into();
     let context = &mut event["requestContext"];
     context["http"]["method"] = method.into();
-    context["http"]["path"] = path.into();
+    context["http"]["path"] = path.as_ref().into();
     match claims {
         Some(Claims { sub, scope }) => {
             let claims = &mut context["authorizer"]["jwt"]["claims"];

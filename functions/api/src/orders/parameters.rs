@@ -15,7 +15,11 @@ impl ToSchema for UserIdText {}
 
 impl PartialSchema for UserIdText {
     fn schema() -> RefOr<Schema> {
-        label("A user's identifier", UserId::MAX_LENGTH).into()
+        // Gateways decode a path before they match it, so `/` and `?` would end the identifier.
+        let no_control_characters_or_delimiters = r"^[^\x00-\x1f\x7f-\x9f%/?]*$";
+        label("A user's identifier, without `%`, `/` and `?`", UserId::MAX_LENGTH)
+            .pattern(Some(no_control_characters_or_delimiters))
+            .into()
     }
 }
 
