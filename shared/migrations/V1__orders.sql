@@ -160,6 +160,8 @@ CREATE TABLE processing_pause (
 INSERT INTO processing_pause DEFAULT VALUES;
 
 -- The current state of each order. This is the only place that derives an order's status.
+-- `ANY (ARRAY[…])` makes PostgreSQL look up each order's work by its key. With `=` it may walk over all of order_work for each order,
+-- while it takes that table for empty.
 CREATE VIEW order_states AS
 SELECT o.order_id, o.user_id, o.item_ids, o.total_amount, o.currency, o.metadata, o.process_after, o.created_at, o.idempotency_key,
     CASE
@@ -173,7 +175,7 @@ SELECT o.order_id, o.user_id, o.item_ids, o.total_amount, o.currency, o.metadata
     -- While the order is active: the attempts that ended without an outcome, and the current one.
     coalesce(w.attempts + (w.started_at IS NOT NULL)::int, o.attempts) AS attempts,
     w.due_at, w.claim
-FROM orders AS o LEFT JOIN order_work AS w ON w.order_id = o.order_id;
+FROM orders AS o LEFT JOIN order_work AS w ON w.order_id = ANY (ARRAY[o.order_id]);
 
 -- Retention. The functions' role may not delete orders, so it calls this function, which runs as the owner of the tables. It deletes
 -- ended orders alone, and none that ended within the last day. Each call walks over at most `most` orders, the oldest first, and
@@ -195,13 +197,13 @@ BEGIN ATOMIC
             AND created_at < least(ended_before, now() - interval '1 day')
         ORDER BY created_at, order_id LIMIT least(most, 1000)
     ), old AS (
-        SELECT o.order_id FROM walked JOIN orders AS o ON o.order_id = walked.order_id
+        SELECT o.order_id FROM walked JOIN orders AS o ON o.order_id = ANY (ARRAY[walked.order_id])
         WHERE o.finished_at < least(ended_before, now() - interval '1 day')
-            AND NOT EXISTS (SELECT FROM order_work AS w WHERE w.order_id = o.order_id)
-            AND NOT EXISTS (SELECT FROM order_ends AS e WHERE e.order_id = o.order_id)
+            AND NOT EXISTS (SELECT FROM order_work AS w WHERE w.order_id = ANY (ARRAY[o.order_id]))
+            AND NOT EXISTS (SELECT FROM order_ends AS e WHERE e.order_id = ANY (ARRAY[o.order_id]))
         FOR UPDATE OF o SKIP LOCKED
     ), gone AS (
-        DELETE FROM orders AS o USING old WHERE o.order_id = old.order_id RETURNING o.order_id
+        DELETE FROM orders AS o USING old WHERE o.order_id = ANY (ARRAY[old.order_id]) RETURNING o.order_id
     ), last AS (
         SELECT created_at, order_id FROM walked ORDER BY created_at DESC, order_id DESC LIMIT 1
     )

@@ -7,6 +7,9 @@
 //!
 //! A statement reads rows by an array of keys, in one scan of the index, or key by key in a join. It never has both conditions on
 //! one table: PostgreSQL would search the whole array again for each key of the join.
+//!
+//! A join by key says `= ANY (ARRAY[key])`. With `= key` PostgreSQL may walk over the whole index for each key instead of looking the key up,
+//! as it considers the order of an index useful for an equality. It does so while it takes a table for empty.
 
 use std::collections::HashSet;
 use std::time::Duration;

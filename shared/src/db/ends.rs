@@ -98,7 +98,7 @@ impl Store {
         let order_ids: Vec<_> = ends.iter().map(|end| end.order.order_id.as_str()).collect();
         let sequences: Vec<_> = ends.iter().map(|end| end.sequence).collect();
         let sql = "DELETE FROM order_ends AS e USING unnest($1, $2) AS taken (order_id, sequence)
-        WHERE e.order_id = taken.order_id AND e.sequence = taken.sequence";
+        WHERE e.order_id = ANY (ARRAY[taken.order_id]) AND e.sequence = taken.sequence";
         self.query("delete announced ends", sql, &[(&order_ids, Type::TEXT_ARRAY), (&sequences, Type::INT4_ARRAY)])
             .await
             .map(drop)
@@ -135,7 +135,7 @@ fn columns() -> String {
 }
 
 /// The orders, each found by the key of its end. A row of an end says that the order ended, so its work need not be read.
-const ORDERS: &str = "orders AS s ON s.order_id = e.order_id";
+const ORDERS: &str = "orders AS s ON s.order_id = ANY (ARRAY[e.order_id])";
 
 fn end(row: &Row) -> Result<End, DbError> {
     Ok(End { order: order(row)?, sequence: row.try_get("sequence")?, ended_at: row.try_get("ended_at")? })

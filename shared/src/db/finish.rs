@@ -49,12 +49,12 @@ impl Store {
             "WITH done AS (
                 DELETE FROM order_work AS w
                 USING unnest($1, $2, $3, $4, $5) AS ending (order_id, attempts, failure, processing, queueing)
-                WHERE w.order_id = ending.order_id AND w.claim = $6
+                WHERE w.order_id = ANY (ARRAY[ending.order_id]) AND w.claim = $6
                 RETURNING ending.*, w.started_at
             ), ended AS (
                 UPDATE orders AS o
                 SET started_at = done.started_at, finished_at = now(), attempts = done.attempts, failure = done.failure
-                FROM done WHERE o.order_id = done.order_id
+                FROM done WHERE o.order_id = ANY (ARRAY[done.order_id])
                 RETURNING o.order_id{}, o.failure IS NULL AS is_completed, done.processing, done.queueing,
                     extract(epoch FROM o.finished_at - o.started_at)::float8 AS seconds
             ), counted AS (
@@ -106,13 +106,13 @@ impl Store {
 
 const RESCHEDULE: &str = "UPDATE order_work AS w SET claim = NULL, due_at = later.due_at
     FROM unnest($1, $2) AS later (order_id, due_at)
-    WHERE w.order_id = later.order_id AND w.claim = $3";
+    WHERE w.order_id = ANY (ARRAY[later.order_id]) AND w.claim = $3";
 
 const RESCHEDULE_FAILED: &str = "WITH rescheduled AS (
         UPDATE order_work AS w
         SET claim = NULL, due_at = later.due_at, attempts = w.attempts + (later.cause IS NOT NULL)::int
         FROM unnest($1, $2, $4) AS later (order_id, due_at, cause)
-        WHERE w.order_id = later.order_id AND w.claim = $3
+        WHERE w.order_id = ANY (ARRAY[later.order_id]) AND w.claim = $3
         RETURNING w.order_id, w.attempts, later.cause
     )
     INSERT INTO order_events (order_id, event, attempt, cause)
