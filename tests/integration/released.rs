@@ -179,9 +179,9 @@ pub async fn record(world: &World) -> Recording {
     create_and_cancel(&api).await;
     process(&api, &env, world).await;
     pause_and_resume(&api).await;
-    schedule(&api, recorded.as_str(), world).await;
-    sweep(recorded.as_str(), world).await;
-    announce(recorded.as_str(), world).await;
+    Box::pin(schedule(&api, recorded.as_str(), world)).await;
+    Box::pin(sweep(recorded.as_str(), world)).await;
+    Box::pin(announce(recorded.as_str(), world)).await;
     recording
 }
 

@@ -116,6 +116,25 @@ async fn orders_that_stay_do_not_keep_back_those_behind_them() {
 }
 
 #[tokio::test]
+async fn run_goes_on_where_the_last_one_ran_out_of_time() {
+    let world = World::with(&[("RETENTION_DAYS", "30"), ("FUNCTION_TIMEOUT_SECONDS", "5")]).await;
+    insert(&world, "first", 1, 50.0, 50.0).await;
+    world
+        .execute(
+            "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(1); RETURN OLD; END';
+            CREATE TRIGGER slow BEFORE DELETE ON orders FOR EACH ROW EXECUTE FUNCTION wait()",
+        )
+        .await;
+    let sweeper = world.sweeper();
+    assert_eq!(sweeper.sweep().await.unwrap().deleted, 1);
+    world.execute("DROP TRIGGER slow ON orders").await;
+    insert(&world, "before", 1, 60.0, 60.0).await;
+    insert(&world, "behind", 1, 40.0, 40.0).await;
+    assert_eq!((sweeper.sweep().await.unwrap().deleted, left(&world).await.as_str()), (1, "before"));
+    assert_eq!((sweeper.sweep().await.unwrap().deleted, left(&world).await.as_str()), (1, ""));
+}
+
+#[tokio::test]
 async fn concurrent_runs_delete_each_order_once() {
     let world = keeping("30").await;
     insert(&world, "old", 3000, 60.0, 60.0).await;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use shared::error::Chain;
 use sweeper::Swept;
 use tests::{World, handle};
 
@@ -90,6 +91,60 @@ async fn requeued_expired_claim_still_counts_as_an_attempt() {
     assert_eq!(world.sweeper().sweep().await.unwrap().requeued, 1);
     handle(&world.processor(Duration::ZERO), &["o-1"]).await;
     assert_eq!(world.get("/orders/o-1").await.expect(200)["attempts"], 2);
+}
+
+/// Makes each statement fail that updates the work of orders with these ids.
+async fn break_orders(world: &World, ids: &str) {
+    let sql = format!(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''broken''; END';
+        CREATE TRIGGER broken BEFORE UPDATE ON order_work FOR EACH ROW WHEN (NEW.order_id LIKE '{ids}') EXECUTE FUNCTION refuse()"
+    );
+    world.execute(&sql).await;
+}
+
+#[tokio::test]
+async fn each_step_of_a_sweep_is_taken_whatever_becomes_of_the_others() {
+    for broken in ["scheduled", "o-%"] {
+        let world = World::with(&[("RETENTION_DAYS", "30")]).await;
+        backlog(&world, 3).await;
+        let sql = "INSERT INTO order_outcomes (minute, completed) VALUES (now() - interval '1 hour', 1);
+            INSERT INTO orders (order_id, user_id, item_ids, total_amount, created_at, started_at, finished_at, attempts)
+            SELECT 'old', 'alice', '{a}', 1, at, at, at, 1 FROM (SELECT now() - interval '40 days' AS at) AS moment;
+            INSERT INTO orders (order_id, user_id, item_ids, total_amount, process_after)
+            VALUES ('scheduled', 'alice', '{a}', 1, now() + interval '1 hour');
+            INSERT INTO order_work (order_id, created_at, due_at, process_after)
+            VALUES ('scheduled', now() - interval '1 hour', now() + interval '1 minute', now() + interval '1 minute')";
+        world.execute(sql).await;
+        break_orders(&world, broken).await;
+        let error = world.sweeper().sweep().await.unwrap_err();
+        assert!(Chain(&error).to_string().contains("broken"), "{}", Chain(&error));
+        let sent = world.value::<String>("SELECT coalesce(string_agg(order_id, ' ' ORDER BY order_id), '') FROM order_work WHERE requeued_at IS NOT NULL");
+        assert_eq!(sent.await, if broken == "scheduled" { "o-1 o-2 o-3" } else { "scheduled" });
+        let left = "SELECT (SELECT count(*) FROM order_outcomes WHERE completed > 0) + (SELECT count(*) FROM orders WHERE order_id = 'old')";
+        assert_eq!(world.value::<i64>(left).await, 0, "statistics are folded, and old orders deleted");
+    }
+}
+
+#[tokio::test]
+async fn statistics_are_folded_by_whole_minutes_oldest_first() {
+    let world = World::new().await;
+    world
+        .execute(
+            "INSERT INTO order_outcomes (minute, completed, seconds, processing, queueing)
+            SELECT date_trunc('minute', now()) - age * interval '1 minute', 1, 5, ARRAY[175], ARRAY[9]
+            FROM generate_series(3, 300) AS age, generate_series(1, 10) AS statement",
+        )
+        .await;
+    let before = world.get("/metrics").await.expect(200);
+    let same = ["total_orders", "status_counts", "average_processing_time", "processing_seconds", "queueing_seconds"];
+    // The fifteenth row is of the second minute.
+    for left in [2960, 2940] {
+        world.store().fold_statistics(15).await.unwrap();
+        let metrics = world.get("/metrics").await.expect(200);
+        assert_eq!(same.map(|name| &metrics[name]), same.map(|name| &before[name]));
+        assert_eq!(world.value::<i64>("SELECT count(*) FROM order_outcomes").await, left);
+    }
+    assert_eq!(world.sweeper().sweep().await.unwrap().folded, 2940);
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use shared::config::{ConfigError, Env, Stage, Timing, time_limit};
-use shared::db::requeue::ToEnqueue;
+use shared::db::requeue::{Overdue, ToEnqueue};
 use shared::db::{Database, DbConfig, Store, StoreError};
 use shared::deadline::Deadline;
 use shared::events::Bus;
@@ -45,6 +45,8 @@ use retention::Retention;
 const LEAST_LIMIT: i64 = 100;
 /// The most orders of one statement.
 const CHUNK: i64 = 1000;
+/// The rows of statistics that one statement folds. Each is of a batch of orders, so this is a minute or two of a busy service.
+const FOLD_CHUNK: i64 = 5000;
 /// How long before it is due an order with a `process_after` gets its message: ten runs. SQS delays a message by 15 minutes at most.
 const AHEAD: Duration = Duration::from_mins(10);
 
@@ -68,7 +70,7 @@ pub struct Sweeper {
 }
 
 /// The result of a run.
-#[derive(Debug, Serialize, PartialEq, Eq)]
+#[derive(Debug, Default, Serialize, PartialEq, Eq)]
 pub struct Swept {
     /// Orders that were overdue by more than the grace period and got another message.
     pub requeued: usize,
@@ -98,29 +100,21 @@ impl Sweeper {
         Ok(Self { database, queue, timing, limit, bus, retention, timeout: time_limit(env, 30)? })
     }
 
-    /// Runs once.
+    /// Runs once. A step that fails does not keep the next ones from running. Returns the first error.
     pub async fn sweep(&self) -> Result<Swept, StoreError> {
         let deadline = Deadline::after(self.timeout);
         let requeue_deadline = deadline.minus(self.timeout / CHUNK_SHARE);
-        let overdue = self.database.until(requeue_deadline).find_overdue(self.timing.grace, AHEAD).await?;
-        Measure::OldestOverdue.add(overdue.oldest);
-        if let Some(paused_for) = overdue.paused_for {
-            Measure::PausedFor.add(paused_for);
-        }
-        let events = self.announce(requeue_deadline.share(1, EVENTS_SHARE)).await;
-        let scheduled_deadline = requeue_deadline.share(1, 2);
-        let scheduled = if overdue.has_scheduled {
-            self.enqueue(Kind::Scheduled, self.limit, scheduled_deadline).await?
-        } else {
-            SendCounts::default()
+        let mut swept = Swept::default();
+        let overdue = self.find_overdue(requeue_deadline).await;
+        swept.events = self.announce(requeue_deadline.share(1, EVENTS_SHARE)).await;
+        let enqueued = match overdue {
+            Ok(overdue) => self.enqueue_all(&overdue, requeue_deadline, &mut swept).await,
+            Err(error) => Err(error),
         };
-        let late = if overdue.has_late { self.requeue(requeue_deadline).await? } else { SendCounts::default() };
         let answer_deadline = deadline.minus(self.timeout / ANSWER_SHARE);
-        let folded = self.database.until(answer_deadline).fold_statistics().await?;
-        let deleted = self.delete_old(answer_deadline).await?;
-        let (requeued, enqueued, unsent) = (late.sent, scheduled.sent, late.unsent + scheduled.unsent);
-        let swept = Swept { requeued, enqueued, unsent, folded, deleted, events };
-        Count::Requeued.add(requeued);
+        let folded = self.fold(answer_deadline, &mut swept).await;
+        let deleted = self.delete_old(answer_deadline, &mut swept).await;
+        Count::Requeued.add(swept.requeued);
         tracing::info!(
             swept.requeued,
             swept.enqueued,
@@ -130,27 +124,70 @@ impl Sweeper {
             swept.events,
             "swept"
         );
-        Ok(swept)
+        enqueued.and(folded).and(deleted).map(|()| swept)
+    }
+
+    /// Finds how overdue orders are, and writes the metrics of it.
+    async fn find_overdue(&self, deadline: Deadline) -> Result<Overdue, StoreError> {
+        let overdue = self.database.until(deadline).find_overdue(self.timing.grace, AHEAD).await?;
+        Measure::OldestOverdue.add(overdue.oldest);
+        if let Some(paused_for) = overdue.paused_for {
+            Measure::PausedFor.add(paused_for);
+        }
+        Ok(overdue)
+    }
+
+    /// Sends the messages of scheduled orders in the first half of the time, and then those that are lost.
+    async fn enqueue_all(&self, overdue: &Overdue, deadline: Deadline, swept: &mut Swept) -> Result<(), StoreError> {
+        let (mut scheduled, mut late) = (SendCounts::default(), SendCounts::default());
+        let mut result = Ok(());
+        if overdue.has_scheduled {
+            result = self.enqueue(Kind::Scheduled, self.limit, deadline.share(1, 2), &mut scheduled).await;
+        }
+        if overdue.has_late {
+            result = result.and(self.requeue(deadline, &mut late).await);
+        }
+        (swept.enqueued, swept.requeued, swept.unsent) = (scheduled.sent, late.sent, scheduled.unsent + late.unsent);
+        result
+    }
+
+    /// Folds the statistics chunk by chunk, until none are left or the time is over. The next run goes on.
+    async fn fold(&self, deadline: Deadline, swept: &mut Swept) -> Result<(), StoreError> {
+        let store = self.database.until(deadline);
+        loop {
+            let folded = store.fold_statistics(FOLD_CHUNK).await?;
+            swept.folded += folded;
+            if folded < FOLD_CHUNK.unsigned_abs() || deadline.remaining() < self.timeout / ANSWER_SHARE {
+                return Ok(());
+            }
+        }
     }
 
     /// Deletes old orders, if the deployment keeps them only for a time. It comes last: nothing else waits for it.
-    async fn delete_old(&self, deadline: Deadline) -> Result<u64, StoreError> {
-        let Some(retention) = self.retention else { return Ok(0) };
-        retention.apply(&self.database.until(deadline), deadline, self.timeout / CHUNK_SHARE).await
+    async fn delete_old(&self, deadline: Deadline, swept: &mut Swept) -> Result<(), StoreError> {
+        let Some(retention) = &self.retention else { return Ok(()) };
+        let store = self.database.until(deadline);
+        retention.apply(&store, deadline, self.timeout / CHUNK_SHARE, &mut swept.deleted).await
     }
 
     /// Requeues overdue orders.
-    async fn requeue(&self, deadline: Deadline) -> Result<SendCounts, StoreError> {
+    async fn requeue(&self, deadline: Deadline, counts: &mut SendCounts) -> Result<(), StoreError> {
         let limit = self.limit(&self.database.until(deadline), deadline).await?;
-        self.enqueue(Kind::Overdue, limit, deadline).await
+        self.enqueue(Kind::Overdue, limit, deadline, counts).await
     }
 
     /// Sends messages to the orders of a kind, chunk by chunk, until none is left, the limit is reached, the queue refuses messages, or
     /// the time is over.
-    async fn enqueue(&self, kind: Kind, limit: i64, deadline: Deadline) -> Result<SendCounts, StoreError> {
+    async fn enqueue(
+        &self,
+        kind: Kind,
+        limit: i64,
+        deadline: Deadline,
+        counts: &mut SendCounts,
+    ) -> Result<(), StoreError> {
         let store = self.database.until(deadline);
-        let (mut left, mut all) = (limit, SendCounts::default());
-        while left > 0 && all.unsent == 0 && deadline.remaining() > self.timeout / CHUNK_SHARE {
+        let mut left = limit;
+        while left > 0 && counts.unsent == 0 && deadline.remaining() > self.timeout / CHUNK_SHARE {
             let orders = match kind {
                 Kind::Overdue => store.requeue_overdue(self.timing.grace, left.min(CHUNK)).await?,
                 Kind::Scheduled => store.enqueue_scheduled(AHEAD, left.min(CHUNK)).await?,
@@ -160,13 +197,13 @@ impl Sweeper {
             }
             left -= i64::try_from(orders.len()).unwrap_or(left);
             let unsent = self.send(&orders, deadline).await;
+            counts.sent += orders.len() - unsent.len();
+            counts.unsent += unsent.len();
             if !unsent.is_empty() {
                 store.undo_requeue(&unsent, kind == Kind::Overdue).await?;
             }
-            all.sent += orders.len() - unsent.len();
-            all.unsent += unsent.len();
         }
-        Ok(all)
+        Ok(())
     }
 
     /// Sends a message for each of these orders, with its delay. Returns the orders whose messages were not sent.

@@ -1,7 +1,8 @@
 //! Retention: deletes ended orders that are older than `RETENTION_DAYS`.
 //!
 //! A run walks over the oldest orders, chunk by chunk, and rests after each chunk, so that creates go on at their pace. It ends at the
-//! first order that is too young, or when its time is over; the next run begins with the oldest orders again.
+//! first order that is too young, and the next run begins with the oldest orders again. If its time is over before, the next run of the
+//! same environment starts after the last order that it read. A large number of old orders that stay can therefore not use up each run.
 
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use shared::config::{ConfigError, Env};
 use shared::db::list::Position;
 use shared::db::{Store, StoreError};
 use shared::deadline::Deadline;
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
 /// The most orders of a chunk.
@@ -19,34 +21,45 @@ const REST: u32 = 4;
 const MOST_DAYS: u64 = 36_500;
 
 /// How long ended orders are kept.
-#[derive(Debug, Clone, Copy)]
-pub struct Retention(Duration);
+#[derive(Debug)]
+pub struct Retention {
+    age: Duration,
+    /// The order after which the next run starts; `None` for the oldest one.
+    last: Mutex<Option<Position>>,
+}
 
 impl Retention {
     /// Reads `RETENTION_DAYS`. Returns `None` if it is 0: orders are kept.
     pub fn from_env(env: &Env) -> Result<Option<Self>, ConfigError> {
         match env.optional("RETENTION_DAYS")?.unwrap_or(0) {
             0 => Ok(None),
-            days if days <= MOST_DAYS => Ok(Some(Self(Duration::from_hours(24 * days)))),
+            days if days <= MOST_DAYS => {
+                Ok(Some(Self { age: Duration::from_hours(24 * days), last: Mutex::default() }))
+            }
             _ => Err(ConfigError::new("RETENTION_DAYS", format!("must be at most {MOST_DAYS}"))),
         }
     }
 
     /// Deletes the orders that ended before that time, until none is left or the time is over. Starts no chunk with less time left
-    /// than `reserve`. Returns the number of orders that it deleted.
-    pub async fn apply(self, store: &Store, deadline: Deadline, reserve: Duration) -> Result<u64, StoreError> {
-        let mut deleted = 0;
-        let mut last: Option<Position> = None;
+    /// than `reserve`. Adds the number of orders that it deleted to `deleted`.
+    pub async fn apply(
+        &self,
+        store: &Store,
+        deadline: Deadline,
+        reserve: Duration,
+        deleted: &mut u64,
+    ) -> Result<(), StoreError> {
+        let mut last = self.last.lock().await;
         while deadline.remaining() > reserve {
             let began = Instant::now();
-            let chunk = store.delete_ended(self.0, last.as_ref(), CHUNK).await?;
-            deleted += chunk.orders;
-            last = chunk.last;
+            let chunk = store.delete_ended(self.age, last.as_ref(), CHUNK).await?;
+            *deleted += chunk.orders;
+            *last = chunk.last;
             if last.is_none() {
                 break;
             }
             sleep((began.elapsed() * REST).min(deadline.minus(reserve).remaining())).await;
         }
-        Ok(deleted)
+        Ok(())
     }
 }

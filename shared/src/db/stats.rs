@@ -104,13 +104,16 @@ impl Store {
             ), minutes AS (
                 SELECT minute, sum(completed)::bigint AS completed FROM by_minute
                 WHERE minute > now() - interval '1 hour' GROUP BY minute HAVING sum(completed) > 0
+            ), recent AS (
+                SELECT processing, queueing FROM outcome
+                WHERE minute >= date_bin('10 minutes', now() - interval '1 hour', 'epoch')
             ), durations AS (
                 SELECT bucket, processing, queueing FROM order_durations
                 WHERE slot >= date_bin('10 minutes', now() - interval '1 hour', 'epoch')
                 UNION ALL
-                SELECT bucket, 1, 0 FROM outcome, unnest(processing) AS bucket
+                SELECT bucket, 1, 0 FROM recent, unnest(processing) AS bucket
                 UNION ALL
-                SELECT bucket, 0, 1 FROM outcome, unnest(queueing) AS bucket
+                SELECT bucket, 0, 1 FROM recent, unnest(queueing) AS bucket
             ), histogram AS (
                 SELECT bucket, sum(processing)::bigint AS processing, sum(queueing)::bigint AS queueing
                 FROM durations GROUP BY bucket

@@ -1,23 +1,28 @@
 //! The fold of past outcomes into the statistics, which the sweeper runs.
 
+use tokio_postgres::types::Type;
+
 use super::each_end;
 use crate::db::{Store, StoreError};
 
 impl Store {
-    /// Folds the outcomes of past minutes: counts into one row per minute, times into one row per bucket and ten minutes, and
+    /// Folds the outcomes of the oldest past minutes, of `chunk` rows and the rest of the last one's minute: counts into one row per minute, times into one row per bucket and ten minutes, and
     /// everything older than two hours into a single row. Adds the same outcomes to the statistics by the hour, and deletes hours older than
-    /// 90 days. Returns the number of rows that it folded.
+    /// 90 days. Returns the number of rows that it folded: fewer than `chunk` if none is left.
+    ///
+    /// Whole minutes, oldest first: readers of unfolded outcomes begin after the newest folded minute.
     ///
     /// It folds a minute when two more have passed. No statement of that minute can still run then, since each ends within seconds.
     ///
     /// Conflicts: a second run at the same time waits for the first and finds nothing.
-    pub async fn fold_statistics(&self) -> Result<u64, StoreError> {
+    pub async fn fold_statistics(&self, chunk: i64) -> Result<u64, StoreError> {
         let (ends, sums) = (each_end(|end| end.to_string()), each_end(|end| format!("sum({end})")));
         let added = |to: &str| each_end(|end| format!("{end} = {to}.{end} + excluded.{end}"));
         let (added_to_minute, added_to_hour) = (added("s"), added("h"));
         let sql = format!(
             "WITH outcome AS (
                 DELETE FROM order_outcomes WHERE minute < date_trunc('minute', now()) - interval '2 minutes'
+                    AND minute <= coalesce((SELECT minute FROM order_outcomes ORDER BY minute OFFSET $1 - 1 LIMIT 1), 'infinity')
                 RETURNING minute, {ends}, requeued, seconds, processing, queueing
             ), old AS (
                 DELETE FROM order_stats WHERE minute < now() - interval '2 hours' AND minute <> '-infinity'
@@ -70,7 +75,7 @@ impl Store {
             )
             SELECT (SELECT count(*) FROM outcome) + (SELECT count(*) FROM old) AS folded"
         );
-        let rows = self.query("fold the statistics", &sql, &[]).await?;
+        let rows = self.query("fold the statistics", &sql, &[(&chunk, Type::INT8)]).await?;
         rows.value("folded").map(i64::unsigned_abs)
     }
 }
