@@ -92,7 +92,7 @@ async fn filled(active: i64) -> AppRole {
             WHERE order_id LIKE 'z-%';
             INSERT INTO orders (order_id, user_id, item_ids, total_amount) VALUES ('c-1', 'alice', ARRAY['book-1'], 59.98);
             INSERT INTO order_work (order_id, created_at, due_at) VALUES ('c-1', now(), now());
-            INSERT INTO order_ends (order_id, sequence, ended_at) SELECT 'm-' || i, 1, now() FROM generate_series(1, {active}) AS i"
+            INSERT INTO order_ends (order_id, sequence, ended_at) SELECT 'm-' || i, 1, now() - i * interval '1 ms' FROM generate_series(1, {active}) AS i"
         ))
         .await;
     role

@@ -151,7 +151,7 @@ impl Sweeper {
         result
     }
 
-    /// Folds the statistics chunk by chunk, until none are left or the time is over. The next run goes on.
+    /// Folds the statistics chunk by chunk, until none are left or the time is over. The next run folds the rest.
     async fn fold(&self, deadline: Deadline, swept: &mut Swept) -> Result<(), StoreError> {
         let store = self.database.until(deadline);
         loop {

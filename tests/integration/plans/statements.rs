@@ -3,7 +3,7 @@
 /// The statements of the hot path: the name and the beginning of each, its arguments as SQL, and its number of orders, unless it has
 /// a batch of them. `IDS` stands for the batch, `ENDED` for one of ended orders, and `SIZE` for its size. A beginning may have ` … ` and
 /// another part of the statement.
-pub const HOT: [(&str, &str, &str, Option<i64>); 17] = [
+pub const HOT: [(&str, &str, &str, Option<i64>); 18] = [
     (
         "create",
         "WITH inserted AS ( INSERT INTO orders (order_id, user_id, item_ids, total_amount, currency, metadata, process_after, idempotency_key) VALUES",
@@ -72,6 +72,7 @@ pub const HOT: [(&str, &str, &str, Option<i64>); 17] = [
     ),
     ("find ends", "SELECT s.order_id … FROM order_ends AS e JOIN", "ENDED", None),
     ("delete ends", "DELETE FROM order_ends", "ENDED, array_fill(1, ARRAY[SIZE])", None),
+    ("find old ends", "WITH e AS MATERIALIZED", "0, NULL, ''", Some(100)),
     ("find active orders", "SELECT order_id, greatest(", "IDS", None),
     (
         "retry",
