@@ -29,6 +29,7 @@ const IAM: &str = "DatabaseIamUserArn=arn:aws:rds-db:eu-central-1:111122223333:d
 const OWNER: &str = "OwnerDatabaseIamUserArn=arn:aws:rds-db:eu-central-1:111122223333:dbuser:db-A/owner";
 const OWNER_URL: &str = "OwnerDatabaseUrl=postgres://owner@db.example.com/orders";
 const OWNER_SECRET: &str = "OwnerDatabaseSecretArn=arn:aws:secretsmanager:eu-central-1:111122223333:secret:owner";
+const APP_ROLE: &str = "DatabaseAppRole=app";
 const WEBHOOK: &str = "WebhookSecretArn=arn:aws:secretsmanager:eu-central-1:111122223333:secret:webhook";
 
 #[test]
@@ -39,7 +40,7 @@ fn every_kind_of_deployment_keeps_the_rules() {
         &["Stage=prod", "GradualRelease=false", "PermissionsBoundaryArn=arn:aws:iam::1:policy/ordermill-boundary"],
         &["JwtIssuer=https://issuer.example.com", "CorsAllowOrigins=https://shop.example.com"],
         &[BROUGHT, SECRET, "VpcSubnetIds=subnet-1", "VpcSecurityGroupIds=sg-1"],
-        &[BROUGHT, IAM, OWNER_URL, OWNER],
+        &[BROUGHT, IAM, OWNER_URL, OWNER, APP_ROLE],
         &["EventBus=shop"],
         &[BROUGHT, IAM, "EventBus=arn:aws:events:eu-central-1:999988887777:event-bus/shop"],
         &[
@@ -127,6 +128,7 @@ fn each_rule_notices_its_breach() {
         ("StorageAlarm", "StorageAlarm/Properties/OKActions/0", json!({"Ref": "OrderQueue"})),
         ("OverdueAlarm", "OverdueAlarm/Properties/ActionsEnabled", json!(false)),
         ("LatencyAlarm", "LatencyAlarm/Properties/AlarmDescription", json!("Slow. docs/operations.md#no-such-section")),
+        ("LatencyAlarm", "LatencyAlarm/Properties/EvaluateLowSampleCountPercentile", json!("ignore")),
         ("LatencyAlarm", "LatencyAlarm/Properties/MetricName", json!("Latenzy")),
         ("ServerErrorsAlarm", "ServerErrorsAlarm/Properties/Metrics/1/MetricStat/Metric/MetricName", json!("5XXError")),
         ("QueueAgeAlarm", "QueueAgeAlarm/Properties/Dimensions/0/Name", json!("Queue")),
@@ -169,9 +171,17 @@ fn policies_allow_each_call_of_the_functions_and_no_other() {
         vec!["Stage=prod"],
         vec!["Tracing=Active"],
         brought(&[SECRET, network[0], network[1]]),
-        brought(&[SECRET, OWNER_URL, OWNER_SECRET, "Work=webhook", "WebhookUrl=https://shop.example.com/", WEBHOOK]),
+        brought(&[
+            SECRET,
+            OWNER_URL,
+            OWNER_SECRET,
+            APP_ROLE,
+            "Work=webhook",
+            "WebhookUrl=https://shop.example.com/",
+            WEBHOOK,
+        ]),
         brought(&[IAM]),
-        brought(&[IAM, OWNER_URL, OWNER]),
+        brought(&[IAM, OWNER_URL, OWNER, APP_ROLE]),
         vec!["EventBus=shop"],
         brought(&[IAM, "EventBus=arn:aws:events:eu-central-1:999988887777:event-bus/shop"]),
     ] {

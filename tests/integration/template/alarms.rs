@@ -50,14 +50,17 @@ fn is_known(namespace: &str, name: &str, dimension: &str) -> bool {
     METRICS.iter().any(|(space, by, names)| *space == namespace && *by == dimension && names.contains(&name))
 }
 
-/// Each alarm notifies a topic when it starts and when it ends, and links to a section of the runbook.
+/// Each alarm notifies a topic when it starts and when it ends, links to a section of the runbook, and is evaluated however few calls
+/// there are.
 pub fn alarms(template: &Template) -> Vec<String> {
     let flawed = |(name, alarm): (&str, &Value)| {
         let notifies =
             |key: &str| listed(&alarm[key]).iter().any(|topic| template.is_a("AWS::SNS::Topic", named(topic)));
         let is_announced = notifies("AlarmActions") && notifies("OKActions") && alarm["ActionsEnabled"] != false;
         let is_explained = section(alarm).is_some_and(|section| sections().contains_key(section));
-        breach(!is_announced || !is_explained, format!("{name}: has no notification, or no section in the runbook"))
+        let needs_many_calls = alarm["EvaluateLowSampleCountPercentile"] == "ignore";
+        let is_flawed = !is_announced || !is_explained || needs_many_calls;
+        breach(is_flawed, format!("{name}: has no notification or no section in the runbook, or waits for many calls"))
     };
     template.resources("AWS::CloudWatch::Alarm").into_iter().filter_map(flawed).collect()
 }

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use shared::order::Currency;
 
 use super::rules::{Template, named, number};
-use super::{BROUGHT, IAM, OWNER, SECRET, WEBHOOK, template, translate};
+use super::{APP_ROLE, BROUGHT, IAM, OWNER, OWNER_SECRET, OWNER_URL, SECRET, WEBHOOK, template, translate};
 
 #[test]
 fn impossible_parameters_are_refused_before_the_deployment() {
-    let owner = "OwnerDatabaseUrl=postgres://owner@db.example.com/orders";
     let webhook = ["Work=webhook", "WebhookUrl=https://shop.example.com/", WEBHOOK];
     for (parameters, refusal) in [
         (&webhook[..], "the VPC of a created database has none"),
@@ -17,7 +17,15 @@ fn impossible_parameters_are_refused_before_the_deployment() {
         (&[BROUGHT, SECRET, "Work=webhook", webhook[1]], "needs WebhookUrl and WebhookSecretArn"),
         (&[BROUGHT, SECRET, "VpcSubnetIds=subnet-1,subnet-2"], "VpcSubnetIds needs VpcSecurityGroupIds"),
         (&[BROUGHT], "DatabaseUrl needs DatabaseSecretArn or DatabaseIamUserArn"),
-        (&[BROUGHT, IAM, owner], "OwnerDatabaseUrl needs OwnerDatabaseSecretArn or OwnerDatabaseIamUserArn"),
+        (&[BROUGHT, SECRET, IAM], "DatabaseUrl takes DatabaseSecretArn or DatabaseIamUserArn, not both"),
+        (&[BROUGHT, IAM, OWNER_URL], "OwnerDatabaseUrl needs OwnerDatabaseSecretArn or OwnerDatabaseIamUserArn"),
+        (&[BROUGHT, IAM, OWNER_URL, OWNER, OWNER_SECRET], "OwnerDatabaseUrl takes OwnerDatabaseSecretArn or"),
+        (&[BROUGHT, IAM, OWNER_URL, OWNER], "OwnerDatabaseUrl needs DatabaseAppRole"),
+        (&["DefaultCurrency=XXX"], "DefaultCurrency is out of its bounds"),
+        (&["RetryBaseSeconds=61"], "RetryBaseSeconds is out of its bounds"),
+        (&["RetryCapSeconds=59"], "RetryCapSeconds is out of its bounds"),
+        (&["WebhookConcurrency=201"], "WebhookConcurrency is out of its bounds"),
+        (&["WebhookUrl=http://shop.example.com/"], "WebhookUrl must be empty or an https URL"),
         (&["EventBus=a bus"], "EventBus must be empty, or the name"),
         (&["BatchSize=11"], "BatchSize above 10 needs BatchingWindowSeconds"),
         (&["BatchSize=11", "BatchingWindowSeconds=31"], "BatchingWindowSeconds is out of its bounds"),
@@ -62,14 +70,12 @@ fn parameters_have_defaults_and_are_echoed() {
 
 #[test]
 fn migrations_sign_in_as_the_owner_does() {
-    let owner = "OwnerDatabaseUrl=postgres://owner@db.example.com/orders";
-    let owner_secret = "OwnerDatabaseSecretArn=arn:aws:secretsmanager:eu-central-1:1:secret:owner";
     for (parameters, way, secret) in [
         (&[][..], "iam", ""),
         (&[BROUGHT, IAM], "iam", ""),
         (&[BROUGHT, SECRET], "", SECRET),
-        (&[BROUGHT, SECRET, owner, OWNER], "iam", ""),
-        (&[BROUGHT, IAM, owner, owner_secret], "", owner_secret),
+        (&[BROUGHT, SECRET, OWNER_URL, OWNER, APP_ROLE], "iam", ""),
+        (&[BROUGHT, IAM, OWNER_URL, OWNER_SECRET, APP_ROLE], "", OWNER_SECRET),
     ] {
         let template = template(parameters);
         let variables = &template.properties("MigrateFunction")["Environment"]["Variables"];
@@ -80,6 +86,13 @@ fn migrations_sign_in_as_the_owner_does() {
             "{parameters:?}"
         );
     }
+}
+
+#[test]
+fn default_currency_is_any_that_an_order_may_have() {
+    let template = template(&[]);
+    let allowed = &template.0["Parameters"]["DefaultCurrency"]["AllowedValues"];
+    assert_eq!(*allowed, json!(Currency::all().map(Currency::code).collect::<Vec<_>>()));
 }
 
 /// Lambda publishes no version that equals the last published one, even if its deployment was rolled back. The next deployment
