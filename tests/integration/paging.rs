@@ -1,7 +1,11 @@
 //! Lists of a rare status: the work for a page is bounded.
 
+use axum::body::Body;
+use axum::http::Request;
 use serde_json::Value;
-use tests::World;
+use tests::{World, call_in_process};
+
+use crate::released::{recorded, unprepared};
 
 /// A world with more active orders than the api reads for a page, and three older, completed orders.
 async fn world_with_few_completed() -> World {
@@ -40,4 +44,17 @@ async fn page_of_a_rare_status_ends_early_with_a_cursor() {
     for query in ["status=cancelled", "status=failed", "status=processing"] {
         assert_eq!(page(&world, query, &Value::Null).await, (0, Value::Null), "{query}");
     }
+}
+
+/// Two statements see two states: an order that is retried in between would move the end of the scan.
+#[tokio::test]
+async fn page_and_the_end_of_its_scan_are_of_one_statement() {
+    let world = world_with_few_completed().await;
+    let (recording, url) = recorded(&world).await;
+    let (api, _) = unprepared(&world, &url);
+    let request = Request::get("/orders?status=completed&limit=2").body(Body::empty()).unwrap();
+    let page = call_in_process(&api, Some(("admin", "orders/read orders/admin")), request).await.expect(200);
+    assert!(page["next_cursor"].is_string(), "{page}");
+    let of_orders = |sql: &str| sql.contains("FROM orders");
+    assert_eq!(recording.statements().iter().filter(|statement| of_orders(&statement.sql)).count(), 1);
 }

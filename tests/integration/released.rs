@@ -165,17 +165,25 @@ async fn announce(url: &str, world: &World) {
     assert_eq!(Sweeper::from_env(&env).unwrap().sweep().await.unwrap().events, 1);
 }
 
+/// Starts a recording of the statements that reach this world's database by the returned URL.
+pub async fn recorded(world: &World) -> (Recording, reqwest::Url) {
+    let recording = Recording::default();
+    let mut url: reqwest::Url = world.owner_url().parse().unwrap();
+    let upstream = format!("127.0.0.1:{}", url.port().unwrap()).parse().unwrap();
+    url.set_port(Some(recording.listen(upstream).await.port())).unwrap();
+    (recording, url)
+}
+
+/// The api with this database. Without prepared statements each recorded message contains the statement's text.
+pub fn unprepared(world: &World, url: &reqwest::Url) -> (Router, Env) {
+    let env: Env = world.variables().chain([("DATABASE_URL", url.as_str()), ("DATABASE_PREPARE", "off")]).collect();
+    (world.api_of_env(&env), env)
+}
+
 /// Records all statements of the functions in this world.
 pub async fn record(world: &World) -> Recording {
-    let recording = Recording::default();
-    let url: reqwest::Url = world.owner_url().parse().unwrap();
-    let upstream = format!("127.0.0.1:{}", url.port().unwrap()).parse().unwrap();
-    let mut recorded = url.clone();
-    recorded.set_port(Some(recording.listen(upstream).await.port())).unwrap();
-    // Without prepared statements each recorded message contains the statement's text.
-    let more = [("DATABASE_URL", recorded.as_str()), ("DATABASE_PREPARE", "off")];
-    let env: Env = world.variables().chain(more).collect();
-    let api = world.api_of_env(&env);
+    let (recording, recorded) = recorded(world).await;
+    let (api, env) = unprepared(world, &recorded);
     create_and_cancel(&api).await;
     process(&api, &env, world).await;
     pause_and_resume(&api).await;

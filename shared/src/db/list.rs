@@ -1,10 +1,11 @@
 //! Listing orders, page by page.
 
 use time::OffsetDateTime;
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::row::{COLUMNS, Rows, keys, order, order_id, qualified};
-use super::{Param, Store, StoreError};
+use super::row::{COLUMNS, Rows, keys, order, order_id_of, qualified};
+use super::{DbError, Param, Store, StoreError};
 use crate::order::{Order, OrderId, Status, UserId};
 
 /// A filter on the orders of a list.
@@ -66,20 +67,23 @@ impl Store {
         let is_scan = filter.is_scan();
         // One order more than `limit` shows whether there is a next page.
         let most = limit + 1;
-        let sql = format!(
+        let page = format!(
             "SELECT {} FROM ({} LIMIT $4) AS candidate JOIN order_states AS s USING (order_id) {}
         ORDER BY candidate.created_at DESC, candidate.order_id DESC LIMIT $5",
             qualified(COLUMNS),
             filter.candidates(),
             filter.picked(),
         );
+        let has_end = is_scan && filter.order_ids.is_none();
+        let sql = if has_end { filter.with_end_of_scan(&page) } else { page };
         let rows = filter.query(self, &sql, if is_scan { MAX_SCANNED } else { most }, most).await?;
-        let mut orders: Vec<_> = rows.read(order)?;
+        let orders: Vec<_> = rows.read(order_or_none)?;
+        let mut orders: Vec<_> = orders.into_iter().flatten().collect();
         let has_more = orders.len() > usize::try_from(limit).unwrap_or(usize::MAX);
         orders.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         let next = match orders.last() {
             Some(last) if has_more => Some(Position { created_at: last.created_at, order_id: last.order_id.clone() }),
-            _ if is_scan && filter.order_ids.is_none() => filter.end_of_scan(self).await?,
+            _ if has_end => rows.one(end_of_scan)?,
             _ => None,
         };
         Ok(OrderPage { orders, next })
@@ -128,11 +132,18 @@ impl Filter<'_> {
         format!("SELECT order_id, created_at FROM {table} {} {order}", all_of(&conditions))
     }
 
-    /// The last order of a scan: the next page starts after it. `None` if the scan reached the end of the list.
-    async fn end_of_scan(&self, store: &Store) -> Result<Option<Position>, StoreError> {
-        let sql = format!("{} OFFSET $4 LIMIT $5", self.candidates());
-        let rows = self.query(store, &sql, MAX_SCANNED - 1, 1).await?;
-        rows.first(|row| Ok(Position { created_at: row.try_get("created_at")?, order_id: order_id(row)? }))
+    /// The statement of a page, with the last order of its scan in each row: the next page starts after it. A row without an order
+    /// says that no order matches. A second statement would scan other orders, if some were retried in between.
+    fn with_end_of_scan(&self, page: &str) -> String {
+        format!(
+            "WITH page AS MATERIALIZED ({page})
+        SELECT page.*, last.created_at AS scanned_created_at, last.order_id AS scanned_order_id
+        FROM (SELECT) AS always LEFT JOIN page ON true LEFT JOIN (
+            SELECT created_at, order_id FROM ({} OFFSET $4 - 1 LIMIT 1) AS last WHERE (SELECT count(*) FROM page) < $5
+        ) AS last ON true
+        ORDER BY page.created_at DESC, page.order_id DESC",
+            self.candidates()
+        )
     }
 
     async fn query(&self, store: &Store, sql: &str, fourth: i64, fifth: i64) -> Result<Rows, StoreError> {
@@ -151,6 +162,19 @@ impl Filter<'_> {
         ];
         store.query("list orders", sql, &params).await
     }
+}
+
+/// The order of a row; `None` in the row of a scan without a match.
+fn order_or_none(row: &Row) -> Result<Option<Order>, DbError> {
+    let order_id: Option<&str> = row.try_get("order_id")?;
+    order_id.map(|_| order(row)).transpose()
+}
+
+/// The last order of a scan; `None` if the scan reached the end of the list.
+fn end_of_scan(row: &Row) -> Result<Option<Position>, DbError> {
+    let created_at: Option<OffsetDateTime> = row.try_get("scanned_created_at")?;
+    let position = |created_at| Ok(Position { created_at, order_id: order_id_of(row, "scanned_order_id")? });
+    created_at.map(position).transpose()
 }
 
 /// The condition that selects the orders of this status alone from an index. Without one they are picked from all orders.

@@ -107,8 +107,12 @@ pub(super) fn status(row: &Row) -> Result<Status, DbError> {
 }
 
 pub(super) fn order_id(row: &Row) -> Result<OrderId, DbError> {
-    let text: &str = row.try_get("order_id")?;
-    text.parse().map_err(|_| DbError::Corrupt(format!("order_id {text}")))
+    order_id_of(row, "order_id")
+}
+
+pub(super) fn order_id_of(row: &Row, column: &str) -> Result<OrderId, DbError> {
+    let text: &str = row.try_get(column)?;
+    text.parse().map_err(|_| DbError::Corrupt(format!("{column} {text}")))
 }
 
 pub(super) fn due_in(row: &Row) -> Result<(OrderId, Duration), DbError> {

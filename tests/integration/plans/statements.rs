@@ -82,10 +82,14 @@ pub const HOT: [(&str, &str, &str, Option<i64>); 18] = [
     ),
 ];
 
-/// The beginning of a list's statement with these conditions.
+/// The beginning of a list's statement with these conditions, after this beginning for a scan.
 macro_rules! listed {
     ($conditions:literal) => {
+        listed!("", $conditions)
+    };
+    ($beginning:literal, $conditions:literal) => {
         concat!(
+            $beginning,
             "SELECT s.order_id, s.user_id, s.item_ids, s.total_amount, s.currency, s.metadata::text AS metadata, s.process_after, s.status, s.created_at, s.started_at, s.finished_at, ",
             "s.attempts, s.failure FROM (SELECT order_id, created_at FROM orders ",
             $conditions
@@ -121,13 +125,14 @@ pub const LISTS: [(&str, &str, &str, Option<i64>); 6] = [
     ),
     (
         "list a cause",
-        listed!("WHERE failure IS NOT NULL ORDER"),
+        listed!("WITH page AS MATERIALIZED (", "WHERE failure IS NOT NULL ORDER"),
         "NULL, NULL, NULL, 10000, 51, NULL, NULL, NULL, NULL, 'no such cause'",
         Some(10_000),
     ),
     (
         "list a user's cause",
         listed!(
+            "WITH page AS MATERIALIZED (",
             "WHERE user_id = $1 ORDER BY created_at DESC, order_id DESC LIMIT $4) AS candidate JOIN order_states AS s USING (order_id) WHERE strpos"
         ),
         "'user-7', NULL, NULL, 10000, 51, NULL, NULL, NULL, NULL, 'no such cause'",
