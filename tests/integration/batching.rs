@@ -64,6 +64,14 @@ async fn repeated_batch_creates_no_order_twice() {
 }
 
 #[tokio::test]
+async fn lookup_that_fails_for_good_is_a_fault_of_the_service() {
+    let world = World::new().await;
+    create_all(&world, &[order("o-1")]).await;
+    world.execute("ALTER VIEW order_states RENAME TO out_of_sight").await;
+    assert_eq!(statuses(&create_all(&world, &[order("o-1"), order("o-2")]).await), [500, 201]);
+}
+
+#[tokio::test]
 async fn idempotency_key_identifies_each_order_of_a_repeated_batch() {
     let world = World::new().await;
     let anonymous = json!({"user_id": "alice", "item_ids": ["a"], "total_amount": 1});

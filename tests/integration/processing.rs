@@ -147,8 +147,44 @@ async fn order_that_kills_its_workers_fails_after_its_attempts() {
     let order = world.get("/orders/o-1").await.expect(200);
     assert_eq!(
         (&order["failure"], &order["attempts"]),
-        (&json!("given up after 3 attempts that ended without an outcome"), &json!(3))
+        (&json!("given up after 3 attempts: the worker ended without an outcome"), &json!(3))
     );
+}
+
+#[tokio::test]
+async fn order_whose_dead_letter_is_refused_keeps_its_last_cause() {
+    let world = World::with(&[("MAX_ATTEMPTS", "2")]).await;
+    world.create("o-1").await;
+    let busy = || Ends(|_: &str| Outcome::Retry { cause: "the shop is busy".to_owned(), after: None });
+    handle(&world.processor_with(busy()), &["o-1"]).await;
+    world.let_pass(900.0).await;
+    let env = world.env_with(("DLQ_URL", "http://127.0.0.1:1/no-such-queue"));
+    let lettered = |env| processor::Processor::new(processor::ProcessorConfig::from_env(env).unwrap(), busy(), env);
+    for _ in 0..2 {
+        assert_eq!(failures(&handle(&lettered(&env).unwrap(), &["o-1"]).await), ["m0"]);
+        assert_eq!(world.status("o-1").await, "processing");
+    }
+    assert!(failures(&handle(&lettered(&world.env()).unwrap(), &["o-1"]).await).is_empty());
+    let order = world.get("/orders/o-1").await.expect(200);
+    let failure = "given up after 2 attempts: the shop is busy";
+    assert_eq!((&order["failure"], &order["attempts"]), (&json!(failure), &json!(2)));
+    assert_eq!(world.dead_letters().await, 1);
+}
+
+#[tokio::test]
+async fn claim_of_an_expired_lease_that_fails_costs_the_other_orders_no_attempt() {
+    let world = World::new().await;
+    for id in ["expired", "fresh"] {
+        world.create(id).await;
+    }
+    world.store().claim(&["expired".parse().unwrap()], FIVE_SECONDS, NOW).await.unwrap();
+    world.let_pass(10.0).await;
+    world.execute("ALTER TABLE order_events RENAME TO out_of_sight").await;
+    let failed = handle(&world.processor(NOW), &["expired", "fresh"]).await;
+    assert_eq!(failures(&failed), ["m0"]);
+    world.execute("ALTER TABLE out_of_sight RENAME TO order_events").await;
+    let order = world.get("/orders/fresh").await.expect(200);
+    assert_eq!((&order["status"], &order["attempts"]), (&json!("completed"), &json!(1)));
 }
 
 #[tokio::test]

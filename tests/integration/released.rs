@@ -95,6 +95,9 @@ async fn process(api: &Router, env: &Env, world: &World) {
     world.let_pass(10.0).await;
     let refusing = Processor::new(config(), FailOne, env).unwrap();
     handle(&refusing, &["o-6"]).await;
+    call(api, post("/orders", &order("o-8"))).await;
+    world.execute("UPDATE order_work SET attempts = 12 WHERE order_id = 'o-8'").await;
+    handle(&refusing, &["o-8"]).await;
     tokio::join!(handle(&refusing, &["o-1", "o-2", "o-5"]), async {
         sleep(Duration::from_millis(200)).await;
         handle(&waiting, &["o-1"]).await;

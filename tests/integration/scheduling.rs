@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use processor::Outcome;
 use serde_json::{Value, json};
 use sweeper::Sweeper;
-use tests::{World, failures, handle, order};
+use tests::{Ends, World, failures, handle, order};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -136,6 +137,19 @@ async fn waiting_for_its_time_is_neither_overdue_nor_queueing() {
     handle(&world.processor(Duration::ZERO), &["o-1"]).await;
     let metrics = world.get("/metrics").await.expect(200);
     assert_eq!(metrics["status_counts"]["completed"], 2);
+    assert!(metrics["queueing_seconds"]["p99"].as_f64().unwrap() < 60.0, "{metrics}");
+}
+
+#[tokio::test]
+async fn retried_order_has_one_message_and_did_not_queue_before_its_time() {
+    let world = World::new().await;
+    place(&world, "o-1", 3600).await;
+    world.let_pass(3601.0).await;
+    handle(&world.processor_with(Ends(|_: &str| Outcome::Fail("refused".to_owned()))), &["o-1"]).await;
+    world.post("/orders/o-1/retry", &json!({})).await.expect(200);
+    assert_eq!((sweep(&world).await, world.queue_depth().await), ((0, 0), 1));
+    handle(&world.processor(Duration::ZERO), &["o-1"]).await;
+    let metrics = world.get("/metrics").await.expect(200);
     assert!(metrics["queueing_seconds"]["p99"].as_f64().unwrap() < 60.0, "{metrics}");
 }
 

@@ -20,8 +20,13 @@ pub enum Decision {
     Complete,
     /// The order fails for this reason. Another attempt could not help.
     Fail(String),
-    /// The order fails for this reason and goes to the dead-letter queue. Another attempt could help, but none is left.
-    DeadLetter(String),
+    /// The order fails and goes to the dead-letter queue. Another attempt could help, but none is left.
+    DeadLetter {
+        /// Why it fails.
+        failure: String,
+        /// The cause of the attempt, if there was one and it failed.
+        cause: Option<String>,
+    },
     /// The order gets another attempt after this time. This attempt is used up, for this reason.
     Retry(Duration, String),
     /// The order waits for this time, within the same attempt.
@@ -51,14 +56,15 @@ impl Decided {
             Outcome::Complete => Decision::Complete,
             Outcome::Fail(reason) => Decision::Fail(reason),
             Outcome::Wait(_) if is_over => {
-                Decision::DeadLetter(format!("given up after {LONGEST_DAYS} days of waiting"))
+                Decision::DeadLetter { failure: format!("given up after {LONGEST_DAYS} days of waiting"), cause: None }
             }
             Outcome::Wait(after) => Decision::Wait(after.unwrap_or_else(|| backoff.after_waiting(waited))),
             Outcome::Retry { cause, .. } if attempts >= max_attempts => {
-                Decision::DeadLetter(format!("given up after {attempts} attempts: {cause}"))
+                Decision::DeadLetter { failure: given_up(attempts, Some(&cause)), cause: Some(cause) }
             }
             Outcome::Retry { cause, .. } if is_over => {
-                Decision::DeadLetter(format!("given up after {LONGEST_DAYS} days: {cause}"))
+                let failure = format!("given up after {LONGEST_DAYS} days: {cause}");
+                Decision::DeadLetter { failure, cause: Some(cause) }
             }
             Outcome::Retry { after, cause } => {
                 Decision::Retry(backoff.after(order.attempts).max(after.unwrap_or_default()), cause)
@@ -68,18 +74,32 @@ impl Decided {
         Self { order, decision, attempts }
     }
 
-    /// Decides without an attempt: the order has used up its attempts by crashing its workers.
-    pub fn without_attempt(order: Claimed) -> Self {
+    /// Decides without an attempt: the order has used up its attempts, the last of them for this cause. Its worker crashed, or could not
+    /// send the dead letter.
+    pub fn without_attempt(order: Claimed, last_cause: Option<&str>) -> Self {
         let attempts = order.attempts;
-        let cause = format!("given up after {attempts} attempts that ended without an outcome");
-        Self { order, decision: Decision::DeadLetter(cause), attempts }
+        Self {
+            order,
+            decision: Decision::DeadLetter { failure: given_up(attempts, last_cause), cause: None },
+            attempts,
+        }
+    }
+
+    /// The decision if the dead letter could not be sent: the order is due at once, and the next claim sends the letter.
+    pub fn without_letter(self) -> Self {
+        let decision = match self.decision {
+            Decision::DeadLetter { cause: Some(cause), .. } => Decision::Retry(Duration::ZERO, cause),
+            Decision::DeadLetter { cause: None, .. } => Decision::Release,
+            other => other,
+        };
+        Self { decision, ..self }
     }
 
     /// The end of the order; `None` if it does not end now.
     pub fn finish(&self) -> Option<Finish<'_>> {
         let failure = match &self.decision {
             Decision::Complete => None,
-            Decision::Fail(cause) | Decision::DeadLetter(cause) => Some(cause.as_str()),
+            Decision::Fail(failure) | Decision::DeadLetter { failure, .. } => Some(failure.as_str()),
             Decision::Retry(..) | Decision::Wait(_) | Decision::Release => return None,
         };
         Some(Finish { order: &self.order, attempts: self.attempts, failure })
@@ -90,7 +110,7 @@ impl Decided {
         match self.decision {
             Decision::Retry(time, _) | Decision::Wait(time) => Some(time),
             Decision::Release => Some(Duration::ZERO),
-            Decision::Complete | Decision::Fail(_) | Decision::DeadLetter(_) => None,
+            Decision::Complete | Decision::Fail(_) | Decision::DeadLetter { .. } => None,
         }
     }
 
@@ -103,6 +123,12 @@ impl Decided {
         };
         Some(Reschedule { order_id: &self.order.order_id, due_at, failed_attempt })
     }
+}
+
+/// The failure of an order whose last attempt failed for this cause.
+fn given_up(attempts: i32, cause: Option<&str>) -> String {
+    let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+    format!("given up after {attempts} attempts{cause}")
 }
 
 #[cfg(test)]
@@ -126,11 +152,22 @@ mod tests {
         decide(attempts, Duration::ZERO, Outcome::Retry { cause: "busy".to_owned(), after })
     }
 
+    fn dead_letter(failure: &str, cause: Option<&str>) -> Decision {
+        Decision::DeadLetter { failure: failure.to_owned(), cause: cause.map(str::to_owned) }
+    }
+
     #[test]
     fn last_attempt_dead_letters_the_order_with_its_cause() {
         assert_eq!(decided(0, None).decision, Decision::Retry(Duration::from_secs(1), "busy".to_owned()));
         assert_eq!(decided(1, None).decision, Decision::Retry(Duration::from_secs(1), "busy".to_owned()));
-        assert_eq!(decided(2, None).decision, Decision::DeadLetter("given up after 3 attempts: busy".to_owned()));
+        assert_eq!(decided(2, None).decision, dead_letter("given up after 3 attempts: busy", Some("busy")));
+    }
+
+    #[test]
+    fn order_without_its_letter_is_due_at_once_and_keeps_its_cause() {
+        let (busy, other) = (decided(2, None), decide(2, 7 * DAY, Outcome::Wait(None)));
+        assert_eq!(busy.without_letter().decision, Decision::Retry(Duration::ZERO, "busy".to_owned()));
+        assert_eq!(other.without_letter().decision, Decision::Release);
     }
 
     #[test]
@@ -155,22 +192,22 @@ mod tests {
             (Decision::Wait(DAY), Decision::Retry(DAY, "busy".to_owned()))
         );
         assert_eq!(wait(almost, None), Decision::Wait(Duration::from_secs(1)));
-        let dead_letter = Decision::DeadLetter("given up after 7 days of waiting".to_owned());
-        assert_eq!(
-            (wait(7 * DAY, Some(DAY)), wait(70 * DAY, None)),
-            (dead_letter, Decision::DeadLetter("given up after 7 days of waiting".to_owned()))
-        );
-        assert_eq!(retry(7 * DAY), Decision::DeadLetter("given up after 7 days: busy".to_owned()));
+        for (days, after) in [(7, Some(DAY)), (70, None)] {
+            assert_eq!(wait(days * DAY, after), dead_letter("given up after 7 days of waiting", None));
+        }
+        assert_eq!(retry(7 * DAY), dead_letter("given up after 7 days: busy", Some("busy")));
         assert_eq!(decide(0, 70 * DAY, Outcome::NoTime).decision, Decision::Release);
         assert_eq!(decide(0, 70 * DAY, Outcome::Complete).decision, Decision::Complete);
     }
 
     #[test]
     fn failure_names_the_stored_number_of_attempts() {
-        let crashed = Decided::without_attempt(Claimed { attempts: 3, ..claimed() });
-        assert_eq!(crashed.finish().map(|finish| finish.attempts), Some(3));
-        let failure = crashed.finish().and_then(|finish| finish.failure);
-        assert_eq!(failure, Some("given up after 3 attempts that ended without an outcome"));
+        for (cause, failure) in [(Some("busy"), "given up after 3 attempts: busy"), (None, "given up after 3 attempts")]
+        {
+            let spent = Decided::without_attempt(Claimed { attempts: 3, ..claimed() }, cause);
+            let finish = spent.finish().unwrap();
+            assert_eq!((finish.attempts, finish.failure), (3, Some(failure)));
+        }
         assert_eq!(decided(2, None).finish().map(|finish| finish.attempts), Some(3));
     }
 }

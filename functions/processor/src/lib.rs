@@ -140,7 +140,10 @@ impl<W: Work> Processor<W> {
     }
 
     async fn process(&self, claim: Claim, deadline: Deadline, batch: &mut Batch) {
-        let Claim { token, claimed, not_due, paused, ended } = claim;
+        let Claim { token, claimed, not_due, paused, ended, refused } = claim;
+        if let Some((order_ids, error)) = &refused {
+            batch.fail_each(order_ids.iter(), error);
+        }
         let (not_due_count, paused, ended_count) = (not_due.len(), paused.len(), ended.len());
         tracing::debug!(
             claimed = claimed.len(),
@@ -154,7 +157,7 @@ impl<W: Work> Processor<W> {
         let work_deadline = budget::of_work(deadline, self.config.timeout);
         let decided = join_all(claimed.into_iter().map(|order| self.attempt(order, work_deadline))).await;
         let (dead_lettered, others): (Vec<_>, Vec<_>) =
-            decided.into_iter().partition(|decided| matches!(decided.decision, Decision::DeadLetter(_)));
+            decided.into_iter().partition(|decided| matches!(decided.decision, Decision::DeadLetter { .. }));
         self.finish(&lease, &others, batch).await;
         let rescheduled = if self.reschedule(&lease, &others, batch).await { others.as_slice() } else { &[] };
         // Both at once, so that a queue that hangs costs the time of only one.
@@ -167,18 +170,24 @@ impl<W: Work> Processor<W> {
         for order_id in unsent_messages.iter().chain(&unsent_letters) {
             batch.fail(order_id);
         }
-        let dead_lettered =
-            dead_lettered.into_iter().filter(|decided| !unsent_letters.contains(&decided.order.order_id));
-        self.finish(&lease, &dead_lettered.collect::<Vec<_>>(), batch).await;
+        let (unsent, dead_lettered): (Vec<_>, Vec<_>) =
+            dead_lettered.into_iter().partition(|decided| unsent_letters.contains(&decided.order.order_id));
+        self.finish(&lease, &dead_lettered, batch).await;
+        self.reschedule(&lease, &unsent.into_iter().map(Decided::without_letter).collect::<Vec<_>>(), batch).await;
     }
 
-    /// Runs the work, unless the order has used up its attempts by crashing its workers.
+    /// Runs the work, unless the order has used up its attempts.
     async fn attempt(&self, order: Claimed, work_deadline: Deadline) -> Decided {
         let ProcessorConfig { max_attempts, backoff, .. } = &self.config;
+        let store = self.database.until(work_deadline);
         if order.attempts >= *max_attempts {
-            return Decided::without_attempt(order);
+            let cause = store.last_cause(&order.order_id).await.unwrap_or_else(|error| {
+                tracing::warn!(order.id = %order.order_id, error = %Chain(&error), "could not read why an order failed; it fails without its last cause");
+                None
+            });
+            return Decided::without_attempt(order, cause.as_deref());
         }
-        let outcome = self.work.run(&order, &self.database.until(work_deadline), work_deadline).await;
+        let outcome = self.work.run(&order, &store, work_deadline).await;
         log_attempt(&order, &outcome);
         Decided::after_attempt(order, outcome, *max_attempts, backoff)
     }

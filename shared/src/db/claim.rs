@@ -24,7 +24,7 @@ use super::row::{due_in, keys, order_id};
 use super::{DbError, Param, Store, StoreError};
 use crate::order::OrderId;
 
-/// The result of claiming a batch. Each order of the batch is in one of the four lists.
+/// The result of claiming a batch. Each order of the batch is in one of the lists.
 #[derive(Debug, Default)]
 pub struct Claim {
     /// The fencing token. It proves that the claimed orders are ours until the lease ends.
@@ -37,6 +37,8 @@ pub struct Claim {
     pub paused: Vec<OrderId>,
     /// The orders that have ended or do not exist.
     pub ended: Vec<OrderId>,
+    /// The orders whose lease has expired and that could not be claimed, with the error.
+    pub refused: Option<(Vec<OrderId>, StoreError)>,
 }
 
 /// An order that is ours until the lease ends. The work that needs its content reads it.
@@ -70,10 +72,15 @@ impl Store {
         // Leases rarely expire. The statement that counts and records them is a second one, so that others don't pay for it.
         if !lapsed.is_empty() {
             let sql = CLAIM_LAPSED.replace("{room}", &has_room("leased", MAX_AUTOMATIC));
-            self.claim_by(&sql, &lapsed, &params[..2], &mut claim).await?;
+            // The orders of the first statement are claimed already. They would lose an attempt if this error were returned instead.
+            if let Err(error) = self.claim_by(&sql, &lapsed, &params[..2], &mut claim).await {
+                claim.refused = Some((lapsed, error));
+            }
         }
         let claimed = claim.claimed.iter().map(|order| &order.order_id);
-        let active: HashSet<_> = claimed.chain(claim.not_due.iter().map(|(id, _)| id)).chain(&claim.paused).collect();
+        let refused = claim.refused.iter().flat_map(|(order_ids, _)| order_ids);
+        let not_due = claim.not_due.iter().map(|(order_id, _)| order_id);
+        let active: HashSet<_> = claimed.chain(not_due).chain(&claim.paused).chain(refused).collect();
         claim.ended = order_ids.iter().filter(|order_id| !active.contains(order_id)).cloned().collect();
         Ok(claim)
     }

@@ -2,6 +2,8 @@
 
 use tokio_postgres::error::SqlState;
 
+use crate::error::Chain;
+
 /// The source of an error, for the log.
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
@@ -20,6 +22,13 @@ impl StoreError {
     #[must_use]
     pub const fn new(statement: &'static str, cause: DbError) -> Self {
         Self { statement, cause }
+    }
+
+    /// The same error for another order of the batch. Its cause is a text.
+    pub(super) fn again(&self) -> Self {
+        let text = Chain(&self.cause).to_string().into();
+        let cause = if self.is_temporary() { DbError::Unavailable(text) } else { DbError::Statement(text) };
+        Self::new(self.statement, cause)
     }
 
     /// The cause.
@@ -52,7 +61,7 @@ pub enum DbError {
     OutOfTime,
     /// The statement itself failed.
     #[error("the statement failed")]
-    Statement(#[source] tokio_postgres::Error),
+    Statement(#[source] Source),
     /// A row breaks a promise of the schema.
     #[error("a stored value is not valid: {0}")]
     Corrupt(String),
@@ -62,7 +71,7 @@ impl From<tokio_postgres::Error> for DbError {
     fn from(error: tokio_postgres::Error) -> Self {
         let Some(state) = error.code() else {
             let is_lost = error.is_closed() || has_io_source(&error);
-            return if is_lost { Self::Unavailable(Box::new(error)) } else { Self::Statement(error) };
+            return if is_lost { Self::Unavailable(Box::new(error)) } else { Self::Statement(Box::new(error)) };
         };
         if is_connection_lost(state) {
             Self::Unavailable(Box::new(error))
@@ -71,7 +80,7 @@ impl From<tokio_postgres::Error> for DbError {
         } else if is_busy(state) {
             Self::Busy(Box::new(error))
         } else {
-            Self::Statement(error)
+            Self::Statement(Box::new(error))
         }
     }
 }

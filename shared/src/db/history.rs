@@ -66,6 +66,14 @@ pub struct HistoryEvent {
 }
 
 impl Store {
+    /// Reads the cause of an order's last failed attempt; `None` if none is recorded since its last retry.
+    pub async fn last_cause(&self, order_id: &OrderId) -> Result<Option<String>, StoreError> {
+        let sql = "SELECT CASE WHEN event = 'attempt_failed' THEN cause END AS cause FROM order_events
+            WHERE order_id = $1 AND event IN ('attempt_failed', 'retried') ORDER BY at DESC LIMIT 1";
+        let rows = self.query("read why an order failed", sql, &[(&order_id.as_str(), Type::TEXT)]).await?;
+        Ok(rows.first(|row| Ok(row.try_get::<_, Option<String>>("cause")?))?.flatten())
+    }
+
     /// Reads an order's history. Returns `None` if there is no such order, or if it is not `tenant`'s.
     pub async fn read_history(
         &self,

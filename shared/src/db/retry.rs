@@ -93,6 +93,8 @@ impl Store {
     ///
     /// Conflicts: an order that another call has retried first is left out.
     ///
+    /// The caller sends the messages. `requeued_at` says so for a scheduled order, whose message the sweeper would send otherwise.
+    ///
     /// `num_nulls` keeps the planner from the index of all failed orders: it would read fifty rows for each order of a large batch.
     pub async fn retry(
         &self,
@@ -109,13 +111,15 @@ impl Store {
                 UPDATE orders AS o
                 SET started_at = NULL, finished_at = NULL, attempts = 0, failure = NULL, retries = coalesce(retries, 0) + 1
                 WHERE o.order_id = ANY (ARRAY (SELECT order_id FROM held))
-                RETURNING o.order_id, o.user_id, o.created_at
+                RETURNING o.order_id, o.user_id, o.created_at, o.process_after
             ), lined_up AS (
-                SELECT order_id, user_id, created_at, $2 * (row_number() OVER (ORDER BY created_at, order_id) - 1) AS due_in_seconds
+                SELECT order_id, user_id, created_at, process_after, $2 * (row_number() OVER (ORDER BY created_at, order_id) - 1) AS due_in_seconds
                 FROM pending
             ), work AS (
-                INSERT INTO order_work (order_id, created_at, due_at)
-                SELECT order_id, created_at, now() + make_interval(secs => due_in_seconds) FROM lined_up
+                INSERT INTO order_work (order_id, created_at, due_at, process_after, requeued_at)
+                SELECT order_id, created_at, now() + make_interval(secs => due_in_seconds), process_after,
+                    CASE WHEN process_after IS NOT NULL THEN now() END
+                FROM lined_up
             ), counted AS (
                 INSERT INTO order_outcomes (minute, failed)
                 SELECT date_trunc('minute', now()), -count(*) FROM pending HAVING count(*) > 0

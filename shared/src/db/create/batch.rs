@@ -44,10 +44,7 @@ impl Store {
         for request in requests {
             created.push(match (inserted.remove(request.order_id.as_str()), &earlier) {
                 (Some(created_at), _) => Ok(Created::Inserted(request.inserted(created_at))),
-                (None, Err(error)) => Err(StoreError::new(
-                    "find earlier orders",
-                    DbError::Unavailable(Chain(error.cause()).to_string().into()),
-                )),
+                (None, Err(error)) => Err(error.again()),
                 (None, Ok(earlier)) => match compare(request, earlier) {
                     Some(created) => Ok(created),
                     // An earlier request with the same identifier stood for both, and its key kept it from being inserted.
