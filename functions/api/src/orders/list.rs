@@ -144,7 +144,7 @@ fn parse(pairs: &[(String, String)]) -> Result<ListQuery, ApiError> {
         let pointer = || format!("?{}", name.chars().take(MAX_NAME).collect::<String>());
         errors.extend(problem.map(|detail| FieldError { pointer: pointer(), detail }));
     }
-    if query.order_ids.len() > MAX_ORDER_IDS {
+    if pairs.iter().filter(|(name, _)| name == "order_id").count() > MAX_ORDER_IDS {
         errors.push(FieldError { pointer: "?order_id".to_owned(), detail: "must appear at most 100 times".to_owned() });
     }
     errors.truncate(MAX_ERRORS);
@@ -209,6 +209,7 @@ mod tests {
     fn only_order_id_may_be_repeated_and_a_hundred_times_at_most() {
         assert_eq!(complaints(&[("order_id", "a"); 100]), [""; 0]);
         assert_eq!(complaints(&[("order_id", "a"); 101]), ["?order_id"]);
+        assert_eq!(complaints(&[("order_id", ""); 101]), ["?order_id"]);
         assert_eq!(complaints(&[("cause", "a"), ("cause", "a")]), ["?cause"]);
     }
 
