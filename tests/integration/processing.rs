@@ -158,7 +158,7 @@ async fn order_whose_dead_letter_is_refused_keeps_its_last_cause() {
     let busy = || Ends(|_: &str| Outcome::Retry { cause: "the shop is busy".to_owned(), after: None });
     handle(&world.processor_with(busy()), &["o-1"]).await;
     world.let_pass(900.0).await;
-    let env = world.env_with(("DLQ_URL", "http://127.0.0.1:1/no-such-queue"));
+    let env = world.env_with(("AWS_ENDPOINT_URL", "http://127.0.0.1:1"));
     let lettered = |env| processor::Processor::new(processor::ProcessorConfig::from_env(env).unwrap(), busy(), env);
     for _ in 0..2 {
         assert_eq!(failures(&handle(&lettered(&env).unwrap(), &["o-1"]).await), ["m0"]);

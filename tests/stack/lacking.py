@@ -30,14 +30,13 @@ def add() -> None:
 
 
 def _split(value: Any, params: dict) -> Any:
-    """Return the conditions with each ``Fn::Split`` of a parameter replaced by its parts."""
+    """Return the conditions with each ``Fn::Split`` replaced by its parts."""
     if isinstance(value, list):
         return [_split(each, params) for each in value]
     if not isinstance(value, dict):
         return value
     if "Fn::Split" in value:
-        separator, parameter = value["Fn::Split"]
-        return params[parameter["Ref"]]["Value"].split(separator)
+        return engine._resolve_refs(value, {}, params, {}, {}, "", "")
     return {key: _split(each, params) for key, each in value.items()}
 
 
