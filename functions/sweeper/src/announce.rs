@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use shared::db::StoreError;
+use shared::db::ends::{MAX_ENDS, MAX_OLD_ENDS};
 use shared::deadline::Deadline;
 use shared::error::Chain;
 use shared::events::Bus;
@@ -29,16 +30,25 @@ impl Sweeper {
     async fn announce_to(&self, bus: &Bus, deadline: Deadline, taken: &mut usize) -> Result<(), StoreError> {
         let store = self.database.until(deadline);
         Measure::OldestEvent.add(store.age_of_oldest_end().await?);
-        let mut last = None;
-        while deadline.remaining() > CHUNK_TIME {
-            let page = store.find_old_ends(self.timing.lease, last.as_ref()).await?;
-            let taken_now = page.ends.len() - bus.announce(&store, &page.ends, deadline.share(1, 2)).await?;
-            *taken += taken_now;
-            last = page.next;
-            if last.is_none() || taken_now == 0 {
-                break;
+        let mut after = None;
+        loop {
+            let old = store.find_old_ends(self.timing.lease, after.as_ref()).await?;
+            for chunk in old.chunks(MAX_ENDS) {
+                if deadline.remaining() < CHUNK_TIME {
+                    return Ok(());
+                }
+                let order_ids: Vec<_> = chunk.iter().map(|position| position.order_id.clone()).collect();
+                let ends = store.find_ends(&order_ids).await?;
+                let taken_now = ends.len() - bus.announce(&store, &ends, deadline.share(1, 2)).await?;
+                *taken += taken_now;
+                if taken_now == 0 && !ends.is_empty() {
+                    return Ok(());
+                }
             }
+            if old.len() < MAX_OLD_ENDS {
+                return Ok(());
+            }
+            after = old.into_iter().last();
         }
-        Ok(())
     }
 }

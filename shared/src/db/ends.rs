@@ -11,12 +11,15 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::list::Position;
-use super::row::{CONTENT, keys, order, qualified, seconds};
+use super::row::{CONTENT, keys, order, order_id, qualified, seconds};
 use super::{DbError, Param, Store, StoreError};
 use crate::order::{Order, OrderId};
 
 /// The most ends to read at once. Each is read with its whole order, which can be 300 KB.
 pub const MAX_ENDS: usize = 100;
+
+/// The most ends that a page of [`Store::find_old_ends`] has.
+pub const MAX_OLD_ENDS: usize = 2000;
 
 /// What the statements that end an order do about its announcement. A deployment chooses once, at start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,27 +71,21 @@ impl Store {
         rows.read(end)
     }
 
-    /// Finds at most [`MAX_ENDS`] ends that are older than `age`: their function had its time to announce them. The oldest come first.
-    pub async fn find_old_ends(&self, age: Duration, after: Option<&Position>) -> Result<EndPage, StoreError> {
+    /// Finds the oldest [`MAX_OLD_ENDS`] ends after a position that are older than `age`: their function had its time to announce them.
+    /// A page reads all ends, as no index orders them by time.
+    pub async fn find_old_ends(&self, age: Duration, after: Option<&Position>) -> Result<Vec<Position>, StoreError> {
         let sql = format!(
-            "WITH e AS MATERIALIZED (
-            SELECT order_id, sequence, ended_at, started_at, attempts, failure FROM order_ends
-            WHERE ended_at < now() - make_interval(secs => $1) AND (ended_at, order_id) > (coalesce($2, '-infinity'), $3)
-            ORDER BY ended_at, order_id LIMIT {MAX_ENDS}
-        )
-        SELECT {} FROM e JOIN {ORDERS} ORDER BY e.ended_at, e.order_id",
-            columns()
+            "SELECT ended_at, order_id FROM order_ends
+        WHERE ended_at < now() - make_interval(secs => $1) AND (ended_at, order_id) > (coalesce($2, '-infinity'), $3)
+        ORDER BY ended_at, order_id LIMIT {MAX_OLD_ENDS}"
         );
         let params: [Param; 3] = [
             (&age.as_secs_f64(), Type::FLOAT8),
             (&after.map(|position| position.created_at), Type::TIMESTAMPTZ),
             (&after.map_or("", |position| position.order_id.as_str()), Type::TEXT),
         ];
-        let ends: Vec<_> = self.query("find ends that were left behind", &sql, &params).await?.read(end)?;
-        let is_full = ends.len() >= MAX_ENDS;
-        let position = |end: &End| Position { created_at: end.ended_at, order_id: end.order.order_id.clone() };
-        let next = ends.last().filter(|_| is_full).map(position);
-        Ok(EndPage { ends, next })
+        let rows = self.query("find ends that were left behind", &sql, &params).await?;
+        rows.read(|row| Ok(Position { created_at: row.try_get("ended_at")?, order_id: order_id(row)? }))
     }
 
     /// Deletes ends whose events the bus has taken.
@@ -111,15 +108,6 @@ impl Store {
         let rows = self.query("read the age of the oldest end", sql, &[]).await?;
         rows.value("oldest_seconds").map(seconds)
     }
-}
-
-/// A page of ends that were left behind.
-#[derive(Debug)]
-pub struct EndPage {
-    /// The ends, the oldest first.
-    pub ends: Vec<End>,
-    /// The position of the next page; `None` if there is none.
-    pub next: Option<Position>,
 }
 
 /// The columns that [`end`] reads. An end that a retry has taken back since has its own start, attempts and failure.

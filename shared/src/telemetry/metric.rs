@@ -98,9 +98,10 @@ impl Measure {
     }
 }
 
-/// Milliseconds, rounded to hundredths. More digits mean nothing, and every byte of a log costs money.
+/// Milliseconds: hundredths below 100, whole ones from there. More digits mean nothing, and every byte of a log costs money.
 fn millis(time: Duration) -> f64 {
-    (time.as_secs_f64() * 100_000.0).round() / 100.0
+    let millis = time.as_secs_f64() * 1000.0;
+    if millis < 100.0 { (millis * 100.0).round() / 100.0 } else { millis.round() }
 }
 
 /// Starts collecting metrics.
