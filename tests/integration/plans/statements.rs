@@ -97,8 +97,25 @@ macro_rules! listed {
     };
 }
 
+/// The arguments of lists without a filter, and of completed orders.
+const ALL: &str = "NULL, NULL, NULL, 51, 51, NULL, NULL, NULL, NULL, NULL";
+const COMPLETED: &str = "'user-7', NULL, NULL, 10000, 51, 'completed', NULL, NULL, NULL, NULL";
+
 /// The statements of lists, likewise. A scan reads 10,000 orders, and a page of the others as many as it shows.
-pub const LISTS: [(&str, &str, &str, Option<i64>); 6] = [
+pub const LISTS: [(&str, &str, &str, Option<i64>); 11] = [
+    ("list the newest", listed!("ORDER"), ALL, Some(51)),
+    ("list failed orders", listed!("WHERE failure IS NOT NULL ORDER"), ALL, Some(51)),
+    ("list cancelled orders", listed!("WHERE cancelled ORDER"), ALL, Some(51)),
+    ("list completed orders", listed!("WITH page AS MATERIALIZED (", "ORDER"), COMPLETED, Some(10_000)),
+    (
+        "list a user's completed orders",
+        listed!(
+            "WITH page AS MATERIALIZED (",
+            "WHERE user_id = $1 ORDER BY created_at DESC, order_id DESC LIMIT $4) AS candidate JOIN order_states AS s USING (order_id) WHERE s.status"
+        ),
+        COMPLETED,
+        Some(10_000),
+    ),
     (
         "list by identifiers",
         listed!("WHERE order_id = ANY ($7) LIMIT"),
