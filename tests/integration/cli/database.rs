@@ -83,9 +83,14 @@ async fn doctor_finds_a_role_without_its_settings() {
     let set =
         format!("ALTER ROLE \"{role}\" SET statement_timeout = '5s'; ALTER ROLE \"{role}\" SET lock_timeout = '3s'");
     patient.assert_wrong("settings", limits, &set).await;
-    for setting in
-        ["enable_seqscan = off", "enable_mergejoin = off", "enable_hashjoin = off", "statement_timeout = '5s'"]
-    {
+    for setting in [
+        "enable_seqscan = off",
+        "enable_mergejoin = off",
+        "enable_hashjoin = off",
+        "max_parallel_workers_per_gather = 0",
+        "plan_cache_mode = force_generic_plan",
+        "statement_timeout = '5s'",
+    ] {
         alter(&format!("SET {setting}")).await;
     }
     alter("SET lock_timeout = 0").await;
