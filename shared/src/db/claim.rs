@@ -122,7 +122,8 @@ impl Store {
     }
 }
 
-/// Claims due orders that no worker holds, or starts their delay. Returns orders whose lease has expired as such.
+/// Claims due orders that no worker holds, or starts their delay. Returns orders whose lease has expired as such. If every order was due,
+/// it does not look for others.
 const CLAIM: &str = "WITH due AS (
         SELECT order_id FROM order_work
         WHERE order_id = ANY ($1) AND (claim = $2 OR claim IS NULL AND due_at <= now()
@@ -144,7 +145,8 @@ const CLAIM: &str = "WITH due AS (
         greatest(0, extract(epoch FROM due_at - now()))::float8,
         due_at <= now() AND EXISTS (SELECT FROM processing_pause WHERE paused_at IS NOT NULL),
         due_at <= now() AND claim IS NOT NULL
-    FROM order_work WHERE order_id = ANY ($1) AND order_id NOT IN (SELECT order_id FROM begun)";
+    FROM order_work
+    WHERE (SELECT count(*) FROM begun) < cardinality($1) AND order_id = ANY ($1) AND order_id NOT IN (SELECT order_id FROM begun)";
 
 /// Claims orders whose lease has expired, counts the failed attempt and records it.
 const CLAIM_LAPSED: &str = "WITH lapsed AS (
