@@ -29,7 +29,6 @@ const IAM: &str = "DatabaseIamUserArn=arn:aws:rds-db:eu-central-1:111122223333:d
 const OWNER: &str = "OwnerDatabaseIamUserArn=arn:aws:rds-db:eu-central-1:111122223333:dbuser:db-A/owner";
 const OWNER_URL: &str = "OwnerDatabaseUrl=postgres://owner@db.example.com/orders";
 const OWNER_SECRET: &str = "OwnerDatabaseSecretArn=arn:aws:secretsmanager:eu-central-1:111122223333:secret:owner";
-const APP_ROLE: &str = "DatabaseAppRole=app";
 const WEBHOOK: &str = "WebhookSecretArn=arn:aws:secretsmanager:eu-central-1:111122223333:secret:webhook";
 
 #[test]
@@ -40,7 +39,7 @@ fn every_kind_of_deployment_keeps_the_rules() {
         &["Stage=prod", "GradualRelease=false", "PermissionsBoundaryArn=arn:aws:iam::1:policy/ordermill-boundary"],
         &["JwtIssuer=https://issuer.example.com", "CorsAllowOrigins=https://shop.example.com"],
         &[BROUGHT, SECRET, "VpcSubnetIds=subnet-1", "VpcSecurityGroupIds=sg-1"],
-        &[BROUGHT, IAM, OWNER_URL, OWNER, APP_ROLE],
+        &[BROUGHT, IAM, OWNER_URL, OWNER],
         &["EventBus=shop"],
         &[BROUGHT, IAM, "EventBus=arn:aws:events:eu-central-1:999988887777:event-bus/shop"],
         &[
@@ -171,17 +170,9 @@ fn policies_allow_each_call_of_the_functions_and_no_other() {
         vec!["Stage=prod"],
         vec!["Tracing=Active"],
         brought(&[SECRET, network[0], network[1]]),
-        brought(&[
-            SECRET,
-            OWNER_URL,
-            OWNER_SECRET,
-            APP_ROLE,
-            "Work=webhook",
-            "WebhookUrl=https://shop.example.com/",
-            WEBHOOK,
-        ]),
+        brought(&[SECRET, OWNER_URL, OWNER_SECRET, "Work=webhook", "WebhookUrl=https://shop.example.com/", WEBHOOK]),
         brought(&[IAM]),
-        brought(&[IAM, OWNER_URL, OWNER, APP_ROLE]),
+        brought(&[IAM, OWNER_URL, OWNER]),
         vec!["EventBus=shop"],
         brought(&[IAM, "EventBus=arn:aws:events:eu-central-1:999988887777:event-bus/shop"]),
     ] {

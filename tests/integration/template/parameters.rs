@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use shared::order::Currency;
 
 use super::rules::{Template, named, number};
-use super::{APP_ROLE, BROUGHT, IAM, OWNER, OWNER_SECRET, OWNER_URL, SECRET, WEBHOOK, template, translate};
+use super::{BROUGHT, IAM, OWNER, OWNER_SECRET, OWNER_URL, SECRET, WEBHOOK, template, translate};
 
 #[test]
 fn impossible_parameters_are_refused_before_the_deployment() {
@@ -20,7 +20,6 @@ fn impossible_parameters_are_refused_before_the_deployment() {
         (&[BROUGHT, SECRET, IAM], "DatabaseUrl takes DatabaseSecretArn or DatabaseIamUserArn, not both"),
         (&[BROUGHT, IAM, OWNER_URL], "OwnerDatabaseUrl needs OwnerDatabaseSecretArn or OwnerDatabaseIamUserArn"),
         (&[BROUGHT, IAM, OWNER_URL, OWNER, OWNER_SECRET], "OwnerDatabaseUrl takes OwnerDatabaseSecretArn or"),
-        (&[BROUGHT, IAM, OWNER_URL, OWNER], "OwnerDatabaseUrl needs DatabaseAppRole"),
         (&["DefaultCurrency=XXX"], "DefaultCurrency is out of its bounds"),
         (&["RetryBaseSeconds=61"], "RetryBaseSeconds is out of its bounds"),
         (&["RetryCapSeconds=59"], "RetryCapSeconds is out of its bounds"),
@@ -74,8 +73,8 @@ fn migrations_sign_in_as_the_owner_does() {
         (&[][..], "iam", ""),
         (&[BROUGHT, IAM], "iam", ""),
         (&[BROUGHT, SECRET], "", SECRET),
-        (&[BROUGHT, SECRET, OWNER_URL, OWNER, APP_ROLE], "iam", ""),
-        (&[BROUGHT, IAM, OWNER_URL, OWNER_SECRET, APP_ROLE], "", OWNER_SECRET),
+        (&[BROUGHT, SECRET, OWNER_URL, OWNER], "iam", ""),
+        (&[BROUGHT, IAM, OWNER_URL, OWNER_SECRET], "", OWNER_SECRET),
     ] {
         let template = template(parameters);
         let variables = &template.properties("MigrateFunction")["Environment"]["Variables"];
