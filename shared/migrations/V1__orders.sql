@@ -142,7 +142,7 @@ CREATE TABLE order_ends (
     PRIMARY KEY (order_id, sequence)
 )
 -- Rows live for less than a second, as long as the bus takes events. The sweeper reads the whole table once a minute, and again for
--- each two thousand ends that a bus left which failed. An index on ended_at would spare that, and cost each end a fifth more.
+-- each two thousand ends that a bus left which failed. An index on ended_at would spare that, and make each end a tenth dearer.
 WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 
 -- One row: whether processing is paused. Every claim and every sweep reads it.

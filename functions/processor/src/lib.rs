@@ -141,8 +141,11 @@ impl<W: Work> Processor<W> {
 
     async fn process(&self, claim: Claim, deadline: Deadline, batch: &mut Batch) {
         let Claim { token, claimed, not_due, paused, ended, refused } = claim;
-        if let Some((order_ids, error)) = &refused {
-            batch.fail_each(order_ids.iter(), error);
+        if let Some((order_ids, error)) = refused {
+            tracing::error!(error = %Chain(&error), "could not claim orders whose lease has expired; SQS will deliver their messages again");
+            for order_id in &order_ids {
+                batch.fail(order_id);
+            }
         }
         let (not_due_count, paused, ended_count) = (not_due.len(), paused.len(), ended.len());
         tracing::debug!(
