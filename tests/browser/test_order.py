@@ -74,14 +74,14 @@ def test_open_order_is_in_the_address(operator, user):
     [order_id] = operator.create_scheduled(1, user)
     sheet = operator.find(order_id)
     expect(sheet).to_contain_text("Process after")
-    assert operator.page.url.endswith(f"?order={order_id}")
+    expect(operator.page).to_have_url(re.compile(rf"\?order={order_id}$"))
     operator.page.go_back()
     expect(sheet).to_be_hidden()
     operator.page.go_forward()
     expect(sheet).to_contain_text("Process after")
     operator.page.keyboard.press("Escape")
     expect(sheet).to_be_hidden()
-    assert "order=" not in operator.page.url
+    expect(operator.page).not_to_have_url(re.compile("order="))
 
 
 def test_order_is_shown_when_opened_at_once_after_another(operator, user):

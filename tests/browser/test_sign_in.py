@@ -22,7 +22,7 @@ def test_token_is_only_in_the_memory_of_the_page(visit):
     dashboard.sees("live")
     stored = dashboard.page.evaluate("JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie])")
     assert stored == '[{},{},""]'
-    assert dashboard.page.url == f"{dashboard.address}/index.html"
+    expect(dashboard.page).to_have_url(f"{dashboard.address}/index.html")
     dashboard.page.reload()
     dashboard.sees("signed-out")
 
