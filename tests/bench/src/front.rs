@@ -12,6 +12,8 @@ use sandbox::runtime::Pool;
 use sandbox::server::{Request, Response, Server, json};
 use serde::Deserialize;
 
+use crate::progress::note;
+
 /// Every caller.
 const ADMIN: Claims<'_> = Claims { sub: "alice", scope: "orders/read orders/write orders/admin" };
 /// The placeholders in the event for the parts that differ between calls.
@@ -79,7 +81,8 @@ impl Front {
     async fn answer(&self, request: Request) -> Option<Response> {
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         let body = std::str::from_utf8(request.body()).ok()?;
-        let (status, body) = self.call(request.method().as_str(), path, body).await.ok()?;
+        let answer = self.call(request.method().as_str(), path, body).await;
+        let (status, body) = answer.inspect_err(|error| note(&error.to_string())).ok()?;
         Some(json(status, body))
     }
 }

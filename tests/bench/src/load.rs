@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::client::Client;
 use crate::front::Front;
+use crate::progress::note;
 use crate::stats::{count, ms, percentile};
 
 /// A client's time-out.
@@ -95,9 +96,15 @@ async fn create_until(plan: Plan, stop: Arc<AtomicBool>) -> Result<Vec<Answered>
     while !stop.load(Ordering::Relaxed) {
         let (path, body) = request(plan.list);
         let begin = Instant::now();
-        let is_accepted = matches!(timeout(PATIENCE, caller.post(path, &body)).await, Ok(Ok(200..=299)));
-        answers.push((Instant::now(), begin.elapsed(), is_accepted));
-        if !is_accepted {
+        let refusal = match timeout(PATIENCE, caller.post(path, &body)).await {
+            Ok(Ok(200..=299)) => None,
+            Ok(Ok(status)) => Some(format!("status {status}")),
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(elapsed) => Some(elapsed.to_string()),
+        };
+        answers.push((Instant::now(), begin.elapsed(), refusal.is_none()));
+        if let Some(refusal) = refusal {
+            note(&format!("a create failed after {:.0} ms: {refusal}", ms(begin.elapsed())));
             // A late answer on the old connection would be read as the answer to the next request.
             caller = Caller::new(&plan.target).await?;
         }

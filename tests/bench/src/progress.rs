@@ -13,6 +13,12 @@ pub fn step(what: &str) {
     let _ = std::io::stdout().flush(); // A closed output does not fail the run.
 }
 
+/// Prints what a reader of the figures must know, in a line that stays.
+pub fn note(what: &str) {
+    clear();
+    println!("    {:4.0} s  {what}", seconds());
+}
+
 /// Clears the progress line on a terminal.
 pub fn clear() {
     if std::io::stdout().is_terminal() {
