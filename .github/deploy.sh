@@ -29,7 +29,7 @@ sign_in() {
 # commit and the time in base 36, ten characters in all.
 parameters() {
     python3 - "$stage" "$(git rev-parse --short=4 HEAD 2>/dev/null || echo 0000)" "$@" <<'PYTHON'
-import string, sys, time, tomllib
+import re, shlex, string, sys, time, tomllib
 
 stage, commit, *given = sys.argv[1:]
 moment, digits = int(time.time()), ""
@@ -38,8 +38,12 @@ while moment:
     digits = (string.digits + string.ascii_lowercase)[digit] + digits
 with open("samconfig.toml", "rb") as file:
     own = tomllib.load(file)[stage]["deploy"]["parameters"]["parameter_overrides"]
+# `sam deploy --guided` writes one string.
+own = shlex.split(own) if isinstance(own, str) else own
 all = ["GradualRelease=true", *own, *given, f"Release={commit[:4]}{digits}"]
-print(*(f"{name}={value}" for name, value in dict(each.split("=", 1) for each in all).items()), sep="\n")
+# Without quotes the SAM CLI ends a value at its first space, and refuses an empty one.
+for name, value in dict(each.split("=", 1) for each in all).items():
+    print(f"{name}={value}" if re.fullmatch('".*"', value) else f'{name}="{value}"')
 PYTHON
 }
 

@@ -48,10 +48,17 @@ fn template_that_sam_uploads_has_no_yaml_anchors() {
     assert!(left.is_empty(), "{left:?}");
 }
 
-/// Replaces the SAM CLI: records its arguments and its region.
-const SAM: &str = "#!/bin/sh
-printf '%s\\n' \"region=$AWS_DEFAULT_REGION\" \"$@\" > \"$RECORD/sam.record\"
-";
+/// Replaces the SAM CLI: records its region and the parameters, as the SAM CLI itself reads them. Follows the path of its Python.
+const SAM: &str = r#"
+import os, sys
+from samcli.cli.types import CfnParameterOverridesType
+
+given = sys.argv[sys.argv.index("--parameter-overrides") + 1:]
+parameters = CfnParameterOverridesType().convert(tuple(given), None, None)
+with open(os.environ["RECORD"] + "/sam.record", "w") as record:
+    for name, value in {"region": os.environ["AWS_DEFAULT_REGION"], **parameters}.items():
+        print(f"{name}={value}", file=record)
+"#;
 
 /// Replaces the AWS CLI: records each call and answers the script's queries.
 const AWS: &str = "#!/bin/sh
@@ -71,7 +78,8 @@ esac
 
 /// Runs the deployment script with these two replacements in `directory`, and with only the given variables.
 async fn deploy(directory: &Path, arguments: &[&str]) -> Output {
-    for (name, program) in [("sam", SAM), ("aws", AWS)] {
+    let python = std::path::absolute("../.venv/sam/bin/python").unwrap();
+    for (name, program) in [("sam", format!("#!{}{SAM}", python.display()).as_str()), ("aws", AWS)] {
         fs::write(directory.join(name), program).unwrap();
         fs::set_permissions(directory.join(name), fs::Permissions::from_mode(0o755)).unwrap();
     }
@@ -110,6 +118,21 @@ async fn deployment_by_the_script_gets_its_own_release() {
     assert_eq!(releases.len(), 2, "{releases:?}");
     let named = |release: &String| release.len() == 10 && release.chars().all(|each| each.is_ascii_alphanumeric());
     assert!(releases.iter().all(named), "{releases:?}");
+    fs::remove_dir_all(directory).unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs the deployed stack: `make test` runs it"]
+async fn deployment_passes_empty_values_and_values_with_spaces() {
+    let directory = std::env::temp_dir().join(format!("deploying-{}", Uuid::new_v4().simple()));
+    fs::create_dir(&directory).unwrap();
+    let values = ["EventBus=", "DashboardScopes=openid orders/read", "ApiName=\"the orders\""];
+    let output = deploy(&directory, &[&["dev"], values.as_slice()].concat()).await;
+    assert!(output.status.success(), "{output:?}");
+    let given = parameters(&directory);
+    for (name, value) in values.map(|each| each.split_once('=').unwrap()) {
+        assert_eq!(given.get(name).map(String::as_str), Some(value.trim_matches('"')));
+    }
     fs::remove_dir_all(directory).unwrap();
 }
 
