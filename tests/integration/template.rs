@@ -24,12 +24,13 @@ pub fn template(parameters: &[&str]) -> Template {
 }
 
 const BROUGHT: &str = "DatabaseUrl=postgres://app@db.example.com/orders";
-const SECRET: &str = "DatabaseSecretArn=arn:aws:secretsmanager:eu-central-1:111122223333:secret:app";
+const SECRET: &str = "DatabaseSecretArn=arn:aws:secretsmanager:eu-central-1:111122223333:secret:ordermill-app";
 const IAM: &str = "DatabaseIamUserArn=arn:aws:rds-db:eu-central-1:111122223333:dbuser:db-A/app";
 const OWNER: &str = "OwnerDatabaseIamUserArn=arn:aws:rds-db:eu-central-1:111122223333:dbuser:db-A/owner";
 const OWNER_URL: &str = "OwnerDatabaseUrl=postgres://owner@db.example.com/orders";
-const OWNER_SECRET: &str = "OwnerDatabaseSecretArn=arn:aws:secretsmanager:eu-central-1:111122223333:secret:owner";
-const WEBHOOK: &str = "WebhookSecretArn=arn:aws:secretsmanager:eu-central-1:111122223333:secret:webhook";
+const OWNER_SECRET: &str =
+    "OwnerDatabaseSecretArn=arn:aws:secretsmanager:eu-central-1:111122223333:secret:ordermill-owner";
+const WEBHOOK: &str = "WebhookSecretArn=arn:aws:secretsmanager:eu-central-1:111122223333:secret:ordermill-webhook";
 
 #[test]
 fn every_kind_of_deployment_keeps_the_rules() {

@@ -4,8 +4,10 @@
 use std::collections::BTreeSet;
 use std::fs::{read_dir, read_to_string};
 
+use iam_rs::{Context, Decision};
 use serde_json::Value;
 
+use super::policies::decide;
 use super::rules::{Template, listed, statements};
 use super::{BROUGHT, SECRET, template};
 
@@ -83,6 +85,35 @@ fn pipeline_may_create_change_and_delete_every_resource() {
         lacking.extend(calls.into_iter().filter(|call| !allowed.iter().any(|pattern| matches(pattern, call))));
     }
     assert_eq!(lacking.iter().map(String::as_str).collect::<Vec<_>>(), UNUSED);
+}
+
+/// What AWS's list of actions asks for beside CloudFormation's schemas, for a database and for an endpoint with private names.
+/// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonrds.html>
+/// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html>
+const IN_NO_SCHEMA: [(&str, &str); 3] = [
+    ("rds:CreateDBInstance", "arn:aws:rds:eu-west-3:111122223333:og:default:postgres-17"),
+    ("rds:ModifyDBInstance", "arn:aws:rds:eu-west-3:111122223333:og:default:postgres-17"),
+    ("route53:AssociateVPCWithHostedZone", "*"),
+];
+
+#[test]
+fn pipeline_may_do_what_no_schema_lists() {
+    for (action, resource) in IN_NO_SCHEMA {
+        assert_eq!(decide(&[policy("policy")], action, resource, Context::new()), Decision::Allow, "{action}");
+    }
+}
+
+#[test]
+fn role_of_the_pipeline_reads_only_secrets_of_the_service() {
+    let reads = |name: &str| {
+        let secret = format!("arn:aws:secretsmanager:eu-west-3:111122223333:secret:{name}");
+        ["boundary", "policy"].map(|of| {
+            decide(&[policy(of)], "secretsmanager:GetSecretValue", &secret, Context::new()) == Decision::Allow
+        })
+    };
+    assert_eq!(reads("ordermill-webhook-a1B2c3"), [true, true]);
+    assert_eq!(reads("rds!db-0123-a1B2c3"), [true, false]);
+    assert_eq!(reads("payroll-a1B2c3"), [false, false]);
 }
 
 #[test]
