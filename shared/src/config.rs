@@ -134,7 +134,7 @@ pub fn time_limit(env: &Env, default: u64) -> Result<Duration, ConfigError> {
 /// | variable | meaning, in seconds | default |
 /// |---|---|---|
 /// | `LEASE_SECONDS` | the length of a claim's lease | 30 |
-/// | `VISIBILITY_TIMEOUT_SECONDS` | the queue's visibility timeout; six times the processor's time-out, as AWS advises | 90 |
+/// | `VISIBILITY_TIMEOUT_SECONDS` | the queue's visibility timeout; six times the processor's time-out and its longest batching window, as AWS advises | 120 |
 /// | `SWEEP_GRACE_SECONDS` | how long overdue an order may be before its message counts as lost | 180 |
 #[derive(Debug, Clone, Copy)]
 pub struct Timing {
@@ -148,7 +148,7 @@ impl Timing {
     /// Reads the three variables and checks their order.
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         let lease = env.seconds("LEASE_SECONDS", 30)?;
-        let visibility = env.seconds("VISIBILITY_TIMEOUT_SECONDS", 90)?;
+        let visibility = env.seconds("VISIBILITY_TIMEOUT_SECONDS", 120)?;
         let grace = env.seconds("SWEEP_GRACE_SECONDS", 180)?;
         if lease >= visibility {
             // SQS may otherwise deliver a message again within the lease, when its order is not due.
@@ -187,7 +187,7 @@ mod tests {
     fn lease_visibility_and_grace_must_be_in_this_order() {
         assert!(Timing::from_env(&Env::from_iter([("", "")])).is_ok());
         let refused = |pair| Timing::from_env(&Env::from_iter([pair])).unwrap_err().to_string();
-        assert!(refused(("LEASE_SECONDS", "90")).starts_with("LEASE_SECONDS: must be below"));
+        assert!(refused(("LEASE_SECONDS", "120")).starts_with("LEASE_SECONDS: must be below"));
         assert!(refused(("VISIBILITY_TIMEOUT_SECONDS", "180")).starts_with("SWEEP_GRACE_SECONDS: must be above"));
     }
 }

@@ -34,7 +34,7 @@ async fn invalid_variable_stops_the_function_at_start_by_name() {
         ("ApiFunction", "CANCEL_WINDOW_SECONDS", Some("soon")),
         ("ApiFunction", "DEFAULT_CURRENCY", Some("euro")),
         ("ProcessorFunction", "DLQ_URL", None),
-        ("ProcessorFunction", "LEASE_SECONDS", Some("90")),
+        ("ProcessorFunction", "LEASE_SECONDS", Some("120")),
         ("ProcessorFunction", "PROCESSING_DELAY_SECONDS", Some("-1")),
         ("ProcessorFunction", "AWS_REGION", None),
         ("SweeperFunction", "SWEEP_GRACE_SECONDS", Some("10")),
