@@ -97,7 +97,7 @@ impl PartialSchema for NewOrderBody {
             .property(
                 "user_id",
                 label(
-                    "The user who owns the order: the token's subject, unless an administrator creates it",
+                    "The user who owns the order: the token's subject, unless the caller has `orders/write.all`",
                     UserId::MAX_LENGTH,
                 ),
             )
