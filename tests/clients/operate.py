@@ -10,7 +10,7 @@ from ordermill_client import models
 from ordermill_client.api.operation import cancel_many, erase, metrics, pause, redrive, resume, retry, retry_many
 from ordermill_client.api.orders import create, list_, read_history, read_status
 
-CAUSE = "refused the order"
+CAUSE = "answered 422"
 
 
 def operate(client) -> None:

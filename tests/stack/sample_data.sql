@@ -18,7 +18,7 @@ WITH sample AS (
         CASE WHEN status IN ('completed', 'failed') THEN created_at + queueing END,
         CASE WHEN status IN ('completed', 'failed', 'cancelled') THEN created_at + queueing + processing END,
         CASE WHEN status = 'completed' THEN 1 WHEN status = 'failed' THEN 5 ELSE 0 END,
-        CASE WHEN status = 'failed' THEN 'the fulfilment service refused the order' END
+        CASE WHEN status = 'failed' THEN 'the fulfilment endpoint answered 422 Unprocessable Entity' END
     FROM sample
     ON CONFLICT DO NOTHING
     RETURNING order_id, created_at, started_at, finished_at

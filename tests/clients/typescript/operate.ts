@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import type { OrdersClient } from "./client.js";
 
-const cause = "refused the order";
+const cause = "answered 422";
 
 export async function operate(client: OrdersClient): Promise<void> {
   await retryFailed(client);
