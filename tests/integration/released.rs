@@ -103,7 +103,10 @@ async fn process(api: &Router, env: &Env, world: &World) {
         handle(&waiting, &["o-1"]).await;
     });
     read_everything(api).await;
-    call(api, post("/orders/retry", &json!({"dry_run": false, "user_id": "alice", "cause": "refused"}))).await;
+    let ranges = json!({"created_from": "2020-01-01T00:00:00Z", "created_before": "2020-01-02T00:00:00Z"});
+    for options in [json!({"dry_run": false, "user_id": "alice", "cause": "refused"}), ranges] {
+        call(api, post("/orders/retry", &options)).await;
+    }
     world.let_pass(10.0).await;
     handle(&refusing, &["o-2"]).await;
     call(api, post("/orders/o-2/retry", &json!({}))).await;

@@ -5,6 +5,7 @@ use tokio_postgres::types::Type;
 
 use super::ends::Announce;
 use super::history::Actor;
+use super::list::all_of;
 use super::row::{Rows, keys, order_id};
 use super::{Param, Store, StoreError};
 use crate::order::{OrderId, UserId};
@@ -108,7 +109,8 @@ impl Store {
     }
 
     /// Selects from the pending orders that match. `order_work` holds active orders alone, so their number bounds the work. A filter by
-    /// user looks each of them up in `orders`; without one the statement does not read that table.
+    /// user looks each of them up in `orders`; without one the statement does not read that table. The `OFFSET` keeps the planner from a
+    /// join that begins at all orders of the user.
     async fn select_pending(
         &self,
         what: &str,
@@ -117,15 +119,19 @@ impl Store {
         limit: i64,
     ) -> Result<Rows, StoreError> {
         let order_ids = filter.order_ids.as_deref().map(keys);
-        let by_user = "AND EXISTS (SELECT FROM orders AS o WHERE o.order_id = w.order_id AND o.user_id = $3)";
+        let with_user =
+            "CROSS JOIN LATERAL (SELECT o.user_id FROM orders AS o WHERE o.order_id = w.order_id OFFSET 0) AS o";
+        let criteria = [
+            Some("started_at IS NULL"),
+            filter.created_from.map(|_| "created_at >= $1"),
+            filter.created_before.map(|_| "created_at < $2"),
+            filter.user_id.as_ref().map(|_| "user_id = $3"),
+            order_ids.as_ref().map(|_| "order_id = ANY ($5)"),
+        ];
         let sql = format!(
-            "SELECT {what} FROM order_work AS w
-        WHERE started_at IS NULL
-            AND ($1::timestamptz IS NULL OR created_at >= $1) AND ($2::timestamptz IS NULL OR created_at < $2)
-            {} {}
-        {how} LIMIT $4",
-            filter.user_id.as_ref().map_or("", |_| by_user),
-            order_ids.as_ref().map_or("", |_| "AND order_id = ANY ($5)")
+            "SELECT {what} FROM order_work AS w {} {} {how} LIMIT $4",
+            filter.user_id.as_ref().map_or("", |_| with_user),
+            all_of(&criteria.into_iter().flatten().collect::<Vec<_>>())
         );
         let params: [Param; 5] = [
             (&filter.created_from, Type::TIMESTAMPTZ),

@@ -183,6 +183,6 @@ fn index(status: Status) -> Option<&'static str> {
 }
 
 /// A `WHERE` with all of the conditions; nothing if there are none.
-fn all_of(conditions: &[&str]) -> String {
+pub(super) fn all_of(conditions: &[&str]) -> String {
     if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) }
 }

@@ -7,6 +7,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::history::{Actor, MAX_RETRIED, has_room};
+use super::list::all_of;
 use super::row::{Rows, keys, order_id};
 use super::{Param, Store, StoreError};
 use crate::order::{OrderId, UserId};
@@ -55,7 +56,9 @@ impl Store {
         rows.read(order_id)
     }
 
-    /// Selects from the failed orders that match. The index `orders_failed` holds failed orders alone.
+    /// Selects from the failed orders that match. The index `orders_failed` holds failed orders alone, by their creation. An absent
+    /// criterion is no part of the statement: the one plan for all values could not use the index for `$1 IS NULL OR …`. An order fails
+    /// after its creation, so the end of one range bounds the other.
     async fn select_failed(
         &self,
         what: &str,
@@ -64,16 +67,19 @@ impl Store {
         limit: i64,
     ) -> Result<Rows, StoreError> {
         let order_ids = filter.order_ids.as_deref().map(keys);
-        let by_id = order_ids.as_ref().map_or("", |_| "AND order_id = ANY ($8)");
-        let sql = format!(
-            "SELECT {what} FROM orders
-        WHERE failure IS NOT NULL
-            AND ($1::timestamptz IS NULL OR finished_at >= $1) AND ($2::timestamptz IS NULL OR finished_at < $2)
-            AND ($3::text IS NULL OR user_id = $3) AND ($4::text IS NULL OR strpos(failure, $4) > 0)
-            AND ($6::timestamptz IS NULL OR created_at >= $6) AND ($7::timestamptz IS NULL OR created_at < $7)
-            {by_id}
-        {how} LIMIT $5"
-        );
+        let created_before = [filter.created_before, filter.failed_before].into_iter().flatten().min();
+        let criteria = [
+            Some("failure IS NOT NULL"),
+            filter.failed_from.map(|_| "finished_at >= $1"),
+            filter.failed_before.map(|_| "finished_at < $2"),
+            filter.user_id.as_ref().map(|_| "user_id = $3"),
+            filter.cause.as_ref().map(|_| "strpos(failure, $4) > 0"),
+            filter.created_from.map(|_| "created_at >= $6"),
+            created_before.map(|_| "created_at < $7"),
+            order_ids.as_ref().map(|_| "order_id = ANY ($8)"),
+        ];
+        let criteria: Vec<_> = criteria.into_iter().flatten().collect();
+        let sql = format!("SELECT {what} FROM orders {} {how} LIMIT $5", all_of(&criteria));
         let params: [Param; 8] = [
             (&filter.failed_from, Type::TIMESTAMPTZ),
             (&filter.failed_before, Type::TIMESTAMPTZ),
@@ -81,7 +87,7 @@ impl Store {
             (&filter.cause, Type::TEXT),
             (&limit, Type::INT8),
             (&filter.created_from, Type::TIMESTAMPTZ),
-            (&filter.created_before, Type::TIMESTAMPTZ),
+            (&created_before, Type::TIMESTAMPTZ),
             (&order_ids, Type::TEXT_ARRAY),
         ];
         self.query("find failed orders", &sql, &params).await

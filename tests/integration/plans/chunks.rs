@@ -1,4 +1,4 @@
-//! The same for what operators delete and erase: a chunk reads its orders and few more, among a million.
+//! The same for what operators delete, erase, retry and cancel: a chunk reads its orders and few more, among a million.
 
 use tests::{World, connect};
 use tokio_postgres::Client;
@@ -18,21 +18,26 @@ const LARGE_USER: &str =
     SELECT 'l-' || i, 'large', ARRAY['book-1'], 1, at, at, at, 1
     FROM generate_series(1, 100000) AS i, LATERAL (SELECT now() - i * interval '1 second' AS at) AS moment";
 
-/// The statements of an erasure, for a user with a thousand orders and for the large one: the beginning of each, its arguments, and the
-/// most rows and pages.
-const ERASURE: [(&str, &str, f64, f64); 5] = [
+/// The statements of an erasure, for a user with a thousand orders and for the large one, of a retry of the orders of an hour, and of a
+/// cancel for the large user: the beginning of each, its arguments, and the most rows and pages.
+const CHUNKS: [(&str, &str, f64, f64); 7] = [
     (COUNT, "'user-7', 1000", 1_000.0, 2_000.0),
     (COUNT, "'large', 1000", 42_000.0, 90_000.0),
     (COUNT_WITH_ENDS, "'large', 1000", 102_000.0, 180_000.0),
     ("WITH held AS ( SELECT order_id FROM orders WHERE user_id = $1 AND finished_at", "'user-7', 100", 500.0, 6_000.0),
     ("SELECT EXISTS (SELECT FROM orders WHERE user_id = $1)", "'user-7'", 1.0, 10.0),
+    (COUNT_FAILED, "NULL, NULL, NULL, NULL, 20, now() - interval '2 h', now() - interval '1 h', NULL", 200.0, 500.0),
+    (COUNT_PENDING, "NULL, NULL, 'large', 1, NULL", 21_000.0, 5_000.0),
 ];
 
 const COUNT: &str = "WITH newest AS ( SELECT finished_at IS NULL AS is_active";
 const COUNT_WITH_ENDS: &str = "WITH newest AS ( SELECT finished_at IS NULL OR";
+const COUNT_FAILED: &str = "SELECT failure, count(*) AS orders, sum(count(*)) OVER ()::bigint AS matched FROM orders \
+    WHERE failure IS NOT NULL AND created_at";
+const COUNT_PENDING: &str = "SELECT count(*) AS matched FROM order_work AS w CROSS JOIN";
 
 #[tokio::test]
-async fn retention_and_erasure_read_only_their_chunk_of_orders() {
+async fn calls_of_operators_read_only_their_chunk_of_orders() {
     let recorded = record(&World::new().await).await.statements();
     let role = filled(ACTIVE).await;
     let client = connect(&role.url()).await;
@@ -46,7 +51,7 @@ async fn retention_and_erasure_read_only_their_chunk_of_orders() {
         if rows > MOST_ROWS {
             read_too_much.push(format!("retention: {rows} rows: {statistics}"));
         }
-        for (beginning, arguments, most_rows, most_pages) in ERASURE {
+        for (beginning, arguments, most_rows, most_pages) in CHUNKS {
             let statement = recorded.iter().find(|statement| flat(&statement.sql).starts_with(beginning));
             let statement = statement.unwrap_or_else(|| panic!("no recorded statement begins with {beginning}"));
             for mode in ["custom", "generic"] {

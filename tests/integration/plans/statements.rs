@@ -73,7 +73,7 @@ pub const HOT: [(&str, &str, &str, Option<i64>); 18] = [
     ("find ends", "SELECT s.order_id … FROM order_ends AS e JOIN", "ENDED", None),
     ("delete ends", "DELETE FROM order_ends", "ENDED, array_fill(1, ARRAY[SIZE])", None),
     ("find old ends", "SELECT ended_at, order_id FROM order_ends", "0, NULL, ''", Some(2000)),
-    ("find active orders", "SELECT order_id, greatest(", "IDS", None),
+    ("find active orders", "SELECT order_id, greatest(", "IDS, 900", None),
     (
         "retry",
         "WITH held AS ( SELECT order_id, started_at, finished_at, attempts, failure FROM orders",
