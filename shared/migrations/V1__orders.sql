@@ -111,11 +111,12 @@ CREATE TABLE order_events (
 
 CREATE INDEX order_events_of_order ON order_events (order_id, at);
 
--- An erasure replaces an order's user. The history follows, as the owner of the tables: the functions' role can't change it.
+-- An erasure replaces an order's user. The history follows, as the owner of the tables: the functions' role can't change it. A machine's
+-- token names the same identifier as its subject and as its client.
 CREATE FUNCTION replace_user_in_history() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    EXECUTE format('UPDATE %I.order_events SET subject = $1 WHERE order_id = $2 AND subject = $3', TG_TABLE_SCHEMA)
+    EXECUTE format('UPDATE %I.order_events SET subject = $1, client = nullif(client, $3) WHERE order_id = $2 AND subject = $3', TG_TABLE_SCHEMA)
         USING NEW.user_id, NEW.order_id, OLD.user_id;
     RETURN NULL;
 END;

@@ -101,11 +101,12 @@ impl Queue {
         let entries = messages.iter().enumerate().map(|(index, message)| message.entry(index));
         let entries = entries.collect::<Result<_, _>>()?;
         let call = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
-        let failed = within(deadline, call.send()).await?.failed;
-        for failure in &failed {
+        let answer = within(deadline, call.send()).await?;
+        for failure in &answer.failed {
             tracing::warn!(code = failure.code, reason = failure.message, "could not send a message");
         }
-        Ok(failed.iter().filter_map(|failure| failure.id.parse().ok()).collect())
+        let confirmed: HashSet<_> = answer.successful.iter().map(|message| message.id.as_str()).collect();
+        Ok((0..messages.len()).filter(|index| !confirmed.contains(index.to_string().as_str())).collect())
     }
 
     /// Sets how long received messages stay invisible from now on, in whole seconds, rounded up. If a call fails, its messages

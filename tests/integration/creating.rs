@@ -35,6 +35,32 @@ async fn accepted_order_is_stored_exactly_and_enqueued() {
     assert_eq!(world.receive().await.as_deref(), Some("o-1"));
 }
 
+/// Keeps the first inserts of orders from storing anything, as a row that is deleted just afterwards does.
+async fn skip_inserts(world: &World, times: i64) {
+    let sql = format!(
+        "CREATE SEQUENCE inserts;
+        CREATE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS
+            'BEGIN IF nextval(''inserts'') > {times} THEN RETURN NEW; END IF; RETURN NULL; END';
+        CREATE TRIGGER skip BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION skip()"
+    );
+    world.execute(&sql).await;
+}
+
+#[tokio::test]
+async fn create_that_races_a_deletion_is_tried_once_more() {
+    for (times, status) in [(1, 201), (2, 503)] {
+        let world = World::new().await;
+        skip_inserts(&world, times).await;
+        let answer = world.post("/orders", &good()).await;
+        assert_eq!(
+            (answer.status, answer.header("retry-after").is_empty()),
+            (status, status == 201),
+            "{}",
+            answer.text
+        );
+    }
+}
+
 #[tokio::test]
 async fn order_without_an_id_gets_a_uuid_of_version_7() {
     let world = World::new().await;

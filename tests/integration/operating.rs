@@ -129,7 +129,7 @@ async fn redrive_is_a_dry_run_by_default() {
     let world = world_with_dead_letters().await;
     for _ in 0..2 {
         let report = world.post("/dead-letters/redrive", &json!({})).await.expect(200);
-        let found = json!({"dry_run": true, "found": 5, "unreadable": 1, "retried": 0, "requeued": 0, "ended": 0});
+        let found = json!({"dry_run": true, "found": 5, "unreadable": 1, "retried": 0, "requeued": 0, "claimed": 0, "ended": 0});
         assert_eq!(report, found);
     }
     assert_eq!((world.queue_depth().await, world.dead_letters().await), (0, 5));
@@ -139,7 +139,8 @@ async fn redrive_is_a_dry_run_by_default() {
 async fn redrive_retries_requeues_or_deletes_by_the_orders_state() {
     let world = world_with_dead_letters().await;
     let report = world.post("/dead-letters/redrive", &json!({"dry_run": false})).await.expect(200);
-    let done = json!({"dry_run": false, "found": 5, "unreadable": 1, "retried": 1, "requeued": 1, "ended": 1});
+    let done =
+        json!({"dry_run": false, "found": 5, "unreadable": 1, "retried": 1, "requeued": 1, "claimed": 0, "ended": 1});
     assert_eq!(report, done);
     let mut enqueued = [world.receive().await.unwrap(), world.receive().await.unwrap()];
     enqueued.sort();

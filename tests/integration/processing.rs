@@ -6,6 +6,7 @@ use processor::Outcome;
 use serde_json::json;
 use shared::db::ends::Announce;
 use shared::db::finish::{Finish, Reschedule};
+use shared::order::OrderId;
 use tests::{Ends, World, failures, handle};
 
 const NOW: Duration = Duration::ZERO;
@@ -149,6 +150,30 @@ async fn order_that_kills_its_workers_fails_after_its_attempts() {
         (&order["failure"], &order["attempts"]),
         (&json!("given up after 3 attempts: the worker ended without an outcome"), &json!(3))
     );
+}
+
+#[tokio::test]
+async fn order_that_kills_its_workers_fails_none_of_its_batch() {
+    let world = World::new().await;
+    let names: Vec<_> = (0..10).map(|number| format!("o-{number}")).collect();
+    for name in &names {
+        world.create(name).await;
+    }
+    let mut left: Vec<OrderId> = names.iter().map(|name| name.parse().unwrap()).collect();
+    let store = world.store();
+    world.let_pass(2.0).await;
+    // One batch each time, as its messages would return together. The worker ends before it records anything if o-0 is in its batch.
+    for _ in 0..12 {
+        let claim = store.claim(&left, Duration::from_secs(30), Duration::ZERO).await.unwrap();
+        if claim.claimed.iter().all(|order| order.order_id.as_str() != "o-0") {
+            let end = |order| Finish { order, attempts: order.attempts + 1, failure: None };
+            let ends: Vec<_> = claim.claimed.iter().map(end).collect();
+            let ended = store.finish(claim.token, &ends, Duration::ZERO, Announce::Never).await.unwrap();
+            left.retain(|order_id| !ended.contains(order_id));
+        }
+        world.let_pass(31.0).await;
+    }
+    assert_eq!(left, ["o-0".parse().unwrap()]);
 }
 
 #[tokio::test]

@@ -52,6 +52,23 @@ async fn redrive_finds_all_dead_letters() {
 }
 
 #[tokio::test]
+async fn redrive_leaves_the_letter_of_an_order_that_a_worker_holds() {
+    let world = World::new().await;
+    world.create("o-1").await;
+    world.receive().await;
+    world.let_pass(2.0).await;
+    let ids = ["o-1".parse().unwrap()];
+    world.store().claim(&ids, Duration::from_secs(30), Duration::ZERO).await.unwrap();
+    world.send_dead_letter("o-1").await;
+    let report = redrive(&world, json!({"dry_run": false})).await;
+    assert_eq!((&report["claimed"], &report["requeued"], &report["ended"]), (&json!(1), &json!(0), &json!(0)));
+    assert_eq!((world.dead_letters().await, world.queue_depth().await), (1, 0));
+    world.let_pass(31.0).await;
+    assert_eq!(redrive(&world, json!({"dry_run": false})).await["requeued"], 1);
+    assert_eq!((world.dead_letters().await, world.queue_depth().await), (0, 1));
+}
+
+#[tokio::test]
 async fn retry_of_many_orders_reads_the_events_of_each_once() {
     let world = world_with_failed_orders().await;
     let store = world.store();

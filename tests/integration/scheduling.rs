@@ -109,6 +109,26 @@ async fn refused_message_is_sent_by_the_next_sweep() {
 }
 
 #[tokio::test]
+async fn sweep_that_ends_before_it_sends_leaves_the_orders_to_the_next() {
+    let world = World::new().await;
+    place(&world, "o-1", 25 * MINUTE).await;
+    world.let_pass(20.0 * 60.0).await;
+    assert_eq!(world.store().find_scheduled(Duration::from_mins(10), 100).await.unwrap().len(), 1);
+    assert_eq!((sweep(&world).await, world.queue_depth().await), ((1, 0), 1));
+}
+
+#[tokio::test]
+async fn scheduled_order_has_no_message_after_a_retry_or_a_redrive() {
+    let world = World::new().await;
+    place(&world, "far", 30 * MINUTE).await;
+    assert_eq!(world.post("/orders/far/retry", &json!({})).await.expect(200)["status"], "pending");
+    world.send_dead_letter("far").await;
+    let report = world.post("/dead-letters/redrive", &json!({"dry_run": false})).await.expect(200);
+    assert_eq!((&report["requeued"], &report["ended"]), (&json!(0), &json!(0)));
+    assert_eq!((world.queue_depth().await, world.dead_letters().await), (0, 0));
+}
+
+#[tokio::test]
 async fn scheduled_order_can_be_cancelled_until_its_time() {
     let world = World::new().await;
     place(&world, "o-1", 25 * MINUTE).await;

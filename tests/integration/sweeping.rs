@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sandbox::server::{Server, json};
 use shared::error::Chain;
 use sweeper::Swept;
 use tests::{World, handle};
@@ -79,6 +80,18 @@ async fn refusing_queue_ends_a_sweep_and_the_next_requeues_all() {
     assert_eq!((swept.requeued, swept.unsent), (0, 100));
     assert_eq!(world.sweeper().sweep().await.unwrap().requeued, 1500);
     assert_eq!(world.get("/metrics").await.expect(200)["requeued_orders"], 1500);
+}
+
+#[tokio::test]
+async fn message_that_the_queue_does_not_confirm_is_sent_again() {
+    let world = World::new().await;
+    backlog(&world, 3).await;
+    let silent = Server::start(async |_| Some(json(200, "{}"))).await.unwrap();
+    let endpoint = format!("http://{}", silent.address());
+    let env = world.env_with(("AWS_ENDPOINT_URL", &endpoint));
+    let swept = sweeper::Sweeper::from_env(&env).unwrap().sweep().await.unwrap();
+    assert_eq!((swept.requeued, swept.unsent), (0, 3));
+    assert_eq!(world.sweeper().sweep().await.unwrap().requeued, 3);
 }
 
 #[tokio::test]

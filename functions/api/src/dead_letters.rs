@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::Json;
 use serde::{Deserialize, Serialize};
+use shared::db::claim::Active;
 use shared::db::history::Actor;
 use shared::order::OrderId;
 use shared::queue::{Group, Message, Received};
@@ -44,7 +45,7 @@ impl Default for RedriveOptions {
 
 /// The result of a redrive, or the messages that a dry run found.
 #[derive(Debug, Default, Serialize, ToSchema)]
-#[schema(examples(json!({"dry_run": true, "found": 3, "unreadable": 1, "retried": 0, "requeued": 0, "ended": 0})))]
+#[schema(examples(json!({"dry_run": true, "found": 3, "unreadable": 1, "retried": 0, "requeued": 0, "claimed": 0, "ended": 0})))]
 pub struct RedriveReport {
     /// Whether this was a dry run, which changes nothing.
     dry_run: bool,
@@ -56,13 +57,15 @@ pub struct RedriveReport {
     retried: usize,
     /// Active orders that got a new message.
     requeued: usize,
+    /// Active orders that a worker is processing. Their letters stay in the queue, because the worker may be about to give them up.
+    claimed: usize,
     /// Orders that have ended or do not exist.
     ended: usize,
 }
 
 /// Process the orders in the dead-letter queue again, at a bounded rate.
 ///
-/// A failed order is retried. An active order gets a new message. The message of any other order is deleted. Without
+/// A failed order is retried. An active order gets a new message, unless a worker is processing it. The message of any other order is deleted. Without
 /// `"dry_run": false` the call changes nothing and only counts.
 #[utoipa::path(
     post, path = "/dead-letters/redrive", tag = "operation", security(("token" = ["orders/admin"])),
@@ -80,11 +83,12 @@ pub async fn redrive(
     check_pace(options.limit, options.per_second)?;
     let letters = Letters::new(receive(&call, options.limit).await?);
     let report = if options.dry_run {
+        let orders: Vec<_> = letters.orders.iter().collect();
+        letters.release(&call, &orders).await;
         RedriveReport { dry_run: true, ..letters.counted() }
     } else {
         letters.redrive(&call, options.per_second, caller.actor()).await?
     };
-    letters.release(&call, options.dry_run).await;
     tracing::info!(caller = caller.user_id().as_str(), ?report, "redrove dead letters");
     Ok(Json(report))
 }
@@ -142,28 +146,31 @@ impl Letters {
         let mut order_ids: Vec<_> = self.orders.iter().map(|letter| letter.order_id.clone()).collect();
         order_ids.sort();
         order_ids.dedup();
-        let waiting = call.store.find_active(&order_ids).await?;
+        let active = call.store.find_active(&order_ids).await?;
         let retried = retry_paced(call, &order_ids, per_second, actor).await?;
         let groups: HashMap<_, _> = self.orders.iter().map(|letter| (&letter.order_id, &letter.group)).collect();
-        let group = |order_id| groups.get(order_id).copied().cloned().flatten();
-        let messages: Vec<_> =
-            waiting.iter().map(|(order_id, due_in)| Message::new(order_id, group(order_id), *due_in)).collect();
+        let group = |order_id: &OrderId| groups.get(order_id).copied().cloned().flatten();
+        let waiting: Vec<_> = active.iter().filter(|order| !order.is_claimed && !order.is_scheduled).collect();
+        let message = |order: &&Active| Message::new(&order.order_id, group(&order.order_id), order.due_in);
+        let messages: Vec<_> = waiting.iter().map(message).collect();
         let unsent = call.queue().send_all(&messages, call.deadline.share(1, 2)).await;
-        let unsent: HashSet<_> = unsent.into_iter().map(|index| &waiting[index].0).collect();
-        let handled = self.orders.iter().filter(|letter| !unsent.contains(&letter.order_id));
-        let receipts: Vec<_> = handled.map(|letter| letter.receipt.clone()).collect();
-        call.dead_letters().delete_all(&receipts, call.deadline).await;
-        let active: HashSet<_> =
-            waiting.iter().map(|(order_id, _)| order_id).chain(retried.iter().map(|order| &order.order_id)).collect();
-        let ended = order_ids.iter().filter(|order_id| !active.contains(order_id)).count();
         let requeued = waiting.len() - unsent.len();
-        Ok(RedriveReport { retried: retried.len(), requeued, ended, ..self.counted() })
+        let claimed: HashSet<_> = active.iter().filter(|order| order.is_claimed).map(|order| &order.order_id).collect();
+        let unsent: HashSet<_> = unsent.into_iter().map(|index| &waiting[index].order_id).collect();
+        let stays = |letter: &&Letter| claimed.contains(&letter.order_id) || unsent.contains(&letter.order_id);
+        let (stay, done): (Vec<_>, Vec<_>) = self.orders.iter().partition(stays);
+        let receipts: Vec<_> = done.into_iter().map(|letter| letter.receipt.clone()).collect();
+        call.dead_letters().delete_all(&receipts, call.deadline).await;
+        self.release(call, &stay).await;
+        let active: HashSet<_> =
+            active.iter().map(|order| &order.order_id).chain(retried.iter().map(|order| &order.order_id)).collect();
+        let ended = order_ids.iter().filter(|order_id| !active.contains(order_id)).count();
+        Ok(RedriveReport { retried: retried.len(), requeued, claimed: claimed.len(), ended, ..self.counted() })
     }
 
-    /// Makes the remaining messages visible again.
-    async fn release(&self, call: &Call, all: bool) {
-        let of_orders = self.orders.iter().map(|letter| &letter.receipt).filter(|_| all);
-        let stay = self.unreadable.iter().chain(of_orders);
+    /// Makes these letters visible again, and those without an order's identifier.
+    async fn release(&self, call: &Call, letters: &[&Letter]) {
+        let stay = self.unreadable.iter().chain(letters.iter().map(|letter| &letter.receipt));
         let visible: Vec<_> = stay.map(|receipt| (receipt.clone(), Duration::ZERO)).collect();
         call.dead_letters().set_visibility_all(&visible, call.deadline).await;
     }

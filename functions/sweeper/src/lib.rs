@@ -26,6 +26,7 @@
 mod announce;
 mod retention;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -190,24 +191,28 @@ impl Sweeper {
         while left > 0 && counts.unsent == 0 && deadline.remaining() > self.timeout / CHUNK_SHARE {
             let orders = match kind {
                 Kind::Overdue => store.requeue_overdue(self.timing.grace, left.min(CHUNK)).await?,
-                Kind::Scheduled => store.enqueue_scheduled(AHEAD, left.min(CHUNK)).await?,
+                Kind::Scheduled => store.find_scheduled(AHEAD, left.min(CHUNK)).await?,
             };
             if orders.is_empty() {
                 break;
             }
             left -= i64::try_from(orders.len()).unwrap_or(left);
-            let unsent = self.send(&orders, deadline).await;
-            counts.sent += orders.len() - unsent.len();
+            let refused = self.send(&orders, deadline).await;
+            let (unsent, sent): (Vec<_>, Vec<_>) =
+                orders.iter().map(|order| &order.order_id).partition(|order_id| refused.contains(order_id));
+            counts.sent += sent.len();
             counts.unsent += unsent.len();
-            if !unsent.is_empty() {
-                store.undo_requeue(&unsent, kind == Kind::Overdue).await?;
+            match kind {
+                Kind::Overdue if !unsent.is_empty() => store.undo_requeue(&unsent).await?,
+                Kind::Overdue => {}
+                Kind::Scheduled => store.mark_enqueued(&sent).await?,
             }
         }
         Ok(())
     }
 
     /// Sends a message for each of these orders, with its delay. Returns the orders whose messages were not sent.
-    async fn send<'a>(&self, orders: &'a [ToEnqueue], deadline: Deadline) -> Vec<&'a OrderId> {
+    async fn send<'a>(&self, orders: &'a [ToEnqueue], deadline: Deadline) -> HashSet<&'a OrderId> {
         let message =
             |order: &ToEnqueue| Message::new(&order.order_id, order.user_id.as_deref().map(Group::of), order.due_in);
         let messages: Vec<_> = orders.iter().map(message).collect();

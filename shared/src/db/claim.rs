@@ -23,6 +23,7 @@ use super::history::{MAX_AUTOMATIC, has_room};
 use super::row::{due_in, keys, order_id};
 use super::{DbError, Param, Store, StoreError};
 use crate::order::OrderId;
+use crate::queue::LONGEST_DELAY;
 
 /// The result of claiming a batch. Each order of the batch is in one of the lists.
 #[derive(Debug, Default)]
@@ -58,7 +59,7 @@ pub struct Claimed {
 
 impl Store {
     /// Claims the due orders among `order_ids` for `lease`. A claim whose lease has run out counts as a failed attempt, so that an order
-    /// that crashes its worker can't do so for ever. While processing is paused, it claims nothing.
+    /// that crashes its worker can't do so for ever. It claims half of the orders whose leases run out again. While processing is paused, it claims nothing.
     ///
     /// The first claim starts an order. If its work has a `delay`, the order is not claimed then: it waits.
     ///
@@ -68,7 +69,15 @@ impl Store {
         let (lease, delay) = (lease.as_secs_f64(), delay.as_secs_f64());
         let token = claim.token;
         let params: [Param; 3] = [(&token, Type::UUID), (&lease, Type::FLOAT8), (&delay, Type::FLOAT8)];
-        let lapsed = self.claim_by(CLAIM, order_ids, &params, &mut claim).await?;
+        let mut lapsed = self.claim_by(CLAIM, order_ids, &params, &mut claim).await?;
+        // An order may crash its worker each time. If leases of a batch expire again, this claims only the half with the fewest
+        // attempts. The healthy orders get away from the bad one after as many attempts as the batch can be halved.
+        if lapsed.iter().any(|(_, attempts)| *attempts > 0) {
+            lapsed.sort_by_key(|(_, attempts)| *attempts);
+            let later = lapsed.split_off(lapsed.len().div_ceil(2));
+            claim.not_due.extend(later.into_iter().map(|(order_id, _)| (order_id, Duration::ZERO)));
+        }
+        let lapsed: Vec<_> = lapsed.into_iter().map(|(order_id, _)| order_id).collect();
         // Leases rarely expire. The statement that counts and records them is a second one, so that others don't pay for it.
         if !lapsed.is_empty() {
             let sql = CLAIM_LAPSED.replace("{room}", &has_room("leased", MAX_AUTOMATIC));
@@ -85,14 +94,15 @@ impl Store {
         Ok(claim)
     }
 
-    /// Adds the orders that the statement claimed, and those that are not due. Returns the orders whose lease has expired.
+    /// Adds the orders that the statement claimed, and those that are not due. Returns the orders whose lease has expired, each with its
+    /// attempts until then.
     async fn claim_by(
         &self,
         sql: &str,
         order_ids: &[OrderId],
         params: &[Param<'_>],
         claim: &mut Claim,
-    ) -> Result<Vec<OrderId>, StoreError> {
+    ) -> Result<Vec<(OrderId, i32)>, StoreError> {
         let keys = keys(order_ids);
         let params = [&[(&keys as _, Type::TEXT_ARRAY)], params].concat();
         let mut lapsed = Vec::new();
@@ -103,7 +113,7 @@ impl Store {
             } else if row.try_get("is_paused")? {
                 claim.paused.push(order_id(row)?);
             } else if row.try_get("has_lapsed")? {
-                lapsed.push(order_id(row)?);
+                lapsed.push((order_id(row)?, row.try_get("attempts")?));
             } else {
                 claim.not_due.push(due_in(row)?);
             }
@@ -112,14 +122,34 @@ impl Store {
         .map(|()| lapsed)
     }
 
-    /// Finds the active ones among the orders, each with the time until it is due.
-    pub async fn find_active(&self, order_ids: &[OrderId]) -> Result<Vec<(OrderId, Duration)>, StoreError> {
+    /// Finds the active ones among the orders.
+    pub async fn find_active(&self, order_ids: &[OrderId]) -> Result<Vec<Active>, StoreError> {
         let order_ids = keys(order_ids);
-        let sql = "SELECT order_id, greatest(0, extract(epoch FROM due_at - now()))::float8 AS due_in_seconds
+        let sql = "SELECT order_id, greatest(0, extract(epoch FROM due_at - now()))::float8 AS due_in_seconds,
+                claim IS NOT NULL AND due_at > now() AS is_claimed,
+                (process_after > created_at + make_interval(secs => $2) AND requeued_at IS NULL) IS TRUE AS is_scheduled
             FROM order_work WHERE order_id = ANY ($1)";
-        let rows = self.query("find active orders", sql, &[(&order_ids, Type::TEXT_ARRAY)]).await?;
-        rows.read(due_in)
+        let params: [Param; 2] = [(&order_ids, Type::TEXT_ARRAY), (&LONGEST_DELAY.as_secs_f64(), Type::FLOAT8)];
+        let rows = self.query("find active orders", sql, &params).await?;
+        rows.read(|row| {
+            let (order_id, due_in) = due_in(row)?;
+            let (is_claimed, is_scheduled) = (row.try_get("is_claimed")?, row.try_get("is_scheduled")?);
+            Ok(Active { order_id, due_in, is_claimed, is_scheduled })
+        })
     }
+}
+
+/// An order that has not ended.
+#[derive(Debug)]
+pub struct Active {
+    /// The order.
+    pub order_id: OrderId,
+    /// The time until it is due.
+    pub due_in: Duration,
+    /// Whether a worker holds its lease.
+    pub is_claimed: bool,
+    /// Whether the sweeper is still to send its message ([`super::schedule`]).
+    pub is_scheduled: bool,
 }
 
 /// Claims due orders that no worker holds, or starts their delay. Returns orders whose lease has expired as such. If every order was due,

@@ -69,12 +69,17 @@ impl Store {
     ///
     /// Conflicts: if an order has the same identifier or key, the request is a repeat of it or is refused.
     pub async fn create(&self, request: &CreateRequest, cancel_window: Duration) -> Result<Created, StoreError> {
-        if let Some(created_at) = self.insert(request, cancel_window).await? {
-            return Ok(Created::Inserted(request.inserted(created_at)));
+        // Retention or an erasure may take the earlier order away between the two statements. The next insert then finds none.
+        for _ in 0..2 {
+            if let Some(created_at) = self.insert(request, cancel_window).await? {
+                return Ok(Created::Inserted(request.inserted(created_at)));
+            }
+            if let Some(created) = compare(request, &self.find_earlier(&[request]).await?) {
+                return Ok(created);
+            }
         }
-        let earlier = self.find_earlier(std::slice::from_ref(request)).await?;
-        let corrupt = || DbError::Corrupt(format!("order {} was not inserted and does not exist", request.order_id));
-        compare(request, &earlier).ok_or_else(|| StoreError::new("create an order", corrupt()))
+        let gone = format!("order {} was not inserted and does not exist", request.order_id);
+        Err(StoreError::new("create an order", DbError::Unavailable(gone.into())))
     }
 
     /// Inserts the order and its work. Returns the time of creation, or `None` if the identifier or the key exists.
@@ -157,7 +162,7 @@ impl Store {
     }
 
     /// Finds the orders that have the identifier or the key of a request.
-    async fn find_earlier(&self, requests: &[CreateRequest]) -> Result<Vec<Earlier>, StoreError> {
+    async fn find_earlier(&self, requests: &[&CreateRequest]) -> Result<Vec<Earlier>, StoreError> {
         let order_ids: Vec<_> = requests.iter().map(|request| request.order_id.as_str()).collect();
         let keys: Vec<_> = requests.iter().filter_map(|request| request.key.as_deref()).collect();
         // Each lookup uses an index. An OR of the two conditions could scan the table.

@@ -33,14 +33,15 @@ impl Store {
         rows.one(|row| paused(row)?.ok_or_else(|| DbError::Corrupt("the pause has no start".to_owned())))
     }
 
-    /// Ends the pause, and returns it; `None` if processing was not paused.
+    /// Ends the pause, and returns it; `None` if processing was not paused. The statement may wait for the row, so the pause ends by
+    /// the clock and not at the statement's start.
     ///
     /// Conflicts: of two calls at the same time, the second returns `None`.
     pub async fn resume_processing(&self) -> Result<Option<Pause>, StoreError> {
         let sql = "WITH pause AS (
                 SELECT paused_at, reason, paused_by FROM processing_pause WHERE paused_at IS NOT NULL FOR UPDATE
             ), resumed AS (
-                UPDATE processing_pause SET paused_at = NULL, reason = NULL, paused_by = NULL, resumed_at = now()
+                UPDATE processing_pause SET paused_at = NULL, reason = NULL, paused_by = NULL, resumed_at = clock_timestamp()
                 WHERE EXISTS (SELECT FROM pause)
             )
             SELECT paused_at, reason, paused_by FROM pause";

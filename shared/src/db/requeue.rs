@@ -52,7 +52,7 @@ impl Store {
     /// that was due before the last pause ended lost its message to the pause, so for it the end of the pause replaces the end of
     /// `grace`. Finds none while processing is paused.
     ///
-    /// Records that they are requeued now, and counts them. An order whose lease ran out keeps its claim, so that the next claim
+    /// Records that they are requeued now, and counts them. If the answer gets lost, they wait for another grace period. An order whose lease ran out keeps its claim, so that the next claim
     /// counts an attempt.
     ///
     /// `order_work` has no user: only these few orders need one, and each create would pay for the column. The statement reads the user
@@ -87,11 +87,10 @@ impl Store {
         rows.read(ToEnqueue::read)
     }
 
-    /// Undoes [`Self::requeue_overdue`] or [`Self::enqueue_scheduled`] for orders whose messages could not be sent, so that the next run
-    /// finds them. `were_counted` is for the former, which counts its orders.
+    /// Undoes [`Self::requeue_overdue`] for orders whose messages could not be sent, so that the next run finds them.
     ///
     /// Conflicts: an order that has ended since, or that another statement has locked, is left out: its message did arrive.
-    pub async fn undo_requeue(&self, order_ids: &[&OrderId], were_counted: bool) -> Result<(), StoreError> {
+    pub async fn undo_requeue(&self, order_ids: &[&OrderId]) -> Result<(), StoreError> {
         let order_ids: Vec<_> = order_ids.iter().map(|order_id| order_id.as_str()).collect();
         let room = has_room("undone", MAX_AUTOMATIC);
         let sql = format!(
@@ -102,14 +101,12 @@ impl Store {
             UPDATE order_work SET requeued_at = NULL WHERE order_id = ANY (ARRAY (SELECT order_id FROM held))
             RETURNING order_id
         ), recorded AS (
-            INSERT INTO order_events (order_id, event) SELECT order_id, 'requeue_failed' FROM undone WHERE $2 AND {room}
+            INSERT INTO order_events (order_id, event) SELECT order_id, 'requeue_failed' FROM undone WHERE {room}
         )
         INSERT INTO order_outcomes (minute, requeued)
-        SELECT date_trunc('minute', now()), -count(*) FROM undone HAVING count(*) > 0 AND $2"
+        SELECT date_trunc('minute', now()), -count(*) FROM undone HAVING count(*) > 0"
         );
-        self.query("undo a requeue", &sql, &[(&order_ids, Type::TEXT_ARRAY), (&were_counted, Type::BOOL)])
-            .await
-            .map(drop)
+        self.query("undo a requeue", &sql, &[(&order_ids, Type::TEXT_ARRAY)]).await.map(drop)
     }
 }
 
@@ -121,7 +118,7 @@ pub struct Overdue {
     pub oldest: Duration,
     /// Whether [`Store::requeue_overdue`] has orders to consider.
     pub has_late: bool,
-    /// Whether [`Store::enqueue_scheduled`] has orders to consider.
+    /// Whether [`Store::find_scheduled`] has orders to consider.
     pub has_scheduled: bool,
     /// The time since processing was paused; `None` while it runs.
     pub paused_for: Option<Duration>,

@@ -14,7 +14,7 @@ use tokio_postgres::types::Type;
 
 use super::requeue::ToEnqueue;
 use super::{Param, Store, StoreError};
-use crate::order::Order;
+use crate::order::{Order, OrderId};
 use crate::queue::LONGEST_DELAY;
 
 /// The delay of the message that an order gets when it is created; `None` if the sweeper sends the message later.
@@ -27,26 +27,35 @@ pub fn delay_of_first_message(order: &Order, cancel_window: Duration) -> Option<
 
 impl Store {
     /// Finds at most `limit` orders that have no message yet and are due within `ahead`, the first to be due first, each with the time
-    /// until then. Records that their messages are sent now. Finds none while processing is paused.
-    ///
-    /// Conflicts: the next run finds an order that another statement has locked.
-    pub async fn enqueue_scheduled(&self, ahead: Duration, limit: i64) -> Result<Vec<ToEnqueue>, StoreError> {
+    /// until then. Finds none while processing is paused.
+    pub async fn find_scheduled(&self, ahead: Duration, limit: i64) -> Result<Vec<ToEnqueue>, StoreError> {
         let (longest_delay, ahead) = (LONGEST_DELAY.as_secs_f64(), ahead.as_secs_f64());
         let params: [Param; 3] = [(&longest_delay, Type::FLOAT8), (&ahead, Type::FLOAT8), (&limit, Type::INT8)];
-        let sql = "WITH scheduled AS (
-                SELECT order_id FROM order_work
+        let sql =
+            "SELECT order_id, (SELECT o.user_id FROM orders AS o WHERE o.order_id = scheduled.order_id) AS user_id,
+                greatest(0, extract(epoch FROM due_at - now()))::float8 AS due_in_seconds
+            FROM (
+                SELECT order_id, due_at FROM order_work
                 WHERE process_after > created_at + make_interval(secs => $1) AND requeued_at IS NULL
                     AND due_at < now() + make_interval(secs => $2)
                     AND NOT EXISTS (SELECT FROM processing_pause WHERE paused_at IS NOT NULL)
-                ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED
-            ), announced AS (
-                UPDATE order_work SET requeued_at = now() WHERE order_id = ANY (ARRAY (SELECT order_id FROM scheduled))
-                RETURNING order_id, due_at
-            )
-            SELECT order_id, (SELECT o.user_id FROM orders AS o WHERE o.order_id = announced.order_id) AS user_id,
-                greatest(0, extract(epoch FROM due_at - now()))::float8 AS due_in_seconds
-            FROM announced";
-        let rows = self.query("enqueue scheduled orders", sql, &params).await?;
+                ORDER BY due_at LIMIT $3
+            ) AS scheduled";
+        let rows = self.query("find scheduled orders", sql, &params).await?;
         rows.read(ToEnqueue::read)
+    }
+
+    /// Records that these scheduled orders have their message. The message is sent before: if this fails, the next run sends another,
+    /// which does no harm. The other way round, an order without a message would look as if it had one.
+    ///
+    /// Conflicts: an order that has ended since, or that another statement has locked, is left out.
+    pub async fn mark_enqueued(&self, order_ids: &[&OrderId]) -> Result<(), StoreError> {
+        let order_ids: Vec<_> = order_ids.iter().map(|order_id| order_id.as_str()).collect();
+        let sql = "WITH held AS (
+                SELECT order_id FROM order_work WHERE order_id = ANY ($1) AND requeued_at IS NULL
+                ORDER BY order_id FOR UPDATE SKIP LOCKED
+            )
+            UPDATE order_work SET requeued_at = now() WHERE order_id = ANY (ARRAY (SELECT order_id FROM held))";
+        self.query("mark enqueued orders", sql, &[(&order_ids, Type::TEXT_ARRAY)]).await.map(drop)
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use serde::{Deserialize, Serialize};
+use shared::db::claim::Active;
 use shared::db::history::Actor;
 use shared::db::retry::{Cause, FailedFilter, Retried};
 use shared::order::{Invalid, OrderId, Status, UserId};
@@ -47,7 +48,12 @@ pub async fn retry(call: Call, caller: Caller, OrderPath(order_id): OrderPath) -
     let retried = call.store.retry(&order_ids, Duration::ZERO, caller.actor()).await?;
     let order = find(&call, None, &order_ids[0]).await?;
     if order.status == Status::Pending {
-        enqueue(&call, &order, Message::new(&order.order_id, Some(Group::of(&order.user_id)), Duration::ZERO)).await;
+        // A repeat sends the message again, because the first call may have failed before it did.
+        for Active { due_in, is_scheduled, .. } in call.store.find_active(&order_ids).await? {
+            if !is_scheduled {
+                enqueue(&call, &order, Message::new(&order.order_id, Some(Group::of(&order.user_id)), due_in)).await;
+            }
+        }
     }
     if !retried.is_empty() {
         tracing::info!(order.id = %order.order_id, caller = caller.user_id().as_str(), "retried the order");

@@ -9,6 +9,9 @@ use super::{CreateRequest, Created, compare};
 use crate::db::{DbError, Store, StoreError};
 use crate::error::Chain;
 
+/// The most earlier orders that are read at once: 500 items of 128 characters make one as large as 256 KB.
+const LOOKED_UP: usize = 50;
+
 impl Store {
     /// Creates the orders of a batch in one statement. Returns one result per request, in their order. The second of two orders with
     /// the same identifier is a repeat of the first, or collides with it. Fails as a whole if the database is unavailable.
@@ -39,20 +42,29 @@ impl Store {
         mut inserted: HashMap<String, OffsetDateTime>,
         cancel_window: Duration,
     ) -> Vec<Result<Created, StoreError>> {
-        let earlier = if inserted.len() < requests.len() { self.find_earlier(requests).await } else { Ok(Vec::new()) };
-        let mut created = Vec::with_capacity(requests.len());
-        for request in requests {
-            created.push(match (inserted.remove(request.order_id.as_str()), &earlier) {
-                (Some(created_at), _) => Ok(Created::Inserted(request.inserted(created_at))),
-                (None, Err(error)) => Err(error.again()),
-                (None, Ok(earlier)) => match compare(request, earlier) {
-                    Some(created) => Ok(created),
-                    // An earlier request with the same identifier stood for both, and its key kept it from being inserted.
-                    None => self.create(request, cancel_window).await,
-                },
-            });
+        let mut created: Vec<_> = requests
+            .iter()
+            .map(|request| {
+                inserted.remove(request.order_id.as_str()).map(|at| Ok(Created::Inserted(request.inserted(at))))
+            })
+            .collect();
+        let missing: Vec<_> = (0..requests.len()).filter(|index| created[*index].is_none()).collect();
+        // Part by part, because an earlier order can be much larger than the request that it is compared with.
+        for part in missing.chunks(LOOKED_UP) {
+            let earlier = self.find_earlier(&part.iter().map(|index| &requests[*index]).collect::<Vec<_>>()).await;
+            for &index in part {
+                let request = &requests[index];
+                created[index] = Some(match &earlier {
+                    Err(error) => Err(error.again()),
+                    Ok(earlier) => match compare(request, earlier) {
+                        Some(created) => Ok(created),
+                        // An earlier request with the same identifier stood for both, and its key kept it from being inserted.
+                        None => self.create(request, cancel_window).await,
+                    },
+                });
+            }
         }
-        created
+        created.into_iter().flatten().collect()
     }
 
     /// Creates one order after the other, until the database is unavailable.
