@@ -91,6 +91,6 @@ mod tests {
         assert!(refusal(("WORK", "webhook")).starts_with("WEBHOOK_URL: is not set"));
         assert!(refusal(("MAX_ATTEMPTS", "0")).starts_with("MAX_ATTEMPTS: must be"));
         assert!(refusal(("LEASE_SECONDS", "15")).starts_with("LEASE_SECONDS: must be above"));
-        assert!(refusal(("LEASE_SECONDS", "100")).starts_with("LEASE_SECONDS: must be"));
+        assert!(refusal(("LEASE_SECONDS", "120")).starts_with("LEASE_SECONDS: must be"));
     }
 }
