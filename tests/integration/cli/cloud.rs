@@ -141,7 +141,7 @@ async fn doctor_finds_dead_letters() {
 #[ignore = "needs the deployed stack: `make test` runs it"]
 async fn doctor_finds_contradictory_times_of_a_function() {
     let queues = Queues::new().await;
-    let name = function(&queues, 20, &[("FUNCTION_TIMEOUT_SECONDS", "15"), ("LEASE_SECONDS", "95")]).await;
+    let name = function(&queues, 20, &[("FUNCTION_TIMEOUT_SECONDS", "15"), ("LEASE_SECONDS", "125")]).await;
     let patient = queues.patient().with("PROCESSOR_FUNCTION", &name);
     patient.assert_wrong("queue.visibility", "6 × the processor's time-out is 120 s", "to 120 or more").await;
     patient
