@@ -86,12 +86,13 @@ async fn invalid_options_are_named_and_change_nothing() {
         (json!({"dry_run": false, "limit": 0}), "#/limit"),
         (json!({"dry_run": false, "per_second": 1001}), "#/per_second"),
         (json!({"dry_run": false, "user_id": ""}), "#/user_id"),
-        (json!({"dry_run": false, "status": "completed"}), "#"),
+        (json!({"dry_run": false, "status": "completed"}), "#/status"),
+        (json!({"dry_run": false, "status": null}), "#/status"),
         (json!({"dry_run": false, "order_ids": []}), "#/order_ids"),
         (json!({"dry_run": false, "order_ids": vec!["x-1"; 1001]}), "#/order_ids"),
         (json!({"dry_run": false, "order_ids": ["x-1", ".."]}), "#/order_ids/1"),
-        (json!({"dry_run": false, "failed_from": "yesterday"}), "#"),
-        (json!({"dry_run": false, "dryrun": false}), "#"),
+        (json!({"dry_run": false, "failed_from": "yesterday"}), "#/failed_from"),
+        (json!({"dry_run": false, "dryrun": false}), "#/dryrun"),
     ] {
         let problem = world.post("/orders/retry", &options).await.problem(422);
         assert_eq!(problem["errors"][0]["pointer"], pointer, "{options}");

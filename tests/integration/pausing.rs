@@ -178,11 +178,12 @@ async fn pause_wants_an_administrator_and_a_reason() {
         for scope in ["orders/read orders/write", ""] {
             world.call_as("alice", scope, post(path, &why("a reason"))).await.problem(403);
         }
-        for body in [json!({}), why(""), why("a\u{7}b"), why(&long), json!({"reason": 7}), json!(["a reason"])] {
-            world.post(path, &body).await.problem(422);
+        for body in [json!({}), why(""), why("a\u{7}b"), why(&long), json!({"reason": 7})] {
+            assert_eq!(world.post(path, &body).await.problem(422)["errors"][0]["pointer"], "#/reason");
         }
+        world.post(path, &json!(["a reason"])).await.problem(400);
         let more = json!({"reason": "a reason", "until": "tomorrow"});
-        assert!(world.post(path, &more).await.problem(422)["errors"][0]["detail"].as_str().unwrap().contains("until"));
+        assert!(world.post(path, &more).await.problem(422)["errors"][0]["pointer"] == "#/until");
         world.call(Request::post(path).body(Body::empty()).unwrap()).await.problem(415);
         world.post(path, &why(&"ü".repeat(500))).await.expect(200);
     }

@@ -1,14 +1,16 @@
 //! Request bodies: declared as JSON, not too large, and deserialized into the type that a handler needs.
 
+use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::header;
-use serde::de::{DeserializeOwned, Error};
+use serde::de::{DeserializeOwned, Error, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 use serde_json::Number;
+use serde_path_to_error::{Path, Segment};
 
 use crate::Api;
 use crate::problem::ApiError;
@@ -67,12 +69,21 @@ impl<T: DeserializeOwned + Default> FromRequest<Arc<Api>> for OptionalBody<T> {
     }
 }
 
-/// Deserializes an object. Refuses an array: serde would read its elements as the members' values.
+/// Deserializes an object, or names the first member that is not valid.
 pub fn members<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
-    if body.trim_ascii_start().starts_with(b"[") {
-        return Err(ApiError::invalid("#", "must be an object"));
+    // Serde would also read an array as the members' values, and calls an unknown value of an enumeration bad syntax.
+    serde_json::from_slice::<Object>(body).map_err(|error| malformed(&error))?;
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    serde_path_to_error::deserialize(&mut deserializer).map_err(|error| refusal(error.path(), error.inner()))
+}
+
+/// Any object. `null` is one without members.
+struct Object;
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Option::<HashMap<String, IgnoredAny>>::deserialize(deserializer).map(|_| Self)
     }
-    serde_json::from_slice(body).map_err(|error| refusal(&error))
 }
 
 /// A whole number. JSON may write it with a point too: a schema treats `10.0` as an integer.
@@ -82,20 +93,37 @@ pub fn whole<'de, D: Deserializer<'de>, T: FromStr>(deserializer: D) -> Result<T
     digits.parse().map_err(|_| D::Error::custom(format!("{text} is not a whole number, or is out of range")))
 }
 
-/// Turns serde's error into a refusal. Its text names the bad member and the reason.
-fn refusal(error: &serde_json::Error) -> ApiError {
-    if error.is_data() { ApiError::invalid("#", message(error)) } else { malformed(error) }
+/// Turns serde's error about a member into a refusal with the member's JSON pointer. The line and the column say no more than that.
+fn refusal(path: &Path, error: &serde_json::Error) -> ApiError {
+    let text = error.to_string();
+    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+    let mut pointer = path.iter().filter(|segment| !matches!(segment, Segment::Unknown)).fold("#".to_owned(), pointed);
+    let missing = text.strip_prefix("missing field `").and_then(|text| text.strip_suffix('`'));
+    let detail = match missing {
+        Some(name) => {
+            pointer = format!("{pointer}/{name}");
+            "is missing"
+        }
+        None if text == "expected value" => "is none of the values that it can have",
+        None => text,
+    };
+    ApiError::invalid(pointer, cut(detail))
+}
+
+fn pointed(to: String, segment: &Segment) -> String {
+    let name = segment.to_string().replace('~', "~0").replace('/', "~1");
+    format!("{to}/{}", cut(name.trim_matches(['[', ']'])))
 }
 
 /// The refusal of a body that is not a JSON object.
 pub fn malformed(error: &serde_json::Error) -> ApiError {
-    ApiError::Malformed(format!("The body is not a JSON object: {}.", message(error)))
+    let why = if error.is_data() { String::new() } else { format!(": {}", cut(&error.to_string())) };
+    ApiError::Malformed(format!("The body is not a JSON object{why}."))
 }
 
-fn message(error: &serde_json::Error) -> String {
-    let text = error.to_string();
+fn cut(text: &str) -> String {
     let end = text.char_indices().nth(MAX_MESSAGE).map(|(end, _)| end);
-    end.map_or(text.clone(), |end| format!("{}…", &text[..end]))
+    end.map_or(text.to_owned(), |end| format!("{}…", &text[..end]))
 }
 
 #[cfg(test)]
@@ -106,10 +134,50 @@ mod tests {
     #[serde(deny_unknown_fields)]
     struct Nothing {}
 
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Options {
+        #[serde(deserialize_with = "whole", default)]
+        #[expect(dead_code, reason = "the test reads refusals")]
+        limit: i64,
+        #[expect(dead_code, reason = "the test reads refusals")]
+        reason: String,
+        #[expect(dead_code, reason = "the test reads refusals")]
+        status: Option<Status>,
+        #[expect(dead_code, reason = "the test reads refusals")]
+        ids: Option<Vec<String>>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Status {
+        Failed,
+    }
+
+    #[test]
+    fn refusal_has_the_pointer_of_the_member() {
+        for (body, pointer, detail) in [
+            (r#"{"limit": "5", "reason": ""}"#, "#/limit", "invalid type: string \"5\", expected a JSON number"),
+            (r#"{"limit": 1.5, "reason": ""}"#, "#/limit", "1.5 is not a whole number, or is out of range"),
+            (r#"{"limit": 1}"#, "#/reason", "is missing"),
+            (r#"{"reason": "", "status": 5}"#, "#/status", "is none of the values that it can have"),
+            (r#"{"reason": "", "status": "new"}"#, "#/status", "unknown variant `new`, expected `failed`"),
+            (r#"{"reason": "", "ids": ["a", 7]}"#, "#/ids/1", "invalid type: integer `7`, expected a string"),
+            (r#"{"a/b": 1}"#, "#/a~1b", "unknown field `a/b`, expected one of `limit`, `reason`, `status`, `ids`"),
+        ] {
+            let Err(ApiError::Invalid(errors)) = members::<Options>(body.as_bytes()) else { panic!("{body}") };
+            assert_eq!((errors[0].pointer.as_str(), errors[0].detail.as_str()), (pointer, detail), "{body}");
+        }
+        for body in ["[]", "\"x\"", "7", "{", "{} {}", r#"{"a": 1,}"#] {
+            assert!(matches!(members::<Options>(body.as_bytes()), Err(ApiError::Malformed(_))), "{body}");
+        }
+    }
+
     #[test]
     fn message_about_a_long_body_is_cut() {
         let body = format!("{{\"{}\": 1}}", "\\u0001".repeat(100_000));
         let Err(ApiError::Invalid(errors)) = members::<Nothing>(body.as_bytes()) else { panic!("it is read") };
         assert_eq!(errors[0].detail.chars().count(), MAX_MESSAGE + 1);
+        assert!(errors[0].pointer.len() < 2 * MAX_MESSAGE);
     }
 }

@@ -109,13 +109,16 @@ impl ApiError {
     fn detail(&self) -> String {
         match self {
             Self::Malformed(detail) | Self::Forbidden(detail) | Self::Conflict(detail) => return detail.clone(),
-            Self::Unauthorized => "Call the API through the gateway, with a bearer token from its issuer.",
-            Self::NoSuchOrder => "You have no order with this identifier.",
+            Self::Unauthorized => {
+                "Call the API through the gateway, with a bearer token from its issuer. The sub of the token must be a user: 1 to 128 \
+                 characters without control characters."
+            }
+            Self::NoSuchOrder => "There is no order with this identifier, or it belongs to another user.",
             Self::NoSuchRoute => "/docs lists the routes.",
             Self::MethodNotAllowed => "The Allow header lists the methods.",
             Self::TooLarge(most) => return format!("Send at most {} KiB.", most / 1024),
             Self::NotJson(detail) => detail,
-            Self::Invalid(_) => "errors lists every invalid value. Nothing was stored.",
+            Self::Invalid(_) => "errors lists what is invalid. Nothing of it was stored.",
             Self::KeyReused => {
                 "The key belongs to an order with other content. Send a new Idempotency-Key with a new order."
             }

@@ -11,11 +11,14 @@ async fn options_are_an_object_with_whole_numbers_or_nothing() {
             assert_eq!(world.post(path, &options).await.expect(200)["dry_run"], true, "{path} {options}");
         }
         // serde accepts an array as the values of a struct's fields, which would make the first one `"dry_run": false`.
-        for options in [json!([false]), json!([]), json!(false), json!({"limit": 1.5}), json!({"limit": 1e300})] {
+        for options in [json!([false]), json!([]), json!(false)] {
+            world.post(path, &options).await.problem(400);
+        }
+        for options in [json!({"limit": 1.5}), json!({"limit": 1e300})] {
             world.post(path, &options).await.problem(422);
         }
     }
-    world.post("/orders/batch", &json!([["o-1"]])).await.problem(422);
+    world.post("/orders/batch", &json!([["o-1"]])).await.problem(400);
 }
 
 #[tokio::test]

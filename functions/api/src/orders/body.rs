@@ -88,7 +88,8 @@ impl Members<'_> {
     }
 
     fn text<T: std::str::FromStr<Err = Invalid>>(&self, name: &str, errors: &mut Vec<FieldError>) -> Option<T> {
-        let text: String = self.read(name, "a string of valid Unicode", errors)?;
+        let is_text = self.get(name).is_some_and(|value| value.get().starts_with('"'));
+        let text: String = self.read(name, if is_text { "valid Unicode" } else { "a string" }, errors)?;
         text.parse().map_err(|invalid: Invalid| errors.push(at(name, &invalid.to_string()))).ok()
     }
 }
