@@ -97,7 +97,8 @@ pub fn whole<'de, D: Deserializer<'de>, T: FromStr>(deserializer: D) -> Result<T
 fn refusal(path: &Path, error: &serde_json::Error) -> ApiError {
     let text = error.to_string();
     let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
-    let mut pointer = path.iter().filter(|segment| !matches!(segment, Segment::Unknown)).fold("#".to_owned(), pointed);
+    let segments = path.iter().filter(|segment| !matches!(segment, Segment::Unknown));
+    let mut pointer: String = std::iter::once("#".to_owned()).chain(segments.map(part)).collect();
     let missing = text.strip_prefix("missing field `").and_then(|text| text.strip_suffix('`'));
     let detail = match missing {
         Some(name) => {
@@ -110,9 +111,13 @@ fn refusal(path: &Path, error: &serde_json::Error) -> ApiError {
     ApiError::invalid(pointer, cut(detail))
 }
 
-fn pointed(to: String, segment: &Segment) -> String {
-    let name = segment.to_string().replace('~', "~0").replace('/', "~1");
-    format!("{to}/{}", cut(name.trim_matches(['[', ']'])))
+/// The part of a JSON pointer (RFC 6901).
+fn part(segment: &Segment) -> String {
+    let name = match segment {
+        Segment::Seq { index } => index.to_string(),
+        other => other.to_string(),
+    };
+    format!("/{}", cut(&name).replace('~', "~0").replace('/', "~1"))
 }
 
 /// The refusal of a body that is not a JSON object.
