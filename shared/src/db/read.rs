@@ -16,7 +16,7 @@ impl Store {
         rows.first(order)
     }
 
-    /// Reads an order's status and, while it is active, the seconds until it is due, or 0 while a worker holds it.
+    /// Reads an order's status and, while it is active, the seconds until it is due: negative if it is overdue, 0 while a worker holds it.
     pub async fn read_status(
         &self,
         order_id: &OrderId,
@@ -24,7 +24,7 @@ impl Store {
     ) -> Result<Option<(Status, Option<f64>)>, StoreError> {
         let sql = "SELECT status,
                 CASE WHEN claim IS NOT NULL THEN 0
-                    WHEN due_at IS NOT NULL THEN greatest(0, extract(epoch FROM due_at - now())) END::float8 AS due_in_seconds
+                    WHEN due_at IS NOT NULL THEN extract(epoch FROM due_at - now()) END::float8 AS due_in_seconds
             FROM order_states WHERE order_id = $1 AND ($2::text IS NULL OR user_id = $2)";
         let params: [Param; 2] = [(&order_id.as_str(), Type::TEXT), (&tenant.map(UserId::as_str), Type::TEXT)];
         let rows = self.query("read an order's status", sql, &params).await?;

@@ -18,6 +18,8 @@ use crate::problem::{ApiError, RefusalsOfOne};
 
 /// The longest `Retry-After` of a status, in seconds.
 const MAX_RETRY_AFTER: f64 = 60.0;
+/// The polls within the time that an order is overdue.
+const OVERDUE_POLLS: f64 = 10.0;
 
 /// Read an order.
 ///
@@ -90,9 +92,11 @@ impl<S: Send + Sync> FromRequestParts<S> for OrderPath {
     }
 }
 
-/// The seconds until the next poll: when the order is due, in whole seconds, 1 to 60.
+/// The seconds until the next poll, 1 to 60: when the order is due, in whole seconds. An overdue order waits in a backlog or for the end
+/// of a pause, so its clients poll more rarely the longer that takes.
 fn retry_after(due_in_seconds: f64) -> String {
-    due_in_seconds.ceil().clamp(1.0, MAX_RETRY_AFTER).to_string()
+    let wait = if due_in_seconds < 0.0 { -due_in_seconds / OVERDUE_POLLS } else { due_in_seconds };
+    wait.ceil().clamp(1.0, MAX_RETRY_AFTER).to_string()
 }
 
 /// A strong validator: the first bytes of the body's digest.
@@ -114,6 +118,7 @@ mod tests {
     #[test]
     fn retry_after_is_in_whole_seconds() {
         assert_eq!([0.0, 1.2, 4.0, 900.0].map(retry_after), ["1", "2", "4", "60"]);
+        assert_eq!([-0.5, -10.0, -45.0, -86_400.0].map(retry_after), ["1", "1", "5", "60"]);
     }
 
     #[test]
