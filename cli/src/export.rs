@@ -4,6 +4,7 @@
 //! An export can be interrupted at any moment and resumed: after each page it stores where it stands. The stored size of the file
 //! says how much of it is whole; what a crash left behind that is cut off.
 
+mod files;
 mod format;
 mod report;
 mod sink;
@@ -49,6 +50,7 @@ struct CreatedAt {
 pub async fn run(deployment: &Deployment, export: &Export, output: Output) -> Result<Exit, Failure> {
     let interrupt = Interrupt::of_process(output)?;
     let client = Client::new(deployment)?;
+    files::check(export)?;
     let mut state = State::of(export, deployment.url.as_str())?;
     let mut sink = Sink::open(export, &state)?;
     sink.save(export, &mut state)?;

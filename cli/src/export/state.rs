@@ -70,9 +70,7 @@ impl State {
 
     /// Stores the state: a reader finds this one or the one before, never a part.
     pub fn save(&self, file: &Path) -> Result<(), Failure> {
-        let mut name = file.as_os_str().to_owned();
-        name.push(".new");
-        let new = PathBuf::from(name);
+        let new = temporary(file);
         let text = serde_json::to_string(self).unwrap_or_default();
         let write = || {
             let mut written = fs::File::create(&new)?;
@@ -87,6 +85,13 @@ impl State {
     pub fn seconds_to(&self, time: OffsetDateTime) -> u64 {
         (self.to - time.clamp(self.from, self.to)).whole_seconds().unsigned_abs()
     }
+}
+
+/// The file that a state is written to before it replaces the one of `--resume`.
+pub fn temporary(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".new");
+    name.into()
 }
 
 fn read(file: &Path) -> Result<Option<State>, Failure> {

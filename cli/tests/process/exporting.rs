@@ -125,6 +125,40 @@ fn export_overwrites_no_file_and_resumes_no_other_export() {
 }
 
 #[test]
+fn export_refuses_one_file_for_orders_and_position() {
+    let (api, folder) = (api(), TempDir::new().unwrap());
+    std::os::unix::fs::symlink("orders", folder.path().join("link")).unwrap();
+    let refused = |file: &str, state: &str| {
+        let mut command = command(&["export", "--from", "2026-01-01", "--file", file, "--resume", state], &[]);
+        command.env("ORDERMILL_URL", api.url()).env("ORDERMILL_TOKEN", "a.e30.b").current_dir(folder.path());
+        let output = command.output().unwrap();
+        let problem = text(&output.stderr);
+        assert!(
+            output.status.code() == Some(2) && problem.contains("in the file of --file"),
+            "{file} {state}: {output:?}"
+        );
+    };
+    let absolute = folder.path().join("orders").display().to_string();
+    for (file, state) in [
+        ("orders", "orders"),
+        ("orders", "./orders"),
+        (&absolute, "orders"),
+        ("orders", "link"),
+        ("orders.new", "orders"),
+    ] {
+        refused(file, state);
+        assert!(!folder.path().join("orders").exists() && !folder.path().join("orders.new").exists(), "{file} {state}");
+    }
+    write(folder.path().join("orders"), "kept").unwrap();
+    std::fs::hard_link(folder.path().join("orders"), folder.path().join("second")).unwrap();
+    for state in ["orders", "link", "second"] {
+        refused("orders", state);
+        assert_eq!(read_to_string(folder.path().join("orders")).unwrap(), "kept");
+    }
+    assert_eq!(api.calls("/orders"), 0);
+}
+
+#[test]
 fn table_has_one_heading_and_a_row_for_each_order() {
     let (api, folder) = (api(), TempDir::new().unwrap());
     let output = run(&api, &folder, &["--from", "2026-01-01", "--format", "csv"]);
