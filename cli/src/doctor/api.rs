@@ -14,6 +14,8 @@ pub const SKEW: Duration = Duration::from_secs(5);
 pub const GRACE_SECONDS: f64 = 180.0;
 /// How long an event may wait; the limit of `EventsAlarm`.
 const EVENT_SECONDS: f64 = 300.0;
+/// The remedy for a URL that is not the API's.
+const URL: &str = "check the URL: the stack's output ApiUrl, without a path behind it";
 
 /// Runs the checks.
 pub async fn examine(deployment: &Deployment, client: &Client<'_>) -> Vec<Finding> {
@@ -36,14 +38,14 @@ pub async fn examine(deployment: &Deployment, client: &Client<'_>) -> Vec<Findin
 fn health(answer: &Answer) -> Finding {
     let url = "GET /healthz";
     match answer.status {
-        200 => Finding::ok("health", url, "the API reaches its database"),
+        200 if json(answer)["status"] == "ok" => Finding::ok("health", url, "the API reaches its database"),
+        200 => Finding::wrong("health", url, "something else answers at this URL, not Ordermill", URL),
         503 => {
             let remedy = "check that the database runs, that the functions' security group may reach it, and DATABASE_URL; the api's log has the cause";
             Finding::wrong("health", url, format!("the API can't reach its database ({})", answer.problem()), remedy)
         }
         404 | 403 => {
-            let remedy = "check the URL: the stack's output ApiUrl, without a path behind it";
-            Finding::wrong("health", url, format!("there is no Ordermill at this URL ({})", answer.problem()), remedy)
+            Finding::wrong("health", url, format!("there is no Ordermill at this URL ({})", answer.problem()), URL)
         }
         _ => Finding::wrong(
             "health",
@@ -51,6 +53,25 @@ fn health(answer: &Answer) -> Finding {
             format!("the API has an error ({})", answer.problem()),
             "see the api function's log",
         ),
+    }
+}
+
+/// The answer's body; null if it is not JSON.
+fn json(answer: &Answer) -> Value {
+    serde_json::from_str(&answer.body).unwrap_or_default()
+}
+
+/// Whether the answer is a list of orders.
+fn is_list(answer: &Answer) -> bool {
+    answer.status == 200 && json(answer)["orders"].is_array()
+}
+
+/// The answer of something else than the API, or of an API that has an error.
+fn unexpected(answer: &Answer) -> String {
+    if answer.status == 200 {
+        "the answer is not Ordermill's".to_owned()
+    } else {
+        format!("answered {}", answer.problem())
     }
 }
 
@@ -80,10 +101,8 @@ fn closed(answer: Result<Answer, String>) -> Finding {
         "set the api's AUTH to jwt, and deploy its routes with the authorizer: every caller can read all orders";
     match answer {
         Ok(answer) if answer.status == 401 => Finding::ok("closed", "GET /orders", "without a token: 401"),
-        Ok(answer) if answer.status == 200 => {
-            Finding::wrong("closed", "GET /orders", "answers without a token", remedy)
-        }
-        Ok(answer) => Finding::not_checked("closed", "GET /orders", format!("answered {}", answer.problem())),
+        Ok(answer) if is_list(&answer) => Finding::wrong("closed", "GET /orders", "answers without a token", remedy),
+        Ok(answer) => Finding::not_checked("closed", "GET /orders", unexpected(&answer)),
         Err(problem) => Finding::not_checked("closed", "GET /orders", problem),
     }
 }
@@ -92,7 +111,7 @@ fn closed(answer: Result<Answer, String>) -> Finding {
 fn access(answer: Result<Answer, String>) -> Finding {
     let place = "GET /orders";
     match answer {
-        Ok(answer) if answer.status == 200 => Finding::ok("access", place, "with the token: 200"),
+        Ok(answer) if is_list(&answer) => Finding::ok("access", place, "with the token: 200"),
         Ok(answer) if answer.status == 401 => {
             let said = answer.header("www-authenticate").unwrap_or("no reason given");
             let remedy = "get a token that has not expired, from the issuer and for the audience that the deployment accepts (JwtIssuer, JwtAudience)";
@@ -104,7 +123,7 @@ fn access(answer: Result<Answer, String>) -> Finding {
             "the token lacks orders/read: 403",
             "ask the issuer for the scopes `orders/read orders/write`",
         ),
-        Ok(answer) => Finding::not_checked("access", place, format!("answered {}", answer.problem())),
+        Ok(answer) => Finding::not_checked("access", place, unexpected(&answer)),
         Err(problem) => Finding::not_checked("access", place, problem),
     }
 }
@@ -119,13 +138,12 @@ async fn numbers(deployment: &Deployment, client: &Client<'_>) -> Vec<Finding> {
     if deployment.token.is_none() {
         return not_checked("give a token with orders/read.all");
     }
-    let answer = match client.get("/metrics").await {
-        Ok(answer) if answer.status == 200 => answer,
+    let metrics = match client.get("/metrics").await {
+        Ok(answer) if json(&answer)["status_counts"].is_object() => json(&answer),
         Ok(answer) if [401, 403].contains(&answer.status) => return not_checked("give a token with orders/read.all"),
-        Ok(answer) => return not_checked(&answer.problem()),
+        Ok(answer) => return not_checked(&unexpected(&answer)),
         Err(problem) => return not_checked(&problem),
     };
-    let metrics: Value = serde_json::from_str(&answer.body).unwrap_or_default();
     let overdue =
         metrics["oldest_overdue_seconds"].as_f64().map(|seconds| overdue("GET /metrics", seconds, GRACE_SECONDS));
     let overdue =

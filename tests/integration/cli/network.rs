@@ -59,10 +59,23 @@ async fn doctor_finds_each_wrong_answer_of_the_api() {
     for (status, body, check, what, remedy) in [
         (503, unavailable, "health", "can't reach its database", "DATABASE_URL"),
         (404, "{}", "health", "there is no Ordermill", "ApiUrl"),
-        (200, "{}", "closed", "without a token", "AUTH to jwt"),
+        (200, "{}", "health", "something else answers", "ApiUrl"),
+        (200, r#"{"orders": [], "next_cursor": null}"#, "closed", "without a token", "AUTH to jwt"),
     ] {
         let server = answering(move || json(status, body)).await;
         Patient::at(&format!("http://{}", server.address())).assert_wrong(check, what, remedy).await;
+    }
+}
+
+#[tokio::test]
+async fn doctor_takes_no_other_server_for_the_api() {
+    let server = answering(|| json(200, "<html></html>")).await;
+    let findings = Patient::at(&format!("http://{}", server.address())).bearing("a.e30.b").findings().await;
+    let of = |check: &str| findings.iter().find(|finding| finding.check == check).unwrap();
+    assert_eq!(of("health").state, Verdict::Wrong, "{findings:#?}");
+    for check in ["closed", "access", "pause", "overdue", "dead-letters", "events"] {
+        let finding = of(check);
+        assert_eq!((finding.state, &*finding.what), (Verdict::NotChecked, "the answer is not Ordermill's"), "{check}");
     }
 }
 
@@ -82,7 +95,9 @@ async fn doctor_finds_a_wrong_clock() {
 
 #[tokio::test]
 async fn doctor_finds_events_that_are_not_out() {
-    let metrics = |age: &'static str| answering(move || json(200, format!(r#"{{"oldest_event_seconds": {age}}}"#)));
+    let metrics = |age: &'static str| {
+        answering(move || json(200, format!(r#"{{"status_counts": {{}}, "oldest_event_seconds": {age}}}"#)))
+    };
     let patient = |server: &Server| Patient::at(&format!("http://{}", server.address())).bearing("a token");
     let (late, in_time, none) = (metrics("301").await, metrics("299").await, metrics("null").await);
     patient(&late).assert_wrong("events", "has waited for 301 s", "Events are not out").await;
