@@ -1,7 +1,6 @@
 //! The exit status of a command.
 
 use std::fmt;
-use std::process::ExitCode;
 
 /// An exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,12 +20,6 @@ pub enum Exit {
     Unread = 141,
     /// SIGTERM ended it.
     Terminated = 143,
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
-    }
 }
 
 /// Why a command failed.

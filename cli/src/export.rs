@@ -74,7 +74,12 @@ async fn write_pages(
     let interval = Duration::from_secs(1) / export.rate;
     while !state.is_complete && interrupt.exit().is_none() {
         let next_call = Instant::now() + interval;
-        let page: RawPage = client.follow(&path(state)).await?.read()?;
+        let path = path(state);
+        let answer = tokio::select! {
+            answer = client.follow(&path) => answer?,
+            () = interrupt.wait() => break,
+        };
+        let page: RawPage = answer.read()?;
         let reached = write(&page, export.format, state, sink)?;
         state.is_complete = page.next_cursor.is_none() || reached.is_some_and(|oldest| oldest < state.from);
         state.cursor = page.next_cursor;

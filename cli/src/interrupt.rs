@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 
 /// Whether the command was interrupted.
 #[derive(Debug, Clone)]
-pub struct Interrupt(watch::Receiver<Option<Exit>>);
+pub struct Interrupt(watch::Receiver<Option<(Exit, Instant)>>);
 
 impl Interrupt {
     /// Handles the process's signals from now on.
@@ -24,7 +25,7 @@ impl Interrupt {
                     _ = interrupt.recv() => Exit::Interrupted,
                     _ = terminate.recv() => Exit::Terminated,
                 };
-                if sender.send_replace(Some(exit)).is_some() {
+                if sender.send_replace(Some((exit, Instant::now()))).is_some() {
                     std::process::exit(exit as i32);
                 }
                 output.complain("interrupted: stopping and reporting; Ctrl-C again ends the command at once");
@@ -42,19 +43,24 @@ impl Interrupt {
     /// The exit status, if the command was interrupted.
     #[must_use]
     pub fn exit(&self) -> Option<Exit> {
-        *self.0.borrow()
+        self.0.borrow().map(|(exit, _)| exit)
     }
 
     /// Returns this long after an interrupt.
     pub async fn wait_and(&self, time: Duration) {
-        self.wait().await;
-        tokio::time::sleep(time).await;
+        sleep_until(self.moment().await + time).await;
     }
 
     /// Returns at an interrupt.
     pub async fn wait(&self) {
-        if self.0.clone().wait_for(Option::is_some).await.is_err() {
-            std::future::pending::<()>().await;
+        self.moment().await;
+    }
+
+    /// Waits for an interrupt. Returns its moment.
+    async fn moment(&self) -> Instant {
+        match self.0.clone().wait_for(Option::is_some).await.as_deref() {
+            Ok(Some((_, moment))) => *moment,
+            _ => std::future::pending().await,
         }
     }
 }

@@ -49,8 +49,11 @@ pub async fn measure(
     allow_connections();
     let client = Client::new(deployment)?;
     let run = Run::new(deployment)?;
-    run.check(&client).await?;
-    let before = Counts::read(&client).await;
+    let report = |results| Report::new(&run, deployment, load.orders, results);
+    let before = tokio::select! {
+        before = begin(&client, &run) => before?,
+        () = interrupt.wait() => return Ok(report(RunResults::none(interrupt.exit()))),
+    };
     let begun = Instant::now();
     let bar = bar(output, load.orders, "accepted");
     let sent = send::create_all(&client, &run, load, &bar, interrupt).await;
@@ -60,9 +63,18 @@ pub async fn measure(
     let patience = Duration::from_secs(load.patience);
     let found = follow::to_the_end(&client, &run, sent.accepted, patience, &bar, interrupt).await;
     bar.finish_and_clear();
-    let interrupted = interrupt.exit();
-    let counted = if interrupted.is_none() { Counts::between(before, Counts::read(&client).await) } else { None };
-    Ok(Report::new(&run, deployment, load.orders, RunResults { sent, accepted_within, found, counted, interrupted }))
+    let counted = tokio::select! {
+        biased;
+        () = interrupt.wait() => None,
+        after = Counts::read(&client) => Counts::between(before, after),
+    };
+    Ok(report(RunResults { sent, accepted_within, found, counted, interrupted: interrupt.exit() }))
+}
+
+/// Checks that the service answers. Returns its counts before the run.
+async fn begin(client: &Client<'_>, run: &Run) -> Result<Option<Counts>, Failure> {
+    run.check(client).await?;
+    Ok(Counts::read(client).await)
 }
 
 /// A progress bar on standard error, on terminals only.

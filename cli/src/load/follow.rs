@@ -17,8 +17,8 @@ const PAGES: usize = 5;
 /// The shortest and the longest wait between two polls.
 const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 
-/// The time-out for reading the orders of an interrupted run.
-const LAST_READ: Duration = Duration::from_secs(10);
+/// How long after an interrupt a run stops reading its orders.
+const LAST_READ: Duration = Duration::from_millis(4500);
 
 /// The active orders of a run.
 #[derive(Default)]
@@ -44,7 +44,7 @@ pub async fn to_the_end(
     tokio::select! {
         found = all(client, run) => found,
         () = interrupt.wait_and(LAST_READ) => {
-            Err(Failure::Unreachable(format!("the orders could not be read within {} s", LAST_READ.as_secs())))
+            Err(Failure::Unreachable("the orders could not be read in time".to_owned()))
         }
     }
 }

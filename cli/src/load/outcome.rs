@@ -19,6 +19,12 @@ pub struct RunResults {
 }
 
 impl RunResults {
+    /// The results of a run that was interrupted before its first call.
+    pub fn none(interrupted: Option<Exit>) -> Self {
+        let (sent, accepted_within) = (Sent::default(), Duration::ZERO);
+        Self { sent, accepted_within, found: Ok(Vec::new()), counted: None, interrupted }
+    }
+
     /// Why the report does not cover the whole run, and the exit status for that.
     pub fn incomplete(&self) -> Option<(String, Exit)> {
         let unread = self.found.as_ref().err();

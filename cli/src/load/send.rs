@@ -18,8 +18,8 @@ use crate::options::Load;
 const TRIES: u32 = 12;
 /// The longest wait between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// How long an interrupted run waits for the answers to open calls.
-const LAST_ANSWERS: Duration = Duration::from_secs(5);
+/// How long after an interrupt a run waits for the answers to open calls.
+const LAST_ANSWERS: Duration = Duration::from_secs(3);
 
 /// The results of all calls.
 #[derive(Default)]

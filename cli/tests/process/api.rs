@@ -18,6 +18,23 @@ pub enum Manner {
     Refusing,
     /// It accepts calls and never answers.
     Silent,
+    /// It never answers a call that creates orders.
+    SilentToCreates,
+    /// It never answers a call for more than one order.
+    SilentToLists,
+    /// It answers every call 503.
+    Unavailable,
+}
+
+impl Manner {
+    fn is_silent_to(self, request: &Request) -> bool {
+        match self {
+            Self::Silent => true,
+            Self::SilentToCreates => request.method() == "POST",
+            Self::SilentToLists => request.uri().to_string().contains("limit=200"),
+            _ => false,
+        }
+    }
 }
 
 /// A running API. The server runs as long as its runtime.
@@ -39,8 +56,8 @@ impl Api {
         let state = Arc::new(State::default());
         let serving = Arc::clone(&state);
         let server = runtime.block_on(Server::start(move |request: Request| {
-            let answer = serving.answer(&request, manner);
-            async move { if manner == Manner::Silent { std::future::pending().await } else { Some(answer) } }
+            let (answer, is_silent) = (serving.answer(&request, manner), manner.is_silent_to(&request));
+            async move { if is_silent { std::future::pending().await } else { Some(answer) } }
         }));
         let server = server.unwrap();
         Self { address: server.address(), state, _server: (server, runtime) }
@@ -78,6 +95,7 @@ impl State {
         let path = request.uri().to_string();
         let mut orders = self.orders.lock().unwrap();
         let (status, answer) = match (request.method().as_str(), path.split('?').next().unwrap()) {
+            _ if manner == Manner::Unavailable => (503, json!({"title": "Service temporarily unavailable"})),
             _ if manner == Manner::Refusing => (403, json!({"__type": "AccessDeniedException", "message": "no right"})),
             ("POST", "/orders") => {
                 orders.push(order(&serde_json::from_slice(request.body()).unwrap_or_default()));

@@ -130,6 +130,65 @@ fn load_interrupted_twice_ends_at_once() {
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 }
 
+/// Interrupts a command once the service has got a call. It must end within 5 s. Returns its exit status and standard output.
+fn interrupted(
+    manner: Manner,
+    arguments: &[&str],
+    signal: Signal,
+    has_call: fn(&Api) -> bool,
+) -> (Option<i32>, String) {
+    let api = Api::start(manner);
+    let child = at(&api, arguments).spawn().unwrap();
+    wait_until("the call", || has_call(&api));
+    send(&child, signal);
+    let begun = Instant::now();
+    let (status, stdout, stderr) = end(child);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{arguments:?} took {:?}", begun.elapsed());
+    assert!(stderr.contains("interrupted"), "{stderr}");
+    (status, stdout)
+}
+
+#[test]
+fn load_of_a_silent_service_ends_with_its_report() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let (status, stdout) =
+            interrupted(Manner::Silent, &["load", "-n", "3", "--json"], signal, |api| api.calls("") > 0);
+        let report: Value = serde_json::from_str(&stdout).unwrap();
+        assert_eq!(
+            (status, &report["accepted"], &report["incomplete"]),
+            (Some(code), &0.into(), &"interrupted".into())
+        );
+    }
+}
+
+#[test]
+fn load_of_a_service_that_falls_silent_ends_with_its_report() {
+    let run = |manner, has_call| {
+        let (status, stdout) = interrupted(manner, &["load", "-n", "3", "--json"], Signal::INT, has_call);
+        let report: Value = serde_json::from_str(&stdout).unwrap();
+        assert_eq!(status, Some(130), "{report}");
+        (report["accepted"].clone(), report["incomplete"].clone())
+    };
+    let creates = run(Manner::SilentToCreates, |api| api.accepted() == 3);
+    assert_eq!(creates, (0.into(), "interrupted".into()));
+    let lists = run(Manner::SilentToLists, |api| api.calls("status=pending") > 0);
+    assert_eq!(lists, (3.into(), "interrupted; the orders could not be read in time".into()));
+}
+
+#[test]
+fn export_of_a_service_that_never_answers_ends_with_its_report() {
+    let folder = tempfile::tempdir().unwrap();
+    for (number, manner) in [Manner::Silent, Manner::Unavailable].into_iter().enumerate() {
+        for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+            let file = folder.path().join(format!("{number}-{code}")).display().to_string();
+            let arguments = ["export", "--json", "--from", "2026-01-01", "--file", &file];
+            let (status, stdout) = interrupted(manner, &arguments, signal, |api| api.calls("") > 0);
+            let report: Value = serde_json::from_str(&stdout).unwrap();
+            assert_eq!((status, &report["complete"]), (Some(code), &false.into()));
+        }
+    }
+}
+
 #[test]
 fn load_reports_even_if_it_can_not_read_the_orders() {
     let api = Api::start(Manner::WithoutLists);
