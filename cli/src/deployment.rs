@@ -13,6 +13,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use reqwest::Url;
+use reqwest::header::HeaderValue;
 use shared::config::Env;
 
 use crate::options::Target;
@@ -23,6 +24,8 @@ pub struct Deployment {
     pub url: Url,
     /// The token for the calls.
     pub token: Option<String>,
+    /// The flag or the variable that the token is from, or `ORDERMILL_TOKEN` without one.
+    pub token_name: &'static str,
     /// Certificate authorities (PEM) to trust besides the machine's.
     pub authorities: Option<String>,
     /// Its other variables.
@@ -42,9 +45,15 @@ impl Deployment {
         }
         let filled = |name: &str| variables.get(name).cloned().filter(|value| !value.is_empty());
         let url = target.url.clone().or_else(|| filled("API_URL")).ok_or(NO_URL)?;
+        let (token, token_name) = match &target.token {
+            Some(token) if filled("ORDERMILL_TOKEN").as_ref() != Some(token) => (Some(token.clone()), "--token"),
+            Some(token) => (Some(token.clone()), "ORDERMILL_TOKEN"),
+            None => filled("TOKEN_ADMIN").map_or((None, "ORDERMILL_TOKEN"), |token| (Some(token), "TOKEN_ADMIN")),
+        };
         Ok(Self {
             url: parse(&url)?,
-            token: target.token.clone().or_else(|| filled("TOKEN_ADMIN")),
+            token: token.map(|token| check_token(token, token_name)).transpose()?,
+            token_name,
             authorities: target.ca_file.as_deref().map(read_authorities).transpose()?,
             env: variables.into_iter().collect(),
         })
@@ -104,6 +113,15 @@ fn parse(url: &str) -> Result<Url, String> {
     }
 }
 
+/// Returns the token if a header can hold it.
+fn check_token(token: String, name: &str) -> Result<String, String> {
+    if HeaderValue::from_str(&token).is_ok() {
+        Ok(token)
+    } else {
+        Err(format!("{name} is no token: it contains a line break or another control character"))
+    }
+}
+
 fn read_authorities(file: &Path) -> Result<String, String> {
     std::fs::read_to_string(file).map_err(|error| format!("{} can't be read: {error}", file.display()))
 }
@@ -140,6 +158,17 @@ mod tests {
         assert_eq!(deployment.env.text("DATABASE_URL"), Some("postgres://u@127.0.0.1/d"));
         assert_eq!(deployment.env.text("DATABASE_TLS"), Some("off"));
         std::fs::remove_file(file).unwrap();
+    }
+
+    #[test]
+    fn token_that_no_header_can_hold_is_refused_by_its_name() {
+        let named = |target: Target, variables: &[(&str, &str)]| find(&target, variables).err().unwrap();
+        let url = Some("http://127.0.0.1:1".to_owned());
+        let target = Target { url: url.clone(), token: Some("a\nb".to_owned()), ..Target::default() };
+        assert!(named(target.clone(), &[]).starts_with("--token is no token: it contains a line break"));
+        assert!(named(target, &[("ORDERMILL_TOKEN", "a\nb")]).starts_with("ORDERMILL_TOKEN is no token"));
+        let without = Target { url, ..Target::default() };
+        assert!(named(without, &[("TOKEN_ADMIN", "a\nb")]).starts_with("TOKEN_ADMIN is no token"));
     }
 
     #[test]

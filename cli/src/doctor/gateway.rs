@@ -31,7 +31,7 @@ pub async fn examine(cloud: &Cloud, deployment: &Deployment) -> Vec<Finding> {
         Err(problem) => {
             return vec![Finding::wrong(
                 "token",
-                "ORDERMILL_TOKEN",
+                deployment.token_name,
                 format!("is no token: {problem}"),
                 "get a new one, and give it as it is, without `Bearer`",
             )];

@@ -22,8 +22,8 @@ impl Run {
     pub fn new(deployment: &Deployment) -> Result<Self, Failure> {
         let token =
             deployment.token.as_deref().ok_or_else(|| Failure::Usage("give --token or ORDERMILL_TOKEN".to_owned()))?;
-        let claims =
-            Claims::of(token).map_err(|problem| Failure::Usage(format!("ORDERMILL_TOKEN is no token: {problem}")))?;
+        let name = deployment.token_name;
+        let claims = Claims::of(token).map_err(|problem| Failure::Usage(format!("{name} is no token: {problem}")))?;
         let name = format!("load-{:08x}", fastrand::u32(..));
         let own = claims.text("sub").unwrap_or_default().to_owned();
         Ok(Self { user: if claims.acts_for_all() { name.clone() } else { own }, name })

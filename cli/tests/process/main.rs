@@ -82,6 +82,29 @@ fn help_lists_every_exit_status() {
 }
 
 #[test]
+fn token_that_no_header_can_hold_is_refused_at_once() {
+    let api = api::Api::start(api::Manner::Sound);
+    for command in [&["doctor"][..], &["load", "-n", "1"], &["tail"], &["export", "--from", "2026-01-01"]] {
+        let output = run(&[command, &["--token", "a.e30.b\n"]].concat(), &[("ORDERMILL_URL", &api.url())]);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert!(
+            text(&output.stderr).starts_with("ordermill: --token is no token: it contains a line break"),
+            "{output:?}"
+        );
+    }
+    assert_eq!(api.calls(""), 0);
+}
+
+#[test]
+fn error_about_a_token_names_where_it_is_from() {
+    let url = "http://127.0.0.1:1";
+    let flag = run(&["load", "--token", "abc"], &[("ORDERMILL_URL", url)]);
+    assert!(text(&flag.stderr).starts_with("ordermill: --token is no token"), "{flag:?}");
+    let variable = run(&["load"], &[("ORDERMILL_URL", url), ("ORDERMILL_TOKEN", "abc")]);
+    assert!(text(&variable.stderr).starts_with("ordermill: ORDERMILL_TOKEN is no token"), "{variable:?}");
+}
+
+#[test]
 fn token_is_shown_nowhere() {
     let secret = "eyJzZWNyZXQ.e30.c2VjcmV0";
     for arguments in [&["doctor"][..], &["doctor", "--json"], &["load", "-n", "1"], &["--help"]] {
