@@ -1,5 +1,7 @@
 //! The API's client: makes calls, and returns status, headers and body.
 
+mod notices;
+
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
@@ -7,10 +9,13 @@ use reqwest::{Certificate, Method, RequestBuilder};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use shared::error::Chain;
+use tokio::time::{Instant, sleep};
 
 use crate::deployment::Deployment;
 use crate::exit::Failure;
 use crate::http;
+
+use notices::Notices;
 
 /// The time-out of a call: as long as the gateway waits for a function.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -25,6 +30,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 pub struct Client<'a> {
     http: reqwest::Client,
     deployment: &'a Deployment,
+    notices: Notices,
 }
 
 /// An answer, read to its end.
@@ -47,7 +53,14 @@ impl<'a> Client<'a> {
             let authorities = Certificate::from_pem_bundle(pem.as_bytes()).map_err(unusable)?;
             builder = authorities.into_iter().fold(builder, reqwest::ClientBuilder::add_root_certificate);
         }
-        Ok(Self { http: builder.build().map_err(unusable)?, deployment })
+        Ok(Self { http: builder.build().map_err(unusable)?, deployment, notices: Notices::default() })
+    }
+
+    /// Gives the function a line when [`Self::follow`] waits for long, with the cause, and when the API answers again.
+    #[must_use]
+    pub fn notifying(mut self, notify: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.notices = Notices::to(notify);
+        self
     }
 
     /// Reads a path, with the token.
@@ -62,16 +75,25 @@ impl<'a> Client<'a> {
 
     /// The same as [`Self::follow`]; the answer is a 304 if the body still has this tag.
     pub async fn follow_unless(&self, path: &str, etag: Option<&str>) -> Result<Answer, Failure> {
-        let mut tries = 1;
+        let (mut tries, begun) = (1, Instant::now());
         loop {
             let request = self.with_token(self.request(Method::GET, path));
-            let answer =
-                send(etag.into_iter().fold(request, |request, etag| request.header("if-none-match", etag))).await;
-            if tries == TRIES || !answer.as_ref().map_or(true, Answer::is_temporary) {
+            let request = etag.into_iter().fold(request, |request, etag| request.header("if-none-match", etag));
+            let answer = self.notices.during(Instant::now(), "it does not answer", send(request)).await;
+            let problem = match &answer {
+                Ok(answer) if !answer.is_temporary() => {
+                    self.notices.end();
+                    None
+                }
+                Ok(answer) => Some(answer.problem()),
+                Err(problem) => Some(problem.clone()),
+            };
+            let Some(problem) = problem.filter(|_| tries < TRIES) else {
                 return answer.map_err(|problem| Failure::Unreachable(format!("the API can't be reached: {problem}")));
-            }
-            let asked_for = answer.ok().and_then(|answer| answer.retry_after());
-            tokio::time::sleep(asked_for.unwrap_or_default().clamp(FIRST_WAIT * tries, LONGEST_WAIT)).await;
+            };
+            let asked_for = answer.ok().and_then(|answer| answer.retry_after()).unwrap_or_default();
+            let pause = sleep(asked_for.clamp(FIRST_WAIT * tries, LONGEST_WAIT));
+            self.notices.during(begun, &problem, pause).await;
             tries += 1;
         }
     }

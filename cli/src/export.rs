@@ -55,6 +55,8 @@ pub async fn run(deployment: &Deployment, export: &Export, output: Output) -> Re
     let mut sink = Sink::open(export, &state)?;
     sink.save(export, &mut state)?;
     let bar = bar(&state, export, output);
+    let shown = bar.clone();
+    let client = client.notifying(move |line| shown.suspend(|| output.complain(line)));
     let done = write_pages(&client, export, &mut state, &mut sink, &bar, &interrupt).await;
     bar.finish_and_clear();
     report::show(&state, &sink, export, output);

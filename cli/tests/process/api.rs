@@ -1,6 +1,7 @@
 //! A small API for the tests: it accepts orders and leaves them pending.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use sandbox::server::{self, Request, Response, Server};
@@ -48,6 +49,8 @@ pub struct Api {
 struct State {
     orders: Mutex<Vec<Value>>,
     paths: Mutex<Vec<String>>,
+    /// Whether it answers every call again.
+    is_sound: AtomicBool,
 }
 
 impl Api {
@@ -84,6 +87,11 @@ impl Api {
         self.state.orders.lock().unwrap().push(order);
     }
 
+    /// Answers every call from now on.
+    pub fn recover(&self) {
+        self.state.is_sound.store(true, Ordering::SeqCst);
+    }
+
     /// How many calls had this in their path.
     pub fn calls(&self, part: &str) -> usize {
         self.state.paths.lock().unwrap().iter().filter(|path| path.contains(part)).count()
@@ -95,7 +103,9 @@ impl State {
         let path = request.uri().to_string();
         let mut orders = self.orders.lock().unwrap();
         let (status, answer) = match (request.method().as_str(), path.split('?').next().unwrap()) {
-            _ if manner == Manner::Unavailable => (503, json!({"title": "Service temporarily unavailable"})),
+            _ if manner == Manner::Unavailable && !self.is_sound.load(Ordering::SeqCst) => {
+                (503, json!({"title": "Service temporarily unavailable"}))
+            }
             _ if manner == Manner::Refusing => (403, json!({"__type": "AccessDeniedException", "message": "no right"})),
             ("POST", "/orders") => {
                 orders.push(order(&serde_json::from_slice(request.body()).unwrap_or_default()));

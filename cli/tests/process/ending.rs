@@ -190,6 +190,41 @@ fn export_of_a_service_that_never_answers_ends_with_its_report() {
 }
 
 #[test]
+fn tail_and_export_name_the_cause_of_a_wait_once() {
+    let arguments = [&["tail"][..], &["export", "--from", "2026-01-01"]];
+    let causes =
+        [(Manner::Silent, "it does not answer"), (Manner::Unavailable, "503: Service temporarily unavailable")];
+    for (arguments, (manner, cause)) in arguments.into_iter().flat_map(|each| causes.map(|cause| (each, cause))) {
+        let api = Api::start(manner);
+        let mut child = at(&api, arguments).spawn().unwrap();
+        let mut line = String::new();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        stderr.read_line(&mut line).unwrap();
+        assert_eq!(line, format!("ordermill: waiting for the API: {cause}\n"));
+        // The next tries give the same cause.
+        let tries = api.calls("") + usize::from(manner == Manner::Unavailable);
+        wait_until("another try", || api.calls("") >= tries);
+        send(&child, Signal::INT);
+        let mut rest = String::new();
+        stderr.read_to_string(&mut rest).unwrap();
+        assert!(!rest.contains("waiting"), "{rest}");
+        end(child);
+    }
+}
+
+#[test]
+fn tail_says_when_the_service_answers_again() {
+    let api = Api::start(Manner::Unavailable);
+    let mut child = at(&api, &["tail"]).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().contains("waiting for the API: 503"));
+    api.recover();
+    assert_eq!(lines.next().unwrap().unwrap(), "ordermill: the API answers again");
+    send(&child, Signal::INT);
+    assert_eq!(end(child).0, Some(0));
+}
+
+#[test]
 fn load_reports_even_if_it_can_not_read_the_orders() {
     let api = Api::start(Manner::WithoutLists);
     let (status, stdout, stderr) = end(at(&api, &["load", "-n", "3", "--json"]).spawn().unwrap());
