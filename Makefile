@@ -6,6 +6,9 @@ SAM := PATH="$(CURDIR)/.venv/sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REG
 NODE := PATH="$(CURDIR)/.venv/node/bin:$(CURDIR)/.local/contract/node_modules/.bin:$$PATH" REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true
 # What a stack on this machine needs.
 LOCAL := .venv/sam/.stamp .venv/stack/.stamp
+# The CLI, which is built at its first use.
+ORDERMILL := test -e "$${CARGO_TARGET_DIR:-target}/debug/ordermill" || echo "==> Building ordermill, once; that takes some minutes" >&2; \
+	cargo run --quiet --package ordermill --
 DOCUMENT := functions/site/assets/openapi.json
 # A stack in a directory and at ports of its own: $(call own_stack,directory,postgres,emulator,issuer).
 own_stack = export STACK_DIR=.local/$(1) PG_PORT=$(or $(PG_PORT),$(2)) EMULATOR_PORT=$(or $(EMULATOR_PORT),$(3)) \
@@ -62,13 +65,13 @@ sample-data: $(LOCAL) ## add a thousand orders in every state to the running sta
 	$(STACK) sample-data
 
 doctor: ## check the running stack, or: make doctor ARGS="--url https://… --token …"
-	cargo run --quiet --package ordermill -- doctor $(ARGS)
+	$(ORDERMILL) doctor $(ARGS)
 
 load: ## create orders and follow each to its end: make load ORDERS=1000 CONCURRENCY=50
-	cargo run --quiet --package ordermill -- load --orders $(or $(ORDERS),100) --concurrency $(or $(CONCURRENCY),10) $(ARGS)
+	$(ORDERMILL) load --orders $(or $(ORDERS),100) --concurrency $(or $(CONCURRENCY),10) $(ARGS)
 
 tail: ## show orders as they change, or the life of one: make tail ORDER=order-1001
-	cargo run --quiet --package ordermill -- tail $(ORDER) $(ARGS)
+	$(ORDERMILL) tail $(ORDER) $(ARGS)
 
 openapi: ## write functions/site/assets/openapi.json from the routes, and the page of problems from docs/api.md
 	UPDATE_OPENAPI=1 cargo test --quiet -p tests --test integration published_
