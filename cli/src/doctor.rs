@@ -23,6 +23,7 @@ mod gateway;
 mod queues;
 mod reach;
 mod report;
+mod timing;
 
 use shared::config::Env;
 

@@ -1,18 +1,17 @@
 //! Checks the functions on Lambda: their state, the order of their times, the mapping and the schedule.
 
-use std::time::Duration;
-
 use aws_sdk_eventbridge::operation::describe_rule::DescribeRuleOutput;
 use aws_sdk_eventbridge::types::RuleState;
 use aws_sdk_lambda::operation::get_function_configuration::{
     GetFunctionConfigurationError, GetFunctionConfigurationOutput,
 };
 use aws_sdk_lambda::types::{EventSourceMappingConfiguration, FunctionResponseType, State};
-use shared::config::{Env, Timing, time_limit};
+use shared::config::Env;
 use shared::events::EVENT_BUS;
 
 use super::cloud::{Cloud, Services};
 use super::finding::Finding;
+use super::timing;
 use crate::aws::describe;
 
 /// A function as it is deployed.
@@ -80,7 +79,8 @@ pub async fn examine(cloud: &Cloud, env: &Env, functions: &Functions) -> Vec<Fin
     let mut findings = Vec::new();
     match &functions.processor {
         Ok(processor) => {
-            findings.extend([running(processor), timing(processor), timeout_variable(processor)]);
+            let timing = timing::of_processor(&processor.name, &processor.variables);
+            findings.extend([running(processor), timing, timeout_variable(processor)]);
             findings.extend(same_queue(processor, env));
             findings.extend(mapping(cloud, env, processor).await);
         }
@@ -88,7 +88,8 @@ pub async fn examine(cloud: &Cloud, env: &Env, functions: &Functions) -> Vec<Fin
     }
     match &functions.sweeper {
         Ok(sweeper) => {
-            findings.extend([running(sweeper), timing(sweeper), schedule(cloud, sweeper).await]);
+            let timing = timing::of_sweeper(&sweeper.name, &sweeper.variables);
+            findings.extend([running(sweeper), timing, schedule(cloud, sweeper).await]);
             findings.extend(same_queue(sweeper, env));
         }
         Err(finding) => findings.push(finding.clone()),
@@ -101,28 +102,6 @@ fn running(function: &Function) -> Finding {
     let what = inactive.map_or_else(|| "active".to_owned(), |state| format!("its state is {state}"));
     let remedy = "see StateReason of `aws lambda get-function-configuration`; an inactive function becomes active when it is invoked";
     Finding::held("function", &function.name, inactive.is_none(), what, remedy)
-}
-
-/// Checks the order of the four times with the function's own code.
-fn timing(function: &Function) -> Finding {
-    let times =
-        time_limit(&function.variables, 15).and_then(|limit| Ok((limit, Timing::from_env(&function.variables)?)));
-    match times {
-        Ok((timeout, Timing { lease, grace })) => {
-            let seconds = |time: Duration| time.as_secs();
-            let what = format!(
-                "time-out {} s < lease {} s < visibility < grace {} s",
-                seconds(timeout),
-                seconds(lease),
-                seconds(grace)
-            );
-            Finding::ok("function.timing", &function.name, what)
-        }
-        Err(error) => {
-            let remedy = "set FUNCTION_TIMEOUT_SECONDS < LEASE_SECONDS < VISIBILITY_TIMEOUT_SECONDS < SWEEP_GRACE_SECONDS; the function does not start otherwise";
-            Finding::wrong("function.timing", &function.name, error.to_string(), remedy)
-        }
-    }
 }
 
 /// The processor's variable must equal its real time-out.
