@@ -1,5 +1,6 @@
 """The verbs of ``python -m stack``."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -121,7 +122,8 @@ def execute(settings: Settings, command: list[str]) -> None:
             _run(settings, command)
             calls.check(settings)
         except StackError:
-            logs.show(settings, count=10)
+            with contextlib.suppress(StackError):  # Without the emulator there are no logs.
+                logs.show(settings, count=10)
             raise
 
 

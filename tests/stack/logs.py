@@ -1,7 +1,10 @@
 """The functions' logs in the emulated CloudWatch."""
 
+from botocore.exceptions import ConnectionError as NoConnection
+from botocore.exceptions import HTTPClientError
+
 from stack import envfile
-from stack.console import say
+from stack.console import StackError, say
 from stack.deploy import client
 from stack.settings import Settings
 
@@ -14,6 +17,13 @@ def show(settings: Settings, count: int = 40) -> None:
     Raises :class:`stack.console.StackError` if no stack is running.
     """
     envfile.read(settings)
+    try:
+        _show(settings, count)
+    except (NoConnection, HTTPClientError) as error:
+        raise StackError("The emulated AWS of this stack is not running.", "`make up` starts it again.") from error
+
+
+def _show(settings: Settings, count: int) -> None:
     cloudwatch = client(settings, "logs")
     for group in cloudwatch.describe_log_groups()["logGroups"]:
         pages = cloudwatch.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"])
