@@ -25,10 +25,12 @@ impl Interrupt {
                     _ = interrupt.recv() => Exit::Interrupted,
                     _ = terminate.recv() => Exit::Terminated,
                 };
-                if sender.send_replace(Some((exit, Instant::now()))).is_some() {
+                if sender.borrow().is_some() {
                     std::process::exit(exit as i32);
                 }
+                // First the line, because the command may end at once.
                 output.complain("interrupted: stopping and reporting; Ctrl-C again ends the command at once");
+                sender.send_replace(Some((exit, Instant::now())));
             }
         });
         Ok(Self(receiver))
