@@ -148,10 +148,17 @@ impl Answer {
             401 => Failure::Unreachable(format!(
                 "the API does not accept the token ({problem}); `ordermill doctor` shows the reason"
             )),
-            403 => Failure::Unreachable(format!("the token does not allow this call ({problem})")),
+            403 => Failure::Unreachable(format!("the token does not allow this call ({problem}){}", self.needed())),
             429 | 502.. => Failure::Unreachable(format!("the API can't answer now ({problem})")),
             _ => Failure::Other(format!("the API answered {problem}")),
         }
+    }
+
+    /// The scopes that the gateway asks for, as the rest of a sentence; empty if it names none.
+    fn needed(&self) -> String {
+        let scopes =
+            self.header("www-authenticate").and_then(|header| header.split_once("scope=\"")?.1.split_once('"'));
+        scopes.map(|(scopes, _)| format!("; it needs one of {}", scopes.replace(' ', ", "))).unwrap_or_default()
     }
 
     /// Whether the refusal is temporary, so that the same call can succeed later.
@@ -170,5 +177,25 @@ impl Answer {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.header("retry-after")?.parse().ok().map(Duration::from_secs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusal_names_the_scopes_that_the_answer_names() {
+        let answer = |header: &str, body: &str| {
+            let headers = HeaderMap::from_iter([(reqwest::header::WWW_AUTHENTICATE, header.parse().unwrap())]);
+            Answer { status: 403, headers, body: body.to_owned() }.refusal().to_string()
+        };
+        let gateway = answer(
+            r#"Bearer scope="orders/read orders/admin" error="insufficient_scope""#,
+            r#"{"message": "Forbidden"}"#,
+        );
+        assert!(gateway.ends_with("(403: Forbidden); it needs one of orders/read, orders/admin"), "{gateway}");
+        let api = answer("Bearer", r#"{"detail": "The token lacks the scope orders/read.all."}"#);
+        assert!(api.ends_with("(403: The token lacks the scope orders/read.all.)"), "{api}");
     }
 }

@@ -39,7 +39,8 @@ impl Deployment {
     pub fn find(target: &Target, environment: impl Iterator<Item = (OsString, OsString)>) -> Result<Self, String> {
         let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
         let mut variables: Variables = environment.filter_map(text).collect();
-        if let Some(file) = file(target, &variables) {
+        let target = target.filled(&variables)?;
+        if let Some(file) = file(&target, &variables) {
             variables.extend(read(&file)?);
             adapt_to_local(&mut variables);
         }
@@ -169,6 +170,16 @@ mod tests {
         assert!(named(target, &[("ORDERMILL_TOKEN", "a\nb")]).starts_with("ORDERMILL_TOKEN is no token"));
         let without = Target { url, ..Target::default() };
         assert!(named(without, &[("TOKEN_ADMIN", "a\nb")]).starts_with("TOKEN_ADMIN is no token"));
+    }
+
+    #[test]
+    fn empty_variable_counts_as_unset_and_an_empty_flag_does_not() {
+        let file = written("API_URL=http://127.0.0.1:1\nTOKEN_ADMIN=t\n");
+        let empty = Some(String::new());
+        let target = Target { url: empty.clone(), token: empty, ca_file: Some(PathBuf::new()), env_file: Some(file) };
+        let variables = [("ORDERMILL_URL", ""), ("ORDERMILL_TOKEN", ""), ("ORDERMILL_CA_FILE", "")];
+        assert_eq!(find(&target, &variables).unwrap().token.as_deref(), Some("t"));
+        assert_eq!(find(&target, &variables[1..]).err().unwrap(), "--url is empty");
     }
 
     #[test]

@@ -1,9 +1,13 @@
 //! The command line.
 
+use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
+use shared::order::OrderId;
 use time::format_description::well_known::Rfc3339;
 use time::{Date, OffsetDateTime};
 
@@ -45,11 +49,36 @@ pub struct Target {
     #[arg(long, global = true, env = "ORDERMILL_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     pub token: Option<String>,
     /// Certificate authorities (PEM) to trust besides the machine's
-    #[arg(long, global = true, env = "ORDERMILL_CA_FILE", value_name = "FILE")]
+    #[arg(long, global = true, env = "ORDERMILL_CA_FILE", value_name = "FILE", value_parser = file())]
     pub ca_file: Option<PathBuf>,
     /// A file of NAME=value lines that describes a deployment
-    #[arg(long, global = true, env = "ORDERMILL_ENV_FILE", value_name = "FILE")]
+    #[arg(long, global = true, env = "ORDERMILL_ENV_FILE", value_name = "FILE", value_parser = file())]
     pub env_file: Option<PathBuf>,
+}
+
+impl Target {
+    /// The target without the values of empty variables. Fails if a flag is empty.
+    pub fn filled(&self, variables: &HashMap<String, String>) -> Result<Self, String> {
+        fn filled<T: AsRef<OsStr> + Clone>(
+            value: Option<&T>,
+            [flag, variable]: [&str; 2],
+            variables: &HashMap<String, String>,
+        ) -> Result<Option<T>, String> {
+            match value {
+                Some(value) if value.as_ref().is_empty() => {
+                    let is_variable = variables.get(variable).is_some_and(String::is_empty);
+                    if is_variable { Ok(None) } else { Err(format!("{flag} is empty")) }
+                }
+                other => Ok(other.cloned()),
+            }
+        }
+        Ok(Self {
+            url: filled(self.url.as_ref(), ["--url", "ORDERMILL_URL"], variables)?,
+            token: filled(self.token.as_ref(), ["--token", "ORDERMILL_TOKEN"], variables)?,
+            ca_file: filled(self.ca_file.as_ref(), ["--ca-file", "ORDERMILL_CA_FILE"], variables)?,
+            env_file: filled(self.env_file.as_ref(), ["--env-file", "ORDERMILL_ENV_FILE"], variables)?,
+        })
+    }
 }
 
 /// The commands.
@@ -92,7 +121,7 @@ pub struct Load {
 #[derive(Debug, Clone, Args)]
 pub struct Tail {
     /// The order to follow until it ends; all orders by default
-    pub order_id: Option<String>,
+    pub order_id: Option<OrderId>,
     /// Show only this user's orders
     #[arg(long, conflicts_with = "order_id", value_name = "USER")]
     pub user: Option<String>,
@@ -125,6 +154,11 @@ pub struct Export {
     /// How many calls to make in a second, each of up to 200 orders
     #[arg(long, short = 'r', default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub rate: u32,
+}
+
+/// Reads a path. It accepts an empty one, because an empty variable counts as unset.
+fn file() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
 }
 
 fn moment(text: &str) -> Result<OffsetDateTime, String> {

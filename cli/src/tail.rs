@@ -17,7 +17,7 @@ pub async fn run(deployment: &Deployment, tail: &options::Tail, output: Output) 
     let interval = tail.interval;
     let following = async {
         match &tail.order_id {
-            Some(order_id) => one::follow(&client, order_id, interval, output).await,
+            Some(order_id) => one::follow(&client, order_id.as_str(), interval, output).await,
             None => all::follow(&client, tail, interval, output).await,
         }
     };

@@ -66,6 +66,26 @@ fn wrong_usage_ends_with_two() {
 }
 
 #[test]
+fn tail_refuses_what_is_no_identifier_before_a_call() {
+    let api = api::Api::start(api::Manner::Sound);
+    for order_id in ["", "a/b", ".."] {
+        let output = run(&["tail", order_id, "--url", &api.url(), "--token", "a.e30.b"], &[]);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert!(text(&output.stderr).contains("must be 1 to 64 characters"), "{output:?}");
+    }
+    assert_eq!(api.calls(""), 0);
+}
+
+#[test]
+fn empty_variables_count_as_unset() {
+    let names = ["ORDERMILL_URL", "ORDERMILL_TOKEN", "ORDERMILL_CA_FILE", "ORDERMILL_ENV_FILE"];
+    let output = run(&["doctor"], &names.map(|name| (name, "")));
+    assert!(text(&output.stderr).starts_with("ordermill: no deployment is named"), "{output:?}");
+    let flag = run(&["doctor", "--url", ""], &[]);
+    assert!(flag.status.code() == Some(2) && text(&flag.stderr) == "ordermill: --url is empty\n", "{flag:?}");
+}
+
+#[test]
 fn unreachable_service_ends_with_status_three() {
     let nowhere = [("ORDERMILL_URL", "http://127.0.0.1:1"), ("ORDERMILL_TOKEN", "a.e30.b")];
     for command in [&["doctor"][..], &["load", "-n", "1"]] {
