@@ -25,7 +25,7 @@ use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::options::Export;
 use crate::orders::{PAGE, encoded};
-use crate::output::Output;
+use crate::output::{Output, counted};
 
 use format::Encoder;
 pub use format::Format;
@@ -86,8 +86,8 @@ async fn write_pages(
         state.is_complete = page.next_cursor.is_none() || reached.is_some_and(|oldest| oldest < state.from);
         state.cursor = page.next_cursor;
         sink.save(export, state)?;
-        bar.set_message(state.orders.to_string());
-        bar.set_position(reached.map_or(0, |oldest| state.seconds_to(oldest)));
+        bar.set_message(counted(state.orders, "order", "orders"));
+        bar.set_position(state.position(reached));
         if !state.is_complete {
             tokio::select! {
                 () = sleep_until(next_call) => {}
@@ -132,8 +132,8 @@ fn path(state: &State) -> String {
 fn bar(state: &State, export: &Export, output: Output) -> ProgressBar {
     let is_mixed = export.file.is_none() && std::io::stdout().is_terminal();
     let target = if is_mixed { indicatif::ProgressDrawTarget::hidden() } else { output.progress() };
-    let bar = ProgressBar::with_draw_target(Some(state.seconds_to(state.from).max(1)), target);
-    let style = ProgressStyle::with_template("  exported  [{bar:40}] {percent} %  {msg} orders  {elapsed}");
+    let bar = ProgressBar::with_draw_target(Some(state.length()), target);
+    let style = ProgressStyle::with_template("  exported  [{bar:40}] {percent} %  {msg}  {elapsed}");
     // The template is constant. If it were wrong, the bar would have its default look.
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─"))
 }

@@ -29,6 +29,9 @@ use run::Run;
 
 /// Creates the orders and shows the report.
 pub async fn run(deployment: &Deployment, load: &options::Load, output: Output) -> Result<Exit, Failure> {
+    if let Some(file) = &load.svg {
+        plot::check(file)?;
+    }
     let report = measure(deployment, load, output, &Interrupt::of_process(output)?).await?;
     if let Some(file) = &load.svg {
         std::fs::write(file, plot::svg(&report)?)

@@ -99,6 +99,12 @@ impl Output {
     }
 }
 
+/// A number and the noun that it counts: `1 order`, `2 orders`.
+#[must_use]
+pub fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 /// Ends the process silently as soon as the pipe that it writes to is closed (`| head`), even while it has nothing to write.
 pub fn end_with_closed_pipe() {
     std::thread::spawn(|| {
@@ -110,4 +116,15 @@ pub fn end_with_closed_pipe() {
             std::process::exit(Exit::Unread as i32);
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::counted;
+
+    #[test]
+    fn noun_follows_its_number() {
+        let letters = [0, 1, 2].map(|number| counted(number, "dead letter", "dead letters"));
+        assert_eq!(letters, ["0 dead letters", "1 dead letter", "2 dead letters"]);
+    }
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::finding::Finding;
 use crate::client::{Answer, Client};
 use crate::deployment::Deployment;
+use crate::output::counted;
 
 /// The most that two clocks may differ. The `Date` header has whole seconds, and the answer took some time.
 pub const SKEW: Duration = Duration::from_secs(5);
@@ -186,7 +187,7 @@ pub fn overdue(place: &str, seconds: f64, grace: f64) -> Finding {
 
 /// Checks that there are no dead letters.
 pub fn dead_letters(place: &str, depth: i64) -> Finding {
-    let what = format!("{depth} dead letter(s)");
+    let what = counted(depth.unsigned_abs(), "dead letter", "dead letters");
     let remedy = "see why (`GET /orders?status=failed`), mend the cause, then POST /dead-letters/redrive";
     Finding::held("dead-letters", place, depth == 0, what, remedy)
 }

@@ -10,6 +10,7 @@ use shared::error::Chain;
 
 use super::finding::Finding;
 use crate::deployment::Deployment;
+use crate::output::counted;
 
 /// The time-out of a step.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -27,7 +28,7 @@ pub async fn examine(deployment: &Deployment) -> Vec<Finding> {
         Ok(_) => return vec![no_name(host, "no address")],
         Err(error) => return vec![no_name(host, &error.to_string())],
     };
-    let dns = Finding::ok("dns", host, format!("{} address(es)", addresses.len()));
+    let dns = Finding::ok("dns", host, counted(addresses.len() as u64, "address", "addresses"));
     let tcp = connect(&addresses).map(drop);
     let Err(error) = tcp else {
         let tcp = Finding::ok("tcp", &address, "accepts connections");

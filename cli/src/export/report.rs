@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{Sink, State};
 use crate::options::Export;
-use crate::output::Output;
+use crate::output::{Output, counted};
 
 /// The size and the checksum of an export.
 #[derive(Serialize)]
@@ -34,5 +34,6 @@ fn sentence(report: &ExportReport, export: &Export) -> String {
         (false, Some(_)) => "; not complete: the same command resumes it",
         (false, None) => "; not complete",
     };
-    format!("{orders} orders, {bytes} bytes, SHA-256 {sha256}{rest}")
+    let orders = counted(*orders, "order", "orders");
+    format!("{orders}, {bytes} bytes, SHA-256 {sha256}{rest}")
 }

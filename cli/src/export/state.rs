@@ -81,8 +81,18 @@ impl State {
         write().map_err(|error| Failure::Other(format!("{} can't be written: {error}", file.display())))
     }
 
+    /// The length of the span in seconds, at least 1.
+    pub fn length(&self) -> u64 {
+        self.seconds_to(self.from).max(1)
+    }
+
+    /// How much of the length is exported, if the last page reached back to this time.
+    pub fn position(&self, reached: Option<OffsetDateTime>) -> u64 {
+        if self.is_complete { self.length() } else { reached.map_or(0, |reached| self.seconds_to(reached)) }
+    }
+
     /// The seconds from the span's end back to a time, within the span.
-    pub fn seconds_to(&self, time: OffsetDateTime) -> u64 {
+    fn seconds_to(&self, time: OffsetDateTime) -> u64 {
         (self.to - time.clamp(self.from, self.to)).whole_seconds().unsigned_abs()
     }
 }
@@ -101,5 +111,25 @@ fn read(file: &Path) -> Result<Option<State>, Failure> {
         Ok(text) => serde_json::from_str(&text).map(Some).map_err(|error| wrong(&error)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(wrong(&error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn complete_export_has_the_position_of_its_whole_span() {
+        let from = OffsetDateTime::UNIX_EPOCH;
+        let to = Some(from + Duration::seconds(100));
+        let export = Export { from, to, format: Format::Ndjson, file: None, resume: None, rate: 1 };
+        let mut state = State::of(&export, "http://127.0.0.1:1").unwrap();
+        assert_eq!(state.position(Some(from + Duration::seconds(60))), 40);
+        state.is_complete = true;
+        for reached in [None, Some(from + Duration::seconds(60))] {
+            assert_eq!((state.position(reached), state.length()), (100, 100));
+        }
     }
 }

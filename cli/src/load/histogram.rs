@@ -3,14 +3,19 @@
 /// The width of the longest bar.
 const WIDTH: u64 = 40;
 
-/// A line for each step: its upper bound, a bar, the count.
+/// A line for each step: its upper bound, a bar, the count. Steps whose bounds look the same share a line.
 pub fn lines(steps: &[(f64, u64)]) -> Vec<String> {
-    let most = steps.iter().map(|(_, count)| *count).max().unwrap_or(0).max(1);
+    let mut rows: Vec<(String, u64)> = Vec::new();
+    for (end, count) in steps {
+        let label = time(*end);
+        match rows.last_mut().filter(|(last, _)| *last == label) {
+            Some((_, sum)) => *sum += count,
+            None => rows.push((label, *count)),
+        }
+    }
+    let most = rows.iter().map(|(_, count)| *count).max().unwrap_or(0).max(1);
     let bar = |count: u64| "█".repeat(usize::try_from((count * WIDTH).div_ceil(most)).unwrap_or(0));
-    steps
-        .iter()
-        .map(|(end, count)| format!("  ≤ {:>8}  {:WIDTH$}  {count}", time(*end), bar(*count), WIDTH = 40))
-        .collect()
+    rows.iter().map(|(end, count)| format!("  ≤ {end:>8}  {:WIDTH$}  {count}", bar(*count), WIDTH = 40)).collect()
 }
 
 /// A time in a readable unit.
@@ -32,5 +37,12 @@ mod tests {
         let bars: Vec<_> = lines.iter().map(|line| line.matches('█').count()).collect();
         assert_eq!(bars, [40, 1, 0]);
         assert!(lines[0].starts_with("  ≤ 500.0 ms") && lines[1].starts_with("  ≤   1.50 s"), "{lines:?}");
+    }
+
+    #[test]
+    fn steps_that_look_the_same_share_a_line() {
+        let lines = lines(&[(7.386, 1), (7.387, 0), (7.388, 2), (7.4, 3)]);
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines.iter().all(|line| line.ends_with("  3")), "{lines:?}");
     }
 }

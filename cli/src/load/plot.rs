@@ -1,5 +1,8 @@
 //! A plot of the times: the share of orders that were accepted, and completed, within a time.
 
+use std::fs::{OpenOptions, remove_file};
+use std::path::Path;
+
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
@@ -10,6 +13,20 @@ const SIZE: (u32, u32) = (720, 400);
 const COLOURS: [RGBColor; 2] = [RGBColor(31, 119, 180), RGBColor(214, 96, 39)];
 
 type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
+
+/// Fails if the file can't be written. Changes nothing.
+pub fn check(file: &Path) -> Result<(), Failure> {
+    let existed = file.exists();
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(file)
+        .map_err(|error| Failure::Usage(format!("{} can't be written: {error}", file.display())))?;
+    if !existed {
+        let _ = remove_file(file); // An empty file that stays does no harm.
+    }
+    Ok(())
+}
 
 /// Draws the times of a report.
 pub fn svg(report: &Report) -> Result<String, Failure> {

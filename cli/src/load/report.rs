@@ -14,7 +14,7 @@ use super::run::Run;
 use crate::deployment::Deployment;
 use crate::exit::Exit;
 use crate::orders::ApiOrder;
-use crate::output::{Output, Tone};
+use crate::output::{Output, Tone, counted};
 
 /// The report of a run; the document of `--json`.
 #[derive(Serialize)]
@@ -131,7 +131,8 @@ impl Report {
     /// The title of the plot.
     #[must_use]
     pub fn title(&self) -> String {
-        format!("{} orders: {} accepted, {} completed", self.orders, self.accepted, self.completed())
+        let orders = counted(self.orders.into(), "order", "orders");
+        format!("{orders}: {} accepted, {} completed", self.accepted, self.completed())
     }
 
     /// The curves of the plot: the shares of accepted and of ended orders over time.
@@ -175,11 +176,12 @@ pub fn show(report: &Report, output: Output) {
 }
 
 fn show_counts(report: &Report, output: Output) {
-    let rate = |many: u32, seconds: f64| {
-        if seconds > 0.0 { format!("{:.0} a second", f64::from(many) / seconds) } else { String::new() }
+    let speed = |many: u32, seconds: f64| {
+        if many == 0 || seconds <= 0.0 {
+            return String::new();
+        }
+        format!("within {}, {:.0} a second", time(seconds), f64::from(many) / seconds)
     };
-    let within = |seconds: f64| format!("within {}", time(seconds));
-    let speed = |many: u32, seconds: f64| format!("{}, {}", within(seconds), rate(many, seconds));
     let mut lines = vec![
         ("accepted", report.accepted, speed(report.accepted, report.accepted_within)),
         ("completed", report.completed(), speed(report.completed(), report.ended_within)),

@@ -162,6 +162,13 @@ fn load_of_a_silent_service_ends_with_its_report() {
 }
 
 #[test]
+fn report_without_an_accepted_order_has_no_speed() {
+    let (_, stdout) = interrupted(Manner::Silent, &["load", "-n", "3"], Signal::INT, |api| api.calls("") > 0);
+    let line = stdout.lines().find(|line| line.contains("accepted ")).unwrap();
+    assert_eq!(line.split_whitespace().collect::<Vec<_>>(), ["accepted", "0"]);
+}
+
+#[test]
 fn load_of_a_service_that_falls_silent_ends_with_its_report() {
     let run = |manner, has_call| {
         let (status, stdout) = interrupted(manner, &["load", "-n", "3", "--json"], Signal::INT, has_call);

@@ -183,7 +183,8 @@ fn export_to_standard_output_reports_on_standard_error() {
             .output()
             .unwrap();
     assert_eq!(text(&output.stdout).lines().count(), 2, "{output:?}");
-    assert!(text(&output.stderr).starts_with("2 orders, ") && !output.stderr.contains(&0x1b), "{output:?}");
+    let stderr = text(&output.stderr);
+    assert!(stderr.starts_with("2 orders, ") && !stderr.contains('\x1b'), "{output:?}");
 }
 
 #[test]

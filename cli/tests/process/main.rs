@@ -116,6 +116,16 @@ fn token_that_no_header_can_hold_is_refused_at_once() {
 }
 
 #[test]
+fn load_refuses_a_file_that_it_can_not_write_before_its_run() {
+    let api = api::Api::start(api::Manner::Sound);
+    let place = [("ORDERMILL_URL", &*api.url()), ("ORDERMILL_TOKEN", "a.e30.b")];
+    let output = run(&["load", "-n", "1", "--svg", "/nowhere/plot.svg"], &place);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(text(&output.stderr).starts_with("ordermill: /nowhere/plot.svg can't be written"), "{output:?}");
+    assert_eq!(api.calls(""), 0);
+}
+
+#[test]
 fn error_about_a_token_names_where_it_is_from() {
     let url = "http://127.0.0.1:1";
     let flag = run(&["load", "--token", "abc"], &[("ORDERMILL_URL", url)]);

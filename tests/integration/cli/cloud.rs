@@ -134,7 +134,7 @@ async fn doctor_finds_a_missing_redrive_policy_and_a_missing_queue() {
 async fn doctor_finds_dead_letters() {
     let queues = Queues::new().await;
     queues.sqs.send_message().queue_url(&queues.dlq_url).message_body("o-1").send().await.unwrap();
-    queues.patient().assert_wrong("dead-letters", "1 dead letter(s)", "/dead-letters/redrive").await;
+    queues.patient().assert_wrong("dead-letters", "1 dead letter", "/dead-letters/redrive").await;
 }
 
 #[tokio::test]
