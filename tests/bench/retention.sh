@@ -3,7 +3,7 @@
 #
 # URL is a PostgreSQL server's, as a role that may create databases. The script makes a database of its own with ORDERS old orders (a
 # million) and creates orders at 100 a second, as the api does. In every second slice of ten seconds, of SLICES (12), it also deletes old
-# orders, at the sweeper's pace: chunks of 500, then a rest of four times as long as the chunk took. It prints the median and
+# orders, at the sweeper's pace: chunks of 100, then a rest of 24 times as long as the chunk took. It prints the median and
 # the 95th percentile of the creates' latencies with and without, and how many orders were deleted.
 set -euo pipefail
 url=$1 orders=${2:-1000000} slices=${3:-12}
@@ -30,11 +30,11 @@ DECLARE
 BEGIN
     WHILE clock_timestamp() < ends LOOP
         began := clock_timestamp();
-        SELECT * INTO found FROM delete_ended_orders(at, id, now() - interval '1 day', 500);
+        SELECT * INTO found FROM delete_ended_orders(at, id, now() - interval '1 day', 100);
         COMMIT;
         EXIT WHEN found.seen = 0;
         at := found.last_created_at; id := found.last_order_id;
-        PERFORM pg_sleep(4 * extract(epoch FROM clock_timestamp() - began));
+        PERFORM pg_sleep(24 * extract(epoch FROM clock_timestamp() - began));
     END LOOP;
 END \$\$;
 SQL
