@@ -71,10 +71,14 @@ impl<T: DeserializeOwned + Default> FromRequest<Arc<Api>> for OptionalBody<T> {
 
 /// Deserializes an object, or names the first member that is not valid.
 pub fn members<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
-    // Serde would also read an array as the members' values, and calls an unknown value of an enumeration bad syntax.
-    serde_json::from_slice::<Object>(body).map_err(|error| malformed(&error))?;
     let mut deserializer = serde_json::Deserializer::from_slice(body);
-    serde_path_to_error::deserialize(&mut deserializer).map_err(|error| refusal(error.path(), error.inner()))
+    let read = serde_path_to_error::deserialize(&mut deserializer);
+    // Serde would also read an array as the members' values, and calls an unknown value of an enumeration bad syntax.
+    let is_array = body.trim_ascii_start().starts_with(b"[");
+    if is_array || read.is_err() || deserializer.end().is_err() {
+        serde_json::from_slice::<Object>(body).map_err(|error| malformed(&error))?;
+    }
+    read.map_err(|error| refusal(error.path(), error.inner()))
 }
 
 /// Any object. `null` is one without members.
