@@ -65,8 +65,8 @@ pub struct RedriveReport {
 
 /// Process the orders in the dead-letter queue again, at a bounded rate.
 ///
-/// A failed order is retried. An active order gets a new message, unless a worker is processing it. The message of any other order is deleted. Without
-/// `"dry_run": false` the call changes nothing and only counts.
+/// A failed order is retried. An active order gets a new message, unless a worker is processing it. The message of any other order
+/// is deleted. Without `"dry_run": false` the call changes nothing and only counts.
 #[utoipa::path(
     post, path = "/dead-letters/redrive", tag = "operation", security(("token" = ["orders/admin"])),
     request_body = Option<RedriveOptions>,

@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use super::history::{MAX_AUTOMATIC, has_room};
 use super::row::{due_in, keys, order_id};
+use super::schedule::lacks_message;
 use super::{DbError, Param, Store, StoreError};
 use crate::order::OrderId;
 use crate::queue::LONGEST_DELAY;
@@ -59,7 +60,8 @@ pub struct Claimed {
 
 impl Store {
     /// Claims the due orders among `order_ids` for `lease`. A claim whose lease has run out counts as a failed attempt, so that an order
-    /// that crashes its worker can't do so for ever. It claims half of the orders whose leases run out again. While processing is paused, it claims nothing.
+    /// that crashes its worker can't do so for ever. It claims half of the orders whose leases run out again. While processing is paused,
+    /// it claims nothing.
     ///
     /// The first claim starts an order. If its work has a `delay`, the order is not claimed then: it waits.
     ///
@@ -125,12 +127,14 @@ impl Store {
     /// Finds the active ones among the orders.
     pub async fn find_active(&self, order_ids: &[OrderId]) -> Result<Vec<Active>, StoreError> {
         let order_ids = keys(order_ids);
-        let sql = "SELECT order_id, greatest(0, extract(epoch FROM due_at - now()))::float8 AS due_in_seconds,
-                claim IS NOT NULL AND due_at > now() AS is_claimed,
-                (process_after > created_at + make_interval(secs => $2) AND requeued_at IS NULL) IS TRUE AS is_scheduled
-            FROM order_work WHERE order_id = ANY ($1)";
+        let sql = format!(
+            "SELECT order_id, greatest(0, extract(epoch FROM due_at - now()))::float8 AS due_in_seconds,
+                claim IS NOT NULL AND due_at > now() AS is_claimed, ({}) IS TRUE AS is_scheduled
+            FROM order_work WHERE order_id = ANY ($1)",
+            lacks_message("$2")
+        );
         let params: [Param; 2] = [(&order_ids, Type::TEXT_ARRAY), (&LONGEST_DELAY.as_secs_f64(), Type::FLOAT8)];
-        let rows = self.query("find active orders", sql, &params).await?;
+        let rows = self.query("find active orders", &sql, &params).await?;
         rows.read(|row| {
             let (order_id, due_in) = due_in(row)?;
             let (is_claimed, is_scheduled) = (row.try_get("is_claimed")?, row.try_get("is_scheduled")?);

@@ -16,7 +16,8 @@ impl Store {
         rows.first(order)
     }
 
-    /// Reads an order's status and, while it is active, the seconds until it is due: negative if it is overdue, 0 while a worker holds it.
+    /// Reads an order's status and, while it is active, the seconds until it is due: negative if it is overdue, 0 while a worker holds
+    /// it.
     pub async fn read_status(
         &self,
         order_id: &OrderId,

@@ -7,6 +7,7 @@ use tokio_postgres::types::Type;
 
 use super::history::{MAX_AUTOMATIC, has_room};
 use super::row::{order_id, seconds};
+use super::schedule::lacks_message;
 use super::{DbError, Param, Store, StoreError};
 use crate::order::OrderId;
 use crate::queue::LONGEST_DELAY;
@@ -14,30 +15,31 @@ use crate::queue::LONGEST_DELAY;
 impl Store {
     /// Counts the active orders that should have a message: all but those whose message the sweeper has still to send.
     pub async fn count_expected_messages(&self) -> Result<i64, StoreError> {
-        let sql = "SELECT count(*) FILTER (WHERE
-            (process_after > created_at + make_interval(secs => $1) AND requeued_at IS NULL) IS NOT TRUE) AS active
-        FROM order_work";
-        let rows = self.query("count expected messages", sql, &[(&LONGEST_DELAY.as_secs_f64(), Type::FLOAT8)]).await?;
+        let sql =
+            format!("SELECT count(*) FILTER (WHERE ({}) IS NOT TRUE) AS active FROM order_work", lacks_message("$1"));
+        let rows = self.query("count expected messages", &sql, &[(&LONGEST_DELAY.as_secs_f64(), Type::FLOAT8)]).await?;
         rows.value("active")
     }
 
     /// Finds how overdue orders are, and whether scheduled ones fall due within `ahead`, in one pass over the active orders.
     pub async fn find_overdue(&self, grace: Duration, ahead: Duration) -> Result<Overdue, StoreError> {
-        let sql = "SELECT extract(epoch FROM now() - paused_at)::float8 AS paused_seconds,
+        let sql = format!(
+            "SELECT extract(epoch FROM now() - paused_at)::float8 AS paused_seconds,
             CASE WHEN paused_at IS NULL AND first_due_at < now()
                 THEN extract(epoch FROM now() - greatest(first_due_at, resumed_at)) ELSE 0 END::float8 AS overdue_seconds,
             paused_at IS NULL AND first_due_at < greatest(now() - make_interval(secs => $1), resumed_at) IS TRUE AS has_late,
             paused_at IS NULL AND has_scheduled IS TRUE AS has_scheduled
         FROM (
             SELECT min(due_at) AS first_due_at,
-                bool_or(process_after > created_at + make_interval(secs => $2) AND requeued_at IS NULL
-                    AND due_at < now() + make_interval(secs => $3)) AS has_scheduled
+                bool_or({} AND due_at < now() + make_interval(secs => $3)) AS has_scheduled
             FROM order_work
-        ) AS active LEFT JOIN processing_pause ON true";
+        ) AS active LEFT JOIN processing_pause ON true",
+            lacks_message("$2")
+        );
         let (grace, ahead) = (grace.as_secs_f64(), ahead.as_secs_f64());
         let longest_delay = LONGEST_DELAY.as_secs_f64();
         let params: [Param; 3] = [(&grace, Type::FLOAT8), (&longest_delay, Type::FLOAT8), (&ahead, Type::FLOAT8)];
-        let rows = self.query("find overdue orders", sql, &params).await?;
+        let rows = self.query("find overdue orders", &sql, &params).await?;
         rows.one(|row| {
             Ok(Overdue {
                 oldest: seconds(row.try_get("overdue_seconds")?),
@@ -52,8 +54,8 @@ impl Store {
     /// that was due before the last pause ended lost its message to the pause, so for it the end of the pause replaces the end of
     /// `grace`. Finds none while processing is paused.
     ///
-    /// Records that they are requeued now, and counts them. If the answer gets lost, they wait for another grace period. An order whose lease ran out keeps its claim, so that the next claim
-    /// counts an attempt.
+    /// Records that they are requeued now, and counts them. If the answer gets lost, they wait for another grace period. An order whose
+    /// lease ran out keeps its claim, so that the next claim counts an attempt.
     ///
     /// `order_work` has no user: only these few orders need one, and each create would pay for the column. The statement reads the user
     /// of each order by the key of `orders` instead of a join, which could read all orders under misleading statistics.

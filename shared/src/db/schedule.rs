@@ -25,23 +25,31 @@ pub fn delay_of_first_message(order: &Order, cancel_window: Duration) -> Option<
     (wait <= LONGEST_DELAY).then_some(wait.max(cancel_window))
 }
 
+/// The condition that the sweeper is still to send an order's first message. `longest_delay` is the parameter with [`LONGEST_DELAY`] in
+/// seconds.
+pub(super) fn lacks_message(longest_delay: &str) -> String {
+    format!("process_after > created_at + make_interval(secs => {longest_delay}) AND requeued_at IS NULL")
+}
+
 impl Store {
     /// Finds at most `limit` orders that have no message yet and are due within `ahead`, the first to be due first, each with the time
     /// until then. Finds none while processing is paused.
     pub async fn find_scheduled(&self, ahead: Duration, limit: i64) -> Result<Vec<ToEnqueue>, StoreError> {
         let (longest_delay, ahead) = (LONGEST_DELAY.as_secs_f64(), ahead.as_secs_f64());
         let params: [Param; 3] = [(&longest_delay, Type::FLOAT8), (&ahead, Type::FLOAT8), (&limit, Type::INT8)];
-        let sql =
+        let sql = format!(
             "SELECT order_id, (SELECT o.user_id FROM orders AS o WHERE o.order_id = scheduled.order_id) AS user_id,
                 greatest(0, extract(epoch FROM due_at - now()))::float8 AS due_in_seconds
             FROM (
                 SELECT order_id, due_at FROM order_work
-                WHERE process_after > created_at + make_interval(secs => $1) AND requeued_at IS NULL
+                WHERE {}
                     AND due_at < now() + make_interval(secs => $2)
                     AND NOT EXISTS (SELECT FROM processing_pause WHERE paused_at IS NOT NULL)
                 ORDER BY due_at LIMIT $3
-            ) AS scheduled";
-        let rows = self.query("find scheduled orders", sql, &params).await?;
+            ) AS scheduled",
+            lacks_message("$1")
+        );
+        let rows = self.query("find scheduled orders", &sql, &params).await?;
         rows.read(ToEnqueue::read)
     }
 
