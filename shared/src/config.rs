@@ -16,7 +16,7 @@
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
-//! | `FUNCTION_TIMEOUT_SECONDS` | the function's time-out, as deployed | 10 `api`, 15 `processor`, 30 `sweeper` |
+//! | `FUNCTION_TIMEOUT_SECONDS` | the function's time-out, as deployed | 10 `api`, 15 `processor`, 30 `sweeper`, 240 `migrate` |
 //!
 //! Functions with a queue read more variables, see [`crate::queue`]; the processor and the sweeper read [`Timing`].
 

@@ -150,3 +150,52 @@ async fn invalid_configuration_is_reported_by_the_variables_name() {
     let answer = ask(config, "Update").await;
     assert_eq!((&answer["Status"], &answer["Reason"]), (&json!("FAILED"), &json!("DATABASE_URL: is not set")));
 }
+
+/// Locks the table of the migrations in another session, until that ends.
+async fn lock_history(world: &World) -> tokio_postgres::Client {
+    let client = tests::connect(world.owner_url()).await;
+    client.batch_execute("BEGIN; LOCK TABLE refinery_schema_history IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    client
+}
+
+/// Waits until this many sessions of functions wait for a lock.
+async fn waiting(world: &World, expected: i64) {
+    let sql = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = 'ordermill' AND wait_event_type = 'Lock'";
+    let look = || async { (world.value::<i64>(sql).await == expected).then_some(()) };
+    tests::eventually("the expected sessions wait for a lock", Duration::from_secs(10), look).await;
+}
+
+#[tokio::test]
+async fn migration_out_of_time_leaves_no_statement_behind() {
+    let world = World::new().await;
+    let _lock = lock_history(&world).await;
+    let answer = ask_with(database(&world), "Update", &json!({}), Duration::from_secs(17)).await;
+    assert_eq!(answer["Status"], "FAILED");
+    assert!(answer["Reason"].as_str().unwrap().starts_with("ran out of time, and was rolled back"), "{answer}");
+    waiting(&world, 0).await;
+}
+
+#[tokio::test]
+async fn migration_tries_again_for_a_lock_that_is_not_free() {
+    let world = World::new().await;
+    let lock = lock_history(&world).await;
+    let unlock = async {
+        waiting(&world, 1).await;
+        waiting(&world, 0).await;
+        drop(lock);
+    };
+    let (answer, ()) = tokio::join!(ask(database(&world), "Update"), unlock);
+    assert_eq!((&answer["Status"], &answer["Reason"]), (&json!("SUCCESS"), &json!("the schema is up to date")));
+}
+
+#[tokio::test]
+async fn failed_grant_says_what_was_applied() {
+    let world = World::new().await;
+    let owner = world.owner_url().split_once("://").unwrap().1.split_once([':', '@']).unwrap().0;
+    let env = world.variables().chain([("DATABASE_URL", world.owner_url()), ("DATABASE_APP_ROLE", owner)]).collect();
+    let answer = ask(MigrateConfig::from_env(&env), "Update").await;
+    let reason = answer["Reason"].as_str().unwrap();
+    let expected = format!("the schema is up to date, but the rights of the role {owner} are unchanged: ");
+    assert!(reason.starts_with(&expected) && reason.contains("owns the tables"), "{reason}");
+}

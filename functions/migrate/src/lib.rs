@@ -65,13 +65,8 @@ enum RequestType {
 
 /// The time limit for sending the answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// The time reserved before the deadline for sending the answer. A migration is cancelled by then.
+/// The time reserved before the deadline for sending the answer. The work for the request ends by then.
 const TIME_TO_ANSWER: Duration = Duration::from_secs(15);
-/// The time reserved before that for the migration. Connecting to the database ends by then, so that the answer has its error.
-const TIME_TO_MIGRATE: Duration = Duration::from_secs(5);
-/// The reason of a migration that was cancelled.
-const OUT_OF_TIME: &str =
-    "the migration took too long, or waited too long for another; it was cancelled and changed nothing";
 /// The longest reason in an answer, in characters. CloudFormation accepts answers of up to 4 KiB.
 const MAX_REASON: usize = 1000;
 
@@ -94,9 +89,7 @@ pub async fn handle(
     request: ResourceRequest,
     deadline: Deadline,
 ) -> Result<(), Error> {
-    let migration_deadline = deadline.minus(TIME_TO_ANSWER);
-    let result = migration_deadline.bound(carry_out(config, &request, migration_deadline)).await;
-    let (status, reason) = match result.unwrap_or_else(|_| Err(OUT_OF_TIME.into())) {
+    let (status, reason) = match carry_out(config, &request, deadline.minus(TIME_TO_ANSWER)).await {
         Ok(done) => ("SUCCESS", done),
         Err(error) => {
             let reason = Chain(error.as_ref()).to_string();
@@ -121,15 +114,17 @@ async fn carry_out(
         return Ok("the stack rolls back: kept the schema unchanged".to_owned());
     }
     let MigrateConfig { database, app_role } = config.as_ref().map_err(ToString::to_string)?;
-    let mut done = match schema::migrate(database, deadline.minus(TIME_TO_MIGRATE)).await?.as_slice() {
-        [] => vec!["the schema is up to date".to_owned()],
-        applied => vec![format!("applied {}", applied.join(", "))],
+    let done = match schema::migrate(database, deadline).await?.as_slice() {
+        [] => "the schema is up to date".to_owned(),
+        applied => format!("applied {}", applied.join(", ")),
     };
-    if let Some(app_role) = app_role {
-        role::grant(database, app_role, deadline).await?;
-        done.push(format!("the role {app_role} may read and write rows"));
+    let Some(app_role) = app_role else { return Ok(done) };
+    match role::grant(database, app_role, deadline).await {
+        Ok(()) => Ok(format!("{done}; the role {app_role} may read and write rows")),
+        Err(error) => {
+            Err(format!("{done}, but the rights of the role {app_role} are unchanged: {}", Chain(&error)).into())
+        }
     }
-    Ok(done.join("; "))
 }
 
 /// The answer, and the URL for it. The physical id never changes: with a new one, CloudFormation would delete the old resource.

@@ -1,11 +1,10 @@
 //! The `migrate` function: a CloudFormation custom resource that brings the schema up to date.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use migrate::{MigrateConfig, ResourceRequest};
-use shared::config::Env;
+use shared::config::{Env, time_limit};
 use shared::deadline::Deadline;
 use shared::{lifecycle, telemetry};
 
@@ -15,12 +14,10 @@ async fn main() -> Result<(), Error> {
     telemetry::init(&env);
     // A bad configuration is also reported to CloudFormation, which would otherwise wait until it times out.
     let config = Arc::new(MigrateConfig::from_env(&env));
-    let handle = move |LambdaEvent { payload, context }: LambdaEvent<ResourceRequest>| {
+    let timeout = time_limit(&env, 240)?;
+    let handle = move |LambdaEvent { payload, .. }: LambdaEvent<ResourceRequest>| {
         let config = Arc::clone(&config);
-        async move {
-            let left = context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
-            migrate::handle(&config, payload, Deadline::after(left)).await
-        }
+        async move { migrate::handle(&config, payload, Deadline::after(timeout)).await }
     };
     lifecycle::run(service_fn(handle)).await
 }

@@ -162,7 +162,10 @@ struct Opening {
 }
 
 async fn within<T>(deadline: Deadline, step: impl Future<Output = Result<T, DbError>>) -> Result<T, DbError> {
-    deadline.bound(step).await.unwrap_or(Err(DbError::OutOfTime))
+    deadline
+        .bound(step)
+        .await
+        .unwrap_or_else(|_| Err(DbError::Unavailable("its credential did not come in time".into())))
 }
 
 /// An open connection and the task that drives it, which ends with it.

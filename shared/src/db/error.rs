@@ -40,7 +40,7 @@ impl StoreError {
     /// Whether the same call may succeed later. A client should send it again.
     #[must_use]
     pub const fn is_temporary(&self) -> bool {
-        matches!(self.cause, DbError::Unavailable(_) | DbError::ReadOnly(_) | DbError::Busy(_) | DbError::OutOfTime)
+        self.cause.is_temporary()
     }
 }
 
@@ -86,6 +86,11 @@ impl From<tokio_postgres::Error> for DbError {
 }
 
 impl DbError {
+    /// Whether the same statement may succeed later.
+    pub(super) const fn is_temporary(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::ReadOnly(_) | Self::Busy(_) | Self::OutOfTime)
+    }
+
     /// Whether the statement may succeed on another connection.
     pub(super) const fn wants_another_connection(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::ReadOnly(_))

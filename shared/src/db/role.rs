@@ -9,7 +9,7 @@ use tokio_postgres::types::Type;
 
 use super::connect::Connection;
 use super::retention::DELETE_ENDED;
-use super::schema::{SchemaError, lock};
+use super::schema::{SchemaError, lock, until};
 use super::{DbConfig, DbError};
 use crate::deadline::Deadline;
 
@@ -81,6 +81,10 @@ impl fmt::Display for RoleName {
 /// Its sessions also get settings on the server: no statement runs long after its function has given it up, and no plan depends on
 /// statistics.
 pub async fn grant(config: &DbConfig, role: &RoleName, deadline: Deadline) -> Result<(), SchemaError> {
+    until(deadline, || apply(config, role, deadline)).await
+}
+
+async fn apply(config: &DbConfig, role: &RoleName, deadline: Deadline) -> Result<(), SchemaError> {
     let mut connection = lock(config, deadline).await?;
     let names = Names::look_up(&mut connection, role).await?;
     if names.is_current {

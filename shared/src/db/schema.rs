@@ -1,9 +1,12 @@
 //! The schema: numbered migrations, forward only, each applied once.
 
+use std::error::Error;
+use std::iter;
 use std::time::Duration;
 
 use tokio::time::sleep;
-use tokio_postgres::types::Type;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{ToSql, Type};
 
 use super::connect::Connection;
 use super::role::RoleName;
@@ -19,18 +22,25 @@ mod embedded {
 /// else in the database uses it. These are the letters "ordermil".
 const LOCK: i64 = i64::from_be_bytes(*b"ordermil");
 
-/// The pause between two attempts to connect.
-const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
+/// The pause between two attempts.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long a statement waits for a lock. Every statement of the service on the same table queues behind it for as long.
+const LOCK_TIMEOUT: &str = "3s";
+/// How often the server looks whether the client is still there. It ends the statement of a client that is gone.
+const CHECK_INTERVAL: &str = "1s";
 
-/// The reason why a migration failed.
+/// The reason why the schema or the role's rights were not brought up to date.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
-    /// Connecting to the database or locking failed.
+    /// Connecting to the database failed, or a statement.
     #[error(transparent)]
     Database(#[from] DbError),
     /// A migration failed, or differs from the applied one of the same number. The database is unchanged.
     #[error("a migration failed")]
     Migration(#[from] refinery::Error),
+    /// The deadline passed. The server rolls back what was under way. The source is the error of the attempt before, if there was one.
+    #[error("ran out of time, and was rolled back")]
+    OutOfTime(#[source] Option<Box<Self>>),
     /// The role for the functions owns the tables.
     #[error("the role {0} owns the tables, so its rights can't be restricted; name another role")]
     OwnRole(RoleName),
@@ -41,13 +51,33 @@ pub enum SchemaError {
     LocksOwnerOut(RoleName),
 }
 
-/// Brings the schema up to date. Tries to connect until `deadline`. Returns the names of the migrations that it applied, in
-/// order.
+impl SchemaError {
+    /// Whether another attempt may succeed: the database could not be reached, or a lock was not free.
+    fn is_temporary(&self) -> bool {
+        match self {
+            Self::Database(error) => error.is_temporary(),
+            Self::Migration(error) => {
+                let causes = iter::successors(error.source(), |&cause| cause.source());
+                let mut answers = causes.filter_map(|cause| cause.downcast_ref::<tokio_postgres::Error>());
+                answers.any(|answer| answer.code() == Some(&SqlState::LOCK_NOT_AVAILABLE))
+            }
+            Self::OutOfTime(_) | Self::OwnRole(_) | Self::LocksOwnerOut(_) => false,
+        }
+    }
+}
+
+/// Brings the schema up to date: applies all missing migrations in one transaction. Tries until `deadline`. Returns the names of
+/// the migrations that it applied, in order.
 pub async fn migrate(config: &DbConfig, deadline: Deadline) -> Result<Vec<String>, SchemaError> {
+    until(deadline, || apply(config, deadline)).await
+}
+
+async fn apply(config: &DbConfig, deadline: Deadline) -> Result<Vec<String>, SchemaError> {
     let mut connection = lock(config, deadline).await?;
     // After a rollback, the database has migrations that this older release lacks. The release works with them, because
     // migrations only add.
-    let report = embedded::migrations::runner().set_abort_missing(false).run_async(connection.client()).await?;
+    let runner = embedded::migrations::runner().set_abort_missing(false).set_grouped(true);
+    let report = runner.run_async(connection.client()).await?;
     Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
 }
 
@@ -56,18 +86,37 @@ pub(super) fn newest() -> i32 {
     embedded::migrations::runner().get_migrations().iter().map(refinery::Migration::version).max().unwrap_or(0)
 }
 
-/// Opens a connection that holds the lock of migrations until it is closed. Tries until `deadline`: the host name of a new
-/// database may not resolve for a while, and a failover takes a minute.
-pub(super) async fn lock(config: &DbConfig, deadline: Deadline) -> Result<Connection, DbError> {
-    let mut connection = loop {
-        match config.connect(deadline).await {
-            Err(error) if deadline.remaining() > RECONNECT_PAUSE => {
-                tracing::info!(error = %Chain(&error), "could not connect to the database; trying again");
-                sleep(RECONNECT_PAUSE).await;
+/// Runs a change of the schema. Tries again until `deadline` if the database can't be reached or a lock is not free: the host name
+/// of a new database may not resolve for a while, and a failover takes a minute.
+pub(super) async fn until<T, F>(deadline: Deadline, change: impl Fn() -> F) -> Result<T, SchemaError>
+where
+    F: Future<Output = Result<T, SchemaError>>,
+{
+    let mut before = None;
+    loop {
+        match deadline.bound(change()).await {
+            Ok(Err(error)) if error.is_temporary() => {
+                tracing::info!(error = %Chain(&error), "could not change the schema; trying again");
+                before = Some(Box::new(error));
             }
-            opened => break opened?,
+            Ok(result) => return result,
+            Err(_) => return Err(SchemaError::OutOfTime(before)),
         }
-    };
+        if deadline.bound(sleep(PAUSE)).await.is_err() {
+            return Err(SchemaError::OutOfTime(before));
+        }
+    }
+}
+
+/// Opens a connection that holds the lock of migrations until it is closed. The server ends its statements soon after the client is gone,
+/// and at the deadline at the latest if it can't see that.
+pub(super) async fn lock(config: &DbConfig, deadline: Deadline) -> Result<Connection, DbError> {
+    let mut connection = config.connect(deadline).await?;
+    let statement_timeout = format!("{}ms", deadline.remaining().as_millis().max(1));
+    let sql = "SELECT set_config('lock_timeout', $1, false), set_config('client_connection_check_interval', $2, false),
+        set_config('statement_timeout', $3, false)";
+    let settings = [&LOCK_TIMEOUT, &CHECK_INTERVAL, &statement_timeout.as_str()];
+    connection.query(sql, &settings.map(|value| (value as &(dyn ToSql + Sync), Type::TEXT))).await?;
     connection.query("SELECT pg_advisory_lock($1)", &[(&LOCK, Type::INT8)]).await?;
     Ok(connection)
 }
