@@ -202,3 +202,17 @@ async fn retention_and_erasure_wait_for_the_event() {
     assert_eq!(erased["erased"], 1);
     assert_eq!(world.sweeper().sweep().await.unwrap().deleted, 1);
 }
+
+#[tokio::test]
+async fn end_that_is_unreadable_does_not_hold_up_the_others() {
+    let bus = Bus::new().await;
+    let world = world_on(&bus).await;
+    for order_id in ["o-1", "o-2"] {
+        world.create(order_id).await;
+        fail_without_announcing(&world, order_id).await;
+    }
+    world.execute("UPDATE orders SET currency = 'XAU' WHERE order_id = 'o-1'").await;
+    world.let_pass(60.0).await;
+    assert_eq!(world.sweeper().sweep().await.unwrap().events, 1);
+    assert_eq!(world.text("SELECT order_id FROM order_ends").await, "o-1", "it is announced once it is repaired");
+}

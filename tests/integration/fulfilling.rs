@@ -95,3 +95,20 @@ async fn order_fails_only_after_its_dead_letter_is_sent() {
     assert_eq!(failures(&handle(&processor, &["o-1"]).await), ["m0"]);
     assert_eq!(world.status("o-1").await, "processing");
 }
+
+#[tokio::test]
+async fn order_that_is_unreadable_uses_up_its_attempts() {
+    let merchant = endpoint(always(200)).await;
+    let (world, processor) = world(&merchant.url(), &[("MAX_ATTEMPTS", "2")]).await;
+    world.create("o-1").await;
+    world.execute("UPDATE orders SET currency = 'XAU'").await;
+    for _ in 0..2 {
+        assert!(failures(&handle(&processor, &["o-1"]).await).is_empty());
+        world.let_pass(600.0).await;
+    }
+    assert_eq!(
+        world.text("SELECT failure FROM orders").await,
+        "given up after 2 attempts: the order could not be read"
+    );
+    assert_eq!((world.receive_dead_letter().await.as_deref(), merchant.calls().len()), (Some("o-1"), 0));
+}

@@ -3,11 +3,15 @@
 use std::time::{Duration, Instant};
 
 use processor::Outcome;
+use sandbox::gate::Pace;
 use serde_json::{Value, json};
 use sweeper::Sweeper;
 use tests::{Ends, World, failures, handle, order};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+
+use crate::slow::SlowQueues;
+use crate::sweeping::backlog;
 
 const MINUTE: u64 = 60;
 
@@ -228,4 +232,15 @@ async fn sweep_of_many_scheduled_orders_is_bounded() {
     world.let_pass(86_400.0 - 300.0).await;
     assert_eq!(sweep(&world).await, (1500, 0));
     assert_eq!(world.queue_depth().await, 1500);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sweep_starts_chunks_of_scheduled_orders_for_half_its_time() {
+    let slow = SlowQueues::new(&[("FUNCTION_TIMEOUT_SECONDS", "8")]).await;
+    backlog(&slow.world, 4000).await;
+    slow.world.execute("UPDATE order_work SET process_after = now(), due_at = now()").await;
+    // A chunk of a thousand takes 0.8 s.
+    slow.gate.set(Pace::Late(Duration::from_millis(80)));
+    let enqueued = slow.world.sweeper().sweep().await.unwrap().enqueued;
+    assert!(enqueued >= 3000, "{enqueued}");
 }

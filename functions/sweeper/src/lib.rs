@@ -138,12 +138,13 @@ impl Sweeper {
         Ok(overdue)
     }
 
-    /// Sends the messages of scheduled orders in the first half of the time, and then those that are lost.
+    /// Sends the messages of scheduled orders, starting in the first half of the time, and then those that are lost.
     async fn enqueue_all(&self, overdue: &Overdue, deadline: Deadline, swept: &mut Swept) -> Result<(), StoreError> {
         let (mut scheduled, mut late) = (SendCounts::default(), SendCounts::default());
         let mut result = Ok(());
         if overdue.has_scheduled {
-            result = self.enqueue(Kind::Scheduled, self.limit, deadline.share(1, 2), &mut scheduled).await;
+            let last_start = deadline.share(1, 2);
+            result = self.enqueue(Kind::Scheduled, self.limit, last_start, deadline, &mut scheduled).await;
         }
         if overdue.has_late {
             result = result.and(self.requeue(deadline, &mut late).await);
@@ -174,21 +175,22 @@ impl Sweeper {
     /// Requeues overdue orders.
     async fn requeue(&self, deadline: Deadline, counts: &mut SendCounts) -> Result<(), StoreError> {
         let limit = self.limit(&self.database.until(deadline), deadline).await?;
-        self.enqueue(Kind::Overdue, limit, deadline, counts).await
+        self.enqueue(Kind::Overdue, limit, deadline.minus(self.timeout / CHUNK_SHARE), deadline, counts).await
     }
 
-    /// Sends messages to the orders of a kind, chunk by chunk, until none is left, the limit is reached, the queue refuses messages, or
-    /// the time is over.
+    /// Sends messages to the orders of a kind, chunk by chunk, until none is left, the limit is reached, or the queue refuses messages.
+    /// Starts no chunk after `last_start`.
     async fn enqueue(
         &self,
         kind: Kind,
         limit: i64,
+        last_start: Deadline,
         deadline: Deadline,
         counts: &mut SendCounts,
     ) -> Result<(), StoreError> {
         let store = self.database.until(deadline);
         let mut left = limit;
-        while left > 0 && counts.unsent == 0 && deadline.remaining() > self.timeout / CHUNK_SHARE {
+        while left > 0 && counts.unsent == 0 && !last_start.is_over() {
             let orders = match kind {
                 Kind::Overdue => store.requeue_overdue(self.timing.grace, left.min(CHUNK)).await?,
                 Kind::Scheduled => store.find_scheduled(AHEAD, left.min(CHUNK)).await?,

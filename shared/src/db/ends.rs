@@ -63,12 +63,13 @@ pub struct End {
 }
 
 impl Store {
-    /// Finds the ends among the orders that are not announced. The caller passes at most [`MAX_ENDS`] orders.
+    /// Finds the ends among the orders that are not announced. The caller passes at most [`MAX_ENDS`] orders. An end whose order can't be
+    /// read is left out.
     pub async fn find_ends(&self, order_ids: &[OrderId]) -> Result<Vec<End>, StoreError> {
         let order_ids = keys(order_ids);
         let sql = format!("SELECT {} FROM order_ends AS e JOIN {ORDERS} WHERE e.order_id = ANY ($1)", columns());
         let rows = self.query("find ends", &sql, &[(&order_ids, Type::TEXT_ARRAY)]).await?;
-        rows.read(end)
+        Ok(rows.readable(end))
     }
 
     /// Finds the oldest [`MAX_OLD_ENDS`] ends after a position that are older than `age`: their function had its time to announce them.

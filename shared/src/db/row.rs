@@ -7,6 +7,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::FromSqlOwned;
 
 use super::{DbError, StoreError};
+use crate::error::Chain;
 use crate::order::{Amount, Currency, Metadata, Order, OrderId, Status};
 
 /// The rows of a statement. The errors of reading them name the statement.
@@ -28,6 +29,18 @@ impl Rows {
     /// Reads each row.
     pub fn read<T, C: FromIterator<T>>(&self, read: impl FnMut(&Row) -> Result<T, DbError>) -> Result<C, StoreError> {
         self.named(self.rows.iter().map(read).collect())
+    }
+
+    /// Reads each row, and leaves out those that can't be read, so that one of them does not hold up the others.
+    pub fn readable<T>(&self, mut read: impl FnMut(&Row) -> Result<T, DbError>) -> Vec<T> {
+        let read = |row: &Row| {
+            let order_id = row.try_get::<_, &str>("order_id").unwrap_or_default();
+            let log = |error: &DbError| {
+                tracing::error!(order.id = order_id, statement = self.statement, error = %Chain(error), "could not read a row; it is left out");
+            };
+            read(row).inspect_err(log).ok()
+        };
+        self.rows.iter().filter_map(read).collect()
     }
 
     /// Reads the first row; `None` if there is no row.

@@ -26,7 +26,7 @@ const LOCK: i64 = i64::from_be_bytes(*b"ordermil");
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long a statement waits for a lock. Every statement of the service on the same table queues behind it for as long.
 const LOCK_TIMEOUT: &str = "3s";
-/// How often the server looks whether the client is still there. It ends the statement of a client that is gone.
+/// The interval at which the server checks that the client is connected. It ends the statement of a client that is not.
 const CHECK_INTERVAL: &str = "1s";
 
 /// The reason why the schema or the role's rights were not brought up to date.
@@ -108,7 +108,7 @@ where
     }
 }
 
-/// Opens a connection that holds the lock of migrations until it is closed. The server ends its statements soon after the client is gone,
+/// Opens a connection that holds the lock of migrations until it is closed. The server ends its statements soon after the client disconnects,
 /// and at the deadline at the latest if it can't see that.
 pub(super) async fn lock(config: &DbConfig, deadline: Deadline) -> Result<Connection, DbError> {
     let mut connection = config.connect(deadline).await?;

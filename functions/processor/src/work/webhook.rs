@@ -103,7 +103,10 @@ impl Work for Webhook {
             Ok(None) => return Outcome::Fail("the order no longer exists".to_owned()),
             Err(error) => {
                 tracing::warn!(order.id = %claimed.order_id, error = %Chain(&error), "could not read the order for its webhook; another worker will retry");
-                return Outcome::NoTime;
+                if error.is_temporary() {
+                    return Outcome::NoTime;
+                }
+                return Outcome::Retry { cause: "the order could not be read".to_owned(), after: None };
             }
         };
         if latest_start.is_over() {
