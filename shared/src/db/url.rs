@@ -78,8 +78,16 @@ fn copy_all_but_hosts(from: &Config, to: &mut Config) {
     if let Some(time) = from.get_tcp_user_timeout() {
         to.tcp_user_timeout(*time);
     }
+    if let Some(time) = from.get_keepalives_interval() {
+        to.keepalives_interval(time);
+    }
+    if let Some(count) = from.get_keepalives_retries() {
+        to.keepalives_retries(count);
+    }
     to.ssl_mode(from.get_ssl_mode())
+        .ssl_negotiation(from.get_ssl_negotiation())
         .channel_binding(from.get_channel_binding())
+        .keepalives(from.get_keepalives())
         .keepalives_idle(from.get_keepalives_idle())
         .target_session_attrs(from.get_target_session_attrs());
 }
@@ -112,6 +120,18 @@ mod tests {
         for accepted in ["sslmode=require", "sslmode=require&channel_binding=require", "connect_timeout=10"] {
             assert_eq!(refusal(accepted), "", "{accepted}");
         }
+    }
+
+    #[test]
+    fn parameters_reach_the_connection_of_each_host() {
+        let query = "keepalives=0&keepalives_interval=7&keepalives_retries=3&sslnegotiation=direct&options=-ctimezone%3Dutc&connect_timeout=4";
+        let all: tokio_postgres::Config = format!("postgres://u:p@a:1,b:2/d?{query}").parse().unwrap();
+        let per_host: Vec<_> = super::one_by_one(&all).iter().map(|params| format!("{params:?}")).collect();
+        let expected = |host: &str, port| {
+            let one = format!("postgres://u:p@{host}:{port}/d?{query}").parse::<tokio_postgres::Config>();
+            format!("{:?}", one.unwrap())
+        };
+        assert_eq!(per_host, [expected("a", 1), expected("b", 2)]);
     }
 
     #[test]
