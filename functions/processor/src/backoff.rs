@@ -4,13 +4,13 @@
 //! | variable | meaning, in seconds | default |
 //! |---|---|---|
 //! | `RETRY_BASE_SECONDS` | the first back-off, at least 1; each further one is twice as long | 5 |
-//! | `RETRY_CAP_SECONDS` | the longest back-off, up to 43200, SQS's longest visibility timeout | 300 |
+//! | `RETRY_CAP_SECONDS` | the longest back-off, up to 43200 | 300 |
 
 use std::time::Duration;
 
 use shared::config::{ConfigError, Env};
 
-/// SQS's longest visibility timeout.
+/// The longest cap: half a day, so that an order gets several attempts within its seven days.
 const MAX_CAP: Duration = Duration::from_hours(12);
 
 /// The shortest wait between two calls for an order.

@@ -85,7 +85,8 @@ impl Decided {
         }
     }
 
-    /// The decision if the dead letter could not be sent: the order is due at once, and the next claim sends the letter.
+    /// The decision if the dead letter could not be sent: the order is due at once. If its attempts are used up, the next claim sends the
+    /// letter. An order that is older than [`LONGEST`] gets another attempt first, and its outcome decides anew.
     pub fn without_letter(self) -> Self {
         let decision = match self.decision {
             Decision::DeadLetter { cause: Some(cause), .. } => Decision::Retry(Duration::ZERO, cause),

@@ -9,8 +9,8 @@
 //! | of an order whose outcome is recorded | acknowledges it; after the last attempt the dead-letter queue gets a message as well |
 //! | of an order whose statement or send failed | reports it as failed: SQS delivers it again |
 //!
-//! A bad or failed message never fails its neighbours. SQS moves a message to the dead-letter queue after ten receives. A receive
-//! counts only if the message is reported as failed, so a healthy order never ends there.
+//! A bad or failed message never fails its neighbours. SQS moves a message to the dead-letter queue at its tenth failure, which takes 20
+//! minutes. Each wait of an order is a new message, so waits do not add up. The order stays active, and the sweeper sends another message.
 //!
 //! The batch has a deadline, a little before the function's time-out, and [`budget`] divides the time among its steps. The processor
 //! records known outcomes before it calls the queue, so that a queue that hangs can't lose them. It announces ends last.

@@ -53,8 +53,8 @@ pub trait Work {
         Duration::ZERO
     }
 
-    /// Works on a claimed order and returns the outcome by `deadline`. It starts nothing that could take longer. `db` can read the
-    /// order's content until then.
+    /// Works on a claimed order and returns the outcome by `deadline`. It starts nothing that could take longer. `store` can read
+    /// the order's content until then.
     ///
     /// The work must be idempotent by `order_id`: it runs again for the same order if the worker crashes before it records the outcome.
     fn run(&self, order: &Claimed, store: &Store, deadline: Deadline) -> impl Future<Output = Outcome> + Send;

@@ -57,7 +57,7 @@ pub struct HistoryEvent {
     pub attempt: Option<i32>,
     /// The cause of the failed attempt. A retry has the failure that it took back.
     pub cause: Option<String>,
-    /// The start and the failure that a retry took back.
+    /// When work had started and when the order had failed, before a retry took both back.
     pub undone: Option<(OffsetDateTime, OffsetDateTime)>,
     /// The subject of the caller's token, if a caller did it.
     pub subject: Option<String>,

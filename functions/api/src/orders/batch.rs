@@ -95,7 +95,7 @@ pub async fn create_batch(
     Ok(Json(OrderBatchResult { accepted, results: outcomes.into_iter().enumerate().map(result).collect() }))
 }
 
-/// Creates the valid orders in one statement. Returns one result per request, in their order.
+/// Creates the valid orders. Returns one result per request, in their order. Fails as a whole if the database is unavailable.
 async fn create_all(
     call: &Call,
     requests: Vec<Result<CreateRequest, ApiError>>,
