@@ -174,6 +174,17 @@ fn every_alarm_has_a_section_with_a_test_that_moves_its_metric() {
     }
 }
 
+/// A deployment creates most resources at once, and a database takes a quarter of an hour.
+#[test]
+fn alarm_for_missing_data_waits_for_the_schedule() {
+    let template = template(&["EventBus=shop"]);
+    let alarms = template.resources("AWS::CloudWatch::Alarm").into_iter();
+    let breaching: Vec<_> = alarms.filter(|(_, alarm)| alarm["TreatMissingData"] == "breaching").collect();
+    assert_eq!(breaching.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["OverdueAlarm"]);
+    assert!(template.is_a("AWS::Events::Rule", "SweeperFunctionEachMinute"));
+    assert_eq!(template.0["Resources"]["OverdueAlarm"]["DependsOn"], "SweeperFunctionEachMinute");
+}
+
 #[test]
 fn idle_cost_counts_the_metrics_of_the_alarms() {
     let count = watched(&template(&[])).len();
