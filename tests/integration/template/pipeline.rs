@@ -103,6 +103,24 @@ fn pipeline_may_do_what_no_schema_lists() {
     }
 }
 
+/// The subject in the trust policy that docs/delivery.md writes, if GitHub reports this prefix for the repository.
+fn trusted_subject(prefix: &str) -> Value {
+    let (_, rest) = include_str!("../../../docs/delivery.md").split_once("\n# 2. ").unwrap();
+    let commands = rest.split_once('\n').unwrap().1.split("\naws iam create-role").next().unwrap();
+    let script = format!("gh() {{ echo '{prefix}'; }}\n{}", commands.replace("cat > trust.json", "cat"));
+    let mut bash = std::process::Command::new("bash");
+    bash.env("REPO", "shop/ordermill").env("STAGE", "prod").env("ACCOUNT", "111122223333").args(["-euc", &script]);
+    let text = String::from_utf8(bash.output().unwrap().stdout).unwrap();
+    let policy: Value = serde_json::from_str(&text[text.find('{').unwrap()..]).unwrap();
+    policy["Statement"][0]["Condition"]["StringEquals"]["token.actions.githubusercontent.com:sub"].clone()
+}
+
+#[test]
+fn trust_policy_names_the_subject_that_github_reports() {
+    assert_eq!(trusted_subject("repo:shop@12/ordermill@34"), "repo:shop@12/ordermill@34:environment:prod");
+    assert_eq!(trusted_subject(""), "repo:shop/ordermill:environment:prod");
+}
+
 #[test]
 fn role_of_the_pipeline_reads_only_secrets_of_the_service() {
     let reads = |name: &str| {
