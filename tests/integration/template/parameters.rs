@@ -161,6 +161,25 @@ fn prod_has_safeguards_that_other_stages_lack() {
     }
 }
 
+#[test]
+fn created_network_is_in_the_named_zones_or_the_first_two() {
+    let zones = |parameters: &[&str]| {
+        let template = template(parameters);
+        ["PrivateSubnetA", "PrivateSubnetB"].map(|subnet| template.properties(subnet)["AvailabilityZone"].clone())
+    };
+    let first = |index: u8| json!({"Fn::Select": [index, {"Fn::GetAZs": ""}]});
+    assert_eq!(zones(&[]), [first(0), first(1)]);
+    assert_eq!(zones(&["ZoneA=us-east-1c", "ZoneB=us-gov-west-1b"]), [json!("us-east-1c"), json!("us-gov-west-1b")]);
+    for (parameters, refusal) in [
+        (["ZoneA=us-east-1", "ZoneB=us-east-1b"], "ZoneA must be"),
+        (["ZoneA=us-east-1c", "ZoneB=us-east-1c"], "ZoneA and ZoneB must be two zones, or both empty"),
+        (["ZoneA=us-east-1c", "ZoneB="], "ZoneA and ZoneB must be two zones, or both empty"),
+    ] {
+        let error = translate(&parameters).unwrap_err();
+        assert!(error.contains(refusal), "{parameters:?}: {error}");
+    }
+}
+
 /// The issuer and audience of the gateway's authorizer.
 fn accepted(template: &Template) -> (Value, Value) {
     let (_, api) = template.resources("AWS::ApiGatewayV2::Api")[0];
