@@ -166,7 +166,7 @@ async fn numbers(deployment: &Deployment, client: &Client<'_>) -> Vec<Finding> {
 /// Checks how long an event has waited for the bus. A deployment without a bus has no such number.
 fn events(seconds: f64) -> Finding {
     let what = format!("the oldest event has waited for {seconds:.0} s");
-    let remedy = "find the reason in the log of the sweeper, `could not send events` or `the bus refused events`, then see `Events are not out` in docs/operations.md";
+    let remedy = "find the reason in the log of the sweeper, `could not send events` or `the bus refused events`, then see `Events are not yet published` in docs/operations.md";
     Finding::held("events", "GET /metrics", seconds <= EVENT_SECONDS, what, remedy)
 }
 

@@ -61,7 +61,7 @@ pub struct MetricsView {
     /// The seconds since the most overdue order was due, or since the last pause ended if that is less; 0 if none is overdue, and
     /// while processing is paused.
     oldest_overdue_seconds: f64,
-    /// The seconds since the oldest end whose event is not out; 0 if there is none, and null without an event bus.
+    /// The seconds since the oldest end whose event is not yet published; 0 if there is none, and null without an event bus.
     oldest_event_seconds: Option<f64>,
     /// The pause of processing; null while it runs.
     pause: Option<PauseView>,
@@ -212,7 +212,7 @@ impl MetricsView {
         );
         text.one(
             "ordermill_oldest_event_seconds",
-            "Seconds since the oldest end whose event is not out.",
+            "Seconds since the oldest end whose event is not yet published.",
             self.oldest_event_seconds,
         );
         let paused = Some(u8::from(self.pause.is_some()));

@@ -74,7 +74,7 @@ pub enum Measure {
     OldestOverdue,
     /// The time since processing was paused, in seconds. It is measured only while processing is paused.
     PausedFor,
-    /// The time since the oldest end whose event is not out, in seconds. It is measured only with an event bus.
+    /// The time since the oldest end whose event is not yet published, in seconds. It is measured only with an event bus.
     OldestEvent,
 }
 

@@ -100,7 +100,7 @@ async fn doctor_finds_events_that_are_not_out() {
     };
     let patient = |server: &Server| Patient::at(&format!("http://{}", server.address())).bearing("a token");
     let (late, in_time, none) = (metrics("301").await, metrics("299").await, metrics("null").await);
-    patient(&late).assert_wrong("events", "has waited for 301 s", "Events are not out").await;
+    patient(&late).assert_wrong("events", "has waited for 301 s", "Events are not yet published").await;
     let states = async |server| {
         let findings = patient(server).findings().await;
         findings.iter().filter(|finding| finding.check == "events").map(|finding| finding.state).collect::<Vec<_>>()
