@@ -1,5 +1,7 @@
 //! The runbook, docs/operations.md, matches the code: the API answers its calls, and its filters find stored orders.
 
+use std::collections::BTreeSet;
+
 use axum::body::Body;
 use axum::http::{Method, Request};
 use processor::ProcessorConfig;
@@ -68,6 +70,30 @@ async fn calls_of_the_runbook_succeed_and_find_stored_orders() {
             assert_eq!(answer["matched"], 1, "{body:?} does not match {failure:?}");
         }
     }
+}
+
+/// The action of IAM that a command of the AWS CLI needs, in lower case: most are named alike.
+fn right(service: &str, command: &str) -> String {
+    match (service, command) {
+        ("logs", "tail") => "logs:filterlogevents".to_owned(),
+        ("rds", "generate-db-auth-token") => "rds-db:connect".to_owned(),
+        ("deploy", command) => format!("codedeploy:{}", command.replace('-', "")),
+        ("service-quotas", command) => format!("servicequotas:{}", command.replace('-', "")),
+        (service, command) => format!("{service}:{}", command.replace('-', "")),
+    }
+}
+
+#[test]
+fn rights_of_the_runbook_cover_its_commands() {
+    let (_, rights) = RUNBOOK.split_once("## Rights for these commands\n").unwrap();
+    let rights = rights.split("\n## ").next().unwrap().to_lowercase();
+    let commands = RUNBOOK.split("aws ").skip(1).filter_map(|rest| rest.trim_start().split_once(' '));
+    let needed: BTreeSet<_> = commands
+        .filter(|(service, _)| *service != "configure")
+        .map(|(service, rest)| right(service, rest.split([' ', '\n', '`']).next().unwrap()))
+        .filter(|right| !rights.contains(&format!("`{right}`")))
+        .collect();
+    assert_eq!(needed, BTreeSet::new());
 }
 
 #[tokio::test]
