@@ -1,6 +1,6 @@
 //! The errors of the database: which statement failed, and the class of its cause.
 
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{Severity, SqlState};
 
 use crate::error::Chain;
 
@@ -69,11 +69,12 @@ pub enum DbError {
 
 impl From<tokio_postgres::Error> for DbError {
     fn from(error: tokio_postgres::Error) -> Self {
-        let Some(state) = error.code() else {
+        let Some(answer) = error.as_db_error() else {
             let is_lost = error.is_closed() || has_io_source(&error);
             return if is_lost { Self::Unavailable(Box::new(error)) } else { Self::Statement(Box::new(error)) };
         };
-        if is_connection_lost(state) {
+        let state = answer.code();
+        if is_connection_lost(answer) {
             Self::Unavailable(Box::new(error))
         } else if *state == SqlState::READ_ONLY_SQL_TRANSACTION {
             Self::ReadOnly(Box::new(error))
@@ -97,15 +98,15 @@ impl DbError {
     }
 }
 
-/// Whether the connection is at fault and not the statement: it is closed, or the server stops, starts or is full.
-fn is_connection_lost(state: &SqlState) -> bool {
-    let stopping = [&SqlState::ADMIN_SHUTDOWN, &SqlState::CRASH_SHUTDOWN, &SqlState::CANNOT_CONNECT_NOW];
+/// Whether the connection is at fault and not the statement. A server ends the session with an error that is fatal: it stops, starts
+/// or is full, or a time limit of the session has passed.
+fn is_connection_lost(error: &tokio_postgres::error::DbError) -> bool {
+    // Poolers may send the severity only as a text, which a server may translate.
+    let is_fatal = matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
+        || ["FATAL", "PANIC"].contains(&error.severity());
     // A pooler that does not keep prepared statements may send one to a server that does not know it, or knows another by its name.
     let unknown_statement = [&SqlState::INVALID_SQL_STATEMENT_NAME, &SqlState::DUPLICATE_PSTATEMENT];
-    stopping.contains(&state)
-        || unknown_statement.contains(&state)
-        || *state == SqlState::TOO_MANY_CONNECTIONS
-        || state.code().starts_with("08")
+    is_fatal || unknown_statement.contains(&error.code()) || error.code().code().starts_with("08")
 }
 
 /// Whether the same statement may succeed later.
@@ -121,4 +122,43 @@ fn is_busy(state: &SqlState) -> bool {
 
 fn has_io_source(error: &tokio_postgres::Error) -> bool {
     std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use tokio_postgres::NoTls;
+
+    use super::*;
+
+    /// The error of a statement that a server answers with this error.
+    async fn answered(severity: &str, code: &str) -> DbError {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("postgres://u@{}/d", listener.local_addr().unwrap());
+        let fields = format!("S{severity}\0V{severity}\0C{code}\0Mtest\0\0");
+        let length = u32::try_from(fields.len() + 4).unwrap().to_be_bytes();
+        let error = [b"E", &length[..], fields.as_bytes()].concat();
+        std::thread::spawn(move || {
+            let mut connection = listener.accept().unwrap().0;
+            for answer in [b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I", error.as_slice()] {
+                assert!(connection.read(&mut [0; 1024]).unwrap() > 0);
+                connection.write_all(answer).unwrap();
+            }
+        });
+        let (client, driver) = tokio_postgres::connect(&url, NoTls).await.unwrap();
+        tokio::spawn(driver);
+        client.batch_execute("SELECT").await.unwrap_err().into()
+    }
+
+    #[tokio::test]
+    async fn error_that_ends_the_session_is_a_lost_connection() {
+        // An administrator's command, three time limits of a session, and a crash.
+        for code in ["57P01", "57P05", "25P03", "25P04"] {
+            assert!(matches!(answered("FATAL", code).await, DbError::Unavailable(_)), "{code}");
+        }
+        assert!(matches!(answered("PANIC", "XX000").await, DbError::Unavailable(_)));
+        assert!(matches!(answered("ERROR", "XX000").await, DbError::Statement(_)));
+    }
 }
