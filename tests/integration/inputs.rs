@@ -79,8 +79,20 @@ async fn compressed_body_returns_415() {
         assert_eq!(answer.status, status, "{coding}");
         assert_eq!(answer.header("accept-encoding"), if status == 415 { "identity" } else { "" });
     }
+}
+
+#[tokio::test]
+async fn body_that_is_not_declared_as_json_returns_415() {
+    let world = World::new().await;
+    let mut as_text = post("/orders", &order("o-1"));
+    as_text.headers_mut().insert("content-type", "text/plain".parse().unwrap());
     let without_type = Request::post("/orders/retry").body(Body::from(r#"{"dry_run": false}"#)).unwrap();
-    world.call(without_type).await.problem(415);
+    for request in [as_text, without_type] {
+        let answer = world.call(request).await;
+        // RFC 9110, 12.5.3: it would say that the encoding was refused.
+        assert_eq!(answer.header("accept-encoding"), "", "{answer:?}");
+        answer.problem(415);
+    }
 }
 
 #[tokio::test]

@@ -25,16 +25,12 @@ const MAX_MESSAGE: usize = 200;
 /// Reads a body that is declared as JSON, at most `max_bytes`.
 pub async fn read(request: Request, max_bytes: usize) -> Result<Bytes, ApiError> {
     if !is_json(&request) {
-        return Err(not_json());
+        return Err(ApiError::NotJson);
     }
     if !is_unencoded(&request) {
-        return Err(ApiError::NotJson("Send JSON without a Content-Encoding."));
+        return Err(ApiError::Encoded);
     }
     axum::body::to_bytes(request.into_body(), max_bytes).await.map_err(|_| ApiError::TooLarge(max_bytes))
-}
-
-fn not_json() -> ApiError {
-    ApiError::NotJson("Send JSON, with the header Content-Type: application/json.")
 }
 
 fn is_json(request: &Request) -> bool {
@@ -60,7 +56,7 @@ impl<T: DeserializeOwned + Default> FromRequest<Arc<Api>> for OptionalBody<T> {
             read(request, MAX_BYTES).await?
         } else {
             // A body without a content type is refused, and not ignored.
-            axum::body::to_bytes(request.into_body(), 0).await.map_err(|_| not_json())?
+            axum::body::to_bytes(request.into_body(), 0).await.map_err(|_| ApiError::NotJson)?
         };
         if body.is_empty() {
             return Ok(Self(T::default()));

@@ -45,8 +45,10 @@ pub enum ApiError {
     Conflict(String),
     /// The body exceeds this many bytes.
     TooLarge(usize),
-    /// The body is not declared as JSON, or is encoded. The text says what to send.
-    NotJson(&'static str),
+    /// The body is not declared as JSON.
+    NotJson,
+    /// The body has a content encoding, such as compression.
+    Encoded,
     /// The request is well formed, but these values are not valid.
     Invalid(Vec<FieldError>),
     /// The idempotency key belongs to another order.
@@ -95,7 +97,7 @@ impl ApiError {
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed"),
             Self::Conflict(_) => (StatusCode::CONFLICT, "conflict", "Conflict with the order's current state"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Request body too large"),
-            Self::NotJson(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "Unsupported media type"),
+            Self::NotJson | Self::Encoded => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "Unsupported media type"),
             Self::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "Invalid values"),
             Self::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "key-reused", "Idempotency key already used"),
             Self::Unavailable(_) | Self::QueueUnavailable(_) => {
@@ -117,7 +119,8 @@ impl ApiError {
             Self::NoSuchRoute => "/docs lists the routes.",
             Self::MethodNotAllowed => "The Allow header lists the methods.",
             Self::TooLarge(most) => return format!("Send at most {} KiB.", most / 1024),
-            Self::NotJson(detail) => detail,
+            Self::NotJson => "Send JSON, with the header Content-Type: application/json.",
+            Self::Encoded => "Send JSON without a Content-Encoding.",
             Self::Invalid(_) => "errors lists what is invalid. Nothing of it was stored.",
             Self::KeyReused => {
                 "The key belongs to an order with other content. Send a new Idempotency-Key with a new order."
@@ -160,7 +163,8 @@ impl IntoResponse for ApiError {
         let advice = match self {
             Self::Unavailable(_) | Self::QueueUnavailable(_) => Some((header::RETRY_AFTER, RETRY_AFTER_SECONDS)),
             Self::Unauthorized => Some((header::WWW_AUTHENTICATE, "Bearer")),
-            Self::NotJson(_) => Some((header::ACCEPT_ENCODING, "identity")),
+            // RFC 9110, 12.5.3: no other refusal may have this header.
+            Self::Encoded => Some((header::ACCEPT_ENCODING, "identity")),
             _ => None,
         };
         if let Some((name, value)) = advice {

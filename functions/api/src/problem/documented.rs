@@ -17,7 +17,7 @@ fn all() -> Vec<ApiError> {
         ApiError::MethodNotAllowed,
         ApiError::Conflict(String::new()),
         ApiError::TooLarge(0),
-        ApiError::NotJson(""),
+        ApiError::NotJson,
         ApiError::Invalid(Vec::new()),
         ApiError::KeyReused,
         ApiError::Unavailable(StoreError::new("read an order", DbError::Unavailable("gone".into()))),
@@ -34,7 +34,8 @@ fn all() -> Vec<ApiError> {
             | ApiError::MethodNotAllowed
             | ApiError::Conflict(_)
             | ApiError::TooLarge(_)
-            | ApiError::NotJson(_)
+            | ApiError::NotJson
+            | ApiError::Encoded
             | ApiError::Invalid(_)
             | ApiError::KeyReused
             | ApiError::Unavailable(_)
