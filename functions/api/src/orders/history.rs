@@ -52,8 +52,9 @@ struct ChangeView {
 
 /// Read an order's history: every change, and who made it.
 ///
-/// Creation, starts and ends are always there. Failed attempts and requeues are recorded until the
-/// order has 100 recorded events. The order's creator is not recorded.
+/// The creation, cancels, and the start and the end since the last retry are always there. Failed attempts and requeues are recorded
+/// until the order has 100 recorded events, retries until it has 200. A retry that is not recorded leaves out the start and the failure
+/// before it. The order's creator is not recorded.
 #[utoipa::path(
     get, path = "/orders/{order_id}/history", tag = "orders", security(("token" = ["orders/read"])),
     params(("order_id" = inline(OrderIdText), Path, description = "The order's identifier")),
