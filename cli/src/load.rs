@@ -64,7 +64,7 @@ pub async fn measure(
     let accepted_within = begun.elapsed();
     let bar = self::bar(output, sent.accepted, "ended   ");
     let patience = Duration::from_secs(load.patience);
-    let found = follow::to_the_end(&client, &run, sent.accepted, patience, &bar, interrupt).await;
+    let found = follow::to_the_end(&client, &run, sent.tried, patience, &bar, interrupt).await;
     bar.finish_and_clear();
     let counted = tokio::select! {
         biased;

@@ -44,15 +44,10 @@ pub struct Pages<'a> {
 }
 
 impl<'a> Pages<'a> {
-    /// The pages of the orders with this status and this user.
-    pub fn of(client: &'a Client<'a>, status: Option<Status>, user: Option<&str>, limit: usize) -> Self {
-        let mut query = format!("/orders?limit={limit}");
-        for (name, value) in [("status", status.map(Status::as_str)), ("user_id", user)] {
-            if let Some(value) = value {
-                query = format!("{query}&{name}={}", encoded(value));
-            }
-        }
-        Self { client, query, cursor: None, is_over: false }
+    /// The pages of this user's orders, or of all.
+    pub fn of(client: &'a Client<'a>, user: Option<&str>, limit: usize) -> Self {
+        let user = user.map(|user| format!("&user_id={}", encoded(user))).unwrap_or_default();
+        Self { client, query: format!("/orders?limit={limit}{user}"), cursor: None, is_over: false }
     }
 
     /// Reads the next page; `None` at the end.

@@ -1,97 +1,89 @@
-//! Follows a run's orders to their end with few calls. It lists only the active ones, as often as the service's
-//! `Retry-After` says, and reads the ended ones once, at the end.
+//! Follows a run's orders to their end with few calls. It reads a hundred orders a call by their identifiers, oldest first. It reads
+//! an ended order once, and an active one again as often as the service's `Retry-After` says.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
-use shared::order::Status;
 
 use super::run::Run;
 use crate::client::Client;
 use crate::exit::Failure;
 use crate::interrupt::Interrupt;
-use crate::orders::{ApiOrder, PAGE, Pages, encoded};
+use crate::orders::{ApiOrder, PAGE, Page, encoded};
 
-/// The most pages of each active status that one poll reads.
-const PAGES: usize = 5;
-/// The shortest and the longest wait between two polls.
+/// How many orders a call reads: the most that a list takes by their identifiers.
+const ORDERS: usize = 100;
+/// The shortest and the longest wait until an active order is read again.
 const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 
 /// How long after an interrupt a run stops reading its orders.
 const LAST_READ: Duration = Duration::from_millis(4500);
 
-/// The active orders of a run.
-#[derive(Default)]
-struct Active {
-    count: u32,
-    /// One of the orders; its status has a `Retry-After`.
-    one: Option<String>,
+/// The orders of a run, as far as they have been read.
+struct Follower<'a> {
+    client: &'a Client<'a>,
+    run: &'a Run,
+    bar: &'a ProgressBar,
+    /// The numbers of the orders that have not been read.
+    unread: Range<u32>,
+    /// The orders that were active when they were read.
+    active: Vec<ApiOrder>,
+    /// The orders that will not be read again.
+    found: Vec<ApiOrder>,
 }
 
-/// Waits until every order has ended, patience is over, or the run is interrupted. Then reads all orders of the run.
+/// Waits until each of the first `tried` orders has ended, patience is over, or the run is interrupted. Returns the orders that exist.
 pub async fn to_the_end(
     client: &Client<'_>,
     run: &Run,
-    accepted: u32,
+    tried: u32,
     patience: Duration,
     bar: &ProgressBar,
     interrupt: &Interrupt,
 ) -> Result<Vec<ApiOrder>, Failure> {
+    let mut follower = Follower { client, run, bar, unread: 0..tried, active: Vec::new(), found: Vec::new() };
     tokio::select! {
-        waited = wait(client, run, accepted, patience, bar) => waited?,
+        read = follower.read_all(Instant::now() + patience) => read?,
         () = interrupt.wait() => {}
     }
     tokio::select! {
-        found = all(client, run) => found,
+        read = follower.read_all(Instant::now()) => read?,
         () = interrupt.wait_and(LAST_READ) => {
-            Err(Failure::Unreachable("the orders could not be read in time".to_owned()))
+            return Err(Failure::Unreachable("the orders could not be read in time".to_owned()));
         }
     }
+    Ok(follower.found)
 }
 
-async fn wait(
-    client: &Client<'_>,
-    run: &Run,
-    accepted: u32,
-    patience: Duration,
-    bar: &ProgressBar,
-) -> Result<(), Failure> {
-    let end = Instant::now() + patience;
-    loop {
-        let active = look(client, run).await?;
-        bar.set_position(accepted.saturating_sub(active.count).into());
-        let Some(one) = active.one.filter(|_| Instant::now() < end) else { return Ok(()) };
-        let answer = client.follow(&format!("/orders/{}/status", encoded(&one))).await?;
-        tokio::time::sleep(answer.retry_after().unwrap_or_default().clamp(WAIT.0, WAIT.1)).await;
-    }
-}
-
-async fn look(client: &Client<'_>, run: &Run) -> Result<Active, Failure> {
-    let mut active = Active::default();
-    for status in [Status::Pending, Status::Processing] {
-        let mut pages = Pages::of(client, Some(status), Some(&run.user), PAGE);
-        for _ in 0..PAGES {
-            let Some(orders) = pages.next().await? else { break };
-            for order in orders.into_iter().filter(|order| run.owns(&order.order_id)) {
-                active.count += 1;
-                active.one = Some(order.order_id);
+impl Follower<'_> {
+    /// Reads all orders, and waits for the active ones until `end`. It can be dropped and called again.
+    async fn read_all(&mut self, end: Instant) -> Result<(), Failure> {
+        while !self.active.is_empty() || !self.unread.is_empty() {
+            self.read_some().await?;
+            if Instant::now() >= end {
+                self.found.append(&mut self.active);
+            } else if let Some(oldest) = self.active.first() {
+                let answer = self.client.follow(&format!("/orders/{}/status", encoded(&oldest.order_id))).await?;
+                tokio::time::sleep(answer.retry_after().unwrap_or_default().clamp(WAIT.0, WAIT.1)).await;
             }
         }
+        Ok(())
     }
-    Ok(active)
-}
 
-/// Reads every order of the run. If its user has other orders too, it stops at the first page without an order of the run, once
-/// it has found some: lists are newest first.
-async fn all(client: &Client<'_>, run: &Run) -> Result<Vec<ApiOrder>, Failure> {
-    let mut found = Vec::new();
-    let mut pages = Pages::of(client, None, Some(&run.user), PAGE);
-    while let Some(orders) = pages.next().await? {
-        let own: Vec<_> = orders.into_iter().filter(|order| run.owns(&order.order_id)).collect();
-        if own.is_empty() && !found.is_empty() {
-            break;
-        }
-        found.extend(own);
+    /// Reads the active orders again, and as many others as fit into the call.
+    async fn read_some(&mut self) -> Result<(), Failure> {
+        let others = self.unread.clone().take(ORDERS - self.active.len());
+        let end = others.clone().last().map_or(self.unread.start, |last| last + 1);
+        let ids = self.active.iter().map(|order| order.order_id.clone());
+        let ids = ids.chain(others.map(|number| self.run.order_id(number)));
+        let path = ids.fold(format!("/orders?limit={PAGE}"), |path, id| format!("{path}&order_id={}", encoded(&id)));
+        let page: Page = self.client.follow(&path).await?.read()?;
+        self.unread.start = end;
+        let ended;
+        (self.active, ended) = page.orders.into_iter().partition(|order| order.status.is_active());
+        self.found.extend::<Vec<_>>(ended);
+        self.bar.set_position(self.found.len() as u64);
+        Ok(())
     }
-    Ok(found)
 }

@@ -1,6 +1,6 @@
 //! The report of a run, as text and as JSON.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use shared::order::Status;
@@ -73,9 +73,7 @@ impl Report {
         let incomplete = outcome.incomplete();
         let is_read = outcome.found.is_ok();
         let RunResults { sent, accepted_within, found, counted, .. } = outcome;
-        let mut known = HashSet::new();
-        let found = found.unwrap_or_default().into_iter();
-        let found: Vec<ApiOrder> = found.filter(|order| known.insert(order.order_id.clone())).collect();
+        let found = found.unwrap_or_default();
         let count = |holds: &dyn Fn(&ApiOrder) -> bool| {
             u32::try_from(found.iter().filter(|order| holds(order)).count()).unwrap_or(u32::MAX)
         };

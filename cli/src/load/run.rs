@@ -8,8 +8,7 @@ use crate::exit::Failure;
 use crate::orders::{Page, encoded};
 use crate::token::Claims;
 
-/// A run. Its orders have identifiers of their own, and a user of their own if the token allows it: a list of that user's orders
-/// then holds no others.
+/// A run. Its orders have identifiers of their own, and a user of their own if the token allows it.
 pub struct Run {
     /// Its name, the prefix of its orders' identifiers.
     pub name: String,
@@ -38,12 +37,12 @@ impl Run {
     /// The order with this number.
     pub fn order(&self, number: u32) -> Value {
         let total_amount = format!("{}.{:02}", number % 1000 + 1, number % 100);
-        json!({"order_id": format!("{}-{number}", self.name), "user_id": self.user, "item_ids": ["load"], "total_amount": total_amount})
+        json!({"order_id": self.order_id(number), "user_id": self.user, "item_ids": ["load"], "total_amount": total_amount})
     }
 
-    /// Whether an order is one of this run's.
-    pub fn owns(&self, order_id: &str) -> bool {
-        order_id.strip_prefix(&self.name).is_some_and(|rest| rest.starts_with('-'))
+    /// The identifier of the order with this number.
+    pub fn order_id(&self, number: u32) -> String {
+        format!("{}-{number}", self.name)
     }
 }
 

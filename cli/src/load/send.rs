@@ -1,6 +1,7 @@
 //! Creates the orders. A call without an answer, or with a temporary refusal, is repeated with the same identifier: the service
 //! recognises the repeat.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,8 @@ const LAST_ANSWERS: Duration = Duration::from_secs(3);
 /// The results of all calls.
 #[derive(Default)]
 pub struct Sent {
+    /// How many orders were sent; after an interrupt some answers are missing.
+    pub tried: u32,
     /// How many orders were accepted.
     pub accepted: u32,
     /// How many were refused, for each reason.
@@ -53,7 +56,11 @@ pub async fn create_all(client: &Client<'_>, run: &Run, load: &Load, bar: &Progr
         (due, first..load.orders.min(first + size))
     });
     let calls = calls.take_until(Box::pin(interrupt.wait()));
-    let calls = calls.map(|(due, numbers)| create(client, run, numbers, load.batch.is_some(), due));
+    let tried = Cell::new(0);
+    let calls = calls.map(|(due, numbers)| {
+        tried.set(numbers.end);
+        create(client, run, numbers, load.batch.is_some(), due)
+    });
     let mut calls = std::pin::pin!(calls.buffer_unordered(load.concurrency as usize));
     let mut end = std::pin::pin!(interrupt.wait_and(LAST_ANSWERS));
     let mut sent = Sent::default();
@@ -62,7 +69,7 @@ pub async fn create_all(client: &Client<'_>, run: &Run, load: &Load, bar: &Progr
             call = calls.next() => call,
             () = &mut end => None,
         };
-        let Some(call) = call else { return sent };
+        let Some(call) = call else { return Sent { tried: tried.get(), ..sent } };
         bar.inc(u64::from(call.accepted) + call.refused.len() as u64);
         sent.add(call);
     }

@@ -41,7 +41,7 @@ struct Seen {
 pub async fn follow(client: &Client<'_>, tail: &Tail, interval: Duration, output: Output) -> Result<Exit, Failure> {
     let mut seen =
         Seen { output, lines: Vec::new(), active: HashMap::new(), turns: VecDeque::new(), ended: VecDeque::new() };
-    let mut first = Pages::of(client, None, tail.user.as_deref(), PAGE);
+    let mut first = Pages::of(client, tail.user.as_deref(), PAGE);
     let orders = first.next().await?.unwrap_or_default();
     for (place, order) in orders.iter().enumerate().rev() {
         seen.note(order, place < tail.last.into());
@@ -59,7 +59,7 @@ pub async fn follow(client: &Client<'_>, tail: &Tail, interval: Duration, output
 async fn newest(client: &Client<'_>, user: Option<&str>, seen: &Seen) -> Result<Vec<ApiOrder>, Failure> {
     let mut found = Vec::new();
     // A short page is enough if there are few new orders.
-    let mut pages = Pages::of(client, None, user, PAGE / 4);
+    let mut pages = Pages::of(client, user, PAGE / 4);
     for _ in 0..PAGES * 4 {
         let Some(orders) = pages.next().await? else { break };
         let meets_known = orders.iter().any(|order| seen.knows(&order.order_id));

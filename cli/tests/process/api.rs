@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use sandbox::server::{self, Request, Response, Server};
 use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio::runtime::{Builder, Runtime};
 
 /// How it answers calls.
@@ -112,9 +114,6 @@ impl State {
                 (201, json!({}))
             }
             ("GET", "/orders") if manner == Manner::WithoutLists && !path.contains("limit=1&") => (404, json!({})),
-            ("GET", "/orders") if path.contains("status=processing") => {
-                (200, json!({"orders": [], "next_cursor": null}))
-            }
             ("GET", "/orders") => (200, page(&orders, &path)),
             ("GET", path) if path.ends_with("/status") => (200, json!({"status": "pending"})),
             ("GET", path) => {
@@ -131,13 +130,24 @@ impl State {
     }
 }
 
-/// A page of the orders, from the last to the first. The cursor is the number of orders before it.
+/// A page of the orders that the query selects, from the last to the first. The cursor is the number of selected orders before it.
 fn page(orders: &[Value], path: &str) -> Value {
-    let number = |name: &str| path.split(['?', '&']).find_map(|pair| pair.strip_prefix(name)?.parse::<usize>().ok());
-    let (start, limit) = (number("cursor=").unwrap_or(0), number("limit=").unwrap_or(50));
-    let listed: Vec<_> = orders.iter().rev().skip(start).take(limit).collect();
-    let end = start + listed.len();
-    json!({"orders": listed, "next_cursor": (end < orders.len()).then(|| end.to_string())})
+    let values =
+        |name: &'static str| path.split(['?', '&']).filter_map(move |pair| pair.strip_prefix(name)?.strip_prefix('='));
+    let number = |name: &'static str| values(name).next().and_then(|value| value.parse::<usize>().ok());
+    let read = |text: &str| OffsetDateTime::parse(text, &Rfc3339).unwrap();
+    let time = |name: &'static str| values(name).next().map(|value| read(&value.replace("%3A", ":")));
+    let (from, before, ids) = (time("created_from"), time("created_before"), values("order_id").collect::<Vec<_>>());
+    let is_selected = |order: &&Value| {
+        let created_at = read(order["created_at"].as_str().unwrap());
+        (ids.is_empty() || ids.contains(&order["order_id"].as_str().unwrap()))
+            && from.is_none_or(|from| from <= created_at)
+            && before.is_none_or(|before| created_at < before)
+    };
+    let selected: Vec<_> = orders.iter().rev().filter(is_selected).collect();
+    let (start, limit) = (number("cursor").unwrap_or(0), number("limit").unwrap_or(50));
+    let end = selected.len().min(start + limit);
+    json!({"orders": selected[start..end], "next_cursor": (end < selected.len()).then(|| end.to_string())})
 }
 
 fn order(body: &Value) -> Value {

@@ -3,15 +3,21 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use axum::body::Body;
 use ordermill::interrupt::Interrupt;
 use ordermill::load::{Report, measure};
 use ordermill::options::Load;
 use ordermill::output::Output;
+use processor::Outcome;
 use sandbox::server::{Request, Response, Server, json};
 use serde_json::json as value;
-use tests::Stack;
+use tests::{Ends, Stack, World, call_in_process, handle};
+use tokio::sync::Notify;
 
 use super::Patient;
+
+/// A token with the claims `{"sub": "alice"}`.
+const ALICE: &str = "e30.eyJzdWIiOiJhbGljZSJ9.e30";
 
 fn load(orders: u32) -> Load {
     Load { orders, concurrency: 10, rate: None, batch: None, patience: 120, svg: None }
@@ -56,12 +62,11 @@ async fn forgetful(answer: impl Fn(u32) -> Response + Clone + Send + Sync + 'sta
 }
 
 async fn run_at(server: &Server, orders: u32) -> Report {
-    let patient = Patient::at(&format!("http://{}", server.address())).bearing(Stack::running().get("TOKEN_ALICE"));
+    let patient = Patient::at(&format!("http://{}", server.address())).bearing(ALICE);
     run(&patient, &load(orders)).await
 }
 
 #[tokio::test]
-#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn load_counts_accepted_orders_that_vanish_as_lost() {
     let report = run_at(&forgetful(|_| json(201, "{}")).await, 7).await;
     assert!(!report.ok);
@@ -69,7 +74,6 @@ async fn load_counts_accepted_orders_that_vanish_as_lost() {
 }
 
 #[tokio::test]
-#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn load_counts_refused_orders_by_reason() {
     let report = run_at(&forgetful(|_| json(422, r#"{"title": "Some values are not valid"}"#)).await, 5).await;
     assert!(!report.ok);
@@ -77,9 +81,69 @@ async fn load_counts_refused_orders_by_reason() {
 }
 
 #[tokio::test]
-#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn load_repeats_a_call_after_503() {
     let answer = |number| if number % 2 == 0 { json(503, "{}") } else { json(201, "{}") };
     let report = run_at(&forgetful(answer).await, 1).await;
     assert_eq!((report.accepted, report.repeated_calls), (1, 1));
+}
+
+/// Creates completed orders of alice's, the first of them at this time.
+async fn create_others(world: &World, count: u32, begin: &str) {
+    let sql = format!(
+        "INSERT INTO orders (order_id, user_id, item_ids, total_amount, created_at, started_at, finished_at, attempts)
+        SELECT 'other-' || number, 'alice', '{{pen}}', 1, at, at, at, 1
+        FROM generate_series(1, {count}) AS number, LATERAL (SELECT {begin} + number * interval '1 ms') AS times (at)"
+    );
+    world.execute(&sql).await;
+}
+
+/// Loads a world with two orders of alice's, whose token reaches no other user's. Once `load` waits for them, they are completed
+/// after `change`.
+async fn run_as_alice(world: &World, change: impl AsyncFnOnce()) -> Report {
+    let (router, waits) = (world.api_of(), Arc::new(Notify::new()));
+    let waiting = Arc::clone(&waits);
+    let server = Server::start(move |request: Request| {
+        let (router, waiting) = (router.clone(), Arc::clone(&waiting));
+        async move {
+            let is_status = request.uri().path().ends_with("/status");
+            let claims = Some(("alice", "orders/read orders/write"));
+            let answer = call_in_process(&router, claims, request.map(Body::from)).await;
+            if is_status {
+                waiting.notify_one();
+            }
+            Some(json(answer.status, answer.text))
+        }
+    });
+    let server = server.await.unwrap();
+    let complete = async {
+        waits.notified().await;
+        change().await;
+        let rows = world.rows("SELECT order_id FROM order_work", &[]).await;
+        let ids: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
+        handle(&world.processor_with(Ends(|_: &str| Outcome::Complete)), &ids).await;
+        std::future::pending().await
+    };
+    tokio::select! {
+        report = run_at(&server, 2) => report,
+        () = complete => unreachable!(),
+    }
+}
+
+#[tokio::test]
+async fn load_waits_for_orders_behind_many_newer_ones() {
+    let world = World::new().await;
+    create_others(&world, 50_000, "now() + interval '1 hour'").await;
+    let report = run_as_alice(&world, async || {}).await;
+    assert!(report.ok, "{}", value!(report));
+}
+
+#[tokio::test]
+async fn load_finds_its_orders_among_others_of_its_user() {
+    let world = World::new().await;
+    let change = async || {
+        world.execute("UPDATE orders SET created_at = now() - interval '1 hour' WHERE order_id LIKE '%-0'").await;
+        create_others(&world, 500, "now() - interval '10 minutes'").await;
+    };
+    let report = run_as_alice(&world, change).await;
+    assert!(report.ok && report.lost == 0, "{}", value!(report));
 }
