@@ -17,6 +17,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio::time::{Instant, sleep_until};
 
 use crate::client::Client;
@@ -76,14 +77,15 @@ async fn write_pages(
     let interval = Duration::from_secs(1) / export.rate;
     while !state.is_complete && interrupt.exit().is_none() {
         let next_call = Instant::now() + interval;
-        let path = path(state);
+        let path = path(state)?;
         let answer = tokio::select! {
             answer = client.follow(&path) => answer?,
             () = interrupt.wait() => break,
         };
         let page: RawPage = answer.read()?;
-        let reached = write(&page, export.format, state, sink)?;
-        state.is_complete = page.next_cursor.is_none() || reached.is_some_and(|oldest| oldest < state.from);
+        write(&page, export.format, state, sink)?;
+        let reached = page.orders.last().map(|oldest| created_at(oldest)).transpose()?;
+        state.is_complete = page.next_cursor.is_none();
         state.cursor = page.next_cursor;
         sink.save(export, state)?;
         bar.set_message(counted(state.orders, "order", "orders"));
@@ -98,34 +100,36 @@ async fn write_pages(
     Ok(())
 }
 
-/// Writes the orders of a page that lie in the span. Returns when the oldest order of the page was created.
-fn write(
-    page: &RawPage,
-    format: Format,
-    state: &mut State,
-    sink: &mut Sink,
-) -> Result<Option<OffsetDateTime>, Failure> {
+/// Writes the orders of a page.
+fn write(page: &RawPage, format: Format, state: &mut State, sink: &mut Sink) -> Result<(), Failure> {
     let mut encoder = Encoder::new(format, sink.is_empty());
-    let mut oldest = None;
     for order in &page.orders {
-        let CreatedAt { created_at } = parse(order)?;
-        oldest = Some(created_at);
-        if (state.from..state.to).contains(&created_at) {
-            encoder.add(order)?;
-            state.orders += 1;
-        }
+        encoder.add(order)?;
     }
-    sink.write(&encoder.finish()?)?;
-    Ok(oldest)
+    state.orders += page.orders.len() as u64;
+    sink.write(&encoder.finish()?)
 }
 
 fn parse<'a, T: Deserialize<'a>>(order: &'a RawValue) -> Result<T, Failure> {
     serde_json::from_str(order.get()).map_err(|error| Failure::Other(format!("an order can't be read: {error}")))
 }
 
-fn path(state: &State) -> String {
-    let cursor = state.cursor.iter().map(|cursor| format!("&cursor={}", encoded(cursor)));
-    cursor.fold(format!("/orders?limit={PAGE}"), |path, cursor| path + &cursor)
+fn created_at(order: &RawValue) -> Result<OffsetDateTime, Failure> {
+    parse(order).map(|CreatedAt { created_at }| created_at)
+}
+
+/// The path of the next page. The API selects the span, so that the service reads no order outside it.
+fn path(state: &State) -> Result<String, Failure> {
+    let time = |time: OffsetDateTime| match time.format(&Rfc3339) {
+        Ok(text) => Ok(encoded(&text)),
+        Err(error) => Err(Failure::Other(format!("{time} can't be written: {error}"))),
+    };
+    let (from, before) = (time(state.from)?, time(state.to)?);
+    let mut path = format!("/orders?limit={PAGE}&created_from={from}&created_before={before}");
+    if let Some(cursor) = &state.cursor {
+        path += &format!("&cursor={}", encoded(cursor));
+    }
+    Ok(path)
 }
 
 /// A progress bar over the span of time, on standard error, on terminals only, and not among orders on the same terminal.

@@ -8,8 +8,8 @@ use std::time::Duration;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use shared::order::OrderId;
-use time::format_description::well_known::Rfc3339;
-use time::{Date, OffsetDateTime};
+use shared::timestamp;
+use time::OffsetDateTime;
 
 use crate::export::Format;
 
@@ -162,8 +162,7 @@ fn file() -> impl TypedValueParser<Value = PathBuf> {
 }
 
 fn moment(text: &str) -> Result<OffsetDateTime, String> {
-    let date = Date::parse(text, time::macros::format_description!("[year]-[month]-[day]"));
-    let time = date.map(|date| date.midnight().assume_utc()).or_else(|_| OffsetDateTime::parse(text, &Rfc3339));
+    let time = timestamp::parse(text).or_else(|_| timestamp::parse(&format!("{text}T00:00:00Z")));
     time.map_err(|_| {
         "must be a date such as 2026-11-24, which begins at midnight in UTC, or a time by RFC 3339".to_owned()
     })
