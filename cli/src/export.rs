@@ -54,13 +54,15 @@ pub async fn run(deployment: &Deployment, export: &Export, output: Output) -> Re
     files::check(export)?;
     let mut state = State::of(export, deployment.url.as_str())?;
     let mut sink = Sink::open(export, &state)?;
-    sink.save(export, &mut state)?;
     let bar = bar(&state, export, output);
     let shown = bar.clone();
     let client = client.notifying(move |line| shown.suspend(|| output.complain(line)));
     let done = write_pages(&client, export, &mut state, &mut sink, &bar, &interrupt).await;
     bar.finish_and_clear();
     report::show(&state, &sink, export, output);
+    if sink.is_empty() && !state.is_complete {
+        files::remove(export);
+    }
     done?;
     Ok(interrupt.exit().filter(|_| !state.is_complete).unwrap_or(Exit::Fine))
 }
@@ -75,6 +77,7 @@ async fn write_pages(
     interrupt: &Interrupt,
 ) -> Result<(), Failure> {
     let interval = Duration::from_secs(1) / export.rate;
+    sink.save(export, state)?;
     while !state.is_complete && interrupt.exit().is_none() {
         let next_call = Instant::now() + interval;
         let path = path(state)?;

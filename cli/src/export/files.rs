@@ -1,6 +1,6 @@
-//! The files of an export: its output and its position must be two files.
+//! The files of an export: its output and its position.
 
-use std::fs::{metadata, read_link};
+use std::fs::{metadata, read_link, remove_file};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,13 @@ pub fn check(export: &Export) -> Result<(), Failure> {
         return Err(Failure::Usage(format!("{problem}; name another file")));
     }
     Ok(())
+}
+
+/// Removes the files of an export that has written no order, so that the same command can begin again.
+pub fn remove(export: &Export) {
+    for file in [&export.file, &export.resume].into_iter().flatten() {
+        let _ = remove_file(file); // A file that stays is empty, or a position at the beginning.
+    }
 }
 
 /// Whether both paths lead to the same file, even by a link, and even if it does not exist yet.

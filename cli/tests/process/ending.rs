@@ -20,7 +20,7 @@ fn at(api: &Api, arguments: &[&str]) -> Command {
     command
 }
 
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < end, "{what} does not come");
@@ -51,7 +51,7 @@ fn end(mut child: Child) -> (Option<i32>, String, String) {
     (status.code(), stdout, read(child.stderr.as_mut().map(|stream| stream as _)))
 }
 
-fn send(child: &Child, signal: Signal) {
+pub fn send(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
 }
 

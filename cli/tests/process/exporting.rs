@@ -1,14 +1,15 @@
 //! `export` writes each order of its span once, even if it is interrupted.
 
 use std::fs::{read, read_to_string, write};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::api::{Api, Manner};
+use super::ending::{send, wait_until};
 use super::{command, text};
 
 /// A thousand orders, one a second from the first second of 2026 on.
@@ -73,17 +74,9 @@ fn interrupted_export_is_resumed_without_a_gap_or_a_repeat() {
     let state = folder.path().join("state").display().to_string();
     let arguments = ["--from", "2026-01-01", "--resume", &state];
     for pages in [1, 3] {
-        let child = export(&api, &folder, &arguments)
-            .args(["--rate", "2"])
-            .stdout(std::process::Stdio::piped())
-            .spawn()
-            .unwrap();
-        let end = Instant::now() + Duration::from_secs(20);
-        while api.calls("/orders?") < pages {
-            assert!(Instant::now() < end, "page {pages} is not read");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        let child = export(&api, &folder, &arguments).args(["--rate", "2"]).stdout(Stdio::piped()).spawn().unwrap();
+        wait_until(&format!("page {pages}"), || api.calls("/orders?") >= pages);
+        send(&child, Signal::INT);
         let output = child.wait_with_output().unwrap();
         assert_eq!((output.status.code(), &report(&output)["complete"]), (Some(130), &false.into()));
     }
@@ -99,6 +92,21 @@ fn interrupted_export_is_resumed_without_a_gap_or_a_repeat() {
     let calls = api.calls("/orders?");
     assert_eq!(report(&run(&api, &folder, &arguments)), resumed, "a complete export is only reported");
     assert_eq!(api.calls("/orders?"), calls);
+}
+
+#[test]
+fn export_that_writes_nothing_leaves_no_file() {
+    let folder = TempDir::new().unwrap();
+    let state = folder.path().join("state").display().to_string();
+    for resume in [&[][..], &["--resume", &state]] {
+        let output = run(&Api::start(Manner::Refusing), &folder, &[&["--from", "2026-01-01"], resume].concat());
+        assert_eq!(output.status.code(), Some(3), "{output:?}");
+        let left: Vec<_> = folder.path().read_dir().unwrap().collect();
+        assert!(left.is_empty(), "{resume:?}: {left:?}");
+    }
+    // An empty span has a complete export: an empty file.
+    let output = run(&api(), &folder, &["--from", "2025-01-01", "--to", "2025-02-01"]);
+    assert_eq!((output.status.code(), read(folder.path().join("orders")).unwrap()), (Some(0), Vec::new()));
 }
 
 #[test]
