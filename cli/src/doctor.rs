@@ -83,13 +83,13 @@ async fn examine_api(cloud: &Cloud, deployment: &Deployment) -> Vec<Finding> {
     findings
 }
 
-/// An unreachable service has an exit status of its own.
+/// A service that can't be used, or not with this token, has an exit status of its own.
 fn exit(findings: &[Finding]) -> Exit {
     let is_wrong = |finding: &&Finding| finding.state == Verdict::Wrong;
     let mut wrong = findings.iter().filter(is_wrong).peekable();
     if wrong.peek().is_none() {
         Exit::Fine
-    } else if wrong.any(|finding| ["dns", "tcp", "tls"].contains(&finding.check)) {
+    } else if wrong.any(|finding| ["dns", "tcp", "tls", "health", "access"].contains(&finding.check)) {
         Exit::Unreachable
     } else {
         Exit::Wrong

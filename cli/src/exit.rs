@@ -12,7 +12,7 @@ pub enum Exit {
     Wrong = 1,
     /// Wrong usage.
     Usage = 2,
-    /// The service is out of reach, or does not accept the token.
+    /// The service is out of reach, or refuses the token.
     Unreachable = 3,
     /// Ctrl-C ended it. This and the next two are 128 and the signal's number.
     Interrupted = 130,

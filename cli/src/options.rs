@@ -17,7 +17,7 @@ const AFTER_HELP: &str = "\
 Without --url or --env-file the command uses the stack that `make up` started: .local/env, or env in STACK_DIR.
 
 Exit status: 0 everything is right; 1 something is wrong, and the output names it; 2 wrong usage; 3 the service is out of reach or
-does not accept the token; 130 and 143 interrupted (SIGINT, SIGTERM); 141 the reader closed the pipe.
+refuses the token; 130 and 143 interrupted (SIGINT, SIGTERM); 141 the reader closed the pipe.
 Only terminals get colours; NO_COLOR and CI turn them off.";
 
 /// The shortest and the longest wait of `tail` between two polls.

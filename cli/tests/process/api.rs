@@ -19,6 +19,8 @@ pub enum Manner {
     WithoutLists,
     /// It answers every call 403, as AWS does without the right.
     Refusing,
+    /// It is healthy, and answers every other call 401.
+    Unauthorized,
     /// It accepts calls and never answers.
     Silent,
     /// It never answers a call that creates orders.
@@ -109,6 +111,8 @@ impl State {
                 (503, json!({"title": "Service temporarily unavailable"}))
             }
             _ if manner == Manner::Refusing => (403, json!({"__type": "AccessDeniedException", "message": "no right"})),
+            ("GET", "/healthz") => (200, json!({"status": "ok"})),
+            _ if manner == Manner::Unauthorized => (401, json!({"message": "Unauthorized"})),
             ("POST", "/orders") => {
                 orders.push(order(&serde_json::from_slice(request.body()).unwrap_or_default()));
                 (201, json!({}))

@@ -96,6 +96,16 @@ fn unreachable_service_ends_with_status_three() {
 
 #[test]
 fn help_lists_every_exit_status() {
+#[test]
+fn refused_token_ends_each_command_with_three() {
+    let api = api::Api::start(api::Manner::Unauthorized);
+    let place = [("ORDERMILL_URL", &*api.url()), ("ORDERMILL_TOKEN", "a.e30.b")];
+    for command in [&["doctor"][..], &["load", "-n", "1"], &["tail"], &["export", "--from", "2026-01-01"]] {
+        let output = run(command, &place);
+        assert_eq!(output.status.code(), Some(3), "{command:?}: {output:?}");
+    }
+}
+
     let help = run(&["--help"], &[]);
     assert_eq!(help.status.code(), Some(0));
     assert!(text(&help.stdout).contains("Exit status: 0 everything is right; 1"), "{help:?}");
