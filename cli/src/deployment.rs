@@ -6,7 +6,8 @@
 //! | `API_URL`, `TOKEN_ADMIN` | the same, in a file |
 //! | `STACK_DIR` | where the local stack's file is; `.local` |
 //!
-//! and for `doctor` those of [`crate::doctor`]. A file's variables override the process's, so two deployments never mix.
+//! and for `doctor` those of [`crate::doctor`]. A file alone describes its deployment, so two deployments never mix. The process adds
+//! only the variables of the caller.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -38,24 +39,29 @@ impl Deployment {
     /// Finds the deployment. Says what to give if none is named.
     pub fn find(target: &Target, environment: impl Iterator<Item = (OsString, OsString)>) -> Result<Self, String> {
         let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
-        let mut variables: Variables = environment.filter_map(text).collect();
-        let target = target.filled(&variables)?;
-        if let Some(file) = file(&target, &variables) {
-            variables.extend(read(&file)?);
-            adapt_to_local(&mut variables);
-        }
-        let filled = |name: &str| variables.get(name).cloned().filter(|value| !value.is_empty());
-        let url = target.url.clone().or_else(|| filled("API_URL")).ok_or(NO_URL)?;
-        let (token, token_name) = match &target.token {
-            Some(token) if filled("ORDERMILL_TOKEN").as_ref() != Some(token) => (Some(token.clone()), "--token"),
-            Some(token) => (Some(token.clone()), "ORDERMILL_TOKEN"),
-            None => filled("TOKEN_ADMIN").map_or((None, "ORDERMILL_TOKEN"), |token| (Some(token), "TOKEN_ADMIN")),
-        };
+        let process: Variables = environment.filter_map(text).filter(|(_, value)| !value.is_empty()).collect();
+        let named = target.env_file.clone().or_else(|| process.get("ORDERMILL_ENV_FILE").map(PathBuf::from));
+        // A file overrides the caller's token only if the caller names the file.
+        let own_token = process.get("ORDERMILL_TOKEN").filter(|_| named.is_none()).cloned();
+        let file = named.or_else(|| local(target, &process));
+        let variables = file.as_deref().map_or(Ok(process.clone()), |file| describe(file, &process))?;
+        let first =
+            |names: [&'static str; 2]| names.into_iter().find_map(|name| Some((variables.get(name)?.clone(), name)));
+        let url = target.url.clone().or_else(|| first(["ORDERMILL_URL", "API_URL"]).map(|(url, _)| url));
+        let url = url.ok_or_else(|| {
+            let without_url = |file: PathBuf| format!("{} has no API_URL: add it, or give --url", file.display());
+            file.map_or(NO_URL.to_owned(), without_url)
+        })?;
+        let token = target.token.clone().map(|token| (token, "--token"));
+        let token = token.or_else(|| Some((own_token?, "ORDERMILL_TOKEN")));
+        let token = token.or_else(|| first(["ORDERMILL_TOKEN", "TOKEN_ADMIN"]));
+        let (token, token_name) = token.map_or((None, "ORDERMILL_TOKEN"), |(token, name)| (Some(token), name));
+        let authorities = target.ca_file.clone().or_else(|| variables.get("ORDERMILL_CA_FILE").map(PathBuf::from));
         Ok(Self {
             url: parse(&url)?,
             token: token.map(|token| check_token(token, token_name)).transpose()?,
             token_name,
-            authorities: target.ca_file.as_deref().map(read_authorities).transpose()?,
+            authorities: authorities.as_deref().map(read_authorities).transpose()?,
             env: variables.into_iter().collect(),
         })
     }
@@ -81,19 +87,37 @@ impl Deployment {
 
 const NO_URL: &str = "no deployment is named: give --url or ORDERMILL_URL, or start the local stack with `make up`";
 
-/// The file that describes the deployment: the named one, or the local stack's if no deployment is named.
-fn file(target: &Target, variables: &Variables) -> Option<PathBuf> {
-    let local = || {
-        let directory = variables.get("STACK_DIR").map_or(".local", String::as_str);
-        Some(Path::new(directory).join("env")).filter(|file| target.url.is_none() && file.exists())
-    };
-    target.env_file.clone().or_else(local)
+/// The variables of the caller. The process adds those of a line if the file has none of the line.
+const CALLER: [&[&str]; 4] = [
+    &["ORDERMILL_TOKEN", "TOKEN_ADMIN"],
+    &["ORDERMILL_CA_FILE"],
+    &["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"],
+    &["AWS_REGION", "AWS_DEFAULT_REGION"],
+];
+
+/// The local stack's file, if no URL is named.
+fn local(target: &Target, process: &Variables) -> Option<PathBuf> {
+    let file = Path::new(process.get("STACK_DIR").map_or(".local", String::as_str)).join("env");
+    (target.url.is_none() && !process.contains_key("ORDERMILL_URL") && file.exists()).then_some(file)
+}
+
+/// The variables of the deployment that this file describes.
+fn describe(file: &Path, process: &Variables) -> Result<Variables, String> {
+    let mut variables = read(file)?;
+    for names in CALLER {
+        if !names.iter().any(|name| variables.contains_key(*name)) {
+            variables.extend(names.iter().filter_map(|name| Some(((*name).to_owned(), process.get(*name)?.clone()))));
+        }
+    }
+    adapt_to_local(&mut variables);
+    Ok(variables)
 }
 
 fn read(file: &Path) -> Result<Variables, String> {
     let text = std::fs::read_to_string(file).map_err(|error| format!("{} can't be read: {error}", file.display()))?;
     let pairs = text.lines().filter_map(|line| line.trim_start_matches("export ").split_once('='));
-    Ok(pairs.map(|(name, value)| (name.trim().to_owned(), value.trim().trim_matches(['\'', '"']).to_owned())).collect())
+    let pairs = pairs.map(|(name, value)| (name.trim().to_owned(), value.trim().trim_matches(['\'', '"']).to_owned()));
+    Ok(pairs.filter(|(_, value)| !value.is_empty()).collect())
 }
 
 /// The local stack's database is on this machine and speaks no TLS.
@@ -147,6 +171,46 @@ mod tests {
     }
 
     #[test]
+    fn file_alone_describes_the_deployment() {
+        let file =
+            written("API_URL=http://127.0.0.1:1\nQUEUE_URL=http://127.0.0.1:1/orders\nAWS_DEFAULT_REGION=here\n");
+        let target = Target { env_file: Some(file.clone()), ..Target::default() };
+        let elsewhere = [
+            ("ORDERMILL_URL", "https://other"),
+            ("DATABASE_URL", "postgres://other/d"),
+            ("DLQ_URL", "https://other/dead"),
+            ("AWS_ENDPOINT_URL", "https://other"),
+            ("AWS_REGION", "there"),
+        ];
+        let caller = [("ORDERMILL_TOKEN", "t"), ("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "secret")];
+        let deployment = find(&target, &[&elsewhere[..], &caller].concat()).unwrap();
+        assert_eq!((deployment.url.as_str(), deployment.token.as_deref()), ("http://127.0.0.1:1/", Some("t")));
+        assert_eq!(elsewhere.map(|(name, _)| deployment.env.text(name)), [None; 5]);
+        assert_eq!(deployment.env.text("AWS_SECRET_ACCESS_KEY"), Some("secret"));
+        // A flag names its own.
+        let flag = Target { url: Some("https://flag".to_owned()), ..target };
+        assert_eq!(find(&flag, &elsewhere).unwrap().url.as_str(), "https://flag/");
+        std::fs::write(&file, "TOKEN_ADMIN=own\nAWS_ACCESS_KEY_ID=own\n").unwrap();
+        let deployment = find(&flag, &[&caller[..], &[("AWS_SESSION_TOKEN", "session")]].concat()).unwrap();
+        assert_eq!((deployment.token.as_deref(), deployment.env.text("AWS_SESSION_TOKEN")), (Some("own"), None));
+        let without_url = Target { url: None, ..flag };
+        assert!(find(&without_url, &elsewhere).err().unwrap().ends_with("has no API_URL: add it, or give --url"));
+        std::fs::remove_file(file).unwrap();
+    }
+
+    #[test]
+    fn local_stack_is_called_with_the_token_of_the_process() {
+        let folder = written("");
+        std::fs::remove_file(&folder).unwrap();
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("env"), "API_URL=http://127.0.0.1:1\nTOKEN_ADMIN=admin\n").unwrap();
+        let stack = ("STACK_DIR", folder.to_str().unwrap());
+        let token = |variables: &[_]| find(&Target::default(), variables).unwrap().token.unwrap();
+        assert_eq!([token(&[stack]), token(&[stack, ("ORDERMILL_TOKEN", "alice")])], ["admin", "alice"]);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
     fn file_overrides_the_variables_of_the_process() {
         let file = written("API_URL=http://127.0.0.1:1/x\nTOKEN_ADMIN='t'\nDATABASE_URL=postgres://u@127.0.0.1/d\n");
         let target = Target { env_file: Some(file.clone()), ..Target::default() };
@@ -166,20 +230,19 @@ mod tests {
         let named = |target: Target, variables: &[(&str, &str)]| find(&target, variables).err().unwrap();
         let url = Some("http://127.0.0.1:1".to_owned());
         let target = Target { url: url.clone(), token: Some("a\nb".to_owned()), ..Target::default() };
-        assert!(named(target.clone(), &[]).starts_with("--token is no token: it contains a line break"));
-        assert!(named(target, &[("ORDERMILL_TOKEN", "a\nb")]).starts_with("ORDERMILL_TOKEN is no token"));
+        assert!(named(target, &[]).starts_with("--token is no token: it contains a line break"));
         let without = Target { url, ..Target::default() };
+        assert!(named(without.clone(), &[("ORDERMILL_TOKEN", "a\nb")]).starts_with("ORDERMILL_TOKEN is no token"));
         assert!(named(without, &[("TOKEN_ADMIN", "a\nb")]).starts_with("TOKEN_ADMIN is no token"));
     }
 
     #[test]
-    fn empty_variable_counts_as_unset_and_an_empty_flag_does_not() {
-        let file = written("API_URL=http://127.0.0.1:1\nTOKEN_ADMIN=t\n");
-        let empty = Some(String::new());
-        let target = Target { url: empty.clone(), token: empty, ca_file: Some(PathBuf::new()), env_file: Some(file) };
-        let variables = [("ORDERMILL_URL", ""), ("ORDERMILL_TOKEN", ""), ("ORDERMILL_CA_FILE", "")];
-        assert_eq!(find(&target, &variables).unwrap().token.as_deref(), Some("t"));
-        assert_eq!(find(&target, &variables[1..]).err().unwrap(), "--url is empty");
+    fn empty_variable_counts_as_unset() {
+        let file = written("API_URL=http://127.0.0.1:1\nTOKEN_ADMIN=t\nORDERMILL_TOKEN=\n");
+        let variables =
+            [("ORDERMILL_URL", ""), ("ORDERMILL_CA_FILE", ""), ("ORDERMILL_ENV_FILE", file.to_str().unwrap())];
+        assert_eq!(find(&Target::default(), &variables).unwrap().token.as_deref(), Some("t"));
+        std::fs::remove_file(file).unwrap();
     }
 
     #[test]

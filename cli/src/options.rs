@@ -1,11 +1,9 @@
 //! The command line.
 
-use std::collections::HashMap;
-use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use shared::order::OrderId;
 use shared::timestamp;
@@ -39,46 +37,21 @@ pub struct Options {
     pub command: Command,
 }
 
-/// The deployment, and the token for it.
+/// The deployment, and the token for it. [`crate::deployment`] also reads the variables that the help names.
 #[derive(Debug, Default, Clone, Args)]
 pub struct Target {
-    /// The API's URL
-    #[arg(long, global = true, env = "ORDERMILL_URL", value_name = "URL")]
+    /// The API's URL [variable: ORDERMILL_URL]
+    #[arg(long, global = true, value_name = "URL", value_parser = NonEmptyStringValueParser::new())]
     pub url: Option<String>,
-    /// The bearer token for the calls
-    #[arg(long, global = true, env = "ORDERMILL_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    /// The bearer token for the calls [variable: ORDERMILL_TOKEN]
+    #[arg(long, global = true, value_name = "TOKEN", value_parser = NonEmptyStringValueParser::new())]
     pub token: Option<String>,
-    /// Certificate authorities (PEM) to trust besides the machine's
-    #[arg(long, global = true, env = "ORDERMILL_CA_FILE", value_name = "FILE", value_parser = file())]
+    /// Certificate authorities (PEM) to trust besides the machine's [variable: ORDERMILL_CA_FILE]
+    #[arg(long, global = true, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
-    /// A file of NAME=value lines that describes a deployment
-    #[arg(long, global = true, env = "ORDERMILL_ENV_FILE", value_name = "FILE", value_parser = file())]
+    /// A file of NAME=value lines that describes a deployment [variable: ORDERMILL_ENV_FILE]
+    #[arg(long, global = true, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
-}
-
-impl Target {
-    /// The target without the values of empty variables. Fails if a flag is empty.
-    pub fn filled(&self, variables: &HashMap<String, String>) -> Result<Self, String> {
-        fn filled<T: AsRef<OsStr> + Clone>(
-            value: Option<&T>,
-            [flag, variable]: [&str; 2],
-            variables: &HashMap<String, String>,
-        ) -> Result<Option<T>, String> {
-            match value {
-                Some(value) if value.as_ref().is_empty() => {
-                    let is_variable = variables.get(variable).is_some_and(String::is_empty);
-                    if is_variable { Ok(None) } else { Err(format!("{flag} is empty")) }
-                }
-                other => Ok(other.cloned()),
-            }
-        }
-        Ok(Self {
-            url: filled(self.url.as_ref(), ["--url", "ORDERMILL_URL"], variables)?,
-            token: filled(self.token.as_ref(), ["--token", "ORDERMILL_TOKEN"], variables)?,
-            ca_file: filled(self.ca_file.as_ref(), ["--ca-file", "ORDERMILL_CA_FILE"], variables)?,
-            env_file: filled(self.env_file.as_ref(), ["--env-file", "ORDERMILL_ENV_FILE"], variables)?,
-        })
-    }
 }
 
 /// The commands.
@@ -154,11 +127,6 @@ pub struct Export {
     /// How many calls to make in a second, each of up to 200 orders
     #[arg(long, short = 'r', default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub rate: u32,
-}
-
-/// Reads a path. It accepts an empty one, because an empty variable counts as unset.
-fn file() -> impl TypedValueParser<Value = PathBuf> {
-    OsStringValueParser::new().map(PathBuf::from)
 }
 
 fn moment(text: &str) -> Result<OffsetDateTime, String> {
