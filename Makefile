@@ -208,7 +208,6 @@ machine:
 
 .venv/bench/.stamp: tests/bench/baseline/requirements.txt | machine
 	tests/stack/make_venv.sh .venv/bench $<
-	touch $@
 
 # The job queues in JavaScript that the drain is compared with; without npm `make bench` leaves them out.
 .local/bench/queues/.stamp: $(wildcard tests/bench/baseline/queues/*)
@@ -233,7 +232,6 @@ machine:
 
 .venv/%/.stamp: tests/stack/requirements-%.txt | machine
 	tests/stack/make_venv.sh .venv/$* $<
-	touch $@
 
 clean: ## stop everything, delete all build results and all local data
 	if [ -e .venv/stack/.stamp ]; then for own in browser clients fuzz localstack pgbouncer rehearsal sam test; do \

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Creates a Python environment: make_venv.sh DIRECTORY REQUIREMENTS.
 # uv installs it. pip does if uv can't, for example because only pip is configured for a company's package index.
+# The installations of several `make` take turns, because all of them create uv, and each may create the same environment.
 set -eu
 
 fail() {
@@ -20,6 +21,11 @@ with_uv() {
         "$own/bin/uv" pip install --quiet --python "$1/bin/python" --requirement "$2"
 }
 
+mkdir -p "$(dirname "$1")"
+exec 9>"$(dirname "$1")/lock"
+flock 9
+[ "$1/.stamp" -nt "$2" ] && exit
 echo "==> Installing the pinned tools of $2 into $1"
 with_uv "$1" "$2" || with_pip "$1" "$2" ||
     fail "neither uv nor pip could install $2; see their messages above. Run the command again after the repair."
+touch "$1/.stamp"
