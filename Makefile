@@ -234,6 +234,5 @@ machine:
 	tests/stack/make_venv.sh .venv/$* $<
 
 clean: ## stop everything, delete all build results and all local data
-	if [ -e .venv/stack/.stamp ]; then for own in browser clients fuzz localstack pgbouncer rehearsal sam test; do \
-		(export STACK_DIR=.local/$$own; $(STACK) clean) || exit 1; done; $(STACK) clean; fi
+	if [ -e .venv/stack/.stamp ]; then $(STACK) clean; fi
 	rm -rf .aws-sam .venv target

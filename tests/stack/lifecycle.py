@@ -92,10 +92,12 @@ def down(settings: Settings) -> bool:
 
 
 def clean(settings: Settings) -> None:
-    """Stop the stack and delete its data, keys and logs."""
+    """Stop the stack, and those in directories within its own, such as `.local/test`. Delete their data, keys and logs."""
+    for lock in [*settings.state.glob("lock"), *settings.state.glob("*/lock")]:
+        stack = replace(settings, state=lock.parent)
+        down(stack)
+        postgres.remove_data(stack)
     if settings.state.exists():
-        down(settings)
-        postgres.remove_data(settings)
         shutil.rmtree(settings.state)
 
 
