@@ -92,7 +92,7 @@ def down(settings: Settings) -> bool:
 
 
 def clean(settings: Settings) -> None:
-    """Stop the stack, and those in directories within its own, such as `.local/test`. Delete their data, keys and logs."""
+    """Stop the stack and those in directories within its own, such as `.local/test`, and delete everything of theirs."""
     for lock in [*settings.state.glob("lock"), *settings.state.glob("*/lock")]:
         stack = replace(settings, state=lock.parent)
         down(stack)

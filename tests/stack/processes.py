@@ -14,6 +14,9 @@ from pathlib import Path
 
 from stack.console import StackError
 
+# How long a process may take to end after a signal, in seconds.
+PATIENCE = 15
+
 
 @dataclass(frozen=True)
 class Server:
@@ -28,14 +31,16 @@ class Server:
         """Whether this process still runs."""
         return _start_time(self.pid) == self.started
 
-    def stop(self, sign: int = signal.SIGTERM, patience: float = 15) -> None:
-        """End the process and its group by `sign`, or by force after `patience` seconds, unless it has ended."""
-        if not self.alive:
-            return
-        _signal_group(self.pid, sign)
-        if not _gone(self, patience):
-            _signal_group(self.pid, signal.SIGKILL)
-            _gone(self, patience)
+    def stop(self, sign: int = signal.SIGTERM) -> None:
+        """End the process and its group by `sign`, or by force after :data:`PATIENCE`, unless it has ended."""
+        for each in (sign, signal.SIGKILL):
+            if not self.alive:
+                return
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, each)
+            deadline = time.monotonic() + PATIENCE
+            while self.alive and time.monotonic() < deadline:
+                time.sleep(0.05)
 
 
 @dataclass(frozen=True)
@@ -70,8 +75,7 @@ def start(
             cwd="/",
             **account.options,
         )
-    # Zero stands for a process that has already ended. `wait_until` reports that.
-    return Server(name, process.pid, _start_time(process.pid) or 0)
+    return _server(name, process.pid)
 
 
 def start_module(name: str, module: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> Server:
@@ -108,7 +112,7 @@ def _wait_or_end(process: subprocess.Popen) -> int:
     try:
         return process.wait()
     except BaseException:
-        _signal_group(process.pid, signal.SIGTERM)
+        _server("", process.pid).stop()
         process.wait()
         raise
 
@@ -125,7 +129,7 @@ def wait_until(check, server: Server, log: Path, seconds: float) -> None:
 
 def this_process(name: str) -> Server:
     """Return this process as a server."""
-    return Server(name, os.getpid(), _start_time(os.getpid()) or 0)
+    return _server(name, os.getpid())
 
 
 def tail(path: Path, lines: int) -> str:
@@ -143,18 +147,9 @@ def require(program: str, remedy: str) -> str:
     return found
 
 
-def _signal_group(pid: int, sign: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, sign)
-
-
-def _gone(server: Server, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while server.alive:
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
+def _server(name: str, pid: int) -> Server:
+    # Zero stands for a process that has already ended. `wait_until` reports that.
+    return Server(name, pid, _start_time(pid) or 0)
 
 
 def _start_time(pid: int) -> int | None:
