@@ -40,42 +40,32 @@ def run(settings: Settings) -> None:
     begun = time.monotonic()
     if not lifecycle.up(settings, foreground=True, bring_up=QUICKLY):
         raise StackError("This stack is running already.", "Use it (`make status`) or stop it (`make down`).")
-    try:
+    with lifecycle.stopped_afterwards(settings):
         good(f"    Ready after {time.monotonic() - begun:.1f} s.")
         sample.create_and_follow(envfile.read(settings))
         _print_next_steps(settings)
         say("\nRunning until Ctrl-C.")
         lifecycle.watch(settings)
         say("Another command stopped the stack.")
-    finally:
-        step("Stopping everything")
-        lifecycle.down(settings)
 
 
 def develop(settings: Settings) -> None:
     """start everything with functions that are rebuilt at each change, show their logs, run until Ctrl-C"""
     if not lifecycle.up(settings, foreground=True, bring_up=dev.bring_up):
         raise StackError("This stack is running already.", "Stop it first: `make down`.")
-    try:
+    with lifecycle.stopped_afterwards(settings):
         _print_next_steps(settings)
         say("\nEdit a function, save, call it. The functions' logs, until Ctrl-C:\n")
         with dev.shown_log(settings):
             lifecycle.watch(settings)
-    finally:
-        step("Stopping everything")
-        lifecycle.down(settings)
 
 
 def show_off(settings: Settings) -> None:
     """start everything unless it runs, keep creating orders, open the dashboard, run until Ctrl-C"""
     is_ours = lifecycle.up(settings, foreground=True, bring_up=QUICKLY)
-    try:
+    with lifecycle.stopped_afterwards(settings) if is_ours else contextlib.nullcontext():
         sample.fill(settings)
         demo.run(envfile.read(settings))
-    finally:
-        if is_ours:
-            step("Stopping everything")
-            lifecycle.down(settings)
 
 
 def up(settings: Settings) -> None:

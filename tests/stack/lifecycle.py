@@ -72,11 +72,19 @@ def temporary(settings: Settings, bring_up: BringUp | None = None, patience: flo
         if time.monotonic() >= end:
             raise problem
         time.sleep(0.5)
+    with stopped_afterwards(settings):
+        yield
+
+
+@contextlib.contextmanager
+def stopped_afterwards(settings: Settings) -> Iterator[None]:
+    """Stop the stack after the block, unless another command is doing so."""
     try:
         yield
     finally:
         step("Stopping everything")
-        down(settings)
+        with contextlib.suppress(Busy):
+            down(settings)
 
 
 def down(settings: Settings) -> bool:
@@ -92,7 +100,7 @@ def down(settings: Settings) -> bool:
 
 
 def clean(settings: Settings) -> None:
-    """Stop the stack and those in directories within its own, such as `.local/test`, and delete everything of theirs."""
+    """Stop the stack and those in directories within its own, such as `.local/test`, and delete their files."""
     for lock in [*settings.state.glob("lock"), *settings.state.glob("*/lock")]:
         stack = replace(settings, state=lock.parent)
         down(stack)

@@ -3,13 +3,21 @@
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 from stack import lifecycle, processes
 from stack.records import Records, locked
 from stack.settings import Settings
 
 
-class Clean(unittest.TestCase):
+class End(unittest.TestCase):
+    def test_error_of_the_block_is_shown_although_another_command_stops(self) -> None:
+        self.enterContext(mock.patch.object(lifecycle, "step"))
+        with tempfile.TemporaryDirectory() as directory, self.assertRaises(ZeroDivisionError):
+            settings = Settings(Path(directory), 1, 2, 3)
+            with locked(settings), lifecycle.stopped_afterwards(settings):
+                raise ZeroDivisionError
+
     def test_clean_stops_the_stacks_within_and_deletes_everything(self) -> None:
         with tempfile.TemporaryDirectory() as directory:
             state = Path(directory) / "state"
