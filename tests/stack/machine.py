@@ -58,7 +58,7 @@ def needs() -> list[Need]:
         Need("Perl with its modules", _has_perl_modules, ("perl",)),
         Need("Python's venv module", _has_venv, ("python3-venv",)),
         Need("certificate authorities", _has_authorities, ("ca-certificates",)),
-        Need("PostgreSQL 14 or later", lambda: packages.find() is not None, ("postgresql",)),
+        Need(f"PostgreSQL {packages.OLDEST} or later", lambda: packages.find() is not None, ("postgresql",)),
     ]
 
 

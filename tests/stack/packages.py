@@ -1,12 +1,16 @@
 """Finds PostgreSQL's programs and OpenSSL's headers on this machine, and installs missing programs."""
 
 import os
+import re
 import subprocess
 from functools import cache
 from pathlib import Path
 
 from stack import apt
 from stack.console import StackError
+
+# The oldest major version of PostgreSQL that the service supports.
+OLDEST = 14
 
 
 @cache
@@ -25,12 +29,17 @@ def postgres_binaries() -> Path:
 
 
 def find() -> Path | None:
-    """Return that directory, or `None`."""
+    """Return that directory, or `None` if there is no PostgreSQL of a version that the service supports."""
     packaged = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name), reverse=True)
     on_path = [Path(directory) for directory in os.environ["PATH"].split(os.pathsep)]
-    return next(
-        (path for path in [*packaged, *on_path] if (path / "initdb").exists() and (path / "postgres").exists()), None
-    )
+    complete = [path for path in [*packaged, *on_path] if (path / "initdb").exists() and (path / "postgres").exists()]
+    return next((path for path in complete if version(path) >= OLDEST), None)
+
+
+def version(binaries: Path) -> int:
+    """Return the major version of the `postgres` in this directory."""
+    output = subprocess.run([binaries / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
+    return int(re.search(r"\(PostgreSQL\) (\d+)", output)[1])
 
 
 def has_openssl() -> bool:

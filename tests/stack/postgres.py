@@ -13,10 +13,9 @@ import signal
 import subprocess
 from pathlib import Path
 
-from stack import processes
+from stack import packages, processes
 from stack.console import StackError, step
 from stack.files import write_private
-from stack.packages import postgres_binaries
 from stack.processes import Account, Server
 from stack.settings import HOST, Settings
 
@@ -37,7 +36,7 @@ TEMPORARY = {"fsync": "off", "full_page_writes": "off", "autovacuum_naptime": "1
 def start(settings: Settings) -> Server:
     """Start the server, with a new data directory if there is none; :func:`wait` waits until it answers."""
     # Before the choice of a user, because the package of the programs may create one.
-    binaries = postgres_binaries()
+    binaries = packages.postgres_binaries()
     user, data = account(settings), data_directory(settings)
     if not (data / "PG_VERSION").exists():
         _create(data, binaries, user)
@@ -57,7 +56,7 @@ def wait(settings: Settings, server: Server) -> None:
 
 def answers(port: int) -> bool:
     """Whether a server with PostgreSQL's protocol accepts connections at this port."""
-    return subprocess.call([postgres_binaries() / "pg_isready", "-q", "-h", HOST, "-p", str(port)]) == 0
+    return subprocess.call([packages.postgres_binaries() / "pg_isready", "-q", "-h", HOST, "-p", str(port)]) == 0
 
 
 def url(settings: Settings) -> str:
@@ -142,10 +141,8 @@ def _quietly(command: list, account: Account, stdin: str = "") -> None:
 
 
 def _check_version(data: Path, binaries: Path) -> None:
-    made_by = (data / "PG_VERSION").read_text().strip()
-    output = subprocess.run([binaries / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
-    installed = output.split()[2].split(".")[0]
-    if made_by != installed:
+    made_by, installed = (data / "PG_VERSION").read_text().strip(), packages.version(binaries)
+    if made_by != str(installed):
         happened = f"{data} was created by PostgreSQL {made_by}, but {installed} is installed."
         raise StackError(happened, "`make clean` removes the old data.")
 

@@ -84,3 +84,10 @@ class OfABareMachine(unittest.TestCase):
         for version, is_enough in (("1.63.0", False), ("1.95.0-nightly", True), ("2.0.0", True)):
             self.put("rustc", f"echo 'rustc {version} (0123 2026-01-01)'")
             self.assertEqual(machine.has_rust("1.94"), is_enough, version)
+
+    def test_old_postgresql_is_missing(self) -> None:
+        self.put("initdb", "")
+        self.enterContext(mock.patch.object(Path, "glob", return_value=[]))
+        for version, lacks in (("13.22", True), ("14.0 (Debian 14.0-1)", False), ("19beta1", False)):
+            self.put("postgres", f"echo 'postgres (PostgreSQL) {version}'")
+            self.assertEqual(self.lacks("PostgreSQL"), lacks, version)
