@@ -47,8 +47,9 @@ SQL
 for ((slice = 0; slice < slices; slice++)); do
     kind=$([ $((slice % 2)) = 0 ] && echo without || echo with)
     [ "$kind" = without ] || psql "$database" -qc 'CALL delete_for(10)' &
-    pgbench "$database" -n -M prepared -c 2 -j 1 -R 100 -T 10 -l --log-prefix="$work/$kind-$slice" -f "$work/create.sql" >/dev/null 2>&1
-    wait
+    pgbench "$database" -n -M prepared -c 2 -j 1 -R 100 -T 10 -l --log-prefix="$work/$kind-$slice" -f "$work/create.sql" \
+        >"$work/pgbench.log" 2>&1 || { cat "$work/pgbench.log" >&2; exit 1; }
+    wait $!
 done
 for kind in without with; do
     # The third field is the latency in microseconds; the last one is how late the transaction began, which is part of it.
