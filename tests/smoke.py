@@ -55,7 +55,8 @@ def check(url: str, bearer: str, seconds: float) -> str:
     expect(201, f"{url}/orders", bearer, order)
     expect(200, f"{url}/orders", bearer, order)  # A repeat creates no second order.
     deadline = time.monotonic() + seconds
-    while (status := expect(200, f"{url}/orders/{order_id}/status", bearer, quiet=True)["status"]) != "completed":
+    read = f"{url}/orders/{order_id}/status"
+    while (status := member(expect(200, read, bearer, quiet=True), "status")) != "completed":
         if status in ("failed", "cancelled") or time.monotonic() > deadline:
             raise UnexpectedAnswerError(f"{order_id} is {status}, not completed")
         time.sleep(1)
@@ -63,8 +64,8 @@ def check(url: str, bearer: str, seconds: float) -> str:
     return order_id
 
 
-def expect(status: int, url: str, bearer: str = "", body: dict | None = None, quiet: bool = False) -> dict:
-    """Call, check the status, and return the answer's JSON. With `quiet`, do not print the status."""
+def expect(status: int, url: str, bearer: str = "", body: dict | None = None, quiet: bool = False) -> str:
+    """Call, check the status, and return the answer's text. With `quiet`, do not print the status."""
     data = None if body is None else json.dumps(body).encode()
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {bearer}"} if bearer else {})
     answered, text = call(urllib.request.Request(url, data, headers))
@@ -72,7 +73,15 @@ def expect(status: int, url: str, bearer: str = "", body: dict | None = None, qu
         print(f"{'GET' if body is None else 'POST'} {urllib.parse.urlsplit(url).path}: {answered}")
     if answered != status:
         raise UnexpectedAnswerError(f"{url} answered {answered}, expected {status}: {text[:500]}")
-    return json.loads(text)
+    return text
+
+
+def member(text: str, name: str) -> str:
+    """Return a member of an answer's JSON."""
+    try:
+        return json.loads(text)[name]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnexpectedAnswerError(f"an answer has no {name}") from error
 
 
 def call(request: urllib.request.Request) -> tuple[int, str]:
@@ -95,7 +104,7 @@ def token() -> str:
     status, text = call(request)
     if status != 200:
         raise UnexpectedAnswerError(f"the issuer granted no token: {status}")
-    return json.loads(text)["access_token"]
+    return member(text, "access_token")
 
 
 def subject(bearer: str) -> str:

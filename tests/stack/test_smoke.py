@@ -1,0 +1,22 @@
+"""The smoke test's messages."""
+
+import contextlib
+import io
+import os
+import unittest
+from unittest import mock
+
+import smoke
+
+
+class Answers(unittest.TestCase):
+    def test_answer_without_a_status_is_named(self) -> None:
+        token = "." + "eyJzdWIiOiAiYWxpY2UifQ" + "."
+        self.enterContext(mock.patch.dict(os.environ, {"API_URL": "https://api.example", "TOKEN": token}))
+        for text in ("{}", "[]", "<html>"):
+            answers = [(200, ""), (401, ""), (201, ""), (200, ""), (200, text)]
+            errors = self.enterContext(contextlib.redirect_stderr(io.StringIO()))
+            self.enterContext(contextlib.redirect_stdout(io.StringIO()))
+            with mock.patch.object(smoke, "call", side_effect=answers):
+                self.assertEqual(smoke.main(), 1)
+            self.assertIn("has no status", errors.getvalue(), text)
