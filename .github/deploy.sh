@@ -68,19 +68,22 @@ delete_old_versions() {
 
 # RDS creates its log groups at the first line, without a retention.
 bound_database_logs() {
-    local database log
+    local database days log
     database=$(aws cloudformation list-stack-resources --stack-name "ordermill-$stage" --output text \
         --query "StackResourceSummaries[?LogicalResourceId=='Database'].PhysicalResourceId")
+    days=$(stack "Parameters[?ParameterKey=='LogRetentionDays'].ParameterValue")
     for log in ${database:+postgresql iam-db-auth-error}; do
-        aws logs put-retention-policy --log-group-name "/aws/rds/instance/$database/$log" \
-            --retention-in-days "$(stack "Parameters[?ParameterKey=='LogRetentionDays'].ParameterValue")" ||
+        aws logs put-retention-policy --log-group-name "/aws/rds/instance/$database/$log" --retention-in-days "$days" ||
             echo "The database's log $log does not exist yet; the next deployment sets its retention."
     done
 }
 
 smoke_test() {
     local pool
-    API_URL=$(output ApiUrl) TOKEN_URL=$(output TokenUrl) pool=$(output UserPoolId)
+    # One assignment a line: a failure of any but the last on a line would not end the script.
+    API_URL=$(output ApiUrl)
+    TOKEN_URL=$(output TokenUrl)
+    pool=$(output UserPoolId)
     if [ -z "${SMOKE_CLIENT_ID:-}" ] && [ -n "$pool" ]; then
         SMOKE_CLIENT_ID=$(output MachineClientId)
         SMOKE_CLIENT_SECRET=$(aws cognito-idp describe-user-pool-client --user-pool-id "$pool" --client-id "$SMOKE_CLIENT_ID" \

@@ -60,9 +60,10 @@ with open(os.environ["RECORD"] + "/sam.record", "w") as record:
         print(f"{name}={value}", file=record)
 "#;
 
-/// Replaces the AWS CLI: records each call and answers the script's queries.
+/// Replaces the AWS CLI: records each call and answers the script's queries, except one that contains the text of the file `fails`.
 const AWS: &str = "#!/bin/sh
 echo \"$*\" >> \"$RECORD/aws.record\"
+case \"$*\" in *$(cat \"$RECORD/fails\" 2>/dev/null || echo none)*) exit 3 ;; esac
 case \"$*\" in
     *ListVersions*|*list-versions*) echo '$LATEST 1 2 3 4 5 6 7 8 9 10 11 12' ;;
     *LogRetentionDays*) echo 90 ;;
@@ -150,6 +151,18 @@ async fn deployment_deletes_old_versions_and_limits_log_retention() {
     for log in ["postgresql", "iam-db-auth-error"] {
         let group = format!("/aws/rds/instance/ordermill-prod-database-x/{log} --retention-in-days 90");
         assert!(calls.contains(&group), "{calls}");
+    }
+    fs::remove_dir_all(directory).unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs the deployed stack: `make test` runs it"]
+async fn deployment_fails_if_a_query_fails() {
+    let directory = std::env::temp_dir().join(format!("deploying-{}", Uuid::new_v4().simple()));
+    fs::create_dir(&directory).unwrap();
+    for query in ["LogRetentionDays", "ApiUrl", "TokenUrl", "UserPoolId"] {
+        fs::write(directory.join("fails"), query).unwrap();
+        assert_eq!(deploy(&directory, &["prod"]).await.status.code(), Some(3), "{query}");
     }
     fs::remove_dir_all(directory).unwrap();
 }
