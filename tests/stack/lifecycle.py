@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
-from stack import api, deploy, emulator, envfile, gateway, issuer, mapping, pgbouncer, ports, postgres
+from stack import api, deploy, emulator, envfile, issuer, pgbouncer, ports, postgres
 from stack.console import StackError, step
 from stack.records import Busy, Records, locked
 from stack.settings import Settings
@@ -153,8 +153,6 @@ def _bring_up(settings: Settings, records: Records, functions: Functions) -> Non
     functions.build(settings)
     _wait(settings, records, modules)
     outputs = _deploy(settings, functions.template)
-    gateway.create_routes(settings)
-    mapping.correct(settings)
     if functions.serve:
         functions.serve(settings, records)
     api.wait_healthy(envfile.write(settings, outputs)["API_URL"])
