@@ -1,8 +1,8 @@
 """Prints template.yaml as CloudFormation would deploy it, for each line of parameters: ``["Stage=prod"]``.
 
 It translates the SAM resources and evaluates the parameters. References to other resources stay, because only a
-deployment can resolve them. It refuses parameters that CloudFormation would refuse, with the same message. It answers
-``{"template": …}`` or ``{"refusal": "…"}``. One process answers all lines, because the translator takes long to load.
+deployment can resolve them. It refuses parameters that CloudFormation would refuse. It answers ``{"template": …}`` or
+``{"refusal": "…"}``. One process answers all lines, because the translator takes long to load.
 """
 
 import copy
@@ -11,13 +11,16 @@ import json
 import os
 import re
 import sys
+from typing import Any
 
+from ministack.services.cloudformation import engine
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
-from stack.console import StackError
-from stack.intrinsics import Evaluator
+from stack import lacking
 from stack.settings import REGION, ROOT
+
+NO_VALUE = object()
 
 
 class NoManagedPolicies:
@@ -29,18 +32,71 @@ class NoManagedPolicies:
 
 
 def processed(parameters: dict[str, str]) -> dict:
-    """Return the translated template with these parameters."""
+    """Return the translated template with these parameters. Raises `ValueError` if CloudFormation would refuse them."""
     translated = transform(copy.deepcopy(_source()), parameters, NoManagedPolicies())
-    evaluator = Evaluator(translated, parameters)
-    refused = [*_malformed(translated["Parameters"], parameters), *evaluator.refusals(translated["Rules"])]
-    if refused:
-        raise StackError("; ".join(refused))
+    given = [{"Key": name, "Value": value} for name, value in parameters.items()]
+    resolved = engine._resolve_parameters(translated, given)
+    conditions = engine._evaluate_conditions(translated, resolved)
+    engine._evaluate_rules(translated, resolved, conditions)
+    evaluator = Evaluator(translated, parameters, conditions)
     resources = {
         name: evaluator.value({key: part for key, part in each.items() if key != "Condition"})
         for name, each in translated["Resources"].items()
-        if "Condition" not in each or evaluator.holds(each["Condition"])
+        if conditions.get(each.get("Condition"), True)
     }
     return {**translated, "Resources": resources}
+
+
+class Evaluator:
+    """Evaluates the parts of a template that depend on its parameters. References to resources stay unresolved."""
+
+    def __init__(self, template: dict, parameters: dict[str, str], conditions: dict[str, bool]) -> None:
+        self._parameters = {
+            name: _typed(each["Type"], parameters.get(name, each["Default"]))
+            for name, each in template["Parameters"].items()
+        }
+        self._conditions, self._mappings = conditions, template["Mappings"]
+        self._functions = {
+            "Ref": self._ref,
+            "Fn::If": lambda parts: self.value(parts[1 if self._conditions[parts[0]] else 2]),
+            "Fn::Join": lambda parts: parts[0].join(map(str, self.value(parts[1]))),
+            "Fn::FindInMap": lambda keys: functools.reduce(dict.get, self.value(keys), self._mappings),
+            "Fn::Select": self._select,
+            "Fn::Split": self._split,
+            "Fn::Sub": self._sub,
+        }
+
+    def value(self, value: Any) -> Any:
+        """Evaluate a value, and remove the parts whose condition is false."""
+        if isinstance(value, list):
+            return [each for each in map(self.value, value) if each is not NO_VALUE]
+        if not isinstance(value, dict):
+            return value
+        if len(value) == 1 and (name := next(iter(value))) in self._functions:
+            return self._functions[name](value[name])
+        entries = {name: self.value(each) for name, each in value.items()}
+        return {name: each for name, each in entries.items() if each is not NO_VALUE}
+
+    def _ref(self, name: str) -> Any:
+        return NO_VALUE if name == "AWS::NoValue" else self._parameters.get(name, {"Ref": name})
+
+    def _select(self, parts: list) -> Any:
+        index, choices = map(self.value, parts)
+        return choices[int(index)] if isinstance(choices, list) else {"Fn::Select": [index, choices]}
+
+    def _split(self, parts: list) -> Any:
+        separator, text = map(self.value, parts)
+        return text.split(separator) if isinstance(text, str) else {"Fn::Split": [separator, text]}
+
+    def _sub(self, text: Any) -> Any:
+        if not isinstance(text, str):
+            return {"Fn::Sub": self.value(text)}
+        known = re.sub(r"\$\{(\w+)\}", lambda name: str(self._parameters.get(name[1], name[0])), text)
+        return {"Fn::Sub": known} if "${" in known else known
+
+
+def _typed(type_name: str, value: Any) -> Any:
+    return list(filter(None, value.split(","))) if type_name == "CommaDelimitedList" else value
 
 
 @functools.cache
@@ -54,29 +110,12 @@ def _source() -> dict:
 def _answer(parameters: dict[str, str]) -> dict:
     try:
         return {"template": processed(parameters)}
-    except StackError as error:
+    except ValueError as error:
         return {"refusal": str(error)}
-
-
-def _malformed(declared: dict[str, dict], parameters: dict[str, str]) -> list[str]:
-    """Return a message for each parameter whose declaration does not allow its value."""
-
-    def allowed(value: str, rule: dict) -> bool:
-        number = float(value) if rule["Type"] == "Number" else 0
-        return (
-            re.fullmatch(rule.get("AllowedPattern", ".*"), value) is not None
-            and value in map(str, rule.get("AllowedValues", [value]))
-            and rule.get("MinValue", number) <= number <= rule.get("MaxValue", number)
-        )
-
-    return [
-        f"{name} {declared[name].get('ConstraintDescription', 'is out of its bounds')}"
-        for name, value in parameters.items()
-        if not allowed(value, declared[name])
-    ]
 
 
 if __name__ == "__main__":
     os.environ.setdefault("AWS_DEFAULT_REGION", REGION)
+    lacking.add()
     for line in sys.stdin:
         print(json.dumps(_answer(dict(each.split("=", 1) for each in json.loads(line)))), flush=True)
