@@ -8,8 +8,6 @@ from typing import Any
 
 from stack.console import StackError
 
-DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
 
 def call(url: str, token: str = "", body: Any = None) -> tuple[int, Any]:
     """GET `url`, or POST `body` as JSON. Returns the status, 0 for no answer, and the JSON of the answer."""
@@ -17,7 +15,7 @@ def call(url: str, token: str = "", body: Any = None) -> tuple[int, Any]:
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {**headers, "Content-Type": "application/json"})
     try:
-        with DIRECT.open(request, timeout=30) as response:
+        with urllib.request.urlopen(request, timeout=30) as response:
             return response.status, json.load(response)
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode(errors="replace")

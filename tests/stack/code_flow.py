@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from html import escape
 from urllib.parse import urlencode, urlsplit
 
-from stack import tokens
-from stack.settings import AUDIENCE, CLIENT, HOST
+from stack import issuer
+from stack.settings import CLIENT, HOST
 
 USERS = {"alice": "a customer", "bob": "another customer", "admin": "an operator"}
 PAGE = """<!doctype html>
@@ -33,18 +33,18 @@ class CodeFlow:
     issuer: str
     _codes: dict[str, dict[str, str]] = field(default_factory=dict)
 
-    def authorize(self, query: dict[str, str]) -> tuple[str, bool]:
-        """Return the URL of the redirect and true, or the page for choosing a user and false."""
+    def authorize(self, query: dict[str, str]) -> tuple[int, str, dict[str, str]]:
+        """Return the answer: a redirect, or the page for choosing a user. It has a status, a body and headers."""
         back = query.get("redirect_uri", "")
         if query.get("client_id") != CLIENT or urlsplit(back).hostname != HOST:
             raise Refused("unauthorized_client")
         if query.get("response_type") != "code" or query.get("code_challenge_method") != "S256":
             raise Refused("invalid_request")
         if query.get("user") not in USERS:
-            return _page(query), False
+            return 200, _page(query), {"Content-Type": "text/html; charset=utf-8"}
         code = secrets.token_urlsafe(32)
         self._codes[code] = query
-        return f"{back}?{urlencode({'code': code, 'state': query.get('state', '')})}", True
+        return 302, "", {"Location": f"{back}?{urlencode({'code': code, 'state': query.get('state', '')})}"}
 
     def token(self, form: dict[str, str]) -> dict[str, object]:
         """Exchange a code for the answer with a token."""
@@ -55,18 +55,14 @@ class CodeFlow:
             raise Refused("invalid_grant")
         if _challenge(form.get("code_verifier", "")) != asked.get("code_challenge"):
             raise Refused("invalid_grant")
-        scopes = _granted(asked["user"], asked.get("scope", "").split())
+        allowed = {*issuer.ORDERS, "openid", *([issuer.ADMIN] if asked["user"] == "admin" else [])}
+        scopes = [scope for scope in asked.get("scope", "").split() if scope in allowed]
         return {
-            "access_token": tokens.sign(self.key, self.issuer, AUDIENCE, asked["user"], scopes),
+            "access_token": issuer.sign(self.key, self.issuer, asked["user"], scopes),
             "token_type": "Bearer",
-            "expires_in": tokens.SECONDS,
+            "expires_in": issuer.SECONDS,
             "scope": " ".join(scopes),
         }
-
-
-def _granted(user: str, asked: list[str]) -> list[str]:
-    allowed = {*tokens.ORDERS, "openid", *([tokens.ADMIN] if user == "admin" else [])}
-    return [scope for scope in asked if scope in allowed]
 
 
 def _challenge(verifier: str) -> str:

@@ -85,7 +85,7 @@ def _watch(settings: Settings, records: Records) -> None:
     address = ["--invoke-address", HOST, "--invoke-port", str(settings.watch_port)]
     server = processes.start(NAME, [str(word) for word in [*command, *address]], environment, settings.log(NAME))
     records.add(server)
-    processes.wait_until(lambda: _listens(settings.watch_port), server, settings.log(NAME), seconds=60)
+    processes.wait_until(lambda: _listens(settings.watch_port), server, settings.log(NAME))
 
 
 def _write_variables(settings: Settings) -> None:

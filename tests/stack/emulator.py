@@ -1,11 +1,8 @@
 """The emulated AWS of one machine: MiniStack, in memory, on the loopback address."""
 
-import json
 import os
-import urllib.error
-import urllib.request
 
-from stack import processes
+from stack import api, processes
 from stack.processes import Server
 from stack.settings import HOST, Settings
 
@@ -13,15 +10,16 @@ NAME = "emulator"
 
 
 def start(settings: Settings) -> Server:
-    """Start the emulator; :func:`wait` waits until it answers."""
+    """Start the emulator."""
     (settings.state / "tmp").mkdir(parents=True, exist_ok=True)
     arguments = [str(settings.calls)]
     return processes.start_module(NAME, "stack.launcher", arguments, _environment(settings), settings.log(NAME))
 
 
-def wait(settings: Settings, server: Server) -> None:
-    """Wait until the emulator answers."""
-    processes.wait_until(lambda: _healthy(settings), server, settings.log(NAME), seconds=30)
+def answers(settings: Settings) -> bool:
+    """Whether the emulator answers."""
+    status, health = api.call(f"{settings.endpoint}/_ministack/health")
+    return status == 200 and health["auth"] == "enabled"
 
 
 def _environment(settings: Settings) -> dict[str, str]:
@@ -42,11 +40,3 @@ def _environment(settings: Settings) -> dict[str, str]:
         "SFTP_ENABLED": "0",
         "DOCKER_HOST": "unix:///nonexistent",
     }
-
-
-def _healthy(settings: Settings) -> bool:
-    try:
-        with urllib.request.urlopen(f"{settings.endpoint}/_ministack/health", timeout=2) as response:
-            return json.load(response)["auth"] == "enabled"
-    except (urllib.error.URLError, OSError, ValueError):
-        return False

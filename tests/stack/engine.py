@@ -42,7 +42,7 @@ def address(settings: Settings) -> str:
 
 
 def start(settings: Settings) -> Server:
-    """Start the stack's own engine; :func:`wait` waits until it answers."""
+    """Start the stack's own engine."""
     if os.geteuid() != 0:
         raise StackError("Only root can run its own Docker engine.", "Run this as root, or start the machine's engine.")
     program = apt.ensure("dockerd", "docker.io")
@@ -61,9 +61,9 @@ def start(settings: Settings) -> Server:
     return processes.start(NAME, command, {"PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}, settings.log(NAME))
 
 
-def wait(settings: Settings, server: Server) -> None:
-    """Wait until the engine answers."""
-    processes.wait_until(lambda: _answers(_socket(settings)), server, settings.log(NAME), seconds=60)
+def answers(settings: Settings) -> bool:
+    """Whether the stack's own engine answers."""
+    return _answers(_socket(settings))
 
 
 def make_image(settings: Settings) -> None:

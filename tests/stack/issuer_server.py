@@ -2,20 +2,60 @@
 
 import json
 import sys
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jwt.algorithms import RSAAlgorithm
 
 from stack.code_flow import CodeFlow, Refused
-from stack.tokens import KEY_ID
+from stack.issuer import KEY_ID
 
 # The longest form. The flow's forms are shorter.
 MOST_BYTES = 16_384
 
 
-def documents(key: bytes, issuer: str) -> dict[str, bytes]:
+class Handler(BaseHTTPRequestHandler):
+    """Serves the issuer's documents by their paths, and the flow."""
+
+    pages: dict[str, dict]
+    flow: CodeFlow
+
+    def do_GET(self) -> None:
+        """Answer with a document, or start the flow."""
+        url = urlsplit(self.path)
+        if url.path == "/authorize":
+            self._flow(lambda: self.flow.authorize(dict(parse_qsl(url.query))))
+        else:
+            self._answer(200 if self.path in self.pages else 404, json.dumps(self.pages.get(self.path, {})), {})
+
+    def do_POST(self) -> None:
+        """Exchange a code for a token."""
+        length = min(int(self.headers.get("Content-Length", 0)), MOST_BYTES)
+        form = dict(parse_qsl(self.rfile.read(length).decode(errors="replace")))
+        self._flow(lambda: (200, json.dumps(self.flow.token(form)), {}))
+
+    def _flow(self, step: Callable[[], tuple[int, str, dict[str, str]]]) -> None:
+        try:
+            answer = step()
+        except Refused as refused:
+            answer = 400, json.dumps({"error": str(refused)}), {}
+        self._answer(*answer)
+
+    def _answer(self, status: int, body: str, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        # Pages of every origin may sign in here, and read these answers.
+        common = {"Cache-Control": "no-store", "Access-Control-Allow-Origin": "*"}
+        types = {"Content-Type": "application/json", "Content-Length": str(len(body.encode()))}
+        for name, value in {**common, **types, **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+
+def documents(key: bytes, issuer: str) -> dict[str, dict]:
     """Return the issuer's two documents by their paths: its configuration and its public key."""
     public = RSAAlgorithm.to_jwk(load_pem_private_key(key, password=None).public_key(), as_dict=True)
     configuration = {
@@ -29,67 +69,14 @@ def documents(key: bytes, issuer: str) -> dict[str, bytes]:
         "code_challenge_methods_supported": ["S256"],
     }
     keys = {"keys": [{**public, "kid": KEY_ID, "use": "sig", "alg": "RS256"}]}
-    return {
-        "/.well-known/openid-configuration": json.dumps(configuration).encode(),
-        "/.well-known/jwks.json": json.dumps(keys).encode(),
-    }
-
-
-def handler(pages: dict[str, bytes], flow: CodeFlow) -> type[BaseHTTPRequestHandler]:
-    """Return a request handler for `pages` and the flow."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            url = urlsplit(self.path)
-            if url.path == "/authorize":
-                self._authorize(dict(parse_qsl(url.query)))
-            else:
-                page = pages.get(self.path)
-                self._answer(404 if page is None else 200, page or b"{}")
-
-        def do_POST(self) -> None:
-            length = min(int(self.headers.get("Content-Length", 0)), MOST_BYTES)
-            form = dict(parse_qsl(self.rfile.read(length).decode(errors="replace")))
-            try:
-                if self.path != "/token":
-                    raise Refused("invalid_request")
-                self._answer(200, json.dumps(flow.token(form)).encode())
-            except Refused as refused:
-                self._answer(400, json.dumps({"error": str(refused)}).encode())
-
-        def _authorize(self, query: dict[str, str]) -> None:
-            try:
-                answer, is_address = flow.authorize(query)
-            except Refused as refused:
-                self._answer(400, json.dumps({"error": str(refused)}).encode())
-                return
-            if is_address:
-                self._answer(302, b"", Location=answer)
-            else:
-                self._answer(200, answer.encode(), "text/html; charset=utf-8")
-
-        def _answer(self, status: int, body: bytes, content_type: str = "application/json", **headers: str) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(body)))
-            self.send_header("Cache-Control", "no-store")
-            # Pages of every origin may sign in here, and read these answers.
-            self.send_header("Access-Control-Allow-Origin", "*")
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
-
-    return Handler
+    return {"/.well-known/openid-configuration": configuration, "/.well-known/jwks.json": keys}
 
 
 def main(key_file: str, issuer: str) -> None:
     """Serve until killed, on the host and port of the issuer's URL."""
-    with open(key_file, "rb") as file:
-        key = file.read()
-    address = urlsplit(issuer)
-    serve = handler(documents(key, issuer), CodeFlow(key, issuer))
-    ThreadingHTTPServer((address.hostname, address.port), serve).serve_forever()
+    key, address = Path(key_file).read_bytes(), urlsplit(issuer)
+    Handler.pages, Handler.flow = documents(key, issuer), CodeFlow(key, issuer)
+    ThreadingHTTPServer((address.hostname, address.port), Handler).serve_forever()
 
 
 if __name__ == "__main__":

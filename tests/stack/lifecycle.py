@@ -9,10 +9,11 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
-from stack import api, deploy, emulator, envfile, issuer, pgbouncer, ports, postgres
+from stack import api, deploy, emulator, envfile, issuer, pgbouncer, ports, postgres, processes
 from stack.console import StackError, step
 from stack.records import Busy, Records, locked
 from stack.settings import Settings
@@ -174,7 +175,7 @@ def _start(settings: Settings, records: Records, modules: Sequence[ModuleType]) 
 
 def _wait(settings: Settings, records: Records, modules: Sequence[ModuleType]) -> None:
     for module, server in zip(modules, records.servers, strict=True):
-        module.wait(settings, server)
+        processes.wait_until(partial(module.answers, settings), server, settings.log(module.NAME))
 
 
 def _clear_remains(settings: Settings, records: Records) -> None:

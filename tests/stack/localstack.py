@@ -4,13 +4,10 @@ It uses the port of the emulated AWS, keeps its files in the stack's state direc
 has no telemetry, no name server, no certificate download and no containers. It runs no function.
 """
 
-import json
 import os
-import urllib.error
-import urllib.request
 from pathlib import Path
 
-from stack import processes
+from stack import api, processes
 from stack.console import StackError
 from stack.processes import Server
 from stack.settings import HOST, ROOT, Settings
@@ -20,7 +17,7 @@ PYTHON = ROOT / ".venv" / "localstack" / "bin" / "python"
 
 
 def start(settings: Settings) -> Server:
-    """Start LocalStack; :func:`wait` waits until its queues answer."""
+    """Start LocalStack."""
     if not PYTHON.exists():
         raise StackError("LocalStack is not installed in .venv/localstack.", "`make test-localstack` installs it.")
     _files(settings).mkdir(parents=True, exist_ok=True)
@@ -29,9 +26,10 @@ def start(settings: Settings) -> Server:
     )
 
 
-def wait(settings: Settings, server: Server) -> None:
-    """Wait until its queues answer."""
-    processes.wait_until(lambda: _healthy(settings), server, settings.log(NAME), seconds=60)
+def answers(settings: Settings) -> bool:
+    """Whether its queues answer."""
+    status, health = api.call(f"{settings.endpoint}/_localstack/health")
+    return status == 200 and health["services"]["sqs"] == "running"
 
 
 def _environment(settings: Settings) -> dict[str, str]:
@@ -58,11 +56,3 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 def _files(settings: Settings) -> Path:
     return settings.state / "tmp" / "localstack"
-
-
-def _healthy(settings: Settings) -> bool:
-    try:
-        with urllib.request.urlopen(f"{settings.endpoint}/_localstack/health", timeout=2) as response:
-            return json.load(response)["services"]["sqs"] == "running"
-    except (urllib.error.URLError, OSError, ValueError):
-        return False

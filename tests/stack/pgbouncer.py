@@ -28,7 +28,7 @@ IDLE_SECONDS = 5
 
 
 def start(settings: Settings) -> Server:
-    """Start it, after PostgreSQL; :func:`wait` tells when it answers."""
+    """Start it, after PostgreSQL."""
     if not PROGRAM.exists():
         raise StackError("PgBouncer is not built.", f"make {PROGRAM.relative_to(ROOT)}")
     account = postgres.account(settings)
@@ -42,9 +42,9 @@ def start(settings: Settings) -> Server:
     )
 
 
-def wait(settings: Settings, server: Server) -> None:
-    """Wait until PgBouncer accepts connections."""
-    processes.wait_until(lambda: postgres.answers(settings.pooler_port), server, settings.log(NAME), seconds=15)
+def answers(settings: Settings) -> bool:
+    """Whether PgBouncer accepts connections."""
+    return postgres.accepts(settings.pooler_port)
 
 
 def url(settings: Settings) -> str:

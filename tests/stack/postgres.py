@@ -34,7 +34,7 @@ TEMPORARY = {"fsync": "off", "full_page_writes": "off", "autovacuum_naptime": "1
 
 
 def start(settings: Settings) -> Server:
-    """Start the server, with a new data directory if there is none; :func:`wait` waits until it answers."""
+    """Start the server, with a new data directory if there is none."""
     # Before the choice of a user, because the package of the programs may create one.
     binaries = packages.postgres_binaries()
     user, data = account(settings), data_directory(settings)
@@ -49,12 +49,12 @@ def start(settings: Settings) -> Server:
     return processes.start(NAME, command, _environment(), settings.log(NAME), user)
 
 
-def wait(settings: Settings, server: Server) -> None:
-    """Wait until the server accepts connections."""
-    processes.wait_until(lambda: answers(settings.postgres_port), server, settings.log(NAME), seconds=30)
+def answers(settings: Settings) -> bool:
+    """Whether the server accepts connections."""
+    return accepts(settings.postgres_port)
 
 
-def answers(port: int) -> bool:
+def accepts(port: int) -> bool:
     """Whether a server with PostgreSQL's protocol accepts connections at this port."""
     return subprocess.call([packages.postgres_binaries() / "pg_isready", "-q", "-h", HOST, "-p", str(port)]) == 0
 

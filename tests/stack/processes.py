@@ -117,7 +117,7 @@ def _wait_or_end(process: subprocess.Popen) -> int:
         raise
 
 
-def wait_until(check, server: Server, log: Path, seconds: float) -> None:
+def wait_until(check, server: Server, log: Path, seconds: float = 60) -> None:
     """Wait until `check()` is true. Raises :class:`StackError` with the server's last log lines otherwise."""
     deadline = time.monotonic() + seconds
     while not check():

@@ -56,7 +56,7 @@ class Sam:
         server = processes.start("sam-api", command, self._environment, log)
         # Record it, so that the next command stops it if this one is killed.
         Records.load(self._settings).add(server)
-        processes.wait_until(lambda: "Running on" in log.read_text(), server, log, seconds=60)
+        processes.wait_until(lambda: "Running on" in log.read_text(), server, log)
         try:
             yield f"http://{HOST}:{port}"
         finally:
