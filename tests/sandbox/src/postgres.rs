@@ -5,6 +5,7 @@
 mod settings;
 mod standby;
 
+use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,10 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// The candidate ports. They are below the kernel's range for outgoing connections, so that no connection occupies the port
 /// while the server is stopped.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
+/// The place of all data: a folder on a disk, open to every user.
+const PLACE: &str = "/var/tmp";
+/// The first part of the name of each directory there.
+const PREFIX: &str = "ordermill-postgres-";
 
 /// How the server is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +54,7 @@ pub struct Postgres {
     port: u16,
     process: Option<Process>,
     directory: TempDir,
+    _lock: File,
 }
 
 impl Postgres {
@@ -65,8 +71,11 @@ impl Postgres {
     /// A server without data.
     fn new(password: String, port: u16) -> Result<Self> {
         let account = account()?;
-        let directory = directory(account)?;
-        Ok(Self { binaries: binaries()?, account, password, port, process: None, directory })
+        remove_abandoned(Path::new(PLACE))?;
+        let (directory, lock) = directory(Path::new(PLACE))?;
+        let postgres = Self { binaries: binaries()?, account, password, port, process: None, directory, _lock: lock };
+        postgres.give_away(postgres.directory.path())?;
+        Ok(postgres)
     }
 
     /// The address that the server listens on.
@@ -222,13 +231,25 @@ impl Drop for Postgres {
     }
 }
 
-/// Creates a directory under `/var/tmp`, which is on a disk and open to every user.
-fn directory(account: Option<(u32, u32)>) -> Result<TempDir> {
-    let directory = tempfile::Builder::new().prefix("ordermill-postgres-").tempdir_in("/var/tmp")?;
-    if let Some((user, group)) = account {
-        chown(directory.path(), Some(user), Some(group))?;
+/// Creates a directory with its lock, which ends with this process, even if that is killed.
+fn directory(place: &Path) -> Result<(TempDir, File)> {
+    let directory = tempfile::Builder::new().prefix(PREFIX).tempdir_in(place)?;
+    let lock = File::open(directory.path())?;
+    lock.try_lock()?;
+    Ok((directory, lock))
+}
+
+/// Deletes the directories of killed runs, which have no lock. A new one gets its lock within a minute.
+fn remove_abandoned(place: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(place)?.flatten() {
+        let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        let age = entry.metadata().and_then(|metadata| Ok(metadata.modified()?.elapsed().unwrap_or_default()));
+        let is_old = entry.file_type().is_ok_and(|kind| kind.is_dir()) && age.is_ok_and(|age| age > PATIENCE);
+        if is_ours && is_old && File::open(entry.path()).is_ok_and(|lock| lock.try_lock().is_ok()) {
+            let _ = std::fs::remove_dir_all(entry.path()); // It fails for another user's.
+        }
     }
-    Ok(directory)
+    Ok(())
 }
 
 /// The user and group that replace root, because the server refuses to run as root: those of `postgres`, or else `nobody`.
@@ -258,4 +279,26 @@ pub fn free_port() -> Result<u16> {
     let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
     let tried = std::iter::repeat_with(|| fastrand::u16(PORTS)).take(100);
     tried.into_iter().find(is_free).ok_or_else(|| "no port is free".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    #[test]
+    fn directory_of_a_killed_run_is_removed() {
+        let place = tempfile::tempdir().unwrap();
+        let running = directory(place.path()).unwrap();
+        let (killed, lock) = directory(place.path()).unwrap();
+        for directory in [&running.0, &killed] {
+            File::open(directory.path()).unwrap().set_modified(SystemTime::now() - PATIENCE * 2).unwrap();
+        }
+        drop(lock);
+        let (new, _) = directory(place.path()).unwrap();
+        remove_abandoned(place.path()).unwrap();
+        let are_left = [&running.0, &killed, &new].map(|directory| directory.path().exists());
+        assert_eq!(are_left, [true, false, true]);
+    }
 }
