@@ -46,7 +46,8 @@ WITH inserted AS (
 SQL
 for ((slice = 0; slice < slices; slice++)); do
     kind=$([ $((slice % 2)) = 0 ] && echo without || echo with)
-    [ "$kind" = without ] || psql "$database" -qc 'CALL delete_for(10)' &
+    # Without deletions, it is the shell that ends at once.
+    { [ "$kind" = without ] || psql "$database" -qc 'CALL delete_for(10)'; } &
     pgbench "$database" -n -M prepared -c 2 -j 1 -R 100 -T 10 -l --log-prefix="$work/$kind-$slice" -f "$work/create.sql" \
         >"$work/pgbench.log" 2>&1 || { cat "$work/pgbench.log" >&2; exit 1; }
     wait $!
