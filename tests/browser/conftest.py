@@ -68,12 +68,25 @@ def visit(chromium: Browser, stack: dict[str, str]) -> Iterator[Callable[..., Da
     assert [line for each in opened for line in each.complaints] == []
 
 
+def insert(stack: dict[str, str], name: str, **variables: str) -> None:
+    """Run a file of SQL with psql's variables."""
+    found = [*Path("/usr/lib/postgresql").glob("*/bin/psql"), Path(shutil.which("psql") or "psql")]
+    options = [f"--set={each}={value}" for each, value in {"ON_ERROR_STOP": "1", **variables}.items()]
+    file = Path(__file__).with_name(name)
+    subprocess.run([found[0], "--quiet", *options, f"--file={file}", stack["DATABASE_URL"]], check=True)
+
+
 @pytest.fixture(scope="session")
 def lively(stack: dict[str, str]) -> None:
     """Insert an hour of orders."""
-    found = [*Path("/usr/lib/postgresql").glob("*/bin/psql"), Path(shutil.which("psql") or "psql")]
-    data = Path(__file__).with_name("lively.sql")
-    subprocess.run([found[0], "--quiet", "--set=ON_ERROR_STOP=1", f"--file={data}", stack["DATABASE_URL"]], check=True)
+    insert(stack, "lively.sql")
+
+
+@pytest.fixture
+def crowd(stack: dict[str, str], user: str) -> str:
+    """Return a user with more orders than the service searches for a page: of one instant, and one before them."""
+    insert(stack, "crowd.sql", user=user)
+    return user
 
 
 @pytest.fixture

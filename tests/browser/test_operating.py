@@ -101,6 +101,44 @@ def test_all_orders_that_match_are_retried(operator, endpoint, user):
     expect(operator.page.get_by_text("No order matches the filters.")).to_be_visible()
 
 
+def test_list_goes_on_after_a_page_without_a_match(visit, crowd, pictures):
+    viewer = visit().sign_in_with("orders/read", crowd)
+    expect(viewer.page.locator("#causes-hint")).to_have_text("None of the newest orders has failed.")
+    viewer.filter(Status="completed")
+    expect(viewer.page.get_by_text("No order found so far.")).to_be_visible()
+    viewer.check_accessible()
+    viewer.picture(pictures, "nothing-so-far")
+    viewer.page.get_by_role("button", name="Show older orders").click()
+    expect(viewer.row(f"{crowd}-0")).to_be_visible()
+    expect(viewer.page.get_by_role("button", name="Show older orders")).to_be_hidden()
+
+
+def test_older_orders_include_those_of_the_same_instant(visit, crowd):
+    viewer = visit().sign_in_with("orders/read", crowd)
+    rows = viewer.page.locator("#rows tr")
+    for listed in range(20, 200, 20):
+        expect(rows).to_have_count(listed)
+        viewer.page.get_by_role("button", name="Show older orders").click()
+    expect(rows).to_have_count(200)
+    newer = set(rows.get_by_role("button").all_text_contents())
+    viewer.page.get_by_role("button", name="Show only older orders").click()
+    expect(rows).to_have_count(20)
+    assert newer.isdisjoint(rows.get_by_role("button").all_text_contents())
+    expect(viewer.page.get_by_role("heading", name="Older orders")).to_be_visible()
+    viewer.page.go_back()
+    expect(viewer.row(max(newer))).to_be_visible()
+
+
+def test_new_filter_lists_its_newest_orders(operator, crowd):
+    operator.filter(User=crowd, Status="completed")
+    expect(operator.page.get_by_text("No order found so far.")).to_be_visible()
+    operator.page.get_by_role("button", name="Show older orders").click()
+    expect(operator.page).to_have_url(re.compile("cursor="))
+    operator.filter(Status="cancelled")
+    expect(operator.row(f"{crowd}-9999")).to_be_visible()
+    expect(operator.page).not_to_have_url(re.compile("cursor="))
+
+
 def test_orders_that_changed_since_they_were_selected_are_counted_out(operator, user):
     first, second = operator.create_scheduled(2, user)
     operator.filter(User=user)
@@ -146,7 +184,7 @@ def test_filters_that_the_service_refuses_are_named(visit, pictures):
     expect(dashboard.page.locator("#no-orders")).to_contain_text("created_from")
     dashboard.sees("live")
     dashboard.check_accessible()
-    dashboard.picture(pictures, "refused-filters")
+    dashboard.picture(pictures, "refused-filters", full_page=True)
     other = visit().sign_in("alice", query="?user=bob")
     expect(other.page.locator("#no-orders")).to_contain_text("These filters were refused.")
     other.sees("live")

@@ -1,7 +1,8 @@
-// The page's state in the address bar: the filters, the range and the open order. A link shows what its sender saw, and the browser's
-// back button goes back one step.
+// The page's state in the address bar: the filters, where the list begins, the range and the open order. A link shows what its sender
+// saw, and the browser's back button goes back one step.
 
-const NAMES = ["status", "user", "cause", "from", "before", "range", "order"];
+const FILTERS = ["status", "user", "cause", "from", "before"];
+const NAMES = [...FILTERS, "cursor", "range", "order"];
 
 /** Dispatches `change` when the state changes, by this page or by the browser's buttons. */
 export const address = new EventTarget();
@@ -18,9 +19,10 @@ export function query(of = state()) {
   return text && `?${text}`;
 }
 
-/** Changes members of the state. An empty one leaves the address. */
+/** Changes members of the state. An empty one leaves the address. With new filters the list begins with its newest order. */
 export function go(changes) {
-  const next = Object.fromEntries(Object.entries({ ...state(), ...changes }).filter(([, value]) => value));
+  const start = FILTERS.some((name) => name in changes) ? { cursor: "" } : {};
+  const next = Object.fromEntries(Object.entries({ ...state(), ...start, ...changes }).filter(([, value]) => value));
   if (query(next) === query()) return;
   history.pushState(null, "", `${location.pathname}${query(next)}`);
   address.dispatchEvent(new Event("change"));

@@ -88,6 +88,6 @@ function startWithSelected(status) {
 $("retry-selected").addEventListener("click", () => startWithSelected("failed"));
 $("cancel-selected").addEventListener("click", () => startWithSelected("pending"));
 $("all-matching").addEventListener("click", () => {
-  const { status, ...filter } = filters();
+  const { status, cursor: _, ...filter } = filters();
   start(status, filter, 0);
 });

@@ -21,12 +21,12 @@ export function reset() {
 /** Reads again if the number of failed orders has changed, and otherwise every 30 s. */
 export async function refresh(signal, failed) {
   if (failed === seen && Date.now() < next) return;
-  const { orders } = await get(`orders?status=failed&limit=${LATEST}`, signal);
+  const { orders, next_cursor: more } = await get(`orders?status=failed&limit=${LATEST}`, signal);
   [seen, next] = [failed, Date.now() + EVERY_MS];
-  draw(orders);
+  draw(orders, more);
 }
 
-function draw(orders) {
+function draw(orders, more) {
   const causes = grouped(orders);
   const list = (cause) => go({ status: "failed", cause: cause.slice(0, MOST_TEXT) });
   const link = (cause) => make("button", { type: "button", class: "id cause", title: "List these orders", onclick: () => list(cause) }, cause);
@@ -36,8 +36,9 @@ function draw(orders) {
     say(item.children[1], count(number));
     fill(item.lastChild, number / causes[0][1]);
   });
-  const hint = orders.length < LATEST ? `Of ${plural(orders.length, "failed order", "failed orders")}.` : `Of the last ${LATEST} failures.`;
-  say($("causes-hint"), orders.length ? hint : "No order has failed.");
+  const hint = more ? `Of the last ${plural(orders.length, "failure", "failures")}.` : `Of ${plural(orders.length, "failed order", "failed orders")}.`;
+  const none = more ? "None of the newest orders has failed." : "No order has failed.";
+  say($("causes-hint"), orders.length ? hint : none);
 }
 
 function grouped(orders) {

@@ -12,11 +12,12 @@ const MOST = 200;
 const BAD_FILTERS = [400, 403, 422];
 
 let limit = PAGE;
-let last = null;
+// The cursor of the orders that follow, if the list can't hold them too.
+let older = null;
 
 /** Resets the list. */
 export function reset() {
-  [limit, last] = [PAGE, null];
+  [limit, older] = [PAGE, null];
   busy(false);
   keep($("rows"), [], String);
   show($("more"), false);
@@ -36,10 +37,10 @@ function busy(isBusy) {
   $("select-all").ariaDisabled = String(isBusy);
 }
 
-/** The filters of the address, as the API names them. */
+/** The filters and the cursor of the address, as the API names them. */
 export function filters() {
-  const { status, user, cause, from, before } = state();
-  const named = { status, user_id: user, cause, created_from: from, created_before: before };
+  const { status, user, cause, from, before, cursor } = state();
+  const named = { status, user_id: user, cause, created_from: from, created_before: before, cursor };
   return Object.fromEntries(Object.entries(named).filter(([, value]) => value));
 }
 
@@ -50,17 +51,21 @@ export async function refresh(signal) {
   const { orders, next_cursor: next } = await get(`orders?${new URLSearchParams({ limit, ...chosen })}`, signal).catch(refused);
   busy(false);
   if (!orders) return;
-  last = orders.at(-1);
+  // A page can end before its limit: its orders are large, or few match. Another page follows nevertheless.
+  older = orders.length < limit || limit >= MOST ? next : null;
   selection.see(orders);
   keep($("rows"), orders, ({ order_id: id }) => id, create, update);
   show($("more"), Boolean(next));
-  say($("more"), limit < MOST ? "Show older orders" : "Show only older orders");
-  const nothing = Object.keys(chosen).length > (chosen.status ? 1 : 0) ? "No order matches the filters." : `There is no ${chosen.status ?? ""} order yet.`;
-  empty(orders.length ? "" : nothing.replace("  ", " "));
+  say($("more"), older && orders.length ? "Show only older orders" : "Show older orders");
+  empty(orders.length ? "" : next ? "No order found so far." : nothing(chosen));
 }
 
-function title({ status, user_id: user }) {
-  return ["Latest", status, "orders", user && `of ${user}`].filter(Boolean).join(" ");
+function title({ status, user_id: user, cursor }) {
+  return [cursor ? "Older" : "Latest", status, "orders", user && `of ${user}`].filter(Boolean).join(" ");
+}
+
+function nothing({ status, ...others }) {
+  return Object.keys(others).length ? "No order matches the filters." : ["There is no", status, "order yet."].filter(Boolean).join(" ");
 }
 
 function refused(problem) {
@@ -71,10 +76,10 @@ function refused(problem) {
   return {};
 }
 
-/** Extends the list by a page. From a certain length on, it lists only the older orders. */
+/** Extends the list by a page. A list that can't be extended shows only the older orders. */
 export function more() {
-  if (limit >= MOST) go({ before: last.created_at });
-  limit = Math.min(MOST, limit + PAGE);
+  if (older) go({ cursor: older });
+  else limit = Math.min(MOST, limit + PAGE);
 }
 
 function create({ order_id: id }) {
