@@ -10,13 +10,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import ConsoleMessage, Locator, Page, expect
+from playwright.sync_api import ConsoleMessage, Locator, Page, Route, expect
 
 # Orders go through the queue, and the machine may be busy.
 PATIENCE_MS = 60_000
 METRICS = re.compile(r"\bmetrics$")
 ROOT = Path(__file__).resolve().parents[2]
 AXE = Axe()
+# A screen reader misses a text that comes into a hidden element.
+HIDDEN_REGIONS = """[...document.querySelectorAll('[role=status]')]
+    .filter((each) => getComputedStyle(each).display === 'none').map((each) => each.id)"""
 
 
 class Dashboard:
@@ -105,12 +108,19 @@ class Dashboard:
             field.select_option(value) if label == "Status" else field.fill(value)
         form.get_by_role("button", name="Apply").click()
 
+    def hold(self, path: re.Pattern[str], **options) -> list[Route]:
+        """Leave calls without an answer. Returns the list that they are added to."""
+        held: list[Route] = []
+        self.page.route(path, lambda route: held.append(route), **options)
+        return held
+
     def count(self, status: str) -> Locator:
         """Return the element with the number of orders in a status."""
         return self.page.locator(f".count.{status} .value")
 
     def check_accessible(self) -> None:
-        """Assert that axe finds no violation, in light and in dark mode."""
+        """Assert that no live region is hidden, and that axe finds no violation, in light and in dark mode."""
+        assert self.page.evaluate(HIDDEN_REGIONS) == []
         for scheme in ("light", "dark"):
             self.page.emulate_media(color_scheme=scheme)
             found = AXE.run(self.page)

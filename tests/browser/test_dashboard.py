@@ -11,8 +11,7 @@ PHONE = {"width": 390, "height": 844}
 
 def test_page_loads_then_is_empty_then_shows_new_orders(visit, pictures):
     dashboard = visit()
-    held: list[Route] = []
-    dashboard.page.route(METRICS, lambda route: held.append(route))
+    held = dashboard.hold(METRICS)
     dashboard.sign_in()
     dashboard.sees("loading")
     dashboard.check_accessible()

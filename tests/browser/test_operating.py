@@ -139,6 +139,23 @@ def test_new_filter_lists_its_newest_orders(operator, crowd):
     expect(operator.page).not_to_have_url(re.compile("cursor="))
 
 
+def test_failure_of_a_closed_question_is_said_on_the_page(operator, user):
+    [order_id] = operator.create_scheduled(1, user)
+    operator.filter(User=user)
+    operator.page.get_by_label(f"Select {order_id}").check()
+    operator.page.get_by_role("button", name="Cancel 1 pending").click()
+    yes = operator.page.get_by_role("button", name="Cancel 1 order")
+    expect(yes).to_be_visible()
+    held = operator.hold(BULK)
+    with operator.page.expect_request(BULK):
+        yes.click()
+    operator.page.keyboard.press("Escape")
+    expect(operator.page.get_by_role("dialog")).to_be_hidden()
+    held[0].fulfill(status=429, json={"message": "Too Many Requests"})
+    said = operator.page.locator("#said")
+    expect(said).to_have_text("“Cancel the selected orders?” failed. Too many calls. Too Many Requests")
+
+
 def test_orders_that_changed_since_they_were_selected_are_counted_out(operator, user):
     first, second = operator.create_scheduled(2, user)
     operator.filter(User=user)

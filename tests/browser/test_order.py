@@ -58,6 +58,40 @@ def test_action_that_comes_too_late_is_explained(operator, user):
     expect(sheet.get_by_role("button", name="Cancel the order")).to_be_visible()
 
 
+def test_result_of_an_action_is_not_said_of_another_order(operator, user):
+    first, second = operator.create_scheduled(2, user)
+    sheet = operator.find(first)
+    held = operator.hold(re.compile(r"/cancel$"))
+    sheet.get_by_role("button", name="Cancel the order").click()
+    with operator.page.expect_request(re.compile(r"/cancel$")):
+        sheet.get_by_role("button", name="Yes, cancel it").click()
+    operator.page.keyboard.press("Escape")
+    other = operator.find(second)
+    expect(other.locator(".pill")).to_have_text("pending")
+    held[0].continue_()
+    expect(operator.page.locator("#said")).to_have_text(f"{first}: The order is cancelled.")
+    expect(other.locator("#order-said")).to_be_empty()
+    expect(other.get_by_role("button", name="Cancel the order")).to_be_visible()
+
+
+def test_late_failure_does_not_replace_the_order(operator, user):
+    """The first read fails after the second, or after another order was opened."""
+    first, second = operator.create_scheduled(2, user)
+    for shown in (first, second):
+        held = operator.hold(re.compile(rf"/orders/{first}$"), times=1)
+        operator.find(first)
+        if shown == second:
+            operator.page.keyboard.press("Escape")
+            operator.find(second)
+        pill = operator.page.get_by_role("dialog", name=shown).locator(".pill")
+        expect(pill).to_have_text("pending")
+        with operator.page.expect_response(re.compile(rf"/orders/{shown}$")):
+            held.pop().abort()
+        expect(pill).to_have_text("pending")
+        operator.sees("live")
+        operator.page.keyboard.press("Escape")
+
+
 def test_shared_link_opens_what_its_sender_saw(visit, user):
     dashboard = visit()
     [order_id] = dashboard.create_scheduled(1, user)

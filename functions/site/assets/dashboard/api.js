@@ -26,6 +26,9 @@ export class Problem extends Error {
   }
 }
 
+/** An error in words; also one that is no answer. */
+export const explained = ({ title, message }) => `${title ?? "This page has a fault"}. ${message}`;
+
 export const get = (path, signal) => call("GET", path, { signal });
 export const post = (path, body) => call("POST", path, { body });
 export const orderPath = (id, ...rest) => ["orders", id, ...rest].map(encodeURIComponent).join("/");

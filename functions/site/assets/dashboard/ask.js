@@ -1,5 +1,6 @@
 // The dialog that asks before something changes: a question, perhaps a reason to enter, and what came of it.
 
+import { explained } from "./api.js";
 import { $, make, say, show } from "./dom.js";
 
 const dialog = $("ask");
@@ -7,7 +8,8 @@ let current = null;
 
 /**
  * Asks a question. `prepare` returns the text or elements of the question and the word for yes, which is null if there is nothing to
- * do. `act(reason, progress)` does it and returns what to say afterwards. An error of either stays in the dialog.
+ * do. `act(reason, progress)` does it and returns what to say afterwards. An error of either stays in the dialog, or the page says it if
+ * the dialog was closed.
  */
 export async function ask(question) {
   current = question;
@@ -36,31 +38,33 @@ export async function ask(question) {
 export const close = () => dialog.close();
 
 function refuse(problem) {
-  say($("ask-said"), `${problem.title ?? "This page has a fault"}. ${problem.message}`);
+  say($("ask-said"), explained(problem));
   $("ask-said").classList.add("bad");
 }
 
-/** Says on the page what was done. */
-function announce(text) {
-  say($("said"), text);
-  show($("said"), true);
-  setTimeout(() => $("said").textContent === text && show($("said"), false), 10_000);
+/** Says on the page what was done. A new element, because a screen reader would not read the same text again. */
+export function announce(text) {
+  const said = make("span", {}, text);
+  $("said").replaceChildren(said);
+  setTimeout(() => said.remove(), 10_000);
 }
 
 $("ask-form").addEventListener("submit", async (event) => {
   event.preventDefault();
   const question = current;
-  const progress = (text) => current === question && say($("ask-said"), text);
+  const isOpen = () => current === question;
+  const progress = (text) => isOpen() && say($("ask-said"), text);
   $("ask-said").classList.remove("bad");
   $("ask-yes").disabled = true;
   try {
     const done = await question.act($("ask-reason").value.trim(), progress);
-    if (current === question) close();
+    if (isOpen()) close();
     announce(done);
   } catch (problem) {
-    if (current === question) refuse(problem);
+    if (isOpen()) refuse(problem);
+    else announce(`“${question.title}” failed. ${explained(problem)}`);
   }
-  if (current === question) $("ask-yes").disabled = false;
+  if (isOpen()) $("ask-yes").disabled = false;
 });
 $("ask-no").addEventListener("click", close);
 dialog.addEventListener("click", (event) => event.target === dialog && close());

@@ -1,7 +1,8 @@
 // The page of one order, a dialog: its content, its history and its actions. The address names the order.
 
 import { go } from "./address.js";
-import { get, orderPath, post } from "./api.js";
+import { explained, get, orderPath, post } from "./api.js";
+import { announce } from "./ask.js";
 import { $, make, say } from "./dom.js";
 import { count, money, moment, plural } from "./format.js";
 import { momentsOf } from "./history.js";
@@ -36,7 +37,8 @@ export function open(which) {
   say($("order-said"), "");
   $("order-body").replaceChildren(make("p", { class: "empty" }, "Loading the order …"));
   if (!dialog.open) dialog.showModal();
-  refresh().catch(explain);
+  // A failure may come after another order, or after the order itself.
+  refresh().catch((problem) => which === id && !order && explain(problem));
 }
 
 export function close() {
@@ -134,23 +136,21 @@ function confirm(pressed, name) {
 }
 
 async function act(name) {
+  const acted = id;
   say($("order-said"), "");
-  drawn = "";
-  try {
-    order = await post(orderPath(id, name));
-    say($("order-said"), ACTIONS[name].said);
+  const said = await post(orderPath(acted, name)).then(() => ACTIONS[name].said, explained);
+  if (acted === id) {
+    say($("order-said"), said);
     $("order-close").focus();
-    changed();
-  } catch (problem) {
-    say($("order-said"), `${problem.title}. ${problem.message}`);
-  }
-  // The order and its history have changed, or they differ from what the page shows. A cancelled order needs a last read too.
-  order = order && { ...order, next: [name] };
-  await refresh().catch(() => {});
+    // Draws also an unchanged order anew, with its first buttons.
+    drawn = "";
+  } else announce(`${acted}: ${said}`);
+  changed();
 }
 
 function explain(problem) {
-  const text = problem.status === 404 ? "There is no order with this id, or it belongs to another user." : `${problem.title}. ${problem.message}`;
+  const text = problem.status === 404 ? "There is no order with this id, or it belongs to another user." : explained(problem);
+  drawn = "";
   $("order-body").replaceChildren(make("p", { class: "empty" }, text));
 }
 

@@ -118,7 +118,4 @@ export function pill(element, one) {
   say(element, one);
 }
 
-function empty(text) {
-  say($("no-orders"), text);
-  show($("no-orders"), text !== "");
-}
+const empty = (text) => say($("no-orders"), text);
