@@ -71,10 +71,11 @@ class Dashboard:
             "total_amount": amount,
             **members,
         }
-        headers = {"Authorization": f"Bearer {self.stack['TOKEN_ADMIN']}", "Content-Type": "application/json"}
-        request = urllib.request.Request(f"{self.stack['API_URL']}/orders", json.dumps(order).encode(), headers)
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)["order_id"]
+        return self._post("orders", order)["order_id"]
+
+    def cancel(self, order_id: str) -> None:
+        """Cancel an order by the API."""
+        self._post(f"orders/{order_id}/cancel")
 
     def create_scheduled(self, number: int, user: str) -> list[str]:
         """Create orders that stay pending, because they are to be processed tomorrow."""
@@ -130,6 +131,12 @@ class Dashboard:
     def picture(self, directory: Path, name: str, **options) -> None:
         """Save a screenshot."""
         self.page.screenshot(path=directory / f"{name}.png", **options)
+
+    def _post(self, path: str, body: dict | None = None) -> dict:
+        headers = {"Authorization": f"Bearer {self.stack['TOKEN_ADMIN']}", "Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.stack['API_URL']}/{path}", json.dumps(body or {}).encode(), headers)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
 
     def _note(self, message: ConsoleMessage) -> None:
         # The browser reports each unsuccessful answer, and some tests cause them.

@@ -1,6 +1,8 @@
 """What operators do with many orders on the dashboard: filter, select, retry and cancel them, and pause processing."""
 
 import re
+import time
+from datetime import datetime
 
 import pytest
 from dashboard import PATIENCE_MS
@@ -137,6 +139,55 @@ def test_new_filter_lists_its_newest_orders(operator, crowd):
     operator.filter(Status="cancelled")
     expect(operator.row(f"{crowd}-9999")).to_be_visible()
     expect(operator.page).not_to_have_url(re.compile("cursor="))
+
+
+def test_pace_of_a_retry_holds_over_its_calls(operator):
+    called: list[float] = []
+
+    def retry_twenty(route: Route) -> None:
+        if not route.request.post_data_json["dry_run"]:
+            called.append(time.monotonic())
+        report = {"matched": 50, "retried": 20, "causes": []}
+        route.fulfill(json=report, headers={"Date": "Tue, 24 Nov 2026 10:51:00 GMT"})
+
+    operator.page.route(BULK, retry_twenty)
+    operator.filter(Status="failed")
+    operator.page.get_by_role("button", name="Retry all that match").click()
+    operator.page.get_by_role("button", name="Retry 50 orders").click()
+    expect(operator.page.get_by_text("40 of 50 …")).to_be_visible()
+    # Twenty orders fall due within two seconds. The measurement has its own delay.
+    assert called[1] - called[0] > 1.5
+    operator.page.keyboard.press("Escape")
+    expect(operator.page.locator("#said")).to_have_text("40 orders of 50 are pending again.")
+
+
+def test_cancel_leaves_orders_that_come_after_its_count(operator, user):
+    first, second = operator.create_scheduled(2, user)
+    operator.filter(User=user, Status="pending")
+    expect(operator.page.locator("#rows tr")).to_have_count(2)
+    operator.page.get_by_role("button", name="Cancel all that match").click()
+    question = operator.page.get_by_role("dialog", name="Cancel all orders that match?")
+    expect(question).to_contain_text("2 pending orders will be cancelled.")
+    # The time of the count has whole seconds.
+    operator.page.wait_for_timeout(1000)
+    operator.cancel(first)
+    [third] = operator.create_scheduled(1, user)
+    question.get_by_role("button", name="Cancel 2 orders").click()
+    expect(operator.page.locator("#said")).to_have_text("1 order of 2 is cancelled.")
+    expect(operator.row(second)).to_be_hidden()
+    expect(operator.row(third)).to_be_visible()
+
+
+def test_retry_leaves_orders_that_fail_once_more(operator, user):
+    operator.create_failed(1, user)
+    operator.filter(User=user, Status="failed")
+    operator.page.get_by_role("button", name="Retry all that match").click()
+    retry = operator.page.get_by_role("button", name="Retry 1 order")
+    expect(retry).to_be_visible()
+    with operator.page.expect_request(BULK) as sent:
+        retry.click()
+    before = datetime.fromisoformat(sent.value.post_data_json["failed_before"])
+    assert before.timestamp() < time.time() + 1
 
 
 def test_failure_of_a_closed_question_is_said_on_the_page(operator, user):

@@ -29,6 +29,9 @@ export class Problem extends Error {
 /** An error in words; also one that is no answer. */
 export const explained = ({ title, message }) => `${title ?? "This page has a fault"}. ${message}`;
 
+/** The service's time at its last answer, to the second. */
+export let servedAt = null;
+
 export const get = (path, signal) => call("GET", path, { signal });
 export const post = (path, body) => call("POST", path, { body });
 export const orderPath = (id, ...rest) => ["orders", id, ...rest].map(encodeURIComponent).join("/");
@@ -48,6 +51,7 @@ async function call(method, path, { signal, body: sent }) {
     if (signal?.aborted) throw error;
     throw new Problem(0, { detail: "There was no answer. The network may be down." });
   });
+  servedAt = answer.headers.get("Date");
   const body = await answer.json().catch((error) => {
     // An aborted call has a status but no body.
     if (signal?.aborted) throw error;

@@ -8,8 +8,8 @@ let current = null;
 
 /**
  * Asks a question. `prepare` returns the text or elements of the question and the word for yes, which is null if there is nothing to
- * do. `act(reason, progress)` does it and returns what to say afterwards. An error of either stays in the dialog, or the page says it if
- * the dialog was closed.
+ * do. `act(reason, dialog)` does it and returns what to say afterwards: `dialog.progress(text)` says how far it is, `dialog.isOpen()`
+ * whether the question is still there. An error of either stays in the dialog. If that is closed, the page says the error of `act`.
  */
 export async function ask(question) {
   current = question;
@@ -57,7 +57,7 @@ $("ask-form").addEventListener("submit", async (event) => {
   $("ask-said").classList.remove("bad");
   $("ask-yes").disabled = true;
   try {
-    const done = await question.act($("ask-reason").value.trim(), progress);
+    const done = await question.act($("ask-reason").value.trim(), { progress, isOpen });
     if (isOpen()) close();
     announce(done);
   } catch (problem) {

@@ -1,7 +1,7 @@
 // Retrying and cancelling many orders: the service counts first, and the page asks with that count.
 
 import { ask } from "./ask.js";
-import { post } from "./api.js";
+import { post, servedAt } from "./api.js";
 import { $, make, say, show } from "./dom.js";
 import { count, plural } from "./format.js";
 import { filters } from "./orders.js";
@@ -12,8 +12,8 @@ import { isAdmin } from "./session.js";
 const MOST = 1000;
 const CAUSES = 5;
 const KINDS = {
-  failed: { path: "orders/retry", verb: "Retry", done: "retried", said: "pending again", pace: 10, paced: "They fall due at 10 a second." },
-  pending: { path: "orders/cancel", verb: "Cancel", done: "cancelled", said: "cancelled", pace: 100, paced: "This can't be undone.", isDangerous: true },
+  failed: { path: "orders/retry", before: "failed_before", verb: "Retry", done: "retried", said: "pending again", pace: 10, paced: "They fall due at 10 a second." },
+  pending: { path: "orders/cancel", before: "created_before", verb: "Cancel", done: "cancelled", said: "cancelled", pace: 100, paced: "This can't be undone.", isDangerous: true },
 };
 const number = (value, status = "") => plural(value, `${status} order`, `${status} orders`).replace("  ", " ");
 
@@ -35,6 +35,7 @@ export function offer() {
 /** Asks whether to act on the orders of one status that a filter selects. */
 function start(status, filter, selected) {
   const kind = KINDS[status];
+  let counted = filter;
   let matched = 0;
   ask({
     title: selected ? `${kind.verb} the selected orders?` : `${kind.verb} all orders that match?`,
@@ -43,10 +44,11 @@ function start(status, filter, selected) {
     prepare: async () => {
       const report = await post(kind.path, { ...filter, dry_run: true });
       matched = report.matched;
+      counted = until(kind.before, filter);
       return matched ? { body: question(kind, status, report, selected), yes: `${kind.verb} ${number(matched)}` } : none(status, selected);
     },
-    act: async (_, progress) => {
-      const done = await run(kind, filter, matched, progress).finally(changed);
+    act: async (_, dialog) => {
+      const done = await run(kind, counted, matched, dialog).finally(changed);
       selection.clear();
       return done < matched ? `${number(done)} of ${count(matched)} ${done === 1 ? "is" : "are"} ${kind.said}.` : `${number(done)} ${done === 1 ? "is" : "are"} ${kind.said}.`;
     },
@@ -57,7 +59,7 @@ function question(kind, status, { matched, causes }, selected) {
   const of = selected && selected !== matched ? ` of the ${count(selected)} selected` : "";
   const list = (causes ?? []).slice(0, CAUSES).map(({ failure, orders }) => make("li", {}, make("span", {}, failure), make("span", { class: "figure" }, count(orders))));
   return [
-    make("p", {}, `${number(matched, status)}${of} will be ${kind.said}. ${kind.paced}`),
+    make("p", {}, `${number(matched, status)}${of} will be ${kind.said}. ${kind.paced}${matched > MOST ? " Closing this question stops it." : ""}`),
     ...(list.length ? [make("ul", { class: "counted", "aria-label": "Causes of their failures" }, list)] : []),
   ];
 }
@@ -67,18 +69,30 @@ function none(status, selected) {
   return { body: make("p", {}, `${which} ${status} any more.`), yes: null };
 }
 
-/** Calls until as many orders as the dry run counted are done, or a call does none. Returns their number. */
-async function run({ path, done: member, pace }, filter, matched, progress) {
+/** Restricts a filter to the orders of the count that was just answered: later ones, also those that fail once more, do not match. */
+function until(before, filter) {
+  // The header leaves out the fraction of the second.
+  const counted = Date.parse(servedAt) + 1000;
+  return Date.parse(filter[before]) <= counted ? filter : { ...filter, [before]: new Date(counted).toISOString() };
+}
+
+/** Calls until as many orders as the dry run counted are done, a call does none, or the dialog is closed. Returns their number. */
+async function run({ path, done: member, pace }, filter, matched, dialog) {
   let done = 0;
-  while (done < matched) {
+  while (done < matched && dialog.isOpen()) {
     const limit = Math.min(MOST, matched - done);
+    const begun = Date.now();
     const report = await post(path, { ...filter, dry_run: false, limit, per_second: pace });
     if (!report[member]) break;
     done += report[member];
-    progress(`${count(done)} of ${count(matched)} …`);
+    dialog.progress(`${count(done)} of ${count(matched)} …`);
+    // The service keeps the pace only within a call.
+    if (done < matched) await passed(begun + (report[member] / pace) * 1000);
   }
   return done;
 }
+
+const passed = (time) => new Promise((resolve) => setTimeout(resolve, time - Date.now()));
 
 function startWithSelected(status) {
   const ids = selection.idsOf(status);
