@@ -247,6 +247,15 @@ def test_refused_question_stays_open_with_the_reason(operator, user, status, bod
     expect(question).to_be_hidden()
 
 
+def test_unknown_words_in_the_address_offer_nothing(visit):
+    """Words that every object of JavaScript has as a member."""
+    dashboard = visit().sign_in(query="?range=toString&status=constructor")
+    dashboard.sees("live")
+    expect(dashboard.page.get_by_role("button", name="Hour", exact=True)).to_have_attribute("aria-pressed", "true")
+    expect(dashboard.page.locator("#no-orders")).to_contain_text("These filters were refused.")
+    expect(dashboard.page.get_by_role("button", name="all that match")).to_be_hidden()
+
+
 def test_filters_that_the_service_refuses_are_named(visit, pictures):
     dashboard = visit().sign_in(query="?from=yesterday")
     expect(dashboard.page.locator("#no-orders")).to_contain_text("created_from")

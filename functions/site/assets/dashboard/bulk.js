@@ -27,9 +27,9 @@ export function onChange(listener) {
 /** Offers to act on every order that the filters select, if their status allows it. */
 export function offer() {
   const { status } = filters();
-  const kind = isAdmin() ? KINDS[status] : null;
-  show($("all-matching"), Boolean(kind));
-  if (kind) say($("all-matching"), `${kind.verb} all that match …`);
+  const isOffered = isAdmin() && Object.hasOwn(KINDS, status);
+  show($("all-matching"), isOffered);
+  if (isOffered) say($("all-matching"), `${KINDS[status].verb} all that match …`);
 }
 
 /** Asks whether to act on the orders of one status that a filter selects. */

@@ -11,7 +11,7 @@ let read = null;
 let next = 0;
 
 /** The range of the address. */
-export const range = () => (state().range in RANGES ? state().range : "hour");
+export const range = () => (Object.hasOwn(RANGES, state().range) ? state().range : "hour");
 
 /** Forgets the statistics. */
 export function reset() {
