@@ -68,18 +68,17 @@ def test_missing_files_do_not_cause_endless_reloads(visit):
     assert len(pages) == 2
 
 
-def test_order_is_found_by_its_id_with_its_history(visit, pictures):
-    dashboard = visit().sign_in()
-    sheet = dashboard.find(dashboard.create_order("slow", "beans"))
+def test_order_is_found_by_its_id_with_its_history(operator, pictures):
+    sheet = operator.find(operator.create_order("slow", "beans"))
     expect(sheet).to_contain_text("Created")
     expect(sheet.locator(".pill")).to_have_text("processing", timeout=PATIENCE_MS)
     expect(sheet.locator(".stretch .bar.on")).to_be_visible()
-    dashboard.check_accessible()
-    dashboard.picture(pictures, "order")
+    operator.check_accessible()
+    operator.picture(pictures, "order")
     expect(sheet.locator(".pill")).to_have_text("completed", timeout=PATIENCE_MS)
     expect(sheet.locator(".moments li")).to_have_count(3)
     expect(sheet.locator(".stretch")).to_have_count(2)
-    dashboard.page.keyboard.press("Escape")
+    operator.page.keyboard.press("Escape")
     expect(sheet).to_be_hidden()
 
 
@@ -102,20 +101,19 @@ def test_pending_order_is_cancelled_after_a_confirmation(visit):
     expect(sheet.get_by_role("button", name="Cancel the order")).to_be_hidden()
 
 
-def test_failed_order_shows_its_cause_and_can_be_retried(visit, endpoint, pictures):
-    dashboard = visit().sign_in()
-    order_id = dashboard.create_order("broken")
-    cause = dashboard.page.locator("#causes li")
+def test_failed_order_shows_its_cause_and_can_be_retried(operator, endpoint, pictures):
+    order_id = operator.create_order("broken")
+    cause = operator.page.locator("#causes li")
     expect(cause).to_have_count(1, timeout=PATIENCE_MS)
     expect(cause).to_contain_text("422")
-    expect(dashboard.page.locator("#causes-hint")).to_contain_text("Of 1 failed order")
-    dashboard.page.locator(".count.failed").click()
-    expect(dashboard.page.get_by_role("heading", name="Latest failed orders")).to_be_visible()
-    dashboard.page.get_by_role("button", name=order_id).click()
-    sheet = dashboard.page.get_by_role("dialog", name=order_id)
+    expect(operator.page.locator("#causes-hint")).to_contain_text("Of 1 failed order")
+    operator.page.locator(".count.failed").click()
+    expect(operator.page.get_by_role("heading", name="Latest failed orders")).to_be_visible()
+    operator.page.get_by_role("button", name=order_id).click()
+    sheet = operator.page.get_by_role("dialog", name=order_id)
     expect(sheet.locator(".moments")).to_contain_text("422")
-    dashboard.check_accessible()
-    dashboard.picture(pictures, "failed")
+    operator.check_accessible()
+    operator.picture(pictures, "failed")
 
     endpoint.is_repaired = True
     sheet.get_by_role("button", name="Retry the order").click()
@@ -138,9 +136,7 @@ def test_page_reports_an_unreachable_service_and_tries_again(visit, pictures):
     expect(dashboard.page.get_by_role("alert")).to_be_hidden()
 
 
-def test_stale_numbers_are_marked_and_retry_after_is_respected(visit, pictures):
-    dashboard = visit().sign_in()
-    dashboard.sees("live")
+def test_stale_numbers_are_marked_and_retry_after_is_respected(operator, pictures):
     problem = {"title": "The service is busy", "detail": "Try again later.", "request_id": "r-1"}
     calls: list[float] = []
 
@@ -148,32 +144,30 @@ def test_stale_numbers_are_marked_and_retry_after_is_respected(visit, pictures):
         calls.append(time.monotonic())
         route.fulfill(status=503, json=problem, headers={"Retry-After": "7"})
 
-    dashboard.page.route(METRICS, refuse)
-    dashboard.sees("stale")
-    alert = dashboard.page.get_by_role("alert")
+    operator.page.route(METRICS, refuse)
+    operator.sees("stale")
+    alert = operator.page.get_by_role("alert")
     expect(alert).to_contain_text("The service is busy. Try again later. The page shows the state of")
     expect(alert).to_contain_text("Request r-1.")
-    dashboard.check_accessible()
-    dashboard.picture(pictures, "stale")
-    dashboard.page.wait_for_timeout(max(0, 6 - (time.monotonic() - calls[0])) * 1000)
+    operator.check_accessible()
+    operator.picture(pictures, "stale")
+    operator.page.wait_for_timeout(max(0, 6 - (time.monotonic() - calls[0])) * 1000)
     assert len(calls) == 1
-    dashboard.page.unroute(METRICS)
-    dashboard.sees("live")
+    operator.page.unroute(METRICS)
+    operator.sees("live")
 
 
-def test_hidden_page_sends_no_request(visit):
-    dashboard = visit().sign_in()
-    dashboard.sees("live")
+def test_hidden_page_sends_no_request(operator):
     set_hidden = "(hidden) => { Object.defineProperty(document, 'hidden', { configurable: true, value: hidden });"
     set_hidden += " document.dispatchEvent(new Event('visibilitychange')); }"
-    dashboard.page.evaluate(set_hidden, True)
-    dashboard.sees("paused")
+    operator.page.evaluate(set_hidden, True)
+    operator.sees("paused")
     asked: list[str] = []
-    dashboard.page.on("request", lambda request: asked.append(request.url))
-    dashboard.page.wait_for_timeout(5000)
+    operator.page.on("request", lambda request: asked.append(request.url))
+    operator.page.wait_for_timeout(5000)
     assert asked == []
-    dashboard.page.evaluate(set_hidden, False)
-    dashboard.sees("live")
+    operator.page.evaluate(set_hidden, False)
+    operator.sees("live")
 
 
 def test_page_works_by_keyboard(visit):

@@ -17,14 +17,12 @@ def test_user_sees_own_orders_and_no_metrics_of_the_service(visit, pictures):
     dashboard.picture(pictures, "own")
 
 
-def test_token_is_only_in_the_memory_of_the_page(visit):
-    dashboard = visit().sign_in()
-    dashboard.sees("live")
-    stored = dashboard.page.evaluate("JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie])")
+def test_token_is_only_in_the_memory_of_the_page(operator):
+    stored = operator.page.evaluate("JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie])")
     assert stored == '[{},{},""]'
-    expect(dashboard.page).to_have_url(f"{dashboard.address}/index.html")
-    dashboard.page.reload()
-    dashboard.sees("signed-out")
+    expect(operator.page).to_have_url(f"{operator.address}/index.html")
+    operator.page.reload()
+    operator.sees("signed-out")
 
 
 def test_code_of_another_sign_in_is_refused(visit):
@@ -52,13 +50,11 @@ def test_token_can_be_pasted_and_an_invalid_one_is_refused(visit, pictures):
     assert dashboard.page.get_by_label("Access token").input_value() == ""
 
 
-def test_refused_token_signs_out_with_a_reason(visit):
-    dashboard = visit().sign_in()
-    dashboard.sees("live")
-    dashboard.page.route(METRICS, lambda route: route.fulfill(status=401, json={"message": "Unauthorized"}))
-    dashboard.sees("signed-out")
-    expect(dashboard.page.locator("#sign-in-reason")).to_contain_text("does not accept this token")
+def test_refused_token_signs_out_with_a_reason(operator):
+    operator.page.route(METRICS, lambda route: route.fulfill(status=401, json={"message": "Unauthorized"}))
+    operator.sees("signed-out")
+    expect(operator.page.locator("#sign-in-reason")).to_contain_text("does not accept this token")
     asked: list[str] = []
-    dashboard.page.on("request", lambda request: asked.append(request.url))
-    dashboard.page.wait_for_timeout(6000)
+    operator.page.on("request", lambda request: asked.append(request.url))
+    operator.page.wait_for_timeout(6000)
     assert asked == []
