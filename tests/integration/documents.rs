@@ -99,6 +99,22 @@ fn every_file_and_test_that_a_document_names_exists() {
 }
 
 #[test]
+fn readme_names_the_required_versions_and_every_folder_of_tests() {
+    let readme = read_to_string("../README.md").unwrap();
+    let machine = read_to_string("stack/machine.py").unwrap();
+    let (_, python) = machine.split_once("\nPYTHON = (").unwrap();
+    let python = python.split(')').next().unwrap().replace(", ", ".");
+    assert!(readme.contains(&format!("Python {python} or later")), "Python {python}");
+    let rust = env!("CARGO_PKG_RUST_VERSION");
+    assert!(readme.contains(&format!(" {rust} or later. Each command")), "Rust {rust}");
+    let (files, _) = repository();
+    let below =
+        files.iter().filter_map(|file| Some(file.strip_prefix("tests").ok()?.parent()?.iter().next()?.to_str()?));
+    let folders: BTreeSet<_> = below.filter(|folder| !readme.contains(&format!("`tests/{folder}/`"))).collect();
+    assert_eq!(folders, BTreeSet::from(["src"]));
+}
+
+#[test]
 fn document_that_names_a_missing_file_or_test_is_noticed() {
     let (files, source) = repository();
     let text = "See `shared/src/order.rs`, `order.rs`, `docs/`, `shared/src/gone.rs`, `gone.rs` and `docs/gone/`.\n\n\

@@ -1,5 +1,7 @@
 """Installs Debian packages for missing programs, without starting the servers that some packages contain."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import subprocess

@@ -1,8 +1,11 @@
 """Checks the machine for all required programs before anything long starts, and installs missing ones with apt.
 
 ``python3 -m stack.machine`` runs with the machine's own Python, because nothing is installed yet. If it can't install a
-program, it fails with one message that lists everything that is missing, and how to get it.
+program, it fails with one message that lists everything that is missing, and how to get it. Python 3.9 can run it too, and
+says that it is too old: the annotations of this module and of those that it imports are not evaluated.
 """
+
+from __future__ import annotations
 
 import os
 import re
@@ -22,6 +25,8 @@ PERL_MODULES = ("FindBin", "File::Compare", "IPC::Cmd")
 # With OpenSSL's headers the first start is minutes shorter. A machine that gets packages anyway gets them too.
 HEADERS = ("libssl-dev", "pkg-config")
 CARGO_TOML = Path(__file__).resolve().parents[2] / "Cargo.toml"
+PYTHON = (3, 11)
+PYTHON_BY_HAND = "Debian has it from 12 on, Ubuntu from 24.04 on; elsewhere put a newer python3 first into the PATH"
 RUST = "Rust {} or later"
 RUST_BY_HAND = "install it from https://rustup.rs, then `. ~/.cargo/env`; update an older one by `rustup update`"
 
@@ -52,6 +57,7 @@ def needs() -> list[Need]:
     """Return all requirements of `make run` and `make test`."""
     rust = re.search(r'rust-version = "([\d.]+)"', CARGO_TOML.read_text()).group(1)
     return [
+        Need("Python {}.{} or later".format(*PYTHON), lambda: sys.version_info >= PYTHON, by_hand=PYTHON_BY_HAND),
         Need(RUST.format(rust), lambda: has_rust(rust), by_hand=RUST_BY_HAND),
         Need("a C compiler and linker (cc)", _links, ("gcc", "libc6-dev")),
         Need("make", lambda: shutil.which("make") is not None, ("make",)),

@@ -1,5 +1,7 @@
 """Finds PostgreSQL's programs and OpenSSL's headers on this machine, and installs missing programs."""
 
+from __future__ import annotations
+
 import os
 import re
 import subprocess

@@ -79,6 +79,11 @@ class OfABareMachine(unittest.TestCase):
         self.put("perl", "exit 2")
         self.assertTrue(self.lacks("Perl"))
 
+    def test_old_python_is_missing(self) -> None:
+        for version, is_missing in (((3, 9, 2), True), ((3, 10, 12), True), ((3, 11, 0), False), ((3, 13, 5), False)):
+            with self.subTest(version=version), mock.patch("sys.version_info", version):
+                self.assertEqual(self.lacks("Python 3.11"), is_missing)
+
     def test_old_compiler_is_missing(self) -> None:
         self.put("cargo", "echo cargo 1.95.0")
         for version, is_enough in (("1.63.0", False), ("1.95.0-nightly", True), ("2.0.0", True)):
