@@ -126,10 +126,10 @@ scaling: ## simulate more and more orders a second with the times of `make bench
 	cargo run --quiet -p scaling
 
 fuzz: $(LOCAL) .venv/fuzz/.stamp ## call the service with input generated from its OpenAPI document: FUZZ_SECONDS=240 FUZZ_SEED=1
-	$(FUZZ_STACK) exec sh -c '.venv/stack/bin/python -m stack sample-data && .venv/stack/bin/python -m stack.fuzz'
+	$(FUZZ_STACK) exec sh -c '.venv/stack/bin/python -m stack sample-data && tests/stack/fuzz.sh'
 
 rehearsal: $(LOCAL) ## release a broken version, roll it back while orders flow, and check that none is lost
-	$(REHEARSAL_STACK) exec .venv/stack/bin/python -m stack.rehearsal
+	$(REHEARSAL_STACK) exec .venv/stack/bin/python -m stack rehearsal
 
 deploy: .venv/sam/.stamp ## build and deploy to AWS as a new release: make deploy STAGE=prod PARAMETERS="MaxAttempts=7 …"
 	PATH="$(CURDIR)/.venv/sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 sam build

@@ -1,6 +1,7 @@
 """The verbs of ``python -m stack``."""
 
 import contextlib
+import functools
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ from stack import (
     logs,
     postgres,
     processes,
+    rehearsal,
     sam_local,
     sample,
 )
@@ -28,7 +30,7 @@ from stack.records import Records
 from stack.settings import HOST, ROOT, Settings
 
 # The stack of a person, who waits for it. The tests and measurements use the functions as AWS would get them.
-QUICKLY = lifecycle.everything(lifecycle.Functions(build=deploy.build_quickly))
+QUICKLY = functools.partial(lifecycle.everything, functions=lifecycle.Functions(build=deploy.build_quickly))
 
 
 class Stopped(BaseException):
@@ -36,7 +38,6 @@ class Stopped(BaseException):
 
 
 def run(settings: Settings) -> None:
-    """start everything, follow a sample order to its end, run until Ctrl-C"""
     begun = time.monotonic()
     if not lifecycle.up(settings, foreground=True, bring_up=QUICKLY):
         raise StackError("This stack is running already.", "Use it (`make status`) or stop it (`make down`).")
@@ -50,7 +51,6 @@ def run(settings: Settings) -> None:
 
 
 def develop(settings: Settings) -> None:
-    """start everything with functions that are rebuilt at each change, show their logs, run until Ctrl-C"""
     if not lifecycle.up(settings, foreground=True, bring_up=dev.bring_up):
         raise StackError("This stack is running already.", "Stop it first: `make down`.")
     with lifecycle.stopped_afterwards(settings):
@@ -61,7 +61,6 @@ def develop(settings: Settings) -> None:
 
 
 def show_off(settings: Settings) -> None:
-    """start everything unless it runs, keep creating orders, open the dashboard, run until Ctrl-C"""
     is_ours = lifecycle.up(settings, foreground=True, bring_up=QUICKLY)
     with lifecycle.stopped_afterwards(settings) if is_ours else contextlib.nullcontext():
         sample.fill(settings)
@@ -69,7 +68,6 @@ def show_off(settings: Settings) -> None:
 
 
 def up(settings: Settings) -> None:
-    """start everything in the background"""
     begun = time.monotonic()
     if lifecycle.up(settings, bring_up=QUICKLY):
         good(f"    Up after {time.monotonic() - begun:.1f} s.")
@@ -79,12 +77,10 @@ def up(settings: Settings) -> None:
 
 
 def down(settings: Settings) -> None:
-    """stop everything; the orders stay in the database"""
     say("The stack was stopped." if lifecycle.down(settings) else "Nothing was running.")
 
 
 def status(settings: Settings) -> None:
-    """show the running servers and their addresses"""
     records = Records.load(settings)
     for server in records.servers:
         state, log = "running" if server.alive else "dead", settings.shown(settings.log(server.name))
@@ -95,18 +91,11 @@ def status(settings: Settings) -> None:
 
 
 def token(settings: Settings) -> None:
-    """print a token for the user USER (default alice) with the scopes SCOPES"""
     scopes = os.environ.get("SCOPES", "").replace(",", " ").split() or issuer.ORDERS
     say(issuer.mint(settings, os.environ.get("USER_NAME") or "alice", tuple(scopes)))
 
 
-def show_logs(settings: Settings) -> None:
-    """print the last log lines of each function"""
-    logs.show(settings)
-
-
 def execute(settings: Settings, command: list[str]) -> None:
-    """run COMMAND within a fresh stack, and stop it afterwards; STACK_ENV names the file with its variables"""
     with lifecycle.temporary(settings):
         try:
             _run(settings, command)
@@ -118,7 +107,6 @@ def execute(settings: Settings, command: list[str]) -> None:
 
 
 def serve(settings: Settings) -> None:
-    """run PostgreSQL and the emulated AWS, without a deployment, until the standard input ends"""
     # Those of an earlier process may still be stopping.
     with lifecycle.temporary(settings, lifecycle.only(postgres, emulator), patience=30):
         say(settings.shown(settings.env_file))
@@ -126,30 +114,17 @@ def serve(settings: Settings) -> None:
 
 
 def execute_with_localstack(settings: Settings, command: list[str]) -> None:
-    """run COMMAND with only PostgreSQL and LocalStack's queues, without a deployment"""
     with lifecycle.temporary(settings, lifecycle.only(postgres, localstack)):
         _run(settings, command)
 
 
-def call_each_function(settings: Settings) -> None:
-    """call every function in a container by `sam local`, with its own PostgreSQL and queue"""
-    sam_local.check(settings)
-
-
 def sample_data(settings: Settings) -> None:
-    """add a thousand sample orders in every state"""
     env = envfile.read(settings)
     sample.fill(settings)
     say(f"The sample orders are stored: {env['API_URL']}/orders")
 
 
-def build(settings: Settings) -> None:
-    """build the functions for the deployment"""
-    deploy.build(settings)
-
-
 def clean(settings: Settings) -> None:
-    """stop everything and delete its data, keys and logs"""
     lifecycle.clean(settings)
     say(f"{settings.shown(settings.state)} is deleted.")
 
@@ -157,21 +132,22 @@ def clean(settings: Settings) -> None:
 WITH_COMMAND = ("exec", "localstack")
 ENDLESS = ("run", "demo", "dev")
 VERBS = {
-    "run": run,
-    "demo": show_off,
-    "dev": develop,
-    "up": up,
-    "down": down,
-    "status": status,
-    "token": token,
-    "logs": show_logs,
-    "sample-data": sample_data,
-    "build": build,
-    "exec": execute,
-    "localstack": execute_with_localstack,
-    "servers": serve,
-    "sam-local": call_each_function,
-    "clean": clean,
+    "run": (run, "start everything, follow a sample order to its end, run until Ctrl-C"),
+    "demo": (show_off, "start everything unless it runs, keep creating orders, open the dashboard, run until Ctrl-C"),
+    "dev": (develop, "start everything, rebuild functions at each change and show their logs, run until Ctrl-C"),
+    "up": (up, "start everything in the background"),
+    "down": (down, "stop everything; the orders stay in the database"),
+    "status": (status, "show the running servers and their addresses"),
+    "token": (token, "print a token for the user USER (default alice) with the scopes SCOPES"),
+    "logs": (logs.show, "print the last log lines of each function"),
+    "sample-data": (sample_data, "add a thousand sample orders in every state"),
+    "build": (deploy.build, "build the functions for the deployment"),
+    "rehearsal": (rehearsal.rehearse, "release a broken version into the running stack, and roll it back"),
+    "exec": (execute, "run COMMAND within a fresh stack, whose variables are in the file STACK_ENV, and stop it"),
+    "localstack": (execute_with_localstack, "run COMMAND with only PostgreSQL and LocalStack's queues"),
+    "servers": (serve, "run PostgreSQL and the emulated AWS, without a deployment, until the standard input ends"),
+    "sam-local": (sam_local.check, "call every function in a container by `sam local`"),
+    "clean": (clean, "stop everything and delete its data, keys and logs"),
 }
 
 
@@ -179,14 +155,14 @@ def main(arguments: list[str]) -> int:
     """Run the verb of the arguments. Returns the exit status: 0, 1 for a failure, 2 for wrong arguments."""
     verb, *rest = arguments or [""]
     if verb not in VERBS or bool(rest) != (verb in WITH_COMMAND):
-        lines = [f"  {name:12} {each.__doc__}" for name, each in VERBS.items()]
+        lines = [f"  {name:12} {text}" for name, (_, text) in VERBS.items()]
         print("usage: python -m stack VERB", *lines, sep="\n", file=sys.stderr)
         return 2
     for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(sign, _stop)
     pass_by_proxies(os.environ)
     try:
-        VERBS[verb](Settings.from_environment(), *([rest] if rest else []))
+        VERBS[verb][0](Settings.from_environment(), *([rest] if rest else []))
     except Stopped:
         say("\nStopped.")
         return 0 if verb in ENDLESS else 1

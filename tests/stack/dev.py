@@ -34,7 +34,7 @@ def bring_up(settings: Settings, records: Records) -> None:
     """Start a stack whose functions are rebuilt at each change."""
     ports.check_free(settings, ("the watched functions", settings.watch_port, "WATCH_PORT"))
     template = _directory(settings) / "template.json"
-    everything(Functions(build=_build, template=template, serve=_watch))(settings, records)
+    everything(settings, records, Functions(build=_build, template=template, serve=_watch))
 
 
 @contextlib.contextmanager

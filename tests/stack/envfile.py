@@ -1,12 +1,13 @@
 """The addresses, tokens and names of a running stack, as a file that a shell can source."""
 
 import shlex
-from pathlib import Path
 
 from stack import issuer, pgbouncer, postgres
 from stack.console import StackError
 from stack.files import write_private
 from stack.settings import Settings
+
+FUNCTIONS = ("Api", "Processor", "Sweeper", "Migrate", "Site")
 
 
 def write(settings: Settings, outputs: dict[str, str]) -> dict[str, str]:
@@ -26,11 +27,7 @@ def write(settings: Settings, outputs: dict[str, str]) -> dict[str, str]:
         "DLQ_URL": outputs["DlqUrl"],
         "OIDC_ISSUER": settings.issuer,
         "OIDC_KEY_FILE": str(issuer.key_file(settings)),
-        "API_FUNCTION": outputs["ApiFunctionName"],
-        "PROCESSOR_FUNCTION": outputs["ProcessorFunctionName"],
-        "SWEEPER_FUNCTION": outputs["SweeperFunctionName"],
-        "MIGRATE_FUNCTION": outputs["MigrateFunctionName"],
-        "SITE_FUNCTION": outputs["SiteFunctionName"],
+        **{f"{name.upper()}_FUNCTION": outputs[f"{name}FunctionName"] for name in FUNCTIONS},
         "CALLS": str(settings.calls),
         **settings.aws_environment,
     }
@@ -47,10 +44,5 @@ def read(settings: Settings) -> dict[str, str]:
     """Return the running stack's variables. Raises :class:`StackError` if it is not running."""
     if not settings.env_file.exists():
         raise StackError("Nothing is running.", "`make up` starts it.")
-    return load(settings.env_file)
-
-
-def load(file: Path) -> dict[str, str]:
-    """Return the variables of such a file."""
-    pairs = (line.split("=", 1) for line in file.read_text().splitlines())
+    pairs = (line.split("=", 1) for line in settings.env_file.read_text().splitlines())
     return {name: shlex.split(value)[0] for name, value in pairs}

@@ -40,14 +40,16 @@ def up(settings: Settings, foreground: bool = False, fresh: bool = False, bring_
         records = Records.load(settings)
         if records.running and settings.env_file.exists():
             return False
-        _clear_remains(settings, records)
+        if records.servers:
+            step("Stopping the servers of a killed command")
+        _clear(settings, records)
         ports.check_free(settings)
         if fresh:
             postgres.remove_data(settings)
         try:
             if foreground:
                 records.own()
-            (bring_up or everything(Functions()))(settings, records)
+            (bring_up or everything)(settings, records)
         except BaseException:
             step("Stopping the started servers")
             _clear(settings, records)
@@ -114,11 +116,8 @@ def watch(settings: Settings) -> None:
     """Wait until another command stops the stack. Raises :class:`StackError` if a server ends by itself."""
     while Records.load(settings).servers:
         time.sleep(0.5)
-        try:
-            with locked(settings):
-                _stop_if_broken(settings, Records.load(settings))
-        except Busy:
-            continue
+        with contextlib.suppress(Busy), locked(settings):
+            _stop_if_broken(settings, Records.load(settings))
 
 
 def only(*modules: ModuleType) -> BringUp:
@@ -142,12 +141,8 @@ def _stop_if_broken(settings: Settings, records: Records) -> None:
         raise StackError(f"{' and '.join(dead)} stopped unexpectedly; the rest was stopped too.", f"See {logs}.")
 
 
-def everything(functions: Functions) -> BringUp:
-    """Return a function that starts the whole stack with these functions."""
-    return lambda settings, records: _bring_up(settings, records, functions)
-
-
-def _bring_up(settings: Settings, records: Records, functions: Functions) -> None:
+def everything(settings: Settings, records: Records, functions: Functions = Functions()) -> None:
+    """Start the whole stack with these functions."""
     step("Starting PostgreSQL, the emulated AWS and a token issuer")
     modules = [postgres, *([pgbouncer] if settings.pooler_port else []), emulator, issuer]
     _start(settings, records, modules)
@@ -176,12 +171,6 @@ def _start(settings: Settings, records: Records, modules: Sequence[ModuleType]) 
 def _wait(settings: Settings, records: Records, modules: Sequence[ModuleType]) -> None:
     for module, server in zip(modules, records.servers, strict=True):
         processes.wait_until(partial(module.answers, settings), server, settings.log(module.NAME))
-
-
-def _clear_remains(settings: Settings, records: Records) -> None:
-    if records.servers:
-        step("Stopping the servers of a killed command")
-    _clear(settings, records)
 
 
 def _clear(settings: Settings, records: Records) -> None:

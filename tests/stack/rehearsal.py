@@ -1,19 +1,16 @@
-"""Rehearses a broken release and its roll-back under load: ``python -m stack.rehearsal`` within a stack.
+"""Rehearses a broken release and its roll-back under load: ``python -m stack rehearsal`` within a temporary stack.
 
 It moves the aliases of api and processor to versions that reach no database, as a deployment would, and later back, as
 ``aws lambda update-alias`` does. Every order that was acknowledged in that time has to be completed.
 """
 
-import os
-import sys
 import threading
 import time
 import uuid
 from collections import Counter
-from pathlib import Path
 
 from stack import api, deploy, envfile
-from stack.console import StackError, complain, good, say, step
+from stack.console import StackError, good, say, step
 from stack.settings import Settings
 
 ALIAS = "live"
@@ -43,63 +40,48 @@ class Orders(threading.Thread):
         self._stopped.set()
         self.join()
 
-    def answered(self) -> Counter:
-        """Return how many orders were answered with each status so far."""
-        return Counter(list(self.answers.values()))
+    def answered(self, status: int) -> list[str]:
+        """Return the orders that were answered with this status so far."""
+        return [order_id for order_id, answer in list(self.answers.items()) if answer == status]
 
-    def wait_for(self, status: int, count: int, seconds: float = 60) -> None:
-        """Wait until this many more orders were answered with this status. Raises :class:`StackError` otherwise."""
-        expected = self.answered()[status] + count
-        _wait(f"{count} orders are answered {status}", seconds, lambda: self.answered()[status] >= expected)
-
-
-class Function:
-    """A function with a version behind its alias."""
-
-    def __init__(self, client, name: str) -> None:
-        self._client, self._name = client, name
-        self._version = client.get_alias(FunctionName=name, Name=ALIAS)["FunctionVersion"]
-        self._variables = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-
-    def release_broken(self) -> str:
-        """Move the alias to a new version that reaches no database. Returns its number."""
-        self._configure({**self._variables, "DATABASE_URL": NOWHERE})
-        version = self._client.publish_version(FunctionName=self._name)["Version"]
-        self._move(version)
-        return version
-
-    def roll_back(self) -> None:
-        """Move the alias back, and restore the configuration for the next version."""
-        self._move(self._version)
-        self._configure(self._variables)
-
-    def _move(self, version: str) -> None:
-        self._client.update_alias(FunctionName=self._name, Name=ALIAS, FunctionVersion=version)
-
-    def _configure(self, variables: dict[str, str]) -> None:
-        self._client.update_function_configuration(FunctionName=self._name, Environment={"Variables": variables})
+    def wait_for(self, status: int) -> None:
+        """Wait until 40 more orders were answered with this status. Raises :class:`StackError` otherwise."""
+        expected = len(self.answered(status)) + 40
+        _wait(f"40 orders are answered {status}", 60, lambda: len(self.answered(status)) >= expected)
 
 
-def rehearse(settings: Settings, env: dict[str, str]) -> None:
+def rehearse(settings: Settings) -> None:
     """Release, roll back and count. Raises :class:`StackError` if an acknowledged order is lost."""
-    client = deploy.client(settings, "lambda")
-    functions = [Function(client, env[f"{name}_FUNCTION"]) for name in ("API", "PROCESSOR")]
+    client, env = deploy.client(settings, "lambda"), envfile.read(settings)
     orders = Orders(env)
     orders.start()
-    orders.wait_for(201, 40)
+    orders.wait_for(201)
     step("Releasing a broken version of api and processor")
-    say(f"    versions {' and '.join(function.release_broken() for function in functions)}")
-    orders.wait_for(503, 40)
+    functions = [env["API_FUNCTION"], env["PROCESSOR_FUNCTION"]]
+    versions = [_release_broken(client, name) for name in functions]
+    orders.wait_for(503)
     step("Rolling back")
-    for function in functions:
-        function.roll_back()
-    orders.wait_for(201, 40)
+    for name, version in zip(functions, versions, strict=True):
+        client.update_alias(FunctionName=name, Name=ALIAS, FunctionVersion=version)
+    orders.wait_for(201)
     orders.stop()
-    accepted = [order_id for order_id, status in orders.answers.items() if status == 201]
-    say(f"    answered: {dict(orders.answered())}")
+    accepted = orders.answered(201)
+    say(f"    answered: {dict(Counter(orders.answers.values()))}")
     step(f"Waiting for the {len(accepted)} acknowledged orders")
     _wait("every acknowledged order is completed", PATIENCE, lambda: not _unfinished(env, accepted))
     good("    All are completed; none was lost.")
+
+
+def _release_broken(client, name: str) -> str:
+    """Move the function's alias to a new version that reaches no database. Returns the version before."""
+    variables = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    broken = {"Variables": {**variables, "DATABASE_URL": NOWHERE}}
+    client.update_function_configuration(FunctionName=name, Environment=broken)
+    version = client.publish_version(FunctionName=name)["Version"]
+    before = client.get_alias(FunctionName=name, Name=ALIAS)["FunctionVersion"]
+    client.update_alias(FunctionName=name, Name=ALIAS, FunctionVersion=version)
+    say(f"    {name}: version {version} instead of {before}")
+    return before
 
 
 def _unfinished(env: dict[str, str], order_ids: list[str]) -> bool:
@@ -118,17 +100,3 @@ def _wait(what: str, seconds: float, holds) -> None:
         if time.monotonic() > deadline:
             raise StackError(f"Not within {seconds:.0f} s: {what}.", "See `make logs`.")
         time.sleep(0.2)
-
-
-def main() -> int:
-    """Rehearse on the stack of `STACK_ENV`. Returns the exit status."""
-    try:
-        rehearse(Settings.from_environment(), envfile.load(Path(os.environ["STACK_ENV"])))
-    except StackError as error:
-        complain(error)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
