@@ -17,15 +17,12 @@ def show(settings: Settings, count: int = 40) -> None:
     Raises :class:`stack.console.StackError` if no stack is running.
     """
     envfile.read(settings)
+    cloudwatch = client(settings, "logs")
     try:
-        _show(settings, count)
+        groups = cloudwatch.describe_log_groups()["logGroups"]
     except (NoConnection, HTTPClientError) as error:
         raise StackError("The emulated AWS of this stack is not running.", "`make up` starts it again.") from error
-
-
-def _show(settings: Settings, count: int) -> None:
-    cloudwatch = client(settings, "logs")
-    for group in cloudwatch.describe_log_groups()["logGroups"]:
+    for group in groups:
         pages = cloudwatch.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"])
         messages = (event["message"].rstrip() for page in pages for event in page["events"])
         lines = [message for message in messages if not message.startswith(FRAME)]

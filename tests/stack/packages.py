@@ -1,4 +1,4 @@
-"""Finds PostgreSQL's programs and OpenSSL's headers on this machine, and installs missing programs."""
+"""Finds PostgreSQL's programs and OpenSSL's headers on this machine."""
 
 from __future__ import annotations
 
@@ -17,14 +17,8 @@ OLDEST = 14
 
 @cache
 def postgres_binaries() -> Path:
-    """Return the directory of `initdb`, `postgres` and `pg_isready`. Installs them if they are missing.
-
-    Raises :class:`StackError` if they can't be installed.
-    """
+    """Return the directory of `initdb`, `postgres` and `pg_isready`, which the check of the machine installs."""
     found = find()
-    if found is None:
-        apt.install(["postgresql"])
-        found = find()
     if found is None:
         raise StackError("PostgreSQL's server programs are not on this machine.", apt.by_hand("postgresql"))
     return found

@@ -13,7 +13,6 @@ import shutil
 from pathlib import Path
 
 from stack import postgres, processes
-from stack.console import StackError
 from stack.files import write_private
 from stack.processes import Server
 from stack.settings import HOST, ROOT, Settings
@@ -29,17 +28,18 @@ IDLE_SECONDS = 5
 
 def start(settings: Settings) -> Server:
     """Start it, after PostgreSQL."""
-    if not PROGRAM.exists():
-        raise StackError("PgBouncer is not built.", f"make {PROGRAM.relative_to(ROOT)}")
-    account = postgres.account(settings)
+    user = postgres.account(settings)
     place = postgres.data_directory(settings).with_name(NAME)
     place.mkdir(parents=True, exist_ok=True)
     users, configuration = place / "users.txt", place / "pgbouncer.ini"
-    _write(users, f'"{postgres.ROLE}" "{postgres.password(settings)}"\n', account.name)
-    _write(configuration, _configuration(settings, users), account.name)
-    return processes.start(
-        NAME, [str(_own(place)), str(configuration)], {"LC_ALL": "C.UTF-8"}, settings.log(NAME), account
-    )
+    write_private(users, f'"{postgres.ROLE}" "{postgres.password(settings)}"\n')
+    write_private(configuration, _configuration(settings, users))
+    if user:
+        shutil.chown(users, user)
+        shutil.chown(configuration, user)
+    # A copy, where PostgreSQL's user can read it.
+    command = [shutil.copy(PROGRAM, place / NAME), str(configuration)]
+    return processes.start(NAME, command, {"LC_ALL": "C.UTF-8"}, settings.log(NAME), user)
 
 
 def answers(settings: Settings) -> bool:
@@ -53,6 +53,7 @@ def url(settings: Settings) -> str:
 
 
 def _configuration(settings: Settings, users: Path) -> str:
+    prepared = 0 if "DatabasePrepare=off" in settings.parameters else PREPARED_STATEMENTS
     return f"""[databases]
 * = host={HOST} port={settings.postgres_port}
 
@@ -66,23 +67,8 @@ pool_mode = transaction
 default_pool_size = {SERVER_CONNECTIONS}
 max_db_connections = {SERVER_CONNECTIONS}
 max_client_conn = 1000
-max_prepared_statements = {PREPARED_STATEMENTS if _prepares(settings) else 0}
+max_prepared_statements = {prepared}
 server_idle_timeout = {IDLE_SECONDS}
 log_connections = 0
 log_disconnections = 0
 """
-
-
-def _prepares(settings: Settings) -> bool:
-    return "DatabasePrepare=off" not in settings.parameters
-
-
-def _own(place: Path) -> Path:
-    """Copy the program to where PostgreSQL's user can read it."""
-    return Path(shutil.copy(PROGRAM, place / NAME))
-
-
-def _write(path: Path, text: str, owner: str | None) -> None:
-    write_private(path, text)
-    if owner:
-        shutil.chown(path, owner)

@@ -16,11 +16,7 @@ def check_free(settings: Settings, *more: tuple[str, int, str]) -> None:
     ]
     if settings.pooler_port:
         needed.append(("PgBouncer", settings.pooler_port, "PGBOUNCER_PORT"))
-    _check([*needed, *more])
-
-
-def _check(needed: list[tuple[str, int, str]]) -> None:
-    in_use = [entry for entry in needed if _in_use(entry[1])]
+    in_use = [entry for entry in [*needed, *more] if _in_use(entry[1])]
     if in_use:
         listed = "\n".join(
             f"  {HOST}:{port}, needed by {what}: set {variable} to another" for what, port, variable in in_use

@@ -16,12 +16,15 @@ from pathlib import Path
 from stack import packages, processes
 from stack.console import StackError, step
 from stack.files import write_private
-from stack.processes import Account, Server
+from stack.processes import Server, as_user
 from stack.settings import HOST, Settings
 
 NAME = "postgres"
 STOP_SIGNAL = signal.SIGINT  # "fast": ends all sessions and shuts down cleanly
 ROLE = DATABASE = "ordermill"
+BOOTSTRAP = f"""CREATE ROLE {ROLE} LOGIN CREATEDB CREATEROLE PASSWORD '{{}}'
+CREATE DATABASE {DATABASE} OWNER {ROLE}
+"""
 OPTIONS = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
@@ -35,9 +38,7 @@ TEMPORARY = {"fsync": "off", "full_page_writes": "off", "autovacuum_naptime": "1
 
 def start(settings: Settings) -> Server:
     """Start the server, with a new data directory if there is none."""
-    # Before the choice of a user, because the package of the programs may create one.
-    binaries = packages.postgres_binaries()
-    user, data = account(settings), data_directory(settings)
+    binaries, user, data = packages.postgres_binaries(), account(settings), data_directory(settings)
     if not (data / "PG_VERSION").exists():
         _create(data, binaries, user)
     _check_version(data, binaries)
@@ -76,15 +77,15 @@ def data_directory(settings: Settings) -> Path:
     if os.geteuid() != 0 or within.exists():
         return within
     outside = _outside(settings)
-    return within if not outside.exists() and _reaches(_account_of_new_data(), settings.state) else outside
+    return within if not outside.exists() and _reaches(_owner_of_new_data(), settings.state) else outside
 
 
-def account(settings: Settings) -> Account:
-    """Return the user for servers that refuse to run as root: the owner of the data."""
+def account(settings: Settings) -> str | None:
+    """Return the user for servers that refuse to run as root: the owner of the data, or `None` for the current one."""
     if os.geteuid() != 0:
-        return Account()
+        return None
     data = data_directory(settings)
-    return Account(owner(data)) if data.exists() else _account_of_new_data()
+    return owner(data) if data.exists() else _owner_of_new_data()
 
 
 def owner(data: Path) -> str:
@@ -106,19 +107,18 @@ def remove_data(settings: Settings) -> None:
     shutil.rmtree(data if data.is_relative_to(settings.state) else data.parent, ignore_errors=True)
 
 
-def _create(data: Path, binaries: Path, account: Account) -> None:
+def _create(data: Path, binaries: Path, user: str | None) -> None:
     """Create the data directory under another name, and rename it when it is complete."""
     step(f"Creating a PostgreSQL data directory in {data}")
     new = data.with_name("postgres.new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True, mode=0o700)
-    if account.name:
-        shutil.chown(new, account.name)
-    _quietly(
-        [binaries / "initdb", "-D", new, "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--auth=reject"], account
-    )
+    if user:
+        shutil.chown(new, user)
+    options = ["-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--auth=reject"]
+    _quietly([binaries / "initdb", "-D", new, *options], user)
     secret = secrets.token_hex(16)
-    _quietly([binaries / "postgres", "--single", "-D", new, "postgres"], account, stdin=_bootstrap_sql(secret))
+    _quietly([binaries / "postgres", "--single", "-D", new, "postgres"], user, stdin=BOOTSTRAP.format(secret))
     write_private(_password_file(data), secret)
     new.rename(data)
 
@@ -127,14 +127,8 @@ def _password_file(data: Path) -> Path:
     return data.with_name("postgres.password")
 
 
-def _bootstrap_sql(password: str) -> str:
-    return (
-        f"CREATE ROLE {ROLE} LOGIN CREATEDB CREATEROLE PASSWORD '{password}'\nCREATE DATABASE {DATABASE} OWNER {ROLE}\n"
-    )
-
-
-def _quietly(command: list, account: Account, stdin: str = "") -> None:
-    options = {"env": _environment(), "cwd": "/", "text": True, "capture_output": True, **account.options}
+def _quietly(command: list, user: str | None, stdin: str = "") -> None:
+    options = {"env": _environment(), "cwd": "/", "text": True, "capture_output": True, **as_user(user)}
     done = subprocess.run([str(part) for part in command], input=stdin, **options)
     if done.returncode != 0 or "ERROR:" in done.stderr:
         raise StackError(f"PostgreSQL's {Path(command[0]).name} failed:\n{done.stderr.strip()}")
@@ -147,9 +141,8 @@ def _check_version(data: Path, binaries: Path) -> None:
         raise StackError(happened, "`make clean` removes the old data.")
 
 
-def _account_of_new_data() -> Account:
-    users = {entry.pw_name for entry in pwd.getpwall()}
-    return Account("postgres" if "postgres" in users else "nobody")
+def _owner_of_new_data() -> str:
+    return "postgres" if "postgres" in {entry.pw_name for entry in pwd.getpwall()} else "nobody"
 
 
 def _outside(settings: Settings) -> Path:
@@ -162,8 +155,8 @@ def _outside(settings: Settings) -> Path:
     return folder / "postgres"
 
 
-def _reaches(account: Account, directory: Path) -> bool:
-    return subprocess.call(["test", "-x", str(directory)], cwd="/", **account.options) == 0
+def _reaches(user: str, directory: Path) -> bool:
+    return subprocess.call(["test", "-x", str(directory)], cwd="/", **as_user(user)) == 0
 
 
 def _environment() -> dict[str, str]:

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import pwd
-import shutil
 import signal
 import subprocess
 import sys
@@ -43,24 +42,13 @@ class Server:
                 time.sleep(0.05)
 
 
-@dataclass(frozen=True)
-class Account:
-    """A user to run a server as. `None` stands for the current user."""
-
-    name: str | None = None
-
-    @property
-    def options(self) -> dict:
-        """The options of `subprocess` that select this user."""
-        return (
-            {}
-            if self.name is None
-            else {"user": self.name, "group": pwd.getpwnam(self.name).pw_gid, "extra_groups": []}
-        )
+def as_user(name: str | None) -> dict:
+    """Return the options of `subprocess` that select a user; `None` stands for the current one."""
+    return {} if name is None else {"user": name, "group": pwd.getpwnam(name).pw_gid, "extra_groups": []}
 
 
 def start(
-    name: str, command: Sequence[str], environment: Mapping[str, str], log: Path, account: Account = Account()
+    name: str, command: Sequence[str], environment: Mapping[str, str], log: Path, user: str | None = None
 ) -> Server:
     """Start a server with its output in `log`. It outlives this process, until :meth:`Server.stop`."""
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -73,7 +61,7 @@ def start(
             stderr=subprocess.STDOUT,
             start_new_session=True,
             cwd="/",
-            **account.options,
+            **as_user(user),
         )
     return _server(name, process.pid)
 
@@ -137,14 +125,6 @@ def tail(path: Path, lines: int) -> str:
     if not path.exists():
         return ""
     return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
-
-
-def require(program: str, remedy: str) -> str:
-    """Return the full path of a program. Raises :class:`StackError` with the remedy if it is not installed."""
-    found = shutil.which(program)
-    if found is None:
-        raise StackError(f"{program} is not installed.", remedy)
-    return found
 
 
 def _server(name: str, pid: int) -> Server:

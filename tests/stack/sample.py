@@ -25,9 +25,14 @@ def create_and_follow(env: dict[str, str], seconds: float = 120) -> None:
     step(f"Placing a sample order: {json.dumps(order)}")
     begun = time.monotonic()
     api.expect(201, f"{env['API_URL']}/orders", env["TOKEN_ALICE"], order)
-    status = _follow(env, order["order_id"], begun, begun + seconds)
-    if status != "completed":
+    url, status, elapsed = f"{env['API_URL']}/orders/{order['order_id']}/status", "", 0.0
+    while status in ("", *ACTIVE) and elapsed < seconds:
+        before, status = status, api.expect(200, url, env["TOKEN_ALICE"])["status"]
         elapsed = time.monotonic() - begun
+        if status != before:
+            say(f"    {elapsed:5.1f} s  {status}")
+        time.sleep(0.1)
+    if status != "completed":
         raise StackError(f"The sample order is {status}, not completed, after {elapsed:.0f} s.", "See `make logs`.")
     good("    The sample order is completed.")
     step("Metrics (GET /metrics, as admin)")
@@ -40,17 +45,3 @@ def fill(settings: Settings) -> None:
     address = {"PGHOST": HOST, "PGPORT": str(settings.postgres_port), "PGDATABASE": postgres.DATABASE}
     identity = {"PGUSER": postgres.ROLE, "PGPASSWORD": postgres.password(settings)}
     processes.run(psql, {**os.environ, **address, **identity}, ROOT)
-
-
-def _follow(env: dict[str, str], order_id: str, begun: float, deadline: float) -> str:
-    """Print each new status with the seconds since the create. Returns the last status."""
-    url, seen = f"{env['API_URL']}/orders/{order_id}/status", ""
-    while time.monotonic() < deadline:
-        status = api.expect(200, url, env["TOKEN_ALICE"])["status"]
-        if status != seen:
-            say(f"    {time.monotonic() - begun:5.1f} s  {status}")
-            seen = status
-        if status not in ACTIVE:
-            break
-        time.sleep(0.1)
-    return seen

@@ -23,7 +23,7 @@ class DataDirectory(unittest.TestCase):
         (self.state / "postgres").mkdir(parents=True)
         self.as_root(owner="nobody")
         with mock.patch("pwd.getpwall", return_value=[mock.Mock(pw_name="postgres")]):
-            self.assertEqual(postgres.account(self.settings).name, "nobody")
+            self.assertEqual(postgres.account(self.settings), "nobody")
 
     def test_data_of_root_or_of_a_lost_user_is_refused(self) -> None:
         for owner in ("root", KeyError):
@@ -37,7 +37,7 @@ class DataDirectory(unittest.TestCase):
         for users, chosen in ((["root", "postgres"], "postgres"), (["root"], "nobody")):
             entries = [mock.Mock(pw_name=user) for user in users]
             with self.subTest(chosen), mock.patch("pwd.getpwall", return_value=entries):
-                self.assertEqual(postgres.account(self.settings).name, chosen)
+                self.assertEqual(postgres.account(self.settings), chosen)
 
     def test_data_moves_to_var_tmp_only_if_its_user_needs_it(self) -> None:
         self.as_root()
@@ -49,5 +49,5 @@ class DataDirectory(unittest.TestCase):
 
     def test_ordinary_user_runs_the_server_itself(self) -> None:
         with mock.patch("os.geteuid", return_value=1000):
-            self.assertIsNone(postgres.account(self.settings).name)
+            self.assertIsNone(postgres.account(self.settings))
             self.assertEqual(postgres.data_directory(self.settings), self.state / "postgres")
