@@ -7,6 +7,7 @@ watcher.
 
 import contextlib
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from stack.deploy import TOOLS, client, target, tool_environment
 from stack.files import write_private
 from stack.lifecycle import Functions, everything
 from stack.records import Records
-from stack.settings import HOST, ROOT, STACK_NAME, Settings
+from stack.settings import HOST, ROOT, Settings
 
 NAME = "watch"
 # The deployment runs this function, before the watcher starts.
@@ -90,16 +91,10 @@ def _watch(settings: Settings, records: Records) -> None:
 
 def _write_variables(settings: Settings) -> None:
     """Write the variables of each deployed function into a file for :mod:`stack.dev_runner`."""
-    functions, cloudformation = client(settings, "lambda"), client(settings, "cloudformation")
-    resources = cloudformation.describe_stack_resources(StackName=STACK_NAME)["StackResources"]
-    template = json.loads((_directory(settings) / "template.json").read_text())
-    names = {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in resources}
-    for name, resource in template["Resources"].items():
-        if resource["Type"] == SERVERLESS:
-            configuration = functions.get_function_configuration(FunctionName=names[name])
-            binary = Path(resource["Properties"]["CodeUri"]).name
-            variables = {**configuration["Environment"]["Variables"], **settings.aws_environment}
-            write_private(_directory(settings) / f"{binary}.json", json.dumps(variables))
+    for function in client(settings, "lambda").list_functions()["Functions"]:
+        binary = re.search(r"-(\w+)Function-", function["FunctionName"])[1].lower()
+        variables = {**function["Environment"]["Variables"], **settings.aws_environment}
+        write_private(_directory(settings) / f"{binary}.json", json.dumps(variables))
 
 
 def _listens(port: int) -> bool:

@@ -105,21 +105,11 @@ def _answers(engine: Path) -> bool:
 
 def _request(engine: Path, method: str, path: str, body=None) -> int:
     """Call the engine and return the status."""
-    connection = _Connection(engine)
-    connection.request(method, path, body, {"Content-Type": "application/x-tar"} if body else {})
-    response = connection.getresponse()
-    response.read()
-    return response.status
-
-
-class _Connection(http.client.HTTPConnection):
-    """HTTP over a Unix socket."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=60)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
+    connection = http.client.HTTPConnection("localhost")
+    with socket.socket(socket.AF_UNIX) as connection.sock:
+        connection.sock.settimeout(60)
+        connection.sock.connect(str(engine))
+        connection.request(method, path, body, {"Content-Type": "application/x-tar"} if body else {})
+        response = connection.getresponse()
+        response.read()
+        return response.status

@@ -17,7 +17,11 @@ ACCEPTED = ("AWS::CodeDeploy::Application", "AWS::CodeDeploy::DeploymentGroup", 
 def add() -> None:
     """Make the emulator of this process accept them. Call this before it starts."""
     for kind in ACCEPTED:
-        provisioners._RESOURCE_HANDLERS[kind] = {"create": _create, "update": _update, "delete": _delete}
+        provisioners._RESOURCE_HANDLERS[kind] = {
+            "create": lambda name, properties, stack: (f"{stack}-{name}", {}),
+            "update": lambda physical_id, *_: (physical_id, {}),
+            "delete": lambda *_: None,
+        }
     put_alarm = provisioners._cw_metric_alarm_put
     provisioners._cw_metric_alarm_put = lambda name, alarm: (name, {}) if "Metrics" in alarm else put_alarm(name, alarm)
     mapping = provisioners._RESOURCE_HANDLERS["AWS::Lambda::EventSourceMapping"]
@@ -47,15 +51,3 @@ def _with_texts(value: Any, params: dict) -> Any:
     if "Fn::Split" in value or "Fn::Join" in value:
         return engine._resolve_refs(value, {}, params, {}, {}, "", "")
     return {key: _with_texts(each, params) for key, each in value.items()}
-
-
-def _create(logical_id: str, properties: dict, stack_name: str) -> tuple[str, dict]:
-    return f"{stack_name}-{logical_id}", {}
-
-
-def _update(physical_id: str, old: dict, new: dict, stack_name: str) -> tuple[str, dict]:
-    return physical_id, {}
-
-
-def _delete(physical_id: str, properties: dict) -> None:
-    """Do nothing: nothing was created."""

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,7 @@ class Sam:
 
     def __init__(self, settings: Settings, docker: str, variables: dict[str, str]) -> None:
         self._settings = settings
-        self._environment = {
-            **os.environ,
-            **settings.aws_environment,
-            "SAM_CLI_TELEMETRY": "0",
-            "DOCKER_HOST": docker,
-        }
+        self._environment = {**deploy.tool_environment(), **settings.aws_environment, "DOCKER_HOST": docker}
         self._variables = settings.state / "functions.json"
         write_private(self._variables, json.dumps({"Parameters": variables}))
 
