@@ -35,7 +35,7 @@ def find() -> Path | None:
 def version(binaries: Path) -> int:
     """Return the major version of the `postgres` in this directory."""
     output = subprocess.run([binaries / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
-    return int(re.search(r"\(PostgreSQL\) (\d+)", output)[1])
+    return int(re.search(r"\d+", output)[0])
 
 
 def has_openssl() -> bool:
