@@ -130,7 +130,8 @@ fn path(state: &State) -> Result<String, Failure> {
     let (from, before) = (time(state.from)?, time(state.to)?);
     let mut path = format!("/orders?limit={PAGE}&created_from={from}&created_before={before}");
     if let Some(cursor) = &state.cursor {
-        path += &format!("&cursor={}", encoded(cursor));
+        path.push_str("&cursor=");
+        path.push_str(&encoded(cursor));
     }
     Ok(path)
 }

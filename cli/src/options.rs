@@ -40,16 +40,16 @@ pub struct Options {
 /// The deployment, and the token for it. [`crate::deployment`] also reads the variables that the help names.
 #[derive(Debug, Default, Clone, Args)]
 pub struct Target {
-    /// The API's URL [variable: ORDERMILL_URL]
+    /// The API's URL [variable: `ORDERMILL_URL`]
     #[arg(long, global = true, value_name = "URL", value_parser = NonEmptyStringValueParser::new())]
     pub url: Option<String>,
-    /// The bearer token for the calls [variable: ORDERMILL_TOKEN]
+    /// The bearer token for the calls [variable: `ORDERMILL_TOKEN`]
     #[arg(long, global = true, value_name = "TOKEN", value_parser = NonEmptyStringValueParser::new())]
     pub token: Option<String>,
-    /// Certificate authorities (PEM) to trust besides the machine's [variable: ORDERMILL_CA_FILE]
+    /// Certificate authorities (PEM) to trust besides the machine's [variable: `ORDERMILL_CA_FILE`]
     #[arg(long, global = true, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
-    /// A file of NAME=value lines that describes a deployment [variable: ORDERMILL_ENV_FILE]
+    /// A file of NAME=value lines that describes a deployment [variable: `ORDERMILL_ENV_FILE`]
     #[arg(long, global = true, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
 }

@@ -73,13 +73,12 @@ impl Follower<'_> {
 
     /// Reads the active orders again, and as many others as fit into the call.
     async fn read_some(&mut self) -> Result<(), Failure> {
-        let others = self.unread.clone().take(ORDERS - self.active.len());
-        let end = others.clone().last().map_or(self.unread.start, |last| last + 1);
+        let others = ORDERS - self.active.len();
         let ids = self.active.iter().map(|order| order.order_id.clone());
-        let ids = ids.chain(others.map(|number| self.run.order_id(number)));
+        let ids = ids.chain(self.unread.clone().take(others).map(|number| self.run.order_id(number)));
         let path = ids.fold(format!("/orders?limit={PAGE}"), |path, id| format!("{path}&order_id={}", encoded(&id)));
         let page: Page = self.client.follow(&path).await?.read()?;
-        self.unread.start = end;
+        self.unread.by_ref().take(others).for_each(drop);
         let ended;
         (self.active, ended) = page.orders.into_iter().partition(|order| order.status.is_active());
         self.found.extend::<Vec<_>>(ended);

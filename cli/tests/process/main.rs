@@ -111,7 +111,7 @@ fn help_lists_every_exit_status() {
     let help = run(&["--help"], &[]);
     assert_eq!(help.status.code(), Some(0));
     assert!(text(&help.stdout).contains("Exit status: 0 everything is right; 1"), "{help:?}");
-    assert!(text(&help.stdout).contains("[variable: ORDERMILL_URL]"), "{help:?}");
+    assert!(text(&help.stdout).contains("[variable: `ORDERMILL_URL`]"), "{help:?}");
 }
 
 #[test]

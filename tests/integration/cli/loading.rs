@@ -121,7 +121,7 @@ async fn run_as_alice(world: &World, change: impl AsyncFnOnce()) -> Report {
         let rows = world.rows("SELECT order_id FROM order_work", &[]).await;
         let ids: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
         handle(&world.processor_with(Ends(|_: &str| Outcome::Complete)), &ids).await;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     tokio::select! {
         report = run_at(&server, 2) => report,
