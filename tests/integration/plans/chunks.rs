@@ -3,7 +3,7 @@
 use tests::{World, connect};
 use tokio_postgres::Client;
 
-use super::{STATISTICS, explain, filled, flat, pages_read, rows_read};
+use super::{STATISTICS, excess, execute_each, filled};
 use crate::released::record;
 
 /// The orders of a chunk of the retention, and the most rows that it may read: each order as it is found, checked and deleted.
@@ -44,23 +44,14 @@ async fn calls_of_operators_read_only_their_chunk_of_orders() {
     role.world.execute(LARGE_USER).await;
     let mut read_too_much = Vec::new();
     for (statistics, sql) in STATISTICS {
-        for statement in sql.split("; ") {
-            role.world.execute(statement).await;
-        }
+        execute_each(&role.world, sql).await;
         let rows = rows_of_retention(&client).await;
         if rows > MOST_ROWS {
             read_too_much.push(format!("retention: {rows} rows: {statistics}"));
         }
         for (beginning, arguments, most_rows, most_pages) in CHUNKS {
-            let statement = recorded.iter().find(|statement| flat(&statement.sql).starts_with(beginning));
-            let statement = statement.unwrap_or_else(|| panic!("no recorded statement begins with {beginning}"));
-            for mode in ["custom", "generic"] {
-                let plan = explain(&client, mode, &statement.sql, &statement.types, arguments).await;
-                let (rows, pages) = (rows_read(&plan["Plan"]), pages_read(&plan["Plan"]));
-                if rows > most_rows || pages > most_pages {
-                    read_too_much.push(format!("{beginning}: {rows} rows, {pages} pages: {statistics}, {mode}"));
-                }
-            }
+            let excess = excess(&client, &recorded, beginning, arguments, (most_rows, most_pages)).await;
+            read_too_much.extend(excess.into_iter().map(|what| format!("{beginning}: {what}: {statistics}")));
         }
     }
     assert_eq!(read_too_much, [""; 0]);

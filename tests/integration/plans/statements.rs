@@ -1,9 +1,17 @@
 //! The statements of the plans' test, and the states of the statistics that it tries.
 
+/// The arguments of lists without a filter, and of completed orders.
+const ALL: &str = "NULL, NULL, NULL, 51, 51, NULL, NULL, NULL, NULL, NULL";
+const COMPLETED: &str = "'user-7', NULL, NULL, 10000, 51, 'completed', NULL, NULL, NULL, NULL";
+
+/// The arguments of a finish.
+const FINISHED: &str = "IDS, array_fill(1, ARRAY[SIZE]), array_fill(NULL::text, ARRAY[SIZE]), array_fill(1::smallint, ARRAY[SIZE]), \
+    array_fill(1::smallint, ARRAY[SIZE]), '00000000-0000-0000-0000-000000000001'";
+
 /// The statements of the hot path: the name and the beginning of each, its arguments as SQL, and its number of orders, unless it has
 /// a batch of them. `IDS` stands for the batch, `ENDED` for one of ended orders, and `SIZE` for its size. A beginning may have ` … ` and
 /// another part of the statement.
-pub const HOT: [(&str, &str, &str, Option<i64>); 18] = [
+pub const HOT: [(&str, &str, &str, Option<i64>); 29] = [
     (
         "create",
         "WITH inserted AS ( INSERT INTO orders (order_id, user_id, item_ids, total_amount, currency, metadata, process_after, idempotency_key) VALUES",
@@ -19,13 +27,13 @@ pub const HOT: [(&str, &str, &str, Option<i64>); 18] = [
     ),
     (
         "find earlier orders",
-        "SELECT order_id, user_id, item_ids, total_amount, currency, metadata::text AS metadata, process_after, status, created_at, started_at, finished_at, attempts, failure, idempotency_key",
+        "SELECT order_id, user_id, … failure, idempotency_key",
         "IDS, ARRAY['\\x02']::bytea[]",
         None,
     ),
     (
         "get an order",
-        "SELECT order_id, user_id, item_ids, total_amount, currency, metadata::text AS metadata, process_after, status, created_at, started_at, finished_at, attempts, failure FROM order_states WHERE order_id",
+        "SELECT order_id, user_id, … failure FROM order_states WHERE order_id",
         "'m-500000', NULL",
         Some(1),
     ),
@@ -50,26 +58,14 @@ pub const HOT: [(&str, &str, &str, Option<i64>); 18] = [
         "IDS, array_fill(now(), ARRAY[SIZE]), '00000000-0000-0000-0000-000000000001', array_fill('busy'::text, ARRAY[SIZE])",
         None,
     ),
-    (
-        "finish",
-        "WITH done AS",
-        "IDS, array_fill(1, ARRAY[SIZE]), array_fill(NULL::text, ARRAY[SIZE]), array_fill(1::smallint, ARRAY[SIZE]), \
-        array_fill(1::smallint, ARRAY[SIZE]), '00000000-0000-0000-0000-000000000001'",
-        None,
-    ),
+    ("finish", "WITH done AS", FINISHED, None),
     (
         "cancel",
         "WITH held AS ( SELECT order_id FROM order_work WHERE order_id = $1 AND started_at IS NULL",
         "'c-1', NULL, 'olga', NULL",
         Some(1),
     ),
-    (
-        "finish and keep the ends",
-        "WITH done AS … INSERT INTO order_ends",
-        "IDS, array_fill(1, ARRAY[SIZE]), array_fill(NULL::text, ARRAY[SIZE]), array_fill(1::smallint, ARRAY[SIZE]), \
-        array_fill(1::smallint, ARRAY[SIZE]), '00000000-0000-0000-0000-000000000001'",
-        None,
-    ),
+    ("finish and keep the ends", "WITH done AS … INSERT INTO order_ends", FINISHED, None),
     ("find ends", "SELECT s.order_id … FROM order_ends AS e JOIN", "ENDED", None),
     ("delete ends", "DELETE FROM order_ends", "ENDED, array_fill(1, ARRAY[SIZE])", None),
     ("find old ends", "SELECT ended_at, order_id FROM order_ends", "0, NULL, ''", Some(2000)),
@@ -80,78 +76,55 @@ pub const HOT: [(&str, &str, &str, Option<i64>); 18] = [
         "IDS, 1, 'olga', NULL",
         None,
     ),
-];
-
-/// The beginning of a list's statement with these conditions, after this beginning for a scan.
-macro_rules! listed {
-    ($conditions:literal) => {
-        listed!("", $conditions)
-    };
-    ($beginning:literal, $conditions:literal) => {
-        concat!(
-            $beginning,
-            "SELECT s.order_id, s.user_id, s.item_ids, s.total_amount, s.currency, s.metadata::text AS metadata, s.process_after, s.status, s.created_at, s.started_at, s.finished_at, ",
-            "s.attempts, s.failure FROM (SELECT order_id, created_at FROM orders ",
-            $conditions
-        )
-    };
-}
-
-/// The arguments of lists without a filter, and of completed orders.
-const ALL: &str = "NULL, NULL, NULL, 51, 51, NULL, NULL, NULL, NULL, NULL";
-const COMPLETED: &str = "'user-7', NULL, NULL, 10000, 51, 'completed', NULL, NULL, NULL, NULL";
-
-/// The statements of lists, likewise. A scan reads 10,000 orders, and a page of the others as many as it shows.
-pub const LISTS: [(&str, &str, &str, Option<i64>); 11] = [
-    ("list the newest", listed!("ORDER"), ALL, Some(51)),
-    ("list failed orders", listed!("WHERE failure IS NOT NULL ORDER"), ALL, Some(51)),
-    ("list cancelled orders", listed!("WHERE cancelled ORDER"), ALL, Some(51)),
-    ("list completed orders", listed!("WITH page AS MATERIALIZED (", "ORDER"), COMPLETED, Some(10_000)),
+    // Lists: a scan reads 10,000 orders, and a page of the others as many as it shows.
+    ("list the newest", "SELECT s.order_id, … created_at FROM orders ORDER", ALL, Some(51)),
+    (
+        "list failed orders",
+        "SELECT s.order_id, … created_at FROM orders WHERE failure IS NOT NULL ORDER",
+        ALL,
+        Some(51),
+    ),
+    ("list cancelled orders", "SELECT s.order_id, … created_at FROM orders WHERE cancelled ORDER", ALL, Some(51)),
+    ("list completed orders", "WITH page AS MATERIALIZED ( … created_at FROM orders ORDER", COMPLETED, Some(10_000)),
     (
         "list a user's completed orders",
-        listed!(
-            "WITH page AS MATERIALIZED (",
-            "WHERE user_id = $1 ORDER BY created_at DESC, order_id DESC LIMIT $4) AS candidate JOIN order_states AS s USING (order_id) WHERE s.status"
-        ),
+        "WITH page AS MATERIALIZED ( … created_at FROM orders WHERE user_id = $1 ORDER BY created_at DESC, order_id DESC LIMIT $4) AS candidate JOIN order_states AS s USING (order_id) WHERE s.status",
         COMPLETED,
         Some(10_000),
     ),
     (
         "list by identifiers",
-        listed!("WHERE order_id = ANY ($7) LIMIT"),
+        "SELECT s.order_id, … created_at FROM orders WHERE order_id = ANY ($7) LIMIT",
         "NULL, NULL, NULL, 10000, 51, NULL, IDS, NULL, NULL, NULL",
         None,
     ),
     (
         "list a range",
-        listed!("WHERE created_at >= $8 AND created_at < $9 ORDER"),
+        "SELECT s.order_id, … created_at FROM orders WHERE created_at >= $8 AND created_at < $9 ORDER",
         "NULL, NULL, NULL, 51, 51, NULL, NULL, now() - interval '600000 s', now() - interval '500000 s', NULL",
         Some(51),
     ),
     (
         "page a range",
-        listed!("WHERE created_at >= $8 AND (created_at, order_id) < ($2, $3) ORDER"),
+        "SELECT s.order_id, … created_at FROM orders WHERE created_at >= $8 AND (created_at, order_id) < ($2, $3) ORDER",
         "NULL, now() - interval '550000 s', 'm', 51, 51, NULL, NULL, now() - interval '600000 s', NULL, NULL",
         Some(51),
     ),
     (
         "list a user's range",
-        listed!("WHERE user_id = $1 AND created_at >= $8 AND created_at < $9 ORDER"),
+        "SELECT s.order_id, … created_at FROM orders WHERE user_id = $1 AND created_at >= $8 AND created_at < $9 ORDER",
         "'user-7', NULL, NULL, 51, 51, NULL, NULL, now() - interval '600000 s', now() - interval '500000 s', NULL",
         Some(51),
     ),
     (
         "list a cause",
-        listed!("WITH page AS MATERIALIZED (", "WHERE failure IS NOT NULL ORDER"),
+        "WITH page AS MATERIALIZED ( … created_at FROM orders WHERE failure IS NOT NULL ORDER",
         "NULL, NULL, NULL, 10000, 51, NULL, NULL, NULL, NULL, 'no such cause'",
         Some(10_000),
     ),
     (
         "list a user's cause",
-        listed!(
-            "WITH page AS MATERIALIZED (",
-            "WHERE user_id = $1 ORDER BY created_at DESC, order_id DESC LIMIT $4) AS candidate JOIN order_states AS s USING (order_id) WHERE strpos"
-        ),
+        "WITH page AS MATERIALIZED ( … created_at FROM orders WHERE user_id = $1 ORDER BY created_at DESC, order_id DESC LIMIT $4) AS candidate JOIN order_states AS s USING (order_id) WHERE strpos",
         "'user-7', NULL, NULL, 10000, 51, NULL, NULL, NULL, NULL, 'no such cause'",
         Some(10_000),
     ),
