@@ -23,14 +23,16 @@ fn links(text: &str) -> impl Iterator<Item = &str> {
     targets.filter(|target| !target.contains("://") && !target.contains(' '))
 }
 
-/// Whether a document has a heading with this anchor, by GitHub's rules for anchors.
-fn has_anchor(document: &Path, anchor: &str) -> bool {
-    let named = |heading: &str| -> String {
-        let kept = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
-        kept.collect::<String>().to_lowercase().replace(' ', "-")
-    };
+/// The anchor of a heading, by GitHub's rules.
+pub fn anchor(heading: &str) -> String {
+    let kept = heading.trim().chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+/// Whether a document has a heading with this anchor.
+fn has_anchor(document: &Path, wanted: &str) -> bool {
     let text = read_to_string(document).unwrap();
-    text.lines().any(|line| line.starts_with('#') && named(line.trim_start_matches('#').trim()) == anchor)
+    text.lines().any(|line| line.starts_with('#') && anchor(line.trim_start_matches('#')) == wanted)
 }
 
 fn is_valid(document: &Path, link: &str) -> bool {

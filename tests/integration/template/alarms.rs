@@ -1,32 +1,19 @@
-//! Rules for alarms, for the dashboard and for gradual releases.
+//! Rules for alarms, for the dashboard and for callers of functions.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::read_to_string;
+use std::path::Path;
 
 use serde_json::Value;
 
 use super::rules::{Template, breach, listed, named};
 use super::template;
+use crate::documents::anchor;
+use crate::walls::files;
 
-/// The existing metrics, by namespace, with their dimension. AWS's documentation lists its own:
+/// AWS's metrics by namespace, with their dimension:
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/aws-services-cloudwatch-metrics.html>
-const METRICS: [(&str, &str, &[&str]); 5] = [
-    (
-        "Ordermill",
-        "Stack",
-        &[
-            "OrdersAccepted",
-            "OrdersReplayed",
-            "OrdersCompleted",
-            "OrdersFailed",
-            "OrdersRetried",
-            "OrdersRequeued",
-            "OldestOverdue",
-            "PausedFor",
-            "OldestEvent",
-            "ClaimToFinish",
-            "DatabaseRoundTrip",
-        ],
-    ),
+const METRICS: [(&str, &str, &[&str]); 4] = [
     ("AWS/ApiGateway", "ApiId", &["4xx", "5xx", "Count", "IntegrationLatency", "Latency"]),
     ("AWS/Lambda", "FunctionName", &["ConcurrentExecutions", "Duration", "Errors", "Invocations", "Throttles"]),
     (
@@ -46,8 +33,12 @@ const METRICS: [(&str, &str, &[&str]); 5] = [
     ),
 ];
 
+/// The code that writes the service's own metrics.
+const OWN: &str = include_str!("../../../shared/src/telemetry/metric.rs");
+
 fn is_known(namespace: &str, name: &str, dimension: &str) -> bool {
-    METRICS.iter().any(|(space, by, names)| *space == namespace && *by == dimension && names.contains(&name))
+    let is_own = (namespace, dimension) == ("Ordermill", "Stack") && OWN.contains(&format!("=> (\"{name}\", "));
+    is_own || METRICS.iter().any(|(space, by, names)| (*space, *by) == (namespace, dimension) && names.contains(&name))
 }
 
 /// Each alarm notifies a topic when it starts and when it ends, links to a section of the runbook, and is evaluated however few calls
@@ -76,13 +67,7 @@ const RUNBOOK: &str = include_str!("../../../docs/operations.md");
 /// The text of the runbook's sections, by their anchors.
 fn sections() -> BTreeMap<String, &'static str> {
     let parts = RUNBOOK.split("\n## ").skip(1).filter_map(|part| part.split_once('\n'));
-    parts.map(|(heading, text)| (slug(heading), text)).collect()
-}
-
-/// The anchor of a heading.
-fn slug(heading: &str) -> String {
-    let kept = heading.trim().to_lowercase();
-    kept.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).collect::<String>().replace(' ', "-")
+    parts.map(|(heading, text)| (anchor(heading), text)).collect()
 }
 
 /// The alarms that the runbook names.
@@ -116,24 +101,6 @@ pub fn metrics(template: &Template) -> Vec<String> {
         .collect()
 }
 
-/// Each gradual release has existing alarms that roll it back.
-pub fn canaries(template: &Template) -> Vec<String> {
-    let alarms = template.resources("AWS::CloudWatch::Alarm");
-    let exists = |alarm: &Value| {
-        alarms.iter().any(|(name, properties)| *name == named(alarm) || Some(alarm) == properties.get("AlarmName"))
-    };
-    let flawed = |(name, group): (&str, &Value)| {
-        let watching = group["AlarmConfiguration"]["Alarms"].as_array();
-        let watched = watching.is_some_and(|all| !all.is_empty() && all.iter().all(|alarm| exists(&alarm["Name"])));
-        let stops =
-            listed(&group["AutoRollbackConfiguration"]["Events"]).iter().any(|e| **e == "DEPLOYMENT_STOP_ON_ALARM");
-        let enabled =
-            group["AlarmConfiguration"]["Enabled"] == true && group["AutoRollbackConfiguration"]["Enabled"] == true;
-        breach(!(watched && stops && enabled), format!("{name}: no alarm rolls a new version back"))
-    };
-    template.resources("AWS::CodeDeploy::DeploymentGroup").into_iter().filter_map(flawed).collect()
-}
-
 /// All callers of a function with an alias call the alias.
 pub fn callers(template: &Template) -> Vec<String> {
     let functions: BTreeSet<_> =
@@ -153,15 +120,10 @@ pub fn callers(template: &Template) -> Vec<String> {
     mappings.chain(schedules).chain(gateways).filter_map(direct_call).collect()
 }
 
-/// The text of all integration tests.
-fn tests_source() -> String {
-    let files = std::fs::read_dir("integration").unwrap().map(|entry| entry.unwrap().path());
-    files.filter(|path| path.is_file()).map(|path| std::fs::read_to_string(path).unwrap()).collect()
-}
-
 #[test]
 fn every_alarm_has_a_section_with_a_test_that_moves_its_metric() {
-    let (sections, source) = (sections(), tests_source());
+    let source: String = files(Path::new("integration")).iter().map(|path| read_to_string(path).unwrap()).collect();
+    let sections = sections();
     let template = template(&["EventBus=shop"]);
     let all = template.resources("AWS::CloudWatch::Alarm");
     assert_eq!(all.iter().map(|(name, _)| *name).collect::<BTreeSet<_>>(), named_in_the_runbook());

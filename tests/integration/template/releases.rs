@@ -40,22 +40,27 @@ pub fn repetitions(template: &Template) -> Vec<String> {
 /// How many minutes the metrics of a new version may be late.
 const METRICS_ARE_LATE: u64 = 3;
 
-/// The canary lasts longer than each of its alarms needs to react.
-pub fn canaries_outlast_alarms(template: &Template) -> Vec<String> {
+/// Each gradual release has existing alarms that roll it back, and lasts longer than each of them needs to react.
+pub fn canaries(template: &Template) -> Vec<String> {
     let alarms = template.resources("AWS::CloudWatch::Alarm");
     let minutes = |alarm: &Value| {
         let found = alarms.iter().find(|(name, each)| *name == named(alarm) || Some(alarm) == each.get("AlarmName"));
-        found.map_or(0, |(_, each)| number(&each["EvaluationPeriods"]))
+        found.map(|(_, each)| number(&each["EvaluationPeriods"]))
     };
-    let short = |(name, group): (&str, &Value)| {
+    let flawed = |(name, group): (&str, &Value)| {
+        let (watching, rollback) = (&group["AlarmConfiguration"], &group["AutoRollbackConfiguration"]);
+        let slowest =
+            listed(&watching["Alarms"]).into_iter().map(|alarm| minutes(&alarm["Name"])).collect::<Option<Vec<_>>>();
+        let slowest = slowest.and_then(|minutes| minutes.into_iter().max());
+        let stops = listed(&rollback["Events"]).iter().any(|event| **event == "DEPLOYMENT_STOP_ON_ALARM");
+        let enabled = watching["Enabled"] == true && rollback["Enabled"] == true;
         let config = group["DeploymentConfigName"].to_string();
         let tenth = config.split_once("Canary10Percent").and_then(|(_, rest)| rest.split_once("Minutes"));
-        let tenth: u64 = tenth?.0.parse().ok()?;
-        let slowest =
-            listed(&group["AlarmConfiguration"]["Alarms"]).into_iter().map(|each| minutes(&each["Name"])).max();
-        breach(tenth < slowest? + METRICS_ARE_LATE, format!("{name}: ends before its alarms react"))
+        let lasts = tenth.map_or(u64::MAX, |(minutes, _)| minutes.parse().unwrap());
+        let outlasts = slowest.is_some_and(|slowest| lasts >= slowest + METRICS_ARE_LATE);
+        breach(!(outlasts && stops && enabled), format!("{name}: no alarm rolls a new version back in time"))
     };
-    template.resources("AWS::CodeDeploy::DeploymentGroup").into_iter().filter_map(short).collect()
+    template.resources("AWS::CodeDeploy::DeploymentGroup").into_iter().filter_map(flawed).collect()
 }
 
 /// The gateway's log group needs no entry in the account's resource policy, and every role has a boundary if any has.

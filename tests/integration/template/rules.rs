@@ -46,11 +46,12 @@ impl Template {
 
     /// All breaches of all rules.
     pub fn breaches(&self) -> Vec<String> {
-        let rules = [visibility, retention, queues, databases, permissions, roles, variables, routes, networks, users];
-        let watching = [alarms::alarms, alarms::metrics, alarms::canaries, alarms::callers];
-        let releasing = [releases::deadlines, releases::repetitions, releases::canaries_outlast_alarms];
-        let all = rules.iter().chain(&watching).chain(&releasing).chain([&(releases::accounts as fn(&Self) -> _)]);
-        all.flat_map(|rule| rule(self)).collect()
+        let rules =
+            [visibility, retention, queues, databases, foreign_policies, roles, variables, routes, networks, users];
+        let watching = [alarms::alarms, alarms::metrics, alarms::callers];
+        let releasing = [releases::deadlines, releases::repetitions, releases::canaries, releases::accounts];
+        let all = rules.iter().chain(&watching).chain(&releasing);
+        all.flat_map(|rule| rule(self)).chain(self.policy_breaches()).collect()
     }
 }
 
@@ -138,29 +139,17 @@ pub fn statements(properties: &Value) -> Vec<&Value> {
     all.flat_map(|document| listed(&document["Statement"])).collect()
 }
 
-/// The actions that a function may use on any trace.
-const TRACES: [&str; 2] = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"];
-/// AWS's policy that lets Lambda connect functions to a VPC.
-const VPC_ACCESS: &str = "/AWSLambdaENIManagementAccess";
-
-/// No statement has a wildcard, except for putting traces, because X-Ray has no resource names. The only managed policies of AWS
-/// are those for connecting functions to a VPC and for `CodeDeploy`.
-fn permissions(template: &Template) -> Vec<String> {
-    let kinds = ["AWS::IAM::Role", "AWS::IAM::ManagedPolicy"];
-    let wide = |(name, properties): (&str, &Value)| {
-        let is_wild = |value: &&Value| value.to_string().contains('*');
-        let traces = json!({"Effect": "Allow", "Action": TRACES, "Resource": "*"});
-        let allowed = statements(properties).into_iter().filter(|each| each["Effect"] == "Allow" && **each != traces);
-        let wild = allowed.flat_map(|each| [&each["Action"], &each["Resource"]]).any(|value| is_wild(&value));
-        let attached = properties["ManagedPolicyArns"].as_array().into_iter().flatten();
-        let foreign = attached.filter(|arn| named(arn).is_empty()).map(Value::to_string);
-        let acting = &properties["AssumeRolePolicyDocument"]["Statement"]["Principal"]["Service"];
-        let policy =
-            if acting == "codedeploy.amazonaws.com" { "/AWSCodeDeployRoleForLambdaLimited" } else { VPC_ACCESS };
-        let strange = foreign.filter(|arn| !arn.contains(policy)).count();
-        breach(wild || strange > 0, format!("{name}: allows more than it names"))
+/// AWS's own policies are those for connecting functions to a VPC and for `CodeDeploy`, whose role has no other.
+fn foreign_policies(template: &Template) -> Vec<String> {
+    let strange = |(name, role): (&str, &Value)| {
+        let releases =
+            role["AssumeRolePolicyDocument"]["Statement"]["Principal"]["Service"] == "codedeploy.amazonaws.com";
+        let policy = if releases { "/AWSCodeDeployRoleForLambdaLimited" } else { "/AWSLambdaENIManagementAccess" };
+        let attached = role["ManagedPolicyArns"].as_array().into_iter().flatten();
+        let strange = attached.filter(|arn| named(arn).is_empty()).any(|arn| !arn.to_string().contains(policy));
+        breach(strange || releases && role.get("Policies").is_some(), format!("{name}: allows more than it names"))
     };
-    kinds.iter().flat_map(|kind| template.resources(kind)).filter_map(wide).collect()
+    template.resources("AWS::IAM::Role").into_iter().filter_map(strange).collect()
 }
 
 fn roles(template: &Template) -> Vec<String> {
