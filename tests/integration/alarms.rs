@@ -5,7 +5,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use aws_sdk_sqs::types::MessageSystemAttributeName;
 use serde_json::json;
 use tests::{Stack, World, eventually};
-use tokio::time::{Instant, sleep};
 
 use crate::lambda::Lambda;
 
@@ -28,25 +27,6 @@ async fn unreceived_message_ages() {
 }
 
 #[tokio::test]
-async fn waiting_for_a_lock_adds_to_the_latency_of_a_call() {
-    let world = World::new().await;
-    world.create("o-1").await;
-    world.execute("BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE").await;
-    let (answer, ()) = tokio::join!(
-        async {
-            let begun = Instant::now();
-            world.get("/orders/o-1").await.expect(200);
-            begun.elapsed()
-        },
-        async {
-            sleep(Duration::from_millis(700)).await;
-            world.execute("COMMIT").await;
-        }
-    );
-    assert!(answer >= Duration::from_millis(600), "{answer:?}");
-}
-
-#[tokio::test]
 #[ignore = "needs the deployed stack: `make test` runs it"]
 async fn crashed_invocation_counts_as_an_error_of_its_function() {
     let stack = Stack::running();
@@ -58,27 +38,6 @@ async fn crashed_invocation_counts_as_an_error_of_its_function() {
         );
     }
     stack.call(reqwest::Method::GET, "/healthz", None, None).await.expect(200);
-}
-
-#[tokio::test]
-async fn environment_holds_one_connection() {
-    let world = World::new().await;
-    let connections = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()";
-    let before: i64 = world.value(connections).await;
-    // Connections to PostgreSQL itself, not to a pooler.
-    let others = [(); 3].map(|()| world.api_with("DATABASE_URL", world.owner_url()));
-    for api in &others {
-        for _ in 0..2 {
-            let request = axum::http::Request::get("/healthz").body(axum::body::Body::empty()).unwrap();
-            tests::call_in_process(api, None, request).await.expect(200);
-        }
-    }
-    assert_eq!(world.value::<i64>(connections).await, before + 3);
-    drop(others);
-    eventually("their connections are closed", Duration::from_secs(10), async || {
-        (world.value::<i64>(connections).await == before).then_some(())
-    })
-    .await;
 }
 
 #[tokio::test]
