@@ -2,11 +2,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_sqs::types::MessageSystemAttributeName;
-use serde_json::json;
 use tests::{Stack, World, eventually};
-
-use crate::lambda::Lambda;
 
 #[tokio::test]
 async fn unreceived_message_ages() {
@@ -31,11 +29,8 @@ async fn unreceived_message_ages() {
 async fn crashed_invocation_counts_as_an_error_of_its_function() {
     let stack = Stack::running();
     for function in ["API_FUNCTION", "PROCESSOR_FUNCTION"] {
-        assert_eq!(
-            Lambda::of(&stack).failure(stack.get(function), &json!("no event")).await,
-            "Unhandled",
-            "{function}"
-        );
+        let call = stack.lambda().invoke().function_name(stack.get(function)).payload(Blob::new("\"no event\""));
+        assert_eq!(call.send().await.unwrap().function_error(), Some("Unhandled"), "{function}");
     }
     stack.call(reqwest::Method::GET, "/healthz", None, None).await.expect(200);
 }

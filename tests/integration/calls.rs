@@ -1,43 +1,30 @@
 //! Which calls to AWS each function makes, as the emulated AWS notes them: `tests/calls.json`, which the template's policies are
 //! held to. Recorded anew where a function comes to call more or less: `RECORD_CALLS=1`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use api::Api;
-use axum::body::Body;
-use axum::http::Request;
-use processor::{Processor, Simulated};
+use axum::Router;
+use processor::Simulated;
 use sandbox::calls::{Calls, known};
 use serde_json::json;
-use shared::config::Env;
 use sweeper::Sweeper;
-use tests::{Bus, Stack, call_in_process, handle, order, post};
+use tests::{Bus, Stack, call_in_process, get, handle, order, post, processor};
 
 use crate::credentials::SecretWorld;
 use crate::migrating;
 
-/// Places two orders, cancels one, asks for all numbers and redrives a dead letter.
-async fn use_api(env: &Env) {
-    let api = api::router(Arc::new(Api::new(api::ApiConfig::from_env(env).unwrap(), env).unwrap()));
-    let call = async |request| call_in_process(&api, Some(("alice", "orders/write orders/admin")), request).await;
+/// Creates two orders, cancels one, asks for all numbers and redrives a dead letter.
+async fn use_api(api: &Router) {
+    let call = async |request| call_in_process(api, Some(("alice", "orders/write orders/admin")), request).await;
     for order_id in ["o-1", "o-2"] {
         call(post("/orders", &order(order_id))).await.expect(201);
     }
     call(post("/orders/o-2/cancel", &json!({}))).await.expect(200);
-    call(Request::get("/metrics").body(Body::empty()).unwrap()).await.expect(200);
+    call(get("/metrics")).await.expect(200);
     for dry_run in [true, false] {
         let report = call(post("/dead-letters/redrive", &json!({"dry_run": dry_run}))).await.expect(200);
         assert_eq!(report["found"], 1, "{report}");
     }
-}
-
-/// Has an order wait, dead-letters a message that names none, and announces an end.
-async fn use_processor(env: &Env) {
-    let work = Simulated { delay: Duration::from_secs(5) };
-    let processor = Processor::new(processor::ProcessorConfig::from_env(env).unwrap(), work, env).unwrap();
-    let answer = handle(&processor, &["o-1", "o-2", "no order's id!"]).await;
-    assert!(answer.batch_item_failures.is_empty(), "{answer:?}");
 }
 
 /// Runs each function through all of its AWS calls.
@@ -45,8 +32,11 @@ async fn use_everything(secret: &SecretWorld) {
     let answer = migrating::ask(migrate::MigrateConfig::from_env(&secret.env_of_owner().await), "Update").await;
     assert_eq!(answer["Status"], "SUCCESS", "{answer}");
     secret.world.send_dead_letter("o-1").await;
-    use_api(&secret.env_of("api")).await;
-    use_processor(&secret.env_of("processor")).await;
+    use_api(&secret.world.api_of_env(&secret.env_of("api"))).await;
+    // An order waits, a message that names none is dead-lettered, and an end is announced.
+    let processor = processor(&secret.env_of("processor"), Simulated { delay: Duration::from_secs(5) });
+    let answer = handle(&processor, &["o-1", "o-2", "no order's id!"]).await;
+    assert!(answer.batch_item_failures.is_empty(), "{answer:?}");
     // An end that is left to the sweeper.
     secret.world.execute("INSERT INTO order_ends SELECT order_id, 1, finished_at FROM orders WHERE cancelled").await;
     secret.world.let_pass(900.0).await;

@@ -1,9 +1,7 @@
 //! The OpenAPI document and its pages.
 
-use axum::body::Body;
-use axum::http::Request;
 use serde_json::Value;
-use tests::call_in_process;
+use tests::{call_in_process, get};
 
 #[test]
 fn published_document_matches_the_routes() {
@@ -34,7 +32,6 @@ fn every_call_with_a_token_documents_its_refusals() {
 #[tokio::test]
 async fn pages_link_to_nothing_outside_the_function() {
     let site = site::router(site::SiteConfig::default());
-    let get = |path: &str| Request::get(path.to_owned()).body(Body::empty()).unwrap();
     assert_eq!(call_in_process(&site, None, get("/docs")).await.header("location"), "docs/index.html");
     let index = call_in_process(&site, None, get("/docs/index.html")).await;
     assert_eq!((index.status, index.header("content-type")), (200, "text/html"));

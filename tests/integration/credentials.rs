@@ -1,18 +1,16 @@
 //! Signing in to the database: with a secret that is rotated while requests run, and with a token of RDS's IAM authentication.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use api::Api;
 use aws_sdk_secretsmanager::Client;
+use axum::Router;
 use futures_util::future::join_all;
 use serde_json::json;
 use shared::config::Env;
-use shared::db::{Database, DbConfig, Store};
-use shared::deadline::Deadline;
+use shared::db::Store;
 use shared::error::Chain;
-use tests::{Authority, Log, Stack, TlsPostgres, World, call_in_process, eventually, post};
+use tests::{Authority, Log, Stack, TlsPostgres, World, call_in_process, eventually, post, store};
 use tokio::process::Command;
 use tokio::time::sleep;
 use tracing::Level;
@@ -71,7 +69,7 @@ impl SecretWorld {
     }
 
     fn store(&self) -> Store {
-        Database::new(DbConfig::from_env(&self.env()).unwrap()).until(Deadline::after(Duration::from_mins(1)))
+        store(&self.env())
     }
 
     async fn change_password(&self, password: &str) {
@@ -113,8 +111,7 @@ struct Requests {
 
 impl Requests {
     /// Sends the requests of one execution environment, one after the other.
-    async fn run(&self, env: &Env) {
-        let api = api::router(Arc::new(Api::new(api::ApiConfig::from_env(env).unwrap(), env).unwrap()));
+    async fn run(&self, api: Router) {
         while !self.stop.load(Ordering::Relaxed) {
             let body = json!({"user_id": "alice", "item_ids": ["book"], "total_amount": "1.00"});
             call_in_process(&api, Some(("alice", "orders/write")), post("/orders", &body)).await.expect(201);
@@ -136,8 +133,7 @@ impl Requests {
 async fn rotation_under_load_fails_no_request() {
     let secret = SecretWorld::new().await;
     let requests = Requests::default();
-    let env = secret.env();
-    let running = join_all((0..8).map(|_| requests.run(&env)));
+    let running = join_all((0..8).map(|_| requests.run(secret.world.api_of_env(&secret.env()))));
     let rotating = async {
         for password in ["second", "third", "fourth"] {
             requests.serve(40).await;
@@ -231,7 +227,7 @@ async fn sign_in_token_equals_that_of_botocore() {
         ("AWS_SECRET_ACCESS_KEY", "secret/key"),
         ("AWS_SESSION_TOKEN", "session+token="),
     ]);
-    let store = Database::new(DbConfig::from_env(&env).unwrap()).until(Deadline::after(Duration::from_mins(1)));
+    let store = store(&env);
     let refused = Chain(&store.ping().await.unwrap_err()).to_string();
     assert!(refused.contains("password authentication failed") && !refused.contains("X-Amz"), "{refused}");
 

@@ -2,17 +2,11 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::stream;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tests::{Bus, Stack, connect, eventually};
+use tests::{Bus, Stack, connect, eventually, order};
 use tokio::time::Instant;
 use uuid::Uuid;
-
-fn order(order_id: &str, user: &str) -> Value {
-    json!({"order_id": order_id, "user_id": user, "item_ids": ["book-1"], "total_amount": "59.98"})
-}
 
 fn fresh_id() -> String {
     format!("e2e-{}", Uuid::new_v4().simple())
@@ -24,7 +18,7 @@ async fn order_goes_from_pending_through_processing_to_completed() {
     let stack = Stack::running();
     let id = fresh_id();
     let begun = Instant::now();
-    let created = stack.post_as("TOKEN_ALICE", "/orders", &order(&id, "alice")).await.expect(201);
+    let created = stack.post_as("TOKEN_ALICE", "/orders", &order(&id)).await.expect(201);
     assert_eq!(created["status"], "pending");
     for (status, deadline) in [("processing", 20), ("completed", 30)] {
         eventually(&format!("{id} is {status}"), Duration::from_secs(deadline), async || {
@@ -44,7 +38,7 @@ async fn order_goes_from_pending_through_processing_to_completed() {
 async fn end_of_an_order_reaches_a_queue_behind_the_bus() {
     let (stack, bus, id) = (Stack::running(), Bus::new().await, fresh_id());
     bus.add_default(&id).await;
-    stack.post_as("TOKEN_ALICE", "/orders", &order(&id, "alice")).await.expect(201);
+    stack.post_as("TOKEN_ALICE", "/orders", &order(&id)).await.expect(201);
     let event = bus.events(1).await.remove(0);
     assert_eq!((&event["detail-type"], &event["detail"]["sequence"]), (&json!("order.completed"), &json!(1)));
     assert_eq!(event["detail"]["order"], stack.get_as("TOKEN_ALICE", &format!("/orders/{id}")).await.expect(200));
@@ -105,24 +99,10 @@ const DIFFERENCE: &str = "
 #[tokio::test]
 #[ignore = "needs the deployed stack: `make test` runs it"]
 async fn thousand_concurrent_orders_are_all_completed_and_counted() {
-    let stack = &Stack::running();
-    let run = &fresh_id();
-    let statuses: Vec<u16> = stream::iter(0..1000)
-        .map(|number| async move {
-            stack.post_as("TOKEN_BOB", "/orders", &order(&format!("{run}-{number}"), "bob")).await.status
-        })
-        .buffer_unordered(64)
-        .collect()
-        .await;
-    assert_eq!(statuses, [201; 1000]);
+    let (stack, run) = (Stack::running(), fresh_id());
+    assert_eq!(stack.create_many(&run, 1000, 64).await, [201; 1000]);
+    stack.wait_until_completed(&run, 1000).await;
     let sql = connect(stack.get("DATABASE_URL")).await;
-    let count =
-        "SELECT count(*) FROM order_states WHERE order_id LIKE $1 || '-%' AND status = 'completed' AND attempts = 1";
-    eventually("all thousand are completed", Duration::from_mins(2), async || {
-        let completed: i64 = sql.query_one(count, &[run]).await.unwrap().get(0);
-        (completed == 1000).then_some(())
-    })
-    .await;
     let completed = "SELECT count(*) FROM order_states WHERE status = 'completed'";
     let before: i64 = sql.query_one(completed, &[]).await.unwrap().get(0);
     let shown =

@@ -27,7 +27,6 @@ mod fulfilling;
 mod history;
 mod hostile;
 mod inputs;
-mod lambda;
 mod leaks;
 mod listing;
 mod matrix;

@@ -1,25 +1,28 @@
 //! The previous release runs on the schema of this one: during a gradual release, and after a roll-back.
 
 pub mod recorder;
-mod replay;
+pub mod replay;
 
+use std::fs::read_to_string;
+use std::path::Path;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
-use processor::{Outcome, Processor, ProcessorConfig, Simulated, Work};
+use processor::{Outcome, Simulated, Work};
 use serde_json::{Value, json};
 use shared::config::Env;
+use shared::db::Store;
 use shared::db::claim::Claimed;
-use shared::db::{Database, DbConfig, Store};
 use shared::deadline::Deadline;
 use sweeper::Sweeper;
-use tests::{World, call_in_process, handle, order, post};
+use tests::{World, call_in_process, get, handle, order, order_of, post, processor, store};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::time::sleep;
 
+use crate::walls::files;
 use recorder::Recording;
 
 /// All statements of the last release. `RECORD_RELEASE=1` records them anew for each release.
@@ -67,33 +70,26 @@ async fn read_everything(api: &Router) {
     }
 }
 
-fn get(path: &str) -> Request<Body> {
-    Request::get(path).body(Body::empty()).unwrap()
-}
-
 async fn create_and_cancel(api: &Router) {
     for id in ["o-1", "o-2", "o-3", "o-4", "o-1"] {
         call(api, post("/orders", &order(id))).await;
     }
     call(api, post("/orders/batch", &json!({"orders": [order("o-4"), order("o-5"), order("o-6")]}))).await;
     call(api, post("/orders/o-4/cancel", &json!({}))).await;
-    call(api, post("/orders", &json!({"order_id": "o-7", "user_id": "carol", "item_ids": ["a"], "total_amount": 1})))
-        .await;
+    call(api, post("/orders", &order_of("carol", "o-7"))).await;
     call(api, post("/orders/cancel", &json!({"created_before": "2020-01-01T00:00:00Z"}))).await;
     call(api, post("/orders/cancel", &json!({"dry_run": false, "user_id": "carol"}))).await;
 }
 
 /// Processes orders: a wait, a worker that crashes, a message for an order in progress, ends, a failure, and an operator's retries.
 async fn process(api: &Router, env: &Env, world: &World) {
-    let config = || ProcessorConfig::from_env(env).unwrap();
     // The delay is over when the recording is replayed.
-    let waiting = Processor::new(config(), Simulated { delay: Duration::from_micros(1) }, env).unwrap();
+    let waiting = processor(env, Simulated { delay: Duration::from_micros(1) });
     handle(&waiting, &["o-1", "o-2", "o-3"]).await;
     world.let_pass(10.0).await;
-    let held = Database::new(DbConfig::from_env(env).unwrap()).until(Deadline::after(Duration::from_mins(1)));
-    held.claim(&["o-6".parse().unwrap()], Duration::from_secs(1), Duration::ZERO).await.unwrap();
+    store(env).claim(&["o-6".parse().unwrap()], Duration::from_secs(1), Duration::ZERO).await.unwrap();
     world.let_pass(10.0).await;
-    let refusing = Processor::new(config(), FailOne, env).unwrap();
+    let refusing = processor(env, FailOne);
     handle(&refusing, &["o-6"]).await;
     call(api, post("/orders", &order("o-8"))).await;
     world.execute("UPDATE order_work SET attempts = 12 WHERE order_id = 'o-8'").await;
@@ -157,14 +153,11 @@ async fn announce(url: &str, world: &World) {
     let env: Env = world.variables().chain(more).collect();
     let api = world.api_of_env(&env);
     for (id, user) in [("e-1", "alice"), ("e-2", "alice"), ("e-3", "erin")] {
-        let order = json!({"order_id": id, "user_id": user, "item_ids": ["a"], "total_amount": 1});
-        call(&api, post("/orders", &order)).await;
+        call(&api, post("/orders", &order_of(user, id))).await;
     }
     call(&api, post("/orders/e-1/cancel", &json!({}))).await;
     call(&api, post("/orders/cancel", &json!({"dry_run": false, "user_id": "erin"}))).await;
-    let processor =
-        Processor::new(ProcessorConfig::from_env(&env).unwrap(), Simulated { delay: Duration::ZERO }, &env).unwrap();
-    handle(&processor, &["e-1", "e-2"]).await;
+    handle(&processor(&env, Simulated { delay: Duration::ZERO }), &["e-1", "e-2"]).await;
     call(&api, get("/metrics")).await;
     call(&api, post("/users/bob/erase", &json!({}))).await;
     world.let_pass(40.0).await;
@@ -203,26 +196,11 @@ pub async fn record(world: &World) -> Recording {
 async fn recording_of_a_release_contains_every_statement() {
     let world = World::new().await;
     let statements = record(&world).await.statements();
-    let sources = [
-        include_str!("../../shared/src/db/cancel.rs"),
-        include_str!("../../shared/src/db/claim.rs"),
-        include_str!("../../shared/src/db/create.rs"),
-        include_str!("../../shared/src/db/ends.rs"),
-        include_str!("../../shared/src/db/erasure.rs"),
-        include_str!("../../shared/src/db/finish.rs"),
-        include_str!("../../shared/src/db/history.rs"),
-        include_str!("../../shared/src/db/list.rs"),
-        include_str!("../../shared/src/db/pause.rs"),
-        include_str!("../../shared/src/db/read.rs"),
-        include_str!("../../shared/src/db/requeue.rs"),
-        include_str!("../../shared/src/db/retention.rs"),
-        include_str!("../../shared/src/db/retry.rs"),
-        include_str!("../../shared/src/db/schedule.rs"),
-        include_str!("../../shared/src/db/stats.rs"),
-        include_str!("../../shared/src/db/stats/fold.rs"),
-        include_str!("../../shared/src/db/stats/hours.rs"),
-    ];
-    let queries: usize = sources.iter().map(|source| source.matches(".query(").count()).sum();
+    // Those of migrations and of the CLI are no function's.
+    let others = ["connect.rs", "inspect.rs", "role.rs", "schema.rs"];
+    let sources = files(Path::new("../shared/src/db"));
+    let sources = sources.into_iter().filter(|path| !others.iter().any(|name| path.ends_with(name)));
+    let queries: usize = sources.map(|path| read_to_string(path).unwrap().matches(".query(").count()).sum();
     let mut texts: Vec<_> = statements.iter().map(|statement| statement.sql.as_str()).collect();
     texts.sort_unstable();
     texts.dedup();

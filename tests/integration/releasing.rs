@@ -3,14 +3,11 @@
 use std::process::Output;
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::stream;
-use serde_json::{Value, json};
-use tests::{Stack, connect, eventually};
+use aws_sdk_lambda::Client;
+use aws_sdk_lambda::primitives::Blob;
+use tests::Stack;
 use tokio::process::Command;
 use uuid::Uuid;
-
-use crate::lambda::Lambda;
 
 async fn smoke_test(url: &str, token: &str) -> Output {
     let mut command = Command::new("../.venv/stack/bin/python");
@@ -32,30 +29,38 @@ async fn smoke_test_passes_only_on_a_working_deployment() {
     }
 }
 
-/// Creates this many orders, eight at a time. Returns the statuses of the answers.
-async fn create_orders(stack: &Stack, run: &str, count: usize) -> Vec<u16> {
-    let orders = stream::iter(0..count).map(|number| async move {
-        let order =
-            json!({"order_id": format!("{run}-{number}"), "user_id": "bob", "item_ids": ["a"], "total_amount": 1});
-        stack.post_as("TOKEN_BOB", "/orders", &order).await.status
-    });
-    orders.buffer_unordered(8).collect().await
+/// Points the function's alias `live` to this version.
+async fn move_alias(lambda: &Client, function: &str, version: &str) {
+    let moved = lambda.update_alias().function_name(function).name("live").function_version(version).send();
+    moved.await.unwrap();
+}
+
+/// The version that serves calls of the alias.
+async fn version_in_use(lambda: &Client, function: &str) -> String {
+    let call = lambda.invoke().function_name(format!("{function}:live")).payload(Blob::new("\"no event\""));
+    call.send().await.unwrap().executed_version.unwrap()
+}
+
+/// Publishes a version that differs from the previous one only in its description.
+async fn publish(lambda: &Client, function: &str) -> String {
+    let described = lambda.update_function_configuration().function_name(function);
+    described.description(Uuid::new_v4()).send().await.unwrap();
+    lambda.publish_version().function_name(function).send().await.unwrap().version.unwrap()
 }
 
 /// Releases the next version of these functions and rolls it back. Returns for each function the version before, the new one,
 /// and the one in use after the release.
-async fn release_and_roll_back(lambda: &Lambda, functions: [&str; 2]) -> Vec<[Value; 3]> {
+async fn release_and_roll_back(lambda: &Client, functions: [&str; 2]) -> Vec<[String; 3]> {
     let mut versions = Vec::new();
     for function in functions {
-        let before = lambda.version_in_use(function).await;
-        let next = lambda.publish(function, &Uuid::new_v4().to_string()).await;
-        lambda.move_alias(function, &next).await;
-        versions.push([before, next, lambda.version_in_use(function).await]);
+        let (before, next) = (version_in_use(lambda, function).await, publish(lambda, function).await);
+        move_alias(lambda, function, &next).await;
+        versions.push([before, next, version_in_use(lambda, function).await]);
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
     for (function, [before, ..]) in functions.iter().zip(&versions) {
-        lambda.move_alias(function, before).await;
-        assert_eq!(lambda.version_in_use(function).await, *before);
+        move_alias(lambda, function, before).await;
+        assert_eq!(version_in_use(lambda, function).await, *before);
     }
     versions
 }
@@ -63,21 +68,13 @@ async fn release_and_roll_back(lambda: &Lambda, functions: [&str; 2]) -> Vec<[Va
 #[tokio::test]
 #[ignore = "needs the deployed stack: `make test` runs it"]
 async fn roll_back_of_a_release_loses_no_order() {
-    let stack = &Stack::running();
-    let run = &format!("release-{}", Uuid::new_v4().simple());
+    let (stack, run) = (Stack::running(), format!("release-{}", Uuid::new_v4().simple()));
     let functions = ["API_FUNCTION", "PROCESSOR_FUNCTION"].map(|name| stack.get(name));
-    let lambda = Lambda::of(stack);
-    let (statuses, versions) = tokio::join!(create_orders(stack, run, 300), release_and_roll_back(&lambda, functions));
+    let lambda = stack.lambda();
+    let (statuses, versions) = tokio::join!(stack.create_many(&run, 300, 8), release_and_roll_back(&lambda, functions));
     assert_eq!(statuses, [201; 300]);
     for [before, next, in_use] in versions {
         assert!(before != next && in_use == next, "{before} {next} {in_use}");
     }
-    let sql = connect(stack.get("DATABASE_URL")).await;
-    let count =
-        "SELECT count(*) FROM order_states WHERE order_id LIKE $1 || '-%' AND status = 'completed' AND attempts = 1";
-    eventually("all are completed, each once", Duration::from_mins(2), async || {
-        let completed: i64 = sql.query_one(count, &[run]).await.unwrap().get(0);
-        (completed == 300).then_some(())
-    })
-    .await;
+    stack.wait_until_completed(&run, 300).await;
 }

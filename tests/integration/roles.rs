@@ -2,24 +2,17 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::http::Request;
 use sandbox::postgres::Postgres;
-use serde_json::json;
 use shared::config::Env;
-use shared::db::ends::Announce;
-use shared::db::finish::{Finish, Reschedule};
+use shared::db::DbConfig;
 use shared::db::role::grant;
 use shared::db::schema::SchemaError;
-use shared::db::{Database, DbConfig};
 use shared::deadline::Deadline;
-use shared::order::OrderId;
-use sweeper::Sweeper;
-use tests::{World, call_in_process, order, post};
+use tests::{World, connect};
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
-const ALL_SCOPES: &str = "orders/read orders/write orders/admin";
+use crate::released::{record, replay};
 
 /// A role with the functions' rights in a world whose tables it does not own. Its name needs quoting.
 pub struct AppRole {
@@ -56,13 +49,9 @@ impl AppRole {
         format!("postgres://{}:app@{address}", self.name.replace(' ', "%20").replace('"', "%22"))
     }
 
-    fn env(&self) -> Env {
-        self.world.env_with(("DATABASE_URL", &self.url()))
-    }
-
     /// The error of this statement for the role, if PostgreSQL refuses it.
     async fn refusal(&self, sql: &str) -> Option<SqlState> {
-        let client = tests::connect(&self.url()).await;
+        let client = connect(&self.url()).await;
         client.batch_execute(sql).await.err().map(|error| error.code().unwrap().clone())
     }
 }
@@ -73,52 +62,12 @@ fn deadline() -> Deadline {
 
 #[tokio::test]
 async fn functions_role_can_do_everything_that_functions_do() {
+    let recorded = record(&World::new().await).await.statements();
     let role = AppRole::new().await;
-    let (store, sweeper) = (
-        Database::new(DbConfig::from_env(&role.env()).unwrap()).until(deadline()),
-        Sweeper::from_env(&role.env()).unwrap(),
-    );
-    let api = role.world.api_with("DATABASE_URL", &role.url());
-    let call = async |request| call_in_process(&api, Some(("admin", ALL_SCOPES)), request).await;
-    let read = async |path| call(Request::get(path).body(Body::empty()).unwrap()).await.expect(200);
-    for order_id in ["a", "b", "c"] {
-        call(post("/orders", &order(order_id))).await.expect(201);
+    let client = connect(&role.url()).await;
+    for statement in recorded {
+        replay::execute(&client, &statement).await.unwrap_or_else(|error| panic!("{}: {error:?}", statement.sql));
     }
-    call(post("/orders/batch", &json!({"orders": [order("d")]}))).await.expect(200);
-    call(post("/orders/c/cancel", &json!({}))).await.expect(200);
-
-    let order_ids: Vec<OrderId> = ["a", "b"].iter().map(|id| id.parse().unwrap()).collect();
-    let claimed = store.claim(&order_ids, Duration::from_secs(30), Duration::ZERO).await.unwrap();
-    let due_at = claimed.claimed[0].now;
-    let later = order_ids.iter().map(|order_id| Reschedule { order_id, due_at, failed_attempt: Some("busy") });
-    store.reschedule(claimed.token, &later.collect::<Vec<_>>()).await.unwrap();
-    let again = store.claim(&order_ids, Duration::from_secs(30), Duration::ZERO).await.unwrap();
-    let end = |index: usize, failure| Finish { order: &again.claimed[index], attempts: 1, failure };
-    let ends = [end(0, None), end(1, Some("refused"))];
-    assert_eq!(store.finish(again.token, &ends, Duration::ZERO, Announce::Never).await.unwrap().len(), 2);
-
-    for operation in ["/orders/retry", "/dead-letters/redrive", "/orders/b/retry"] {
-        call(post(operation, &json!({"dry_run": true}))).await.expect(200);
-    }
-    role.world.let_pass(600.0).await;
-    role.world.execute("UPDATE order_outcomes SET minute = minute - interval '3 days'").await;
-    let swept = sweeper.sweep().await.unwrap();
-    assert!(swept.requeued == 2 && swept.folded > 0, "{swept:?}");
-    call(post("/users/carol/erase", &json!({}))).await.expect(200);
-    store.delete_ended(Duration::from_hours(24), None, 10).await.unwrap();
-
-    for path in [
-        "/orders",
-        "/orders?status=pending",
-        "/orders?status=failed",
-        "/orders/a",
-        "/orders/a/history",
-        "/orders/a/status",
-        "/healthz",
-    ] {
-        read(path).await;
-    }
-    assert_eq!(read("/metrics").await["total_orders"], 4);
 }
 
 #[tokio::test]

@@ -2,11 +2,8 @@
 
 use std::time::Duration;
 
-use shared::config::Env;
-use shared::db::{Database, DbConfig};
-use shared::deadline::Deadline;
 use shared::error::Chain;
-use tests::{Authority, Log, TlsPostgres};
+use tests::{Authority, Log, TlsPostgres, store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -18,9 +15,12 @@ const VALID: u16 = 2099;
 
 /// Executes a statement with these variables. Returns the error as logged, or an empty string.
 async fn ask(variables: &[(&str, &str)]) -> String {
-    let store = Database::new(DbConfig::from_env(&variables.iter().copied().collect::<Env>()).unwrap())
-        .until(Deadline::after(Duration::from_mins(1)));
-    store.ping().await.err().map(|error| Chain(&error).to_string()).unwrap_or_default()
+    store(&variables.iter().copied().collect())
+        .ping()
+        .await
+        .err()
+        .map(|error| Chain(&error).to_string())
+        .unwrap_or_default()
 }
 
 async fn ask_by(url: &str, authority: &Authority) -> String {

@@ -2,40 +2,35 @@
 
 use std::process::Command;
 
-use serde_json::Value;
 use tests::Stack;
 
 const FUNCTIONS: [&str; 5] = ["ApiFunction", "ProcessorFunction", "SweeperFunction", "MigrateFunction", "SiteFunction"];
-
-/// The size of a deployed zip in bytes, by the emulator.
-async fn zip_size(stack: &Stack, variable: &str) -> u64 {
-    let url = format!("{}/2015-03-31/functions/{}", stack.get("AWS_ENDPOINT_URL"), stack.get(variable));
-    let function: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
-    function["Configuration"]["CodeSize"].as_u64().unwrap()
-}
 
 #[tokio::test]
 #[ignore = "needs the deployed stack: `make test` runs it"]
 async fn zips_are_at_most_six_megabytes() {
     let stack = Stack::running();
     for variable in ["API_FUNCTION", "PROCESSOR_FUNCTION", "SWEEPER_FUNCTION", "MIGRATE_FUNCTION", "SITE_FUNCTION"] {
-        let size = zip_size(&stack, variable).await;
+        let asked = stack.lambda().get_function_configuration().function_name(stack.get(variable)).send();
+        let size = asked.await.unwrap().code_size;
         assert!((500_000..=6_000_000).contains(&size), "{variable}: {size} bytes");
     }
 }
 
-fn output(command: &str, argument: &str, file: &str) -> String {
-    let output =
-        Command::new(command).args([argument, file]).output().unwrap_or_else(|error| panic!("{command}: {error}"));
-    String::from_utf8_lossy(&output.stdout).into_owned()
+/// What readelf prints about the binary of each function with this option.
+fn read_binaries(option: &str) -> Vec<(&'static str, String)> {
+    let read = |function| {
+        let file = format!("../.aws-sam/build/{function}/bootstrap");
+        let output = Command::new("readelf").args([option, &file]).output().expect("readelf is installed");
+        (function, String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    FUNCTIONS.map(read).into()
 }
 
 #[test]
 #[ignore = "needs the built functions: `make test` runs it"]
 fn binaries_need_no_newer_glibc_than_amazon_linux_2023() {
-    for function in FUNCTIONS {
-        let file = format!("../.aws-sam/build/{function}/bootstrap");
-        let symbols = output("readelf", "--version-info", &file);
+    for (function, symbols) in read_binaries("--version-info") {
         let versions = symbols.split("GLIBC_").skip(1).filter_map(|rest| {
             let digits: String = rest.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
             let (major, minor) = digits.split_once('.')?;
@@ -49,8 +44,7 @@ fn binaries_need_no_newer_glibc_than_amazon_linux_2023() {
 #[test]
 #[ignore = "needs the built functions: `make test` runs it"]
 fn binaries_need_no_library_besides_glibc() {
-    for function in FUNCTIONS {
-        let needed = output("readelf", "--dynamic", &format!("../.aws-sam/build/{function}/bootstrap"));
+    for (function, needed) in read_binaries("--dynamic") {
         let libraries: Vec<_> = needed.lines().filter(|line| line.contains("(NEEDED)")).collect();
         assert!(!libraries.is_empty(), "{function}: {needed}");
         for library in libraries {

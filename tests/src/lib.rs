@@ -27,7 +27,7 @@ pub use tls_listener::TlsListener;
 pub use tls_postgres::TlsPostgres;
 pub use tokens::{Issuer, Signature};
 pub use work::Ends;
-pub use world::{World, actor, batch, connect, failures, handle, order, post};
+pub use world::{World, actor, batch, connect, failures, get, handle, order, order_of, post, processor, store};
 
 use std::time::Duration;
 

@@ -4,15 +4,17 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{LazyLock, OnceLock};
+use std::time::Duration;
 
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
 use aws_types::SdkConfig;
+use futures_util::{StreamExt, stream};
 use reqwest::Method;
 use serde_json::Value;
 use shared::aws::Http;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::{Answer, servers};
+use crate::{Answer, connect, eventually, order_of, servers};
 
 /// The addresses and tokens of the running stack.
 pub struct Stack {
@@ -72,6 +74,12 @@ impl Stack {
         aws_sdk_sqs::Client::new(&self.aws())
     }
 
+    /// A client of the stack's functions.
+    #[must_use]
+    pub fn lambda(&self) -> aws_sdk_lambda::Client {
+        aws_sdk_lambda::Client::new(&self.aws())
+    }
+
     /// A client of the stack's event buses.
     #[must_use]
     pub fn events(&self) -> aws_sdk_eventbridge::Client {
@@ -110,6 +118,27 @@ impl Stack {
         connection.read_to_end(&mut answer).await.expect("it answers");
         let status = answer.split(|byte| *byte == b' ').nth(1).map(String::from_utf8_lossy);
         status.and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("no status in {answer:?}"))
+    }
+
+    /// Creates orders of bob's, this many at once, whose ids are the run and a number. Returns the statuses of the answers.
+    pub async fn create_many(&self, run: &str, count: usize, at_once: usize) -> Vec<u16> {
+        let orders = stream::iter(0..count).map(|number| async move {
+            let order = order_of("bob", &format!("{run}-{number}"));
+            self.post_as("TOKEN_BOB", "/orders", &order).await.status
+        });
+        orders.buffer_unordered(at_once).collect().await
+    }
+
+    /// Waits until this many orders of the run are completed, each at its first attempt.
+    pub async fn wait_until_completed(&self, run: &str, count: i64) {
+        let sql = connect(self.get("DATABASE_URL")).await;
+        let completed = "SELECT count(*) FROM order_states
+            WHERE order_id LIKE $1 || '-%' AND status = 'completed' AND attempts = 1";
+        eventually(&format!("all {count} are completed"), Duration::from_mins(2), async || {
+            let completed: i64 = sql.query_one(completed, &[&run]).await.expect("PostgreSQL answers").get(0);
+            (completed == count).then_some(())
+        })
+        .await;
     }
 
     /// Sends a GET with the token of this name.

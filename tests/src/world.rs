@@ -132,7 +132,7 @@ impl World {
     /// The database, connected to like the functions do.
     #[must_use]
     pub fn store(&self) -> Store {
-        Database::new(DbConfig::from_env(&self.env()).expect("a database")).until(Deadline::after(PATIENCE))
+        store(&self.env())
     }
 
     /// A sweeper of this world.
@@ -149,9 +149,7 @@ impl World {
 
     /// A processor with this work.
     pub fn processor_with<W: Work>(&self, work: W) -> Processor<W> {
-        let env = self.env_of("processor");
-        let config = processor::ProcessorConfig::from_env(&env).expect("a configuration");
-        Processor::new(config, work, &env).expect("clients")
+        processor(&self.env_of("processor"), work)
     }
 
     /// Another api of this world, with its own connection.
@@ -186,7 +184,7 @@ impl World {
 
     /// Sends a GET as an administrator.
     pub async fn get(&self, path: &str) -> Answer {
-        self.call(Request::get(path).body(Body::empty()).expect("a request")).await
+        self.call(get(path)).await
     }
 
     /// Posts JSON as an administrator.
@@ -209,10 +207,28 @@ impl World {
     }
 }
 
+/// The database of these variables, connected to like the functions do.
+#[must_use]
+pub fn store(env: &Env) -> Store {
+    Database::new(DbConfig::from_env(env).expect("a database")).until(Deadline::after(PATIENCE))
+}
+
+/// A processor with these variables and this work.
+pub fn processor<W: Work>(env: &Env, work: W) -> Processor<W> {
+    let config = processor::ProcessorConfig::from_env(env).expect("a configuration");
+    Processor::new(config, work, env).expect("clients")
+}
+
 /// The caller that changes an order.
 #[must_use]
 pub const fn actor(subject: &UserId) -> Actor<'_> {
     Actor { subject, client: None }
+}
+
+/// A GET.
+#[must_use]
+pub fn get(path: &str) -> Request<Body> {
+    Request::get(path).body(Body::empty()).expect("a request")
 }
 
 /// A POST of JSON.
@@ -229,7 +245,13 @@ pub fn post(path: &str, body: &Value) -> Request<Body> {
 /// The body of an order of alice's.
 #[must_use]
 pub fn order(order_id: &str) -> Value {
-    json!({"order_id": order_id, "user_id": "alice", "item_ids": ["book-1", "pen-7"], "total_amount": "59.98"})
+    order_of("alice", order_id)
+}
+
+/// The body of an order of this user's.
+#[must_use]
+pub fn order_of(user: &str, order_id: &str) -> Value {
+    json!({"order_id": order_id, "user_id": user, "item_ids": ["book-1", "pen-7"], "total_amount": "59.98"})
 }
 
 /// The access key that tells the emulated AWS which function calls.

@@ -1,7 +1,7 @@
 //! Regression tests for faults that random calls found once.
 
 use serde_json::{Value, json};
-use tests::{World, post};
+use tests::{World, order, post};
 
 #[tokio::test]
 async fn options_are_an_object_with_whole_numbers_or_nothing() {
@@ -34,7 +34,6 @@ async fn impossible_cause_in_a_filter_is_refused() {
 #[tokio::test]
 async fn idempotency_key_is_visible_characters_up_to_the_limit() {
     let world = World::new().await;
-    let order = |id: &str| json!({"order_id": id, "user_id": "alice", "item_ids": ["a"], "total_amount": 1});
     let create = async |body: &Value, key: &str| {
         let mut request = post("/orders", body);
         request.headers_mut().insert("idempotency-key", key.parse().unwrap());

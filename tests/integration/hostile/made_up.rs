@@ -10,7 +10,7 @@ use proptest::collection::{hash_map, vec};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
-use tests::{Answer, World, event, failures, handle, invoke};
+use tests::{Answer, World, event, failures, get, handle, invoke};
 
 /// A world and an api in it.
 struct Served {
@@ -86,10 +86,6 @@ async fn call(served: &Served, request: Request<Body>, change: impl FnOnce(&mut 
     change(&mut event);
     let answer = invoke(&served.api, &event).await;
     answer.unwrap_or_else(|error| panic!("the invocation fails: {error}: {event}"))
-}
-
-fn get(path: &str) -> Request<Body> {
-    Request::get(path).body(Body::empty()).unwrap()
 }
 
 #[test]

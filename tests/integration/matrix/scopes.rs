@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
-use tests::{World, event, invoke};
+use tests::{World, event, get, invoke};
 use uuid::Uuid;
 
 use super::routes::{self, Route};
@@ -67,7 +67,7 @@ async fn each_scope_alone_opens_its_routes_and_no_other() {
 async fn group_counts_only_where_the_deployment_names_it() {
     let world = World::new().await;
     let metrics = async |api| {
-        let mut event = event(None, Request::get("/metrics").body(Body::empty()).unwrap()).await;
+        let mut event = event(None, get("/metrics")).await;
         event["requestContext"]["authorizer"] = json!({"jwt": {"claims": claims("olga", "group operators")}});
         invoke(&api, &event).await.unwrap().status
     };

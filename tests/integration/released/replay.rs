@@ -68,6 +68,13 @@ fn from_json(recorded: &Value) -> Statement {
     }
 }
 
+/// Executes a statement with its recorded values.
+pub async fn execute(client: &Client, statement: &Statement) -> Result<(), Error> {
+    let values = statement.values.iter().cloned().map(Raw).collect::<Vec<_>>();
+    let params = values.iter().zip(types(statement)).map(|(value, kind)| (value as &(dyn ToSql + Sync), kind));
+    client.query_typed(&statement.sql, &params.collect::<Vec<_>>()).await.map(drop)
+}
+
 /// Executes a recording on a world's database. Returns a description of each result that differs.
 pub async fn differences(world: &World, recording: &Value) -> Vec<String> {
     let client = connect(world.owner_url()).await;
@@ -80,9 +87,7 @@ pub async fn differences(world: &World, recording: &Value) -> Vec<String> {
             Ok(columns) => different.push(format!("{sql}: returns {columns}")),
             Err(error) => different.push(format!("{sql}: {error:?}")),
         }
-        let values = statement.values.iter().cloned().map(Raw).collect::<Vec<_>>();
-        let params = values.iter().zip(types(&statement)).map(|(value, kind)| (value as &(dyn ToSql + Sync), kind));
-        if let Err(error) = client.query_typed(sql, &params.collect::<Vec<_>>()).await {
+        if let Err(error) = execute(&client, &statement).await {
             different.push(format!("{sql}: {error:?}"));
         }
     }
