@@ -3,13 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::Output;
 
 use iam_rs::{Context, Decision};
 use tests::Stack;
 use tokio::process::Command;
-use uuid::Uuid;
 
 use crate::template::policies::decide;
 
@@ -84,39 +81,42 @@ case \"$*\" in
 esac
 ";
 
-/// Runs the deployment script with these two replacements in `directory`, and with only the given variables.
-async fn deploy(directory: &Path, arguments: &[&str]) -> Output {
-    let python = std::path::absolute("../.venv/sam/bin/python").unwrap();
-    for (name, program) in [("sam", format!("#!{}{SAM}", python.display()).as_str()), ("aws", AWS)] {
-        fs::write(directory.join(name), program).unwrap();
-        fs::set_permissions(directory.join(name), fs::Permissions::from_mode(0o755)).unwrap();
-    }
-    let stack = Stack::running();
-    let path = format!("{}:{}", directory.display(), std::env::var("PATH").unwrap());
-    let mut command = Command::new("../.github/deploy.sh");
-    command.args(arguments).env_clear().envs([("PATH", path.as_str()), ("HOME", "/nowhere")]);
-    command.env("RECORD", directory).env("AWS_REGION", "eu-west-3");
-    command.env("URL", stack.get("API_URL")).env("TOKEN", stack.get("TOKEN_ALICE"));
-    command.output().await.unwrap()
+/// What a deployment by the script gave SAM, by name, and its calls of the AWS CLI.
+struct Deployment {
+    parameters: BTreeMap<String, String>,
+    calls: String,
 }
 
-/// The parameters that SAM received, by name.
-fn parameters(directory: &Path) -> BTreeMap<String, String> {
-    let recorded = fs::read_to_string(directory.join("sam.record")).unwrap();
-    recorded.lines().filter_map(|line| line.split_once('=')).map(|(name, value)| (name.into(), value.into())).collect()
+/// Runs the deployment script with these two replacements, and with only the given variables.
+async fn deploy(arguments: &[&str]) -> Deployment {
+    let (stack, directory) = (Stack::running(), tempfile::tempdir().unwrap());
+    let file = |name: &str| directory.path().join(name);
+    let python = std::path::absolute("../.venv/sam/bin/python").unwrap();
+    for (name, program) in [("sam", format!("#!{}{SAM}", python.display()).as_str()), ("aws", AWS)] {
+        fs::write(file(name), program).unwrap();
+        fs::set_permissions(file(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let path = format!("{}:{}", directory.path().display(), std::env::var("PATH").unwrap());
+    let mut command = Command::new("../.github/deploy.sh");
+    command.args(arguments).env_clear().envs([("PATH", path.as_str()), ("HOME", "/nowhere")]);
+    command.env("RECORD", directory.path()).env("AWS_REGION", "eu-west-3");
+    command.env("URL", stack.get("API_URL")).env("TOKEN", stack.get("TOKEN_ALICE"));
+    let output = command.output().await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let read = |name| fs::read_to_string(file(name)).unwrap();
+    let given = read("sam.record");
+    let pairs = given.lines().filter_map(|line| line.split_once('='));
+    let parameters = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    Deployment { parameters, calls: read("aws.record") }
 }
 
 #[tokio::test]
 #[ignore = "needs the deployed stack: `make test` runs it"]
 async fn deployment_by_the_script_gets_its_own_release() {
-    let directory = std::env::temp_dir().join(format!("deploying-{}", Uuid::new_v4().simple()));
-    fs::create_dir(&directory).unwrap();
     let mut releases = BTreeSet::new();
     for (arguments, gradual) in [(&["prod", "MaxAttempts=7"][..], "true"), (&["prod", "GradualRelease=false"], "false")]
     {
-        let output = deploy(&directory, arguments).await;
-        assert!(output.status.success(), "{output:?}");
-        let mut given = parameters(&directory);
+        let mut given = deploy(arguments).await.parameters;
         releases.insert(given.remove("Release").unwrap());
         assert_eq!(given.remove("MaxAttempts").is_some(), gradual == "true");
         let expected =
@@ -126,32 +126,22 @@ async fn deployment_by_the_script_gets_its_own_release() {
     assert_eq!(releases.len(), 2, "{releases:?}");
     let named = |release: &String| release.len() == 10 && release.chars().all(|each| each.is_ascii_alphanumeric());
     assert!(releases.iter().all(named), "{releases:?}");
-    fs::remove_dir_all(directory).unwrap();
 }
 
 #[tokio::test]
 #[ignore = "needs the deployed stack: `make test` runs it"]
 async fn deployment_passes_empty_values_and_values_with_spaces() {
-    let directory = std::env::temp_dir().join(format!("deploying-{}", Uuid::new_v4().simple()));
-    fs::create_dir(&directory).unwrap();
     let values = ["EventBus=", "DashboardScopes=openid orders/read", "ApiName=\"the orders\""];
-    let output = deploy(&directory, &[&["dev"], values.as_slice()].concat()).await;
-    assert!(output.status.success(), "{output:?}");
-    let given = parameters(&directory);
+    let given = deploy(&[&["dev"], values.as_slice()].concat()).await.parameters;
     for (name, value) in values.map(|each| each.split_once('=').unwrap()) {
         assert_eq!(given.get(name).map(String::as_str), Some(value.trim_matches('"')));
     }
-    fs::remove_dir_all(directory).unwrap();
 }
 
 #[tokio::test]
 #[ignore = "needs the deployed stack: `make test` runs it"]
 async fn deployment_deletes_old_versions_and_limits_log_retention() {
-    let directory = std::env::temp_dir().join(format!("deploying-{}", Uuid::new_v4().simple()));
-    fs::create_dir(&directory).unwrap();
-    let output = deploy(&directory, &["prod"]).await;
-    assert!(output.status.success(), "{output:?}");
-    let calls = fs::read_to_string(directory.join("aws.record")).unwrap();
+    let calls = deploy(&["prod"]).await.calls;
     let of_api = |call: &&str| call.contains("delete-function --function-name the-api");
     let deleted: Vec<_> = calls.lines().filter(of_api).filter_map(|call| call.rsplit(' ').next()).collect();
     assert_eq!(deleted, ["1", "2"]);
@@ -159,7 +149,6 @@ async fn deployment_deletes_old_versions_and_limits_log_retention() {
         let group = format!("/aws/rds/instance/ordermill-prod-database-x/{log} --retention-in-days 90");
         assert!(calls.contains(&group), "{calls}");
     }
-    fs::remove_dir_all(directory).unwrap();
 }
 
 #[tokio::test]
@@ -192,14 +181,10 @@ fn taken(call: &str) -> (String, String) {
 #[tokio::test]
 #[ignore = "needs the deployed stack: `make test` runs it"]
 async fn pipeline_may_make_each_call_of_the_script() {
-    let place = std::env::temp_dir().join(format!("deploying-{}", Uuid::new_v4().simple()));
-    fs::create_dir(&place).unwrap();
-    deploy(&place, &["prod"]).await;
     let policies = [serde_json::from_str(&fs::read_to_string("../.github/pipeline-policy.json").unwrap()).unwrap()];
-    let calls: BTreeSet<_> = fs::read_to_string(place.join("aws.record")).unwrap().lines().map(taken).collect();
+    let calls: BTreeSet<_> = deploy(&["prod"]).await.calls.lines().map(taken).collect();
     assert_eq!(calls.len(), 6, "{calls:?}");
     for (action, resource) in calls {
         assert_eq!(decide(&policies, &action, &resource, Context::new()), Decision::Allow, "{action} on {resource}");
     }
-    fs::remove_dir_all(place).unwrap();
 }
