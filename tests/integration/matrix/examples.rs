@@ -11,7 +11,7 @@ use super::routes::{self, PAUSE, Route};
 const ORDER_ID: &str = "order-1001";
 
 /// The example of a body or a parameter: its own, or else its schema's.
-fn example(document: &Value, content: &Value) -> Option<Value> {
+pub fn example(document: &Value, content: &Value) -> Option<Value> {
     let own = [&content["example"], &content["schema"]["examples"][0]].into_iter().find(|example| !example.is_null());
     let listed = || content["examples"].as_object()?.values().next().map(|example| &example["value"]);
     let schema = || {
@@ -95,7 +95,7 @@ async fn invalid(document: &Value, routes: &[Route], answers: &Map<String, Value
 }
 
 /// The JSON content of a request body or a response.
-fn json_of(holder: &Value) -> &Value {
+pub fn json_of(holder: &Value) -> &Value {
     &holder["content"]["application/json"]
 }
 

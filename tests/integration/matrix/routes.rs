@@ -7,6 +7,8 @@ use reqwest::Method;
 use serde_json::Value;
 use tests::{Stack, order};
 
+use super::examples::{example, json_of};
+
 /// The scope that permits everything.
 pub const ADMIN: &str = "orders/admin";
 /// The scope that reads everything.
@@ -63,7 +65,8 @@ pub fn all() -> Vec<Route> {
         let statuses: BTreeSet<u16> =
             operation["responses"].as_object().unwrap().keys().map(|status| status.parse().unwrap()).collect();
         let success = if statuses.contains(&201) { 201 } else { 200 };
-        let mut body = example(&document, operation);
+        let required = Some(&operation["requestBody"]).filter(|body| body["required"] == true);
+        let mut body = required.map(|body| example(&document, json_of(body)).expect("a body has an example"));
         let success = if path == PAUSE {
             // A pause would hold the orders of other tests. An administrator's is refused for its reason, which comes after the scope.
             body = Some(serde_json::json!({"reason": ""}));
@@ -97,19 +100,6 @@ fn operations(document: &Value) -> impl Iterator<Item = (Method, &str, &Value)> 
         let operations = operations.as_object().unwrap().iter();
         operations.map(|(method, operation)| (method.to_uppercase().parse().unwrap(), path.as_str(), operation))
     })
-}
-
-/// The document's example of an operation's body, if the body is required.
-fn example(document: &Value, operation: &Value) -> Option<Value> {
-    let content = &operation["requestBody"];
-    if content["required"] != true {
-        return None;
-    }
-    let schema = content["content"]["application/json"]["schema"]["$ref"].as_str().unwrap();
-    let schema = document.pointer(schema.trim_start_matches('#')).unwrap();
-    let example = schema["examples"][0].clone();
-    assert!(example.is_object(), "{} needs an example of its body", operation["operationId"]);
-    Some(example)
 }
 
 impl Route {
