@@ -44,11 +44,3 @@ async fn invalid_variable_stops_the_function_at_start_by_name() {
         assert!(output.contains(&format!("{variable}: ")), "{function} did not name {variable}: {output}");
     }
 }
-
-#[tokio::test]
-#[ignore = "needs the built functions: `make test` runs it"]
-async fn authentication_cannot_be_turned_off_in_production() {
-    let world = World::with(&[("STAGE", "prod")]).await;
-    let output = start("ApiFunction", &world, ("AUTH", Some("off"))).await;
-    assert!(output.contains("AUTH: can't be off when STAGE is prod"), "{output}");
-}

@@ -20,7 +20,8 @@ use sandbox::queue::{Attributes, Hook, Message, Queues, behind};
 use sandbox::runtime::{Environment, Function, Pool};
 use serde_json::{Value, json};
 use tests::{World, order};
-use tokio::time::{Instant, timeout};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::environments::function_with;
 
@@ -60,6 +61,31 @@ pub async fn gateway(world: &World, environments: usize, more: &[(&str, &str)]) 
 pub async fn create(gateway: &Gateway, order_id: impl AsRef<str>) -> Answer {
     let body = order(order_id.as_ref());
     gateway.call("POST", "/orders", ADMIN, Some(&body)).await.expect("an answer")
+}
+
+/// What a client got that created orders during an outage: the refused ones, how many were accepted in it, and when one was after it.
+struct Outage {
+    refused: Vec<String>,
+    early: usize,
+    accepted: Instant,
+}
+
+/// Creates one order after the other until one is accepted after the outage. Asserts that each refusal is a 503 in time.
+async fn create_until_accepted(gateway: &Gateway, client: usize, is_out: watch::Receiver<bool>) -> Outage {
+    let (mut refused, mut early) = (Vec::new(), 0);
+    loop {
+        let order_id = format!("o-{client}-{}", refused.len() + early);
+        let answer = within(SLOW_DATABASE, "POST /orders", create(gateway, &order_id)).await;
+        if answer.status != 201 {
+            assert_unavailable(&answer);
+            refused.push(order_id);
+        } else if *is_out.borrow() {
+            early += 1;
+        } else {
+            return Outage { refused, early, accepted: Instant::now() };
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// Asserts that the answer is a 503 with `Retry-After`.

@@ -1,18 +1,13 @@
 //! The planted values, each recognisable in any text.
 
-/// A bearer token.
 pub const TOKEN: &str = "planted-token.eyJzdWIiOiJwbGFudGVkIn0.signature";
 /// A wrong password of the database. The right one is the stack's own.
 pub const DATABASE_PASSWORD: &str = "planted-database-password";
-/// The secret that signs the webhook's calls.
 pub const WEBHOOK_SECRET: &str = "planted-webhook-secret";
 /// The secret part of the webhook's URL.
 pub const URL_KEY: &str = "planted-url-key";
-/// The answer of the webhook's endpoint.
 pub const ENDPOINT_ANSWER: &str = "planted-answer-of-the-endpoint";
-/// The function's secret key for AWS.
 pub const AWS_SECRET_KEY: &str = "planted-aws-secret-key";
-/// The session token of that key.
 pub const AWS_SESSION_TOKEN: &str = "planted-aws-session-token";
 /// The signature in CloudFormation's response URL.
 pub const RESPONSE_SIGNATURE: &str = "planted-response-signature";
@@ -30,13 +25,9 @@ pub const SECRETS: [&str; 9] = [
     RESPONSE_SIGNATURE,
 ];
 
-/// The user of an order.
 pub const USER: &str = "planted-user@example.com";
-/// The item of the order.
 pub const ITEM: &str = "planted-item";
-/// The amount of the order.
 pub const AMOUNT: &str = "31337.42";
-/// The idempotency key of its request.
 pub const IDEMPOTENCY_KEY: &str = "planted-idempotency-key";
 
 /// The values that an answer to their sender may contain, but a log may not.

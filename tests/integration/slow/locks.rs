@@ -2,9 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use tokio::sync::watch;
-use tokio::time::sleep;
-
 use super::*;
 use crate::roles::AppRole;
 
@@ -18,26 +15,6 @@ async fn lock(role: &AppRole, table: &str) -> tokio_postgres::Client {
     let client = tests::connect(role.world.owner_url()).await;
     client.batch_execute(&format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")).await.unwrap();
     client
-}
-
-/// Creates one order after the other until one is accepted. Returns the refused ones, and the time of the accepted one.
-async fn create_until_accepted(
-    gateway: &Gateway,
-    client: usize,
-    is_locked: watch::Receiver<bool>,
-) -> (Vec<String>, Instant) {
-    let mut refused = Vec::new();
-    loop {
-        let order_id = format!("o-{client}-{}", refused.len());
-        let answer = within(SLOW_DATABASE, "POST /orders", create(gateway, &order_id)).await;
-        if answer.status == 201 {
-            assert!(!*is_locked.borrow(), "an order was accepted while the table was locked");
-            return (refused, Instant::now());
-        }
-        assert_unavailable(&answer);
-        refused.push(order_id);
-        sleep(Duration::from_millis(100)).await;
-    }
 }
 
 /// The highest number of connections until `end`.
@@ -65,10 +42,11 @@ async fn locked_orders_return_503_and_store_nothing_later() {
     let clients = (0..ENVIRONMENTS).map(|client| create_until_accepted(&gateway, client, is_locked.clone()));
     let (accepted, (most, unlocked)) = tokio::join!(join_all(clients), unlock);
     assert!(most <= ENVIRONMENTS + 4, "{most} connections of {ENVIRONMENTS} environments");
-    let late = accepted.iter().map(|(_, at)| at.saturating_duration_since(unlocked)).max().unwrap();
+    assert_eq!(accepted.iter().map(|client| client.early).sum::<usize>(), 0, "accepted while the table was locked");
+    let late = accepted.iter().map(|client| client.accepted.saturating_duration_since(unlocked)).max().unwrap();
     assert!(late <= Duration::from_secs(2), "an order was accepted only {late:?} after the lock's end");
     wait_until_idle(&role.world, Duration::from_secs(1)).await;
-    let refused: Vec<_> = accepted.into_iter().flat_map(|(refused, _)| refused).collect();
+    let refused: Vec<_> = accepted.into_iter().flat_map(|client| client.refused).collect();
     assert!(refused.len() >= ENVIRONMENTS, "{refused:?}");
     let stored = role.world.rows("SELECT order_id FROM orders WHERE order_id = ANY ($1)", &[&refused]).await;
     assert!(stored.is_empty(), "{} of the refused orders were stored later", stored.len());

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use sandbox::mapping::{Courier, Mapping, reliable};
 use sandbox::merchant::{Call, Merchant, Reply};
-use tokio::time::sleep;
 
 use super::*;
 
