@@ -176,6 +176,7 @@ def test_refused_question_stays_open_with_the_reason(operator, user, status, bod
     operator.page.get_by_role("button", name="Cancel 1 pending").click()
     question = operator.page.get_by_role("dialog", name="Cancel the selected orders?")
     expect(question.get_by_role("status")).to_contain_text(title)
+    expect(question).not_to_contain_text("Counting the orders")
     operator.check_accessible()
     question.get_by_role("button", name="No, go back").click()
     expect(question).to_be_hidden()

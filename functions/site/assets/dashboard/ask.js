@@ -31,7 +31,9 @@ export async function ask(question) {
     show($("ask-yes"), Boolean(yes));
     (question.needsReason ? $("ask-reason") : yes ? $("ask-yes") : $("ask-no")).focus();
   } catch (problem) {
-    if (current === question) refuse(problem);
+    if (current !== question) return;
+    $("ask-body").replaceChildren();
+    refuse(problem);
   }
 }
 
