@@ -68,7 +68,7 @@ fn row(times: &Times, rate: f64, setup: &Setup) -> String {
     let least = Used::at_least(setup, times, rate);
     let endless = Setup { database: Instance { sustained: count(setup.database.vcpus), ..setup.database }, ..*setup };
     if let Some(met) = endless.nearest_limit(times, rate, &least).filter(|share| share.part() >= MET) {
-        return format!("{begin} {} | – | – | – | more comes than is done | |\n", limit(&met));
+        return format!("{begin} {} | – | – | – | overloaded | |\n", limit(&met));
     }
     let calls = whole((rate / side_by_side / count(setup.list) * SECONDS).max(LEAST_CALLS));
     let outcome = Simulation::new(setup, times, rate, calls, SEED).run();
