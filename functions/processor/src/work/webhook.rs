@@ -2,7 +2,7 @@
 //!
 //! The request is a POST of the order as JSON, with these headers:
 //! - `Idempotency-Key`: the order's id. The endpoint may get an order several times and must act once. The body has the same bytes
-//!   each time;
+//!   each time, unless the user of a failed order was erased before a retry;
 //! - `Ordermill-Attempt`: the number of the attempt;
 //! - `webhook-id`, `webhook-timestamp` and `webhook-signature` by Standard Webhooks: see [`signature`].
 //!
