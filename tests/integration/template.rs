@@ -71,6 +71,9 @@ fn set(template: &mut Value, pointer: &str, value: Value) {
     }
 }
 
+/// The resource that a breach names, a property, and a value of it that breaks a rule.
+type Broken = (&'static str, &'static str, Value);
+
 #[test]
 fn each_rule_notices_its_breach() {
     let sound = template(&[
@@ -79,8 +82,7 @@ fn each_rule_notices_its_breach() {
         "Tracing=Active",
         "PermissionsBoundaryArn=arn:aws:iam::1:policy/ordermill-boundary",
     ]);
-    // The resource that a breach names, the property that breaks a rule, and its value.
-    for (resource, property, value) in [
+    let broken: [Broken; 58] = [
         ("ProcessorMapping", "OrderQueue/VisibilityTimeout", json!("119")),
         ("ProcessorMapping", "ProcessorFunction/Timeout", json!(16)),
         ("OrderQueue", "DeadLetterQueue/MessageRetentionPeriod", json!(345_600)),
@@ -103,34 +105,8 @@ fn each_rule_notices_its_breach() {
         ("AccessLogGroup", "AccessLogGroup/LogGroupName", Value::Null),
         ("SiteRole", "SiteRole/PermissionsBoundary", Value::Null),
         ("Database", "DatabaseParameters/Parameters/rds.force_ssl", json!("0")),
-        ("SweeperRole", "SweeperRole/Policies/0/PolicyDocument/Statement/1/Resource", json!("*")),
-        ("ApiRole", "ApiRole/Policies/0/PolicyDocument/Statement/1/Action", json!("sqs:SendMessage")),
-        ("ApiRole", "ApiRole/Policies/0/PolicyDocument/Statement/1/Action", json!("sqs:*")),
-        ("ApiRole", "ApiRole/Policies/0/PolicyDocument/Statement/1/Effect", json!("Deny")),
-        ("ApiRole", "ApiRole/Policies/0/PolicyDocument/Statement/1/Resource", json!("*")),
-        ("ApiRole", "ApiRole/Policies/0/PolicyDocument/Statement/2/Action/0", json!("sqs:PurgeQueue")),
-        ("SiteRole", "SiteRole/Policies/0/PolicyDocument/Statement/0/Action", json!("logs:PutLogEvents")),
-        ("ProcessorRole", "ProcessorRole/Policies/0/PolicyDocument/Statement/1/Action/0", json!("sqs:SendMessage")),
-        (
-            "ProcessorRole",
-            "ProcessorRole/Policies/0/PolicyDocument/Statement/2/Resource",
-            json!({"Fn::GetAtt": ["OrderQueue", "Arn"]}),
-        ),
-        ("SweeperRole", "SweeperRole/ManagedPolicyArns", json!([])),
-        ("MigrateRole", "MigrateRole/Policies/0/PolicyDocument/Statement/1/Action", json!("rds-db:*")),
-        ("the boundary", "OrderQueue/QueueName", json!({"Fn::Sub": "orders"})),
-        ("SqsEndpoint", "SqsEndpoint/PolicyDocument/Statement/0/Action", json!("sqs:*")),
-        ("SqsEndpoint", "SqsEndpoint/PolicyDocument/Statement/0/Resource", json!("*")),
-        ("S3Endpoint", "S3Endpoint/PolicyDocument/Statement/0/Action", json!("s3:GetObject")),
-        ("OrderQueuePolicy", "OrderQueuePolicy/PolicyDocument/Statement/Condition", Value::Null),
-        ("DeadLetterQueuePolicy", "DeadLetterQueuePolicy/PolicyDocument/Statement/Effect", json!("Allow")),
         ("SiteRole", "SiteRole/ManagedPolicyArns", json!(["arn:aws:iam::aws:policy/AdministratorAccess"])),
         ("ReleaseRole", "ReleaseRole/Policies", json!([])),
-        (
-            "ApiRole",
-            "DatabasePolicy/PolicyDocument/Statement/0/Resource",
-            json!("arn:aws:rds-db:*:111122223333:dbuser:*"),
-        ),
         ("SiteFunction", "SiteFunction/Role", json!({"Fn::GetAtt": ["ApiRole", "Arn"]})),
         ("ApiFunction", "ApiFunction/Environment/Variables/DATABASE_URL", json!("postgres://u:secret@h/d")),
         ("ApiFunction", "ApiFunction/Environment/Variables/DATABASE_PASSWORD", json!("secret")),
@@ -177,7 +153,8 @@ fn each_rule_notices_its_breach() {
         ("UserPool", "UserPool/AdminCreateUserConfig", Value::Null),
         ("UserClient", "UserClient/AllowedOAuthScopes/0", json!("orders/admin")),
         ("UserClient", "UserClient/AllowedOAuthScopes/0", json!("orders/read.all")),
-    ] {
+    ];
+    for (resource, property, value) in broken.into_iter().chain(policies::broken()) {
         let mut broken = Template(sound.0.clone());
         set(&mut broken.0["Resources"], &format!("/{}", property.replacen('/', "/Properties/", 1)), value);
         let breaches = broken.breaches();

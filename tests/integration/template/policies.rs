@@ -5,8 +5,9 @@ use std::fs::read_to_string;
 
 use iam_rs::{Arn, Context, Decision, IAMPolicy, IAMRequest, Principal, PrincipalId, evaluate_policies};
 use sandbox::calls::known;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::Broken;
 use super::rules::{Template, listed, named};
 
 /// The region, account and stack of the deployment that the policies are resolved for.
@@ -226,4 +227,36 @@ fn superfluous(name: &str, policies: &[Value], calls: &[Call]) -> Vec<String> {
 
 fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// Policies that allow too little or too much.
+pub fn broken() -> [Broken; 18] {
+    [
+        ("SweeperRole", "SweeperRole/Policies/0/PolicyDocument/Statement/1/Resource", json!("*")),
+        ("ApiRole", "ApiRole/Policies/0/PolicyDocument/Statement/1/Action", json!("sqs:SendMessage")),
+        ("ApiRole", "ApiRole/Policies/0/PolicyDocument/Statement/1/Action", json!("sqs:*")),
+        ("ApiRole", "ApiRole/Policies/0/PolicyDocument/Statement/1/Effect", json!("Deny")),
+        ("ApiRole", "ApiRole/Policies/0/PolicyDocument/Statement/1/Resource", json!("*")),
+        ("ApiRole", "ApiRole/Policies/0/PolicyDocument/Statement/2/Action/0", json!("sqs:PurgeQueue")),
+        ("SiteRole", "SiteRole/Policies/0/PolicyDocument/Statement/0/Action", json!("logs:PutLogEvents")),
+        ("ProcessorRole", "ProcessorRole/Policies/0/PolicyDocument/Statement/1/Action/0", json!("sqs:SendMessage")),
+        (
+            "ProcessorRole",
+            "ProcessorRole/Policies/0/PolicyDocument/Statement/2/Resource",
+            json!({"Fn::GetAtt": ["OrderQueue", "Arn"]}),
+        ),
+        ("SweeperRole", "SweeperRole/ManagedPolicyArns", json!([])),
+        ("MigrateRole", "MigrateRole/Policies/0/PolicyDocument/Statement/1/Action", json!("rds-db:*")),
+        ("the boundary", "OrderQueue/QueueName", json!({"Fn::Sub": "orders"})),
+        ("SqsEndpoint", "SqsEndpoint/PolicyDocument/Statement/0/Action", json!("sqs:*")),
+        ("SqsEndpoint", "SqsEndpoint/PolicyDocument/Statement/0/Resource", json!("*")),
+        ("S3Endpoint", "S3Endpoint/PolicyDocument/Statement/0/Action", json!("s3:GetObject")),
+        ("OrderQueuePolicy", "OrderQueuePolicy/PolicyDocument/Statement/Condition", Value::Null),
+        ("DeadLetterQueuePolicy", "DeadLetterQueuePolicy/PolicyDocument/Statement/Effect", json!("Allow")),
+        (
+            "ApiRole",
+            "DatabasePolicy/PolicyDocument/Statement/0/Resource",
+            json!("arn:aws:rds-db:*:111122223333:dbuser:*"),
+        ),
+    ]
 }

@@ -132,13 +132,6 @@ fn databases(template: &Template) -> Vec<String> {
     template.resources("AWS::RDS::DBInstance").into_iter().filter_map(exposed).collect()
 }
 
-/// The statements of a role's policies or of a managed policy.
-pub fn statements(properties: &Value) -> Vec<&Value> {
-    let inline = properties["Policies"].as_array().into_iter().flatten().map(|policy| &policy["PolicyDocument"]);
-    let all = inline.chain(properties.get("PolicyDocument"));
-    all.flat_map(|document| listed(&document["Statement"])).collect()
-}
-
 /// AWS's own policies are those for connecting functions to a VPC and for `CodeDeploy`, whose role has no other.
 fn foreign_policies(template: &Template) -> Vec<String> {
     let strange = |(name, role): (&str, &Value)| {
