@@ -63,7 +63,7 @@ pub async fn create(gateway: &Gateway, order_id: impl AsRef<str>) -> Answer {
     gateway.call("POST", "/orders", ADMIN, Some(&body)).await.expect("an answer")
 }
 
-/// What a client got that created orders during an outage: the refused ones, how many were accepted in it, and when one was after it.
+/// A client's orders during an outage: the refused ones, the number of accepted ones, and the time of the first accepted after it.
 struct Outage {
     refused: Vec<String>,
     early: usize,

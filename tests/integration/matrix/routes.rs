@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use axum::body::Body;
+use axum::http::Request;
 use reqwest::Method;
 use serde_json::Value;
 use tests::{Stack, order};
@@ -137,6 +139,13 @@ impl Route {
         let order = if body["orders"].is_array() { &mut body["orders"][0] } else { &mut body };
         order["order_id"] = order_id.into();
         Some(body)
+    }
+
+    /// The gateway's event for a call of the route, without an authorizer.
+    pub async fn event(&self, path_id: &str, body_id: &str) -> Value {
+        let body = self.body_with(body_id).map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        let request = Request::builder().method(self.method.as_str()).uri(self.path_of(path_id));
+        tests::event(None, request.header("content-type", "application/json").body(body).unwrap()).await
     }
 
     /// The gateway admits a token that has one of these scopes. Members of the operators' group have an ordinary user's scopes.

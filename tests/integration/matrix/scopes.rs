@@ -1,7 +1,5 @@
 //! Each scope alone, on the caller's own order and on another user's: the function's answers, without the gateway.
 
-use axum::body::Body;
-use axum::http::Request;
 use serde_json::{Value, json};
 use tests::{World, event, get, invoke};
 use uuid::Uuid;
@@ -45,9 +43,7 @@ async fn each_scope_alone_opens_its_routes_and_no_other() {
             if route.wants_a_failed_order() {
                 world.fail(&order_id).await;
             }
-            let body = route.body_with(&order_id).map_or_else(Body::empty, |body| Body::from(body.to_string()));
-            let request = Request::builder().method(route.method.as_str()).uri(route.path_of(&order_id));
-            let mut event = event(None, request.header("content-type", "application/json").body(body).unwrap()).await;
+            let mut event = route.event(&order_id, &order_id).await;
             let sub = if is_own { "alice" } else { "mallory" };
             event["requestContext"]["authorizer"] = json!({"jwt": {"claims": claims(sub, scope)}});
             let answer = invoke(&api, &event).await.unwrap();

@@ -1,10 +1,8 @@
 //! Events directly to the function, past the gateway or from another gateway: without the claims of this gateway's authorizer
 //! a caller is not authenticated.
 
-use axum::body::Body;
-use axum::http::Request;
 use serde_json::{Value, json};
-use tests::{World, event, invoke};
+use tests::{World, invoke};
 
 use super::routes;
 
@@ -77,9 +75,7 @@ async fn calls_without_the_claims_of_the_gateway_are_refused() {
     world.create("o-1").await;
     let api = world.api_with("AUTH", "jwt");
     for route in routes::with_token() {
-        let body = route.body_with("o-2").map_or_else(Body::empty, |body| Body::from(body.to_string()));
-        let request = Request::builder().method(route.method.as_str()).uri(route.path_of("o-1"));
-        let right = event(None, request.header("content-type", "application/json").body(body).unwrap()).await;
+        let right = route.event("o-1", "o-2").await;
         let mut events = vec![with_claims_elsewhere(right.clone())];
         for authorizer in authorizers() {
             let mut event = right.clone();
