@@ -2,6 +2,7 @@
 
 mod database;
 mod queues;
+mod requests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,22 +10,27 @@ use std::time::Duration;
 use api::Api;
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Method, Request};
-use processor::{Processor, Simulated, Work};
-use serde_json::{Value, json};
+use axum::http::Request;
+use processor::{Processor, ProcessorConfig, Simulated, Work};
+use serde_json::Value;
 use shared::config::Env;
 use shared::db::history::Actor;
 use shared::db::{Database, DbConfig, Store};
 use shared::deadline::Deadline;
 use shared::order::UserId;
-use sweeper::Sweeper;
+use sweeper::{Sweeper, Swept};
 use uuid::Uuid;
 
 use crate::{Answer, Stack, call_in_process};
 
 pub use database::connect;
 pub use queues::{batch, failures, handle};
+pub use requests::{get, order, order_of, post, post_empty, with_header};
 
+/// The variable of a function that reaches no server of AWS.
+pub const NO_AWS: (&str, &str) = ("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
+/// The variable of a function that reaches no database.
+pub const NO_DATABASE: (&str, &str) = ("DATABASE_URL", "postgres://app@127.0.0.1:1/nowhere");
 /// The longest time for a statement of a test.
 const PATIENCE: Duration = Duration::from_mins(1);
 const ALL_SCOPES: &str = "orders/read orders/write orders/admin";
@@ -141,6 +147,11 @@ impl World {
         Sweeper::from_env(&self.env_of("sweeper")).expect("a configuration")
     }
 
+    /// Runs a sweeper once.
+    pub async fn sweep(&self) -> Swept {
+        self.sweeper().sweep().await.expect("the sweep succeeds")
+    }
+
     /// A processor whose simulated work takes this long.
     #[must_use]
     pub fn processor(&self, delay: Duration) -> Processor<Simulated> {
@@ -223,35 +234,6 @@ pub fn processor<W: Work>(env: &Env, work: W) -> Processor<W> {
 #[must_use]
 pub const fn actor(subject: &UserId) -> Actor<'_> {
     Actor { subject, client: None }
-}
-
-/// A GET.
-#[must_use]
-pub fn get(path: &str) -> Request<Body> {
-    Request::get(path).body(Body::empty()).expect("a request")
-}
-
-/// A POST of JSON.
-#[must_use]
-pub fn post(path: &str, body: &Value) -> Request<Body> {
-    Request::builder()
-        .method(Method::POST)
-        .uri(path)
-        .header("content-type", "application/json")
-        .body(Body::from(body.to_string()))
-        .expect("a request")
-}
-
-/// The body of an order of alice's.
-#[must_use]
-pub fn order(order_id: &str) -> Value {
-    order_of("alice", order_id)
-}
-
-/// The body of an order of this user's.
-#[must_use]
-pub fn order_of(user: &str, order_id: &str) -> Value {
-    json!({"order_id": order_id, "user_id": user, "item_ids": ["book-1", "pen-7"], "total_amount": "59.98"})
 }
 
 /// The access key that tells the emulated AWS which function calls.

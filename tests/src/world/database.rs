@@ -1,8 +1,10 @@
 //! A world's database: created, queried and changed past the functions.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use shared::config::Env;
+use shared::db::claim::Claim;
 use shared::db::role::grant;
 use shared::db::{DbConfig, schema};
 use shared::deadline::Deadline;
@@ -27,6 +29,38 @@ impl World {
             INSERT INTO order_outcomes (minute, failed) VALUES (date_trunc('minute', now()), 1)"
         ))
         .await;
+    }
+
+    /// Inserts orders of alice's, `o-1` and so on, past the functions. A column's value is a SQL expression of the number `i`.
+    /// An order without `finished_at` is active, and due at its `process_after` or its creation.
+    pub async fn insert(&self, count: usize, columns: &[(&str, &str)]) {
+        let own = [("order_id", "'o-' || i"), ("user_id", "'alice'"), ("item_ids", "'{a}'"), ("total_amount", "1")];
+        let values: BTreeMap<_, _> = own.into_iter().chain(columns.iter().copied()).collect();
+        let (names, values): (Vec<_>, Vec<_>) = values.into_iter().unzip();
+        self.execute(&format!(
+            "WITH inserted AS (
+                INSERT INTO orders ({}) SELECT {} FROM generate_series(1, {count}) AS i RETURNING *
+            ) INSERT INTO order_work (order_id, created_at, due_at, process_after)
+            SELECT order_id, created_at, coalesce(process_after, created_at), process_after FROM inserted
+            WHERE finished_at IS NULL",
+            names.join(", "),
+            values.join(", ")
+        ))
+        .await;
+    }
+
+    /// The same with completed orders, which were created and ended this long ago.
+    pub async fn insert_ended(&self, count: usize, ago: &str, columns: &[(&str, &str)]) {
+        let at = format!("now() - interval '{ago}'");
+        let ended = [("created_at", &*at), ("started_at", &at), ("finished_at", &at), ("attempts", "1")];
+        self.insert(count, &[&ended, columns].concat()).await;
+    }
+
+    /// Claims these orders for 30 seconds, as a worker does.
+    pub async fn claim(&self, order_ids: &[&str]) -> Claim {
+        let order_ids: Vec<_> = order_ids.iter().map(|id| id.parse().expect("an order's identifier")).collect();
+        let claim = self.store().claim(&order_ids, Duration::from_secs(30), Duration::ZERO).await;
+        claim.expect("the orders can be claimed")
     }
 
     /// Creates a database role with the rights of the functions, and returns its name.

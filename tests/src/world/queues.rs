@@ -1,11 +1,14 @@
 //! A world's queues, and batches of messages for its processor.
 
+use std::time::Duration;
+
 use aws_lambda_events::sqs::SqsBatchResponse;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, SendMessageBatchRequestEntry};
 use processor::event::SqsEvent;
-use processor::{Processor, Work};
+use processor::{Outcome, Processor, Simulated, Work};
 
 use super::World;
+use crate::Ends;
 
 impl World {
     /// The number of messages in the orders' queue: visible, delayed and in flight.
@@ -24,6 +27,22 @@ impl World {
         let attributes = asked.await.expect("the queue answers").attributes.unwrap_or_default();
         let counts = attributes.iter().filter(|(name, _)| name.as_str().starts_with("ApproximateNumberOfMessages"));
         counts.map(|(_, count)| count.parse::<i64>().expect("a count")).sum()
+    }
+
+    /// Processes a batch of these messages without a delay. Asserts that none fails.
+    pub async fn process<T: AsRef<str>>(&self, bodies: &[T]) {
+        self.process_with(Simulated { delay: Duration::ZERO }, bodies).await;
+    }
+
+    /// The same with this work.
+    pub async fn process_with<W: Work, T: AsRef<str>>(&self, work: W, bodies: &[T]) {
+        let response = handle(&self.processor_with(work), bodies).await;
+        assert_eq!(failures(&response), [""; 0]);
+    }
+
+    /// Has the work of these orders fail for good, with this cause.
+    pub async fn refuse<T: AsRef<str>>(&self, order_ids: &[T], cause: &str) {
+        self.process_with(Ends(|_: &str| Outcome::Fail(cause.to_owned())), order_ids).await;
     }
 
     /// Receives the next message from the orders' queue as an event for the processor, and leaves it in flight.

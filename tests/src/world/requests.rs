@@ -1,0 +1,43 @@
+//! Requests to the api.
+
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::{Value, json};
+
+/// A GET.
+#[must_use]
+pub fn get(path: &str) -> Request<Body> {
+    Request::get(path).body(Body::empty()).expect("a request")
+}
+
+/// A POST of JSON.
+#[must_use]
+pub fn post(path: &str, body: &Value) -> Request<Body> {
+    let request = Request::post(path).header("content-type", "application/json");
+    request.body(body.to_string().into()).expect("a request")
+}
+
+/// A POST without a body.
+#[must_use]
+pub fn post_empty(path: &str) -> Request<Body> {
+    Request::post(path).body(Body::empty()).expect("a request")
+}
+
+/// The request with this header, in place of one of the same name.
+#[must_use]
+pub fn with_header(mut request: Request<Body>, name: &'static str, value: &str) -> Request<Body> {
+    request.headers_mut().insert(name, value.parse().expect("a header's value"));
+    request
+}
+
+/// The body of an order of alice's.
+#[must_use]
+pub fn order(order_id: &str) -> Value {
+    order_of("alice", order_id)
+}
+
+/// The body of an order of this user's.
+#[must_use]
+pub fn order_of(user: &str, order_id: &str) -> Value {
+    json!({"order_id": order_id, "user_id": user, "item_ids": ["book-1", "pen-7"], "total_amount": "59.98"})
+}
