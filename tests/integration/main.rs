@@ -26,7 +26,6 @@ mod filtering;
 mod fulfilling;
 mod history;
 mod hostile;
-mod inputs;
 mod leaks;
 mod listing;
 mod matrix;

@@ -3,15 +3,7 @@
 use axum::body::Body;
 use axum::http::{Method, Request};
 use serde_json::json;
-use tests::World;
-
-fn get(path: &str) -> Request<Body> {
-    Request::get(path).body(Body::empty()).unwrap()
-}
-
-fn post(path: &str) -> Request<Body> {
-    Request::post(path).body(Body::empty()).unwrap()
-}
+use tests::{NO_DATABASE, World, call_in_process, event, get, invoke, post, post_empty, with_header};
 
 #[tokio::test]
 async fn order_reads_as_it_was_created() {
@@ -26,27 +18,13 @@ async fn unchanged_order_is_not_sent_again() {
     let world = World::new().await;
     world.create("o-1").await;
     let etag = world.get("/orders/o-1").await.header("etag").to_owned();
-    let ask = || Request::get("/orders/o-1").header("if-none-match", &etag).body(Body::empty()).unwrap();
+    let ask = || with_header(get("/orders/o-1"), "if-none-match", &etag);
     let unchanged = world.call(ask()).await;
     assert_eq!((unchanged.status, unchanged.text.as_str(), unchanged.header("etag")), (304, "", etag.as_str()));
-    world.call(post("/orders/o-1/cancel")).await.expect(200);
+    world.call(post_empty("/orders/o-1/cancel")).await.expect(200);
     let changed = world.call(ask()).await;
     assert_ne!(changed.header("etag"), etag);
     assert_eq!(changed.expect(200)["status"], "cancelled");
-}
-
-#[tokio::test]
-async fn order_of_another_user_is_not_found() {
-    let world = World::new().await;
-    world.create("o-1").await;
-    for path in ["/orders/o-1", "/orders/o-1/status"] {
-        world.call_as("alice", "orders/read", get(path)).await.expect(200);
-        world.call_as("bob", "orders/read", get(path)).await.problem(404);
-        world.call_as("alice", "orders/write", get(path)).await.problem(403);
-        world.call_unknown(get(path)).await.problem(401);
-    }
-    world.call_as("bob", "orders/write", post("/orders/o-1/cancel")).await.problem(404);
-    assert_eq!(world.status("o-1").await, "pending");
 }
 
 #[tokio::test]
@@ -62,13 +40,13 @@ async fn impossible_order_id_is_not_found() {
 async fn pending_order_can_be_cancelled_for_good() {
     let world = World::new().await;
     world.create("o-1").await;
-    let cancelled = world.call_as("alice", "orders/write", post("/orders/o-1/cancel")).await.expect(200);
+    let cancelled = world.call_as("alice", "orders/write", post_empty("/orders/o-1/cancel")).await.expect(200);
     assert_eq!(
         (&cancelled["status"], &cancelled["next"], &cancelled["attempts"]),
         (&json!("cancelled"), &json!([]), &json!(0))
     );
     assert!(cancelled["finished_at"].is_string() && cancelled["started_at"].is_null());
-    assert_eq!(world.call(post("/orders/o-1/cancel")).await.expect(200), cancelled);
+    assert_eq!(world.call(post_empty("/orders/o-1/cancel")).await.expect(200), cancelled);
     assert_eq!(world.value::<i64>("SELECT count(*) FROM order_work").await, 0);
     assert_eq!(world.counted("cancelled").await, 1);
 }
@@ -78,11 +56,11 @@ async fn processing_order_can_be_neither_cancelled_nor_retried() {
     let world = World::new().await;
     world.create("o-1").await;
     world.execute("UPDATE order_work SET started_at = now()").await;
-    let problem = world.call(post("/orders/o-1/cancel")).await.problem(409);
+    let problem = world.call(post_empty("/orders/o-1/cancel")).await.problem(409);
     assert_eq!(problem["detail"], "The order is processing. A client can cancel only a pending order.");
-    world.call(post("/orders/o-1/retry")).await.problem(409);
-    world.call(post("/orders/none/cancel")).await.problem(404);
-    world.call(post("/orders/none/retry")).await.problem(404);
+    world.call(post_empty("/orders/o-1/retry")).await.problem(409);
+    world.call(post_empty("/orders/none/cancel")).await.problem(404);
+    world.call(post_empty("/orders/none/retry")).await.problem(404);
 }
 
 #[tokio::test]
@@ -90,30 +68,47 @@ async fn failed_order_can_be_retried_only_by_an_operator() {
     let world = World::new().await;
     world.create("o-1").await;
     world.receive().await;
-    world
-        .execute("UPDATE orders SET started_at = now(), finished_at = now(), attempts = 5, failure = 'no stock'")
-        .await;
-    world.execute("DELETE FROM order_work").await;
+    world.refuse(&["o-1"], "no stock").await;
     let failed = world.get("/orders/o-1").await.expect(200);
     assert_eq!(
         (&failed["failure"], &failed["attempts"], &failed["next"]),
-        (&json!("no stock"), &json!(5), &json!(["retry"]))
+        (&json!("no stock"), &json!(1), &json!(["retry"]))
     );
-    world.call_as("alice", "orders/read orders/write", post("/orders/o-1/retry")).await.problem(403);
-    let retried = world.call(post("/orders/o-1/retry")).await.expect(200);
+    world.call_as("alice", "orders/read orders/write", post_empty("/orders/o-1/retry")).await.problem(403);
+    let retried = world.call(post_empty("/orders/o-1/retry")).await.expect(200);
     assert_eq!(
         (&retried["status"], &retried["failure"], &retried["attempts"]),
         (&json!("pending"), &json!(null), &json!(0))
     );
     assert_eq!(world.receive().await.as_deref(), Some("o-1"));
+    assert_eq!(world.call(post_empty("/orders/o-1/retry")).await.expect(200), retried);
+    world.call(post_empty("/orders/o-1/cancel")).await.expect(200);
+    world.call(post_empty("/orders/o-1/retry")).await.problem(409);
+}
+
+#[tokio::test]
+async fn dots_are_not_an_order_id() {
+    let world = World::new().await;
+    let sql = "INSERT INTO orders (order_id, user_id, item_ids, total_amount) VALUES ('..', 'a', '{a}', 1)";
+    let refused = world.try_execute(sql).await.unwrap_err();
+    assert_eq!(refused.as_db_error().and_then(|error| error.constraint()), Some("order_id_check"));
+    world.create("o-1").await;
+    world.refuse(&["o-1"], "out of stock").await;
+    for path in ["/orders/./retry", "/orders/%2E/retry", "/orders/x/../retry", "/orders/x/%2e%2e/retry"] {
+        let mut event = event(Some(("admin", "orders/admin")), post("/orders", &json!({"dry_run": false}))).await;
+        event["rawPath"] = path.into();
+        let answer = invoke(&world.api_of(), &event).await.unwrap();
+        assert_eq!(answer.status, 404, "{path}: {answer:?}");
+    }
+    assert_eq!(world.status("o-1").await, "failed");
 }
 
 #[tokio::test]
 async fn health_needs_no_token_and_reports_the_database() {
     let world = World::new().await;
     assert_eq!(world.call_unknown(get("/healthz")).await.expect(200), json!({"status": "ok"}));
-    let api = world.api_with("DATABASE_URL", "postgres://app@127.0.0.1:1/nowhere");
-    tests::call_in_process(&api, None, get("/healthz")).await.problem(503);
+    let api = world.api_of_env(&world.env_with(NO_DATABASE));
+    call_in_process(&api, None, get("/healthz")).await.problem(503);
 }
 
 #[tokio::test]
@@ -137,6 +132,27 @@ async fn unknown_route_or_method_is_a_problem() {
 async fn authentication_off_makes_every_caller_an_administrator() {
     let world = World::new().await;
     let api = world.api_with("AUTH", "off");
-    tests::call_in_process(&api, None, get("/metrics")).await.expect(200);
+    call_in_process(&api, None, get("/metrics")).await.expect(200);
     world.call_unknown(get("/metrics")).await.problem(401);
+}
+
+#[tokio::test]
+async fn head_is_answered_as_get_without_the_body() {
+    let world = World::new().await;
+    world.create("o-1").await;
+    let (api, site) = (world.api_of(), site::router(site::SiteConfig::default()));
+    let claims = Some(("alice", "orders/read orders/admin"));
+    let of_the_api = ["/orders", "/orders/o-1", "/orders/o-1/status", "/metrics", "/healthz"];
+    let pages = ["/docs", "/docs/index.html", "/docs/problems", "/openapi.json", "/dashboard", "/dashboard/index.html"];
+    let calls = of_the_api.map(|path| (&api, path)).into_iter().chain(pages.map(|path| (&site, path)));
+    for (router, path) in calls {
+        let head = Request::head(path).body(Body::empty()).unwrap();
+        let head = call_in_process(router, claims, head).await;
+        let get = call_in_process(router, claims, get(path)).await;
+        assert_eq!((head.status, head.text.as_str()), (get.status, ""), "{path}");
+        for name in ["content-type", "location", "retry-after", "cache-control"] {
+            assert_eq!(head.header(name), get.header(name), "{path}: {name}");
+        }
+        assert!(get.status < 400, "{path}: {get:?}");
+    }
 }

@@ -1,12 +1,11 @@
 //! `GET /metrics`: every number equals a recount of the orders.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::http::Request;
 use processor::Outcome;
 use serde_json::{Value, json};
-use tests::{Ends, World, handle};
+use tests::{Ends, World, get, handle, with_header};
 
 /// Orders in every state: two pending, one processing, six completed, two failed, one cancelled.
 async fn busy_world() -> World {
@@ -17,10 +16,10 @@ async fn busy_world() -> World {
     }
     world.let_pass(2.5).await;
     let work = Ends(|id: &str| if id.starts_with("bad") { Outcome::Fail("bad".to_owned()) } else { Outcome::Complete });
-    handle(&world.processor_with(work), &ended).await;
+    world.process_with(work, &ended).await;
     world.post("/orders/cancelled/cancel", &json!({})).await.expect(200);
     world.post("/orders/bad-retried/retry", &json!({})).await.expect(200);
-    handle(&world.processor(Duration::ZERO), &["bad-retried"]).await;
+    world.process(&["bad-retried"]).await;
     handle(&world.processor(Duration::from_mins(1)), &["working"]).await;
     world
 }
@@ -79,18 +78,27 @@ async fn metrics_contain_the_oldest_overdue_order_and_the_queue() {
 }
 
 #[tokio::test]
-async fn metrics_are_openmetrics_if_accepted() {
+async fn metrics_are_text_in_the_accepted_format() {
     let world = busy_world().await;
-    let request =
-        Request::get("/metrics").header("accept", "application/openmetrics-text; version=1.0.0").body(Body::empty());
-    let answer = world.call(request.unwrap()).await;
-    assert_eq!(answer.header("content-type"), "application/openmetrics-text; version=1.0.0; charset=utf-8");
-    assert!(answer.text.contains("\nordermill_orders{status=\"completed\"} 6\n"), "{}", answer.text);
-    assert!(answer.text.ends_with("\n# EOF\n"));
-    for line in answer.text.lines().filter(|line| !line.starts_with('#')) {
-        let (name, value) = line.rsplit_once(' ').unwrap();
-        assert!(name.starts_with("ordermill_") && value.parse::<f64>().is_ok(), "{line}");
+    let mut families = Vec::new();
+    for (accept, content_type) in [
+        ("application/openmetrics-text; version=1.0.0", "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        ("text/plain; version=0.0.4", "text/plain; version=0.0.4; charset=utf-8"),
+    ] {
+        let answer = world.call(with_header(get("/metrics"), "accept", accept)).await;
+        assert_eq!(answer.header("content-type"), content_type);
+        assert!(answer.text.contains("\nordermill_orders{status=\"completed\"} 6\n"), "{}", answer.text);
+        assert_eq!(answer.text.ends_with("\n# EOF\n"), accept.starts_with("application"), "{}", answer.text);
+        for line in answer.text.lines().filter(|line| !line.starts_with('#')) {
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            assert!(name.starts_with("ordermill_") && value.parse::<f64>().is_ok(), "{line}");
+        }
+        let of_format = answer.text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).map(str::to_owned);
+        families.push(of_format.collect::<BTreeSet<_>>());
     }
+    assert!(families[0] == families[1] && families[0].len() >= 8, "{families:?}");
+    let answer = world.call(with_header(get("/metrics"), "accept", "*/*")).await;
+    assert_eq!(answer.header("content-type"), "application/json");
 }
 
 /// The number of orders in `by_hour` that are completed, failed and cancelled, and the number of hours that it has.
@@ -118,7 +126,7 @@ async fn outcomes_by_the_hour_stay_the_same_when_they_are_folded() {
         }
         let metrics = world.get("/metrics?hours=24").await.expect(200);
         assert!((metrics["by_hour"]["processing_seconds"]["p50"].as_f64().unwrap() / 4.989 - 1.0).abs() < 0.025);
-        world.sweeper().sweep().await.unwrap();
+        world.sweep().await;
     }
 }
 
@@ -132,7 +140,7 @@ async fn hours_are_kept_for_ninety_days() {
             INSERT INTO order_hour_durations SELECT hour, 3, 1, 1 FROM order_hours",
         )
         .await;
-    world.sweeper().sweep().await.unwrap();
+    world.sweep().await;
     let count = async |table: &str| world.value::<i64>(&format!("SELECT count(*) FROM {table}")).await;
     assert_eq!((count("order_hours").await, count("order_hour_durations").await), (1, 1));
 }
