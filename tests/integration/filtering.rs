@@ -1,29 +1,29 @@
 //! `GET /orders` with the filters of backends: by identifiers, by time and by cause; each page by page, and bounded.
 
-use axum::body::Body;
-use axum::http::Request;
 use serde_json::Value;
-use tests::World;
+use tests::{World, get};
 
 use crate::listing::{ids, walk};
 
-/// Ten orders a user of alice and bob, `o-1` to `o-20`, a second apart from 2026-01-01. Every fifth has failed, and every seventh completed.
+/// Ten orders a user of alice and bob, `o-1` to `o-20`, a second apart from 2026-01-01. Every fifth has failed, every seventh is completed,
+/// `o-11` is processing and `o-13` cancelled.
 async fn world() -> World {
     let world = World::new().await;
+    let failed = "'given up after ' || i || ' attempts: the shop (50%_off) answered 503'";
     world
-        .execute(
-            "WITH placed AS (
-                INSERT INTO orders (order_id, user_id, item_ids, total_amount, created_at, started_at, finished_at, failure)
-                SELECT 'o-' || i, CASE i % 2 WHEN 0 THEN 'alice' ELSE 'bob' END, '{a}', i,
-                    '2026-01-01T00:00:00Z'::timestamptz + i * interval '1 second', ended, ended,
-                    CASE WHEN i % 5 = 0 THEN 'given up after ' || i || ' attempts: the shop (50%_off) answered 503' END
-                FROM generate_series(1, 20) AS i,
-                    LATERAL (SELECT CASE WHEN i % 5 = 0 OR i % 7 = 0 THEN now() END AS ended) AS ends
-                RETURNING order_id, created_at, finished_at
-            ) INSERT INTO order_work (order_id, created_at, due_at)
-            SELECT order_id, created_at, now() FROM placed WHERE finished_at IS NULL",
+        .insert(
+            20,
+            &[
+                ("user_id", "CASE i % 2 WHEN 0 THEN 'alice' ELSE 'bob' END"),
+                ("created_at", "'2026-01-01T00:00:00Z'::timestamptz + i * interval '1 second'"),
+                ("started_at", "CASE WHEN i % 5 = 0 OR i % 7 = 0 THEN now() END"),
+                ("finished_at", "CASE WHEN i % 5 = 0 OR i % 7 = 0 OR i = 13 THEN now() END"),
+                ("cancelled", "i = 13"),
+                ("failure", &format!("CASE WHEN i % 5 = 0 THEN {failed} END")),
+            ],
         )
         .await;
+    world.execute("UPDATE order_work SET started_at = now() WHERE order_id = 'o-11'").await;
     world
 }
 
@@ -61,13 +61,34 @@ async fn orders_are_listed_by_their_identifiers_newest_first() {
 }
 
 #[tokio::test]
-async fn identifiers_of_another_users_orders_list_nothing() {
+async fn user_sees_only_its_own_orders() {
     let world = world().await;
-    let ask = |query: &str| Request::get(format!("/orders?{query}")).body(Body::empty()).unwrap();
-    let own = world.call_as("alice", "orders/read", ask("order_id=o-2&order_id=o-3")).await.expect(200);
-    assert_eq!(numbers(&own), ["2"]);
-    let all = world.call_as("shop", "orders/read.all", ask("order_id=o-2&order_id=o-3")).await.expect(200);
-    assert_eq!(numbers(&all), ["3", "2"]);
+    for (user, scope, query, expected) in [
+        ("alice", "orders/read", "limit=3", ["20", "18", "16"].as_slice()),
+        ("alice", "orders/read", "limit=2&user_id=alice", &["20", "18"]),
+        ("alice", "orders/read", "order_id=o-2&order_id=o-3", &["2"]),
+        ("shop", "orders/read.all", "order_id=o-2&order_id=o-3", &["3", "2"]),
+    ] {
+        let page = world.call_as(user, scope, get(&format!("/orders?{query}"))).await.expect(200);
+        assert_eq!(numbers(&page), expected, "{user}: {query}");
+    }
+    world.call_as("alice", "orders/read", get("/orders?user_id=bob")).await.problem(403);
+}
+
+#[tokio::test]
+async fn list_is_filtered_by_status_and_user() {
+    let world = world().await;
+    for (query, expected) in [
+        ("status=completed", "14 7"),
+        ("status=failed", "20 15 10 5"),
+        ("status=cancelled", "13"),
+        ("status=processing", "11"),
+        ("status=pending", "19 18 17 16 12 9 8 6 4 3 2 1"),
+        ("status=pending&user_id=bob", "19 17 9 3 1"),
+        ("status=processing&user_id=alice", ""),
+    ] {
+        assert_eq!(listed(&world, query).await, expected, "{query}");
+    }
 }
 
 #[tokio::test]
@@ -115,14 +136,8 @@ async fn cause_is_a_part_of_the_failure_as_it_is_written() {
 #[tokio::test]
 async fn page_of_a_rare_cause_ends_after_ten_thousand_failures() {
     let world = World::new().await;
-    world
-        .execute(
-            "INSERT INTO orders (order_id, user_id, item_ids, total_amount, created_at, started_at, finished_at, failure)
-            SELECT 'o-' || i, 'alice', '{a}', 1, now() - i * interval '1 second', now(), now(),
-                CASE i WHEN 10001 THEN 'rare' ELSE 'common' END
-            FROM generate_series(1, 10001) AS i",
-        )
-        .await;
+    let failure = "CASE i WHEN 10001 THEN 'rare' ELSE 'common' END";
+    world.insert_ended(10_001, "0 s", &[("created_at", "now() - i * interval '1 second'"), ("failure", failure)]).await;
     let first = world.get("/orders?cause=rare").await.expect(200);
     assert_eq!((numbers(&first).len(), first["next_cursor"].is_string()), (0, true));
     let second = world.get(&format!("/orders?cause=rare&cursor={}", first["next_cursor"].as_str().unwrap())).await;

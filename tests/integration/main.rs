@@ -34,7 +34,6 @@ mod metrics;
 mod migrating;
 mod operating;
 mod pages;
-mod paging;
 mod pausing;
 mod plans;
 mod problems;
