@@ -4,17 +4,20 @@ mod faults;
 
 use std::time::Duration;
 
-use processor::{Processor, ProcessorConfig, Simulated};
+use processor::Simulated;
 use serde_json::{Value, json};
 use shared::config::Env;
+use shared::db::ends::Announce;
+use shared::db::finish::Finish;
 use sweeper::Sweeper;
-use tests::{Bus, World, failures, handle, order, post};
+use tests::{Bus, World, call_in_process, failures, handle, order, post};
 
 use crate::roles::AppRole;
 
-/// A world whose orders are announced on this bus.
-pub async fn world_on(bus: &Bus) -> World {
-    World::with(&[("EVENT_BUS", &bus.name)]).await
+/// A bus, and a world whose orders are announced on it.
+async fn world_with_bus() -> (World, Bus) {
+    let bus = Bus::new().await;
+    (World::with(&[("EVENT_BUS", &bus.name)]).await, bus)
 }
 
 /// The number of ends that are not announced.
@@ -24,24 +27,25 @@ pub async fn kept(world: &World) -> i64 {
 
 /// Claims the order and ends it as failed, as a worker that crashes before it announces the end.
 pub async fn fail_without_announcing(world: &World, order_id: &str) {
-    let ids = [order_id.parse().unwrap()];
-    let (lease, store) = (Duration::from_secs(30), world.store());
-    let claim = store.claim(&ids, lease, Duration::ZERO).await.unwrap();
-    let end = shared::db::finish::Finish { order: &claim.claimed[0], attempts: 1, failure: Some("declined") };
-    let announce = shared::db::ends::Announce::Ends;
-    store.finish(claim.token, &[end], Duration::ZERO, announce).await.unwrap();
+    let claim = world.claim(&[order_id]).await;
+    let end = Finish { order: &claim.claimed[0], attempts: 1, failure: Some("declined") };
+    world.store().finish(claim.token, &[end], Duration::ZERO, Announce::Ends).await.unwrap();
+}
+
+/// Lets the time pass that a worker has to announce ends.
+pub async fn leave_behind(world: &World) {
+    world.execute("UPDATE order_ends SET ended_at = ended_at - interval '31 s'").await;
 }
 
 #[tokio::test]
 async fn completed_order_is_announced_as_the_api_shows_it() {
-    let bus = Bus::new().await;
-    let world = world_on(&bus).await;
+    let (world, bus) = world_with_bus().await;
     let body = json!({"metadata": {"cart": "77"}, "currency": "JPY", "total_amount": "5998"});
     let mut request = order("o-1");
     request.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
     world.post("/orders", &request).await.expect(201);
     assert_eq!(bus.arrived().await, [Value::Null; 0], "none before it ended");
-    handle(&world.processor(Duration::ZERO), &["o-1"]).await;
+    world.process(&["o-1"]).await;
     let events = bus.events(1).await;
     let [event] = events.as_slice() else { panic!("{events:?}") };
     assert_eq!((&event["source"], &event["detail-type"]), (&json!("ordermill"), &json!("order.completed")));
@@ -56,15 +60,14 @@ async fn deployment_without_a_bus_keeps_no_ends() {
     let world = World::new().await;
     let ids = world.create_many(3).await;
     world.post("/orders/o-2/cancel", &json!({})).await.expect(200);
-    handle(&world.processor(Duration::ZERO), &ids).await;
+    world.process(&ids).await;
     assert_eq!((kept(&world).await, world.counted("completed").await), (0, 2));
     assert_eq!(world.get("/metrics").await.expect(200)["oldest_event_seconds"], Value::Null);
 }
 
 #[tokio::test]
 async fn cancelled_order_is_announced_when_its_message_comes() {
-    let bus = Bus::new().await;
-    let world = world_on(&bus).await;
+    let (world, bus) = world_with_bus().await;
     world.create("o-1").await;
     world.post("/orders/o-1/cancel", &json!({})).await.expect(200);
     assert_eq!(kept(&world).await, 1);
@@ -81,12 +84,11 @@ async fn cancelled_order_is_announced_when_its_message_comes() {
 
 #[tokio::test]
 async fn orders_that_an_operator_cancels_together_are_announced() {
-    let bus = Bus::new().await;
-    let world = world_on(&bus).await;
+    let (world, bus) = world_with_bus().await;
     let ids = world.create_many(12).await;
     let report = world.post("/orders/cancel", &json!({"dry_run": false, "user_id": "alice"})).await.expect(200);
     assert_eq!((&report["cancelled"], kept(&world).await), (&json!(12), 12));
-    handle(&world.processor(Duration::ZERO), &ids).await;
+    world.process(&ids).await;
     let events = bus.events(12).await;
     assert!(events.iter().all(|event| event["detail-type"] == "order.cancelled"), "{events:?}");
     assert_eq!((events.len(), kept(&world).await), (12, 0));
@@ -100,12 +102,12 @@ async fn functions_role_can_announce_ends() {
     world.create_many(3).await;
     let api = world.api_of_env(&env);
     let cancel = post("/orders/o-0/cancel", &json!({}));
-    tests::call_in_process(&api, Some(("alice", "orders/write")), cancel).await.expect(200);
+    call_in_process(&api, Some(("alice", "orders/write")), cancel).await.expect(200);
     fail_without_announcing(world, "o-1").await;
-    let work = Simulated { delay: Duration::ZERO };
-    handle(&Processor::new(ProcessorConfig::from_env(&env).unwrap(), work, &env).unwrap(), &["o-0", "o-2"]).await;
+    let processor = world.processor_of_env(&env, Simulated { delay: Duration::ZERO });
+    handle(&processor, &["o-0", "o-2"]).await;
     let retry = post("/orders/o-1/retry", &json!({}));
-    tests::call_in_process(&api, Some(("olga", "orders/admin")), retry).await.expect(200);
+    call_in_process(&api, Some(("olga", "orders/admin")), retry).await.expect(200);
     world.let_pass(31.0).await;
     assert_eq!((Sweeper::from_env(&env).unwrap().sweep().await.unwrap().events, kept(world).await), (1, 0));
     bus.events(3).await;
@@ -113,17 +115,15 @@ async fn functions_role_can_announce_ends() {
 
 #[tokio::test]
 async fn end_that_was_left_behind_is_announced_by_the_sweeper() {
-    let bus = Bus::new().await;
-    let world = world_on(&bus).await;
+    let (world, bus) = world_with_bus().await;
     world.create("o-1").await;
     fail_without_announcing(&world, "o-1").await;
-    let sweeper = world.sweeper();
-    assert_eq!((sweeper.sweep().await.unwrap().events, kept(&world).await), (0, 1), "its worker still has time");
-    world.execute("UPDATE order_ends SET ended_at = ended_at - interval '31 s'").await;
+    assert_eq!((world.sweep().await.events, kept(&world).await), (0, 1), "its worker still has time");
+    leave_behind(&world).await;
     let waits = world.get("/metrics").await.expect(200);
     assert!(waits["oldest_event_seconds"].as_f64().unwrap() >= 31.0, "{waits}");
     assert_eq!((&waits["status_counts"]["pending"], &waits["oldest_overdue_seconds"]), (&json!(0), &json!(0.0)));
-    let swept = sweeper.sweep().await.unwrap();
+    let swept = world.sweep().await;
     assert_eq!((swept.events, swept.requeued, kept(&world).await), (1, 0, 0));
     assert_eq!(bus.events(1).await[0]["detail-type"], "order.failed");
     assert_eq!(world.get("/metrics").await.expect(200)["oldest_event_seconds"], 0.0);
@@ -131,30 +131,24 @@ async fn end_that_was_left_behind_is_announced_by_the_sweeper() {
 
 #[tokio::test]
 async fn sweep_announces_more_ends_than_a_chunk_has() {
-    let bus = Bus::new().await;
-    let world = world_on(&bus).await;
+    let (world, bus) = world_with_bus().await;
+    world.insert_ended(250, "1 hour", &[]).await;
     world
-        .execute(
-            "INSERT INTO orders (order_id, user_id, item_ids, total_amount, created_at, started_at, finished_at, attempts)
-            SELECT 'o-' || i, 'alice', '{a}', 1, now() - interval '1 h', now() - interval '1 h', now() - interval '1 h', 1
-            FROM generate_series(1, 250) AS i;
-            INSERT INTO order_ends (order_id, sequence, ended_at) SELECT order_id, 1, finished_at FROM orders",
-        )
+        .execute("INSERT INTO order_ends (order_id, sequence, ended_at) SELECT order_id, 1, finished_at FROM orders")
         .await;
-    assert_eq!((world.sweeper().sweep().await.unwrap().events, kept(&world).await), (250, 0));
+    assert_eq!((world.sweep().await.events, kept(&world).await), (250, 0));
     let events = bus.events(250).await;
     assert_eq!(events.len(), 250);
 }
 
 #[tokio::test]
 async fn repeat_of_an_event_is_the_same_event() {
-    let bus = Bus::new().await;
-    let world = world_on(&bus).await;
+    let (world, bus) = world_with_bus().await;
     world.create("o-1").await;
-    handle(&world.processor(Duration::ZERO), &["o-1"]).await;
+    world.process(&["o-1"]).await;
     // A crash between the bus's answer and the deletion.
     world.execute("INSERT INTO order_ends SELECT order_id, 1, finished_at FROM orders").await;
-    handle(&world.processor(Duration::ZERO), &["o-1"]).await;
+    world.process(&["o-1"]).await;
     assert_eq!(kept(&world).await, 0);
     let mut events = bus.events(1).await;
     events.extend(bus.arrived().await);
@@ -164,15 +158,14 @@ async fn repeat_of_an_event_is_the_same_event() {
 
 #[tokio::test]
 async fn each_end_of_a_retried_order_has_its_own_event() {
-    let bus = Bus::new().await;
-    let world = world_on(&bus).await;
+    let (world, bus) = world_with_bus().await;
     world.create("o-1").await;
     fail_without_announcing(&world, "o-1").await;
     let failed = world.get("/orders/o-1").await.expect(200);
     // The operator is faster than the announcement.
     world.post("/orders/o-1/retry", &json!({})).await.expect(200);
-    world.execute("UPDATE order_ends SET ended_at = ended_at - interval '31 s'").await;
-    handle(&world.processor(Duration::ZERO), &["o-1"]).await;
+    leave_behind(&world).await;
+    world.process(&["o-1"]).await;
     let mut events = bus.events(2).await;
     events.sort_by_key(|event| event["detail"]["sequence"].as_i64());
     let [first, second] = events.as_slice() else { panic!("{events:?}") };
@@ -195,24 +188,23 @@ async fn retention_and_erasure_wait_for_the_event() {
     let age = "UPDATE orders SET created_at = created_at - interval '9 d', started_at = started_at - interval '9 d',
         finished_at = finished_at - interval '9 d'";
     world.execute(age).await;
-    assert_eq!((world.sweeper().sweep().await.unwrap().deleted, world.order_count().await), (0, 1));
-    handle(&world.processor(Duration::ZERO), &["o-1"]).await;
+    assert_eq!((world.sweep().await.deleted, world.order_count().await), (0, 1));
+    world.process(&["o-1"]).await;
     assert_eq!(bus.events(1).await[0]["detail"]["order"]["user_id"], "alice");
     let erased = world.post("/users/alice/erase", &json!({})).await.expect(200);
     assert_eq!(erased["erased"], 1);
-    assert_eq!(world.sweeper().sweep().await.unwrap().deleted, 1);
+    assert_eq!(world.sweep().await.deleted, 1);
 }
 
 #[tokio::test]
 async fn end_that_is_unreadable_does_not_hold_up_the_others() {
-    let bus = Bus::new().await;
-    let world = world_on(&bus).await;
+    let (world, _) = world_with_bus().await;
     for order_id in ["o-1", "o-2"] {
         world.create(order_id).await;
         fail_without_announcing(&world, order_id).await;
     }
     world.execute("UPDATE orders SET currency = 'XAU' WHERE order_id = 'o-1'").await;
     world.let_pass(60.0).await;
-    assert_eq!(world.sweeper().sweep().await.unwrap().events, 1);
+    assert_eq!(world.sweep().await.events, 1);
     assert_eq!(world.text("SELECT order_id FROM order_ends").await, "o-1", "it is announced once it is repaired");
 }

@@ -1,23 +1,18 @@
 //! Erasure: `POST /users/{user_id}/erase` removes a user from ended orders, and touches nothing else.
 
-use std::time::Duration;
-
-use axum::body::Body;
-use axum::http::Request;
 use serde_json::{Value, json};
-use tests::{Answer, Log, World, handle, order, post};
+use tests::{Answer, Log, World, get, order, post, post_empty, with_header};
 use tracing::Level;
 
 async fn erase(world: &World, user_id: &str) -> Answer {
-    world.call(Request::post(format!("/users/{user_id}/erase")).body(Body::empty()).unwrap()).await
+    world.call(post_empty(&format!("/users/{user_id}/erase"))).await
 }
 
 /// Creates an order of this user, with an idempotency key.
 async fn create(world: &World, order_id: &str, user_id: &str) {
     let mut order = order(order_id);
     order["user_id"] = user_id.into();
-    let mut request = post("/orders", &order);
-    request.headers_mut().insert("idempotency-key", format!("key-{order_id}").parse().unwrap());
+    let request = with_header(post("/orders", &order), "idempotency-key", &format!("key-{order_id}"));
     world.call(request).await.expect(201);
 }
 
@@ -27,7 +22,7 @@ async fn world_of(users: &[&str]) -> World {
     for user_id in users {
         for number in ["1", "2"] {
             create(&world, &format!("{user_id}-{number}"), user_id).await;
-            handle(&world.processor(Duration::ZERO), &[&format!("{user_id}-{number}")]).await;
+            world.process(&[format!("{user_id}-{number}")]).await;
         }
     }
     world
@@ -58,7 +53,6 @@ async fn erased_orders_have_a_pseudonym_each_and_nothing_of_the_user() {
 async fn erased_user_finds_none_of_the_orders() {
     let world = world_of(&["alice"]).await;
     erase(&world, "alice").await.expect(200);
-    let get = |path: &str| Request::get(path).body(Body::empty()).unwrap();
     let listed = world.call_as("alice", "orders/read", get("/orders")).await.expect(200);
     assert_eq!(listed["orders"], json!([]));
     world.call_as("alice", "orders/read", get("/orders/alice-1")).await.problem(404);
@@ -95,10 +89,11 @@ async fn user_of_a_path_is_decoded_once() {
     let world = World::new().await;
     for (order_id, user_id) in [("o-1", "alice@example.com"), ("o-2", "alice%40example.com")] {
         create(&world, order_id, user_id).await;
-        handle(&world.processor(Duration::ZERO), &[order_id]).await;
+        world.process(&[order_id]).await;
     }
-    for path in ["alice%2540example.com", "alice%252540example.com"] {
-        assert_eq!(erase(&world, path).await.problem(422)["errors"][0]["pointer"], "{user_id}");
+    let refused = ["alice%2540example.com", "alice%252540example.com", "a%00b", &"u".repeat(129)];
+    for user_id in refused {
+        assert_eq!(erase(&world, user_id).await.problem(422)["errors"][0]["pointer"], "{user_id}");
     }
     erase(&world, "alice%2Fexample.com").await.problem(404);
     assert_eq!(erase(&world, "alice%40example.com").await.expect(200)["erased"], 1);
@@ -107,48 +102,28 @@ async fn user_of_a_path_is_decoded_once() {
 
 #[tokio::test]
 async fn active_orders_refuse_an_erasure_by_their_number() {
-    let world = world_of(&["alice"]).await;
-    for order_id in ["active-1", "active-2"] {
-        create(&world, order_id, "alice").await;
-    }
-    let problem = erase(&world, "alice").await.problem(409);
-    assert!(problem["detail"].as_str().unwrap().contains("Active orders of the user: 2."), "{problem}");
-    assert_eq!(user_of(&world, "alice-1").await, "alice");
-    for order_id in ["active-1", "active-2"] {
-        world.post(&format!("/orders/{order_id}/cancel"), &json!({})).await.expect(200);
-    }
-    assert_eq!(erase(&world, "alice").await.expect(200)["erased"], 4);
-}
-
-#[tokio::test]
-async fn active_orders_of_a_user_with_many_are_counted() {
     let world = World::with(&[("EVENT_BUS", "default")]).await;
-    let ended = "INSERT INTO orders (order_id, user_id, item_ids, total_amount, started_at, finished_at, attempts)
-        SELECT 'o-' || i, 'alice', '{a}', 1, now(), now(), 1 FROM generate_series(1, 1005) AS i";
-    world.execute(ended).await;
-    create(&world, "of-bob", "bob").await;
-    create(&world, "active-1", "alice").await;
-    create(&world, "active-2", "alice").await;
+    world.insert_ended(1005, "0 s", &[]).await;
+    for (order_id, user_id) in [("of-bob", "bob"), ("active-1", "alice"), ("active-2", "alice")] {
+        create(&world, order_id, user_id).await;
+    }
     let counted = async || erase(&world, "alice").await.problem(409)["detail"].as_str().unwrap().to_owned();
-    assert!(counted().await.contains("orders of the user: 2."), "{}", counted().await);
+    assert!(counted().await.contains("Active orders of the user: 2."), "{}", counted().await);
+    assert_eq!(user_of(&world, "o-1").await, "alice");
     // One end that is not announced, and one of an order that was retried since.
-    world
-        .execute(
-            "INSERT INTO order_ends (order_id, sequence, ended_at) VALUES ('o-1', 1, now()), ('active-1', 1, now())",
-        )
-        .await;
+    let ends = "INSERT INTO order_ends (order_id, sequence, ended_at) VALUES ('o-1', 1, now()), ('active-1', 1, now())";
+    world.execute(ends).await;
     assert!(counted().await.contains("orders of the user: 3."), "{}", counted().await);
+    world.execute("DELETE FROM order_ends; DELETE FROM order_work").await;
+    let ended = "UPDATE orders SET cancelled = true, finished_at = now() WHERE finished_at IS NULL";
+    world.execute(ended).await;
+    assert_eq!(erase(&world, "alice").await.expect(200)["erased"], 1007);
 }
 
 #[tokio::test]
 async fn user_with_many_orders_is_erased_in_chunks() {
     let world = World::new().await;
-    world
-        .execute(
-            "INSERT INTO orders (order_id, user_id, item_ids, total_amount, started_at, finished_at, attempts)
-            SELECT 'o-' || i, 'alice', '{a}', 1, now(), now(), 1 FROM generate_series(1, 2500) AS i",
-        )
-        .await;
+    world.insert_ended(2500, "0 s", &[]).await;
     assert_eq!(erase(&world, "alice").await.expect(200), json!({"erased": 2500, "more": false}));
     assert_eq!(world.value::<i64>("SELECT count(DISTINCT user_id) FROM orders").await, 2500);
 }
@@ -164,23 +139,11 @@ async fn order_that_is_locked_is_left_for_the_next_call() {
 }
 
 #[tokio::test]
-async fn identifier_that_no_user_has_is_refused() {
-    let world = World::new().await;
-    for user_id in ["a%00b".to_owned(), "u".repeat(129)] {
-        let problem = erase(&world, &user_id).await.problem(422);
-        assert_eq!(problem["errors"][0]["pointer"], "{user_id}");
-    }
-}
-
-#[tokio::test]
 async fn erasure_is_logged_with_the_caller_and_without_the_user() {
     let world = world_of(&["ursula"]).await;
     let log = Log::listen(Level::INFO);
     create(&world, "active", "ursula").await;
-    let call = async |path| {
-        let request = Request::post(path).body(Body::empty()).unwrap();
-        world.call_as("olga", "orders/admin", request).await
-    };
+    let call = async |path| world.call_as("olga", "orders/admin", post_empty(path)).await;
     call("/users/ursula/erase/").await.problem(404);
     call("/users/ursula/erase").await.problem(409);
     world.post("/orders/active/cancel", &Value::Null).await.expect(200);
