@@ -9,7 +9,7 @@ use sandbox::mapping::Mapping;
 use sandbox::runtime::Pool;
 use serde_json::json;
 use shared::queue::Group;
-use tests::{Ends, World, batch, handle, order};
+use tests::{Ends, World, batch, order};
 
 use crate::slow::{SlowQueues, function, numbered};
 
@@ -50,7 +50,7 @@ async fn operators_retry_sends_orders_with_their_groups() {
     for (id, path) in [("o-1", "/orders/o-1/retry"), ("o-2", "/orders/retry")] {
         world.create(id).await;
         world.receive().await;
-        handle(&world.processor_with(Ends(|_: &str| Outcome::Fail("no stock".to_owned()))), &[id]).await;
+        world.refuse(&[id], "no stock").await;
         let body = if id == "o-2" { json!({"dry_run": false}) } else { json!({}) };
         world.post(path, &body).await.expect(200);
         assert_eq!(world.receive_group().await, of("alice"), "{path}");
@@ -75,40 +75,36 @@ async fn sweeper_sends_an_order_with_the_group_of_its_user() {
     world.create("o-1").await;
     world.receive().await;
     world.let_pass(181.0).await;
-    assert_eq!(world.sweeper().sweep().await.unwrap().requeued, 1);
+    assert_eq!(world.sweep().await.requeued, 1);
     assert_eq!(world.receive_group().await, of("alice"));
 }
 
 #[tokio::test]
 async fn processor_passes_a_messages_group_on() {
     let world = World::with(&[("MAX_ATTEMPTS", "1")]).await;
-    let second = Duration::from_secs(1);
-    let retry = || Outcome::Retry { cause: "busy".to_owned(), after: None };
+    // An order that waits, one that is not begun, one that is not due, and one whose attempts are used up.
+    let outcomes = [
+        Outcome::Wait(Some(Duration::from_secs(1))),
+        Outcome::NoTime,
+        Outcome::Complete,
+        Outcome::Retry { cause: "busy".to_owned(), after: None },
+    ];
     for group in [Some("a-group"), None] {
-        for (id, outcome) in [("wait", Outcome::Wait(Some(second))), ("release", Outcome::NoTime)] {
-            let id = format!("{id}-{}", group.is_some());
+        for (index, outcome) in outcomes.clone().into_iter().enumerate() {
+            let id = format!("{index}-{}", group.is_some());
             world.create(&id).await;
             world.receive().await;
+            if outcome == Outcome::Complete {
+                let sql = format!("UPDATE order_work SET due_at = now() + interval '1 second' WHERE order_id = '{id}'");
+                world.execute(&sql).await;
+            }
+            let is_given_up = matches!(outcome, Outcome::Retry { .. });
             world.processor_with(Ends(move |_: &str| outcome.clone())).handle(message(&id, group)).await;
-            assert_eq!(world.receive_group().await.as_deref(), group, "{id}");
+            let sent = if is_given_up { world.receive_dead_letters_group().await } else { world.receive_group().await };
+            assert_eq!(sent.as_deref(), group, "{id}");
         }
-        let id = format!("not-due-{}", group.is_some());
-        world.create(&id).await;
-        world.receive().await;
-        world
-            .execute(&format!("UPDATE order_work SET due_at = now() + interval '1 second' WHERE order_id = '{id}'"))
-            .await;
-        world.processor(Duration::ZERO).handle(message(&id, group)).await;
-        assert_eq!(world.receive_group().await.as_deref(), group, "{id}");
-
-        let id = format!("given-up-{}", group.is_some());
-        world.create(&id).await;
-        world.receive().await;
-        world.processor_with(Ends(|_: &str| retry())).handle(message(&id, group)).await;
         world.processor(Duration::ZERO).handle(message("no order", group)).await;
-        for _ in ["given up", "malformed"] {
-            assert_eq!(world.receive_dead_letters_group().await.as_deref(), group, "{id}");
-        }
+        assert_eq!(world.receive_dead_letters_group().await.as_deref(), group, "malformed");
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use processor::Outcome;
+use processor::{Outcome, Simulated};
 use serde_json::json;
+use shared::db::claim::Claimed;
 use shared::db::ends::Announce;
 use shared::db::finish::{Finish, Reschedule};
 use shared::order::OrderId;
-use tests::{Ends, World, failures, handle};
+use tests::{Ends, NO_AWS, NO_DATABASE, World, failures, handle};
 
 const NOW: Duration = Duration::ZERO;
 const FIVE_SECONDS: Duration = Duration::from_secs(5);
@@ -16,7 +17,7 @@ const FIVE_SECONDS: Duration = Duration::from_secs(5);
 async fn order_without_a_delay_is_completed_by_its_first_message() {
     let world = World::new().await;
     world.create("o-1").await;
-    assert!(failures(&handle(&world.processor(NOW), &["o-1"]).await).is_empty());
+    world.process(&["o-1"]).await;
     let order = world.get("/orders/o-1").await.expect(200);
     assert_eq!((&order["status"], &order["attempts"], &order["next"]), (&json!("completed"), &json!(1), &json!([])));
     assert!(order["started_at"].is_string() && order["finished_at"].is_string());
@@ -45,7 +46,7 @@ async fn early_message_is_sent_again_for_the_due_time() {
     let world = World::with(&[("CANCEL_WINDOW_SECONDS", "3")]).await;
     world.create("o-1").await;
     let before = world.queue_depth().await;
-    assert!(failures(&handle(&world.processor(NOW), &["o-1"]).await).is_empty());
+    world.process(&["o-1"]).await;
     assert_eq!(world.status("o-1").await, "pending");
     assert_eq!(world.queue_depth().await, before + 1);
 }
@@ -54,9 +55,8 @@ async fn early_message_is_sent_again_for_the_due_time() {
 async fn redelivered_message_does_not_process_the_order_twice() {
     let world = World::new().await;
     world.create("o-1").await;
-    let processor = world.processor_with(Ends(|_: &str| Outcome::Complete));
     for _ in 0..3 {
-        assert!(failures(&handle(&processor, &["o-1", "o-1"]).await).is_empty());
+        world.process(&["o-1", "o-1"]).await;
     }
     assert_eq!(world.counted("completed").await, 1);
     assert_eq!(world.get("/orders/o-1").await.expect(200)["attempts"], 1);
@@ -81,10 +81,9 @@ async fn claim_skips_an_order_that_another_statement_locks() {
     world.create("o-1").await;
     world.create("o-2").await;
     world.execute("BEGIN; SELECT FROM order_work WHERE order_id = 'o-1' FOR UPDATE").await;
-    let ids = ["o-1".parse().unwrap(), "o-2".parse().unwrap()];
-    let claim = world.store().claim(&ids, Duration::from_secs(30), Duration::ZERO).await.unwrap();
-    assert_eq!((&claim.claimed[0].order_id, claim.claimed.len()), (&ids[1], 1));
-    assert_eq!(claim.not_due, [(ids[0].clone(), Duration::ZERO)]);
+    let claim = world.claim(&["o-1", "o-2"]).await;
+    assert_eq!((claim.claimed[0].order_id.as_str(), claim.claimed.len()), ("o-2", 1));
+    assert_eq!(claim.not_due, [("o-1".parse().unwrap(), Duration::ZERO)]);
     world.execute("COMMIT").await;
 }
 
@@ -93,8 +92,7 @@ async fn malformed_message_is_dead_lettered_and_fails_no_other() {
     let world = World::new().await;
     world.create("o-1").await;
     world.create("o-2").await;
-    let response = handle(&world.processor(NOW), &["o-1", "{\"order\": 1}", "never-created", "o-2"]).await;
-    assert!(failures(&response).is_empty(), "{response:?}");
+    world.process(&["o-1", "{\"order\": 1}", "never-created", "o-2"]).await;
     assert_eq!((world.status("o-1").await.as_str(), world.status("o-2").await.as_str()), ("completed", "completed"));
     assert_eq!(world.receive_dead_letter().await.as_deref(), Some("{\"order\": 1}"));
 }
@@ -103,8 +101,7 @@ async fn malformed_message_is_dead_lettered_and_fails_no_other() {
 async fn failed_order_has_its_cause_and_is_counted() {
     let world = World::new().await;
     world.create("o-1").await;
-    let processor = world.processor_with(Ends(|_: &str| Outcome::Fail("out of stock".to_owned())));
-    assert!(failures(&handle(&processor, &["o-1"]).await).is_empty());
+    world.refuse(&["o-1"], "out of stock").await;
     let order = world.get("/orders/o-1").await.expect(200);
     assert_eq!((&order["status"], &order["failure"]), (&json!("failed"), &json!("out of stock")));
     assert_eq!(world.counted("failed").await, 1);
@@ -114,21 +111,16 @@ async fn failed_order_has_its_cause_and_is_counted() {
 async fn worker_with_an_expired_lease_changes_nothing() {
     let world = World::new().await;
     world.create("o-1").await;
-    let (store, lease) = (world.store(), Duration::from_secs(30));
-    let ids = ["o-1".parse().unwrap()];
-    let lost = store.claim(&ids, lease, Duration::ZERO).await.unwrap();
+    let store = world.store();
+    let lost = world.claim(&["o-1"]).await;
     world.let_pass(31.0).await;
-    let holder = store.claim(&ids, lease, Duration::ZERO).await.unwrap();
+    let holder = world.claim(&["o-1"]).await;
     assert_eq!(holder.claimed[0].attempts, 1);
     let outcome = [Finish { order: &lost.claimed[0], attempts: 1, failure: None }];
     assert!(store.finish(lost.token, &outcome, Duration::ZERO, Announce::Never).await.unwrap().is_empty());
-    store
-        .reschedule(
-            lost.token,
-            &[Reschedule { order_id: &ids[0], due_at: holder.claimed[0].now, failed_attempt: Some("busy") }],
-        )
-        .await
-        .unwrap();
+    let Claimed { order_id, now, .. } = &holder.claimed[0];
+    let retry = Reschedule { order_id, due_at: *now, failed_attempt: Some("busy") };
+    store.reschedule(lost.token, &[retry]).await.unwrap();
     assert_eq!(world.status("o-1").await, "processing");
     assert_eq!(store.finish(holder.token, &outcome, Duration::ZERO, Announce::Never).await.unwrap().len(), 1);
     assert_eq!(world.status("o-1").await, "completed");
@@ -138,13 +130,11 @@ async fn worker_with_an_expired_lease_changes_nothing() {
 async fn order_that_kills_its_workers_fails_after_its_attempts() {
     let world = World::with(&[("MAX_ATTEMPTS", "3")]).await;
     world.create("o-1").await;
-    let ids = ["o-1".parse().unwrap()];
     for _ in 0..3 {
-        assert_eq!(world.store().claim(&ids, Duration::from_secs(30), Duration::ZERO).await.unwrap().claimed.len(), 1);
+        assert_eq!(world.claim(&["o-1"]).await.claimed.len(), 1);
         world.let_pass(31.0).await;
     }
-    let processor = world.processor_with(Ends(|_: &str| Outcome::Complete));
-    handle(&processor, &["o-1"]).await;
+    world.process(&["o-1"]).await;
     let order = world.get("/orders/o-1").await.expect(200);
     assert_eq!(
         (&order["failure"], &order["attempts"]),
@@ -155,11 +145,7 @@ async fn order_that_kills_its_workers_fails_after_its_attempts() {
 #[tokio::test]
 async fn order_that_kills_its_workers_fails_none_of_its_batch() {
     let world = World::new().await;
-    let names: Vec<_> = (0..10).map(|number| format!("o-{number}")).collect();
-    for name in &names {
-        world.create(name).await;
-    }
-    let mut left: Vec<OrderId> = names.iter().map(|name| name.parse().unwrap()).collect();
+    let mut left: Vec<OrderId> = world.create_many(10).await.iter().map(|name| name.parse().unwrap()).collect();
     let store = world.store();
     world.let_pass(2.0).await;
     // One batch each time, as its messages would return together. The worker ends before it records anything if o-0 is in its batch.
@@ -181,15 +167,14 @@ async fn order_whose_dead_letter_is_refused_keeps_its_last_cause() {
     let world = World::with(&[("MAX_ATTEMPTS", "2")]).await;
     world.create("o-1").await;
     let busy = || Ends(|_: &str| Outcome::Retry { cause: "the shop is busy".to_owned(), after: None });
-    handle(&world.processor_with(busy()), &["o-1"]).await;
+    world.process_with(busy(), &["o-1"]).await;
     world.let_pass(900.0).await;
-    let env = world.env_with(("AWS_ENDPOINT_URL", "http://127.0.0.1:1"));
-    let lettered = |env| processor::Processor::new(processor::ProcessorConfig::from_env(env).unwrap(), busy(), env);
     for _ in 0..2 {
-        assert_eq!(failures(&handle(&lettered(&env).unwrap(), &["o-1"]).await), ["m0"]);
+        let processor = world.processor_of_env(&world.env_with(NO_AWS), busy());
+        assert_eq!(failures(&handle(&processor, &["o-1"]).await), ["m0"]);
         assert_eq!(world.status("o-1").await, "processing");
     }
-    assert!(failures(&handle(&lettered(&world.env()).unwrap(), &["o-1"]).await).is_empty());
+    world.process_with(busy(), &["o-1"]).await;
     let order = world.get("/orders/o-1").await.expect(200);
     let failure = "given up after 2 attempts: the shop is busy";
     assert_eq!((&order["failure"], &order["attempts"]), (&json!(failure), &json!(2)));
@@ -202,8 +187,8 @@ async fn claim_of_an_expired_lease_that_fails_costs_the_other_orders_no_attempt(
     for id in ["expired", "fresh"] {
         world.create(id).await;
     }
-    world.store().claim(&["expired".parse().unwrap()], FIVE_SECONDS, NOW).await.unwrap();
-    world.let_pass(10.0).await;
+    world.claim(&["expired"]).await;
+    world.let_pass(31.0).await;
     world.execute("ALTER TABLE order_events RENAME TO out_of_sight").await;
     let failed = handle(&world.processor(NOW), &["expired", "fresh"]).await;
     assert_eq!(failures(&failed), ["m0"]);
@@ -215,10 +200,7 @@ async fn claim_of_an_expired_lease_that_fails_costs_the_other_orders_no_attempt(
 #[tokio::test]
 async fn unreachable_database_fails_the_whole_batch() {
     let world = World::new().await;
-    let url = ("DATABASE_URL", "postgres://app@127.0.0.1:1/nowhere");
-    let env = world.env_with(url);
-    let config = processor::ProcessorConfig::from_env(&env).unwrap();
-    let processor = processor::Processor::new(config, processor::Simulated { delay: NOW }, &env).unwrap();
+    let processor = world.processor_of_env(&world.env_with(NO_DATABASE), Simulated { delay: NOW });
     let response = handle(&processor, &["o-1", "o-2", "o-1"]).await;
     assert_eq!(failures(&response), ["m0", "m1", "m2"]);
 }
@@ -227,8 +209,6 @@ async fn unreachable_database_fails_the_whole_batch() {
 async fn wait_that_was_not_enqueued_fails_its_message() {
     let world = World::new().await;
     world.create("o-1").await;
-    let env = world.env_with(("AWS_ENDPOINT_URL", "http://127.0.0.1:1"));
-    let config = processor::ProcessorConfig::from_env(&env).unwrap();
-    let processor = processor::Processor::new(config, processor::Simulated { delay: FIVE_SECONDS }, &env).unwrap();
+    let processor = world.processor_of_env(&world.env_with(NO_AWS), Simulated { delay: FIVE_SECONDS });
     assert_eq!(failures(&handle(&processor, &["o-1"]).await), ["m0"]);
 }

@@ -15,18 +15,6 @@ async fn world_with_letters(count: usize) -> World {
     world
 }
 
-/// A world with a thousand failed orders, the most that a call retries.
-async fn world_with_failed_orders() -> World {
-    let world = World::new().await;
-    world
-        .execute(
-            "INSERT INTO orders (order_id, user_id, item_ids, total_amount, started_at, finished_at, failure)
-            SELECT 'o-' || i, 'alice', '{a}', 1, now(), now(), 'no stock' FROM generate_series(1, 1000) AS i",
-        )
-        .await;
-    world
-}
-
 async fn redrive(world: &World, options: Value) -> Value {
     world.post("/dead-letters/redrive", &options).await.expect(200)
 }
@@ -57,8 +45,7 @@ async fn redrive_leaves_the_letter_of_an_order_that_a_worker_holds() {
     world.create("o-1").await;
     world.receive().await;
     world.let_pass(2.0).await;
-    let ids = ["o-1".parse().unwrap()];
-    world.store().claim(&ids, Duration::from_secs(30), Duration::ZERO).await.unwrap();
+    world.claim(&["o-1"]).await;
     world.send_dead_letter("o-1").await;
     let report = redrive(&world, json!({"dry_run": false})).await;
     assert_eq!((&report["claimed"], &report["requeued"], &report["ended"]), (&json!(1), &json!(0), &json!(0)));
@@ -70,7 +57,8 @@ async fn redrive_leaves_the_letter_of_an_order_that_a_worker_holds() {
 
 #[tokio::test]
 async fn retry_of_many_orders_reads_the_events_of_each_once() {
-    let world = world_with_failed_orders().await;
+    let world = World::new().await;
+    world.insert_ended(1000, "0 s", &[("failure", "'no stock'")]).await;
     let store = world.store();
     let failed = store.find_failed(&FailedFilter::default(), 1000).await.unwrap();
     let retried = store.retry(&failed, Duration::ZERO, tests::actor(&"olga".parse().unwrap())).await.unwrap();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sweeper::Sweeper;
-use tests::{World, connect, failures, handle};
+use tests::{World, connect};
 use tokio_postgres::error::SqlState;
 
 use crate::roles::AppRole;
@@ -11,14 +11,11 @@ use crate::roles::AppRole;
 const DAY: Duration = Duration::from_hours(24);
 
 /// Inserts completed orders of alice's with these prefixes of their ids, that were created and ended so many days ago.
-async fn insert(world: &World, prefix: &str, count: i64, created: f64, ended: f64) {
-    world
-        .execute(&format!(
-            "INSERT INTO orders (order_id, user_id, item_ids, total_amount, created_at, started_at, finished_at, attempts)
-            SELECT '{prefix}-' || i, 'alice', '{{a}}', 1, now() - {created} * interval '1 day', now() - {ended} * interval '1 day',
-                now() - {ended} * interval '1 day', 1 FROM generate_series(1, {count}) AS i"
-        ))
-        .await;
+async fn insert(world: &World, prefix: &str, count: usize, created: f64, ended: f64) {
+    let order_id = format!("'{prefix}-' || i");
+    let created_at = format!("now() - interval '{created} days'");
+    let columns = [("order_id", &*order_id), ("created_at", &created_at)];
+    world.insert_ended(count, &format!("{ended} days"), &columns).await;
 }
 
 async fn keeping(days: &str) -> World {
@@ -31,7 +28,7 @@ async fn left(world: &World) -> String {
 }
 
 async fn deleted(world: &World) -> u64 {
-    world.sweeper().sweep().await.unwrap().deleted
+    world.sweep().await.deleted
 }
 
 #[tokio::test]
@@ -77,7 +74,7 @@ async fn active_orders_are_never_deleted_however_old() {
 async fn totals_and_statistics_outlive_the_orders() {
     let world = keeping("1").await;
     let ids = world.create_many(4).await;
-    handle(&world.processor(Duration::ZERO), &ids[..3]).await;
+    world.process(&ids[..3]).await;
     let figures = async || {
         let metrics = world.get("/metrics").await.expect(200);
         ["total_orders", "status_counts", "average_processing_time", "processing_seconds"]
@@ -99,8 +96,7 @@ async fn messages_of_deleted_orders_are_acknowledged() {
     let world = keeping("1").await;
     insert(&world, "old", 1, 9.0, 9.0).await;
     assert_eq!(deleted(&world).await, 1);
-    let response = handle(&world.processor(Duration::ZERO), &["old-1"]).await;
-    assert_eq!(failures(&response), [""; 0]);
+    world.process(&["old-1"]).await;
     world.send_dead_letter("old-1").await;
     let redriven = world.post("/dead-letters/redrive", &serde_json::json!({"dry_run": false})).await.expect(200);
     assert_eq!((&redriven["ended"], world.queue_depth().await, world.dead_letters().await), (&1.into(), 0, 0));

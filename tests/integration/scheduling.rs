@@ -2,11 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use processor::Outcome;
 use sandbox::gate::Pace;
 use serde_json::{Value, json};
 use sweeper::Sweeper;
-use tests::{Ends, World, failures, handle, order};
+use tests::{NO_AWS, World, order};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -29,7 +28,7 @@ async fn place(world: &World, order_id: &str, seconds: u64) -> Value {
 
 /// Sweeps, and returns how many first messages were sent, and how many orders were requeued.
 async fn sweep(world: &World) -> (usize, usize) {
-    let swept = world.sweeper().sweep().await.unwrap();
+    let swept = world.sweep().await;
     (swept.enqueued, swept.requeued)
 }
 
@@ -39,15 +38,14 @@ async fn order_is_processed_at_its_time_and_once() {
     let placed = place(&world, "o-1", 600).await;
     assert_eq!((&placed["status"], &placed["next"]), (&json!("pending"), &json!(["cancel"])));
     assert_eq!(placed["process_after"].as_str().unwrap().len(), "2026-11-24T10:51:00.366368Z".len());
-    let processor = world.processor(Duration::ZERO);
-    handle(&processor, &["o-1"]).await;
+    world.process(&["o-1"]).await;
     assert_eq!(world.status("o-1").await, "pending");
     world.let_pass(595.0).await;
-    handle(&processor, &["o-1"]).await;
+    world.process(&["o-1"]).await;
     assert_eq!(world.status("o-1").await, "pending");
     world.let_pass(6.0).await;
     for _ in 0..3 {
-        assert_eq!(failures(&handle(&processor, &["o-1", "o-1"]).await), [""; 0]);
+        world.process(&["o-1", "o-1"]).await;
     }
     assert_eq!((world.status("o-1").await.as_str(), world.counted("completed").await), ("completed", 1));
 }
@@ -76,7 +74,7 @@ async fn sweeper_sends_the_message_before_the_order_is_due() {
     let visible = world.receive().await;
     assert_eq!(visible, None, "the message is delayed until the order is due");
     world.let_pass(20.0 * 60.0).await;
-    handle(&world.processor(Duration::ZERO), &["o-1", "o-2"]).await;
+    world.process(&["o-1", "o-2"]).await;
     assert_eq!((world.status("o-1").await.as_str(), world.status("o-2").await.as_str()), ("completed", "completed"));
     assert_eq!(world.counted("requeued").await, 0, "no message was lost");
 }
@@ -106,19 +104,11 @@ async fn refused_message_is_sent_by_the_next_sweep() {
     let world = World::new().await;
     place(&world, "o-1", 25 * MINUTE).await;
     world.let_pass(20.0 * 60.0).await;
-    let env = world.env_with(("AWS_ENDPOINT_URL", "http://127.0.0.1:1"));
-    let swept = Sweeper::from_env(&env).unwrap().sweep().await.unwrap();
+    let swept = Sweeper::from_env(&world.env_with(NO_AWS)).unwrap().sweep().await.unwrap();
     assert_eq!((swept.enqueued, swept.unsent), (0, 1));
-    assert_eq!((sweep(&world).await, world.counted("requeued").await), ((1, 0), 0));
-}
-
-#[tokio::test]
-async fn sweep_that_ends_before_it_sends_leaves_the_orders_to_the_next() {
-    let world = World::new().await;
-    place(&world, "o-1", 25 * MINUTE).await;
-    world.let_pass(20.0 * 60.0).await;
+    // A sweep that ends before it sends.
     assert_eq!(world.store().find_scheduled(Duration::from_mins(10), 100).await.unwrap().len(), 1);
-    assert_eq!((sweep(&world).await, world.queue_depth().await), ((1, 0), 1));
+    assert_eq!((sweep(&world).await, world.counted("requeued").await), ((1, 0), 0));
 }
 
 #[tokio::test]
@@ -141,7 +131,7 @@ async fn scheduled_order_can_be_cancelled_until_its_time() {
     assert_eq!(cancelled["status"], "cancelled");
     world.let_pass(240.0).await;
     assert_eq!(sweep(&world).await, (0, 0));
-    handle(&world.processor(Duration::ZERO), &["o-1"]).await;
+    world.process(&["o-1"]).await;
     assert_eq!(world.status("o-1").await, "cancelled");
 }
 
@@ -152,13 +142,13 @@ async fn waiting_for_its_time_is_neither_overdue_nor_queueing() {
     world.create("o-2").await;
     let metrics = world.get("/metrics").await.expect(200);
     assert_eq!((&metrics["scheduled"], &metrics["status_counts"]["pending"]), (&json!(1), &json!(2)));
-    handle(&world.processor(Duration::ZERO), &["o-2"]).await;
+    world.process(&["o-2"]).await;
     world.let_pass(3000.0).await;
     let overdue = world.store().find_overdue(Duration::from_mins(3), Duration::ZERO).await.unwrap();
     assert_eq!((overdue.oldest, overdue.has_late), (Duration::ZERO, false));
     world.let_pass(601.0).await;
     assert_eq!(world.get("/metrics").await.expect(200)["scheduled"], 0);
-    handle(&world.processor(Duration::ZERO), &["o-1"]).await;
+    world.process(&["o-1"]).await;
     let metrics = world.get("/metrics").await.expect(200);
     assert_eq!(metrics["status_counts"]["completed"], 2);
     assert!(metrics["queueing_seconds"]["p99"].as_f64().unwrap() < 60.0, "{metrics}");
@@ -169,10 +159,10 @@ async fn retried_order_has_one_message_and_did_not_queue_before_its_time() {
     let world = World::new().await;
     place(&world, "o-1", 3600).await;
     world.let_pass(3601.0).await;
-    handle(&world.processor_with(Ends(|_: &str| Outcome::Fail("refused".to_owned()))), &["o-1"]).await;
+    world.refuse(&["o-1"], "refused").await;
     world.post("/orders/o-1/retry", &json!({})).await.expect(200);
     assert_eq!((sweep(&world).await, world.queue_depth().await), ((0, 0), 1));
-    handle(&world.processor(Duration::ZERO), &["o-1"]).await;
+    world.process(&["o-1"]).await;
     let metrics = world.get("/metrics").await.expect(200);
     assert!(metrics["queueing_seconds"]["p99"].as_f64().unwrap() < 60.0, "{metrics}");
 }
@@ -180,7 +170,7 @@ async fn retried_order_has_one_message_and_did_not_queue_before_its_time() {
 #[tokio::test]
 async fn scheduled_orders_do_not_count_as_missing_messages() {
     let world = World::new().await;
-    let waiting = crate::sweeping::backlog(&world, 1000).await;
+    let waiting = backlog(&world, 1000).await;
     world.send_many(&waiting).await;
     schedule_many(&world, 2000, "interval '1 day'").await;
     assert_eq!(sweep(&world).await, (0, 100), "a backlog that has its messages is not sent again");
@@ -206,20 +196,13 @@ async fn time_that_has_passed_is_due_at_once() {
     order["process_after"] = "2020-02-29T00:00:00+02:00".into();
     let placed = world.post("/orders", &order).await.expect(201);
     assert_eq!(placed["process_after"], "2020-02-28T22:00:00.000000Z");
-    handle(&world.processor(Duration::ZERO), &["o-1"]).await;
+    world.process(&["o-1"]).await;
     assert_eq!(world.status("o-1").await, "completed");
 }
 
 /// Stores orders that are due after this time, and have no message.
 async fn schedule_many(world: &World, orders: usize, after: &str) {
-    world
-        .execute(&format!(
-            "INSERT INTO orders (order_id, user_id, item_ids, total_amount, process_after)
-            SELECT 's-' || i, 'alice', '{{a}}', 1, now() + {after} FROM generate_series(1, {orders}) AS i;
-            INSERT INTO order_work (order_id, created_at, due_at, process_after)
-            SELECT order_id, created_at, process_after, process_after FROM orders WHERE order_id LIKE 's-%'"
-        ))
-        .await;
+    world.insert(orders, &[("order_id", "'s-' || i"), ("process_after", &format!("now() + {after}"))]).await;
 }
 
 #[tokio::test]

@@ -1,23 +1,18 @@
 //! The sweeper: which orders it requeues, and which it leaves alone.
 
-use std::time::Duration;
-
 use sandbox::server::{Server, json};
 use shared::error::Chain;
-use sweeper::Swept;
-use tests::{World, handle};
+use sweeper::{Sweeper, Swept};
+use tests::{NO_AWS, World};
 
 #[tokio::test]
 async fn order_with_a_lost_message_is_requeued() {
     let world = World::new().await;
     world.create("o-1").await;
     world.receive().await;
-    assert_eq!(
-        world.sweeper().sweep().await.unwrap(),
-        Swept { requeued: 0, enqueued: 0, unsent: 0, folded: 0, deleted: 0, events: 0 }
-    );
+    assert_eq!(world.sweep().await, Swept { requeued: 0, enqueued: 0, unsent: 0, folded: 0, deleted: 0, events: 0 });
     world.let_pass(181.0).await;
-    assert_eq!(world.sweeper().sweep().await.unwrap().requeued, 1);
+    assert_eq!(world.sweep().await.requeued, 1);
     assert_eq!(world.receive().await.as_deref(), Some("o-1"));
 }
 
@@ -34,14 +29,7 @@ async fn order_is_requeued_at_most_once_in_a_grace_period() {
 
 /// Inserts orders that have been overdue for an hour, and returns their ids.
 pub async fn backlog(world: &World, orders: usize) -> Vec<String> {
-    let sql = format!(
-        "WITH inserted AS (
-            INSERT INTO orders (order_id, user_id, item_ids, total_amount, created_at)
-            SELECT 'o-' || i, 'alice', '{{a}}', 1, now() - interval '1 hour' FROM generate_series(1, {orders}) AS i
-            RETURNING order_id, created_at
-        ) INSERT INTO order_work (order_id, created_at, due_at) SELECT order_id, created_at, created_at FROM inserted"
-    );
-    world.execute(&sql).await;
+    world.insert(orders, &[("created_at", "now() - interval '1 hour'")]).await;
     (1..=orders).map(|i| format!("o-{i}")).collect()
 }
 
@@ -50,7 +38,7 @@ async fn waiting_backlog_is_not_requeued() {
     let world = World::new().await;
     let waiting = backlog(&world, 3000).await;
     world.send_many(&waiting).await;
-    let swept = world.sweeper().sweep().await.unwrap();
+    let swept = world.sweep().await;
     // A run always requeues a hundred, because duplicate messages can hide missing ones.
     assert_eq!((swept.requeued, world.queue_depth().await), (100, 3100));
 }
@@ -60,7 +48,7 @@ async fn sweep_requeues_as_many_orders_as_messages_are_missing() {
     let world = World::with(&[("SWEEP_LIMIT", "2500")]).await;
     let waiting = backlog(&world, 3000).await;
     world.send_many(&waiting[..1500]).await;
-    assert_eq!(world.sweeper().sweep().await.unwrap().requeued, 1500);
+    assert_eq!(world.sweep().await.requeued, 1500);
     assert_eq!(world.get("/metrics").await.expect(200)["requeued_orders"], 1500);
     let world = World::with(&[("SWEEP_LIMIT", "2500")]).await;
     backlog(&world, 3000).await;
@@ -73,36 +61,26 @@ async fn sweep_requeues_as_many_orders_as_messages_are_missing() {
 
 #[tokio::test]
 async fn refusing_queue_ends_a_sweep_and_the_next_requeues_all() {
-    let world = World::new().await;
-    backlog(&world, 1500).await;
-    let env = world.env_with(("AWS_ENDPOINT_URL", "http://127.0.0.1:1"));
-    let swept = sweeper::Sweeper::from_env(&env).unwrap().sweep().await.unwrap();
-    assert_eq!((swept.requeued, swept.unsent), (0, 100));
-    assert_eq!(world.sweeper().sweep().await.unwrap().requeued, 1500);
-    assert_eq!(world.get("/metrics").await.expect(200)["requeued_orders"], 1500);
-}
-
-#[tokio::test]
-async fn message_that_the_queue_does_not_confirm_is_sent_again() {
-    let world = World::new().await;
-    backlog(&world, 3).await;
     let silent = Server::start(async |_| Some(json(200, "{}"))).await.unwrap();
-    let endpoint = format!("http://{}", silent.address());
-    let env = world.env_with(("AWS_ENDPOINT_URL", &endpoint));
-    let swept = sweeper::Sweeper::from_env(&env).unwrap().sweep().await.unwrap();
-    assert_eq!((swept.requeued, swept.unsent), (0, 3));
-    assert_eq!(world.sweeper().sweep().await.unwrap().requeued, 3);
+    let confirms_nothing = format!("http://{}", silent.address());
+    for (queue, unsent) in [(NO_AWS, 100), (("AWS_ENDPOINT_URL", &*confirms_nothing), 1000)] {
+        let world = World::new().await;
+        backlog(&world, 1500).await;
+        let swept = Sweeper::from_env(&world.env_with(queue)).unwrap().sweep().await.unwrap();
+        assert_eq!((swept.requeued, swept.unsent), (0, unsent), "{queue:?}");
+        assert_eq!(world.sweep().await.requeued, 1500, "{queue:?}");
+        assert_eq!(world.get("/metrics").await.expect(200)["requeued_orders"], 1500);
+    }
 }
 
 #[tokio::test]
 async fn requeued_expired_claim_still_counts_as_an_attempt() {
     let world = World::new().await;
     world.create("o-1").await;
-    let ids = ["o-1".parse().unwrap()];
-    world.store().claim(&ids, Duration::from_secs(30), Duration::ZERO).await.unwrap();
+    world.claim(&["o-1"]).await;
     world.let_pass(300.0).await;
-    assert_eq!(world.sweeper().sweep().await.unwrap().requeued, 1);
-    handle(&world.processor(Duration::ZERO), &["o-1"]).await;
+    assert_eq!(world.sweep().await.requeued, 1);
+    world.process(&["o-1"]).await;
     assert_eq!(world.get("/orders/o-1").await.expect(200)["attempts"], 2);
 }
 
@@ -120,14 +98,10 @@ async fn each_step_of_a_sweep_is_taken_whatever_becomes_of_the_others() {
     for broken in ["scheduled", "o-%"] {
         let world = World::with(&[("RETENTION_DAYS", "30")]).await;
         backlog(&world, 3).await;
-        let sql = "INSERT INTO order_outcomes (minute, completed) VALUES (now() - interval '1 hour', 1);
-            INSERT INTO orders (order_id, user_id, item_ids, total_amount, created_at, started_at, finished_at, attempts)
-            SELECT 'old', 'alice', '{a}', 1, at, at, at, 1 FROM (SELECT now() - interval '40 days' AS at) AS moment;
-            INSERT INTO orders (order_id, user_id, item_ids, total_amount, process_after)
-            VALUES ('scheduled', 'alice', '{a}', 1, now() + interval '1 hour');
-            INSERT INTO order_work (order_id, created_at, due_at, process_after)
-            VALUES ('scheduled', now() - interval '1 hour', now() + interval '1 minute', now() + interval '1 minute')";
-        world.execute(sql).await;
+        world.execute("INSERT INTO order_outcomes (minute, completed) VALUES (now() - interval '1 hour', 1)").await;
+        world.insert_ended(1, "40 days", &[("order_id", "'old'")]).await;
+        let near = [("created_at", "now() - interval '1 hour'"), ("process_after", "now() + interval '1 minute'")];
+        world.insert(1, &[&near[..], &[("order_id", "'scheduled'")]].concat()).await;
         break_orders(&world, broken).await;
         let error = world.sweeper().sweep().await.unwrap_err();
         assert!(Chain(&error).to_string().contains("broken"), "{}", Chain(&error));
@@ -157,7 +131,7 @@ async fn statistics_are_folded_by_whole_minutes_oldest_first() {
         assert_eq!(same.map(|name| &metrics[name]), same.map(|name| &before[name]));
         assert_eq!(world.value::<i64>("SELECT count(*) FROM order_outcomes").await, left);
     }
-    assert_eq!(world.sweeper().sweep().await.unwrap().folded, 2940);
+    assert_eq!(world.sweep().await.folded, 2940);
 }
 
 #[tokio::test]
@@ -189,6 +163,6 @@ async fn folded_statistics_keep_their_sums() {
     // The durations of the recent minutes: two slots with three buckets each.
     assert_eq!(count("order_durations").await, 6);
     world.execute("UPDATE order_stats SET minute = minute - interval '3 hours' WHERE minute <> '-infinity'").await;
-    assert_eq!(world.sweeper().sweep().await.unwrap().folded, 2);
+    assert_eq!(world.sweep().await.folded, 2);
     assert_eq!((world.value::<String>(sums).await, count("order_stats").await), (before, 1));
 }
