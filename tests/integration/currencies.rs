@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
-use tests::{World, call_in_process, order, post};
+use tests::{World, call_in_process, get, order, post, with_header};
 
 const SCOPES: &str = "orders/read orders/write orders/admin";
 
@@ -53,7 +53,7 @@ async fn default_currency_is_the_deployments_and_changes_no_order() {
     let yen = call(post("/orders", &with("yen", &json!({"total_amount": 500})))).await.expect(201);
     assert_eq!((&yen["total_amount"], &yen["currency"]), (&json!("500"), &json!("JPY")));
     call(post("/orders", &with("o-3", &json!({"total_amount": 5.5})))).await.problem(422);
-    let euro = call(Request::get("/orders/euro").body(Body::empty()).unwrap()).await.expect(200);
+    let euro = call(get("/orders/euro")).await.expect(200);
     assert_eq!((&euro["total_amount"], &euro["currency"]), (&json!("59.98"), &json!("EUR")));
 }
 
@@ -87,9 +87,7 @@ async fn repeat_has_the_same_currency_metadata_and_time() {
     let keyed = async |more: &Value| {
         let mut order = with("x", more);
         order.as_object_mut().unwrap().remove("order_id");
-        let mut request = post("/orders", &order);
-        request.headers_mut().insert("idempotency-key", "cart-77".parse().unwrap());
-        world.call(request).await
+        world.call(with_header(post("/orders", &order), "idempotency-key", "cart-77")).await
     };
     keyed(&json!({"currency": "USD"})).await.expect(201);
     keyed(&json!({"currency": "USD"})).await.expect(200);

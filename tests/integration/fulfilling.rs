@@ -85,18 +85,6 @@ async fn large_answer_is_cut_off_and_counts() {
 }
 
 #[tokio::test]
-async fn order_fails_only_after_its_dead_letter_is_sent() {
-    let merchant = endpoint(always(500)).await;
-    let (world, _) = world(&merchant.url(), &[("MAX_ATTEMPTS", "1")]).await;
-    world.create("o-1").await;
-    let env = world.env_with(("AWS_ENDPOINT_URL", "http://127.0.0.1:1"));
-    let processor =
-        Processor::new(ProcessorConfig::from_env(&env).unwrap(), ProcessorConfig::work(&env).unwrap(), &env).unwrap();
-    assert_eq!(failures(&handle(&processor, &["o-1"]).await), ["m0"]);
-    assert_eq!(world.status("o-1").await, "processing");
-}
-
-#[tokio::test]
 async fn order_that_is_unreadable_uses_up_its_attempts() {
     let merchant = endpoint(always(200)).await;
     let (world, processor) = world(&merchant.url(), &[("MAX_ATTEMPTS", "2")]).await;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
-use tests::{Answer, World, call_in_process, event, post};
+use tests::{Answer, World, call_in_process, event, get, post};
 
 /// The largest size of an event and of an answer in bytes, by Lambda's quotas.
 const LAMBDA: usize = 6_291_556;
@@ -31,7 +31,7 @@ impl Calls {
     }
 
     async fn get(&mut self, route: &str, path: &str) -> Value {
-        self.call(route, Request::get(path).body(Body::empty()).unwrap()).await.expect(200)
+        self.call(route, get(path)).await.expect(200)
     }
 }
 
@@ -175,14 +175,14 @@ async fn refusals_of_the_longest_input_fit_into_lambda() {
     let answer = calls.call("/orders/batch", post("/orders/batch", &json!({"orders": vec![bad_items; 500]}))).await;
     assert_eq!(answer.expect(200)["results"][0]["problem"]["errors"].as_array().unwrap().len(), 20);
     let query = (0..2000).map(|i| format!("a{i}=%22")).collect::<Vec<_>>().join("&");
-    calls.call("/orders", Request::get(format!("/orders?{query}")).body(Body::empty()).unwrap()).await.problem(422);
+    calls.call("/orders", get(&format!("/orders?{query}"))).await.problem(422);
 }
 
 #[tokio::test]
 async fn pages_fit_into_lambda() {
     let site = site::router(site::SiteConfig::default());
     for path in ["/openapi.json", "/docs/swagger-ui-bundle.js", "/docs/problems", "/dashboard/index.html"] {
-        let answer = call_in_process(&site, None, Request::get(path).body(Body::empty()).unwrap()).await;
+        let answer = call_in_process(&site, None, get(path)).await;
         assert!(answer.status == 200 && in_lambda(&answer) < LAMBDA, "{path}: {}", in_lambda(&answer));
     }
 }
