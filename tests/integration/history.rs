@@ -7,7 +7,7 @@ use axum::http::Request;
 use processor::Outcome;
 use serde_json::{Value, json};
 use sweeper::Sweeper;
-use tests::{Ends, NO_AWS, World, event, handle, invoke, post_empty};
+use tests::{Ends, NO_AWS, World, assert_members, event, handle, invoke, post_empty};
 
 /// Work that is tried again.
 const BUSY: Ends<fn(&str) -> Outcome> = Ends(|_| Outcome::Retry { cause: "the shop is busy".to_owned(), after: None });
@@ -46,10 +46,8 @@ async fn ordinary_order_has_a_history_and_stores_none() {
     world.refuse(&["o-2"], "refused").await;
     let history = history(&world, "o-2").await;
     let end = &history["changes"][2];
-    assert_eq!(
-        (&end["change"], &end["cause"], &history["truncated"]),
-        (&json!("failed"), &json!("refused"), &json!(false))
-    );
+    assert_members(end, &json!({"change": "failed", "cause": "refused"}));
+    assert_eq!(history["truncated"], false);
     let order = world.get("/orders/o-2").await.expect(200);
     assert_eq!((&end["at"], &history["changes"][0]["at"]), (&order["finished_at"], &order["created_at"]));
     assert_eq!(events(&world).await, 0);
@@ -128,8 +126,7 @@ async fn cancel_shows_its_author_only_to_permitted_readers() {
         call(&world, json!({"sub": "alice", "scope": "orders/read orders/write"}), "GET", path).await
     };
     let seen = alice("/orders/o-1/history").await.expect(200);
-    assert_eq!((&seen["changes"][1]["change"], &seen["changes"][1]["subject"]), (&json!("cancelled"), &Value::Null));
-    assert_eq!(seen["changes"][1]["client"], Value::Null);
+    assert_members(&seen["changes"][1], &json!({"change": "cancelled", "subject": null, "client": null}));
     world.create("o-6").await;
     call(&world, json!({"sub": "alice", "scope": "orders/write"}), "POST", "/orders/o-6/cancel").await.expect(200);
     assert_eq!(alice("/orders/o-6/history").await.expect(200)["changes"][1]["subject"], "alice");

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::{Method, Request};
 use serde_json::json;
-use tests::{NO_DATABASE, World, call_in_process, event, get, invoke, post, post_empty, with_header};
+use tests::{NO_DATABASE, World, assert_members, call_in_process, event, get, invoke, post, post_empty, with_header};
 
 #[tokio::test]
 async fn order_reads_as_it_was_created() {
@@ -41,11 +41,8 @@ async fn pending_order_can_be_cancelled_for_good() {
     let world = World::new().await;
     world.create("o-1").await;
     let cancelled = world.call_as("alice", "orders/write", post_empty("/orders/o-1/cancel")).await.expect(200);
-    assert_eq!(
-        (&cancelled["status"], &cancelled["next"], &cancelled["attempts"]),
-        (&json!("cancelled"), &json!([]), &json!(0))
-    );
-    assert!(cancelled["finished_at"].is_string() && cancelled["started_at"].is_null());
+    assert_members(&cancelled, &json!({"status": "cancelled", "next": [], "attempts": 0, "started_at": null}));
+    assert!(cancelled["finished_at"].is_string(), "{cancelled}");
     assert_eq!(world.call(post_empty("/orders/o-1/cancel")).await.expect(200), cancelled);
     assert_eq!(world.value::<i64>("SELECT count(*) FROM order_work").await, 0);
     assert_eq!(world.counted("cancelled").await, 1);
@@ -70,16 +67,10 @@ async fn failed_order_can_be_retried_only_by_an_operator() {
     world.receive().await;
     world.refuse(&["o-1"], "no stock").await;
     let failed = world.get("/orders/o-1").await.expect(200);
-    assert_eq!(
-        (&failed["failure"], &failed["attempts"], &failed["next"]),
-        (&json!("no stock"), &json!(1), &json!(["retry"]))
-    );
+    assert_members(&failed, &json!({"status": "failed", "failure": "no stock", "attempts": 1, "next": ["retry"]}));
     world.call_as("alice", "orders/read orders/write", post_empty("/orders/o-1/retry")).await.problem(403);
     let retried = world.call(post_empty("/orders/o-1/retry")).await.expect(200);
-    assert_eq!(
-        (&retried["status"], &retried["failure"], &retried["attempts"]),
-        (&json!("pending"), &json!(null), &json!(0))
-    );
+    assert_members(&retried, &json!({"status": "pending", "failure": null, "attempts": 0}));
     assert_eq!(world.receive().await.as_deref(), Some("o-1"));
     assert_eq!(world.call(post_empty("/orders/o-1/retry")).await.expect(200), retried);
     world.call(post_empty("/orders/o-1/cancel")).await.expect(200);

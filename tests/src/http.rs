@@ -55,6 +55,14 @@ impl Answer {
     }
 }
 
+/// Asserts that a JSON object has these members. It may have more.
+#[track_caller]
+pub fn assert_members(object: &Value, expected: &Value) {
+    for (name, value) in expected.as_object().expect("an object") {
+        assert_eq!(&object[name], value, "{name}: {object}");
+    }
+}
+
 /// Calls a router in this process with the gateway's event for the request. The caller has these claims, `(sub, scope)`, or
 /// the event has no authorizer.
 pub async fn call_in_process(router: &Router, claims: Option<(&str, &str)>, request: Request<Body>) -> Answer {

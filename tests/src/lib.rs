@@ -20,7 +20,7 @@ mod world;
 
 pub use bus::Bus;
 pub use certificates::{Authority, Certificate};
-pub use http::{Answer, call_in_process, event, invoke};
+pub use http::{Answer, assert_members, call_in_process, event, invoke};
 pub use log::Log;
 pub use stack::Stack;
 pub use tls_listener::TlsListener;
