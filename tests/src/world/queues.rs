@@ -45,13 +45,6 @@ impl World {
         self.process_with(Ends(|_: &str| Outcome::Fail(cause.to_owned())), order_ids).await;
     }
 
-    /// Receives the next message from the orders' queue as an event for the processor, and leaves it in flight.
-    pub async fn deliver(&self) -> SqsEvent {
-        let asked = self.sqs.receive_message().queue_url(&self.queue_url).wait_time_seconds(10).send();
-        let message = asked.await.expect("the queue answers").messages.unwrap_or_default().pop().expect("a message");
-        batch(&[message.body.as_deref().expect("a body")])
-    }
-
     /// Receives and deletes the next message of the orders' queue. Waits up to ten seconds, and returns its body.
     pub async fn receive(&self) -> Option<String> {
         self.receive_from(&self.queue_url).await?.body
