@@ -49,9 +49,9 @@ async fn only_pending_orders_that_match_are_cancelled() {
     }
     let report = cancel(&world, json!({"dry_run": false, "user_id": "alice"})).await;
     assert_eq!(report, json!({"dry_run": false, "matched": 2, "cancelled": 2}));
-    let statuses =
-        [world.status("o-1").await, world.status("o-2").await, world.status("o-3").await, world.status("b-1").await];
-    assert_eq!(statuses, ["processing", "cancelled", "cancelled", "pending"]);
+    for (order_id, status) in [("o-1", "processing"), ("o-2", "cancelled"), ("o-3", "cancelled"), ("b-1", "pending")] {
+        assert_eq!(world.status(order_id).await, status, "{order_id}");
+    }
     assert_eq!(world.counted("cancelled").await, 2);
     assert_eq!(world.value::<i64>("SELECT count(*) FROM order_work").await, 2);
     let change = &world.get("/orders/o-2/history").await.expect(200)["changes"][1];
