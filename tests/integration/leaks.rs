@@ -86,19 +86,17 @@ impl Run {
         String::from_utf8_lossy(&std::fs::read(self.log.path()).unwrap()).into_owned()
     }
 
+    fn database_url(&self) -> reqwest::Url {
+        self.world.variables().find(|(name, _)| *name == "DATABASE_URL").unwrap().1.parse().unwrap()
+    }
+
     /// The URL of the database with a wrong password, and with a closed port.
     fn unreachable(&self) -> [String; 2] {
-        let (_, url) = self.world.variables().find(|(name, _)| *name == "DATABASE_URL").unwrap();
-        let mut other: reqwest::Url = url.parse().unwrap();
+        let mut other = self.database_url();
         other.set_password(Some(DATABASE_PASSWORD)).unwrap();
         let refused = other.to_string();
         other.set_port(Some(1)).unwrap();
         [refused, other.to_string()]
-    }
-
-    fn password(&self) -> String {
-        let (_, url) = self.world.variables().find(|(name, _)| *name == "DATABASE_URL").unwrap();
-        url.parse::<reqwest::Url>().unwrap().password().unwrap().to_owned()
     }
 }
 
@@ -172,7 +170,7 @@ async fn misconfigure(run: &Run) {
 
 /// Asserts that no planted secret is in the log or an answer, and that the run covered all it should.
 fn check(run: &Run, answers: &str, signatures: &[&str]) {
-    let (log, password) = (run.logged(), run.password());
+    let (log, url) = (run.logged(), run.database_url());
     for said in [
         "answered a call",
         "attempted an order",
@@ -187,7 +185,7 @@ fn check(run: &Run, answers: &str, signatures: &[&str]) {
         assert!(answers.contains(&format!("\"statusCode\":{status}")), "no answer was {status}");
     }
     assert!(signatures.len() >= 4, "the endpoint received fewer than four calls");
-    let secrets = SECRETS.iter().copied().chain([password.as_str()]).chain(signatures.iter().copied());
+    let secrets = SECRETS.iter().copied().chain([url.password().unwrap()]).chain(signatures.iter().copied());
     for secret in secrets {
         assert_absent(secret, "the log", &log);
         assert_absent(secret, "an answer", answers);

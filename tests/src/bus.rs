@@ -23,7 +23,7 @@ impl Bus {
     /// Creates a bus, a queue, and a rule that sends the bus's events to the queue.
     pub async fn new() -> Self {
         let stack = Stack::running();
-        let (sqs, events) = (stack.sqs(), Client::new(&stack.aws()));
+        let (sqs, events) = (stack.sqs(), stack.events());
         let name = format!("test-{}-bus", Uuid::new_v4().simple());
         let made = sqs.create_queue().queue_name(format!("{name}-events")).send().await;
         let queue_url = made.expect("a queue can be created").queue_url.expect("a URL");
@@ -40,8 +40,8 @@ impl Bus {
     pub async fn add_default(&self, order_id: &str) {
         let arn = format!("arn:aws:sqs:us-east-1:000000000000:{}-events", self.name);
         let pattern = json!({"source": ["ordermill"], "detail": {"order": {"order_id": [order_id]}}});
-        self.receive_from(&Client::new(&Stack::running().aws()), "default", &self.name, &pattern.to_string(), &arn)
-            .await;
+        let events = Stack::running().events();
+        self.receive_from(&events, "default", &self.name, &pattern.to_string(), &arn).await;
     }
 
     async fn receive_from(&self, events: &Client, bus: &str, rule: &str, pattern: &str, queue_arn: &str) {

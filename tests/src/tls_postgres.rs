@@ -14,10 +14,9 @@ pub struct TlsPostgres {
 impl TlsPostgres {
     /// Starts a server with this certificate.
     pub async fn start(certificate: &Certificate) -> Self {
-        let postgres = Postgres::start().await.unwrap_or_else(|error| panic!("PostgreSQL: {error}"));
-        let admin = postgres.connect().await.unwrap_or_else(|error| panic!("PostgreSQL: {error}"));
-        let enabled = postgres.enable_tls(&certificate.certificate, &certificate.key).await;
-        enabled.unwrap_or_else(|error| panic!("PostgreSQL: {error}"));
+        let postgres = Postgres::start().await.expect("PostgreSQL starts");
+        let admin = postgres.connect().await.expect("PostgreSQL answers");
+        postgres.enable_tls(&certificate.certificate, &certificate.key).await.expect("PostgreSQL has TLS");
         Self { postgres, admin }
     }
 
@@ -37,10 +36,8 @@ impl TlsPostgres {
     /// Makes the role sign in by a cleartext password over TLS, which is how RDS receives tokens.
     pub async fn require_cleartext_password(&self, role: &str) {
         let rules = format!("hostssl all {role} all password\nhost all ordermill all scram-sha-256");
-        let written = self.postgres.write_file("pg_hba.conf", &rules).await;
-        written.unwrap_or_else(|error| panic!("PostgreSQL: {error}"));
-        let reloaded = self.postgres.reload("SELECT count(*) = 2 FROM pg_hba_file_rules").await;
-        reloaded.unwrap_or_else(|error| panic!("PostgreSQL: {error}"));
+        self.postgres.write_file("pg_hba.conf", &rules).await.expect("the rules can be written");
+        self.postgres.reload("SELECT count(*) = 2 FROM pg_hba_file_rules").await.expect("PostgreSQL reads them");
     }
 
     /// Runs SQL as a superuser.
