@@ -192,7 +192,7 @@ fn workflows_check_out_by_an_action_of_a_supported_node() {
 /// The actions of AWS's managed policy for `CodeDeploy` that a release needs.
 const RELEASES: [&str; 3] = ["cloudwatch:DescribeAlarms", "lambda:GetAlias", "lambda:UpdateAlias"];
 
-/// The calls of the functions are held to the boundary beside their roles' policies. Lambda connects them to a VPC with their roles.
+/// The rules hold the functions' calls to the boundary. Lambda also connects functions to a VPC with their roles.
 #[test]
 fn boundary_permits_networks_and_releases_and_no_wildcard() {
     let (boundary, template) = (policy("boundary"), template(&[]));
