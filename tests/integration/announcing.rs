@@ -10,7 +10,7 @@ use shared::config::Env;
 use shared::db::ends::Announce;
 use shared::db::finish::Finish;
 use sweeper::Sweeper;
-use tests::{Bus, World, call_in_process, handle, order, post_empty};
+use tests::{Bus, World, call_in_process, handle, order_with, post_empty};
 
 use crate::roles::AppRole;
 
@@ -40,10 +40,8 @@ pub async fn leave_behind(world: &World) {
 #[tokio::test]
 async fn completed_order_is_announced_as_the_api_shows_it() {
     let (world, bus) = world_with_bus().await;
-    let body = json!({"metadata": {"cart": "77"}, "currency": "JPY", "total_amount": "5998"});
-    let mut request = order("o-1");
-    request.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
-    world.post("/orders", &request).await.expect(201);
+    let more = json!({"metadata": {"cart": "77"}, "currency": "JPY", "total_amount": "5998"});
+    world.post("/orders", &order_with("o-1", &more)).await.expect(201);
     assert_eq!(bus.arrived().await, [Value::Null; 0], "none before it ended");
     world.process(&["o-1"]).await;
     let events = bus.events(1).await;

@@ -1,7 +1,7 @@
 //! `POST /orders/batch`: many orders in one call, each accepted or refused by itself.
 
 use serde_json::{Value, json};
-use tests::{World, call_in_process, order, post, with_header};
+use tests::{World, call_in_process, order, order_with, post, with_header};
 
 async fn create_all(world: &World, orders: &[Value]) -> Value {
     world.post("/orders/batch", &json!({"orders": orders})).await.expect(200)
@@ -14,8 +14,7 @@ fn statuses(result: &Value) -> Vec<u64> {
 #[tokio::test]
 async fn valid_orders_are_created_and_invalid_ones_refused_in_place() {
     let world = World::new().await;
-    let mut bad = order("o-2");
-    bad["total_amount"] = json!(1.005);
+    let bad = order_with("o-2", &json!({"total_amount": 1.005}));
     let result = create_all(&world, &[order("o-1"), bad, json!(7), order("o-3")]).await;
     assert_eq!((statuses(&result), &result["accepted"]), (vec![201, 422, 400, 201], &json!(2)));
     let results = &result["results"];
@@ -53,11 +52,9 @@ async fn five_hundred_orders_are_stored_as_sent() {
 async fn repeated_batch_creates_no_order_twice() {
     let world = World::new().await;
     create_all(&world, &[order("o-1"), order("o-2")]).await;
-    let [mut other_2, mut other_3] = [order("o-2"), order("o-3")];
-    other_2["total_amount"] = json!("1.00");
-    other_3["total_amount"] = json!("1.00");
+    let other = |order_id| order_with(order_id, &json!({"total_amount": "1.00"}));
     // The first of the orders with the same identifier is created.
-    let batch = [order("o-1"), other_2, order("o-3"), other_3, order("o-3")];
+    let batch = [order("o-1"), other("o-2"), order("o-3"), other("o-3"), order("o-3")];
     for status in [201, 200] {
         assert_eq!(statuses(&create_all(&world, &batch).await), [200, 409, status, 409, 200]);
     }
@@ -109,8 +106,7 @@ async fn concurrent_batches_create_each_order_once() {
 #[tokio::test]
 async fn order_for_another_user_is_refused_within_its_batch() {
     let world = World::new().await;
-    let mut bobs = order("o-2");
-    bobs["user_id"] = json!("bob");
+    let bobs = order_with("o-2", &json!({"user_id": "bob"}));
     let batch = post("/orders/batch", &json!({"orders": [order("o-1"), bobs]}));
     let result = world.call_as("alice", "orders/write", batch).await.expect(200);
     assert_eq!(statuses(&result), [201, 403]);

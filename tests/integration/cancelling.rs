@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tests::{World, handle, order, post_empty};
+use tests::{World, handle, order_with, post_empty};
 
 async fn cancel(world: &World, options: Value) -> Value {
     world.post("/orders/cancel", &options).await.expect(200)
@@ -15,8 +15,7 @@ async fn world(count: usize) -> World {
     for number in 1..=count {
         world.create(&format!("o-{number}")).await;
     }
-    let bobs = json!({"order_id": "b-1", "user_id": "bob", "item_ids": ["a"], "total_amount": 1});
-    world.post("/orders", &bobs).await.expect(201);
+    world.post("/orders", &order_with("b-1", &json!({"user_id": "bob"}))).await.expect(201);
     world
 }
 
@@ -101,7 +100,7 @@ async fn bad_options_are_refused_and_change_nothing() {
     world.call_as("shop", "orders/read.all orders/write.all", post_empty("/orders/cancel")).await.problem(403);
     assert_eq!(world.status("o-1").await, "pending");
     // An order may have this identifier.
-    world.post("/orders", &order("cancel")).await.expect(201);
+    world.create("cancel").await;
     assert_eq!(world.get("/orders/cancel").await.expect(200)["order_id"], "cancel");
     world.post("/orders/cancel/cancel", &json!({})).await.expect(200);
 }

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
-use tests::{NO_AWS, NO_DATABASE, World, assert_members, call_in_process, order, post, with_header};
+use tests::{NO_AWS, NO_DATABASE, World, assert_members, call_in_process, order, order_with, post, with_header};
 
 /// An order without an identifier.
 fn anonymous() -> Value {
@@ -69,8 +69,7 @@ async fn cancel_window_is_the_time_until_the_order_is_due() {
 async fn repeated_order_is_replayed_and_stored_once() {
     let world = World::new().await;
     let first = world.create("o-1").await;
-    let mut again = order("o-1");
-    again["total_amount"] = json!(59.98);
+    let again = order_with("o-1", &json!({"total_amount": 59.98}));
     let replay = world.post("/orders", &again).await;
     assert_eq!(replay.header("idempotent-replayed"), "true");
     assert_eq!(replay.expect(200), first);
@@ -81,10 +80,8 @@ async fn repeated_order_is_replayed_and_stored_once() {
 async fn id_of_another_order_is_a_conflict() {
     let world = World::new().await;
     world.create("o-1").await;
-    for (field, other) in [("total_amount", json!(60)), ("item_ids", json!(["book-2"])), ("user_id", json!("bob"))] {
-        let mut body = order("o-1");
-        body[field] = other;
-        let problem = world.post("/orders", &body).await.problem(409);
+    for other in [json!({"total_amount": 60}), json!({"item_ids": ["book-2"]}), json!({"user_id": "bob"})] {
+        let problem = world.post("/orders", &order_with("o-1", &other)).await.problem(409);
         assert_eq!(problem["type"], "/docs/problems#conflict");
     }
     assert_eq!(world.order_count().await, 1);
@@ -136,8 +133,7 @@ async fn concurrent_equal_requests_create_one_order() {
 #[tokio::test]
 async fn invalid_order_gets_a_problem_and_stores_nothing() {
     let world = World::new().await;
-    let mut bad = order("o-1");
-    bad["total_amount"] = json!(1.005);
+    let bad = order_with("o-1", &json!({"total_amount": 1.005}));
     for (body, status) in [("{".to_owned(), 400), (bad.to_string(), 422)] {
         let request = Request::post("/orders").header("content-type", "application/json").body(body.into()).unwrap();
         let problem = world.call(request).await.problem(status);

@@ -3,16 +3,9 @@
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
-use tests::{World, call_in_process, get, order, post, with_header};
+use tests::{World, call_in_process, get, order_with, post, with_header};
 
 const SCOPES: &str = "orders/read orders/write orders/admin";
-
-/// An order with these members set otherwise.
-fn with(order_id: &str, more: &Value) -> Value {
-    let mut order = order(order_id);
-    order.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    order
-}
 
 async fn read(world: &World, order_id: &str) -> Value {
     world.get(&format!("/orders/{order_id}")).await.expect(200)
@@ -32,10 +25,11 @@ async fn amount_has_exactly_the_decimals_of_its_currency() {
     let shown = |order: &Value| (order["total_amount"].clone(), order["currency"].clone());
     for (order_id, more, amount, currency) in &cases {
         let expected = (json!(amount), json!(currency));
-        let placed = world.post("/orders", &with(order_id, more)).await.expect(201);
+        let placed = world.post("/orders", &order_with(order_id, more)).await.expect(201);
         assert_eq!((shown(&placed), shown(&read(&world, order_id).await)), (expected.clone(), expected), "{order_id}");
     }
-    let batch: Vec<_> = cases.iter().map(|(order_id, more, ..)| with(&format!("batch-{order_id}"), more)).collect();
+    let batch: Vec<_> =
+        cases.iter().map(|(order_id, more, ..)| order_with(&format!("batch-{order_id}"), more)).collect();
     let placed = world.post("/orders/batch", &json!({"orders": batch})).await.expect(200);
     for (result, (_, _, amount, currency)) in placed["results"].as_array().unwrap().iter().zip(&cases) {
         assert_eq!(shown(&result["order"]), (json!(amount), json!(currency)), "{result}");
@@ -50,9 +44,9 @@ async fn default_currency_is_the_deployments_and_changes_no_order() {
     world.create("euro").await;
     let api = world.api_with("DEFAULT_CURRENCY", "JPY");
     let call = async |request: Request<Body>| call_in_process(&api, Some(("admin", SCOPES)), request).await;
-    let yen = call(post("/orders", &with("yen", &json!({"total_amount": 500})))).await.expect(201);
+    let yen = call(post("/orders", &order_with("yen", &json!({"total_amount": 500})))).await.expect(201);
     assert_eq!((&yen["total_amount"], &yen["currency"]), (&json!("500"), &json!("JPY")));
-    call(post("/orders", &with("o-3", &json!({"total_amount": 5.5})))).await.problem(422);
+    call(post("/orders", &order_with("o-3", &json!({"total_amount": 5.5})))).await.problem(422);
     let euro = call(get("/orders/euro")).await.expect(200);
     assert_eq!((&euro["total_amount"], &euro["currency"]), (&json!("59.98"), &json!("EUR")));
 }
@@ -62,12 +56,12 @@ async fn repeat_has_the_same_currency_metadata_and_time() {
     let world = World::new().await;
     let time = "2026-01-01T12:00:00.123456Z";
     let full = json!({"currency": "USD", "metadata": {"b": "2", "a": "1"}, "process_after": time});
-    let placed = world.post("/orders", &with("o-1", &full)).await.expect(201);
+    let placed = world.post("/orders", &order_with("o-1", &full)).await.expect(201);
     for same in [
         json!({"currency": "USD", "metadata": {"a": "1", "b": "2"}, "process_after": time}),
         json!({"currency": "USD", "metadata": {"b": "2", "a": "1"}, "process_after": "2026-01-01T13:00:00.1234567+01:00"}),
     ] {
-        let again = world.post("/orders", &with("o-1", &same)).await.expect(200);
+        let again = world.post("/orders", &order_with("o-1", &same)).await.expect(200);
         assert_eq!(again, placed);
     }
     for other in [
@@ -77,15 +71,15 @@ async fn repeat_has_the_same_currency_metadata_and_time() {
         json!({"currency": "USD", "metadata": {"b": "2", "a": "1"}}),
         json!({"currency": "USD", "metadata": {"b": "2", "a": "1"}, "process_after": "2026-01-01T12:00:00Z"}),
     ] {
-        world.post("/orders", &with("o-1", &other)).await.problem(409);
+        world.post("/orders", &order_with("o-1", &other)).await.problem(409);
     }
     world.create("bare").await;
     for same in [json!({"currency": "EUR"}), json!({"metadata": {}}), json!({"metadata": null, "process_after": null})]
     {
-        world.post("/orders", &with("bare", &same)).await.expect(200);
+        world.post("/orders", &order_with("bare", &same)).await.expect(200);
     }
     let keyed = async |more: &Value| {
-        let mut order = with("x", more);
+        let mut order = order_with("x", more);
         order.as_object_mut().unwrap().remove("order_id");
         world.call(with_header(post("/orders", &order), "idempotency-key", "cart-77")).await
     };
@@ -105,8 +99,8 @@ async fn metadata_comes_back_as_it_was_sent() {
         ("none", json!({})),
     ] {
         let more = json!({"metadata": metadata});
-        assert_eq!(world.post("/orders", &with(order_id, &more)).await.expect(201)["metadata"], metadata);
-        let batch = json!({"orders": [with(&format!("batch-{order_id}"), &more)]});
+        assert_eq!(world.post("/orders", &order_with(order_id, &more)).await.expect(201)["metadata"], metadata);
+        let batch = json!({"orders": [order_with(&format!("batch-{order_id}"), &more)]});
         let placed = world.post("/orders/batch", &batch).await.expect(200);
         assert_eq!(placed["results"][0]["order"]["metadata"], metadata, "{placed}");
         for order_id in [order_id, &format!("batch-{order_id}")] {

@@ -1,7 +1,7 @@
 //! Erasure: `POST /users/{user_id}/erase` removes a user from ended orders, and touches nothing else.
 
 use serde_json::{Value, json};
-use tests::{Answer, Log, World, get, order, post, post_empty, with_header};
+use tests::{Answer, Log, World, get, order_with, post, post_empty, with_header};
 use tracing::Level;
 
 async fn erase(world: &World, user_id: &str) -> Answer {
@@ -10,8 +10,7 @@ async fn erase(world: &World, user_id: &str) -> Answer {
 
 /// Creates an order of this user, with an idempotency key.
 async fn create(world: &World, order_id: &str, user_id: &str) {
-    let mut order = order(order_id);
-    order["user_id"] = user_id.into();
+    let order = order_with(order_id, &json!({"user_id": user_id}));
     let request = with_header(post("/orders", &order), "idempotency-key", &format!("key-{order_id}"));
     world.call(request).await.expect(201);
 }
@@ -90,15 +89,19 @@ async fn user_of_a_path_is_decoded_once() {
 #[tokio::test]
 async fn active_orders_refuse_an_erasure_by_their_number() {
     let world = World::with(&[("EVENT_BUS", "default")]).await;
-    world.insert_ended(1005, "0 s", &[]).await;
     for (order_id, user_id) in [("of-bob", "bob"), ("active-1", "alice"), ("active-2", "alice")] {
         create(&world, order_id, user_id).await;
     }
     let counted = async || erase(&world, "alice").await.problem(409)["detail"].as_str().unwrap().to_owned();
-    assert!(counted().await.contains("Active orders of the user: 2."), "{}", counted().await);
-    assert_eq!(user_of(&world, "o-1").await, "alice");
+    // A user with few orders, and one with more than a call reads.
+    for more in [5, 1000] {
+        let order_id = format!("'o-' || {more} + i");
+        world.insert_ended(more, "0 s", &[("order_id", &order_id)]).await;
+        assert!(counted().await.contains("Active orders of the user: 2."), "{}", counted().await);
+    }
+    assert_eq!(user_of(&world, "o-6").await, "alice");
     // One end that is not announced, and one of an order that was retried since.
-    let ends = "INSERT INTO order_ends (order_id, sequence, ended_at) VALUES ('o-1', 1, now()), ('active-1', 1, now())";
+    let ends = "INSERT INTO order_ends (order_id, sequence, ended_at) VALUES ('o-6', 1, now()), ('active-1', 1, now())";
     world.execute(ends).await;
     assert!(counted().await.contains("orders of the user: 3."), "{}", counted().await);
     world.execute("DELETE FROM order_ends; DELETE FROM order_work").await;

@@ -9,7 +9,7 @@ use sandbox::mapping::Mapping;
 use sandbox::runtime::Pool;
 use serde_json::json;
 use shared::queue::Group;
-use tests::{Ends, World, batch, order};
+use tests::{Ends, World, batch, order_with};
 
 use crate::slow::{SlowQueues, function, numbered};
 
@@ -115,9 +115,7 @@ async fn flood_of_one_user_does_not_delay_another_users_order() {
     let slow = SlowQueues::new(&[("PROCESSING_DELAY_SECONDS", "1")]).await;
     let world = &slow.world;
     slow.create_all(&numbered("alice", FLOOD)).await;
-    let mut bobs = order("bob");
-    bobs["user_id"] = "bob".into();
-    world.post("/orders", &bobs).await.expect(201);
+    world.post("/orders", &order_with("bob", &json!({"user_id": "bob"}))).await.expect(201);
     let pool = Arc::new(Pool::new(function(world, "processor", &[]), 2));
     let processing = Mapping::new(Arc::clone(&slow.queues), "orders", pool).start(2);
     tests::eventually("all orders are completed", PATIENCE, async || {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use processor::{ConfiguredWork, Processor, ProcessorConfig};
 use sandbox::merchant::{Call, Merchant, Reply};
 use serde_json::{Value, json};
-use tests::{World, failures, handle, order};
+use tests::{World, failures, handle, order_with};
 use tokio::net::TcpListener;
 
 const SECRET: &str = "a-secret-of-the-merchant";

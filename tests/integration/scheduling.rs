@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use sandbox::gate::Pace;
 use serde_json::{Value, json};
 use sweeper::Sweeper;
-use tests::{NO_AWS, World, order};
+use tests::{NO_AWS, World, order_with};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -16,10 +16,8 @@ const MINUTE: u64 = 60;
 
 /// An order that is to be processed so many seconds from now.
 fn scheduled(order_id: &str, seconds: u64) -> Value {
-    let mut order = order(order_id);
     let time = OffsetDateTime::now_utc() + Duration::from_secs(seconds);
-    order["process_after"] = time.format(&Rfc3339).unwrap().into();
-    order
+    order_with(order_id, &json!({"process_after": time.format(&Rfc3339).unwrap()}))
 }
 
 async fn place(world: &World, order_id: &str, seconds: u64) -> Value {
@@ -192,8 +190,7 @@ async fn pause_holds_back_messages_of_scheduled_orders() {
 #[tokio::test]
 async fn time_that_has_passed_is_due_at_once() {
     let world = World::new().await;
-    let mut order = order("o-1");
-    order["process_after"] = "2020-02-29T00:00:00+02:00".into();
+    let order = order_with("o-1", &json!({"process_after": "2020-02-29T00:00:00+02:00"}));
     let placed = world.post("/orders", &order).await.expect(201);
     assert_eq!(placed["process_after"], "2020-02-28T22:00:00.000000Z");
     world.process(&["o-1"]).await;

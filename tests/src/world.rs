@@ -25,7 +25,7 @@ use crate::{Answer, Stack, call_in_process};
 
 pub use database::connect;
 pub use queues::{batch, failures, handle};
-pub use requests::{get, order, order_of, post, post_empty, with_header};
+pub use requests::{get, order, order_of, order_with, post, post_empty, with_header};
 
 /// The variable of a function that reaches no server of AWS.
 pub const NO_AWS: (&str, &str) = ("AWS_ENDPOINT_URL", "http://127.0.0.1:1");

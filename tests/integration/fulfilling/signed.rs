@@ -17,8 +17,7 @@ async fn three_calls(more: &[(&str, &str)]) -> Vec<Call> {
     })
     .await;
     let (world, processor) = world(&merchant.url(), more).await;
-    let mut order = order("o.1:a");
-    (order["currency"], order["metadata"]) = ("KWD".into(), json!({"gift": "", "cart": "77"}));
+    let order = order_with("o.1:a", &json!({"currency": "KWD", "metadata": {"gift": "", "cart": "77"}}));
     world.post("/orders", &order).await.expect(201);
     world.execute("UPDATE orders SET created_at = '2026-11-24T04:09:05.830Z'").await;
     for _ in 0..3 {

@@ -41,3 +41,13 @@ pub fn order(order_id: &str) -> Value {
 pub fn order_of(user: &str, order_id: &str) -> Value {
     json!({"order_id": order_id, "user_id": user, "item_ids": ["book-1", "pen-7"], "total_amount": "59.98"})
 }
+
+/// The same with these members.
+#[must_use]
+pub fn order_with(order_id: &str, members: &Value) -> Value {
+    let mut order = order(order_id);
+    for (name, value) in members.as_object().expect("an object") {
+        order[name] = value.clone();
+    }
+    order
+}
