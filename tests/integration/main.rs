@@ -40,7 +40,6 @@ mod problems;
 mod processing;
 mod protocol;
 mod reading;
-mod redriving;
 mod released;
 mod releasing;
 mod retention;

@@ -1,8 +1,11 @@
 //! The calls of operators: retrying failed orders, many at a time, and redriving the dead-letter queue.
 
+use std::time::Duration;
+
 use processor::Outcome;
 use serde_json::{Value, json};
-use tests::{Ends, Log, World, post, post_empty};
+use shared::db::retry::FailedFilter;
+use tests::{Ends, Log, World, assert_members, eventually, post, post_empty};
 use tracing::Level;
 
 /// A world with these orders, all failed. The cause is the prefix of an order's id.
@@ -19,6 +22,10 @@ async fn world_with_failed(ids: &[&str]) -> World {
 
 async fn retry(world: &World, options: Value) -> Value {
     world.post("/orders/retry", &options).await.expect(200)
+}
+
+async fn redrive(world: &World, options: Value) -> Value {
+    world.post("/dead-letters/redrive", &options).await.expect(200)
 }
 
 #[tokio::test]
@@ -119,7 +126,7 @@ async fn world_with_dead_letters() -> World {
 async fn redrive_is_a_dry_run_by_default() {
     let world = world_with_dead_letters().await;
     for _ in 0..2 {
-        let report = world.post("/dead-letters/redrive", &json!({})).await.expect(200);
+        let report = redrive(&world, json!({})).await;
         let found = json!({"dry_run": true, "found": 5, "unreadable": 1, "retried": 0, "requeued": 0, "claimed": 0, "ended": 0});
         assert_eq!(report, found);
     }
@@ -129,7 +136,7 @@ async fn redrive_is_a_dry_run_by_default() {
 #[tokio::test]
 async fn redrive_retries_requeues_or_deletes_by_the_orders_state() {
     let world = world_with_dead_letters().await;
-    let report = world.post("/dead-letters/redrive", &json!({"dry_run": false})).await.expect(200);
+    let report = redrive(&world, json!({"dry_run": false})).await;
     let done =
         json!({"dry_run": false, "found": 5, "unreadable": 1, "retried": 1, "requeued": 1, "claimed": 0, "ended": 1});
     assert_eq!(report, done);
@@ -139,6 +146,62 @@ async fn redrive_retries_requeues_or_deletes_by_the_orders_state() {
     assert_eq!(world.receive_dead_letter().await.as_deref(), Some("no order's"));
     assert_eq!((world.queue_depth().await, world.dead_letters().await), (0, 0));
     assert_eq!(world.status("failed-1").await, "pending");
+}
+
+/// A world with dead letters of orders that do not exist.
+async fn world_with_letters(count: usize) -> World {
+    let world = World::new().await;
+    for index in 0..count {
+        world.send_dead_letter(&format!("gone-{index}")).await;
+    }
+    world
+}
+
+#[tokio::test]
+async fn redrive_finds_all_dead_letters_up_to_its_limit() {
+    for (letters, limit) in [(8, 1), (25, 11), (25, 100)] {
+        let world = world_with_letters(letters).await;
+        let found = letters.min(limit);
+        for dry_run in [true, true, false] {
+            let report = redrive(&world, json!({"dry_run": dry_run, "limit": limit})).await;
+            assert_members(&report, &json!({"found": found, "ended": if dry_run { 0 } else { found }}));
+        }
+        assert_eq!(world.dead_letters().await, i64::try_from(letters - found).unwrap());
+    }
+}
+
+#[tokio::test]
+async fn redrive_leaves_the_letter_of_an_order_that_a_worker_holds() {
+    let world = World::new().await;
+    world.create("o-1").await;
+    world.receive().await;
+    world.let_pass(2.0).await;
+    world.claim(&["o-1"]).await;
+    world.send_dead_letter("o-1").await;
+    let report = redrive(&world, json!({"dry_run": false})).await;
+    assert_members(&report, &json!({"claimed": 1, "requeued": 0, "ended": 0}));
+    assert_eq!((world.dead_letters().await, world.queue_depth().await), (1, 0));
+    world.let_pass(31.0).await;
+    assert_eq!(redrive(&world, json!({"dry_run": false})).await["requeued"], 1);
+    assert_eq!((world.dead_letters().await, world.queue_depth().await), (0, 1));
+}
+
+#[tokio::test]
+async fn retry_of_many_orders_reads_the_events_of_each_once() {
+    let world = World::new().await;
+    world.insert_ended(1000, "0 s", &[("failure", "'no stock'")]).await;
+    let store = world.store();
+    let failed = store.find_failed(&FailedFilter::default(), 1000).await.unwrap();
+    let retried = store.retry(&failed, Duration::ZERO, tests::actor(&"olga".parse().unwrap())).await.unwrap();
+    assert_eq!(retried.len(), 1000);
+    // The server publishes the counts of a session at its end.
+    drop(store);
+    let scans = eventually("the scans of a thousand orders", Duration::from_secs(30), async || {
+        let sql = "SELECT seq_scan + idx_scan FROM pg_stat_user_tables WHERE relname = 'order_events'";
+        Some(world.value::<i64>(sql).await).filter(|scans| *scans >= 1000)
+    })
+    .await;
+    assert!(scans < 3000, "{scans} scans for 1000 orders");
 }
 
 #[tokio::test]
