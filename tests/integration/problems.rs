@@ -2,9 +2,7 @@
 
 use std::fmt::Write;
 
-use axum::body::Body;
-use axum::http::Request;
-use tests::call_in_process;
+use tests::{call_in_process, get};
 
 const DOCUMENT: &str = include_str!("../../docs/api.md");
 const PUBLISHED: &str = "../functions/site/assets/problems/problems.html";
@@ -22,7 +20,6 @@ fn published_page_of_problems_matches_the_documentation() {
 #[tokio::test]
 async fn type_of_a_problem_leads_to_its_explanation() {
     let site = site::router(site::SiteConfig::default());
-    let get = |path: &str| Request::get(path.to_owned()).body(Body::empty()).unwrap();
     let page = call_in_process(&site, None, get("/docs/problems")).await;
     assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
     assert!(page.header("content-security-policy").contains("script-src 'self'"), "{page:?}");

@@ -41,7 +41,7 @@ async fn each_scope_alone_opens_its_routes_and_no_other() {
                 world.create(&order_id).await;
             }
             if route.wants_a_failed_order() {
-                world.fail(&order_id).await;
+                world.refuse(&[&order_id], "a test failed it").await;
             }
             let mut event = route.event(&order_id, &order_id).await;
             let sub = if is_own { "alice" } else { "mallory" };

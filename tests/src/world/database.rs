@@ -20,17 +20,6 @@ use crate::{Stack, eventually};
 static TEMPLATE: OnceCell<String> = OnceCell::const_new();
 
 impl World {
-    /// Has an active order fail, which the simulated work never does, and counts it.
-    pub async fn fail(&self, order_id: &str) {
-        self.execute(&format!(
-            "DELETE FROM order_work WHERE order_id = '{order_id}';
-            UPDATE orders SET started_at = now(), finished_at = now(), attempts = 1, failure = 'a test failed it'
-            WHERE order_id = '{order_id}';
-            INSERT INTO order_outcomes (minute, failed) VALUES (date_trunc('minute', now()), 1)"
-        ))
-        .await;
-    }
-
     /// Inserts orders of alice's, `o-1` and so on, past the functions. A column's value is a SQL expression of the number `i`.
     /// An order without `finished_at` is active, and due at its `process_after` or its creation.
     pub async fn insert(&self, count: usize, columns: &[(&str, &str)]) {
