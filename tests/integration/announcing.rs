@@ -91,7 +91,7 @@ async fn functions_role_can_announce_ends() {
     let api = world.api_of_env(&env);
     call_in_process(&api, Some(("alice", "orders/write")), post_empty("/orders/o-0/cancel")).await.expect(200);
     fail_without_announcing(world, "o-1").await;
-    let processor = world.processor_of_env(&env, Simulated { delay: Duration::ZERO });
+    let processor = tests::processor(&env, Simulated { delay: Duration::ZERO });
     handle(&processor, &["o-0", "o-2"]).await;
     call_in_process(&api, Some(("olga", "orders/admin")), post_empty("/orders/o-1/retry")).await.expect(200);
     world.let_pass(31.0).await;

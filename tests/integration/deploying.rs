@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Output;
 
 use iam_rs::{Context, Decision};
 use tests::Stack;
@@ -64,10 +66,12 @@ with open(os.environ["RECORD"] + "/sam.record", "w") as record:
         print(f"{name}={value}", file=record)
 "#;
 
-/// Replaces the AWS CLI: records each call and answers the script's queries, except one that contains the text of the file `fails`.
+/// Replaces the AWS CLI: records each call and answers the script's queries, except one that contains `$FAILS`.
 const AWS: &str = "#!/bin/sh
 echo \"$*\" >> \"$RECORD/aws.record\"
-case \"$*\" in *$(cat \"$RECORD/fails\" 2>/dev/null || echo none)*) exit 3 ;; esac
+case \"$*\" in
+    *$FAILS*) exit 3 ;;
+esac
 case \"$*\" in
     *ListVersions*|*list-versions*) echo '$LATEST 1 2 3 4 5 6 7 8 9 10 11 12' ;;
     *LogRetentionDays*) echo 90 ;;
@@ -87,23 +91,29 @@ struct Deployment {
     calls: String,
 }
 
-/// Runs the deployment script with these two replacements, and with only the given variables.
-async fn deploy(arguments: &[&str]) -> Deployment {
-    let (stack, directory) = (Stack::running(), tempfile::tempdir().unwrap());
-    let file = |name: &str| directory.path().join(name);
+/// Runs the deployment script with these two replacements in this directory, and with only the given variables. The query that
+/// contains `fails` fails.
+async fn run(directory: &Path, arguments: &[&str], fails: &str) -> Output {
+    let stack = Stack::running();
     let python = std::path::absolute("../.venv/sam/bin/python").unwrap();
     for (name, program) in [("sam", format!("#!{}{SAM}", python.display()).as_str()), ("aws", AWS)] {
-        fs::write(file(name), program).unwrap();
-        fs::set_permissions(file(name), fs::Permissions::from_mode(0o755)).unwrap();
+        let file = directory.join(name);
+        fs::write(&file, program).unwrap();
+        fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
     }
-    let path = format!("{}:{}", directory.path().display(), std::env::var("PATH").unwrap());
+    let path = format!("{}:{}", directory.display(), std::env::var("PATH").unwrap());
     let mut command = Command::new("../.github/deploy.sh");
-    command.args(arguments).env_clear().envs([("PATH", path.as_str()), ("HOME", "/nowhere")]);
-    command.env("RECORD", directory.path()).env("AWS_REGION", "eu-west-3");
+    command.args(arguments).env_clear().envs([("PATH", path.as_str()), ("HOME", "/nowhere"), ("FAILS", fails)]);
+    command.env("RECORD", directory).env("AWS_REGION", "eu-west-3");
     command.env("URL", stack.get("API_URL")).env("TOKEN", stack.get("TOKEN_ALICE"));
-    let output = command.output().await.unwrap();
+    command.output().await.unwrap()
+}
+
+async fn deploy(arguments: &[&str]) -> Deployment {
+    let directory = tempfile::tempdir().unwrap();
+    let output = run(directory.path(), arguments, "nothing").await;
     assert!(output.status.success(), "{output:?}");
-    let read = |name| fs::read_to_string(file(name)).unwrap();
+    let read = |name: &str| fs::read_to_string(directory.path().join(name)).unwrap();
     let given = read("sam.record");
     let pairs = given.lines().filter_map(|line| line.split_once('='));
     let parameters = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
@@ -154,13 +164,10 @@ async fn deployment_deletes_old_versions_and_limits_log_retention() {
 #[tokio::test]
 #[ignore = "needs the deployed stack: `make test` runs it"]
 async fn deployment_fails_if_a_query_fails() {
-    let directory = std::env::temp_dir().join(format!("deploying-{}", Uuid::new_v4().simple()));
-    fs::create_dir(&directory).unwrap();
     for query in ["LogRetentionDays", "ApiUrl", "TokenUrl", "UserPoolId"] {
-        fs::write(directory.join("fails"), query).unwrap();
-        assert_eq!(deploy(&directory, &["prod"]).await.status.code(), Some(3), "{query}");
+        let output = run(tempfile::tempdir().unwrap().path(), &["prod"], query).await;
+        assert_eq!(output.status.code(), Some(3), "{query}: {output:?}");
     }
-    fs::remove_dir_all(directory).unwrap();
 }
 
 /// The action of a call of the AWS CLI, and a resource of this stack: `logs put-retention-policy …` is `logs:PutRetentionPolicy`.

@@ -158,7 +158,7 @@ async fn order_whose_dead_letter_is_refused_keeps_its_last_cause() {
     world.process_with(busy(), &["o-1"]).await;
     world.let_pass(900.0).await;
     for _ in 0..2 {
-        let processor = world.processor_of_env(&world.env_with(NO_AWS), busy());
+        let processor = tests::processor(&world.env_with(NO_AWS), busy());
         assert_eq!(failures(&handle(&processor, &["o-1"]).await), ["m0"]);
         assert_eq!(world.status("o-1").await, "processing");
     }
@@ -188,7 +188,7 @@ async fn claim_of_an_expired_lease_that_fails_costs_the_other_orders_no_attempt(
 #[tokio::test]
 async fn unreachable_database_fails_the_whole_batch() {
     let world = World::new().await;
-    let processor = world.processor_of_env(&world.env_with(NO_DATABASE), Simulated { delay: NOW });
+    let processor = tests::processor(&world.env_with(NO_DATABASE), Simulated { delay: NOW });
     let response = handle(&processor, &["o-1", "o-2", "o-1"]).await;
     assert_eq!(failures(&response), ["m0", "m1", "m2"]);
 }
@@ -197,6 +197,6 @@ async fn unreachable_database_fails_the_whole_batch() {
 async fn wait_that_was_not_enqueued_fails_its_message() {
     let world = World::new().await;
     world.create("o-1").await;
-    let processor = world.processor_of_env(&world.env_with(NO_AWS), Simulated { delay: FIVE_SECONDS });
+    let processor = tests::processor(&world.env_with(NO_AWS), Simulated { delay: FIVE_SECONDS });
     assert_eq!(failures(&handle(&processor, &["o-1"]).await), ["m0"]);
 }

@@ -17,7 +17,7 @@ use shared::db::Store;
 use shared::db::claim::Claimed;
 use shared::deadline::Deadline;
 use sweeper::Sweeper;
-use tests::{World, call_in_process, get, handle, order, order_of, post, processor, store};
+use tests::{World, call_in_process, get, handle, order, order_with, post, processor, store};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::time::sleep;
@@ -76,7 +76,7 @@ async fn create_and_cancel(api: &Router) {
     }
     call(api, post("/orders/batch", &json!({"orders": [order("o-4"), order("o-5"), order("o-6")]}))).await;
     call(api, post("/orders/o-4/cancel", &json!({}))).await;
-    call(api, post("/orders", &order_of("carol", "o-7"))).await;
+    call(api, post("/orders", &order_with("o-7", &json!({"user_id": "carol"})))).await;
     call(api, post("/orders/cancel", &json!({"created_before": "2020-01-01T00:00:00Z"}))).await;
     call(api, post("/orders/cancel", &json!({"dry_run": false, "user_id": "carol"}))).await;
 }
@@ -153,7 +153,7 @@ async fn announce(url: &str, world: &World) {
     let env: Env = world.variables().chain(more).collect();
     let api = world.api_of_env(&env);
     for (id, user) in [("e-1", "alice"), ("e-2", "alice"), ("e-3", "erin")] {
-        call(&api, post("/orders", &order_of(user, id))).await;
+        call(&api, post("/orders", &order_with(id, &json!({"user_id": user})))).await;
     }
     call(&api, post("/orders/e-1/cancel", &json!({}))).await;
     call(&api, post("/orders/cancel", &json!({"dry_run": false, "user_id": "erin"}))).await;

@@ -28,7 +28,7 @@ pub use tls_postgres::TlsPostgres;
 pub use tokens::{Issuer, Signature};
 pub use work::Ends;
 pub use world::{
-    NO_AWS, NO_DATABASE, World, actor, batch, connect, failures, get, handle, order, order_of, order_with, post, post_empty,
+    NO_AWS, NO_DATABASE, World, actor, batch, connect, failures, get, handle, order, order_with, post, post_empty,
     processor, store, with_header,
 };
 

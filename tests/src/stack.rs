@@ -10,11 +10,11 @@ use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region, SharedCredential
 use aws_types::SdkConfig;
 use futures_util::{StreamExt, stream};
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::aws::Http;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::{Answer, connect, eventually, order_of, servers};
+use crate::{Answer, connect, eventually, order_with, servers};
 
 /// The addresses and tokens of the running stack.
 pub struct Stack {
@@ -123,7 +123,7 @@ impl Stack {
     /// Creates orders of bob's, this many at once, whose ids are the run and a number. Returns the statuses of the answers.
     pub async fn create_many(&self, run: &str, count: usize, at_once: usize) -> Vec<u16> {
         let orders = stream::iter(0..count).map(|number| async move {
-            let order = order_of("bob", &format!("{run}-{number}"));
+            let order = order_with(&format!("{run}-{number}"), &json!({"user_id": "bob"}));
             self.post_as("TOKEN_BOB", "/orders", &order).await.status
         });
         orders.buffer_unordered(at_once).collect().await

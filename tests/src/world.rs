@@ -11,7 +11,7 @@ use api::Api;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
-use processor::{Processor, ProcessorConfig, Simulated, Work};
+use processor::{Processor, Simulated, Work};
 use serde_json::Value;
 use shared::config::Env;
 use shared::db::history::Actor;
@@ -25,7 +25,7 @@ use crate::{Answer, Stack, call_in_process};
 
 pub use database::connect;
 pub use queues::{batch, failures, handle};
-pub use requests::{get, order, order_of, order_with, post, post_empty, with_header};
+pub use requests::{get, order, order_with, post, post_empty, with_header};
 
 /// The variable of a function that reaches no server of AWS.
 pub const NO_AWS: (&str, &str) = ("AWS_ENDPOINT_URL", "http://127.0.0.1:1");

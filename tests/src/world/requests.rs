@@ -33,13 +33,7 @@ pub fn with_header(mut request: Request<Body>, name: &'static str, value: &str) 
 /// The body of an order of alice's.
 #[must_use]
 pub fn order(order_id: &str) -> Value {
-    order_of("alice", order_id)
-}
-
-/// The body of an order of this user's.
-#[must_use]
-pub fn order_of(user: &str, order_id: &str) -> Value {
-    json!({"order_id": order_id, "user_id": user, "item_ids": ["book-1", "pen-7"], "total_amount": "59.98"})
+    json!({"order_id": order_id, "user_id": "alice", "item_ids": ["book-1", "pen-7"], "total_amount": "59.98"})
 }
 
 /// The same with these members.
