@@ -203,13 +203,19 @@ fn delaying_hook(distance: &Arc<Distance>) -> Hook {
             let round_trip = distance.round_trip.load(Ordering::Relaxed);
             if round_trip > 0 {
                 let begin = Instant::now();
-                sleep(Duration::from_micros(round_trip)).await;
+                travel(Duration::from_micros(round_trip)).await;
                 distance.waited.fetch_add(micros(begin.elapsed()), Ordering::Relaxed);
             }
             Ruling::Pass
         }
         .boxed()
     })
+}
+
+/// Waits as long as a round trip takes. Tokio's own timer counts whole milliseconds and fires up to two of them late, which
+/// would double a round trip of one.
+pub async fn travel(time: Duration) {
+    let _ = tokio::task::spawn_blocking(move || std::thread::sleep(time)).await; // Sleeping does not fail.
 }
 
 fn micros(time: Duration) -> u64 {

@@ -11,7 +11,7 @@ use sandbox::merchant::{Merchant, Reply};
 use sandbox::runtime::{Environment, Function, Pool};
 use sandbox::wire::{Hook, Moment, Ruling, Wire};
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::line::Line;
 use crate::findings::Table;
@@ -20,7 +20,7 @@ use crate::load;
 use crate::prepared;
 use crate::share::Share;
 use crate::stats::{count, figure, median, ms};
-use crate::world::World;
+use crate::world::{World, travel};
 
 /// The template's memory, in MB.
 const MEMORY_MB: u32 = 512;
@@ -85,7 +85,7 @@ impl Billed {
 /// Runs the measurement.
 pub async fn measure(world: &World) -> Result<Billed> {
     let merchant = Merchant::start(|_| async {
-        sleep(WEBHOOK).await;
+        travel(WEBHOOK).await;
         Some(Reply::of(200))
     })
     .await?;
@@ -242,7 +242,7 @@ fn delaying_hook() -> Hook {
     Arc::new(|moment, _| {
         async move {
             if moment == Moment::Before {
-                sleep(DATABASE_AWAY).await;
+                travel(DATABASE_AWAY).await;
             }
             Ruling::Pass
         }
