@@ -13,10 +13,10 @@ use crate::findings::{Criterion, Findings, Table};
 use crate::front::Front;
 use crate::load::order;
 use crate::plots::{Plot, Series};
+use crate::prepared;
 use crate::progress::step;
 use crate::stats::{figure, median, ms};
 use crate::world::{TABLES, World};
-use crate::{plans, prepared};
 
 /// The numbers of finished orders.
 const SIZES: [u32; 4] = [1_000, 100_000, 1_000_000, 10_000_000];
@@ -63,8 +63,6 @@ pub async fn measure(world: &World) -> Result<Findings> {
     step("flat, beside a small database");
     let (large, small) = beside_a_small_database(world, &api).await?;
     drop((api, processor));
-    step("rows read when statistics mislead");
-    let plans = plans::measure(world, &sql).await?;
     sql.batch_execute(&format!("TRUNCATE {TABLES}")).await?;
     let note = format!(
         "{} ms ÷ {} ms, with {} orders; calls of both databases alternate",
@@ -76,7 +74,7 @@ pub async fn measure(world: &World) -> Result<Findings> {
     Ok(Findings {
         text: table(sizes, &medians),
         plots: vec![("flat".into(), plot(sizes, &medians)?)],
-        criteria: vec![plans, criterion.before("1.29")],
+        criteria: vec![criterion.before("1.29")],
     })
 }
 
@@ -88,7 +86,7 @@ async fn beside_a_small_database(world: &World, api: &Front) -> Result<(f64, f64
     fill(&sql, 0, SIZES[0]).await?;
     let url = postgres.app_url(&[postgres.address()]);
     let small_api = Front::new(world.pool(world.function("api", &[("DATABASE_URL", &url)]), 1).await?);
-    prepared::all(&small_api, "drain", ACTIVE).await?;
+    prepared::all(&small_api, ACTIVE).await?;
     sql.batch_execute("VACUUM ANALYZE orders, order_work").await?;
     let (mut large, mut small) = (Vec::new(), Vec::new());
     for _ in 0..COMPARED {

@@ -19,7 +19,6 @@ mod jobs;
 mod life;
 mod load;
 mod options;
-mod plans;
 mod plots;
 mod prepared;
 mod progress;

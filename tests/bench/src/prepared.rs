@@ -13,24 +13,18 @@ const LIST: usize = 500;
 
 /// Creates this many due orders without messages, `drain-0` and so on.
 pub async fn due(world: &World, orders: usize) -> Result<()> {
-    named(world, "drain", orders).await?;
+    let api = Front::new(world.pool(world.function("api", &[]), 1).await?);
+    all(&api, orders).await?;
+    drop(world.queues.steal(QUEUE, usize::MAX));
     let sql = world.sql().await?;
     sql.batch_execute("VACUUM ANALYZE orders, order_work").await?;
     Ok(sql.batch_execute("CHECKPOINT").await?)
 }
 
-/// Creates this many due orders without messages, `{name}-0` and so on. Runs neither `VACUUM` nor `CHECKPOINT`.
-pub async fn named(world: &World, name: &str, orders: usize) -> Result<()> {
-    let api = Front::new(world.pool(world.function("api", &[]), 1).await?);
-    all(&api, name, orders).await?;
-    drop(world.queues.steal(QUEUE, usize::MAX));
-    Ok(())
-}
-
-/// Creates this many due orders, `{name}-0` and so on, in lists.
-pub async fn all(api: &Front, name: &str, orders: usize) -> Result<()> {
+/// Creates this many due orders, `drain-0` and so on, in lists.
+pub async fn all(api: &Front, orders: usize) -> Result<()> {
     for (first, last) in numbers(orders, LIST) {
-        create(api, name, first..last).await?;
+        create(api, "drain", first..last).await?;
     }
     Ok(())
 }
