@@ -11,7 +11,7 @@ use tokio::process::Command;
 use crate::baseline::{self, Baseline, python};
 use crate::client::Client;
 use crate::findings::{Criterion, Findings, Table};
-use crate::front::Front;
+use crate::front::{Answer, event_of};
 use crate::load::order;
 use crate::options::Options;
 use crate::progress::step;
@@ -152,9 +152,9 @@ impl Start<'_> {
 }
 
 async fn first_create(environment: &Environment) -> Result<()> {
-    let event = Front::event_of("POST", "/orders", &order());
+    let event = event_of("POST", "/orders", &order());
     let answer = environment.invoke(event.into()).await.map_err(|error| format!("no answer: {error:?}"))?;
-    let answer: crate::front::Answer<'_> = serde_json::from_slice(&answer)?;
+    let answer: Answer<'_> = serde_json::from_slice(&answer)?;
     if matches!(answer.status_code, 200 | 201) { Ok(()) } else { Err(format!("the first create: {answer:?}").into()) }
 }
 

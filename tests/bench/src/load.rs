@@ -6,13 +6,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use sandbox::Result;
+use sandbox::runtime::Pool;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::account::{cpu_ms_of, memory_kib, own_cpu_ms};
 use crate::client::Client;
 use crate::front::Front;
 use crate::progress::note;
 use crate::stats::{count, ms, percentile};
+use crate::world::World;
 
 /// A client's time-out.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -37,8 +40,9 @@ pub struct Load {
     pub latencies: Vec<f64>,
     /// How many requests failed or timed out.
     pub errors: usize,
-    /// The increase of each counter of `used`, for each accepted order.
-    pub used: Vec<f64>,
+    /// The use of the machine for each accepted order: milliseconds of the target's CPU time, KiB by which its memory grew, and
+    /// milliseconds of PostgreSQL's and of the driver's CPU time.
+    pub used: [f64; 4],
 }
 
 impl Load {
@@ -49,52 +53,49 @@ impl Load {
     }
 }
 
-/// The parameters of a load.
-#[derive(Clone)]
-pub struct Plan {
-    /// The target.
-    pub target: Target,
-    /// The number of simultaneous clients.
-    pub clients: usize,
-    /// How long the load runs before the measurement.
-    pub warm_up: Duration,
-    /// How long the measurement lasts.
-    pub time: Duration,
-    /// How many orders a request creates: one by `/orders`, more by `/orders/batch`.
-    pub list: usize,
-}
-
 /// The time of an answer, its latency, and whether the request succeeded.
 type Answered = (Instant, Duration, bool);
 
-/// Runs the load. `used` reads counters of used resources, at the start and at the end of the measurement.
-pub async fn run(plan: &Plan, used: impl Fn() -> Vec<f64>) -> Result<Load> {
-    let (stop, mut clients) = (Arc::new(AtomicBool::new(false)), JoinSet::new());
-    for _ in 0..plan.clients {
-        clients.spawn(create_until(plan.clone(), Arc::clone(&stop)));
+/// Loads the api through an HTTP server in front of its environments.
+pub async fn run_on(world: &World, api: &Arc<Pool>, clients: usize, list: usize) -> Result<Load> {
+    let server = Front::new(Arc::clone(api)).serve().await?;
+    run(world, Target::Http(server.address()), clients, list, &api.process_ids()).await
+}
+
+/// Runs a load of so many clients on a target, which runs in these processes. A request creates `list` orders: one by
+/// `/orders`, more by `/orders/batch`.
+pub async fn run(world: &World, target: Target, clients: usize, list: usize, processes: &[i32]) -> Result<Load> {
+    world.clear().await?;
+    let used = || {
+        let memory = processes.iter().map(|process| memory_kib(*process)).sum();
+        [cpu_ms_of(processes), memory, world.database_cpu_ms(), own_cpu_ms()]
+    };
+    let (stop, mut tasks, (warm_up, time)) = (Arc::new(AtomicBool::new(false)), JoinSet::new(), world.options.load());
+    for _ in 0..clients {
+        tasks.spawn(create_until(target.clone(), list, Arc::clone(&stop)));
     }
-    sleep(plan.warm_up).await;
+    sleep(warm_up).await;
     let (begin, used_before) = (Instant::now(), used());
-    sleep(plan.time).await;
+    sleep(time).await;
     let (end, used_after) = (Instant::now(), used());
     stop.store(true, Ordering::Relaxed);
-    let answers: Vec<_> = clients.join_all().await.into_iter().collect::<Result<Vec<_>>>()?.concat();
+    let answers: Vec<_> = tasks.join_all().await.into_iter().collect::<Result<Vec<_>>>()?.concat();
     let within: Vec<_> = answers.iter().filter(|(at, ..)| (begin..=end).contains(at)).collect();
     let accepted: Vec<_> = within.iter().filter(|(.., is_accepted)| *is_accepted).collect();
-    let orders = count(accepted.len()) * count(plan.list);
+    let orders = count(accepted.len()) * count(list);
     Ok(Load {
         rate: orders / (end - begin).as_secs_f64(),
         latencies: accepted.iter().map(|(_, took, _)| ms(*took)).collect(),
         errors: within.len() - accepted.len(),
-        used: used_after.iter().zip(used_before).map(|(after, before)| (after - before) / orders).collect(),
+        used: std::array::from_fn(|index| (used_after[index] - used_before[index]) / orders),
     })
 }
 
-async fn create_until(plan: Plan, stop: Arc<AtomicBool>) -> Result<Vec<Answered>> {
-    let mut caller = Caller::new(&plan.target).await?;
+async fn create_until(target: Target, list: usize, stop: Arc<AtomicBool>) -> Result<Vec<Answered>> {
+    let mut caller = Caller::new(&target).await?;
     let mut answers = Vec::new();
     while !stop.load(Ordering::Relaxed) {
-        let (path, body) = request(plan.list);
+        let (path, body) = request(list);
         let begin = Instant::now();
         let refusal = match timeout(PATIENCE, caller.post(path, &body)).await {
             Ok(Ok(200..=299)) => None,
@@ -106,7 +107,7 @@ async fn create_until(plan: Plan, stop: Arc<AtomicBool>) -> Result<Vec<Answered>
         if let Some(refusal) = refusal {
             note(&format!("a create failed after {:.0} ms: {refusal}", ms(begin.elapsed())));
             // A late answer on the old connection would be read as the answer to the next request.
-            caller = Caller::new(&plan.target).await?;
+            caller = Caller::new(&target).await?;
         }
     }
     Ok(answers)

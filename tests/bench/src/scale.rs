@@ -5,13 +5,11 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use sandbox::Result;
-use sandbox::runtime::Pool;
 use tokio::time::Instant;
 
-use crate::account::{cpu_ms_of, own_cpu_ms};
 use crate::findings::{Findings, Table};
 use crate::front::Front;
-use crate::load::{self, Plan, Target};
+use crate::load::{self, Target};
 use crate::plots::{Plot, Series};
 use crate::prepared;
 use crate::progress::step;
@@ -52,14 +50,12 @@ pub async fn measure(world: &World) -> Result<Findings> {
 }
 
 async fn create(world: &World, environments: usize, scaled: &mut Scaled) -> Result<()> {
-    world.clear().await?;
     let api = world.pool(world.function("api", &[]), environments).await?;
-    let processes = processes(&api);
-    let (warm_up, time) = world.options.load();
-    let plan = Plan { target: Target::Direct(Front::new(api)), clients: environments * 2, warm_up, time, list: 1 };
-    let load = load::run(&plan, || vec![cpu_ms_of(&processes), world.database_cpu_ms(), own_cpu_ms()]).await?;
+    let (processes, target) = (api.process_ids(), Target::Direct(Front::new(api)));
+    let load = load::run(world, target, environments * 2, 1, &processes).await?;
+    let [function, _, database, driver] = load.used;
     scaled.created.push(load.rate);
-    for (share, used) in scaled.shares.iter_mut().zip(&load.used) {
+    for (share, used) in scaled.shares.iter_mut().zip([function, database, driver]) {
         share.push(used * load.rate / 10.0); // Milliseconds a second, as a percentage of one CPU.
     }
     Ok(())
@@ -77,10 +73,6 @@ async fn drain(world: &World, environments: usize) -> Result<f64> {
     });
     try_join_all(batches).await.map_err(|error| format!("a batch: {error:?}"))?;
     Ok(count(orders) / begin.elapsed().max(Duration::from_millis(1)).as_secs_f64())
-}
-
-fn processes(pool: &Arc<Pool>) -> Vec<i32> {
-    pool.running().iter().map(|environment| environment.process_id()).collect()
 }
 
 fn table(all: &[Scaled]) -> String {

@@ -71,6 +71,12 @@ impl Pool {
         environments.all.iter().filter(|environment| environment.is_running()).map(Arc::clone).collect()
     }
 
+    /// The process ids of the running environments.
+    #[must_use]
+    pub fn process_ids(&self) -> Vec<i32> {
+        self.running().iter().map(|environment| environment.process_id()).collect()
+    }
+
     /// The running environment of this name.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<Arc<Environment>> {
