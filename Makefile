@@ -123,7 +123,7 @@ cost: ## calculate the cost of orders: make cost ORDERS=1000000 DELAY=5 BATCH=10
 	cargo run --quiet -p bench -- cost
 
 scaling: ## simulate more and more orders a second with the times of `make bench`, and write the tables of docs/scaling.md
-	cargo run --quiet -p scaling
+	cargo run --quiet -p bench -- scaling
 
 fuzz: $(LOCAL) .venv/fuzz/.stamp ## call the service with input generated from its OpenAPI document: FUZZ_SECONDS=240 FUZZ_SEED=1
 	$(FUZZ_STACK) exec sh -c '.venv/stack/bin/python -m stack sample-data && tests/stack/fuzz.sh'

@@ -1,23 +1,37 @@
-//! Writes the database's figures for the simulation in `tests/scaling`: CPU time by the orders of a call or a batch.
+//! The costs in PostgreSQL, which the simulation in [`crate::scaling`] uses: CPU time of a statement by its orders, and bytes.
 
 use sandbox::Result;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::cost::Line;
 use crate::life::{SIZES, ServerCosts};
+use crate::stats::count;
 
-/// The file that the simulation reads.
-const FILE: &str = "tests/scaling/database.json";
+/// The file with the costs of the last complete run.
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/database.json");
 
-/// `tests/scaling/src/measured.rs` reads the fields and describes them.
-#[derive(Serialize)]
-struct Database {
-    create_one_ms: f64,
-    create_ms: Line,
-    wait_ms: Line,
-    finish_ms: Line,
-    bytes_per_order: f64,
-    log_bytes_per_order: f64,
+/// The costs.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct Database {
+    /// Creating a single order.
+    pub create_one_ms: f64,
+    /// Creating a list of orders.
+    pub create_ms: Line,
+    /// Claiming and rescheduling a batch.
+    pub wait_ms: Line,
+    /// Claiming and finishing a batch.
+    pub finish_ms: Line,
+    /// The bytes on disk of a finished order, its index entries included.
+    pub bytes_per_order: f64,
+    /// The bytes of write-ahead log for an order's whole life.
+    pub log_bytes_per_order: f64,
+}
+
+impl Database {
+    /// Reads the file.
+    pub fn read() -> Result<Self> {
+        Ok(serde_json::from_str(&std::fs::read_to_string(FILE)?)?)
+    }
 }
 
 /// Writes the file.
@@ -37,6 +51,6 @@ pub fn write(server: &ServerCosts) -> Result<()> {
 /// The time of a list or a batch, by its size. A create of a single order uses another statement, so it is left out.
 fn line(server: &ServerCosts, step: usize) -> Line {
     let first = usize::from(step == 0);
-    let sizes = SIZES.into_iter().map(crate::stats::count).zip(server.cpu_ms);
+    let sizes = SIZES.into_iter().map(count).zip(server.cpu_ms);
     Line::through(&sizes.skip(first).map(|(size, cpu_ms)| (size, cpu_ms[step] * size)).collect::<Vec<_>>())
 }

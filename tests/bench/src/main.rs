@@ -1,5 +1,5 @@
 //! Measures the performance and the cost of Ordermill, beside the service that it replaces: see docs/performance.md. `bench
-//! cost` prints a bill instead.
+//! cost` prints a bill instead, and `bench scaling` simulates growing order rates.
 
 mod account;
 mod baseline;
@@ -24,6 +24,7 @@ mod prepared;
 mod progress;
 mod report;
 mod scale;
+mod scaling;
 mod server;
 mod share;
 mod snapshot;
@@ -37,6 +38,7 @@ use sandbox::Result;
 
 use options::Options;
 use report::Measured;
+use scaling::measured::Times;
 use world::World;
 
 #[tokio::main]
@@ -58,8 +60,10 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<()> {
-    if std::env::args().nth(1).as_deref() == Some("cost") {
-        return cost::command::run();
+    match std::env::args().nth(1).as_deref() {
+        Some("cost") => return cost::command::run(),
+        Some("scaling") => return scaling::write(&Times::read()?),
+        _ => {}
     }
     progress::step("starting");
     let options = Options::from_env()?;
@@ -100,7 +104,7 @@ async fn measure(world: &World) -> Result<Vec<Measured>> {
     if includes("cost") {
         let (findings, billed) = cost::measure(world).await?;
         if world.options.writes() {
-            std::fs::write(cost::command::MEASURED, serde_json::to_string_pretty(&billed)? + "\n")?;
+            billed.write()?;
         }
         measured.push(("cost", findings));
     }

@@ -60,8 +60,10 @@ pub fn figure(value: f64) -> String {
     }
 }
 
+/// Formats a whole number with a comma between thousands.
+#[must_use]
 #[expect(clippy::cast_possible_truncation, reason = "far smaller than 2^63")]
-fn thousands(value: f64) -> String {
+pub fn thousands(value: f64) -> String {
     let digits = (value.round() as i64).to_string();
     let first = digits.len() % 3;
     let mut groups = vec![&digits[..first]];

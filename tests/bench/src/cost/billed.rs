@@ -22,6 +22,8 @@ use crate::share::Share;
 use crate::stats::{count, figure, median, ms};
 use crate::world::{World, travel};
 
+/// The file with the measurements of the last complete run.
+const MEASURED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/measured.json");
 /// The template's memory, in MB.
 const MEMORY_MB: u32 = 512;
 const QUEUE_AWAY: Duration = Duration::from_millis(6);
@@ -63,6 +65,17 @@ pub struct Billed {
 }
 
 impl Billed {
+    /// Reads the figures of the last complete run.
+    pub fn read() -> Result<Self> {
+        let text = std::fs::read_to_string(MEASURED).map_err(|_| "there are no measurements yet: run `make bench`")?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// Writes the figures of a complete run.
+    pub fn write(&self) -> Result<()> {
+        Ok(std::fs::write(MEASURED, serde_json::to_string_pretty(self)? + "\n")?)
+    }
+
     /// The figures as a table.
     #[must_use]
     pub fn table(&self) -> String {

@@ -17,13 +17,9 @@ use sandbox::Result;
 
 use super::{Bill, Billed, Deployment, Orchestrator, Prices, Work};
 
-/// The file with the measurements of the last complete run.
-pub const MEASURED: &str = "tests/bench/measured.json";
-
 /// Prints the bill.
 pub fn run() -> Result<()> {
-    let text = std::fs::read_to_string(MEASURED).map_err(|_| "there are no measurements yet: run `make bench`")?;
-    let billed: Billed = serde_json::from_str(&text)?;
+    let billed = Billed::read()?;
     let region = value("REGION", "us-east-1".to_owned())?;
     let (orders, delay): (f64, f64) = (value("ORDERS", 1e6)?, value("DELAY", 5.0)?);
     let work = match value("WORK", "simulated".to_owned())?.as_str() {

@@ -8,11 +8,12 @@ mod theory;
 
 use std::collections::VecDeque;
 
-use crate::limits::CONCURRENCY;
-use crate::measured::Times;
-use crate::outcome::Outcome;
-use crate::setup::{Setup, Used, WARM_SECONDS, WINDOW_SECONDS, WORK_SECONDS};
-use crate::stations::{Agenda, Station, count, whole};
+use super::limits::CONCURRENCY;
+use super::measured::Times;
+use super::outcome::Outcome;
+use super::setup::{Setup, Used, WARM_SECONDS, WINDOW_SECONDS, WORK_SECONDS};
+use super::stations::{Agenda, Station, whole};
+use crate::stats::count;
 
 #[derive(Debug, Clone, Copy)]
 enum Event {

@@ -3,6 +3,8 @@
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
 
+use crate::stats::count;
+
 /// Planned events in the order of their times. Events at the same time stay in their order of planning.
 pub struct Agenda<T> {
     plan: BinaryHeap<Planned<T>>,
@@ -121,9 +123,4 @@ impl<T: Copy> Station<T> {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "all counts are small and positive")]
 pub fn whole(number: f64) -> usize {
     number.ceil() as usize
-}
-
-/// Converts a count to a float.
-pub fn count(number: usize) -> f64 {
-    u32::try_from(number).map_or(f64::INFINITY, f64::from)
 }

@@ -1,7 +1,7 @@
 //! The result of a simulation.
 
-use crate::setup::Used;
-use crate::stations::count;
+use super::setup::Used;
+use crate::stats::count;
 
 /// The figures of a simulation.
 #[derive(Debug, Default)]

@@ -1,8 +1,8 @@
 //! The configurations of a deployment, and how much of each limit they use.
 
-use crate::limits;
-use crate::measured::Times;
-use crate::stations::count;
+use super::limits;
+use super::measured::Times;
+use crate::stats::count;
 
 /// The cancel window. An order is due when it is over.
 pub const WINDOW_SECONDS: f64 = 2.0;

@@ -1,14 +1,25 @@
-//! Writes the tables of docs/scaling.md.
+//! Simulates the service at growing order rates, by measured times, to find the limit that it reaches first. Writes the
+//! tables of docs/scaling.md.
+
+mod limits;
+pub mod measured;
+mod outcome;
+mod setup;
+mod simulation;
+mod stations;
 
 use std::fmt::Write;
 
-use crate::Result;
-use crate::limits::Instance;
-use crate::measured::{Invocations, Times};
-use crate::outcome::percentile;
-use crate::setup::{CELLS, DEPLOYED, FEWER, LARGER, LISTS, ONE, Setup, Share, Used};
-use crate::simulation::Simulation;
-use crate::stations::{count, whole};
+use sandbox::Result;
+
+use crate::cost::Billed;
+use crate::stats::{count, thousands};
+use limits::Instance;
+use measured::Times;
+use outcome::percentile;
+use setup::{CELLS, DEPLOYED, FEWER, LARGER, LISTS, ONE, Setup, Share, Used};
+use simulation::Simulation;
+use stations::whole;
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/scaling.md");
 const BEGIN: &str = "<!-- made by `make scaling`";
@@ -49,7 +60,7 @@ pub fn write(times: &Times) -> Result<()> {
 
 /// The marker before a table. It contains the measured times, so that a test notices when they change.
 fn mark(times: &Times) -> String {
-    let Invocations { create_ms, wait_ms, finish_ms } = times.invocations;
+    let Billed { create_ms, wait_ms, finish_ms, .. } = times.invocations;
     let lines = [create_ms, wait_ms, finish_ms].map(|line| format!("{:.3} + {:.3}", line.fixed, line.each));
     format!("{BEGIN} of {} ms -->\n", lines.join(", "))
 }
@@ -63,7 +74,7 @@ fn steps(times: &Times) -> String {
 }
 
 fn row(times: &Times, rate: f64, setup: &Setup) -> String {
-    let begin = format!("| {} | {} |", grouped(rate), setup.name);
+    let begin = format!("| {} | {} |", thousands(rate), setup.name);
     let side_by_side = count(setup.cells);
     let least = Used::at_least(setup, times, rate);
     let endless = Setup { database: Instance { sustained: count(setup.database.vcpus), ..setup.database }, ..*setup };
@@ -99,7 +110,7 @@ fn room(times: &Times) -> String {
     );
     for rate in [10.0, 100.0, 1_000.0, 10_000.0, 100_000.0] {
         let day = bytes * rate * 86_400.0;
-        let _ = writeln!(table, "| {} | {} | {} |", grouped(rate), size(day), size(day * 365.0));
+        let _ = writeln!(table, "| {} | {} | {} |", thousands(rate), size(day), size(day * 365.0));
     }
     table
 }
@@ -113,17 +124,11 @@ fn size(bytes: f64) -> String {
 /// Formats a number with two or three significant digits.
 fn figure(value: f64) -> String {
     match value {
-        _ if value >= 1_000.0 => grouped(value),
+        _ if value >= 1_000.0 => thousands(value),
         _ if value >= 10.0 => format!("{value:.0}"),
         _ if value >= 1.0 => format!("{value:.1}"),
         _ => format!("{value:.2}"),
     }
-}
-
-fn grouped(value: f64) -> String {
-    let digits = format!("{value:.0}");
-    let (begin, last) = digits.split_at(digits.len().saturating_sub(3));
-    if begin.is_empty() { last.to_owned() } else { format!("{begin},{last}") }
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Tests that compare parts of the simulation with queueing theory.
 
 use super::*;
-use crate::limits::{Instance, M8G_LARGE};
-use crate::measured::{Database, Invocations, Line};
-use crate::setup::DEPLOYED;
+use crate::cost::{Billed, Line};
+use crate::database::Database;
+use crate::scaling::limits::{Instance, M8G_LARGE};
+use crate::scaling::setup::DEPLOYED;
 
 const CALLS: usize = 100_000;
 
@@ -12,7 +13,7 @@ fn only_the_database(servers: usize, mean: f64) -> (Setup, Times) {
     let instance = Instance { vcpus: servers, connections: 1_000.0, ..M8G_LARGE };
     let setup = Setup { database: instance, processors: 1, ..DEPLOYED };
     let database = Database { create_one_ms: mean * 1000.0, ..Database::default() };
-    (setup, Times { invocations: Invocations::default(), database })
+    (setup, Times { invocations: Billed::default(), database })
 }
 
 /// The probability that a customer waits when `servers` serve an offered load of `load` (Erlang C), from Erlang B.
@@ -50,7 +51,7 @@ fn waits_for_the_database_match_erlang_c() {
 
 #[test]
 fn refused_calls_match_erlang_b() {
-    let invocations = Invocations { create_ms: Line { fixed: 10.0, each: 0.0 }, ..Invocations::default() };
+    let invocations = Billed { create_ms: Line { fixed: 10.0, each: 0.0 }, ..Billed::default() };
     let times = Times { invocations, database: Database::default() };
     let setup = Setup { database: Instance { connections: 10.0, ..M8G_LARGE }, ..DEPLOYED };
     let outcome = Simulation::new(&setup, &times, 800.0, CALLS, 2).run();
@@ -59,10 +60,11 @@ fn refused_calls_match_erlang_b() {
 
 #[test]
 fn busy_servers_match_littles_law() {
-    let invocations = Invocations {
+    let invocations = Billed {
         create_ms: Line { fixed: 13.0, each: 0.1 },
         wait_ms: Line { fixed: 20.0, each: 0.2 },
         finish_ms: Line { fixed: 15.0, each: 0.1 },
+        ..Billed::default()
     };
     let database = Database { create_one_ms: 0.3, ..Database::default() };
     let setup = Setup { database: M8G_LARGE, processors: 900, batch: 1, ..DEPLOYED };

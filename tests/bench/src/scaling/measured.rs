@@ -1,0 +1,54 @@
+//! The measurements of `make bench` that the simulation uses: the time of an invocation, and the CPU time of PostgreSQL.
+
+use sandbox::Result;
+
+use crate::cost::{Billed, Line};
+use crate::database::Database;
+
+/// All measured times.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Times {
+    /// The times of the functions, their waits included.
+    pub invocations: Billed,
+    /// The costs in PostgreSQL.
+    pub database: Database,
+}
+
+impl Times {
+    /// Reads both files.
+    pub fn read() -> Result<Self> {
+        Ok(Self { invocations: Billed::read()?, database: Database::read()? })
+    }
+
+    /// The database's part of a create with this many orders, in seconds.
+    pub fn create_in_database(&self, orders: f64) -> f64 {
+        if orders > 1.0 { seconds(self.database.create_ms, orders) } else { self.database.create_one_ms / 1000.0 }
+    }
+
+    /// The database's part of a batch that reschedules `waiting` orders and finishes `ending` orders, in seconds.
+    pub fn batch_in_database(&self, waiting: f64, ending: f64) -> f64 {
+        let Database { wait_ms, finish_ms, .. } = self.database;
+        // A batch with both claims only once. The claim is half of the fixed time for rescheduling.
+        let shared = if waiting > 0.0 && ending > 0.0 { wait_ms.fixed / 2.0 / 1000.0 } else { 0.0 };
+        seconds(wait_ms, waiting) + seconds(finish_ms, ending) - shared
+    }
+
+    /// The function's part of a create, in seconds.
+    pub fn create_elsewhere(&self, orders: f64) -> f64 {
+        (seconds(self.invocations.create_ms, orders) - self.create_in_database(orders)).max(0.0)
+    }
+
+    /// The function's part of a batch, in seconds.
+    pub fn batch_elsewhere(&self, waiting: f64, ending: f64) -> f64 {
+        let Billed { wait_ms, finish_ms, .. } = self.invocations;
+        let (wait, finish) = (seconds(wait_ms, waiting), seconds(finish_ms, ending));
+        // A batch with both claims only once.
+        let shared = if waiting > 0.0 && ending > 0.0 { wait_ms.fixed.min(finish_ms.fixed) / 1000.0 } else { 0.0 };
+        (wait + finish - shared - self.batch_in_database(waiting, ending)).max(0.0)
+    }
+}
+
+/// The seconds of a line's milliseconds for this many orders; zero for no orders.
+fn seconds(line: Line, orders: f64) -> f64 {
+    if orders > 0.0 { line.at(orders) / 1000.0 } else { 0.0 }
+}
