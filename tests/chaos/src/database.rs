@@ -1,10 +1,9 @@
 //! The database of a run: the primary, a standby for failovers, and the proxies between them and the functions.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use sandbox::Result;
-use sandbox::link::Link;
 use sandbox::postgres::{Postgres, Stop, free_port};
 use sandbox::wire::{self, Hook, Wire};
 use tokio::sync::Mutex;
@@ -14,7 +13,8 @@ use tokio_postgres::{Client, Row};
 /// The servers, and the two addresses that the functions connect to.
 pub struct Database {
     servers: Mutex<Servers>,
-    hosts: [Host; 2],
+    /// The proxies in front of the servers, which the functions connect to. They recognise statements and can drop packets.
+    hosts: [Wire; 2],
 }
 
 struct Servers {
@@ -24,34 +24,18 @@ struct Servers {
     other_port: u16,
 }
 
-/// One of the two addresses in the functions' `DATABASE_URL`.
-struct Host {
-    /// The network in front of the server; it can drop packets.
-    link: Link,
-    /// The proxy that the functions connect to; it recognises their statements.
-    wire: Wire,
-}
-
-impl Host {
-    async fn start(server: SocketAddr, hook: Hook) -> Result<Self> {
-        let link = Link::start(server).await?;
-        let wire = Wire::start(link.address(), hook).await?;
-        Ok(Self { link, wire })
-    }
-}
-
 impl Database {
     /// Starts a server, and the proxies in front of it and of its future standby.
     pub async fn start(hook: Hook) -> Result<Self> {
         let (writer, other_port) = (Postgres::start().await?, free_port()?);
         let other = (Ipv4Addr::LOCALHOST, other_port).into();
-        let hosts = [Host::start(writer.address(), Hook::clone(&hook)).await?, Host::start(other, hook).await?];
+        let hosts = [Wire::start(writer.address(), Hook::clone(&hook)).await?, Wire::start(other, hook).await?];
         Ok(Self { servers: Mutex::new(Servers { writer, standby: None, other_port }), hosts })
     }
 
     /// The value of `DATABASE_URL`: both addresses, for the functions' own role.
     pub async fn url(&self) -> String {
-        let addresses = self.hosts.each_ref().map(|host| host.wire.address());
+        let addresses = self.hosts.each_ref().map(Wire::address);
         wire::url(&self.servers.lock().await.writer.app_url(&addresses))
     }
 
@@ -68,20 +52,12 @@ impl Database {
 
     /// Cuts the functions' connections.
     pub fn cut(&self) {
-        for host in &self.hosts {
-            host.wire.cut_all();
-        }
+        self.hosts.iter().for_each(Wire::cut_all);
     }
 
     /// Starts or stops dropping all packets.
     pub fn swallow(&self, swallows: bool) {
-        for host in &self.hosts {
-            if swallows {
-                host.link.swallow();
-            } else {
-                host.link.heal();
-            }
-        }
+        self.hosts.iter().for_each(|host| host.swallow(swallows));
     }
 
     /// Restarts the server, and returns how long it was down.

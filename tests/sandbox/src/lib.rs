@@ -4,7 +4,7 @@
 //! - [`runtime`] runs the functions' real binaries in execution environments.
 //! - [`queue`] is their SQS, and [`mapping`] delivers its messages to the processor.
 //! - [`gateway`] passes calls to the api.
-//! - [`postgres`] is a server that a test can stop, start and promote; [`wire`] and [`link`] are proxies in front of it.
+//! - [`postgres`] is a server that a test can stop, start and promote; [`wire`] is a proxy in front of it.
 //! - [`merchant`] is the fulfilment endpoint.
 //! - A [`gate`](mod@gate) makes any of them slow.
 //!
@@ -16,7 +16,6 @@
 pub mod calls;
 pub mod gate;
 pub mod gateway;
-pub mod link;
 pub mod mapping;
 pub mod merchant;
 pub mod postgres;

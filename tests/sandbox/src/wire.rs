@@ -1,6 +1,9 @@
 //! A proxy between the functions and PostgreSQL that recognises the product's statements. It calls a hook before it forwards
 //! a statement, and again after the server's answer; the hook can cut the connection instead.
 //!
+//! It can also drop all packets: no byte gets through in either direction, connections stay open, and neither end notices. Once it
+//! heals, every byte arrives late, as if TCP had repeated the lost packets.
+//!
 //! It supports no TLS, which loopback does not need. The setting `ordermill.environment` among the connection's options
 //! names the environment, see [`url`].
 
@@ -8,6 +11,7 @@ pub mod message;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::BoxFuture;
@@ -68,11 +72,26 @@ pub enum Ruling {
 /// Decides about each statement and each answer, which wait for the decision even if the client has disconnected.
 pub type Hook = Arc<dyn Fn(Moment, Statement) -> BoxFuture<'static, Ruling> + Send + Sync>;
 
+/// The hook that lets all pass.
+#[must_use]
+pub fn no_hook() -> Hook {
+    Arc::new(|_, _| Box::pin(async { Ruling::Pass }))
+}
+
 /// A running proxy. Dropping it closes all its connections.
 pub struct Wire {
     address: SocketAddr,
-    cut: watch::Sender<()>,
+    state: Arc<State>,
     task: JoinHandle<()>,
+}
+
+/// What all connections of a proxy share.
+struct State {
+    upstream: SocketAddr,
+    hook: Hook,
+    cut: watch::Sender<()>,
+    is_whole: watch::Sender<bool>,
+    accepted: AtomicUsize,
 }
 
 impl Wire {
@@ -80,9 +99,9 @@ impl Wire {
     pub async fn start(upstream: SocketAddr, hook: Hook) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let cut = watch::Sender::new(());
-        let task = tokio::spawn(accept(listener, upstream, hook, cut.clone()));
-        Ok(Self { address, cut, task })
+        let (cut, is_whole) = (watch::Sender::new(()), watch::Sender::new(true));
+        let state = Arc::new(State { upstream, hook, cut, is_whole, accepted: AtomicUsize::new(0) });
+        Ok(Self { address, state: Arc::clone(&state), task: tokio::spawn(accept(listener, state)) })
     }
 
     /// The address that the proxy listens on.
@@ -91,12 +110,20 @@ impl Wire {
         self.address
     }
 
-    /// Cuts all connections, and returns how many there were.
-    #[expect(clippy::must_use_candidate, reason = "most callers ignore the number")]
-    pub fn cut_all(&self) -> usize {
-        let connections = self.cut.receiver_count();
-        self.cut.send_replace(());
-        connections
+    /// How many connections it has accepted so far.
+    #[must_use]
+    pub fn accepted(&self) -> usize {
+        self.state.accepted.load(Ordering::SeqCst)
+    }
+
+    /// Cuts all connections.
+    pub fn cut_all(&self) {
+        self.state.cut.send_replace(());
+    }
+
+    /// Starts or stops dropping all packets, those of new connections too.
+    pub fn swallow(&self, swallows: bool) {
+        self.state.is_whole.send_replace(!swallows);
     }
 }
 
@@ -112,16 +139,17 @@ pub fn url(url: &str) -> String {
     format!("{url}?options=-cordermill.environment%3D{{environment}}")
 }
 
-async fn accept(listener: TcpListener, upstream: SocketAddr, hook: Hook, cut: watch::Sender<()>) {
+async fn accept(listener: TcpListener, state: Arc<State>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => if let Ok((client, _)) = accepted {
-                let (hook, mut cut) = (Arc::clone(&hook), cut.subscribe());
+                state.accepted.fetch_add(1, Ordering::SeqCst);
+                let (mut cut, state) = (state.cut.subscribe(), Arc::clone(&state));
                 connections.spawn(async move {
                     // At the end both connections are closed, which both sides notice.
                     tokio::select! {
-                        _ = carry(client, upstream, hook) => {}
+                        _ = carry(client, state) => {}
                         _ = cut.changed() => {}
                     }
                 });
@@ -131,13 +159,13 @@ async fn accept(listener: TcpListener, upstream: SocketAddr, hook: Hook, cut: wa
     }
 }
 
-async fn carry(mut client: TcpStream, upstream: SocketAddr, hook: Hook) -> Result<()> {
-    let mut server = TcpStream::connect(upstream).await?;
+async fn carry(mut client: TcpStream, state: Arc<State>) -> Result<()> {
+    let startup = state.deliver(read_startup(&mut client).await).await?;
+    let mut server = TcpStream::connect(state.upstream).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
-    let startup = read_startup(&mut client).await?;
     server.write_all(&startup.bytes).await?;
-    let connection = Connection { environment: startup.environment, hook, under_way: Mutex::default() };
+    let connection = Connection { environment: startup.environment, state, under_way: Mutex::default() };
     let (from_client, to_client) = client.split();
     let (from_server, to_server) = server.split();
     tokio::select! {
@@ -146,10 +174,18 @@ async fn carry(mut client: TcpStream, upstream: SocketAddr, hook: Hook) -> Resul
     }
 }
 
+impl State {
+    /// Returns what was read, a message or the end of a connection, once packets get through.
+    async fn deliver<T>(&self, read: Result<T>) -> Result<T> {
+        self.is_whole.subscribe().wait_for(|is_whole| *is_whole).await?;
+        read
+    }
+}
+
 /// A client's connection.
 struct Connection {
     environment: Arc<str>,
-    hook: Hook,
+    state: Arc<State>,
     /// The forwarded statements without an answer so far. `None` stands for one that is not the product's.
     under_way: Mutex<VecDeque<Option<Statement>>>,
 }
@@ -159,13 +195,13 @@ impl Connection {
     async fn forward(&self, mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) -> Result<()> {
         let (mut unit, mut prepared) = (Unit::default(), Prepared::default());
         loop {
-            if !unit.add(&read(&mut from).await?, &mut prepared) {
+            if !unit.add(&self.state.deliver(read(&mut from).await).await?, &mut prepared) {
                 continue;
             }
             let unit = std::mem::take(&mut unit);
             let statement = unit.statement(&self.environment);
             if let Some(statement) = &statement
-                && (self.hook)(Moment::Before, statement.clone()).await == Ruling::Cut
+                && (self.state.hook)(Moment::Before, statement.clone()).await == Ruling::Cut
             {
                 return Ok(());
             }
@@ -180,7 +216,7 @@ impl Connection {
     async fn back(&self, mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) -> Result<()> {
         let (mut answer, mut has_failed) = (Vec::new(), false);
         loop {
-            let message = read(&mut from).await?;
+            let message = self.state.deliver(read(&mut from).await).await?;
             answer.extend_from_slice(&message.bytes);
             has_failed |= message.kind() == b'E';
             if self.is_more_to_come(&message) {
@@ -189,7 +225,7 @@ impl Connection {
             if message.kind() == b'Z' {
                 let answered = self.lock().pop_front().flatten().filter(|_| !has_failed);
                 if let Some(statement) = answered
-                    && (self.hook)(Moment::After, statement).await == Ruling::Cut
+                    && (self.state.hook)(Moment::After, statement).await == Ruling::Cut
                 {
                     return Ok(());
                 }
