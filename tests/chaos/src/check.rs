@@ -169,7 +169,7 @@ impl Findings {
                 .push(format!("{timed_out} environments were killed at their time-out, and none had been paused"));
         }
         // Each fault by itself: if workers are killed while a table is locked, their statements outlive them for a while.
-        for fault in Fault::ALL {
+        for fault in Fault::all() {
             let most = world.faults.record(fault).connections;
             if most > ENVIRONMENTS + SPARE {
                 self.violations.push(format!("{}: {most} connections of {ENVIRONMENTS} environments", fault.name()));
@@ -180,7 +180,7 @@ impl Findings {
     /// Checks that an order whose only fault was a late or dripping answer caused a single call to the endpoint.
     fn look_at_answered(&mut self, stories: &HashMap<String, Story>, world: &World) {
         let slow = [Fault::EndpointLate, Fault::EndpointDrips];
-        let records = Fault::ALL.map(|fault| (fault, world.faults.record(fault)));
+        let records: Vec<_> = Fault::all().map(|fault| (fault, world.faults.record(fault))).collect();
         let met = |order: &String, of: fn(&Fault) -> bool| {
             records.iter().any(|(fault, record)| of(fault) && record.orders.contains_key(order))
         };
@@ -198,7 +198,7 @@ impl Findings {
 
     /// Checks that each fault happened: a fault that never happened proves nothing.
     fn look_at_faults(&mut self, world: &World) {
-        for fault in Fault::ALL.iter().filter(|fault| world.faults.record(**fault).injected == 0) {
+        for fault in Fault::all().filter(|fault| world.faults.record(*fault).injected == 0) {
             self.violations.push(format!("{}: it never happened", fault.name()));
         }
     }

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::journal::Moment;
 
-pub use kinds::Fault;
+pub use kinds::{Fault, Lasts};
 
 /// What one kind of fault affected.
 #[derive(Debug, Default, Clone)]

@@ -38,7 +38,7 @@ pub fn print(world: &World, findings: &Findings, recoveries: &[Recovery]) {
 
 /// Prints, for each fault, the story of the order that took longest to end after it.
 pub fn print_stories(world: &World, findings: &Findings) {
-    for fault in Fault::ALL {
+    for fault in Fault::all() {
         let times = times_to_end(&world.faults.record(fault), findings, world);
         if let Some((time, order)) = times.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)) {
             let story = world.journal.lock().get(&order).map(crate::journal::Story::text).unwrap_or_default();
@@ -69,7 +69,7 @@ fn table(world: &World, findings: &Findings) -> String {
     let mut table =
         "| fault | injected | orders | lost | doubled | stuck | unannounced | connections at worst | slowest recovery |\n".to_owned();
     table += "|---|---:|---:|---:|---:|---:|---:|---:|---:|\n";
-    for fault in Fault::ALL {
+    for fault in Fault::all() {
         let record = world.faults.record(fault);
         table += &row(fault.name(), &record, findings, &slowest(&record, findings, world));
     }

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::chance;
-use crate::faults::{Fault, Faults};
+use crate::faults::{Fault, Faults, Lasts};
 use crate::journal::Journal;
 use crate::world::{QUEUE, World};
 
@@ -46,8 +46,8 @@ impl Storm {
 
     /// Injects one kind of fault after the other, each repeatedly for its share of the time.
     pub async fn one_by_one(&self, within: Duration) -> Result<()> {
-        let share = within / u32::try_from(Fault::ALL.len())?;
-        for fault in Fault::ALL {
+        let share = within / u32::try_from(Fault::all().len())?;
+        for fault in Fault::all() {
             self.world.faults.alone(Some(fault));
             let end = Instant::now() + share;
             while Instant::now() < end || self.is_awaited(fault, end) {
@@ -63,7 +63,7 @@ impl Storm {
     fn respite(&self, fault: Fault, left: Duration) -> Duration {
         match fault {
             Fault::QueueRefuses => left,
-            _ if stall::is_stall(fault) => left,
+            _ if fault.lasts() == Lasts::Stall => left,
             // Each one blocks a worker until its time-out, and some workers have to remain.
             Fault::Hangs => self.spell / 2,
             _ => left.min(Duration::from_millis(700)),
@@ -79,7 +79,7 @@ impl Storm {
     /// Injects all kinds of faults at random times until `end`.
     pub async fn mixed(self: &Arc<Self>, end: Instant) -> Result<()> {
         let mut faults = JoinSet::new();
-        for fault in Fault::ALL {
+        for fault in Fault::all() {
             faults.spawn(Arc::clone(self).again_and_again(fault, end));
         }
         faults.join_all().await.into_iter().collect()
@@ -92,7 +92,7 @@ impl Storm {
                 return Ok(());
             }
             sleep(pause).await;
-            if stall::is_stall(fault) {
+            if fault.lasts() == Lasts::Stall {
                 let _turn = self.turn.lock().await;
                 if Instant::now() < end {
                     self.inject(fault).await?;
@@ -106,33 +106,33 @@ impl Storm {
 
     /// The mean time between two injections of the fault, besides the time that a stall waits for its turn.
     fn pause(&self, fault: Fault) -> Duration {
-        match fault {
-            _ if stall::is_stall(fault) => self.spell * 24,
-            Fault::QueueRefuses => self.spell * 20,
-            Fault::Cut => self.spell * 3,
-            _ if is_lasting(fault) => self.spell * 3,
-            _ => self.spell,
-        }
+        let spells = match (fault, fault.lasts()) {
+            (_, Lasts::Stall) => 24,
+            (Fault::QueueRefuses, _) => 20,
+            (Fault::Cut, _) | (_, Lasts::Spell) => 3,
+            _ => 1,
+        };
+        self.spell * spells
     }
 
     /// Injects the fault once, or keeps it active for a spell.
     async fn inject(&self, fault: Fault) -> Result<()> {
-        match fault {
-            Fault::Stolen => self.steal(),
-            Fault::Cut => self.cut().await?,
-            _ if stall::is_stall(fault) => self.stall(fault).await?,
-            Fault::ClockAhead | Fault::ClockBehind => {
+        match (fault, fault.lasts()) {
+            (Fault::Stolen, _) => self.steal(),
+            (Fault::Cut, _) => self.cut().await?,
+            (Fault::ClockAhead | Fault::ClockBehind, _) => {
                 let pollers = self.world.process_with_wrong_clock(fault == Fault::ClockAhead);
                 sleep(self.spell).await;
                 pollers.stop().await;
             }
-            Fault::Disorder => {
+            (Fault::Disorder, _) => {
                 self.hasten();
                 self.lasting(fault, self.spell).await;
             }
-            Fault::QueueRefuses => self.lasting(fault, Duration::from_secs(self.world.times.refusal)).await,
-            _ if is_lasting(fault) => self.lasting(fault, self.spell).await,
-            _ => self.world.faults.arm(fault),
+            (Fault::QueueRefuses, _) => self.lasting(fault, Duration::from_secs(self.world.times.refusal)).await,
+            (_, Lasts::Stall) => self.stall(fault).await?,
+            (_, Lasts::Spell) => self.lasting(fault, self.spell).await,
+            (_, Lasts::Moment) => self.world.faults.arm(fault),
         }
         Ok(())
     }
@@ -176,31 +176,6 @@ impl Storm {
     pub fn recoveries(&self) -> Vec<Recovery> {
         self.recoveries.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
-}
-
-/// Whether the fault lasts for a spell, rather than happens at one moment.
-fn is_lasting(fault: Fault) -> bool {
-    use Fault::{
-        BusHalves, BusHangs, BusLosesAnswers, BusRefuses, ClockAhead, ClockBehind, Disorder, EndpointDrips,
-        EndpointDrops, EndpointFails, EndpointGarbles, EndpointLate, EndpointRefuses, EndpointSlow,
-    };
-    matches!(
-        fault,
-        Disorder
-            | EndpointSlow
-            | EndpointFails
-            | EndpointDrops
-            | EndpointRefuses
-            | EndpointLate
-            | EndpointDrips
-            | EndpointGarbles
-            | BusRefuses
-            | BusHangs
-            | BusHalves
-            | BusLosesAnswers
-            | ClockAhead
-            | ClockBehind
-    )
 }
 
 /// The courier that delivers every message once and without delay, except while `Disorder` is active.

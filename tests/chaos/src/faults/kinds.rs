@@ -1,152 +1,110 @@
-//! The kinds of faults, with their names in the report.
+//! The kinds of faults.
 
-/// A kind of fault.
+/// A kind of fault. The table says what it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fault {
-    /// The api is killed after the commit and before it enqueues the order.
-    ApiKilled,
-    /// The api is frozen between the commit and the send, and resumes later.
-    ApiFrozen,
-    /// The processor is killed when it has received a batch and is about to claim it.
-    KilledBeforeClaim,
-    /// The processor is killed after it committed the claim.
-    KilledAfterClaim,
-    /// The processor is killed after the work, before it records the outcome.
-    KilledBeforeFinish,
-    /// The processor is killed after it recorded the outcome, before the messages are acknowledged.
-    KilledAfterFinish,
-    /// The processor is stopped after it committed the claim, until its time-out.
-    Hangs,
-    /// The processor is killed, and its outcome reaches the database while another worker processes the order.
     LateOutcome,
-    /// Messages are delivered one to three times, shuffled and late.
+    ApiKilled,
+    ApiFrozen,
+    KilledBeforeClaim,
+    KilledAfterClaim,
+    KilledBeforeFinish,
+    KilledAfterFinish,
+    Hangs,
     Disorder,
-    /// Messages are deleted.
     Stolen,
-    /// PostgreSQL is restarted and ends all sessions.
-    FastRestart,
-    /// PostgreSQL crashes and recovers.
-    Crash,
-    /// All connections to PostgreSQL are cut.
-    Cut,
-    /// The table `orders` is locked.
-    OrdersLocked,
-    /// The table `order_work` is locked.
-    WorkLocked,
-    /// All packets to and from the database are dropped.
-    PacketsVanish,
-    /// A standby is promoted and replaces the primary.
-    Failover,
-    /// An operator pauses processing.
-    Paused,
-    /// The queue refuses every message.
-    QueueRefuses,
-    /// The queue accepts calls and does not answer.
-    QueueHangs,
-    /// The event bus refuses every call.
-    BusRefuses,
-    /// The event bus accepts calls and does not answer.
-    BusHangs,
-    /// The event bus refuses every second event.
-    BusHalves,
-    /// The event bus takes the events, and its answer gets lost.
-    BusLosesAnswers,
-    /// The endpoint answers just before the processor's time limit.
-    EndpointLate,
-    /// The endpoint sends the body of its answer byte by byte and never ends it.
-    EndpointDrips,
-    /// The endpoint answers with a malformed `Retry-After`.
-    EndpointGarbles,
-    /// The endpoint answers after the processor's time limit.
     EndpointSlow,
-    /// The endpoint answers 503.
     EndpointFails,
-    /// The endpoint closes the connection without an answer.
     EndpointDrops,
-    /// The endpoint answers 422, which is final.
     EndpointRefuses,
-    /// A worker's clock is two minutes ahead.
+    EndpointLate,
+    EndpointDrips,
+    EndpointGarbles,
+    BusRefuses,
+    BusHangs,
+    BusHalves,
+    BusLosesAnswers,
     ClockAhead,
-    /// A worker's clock is two minutes behind.
     ClockBehind,
+    FastRestart,
+    Crash,
+    Cut,
+    OrdersLocked,
+    WorkLocked,
+    PacketsVanish,
+    Failover,
+    Paused,
+    QueueRefuses,
+    QueueHangs,
 }
 
+/// How long a fault lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lasts {
+    /// It happens at one moment.
+    Moment,
+    /// It is active for a spell.
+    Spell,
+    /// It keeps the service from accepting or finishing orders until it is over.
+    Stall,
+}
+
+/// All kinds, in the order in which they are injected one by one, with their names in the report.
+const KINDS: [(Fault, Lasts, &str); 33] = [
+    // First, because it takes long: the message's visibility timeout has to pass.
+    (Fault::LateOutcome, Lasts::Moment, "an outcome arrives when another worker has taken over"),
+    (Fault::ApiKilled, Lasts::Moment, "`api` killed between commit and send"),
+    (Fault::ApiFrozen, Lasts::Moment, "`api` frozen between commit and send"),
+    (Fault::KilledBeforeClaim, Lasts::Moment, "`processor` killed before the claim"),
+    (Fault::KilledAfterClaim, Lasts::Moment, "`processor` killed after the claim"),
+    (Fault::KilledBeforeFinish, Lasts::Moment, "`processor` killed after the work, before its outcome is recorded"),
+    (Fault::KilledAfterFinish, Lasts::Moment, "`processor` killed after that, before the acknowledgement"),
+    (Fault::Hangs, Lasts::Moment, "`processor` stands still until its time-out"),
+    (Fault::Disorder, Lasts::Spell, "messages delivered 1–3 times, shuffled, late"),
+    (Fault::Stolen, Lasts::Moment, "messages deleted"),
+    (Fault::EndpointSlow, Lasts::Spell, "the endpoint answers too late"),
+    (Fault::EndpointFails, Lasts::Spell, "the endpoint answers 503"),
+    (Fault::EndpointDrops, Lasts::Spell, "the endpoint closes the connection"),
+    (Fault::EndpointRefuses, Lasts::Spell, "the endpoint answers 422 (failed is the right end)"),
+    (Fault::EndpointLate, Lasts::Spell, "the endpoint answers late, but in time"),
+    (Fault::EndpointDrips, Lasts::Spell, "the endpoint's answer drips and never ends"),
+    (Fault::EndpointGarbles, Lasts::Spell, "the endpoint answers garbage in `Retry-After`"),
+    (Fault::BusRefuses, Lasts::Spell, "the event bus refuses every call"),
+    (Fault::BusHangs, Lasts::Spell, "the event bus takes calls and never answers"),
+    (Fault::BusHalves, Lasts::Spell, "the event bus takes half of each batch"),
+    (Fault::BusLosesAnswers, Lasts::Spell, "the event bus takes events, and its answers get lost"),
+    (Fault::ClockAhead, Lasts::Spell, "a worker's clock 2 minutes ahead"),
+    (Fault::ClockBehind, Lasts::Spell, "a worker's clock 2 minutes behind"),
+    (Fault::FastRestart, Lasts::Stall, "PostgreSQL restarted (fast)"),
+    (Fault::Crash, Lasts::Stall, "PostgreSQL restarted (immediate)"),
+    (Fault::Cut, Lasts::Moment, "all database connections cut"),
+    (Fault::OrdersLocked, Lasts::Stall, "`orders` locked"),
+    (Fault::WorkLocked, Lasts::Stall, "`order_work` locked"),
+    (Fault::PacketsVanish, Lasts::Stall, "the database's packets vanish"),
+    (Fault::Failover, Lasts::Stall, "failover to a promoted standby"),
+    (Fault::Paused, Lasts::Stall, "an operator pauses processing"),
+    // Last, because afterwards the queue has nothing to deliver for a while.
+    (Fault::QueueRefuses, Lasts::Spell, "the queue refuses every send"),
+    (Fault::QueueHangs, Lasts::Stall, "the queue takes calls and never answers"),
+];
+
 impl Fault {
-    /// All of them.
-    pub const ALL: [Self; 33] = [
-        // First, because it takes long: the message's visibility timeout has to pass.
-        Self::LateOutcome,
-        Self::ApiKilled,
-        Self::ApiFrozen,
-        Self::KilledBeforeClaim,
-        Self::KilledAfterClaim,
-        Self::KilledBeforeFinish,
-        Self::KilledAfterFinish,
-        Self::Hangs,
-        Self::Disorder,
-        Self::Stolen,
-        Self::EndpointSlow,
-        Self::EndpointFails,
-        Self::EndpointDrops,
-        Self::EndpointRefuses,
-        Self::EndpointLate,
-        Self::EndpointDrips,
-        Self::EndpointGarbles,
-        Self::BusRefuses,
-        Self::BusHangs,
-        Self::BusHalves,
-        Self::BusLosesAnswers,
-        Self::ClockAhead,
-        Self::ClockBehind,
-        Self::FastRestart,
-        Self::Crash,
-        Self::Cut,
-        Self::OrdersLocked,
-        Self::WorkLocked,
-        Self::PacketsVanish,
-        Self::Failover,
-        Self::Paused,
-        // Last, because afterwards the queue has nothing to deliver for a while.
-        Self::QueueRefuses,
-        Self::QueueHangs,
-    ];
+    /// All kinds, in that order.
+    pub fn all() -> impl ExactSizeIterator<Item = Self> {
+        KINDS.iter().map(|(fault, ..)| *fault)
+    }
 
     /// Its name in the report.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::ApiKilled => "`api` killed between commit and send",
-            Self::ApiFrozen => "`api` frozen between commit and send",
-            Self::KilledBeforeClaim => "`processor` killed before the claim",
-            Self::KilledAfterClaim => "`processor` killed after the claim",
-            Self::KilledBeforeFinish => "`processor` killed after the work, before its outcome is recorded",
-            Self::KilledAfterFinish => "`processor` killed after that, before the acknowledgement",
-            Self::Hangs => "`processor` stands still until its time-out",
-            Self::LateOutcome => "an outcome arrives when another worker has taken over",
-            Self::Disorder => "messages delivered 1–3 times, shuffled, late",
-            Self::Stolen => "messages deleted",
-            Self::FastRestart => "PostgreSQL restarted (fast)",
-            Self::Crash => "PostgreSQL restarted (immediate)",
-            Self::Cut => "all database connections cut",
-            Self::OrdersLocked => "`orders` locked",
-            Self::WorkLocked => "`order_work` locked",
-            Self::PacketsVanish => "the database's packets vanish",
-            Self::Failover => "failover to a promoted standby",
-            Self::Paused => "an operator pauses processing",
-            Self::QueueHangs => "the queue takes calls and never answers",
-            Self::QueueRefuses => "the queue refuses every send",
-            Self::BusRefuses => "the event bus refuses every call",
-            Self::BusHangs => "the event bus takes calls and never answers",
-            Self::BusHalves => "the event bus takes half of each batch",
-            Self::BusLosesAnswers => "the event bus takes events, and its answers get lost",
-            Self::EndpointLate => "the endpoint answers late, but in time",
-            Self::EndpointDrips => "the endpoint's answer drips and never ends",
-            Self::EndpointGarbles => "the endpoint answers garbage in `Retry-After`",
-            Self::EndpointSlow => "the endpoint answers too late",
-            Self::EndpointFails => "the endpoint answers 503",
-            Self::EndpointDrops => "the endpoint closes the connection",
-            Self::EndpointRefuses => "the endpoint answers 422 (failed is the right end)",
-            Self::ClockAhead => "a worker's clock 2 minutes ahead",
-            Self::ClockBehind => "a worker's clock 2 minutes behind",
-        }
+        self.kind().2
+    }
+
+    /// How long it lasts.
+    pub fn lasts(self) -> Lasts {
+        self.kind().1
+    }
+
+    fn kind(self) -> &'static (Self, Lasts, &'static str) {
+        KINDS.iter().find(|(fault, ..)| *fault == self).expect("the table has every kind")
     }
 }

@@ -29,12 +29,6 @@ pub struct Recovery {
     pub finish: f64,
 }
 
-/// Whether the fault is one of these.
-pub fn is_stall(fault: Fault) -> bool {
-    use Fault::{Crash, Failover, FastRestart, OrdersLocked, PacketsVanish, Paused, QueueHangs, WorkLocked};
-    matches!(fault, FastRestart | Crash | OrdersLocked | WorkLocked | PacketsVanish | Failover | Paused | QueueHangs)
-}
-
 impl Storm {
     /// Injects the fault once, and measures the recovery.
     pub(super) async fn stall(&self, fault: Fault) -> Result<()> {
