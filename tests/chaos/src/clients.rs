@@ -87,19 +87,13 @@ async fn create(world: &World, number: usize) {
     let body = order(&format!("order-{number:06}"), number);
     let (order, user) = (text(&body["order_id"]), text(&body["user_id"]));
     let claims = Claims { sub: user, scope: "orders/write" };
-    let is_impatient = chance::percent(IMPATIENT);
-    for ask in 0..if is_impatient { 1 } else { ASKS } {
-        match world.call("POST", "/orders", claims, Some(&body)).await {
-            Ok(Answer { status: 200 | 201, .. }) => {
-                world.journal.accepted(order);
-                if chance::percent(CANCELLED) {
-                    cancel(world, order, claims).await;
-                }
-                return;
-            }
-            other => saw_error(world, order, "to create it", &other),
+    let asks = if chance::percent(IMPATIENT) { 1 } else { ASKS };
+    let call = Call { path: "/orders", claims, body: Some(&body), expected: &[200, 201] };
+    if call.ask(world, order, "to create it", asks).await.is_some() {
+        world.journal.accepted(order);
+        if chance::percent(CANCELLED) {
+            cancel(world, order, claims).await;
         }
-        pause(ask).await;
     }
 }
 
@@ -144,15 +138,11 @@ fn text(value: &Value) -> &str {
 }
 
 async fn cancel(world: &World, order: &str, claims: Claims<'_>) {
-    for ask in 0..ASKS {
-        match world.call("POST", &format!("/orders/{order}/cancel"), claims, None).await {
-            Ok(Answer { status: 200, .. }) => {
-                return world.journal.change(order, "cancelled", |story| story.cancelled = true);
-            }
-            Ok(Answer { status: 409, .. }) => return world.journal.note(order, "too late to be cancelled"),
-            other => saw_error(world, order, "to cancel it", &other),
-        }
-        pause(ask).await;
+    let call = Call { path: &format!("/orders/{order}/cancel"), claims, body: None, expected: &[200, 409] };
+    match call.ask(world, order, "to cancel it", ASKS).await {
+        Some(200) => world.journal.change(order, "cancelled", |story| story.cancelled = true),
+        Some(_) => world.journal.note(order, "too late to be cancelled"),
+        None => {}
     }
 }
 
@@ -172,27 +162,40 @@ pub async fn retry_failed(world: Arc<World>) {
 
 async fn retry(world: &World, order: &str) {
     world.journal.change(order, "an operator retries it", |story| story.retried = true);
-    for ask in 0..ASKS {
-        match world.call("POST", &format!("/orders/{order}/retry"), ADMIN, None).await {
-            // 409: an earlier call may have succeeded although its answer was lost, so any status is possible.
-            Ok(Answer { status: 200 | 409, .. }) => return,
-            other => saw_error(world, order, "to retry it", &other),
-        }
-        pause(ask).await;
-    }
+    // 409: an earlier call may have succeeded although its answer was lost, so any status is possible.
+    let call = Call { path: &format!("/orders/{order}/retry"), claims: ADMIN, body: None, expected: &[200, 409] };
+    call.ask(world, order, "to retry it", ASKS).await;
 }
 
 /// Pauses or resumes processing.
 pub async fn switch(world: &World, what: &str) {
     let (path, reason) = (format!("/processing/{what}"), json!({"reason": "a test of the pause"}));
-    for ask in 0..ASKS {
-        match world.call("POST", &path, ADMIN, Some(&reason)).await {
-            Ok(Answer { status: 200, .. }) => return,
-            other => saw_error(world, "processing", &format!("to {what} it"), &other),
-        }
-        pause(ask).await;
+    let call = Call { path: &path, claims: ADMIN, body: Some(&reason), expected: &[200] };
+    if call.ask(world, "processing", &format!("to {what} it"), ASKS).await.is_none() {
+        world.journal.violation(format!("no call could {what} processing"));
     }
-    world.journal.violation(format!("no call could {what} processing"));
+}
+
+/// A `POST` that a client repeats until its answer has one of the expected statuses.
+struct Call<'a> {
+    path: &'a str,
+    claims: Claims<'a>,
+    body: Option<&'a Value>,
+    expected: &'a [u16],
+}
+
+impl Call<'_> {
+    /// Makes the call up to `asks` times, and returns the expected status.
+    async fn ask(&self, world: &World, order: &str, what: &str, asks: u32) -> Option<u16> {
+        for ask in 0..asks {
+            match world.call("POST", self.path, self.claims, self.body).await {
+                Ok(Answer { status, .. }) if self.expected.contains(&status) => return Some(status),
+                other => saw_error(world, order, what, &other),
+            }
+            pause(ask).await;
+        }
+        None
+    }
 }
 
 fn is_even(order: &str) -> bool {

@@ -78,7 +78,7 @@ impl Hooks {
         self.record(moment, &statement);
         for (at, kind, fault, what) in KILLS {
             if (at, kind) == (moment, statement.kind) && self.strikes(fault, &statement.orders) {
-                self.kill(&statement, what).await;
+                self.kill(&statement.environment, &statement.orders, what).await;
                 return wire::Ruling::Cut;
             }
         }
@@ -111,7 +111,7 @@ impl Hooks {
     async fn hold_back(&self, statement: &Statement) {
         let Some(order) = statement.orders.first() else { return };
         let next = self.receiver.watch(order.clone());
-        self.kill(statement, "killed, and its outcome is late").await;
+        self.kill(&statement.environment, &statement.orders, "killed, and its outcome is late").await;
         self.faults.hold_back();
         if timeout(PATIENCE, next).await.is_ok_and(|begun| begun.is_ok()) {
             sleep(INTO_WORK).await;
@@ -121,9 +121,9 @@ impl Hooks {
         self.note(&statement.orders, &format!("the outcome of {} arrives", statement.environment));
     }
 
-    async fn kill(&self, statement: &Statement, what: &str) {
-        self.note(&statement.orders, &format!("{} is {what}", statement.environment));
-        if let Some(environment) = self.find(&statement.environment) {
+    async fn kill(&self, environment: &str, orders: &[String], what: &str) {
+        self.note(orders, &format!("{environment} is {what}"));
+        if let Some(environment) = self.find(environment) {
             environment.kill();
             environment.exited().await;
         }
@@ -187,11 +187,7 @@ impl Hooks {
         }
         let is_api = call.environment.starts_with("api");
         if is_api && self.strikes(Fault::ApiKilled, &call.bodies) {
-            self.note(&call.bodies, &format!("{} is killed before it enqueues the order", call.environment));
-            if let Some(environment) = self.find(&call.environment) {
-                environment.kill();
-                environment.exited().await;
-            }
+            self.kill(&call.environment, &call.bodies, "killed before it enqueues the order").await;
             return queue::Ruling::Drop;
         }
         if self.faults.is_on(Fault::QueueRefuses) {
