@@ -3,7 +3,6 @@
 
 mod limits;
 pub mod measured;
-mod outcome;
 mod setup;
 mod simulation;
 mod stations;
@@ -13,10 +12,9 @@ use std::fmt::Write;
 use sandbox::Result;
 
 use crate::cost::Billed;
-use crate::stats::{count, thousands};
+use crate::stats::{count, percentile, thousands};
 use limits::Instance;
 use measured::Times;
-use outcome::percentile;
 use setup::{CELLS, DEPLOYED, FEWER, LARGER, LISTS, ONE, Setup, Share, Used};
 use simulation::Simulation;
 use stations::whole;

@@ -10,10 +10,24 @@ use std::collections::VecDeque;
 
 use super::limits::CONCURRENCY;
 use super::measured::Times;
-use super::outcome::Outcome;
 use super::setup::{Setup, Used, WARM_SECONDS, WINDOW_SECONDS, WORK_SECONDS};
 use super::stations::{Agenda, Station, whole};
 use crate::stats::count;
+
+/// The figures of a simulation.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// The latencies of the creates, in seconds.
+    pub creates: Vec<f64>,
+    /// The times from a message's visibility to its receive, in seconds.
+    pub lags: Vec<f64>,
+    /// How long each create waited for the database, in seconds.
+    pub database_waits: Vec<f64>,
+    /// The calls that found no environment.
+    pub refused: usize,
+    /// The mean use of one cell.
+    pub used: Used,
+}
 
 #[derive(Debug, Clone, Copy)]
 enum Event {
@@ -190,8 +204,6 @@ impl<'a> Simulation<'a> {
         let mut outcome = self.outcome;
         let waits = self.database.waits.iter().filter(|(job, _)| !matches!(job, Job::Batch { .. }));
         outcome.database_waits = waits.map(|(_, wait)| *wait).collect();
-        outcome.creates.sort_by(f64::total_cmp);
-        outcome.lags.sort_by(f64::total_cmp);
         outcome
     }
 

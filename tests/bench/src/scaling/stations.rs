@@ -1,60 +1,32 @@
 //! The parts of a queueing network: a schedule of events, and servers with a waiting line.
 
-use std::cmp::Ordering;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::stats::count;
 
-/// Planned events in the order of their times. Events at the same time stay in their order of planning.
+/// Planned events by their times and numbers. Events at the same time stay in their order of planning.
 pub struct Agenda<T> {
-    plan: BinaryHeap<Planned<T>>,
+    plan: BTreeMap<(u64, u64), T>,
     planned: u64,
-}
-
-struct Planned<T> {
-    at: f64,
-    number: u64,
-    what: T,
 }
 
 impl<T> Agenda<T> {
     /// An empty agenda.
     pub fn new() -> Self {
-        Self { plan: BinaryHeap::new(), planned: 0 }
+        Self { plan: BTreeMap::new(), planned: 0 }
     }
 
-    /// Plans an event at this time, in seconds.
+    /// Plans an event at this time, in seconds. The bits of times that are not negative have the order of the times.
     pub fn plan(&mut self, at: f64, what: T) {
         self.planned += 1;
-        self.plan.push(Planned { at, number: self.planned, what });
+        self.plan.insert((at.to_bits(), self.planned), what);
     }
 
     /// Removes and returns the next event with its time.
     pub fn next(&mut self) -> Option<(f64, T)> {
-        self.plan.pop().map(|planned| (planned.at, planned.what))
+        self.plan.pop_first().map(|((at, _), what)| (f64::from_bits(at), what))
     }
 }
-
-impl<T> Ord for Planned<T> {
-    /// The heap returns the greatest first, so the earliest event is the greatest.
-    fn cmp(&self, other: &Self) -> Ordering {
-        other.at.total_cmp(&self.at).then(other.number.cmp(&self.number))
-    }
-}
-
-impl<T> PartialOrd for Planned<T> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<T> PartialEq for Planned<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl<T> Eq for Planned<T> {}
 
 /// Equal servers with a waiting line, first come, first served. It accounts how long the servers were busy.
 pub struct Station<T> {
