@@ -16,7 +16,6 @@ use crate::world::World;
 use bill::{Bill, Deployment, Prices, Work};
 pub use billed::Billed;
 pub use line::Line;
-use orchestrator::Orchestrator;
 
 /// How long the simulated work takes, in seconds.
 const DELAY: f64 = 5.0;
@@ -37,8 +36,8 @@ pub async fn measure(world: &World) -> Result<(Findings, Billed)> {
     table.row(&bill(Work::Webhook, 100, 100).row("webhook of 200 ms, lists and batches of 100"));
     table.row(&bill(Work::Sleeps(DELAY), 1, 1).row("sleeping in the function, one by one, batches of 1"));
     table.row(&bill(Work::Sleeps(DELAY), 1, 10).row("sleeping in the function, one by one, batches of 10"));
-    for by in Orchestrator::ALL {
-        table.row(&bill(Work::Orchestrated(by, DELAY), 1, 1).row(&format!("{}, one by one", by.name())));
+    for (name, dollars) in prices.alternatives.dollars(DELAY) {
+        table.row(&bill(Work::Orchestrated(dollars), 1, 1).row(&format!("{name}, one by one")));
     }
     let mut elsewhere = Table::new(&["region, architecture", "one by one", "lists of 100"]);
     for (region, is_arm) in [("us-east-1", true), ("us-east-1", false), ("eu-central-1", true), ("eu-central-1", false)]

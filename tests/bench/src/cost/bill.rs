@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sandbox::Result;
 use serde::Deserialize;
 
-use super::orchestrator::{Alternatives, Orchestrator};
+use super::orchestrator::Alternatives;
 use super::{Billed, access_log};
 
 /// Published prices by region, with their date.
@@ -41,8 +41,9 @@ pub struct Prices {
     sqs_million_requests: f64,
     million_events: f64,
     logs_gb: f64,
+    /// What could take the queue's place.
     #[serde(skip)]
-    alternatives: Option<Alternatives>,
+    pub alternatives: Alternatives,
 }
 
 impl Prices {
@@ -50,7 +51,7 @@ impl Prices {
     pub fn of(region: &str) -> Result<Self> {
         let list: PriceList = serde_json::from_str(PRICES)?;
         let prices = list.regions.get(region).cloned().ok_or_else(|| format!("there are no prices of {region}"))?;
-        Ok(Self { alternatives: Some(list.alternatives), ..prices })
+        Ok(Self { alternatives: list.alternatives, ..prices })
     }
 
     /// The date of the prices.
@@ -68,8 +69,8 @@ pub enum Work {
     Webhook,
     /// Sleep this many seconds in the function, all orders of a batch at once. The design avoids this.
     Sleeps(f64),
-    /// It waits so many seconds, each order in an execution of its own that takes the queue's place.
-    Orchestrated(Orchestrator, f64),
+    /// Wait in an execution of its own for each order, in the queue's place. A million executions cost so many dollars.
+    Orchestrated(f64),
 }
 
 /// The configuration and use of the service that a bill is for.
@@ -124,9 +125,7 @@ impl Bill {
         let starts_ms = STARTS * (calls * billed.api_start_ms + processing.invocations * billed.processor_start_ms);
         let billed_ms = calls * billed.create_ms.at(list) + processing.billed_ms + announcing_ms(deployment);
         let (sends, orchestrator) = match deployment.work {
-            Work::Orchestrated(by, seconds) => {
-                (0.0, prices.alternatives.as_ref().map_or(0.0, |prices| by.dollars(prices, seconds)))
-            }
+            Work::Orchestrated(dollars) => (0.0, dollars),
             // A single order is sent by itself; a list's messages go in tens.
             _ if deployment.list == 1 => (million, 0.0),
             _ => (calls * (list / MESSAGES).ceil(), 0.0),
@@ -246,7 +245,7 @@ mod tests {
         // An event each; and for each ten, two statements and a call.
         assert!(close(announced.total() - bill.total(), 1.0 + 0.1 * 8.0 / 1e3 * 1e6 * 0.5 * 0.000_013_333_4));
         // A million times: four operations; three transitions; a start and five seconds of a sixteenth of a GB.
-        let orchestrated = Orchestrator::ALL.map(|by| bill_of(Work::Orchestrated(by, 5.0)));
+        let orchestrated = prices.alternatives.dollars(5.0).map(|(_, dollars)| bill_of(Work::Orchestrated(dollars)));
         for (bill, expected) in orchestrated.iter().zip([4.0 * 8.0, 3.0 * 25.0, 1.0 + 5.0 / 16.0 * 16.67]) {
             assert!(close(bill.queue, expected) && close(bill.requests, 3.0 * 0.2), "{bill:?}");
         }

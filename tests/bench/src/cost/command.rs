@@ -15,7 +15,7 @@ use std::str::FromStr;
 
 use sandbox::Result;
 
-use super::{Bill, Billed, Deployment, Orchestrator, Prices, Work};
+use super::{Bill, Billed, Deployment, Prices, Work};
 
 /// Prints the bill.
 pub fn run() -> Result<()> {
@@ -34,9 +34,9 @@ pub fn run() -> Result<()> {
     println!("{region}, prices of {}, {orders} orders:", Prices::as_of()?);
     print(&Bill::of(&billed, &prices, &deployment), "as it is", orders);
     print(&Bill::of(&billed, &prices, &sleeps), "sleeping in the function", orders);
-    for by in Orchestrator::ALL {
-        let orchestrated = Deployment { work: Work::Orchestrated(by, delay), ..deployment };
-        print(&Bill::of(&billed, &prices, &orchestrated), by.name(), orders);
+    for (name, dollars) in prices.alternatives.dollars(delay) {
+        let orchestrated = Deployment { work: Work::Orchestrated(dollars), ..deployment };
+        print(&Bill::of(&billed, &prices, &orchestrated), name, orders);
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ const DURABLE_OPERATIONS: f64 = 4.0;
 const STATES: f64 = 3.0;
 
 /// Prices of what could take the queue's place, in dollars, of us-east-1.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 pub struct Alternatives {
     durable_million_operations: f64,
     standard_million_transitions: f64,
@@ -18,40 +18,16 @@ pub struct Alternatives {
     express_gb_second: f64,
 }
 
-/// A service that takes the queue's place.
-#[derive(Debug, Clone, Copy)]
-pub enum Orchestrator {
-    /// A durable function of Lambda.
-    DurableFunction,
-    /// A Standard workflow of Step Functions.
-    StandardWorkflow,
-    /// An Express workflow of Step Functions, which is billed for the time that it waits.
-    ExpressWorkflow,
-}
-
-impl Orchestrator {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::DurableFunction, Self::StandardWorkflow, Self::ExpressWorkflow];
-
-    /// Its name in a table.
+impl Alternatives {
+    /// The services, each with its dollars for a million executions that last so many seconds.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::DurableFunction => "a durable function for each order",
-            Self::StandardWorkflow => "a Standard workflow of Step Functions for each order",
-            Self::ExpressWorkflow => "an Express workflow of Step Functions for each order",
-        }
-    }
-
-    /// Dollars a million executions that last so many seconds.
-    #[must_use]
-    pub fn dollars(self, prices: &Alternatives, seconds: f64) -> f64 {
-        match self {
-            Self::DurableFunction => DURABLE_OPERATIONS * prices.durable_million_operations,
-            Self::StandardWorkflow => STATES * prices.standard_million_transitions,
-            Self::ExpressWorkflow => {
-                prices.express_million_requests + 1e6 * seconds * EXPRESS_GB * prices.express_gb_second
-            }
-        }
+    pub fn dollars(&self, seconds: f64) -> [(&'static str, f64); 3] {
+        // An Express workflow is billed for the time that it waits.
+        let express = self.express_million_requests + 1e6 * seconds * EXPRESS_GB * self.express_gb_second;
+        [
+            ("a durable function for each order", DURABLE_OPERATIONS * self.durable_million_operations),
+            ("a Standard workflow of Step Functions for each order", STATES * self.standard_million_transitions),
+            ("an Express workflow of Step Functions for each order", express),
+        ]
     }
 }
