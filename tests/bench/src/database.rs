@@ -4,8 +4,6 @@ use sandbox::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::cost::Line;
-use crate::life::{SIZES, ServerCosts};
-use crate::stats::count;
 
 /// The file with the costs of the last complete run.
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/database.json");
@@ -32,25 +30,8 @@ impl Database {
     pub fn read() -> Result<Self> {
         Ok(serde_json::from_str(&std::fs::read_to_string(FILE)?)?)
     }
-}
-
-/// Writes the file.
-pub fn write(server: &ServerCosts) -> Result<()> {
-    let [create_ms, wait_ms, finish_ms] = [0, 1, 2].map(|step| line(server, step));
-    let database = Database {
-        create_one_ms: server.cpu_ms[0][0],
-        create_ms,
-        wait_ms,
-        finish_ms,
-        bytes_per_order: server.bytes_kept,
-        log_bytes_per_order: server.wal_bytes,
-    };
-    Ok(std::fs::write(FILE, serde_json::to_string_pretty(&database)? + "\n")?)
-}
-
-/// The time of a list or a batch, by its size. A create of a single order uses another statement, so it is left out.
-fn line(server: &ServerCosts, step: usize) -> Line {
-    let first = usize::from(step == 0);
-    let sizes = SIZES.into_iter().map(count).zip(server.cpu_ms);
-    Line::through(&sizes.skip(first).map(|(size, cpu_ms)| (size, cpu_ms[step] * size)).collect::<Vec<_>>())
+    /// Writes the file.
+    pub fn write(&self) -> Result<()> {
+        Ok(std::fs::write(FILE, serde_json::to_string_pretty(self)? + "\n")?)
+    }
 }

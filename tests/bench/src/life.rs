@@ -8,6 +8,8 @@ use sandbox::Result;
 use sandbox::runtime::Pool;
 use tokio_postgres::Client;
 
+use crate::cost::Line;
+use crate::database::Database;
 use crate::findings::{Criterion, Findings, Table};
 use crate::front::Front;
 use crate::progress::step;
@@ -17,7 +19,7 @@ use crate::world::World;
 use crate::{flat, floor, load, prepared};
 
 /// The sizes of the lists and batches.
-pub const SIZES: [usize; 3] = [1, 10, 100];
+const SIZES: [usize; 3] = [1, 10, 100];
 /// How long the simulated work takes.
 const WAIT: Duration = Duration::from_secs(1);
 /// The size of [`SIZES`] that is measured with events too.
@@ -42,23 +44,8 @@ impl Life {
     }
 }
 
-/// The server's CPU time, in milliseconds an order, by size: for a create, for the first claim and reschedule, for the second
-/// claim and finish.
-pub type Steps = [[f64; 3]; SIZES.len()];
-
-/// The costs of an order in the database server, for the simulation.
-#[derive(Debug, Clone, Copy)]
-pub struct ServerCosts {
-    /// See [`Steps`].
-    pub cpu_ms: Steps,
-    /// Bytes on disk of a finished order.
-    pub bytes_kept: f64,
-    /// Bytes of write-ahead log for a life, in the largest batches.
-    pub wal_bytes: f64,
-}
-
 /// Runs the measurement. Also returns the simulation's figures.
-pub async fn measure(world: &World) -> Result<(Findings, ServerCosts)> {
+pub async fn measure(world: &World) -> Result<(Findings, Database)> {
     world.clear().await?;
     let sql = world.sql().await?;
     step("life, filling in finished orders");
@@ -81,12 +68,23 @@ pub async fn measure(world: &World) -> Result<(Findings, ServerCosts)> {
     let text = table(&lives, &announced, &floors)
         + &format!("\nAn order that has ended takes {} bytes.\n", figure(bytes_kept));
     let each = |size: usize, of: &dyn Fn(&Life) -> f64| lives[size].iter().map(of).collect::<Vec<_>>();
-    let step_ms = |size, step: usize| median(&each(size, &|life: &Life| life.steps[step].cpu_ms));
-    let cpu_ms = std::array::from_fn(|size| std::array::from_fn(|step| step_ms(size, step)));
-    let wal_bytes = median(&each(SIZES.len() - 1, &|life| life.sum(|done| done.wal_bytes)));
+    let cpu_ms = |size, step: usize| median(&each(size, &|life: &Life| life.steps[step].cpu_ms));
+    // The time of a list or a batch, by its size.
+    let line = |sizes: Range<usize>, step| {
+        let points = sizes.map(|size| (count(SIZES[size]), cpu_ms(size, step) * count(SIZES[size])));
+        Line::through(&points.collect::<Vec<_>>())
+    };
+    let database = Database {
+        create_one_ms: cpu_ms(0, 0),
+        create_ms: line(1..SIZES.len(), 0), // A create of a single order uses another statement.
+        wait_ms: line(0..SIZES.len(), 1),
+        finish_ms: line(0..SIZES.len(), 2),
+        bytes_per_order: bytes_kept,
+        log_bytes_per_order: median(&each(SIZES.len() - 1, &|life| life.sum(|done| done.wal_bytes))),
+    };
     let findings =
         Findings { text, criteria: criteria(&lives, &announced, &floors, bytes_kept), ..Findings::default() };
-    Ok((findings, ServerCosts { cpu_ms, bytes_kept, wal_bytes }))
+    Ok((findings, database))
 }
 
 /// Runs this many orders through their whole lives, `size` at a time.

@@ -86,10 +86,10 @@ async fn measure(world: &World) -> Result<Vec<Measured>> {
         measured.push(("handler", handler::measure(world).await?));
     }
     if includes("life") {
-        let (findings, server) = life::measure(world).await?;
+        let (findings, database) = life::measure(world).await?;
         measured.push(("life", findings));
         if world.options.writes() {
-            database::write(&server)?;
+            database.write()?;
         }
     }
     if includes("drain") {
