@@ -1,5 +1,5 @@
-//! Drain: how many orders a second one processor finishes when the work takes no time, beside job queues on PostgreSQL and
-//! the same statements in `pgbench`; and how late orders finish under a steady load.
+//! Drain: how many orders a second one processor finishes when the work takes no time, beside job queues on PostgreSQL;
+//! and how late orders finish under a steady load.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,16 +9,15 @@ use sandbox::runtime::Pool;
 use tokio::time::{Instant, interval};
 
 use crate::account::cpu_ms_of;
-use crate::baseline::CONNECTIONS;
 use crate::findings::{Criterion, Findings, Table};
 use crate::front::Front;
 use crate::jobs::{self, Drained, Rival};
 use crate::load::order;
+use crate::prepared;
 use crate::progress::step;
 use crate::server::Done;
 use crate::stats::{count, figure, median, percentile, ratio, spread};
 use crate::world::World;
-use crate::{floor, prepared};
 
 /// The sizes of the batches, each with the number of orders to drain.
 const BATCHES: [(usize, usize); 3] = [(10, 2_000), (100, 10_000), (1000, 20_000)];
@@ -34,7 +33,6 @@ pub async fn measure(world: &World) -> Result<Findings> {
     let mut ours = [const { Vec::new() }; BATCHES.len()];
     let mut rivals: Vec<(Rival, Vec<Drained>)> =
         jobs::available().into_iter().map(|rival| (rival, Vec::new())).collect();
-    let mut by_hand = Vec::new();
     for run in 1..=world.options.runs {
         step(&format!("drain, run {run}"));
         for (drained, (batch, orders)) in ours.iter_mut().zip(BATCHES) {
@@ -44,11 +42,10 @@ pub async fn measure(world: &World) -> Result<Findings> {
             step(&format!("drain, {}, run {run}", rival.name));
             drained.push(rival.drain(world).await?);
         }
-        by_hand.push(finish_by_hand(world).await?);
     }
     let (late, percentiles) = latency(world).await?;
-    let text = table(&ours, &rivals, &by_hand) + &late;
-    let criteria = vec![criterion(&rates(&ours[LARGEST]), &rivals), percentiles];
+    let text = table(&ours, &rivals) + &late;
+    let criteria = vec![criterion(&rates(&ours[LARGEST]), &rivals)?, percentiles];
     Ok(Findings { text, criteria, ..Findings::default() })
 }
 
@@ -56,7 +53,7 @@ fn rates(drained: &[Drained]) -> Vec<f64> {
     drained.iter().map(|drained| drained.rate).collect()
 }
 
-fn table(ours: &[Vec<Drained>], rivals: &[(Rival, Vec<Drained>)], by_hand: &[f64]) -> String {
+fn table(ours: &[Vec<Drained>], rivals: &[(Rival, Vec<Drained>)]) -> String {
     let head =
         ["", "orders/s", "worker CPU ms an order", "server CPU ms an order", "WAL bytes an order", "commits an order"];
     let mut table = Table::new(&head);
@@ -77,22 +74,15 @@ fn table(ours: &[Vec<Drained>], rivals: &[(Rival, Vec<Drained>)], by_hand: &[f64
     for (rival, drained) in rivals {
         row(rival.name.to_owned(), drained);
     }
-    let none = || "–".to_owned();
-    let name = format!("the same statements by hand, {CONNECTIONS} connections");
-    table.row(&[name, spread(by_hand), none(), none(), none(), none()]);
     table.text()
 }
 
-fn criterion(ours: &[f64], rivals: &[(Rival, Vec<Drained>)]) -> Criterion {
-    let (what, target) = ("drain at batch 1,000, one environment, ours ÷ best job queue with one worker", "≥ 1.8");
+fn criterion(ours: &[f64], rivals: &[(Rival, Vec<Drained>)]) -> Result<Criterion> {
+    let what = "drain at batch 1,000, one environment, ours ÷ best job queue with one worker";
     let best = rivals.iter().max_by(|(_, a), (_, b)| median(&rates(a)).total_cmp(&median(&rates(b))));
-    match best {
-        Some((rival, drained)) => {
-            Criterion::at_least(what, target, 1.8, ratio(ours, &rates(drained)), format!("the best is {}", rival.name))
-                .before("0.96–1.07")
-        }
-        None => Criterion::unmeasured(what, target, "no job queue is installed"),
-    }
+    let (rival, drained) = best.ok_or("no job queue is there: `make bench` installs them")?;
+    let note = format!("the best is {}", rival.name);
+    Ok(Criterion::at_least(what, "≥ 1.8", 1.8, ratio(ours, &rates(drained)), note).before("0.96–1.07"))
 }
 
 /// Drains orders with one environment.
@@ -113,13 +103,6 @@ async fn drain(world: &World, processor: &Arc<Pool>, batch: usize, orders: usize
         return Err(format!("{left} of {orders} orders are not finished").into());
     }
     Ok(Drained { rate: many / took.as_secs_f64(), worker_cpu_ms: cpu / many, server })
-}
-
-async fn finish_by_hand(world: &World) -> Result<f64> {
-    let each = world.options.either(250, 100);
-    world.clear().await?;
-    prepared::due(world, each * CONNECTIONS).await?;
-    floor::finishes(world, CONNECTIONS, each).await
 }
 
 /// Measures how long after the end of its delay an order is completed, under a steady load.

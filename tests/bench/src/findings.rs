@@ -9,8 +9,8 @@ pub struct Criterion {
     pub before: &'static str,
     /// The target, as text.
     pub target: &'static str,
-    /// The measured figure, or none if it could not be measured.
-    pub measured: Option<f64>,
+    /// The measured figure.
+    pub measured: f64,
     /// Whether the figure meets the target.
     pub is_met: bool,
     /// The figures that it is calculated from.
@@ -21,19 +21,13 @@ impl Criterion {
     /// A target that the figure must not exceed.
     #[must_use]
     pub fn at_most(what: &'static str, target: &'static str, limit: f64, measured: f64, note: String) -> Self {
-        Self { what, before: "–", target, measured: Some(measured), is_met: measured <= limit, note }
+        Self { what, before: "–", target, measured, is_met: measured <= limit, note }
     }
 
     /// A target that the figure has to reach.
     #[must_use]
     pub fn at_least(what: &'static str, target: &'static str, limit: f64, measured: f64, note: String) -> Self {
-        Self { what, before: "–", target, measured: Some(measured), is_met: measured >= limit, note }
-    }
-
-    /// A target that could not be measured. The note says why.
-    #[must_use]
-    pub fn unmeasured(what: &'static str, target: &'static str, note: &str) -> Self {
-        Self { what, before: "–", target, measured: None, is_met: false, note: note.to_owned() }
+        Self { what, before: "–", target, measured, is_met: measured >= limit, note }
     }
 
     /// Sets the figure before the target was set.
@@ -45,11 +39,7 @@ impl Criterion {
     /// Whether the target is met, as a word.
     #[must_use]
     pub fn verdict(&self) -> &'static str {
-        match (self.measured, self.is_met) {
-            (None, _) => "not measured",
-            (_, true) => "yes",
-            (_, false) => "**no**",
-        }
+        if self.is_met { "yes" } else { "**no**" }
     }
 }
 

@@ -23,14 +23,6 @@ WITH inserted AS (
 SELECT created_at FROM inserted;
 ";
 
-/// Finishes an order of `drain-0`, `drain-1` and so on, one at a time.
-const FINISH: &str = r"\set i :i + 1
-\set n :i * :clients + :client_id
-WITH done AS (DELETE FROM order_work WHERE order_id = 'drain-' || :n::text RETURNING order_id)
-UPDATE orders AS o SET started_at = now(), finished_at = now(), attempts = 1
-FROM done WHERE o.order_id = done.order_id;
-";
-
 /// The least work that an order's life can cause: the row is inserted, and updated once.
 const LIFE: &str = r"\set n random(1, 1000000000000000)
 \set user :n % 1000
@@ -58,13 +50,6 @@ pub async fn inserts(world: &World, protocol: Protocol, connections: usize, time
 /// Inserts and updates this many orders over one connection, one at a time.
 pub async fn lives(world: &World, orders: usize) -> Result<()> {
     pgbench(world, LIFE, Protocol::Prepared, 1, &["-t", &orders.to_string()]).await.map(drop)
-}
-
-/// Returns the orders finished a second by this many connections. Each connection finishes `each` orders.
-pub async fn finishes(world: &World, connections: usize, each: usize) -> Result<f64> {
-    let clients = format!("clients={connections}");
-    pgbench(world, FINISH, Protocol::Extended, connections, &["-D", "i=-1", "-D", &clients, "-t", &each.to_string()])
-        .await
 }
 
 async fn pgbench(world: &World, script: &str, protocol: Protocol, connections: usize, more: &[&str]) -> Result<f64> {

@@ -1,6 +1,5 @@
 //! The output of a run: the printed results and the written document.
 
-use std::fmt::Write;
 use std::path::Path;
 
 use sandbox::Result;
@@ -30,7 +29,7 @@ pub fn print(measured: &[Measured]) {
 pub fn write(options: &Options, measured: &[Measured]) -> Result<()> {
     let mut text = PROSE
         .replace("{{acceptance}}", &acceptance(measured))
-        .replace("{{machine}}", &machine())
+        .replace("{{machine}}", &sandbox::machine())
         .replace("{{runs}}", &options.runs.to_string())
         .replace("{{minutes}}", &figure(crate::progress::seconds() / 60.0));
     std::fs::create_dir_all(PLOTS)?;
@@ -58,21 +57,8 @@ fn row(criterion: &Criterion) -> [String; 6] {
         criterion.what.to_owned(),
         criterion.before.to_owned(),
         criterion.target.to_owned(),
-        criterion.measured.map_or_else(|| "–".to_owned(), figure),
+        figure(criterion.measured),
         criterion.verdict().to_owned(),
         criterion.note.clone(),
     ]
-}
-
-/// A description of the machine.
-fn machine() -> String {
-    let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
-    let info = read("/proc/cpuinfo");
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ").map(|(_, name)| name));
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let memory = read("/proc/meminfo").split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok());
-    let mut text = format!("{cores} cores of {}", model.unwrap_or("an unknown processor"));
-    let _ = write!(text, ", {} GiB", memory.unwrap_or_default() / (1 << 20)); // Writing to a string does not fail.
-    let _ = write!(text, ", Linux {}", read("/proc/sys/kernel/osrelease").trim());
-    text
 }

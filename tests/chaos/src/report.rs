@@ -52,7 +52,7 @@ pub fn write(options: &Options, world: &World, findings: &Findings, recoveries: 
     let Some(file) = &options.report else { return Ok(()) };
     let filled = PROSE
         .replace("{{command}}", &options.command())
-        .replace("{{machine}}", &machine())
+        .replace("{{machine}}", &sandbox::machine())
         .replace("{{environments}}", &ENVIRONMENTS.to_string())
         .replace("{{old}}", &world.old_orders().to_string())
         .replace("{{retention}}", &aged::RETENTION_DAYS.to_string())
@@ -154,16 +154,4 @@ fn times(options: &Options) -> String {
         "time-out of processor and sweeper {} s, lease {} s, visibility timeout {} s, grace {} s, a sweep every {} s, cancel window {} s",
         times.function, times.lease, times.visibility, times.grace, times.sweep, times.cancel_window
     )
-}
-
-fn machine() -> String {
-    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpuinfo
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(':'))
-        .map_or("unknown", |(_, name)| name.trim());
-    let cores = cpuinfo.lines().filter(|line| line.starts_with("processor")).count();
-    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let kilobytes = memory.split_whitespace().nth(1).and_then(|text| text.parse::<u64>().ok()).unwrap_or_default();
-    format!("{cores} cores ({model}), {} GB of memory", kilobytes / 1_000_000)
 }

@@ -29,3 +29,15 @@ pub mod wire;
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 /// A result of the harness.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// The machine that a measurement or a run describes: its cores, its memory and its kernel.
+#[must_use]
+pub fn machine() -> String {
+    let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
+    let (info, memory) = (read("/proc/cpuinfo"), read("/proc/meminfo"));
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let model = model.map_or("an unknown processor", |(_, name)| name);
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let kib: u64 = memory.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).unwrap_or_default();
+    format!("{cores} cores of {model}, {} GiB, Linux {}", kib >> 20, read("/proc/sys/kernel/osrelease").trim())
+}
