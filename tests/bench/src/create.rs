@@ -108,7 +108,8 @@ fn each(rounds: &[Round], figure: impl Fn(&Round) -> f64) -> Vec<f64> {
 
 fn criteria(rounds: &[Round]) -> Vec<Criterion> {
     let of = |name: &str, figure: fn(&Load) -> f64| each(rounds, |round| figure(round.of(name, USUAL)));
-    let (rate, cpu): (fn(&Load) -> f64, fn(&Load) -> f64) = (|load| load.rate, |load| load.used[0]);
+    let rate = |load: &Load| load.rate;
+    let cpu = |load: &Load| load.used[0];
     let floor = ratio(&of(OURS, rate), &each(rounds, |round| round.floor));
     let unprepared = ratio(&of(OURS, rate), &each(rounds, |round| round.unprepared));
     let ours = rounds.iter().flat_map(|round| &round.loads).filter(|(name, ..)| *name == OURS);

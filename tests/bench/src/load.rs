@@ -40,8 +40,8 @@ pub struct Load {
     pub latencies: Vec<f64>,
     /// How many requests failed or timed out.
     pub errors: usize,
-    /// The use of the machine for each accepted order: milliseconds of the target's CPU time, KiB by which its memory grew, and
-    /// milliseconds of PostgreSQL's and of the driver's CPU time.
+    /// The use of the machine for each accepted order: the target's CPU time and the growth of its memory, PostgreSQL's CPU time
+    /// and the driver's, in milliseconds and KiB.
     pub used: [f64; 4],
 }
 

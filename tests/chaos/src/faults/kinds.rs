@@ -49,7 +49,7 @@ pub enum Lasts {
     Stall,
 }
 
-/// All kinds, in the order in which they are injected one by one, with their names in the report.
+/// All kinds with their names in the report. A run injects them one by one in this order, and then all at once.
 const KINDS: [(Fault, Lasts, &str); 33] = [
     // First, because it takes long: the message's visibility timeout has to pass.
     (Fault::LateOutcome, Lasts::Moment, "an outcome arrives when another worker has taken over"),
