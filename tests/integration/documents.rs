@@ -110,8 +110,7 @@ fn readme_names_the_required_versions_and_every_folder_of_tests() {
     let rust = env!("CARGO_PKG_RUST_VERSION");
     assert!(readme.contains(&format!(" {rust} or later. Each command")), "Rust {rust}");
     let (files, _) = repository();
-    let below =
-        files.iter().filter_map(|file| file.strip_prefix("tests").ok()?.parent()?.iter().next()?.to_str());
+    let below = files.iter().filter_map(|file| file.strip_prefix("tests").ok()?.parent()?.iter().next()?.to_str());
     let folders: BTreeSet<_> = below.filter(|folder| !readme.contains(&format!("`tests/{folder}/`"))).collect();
     assert_eq!(folders, BTreeSet::from(["src"]));
 }
