@@ -1,8 +1,8 @@
 """Checks the machine for all required programs before anything long starts, and installs missing ones with apt.
 
 ``python3 -m stack.machine`` runs with the machine's own Python, because nothing is installed yet. If it can't install a
-program, it fails with one message that lists everything that is missing, and how to get it. Python 3.9 can run it too, and
-says that it is too old: the annotations of this module and of those that it imports are not evaluated.
+program, it fails with one message that lists everything that is missing, and how to get it. Python 3.9 can run it too,
+and reports that it is too old: the annotations of this module and of those that it imports are not evaluated.
 """
 
 from __future__ import annotations
