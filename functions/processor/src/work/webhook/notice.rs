@@ -18,8 +18,8 @@ struct Notice<'a> {
     created_at: OffsetDateTime,
 }
 
-/// The body for this order. It has the same bytes in each call, so that a repeat under the same `Idempotency-Key` is identical. Only an
-/// erasure, which replaces the user and the metadata of a failed order, changes it.
+/// The body for this order. It has the same bytes in each call, so that a repeat under the same `Idempotency-Key` is identical. It
+/// changes only if the user of a failed order is erased.
 pub fn body(order: &Order) -> String {
     let notice = Notice {
         order_id: order.order_id.as_str(),
