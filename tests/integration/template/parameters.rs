@@ -171,7 +171,7 @@ fn created_network_is_in_the_named_zones_or_the_first_two() {
     assert_eq!(zones(&[]), [first(0), first(1)]);
     assert_eq!(zones(&["ZoneA=us-east-1c", "ZoneB=us-gov-west-1b"]), [json!("us-east-1c"), json!("us-gov-west-1b")]);
     for (parameters, refusal) in [
-        (["ZoneA=us-east-1", "ZoneB=us-east-1b"], "ZoneA must be"),
+        (["ZoneA=us-east-1", "ZoneB=us-east-1b"], "'ZoneA' must be"),
         (["ZoneA=us-east-1c", "ZoneB=us-east-1c"], "ZoneA and ZoneB must be two zones, or both empty"),
         (["ZoneA=us-east-1c", "ZoneB="], "ZoneA and ZoneB must be two zones, or both empty"),
     ] {
