@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::types::Type;
 
 use super::connect::Connection;
 use super::role::RoleName;
@@ -112,11 +112,12 @@ where
 /// and at the deadline at the latest if it can't see that.
 pub(super) async fn lock(config: &DbConfig, deadline: Deadline) -> Result<Connection, DbError> {
     let mut connection = config.connect(deadline).await?;
-    let statement_timeout = format!("{}ms", deadline.remaining().as_millis().max(1));
-    let sql = "SELECT set_config('lock_timeout', $1, false), set_config('client_connection_check_interval', $2, false),
-        set_config('statement_timeout', $3, false)";
-    let settings = [&LOCK_TIMEOUT, &CHECK_INTERVAL, &statement_timeout.as_str()];
-    connection.query(sql, &settings.map(|value| (value as &(dyn ToSql + Sync), Type::TEXT))).await?;
+    let milliseconds = deadline.remaining().as_millis().max(1);
+    let settings = format!(
+        "SET lock_timeout = '{LOCK_TIMEOUT}'; SET client_connection_check_interval = '{CHECK_INTERVAL}';
+        SET statement_timeout = {milliseconds}"
+    );
+    connection.client().batch_execute(&settings).await?;
     connection.query("SELECT pg_advisory_lock($1)", &[(&LOCK, Type::INT8)]).await?;
     Ok(connection)
 }
