@@ -29,6 +29,8 @@ pub(super) const TIME_TO_CANCEL: Duration = Duration::from_millis(300);
 /// How long a connection is kept whose login or cancelled statement does not end. Until then, a server that stands still gets no second
 /// connection from this environment.
 const STANDSTILL: Duration = Duration::from_secs(30);
+/// How long after the end of a cancelled statement its cancellation may still arrive. It then cancels the next statement.
+const LATE_CANCELLATION: Duration = Duration::from_secs(1);
 /// The least time for the answer to an empty statement.
 const ROUND_TRIP: Duration = Duration::from_millis(500);
 
@@ -128,7 +130,7 @@ impl DbConfig {
                 Some(tls) => params.connect(tls).await.map(|(client, driver)| (client, tokio::spawn(drive(driver))))?,
                 None => params.connect(NoTls).await.map(|(client, driver)| (client, tokio::spawn(drive(driver))))?,
             };
-            Ok(Connection { client, driver, tls, uses, cancelled_at: None })
+            Ok(Connection { client, driver, tls, uses, cancelled_at: None, settled_at: None })
         });
         Ok(Opening { since: Instant::now(), connected })
     }
@@ -177,6 +179,8 @@ pub(super) struct Connection {
     uses: Option<HashMap<String, Use>>,
     /// When the last statement was cancelled; the server may still run it.
     cancelled_at: Option<Instant>,
+    /// When a cancelled statement had ended.
+    settled_at: Option<Instant>,
 }
 
 /// The use of a statement on a connection. The first is one unnamed round trip, so that a cold start pays for nothing more. The
@@ -197,9 +201,18 @@ impl Connection {
         &mut self.client
     }
 
-    /// Runs a statement.
+    /// Runs a statement. If the late cancellation of an earlier one ends it, it may be sent again on another connection.
     pub async fn query(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, DbError> {
-        let Some(uses) = &mut self.uses else { return Ok(self.client.query_typed(sql, params).await?) };
+        let result = self.send(sql, params).await;
+        let is_late = self.settled_at.is_some_and(|at| at.elapsed() < LATE_CANCELLATION);
+        result.map_err(|error| match error.code() {
+            Some(&SqlState::QUERY_CANCELED) if is_late => DbError::Unavailable(Box::new(error)),
+            _ => error.into(),
+        })
+    }
+
+    async fn send(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, tokio_postgres::Error> {
+        let Some(uses) = &mut self.uses else { return self.client.query_typed(sql, params).await };
         let statement = match uses.get(sql) {
             None => {
                 let rows = self.client.query_typed(sql, params).await?;
@@ -215,7 +228,7 @@ impl Connection {
             }
         };
         let values: Vec<_> = params.iter().map(|(value, _)| *value).collect();
-        Ok(self.client.query(&statement, &values).await?)
+        self.client.query(&statement, &values).await
     }
 
     /// Waits for the end of a statement that was cancelled. An empty statement answers after it, and does no harm if the server gets
@@ -228,7 +241,7 @@ impl Connection {
             // A late cancellation ends the empty statement instead.
             Ok(Err(error)) if error.code() != Some(&SqlState::QUERY_CANCELED) => Err(error.into()),
             Ok(_) => {
-                self.cancelled_at = None;
+                (self.cancelled_at, self.settled_at) = (None, Some(Instant::now()));
                 Ok(())
             }
             Err(_) if patience < deadline => Err(DbError::Unavailable(waiting())),
