@@ -28,6 +28,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 const LOCK_TIMEOUT: &str = "3s";
 /// The interval at which the server checks that the client is connected. It ends the statement of a client that is not.
 const CHECK_INTERVAL: &str = "1s";
+/// How long after the deadline the server ends a statement of a client whose absence it can't see. The deadline itself is the client's
+/// to report.
+const AFTER_DEADLINE: Duration = Duration::from_secs(1);
 
 /// The reason why the schema or the role's rights were not brought up to date.
 #[derive(Debug, thiserror::Error)]
@@ -109,10 +112,10 @@ where
 }
 
 /// Opens a connection that holds the lock of migrations until it is closed. The server ends its statements soon after the client disconnects,
-/// and at the deadline at the latest if it can't see that.
+/// and a second after the deadline at the latest.
 pub(super) async fn lock(config: &DbConfig, deadline: Deadline) -> Result<Connection, DbError> {
     let mut connection = config.connect(deadline).await?;
-    let milliseconds = deadline.remaining().as_millis().max(1);
+    let milliseconds = (deadline.remaining() + AFTER_DEADLINE).as_millis();
     let settings = format!(
         "SET lock_timeout = '{LOCK_TIMEOUT}'; SET client_connection_check_interval = '{CHECK_INTERVAL}';
         SET statement_timeout = {milliseconds}"
