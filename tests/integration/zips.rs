@@ -8,12 +8,12 @@ const FUNCTIONS: [&str; 5] = ["ApiFunction", "ProcessorFunction", "SweeperFuncti
 
 #[tokio::test]
 #[ignore = "needs the deployed stack: `make test` runs it"]
-async fn zips_are_at_most_six_megabytes() {
+async fn zips_are_at_most_four_megabytes() {
     let stack = Stack::running();
     for variable in ["API_FUNCTION", "PROCESSOR_FUNCTION", "SWEEPER_FUNCTION", "MIGRATE_FUNCTION", "SITE_FUNCTION"] {
         let asked = stack.lambda().get_function_configuration().function_name(stack.get(variable)).send();
         let size = asked.await.unwrap().code_size;
-        assert!((500_000..=6_000_000).contains(&size), "{variable}: {size} bytes");
+        assert!((500_000..=4 << 20).contains(&size), "{variable}: {size} bytes");
     }
 }
 
