@@ -54,13 +54,12 @@ pub async fn measure(world: &World) -> Result<Findings> {
         step(&format!("flat, filling in up to {size} orders"));
         fill(&sql, filled, *size).await?;
         filled = *size;
-        sql.batch_execute("DELETE FROM order_work; DELETE FROM orders WHERE finished_at IS NULL OR order_id !~ '^f-'")
-            .await?;
-        prepared::due(world, ACTIVE).await?;
+        renew_active(world, &sql).await?;
         step(&format!("flat, with {size} orders"));
         medians.push(calls(world, &api, &processor, *size).await?);
     }
     step("flat, beside a small database");
+    renew_active(world, &sql).await?;
     let (large, small) = beside_a_small_database(world, &api).await?;
     drop((api, processor));
     sql.batch_execute(&format!("TRUNCATE {TABLES}")).await?;
@@ -76,6 +75,16 @@ pub async fn measure(world: &World) -> Result<Findings> {
         plots: vec![("flat".into(), plot(sizes, &medians)?)],
         criteria: vec![criterion.before("1.29")],
     })
+}
+
+/// Removes what earlier calls created or finished, and creates the active orders anew, so that every measurement starts with the same
+/// dead rows: none.
+async fn renew_active(world: &World, sql: &Client) -> Result<()> {
+    sql.batch_execute(
+        "DELETE FROM order_work; DELETE FROM orders WHERE finished_at IS NULL OR order_id !~ '^f-'; TRUNCATE order_outcomes",
+    )
+    .await?;
+    prepared::due(world, ACTIVE).await
 }
 
 /// The medians of `GET /metrics` with the filled database and with one of the smallest size, in milliseconds. Calls alternate, so that
