@@ -77,6 +77,28 @@ async fn timed_out_statement_is_not_sent_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the built functions: `make test` runs it"]
+async fn statement_is_sent_again_after_a_late_cancellation() {
+    let role = AppRole::new().await;
+    // So short that the api's deadline is before the server's limit for a lock.
+    let variables = [("DATABASE_URL", &*role.url()), (LIMIT, "5")];
+    let gateway = gateway(&role.world, 1, &variables).await;
+    let lock = lock(&role, "orders").await;
+    assert_unavailable(&create(&gateway, "o-1").await);
+    wait_until_idle(&role.world, Duration::from_secs(1)).await;
+    let cancel_and_unlock = async {
+        // The cancellation of the first statement, as if the network had held it up.
+        let cancel = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+            WHERE datname = current_database() AND application_name = 'ordermill' AND wait_event_type = 'Lock'";
+        let cancelled = async || role.world.rows(cancel, &[]).await.pop();
+        tests::eventually("a second statement waits", Duration::from_secs(5), cancelled).await;
+        lock.batch_execute("COMMIT").await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(create(&gateway, "o-2"), cancel_and_unlock);
+    assert_eq!(answer.status, 201, "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the built functions: `make test` runs it"]
 async fn locked_work_fails_the_batch_and_leaves_no_statement() {
     let role = AppRole::new().await;
     role.world.create("o-1").await;
