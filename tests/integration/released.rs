@@ -231,6 +231,25 @@ async fn additive_migration_keeps_the_last_release_working() {
     assert_eq!(replay::differences(&world, &released).await, [""; 0]);
 }
 
+/// The rules for migrations allow a wider type. The server then refuses statements that were prepared before.
+#[tokio::test]
+async fn open_connections_survive_a_wider_type() {
+    let world = World::new().await;
+    world.create("o-1").await;
+    let read = async || world.get("/orders/o-1").await.expect(200);
+    let before = (read().await, read().await);
+    world
+        .execute(
+            "DO $$ DECLARE states text := pg_get_viewdef('order_states'); BEGIN
+                DROP VIEW order_states;
+                ALTER TABLE orders ALTER total_amount TYPE numeric(20, 4);
+                EXECUTE 'CREATE VIEW order_states AS ' || states;
+            END $$",
+        )
+        .await;
+    assert_eq!((read().await, read().await), before);
+}
+
 #[tokio::test]
 async fn breaking_migration_is_noticed() {
     let released = serde_json::from_str(RELEASED).unwrap();

@@ -106,7 +106,10 @@ fn is_connection_lost(error: &tokio_postgres::error::DbError) -> bool {
         || ["FATAL", "PANIC"].contains(&error.severity());
     // A pooler that does not keep prepared statements may send one to a server that does not know it, or knows another by its name.
     let unknown_statement = [&SqlState::INVALID_SQL_STATEMENT_NAME, &SqlState::DUPLICATE_PSTATEMENT];
-    is_fatal || unknown_statement.contains(&error.code()) || error.code().code().starts_with("08")
+    // A migration has changed the type of a column that the prepared statement returns. Other errors have this code too.
+    let is_outdated =
+        *error.code() == SqlState::FEATURE_NOT_SUPPORTED && error.routine() == Some("RevalidateCachedQuery");
+    is_fatal || is_outdated || unknown_statement.contains(&error.code()) || error.code().code().starts_with("08")
 }
 
 /// Whether the same statement may succeed later.
