@@ -16,6 +16,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use crate::environments::kill_backends;
+
 /// Sends a request like CloudFormation's, and returns the answer.
 pub async fn ask(config: Result<MigrateConfig, ConfigError>, request_type: &str) -> Value {
     ask_with(config, request_type, &json!({}), Duration::from_mins(1)).await
@@ -180,6 +182,19 @@ async fn migration_tries_again_for_a_lock_that_is_not_free() {
         drop(lock);
     };
     let (answer, ()) = tokio::join!(ask(database(&world), "Update"), unlock);
+    assert_eq!(said(&answer), "SUCCESS: the schema is up to date");
+}
+
+#[tokio::test]
+async fn migration_begins_again_after_a_lost_connection() {
+    let world = World::new().await;
+    let lock = lock_history(&world).await;
+    let cut = async {
+        waiting(&world, 1).await;
+        kill_backends(&world).await;
+        drop(lock);
+    };
+    let (answer, ()) = tokio::join!(ask(database(&world), "Update"), cut);
     assert_eq!(said(&answer), "SUCCESS: the schema is up to date");
 }
 

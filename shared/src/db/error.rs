@@ -69,20 +69,23 @@ pub enum DbError {
 
 impl From<tokio_postgres::Error> for DbError {
     fn from(error: tokio_postgres::Error) -> Self {
-        let Some(answer) = error.as_db_error() else {
-            let is_lost = error.is_closed() || has_io_source(&error);
-            return if is_lost { Self::Unavailable(Box::new(error)) } else { Self::Statement(Box::new(error)) };
-        };
-        let state = answer.code();
-        if is_connection_lost(answer) {
-            Self::Unavailable(Box::new(error))
-        } else if *state == SqlState::READ_ONLY_SQL_TRANSACTION {
-            Self::ReadOnly(Box::new(error))
-        } else if is_busy(state) {
-            Self::Busy(Box::new(error))
-        } else {
-            Self::Statement(Box::new(error))
-        }
+        class(&error)(Box::new(error))
+    }
+}
+
+/// Whether the statement of a driver's error may succeed later.
+pub(super) fn is_temporary(error: &tokio_postgres::Error) -> bool {
+    class(error)("".into()).is_temporary()
+}
+
+/// The class of a driver's error.
+fn class(error: &tokio_postgres::Error) -> fn(Source) -> DbError {
+    match error.as_db_error() {
+        None if error.is_closed() || has_io_source(error) => DbError::Unavailable,
+        Some(answer) if is_connection_lost(answer) => DbError::Unavailable,
+        Some(answer) if *answer.code() == SqlState::READ_ONLY_SQL_TRANSACTION => DbError::ReadOnly,
+        Some(answer) if is_busy(answer.code()) => DbError::Busy,
+        _ => DbError::Statement,
     }
 }
 

@@ -5,12 +5,11 @@ use std::iter;
 use std::time::Duration;
 
 use tokio::time::sleep;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
 use super::connect::Connection;
 use super::role::RoleName;
-use super::{DbConfig, DbError};
+use super::{DbConfig, DbError, error};
 use crate::deadline::Deadline;
 use crate::error::Chain;
 
@@ -55,14 +54,13 @@ pub enum SchemaError {
 }
 
 impl SchemaError {
-    /// Whether another attempt may succeed: the database could not be reached, or a lock was not free.
+    /// Whether another attempt may succeed: the database could not be reached, the connection was lost, or a lock was not free.
     fn is_temporary(&self) -> bool {
         match self {
             Self::Database(error) => error.is_temporary(),
-            Self::Migration(error) => {
-                let causes = iter::successors(error.source(), |&cause| cause.source());
-                let mut answers = causes.filter_map(|cause| cause.downcast_ref::<tokio_postgres::Error>());
-                answers.any(|answer| answer.code() == Some(&SqlState::LOCK_NOT_AVAILABLE))
+            Self::Migration(failed) => {
+                let mut causes = iter::successors(failed.source(), |&cause| cause.source());
+                causes.any(|cause| cause.downcast_ref().is_some_and(error::is_temporary))
             }
             Self::OutOfTime(_) | Self::OwnRole(_) | Self::LocksOwnerOut(_) => false,
         }
@@ -89,8 +87,8 @@ pub(super) fn newest() -> i32 {
     embedded::migrations::runner().get_migrations().iter().map(refinery::Migration::version).max().unwrap_or(0)
 }
 
-/// Runs a change of the schema. Tries again until `deadline` if the database can't be reached or a lock is not free: the host name
-/// of a new database may not resolve for a while, and a failover takes a minute.
+/// Runs a change of the schema. Tries again until `deadline` if the database can't be reached, the connection is lost or a lock is not
+/// free: the host name of a new database may not resolve for a while, and a failover takes a minute.
 pub(super) async fn until<T, F>(deadline: Deadline, change: impl Fn() -> F) -> Result<T, SchemaError>
 where
     F: Future<Output = Result<T, SchemaError>>,
