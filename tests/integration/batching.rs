@@ -103,6 +103,27 @@ async fn concurrent_batches_create_each_order_once() {
     assert!(statuses(&one).iter().chain(&statuses(&two)).all(|status| [200, 201].contains(status)));
 }
 
+/// Some clients send a new key with each attempt.
+#[tokio::test]
+async fn repeats_with_one_key_or_another_do_not_deadlock() {
+    let world = World::new().await;
+    let (api, other) = (world.api_of(), world.api_of());
+    for round in 0..5 {
+        let named = (0..100).map(|number| order(&format!("o-{round}-{number}"))).collect();
+        let unnamed = vec![json!({"user_id": "alice", "item_ids": ["a"], "total_amount": 1}); 100];
+        for (orders, keys) in [(named, ["k-1", "k-2"]), (unnamed, ["k-3", "k-3"])] {
+            let send = async |api, key: &str| {
+                let batch = post("/orders/batch", &json!({"orders": orders}));
+                let batch = with_header(batch, "idempotency-key", &format!("{key}-{round}"));
+                statuses(&call_in_process(api, Some(("alice", "orders/write")), batch).await.expect(200))
+            };
+            let statuses = tokio::join!(send(&api, keys[0]), send(&other, keys[1]));
+            let created = statuses.0.iter().zip(&statuses.1).all(|(one, two)| one + two == 401);
+            assert!(created, "{keys:?}: {statuses:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn order_for_another_user_is_refused_within_its_batch() {
     let world = World::new().await;

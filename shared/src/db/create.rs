@@ -116,7 +116,8 @@ impl Store {
     }
 
     /// The statement of [`Self::insert`] for many orders; for one order it takes a tenth longer. It inserts only the first of the orders
-    /// with the same identifier. It inserts rows in the order of their keys, so that two batches of the same orders can't deadlock.
+    /// with the same identifier. It inserts rows in the order of their identifiers, so that two batches of the same orders can't
+    /// deadlock. Generated identifiers have the order of their requests, and so do the keys of a repeat.
     async fn insert_all(
         &self,
         requests: &[CreateRequest],
@@ -137,7 +138,7 @@ impl Store {
                 SELECT order_id, user_id, item_ids::text[], total_amount, currency, metadata::jsonb, process_after, key
                 FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)
                     AS request (order_id, user_id, item_ids, total_amount, currency, metadata, process_after, key)
-                ORDER BY key, order_id
+                ORDER BY order_id, key
                 ON CONFLICT DO NOTHING
                 RETURNING order_id, created_at, process_after
             ), work AS (
