@@ -94,10 +94,10 @@ pub async fn handle(
         Err(error) => {
             let reason = Chain(error.as_ref()).to_string();
             tracing::error!(error = reason, "could not bring the schema up to date");
-            ("FAILED", reason.chars().take(MAX_REASON).collect())
+            ("FAILED", reason)
         }
     };
-    let (response_url, answer) = answer(request, status, reason);
+    let (response_url, answer) = answer(request, status, &reason);
     tracing::info!(answer.status, answer.reason, "answered CloudFormation");
     deliver(&response_url, &answer).await
 }
@@ -128,10 +128,10 @@ async fn carry_out(
 }
 
 /// The answer, and the URL for it. The physical id never changes: with a new one, CloudFormation would delete the old resource.
-fn answer(request: ResourceRequest, status: &'static str, reason: String) -> (String, ResourceAnswer) {
+fn answer(request: ResourceRequest, status: &'static str, reason: &str) -> (String, ResourceAnswer) {
     let answer = ResourceAnswer {
         status,
-        reason,
+        reason: reason.chars().take(MAX_REASON).collect(),
         physical_resource_id: "ordermill-schema".to_owned(),
         stack_id: request.stack_id,
         request_id: request.request_id,
@@ -147,4 +147,19 @@ async fn deliver(url: &str, answer: &ResourceAnswer) -> Result<(), Error> {
     let answered = client.put(url).body(serde_json::to_vec(answer)?).send().await;
     answered.and_then(reqwest::Response::error_for_status).map_err(reqwest::Error::without_url)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answer_is_within_cloudformations_limit() {
+        let request = include_str!("../../../tests/events/migrate.json");
+        let request: ResourceRequest = serde_json::from_str(request).unwrap();
+        let applied = (1..1000).map(|number| format!("V{number}__a_change")).collect::<Vec<_>>().join(", ");
+        let (_, answer) = answer(request, "SUCCESS", &format!("applied {applied}"));
+        let bytes = serde_json::to_vec(&answer).unwrap().len();
+        assert!(bytes <= 4096, "{bytes}");
+    }
 }
