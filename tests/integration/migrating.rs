@@ -16,8 +16,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::environments::kill_backends;
-
 /// Sends a request like CloudFormation's, and returns the answer.
 pub async fn ask(config: Result<MigrateConfig, ConfigError>, request_type: &str) -> Value {
     ask_with(config, request_type, &json!({}), Duration::from_mins(1)).await
@@ -185,17 +183,29 @@ async fn migration_tries_again_for_a_lock_that_is_not_free() {
     assert_eq!(said(&answer), "SUCCESS: the schema is up to date");
 }
 
+/// Has a migration wait for a lock, does this to its session, frees the lock, and returns the answer.
+async fn migrate_while(world: &World, disturb: &str) -> String {
+    let lock = lock_history(world).await;
+    let disturbed = async {
+        waiting(world, 1).await;
+        let sessions = "FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'ordermill'";
+        world.execute(&format!("SELECT {disturb}(pid) {sessions}")).await;
+        drop(lock);
+    };
+    said(&tokio::join!(ask(database(world), "Update"), disturbed).0)
+}
+
 #[tokio::test]
 async fn migration_begins_again_after_a_lost_connection() {
     let world = World::new().await;
-    let lock = lock_history(&world).await;
-    let cut = async {
-        waiting(&world, 1).await;
-        kill_backends(&world).await;
-        drop(lock);
-    };
-    let (answer, ()) = tokio::join!(ask(database(&world), "Update"), cut);
-    assert_eq!(said(&answer), "SUCCESS: the schema is up to date");
+    assert_eq!(migrate_while(&world, "pg_terminate_backend").await, "SUCCESS: the schema is up to date");
+}
+
+#[tokio::test]
+async fn migration_that_is_cancelled_does_not_begin_again() {
+    let world = World::new().await;
+    let answer = migrate_while(&world, "pg_cancel_backend").await;
+    assert!(answer.starts_with("FAILED: a migration failed"), "{answer}");
 }
 
 #[tokio::test]

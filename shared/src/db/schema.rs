@@ -5,6 +5,7 @@ use std::iter;
 use std::time::Duration;
 
 use tokio::time::sleep;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
 use super::connect::Connection;
@@ -60,7 +61,11 @@ impl SchemaError {
             Self::Database(error) => error.is_temporary(),
             Self::Migration(failed) => {
                 let mut causes = iter::successors(failed.source(), |&cause| cause.source());
-                causes.any(|cause| cause.downcast_ref().is_some_and(error::is_temporary))
+                let answer = causes.find_map(|cause| cause.downcast_ref::<tokio_postgres::Error>());
+                // An operator has cancelled it if the code says so: the server's own limit comes after the deadline.
+                answer.is_some_and(|answer| {
+                    answer.code() != Some(&SqlState::QUERY_CANCELED) && error::is_temporary(answer)
+                })
             }
             Self::OutOfTime(_) | Self::OwnRole(_) | Self::LocksOwnerOut(_) => false,
         }
