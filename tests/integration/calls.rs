@@ -59,7 +59,7 @@ fn noted(secret: &SecretWorld) -> Calls {
 #[tokio::test]
 async fn record_names_the_calls_that_each_function_makes() {
     let secret = SecretWorld::on(&Bus::new().await.name).await;
-    use_everything(&secret).await;
+    Box::pin(use_everything(&secret)).await;
     let calls = noted(&secret);
     if std::env::var_os("RECORD_CALLS").is_some() {
         std::fs::write("calls.json", serde_json::to_string_pretty(&calls).unwrap() + "\n").unwrap();

@@ -26,11 +26,14 @@ impl Sweeper {
         taken
     }
 
-    /// The same chunk by chunk, until none is left, the bus takes none of a chunk, or the time is over. Adds to `taken`.
+    /// The same chunk by chunk, until none is left, the bus takes none of a chunk, or the time is over. The next run of this environment then
+    /// begins behind that chunk, because the bus may refuse it for ever. Adds to `taken`.
     async fn announce_to(&self, bus: &Bus, deadline: Deadline, taken: &mut usize) -> Result<(), StoreError> {
         let store = self.database.until(deadline);
         Measure::OldestEvent.add(store.age_of_oldest_end().await?);
-        let mut after = None;
+        let mut refused = self.refused.lock().await;
+        let mut after = refused.take();
+        let mut leaves_out = after.is_some();
         loop {
             let old = store.find_old_ends(self.timing.lease, after.as_ref()).await?;
             for chunk in old.chunks(MAX_ENDS) {
@@ -42,13 +45,17 @@ impl Sweeper {
                 let taken_now = ends.len() - bus.announce(&store, &ends, deadline.share(1, 2)).await?;
                 *taken += taken_now;
                 if taken_now == 0 && !ends.is_empty() {
+                    *refused = chunk.last().cloned();
                     return Ok(());
                 }
             }
-            if old.len() < MAX_OLD_ENDS {
+            if old.len() == MAX_OLD_ENDS {
+                after = old.into_iter().last();
+            } else if leaves_out {
+                (after, leaves_out) = (None, false);
+            } else {
                 return Ok(());
             }
-            after = old.into_iter().last();
         }
     }
 }

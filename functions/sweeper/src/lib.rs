@@ -32,6 +32,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use shared::config::{ConfigError, Env, Stage, Timing, time_limit};
+use shared::db::list::Position;
 use shared::db::requeue::{Overdue, ToEnqueue};
 use shared::db::{Database, DbConfig, Store, StoreError};
 use shared::deadline::Deadline;
@@ -39,6 +40,7 @@ use shared::events::Bus;
 use shared::order::OrderId;
 use shared::queue::{Group, Message, Queue};
 use shared::telemetry::{Count, Measure};
+use tokio::sync::Mutex;
 
 use retention::Retention;
 
@@ -66,6 +68,8 @@ pub struct Sweeper {
     timing: Timing,
     limit: i64,
     bus: Option<Bus>,
+    /// The last of the ends that the bus refused in the run before.
+    refused: Mutex<Option<Position>>,
     retention: Option<Retention>,
     timeout: Duration,
 }
@@ -98,7 +102,8 @@ impl Sweeper {
         let (queue, database) = (Queue::orders(env)?, Database::new(DbConfig::from_env(env)?));
         let (timing, retention) = (Timing::from_env(env)?, Retention::from_env(env)?);
         let bus = Bus::from_env(env)?;
-        Ok(Self { database, queue, timing, limit, bus, retention, timeout: time_limit(env, 30)? })
+        let refused = Mutex::default();
+        Ok(Self { database, queue, timing, limit, bus, refused, retention, timeout: time_limit(env, 30)? })
     }
 
     /// Runs once. A step that fails does not keep the next ones from running. Returns the first error.

@@ -7,11 +7,12 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use processor::{Processor, Simulated};
 use sandbox::queue::{Hook, Queues, Ruling};
+use serde_json::json;
 use tests::{Log, World, failures, handle};
 use tokio::time::Instant;
 use tracing::Level;
 
-use super::{kept, leave_behind};
+use super::{fail_without_announcing, kept, leave_behind};
 use crate::slow::SlowQueues;
 
 /// A behaviour of the bus.
@@ -153,4 +154,22 @@ async fn event_whose_answer_was_lost_is_sent_again_with_its_id() {
     assert_eq!((moody.sweep().await, kept(&moody.world).await), (20, 0));
     let taken = moody.taken();
     assert!(taken.len() == 20 && taken.values().all(|times| *times > 1), "{taken:?}");
+}
+
+/// A bus of another account can have a policy that forbids a kind of event.
+#[tokio::test]
+async fn ends_that_the_bus_always_refuses_hold_up_no_others() {
+    let hook: Hook = Arc::new(|call| {
+        let is_forbidden = call.bodies.iter().any(|body| body.contains("\"cancelled\""));
+        async move { if is_forbidden { Ruling::Refuse(403) } else { Ruling::Pass } }.boxed()
+    });
+    let SlowQueues { world, queues, .. } = SlowQueues::hooked(hook, &[("EVENT_BUS", "shop")]).await;
+    world.create_many(101).await;
+    let report = world.post("/orders/cancel", &json!({"dry_run": false, "limit": 100})).await.expect(200);
+    assert_eq!(report["cancelled"], 100);
+    fail_without_announcing(&world, "o-100").await;
+    leave_behind(&world).await;
+    let sweeper = world.sweeper();
+    let events = [sweeper.sweep().await.unwrap().events, sweeper.sweep().await.unwrap().events];
+    assert_eq!((events, kept(&world).await, queues.events().len()), ([0, 1], 100, 1));
 }
