@@ -84,6 +84,21 @@ async fn requeued_expired_claim_still_counts_as_an_attempt() {
     assert_eq!(world.get("/orders/o-1").await.expect(200)["attempts"], 2);
 }
 
+/// No function deletes an active order, but an owner can.
+#[tokio::test]
+async fn work_without_its_order_holds_up_no_others() {
+    let world = World::new().await;
+    world.create_many(2).await;
+    world.execute("DELETE FROM orders WHERE order_id = 'o-0'").await;
+    world.claim(&["o-0", "o-1"]).await;
+    world.let_pass(300.0).await;
+    let refused = Sweeper::from_env(&world.env_with(NO_AWS)).unwrap().sweep().await.unwrap();
+    assert_eq!((refused.unsent, world.sweep().await.requeued), (2, 2));
+    world.process(&["o-0", "o-1"]).await;
+    assert_eq!(world.status("o-1").await, "completed");
+    assert_eq!(world.value::<i64>("SELECT count(*) FROM order_work").await, 0);
+}
+
 /// Makes each statement fail that updates the work of orders with these ids.
 async fn break_orders(world: &World, ids: &str) {
     let sql = format!(

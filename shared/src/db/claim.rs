@@ -19,7 +19,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::history::{MAX_AUTOMATIC, has_room};
+use super::history::is_recorded;
 use super::row::{due_in, keys, order_id};
 use super::schedule::lacks_message;
 use super::{DbError, Param, Store, StoreError};
@@ -82,7 +82,7 @@ impl Store {
         let lapsed: Vec<_> = lapsed.into_iter().map(|(order_id, _)| order_id).collect();
         // Leases rarely expire. The statement that counts and records them is a second one, so that others don't pay for it.
         if !lapsed.is_empty() {
-            let sql = CLAIM_LAPSED.replace("{room}", &has_room("leased", MAX_AUTOMATIC));
+            let sql = CLAIM_LAPSED.replace("{is_recorded}", &is_recorded("leased"));
             // The orders of the first statement are claimed already. They would lose an attempt if this error were returned instead.
             if let Err(error) = self.claim_by(&sql, &lapsed, &params[..2], &mut claim).await {
                 claim.refused = Some((lapsed, error));
@@ -196,7 +196,7 @@ const CLAIM_LAPSED: &str = "WITH lapsed AS (
     ), recorded AS (
         INSERT INTO order_events (order_id, event, attempt, cause)
         SELECT order_id, 'attempt_failed', attempts, 'the worker ended without an outcome'
-        FROM leased WHERE order_id = ANY (ARRAY (SELECT order_id FROM lapsed WHERE is_counted)) AND {room}
+        FROM leased WHERE order_id = ANY (ARRAY (SELECT order_id FROM lapsed WHERE is_counted)) AND {is_recorded}
     )
     SELECT order_id, ready_at, attempts, started_at, now() AS now, true AS is_claimed,
         0::float8 AS due_in_seconds, false AS is_paused, false AS has_lapsed

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::claim::Claimed;
 use super::ends::Announce;
-use super::history::{MAX_AUTOMATIC, has_room};
+use super::history::is_recorded;
 use super::row::order_id;
 use super::stats::bucket;
 use super::{Param, Store, StoreError};
@@ -99,7 +99,7 @@ impl Store {
         if causes.iter().all(Option::is_none) {
             return self.query("reschedule orders", RESCHEDULE, &params[..3]).await.map(drop);
         }
-        let sql = format!("{RESCHEDULE_FAILED} AND {}", has_room("rescheduled", MAX_AUTOMATIC));
+        let sql = format!("{RESCHEDULE_FAILED} AND {}", is_recorded("rescheduled"));
         self.query("reschedule orders after a failed attempt", &sql, &params).await.map(drop)
     }
 }

@@ -20,6 +20,13 @@ pub(super) fn has_room(row: &str, most: usize) -> String {
     format!("(SELECT count(*) FROM order_events AS kept WHERE kept.order_id = {row}.order_id) < {most}")
 }
 
+/// A condition: whether a failed attempt or a requeue of the order of `row` is recorded. An owner may have deleted the order without its work,
+/// and an event of no order would fail the statement for the others.
+pub(super) fn is_recorded(row: &str) -> String {
+    let exists = format!("EXISTS (SELECT FROM orders AS o WHERE o.order_id = ANY (ARRAY[{row}.order_id]))");
+    format!("{} AND {exists}", has_room(row, MAX_AUTOMATIC))
+}
+
 /// The caller that makes a change.
 #[derive(Debug, Clone, Copy)]
 pub struct Actor<'a> {

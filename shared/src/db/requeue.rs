@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::history::{MAX_AUTOMATIC, has_room};
+use super::history::is_recorded;
 use super::row::{order_id, seconds};
 use super::schedule::lacks_message;
 use super::{DbError, Param, Store, StoreError};
@@ -62,7 +62,7 @@ impl Store {
     ///
     /// Conflicts: the next run finds an order that another statement has locked.
     pub async fn requeue_overdue(&self, grace: Duration, limit: i64) -> Result<Vec<ToEnqueue>, StoreError> {
-        let room = has_room("requeued", MAX_AUTOMATIC);
+        let is_recorded = is_recorded("requeued");
         let sql = format!(
             "WITH overdue AS (
                 SELECT order_id FROM order_work
@@ -78,7 +78,7 @@ impl Store {
                 INSERT INTO order_outcomes (minute, requeued)
                 SELECT date_trunc('minute', now()), count(*) FROM requeued HAVING count(*) > 0
             ), recorded AS (
-                INSERT INTO order_events (order_id, event) SELECT order_id, 'requeued' FROM requeued WHERE {room}
+                INSERT INTO order_events (order_id, event) SELECT order_id, 'requeued' FROM requeued WHERE {is_recorded}
             )
             SELECT order_id, (SELECT o.user_id FROM orders AS o WHERE o.order_id = requeued.order_id) AS user_id,
                 0::float8 AS due_in_seconds
@@ -94,7 +94,7 @@ impl Store {
     /// Conflicts: an order that has ended since, or that another statement has locked, is left out: its message did arrive.
     pub async fn undo_requeue(&self, order_ids: &[&OrderId]) -> Result<(), StoreError> {
         let order_ids: Vec<_> = order_ids.iter().map(|order_id| order_id.as_str()).collect();
-        let room = has_room("undone", MAX_AUTOMATIC);
+        let is_recorded = is_recorded("undone");
         let sql = format!(
             "WITH held AS (
             SELECT order_id FROM order_work WHERE order_id = ANY ($1) AND requeued_at IS NOT NULL
@@ -103,7 +103,7 @@ impl Store {
             UPDATE order_work SET requeued_at = NULL WHERE order_id = ANY (ARRAY (SELECT order_id FROM held))
             RETURNING order_id
         ), recorded AS (
-            INSERT INTO order_events (order_id, event) SELECT order_id, 'requeue_failed' FROM undone WHERE {room}
+            INSERT INTO order_events (order_id, event) SELECT order_id, 'requeue_failed' FROM undone WHERE {is_recorded}
         )
         INSERT INTO order_outcomes (minute, requeued)
         SELECT date_trunc('minute', now()), -count(*) FROM undone HAVING count(*) > 0"
