@@ -7,9 +7,10 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::header;
-use serde::de::{DeserializeOwned, Error, IgnoredAny};
+use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer};
 use serde_json::Number;
+use serde_json::value::RawValue;
 use serde_path_to_error::{Path, Segment};
 
 use crate::Api;
@@ -58,10 +59,10 @@ impl<T: DeserializeOwned + Default> FromRequest<Arc<Api>> for OptionalBody<T> {
             // A body without a content type is refused, and not ignored.
             axum::body::to_bytes(request.into_body(), 0).await.map_err(|_| ApiError::NotJson)?
         };
-        if body.is_empty() {
+        if body.is_empty() || body.trim_ascii() == b"null" {
             return Ok(Self(T::default()));
         }
-        Ok(Self(members::<Option<T>>(&body)?.unwrap_or_default()))
+        members(&body).map(Self)
     }
 }
 
@@ -72,18 +73,9 @@ pub fn members<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
     // Serde would also read an array as the members' values, and calls an unknown value of an enumeration bad syntax.
     let is_array = body.trim_ascii_start().starts_with(b"[");
     if is_array || read.is_err() || deserializer.end().is_err() {
-        serde_json::from_slice::<Object>(body).map_err(|error| malformed(&error))?;
+        serde_json::from_slice::<HashMap<String, &RawValue>>(body).map_err(|error| malformed(&error))?;
     }
     read.map_err(|error| refusal(error.path(), error.inner()))
-}
-
-/// Any object. `null` is one without members.
-struct Object;
-
-impl<'de> Deserialize<'de> for Object {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Option::<HashMap<String, IgnoredAny>>::deserialize(deserializer).map(|_| Self)
-    }
 }
 
 /// A whole number. JSON may write it with a point too: a schema treats `10.0` as an integer.
@@ -98,16 +90,15 @@ fn refusal(path: &Path, error: &serde_json::Error) -> ApiError {
     let text = error.to_string();
     let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
     let segments = path.iter().filter(|segment| !matches!(segment, Segment::Unknown));
-    let mut pointer: String = std::iter::once("#".to_owned()).chain(segments.map(part)).collect();
-    let missing = text.strip_prefix("missing field `").and_then(|text| text.strip_suffix('`'));
-    let detail = match missing {
-        Some(name) => {
-            pointer = format!("{pointer}/{name}");
-            "is missing"
-        }
-        None if text == "expected value" => "is none of the values that it can have",
-        None => text,
+    let named = |kind: &str| text.strip_prefix(kind).and_then(|rest| rest.strip_suffix('`'));
+    let (member, detail) = match (named("missing field `"), named("duplicate field `")) {
+        (Some(name), _) => (Some(name), "is missing"),
+        (_, Some(name)) => (Some(name), "appears more than once"),
+        _ if text == "expected value" => (None, "is none of the values that it can have"),
+        _ => (None, text),
     };
+    let member = member.map(|name| format!("/{name}"));
+    let pointer: String = std::iter::once("#".to_owned()).chain(segments.map(part)).chain(member).collect();
     ApiError::invalid(pointer, cut(detail))
 }
 
@@ -165,6 +156,7 @@ mod tests {
             (r#"{"limit": "5", "reason": ""}"#, "#/limit", "invalid type: string \"5\", expected a JSON number"),
             (r#"{"limit": 1.5, "reason": ""}"#, "#/limit", "1.5 is not a whole number, or is out of range"),
             (r#"{"limit": 1}"#, "#/reason", "is missing"),
+            (r#"{"limit": 1, "limit": 1}"#, "#/limit", "appears more than once"),
             (r#"{"reason": "", "status": 5}"#, "#/status", "is none of the values that it can have"),
             (r#"{"reason": "", "status": "new"}"#, "#/status", "unknown variant `new`, expected `failed`"),
             (r#"{"reason": "", "ids": ["a", 7]}"#, "#/ids/1", "invalid type: integer `7`, expected a string"),
@@ -173,7 +165,7 @@ mod tests {
             let Err(ApiError::Invalid(errors)) = members::<Options>(body.as_bytes()) else { panic!("{body}") };
             assert_eq!((errors[0].pointer.as_str(), errors[0].detail.as_str()), (pointer, detail), "{body}");
         }
-        for body in ["[]", "\"x\"", "7", "{", "{} {}", r#"{"a": 1,}"#] {
+        for body in ["[]", "null", "\"x\"", "7", "{", "{} {}", r#"{"a": 1,}"#] {
             assert!(matches!(members::<Options>(body.as_bytes()), Err(ApiError::Malformed(_))), "{body}");
         }
     }

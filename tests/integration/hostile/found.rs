@@ -22,6 +22,15 @@ async fn options_are_an_object_with_whole_numbers_or_nothing() {
 }
 
 #[tokio::test]
+async fn body_of_null_where_an_object_is_required_is_malformed() {
+    let world = World::new().await;
+    for path in ["/orders", "/orders/batch", "/processing/pause", "/processing/resume"] {
+        let problem = world.post(path, &Value::Null).await.problem(400);
+        assert_eq!(problem["detail"], "The body is not a JSON object.", "{path}");
+    }
+}
+
+#[tokio::test]
 async fn impossible_cause_in_a_filter_is_refused() {
     let world = World::new().await;
     for cause in ["a\0b", "a\nb", &"x".repeat(257)] {
