@@ -32,6 +32,18 @@ def test_code_of_another_sign_in_is_refused(visit):
     expect(dashboard.page.locator("#sign-in-reason")).to_contain_text("belongs to no sign-in of this tab")
 
 
+def test_error_of_another_sign_in_is_not_shown(visit):
+    """Anybody can make a link to the page with an error in words of their own."""
+    dashboard = visit()
+    error = "error=access_denied&error_description=Call+this+number&state=made-up"
+    reason = dashboard.page.get_by_role("alert").filter(has_text="Signing in failed")
+    dashboard.page.goto(f"{dashboard.address}/index.html?{error}")
+    expect(reason).to_contain_text("belongs to no sign-in of this tab")
+    dashboard.page.evaluate("sessionStorage.setItem('ordermill-sign-in', JSON.stringify({ state: 'made-up' }))")
+    dashboard.page.goto(f"{dashboard.address}/index.html?{error}")
+    expect(reason).to_contain_text("Call this number")
+
+
 def test_token_can_be_pasted_and_an_invalid_one_is_refused(visit, pictures):
     dashboard = visit().go()
     dashboard.check_accessible()
@@ -39,7 +51,7 @@ def test_token_can_be_pasted_and_an_invalid_one_is_refused(visit, pictures):
     dashboard.page.get_by_text("Use a token").click()
     dashboard.page.get_by_label("Access token").fill("hunter2")
     dashboard.page.get_by_role("button", name="Use it").click()
-    expect(dashboard.page.locator("#sign-in-reason")).to_contain_text("This is no access token")
+    expect(dashboard.page.get_by_role("alert")).to_contain_text("This is no access token")
     dashboard.check_accessible()
     dashboard.page.get_by_label("Access token").fill(dashboard.stack["TOKEN_ALICE"])
     dashboard.page.get_by_role("button", name="Use it").click()

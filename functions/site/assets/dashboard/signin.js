@@ -33,10 +33,11 @@ export async function finish(config) {
   if (!answer.has("code") && !answer.has("error")) return null;
   // A code is valid once, so it leaves the history and the address.
   history.replaceState(null, "", `${here()}${stored?.query ?? ""}`);
-  if (answer.has("error")) throw new Error(answer.get("error_description") ?? answer.get("error"));
+  // This comes first: anybody can make a link to this page with an error in words of their own.
   if (!config || !stored || stored.state !== answer.get("state")) {
     throw new Error("This answer belongs to no sign-in of this tab.");
   }
+  if (answer.has("error")) throw new Error(answer.get("error_description") ?? answer.get("error"));
   return exchange(config, answer.get("code"), stored.verifier);
 }
 
