@@ -8,7 +8,7 @@ const KINDS = { attempt_failed: "pending", requeue_failed: "pending", started: "
 /** The moments of the timeline, from the history of the API. */
 export function momentsOf({ changes, truncated }) {
   const moments = changes.map((change, at) => moment(change, changes[at - 1]));
-  if (truncated) moments.push({ word: "Not all", more: "This order has so many changes that some are not recorded." });
+  if (truncated) moments.push({ word: "Not all", who: "This order has so many changes that some are not recorded." });
   return moments;
 }
 
