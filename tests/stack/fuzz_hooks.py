@@ -54,11 +54,10 @@ def filter_query(context, query) -> bool:
 def _fit(order: dict) -> None:
     """Keep the rules between values: a currency bounds its amount's decimals, and a time is at most 30 days ahead."""
     amount = order.get("total_amount")
-    if "currency" in order or len(str(amount).partition(".")[2]) > 2:
-        if isinstance(amount, str):
-            order["total_amount"] = amount.partition(".")[0]
-        elif isinstance(amount, float):
-            order["total_amount"] = int(amount)
+    if isinstance(amount, str) and ("currency" in order or len(amount.partition(".")[2]) > 2):
+        order["total_amount"] = amount.partition(".")[0]
+    elif isinstance(amount, float) and ("currency" in order or amount != round(amount, 2)):
+        order["total_amount"] = int(amount)
     if isinstance(order.get("process_after"), str):
         order["process_after"] = "2020" + order["process_after"][4:]
 

@@ -126,11 +126,8 @@ fn optional_order_id() -> ObjectBuilder {
 }
 
 fn amount_schema() -> OneOfBuilder {
-    let number = ObjectBuilder::new()
-        .schema_type(Type::Number)
-        .minimum(Some(0))
-        .exclusive_maximum(Some(1_000_000_000_000_i64))
-        .multiple_of(Some(0.0001));
+    let number =
+        ObjectBuilder::new().schema_type(Type::Number).minimum(Some(0)).exclusive_maximum(Some(1_000_000_000_000_i64));
     let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(r"^[0-9]{1,12}(\.[0-9]{1,4}0*)?$"));
     let description = "The exact price: a number, or the same as a string, with at most as many decimal places as the currency has \
         minor units. Its value counts: 36.4000 is 36.40";

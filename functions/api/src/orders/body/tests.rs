@@ -119,6 +119,15 @@ fn body_that_is_no_json_object_is_malformed() {
     assert!(matches!(parse(b"{\"\xff\":1}", euro()), Err(ApiError::Malformed(_))));
 }
 
+/// Validators divide by `multipleOf` in floating point, where 59.98 / 0.0001 is no whole number.
+#[test]
+fn schema_of_an_amount_has_no_divisor() {
+    let schema = serde_json::to_value(NewOrderBody::schema()).unwrap();
+    let kinds = schema["properties"]["total_amount"]["oneOf"].as_array().unwrap();
+    let number = kinds.iter().find(|kind| kind["type"] == "number").unwrap();
+    assert_eq!((&number["multipleOf"], &number["minimum"]), (&serde_json::Value::Null, &serde_json::json!(0)));
+}
+
 #[test]
 fn document_names_the_fields_of_an_order() {
     let schema = serde_json::to_value(NewOrderBody::schema()).unwrap();
