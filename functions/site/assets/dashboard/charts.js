@@ -6,6 +6,8 @@ import { dayOf, hour, minute } from "./format.js";
 const HOUR = 3600;
 const DAY = 24 * HOUR;
 const TIMES = [...[1, 2, 5, 10, 15, 30].map((each) => each * 60), ...[1, 2, 3, 6, 12].map((each) => each * HOUR), DAY];
+const NUMBERS = Array.from({ length: 10 }, (_, power) => [1, 2, 5].map((each) => each * 10 ** power)).flat();
+const short = new Intl.NumberFormat("en", { notation: "compact" });
 const charts = new Set();
 
 /** Numbers by minute or by hour. */
@@ -52,7 +54,8 @@ function options(element, label, series, ground, isSteps) {
     },
     axes: [
       { ...axis, grid: { show: false }, space: 72, size: 28, incrs: TIMES, values: (_, times, __, ___, apart) => times.map((time) => timeLabel(time, apart)) },
-      { ...axis, grid: hair, space: 28, size: 40, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 1e5, 1e6] },
+      // A low chart has a number beside 0 too.
+      { ...axis, grid: hair, space: (_, __, ___, ____, height) => Math.min(28, height / 3.3), size: 40, incrs: NUMBERS, values: (_, numbers) => numbers.map(short.format) },
     ],
     series: [{}, { ...series, stroke: colour("--accent"), fill: colour(ground), points: { show: false } }],
     plugins: [tip(label)],
