@@ -33,11 +33,11 @@ pub async fn run(deployment: &Deployment, load: &options::Load, output: Output) 
         plot::check(file)?;
     }
     let report = measure(deployment, load, output, &Interrupt::of_process(output)?).await?;
+    report::show(&report, output);
     if let Some(file) = &load.svg {
         std::fs::write(file, plot::svg(&report)?)
             .map_err(|error| Failure::Other(format!("{} can't be written: {error}", file.display())))?;
     }
-    report::show(&report, output);
     Ok(report.exit)
 }
 

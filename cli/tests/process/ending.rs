@@ -239,3 +239,13 @@ fn load_reports_even_if_it_can_not_read_the_orders() {
     assert_eq!((status, &report["accepted"], &report["lost"]), (Some(1), &3.into(), &0.into()));
     assert!(report["incomplete"].as_str().unwrap().contains("404"), "{report}");
 }
+
+#[test]
+fn load_shows_its_report_though_the_plot_can_not_be_written() {
+    let api = Api::start(Manner::Sound);
+    let arguments = ["load", "-n", "3", "--patience", "1", "--svg", "/dev/full", "--json"];
+    let (status, stdout, stderr) = end(at(&api, &arguments).spawn().unwrap());
+    let report: Value = serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}{stderr}"));
+    assert_eq!((status, &report["unfinished"]), (Some(1), &3.into()));
+    assert!(stderr.contains("/dev/full can't be written"), "{stderr}");
+}
