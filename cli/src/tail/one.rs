@@ -1,5 +1,4 @@
-//! Follows one order until it ends. It polls the status, the smallest answer, as often as the service's `Retry-After` says, and
-//! reads the order and its history after a change.
+//! Follows one order until it ends. It polls the order's status and its history, as often as the service's `Retry-After` says.
 
 use std::time::Duration;
 
@@ -23,29 +22,21 @@ struct StatusOnly {
 /// Shows each change of the order. Returns when the order ends; the exit status is 1 if it failed.
 pub async fn follow(client: &Client<'_>, order_id: &str, interval: Duration, output: Output) -> Result<Exit, Failure> {
     let path = format!("/orders/{}", encoded(order_id));
+    let order: ApiOrder = client.follow(&path).await?.read()?;
     let mut shown = 0;
     loop {
-        let order: ApiOrder = client.follow(&path).await?.read()?;
+        // The status before the history, which is then whole if the order has ended.
+        let answer = client.follow(&format!("{path}/status")).await?;
+        let status = answer.read::<StatusOnly>()?.status;
         let history: Changes = client.follow(&format!("{path}/history")).await?.read()?;
         for line in history.lines(&order, output).iter().skip(shown) {
             output.say(line);
         }
         shown = shown.max(history.changes.len());
-        if !order.status.is_active() {
-            return Ok(if order.status == Status::Failed { Exit::Wrong } else { Exit::Fine });
+        if !status.is_active() {
+            return Ok(if status == Status::Failed { Exit::Wrong } else { Exit::Fine });
         }
-        change(client, &path, order.status, interval).await?;
-    }
-}
-
-/// Returns once the order has another status than this one.
-async fn change(client: &Client<'_>, path: &str, status: Status, interval: Duration) -> Result<(), Failure> {
-    loop {
-        let answer = client.follow(&format!("{path}/status")).await?;
         let wait = answer.retry_after().unwrap_or_default().max(interval).min(LONGEST_WAIT.max(interval));
-        if answer.read::<StatusOnly>()?.status != status {
-            return Ok(());
-        }
         tokio::time::sleep(wait).await;
     }
 }

@@ -91,6 +91,12 @@ impl Api {
         self.state.orders.lock().unwrap().push(order);
     }
 
+    /// Fails the first attempt at an order. The order stays active.
+    pub fn fail_attempt(&self, order_id: &str) {
+        let mut orders = self.state.orders.lock().unwrap();
+        orders.iter_mut().find(|order| order["order_id"] == order_id).unwrap()["attempts"] = 1.into();
+    }
+
     /// Answers every call from now on.
     pub fn recover(&self) {
         self.state.is_sound.store(true, Ordering::SeqCst);
@@ -159,9 +165,14 @@ fn order(body: &Value) -> Value {
         "created_at": "2026-01-01T00:00:00.000000Z", "started_at": null, "finished_at": null, "attempts": 0, "failure": null})
 }
 
-/// The history of an order that waits.
+/// The history of an order that waits, and whose attempts have failed.
 fn history(order: &Value) -> Value {
-    let created = json!({"at": order["created_at"], "change": "created", "attempt": null, "cause": null, "by": "caller",
-        "subject": null, "client": null});
-    json!({"order_id": order["order_id"], "changes": [created], "truncated": false})
+    let change = |change, attempt, cause, by| {
+        json!({"at": order["created_at"], "change": change, "attempt": attempt, "cause": cause, "by": by,
+            "subject": null, "client": null})
+    };
+    let attempts = 1..=order["attempts"].as_u64().unwrap();
+    let failed = attempts.map(|attempt| change("attempt_failed", Some(attempt), Some("busy"), "processor"));
+    let changes: Vec<_> = [change("created", None, None, "caller")].into_iter().chain(failed).collect();
+    json!({"order_id": order["order_id"], "changes": changes, "truncated": false})
 }

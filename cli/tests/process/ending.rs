@@ -249,3 +249,19 @@ fn load_shows_its_report_though_the_plot_can_not_be_written() {
     assert_eq!((status, &report["unfinished"]), (Some(1), &3.into()));
     assert!(stderr.contains("/dev/full can't be written"), "{stderr}");
 }
+
+#[test]
+fn tail_of_an_order_shows_each_change_while_it_is_active() {
+    let api = Api::start(Manner::Sound);
+    api.add("o-1");
+    let mut child = at(&api, &["tail", "o-1", "--interval", "0.1"]).spawn().unwrap();
+    let (sender, lines) = std::sync::mpsc::channel();
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    std::thread::spawn(move || stdout.lines().try_for_each(|line| sender.send(line.unwrap())));
+    let next = || lines.recv_timeout(PATIENCE).unwrap();
+    assert!(next().contains("pending"));
+    api.fail_attempt("o-1");
+    assert!(next().ends_with("attempt 1, busy"));
+    send(&child, Signal::INT);
+    assert_eq!(end(child).0, Some(0));
+}
