@@ -139,9 +139,21 @@ async fn mapping(cloud: &Cloud, env: &Env, processor: &Function) -> Vec<Finding>
 }
 
 async fn mappings(cloud: &Cloud, function: &Function) -> Result<Vec<EventSourceMappingConfiguration>, String> {
-    let call = cloud.services()?.lambda.list_event_source_mappings().function_name(&function.name);
-    let found = call.send().await.map_err(|error| describe(&error))?;
-    Ok(found.event_source_mappings.unwrap_or_default())
+    let services = cloud.services()?;
+    let mut all = Vec::new();
+    for arn in arns(services, function).await {
+        let call = services.lambda.list_event_source_mappings().function_name(arn);
+        let found = call.send().await.map_err(|error| describe(&error))?;
+        all.extend(found.event_source_mappings.unwrap_or_default());
+    }
+    Ok(all)
+}
+
+/// The ARNs that invoke a function: its own, and that of each alias. AWS lists the mappings and the rules of each by itself.
+async fn arns(services: &Services, function: &Function) -> Vec<String> {
+    let found = services.lambda.list_aliases().function_name(&function.name).send().await;
+    let aliases = found.ok().and_then(|found| found.aliases).unwrap_or_default();
+    aliases.into_iter().filter_map(|alias| alias.alias_arn).chain([function.arn.clone()]).collect()
 }
 
 fn enabled(place: &str, mapping: &EventSourceMappingConfiguration) -> Finding {
@@ -182,12 +194,10 @@ async fn schedule(cloud: &Cloud, sweeper: &Function) -> Finding {
 
 /// The rules that invoke a function, by its own name or by an alias; the enabled ones first.
 async fn rules(cloud: &Cloud, function: &Function) -> Result<Vec<DescribeRuleOutput>, String> {
-    let Services { events, lambda, .. } = cloud.services()?;
-    let found = lambda.list_aliases().function_name(&function.name).send().await;
-    let aliases = found.ok().and_then(|found| found.aliases).unwrap_or_default();
-    let arns = aliases.iter().filter_map(|alias| alias.alias_arn()).chain([function.arn.as_str()]);
+    let services = cloud.services()?;
+    let events = &services.events;
     let mut rules = Vec::new();
-    for arn in arns {
+    for arn in arns(services, function).await {
         let call = events.list_rule_names_by_target().target_arn(arn);
         let named = call.send().await.map_err(|error| describe(&error))?;
         for name in named.rule_names() {

@@ -1,9 +1,13 @@
-//! AWS that gives no access: `doctor` says why it could not check.
+//! AWS that gives no access: `doctor` says why it could not check. And AWS that keeps what belongs to an alias apart.
 
+use sandbox::server::{self, Request, Server};
 use serde_json::json;
 
 use super::api::{Api, Manner};
 use super::{json, run};
+
+const ACCESS: [(&str, &str); 3] =
+    [("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "secret"), ("AWS_REGION", "eu-central-1")];
 
 /// Checks that doctor, with these variables too, gives this reason for each check that needs AWS.
 fn assert_not_checked(variables: &[(&str, &str)], why: &str) {
@@ -31,6 +35,30 @@ fn doctor_names_the_missing_variable_of_aws() {
 #[test]
 fn doctor_repeats_why_aws_refuses_a_call() {
     let aws = Api::start(Manner::Refusing);
-    let access = [("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "secret"), ("AWS_REGION", "eu-central-1")];
-    assert_not_checked(&[&access[..], &[("AWS_ENDPOINT_URL", &aws.url())]].concat(), "AWS answers 403: no right");
+    assert_not_checked(&[&ACCESS[..], &[("AWS_ENDPOINT_URL", &aws.url())]].concat(), "AWS answers 403: no right");
+}
+
+/// The template maps the queue to the alias `live`. Lambda lists the mappings of the name that the call has.
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_finds_the_mapping_of_an_alias() {
+    let arn = "arn:aws:lambda:eu-central-1:0:function:processor";
+    let aws = Server::start(move |request: Request| async move {
+        let asked = request.uri().to_string();
+        let mapping = asked.contains("live").then(|| json!({"State": "Enabled"}));
+        let answer = if asked.contains("/aliases") {
+            json!({"Aliases": [{"AliasArn": format!("{arn}:live")}]})
+        } else if asked.contains("/event-source-mappings") {
+            json!({"EventSourceMappings": Vec::from_iter(mapping)})
+        } else {
+            json!({"FunctionArn": arn, "Timeout": 15})
+        };
+        Some(server::json(200, answer.to_string()))
+    });
+    let aws = aws.await.unwrap();
+    let url = format!("http://{}", aws.address());
+    let places = [("PROCESSOR_FUNCTION", "processor"), ("AWS_ENDPOINT_URL", &*url), ("ORDERMILL_URL", &*url)];
+    let report = json(&run(&["--json", "doctor"], &[&ACCESS[..], &places].concat()));
+    let findings = report["findings"].as_array().unwrap();
+    let found = findings.iter().find(|finding| finding["check"] == "mapping").unwrap_or_else(|| panic!("{report}"));
+    assert_eq!((&found["state"], &found["what"]), (&json!("ok"), &json!("its mapping is Enabled")), "{report}");
 }
