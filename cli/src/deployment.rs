@@ -13,9 +13,10 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use reqwest::Url;
 use reqwest::header::HeaderValue;
+use reqwest::{Certificate, Url};
 use shared::config::Env;
+use shared::error::Chain;
 
 use crate::options::Target;
 
@@ -148,7 +149,13 @@ fn check_token(token: String, name: &str) -> Result<String, String> {
 }
 
 fn read_authorities(file: &Path) -> Result<String, String> {
-    std::fs::read_to_string(file).map_err(|error| format!("{} can't be read: {error}", file.display()))
+    let name = file.display();
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{name} can't be read: {error}"))?;
+    match Certificate::from_pem_bundle(text.as_bytes()) {
+        Ok(authorities) if authorities.is_empty() => Err(format!("{name} has no certificate (PEM)")),
+        Ok(_) => Ok(text),
+        Err(error) => Err(format!("{name} has a certificate that can't be read: {}", Chain(&error))),
+    }
 }
 
 fn is_loopback(host: &str) -> bool {

@@ -129,6 +129,18 @@ fn token_that_no_header_can_hold_is_refused_at_once() {
 }
 
 #[test]
+fn file_without_a_certificate_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem").display().to_string();
+    for text in ["", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+        std::fs::write(&file, text).unwrap();
+        let output = run(&["doctor", "--url", "http://127.0.0.1:1", "--ca-file", &file], &[]);
+        assert_eq!(output.status.code(), Some(2), "{text}: {output:?}");
+        assert!(self::text(&output.stderr).starts_with(&format!("ordermill: {file} ")), "{output:?}");
+    }
+}
+
+#[test]
 fn load_refuses_a_file_that_it_can_not_write_before_its_run() {
     let api = api::Api::start(api::Manner::Sound);
     let place = [("ORDERMILL_URL", &*api.url()), ("ORDERMILL_TOKEN", "a.e30.b")];
