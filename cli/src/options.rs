@@ -14,8 +14,15 @@ use crate::export::Format;
 const AFTER_HELP: &str = "\
 Without --url or --env-file the command uses the stack that `make up` started: .local/env, or env in STACK_DIR.
 
-Exit status: 0 everything is right; 1 something is wrong, and the output names it; 2 wrong usage; 3 the service is out of reach or
-refuses the token; 130 and 143 interrupted (SIGINT, SIGTERM); 141 the reader closed the pipe.
+Exit status:
+    0  everything is right
+    1  something is wrong, and the output names it
+    2  wrong usage
+    3  the service is out of reach or refuses the token
+  130  interrupted by SIGINT (Ctrl-C)
+  141  the reader closed the pipe
+  143  interrupted by SIGTERM
+
 Only terminals get colours; NO_COLOR and CI turn them off.";
 
 /// The shortest and the longest wait of `tail` between two polls.
@@ -26,12 +33,12 @@ const LONGEST_INTERVAL: Duration = Duration::from_hours(1);
 #[derive(Debug, Parser)]
 #[command(name = "ordermill", version, after_help = AFTER_HELP, propagate_version = true)]
 pub struct Options {
-    /// Which deployment to use.
-    #[command(flatten)]
-    pub target: Target,
     /// Write JSON: one document, or for `tail` one document a line
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 100)]
     pub json: bool,
+    /// Which deployment to use.
+    #[command(flatten, next_help_heading = "Deployment")]
+    pub target: Target,
     /// The command.
     #[command(subcommand)]
     pub command: Command,

@@ -110,8 +110,20 @@ fn refused_token_ends_each_command_with_three() {
 fn help_lists_every_exit_status() {
     let help = run(&["--help"], &[]);
     assert_eq!(help.status.code(), Some(0));
-    assert!(text(&help.stdout).contains("Exit status: 0 everything is right; 1"), "{help:?}");
+    for status in ["0", "1", "2", "3", "130", "141", "143"] {
+        assert!(text(&help.stdout).contains(&format!("\n  {status:>3}  ")), "{status}: {help:?}");
+    }
     assert!(text(&help.stdout).contains("[variable: `ORDERMILL_URL`]"), "{help:?}");
+}
+
+#[test]
+fn help_of_a_command_has_its_own_flags_first() {
+    for (command, last) in [("load", "--svg"), ("tail", "--last"), ("export", "--rate")] {
+        let help = run(&[command, "--help"], &[]);
+        let (own, of_all) = text(&help.stdout).split_once("Deployment:").unwrap();
+        assert!(own.contains(last) && own.contains("--json") && !own.contains("--url"), "{own}");
+        assert!(of_all.contains("--url") && of_all.contains("--env-file"), "{of_all}");
+    }
 }
 
 #[test]
