@@ -42,7 +42,7 @@ impl State {
     pub fn of(export: &Export, url: &str) -> Result<Self, Failure> {
         let to = export.to.unwrap_or_else(OffsetDateTime::now_utc);
         if export.from >= to {
-            return Err(Failure::Usage("--from must be before --to".to_owned()));
+            return Err(Failure::Usage("--from must be before --to, which is now by default".to_owned()));
         }
         let is_csv = export.format == Format::Csv;
         let new = Self {

@@ -121,6 +121,7 @@ fn export_overwrites_no_file_and_resumes_no_other_export() {
         (&["--from", "2026-01-01", "--to", "2026-01-02", "--resume", &state], "belongs to an export with another"),
         (&["--from", "2026-01-01", "--format", "csv", "--resume", &state], "belongs to an export with another"),
         (&["--from", "2026-01-02", "--to", "2026-01-01"], "--from must be before --to"),
+        (&["--from", "9999-01-01"], "--from must be before --to, which is now by default"),
     ] {
         let output = run(&api, &folder, arguments);
         assert!(output.status.code() == Some(2) && text(&output.stderr).contains(complaint), "{output:?}");
