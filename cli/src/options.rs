@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 use shared::order::OrderId;
 use shared::timestamp;
 use time::OffsetDateTime;
 
 use crate::export::Format;
+use crate::output::is_plain;
 
 const AFTER_HELP: &str = "\
 Without --url or --env-file the command uses the stack that `make up` started: .local/env, or env in STACK_DIR.
@@ -42,6 +43,16 @@ pub struct Options {
     /// The command.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Options {
+    /// Reads the command line of this process. Ends the process after its help, and at wrong usage.
+    #[must_use]
+    pub fn of_process() -> Self {
+        let colour = if is_plain() { ColorChoice::Never } else { ColorChoice::Auto };
+        let matches = Self::command().color(colour).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
 }
 
 /// The deployment, and the token for it. [`crate::deployment`] also reads the variables that the help names.

@@ -33,12 +33,9 @@ impl Output {
     /// The output that suits this process's terminal and environment.
     #[must_use]
     pub fn of_process(is_json: bool) -> Self {
-        let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let is_plain =
-            is_set("NO_COLOR") || is_set("CI") || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         Self {
             is_json,
-            has_colour: !is_plain && std::io::stdout().is_terminal(),
+            has_colour: !is_plain() && std::io::stdout().is_terminal(),
             shows_progress: !is_set("CI") && std::io::stderr().is_terminal(),
         }
     }
@@ -97,6 +94,16 @@ impl Output {
             indicatif::ProgressDrawTarget::hidden()
         }
     }
+}
+
+/// Whether this process's environment turns colours off.
+#[must_use]
+pub fn is_plain() -> bool {
+    is_set("NO_COLOR") || is_set("CI") || std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+}
+
+fn is_set(variable: &str) -> bool {
+    std::env::var_os(variable).is_some_and(|value| !value.is_empty())
 }
 
 /// A number and the noun that it counts: `1 order`, `2 orders`.

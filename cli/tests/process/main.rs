@@ -187,6 +187,18 @@ fn output_to_a_file_or_pipe_has_no_colours() {
 }
 
 #[test]
+fn help_and_errors_have_no_colours_in_a_pipeline() {
+    // CLICOLOR_FORCE stands for a terminal.
+    for (variable, has_colours) in [(("LANG", "C"), true), (("CI", "true"), false), (("NO_COLOR", "1"), false)] {
+        for arguments in [&["--help"][..], &["mend"]] {
+            let output = run(arguments, &[variable, ("CLICOLOR_FORCE", "1")]);
+            let printed = [output.stdout, output.stderr].concat();
+            assert_eq!(printed.contains(&0x1b), has_colours, "{variable:?} {arguments:?}: {}", text(&printed));
+        }
+    }
+}
+
+#[test]
 fn findings_are_one_document_with_a_remedy_for_each_fault() {
     let output = run(&["--json", "doctor", "--url", "http://127.0.0.1:1"], &[]);
     let report = json(&output);
