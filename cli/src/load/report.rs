@@ -174,12 +174,6 @@ pub fn show(report: &Report, output: Output) {
 }
 
 fn show_counts(report: &Report, output: Output) {
-    let speed = |many: u32, seconds: f64| {
-        if many == 0 || seconds <= 0.0 {
-            return String::new();
-        }
-        format!("within {}, {:.0} a second", time(seconds), f64::from(many) / seconds)
-    };
     let mut lines = vec![
         ("accepted", report.accepted, speed(report.accepted, report.accepted_within)),
         ("completed", report.completed(), speed(report.completed(), report.ended_within)),
@@ -199,6 +193,16 @@ fn show_counts(report: &Report, output: Output) {
             output.say(&output.paint(Tone::Faint, &format!("  {many:>19}  {note}")));
         }
     }
+}
+
+/// How long that many orders took, and their speed; empty without an order.
+fn speed(many: u32, seconds: f64) -> String {
+    if many == 0 || seconds <= 0.0 {
+        return String::new();
+    }
+    let rate = f64::from(many) / seconds;
+    let digits = usize::from(rate < 10.0);
+    format!("within {}, {rate:.digits$} a second", time(seconds))
 }
 
 fn show_times(report: &Report, output: Output) {
@@ -229,4 +233,16 @@ fn complaints(report: &Report) -> Vec<String> {
         complaints.push(format!("the service counted {} completions of {}", counted.completed, report.completed()));
     }
     complaints
+}
+
+#[cfg(test)]
+mod tests {
+    use super::speed;
+
+    #[test]
+    fn slow_run_is_not_zero_orders_a_second() {
+        assert_eq!(speed(3, 7.34), "within 7.34 s, 0.4 a second");
+        assert_eq!(speed(1000, 6.42), "within 6.42 s, 156 a second");
+        assert_eq!(speed(0, 1.0), "");
+    }
 }
