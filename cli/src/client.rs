@@ -146,7 +146,7 @@ impl Answer {
         let problem = self.problem();
         match self.status {
             401 => Failure::Unreachable(format!(
-                "the API does not accept the token ({problem}); `ordermill doctor` shows the reason"
+                "the call needs a valid token ({problem}): give --token or ORDERMILL_TOKEN; `ordermill doctor` says what is wrong with one"
             )),
             403 => Failure::Unreachable(format!("the token does not allow this call ({problem}){}", self.needed())),
             429 | 502.. => Failure::Unreachable(format!("the API can't answer now ({problem})")),

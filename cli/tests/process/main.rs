@@ -107,6 +107,15 @@ fn refused_token_ends_each_command_with_three() {
 }
 
 #[test]
+fn call_without_a_token_says_how_to_give_one() {
+    let api = api::Api::start(api::Manner::Unauthorized);
+    for command in [&["load", "-n", "1"][..], &["tail"], &["tail", "o-1"], &["export", "--from", "2026-01-01"]] {
+        let output = run(command, &[("ORDERMILL_URL", &*api.url())]);
+        assert!(text(&output.stderr).contains("give --token or ORDERMILL_TOKEN"), "{command:?}: {output:?}");
+    }
+}
+
+#[test]
 fn help_lists_every_exit_status() {
     let help = run(&["--help"], &[]);
     assert_eq!(help.status.code(), Some(0));
