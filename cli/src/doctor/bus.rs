@@ -5,7 +5,7 @@ use shared::events::EVENT_BUS;
 
 use super::cloud::Cloud;
 use super::finding::Finding;
-use super::functions::{Function, Functions};
+use super::functions::{Function, Functions, account};
 use crate::aws::describe;
 
 /// Checks that the processor and the sweeper announce on the same bus, and that it exists. Returns no finding if neither function
@@ -36,9 +36,8 @@ fn different(one: &Function, other: &Function) -> Option<Finding> {
 /// Checks that the bus exists. A bus of another account can't be described.
 async fn exists(cloud: &Cloud, function: &Function) -> Finding {
     let bus = function.bus().unwrap_or_default();
-    let account = |arn: &str| arn.split(':').nth(4).map(str::to_owned);
     let name = match bus.split_once(":event-bus/") {
-        Some(_) if account(bus) != account(&function.arn) => {
+        Some(_) if account(bus) != function.account() => {
             let why = "it is another account's; `events` says whether it takes events";
             return Finding::not_checked("bus", bus, why);
         }

@@ -5,19 +5,20 @@ use aws_sdk_eventbridge::types::RuleState;
 use aws_sdk_lambda::operation::get_function_configuration::{
     GetFunctionConfigurationError, GetFunctionConfigurationOutput,
 };
-use aws_sdk_lambda::types::{EventSourceMappingConfiguration, FunctionResponseType, State};
+use aws_sdk_lambda::types::{AliasConfiguration, EventSourceMappingConfiguration, FunctionResponseType, State};
 use shared::config::Env;
 use shared::events::EVENT_BUS;
 
-use super::cloud::{Cloud, Services};
+use super::cloud::Cloud;
 use super::finding::Finding;
 use super::timing;
 use crate::aws::describe;
 
-/// A function as it is deployed.
+/// A function as its callers invoke it: by its alias, if it has one.
 pub struct Function {
     pub name: String,
-    pub arn: String,
+    /// The ARNs that invoke it: its own, and that of each alias. AWS lists the mappings and the rules of each by itself.
+    arns: Vec<String>,
     pub timeout: i64,
     state: Option<State>,
     variables: Env,
@@ -46,9 +47,12 @@ impl Function {
             env.text(variable).ok_or_else(|| Finding::not_checked("function", variable, format!("give {variable}")))?;
         let not_checked = |why| Finding::not_checked("function", name, why);
         let services = cloud.services().map_err(not_checked)?;
+        let aliases = services.lambda.list_aliases().function_name(name).send().await;
+        let aliases = aliases.ok().and_then(|found| found.aliases).unwrap_or_default();
+        let qualifier = aliases.first().and_then(|alias| alias.name.clone());
         let is_missing = GetFunctionConfigurationError::is_resource_not_found_exception;
-        match services.lambda.get_function_configuration().function_name(name).send().await {
-            Ok(found) => Ok(Self::of(name, found)),
+        match services.lambda.get_function_configuration().function_name(name).set_qualifier(qualifier).send().await {
+            Ok(found) => Ok(Self::of(name, aliases, found)),
             Err(error) if error.as_service_error().is_some_and(is_missing) => {
                 let remedy = "take the name from the stack's outputs (ProcessorFunctionName, SweeperFunctionName), or deploy again";
                 Err(Finding::wrong("function", name, format!("there is no such function ({variable})"), remedy))
@@ -57,15 +61,22 @@ impl Function {
         }
     }
 
-    fn of(name: &str, found: GetFunctionConfigurationOutput) -> Self {
+    fn of(name: &str, aliases: Vec<AliasConfiguration>, found: GetFunctionConfigurationOutput) -> Self {
         let variables = found.environment.and_then(|environment| environment.variables);
+        // The first seven parts, without a qualifier.
+        let own = found.function_arn.unwrap_or_default().split(':').take(7).collect::<Vec<_>>().join(":");
         Self {
             name: name.to_owned(),
-            arn: found.function_arn.unwrap_or_default(),
+            arns: aliases.into_iter().filter_map(|alias| alias.alias_arn).chain([own]).collect(),
             timeout: found.timeout.unwrap_or(3).into(),
             state: found.state,
             variables: variables.unwrap_or_default().into_iter().collect(),
         }
+    }
+
+    /// The account that it belongs to.
+    pub fn account(&self) -> Option<&str> {
+        account(self.arns.first()?)
     }
 
     /// The event bus that it announces ends on.
@@ -141,19 +152,12 @@ async fn mapping(cloud: &Cloud, env: &Env, processor: &Function) -> Vec<Finding>
 async fn mappings(cloud: &Cloud, function: &Function) -> Result<Vec<EventSourceMappingConfiguration>, String> {
     let services = cloud.services()?;
     let mut all = Vec::new();
-    for arn in arns(services, function).await {
+    for arn in &function.arns {
         let call = services.lambda.list_event_source_mappings().function_name(arn);
         let found = call.send().await.map_err(|error| describe(&error))?;
         all.extend(found.event_source_mappings.unwrap_or_default());
     }
     Ok(all)
-}
-
-/// The ARNs that invoke a function: its own, and that of each alias. AWS lists the mappings and the rules of each by itself.
-async fn arns(services: &Services, function: &Function) -> Vec<String> {
-    let found = services.lambda.list_aliases().function_name(&function.name).send().await;
-    let aliases = found.ok().and_then(|found| found.aliases).unwrap_or_default();
-    aliases.into_iter().filter_map(|alias| alias.alias_arn).chain([function.arn.clone()]).collect()
 }
 
 fn enabled(place: &str, mapping: &EventSourceMappingConfiguration) -> Finding {
@@ -194,10 +198,9 @@ async fn schedule(cloud: &Cloud, sweeper: &Function) -> Finding {
 
 /// The rules that invoke a function, by its own name or by an alias; the enabled ones first.
 async fn rules(cloud: &Cloud, function: &Function) -> Result<Vec<DescribeRuleOutput>, String> {
-    let services = cloud.services()?;
-    let events = &services.events;
+    let events = &cloud.services()?.events;
     let mut rules = Vec::new();
-    for arn in arns(services, function).await {
+    for arn in &function.arns {
         let call = events.list_rule_names_by_target().target_arn(arn);
         let named = call.send().await.map_err(|error| describe(&error))?;
         for name in named.rule_names() {
@@ -206,6 +209,11 @@ async fn rules(cloud: &Cloud, function: &Function) -> Result<Vec<DescribeRuleOut
     }
     rules.sort_by_key(|rule| !is_enabled(rule));
     Ok(rules)
+}
+
+/// The account in an ARN.
+pub fn account(arn: &str) -> Option<&str> {
+    arn.split(':').nth(4)
 }
 
 fn is_enabled(rule: &DescribeRuleOutput) -> bool {
