@@ -4,7 +4,10 @@ use serde_json::{Value, json};
 
 use super::rules::{Template, breach, listed, named, number};
 
-/// The deadline that a function knows equals its time-out in Lambda.
+/// How long an unused function waits for a network interface, with the repeats of the call that wakes it, in seconds.
+const NETWORK_IS_LATE: u64 = 240;
+
+/// The deadline that a function knows equals its time-out in Lambda. CloudFormation waits for the migration's, and for its network.
 pub fn deadlines(template: &Template) -> Vec<String> {
     let differs = |(name, function): (&str, &Value)| {
         let variable = function["Environment"]["Variables"].get("FUNCTION_TIMEOUT_SECONDS");
@@ -12,7 +15,15 @@ pub fn deadlines(template: &Template) -> Vec<String> {
         let differs = variable.map_or(is_required, |seconds| number(seconds) != number(&function["Timeout"]));
         breach(differs, format!("{name}: does not know its time-out"))
     };
-    template.resources("AWS::Lambda::Function").into_iter().filter_map(differs).collect()
+    let functions = template.resources("AWS::Lambda::Function").into_iter().filter_map(differs);
+    let impatient = |(name, resource): (&str, &Value)| {
+        let timeout = number(&template.properties(named(&resource["ServiceToken"]))["Timeout"]);
+        breach(
+            number(&resource["ServiceTimeout"]) < timeout + NETWORK_IS_LATE,
+            format!("{name}: fails before its function"),
+        )
+    };
+    functions.chain(template.resources("Custom::Migration").into_iter().filter_map(impatient)).collect()
 }
 
 /// Lambda stops recursive invocations, so a function that sends to its own queue must allow them. Scheduled functions are not
