@@ -82,7 +82,7 @@ pub async fn measure(world: &World) -> Result<Findings> {
 
 impl Start<'_> {
     async fn all(&self, cold: &mut Cold) -> Result<()> {
-        for _ in 0..self.world.options.either(3, 1) {
+        for _ in 0..self.world.options.either(15, 1) {
             self.function(&self.world.bootstrap("api"), &mut cold.ours).await?;
             self.function(&Options::probe("hello"), &mut cold.hello).await?;
             cold.bare.push(self.bare().await?);
