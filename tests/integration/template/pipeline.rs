@@ -175,6 +175,19 @@ fn pipeline_deploys_to_prod_the_build_that_staging_tested() {
     }
 }
 
+/// `sam delete` deletes a stack's code from SAM's bucket. Without a folder of its own a stack shares it with every stack of the same
+/// build, and these could not roll back any more.
+#[test]
+fn every_stack_has_its_own_folder_for_its_code() {
+    let config = read_to_string("../samconfig.toml").unwrap();
+    let deployments: Vec<_> = config.split("\n[").filter(|section| section.contains(".deploy.parameters]")).collect();
+    assert!(deployments.len() > 3, "{deployments:?}");
+    for section in deployments {
+        let value = |name: &str| section.lines().find_map(|line| line.strip_prefix(name));
+        assert_eq!(value("s3_prefix = "), value("stack_name = "), "{section}");
+    }
+}
+
 /// The fourth version of checkout runs on Node.js 20, whose support has ended.
 #[test]
 fn workflows_check_out_by_an_action_of_a_supported_node() {
