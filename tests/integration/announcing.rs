@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use shared::config::Env;
 use shared::db::ends::Announce;
 use shared::db::finish::Finish;
+use shared::order::Status;
 use sweeper::Sweeper;
-use tests::{Bus, World, call_in_process, handle, order_with, post_empty};
+use tests::{Bus, World, call_in_process, eventually, handle, order_with, post, post_empty};
 
 use crate::roles::AppRole;
 
@@ -162,6 +163,33 @@ async fn each_end_of_a_retried_order_has_its_own_event() {
     assert_eq!((&first["detail"]["sequence"], &second["detail"]["sequence"]), (&json!(1), &json!(2)));
     assert_ne!(first["detail"]["event_id"], second["detail"]["event_id"]);
     assert_eq!(kept(&world).await, 0);
+}
+
+#[tokio::test]
+async fn failure_that_a_waiting_retry_does_not_see_stays_a_failure() {
+    let world = World::new().await;
+    for order_id in ["o-1", "o-2"] {
+        world.create(order_id).await;
+        fail_without_announcing(&world, order_id).await;
+    }
+    let client = tests::connect(world.owner_url()).await;
+    client.batch_execute("BEGIN; SELECT FROM orders WHERE order_id = 'o-1' FOR UPDATE").await.unwrap();
+    let meanwhile = async {
+        let waits =
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+        eventually("the retry waits for o-1", Duration::from_secs(2), async || {
+            (world.value::<i64>(waits).await > 0).then_some(())
+        })
+        .await;
+        world.post("/orders/o-2/retry", &json!({})).await.expect(200);
+        fail_without_announcing(&world, "o-2").await;
+        client.batch_execute("COMMIT").await.unwrap();
+    };
+    let (other, both) = (world.api_of(), post("/orders/retry", &json!({"dry_run": false})));
+    let (report, ()) = tokio::join!(call_in_process(&other, Some(("olga", "orders/admin")), both), meanwhile);
+    assert_eq!(report.expect(200)["retried"], 1);
+    let ends = world.store().find_ends(&["o-1", "o-2"].map(|id| id.parse().unwrap())).await.unwrap();
+    assert!(ends.len() == 3 && ends.iter().all(|end| end.order.status == Status::Failed), "{ends:?}");
 }
 
 #[tokio::test]

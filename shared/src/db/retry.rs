@@ -97,7 +97,8 @@ impl Store {
     /// what it takes back and who did it. An end that is not announced yet keeps what the retry takes back. The orders fall due one after
     /// the other, `interval` apart. Returns them in that order.
     ///
-    /// Conflicts: an order that another call has retried first is left out.
+    /// Conflicts: an order that another call has retried first is left out, even if it has failed again since. This statement would not
+    /// see its new end, and so not keep the failure. `FOR UPDATE` reads `retries` anew after a wait, the subquery does not.
     ///
     /// The caller sends the messages. `requeued_at` says so for a scheduled order, whose message the sweeper would send otherwise.
     ///
@@ -112,7 +113,9 @@ impl Store {
         let order_ids = keys(order_ids);
         let sql = format!("WITH held AS (
                 SELECT order_id, started_at, finished_at, attempts, failure FROM orders
-                WHERE order_id = ANY ($1) AND num_nulls(failure) = 0 ORDER BY order_id FOR UPDATE
+                WHERE order_id = ANY ($1) AND num_nulls(failure) = 0
+                    AND retries IS NOT DISTINCT FROM (SELECT s.retries FROM orders AS s WHERE s.order_id = ANY (ARRAY[orders.order_id]))
+                ORDER BY order_id FOR UPDATE
             ), pending AS (
                 UPDATE orders AS o
                 SET started_at = NULL, finished_at = NULL, attempts = 0, failure = NULL, retries = coalesce(retries, 0) + 1
