@@ -20,7 +20,7 @@ impl<'a> Key<'a> {
         let text = value.to_str().unwrap_or("");
         // `to_str` allows a tab.
         if !(1..=MAX_LENGTH).contains(&text.len()) || text.contains('\t') {
-            return Err(ApiError::invalid("Idempotency-Key", "must be 1 to 255 visible ASCII characters"));
+            return Err(ApiError::invalid("Idempotency-Key", "must be 1 to 255 printable ASCII characters"));
         }
         Ok(Some(Self(text)))
     }

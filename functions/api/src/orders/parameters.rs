@@ -114,7 +114,7 @@ impl ToSchema for IdempotencyKeyText {}
 impl PartialSchema for IdempotencyKeyText {
     fn schema() -> RefOr<Schema> {
         // Spaces around the value of a header are not part of it.
-        string("1 to 255 visible ASCII characters").pattern(Some(r"^[!-~]([ -~]{0,253}[!-~])?$")).into()
+        string("1 to 255 printable ASCII characters").pattern(Some(r"^[!-~]([ -~]{0,253}[!-~])?$")).into()
     }
 }
 
