@@ -1,5 +1,6 @@
 """Output for a person: progress, results and errors. Colour only on a terminal, never with NO_COLOR or CI."""
 
+import errno
 import os
 import sys
 
@@ -13,10 +14,12 @@ class StackError(Exception):
 
 
 def say(text: str = "") -> None:
-    """Print a result. A closed output (`| head`) is ignored."""
+    """Print a result. A closed output (`| head`, a closed terminal) is ignored."""
     try:
         print(text, flush=True)
-    except BrokenPipeError:
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.EIO):
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
