@@ -63,7 +63,8 @@ def develop(settings: Settings) -> None:
 def show_off(settings: Settings) -> None:
     is_ours = lifecycle.up(settings, foreground=True, bring_up=QUICKLY)
     with lifecycle.stopped_afterwards(settings) if is_ours else contextlib.nullcontext():
-        sample.fill(settings)
+        envfile.renew(settings)
+        sample.fill(envfile.at_its_ports(settings))
         demo.run(envfile.read(settings))
 
 
@@ -72,7 +73,8 @@ def up(settings: Settings) -> None:
     if lifecycle.up(settings, bring_up=QUICKLY):
         good(f"    Up after {time.monotonic() - begun:.1f} s.")
     else:
-        say("This stack is running already.")
+        envfile.renew(settings)
+        say("This stack is running already. Its tokens are new.")
     _print_next_steps(settings)
 
 
@@ -85,6 +87,7 @@ def status(settings: Settings) -> None:
     for server in records.servers:
         state, log = "running" if server.alive else "dead", settings.shown(settings.log(server.name))
         say(f"{server.name:10} {state:8} pid {server.pid}  log {log}")
+    envfile.read(settings)
     if not records.running:
         raise StackError("This stack is not running.", "`make up` starts it.")
     _print_next_steps(settings)
@@ -92,7 +95,7 @@ def status(settings: Settings) -> None:
 
 def token(settings: Settings) -> None:
     scopes = os.environ.get("SCOPES", "").replace(",", " ").split() or issuer.ORDERS
-    say(issuer.mint(settings, os.environ.get("USER_NAME") or "alice", tuple(scopes)))
+    say(issuer.mint(envfile.at_its_ports(settings), os.environ.get("USER_NAME") or "alice", tuple(scopes)))
 
 
 def execute(settings: Settings, command: list[str]) -> None:
@@ -120,7 +123,7 @@ def execute_with_localstack(settings: Settings, command: list[str]) -> None:
 
 def sample_data(settings: Settings) -> None:
     env = envfile.read(settings)
-    sample.fill(settings)
+    sample.fill(envfile.at_its_ports(settings))
     say(f"The sample orders are stored: {env['API_URL']}/orders")
 
 

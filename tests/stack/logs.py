@@ -17,7 +17,7 @@ def show(settings: Settings, count: int = 40) -> None:
     Raises :class:`stack.console.StackError` if no stack is running.
     """
     envfile.read(settings)
-    cloudwatch = client(settings, "logs")
+    cloudwatch = client(envfile.at_its_ports(settings), "logs")
     try:
         groups = cloudwatch.describe_log_groups()["logGroups"]
     except (NoConnection, HTTPClientError) as error:

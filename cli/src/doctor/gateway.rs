@@ -69,7 +69,7 @@ fn expiry(claims: &Claims) -> Finding {
             let left = until - now;
             let what =
                 if left > 0 { format!("valid for {}", span(left)) } else { format!("expired {} ago", span(-left)) };
-            Finding::held("token.expiry", "exp", left > 0, what, "get a new one; for the local stack `make down up`")
+            Finding::held("token.expiry", "exp", left > 0, what, "get a new one; for the local stack `make up`")
         }
         None => Finding::wrong(
             "token.expiry",

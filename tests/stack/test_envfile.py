@@ -1,0 +1,49 @@
+"""The file of a running stack."""
+
+import tempfile
+import unittest
+from dataclasses import replace
+from pathlib import Path
+from unittest import mock
+
+import jwt
+
+from stack import cli, envfile, issuer, lifecycle, records
+from stack.console import StackError
+from stack.settings import Settings
+
+ISSUER = "http://127.0.0.1:5567"
+
+
+class File(unittest.TestCase):
+    def setUp(self) -> None:
+        place = self.enterContext(tempfile.TemporaryDirectory())
+        self.settings = replace(Settings.from_environment({}), state=Path(place))
+        self.said = self.enterContext(mock.patch.object(cli, "say"))
+
+    def start_elsewhere(self) -> None:
+        """Write the file of a stack whose issuer has another port, with a useless token."""
+        with mock.patch("stack.issuer.processes.start_module"):
+            issuer.start(self.settings)
+        names = ("API_URL", "SITE_URL", "TOKEN_ALICE")
+        envfile.save(self.settings, {**dict.fromkeys(names, "x"), "OIDC_ISSUER": ISSUER})
+
+    def test_second_up_writes_new_tokens(self) -> None:
+        self.start_elsewhere()
+        with mock.patch.object(lifecycle, "up", return_value=False):
+            cli.up(self.settings)
+        self.assertEqual(self.claims(envfile.read(self.settings)["TOKEN_ALICE"])["iss"], ISSUER)
+
+    def test_token_is_of_the_running_stack_without_its_variables(self) -> None:
+        self.start_elsewhere()
+        cli.token(self.settings)
+        self.assertEqual(self.claims(self.said.call_args.args[0])["iss"], ISSUER)
+
+    def test_stack_that_starts_is_not_called_stopped(self) -> None:
+        with records.locked(self.settings), self.assertRaisesRegex(StackError, "is starting or stopping"):
+            cli.status(self.settings)
+        with self.assertRaisesRegex(StackError, "Nothing is running"):
+            cli.status(self.settings)
+
+    def claims(self, token: str) -> dict:
+        return jwt.decode(token, options={"verify_signature": False})
