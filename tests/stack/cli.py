@@ -172,6 +172,9 @@ def main(arguments: list[str]) -> int:
     except StackError as error:
         complain(error)
         return 1
+    except OSError as error:
+        complain(StackError(f"{error}.", f"The stack's files are in {os.environ.get('STACK_DIR', '.local')}."))
+        return 1
     return 0
 
 
