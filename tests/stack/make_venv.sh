@@ -17,7 +17,7 @@ with_pip() {
 with_uv() {
     own="$(dirname "$1")/uv"
     { [ -x "$own/bin/uv" ] || with_pip "$own" tests/stack/requirements-uv.txt; } &&
-        "$own/bin/uv" venv --quiet --clear --python "$(command -v python3)" "$1" &&
+        "$own/bin/uv" venv --quiet --clear --relocatable --python "$(command -v python3)" "$1" &&
         "$own/bin/uv" pip install --quiet --python "$1/bin/python" --requirement "$2"
 }
 
