@@ -7,7 +7,9 @@ watcher.
 
 import contextlib
 import json
+import os
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -28,7 +30,7 @@ NAME = "watch"
 # The deployment runs this function, before the watcher starts.
 UNWATCHED = "migrate"
 SERVERLESS = "AWS::Serverless::Function"
-SHELL = "#!/bin/sh\nexec '{binary}'\n"
+SHELL = "#!/bin/sh\nexec {binary}\n"
 
 
 def bring_up(settings: Settings, records: Records) -> None:
@@ -41,7 +43,9 @@ def bring_up(settings: Settings, records: Records) -> None:
 @contextlib.contextmanager
 def shown_log(settings: Settings) -> Iterator[None]:
     """Print the watcher's and the functions' logs during the block."""
-    log = subprocess.Popen(["tail", "--lines=+1", "--follow", settings.log(NAME)], start_new_session=True)
+    # It ends with this process, even if that is killed.
+    command = ["tail", "--lines=+1", "--follow", f"--pid={os.getpid()}", settings.log(NAME)]
+    log = subprocess.Popen(command, start_new_session=True)
     try:
         yield
     finally:
@@ -65,7 +69,7 @@ def _replace_code(settings: Settings, function: dict) -> None:
     code = _directory(settings) / "code" / binary
     code.mkdir(parents=True, exist_ok=True)
     bootstrap = code / "bootstrap"
-    bootstrap.write_text(SHELL.format(binary=target() / "debug" / binary))
+    bootstrap.write_text(SHELL.format(binary=shlex.quote(str(target() / "debug" / binary))))
     bootstrap.chmod(0o755)
     function["Properties"]["CodeUri"] = str(code)
     if binary != UNWATCHED:
@@ -78,11 +82,12 @@ def _watch(settings: Settings, records: Records) -> None:
     step("Watching the functions (cargo lambda watch)")
     _write_variables(settings)
     host = subprocess.check_output(["rustc", "-vV"], text=True).split("host: ")[1].split()[0]
-    runner = f"CARGO_TARGET_{host.upper().replace('-', '_')}_RUNNER"
-    environment = {**tool_environment(), dev_runner.DIRECTORY: str(_directory(settings)), runner: dev_runner.__file__}
+    # The path may contain spaces, at which cargo would split the variable for the runner.
+    runner = f"target.{host}.runner={json.dumps([dev_runner.__file__])}"
+    environment = {**tool_environment(), dev_runner.DIRECTORY: str(_directory(settings))}
     if not sys.stdout.isatty():
         environment["NO_COLOR"] = "1"
-    command = ["env", f"--chdir={ROOT}", TOOLS / "cargo-lambda", "lambda", "watch"]
+    command = ["env", f"--chdir={ROOT}", TOOLS / "cargo-lambda", "lambda", "watch", "--config", runner]
     address = ["--invoke-address", HOST, "--invoke-port", str(settings.watch_port)]
     server = processes.start(NAME, [str(word) for word in [*command, *address]], environment, settings.log(NAME))
     records.add(server)
