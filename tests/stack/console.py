@@ -14,7 +14,10 @@ class StackError(Exception):
 
 
 def say(text: str = "") -> None:
-    """Print a result, with escapes for what the locale can't encode. A closed output (`| head`, a terminal) is ignored."""
+    """Print a result, with escapes for what the locale can't encode.
+
+    A closed output (`| head`, a terminal) is ignored.
+    """
     encoding = sys.stdout.encoding or "utf-8"
     try:
         print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 from unittest import mock
 
 from stack import lifecycle, processes
+from stack.console import StackError
 from stack.records import Records, locked
 from stack.settings import Settings
 
@@ -28,3 +29,9 @@ class End(unittest.TestCase):
             self.addCleanup(server.stop)
             lifecycle.clean(Settings(state, 1, 2, 3))
             self.assertFalse(server.alive or state.exists())
+
+    def test_clean_deletes_no_directory_without_a_stack(self) -> None:
+        with tempfile.TemporaryDirectory() as directory:
+            with self.assertRaisesRegex(StackError, "has no stack"):
+                lifecycle.clean(Settings(Path(directory), 1, 2, 3))
+            self.assertTrue(Path(directory).exists())
