@@ -147,12 +147,11 @@ impl<W: Work> Processor<W> {
                 batch.fail(order_id);
             }
         }
-        let (not_due_count, paused, ended_count) = (not_due.len(), paused.len(), ended.len());
         tracing::debug!(
             claimed = claimed.len(),
-            not_due = not_due_count,
-            paused,
-            ended = ended_count,
+            not_due = not_due.len(),
+            paused = paused.len(),
+            ended = ended.len(),
             "claimed a batch"
         );
         self.add_ended(ended.iter(), batch);
@@ -161,22 +160,20 @@ impl<W: Work> Processor<W> {
         let decided = join_all(claimed.into_iter().map(|order| self.attempt(order, work_deadline))).await;
         let (dead_lettered, others): (Vec<_>, Vec<_>) =
             decided.into_iter().partition(|decided| matches!(decided.decision, Decision::DeadLetter { .. }));
-        self.finish(&lease, &others, batch).await;
-        let rescheduled = if self.reschedule(&lease, &others, batch).await { others.as_slice() } else { &[] };
+        let rescheduled = if self.record(&lease, &others, batch).await { others.as_slice() } else { &[] };
         // Both at once, so that a queue that hangs costs the time of only one.
         let queue_deadline = deadline.share(2, 3);
-        let unsent = tokio::join!(
+        let (unsent_letters, unsent_messages) = tokio::join!(
             self.dead_letter(&dead_lettered, batch, queue_deadline),
             self.enqueue_later(rescheduled, &not_due, batch, queue_deadline)
         );
-        let (unsent_letters, unsent_messages) = unsent;
         for order_id in unsent_messages.iter().chain(&unsent_letters) {
             batch.fail(order_id);
         }
-        let (unsent, dead_lettered): (Vec<_>, Vec<_>) =
-            dead_lettered.into_iter().partition(|decided| unsent_letters.contains(&decided.order.order_id));
-        self.finish(&lease, &dead_lettered, batch).await;
-        self.reschedule(&lease, &unsent.into_iter().map(Decided::without_letter).collect::<Vec<_>>(), batch).await;
+        let settle = |order: Decided| {
+            if unsent_letters.contains(&order.order.order_id) { order.without_letter() } else { order }
+        };
+        self.record(&lease, &dead_lettered.into_iter().map(settle).collect::<Vec<_>>(), batch).await;
     }
 
     /// Runs the work, unless the order has used up its attempts.
@@ -193,6 +190,12 @@ impl<W: Work> Processor<W> {
         let outcome = self.work.run(&order, &store, work_deadline).await;
         log_attempt(&order, &outcome);
         Decided::after_attempt(order, outcome, *max_attempts, backoff)
+    }
+
+    /// Records the ends, and reschedules the orders that are due again later. Returns whether those were recorded.
+    async fn record(&self, lease: &Lease, decided: &[Decided], batch: &mut Batch) -> bool {
+        self.finish(lease, decided, batch).await;
+        self.reschedule(lease, decided, batch).await
     }
 
     /// Records the ends. An order that another worker has claimed since is left to that worker.
