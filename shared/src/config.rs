@@ -12,7 +12,7 @@
 //! | `DATABASE_PREPARE` | `on`, or `off` behind a pooler that does not keep prepared statements | `on` |
 //! | `DATABASE_CA_FILE` | PEM file of certificate authorities, in place of the built-in RDS bundle | none |
 //!
-//! Every function but `migrate` and `site` reads:
+//! Every function but `site` reads:
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
@@ -22,6 +22,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::{Bound, RangeBounds, RangeInclusive};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -71,13 +72,26 @@ impl Env {
         text.parse().map(Some).map_err(|problem: T::Err| ConfigError::new(name, format!("is not valid: {problem}")))
     }
 
-    /// The variable as a whole number of seconds, at most [`MAX_SECONDS`], or `default` if it is absent.
-    pub fn seconds(&self, name: &str, default: u64) -> Result<Duration, ConfigError> {
-        let seconds = self.optional(name)?.unwrap_or(default);
-        if seconds > MAX_SECONDS {
-            return Err(ConfigError::new(name, format!("must be at most {MAX_SECONDS}")));
+    /// The variable as a number, or `default` if it is absent. Each bound belongs to the valid numbers.
+    pub fn number<T>(&self, name: &str, default: T, valid: impl RangeBounds<T>) -> Result<T, ConfigError>
+    where
+        T: FromStr<Err: fmt::Display> + PartialOrd + fmt::Display,
+    {
+        let number = self.optional(name)?.unwrap_or(default);
+        if valid.contains(&number) {
+            return Ok(number);
         }
-        Ok(Duration::from_secs(seconds))
+        let bounds = [("at least", valid.start_bound()), ("at most", valid.end_bound())];
+        let rules = bounds.into_iter().filter_map(|(word, bound)| match bound {
+            Bound::Included(bound) => Some(format!("{word} {bound}")),
+            Bound::Excluded(_) | Bound::Unbounded => None,
+        });
+        Err(ConfigError::new(name, format!("must be {}", rules.collect::<Vec<_>>().join(" and "))))
+    }
+
+    /// The variable as a whole number of seconds, or `default` if it is absent.
+    pub fn seconds(&self, name: &str, default: u64, valid: RangeInclusive<u64>) -> Result<Duration, ConfigError> {
+        self.number(name, default, valid).map(Duration::from_secs)
     }
 }
 
@@ -122,11 +136,7 @@ impl FromStr for Stage {
 /// The time-out of this function as deployed: `FUNCTION_TIMEOUT_SECONDS`, at least 5. The invocation's deadline comes from this
 /// and not from the time in Lambda's event, because the machine's wall clock can be wrong.
 pub fn time_limit(env: &Env, default: u64) -> Result<Duration, ConfigError> {
-    let limit = env.seconds("FUNCTION_TIMEOUT_SECONDS", default)?;
-    if limit < Duration::from_secs(5) {
-        return Err(ConfigError::new("FUNCTION_TIMEOUT_SECONDS", "must be at least 5"));
-    }
-    Ok(limit)
+    env.seconds("FUNCTION_TIMEOUT_SECONDS", default, 5..=MAX_SECONDS)
 }
 
 /// The times that prevent lost and duplicate work: the processor's time-out < lease < visibility timeout < grace period.
@@ -147,9 +157,9 @@ pub struct Timing {
 impl Timing {
     /// Reads the three variables and checks their order.
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
-        let lease = env.seconds("LEASE_SECONDS", 30)?;
-        let visibility = env.seconds("VISIBILITY_TIMEOUT_SECONDS", 120)?;
-        let grace = env.seconds("SWEEP_GRACE_SECONDS", 180)?;
+        let lease = env.seconds("LEASE_SECONDS", 30, 0..=MAX_SECONDS)?;
+        let visibility = env.seconds("VISIBILITY_TIMEOUT_SECONDS", 120, 0..=MAX_SECONDS)?;
+        let grace = env.seconds("SWEEP_GRACE_SECONDS", 180, 0..=MAX_SECONDS)?;
         if lease >= visibility {
             // SQS may otherwise deliver a message again within the lease, when its order is not due.
             return Err(ConfigError::new("LEASE_SECONDS", "must be below VISIBILITY_TIMEOUT_SECONDS"));
@@ -175,12 +185,13 @@ mod tests {
     }
 
     #[test]
-    fn seconds_beyond_a_year_are_refused() {
-        for seconds in ["18446744073709551615", "31536001"] {
-            let error = time_limit(&Env::from_iter([("FUNCTION_TIMEOUT_SECONDS", seconds)]), 10).unwrap_err();
-            assert_eq!(error.to_string(), "FUNCTION_TIMEOUT_SECONDS: must be at most 31536000");
+    fn time_limit_is_five_seconds_to_a_year() {
+        let limit = |seconds| time_limit(&Env::from_iter([("FUNCTION_TIMEOUT_SECONDS", seconds)]), 10);
+        for seconds in ["18446744073709551615", "31536001", "4"] {
+            let error = limit(seconds).unwrap_err().to_string();
+            assert_eq!(error, "FUNCTION_TIMEOUT_SECONDS: must be at least 5 and at most 31536000");
         }
-        assert!(Env::from_iter([("WAIT", "31536000")]).seconds("WAIT", 1).is_ok());
+        assert!(limit("5").is_ok() && limit("31536000").is_ok());
     }
 
     #[test]

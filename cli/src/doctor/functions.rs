@@ -117,8 +117,7 @@ fn running(function: &Function) -> Finding {
 
 /// The processor's variable must equal its real time-out.
 fn timeout_variable(processor: &Function) -> Finding {
-    let variable =
-        processor.variables.seconds("FUNCTION_TIMEOUT_SECONDS", 15).map_or(0, |time| time.as_secs().cast_signed());
+    let variable = processor.variables.number("FUNCTION_TIMEOUT_SECONDS", 15, ..).unwrap_or(0);
     let what = format!("its time-out is {} s, its variable says {variable} s", processor.timeout);
     let remedy = "set FUNCTION_TIMEOUT_SECONDS to the function's Timeout: otherwise Lambda stops it in the middle, or it gives up early";
     Finding::held("function.timeout", &processor.name, variable == processor.timeout, what, remedy)

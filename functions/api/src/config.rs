@@ -14,8 +14,8 @@ use shared::order::Currency;
 
 use crate::caller::Auth;
 
-/// The longest cancel window: a day.
-const MAX_CANCEL_WINDOW: Duration = Duration::from_hours(24);
+/// The longest cancel window, in seconds: a day.
+const MAX_CANCEL_WINDOW: u64 = 86_400;
 
 /// The configuration of the handlers.
 pub struct ApiConfig {
@@ -34,18 +34,14 @@ pub struct ApiConfig {
 impl ApiConfig {
     /// Reads and checks the variables.
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
-        let auth = env.optional("AUTH")?.unwrap_or(Auth::Jwt);
+        let (stage, auth) = (env.required::<Stage>("STAGE")?, env.optional("AUTH")?.unwrap_or(Auth::Jwt));
         if auth == Auth::Off {
-            if env.required::<Stage>("STAGE")? == Stage::Prod {
+            if stage == Stage::Prod {
                 return Err(ConfigError::new("AUTH", "can't be off when STAGE is prod"));
             }
             tracing::warn!("started without authentication (AUTH is off): every caller may do everything");
         }
-        let cancel_window = env.seconds("CANCEL_WINDOW_SECONDS", 2)?;
-        if cancel_window > MAX_CANCEL_WINDOW {
-            return Err(ConfigError::new("CANCEL_WINDOW_SECONDS", "must be at most 86400"));
-        }
-        env.required::<Stage>("STAGE")?;
+        let cancel_window = env.seconds("CANCEL_WINDOW_SECONDS", 2, 0..=MAX_CANCEL_WINDOW)?;
         let admin_group = env.text("ADMIN_GROUP").map(str::to_owned);
         let default_currency = match env.optional("DEFAULT_CURRENCY")? {
             Some(currency) => currency,

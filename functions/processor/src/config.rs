@@ -16,8 +16,8 @@ use crate::backoff::Backoff;
 use crate::budget;
 use crate::work::{ConfiguredWork, Simulated, Webhook};
 
-/// The longest simulated work: a day.
-const MAX_DELAY: Duration = Duration::from_hours(24);
+/// The longest simulated work, in seconds: a day.
+const MAX_DELAY: u64 = 86_400;
 
 /// The configuration of the handler.
 pub struct ProcessorConfig {
@@ -35,10 +35,7 @@ impl ProcessorConfig {
     /// Reads and checks the variables.
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         env.required::<Stage>("STAGE")?;
-        let max_attempts = env.optional("MAX_ATTEMPTS")?.unwrap_or(12);
-        if max_attempts < 1 {
-            return Err(ConfigError::new("MAX_ATTEMPTS", "must be at least 1"));
-        }
+        let max_attempts = env.number("MAX_ATTEMPTS", 12, 1..)?;
         let (timeout, timing) = (budget::time_limit(env)?, Timing::from_env(env)?);
         if timeout >= timing.lease {
             // The lease must outlast its worker.
@@ -50,19 +47,14 @@ impl ProcessorConfig {
     /// Builds the configured kind of work.
     pub fn work(env: &Env) -> Result<ConfiguredWork, ConfigError> {
         match env.text("WORK") {
-            None | Some("simulated") => Ok(ConfiguredWork::Simulated(Simulated { delay: simulated_delay(env)? })),
+            None | Some("simulated") => {
+                let delay = env.seconds("PROCESSING_DELAY_SECONDS", 5, 0..=MAX_DELAY)?;
+                Ok(ConfiguredWork::Simulated(Simulated { delay }))
+            }
             Some("webhook") => Ok(ConfiguredWork::Webhook(Webhook::from_env(env)?)),
             Some(_) => Err(ConfigError::new("WORK", "must be simulated or webhook")),
         }
     }
-}
-
-fn simulated_delay(env: &Env) -> Result<Duration, ConfigError> {
-    let delay = env.seconds("PROCESSING_DELAY_SECONDS", 5)?;
-    if delay > MAX_DELAY {
-        return Err(ConfigError::new("PROCESSING_DELAY_SECONDS", "must be at most 86400"));
-    }
-    Ok(delay)
 }
 
 #[cfg(test)]

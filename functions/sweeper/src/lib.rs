@@ -95,10 +95,7 @@ impl Sweeper {
     /// Reads the variables of [`shared::config`] and [`shared::queue`], and builds the clients. They connect at their first use.
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         env.required::<Stage>("STAGE")?;
-        let limit = env.optional("SWEEP_LIMIT")?.unwrap_or(10_000);
-        if limit < LEAST_LIMIT {
-            return Err(ConfigError::new("SWEEP_LIMIT", format!("must be at least {LEAST_LIMIT}")));
-        }
+        let limit = env.number("SWEEP_LIMIT", 10_000, LEAST_LIMIT..)?;
         let (queue, database) = (Queue::orders(env)?, Database::new(DbConfig::from_env(env)?));
         let (timing, retention) = (Timing::from_env(env)?, Retention::from_env(env)?);
         let bus = Bus::from_env(env)?;

@@ -32,13 +32,8 @@ pub struct Retention {
 impl Retention {
     /// Reads `RETENTION_DAYS`. Returns `None` if it is 0: orders are kept.
     pub fn from_env(env: &Env) -> Result<Option<Self>, ConfigError> {
-        match env.optional("RETENTION_DAYS")?.unwrap_or(0) {
-            0 => Ok(None),
-            days if days <= MOST_DAYS => {
-                Ok(Some(Self { age: Duration::from_hours(24 * days), last: Mutex::default() }))
-            }
-            _ => Err(ConfigError::new("RETENTION_DAYS", format!("must be at most {MOST_DAYS}"))),
-        }
+        let days = env.number("RETENTION_DAYS", 0, ..=MOST_DAYS)?;
+        Ok((days > 0).then(|| Self { age: Duration::from_hours(24 * days), last: Mutex::default() }))
     }
 
     /// Deletes the orders that ended before that time, until none is left or the time is over. Starts no chunk with less time left

@@ -67,10 +67,7 @@ impl Webhook {
         let secrets: String = env.required("WEBHOOK_SECRET")?;
         let keys = Keys::parse(&secrets).map_err(|problem| ConfigError::new("WEBHOOK_SECRET", problem))?;
         let timeout = timeout(env)?;
-        let concurrency = env.optional("WEBHOOK_CONCURRENCY")?.unwrap_or(10);
-        if !(1..=Semaphore::MAX_PERMITS).contains(&concurrency) {
-            return Err(ConfigError::new("WEBHOOK_CONCURRENCY", "must be at least 1"));
-        }
+        let concurrency = env.number("WEBHOOK_CONCURRENCY", 10, 1..=Semaphore::MAX_PERMITS)?;
         let client = client(timeout, is_dev)?;
         Ok(Self { client, url, keys, timeout, calls: Semaphore::new(concurrency) })
     }
@@ -127,10 +124,7 @@ impl Work for Webhook {
 /// The time limit of a call. A call starts only if it can end within its batch, so this refuses a limit that never fits.
 fn timeout(env: &Env) -> Result<Duration, ConfigError> {
     let name = "WEBHOOK_TIMEOUT_SECONDS";
-    let timeout = env.seconds(name, 5)?;
-    if !(Duration::from_secs(1)..=Duration::from_secs(10)).contains(&timeout) {
-        return Err(ConfigError::new(name, "must be 1 to 10"));
-    }
+    let timeout = env.seconds(name, 5, 1..=10)?;
     let function = budget::time_limit(env)?;
     let most = budget::least_time_for_work(function).as_secs();
     if timeout > Duration::from_secs(most) {
