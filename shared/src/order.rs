@@ -7,6 +7,8 @@ mod status;
 use std::fmt;
 use std::str::FromStr;
 
+use serde::Serialize;
+use serde::de::{Deserialize, Deserializer, Error};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -21,7 +23,7 @@ pub struct Invalid(&'static str);
 
 /// An order's identifier: 1 to 64 of `A–Z a–z 0–9 . _ : -`, but not `.` or `..`. Clients and gateways remove those two from
 /// paths.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct OrderId(String);
 
 impl OrderId {
@@ -54,6 +56,12 @@ impl FromStr for OrderId {
     }
 }
 
+impl<'de> Deserialize<'de> for OrderId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
 impl fmt::Display for OrderId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -61,7 +69,7 @@ impl fmt::Display for OrderId {
 }
 
 /// The user who owns an order: 1 to 128 characters without control characters. A caller's is the `sub` of its token.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UserId(String);
 
 impl UserId {
@@ -89,6 +97,12 @@ impl FromStr for UserId {
             return Err(Invalid("must be 1 to 128 characters, none of them a control character"));
         }
         Ok(Self(text.to_owned()))
+    }
+}
+
+impl<'de> Deserialize<'de> for UserId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 

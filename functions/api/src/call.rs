@@ -13,7 +13,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use shared::db::Store;
 use shared::deadline::Deadline;
-use shared::queue::{Message, Queue};
+use shared::queue::Message;
 
 use crate::Api;
 use crate::problem::ApiError;
@@ -44,16 +44,6 @@ impl Call {
             }
             _ => self.queue.send_all(messages, deadline).await.len(),
         }
-    }
-
-    /// The orders' queue.
-    pub fn queue(&self) -> &Queue {
-        &self.api.queue
-    }
-
-    /// The dead-letter queue.
-    pub fn dead_letters(&self) -> &Queue {
-        &self.api.dead_letters
     }
 }
 

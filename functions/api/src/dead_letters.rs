@@ -14,7 +14,8 @@ use utoipa::ToSchema;
 use crate::call::Call;
 use crate::caller::Admin;
 use crate::json::OptionalBody;
-use crate::orders::retry::{check_pace, retry_paced};
+use crate::orders::retry::retry_paced;
+use crate::orders::selection::check_bounds;
 use crate::problem::{ApiError, RefusalsOfOptions};
 
 /// How long the messages of a call are invisible to other calls: longer than a call can take.
@@ -80,7 +81,7 @@ pub async fn redrive(
     Admin(caller): Admin,
     OptionalBody(options): OptionalBody<RedriveOptions>,
 ) -> Result<Json<RedriveReport>, ApiError> {
-    check_pace(options.limit, options.per_second)?;
+    check_bounds(None, options.limit, options.per_second)?;
     let letters = Letters::new(receive(&call, options.limit).await?);
     let report = if options.dry_run {
         let orders: Vec<_> = letters.orders.iter().collect();
@@ -99,7 +100,7 @@ async fn receive(call: &Call, limit: i64) -> Result<Vec<Received>, ApiError> {
     let deadline = call.deadline.share(1, 2);
     let mut letters = Vec::new();
     while letters.len() < limit {
-        match call.dead_letters().receive(limit - letters.len(), INVISIBLE, deadline).await {
+        match call.dead_letters.receive(limit - letters.len(), INVISIBLE, deadline).await {
             Ok(received) if received.is_empty() => break,
             Ok(received) => letters.extend(received),
             // This call redrives the messages that it has. Another call receives the rest.
@@ -153,14 +154,14 @@ impl Letters {
         let waiting: Vec<_> = active.iter().filter(|order| !order.is_claimed && !order.is_scheduled).collect();
         let message = |order: &&Active| Message::new(&order.order_id, group(&order.order_id), order.due_in);
         let messages: Vec<_> = waiting.iter().map(message).collect();
-        let unsent = call.queue().send_all(&messages, call.deadline.share(1, 2)).await;
+        let unsent = call.queue.send_all(&messages, call.deadline.share(1, 2)).await;
         let requeued = waiting.len() - unsent.len();
         let claimed: HashSet<_> = active.iter().filter(|order| order.is_claimed).map(|order| &order.order_id).collect();
         let unsent: HashSet<_> = unsent.into_iter().map(|index| &waiting[index].order_id).collect();
         let stays = |letter: &&Letter| claimed.contains(&letter.order_id) || unsent.contains(&letter.order_id);
         let (stay, done): (Vec<_>, Vec<_>) = self.orders.iter().partition(stays);
         let receipts: Vec<_> = done.into_iter().map(|letter| letter.receipt.clone()).collect();
-        call.dead_letters().delete_all(&receipts, call.deadline).await;
+        call.dead_letters.delete_all(&receipts, call.deadline).await;
         self.release(call, &stay).await;
         let active: HashSet<_> =
             active.iter().map(|order| &order.order_id).chain(retried.iter().map(|order| &order.order_id)).collect();
@@ -172,6 +173,6 @@ impl Letters {
     async fn release(&self, call: &Call, letters: &[&Letter]) {
         let stay = self.unreadable.iter().chain(letters.iter().map(|letter| &letter.receipt));
         let visible: Vec<_> = stay.map(|receipt| (receipt.clone(), Duration::ZERO)).collect();
-        call.dead_letters().set_visibility_all(&visible, call.deadline).await;
+        call.dead_letters.set_visibility_all(&visible, call.deadline).await;
     }
 }

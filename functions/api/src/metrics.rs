@@ -142,7 +142,7 @@ pub async fn metrics(
     let hours = hours::parse(query)?;
     // The depths are null if the queue does not answer. The other numbers do not wait for it.
     let deadline = call.deadline.share(1, 4);
-    let depths = async { tokio::try_join!(call.queue().depth(deadline), call.dead_letters().depth(deadline)) };
+    let depths = async { tokio::try_join!(call.queue.depth(deadline), call.dead_letters.depth(deadline)) };
     let (read, depths) = tokio::join!(call.store.read_metrics(), depths);
     let depths = depths.inspect_err(|error| tracing::warn!(%error, "could not read the depths of the queues")).ok();
     let mut view = MetricsView::new(read?, depths);

@@ -12,4 +12,4 @@ pub mod list;
 pub mod parameters;
 pub mod read;
 pub mod retry;
-mod view;
+pub mod selection;

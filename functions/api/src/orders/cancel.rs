@@ -2,10 +2,10 @@
 
 use axum::Json;
 use shared::order::Status;
+use shared::view::OrderView;
 
 use super::parameters::OrderIdText;
 use super::read::{OrderPath, find};
-use super::view::OrderView;
 use crate::call::Call;
 use crate::caller::Caller;
 use crate::problem::{ApiError, Problem, RefusalsOfOne};

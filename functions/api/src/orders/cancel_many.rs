@@ -5,13 +5,13 @@ use std::time::Duration;
 use axum::Json;
 use serde::{Deserialize, Serialize};
 use shared::db::cancel::PendingFilter;
-use shared::order::OrderId;
+use shared::order::{OrderId, UserId};
 use time::OffsetDateTime;
 use tokio::time::{Instant, sleep_until};
 use utoipa::ToSchema;
 
 use super::parameters::OrderIdText;
-use super::retry::{check_pace, order_ids, user_id};
+use super::selection::check_bounds;
 use crate::call::Call;
 use crate::caller::{Admin, Caller};
 use crate::json::OptionalBody;
@@ -28,7 +28,7 @@ pub struct CancelOptions {
     status: Cancellable,
     /// Cancel these orders.
     #[schema(value_type = Option<Vec<OrderIdText>>, inline, min_items = 1, max_items = 1000)]
-    order_ids: Option<Vec<String>>,
+    order_ids: Option<Vec<OrderId>>,
     /// Cancel orders that were created at this time or later.
     #[serde(with = "shared::timestamp::option")]
     created_from: Option<OffsetDateTime>,
@@ -36,8 +36,8 @@ pub struct CancelOptions {
     #[serde(with = "shared::timestamp::option")]
     created_before: Option<OffsetDateTime>,
     /// Cancel orders of this user.
-    #[schema(min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
-    user_id: Option<String>,
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
+    user_id: Option<UserId>,
     /// The most orders to cancel, oldest first.
     #[schema(minimum = 1, maximum = 1000)]
     #[serde(deserialize_with = "crate::json::whole")]
@@ -72,10 +72,9 @@ impl Default for CancelOptions {
 }
 
 impl CancelOptions {
-    fn filter(self) -> Result<PendingFilter, ApiError> {
-        let user_id = self.user_id.as_deref().map(user_id).transpose()?;
-        let order_ids = self.order_ids.map(order_ids).transpose()?;
-        Ok(PendingFilter { order_ids, created_from: self.created_from, created_before: self.created_before, user_id })
+    fn filter(self) -> PendingFilter {
+        let Self { order_ids, created_from, created_before, user_id, .. } = self;
+        PendingFilter { order_ids, created_from, created_before, user_id }
     }
 }
 
@@ -109,8 +108,8 @@ pub async fn cancel_many(
     OptionalBody(options): OptionalBody<CancelOptions>,
 ) -> Result<Json<CancelReport>, ApiError> {
     let CancelOptions { dry_run, limit, per_second, .. } = options;
-    check_pace(limit, per_second)?;
-    let filter = options.filter()?;
+    check_bounds(options.order_ids.as_deref(), limit, per_second)?;
+    let filter = options.filter();
     let matched = call.store.count_pending(&filter).await?;
     let mut cancelled = 0;
     if !dry_run && matched > 0 {

@@ -8,11 +8,11 @@ use shared::db::schedule;
 use shared::order::{Order, Status};
 use shared::queue::{Group, Message};
 use shared::telemetry::Count;
+use shared::view::OrderView;
 
 use super::body::{NewOrderBody, OrderBody};
 use super::key::Key;
 use super::parameters::IdempotencyKeyText;
-use super::view::OrderView;
 use crate::call::Call;
 use crate::caller::{Writer, require_user};
 use crate::problem::{ApiError, Problem, Refusals};

@@ -7,13 +7,13 @@ use serde::Serialize;
 use shared::db::list::{Filter, OrderPage, Position};
 use shared::order::{OrderId, Status, UserId};
 use shared::timestamp;
+use shared::view::OrderView;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::cursor;
 use super::parameters::{CursorParameter, CursorText, LimitParameter, OrderIdsParameter, StatusFilter, TimeParameter};
-use super::retry::{BAD_CAUSE, is_cause};
-use super::view::OrderView;
+use super::selection::{BAD_CAUSE, is_cause};
 use crate::answer_size;
 use crate::call::Call;
 use crate::caller::{Caller, require_user};

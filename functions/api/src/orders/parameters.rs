@@ -8,119 +8,65 @@ use utoipa::{PartialSchema, ToSchema};
 use super::cursor;
 use super::list::{MAX_LIMIT, MAX_ORDER_IDS};
 
-/// A user's identifier in a path.
-pub struct UserIdText;
+/// Makes a type of each schema, for the attributes of the calls.
+macro_rules! schemas {
+    ($($(#[$doc:meta])* $name:ident = $schema:expr;)+) => {$(
+        $(#[$doc])*
+        pub struct $name;
 
-impl ToSchema for UserIdText {}
+        impl ToSchema for $name {}
 
-impl PartialSchema for UserIdText {
-    fn schema() -> RefOr<Schema> {
-        // Gateways decode a path before they match it, so `/` and `?` would end the identifier.
-        let no_control_characters_or_delimiters = r"^[^\x00-\x1f\x7f-\x9f%/?]*$";
-        label("A user's identifier, without `%`, `/` and `?`", UserId::MAX_LENGTH)
-            .pattern(Some(no_control_characters_or_delimiters))
-            .into()
-    }
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                $schema.into()
+            }
+        }
+    )+};
 }
 
-/// An order's identifier in a path.
-pub struct OrderIdText;
+// A parameter of a list may be empty, which counts as absent.
+schemas! {
+    /// A user's identifier in a path. Gateways decode a path before they match it, so `/` and `?` would end the identifier.
+    UserIdText = label("A user's identifier, without `%`, `/` and `?`", UserId::MAX_LENGTH)
+        .pattern(Some(r"^[^\x00-\x1f\x7f-\x9f%/?]*$"));
 
-impl ToSchema for OrderIdText {}
+    /// An order's identifier in a path.
+    OrderIdText = order_id_schema("An order's identifier").examples(["order-1001"]);
 
-impl PartialSchema for OrderIdText {
-    fn schema() -> RefOr<Schema> {
-        order_id_schema("An order's identifier").examples(["order-1001"]).into()
-    }
+    /// A list's cursor.
+    CursorText = string("A position in a list").pattern(Some(cursor::PATTERN));
+
+    /// The filter of a list by status.
+    StatusFilter =
+        string("A status, or empty").enum_values(Some(Status::ALL.map(Status::as_str).into_iter().chain([""])));
+
+    /// The limit of a list.
+    LimitParameter = or_empty(ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(MAX_LIMIT)))
+        .description(Some("A number, or empty"));
+
+    /// The cursor parameter of a list.
+    CursorParameter = string("A position in a list, or empty").pattern(Some(format!("^$|{}", cursor::PATTERN)));
+
+    /// The `order_id` parameter of a list, which may be repeated.
+    OrderIdsParameter = ArrayBuilder::new()
+        .items(or_empty(order_id_schema("An order's identifier")))
+        .max_items(Some(MAX_ORDER_IDS));
+
+    /// A time in the query of a list.
+    TimeParameter = or_empty(
+        string("A time in RFC 3339, within the years 1 to 9999 of UTC")
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))),
+    )
+    .description(Some("A time, or empty"));
+
+    /// The `Idempotency-Key` header. Spaces around the value of a header are not part of it.
+    IdempotencyKeyText =
+        string("1 to 255 printable ASCII characters").pattern(Some(r"^[!-~]([ -~]{0,253}[!-~])?$"));
 }
 
-/// A list's cursor.
-pub struct CursorText;
-
-impl ToSchema for CursorText {}
-
-impl PartialSchema for CursorText {
-    fn schema() -> RefOr<Schema> {
-        string("A position in a list").pattern(Some(cursor::PATTERN)).into()
-    }
-}
-
-/// The filter of a list by status. Like a list's other parameters it may be empty, which counts as absent.
-pub struct StatusFilter;
-
-impl ToSchema for StatusFilter {}
-
-impl PartialSchema for StatusFilter {
-    fn schema() -> RefOr<Schema> {
-        let names = Status::ALL.map(Status::as_str).into_iter().chain([""]);
-        string("A status, or empty").enum_values(Some(names)).into()
-    }
-}
-
-/// The limit of a list.
-pub struct LimitParameter;
-
-impl ToSchema for LimitParameter {}
-
-impl PartialSchema for LimitParameter {
-    fn schema() -> RefOr<Schema> {
-        let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(MAX_LIMIT));
-        AnyOfBuilder::new().item(number).item(empty()).description(Some("A number, or empty")).into()
-    }
-}
-
-/// The cursor parameter of a list.
-pub struct CursorParameter;
-
-impl ToSchema for CursorParameter {}
-
-impl PartialSchema for CursorParameter {
-    fn schema() -> RefOr<Schema> {
-        string("A position in a list, or empty").pattern(Some(format!("^$|{}", cursor::PATTERN))).into()
-    }
-}
-
-/// The `order_id` parameter of a list, which may be repeated.
-pub struct OrderIdsParameter;
-
-impl ToSchema for OrderIdsParameter {}
-
-impl PartialSchema for OrderIdsParameter {
-    fn schema() -> RefOr<Schema> {
-        let order_id = order_id_schema("An order's identifier");
-        let order_id = AnyOfBuilder::new().item(order_id).item(empty());
-        ArrayBuilder::new().items(order_id).max_items(Some(MAX_ORDER_IDS)).into()
-    }
-}
-
-/// A time in the query of a list.
-pub struct TimeParameter;
-
-impl ToSchema for TimeParameter {}
-
-impl PartialSchema for TimeParameter {
-    fn schema() -> RefOr<Schema> {
-        let format = SchemaFormat::KnownFormat(KnownFormat::DateTime);
-        let time = string("A time in RFC 3339, within the years 1 to 9999 of UTC").format(Some(format));
-        AnyOfBuilder::new().item(time).item(empty()).description(Some("A time, or empty")).into()
-    }
-}
-
-/// The `Idempotency-Key` header.
-pub struct IdempotencyKeyText;
-
-impl ToSchema for IdempotencyKeyText {}
-
-impl PartialSchema for IdempotencyKeyText {
-    fn schema() -> RefOr<Schema> {
-        // Spaces around the value of a header are not part of it.
-        string("1 to 255 printable ASCII characters").pattern(Some(r"^[!-~]([ -~]{0,253}[!-~])?$")).into()
-    }
-}
-
-/// An empty parameter, which counts as absent.
-fn empty() -> ObjectBuilder {
-    ObjectBuilder::new().schema_type(Type::String).max_length(Some(0))
+/// This schema, or an empty text, which counts as absent.
+fn or_empty(schema: ObjectBuilder) -> AnyOfBuilder {
+    AnyOfBuilder::new().item(schema).item(ObjectBuilder::new().schema_type(Type::String).max_length(Some(0)))
 }
 
 /// An order's identifier.

@@ -7,11 +7,13 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde::Serialize;
 use sha2::{Digest, Sha256};
-use shared::order::{Order, OrderId, UserId};
+use shared::order::{Order, OrderId, Status, UserId};
+use shared::view::OrderView;
+use utoipa::ToSchema;
 
 use super::parameters::OrderIdText;
-use super::view::{OrderView, StatusView};
 use crate::call::Call;
 use crate::caller::Caller;
 use crate::problem::{ApiError, RefusalsOfOne};
@@ -51,6 +53,17 @@ pub async fn read(
     }
     let headers = [(header::ETAG, etag), (header::CONTENT_TYPE, "application/json".to_owned())];
     Ok((headers, body).into_response())
+}
+
+/// An order's status, without the rest of the order.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OrderStatus, examples(json!({"order_id": "order-1001", "status": "completed"})))]
+pub struct StatusView {
+    /// The order's identifier.
+    #[schema(example = "order-1001")]
+    order_id: String,
+    /// The order's status.
+    status: Status,
 }
 
 /// Read an order's status: the smallest answer to poll.

@@ -7,26 +7,21 @@ use serde::{Deserialize, Serialize};
 use shared::db::claim::Active;
 use shared::db::history::Actor;
 use shared::db::retry::{Cause, FailedFilter, Retried};
-use shared::order::{Invalid, OrderId, Status, UserId};
+use shared::order::{OrderId, Status, UserId};
 use shared::queue::{Group, Message};
+use shared::view::OrderView;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::create::enqueue;
 use super::parameters::OrderIdText;
 use super::read::{OrderPath, find};
-use super::view::OrderView;
+use super::selection::{BAD_CAUSE, check_bounds, is_cause};
 use crate::call::Call;
 use crate::caller::{Admin, Caller, Scope};
 use crate::json::OptionalBody;
-use crate::problem::{ApiError, FieldError, Problem, RefusalsOfOne, RefusalsOfOptions};
+use crate::problem::{ApiError, Problem, RefusalsOfOne, RefusalsOfOptions};
 
-/// The most orders of one call.
-pub const MAX_ORDERS: i64 = 1000;
-/// The fastest pace, in orders a second.
-pub const MAX_PER_SECOND: u32 = 1000;
-/// The longest text of the filter `cause`, in characters.
-const MAX_CAUSE: usize = 256;
 /// The most causes that a report names.
 const MAX_CAUSES: i64 = 20;
 
@@ -75,7 +70,7 @@ pub struct RetryOptions {
     status: Retryable,
     /// Retry these orders.
     #[schema(value_type = Option<Vec<OrderIdText>>, inline, min_items = 1, max_items = 1000)]
-    order_ids: Option<Vec<String>>,
+    order_ids: Option<Vec<OrderId>>,
     /// Retry orders that were created at this time or later.
     #[serde(with = "shared::timestamp::option")]
     created_from: Option<OffsetDateTime>,
@@ -89,8 +84,8 @@ pub struct RetryOptions {
     #[serde(with = "shared::timestamp::option")]
     failed_before: Option<OffsetDateTime>,
     /// Retry orders of this user.
-    #[schema(min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
-    user_id: Option<String>,
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
+    user_id: Option<UserId>,
     /// Retry orders whose `failure` contains this text.
     #[schema(max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     cause: Option<String>,
@@ -106,39 +101,13 @@ pub struct RetryOptions {
 
 impl RetryOptions {
     fn filter(self) -> Result<FailedFilter, ApiError> {
-        let user_id = self.user_id.as_deref().map(user_id).transpose()?;
-        let order_ids = self.order_ids.map(order_ids).transpose()?;
-        let Self { created_from, created_before, failed_from, failed_before, cause, .. } = self;
+        let Self { order_ids, created_from, created_before, failed_from, failed_before, user_id, cause, .. } = self;
         if cause.as_ref().is_some_and(|text| !is_cause(text)) {
             return Err(ApiError::invalid("#/cause", BAD_CAUSE));
         }
         Ok(FailedFilter { order_ids, created_from, created_before, failed_from, failed_before, user_id, cause })
     }
 }
-
-/// Parses the identifier of the user whose orders an operator selected.
-pub fn user_id(text: &str) -> Result<UserId, ApiError> {
-    text.parse().map_err(|invalid: Invalid| ApiError::invalid("#/user_id", invalid.to_string()))
-}
-
-/// Parses the identifiers of the orders that an operator selected.
-pub fn order_ids(texts: Vec<String>) -> Result<Vec<OrderId>, ApiError> {
-    if texts.is_empty() || texts.len() > usize::try_from(MAX_ORDERS).unwrap_or(usize::MAX) {
-        return Err(ApiError::invalid("#/order_ids", "must hold 1 to 1000 identifiers"));
-    }
-    let parse = |(index, text): (usize, String)| {
-        text.parse().map_err(|invalid: Invalid| ApiError::invalid(format!("#/order_ids/{index}"), invalid.to_string()))
-    };
-    texts.into_iter().enumerate().map(parse).collect()
-}
-
-/// Whether a text can be a filter by cause.
-pub fn is_cause(text: &str) -> bool {
-    text.chars().count() <= MAX_CAUSE && !text.contains(char::is_control)
-}
-
-/// What a filter by cause must be.
-pub const BAD_CAUSE: &str = "must be at most 256 characters, none of them a control character";
 
 /// A status that allows a retry.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
@@ -208,7 +177,7 @@ pub async fn retry_many(
     OptionalBody(options): OptionalBody<RetryOptions>,
 ) -> Result<Json<RetryReport>, ApiError> {
     let RetryOptions { dry_run, limit, per_second, .. } = options;
-    check_pace(limit, per_second)?;
+    check_bounds(options.order_ids.as_deref(), limit, per_second)?;
     let filter = options.filter()?;
     let (matched, causes) = call.store.count_failed(&filter, MAX_CAUSES).await?;
     let mut retried = 0;
@@ -249,17 +218,6 @@ pub async fn retry_paced(
         tracing::error!(unsent, "could not enqueue retried orders; the sweeper will retry");
     }
     Ok(retried)
-}
-
-/// Refuses a limit or a pace out of bounds.
-pub fn check_pace(limit: i64, per_second: u32) -> Result<(), ApiError> {
-    let checks =
-        [("limit", (1..=MAX_ORDERS).contains(&limit)), ("per_second", (1..=MAX_PER_SECOND).contains(&per_second))];
-    let bad = checks.into_iter().filter(|(_, is_good)| !is_good);
-    let errors: Vec<_> = bad
-        .map(|(name, _)| FieldError { pointer: format!("#/{name}"), detail: "must be from 1 to 1000".to_owned() })
-        .collect();
-    if errors.is_empty() { Ok(()) } else { Err(ApiError::Invalid(errors)) }
 }
 
 impl From<Cause> for CauseView {

@@ -1,0 +1,33 @@
+//! What the calls that select many orders share.
+
+use shared::order::OrderId;
+
+use crate::problem::{ApiError, FieldError};
+
+/// The most orders of an operator's call, and its fastest pace, in orders a second.
+const MOST: usize = 1000;
+/// The longest text of the filter `cause`, in characters.
+const MAX_CAUSE: usize = 256;
+
+/// Refuses an operator's call with too many orders or too fast a pace, or with none.
+pub fn check_bounds(order_ids: Option<&[OrderId]>, limit: i64, per_second: u32) -> Result<(), ApiError> {
+    let is_within = |number: usize| (1..=MOST).contains(&number);
+    let range = "must be from 1 to 1000";
+    let checks = [
+        ("order_ids", order_ids.map(<[_]>::len), "must hold 1 to 1000 identifiers"),
+        ("limit", Some(usize::try_from(limit).unwrap_or_default()), range),
+        ("per_second", Some(usize::try_from(per_second).unwrap_or_default()), range),
+    ];
+    let bad = checks.into_iter().filter(|(_, number, _)| number.is_some_and(|number| !is_within(number)));
+    let errors: Vec<_> =
+        bad.map(|(name, _, rule)| FieldError { pointer: format!("#/{name}"), detail: rule.to_owned() }).collect();
+    if errors.is_empty() { Ok(()) } else { Err(ApiError::Invalid(errors)) }
+}
+
+/// Whether a text can be a filter by cause.
+pub fn is_cause(text: &str) -> bool {
+    text.chars().count() <= MAX_CAUSE && !text.contains(char::is_control)
+}
+
+/// What a filter by cause must be.
+pub const BAD_CAUSE: &str = "must be at most 256 characters, none of them a control character";
