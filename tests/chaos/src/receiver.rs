@@ -4,14 +4,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit, Mac};
 use sandbox::Result;
 use sandbox::merchant::Reply;
 use sandbox::server::{Request, Response, Server, json};
 use serde_json::Value;
-use sha2::Sha256;
+use standardwebhooks::Webhook;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
@@ -83,11 +80,11 @@ impl Receiver {
     /// Returns the order and the signature's time if the key, the body and the signature agree.
     fn read(request: &Request) -> Option<(String, i64)> {
         let header = |name| request.headers().get(name)?.to_str().ok();
-        let (order, id, time) = (header("idempotency-key")?, header("webhook-id")?, header("webhook-timestamp")?);
-        let signature = STANDARD.decode(header("webhook-signature")?.strip_prefix("v1,")?).ok()?;
+        let (order, time) = (header("idempotency-key")?, header("webhook-timestamp")?);
         let body: Value = serde_json::from_slice(request.body()).ok()?;
-        let mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).ok()?;
-        mac.chain_update(format!("{id}.{time}.")).chain_update(request.body()).verify_slice(&signature).ok()?;
+        Webhook::from_bytes(SECRET.into())
+            .and_then(|library| library.verify(request.body(), request.headers()))
+            .ok()?;
         (body["order_id"] == order).then_some((order.to_owned(), time.parse().ok()?))
     }
 
