@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 use tests::{World, call_in_process, get};
 
-use crate::released::{recorded, unprepared};
+use crate::released::recorded;
 
 /// The order ids on a page.
 pub fn ids(page: &Value) -> Vec<String> {
@@ -100,7 +100,7 @@ async fn page_of_a_rare_status_ends_early_with_a_cursor() {
 async fn page_and_the_end_of_its_scan_are_of_one_statement() {
     let world = world_with_few_completed().await;
     let (recording, url) = recorded(&world).await;
-    let (api, _) = unprepared(&world, &url);
+    let api = world.api_with("DATABASE_URL", url.as_str());
     let request = get("/orders?status=completed&limit=2");
     let page = call_in_process(&api, Some(("admin", "orders/read orders/admin")), request).await.expect(200);
     assert!(page["next_cursor"].is_string(), "{page}");

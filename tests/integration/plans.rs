@@ -4,6 +4,7 @@
 mod chunks;
 mod statements;
 
+use sandbox::wire::Query;
 use serde_json::Value;
 use tests::{World, connect};
 use tokio::sync::OnceCell;
@@ -11,7 +12,6 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use crate::released::record;
-use crate::released::recorder::Statement;
 use crate::roles::AppRole;
 use statements::{HOT, STATISTICS};
 
@@ -58,7 +58,7 @@ async fn execute_each(world: &World, sql: &str) {
 /// Executes the recorded statement of this beginning. Describes each plan that reads more than these rows and pages, or searches again.
 async fn excess(
     client: &Client,
-    recorded: &[Statement],
+    recorded: &[Query],
     beginning: &str,
     arguments: &str,
     (most_rows, most_pages): (f64, f64),
@@ -119,8 +119,8 @@ fn of_batch(arguments: &str, size: i64) -> String {
 
 /// Executes a statement, rolls it back and returns its plan. The statement runs twice, because the first run on a connection also
 /// reads the catalogue.
-async fn explain(client: &Client, mode: &str, statement: &Statement, arguments: &str) -> Value {
-    let Statement { sql, types, .. } = statement;
+async fn explain(client: &Client, mode: &str, statement: &Query, arguments: &str) -> Value {
+    let Query { sql, types, .. } = statement;
     let names: Vec<_> =
         types.iter().map(|oid| Type::from_oid(*oid).expect("a type of PostgreSQL's").to_string()).collect();
     let names: Vec<_> =

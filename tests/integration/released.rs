@@ -120,8 +120,7 @@ async fn pause_and_resume(api: &Router) {
 /// Creates two orders that are due in half an hour, and sweeps without a queue and with it.
 async fn schedule(api: &Router, url: &str, world: &World) {
     let sweeper = |endpoint: Option<(&'static str, &'static str)>| {
-        let more = [("DATABASE_URL", url), ("DATABASE_PREPARE", "off")];
-        Sweeper::from_env(&world.variables().chain(more).chain(endpoint).collect()).unwrap()
+        Sweeper::from_env(&world.variables().chain([("DATABASE_URL", url)]).chain(endpoint).collect()).unwrap()
     };
     for id in ["later-1", "later-2"] {
         let time = OffsetDateTime::now_utc() + Duration::from_mins(30);
@@ -139,9 +138,7 @@ async fn schedule(api: &Router, url: &str, world: &World) {
 async fn sweep(url: &str, world: &World) {
     world.let_pass(300.0).await;
     for endpoint in [None, Some(("AWS_ENDPOINT_URL", "http://127.0.0.1:1"))] {
-        let env =
-            world.variables().chain([("DATABASE_URL", url), ("DATABASE_PREPARE", "off"), ("RETENTION_DAYS", "1")]);
-        let env = env.chain(endpoint).collect();
+        let env = world.variables().chain([("DATABASE_URL", url), ("RETENTION_DAYS", "1")]).chain(endpoint).collect();
         Sweeper::from_env(&env).unwrap().sweep().await.unwrap();
         world.let_pass(300.0).await;
     }
@@ -149,8 +146,7 @@ async fn sweep(url: &str, world: &World) {
 
 /// Ends orders in a deployment with an event bus: announces some of the ends, and has the sweeper announce the others.
 async fn announce(url: &str, world: &World) {
-    let more = [("DATABASE_URL", url), ("DATABASE_PREPARE", "off"), ("EVENT_BUS", "default")];
-    let env: Env = world.variables().chain(more).collect();
+    let env: Env = world.variables().chain([("DATABASE_URL", url), ("EVENT_BUS", "default")]).collect();
     let api = world.api_of_env(&env);
     for (id, user) in [("e-1", "alice"), ("e-2", "alice"), ("e-3", "erin")] {
         call(&api, post("/orders", &order_with(id, &json!({"user_id": user})))).await;
@@ -166,23 +162,17 @@ async fn announce(url: &str, world: &World) {
 
 /// Starts a recording of the statements that reach this world's database by the returned URL.
 pub async fn recorded(world: &World) -> (Recording, reqwest::Url) {
-    let recording = Recording::default();
     let mut url: reqwest::Url = world.owner_url().parse().unwrap();
-    let upstream = format!("127.0.0.1:{}", url.port().unwrap()).parse().unwrap();
-    url.set_port(Some(recording.listen(upstream).await.port())).unwrap();
+    let recording = Recording::start(format!("127.0.0.1:{}", url.port().unwrap()).parse().unwrap()).await;
+    url.set_port(Some(recording.port())).unwrap();
     (recording, url)
-}
-
-/// The api with this database. Without prepared statements each recorded message contains the statement's text.
-pub fn unprepared(world: &World, url: &reqwest::Url) -> (Router, Env) {
-    let env: Env = world.variables().chain([("DATABASE_URL", url.as_str()), ("DATABASE_PREPARE", "off")]).collect();
-    (world.api_of_env(&env), env)
 }
 
 /// Records all statements of the functions in this world.
 pub async fn record(world: &World) -> Recording {
     let (recording, recorded) = recorded(world).await;
-    let (api, env) = unprepared(world, &recorded);
+    let env = world.env_with(("DATABASE_URL", recorded.as_str()));
+    let api = world.api_of_env(&env);
     create_and_cancel(&api).await;
     process(&api, &env, world).await;
     pause_and_resume(&api).await;

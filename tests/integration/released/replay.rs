@@ -3,12 +3,11 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::{BufMut, BytesMut};
+use sandbox::wire::Query;
 use serde_json::{Value, json};
 use tests::{World, connect};
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Error};
-
-use super::recorder::Statement;
 
 /// A binary value of a parameter.
 #[derive(Debug)]
@@ -28,12 +27,12 @@ impl ToSql for Raw {
     to_sql_checked!();
 }
 
-fn types(statement: &Statement) -> Vec<Type> {
+fn types(statement: &Query) -> Vec<Type> {
     statement.types.iter().map(|oid| Type::from_oid(*oid).expect("a type of PostgreSQL's own")).collect()
 }
 
 /// The names and types of a statement's result columns.
-async fn columns(client: &Client, statement: &Statement) -> Result<Value, Error> {
+async fn columns(client: &Client, statement: &Query) -> Result<Value, Error> {
     let columns = client.prepare_typed(&statement.sql, &types(statement)).await?;
     Ok(columns.columns().iter().map(|column| json!([column.name(), column.type_().oid()])).collect())
 }
@@ -45,11 +44,11 @@ async fn end(client: &Client) -> Result<String, Error> {
 }
 
 /// The recording as JSON, a line for each statement.
-pub async fn to_json(world: &World, statements: &[Statement]) -> String {
+pub async fn to_json(world: &World, statements: &[Query]) -> String {
     let client = connect(world.owner_url()).await;
     let mut lines = Vec::new();
     for statement in statements {
-        let Statement { sql, types, values } = statement;
+        let Query { sql, types, values } = statement;
         let values = values.iter().map(|value| value.as_ref().map(|bytes| BASE64_STANDARD.encode(bytes)));
         let values = values.collect::<Vec<_>>();
         let columns = columns(&client, statement).await.unwrap();
@@ -59,9 +58,9 @@ pub async fn to_json(world: &World, statements: &[Statement]) -> String {
     format!("{{\"end\": {end}, \"statements\": [\n{}\n]}}\n", lines.join(",\n"))
 }
 
-fn from_json(recorded: &Value) -> Statement {
+fn from_json(recorded: &Value) -> Query {
     let value = |value: &Value| value.as_str().map(|text| BASE64_STANDARD.decode(text).unwrap());
-    Statement {
+    Query {
         sql: recorded["sql"].as_str().unwrap().to_owned(),
         types: serde_json::from_value(recorded["types"].clone()).unwrap(),
         values: recorded["values"].as_array().unwrap().iter().map(value).collect(),
@@ -69,7 +68,7 @@ fn from_json(recorded: &Value) -> Statement {
 }
 
 /// Executes a statement with its recorded values.
-pub async fn execute(client: &Client, statement: &Statement) -> Result<(), Error> {
+pub async fn execute(client: &Client, statement: &Query) -> Result<(), Error> {
     let values = statement.values.iter().cloned().map(Raw).collect::<Vec<_>>();
     let params = values.iter().zip(types(statement)).map(|(value, kind)| (value as &(dyn ToSql + Sync), kind));
     client.query_typed(&statement.sql, &params.collect::<Vec<_>>()).await.map(drop)

@@ -7,7 +7,7 @@
 //! It supports no TLS, which loopback does not need. The setting `ordermill.environment` among the connection's options
 //! names the environment, see [`url`].
 
-pub mod message;
+mod message;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -49,6 +49,19 @@ pub struct Statement {
     pub kind: Kind,
     /// The ids of the orders in its first parameter.
     pub orders: Arc<[String]>,
+    /// What the client sent.
+    pub query: Arc<Query>,
+}
+
+/// A statement as a client sends it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Query {
+    /// The text.
+    pub sql: String,
+    /// The OIDs of its parameters' types.
+    pub types: Vec<u32>,
+    /// Its parameters' binary values.
+    pub values: Vec<Option<Vec<u8>>>,
 }
 
 /// When the hook sees a statement.

@@ -3,36 +3,35 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use bytes::{Buf, TryGetError};
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio_postgres::types::{FromSql, Type};
 
-use super::{Kind, Statement};
+use super::{Kind, Query, Statement};
 use crate::Result;
 
 /// The largest size of a message, in bytes.
 const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 
 /// A message from the client or the server.
-pub struct Message {
+pub(super) struct Message {
     /// The whole message: a byte for its kind, four for its length, and the content.
     pub bytes: Vec<u8>,
 }
 
 impl Message {
     /// The byte that tells its kind.
-    #[must_use]
     pub fn kind(&self) -> u8 {
         self.bytes[0]
     }
 
-    /// Its content.
-    #[must_use]
-    pub fn content(&self) -> &[u8] {
+    fn content(&self) -> &[u8] {
         &self.bytes[5..]
     }
 }
 
 /// Reads a message.
-pub async fn read(from: &mut (impl AsyncRead + Unpin)) -> Result<Message> {
+pub(super) async fn read(from: &mut (impl AsyncRead + Unpin)) -> Result<Message> {
     let kind = from.read_u8().await?;
     let mut bytes = vec![kind];
     read_sized(from, &mut bytes).await?;
@@ -40,7 +39,7 @@ pub async fn read(from: &mut (impl AsyncRead + Unpin)) -> Result<Message> {
 }
 
 /// A client's first message.
-pub struct Startup {
+pub(super) struct Startup {
     /// The whole message.
     pub bytes: Vec<u8>,
     /// The name of the environment that connects, or empty if the options do not contain it.
@@ -48,7 +47,7 @@ pub struct Startup {
 }
 
 /// Reads a client's first message, which has no byte for its kind.
-pub async fn read_startup(from: &mut (impl AsyncRead + Unpin)) -> Result<Startup> {
+pub(super) async fn read_startup(from: &mut (impl AsyncRead + Unpin)) -> Result<Startup> {
     let mut bytes = Vec::new();
     read_sized(from, &mut bytes).await?;
     let text = String::from_utf8_lossy(&bytes);
@@ -75,19 +74,15 @@ pub(super) struct Unit {
     /// All its messages.
     pub bytes: Vec<u8>,
     last: u8,
-    kind: Option<Kind>,
-    orders: Vec<String>,
+    query: Option<Query>,
 }
 
 impl Unit {
     /// Adds a message. Returns whether the unit is now complete.
     pub fn add(&mut self, message: &Message, prepared: &mut Prepared) -> bool {
         match message.kind() {
-            b'P' => prepared.add(message.content()),
-            b'B' => {
-                self.kind = prepared.kind(message.content());
-                self.orders = first_parameter(message.content()).unwrap_or_default();
-            }
+            b'P' => prepared.0.extend(parse(message.content())),
+            b'B' => self.query = prepared.bind(message.content()),
             _ => {}
         }
         self.last = message.kind();
@@ -96,10 +91,11 @@ impl Unit {
         !matches!(self.last, b'P' | b'B' | b'D' | b'E' | b'C' | b'H')
     }
 
-    /// The statement, if the unit is one of the product's.
+    /// The statement, if the unit has one.
     pub fn statement(&self, environment: &Arc<str>) -> Option<Statement> {
-        let kind = self.kind?;
-        Some(Statement { environment: Arc::clone(environment), kind, orders: self.orders.clone().into() })
+        let query = self.query.clone()?;
+        let (kind, orders) = (classify(&query.sql), orders(&query).into());
+        Some(Statement { environment: Arc::clone(environment), kind, orders, query: Arc::new(query) })
     }
 
     /// Whether the server's answer ends with `ReadyForQuery`: after a Sync or a simple query, but not during authentication.
@@ -108,24 +104,30 @@ impl Unit {
     }
 }
 
-/// The prepared statements of a connection by name. The empty name stands for the last statement parsed without a name.
+/// The prepared statements of a connection by name, without values. The empty name stands for the last statement parsed without a name.
 #[derive(Default)]
-pub(super) struct Prepared(HashMap<Vec<u8>, Kind>);
+pub(super) struct Prepared(HashMap<Vec<u8>, Query>);
 
 impl Prepared {
-    /// Adds the statement of a Parse message, which contains its name and its text.
-    fn add(&mut self, content: &[u8]) {
-        let mut texts = content.split(|byte| *byte == 0);
-        if let (Some(name), Some(Ok(sql))) = (texts.next(), texts.next().map(std::str::from_utf8)) {
-            self.0.insert(name.to_vec(), classify(sql));
-        }
+    /// The statement that a Bind message binds: the portal's name, the statement's, the formats, the values.
+    fn bind(&self, mut content: &[u8]) -> Option<Query> {
+        text(&mut content)?;
+        let query = self.0.get(text(&mut content)?)?;
+        let formats = usize::from(content.try_get_u16().ok()?);
+        content = content.get(2 * formats..)?;
+        let values = (0..content.try_get_u16().ok()?)
+            .map(|_| value(&mut content))
+            .collect::<std::result::Result<_, _>>()
+            .ok()?;
+        Some(Query { values, ..query.clone() })
     }
+}
 
-    /// The kind of the statement that a Bind message binds. The message contains the portal's name and the statement's.
-    fn kind(&self, content: &[u8]) -> Option<Kind> {
-        let name = content.split(|byte| *byte == 0).nth(1)?;
-        self.0.get(name).copied()
-    }
+/// Reads a Parse message: the statement's name, its text, the types of its parameters.
+fn parse(mut content: &[u8]) -> Option<(Vec<u8>, Query)> {
+    let (name, sql) = (text(&mut content)?.to_vec(), String::from_utf8(text(&mut content)?.to_vec()).ok()?);
+    let types = (0..content.try_get_u16().ok()?).map(|_| content.try_get_u32().ok()).collect::<Option<_>>()?;
+    Some((name, Query { sql, types, values: Vec::new() }))
 }
 
 fn classify(sql: &str) -> Kind {
@@ -140,60 +142,28 @@ fn classify(sql: &str) -> Kind {
     }
 }
 
-/// The first parameter of a Bind message, which is a text or an array of texts.
-fn first_parameter(content: &[u8]) -> Option<Vec<String>> {
-    let mut reader = Reader(content);
-    reader.text()?;
-    reader.text()?;
-    let formats = reader.u16()?;
-    reader.bytes(usize::from(formats) * 2)?;
-    reader.u16().filter(|count| *count > 0)?;
-    let value = reader.value()?;
-    array(value).or_else(|| Some(vec![String::from_utf8(value.to_vec()).ok()?]))
+/// The ids of the orders in the first parameter, a text or an array of texts.
+fn orders(query: &Query) -> Vec<String> {
+    let (Some(oid), Some(Some(value))) = (query.types.first(), query.values.first()) else { return Vec::new() };
+    match Type::from_oid(*oid) {
+        Some(Type::TEXT) => vec![String::from_utf8_lossy(value).into_owned()],
+        Some(Type::TEXT_ARRAY) => Vec::from_sql(&Type::TEXT_ARRAY, value).unwrap_or_default(),
+        _ => Vec::new(),
+    }
 }
 
-/// The elements of a binary array of texts.
-fn array(value: &[u8]) -> Option<Vec<String>> {
-    let mut reader = Reader(value);
-    let (dimensions, has_null, element) = (reader.u32()?, reader.u32()?, reader.u32()?);
-    if dimensions != 1 || has_null > 1 || element != tokio_postgres::types::Type::TEXT.oid() {
-        return None;
-    }
-    let (length, _lower_bound) = (reader.u32()?, reader.u32()?);
-    (0..length).map(|_| String::from_utf8(reader.value()?.to_vec()).ok()).collect()
+/// Reads a text that ends with a NUL.
+fn text<'a>(content: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = content.iter().position(|byte| *byte == 0)?;
+    let text = &content[..length];
+    content.advance(length + 1);
+    Some(text)
 }
 
-/// The unread rest of a message's content.
-pub struct Reader<'a>(pub &'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (bytes, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
-        Some(bytes)
-    }
-
-    /// Reads two bytes.
-    pub fn u16(&mut self) -> Option<u16> {
-        Some(u16::from_be_bytes(self.bytes(2)?.try_into().ok()?))
-    }
-
-    /// Reads four bytes.
-    pub fn u32(&mut self) -> Option<u32> {
-        Some(u32::from_be_bytes(self.bytes(4)?.try_into().ok()?))
-    }
-
-    /// Reads a text that ends with a NUL.
-    pub fn text(&mut self) -> Option<&'a [u8]> {
-        let length = self.0.iter().position(|byte| *byte == 0)?;
-        let text = self.bytes(length)?;
-        self.bytes(1)?;
-        Some(text)
-    }
-
-    /// Reads a length and then as many bytes, or `None` for SQL's NULL.
-    pub fn value(&mut self) -> Option<&'a [u8]> {
-        let length = usize::try_from(self.u32()?).ok()?;
-        self.bytes(length)
-    }
+/// Reads a length and then as many bytes; a negative length stands for SQL's NULL.
+fn value(content: &mut &[u8]) -> std::result::Result<Option<Vec<u8>>, TryGetError> {
+    let Ok(length) = usize::try_from(content.try_get_i32()?) else { return Ok(None) };
+    let mut value = vec![0; length];
+    content.try_copy_to_slice(&mut value)?;
+    Ok(Some(value))
 }
