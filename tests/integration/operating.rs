@@ -47,6 +47,7 @@ async fn retry_of_many_retries_only_filtered_orders() {
     assert_eq!(world.receive().await.as_deref(), Some("card-1"));
     for (filter, matched) in [
         (json!({"user_id": "bob"}), 0),
+        (json!({"cause": "%_\\'é"}), 0),
         (json!({"user_id": "alice"}), 2),
         (json!({"failed_from": "2100-01-01T00:00:00Z"}), 0),
         (json!({"created_from": "2100-01-01T00:00:00Z"}), 0),
@@ -91,6 +92,8 @@ async fn invalid_options_are_named_and_change_nothing() {
         (json!({"dry_run": false, "order_ids": vec!["x-1"; 1001]}), "#/order_ids"),
         (json!({"dry_run": false, "order_ids": ["x-1", ".."]}), "#/order_ids/1"),
         (json!({"dry_run": false, "failed_from": "yesterday"}), "#/failed_from"),
+        (json!({"dry_run": false, "cause": "a\0b"}), "#/cause"),
+        (json!({"dry_run": false, "cause": "x".repeat(257)}), "#/cause"),
         (json!({"dry_run": false, "dryrun": false}), "#/dryrun"),
     ] {
         let problem = world.post("/orders/retry", &options).await.problem(422);
