@@ -75,6 +75,8 @@ async fn calls_of_the_runbook_succeed_and_find_stored_orders() {
 /// The action of IAM that a command of the AWS CLI needs, in lower case: most are named alike.
 fn right(service: &str, command: &str) -> String {
     match (service, command) {
+        // The rights of API Gateway are named after the method of the call.
+        ("apigatewayv2", command) => format!("apigateway:{}", command.split('-').next().unwrap()),
         ("logs", "tail") => "logs:filterlogevents".to_owned(),
         ("rds", "generate-db-auth-token") => "rds-db:connect".to_owned(),
         ("deploy", command) => format!("codedeploy:{}", command.replace('-', "")),
