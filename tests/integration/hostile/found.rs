@@ -31,7 +31,7 @@ async fn body_of_null_where_an_object_is_required_is_malformed() {
 }
 
 #[tokio::test]
-async fn idempotency_key_is_visible_characters_up_to_the_limit() {
+async fn idempotency_key_is_printable_characters_up_to_the_limit() {
     let world = World::new().await;
     let create = async |body: &Value, key: &str| {
         let mut request = post("/orders", body);
