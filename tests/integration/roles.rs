@@ -161,3 +161,15 @@ async fn iam_sign_in_is_granted_to_new_roles_without_a_password() {
     let row = sql.query_one(asked, &[]).await.unwrap();
     assert_eq!((row.get(0), row.get(1)), (true, false));
 }
+
+#[tokio::test]
+async fn commits_of_the_role_are_durable_whatever_the_database_says() {
+    let role = AppRole::new().await;
+    let relax =
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database()); END $$";
+    role.world.execute(relax).await;
+    let shown = async |url: &str| -> String {
+        connect(url).await.query_one("SHOW synchronous_commit", &[]).await.unwrap().get(0)
+    };
+    assert_eq!((shown(role.world.owner_url()).await, shown(&role.url()).await), ("off".into(), "on".into()));
+}

@@ -171,6 +171,7 @@ fn compare_rights(rights: &Rights, is_named: bool) -> Vec<Finding> {
     ]
 }
 
+/// Without `synchronous_commit` an accepted order can be lost in a crash of the server.
 /// Without time limits a statement that the functions have given up keeps running or waiting for a lock, and keeps its connection.
 /// Without the others misleading statistics can make a statement read the whole table.
 async fn settings(store: &Store, role: &str) -> Finding {

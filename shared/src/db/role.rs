@@ -32,6 +32,7 @@ pub(super) const PRIVILEGES: [(&str, &str); 11] = [
 ];
 
 /// The settings of the role's sessions on the server:
+/// - a commit that was answered is durable, also if the server's default gives that up for speed;
 /// - time limits; no function waits longer than that for a statement;
 /// - no plan reads a whole table or a whole index if an index leads to the rows, even if the table looks small: a join looks them
 ///   up key by key. A scan that can't be avoided then looks so expensive that the server would compile the statement, which takes
@@ -39,7 +40,8 @@ pub(super) const PRIVILEGES: [(&str, &str); 11] = [
 /// - no parallel workers: starting them takes longer than reading a page of orders;
 /// - one plan for all values. The server would otherwise plan a claim or an end of one order anew each time, which takes twice as long
 ///   as executing it, because its plan for any number of orders looks more expensive.
-pub(super) const SETTINGS: [(&str, &str); 8] = [
+pub(super) const SETTINGS: [(&str, &str); 9] = [
+    ("synchronous_commit", "on"),
     ("statement_timeout", "5s"),
     ("lock_timeout", "3s"),
     ("enable_seqscan", "off"),

@@ -79,11 +79,15 @@ async fn doctor_finds_a_role_without_its_settings() {
     let patient = with_database(world.owner_url()).with("DATABASE_APP_ROLE", &role);
     let alter = async |change: &str| world.execute(&format!("ALTER ROLE {role} {change}")).await;
     alter("RESET ALL").await;
-    let limits = "statement_timeout = default, lock_timeout = default, enable_seqscan = default";
-    let set =
-        format!("ALTER ROLE \"{role}\" SET statement_timeout = '5s'; ALTER ROLE \"{role}\" SET lock_timeout = '3s'");
+    let limits =
+        "synchronous_commit = default, statement_timeout = default, lock_timeout = default, enable_seqscan = default";
+    let set = format!(
+        "ALTER ROLE \"{role}\" SET synchronous_commit = 'on'; ALTER ROLE \"{role}\" SET statement_timeout = '5s'; \
+            ALTER ROLE \"{role}\" SET lock_timeout = '3s'"
+    );
     patient.assert_wrong("settings", limits, &set).await;
     for setting in [
+        "synchronous_commit = on",
         "enable_seqscan = off",
         "enable_mergejoin = off",
         "enable_hashjoin = off",
@@ -105,7 +109,9 @@ async fn doctor_finds_a_role_without_its_settings() {
     let found = findings.iter().find(|finding| finding.check == "settings").unwrap();
     assert_eq!(found.state, Verdict::Ok);
     assert!(
-        found.what.starts_with("statement_timeout = 5s, lock_timeout = 2s, enable_seqscan = off"),
+        found
+            .what
+            .starts_with("synchronous_commit = on, statement_timeout = 5s, lock_timeout = 2s, enable_seqscan = off"),
         "{}",
         found.what
     );
