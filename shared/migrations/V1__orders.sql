@@ -111,6 +111,10 @@ CREATE TABLE order_events (
 
 CREATE INDEX order_events_of_order ON order_events (order_id, at);
 
+-- A table with a logical replica takes updates and deletes only if something identifies its rows. This one has no key, so the whole
+-- row does. A blue/green deployment of RDS, for an upgrade, makes such a replica. Without one nothing more is logged.
+ALTER TABLE order_events REPLICA IDENTITY FULL;
+
 -- An erasure replaces an order's user. The history follows, as the owner of the tables: the functions' role can't change it. A machine's
 -- token names the same identifier as its subject and as its client.
 CREATE FUNCTION replace_user_in_history() RETURNS trigger
@@ -235,6 +239,9 @@ CREATE TABLE order_outcomes (
 );
 
 CREATE INDEX order_outcomes_minute ON order_outcomes (minute);
+
+-- It has no key, as order_events.
+ALTER TABLE order_outcomes REPLICA IDENTITY FULL;
 
 -- Folded outcomes by minute. order_outcomes holds only later minutes than the newest here, so a reader starts there and never walks
 -- over dead rows. '-infinity' holds everything older than the sweeper keeps by the minute.
