@@ -65,7 +65,8 @@ async fn functions_role_can_do_everything_that_functions_do() {
     let recorded = record(&World::new().await).await.statements();
     let role = AppRole::new().await;
     // A logical replica, such as that of an upgrade, takes changes only from tables that identify their rows.
-    let publish = "DO $$ BEGIN EXECUTE (SELECT 'CREATE PUBLICATION everything FOR TABLE ' || string_agg(tablename, ', ')
+    let publish =
+        "DO $$ BEGIN EXECUTE (SELECT 'CREATE PUBLICATION everything FOR TABLE ' || string_agg(tablename, ', ')
         FROM pg_tables WHERE schemaname = current_schema()); END $$";
     role.world.execute(publish).await;
     let client = connect(&role.url()).await;

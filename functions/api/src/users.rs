@@ -36,7 +36,7 @@ pub struct ErasureReport {
     params(("user_id" = inline(UserIdText), Path, description = "The user's identifier", example = "alice")),
     responses(
         (status = 200, body = ErasureReport, description = "The user's ended orders name the user no more, unless `more` is true"),
-        (status = 409, body = Problem, content_type = "application/problem+json", description = "Some orders of the user are active"),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "Some orders of the user are active, or their events not yet published"),
         (status = 422, body = Problem, content_type = "application/problem+json", description = "The identifier is not valid"),
         Refusals,
     )

@@ -4,8 +4,9 @@
 //! A run may be late, duplicate or concurrent with another: an order that was requeued is not requeued again within the grace
 //! period.
 //!
-//! Each active order has a message in the queue. If the queue holds as many messages as there are active orders, overdue orders only
-//! wait for a worker, and a run requeues at most [`LEAST_LIMIT`] of them. If messages are missing, it requeues as many as are missing.
+//! Each active order has a message in the queue, except one whose `process_after` is far. If the queue holds as many messages as there
+//! should be, overdue orders only wait for a worker, and a run requeues at most [`LEAST_LIMIT`] of them. If messages are missing, it
+//! requeues as many as are missing.
 //!
 //! While processing is paused, a run requeues nothing: the processor has acknowledged the messages of the orders that are due. The
 //! first runs after the pause requeue these orders, because their messages are missing.
