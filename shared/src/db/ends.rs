@@ -89,15 +89,13 @@ impl Store {
         rows.read(|row| Ok(Position { created_at: row.try_get("ended_at")?, order_id: order_id(row)? }))
     }
 
-    /// Deletes ends whose events the bus has taken. The server answers before the deletion is on its disk: if it crashes then, the events
-    /// are sent again.
+    /// Deletes ends whose events the bus has taken.
     ///
     /// Conflicts: an end that another invocation has deleted first is left out.
     pub async fn delete_ends(&self, ends: &[&End]) -> Result<(), StoreError> {
         let order_ids: Vec<_> = ends.iter().map(|end| end.order.order_id.as_str()).collect();
         let sequences: Vec<_> = ends.iter().map(|end| end.sequence).collect();
-        let sql = "DELETE FROM order_ends AS e USING unnest($1, $2) AS taken (order_id, sequence),
-            (SELECT set_config('synchronous_commit', 'off', true)) AS relaxed
+        let sql = "DELETE FROM order_ends AS e USING unnest($1, $2) AS taken (order_id, sequence)
         WHERE e.order_id = ANY (ARRAY[taken.order_id]) AND e.sequence = taken.sequence";
         self.query("delete announced ends", sql, &[(&order_ids, Type::TEXT_ARRAY), (&sequences, Type::INT4_ARRAY)])
             .await
