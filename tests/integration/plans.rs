@@ -167,6 +167,7 @@ fn pages_read(plan: &Value) -> f64 {
     number("Shared Hit Blocks") + number("Shared Read Blocks")
 }
 
-fn flat(sql: &str) -> String {
+/// The statement in one line.
+pub fn flat(sql: &str) -> String {
     sql.split_whitespace().collect::<Vec<_>>().join(" ")
 }
