@@ -17,7 +17,8 @@ cleanup() {
 trap cleanup EXIT
 
 psql "$url" -qc "CREATE DATABASE $name"
-psql "$database" -q1 -v ON_ERROR_STOP=1 -f "$(dirname "$0")/../../shared/migrations/V1__orders.sql"
+find "$(dirname "$0")/../../shared/migrations" -name 'V*.sql' -print0 | sort -zV | xargs -0 cat |
+    psql "$database" -q1 -v ON_ERROR_STOP=1
 psql "$database" -q -v ON_ERROR_STOP=1 <<SQL
 INSERT INTO orders (order_id, user_id, item_ids, total_amount, created_at, started_at, finished_at, attempts)
 SELECT md5(i::text)::uuid, 'user-' || i % 1000, ARRAY['book-1', 'pen-7'], 59.98, at, at, at, 1

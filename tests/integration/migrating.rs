@@ -56,7 +56,7 @@ async fn create_and_update_apply_missing_migrations() {
     let world = World::new().await;
     world.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await;
     let answer = ask(database(&world), "Create").await;
-    assert_eq!(said(&answer), "SUCCESS: applied V1__orders");
+    assert!(said(&answer).starts_with("SUCCESS: applied V1__orders"), "{answer}");
     let of_the_event = json!({"RequestId": "d2b9d1a4-3d4f-4b0e-9d0c-1f1f1f1f1f1f", "LogicalResourceId": "Migration"});
     assert_members(&answer, &of_the_event);
     let again = ask(database(&world), "Update").await;
@@ -73,7 +73,8 @@ async fn migration_confines_the_functions_role() {
     for done in ["applied V1__orders", "the schema is up to date"] {
         let env = world.variables().chain(changed).collect();
         let answer = ask(MigrateConfig::from_env(&env), "Create").await;
-        assert_eq!(answer["Reason"], format!("{done}; the role {role} may read and write rows"), "{answer}");
+        let (reason, granted) = (said(&answer), format!("; the role {role} may read and write rows"));
+        assert!(reason.starts_with(&format!("SUCCESS: {done}")) && reason.ends_with(&granted), "{reason}");
     }
     let can = "has_table_privilege($1, 'orders', 'UPDATE'), has_table_privilege($1, 'orders', 'DELETE')";
     let row = &world.rows(&format!("SELECT {can}"), &[&role]).await[0];
@@ -143,7 +144,7 @@ async fn database_that_is_reachable_late_is_migrated() {
     let late = reached_late(server.parse().unwrap()).await;
     let config = MigrateConfig::from_env(&world.env_with(("DATABASE_URL", &format!("{login}@{late}/{database}"))));
     let answer = ask(config, "Create").await;
-    assert_eq!(said(&answer), "SUCCESS: applied V1__orders");
+    assert!(said(&answer).starts_with("SUCCESS: applied V1__orders"), "{answer}");
 }
 
 /// Locks the table of the migrations in another session, until that ends.

@@ -23,7 +23,7 @@ async fn concurrent_runs_apply_each_migration_once() {
     let (one, two) = tokio::join!(migrate(&config), migrate(&config));
     let mut applied = [one.unwrap(), two.unwrap()];
     applied.sort();
-    assert_eq!(applied, [vec![], vec!["V1__orders".to_owned()]]);
+    assert_eq!((applied[0].len(), applied[1][0].as_str()), (0, "V1__orders"));
 }
 
 #[tokio::test]
@@ -31,7 +31,8 @@ async fn previous_release_accepts_the_migrations_of_the_next() {
     let world = World::new().await;
     world
         .execute(
-            "INSERT INTO refinery_schema_history SELECT 2, 'of_the_next', applied_on, '7' FROM refinery_schema_history",
+            "INSERT INTO refinery_schema_history
+            SELECT max(version) + 1, 'of_the_next', max(applied_on), '7' FROM refinery_schema_history",
         )
         .await;
     assert_eq!(migrate(&DbConfig::from_env(&world.owner_env()).unwrap()).await.unwrap(), [""; 0]);
