@@ -97,6 +97,7 @@ async fn every_route_answers_every_kind_of_token_correctly() {
 #[test]
 fn only_intended_routes_need_no_token() {
     assert_eq!(routes::without_token(), BTreeSet::from(PUBLIC.map(str::to_owned)));
+    assert_eq!(routes::with_token().len(), 15);
 }
 
 /// The gateway's routes. A route with authorisation has a set of scopes; a token needs one of them.

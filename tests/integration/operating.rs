@@ -93,6 +93,7 @@ async fn invalid_options_are_named_and_change_nothing() {
         (json!({"dry_run": false, "order_ids": ["x-1", ".."]}), "#/order_ids/1"),
         (json!({"dry_run": false, "failed_from": "yesterday"}), "#/failed_from"),
         (json!({"dry_run": false, "cause": "a\0b"}), "#/cause"),
+        (json!({"dry_run": false, "cause": "a\nb"}), "#/cause"),
         (json!({"dry_run": false, "cause": "x".repeat(257)}), "#/cause"),
         (json!({"dry_run": false, "dryrun": false}), "#/dryrun"),
     ] {
