@@ -26,7 +26,10 @@ impl Backoff {
     /// Reads and checks the variables.
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         let base = env.seconds("RETRY_BASE_SECONDS", 5, 1..=MAX_CAP)?;
-        let cap = env.seconds("RETRY_CAP_SECONDS", 300, base.as_secs()..=MAX_CAP)?;
+        let cap = env.seconds("RETRY_CAP_SECONDS", 300, 1..=MAX_CAP)?;
+        if cap < base {
+            return Err(ConfigError::new("RETRY_CAP_SECONDS", "must be at least RETRY_BASE_SECONDS"));
+        }
         Ok(Self { base, cap })
     }
 
