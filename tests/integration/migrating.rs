@@ -59,7 +59,7 @@ pub fn migrations() -> Vec<String> {
     names
 }
 
-/// What `migrate` says after it has applied all of them.
+/// The reason in the answer of `migrate` after it has applied all of them.
 fn all_applied() -> String {
     format!("applied {}", migrations().join(", "))
 }
