@@ -63,6 +63,8 @@ def start(
             cwd="/",
             **as_user(user),
         )
+    # It outlives this process, and Python warns of a child without a status.
+    process.returncode = 0
     return _server(name, process.pid)
 
 
