@@ -120,6 +120,17 @@ async fn unknown_route_or_method_is_a_problem() {
 }
 
 #[tokio::test]
+async fn call_that_no_route_of_the_gateway_matches_is_not_found() {
+    let world = World::new().await;
+    for path in ["//orders", "/orders//status"] {
+        let mut event = event(None, get("/orders")).await;
+        (event["rawPath"], event["requestContext"]["routeKey"]) = (path.into(), "$default".into());
+        let problem = invoke(&world.api_of(), &event).await.unwrap().problem(404);
+        assert_eq!(problem["type"], "/docs/problems#no-such-route", "{path}");
+    }
+}
+
+#[tokio::test]
 async fn authentication_off_makes_every_caller_an_administrator() {
     let world = World::new().await;
     let api = world.api_with("AUTH", "off");
