@@ -45,8 +45,9 @@ impl FromStr for Currency {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let known = Self::stored(text).filter(|currency| currency.code() == text);
+        // The table says that VED supersedes VES. ISO 4217 has both, and its amendment 170 keeps VES for payments.
         known
-            .filter(|currency| currency.0.is_superseded().is_none())
+            .filter(|currency| currency.0.is_superseded().is_none() || currency.0 == iso_currency::Currency::VES)
             .ok_or(Invalid("must be the code of a currency by ISO 4217, such as EUR"))
     }
 }
@@ -211,7 +212,7 @@ mod tests {
         }
         let all: Vec<_> = Currency::all().map(Currency::code).collect();
         assert!(all.is_sorted() && (150..200).contains(&all.len()), "{all:?}");
-        assert!(["EUR", "JPY", "KWD", "USD"].iter().all(|code| all.contains(code)));
+        assert!(["EUR", "JPY", "KWD", "USD", "VED", "VES"].iter().all(|code| all.contains(code)));
         assert!(Currency::all().all(|currency| currency.minor_units() <= 4));
     }
 
