@@ -153,6 +153,9 @@ async fn number_of_hours_is_from_1_to_2160() {
         let problem = world.get(&format!("/metrics?{query}")).await.problem(422);
         assert_eq!(problem["errors"][0]["pointer"], "?hours", "{query}");
     }
+    let problem = world.get("/metrics?hour=24&hours=0").await.problem(422);
+    let pointers = [&problem["errors"][0]["pointer"], &problem["errors"][1]["pointer"]];
+    assert_eq!(pointers, ["?hour", "?hours"]);
     assert_eq!(world.get("/metrics?hours=").await.expect(200)["by_hour"], Value::Null);
     assert_eq!(world.get("/metrics").await.expect(200)["by_hour"], Value::Null);
 }

@@ -128,7 +128,7 @@ struct Minute {
     responses(
         (status = 200, description = "The metrics",
             content((MetricsView = "application/json"), (String = "application/openmetrics-text"), (String = "text/plain"))),
-        (status = 422, body = Problem, content_type = "application/problem+json", description = "The number of hours is not valid"),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "Some parameters are not valid"),
         Refusals,
     )
 )]

@@ -13,6 +13,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::{PercentilesView, with_counts};
+use crate::orders::list::{MAX_ERRORS, UNKNOWN, at};
 use crate::problem::ApiError;
 
 /// The outcomes of this hour and of the hours before it.
@@ -73,16 +74,23 @@ impl HoursView {
     }
 }
 
-/// Parses the parameter. An empty one counts as absent.
+/// Parses the query, or returns all of its errors. An empty parameter counts as absent.
 pub fn parse(query: Result<Query<Vec<(String, String)>>, QueryRejection>) -> Result<Option<i32>, ApiError> {
     let Query(pairs) = query.map_err(|_| ApiError::Malformed("The query is malformed.".to_owned()))?;
+    let unknown = pairs.iter().filter(|(name, _)| name != "hours");
+    let mut errors: Vec<_> = unknown.map(|(name, _)| at(name, UNKNOWN)).collect();
     let values: Vec<_> = pairs.iter().filter(|(name, value)| name == "hours" && !value.is_empty()).collect();
     let number = |text: &str| text.parse().ok().filter(|hours| (1..=MAX_HOURS).contains(hours));
-    match values[..] {
-        [] => Ok(None),
-        [(_, text)] if number(text).is_some() => Ok(number(text)),
-        _ => Err(ApiError::invalid("?hours", "must appear once, and be a whole number from 1 to 2160")),
-    }
+    let hours = match values[..] {
+        [] => None,
+        [(_, text)] if number(text).is_some() => number(text),
+        _ => {
+            errors.push(at("hours", "must appear once, and be a whole number from 1 to 2160"));
+            None
+        }
+    };
+    errors.truncate(MAX_ERRORS);
+    if errors.is_empty() { Ok(hours) } else { Err(ApiError::Invalid(errors)) }
 }
 
 /// The schema of the parameter.

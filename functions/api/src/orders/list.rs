@@ -26,9 +26,11 @@ pub const MAX_LIMIT: i64 = 200;
 /// The most identifiers of a query.
 pub const MAX_ORDER_IDS: usize = 100;
 /// The most errors of a query that an answer names.
-const MAX_ERRORS: usize = 20;
+pub const MAX_ERRORS: usize = 20;
 /// The most characters of an unknown parameter's name that an answer repeats.
 const MAX_NAME: usize = 40;
+/// The rule that an unknown parameter breaks.
+pub const UNKNOWN: &str = "is not a parameter of this call";
 
 /// A page of orders.
 #[derive(Debug, Serialize, ToSchema)]
@@ -141,14 +143,18 @@ fn parse(pairs: &[(String, String)]) -> Result<ListQuery, ApiError> {
         } else {
             query.set(name, value).err()
         };
-        let pointer = || format!("?{}", name.chars().take(MAX_NAME).collect::<String>());
-        errors.extend(problem.map(|detail| FieldError { pointer: pointer(), detail }));
+        errors.extend(problem.map(|detail| at(name, &detail)));
     }
     if pairs.iter().filter(|(name, _)| name == "order_id").count() > MAX_ORDER_IDS {
-        errors.push(FieldError { pointer: "?order_id".to_owned(), detail: "must appear at most 100 times".to_owned() });
+        errors.push(at("order_id", "must appear at most 100 times"));
     }
     errors.truncate(MAX_ERRORS);
     if errors.is_empty() { Ok(query) } else { Err(ApiError::Invalid(errors)) }
+}
+
+/// An error at a parameter.
+pub fn at(name: &str, detail: &str) -> FieldError {
+    FieldError { pointer: format!("?{}", name.chars().take(MAX_NAME).collect::<String>()), detail: detail.to_owned() }
 }
 
 impl ListQuery {
@@ -174,7 +180,7 @@ impl ListQuery {
             "cause" => return Err(BAD_CAUSE.to_owned()),
             "limit" => self.limit = Some(limit(value).ok_or("must be a whole number from 1 to 200")?),
             "cursor" => self.after = Some(cursor::decode(value).ok_or("must be the next_cursor of an earlier page")?),
-            _ => return Err("is not a parameter of this call".to_owned()),
+            _ => return Err(UNKNOWN.to_owned()),
         }
         Ok(())
     }
