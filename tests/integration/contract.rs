@@ -25,7 +25,9 @@ fn every_call_with_a_token_documents_its_refusals() {
         for status in ["401", "403", "503"] {
             assert!(call["responses"][status].is_object(), "{} lacks {status}", call["operationId"]);
         }
+        assert!(call["responses"]["401"]["headers"]["WWW-Authenticate"].is_object(), "{}", call["operationId"]);
     }
+    assert!(paths["/orders/{order_id}"]["get"]["responses"]["304"]["headers"]["ETag"].is_object());
     assert_eq!(paths.len(), 15);
 }
 

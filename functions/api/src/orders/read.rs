@@ -35,7 +35,8 @@ const OVERDUE_POLLS: f64 = 10.0;
     responses(
         (status = 200, body = OrderView, description = "The order",
             headers(("ETag" = String, description = "Changes whenever the order does"))),
-        (status = 304, description = "The order has not changed"),
+        (status = 304, description = "The order has not changed",
+            headers(("ETag" = String, description = "The order's"))),
         RefusalsOfOne,
     )
 )]

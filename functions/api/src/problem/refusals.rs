@@ -31,8 +31,10 @@ pub struct Refusals;
 impl IntoResponses for Refusals {
     fn responses() -> Responses {
         let mut responses = RefusalsWithoutToken::responses();
+        let scheme = HeaderBuilder::new().description(Some("Bearer")).build();
+        let unauthorized = by_the_gateway(by_the_function("No valid token")).header("WWW-Authenticate", scheme);
         responses.extend([
-            ("401".to_owned(), by_the_gateway(by_the_function("No valid token")).into()),
+            ("401".to_owned(), unauthorized.into()),
             ("403".to_owned(), by_the_gateway(by_the_function("The token lacks the permission")).into()),
         ]);
         responses
