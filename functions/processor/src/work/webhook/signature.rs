@@ -77,6 +77,19 @@ mod tests {
     }
 
     #[test]
+    fn example_of_the_documentation_has_its_signature() {
+        let document = include_str!("../../../../../docs/webhook.md");
+        let (_, example) = document.split_once("```http\n").unwrap();
+        let (headers, rest) = example.split_once("\n\n").unwrap();
+        let (body, _) = rest.split_once("\n```").unwrap();
+        let header = |name| headers.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        let (id, time) = (header("webhook-id: "), header("webhook-timestamp: ").parse().unwrap());
+        let body: String = body.lines().map(str::trim).collect();
+        let signature = Keys::parse("0123456789abcdef").unwrap().sign(id, time, &body);
+        assert_eq!(header("webhook-signature: "), signature);
+    }
+
+    #[test]
     fn secret_of_plain_text_is_its_own_key() {
         // printf "$ID.$TIME.$BODY" | openssl dgst -sha256 -hmac 0123456789abcdef -binary | base64
         let as_base64 = STANDARD.encode("0123456789abcdef-0123456789abcdef");
