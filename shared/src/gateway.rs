@@ -77,8 +77,9 @@ fn text_of(claim: &Value) -> String {
 #[must_use]
 pub fn cleaned(GatewayEvent(mut event): GatewayEvent) -> LambdaRequest {
     let path = event.raw_path.take().unwrap_or_default();
-    // The gateway has decoded the path. Each character that would end it, or start an encoded one, is therefore part of it.
-    let path = encoded(path.trim_start_matches('/'), |c| !matches!(c, '#' | '?' | '\\' | '%') && !c.is_control());
+    // The gateway has decoded the path. Each character that would end it, or start an encoded one, is therefore part of it. A space is part
+    // of it too: a parser would drop it at the end.
+    let path = encoded(path.trim_start_matches('/'), |c| !matches!(c, '#' | '?' | '\\' | '%' | ' ') && !c.is_control());
     event.raw_path = Some(format!("/{}", with_dots_encoded(&path)));
     event.raw_query_string = event.raw_query_string.map(|query| encoded(&query, is_query_character));
     // The service does not use its own host or scheme.
