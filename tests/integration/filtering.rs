@@ -61,6 +61,16 @@ async fn orders_are_listed_by_their_identifiers_newest_first() {
 }
 
 #[tokio::test]
+async fn query_that_is_not_utf_8_is_malformed() {
+    let world = World::new().await;
+    for path in ["/orders?user_id=%e9", "/orders?cause=%c3", "/metrics?hours=%ff"] {
+        let problem = world.get(path).await.problem(400);
+        assert_eq!(problem["type"], "/docs/problems#malformed", "{path}");
+    }
+    world.get("/orders?user_id=%c3%a9").await.expect(200);
+}
+
+#[tokio::test]
 async fn user_sees_only_its_own_orders() {
     let world = world().await;
     for (user, scope, query, expected) in [

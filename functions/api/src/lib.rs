@@ -15,6 +15,7 @@ mod metrics;
 mod orders;
 mod pause;
 mod problem;
+mod query;
 mod scopes;
 mod users;
 

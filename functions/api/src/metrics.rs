@@ -6,8 +6,6 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use axum::Json;
-use axum::extract::Query;
-use axum::extract::rejection::QueryRejection;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -25,6 +23,7 @@ use crate::caller::{Caller, Scope};
 use crate::media_type::preferred;
 use crate::pause::PauseView;
 use crate::problem::{ApiError, Problem, Refusals};
+use crate::query::Parameters;
 
 const JSON: &str = "application/json";
 /// OpenMetrics 1.0.
@@ -128,6 +127,7 @@ struct Minute {
     responses(
         (status = 200, description = "The metrics",
             content((MetricsView = "application/json"), (String = "application/openmetrics-text"), (String = "text/plain"))),
+        (status = 400, body = Problem, content_type = "application/problem+json", description = "Malformed query"),
         (status = 422, body = Problem, content_type = "application/problem+json", description = "Some parameters are not valid"),
         Refusals,
     )
@@ -136,10 +136,10 @@ pub async fn metrics(
     call: Call,
     caller: Caller,
     headers: HeaderMap,
-    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
+    query: Result<Parameters, ApiError>,
 ) -> Result<Response, ApiError> {
     caller.require(Scope::ReadAll)?;
-    let hours = hours::parse(query)?;
+    let hours = hours::parse(&query?.0)?;
     // The depths are null if the queue does not answer. The other numbers do not wait for it.
     let deadline = call.deadline.share(1, 4);
     let depths = async { tokio::try_join!(call.queue.depth(deadline), call.dead_letters.depth(deadline)) };

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::Query;
-use axum::extract::rejection::QueryRejection;
 use serde::Serialize;
 use shared::db::stats::{Hour, Hours, MAX_HOURS};
 use shared::order::Status;
@@ -13,8 +11,8 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::{PercentilesView, with_counts};
-use crate::orders::list::{MAX_ERRORS, UNKNOWN, at};
 use crate::problem::ApiError;
+use crate::query::{MAX_ERRORS, UNKNOWN, at};
 
 /// The outcomes of this hour and of the hours before it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -75,8 +73,7 @@ impl HoursView {
 }
 
 /// Parses the query, or returns all of its errors. An empty parameter counts as absent.
-pub fn parse(query: Result<Query<Vec<(String, String)>>, QueryRejection>) -> Result<Option<i32>, ApiError> {
-    let Query(pairs) = query.map_err(|_| ApiError::Malformed("The query is malformed.".to_owned()))?;
+pub fn parse(pairs: &[(String, String)]) -> Result<Option<i32>, ApiError> {
     let unknown = pairs.iter().filter(|(name, _)| name != "hours");
     let mut errors: Vec<_> = unknown.map(|(name, _)| at(name, UNKNOWN)).collect();
     let values: Vec<_> = pairs.iter().filter(|(name, value)| name == "hours" && !value.is_empty()).collect();

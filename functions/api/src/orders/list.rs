@@ -1,8 +1,6 @@
 //! `GET /orders`
 
 use axum::Json;
-use axum::extract::Query;
-use axum::extract::rejection::QueryRejection;
 use serde::Serialize;
 use shared::db::list::{Filter, OrderPage, Position};
 use shared::order::{OrderId, Status, UserId};
@@ -17,7 +15,8 @@ use super::selection::{BAD_CAUSE, is_cause};
 use crate::answer_size;
 use crate::call::Call;
 use crate::caller::{Caller, require_user};
-use crate::problem::{ApiError, FieldError, Problem, Refusals};
+use crate::problem::{ApiError, Problem, Refusals};
+use crate::query::{MAX_ERRORS, Parameters, UNKNOWN, at};
 
 /// The orders of a page if the client sends no limit.
 const DEFAULT_LIMIT: i64 = 50;
@@ -25,12 +24,6 @@ const DEFAULT_LIMIT: i64 = 50;
 pub const MAX_LIMIT: i64 = 200;
 /// The most identifiers of a query.
 pub const MAX_ORDER_IDS: usize = 100;
-/// The most errors of a query that an answer names.
-pub const MAX_ERRORS: usize = 20;
-/// The most characters of an unknown parameter's name that an answer repeats.
-const MAX_NAME: usize = 40;
-/// The rule that an unknown parameter breaks.
-pub const UNKNOWN: &str = "is not a parameter of this call";
 
 /// A page of orders.
 #[derive(Debug, Serialize, ToSchema)]
@@ -108,11 +101,10 @@ struct ListQuery {
 pub async fn list(
     call: Call,
     caller: Caller,
-    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
+    query: Result<Parameters, ApiError>,
 ) -> Result<Json<OrderList>, ApiError> {
     let tenant = caller.may_read()?;
-    let Query(pairs) = query.map_err(|_| ApiError::Malformed("The query is malformed.".to_owned()))?;
-    let query = parse(&pairs)?;
+    let query = parse(&query?.0)?;
     if let Some(user_id) = &query.user_id {
         require_user(tenant, user_id)?;
     }
@@ -150,11 +142,6 @@ fn parse(pairs: &[(String, String)]) -> Result<ListQuery, ApiError> {
     }
     errors.truncate(MAX_ERRORS);
     if errors.is_empty() { Ok(query) } else { Err(ApiError::Invalid(errors)) }
-}
-
-/// An error at a parameter.
-pub fn at(name: &str, detail: &str) -> FieldError {
-    FieldError { pointer: format!("?{}", name.chars().take(MAX_NAME).collect::<String>()), detail: detail.to_owned() }
 }
 
 impl ListQuery {
