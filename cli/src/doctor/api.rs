@@ -41,6 +41,16 @@ fn health(answer: &Answer) -> Finding {
     match answer.status {
         200 if json(answer)["status"] == "ok" => Finding::ok("health", url, "the API reaches its database"),
         200 => Finding::wrong("health", url, "something else answers at this URL, not Ordermill", URL),
+        // The gateway's own answer is no problem document: it has a `message` alone.
+        503 if json(answer)["title"].is_null() => {
+            let remedy = "if someone has set the api function's concurrency to 0, `aws lambda delete-function-concurrency`; otherwise see `Functions are throttled` in docs/operations.md";
+            Finding::wrong(
+                "health",
+                url,
+                format!("the gateway can't run the api function ({})", answer.problem()),
+                remedy,
+            )
+        }
         503 => {
             let remedy = "check that the database runs, that the functions' security group may reach it, and DATABASE_URL; the api's log has the cause";
             Finding::wrong("health", url, format!("the API can't reach its database ({})", answer.problem()), remedy)
@@ -160,7 +170,14 @@ async fn numbers(deployment: &Deployment, client: &Client<'_>) -> Vec<Finding> {
         depth.map_or_else(unknown, |depth| dead_letters("GET /metrics", depth)),
     ];
     findings.extend(metrics["oldest_event_seconds"].as_f64().map(events));
+    findings.extend(depth.is_none().then(queue_out_of_reach));
     findings
+}
+
+/// The api reads the depths of both queues together, and reports none if it reaches one of them only.
+fn queue_out_of_reach() -> Finding {
+    let remedy = "find the reason in the log of the api, `could not read the depths of the queues`: new orders may wait for the sweeper; check SQS, the rights of the api's role, and the route to SQS";
+    Finding::wrong("queue", "GET /metrics", "the api can't reach a queue", remedy)
 }
 
 /// Checks how long an event has waited for the bus. A deployment without a bus has no such number.

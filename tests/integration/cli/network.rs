@@ -58,6 +58,7 @@ async fn doctor_finds_each_wrong_answer_of_the_api() {
     let unavailable = r#"{"title": "The service is out of reach"}"#;
     for (status, body, check, what, remedy) in [
         (503, unavailable, "health", "can't reach its database", "DATABASE_URL"),
+        (503, r#"{"message": "Service Unavailable"}"#, "health", "can't run the api function", "concurrency to 0"),
         (404, "{}", "health", "there is no Ordermill", "ApiUrl"),
         (200, "{}", "health", "something else answers", "ApiUrl"),
         (200, r#"{"orders": [], "next_cursor": null}"#, "closed", "without a token", "AUTH to jwt"),
@@ -107,4 +108,7 @@ async fn doctor_finds_events_that_are_not_out() {
     };
     assert_eq!(states(&in_time).await, [Verdict::Ok]);
     assert_eq!(states(&none).await, [], "a deployment without an event bus");
+    patient(&none)
+        .assert_wrong("queue", "the api can't reach a queue", "could not read the depths of the queues")
+        .await;
 }
