@@ -3,7 +3,8 @@
 use sandbox::server::{Server, json};
 use shared::error::Chain;
 use sweeper::{Sweeper, Swept};
-use tests::{NO_AWS, World};
+use tests::{Log, NO_AWS, World};
+use tracing::Level;
 
 #[tokio::test]
 async fn order_with_a_lost_message_is_requeued() {
@@ -118,8 +119,11 @@ async fn each_step_of_a_sweep_is_taken_whatever_becomes_of_the_others() {
         let near = [("created_at", "now() - interval '1 hour'"), ("process_after", "now() + interval '1 minute'")];
         world.insert(1, &[&near[..], &[("order_id", "'scheduled'")]].concat()).await;
         break_orders(&world, broken).await;
+        let log = Log::listen(Level::ERROR);
         let error = world.sweeper().sweep().await.unwrap_err();
         assert!(Chain(&error).to_string().contains("broken"), "{}", Chain(&error));
+        let logged = format!("could not finish a step of the sweep; the next run continues error={}", Chain(&error));
+        assert!(log.text().contains(&logged), "{}", log.text());
         let sent = world.value::<String>("SELECT coalesce(string_agg(order_id, ' ' ORDER BY order_id), '') FROM order_work WHERE requeued_at IS NOT NULL");
         assert_eq!(sent.await, if broken == "scheduled" { "o-1 o-2 o-3" } else { "scheduled" });
         let left = "SELECT (SELECT count(*) FROM order_outcomes WHERE completed > 0) + (SELECT count(*) FROM orders WHERE order_id = 'old')";

@@ -37,6 +37,7 @@ use shared::db::list::Position;
 use shared::db::requeue::{Overdue, ToEnqueue};
 use shared::db::{Database, DbConfig, Store, StoreError};
 use shared::deadline::Deadline;
+use shared::error::Chain;
 use shared::events::Bus;
 use shared::order::OrderId;
 use shared::queue::{Group, Message, Queue};
@@ -118,6 +119,9 @@ impl Sweeper {
         let answer_deadline = deadline.minus(self.timeout / ANSWER_SHARE);
         let folded = self.fold(answer_deadline, &mut swept).await;
         let deleted = self.delete_old(answer_deadline, &mut swept).await;
+        for error in [&enqueued, &folded, &deleted].into_iter().filter_map(|step| step.as_ref().err()) {
+            tracing::error!(error = %Chain(error), "could not finish a step of the sweep; the next run continues");
+        }
         Count::Requeued.add(swept.requeued);
         tracing::info!(
             swept.requeued,
