@@ -2,6 +2,7 @@
 
 mod notices;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
@@ -21,7 +22,7 @@ use notices::Notices;
 const TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The most tries of a call that can be repeated, and the bounds of the waits between.
+/// The most tries of a call that can be repeated, unless the client is patient, and the bounds of the waits between.
 const TRIES: u32 = 6;
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
@@ -31,6 +32,8 @@ pub struct Client<'a> {
     http: reqwest::Client,
     deployment: &'a Deployment,
     notices: Notices,
+    is_patient: bool,
+    has_answered: AtomicBool,
 }
 
 /// An answer, read to its end.
@@ -53,7 +56,16 @@ impl<'a> Client<'a> {
             let authorities = Certificate::from_pem_bundle(pem.as_bytes()).map_err(unusable)?;
             builder = authorities.into_iter().fold(builder, reqwest::ClientBuilder::add_root_certificate);
         }
-        Ok(Self { http: builder.build().map_err(unusable)?, deployment, notices: Notices::default() })
+        let http = builder.build().map_err(unusable)?;
+        let notices = Notices::default();
+        Ok(Self { http, deployment, notices, is_patient: false, has_answered: AtomicBool::new(false) })
+    }
+
+    /// Lets [`Self::follow`] repeat its call as long as it takes, once the API has answered a call.
+    #[must_use]
+    pub const fn patient(mut self) -> Self {
+        self.is_patient = true;
+        self
     }
 
     /// Gives the function a line when [`Self::follow`] waits for long, with the cause, and when the API answers again.
@@ -82,17 +94,19 @@ impl<'a> Client<'a> {
             let answer = self.notices.during(Instant::now(), "it does not answer", send(request)).await;
             let problem = match &answer {
                 Ok(answer) if !answer.is_temporary() => {
+                    self.has_answered.store(true, Ordering::Relaxed);
                     self.notices.end();
                     None
                 }
                 Ok(answer) => Some(answer.problem()),
                 Err(problem) => Some(problem.clone()),
             };
-            let Some(problem) = problem.filter(|_| tries < TRIES) else {
+            let waits_on = self.is_patient && self.has_answered.load(Ordering::Relaxed);
+            let Some(problem) = problem.filter(|_| tries < TRIES || waits_on) else {
                 return answer.map_err(|problem| Failure::Unreachable(format!("the API can't be reached: {problem}")));
             };
             let asked_for = answer.ok().and_then(|answer| answer.retry_after()).unwrap_or_default();
-            let pause = sleep(asked_for.clamp(FIRST_WAIT * tries, LONGEST_WAIT));
+            let pause = sleep(asked_for.max(FIRST_WAIT * tries).min(LONGEST_WAIT));
             self.notices.during(begun, &problem, pause).await;
             tries += 1;
         }

@@ -13,7 +13,7 @@ use crate::output::Output;
 
 /// Follows one order or all orders.
 pub async fn run(deployment: &Deployment, tail: &options::Tail, output: Output) -> Result<Exit, Failure> {
-    let client = Client::new(deployment)?.notifying(move |line| output.complain(line));
+    let client = Client::new(deployment)?.notifying(move |line| output.complain(line)).patient();
     let interval = tail.interval;
     let following = async {
         match &tail.order_id {

@@ -102,6 +102,11 @@ impl Api {
         self.state.is_sound.store(true, Ordering::SeqCst);
     }
 
+    /// Answers as at the start again.
+    pub fn relapse(&self) {
+        self.state.is_sound.store(false, Ordering::SeqCst);
+    }
+
     /// How many calls had this in their path.
     pub fn calls(&self, part: &str) -> usize {
         self.state.paths.lock().unwrap().iter().filter(|path| path.contains(part)).count()

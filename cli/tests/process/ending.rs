@@ -232,6 +232,23 @@ fn tail_says_when_the_service_answers_again() {
 }
 
 #[test]
+fn tail_outlasts_an_outage_once_the_service_has_answered() {
+    let api = Api::start(Manner::Unavailable);
+    api.recover();
+    let mut child = at(&api, &["tail", "--interval", "0.1"]).spawn().unwrap();
+    wait_until("an answer", || api.calls("/orders") > 1);
+    api.relapse();
+    let calls = api.calls("");
+    wait_until("the seventh try", || api.calls("") > calls + 6);
+    api.recover();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().contains("waiting for the API: 503"));
+    assert_eq!(lines.next().unwrap().unwrap(), "ordermill: the API answers again");
+    send(&child, Signal::INT);
+    assert_eq!(end(child).0, Some(0));
+}
+
+#[test]
 fn load_reports_even_if_it_can_not_read_the_orders() {
     let api = Api::start(Manner::WithoutLists);
     let (status, stdout, stderr) = end(at(&api, &["load", "-n", "3", "--json"]).spawn().unwrap());
