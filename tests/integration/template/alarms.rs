@@ -136,6 +136,16 @@ fn every_alarm_has_a_section_with_a_test_that_moves_its_metric() {
     }
 }
 
+#[test]
+fn dashboard_shows_the_metric_of_every_alarm() {
+    let template = template(&["EventBus=shop"]);
+    let widgets = template.dashboard();
+    let shown = widgets.iter().flat_map(|widget| widget["properties"]["metrics"].as_array().into_iter().flatten());
+    let shown: Vec<_> = shown.map(|metric| [&metric[0], &metric[1], &metric[2]]).collect();
+    let hidden: Vec<_> = watched(&template).into_iter().filter(|(_, metric)| !shown.contains(metric)).collect();
+    assert!(hidden.is_empty(), "{hidden:?}");
+}
+
 /// A deployment creates most resources at once, and a database takes a quarter of an hour.
 #[test]
 fn alarm_for_missing_data_waits_for_the_schedule() {
