@@ -41,6 +41,14 @@ async fn previous_release_accepts_the_migrations_of_the_next() {
 }
 
 #[tokio::test]
+async fn migration_with_a_number_before_the_newest_is_refused() {
+    let world = World::new().await;
+    world.execute("UPDATE refinery_schema_history SET version = version + 1000").await;
+    let error = migrate(&DbConfig::from_env(&world.owner_env()).unwrap()).await.unwrap_err();
+    assert!(error.to_string().starts_with("V1__orders was not applied before a later migration was"), "{error:?}");
+}
+
+#[tokio::test]
 async fn migration_changed_after_it_was_applied_is_refused() {
     let world = World::new().await;
     world.execute("UPDATE refinery_schema_history SET checksum = '1'").await;

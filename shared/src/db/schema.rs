@@ -4,6 +4,7 @@ use std::error::Error;
 use std::iter;
 use std::time::Duration;
 
+use refinery::{Migration, Runner};
 use tokio::time::sleep;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
@@ -44,6 +45,11 @@ pub enum SchemaError {
     /// The deadline passed. The server rolls back what was under way. The source is the error of the attempt before, if there was one.
     #[error("ran out of time, and was rolled back")]
     OutOfTime(#[source] Option<Box<Self>>),
+    /// The database has a later migration, but not this one. Migrations are applied by their numbers, so this one would never be.
+    #[error(
+        "{0} was not applied before a later migration was; give it a number after the newest one. The database is unchanged"
+    )]
+    Skipped(Migration),
     /// The role for the functions owns the tables.
     #[error("the role {0} owns the tables, so its rights can't be restricted; name another role")]
     OwnRole(RoleName),
@@ -67,7 +73,7 @@ impl SchemaError {
                     answer.code() != Some(&SqlState::QUERY_CANCELED) && error::is_temporary(answer)
                 })
             }
-            Self::OutOfTime(_) | Self::OwnRole(_) | Self::LocksOwnerOut(_) => false,
+            Self::OutOfTime(_) | Self::Skipped(_) | Self::OwnRole(_) | Self::LocksOwnerOut(_) => false,
         }
     }
 }
@@ -83,13 +89,30 @@ async fn apply(config: &DbConfig, deadline: Deadline) -> Result<Vec<String>, Sch
     // After a rollback, the database has migrations that this older release lacks. The release works with them, because
     // migrations only add.
     let runner = embedded::migrations::runner().set_abort_missing(false).set_grouped(true);
+    if let Some(skipped) = find_skipped(&runner, &mut connection).await? {
+        return Err(SchemaError::Skipped(skipped));
+    }
     let report = runner.run_async(connection.client()).await?;
     Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
 }
 
+/// Finds a migration that the runner would silently leave out: it was not applied, and a later one was.
+async fn find_skipped(runner: &Runner, connection: &mut Connection) -> Result<Option<Migration>, SchemaError> {
+    let has_history = "SELECT WHERE to_regclass('refinery_schema_history') IS NOT NULL";
+    if connection.query(has_history, &[]).await?.is_empty() {
+        return Ok(None);
+    }
+    let applied = runner.get_applied_migrations_async(connection.client()).await?;
+    let is_skipped = |migration: &&Migration| {
+        let number = migration.version();
+        applied.iter().any(|other| other.version() > number) && applied.iter().all(|other| other.version() != number)
+    };
+    Ok(runner.get_migrations().iter().find(is_skipped).cloned())
+}
+
 /// The number of the newest migration in this code.
 pub(super) fn newest() -> i32 {
-    embedded::migrations::runner().get_migrations().iter().map(refinery::Migration::version).max().unwrap_or(0)
+    embedded::migrations::runner().get_migrations().iter().map(Migration::version).max().unwrap_or(0)
 }
 
 /// Runs a change of the schema. Tries again until `deadline` if the database can't be reached, the connection is lost or a lock is not
