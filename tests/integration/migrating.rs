@@ -88,6 +88,13 @@ async fn migration_confines_the_functions_role() {
         let answer = ask(MigrateConfig::from_env(&env), "Create").await;
         assert_eq!(answer["Reason"], format!("{done}; the role {role} may read and write rows"), "{answer}");
     }
+    // The right on new tables that it has during a migration.
+    let of_new_tables = async || world.value::<i64>("SELECT count(*) FROM pg_default_acl").await;
+    assert_eq!(of_new_tables().await, 0);
+    let _lock = lock_history(&world).await;
+    let config = MigrateConfig::from_env(&world.variables().chain(changed).collect());
+    ask_with(config, "Update", &json!({}), Duration::from_secs(17)).await;
+    assert_eq!(of_new_tables().await, 1);
     let can = "has_table_privilege($1, 'orders', 'UPDATE'), has_table_privilege($1, 'orders', 'DELETE')";
     let row = &world.rows(&format!("SELECT {can}"), &[&role]).await[0];
     assert_eq!((row.get(0), row.get(1)), (true, false));

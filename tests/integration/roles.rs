@@ -5,7 +5,7 @@ use std::time::Duration;
 use sandbox::postgres::Postgres;
 use shared::config::Env;
 use shared::db::DbConfig;
-use shared::db::role::grant;
+use shared::db::role::{grant, prepare};
 use shared::db::schema::SchemaError;
 use shared::deadline::Deadline;
 use tests::{World, connect};
@@ -37,6 +37,12 @@ impl AppRole {
 
     async fn grant(&self) -> Result<(), SchemaError> {
         grant(&DbConfig::from_env(&self.world.owner_env()).unwrap(), &self.name.parse().unwrap(), deadline()).await
+    }
+
+    /// Does what `migrate` does before it applies migrations.
+    pub async fn prepare(&self) {
+        let config = DbConfig::from_env(&self.world.owner_env()).unwrap();
+        prepare(&config, &self.name.parse().unwrap(), deadline()).await.unwrap();
     }
 
     pub fn quoted(&self) -> String {
@@ -103,8 +109,10 @@ async fn second_grant_revokes_excess_rights() {
     let quoted = role.quoted();
     role.world.execute(&format!("GRANT ALL ON orders, refinery_schema_history TO {quoted}")).await;
     assert_eq!(role.refusal("DELETE FROM orders").await, None);
+    role.prepare().await;
     role.grant().await.unwrap();
-    for forbidden in ["DELETE FROM orders", "DELETE FROM refinery_schema_history"] {
+    role.world.execute("CREATE TABLE of_another_service ()").await;
+    for forbidden in ["DELETE FROM orders", "DELETE FROM refinery_schema_history", "SELECT FROM of_another_service"] {
         assert_eq!(role.refusal(forbidden).await, Some(SqlState::INSUFFICIENT_PRIVILEGE), "{forbidden}");
     }
     assert_eq!(role.refusal("UPDATE orders SET attempts = 0").await, None);

@@ -114,6 +114,9 @@ async fn carry_out(
         return Ok("the stack rolls back: kept the schema unchanged".to_owned());
     }
     let MigrateConfig { database, app_role } = config.as_ref().map_err(ToString::to_string)?;
+    if let Some(app_role) = app_role {
+        role::prepare(database, app_role, deadline).await?;
+    }
     let done = match schema::migrate(database, deadline).await?.as_slice() {
         [] => "the schema is up to date".to_owned(),
         applied => format!("applied {}", applied.join(", ")),

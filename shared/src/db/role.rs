@@ -86,6 +86,21 @@ pub async fn grant(config: &DbConfig, role: &RoleName, deadline: Deadline) -> Re
     until(deadline, || apply(config, role, deadline)).await
 }
 
+/// Lets an existing role read each table and view that a migration creates, until [`grant`]: the version before reads a view that the migration
+/// replaces.
+pub async fn prepare(config: &DbConfig, role: &RoleName, deadline: Deadline) -> Result<(), SchemaError> {
+    until(deadline, || async {
+        let mut connection = lock(config, deadline).await?;
+        let names = Names::look_up(&mut connection, role).await?;
+        if names.role_exists && !names.is_current {
+            let sql = names.of_new_tables("GRANT SELECT ON TABLES TO");
+            connection.client().batch_execute(&sql).await.map_err(DbError::from)?;
+        }
+        Ok(())
+    })
+    .await
+}
+
 async fn apply(config: &DbConfig, role: &RoleName, deadline: Deadline) -> Result<(), SchemaError> {
     let mut connection = lock(config, deadline).await?;
     let names = Names::look_up(&mut connection, role).await?;
@@ -151,7 +166,13 @@ impl Names {
             statements.push(format!("GRANT {privileges} ON {table} TO {role}"));
         }
         statements.push(format!("GRANT EXECUTE ON FUNCTION {DELETE_ENDED} TO {role}"));
+        statements.push(self.of_new_tables("REVOKE SELECT ON TABLES FROM"));
         statements.join(";")
+    }
+
+    /// The statement that grants or revokes a right on tables and views that the owner creates from then on.
+    fn of_new_tables(&self, change: &str) -> String {
+        format!("ALTER DEFAULT PRIVILEGES IN SCHEMA {} {change} {}", self.schema, self.role)
     }
 }
 

@@ -74,9 +74,9 @@ pub async fn execute(client: &Client, statement: &Query) -> Result<(), Error> {
     client.query_typed(&statement.sql, &params.collect::<Vec<_>>()).await.map(drop)
 }
 
-/// Executes a recording on a world's database. Returns a description of each result that differs.
-pub async fn differences(world: &World, recording: &Value) -> Vec<String> {
-    let client = connect(world.owner_url()).await;
+/// Executes a recording on the database of this URL. Returns a description of each result that differs.
+pub async fn differences(url: &str, recording: &Value) -> Vec<String> {
+    let client = connect(url).await;
     let mut different = Vec::new();
     for recorded in recording["statements"].as_array().unwrap() {
         let statement = from_json(recorded);
