@@ -7,7 +7,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::State;
+use super::{Encoder, Format, State};
 use crate::exit::{Exit, Failure};
 use crate::options::Export;
 
@@ -25,6 +25,11 @@ impl Sink {
     pub fn open(export: &Export, state: &State) -> Result<Self, Failure> {
         let mut sink = Self { file: None, digest: Sha256::new(), bytes: 0 };
         if let Some(path) = &export.file {
+            if state.bytes > 0 && !state.is_complete && has_other_heading(path, export.format)? {
+                let problem =
+                    "is a table of another version of ordermill, with other columns; finish it with that version";
+                return Err(Failure::Usage(format!("{} {problem}", path.display())));
+            }
             let file = if state.is_new { create(path) } else { sink.reopen(path, state.bytes) };
             sink.file = Some(file.map_err(|error| match error.kind() {
                 ErrorKind::AlreadyExists => Failure::Usage(format!("{} exists; name a new file", path.display())),
@@ -96,6 +101,13 @@ impl Sink {
         self.digest.update(bytes);
         self.bytes += bytes.len() as u64;
     }
+}
+
+/// Whether the file begins unlike a table of this version.
+fn has_other_heading(path: &Path, format: Format) -> Result<bool, Failure> {
+    let heading = Encoder::new(format, true).finish()?;
+    let mut begun = vec![0; heading.len()];
+    Ok(File::open(path).and_then(|mut file| file.read_exact(&mut begun)).is_ok() && begun != heading)
 }
 
 fn create(path: &Path) -> io::Result<File> {

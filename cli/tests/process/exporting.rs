@@ -184,6 +184,20 @@ fn table_has_one_heading_and_a_row_for_each_order() {
 }
 
 #[test]
+fn table_of_another_version_is_not_continued() {
+    let (api, folder) = (api(), TempDir::new().unwrap());
+    let state = folder.path().join("state");
+    let arguments = ["--from", "2026-01-01", "--format", "csv", "--resume", state.to_str().unwrap()];
+    run(&api, &folder, &arguments);
+    write(&state, read_to_string(&state).unwrap().replace("\"is_complete\":true", "\"is_complete\":false")).unwrap();
+    let table = read_to_string(folder.path().join("orders")).unwrap().replacen("\"metadata\"", "\"some_note\"", 1);
+    write(folder.path().join("orders"), &table).unwrap();
+    let output = run(&api, &folder, &arguments);
+    assert!(output.status.code() == Some(2) && text(&output.stderr).contains("with other columns"), "{output:?}");
+    assert_eq!(read_to_string(folder.path().join("orders")).unwrap(), table);
+}
+
+#[test]
 fn export_to_standard_output_reports_on_standard_error() {
     let api = api();
     let output =
