@@ -14,6 +14,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
 use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
@@ -26,6 +27,8 @@ pub use http::Http;
 /// How long one attempt at a call may take. After that the SDK tries again on another connection: an environment that was frozen
 /// may have a dead connection. A receive waits for a second.
 const TRY_TIMEOUT: Duration = Duration::from_millis(1500);
+/// How long a call waits at most before its second attempt. The SDK's own second would often use up the time that a call has left.
+const BACKOFF: Duration = Duration::from_millis(100);
 
 /// Reads the certificate authorities, so that the first call need not wait for that.
 pub fn warm() {
@@ -68,6 +71,7 @@ impl Access {
             // Requests and answers are a few bytes, so the time-out catches a stalled one.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(TRY_TIMEOUT).build())
+            .retry_config(RetryConfig::standard().with_initial_backoff(BACKOFF))
             .http_client(Http::default());
         config.set_endpoint_url(self.endpoint_url.clone());
         config.build()

@@ -1,6 +1,10 @@
 //! A queue that accepts connections and answers late or never.
 
 use std::collections::BTreeSet;
+use std::sync::Mutex;
+
+use futures_util::FutureExt;
+use sandbox::queue::Ruling;
 
 use super::*;
 use crate::sweeping::backlog;
@@ -14,6 +18,19 @@ async fn sweep(sweeper: &Environment) -> usize {
     let answer = sweeper.invoke(SWEEP.into()).await.expect("the sweeper answers within its time-out");
     let swept: Value = serde_json::from_slice(&answer).unwrap();
     usize::try_from(swept["requeued"].as_u64().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn message_over_a_dead_connection_is_sent_again_within_the_call() {
+    let seen = Mutex::new(BTreeSet::new());
+    let hook: Hook = Arc::new(move |call| {
+        let is_dead = seen.lock().unwrap().insert(call.bodies);
+        async move { if is_dead { std::future::pending().await } else { Ruling::Pass } }.boxed()
+    });
+    let slow = SlowQueues::hooked(hook, &[]).await;
+    let orders = numbered("o", 10);
+    join_all(orders.iter().map(|order_id| slow.world.create(order_id))).await;
+    assert_eq!(slow.queues.counts("orders").total(), orders.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
