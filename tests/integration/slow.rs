@@ -7,16 +7,18 @@ mod queues;
 mod standstill;
 mod states;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use sandbox::gate::{Gate, Pace};
 use sandbox::gateway::{Answer, Claims, Gateway};
 use sandbox::mapping;
 use sandbox::merchant::{Merchant, Reply};
-use sandbox::queue::{Attributes, Hook, Message, Queues, behind};
+use sandbox::queue::{Attributes, Hook, Message, Queues, Ruling, behind};
 use sandbox::runtime::{Environment, Function, Pool};
 use serde_json::{Value, json};
 use tests::{World, order};
@@ -183,6 +185,15 @@ impl SlowQueues {
         let metrics = self.world.get("/metrics").await.expect(200);
         usize::try_from(metrics["status_counts"][status].as_u64().unwrap()).unwrap()
     }
+}
+
+/// A hook that never answers the first call with the same content, as over a dead connection.
+pub fn dead_at_first() -> Hook {
+    let seen = Mutex::new(BTreeSet::new());
+    Arc::new(move |call| {
+        let is_dead = seen.lock().unwrap().insert(call.bodies);
+        async move { if is_dead { std::future::pending().await } else { Ruling::Pass } }.boxed()
+    })
 }
 
 /// Order ids: the prefix and a number.

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tracing::Level;
 
 use super::{fail_without_announcing, kept, leave_behind};
-use crate::slow::SlowQueues;
+use crate::slow::{SlowQueues, dead_at_first, numbered};
 
 /// A behaviour of the bus.
 #[derive(Debug, Clone, Copy)]
@@ -143,6 +143,15 @@ async fn bus_that_hangs_delays_one_batch_of_an_environment() {
     }
     moody.set(Mood::Rules(Ruling::Pass));
     assert_eq!((moody.sweep().await, kept(&moody.world).await, moody.taken().len()), (60, 0, 60));
+}
+
+#[tokio::test]
+async fn event_over_a_dead_connection_is_sent_again_by_its_batch() {
+    let slow = SlowQueues::hooked(dead_at_first(), &[("EVENT_BUS", "shop")]).await;
+    let ids = numbered("o", 2);
+    slow.create_all(&ids).await;
+    complete(&slow.world.processor(Duration::ZERO), &ids).await;
+    assert_eq!(slow.queues.events().len(), ids.len());
 }
 
 #[tokio::test]

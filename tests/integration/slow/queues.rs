@@ -1,10 +1,6 @@
 //! A queue that accepts connections and answers late or never.
 
 use std::collections::BTreeSet;
-use std::sync::Mutex;
-
-use futures_util::FutureExt;
-use sandbox::queue::Ruling;
 
 use super::*;
 use crate::sweeping::backlog;
@@ -22,12 +18,7 @@ async fn sweep(sweeper: &Environment) -> usize {
 
 #[tokio::test]
 async fn message_over_a_dead_connection_is_sent_again_within_the_call() {
-    let seen = Mutex::new(BTreeSet::new());
-    let hook: Hook = Arc::new(move |call| {
-        let is_dead = seen.lock().unwrap().insert(call.bodies);
-        async move { if is_dead { std::future::pending().await } else { Ruling::Pass } }.boxed()
-    });
-    let slow = SlowQueues::hooked(hook, &[]).await;
+    let slow = SlowQueues::hooked(dead_at_first(), &[]).await;
     let orders = numbered("o", 10);
     join_all(orders.iter().map(|order_id| slow.world.create(order_id))).await;
     assert_eq!(slow.queues.counts("orders").total(), orders.len());
