@@ -13,11 +13,15 @@ use time::{OffsetDateTime, UtcOffset};
 const SIX_DIGITS: EncodedConfig =
     Config::DEFAULT.set_time_precision(TimePrecision::Second { decimal_digits: NonZero::new(6) }).encode();
 
-/// Writes a time as `2026-11-24T10:51:00.366368Z`.
+/// Writes a time as `2026-11-24T10:51:00.366368Z`. Returns `None` for a time that is out of range in UTC.
+#[must_use]
+pub fn format(time: OffsetDateTime) -> Option<String> {
+    time.checked_to_offset(UtcOffset::UTC)?.format(&Iso8601::<SIX_DIGITS>).ok()
+}
+
+/// Writes a time as [`format()`] does.
 pub fn serialize<S: Serializer>(time: &OffsetDateTime, serializer: S) -> Result<S::Ok, S::Error> {
-    let utc = time.checked_to_offset(UtcOffset::UTC).ok_or_else(|| S::Error::custom("a time out of range"))?;
-    let text = utc.format(&Iso8601::<SIX_DIGITS>).map_err(S::Error::custom)?;
-    serializer.serialize_str(&text)
+    serializer.serialize_str(&format(*time).ok_or_else(|| S::Error::custom("a time out of range"))?)
 }
 
 /// Reads an RFC 3339 time in any offset. Refuses a time outside the years 1 to 9999 of UTC: the database driver converts times to

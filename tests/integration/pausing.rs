@@ -201,6 +201,7 @@ async fn pause_is_logged_with_who_and_why_and_measured() {
         let line = line(&log, &format!("\"{message}\"")).await;
         let fields = &line["fields"];
         assert_eq!((&fields["caller"], &fields["reason"]), (&json!("olga"), &json!(reason)), "{fields}");
+        assert!(shared::timestamp::parse(fields["since"].as_str().unwrap()).is_ok(), "{fields}");
     }
     pause(&world).await;
     world.post("/orders", &order("o-1")).await.expect(201);

@@ -6,10 +6,12 @@ use std::time::{Duration, SystemTime};
 
 use shared::config::Env;
 use shared::db::inspect::{Rights, SchemaVersion, Setting, newest_migration};
+use shared::db::pause::Pause;
 use shared::db::role::RoleName;
 use shared::db::{Database, DbConfig, Store, StoreError};
 use shared::deadline::Deadline;
 use shared::error::Chain;
+use shared::timestamp;
 
 use super::api::{GRACE_SECONDS, overdue, paused, skew};
 use super::finding::Finding;
@@ -194,7 +196,8 @@ async fn settings(store: &Store, role: &str) -> Finding {
 async fn waiting(store: &Store) -> Vec<Finding> {
     match store.read_metrics().await {
         Ok(metrics) => {
-            let pause = metrics.pause.map(|pause| format!("since {} by {}: {}", pause.since, pause.by, pause.reason));
+            let since = |pause: &Pause| timestamp::format(pause.since).unwrap_or_default();
+            let pause = metrics.pause.map(|pause| format!("since {} by {}: {}", since(&pause), pause.by, pause.reason));
             vec![paused(PLACE, pause), overdue(PLACE, metrics.oldest_overdue_seconds, GRACE_SECONDS)]
         }
         Err(error) => {

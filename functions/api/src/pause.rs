@@ -7,6 +7,7 @@ use axum::extract::{FromRequest, Request};
 use serde::{Deserialize, Serialize};
 use shared::db::pause::Pause;
 use shared::order::is_label;
+use shared::timestamp;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
@@ -88,7 +89,7 @@ pub async fn pause(
 ) -> Result<Json<ProcessingView>, ApiError> {
     let caller = caller.user_id().as_str();
     let pause = call.store.pause_processing(&change.reason, caller).await?;
-    tracing::info!(caller, reason = change.reason, since = %pause.since, "paused processing");
+    tracing::info!(caller, reason = change.reason, since = timestamp::format(pause.since), "paused processing");
     Ok(Json(ProcessingView { pause: Some(pause.into()) }))
 }
 
@@ -107,7 +108,7 @@ pub async fn resume(
 ) -> Result<Json<ProcessingView>, ApiError> {
     let caller = caller.user_id().as_str();
     let ended = call.store.resume_processing().await?;
-    let since = ended.map(|pause| pause.since.to_string()).unwrap_or_default();
+    let since = ended.and_then(|pause| timestamp::format(pause.since));
     tracing::info!(caller, reason = change.reason, since, "resumed processing");
     Ok(Json(ProcessingView { pause: None }))
 }
