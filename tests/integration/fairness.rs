@@ -117,7 +117,7 @@ async fn flood_of_one_user_does_not_delay_another_users_order() {
     slow.create_all(&numbered("alice", FLOOD)).await;
     world.post("/orders", &order_with("bob", &json!({"user_id": "bob"}))).await.expect(201);
     let pool = Arc::new(Pool::new(function(world, "processor", &[]), 2));
-    let processing = Mapping::new(Arc::clone(&slow.queues), "orders", pool).start(2);
+    let processing = Mapping::new(Arc::clone(&slow.queues), pool).start(2);
     tests::eventually("all orders are completed", PATIENCE, async || {
         (world.counted("completed").await == i64::try_from(FLOOD).unwrap() + 1).then_some(())
     })

@@ -18,7 +18,7 @@ use sandbox::gate::{Gate, Pace};
 use sandbox::gateway::{Answer, Claims, Gateway};
 use sandbox::mapping;
 use sandbox::merchant::{Merchant, Reply};
-use sandbox::queue::{Attributes, Hook, Message, Queues, Ruling, behind};
+use sandbox::queue::{Hook, Message, Queues, Ruling, behind};
 use sandbox::runtime::{Environment, Function, Pool};
 use serde_json::{Value, json};
 use tests::{World, order};
@@ -160,15 +160,10 @@ impl SlowQueues {
     }
 
     async fn behind(hook: Hook, gate: Arc<Gate>, more: &[(&str, &str)]) -> Self {
-        let visibility = Duration::from_secs(20);
-        let attributes = [
-            ("orders", Attributes { visibility, redrive: Some((3, "dead".to_owned())) }),
-            ("dead", Attributes { visibility, redrive: None }),
-        ];
-        let queues = Arc::new(Queues::start(&attributes, Some(hook)).await.unwrap());
-        let (endpoint, orders, dead) = (queues.endpoint(), queues.url("orders"), queues.url("dead"));
-        let addresses = [("AWS_ENDPOINT_URL", &*endpoint), ("QUEUE_URL", &*orders), ("DLQ_URL", &*dead)];
-        Self { world: World::with(&[&addresses, more].concat()).await, queues, gate }
+        let queues = Arc::new(Queues::start(Duration::from_secs(20), 3, hook).await.unwrap());
+        let addresses = queues.variables();
+        let addresses: Vec<_> = addresses.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        Self { world: World::with(&[&addresses[..], more].concat()).await, queues, gate }
     }
 
     /// Creates these orders. It does not use the slow queues.

@@ -59,7 +59,7 @@ async fn run(tracing: &str, daemon: &Daemon) -> (SlowQueues, Gateway, sandbox::m
     let traced = [&traced[..], &[("PROCESSING_DELAY_SECONDS", "1")]].concat();
     let slow = SlowQueues::new(&traced).await;
     let pool = |name| Arc::new(Pool::new(function(&slow.world, name, &[]), 1));
-    let processing = Mapping::new(Arc::clone(&slow.queues), "orders", pool("processor")).start(1);
+    let processing = Mapping::new(Arc::clone(&slow.queues), pool("processor")).start(1);
     let gateway = Gateway::new(pool("api"));
     (slow, gateway, processing)
 }

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 /// The CPU time that a process and its threads have used, user and system, in milliseconds; 0 if the process has ended.
-#[must_use]
 pub fn cpu_ms(process: i32) -> f64 {
     let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else { return 0.0 };
     // `schedstat` counts nanoseconds, `stat` only hundredths of a second.
@@ -12,13 +11,11 @@ pub fn cpu_ms(process: i32) -> f64 {
 }
 
 /// The sum of the CPU times of several processes, in milliseconds.
-#[must_use]
 pub fn cpu_ms_of(processes: &[i32]) -> f64 {
     processes.iter().map(|process| cpu_ms(*process)).sum()
 }
 
 /// The resident memory of a process, in KiB.
-#[must_use]
 pub fn memory_kib(process: i32) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -26,20 +23,17 @@ pub fn memory_kib(process: i32) -> f64 {
 }
 
 /// The ids of a process's children.
-#[must_use]
 pub fn children(process: i32) -> Vec<i32> {
     let children = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
     children.split_whitespace().filter_map(|child| child.parse().ok()).collect()
 }
 
 /// The CPU time of the current process, in milliseconds.
-#[must_use]
 pub fn own_cpu_ms() -> f64 {
     cpu_ms(std::process::id().cast_signed())
 }
 
 /// The CPU time of a process's children that have ended, in milliseconds, in steps of 10.
-#[must_use]
 pub fn ended_children_cpu_ms(process: i32) -> f64 {
     const MS_A_TICK: f64 = 10.0;
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();

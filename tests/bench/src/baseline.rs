@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
-use crate::world::{QUEUE, World};
+use crate::world::World;
 
 /// How many connections to the database it has: one for each of the function's environments.
 pub const CONNECTIONS: usize = 16;
@@ -64,8 +64,6 @@ impl Baseline {
         Ok(())
     }
 
-    /// The process id.
-    #[must_use]
     pub fn process_id(&self) -> i32 {
         self.process.id()
     }
@@ -87,13 +85,9 @@ pub fn function(world: &World, database_url: &str, sends: bool) -> Result<Functi
         ("POOL_SIZE", "1"),
         ("PROCESSING", "off"),
     ];
-    let queue = [
-        ("QUEUE_URL", world.queues.url(QUEUE)),
-        ("AWS_ENDPOINT_URL", world.queues.endpoint()),
-        ("AWS_DEFAULT_REGION", "us-east-1".to_owned()),
-    ];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter();
-    let queue = queue.into_iter().filter(|_| sends).map(|(name, value)| (name.to_owned(), value));
+    let queue = world.queues.variables().into_iter().chain([("AWS_DEFAULT_REGION", "us-east-1".to_owned())]);
+    let queue = queue.filter(|_| sends).map(|(name, value)| (name.to_owned(), value));
     let variables = variables.chain(queue).collect();
     Ok(Function { name: "fastapi".to_owned(), bootstrap, variables, timeout: Duration::from_mins(1), log: None })
 }

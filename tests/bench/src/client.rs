@@ -10,7 +10,6 @@ use tokio::net::TcpStream;
 /// The initial size of the buffer. A larger answer grows it.
 const BUFFER_SIZE: usize = 4096;
 
-/// A client and its connection.
 pub struct Client {
     stream: TcpStream,
     buffer: Vec<u8>,
@@ -18,7 +17,6 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to the server at this address.
     pub async fn connect(address: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;

@@ -18,7 +18,7 @@ use crate::progress::step;
 use crate::share::Share;
 use crate::stats::{figure, median, ms, ratio, spread};
 use crate::tls;
-use crate::world::{QUEUE, World};
+use crate::world::World;
 
 /// The template's memory, and the smallest that Lambda offers.
 const MEMORY_MB: [u32; 2] = [512, 128];
@@ -52,7 +52,6 @@ struct Cold {
     bare: Vec<f64>,
 }
 
-/// Runs the measurement.
 pub async fn measure(world: &World) -> Result<Findings> {
     world.clear().await?;
     let authorities = tls::enable(&world.postgres, world.directory.path()).await?;
@@ -128,8 +127,7 @@ impl Start<'_> {
             .env("DATABASE_URL", by_name(&self.world.database_url()))
             .env("DATABASE_CA_FILE", self.authorities)
             .env("SSL_CERT_FILE", "/dev/null")
-            .env("QUEUE_URL", self.world.queues.url(QUEUE))
-            .env("AWS_ENDPOINT_URL", self.world.queues.endpoint());
+            .envs(self.world.queues.variables());
         let output = command.stdin(Stdio::null()).output().await?;
         let micros = String::from_utf8_lossy(&output.stdout).trim().parse::<u32>();
         let micros = micros.map_err(|_| String::from_utf8_lossy(&output.stderr).into_owned())?;

@@ -20,10 +20,13 @@ pub use line::Line;
 /// How long the simulated work takes, in seconds.
 const DELAY: f64 = 5.0;
 
-/// Runs the measurement. Also returns the figures for `make cost`.
-pub async fn measure(world: &World) -> Result<(Findings, Billed)> {
+/// Runs the measurement. A complete run also writes the figures for `make cost`.
+pub async fn measure(world: &World) -> Result<Findings> {
     step("cost");
     let billed = billed::measure(world).await?;
+    if world.options.writes() {
+        billed.write()?;
+    }
     let prices = Prices::of("us-east-1")?;
     let bill =
         |work, list, batch| Bill::of(&billed, &prices, &Deployment { work, list, batch, ..Deployment::default() });
@@ -46,7 +49,7 @@ pub async fn measure(world: &World) -> Result<(Findings, Billed)> {
     }
     let access_log = format!("The gateway's access log is {} bytes a call.\n", access_log::bytes());
     let text = format!("{}\n{access_log}\n{}\n{}", billed.table(), table.text(), elsewhere.text());
-    Ok((Findings { text, criteria: criteria(&single, &lists), ..Findings::default() }, billed))
+    Ok(Findings { text, criteria: criteria(&single, &lists), ..Findings::default() })
 }
 
 fn in_region(billed: &Billed, region: &str, is_arm: bool) -> Result<[String; 3]> {

@@ -20,7 +20,6 @@ use crate::world::World;
 
 /// The number of clients that the targets use.
 const USUAL: usize = 64;
-/// The numbers of simultaneous clients.
 const CLIENTS: [usize; 4] = [1, 16, USUAL, 1000];
 /// The names of the rows that targets and plots use.
 const OURS: &str = "Ordermill";
@@ -51,7 +50,6 @@ struct Pools {
     sending: Arc<Pool>,
 }
 
-/// Runs the measurement.
 pub async fn measure(world: &World) -> Result<Findings> {
     let api = world.pool(world.function("api", &[]), CONNECTIONS).await?;
     let mut hello = world.function("api", &[]);

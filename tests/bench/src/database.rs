@@ -8,7 +8,6 @@ use crate::cost::Line;
 /// The file with the costs of the last complete run.
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/database.json");
 
-/// The costs.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Database {
     /// Creating a single order.
@@ -26,11 +25,9 @@ pub struct Database {
 }
 
 impl Database {
-    /// Reads the file.
     pub fn read() -> Result<Self> {
         Ok(serde_json::from_str(&std::fs::read_to_string(FILE)?)?)
     }
-    /// Writes the file.
     pub fn write(&self) -> Result<()> {
         Ok(std::fs::write(FILE, serde_json::to_string_pretty(self)? + "\n")?)
     }

@@ -27,7 +27,6 @@ const DELAY: Duration = Duration::from_secs(5);
 /// The orders a second while the end-to-end latency is measured.
 const STEADY: u32 = 100;
 
-/// Runs the measurement.
 pub async fn measure(world: &World) -> Result<Findings> {
     let processor = world.pool(world.function("processor", &[]), 1).await?;
     let mut ours = [const { Vec::new() }; BATCHES.len()];

@@ -3,13 +3,11 @@
 /// A target, and whether the measurement meets it.
 #[derive(Debug, Clone)]
 pub struct Criterion {
-    /// The measured quantity.
     pub what: &'static str,
     /// The figure before the target was set.
     pub before: &'static str,
     /// The target, as text.
     pub target: &'static str,
-    /// The measured figure.
     pub measured: f64,
     /// Whether the figure meets the target.
     pub is_met: bool,
@@ -19,25 +17,21 @@ pub struct Criterion {
 
 impl Criterion {
     /// A target that the figure must not exceed.
-    #[must_use]
     pub fn at_most(what: &'static str, target: &'static str, limit: f64, measured: f64, note: String) -> Self {
         Self { what, before: "–", target, measured, is_met: measured <= limit, note }
     }
 
     /// A target that the figure has to reach.
-    #[must_use]
     pub fn at_least(what: &'static str, target: &'static str, limit: f64, measured: f64, note: String) -> Self {
         Self { what, before: "–", target, measured, is_met: measured >= limit, note }
     }
 
     /// Sets the figure before the target was set.
-    #[must_use]
     pub fn before(self, before: &'static str) -> Self {
         Self { before, ..self }
     }
 
     /// Whether the target is met, as a word.
-    #[must_use]
     pub fn verdict(&self) -> &'static str {
         if self.is_met { "yes" } else { "**no**" }
     }
@@ -59,20 +53,15 @@ pub struct Findings {
 pub struct Table(String);
 
 impl Table {
-    /// A table with this head.
-    #[must_use]
     pub fn new(head: &[&str]) -> Self {
         let rule = format!("|---|{}", "---:|".repeat(head.len() - 1));
         Self(format!("| {} |\n{rule}\n", head.join(" | ")))
     }
 
-    /// Adds a row.
     pub fn row(&mut self, cells: &[String]) {
         self.0.extend(["| ", &cells.join(" | "), " |\n"]);
     }
 
-    /// The Markdown.
-    #[must_use]
     pub fn text(self) -> String {
         self.0
     }

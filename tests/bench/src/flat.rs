@@ -22,7 +22,6 @@ use crate::world::{TABLES, World};
 const SIZES: [u32; 4] = [1_000, 100_000, 1_000_000, 10_000_000];
 /// How many of these sizes a quick run measures.
 const QUICK_SIZES: usize = 2;
-/// The number of active orders.
 const ACTIVE: usize = 10_000;
 /// The time over which the orders are spread.
 const SPAN: &str = "7 days";
@@ -43,7 +42,6 @@ const COMPARED: usize = 400;
 /// The medians of the calls at one size, in milliseconds.
 type Medians = [f64; CALLS.len()];
 
-/// Runs the measurement.
 pub async fn measure(world: &World) -> Result<Findings> {
     world.clear().await?;
     let api = Front::new(world.pool(world.function("api", &[]), 1).await?);

@@ -24,25 +24,20 @@ static EVENT: LazyLock<String> =
 #[derive(Clone)]
 pub struct Front(Arc<Pool>);
 
-/// The function's answer.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Answer<'a> {
-    /// The HTTP status.
     pub status_code: u16,
-    /// The body.
     #[serde(borrow, default)]
     pub body: Cow<'a, str>,
 }
 
 impl Front {
     /// A front for this pool. Every caller is an administrator.
-    #[must_use]
     pub fn new(pool: Arc<Pool>) -> Self {
         Self(pool)
     }
 
-    /// Starts the HTTP server.
     pub async fn serve(&self) -> Result<Server> {
         let front = self.clone();
         Server::start(move |request| {
@@ -69,8 +64,6 @@ impl Front {
     }
 }
 
-/// The gateway's event for a call.
-#[must_use]
 pub fn event_of(method: &str, path: &str, body: &str) -> String {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let body = serde_json::to_string(body).unwrap_or_default(); // With its quotes.

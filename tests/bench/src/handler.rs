@@ -27,7 +27,6 @@ struct Watch {
     took: Duration,
 }
 
-/// Runs the measurement.
 pub async fn measure(world: &World) -> Result<Findings> {
     step("handler time");
     world.clear().await?;

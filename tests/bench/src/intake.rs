@@ -11,10 +11,8 @@ use crate::world::World;
 
 /// The sizes of the lists. A list of one is a single create.
 const LISTS: [usize; 3] = [1, 100, 500];
-/// The number of simultaneous clients.
 const CLIENTS: usize = 16;
 
-/// Runs the measurement.
 pub async fn measure(world: &World) -> Result<Findings> {
     let api = world.pool(world.function("api", &[]), CONNECTIONS).await?;
     let mut loads: [Vec<Load>; LISTS.len()] = Default::default();

@@ -77,8 +77,6 @@ const ALL: [Rival; 5] = [
     },
 ];
 
-/// The installed queues.
-#[must_use]
 pub fn available() -> Vec<Rival> {
     let is_there = |rival: &Rival| match rival.program {
         Program::Node(_) => Path::new(INSTALLED).join("node_modules").exists(),

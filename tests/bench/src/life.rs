@@ -44,8 +44,8 @@ impl Life {
     }
 }
 
-/// Runs the measurement. Also returns the simulation's figures.
-pub async fn measure(world: &World) -> Result<(Findings, Database)> {
+/// Runs the measurement. A complete run also writes the simulation's figures.
+pub async fn measure(world: &World) -> Result<Findings> {
     world.clear().await?;
     let sql = world.sql().await?;
     step("life, filling in finished orders");
@@ -82,9 +82,10 @@ pub async fn measure(world: &World) -> Result<(Findings, Database)> {
         bytes_per_order: bytes_kept,
         log_bytes_per_order: median(&each(SIZES.len() - 1, &|life| life.sum(|done| done.wal_bytes))),
     };
-    let findings =
-        Findings { text, criteria: criteria(&lives, &announced, &floors, bytes_kept), ..Findings::default() };
-    Ok((findings, database))
+    if world.options.writes() {
+        database.write()?;
+    }
+    Ok(Findings { text, criteria: criteria(&lives, &announced, &floors, bytes_kept), ..Findings::default() })
 }
 
 /// Runs this many orders through their whole lives, `size` at a time.

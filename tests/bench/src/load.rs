@@ -47,7 +47,6 @@ pub struct Load {
 
 impl Load {
     /// A percentile of the latencies, in milliseconds.
-    #[must_use]
     pub fn percentile(&self, share: f64) -> f64 {
         percentile(&self.latencies, share)
     }
@@ -135,13 +134,11 @@ impl Caller {
 }
 
 /// The path and the body of a request that creates this many orders.
-#[must_use]
 pub fn request(list: usize) -> (&'static str, String) {
     request_of(list, order)
 }
 
 /// The same for orders without ids, so that the service generates them.
-#[must_use]
 pub fn unnamed(list: usize) -> (&'static str, String) {
     let order = || {
         let user = fastrand::u32(0..1000);
@@ -159,7 +156,6 @@ fn request_of(list: usize, order: impl FnMut() -> String) -> (&'static str, Stri
 }
 
 /// The JSON of a new order.
-#[must_use]
 pub fn order() -> String {
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let user = number % 1000;

@@ -73,46 +73,26 @@ async fn run() -> Result<()> {
     if options.writes() { report::write(&options, &measured) } else { Ok(()) }
 }
 
+/// All measurements, in the order of a run.
+const ALL: [&str; 10] = ["create", "cold", "handler", "life", "drain", "snapshot", "flat", "cost", "intake", "scale"];
+
 /// Runs the selected measurements, one after the other.
 async fn measure(world: &World) -> Result<Vec<Measured>> {
-    let (mut measured, includes) = (Vec::new(), |name| world.options.includes(name));
-    if includes("create") {
-        measured.push(("create", create::measure(world).await?));
-    }
-    if includes("cold") {
-        measured.push(("cold", cold::measure(world).await?));
-    }
-    if includes("handler") {
-        measured.push(("handler", handler::measure(world).await?));
-    }
-    if includes("life") {
-        let (findings, database) = life::measure(world).await?;
-        measured.push(("life", findings));
-        if world.options.writes() {
-            database.write()?;
-        }
-    }
-    if includes("drain") {
-        measured.push(("drain", drain::measure(world).await?));
-    }
-    if includes("snapshot") {
-        measured.push(("snapshot", snapshot::measure(world).await?));
-    }
-    if includes("flat") {
-        measured.push(("flat", flat::measure(world).await?));
-    }
-    if includes("cost") {
-        let (findings, billed) = cost::measure(world).await?;
-        if world.options.writes() {
-            billed.write()?;
-        }
-        measured.push(("cost", findings));
-    }
-    if includes("intake") {
-        measured.push(("intake", intake::measure(world).await?));
-    }
-    if includes("scale") {
-        measured.push(("scale", scale::measure(world).await?));
+    let mut measured = Vec::new();
+    for name in ALL.into_iter().filter(|name| world.options.includes(name)) {
+        let findings = match name {
+            "create" => create::measure(world).await,
+            "cold" => cold::measure(world).await,
+            "handler" => handler::measure(world).await,
+            "life" => life::measure(world).await,
+            "drain" => drain::measure(world).await,
+            "snapshot" => snapshot::measure(world).await,
+            "flat" => flat::measure(world).await,
+            "cost" => cost::measure(world).await,
+            "intake" => intake::measure(world).await,
+            _ => scale::measure(world).await,
+        };
+        measured.push((name, findings?));
     }
     Ok(measured)
 }

@@ -10,12 +10,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sandbox::Result;
+use sandbox::{Result, variable};
 
 /// A run's size.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Whether this is a quick run.
     pub is_quick: bool,
     /// The number of runs. Each figure is their median.
     pub runs: usize,
@@ -24,27 +23,23 @@ pub struct Options {
 }
 
 impl Options {
-    /// Reads the variables.
     pub fn from_env() -> Result<Self> {
-        let is_quick = text("QUICK").is_some_and(|text| text != "0");
-        let runs =
-            text("RUNS").map(|text| text.parse().map_err(|_| format!("RUNS: {text} is not a number"))).transpose()?;
+        let is_quick = variable::<String>("QUICK")?.is_some_and(|text| text != "0");
+        let only: Option<String> = variable("ONLY")?;
         Ok(Self {
             is_quick,
-            runs: runs.unwrap_or(if is_quick { 1 } else { 5 }),
-            only: text("ONLY").map(|only| only.split(',').map(str::to_owned).collect()),
-            binaries: text("BINARIES").map(PathBuf::from),
+            runs: variable("RUNS")?.unwrap_or(if is_quick { 1 } else { 5 }),
+            only: only.map(|only| only.split(',').map(str::to_owned).collect()),
+            binaries: variable("BINARIES")?,
         })
     }
 
     /// Whether this run includes the measurement.
-    #[must_use]
     pub fn includes(&self, measurement: &str) -> bool {
         self.only.as_ref().is_none_or(|only| only.iter().any(|name| name == measurement))
     }
 
     /// Whether the run writes the document: only a complete run does.
-    #[must_use]
     pub fn writes(&self) -> bool {
         !self.is_quick && self.only.is_none()
     }
@@ -55,7 +50,6 @@ impl Options {
     }
 
     /// How long a load runs before the measurement, and how long the measurement lasts.
-    #[must_use]
     pub fn load(&self) -> (Duration, Duration) {
         self.either(
             (Duration::from_millis(500), Duration::from_secs(2)),
@@ -64,18 +58,12 @@ impl Options {
     }
 
     /// The path of a function's binary.
-    #[must_use]
     pub fn bootstrap(&self, function: &str) -> PathBuf {
         sandbox::runtime::bootstrap(self.binaries.as_deref(), function)
     }
 
     /// The path of a probe's binary.
-    #[must_use]
     pub fn probe(name: &str) -> PathBuf {
         PathBuf::from("target/release").join(name)
     }
-}
-
-fn text(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|text| !text.is_empty())
 }

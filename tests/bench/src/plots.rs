@@ -10,7 +10,6 @@ const SIZE: (u32, u32) = (720, 400);
 const COLOURS: [RGBColor; 4] =
     [RGBColor(31, 119, 180), RGBColor(214, 96, 39), RGBColor(44, 140, 60), RGBColor(130, 90, 170)];
 
-/// A line.
 pub struct Series {
     name: String,
     points: Vec<(f64, f64)>,
@@ -23,19 +22,14 @@ impl Series {
     }
 }
 
-/// A plot.
 pub struct Plot<'a> {
     pub title: &'a str,
-    /// The label of the x axis.
     pub x: &'a str,
-    /// The label of the y axis.
     pub y: &'a str,
-    /// The lines.
     pub series: Vec<Series>,
 }
 
 impl Plot<'_> {
-    /// Draws the plot.
     pub fn svg(&self) -> Result<String> {
         let mut svg = String::new();
         self.draw(&SVGBackend::with_string(&mut svg, SIZE).into_drawing_area()).map_err(|error| error.to_string())?;

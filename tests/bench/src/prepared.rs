@@ -6,7 +6,7 @@ use sandbox::queue::Message;
 
 use crate::front::Front;
 use crate::stats::numbers;
-use crate::world::{QUEUE, World};
+use crate::world::World;
 
 /// The most orders of a request.
 const LIST: usize = 500;
@@ -15,7 +15,7 @@ const LIST: usize = 500;
 pub async fn due(world: &World, orders: usize) -> Result<()> {
     let api = Front::new(world.pool(world.function("api", &[]), 1).await?);
     all(&api, orders).await?;
-    drop(world.queues.steal(QUEUE, usize::MAX));
+    drop(world.queues.steal(usize::MAX));
     let sql = world.sql().await?;
     sql.batch_execute("VACUUM ANALYZE orders, order_work").await?;
     Ok(sql.batch_execute("CHECKPOINT").await?)
@@ -43,13 +43,11 @@ pub async fn create(api: &Front, name: &str, numbers: std::ops::Range<usize>) ->
 }
 
 /// The event of a batch of the orders `drain-…` with these numbers.
-#[must_use]
 pub fn batch(orders: impl Iterator<Item = usize>) -> bytes::Bytes {
     event(orders.map(|order| format!("drain-{order}")))
 }
 
 /// The event of a batch of the orders with these ids.
-#[must_use]
 pub fn event(order_ids: impl Iterator<Item = String>) -> bytes::Bytes {
     let message = |order_id: String| Message {
         id: format!("message-{order_id}"),

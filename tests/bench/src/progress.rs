@@ -27,7 +27,6 @@ pub fn clear() {
 }
 
 /// The seconds since the run started.
-#[must_use]
 pub fn seconds() -> f64 {
     BEGIN.elapsed().as_secs_f64()
 }

@@ -30,7 +30,6 @@ struct Scaled {
     shares: [Vec<f64>; 3],
 }
 
-/// Runs the measurement.
 pub async fn measure(world: &World) -> Result<Findings> {
     let mut all: [Scaled; ENVIRONMENTS.len()] = std::array::from_fn(|_| Scaled::default());
     for run in 1..=world.options.runs.min(3) {

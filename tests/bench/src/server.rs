@@ -30,7 +30,6 @@ impl Done {
     }
 
     /// The work since `before`, for each of `orders` orders.
-    #[must_use]
     pub fn since(&self, before: &Self, orders: f64) -> Self {
         let each = |after: f64, before: f64| (after - before) / orders;
         Self {

@@ -20,14 +20,12 @@ pub struct Share {
 
 impl Share {
     /// The share of a function with this memory.
-    #[must_use]
     pub fn of(memory_mb: u32) -> Self {
         let quota = PERIOD.mul_f64(f64::from(memory_mb) / WHOLE_CPU_MB);
         Self { group: v1(memory_mb, quota).or_else(|_| v2(memory_mb, quota)).ok() }
     }
 
     /// Whether this machine enforces the share. Otherwise programs can use a whole CPU and more.
-    #[must_use]
     pub fn is_enforced(&self) -> bool {
         self.group.is_some()
     }

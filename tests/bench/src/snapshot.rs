@@ -11,7 +11,7 @@ use crate::front::Front;
 use crate::prepared;
 use crate::progress::step;
 use crate::stats::{count, figure, median, ms};
-use crate::world::{QUEUE, World};
+use crate::world::World;
 
 /// The size of a batch.
 const BATCH: usize = 1_000;
@@ -28,7 +28,6 @@ struct Part {
     metrics_ms: f64,
 }
 
-/// Runs the measurement.
 pub async fn measure(world: &World) -> Result<Findings> {
     step("drain, no snapshot held");
     world.clear().await?;
@@ -91,7 +90,7 @@ impl Bench<'_> {
         for (first, last) in crate::stats::numbers(BATCH, BATCH / 2) {
             prepared::create(&self.api, &name, first..last).await?;
         }
-        drop(self.world.queues.steal(QUEUE, usize::MAX));
+        drop(self.world.queues.steal(usize::MAX));
         let event = prepared::event((0..BATCH).map(|n| format!("{name}-{n}")));
         let begin = Instant::now();
         self.processor.invoke(event).await.map_err(|error| format!("a batch of {BATCH}: {error:?}"))?;

@@ -3,13 +3,11 @@
 use std::time::Duration;
 
 /// The median; 0 for no values.
-#[must_use]
 pub fn median(values: &[f64]) -> f64 {
     percentile(values, 0.5)
 }
 
 /// The percentile for this share, from 0 to 1; 0 for no values.
-#[must_use]
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
 pub fn percentile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
@@ -19,13 +17,11 @@ pub fn percentile(values: &[f64], share: f64) -> f64 {
 }
 
 /// The median of the ratios of each run. Noise that affects both sides of a run cancels out.
-#[must_use]
 pub fn ratio(over: &[f64], under: &[f64]) -> f64 {
     median(&over.iter().zip(under).map(|(over, under)| over / under).collect::<Vec<_>>())
 }
 
 /// Converts a count to a float.
-#[must_use]
 #[expect(clippy::cast_precision_loss, reason = "all counts here are far below 2^52")]
 pub fn count(many: usize) -> f64 {
     many as f64
@@ -37,19 +33,16 @@ pub fn numbers(all: usize, size: usize) -> impl Iterator<Item = (usize, usize)> 
 }
 
 /// The duration in milliseconds.
-#[must_use]
 pub fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
 /// The median, followed by the lowest and the highest value in brackets.
-#[must_use]
 pub fn spread(values: &[f64]) -> String {
     format!("{} ({}–{})", figure(median(values)), figure(percentile(values, 0.0)), figure(percentile(values, 1.0)))
 }
 
 /// Formats a number with three significant digits, and with all digits before the decimal point.
-#[must_use]
 pub fn figure(value: f64) -> String {
     match value.abs() {
         size if size >= 1000.0 => thousands(value),
@@ -61,7 +54,6 @@ pub fn figure(value: f64) -> String {
 }
 
 /// Formats a whole number with a comma between thousands.
-#[must_use]
 #[expect(clippy::cast_possible_truncation, reason = "far smaller than 2^63")]
 pub fn thousands(value: f64) -> String {
     let digits = (value.round() as i64).to_string();

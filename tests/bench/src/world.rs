@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use sandbox::Result;
 use sandbox::mapping::{Mapping, Pollers};
 use sandbox::postgres::Postgres;
-use sandbox::queue::{Attributes, Hook, Queues, Ruling};
+use sandbox::queue::{Hook, Queues, Ruling};
 use sandbox::runtime::{Function, Pool};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
@@ -18,10 +18,9 @@ use tokio_postgres::Client;
 use crate::account::{children, cpu_ms, cpu_ms_of, ended_children_cpu_ms};
 use crate::options::Options;
 
-/// The orders' queue.
-pub const QUEUE: &str = "orders";
-/// Its dead-letter queue.
-const DEAD_LETTERS: &str = "dead-letters";
+/// How long a received message stays invisible, and its most receives.
+const VISIBILITY: Duration = Duration::from_secs(90);
+const MOST_RECEIVES: u32 = 10;
 /// The functions' tables.
 pub const TABLES: &str =
     "orders, order_work, order_events, order_outcomes, order_stats, order_durations, order_hours, order_hour_durations";
@@ -32,11 +31,8 @@ const BASELINE_SCHEMA: &str = include_str!("../baseline/schema.sql");
 
 /// The parts that run during all measurements.
 pub struct World {
-    /// The options of the run.
     pub options: Options,
-    /// The database server.
     pub postgres: Postgres,
-    /// The queues.
     pub queues: Arc<Queues>,
     /// The directory for files of this run.
     pub directory: TempDir,
@@ -63,7 +59,7 @@ impl World {
         let postgres = Postgres::start().await?;
         postgres.connect().await?.batch_execute(&format!("CREATE DATABASE {BASELINE}")).await?;
         let distance = Arc::new(Distance::default());
-        let queues = Queues::start(&queues(), Some(delaying_hook(&distance))).await?;
+        let queues = Queues::start(VISIBILITY, MOST_RECEIVES, delaying_hook(&distance)).await?;
         let world = Self { options, postgres, queues: Arc::new(queues), directory, distance };
         world.baseline_sql().await?.batch_execute(BASELINE_SCHEMA).await?;
         Ok(world)
@@ -75,28 +71,22 @@ impl World {
     }
 
     /// How long the queue's callers have waited for its round trips, in total.
-    #[must_use]
     pub fn queue_waited(&self) -> Duration {
         Duration::from_micros(self.distance.waited.load(Ordering::Relaxed))
     }
 
     /// The path of a function's binary.
-    #[must_use]
     pub fn bootstrap(&self, function: &str) -> PathBuf {
         self.directory.path().join(function)
     }
 
     /// A function with its required variables and with `more`, which win.
-    #[must_use]
     pub fn function(&self, name: &str, more: &[(&str, &str)]) -> Function {
         let required = [
             ("STAGE", "dev".to_owned()),
             // As the functions' own role, with its settings.
             ("DATABASE_URL", self.postgres.app_url(&[self.postgres.address()])),
             ("DATABASE_TLS", "off".to_owned()),
-            ("AWS_ENDPOINT_URL", self.queues.endpoint()),
-            ("QUEUE_URL", self.queues.url(QUEUE)),
-            ("DLQ_URL", self.queues.url(DEAD_LETTERS)),
             ("AWS_LAMBDA_LOG_FORMAT", "JSON".to_owned()),
             // As in the template.
             ("SSL_CERT_FILE", "/dev/null".to_owned()),
@@ -107,7 +97,12 @@ impl World {
         Function {
             name: name.to_owned(),
             bootstrap: self.bootstrap(name),
-            variables: required.into_iter().chain(more).map(|(name, value)| (name.to_owned(), value)).collect(),
+            variables: required
+                .into_iter()
+                .chain(self.queues.variables())
+                .chain(more)
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect(),
             timeout: Duration::from_mins(1),
             log: None,
         }
@@ -121,25 +116,20 @@ impl World {
     }
 
     /// Starts to deliver messages to a processor, ten at a time.
-    #[must_use]
     pub fn process(&self, pool: Arc<Pool>, concurrency: usize) -> Pollers {
-        Mapping::new(Arc::clone(&self.queues), QUEUE, pool).start(concurrency)
+        Mapping::new(Arc::clone(&self.queues), pool).start(concurrency)
     }
 
-    /// The URL of the functions' database.
-    #[must_use]
     pub fn database_url(&self) -> String {
         self.postgres.url(self.postgres.address())
     }
 
     /// The URL of the baseline's database.
-    #[must_use]
     pub fn baseline_url(&self) -> String {
         let url = self.database_url();
         url.rsplit_once('/').map_or_else(|| url.clone(), |(server, _)| format!("{server}/{BASELINE}"))
     }
 
-    /// Connects to the functions' database.
     pub async fn sql(&self) -> Result<Client> {
         self.postgres.connect().await
     }
@@ -157,18 +147,16 @@ impl World {
         let sql = self.sql().await?;
         sql.batch_execute(&format!("TRUNCATE {TABLES}")).await?;
         sql.batch_execute("CHECKPOINT").await?;
-        drop(self.queues.steal(QUEUE, usize::MAX));
+        drop(self.queues.steal(usize::MAX));
         Ok(())
     }
 
     /// The CPU time of the database server's current backends, in milliseconds.
-    #[must_use]
     pub fn database_cpu_ms(&self) -> f64 {
         self.postgres.process_id().map(|server| cpu_ms_of(&children(server))).unwrap_or_default()
     }
 
     /// The CPU time of the whole database server, ended backends included, in milliseconds.
-    #[must_use]
     pub fn server_cpu_ms(&self) -> f64 {
         let used = |server| cpu_ms(server) + cpu_ms_of(&children(server)) + ended_children_cpu_ms(server);
         self.postgres.process_id().map(used).unwrap_or_default()
@@ -187,11 +175,6 @@ impl World {
         }
         Ok(())
     }
-}
-
-fn queues() -> [(&'static str, Attributes); 2] {
-    let attributes = |redrive| Attributes { visibility: Duration::from_secs(90), redrive };
-    [(QUEUE, attributes(Some((10, DEAD_LETTERS.to_owned())))), (DEAD_LETTERS, attributes(None))]
 }
 
 /// A hook that delays each call of the queue by the round trip.

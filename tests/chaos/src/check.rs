@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use sandbox::Result;
 use sandbox::gateway::Claims;
+use sandbox::queue::ORDERS;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
 
@@ -16,7 +17,7 @@ use crate::faults::Fault;
 use crate::hooks::{CLAIM, SENT};
 use crate::journal::{Call, Moment, Story};
 use crate::storm::Recovery;
-use crate::world::{ENVIRONMENTS, QUEUE, World};
+use crate::world::{ENVIRONMENTS, World};
 
 use rows::{RECOUNT, Row, rows};
 
@@ -58,7 +59,7 @@ pub struct Findings {
 pub async fn settle(world: &World, within: Duration) -> Result<bool> {
     let end = Instant::now() + within;
     while !(world.active().await?.is_empty()
-        && world.queues.counts(QUEUE).total() == 0
+        && world.queues.counts(ORDERS).total() == 0
         && world.unannounced().await? == 0
         && aged::count_old(&world.database.sql().await?).await? == 0)
     {
@@ -210,8 +211,11 @@ impl Findings {
             self.violations.push(format!("the statistics say {counted}, a recount {recounted}"));
         }
         let admin = Claims { sub: "operator", scope: "orders/admin" };
-        let metrics =
-            world.call("GET", "/metrics", admin, None).await.map_err(|error| format!("no metrics: {error:?}"))?;
+        let metrics = world
+            .gateway
+            .call("GET", "/metrics", admin, None)
+            .await
+            .map_err(|error| format!("no metrics: {error:?}"))?;
         for status in ["pending", "processing", "completed", "failed", "cancelled"] {
             let counted = metrics.body["status_counts"][status].as_u64().and_then(|count| usize::try_from(count).ok());
             let recounted = self.states.get(status).copied().unwrap_or_default();
@@ -219,7 +223,7 @@ impl Findings {
                 self.violations.push(format!("the metrics say {counted:?} {status}, and there are {recounted}"));
             }
         }
-        let waiting = world.queues.counts(QUEUE).total();
+        let waiting = world.queues.counts(ORDERS).total();
         if waiting > 0 {
             self.violations.push(format!("{waiting} messages are still in the queue"));
         }

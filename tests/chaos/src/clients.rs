@@ -101,7 +101,7 @@ async fn create(world: &World, number: usize) {
 async fn create_batch(world: &World, number: usize) {
     let mut missing: Vec<_> = (0..BATCH).map(|index| order(&format!("batch-{number:06}-{index}"), number)).collect();
     for ask in 0..ASKS {
-        let result = world.call("POST", "/orders/batch", ADMIN, Some(&json!({"orders": missing}))).await;
+        let result = world.gateway.call("POST", "/orders/batch", ADMIN, Some(&json!({"orders": missing}))).await;
         missing = without_accepted(world, missing, &result);
         if missing.is_empty() {
             return;
@@ -150,7 +150,9 @@ async fn cancel(world: &World, order: &str, claims: Claims<'_>) {
 pub async fn retry_failed(world: Arc<World>) {
     loop {
         sleep(ROUND).await;
-        let Ok(list) = world.call("GET", "/orders?status=failed&limit=200", ADMIN, None).await else { continue };
+        let Ok(list) = world.gateway.call("GET", "/orders?status=failed&limit=200", ADMIN, None).await else {
+            continue;
+        };
         let failed = list.body["orders"].as_array().cloned().unwrap_or_default();
         for order in failed.iter().filter_map(|order| order["order_id"].as_str()) {
             if is_even(order) && !world.journal.lock().get(order).is_some_and(|story| story.retried) {
@@ -188,7 +190,7 @@ impl Call<'_> {
     /// Makes the call up to `asks` times, and returns the expected status.
     async fn ask(&self, world: &World, order: &str, what: &str, asks: u32) -> Option<u16> {
         for ask in 0..asks {
-            match world.call("POST", self.path, self.claims, self.body).await {
+            match world.gateway.call("POST", self.path, self.claims, self.body).await {
                 Ok(Answer { status, .. }) if self.expected.contains(&status) => return Some(status),
                 other => saw_error(world, order, what, &other),
             }

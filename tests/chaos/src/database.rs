@@ -50,7 +50,6 @@ impl Database {
         Ok(servers.writer.connect().await?.query(sql, &[]).await?)
     }
 
-    /// Cuts the functions' connections.
     pub fn cut(&self) {
         self.hosts.iter().for_each(Wire::cut_all);
     }

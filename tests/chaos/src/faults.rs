@@ -47,7 +47,6 @@ impl Faults {
         self.lock().armed.remove(&fault)
     }
 
-    /// Starts the fault.
     pub fn begin(&self, fault: Fault) {
         *self.lock().on.entry(fault).or_default() += 1;
     }
@@ -59,7 +58,6 @@ impl Faults {
         }
     }
 
-    /// Whether the fault is active.
     pub fn is_on(&self, fault: Fault) -> bool {
         self.lock().on.get(&fault).is_some_and(|on| *on > 0)
     }

@@ -56,7 +56,6 @@ const KILLS: [(Moment, Kind, Fault, &str); 4] = [
 ];
 
 impl Hooks {
-    /// The hook of the wire.
     pub fn of_wire(self: &Arc<Self>) -> wire::Hook {
         let hooks = Arc::clone(self);
         Arc::new(move |moment, statement| -> BoxFuture<'static, wire::Ruling> {
@@ -65,7 +64,6 @@ impl Hooks {
         })
     }
 
-    /// The hook of the queue.
     pub fn of_queue(self: &Arc<Self>) -> queue::Hook {
         let hooks = Arc::clone(self);
         Arc::new(move |sighting| -> BoxFuture<'static, queue::Ruling> {
@@ -182,7 +180,7 @@ impl Hooks {
             self.note(&call.bodies, Fault::QueueHangs.name());
             self.gate.pass().await;
         }
-        if call.queue != super::world::QUEUE || !call.action.starts_with("SendMessage") {
+        if call.queue != queue::ORDERS || !call.action.starts_with("SendMessage") {
             return queue::Ruling::Pass;
         }
         let is_api = call.environment.starts_with("api");

@@ -103,12 +103,10 @@ impl Journal {
         self.last_accept.send_replace(now);
     }
 
-    /// Records a violation of a promise.
     pub fn violation(&self, what: String) {
         self.violations.lock().unwrap_or_else(PoisonError::into_inner).push(what);
     }
 
-    /// The recorded violations.
     pub fn violations(&self) -> Vec<String> {
         self.violations.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -118,7 +116,6 @@ impl Journal {
         self.pauses.lock().unwrap_or_else(PoisonError::into_inner).push((from, to));
     }
 
-    /// The recorded pauses.
     pub fn pauses(&self) -> Vec<(Moment, Moment)> {
         self.pauses.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -8,13 +8,11 @@
 //! | `SHORT` | 1: a short run with every fault a few times, and without a report | |
 //! | `BINARIES` | the directory of `api`, `processor` and `sweeper`, as cargo builds them | the output of `sam build` |
 //! | `REPORT` | the file for the report | docs/reliability.md; short: none |
-//! | `STORIES` | 1: print, for each fault, the story of the order that took longest to end | |
 
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
-use sandbox::Result;
+use sandbox::{Result, variable};
 
 /// A run's size and times.
 #[derive(Debug, Clone)]
@@ -23,16 +21,12 @@ pub struct Options {
     pub orders: usize,
     /// How long the clients create orders.
     pub load: Duration,
-    /// The seed of the random choices.
     pub seed: u64,
-    /// Whether this is a short run.
     pub is_short: bool,
     /// The directory of cargo's binaries; none means the output of `sam build`.
     pub binaries: Option<PathBuf>,
     /// The file for the report; none means that no report is written.
     pub report: Option<PathBuf>,
-    /// Whether the longest stories are printed.
-    pub prints_stories: bool,
     /// The functions' times.
     pub times: Times,
 }
@@ -46,9 +40,7 @@ pub struct Times {
     pub webhook: u64,
     /// The time-out of the processor and of the sweeper.
     pub function: u64,
-    /// The lease of a claim.
     pub lease: u64,
-    /// The queue's visibility timeout.
     pub visibility: u64,
     /// How overdue an order must be before the sweeper considers its message lost.
     pub grace: u64,
@@ -88,20 +80,16 @@ const SHORT: Times = Times {
 };
 
 impl Options {
-    /// Reads the variables.
     pub fn from_env() -> Result<Self> {
-        let is_on = |name| text(name).is_some_and(|text| text != "0");
-        let is_short = is_on("SHORT");
+        let is_short = variable::<String>("SHORT")?.is_some_and(|text| text != "0");
         let (orders, seconds) = if is_short { (1500, 30) } else { (100_000, 1000) };
-        let report = text("REPORT").map(PathBuf::from);
         Ok(Self {
-            orders: number("ORDERS")?.unwrap_or(orders),
-            load: Duration::from_secs(number("SECONDS")?.unwrap_or(seconds)),
-            seed: number("SEED")?.unwrap_or_else(|| fastrand::u64(..1_000_000)),
+            orders: variable("ORDERS")?.unwrap_or(orders),
+            load: Duration::from_secs(variable("SECONDS")?.unwrap_or(seconds)),
+            seed: variable("SEED")?.unwrap_or_else(|| fastrand::u64(..1_000_000)),
             is_short,
-            binaries: text("BINARIES").map(PathBuf::from),
-            report: report.or_else(|| (!is_short).then(|| "docs/reliability.md".into())),
-            prints_stories: is_on("STORIES"),
+            binaries: variable("BINARIES")?,
+            report: variable("REPORT")?.or_else(|| (!is_short).then(|| "docs/reliability.md".into())),
             times: if is_short { SHORT } else { LONG },
         })
     }
@@ -116,13 +104,4 @@ impl Options {
         let short = if self.is_short { " SHORT=1" } else { "" };
         format!("make chaos{short} ORDERS={} SECONDS={} SEED={}", self.orders, self.load.as_secs(), self.seed)
     }
-}
-
-fn text(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|text| !text.is_empty())
-}
-
-fn number<T: FromStr>(name: &str) -> Result<Option<T>> {
-    let parse = |text: String| text.parse().map_err(|_| format!("{name}: {text} is not a valid number").into());
-    text(name).map(parse).transpose()
 }

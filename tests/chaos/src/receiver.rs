@@ -32,7 +32,6 @@ const GARBAGE: [&str; 5] = ["soon", "-1", "1.5", "1, 2", "Thu, 99 Foo 2026 25:61
 /// The statuses with a `Retry-After`.
 const ASKS: [u16; 3] = [202, 429, 503];
 
-/// The endpoint.
 pub struct Receiver {
     journal: Arc<Journal>,
     faults: Arc<Faults>,

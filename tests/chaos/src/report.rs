@@ -3,13 +3,14 @@
 use std::fmt::Write;
 
 use sandbox::Result;
+use sandbox::queue::DEAD_LETTERS;
 
 use crate::aged;
 use crate::check::{Findings, RECOVERY};
 use crate::faults::{Fault, Record};
 use crate::options::Options;
 use crate::storm::Recovery;
-use crate::world::{DEAD_LETTERS, ENVIRONMENTS, World};
+use crate::world::{ENVIRONMENTS, World};
 
 /// The report's text, with placeholders for a run's results.
 const PROSE: &str = include_str!("../reliability.md");
@@ -33,17 +34,6 @@ pub fn print(world: &World, findings: &Findings, recoveries: &[Recovery]) {
     }
     for violation in findings.violations.iter().take(20) {
         println!("WRONG  {violation}");
-    }
-}
-
-/// Prints, for each fault, the story of the order that took longest to end after it.
-pub fn print_stories(world: &World, findings: &Findings) {
-    for fault in Fault::all() {
-        let times = times_to_end(&world.faults.record(fault), findings, world);
-        if let Some((time, order)) = times.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)) {
-            let story = world.journal.lock().get(&order).map(crate::journal::Story::text).unwrap_or_default();
-            println!("{}: {order}, {time:.1} s\n{story}", fault.name());
-        }
     }
 }
 
@@ -97,18 +87,13 @@ fn row(name: &str, record: &Record, findings: &Findings, slowest: &str) -> Strin
     )
 }
 
-/// The longest time from the fault to an affected order's end.
+/// The longest time from the fault to an affected order's end. An order that an operator retried ended twice, so it doesn't count.
 fn slowest(record: &Record, findings: &Findings, world: &World) -> String {
-    let slowest = times_to_end(record, findings, world).into_iter().map(|(time, _)| time).max_by(f64::total_cmp);
-    slowest.map_or_else(|| "–".to_owned(), |slowest| format!("{:.1} s", slowest.max(0.0)))
-}
-
-/// The time from the fault to each affected order's end. An order that an operator retried ended twice, so it doesn't count.
-fn times_to_end(record: &Record, findings: &Findings, world: &World) -> Vec<(f64, String)> {
     let stories = world.journal.lock();
     let is_retried = |order: &String| stories.get(order).is_some_and(|story| story.retried);
     let orders = record.orders.iter().filter(|(order, _)| !is_retried(order));
-    orders.filter_map(|(order, met)| Some((findings.ended.get(order)? - met, order.clone()))).collect()
+    let times = orders.filter_map(|(order, met)| Some(findings.ended.get(order)? - met));
+    times.max_by(f64::total_cmp).map_or_else(|| "–".to_owned(), |slowest| format!("{:.1} s", slowest.max(0.0)))
 }
 
 fn summary(world: &World, findings: &Findings, recoveries: &[Recovery]) -> String {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sandbox::Result;
+use sandbox::queue::ORDERS;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
@@ -13,7 +14,7 @@ use crate::check::{self, Findings};
 use crate::clients::Load;
 use crate::options::Options;
 use crate::storm::{Storm, courier};
-use crate::world::{QUEUE, World};
+use crate::world::World;
 use crate::{chance, clients, report};
 
 /// The share of the time for one kind of fault after the other.
@@ -91,9 +92,6 @@ async fn count_connections(world: Arc<World>) {
 
 fn conclude(options: &Options, world: &World, findings: &Findings, storm: &Storm, has_settled: bool) -> Result<bool> {
     report::print(world, findings, &storm.recoveries());
-    if options.prints_stories {
-        report::print_stories(world, findings);
-    }
     if !has_settled {
         println!("WRONG  some orders did not end in time");
     }
@@ -117,7 +115,7 @@ async fn progress(world: Arc<World>) {
             world.journal.now(),
             world.journal.count_accepted(),
             world.faults.count(),
-            world.queues.counts(QUEUE).total(),
+            world.queues.counts(ORDERS).total(),
         );
         let (begin, end) = if is_terminal { ("\r\x1b[K", "") } else { ("", "\n") };
         print!("{begin}{line}{end}");

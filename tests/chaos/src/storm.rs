@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use crate::chance;
 use crate::faults::{Fault, Faults, Lasts};
 use crate::journal::Journal;
-use crate::world::{QUEUE, World};
+use crate::world::World;
 
 pub use stall::Recovery;
 
@@ -144,7 +144,7 @@ impl Storm {
     }
 
     fn steal(&self) {
-        let stolen = self.world.queues.steal(QUEUE, STOLEN);
+        let stolen = self.world.queues.steal(STOLEN);
         if !stolen.is_empty() {
             self.happened(Fault::Stolen, &stolen);
         }
@@ -152,7 +152,7 @@ impl Storm {
 
     /// Lets each delayed message come now: the order's row alone decides when the order is due.
     fn hasten(&self) {
-        let hastened = self.world.queues.hasten(QUEUE);
+        let hastened = self.world.queues.hasten();
         if !hastened.is_empty() {
             self.happened(Fault::Disorder, &hastened);
         }
@@ -172,7 +172,6 @@ impl Storm {
         }
     }
 
-    /// The recoveries measured so far.
     pub fn recoveries(&self) -> Vec<Recovery> {
         self.recoveries.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -8,12 +8,11 @@ use std::time::Duration;
 
 use sandbox::Result;
 use sandbox::gate::Gate;
-use sandbox::gateway::{Answer, Claims, Gateway};
+use sandbox::gateway::Gateway;
 use sandbox::mapping::{Courier, Mapping, Pollers};
 use sandbox::queue::Queues;
-use sandbox::runtime::{InvokeError, Pool};
+use sandbox::runtime::Pool;
 use sandbox::server::Server;
-use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
@@ -25,12 +24,10 @@ use crate::journal::Journal;
 use crate::options::{Options, Times};
 use crate::receiver::Receiver;
 
-use functions::{function, queues, variables, with_clock, with_logs};
+use functions::{function, variables, with_clock, with_logs};
 
-/// The orders' queue.
-pub const QUEUE: &str = "orders";
-/// Its dead-letter queue.
-pub const DEAD_LETTERS: &str = "dead-letters";
+/// The most receives of a message, as in the template.
+const MOST_RECEIVES: u32 = 10;
 /// The most environments of a function.
 const API: usize = 16;
 const PROCESSORS: usize = 10;
@@ -39,20 +36,19 @@ pub const ENVIRONMENTS: usize = API + PROCESSORS + 3;
 /// The event of the sweeper's schedule.
 const SWEEP: &str = include_str!("../../events/sweep.json");
 
-/// All running parts.
 pub struct World {
     /// Records what happened to each order.
     pub journal: Arc<Journal>,
     /// The faults to inject, and what they affected.
     pub faults: Arc<Faults>,
-    /// The queues.
     pub queues: Arc<Queues>,
     /// Makes the queues hang.
     pub gate: Arc<Gate>,
     pub database: Database,
     /// The functions' time settings.
     pub times: Times,
-    gateway: Gateway,
+    /// Calls the api.
+    pub gateway: Gateway,
     api: Arc<Pool>,
     processor: Arc<Pool>,
     sweeper: Arc<Pool>,
@@ -65,7 +61,6 @@ pub struct World {
 }
 
 impl World {
-    /// Starts all parts.
     pub async fn start(options: &Options) -> Result<Arc<Self>> {
         let (journal, faults, times) = (Arc::new(Journal::new()), Arc::new(Faults::default()), options.times);
         let receiver = Receiver::new(Arc::clone(&journal), Arc::clone(&faults), Duration::from_secs(times.webhook));
@@ -81,7 +76,8 @@ impl World {
         });
         let database = Database::start(hooks.of_wire()).await?;
         aged::insert_young(&database).await?;
-        let queues = Queues::start(&queues(times), Some(hooks.of_queue())).await?;
+        let visibility = Duration::from_secs(times.visibility);
+        let queues = Queues::start(visibility, MOST_RECEIVES, hooks.of_queue()).await?;
         let variables = variables(times, &database.url().await, &queues, &endpoint);
         let logs = tempfile::Builder::new().prefix("ordermill-chaos-").tempdir()?;
         let make = |name: &str| function(options, name, &variables, logs.path());
@@ -114,17 +110,6 @@ impl World {
         }))
     }
 
-    /// Calls the api.
-    pub async fn call(
-        &self,
-        method: &str,
-        path: &str,
-        claims: Claims<'_>,
-        body: Option<&Value>,
-    ) -> std::result::Result<Answer, InvokeError> {
-        self.gateway.call(method, path, claims, body).await
-    }
-
     /// Starts to deliver messages to the processor.
     pub fn process(&self, courier: Courier) -> Pollers {
         self.mapping(&self.processor, courier).start(PROCESSORS)
@@ -137,7 +122,7 @@ impl World {
     }
 
     fn mapping(&self, pool: &Arc<Pool>, courier: Courier) -> Mapping {
-        let mapping = Mapping::new(Arc::clone(&self.queues), QUEUE, Arc::clone(pool));
+        let mapping = Mapping::new(Arc::clone(&self.queues), Arc::clone(pool));
         Mapping { window: Duration::from_millis(100), courier, ..mapping }
     }
 

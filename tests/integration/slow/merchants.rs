@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use sandbox::mapping::{Courier, Mapping, reliable};
 use sandbox::merchant::{Call, Merchant, Reply};
+use sandbox::queue::DEAD_LETTERS;
 
 use super::*;
 
@@ -40,10 +41,10 @@ async fn slow_merchant_is_called_once_for_each_order() {
     slow.create_all(&all).await;
     let processors = Arc::new(Pool::new(function(&slow.world, "processor", &[FUNCTION]), 1));
     let most_receives = Arc::new(AtomicU32::new(0));
-    let mapping = Mapping::new(Arc::clone(&slow.queues), "orders", processors);
+    let mapping = Mapping::new(Arc::clone(&slow.queues), processors);
     let pollers = Mapping { batch_size: 100, courier: counting_courier(&most_receives), ..mapping }.start(1);
     tests::eventually("every order is completed", Duration::from_mins(1), async || {
-        assert_eq!(slow.queues.counts("dead").total(), 0, "healthy orders are dead letters");
+        assert_eq!(slow.queues.counts(DEAD_LETTERS).total(), 0, "healthy orders are dead letters");
         (slow.count("completed").await == all.len()).then_some(())
     })
     .await;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use sandbox::queue::DEAD_LETTERS;
+
 use super::*;
 use crate::sweeping::backlog;
 
@@ -32,7 +34,7 @@ async fn hanging_queue_delays_no_call_and_loses_no_order() {
     let bad = numbered("bad", 100);
     slow.create_all(&bad).await;
     assert_eq!(count_failures(&start(&slow.world, "processor", &[]).await, &bad).await, 0);
-    drop(slow.queues.steal("orders", usize::MAX));
+    drop(slow.queues.steal(usize::MAX));
     let gateway = gateway(&slow.world, 1, &[]).await;
     slow.gate.set(Pace::Hang);
 
@@ -54,7 +56,7 @@ async fn hanging_queue_delays_no_call_and_loses_no_order() {
 
     slow.gate.set(Pace::Prompt);
     slow.world.let_pass(200.0).await;
-    drop(slow.queues.steal("orders", usize::MAX));
+    drop(slow.queues.steal(usize::MAX));
     assert_eq!(sweep(&start(&slow.world, "sweeper", &[]).await).await, 602);
 }
 
@@ -74,7 +76,7 @@ async fn hanging_queue_loses_no_known_outcome() {
     slow.world.let_pass(31.0).await;
     assert_eq!(count_failures(&processor, &all).await, 0);
     assert_eq!((slow.count("completed").await, slow.count("failed").await), (5, 5));
-    assert!(slow.queues.counts("dead").total() >= 5);
+    assert!(slow.queues.counts(DEAD_LETTERS).total() >= 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,7 +89,7 @@ async fn thousand_last_attempts_are_recorded_in_one_batch() {
     slow.create_all(&all).await;
     slow.gate.set(Pace::Late(Duration::from_millis(20)));
     assert_eq!(count_failures(&start(&slow.world, "processor", &[]).await, &all).await, 0);
-    assert_eq!((slow.count("failed").await, slow.queues.counts("dead").total()), (1000, 1000));
+    assert_eq!((slow.count("failed").await, slow.queues.counts(DEAD_LETTERS).total()), (1000, 1000));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,7 +101,7 @@ async fn sweeper_with_a_backlog_stops_in_time_and_continues() {
     let sweeper = start(&slow.world, "sweeper", &[]).await;
     let (first, second) = (sweep(&sweeper).await, sweep(&sweeper).await);
     assert!(first > 0 && second > 0, "{first}, then {second}");
-    let sent = slow.queues.steal("orders", usize::MAX);
+    let sent = slow.queues.steal(usize::MAX);
     let orders: BTreeSet<_> = sent.iter().collect();
     assert!(orders.len() >= first + second, "{first} and {second}, of {} orders", orders.len());
 }

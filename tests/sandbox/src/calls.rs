@@ -8,6 +8,8 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
+use crate::queue::ORDERS;
+
 /// The functions by their names, and what each calls: `sqs:SendMessage on OrderQueue`.
 pub type Calls = BTreeMap<String, BTreeSet<String>>;
 
@@ -39,7 +41,7 @@ pub(crate) fn note(environment: &str, action: &str, queue: &str) {
     let function = environment.split('-').next().unwrap_or_default();
     let (service, resource) = match (action, queue) {
         ("PutEvents", _) => ("events", "EventBus"),
-        (_, "orders") => ("sqs", "OrderQueue"),
+        (_, ORDERS) => ("sqs", "OrderQueue"),
         _ => ("sqs", "DeadLetterQueue"),
     };
     // A call for ten messages is allowed by the action of a call for one.

@@ -25,10 +25,19 @@ pub mod runtime;
 pub mod server;
 pub mod wire;
 
+use std::str::FromStr;
+
 /// An error of the harness, not of the product.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 /// A result of the harness.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// The value of an environment variable, or `None` if it is not set or empty. The error names a malformed one.
+pub fn variable<T: FromStr>(name: &str) -> Result<Option<T>> {
+    let text = std::env::var(name).ok().filter(|text| !text.is_empty());
+    let parse = |text: String| text.parse().map_err(|_| format!("{name}: {text} is not a valid value").into());
+    text.map(parse).transpose()
+}
 
 /// The machine that a measurement or a run describes: its cores, its memory and its kernel.
 #[must_use]

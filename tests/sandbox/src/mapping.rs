@@ -28,12 +28,10 @@ pub struct Delivery {
 /// Turns the received messages into deliveries. It can repeat, shuffle and delay them.
 pub type Courier = Arc<dyn Fn(Vec<Message>) -> Vec<Delivery> + Send + Sync>;
 
-/// A connection from a queue to a function.
+/// The connection from the orders' queue to a function.
 pub struct Mapping {
-    /// All queues.
+    /// The queues.
     pub queues: Arc<Queues>,
-    /// The name of the queue.
-    pub queue: String,
     /// The function's environments.
     pub pool: Arc<Pool>,
     /// The most messages in a batch.
@@ -51,11 +49,10 @@ pub fn reliable() -> Courier {
 }
 
 impl Mapping {
-    /// The mapping of a queue to a function, which delivers up to ten messages at a time, reliably and without a window.
+    /// The mapping to a function, which delivers up to ten messages at a time, reliably and without a window.
     #[must_use]
-    pub fn new(queues: Arc<Queues>, queue: &str, pool: Arc<Pool>) -> Self {
-        let (queue, window) = (queue.to_owned(), Duration::ZERO);
-        Self { queues, queue, pool, batch_size: 10, window, courier: reliable() }
+    pub fn new(queues: Arc<Queues>, pool: Arc<Pool>) -> Self {
+        Self { queues, pool, batch_size: 10, window: Duration::ZERO, courier: reliable() }
     }
 
     /// Starts this many pollers. Each delivers one batch at a time.
@@ -69,10 +66,10 @@ impl Mapping {
     }
 
     async fn batch(&self) -> Vec<Message> {
-        let mut batch = self.queues.receive(&self.queue, self.batch_size, WAIT).await;
+        let mut batch = self.queues.receive(self.batch_size, WAIT).await;
         if !batch.is_empty() && batch.len() < self.batch_size {
             sleep(self.window).await;
-            batch.extend(self.queues.receive(&self.queue, self.batch_size - batch.len(), Duration::ZERO).await);
+            batch.extend(self.queues.receive(self.batch_size - batch.len(), Duration::ZERO).await);
         }
         batch
     }
@@ -83,7 +80,7 @@ impl Mapping {
         let Ok(answer) = self.pool.invoke(event(messages)).await else { return };
         let Some(failures) = failures(&answer) else { return };
         for message in messages.iter().filter(|message| !failures.contains(&message.id)) {
-            self.queues.delete(&self.queue, &message.receipt);
+            self.queues.delete(&message.receipt);
         }
     }
 }

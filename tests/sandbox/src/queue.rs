@@ -1,8 +1,8 @@
-//! A local SQS: the JSON 1.0 protocol over a store in memory, with a hook that sees each call before it takes effect.
+//! A local SQS with the service's two queues, and an event bus: the JSON 1.0 protocol over a store in memory, with a hook that
+//! sees each call before it takes effect. The queues are fair, as those of SQS are: see `fair`.
 //!
-//! Beside the queues there is an event bus. Its queues are fair, as those of SQS are: see `fair`. This implements SQS itself instead of using the crate `winterbaume-sqs`. In that crate each receive and each delete
-//! walks all messages, delayed ones included, so that it slows down as a backlog grows. Its delayed messages also follow the
-//! wall clock.
+//! This implements SQS itself instead of using the crate `winterbaume-sqs`. In that crate each receive and each delete walks all
+//! messages, delayed ones included, so that it slows down as a backlog grows. Its delayed messages also follow the wall clock.
 
 mod bus;
 mod fair;
@@ -28,14 +28,10 @@ use store::{Sent, Store};
 /// The longest wait before a poll looks again: no notification announces that a delay or a visibility timeout is over.
 const POLL: Duration = Duration::from_millis(50);
 
-/// A queue's attributes.
-#[derive(Debug, Clone)]
-pub struct Attributes {
-    /// How long a received message stays invisible.
-    pub visibility: Duration,
-    /// The most receives of a message, and the queue that it moves to afterwards.
-    pub redrive: Option<(u32, String)>,
-}
+/// The name of the orders' queue.
+pub const ORDERS: &str = "orders";
+/// The name of its dead-letter queue.
+pub const DEAD_LETTERS: &str = "dead-letters";
 
 /// A call that is about to take effect.
 #[derive(Debug, Clone)]
@@ -80,29 +76,26 @@ pub fn behind(gate: Arc<Gate>) -> Hook {
     })
 }
 
-/// Queues with one endpoint.
+/// Both queues, and their endpoint.
 pub struct Queues {
     shared: Arc<Shared>,
     server: Server,
 }
 
 struct Shared {
-    stores: Mutex<HashMap<String, Store>>,
+    stores: Mutex<HashMap<&'static str, Store>>,
     bus: bus::Bus,
-    hook: Option<Hook>,
+    hook: Hook,
     sent: Notify,
 }
 
 impl Queues {
-    /// Starts empty queues with these names and attributes.
-    pub async fn start(queues: &[(&str, Attributes)], hook: Option<Hook>) -> Result<Self> {
-        let stores = queues.iter().map(|(name, attributes)| ((*name).to_owned(), Store::new(attributes.clone())));
-        let shared = Arc::new(Shared {
-            stores: Mutex::new(stores.collect()),
-            bus: bus::Bus::default(),
-            hook,
-            sent: Notify::new(),
-        });
+    /// Starts both queues, empty. A received message stays invisible for `visibility`. After `most_receives` it is a dead letter.
+    pub async fn start(visibility: Duration, most_receives: u32, hook: Hook) -> Result<Self> {
+        let stores = [(ORDERS, most_receives), (DEAD_LETTERS, u32::MAX)];
+        let stores = stores.map(|(name, most_receives)| (name, Store::new(visibility, most_receives)));
+        let (stores, bus) = (Mutex::new(stores.into()), bus::Bus::default());
+        let shared = Arc::new(Shared { stores, bus, hook, sent: Notify::new() });
         let serving = Arc::clone(&shared);
         let server = Server::start(move |request| protocol::answer(Arc::clone(&serving), request)).await?;
         Ok(Self { shared, server })
@@ -114,32 +107,33 @@ impl Queues {
         format!("http://{}", self.server.address())
     }
 
-    /// The URL of the queue.
+    /// The functions' variables that lead to them.
     #[must_use]
-    pub fn url(&self, name: &str) -> String {
-        format!("{}/000000000000/{name}", self.endpoint())
+    pub fn variables(&self) -> [(&'static str, String); 3] {
+        let url = |name| format!("{}/000000000000/{name}", self.endpoint());
+        [("AWS_ENDPOINT_URL", self.endpoint()), ("QUEUE_URL", url(ORDERS)), ("DLQ_URL", url(DEAD_LETTERS))]
     }
 
-    /// Receives up to `max` messages. Waits up to `wait` for the first.
-    pub async fn receive(&self, queue: &str, max: usize, wait: Duration) -> Vec<Message> {
-        self.shared.receive(queue, max, wait).await
+    /// Receives up to `max` messages of orders. Waits up to `wait` for the first.
+    pub async fn receive(&self, max: usize, wait: Duration) -> Vec<Message> {
+        self.shared.receive(ORDERS, max, wait).await
     }
 
-    /// Deletes a received message.
-    pub fn delete(&self, queue: &str, receipt: &str) {
-        self.shared.with(queue, |store| store.delete(receipt));
+    /// Deletes a received message of an order.
+    pub fn delete(&self, receipt: &str) {
+        self.shared.with(ORDERS, |store| store.delete(receipt));
     }
 
-    /// Removes up to `max` random messages, visible or not, as if they had never been sent. Returns their bodies.
+    /// Removes up to `max` random messages of orders, visible or not, as if they had never been sent. Returns their bodies.
     #[must_use]
-    pub fn steal(&self, queue: &str, max: usize) -> Vec<String> {
-        self.shared.with(queue, |store| store.steal(max)).unwrap_or_default()
+    pub fn steal(&self, max: usize) -> Vec<String> {
+        self.shared.with(ORDERS, |store| store.steal(max)).unwrap_or_default()
     }
 
-    /// Ends the delay of every delayed message. Returns their bodies.
+    /// Ends the delay of every delayed message of an order. Returns their bodies.
     #[must_use]
-    pub fn hasten(&self, queue: &str) -> Vec<String> {
-        self.shared.with(queue, Store::hasten).unwrap_or_default()
+    pub fn hasten(&self) -> Vec<String> {
+        self.shared.with(ORDERS, Store::hasten).unwrap_or_default()
     }
 
     /// The events that the event bus has taken.
@@ -182,15 +176,14 @@ impl Shared {
         let mut stores = self.lock();
         let Some(store) = stores.get_mut(queue) else { return Vec::new() };
         let (received, dead) = store.receive(max);
-        if let Some(target) = store.dead_letter_queue().and_then(|name| stores.get_mut(&name)) {
-            for message in dead {
-                target.send(message);
-            }
+        let target = stores.get_mut(DEAD_LETTERS).expect("this queue always exists");
+        for message in dead {
+            target.send(message);
         }
         received
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Store>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<&'static str, Store>> {
         self.stores.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

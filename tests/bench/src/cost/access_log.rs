@@ -16,7 +16,6 @@ const USUAL: [(&str, &str); 8] = [
 ];
 
 /// The billed bytes of a record. The Lambda service itself logs nothing about a successful invocation (`SystemLogLevel: WARN`).
-#[must_use]
 pub fn bytes() -> f64 {
     crate::stats::count(record().len()) + RECORD
 }

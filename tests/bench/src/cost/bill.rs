@@ -47,7 +47,6 @@ pub struct Prices {
 }
 
 impl Prices {
-    /// The prices of a region.
     pub fn of(region: &str) -> Result<Self> {
         let list: PriceList = serde_json::from_str(PRICES)?;
         let prices = list.regions.get(region).cloned().ok_or_else(|| format!("there are no prices of {region}"))?;
@@ -76,7 +75,6 @@ pub enum Work {
 /// The configuration and use of the service that a bill is for.
 #[derive(Debug, Clone, Copy)]
 pub struct Deployment {
-    /// The kind of work.
     pub work: Work,
     /// How many orders a request creates.
     pub list: u32,
@@ -117,7 +115,6 @@ struct Processing {
 
 impl Bill {
     /// The bill for a million orders.
-    #[must_use]
     pub fn of(billed: &Billed, prices: &Prices, deployment: &Deployment) -> Self {
         let million = 1e6;
         let (list, processing) = (f64::from(deployment.list), processing(billed, deployment));
@@ -145,13 +142,11 @@ impl Bill {
     }
 
     /// The sum of all items.
-    #[must_use]
     pub fn total(&self) -> f64 {
         self.gateway + self.requests + self.time + self.starts + self.queue + self.logs + self.events
     }
 
     /// The head of a table of bills.
-    #[must_use]
     pub fn head() -> [&'static str; 8] {
         [
             "$ a million orders",
@@ -166,7 +161,6 @@ impl Bill {
     }
 
     /// A row of such a table.
-    #[must_use]
     pub fn row(&self, name: &str) -> [String; 8] {
         let cell = |dollars: f64| format!("{dollars:.3}");
         let Self { gateway, requests, time, starts, queue, logs, .. } = *self;

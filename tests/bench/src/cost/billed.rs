@@ -76,8 +76,6 @@ impl Billed {
         Ok(std::fs::write(MEASURED, serde_json::to_string_pretty(self)? + "\n")?)
     }
 
-    /// The figures as a table.
-    #[must_use]
     pub fn table(&self) -> String {
         let mut table = Table::new(&["an invocation", "billed ms", "… each order", "logged bytes", "… each order"]);
         let mut row = |name: &str, ms: Line, log: Line| {
@@ -95,7 +93,6 @@ impl Billed {
     }
 }
 
-/// Runs the measurement.
 pub async fn measure(world: &World) -> Result<Billed> {
     let merchant = Merchant::start(|_| async {
         travel(WEBHOOK).await;

@@ -11,24 +11,19 @@
 //! | `EVENTS` | 1: each order's end is announced on an event bus | |
 //! | `ARCHITECTURE` | `arm64` or `x86_64` | `arm64` |
 
-use std::str::FromStr;
-
-use sandbox::Result;
+use sandbox::{Result, variable};
 
 use super::{Bill, Billed, Deployment, Prices, Work};
 
-/// Prints the bill.
 pub fn run() -> Result<()> {
     let billed = Billed::read()?;
-    let region = value("REGION", "us-east-1".to_owned())?;
-    let (orders, delay): (f64, f64) = (value("ORDERS", 1e6)?, value("DELAY", 5.0)?);
-    let work = match value("WORK", "simulated".to_owned())?.as_str() {
-        "webhook" => Work::Webhook,
-        _ => Work::Waits(delay),
-    };
-    let is_arm = value("ARCHITECTURE", "arm64".to_owned())? == "arm64";
-    let announces = value("EVENTS", 0)? > 0;
-    let (list, batch) = (value("LIST", 1)?.max(1), value("BATCH", 10)?.max(1));
+    let region = variable("REGION")?.unwrap_or_else(|| "us-east-1".to_owned());
+    let (orders, delay) = (variable("ORDERS")?.unwrap_or(1e6), variable("DELAY")?.unwrap_or(5.0));
+    let is_webhook = variable::<String>("WORK")?.is_some_and(|work| work == "webhook");
+    let work = if is_webhook { Work::Webhook } else { Work::Waits(delay) };
+    let is_arm = variable::<String>("ARCHITECTURE")?.is_none_or(|architecture| architecture == "arm64");
+    let announces = variable::<u32>("EVENTS")?.is_some_and(|events| events > 0);
+    let (list, batch) = (variable::<u32>("LIST")?.unwrap_or(1).max(1), variable::<u32>("BATCH")?.unwrap_or(10).max(1));
     let deployment = Deployment { work, list, batch, is_arm, announces };
     let (prices, sleeps) = (Prices::of(&region)?, Deployment { work: Work::Sleeps(delay), ..deployment });
     println!("{region}, prices of {}, {orders} orders:", Prices::as_of()?);
@@ -49,11 +44,4 @@ fn print(bill: &Bill, name: &str, orders: f64) {
         bill.total(),
         bill.events,
     );
-}
-
-fn value<T: FromStr>(name: &str, default: T) -> Result<T> {
-    match std::env::var(name) {
-        Ok(text) if !text.is_empty() => text.parse().map_err(|_| format!("{name}: {text} is not a valid value").into()),
-        _ => Ok(default),
-    }
 }

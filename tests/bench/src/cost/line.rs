@@ -13,13 +13,11 @@ pub struct Line {
 
 impl Line {
     /// The quantity for this many orders.
-    #[must_use]
     pub fn at(self, orders: f64) -> f64 {
         self.fixed + self.each * orders
     }
 
     /// Fits a line to these points by the least squares of the relative errors.
-    #[must_use]
     pub fn through(points: &[(f64, f64)]) -> Self {
         // Least squares of (fixed + each * orders) / quantity - 1.
         let sum = |of: fn(f64, f64) -> f64| points.iter().map(|(x, y)| of(1.0 / y, x / y)).sum::<f64>();

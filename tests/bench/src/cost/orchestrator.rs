@@ -20,7 +20,6 @@ pub struct Alternatives {
 
 impl Alternatives {
     /// The services, each with its dollars for a million executions that last so many seconds.
-    #[must_use]
     pub fn dollars(&self, seconds: f64) -> [(&'static str, f64); 3] {
         // An Express workflow is billed for the time that it waits.
         let express = self.express_million_requests + 1e6 * seconds * EXPRESS_GB * self.express_gb_second;

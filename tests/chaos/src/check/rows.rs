@@ -9,7 +9,6 @@ pub struct Row {
     pub status: String,
     /// When work on it began, in seconds since 1970.
     pub started_at: Option<f64>,
-    /// When it ended.
     pub finished_at: Option<f64>,
     pub failure: Option<String>,
     pub has_work: bool,

@@ -99,7 +99,6 @@ impl Fault {
         self.kind().2
     }
 
-    /// How long it lasts.
     pub fn lasts(self) -> Lasts {
         self.kind().1
     }

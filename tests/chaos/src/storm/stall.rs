@@ -19,7 +19,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How the service recovered from a fault.
 #[derive(Debug, Clone, Copy)]
 pub struct Recovery {
-    /// The fault.
     pub fault: Fault,
     /// How many seconds the fault lasted.
     pub away: f64,

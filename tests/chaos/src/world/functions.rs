@@ -1,41 +1,28 @@
-//! The configuration of the functions and the queues.
+//! The configuration of the functions.
 
 use std::path::Path;
 use std::time::Duration;
 
-use sandbox::queue::{Attributes, Queues};
+use sandbox::queue::Queues;
 use sandbox::runtime::Function;
 use sandbox::server::Server;
 use sandbox::{Error, Result};
 
-use super::{DEAD_LETTERS, QUEUE};
 use crate::aged::RETENTION_DAYS;
 use crate::clock::faketime;
 use crate::options::{Options, Times};
 use crate::receiver::SECRET;
 
-/// As in the template.
-const MAX_RECEIVES: u32 = 10;
 /// The variable that tells a function its time-out.
 const LIMIT: &str = "FUNCTION_TIMEOUT_SECONDS";
-
-/// The queues and their attributes.
-pub fn queues(times: Times) -> [(&'static str, Attributes); 2] {
-    let visibility = Duration::from_secs(times.visibility);
-    let redrive = Some((MAX_RECEIVES, DEAD_LETTERS.to_owned()));
-    [(QUEUE, Attributes { visibility, redrive }), (DEAD_LETTERS, Attributes { visibility, redrive: None })]
-}
 
 /// The variables of all functions.
 pub fn variables(times: Times, database: &str, queues: &Queues, endpoint: &Server) -> Vec<(String, String)> {
     let seconds = |seconds: u64| seconds.to_string();
-    [
+    let own = [
         ("STAGE", "dev".to_owned()),
         ("DATABASE_URL", database.to_owned()),
         ("DATABASE_TLS", "off".to_owned()),
-        ("AWS_ENDPOINT_URL", queues.endpoint()),
-        ("QUEUE_URL", queues.url(QUEUE)),
-        ("DLQ_URL", queues.url(DEAD_LETTERS)),
         ("AWS_LAMBDA_LOG_LEVEL", "WARN".to_owned()),
         ("EVENT_BUS", "shop".to_owned()),
         ("RETENTION_DAYS", RETENTION_DAYS.to_string()),
@@ -50,9 +37,8 @@ pub fn variables(times: Times, database: &str, queues: &Queues, endpoint: &Serve
         ("LEASE_SECONDS", seconds(times.lease)),
         ("VISIBILITY_TIMEOUT_SECONDS", seconds(times.visibility)),
         ("SWEEP_GRACE_SECONDS", seconds(times.grace)),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .to_vec()
+    ];
+    own.into_iter().chain(queues.variables()).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// The function of this name. Fails if its binary was not built.

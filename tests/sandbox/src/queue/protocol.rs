@@ -16,11 +16,8 @@ pub async fn answer(shared: Arc<Shared>, request: Request) -> Option<Response> {
     let Ok(input) = serde_json::from_slice::<Value>(request.body()) else { return Some(refusal(400)) };
     let queue = queue(&input);
     calls::note(&environment, &action, &queue);
-    let mut ruling = Ruling::Pass;
-    if let Some(hook) = &shared.hook {
-        let sighting = Sighting { environment, action: action.clone(), queue: queue.clone(), bodies: bodies(&input) };
-        ruling = hook(sighting).await;
-    }
+    let sighting = Sighting { environment, action: action.clone(), queue: queue.clone(), bodies: bodies(&input) };
+    let ruling = (shared.hook)(sighting).await;
     match ruling {
         Ruling::Pass | Ruling::Lose | Ruling::Half => {}
         Ruling::Refuse(status) => return Some(refusal(status)),
@@ -41,9 +38,7 @@ async fn perform(shared: &Shared, action: &str, queue: &str, input: &Value) -> O
         "SendMessage" => send(shared, queue, input),
         "SendMessageBatch" => batch(input, |entry| send(shared, queue, entry)),
         "ReceiveMessage" => Some(receive(shared, queue, input).await),
-        "ChangeMessageVisibility" => change_visibility(shared, queue, input),
         "ChangeMessageVisibilityBatch" => batch(input, |entry| change_visibility(shared, queue, entry)),
-        "DeleteMessage" => Some(delete(shared, queue, input)),
         "DeleteMessageBatch" => batch(input, |entry| Some(delete(shared, queue, entry))),
         "GetQueueAttributes" => attributes(shared, queue),
         _ => None,

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Attributes;
 use super::fair::Groups;
 
 /// A received message.
@@ -59,7 +58,8 @@ pub struct Sent {
 
 /// A queue.
 pub struct Store {
-    attributes: Attributes,
+    visibility: Duration,
+    most_receives: u32,
     messages: HashMap<u64, Stored>,
     groups: Groups,
     sent: u64,
@@ -76,8 +76,8 @@ struct Stored {
 
 impl Store {
     /// An empty queue.
-    pub fn new(attributes: Attributes) -> Self {
-        Self { attributes, messages: HashMap::new(), groups: Groups::default(), sent: 0 }
+    pub fn new(visibility: Duration, most_receives: u32) -> Self {
+        Self { visibility, most_receives, messages: HashMap::new(), groups: Groups::default(), sent: 0 }
     }
 
     /// Adds a message, and returns its id.
@@ -102,11 +102,6 @@ impl Store {
             }
         }
         (received, dead)
-    }
-
-    /// The queue for messages that were received too often.
-    pub fn dead_letter_queue(&self) -> Option<String> {
-        self.attributes.redrive.as_ref().map(|(_, queue)| queue.clone())
     }
 
     /// Deletes the message. Returns false if it does not exist.
@@ -154,13 +149,12 @@ impl Store {
     }
 
     fn is_received_too_often(&self, number: u64) -> bool {
-        let limit = self.attributes.redrive.as_ref().map(|(receives, _)| *receives);
-        self.messages.get(&number).is_some_and(|message| limit.is_some_and(|limit| message.receives >= limit))
+        self.messages.get(&number).is_some_and(|message| message.receives >= self.most_receives)
     }
 
     fn receive_one(&mut self, number: u64) -> Option<Message> {
         let now = Instant::now();
-        self.show_at(number, now + self.attributes.visibility);
+        self.show_at(number, now + self.visibility);
         let message = self.messages.get_mut(&number)?;
         message.receives += 1;
         message.received_at = Some(now);
@@ -198,13 +192,13 @@ fn number(receipt: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn store(redrive: Option<(u32, String)>) -> Store {
-        Store::new(Attributes { visibility: Duration::from_secs(30), redrive })
+    fn store() -> Store {
+        Store::new(Duration::from_secs(30), 2)
     }
 
     #[test]
     fn message_is_invisible_while_delayed_and_while_in_flight() {
-        let mut store = store(None);
+        let mut store = store();
         store.send(Sent { body: "late".to_owned(), delay: Duration::from_mins(1), ..Sent::default() });
         store.send(Sent { body: "now".to_owned(), ..Sent::default() });
         let (received, _) = store.receive(10);
@@ -218,7 +212,7 @@ mod tests {
 
     #[test]
     fn hastened_message_is_visible_before_its_delay_is_over() {
-        let mut store = store(None);
+        let mut store = store();
         store.send(Sent { body: "late".to_owned(), delay: Duration::from_mins(1), ..Sent::default() });
         store.send(Sent { body: "now".to_owned(), ..Sent::default() });
         assert_eq!((store.hasten(), store.hasten()), (vec!["late".to_owned()], vec![]));
@@ -228,7 +222,7 @@ mod tests {
 
     #[test]
     fn message_received_too_often_becomes_a_dead_letter() {
-        let mut store = store(Some((2, "dead".to_owned())));
+        let mut store = store();
         let message = Sent { body: "o-1".to_owned(), group: Some("alice".to_owned()), ..Sent::default() };
         store.send(message.clone());
         for _ in 0..2 {
