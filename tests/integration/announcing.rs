@@ -11,8 +11,9 @@ use shared::db::ends::Announce;
 use shared::db::finish::Finish;
 use shared::order::Status;
 use sweeper::Sweeper;
-use tests::{Bus, World, call_in_process, eventually, handle, order_with, post, post_empty};
+use tests::{Bus, World, call_in_process, handle, order_with, post, post_empty};
 
+use crate::migrating::waiting;
 use crate::roles::AppRole;
 
 /// A bus, and a world whose orders are announced on it.
@@ -175,12 +176,7 @@ async fn failure_that_a_waiting_retry_does_not_see_stays_a_failure() {
     let client = tests::connect(world.owner_url()).await;
     client.batch_execute("BEGIN; SELECT FROM orders WHERE order_id = 'o-1' FOR UPDATE").await.unwrap();
     let meanwhile = async {
-        let waits =
-            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-        eventually("the retry waits for o-1", Duration::from_secs(2), async || {
-            (world.value::<i64>(waits).await > 0).then_some(())
-        })
-        .await;
+        waiting(&world, 1).await;
         world.post("/orders/o-2/retry", &json!({})).await.expect(200);
         fail_without_announcing(&world, "o-2").await;
         client.batch_execute("COMMIT").await.unwrap();

@@ -2,7 +2,7 @@
 //! function. The emulated gateway makes the same checks as AWS's, so that every combination can be tested here.
 
 mod examples;
-mod routes;
+pub mod routes;
 mod scopes;
 mod straight;
 

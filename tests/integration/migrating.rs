@@ -174,7 +174,7 @@ async fn lock_history(world: &World) -> tokio_postgres::Client {
 }
 
 /// Waits until this many sessions of functions wait for a lock.
-async fn waiting(world: &World, expected: i64) {
+pub async fn waiting(world: &World, expected: i64) {
     let sql = "SELECT count(*) FROM pg_stat_activity
         WHERE datname = current_database() AND application_name = 'ordermill' AND wait_event_type = 'Lock'";
     let look = || async { (world.value::<i64>(sql).await == expected).then_some(()) };

@@ -129,9 +129,7 @@ async fn schedule(api: &Router, url: &str, world: &World) {
     for id in ["later-1", "later-2"] {
         let time = OffsetDateTime::now_utc() + Duration::from_mins(30);
         let more = json!({"process_after": time.format(&Rfc3339).unwrap(), "currency": "JPY", "total_amount": 500, "metadata": {"cart": "77"}});
-        let mut order = order(id);
-        order.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        call(api, post("/orders", &order)).await;
+        call(api, post("/orders", &order_with(id, &more))).await;
     }
     world.let_pass(1500.0).await;
     sweeper(Some(("AWS_ENDPOINT_URL", "http://127.0.0.1:1"))).sweep().await.unwrap();
