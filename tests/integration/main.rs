@@ -38,7 +38,6 @@ mod pausing;
 mod plans;
 mod problems;
 mod processing;
-mod protocol;
 mod reading;
 mod released;
 mod releasing;

@@ -115,12 +115,17 @@ async fn pause_without_orders_is_not_overdue_afterwards() {
 #[tokio::test]
 async fn attempt_that_has_started_ends_during_a_pause() {
     let world = World::new().await;
-    world.create("o-1").await;
+    world.create_many(2).await;
     let claim = world.claim(&["o-1"]).await;
+    world.claim(&["o-0"]).await;
     pause(&world).await;
     let end = Finish { order: &claim.claimed[0], attempts: 1, failure: None };
     assert_eq!(world.store().finish(claim.token, &[end], Duration::ZERO, Announce::Never).await.unwrap().len(), 1);
     assert_eq!(world.status("o-1").await, "completed");
+    // The worker of the other order has died, and the order waits for the end of the pause.
+    world.let_pass(31.0).await;
+    world.process(&["o-0"]).await;
+    assert_eq!(world.status("o-0").await, "processing");
 }
 
 #[tokio::test]

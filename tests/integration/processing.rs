@@ -106,6 +106,7 @@ async fn worker_with_an_expired_lease_changes_nothing() {
     world.let_pass(31.0).await;
     let holder = world.claim(&["o-1"]).await;
     assert_eq!(holder.claimed[0].attempts, 1);
+    assert_eq!(world.claim(&["o-1"]).await.claimed.len(), 0, "the lease still runs");
     let outcome = [Finish { order: &lost.claimed[0], attempts: 1, failure: None }];
     assert!(store.finish(lost.token, &outcome, Duration::ZERO, Announce::Never).await.unwrap().is_empty());
     let Claimed { order_id, now, .. } = &holder.claimed[0];
@@ -113,7 +114,7 @@ async fn worker_with_an_expired_lease_changes_nothing() {
     store.reschedule(lost.token, &[retry]).await.unwrap();
     assert_eq!(world.status("o-1").await, "processing");
     assert_eq!(store.finish(holder.token, &outcome, Duration::ZERO, Announce::Never).await.unwrap().len(), 1);
-    assert_eq!(world.status("o-1").await, "completed");
+    assert_eq!((world.status("o-1").await.as_str(), world.counted("completed").await), ("completed", 1));
 }
 
 #[tokio::test]

@@ -194,33 +194,33 @@ impl State {
     }
 }
 
-/// A rule of the statements that is broken on purpose.
+/// A rule of the statements that is broken on purpose. The named integration test shows that the statements themselves keep the rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mutant {
-    /// Finish ends an order that another worker has claimed.
+    /// Finish ends an order that another worker has claimed: `worker_with_an_expired_lease_changes_nothing`.
     FinishWithoutToken,
-    /// Reschedule releases another worker's lease.
+    /// Reschedule releases another worker's lease: the same test.
     RescheduleWithoutToken,
-    /// Claim claims orders whose lease is still running.
+    /// Claim claims orders whose lease is still running: the same test.
     ClaimOfLeased,
-    /// Claim counts no attempt for an expired lease.
+    /// Claim counts no attempt for an expired lease: `worker_that_dies_leaves_a_failed_attempt`.
     LostLeaseNotCounted,
-    /// Finish deletes the row of `order_work` in a statement before the one that records the outcome.
+    /// Finish deletes the row of `order_work` in a statement before the one that records the outcome. It is one statement.
     DeleteBeforeRecord,
-    /// Finish records the end of an order before its dead letter is sent.
+    /// Finish records the end of an order before its dead letter is sent: `order_whose_dead_letter_is_refused_keeps_its_last_cause`.
     RecordBeforeDeadLetter,
-    /// Finish also counts orders whose lease was lost.
+    /// Finish also counts orders whose lease was lost: `worker_with_an_expired_lease_changes_nothing`.
     CountUnrecorded,
-    /// Cancel cancels orders whose processing has started.
+    /// Cancel cancels orders whose processing has started: `processing_order_can_be_neither_cancelled_nor_retried`.
     CancelOfStarted,
-    /// Retry retries orders with any end.
+    /// Retry retries orders with any end: `failed_order_can_be_retried_only_by_an_operator`.
     RetryOfAnyEnd,
-    /// A sweep makes an order due now.
+    /// A sweep makes an order due now: `stopped_processor_raises_the_overdue_alarm_in_six_minutes`.
     SweepMovesDue,
-    /// A sweep does not record that it requeued an order.
+    /// A sweep does not record that it requeued an order: `order_is_requeued_at_most_once_in_a_grace_period`.
     SweepWithoutMark,
-    /// Claim takes orders while processing is paused.
+    /// Claim takes orders while processing is paused: `pause_accepts_orders_and_starts_none`.
     ClaimWhilePaused,
-    /// There is no sweeper.
+    /// There is no sweeper: `order_with_a_lost_message_is_requeued`.
     NoSweep,
 }
