@@ -166,13 +166,32 @@ fn pipeline_deploys_to_prod_the_build_that_staging_tested() {
     let workflow = read_to_string("../.github/workflows/deploy.yml").unwrap();
     let build = job(&workflow, "build");
     assert!(build.contains("sam build") && build.contains("uses: actions/upload-artifact@"), "{build}");
-    for (name, after) in [("staging", "needs: [check, build]"), ("prod", "needs: staging")] {
+    for (name, after) in [("staging", "needs: [check, build]"), ("prod", "needs: [build, staging]")] {
         let job = job(&workflow, name);
-        for part in [after, "uses: actions/download-artifact@", "name: functions", ".github/deploy.sh \"$STAGE\""] {
+        let commit = "ref: ${{ needs.build.outputs.commit }}";
+        for part in
+            [after, commit, "uses: actions/download-artifact@", "name: functions", ".github/deploy.sh \"$STAGE\""]
+        {
             assert!(job.contains(part), "{name} lacks {part}: {job}");
         }
         assert!(!job.contains("sam build") && job.contains(&format!("environment: {name}")), "{job}");
     }
+}
+
+/// Who may push a tag or a branch may not deploy it.
+#[test]
+fn pipeline_builds_only_what_is_on_main() {
+    let workflow = read_to_string("../.github/workflows/deploy.yml").unwrap();
+    let (_, step) = workflow.split_once("- name: Only what is on main\n        run: ").unwrap();
+    let check = step.lines().next().unwrap();
+    let commit = "git -c user.name=a -c user.email=a@example.com commit --quiet --allow-empty --message";
+    let script = format!(
+        "git init --quiet; {commit} main; git update-ref refs/remotes/origin/main HEAD; {check}
+        {commit} other; git tag origin/main; ! {check}"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let status = std::process::Command::new("bash").args(["-euc", &script]).current_dir(&folder).status();
+    assert!(status.unwrap().success(), "{check}");
 }
 
 /// `sam delete` deletes a stack's code from SAM's bucket. Without a folder of its own a stack shares it with every stack of the same
