@@ -120,6 +120,10 @@ ALTER TABLE order_events REPLICA IDENTITY FULL;
 CREATE FUNCTION replace_user_in_history() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    -- By other changes of the user, the functions' role could give any change another author.
+    IF NEW.user_id !~ '^erased-' AND NOT pg_has_role(session_user, current_user, 'MEMBER') THEN
+        RAISE insufficient_privilege USING MESSAGE = 'only the owner of the tables may change an order''s user, except to erase it';
+    END IF;
     EXECUTE format('UPDATE %I.order_events SET subject = $1, client = nullif(client, $3) WHERE order_id = $2 AND subject = $3', TG_TABLE_SCHEMA)
         USING NEW.user_id, NEW.order_id, OLD.user_id;
     RETURN NULL;
@@ -129,6 +133,10 @@ $$;
 -- A statement runs it only if it assigns the user.
 CREATE TRIGGER replace_user_in_history AFTER UPDATE OF user_id ON orders
 FOR EACH ROW EXECUTE FUNCTION replace_user_in_history();
+
+-- Everybody may use a new function. In a trigger of a caller's temporary table it would run, as the owner, what the caller has attached to
+-- a temporary table of the name order_events.
+REVOKE ALL ON FUNCTION replace_user_in_history FROM PUBLIC;
 
 -- Ends that are not announced yet, in a deployment with an event bus; empty without one. The statement that ends an order inserts its
 -- row, and the row goes once the bus has taken the event. Retention and erasure leave such orders alone. An order has more than one
@@ -216,7 +224,7 @@ BEGIN ATOMIC
     SELECT (SELECT count(*) FROM walked), (SELECT count(*) FROM gone), (SELECT created_at FROM last), (SELECT order_id FROM last);
 END;
 
--- Everybody may call a new function.
+-- Everybody may use a new function.
 REVOKE ALL ON FUNCTION delete_ended_orders FROM PUBLIC;
 
 -- Statistics are inserted and never updated. A counter that each outcome updates would become a chain of row versions: an old

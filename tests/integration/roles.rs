@@ -84,8 +84,11 @@ async fn functions_role_can_do_everything_that_functions_do() {
 #[tokio::test]
 async fn functions_role_can_only_change_rows_and_delete_no_order() {
     let role = AppRole::new().await;
+    role.world.create("o-1").await;
     for forbidden in [
         "DELETE FROM orders",
+        // The history follows an order's user.
+        "UPDATE orders SET user_id = 'mallory'",
         "UPDATE order_events SET subject = 'nobody'",
         "DELETE FROM order_events",
         "TRUNCATE orders",
@@ -96,6 +99,9 @@ async fn functions_role_can_only_change_rows_and_delete_no_order() {
         "CREATE TABLE mine (id integer)",
         "CREATE INDEX ON orders (failure)",
         "CREATE FUNCTION mine() RETURNS integer LANGUAGE sql RETURN 1",
+        // It would run as the owner, on the caller's own table order_events with the caller's own trigger.
+        "CREATE TEMPORARY TABLE mine (order_id text, user_id text);
+        CREATE TRIGGER mine AFTER UPDATE ON mine FOR EACH ROW EXECUTE FUNCTION replace_user_in_history()",
         "CREATE ROLE mine",
         "SELECT FROM refinery_schema_history",
     ] {
