@@ -3,7 +3,10 @@
 use std::error::Error;
 use std::fmt;
 
-/// Displays an error and its causes in one line: `could not claim orders: the statement failed: db error: ERROR: relation …`.
+use tokio_postgres::error::DbError;
+
+/// Displays an error and its causes in one line: `could not claim orders: the statement failed: db error: ERROR: relation …`. It leaves
+/// out the detail of the database's error, which may quote a whole row.
 pub struct Chain<'a>(pub &'a (dyn Error + 'a));
 
 impl fmt::Display for Chain<'_> {
@@ -11,7 +14,10 @@ impl fmt::Display for Chain<'_> {
         write!(f, "{}", self.0)?;
         let mut cause = self.0.source();
         while let Some(error) = cause {
-            write!(f, ": {error}")?;
+            match error.downcast_ref::<DbError>() {
+                Some(answer) => write!(f, ": {}: {}", answer.severity(), answer.message())?,
+                None => write!(f, ": {error}")?,
+            }
             cause = error.source();
         }
         Ok(())

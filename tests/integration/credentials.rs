@@ -190,6 +190,20 @@ async fn log_at_trace_contains_no_password() {
     assert!(!log.text().contains("hunter2"));
 }
 
+#[tokio::test]
+async fn answer_about_a_secret_that_cannot_be_read_is_not_shown() {
+    let answer = async || r#"{"SecretString": "hunter2", "CreatedDate": true}"#;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+    let variables =
+        [("DATABASE_URL", "postgres://127.0.0.1:1/d"), ("DATABASE_TLS", "off"), ("DATABASE_SECRET_ARN", "arn")];
+    let aws = ["AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(|name| (name, "any"));
+    let env = variables.into_iter().chain(aws).chain([("AWS_ENDPOINT_URL", endpoint.as_str())]).collect();
+    let shown = Chain(&store(&env).ping().await.unwrap_err()).to_string();
+    assert!(shown.contains("could not read the database's secret") && !shown.contains("hunter2"), "{shown}");
+}
+
 /// Prints botocore's tokens for the next 30 seconds, starting with this one, a line each.
 const TOKENS: &str = r#"
 import datetime, sys

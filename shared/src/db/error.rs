@@ -143,7 +143,7 @@ mod tests {
     async fn answered(severity: &str, code: &str) -> DbError {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("postgres://u@{}/d", listener.local_addr().unwrap());
-        let fields = format!("S{severity}\0V{severity}\0C{code}\0Mtest\0\0");
+        let fields = format!("S{severity}\0V{severity}\0C{code}\0Mtest\0DFailing row contains (alice).\0\0");
         let length = u32::try_from(fields.len() + 4).unwrap().to_be_bytes();
         let error = [b"E", &length[..], fields.as_bytes()].concat();
         std::thread::spawn(move || {
@@ -156,6 +156,12 @@ mod tests {
         let (client, driver) = tokio_postgres::connect(&url, NoTls).await.unwrap();
         tokio::spawn(driver);
         client.batch_execute("SELECT").await.unwrap_err().into()
+    }
+
+    #[tokio::test]
+    async fn log_of_an_error_leaves_out_the_row_that_its_detail_quotes() {
+        let error = answered("ERROR", "23514").await;
+        assert_eq!(Chain(&error).to_string(), "the statement failed: db error: ERROR: test");
     }
 
     #[tokio::test]

@@ -7,12 +7,12 @@
 use std::sync::{Mutex, PoisonError};
 
 use aws_sdk_secretsmanager::Client;
-use aws_sdk_secretsmanager::error::DisplayErrorContext;
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 
 use super::Login;
 use crate::aws::Access;
 use crate::config::{ConfigError, Env};
+use crate::error::Chain;
 
 /// The version in force.
 const CURRENT: &str = "AWSCURRENT";
@@ -72,7 +72,8 @@ impl Secret {
             {
                 return Ok(None);
             }
-            Err(error) => return Err(SecretError(DisplayErrorContext(error).to_string())),
+            // Not `DisplayErrorContext`: it also shows the answer, which may have the secret.
+            Err(error) => return Err(SecretError(Chain(&error).to_string())),
         };
         let login = parse(&text)?;
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(login.clone());
