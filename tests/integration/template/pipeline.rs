@@ -178,7 +178,7 @@ fn pipeline_deploys_to_prod_the_build_that_staging_tested() {
     }
 }
 
-/// Who may push a tag or a branch may not deploy it.
+/// The right to push a tag or another branch deploys nothing.
 #[test]
 fn pipeline_builds_only_what_is_on_main() {
     let workflow = read_to_string("../.github/workflows/deploy.yml").unwrap();
