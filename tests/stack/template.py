@@ -8,6 +8,7 @@ deployment can resolve them. It refuses parameters that CloudFormation would ref
 import copy
 import functools
 import json
+import logging
 import os
 import re
 import sys
@@ -117,5 +118,7 @@ def _answer(parameters: dict[str, str]) -> dict:
 if __name__ == "__main__":
     os.environ.setdefault("AWS_DEFAULT_REGION", REGION)
     lacking.add()
+    # The translator warns that nobody has published the metrics of its own use.
+    logging.getLogger("samtranslator.metrics").setLevel(logging.ERROR)
     for line in sys.stdin:
         print(json.dumps(_answer(dict(each.split("=", 1) for each in json.loads(line)))), flush=True)
