@@ -1,5 +1,7 @@
 //! The errors of the database: which statement failed, and the class of its cause.
 
+use std::fmt::{self, Display};
+
 use tokio_postgres::error::{Severity, SqlState};
 
 use crate::error::Chain;
@@ -45,7 +47,7 @@ impl StoreError {
 }
 
 /// Why the database did not do what it should.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum DbError {
     /// The connection failed or was lost. The same call may succeed later.
     #[error("could not reach the database")]
@@ -65,6 +67,14 @@ pub enum DbError {
     /// A row breaks a promise of the schema.
     #[error("a stored value is not valid: {0}")]
     Corrupt(String),
+}
+
+/// As the log shows it: Lambda's runtime logs the error of an invocation by this. A derived one would show the detail of the
+/// server's answer, which can quote a row.
+impl fmt::Debug for DbError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Chain(self).fmt(f)
+    }
 }
 
 impl From<tokio_postgres::Error> for DbError {
@@ -161,7 +171,8 @@ mod tests {
     #[tokio::test]
     async fn log_of_an_error_leaves_out_the_row_that_its_detail_quotes() {
         let error = answered("ERROR", "23514").await;
-        assert_eq!(Chain(&error).to_string(), "the statement failed: db error: ERROR: test");
+        let shown = "the statement failed: db error: ERROR: test";
+        assert_eq!((Chain(&error).to_string(), format!("{error:?}")), (shown.to_owned(), shown.to_owned()));
     }
 
     #[tokio::test]
