@@ -91,3 +91,81 @@ impl Group {
         own >= LEAST_IN_FLIGHT && own * parts > in_flight || self.busy * PARTS > busy
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALICE: &str = "alice";
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    #[expect(clippy::unnecessary_wraps, reason = "a name may be missing")]
+    fn name(text: &str) -> Name {
+        Some(text.to_owned())
+    }
+
+    /// Alice's messages 1 to 99 wait, then one of bob's and one without a group.
+    fn flood(now: Instant) -> Groups {
+        let mut groups = Groups::default();
+        (1..100).for_each(|number| groups.wait(&name(ALICE), (now, number)));
+        groups.wait(&name("bob"), (now, 100));
+        groups.wait(&None, (now, 101));
+        groups
+    }
+
+    fn deliver(groups: &mut Groups, group: &str, now: Instant, numbers: std::ops::Range<u64>) {
+        for number in numbers {
+            groups.remove(&name(group), (now, number), Duration::ZERO);
+            groups.deliver(&name(group), (now + MINUTE, number));
+        }
+    }
+
+    #[test]
+    fn older_message_comes_first_while_no_group_is_noisy() {
+        let now = Instant::now();
+        let mut groups = flood(now);
+        deliver(&mut groups, ALICE, now, 1..30);
+        assert_eq!(groups.next(now), Some(30));
+    }
+
+    #[test]
+    fn group_with_thirty_messages_in_flight_lets_others_pass() {
+        let now = Instant::now();
+        let mut groups = flood(now);
+        deliver(&mut groups, ALICE, now, 1..31);
+        assert_eq!(groups.next(now), Some(100));
+        deliver(&mut groups, "bob", now, 100..101);
+        assert_eq!(groups.next(now), Some(101));
+        groups.remove(&None, (now, 101), Duration::ZERO);
+        assert_eq!(groups.next(now), Some(31), "noisy messages are delivered where no others wait");
+    }
+
+    #[test]
+    fn group_that_takes_the_time_lets_others_pass() {
+        let now = Instant::now();
+        let mut groups = flood(now);
+        deliver(&mut groups, ALICE, now, 1..2);
+        groups.remove(&name(ALICE), (now + MINUTE, 1), Duration::from_secs(1));
+        assert_eq!(groups.next(now), Some(100));
+    }
+
+    #[test]
+    fn noisy_group_with_the_fewest_in_flight_comes_first() {
+        let now = Instant::now();
+        let mut groups = flood(now);
+        (200..300).for_each(|number| groups.wait(&name("carol"), (now, number)));
+        for (group, numbers) in [(ALICE, 1..50), ("carol", 200..235), ("bob", 100..101)] {
+            deliver(&mut groups, group, now, numbers);
+        }
+        groups.remove(&None, (now, 101), Duration::ZERO);
+        assert_eq!(groups.next(now), Some(235));
+    }
+
+    #[test]
+    fn message_returns_after_its_visibility_timeout() {
+        let now = Instant::now();
+        let mut groups = Groups::default();
+        groups.deliver(&name(ALICE), (now + MINUTE, 1));
+        assert_eq!((groups.next(now), groups.next(now + MINUTE)), (None, Some(1)));
+    }
+}
