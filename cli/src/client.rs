@@ -106,6 +106,7 @@ impl<'a> Client<'a> {
                 return answer.map_err(|problem| Failure::Unreachable(format!("the API can't be reached: {problem}")));
             };
             let asked_for = answer.ok().and_then(|answer| answer.retry_after()).unwrap_or_default();
+            // `clamp` panics once the first bound is above the second.
             let pause = sleep(asked_for.max(FIRST_WAIT * tries).min(LONGEST_WAIT));
             self.notices.during(begun, &problem, pause).await;
             tries += 1;

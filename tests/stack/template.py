@@ -118,7 +118,7 @@ def _answer(parameters: dict[str, str]) -> dict:
 if __name__ == "__main__":
     os.environ.setdefault("AWS_DEFAULT_REGION", REGION)
     lacking.add()
-    # The translator warns that nobody has published the metrics of its own use.
+    # The translator warns of unpublished metrics of its own use.
     logging.getLogger("samtranslator.metrics").setLevel(logging.ERROR)
     for line in sys.stdin:
         print(json.dumps(_answer(dict(each.split("=", 1) for each in json.loads(line)))), flush=True)

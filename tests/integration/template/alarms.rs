@@ -86,11 +86,16 @@ fn watched(template: &Template) -> Vec<(&str, [&Value; 3])> {
     watched.collect()
 }
 
+/// The metrics of the dashboard's widgets.
+fn shown(widgets: &[Value]) -> impl Iterator<Item = [&Value; 3]> {
+    let metrics = widgets.iter().flat_map(|widget| widget["properties"]["metrics"].as_array().into_iter().flatten());
+    metrics.map(|metric| [&metric[0], &metric[1], &metric[2]])
+}
+
 /// Each metric of an alarm or of the dashboard exists.
 pub fn metrics(template: &Template) -> Vec<String> {
     let widgets = template.dashboard();
-    let shown = widgets.iter().flat_map(|widget| widget["properties"]["metrics"].as_array().into_iter().flatten());
-    let shown = shown.map(|metric| ("OperatorDashboard", [&metric[0], &metric[1], &metric[2]]));
+    let shown = shown(&widgets).map(|metric| ("OperatorDashboard", metric));
     watched(template)
         .into_iter()
         .chain(shown)
@@ -140,8 +145,7 @@ fn every_alarm_has_a_section_with_a_test_that_moves_its_metric() {
 fn dashboard_shows_the_metric_of_every_alarm() {
     let template = template(&["EventBus=shop"]);
     let widgets = template.dashboard();
-    let shown = widgets.iter().flat_map(|widget| widget["properties"]["metrics"].as_array().into_iter().flatten());
-    let shown: Vec<_> = shown.map(|metric| [&metric[0], &metric[1], &metric[2]]).collect();
+    let shown: Vec<_> = shown(&widgets).collect();
     let hidden: Vec<_> = watched(&template).into_iter().filter(|(_, metric)| !shown.contains(metric)).collect();
     assert!(hidden.is_empty(), "{hidden:?}");
 }
