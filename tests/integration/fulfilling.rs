@@ -11,6 +11,7 @@ use processor::{ConfiguredWork, Processor, ProcessorConfig};
 use sandbox::merchant::{Call, Merchant, Reply};
 use serde_json::{Value, json};
 use tests::{World, failures, handle, order_with};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 const SECRET: &str = "a-secret-of-the-merchant";
@@ -41,6 +42,25 @@ async fn due_in(world: &World, order_id: &str) -> f64 {
     let sql =
         format!("SELECT extract(epoch FROM due_at - now())::float8 FROM order_work WHERE order_id = '{order_id}'");
     world.value(&sql).await
+}
+
+/// The URL of an endpoint that answers the first request of each connection and no further one, as if a firewall had dropped it.
+async fn endpoint_of_single_answers() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut request = Vec::new();
+                while !request.ends_with(b"}") {
+                    connection.read_buf(&mut request).await.unwrap();
+                }
+                connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+                let _ = connection.read_to_end(&mut request).await;
+            });
+        }
+    });
+    url
 }
 
 fn always(status: u16) -> impl Fn() -> Reply + Clone {
@@ -75,6 +95,16 @@ async fn failed_attempt_is_retried_after_the_back_off() {
     assert_eq!((&order["status"], &order["attempts"]), (&json!("failed"), &json!(3)));
     assert_eq!(world.receive_dead_letter().await.as_deref(), Some("o-1"));
     assert_eq!(merchant.calls().len(), 3);
+}
+
+#[tokio::test]
+async fn connection_that_was_idle_is_not_used_again() {
+    let (world, processor) = world(&endpoint_of_single_answers().await, &[("MAX_ATTEMPTS", "1")]).await;
+    assert_eq!(attempted(&world, &processor).await["status"], "completed");
+    tokio::time::sleep(Duration::from_millis(4100)).await;
+    world.create("o-2").await;
+    handle(&processor, &["o-2"]).await;
+    assert_eq!(world.status("o-2").await, "completed");
 }
 
 #[tokio::test]
