@@ -31,7 +31,7 @@ FUZZ_STACK := $(call own_stack,fuzz,15542,4676,4677)
 QUEUE_TESTS := processing:: sweeping:: fulfilling:: creating:: operating::
 
 .DEFAULT_GOAL := help
-.PHONY: help machine deploy deny sbom run demo dev up down status logs token sample-data openapi clients doctor load tail test test-waiting test-computing test-stack test-bare sam-local test-localstack test-pgbouncer test-browser chaos fuzz rehearsal bench rivals cost scaling check lint contract build tools clean
+.PHONY: help machine deploy deny sbom run demo dev up down status logs token sample-data openapi clients doctor load tail test test-waiting test-computing test-stack test-bare sam-local test-localstack test-pgbouncer test-browser chaos fuzz rehearsal bench rivals cost scaling check lint contract build tools pins clean
 .SILENT:
 
 help: ## list the targets
@@ -200,6 +200,13 @@ build: $(LOCAL) ## build the functions as they are deployed (sam build)
 	$(STACK) build
 
 tools: $(LOCAL) .venv/lint/.stamp .venv/clients/.stamp ## install the pinned Python tools of `make test` into .venv
+
+# A package that was pinned before keeps its version if it can.
+pins: .venv/stack/.stamp ## write the lists of pinned Python packages with their hashes after a change of a requirements*.in; UPGRADE=1: newest dependencies
+	for list in $(basename $(wildcard tests/stack/requirements-*.in tests/bench/baseline/requirements.in)); do \
+		.venv/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+			--custom-compile-command "make pins" $(if $(UPGRADE),--upgrade) --output-file $$list.txt $$list.in || exit; \
+	done
 
 # Checks first that the machine has every program that the other targets need; apt installs missing ones.
 machine:

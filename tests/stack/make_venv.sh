@@ -1,5 +1,5 @@
 #!/bin/sh
-# Creates a Python environment: make_venv.sh DIRECTORY REQUIREMENTS.
+# Creates a Python environment: make_venv.sh DIRECTORY REQUIREMENTS. A package whose hash is not in the list fails it.
 # uv installs it. pip does if uv can't, for example because only pip is configured for a company's package index.
 # The installations of several `make` take turns, because all of them create uv, and each may create the same environment.
 set -eu
@@ -11,14 +11,14 @@ fail() {
 
 with_pip() {
     python3 -m venv --clear "$1" &&
-        "$1/bin/pip" install --quiet --disable-pip-version-check --requirement "$2"
+        "$1/bin/pip" install --quiet --disable-pip-version-check --require-hashes --requirement "$2"
 }
 
 with_uv() {
     own="$(dirname "$1")/uv"
     { [ -x "$own/bin/uv" ] || with_pip "$own" tests/stack/requirements-uv.txt; } &&
         "$own/bin/uv" venv --quiet --clear --relocatable --python "$(command -v python3)" "$1" &&
-        "$own/bin/uv" pip install --quiet --python "$1/bin/python" --requirement "$2"
+        "$own/bin/uv" pip install --quiet --python "$1/bin/python" --require-hashes --requirement "$2"
 }
 
 mkdir -p "$(dirname "$1")"
