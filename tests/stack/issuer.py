@@ -30,7 +30,7 @@ def start(settings: Settings) -> Server:
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         write_private(key, pem.decode())
-    arguments, environment = [str(key), settings.issuer], {"PATH": os.environ["PATH"]}
+    arguments, environment = [str(key), settings.issuer, settings.endpoint], {"PATH": os.environ["PATH"]}
     return processes.start_module(NAME, "stack.issuer_server", arguments, environment, settings.log(NAME))
 
 

@@ -1,4 +1,8 @@
-"""The issuer's server, with its documents and sign-in: ``python -m stack.issuer_server KEY_FILE ISSUER_URL``."""
+"""The issuer's server, with its documents and sign-in: ``python -m stack.issuer_server KEY_FILE ISSUER_URL ORIGIN``.
+
+Only scripts of ORIGIN, which is the dashboard's, may read answers, and only of two paths. The browser itself opens
+``/authorize``. A script that could read that answer would have the code for a token.
+"""
 
 import json
 import sys
@@ -15,6 +19,8 @@ from stack.issuer import KEY_ID
 
 # The longest form. The flow's forms are shorter.
 MOST_BYTES = 16_384
+# What the dashboard's script reads.
+SCRIPTED = ("/.well-known/openid-configuration", "/token")
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -22,6 +28,8 @@ class Handler(BaseHTTPRequestHandler):
 
     pages: dict[str, dict]
     flow: CodeFlow
+    # The origin of the dashboard.
+    origin: str
 
     def do_GET(self) -> None:
         """Answer with a document, or start the flow."""
@@ -46,10 +54,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer(self, status: int, body: str, headers: dict[str, str]) -> None:
         self.send_response(status)
-        # Pages of every origin may sign in here, and read these answers.
-        common = {"Cache-Control": "no-store", "Access-Control-Allow-Origin": "*"}
-        types = {"Content-Type": "application/json", "Content-Length": str(len(body.encode()))}
-        for name, value in {**common, **types, **headers}.items():
+        common = {"Cache-Control": "no-store", "Content-Length": str(len(body.encode()))}
+        shared = {"Access-Control-Allow-Origin": self.origin} if self.path in SCRIPTED else {}
+        for name, value in {"Content-Type": "application/json", **common, **shared, **headers}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body.encode())
@@ -72,10 +79,10 @@ def documents(key: bytes, issuer: str) -> dict[str, dict]:
     return {"/.well-known/openid-configuration": configuration, "/.well-known/jwks.json": keys}
 
 
-def main(key_file: str, issuer: str) -> None:
+def main(key_file: str, issuer: str, origin: str) -> None:
     """Serve until killed, on the host and port of the issuer's URL."""
     key, address = Path(key_file).read_bytes(), urlsplit(issuer)
-    Handler.pages, Handler.flow = documents(key, issuer), CodeFlow(key, issuer)
+    Handler.pages, Handler.flow, Handler.origin = documents(key, issuer), CodeFlow(key, issuer), origin
     ThreadingHTTPServer((address.hostname, address.port), Handler).serve_forever()
 
 
