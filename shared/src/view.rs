@@ -33,6 +33,7 @@ pub struct OrderView {
     #[schema(example = json!({"cart": "77"}))]
     metadata: BTreeMap<String, String>,
     /// The time before which the order is not processed; null if there is none.
+    #[schema(required)]
     #[serde(with = "crate::timestamp::option")]
     process_after: Option<OffsetDateTime>,
     /// The order's status.
@@ -41,15 +42,18 @@ pub struct OrderView {
     #[serde(with = "crate::timestamp")]
     created_at: OffsetDateTime,
     /// When processing first started.
+    #[schema(required)]
     #[serde(with = "crate::timestamp::option")]
     started_at: Option<OffsetDateTime>,
     /// When it ended.
+    #[schema(required)]
     #[serde(with = "crate::timestamp::option")]
     finished_at: Option<OffsetDateTime>,
     /// The number of attempts to process it.
     #[schema(minimum = 0)]
     attempts: i32,
     /// Why it failed.
+    #[schema(required)]
     failure: Option<String>,
     /// The actions that the order's status allows.
     #[schema(inline)]

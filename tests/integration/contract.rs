@@ -1,5 +1,7 @@
 //! The OpenAPI document and its pages.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 use tests::{call_in_process, get};
 
@@ -29,6 +31,29 @@ fn every_call_with_a_token_documents_its_refusals() {
     }
     assert!(paths["/orders/{order_id}"]["get"]["responses"]["304"]["headers"]["ETag"].is_object());
     assert_eq!(paths.len(), 15);
+}
+
+/// Collects the members that a part of the document describes and that may be absent.
+fn optional_members(document: &Value, part: &Value, found: &mut BTreeSet<String>) {
+    if let Some(name) = part["$ref"].as_str() {
+        optional_members(document, document.pointer(&name[1..]).unwrap(), found);
+    }
+    let required: Vec<_> = part["required"].as_array().into_iter().flatten().collect();
+    let members = part["properties"].as_object().into_iter().flat_map(|members| members.keys());
+    found.extend(members.filter(|name| !required.contains(&&Value::from(name.as_str()))).cloned());
+    let object = part.as_object().into_iter().flat_map(|members| members.values());
+    for part in object.chain(part.as_array().into_iter().flatten()) {
+        optional_members(document, part, found);
+    }
+}
+
+#[test]
+fn every_member_of_an_answer_is_always_there_except_errors() {
+    let (document, mut optional) = (serde_json::from_str::<Value>(site::OPENAPI).unwrap(), BTreeSet::new());
+    for call in document["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap().values()) {
+        optional_members(&document, &call["responses"], &mut optional);
+    }
+    assert_eq!(Vec::from_iter(optional), ["errors"]);
 }
 
 #[tokio::test]

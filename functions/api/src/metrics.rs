@@ -45,6 +45,7 @@ pub struct MetricsView {
     /// All orders that were ever accepted.
     total_orders: i64,
     /// The mean time from start to finish of all completed orders, in seconds; null before the first.
+    #[schema(required)]
     average_processing_time: Option<f64>,
     /// The pending orders whose `process_after` is still to come.
     scheduled: i64,
@@ -61,19 +62,23 @@ pub struct MetricsView {
     /// while processing is paused.
     oldest_overdue_seconds: f64,
     /// The seconds since the oldest end whose event is not yet published; 0 if there is none, and null without an event bus.
+    #[schema(required)]
     oldest_event_seconds: Option<f64>,
     /// The pause of processing; null while it runs.
+    #[schema(required)]
     pause: Option<PauseView>,
     /// Completed orders for each minute of the last hour, without minutes that have none.
     completions_per_minute: Vec<Minute>,
     /// The number of orders that the sweeper requeued because their message was lost, ever.
     requeued_orders: i64,
     /// The approximate number of messages in the orders' queue; null if the queue did not answer.
+    #[schema(required)]
     queue_depth: Option<i64>,
     /// The approximate number of messages in the dead-letter queue; null if the queue did not answer.
+    #[schema(required)]
     dead_letter_depth: Option<i64>,
     /// The outcomes by the hour; null without the parameter `hours`.
-    #[schema(inline)]
+    #[schema(inline, required)]
     by_hour: Option<HoursView>,
 }
 
@@ -102,8 +107,11 @@ fn with_counts(object: ObjectBuilder, statuses: impl IntoIterator<Item = Status>
 /// Percentiles in seconds, within 2.5 %; null if nothing was counted.
 #[derive(Debug, Serialize, ToSchema)]
 struct PercentilesView {
+    #[schema(required)]
     p50: Option<f64>,
+    #[schema(required)]
     p95: Option<f64>,
+    #[schema(required)]
     p99: Option<f64>,
 }
 

@@ -49,6 +49,7 @@ impl FromRequest<Arc<Api>> for ProcessingChange {
     "reason": "the warehouse is closed for stocktaking", "by": "admin"}})))]
 pub struct ProcessingView {
     /// The pause; null while processing runs.
+    #[schema(required)]
     pause: Option<PauseView>,
 }
 

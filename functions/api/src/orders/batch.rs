@@ -51,8 +51,10 @@ struct OrderResult {
     #[schema(minimum = 200, maximum = 599)]
     status: u16,
     /// The durable order, else null.
+    #[schema(required)]
     order: Option<OrderView>,
     /// The problem of a refused order, else null.
+    #[schema(required)]
     problem: Option<Problem>,
 }
 

@@ -38,15 +38,18 @@ struct ChangeView {
     /// What happened.
     change: Change,
     /// The number of the attempt; of an end the number of attempts.
-    #[schema(minimum = 0)]
+    #[schema(minimum = 0, required)]
     attempt: Option<i32>,
     /// Why the attempt or the order failed.
+    #[schema(required)]
     cause: Option<String>,
     /// The part that made the change.
     by: Author,
     /// The subject of the token, if a caller made the change. Without `orders/read.all` it is null unless it is the caller's own.
+    #[schema(required)]
     subject: Option<String>,
     /// The client that the token was issued to, if the token names it. It is null whenever `subject` is.
+    #[schema(required)]
     client: Option<String>,
 }
 

@@ -35,7 +35,7 @@ pub struct OrderList {
     /// The orders, newest first.
     orders: Vec<OrderView>,
     /// The `cursor` of the next page; null at the end.
-    #[schema(inline, value_type = Option<CursorText>)]
+    #[schema(inline, value_type = Option<CursorText>, required)]
     next_cursor: Option<String>,
 }
 
