@@ -85,7 +85,7 @@ async fn processor_passes_a_messages_group_on() {
     // An order that waits, one that is not begun, one that is not due, and one whose attempts are used up.
     let outcomes = [
         Outcome::Wait(Some(Duration::from_secs(1))),
-        Outcome::NoTime,
+        Outcome::NotStarted,
         Outcome::Complete,
         Outcome::Retry { cause: "busy".to_owned(), after: None },
     ];

@@ -14,9 +14,9 @@ use shared::telemetry::Trace;
 
 use crate::event::SqsEvent;
 
-/// A message as SQS delivered it.
+/// A delivery of a message: what the event says about it, parsed.
 #[derive(Debug)]
-pub struct Record {
+pub struct Delivery {
     /// The identifier that SQS gave it.
     pub id: String,
     /// The text: an order's identifier.
@@ -30,8 +30,8 @@ pub struct Record {
 /// The messages of a batch, by order.
 pub struct Batch {
     began: SystemTime,
-    messages: BTreeMap<OrderId, Vec<Record>>,
-    malformed: Vec<Record>,
+    messages: BTreeMap<OrderId, Vec<Delivery>>,
+    malformed: Vec<Delivery>,
     failed: BTreeSet<String>,
     /// The orders that have ended and may not be announced. Without a bus it stays empty.
     pub ended: Vec<OrderId>,
@@ -44,7 +44,7 @@ impl Batch {
         let mut batch = Self { began: SystemTime::now(), messages, malformed, failed, ended: Vec::new() };
         for message in event.messages {
             let attributes = message.attributes.unwrap_or_default();
-            let message = Record {
+            let message = Delivery {
                 id: message.message_id.unwrap_or_default(),
                 body: message.body.unwrap_or_default(),
                 group: attributes.group.as_deref().map(Group::received),
@@ -64,7 +64,7 @@ impl Batch {
     }
 
     /// Removes the messages that hold no order's identifier from the batch and returns them.
-    pub fn remove_malformed(&mut self) -> Vec<Record> {
+    pub fn remove_malformed(&mut self) -> Vec<Delivery> {
         std::mem::take(&mut self.malformed)
     }
 

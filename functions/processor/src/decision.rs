@@ -31,7 +31,7 @@ pub enum Decision {
     Retry(Duration, String),
     /// The order waits for this time, within the same attempt.
     Wait(Duration),
-    /// The batch ran out of time before the attempt. The order is due at once, and no attempt is used up.
+    /// The order is due at once, and no attempt is used up: the work did not start, or the dead letter could not be sent.
     Release,
 }
 
@@ -69,7 +69,7 @@ impl Decided {
             Outcome::Retry { after, cause } => {
                 Decision::Retry(backoff.after(order.attempts).max(after.unwrap_or_default()), cause)
             }
-            Outcome::NoTime => Decision::Release,
+            Outcome::NotStarted => Decision::Release,
         };
         Self { order, decision, attempts }
     }
@@ -197,7 +197,7 @@ mod tests {
             assert_eq!(wait(days * DAY, after), dead_letter("given up after 7 days of waiting", None));
         }
         assert_eq!(retry(7 * DAY), dead_letter("given up after 7 days: busy", Some("busy")));
-        assert_eq!(decide(0, 70 * DAY, Outcome::NoTime).decision, Decision::Release);
+        assert_eq!(decide(0, 70 * DAY, Outcome::NotStarted).decision, Decision::Release);
         assert_eq!(decide(0, 70 * DAY, Outcome::Complete).decision, Decision::Complete);
     }
 

@@ -126,10 +126,10 @@ impl<W: Work> Processor<W> {
         }
     }
 
-    /// Sends malformed messages to the dead-letter queue. This comes last, so that they do not delay orders.
+    /// Sends malformed messages to the dead-letter queue. This comes after the orders, so that it does not delay them.
     async fn dead_letter_malformed(&self, batch: &mut Batch, deadline: Deadline) {
         let malformed = batch.remove_malformed();
-        let letter = |message: &batch::Record| {
+        let letter = |message: &batch::Delivery| {
             tracing::error!(message.id, "dead-lettering a message that is no order's identifier");
             queue::Message::dead_letter(&message.body, message.group.clone(), "not an order's identifier")
         };
@@ -140,8 +140,8 @@ impl<W: Work> Processor<W> {
     }
 
     async fn process(&self, claim: Claim, deadline: Deadline, batch: &mut Batch) {
-        let Claim { token, claimed, not_due, paused, ended, refused } = claim;
-        if let Some((order_ids, error)) = refused {
+        let Claim { token, claimed, not_due, paused, ended, not_reclaimed } = claim;
+        if let Some((order_ids, error)) = not_reclaimed {
             tracing::error!(error = %Chain(&error), "could not claim orders whose lease has expired; SQS will deliver their messages again");
             for order_id in &order_ids {
                 batch.fail(order_id);
@@ -160,20 +160,21 @@ impl<W: Work> Processor<W> {
         let decided = join_all(claimed.into_iter().map(|order| self.attempt(order, work_deadline))).await;
         let (dead_lettered, others): (Vec<_>, Vec<_>) =
             decided.into_iter().partition(|decided| matches!(decided.decision, Decision::DeadLetter { .. }));
-        let rescheduled = if self.record(&lease, &others, batch).await { others.as_slice() } else { &[] };
+        // An order whose rescheduling failed gets no new message: SQS delivers the old one again.
+        let recorded = if self.record(&lease, &others, batch).await { others.as_slice() } else { &[] };
         // Both at once, so that a queue that hangs costs the time of only one.
         let queue_deadline = deadline.share(2, 3);
         let (unsent_letters, unsent_messages) = tokio::join!(
             self.dead_letter(&dead_lettered, batch, queue_deadline),
-            self.enqueue_later(rescheduled, &not_due, batch, queue_deadline)
+            self.enqueue_later(recorded, &not_due, batch, queue_deadline)
         );
         for order_id in unsent_messages.iter().chain(&unsent_letters) {
             batch.fail(order_id);
         }
-        let settle = |order: Decided| {
-            if unsent_letters.contains(&order.order.order_id) { order.without_letter() } else { order }
+        let after_sending = |decided: Decided| {
+            if unsent_letters.contains(&decided.order.order_id) { decided.without_letter() } else { decided }
         };
-        self.record(&lease, &dead_lettered.into_iter().map(settle).collect::<Vec<_>>(), batch).await;
+        self.record(&lease, &dead_lettered.into_iter().map(after_sending).collect::<Vec<_>>(), batch).await;
     }
 
     /// Runs the work, unless the order has used up its attempts.
@@ -273,7 +274,7 @@ impl<W: Work> Processor<W> {
 fn log_attempt(order: &Claimed, outcome: &Outcome) {
     let (order_id, attempt) = (&order.order_id, order.attempts + 1);
     match outcome {
-        Outcome::Complete | Outcome::Wait(_) | Outcome::NoTime => {
+        Outcome::Complete | Outcome::Wait(_) | Outcome::NotStarted => {
             tracing::debug!(order.id = %order_id, attempt, %outcome, "attempted an order");
         }
         Outcome::Fail(_) => tracing::info!(order.id = %order_id, attempt, %outcome, "attempted an order"),

@@ -29,8 +29,8 @@ pub enum Outcome {
         /// The least time before the next attempt, if the merchant set one.
         after: Option<Duration>,
     },
-    /// The work did not start, because it could not have ended in time. No attempt is used up.
-    NoTime,
+    /// The work did not start: it could not have ended in time, or the order could not be read for now. No attempt is used up.
+    NotStarted,
 }
 
 impl fmt::Display for Outcome {
@@ -41,7 +41,7 @@ impl fmt::Display for Outcome {
             Self::Wait(Some(wait)) => write!(f, "wait {:.3} s", wait.as_secs_f64()),
             Self::Wait(None) => f.write_str("wait"),
             Self::Retry { cause, .. } => write!(f, "retry: {cause}"),
-            Self::NoTime => f.write_str("no time"),
+            Self::NotStarted => f.write_str("not started"),
         }
     }
 }

@@ -39,8 +39,8 @@ pub struct Claim {
     pub paused: Vec<OrderId>,
     /// The orders that have ended or do not exist.
     pub ended: Vec<OrderId>,
-    /// The orders whose lease has expired and that could not be claimed, with the error.
-    pub refused: Option<(Vec<OrderId>, StoreError)>,
+    /// The orders whose lease has expired and whose claim failed, with the error.
+    pub not_reclaimed: Option<(Vec<OrderId>, StoreError)>,
 }
 
 /// An order that is ours until the lease ends. The work that needs its content reads it.
@@ -59,9 +59,9 @@ pub struct Claimed {
 }
 
 impl Store {
-    /// Claims the due orders among `order_ids` for `lease`. A claim whose lease has run out counts as a failed attempt, so that an order
-    /// that crashes its worker can't do so for ever. It claims half of the orders whose leases run out again. While processing is paused,
-    /// it claims nothing.
+    /// Claims the due orders among `order_ids` for `lease`. An expired lease counts as a failed attempt, so that an order that crashes its
+    /// worker can't do so for ever. If one of the orders whose lease has expired had used up an attempt before, only half of them are claimed.
+    /// While processing is paused, none is.
     ///
     /// The first claim starts an order. If its work has a `delay`, the order is not claimed then: it waits.
     ///
@@ -72,8 +72,8 @@ impl Store {
         let token = claim.token;
         let params: [Param; 3] = [(&token, Type::UUID), (&lease, Type::FLOAT8), (&delay, Type::FLOAT8)];
         let mut lapsed = self.claim_by(CLAIM, order_ids, &params, &mut claim).await?;
-        // An order may crash its worker each time. If leases of a batch expire again, this claims only the half with the fewest
-        // attempts. The healthy orders get away from the bad one after as many attempts as the batch can be halved.
+        // An order may crash its worker each time. The half with the fewest attempts is claimed without the others, so the healthy orders
+        // get away from the bad one after as many attempts as the batch can be halved.
         if lapsed.iter().any(|(_, attempts)| *attempts > 0) {
             lapsed.sort_by_key(|(_, attempts)| *attempts);
             let later = lapsed.split_off(lapsed.len().div_ceil(2));
@@ -85,13 +85,13 @@ impl Store {
             let sql = CLAIM_LAPSED.replace("{is_recorded}", &is_recorded("leased"));
             // The orders of the first statement are claimed already. They would lose an attempt if this error were returned instead.
             if let Err(error) = self.claim_by(&sql, &lapsed, &params[..2], &mut claim).await {
-                claim.refused = Some((lapsed, error));
+                claim.not_reclaimed = Some((lapsed, error));
             }
         }
         let claimed = claim.claimed.iter().map(|order| &order.order_id);
-        let refused = claim.refused.iter().flat_map(|(order_ids, _)| order_ids);
+        let not_reclaimed = claim.not_reclaimed.iter().flat_map(|(order_ids, _)| order_ids);
         let not_due = claim.not_due.iter().map(|(order_id, _)| order_id);
-        let active: HashSet<_> = claimed.chain(not_due).chain(&claim.paused).chain(refused).collect();
+        let active: HashSet<_> = claimed.chain(not_due).chain(&claim.paused).chain(not_reclaimed).collect();
         claim.ended = order_ids.iter().filter(|order_id| !active.contains(order_id)).cloned().collect();
         Ok(claim)
     }
@@ -157,7 +157,7 @@ pub struct Active {
 }
 
 /// Claims due orders that no worker holds, or starts their delay. Returns orders whose lease has expired as such. If every order was due,
-/// it does not look for others.
+/// it does not look for others. A row has this claim's own token (`claim = $2`) if the statement is sent again because its answer was lost.
 const CLAIM: &str = "WITH due AS (
         SELECT order_id FROM order_work
         WHERE order_id = ANY ($1) AND (claim = $2 OR claim IS NULL AND due_at <= now()

@@ -98,20 +98,20 @@ impl Work for Webhook {
     /// Reads the order's content when a call is free, so that memory holds no more orders than there are calls.
     async fn run(&self, claimed: &Claimed, store: &Store, deadline: Deadline) -> Outcome {
         let latest_start = deadline.minus(self.timeout);
-        let Ok(Ok(_permit)) = latest_start.bound(self.calls.acquire()).await else { return Outcome::NoTime };
+        let Ok(Ok(_permit)) = latest_start.bound(self.calls.acquire()).await else { return Outcome::NotStarted };
         let body = match store.read_order(&claimed.order_id, None).await {
             Ok(Some(order)) => notice::body(&order),
             Ok(None) => return Outcome::Fail("the order no longer exists".to_owned()),
             Err(error) => {
                 tracing::warn!(order.id = %claimed.order_id, error = %Chain(&error), "could not read the order for its webhook; another worker will retry");
                 if error.is_temporary() {
-                    return Outcome::NoTime;
+                    return Outcome::NotStarted;
                 }
                 return Outcome::Retry { cause: "the order could not be read".to_owned(), after: None };
             }
         };
         if latest_start.is_over() {
-            return Outcome::NoTime;
+            return Outcome::NotStarted;
         }
         match self.call(&claimed.order_id, claimed.attempts + 1, body).await {
             Ok(mut response) => {
