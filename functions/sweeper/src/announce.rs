@@ -40,7 +40,7 @@ impl Sweeper {
                 if deadline.remaining() < CHUNK_TIME {
                     return Ok(());
                 }
-                let order_ids: Vec<_> = chunk.iter().map(|position| position.order_id.clone()).collect();
+                let order_ids: Vec<_> = chunk.iter().map(|end| end.order_id.clone()).collect();
                 let ends = store.find_ends(&order_ids).await?;
                 let taken_now = ends.len() - bus.announce(&store, &ends, deadline.share(1, 2)).await?;
                 *taken += taken_now;

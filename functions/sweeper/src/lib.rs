@@ -33,7 +33,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use shared::config::{ConfigError, Env, Stage, Timing, time_limit};
-use shared::db::list::Position;
+use shared::db::ends::OldEnd;
 use shared::db::requeue::{Overdue, ToEnqueue};
 use shared::db::{Database, DbConfig, Store, StoreError};
 use shared::deadline::Deadline;
@@ -70,8 +70,8 @@ pub struct Sweeper {
     timing: Timing,
     limit: i64,
     bus: Option<Bus>,
-    /// The last of the ends that the bus refused in the run before.
-    refused: Mutex<Option<Position>>,
+    /// The last end of the chunk of which the bus took none in the run before. The next run starts after it.
+    refused: Mutex<Option<OldEnd>>,
     retention: Option<Retention>,
     timeout: Duration,
 }

@@ -10,7 +10,6 @@ use time::OffsetDateTime;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::list::Position;
 use super::row::{CONTENT, keys, order, order_id, qualified, seconds};
 use super::{DbError, Param, Store, StoreError};
 use crate::order::{Order, OrderId};
@@ -62,8 +61,17 @@ pub struct End {
     pub ended_at: OffsetDateTime,
 }
 
+/// An end that an earlier invocation left behind, without the order. [`Store::find_ends`] reads the order.
+#[derive(Debug, Clone)]
+pub struct OldEnd {
+    /// When the order ended.
+    pub ended_at: OffsetDateTime,
+    /// The order's identifier, which sorts the ends of one statement.
+    pub order_id: OrderId,
+}
+
 impl Store {
-    /// Finds the ends among the orders that are not announced. The caller passes at most [`MAX_ENDS`] orders. An end whose order can't be
+    /// Finds the ends of these orders that are not announced. The caller passes at most [`MAX_ENDS`] orders. An end whose order can't be
     /// read is left out.
     pub async fn find_ends(&self, order_ids: &[OrderId]) -> Result<Vec<End>, StoreError> {
         let order_ids = keys(order_ids);
@@ -72,9 +80,9 @@ impl Store {
         Ok(rows.readable(end))
     }
 
-    /// Finds the oldest [`MAX_OLD_ENDS`] ends after a position that are older than `age`: their function had its time to announce them.
+    /// Finds the oldest [`MAX_OLD_ENDS`] ends after this one that are older than `age`: their function had its time to announce them.
     /// A page reads all ends, as no index orders them by time.
-    pub async fn find_old_ends(&self, age: Duration, after: Option<&Position>) -> Result<Vec<Position>, StoreError> {
+    pub async fn find_old_ends(&self, age: Duration, after: Option<&OldEnd>) -> Result<Vec<OldEnd>, StoreError> {
         let sql = format!(
             "SELECT ended_at, order_id FROM order_ends
         WHERE ended_at < now() - make_interval(secs => $1) AND (ended_at, order_id) > (coalesce($2, '-infinity'), $3)
@@ -82,11 +90,11 @@ impl Store {
         );
         let params: [Param; 3] = [
             (&age.as_secs_f64(), Type::FLOAT8),
-            (&after.map(|position| position.created_at), Type::TIMESTAMPTZ),
-            (&after.map_or("", |position| position.order_id.as_str()), Type::TEXT),
+            (&after.map(|end| end.ended_at), Type::TIMESTAMPTZ),
+            (&after.map_or("", |end| end.order_id.as_str()), Type::TEXT),
         ];
         let rows = self.query("find ends that were left behind", &sql, &params).await?;
-        rows.read(|row| Ok(Position { created_at: row.try_get("ended_at")?, order_id: order_id(row)? }))
+        rows.read(|row| Ok(OldEnd { ended_at: row.try_get("ended_at")?, order_id: order_id(row)? }))
     }
 
     /// Deletes ends whose events the bus has taken.

@@ -17,6 +17,17 @@ use super::stats::bucket;
 use super::{Param, Store, StoreError};
 use crate::order::OrderId;
 
+/// The end of a claimed order.
+#[derive(Debug, Clone, Copy)]
+pub struct Finish<'a> {
+    /// The order.
+    pub order: &'a Claimed,
+    /// The number of attempts.
+    pub attempts: i32,
+    /// The cause of its failure; `None` if it completed.
+    pub failure: Option<&'a str>,
+}
+
 /// A claimed order that is due again later.
 #[derive(Debug, Clone, Copy)]
 pub struct Reschedule<'a> {
@@ -45,6 +56,7 @@ impl Store {
         let failures: Vec<_> = orders.iter().map(|end| end.failure).collect();
         let processing = orders.iter().map(|end| bucket(end.order.now - end.order.started_at + since_claim));
         let queueing = orders.iter().map(|end| bucket(end.order.started_at - end.order.ready_at));
+        let (retries, kept) = (announce.only(", o.retries"), announce.keep("ended"));
         let sql = format!(
             "WITH done AS (
                 DELETE FROM order_work AS w
@@ -55,7 +67,7 @@ impl Store {
                 UPDATE orders AS o
                 SET started_at = done.started_at, finished_at = now(), attempts = done.attempts, failure = done.failure
                 FROM done WHERE o.order_id = ANY (ARRAY[done.order_id])
-                RETURNING o.order_id{}, o.failure IS NULL AS is_completed, done.processing, done.queueing,
+                RETURNING o.order_id{retries}, o.failure IS NULL AS is_completed, done.processing, done.queueing,
                     extract(epoch FROM o.finished_at - o.started_at)::float8 AS seconds
             ), counted AS (
                 INSERT INTO order_outcomes (minute, completed, failed, seconds, processing, queueing)
@@ -65,10 +77,8 @@ impl Store {
                     coalesce(array_agg(processing) FILTER (WHERE is_completed), '{{}}'),
                     coalesce(array_agg(queueing) FILTER (WHERE is_completed), '{{}}')
                 FROM ended HAVING count(*) > 0
-            ){}
-            SELECT order_id FROM ended",
-            announce.only(", o.retries"),
-            announce.keep("ended")
+            ){kept}
+            SELECT order_id FROM ended"
         );
         let params: [Param; 6] = [
             (&ids, Type::TEXT_ARRAY),
@@ -117,14 +127,3 @@ const RESCHEDULE_FAILED: &str = "WITH rescheduled AS (
     )
     INSERT INTO order_events (order_id, event, attempt, cause)
     SELECT order_id, 'attempt_failed', attempts, cause FROM rescheduled WHERE cause IS NOT NULL";
-
-/// The end of a claimed order.
-#[derive(Debug, Clone, Copy)]
-pub struct Finish<'a> {
-    /// The order.
-    pub order: &'a Claimed,
-    /// The number of attempts.
-    pub attempts: i32,
-    /// The cause of its failure; `None` if it completed.
-    pub failure: Option<&'a str>,
-}
