@@ -1,6 +1,5 @@
-//! The queues. A message carries an order's identifier and nothing else. The order's row is the truth, and a message is only a
-//! hint to look at it. A duplicate, a late message or a lost one therefore does no harm. A message also has the [`Group`] of its
-//! user.
+//! The queues. The body of a message is an order's identifier, and its attributes have the [`Group`] of the order's user. The order's row
+//! is the truth, and a message is only a hint to look at it. A duplicate, a late message or a lost one therefore does no harm.
 //!
 //! Every call has a deadline. If the deadline ends part of a batch, that part counts as not done.
 //!
@@ -37,6 +36,7 @@ pub const LONGEST_DELAY: Duration = Duration::from_mins(15);
 /// The longest wait of a receive, `WaitTimeSeconds` of the SQS API. Any wait above zero is a long poll, which asks all of SQS's
 /// servers. A short poll asks some of them and may miss messages.
 const LONG_POLL: Duration = Duration::from_secs(1);
+
 /// A call to the queue failed. The text is for the log.
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {

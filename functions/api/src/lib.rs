@@ -56,7 +56,7 @@ impl Api {
 /// All routes of the function.
 pub fn router(api: Arc<Api>) -> Router {
     documented_routes()
-        // An order may have this identifier.
+        // An order may have the identifier `batch`, `cancel` or `retry`, whose routes hide that of `/orders/{order_id}`.
         .route("/orders/batch", get(orders::read::read))
         .route("/orders/cancel", get(orders::read::read))
         .route("/orders/retry", get(orders::read::read))

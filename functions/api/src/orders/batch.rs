@@ -16,7 +16,7 @@ use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::body::{NewOrderBody, example, parse};
-use super::create::{Accepted, first_message};
+use super::create::{Accepted, accept, first_message};
 use super::key::Key;
 use super::parameters::IdempotencyKeyText;
 use crate::call::Call;
@@ -110,7 +110,7 @@ async fn create_all(
     let mut next = || {
         let created: Option<Result<Created, _>> = created.next();
         let missing = || ApiError::Internal("an order has no result".into());
-        Accepted::try_from(created.ok_or_else(missing)??)
+        accept(created.ok_or_else(missing)??)
     };
     Ok(checked.into_iter().map(|request| request.and_then(|()| next())).collect())
 }

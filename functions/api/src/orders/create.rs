@@ -51,7 +51,7 @@ pub async fn create(
     require_user(caller.may_write()?, &new.user_id)?;
     let key = Key::of(&headers)?.map(|key| key.stored(&caller, None));
     let created = call.store.create(&CreateRequest::new(new, key), call.config.cancel_window).await?;
-    let Accepted { order, is_new } = created.try_into()?;
+    let Accepted { order, is_new } = accept(created)?;
     // Also for replays: the instance that created the order may have died before it enqueued it.
     if order.status == Status::Pending
         && let Some(message) = first_message(&call, &order)
@@ -75,25 +75,20 @@ pub struct Accepted {
     pub is_new: bool,
 }
 
-impl TryFrom<Created> for Accepted {
-    type Error = ApiError;
-
-    fn try_from(created: Created) -> Result<Self, ApiError> {
-        match created {
-            Created::Inserted(order) => {
-                Count::Accepted.add(1);
-                tracing::debug!(order.id = %order.order_id, "accepted the order");
-                Ok(Self { order, is_new: true })
-            }
-            Created::Replayed(order) => {
-                Count::Replayed.add(1);
-                Ok(Self { order, is_new: false })
-            }
-            Created::IdTaken => {
-                Err(ApiError::Conflict("Another order has this order_id. Choose a new one.".to_owned()))
-            }
-            Created::KeyReused => Err(ApiError::KeyReused),
+/// Counts a durable order. A request that collides with another order is refused.
+pub fn accept(created: Created) -> Result<Accepted, ApiError> {
+    match created {
+        Created::Inserted(order) => {
+            Count::Accepted.add(1);
+            tracing::debug!(order.id = %order.order_id, "accepted the order");
+            Ok(Accepted { order, is_new: true })
         }
+        Created::Replayed(order) => {
+            Count::Replayed.add(1);
+            Ok(Accepted { order, is_new: false })
+        }
+        Created::IdTaken => Err(ApiError::Conflict("Another order has this order_id. Choose a new one.".to_owned())),
+        Created::KeyReused => Err(ApiError::KeyReused),
     }
 }
 

@@ -33,6 +33,7 @@ impl Members<'_> {
         // Items and unknown names can have many errors, so their errors come last.
         let item_ids = self.items(errors);
         self.check_names(errors);
+        // The amount holds the currency already; an invalid one ends here.
         currency?;
         Some(NewOrder {
             order_id: order_id?,
