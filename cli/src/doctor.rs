@@ -17,6 +17,7 @@ mod api;
 mod bus;
 mod cloud;
 mod database;
+mod figures;
 mod finding;
 mod functions;
 mod gateway;

@@ -1,22 +1,18 @@
 //! Checks the API: its answers with and without the token, and its metrics.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use serde_json::Value;
 
+use super::figures::{GRACE_SECONDS, dead_letters, overdue, paused, skew};
 use super::finding::Finding;
 use crate::client::{Answer, Client};
 use crate::deployment::Deployment;
-use crate::output::counted;
 
-/// The most that two clocks may differ. The `Date` header has whole seconds, and the answer took some time.
-pub const SKEW: Duration = Duration::from_secs(5);
-/// How overdue an order is when its message counts as lost; the sweeper's default.
-pub const GRACE_SECONDS: f64 = 180.0;
 /// How long an event may wait; the limit of `EventsAlarm`.
 const EVENT_SECONDS: f64 = 300.0;
 /// The remedy for a URL that is not the API's.
-const URL: &str = "check the URL: the stack's output ApiUrl, without a path behind it";
+const CHECK_URL: &str = "check the URL: the stack's output ApiUrl, without a path behind it";
 
 /// Runs the checks.
 pub async fn examine(deployment: &Deployment, client: &Client<'_>) -> Vec<Finding> {
@@ -37,30 +33,33 @@ pub async fn examine(deployment: &Deployment, client: &Client<'_>) -> Vec<Findin
 }
 
 fn health(answer: &Answer) -> Finding {
-    let url = "GET /healthz";
+    let place = "GET /healthz";
     match answer.status {
-        200 if json(answer)["status"] == "ok" => Finding::ok("health", url, "the API reaches its database"),
-        200 => Finding::wrong("health", url, "something else answers at this URL, not Ordermill", URL),
+        200 if json(answer)["status"] == "ok" => Finding::ok("health", place, "the API reaches its database"),
+        200 => Finding::wrong("health", place, "something else answers at this URL, not Ordermill", CHECK_URL),
         // The gateway's own answer is no problem document: it has a `message` alone.
         503 if json(answer)["title"].is_null() => {
             let remedy = "if someone has set the api function's concurrency to 0, `aws lambda delete-function-concurrency`; otherwise see `Functions are throttled` in docs/operations.md";
             Finding::wrong(
                 "health",
-                url,
+                place,
                 format!("the gateway can't run the api function ({})", answer.problem()),
                 remedy,
             )
         }
         503 => {
             let remedy = "check that the database runs, that the functions' security group may reach it, and DATABASE_URL; the api's log has the cause";
-            Finding::wrong("health", url, format!("the API can't reach its database ({})", answer.problem()), remedy)
+            Finding::wrong("health", place, format!("the API can't reach its database ({})", answer.problem()), remedy)
         }
-        404 | 403 => {
-            Finding::wrong("health", url, format!("there is no Ordermill at this URL ({})", answer.problem()), URL)
-        }
+        404 | 403 => Finding::wrong(
+            "health",
+            place,
+            format!("there is no Ordermill at this URL ({})", answer.problem()),
+            CHECK_URL,
+        ),
         _ => Finding::wrong(
             "health",
-            url,
+            place,
             format!("the API has an error ({})", answer.problem()),
             "see the api function's log",
         ),
@@ -93,17 +92,6 @@ fn clock(deployment: &Deployment, answer: &Answer, asked: SystemTime) -> Finding
     };
     let took = asked.elapsed().unwrap_or_default() / 2;
     skew("clock.api", &deployment.address(), said, asked + took)
-}
-
-/// Compares another clock with this machine's.
-pub fn skew(check: &'static str, place: &str, theirs: SystemTime, ours: SystemTime) -> Finding {
-    let (off, word) = match theirs.duration_since(ours) {
-        Ok(ahead) => (ahead, "ahead of"),
-        Err(behind) => (behind.duration(), "behind"),
-    };
-    let what = format!("{:.1} s {word} this machine's", off.as_secs_f64());
-    let remedy = "set this machine's clock by NTP, or the server's: the gateway's clock decides about tokens, the database's about orders";
-    Finding::held(check, place, off <= SKEW, what, remedy)
 }
 
 /// Without a token the API must answer 401.
@@ -185,26 +173,4 @@ fn events(seconds: f64) -> Finding {
     let what = format!("the oldest event has waited for {seconds:.0} s");
     let remedy = "find the reason in the log of the sweeper, `could not send events` or `the bus refused events`, then see `Events are not yet published` in docs/operations.md";
     Finding::held("events", "GET /metrics", seconds <= EVENT_SECONDS, what, remedy)
-}
-
-/// Checks that processing is not paused. `pause` has the start, the author and the reason of a pause.
-pub fn paused(place: &str, pause: Option<String>) -> Finding {
-    let is_running = pause.is_none();
-    let what = pause.map_or("processing runs".to_owned(), |pause| format!("processing is paused {pause}"));
-    Finding::held("pause", place, is_running, what, "once the reason no longer holds, POST /processing/resume")
-}
-
-/// Checks how long orders are overdue.
-pub fn overdue(place: &str, seconds: f64, grace: f64) -> Finding {
-    let what = format!("the most overdue order is overdue by {seconds:.0} s");
-    let remedy = "check that the sweeper runs each minute and that the processor's mapping is enabled; for a backlog raise MaximumConcurrency";
-    // A sweep runs each minute, and its message takes some time.
-    Finding::held("overdue", place, seconds <= grace + 120.0, what, remedy)
-}
-
-/// Checks that there are no dead letters.
-pub fn dead_letters(place: &str, depth: i64) -> Finding {
-    let what = counted(depth.unsigned_abs(), "dead letter", "dead letters");
-    let remedy = "see why (`GET /orders?status=failed`), mend the cause, then POST /dead-letters/redrive";
-    Finding::held("dead-letters", place, depth == 0, what, remedy)
 }

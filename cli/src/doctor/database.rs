@@ -13,7 +13,7 @@ use shared::deadline::Deadline;
 use shared::error::Chain;
 use shared::timestamp;
 
-use super::api::{GRACE_SECONDS, overdue, paused, skew};
+use super::figures::{GRACE_SECONDS, overdue, paused, skew};
 use super::finding::Finding;
 
 const PLACE: &str = "database";
@@ -40,7 +40,7 @@ pub async fn examine(env: &Env) -> Vec<Finding> {
     };
     let store = Database::new(config).until(Deadline::after(TIMEOUT));
     if let Err(error) = store.ping().await {
-        return vec![Finding::wrong(PLACE, "DATABASE_URL", Chain(&error).to_string(), reach(&error))];
+        return vec![Finding::wrong(PLACE, "DATABASE_URL", Chain(&error).to_string(), remedy_for(&error))];
     }
     let (mut findings, has_schema) = schema(&store).await;
     findings.insert(0, Finding::ok(PLACE, "DATABASE_URL", "answers"));
@@ -53,7 +53,7 @@ pub async fn examine(env: &Env) -> Vec<Finding> {
 }
 
 /// The remedy for a database that is out of reach.
-fn reach(error: &StoreError) -> &'static str {
+fn remedy_for(error: &StoreError) -> &'static str {
     let said = Chain(error).to_string();
     if said.contains("connection slots") || said.contains("too many") {
         MORE_CONNECTIONS

@@ -8,8 +8,8 @@ use aws_sdk_sqs::types::QueueAttributeName as Attribute;
 use serde_json::Value;
 use shared::config::Env;
 
-use super::api::dead_letters;
 use super::cloud::Cloud;
+use super::figures::dead_letters;
 use super::finding::Finding;
 use super::functions::Functions;
 use crate::aws::describe;

@@ -29,13 +29,13 @@ pub async fn examine(deployment: &Deployment) -> Vec<Finding> {
         Err(error) => return vec![no_name(host, &error.to_string())],
     };
     let dns = Finding::ok("dns", host, counted(addresses.len() as u64, "address", "addresses"));
-    let tcp = connect(&addresses).map(drop);
-    let Err(error) = tcp else {
-        let tcp = Finding::ok("tcp", &address, "accepts connections");
-        return [vec![dns, tcp], encryption(deployment, host, addresses).await].concat();
-    };
-    let remedy = "check the URL's port, and for a firewall or a proxy in between; locally, `make up` starts the stack";
-    vec![dns, Finding::wrong("tcp", address, format!("no connection: {error}"), remedy)]
+    if let Err(error) = connect(&addresses) {
+        let remedy =
+            "check the URL's port, and for a firewall or a proxy in between; locally, `make up` starts the stack";
+        return vec![dns, Finding::wrong("tcp", address, format!("no connection: {error}"), remedy)];
+    }
+    let tcp = Finding::ok("tcp", &address, "accepts connections");
+    [vec![dns, tcp], tls(deployment, host, addresses).await].concat()
 }
 
 fn no_name(host: &str, problem: &str) -> Finding {
@@ -57,18 +57,17 @@ fn connect(addresses: &[SocketAddr]) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-async fn encryption(deployment: &Deployment, host: &str, addresses: Vec<SocketAddr>) -> Vec<Finding> {
+async fn tls(deployment: &Deployment, host: &str, addresses: Vec<SocketAddr>) -> Vec<Finding> {
     let address = deployment.address();
     if deployment.url.scheme() == "http" {
         let remedy = "use https://: without TLS anyone on the way can read the token";
         return vec![Finding::held("tls", address, deployment.is_local(), "plain HTTP", remedy)];
     }
     let (host, authorities) = (host.to_owned(), deployment.authorities.clone());
-    let looked = tokio::task::spawn_blocking(move || look(&host, &addresses, authorities.as_deref())).await;
-    let looked = looked.unwrap_or_else(|error| Err(error.to_string()));
-    let Ok(Look { refusal, days }) = looked else {
-        let problem = looked.err().unwrap_or_default();
-        return vec![Finding::wrong("tls", address, problem, "check that the port is one of HTTPS")];
+    let read = tokio::task::spawn_blocking(move || read_certificate(&host, &addresses, authorities.as_deref())).await;
+    let CertificateState { refusal, days } = match read.unwrap_or_else(|error| Err(error.to_string())) {
+        Ok(state) => state,
+        Err(problem) => return vec![Finding::wrong("tls", address, problem, "check that the port is one of HTTPS")],
     };
     let tls = match &refusal {
         None => Finding::ok("tls", &address, "the certificate is trusted and names the host"),
@@ -80,22 +79,27 @@ async fn encryption(deployment: &Deployment, host: &str, addresses: Vec<SocketAd
     vec![tls, Finding::held("certificate", address, days >= RENEWED_BEFORE, what, renew)]
 }
 
-/// The result of looking at a server's certificate.
-struct Look {
+/// Whether a server's certificate is trusted, and for how long.
+struct CertificateState {
     /// Why it is not trusted.
     refusal: Option<String>,
     /// How many days it is still valid, if the server sent one.
     days: Option<i32>,
 }
 
-fn look(host: &str, addresses: &[SocketAddr], authorities: Option<&str>) -> Result<Look, String> {
+/// Reads the server's certificate. Fails if no handshake succeeds, even one that trusts every certificate.
+fn read_certificate(
+    host: &str,
+    addresses: &[SocketAddr],
+    authorities: Option<&str>,
+) -> Result<CertificateState, String> {
     let refusal = match handshake(host, addresses, authorities, false) {
-        Ok(certificate) => return Ok(Look { refusal: None, days: days_left(certificate) }),
+        Ok(certificate) => return Ok(CertificateState { refusal: None, days: days_left(certificate) }),
         Err(refusal) => refusal,
     };
     // This handshake only reads the certificate; the program sends no data.
     let days = handshake(host, addresses, authorities, true).ok().map(days_left);
-    days.map_or(Err(refusal.clone()), |days| Ok(Look { refusal: Some(refusal), days }))
+    days.map_or(Err(refusal.clone()), |days| Ok(CertificateState { refusal: Some(refusal), days }))
 }
 
 /// The certificate that the server sends in a handshake.

@@ -70,7 +70,7 @@ pub struct Sweeper {
     timing: Timing,
     limit: i64,
     bus: Option<Bus>,
-    /// The last end of the chunk of which the bus took none in the run before. The next run starts after it.
+    /// The last of the ends that the bus refused in the run before. The next run starts after it.
     refused: Mutex<Option<OldEnd>>,
     retention: Option<Retention>,
     timeout: Duration,
