@@ -60,7 +60,7 @@ def _enforce_on_functions(enforce: Callable[..., Any], journal: Path) -> Callabl
             action = action.removesuffix("Batch")
         is_deployed = access_key != function
         denied = enforce(access_key, action, service, region, resource_arn, **context) if is_deployed else None
-        # A function may go on without what it was refused, so that is noted as a call that nothing names.
+        # A function may carry on after a refused call. No record names such a call, so `check` fails for it.
         call = f"{'in vain ' if denied else ''}{action} on {_resource(resource_arn)}"
         line = f"{function}\t{call}\t{resource_arn}\n"
         if line not in noted:

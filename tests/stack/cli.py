@@ -29,8 +29,8 @@ from stack.console import StackError, complain, good, say, step
 from stack.records import Records
 from stack.settings import HOST, ROOT, Settings
 
-# The stack of a person, who waits for it. The tests and measurements use the functions as AWS would get them.
-QUICKLY = functools.partial(lifecycle.everything, functions=lifecycle.Functions(build=deploy.build_quickly))
+# For a stack that a person waits for. Tests and measurements build the functions as AWS would get them.
+QUICKLY_BUILT = functools.partial(lifecycle.everything, functions=lifecycle.Functions(build=deploy.build_quickly))
 
 
 class Stopped(BaseException):
@@ -39,7 +39,7 @@ class Stopped(BaseException):
 
 def run(settings: Settings) -> None:
     begun = time.monotonic()
-    if not lifecycle.up(settings, foreground=True, bring_up=QUICKLY):
+    if not lifecycle.up(settings, foreground=True, bring_up=QUICKLY_BUILT):
         raise StackError("This stack is running already.", "Use it (`make status`) or stop it (`make down`).")
     with lifecycle.stopped_afterwards(settings):
         good(f"    Ready after {time.monotonic() - begun:.1f} s.")
@@ -61,7 +61,7 @@ def develop(settings: Settings) -> None:
 
 
 def show_off(settings: Settings) -> None:
-    is_ours = lifecycle.up(settings, foreground=True, bring_up=QUICKLY)
+    is_ours = lifecycle.up(settings, foreground=True, bring_up=QUICKLY_BUILT)
     with lifecycle.stopped_afterwards(settings) if is_ours else contextlib.nullcontext():
         envfile.renew(settings)
         sample.fill(envfile.at_its_ports(settings))
@@ -70,7 +70,7 @@ def show_off(settings: Settings) -> None:
 
 def up(settings: Settings) -> None:
     begun = time.monotonic()
-    if lifecycle.up(settings, bring_up=QUICKLY):
+    if lifecycle.up(settings, bring_up=QUICKLY_BUILT):
         good(f"    Up after {time.monotonic() - begun:.1f} s.")
     else:
         envfile.renew(settings)

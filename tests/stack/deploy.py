@@ -21,7 +21,7 @@ from stack.settings import AUDIENCE, CLIENT, REGION, ROOT, STACK_NAME, Settings
 TOOLS = ROOT / ".venv" / "sam" / "bin"
 BUCKET = "ordermill-artifacts"
 BUILT_TEMPLATE = ROOT / ".aws-sam" / "build" / "template.yaml"
-# The digest of the packed files. `sam build` empties the directory first, so that a build by hand is packed anew.
+# The digest of the packed files. A `sam build` by hand empties the directory, so the next command packs anew.
 BUILT_FROM = BUILT_TEMPLATE.with_name("built-from")
 
 
@@ -53,8 +53,8 @@ def build(settings: Settings) -> None:
 def build_quickly(settings: Settings) -> None:
     """Run `sam build` for this machine alone.
 
-    They use this machine's OpenSSL if its headers are installed, because compiling OpenSSL takes longer than all the
-    rest. They have a directory of their own, so that they and those for AWS don't replace each other.
+    The functions use this machine's OpenSSL if its headers are installed, because compiling OpenSSL takes longer than
+    all the rest. Cargo builds them in a directory of their own, beside those for AWS.
     """
     openssl = {"OPENSSL_NO_VENDOR": "1"} if packages.has_openssl() else {}
     _build(settings, {**QUICK, **openssl}, target() / "quick")
@@ -73,7 +73,7 @@ def _build(settings: Settings, options: dict[str, str], directory: Path) -> None
             return
         step("Packing them (sam build)")
         command = [TOOLS / "sam", "build", "--parameter-overrides", f"Architecture={architecture()}"]
-        processes.run(command, environment, ROOT, quiet=log)
+        processes.run(command, environment, ROOT, log=log)
         BUILT_FROM.write_text(built_from)
 
 
@@ -100,7 +100,7 @@ def deploy(settings: Settings, database_url: str, template: Path = BUILT_TEMPLAT
     # SAM asks every five seconds how far AWS is. The emulator is done sooner.
     polling = {"SAM_CLI_POLL_DELAY": "0.3"}
     try:
-        processes.run(command, {**tool_environment(), **settings.aws_environment, **polling}, ROOT, quiet=log)
+        processes.run(command, {**tool_environment(), **settings.aws_environment, **polling}, ROOT, log=log)
     except StackError as error:
         raise _explained(error, cloudformation, settings.shown(log)) from error
     stack = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"][0]

@@ -75,7 +75,7 @@ def make_image(settings: Settings) -> None:
     step(f"Creating the containers' image from the packages of {release} (debootstrap)")
     shutil.rmtree(root, ignore_errors=True)
     command = [apt.ensure("debootstrap", "debootstrap"), "--variant=minbase", release, root]
-    processes.run(command, os.environ, settings.state, quiet=log)
+    processes.run(command, os.environ, settings.state, log=log)
     _import(_socket(settings), root)
     shutil.rmtree(root)
 

@@ -10,7 +10,7 @@ ANY_METHOD = "x-amazon-apigateway-any-method"
 
 
 def read_documents() -> None:
-    """Have CloudFormation in this process's emulator read them. Call this before it starts."""
+    """Have the emulator of this process create each API's routes from its document. Call this before it starts."""
     handlers = provisioners._RESOURCE_HANDLERS["AWS::ApiGatewayV2::Api"]
     create = handlers["create"]
 

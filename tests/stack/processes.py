@@ -79,22 +79,22 @@ def run(
     command: Sequence[str | Path],
     environment: Mapping[str, str],
     cwd: Path,
-    quiet: Path | None = None,
+    log: Path | None = None,
     answer: Path | None = None,
 ) -> None:
-    """Run a command to its end. With `quiet`, its output goes to that file, and the last lines into the error.
+    """Run a command to its end. With `log`, its output goes to that file, and the last lines into the error.
 
     With `answer`, its standard output goes to that file instead. An interrupt ends the command and its children.
     Raises :class:`StackError` if the command fails.
     """
     with contextlib.ExitStack() as files:
-        output = files.enter_context(quiet.open("wb")) if quiet else None
+        output = files.enter_context(log.open("wb")) if log else None
         printed = files.enter_context(answer.open("wb")) if answer else output
         streams = {"stdin": subprocess.DEVNULL, "stdout": printed, "stderr": output}
         process = subprocess.Popen(command, env=dict(environment), cwd=cwd, start_new_session=True, **streams)
         status = _wait_or_end(process)
     if status != 0:
-        output = f"\n{tail(quiet, 40)}" if quiet else ""
+        output = f"\n{tail(log, 40)}" if log else ""
         raise StackError(f"`{' '.join(map(str, command))}` failed with status {status}.{output}")
 
 

@@ -39,7 +39,7 @@ class Sam:
         asked, answered = directory / "event.json", directory / "answer.json"
         asked.write_text(json.dumps(event))
         command = self._command("invoke", function, "--event", str(asked))
-        processes.run(command, self._environment, ROOT, quiet=log, answer=answered)
+        processes.run(command, self._environment, ROOT, log=log, answer=answered)
         answer = answered.read_text().strip()
         say(f"    {answer[:SHOWN]}{'…' if len(answer) > SHOWN else ''}")
         try:

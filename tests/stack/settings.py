@@ -7,6 +7,7 @@ variable                  default    meaning
 ``PG_PORT``               15432      TCP port of PostgreSQL
 ``EMULATOR_PORT``         4566       TCP port of the emulated AWS, and so of the API
 ``ISSUER_PORT``           4567       TCP port of the token issuer
+``WATCH_PORT``            4568       TCP port of the watched functions of ``make dev``
 ``PGBOUNCER_PORT``        none       TCP port of PgBouncer; if set, the functions connect through it
 ``SAM_PARAMETERS``        empty      further template parameters, as ``Name=value Name=value``; ``WebhookSecret=text``
                                      creates the secret for ``WebhookSecretArn``

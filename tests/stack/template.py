@@ -18,7 +18,7 @@ from ministack.services.cloudformation import engine
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
-from stack import lacking
+from stack import cloudformation
 from stack.settings import REGION, ROOT
 
 NO_VALUE = object()
@@ -117,7 +117,7 @@ def _answer(parameters: dict[str, str]) -> dict:
 
 if __name__ == "__main__":
     os.environ.setdefault("AWS_DEFAULT_REGION", REGION)
-    lacking.add()
+    cloudformation.accept_template()
     # The translator warns of unpublished metrics of its own use.
     logging.getLogger("samtranslator.metrics").setLevel(logging.ERROR)
     for line in sys.stdin:

@@ -14,8 +14,8 @@ from ministack.services.cloudformation import engine, provisioners
 ACCEPTED = ("AWS::CodeDeploy::Application", "AWS::CodeDeploy::DeploymentGroup", "AWS::EC2::SecurityGroupIngress")
 
 
-def add() -> None:
-    """Make the emulator of this process accept them. Call this before it starts."""
+def accept_template() -> None:
+    """Make the emulator of this process accept the whole template. Call this before it starts."""
     for kind in ACCEPTED:
         provisioners._RESOURCE_HANDLERS[kind] = {
             "create": lambda name, properties, stack: (f"{stack}-{name}", {}),
