@@ -90,7 +90,7 @@ async fn functions_role_can_announce_ends() {
     let (world, url) = (&role.world, role.url());
     let env: Env = world.variables().chain([("EVENT_BUS", bus.name.as_str()), ("DATABASE_URL", &url)]).collect();
     world.create_many(3).await;
-    let api = world.api_of_env(&env);
+    let api = world.api_with_env(&env);
     call_in_process(&api, Some(("alice", "orders/write")), post_empty("/orders/o-0/cancel")).await.expect(200);
     fail_without_announcing(world, "o-1").await;
     let processor = tests::processor(&env, Simulated { delay: Duration::ZERO });
@@ -181,7 +181,7 @@ async fn failure_that_a_waiting_retry_does_not_see_stays_a_failure() {
         fail_without_announcing(&world, "o-2").await;
         client.batch_execute("COMMIT").await.unwrap();
     };
-    let (other, both) = (world.api_of(), post("/orders/retry", &json!({"dry_run": false})));
+    let (other, both) = (world.another_api(), post("/orders/retry", &json!({"dry_run": false})));
     let (report, ()) = tokio::join!(call_in_process(&other, Some(("olga", "orders/admin")), both), meanwhile);
     assert_eq!(report.expect(200)["retried"], 1);
     let ends = world.store().find_ends(&["o-1", "o-2"].map(|id| id.parse().unwrap())).await.unwrap();

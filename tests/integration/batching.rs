@@ -93,7 +93,7 @@ async fn concurrent_batches_create_each_order_once() {
     let world = World::new().await;
     let orders: Vec<_> = (0..100).map(|number| order(&format!("o-{number}"))).collect();
     let reversed: Vec<_> = orders.iter().rev().cloned().collect();
-    let other = world.api_of();
+    let other = world.another_api();
     let (one, two) = tokio::join!(create_all(&world, &orders), async {
         let body = post("/orders/batch", &json!({"orders": reversed}));
         call_in_process(&other, Some(("alice", "orders/write")), body).await.expect(200)
@@ -107,7 +107,7 @@ async fn concurrent_batches_create_each_order_once() {
 #[tokio::test]
 async fn repeats_with_one_key_or_another_do_not_deadlock() {
     let world = World::new().await;
-    let (api, other) = (world.api_of(), world.api_of());
+    let (api, other) = (world.another_api(), world.another_api());
     for round in 0..5 {
         let named = (0..100).map(|number| order(&format!("o-{round}-{number}"))).collect();
         let unnamed = vec![json!({"user_id": "alice", "item_ids": ["a"], "total_amount": 1}); 100];

@@ -32,7 +32,7 @@ async fn use_everything(secret: &SecretWorld) {
     let answer = migrating::ask(migrate::MigrateConfig::from_env(&secret.env_of_owner().await), "Update").await;
     assert_eq!(answer["Status"], "SUCCESS", "{answer}");
     secret.world.send_dead_letter("o-1").await;
-    use_api(&secret.world.api_of_env(&secret.env_of("api"))).await;
+    use_api(&secret.world.api_with_env(&secret.env_of("api"))).await;
     // An order waits, a message that names none is dead-lettered, and an end is announced.
     let processor = processor(&secret.env_of("processor"), Simulated { delay: Duration::from_secs(5) });
     let answer = handle(&processor, &["o-1", "o-2", "no order's id!"]).await;

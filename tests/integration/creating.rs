@@ -184,7 +184,7 @@ async fn order_for_another_user_is_refused_and_not_stored() {
 #[tokio::test]
 async fn unreachable_database_returns_503_with_retry_after() {
     let world = World::new().await;
-    let api = world.api_of_env(&world.env_with(NO_DATABASE));
+    let api = world.api_with_env(&world.env_with(NO_DATABASE));
     let call = async |body: &Value| call_in_process(&api, Some(("alice", "orders/write")), post("/orders", body)).await;
     let answer = call(&order("o-1")).await;
     assert_eq!(answer.header("retry-after"), "2");
@@ -198,7 +198,7 @@ async fn unreachable_database_returns_503_with_retry_after() {
 #[tokio::test]
 async fn unreachable_queue_loses_no_order_and_the_sweeper_requeues_it() {
     let world = World::new().await;
-    let api = world.api_of_env(&world.env_with(NO_AWS));
+    let api = world.api_with_env(&world.env_with(NO_AWS));
     call_in_process(&api, Some(("alice", "orders/write")), post("/orders", &order("o-1"))).await.expect(201);
     assert_eq!(world.queue_depth().await, 0);
     world.let_pass(181.0).await;

@@ -133,7 +133,7 @@ impl Requests {
 async fn rotation_under_load_fails_no_request() {
     let secret = SecretWorld::new().await;
     let requests = Requests::default();
-    let running = join_all((0..8).map(|_| requests.run(secret.world.api_of_env(&secret.env()))));
+    let running = join_all((0..8).map(|_| requests.run(secret.world.api_with_env(&secret.env()))));
     let rotating = async {
         for password in ["second", "third", "fourth"] {
             requests.serve(40).await;

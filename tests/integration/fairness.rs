@@ -9,7 +9,7 @@ use sandbox::mapping::Mapping;
 use sandbox::runtime::Pool;
 use serde_json::json;
 use shared::queue::Group;
-use tests::{Ends, World, batch, order_with};
+use tests::{OutcomeBy, World, batch, order_with};
 
 use crate::slow::{SlowQueues, function, numbered};
 
@@ -99,7 +99,7 @@ async fn processor_passes_a_messages_group_on() {
                 world.execute(&sql).await;
             }
             let is_given_up = matches!(outcome, Outcome::Retry { .. });
-            world.processor_with(Ends(move |_: &str| outcome.clone())).handle(message(&id, group)).await;
+            world.processor_with(OutcomeBy(move |_: &str| outcome.clone())).handle(message(&id, group)).await;
             let sent = if is_given_up { world.receive_dead_letters_group().await } else { world.receive_group().await };
             assert_eq!(sent.as_deref(), group, "{id}");
         }

@@ -7,10 +7,11 @@ use axum::http::Request;
 use processor::Outcome;
 use serde_json::{Value, json};
 use sweeper::Sweeper;
-use tests::{Ends, NO_AWS, World, assert_members, event, handle, invoke, post_empty};
+use tests::{NO_AWS, OutcomeBy, World, assert_members, event, handle, invoke, post_empty};
 
 /// Work that is tried again.
-const BUSY: Ends<fn(&str) -> Outcome> = Ends(|_| Outcome::Retry { cause: "the shop is busy".to_owned(), after: None });
+const BUSY: OutcomeBy<fn(&str) -> Outcome> =
+    OutcomeBy(|_| Outcome::Retry { cause: "the shop is busy".to_owned(), after: None });
 
 async fn history(world: &World, order_id: &str) -> Value {
     world.get(&format!("/orders/{order_id}/history")).await.expect(200)

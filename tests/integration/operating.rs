@@ -5,7 +5,7 @@ use std::time::Duration;
 use processor::Outcome;
 use serde_json::{Value, json};
 use shared::db::retry::FailedFilter;
-use tests::{Ends, Log, World, assert_members, eventually, post, post_empty};
+use tests::{Log, OutcomeBy, World, assert_members, eventually, post, post_empty};
 use tracing::Level;
 
 /// A world with these orders, all failed. The cause is the prefix of an order's id.
@@ -15,7 +15,7 @@ async fn world_with_failed(ids: &[&str]) -> World {
         world.create(id).await;
         world.receive().await;
     }
-    let refuse = Ends(|id: &str| Outcome::Fail(id.split('-').next().unwrap().to_owned()));
+    let refuse = OutcomeBy(|id: &str| Outcome::Fail(id.split('-').next().unwrap().to_owned()));
     world.process_with(refuse, ids).await;
     world
 }

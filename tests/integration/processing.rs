@@ -8,7 +8,7 @@ use shared::db::claim::Claimed;
 use shared::db::ends::Announce;
 use shared::db::finish::{Finish, Reschedule};
 use shared::order::OrderId;
-use tests::{Ends, NO_AWS, NO_DATABASE, World, assert_members, failures, handle};
+use tests::{NO_AWS, NO_DATABASE, OutcomeBy, World, assert_members, failures, handle};
 
 const NOW: Duration = Duration::ZERO;
 const FIVE_SECONDS: Duration = Duration::from_secs(5);
@@ -155,7 +155,7 @@ async fn order_that_kills_its_workers_fails_none_of_its_batch() {
 async fn order_whose_dead_letter_is_refused_keeps_its_last_cause() {
     let world = World::with(&[("MAX_ATTEMPTS", "2")]).await;
     world.create("o-1").await;
-    let busy = || Ends(|_: &str| Outcome::Retry { cause: "the shop is busy".to_owned(), after: None });
+    let busy = || OutcomeBy(|_: &str| Outcome::Retry { cause: "the shop is busy".to_owned(), after: None });
     world.process_with(busy(), &["o-1"]).await;
     world.let_pass(900.0).await;
     for _ in 0..2 {

@@ -89,7 +89,7 @@ async fn dots_are_not_an_order_id() {
     for path in ["/orders/./retry", "/orders/%2E/retry", "/orders/x/../retry", "/orders/x/%2e%2e/retry"] {
         let mut event = event(Some(("admin", "orders/admin")), post("/orders", &json!({"dry_run": false}))).await;
         event["rawPath"] = path.into();
-        let answer = invoke(&world.api_of(), &event).await.unwrap();
+        let answer = invoke(&world.another_api(), &event).await.unwrap();
         assert_eq!(answer.status, 404, "{path}: {answer:?}");
     }
     assert_eq!(world.status("o-1").await, "failed");
@@ -99,7 +99,7 @@ async fn dots_are_not_an_order_id() {
 async fn health_needs_no_token_and_reports_the_database() {
     let world = World::new().await;
     assert_eq!(world.call_unknown(get("/healthz")).await.expect(200), json!({"status": "ok"}));
-    let api = world.api_of_env(&world.env_with(NO_DATABASE));
+    let api = world.api_with_env(&world.env_with(NO_DATABASE));
     call_in_process(&api, None, get("/healthz")).await.problem(503);
 }
 
@@ -126,7 +126,7 @@ async fn call_that_no_route_of_the_gateway_matches_is_not_found() {
     for path in ["//orders", "/orders//status"] {
         let mut event = event(None, get("/orders")).await;
         (event["rawPath"], event["requestContext"]["routeKey"]) = (path.into(), "$default".into());
-        let problem = invoke(&world.api_of(), &event).await.unwrap().problem(404);
+        let problem = invoke(&world.another_api(), &event).await.unwrap().problem(404);
         assert_eq!(problem["type"], "/docs/problems#no-such-route", "{path}");
     }
 }
@@ -143,7 +143,7 @@ async fn authentication_off_makes_every_caller_an_administrator() {
 async fn head_is_answered_as_get_without_the_body() {
     let world = World::new().await;
     world.create("o-1").await;
-    let (api, site) = (world.api_of(), site::router(site::SiteConfig::default()));
+    let (api, site) = (world.another_api(), site::router(site::SiteConfig::default()));
     let claims = Some(("alice", "orders/read orders/admin"));
     let of_the_api = ["/orders", "/orders/o-1", "/orders/o-1/status", "/metrics", "/healthz"];
     let pages = ["/docs", "/docs/index.html", "/docs/problems", "/openapi.json", "/dashboard", "/dashboard/index.html"];

@@ -149,7 +149,7 @@ async fn sweep(url: &str, world: &World) {
 /// Ends orders in a deployment with an event bus: announces some of the ends, and has the sweeper announce the others.
 async fn announce(url: &str, world: &World) {
     let env: Env = world.variables().chain([("DATABASE_URL", url), ("EVENT_BUS", "default")]).collect();
-    let api = world.api_of_env(&env);
+    let api = world.api_with_env(&env);
     for (id, user) in [("e-1", "alice"), ("e-2", "alice"), ("e-3", "erin")] {
         call(&api, post("/orders", &order_with(id, &json!({"user_id": user})))).await;
     }
@@ -174,7 +174,7 @@ pub async fn recorded(world: &World) -> (Recording, reqwest::Url) {
 pub async fn record(world: &World) -> Recording {
     let (recording, recorded) = recorded(world).await;
     let env = world.env_with(("DATABASE_URL", recorded.as_str()));
-    let api = world.api_of_env(&env);
+    let api = world.api_with_env(&env);
     create_and_cancel(&api).await;
     process(&api, &env, world).await;
     pause_and_resume(&api).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use processor::Outcome;
 use serde_json::{Value, json};
-use tests::{Ends, World, get, handle, with_header};
+use tests::{OutcomeBy, World, get, handle, with_header};
 
 /// Orders in every state: two pending, one processing, six completed, two failed, one cancelled.
 async fn busy_world() -> World {
@@ -15,7 +15,8 @@ async fn busy_world() -> World {
         world.create(id).await;
     }
     world.let_pass(2.5).await;
-    let work = Ends(|id: &str| if id.starts_with("bad") { Outcome::Fail("bad".to_owned()) } else { Outcome::Complete });
+    let work =
+        OutcomeBy(|id: &str| if id.starts_with("bad") { Outcome::Fail("bad".to_owned()) } else { Outcome::Complete });
     world.process_with(work, &ended).await;
     world.post("/orders/cancelled/cancel", &json!({})).await.expect(200);
     world.post("/orders/bad-retried/retry", &json!({})).await.expect(200);

@@ -49,7 +49,7 @@ async fn watched(world: &World, calls: impl Future<Output = Vec<Answer>>) -> (i6
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_connections_share_twenty_of_the_servers() {
     let world = World::new().await;
-    let apis: Vec<Router> = (0..CLIENTS).map(|_| world.api_of()).collect();
+    let apis: Vec<Router> = (0..CLIENTS).map(|_| world.another_api()).collect();
     let create = |(index, api)| call(api, post("/orders", &order(&format!("o-{index}"))));
     let read = |(index, api)| call(api, Request::get(format!("/orders/o-{index}")).body(Body::empty()).unwrap());
 

@@ -26,7 +26,7 @@ pub use stack::Stack;
 pub use tls_listener::TlsListener;
 pub use tls_postgres::TlsPostgres;
 pub use tokens::{Issuer, Signature};
-pub use work::Ends;
+pub use work::OutcomeBy;
 pub use world::{
     NO_AWS, NO_DATABASE, World, actor, batch, connect, failures, get, handle, order, order_with, post, post_empty,
     processor, store, with_header,

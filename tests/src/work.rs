@@ -5,10 +5,10 @@ use shared::db::Store;
 use shared::db::claim::Claimed;
 use shared::deadline::Deadline;
 
-/// Ends each order at once, with the outcome that this function chooses by the order's id.
-pub struct Ends<F>(pub F);
+/// Returns at once the outcome that this function chooses by the order's id.
+pub struct OutcomeBy<F>(pub F);
 
-impl<F: Fn(&str) -> Outcome + Sync> Work for Ends<F> {
+impl<F: Fn(&str) -> Outcome + Sync> Work for OutcomeBy<F> {
     async fn run(&self, order: &Claimed, _: &Store, _: Deadline) -> Outcome {
         (self.0)(order.order_id.as_str())
     }

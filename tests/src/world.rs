@@ -164,12 +164,12 @@ impl World {
     }
 
     /// Another api of this world, with its own connection.
-    pub fn api_of(&self) -> Router {
+    pub fn another_api(&self) -> Router {
         build_api(&self.env_of("api"))
     }
 
     /// An api with these variables.
-    pub fn api_of_env(&self, env: &Env) -> Router {
+    pub fn api_with_env(&self, env: &Env) -> Router {
         build_api(env)
     }
 

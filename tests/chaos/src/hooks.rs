@@ -163,10 +163,10 @@ impl Hooks {
                 while self.faults.is_on(fault) {
                     sleep(HANGING).await;
                 }
-                queue::Ruling::Drop
+                queue::Ruling::LoseCall
             }
             Fault::BusHalves => queue::Ruling::Half,
-            Fault::BusLosesAnswers => queue::Ruling::Lose,
+            Fault::BusLosesAnswers => queue::Ruling::LoseAnswer,
             _ => queue::Ruling::Refuse(if chance::percent(25) { 503 } else { 403 }),
         }
     }
@@ -186,7 +186,7 @@ impl Hooks {
         let is_api = call.environment.starts_with("api");
         if is_api && self.strikes(Fault::ApiKilled, &call.bodies) {
             self.kill(&call.environment, &call.bodies, "killed before it enqueues the order").await;
-            return queue::Ruling::Drop;
+            return queue::Ruling::LoseCall;
         }
         if self.faults.is_on(Fault::QueueRefuses) {
             self.faults.happened(Fault::QueueRefuses, self.journal.now(), &call.bodies);

@@ -107,7 +107,7 @@ async fn refused_entries_alone_are_announced_again() {
 
 #[tokio::test]
 async fn bus_that_refuses_or_hangs_delays_no_order_and_loses_no_event() {
-    for mood in [Mood::Rules(Ruling::Refuse(403)), Mood::Rules(Ruling::Drop), Mood::Hangs] {
+    for mood in [Mood::Rules(Ruling::Refuse(403)), Mood::Rules(Ruling::LoseCall), Mood::Hangs] {
         let moody = Moody::new().await;
         moody.complete_twenty(mood).await;
         assert_eq!((moody.sweep().await, kept(&moody.world).await, moody.taken().len()), (0, 20, 0), "{mood:?}");
@@ -157,7 +157,7 @@ async fn event_over_a_dead_connection_is_sent_again_by_its_batch() {
 #[tokio::test]
 async fn event_whose_answer_was_lost_is_sent_again_with_its_id() {
     let moody = Moody::new().await;
-    moody.complete_twenty(Mood::Rules(Ruling::Lose)).await;
+    moody.complete_twenty(Mood::Rules(Ruling::LoseAnswer)).await;
     assert_eq!((kept(&moody.world).await, moody.taken().len()), (20, 20));
     moody.set(Mood::Rules(Ruling::Pass));
     assert_eq!((moody.sweep().await, kept(&moody.world).await), (20, 0));

@@ -11,7 +11,7 @@ use ordermill::output::Output;
 use processor::Outcome;
 use sandbox::server::{Request, Response, Server, json};
 use serde_json::json as value;
-use tests::{Ends, Stack, World, call_in_process, handle};
+use tests::{OutcomeBy, Stack, World, call_in_process, handle};
 use tokio::sync::Notify;
 
 use super::Patient;
@@ -100,7 +100,7 @@ async fn create_others(world: &World, count: u32, begin: &str) {
 /// Loads a world with two orders of alice's, whose token reaches no other user's. Once `load` waits for them, they are completed
 /// after `change`.
 async fn run_as_alice(world: &World, change: impl AsyncFnOnce()) -> Report {
-    let (router, waits) = (world.api_of(), Arc::new(Notify::new()));
+    let (router, waits) = (world.another_api(), Arc::new(Notify::new()));
     let waiting = Arc::clone(&waits);
     let server = Server::start(move |request: Request| {
         let (router, waiting) = (router.clone(), Arc::clone(&waiting));
@@ -120,7 +120,7 @@ async fn run_as_alice(world: &World, change: impl AsyncFnOnce()) -> Report {
         change().await;
         let rows = world.rows("SELECT order_id FROM order_work", &[]).await;
         let ids: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
-        handle(&world.processor_with(Ends(|_: &str| Outcome::Complete)), &ids).await;
+        handle(&world.processor_with(OutcomeBy(|_: &str| Outcome::Complete)), &ids).await;
         std::future::pending::<()>().await;
     };
     tokio::select! {

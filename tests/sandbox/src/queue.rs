@@ -1,4 +1,4 @@
-//! A local SQS with the service's two queues, and an event bus: the JSON 1.0 protocol over a store in memory, with a hook that
+//! A local SQS with the service's two queues, and an event bus: the JSON 1.0 protocol over queues in memory, with a hook that
 //! sees each call before it takes effect. The queues are fair, as those of SQS are: see `fair`.
 //!
 //! This implements SQS itself instead of using the crate `winterbaume-sqs`. In that crate each receive and each delete walks all
@@ -23,7 +23,7 @@ use crate::server::Server;
 
 pub use bus::Taken;
 pub use store::{Counts, Message};
-use store::{Sent, Store};
+use store::{Queue, Sent};
 
 /// The longest wait before a poll looks again: no notification announces that a delay or a visibility timeout is over.
 const POLL: Duration = Duration::from_millis(50);
@@ -54,9 +54,9 @@ pub enum Ruling {
     /// Does not execute it, and answers with this HTTP status.
     Refuse(u16),
     /// Does not execute it, and closes the connection without an answer.
-    Drop,
+    LoseCall,
     /// Executes it, and closes the connection without an answer.
-    Lose,
+    LoseAnswer,
     /// Executes it for every second entry, and refuses the others. This is for the event bus alone.
     Half,
 }
@@ -83,7 +83,7 @@ pub struct Queues {
 }
 
 struct Shared {
-    stores: Mutex<HashMap<&'static str, Store>>,
+    queues: Mutex<HashMap<&'static str, Queue>>,
     bus: bus::Bus,
     hook: Hook,
     sent: Notify,
@@ -92,10 +92,10 @@ struct Shared {
 impl Queues {
     /// Starts both queues, empty. A received message stays invisible for `visibility`. After `most_receives` it is a dead letter.
     pub async fn start(visibility: Duration, most_receives: u32, hook: Hook) -> Result<Self> {
-        let stores = [(ORDERS, most_receives), (DEAD_LETTERS, u32::MAX)];
-        let stores = stores.map(|(name, most_receives)| (name, Store::new(visibility, most_receives)));
-        let (stores, bus) = (Mutex::new(stores.into()), bus::Bus::default());
-        let shared = Arc::new(Shared { stores, bus, hook, sent: Notify::new() });
+        let queues = [(ORDERS, most_receives), (DEAD_LETTERS, u32::MAX)];
+        let queues = queues.map(|(name, most_receives)| (name, Queue::new(visibility, most_receives)));
+        let (queues, bus) = (Mutex::new(queues.into()), bus::Bus::default());
+        let shared = Arc::new(Shared { queues, bus, hook, sent: Notify::new() });
         let serving = Arc::clone(&shared);
         let server = Server::start(move |request| protocol::answer(Arc::clone(&serving), request)).await?;
         Ok(Self { shared, server })
@@ -121,19 +121,19 @@ impl Queues {
 
     /// Deletes a received message of an order.
     pub fn delete(&self, receipt: &str) {
-        self.shared.with(ORDERS, |store| store.delete(receipt));
+        self.shared.with(ORDERS, |queue| queue.delete(receipt));
     }
 
     /// Removes up to `max` random messages of orders, visible or not, as if they had never been sent. Returns their bodies.
     #[must_use]
     pub fn steal(&self, max: usize) -> Vec<String> {
-        self.shared.with(ORDERS, |store| store.steal(max)).unwrap_or_default()
+        self.shared.with(ORDERS, |queue| queue.steal(max)).unwrap_or_default()
     }
 
     /// Ends the delay of every delayed message of an order. Returns their bodies.
     #[must_use]
     pub fn hasten(&self) -> Vec<String> {
-        self.shared.with(ORDERS, Store::hasten).unwrap_or_default()
+        self.shared.with(ORDERS, Queue::hasten).unwrap_or_default()
     }
 
     /// The events that the event bus has taken.
@@ -145,18 +145,18 @@ impl Queues {
     /// How many messages the queue holds.
     #[must_use]
     pub fn counts(&self, queue: &str) -> Counts {
-        self.shared.with(queue, |store| store.counts()).unwrap_or_default()
+        self.shared.with(queue, |queue| queue.counts()).unwrap_or_default()
     }
 }
 
 impl Shared {
     /// Calls `f` with the queue of this name. Returns `None` if there is no such queue.
-    fn with<T>(&self, queue: &str, f: impl FnOnce(&mut Store) -> T) -> Option<T> {
+    fn with<T>(&self, queue: &str, f: impl FnOnce(&mut Queue) -> T) -> Option<T> {
         self.lock().get_mut(queue).map(f)
     }
 
     fn send(&self, queue: &str, message: Sent) -> Option<String> {
-        let id = self.with(queue, |store| store.send(message));
+        let id = self.with(queue, |queue| queue.send(message));
         self.sent.notify_one();
         id
     }
@@ -173,17 +173,17 @@ impl Shared {
     }
 
     fn receive_now(&self, queue: &str, max: usize) -> Vec<Message> {
-        let mut stores = self.lock();
-        let Some(store) = stores.get_mut(queue) else { return Vec::new() };
-        let (received, dead) = store.receive(max);
-        let target = stores.get_mut(DEAD_LETTERS).expect("this queue always exists");
+        let mut queues = self.lock();
+        let Some(source) = queues.get_mut(queue) else { return Vec::new() };
+        let (received, dead) = source.receive(max);
+        let target = queues.get_mut(DEAD_LETTERS).expect("this queue always exists");
         for message in dead {
             target.send(message);
         }
         received
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<&'static str, Store>> {
-        self.stores.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<&'static str, Queue>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

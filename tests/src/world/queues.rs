@@ -8,7 +8,7 @@ use processor::event::SqsEvent;
 use processor::{Outcome, Processor, Simulated, Work};
 
 use super::World;
-use crate::Ends;
+use crate::OutcomeBy;
 
 impl World {
     /// The number of messages in the orders' queue: visible, delayed and in flight.
@@ -42,7 +42,7 @@ impl World {
 
     /// Has the work of these orders fail for good, with this cause.
     pub async fn refuse<T: AsRef<str>>(&self, order_ids: &[T], cause: &str) {
-        self.process_with(Ends(|_: &str| Outcome::Fail(cause.to_owned())), order_ids).await;
+        self.process_with(OutcomeBy(|_: &str| Outcome::Fail(cause.to_owned())), order_ids).await;
     }
 
     /// Receives and deletes the next message of the orders' queue. Waits up to ten seconds, and returns its body.
@@ -121,7 +121,7 @@ pub fn batch<T: AsRef<str>>(bodies: &[T]) -> SqsEvent {
     SqsEvent { messages: bodies.iter().enumerate().map(message).collect() }
 }
 
-/// Invokes the processor with a batch of these messages, without a time limit.
+/// Invokes the processor with a batch of these messages.
 pub async fn handle<W: Work, T: AsRef<str>>(processor: &Processor<W>, bodies: &[T]) -> SqsBatchResponse {
     processor.handle(batch(bodies)).await
 }

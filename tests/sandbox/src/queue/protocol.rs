@@ -19,15 +19,15 @@ pub async fn answer(shared: Arc<Shared>, request: Request) -> Option<Response> {
     let sighting = Sighting { environment, action: action.clone(), queue: queue.clone(), bodies: bodies(&input) };
     let ruling = (shared.hook)(sighting).await;
     match ruling {
-        Ruling::Pass | Ruling::Lose | Ruling::Half => {}
+        Ruling::Pass | Ruling::LoseAnswer | Ruling::Half => {}
         Ruling::Refuse(status) => return Some(refusal(status)),
-        Ruling::Drop => return None,
+        Ruling::LoseCall => return None,
     }
     let output = match action.as_str() {
         "PutEvents" => shared.bus.put(&input, ruling == Ruling::Half),
         _ => perform(&shared, &action, &queue, &input).await,
     };
-    if ruling == Ruling::Lose {
+    if ruling == Ruling::LoseAnswer {
         return None;
     }
     Some(output.map_or_else(|| refusal(400), |output| server::json(200, output.to_string())))
@@ -99,17 +99,17 @@ fn message(message: &Message) -> Value {
 
 fn change_visibility(shared: &Shared, queue: &str, input: &Value) -> Option<Value> {
     let (receipt, time) = (input["ReceiptHandle"].as_str()?, seconds(&input["VisibilityTimeout"])?);
-    shared.with(queue, |store| store.change_visibility(receipt, time))?.then(|| json!({}))
+    shared.with(queue, |queue| queue.change_visibility(receipt, time))?.then(|| json!({}))
 }
 
 /// Deletes a message. As on SQS, deleting a deleted message succeeds too.
 fn delete(shared: &Shared, queue: &str, input: &Value) -> Value {
-    shared.with(queue, |store| store.delete(input["ReceiptHandle"].as_str().unwrap_or_default()));
+    shared.with(queue, |queue| queue.delete(input["ReceiptHandle"].as_str().unwrap_or_default()));
     json!({})
 }
 
 fn attributes(shared: &Shared, queue: &str) -> Option<Value> {
-    let counts = shared.with(queue, |store| store.counts())?;
+    let counts = shared.with(queue, |queue| queue.counts())?;
     Some(json!({"Attributes": {
         "ApproximateNumberOfMessages": counts.visible.to_string(),
         "ApproximateNumberOfMessagesDelayed": counts.delayed.to_string(),

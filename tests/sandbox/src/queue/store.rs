@@ -57,7 +57,7 @@ pub struct Sent {
 }
 
 /// A queue.
-pub struct Store {
+pub struct Queue {
     visibility: Duration,
     most_receives: u32,
     messages: HashMap<u64, Stored>,
@@ -74,7 +74,7 @@ struct Stored {
     receives: u32,
 }
 
-impl Store {
+impl Queue {
     /// An empty queue.
     pub fn new(visibility: Duration, most_receives: u32) -> Self {
         Self { visibility, most_receives, messages: HashMap::new(), groups: Groups::default(), sent: 0 }
@@ -192,44 +192,44 @@ fn number(receipt: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn store() -> Store {
-        Store::new(Duration::from_secs(30), 2)
+    fn queue() -> Queue {
+        Queue::new(Duration::from_secs(30), 2)
     }
 
     #[test]
     fn message_is_invisible_while_delayed_and_while_in_flight() {
-        let mut store = store();
-        store.send(Sent { body: "late".to_owned(), delay: Duration::from_mins(1), ..Sent::default() });
-        store.send(Sent { body: "now".to_owned(), ..Sent::default() });
-        let (received, _) = store.receive(10);
+        let mut queue = queue();
+        queue.send(Sent { body: "late".to_owned(), delay: Duration::from_mins(1), ..Sent::default() });
+        queue.send(Sent { body: "now".to_owned(), ..Sent::default() });
+        let (received, _) = queue.receive(10);
         assert_eq!(received.iter().map(|message| message.body.as_str()).collect::<Vec<_>>(), ["now"]);
-        assert_eq!(store.counts(), Counts { visible: 0, delayed: 1, in_flight: 1 });
-        assert!(store.change_visibility(&received[0].receipt, Duration::ZERO));
-        let (again, _) = store.receive(10);
+        assert_eq!(queue.counts(), Counts { visible: 0, delayed: 1, in_flight: 1 });
+        assert!(queue.change_visibility(&received[0].receipt, Duration::ZERO));
+        let (again, _) = queue.receive(10);
         assert_eq!(again[0].receives, 2);
-        assert!(store.delete(&received[0].receipt) && !store.delete(&again[0].receipt));
+        assert!(queue.delete(&received[0].receipt) && !queue.delete(&again[0].receipt));
     }
 
     #[test]
     fn hastened_message_is_visible_before_its_delay_is_over() {
-        let mut store = store();
-        store.send(Sent { body: "late".to_owned(), delay: Duration::from_mins(1), ..Sent::default() });
-        store.send(Sent { body: "now".to_owned(), ..Sent::default() });
-        assert_eq!((store.hasten(), store.hasten()), (vec!["late".to_owned()], vec![]));
-        assert_eq!(store.receive(10).0.len(), 2);
-        assert!(store.hasten().is_empty(), "a message in flight came early");
+        let mut queue = queue();
+        queue.send(Sent { body: "late".to_owned(), delay: Duration::from_mins(1), ..Sent::default() });
+        queue.send(Sent { body: "now".to_owned(), ..Sent::default() });
+        assert_eq!((queue.hasten(), queue.hasten()), (vec!["late".to_owned()], vec![]));
+        assert_eq!(queue.receive(10).0.len(), 2);
+        assert!(queue.hasten().is_empty(), "a message in flight came early");
     }
 
     #[test]
     fn message_received_too_often_becomes_a_dead_letter() {
-        let mut store = store();
+        let mut queue = queue();
         let message = Sent { body: "o-1".to_owned(), group: Some("alice".to_owned()), ..Sent::default() };
-        store.send(message.clone());
+        queue.send(message.clone());
         for _ in 0..2 {
-            let (received, dead) = store.receive(1);
-            assert!(dead.is_empty() && store.change_visibility(&received[0].receipt, Duration::ZERO));
+            let (received, dead) = queue.receive(1);
+            assert!(dead.is_empty() && queue.change_visibility(&received[0].receipt, Duration::ZERO));
         }
-        assert_eq!(store.receive(1), (Vec::new(), vec![message]));
-        assert_eq!(store.counts().total(), 0);
+        assert_eq!(queue.receive(1), (Vec::new(), vec![message]));
+        assert_eq!(queue.counts().total(), 0);
     }
 }
