@@ -45,18 +45,14 @@ impl Deployment {
         // A file overrides the caller's token only if the caller names the file.
         let own_token = process.get("ORDERMILL_TOKEN").filter(|_| named.is_none()).cloned();
         let file = named.or_else(|| local(target, &process));
-        let variables = file.as_deref().map_or(Ok(process.clone()), |file| describe(file, &process))?;
-        let first =
-            |names: [&'static str; 2]| names.into_iter().find_map(|name| Some((variables.get(name)?.clone(), name)));
-        let url = target.url.clone().or_else(|| first(["ORDERMILL_URL", "API_URL"]).map(|(url, _)| url));
+        let variables = file.as_deref().map_or(Ok(process.clone()), |file| described_by(file, &process))?;
+        let url = target.url.clone().or_else(|| first(&variables, ["ORDERMILL_URL", "API_URL"]).map(|(url, _)| url));
         let url = url.ok_or_else(|| {
             let without_url = |file: PathBuf| format!("{} has no API_URL: add it, or give --url", file.display());
             file.map_or(NO_URL.to_owned(), without_url)
         })?;
-        let token = target.token.clone().map(|token| (token, "--token"));
-        let token = token.or_else(|| Some((own_token?, "ORDERMILL_TOKEN")));
-        let token = token.or_else(|| first(["ORDERMILL_TOKEN", "TOKEN_ADMIN"]));
-        let (token, token_name) = token.map_or((None, "ORDERMILL_TOKEN"), |(token, name)| (Some(token), name));
+        let (token, token_name) = find_token(target, own_token, &variables).unzip();
+        let token_name = token_name.unwrap_or("ORDERMILL_TOKEN");
         let authorities = target.ca_file.clone().or_else(|| variables.get("ORDERMILL_CA_FILE").map(PathBuf::from));
         Ok(Self {
             url: parse(&url)?,
@@ -102,8 +98,20 @@ fn local(target: &Target, process: &Variables) -> Option<PathBuf> {
     (target.url.is_none() && !process.contains_key("ORDERMILL_URL") && file.exists()).then_some(file)
 }
 
+/// The token, and the flag or the variable that it is from.
+fn find_token(target: &Target, own: Option<String>, variables: &Variables) -> Option<(String, &'static str)> {
+    let from_flag = target.token.clone().map(|token| (token, "--token"));
+    let from_process = own.map(|token| (token, "ORDERMILL_TOKEN"));
+    from_flag.or(from_process).or_else(|| first(variables, ["ORDERMILL_TOKEN", "TOKEN_ADMIN"]))
+}
+
+/// The value and the name of the first of these variables that is set.
+fn first(variables: &Variables, names: [&'static str; 2]) -> Option<(String, &'static str)> {
+    names.into_iter().find_map(|name| Some((variables.get(name)?.clone(), name)))
+}
+
 /// The variables of the deployment that this file describes.
-fn describe(file: &Path, process: &Variables) -> Result<Variables, String> {
+fn described_by(file: &Path, process: &Variables) -> Result<Variables, String> {
     let mut variables = read(file)?;
     for names in CALLER {
         if !names.iter().any(|name| variables.contains_key(*name)) {

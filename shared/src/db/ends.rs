@@ -20,7 +20,8 @@ pub const MAX_ENDS: usize = 100;
 /// The most ends that a page of [`Store::find_old_ends`] has.
 pub const MAX_OLD_ENDS: usize = 2000;
 
-/// What the statements that end an order do about its announcement. A deployment chooses once, at start.
+/// What the statements that end an order do about its announcement. A deployment chooses once, at start, by the variable of
+/// [`crate::events`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Announce {
     /// Nothing: there is no bus.
