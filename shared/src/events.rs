@@ -27,6 +27,7 @@ use crate::db::ends::{Announce, End};
 use crate::db::{Store, StoreError};
 use crate::deadline::Deadline;
 
+pub use event::Detail;
 use event::Event;
 
 /// The variable that names the bus.

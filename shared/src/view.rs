@@ -1,4 +1,4 @@
-//! An order as a client sees it: in the answers of the API and in the events on the bus.
+//! An order as others see it: in the answers of the API, in the events on the bus, and in the calls to the merchant's endpoint.
 
 use std::collections::BTreeMap;
 
@@ -77,6 +77,45 @@ impl From<Order> for OrderView {
             attempts: order.attempts,
             failure: order.failure,
             next: order.status.next().to_vec(),
+        }
+    }
+}
+
+/// An order for the merchant's endpoint. Its JSON has the same bytes in each call, so that a repeat under the same `Idempotency-Key` is
+/// identical. It changes only if the user of a failed order is erased.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OrderNotice, description = "An order for the merchant's endpoint.", examples(json!({"order_id": "order-1001", "user_id": "alice",
+    "item_ids": ["book-1", "pen-7"], "total_amount": "59.98", "currency": "EUR", "metadata": {"cart": "77"}, "created_at": "2026-01-05T09:30:00.123456Z"})))]
+pub struct Notice {
+    /// The order's identifier, which is the idempotency key too.
+    order_id: String,
+    /// The user who owns it, or a pseudonym if an operator erased the user.
+    user_id: String,
+    /// The items.
+    item_ids: Vec<String>,
+    /// The exact price, with as many decimal places as the currency has minor units.
+    #[schema(pattern = r"^[0-9]{1,12}(\.[0-9]{2,4})?$")]
+    total_amount: String,
+    /// The currency of the price, by its code of ISO 4217.
+    #[schema(pattern = "^[A-Z]{3}$")]
+    currency: &'static str,
+    /// The client's own facts about the order; empty if there are none.
+    metadata: BTreeMap<String, String>,
+    /// When the order became durable.
+    #[serde(with = "crate::timestamp")]
+    created_at: OffsetDateTime,
+}
+
+impl From<Order> for Notice {
+    fn from(order: Order) -> Self {
+        Self {
+            order_id: order.order_id.to_string(),
+            user_id: order.user_id,
+            item_ids: order.item_ids,
+            total_amount: order.total_amount.to_string(),
+            currency: order.total_amount.currency().code(),
+            metadata: order.metadata.into(),
+            created_at: order.created_at,
         }
     }
 }

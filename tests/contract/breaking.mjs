@@ -8,7 +8,7 @@ const { apiCompare } = createRequire(new URL('.local/contract/package.json', roo
 
 // Returns each breaking change as { operation, description }.
 export function breakingChanges(before, after) {
-  const { diffs } = apiCompare(before, after);
+  const { diffs } = apiCompare(withWebhooks(before), withWebhooks(after));
   const changes = diffs.filter(isBreaking).map((diff) => ({
     operation: operationOf(diff.path),
     // Some descriptions of the package lack their subject.
@@ -23,6 +23,12 @@ export function unannounced(changes, changelog) {
   const lines = unreleased.split('\n').filter((line) => /^(- )?\*\*Breaking:\*\*/.test(line));
   const announced = new Set(lines.flatMap((line) => line.match(/\b[A-Z]+ \/[^\s`,;:]*|every operation/g) ?? []));
   return changes.filter((change) => !announced.has(change.operation));
+}
+
+// The package does not compare webhooks. An endpoint reads the body of a call as a client reads an answer.
+function withWebhooks({ webhooks = {}, ...document }) {
+  const called = Object.entries(webhooks).map(([name, { post }]) => [`/${name}`, { post: { responses: { 200: post.requestBody } } }]);
+  return { ...document, paths: { ...document.paths, ...Object.fromEntries(called) } };
 }
 
 // The package calls some changes compatible that break a client: a property that has gone from a body, which then refuses it, another

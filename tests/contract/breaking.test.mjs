@@ -22,6 +22,9 @@ const BREAKING = {
   'removed path': ['GET /metrics', (document) => delete document.paths['/metrics']],
   'removed property of an answer': ['GET /orders', (document) => delete schemas(document).Order.properties.status],
   'removed property of a body': ['POST /orders', (document) => delete schemas(document).NewOrder.properties.order_id],
+  'removed webhook': ['POST /orderEnded', (document) => delete document.webhooks.orderEnded],
+  'removed property of a webhook': ['POST /fulfilOrder', (document) => delete schemas(document).OrderNotice.properties.user_id],
+  'property of a webhook that is no longer certain': ['POST /orderEnded', (document) => schemas(document).EndedOrder.required.pop()],
   'new required property of a body': [
     'POST /orders',
     (document) => {
@@ -62,6 +65,7 @@ const COMPATIBLE = {
     schemas(document).Order.properties.note = { type: 'string' };
     schemas(document).Order.required.push('note');
   },
+  'new property of a webhook': (document) => (schemas(document).OrderNotice.properties.note = { type: 'string' }),
   'new operation': (document) => (document.paths['/shops'] = { get: { responses: { 200: { description: 'The shops' } } } }),
   'new optional parameter': (document) =>
     list(document).parameters.unshift({ name: 'shop', in: 'query', schema: { type: 'string' } }),

@@ -16,6 +16,11 @@ use tokio::net::TcpListener;
 
 const SECRET: &str = "a-secret-of-the-merchant";
 
+/// The call in the OpenAPI document.
+fn documented() -> Value {
+    serde_json::from_str::<Value>(site::OPENAPI).unwrap()["webhooks"]["fulfilOrder"]["post"].take()
+}
+
 /// Starts an endpoint that gives every order the same answer.
 async fn endpoint(answer: impl Fn() -> Reply + Clone + Send + Sync + 'static) -> Merchant {
     Merchant::start(move |_| std::future::ready(Some(answer()))).await.unwrap()

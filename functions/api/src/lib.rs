@@ -18,6 +18,7 @@ mod problem;
 mod query;
 mod scopes;
 mod users;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -67,12 +68,16 @@ pub fn router(api: Arc<Api>) -> Router {
         .with_state(api)
 }
 
-/// The OpenAPI document of [`router`]'s routes, built from the same list. The deployed function does not contain it.
+/// The OpenAPI document of [`router`]'s routes, built from the same list, and of the calls that others receive. The deployed function
+/// does not contain it.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut document = Document::openapi();
     document.merge(Routes::openapi());
     scopes::describe(&mut document);
+    let mut webhooks = webhooks::Webhooks::openapi();
+    document.webhooks = Some(std::mem::take(&mut webhooks.paths));
+    document.merge(webhooks);
     document
 }
 
@@ -120,6 +125,7 @@ routes! {
     tags(
         (name = "orders", description = "Create orders and follow them"),
         (name = "operation", description = "Monitor and repair the service"),
+        (name = "webhooks", description = "Calls that an endpoint of yours receives"),
     )
 )]
 struct Document;

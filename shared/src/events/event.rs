@@ -1,8 +1,12 @@
 //! An event: what is sent about an order that ended.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
 use crate::db::ends::End;
@@ -29,13 +33,50 @@ pub struct Event {
 }
 
 /// The content of an event.
-#[derive(Serialize)]
-struct Detail {
+#[derive(Serialize, ToSchema)]
+#[schema(as = OrderEnd, description = "The end of an order: the `detail` of an event.", examples(json!({
+    "event_id": "4b6f3a52-90c1-8e0d-b1f4-2a6c0d9e7f31", "sequence": 1, "omitted": [], "order": {"order_id": "order-1001", "user_id": "alice",
+    "item_ids": ["book-1", "pen-7"], "total_amount": "59.98", "currency": "EUR", "metadata": {"cart": "77"}, "process_after": null,
+    "status": "failed", "created_at": "2026-01-05T09:29:55.123456Z", "started_at": "2026-01-05T09:30:00.123456Z",
+    "finished_at": "2026-01-05T09:30:05.123456Z", "attempts": 1, "failure": "timed out", "next": ["retry"]}})))]
+pub struct Detail {
+    /// The same at each repeat of the event.
+    #[schema(format = "uuid")]
     event_id: String,
+    /// 1 for the order's first end, 2 for the end after its first retry, and so on.
+    #[schema(minimum = 1)]
     sequence: i32,
-    /// The fields of the order that are left out because the event would be too large.
+    /// The members that `order` lacks because the event would be too large.
+    #[schema(value_type = Vec<String>)]
     omitted: &'static [&'static str],
+    #[schema(value_type = EndedOrder)]
     order: serde_json::Value,
+}
+
+/// The schema of an event's order: an [`OrderView`] that may lack its large fields.
+struct EndedOrder;
+
+impl ToSchema for EndedOrder {
+    fn name() -> Cow<'static, str> {
+        "EndedOrder".into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        OrderView::schemas(schemas);
+    }
+}
+
+impl PartialSchema for EndedOrder {
+    fn schema() -> RefOr<Schema> {
+        let mut schema = OrderView::schema();
+        if let RefOr::T(Schema::Object(order)) = &mut schema {
+            order.description =
+                Some("The order as the API showed it when it had ended, without what is omitted.".to_owned());
+            order.examples.clear();
+            order.required.retain(|name| !LARGE_FIELDS.contains(&name.as_str()));
+        }
+        schema
+    }
 }
 
 impl Event {
@@ -124,14 +165,19 @@ pub mod tests {
 
     #[test]
     fn large_fields_are_left_out_of_an_event_that_is_too_large() {
-        let (small, large) = (Event::of(&end_of(100), 240 * 1024), Event::of(&end_of(500), 240 * 1024));
-        assert_eq!(
-            (&content(&small)["omitted"], &content(&small)["order"]["metadata"]["cart"]),
-            (&json!([]), &json!("77"))
-        );
+        let (small, large) = (content(&Event::of(&end_of(100), 240 * 1024)), Event::of(&end_of(500), 240 * 1024));
+        assert_eq!((&small["omitted"], &small["order"]["metadata"]["cart"]), (&json!([]), &json!("77")));
         let content = content(&large);
         assert_eq!(content["omitted"], json!(["item_ids", "metadata"]));
         assert_eq!((&content["order"]["status"], content["order"].get("item_ids")), (&json!("failed"), None));
         assert!(large.size() < 1000, "{}", large.size());
+        let schema = serde_json::to_value(EndedOrder::schema()).unwrap();
+        let is_required = |name: &&String| schema["required"].as_array().unwrap().contains(&json!(name));
+        let names = |object: &Value| object.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(names(&small["order"]), names(&schema["properties"]));
+        assert_eq!(
+            names(&content["order"]),
+            names(&small["order"]).iter().filter(is_required).cloned().collect::<Vec<_>>()
+        );
     }
 }

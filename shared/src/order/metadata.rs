@@ -17,12 +17,6 @@ impl Metadata {
     /// The longest value, in characters.
     pub const MAX_VALUE: usize = 500;
 
-    /// The entries.
-    #[must_use]
-    pub fn as_map(&self) -> &BTreeMap<String, String> {
-        &self.0
-    }
-
     /// The entries as JSON, for the database; `None` if there are none.
     #[must_use]
     pub fn to_json(&self) -> Option<String> {

@@ -72,6 +72,30 @@ async fn answer_counts_while_its_body_drips() {
     assert!(begun.elapsed() < Duration::from_secs(4), "the processor waited for the body: {:?}", begun.elapsed());
 }
 
+#[tokio::test]
+async fn answers_have_the_effects_of_the_openapi_document() {
+    let merchant = Merchant::start(async |order_id: String| Some(Reply::of(order_id.parse().unwrap()))).await.unwrap();
+    let (world, processor) = world(&merchant.url(), &[]).await;
+    let answers = &documented()["responses"];
+    for status in [200..=206, 299..=308, 400..=431, 451..=451, 500..=504, 599..=599].into_iter().flatten() {
+        let id = status.to_string();
+        world.create(&id).await;
+        handle(&processor, &[&id]).await;
+        let attempts = world
+            .value::<i64>(&format!("SELECT coalesce(sum(attempts), 0) FROM order_work WHERE order_id = '{id}'"))
+            .await;
+        let effect = match (world.status(&id).await.as_str(), attempts) {
+            ("completed", _) => "The order is completed",
+            ("failed", _) => "The order fails",
+            (_, 0) => "The order waits",
+            _ => "The order is retried",
+        };
+        let keys = [id.clone(), format!("{}XX", status / 100), "default".to_owned()];
+        let answer = keys.iter().find_map(|key| answers.get(key)).unwrap();
+        assert!(answer["description"].as_str().unwrap().starts_with(effect), "{id}: {effect}: {answer}");
+    }
+}
+
 /// The body of the document's first call of `POST /orders/retry`.
 fn documented_retry() -> Value {
     let document = std::fs::read_to_string("../docs/webhook.md").unwrap();

@@ -36,6 +36,9 @@ async fn repeated_call_has_the_same_key_and_the_same_bytes() {
         assert_eq!((call.order_id(), call.body.as_str()), ("o.1:a", expected));
         assert_eq!((call.header("content-type"), call.header("webhook-id")), ("application/json", "o~1:a"));
     }
+    for header in documented()["parameters"].as_array().unwrap() {
+        assert_ne!(calls[0].header(header["name"].as_str().unwrap()), "", "{header}");
+    }
     let attempts: Vec<_> = calls.iter().map(|call| call.header("ordermill-attempt")).collect();
     assert_eq!(attempts, ["1", "2", "2"]);
 }

@@ -22,7 +22,6 @@
 
 mod answer;
 mod guard;
-mod notice;
 mod signature;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -35,6 +34,7 @@ use shared::db::claim::Claimed;
 use shared::deadline::Deadline;
 use shared::error::Chain;
 use shared::order::OrderId;
+use shared::view::Notice;
 use tokio::sync::Semaphore;
 
 use self::guard::{Resolver, check_url};
@@ -100,7 +100,8 @@ impl Work for Webhook {
         let latest_start = deadline.minus(self.timeout);
         let Ok(Ok(_permit)) = latest_start.bound(self.calls.acquire()).await else { return Outcome::NotStarted };
         let body = match store.read_order(&claimed.order_id, None).await {
-            Ok(Some(order)) => notice::body(&order),
+            // Serialising strings and a stored time can't fail.
+            Ok(Some(order)) => serde_json::to_string(&Notice::from(order)).unwrap_or_default(),
             Ok(None) => return Outcome::Fail("the order no longer exists".to_owned()),
             Err(error) => {
                 tracing::warn!(order.id = %claimed.order_id, error = %Chain(&error), "could not read the order for its webhook; another worker will retry");
