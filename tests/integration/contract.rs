@@ -24,8 +24,10 @@ fn every_call_with_a_token_documents_its_refusals() {
     let paths = document["paths"].as_object().unwrap();
     let calls = paths.values().flat_map(|path| path.as_object().unwrap().values());
     for call in calls.filter(|call| call["security"][0]["token"].is_array()) {
-        for status in ["401", "403", "503"] {
-            assert!(call["responses"][status].is_object(), "{} lacks {status}", call["operationId"]);
+        let with_body = call["requestBody"].as_object().map(|_| "413");
+        for status in ["401", "403", "429", "500", "503"].into_iter().chain(with_body) {
+            let by_the_gateway = &call["responses"][status]["content"]["application/json"];
+            assert!(by_the_gateway.is_object(), "{} lacks {status}", call["operationId"]);
         }
         assert!(call["responses"]["401"]["headers"]["WWW-Authenticate"].is_object(), "{}", call["operationId"]);
     }

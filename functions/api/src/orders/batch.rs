@@ -21,7 +21,7 @@ use super::key::Key;
 use super::parameters::IdempotencyKeyText;
 use crate::call::Call;
 use crate::caller::{Writer, require_user};
-use crate::problem::{ApiError, Problem, Refusals, request_id};
+use crate::problem::{ApiError, GatewayRefusal, Problem, Refusals, request_id};
 use crate::{Api, json};
 
 /// The most orders of one call.
@@ -70,7 +70,7 @@ struct OrderResult {
     responses(
         (status = 200, body = OrderBatchResult, description = "The result of each order"),
         (status = 400, body = Problem, content_type = "application/problem+json", description = "Malformed JSON"),
-        (status = 413, body = Problem, content_type = "application/problem+json", description = "More than 2.5 MiB"),
+        (status = 413, description = "More than 2.5 MiB", content((Problem = "application/problem+json"), (GatewayRefusal = "application/json"))),
         (status = 415, body = Problem, content_type = "application/problem+json", description = "The content type is not JSON, or the body is encoded"),
         (status = 422, body = Problem, content_type = "application/problem+json", description = "Not 1 to 500 orders"),
         Refusals,

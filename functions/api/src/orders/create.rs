@@ -15,7 +15,7 @@ use super::key::Key;
 use super::parameters::IdempotencyKeyText;
 use crate::call::Call;
 use crate::caller::{Writer, require_user};
-use crate::problem::{ApiError, Problem, Refusals};
+use crate::problem::{ApiError, GatewayRefusal, Problem, Refusals};
 
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
@@ -35,7 +35,7 @@ const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-repl
             headers(("Idempotent-Replayed" = String, description = "true"))),
         (status = 400, body = Problem, content_type = "application/problem+json", description = "Malformed JSON"),
         (status = 409, body = Problem, content_type = "application/problem+json", description = "Another order has this order_id"),
-        (status = 413, body = Problem, content_type = "application/problem+json", description = "More than 1 MiB"),
+        (status = 413, description = "More than 1 MiB", content((Problem = "application/problem+json"), (GatewayRefusal = "application/json"))),
         (status = 415, body = Problem, content_type = "application/problem+json", description = "The content type is not JSON, or the body is encoded"),
         (status = 422, body = Problem, content_type = "application/problem+json",
             description = "Some fields are not valid, or the Idempotency-Key belongs to another order"),

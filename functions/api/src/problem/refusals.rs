@@ -17,10 +17,12 @@ pub struct RefusalsWithoutToken;
 impl IntoResponses for RefusalsWithoutToken {
     fn responses() -> Responses {
         let retry_after = HeaderBuilder::new().description(Some("Seconds, if the function answered")).build();
-        let unavailable = by_the_gateway(by_the_function("The database is unavailable, or too many calls are running"));
+        let unavailable = by_the_function("The database or the queue is unavailable, or too many calls are running");
+        let fault = by_the_function("The service has a fault, or the function ended without an answer");
         BTreeMap::from([
             ("429".to_owned(), by_the_gateway(described("Too many calls a second")).into()),
-            ("503".to_owned(), unavailable.header("Retry-After", retry_after).into()),
+            ("500".to_owned(), by_the_gateway(fault).into()),
+            ("503".to_owned(), by_the_gateway(unavailable).header("Retry-After", retry_after).into()),
         ])
     }
 }
@@ -61,7 +63,7 @@ impl IntoResponses for RefusalsOfOptions {
         let mut responses = Refusals::responses();
         responses.extend([
             ("400".to_owned(), by_the_function("Malformed JSON").into()),
-            ("413".to_owned(), by_the_function("More than 1 MiB").into()),
+            ("413".to_owned(), by_the_gateway(by_the_function("More than 1 MiB")).into()),
             ("415".to_owned(), by_the_function("The content type is not JSON, or the body is encoded").into()),
             ("422".to_owned(), by_the_function("Some options are not valid").into()),
         ]);
