@@ -87,13 +87,20 @@ fn pipeline_may_create_change_and_delete_every_resource() {
     assert_eq!(lacking.iter().map(String::as_str).collect::<Vec<_>>(), UNUSED);
 }
 
-/// What AWS's list of actions asks for beside CloudFormation's schemas, for a database and for an endpoint with private names.
+/// What AWS's lists of actions ask for beside CloudFormation's schemas: for a database, for an endpoint with private names, and for
+/// actions that have no type of resource, so that only a policy for all resources allows them.
 /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonrds.html>
 /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html>
-const IN_NO_SCHEMA: [(&str, &str); 3] = [
+/// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsns.html>
+/// <https://github.com/awsdocs/aws-codedeploy-user-guide/issues/18>
+const IN_NO_SCHEMA: [(&str, &str); 7] = [
     ("rds:CreateDBInstance", "arn:aws:rds:eu-west-3:111122223333:og:default:postgres-17"),
     ("rds:ModifyDBInstance", "arn:aws:rds:eu-west-3:111122223333:og:default:postgres-17"),
     ("route53:AssociateVPCWithHostedZone", "*"),
+    ("codedeploy:StopDeployment", "*"),
+    ("logs:DescribeIndexPolicies", "*"),
+    ("sns:GetSubscriptionAttributes", "*"),
+    ("sns:SetSubscriptionAttributes", "*"),
 ];
 
 #[test]
