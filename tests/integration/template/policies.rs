@@ -19,6 +19,9 @@ const STACK: &str = "ordermill-dev";
 const LOGGING: [&str; 2] = ["logs:CreateLogStream", "logs:PutLogEvents"];
 /// The event source mapping receives and deletes messages: <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-configure-lambda-function-trigger.html>
 const POLLING: [&str; 3] = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"];
+/// Lambda needs this right to connect a function to a VPC, and `AWSLambdaENIManagementAccess` does not have it:
+/// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html>
+const CONNECTING: &str = "ec2:DescribeSubnets";
 /// With `Tracing=Active`, Lambda sends parts of traces.
 const TRACING: [&str; 2] = ["xray:PutTelemetryRecords", "xray:PutTraceSegments"];
 /// `migrate` answers CloudFormation by a signed address: <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/vpc-interface-endpoints.html>
@@ -98,6 +101,9 @@ impl Template {
         let mut of_aws: Vec<_> = LOGGING.iter().map(|action| Call::new(action, &log)).collect();
         if name == "processor" {
             of_aws.extend(POLLING.iter().map(|action| Call::new(action, self.attribute("OrderQueue", "Arn"))));
+        }
+        if function.get("VpcConfig").is_some() {
+            of_aws.push(Call::new(CONNECTING, "*"));
         }
         if function["TracingConfig"]["Mode"] == "Active" {
             of_aws.extend(TRACING.iter().map(|action| Call::new(action, "*")));
