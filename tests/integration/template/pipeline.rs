@@ -87,16 +87,18 @@ fn pipeline_may_create_change_and_delete_every_resource() {
     assert_eq!(lacking.iter().map(String::as_str).collect::<Vec<_>>(), UNUSED);
 }
 
-/// What AWS's lists of actions ask for beside CloudFormation's schemas: for a database, for an endpoint with private names, and for
-/// actions that have no type of resource, so that only a policy for all resources allows them.
+/// What AWS's documents ask for beside CloudFormation's schemas: for a database, for an endpoint with private names, for a function
+/// in a VPC, and for actions that have no type of resource, so that only a policy for all resources allows them.
 /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonrds.html>
 /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html>
+/// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html>
 /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsns.html>
 /// <https://github.com/awsdocs/aws-codedeploy-user-guide/issues/18>
-const IN_NO_SCHEMA: [(&str, &str); 7] = [
+const IN_NO_SCHEMA: [(&str, &str); 8] = [
     ("rds:CreateDBInstance", "arn:aws:rds:eu-west-3:111122223333:og:default:postgres-17"),
     ("rds:ModifyDBInstance", "arn:aws:rds:eu-west-3:111122223333:og:default:postgres-17"),
     ("route53:AssociateVPCWithHostedZone", "*"),
+    ("ec2:GetSecurityGroupsForVpc", "*"),
     ("codedeploy:StopDeployment", "*"),
     ("logs:DescribeIndexPolicies", "*"),
     ("sns:GetSubscriptionAttributes", "*"),
