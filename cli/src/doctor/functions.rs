@@ -91,7 +91,8 @@ pub async fn examine(cloud: &Cloud, env: &Env, functions: &Functions) -> Vec<Fin
     match &functions.processor {
         Ok(processor) => {
             let timing = timing::of_processor(&processor.name, &processor.variables);
-            findings.extend([running(processor), timing, timeout_variable(processor)]);
+            findings.extend([running(processor), concurrency(cloud, processor).await]);
+            findings.extend([timing, timeout_variable(processor)]);
             findings.extend(same_queue(processor, env));
             findings.extend(mapping(cloud, env, processor).await);
         }
@@ -100,7 +101,8 @@ pub async fn examine(cloud: &Cloud, env: &Env, functions: &Functions) -> Vec<Fin
     match &functions.sweeper {
         Ok(sweeper) => {
             let timing = timing::of_sweeper(&sweeper.name, &sweeper.variables);
-            findings.extend([running(sweeper), timing, schedule(cloud, sweeper).await]);
+            findings.extend([running(sweeper), concurrency(cloud, sweeper).await]);
+            findings.extend([timing, schedule(cloud, sweeper).await]);
             findings.extend(same_queue(sweeper, env));
         }
         Err(finding) => findings.push(finding.clone()),
@@ -113,6 +115,28 @@ fn running(function: &Function) -> Finding {
     let what = inactive.map_or_else(|| "active".to_owned(), |state| format!("its state is {state}"));
     let remedy = "see StateReason of `aws lambda get-function-configuration`; an inactive function becomes active when it is invoked";
     Finding::held("function", &function.name, inactive.is_none(), what, remedy)
+}
+
+/// An operator can stop a function by a reserved concurrency of 0, and forget it. The limit is the function's, for all its aliases.
+async fn concurrency(cloud: &Cloud, function: &Function) -> Finding {
+    let (check, place) = ("function.concurrency", &function.name);
+    let services = match cloud.services() {
+        Ok(services) => services,
+        Err(why) => return Finding::not_checked(check, place, why),
+    };
+    let reserved = match services.lambda.get_function_concurrency().function_name(place).send().await {
+        Ok(found) => found.reserved_concurrent_executions,
+        Err(error) => return Finding::not_checked(check, place, describe(&error)),
+    };
+    let what = match reserved {
+        None => "no reserved concurrency".to_owned(),
+        Some(0) => "its reserved concurrency is 0, so Lambda does not run it".to_owned(),
+        Some(reserved) => format!("its reserved concurrency is {reserved}"),
+    };
+    let remedy = format!(
+        "remove the limit: `aws lambda delete-function-concurrency --function-name {place}`; orders wait until then, none is lost"
+    );
+    Finding::held(check, place, reserved != Some(0), what, remedy)
 }
 
 /// The processor's variable must equal its real time-out.

@@ -167,6 +167,18 @@ async fn doctor_finds_a_wrong_queue_and_a_missing_function() {
 
 #[tokio::test]
 #[ignore = "needs the deployed stack: `make test` runs it"]
+async fn doctor_finds_a_stopped_function() {
+    let queues = Queues::new().await;
+    let name = function(&queues, 15, &[]).await;
+    lambda().put_function_concurrency().function_name(&name).reserved_concurrent_executions(0).send().await.unwrap();
+    for variable in ["PROCESSOR_FUNCTION", "SWEEPER_FUNCTION"] {
+        let patient = queues.patient().with(variable, &name);
+        patient.assert_wrong("function.concurrency", "reserved concurrency is 0", "delete-function-concurrency").await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn doctor_finds_each_fault_of_an_event_source_mapping() {
     let queues = Queues::new().await;
     let name = function(&queues, 15, &[]).await;
