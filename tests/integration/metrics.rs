@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use tests::{World, eventually};
+use tests::{NO_AWS, World, event, eventually, order, post};
 
 use crate::environments::start_logged;
 use crate::slow::{merchant, messages};
@@ -37,6 +37,20 @@ async fn expect(log: &Path, metric: &str, range: Range<f64>) {
         total(&std::fs::read_to_string(log).unwrap(), metric).filter(|value| range.contains(value))
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the built functions: `make test` runs it"]
+async fn api_writes_the_metric_of_unsent_messages() {
+    let world = World::new().await;
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let api = start_logged(&world, "ApiFunction", &[NO_AWS], log.path()).await.unwrap();
+    let orders = serde_json::json!({"orders": [order("o-2"), order("o-3")]});
+    for request in [post("/orders", &order("o-1")), post("/orders/batch", &orders)] {
+        api.invoke(event(Some(("alice", "orders/write")), request).await.to_string().into()).await.unwrap();
+    }
+    expect(log.path(), "OrdersUnsent", 3.0..4.0).await;
+    expect(log.path(), "OrdersAccepted", 3.0..4.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

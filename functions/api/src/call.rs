@@ -14,6 +14,7 @@ use axum::response::Response;
 use shared::db::Store;
 use shared::deadline::Deadline;
 use shared::queue::Message;
+use shared::telemetry::Count;
 
 use crate::Api;
 use crate::problem::ApiError;
@@ -36,14 +37,16 @@ impl Call {
     /// Enqueues orders that are durable. Returns how many messages were not sent: the sweeper finds those orders.
     pub async fn enqueue(&self, messages: &[Message]) -> usize {
         let deadline = self.deadline.at_most(SEND_TIMEOUT);
-        match messages {
+        let unsent = match messages {
             [] => 0,
             [message] => {
                 let sent = self.queue.send(message, deadline).await;
                 usize::from(sent.inspect_err(|error| tracing::warn!(%error, "could not send a message")).is_err())
             }
             _ => self.queue.send_all(messages, deadline).await.len(),
-        }
+        };
+        Count::Unsent.add(unsent);
+        unsent
     }
 }
 

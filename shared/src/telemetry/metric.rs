@@ -35,6 +35,8 @@ pub enum Count {
     Accepted,
     /// Creates that repeated an earlier one.
     Replayed,
+    /// Orders whose message the api could not send.
+    Unsent,
     /// Orders that completed.
     Completed,
     /// Orders that failed.
@@ -51,6 +53,7 @@ impl Count {
         let (name, is_urgent) = match self {
             Self::Accepted => ("OrdersAccepted", false),
             Self::Replayed => ("OrdersReplayed", false),
+            Self::Unsent => ("OrdersUnsent", true),
             Self::Completed => ("OrdersCompleted", false),
             Self::Failed => ("OrdersFailed", true),
             Self::Retried => ("OrdersRetried", true),
