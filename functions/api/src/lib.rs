@@ -125,7 +125,6 @@ routes! {
     tags(
         (name = "orders", description = "Create orders and follow them"),
         (name = "operation", description = "Monitor and repair the service"),
-        (name = "webhooks", description = "Calls that an endpoint of yours receives"),
     )
 )]
 struct Document;

@@ -19,7 +19,7 @@ pub struct Webhooks;
 /// With `WORK=webhook` the processor calls the merchant's endpoint for each order, and the answer decides the order's next step. An order
 /// can come more than once, with the same `Idempotency-Key`: act once. The content of the answer does not matter.
 #[utoipa::path(
-    post, path = "fulfilOrder", tag = "webhooks", security(()),
+    post, path = "fulfilOrder", security(()),
     params(
         ("Idempotency-Key" = String, Header, description = "The order's identifier: the same in each call for the order", example = "order-1001"),
         ("Ordermill-Attempt" = i32, Header, description = "The number of the attempt", minimum = 1, example = 1),
@@ -39,7 +39,7 @@ fn fulfil() {}
 /// A rule of yours on the event bus calls your endpoint with the `detail` of each event. An event can come more than once, with the same
 /// `event_id`. Other targets of a rule get the same content.
 #[utoipa::path(
-    post, path = "orderEnded", tag = "webhooks", security(()),
+    post, path = "orderEnded", security(()),
     request_body = Detail,
     responses(
         (status = "2XX", description = "The endpoint has taken the event"),
