@@ -25,18 +25,22 @@ export function unannounced(changes, changelog) {
   return changes.filter((change) => !announced.has(change.operation));
 }
 
-// The package does not compare webhooks. An endpoint reads the body of a call as a client reads an answer.
+// The package does not compare webhooks. An endpoint reads the body and the headers of a call as a client reads those of an answer.
 function withWebhooks({ webhooks = {}, ...document }) {
-  const called = Object.entries(webhooks).map(([name, { post }]) => [`/${name}`, { post: { responses: { 200: post.requestBody } } }]);
+  const answer = ({ requestBody, parameters = [] }) => ({
+    ...requestBody,
+    headers: Object.fromEntries(parameters.map(({ name, ...header }) => [name, header])),
+  });
+  const called = Object.entries(webhooks).map(([name, { post }]) => [`/${name}`, { post: { responses: { 200: answer(post) } } }]);
   return { ...document, paths: { ...document.paths, ...Object.fromEntries(called) } };
 }
 
 // The package calls some changes compatible that break a client: a property that has gone from a body, which then refuses it, another
-// type of a member of an answer, and another scope. Components count where operations use them.
+// type or format of a member of an answer, and another scope. Components count where operations use them.
 function isBreaking({ type, action, path }) {
   if (path[0] === 'components') return false;
   const hasGone = action === 'remove' && path.at(-2) === 'properties';
-  const hasOtherType = action === 'replace' && path.at(-1) === 'type' && path.includes('responses');
+  const hasOtherType = action === 'replace' && ['type', 'format'].includes(path.at(-1)) && path.includes('responses');
   const hasOtherScope = action !== 'remove' && path.includes('x-required-scopes');
   return type === 'breaking' || hasGone || hasOtherType || hasOtherScope;
 }

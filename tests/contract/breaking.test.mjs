@@ -24,6 +24,7 @@ const BREAKING = {
   'removed property of a body': ['POST /orders', (document) => delete schemas(document).NewOrder.properties.order_id],
   'removed webhook': ['POST /orderEnded', (document) => delete document.webhooks.orderEnded],
   'removed property of a webhook': ['POST /fulfilOrder', (document) => delete schemas(document).OrderNotice.properties.user_id],
+  'removed header of a webhook': ['POST /fulfilOrder', (document) => document.webhooks.fulfilOrder.post.parameters.pop()],
   'property of a webhook that is no longer certain': ['POST /orderEnded', (document) => schemas(document).EndedOrder.required.pop()],
   'new required property of a body': [
     'POST /orders',
@@ -35,6 +36,7 @@ const BREAKING = {
   'property of an answer that is no longer certain': ['GET /orders', (document) => schemas(document).OrderList.required.pop()],
   'removed value of a parameter': ['GET /orders', (document) => list(document).parameters[0].schema.enum.shift()],
   'another type in an answer': ['GET /orders/{order_id}', (document) => (schemas(document).Order.properties.total_amount.type = 'number')],
+  'another format in an answer': ['GET /orders', (document) => (schemas(document).Order.properties.created_at.format = 'date')],
   'another type in a body': ['POST /orders', (document) => (schemas(document).NewOrder.properties.user_id.type = 'integer')],
   'narrower bound of a body': [
     'POST /dead-letters/redrive',
