@@ -83,7 +83,7 @@ test: ## check everything: format, lints, unit tests, integration tests on a sta
 	echo "==> Everything passed"
 
 # Tests that wait for most of their time run beside all others, which would leave the cores idle at their end. Both need a stack.
-WAITING := orders_survive_every_fault server_that_stands_still unreachable_database_is_reported
+WAITING := orders_survive_every_fault server_that_stands_still database_that_is_unreachable
 test-waiting:
 	cargo test --quiet --workspace --test short --test integration -- --include-ignored $(WAITING)
 
