@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
 
+use crate::walls::files;
+
 /// The folders with documents, from this package.
 const FOLDERS: [&str; 3] = ["..", "../docs", "../docs/decisions"];
 /// How a file's name ends where a document names it.
@@ -113,6 +115,20 @@ fn readme_names_the_required_versions_and_every_folder_of_tests() {
     let below = files.iter().filter_map(|file| file.strip_prefix("tests").ok()?.parent()?.iter().next()?.to_str());
     let folders: BTreeSet<_> = below.filter(|folder| !readme.contains(&format!("`tests/{folder}/`"))).collect();
     assert_eq!(folders, BTreeSet::from(["src"]));
+}
+
+/// A variable has an underscore in its name, but for a few. AWS's own need no row.
+#[test]
+fn page_of_the_configuration_names_the_variables_that_functions_read() {
+    let is_variable = |word: &&str| {
+        let is_own = !["AWS_", "RUST_"].iter().any(|start| word.starts_with(start));
+        is_own && word.trim_matches('_').contains('_') && word.chars().all(|c| c.is_ascii_uppercase() || c == '_')
+    };
+    let page = read_to_string("../docs/configuration.md").unwrap();
+    let named: BTreeSet<_> = code(page.split("\n## ").next().unwrap()).filter(is_variable).collect();
+    let sources = ["../functions", "../shared/src"].map(|folder| files(Path::new(folder))).concat();
+    let source: String = sources.iter().map(|path| read_to_string(path).unwrap()).collect();
+    assert_eq!(named, source.split('"').filter(is_variable).collect());
 }
 
 #[test]
