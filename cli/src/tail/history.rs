@@ -19,7 +19,7 @@ pub struct Changes {
 #[derive(Deserialize, Serialize)]
 #[expect(clippy::struct_field_names, reason = "they are the API's")]
 pub struct Change {
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "shared::timestamp")]
     at: OffsetDateTime,
     change: String,
     attempt: Option<u32>,
@@ -100,7 +100,7 @@ mod tests {
     const CHANGES: &str = r#"{"truncated": false, "changes": [
         {"at": "2026-01-01T00:00:00Z", "change": "created", "attempt": null, "cause": null, "by": "caller", "subject": null, "client": null},
         {"at": "2026-01-01T00:00:01Z", "change": "attempt_failed", "attempt": 2, "cause": "busy", "by": "processor", "subject": null, "client": null},
-        {"at": "2026-01-01T00:00:02Z", "change": "retried", "attempt": null, "cause": null, "by": "caller", "subject": "olga", "client": "cli"}
+        {"at": "2026-01-01T00:00:02.120000Z", "change": "retried", "attempt": null, "cause": null, "by": "caller", "subject": "olga", "client": "cli"}
     ]}"#;
 
     fn lines(output: Output) -> Vec<String> {
@@ -131,8 +131,8 @@ mod tests {
     fn json_has_the_change_and_the_status_since() {
         let last: serde_json::Value = serde_json::from_str(&lines(Output::plain(true))[2]).unwrap();
         assert_eq!(
-            (&last["change"], &last["status"], &last["subject"]),
-            (&"retried".into(), &"pending".into(), &"olga".into())
+            (&last["at"], &last["change"], &last["status"], &last["subject"]),
+            (&"2026-01-01T00:00:02.120000Z".into(), &"retried".into(), &"pending".into(), &"olga".into())
         );
     }
 }

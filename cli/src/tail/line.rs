@@ -12,7 +12,7 @@ use crate::output::{Output, Tone};
 #[derive(Serialize)]
 pub struct Line<'a> {
     /// When, by the service's clock.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "shared::timestamp")]
     at: OffsetDateTime,
     order_id: &'a str,
     user_id: &'a str,
@@ -115,5 +115,7 @@ mod tests {
         let completed = [Status::Pending, Status::Processing, Status::Completed];
         assert_eq!(life(&order(Status::Completed, Some(at), Some(at))), completed);
         assert_eq!(life(&order(Status::Cancelled, None, Some(at))), [Status::Pending, Status::Cancelled]);
+        let (_, json) = line(&order(Status::Pending, None, None), Status::Pending, Output::plain(true)).unwrap();
+        assert!(json.starts_with(r#"{"at":"1970-01-01T00:00:00.000000Z","#), "{json}");
     }
 }
