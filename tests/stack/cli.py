@@ -74,7 +74,8 @@ def up(settings: Settings) -> None:
         good(f"    Up after {time.monotonic() - begun:.1f} s.")
     else:
         envfile.renew(settings)
-        say("This stack is running already. Its tokens are new.")
+        ignored = " SAM_PARAMETERS has no effect on it: `make down` first." if settings.parameters else ""
+        say(f"This stack is running already. Its tokens are new.{ignored}")
     _print_next_steps(settings)
 
 

@@ -34,6 +34,12 @@ class File(unittest.TestCase):
             cli.up(self.settings)
         self.assertEqual(self.claims(envfile.read(self.settings)["TOKEN_ALICE"])["iss"], ISSUER)
 
+    def test_second_up_says_that_parameters_have_no_effect(self) -> None:
+        self.start_elsewhere()
+        with mock.patch.object(lifecycle, "up", return_value=False):
+            cli.up(replace(self.settings, parameters=("EventBus=default",)))
+        self.assertIn("SAM_PARAMETERS has no effect", self.said.call_args_list[0].args[0])
+
     def test_token_is_of_the_running_stack_without_its_variables(self) -> None:
         self.start_elsewhere()
         cli.token(self.settings)
