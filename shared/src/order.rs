@@ -192,7 +192,7 @@ pub struct Order {
     pub started_at: Option<OffsetDateTime>,
     /// When it ended.
     pub finished_at: Option<OffsetDateTime>,
-    /// The number of attempts to process it.
+    /// The number of attempts to process it. An operator's retry sets it to 0.
     pub attempts: i32,
     /// Why it failed.
     pub failure: Option<String>,

@@ -41,7 +41,7 @@ pub struct OrderView {
     /// When it became durable.
     #[serde(with = "crate::timestamp")]
     created_at: OffsetDateTime,
-    /// When processing first started.
+    /// When processing first started, since the last retry.
     #[schema(required)]
     #[serde(with = "crate::timestamp::option")]
     started_at: Option<OffsetDateTime>,
@@ -49,7 +49,7 @@ pub struct OrderView {
     #[schema(required)]
     #[serde(with = "crate::timestamp::option")]
     finished_at: Option<OffsetDateTime>,
-    /// The number of attempts to process it.
+    /// The number of attempts to process it, since the last retry.
     #[schema(minimum = 0)]
     attempts: i32,
     /// Why it failed.
