@@ -146,6 +146,12 @@ async fn repeat_of_an_event_is_the_same_event() {
 
 #[tokio::test]
 async fn each_end_of_a_retried_order_has_its_own_event() {
+    events_of_two_ends("order.completed", 1).await;
+    events_of_two_ends("order.cancelled", 0).await;
+}
+
+/// An order fails, is retried, and then completes or is cancelled, with so many attempts since the retry.
+async fn events_of_two_ends(second_end: &str, attempts: i32) {
     let (world, bus) = world_with_bus().await;
     world.create("o-1").await;
     fail_without_announcing(&world, "o-1").await;
@@ -153,11 +159,15 @@ async fn each_end_of_a_retried_order_has_its_own_event() {
     // The operator is faster than the announcement.
     world.post("/orders/o-1/retry", &json!({})).await.expect(200);
     leave_behind(&world).await;
+    if second_end == "order.cancelled" {
+        world.post("/orders/o-1/cancel", &json!({})).await.expect(200);
+    }
     world.process(&["o-1"]).await;
     let mut events = bus.events(2).await;
     events.sort_by_key(|event| event["detail"]["sequence"].as_i64());
     let [first, second] = events.as_slice() else { panic!("{events:?}") };
-    assert_eq!((&first["detail-type"], &second["detail-type"]), (&json!("order.failed"), &json!("order.completed")));
+    assert_eq!((&first["detail-type"], &second["detail-type"]), (&json!("order.failed"), &json!(second_end)));
+    assert_eq!(second["detail"]["order"]["attempts"], attempts);
     for field in ["status", "started_at", "attempts", "failure", "next"] {
         assert_eq!(first["detail"]["order"][field], failed[field], "{field}");
     }

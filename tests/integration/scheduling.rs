@@ -188,13 +188,17 @@ async fn pause_holds_back_messages_of_scheduled_orders() {
 }
 
 #[tokio::test]
-async fn time_that_has_passed_is_due_at_once() {
-    let world = World::new().await;
-    let order = order_with("o-1", &json!({"process_after": "2020-02-29T00:00:00+02:00"}));
-    let placed = world.post("/orders", &order).await.expect(201);
+async fn time_that_has_passed_is_due_after_the_cancel_window() {
+    let world = World::with(&[("CANCEL_WINDOW_SECONDS", "60")]).await;
+    let order = |order_id| order_with(order_id, &json!({"process_after": "2020-02-29T00:00:00+02:00"}));
+    let placed = world.post("/orders", &order("o-1")).await.expect(201);
     assert_eq!(placed["process_after"], "2020-02-28T22:00:00.000000Z");
-    world.process(&["o-1"]).await;
-    assert_eq!(world.status("o-1").await, "completed");
+    world.post("/orders/batch", &json!({"orders": [order("o-2")]})).await.expect(200);
+    for (seconds, status) in [(59.0, "pending"), (2.0, "completed")] {
+        world.let_pass(seconds).await;
+        world.process(&["o-1", "o-2"]).await;
+        assert_eq!([world.status("o-1").await, world.status("o-2").await], [status; 2]);
+    }
 }
 
 /// Stores orders that are due after this time, and have no message.
