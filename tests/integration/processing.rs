@@ -1,14 +1,21 @@
 //! The processor: claim, work, record, with all kinds of batches.
 
+use std::collections::HashSet;
+use std::future::ready;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use processor::{Outcome, Simulated};
+use reqwest::Url;
+use sandbox::wire::{Hook, Moment, Ruling, Wire};
 use serde_json::json;
 use shared::db::claim::Claimed;
 use shared::db::ends::Announce;
 use shared::db::finish::{Finish, Reschedule};
 use shared::order::OrderId;
-use tests::{NO_AWS, NO_DATABASE, OutcomeBy, World, assert_members, failures, handle};
+use tests::{NO_AWS, NO_DATABASE, OutcomeBy, World, assert_members, failures, handle, store};
 
 const NOW: Duration = Duration::ZERO;
 const FIVE_SECONDS: Duration = Duration::from_secs(5);
@@ -107,6 +114,33 @@ async fn claim_skips_an_order_that_another_statement_locks() {
     assert_eq!((claim.claimed[0].order_id.as_str(), claim.claimed.len()), ("o-2", 1));
     assert_eq!(claim.not_due, [("o-1".parse().unwrap(), Duration::ZERO)]);
     world.execute("COMMIT").await;
+}
+
+#[tokio::test]
+async fn claims_whose_answers_were_lost_are_made_once() {
+    let world = World::new().await;
+    world.create("lapsed").await;
+    world.claim(&["lapsed"]).await;
+    world.let_pass(31.0).await;
+    world.create("new").await;
+    // Each of the claim's two statements is committed, and the connection cut before its answer.
+    let lost = Mutex::<HashSet<String>>::default();
+    let hook: Hook = Arc::new(move |moment, statement| {
+        let is_lost = moment == Moment::After && lost.lock().unwrap().insert(statement.query.sql.clone());
+        ready(if is_lost { Ruling::Cut } else { Ruling::Pass }).boxed()
+    });
+    let mut url = Url::parse(world.owner_url()).unwrap();
+    let server = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), url.port().unwrap());
+    let wire = Wire::start(server, hook).await.unwrap();
+    url.set_port(Some(wire.address().port())).unwrap();
+    let store = store(&world.env_with(("DATABASE_URL", url.as_str())));
+    let both = ["lapsed", "new"].map(|id| id.parse().unwrap());
+    let claim = store.claim(&both, Duration::from_secs(30), NOW).await.unwrap();
+    let mut claimed: Vec<_> = claim.claimed.iter().map(|order| (order.order_id.as_str(), order.attempts)).collect();
+    claimed.sort_unstable();
+    assert_eq!(claimed, [("lapsed", 1), ("new", 0)], "{claim:?}");
+    let failed = "SELECT count(*) FROM order_events WHERE event = 'attempt_failed'";
+    assert_eq!(world.value::<i64>(failed).await, 1);
 }
 
 #[tokio::test]
