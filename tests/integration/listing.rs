@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 use tests::{World, call_in_process, get};
 
-use crate::released::recorded;
+use crate::released::recorder::Recording;
 
 /// The order ids on a page.
 pub fn ids(page: &Value) -> Vec<String> {
@@ -99,7 +99,7 @@ async fn page_of_a_rare_status_ends_early_with_a_cursor() {
 #[tokio::test]
 async fn page_and_the_end_of_its_scan_are_of_one_statement() {
     let world = world_with_few_completed().await;
-    let (recording, url) = recorded(&world).await;
+    let (recording, url) = Recording::start(&world).await;
     let api = world.api_with("DATABASE_URL", url.as_str());
     let request = get("/orders?status=completed&limit=2");
     let page = call_in_process(&api, Some(("admin", "orders/read orders/admin")), request).await.expect(200);

@@ -2,14 +2,12 @@
 
 use std::collections::HashSet;
 use std::future::ready;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use processor::{Outcome, Simulated};
-use reqwest::Url;
-use sandbox::wire::{Hook, Moment, Ruling, Wire};
+use sandbox::wire::{Hook, Moment, Ruling};
 use serde_json::json;
 use shared::db::claim::Claimed;
 use shared::db::ends::Announce;
@@ -107,10 +105,7 @@ async fn claims_whose_answers_were_lost_are_made_once() {
         let is_lost = moment == Moment::After && lost.lock().unwrap().insert(statement.query.sql.clone());
         ready(if is_lost { Ruling::Cut } else { Ruling::Pass }).boxed()
     });
-    let mut url = Url::parse(world.owner_url()).unwrap();
-    let server = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), url.port().unwrap());
-    let wire = Wire::start(server, hook).await.unwrap();
-    url.set_port(Some(wire.address().port())).unwrap();
+    let (_wire, url) = world.behind_a_proxy(hook).await;
     let store = store(&world.env_with(("DATABASE_URL", url.as_str())));
     let both = ["lapsed", "new"].map(|id| id.parse().unwrap());
     let claim = store.claim(&both, Duration::from_secs(30), NOW).await.unwrap();

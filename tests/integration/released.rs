@@ -162,17 +162,9 @@ async fn announce(url: &str, world: &World) {
     assert_eq!(Sweeper::from_env(&env).unwrap().sweep().await.unwrap().events, 1);
 }
 
-/// Starts a recording of the statements that reach this world's database by the returned URL.
-pub async fn recorded(world: &World) -> (Recording, reqwest::Url) {
-    let mut url: reqwest::Url = world.owner_url().parse().unwrap();
-    let recording = Recording::start(format!("127.0.0.1:{}", url.port().unwrap()).parse().unwrap()).await;
-    url.set_port(Some(recording.port())).unwrap();
-    (recording, url)
-}
-
 /// Records all statements of the functions in this world.
 pub async fn record(world: &World) -> Recording {
-    let (recording, recorded) = recorded(world).await;
+    let (recording, recorded) = Recording::start(world).await;
     let env = world.env_with(("DATABASE_URL", recorded.as_str()));
     let api = world.api_with_env(&env);
     create_and_cancel(&api).await;

@@ -1,20 +1,21 @@
 //! Records the statements between a client and PostgreSQL.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt;
+use reqwest::Url;
 use sandbox::wire::{Hook, Moment, Query, Ruling, Wire};
+use tests::World;
 
 /// The recorded statements, in order.
 pub struct Recording {
-    wire: Wire,
+    _wire: Wire,
     queries: Arc<Mutex<Vec<Query>>>,
 }
 
 impl Recording {
-    /// Starts a proxy that records, in front of the server at this address.
-    pub async fn start(upstream: SocketAddr) -> Self {
+    /// Starts to record the statements that reach this world's database by the returned URL.
+    pub async fn start(world: &World) -> (Self, Url) {
         let queries = Arc::<Mutex<Vec<_>>>::default();
         let kept = Arc::clone(&queries);
         let hook: Hook = Arc::new(move |moment, statement| {
@@ -23,12 +24,8 @@ impl Recording {
             }
             async { Ruling::Pass }.boxed()
         });
-        Self { wire: Wire::start(upstream, hook).await.unwrap(), queries }
-    }
-
-    /// The proxy's port.
-    pub fn port(&self) -> u16 {
-        self.wire.address().port()
+        let (wire, url) = world.behind_a_proxy(hook).await;
+        (Self { _wire: wire, queries }, url)
     }
 
     /// All statements so far.

@@ -1,8 +1,11 @@
 //! A world's database: created, queried and changed past the functions.
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use reqwest::Url;
+use sandbox::wire::{Hook, Wire};
 use shared::config::Env;
 use shared::db::claim::Claim;
 use shared::db::role::grant;
@@ -50,6 +53,15 @@ impl World {
         let order_ids: Vec<_> = order_ids.iter().map(|id| id.parse().expect("an order's identifier")).collect();
         let claim = self.store().claim(&order_ids, Duration::from_secs(30), Duration::ZERO).await;
         claim.expect("the orders can be claimed")
+    }
+
+    /// Starts a proxy in front of the database's server. Returns it, and the owner's URL that leads through it.
+    pub async fn behind_a_proxy(&self, hook: Hook) -> (Wire, Url) {
+        let mut url: Url = self.owner_url().parse().expect("a URL");
+        let server = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), url.port().expect("a port"));
+        let wire = Wire::start(server, hook).await.expect("the proxy starts");
+        url.set_port(Some(wire.address().port())).expect("a URL with a port");
+        (wire, url)
     }
 
     /// Creates a database role with the rights of the functions, and returns its name.
