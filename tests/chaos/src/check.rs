@@ -1,6 +1,7 @@
 //! Checks the invariants once the run has settled: compares the database with the journal of the clients and the endpoint.
 
 mod events;
+mod found;
 mod rows;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -14,7 +15,7 @@ use tokio_postgres::Client;
 
 use crate::aged;
 use crate::faults::Fault;
-use crate::hooks::{CLAIM, SENT};
+use crate::hooks::CLAIM;
 use crate::journal::{Call, Moment, Story};
 use crate::storm::Recovery;
 use crate::world::{ENVIRONMENTS, World};
@@ -49,7 +50,7 @@ pub struct Findings {
     pub ended: HashMap<String, Moment>,
     /// How many orders there are in each state.
     pub states: BTreeMap<String, usize>,
-    /// How long the slowest lost message took to be found.
+    /// How long the slowest lost message took to be found, outages left out.
     pub slowest_found: Moment,
     /// All calls to the endpoint, and the calls about orders that it had already fulfilled.
     pub calls: (usize, usize),
@@ -138,18 +139,6 @@ impl Findings {
         let mut claims = story.calls.iter().filter_map(|call| claimed_for(story, call));
         if let Some(at) = start.or(claims.find(|at| is_paused(*at, NOTICE))) {
             self.violations.push(format!("{}: claimed at {at:.3} s, during a pause of processing", row.order));
-        }
-    }
-
-    /// Checks that the sweep finds deleted messages in time.
-    fn look_at_found(&mut self, stories: &HashMap<String, Story>, world: &World) {
-        for (order, story) in stories {
-            let Some(found) = found_after(story) else { continue };
-            self.slowest_found = self.slowest_found.max(found);
-            if found > Duration::from_secs(world.times.grace + world.times.find).as_secs_f64() {
-                let story = story.text();
-                self.violations.push(format!("{order}: its lost message was found only after {found:.1} s\n{story}"));
-            }
         }
     }
 
@@ -271,14 +260,6 @@ fn doubled(row: &Row, story: &Story, end: Option<Moment>) -> Option<String> {
 fn claimed_for(story: &Story, call: &Call) -> Option<Moment> {
     let mut earlier = story.events.iter().rev().filter(|(at, _)| *at <= call.begin);
     earlier.find(|(_, what)| what.starts_with(CLAIM)).map(|(at, _)| *at)
-}
-
-/// The time from the deletion of the order's message until another was sent.
-fn found_after(story: &Story) -> Option<Moment> {
-    let mut events = story.events.iter().skip_while(|(_, what)| what != Fault::Stolen.name());
-    let (stolen, _) = events.next()?;
-    let (found, _) = events.find(|(_, what)| what.starts_with(SENT))?;
-    Some(found - stolen)
 }
 
 fn calls(stories: &HashMap<String, Story>) -> (usize, usize) {

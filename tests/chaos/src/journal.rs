@@ -53,6 +53,8 @@ pub struct Journal {
     violations: Mutex<Vec<String>>,
     /// From when to when processing was paused.
     pauses: Mutex<Vec<(Moment, Moment)>>,
+    /// From when to when no message could be sent: the queue refused it or hung, the database was away, or processing was paused.
+    outages: Mutex<Vec<(Moment, Moment)>>,
     /// When an order was last accepted.
     pub last_accept: watch::Sender<Moment>,
     /// When orders were last recorded as finished.
@@ -67,6 +69,7 @@ impl Journal {
             stories: Mutex::default(),
             violations: Mutex::default(),
             pauses: Mutex::default(),
+            outages: Mutex::default(),
             last_accept: watch::Sender::new(0.0),
             last_finish: watch::Sender::new(0.0),
         }
@@ -118,6 +121,15 @@ impl Journal {
 
     pub fn pauses(&self) -> Vec<(Moment, Moment)> {
         self.pauses.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Records an outage from `from` until now.
+    pub fn was_away(&self, from: Moment) {
+        self.outages.lock().unwrap_or_else(PoisonError::into_inner).push((from, self.now()));
+    }
+
+    pub fn outages(&self) -> Vec<(Moment, Moment)> {
+        self.outages.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How many orders were accepted so far.

@@ -126,7 +126,7 @@ fn summary(world: &World, findings: &Findings, recoveries: &[Recovery]) -> Strin
     line(
         "deleted messages, at worst",
         format!(
-            "found after {:.1} s (bound: grace {} s + {} s)",
+            "found after {:.1} s, outages left out (bound: grace {} s + {} s)",
             findings.slowest_found, world.times.grace, world.times.find
         ),
     );

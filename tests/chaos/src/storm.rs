@@ -129,7 +129,11 @@ impl Storm {
                 self.hasten();
                 self.lasting(fault, self.spell).await;
             }
-            (Fault::QueueRefuses, _) => self.lasting(fault, Duration::from_secs(self.world.times.refusal)).await,
+            (Fault::QueueRefuses, _) => {
+                let from = self.world.journal.now();
+                self.lasting(fault, Duration::from_secs(self.world.times.refusal)).await;
+                self.world.journal.was_away(from);
+            }
             (_, Lasts::Stall) => self.stall(fault).await?,
             (_, Lasts::Spell) => self.lasting(fault, self.spell).await,
             (_, Lasts::Moment) => self.world.faults.arm(fault),
