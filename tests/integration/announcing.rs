@@ -146,12 +146,13 @@ async fn repeat_of_an_event_is_the_same_event() {
 
 #[tokio::test]
 async fn each_end_of_a_retried_order_has_its_own_event() {
-    events_of_two_ends("order.completed", 1).await;
-    events_of_two_ends("order.cancelled", 0).await;
+    events_of_two_ends("order.completed", 1, None).await;
+    events_of_two_ends("order.cancelled", 0, Some("/orders/o-1/cancel")).await;
+    events_of_two_ends("order.cancelled", 0, Some("/orders/cancel")).await;
 }
 
-/// An order fails, is retried, and then completes or is cancelled, with so many attempts since the retry.
-async fn events_of_two_ends(second_end: &str, attempts: i32) {
+/// An order fails, is retried, and then completes or is cancelled by this call, with so many attempts since the retry.
+async fn events_of_two_ends(second_end: &str, attempts: i32, cancel: Option<&str>) {
     let (world, bus) = world_with_bus().await;
     world.create("o-1").await;
     fail_without_announcing(&world, "o-1").await;
@@ -159,8 +160,8 @@ async fn events_of_two_ends(second_end: &str, attempts: i32) {
     // The operator is faster than the announcement.
     world.post("/orders/o-1/retry", &json!({})).await.expect(200);
     leave_behind(&world).await;
-    if second_end == "order.cancelled" {
-        world.post("/orders/o-1/cancel", &json!({})).await.expect(200);
+    if let Some(path) = cancel {
+        world.post(path, &json!({"dry_run": false})).await.expect(200);
     }
     world.process(&["o-1"]).await;
     let mut events = bus.events(2).await;
@@ -171,6 +172,7 @@ async fn events_of_two_ends(second_end: &str, attempts: i32) {
     for field in ["status", "started_at", "attempts", "failure", "next"] {
         assert_eq!(first["detail"]["order"][field], failed[field], "{field}");
     }
+    assert!(first["detail"]["order"]["finished_at"].is_string(), "{first}");
     assert_eq!((&first["detail"]["sequence"], &second["detail"]["sequence"]), (&json!(1), &json!(2)));
     assert_ne!(first["detail"]["event_id"], second["detail"]["event_id"]);
     assert_eq!(kept(&world).await, 0);
@@ -196,6 +198,48 @@ async fn failure_that_a_waiting_retry_does_not_see_stays_a_failure() {
     assert_eq!(report.expect(200)["retried"], 1);
     let ends = world.store().find_ends(&["o-1", "o-2"].map(|id| id.parse().unwrap())).await.unwrap();
     assert!(ends.len() == 3 && ends.iter().all(|end| end.order.status == Status::Failed), "{ends:?}");
+}
+
+#[tokio::test]
+async fn failures_that_retries_take_back_keep_their_own_causes() {
+    let world = World::new().await;
+    world.create("o-1").await;
+    for _ in 0..3 {
+        fail_without_announcing(&world, "o-1").await;
+        // Each retry comes before the announcement of the failure.
+        world.execute("UPDATE orders SET failure = 'cause ' || coalesce(retries, 0)").await;
+        world.post("/orders/o-1/retry", &json!({})).await.expect(200);
+    }
+    let mut ends = world.store().find_ends(&["o-1".parse().unwrap()]).await.unwrap();
+    ends.sort_by_key(|end| end.sequence);
+    let causes: Vec<_> = ends.iter().map(|end| (end.sequence, end.order.failure.as_deref().unwrap())).collect();
+    assert_eq!(causes, [(1, "cause 0"), (2, "cause 1"), (3, "cause 2")]);
+}
+
+#[tokio::test]
+async fn end_that_comes_during_the_announcement_of_another_is_kept() {
+    let world = World::new().await;
+    world.create("o-1").await;
+    fail_without_announcing(&world, "o-1").await;
+    let store = world.store();
+    let announced = store.find_ends(&["o-1".parse().unwrap()]).await.unwrap();
+    world.post("/orders/o-1/retry", &json!({})).await.expect(200);
+    fail_without_announcing(&world, "o-1").await;
+    store.delete_ends(&announced.iter().collect::<Vec<_>>()).await.unwrap();
+    assert_eq!(world.value::<i32>("SELECT sequence FROM order_ends").await, 2);
+}
+
+#[tokio::test]
+async fn age_of_the_oldest_end_is_that_of_the_first() {
+    let world = World::new().await;
+    assert_eq!(world.store().age_of_oldest_end().await.unwrap(), Duration::ZERO);
+    for order_id in ["o-1", "o-2"] {
+        world.create(order_id).await;
+        fail_without_announcing(&world, order_id).await;
+        leave_behind(&world).await;
+    }
+    let oldest = world.store().age_of_oldest_end().await.unwrap().as_secs();
+    assert!((62..93).contains(&oldest), "{oldest}");
 }
 
 #[tokio::test]

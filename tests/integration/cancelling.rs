@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use shared::db::ends::Announce;
-use tests::{World, actor, handle, order_with, post_empty};
+use tests::{World, actor, call_in_process, handle, order_with, post, post_empty};
+
+use crate::migrating::waiting;
 
 async fn cancel(world: &World, options: Value) -> Value {
     world.post("/orders/cancel", &options).await.expect(200)
@@ -33,7 +35,10 @@ async fn cancelling_many_is_a_dry_run_by_default() {
 async fn only_pending_orders_that_match_are_cancelled() {
     let world = world(3).await;
     handle(&world.processor(Duration::from_mins(1)), &["o-1"]).await;
+    let created_at = world.get("/orders/o-2").await.expect(200)["created_at"].clone();
     for (filter, matched) in [
+        (json!({"order_ids": ["o-2"], "created_from": created_at}), 1),
+        (json!({"order_ids": ["o-2"], "created_before": created_at}), 0),
         (json!({"user_id": "bob"}), 1),
         (json!({"user_id": "alice"}), 2),
         (json!({"user_id": "carol"}), 0),
@@ -60,6 +65,29 @@ async fn only_pending_orders_that_match_are_cancelled() {
     let change = &world.get("/orders/o-2/history").await.expect(200)["changes"][1];
     assert_eq!((&change["change"], &change["subject"]), (&json!("cancelled"), &json!("admin")));
     assert_eq!(cancel(&world, json!({"dry_run": false, "user_id": "alice"})).await["cancelled"], 0);
+}
+
+#[tokio::test]
+async fn cancel_that_waits_for_a_claim_leaves_the_order_to_its_worker() {
+    let world = world(1).await;
+    let worker = tests::connect(world.owner_url()).await;
+    let claim =
+        "BEGIN; UPDATE order_work SET started_at = now(), claim = gen_random_uuid(), due_at = now() + interval '1 min'";
+    worker.batch_execute(claim).await.unwrap();
+    let (one, many) = (world.another_api(), world.another_api());
+    let admin = Some(("olga", "orders/admin"));
+    let all = json!({"dry_run": false});
+    let (one, many, ()) = tokio::join!(
+        call_in_process(&one, admin, post_empty("/orders/o-1/cancel")),
+        call_in_process(&many, admin, post("/orders/cancel", &all)),
+        async {
+            waiting(&world, 2).await;
+            worker.batch_execute("COMMIT").await.unwrap();
+        }
+    );
+    one.problem(409);
+    assert_eq!(many.expect(200)["cancelled"], 0);
+    assert_eq!((world.status("o-1").await.as_str(), world.status("b-1").await.as_str()), ("processing", "processing"));
 }
 
 #[tokio::test]

@@ -74,15 +74,23 @@ async fn repeated_order_is_replayed_and_stored_once() {
     assert_eq!(replay.header("idempotent-replayed"), "true");
     assert_eq!(replay.expect(200), first);
     assert_eq!(world.order_count().await, 1);
+    assert_eq!(world.queue_depth().await, 2, "the message of the first call may not have been sent");
 }
 
 #[tokio::test]
 async fn id_of_another_order_is_a_conflict() {
     let world = World::new().await;
     world.create("o-1").await;
-    for other in [json!({"total_amount": 60}), json!({"item_ids": ["book-2"]}), json!({"user_id": "bob"})] {
-        let problem = world.post("/orders", &order_with("o-1", &other)).await.problem(409);
-        assert_eq!(problem["type"], "/docs/problems#conflict");
+    for other in [
+        json!({"total_amount": 60}),
+        json!({"item_ids": ["book-2"]}),
+        json!({"user_id": "bob"}),
+        json!({"currency": "USD"}),
+        json!({"metadata": {"gift": "yes"}}),
+        json!({"process_after": "2026-01-01T00:00:00Z"}),
+    ] {
+        let problem = world.post("/orders", &order_with("o-1", &other)).await;
+        assert_eq!(problem.problem(409)["type"], "/docs/problems#conflict", "{other}");
     }
     assert_eq!(world.order_count().await, 1);
 }
@@ -110,12 +118,13 @@ async fn idempotency_key_replays_its_order_and_no_other() {
 #[tokio::test]
 async fn idempotency_keys_of_two_callers_are_independent() {
     let world = World::new().await;
-    for user in ["alice", "bob"] {
+    // Caller and key together are the same text for the last two.
+    for (user, key) in [("alice", "the same"), ("bob", "the same"), ("carol", "ine-1"), ("caroline", "-1")] {
         let mut body = anonymous();
         body["user_id"] = user.into();
-        world.call_as(user, "orders/write", post_with_key("the same", &body)).await.expect(201);
+        world.call_as(user, "orders/write", post_with_key(key, &body)).await.expect(201);
     }
-    assert_eq!(world.order_count().await, 2);
+    assert_eq!(world.order_count().await, 4);
 }
 
 #[tokio::test]

@@ -1,16 +1,19 @@
 //! Erasure: `POST /users/{user_id}/erase` removes a user from ended orders, and touches nothing else.
 
 use serde_json::{Value, json};
+use shared::db::ends::Announce;
 use tests::{Answer, Log, World, get, order_with, post, post_empty, with_header};
 use tracing::Level;
+
+use crate::announcing::fail_without_announcing;
 
 async fn erase(world: &World, user_id: &str) -> Answer {
     world.call(post_empty(&format!("/users/{user_id}/erase"))).await
 }
 
-/// Creates an order of this user, with an idempotency key.
+/// Creates an order of this user, with an idempotency key and metadata.
 async fn create(world: &World, order_id: &str, user_id: &str) {
-    let order = order_with(order_id, &json!({"user_id": user_id}));
+    let order = order_with(order_id, &json!({"user_id": user_id, "metadata": {"gift for": user_id}}));
     let request = with_header(post("/orders", &order), "idempotency-key", &format!("key-{order_id}"));
     world.call(request).await.expect(201);
 }
@@ -44,7 +47,8 @@ async fn erased_orders_have_a_pseudonym_each_and_nothing_of_the_user() {
     let keyed = "SELECT coalesce(string_agg(order_id, ' ' ORDER BY order_id), '') FROM orders WHERE idempotency_key IS NOT NULL";
     assert_eq!(world.value::<String>(keyed).await, "bob-1 bob-2");
     let mut after = world.get("/orders/alice-1").await.expect(200);
-    after["user_id"] = "alice".into();
+    assert_eq!(after["metadata"], json!({}));
+    (after["user_id"], after["metadata"]) = ("alice".into(), json!({"gift for": "alice"}));
     assert_eq!((after, user_of(&world, "bob-1").await.as_str()), (before, "bob"));
     let listed = world.call_as("alice", "orders/read", get("/orders")).await.expect(200);
     assert_eq!(listed["orders"], json!([]));
@@ -56,18 +60,41 @@ async fn erased_orders_have_a_pseudonym_each_and_nothing_of_the_user() {
 }
 
 #[tokio::test]
+async fn order_that_is_active_or_not_announced_keeps_its_user() {
+    let world = World::new().await;
+    create(&world, "o-1", "alice").await;
+    // The call refuses these orders before. One may come, or be retried, after that.
+    let alice = "alice".parse().unwrap();
+    let erase = async || world.store().erase_user(&alice, 10, Announce::Ends).await.unwrap();
+    assert_eq!(erase().await, 0);
+    fail_without_announcing(&world, "o-1").await;
+    assert_eq!(erase().await, 0);
+    world.execute("DELETE FROM order_ends").await;
+    assert_eq!(erase().await, 1);
+}
+
+#[tokio::test]
 async fn erased_user_is_gone_from_the_orders_histories() {
     let world = World::new().await;
     create(&world, "cancelled", "alice").await;
+    world.refuse(&["cancelled"], "out of stock").await;
+    world.post("/orders/cancelled/retry", &json!({})).await.expect(200);
     let cancel = post("/orders/cancelled/cancel", &json!({}));
     world.call_as("alice", "orders/write", cancel).await.expect(200);
     // A machine's token has the same identifier as its subject and as its client.
-    world.execute("UPDATE order_events SET client = 'alice'").await;
-    let change = async || world.get("/orders/cancelled/history").await.expect(200)["changes"][1].clone();
-    assert_eq!((&change().await["subject"], &change().await["client"]), (&json!("alice"), &json!("alice")));
+    world.execute("UPDATE order_events SET client = 'alice' WHERE subject = 'alice'").await;
+    let authors = async || {
+        let history = world.get("/orders/cancelled/history").await.expect(200);
+        let by =
+            |change: &str| history["changes"].as_array().unwrap().iter().find(|it| it["change"] == change).cloned();
+        ["retried", "cancelled"].map(|change| by(change).map(|it| (it["subject"].clone(), it["client"].clone())))
+    };
+    let [operator, user] = authors().await;
+    assert_eq!(user, Some((json!("alice"), json!("alice"))));
+    assert_eq!(operator.as_ref().unwrap().0, "admin");
     erase(&world, "alice").await.expect(200);
     let pseudonym = user_of(&world, "cancelled").await;
-    assert_eq!((&change().await["subject"], &change().await["client"]), (&json!(pseudonym), &Value::Null));
+    assert_eq!(authors().await, [operator, Some((json!(pseudonym), Value::Null))]);
 }
 
 #[tokio::test]

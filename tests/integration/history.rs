@@ -78,6 +78,8 @@ async fn failed_attempts_a_retry_and_its_author_are_recorded() {
     assert_eq!((&change(2)["cause"], &change(3)["cause"]), (&json!("the shop is busy"), &json!("refused")));
     assert_eq!((&change(4)["subject"], &change(4)["client"]), (&json!("olga"), &Value::Null));
     assert_eq!(events(&world).await, 2);
+    let last_cause = world.store().last_cause(&"o-1".parse().unwrap()).await.unwrap();
+    assert_eq!(last_cause, None, "the retry took the failed attempt back");
 }
 
 #[tokio::test]
@@ -87,6 +89,8 @@ async fn worker_that_dies_leaves_a_failed_attempt() {
     world.claim(&["o-1"]).await;
     world.let_pass(60.0).await;
     world.process(&["o-1"]).await;
+    let last_cause = world.store().last_cause(&"o-1".parse().unwrap()).await.unwrap();
+    assert_eq!(last_cause.as_deref(), Some("the worker ended without an outcome"));
     let expected =
         ["created null caller", "started 1 processor", "attempt_failed 1 processor", "completed 2 processor"];
     assert_eq!(told(&world, "o-1").await, expected);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use processor::Outcome;
 use serde_json::{Value, json};
 use shared::db::retry::FailedFilter;
-use tests::{Log, OutcomeBy, World, assert_members, eventually, post, post_empty};
+use tests::{Log, OutcomeBy, World, assert_members, call_in_process, eventually, post, post_empty};
 use tracing::Level;
 
 /// A world with these orders, all failed. The cause is the prefix of an order's id.
@@ -45,7 +45,13 @@ async fn retry_of_many_retries_only_filtered_orders() {
     assert_eq!((&report["matched"], &report["retried"]), (&json!(1), &json!(1)));
     assert_eq!((world.status("card-1").await.as_str(), world.status("stock-1").await.as_str()), ("pending", "failed"));
     assert_eq!(world.receive().await.as_deref(), Some("card-1"));
+    let stock_1 = world.get("/orders/stock-1").await.expect(200);
     for (filter, matched) in [
+        // A range begins at its first moment, and ends before its last.
+        (json!({"order_ids": ["stock-1"], "failed_from": stock_1["finished_at"]}), 1),
+        (json!({"order_ids": ["stock-1"], "failed_before": stock_1["finished_at"]}), 0),
+        (json!({"order_ids": ["stock-1"], "created_from": stock_1["created_at"]}), 1),
+        (json!({"order_ids": ["stock-1"], "created_before": stock_1["created_at"]}), 0),
         (json!({"user_id": "bob"}), 0),
         (json!({"cause": "%_\\'é"}), 0),
         (json!({"user_id": "alice"}), 2),
@@ -188,6 +194,19 @@ async fn redrive_leaves_the_letter_of_an_order_that_a_worker_holds() {
     world.let_pass(31.0).await;
     assert_eq!(redrive(&world, json!({"dry_run": false})).await["requeued"], 1);
     assert_eq!((world.dead_letters().await, world.queue_depth().await), (0, 1));
+}
+
+#[tokio::test]
+async fn redrive_leaves_the_letter_of_an_order_whose_message_is_refused() {
+    let world = World::new().await;
+    world.create("o-1").await;
+    world.send_dead_letter("o-1").await;
+    let missing = format!("{}-missing", world.variables().find(|(name, _)| *name == "QUEUE_URL").unwrap().1);
+    let no_queue = world.api_with_env(&world.env_with(("QUEUE_URL", &missing)));
+    let call = post("/dead-letters/redrive", &json!({"dry_run": false}));
+    let report = call_in_process(&no_queue, Some(("olga", "orders/admin")), call).await.expect(200);
+    assert_members(&report, &json!({"found": 1, "requeued": 0, "ended": 0}));
+    assert_eq!(world.dead_letters().await, 1);
 }
 
 #[tokio::test]

@@ -40,10 +40,21 @@ async fn delayed_order_waits_in_the_queue_not_in_the_function() {
     let order = world.get("/orders/o-1").await.expect(200);
     assert_eq!((&order["status"], &order["attempts"]), (&json!("processing"), &json!(1)));
     assert!(world.value::<bool>("SELECT claim IS NULL FROM order_work").await);
-    assert_eq!(world.queue_depth().await, 1);
+    assert_eq!((world.queue_depth().await, world.delayed().await), (1, 1));
     world.let_pass(5.0).await;
     handle(&processor, &["o-1"]).await;
     assert_eq!(world.status("o-1").await, "completed");
+    let took: f64 = world.value("SELECT extract(epoch FROM finished_at - started_at)::float8 FROM orders").await;
+    assert!(took >= 5.0, "the order started with its first claim: {took}");
+}
+
+#[tokio::test]
+async fn claim_of_delayed_work_says_when_the_order_is_due() {
+    let world = World::new().await;
+    world.create("o-1").await;
+    let claim = world.store().claim(&["o-1".parse().unwrap()], Duration::from_secs(30), FIVE_SECONDS).await.unwrap();
+    let [(_, due_in)] = claim.not_due.as_slice() else { panic!("{claim:?}") };
+    assert_eq!(*due_in, FIVE_SECONDS);
 }
 
 #[tokio::test]

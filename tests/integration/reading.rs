@@ -74,8 +74,18 @@ async fn failed_order_can_be_retried_only_by_an_operator() {
     assert_members(&retried, &json!({"status": "pending", "failure": null, "attempts": 0}));
     assert_eq!(world.receive().await.as_deref(), Some("o-1"));
     assert_eq!(world.call(post_empty("/orders/o-1/retry")).await.expect(200), retried);
+    assert_eq!(world.receive().await.as_deref(), Some("o-1"), "the first message may be lost");
     world.call(post_empty("/orders/o-1/cancel")).await.expect(200);
     world.call(post_empty("/orders/o-1/retry")).await.problem(409);
+}
+
+#[tokio::test]
+async fn status_of_an_order_at_work_is_worth_asking_for_soon() {
+    let world = World::new().await;
+    world.create("o-1").await;
+    // The lease says nothing about when the worker is done.
+    world.claim(&["o-1"]).await;
+    assert_eq!(world.get("/orders/o-1/status").await.header("retry-after"), "1");
 }
 
 #[tokio::test]

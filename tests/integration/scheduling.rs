@@ -175,6 +175,16 @@ async fn scheduled_orders_do_not_count_as_missing_messages() {
 }
 
 #[tokio::test]
+async fn delayed_messages_do_not_count_as_missing() {
+    let world = World::new().await;
+    let orders: Vec<_> = (0..200).map(|i| scheduled(&format!("s-{i}"), 10 * MINUTE)).collect();
+    world.post("/orders/batch", &json!({"orders": orders})).await.expect(200);
+    assert_eq!(world.delayed().await, 200);
+    world.let_pass(3600.0).await;
+    assert_eq!(sweep(&world).await, (0, 100), "a hundred are sent again in any case");
+}
+
+#[tokio::test]
 async fn pause_holds_back_messages_of_scheduled_orders() {
     let world = World::new().await;
     place(&world, "o-1", 25 * MINUTE).await;

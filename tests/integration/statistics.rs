@@ -50,6 +50,16 @@ async fn metrics_equal_a_recount_of_the_orders() {
 }
 
 #[tokio::test]
+async fn durations_are_those_of_completed_orders() {
+    let world = World::new().await;
+    world.create("o-1").await;
+    world.refuse(&["o-1"], "out of stock").await;
+    let metrics = world.get("/metrics").await.expect(200);
+    let none = json!({"p50": null, "p95": null, "p99": null});
+    assert_eq!((&metrics["processing_seconds"], &metrics["queueing_seconds"]), (&none, &none));
+}
+
+#[tokio::test]
 async fn metrics_do_not_read_the_orders() {
     let world = busy_world().await;
     let before = world.get("/metrics").await.expect(200);
@@ -118,7 +128,8 @@ async fn outcomes_by_the_hour_stay_the_same_when_they_are_folded() {
     world
         .execute(
             "INSERT INTO order_outcomes (minute, completed, failed, cancelled, seconds, processing, queueing)
-            SELECT date_trunc('hour', now()) - age, 10, 1, 2, 50, ARRAY[3, 175, 175], ARRAY[9]
+            SELECT date_trunc('hour', now()) - age, 10, 1, 2, 50,
+                CASE WHEN age < '24 h' THEN ARRAY[3, 175, 175] ELSE array_fill(3, ARRAY[9]) END, ARRAY[9]
             FROM unnest('{0 h,1 h,23 h,24 h,167 h,168 h,2159 h,2160 h}'::interval[]) AS age",
         )
         .await;

@@ -28,9 +28,9 @@ async fn order_is_requeued_at_most_once_in_a_grace_period() {
     assert_eq!(sweeper.sweep().await.unwrap().requeued, 0);
 }
 
-/// Inserts orders that have been overdue for an hour, and returns their ids.
+/// Inserts orders that have been overdue for an hour, each a millisecond longer than the one before, and returns their ids.
 pub async fn backlog(world: &World, orders: usize) -> Vec<String> {
-    world.insert(orders, &[("created_at", "now() - interval '1 hour'")]).await;
+    world.insert(orders, &[("created_at", "now() - interval '1 hour' - i * interval '1 ms'")]).await;
     (1..=orders).map(|i| format!("o-{i}")).collect()
 }
 
@@ -42,6 +42,8 @@ async fn waiting_backlog_is_not_requeued() {
     let swept = world.sweep().await;
     // A run always requeues a hundred, because duplicate messages can hide missing ones.
     assert_eq!((swept.requeued, world.queue_depth().await), (100, 3100));
+    let oldest = "SELECT min(substr(order_id, 3)::int) FROM order_work WHERE requeued_at IS NOT NULL";
+    assert_eq!(world.value::<i32>(oldest).await, 2901);
 }
 
 #[tokio::test]

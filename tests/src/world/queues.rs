@@ -13,19 +13,25 @@ use crate::OutcomeBy;
 impl World {
     /// The number of messages in the orders' queue: visible, delayed and in flight.
     pub async fn queue_depth(&self) -> i64 {
-        self.depth(&self.queue_url).await
+        self.depth(&self.queue_url, "ApproximateNumberOfMessages").await
+    }
+
+    /// The number of delayed messages in the orders' queue.
+    pub async fn delayed(&self) -> i64 {
+        self.depth(&self.queue_url, "ApproximateNumberOfMessagesDelayed").await
     }
 
     /// The number of messages in the dead-letter queue.
     pub async fn dead_letters(&self) -> i64 {
-        self.depth(&self.dlq_url).await
+        self.depth(&self.dlq_url, "ApproximateNumberOfMessages").await
     }
 
-    async fn depth(&self, url: &str) -> i64 {
+    /// The sum of the queue's attributes whose names begin so.
+    async fn depth(&self, url: &str, names: &str) -> i64 {
         let all = aws_sdk_sqs::types::QueueAttributeName::All;
         let asked = self.sqs.get_queue_attributes().queue_url(url).attribute_names(all).send();
         let attributes = asked.await.expect("the queue answers").attributes.unwrap_or_default();
-        let counts = attributes.iter().filter(|(name, _)| name.as_str().starts_with("ApproximateNumberOfMessages"));
+        let counts = attributes.iter().filter(|(name, _)| name.as_str().starts_with(names));
         counts.map(|(_, count)| count.parse::<i64>().expect("a count")).sum()
     }
 
