@@ -172,7 +172,8 @@ async fn events_of_two_ends(second_end: &str, attempts: i32, cancel: Option<&str
     for field in ["status", "started_at", "attempts", "failure", "next"] {
         assert_eq!(first["detail"]["order"][field], failed[field], "{field}");
     }
-    assert!(first["detail"]["order"]["finished_at"].is_string(), "{first}");
+    let finished_at = |event: &Value| event["detail"]["order"]["finished_at"].as_str().unwrap().to_owned();
+    assert!(finished_at(first) < finished_at(second), "{events:?}");
     assert_eq!((&first["detail"]["sequence"], &second["detail"]["sequence"]), (&json!(1), &json!(2)));
     assert_ne!(first["detail"]["event_id"], second["detail"]["event_id"]);
     assert_eq!(kept(&world).await, 0);
