@@ -144,6 +144,30 @@ async fn outcomes_by_the_hour_stay_the_same_when_they_are_folded() {
 }
 
 #[tokio::test]
+async fn rate_and_durations_are_those_of_the_last_hour() {
+    let world = World::new().await;
+    world
+        .execute(
+            "INSERT INTO order_outcomes (minute, completed, seconds, processing, queueing)
+            SELECT date_trunc('minute', now()) - age, 1, 5, ARRAY[bucket], ARRAY[bucket]
+            FROM unnest('{5 min,80 min,100 min,110 min}'::interval[], '{3,175,175,175}'::int[]) AS outcome (age, bucket)",
+        )
+        .await;
+    for _ in ["before the fold", "after it"] {
+        let metrics = world.get("/metrics").await.expect(200);
+        assert_eq!(metrics["completions_per_minute"].as_array().unwrap().len(), 1, "{metrics}");
+        for durations in ["processing_seconds", "queueing_seconds"] {
+            assert!(metrics[durations]["p99"].as_f64().unwrap() < 1.0, "{metrics}");
+        }
+        assert_eq!(
+            (&metrics["status_counts"]["completed"], &metrics["average_processing_time"]),
+            (&json!(4), &json!(5.0))
+        );
+        world.sweep().await;
+    }
+}
+
+#[tokio::test]
 async fn hours_are_kept_for_ninety_days() {
     let world = World::new().await;
     world
