@@ -166,6 +166,8 @@ async fn events_of_two_ends(second_end: &str, attempts: i32, cancel: Option<&str
     world.process(&["o-1"]).await;
     let mut events = bus.events(2).await;
     events.sort_by_key(|event| event["detail"]["sequence"].as_i64());
+    // On a busy machine an answer may come too late, and the event is sent again.
+    events.dedup_by_key(|event| event["detail"]["event_id"].clone());
     let [first, second] = events.as_slice() else { panic!("{events:?}") };
     assert_eq!((&first["detail-type"], &second["detail-type"]), (&json!("order.failed"), &json!(second_end)));
     assert_eq!(second["detail"]["order"]["attempts"], attempts);
