@@ -52,7 +52,7 @@ async fn order_is_processed_at_its_time_and_once() {
 async fn near_order_has_a_message_and_a_far_one_none() {
     let world = World::new().await;
     place(&world, "near", 14 * MINUTE).await;
-    assert_eq!(world.queue_depth().await, 1);
+    assert_eq!((world.queue_depth().await, world.delayed().await), (1, 1));
     place(&world, "far", 16 * MINUTE).await;
     world.post("/orders", &scheduled("far-too", 30 * 24 * 60 * MINUTE - 5)).await.expect(201);
     let orders = ["batch-far", "batch-near"].map(|id| scheduled(id, if id == "batch-far" { 3600 } else { 60 }));
@@ -172,6 +172,15 @@ async fn scheduled_orders_do_not_count_as_missing_messages() {
     world.send_many(&waiting).await;
     schedule_many(&world, 2000, "interval '1 day'").await;
     assert_eq!(sweep(&world).await, (0, 100), "a backlog that has its messages is not sent again");
+}
+
+#[tokio::test]
+async fn redriven_order_gets_a_message_for_its_time() {
+    let world = World::new().await;
+    place(&world, "o-1", 14 * MINUTE).await;
+    world.send_dead_letter("o-1").await;
+    let report = world.post("/dead-letters/redrive", &json!({"dry_run": false})).await.expect(200);
+    assert_eq!((&report["requeued"], world.delayed().await), (&json!(1), 2));
 }
 
 #[tokio::test]
