@@ -53,7 +53,8 @@ pub struct Journal {
     violations: Mutex<Vec<String>>,
     /// From when to when processing was paused.
     pauses: Mutex<Vec<(Moment, Moment)>>,
-    /// From when to when no message could be sent: the queue refused it or hung, the database was away, or processing was paused.
+    /// From when to when no message could be sent: the queue refused it or hung, the database was away or locked, or processing
+    /// was paused.
     outages: Mutex<Vec<(Moment, Moment)>>,
     /// When an order was last accepted.
     pub last_accept: watch::Sender<Moment>,
