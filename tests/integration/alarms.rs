@@ -10,7 +10,7 @@ use tests::{Stack, World, eventually};
 async fn unreceived_message_ages() {
     let world = World::new().await;
     world.create("o-1").await;
-    let (_, queue) = world.variables().find(|(name, _)| *name == "QUEUE_URL").unwrap();
+    let queue = world.queue_url();
     let sqs = Stack::running().sqs();
     let begun = SystemTime::now();
     eventually("the message is two seconds old", Duration::from_secs(20), async || {

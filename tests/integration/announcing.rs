@@ -13,7 +13,6 @@ use shared::order::Status;
 use sweeper::Sweeper;
 use tests::{Bus, World, call_in_process, handle, order_with, post, post_empty};
 
-use crate::migrating::waiting;
 use crate::roles::AppRole;
 
 /// A bus, and a world whose orders are announced on it.
@@ -146,13 +145,13 @@ async fn repeat_of_an_event_is_the_same_event() {
 
 #[tokio::test]
 async fn each_end_of_a_retried_order_has_its_own_event() {
-    events_of_two_ends("order.completed", 1, None).await;
-    events_of_two_ends("order.cancelled", 0, Some("/orders/o-1/cancel")).await;
-    events_of_two_ends("order.cancelled", 0, Some("/orders/cancel")).await;
+    for cancel in [None, Some("/orders/o-1/cancel"), Some("/orders/cancel")] {
+        events_of_two_ends(cancel).await;
+    }
 }
 
-/// An order fails, is retried, and then completes or is cancelled by this call, with so many attempts since the retry.
-async fn events_of_two_ends(second_end: &str, attempts: i32, cancel: Option<&str>) {
+/// An order fails, is retried, and then completes or is cancelled by this call.
+async fn events_of_two_ends(cancel: Option<&str>) {
     let (world, bus) = world_with_bus().await;
     world.create("o-1").await;
     fail_without_announcing(&world, "o-1").await;
@@ -164,6 +163,7 @@ async fn events_of_two_ends(second_end: &str, attempts: i32, cancel: Option<&str
         world.post(path, &json!({"dry_run": false})).await.expect(200);
     }
     world.process(&["o-1"]).await;
+    let (second_end, attempts) = if cancel.is_some() { ("order.cancelled", 0) } else { ("order.completed", 1) };
     let mut events = bus.events(2).await;
     events.sort_by_key(|event| event["detail"]["sequence"].as_i64());
     // On a busy machine an answer may come too late, and the event is sent again.
@@ -191,7 +191,7 @@ async fn failure_that_a_waiting_retry_does_not_see_stays_a_failure() {
     let client = tests::connect(world.owner_url()).await;
     client.batch_execute("BEGIN; SELECT FROM orders WHERE order_id = 'o-1' FOR UPDATE").await.unwrap();
     let meanwhile = async {
-        waiting(&world, 1).await;
+        world.wait_for_locked_out(1).await;
         world.post("/orders/o-2/retry", &json!({})).await.expect(200);
         fail_without_announcing(&world, "o-2").await;
         client.batch_execute("COMMIT").await.unwrap();

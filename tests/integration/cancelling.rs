@@ -6,8 +6,6 @@ use serde_json::{Value, json};
 use shared::db::ends::Announce;
 use tests::{World, actor, call_in_process, handle, order_with, post, post_empty};
 
-use crate::migrating::waiting;
-
 async fn cancel(world: &World, options: Value) -> Value {
     world.post("/orders/cancel", &options).await.expect(200)
 }
@@ -81,7 +79,7 @@ async fn cancel_that_waits_for_a_claim_leaves_the_order_to_its_worker() {
         call_in_process(&one, admin, post_empty("/orders/o-1/cancel")),
         call_in_process(&many, admin, post("/orders/cancel", &all)),
         async {
-            waiting(&world, 2).await;
+            world.wait_for_locked_out(2).await;
             worker.batch_execute("COMMIT").await.unwrap();
         }
     );

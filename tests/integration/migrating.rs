@@ -173,21 +173,13 @@ async fn lock_history(world: &World) -> tokio_postgres::Client {
     client
 }
 
-/// Waits until this many sessions of functions wait for a lock.
-pub async fn waiting(world: &World, expected: i64) {
-    let sql = "SELECT count(*) FROM pg_stat_activity
-        WHERE datname = current_database() AND application_name = 'ordermill' AND wait_event_type = 'Lock'";
-    let look = || async { (world.value::<i64>(sql).await == expected).then_some(()) };
-    tests::eventually("the expected sessions wait for a lock", Duration::from_secs(10), look).await;
-}
-
 #[tokio::test]
 async fn migration_out_of_time_leaves_no_statement_behind() {
     let world = World::new().await;
     let _lock = lock_history(&world).await;
     let answer = ask_with(database(&world), "Update", &json!({}), Duration::from_secs(17)).await;
     assert!(said(&answer).starts_with("FAILED: ran out of time, and was rolled back"), "{answer}");
-    waiting(&world, 0).await;
+    world.wait_for_locked_out(0).await;
 }
 
 #[tokio::test]
@@ -195,8 +187,8 @@ async fn migration_tries_again_for_a_lock_that_is_not_free() {
     let world = World::new().await;
     let lock = lock_history(&world).await;
     let unlock = async {
-        waiting(&world, 1).await;
-        waiting(&world, 0).await;
+        world.wait_for_locked_out(1).await;
+        world.wait_for_locked_out(0).await;
         drop(lock);
     };
     let (answer, ()) = tokio::join!(ask(database(&world), "Update"), unlock);
@@ -207,7 +199,7 @@ async fn migration_tries_again_for_a_lock_that_is_not_free() {
 async fn migrate_while(world: &World, disturb: &str) -> String {
     let lock = lock_history(world).await;
     let disturbed = async {
-        waiting(world, 1).await;
+        world.wait_for_locked_out(1).await;
         let sessions = "FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'ordermill'";
         world.execute(&format!("SELECT {disturb}(pid) {sessions}")).await;
         drop(lock);

@@ -201,7 +201,7 @@ async fn redrive_leaves_the_letter_of_an_order_whose_message_is_refused() {
     let world = World::new().await;
     world.create("o-1").await;
     world.send_dead_letter("o-1").await;
-    let missing = world.variables().find(|(name, _)| *name == "QUEUE_URL").unwrap().1.replace("-orders", "-no-orders");
+    let missing = world.queue_url().replace("-orders", "-no-orders");
     let no_queue = world.api_with_env(&world.env_with(("QUEUE_URL", &missing)));
     let call = post("/dead-letters/redrive", &json!({"dry_run": false}));
     let report = call_in_process(&no_queue, Some(("olga", "orders/admin")), call).await.expect(200);

@@ -133,7 +133,7 @@ impl Findings {
 
     /// Checks that no worker claimed the order during a pause. The row has the time of the first claim. A later one led to a call.
     fn look_at_pauses(&mut self, row: &Row, story: &Story, world: &World) {
-        let pauses = world.journal.pauses();
+        let pauses = world.journal.pauses.all();
         let is_paused = |at: Moment, slack| pauses.iter().any(|(from, to)| (from + slack..*to).contains(&at));
         let start = row.started_at.map(|at| world.journal.moment(at)).filter(|start| is_paused(*start, EXACTNESS));
         let mut claims = story.calls.iter().filter_map(|call| claimed_for(story, call));

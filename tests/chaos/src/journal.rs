@@ -45,6 +45,20 @@ pub struct Call {
     pub is_answered: bool,
 }
 
+/// Periods, each from a moment to another.
+#[derive(Debug, Default)]
+pub struct Periods(Mutex<Vec<(Moment, Moment)>>);
+
+impl Periods {
+    pub fn add(&self, from: Moment, to: Moment) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((from, to));
+    }
+
+    pub fn all(&self) -> Vec<(Moment, Moment)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// The stories of all orders.
 pub struct Journal {
     /// The start by the machine's clock. The database uses the same clock, so that both times can be compared.
@@ -52,10 +66,10 @@ pub struct Journal {
     stories: Mutex<HashMap<String, Story>>,
     violations: Mutex<Vec<String>>,
     /// From when to when processing was paused.
-    pauses: Mutex<Vec<(Moment, Moment)>>,
+    pub pauses: Periods,
     /// From when to when no message could be sent: the queue refused it or hung, the database was away or locked, or processing
     /// was paused.
-    outages: Mutex<Vec<(Moment, Moment)>>,
+    pub outages: Periods,
     /// When an order was last accepted.
     pub last_accept: watch::Sender<Moment>,
     /// When orders were last recorded as finished.
@@ -69,8 +83,8 @@ impl Journal {
             begin: SystemTime::now(),
             stories: Mutex::default(),
             violations: Mutex::default(),
-            pauses: Mutex::default(),
-            outages: Mutex::default(),
+            pauses: Periods::default(),
+            outages: Periods::default(),
             last_accept: watch::Sender::new(0.0),
             last_finish: watch::Sender::new(0.0),
         }
@@ -113,24 +127,6 @@ impl Journal {
 
     pub fn violations(&self) -> Vec<String> {
         self.violations.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Records that processing was paused from one moment to another.
-    pub fn paused(&self, from: Moment, to: Moment) {
-        self.pauses.lock().unwrap_or_else(PoisonError::into_inner).push((from, to));
-    }
-
-    pub fn pauses(&self) -> Vec<(Moment, Moment)> {
-        self.pauses.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Records an outage from `from` until now.
-    pub fn was_away(&self, from: Moment) {
-        self.outages.lock().unwrap_or_else(PoisonError::into_inner).push((from, self.now()));
-    }
-
-    pub fn outages(&self) -> Vec<(Moment, Moment)> {
-        self.outages.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How many orders were accepted so far.

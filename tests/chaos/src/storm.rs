@@ -130,9 +130,9 @@ impl Storm {
                 self.lasting(fault, self.spell).await;
             }
             (Fault::QueueRefuses, _) => {
-                let from = self.world.journal.now();
+                let (journal, from) = (&self.world.journal, self.world.journal.now());
                 self.lasting(fault, Duration::from_secs(self.world.times.refusal)).await;
-                self.world.journal.was_away(from);
+                journal.outages.add(from, journal.now());
             }
             (_, Lasts::Stall) => self.stall(fault).await?,
             (_, Lasts::Spell) => self.lasting(fault, self.spell).await,

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use tests::LOCKED_OUT;
+
 use super::*;
 use crate::roles::AppRole;
 
@@ -9,9 +11,6 @@ use crate::roles::AppRole;
 const ENVIRONMENTS: usize = 16;
 /// The duration of the lock: longer than any call may take.
 const LOCKED: Duration = Duration::from_secs(10);
-/// The functions' statements that wait for a lock.
-const WAITING: &str = "FROM pg_stat_activity
-    WHERE datname = current_database() AND application_name = 'ordermill' AND wait_event_type = 'Lock'";
 
 /// Locks the table in another session, until that commits.
 async fn lock(role: &AppRole, table: &str) -> tokio_postgres::Client {
@@ -61,7 +60,7 @@ async fn timed_out_statement_is_not_sent_again() {
     let role = AppRole::new().await;
     let gateway = gateway(&role.world, 1, &[("DATABASE_URL", &role.url())]).await;
     let lock = lock(&role, "orders").await;
-    let sent = format!("SELECT pid, query_start::text {WAITING}");
+    let sent = format!("SELECT pid, query_start::text {LOCKED_OUT}");
     let (mut call, mut seen) = (Box::pin(create(&gateway, "o-1")), BTreeSet::new());
     let answer = loop {
         tokio::select! {
@@ -89,7 +88,7 @@ async fn statement_is_sent_again_after_a_late_cancellation() {
     wait_until_idle(&role.world, Duration::from_secs(1)).await;
     let cancel_and_unlock = async {
         // The cancellation of the first statement, as if the network had held it up.
-        let cancel = format!("SELECT pg_cancel_backend(pid) {WAITING}");
+        let cancel = format!("SELECT pg_cancel_backend(pid) {LOCKED_OUT}");
         let cancelled = async || role.world.rows(&cancel, &[]).await.pop();
         tests::eventually("a second statement waits", Duration::from_secs(5), cancelled).await;
         lock.batch_execute("COMMIT").await.unwrap();

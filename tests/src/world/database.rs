@@ -22,6 +22,10 @@ use crate::{Stack, eventually};
 /// The name of the database with all migrations that the others are copied from. Each process migrates it once.
 static TEMPLATE: OnceCell<String> = OnceCell::const_new();
 
+/// The functions' statements that wait for a lock, as a part of a SQL statement.
+pub const LOCKED_OUT: &str = "FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = 'ordermill' AND wait_event_type = 'Lock'";
+
 impl World {
     /// Inserts orders of alice's, `o-1` and so on, past the functions. A column's value is a SQL expression of the number `i`.
     /// An order without `finished_at` is active, and due at its `process_after` or its creation.
@@ -118,6 +122,13 @@ impl World {
     /// The number of orders in the database.
     pub async fn order_count(&self) -> i64 {
         self.value("SELECT count(*) FROM orders").await
+    }
+
+    /// Waits until so many of the functions' statements wait for a lock.
+    pub async fn wait_for_locked_out(&self, expected: i64) {
+        let sql = format!("SELECT count(*) {LOCKED_OUT}");
+        let look = || async { (self.value::<i64>(&sql).await == expected).then_some(()) };
+        eventually("the expected statements wait for a lock", Duration::from_secs(10), look).await;
     }
 
     /// The status of an order in the database.

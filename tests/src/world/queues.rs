@@ -11,6 +11,12 @@ use super::World;
 use crate::OutcomeBy;
 
 impl World {
+    /// The orders' queue.
+    #[must_use]
+    pub fn queue_url(&self) -> &str {
+        &self.queue_url
+    }
+
     /// The number of messages in the orders' queue: visible, delayed and in flight.
     pub async fn queue_depth(&self) -> i64 {
         self.depth(&self.queue_url, "ApproximateNumberOfMessages").await

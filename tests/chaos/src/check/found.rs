@@ -12,7 +12,7 @@ use crate::world::World;
 impl Findings {
     /// Checks that the sweeper finds deleted messages in time. Outages don't count: no sweeper can send a message during one.
     pub(super) fn look_at_found(&mut self, stories: &HashMap<String, Story>, world: &World) {
-        let outages = world.journal.outages();
+        let outages = world.journal.outages.all();
         for (order, story) in stories {
             let Some((stolen, found)) = stolen_and_found(story) else { continue };
             let took = found - stolen - overlap(&outages, stolen, found);

@@ -42,9 +42,9 @@ impl Storm {
             // For `QueueHangs` the queue's hook records the orders: it alone knows which ones wait for the queue.
             self.happened(fault, &self.world.active().await?);
         }
-        let from = self.world.journal.now();
+        let (journal, from) = (&self.world.journal, self.world.journal.now());
         let away = self.last(fault).await?.as_secs_f64();
-        self.world.journal.was_away(from);
+        journal.outages.add(from, journal.now());
         self.recover(fault, away).await;
         if fault == Fault::Failover {
             // The stopped server returns as a standby at the other address. Cutting the connections makes the functions
@@ -96,7 +96,7 @@ impl Storm {
         clients::switch(world, "pause").await;
         let from = journal.now();
         sleep(stall).await;
-        journal.paused(from, journal.now());
+        journal.pauses.add(from, journal.now());
         clients::switch(world, "resume").await;
     }
 
