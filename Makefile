@@ -177,7 +177,7 @@ contract: .local/contract/.stamp ## check the OpenAPI document: two linters, exa
 	$(NODE) spectral lint --quiet --fail-severity hint --ruleset tests/contract/spectral.yaml $(DOCUMENT)
 
 deny: .local/tools/bin/cargo-deny ## check the dependencies against .deny.toml: licences, sources, duplicates
-	.local/tools/bin/cargo-deny --offline check licenses bans sources
+	.local/tools/bin/cargo-deny --locked check licenses bans sources
 
 sbom: .local/tools/bin/cargo-cyclonedx ## write a bill of materials of each function into .local/sbom
 	rm -rf .local/sbom && mkdir -p .local/sbom
