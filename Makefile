@@ -77,8 +77,7 @@ openapi: ## write functions/site/assets/openapi.json from the routes, and the pa
 	UPDATE_OPENAPI=1 cargo test --quiet -p tests --test integration published_
 
 test: ## check everything: format, lints, unit tests, integration tests on a stack of its own
-	$(MAKE) --no-print-directory -j2 tools check
-	$(MAKE) --no-print-directory lint test-stack
+	$(MAKE) --no-print-directory -j2 check tools lint test-stack
 	export RUST_TEST_THREADS=$(or $(RUST_TEST_THREADS),8); $(TEST_STACK) exec $(MAKE) --no-print-directory -j2 test-waiting test-computing
 	echo "==> Everything passed"
 
@@ -111,7 +110,7 @@ chaos: $(LOCAL) ## inject every fault while 100,000 orders are processed; SHORT=
 
 bench: $(LOCAL) .venv/bench/.stamp .local/bench/queues/.stamp ## measure everything and write docs/performance.md; QUICK=1: within two minutes, without writing
 	if [ -z "$(BINARIES)" ]; then $(STACK) build; fi
-	cargo build --quiet --release -p probes
+	cargo build --quiet --release -p probes --features shared/vendored
 	$(MAKE) --no-print-directory rivals
 	cargo run --quiet --profile driver -p bench
 
@@ -181,7 +180,7 @@ deny: .local/tools/bin/cargo-deny ## check the dependencies against .deny.toml: 
 
 sbom: .local/tools/bin/cargo-cyclonedx ## write a bill of materials of each function into .local/sbom
 	rm -rf .local/sbom && mkdir -p .local/sbom
-	$< cyclonedx --quiet --format json --describe binaries --target x86_64-unknown-linux-gnu
+	$< cyclonedx --quiet --format json --describe binaries --all-features --target x86_64-unknown-linux-gnu
 	for function in api processor sweeper migrate site; do mv functions/$$function/$${function}_bin.cdx.json .local/sbom/$$function.json || exit; done
 	find cli functions shared tests -name '*.cdx.json' -delete
 	ls .local/sbom/*.json

@@ -13,7 +13,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from stack import packages, processes
+from stack import processes
 from stack.console import StackError, step
 from stack.files import write_private
 from stack.settings import AUDIENCE, CLIENT, REGION, ROOT, STACK_NAME, Settings
@@ -37,8 +37,9 @@ def client(settings: Settings, service: str):
     )
 
 
-# Functions that run on this machine alone are linked by its own linker, each crate by itself.
+# Functions that run on this machine alone are linked by its own linker, each crate by itself, and use its OpenSSL.
 QUICK = {
+    "OPENSSL_NO_VENDOR": "1",
     "CARGO_LAMBDA_COMPILER": "cargo",
     "CARGO_PROFILE_RELEASE_LTO": "off",
     "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16",
@@ -51,13 +52,8 @@ def build(settings: Settings) -> None:
 
 
 def build_quickly(settings: Settings) -> None:
-    """Run `sam build` for this machine alone.
-
-    The functions use this machine's OpenSSL if its headers are installed, because compiling OpenSSL takes longer than
-    all the rest. Cargo builds them in a directory of their own, beside those for AWS.
-    """
-    openssl = {"OPENSSL_NO_VENDOR": "1"} if packages.has_openssl() else {}
-    _build(settings, {**QUICK, **openssl}, target() / "quick")
+    """Run `sam build` for this machine alone. Cargo builds in a directory of its own, beside that for AWS."""
+    _build(settings, QUICK, target() / "quick")
 
 
 def _build(settings: Settings, options: dict[str, str], directory: Path) -> None:

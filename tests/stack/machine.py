@@ -20,10 +20,8 @@ from stack import apt, packages
 from stack.console import StackError, complain
 
 PROGRAM = '#include <stdio.h>\nint main(void) { return puts("") < 0; }\n'
-# Some of the Perl modules that the build of OpenSSL needs. A perl without them is not enough.
+# Some of the Perl modules that the build of Lambda's OpenSSL needs. A perl without them is not enough.
 PERL_MODULES = ("FindBin", "File::Compare", "IPC::Cmd")
-# With OpenSSL's headers the first start is minutes shorter. A machine that gets packages anyway gets them too.
-HEADERS = ("libssl-dev", "pkg-config")
 CARGO_TOML = Path(__file__).resolve().parents[2] / "Cargo.toml"
 PYTHON = (3, 11)
 PYTHON_BY_HAND = "Debian has it from 12 on, Ubuntu from 24.04 on; elsewhere put a newer python3 first into the PATH"
@@ -46,8 +44,7 @@ def ensure() -> None:
     missing = [need for need in needs() if not need.is_present()]
     if not missing:
         return
-    listed = to_install(missing, has_apt=shutil.which("apt-get") is not None, can_be_root=apt.can_be_root())
-    apt.install(listed if packages.has_openssl() else [*listed, *HEADERS])
+    apt.install(to_install(missing, has_apt=shutil.which("apt-get") is not None, can_be_root=apt.can_be_root()))
     still = [need for need in missing if not need.is_present()]
     if still:
         raise StackError(*explained(still))
@@ -61,6 +58,7 @@ def needs() -> list[Need]:
         Need(RUST.format(rust), lambda: has_rust(rust), by_hand=RUST_BY_HAND),
         Need("a C compiler and linker (cc)", _links, ("gcc", "libc6-dev")),
         Need("make", lambda: shutil.which("make") is not None, ("make",)),
+        Need("OpenSSL 3 with its headers, and pkg-config", _has_openssl, ("libssl-dev", "pkg-config")),
         Need("Perl with its modules", _has_perl_modules, ("perl",)),
         Need("Python's venv module", _has_venv, ("python3-venv",)),
         Need("certificate authorities", _has_authorities, ("ca-certificates",)),
@@ -95,6 +93,10 @@ def has_rust(version: str, compiler: str = "rustc") -> bool:
 def _links() -> bool:
     """Whether a program can be linked, which needs the C library's files besides the compiler."""
     return _run(["cc", "-x", "c", "-", "-o", "/dev/null"], PROGRAM) is not None
+
+
+def _has_openssl() -> bool:
+    return _run(["pkg-config", "--exists", "openssl >= 3"]) is not None
 
 
 def _has_perl_modules() -> bool:

@@ -1,4 +1,4 @@
-"""Finds PostgreSQL's programs and OpenSSL's headers on this machine."""
+"""Finds PostgreSQL's programs on this machine."""
 
 from __future__ import annotations
 
@@ -36,11 +36,3 @@ def version(binaries: Path) -> int:
     """Return the major version of the `postgres` in this directory."""
     output = subprocess.run([binaries / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
     return int(re.search(r"\d+", output)[0])
-
-
-def has_openssl() -> bool:
-    """Whether programs can be built with this machine's OpenSSL 3."""
-    try:
-        return subprocess.run(["pkg-config", "--exists", "openssl >= 3"], check=False).returncode == 0
-    except FileNotFoundError:
-        return False
