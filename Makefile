@@ -31,7 +31,7 @@ FUZZ_STACK := $(call own_stack,fuzz,15542,4676,4677)
 QUEUE_TESTS := processing:: sweeping:: fulfilling:: creating:: operating::
 
 .DEFAULT_GOAL := help
-.PHONY: help machine deploy deny sbom run demo dev up down status logs token sample-data openapi clients doctor load tail test test-waiting test-computing test-stack test-bare sam-local test-localstack test-pgbouncer test-browser chaos fuzz rehearsal bench rivals cost scaling check lint contract build tools pins clean
+.PHONY: help machine deploy deny sbom run demo dev up down status logs token sample-data openapi clients doctor load tail test compile test-waiting test-computing test-stack test-bare sam-local test-localstack test-pgbouncer test-browser chaos fuzz rehearsal bench rivals cost scaling check lint contract build tools pins clean
 .SILENT:
 
 help: ## list the targets
@@ -78,13 +78,19 @@ openapi: ## write functions/site/assets/openapi.json from the routes, and the pa
 
 test: ## check everything: format, lints, unit tests, integration tests on a stack of its own
 	$(MAKE) --no-print-directory -j2 check tools lint test-stack
+	$(MAKE) --no-print-directory -j2 build compile
 	export RUST_TEST_THREADS=$(or $(RUST_TEST_THREADS),8); $(TEST_STACK) exec $(MAKE) --no-print-directory -j2 test-waiting test-computing
 	echo "==> Everything passed"
 
+# Compiled beside the functions, whose last crates leave a core idle.
+compile:
+	cargo test --quiet --workspace --all-targets --no-run
+
 # Tests that wait for most of their time run beside all others, which would leave the cores idle at their end. Both need a stack.
-WAITING := orders_survive_every_fault server_that_stands_still database_that_is_unreachable
+WAITING := orders_survive_every_fault server_that_stands_still database_that_is_unreachable sweeper_with_a_backlog_stops \
+	load_of_a_service_that_falls_silent tail_and_export_name tail_outlasts_an_outage tail_of_an_order_has
 test-waiting:
-	cargo test --quiet --workspace --test short --test integration -- --include-ignored $(WAITING)
+	cargo test --quiet --workspace --test process --test short --test integration -- --include-ignored $(WAITING)
 
 test-computing:
 	cargo test --workspace --all-targets -- --include-ignored $(addprefix --skip ,$(WAITING))

@@ -11,6 +11,8 @@ import secrets
 import shutil
 import signal
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from stack import packages, processes
@@ -104,7 +106,11 @@ def owner(data: Path) -> str:
 def remove_data(settings: Settings) -> None:
     """Delete the data directory of a stopped server."""
     data = data_directory(settings)
-    shutil.rmtree(data if data.is_relative_to(settings.state) else data.parent, ignore_errors=True)
+    remove = partial(shutil.rmtree, ignore_errors=True)
+    # A directory for each database, with hundreds of files. Several at once take half the time.
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(remove, data.glob("base/*")))
+    remove(data if data.is_relative_to(settings.state) else data.parent)
 
 
 def _create(data: Path, binaries: Path, user: str | None) -> None:
