@@ -33,8 +33,11 @@ async fn use_everything(secret: &SecretWorld) {
     assert_eq!(answer["Status"], "SUCCESS", "{answer}");
     secret.world.send_dead_letter("o-1").await;
     use_api(&secret.world.api_with_env(&secret.env_of("api"))).await;
-    // An order waits, a message that names none is dead-lettered, and an end is announced.
+    // An order waits with its own message and with a new one, a message that names none is dead-lettered, and an end is announced.
     let processor = processor(&secret.env_of("processor"), Simulated { delay: Duration::from_secs(5) });
+    for _ in 0..2 {
+        processor.handle(secret.world.deliver().await).await;
+    }
     let answer = handle(&processor, &["o-1", "o-2", "no order's id!"]).await;
     assert!(answer.batch_item_failures.is_empty(), "{answer:?}");
     // An end that is left to the sweeper.

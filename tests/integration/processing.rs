@@ -58,6 +58,28 @@ async fn claim_of_delayed_work_says_when_the_order_is_due() {
 }
 
 #[tokio::test]
+async fn order_that_is_soon_due_keeps_its_message_once() {
+    let world = World::new().await;
+    world.create("o-1").await;
+    let processor = world.processor(Duration::from_secs(2));
+    for (receives, kept) in [("1", &["m0"][..]), ("2", &[])] {
+        let event = world.deliver().await;
+        assert_eq!(event.messages[0].attributes.as_ref().unwrap().receives.as_deref(), Some(receives));
+        assert_eq!(failures(&processor.handle(event).await), kept);
+        world.execute("UPDATE order_work SET due_at = due_at + interval '2 s'").await;
+    }
+    assert_eq!(world.queue_depth().await, 2, "the second wait has a message of its own");
+}
+
+#[tokio::test]
+async fn order_that_waits_for_long_gets_a_new_message() {
+    let world = World::new().await;
+    world.create("o-1").await;
+    let response = world.processor(Duration::from_secs(11)).handle(world.deliver().await).await;
+    assert_eq!((failures(&response), world.queue_depth().await), (vec![], 2));
+}
+
+#[tokio::test]
 async fn early_message_is_sent_again_for_the_due_time() {
     let world = World::with(&[("CANCEL_WINDOW_SECONDS", "3")]).await;
     world.create("o-1").await;

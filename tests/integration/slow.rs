@@ -107,7 +107,8 @@ pub fn messages<T: AsRef<str>>(order_ids: &[T]) -> Bytes {
         receipt: format!("r{index}"),
         body: order_id.as_ref().to_owned(),
         group: None,
-        receives: 1,
+        // No queue has it, so it is not at its first delivery, at which the processor would keep it.
+        receives: 2,
         trace: None,
     };
     mapping::event(&order_ids.iter().enumerate().map(message).collect::<Vec<_>>())

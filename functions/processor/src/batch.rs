@@ -19,6 +19,8 @@ use crate::event::SqsEvent;
 pub struct Delivery {
     /// The identifier that SQS gave it.
     pub id: String,
+    /// The receipt handle of its first delivery; `None` if SQS delivered it before.
+    first_receipt: Option<String>,
     /// The text: an order's identifier.
     pub body: String,
     /// The group of its message group identifier, if any.
@@ -46,6 +48,7 @@ impl Batch {
             let attributes = message.attributes.unwrap_or_default();
             let message = Delivery {
                 id: message.message_id.unwrap_or_default(),
+                first_receipt: message.receipt_handle.filter(|_| attributes.receives.as_deref() == Some("1")),
                 body: message.body.unwrap_or_default(),
                 group: attributes.group.as_deref().map(Group::received),
                 trace: attributes.trace.as_deref().and_then(Trace::of),
@@ -87,6 +90,15 @@ impl Batch {
                 trace.add_segment("ordermill processor", self.began, &annotations);
             }
         }
+    }
+
+    /// Keeps a message of the order in the queue, by reporting it as failed, and returns its receipt handle. Returns `None` if SQS has
+    /// delivered all its messages before: each receive brings a message nearer to the dead-letter queue, so none is kept twice.
+    pub fn keep(&mut self, order_id: &OrderId) -> Option<String> {
+        let mut messages = self.messages.get(order_id)?.iter();
+        let (id, receipt) = messages.find_map(|message| Some((&message.id, message.first_receipt.clone()?)))?;
+        self.failed.insert(id.clone());
+        Some(receipt)
     }
 
     /// Reports this message as failed.

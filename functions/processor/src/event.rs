@@ -17,6 +17,8 @@ pub struct SqsEvent {
 pub struct SqsMessage {
     /// The identifier that SQS gave it.
     pub message_id: Option<String>,
+    /// The receipt handle of this delivery.
+    pub receipt_handle: Option<String>,
     /// The text.
     pub body: Option<String>,
     /// Its system attributes.
@@ -32,6 +34,9 @@ pub struct Attributes {
     /// The sender's trace.
     #[serde(rename = "AWSTraceHeader")]
     pub trace: Option<String>,
+    /// How often SQS has delivered it, this delivery included, as decimal digits.
+    #[serde(rename = "ApproximateReceiveCount")]
+    pub receives: Option<String>,
 }
 
 #[cfg(test)]
@@ -42,20 +47,20 @@ mod tests {
     fn event_is_read_by_the_members_that_are_used() {
         let event = r#"{"Records": [
             {"messageId": "m-1", "body": "order-1", "receiptHandle": "r", "eventSource": "aws:sqs", "messageAttributes": {"a": {"dataType": "String"}},
-             "attributes": {"SentTimestamp": "1", "MessageGroupId": "g", "AWSTraceHeader": "Root=1"}},
+             "attributes": {"SentTimestamp": "1", "MessageGroupId": "g", "AWSTraceHeader": "Root=1", "ApproximateReceiveCount": "2"}},
             {"messageId": "m-2", "body": null, "attributes": {}},
             {"messageId": "m-3"}
         ]}"#;
         let SqsEvent { messages } = serde_json::from_str(event).unwrap();
         let read = messages.into_iter().map(|message| {
-            let Attributes { group, trace } = message.attributes.unwrap_or_default();
-            (message.message_id.unwrap(), message.body, group, trace)
+            let Attributes { group, trace, receives } = message.attributes.unwrap_or_default();
+            (message.message_id.unwrap(), message.receipt_handle, message.body, [group, trace, receives])
         });
         let text = |text: &str| Some(text.to_owned());
         let expected = [
-            ("m-1".to_owned(), text("order-1"), text("g"), text("Root=1")),
-            ("m-2".to_owned(), None, None, None),
-            ("m-3".to_owned(), None, None, None),
+            ("m-1".to_owned(), text("r"), text("order-1"), [text("g"), text("Root=1"), text("2")]),
+            ("m-2".to_owned(), None, None, [const { None }; 3]),
+            ("m-3".to_owned(), None, None, [const { None }; 3]),
         ];
         assert!(read.eq(expected));
     }

@@ -5,12 +5,13 @@
 //! | without an order's identifier | sends it to the dead-letter queue: no retry can help |
 //! | of an order that has ended | acknowledges it |
 //! | of an order that is due while processing is paused | acknowledges it: the sweeper requeues the order after the pause |
-//! | of an order that is not due, waits, gets another attempt, or was released for lack of time | sends a new message for when the order is due, then acknowledges this one |
+//! | of an order that is due within ten seconds, at its first delivery | keeps it: makes it invisible until then, and reports it as failed, which stops SQS from deleting it |
+//! | of an order that is not due otherwise, waits, gets another attempt, or was released for lack of time | sends a new message for when the order is due, then acknowledges this one |
 //! | of an order whose outcome is recorded | acknowledges it; after the last attempt the dead-letter queue gets a message as well |
 //! | of an order whose statement or send failed | reports it as failed: SQS delivers it again |
 //!
 //! A bad or failed message never fails its neighbours. SQS moves a message to the dead-letter queue at its tenth failure, which takes 20
-//! minutes. Each wait of an order is a new message, so waits do not add up. The order stays active, and the sweeper sends another message.
+//! minutes. At most one wait keeps its message, so waits do not add up. The order stays active, and the sweeper sends another message.
 //!
 //! The batch has a deadline, a little before the function's time-out, and [`budget`] divides the time among its steps. The processor
 //! records known outcomes before it calls the queue, so that a queue that hangs can't lose them. It announces ends last.
@@ -50,6 +51,10 @@ pub use work::{ConfiguredWork, Outcome, Simulated, Webhook, Work};
 
 /// The shortest delay of a message for an order that is due while another worker holds it.
 const SHORTEST_DELAY: Duration = Duration::from_secs(1);
+
+/// The longest time that a message is kept for. A kept message is in flight, and a queue has about 120,000 of these at most:
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html>
+const LONGEST_KEPT: Duration = Duration::from_secs(10);
 
 /// Processes batches with one kind of work. One for each execution environment.
 pub struct Processor<W> {
@@ -140,7 +145,7 @@ impl<W: Work> Processor<W> {
     }
 
     async fn process(&self, claim: Claim, deadline: Deadline, batch: &mut Batch) {
-        let Claim { token, claimed, not_due, paused, ended, not_reclaimed } = claim;
+        let Claim { token, claimed, mut not_due, paused, ended, not_reclaimed } = claim;
         if let Some((order_ids, error)) = not_reclaimed {
             tracing::error!(error = %Chain(&error), "could not claim orders whose lease has expired; SQS will deliver their messages again");
             for order_id in &order_ids {
@@ -162,11 +167,13 @@ impl<W: Work> Processor<W> {
             decided.into_iter().partition(|decided| matches!(decided.decision, Decision::DeadLetter { .. }));
         // An order whose rescheduling failed gets no new message: SQS delivers the old one again.
         let recorded = if self.record(&lease, &others, batch).await { others.as_slice() } else { &[] };
-        // Both at once, so that a queue that hangs costs the time of only one.
+        let kept = keep_messages(&mut not_due, batch);
+        // All at once, so that a queue that hangs costs the time of only one.
         let queue_deadline = deadline.share(2, 3);
-        let (unsent_letters, unsent_messages) = tokio::join!(
+        let (unsent_letters, unsent_messages, ()) = tokio::join!(
             self.dead_letter(&dead_lettered, batch, queue_deadline),
-            self.enqueue_later(recorded, &not_due, batch, queue_deadline)
+            self.enqueue_later(recorded, &not_due, batch, queue_deadline),
+            self.queue.set_visibility_all(&kept, queue_deadline)
         );
         for order_id in unsent_messages.iter().chain(&unsent_letters) {
             batch.fail(order_id);
@@ -249,8 +256,8 @@ impl<W: Work> Processor<W> {
         unsent.into_iter().map(|index| dead_lettered[index].order.order_id.clone()).collect()
     }
 
-    /// Sends a new message for each order that waits and for each that was not due. Returns the orders whose messages
-    /// could not be sent.
+    /// Sends a new message for each order that waits, and for each that is not due and keeps no message. Returns the orders whose
+    /// messages could not be sent.
     async fn enqueue_later(
         &self,
         decided: &[Decided],
@@ -268,6 +275,19 @@ impl<W: Work> Processor<W> {
         let unsent = self.queue.send_all(&later.iter().map(message).collect::<Vec<_>>(), deadline).await;
         unsent.into_iter().map(|index| later[index].0.clone()).collect()
     }
+}
+
+/// Keeps the messages of the orders that are due soon, and removes these orders from the list. Returns each message's receipt, and how
+/// long the message has to be invisible.
+fn keep_messages(not_due: &mut Vec<(OrderId, Duration)>, batch: &mut Batch) -> Vec<(String, Duration)> {
+    let mut kept = Vec::new();
+    not_due.retain(|(order_id, due_in)| {
+        let receipt = if *due_in <= LONGEST_KEPT { batch.keep(order_id) } else { None };
+        let is_later = receipt.is_none();
+        kept.extend(receipt.map(|receipt| (receipt, (*due_in).max(SHORTEST_DELAY))));
+        is_later
+    });
+    kept
 }
 
 /// Logs an attempt. A successful one is logged at `DEBUG` only: the order's row has its start and end.

@@ -26,7 +26,7 @@ pub fn resume(state: &mut State) {
     }
 }
 
-/// Claims the due orders of the batch. The message of an order that is not due is sent again; that of an ended order is
+/// Claims the due orders of the batch. The message of an order that is not due comes again; that of an ended order is
 /// deleted, and so is that of a due order while processing is paused. If the work has a delay, an order that starts now waits instead.
 pub fn claim(state: &mut State, worker: usize, has_delay: bool, mutant: Option<Mutant>) {
     for index in 0..ORDERS {

@@ -119,6 +119,15 @@ impl Queues {
         self.shared.receive(ORDERS, max, wait).await
     }
 
+    /// Sends a message with each of these bodies, and receives them at once.
+    pub fn deliver(&self, bodies: impl IntoIterator<Item = String>) -> Vec<Message> {
+        let deliver = |queue: &mut Queue| {
+            let count = bodies.into_iter().map(|body| queue.send(Sent { body, ..Sent::default() })).count();
+            queue.receive(count).0
+        };
+        self.shared.with(ORDERS, deliver).unwrap_or_default()
+    }
+
     /// Deletes a received message of an order.
     pub fn delete(&self, receipt: &str) {
         self.shared.with(ORDERS, |queue| queue.delete(receipt));

@@ -62,6 +62,16 @@ impl World {
         self.receive_from(&self.queue_url).await?.body
     }
 
+    /// Receives the next message of the orders' queue, as Lambda delivers it. It stays in the queue.
+    pub async fn deliver(&self) -> SqsEvent {
+        let message = self.receive_and_keep(&self.queue_url).await.expect("a message");
+        let receives = &message.attributes.expect("attributes")[&MessageSystemAttributeName::ApproximateReceiveCount];
+        let mut event = batch(&[message.body.expect("a body")]);
+        event.messages[0].receipt_handle = message.receipt_handle;
+        event.messages[0].attributes.as_mut().expect("attributes").receives = Some(receives.clone());
+        event
+    }
+
     /// Receives and deletes the next message of the dead-letter queue.
     pub async fn receive_dead_letter(&self) -> Option<String> {
         self.receive_from(&self.dlq_url).await?.body
@@ -77,10 +87,14 @@ impl World {
         group(self.receive_from(&self.dlq_url).await.expect("a message"))
     }
 
-    async fn receive_from(&self, url: &str) -> Option<Message> {
+    async fn receive_and_keep(&self, url: &str) -> Option<Message> {
         let call = self.sqs.receive_message().queue_url(url).wait_time_seconds(10);
-        let asked = call.message_system_attribute_names(MessageSystemAttributeName::MessageGroupId).send();
-        let message = asked.await.expect("the queue answers").messages.unwrap_or_default().pop()?;
+        let asked = call.message_system_attribute_names(MessageSystemAttributeName::All).send();
+        asked.await.expect("the queue answers").messages.unwrap_or_default().pop()
+    }
+
+    async fn receive_from(&self, url: &str) -> Option<Message> {
+        let message = self.receive_and_keep(url).await?;
         let done = self.sqs.delete_message().queue_url(url).set_receipt_handle(message.receipt_handle.clone());
         done.send().await.expect("the queue answers");
         Some(message)
@@ -120,7 +134,8 @@ fn group(message: Message) -> Option<String> {
     message.attributes?.remove(&MessageSystemAttributeName::MessageGroupId)
 }
 
-/// A batch of messages with these bodies. Their ids are `m0`, `m1`, …
+/// A batch of messages with these bodies. Their ids are `m0`, `m1`, … No queue has them, so none is at its first delivery, at which
+/// the processor would keep it.
 #[must_use]
 pub fn batch<T: AsRef<str>>(bodies: &[T]) -> SqsEvent {
     let event: SqsEvent = serde_json::from_str(include_str!("../../events/orders_batch.json")).expect("an event");
@@ -128,6 +143,7 @@ pub fn batch<T: AsRef<str>>(bodies: &[T]) -> SqsEvent {
         let mut message = event.messages[0].clone();
         message.message_id = Some(format!("m{index}"));
         message.body = Some(body.as_ref().to_owned());
+        message.attributes.get_or_insert_default().receives = Some("2".to_owned());
         message
     };
     SqsEvent { messages: bodies.iter().enumerate().map(message).collect() }

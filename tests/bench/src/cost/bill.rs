@@ -15,6 +15,8 @@ const MESSAGES: f64 = 10.0;
 /// The share of invocations that start an environment. AWS says that it is under 1 %.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html>
 const STARTS: f64 = 0.01;
+/// The longest wait of an order that keeps its message, in seconds; a longer one takes a new message.
+const LONGEST_KEPT: f64 = 10.0;
 /// How far away the event bus and the database are, in milliseconds: as the queue and the database of the measurement.
 const BUS_AWAY: f64 = 6.0;
 const DATABASE_AWAY: f64 = 1.0;
@@ -62,7 +64,7 @@ impl Prices {
 /// The kind of work that an order needs.
 #[derive(Debug, Clone, Copy)]
 pub enum Work {
-    /// Wait this many seconds, as a delayed message.
+    /// Wait this many seconds, as an invisible message.
     Waits(f64),
     /// Call an endpoint that takes 200 ms.
     Webhook,
@@ -174,12 +176,13 @@ fn processing(billed: &Billed, deployment: &Deployment) -> Processing {
     let batches = million / batch;
     // A batch of any size is received and deleted ten messages at a time.
     let pass = 2.0 * batches * (batch / MESSAGES).ceil();
-    let (finish, resend) = (billed.finish_ms.at(batch), batches * (batch / MESSAGES).ceil());
+    let finish = billed.finish_ms.at(batch);
     match deployment.work {
         Work::Waits(delay) if delay > 0.0 => Processing {
             invocations: 2.0 * batches,
             billed_ms: batches * (billed.wait_ms.at(batch) + finish),
-            queue_requests: 2.0 * pass + resend,
+            // The processor makes a kept message invisible, and Lambda does not delete it. Otherwise one sends and the other deletes.
+            queue_requests: if delay > LONGEST_KEPT { 2.5 * pass } else { 2.0 * pass },
             logged: batches * (billed.wait_log.at(batch) + billed.finish_log.at(batch)),
         },
         Work::Waits(_) => once(batches, finish, pass, billed.finish_log.at(batch)),
@@ -233,7 +236,8 @@ mod tests {
         assert!(close(bill.requests, 1.2 * 0.2)); // One invocation to create, two for each ten orders.
         assert!(close(bill.time, 1.2 * 10.0 / 1e3 * 1e6 * 0.5 * 0.000_013_333_4));
         assert!(close(bill.starts, 0.01 * (20.0 + 0.2 * 30.0) / 1e3 * 1e6 * 0.5 * 0.000_013_333_4));
-        assert!(close(bill.queue, 1.5 * 0.4)); // One send each; for each ten: receive, delete, send, receive, delete.
+        assert!(close(bill.queue, 1.4 * 0.4)); // One send each; for each ten: receive, make invisible, receive, delete.
+        assert!(close(bill_of(Work::Waits(60.0)).queue, 1.5 * 0.4)); // … receive, send, delete, receive, delete.
         assert!(close(bill.logs, (1.2 * 1000.0 + access_log::bytes()) * 1e6 / 1e9 * 0.5));
         let announced = Bill::of(&billed, &prices, &Deployment { announces: true, ..Deployment::default() });
         // An event each; and for each ten, two statements and a call.

@@ -117,7 +117,7 @@ struct Bench<'a> {
 impl Bench<'_> {
     async fn measure(&self, endpoint: &str) -> Result<Billed> {
         let (create_ms, create_log) = self.create().await?;
-        let (wait_ms, wait_log) = self.process("wait", &[("PROCESSING_DELAY_SECONDS", "60")]).await?;
+        let (wait_ms, wait_log) = self.process("wait", &[("PROCESSING_DELAY_SECONDS", "10")]).await?;
         let (finish_ms, finish_log) = self.process("finish", &[]).await?;
         let webhook = [
             ("WORK", "webhook"),
@@ -184,7 +184,7 @@ impl Bench<'_> {
             prepared::due(self.world, size * turns).await?;
             let mut sample = Sample::default();
             for turn in 0..turns {
-                let event = prepared::batch(turn * size..(turn + 1) * size);
+                let event = prepared::delivery(self.world, turn * size..(turn + 1) * size);
                 let begin = Instant::now();
                 pool.invoke(event).await.map_err(|error| format!("{name}, a batch of {batch}: {error:?}"))?;
                 sample.add(begin.elapsed());

@@ -6,7 +6,7 @@ use crate::stats::count;
 
 /// The cancel window. An order is due when it is over.
 pub const WINDOW_SECONDS: f64 = 2.0;
-/// The duration of the simulated work, which is a delayed message.
+/// The duration of the simulated work, during which the order's message is in flight.
 pub const WORK_SECONDS: f64 = 5.0;
 /// The time after which the first orders have ended.
 pub const WARM_SECONDS: f64 = WINDOW_SECONDS + WORK_SECONDS + 1.0;
@@ -155,7 +155,11 @@ impl Setup {
             share("the database's vCPUs", vcpus / cells, self.database.sustained),
             share("the disk's writes a second", statements / cells, self.database.writes),
             share("the disk's MB a second", rate * bytes / 1e6 / cells, self.database.megabytes),
-            share("messages in flight", processors * count(self.batch) / cells, limits::IN_FLIGHT),
+            share(
+                "messages in flight",
+                (rate * WORK_SECONDS + processors * count(self.batch)) / cells,
+                limits::IN_FLIGHT,
+            ),
         ];
         shares.into_iter().max_by(|one, other| one.part().total_cmp(&other.part()))
     }
