@@ -88,7 +88,7 @@ compile:
 
 # Tests that wait for most of their time run beside all others, which would leave the cores idle at their end. Both need a stack.
 WAITING := orders_survive_every_fault server_that_stands_still database_that_is_unreachable sweeper_with_a_backlog_stops \
-	load_of_a_service_that_falls_silent tail_and_export_name tail_outlasts_an_outage tail_of_an_order_has
+	tail_and_export_name tail_outlasts_an_outage tail_of_an_order_has
 test-waiting:
 	cargo test --quiet --workspace --test process --test short --test integration -- --include-ignored $(WAITING)
 
