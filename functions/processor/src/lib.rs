@@ -5,7 +5,7 @@
 //! | without an order's identifier | sends it to the dead-letter queue: no retry can help |
 //! | of an order that has ended | acknowledges it |
 //! | of an order that is due while processing is paused | acknowledges it: the sweeper requeues the order after the pause |
-//! | of an order that is due within ten seconds, at its first delivery | keeps it: makes it invisible until then, and reports it as failed, which stops SQS from deleting it |
+//! | of an order that is due within ten seconds, at its first delivery | keeps it: makes it invisible until then, and reports it as failed, so that Lambda does not delete it |
 //! | of an order that is not due otherwise, waits, gets another attempt, or was released for lack of time | sends a new message for when the order is due, then acknowledges this one |
 //! | of an order whose outcome is recorded | acknowledges it; after the last attempt the dead-letter queue gets a message as well |
 //! | of an order whose statement or send failed | reports it as failed: SQS delivers it again |
