@@ -33,6 +33,9 @@ pub use message::{Message, Received};
 
 /// The longest delay of a message: 15 minutes, `DelaySeconds` of the SQS API. A longer wait takes several messages.
 pub const LONGEST_DELAY: Duration = Duration::from_mins(15);
+/// The longest time that the processor keeps a message for an order that is not due. A kept message is in flight, and a queue has about
+/// 120,000 of these at most: <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html>
+pub const LONGEST_KEPT: Duration = Duration::from_secs(10);
 /// The longest wait of a receive, `WaitTimeSeconds` of the SQS API. Any wait above zero is a long poll, which asks all of SQS's
 /// servers. A short poll asks some of them and may miss messages.
 const LONG_POLL: Duration = Duration::from_secs(1);

@@ -22,6 +22,7 @@ mod budget;
 mod config;
 mod decision;
 pub mod event;
+mod queues;
 mod work;
 
 use std::collections::HashSet;
@@ -38,7 +39,6 @@ use shared::deadline::Deadline;
 use shared::error::Chain;
 use shared::events::Bus;
 use shared::order::OrderId;
-use shared::queue::{self, Queue};
 use shared::telemetry::{Count, Measure};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -47,21 +47,14 @@ use batch::Batch;
 pub use config::ProcessorConfig;
 use decision::{Decided, Decision};
 use event::SqsEvent;
+use queues::Queues;
 pub use work::{ConfiguredWork, Outcome, Simulated, Webhook, Work};
-
-/// The shortest delay of a message for an order that is due while another worker holds it.
-const SHORTEST_DELAY: Duration = Duration::from_secs(1);
-
-/// The longest time that a message is kept for. A kept message is in flight, and a queue has about 120,000 of these at most:
-/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html>
-const LONGEST_KEPT: Duration = Duration::from_secs(10);
 
 /// Processes batches with one kind of work. One for each execution environment.
 pub struct Processor<W> {
     /// The database.
     pub database: Arc<Database>,
-    queue: Queue,
-    dead_letters: Queue,
+    queues: Queues,
     announce: Announce,
     bus: Option<Bus>,
     config: ProcessorConfig,
@@ -78,11 +71,9 @@ struct Lease {
 impl<W: Work> Processor<W> {
     /// Builds the clients. They connect at their first use.
     pub fn new(config: ProcessorConfig, work: W, env: &Env) -> Result<Self, ConfigError> {
-        let queue = Queue::orders(env)?;
-        let dead_letters = queue.dead_letters(env)?;
-        let database = Database::new(DbConfig::from_env(env)?);
+        let (queues, database) = (Queues::from_env(env)?, Database::new(DbConfig::from_env(env)?));
         let (announce, bus) = (Announce::from_env(env), Bus::from_env(env)?);
-        Ok(Self { database, queue, dead_letters, announce, bus, config, work })
+        Ok(Self { database, queues, announce, bus, config, work })
     }
 
     /// Processes a batch within the function's time-out and returns the messages that failed.
@@ -100,7 +91,7 @@ impl<W: Work> Processor<W> {
                 }
             }
         }
-        self.dead_letter_malformed(&mut batch, deadline).await;
+        self.queues.dead_letter_malformed(&mut batch, deadline).await;
         self.announce(&batch, deadline).await;
         batch.response()
     }
@@ -131,19 +122,6 @@ impl<W: Work> Processor<W> {
         }
     }
 
-    /// Sends malformed messages to the dead-letter queue. This comes after the orders, so that it does not delay them.
-    async fn dead_letter_malformed(&self, batch: &mut Batch, deadline: Deadline) {
-        let malformed = batch.remove_malformed();
-        let letter = |message: &batch::Delivery| {
-            tracing::error!(message.id, "dead-lettering a message that is no order's identifier");
-            queue::Message::dead_letter(&message.body, message.group.clone(), "not an order's identifier")
-        };
-        let unsent = self.dead_letters.send_all(&malformed.iter().map(letter).collect::<Vec<_>>(), deadline).await;
-        for index in unsent {
-            batch.fail_message(malformed[index].id.clone());
-        }
-    }
-
     async fn process(&self, claim: Claim, deadline: Deadline, batch: &mut Batch) {
         let Claim { token, claimed, mut not_due, paused, ended, not_reclaimed } = claim;
         if let Some((order_ids, error)) = not_reclaimed {
@@ -167,13 +145,13 @@ impl<W: Work> Processor<W> {
             decided.into_iter().partition(|decided| matches!(decided.decision, Decision::DeadLetter { .. }));
         // An order whose rescheduling failed gets no new message: SQS delivers the old one again.
         let recorded = if self.record(&lease, &others, batch).await { others.as_slice() } else { &[] };
-        let kept = keep_messages(&mut not_due, batch);
+        let kept = queues::keep_messages(&mut not_due, batch);
         // All at once, so that a queue that hangs costs the time of only one.
         let queue_deadline = deadline.share(2, 3);
         let (unsent_letters, unsent_messages, ()) = tokio::join!(
-            self.dead_letter(&dead_lettered, batch, queue_deadline),
-            self.enqueue_later(recorded, &not_due, batch, queue_deadline),
-            self.queue.set_visibility_all(&kept, queue_deadline)
+            self.queues.dead_letter(&dead_lettered, batch, queue_deadline),
+            self.queues.enqueue_later(recorded, &not_due, batch, queue_deadline),
+            self.queues.set_visibility(&kept, queue_deadline)
         );
         for order_id in unsent_messages.iter().chain(&unsent_letters) {
             batch.fail(order_id);
@@ -242,52 +220,6 @@ impl<W: Work> Processor<W> {
         }
         recorded.is_ok()
     }
-
-    /// Dead-letters orders, before they are recorded as failed. If the worker crashes in between, another repeats both steps. Returns
-    /// the orders that could not be sent.
-    async fn dead_letter(&self, dead_lettered: &[Decided], batch: &Batch, deadline: Deadline) -> HashSet<OrderId> {
-        let letter = |decided: &Decided| {
-            let (order_id, end) = (&decided.order.order_id, decided.finish());
-            let cause = end.and_then(|end| end.failure).unwrap_or_default();
-            queue::Message::dead_letter(order_id.as_str(), batch.group(order_id), cause)
-        };
-        let letters: Vec<_> = dead_lettered.iter().map(letter).collect();
-        let unsent = self.dead_letters.send_all(&letters, deadline).await;
-        unsent.into_iter().map(|index| dead_lettered[index].order.order_id.clone()).collect()
-    }
-
-    /// Sends a new message for each order that waits, and for each that is not due and keeps no message. Returns the orders whose
-    /// messages could not be sent.
-    async fn enqueue_later(
-        &self,
-        decided: &[Decided],
-        not_due: &[(OrderId, Duration)],
-        batch: &Batch,
-        deadline: Deadline,
-    ) -> HashSet<OrderId> {
-        let rescheduled =
-            decided.iter().filter_map(|decided| Some((&decided.order.order_id, decided.due_again_after()?)));
-        let not_due = not_due.iter().map(|(order_id, due_in)| (order_id, (*due_in).max(SHORTEST_DELAY)));
-        let later: Vec<_> = rescheduled.chain(not_due).collect();
-        let message = |(order_id, delay): &(&OrderId, Duration)| {
-            queue::Message::new(order_id, batch.group(order_id), *delay).with_trace(batch.trace(order_id))
-        };
-        let unsent = self.queue.send_all(&later.iter().map(message).collect::<Vec<_>>(), deadline).await;
-        unsent.into_iter().map(|index| later[index].0.clone()).collect()
-    }
-}
-
-/// Keeps the messages of the orders that are due soon, and removes these orders from the list. Returns each message's receipt, and how
-/// long the message has to be invisible.
-fn keep_messages(not_due: &mut Vec<(OrderId, Duration)>, batch: &mut Batch) -> Vec<(String, Duration)> {
-    let mut kept = Vec::new();
-    not_due.retain(|(order_id, due_in)| {
-        let receipt = if *due_in <= LONGEST_KEPT { batch.keep(order_id) } else { None };
-        let is_later = receipt.is_none();
-        kept.extend(receipt.map(|receipt| (receipt, (*due_in).max(SHORTEST_DELAY))));
-        is_later
-    });
-    kept
 }
 
 /// Logs an attempt. A successful one is logged at `DEBUG` only: the order's row has its start and end.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use sandbox::Result;
 use serde::Deserialize;
+use shared::queue::LONGEST_KEPT;
 
 use super::orchestrator::Alternatives;
 use super::{Billed, access_log};
@@ -15,8 +16,6 @@ const MESSAGES: f64 = 10.0;
 /// The share of invocations that start an environment. AWS says that it is under 1 %.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html>
 const STARTS: f64 = 0.01;
-/// The longest wait of an order that keeps its message, in seconds; a longer one takes a new message.
-const LONGEST_KEPT: f64 = 10.0;
 /// How far away the event bus and the database are, in milliseconds: as the queue and the database of the measurement.
 const BUS_AWAY: f64 = 6.0;
 const DATABASE_AWAY: f64 = 1.0;
@@ -182,7 +181,7 @@ fn processing(billed: &Billed, deployment: &Deployment) -> Processing {
             invocations: 2.0 * batches,
             billed_ms: batches * (billed.wait_ms.at(batch) + finish),
             // The processor makes a kept message invisible, and Lambda does not delete it. Otherwise one sends and the other deletes.
-            queue_requests: if delay > LONGEST_KEPT { 2.5 * pass } else { 2.0 * pass },
+            queue_requests: if delay > LONGEST_KEPT.as_secs_f64() { 2.5 * pass } else { 2.0 * pass },
             logged: batches * (billed.wait_log.at(batch) + billed.finish_log.at(batch)),
         },
         Work::Waits(_) => once(batches, finish, pass, billed.finish_log.at(batch)),

@@ -1,0 +1,95 @@
+//! The messages that a batch sends, keeps or dead-letters. An order whose message could not be sent is reported to the caller, and its
+//! old message is delivered again.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use shared::config::{ConfigError, Env};
+use shared::deadline::Deadline;
+use shared::order::OrderId;
+use shared::queue::{LONGEST_KEPT, Message, Queue};
+
+use crate::batch::{Batch, Delivery};
+use crate::decision::Decided;
+
+/// The shortest delay of a message for an order that is due while another worker holds it.
+const SHORTEST_DELAY: Duration = Duration::from_secs(1);
+
+/// The orders' queue and its dead-letter queue.
+pub struct Queues {
+    orders: Queue,
+    dead_letters: Queue,
+}
+
+impl Queues {
+    /// Builds the client of both. It connects at its first call.
+    pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
+        let orders = Queue::orders(env)?;
+        let dead_letters = orders.dead_letters(env)?;
+        Ok(Self { orders, dead_letters })
+    }
+
+    /// Sends malformed messages to the dead-letter queue.
+    pub async fn dead_letter_malformed(&self, batch: &mut Batch, deadline: Deadline) {
+        let malformed = batch.remove_malformed();
+        let letter = |message: &Delivery| {
+            tracing::error!(message.id, "dead-lettering a message that is no order's identifier");
+            Message::dead_letter(&message.body, message.group.clone(), "not an order's identifier")
+        };
+        let unsent = self.dead_letters.send_all(&malformed.iter().map(letter).collect::<Vec<_>>(), deadline).await;
+        for index in unsent {
+            batch.fail_message(malformed[index].id.clone());
+        }
+    }
+
+    /// Dead-letters orders, before they are recorded as failed. If the worker crashes in between, another repeats both steps. Returns
+    /// the orders that could not be sent.
+    pub async fn dead_letter(&self, dead_lettered: &[Decided], batch: &Batch, deadline: Deadline) -> HashSet<OrderId> {
+        let letter = |decided: &Decided| {
+            let (order_id, end) = (&decided.order.order_id, decided.finish());
+            let cause = end.and_then(|end| end.failure).unwrap_or_default();
+            Message::dead_letter(order_id.as_str(), batch.group(order_id), cause)
+        };
+        let letters: Vec<_> = dead_lettered.iter().map(letter).collect();
+        let unsent = self.dead_letters.send_all(&letters, deadline).await;
+        unsent.into_iter().map(|index| dead_lettered[index].order.order_id.clone()).collect()
+    }
+
+    /// Sends a new message for each order that waits, and for each that is not due and keeps no message. Returns the orders whose
+    /// messages could not be sent.
+    pub async fn enqueue_later(
+        &self,
+        decided: &[Decided],
+        not_due: &[(OrderId, Duration)],
+        batch: &Batch,
+        deadline: Deadline,
+    ) -> HashSet<OrderId> {
+        let rescheduled =
+            decided.iter().filter_map(|decided| Some((&decided.order.order_id, decided.due_again_after()?)));
+        let not_due = not_due.iter().map(|(order_id, due_in)| (order_id, (*due_in).max(SHORTEST_DELAY)));
+        let later: Vec<_> = rescheduled.chain(not_due).collect();
+        let message = |(order_id, delay): &(&OrderId, Duration)| {
+            Message::new(order_id, batch.group(order_id), *delay).with_trace(batch.trace(order_id))
+        };
+        let unsent = self.orders.send_all(&later.iter().map(message).collect::<Vec<_>>(), deadline).await;
+        unsent.into_iter().map(|index| later[index].0.clone()).collect()
+    }
+
+    /// Makes kept messages invisible, each for its time.
+    pub async fn set_visibility(&self, kept: &[(String, Duration)], deadline: Deadline) {
+        self.orders.set_visibility_all(kept, deadline).await;
+    }
+}
+
+/// Keeps the messages of the orders that are due soon, and removes these orders from the list. Returns each message's receipt, and how
+/// long the message has to be invisible.
+pub fn keep_messages(not_due: &mut Vec<(OrderId, Duration)>, batch: &mut Batch) -> Vec<(String, Duration)> {
+    let mut kept = Vec::new();
+    not_due.retain(|(order_id, due_in)| {
+        let receipt = if *due_in <= LONGEST_KEPT { batch.keep(order_id) } else { None };
+        let is_later = receipt.is_none();
+        kept.extend(receipt.map(|receipt| (receipt, (*due_in).max(SHORTEST_DELAY))));
+        is_later
+    });
+    kept
+}
