@@ -157,6 +157,19 @@ def test_stale_numbers_are_marked_and_retry_after_is_respected(operator, picture
     operator.sees("live")
 
 
+def test_retry_after_of_a_month_does_not_overflow(operator):
+    calls: list[Route] = []
+
+    def refuse(route: Route) -> None:
+        calls.append(route)
+        route.fulfill(status=503, json={}, headers={"Retry-After": "2592000"})
+
+    operator.page.route(METRICS, refuse)
+    operator.sees("stale")
+    operator.page.wait_for_timeout(2000)
+    assert len(calls) == 1
+
+
 def test_hidden_page_sends_no_request(operator):
     set_hidden = "(hidden) => { Object.defineProperty(document, 'hidden', { configurable: true, value: hidden });"
     set_hidden += " document.dispatchEvent(new Event('visibilitychange')); }"

@@ -95,6 +95,25 @@ def test_pace_of_a_retry_holds_over_its_calls(operator):
     expect(operator.page.locator("#said")).to_have_text("40 orders of 50 are pending again.")
 
 
+def test_failed_call_leaves_the_result_of_the_calls_before(operator):
+    done = iter((0, 20))
+
+    def retry(route: Route) -> None:
+        retried = next(done, None)
+        if retried is None:
+            route.fulfill(status=503, json={"title": "Service temporarily unavailable", "detail": "Try again."})
+        else:
+            report = {"matched": 50, "retried": retried, "causes": []}
+            route.fulfill(json=report, headers={"Date": "Tue, 24 Nov 2026 10:51:00 GMT"})
+
+    operator.page.route(BULK, retry)
+    operator.filter(Status="failed")
+    operator.page.get_by_role("button", name="Retry all that match").click()
+    operator.page.get_by_role("button", name="Retry 50 orders").click()
+    said = operator.page.get_by_role("dialog").get_by_role("status")
+    expect(said).to_contain_text("Try again. Before that: 20 orders of 50 are pending again.")
+
+
 def test_cancel_leaves_orders_that_come_after_its_count(operator, user):
     first, second = operator.create_scheduled(2, user)
     operator.filter(User=user, Status="pending")

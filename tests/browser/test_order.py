@@ -65,6 +65,7 @@ def test_result_of_an_action_is_not_said_of_another_order(operator, user):
     sheet.get_by_role("button", name="Cancel the order").click()
     with operator.page.expect_request(re.compile(r"/cancel$")):
         sheet.get_by_role("button", name="Yes, cancel it").click()
+    expect(sheet.get_by_role("button", name="Yes, cancel it")).to_be_disabled()
     operator.page.keyboard.press("Escape")
     other = operator.find(second)
     expect(other.locator(".pill")).to_have_text("pending")

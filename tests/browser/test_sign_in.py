@@ -1,5 +1,7 @@
 """Signing in to the dashboard, by the issuer or with a token."""
 
+import re
+
 from dashboard import METRICS
 from playwright.sync_api import expect
 
@@ -42,6 +44,18 @@ def test_error_of_another_sign_in_is_not_shown(visit):
     dashboard.page.evaluate("sessionStorage.setItem('ordermill-sign-in', JSON.stringify({ state: 'made-up' }))")
     dashboard.page.goto(f"{dashboard.address}/index.html?{error}")
     expect(reason).to_contain_text("Call this number")
+
+
+def test_page_says_that_it_could_not_read_its_settings(visit):
+    dashboard = visit()
+    reason = dashboard.page.locator("#sign-in-reason")
+    settings = re.compile(r"config\.json$")
+    dashboard.page.route(settings, lambda route: route.fulfill(status=503), times=1)
+    dashboard.go()
+    expect(reason).to_contain_text("the service answered 503")
+    dashboard.hold(settings)
+    dashboard.go()
+    expect(reason).to_contain_text("does not answer", timeout=20_000)
 
 
 def test_token_can_be_pasted_and_an_invalid_one_is_refused(visit, pictures):

@@ -26,6 +26,13 @@ export class Problem extends Error {
   }
 }
 
+/** `fetch` of something that is not the API and may never answer. */
+export function fetchInTime(url, options) {
+  return fetch(url, { ...options, signal: AbortSignal.timeout(TIMEOUT_MS) }).catch(() => {
+    throw new Error(`${new URL(url, document.baseURI).host} does not answer.`);
+  });
+}
+
 /** An error in words; also one that is no answer. */
 export const explained = ({ title, message }) => `${title ?? "This page has a fault"}. ${message}`;
 

@@ -50,10 +50,12 @@ function start(status, filter, selected) {
     act: async (_, dialog) => {
       const done = await run(kind, counted, matched, dialog).finally(changed);
       selection.clear();
-      return done < matched ? `${number(done)} of ${count(matched)} ${done === 1 ? "is" : "are"} ${kind.said}.` : `${number(done)} ${done === 1 ? "is" : "are"} ${kind.said}.`;
+      return result(kind, done, matched);
     },
   });
 }
+
+const result = (kind, done, matched) => `${number(done)}${done < matched ? ` of ${count(matched)}` : ""} ${done === 1 ? "is" : "are"} ${kind.said}.`;
 
 function question(kind, status, { matched, causes }, selected) {
   const of = selected && selected !== matched ? ` of the ${count(selected)} selected` : "";
@@ -77,12 +79,16 @@ function until(before, filter) {
 }
 
 /** Calls until as many orders as the dry run counted are done, a call does none, or the dialog is closed. Returns their number. */
-async function run({ path, done: member, pace }, filter, matched, dialog) {
+async function run(kind, filter, matched, dialog) {
+  const { path, done: member, pace } = kind;
   let done = 0;
   while (done < matched && dialog.isOpen()) {
     const limit = Math.min(MOST, matched - done);
     const begun = Date.now();
-    const report = await post(path, { ...filter, dry_run: false, limit, per_second: pace });
+    const report = await post(path, { ...filter, dry_run: false, limit, per_second: pace }).catch((problem) => {
+      if (done) problem.message += ` Before that: ${result(kind, done, matched)}`;
+      throw problem;
+    });
     if (!report[member]) break;
     done += report[member];
     dialog.progress(`${count(done)} of ${count(matched)} …`);

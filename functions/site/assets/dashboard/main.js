@@ -1,7 +1,7 @@
 // The dashboard's entry: the session, and the polling of the API.
 
 import { address, go, state } from "./address.js";
-import { get } from "./api.js";
+import { fetchInTime, get } from "./api.js";
 import * as ask from "./ask.js";
 import * as bulk from "./bulk.js";
 import { $, say, show } from "./dom.js";
@@ -110,8 +110,9 @@ function askToSignIn(reason) {
 
 async function start() {
   try {
-    const answer = await fetch("config.json");
-    if (answer.ok) config = await answer.json();
+    const answer = await fetchInTime("config.json");
+    if (!answer.ok) throw new Error(`the service answered ${answer.status}. Reload the page to try again.`);
+    config = await answer.json();
     session.setAdminGroup(config.admin_group);
     const token = await signIn.finish(config.sign_in);
     if (token) session.begin(token);

@@ -138,7 +138,11 @@ function confirm(pressed, name) {
 async function act(name) {
   const acted = id;
   say($("order-said"), "");
+  // A second click would be refused, and its refusal would replace the result of the first.
+  const buttons = [...$("order-body").querySelectorAll(".actions button")];
+  buttons.forEach((button) => (button.disabled = true));
   const said = await post(orderPath(acted, name)).then(() => ACTIONS[name].said, explained);
+  buttons.forEach((button) => (button.disabled = false));
   if (acted === id) {
     say($("order-said"), said);
     $("order-close").focus();

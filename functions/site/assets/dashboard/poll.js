@@ -1,6 +1,8 @@
 // Runs a task at intervals: not while the page is hidden, and less often after each failure.
 
 const MOST_SECONDS = 60;
+// A longer `Retry-After` is shortened to this. A timer overflows after 24 days, and then fires at once.
+const LONGEST_SECONDS = 3600;
 
 export class Poll {
   #task;
@@ -72,6 +74,6 @@ export class Poll {
   #backOff(atLeast) {
     this.#failures += 1;
     const doubled = Math.min(MOST_SECONDS, this.#every * 2 ** this.#failures);
-    return Math.max(atLeast, doubled * (0.8 + 0.4 * Math.random()));
+    return Math.min(LONGEST_SECONDS, Math.max(atLeast, doubled * (0.8 + 0.4 * Math.random())));
   }
 }

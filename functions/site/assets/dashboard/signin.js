@@ -2,6 +2,7 @@
 // while the browser is at the issuer.
 
 import { query } from "./address.js";
+import { fetchInTime } from "./api.js";
 
 const STORED = "ordermill-sign-in";
 
@@ -50,14 +51,14 @@ async function exchange(config, code, verifier) {
     code,
     code_verifier: verifier,
   });
-  const answer = await fetch(endpoint, { method: "POST", body, credentials: "omit" });
+  const answer = await fetchInTime(endpoint, { method: "POST", body, credentials: "omit" });
   const reply = await answer.json().catch(() => ({}));
   if (!answer.ok || !reply.access_token) throw new Error(reply.error_description ?? reply.error ?? "The issuer returned no token.");
   return reply.access_token;
 }
 
 async function discover(config) {
-  const answer = await fetch(`${config.issuer}/.well-known/openid-configuration`, { credentials: "omit" });
+  const answer = await fetchInTime(`${config.issuer}/.well-known/openid-configuration`, { credentials: "omit" });
   if (!answer.ok) throw new Error(`The issuer answered ${answer.status}.`);
   return answer.json();
 }
