@@ -108,26 +108,29 @@ impl Queue {
         for failure in &answer.failed {
             tracing::warn!(code = failure.code, reason = failure.message, "could not send a message");
         }
-        let confirmed: HashSet<_> = answer.successful.iter().map(|message| message.id.as_str()).collect();
-        Ok((0..messages.len()).filter(|index| !confirmed.contains(index.to_string().as_str())).collect())
+        Ok(unconfirmed(messages.len(), answer.successful.iter().map(|message| message.id.as_str())))
     }
 
-    /// Sets how long received messages stay invisible from now on, in whole seconds, rounded up. If a call fails, its messages
-    /// become visible at the end of their visibility timeout, which does no harm.
-    pub async fn set_visibility_all(&self, messages: &[(String, Duration)], deadline: Deadline) {
-        let calls = messages.chunks(MAX_BATCH).map(|messages| self.set_visibility_of_ten(messages, deadline));
-        for set in some_at_once(calls).await {
-            if let Err(error) = set {
-                tracing::warn!(%error, "could not set the visibility of up to ten messages; they become visible after their visibility timeout");
-            }
-        }
+    /// Sets how long received messages stay invisible from now on, in whole seconds, rounded up. Returns the indexes of the messages
+    /// that the queue did not confirm: they become visible at the end of their visibility timeout.
+    pub async fn set_visibility_all(&self, messages: &[(String, Duration)], deadline: Deadline) -> HashSet<usize> {
+        let parts: Vec<_> = messages.chunks(MAX_BATCH).collect();
+        let set = some_at_once(parts.iter().map(|part| self.set_visibility_of_ten(part, deadline))).await;
+        let unset = parts.into_iter().zip(set).enumerate().map(|(index, (part, set))| {
+            let unset = set.unwrap_or_else(|error| {
+                tracing::warn!(%error, messages = part.len(), "could not set the visibility of messages");
+                (0..part.len()).collect()
+            });
+            unset.into_iter().map(move |at| index * MAX_BATCH + at)
+        });
+        unset.flatten().collect()
     }
 
     async fn set_visibility_of_ten(
         &self,
         messages: &[(String, Duration)],
         deadline: Deadline,
-    ) -> Result<(), QueueError> {
+    ) -> Result<Vec<usize>, QueueError> {
         let entry = |(index, (receipt, time)): (usize, &(String, Duration))| {
             ChangeMessageVisibilityBatchRequestEntry::builder()
                 .id(index.to_string())
@@ -137,14 +140,11 @@ impl Queue {
         };
         let entries = messages.iter().enumerate().map(entry).collect::<Result<_, _>>().map_err(QueueError::new)?;
         let call = self.client.change_message_visibility_batch().queue_url(&self.url).set_entries(Some(entries));
-        for failure in within(deadline, call.send()).await?.failed {
-            tracing::warn!(
-                code = failure.code,
-                reason = failure.message,
-                "could not set the visibility of a message; it becomes visible after its visibility timeout"
-            );
+        let answer = within(deadline, call.send()).await?;
+        for failure in &answer.failed {
+            tracing::warn!(code = failure.code, reason = failure.message, "could not set the visibility of a message");
         }
-        Ok(())
+        Ok(unconfirmed(messages.len(), answer.successful.iter().map(|message| message.id.as_str())))
     }
 
     /// Receives up to `most` messages, ten at most, and makes them invisible for `invisible`, in whole seconds. Waits up to a
@@ -198,8 +198,16 @@ impl Queue {
         ];
         let call = self.client.get_queue_attributes().queue_url(&self.url).set_attribute_names(Some(counts.to_vec()));
         let found = within(deadline, call.send()).await?.attributes.unwrap_or_default();
-        Ok(counts.iter().filter_map(|name| found.get(name)?.parse::<i64>().ok()).sum())
+        // A missing count is an error. As a zero it would let the sweeper send a message for every order.
+        let numbers: Option<Vec<i64>> = counts.iter().map(|name| found.get(name)?.parse().ok()).collect();
+        Ok(numbers.ok_or_else(|| QueueError::Failed("the answer lacks a number of messages".to_owned()))?.iter().sum())
     }
+}
+
+/// The indexes of the entries of a call whose ids are not among the confirmed ones.
+fn unconfirmed<'a>(entries: usize, confirmed: impl Iterator<Item = &'a str>) -> Vec<usize> {
+    let confirmed: HashSet<_> = confirmed.collect();
+    (0..entries).filter(|index| !confirmed.contains(index.to_string().as_str())).collect()
 }
 
 /// Makes a call, unless the deadline passes first.

@@ -72,6 +72,16 @@ async fn order_that_is_soon_due_keeps_its_message_once() {
 }
 
 #[tokio::test]
+async fn order_whose_message_can_not_be_kept_gets_a_new_message() {
+    let world = World::new().await;
+    world.create("o-1").await;
+    let mut event = world.deliver().await;
+    event.messages[0].receipt_handle = Some("of-an-earlier-delivery".to_owned());
+    let response = world.processor(FIVE_SECONDS).handle(event).await;
+    assert_eq!((failures(&response), world.queue_depth().await, world.delayed().await), (vec![], 2, 1));
+}
+
+#[tokio::test]
 async fn order_that_waits_for_long_gets_a_new_message() {
     let world = World::new().await;
     world.create("o-1").await;

@@ -64,9 +64,14 @@ async fn sweep_requeues_as_many_orders_as_messages_are_missing() {
 
 #[tokio::test]
 async fn refusing_queue_ends_a_sweep_and_the_next_requeues_all() {
-    let silent = Server::start(async |_| Some(json(200, "{}"))).await.unwrap();
-    let confirms_nothing = format!("http://{}", silent.address());
-    for (queue, unsent) in [(NO_AWS, 100), (("AWS_ENDPOINT_URL", &*confirms_nothing), 1000)] {
+    let is_empty = r#"{"Attributes": {"ApproximateNumberOfMessages": "0", "ApproximateNumberOfMessagesDelayed": "0",
+        "ApproximateNumberOfMessagesNotVisible": "0"}}"#;
+    // Both confirm no message. The second says nothing of the queue either, which is not the same as an empty queue.
+    let [knows, silent] = [is_empty, "{}"].map(|answer| Server::start(move |_| async move { Some(json(200, answer)) }));
+    let (knows, silent) = (knows.await.unwrap(), silent.await.unwrap());
+    let [knows, silent] = [&knows, &silent].map(|server| format!("http://{}", server.address()));
+    let variable = "AWS_ENDPOINT_URL";
+    for (queue, unsent) in [(NO_AWS, 100), ((variable, &*knows), 1000), ((variable, &*silent), 100)] {
         let world = World::new().await;
         backlog(&world, 1500).await;
         let swept = Sweeper::from_env(&world.env_with(queue)).unwrap().sweep().await.unwrap();

@@ -104,7 +104,10 @@ async fn receive(call: &Call, limit: i64) -> Result<Vec<Received>, ApiError> {
             Ok(received) if received.is_empty() => break,
             Ok(received) => letters.extend(received),
             // This call redrives the messages that it has. Another call receives the rest.
-            Err(_) if !letters.is_empty() => break,
+            Err(error) if !letters.is_empty() => {
+                tracing::warn!(%error, received = letters.len(), "could not receive all dead letters of a call");
+                break;
+            }
             Err(error) => return Err(ApiError::QueueUnavailable(error)),
         }
     }

@@ -92,13 +92,12 @@ impl Batch {
         }
     }
 
-    /// Keeps a message of the order in the queue, by reporting it as failed, and returns its receipt handle. Returns `None` if SQS has
-    /// delivered all its messages before: each receive brings a message nearer to the dead-letter queue, so none is kept twice.
-    pub fn keep(&mut self, order_id: &OrderId) -> Option<String> {
-        let mut messages = self.messages.get(order_id)?.iter();
-        let (id, receipt) = messages.find_map(|message| Some((&message.id, message.first_receipt.clone()?)))?;
-        self.failed.insert(id.clone());
-        Some(receipt)
+    /// The identifier and the receipt handle of a message of the order that SQS delivers for the first time: each receive brings a message
+    /// nearer to the dead-letter queue, so none is kept twice. Of several it is the one with the least identifier: two batches with the same
+    /// messages could otherwise each keep the one that the other deletes.
+    pub fn first_delivery(&self, order_id: &OrderId) -> Option<(String, String)> {
+        let messages = self.messages.get(order_id)?.iter();
+        messages.filter_map(|message| Some((message.id.clone(), message.first_receipt.clone()?))).min()
     }
 
     /// Reports this message as failed.
@@ -133,5 +132,21 @@ impl Batch {
             response.add_failure(id);
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_with_the_same_messages_choose_the_same_one() {
+        let message = |id: &str| json!({"messageId": id, "receiptHandle": id, "body": "o-1", "attributes": {"ApproximateReceiveCount": "1"}});
+        let chosen = |messages: [&str; 2]| {
+            let event = json!({"Records": messages.map(message)});
+            let batch = Batch::new(serde_json::from_value(event).unwrap());
+            batch.first_delivery(&"o-1".parse().unwrap()).map(|(id, _)| id)
+        };
+        assert_eq!((chosen(["a", "b"]), chosen(["b", "a"])), (Some("a".to_owned()), Some("a".to_owned())));
     }
 }

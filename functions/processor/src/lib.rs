@@ -5,13 +5,13 @@
 //! | without an order's identifier | sends it to the dead-letter queue: no retry can help |
 //! | of an order that has ended | acknowledges it |
 //! | of an order that is due while processing is paused | acknowledges it: the sweeper requeues the order after the pause |
-//! | of an order that is due within ten seconds, at its first delivery | keeps it: makes it invisible until then, and reports it as failed, so that Lambda does not delete it |
+//! | of an order that is due within ten seconds, at its first delivery | keeps it: makes it invisible until then, and reports it as failed, so that Lambda does not delete it. If SQS does not confirm that, sends a new message instead |
 //! | of an order that is not due otherwise, waits, gets another attempt, or was released for lack of time | sends a new message for when the order is due, then acknowledges this one |
 //! | of an order whose outcome is recorded | acknowledges it; after the last attempt the dead-letter queue gets a message as well |
 //! | of an order whose statement or send failed | reports it as failed: SQS delivers it again |
 //!
-//! A bad or failed message never fails its neighbours. SQS moves a message to the dead-letter queue at its tenth failure, which takes 20
-//! minutes. At most one wait keeps its message, so waits do not add up. The order stays active, and the sweeper sends another message.
+//! A bad or failed message never fails its neighbours. SQS moves a message to the dead-letter queue after its tenth receive, which takes 18
+//! to 20 minutes. At most one wait keeps its message, so waits do not add up. The order stays active, and the sweeper sends another message.
 //!
 //! The batch has a deadline, a little before the function's time-out, and [`budget`] divides the time among its steps. The processor
 //! records known outcomes before it calls the queue, so that a queue that hangs can't lose them. It announces ends last.
@@ -47,7 +47,7 @@ use batch::Batch;
 pub use config::ProcessorConfig;
 use decision::{Decided, Decision};
 use event::SqsEvent;
-use queues::Queues;
+use queues::{Kept, Queues};
 pub use work::{ConfiguredWork, Outcome, Simulated, Webhook, Work};
 
 /// Processes batches with one kind of work. One for each execution environment.
@@ -123,7 +123,7 @@ impl<W: Work> Processor<W> {
     }
 
     async fn process(&self, claim: Claim, deadline: Deadline, batch: &mut Batch) {
-        let Claim { token, claimed, mut not_due, paused, ended, not_reclaimed } = claim;
+        let Claim { token, claimed, not_due, paused, ended, not_reclaimed } = claim;
         if let Some((order_ids, error)) = not_reclaimed {
             tracing::error!(error = %Chain(&error), "could not claim orders whose lease has expired; SQS will deliver their messages again");
             for order_id in &order_ids {
@@ -145,13 +145,13 @@ impl<W: Work> Processor<W> {
             decided.into_iter().partition(|decided| matches!(decided.decision, Decision::DeadLetter { .. }));
         // An order whose rescheduling failed gets no new message: SQS delivers the old one again.
         let recorded = if self.record(&lease, &others, batch).await { others.as_slice() } else { &[] };
-        let kept = queues::keep_messages(&mut not_due, batch);
+        let (kept, not_kept) = queues::split_kept(not_due, batch);
         // All at once, so that a queue that hangs costs the time of only one.
         let queue_deadline = deadline.share(2, 3);
-        let (unsent_letters, unsent_messages, ()) = tokio::join!(
+        let (unsent_letters, unsent_messages, not_hidden) = tokio::join!(
             self.queues.dead_letter(&dead_lettered, batch, queue_deadline),
-            self.queues.enqueue_later(recorded, &not_due, batch, queue_deadline),
-            self.queues.set_visibility(&kept, queue_deadline)
+            self.queues.enqueue_later(recorded, &not_kept, batch, queue_deadline),
+            self.queues.hide(&kept, queue_deadline)
         );
         for order_id in unsent_messages.iter().chain(&unsent_letters) {
             batch.fail(order_id);
@@ -160,6 +160,23 @@ impl<W: Work> Processor<W> {
             if unsent_letters.contains(&decided.order.order_id) { decided.without_letter() } else { decided }
         };
         self.record(&lease, &dead_lettered.into_iter().map(after_sending).collect::<Vec<_>>(), batch).await;
+        self.keep(kept, &not_hidden, batch, deadline.share(2, 3)).await;
+    }
+
+    /// Reports the hidden messages as failed, so that Lambda does not delete them. An order whose message SQS did not hide gets a new one:
+    /// the old message would only return after its visibility timeout.
+    async fn keep(&self, kept: Vec<Kept>, not_hidden: &HashSet<usize>, batch: &mut Batch, deadline: Deadline) {
+        let mut others = Vec::new();
+        for (index, kept) in kept.into_iter().enumerate() {
+            if not_hidden.contains(&index) {
+                others.push((kept.order_id, kept.due_in));
+            } else {
+                batch.fail_message(kept.message_id);
+            }
+        }
+        for order_id in self.queues.enqueue_later(&[], &others, batch, deadline).await {
+            batch.fail(&order_id);
+        }
     }
 
     /// Runs the work, unless the order has used up its attempts.

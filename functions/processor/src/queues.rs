@@ -75,21 +75,35 @@ impl Queues {
         unsent.into_iter().map(|index| later[index].0.clone()).collect()
     }
 
-    /// Makes kept messages invisible, each for its time.
-    pub async fn set_visibility(&self, kept: &[(String, Duration)], deadline: Deadline) {
-        self.orders.set_visibility_all(kept, deadline).await;
+    /// Makes messages invisible until their orders are due. Returns the indexes of those that SQS did not confirm.
+    pub async fn hide(&self, kept: &[Kept], deadline: Deadline) -> HashSet<usize> {
+        let times: Vec<_> = kept.iter().map(|kept| (kept.receipt.clone(), kept.due_in.max(SHORTEST_DELAY))).collect();
+        self.orders.set_visibility_all(&times, deadline).await
     }
 }
 
-/// Keeps the messages of the orders that are due soon, and removes these orders from the list. Returns each message's receipt, and how
-/// long the message has to be invisible.
-pub fn keep_messages(not_due: &mut Vec<(OrderId, Duration)>, batch: &mut Batch) -> Vec<(String, Duration)> {
-    let mut kept = Vec::new();
-    not_due.retain(|(order_id, due_in)| {
-        let receipt = if *due_in <= LONGEST_KEPT { batch.keep(order_id) } else { None };
-        let is_later = receipt.is_none();
-        kept.extend(receipt.map(|receipt| (receipt, (*due_in).max(SHORTEST_DELAY))));
-        is_later
-    });
-    kept
+/// A message that its order keeps until it is due.
+pub struct Kept {
+    /// The order.
+    pub order_id: OrderId,
+    /// The time until the order is due.
+    pub due_in: Duration,
+    /// The message's identifier.
+    pub message_id: String,
+    /// The receipt handle of this delivery.
+    receipt: String,
+}
+
+/// Splits orders that are not due into those that keep a message, as they are due soon and SQS delivers it for the first time, and the
+/// others, which get a new one.
+pub fn split_kept(not_due: Vec<(OrderId, Duration)>, batch: &Batch) -> (Vec<Kept>, Vec<(OrderId, Duration)>) {
+    let (mut kept, mut others) = (Vec::new(), Vec::new());
+    for (order_id, due_in) in not_due {
+        let first = if due_in <= LONGEST_KEPT { batch.first_delivery(&order_id) } else { None };
+        match first {
+            Some((message_id, receipt)) => kept.push(Kept { order_id, due_in, message_id, receipt }),
+            None => others.push((order_id, due_in)),
+        }
+    }
+    (kept, others)
 }

@@ -180,7 +180,8 @@ impl Hooks {
             self.note(&call.bodies, Fault::QueueHangs.name());
             self.gate.pass().await;
         }
-        if call.queue != queue::ORDERS || !call.action.starts_with("SendMessage") {
+        let plans = ["SendMessage", "ChangeMessageVisibility"].iter().any(|action| call.action.starts_with(action));
+        if call.queue != queue::ORDERS || !plans {
             return queue::Ruling::Pass;
         }
         let is_api = call.environment.starts_with("api");

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use serde::{Deserialize, Serialize};
 use shared::db::cancel::PendingFilter;
+use shared::error::Chain;
 use shared::order::{OrderId, UserId};
 use time::OffsetDateTime;
 use tokio::time::{Instant, sleep_until};
@@ -145,7 +146,10 @@ async fn cancel_paced(call: &Call, caller: &Caller, order_ids: &[OrderId], per_s
         match call.store.cancel_all(chunk, caller.actor(), call.announce).await {
             Ok(count) => cancelled += count,
             // These orders stay cancelled. Another call continues.
-            Err(_) if cancelled > 0 => break,
+            Err(error) if cancelled > 0 => {
+                tracing::warn!(error = %Chain(&error), cancelled, "could not cancel all orders of a call");
+                break;
+            }
             Err(error) => return Err(error.into()),
         }
     }
