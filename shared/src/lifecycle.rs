@@ -18,7 +18,7 @@ use lambda_runtime_api_client::body::Body;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Notify, RwLock};
+use tokio::sync::{Notify, RwLock, oneshot};
 use tokio::task::yield_now;
 use tokio::time::timeout;
 use tracing::Instrument;
@@ -32,7 +32,7 @@ const IDENTIFIER: &str = "lambda-extension-identifier";
 const HEAD_START: usize = 8;
 /// The runtime is about to request the first event.
 static STARTED: Notify = Notify::const_new();
-/// How long registering may take. Lambda's API is on the same machine. Emulators may lack it.
+/// How long the start waits for the answer. Lambda's API is on the same machine. Emulators may lack it.
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Runs `handler` for each invocation, one at a time, until the environment ends.
@@ -114,13 +114,19 @@ async fn shutdown(busy: &RwLock<()>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Registers the extension. If that fails, the environment gets no SIGTERM, and all else works.
+/// Registers the extension, and waits up to [`REGISTER_TIMEOUT`] for the answer. If that fails, the environment gets no SIGTERM, and all
+/// else works. An extension that is registered later still reports that it is ready: Lambda waits for that before the first event.
 async fn register() {
-    match timeout(REGISTER_TIMEOUT, Extension::register()).await {
-        Ok(Ok(extension)) => drop(tokio::spawn(extension.wait_for_ever())),
-        Ok(Err(error)) => tracing::debug!(%error, "could not register the extension; Lambda will not send SIGTERM"),
-        Err(elapsed) => tracing::debug!(%elapsed, "could not register the extension; Lambda will not send SIGTERM"),
-    }
+    let (answered, answer) = oneshot::channel::<()>();
+    tokio::spawn(async {
+        let registered = Extension::register().await;
+        drop(answered);
+        match registered {
+            Ok(extension) => extension.wait_for_ever().await,
+            Err(error) => tracing::debug!(%error, "could not register the extension; Lambda will not send SIGTERM"),
+        }
+    });
+    let _ = timeout(REGISTER_TIMEOUT, answer).await;
 }
 
 /// The internal extension that makes Lambda send SIGTERM.

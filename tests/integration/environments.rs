@@ -8,10 +8,11 @@ use sandbox::gateway::Gateway;
 use sandbox::merchant::{Merchant, Reply};
 use sandbox::postgres::{Postgres, Stop};
 use sandbox::runtime::{Environment, Function, Pool};
+use sandbox::server::{Server, json as json_of};
 use serde_json::{Value, json};
 use tests::World;
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::slow::{create, function, messages, start};
 
@@ -123,6 +124,37 @@ async fn database_outage_loses_no_order_and_needs_no_restart() {
     let sql = "SELECT string_agg(order_id || ' ' || status, ', ' ORDER BY order_id) FROM order_states";
     let orders: String = postgres.connect().await.unwrap().query_one(sql, &[]).await.unwrap().get(0);
     assert_eq!(orders, "o-1 completed, o-2 pending");
+}
+
+/// Lambda sends no event before every registered extension has reported that it is ready.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the built functions: `make test` runs it"]
+async fn extension_that_is_registered_late_reports_that_it_is_ready() {
+    let ready = Arc::new(Notify::new());
+    let reported = Arc::clone(&ready);
+    let runtime_api = Server::start(move |request| {
+        let reported = Arc::clone(&reported);
+        async move {
+            match request.uri().path() {
+                "/2020-01-01/extension/register" => {
+                    sleep(Duration::from_millis(1500)).await;
+                    let mut registered = json_of(200, "{}");
+                    registered.headers_mut().insert("lambda-extension-identifier", "extension".parse().unwrap());
+                    return Some(registered);
+                }
+                "/2020-01-01/extension/event/next" => reported.notify_one(),
+                _ => {}
+            }
+            std::future::pending().await
+        }
+    });
+    let (world, server) = (World::new().await, runtime_api.await.unwrap());
+    let address = server.address().to_string();
+    let runtime_api = [("AWS_LAMBDA_RUNTIME_API", &*address)];
+    tokio::select! {
+        () = ready.notified() => {}
+        _ = timeout(Duration::from_secs(5), start(&world, "sweeper", &runtime_api)) => panic!("it does not report"),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
