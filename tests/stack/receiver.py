@@ -10,9 +10,12 @@ import json
 import sys
 import time
 from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Lock
 
 TOLERANCE_SECONDS = 300
+# An order is at most 300 KB.
+LONGEST = 1 << 20
 
 
 def key_of(secret: str) -> bytes:
@@ -35,17 +38,21 @@ class Receiver(BaseHTTPRequestHandler):
 
     key = b""
     fulfilled: set[str] = set()
+    fulfils = Lock()
+    timeout = 10  # Seconds for each read: a connection that sends nothing does not keep its thread.
 
     def do_POST(self) -> None:
         """Fulfil the order once. Answers 401 to a call without a valid signature."""
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        length = self.headers.get("Content-Length", "")
+        body = self.rfile.read(int(length)) if length.isdecimal() and int(length) <= LONGEST else b""
         if not is_ours(self.headers, body, self.key):
             self.send_response(401)
         else:
             order = json.loads(body)
             order_id = order["order_id"]  # This is the idempotency key. The signature does not cover the header.
-            print("again   " if order_id in self.fulfilled else "fulfils ", order, flush=True)
-            self.fulfilled.add(order_id)
+            with self.fulfils:
+                print("again   " if order_id in self.fulfilled else "fulfils ", order, flush=True)
+                self.fulfilled.add(order_id)
             self.send_response(204)
         self.end_headers()
 
@@ -55,4 +62,4 @@ class Receiver(BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     port, Receiver.key = int(sys.argv[1]), key_of(sys.argv[2])
-    HTTPServer(("127.0.0.1", port), Receiver).serve_forever()
+    ThreadingHTTPServer(("127.0.0.1", port), Receiver).serve_forever()
