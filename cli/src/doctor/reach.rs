@@ -7,6 +7,8 @@ use native_tls::{Certificate, HandshakeError, TlsConnector};
 use openssl::asn1::Asn1Time;
 use openssl::x509::X509;
 use shared::error::Chain;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use super::finding::Finding;
 use crate::deployment::Deployment;
@@ -22,14 +24,19 @@ pub async fn examine(deployment: &Deployment) -> Vec<Finding> {
     let (host, address) =
         (deployment.url.host_str().unwrap_or_default().trim_matches(['[', ']']), deployment.address());
     let port = deployment.url.port_or_known_default().unwrap_or_default();
-    let found = tokio::net::lookup_host((host, port)).await.map(Vec::from_iter);
-    let addresses = match found {
+    let found = timeout(PATIENCE, tokio::net::lookup_host((host, port))).await;
+    let addresses = match found.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())).map(Vec::from_iter) {
         Ok(addresses) if !addresses.is_empty() => addresses,
         Ok(_) => return vec![no_name(host, "no address")],
         Err(error) => return vec![no_name(host, &error.to_string())],
     };
     let dns = Finding::ok("dns", host, counted(addresses.len() as u64, "address", "addresses"));
-    if let Err(error) = connect(&addresses) {
+    let connected = {
+        let addresses = addresses.clone();
+        // Connecting blocks its thread, and the other checks need this one.
+        spawn_blocking(move || connect(&addresses)).await.unwrap_or_else(|error| Err(std::io::Error::other(error)))
+    };
+    if let Err(error) = connected {
         let remedy =
             "check the URL's port, and for a firewall or a proxy in between; locally, `make up` starts the stack";
         return vec![dns, Finding::wrong("tcp", address, format!("no connection: {error}"), remedy)];
@@ -64,7 +71,7 @@ async fn tls(deployment: &Deployment, host: &str, addresses: Vec<SocketAddr>) ->
         return vec![Finding::held("tls", address, deployment.is_local(), "plain HTTP", remedy)];
     }
     let (host, authorities) = (host.to_owned(), deployment.authorities.clone());
-    let read = tokio::task::spawn_blocking(move || read_certificate(&host, &addresses, authorities.as_deref())).await;
+    let read = spawn_blocking(move || read_certificate(&host, &addresses, authorities.as_deref())).await;
     let CertificateState { refusal, days } = match read.unwrap_or_else(|error| Err(error.to_string())) {
         Ok(state) => state,
         Err(problem) => return vec![Finding::wrong("tls", address, problem, "check that the port is one of HTTPS")],
