@@ -55,6 +55,12 @@ output() {
     stack "Outputs[?OutputKey=='$1'].OutputValue"
 }
 
+# Database and user pool are protected by themselves. Without this, `sam delete` would delete all else before they stop it.
+protect() {
+    [ "$stage" != prod ] ||
+        aws cloudformation update-termination-protection --enable-termination-protection --stack-name "ordermill-$stage"
+}
+
 # The ten newest versions stay for a roll-back; Lambda refuses to delete the one in use.
 delete_old_versions() {
     local name function version
@@ -97,6 +103,7 @@ smoke_test() {
 mapfile -t parameters < <(parameters "$@")
 [ ${#parameters[@]} -gt 0 ]
 sam deploy --config-env "$stage" --no-confirm-changeset --parameter-overrides "${parameters[@]}"
+protect
 delete_old_versions
 bound_database_logs
 smoke_test

@@ -93,7 +93,7 @@ impl Batch {
     }
 
     /// The identifier and the receipt handle of a message of the order that SQS delivers for the first time: each receive brings a message
-    /// nearer to the dead-letter queue, so none is kept twice. Of several it is the one with the least identifier: two batches with the same
+    /// nearer to the dead-letter queue, so none is kept twice. Several first deliveries yield the one with the least identifier: two batches with the same
     /// messages could otherwise each keep the one that the other deletes.
     pub fn first_delivery(&self, order_id: &OrderId) -> Option<(String, String)> {
         let messages = self.messages.get(order_id)?.iter();
