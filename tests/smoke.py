@@ -26,6 +26,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
+from http.client import HTTPException
 
 
 class UnexpectedAnswerError(Exception):
@@ -38,7 +39,7 @@ def main() -> int:
         order_id = check(os.environ["API_URL"].rstrip("/"), token(), float(os.environ.get("SECONDS", "120")))
     except KeyError as missing:
         print(f"error: {missing} is not set", file=sys.stderr)
-    except (UnexpectedAnswerError, OSError) as error:
+    except (UnexpectedAnswerError, OSError, HTTPException, UnicodeError) as error:
         print(f"error: {error}", file=sys.stderr)
     else:
         print(f"The deployment works: {order_id} is completed.")

@@ -1,7 +1,7 @@
 //! The target of an export, a file or standard output, and the checksum of its content.
 
 use std::fmt::Write as _;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write, stdout};
 use std::path::Path;
 
@@ -41,7 +41,7 @@ impl Sink {
 
     /// Reads the first `size` bytes, and cuts off the rest: a page that was not complete.
     fn reopen(&mut self, path: &Path, size: u64) -> io::Result<File> {
-        let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+        let mut file = lock(OpenOptions::new().read(true).write(true).open(path)?)?;
         let mut buffer = vec![0; 1 << 16];
         while self.bytes < size {
             let most = usize::try_from(size - self.bytes).unwrap_or(usize::MAX).min(buffer.len());
@@ -111,5 +111,13 @@ fn has_other_heading(path: &Path, format: Format) -> Result<bool, Failure> {
 }
 
 fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).open(path)
+    lock(OpenOptions::new().write(true).create_new(true).open(path)?)
+}
+
+/// Locks the file, so that two runs of an export do not overwrite each other's pages. Some file systems have no locks.
+fn lock(file: File) -> io::Result<File> {
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(io::Error::other("another run of this export is writing it")),
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
+    }
 }

@@ -102,7 +102,7 @@ async fn create(
     let (answer, repeats) = deliver(client, path, &body).await;
     let took = due.elapsed();
     let refused = match answer {
-        Ok(answer) if is_batch && answer.status == 200 => refusals(&answer),
+        Ok(answer) if is_batch && answer.status == 200 => refusals(&answer, many),
         Ok(answer) if [200, 201].contains(&answer.status) => Vec::new(),
         Ok(answer) => vec![answer.problem(); many],
         Err(problem) => vec![format!("no answer: {problem}"); many],
@@ -111,11 +111,13 @@ async fn create(
     CallResult { accepted, refused, repeats, took }
 }
 
-/// The reasons for the refused orders of a batch.
-fn refusals(answer: &Answer) -> Vec<String> {
+/// The reasons for the refused orders of a batch. An answer without a result for each order, as from a proxy, accepts none.
+fn refusals(answer: &Answer, orders: usize) -> Vec<String> {
     let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
-    let results = body["results"].as_array().into_iter().flatten();
-    let refused = results.filter(|result| result["order"].is_null());
+    let Some(results) = body["results"].as_array().filter(|results| results.len() == orders) else {
+        return vec!["200 without a result for each order".to_owned(); orders];
+    };
+    let refused = results.iter().filter(|result| result["order"].is_null());
     refused
         .map(|result| format!("{}: {}", result["status"], result["problem"]["title"].as_str().unwrap_or_default()))
         .collect()
@@ -143,7 +145,16 @@ fn wait(tries: u32, asked_for: Option<Duration>) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use reqwest::header::HeaderMap;
+
     use super::*;
+
+    #[test]
+    fn answer_of_a_proxy_accepts_no_order() {
+        let answer = |body: &str| Answer { status: 200, headers: HeaderMap::new(), body: body.to_owned() };
+        assert_eq!(refusals(&answer("<html>"), 3).len(), 3);
+        assert_eq!(refusals(&answer(r#"{"results": [{"order": {}}, {"order": null, "status": 409}]}"#), 2), ["409: "]);
+    }
 
     #[test]
     fn wait_is_bounded_whatever_the_service_asks_for() {

@@ -76,6 +76,10 @@ fn interrupted_export_is_resumed_without_a_gap_or_a_repeat() {
     for pages in [1, 3] {
         let child = export(&api, &folder, &arguments).args(["--rate", "2"]).stdout(Stdio::piped()).spawn().unwrap();
         wait_until(&format!("page {pages}"), || api.calls("/orders?") >= pages);
+        if pages > 1 {
+            let second = run(&api, &folder, &arguments);
+            assert!(second.status.code() == Some(2) && text(&second.stderr).contains("another run"), "{second:?}");
+        }
         send(&child, Signal::INT);
         let output = child.wait_with_output().unwrap();
         assert_eq!((output.status.code(), &report(&output)["complete"]), (Some(130), &false.into()));
