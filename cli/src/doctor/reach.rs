@@ -34,7 +34,9 @@ pub async fn examine(deployment: &Deployment) -> Vec<Finding> {
     let connected = {
         let addresses = addresses.clone();
         // Connecting blocks its thread, and the other checks need this one.
-        spawn_blocking(move || connect(&addresses)).await.unwrap_or_else(|error| Err(std::io::Error::other(error)))
+        spawn_blocking(move || connect(&addresses).map(drop))
+            .await
+            .unwrap_or_else(|error| Err(std::io::Error::other(error)))
     };
     if let Err(error) = connected {
         let remedy =
