@@ -29,7 +29,7 @@ impl Queues {
         Ok(Self { orders, dead_letters })
     }
 
-    /// Sends malformed messages to the dead-letter queue.
+    /// Sends malformed messages to the dead-letter queue. This comes after the orders, so that it does not delay them.
     pub async fn dead_letter_malformed(&self, batch: &mut Batch, deadline: Deadline) {
         let malformed = batch.remove_malformed();
         let letter = |message: &Delivery| {
