@@ -14,6 +14,7 @@ mod group;
 mod message;
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
@@ -90,14 +91,7 @@ impl Queue {
     pub async fn send_all(&self, messages: &[Message], deadline: Deadline) -> HashSet<usize> {
         let parts = parts(messages.iter().map(|message| message.body().len()));
         let sent = some_at_once(parts.iter().map(|part| self.send_ten(&messages[part.clone()], deadline))).await;
-        let unsent = parts.into_iter().zip(sent).map(|(part, sent)| match sent {
-            Ok(unsent) => unsent.into_iter().map(|index| part.start + index).collect(),
-            Err(error) => {
-                tracing::warn!(%error, messages = part.len(), "could not send messages");
-                part.collect::<Vec<_>>()
-            }
-        });
-        unsent.flatten().collect()
+        of_all_parts(&parts, sent, |error, messages| tracing::warn!(%error, messages, "could not send messages"))
     }
 
     async fn send_ten(&self, messages: &[Message], deadline: Deadline) -> Result<Vec<usize>, QueueError> {
@@ -114,16 +108,11 @@ impl Queue {
     /// Sets how long received messages stay invisible from now on, in whole seconds, rounded up. Returns the indexes of the messages
     /// that the queue did not confirm: they become visible at the end of their visibility timeout.
     pub async fn set_visibility_all(&self, messages: &[(String, Duration)], deadline: Deadline) -> HashSet<usize> {
-        let parts: Vec<_> = messages.chunks(MAX_BATCH).collect();
-        let set = some_at_once(parts.iter().map(|part| self.set_visibility_of_ten(part, deadline))).await;
-        let unset = parts.into_iter().zip(set).enumerate().map(|(index, (part, set))| {
-            let unset = set.unwrap_or_else(|error| {
-                tracing::warn!(%error, messages = part.len(), "could not set the visibility of messages");
-                (0..part.len()).collect()
-            });
-            unset.into_iter().map(move |at| index * MAX_BATCH + at)
-        });
-        unset.flatten().collect()
+        let parts = parts(messages.iter().map(|(receipt, _)| receipt.len()));
+        let calls = parts.iter().map(|part| self.set_visibility_of_ten(&messages[part.clone()], deadline));
+        of_all_parts(&parts, some_at_once(calls).await, |error, messages| {
+            tracing::warn!(%error, messages, "could not set the visibility of messages");
+        })
     }
 
     async fn set_visibility_of_ten(
@@ -208,6 +197,23 @@ impl Queue {
 fn unconfirmed<'a>(entries: usize, confirmed: impl Iterator<Item = &'a str>) -> Vec<usize> {
     let confirmed: HashSet<_> = confirmed.collect();
     (0..entries).filter(|index| !confirmed.contains(index.to_string().as_str())).collect()
+}
+
+/// The indexes in the whole batch of the entries that were not confirmed, from those of each part. If a part's call failed, this is all of
+/// its entries, and `log` gets the error and their number.
+fn of_all_parts(
+    parts: &[Range<usize>],
+    unconfirmed: Vec<Result<Vec<usize>, QueueError>>,
+    log: impl Fn(QueueError, usize),
+) -> HashSet<usize> {
+    let unconfirmed = parts.iter().zip(unconfirmed).map(|(part, unconfirmed)| match unconfirmed {
+        Ok(indexes) => indexes.into_iter().map(|index| part.start + index).collect(),
+        Err(error) => {
+            log(error, part.len());
+            part.clone().collect::<Vec<_>>()
+        }
+    });
+    unconfirmed.flatten().collect()
 }
 
 /// Makes a call, unless the deadline passes first.
