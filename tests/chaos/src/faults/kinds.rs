@@ -84,7 +84,7 @@ const KINDS: [(Fault, Lasts, &str); 33] = [
     (Fault::Failover, Lasts::Stall, "failover to a promoted standby"),
     (Fault::Paused, Lasts::Stall, "an operator pauses processing"),
     // Last, because afterwards the queue has nothing to deliver for a while.
-    (Fault::QueueRefuses, Lasts::Spell, "the queue refuses every send"),
+    (Fault::QueueRefuses, Lasts::Spell, "the queue refuses every send and every change of visibility"),
     (Fault::QueueHangs, Lasts::Stall, "the queue takes calls and never answers"),
 ];
 
