@@ -30,9 +30,10 @@ class Records:
     def load(cls, settings: Settings) -> "Records":
         """Read the file. Returns empty records if it does not exist."""
         path = settings.state / "services.json"
-        if not path.exists():
+        try:
+            content = json.loads(path.read_text())
+        except FileNotFoundError:
             return cls(path)
-        content = json.loads(path.read_text())
         owner = content["owner"] and Server(**content["owner"])
         return cls(path, [Server(**each) for each in content["servers"]], owner)
 
