@@ -89,6 +89,8 @@ async fn functions_role_can_only_change_rows_and_delete_no_order() {
         "DELETE FROM orders",
         // The history follows an order's user.
         "UPDATE orders SET user_id = 'mallory'",
+        "UPDATE orders SET total_amount = 0",
+        "UPDATE orders SET order_id = 'o-2'",
         "UPDATE order_events SET subject = 'nobody'",
         "DELETE FROM order_events",
         "TRUNCATE orders",
@@ -114,11 +116,16 @@ async fn second_grant_revokes_excess_rights() {
     let role = AppRole::new().await;
     let quoted = role.quoted();
     role.world.execute(&format!("GRANT ALL ON orders, refinery_schema_history TO {quoted}")).await;
-    assert_eq!(role.refusal("DELETE FROM orders").await, None);
+    assert_eq!(role.refusal("DELETE FROM orders; UPDATE orders SET item_ids = '{a}'").await, None);
     role.prepare().await;
     role.grant().await.unwrap();
     role.world.execute("CREATE TABLE of_another_service ()").await;
-    for forbidden in ["DELETE FROM orders", "DELETE FROM refinery_schema_history", "SELECT FROM of_another_service"] {
+    for forbidden in [
+        "DELETE FROM orders",
+        "UPDATE orders SET item_ids = '{a}'",
+        "DELETE FROM refinery_schema_history",
+        "SELECT FROM of_another_service",
+    ] {
         assert_eq!(role.refusal(forbidden).await, Some(SqlState::INSUFFICIENT_PRIVILEGE), "{forbidden}");
     }
     assert_eq!(role.refusal("UPDATE orders SET attempts = 0").await, None);

@@ -5,7 +5,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::retention::DELETE_ENDED;
-use super::role::{PRIVILEGES, RoleName, SETTINGS};
+use super::role::{PRIVILEGES, RoleName, SETTINGS, UPDATED};
 use super::{DbError, Store, StoreError, schema};
 
 /// The table of applied migrations. The functions do not use it.
@@ -81,6 +81,7 @@ impl Store {
         let rows = self.query("read a role's rights", sql, &[(&name, Type::TEXT), (&DELETE_ENDED, Type::TEXT)]).await?;
         let Some(mut rights) = rows.first(Rights::read)? else { return Ok(None) };
         rights.read_tables(self).await?;
+        rights.read_columns(self).await?;
         Ok(Some(rights))
     }
 
@@ -145,6 +146,18 @@ impl Rights {
             let is_needed =
                 PRIVILEGES.iter().any(|(of, all)| *of == table && all.split(", ").any(|one| one == privilege));
             self.compare(format!("{privilege} on {table}"), is_needed, row.try_get("is_held")?);
+            Ok(())
+        })
+    }
+
+    async fn read_columns(&mut self, store: &Store) -> Result<(), StoreError> {
+        let columns: Vec<&str> = UPDATED.split(", ").collect();
+        let sql = "SELECT name, coalesce(has_column_privilege($1::name, to_regclass('orders'), attnum, 'UPDATE'), false) AS is_held
+            FROM unnest($2) AS name LEFT JOIN pg_attribute ON attrelid = to_regclass('orders') AND attname = name";
+        let params = [(&self.role as _, Type::TEXT), (&columns as _, Type::TEXT_ARRAY)];
+        store.query("read a role's rights", sql, &params).await?.read(|row| {
+            let column: &str = row.try_get("name")?;
+            self.compare(format!("UPDATE ({column}) on orders"), true, row.try_get("is_held")?);
             Ok(())
         })
     }

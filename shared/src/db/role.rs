@@ -16,9 +16,10 @@ use crate::deadline::Deadline;
 /// The most bytes of a name: `NAMEDATALEN` of PostgreSQL less one. PostgreSQL cuts a longer name.
 const MAX_NAME: usize = 63;
 
-/// The privileges that the statements need on each table. No statement deletes orders: a function of the owner's does.
+/// The privileges that the statements need on each table. No statement deletes orders: a function of the owner's does. [`UPDATED`] has the
+/// columns of an order that they may update.
 pub(super) const PRIVILEGES: [(&str, &str); 11] = [
-    ("orders", "SELECT, INSERT, UPDATE"),
+    ("orders", "SELECT, INSERT"),
     ("order_work", "SELECT, INSERT, UPDATE, DELETE"),
     ("order_ends", "SELECT, INSERT, UPDATE, DELETE"),
     ("order_events", "SELECT, INSERT"),
@@ -30,6 +31,11 @@ pub(super) const PRIVILEGES: [(&str, &str); 11] = [
     ("order_hours", "SELECT, INSERT, UPDATE, DELETE"),
     ("order_hour_durations", "SELECT, INSERT, UPDATE, DELETE"),
 ];
+
+/// The columns of `orders` that statements update: how the order ended, and what an erasure replaces. The rest of the request never
+/// changes.
+pub(super) const UPDATED: &str =
+    "started_at, finished_at, attempts, retries, cancelled, failure, user_id, metadata, idempotency_key";
 
 /// The settings of the role's sessions on the server:
 /// - a commit that was answered is durable, also if the server's default gives that up for speed;
@@ -165,6 +171,7 @@ impl Names {
             statements.push(format!("REVOKE ALL ON {table} FROM {role}"));
             statements.push(format!("GRANT {privileges} ON {table} TO {role}"));
         }
+        statements.push(format!("GRANT UPDATE ({UPDATED}) ON orders TO {role}"));
         statements.push(format!("GRANT EXECUTE ON FUNCTION {DELETE_ENDED} TO {role}"));
         statements.push(self.of_new_tables("REVOKE SELECT ON TABLES FROM"));
         statements.join(";")
