@@ -89,6 +89,15 @@ async fn cancel_that_waits_for_a_claim_leaves_the_order_to_its_worker() {
 }
 
 #[tokio::test]
+async fn cancel_of_anothers_order_waits_for_no_lock() {
+    let world = world(1).await;
+    let worker = tests::connect(world.owner_url()).await;
+    worker.batch_execute("BEGIN; SELECT FROM order_work FOR UPDATE").await.unwrap();
+    let (api, mallory) = (world.another_api(), Some(("mallory", "orders/write")));
+    call_in_process(&api, mallory, post_empty("/orders/o-1/cancel")).await.problem(404);
+}
+
+#[tokio::test]
 async fn limit_takes_the_oldest_and_the_pace_holds() {
     let world = world(5).await;
     let report = cancel(&world, json!({"dry_run": false, "limit": 2})).await;
