@@ -87,7 +87,7 @@ CREATE TABLE order_work (
 )
 -- Every row is updated several times in a short life and then deleted, so autovacuum starts early and keeps the table small. No
 -- index holds a column that an update changes, so updates stay on their page. The price: once a minute the sweeper reads the whole
--- table, which has one row for each active order. A million rows take a tenth of a second.
+-- table, which has one row for each active order, slice by slice. A million rows take a tenth of a second.
 WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 
 -- The part of an order's past that the rows above do not hold. An ordinary order has no row here. The statement that makes the change inserts
@@ -154,8 +154,8 @@ CREATE TABLE order_ends (
     CONSTRAINT order_ends_taken_back CHECK (num_nonnulls(started_at, attempts, failure) IN (0, 3)),
     PRIMARY KEY (order_id, sequence)
 )
--- Rows live for less than a second, as long as the bus takes events. The sweeper reads the whole table once a minute, and again for
--- each two thousand ends that a bus left which failed. An index on ended_at would spare that, and make each end a tenth dearer.
+-- Rows live for less than a second, as long as the bus takes events. The sweeper reads the whole table once a minute for the age of the
+-- oldest. An index on ended_at would spare that, and make each end a tenth dearer.
 WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 
 -- One row: whether processing is paused. Every claim and every sweep reads it.

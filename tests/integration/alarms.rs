@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_sqs::types::MessageSystemAttributeName;
+use shared::db::requeue::Slice;
 use tests::{Stack, World, eventually};
 
 #[tokio::test]
@@ -44,8 +45,15 @@ async fn stopped_processor_raises_the_overdue_alarm_in_six_minutes() {
     let mut samples = Vec::new();
     for _ in 0..6 {
         world.let_pass(60.0).await;
-        samples
-            .push(world.store().find_overdue(Duration::from_mins(3), Duration::ZERO).await.unwrap().oldest.as_secs());
+        samples.push(
+            world
+                .store()
+                .find_overdue(Slice::default(), Duration::from_mins(3), Duration::ZERO)
+                .await
+                .unwrap()
+                .oldest
+                .as_secs(),
+        );
         world.sweeper().sweep().await.unwrap();
     }
     assert!(samples.iter().rev().take(2).all(|seconds| *seconds > threshold), "{samples:?} and {threshold}");

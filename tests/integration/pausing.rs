@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use shared::db::ends::Announce;
 use shared::db::finish::Finish;
+use shared::db::requeue::Slice;
 use tests::{World, event, eventually, get, order, post, post_empty, with_header};
 
 use crate::environments::start_logged;
@@ -84,20 +85,20 @@ async fn long_pause_rings_no_overdue_alarm() {
     world.let_pass(400.0).await;
     pause(&world).await;
     world.let_pass(4000.0).await;
-    let overdue = world.store().find_overdue(GRACE, AHEAD).await.unwrap();
+    let overdue = world.store().find_overdue(Slice::default(), GRACE, AHEAD).await.unwrap();
     assert_eq!((overdue.oldest, overdue.has_late), (Duration::ZERO, false));
     assert!(overdue.paused_for.unwrap() >= Duration::from_secs(4000), "{overdue:?}");
     assert_eq!(world.sweep().await.requeued, 0);
     assert_eq!(world.get("/metrics").await.expect(200)["oldest_overdue_seconds"], 0.0);
     resume(&world).await;
-    let overdue = world.store().find_overdue(GRACE, AHEAD).await.unwrap();
+    let overdue = world.store().find_overdue(Slice::default(), GRACE, AHEAD).await.unwrap();
     assert!(overdue.oldest < GRACE && overdue.has_late && overdue.paused_for.is_none(), "{overdue:?}");
     // From here on the order is overdue like any other.
     world.let_pass(300.0).await;
     let since_resume = 300.0..330.0;
     let seconds = world.get("/metrics").await.expect(200)["oldest_overdue_seconds"].as_f64().unwrap();
     assert!(since_resume.contains(&seconds), "{seconds}");
-    let overdue = world.store().find_overdue(GRACE, AHEAD).await.unwrap();
+    let overdue = world.store().find_overdue(Slice::default(), GRACE, AHEAD).await.unwrap();
     assert!(since_resume.contains(&overdue.oldest.as_secs_f64()), "{overdue:?}");
 }
 
@@ -107,7 +108,7 @@ async fn pause_without_orders_is_not_overdue_afterwards() {
     pause(&world).await;
     resume(&world).await;
     world.let_pass(1000.0).await;
-    let overdue = world.store().find_overdue(GRACE, AHEAD).await.unwrap();
+    let overdue = world.store().find_overdue(Slice::default(), GRACE, AHEAD).await.unwrap();
     assert_eq!((overdue.oldest, overdue.has_late), (Duration::ZERO, false));
     assert_eq!(world.get("/metrics").await.expect(200)["oldest_overdue_seconds"], 0.0);
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use sandbox::gate::Pace;
 use serde_json::{Value, json};
+use shared::db::requeue::Slice;
 use sweeper::Sweeper;
 use tests::{NO_AWS, World, order_with};
 use time::OffsetDateTime;
@@ -105,7 +106,7 @@ async fn refused_message_is_sent_by_the_next_sweep() {
     let swept = Sweeper::from_env(&world.env_with(NO_AWS)).unwrap().sweep().await.unwrap();
     assert_eq!((swept.enqueued, swept.unsent), (0, 1));
     // A sweep that ends before it sends.
-    assert_eq!(world.store().find_scheduled(Duration::from_mins(10), 100).await.unwrap().len(), 1);
+    assert_eq!(world.store().find_scheduled(Slice::default(), Duration::from_mins(10), 100).await.unwrap().len(), 1);
     assert_eq!((sweep(&world).await, world.counted("requeued").await), ((1, 0), 0));
 }
 
@@ -142,7 +143,7 @@ async fn waiting_for_its_time_is_neither_overdue_nor_queueing() {
     assert_eq!((&metrics["scheduled"], &metrics["status_counts"]["pending"]), (&json!(1), &json!(2)));
     world.process(&["o-2"]).await;
     world.let_pass(3000.0).await;
-    let overdue = world.store().find_overdue(Duration::from_mins(3), Duration::ZERO).await.unwrap();
+    let overdue = world.store().find_overdue(Slice::default(), Duration::from_mins(3), Duration::ZERO).await.unwrap();
     assert_eq!((overdue.oldest, overdue.has_late), (Duration::ZERO, false));
     world.let_pass(601.0).await;
     assert_eq!(world.get("/metrics").await.expect(200)["scheduled"], 0);

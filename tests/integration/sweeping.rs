@@ -63,6 +63,31 @@ async fn sweep_requeues_as_many_orders_as_messages_are_missing() {
 }
 
 #[tokio::test]
+async fn sweep_reads_all_slices_of_the_active_orders() {
+    let world = World::new().await;
+    let place = async |order_id: &str, process_after: &str| {
+        world
+            .insert(
+                1,
+                &[
+                    ("order_id", order_id),
+                    ("created_at", "now() - interval '1 hour'"),
+                    ("process_after", process_after),
+                ],
+            )
+            .await;
+    };
+    place("'first'", "NULL").await;
+    // Two of these rows fill a page. They are not due, and more than a slice of pages lies between the first order and the last.
+    let fill = "INSERT INTO order_work (order_id, created_at, due_at) SELECT repeat('x', 1850) || i, now(), now() + interval '1 day' FROM generate_series(1, 33000) AS i";
+    world.execute(fill).await;
+    place("'last'", "NULL").await;
+    place("'scheduled'", "now() + interval '1 minute'").await;
+    let swept = world.sweep().await;
+    assert_eq!((swept.requeued, swept.enqueued), (2, 1));
+}
+
+#[tokio::test]
 async fn refusing_queue_ends_a_sweep_and_the_next_requeues_all() {
     let is_empty = r#"{"Attributes": {"ApproximateNumberOfMessages": "0", "ApproximateNumberOfMessagesDelayed": "0",
         "ApproximateNumberOfMessagesNotVisible": "0"}}"#;

@@ -5,32 +5,31 @@ use std::time::Duration;
 use shared::db::StoreError;
 use shared::db::ends::{MAX_ENDS, MAX_OLD_ENDS};
 use shared::deadline::Deadline;
-use shared::error::Chain;
 use shared::events::Bus;
 use shared::telemetry::Measure;
 
-use crate::Sweeper;
+use crate::{Sweeper, Swept};
 
+/// The divisor of the share for announcing ends, and of that for their age. They leave scheduled orders the time for a chunk.
+const EVENTS_SHARE: u32 = 4;
 /// The least time for a chunk: two statements and the calls between them. No chunk starts with less.
 const CHUNK_TIME: Duration = Duration::from_secs(1);
 
 impl Sweeper {
-    /// Announces ends that are older than a lease, and returns the number that the bus took. A younger one may still be announced by the
-    /// invocation that recorded it. If it fails, the sweep continues, and the next run tries again.
-    pub(crate) async fn announce(&self, deadline: Deadline) -> usize {
-        let Some(bus) = &self.bus else { return 0 };
-        let mut taken = 0;
-        if let Err(error) = self.announce_to(bus, deadline, &mut taken).await {
-            tracing::warn!(error = %Chain(&error), "could not announce ends; the sweeper will retry");
-        }
-        taken
+    /// Announces ends that are older than a lease, and writes the metric of the oldest. A younger one may still be announced by the
+    /// invocation that recorded it.
+    pub(crate) async fn announce(&self, deadline: Deadline, swept: &mut Swept) -> Result<(), StoreError> {
+        let Some(bus) = &self.bus else { return Ok(()) };
+        let announced = self.announce_to(bus, deadline.share(1, EVENTS_SHARE), &mut swept.events).await;
+        // Last, because it reads all ends. If they are so many that it takes too long, the run fails, but it has announced some of them.
+        let oldest = self.database.until(deadline.share(1, EVENTS_SHARE)).age_of_oldest_end().await;
+        announced.and(oldest.map(|age| Measure::OldestEvent.add(age)))
     }
 
-    /// The same chunk by chunk, until none is left, the bus takes none of a chunk, or the time is over. The next run of this environment then
+    /// Announces chunk by chunk, until none is left, the bus takes none of a chunk, or the time is over. The next run of this environment then
     /// begins behind that chunk, because the bus may refuse it for ever. Adds to `taken`.
     async fn announce_to(&self, bus: &Bus, deadline: Deadline, taken: &mut usize) -> Result<(), StoreError> {
         let store = self.database.until(deadline);
-        Measure::OldestEvent.add(store.age_of_oldest_end().await?);
         let mut refused = self.refused.lock().await;
         let mut after = refused.take();
         let mut leaves_out = after.is_some();

@@ -16,8 +16,8 @@
 //!
 //! With an event bus, a run announces the ends that were left behind: their function crashed, or the bus did not take their events.
 //!
-//! A run has a deadline, a little before the function's time-out. It requeues chunk by chunk and starts no chunk that it may not
-//! finish. The next run requeues the rest.
+//! A run has a deadline, a little before the function's time-out. It reads the active orders slice by slice ([`Slice`]), requeues chunk by
+//! chunk, and starts nothing that it may not finish. The next run does the rest. Millions of active orders therefore don't stop it.
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
@@ -26,6 +26,7 @@
 
 mod announce;
 mod retention;
+mod survey;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -34,17 +35,18 @@ use std::time::Duration;
 use serde::Serialize;
 use shared::config::{ConfigError, Env, Stage, Timing, time_limit};
 use shared::db::ends::OldEnd;
-use shared::db::requeue::{Overdue, ToEnqueue};
-use shared::db::{Database, DbConfig, Store, StoreError};
+use shared::db::requeue::{Slice, ToEnqueue};
+use shared::db::{Database, DbConfig, StoreError};
 use shared::deadline::Deadline;
 use shared::error::Chain;
 use shared::events::Bus;
 use shared::order::OrderId;
 use shared::queue::{Group, Message, Queue};
-use shared::telemetry::{Count, Measure};
+use shared::telemetry::Count;
 use tokio::sync::Mutex;
 
 use retention::Retention;
+use survey::Survey;
 
 /// The least limit of a run. Duplicate messages hide missing ones from the count, so each run requeues a few in any case.
 const LEAST_LIMIT: i64 = 100;
@@ -58,8 +60,6 @@ const AHEAD: Duration = Duration::from_mins(10);
 /// The divisor of the share that is reserved for the statistics and the answer, and of the share of a chunk: its statement, its
 /// sends, and undoing the failed ones. A run starts no chunk with less time.
 const CHUNK_SHARE: u32 = 4;
-/// The divisor of the share for announcing ends, with a bus. It leaves scheduled orders the time for a chunk.
-const EVENTS_SHARE: u32 = 4;
 /// The divisor of the share that is reserved for the answer.
 const ANSWER_SHARE: u32 = 10;
 
@@ -73,6 +73,8 @@ pub struct Sweeper {
     /// The last of the ends that the bus refused in the run before. The next run starts after it.
     refused: Mutex<Option<OldEnd>>,
     retention: Option<Retention>,
+    /// The first slice that the last run had no time to read. The next run begins there.
+    unread: Mutex<Option<Slice>>,
     timeout: Duration,
 }
 
@@ -101,8 +103,8 @@ impl Sweeper {
         let (queue, database) = (Queue::orders(env)?, Database::new(DbConfig::from_env(env)?));
         let (timing, retention) = (Timing::from_env(env)?, Retention::from_env(env)?);
         let bus = Bus::from_env(env)?;
-        let refused = Mutex::default();
-        Ok(Self { database, queue, timing, limit, bus, refused, retention, timeout: time_limit(env, 30)? })
+        let (refused, unread) = (Mutex::default(), Mutex::default());
+        Ok(Self { database, queue, timing, limit, bus, refused, retention, unread, timeout: time_limit(env, 30)? })
     }
 
     /// Runs once. A step that fails does not keep the next ones from running. Returns the first error.
@@ -110,16 +112,17 @@ impl Sweeper {
         let deadline = Deadline::after(self.timeout);
         let requeue_deadline = deadline.minus(self.timeout / CHUNK_SHARE);
         let mut swept = Swept::default();
-        let overdue = self.find_overdue(requeue_deadline).await;
-        swept.events = self.announce(requeue_deadline.share(1, EVENTS_SHARE)).await;
-        let enqueued = match overdue {
-            Ok(overdue) => self.enqueue_all(&overdue, requeue_deadline, &mut swept).await,
+        let survey = self.survey(requeue_deadline).await;
+        let announced = self.announce(requeue_deadline, &mut swept).await;
+        let enqueued = match survey {
+            Ok(survey) => self.enqueue_all(&survey, requeue_deadline, &mut swept).await,
             Err(error) => Err(error),
         };
         let answer_deadline = deadline.minus(self.timeout / ANSWER_SHARE);
         let folded = self.fold(answer_deadline, &mut swept).await;
         let deleted = self.delete_old(answer_deadline, &mut swept).await;
-        for error in [&enqueued, &folded, &deleted].into_iter().filter_map(|step| step.as_ref().err()) {
+        let steps = [announced, enqueued, folded, deleted];
+        for error in steps.iter().filter_map(|step| step.as_ref().err()) {
             tracing::error!(error = %Chain(error), "could not finish a step of the sweep; the next run continues");
         }
         Count::Requeued.add(swept.requeued);
@@ -132,29 +135,24 @@ impl Sweeper {
             swept.events,
             "swept"
         );
-        enqueued.and(folded).and(deleted).map(|()| swept)
-    }
-
-    /// Finds how overdue orders are, and writes the metrics of it.
-    async fn find_overdue(&self, deadline: Deadline) -> Result<Overdue, StoreError> {
-        let overdue = self.database.until(deadline).find_overdue(self.timing.grace, AHEAD).await?;
-        Measure::OldestOverdue.add(overdue.oldest);
-        if let Some(paused_for) = overdue.paused_for {
-            Measure::PausedFor.add(paused_for);
-        }
-        Ok(overdue)
+        steps.into_iter().collect::<Result<(), _>>().map(|()| swept)
     }
 
     /// Sends the messages of scheduled orders, starting in the first half of the time, and then those that are lost.
-    async fn enqueue_all(&self, overdue: &Overdue, deadline: Deadline, swept: &mut Swept) -> Result<(), StoreError> {
+    async fn enqueue_all(&self, survey: &Survey, deadline: Deadline, swept: &mut Swept) -> Result<(), StoreError> {
         let (mut scheduled, mut late) = (SendCounts::default(), SendCounts::default());
         let mut result = Ok(());
-        if overdue.has_scheduled {
+        let slices = survey.scheduled();
+        if !slices.is_empty() {
             let last_start = deadline.share(1, 2);
-            result = self.enqueue(Kind::Scheduled, self.limit, last_start, deadline, &mut scheduled).await;
+            result = self.enqueue(Kind::Scheduled, &slices, self.limit, last_start, deadline, &mut scheduled).await;
         }
-        if overdue.has_late {
-            result = result.and(self.requeue(deadline, &mut late).await);
+        let slices = survey.late();
+        if !slices.is_empty() {
+            let limit = self.limit(survey.expected_messages(), deadline).await;
+            let last_start = deadline.minus(self.timeout / CHUNK_SHARE);
+            let late = self.enqueue(Kind::Overdue, &slices, limit, last_start, deadline, &mut late).await;
+            result = result.and(late);
         }
         (swept.enqueued, swept.requeued, swept.unsent) = (scheduled.sent, late.sent, scheduled.unsent + late.unsent);
         result
@@ -179,17 +177,12 @@ impl Sweeper {
         retention.apply(&store, deadline, self.timeout / CHUNK_SHARE, &mut swept.deleted).await
     }
 
-    /// Requeues overdue orders.
-    async fn requeue(&self, deadline: Deadline, counts: &mut SendCounts) -> Result<(), StoreError> {
-        let limit = self.limit(&self.database.until(deadline), deadline).await?;
-        self.enqueue(Kind::Overdue, limit, deadline.minus(self.timeout / CHUNK_SHARE), deadline, counts).await
-    }
-
-    /// Sends messages to the orders of a kind, chunk by chunk, until none is left, the limit is reached, or the queue refuses messages.
-    /// Starts no chunk after `last_start`.
+    /// Sends messages to the orders of a kind in these slices, chunk by chunk, until none is left, the limit is reached, or the queue
+    /// refuses messages. Starts no chunk after `last_start`.
     async fn enqueue(
         &self,
         kind: Kind,
+        slices: &[Slice],
         limit: i64,
         last_start: Deadline,
         deadline: Deadline,
@@ -197,24 +190,26 @@ impl Sweeper {
     ) -> Result<(), StoreError> {
         let store = self.database.until(deadline);
         let mut left = limit;
-        while left > 0 && counts.unsent == 0 && !last_start.is_over() {
-            let orders = match kind {
-                Kind::Overdue => store.requeue_overdue(self.timing.grace, left.min(CHUNK)).await?,
-                Kind::Scheduled => store.find_scheduled(AHEAD, left.min(CHUNK)).await?,
-            };
-            if orders.is_empty() {
-                break;
-            }
-            left -= i64::try_from(orders.len()).unwrap_or(left);
-            let refused = self.send(&orders, deadline).await;
-            let (unsent, sent): (Vec<_>, Vec<_>) =
-                orders.iter().map(|order| &order.order_id).partition(|order_id| refused.contains(order_id));
-            counts.sent += sent.len();
-            counts.unsent += unsent.len();
-            match kind {
-                Kind::Overdue if !unsent.is_empty() => store.undo_requeue(&unsent).await?,
-                Kind::Overdue => {}
-                Kind::Scheduled => store.mark_enqueued(&sent).await?,
+        for slice in slices {
+            while left > 0 && counts.unsent == 0 && !last_start.is_over() {
+                let orders = match kind {
+                    Kind::Overdue => store.requeue_overdue(*slice, self.timing.grace, left.min(CHUNK)).await?,
+                    Kind::Scheduled => store.find_scheduled(*slice, AHEAD, left.min(CHUNK)).await?,
+                };
+                if orders.is_empty() {
+                    break;
+                }
+                left -= i64::try_from(orders.len()).unwrap_or(left);
+                let refused = self.send(&orders, deadline).await;
+                let (unsent, sent): (Vec<_>, Vec<_>) =
+                    orders.iter().map(|order| &order.order_id).partition(|order_id| refused.contains(order_id));
+                counts.sent += sent.len();
+                counts.unsent += unsent.len();
+                match kind {
+                    Kind::Overdue if !unsent.is_empty() => store.undo_requeue(&unsent).await?,
+                    Kind::Overdue => {}
+                    Kind::Scheduled => store.mark_enqueued(&sent).await?,
+                }
             }
         }
         Ok(())
@@ -231,13 +226,12 @@ impl Sweeper {
     }
 
     /// The most orders that this run may requeue: the number of missing messages.
-    async fn limit(&self, store: &Store, deadline: Deadline) -> Result<i64, StoreError> {
-        let active = store.count_expected_messages().await?;
+    async fn limit(&self, expected_messages: i64, deadline: Deadline) -> i64 {
         match self.queue.depth(deadline.share(1, 4)).await {
-            Ok(messages) => Ok((active - messages).clamp(LEAST_LIMIT, self.limit)),
+            Ok(messages) => (expected_messages - messages).clamp(LEAST_LIMIT, self.limit),
             Err(error) => {
                 tracing::warn!(%error, "could not read the queue's depth; requeueing as few orders as possible");
-                Ok(LEAST_LIMIT)
+                LEAST_LIMIT
             }
         }
     }

@@ -12,33 +12,64 @@ use super::{DbError, Param, Store, StoreError};
 use crate::order::OrderId;
 use crate::queue::LONGEST_DELAY;
 
-impl Store {
-    /// Counts the active orders that should have a message: all but those whose message the sweeper has still to send.
-    pub async fn count_expected_messages(&self) -> Result<i64, StoreError> {
-        let sql =
-            format!("SELECT count(*) FILTER (WHERE ({}) IS NOT TRUE) AS active FROM order_work", lacks_message("$1"));
-        let rows = self.query("count expected messages", &sql, &[(&LONGEST_DELAY.as_secs_f64(), Type::FLOAT8)]).await?;
-        rows.value("active")
+/// A part of `order_work` on disk, by its pages of 8 KiB. A statement of a sweep reads one slice, so its time does not grow with the
+/// number of active orders. Most services have a single slice.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Slice {
+    first_page: u32,
+}
+
+impl Slice {
+    /// The pages of a slice: 128 MiB, some 500,000 orders. The slowest disk of RDS, of 125 MB a second, reads them in a second.
+    const PAGES: u32 = 16_384;
+    /// The condition that a row is in a slice. The parameters are those of [`Self::bounds`].
+    pub(super) const HOLDS_ROW: &str = "ctid >= $1::text::tid AND ctid < $2::text::tid";
+
+    /// The next slice of a table of this many pages; `None` after the last one.
+    #[must_use]
+    pub fn next(self, pages: u32) -> Option<Self> {
+        let first_page = self.first_page + Self::PAGES;
+        (first_page < pages).then_some(Self { first_page })
     }
 
-    /// Finds how overdue orders are, and whether scheduled ones fall due within `ahead`, in one pass over the active orders.
-    pub async fn find_overdue(&self, grace: Duration, ahead: Duration) -> Result<Overdue, StoreError> {
+    pub(super) fn bounds(self) -> [String; 2] {
+        [self.first_page, self.first_page + Self::PAGES].map(|page| format!("({page},0)"))
+    }
+}
+
+/// The condition that an order's message must be lost. `grace` is the parameter with the grace period in seconds.
+fn is_late(grace: &str) -> String {
+    let threshold =
+        format!("greatest(now() - make_interval(secs => {grace}), (SELECT resumed_at FROM processing_pause))");
+    format!("due_at < {threshold} AND (requeued_at IS NULL OR requeued_at < {threshold})")
+}
+
+impl Store {
+    /// Finds in a slice how overdue orders are, how many should have a message, and whether scheduled ones fall due within `ahead`.
+    pub async fn find_overdue(&self, slice: Slice, grace: Duration, ahead: Duration) -> Result<Overdue, StoreError> {
+        let (is_late, lacks_message, in_slice) = (is_late("$3"), lacks_message("$4"), Slice::HOLDS_ROW);
         let sql = format!(
             "SELECT extract(epoch FROM now() - paused_at)::float8 AS paused_seconds,
             CASE WHEN paused_at IS NULL AND first_due_at < now()
                 THEN extract(epoch FROM now() - greatest(first_due_at, resumed_at)) ELSE 0 END::float8 AS overdue_seconds,
-            paused_at IS NULL AND first_due_at < greatest(now() - make_interval(secs => $1), resumed_at) IS TRUE AS has_late,
-            paused_at IS NULL AND has_scheduled IS TRUE AS has_scheduled
+            paused_at IS NULL AND has_late IS TRUE AS has_late,
+            paused_at IS NULL AND has_scheduled IS TRUE AS has_scheduled,
+            expected_messages, pg_relation_size('order_work') / current_setting('block_size')::bigint AS pages
         FROM (
-            SELECT min(due_at) AS first_due_at,
-                bool_or({} AND due_at < now() + make_interval(secs => $3)) AS has_scheduled
-            FROM order_work
-        ) AS active LEFT JOIN processing_pause ON true",
-            lacks_message("$2")
+            SELECT min(due_at) AS first_due_at, count(*) FILTER (WHERE ({lacks_message}) IS NOT TRUE) AS expected_messages,
+                bool_or({is_late}) AS has_late,
+                bool_or({lacks_message} AND due_at < now() + make_interval(secs => $5)) AS has_scheduled
+            FROM order_work WHERE {in_slice}
+        ) AS active LEFT JOIN processing_pause ON true"
         );
-        let (grace, ahead) = (grace.as_secs_f64(), ahead.as_secs_f64());
-        let longest_delay = LONGEST_DELAY.as_secs_f64();
-        let params: [Param; 3] = [(&grace, Type::FLOAT8), (&longest_delay, Type::FLOAT8), (&ahead, Type::FLOAT8)];
+        let ([first, end], longest_delay) = (slice.bounds(), LONGEST_DELAY.as_secs_f64());
+        let params: [Param; 5] = [
+            (&first, Type::TEXT),
+            (&end, Type::TEXT),
+            (&grace.as_secs_f64(), Type::FLOAT8),
+            (&longest_delay, Type::FLOAT8),
+            (&ahead.as_secs_f64(), Type::FLOAT8),
+        ];
         let rows = self.query("find overdue orders", &sql, &params).await?;
         rows.one(|row| {
             Ok(Overdue {
@@ -46,11 +77,13 @@ impl Store {
                 has_late: row.try_get("has_late")?,
                 has_scheduled: row.try_get("has_scheduled")?,
                 paused_for: row.try_get::<_, Option<f64>>("paused_seconds")?.map(seconds),
+                expected_messages: row.try_get("expected_messages")?,
+                pages: u32::try_from(row.try_get::<_, i64>("pages")?).unwrap_or(u32::MAX),
             })
         })
     }
 
-    /// Finds at most `limit` orders whose messages must be lost: overdue by more than `grace`, and not requeued within `grace`. An order
+    /// Finds at most `limit` orders of a slice whose messages must be lost, the most overdue first. They are overdue by more than `grace`, and not requeued within `grace`. An order
     /// that was due before the last pause ended lost its message to the pause, so for it the end of the pause replaces the end of
     /// `grace`. Finds none while processing is paused.
     ///
@@ -60,17 +93,23 @@ impl Store {
     /// `order_work` has no user: only these few orders need one, and each create would pay for the column. The statement reads the user
     /// of each order by the key of `orders` instead of a join, which could read all orders under misleading statistics.
     ///
-    /// Conflicts: the next run finds an order that another statement has locked.
-    pub async fn requeue_overdue(&self, grace: Duration, limit: i64) -> Result<Vec<ToEnqueue>, StoreError> {
-        let is_recorded = is_recorded("requeued");
+    /// Conflicts: the next run finds an order that another statement has locked. The orders are chosen before they are locked, because
+    /// PostgreSQL sorts all overdue orders of the slice if the same subquery locks them.
+    pub async fn requeue_overdue(
+        &self,
+        slice: Slice,
+        grace: Duration,
+        limit: i64,
+    ) -> Result<Vec<ToEnqueue>, StoreError> {
+        let (is_recorded, is_late, in_slice) = (is_recorded("requeued"), is_late("$3"), Slice::HOLDS_ROW);
         let sql = format!(
-            "WITH overdue AS (
+            "WITH chosen AS (
                 SELECT order_id FROM order_work
-                WHERE due_at < greatest(now() - make_interval(secs => $1), (SELECT resumed_at FROM processing_pause))
-                    AND (requeued_at IS NULL OR requeued_at <
-                        greatest(now() - make_interval(secs => $1), (SELECT resumed_at FROM processing_pause)))
-                    AND NOT EXISTS (SELECT FROM processing_pause WHERE paused_at IS NOT NULL)
-                ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED
+                WHERE {in_slice} AND {is_late} AND NOT EXISTS (SELECT FROM processing_pause WHERE paused_at IS NOT NULL)
+                ORDER BY due_at LIMIT $4
+            ), overdue AS (
+                SELECT order_id FROM order_work WHERE order_id = ANY (ARRAY (SELECT order_id FROM chosen)) AND {is_late}
+                ORDER BY order_id FOR UPDATE SKIP LOCKED
             ), requeued AS (
                 UPDATE order_work SET requeued_at = now() WHERE order_id = ANY (ARRAY (SELECT order_id FROM overdue))
                 RETURNING order_id
@@ -84,7 +123,9 @@ impl Store {
                 0::float8 AS due_in_seconds
             FROM requeued"
         );
-        let params: [Param; 2] = [(&grace.as_secs_f64(), Type::FLOAT8), (&limit, Type::INT8)];
+        let [first, end] = slice.bounds();
+        let params: [Param; 4] =
+            [(&first, Type::TEXT), (&end, Type::TEXT), (&grace.as_secs_f64(), Type::FLOAT8), (&limit, Type::INT8)];
         let rows = self.query("requeue overdue orders", &sql, &params).await?;
         rows.read(ToEnqueue::read)
     }
@@ -112,7 +153,7 @@ impl Store {
     }
 }
 
-/// The facts that a sweep needs before it requeues orders.
+/// The facts that a sweep needs of a slice before it requeues orders.
 #[derive(Debug)]
 pub struct Overdue {
     /// The time since the most overdue order was due, or since the last pause ended if that is shorter; zero if no order is overdue,
@@ -124,6 +165,10 @@ pub struct Overdue {
     pub has_scheduled: bool,
     /// The time since processing was paused; `None` while it runs.
     pub paused_for: Option<Duration>,
+    /// The number of orders that should have a message: all but those whose message the sweeper has still to send.
+    pub expected_messages: i64,
+    /// The pages of the whole table, for [`Slice::next`].
+    pub pages: u32,
 }
 
 /// An order that gets a message from the sweeper.

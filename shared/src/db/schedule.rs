@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio_postgres::types::Type;
 
-use super::requeue::ToEnqueue;
+use super::requeue::{Slice, ToEnqueue};
 use super::{Param, Store, StoreError};
 use crate::order::{Order, OrderId};
 use crate::queue::LONGEST_DELAY;
@@ -32,22 +32,33 @@ pub(super) fn lacks_message(longest_delay: &str) -> String {
 }
 
 impl Store {
-    /// Finds at most `limit` orders that have no message yet and are due within `ahead`, the first to be due first, each with the time
-    /// until then. Finds none while processing is paused.
-    pub async fn find_scheduled(&self, ahead: Duration, limit: i64) -> Result<Vec<ToEnqueue>, StoreError> {
-        let (longest_delay, ahead) = (LONGEST_DELAY.as_secs_f64(), ahead.as_secs_f64());
-        let params: [Param; 3] = [(&longest_delay, Type::FLOAT8), (&ahead, Type::FLOAT8), (&limit, Type::INT8)];
+    /// Finds at most `limit` orders of a slice that have no message yet and are due within `ahead`, the first to be due first, each with
+    /// the time until then. Finds none while processing is paused.
+    pub async fn find_scheduled(
+        &self,
+        slice: Slice,
+        ahead: Duration,
+        limit: i64,
+    ) -> Result<Vec<ToEnqueue>, StoreError> {
+        let ([first, end], longest_delay) = (slice.bounds(), LONGEST_DELAY.as_secs_f64());
+        let params: [Param; 5] = [
+            (&first, Type::TEXT),
+            (&end, Type::TEXT),
+            (&longest_delay, Type::FLOAT8),
+            (&ahead.as_secs_f64(), Type::FLOAT8),
+            (&limit, Type::INT8),
+        ];
+        let (in_slice, lacks_message) = (Slice::HOLDS_ROW, lacks_message("$3"));
         let sql = format!(
             "SELECT order_id, (SELECT o.user_id FROM orders AS o WHERE o.order_id = scheduled.order_id) AS user_id,
                 greatest(0, extract(epoch FROM due_at - now()))::float8 AS due_in_seconds
             FROM (
                 SELECT order_id, due_at FROM order_work
-                WHERE {}
-                    AND due_at < now() + make_interval(secs => $2)
+                WHERE {in_slice} AND {lacks_message}
+                    AND due_at < now() + make_interval(secs => $4)
                     AND NOT EXISTS (SELECT FROM processing_pause WHERE paused_at IS NOT NULL)
-                ORDER BY due_at LIMIT $3
-            ) AS scheduled",
-            lacks_message("$1")
+                ORDER BY due_at LIMIT $5
+            ) AS scheduled"
         );
         let rows = self.query("find scheduled orders", &sql, &params).await?;
         rows.read(ToEnqueue::read)

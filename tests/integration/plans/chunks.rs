@@ -1,4 +1,5 @@
-//! The same for what operators delete, erase, retry and cancel: a chunk reads its orders and few more, among a million.
+//! The same for what operators delete, erase, retry and cancel, among a million orders: a chunk reads its orders and few more. And for
+//! what the sweeper reads: a slice of the active orders.
 
 use tests::{World, connect};
 use tokio_postgres::Client;
@@ -18,9 +19,12 @@ const LARGE_USER: &str =
     SELECT 'l-' || i, 'large', ARRAY['book-1'], 1, at, at, at, 1
     FROM generate_series(1, 100000) AS i, LATERAL (SELECT now() - i * interval '1 second' AS at) AS moment";
 
+/// The arguments of a slice of a hundred pages. Each holds some sixty active orders.
+const SLICE: &str = "'(100,0)', '(200,0)'";
+
 /// The statements of an erasure, for a user with a thousand orders and for the large one, of a retry of the orders of an hour, and of a
-/// cancel for the large user: the beginning of each, its arguments, and the most rows and pages.
-const CHUNKS: [(&str, &str, f64, f64); 7] = [
+/// cancel for the large user, and of a sweep: the beginning of each, its arguments, and the most rows and pages. `SLICE` stands for one.
+const CHUNKS: [(&str, &str, f64, f64); 11] = [
     (COUNT, "'user-7', 1000", 1_000.0, 2_000.0),
     (COUNT, "'large', 1000", 42_000.0, 90_000.0),
     (COUNT_WITH_ENDS, "'large', 1000", 102_000.0, 180_000.0),
@@ -28,6 +32,10 @@ const CHUNKS: [(&str, &str, f64, f64); 7] = [
     ("SELECT EXISTS (SELECT FROM orders WHERE user_id = $1)", "'user-7'", 1.0, 10.0),
     (COUNT_FAILED, "NULL, NULL, NULL, NULL, 20, now() - interval '2 h', now() - interval '1 h', NULL", 200.0, 500.0),
     (COUNT_PENDING, "NULL, NULL, 'large', 1, NULL", 21_000.0, 5_000.0),
+    ("SELECT extract(epoch FROM now() - paused_at)", "SLICE, 180, 900, 600", 7_000.0, 150.0),
+    ("WITH chosen AS ( SELECT order_id FROM order_work", "SLICE, 0, 100", 8_000.0, 3_000.0),
+    ("SELECT order_id, (SELECT o.user_id FROM orders", "SLICE, 900, 600, 100", 7_000.0, 600.0),
+    ("SELECT order_id, ctid::text AS place FROM order_ends", "0, '(0,0)'", 2_000.0, 40.0),
 ];
 
 const COUNT: &str = "WITH newest AS ( SELECT finished_at IS NULL AS is_active";
@@ -50,7 +58,8 @@ async fn calls_of_operators_read_only_their_chunk_of_orders() {
             read_too_much.push(format!("retention: {rows} rows: {statistics}"));
         }
         for (beginning, arguments, most_rows, most_pages) in CHUNKS {
-            let excess = excess(&client, &recorded, beginning, arguments, (most_rows, most_pages)).await;
+            let arguments = arguments.replace("SLICE", SLICE);
+            let excess = excess(&client, &recorded, beginning, &arguments, (most_rows, most_pages)).await;
             read_too_much.extend(excess.into_iter().map(|what| format!("{beginning}: {what}: {statistics}")));
         }
     }

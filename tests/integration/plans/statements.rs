@@ -68,7 +68,7 @@ pub const HOT: [(&str, &str, &str, Option<i64>); 29] = [
     ("finish and keep the ends", "WITH done AS … INSERT INTO order_ends", FINISHED, None),
     ("find ends", "SELECT s.order_id … FROM order_ends AS e JOIN", "ENDED", None),
     ("delete ends", "DELETE FROM order_ends", "ENDED, array_fill(1, ARRAY[SIZE])", None),
-    ("find old ends", "SELECT ended_at, order_id FROM order_ends", "0, NULL, ''", Some(2000)),
+    ("find old ends", "SELECT order_id, ctid", "0, '(0,0)'", Some(2000)),
     ("find active orders", "SELECT order_id, greatest(", "IDS, 900", None),
     (
         "retry",
