@@ -1,9 +1,13 @@
 """Signing in to the dashboard, by the issuer or with a token."""
 
 import re
+from urllib.parse import parse_qs, urlsplit
 
-from dashboard import METRICS
-from playwright.sync_api import expect
+from dashboard import METRICS, Dashboard
+from playwright.sync_api import Route, expect
+
+CONFIGURATION = re.compile(r"/\.well-known/openid-configuration$")
+LOGOUT = re.compile(r"/logout\?")
 
 
 def test_user_sees_own_orders_and_no_metrics_of_the_service(visit, pictures):
@@ -74,6 +78,63 @@ def test_token_can_be_pasted_and_an_invalid_one_is_refused(visit, pictures):
     dashboard.page.get_by_role("button", name="Sign out").click()
     dashboard.sees("signed-out")
     assert dashboard.page.get_by_label("Access token").input_value() == ""
+
+
+def test_sign_out_ends_the_session_of_the_issuer(operator):
+    with operator.page.expect_response(LOGOUT) as answer:
+        operator.page.get_by_role("button", name="Sign out").click()
+    assert answer.value.status == 302
+    back = f"{operator.address}/index.html"
+    assert parameters(answer.value.url) == {"client_id": ["dashboard"], "post_logout_redirect_uri": [back]}
+    # The page is a new one: it does not say that the user has signed out.
+    expect(operator.page.locator("#sign-in-reason")).to_have_text("Sign in to see orders and metrics.")
+    expect(operator.page).to_have_url(back)
+    operator.page.get_by_role("button", name="Sign in").click()
+    expect(operator.page.get_by_role("heading", name="Who are you?")).to_be_visible()
+
+
+def test_sign_out_of_a_user_pool_names_the_page_as_cognito_does(visit):
+    """The issuer of this machine acts for Cognito, which the page's policy does not know here."""
+    dashboard = visit(bypass_csp=True)
+    pool = "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_pool"
+    issuer = dashboard.stack["OIDC_ISSUER"]
+    endpoints = {"authorization_endpoint": f"{issuer}/authorize", "token_endpoint": f"{issuer}/token"}
+    sign_in = {"issuer": pool, "client_id": "dashboard", "scope": "openid orders/read orders/admin", "audience": None}
+    settings = {"sign_in": sign_in, "admin_group": None}
+    dashboard.page.route(re.compile(r"/config\.json$"), lambda route: route.fulfill(json=settings))
+    dashboard.page.route(CONFIGURATION, lambda route: route.fulfill(json=endpoints))
+    dashboard.page.route(LOGOUT, lambda route: route.fulfill(body="Signed out"))
+    dashboard.sign_in().sees("live")
+    with dashboard.page.expect_response(LOGOUT) as answer:
+        dashboard.page.get_by_role("button", name="Sign out").click()
+    assert answer.value.url.startswith(f"{issuer}/logout?")
+    back = f"{dashboard.address}/index.html"
+    assert parameters(answer.value.url) == {"client_id": ["dashboard"], "logout_uri": [back]}
+
+
+def test_page_says_that_the_session_of_the_issuer_may_remain(operator):
+    def forget_logout(route: Route) -> None:
+        answer = route.fetch()
+        named = {name: value for name, value in answer.json().items() if name != "end_session_endpoint"}
+        route.fulfill(response=answer, json=named)
+
+    operator.page.route(CONFIGURATION, forget_logout, times=1)
+    assert_sign_out_stays_here(operator, "it has no address for that. Sign out there too.")
+    operator.page.get_by_role("button", name="Sign in").click()
+    operator.page.get_by_role("link", name="admin").click()
+    operator.sees("live")
+    operator.page.route(CONFIGURATION, lambda route: route.fulfill(status=503), times=1)
+    assert_sign_out_stays_here(operator, "The issuer answered 503. Sign out there too.")
+
+
+def assert_sign_out_stays_here(dashboard: Dashboard, cause: str) -> None:
+    dashboard.page.get_by_role("button", name="Sign out").click()
+    dashboard.sees("signed-out")
+    expect(dashboard.page.locator("#sign-in-reason")).to_contain_text(f"perhaps not at the issuer: {cause}")
+
+
+def parameters(url: str) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(url).query)
 
 
 def test_refused_token_signs_out_with_a_reason(operator):

@@ -46,6 +46,13 @@ class CodeFlow:
         self._codes[code] = query
         return 302, "", {"Location": f"{back}?{urlencode({'code': code, 'state': query.get('state', '')})}"}
 
+    def end_session(self, query: dict[str, str]) -> tuple[int, str, dict[str, str]]:
+        """Return the redirect of a browser that signs out. No session ends, because each sign-in asks for the user."""
+        back = query.get("post_logout_redirect_uri", "")
+        if query.get("client_id") != CLIENT or urlsplit(back).hostname != HOST:
+            raise Refused("invalid_request")
+        return 302, "", {"Location": back}
+
     def token(self, form: dict[str, str]) -> dict[str, object]:
         """Exchange a code for the answer with a token."""
         asked = self._codes.pop(form.get("code", ""), None)

@@ -1,7 +1,7 @@
 """The issuer's server, with its documents and sign-in: ``python -m stack.issuer_server KEY_FILE ISSUER_URL ORIGIN``.
 
 Only scripts of ORIGIN, which is the dashboard's, may read answers, and only of two paths. The browser itself opens
-``/authorize``. A script that could read that answer would have the code for a token.
+``/authorize`` and ``/logout``. A script that could read the answer of ``/authorize`` would have the code for a token.
 """
 
 import json
@@ -32,10 +32,11 @@ class Handler(BaseHTTPRequestHandler):
     origin: str
 
     def do_GET(self) -> None:
-        """Answer with a document, or start the flow."""
+        """Answer with a document, start the flow, or sign out."""
         url = urlsplit(self.path)
-        if url.path == "/authorize":
-            self._flow(lambda: self.flow.authorize(dict(parse_qsl(url.query))))
+        steps = {"/authorize": self.flow.authorize, "/logout": self.flow.end_session}
+        if url.path in steps:
+            self._flow(lambda: steps[url.path](dict(parse_qsl(url.query))))
         else:
             self._answer(200 if self.path in self.pages else 404, json.dumps(self.pages.get(self.path, {})), {})
 
@@ -69,6 +70,7 @@ def documents(key: bytes, issuer: str) -> dict[str, dict]:
         "issuer": issuer,
         "authorization_endpoint": f"{issuer}/authorize",
         "token_endpoint": f"{issuer}/token",
+        "end_session_endpoint": f"{issuer}/logout",
         "jwks_uri": f"{issuer}/.well-known/jwks.json",
         "id_token_signing_alg_values_supported": ["RS256"],
         "subject_types_supported": ["public"],

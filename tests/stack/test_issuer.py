@@ -12,6 +12,7 @@ SIGN_IN = (
     "/authorize?client_id=dashboard&redirect_uri=http://127.0.0.1:4566/dashboard&response_type=code"
     "&code_challenge_method=S256&code_challenge=of-the-attacker&user=admin&scope=orders/admin"
 )
+SIGN_OUT = "/logout?client_id=dashboard&post_logout_redirect_uri=http://127.0.0.1:4566/dashboard"
 
 
 class Origins(unittest.TestCase):
@@ -35,6 +36,8 @@ class Origins(unittest.TestCase):
         for method, path, status, reader in [
             ("GET", SIGN_IN, 302, None),
             ("GET", "/authorize?", 400, None),
+            ("GET", SIGN_OUT, 302, None),
+            ("GET", SIGN_OUT.replace("127.0.0.1", "elsewhere.example.com"), 400, None),
             ("GET", "/.well-known/openid-configuration", 200, dashboard),
             ("GET", "/.well-known/jwks.json", 200, None),
             ("POST", "/token", 400, dashboard),

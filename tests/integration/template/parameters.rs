@@ -215,6 +215,15 @@ fn dashboard_signs_users_in_without_the_admin_scope() {
 }
 
 #[test]
+fn sign_out_may_return_to_every_page_that_signs_users_in() {
+    let template =
+        template(&["UserCallbackUrls=https://a.example.com/dashboard/index.html,http://localhost:8400/callback"]);
+    let client = template.properties("UserClient");
+    assert_eq!(client["CallbackURLs"].as_array().map(Vec::len), Some(2));
+    assert_eq!(client["LogoutURLs"], client["CallbackURLs"]);
+}
+
+#[test]
 fn created_pool_has_an_operators_group_and_others_may_name_one() {
     let groups = |parameters: &[&str]| {
         let template = template(parameters);

@@ -22,6 +22,7 @@ const EVERY_SECONDS = 2;
 const REFUSED = "The service does not accept this token. Sign in again.";
 
 let config = { sign_in: null, admin_group: null };
+let isByIssuer = false;
 let isLimited = false;
 let metrics = null;
 let listed = "";
@@ -115,11 +116,30 @@ async function start() {
     config = await answer.json();
     session.setAdminGroup(config.admin_group);
     const token = await signIn.finish(config.sign_in);
+    isByIssuer = token !== null;
     if (token) session.begin(token);
     else askToSignIn();
   } catch (error) {
     askToSignIn(`Signing in failed: ${error.message}`);
   }
+}
+
+/** Ends the session, and that of the issuer: otherwise "Sign in" would sign the next person in as this user. */
+async function signOut() {
+  session.end("You are signed out.");
+  if (!isByIssuer) return;
+  const here = "You are signed out of this page, but perhaps not at the issuer";
+  try {
+    const isEnding = await signIn.endAtIssuer(config.sign_in);
+    if (!isEnding) say($("sign-in-reason"), `${here}: it has no address for that. Sign out there too.`);
+  } catch (error) {
+    say($("sign-in-reason"), `${here}: ${error.message} Sign out there too.`);
+  }
+}
+
+function beginWithToken() {
+  session.begin($("token").value);
+  isByIssuer = false;
 }
 
 /** Runs an action, and shows its error beside the sign-in. */
@@ -136,11 +156,11 @@ session.session.addEventListener("end", (event) => end(event.detail));
 address.addEventListener("change", follow);
 [order, bulk, pause].forEach((part) => part.onChange(() => poll.now()));
 $("sign-in-button").addEventListener("click", () => attempt(() => signIn.leave(config.sign_in)));
-$("sign-out").addEventListener("click", () => session.end("You are signed out."));
+$("sign-out").addEventListener("click", signOut);
 $("try-again").addEventListener("click", () => poll.now());
 $("more").addEventListener("click", () => (orders.more(), poll.now()));
 $("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  attempt(() => session.begin($("token").value)).then(() => ($("token").value = ""));
+  attempt(beginWithToken).then(() => ($("token").value = ""));
 });
 start();

@@ -1,5 +1,5 @@
-// Signs in by OpenID Connect: authorization code with PKCE (RFC 7636). Only the verifier, the state and the page's query are stored,
-// while the browser is at the issuer.
+// Signs in and out by OpenID Connect: authorization code with PKCE (RFC 7636). Only the verifier, the state and the page's query are
+// stored, while the browser is at the issuer.
 
 import { query } from "./address.js";
 import { fetchInTime } from "./api.js";
@@ -40,6 +40,23 @@ export async function finish(config) {
   }
   if (answer.has("error")) throw new Error(answer.get("error_description") ?? answer.get("error"));
   return exchange(config, answer.get("code"), stored.verifier);
+}
+
+/** Sends the browser to the issuer, which ends its own session and redirects back. Returns false if the issuer can't do that. */
+export async function endAtIssuer(config) {
+  const url = logout(config, await discover(config));
+  if (url) location.assign(url);
+  return url !== null;
+}
+
+/** The address that ends the issuer's session: that of OpenID Connect, or Cognito's, which has a parameter of its own. */
+function logout(config, { authorization_endpoint: authorize, end_session_endpoint: end }) {
+  const isCognito = new URL(config.issuer).hostname.startsWith("cognito-idp.");
+  if (!isCognito && !end) return null;
+  const url = isCognito ? new URL("/logout", authorize) : new URL(end);
+  url.searchParams.set("client_id", config.client_id);
+  url.searchParams.set(isCognito ? "logout_uri" : "post_logout_redirect_uri", here());
+  return url;
 }
 
 async function exchange(config, code, verifier) {
