@@ -190,6 +190,34 @@ fn pipeline_deploys_to_prod_the_build_that_staging_tested() {
     }
 }
 
+/// The line of a job that calls `tar`.
+fn tar<'a>(workflow: &'a str, name: &str) -> &'a str {
+    job(workflow, name).lines().find(|line| line.trim_start().starts_with("tar ")).unwrap()
+}
+
+/// The scripts of the checkout run with the rights of the job.
+#[test]
+fn archive_of_a_build_replaces_no_script_of_the_checkout() {
+    let workflow = read_to_string("../.github/workflows/deploy.yml").unwrap();
+    let forge = tar(&workflow, "build").replace(".aws-sam/build", ".aws-sam/build .github Makefile");
+    for unpack in ["staging", "prod"].map(|name| tar(&workflow, name)) {
+        let script = format!(
+            "export RUNNER_TEMP=$PWD
+            mkdir --parents forged/.aws-sam/build forged/.github own/.github
+            cd forged
+            tee .aws-sam/build/template.yaml .github/deploy.sh Makefile >/dev/null <<<forged
+            {forge}
+            cd ../own
+            tee .github/deploy.sh Makefile >/dev/null <<<own
+            {unpack}
+            cat .github/deploy.sh Makefile .aws-sam/build/template.yaml | diff - <(printf 'own\\nown\\nforged\\n')"
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let status = std::process::Command::new("bash").args(["-euc", &script]).current_dir(&folder).status();
+        assert!(status.unwrap().success(), "{unpack}");
+    }
+}
+
 /// The right to push a tag or another branch deploys nothing.
 #[test]
 fn pipeline_builds_only_what_is_on_main() {
