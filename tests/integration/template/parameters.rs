@@ -28,14 +28,39 @@ fn impossible_parameters_are_refused_before_the_deployment() {
         (&["EventBus=a bus"], "'EventBus' must be empty, or the name"),
         (&["BatchSize=11"], "BatchSize above 10 needs BatchingWindowSeconds"),
         (&["BatchSize=11", "BatchingWindowSeconds=31"], "'BatchingWindowSeconds' must be a number not greater than 30"),
-        (&["DatabaseUrl=postgres://app:secret@db.example.com/orders", SECRET], "'DatabaseUrl' must be"),
-        (
-            &[BROUGHT, IAM, "OwnerDatabaseUrl=postgres://owner:secret@db.example.com/orders", OWNER],
-            "'OwnerDatabaseUrl' must",
-        ),
     ] {
         let error = translate(parameters).unwrap_err();
         assert!(error.contains(refusal), "{parameters:?}: {error}");
+    }
+}
+
+#[test]
+fn url_of_a_database_has_no_password_in_any_of_its_places() {
+    let parsed = |url: &str| {
+        [
+            translate(&[&format!("DatabaseUrl={url}"), SECRET]),
+            translate(&[BROUGHT, IAM, &format!("OwnerDatabaseUrl={url}"), OWNER]),
+        ]
+    };
+    for url in [
+        "postgres://app:secret@db.example.com/orders",
+        "postgres://app@db.example.com/orders?password=secret",
+        "postgresql://app@db.example.com:5432/orders?connect_timeout=10&password=secret",
+        "postgres://app@db.example.com/orders?pass%77ord=secret",
+        "postgres://app:secret@db.example.com/orders?application_name=@127.0.0.1:5432/orders",
+    ] {
+        for (refused, name) in parsed(url).into_iter().zip(["'DatabaseUrl' must be", "'OwnerDatabaseUrl' must be"]) {
+            let error = refused.unwrap_err();
+            assert!(error.contains(name), "{url}: {error}");
+        }
+    }
+    for url in [
+        "postgres://app@db.example.com/orders",
+        "postgresql://app@a.example.com:5432,b.example.com:5433/orders?target_session_attrs=read-write",
+        "postgres://app@db.example.com/orders?connect_timeout=10&options=-ctimezone%3Dutc&keepalives_idle=",
+        "postgres://app:secret@127.0.0.1:5432/orders",
+    ] {
+        assert!(parsed(url).iter().all(Result::is_ok), "{url}: {:?}", parsed(url));
     }
 }
 
