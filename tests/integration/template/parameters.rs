@@ -25,6 +25,8 @@ fn impossible_parameters_are_refused_before_the_deployment() {
         (&["RetryCapSeconds=59"], "'RetryCapSeconds' must be a number not less than 60"),
         (&["WebhookConcurrency=201"], "'WebhookConcurrency' must be a number not greater than 200"),
         (&["WebhookUrl=http://shop.example.com/"], "'WebhookUrl' must be empty or an https URL"),
+        (&["DatabaseMaxStorage=25"], "'DatabaseMaxStorage' must be a number not less than 26"),
+        (&["DatabaseMaxStorage=65537"], "'DatabaseMaxStorage' must be a number not greater than 65536"),
         (&["EventBus=a bus"], "'EventBus' must be empty, or the name"),
         (&["BatchSize=11"], "BatchSize above 10 needs BatchingWindowSeconds"),
         (&["BatchSize=11", "BatchingWindowSeconds=31"], "'BatchingWindowSeconds' must be a number not greater than 30"),
@@ -159,6 +161,17 @@ fn defaults_suit_a_new_account() {
     assert_eq!(template.properties("Database")["DBInstanceClass"], "db.t4g.small");
     let most = 198 * 9 / 10;
     assert!((100..most).contains(&default("ConnectionsAlarmCount")), "the alarm rings too early or too late");
+}
+
+/// RDS adds storage if at most a tenth is free for five minutes. <https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_PIOPS.Autoscaling.html>
+#[test]
+fn storage_grows_to_its_bound_before_the_alarm_rings() {
+    let bound = |template: &Template| number(&template.properties("Database")["MaxAllocatedStorage"]);
+    let template = template(&[]);
+    assert_eq!((bound(&template), bound(&super::template(&["DatabaseMaxStorage=1000"]))), (200, 1000));
+    let tenth = number(&template.properties("Database")["AllocatedStorage"]) * (1 << 30) / 10;
+    let threshold = number(&template.properties("StorageAlarm")["Threshold"]);
+    assert!((tenth * 9 / 10..tenth).contains(&threshold), "{threshold} of {tenth}");
 }
 
 #[test]
