@@ -64,6 +64,8 @@ def visit(chromium: Browser, stack: dict[str, str]) -> Iterator[Callable[..., Da
 
     yield open_page
     for each in opened:
+        # A handler can still wait for the answer to the page's last poll.
+        each.page.unroute_all(behavior="ignoreErrors")
         each.page.context.close()
     assert [line for each in opened for line in each.complaints] == []
 
