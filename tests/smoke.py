@@ -50,7 +50,8 @@ def main() -> int:
 def check(url: str, bearer: str, seconds: float) -> str:
     """Create an order and wait until it is completed. Returns its id."""
     order_id = f"smoke-{uuid.uuid4().hex[:12]}"
-    order = {"order_id": order_id, "user_id": subject(bearer), "item_ids": ["smoke"], "total_amount": "0.01"}
+    order = {"order_id": order_id, "user_id": subject(bearer), "item_ids": ["smoke"]}
+    order |= {"total_amount": "0.01", "currency": "EUR"}
     expect(200, f"{url}/healthz")
     expect(401, f"{url}/orders/{order_id}")
     expect(201, f"{url}/orders", bearer, order)

@@ -37,7 +37,8 @@ impl Run {
     /// The order with this number.
     pub fn order(&self, number: u32) -> Value {
         let total_amount = format!("{}.{:02}", number % 1000 + 1, number % 100);
-        json!({"order_id": self.order_id(number), "user_id": self.user, "item_ids": ["load"], "total_amount": total_amount})
+        json!({"order_id": self.order_id(number), "user_id": self.user, "item_ids": ["load"],
+            "total_amount": total_amount, "currency": "EUR"})
     }
 
     /// The identifier of the order with this number.
