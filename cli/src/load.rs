@@ -66,18 +66,24 @@ pub async fn measure(
     let patience = Duration::from_secs(load.patience);
     let found = follow::to_the_end(&client, &run, sent.tried, patience, &bar, interrupt).await;
     bar.finish_and_clear();
+    let count = async {
+        match before {
+            Some(before) => before.until_now(&client).await.map(Some),
+            None => Ok(None),
+        }
+    };
     let counted = tokio::select! {
         biased;
-        () = interrupt.wait() => None,
-        after = Counts::read(&client) => Counts::between(before, after),
+        () = interrupt.wait() => Ok(None),
+        counted = count => counted,
     };
     Ok(report(RunResults { sent, accepted_within, found, counted, interrupted: interrupt.exit() }))
 }
 
-/// Checks that the service answers. Returns its counts before the run.
+/// Checks that the service answers. Returns its counts before the run, if the token may read them.
 async fn begin(client: &Client<'_>, run: &Run) -> Result<Option<Counts>, Failure> {
     run.check(client).await?;
-    Ok(Counts::read(client).await)
+    Counts::read(client).await
 }
 
 /// A progress bar on standard error, on terminals only.

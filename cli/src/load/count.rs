@@ -3,7 +3,8 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::client::Client;
+use crate::client::{Answer, Client};
+use crate::exit::Failure;
 
 /// The service's counts at one moment.
 #[derive(Debug, Clone, Copy)]
@@ -25,26 +26,33 @@ pub struct Counted {
 }
 
 impl Counts {
-    /// Reads the counts. Returns `None` without `orders/read.all`.
-    pub async fn read(client: &Client<'_>) -> Option<Self> {
-        let answer = client.get("/metrics").await.ok().filter(|answer| answer.status == 200)?;
-        let metrics: Value = serde_json::from_str(&answer.body).ok()?;
-        let of = |status: &str| metrics["status_counts"][status].as_i64();
-        Some(Self {
-            total: metrics["total_orders"].as_i64()?,
-            active: of("pending")? + of("processing")?,
-            completed: of("completed")?,
+    /// Reads the counts before a run. Returns `None` without `orders/read.all`.
+    pub async fn read(client: &Client<'_>) -> Result<Option<Self>, Failure> {
+        let answer = client.follow("/metrics").await?;
+        if [401, 403].contains(&answer.status) { Ok(None) } else { Self::of(&answer).map(Some) }
+    }
+
+    /// Reads the counts after the run. Returns the difference.
+    pub async fn until_now(self, client: &Client<'_>) -> Result<Counted, Failure> {
+        let after = Self::of(&client.follow("/metrics").await?)?;
+        Ok(Counted {
+            accepted: after.total - self.total,
+            completed: after.completed - self.completed,
+            active_before: self.active,
         })
     }
 
-    /// The difference of two moments.
-    pub fn between(before: Option<Self>, after: Option<Self>) -> Option<Counted> {
-        let (before, after) = (before?, after?);
-        Some(Counted {
-            accepted: after.total - before.total,
-            completed: after.completed - before.completed,
-            active_before: before.active,
-        })
+    fn of(answer: &Answer) -> Result<Self, Failure> {
+        let metrics: Value = answer.read()?;
+        let of = |status: &str| metrics["status_counts"][status].as_i64();
+        let counts = || {
+            Some(Self {
+                total: metrics["total_orders"].as_i64()?,
+                active: of("pending")? + of("processing")?,
+                completed: of("completed")?,
+            })
+        };
+        counts().ok_or_else(|| Failure::Other("the answer of GET /metrics has no counts".to_owned()))
     }
 }
 

@@ -13,7 +13,8 @@ pub struct RunResults {
     pub accepted_within: Duration,
     /// The run's orders, or why reading them failed.
     pub found: Result<Vec<ApiOrder>, Failure>,
-    pub counted: Option<Counted>,
+    /// The service's counts, `None` if the token may not read them, or why reading them failed.
+    pub counted: Result<Option<Counted>, Failure>,
     /// The exit status if it was interrupted.
     pub interrupted: Option<Exit>,
 }
@@ -22,14 +23,18 @@ impl RunResults {
     /// The results of a run that was interrupted before its first call.
     pub fn none(interrupted: Option<Exit>) -> Self {
         let (sent, accepted_within) = (Sent::default(), Duration::ZERO);
-        Self { sent, accepted_within, found: Ok(Vec::new()), counted: None, interrupted }
+        Self { sent, accepted_within, found: Ok(Vec::new()), counted: Ok(None), interrupted }
     }
 
     /// Why the report does not cover the whole run, and the exit status for that.
     pub fn incomplete(&self) -> Option<(String, Exit)> {
-        let unread = self.found.as_ref().err();
-        let reasons = [self.interrupted.map(|_| "interrupted".to_owned()), unread.map(ToString::to_string)];
-        let exit = self.interrupted.or(unread.map(Failure::exit))?;
+        let (unread, uncounted) = (self.found.as_ref().err(), self.counted.as_ref().err());
+        let reasons = [
+            self.interrupted.map(|_| "interrupted".to_owned()),
+            unread.map(ToString::to_string),
+            uncounted.map(|failure| format!("the service's counts can't be read: {failure}")),
+        ];
+        let exit = self.interrupted.or(unread.or(uncounted).map(Failure::exit))?;
         Some((reasons.into_iter().flatten().collect::<Vec<_>>().join("; "), exit))
     }
 }

@@ -21,7 +21,7 @@ use crate::output::{Output, Tone, counted};
 pub struct Report {
     /// Whether every order was accepted and completed once.
     pub ok: bool,
-    /// Why the report covers only a part of the run: an interrupt, or an error while reading the orders.
+    /// Why the report covers only a part of the run: an interrupt, or an error while reading the orders or the service's counts.
     pub incomplete: Option<String>,
     /// The exit status.
     #[serde(skip)]
@@ -73,7 +73,7 @@ impl Report {
         let incomplete = outcome.incomplete();
         let is_read = outcome.found.is_ok();
         let RunResults { sent, accepted_within, found, counted, .. } = outcome;
-        let found = found.unwrap_or_default();
+        let (found, counted) = (found.unwrap_or_default(), counted.unwrap_or_default());
         let count = |holds: &dyn Fn(&ApiOrder) -> bool| {
             u32::try_from(found.iter().filter(|order| holds(order)).count()).unwrap_or(u32::MAX)
         };

@@ -128,12 +128,19 @@ async fn deliver(client: &Client<'_>, path: &str, body: &Value) -> (Result<Answe
     let mut tries = 1;
     loop {
         let answer = client.post(path, body).await;
-        if tries == TRIES || !answer.as_ref().map_or(true, Answer::is_temporary) {
+        if tries == TRIES || !answer.as_ref().map_or(true, is_temporary) {
             return (answer, tries - 1);
         }
         tokio::time::sleep(wait(tries, answer.ok().and_then(|answer| answer.retry_after()))).await;
         tries += 1;
     }
+}
+
+/// Whether the same call can create more orders later: the answer is a temporary refusal, or has one of an order of the batch.
+fn is_temporary(answer: &Answer) -> bool {
+    let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+    let mut results = body["results"].as_array().into_iter().flatten();
+    answer.is_temporary() || results.any(|result| [500, 503].map(Value::from).contains(&result["status"]))
 }
 
 /// Doubles each time, with jitter, so that calls that were refused together are not repeated together.

@@ -130,6 +130,7 @@ impl State {
             }
             ("GET", "/orders") if manner == Manner::WithoutLists && !path.contains("limit=1&") => (404, json!({})),
             ("GET", "/orders") => (200, page(&orders, &path)),
+            ("GET", "/metrics") => (403, json!({})),
             ("GET", path) if path.ends_with("/status") => (200, json!({"status": "pending"})),
             ("GET", path) => {
                 let rest = path.strip_prefix("/orders/").unwrap_or_default();

@@ -47,12 +47,22 @@ async fn load_completes_orders_one_by_one_in_batches_and_at_a_rate() {
     assert!(reports.2.accepted_within >= 0.45, "ten orders at twenty a second take at least 0.45 s");
 }
 
-/// A service that answers creates with `answer` and always lists no orders.
+/// A service that answers creates with `answer`, shows no metrics and always lists no orders.
 async fn forgetful(answer: impl Fn(u32) -> Response + Clone + Send + Sync + 'static) -> Server {
-    let calls = Arc::new(AtomicU32::new(0));
+    answering(answer, |_| json(403, "{}")).await
+}
+
+/// The same with metrics.
+async fn answering(
+    answer: impl Fn(u32) -> Response + Clone + Send + Sync + 'static,
+    metrics: impl Fn(u32) -> Response + Clone + Send + Sync + 'static,
+) -> Server {
+    let (calls, reads) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
     let handle = move |request: Request| {
         let answered = if request.method() == "POST" {
             answer(calls.fetch_add(1, Ordering::SeqCst))
+        } else if request.uri().path() == "/metrics" {
+            metrics(reads.fetch_add(1, Ordering::SeqCst))
         } else {
             json(200, value!({"orders": [], "next_cursor": null}).to_string())
         };
@@ -85,6 +95,38 @@ async fn load_repeats_a_call_after_503() {
     let answer = |number| if number % 2 == 0 { json(503, "{}") } else { json(201, "{}") };
     let report = run_at(&forgetful(answer).await, 1).await;
     assert_eq!((report.accepted, report.repeated_calls), (1, 1));
+}
+
+#[tokio::test]
+async fn load_repeats_a_batch_with_a_temporary_refusal() {
+    let answer = |number| {
+        let last = [value!({"status": 503, "order": null}), value!({"status": 201, "order": {}})];
+        json(200, value!({"results": [{"status": 200, "order": {}}, last[number as usize]]}).to_string())
+    };
+    let server = forgetful(answer).await;
+    let patient = Patient::at(&format!("http://{}", server.address())).bearing(ALICE);
+    let report = run(&patient, &Load { batch: Some(2), ..load(2) }).await;
+    assert_eq!((report.accepted, report.repeated_calls), (2, 1));
+}
+
+#[tokio::test]
+async fn load_that_can_not_read_the_services_counts_is_incomplete() {
+    let counts =
+        || json(200, r#"{"total_orders": 0, "status_counts": {"pending": 0, "processing": 0, "completed": 0}}"#);
+    for (after, incomplete) in
+        [(200, None), (403, Some("the service's counts can't be read: the token does not allow"))]
+    {
+        // A temporary refusal is no answer yet.
+        let metrics = move |read| match read {
+            0 => json(503, "{}"),
+            2 if after != 200 => json(after, "{}"),
+            _ => counts(),
+        };
+        let report = run_at(&answering(|_| json(201, "{}"), metrics).await, 1).await;
+        assert_eq!(report.counted.is_some(), incomplete.is_none());
+        let said = report.incomplete.unwrap_or_default();
+        assert!(said.starts_with(incomplete.unwrap_or_default()) && said.is_empty() == incomplete.is_none(), "{said}");
+    }
 }
 
 /// Creates completed orders of alice's, the first of them at this time.
