@@ -87,12 +87,15 @@ fn unwritten(error: &dyn std::error::Error) -> Failure {
     Failure::Other(format!("an order can't be written: {error}"))
 }
 
+/// The first characters of a formula, in some spreadsheets in full width too, and the apostrophe.
+const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\'', '＝', '＋', '－', '＠'];
+
 /// A field of the table. A spreadsheet runs a text that begins like a formula, so that text gets an apostrophe before it, and so does
 /// a text that begins with one: without its first apostrophe each such text is the original.
 fn cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
-        Value::String(text) if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\'']) => format!("'{text}"),
+        Value::String(text) if text.starts_with(FORMULA) => format!("'{text}"),
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
@@ -128,7 +131,7 @@ mod tests {
 
     #[test]
     fn text_that_a_spreadsheet_would_run_gets_an_apostrophe() {
-        for text in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "'=1", "'"] {
+        for text in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "'=1", "'", "＝1", "＋1", "－1", "＠A1"] {
             let escaped = cell(&text.into());
             assert_eq!(escaped.strip_prefix('\''), Some(text));
         }
