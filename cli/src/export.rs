@@ -27,6 +27,7 @@ use crate::interrupt::Interrupt;
 use crate::options::Export;
 use crate::orders::{PAGE, encoded};
 use crate::output::{Output, counted};
+use crate::token::Claims;
 
 use format::Encoder;
 pub use format::Format;
@@ -52,7 +53,7 @@ pub async fn run(deployment: &Deployment, export: &Export, output: Output) -> Re
     let interrupt = Interrupt::of_process(output)?;
     let client = Client::new(deployment)?;
     files::check(export)?;
-    let mut state = State::of(export, deployment.url.as_str())?;
+    let mut state = State::of(export, deployment.url.as_str(), user(deployment))?;
     let mut sink = Sink::open(export, &state)?;
     let bar = bar(&state, export, output);
     let shown = bar.clone();
@@ -65,6 +66,15 @@ pub async fn run(deployment: &Deployment, export: &Export, output: Output) -> Re
     }
     done?;
     Ok(interrupt.exit().filter(|_| !state.is_complete).unwrap_or(Exit::Fine))
+}
+
+/// The user whose orders the token reads; `None` if it reads those of all users.
+fn user(deployment: &Deployment) -> Option<String> {
+    let claims = deployment.token.as_deref().and_then(|token| Claims::of(token).ok());
+    match claims {
+        Some(claims) if claims.reads_all() => None,
+        claims => Some(claims.and_then(|claims| claims.text("sub").map(str::to_owned)).unwrap_or_default()),
+    }
 }
 
 /// Writes page after page until the span is over or an interrupt comes. The file and the state stay consistent in any case.
@@ -86,8 +96,8 @@ async fn write_pages(
             () = interrupt.wait() => break,
         };
         let page: RawPage = answer.read()?;
-        write(&page, export.format, state, sink)?;
         let reached = page.orders.last().map(|oldest| created_at(oldest)).transpose()?;
+        write(&page, export.format, state, sink)?;
         state.is_complete = page.next_cursor.is_none();
         state.cursor = page.next_cursor;
         sink.save(export, state)?;
@@ -109,8 +119,9 @@ fn write(page: &RawPage, format: Format, state: &mut State, sink: &mut Sink) -> 
     for order in &page.orders {
         encoder.add(order)?;
     }
+    sink.write(&encoder.finish()?)?;
     state.orders += page.orders.len() as u64;
-    sink.write(&encoder.finish()?)
+    Ok(())
 }
 
 fn parse<'a, T: Deserialize<'a>>(order: &'a RawValue) -> Result<T, Failure> {

@@ -45,10 +45,14 @@ impl Claims {
         texts.flat_map(|text| text.split(' ')).chain(listed).collect()
     }
 
+    /// Whether it may read every user's orders.
+    pub fn reads_all(&self) -> bool {
+        self.is_admin() || self.scopes().contains(&"orders/read.all")
+    }
+
     /// Whether it may read and create every user's orders.
     pub fn acts_for_all(&self) -> bool {
-        let scopes = self.scopes();
-        self.is_admin() || ["orders/read.all", "orders/write.all"].iter().all(|scope| scopes.contains(scope))
+        self.is_admin() || self.reads_all() && self.scopes().contains(&"orders/write.all")
     }
 
     /// Whether it has `orders/admin`.

@@ -3,11 +3,13 @@
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write, stdout};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::{Encoder, Format, State};
+use super::state::{PRIVATE, State};
+use super::{Encoder, Format};
 use crate::exit::{Exit, Failure};
 use crate::options::Export;
 
@@ -30,7 +32,7 @@ impl Sink {
                     "is a table of another version of ordermill, with other columns; finish it with that version";
                 return Err(Failure::Usage(format!("{} {problem}", path.display())));
             }
-            let file = if state.is_new { create(path) } else { sink.reopen(path, state.bytes) };
+            let file = if state.is_new { create(path) } else { sink.reopen(path, state) };
             sink.file = Some(file.map_err(|error| match error.kind() {
                 ErrorKind::AlreadyExists => Failure::Usage(format!("{} exists; name a new file", path.display())),
                 _ => Failure::Usage(format!("{} can't be used: {error}", path.display())),
@@ -39,9 +41,11 @@ impl Sink {
         Ok(sink)
     }
 
-    /// Reads the first `size` bytes, and cuts off the rest: a page that was not complete.
-    fn reopen(&mut self, path: &Path, size: u64) -> io::Result<File> {
+    /// Reads the bytes of the state, and cuts off the rest: a page that was not complete. Fails if the file does not begin with these
+    /// bytes. Before the first page the file must be empty.
+    fn reopen(&mut self, path: &Path, state: &State) -> io::Result<File> {
         let mut file = lock(OpenOptions::new().read(true).write(true).open(path)?)?;
+        let size = state.bytes;
         let mut buffer = vec![0; 1 << 16];
         while self.bytes < size {
             let most = usize::try_from(size - self.bytes).unwrap_or(usize::MAX).min(buffer.len());
@@ -51,12 +55,15 @@ impl Sink {
             }
             self.add(&buffer[..read]);
         }
+        if self.checksum() != state.sha256 || size == 0 && file.metadata()?.len() > 0 {
+            return Err(io::Error::other("it is not the file that the export of --resume has written"));
+        }
         file.set_len(size)?;
         file.seek(SeekFrom::End(0))?;
         Ok(file)
     }
 
-    /// Writes a page.
+    /// Writes a page. If that fails, the file has none of it.
     pub fn write(&mut self, page: &[u8]) -> Result<(), Failure> {
         let written = match &mut self.file {
             Some(file) => file.write_all(page),
@@ -66,7 +73,11 @@ impl Sink {
             Err(error) if self.file.is_none() && error.kind() == ErrorKind::BrokenPipe => {
                 std::process::exit(Exit::Unread as i32)
             }
-            Err(error) => Err(Failure::Other(format!("the output can't be written: {error}"))),
+            Err(error) => {
+                // If the system refuses this too, a resume cuts the page off.
+                let _ = self.file.as_ref().map(|file| file.set_len(self.bytes));
+                Err(Failure::Other(format!("the output can't be written: {error}")))
+            }
             Ok(()) => {
                 self.add(page);
                 Ok(())
@@ -76,7 +87,7 @@ impl Sink {
 
     /// Makes the page durable, then the state that says so.
     pub fn save(&mut self, export: &Export, state: &mut State) -> Result<(), Failure> {
-        state.bytes = self.bytes;
+        (state.bytes, state.sha256) = (self.bytes, self.checksum());
         let Some(path) = &export.resume else { return Ok(()) };
         if let Some(file) = &self.file {
             file.sync_data().map_err(|error| Failure::Other(format!("the output can't be written: {error}")))?;
@@ -111,7 +122,7 @@ fn has_other_heading(path: &Path, format: Format) -> Result<bool, Failure> {
 }
 
 fn create(path: &Path) -> io::Result<File> {
-    lock(OpenOptions::new().write(true).create_new(true).open(path)?)
+    lock(OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(path)?)
 }
 
 /// Locks the file, so that two runs of an export do not overwrite each other's pages. Some file systems have no locks.

@@ -1,7 +1,8 @@
 //! The position of an export: another run resumes there.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -11,11 +12,16 @@ use super::Format;
 use crate::exit::Failure;
 use crate::options::Export;
 
+/// The mode of the files of an export: only their owner reads them.
+pub const PRIVATE: u32 = 0o600;
+
 /// The state of an export after a page.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// The API's URL.
     url: String,
+    /// The user whose orders the token reads; `None` if it reads those of all users.
+    user: Option<String>,
     /// The span's beginning, which belongs to it.
     #[serde(with = "time::serde::rfc3339")]
     pub from: OffsetDateTime,
@@ -30,6 +36,8 @@ pub struct State {
     pub orders: u64,
     /// The size of the file so far.
     pub bytes: u64,
+    /// The checksum of these bytes. A resume recognises the file by it.
+    pub sha256: String,
     /// Whether all orders of the span are written.
     pub is_complete: bool,
     /// Whether the export has only begun and has no file yet.
@@ -39,7 +47,7 @@ pub struct State {
 
 impl State {
     /// The state in the export's file, or that of a new export. Fails if the file is that of another export.
-    pub fn of(export: &Export, url: &str) -> Result<Self, Failure> {
+    pub fn of(export: &Export, url: &str, user: Option<String>) -> Result<Self, Failure> {
         let to = export.to.unwrap_or_else(OffsetDateTime::now_utc);
         if export.from >= to {
             return Err(Failure::Usage("--from must be before --to, which is now by default".to_owned()));
@@ -47,23 +55,27 @@ impl State {
         let is_csv = export.format == Format::Csv;
         let new = Self {
             url: url.to_owned(),
+            user,
             from: export.from,
             to,
             is_csv,
             cursor: None,
             orders: 0,
             bytes: 0,
+            sha256: String::new(),
             is_complete: false,
             is_new: true,
         };
         let Some(stored) = export.resume.as_deref().map(read).transpose()?.flatten() else { return Ok(new) };
         let is_same = stored.url == new.url
+            && stored.user == new.user
             && stored.from == new.from
             && stored.is_csv == new.is_csv
             && export.to.is_none_or(|to| to == stored.to);
         is_same.then_some(stored).ok_or_else(|| {
             Failure::Usage(
-                "the file of --resume belongs to an export with another --url, --from, --to or --format".to_owned(),
+                "the file of --resume belongs to an export with another --url, --from, --to or --format, or of another user's orders"
+                    .to_owned(),
             )
         })
     }
@@ -73,7 +85,7 @@ impl State {
         let new = temporary(file);
         let text = serde_json::to_string(self).unwrap_or_default();
         let write = || {
-            let mut written = fs::File::create(&new)?;
+            let mut written = OpenOptions::new().write(true).create(true).truncate(true).mode(PRIVATE).open(&new)?;
             written.write_all(text.as_bytes())?;
             written.sync_all()?;
             fs::rename(&new, file)
@@ -105,12 +117,13 @@ pub fn temporary(file: &Path) -> PathBuf {
 }
 
 fn read(file: &Path) -> Result<Option<State>, Failure> {
-    let wrong =
-        |problem: &dyn std::fmt::Display| Failure::Usage(format!("{} can't be read: {problem}", file.display()));
+    let name = file.display();
     match fs::read_to_string(file) {
-        Ok(text) => serde_json::from_str(&text).map(Some).map_err(|error| wrong(&error)),
+        Ok(text) => serde_json::from_str(&text).map(Some).map_err(|error| {
+            Failure::Usage(format!("{name} is no position of this version of ordermill: {error}; begin a new export"))
+        }),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(wrong(&error)),
+        Err(error) => Err(Failure::Usage(format!("{name} can't be read: {error}"))),
     }
 }
 
@@ -125,7 +138,7 @@ mod tests {
         let from = OffsetDateTime::UNIX_EPOCH;
         let to = Some(from + Duration::seconds(100));
         let export = Export { from, to, format: Format::Ndjson, file: None, resume: None, rate: 1 };
-        let mut state = State::of(&export, "http://127.0.0.1:1").unwrap();
+        let mut state = State::of(&export, "http://127.0.0.1:1", None).unwrap();
         assert_eq!(state.position(Some(from + Duration::seconds(60))), 40);
         state.is_complete = true;
         for reached in [None, Some(from + Duration::seconds(60))] {

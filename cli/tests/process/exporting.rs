@@ -1,6 +1,7 @@
 //! `export` writes each order of its span once, even if it is interrupted.
 
-use std::fs::{read, read_to_string, write};
+use std::fs::{metadata, read, read_to_string, write};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -84,6 +85,9 @@ fn interrupted_export_is_resumed_without_a_gap_or_a_repeat() {
         let output = child.wait_with_output().unwrap();
         assert_eq!((output.status.code(), &report(&output)["complete"]), (Some(130), &false.into()));
     }
+    for file in [&folder.path().join("orders").display().to_string(), &state] {
+        assert_eq!(metadata(file).unwrap().permissions().mode() & 0o777, 0o600, "{file}");
+    }
     // A page that a crash has cut.
     let mut file = read(folder.path().join("orders")).unwrap();
     file.extend(b"{\"order_id\":\"o-4");
@@ -124,6 +128,10 @@ fn export_overwrites_no_file_and_resumes_no_other_export() {
         (&["--from", "2026-01-02", "--resume", &state], "belongs to an export with another"),
         (&["--from", "2026-01-01", "--to", "2026-01-02", "--resume", &state], "belongs to an export with another"),
         (&["--from", "2026-01-01", "--format", "csv", "--resume", &state], "belongs to an export with another"),
+        (
+            &["--from", "2026-01-01", "--token", "e30.eyJzdWIiOiJhbGljZSJ9.e30", "--resume", &state],
+            "of another user's orders",
+        ),
         (&["--from", "2026-01-02", "--to", "2026-01-01"], "--from must be before --to"),
         (&["--from", "9999-01-01"], "--from must be before --to, which is now by default"),
     ] {
@@ -131,9 +139,38 @@ fn export_overwrites_no_file_and_resumes_no_other_export() {
         assert!(output.status.code() == Some(2) && text(&output.stderr).contains(complaint), "{output:?}");
     }
     assert_eq!(read(folder.path().join("orders")).unwrap(), whole);
-    write(folder.path().join("orders"), &whole[..100]).unwrap();
-    let output = run(&api, &folder, &["--from", "2026-01-01", "--resume", &state]);
-    assert!(output.status.code() == Some(2) && text(&output.stderr).contains("is shorter"), "{output:?}");
+    let stored = read_to_string(&state).unwrap();
+    // A crash before the first page leaves this position.
+    let mut begun: Value = serde_json::from_str(&stored).unwrap();
+    begun["bytes"] = 0.into();
+    begun["sha256"] = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855".into();
+    for (content, position, complaint) in [
+        (&whole[..100], &stored, "is shorter"),
+        (&[b"kept", &*whole].concat(), &stored, "is not the file"),
+        (b"kept", &begun.to_string(), "is not the file"),
+        (&whole, &stored.replace("sha256", "of_another_version"), "is no position of this version"),
+    ] {
+        write(folder.path().join("orders"), content).unwrap();
+        write(&state, position).unwrap();
+        let output = run(&api, &folder, &["--from", "2026-01-01", "--resume", &state]);
+        assert!(output.status.code() == Some(2) && text(&output.stderr).contains(complaint), "{output:?}");
+        assert_eq!(read(folder.path().join("orders")).unwrap(), content);
+    }
+}
+
+/// The shell bounds the size of a file, as a full disk does.
+#[test]
+fn page_that_can_not_be_written_is_neither_counted_nor_left() {
+    let (api, folder) = (api(), TempDir::new().unwrap());
+    let export = export(&api, &folder, &["--from", "2026-01-01"]);
+    let mut bounded = Command::new("bash");
+    bounded
+        .args(["-c", "trap '' XFSZ; ulimit -f 64; exec \"$0\" \"$@\""])
+        .arg(export.get_program())
+        .args(export.get_args());
+    let output = bounded.env("ORDERMILL_URL", api.url()).env("ORDERMILL_TOKEN", "a.e30.b").output().unwrap();
+    assert!(output.status.code() == Some(1) && text(&output.stderr).contains("can't be written"), "{output:?}");
+    assert_eq!(exported(&folder, &report(&output)), newest_first(800..1000));
 }
 
 #[test]
