@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
-use shared::order::OrderId;
+use shared::order::{OrderId, UserId};
 use shared::timestamp;
 use time::OffsetDateTime;
 
@@ -20,7 +20,7 @@ Exit status:
     1  something is wrong, and the output names it
     2  wrong usage
     3  the service is out of reach or refuses the token
-  130  interrupted by SIGINT (Ctrl-C)
+  130  interrupted by SIGINT (Ctrl-C); tail then ends with 0
   141  the reader closed the pipe
   143  interrupted by SIGTERM
 
@@ -115,7 +115,7 @@ pub struct Tail {
     pub order_id: Option<OrderId>,
     /// Show only this user's orders
     #[arg(long, conflicts_with = "order_id", value_name = "USER")]
-    pub user: Option<String>,
+    pub user: Option<UserId>,
     /// The least number of seconds between two polls
     #[arg(long, default_value = "2", value_name = "SECONDS", value_parser = interval)]
     pub interval: Duration,

@@ -4,6 +4,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+use shared::order::UserId;
+
 use super::line::{Written, life, line, show};
 use crate::client::Client;
 use crate::exit::{Exit, Failure};
@@ -41,7 +43,8 @@ struct Seen {
 pub async fn follow(client: &Client<'_>, tail: &Tail, interval: Duration, output: Output) -> Result<Exit, Failure> {
     let mut seen =
         Seen { output, lines: Vec::new(), active: HashMap::new(), turns: VecDeque::new(), ended: VecDeque::new() };
-    let mut first = Pages::of(client, tail.user.as_deref(), PAGE);
+    let user = tail.user.as_ref().map(UserId::as_str);
+    let mut first = Pages::of(client, user, PAGE);
     let orders = first.next().await?.unwrap_or_default();
     for (place, order) in orders.iter().enumerate().rev() {
         seen.note(order, place < tail.last.into());
@@ -49,7 +52,7 @@ pub async fn follow(client: &Client<'_>, tail: &Tail, interval: Duration, output
     loop {
         show(std::mem::take(&mut seen.lines), output);
         tokio::time::sleep(interval).await;
-        let newest = newest(client, tail.user.as_deref(), &seen).await?;
+        let newest = newest(client, user, &seen).await?;
         newest.iter().rev().for_each(|order| seen.note(order, true));
         seen.ask_after(client, &newest).await?;
     }
@@ -76,17 +79,19 @@ impl Seen {
         self.active.contains_key(order_id) || self.ended.iter().any(|ended| ended == order_id)
     }
 
-    /// Remembers an order, and adds a line for each status that it has reached since.
+    /// Remembers an order, and adds a line for each status that it has reached since. An order does not say when a retry made it
+    /// pending again, so that status has no second line.
     fn note(&mut self, order: &ApiOrder, is_shown: bool) {
+        let mut before = self.active.get(&order.order_id).map_or(0, |known| known.shown);
         if let Some(place) = self.ended.iter().position(|ended| *ended == order.order_id) {
             if !order.status.is_active() {
                 return;
             }
             // An operator has retried it.
             self.ended.remove(place);
+            before = 1;
         }
         let life = life(order);
-        let before = self.active.get(&order.order_id).map_or(0, |known| known.shown);
         if is_shown {
             let output = self.output;
             self.lines.extend(life.iter().skip(before).filter_map(|status| line(order, *status, output)));
@@ -119,7 +124,10 @@ impl Seen {
                 asked += 1;
                 let path = format!("/orders/{}", encoded(&order_id));
                 let answer = client.follow_unless(&path, known.etag.as_deref()).await?;
-                if answer.status != 304 {
+                if answer.status == 404 {
+                    // The order does not exist any more.
+                    self.active.remove(&order_id);
+                } else if answer.status != 304 {
                     self.note(&answer.read()?, true);
                     self.remember(&order_id, answer.header("etag"));
                 }

@@ -93,8 +93,19 @@ impl Api {
 
     /// Fails the first attempt at an order. The order stays active.
     pub fn fail_attempt(&self, order_id: &str) {
+        self.change(order_id, &json!({"attempts": 1}));
+    }
+
+    /// Changes these members of an order.
+    pub fn change(&self, order_id: &str, members: &Value) {
         let mut orders = self.state.orders.lock().unwrap();
-        orders.iter_mut().find(|order| order["order_id"] == order_id).unwrap()["attempts"] = 1.into();
+        let order = orders.iter_mut().find(|order| order["order_id"] == order_id).unwrap();
+        order.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+    }
+
+    /// Deletes an order.
+    pub fn delete(&self, order_id: &str) {
+        self.state.orders.lock().unwrap().retain(|order| order["order_id"] != order_id);
     }
 
     /// Answers every call from now on.

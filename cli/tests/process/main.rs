@@ -68,10 +68,15 @@ fn wrong_usage_ends_with_two() {
 #[test]
 fn tail_refuses_what_is_no_identifier_before_a_call() {
     let api = api::Api::start(api::Manner::Sound);
-    for order_id in ["", "a/b", ".."] {
-        let output = run(&["tail", order_id, "--url", &api.url(), "--token", "a.e30.b"], &[]);
+    for (what, rule) in [
+        (&[""][..], "must be 1 to 64 characters"),
+        (&["a/b"], "must be 1 to 64 characters"),
+        (&[".."], "must be 1 to 64 characters"),
+        (&["--user", ""], "must be 1 to 128 characters"),
+    ] {
+        let output = run(&[&["tail", "--url", &api.url(), "--token", "a.e30.b"], what].concat(), &[]);
         assert_eq!(output.status.code(), Some(2), "{output:?}");
-        assert!(text(&output.stderr).contains("must be 1 to 64 characters"), "{output:?}");
+        assert!(text(&output.stderr).contains(rule), "{output:?}");
     }
     assert_eq!(api.calls(""), 0);
 }
