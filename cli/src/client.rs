@@ -48,8 +48,12 @@ pub struct Answer {
 }
 
 impl<'a> Client<'a> {
-    /// Builds a client, without connecting.
+    /// Builds a client, without connecting. Fails if the token would go to another machine by plain HTTP.
     pub fn new(deployment: &'a Deployment) -> Result<Self, Failure> {
+        if deployment.token.is_some() && deployment.url.scheme() == "http" && !deployment.is_local() {
+            let problem = "is plain HTTP to another machine, and anyone on the way could read the token: use https://";
+            return Err(Failure::Usage(format!("{} {problem}", deployment.url)));
+        }
         let unusable = |error: reqwest::Error| Failure::Usage(format!("--ca-file can't be used: {}", Chain(&error)));
         let mut builder = http::builder().timeout(TIMEOUT).connect_timeout(CONNECT_TIMEOUT);
         if let Some(pem) = &deployment.authorities {

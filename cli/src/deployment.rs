@@ -9,7 +9,8 @@
 //! and for `doctor` those of [`crate::doctor`]. A file alone describes its deployment, so two deployments never mix. The process adds
 //! only the variables of the caller.
 
-use std::collections::HashMap;
+mod variables;
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,7 @@ use shared::config::Env;
 use shared::error::Chain;
 
 use crate::options::Target;
+use variables::{Variables, first};
 
 /// A deployment.
 pub struct Deployment {
@@ -34,18 +36,20 @@ pub struct Deployment {
     pub env: Env,
 }
 
-type Variables = HashMap<String, String>;
-
 impl Deployment {
     /// Finds the deployment. Says what to give if none is named.
     pub fn find(target: &Target, environment: impl Iterator<Item = (OsString, OsString)>) -> Result<Self, String> {
-        let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
-        let process: Variables = environment.filter_map(text).filter(|(_, value)| !value.is_empty()).collect();
+        let process = variables::texts(environment)?;
         let named = target.env_file.clone().or_else(|| process.get("ORDERMILL_ENV_FILE").map(PathBuf::from));
         // A file overrides the caller's token only if the caller names the file.
         let own_token = process.get("ORDERMILL_TOKEN").filter(|_| named.is_none()).cloned();
-        let file = named.or_else(|| local(target, &process));
-        let variables = file.as_deref().map_or(Ok(process.clone()), |file| described_by(file, &process))?;
+        let stack = variables::local(target, &process);
+        let variables = match (&named, &stack) {
+            (Some(file), _) => variables::named(file, &process)?,
+            (None, Some(file)) => variables::of_this_machine(file, &process)?,
+            (None, None) => process,
+        };
+        let file = named.or(stack);
         let url = target.url.clone().or_else(|| first(&variables, ["ORDERMILL_URL", "API_URL"]).map(|(url, _)| url));
         let url = url.ok_or_else(|| {
             let without_url = |file: PathBuf| format!("{} has no API_URL: add it, or give --url", file.display());
@@ -84,57 +88,11 @@ impl Deployment {
 
 const NO_URL: &str = "no deployment is named: give --url or ORDERMILL_URL, or start the local stack with `make up`";
 
-/// The variables of the caller. The process adds those of a line if the file has none of the line.
-const CALLER: [&[&str]; 4] = [
-    &["ORDERMILL_TOKEN", "TOKEN_ADMIN"],
-    &["ORDERMILL_CA_FILE"],
-    &["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"],
-    &["AWS_REGION", "AWS_DEFAULT_REGION"],
-];
-
-/// The local stack's file, if no URL is named.
-fn local(target: &Target, process: &Variables) -> Option<PathBuf> {
-    let file = Path::new(process.get("STACK_DIR").map_or(".local", String::as_str)).join("env");
-    (target.url.is_none() && !process.contains_key("ORDERMILL_URL") && file.exists()).then_some(file)
-}
-
 /// The token, and the flag or the variable that it is from.
 fn find_token(target: &Target, own: Option<String>, variables: &Variables) -> Option<(String, &'static str)> {
     let from_flag = target.token.clone().map(|token| (token, "--token"));
     let from_process = own.map(|token| (token, "ORDERMILL_TOKEN"));
     from_flag.or(from_process).or_else(|| first(variables, ["ORDERMILL_TOKEN", "TOKEN_ADMIN"]))
-}
-
-/// The value and the name of the first of these variables that is set.
-fn first(variables: &Variables, names: [&'static str; 2]) -> Option<(String, &'static str)> {
-    names.into_iter().find_map(|name| Some((variables.get(name)?.clone(), name)))
-}
-
-/// The variables of the deployment that this file describes.
-fn described_by(file: &Path, process: &Variables) -> Result<Variables, String> {
-    let mut variables = read(file)?;
-    for names in CALLER {
-        if !names.iter().any(|name| variables.contains_key(*name)) {
-            variables.extend(names.iter().filter_map(|name| Some(((*name).to_owned(), process.get(*name)?.clone()))));
-        }
-    }
-    adapt_to_local(&mut variables);
-    Ok(variables)
-}
-
-fn read(file: &Path) -> Result<Variables, String> {
-    let text = std::fs::read_to_string(file).map_err(|error| format!("{} can't be read: {error}", file.display()))?;
-    let pairs = text.lines().filter_map(|line| line.trim_start_matches("export ").split_once('='));
-    let pairs = pairs.map(|(name, value)| (name.trim().to_owned(), value.trim().trim_matches(['\'', '"']).to_owned()));
-    Ok(pairs.filter(|(_, value)| !value.is_empty()).collect())
-}
-
-/// The local stack's database is on this machine and speaks no TLS.
-fn adapt_to_local(variables: &mut Variables) {
-    let database = variables.get("DATABASE_URL").and_then(|url| Url::parse(url).ok());
-    if database.is_some_and(|url| url.host_str().is_some_and(is_loopback)) {
-        variables.entry("DATABASE_TLS".to_owned()).or_insert_with(|| "off".to_owned());
-    }
 }
 
 fn parse(url: &str) -> Result<Url, String> {
@@ -222,6 +180,15 @@ mod tests {
         let stack = ("STACK_DIR", folder.to_str().unwrap());
         let token = |variables: &[_]| find(&Target::default(), variables).unwrap().token.unwrap();
         assert_eq!([token(&[stack]), token(&[stack, ("ORDERMILL_TOKEN", "alice")])], ["admin", "alice"]);
+        let secret = ("AWS_SECRET_ACCESS_KEY", "secret");
+        assert_eq!(find(&Target::default(), &[stack, secret]).unwrap().env.text("AWS_SECRET_ACCESS_KEY"), None);
+        for elsewhere in ["API_URL=https://other", "API_URL=http://127.0.0.1:1\nAWS_ENDPOINT_URL=https://other"] {
+            std::fs::write(folder.join("env"), elsewhere).unwrap();
+            let refused = find(&Target::default(), &[stack]).err().unwrap();
+            assert!(refused.contains("leads to another machine; give --url"), "{refused}");
+            let named = Target { env_file: Some(folder.join("env")), ..Target::default() };
+            assert_eq!(find(&named, &[secret]).unwrap().env.text("AWS_SECRET_ACCESS_KEY"), Some("secret"));
+        }
         std::fs::remove_dir_all(folder).unwrap();
     }
 

@@ -9,6 +9,8 @@ mod ending;
 mod exporting;
 mod proxy;
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -89,6 +91,25 @@ fn empty_variables_count_as_unset() {
     for flag in ["--url", "--token", "--ca-file", "--env-file"] {
         let refused = run(&["doctor", flag, ""], &[("ORDERMILL_URL", "http://127.0.0.1:1")]);
         assert!(refused.status.code() == Some(2) && text(&refused.stderr).contains(flag), "{refused:?}");
+    }
+}
+
+#[test]
+fn variable_that_is_not_utf_8_is_refused_by_its_name() {
+    for name in ["ORDERMILL_TOKEN", "ORDERMILL_CA_FILE", "ORDERMILL_ENV_FILE"] {
+        let mut command = command(&["doctor"], &[("ORDERMILL_URL", "http://127.0.0.1:1")]);
+        let output = command.env(name, OsStr::from_bytes(b"\xff")).output().unwrap();
+        assert_eq!(text(&output.stderr), format!("ordermill: {name} is not valid UTF-8\n"));
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+    }
+}
+
+#[test]
+fn token_is_not_sent_by_plain_http_to_another_machine() {
+    for command in [&["load"][..], &["tail"], &["export", "--from", "2026-01-01"]] {
+        let output = run(command, &[("ORDERMILL_URL", "http://192.0.2.1"), ("ORDERMILL_TOKEN", "a.e30.b")]);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert!(text(&output.stderr).contains("is plain HTTP to another machine"), "{output:?}");
     }
 }
 
