@@ -1,4 +1,7 @@
 //! The output: text or JSON on standard output, errors and progress on standard error.
+//!
+//! A terminal carries out control characters, and a server or another user chooses some of the text. Every line is therefore escaped,
+//! except the colours of [`Output::paint`].
 
 use std::io::{ErrorKind, IsTerminal, Write};
 
@@ -46,7 +49,7 @@ impl Output {
         Self { is_json, has_colour: false, shows_progress: false }
     }
 
-    /// The text in a colour, if the output has colours.
+    /// The text, escaped, in a colour if the output has colours.
     #[must_use]
     pub fn paint(&self, tone: Tone, text: &str) -> String {
         let code = match tone {
@@ -55,11 +58,24 @@ impl Output {
             Tone::Open => 33,
             Tone::Faint => 2,
         };
-        if self.has_colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        let text = self.escape(text);
+        if self.has_colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text }
     }
 
-    /// Writes a line. If that fails, the process ends: silently if the pipe was closed, else with an error.
+    /// The text with its control characters in a visible form; in JSON it keeps its meaning.
+    #[must_use]
+    pub fn escape(&self, text: &str) -> String {
+        if self.is_json { escape(text, |c| format!("\\u{:04x}", u32::from(c))) } else { visible(text) }
+    }
+
+    /// Writes a line, escaped.
     pub fn say(&self, line: &str) {
+        self.say_painted(&self.escape(line));
+    }
+
+    /// Writes a line whose parts come from [`Self::paint`] or [`Self::escape`]. If that fails, the process ends: silently if the pipe was
+    /// closed, else with an error.
+    pub fn say_painted(&self, line: &str) {
         match writeln!(std::io::stdout(), "{line}") {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(Exit::Unread as i32),
@@ -75,9 +91,9 @@ impl Output {
         self.say(&serde_json::to_string(value).unwrap_or_default());
     }
 
-    /// Writes a line to standard error.
+    /// Writes a line to standard error, escaped.
     pub fn note(&self, line: &str) {
-        let _ = writeln!(std::io::stderr(), "{line}");
+        let _ = writeln!(std::io::stderr(), "{}", visible(line));
     }
 
     /// Writes an error.
@@ -106,6 +122,16 @@ fn is_set(variable: &str) -> bool {
     std::env::var_os(variable).is_some_and(|value| !value.is_empty())
 }
 
+fn visible(text: &str) -> String {
+    escape(text, |c| c.escape_unicode().to_string())
+}
+
+/// Replaces control characters, and the characters that change the direction of the text after them.
+fn escape(text: &str, replace: impl Fn(char) -> String) -> String {
+    let is_hidden = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|c| if is_hidden(c) { replace(c) } else { c.to_string() }).collect()
+}
+
 /// A number and the noun that it counts: `1 order`, `2 orders`.
 #[must_use]
 pub fn counted(number: u64, one: &str, many: &str) -> String {
@@ -127,7 +153,19 @@ pub fn end_with_closed_pipe() {
 
 #[cfg(test)]
 mod tests {
-    use super::counted;
+    use super::{Output, Tone, counted};
+
+    #[test]
+    fn control_characters_are_visible_and_colours_remain() {
+        let text = "a\u{1b}]0;b\u{7}\u{9b}2J\n\u{202e}c \u{e4}";
+        let coloured = Output { has_colour: true, ..Output::plain(false) };
+        let escaped = "a\\u{1b}]0;b\\u{7}\\u{9b}2J\\u{a}\\u{202e}c \u{e4}";
+        assert_eq!(coloured.escape(text), escaped);
+        assert_eq!(coloured.paint(Tone::Bad, text), format!("\u{1b}[31m{escaped}\u{1b}[0m"));
+        let json = Output::plain(true).escape(&serde_json::to_string(text).unwrap());
+        assert!(json.contains(r"\u009b") && !json.contains('\u{202e}'), "{json}");
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+    }
 
     #[test]
     fn noun_follows_its_number() {

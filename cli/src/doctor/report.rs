@@ -30,7 +30,8 @@ pub fn show(deployment: &Deployment, findings: &[Finding], output: Output) {
         show_one(finding, check, place, output);
     }
     let summary = format!("{} checks: {ok} ok, {wrong} wrong, {not_checked} not checked", findings.len());
-    output.say(&format!("\n{}", output.paint(if wrong == 0 { Tone::Good } else { Tone::Bad }, &summary)));
+    output.say("");
+    output.say_painted(&output.paint(if wrong == 0 { Tone::Good } else { Tone::Bad }, &summary));
 }
 
 fn show_one(finding: &Finding, check: usize, place: usize, output: Output) {
@@ -41,7 +42,7 @@ fn show_one(finding: &Finding, check: usize, place: usize, output: Output) {
     };
     let state = output.paint(tone, &format!("{:11}", finding.state.as_str()));
     let at = output.paint(Tone::Faint, &format!("{:place$}", finding.place));
-    output.say(&format!("{state}  {:check$}  {at}  {}", finding.check, finding.what));
+    output.say_painted(&format!("{state}  {:check$}  {at}  {}", finding.check, output.escape(&finding.what)));
     if let Some(remedy) = &finding.remedy {
         output.say(&format!("{:11}  {:check$}  → {remedy}", "", ""));
     }

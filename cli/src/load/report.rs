@@ -156,11 +156,13 @@ pub fn show(report: &Report, output: Output) {
         output.say_json(report);
         return;
     }
-    output.say(&format!("Run {} at {}\n", report.run, report.url));
+    output.say(&format!("Run {} at {}", report.run, report.url));
+    output.say("");
     show_counts(report, output);
     show_times(report, output);
     if !report.steps.is_empty() {
-        output.say("\nFrom creation to end:");
+        output.say("");
+        output.say("From creation to end:");
         for line in lines(&report.steps) {
             output.say(&line);
         }
@@ -170,7 +172,8 @@ pub fn show(report: &Report, output: Output) {
     } else {
         (Tone::Bad, format!("Not every order was accepted and completed once: {}.", complaints(report).join("; ")))
     };
-    output.say(&format!("\n{}", output.paint(tone, &verdict)));
+    output.say("");
+    output.say_painted(&output.paint(tone, &verdict));
 }
 
 fn show_counts(report: &Report, output: Output) {
@@ -184,13 +187,13 @@ fn show_counts(report: &Report, output: Output) {
         output.say(format!("  {name:10} {many:>8}  {note}").trim_end());
     }
     for (refusal, many) in &report.refused {
-        output.say(&output.paint(Tone::Bad, &format!("  refused    {many:>8}  {refusal}")));
+        output.say_painted(&output.paint(Tone::Bad, &format!("  refused    {many:>8}  {refusal}")));
     }
     for (many, note) in
         [(report.repeated_calls, "calls repeated"), (report.reattempted, "orders needed more than one attempt")]
     {
         if many > 0 {
-            output.say(&output.paint(Tone::Faint, &format!("  {many:>19}  {note}")));
+            output.say_painted(&output.paint(Tone::Faint, &format!("  {many:>19}  {note}")));
         }
     }
 }
@@ -206,7 +209,8 @@ fn speed(many: u32, seconds: f64) -> String {
 }
 
 fn show_times(report: &Report, output: Output) {
-    output.say(&format!("\n  {:12}{:>10}{:>10}{:>10}{:>10}{:>10}", "", "p50", "p90", "p99", "p99.9", "max"));
+    output.say("");
+    output.say(&format!("  {:12}{:>10}{:>10}{:>10}{:>10}{:>10}", "", "p50", "p90", "p99", "p99.9", "max"));
     let rows = [
         ("acceptance", &report.acceptance),
         ("queueing", &report.queueing),

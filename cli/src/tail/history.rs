@@ -45,7 +45,7 @@ struct ChangeLine<'a> {
 }
 
 impl Changes {
-    /// A line for each change, oldest first.
+    /// A line for each change, escaped, oldest first.
     pub fn lines(&self, order: &ApiOrder, output: Output) -> Vec<String> {
         let mut status = Status::Pending;
         let line = |change: &'_ Change| {
@@ -55,8 +55,8 @@ impl Changes {
                 return change.text(order, age, output);
             }
             let ApiOrder { order_id, user_id, total_amount, currency, .. } = order;
-            serde_json::to_string(&ChangeLine { order_id, user_id, total_amount, currency, status, age, change })
-                .unwrap_or_default()
+            let line = ChangeLine { order_id, user_id, total_amount, currency, status, age, change };
+            output.escape(&serde_json::to_string(&line).unwrap_or_default())
         };
         self.changes.iter().map(line).collect()
     }
@@ -89,7 +89,8 @@ impl Change {
         .collect();
         let details = if details.is_empty() { String::new() } else { format!("  {}", details.join(", ")) };
         let ApiOrder { order_id, user_id, total_amount, currency, .. } = order;
-        format!("{at}  {word}  {age}  {order_id}  {user_id}  {total_amount} {currency}{details}")
+        let order = output.escape(&format!("{order_id}  {user_id}  {total_amount} {currency}{details}"));
+        format!("{at}  {word}  {age}  {order}")
     }
 }
 
@@ -99,7 +100,7 @@ mod tests {
 
     const CHANGES: &str = r#"{"truncated": false, "changes": [
         {"at": "2026-01-01T00:00:00Z", "change": "created", "attempt": null, "cause": null, "by": "caller", "subject": null, "client": null},
-        {"at": "2026-01-01T00:00:01Z", "change": "attempt_failed", "attempt": 2, "cause": "busy", "by": "processor", "subject": null, "client": null},
+        {"at": "2026-01-01T00:00:01Z", "change": "attempt_failed", "attempt": 2, "cause": "bu\u001b]sy", "by": "processor", "subject": null, "client": null},
         {"at": "2026-01-01T00:00:02.120000Z", "change": "retried", "attempt": null, "cause": null, "by": "caller", "subject": "olga", "client": "cli"}
     ]}"#;
 
@@ -123,7 +124,7 @@ mod tests {
     #[test]
     fn lines_say_the_cause_and_who_did_it() {
         let lines = lines(Output::plain(false));
-        assert!(lines[1].contains("attempt failed") && lines[1].ends_with("attempt 2, busy"), "{lines:?}");
+        assert!(lines[1].contains("attempt failed") && lines[1].ends_with(r"attempt 2, bu\u{1b}]sy"), "{lines:?}");
         assert!(lines[2].ends_with("by olga, with cli"), "{lines:?}");
     }
 

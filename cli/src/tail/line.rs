@@ -28,11 +28,11 @@ pub struct Line<'a> {
 /// A line, and the moment of its status.
 pub type Written = (OffsetDateTime, String);
 
-/// Writes the lines, in the order of their moments.
+/// Writes the lines of [`line`], in the order of their moments.
 pub fn show(mut lines: Vec<Written>, output: Output) {
     lines.sort();
     for (_, line) in lines {
-        output.say(&line);
+        output.say_painted(&line);
     }
 }
 
@@ -50,7 +50,7 @@ pub fn line(order: &ApiOrder, status: Status, output: Output) -> Option<Written>
         attempts: order.attempts,
         failure: order.failure.as_deref().filter(|_| status == Status::Failed),
     };
-    let text = if output.is_json { serde_json::to_string(&line).ok()? } else { line.text(output) };
+    let text = if output.is_json { output.escape(&serde_json::to_string(&line).ok()?) } else { line.text(output) };
     Some((at, text))
 }
 
@@ -88,7 +88,8 @@ impl Line<'_> {
         let age = output.paint(Tone::Faint, &format!("{:>8.1} s", self.age));
         let cause = self.failure.map(|failure| format!("  {failure}")).unwrap_or_default();
         let Self { order_id, user_id, total_amount, currency, .. } = self;
-        format!("{at}  {status}  {age}  {order_id}  {user_id}  {total_amount} {currency}{cause}")
+        let order = output.escape(&format!("{order_id}  {user_id}  {total_amount} {currency}{cause}"));
+        format!("{at}  {status}  {age}  {order}")
     }
 }
 

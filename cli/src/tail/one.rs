@@ -30,7 +30,7 @@ pub async fn follow(client: &Client<'_>, order_id: &str, interval: Duration, out
         let status = answer.read::<StatusOnly>()?.status;
         let history: Changes = client.follow(&format!("{path}/history")).await?.read()?;
         for line in history.lines(&order, output).iter().skip(shown) {
-            output.say(line);
+            output.say_painted(line);
         }
         shown = shown.max(history.changes.len());
         if !status.is_active() {
