@@ -50,6 +50,7 @@ fn url_of_a_database_has_no_password_in_any_of_its_places() {
         "postgresql://app@db.example.com:5432/orders?connect_timeout=10&password=secret",
         "postgres://app@db.example.com/orders?pass%77ord=secret",
         "postgres://app:secret@db.example.com/orders?application_name=@127.0.0.1:5432/orders",
+        "postgres://app:secret@127.0.0.1:5432/orders?host=db.example.com",
     ] {
         for (refused, name) in parsed(url).into_iter().zip(["'DatabaseUrl' must be", "'OwnerDatabaseUrl' must be"]) {
             let error = refused.unwrap_err();
