@@ -95,7 +95,7 @@ async fn migration_confines_the_functions_role() {
     let config = MigrateConfig::from_env(&world.variables().chain(changed).collect());
     ask_with(config, "Update", &json!({}), Duration::from_secs(17)).await;
     assert_eq!(of_new_tables().await, 1);
-    let can = "has_table_privilege($1, 'orders', 'UPDATE'), has_table_privilege($1, 'orders', 'DELETE')";
+    let can = "has_column_privilege($1, 'orders', 'failure', 'UPDATE'), has_table_privilege($1, 'orders', 'DELETE')";
     let row = &world.rows(&format!("SELECT {can}"), &[&role]).await[0];
     assert_eq!((row.get(0), row.get(1)), (true, false));
 }

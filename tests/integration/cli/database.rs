@@ -64,9 +64,19 @@ async fn doctor_finds_missing_and_excess_rights_of_the_role() {
     let findings = patient.findings().await;
     assert!(!wrong(&findings).iter().any(|check| check.starts_with("rights")), "{findings:#?}");
 
-    world.execute(&format!("REVOKE INSERT ON orders FROM {role}; GRANT DELETE, TRUNCATE ON orders TO {role}")).await;
+    world
+        .execute(&format!(
+            "REVOKE INSERT ON orders FROM {role}; GRANT DELETE, TRUNCATE, UPDATE (item_ids) ON orders TO {role}"
+        ))
+        .await;
     patient.assert_wrong("rights", "lacks INSERT on orders", "migrate").await;
-    patient.assert_wrong("rights.excess", "DELETE on orders, TRUNCATE on orders", "takes back").await;
+    patient
+        .assert_wrong(
+            "rights.excess",
+            "DELETE on orders, TRUNCATE on orders, UPDATE (item_ids) on orders",
+            "takes back",
+        )
+        .await;
     world.execute(&format!("ALTER ROLE {role} CREATEROLE; GRANT CREATE ON SCHEMA public TO {role}")).await;
     patient.assert_wrong("rights.excess", "CREATEROLE, CREATE on the schema", "NOCREATEROLE").await;
 }
