@@ -68,13 +68,16 @@ pub async fn run(deployment: &Deployment, export: &Export, output: Output) -> Re
     Ok(interrupt.exit().filter(|_| !state.is_complete).unwrap_or(Exit::Fine))
 }
 
-/// The user whose orders the token reads; `None` if it reads those of all users.
+/// The user whose orders the token reads, with the user's groups, because operators can be a group; `None` if the token reads the
+/// orders of all users.
 fn user(deployment: &Deployment) -> Option<String> {
-    let claims = deployment.token.as_deref().and_then(|token| Claims::of(token).ok());
-    match claims {
-        Some(claims) if claims.reads_all() => None,
-        claims => Some(claims.and_then(|claims| claims.text("sub").map(str::to_owned)).unwrap_or_default()),
-    }
+    let Some(claims) = deployment.token.as_deref().and_then(|token| Claims::of(token).ok()) else {
+        return Some(String::new());
+    };
+    let mut groups = claims.groups();
+    groups.sort_unstable();
+    let user: Vec<_> = claims.text("sub").into_iter().chain(groups).collect();
+    (!claims.reads_all()).then(|| user.join(" "))
 }
 
 /// Writes page after page until the span is over or an interrupt comes. The file and the state stay consistent in any case.

@@ -45,6 +45,11 @@ impl Claims {
         texts.flat_map(|text| text.split(' ')).chain(listed).collect()
     }
 
+    /// The groups of its user, if it is of Amazon Cognito.
+    pub fn groups(&self) -> Vec<&str> {
+        self.0["cognito:groups"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+    }
+
     /// Whether it may read every user's orders.
     pub fn reads_all(&self) -> bool {
         self.is_admin() || self.scopes().contains(&"orders/read.all")

@@ -20,7 +20,7 @@ pub const PRIVATE: u32 = 0o600;
 pub struct State {
     /// The API's URL.
     url: String,
-    /// The user whose orders the token reads; `None` if it reads those of all users.
+    /// The user whose orders the token reads, and the user's groups; `None` if the token reads the orders of all users.
     user: Option<String>,
     /// The span's beginning, which belongs to it.
     #[serde(with = "time::serde::rfc3339")]
