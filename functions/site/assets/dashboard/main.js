@@ -22,7 +22,7 @@ const EVERY_SECONDS = 2;
 const REFUSED = "The service does not accept this token. Sign in again.";
 
 let config = { sign_in: null, admin_group: null };
-let isByIssuer = false;
+let hasSession = false;
 let isLimited = false;
 let metrics = null;
 let listed = "";
@@ -116,7 +116,7 @@ async function start() {
     config = await answer.json();
     session.setAdminGroup(config.admin_group);
     const token = await signIn.finish(config.sign_in);
-    isByIssuer = token !== null;
+    hasSession = token !== null;
     if (token) session.begin(token);
     else askToSignIn();
   } catch (error) {
@@ -127,7 +127,7 @@ async function start() {
 /** Ends the session, and that of the issuer: otherwise "Sign in" would sign the next person in as this user. */
 async function signOut() {
   session.end("You are signed out.");
-  if (!isByIssuer) return;
+  if (!hasSession) return;
   const here = "You are signed out of this page, but perhaps not at the issuer";
   try {
     const isEnding = await signIn.endAtIssuer(config.sign_in);
@@ -135,11 +135,6 @@ async function signOut() {
   } catch (error) {
     say($("sign-in-reason"), `${here}: ${error.message} Sign out there too.`);
   }
-}
-
-function beginWithToken() {
-  session.begin($("token").value);
-  isByIssuer = false;
 }
 
 /** Runs an action, and shows its error beside the sign-in. */
@@ -161,6 +156,6 @@ $("try-again").addEventListener("click", () => poll.now());
 $("more").addEventListener("click", () => (orders.more(), poll.now()));
 $("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  attempt(beginWithToken).then(() => ($("token").value = ""));
+  attempt(() => session.begin($("token").value)).then(() => ($("token").value = ""));
 });
 start();
