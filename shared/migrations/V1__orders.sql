@@ -89,7 +89,8 @@ CREATE TABLE order_work (
 )
 -- Every row is updated several times in a short life and then deleted, so autovacuum starts early and keeps the table small. No
 -- index holds a column that an update changes, so updates stay on their page. The price: once a minute the sweeper reads the whole
--- table, which has one row for each active order, slice by slice. A million rows take a tenth of a second.
+-- table, which has one row for each active order. A million rows take a tenth of a second. If there are more than its time allows, a
+-- run reads a part of the table.
 WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 
 -- The part of an order's past that the rows above do not hold. An ordinary order has no row here. The statement that makes the change inserts

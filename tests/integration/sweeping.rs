@@ -6,6 +6,8 @@ use sweeper::{Sweeper, Swept};
 use tests::{Log, NO_AWS, World};
 use tracing::Level;
 
+use crate::roles::AppRole;
+
 #[tokio::test]
 async fn order_with_a_lost_message_is_requeued() {
     let world = World::new().await;
@@ -62,29 +64,42 @@ async fn sweep_requeues_as_many_orders_as_messages_are_missing() {
     assert_eq!(sweeper.sweep().await.unwrap().requeued, 0);
 }
 
+/// A world with overdue orders in the first slice of the active orders and in another, and a scheduled one.
+async fn world_of_slices() -> World {
+    let world = World::new().await;
+    let insert = async |order_id, process_after| {
+        let ago = ("created_at", "now() - interval '1 hour'");
+        world.insert(1, &[("order_id", order_id), ago, ("process_after", process_after)]).await;
+    };
+    insert("'first'", "NULL").await;
+    // Two of these rows fill a page, so that they need more pages than a slice has. They are not due.
+    let fill = "INSERT INTO order_work (order_id, created_at, due_at)
+        SELECT repeat('x', 1850) || i, now(), now() + interval '1 day' FROM generate_series(1, 33000) AS i";
+    world.execute(fill).await;
+    insert("'last'", "NULL").await;
+    insert("'scheduled'", "now() + interval '1 minute'").await;
+    world
+}
+
 #[tokio::test]
 async fn sweep_reads_all_slices_of_the_active_orders() {
-    let world = World::new().await;
-    let place = async |order_id: &str, process_after: &str| {
-        world
-            .insert(
-                1,
-                &[
-                    ("order_id", order_id),
-                    ("created_at", "now() - interval '1 hour'"),
-                    ("process_after", process_after),
-                ],
-            )
-            .await;
-    };
-    place("'first'", "NULL").await;
-    // Two of these rows fill a page. They are not due, and more than a slice of pages lies between the first order and the last.
-    let fill = "INSERT INTO order_work (order_id, created_at, due_at) SELECT repeat('x', 1850) || i, now(), now() + interval '1 day' FROM generate_series(1, 33000) AS i";
-    world.execute(fill).await;
-    place("'last'", "NULL").await;
-    place("'scheduled'", "now() + interval '1 minute'").await;
-    let swept = world.sweep().await;
+    let swept = world_of_slices().await.sweep().await;
     assert_eq!((swept.requeued, swept.enqueued), (2, 1));
+}
+
+#[tokio::test]
+async fn slice_that_can_not_be_read_holds_up_no_others() {
+    let role = AppRole::of(world_of_slices().await).await;
+    let refuse = "CREATE FUNCTION is_good(text) RETURNS boolean LANGUAGE plpgsql AS
+            'BEGIN IF $1 = ''first'' THEN RAISE ''broken''; END IF; RETURN true; END';
+        CREATE POLICY good ON order_work USING (is_good(order_id)); ALTER TABLE order_work ENABLE ROW LEVEL SECURITY";
+    role.world.execute(refuse).await;
+    let sweeper = Sweeper::from_env(&role.world.env_with(("DATABASE_URL", &role.url()))).unwrap();
+    for requeued in [0, 1] {
+        let error = sweeper.sweep().await.unwrap_err();
+        assert!(Chain(&error).to_string().contains("broken"), "{}", Chain(&error));
+        assert_eq!(role.world.counted("requeued").await, requeued);
+    }
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use shared::telemetry::Measure;
 
 use crate::{Sweeper, Swept};
 
-/// The divisor of the share for announcing ends, and of that for their age. They leave scheduled orders the time for a chunk.
+/// The divisor of the share for announcing ends. It leaves the orders the time for a chunk.
 const EVENTS_SHARE: u32 = 4;
 /// The least time for a chunk: two statements and the calls between them. No chunk starts with less.
 const CHUNK_TIME: Duration = Duration::from_secs(1);
@@ -20,9 +20,10 @@ impl Sweeper {
     /// invocation that recorded it.
     pub(crate) async fn announce(&self, deadline: Deadline, swept: &mut Swept) -> Result<(), StoreError> {
         let Some(bus) = &self.bus else { return Ok(()) };
-        let announced = self.announce_to(bus, deadline.share(1, EVENTS_SHARE), &mut swept.events).await;
+        let deadline = deadline.share(1, EVENTS_SHARE);
+        let announced = self.announce_to(bus, deadline.share(2, 3), &mut swept.events).await;
         // Last, because it reads all ends. If they are so many that it takes too long, the run fails, but it has announced some of them.
-        let oldest = self.database.until(deadline.share(1, EVENTS_SHARE)).age_of_oldest_end().await;
+        let oldest = self.database.until(deadline).age_of_oldest_end().await;
         announced.and(oldest.map(|age| Measure::OldestEvent.add(age)))
     }
 

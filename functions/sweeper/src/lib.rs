@@ -73,8 +73,8 @@ pub struct Sweeper {
     /// The last of the ends that the bus refused in the run before. The next run starts after it.
     refused: Mutex<Option<OldEnd>>,
     retention: Option<Retention>,
-    /// The first slice that the last run had no time to read. The next run begins there.
-    unread: Mutex<Option<Slice>>,
+    /// The first slice of the next run.
+    unread: Mutex<Slice>,
     timeout: Duration,
 }
 
@@ -112,16 +112,13 @@ impl Sweeper {
         let deadline = Deadline::after(self.timeout);
         let requeue_deadline = deadline.minus(self.timeout / CHUNK_SHARE);
         let mut swept = Swept::default();
-        let survey = self.survey(requeue_deadline).await;
+        let (survey, surveyed) = self.survey(requeue_deadline).await;
         let announced = self.announce(requeue_deadline, &mut swept).await;
-        let enqueued = match survey {
-            Ok(survey) => self.enqueue_all(&survey, requeue_deadline, &mut swept).await,
-            Err(error) => Err(error),
-        };
+        let enqueued = self.enqueue_all(&survey, requeue_deadline, &mut swept).await;
         let answer_deadline = deadline.minus(self.timeout / ANSWER_SHARE);
         let folded = self.fold(answer_deadline, &mut swept).await;
         let deleted = self.delete_old(answer_deadline, &mut swept).await;
-        let steps = [announced, enqueued, folded, deleted];
+        let steps = [surveyed, announced, enqueued, folded, deleted];
         for error in steps.iter().filter_map(|step| step.as_ref().err()) {
             tracing::error!(error = %Chain(error), "could not finish a step of the sweep; the next run continues");
         }
@@ -138,21 +135,20 @@ impl Sweeper {
         steps.into_iter().collect::<Result<(), _>>().map(|()| swept)
     }
 
-    /// Sends the messages of scheduled orders, starting in the first half of the time, and then those that are lost.
+    /// Sends the messages of scheduled orders, and then those that are lost. If there are both, each kind has half of the time.
     async fn enqueue_all(&self, survey: &Survey, deadline: Deadline, swept: &mut Swept) -> Result<(), StoreError> {
         let (mut scheduled, mut late) = (SendCounts::default(), SendCounts::default());
+        let last_start = deadline.minus(self.timeout / CHUNK_SHARE);
+        let (slices, late_slices) = (survey.scheduled(), survey.late());
         let mut result = Ok(());
-        let slices = survey.scheduled();
         if !slices.is_empty() {
-            let last_start = deadline.share(1, 2);
+            let last_start = if late_slices.is_empty() { last_start } else { last_start.share(1, 2) };
             result = self.enqueue(Kind::Scheduled, &slices, self.limit, last_start, deadline, &mut scheduled).await;
         }
-        let slices = survey.late();
-        if !slices.is_empty() {
+        if !late_slices.is_empty() {
             let limit = self.limit(survey.expected_messages(), deadline).await;
-            let last_start = deadline.minus(self.timeout / CHUNK_SHARE);
-            let late = self.enqueue(Kind::Overdue, &slices, limit, last_start, deadline, &mut late).await;
-            result = result.and(late);
+            let requeued = self.enqueue(Kind::Overdue, &late_slices, limit, last_start, deadline, &mut late).await;
+            result = result.and(requeued);
         }
         (swept.enqueued, swept.requeued, swept.unsent) = (scheduled.sent, late.sent, scheduled.unsent + late.unsent);
         result

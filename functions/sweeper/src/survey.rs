@@ -9,7 +9,10 @@ use shared::telemetry::Measure;
 
 use crate::{AHEAD, Sweeper};
 
-/// The slices that a run has read, the most overdue first.
+/// The divisor of the share for reading slices.
+const SURVEY_SHARE: u32 = 4;
+
+/// The slices that a run has read. The one with the order that was due first comes first.
 #[derive(Debug, Default)]
 pub struct Survey {
     slices: Vec<(Slice, Overdue)>,
@@ -35,30 +38,47 @@ impl Survey {
         self.slices.iter().filter(|(_, overdue)| have(overdue)).map(|(slice, _)| *slice).collect()
     }
 
-    fn oldest(&self) -> Duration {
-        self.slices.first().map_or(Duration::ZERO, |(_, overdue)| overdue.oldest)
+    fn has(&self, slice: Slice) -> bool {
+        self.slices.iter().any(|(read, _)| *read == slice)
+    }
+
+    /// Writes the metrics of the slices.
+    fn measure(&self) {
+        let Some((_, first)) = self.slices.first() else { return };
+        let oldest = self.slices.iter().map(|(_, overdue)| overdue.oldest).max();
+        Measure::OldestOverdue.add(oldest.unwrap_or(Duration::ZERO));
+        if let Some(paused_for) = first.paused_for {
+            Measure::PausedFor.add(paused_for);
+        }
     }
 }
 
 impl Sweeper {
-    /// Reads the slices, and writes the metrics of them. Starts no slice in the second half of the time: the next run of this environment
-    /// then begins there.
-    pub(crate) async fn survey(&self, deadline: Deadline) -> Result<Survey, StoreError> {
-        let (store, last_start) = (self.database.until(deadline), deadline.share(1, 2));
-        let mut unread = self.unread.lock().await;
-        let mut next = Some(unread.unwrap_or_default());
-        let mut survey = Survey::default();
-        while let Some(slice) = next.filter(|_| survey.slices.is_empty() || !last_start.is_over()) {
-            let overdue = store.find_overdue(slice, self.timing.grace, AHEAD).await?;
-            next = slice.next(overdue.pages);
-            survey.slices.push((slice, overdue));
+    /// Reads the slices once each, until its share of the time is over or a slice can't be read. The next run of this environment begins
+    /// behind the last of them.
+    pub(crate) async fn survey(&self, deadline: Deadline) -> (Survey, Result<(), StoreError>) {
+        let (store, last_start) = (self.database.until(deadline), deadline.share(1, SURVEY_SHARE));
+        let (mut survey, mut result) = (Survey::default(), Ok(()));
+        let mut slice = self.unread.lock().await;
+        loop {
+            match store.find_overdue(*slice, self.timing.grace, AHEAD).await {
+                Ok(overdue) => {
+                    let read = *slice;
+                    *slice = read.next(overdue.pages);
+                    survey.slices.push((read, overdue));
+                }
+                Err(error) => {
+                    *slice = slice.next(u32::MAX);
+                    result = Err(error);
+                }
+            }
+            if result.is_err() || survey.has(*slice) || last_start.is_over() {
+                break;
+            }
         }
-        *unread = next;
-        survey.slices.sort_by_key(|(_, overdue)| std::cmp::Reverse(overdue.oldest));
-        Measure::OldestOverdue.add(survey.oldest());
-        if let Some(paused_for) = survey.slices.first().and_then(|(_, overdue)| overdue.paused_for) {
-            Measure::PausedFor.add(paused_for);
-        }
-        Ok(survey)
+        // `None` is no order at all.
+        survey.slices.sort_by_key(|(_, overdue)| (overdue.first_due_at.is_none(), overdue.first_due_at));
+        survey.measure();
+        (survey, result)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use time::OffsetDateTime;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
@@ -25,15 +26,15 @@ impl Slice {
     /// The condition that a row is in a slice. The parameters are those of [`Self::bounds`].
     pub(super) const HOLDS_ROW: &str = "ctid >= $1::text::tid AND ctid < $2::text::tid";
 
-    /// The next slice of a table of this many pages; `None` after the last one.
+    /// The next slice of a table of this many pages. The first one follows the last one.
     #[must_use]
-    pub fn next(self, pages: u32) -> Option<Self> {
-        let first_page = self.first_page + Self::PAGES;
-        (first_page < pages).then_some(Self { first_page })
+    pub fn next(self, pages: u32) -> Self {
+        let first_page = self.first_page.saturating_add(Self::PAGES);
+        if first_page < pages { Self { first_page } } else { Self::default() }
     }
 
     pub(super) fn bounds(self) -> [String; 2] {
-        [self.first_page, self.first_page + Self::PAGES].map(|page| format!("({page},0)"))
+        [self.first_page, self.first_page.saturating_add(Self::PAGES)].map(|page| format!("({page},0)"))
     }
 }
 
@@ -52,7 +53,7 @@ impl Store {
             "SELECT extract(epoch FROM now() - paused_at)::float8 AS paused_seconds,
             CASE WHEN paused_at IS NULL AND first_due_at < now()
                 THEN extract(epoch FROM now() - greatest(first_due_at, resumed_at)) ELSE 0 END::float8 AS overdue_seconds,
-            paused_at IS NULL AND has_late IS TRUE AS has_late,
+            first_due_at, paused_at IS NULL AND has_late IS TRUE AS has_late,
             paused_at IS NULL AND has_scheduled IS TRUE AS has_scheduled,
             expected_messages, pg_relation_size('order_work') / current_setting('block_size')::bigint AS pages
         FROM (
@@ -73,6 +74,7 @@ impl Store {
         let rows = self.query("find overdue orders", &sql, &params).await?;
         rows.one(|row| {
             Ok(Overdue {
+                first_due_at: row.try_get("first_due_at")?,
                 oldest: seconds(row.try_get("overdue_seconds")?),
                 has_late: row.try_get("has_late")?,
                 has_scheduled: row.try_get("has_scheduled")?,
@@ -83,9 +85,9 @@ impl Store {
         })
     }
 
-    /// Finds at most `limit` orders of a slice whose messages must be lost, the most overdue first. They are overdue by more than `grace`, and not requeued within `grace`. An order
-    /// that was due before the last pause ended lost its message to the pause, so for it the end of the pause replaces the end of
-    /// `grace`. Finds none while processing is paused.
+    /// Finds at most `limit` orders of a slice whose messages must be lost, the most overdue first. They are overdue by more than `grace`,
+    /// and not requeued within `grace`. An order that was due before the last pause ended lost its message to the pause, so for it the end
+    /// of the pause replaces the end of `grace`. Finds none while processing is paused.
     ///
     /// Records that they are requeued now, and counts them. If the answer gets lost, they wait for another grace period. An order whose
     /// lease ran out keeps its claim, so that the next claim counts an attempt.
@@ -156,6 +158,8 @@ impl Store {
 /// The facts that a sweep needs of a slice before it requeues orders.
 #[derive(Debug)]
 pub struct Overdue {
+    /// The earliest time at which an order is due, was due or, while a worker holds it, will be due again; `None` without orders.
+    pub first_due_at: Option<OffsetDateTime>,
     /// The time since the most overdue order was due, or since the last pause ended if that is shorter; zero if no order is overdue,
     /// or while processing is paused. Sending a message again does not change it.
     pub oldest: Duration,

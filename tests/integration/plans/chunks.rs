@@ -35,7 +35,7 @@ const CHUNKS: [(&str, &str, f64, f64); 11] = [
     ("SELECT extract(epoch FROM now() - paused_at)", "SLICE, 180, 900, 600", 7_000.0, 150.0),
     ("WITH chosen AS ( SELECT order_id FROM order_work", "SLICE, 0, 100", 8_000.0, 3_000.0),
     ("SELECT order_id, (SELECT o.user_id FROM orders", "SLICE, 900, 600, 100", 7_000.0, 600.0),
-    ("SELECT order_id, ctid::text AS place FROM order_ends", "0, '(0,0)'", 2_000.0, 40.0),
+    ("SELECT order_id, ctid::text AS place FROM order_ends", "0, '(20,0)'", 2_000.0, 40.0),
 ];
 
 const COUNT: &str = "WITH newest AS ( SELECT finished_at IS NULL AS is_active";
