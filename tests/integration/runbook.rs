@@ -117,8 +117,8 @@ async fn restore_of_the_runbook_copies_every_table_of_orders() {
 /// Stands in for the servers' programs: without the flags that name the server, and with the URL of a test's database instead.
 const PROGRAMS: [(&str, &str); 3] = [
     ("aws", "echo token"),
-    ("psql", "shift 8; exec /usr/bin/psql -qX \"$LIVE_URL\" \"$@\""),
-    ("pg_dump", "shift 8; /usr/bin/pg_dump \"$RESTORED_URL\" \"$@\" | eval \"$DAMAGE\""),
+    ("psql", "shift 8; exec psql -qX \"$LIVE_URL\" \"$@\""),
+    ("pg_dump", "shift 8; pg_dump \"$RESTORED_URL\" \"$@\" | eval \"$DAMAGE\""),
 ];
 
 /// Runs the copy of the section *Restore the database* from one world to another, with a `pg_dump` whose output goes through `damage`.
@@ -128,7 +128,7 @@ fn restore(from: &World, to: &World, damage: &str) {
     let directory = tempfile::tempdir().unwrap();
     for (name, text) in PROGRAMS {
         let path = directory.path().join(name);
-        std::fs::write(&path, format!("#!/bin/bash\nset -o pipefail; unset PGSSLMODE\n{text}\n")).unwrap();
+        std::fs::write(&path, format!("#!/bin/bash\nset -o pipefail; unset PGSSLMODE; PATH=${{PATH#*:}}\n{text}\n")).unwrap();
         std::fs::set_permissions(&path, Permissions::from_mode(0o700)).unwrap();
     }
     let path = format!("{}:{}", directory.path().display(), std::env::var("PATH").unwrap());
