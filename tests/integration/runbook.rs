@@ -128,7 +128,8 @@ fn restore(from: &World, to: &World, damage: &str) {
     let directory = tempfile::tempdir().unwrap();
     for (name, text) in PROGRAMS {
         let path = directory.path().join(name);
-        std::fs::write(&path, format!("#!/bin/bash\nset -o pipefail; unset PGSSLMODE; PATH=${{PATH#*:}}\n{text}\n")).unwrap();
+        std::fs::write(&path, format!("#!/bin/bash\nset -o pipefail; unset PGSSLMODE; PATH=${{PATH#*:}}\n{text}\n"))
+            .unwrap();
         std::fs::set_permissions(&path, Permissions::from_mode(0o700)).unwrap();
     }
     let path = format!("{}:{}", directory.path().display(), std::env::var("PATH").unwrap());

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::rules::{Template, breach, listed, named};
+use super::rules::{Template, breach, listed, named, number};
 use super::template;
 use crate::documents::anchor;
 use crate::walls::files;
@@ -139,6 +139,18 @@ fn every_alarm_has_a_section_with_a_test_that_moves_its_metric() {
         let is_moved = moved_by.is_some_and(|test| source.contains(&format!("fn {test}()")));
         assert!(is_moved || text.contains("Untested on AWS; nothing moves it on one machine"), "{name}: {moved_by:?}");
     }
+}
+
+/// A shop with a few orders an hour loses no larger share of them unnoticed than one with many.
+#[test]
+fn alarms_of_failed_orders_ring_at_the_same_share() {
+    let template = template(&[]);
+    let [minute, hour] = ["FailedShareAlarm", "FailedHourAlarm"].map(|name| template.properties(name));
+    assert_eq!((number(&minute["Threshold"]), number(&hour["Threshold"])), (10, 10));
+    let expression = hour["Metrics"][0]["Expression"].as_str().unwrap();
+    assert_eq!(expression, "IF(failed >= 3, 100 * failed / (failed + FILL(completed, 0)), 0)");
+    let periods = hour["Metrics"].as_array().unwrap().iter().skip(1).map(|part| number(&part["MetricStat"]["Period"]));
+    assert_eq!(periods.collect::<Vec<_>>(), [3600, 3600]);
 }
 
 #[test]
