@@ -1,7 +1,5 @@
 //! Announces on the event bus the ends that an earlier invocation left behind.
 
-use std::time::Duration;
-
 use shared::db::StoreError;
 use shared::db::ends::{MAX_ENDS, MAX_OLD_ENDS};
 use shared::deadline::Deadline;
@@ -12,32 +10,32 @@ use crate::{Sweeper, Swept};
 
 /// The divisor of the share for announcing ends. It leaves the orders the time for a chunk.
 const EVENTS_SHARE: u32 = 4;
-/// The least time for a chunk: two statements and the calls between them. No chunk starts with less.
-const CHUNK_TIME: Duration = Duration::from_secs(1);
+/// The divisor of the share for the age of the oldest end.
+const AGE_SHARE: u32 = 8;
 
 impl Sweeper {
     /// Announces ends that are older than a lease, and writes the metric of the oldest. A younger one may still be announced by the
     /// invocation that recorded it.
     pub(crate) async fn announce(&self, deadline: Deadline, swept: &mut Swept) -> Result<(), StoreError> {
         let Some(bus) = &self.bus else { return Ok(()) };
-        let deadline = deadline.share(1, EVENTS_SHARE);
-        let announced = self.announce_to(bus, deadline.share(2, 3), &mut swept.events).await;
+        let announced = self.announce_to(bus, deadline.share(1, EVENTS_SHARE), &mut swept.events).await;
         // Last, because it reads all ends. If they are so many that it takes too long, the run fails, but it has announced some of them.
-        let oldest = self.database.until(deadline).age_of_oldest_end().await;
+        let oldest = self.database.until(deadline.share(1, AGE_SHARE)).age_of_oldest_end().await;
         announced.and(oldest.map(|age| Measure::OldestEvent.add(age)))
     }
 
     /// Announces chunk by chunk, until none is left, the bus takes none of a chunk, or the time is over. The next run of this environment then
     /// begins behind that chunk, because the bus may refuse it for ever. Adds to `taken`.
     async fn announce_to(&self, bus: &Bus, deadline: Deadline, taken: &mut usize) -> Result<(), StoreError> {
-        let store = self.database.until(deadline);
+        // The last third is for a chunk: two statements and the calls between them.
+        let (store, last_start) = (self.database.until(deadline), deadline.share(2, 3));
         let mut refused = self.refused.lock().await;
         let mut after = refused.take();
         let mut leaves_out = after.is_some();
         loop {
             let old = store.find_old_ends(self.timing.lease, after.as_ref()).await?;
             for chunk in old.chunks(MAX_ENDS) {
-                if deadline.remaining() < CHUNK_TIME {
+                if last_start.is_over() {
                     return Ok(());
                 }
                 let order_ids: Vec<_> = chunk.iter().map(|end| end.order_id.clone()).collect();

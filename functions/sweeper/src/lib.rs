@@ -135,14 +135,14 @@ impl Sweeper {
         steps.into_iter().collect::<Result<(), _>>().map(|()| swept)
     }
 
-    /// Sends the messages of scheduled orders, and then those that are lost. If there are both, each kind has half of the time.
+    /// Sends the messages of scheduled orders, starting in the first half of the time, and then those that are lost.
     async fn enqueue_all(&self, survey: &Survey, deadline: Deadline, swept: &mut Swept) -> Result<(), StoreError> {
         let (mut scheduled, mut late) = (SendCounts::default(), SendCounts::default());
         let last_start = deadline.minus(self.timeout / CHUNK_SHARE);
         let (slices, late_slices) = (survey.scheduled(), survey.late());
         let mut result = Ok(());
         if !slices.is_empty() {
-            let last_start = if late_slices.is_empty() { last_start } else { last_start.share(1, 2) };
+            let last_start = if late_slices.is_empty() { deadline } else { last_start }.share(1, 2);
             result = self.enqueue(Kind::Scheduled, &slices, self.limit, last_start, deadline, &mut scheduled).await;
         }
         if !late_slices.is_empty() {
