@@ -49,6 +49,16 @@ async fn waiting_backlog_is_not_requeued() {
 }
 
 #[tokio::test]
+async fn locked_orders_hold_up_no_others() {
+    let world = World::new().await;
+    let waiting = backlog(&world, 300).await;
+    world.send_many(&waiting).await;
+    let worker = tests::connect(world.owner_url()).await;
+    worker.batch_execute("BEGIN; SELECT FROM order_work ORDER BY due_at LIMIT 100 FOR UPDATE").await.unwrap();
+    assert_eq!(world.sweep().await.requeued, 100);
+}
+
+#[tokio::test]
 async fn sweep_requeues_as_many_orders_as_messages_are_missing() {
     let world = World::with(&[("SWEEP_LIMIT", "2500")]).await;
     let waiting = backlog(&world, 3000).await;

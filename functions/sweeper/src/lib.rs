@@ -46,7 +46,7 @@ use shared::telemetry::Count;
 use tokio::sync::Mutex;
 
 use retention::Retention;
-use survey::Survey;
+use survey::{Place, Survey};
 
 /// The least limit of a run. Duplicate messages hide missing ones from the count, so each run requeues a few in any case.
 const LEAST_LIMIT: i64 = 100;
@@ -73,8 +73,7 @@ pub struct Sweeper {
     /// The last of the ends that the bus refused in the run before. The next run starts after it.
     refused: Mutex<Option<OldEnd>>,
     retention: Option<Retention>,
-    /// The first slice of the next run.
-    unread: Mutex<Slice>,
+    place: Mutex<Place>,
     timeout: Duration,
 }
 
@@ -103,8 +102,8 @@ impl Sweeper {
         let (queue, database) = (Queue::orders(env)?, Database::new(DbConfig::from_env(env)?));
         let (timing, retention) = (Timing::from_env(env)?, Retention::from_env(env)?);
         let bus = Bus::from_env(env)?;
-        let (refused, unread) = (Mutex::default(), Mutex::default());
-        Ok(Self { database, queue, timing, limit, bus, refused, retention, unread, timeout: time_limit(env, 30)? })
+        let (refused, place) = (Mutex::default(), Mutex::default());
+        Ok(Self { database, queue, timing, limit, bus, refused, retention, place, timeout: time_limit(env, 30)? })
     }
 
     /// Runs once. A step that fails does not keep the next ones from running. Returns the first error.

@@ -53,28 +53,36 @@ impl Survey {
     }
 }
 
+/// The first slice of the next run, and the number of the table's pages when it was last read.
+#[derive(Debug)]
+pub struct Place {
+    slice: Slice,
+    pages: u32,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        // Any number of pages is possible, so that the first slice holds up no others if it can't be read.
+        Self { slice: Slice::default(), pages: u32::MAX }
+    }
+}
+
 impl Sweeper {
     /// Reads the slices once each, until its share of the time is over or a slice can't be read. The next run of this environment begins
     /// behind the last of them.
     pub(crate) async fn survey(&self, deadline: Deadline) -> (Survey, Result<(), StoreError>) {
         let (store, last_start) = (self.database.until(deadline), deadline.share(1, SURVEY_SHARE));
         let (mut survey, mut result) = (Survey::default(), Ok(()));
-        let mut slice = self.unread.lock().await;
-        loop {
-            match store.find_overdue(*slice, self.timing.grace, AHEAD).await {
+        let mut place = self.place.lock().await;
+        while result.is_ok() && !survey.has(place.slice) && (survey.slices.is_empty() || !last_start.is_over()) {
+            match store.find_overdue(place.slice, self.timing.grace, AHEAD).await {
                 Ok(overdue) => {
-                    let read = *slice;
-                    *slice = read.next(overdue.pages);
-                    survey.slices.push((read, overdue));
+                    place.pages = overdue.pages;
+                    survey.slices.push((place.slice, overdue));
                 }
-                Err(error) => {
-                    *slice = slice.next(u32::MAX);
-                    result = Err(error);
-                }
+                Err(error) => result = Err(error),
             }
-            if result.is_err() || survey.has(*slice) || last_start.is_over() {
-                break;
-            }
+            place.slice = place.slice.next(place.pages);
         }
         // `None` is no order at all.
         survey.slices.sort_by_key(|(_, overdue)| (overdue.first_due_at.is_none(), overdue.first_due_at));

@@ -38,6 +38,9 @@ impl Slice {
     }
 }
 
+/// How many orders more than its limit [`Store::requeue_overdue`] chooses: a batch of the processor locks a thousand at most.
+const SPARE: i64 = 1000;
+
 /// The condition that an order's message must be lost. `grace` is the parameter with the grace period in seconds.
 fn is_late(grace: &str) -> String {
     let threshold =
@@ -95,8 +98,8 @@ impl Store {
     /// `order_work` has no user: only these few orders need one, and each create would pay for the column. The statement reads the user
     /// of each order by the key of `orders` instead of a join, which could read all orders under misleading statistics.
     ///
-    /// Conflicts: the next run finds an order that another statement has locked. The orders are chosen before they are locked, because
-    /// PostgreSQL sorts all overdue orders of the slice if the same subquery locks them.
+    /// Conflicts: an order that another statement has locked is left out; others take its place, [`SPARE`] at most. The orders are chosen
+    /// before they are locked, because PostgreSQL sorts all overdue orders of the slice if the same subquery locks them.
     pub async fn requeue_overdue(
         &self,
         slice: Slice,
@@ -108,10 +111,10 @@ impl Store {
             "WITH chosen AS (
                 SELECT order_id FROM order_work
                 WHERE {in_slice} AND {is_late} AND NOT EXISTS (SELECT FROM processing_pause WHERE paused_at IS NOT NULL)
-                ORDER BY due_at LIMIT $4
+                ORDER BY due_at LIMIT $4 + {SPARE}
             ), overdue AS (
                 SELECT order_id FROM order_work WHERE order_id = ANY (ARRAY (SELECT order_id FROM chosen)) AND {is_late}
-                ORDER BY order_id FOR UPDATE SKIP LOCKED
+                ORDER BY due_at LIMIT $4 FOR UPDATE SKIP LOCKED
             ), requeued AS (
                 UPDATE order_work SET requeued_at = now() WHERE order_id = ANY (ARRAY (SELECT order_id FROM overdue))
                 RETURNING order_id
