@@ -24,11 +24,11 @@ impl Sweeper {
         announced.and(oldest.map(|age| Measure::OldestEvent.add(age)))
     }
 
-    /// Announces chunk by chunk, until none is left, the bus takes none of a chunk, or the time is over. The next run of this environment then
-    /// begins behind that chunk, because the bus may refuse it for ever. Adds to `taken`.
+    /// Announces chunk by chunk, until none is left, a chunk fails, the bus takes none of it, or the time is over. The next run of this
+    /// environment begins behind such a chunk, because it may fail for ever. Adds to `taken`.
     async fn announce_to(&self, bus: &Bus, deadline: Deadline, taken: &mut usize) -> Result<(), StoreError> {
-        // The last third is for a chunk: two statements and the calls between them.
-        let (store, last_start) = (self.database.until(deadline), deadline.share(2, 3));
+        // The second half is for a chunk: two statements and the calls between them.
+        let (store, last_start) = (self.database.until(deadline), deadline.share(1, 2));
         let mut refused = self.refused.lock().await;
         let mut after = refused.take();
         let mut leaves_out = after.is_some();
@@ -38,14 +38,15 @@ impl Sweeper {
                 if last_start.is_over() {
                     return Ok(());
                 }
+                *refused = chunk.last().cloned();
                 let order_ids: Vec<_> = chunk.iter().map(|end| end.order_id.clone()).collect();
                 let ends = store.find_ends(&order_ids).await?;
                 let taken_now = ends.len() - bus.announce(&store, &ends, deadline.share(1, 2)).await?;
                 *taken += taken_now;
                 if taken_now == 0 && !ends.is_empty() {
-                    *refused = chunk.last().cloned();
                     return Ok(());
                 }
+                *refused = None;
             }
             if old.len() == MAX_OLD_ENDS {
                 after = old.into_iter().last();

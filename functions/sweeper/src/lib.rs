@@ -70,7 +70,7 @@ pub struct Sweeper {
     timing: Timing,
     limit: i64,
     bus: Option<Bus>,
-    /// The last of the ends that the bus refused in the run before. The next run starts after it.
+    /// The last of the ends that could not be announced in the run before. The next run starts after it.
     refused: Mutex<Option<OldEnd>>,
     retention: Option<Retention>,
     place: Mutex<Place>,
@@ -172,39 +172,53 @@ impl Sweeper {
         retention.apply(&store, deadline, self.timeout / CHUNK_SHARE, &mut swept.deleted).await
     }
 
-    /// Sends messages to the orders of a kind in these slices, chunk by chunk, until none is left, the limit is reached, or the queue
-    /// refuses messages. Starts no chunk after `last_start`.
+    /// Sends messages to the orders of a kind, slice by slice. A slice that fails holds up no others. Returns the first error.
     async fn enqueue(
         &self,
         kind: Kind,
         slices: &[Slice],
-        limit: i64,
+        mut limit: i64,
+        last_start: Deadline,
+        deadline: Deadline,
+        counts: &mut SendCounts,
+    ) -> Result<(), StoreError> {
+        let mut result = Ok(());
+        for slice in slices {
+            result = result.and(self.enqueue_slice(kind, *slice, &mut limit, last_start, deadline, counts).await);
+        }
+        result
+    }
+
+    /// Sends messages to the orders of a kind in a slice, chunk by chunk, until none is left, the limit is reached, or the queue refuses
+    /// messages. Starts no chunk after `last_start`.
+    async fn enqueue_slice(
+        &self,
+        kind: Kind,
+        slice: Slice,
+        left: &mut i64,
         last_start: Deadline,
         deadline: Deadline,
         counts: &mut SendCounts,
     ) -> Result<(), StoreError> {
         let store = self.database.until(deadline);
-        let mut left = limit;
-        for slice in slices {
-            while left > 0 && counts.unsent == 0 && !last_start.is_over() {
-                let orders = match kind {
-                    Kind::Overdue => store.requeue_overdue(*slice, self.timing.grace, left.min(CHUNK)).await?,
-                    Kind::Scheduled => store.find_scheduled(*slice, AHEAD, left.min(CHUNK)).await?,
-                };
-                if orders.is_empty() {
-                    break;
-                }
-                left -= i64::try_from(orders.len()).unwrap_or(left);
-                let refused = self.send(&orders, deadline).await;
-                let (unsent, sent): (Vec<_>, Vec<_>) =
-                    orders.iter().map(|order| &order.order_id).partition(|order_id| refused.contains(order_id));
-                counts.sent += sent.len();
-                counts.unsent += unsent.len();
-                match kind {
-                    Kind::Overdue if !unsent.is_empty() => store.undo_requeue(&unsent).await?,
-                    Kind::Overdue => {}
-                    Kind::Scheduled => store.mark_enqueued(&sent).await?,
-                }
+        while *left > 0 && counts.unsent == 0 && !last_start.is_over() {
+            let orders = match kind {
+                Kind::Overdue => store.requeue_overdue(slice, self.timing.grace, CHUNK.min(*left)).await?,
+                Kind::Scheduled => store.find_scheduled(slice, AHEAD, CHUNK.min(*left)).await?,
+            };
+            if orders.is_empty() {
+                break;
+            }
+            *left -= i64::try_from(orders.len()).unwrap_or(*left);
+            let refused = self.send(&orders, deadline).await;
+            let (unsent, sent): (Vec<_>, Vec<_>) =
+                orders.iter().map(|order| &order.order_id).partition(|order_id| refused.contains(order_id));
+            counts.sent += sent.len();
+            counts.unsent += unsent.len();
+            match kind {
+                Kind::Overdue if !unsent.is_empty() => store.undo_requeue(&unsent).await?,
+                Kind::Overdue => {}
+                Kind::Scheduled => store.mark_enqueued(&sent).await?,
             }
         }
         Ok(())

@@ -86,7 +86,9 @@ impl Sweeper {
         }
         // `None` is no order at all.
         survey.slices.sort_by_key(|(_, overdue)| (overdue.first_due_at.is_none(), overdue.first_due_at));
-        survey.measure();
+        if result.is_ok() {
+            survey.measure();
+        }
         (survey, result)
     }
 }

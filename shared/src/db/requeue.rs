@@ -38,7 +38,7 @@ impl Slice {
     }
 }
 
-/// How many orders more than its limit [`Store::requeue_overdue`] chooses: a batch of the processor locks a thousand at most.
+/// How many orders more than its limit [`Store::requeue_overdue`] chooses: one batch of the processor locks a thousand at most.
 const SPARE: i64 = 1000;
 
 /// The condition that an order's message must be lost. `grace` is the parameter with the grace period in seconds.
