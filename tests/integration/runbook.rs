@@ -114,11 +114,11 @@ async fn restore_of_the_runbook_copies_every_table_of_orders() {
     assert_eq!(others, "processing_pause,refinery_schema_history");
 }
 
-/// Stands in for the servers' programs: without the flags that name the server, and with the URL of a test's database instead.
+/// Stands in for the servers' programs: without the flags that name the server, and with the URL of that host's database instead.
 const PROGRAMS: [(&str, &str); 3] = [
     ("aws", "echo token"),
-    ("psql", "shift 8; exec psql -qX \"$LIVE_URL\" \"$@\""),
-    ("pg_dump", "shift 8; pg_dump \"$RESTORED_URL\" \"$@\" | eval \"$DAMAGE\""),
+    ("psql", "url=${2}_url; shift 8; exec psql -qX \"${!url}\" \"$@\""),
+    ("pg_dump", "url=${2}_url; shift 8; pg_dump \"${!url}\" \"$@\" | eval \"$DAMAGE\""),
 ];
 
 /// Runs the copy of the section *Restore the database* from one world to another, with a `pg_dump` whose output goes through `damage`.
@@ -134,7 +134,7 @@ fn restore(from: &World, to: &World, damage: &str) {
     }
     let path = format!("{}:{}", directory.path().display(), std::env::var("PATH").unwrap());
     let variables = [("PATH", &*path), ("HOST", "live"), ("RESTORED", "restored"), ("DAMAGE", damage)];
-    let urls = [("RESTORED_URL", from.owner_url()), ("LIVE_URL", to.owner_url())];
+    let urls = [("restored_url", from.owner_url()), ("live_url", to.owner_url())];
     let mut shell = Command::new("bash");
     shell.args(["-c", &copy]).current_dir(&directory).envs(variables).envs(urls);
     let output = shell.output().unwrap();
