@@ -47,6 +47,12 @@ pub struct Answer {
     pub body: String,
 }
 
+/// Whether a refusal with this status is temporary, so that the same call can succeed later.
+#[must_use]
+pub fn is_temporary(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500 | 502..=504)
+}
+
 impl<'a> Client<'a> {
     /// Builds a client, without connecting. Fails if the token would go to another machine by plain HTTP.
     pub fn new(deployment: &'a Deployment) -> Result<Self, Failure> {
@@ -180,10 +186,10 @@ impl Answer {
         scopes.map(|(scopes, _)| format!("; it needs one of {}", scopes.replace(' ', ", "))).unwrap_or_default()
     }
 
-    /// Whether the refusal is temporary, so that the same call can succeed later.
+    /// [`is_temporary`] of its status.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
-        matches!(self.status, 408 | 429 | 500 | 502..=504)
+        is_temporary(self.status)
     }
 
     /// The value of a header, if it is text.

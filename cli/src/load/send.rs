@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::latency::Latencies;
 use super::run::Run;
-use crate::client::{Answer, Client};
+use crate::client::{Answer, Client, is_temporary};
 use crate::interrupt::Interrupt;
 use crate::options::Load;
 
@@ -128,7 +128,7 @@ async fn deliver(client: &Client<'_>, path: &str, body: &Value) -> (Result<Answe
     let mut tries = 1;
     loop {
         let answer = client.post(path, body).await;
-        if tries == TRIES || !answer.as_ref().map_or(true, is_temporary) {
+        if tries == TRIES || !answer.as_ref().map_or(true, can_create_more) {
             return (answer, tries - 1);
         }
         tokio::time::sleep(wait(tries, answer.ok().and_then(|answer| answer.retry_after()))).await;
@@ -137,10 +137,13 @@ async fn deliver(client: &Client<'_>, path: &str, body: &Value) -> (Result<Answe
 }
 
 /// Whether the same call can create more orders later: the answer is a temporary refusal, or has one of an order of the batch.
-fn is_temporary(answer: &Answer) -> bool {
-    let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
-    let mut results = body["results"].as_array().into_iter().flatten();
-    answer.is_temporary() || results.any(|result| [500, 503].map(Value::from).contains(&result["status"]))
+fn can_create_more(answer: &Answer) -> bool {
+    let of_an_order = || {
+        let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+        let mut statuses = body["results"].as_array().into_iter().flatten().map(|result| result["status"].as_u64());
+        statuses.any(|status| status.and_then(|status| status.try_into().ok()).is_some_and(is_temporary))
+    };
+    answer.is_temporary() || answer.status == 200 && of_an_order()
 }
 
 /// Doubles each time, with jitter, so that calls that were refused together are not repeated together.

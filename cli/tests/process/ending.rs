@@ -6,15 +6,15 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::api::{Api, Manner};
 use super::command;
 
-/// The time-out of every wait here.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The time-out of every wait.
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
-fn at(api: &Api, arguments: &[&str]) -> Command {
+pub fn at(api: &Api, arguments: &[&str]) -> Command {
     let mut command = command(arguments, &[("ORDERMILL_URL", &api.url()), ("ORDERMILL_TOKEN", "a.e30.b")]);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
@@ -29,7 +29,7 @@ pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// The exit status and the rest of both outputs.
-fn end(mut child: Child) -> (Option<i32>, String, String) {
+pub fn end(mut child: Child) -> (Option<i32>, String, String) {
     let end = Instant::now() + PATIENCE;
     let status = loop {
         if let Some(status) = child.try_wait().unwrap() {
@@ -260,46 +260,4 @@ fn load_shows_its_report_though_the_plot_can_not_be_written() {
     let report: Value = serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}{stderr}"));
     assert_eq!((status, &report["unfinished"]), (Some(1), &3.into()));
     assert!(stderr.contains("/dev/full can't be written"), "{stderr}");
-}
-
-#[test]
-fn tail_of_an_order_shows_each_change_while_it_is_active() {
-    let api = Api::start(Manner::Sound);
-    api.add("o-1");
-    let (child, next) = following(&api, &["tail", "o-1"]);
-    assert!(next().contains("pending"));
-    api.fail_attempt("o-1");
-    assert!(next().ends_with("attempt 1, busy"));
-    send(&child, Signal::INT);
-    assert_eq!(end(child).0, Some(0));
-}
-
-/// Starts a `tail`. Returns it, and what waits for its next line.
-fn following(api: &Api, arguments: &[&str]) -> (Child, impl Fn() -> String) {
-    let mut child = at(api, arguments).args(["--interval", "0.1"]).spawn().unwrap();
-    let (sender, lines) = std::sync::mpsc::channel();
-    let stdout = BufReader::new(child.stdout.take().unwrap());
-    std::thread::spawn(move || stdout.lines().try_for_each(|line| sender.send(line.unwrap())));
-    (child, move || lines.recv_timeout(PATIENCE).unwrap())
-}
-
-#[test]
-fn tail_goes_on_after_an_order_is_deleted_or_retried() {
-    let api = Api::start(Manner::Sound);
-    api.add("o-1");
-    api.add("o-2");
-    let (child, next) = following(&api, &["tail"]);
-    assert!(next().contains("o-1") && next().contains("o-2"));
-    api.delete("o-1");
-    wait_until("the deleted order's 404", || api.calls("/orders/o-1") > 0);
-    let time = "2026-01-01T00:00:01.000000Z";
-    api.change("o-2", &json!({"status": "failed", "finished_at": time, "failure": "busy"}));
-    assert!(next().contains("failed"));
-    api.change("o-2", &json!({"status": "pending", "finished_at": null, "failure": null}));
-    let lists = api.calls("/orders?");
-    wait_until("another list", || api.calls("/orders?") > lists + 1);
-    api.change("o-2", &json!({"status": "processing", "started_at": time}));
-    assert!(next().contains("processing"));
-    send(&child, Signal::INT);
-    assert_eq!(end(child).0, Some(0));
 }

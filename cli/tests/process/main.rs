@@ -8,6 +8,7 @@ mod cloud;
 mod ending;
 mod exporting;
 mod proxy;
+mod tailing;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

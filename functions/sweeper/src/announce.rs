@@ -29,8 +29,8 @@ impl Sweeper {
     async fn announce_to(&self, bus: &Bus, deadline: Deadline, taken: &mut usize) -> Result<(), StoreError> {
         // The second half is for a chunk: two statements and the calls between them.
         let (store, last_start) = (self.database.until(deadline), deadline.share(1, 2));
-        let mut refused = self.refused.lock().await;
-        let mut after = refused.take();
+        let mut unannounced = self.unannounced.lock().await;
+        let mut after = unannounced.take();
         let mut leaves_out = after.is_some();
         loop {
             let old = store.find_old_ends(self.timing.lease, after.as_ref()).await?;
@@ -38,7 +38,7 @@ impl Sweeper {
                 if last_start.is_over() {
                     return Ok(());
                 }
-                *refused = chunk.last().cloned();
+                *unannounced = chunk.last().cloned();
                 let order_ids: Vec<_> = chunk.iter().map(|end| end.order_id.clone()).collect();
                 let ends = store.find_ends(&order_ids).await?;
                 let taken_now = ends.len() - bus.announce(&store, &ends, deadline.share(1, 2)).await?;
@@ -46,7 +46,7 @@ impl Sweeper {
                 if taken_now == 0 && !ends.is_empty() {
                     return Ok(());
                 }
-                *refused = None;
+                *unannounced = None;
             }
             if old.len() == MAX_OLD_ENDS {
                 after = old.into_iter().last();

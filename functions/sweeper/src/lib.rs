@@ -71,7 +71,7 @@ pub struct Sweeper {
     limit: i64,
     bus: Option<Bus>,
     /// The last of the ends that could not be announced in the run before. The next run starts after it.
-    refused: Mutex<Option<OldEnd>>,
+    unannounced: Mutex<Option<OldEnd>>,
     retention: Option<Retention>,
     place: Mutex<Place>,
     timeout: Duration,
@@ -102,8 +102,8 @@ impl Sweeper {
         let (queue, database) = (Queue::orders(env)?, Database::new(DbConfig::from_env(env)?));
         let (timing, retention) = (Timing::from_env(env)?, Retention::from_env(env)?);
         let bus = Bus::from_env(env)?;
-        let (refused, place) = (Mutex::default(), Mutex::default());
-        Ok(Self { database, queue, timing, limit, bus, refused, retention, place, timeout: time_limit(env, 30)? })
+        let (unannounced, place) = (Mutex::default(), Mutex::default());
+        Ok(Self { database, queue, timing, limit, bus, unannounced, retention, place, timeout: time_limit(env, 30)? })
     }
 
     /// Runs once. A step that fails does not keep the next ones from running. Returns the first error.

@@ -1,0 +1,52 @@
+//! `tail` follows orders through what happens to them.
+
+use std::io::{BufRead, BufReader};
+use std::process::Child;
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use super::api::{Api, Manner};
+use super::ending::{PATIENCE, at, end, send, wait_until};
+
+#[test]
+fn tail_of_an_order_shows_each_change_while_it_is_active() {
+    let api = Api::start(Manner::Sound);
+    api.add("o-1");
+    let (child, next) = following(&api, &["tail", "o-1"]);
+    assert!(next().contains("pending"));
+    api.fail_attempt("o-1");
+    assert!(next().ends_with("attempt 1, busy"));
+    send(&child, Signal::INT);
+    assert_eq!(end(child).0, Some(0));
+}
+
+/// Starts a `tail`. Returns it, and what waits for its next line.
+fn following(api: &Api, arguments: &[&str]) -> (Child, impl Fn() -> String) {
+    let mut child = at(api, arguments).args(["--interval", "0.1"]).spawn().unwrap();
+    let (sender, lines) = std::sync::mpsc::channel();
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    std::thread::spawn(move || stdout.lines().try_for_each(|line| sender.send(line.unwrap())));
+    (child, move || lines.recv_timeout(PATIENCE).unwrap())
+}
+
+#[test]
+fn tail_goes_on_after_an_order_is_deleted_or_retried() {
+    let api = Api::start(Manner::Sound);
+    api.add("o-1");
+    api.add("o-2");
+    let (child, next) = following(&api, &["tail"]);
+    assert!(next().contains("o-1") && next().contains("o-2"));
+    api.delete("o-1");
+    wait_until("the deleted order's 404", || api.calls("/orders/o-1") > 0);
+    let time = "2026-01-01T00:00:01.000000Z";
+    api.change("o-2", &json!({"status": "failed", "finished_at": time, "failure": "busy"}));
+    assert!(next().contains("failed"));
+    api.change("o-2", &json!({"status": "pending", "finished_at": null, "failure": null}));
+    let lists = api.calls("/orders?");
+    wait_until("another list", || api.calls("/orders?") > lists + 1);
+    api.change("o-2", &json!({"status": "processing", "started_at": time}));
+    assert!(next().contains("processing"));
+    send(&child, Signal::INT);
+    assert_eq!(end(child).0, Some(0));
+}
