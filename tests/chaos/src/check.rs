@@ -153,10 +153,9 @@ impl Findings {
 
     /// Checks that no function exceeds its time-out or leaks connections.
     fn look_at_limits(&mut self, world: &World) {
-        let timed_out = world.timed_out();
-        if timed_out > 0 {
+        for (environment, at) in world.timed_out() {
             self.violations
-                .push(format!("{timed_out} environments were killed at their time-out, and none had been paused"));
+                .push(format!("{environment} was killed at its time-out at {at:.3} s, and no fault had paused it"));
         }
         // Each fault by itself: if workers are killed while a table is locked, their statements outlive them for a while.
         for fault in Fault::all() {

@@ -97,7 +97,12 @@ impl Journal {
 
     /// Converts a time of the machine's clock, in seconds since 1970.
     pub fn moment(&self, unix: f64) -> Moment {
-        unix - self.begin.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+        unix - seconds(self.begin)
+    }
+
+    /// Converts a time of the machine's clock.
+    pub fn moment_of(&self, at: SystemTime) -> Moment {
+        self.moment(seconds(at))
     }
 
     /// Adds an event to an order's story.
@@ -138,6 +143,10 @@ impl Journal {
     pub fn lock(&self) -> MutexGuard<'_, HashMap<String, Story>> {
         self.stories.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn seconds(at: SystemTime) -> f64 {
+    at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 impl Story {

@@ -20,7 +20,7 @@ use crate::aged;
 use crate::database::Database;
 use crate::faults::Faults;
 use crate::hooks::Hooks;
-use crate::journal::Journal;
+use crate::journal::{Journal, Moment};
 use crate::options::{Options, Times};
 use crate::receiver::Receiver;
 
@@ -161,9 +161,10 @@ impl World {
         self.pools().map(Pool::started).into_iter().sum()
     }
 
-    /// How many environments were killed at their time-out although no fault had paused them.
-    pub fn timed_out(&self) -> usize {
-        self.pools().map(Pool::timed_out).into_iter().sum()
+    /// The environments that were killed at their time-out although no fault had paused them, and when.
+    pub fn timed_out(&self) -> Vec<(String, Moment)> {
+        let killed = self.pools().into_iter().flat_map(Pool::timed_out);
+        killed.map(|(environment, at)| (environment, self.journal.moment_of(at))).collect()
     }
 
     fn pools(&self) -> [&Pool; 5] {

@@ -37,7 +37,9 @@ pub struct Environment {
     timeout: Duration,
     api: RuntimeApi,
     process: Process,
-    /// Whether the harness has paused it since its last event.
+    /// Whether the harness has paused it and not resumed it.
+    is_paused: AtomicBool,
+    /// Whether the harness has paused it since its last event, or before that and not resumed it.
     was_paused: AtomicBool,
 }
 
@@ -46,7 +48,8 @@ impl Environment {
     pub async fn start(function: &Function, name: String) -> Result<Self> {
         let api = RuntimeApi::start(&function.name, function.timeout).await?;
         let process = Process::start(&mut command(function, &name, &api.address())?)?;
-        let environment = Self { name, timeout: function.timeout, api, process, was_paused: AtomicBool::new(false) };
+        let (is_paused, was_paused) = (AtomicBool::new(false), AtomicBool::new(false));
+        let environment = Self { name, timeout: function.timeout, api, process, is_paused, was_paused };
         tokio::select! {
             () = environment.api.ready() => Ok(environment),
             () = environment.process.exited() => Err(format!("{} ended while it started", environment.name).into()),
@@ -69,12 +72,13 @@ impl Environment {
     /// Sends an event to the function and waits for the answer. Kills the environment, paused or not, at the function's
     /// time-out.
     pub async fn invoke(&self, event: Bytes) -> std::result::Result<Bytes, InvokeError> {
-        self.was_paused.store(false, Ordering::Relaxed);
-        let answered = timeout(self.timeout, self.answered(event)).await;
-        answered.unwrap_or_else(|_| {
-            self.kill();
-            Err(if self.was_paused.load(Ordering::Relaxed) { InvokeError::Paused } else { InvokeError::TimedOut })
-        })
+        self.was_paused.store(self.is_paused.load(Ordering::SeqCst), Ordering::SeqCst);
+        if let Ok(answered) = timeout(self.timeout, self.answered(event)).await {
+            return answered;
+        }
+        self.kill();
+        self.exited().await; // Until then it counts as running, and would be sent another event.
+        Err(if self.was_paused.load(Ordering::SeqCst) { InvokeError::Paused } else { InvokeError::TimedOut })
     }
 
     async fn answered(&self, event: Bytes) -> std::result::Result<Bytes, InvokeError> {
@@ -112,12 +116,14 @@ impl Environment {
 
     /// Freezes the process.
     pub fn pause(&self) {
-        self.was_paused.store(true, Ordering::Relaxed);
+        self.is_paused.store(true, Ordering::SeqCst);
+        self.was_paused.store(true, Ordering::SeqCst);
         self.process.signal(Signal::STOP);
     }
 
     /// Continues a frozen process.
     pub fn resume(&self) {
+        self.is_paused.store(false, Ordering::SeqCst);
         self.process.signal(Signal::CONT);
     }
 }

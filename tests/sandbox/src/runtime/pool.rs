@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
@@ -14,7 +15,7 @@ pub struct Pool {
     function: Function,
     limit: Semaphore,
     started: AtomicUsize,
-    timed_out: AtomicUsize,
+    timed_out: Mutex<Vec<(String, SystemTime)>>,
     environments: Mutex<Environments>,
 }
 
@@ -32,7 +33,7 @@ impl Pool {
             function,
             limit: Semaphore::new(limit),
             started: AtomicUsize::new(0),
-            timed_out: AtomicUsize::new(0),
+            timed_out: Mutex::default(),
             environments: Mutex::default(),
         }
     }
@@ -56,7 +57,8 @@ impl Pool {
         };
         let result = environment.invoke(event).await;
         if result == Err(InvokeError::TimedOut) {
-            self.timed_out.fetch_add(1, Ordering::Relaxed);
+            let killed = (environment.name().to_owned(), SystemTime::now());
+            self.timed_out.lock().unwrap_or_else(PoisonError::into_inner).push(killed);
         }
         if environment.is_running() {
             self.lock().idle.push(environment);
@@ -89,10 +91,10 @@ impl Pool {
         self.started.load(Ordering::Relaxed)
     }
 
-    /// How many environments were killed at their time-out, without those that the harness had paused.
+    /// The environments that were killed at their time-out, and when, without those that the harness had paused.
     #[must_use]
-    pub fn timed_out(&self) -> usize {
-        self.timed_out.load(Ordering::Relaxed)
+    pub fn timed_out(&self) -> Vec<(String, SystemTime)> {
+        self.timed_out.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Removes and returns the idle environment that was used last, as Lambda does.
