@@ -173,7 +173,7 @@ mod tests {
         let env = Env::from_iter([("DATABASE_URL", "postgres://app:app@127.0.0.1:1/orders"), ("DATABASE_TLS", "off")]);
         let store = Database::new(DbConfig::from_env(&env).unwrap()).until(Deadline::after(Duration::from_secs(5)));
         let order_ids = ["o-1".parse().unwrap()];
-        let claimed = store.claim(&order_ids, Duration::ZERO, Duration::ZERO).await.map(drop);
+        let claimed = store.claim(&order_ids, Duration::ZERO, Duration::ZERO, 12).await.map(drop);
         let read = store.read_order(&order_ids[0], None).await.map(drop);
         for (failed, start) in [
             (claimed, "could not claim orders: could not reach the database: "),

@@ -52,7 +52,8 @@ async fn delayed_order_waits_in_the_queue_not_in_the_function() {
 async fn claim_of_delayed_work_says_when_the_order_is_due() {
     let world = World::new().await;
     world.create("o-1").await;
-    let claim = world.store().claim(&["o-1".parse().unwrap()], Duration::from_secs(30), FIVE_SECONDS).await.unwrap();
+    let claim =
+        world.store().claim(&["o-1".parse().unwrap()], Duration::from_secs(30), FIVE_SECONDS, 12).await.unwrap();
     let [(_, due_in)] = claim.not_due.as_slice() else { panic!("{claim:?}") };
     assert_eq!(*due_in, FIVE_SECONDS);
 }
@@ -151,7 +152,7 @@ async fn claims_whose_answers_were_lost_are_made_once() {
     let (_wire, url) = world.behind_a_proxy(hook).await;
     let store = store(&world.env_with(("DATABASE_URL", url.as_str())));
     let both = ["lapsed", "new"].map(|id| id.parse().unwrap());
-    let claim = store.claim(&both, Duration::from_secs(30), NOW).await.unwrap();
+    let claim = store.claim(&both, Duration::from_secs(30), NOW, 12).await.unwrap();
     let mut claimed: Vec<_> = claim.claimed.iter().map(|order| (order.order_id.as_str(), order.attempts)).collect();
     claimed.sort_unstable();
     assert_eq!(claimed, [("lapsed", 1), ("new", 0)], "{claim:?}");
@@ -205,22 +206,27 @@ async fn order_that_kills_its_workers_fails_after_its_attempts() {
 
 #[tokio::test]
 async fn order_that_kills_its_workers_fails_none_of_its_batch() {
-    let world = World::new().await;
-    let mut left: Vec<OrderId> = world.create_many(10).await.iter().map(|name| name.parse().unwrap()).collect();
-    let store = world.store();
-    world.let_pass(2.0).await;
-    // One batch each time, as its messages would return together. The worker ends before it records anything if o-0 is in its batch.
-    for _ in 0..12 {
-        let claim = store.claim(&left, Duration::from_secs(30), Duration::ZERO).await.unwrap();
-        if claim.claimed.iter().all(|order| order.order_id.as_str() != "o-0") {
-            let end = |order| Finish { order, attempts: order.attempts + 1, failure: None };
-            let ends: Vec<_> = claim.claimed.iter().map(end).collect();
-            let ended = store.finish(claim.token, &ends, Duration::ZERO, Announce::Never).await.unwrap();
-            left.retain(|order_id| !ended.contains(order_id));
+    for max_attempts in [2, 3, 12] {
+        let world = World::new().await;
+        let mut left: Vec<OrderId> = world.create_many(10).await.iter().map(|name| name.parse().unwrap()).collect();
+        let store = world.store();
+        world.let_pass(2.0).await;
+        // One batch each time, as its messages would return together. The worker ends before it records anything if o-0 is in its batch.
+        for _ in 0..12 {
+            let claim = store.claim(&left, Duration::from_secs(30), Duration::ZERO, max_attempts).await.unwrap();
+            let is_bad = |order: &Claimed| order.order_id.as_str() == "o-0";
+            let failed = claim.claimed.iter().find(|order| order.attempts >= max_attempts && !is_bad(order));
+            assert!(failed.is_none(), "{failed:?} of {max_attempts} attempts");
+            if !claim.claimed.iter().any(is_bad) {
+                let end = |order| Finish { order, attempts: order.attempts + 1, failure: None };
+                let ends: Vec<_> = claim.claimed.iter().map(end).collect();
+                let ended = store.finish(claim.token, &ends, Duration::ZERO, Announce::Never).await.unwrap();
+                left.retain(|order_id| !ended.contains(order_id));
+            }
+            world.let_pass(31.0).await;
         }
-        world.let_pass(31.0).await;
+        assert_eq!(left, ["o-0".parse().unwrap()], "{max_attempts} attempts");
     }
-    assert_eq!(left, ["o-0".parse().unwrap()]);
 }
 
 #[tokio::test]

@@ -91,7 +91,7 @@ async fn process(api: &Router, env: &Env, world: &World) {
     let waiting = processor(env, Simulated { delay: Duration::from_micros(1) });
     handle(&waiting, &["o-1", "o-2", "o-3"]).await;
     world.let_pass(10.0).await;
-    store(env).claim(&["o-6".parse().unwrap()], Duration::from_secs(1), Duration::ZERO).await.unwrap();
+    store(env).claim(&["o-6".parse().unwrap()], Duration::from_secs(1), Duration::ZERO, 12).await.unwrap();
     world.let_pass(10.0).await;
     let refusing = processor(env, FailOne);
     handle(&refusing, &["o-6"]).await;

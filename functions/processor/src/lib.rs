@@ -83,7 +83,8 @@ impl<W: Work> Processor<W> {
         let order_ids = batch.order_ids();
         if !order_ids.is_empty() {
             let store = self.database.until(budget::of_claim(deadline));
-            match store.claim(&order_ids, self.config.timing.lease, self.work.delay()).await {
+            let ProcessorConfig { timing, max_attempts, .. } = &self.config;
+            match store.claim(&order_ids, timing.lease, self.work.delay(), *max_attempts).await {
                 Ok(claim) => self.process(claim, deadline, &mut batch).await,
                 Err(error) => {
                     tracing::error!(error = %Chain(&error), "could not claim the batch; SQS will deliver its messages again");

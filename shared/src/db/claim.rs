@@ -60,25 +60,27 @@ pub struct Claimed {
 
 impl Store {
     /// Claims the due orders among `order_ids` for `lease`. An expired lease counts as a failed attempt, so that an order that crashes its
-    /// worker can't do so for ever. If one of the orders whose lease has expired had used up an attempt before, only half of them are claimed.
-    /// While processing is paused, none is.
+    /// worker can't do so for ever. If one of the orders whose lease has expired had used up an attempt before, only half of them are claimed;
+    /// if all of them begin their last of `max_attempts`, only one is. While processing is paused, none is.
     ///
     /// The first claim starts an order. If its work has a `delay`, the order is not claimed then: it waits.
     ///
     /// Conflicts: an order that another worker is claiming at the same time is not due.
-    pub async fn claim(&self, order_ids: &[OrderId], lease: Duration, delay: Duration) -> Result<Claim, StoreError> {
+    pub async fn claim(
+        &self,
+        order_ids: &[OrderId],
+        lease: Duration,
+        delay: Duration,
+        max_attempts: i32,
+    ) -> Result<Claim, StoreError> {
         let mut claim = Claim { token: Uuid::new_v4(), ..Claim::default() };
         let (lease, delay) = (lease.as_secs_f64(), delay.as_secs_f64());
         let token = claim.token;
         let params: [Param; 3] = [(&token, Type::UUID), (&lease, Type::FLOAT8), (&delay, Type::FLOAT8)];
         let mut lapsed = self.claim_by(CLAIM, order_ids, &params, &mut claim).await?;
-        // An order may crash its worker each time. The half with the fewest attempts is claimed without the others, so the healthy orders
-        // get away from the bad one after as many attempts as the batch can be halved.
-        if lapsed.iter().any(|(_, attempts)| *attempts > 0) {
-            lapsed.sort_by_key(|(_, attempts)| *attempts);
-            let later = lapsed.split_off(lapsed.len().div_ceil(2));
-            claim.not_due.extend(later.into_iter().map(|(order_id, _)| (order_id, Duration::ZERO)));
-        }
+        lapsed.sort_by_key(|(_, attempts)| *attempts);
+        let later = lapsed.split_off(reclaimed_together(&lapsed, max_attempts));
+        claim.not_due.extend(later.into_iter().map(|(order_id, _)| (order_id, Duration::ZERO)));
         let lapsed: Vec<_> = lapsed.into_iter().map(|(order_id, _)| order_id).collect();
         // Leases rarely expire. The statement that counts and records them is a second one, so that others don't pay for it.
         if !lapsed.is_empty() {
@@ -141,6 +143,17 @@ impl Store {
             Ok(Active { order_id, due_in, is_claimed, is_scheduled })
         })
     }
+}
+
+/// How many of these orders, the least attempts first, are claimed together after their lease has expired.
+///
+/// One of them may crash its worker each time. The half with the fewest attempts is claimed without the others, so the healthy orders get
+/// away from the bad one. An order begins its last attempt alone, so that no healthy order fails if there are too few attempts for that.
+fn reclaimed_together(lapsed: &[(OrderId, i32)], max_attempts: i32) -> usize {
+    let has_crashed_before = lapsed.iter().any(|(_, attempts)| *attempts > 0);
+    let half = if has_crashed_before { lapsed.len().div_ceil(2) } else { lapsed.len() };
+    let has_more = |(_, attempts): &&(OrderId, i32)| attempts + 2 < max_attempts;
+    lapsed.iter().take(half).take_while(has_more).count().max(half.min(1))
 }
 
 /// An order that has not ended.

@@ -55,7 +55,7 @@ impl World {
     /// Claims these orders for 30 seconds, as a worker does.
     pub async fn claim(&self, order_ids: &[&str]) -> Claim {
         let order_ids: Vec<_> = order_ids.iter().map(|id| id.parse().expect("an order's identifier")).collect();
-        let claim = self.store().claim(&order_ids, Duration::from_secs(30), Duration::ZERO).await;
+        let claim = self.store().claim(&order_ids, Duration::from_secs(30), Duration::ZERO, 12).await;
         claim.expect("the orders can be claimed")
     }
 
