@@ -72,12 +72,13 @@ impl Env {
         text.parse().map(Some).map_err(|problem: T::Err| ConfigError::new(name, format!("is not valid: {problem}")))
     }
 
-    /// The variable as a number, or `default` if it is absent. Each bound belongs to the valid numbers.
+    /// The variable as a number, or `default` if it is absent. Each bound belongs to the valid numbers. A fraction is dropped:
+    /// CloudFormation takes one for any parameter that is a `Number` (AWS CloudFormation User Guide, "Parameters").
     pub fn number<T>(&self, name: &str, default: T, valid: impl RangeBounds<T>) -> Result<T, ConfigError>
     where
         T: FromStr<Err: fmt::Display> + PartialOrd + fmt::Display,
     {
-        let number = self.optional(name)?.unwrap_or(default);
+        let Whole(number) = self.optional(name)?.unwrap_or(Whole(default));
         if valid.contains(&number) {
             return Ok(number);
         }
@@ -92,6 +93,18 @@ impl Env {
     /// The variable as a whole number of seconds, or `default` if it is absent.
     pub fn seconds(&self, name: &str, default: u64, valid: RangeInclusive<u64>) -> Result<Duration, ConfigError> {
         self.number(name, default, valid).map(Duration::from_secs)
+    }
+}
+
+/// A whole number, read from a text that may have a fraction.
+struct Whole<T>(T);
+
+impl<T: FromStr> FromStr for Whole<T> {
+    type Err = T::Err;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let without_fraction = |number: f64| number.trunc().to_string().parse();
+        text.parse().or_else(|problem| text.parse().map_or(Err(problem), without_fraction)).map(Self)
     }
 }
 
@@ -192,6 +205,17 @@ mod tests {
             assert_eq!(error, "FUNCTION_TIMEOUT_SECONDS: must be at least 5 and at most 31536000");
         }
         assert!(limit("5").is_ok() && limit("31536000").is_ok());
+    }
+
+    #[test]
+    fn fraction_of_a_number_is_dropped() {
+        let seconds = |text| Env::from_iter([("S", text)]).seconds("S", 1, 0..=900);
+        for (text, whole) in [("0.5", 0), ("2.0", 2), ("2.9", 2), ("1e2", 100), ("900", 900)] {
+            assert_eq!(seconds(text).unwrap(), Duration::from_secs(whole), "{text}");
+        }
+        for text in ["901.5", "-1.5", "NaN", "inf", "1e300", "2,5", "two"] {
+            assert!(seconds(text).unwrap_err().to_string().starts_with("S: "), "{text}");
+        }
     }
 
     #[test]
