@@ -75,8 +75,8 @@ async fn sweep_requeues_as_many_orders_as_messages_are_missing() {
 }
 
 /// A world with overdue orders in the first slice of the active orders and in another, and a scheduled one.
-async fn world_of_slices() -> World {
-    let world = World::new().await;
+async fn world_of_slices(variables: &[(&str, &str)]) -> World {
+    let world = World::with(variables).await;
     let insert = async |order_id, process_after| {
         let ago = ("created_at", "now() - interval '1 hour'");
         world.insert(1, &[("order_id", order_id), ago, ("process_after", process_after)]).await;
@@ -93,23 +93,54 @@ async fn world_of_slices() -> World {
 
 #[tokio::test]
 async fn sweep_reads_all_slices_of_the_active_orders() {
-    let swept = world_of_slices().await.sweep().await;
+    let swept = world_of_slices(&[]).await.sweep().await;
     assert_eq!((swept.requeued, swept.enqueued), (2, 1));
+}
+
+/// A sweeper that runs these statements at each row of `order_work` that it reads. `$1` is the order.
+async fn sweeper_that_runs(statements: &str, world: World) -> (AppRole, Sweeper) {
+    let role = AppRole::of(world).await;
+    let watch = format!(
+        "CREATE FUNCTION is_read(text) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN {statements} RETURN true; END$$;
+        CREATE POLICY read ON order_work USING (is_read(order_id)); ALTER TABLE order_work ENABLE ROW LEVEL SECURITY"
+    );
+    role.world.execute(&watch).await;
+    let sweeper = Sweeper::from_env(&role.world.env_with(("DATABASE_URL", &role.url()))).unwrap();
+    (role, sweeper)
 }
 
 #[tokio::test]
 async fn slice_that_can_not_be_read_holds_up_no_others() {
-    let role = AppRole::of(world_of_slices().await).await;
-    let refuse = "CREATE FUNCTION is_good(text) RETURNS boolean LANGUAGE plpgsql AS
-            'BEGIN IF $1 = ''first'' THEN RAISE ''broken''; END IF; RETURN true; END';
-        CREATE POLICY good ON order_work USING (is_good(order_id)); ALTER TABLE order_work ENABLE ROW LEVEL SECURITY";
-    role.world.execute(refuse).await;
-    let sweeper = Sweeper::from_env(&role.world.env_with(("DATABASE_URL", &role.url()))).unwrap();
+    let refuse = "IF $1 = 'first' THEN RAISE 'broken'; END IF;";
+    let (role, sweeper) = sweeper_that_runs(refuse, world_of_slices(&[]).await).await;
     for requeued in [0, 1] {
         let error = sweeper.sweep().await.unwrap_err();
         assert!(Chain(&error).to_string().contains("broken"), "{}", Chain(&error));
         assert_eq!(role.world.counted("requeued").await, requeued);
     }
+}
+
+/// The first statement takes longer than a run has for reading slices.
+#[tokio::test]
+async fn sweep_goes_on_with_the_slices_that_the_one_before_left_out() {
+    let wait = "IF $1 = 'first' AND current_query() LIKE 'SELECT extract(epoch FROM now() - paused_at)%'
+        THEN PERFORM pg_sleep(1.2); END IF;";
+    let world = world_of_slices(&[("FUNCTION_TIMEOUT_SECONDS", "5")]).await;
+    let (_role, sweeper) = sweeper_that_runs(wait, world).await;
+    for found in [(1, 0), (1, 1)] {
+        let swept = sweeper.sweep().await.unwrap();
+        assert_eq!((swept.requeued, swept.enqueued), found);
+    }
+}
+
+#[tokio::test]
+async fn slice_with_the_most_overdue_order_comes_first() {
+    let world = world_of_slices(&[("SWEEP_LIMIT", "100")]).await;
+    world.execute("UPDATE order_work SET due_at = now() - interval '5 minutes' WHERE order_id = 'first'").await;
+    world.insert(99, &[("created_at", "now() - interval '10 minutes'")]).await;
+    assert_eq!(world.sweep().await.requeued, 100);
+    let left = "SELECT order_id FROM order_work WHERE requeued_at IS NULL AND due_at < now()";
+    assert_eq!(world.value::<String>(left).await, "first");
 }
 
 #[tokio::test]
