@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Deploys the result of `sam build` as a new release, and processes an order with it: deploy.sh STAGE [NAME=VALUE…], by hand
 # `make deploy STAGE=… PARAMETERS="NAME=VALUE…"`. The stage's parameters come from samconfig.toml; a NAME=VALUE overrides one
-# of them for this deployment.
+# of them. A parameter that is in neither keeps its value in the stack, also one that an earlier deployment set by NAME=VALUE.
 #
 # In a GitHub workflow it signs in to AWS as AWS_ROLE_ARN, with the run's OIDC token; elsewhere it uses the AWS CLI's credentials.
 # SMOKE_CLIENT_ID, SMOKE_CLIENT_SECRET and SMOKE_TOKEN_URL name the machine client that creates the order; a stack with a user
@@ -25,8 +25,8 @@ sign_in() {
     export AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN
 }
 
-# All parameters, because a stack keeps the value of a missing one. The release is unique for each deployment: four digits of the
-# commit and the time in base 36, ten characters in all.
+# The parameters of this deployment. The stack keeps the value of any other one, so GradualRelease is always among them. The release is
+# unique for each deployment: four digits of the commit and the time in base 36, ten characters in all.
 parameters() {
     python3 - "$stage" "$(git rev-parse --short=4 HEAD 2>/dev/null || echo 0000)" "$@" <<'PYTHON'
 import re, shlex, string, sys, time, tomllib
