@@ -126,8 +126,8 @@ struct Minute {
 
 /// Read the metrics.
 ///
-/// The cost does not grow with the number of orders. `Accept` selects JSON or one of the two text formats that Prometheus reads. The
-/// service keeps outcomes by the hour for 90 days.
+/// The cost grows with the active orders, and with an event bus also with the ends that wait for the bus, but not with the ended orders.
+/// `Accept` selects JSON or one of the two text formats that Prometheus reads. The service keeps outcomes by the hour for 90 days.
 #[utoipa::path(
     get, path = "/metrics", tag = "operation", security(("token" = ["orders/read.all"])),
     params(("hours" = inline(Option<HoursParameter>), Query, example = 24,

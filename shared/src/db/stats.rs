@@ -1,4 +1,5 @@
-//! Statistics of orders' outcomes. The cost of reading them does not grow with the number of orders.
+//! Statistics of orders' outcomes. The cost of reading them does not grow with the number of ended orders. [`Store::read_metrics`] also
+//! reads all active orders.
 
 mod fold;
 mod hours;
