@@ -15,7 +15,7 @@
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
-//! | `WEBHOOK_URL` | the endpoint; https, except in `dev` | required |
+//! | `WEBHOOK_URL` | the endpoint; https, in `dev` also http, which the template accepts for 127.0.0.1 alone | required |
 //! | `WEBHOOK_SECRET` | the shared secret, or two separated by a space or a comma during a rotation | required |
 //! | `WEBHOOK_TIMEOUT_SECONDS` | the time limit of a call, 1 to 10, and at most a batch's time for work | 5 |
 //! | `WEBHOOK_CONCURRENCY` | the most calls of an execution environment at once, at least 1 | 10 |
