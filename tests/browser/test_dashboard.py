@@ -7,6 +7,10 @@ from dashboard import METRICS, PATIENCE_MS
 from playwright.sync_api import Route, expect
 
 PHONE = {"width": 390, "height": 844}
+SET_HIDDEN = """(hidden) => {
+    Object.defineProperty(document, "hidden", { configurable: true, value: hidden });
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""
 
 
 def test_page_loads_then_is_empty_then_shows_new_orders(visit, pictures):
@@ -170,17 +174,35 @@ def test_retry_after_of_a_month_does_not_overflow(operator):
     assert len(calls) == 1
 
 
+def test_failed_poll_ends_its_other_calls(operator):
+    """Their answers would replace those of the next poll."""
+    operator.hold(re.compile(r"/orders\?"))
+    # Otherwise the call ends too, but only at its own time-out of 15 s.
+    with operator.page.expect_event("requestfailed", lambda request: "/orders?" in request.url, timeout=8000):
+        operator.page.route(METRICS, lambda route: route.fulfill(status=429, json={"message": "Too Many Requests"}))
+
+
 def test_hidden_page_sends_no_request(operator):
-    set_hidden = "(hidden) => { Object.defineProperty(document, 'hidden', { configurable: true, value: hidden });"
-    set_hidden += " document.dispatchEvent(new Event('visibilitychange')); }"
-    operator.page.evaluate(set_hidden, True)
+    operator.page.evaluate(SET_HIDDEN, True)
     operator.sees("paused")
     asked: list[str] = []
     operator.page.on("request", lambda request: asked.append(request.url))
     operator.page.wait_for_timeout(5000)
     assert asked == []
-    operator.page.evaluate(set_hidden, False)
+    operator.page.evaluate(SET_HIDDEN, False)
     operator.sees("live")
+
+
+def test_page_that_is_shown_again_still_says_that_it_is_stale(operator):
+    operator.page.route(METRICS, lambda route: route.abort())
+    operator.sees("stale")
+    operator.page.unroute(METRICS)
+    operator.hold(METRICS)
+    operator.page.evaluate(SET_HIDDEN, True)
+    operator.sees("paused")
+    operator.page.evaluate(SET_HIDDEN, False)
+    operator.sees("stale")
+    expect(operator.page.get_by_role("alert")).to_contain_text("The service is unreachable.")
 
 
 def test_page_works_by_keyboard(visit):

@@ -13,7 +13,7 @@ export class Poll {
   #failures = 0;
   #isOn = false;
 
-  /** Runs `task(signal)` every `every` seconds. Calls `report` with `{ok}`, `{problem, wait}` or `{paused}`. */
+  /** Runs `task(signal)` every `every` seconds. Calls `report` with `{ok}`, `{problem, wait}` or `{paused}`, a boolean. */
   constructor(task, every, report) {
     [this.#task, this.#every, this.#report] = [task, every, report];
     document.addEventListener("visibilitychange", () => this.#visibility());
@@ -43,7 +43,7 @@ export class Poll {
 
   #visibility() {
     if (!this.#isOn) return;
-    if (document.hidden) this.#report({ paused: true });
+    this.#report({ paused: document.hidden });
     this.now();
   }
 
@@ -58,6 +58,8 @@ export class Poll {
       this.#again(this.#every);
     } catch (problem) {
       if (controller.signal.aborted || !this.#isOn) return;
+      // The task's other calls: their answers would come later than those of the next run.
+      controller.abort();
       const wait = this.#backOff(problem.retryAfter ?? 0);
       this.#report({ problem, wait });
       this.#again(wait);

@@ -17,13 +17,14 @@ const WORDS = {
 let answered = null;
 let next = null;
 let state = "starting";
+let beforePause = state;
 
 /** Handles a report of the poll. */
 export function handle({ ok, problem, wait, paused }) {
   if (ok) {
     [answered, next] = [Date.now(), null];
     enter("live");
-  } else if (paused) enter("paused");
+  } else if (paused !== undefined) enter(paused ? "paused" : beforePause);
   else {
     next = Date.now() + wait * 1000;
     complain(problem);
@@ -48,10 +49,13 @@ function complain(problem) {
 }
 
 function enter(to) {
+  if (to === "paused" && state !== to) beforePause = state;
   state = to;
   document.querySelector("[data-link]").dataset.link = to;
   document.body.dataset.view = to;
   say($("link"), WORDS[to]);
+  // A page that is hidden keeps what it shows.
+  if (to === "paused") return;
   if (to !== "stale" && to !== "error") show($("trouble"), false);
   $("board").setAttribute("aria-busy", String(to === "loading"));
   show($("board"), to !== "signed-out" && to !== "error" && to !== "starting");
