@@ -35,6 +35,23 @@ def test_address_holds_the_filters_and_back_undoes_them(operator, user):
     expect(operator.page).not_to_have_url(re.compile(r"\?"))
 
 
+def test_typed_time_is_applied_once_and_as_it_was_typed(visit):
+    """A browser reports each digit of the year. Berlin's clocks once differed from UTC by a part of a minute."""
+    dashboard = visit(timezone_id="Europe/Berlin").sign_in()
+    dashboard.sees("live")
+    dashboard.page.locator("#filters-word").click()
+    before = dashboard.page.evaluate("history.length")
+    field = dashboard.page.get_by_label("Created from")
+    field.fill("2025-11-25T10:00")
+    expect(dashboard.page).to_have_url(re.compile("from=2025-11-25T09"))
+    field.press("ArrowRight")
+    field.press("ArrowRight")
+    field.press_sequentially("2026")
+    expect(dashboard.page).to_have_url(re.compile("from=2026-11-25T09%3A00"))
+    expect(field).to_have_value("2026-11-25T10:00")
+    assert dashboard.page.evaluate("history.length") == before + 2
+
+
 def test_list_goes_on_after_a_page_without_a_match(visit, crowd, pictures):
     viewer = visit().sign_in_with("orders/read", crowd)
     expect(viewer.page.locator("#causes-hint")).to_have_text("None of the newest orders has failed.")

@@ -33,6 +33,8 @@ function read() {
     if (!TIMES.includes(name)) return [name, field.value.trim()];
     // The field has no seconds. An unchanged one keeps those of the address.
     if (field.value === local(current[name])) return [name, current[name]];
+    // Chrome reports each digit of a year: the year 2026 begins as 2, 20 and 202.
+    if (new Date(field.value).getFullYear() < 1970) return [name, current[name]];
     return [name, field.value && new Date(field.value).toISOString()];
   });
   const chosen = Object.fromEntries(values);

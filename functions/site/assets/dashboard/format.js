@@ -22,11 +22,14 @@ export const dayOf = (time) => weekday.format(time);
 export const hour = (time) => `${weekday.format(time)}, ${clock.format(time)}`;
 export const moment = (text) => `${second(new Date(text))} on ${date(new Date(text))}`;
 
+const two = (number) => String(number).padStart(2, "0");
+
 /** A time of the address as the value of a field, to the minute; empty if it is no time. */
 export function local(text) {
   const time = new Date(text ?? NaN);
   if (Number.isNaN(time.getTime())) return "";
-  return new Date(time - time.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+  const date = [String(time.getFullYear()).padStart(4, "0"), two(time.getMonth() + 1), two(time.getDate())].join("-");
+  return `${date}T${two(time.getHours())}:${two(time.getMinutes())}`;
 }
 
 /** The amount of an order with its currency. */
@@ -42,12 +45,12 @@ export function duration(seconds) {
   if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
   const rounded = Math.round(seconds);
   if (rounded < 60) return `${rounded} s`;
-  if (rounded < 3600) return two(rounded, 60, "min", "s");
-  if (rounded < 86400) return two(Math.round(rounded / 60), 60, "h", "min");
-  return two(Math.round(rounded / 3600), 24, "d", "h");
+  if (rounded < 3600) return units(rounded, 60, "min", "s");
+  if (rounded < 86400) return units(Math.round(rounded / 60), 60, "h", "min");
+  return units(Math.round(rounded / 3600), 24, "d", "h");
 }
 
-function two(value, size, large, small) {
+function units(value, size, large, small) {
   const rest = value % size;
   return `${Math.floor(value / size)} ${large}${rest ? ` ${rest} ${small}` : ""}`;
 }
