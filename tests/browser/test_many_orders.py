@@ -64,6 +64,23 @@ def test_question_is_shown_when_asked_at_once_after_another(operator, user):
     expect(operator.page.locator(":focus")).to_have_text("Cancel 1 order")
 
 
+def test_only_a_click_on_the_backdrop_closes_a_question(operator):
+    mouse = operator.page.mouse
+    operator.page.get_by_role("button", name="Pause processing").click()
+    question = operator.page.get_by_role("dialog", name="Pause processing?")
+    box = question.bounding_box()
+    inside, outside = (box["x"] + 5, box["y"] + 5), (box["x"] - 20, box["y"] - 20)
+    mouse.click(*inside)
+    for begin, end in [(inside, outside), (outside, inside)]:
+        mouse.move(*begin)
+        mouse.down()
+        mouse.move(*end)
+        mouse.up()
+    expect(question.get_by_label("Reason")).to_be_visible()
+    mouse.click(*outside)
+    expect(question).to_be_hidden()
+
+
 def test_all_orders_that_match_are_retried(operator, endpoint, user):
     operator.create_failed(3, user)
     operator.filter(User=user, Status="failed")
@@ -92,7 +109,10 @@ def test_pace_of_a_retry_holds_over_its_calls(operator):
     # Twenty orders fall due within two seconds. The measurement has its own delay.
     assert called[1] - called[0] > 1.5
     operator.page.keyboard.press("Escape")
-    expect(operator.page.locator("#said")).to_have_text("40 orders of 50 are pending again.")
+    said = operator.page.locator("#said")
+    expect(said).to_contain_text("40 orders of 50 are pending again.")
+    said.get_by_role("button", name="Dismiss").click()
+    expect(said).to_be_empty()
 
 
 def test_failed_call_leaves_the_result_of_the_calls_before(operator):
@@ -157,7 +177,7 @@ def test_failure_of_a_closed_question_is_said_on_the_page(operator, user):
     expect(operator.page.get_by_role("dialog")).to_be_hidden()
     held[0].fulfill(status=429, json={"message": "Too Many Requests"})
     said = operator.page.locator("#said")
-    expect(said).to_have_text("“Cancel the selected orders?” failed. Too many calls. Too Many Requests")
+    expect(said).to_contain_text("“Cancel the selected orders?” failed. Too many calls. Too Many Requests")
 
 
 def test_orders_that_changed_since_they_were_selected_are_counted_out(operator, user):

@@ -70,9 +70,11 @@ def test_result_of_an_action_is_not_said_of_another_order(operator, user):
     other = operator.find(second)
     expect(other.locator(".pill")).to_have_text("pending")
     held[0].continue_()
-    expect(operator.page.locator("#said")).to_have_text(f"{first}: The order is cancelled.")
+    expect(other.locator("#said")).to_have_text(f"{first}: The order is cancelled.")
     expect(other.locator("#order-said")).to_be_empty()
     expect(other.get_by_role("button", name="Cancel the order")).to_be_visible()
+    operator.page.keyboard.press("Escape")
+    expect(operator.page.locator("body > #said")).to_be_visible()
 
 
 def test_late_failure_does_not_replace_the_order(operator, user):

@@ -49,6 +49,16 @@ def test_numbers_of_a_large_service_are_not_cut_off(visit, pictures, screen):
     dashboard.picture(pictures, f"phone-{screen['width']}", full_page=True)
 
 
+def test_long_user_id_needs_no_scrolling_to_the_side(visit):
+    user = "u" * 64
+    dashboard = visit(viewport=NARROWEST).sign_in_with("orders/read orders/write", user)
+    expect(dashboard.page.locator("#who")).to_have_text(user)
+    assert dashboard.page.locator("html").evaluate(OVERFLOW) <= 0
+    operator = visit(viewport=NARROWEST).sign_in(query=f"?user={user}")
+    expect(operator.page.locator("#orders-title")).to_contain_text(user)
+    assert operator.page.locator("html").evaluate(OVERFLOW) <= 0
+
+
 def test_generated_order_id_takes_two_lines_at_most(visit):
     dashboard = visit(viewport=PHONE)
     order_id = dashboard.create_order("beans", order_id=str(uuid.uuid4()))

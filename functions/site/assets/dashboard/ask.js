@@ -1,7 +1,7 @@
 // The dialog that asks before something changes: a question, perhaps a reason to enter, and what came of it.
 
 import { explained } from "./api.js";
-import { $, make, say, show } from "./dom.js";
+import { $, make, onBackdrop, say, show } from "./dom.js";
 
 const dialog = $("ask");
 let current = null;
@@ -44,12 +44,20 @@ function refuse(problem) {
   $("ask-said").classList.add("bad");
 }
 
-/** Says on the page what was done. A new element, because a screen reader would not read the same text again. */
-export function announce(text) {
-  const said = make("span", {}, text);
+/**
+ * Says on the page what was done, for ten seconds, or until it is dismissed: the caller of a long action may have walked away. A new
+ * element, because a screen reader would not read the same text again.
+ */
+export function announce(text, { stays = false } = {}) {
+  const dismiss = () => said.remove();
+  const said = make("span", {}, text, stays && make("button", { type: "button", onclick: dismiss }, "Dismiss"));
+  lift();
   $("said").replaceChildren(said);
-  setTimeout(() => said.remove(), 10_000);
+  if (!stays) setTimeout(dismiss, 10_000);
 }
+
+/** Moves what is said into the open dialog, as everything behind it is out of reach. */
+const lift = () => (document.querySelector("dialog:modal") ?? document.body).append($("said"));
 
 $("ask-form").addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -60,16 +68,19 @@ $("ask-form").addEventListener("submit", async (event) => {
   $("ask-yes").disabled = true;
   try {
     const done = await question.act($("ask-reason").value.trim(), { progress, isOpen });
-    if (isOpen()) close();
-    announce(done);
+    const wasOpen = isOpen();
+    if (wasOpen) close();
+    announce(done, { stays: !wasOpen });
   } catch (problem) {
     if (isOpen()) refuse(problem);
-    else announce(`“${question.title}” failed. ${explained(problem)}`);
+    else announce(`“${question.title}” failed. ${explained(problem)}`, { stays: true });
   }
   if (isOpen()) $("ask-yes").disabled = false;
 });
 $("ask-no").addEventListener("click", close);
-dialog.addEventListener("click", (event) => event.target === dialog && close());
+onBackdrop(dialog, close);
+// The event does not bubble.
+document.addEventListener("close", lift, { capture: true });
 // The event comes after the closing, and by then another question may be open.
 dialog.addEventListener("close", () => {
   if (!dialog.open) current = null;

@@ -3,7 +3,7 @@
 import { ask } from "./ask.js";
 import { post, servedAt } from "./api.js";
 import { $, make, say, show } from "./dom.js";
-import { count, plural } from "./format.js";
+import { count, duration, plural } from "./format.js";
 import { filters } from "./orders.js";
 import * as selection from "./selection.js";
 import { isAdmin } from "./session.js";
@@ -48,7 +48,8 @@ function start(status, filter, selected) {
       return matched ? { body: question(kind, status, report, selected), yes: `${kind.verb} ${number(matched)}` } : none(status, selected);
     },
     act: async (_, dialog) => {
-      const done = await run(kind, counted, matched, dialog).finally(changed);
+      addEventListener("beforeunload", stay);
+      const done = await run(kind, counted, matched, dialog).finally(() => removeEventListener("beforeunload", stay)).finally(changed);
       selection.clear();
       return result(kind, done, matched);
     },
@@ -61,10 +62,12 @@ function question(kind, status, { matched, causes }, selected) {
   const of = selected && selected !== matched ? ` of the ${count(selected)} selected` : "";
   const list = (causes ?? []).slice(0, CAUSES).map(({ failure, orders }) => make("li", {}, make("span", {}, failure), make("span", { class: "figure" }, count(orders))));
   return [
-    make("p", {}, `${number(matched, status)}${of} will be ${kind.said}. ${kind.paced}${matched > MOST ? " Closing this question stops it." : ""}`),
+    make("p", {}, `${number(matched, status)}${of} will be ${kind.said}. ${kind.paced}${matched > MOST ? long(matched / kind.pace) : ""}`),
     ...(list.length ? [make("ul", { class: "counted", "aria-label": "Causes of their failures" }, list)] : []),
   ];
 }
+
+const long = (seconds) => ` That takes ${duration(seconds)}. Closing this question or the page stops it.`;
 
 function none(status, selected) {
   const which = selected ? "None of the selected orders is" : "No order that matches the filters is";
@@ -97,6 +100,9 @@ async function run(kind, filter, matched, dialog) {
   }
   return done;
 }
+
+/** Lets the browser ask before the page is left. */
+const stay = (event) => event.preventDefault();
 
 const passed = (time) => new Promise((resolve) => setTimeout(resolve, time - Date.now()));
 

@@ -22,6 +22,17 @@ export function show(element, isShown) {
   element.hidden = !isShown;
 }
 
+/** Calls `close` when the dialog's backdrop is clicked. A click that begins or ends on the dialog itself, its padding included, is none. */
+export function onBackdrop(dialog, close) {
+  const isOutside = ({ clientX: x, clientY: y }) => {
+    const { left, right, top, bottom } = dialog.getBoundingClientRect();
+    return x < left || x > right || y < top || y > bottom;
+  };
+  let hasBegun = false;
+  dialog.addEventListener("pointerdown", (event) => (hasBegun = isOutside(event)));
+  dialog.addEventListener("click", (event) => event.target === dialog && hasBegun && isOutside(event) && close());
+}
+
 /**
   * Updates the children of `parent` to match `items`, by key. A child that remains keeps its focus; `update` redraws it.
  */

@@ -9,20 +9,24 @@ const LATEST = 200;
 // The longest text of the filter by cause.
 const MOST_TEXT = 256;
 const EVERY_MS = 30_000;
+// In an incident the number changes all the time.
+const SOONEST_MS = 10_000;
 
 let seen = null;
-let next = 0;
+let readAt = 0;
 
 /** Forgets the last result, so that the next refresh reads again. */
 export function reset() {
-  [seen, next] = [null, 0];
+  [seen, readAt] = [null, 0];
+  keep($("causes"), [], String);
+  say($("causes-hint"), "");
 }
 
-/** Reads again if the number of failed orders has changed, and otherwise every 30 s. */
+/** Reads again after 10 s if the number of failed orders has changed, and otherwise after 30 s. */
 export async function refresh(signal, failed) {
-  if (failed === seen && Date.now() < next) return;
+  if (Date.now() < readAt + (failed === seen ? EVERY_MS : SOONEST_MS)) return;
   const { orders, next_cursor: more } = await get(`orders?status=failed&limit=${LATEST}`, signal);
-  [seen, next] = [failed, Date.now() + EVERY_MS];
+  [seen, readAt] = [failed, Date.now()];
   draw(orders, more);
 }
 

@@ -50,7 +50,7 @@ function backlog(metrics) {
   drawBacklog(history.map(({ time }) => time), history.map((each) => each.active));
   say($("backlog"), count(active));
   const most = Math.max(...history.map((each) => each.active));
-  say($("backlog-summary"), `Pending and processing; at most ${count(most)} since this page was opened.`);
+  say($("backlog-summary"), `Pending and processing; at most ${count(most)} while this page was open, within ${HISTORY_MINUTES} minutes.`);
   const age = metrics.oldest_overdue_seconds;
   const facts = [
     ["Scheduled for later", count(metrics.scheduled)],

@@ -3,7 +3,7 @@
 import { go } from "./address.js";
 import { explained, get, orderPath, post } from "./api.js";
 import { announce } from "./ask.js";
-import { $, make, say } from "./dom.js";
+import { $, make, onBackdrop, say } from "./dom.js";
 import { count, money, moment, plural } from "./format.js";
 import { momentsOf } from "./history.js";
 import { pill } from "./orders.js";
@@ -159,7 +159,7 @@ function explain(problem) {
 }
 
 $("order-close").addEventListener("click", close);
-dialog.addEventListener("click", (event) => event.target === dialog && close());
+onBackdrop(dialog, close);
 // The event comes after the closing, and by then another order may be open.
 dialog.addEventListener("close", () => {
   if (dialog.open) return;

@@ -26,7 +26,8 @@ export function reset() {
 
 /** Shows that other orders are on their way. Until then the listed ones can't be selected or opened. */
 export function renew() {
-  limit = PAGE;
+  [limit, older] = [PAGE, null];
+  show($("more"), false);
   busy(true);
 }
 

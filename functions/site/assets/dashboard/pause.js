@@ -49,7 +49,7 @@ $("pause").addEventListener("click", () =>
 $("resume").addEventListener("click", () =>
   change("resume", {
     title: "Resume processing?",
-    body: "The orders that wait start within a minute.",
+    body: "The first of the orders that wait start within a minute.",
     yes: "Resume processing",
     said: "Processing is resumed.",
   }),
