@@ -14,7 +14,7 @@ use tests::World;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-use crate::slow::{create, function, messages, start};
+use crate::slow::{connections, create, function, messages, start};
 
 /// A function of this world, with the binary that `sam build` made and more variables, which override the world's.
 pub fn function_with(world: &World, name: &str, logical_id: &str, more: &[(&str, &str)]) -> Function {
@@ -112,7 +112,7 @@ async fn sigterm_ends_an_environment_and_closes_its_connection() {
     environment.terminate();
     timeout(Duration::from_secs(5), environment.exited()).await.expect("it ends");
     tests::eventually("no connection is left", Duration::from_secs(5), async || {
-        (kill_backends(&world).await == 0).then_some(())
+        (connections(&world).await.0 == 0).then_some(())
     })
     .await;
 }
