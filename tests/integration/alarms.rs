@@ -27,7 +27,7 @@ async fn unreceived_message_ages() {
 
 #[tokio::test]
 #[ignore = "needs the deployed stack: `make test` runs it"]
-async fn crashed_invocation_counts_as_an_error_of_its_function() {
+async fn malformed_event_ends_its_invocation_with_a_function_error() {
     let stack = Stack::running();
     for function in ["API_FUNCTION", "PROCESSOR_FUNCTION"] {
         let call = stack.lambda().invoke().function_name(stack.get(function)).payload(Blob::new("\"no event\""));
