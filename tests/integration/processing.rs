@@ -112,7 +112,7 @@ async fn redelivered_message_does_not_process_the_order_twice() {
 }
 
 #[tokio::test]
-async fn workers_with_the_same_messages_share_the_orders() {
+async fn workers_with_the_same_messages_process_each_order_once() {
     let world = World::new().await;
     let ids = world.create_many(50).await;
     let workers: Vec<_> = (0..4).map(|_| world.processor(NOW)).collect();
