@@ -62,9 +62,12 @@ fn every_member_of_an_answer_is_always_there_except_errors() {
 async fn pages_link_to_nothing_outside_the_function() {
     let site = site::router(site::SiteConfig::default());
     assert_eq!(call_in_process(&site, None, get("/docs")).await.header("location"), "docs/index.html");
-    let index = call_in_process(&site, None, get("/docs/index.html")).await;
-    assert_eq!((index.status, index.header("content-type")), (200, "text/html"));
-    assert!(index.text.contains("swagger-ui-bundle.js") && !index.text.contains("//"), "{}", index.text);
+    let pages = ["/docs/index.html", "/docs/problems", "/dashboard/index.html"];
+    for (page, script) in pages.into_iter().zip(["swagger-ui-bundle.js", "", "main.js"]) {
+        let answer = call_in_process(&site, None, get(page)).await;
+        assert!(answer.status == 200 && answer.header("content-type").starts_with("text/html"), "{page}: {answer:?}");
+        assert!(answer.text.contains(script) && !answer.text.contains("//"), "{page}: {}", answer.text);
+    }
     let start = call_in_process(&site, None, get("/docs/swagger-initializer.js")).await;
     assert!(start.text.contains("../openapi.json"), "{}", start.text);
     for path in ["/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css", "/openapi.json"] {
