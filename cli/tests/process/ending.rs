@@ -191,21 +191,37 @@ fn export_of_a_service_that_never_answers_ends_with_its_report() {
     }
 }
 
+/// The commands that wait for the API.
+const PATIENT: [&[&str]; 2] = [&["tail"], &["export", "--from", "2026-01-01"]];
+
+/// Starts a command. Returns it and its standard error after the first line, which names this cause of its wait.
+fn waiting(api: &Api, arguments: &[&str], cause: &str) -> (Child, impl Read) {
+    let mut child = at(api, arguments).spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    stderr.read_line(&mut line).unwrap();
+    assert_eq!(line, format!("ordermill: waiting for the API: {cause}\n"));
+    (child, stderr)
+}
+
+#[test]
+fn tail_and_export_name_a_service_that_does_not_answer() {
+    for arguments in PATIENT {
+        let api = Api::start(Manner::Silent);
+        let (child, _stderr) = waiting(&api, arguments, "it does not answer");
+        send(&child, Signal::INT);
+        end(child);
+    }
+}
+
 #[test]
 fn tail_and_export_name_the_cause_of_a_wait_once() {
-    let arguments = [&["tail"][..], &["export", "--from", "2026-01-01"]];
-    let causes =
-        [(Manner::Silent, "it does not answer"), (Manner::Unavailable, "503: Service temporarily unavailable")];
-    for (arguments, (manner, cause)) in arguments.into_iter().flat_map(|each| causes.map(|cause| (each, cause))) {
-        let api = Api::start(manner);
-        let mut child = at(&api, arguments).spawn().unwrap();
-        let mut line = String::new();
-        let mut stderr = BufReader::new(child.stderr.take().unwrap());
-        stderr.read_line(&mut line).unwrap();
-        assert_eq!(line, format!("ordermill: waiting for the API: {cause}\n"));
-        // The next tries give the same cause.
-        let tries = api.calls("") + usize::from(manner == Manner::Unavailable);
-        wait_until("another try", || api.calls("") >= tries);
+    for arguments in PATIENT {
+        let api = Api::start(Manner::Unavailable);
+        let (child, mut stderr) = waiting(&api, arguments, "503: Service temporarily unavailable");
+        // The wait after the next try has the same cause. It has begun and ended once there is yet another try.
+        let tries = api.calls("");
+        wait_until("the second try", || api.calls("") >= tries + 2);
         send(&child, Signal::INT);
         let mut rest = String::new();
         stderr.read_to_string(&mut rest).unwrap();
