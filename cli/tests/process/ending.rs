@@ -154,13 +154,9 @@ fn load_of_a_silent_service_ends_with_its_report() {
             (Some(code), &0.into(), &"interrupted".into())
         );
     }
-}
-
-#[test]
-fn report_without_an_accepted_order_has_no_speed() {
     let (_, stdout) = interrupted(Manner::Silent, &["load", "-n", "3"], Signal::INT, |api| api.calls("") > 0);
     let line = stdout.lines().find(|line| line.contains("accepted ")).unwrap();
-    assert_eq!(line.split_whitespace().collect::<Vec<_>>(), ["accepted", "0"]);
+    assert_eq!(line.split_whitespace().collect::<Vec<_>>(), ["accepted", "0"], "no order has no speed");
 }
 
 #[test]
