@@ -11,14 +11,13 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use sandbox::gate::{Gate, Pace};
 use sandbox::gateway::{Answer, Claims, Gateway};
-use sandbox::mapping;
+pub use sandbox::mapping::messages;
 use sandbox::merchant::{Merchant, Reply};
-use sandbox::queue::{Hook, Message, Queues, Ruling, behind};
+use sandbox::queue::{Hook, Queues, Ruling, behind};
 use sandbox::runtime::{Environment, Function, Pool};
 use serde_json::{Value, json};
 use tests::{World, order};
@@ -98,20 +97,6 @@ pub fn assert_unavailable(answer: &Answer) {
 /// Waits for the answer to a call, and asserts that it comes within this time.
 pub async fn within<T>(limit: Duration, what: &str, call: impl Future<Output = T>) -> T {
     timeout(limit, call).await.unwrap_or_else(|_| panic!("{what}: no answer within {limit:?}"))
-}
-
-/// The event of a batch with a message for each of these orders.
-pub fn messages<T: AsRef<str>>(order_ids: &[T]) -> Bytes {
-    let message = |(index, order_id): (usize, &T)| Message {
-        id: format!("m{index}"),
-        receipt: format!("r{index}"),
-        body: order_id.as_ref().to_owned(),
-        group: None,
-        // No queue has it, so it is not at its first delivery, at which the processor would keep it.
-        receives: 2,
-        trace: None,
-    };
-    mapping::event(&order_ids.iter().enumerate().map(message).collect::<Vec<_>>())
 }
 
 /// Invokes the processor with a batch, and returns how many messages fail. Asserts that it answers within its time-out.

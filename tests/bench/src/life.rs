@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use sandbox::Result;
+use sandbox::mapping::messages;
 use sandbox::runtime::Pool;
 use tokio_postgres::Client;
 
@@ -16,7 +17,7 @@ use crate::progress::step;
 use crate::server::Done;
 use crate::stats::{count, figure, median, numbers, ratio, spread};
 use crate::world::World;
-use crate::{flat, floor, load, prepared};
+use crate::{flat, floor, load};
 
 /// The sizes of the lists and batches.
 const SIZES: [usize; 3] = [1, 10, 100];
@@ -147,7 +148,7 @@ async fn process_all(processor: &Pool, ids: &[String], size: usize) -> Result<()
 }
 
 async fn process(processor: &Pool, ids: &[String]) -> Result<()> {
-    let answer = processor.invoke(prepared::event(ids.iter().cloned())).await;
+    let answer = processor.invoke(messages(ids)).await;
     answer.map(drop).map_err(|error| format!("a batch of {}: {error:?}", ids.len()).into())
 }
 

@@ -2,7 +2,6 @@
 
 use sandbox::Result;
 use sandbox::mapping;
-use sandbox::queue::Message;
 
 use crate::front::Front;
 use crate::stats::numbers;
@@ -44,24 +43,10 @@ pub async fn create(api: &Front, name: &str, numbers: std::ops::Range<usize>) ->
 
 /// The event of a batch of the orders `drain-…` with these numbers.
 pub fn batch(orders: impl Iterator<Item = usize>) -> bytes::Bytes {
-    event(orders.map(|order| format!("drain-{order}")))
+    mapping::messages(&orders.map(|order| format!("drain-{order}")).collect::<Vec<_>>())
 }
 
 /// The event of the first delivery of a message for each of the orders `drain-…` with these numbers.
 pub fn delivery(world: &World, orders: impl Iterator<Item = usize>) -> bytes::Bytes {
     mapping::event(&world.queues.deliver(orders.map(|order| format!("drain-{order}"))))
-}
-
-/// The event of a batch of the orders with these ids.
-pub fn event(order_ids: impl Iterator<Item = String>) -> bytes::Bytes {
-    let message = |order_id: String| Message {
-        id: format!("message-{order_id}"),
-        receipt: format!("message-{order_id}#1"),
-        body: order_id,
-        group: None,
-        // No queue has it, so it is not at its first delivery, at which the processor would keep it.
-        receives: 2,
-        trace: None,
-    };
-    mapping::event(&order_ids.map(message).collect::<Vec<_>>())
 }

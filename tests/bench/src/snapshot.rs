@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sandbox::Result;
+use sandbox::mapping::messages;
 use sandbox::runtime::Pool;
 use tokio::time::{Instant, interval};
 
@@ -91,7 +92,7 @@ impl Bench<'_> {
             prepared::create(&self.api, &name, first..last).await?;
         }
         drop(self.world.queues.steal(usize::MAX));
-        let event = prepared::event((0..BATCH).map(|n| format!("{name}-{n}")));
+        let event = messages(&(0..BATCH).map(|n| format!("{name}-{n}")).collect::<Vec<_>>());
         let begin = Instant::now();
         self.processor.invoke(event).await.map_err(|error| format!("a batch of {BATCH}: {error:?}"))?;
         Ok(count(BATCH) / begin.elapsed().as_secs_f64())

@@ -146,6 +146,21 @@ pub fn event(messages: &[Message]) -> Bytes {
     json!({"Records": messages.iter().map(record).collect::<Vec<_>>()}).to_string().into()
 }
 
+/// The event of a batch with these bodies. The messages' ids are `m0`, `m1`, … No queue has them, so none is at its first delivery, at
+/// which the processor would keep it.
+#[must_use]
+pub fn messages<T: AsRef<str>>(bodies: &[T]) -> Bytes {
+    let message = |(index, body): (usize, &T)| Message {
+        id: format!("m{index}"),
+        receipt: format!("r{index}"),
+        body: body.as_ref().to_owned(),
+        group: None,
+        receives: 2,
+        trace: None,
+    };
+    event(&bodies.iter().enumerate().map(message).collect::<Vec<_>>())
+}
+
 /// The ids of the failed messages. Returns `None` for an answer that is not a batch response, which fails the whole batch.
 fn failures(answer: &[u8]) -> Option<HashSet<String>> {
     let answer: Value = serde_json::from_slice(answer).ok()?;
