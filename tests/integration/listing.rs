@@ -3,15 +3,9 @@
 use std::collections::HashSet;
 
 use serde_json::Value;
-use tests::{World, call_in_process, get};
+use tests::{World, call_in_process, get, ids, walk};
 
 use crate::released::recorder::Recording;
-
-/// The order ids on a page.
-pub fn ids(page: &Value) -> Vec<String> {
-    let orders = page["orders"].as_array().unwrap();
-    orders.iter().map(|order| order["order_id"].as_str().unwrap().to_owned()).collect()
-}
 
 /// Inserts `count` orders, several in each microsecond.
 async fn insert(world: &World, prefix: &str, count: usize) {
@@ -19,31 +13,19 @@ async fn insert(world: &World, prefix: &str, count: usize) {
     world.insert(count, &[("order_id", &format!("'{prefix}' || i")), ("created_at", created_at)]).await;
 }
 
-/// Reads all pages by their cursors and returns the ids. Calls `between` after each page.
-pub async fn walk(world: &World, query: &str, between: impl AsyncFn()) -> Vec<String> {
-    let (mut seen, mut cursor) = (Vec::new(), String::new());
-    loop {
-        let page = world.get(&format!("/orders?{query}{cursor}")).await.expect(200);
-        seen.extend(ids(&page));
-        match page["next_cursor"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => return seen,
-        }
-        between().await;
-    }
-}
-
 #[tokio::test]
 async fn paging_shows_every_order_once_while_others_are_created() {
     let world = World::new().await;
     insert(&world, "old-", 100).await;
-    let created = std::sync::atomic::AtomicI32::new(0);
-    let seen = walk(&world, "limit=7", async || {
-        let number = created.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        world.create(&format!("new-{number}")).await;
+    let mut pages = 0;
+    let seen = walk("limit=7", async |path| {
+        let page = world.get(path).await.expect(200);
+        pages += 1;
+        world.create(&format!("new-{pages}")).await;
+        page
     })
     .await;
-    assert!(created.into_inner() > 10);
+    assert!(pages > 11);
     let old: Vec<_> = seen.iter().filter(|id| id.starts_with("old-")).collect();
     assert_eq!(old.len(), 100);
     assert_eq!(old.iter().collect::<HashSet<_>>().len(), 100);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
-use tests::{Answer, World, call_in_process, event, get, post};
+use tests::{Answer, World, call_in_process, event, get, post, walk};
 
 use crate::matrix::routes;
 
@@ -70,25 +70,15 @@ async fn insert_longest_history(world: &World, id: &str, large: &str) {
         .await;
 }
 
-/// Reads every page, and returns the ids.
-async fn read_pages(calls: &mut Calls, query: &str) -> Vec<String> {
-    let (mut ids, mut cursor) = (Vec::new(), String::new());
-    loop {
-        let page = calls.get("GET /orders", &format!("/orders?limit=200&{query}{cursor}")).await;
-        let orders = page["orders"].as_array().unwrap();
-        assert!(!orders.is_empty());
-        ids.extend(orders.iter().map(|order| order["order_id"].as_str().unwrap().to_owned()));
-        match page["next_cursor"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => return ids,
-        }
-    }
-}
-
 async fn call_every_route(calls: &mut Calls, large: &str) {
     insert_largest(&calls.world, large).await;
     for query in ["", "status=failed"] {
-        let ids = read_pages(calls, query).await;
+        let ids = walk(&format!("limit=200&{query}"), async |path| {
+            let page = calls.get("GET /orders", path).await;
+            assert!(page["orders"][0].is_object(), "{path}: the page is empty");
+            page
+        })
+        .await;
         assert_eq!((ids.len(), ids.iter().collect::<BTreeSet<_>>().len()), (ORDERS, ORDERS), "{query}");
     }
     let id = format!("{:x<64}", "o-7-");
