@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use sandbox::gateway::Gateway;
 use sandbox::merchant::{Merchant, Reply};
-use sandbox::postgres::{Postgres, Stop};
 use sandbox::runtime::{Environment, Function, InvokeError, Pool};
 use sandbox::server::{Server, json as json_of};
 use serde_json::{Value, json};
@@ -115,28 +114,6 @@ async fn sigterm_ends_an_environment_and_closes_its_connection() {
         (connections(&world).await.0 == 0).then_some(())
     })
     .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs the built functions: `make test` runs it"]
-async fn database_outage_loses_no_order_and_needs_no_restart() {
-    let mut postgres = Postgres::start().await.unwrap();
-    let url = postgres.url(postgres.address());
-    let world = World::with(&[("DATABASE_URL", &url), ("PROCESSING_DELAY_SECONDS", "0")]).await;
-    let (_, gateway) = api(&world);
-    let processor = start(&world, "processor", &[]).await;
-    let process =
-        async || serde_json::from_slice::<Value>(&processor.invoke(messages(&["o-1"])).await.unwrap()).unwrap();
-    assert_eq!(create(&gateway, "o-1").await.status, 201);
-    postgres.stop(Stop::Immediate).await.unwrap();
-    assert_eq!(create(&gateway, "o-2").await.status, 503);
-    assert_eq!(process().await, json!({"batchItemFailures": [{"itemIdentifier": "m0"}]}));
-    postgres.resume().await.unwrap();
-    assert_eq!(create(&gateway, "o-2").await.status, 201);
-    assert_eq!(process().await, json!({"batchItemFailures": []}));
-    let sql = "SELECT string_agg(order_id || ' ' || status, ', ' ORDER BY order_id) FROM order_states";
-    let orders: String = postgres.connect().await.unwrap().query_one(sql, &[]).await.unwrap().get(0);
-    assert_eq!(orders, "o-1 completed, o-2 pending");
 }
 
 /// Lambda sends no event before every registered extension has reported that it is ready.
