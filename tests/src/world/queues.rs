@@ -6,6 +6,7 @@ use aws_lambda_events::sqs::SqsBatchResponse;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, SendMessageBatchRequestEntry};
 use processor::event::SqsEvent;
 use processor::{Outcome, Processor, Simulated, Work};
+use sandbox::mapping;
 
 use super::World;
 use crate::OutcomeBy;
@@ -134,19 +135,10 @@ fn group(message: Message) -> Option<String> {
     message.attributes?.remove(&MessageSystemAttributeName::MessageGroupId)
 }
 
-/// A batch of messages with these bodies. Their ids are `m0`, `m1`, … No queue has them, so none is at its first delivery, at which
-/// the processor would keep it.
+/// The batch of [`mapping::messages`] with these bodies.
 #[must_use]
 pub fn batch<T: AsRef<str>>(bodies: &[T]) -> SqsEvent {
-    let event: SqsEvent = serde_json::from_str(include_str!("../../events/orders_batch.json")).expect("an event");
-    let message = |(index, body): (usize, &T)| {
-        let mut message = event.messages[0].clone();
-        message.message_id = Some(format!("m{index}"));
-        message.body = Some(body.as_ref().to_owned());
-        message.attributes.get_or_insert_default().receives = Some("2".to_owned());
-        message
-    };
-    SqsEvent { messages: bodies.iter().enumerate().map(message).collect() }
+    serde_json::from_slice(&mapping::messages(bodies)).expect("an event")
 }
 
 /// Invokes the processor with a batch of these messages.
