@@ -9,6 +9,7 @@ mod ending;
 mod exporting;
 mod proxy;
 mod tailing;
+mod tokens;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -106,39 +107,11 @@ fn variable_that_is_not_utf_8_is_refused_by_its_name() {
 }
 
 #[test]
-fn token_is_not_sent_by_plain_http_to_another_machine() {
-    for command in [&["load"][..], &["tail"], &["export", "--from", "2026-01-01"]] {
-        let output = run(command, &[("ORDERMILL_URL", "http://192.0.2.1"), ("ORDERMILL_TOKEN", "a.e30.b")]);
-        assert_eq!(output.status.code(), Some(2), "{output:?}");
-        assert!(text(&output.stderr).contains("is plain HTTP to another machine"), "{output:?}");
-    }
-}
-
-#[test]
 fn unreachable_service_ends_with_status_three() {
     let nowhere = [("ORDERMILL_URL", "http://127.0.0.1:1"), ("ORDERMILL_TOKEN", "a.e30.b")];
     for command in [&["doctor"][..], &["load", "-n", "1"]] {
         let output = run(command, &nowhere);
         assert_eq!(output.status.code(), Some(3), "{command:?}: {output:?}");
-    }
-}
-
-#[test]
-fn refused_token_ends_each_command_with_three() {
-    let api = api::Api::start(api::Manner::Unauthorized);
-    let place = [("ORDERMILL_URL", &*api.url()), ("ORDERMILL_TOKEN", "a.e30.b")];
-    for command in [&["doctor"][..], &["load", "-n", "1"], &["tail"], &["export", "--from", "2026-01-01"]] {
-        let output = run(command, &place);
-        assert_eq!(output.status.code(), Some(3), "{command:?}: {output:?}");
-    }
-}
-
-#[test]
-fn call_without_a_token_says_how_to_give_one() {
-    let api = api::Api::start(api::Manner::Unauthorized);
-    for command in [&["load", "-n", "1"][..], &["tail"], &["tail", "o-1"], &["export", "--from", "2026-01-01"]] {
-        let output = run(command, &[("ORDERMILL_URL", &*api.url())]);
-        assert!(text(&output.stderr).contains("give --token or ORDERMILL_TOKEN"), "{command:?}: {output:?}");
     }
 }
 
@@ -163,20 +136,6 @@ fn help_of_a_command_has_its_own_flags_first() {
 }
 
 #[test]
-fn token_that_no_header_can_hold_is_refused_at_once() {
-    let api = api::Api::start(api::Manner::Sound);
-    for command in [&["doctor"][..], &["load", "-n", "1"], &["tail"], &["export", "--from", "2026-01-01"]] {
-        let output = run(&[command, &["--token", "a.e30.b\n"]].concat(), &[("ORDERMILL_URL", &api.url())]);
-        assert_eq!(output.status.code(), Some(2), "{output:?}");
-        assert!(
-            text(&output.stderr).starts_with("ordermill: --token is no token: it contains a line break"),
-            "{output:?}"
-        );
-    }
-    assert_eq!(api.calls(""), 0);
-}
-
-#[test]
 fn file_without_a_certificate_is_refused_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ca.pem").display().to_string();
@@ -196,24 +155,6 @@ fn load_refuses_a_file_that_it_can_not_write_before_its_run() {
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     assert!(text(&output.stderr).starts_with("ordermill: /nowhere/plot.svg can't be written"), "{output:?}");
     assert_eq!(api.calls(""), 0);
-}
-
-#[test]
-fn error_about_a_token_names_where_it_is_from() {
-    let url = "http://127.0.0.1:1";
-    let flag = run(&["load", "--token", "abc"], &[("ORDERMILL_URL", url)]);
-    assert!(text(&flag.stderr).starts_with("ordermill: --token is no token"), "{flag:?}");
-    let variable = run(&["load"], &[("ORDERMILL_URL", url), ("ORDERMILL_TOKEN", "abc")]);
-    assert!(text(&variable.stderr).starts_with("ordermill: ORDERMILL_TOKEN is no token"), "{variable:?}");
-}
-
-#[test]
-fn token_is_shown_nowhere() {
-    let secret = "eyJzZWNyZXQ.e30.c2VjcmV0";
-    for arguments in [&["doctor"][..], &["doctor", "--json"], &["load", "-n", "1"], &["--help"]] {
-        let output = run(arguments, &[("ORDERMILL_URL", "http://127.0.0.1:1"), ("ORDERMILL_TOKEN", secret)]);
-        assert!(![&output.stdout, &output.stderr].iter().any(|bytes| text(bytes).contains(secret)), "{output:?}");
-    }
 }
 
 #[test]
