@@ -88,16 +88,21 @@ fn span(seconds: i64) -> String {
     }
 }
 
+/// Each scope is right for some client, so a token needs only one of them.
 fn scopes(claims: &Claims) -> Finding {
     let scopes = claims.scopes();
     let held: Vec<_> = SCOPES.into_iter().filter(|scope| scopes.contains(scope)).collect();
-    let may = |verb: &str| held.iter().any(|scope| scope.starts_with(verb));
-    let may_all = claims.is_admin() || may("orders/read") && may("orders/write");
-    let what = if held.is_empty() { format!("none of {}", SCOPES.join(", ")) } else { held.join(" ") };
+    let may = |verb: &str| claims.is_admin() || held.iter().any(|scope| scope.starts_with(verb));
+    let what = match held.join(" ") {
+        none if none.is_empty() => format!("none of {}", SCOPES.join(", ")),
+        held if !may("orders/write") => format!("{held}; it can't create orders"),
+        held if !may("orders/read") => format!("{held}; it can't read orders"),
+        held => held,
+    };
     Finding::held(
         "token.scopes",
         "scope",
-        may_all,
+        !held.is_empty(),
         what,
         "ask the issuer for `orders/read orders/write`; a backend for `orders/read.all orders/write.all`; an operator for orders/admin",
     )
@@ -171,4 +176,37 @@ fn api_id(deployment: &Deployment) -> Option<String> {
         .map(|(_, rest)| rest.split('/').next().unwrap_or_default());
     let in_host = deployment.url.host_str().and_then(|host| host.split_once(".execute-api.")).map(|(id, _)| id);
     deployment.env.text("API_ID").or(in_path).or(in_host).filter(|id| !id.is_empty()).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+    use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
+    use super::super::Verdict;
+    use super::*;
+
+    fn scopes_of(scope: &str) -> (Verdict, String) {
+        let claims = BASE64_URL_SAFE_NO_PAD.encode(format!(r#"{{"scope": "{scope}"}}"#));
+        let finding = scopes(&Claims::of(&format!("h.{claims}.s")).unwrap());
+        (finding.state, finding.what)
+    }
+
+    #[test]
+    fn token_with_any_scope_is_right_and_says_what_it_can_not_do() {
+        for (scope, what) in [
+            ("orders/read.all", "orders/read.all; it can't create orders"),
+            ("openid orders/read", "orders/read; it can't create orders"),
+            ("orders/write", "orders/write; it can't read orders"),
+            ("orders/write.all", "orders/write.all; it can't read orders"),
+            ("orders/read orders/write", "orders/read orders/write"),
+            ("orders/read.all orders/write.all", "orders/read.all orders/write.all"),
+            ("orders/admin", "orders/admin"),
+        ] {
+            assert_eq!(scopes_of(scope), (Verdict::Ok, what.to_owned()));
+        }
+        for scope in ["", "openid", "orders/reader"] {
+            assert_eq!(scopes_of(scope), (Verdict::Wrong, format!("none of {}", SCOPES.join(", "))), "{scope}");
+        }
+    }
 }
