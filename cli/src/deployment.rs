@@ -9,6 +9,7 @@
 //! and for `doctor` those of [`crate::doctor`]. A file alone describes its deployment, so two deployments never mix. The process adds
 //! only the variables of the caller.
 
+mod url;
 mod variables;
 
 use std::ffi::OsString;
@@ -50,8 +51,8 @@ impl Deployment {
             (None, None) => process,
         };
         let file = named.or(stack);
-        let url = target.url.clone().or_else(|| first(&variables, ["ORDERMILL_URL", "API_URL"]).map(|(url, _)| url));
-        let url = url.ok_or_else(|| {
+        let url = target.url.clone().map(|url| (url, "--url"));
+        let (url, url_name) = url.or_else(|| first(&variables, ["ORDERMILL_URL", "API_URL"])).ok_or_else(|| {
             let without_url = |file: PathBuf| format!("{} has no API_URL: add it, or give --url", file.display());
             file.map_or(NO_URL.to_owned(), without_url)
         })?;
@@ -59,7 +60,7 @@ impl Deployment {
         let token_name = token_name.unwrap_or("ORDERMILL_TOKEN");
         let authorities = target.ca_file.clone().or_else(|| variables.get("ORDERMILL_CA_FILE").map(PathBuf::from));
         Ok(Self {
-            url: parse(&url)?,
+            url: url::parse(&url, url_name)?,
             token: token.map(|token| check_token(token, token_name)).transpose()?,
             token_name,
             authorities: authorities.as_deref().map(read_authorities).transpose()?,
@@ -93,16 +94,6 @@ fn find_token(target: &Target, own: Option<String>, variables: &Variables) -> Op
     let from_flag = target.token.clone().map(|token| (token, "--token"));
     let from_process = own.map(|token| (token, "ORDERMILL_TOKEN"));
     from_flag.or(from_process).or_else(|| first(variables, ["ORDERMILL_TOKEN", "TOKEN_ADMIN"]))
-}
-
-fn parse(url: &str) -> Result<Url, String> {
-    let parsed = Url::parse(url).map_err(|error| format!("{url} is no URL: {error}"))?;
-    let is_http = matches!(parsed.scheme(), "http" | "https") && parsed.has_host();
-    if is_http {
-        Ok(parsed)
-    } else {
-        Err(format!("{url} is no URL of an API: it must begin with https:// (or http://)"))
-    }
 }
 
 /// Returns the token if a header can hold it.
@@ -233,6 +224,8 @@ mod tests {
         assert_eq!(find(&Target::default(), &nowhere).err().unwrap(), NO_URL);
         let url = |url: &str| Target { url: Some(url.to_owned()), ..Target::default() };
         assert!(find(&url("ftp://host"), &nowhere).err().unwrap().contains("must begin with https://"));
-        assert!(find(&url("orders"), &nowhere).err().unwrap().contains("is no URL"));
+        assert!(find(&url("orders"), &nowhere).err().unwrap().starts_with("--url is no URL"));
+        let variable = [("ORDERMILL_URL", "orders")];
+        assert!(find(&Target::default(), &variable).err().unwrap().starts_with("ORDERMILL_URL is no URL"));
     }
 }
