@@ -74,7 +74,10 @@ async fn examine_api(cloud: &Cloud, deployment: &Deployment) -> Vec<Finding> {
             findings.extend(gateway::examine(cloud, deployment).await);
             findings.extend(api::examine(deployment, &client).await);
         }
-        Err(failure) => findings.push(Finding::not_checked("health", deployment.address(), failure.to_string())),
+        Err(failure) => {
+            let remedy = "give --ca-file certificates that this machine's TLS accepts";
+            findings.push(Finding::wrong("health", deployment.address(), failure.to_string(), remedy));
+        }
     }
     findings
 }

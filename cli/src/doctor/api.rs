@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use serde_json::Value;
 
 use super::figures::{GRACE_SECONDS, dead_letters, overdue, paused, skew};
-use super::finding::Finding;
+use super::finding::{Finding, Verdict};
 use crate::client::{Answer, Client};
 use crate::deployment::Deployment;
 
@@ -13,6 +13,9 @@ use crate::deployment::Deployment;
 const EVENT_SECONDS: f64 = 300.0;
 /// The remedy for a URL that is not the API's.
 const CHECK_URL: &str = "check the URL: the stack's output ApiUrl, without a path behind it";
+
+/// The remedy for an API that is healthy and fails other calls.
+const FAILS: &str = "find the cause in the api function's log, and see `Calls are answered 5xx` in docs/operations.md; if that log has no such call, find what else answers at this URL";
 
 /// Runs the checks.
 pub async fn examine(deployment: &Deployment, client: &Client<'_>) -> Vec<Finding> {
@@ -24,11 +27,12 @@ pub async fn examine(deployment: &Deployment, client: &Client<'_>) -> Vec<Findin
             return vec![Finding::wrong("health", "GET /healthz", format!("no answer: {problem}"), remedy)];
         }
     };
-    findings.push(closed(client.get_without_token("/orders?limit=1").await));
+    let is_healthy = findings[0].state == Verdict::Ok;
+    findings.push(closed(client.get_without_token("/orders?limit=1").await, is_healthy));
     if deployment.token.is_some() {
-        findings.push(access(client.get("/orders?limit=1").await));
+        findings.push(access(client.get("/orders?limit=1").await, is_healthy));
     }
-    findings.extend(numbers(deployment, client).await);
+    findings.extend(numbers(deployment, client, is_healthy).await);
     findings
 }
 
@@ -76,12 +80,18 @@ fn is_list(answer: &Answer) -> bool {
     answer.status == 200 && json(answer)["orders"].is_array()
 }
 
-/// The answer of something else than the API, or of an API that has an error.
-fn unexpected(answer: &Answer) -> String {
-    if answer.status == 200 {
-        "the answer is not Ordermill's".to_owned()
+/// The finding for an answer that no client can use. It is a fault of its own if the API is healthy: `/healthz` only pings the
+/// database. A refusal by 403, as of a firewall, or by 429 says nothing about the API.
+fn unusable(check: &'static str, place: &str, answer: &Result<Answer, String>, is_healthy: bool) -> Finding {
+    let what = match answer {
+        Ok(answer) if answer.status == 200 => "the answer is not Ordermill's".to_owned(),
+        Ok(answer) => format!("answered {}", answer.problem()),
+        Err(problem) => format!("no answer: {problem}"),
+    };
+    if is_healthy && answer.as_ref().map_or(true, |answer| ![403, 429].contains(&answer.status)) {
+        Finding::wrong(check, place, what, FAILS)
     } else {
-        format!("answered {}", answer.problem())
+        Finding::not_checked(check, place, what)
     }
 }
 
@@ -95,44 +105,42 @@ fn clock(deployment: &Deployment, answer: &Answer, asked: SystemTime) -> Finding
 }
 
 /// Without a token the API must answer 401.
-fn closed(answer: Result<Answer, String>) -> Finding {
+fn closed(answer: Result<Answer, String>, is_healthy: bool) -> Finding {
+    let (check, place) = ("closed", "GET /orders");
     let remedy =
         "set the api's AUTH to jwt, and deploy its routes with the authorizer: every caller can read all orders";
     match answer {
-        Ok(answer) if answer.status == 401 => Finding::ok("closed", "GET /orders", "without a token: 401"),
-        Ok(answer) if is_list(&answer) => Finding::wrong("closed", "GET /orders", "answers without a token", remedy),
-        Ok(answer) => Finding::not_checked("closed", "GET /orders", unexpected(&answer)),
-        Err(problem) => Finding::not_checked("closed", "GET /orders", problem),
+        Ok(answer) if answer.status == 401 => Finding::ok(check, place, "without a token: 401"),
+        Ok(answer) if is_list(&answer) => Finding::wrong(check, place, "answers without a token", remedy),
+        answer => unusable(check, place, &answer, is_healthy),
     }
 }
 
 /// With the token the API must answer 200.
-fn access(answer: Result<Answer, String>) -> Finding {
-    let place = "GET /orders";
+fn access(answer: Result<Answer, String>, is_healthy: bool) -> Finding {
+    let (check, place) = ("access", "GET /orders");
     match answer {
-        Ok(answer) if is_list(&answer) => Finding::ok("access", place, "with the token: 200"),
+        Ok(answer) if is_list(&answer) => Finding::ok(check, place, "with the token: 200"),
         Ok(answer) if answer.status == 401 => {
             let said = answer.header("www-authenticate").unwrap_or("no reason given");
             let remedy = "get a token that has not expired, from the issuer and for the audience that the deployment accepts (JwtIssuer, JwtAudience)";
-            Finding::wrong("access", place, format!("the token is not accepted: 401, {said}"), remedy)
+            Finding::wrong(check, place, format!("the token is not accepted: 401, {said}"), remedy)
         }
         Ok(answer) if answer.status == 403 => Finding::wrong(
-            "access",
+            check,
             place,
             "the token lacks orders/read: 403",
             "ask the issuer for the scopes `orders/read orders/write`",
         ),
-        Ok(answer) => Finding::not_checked("access", place, unexpected(&answer)),
-        Err(problem) => Finding::not_checked("access", place, problem),
+        answer => unusable(check, place, &answer, is_healthy),
     }
 }
 
-/// Checks the service's own metrics.
-async fn numbers(deployment: &Deployment, client: &Client<'_>) -> Vec<Finding> {
+/// Checks the service's own metrics. Reports `metrics` only if they can't be read for another reason than the token.
+async fn numbers(deployment: &Deployment, client: &Client<'_>, is_healthy: bool) -> Vec<Finding> {
+    let place = "GET /metrics";
     let not_checked = |why: &str| {
-        ["pause", "overdue", "dead-letters", "events"]
-            .map(|check| Finding::not_checked(check, "GET /metrics", why))
-            .to_vec()
+        ["pause", "overdue", "dead-letters", "events"].map(|check| Finding::not_checked(check, place, why)).to_vec()
     };
     if deployment.token.is_none() {
         return not_checked("give a token with orders/read.all");
@@ -140,8 +148,12 @@ async fn numbers(deployment: &Deployment, client: &Client<'_>) -> Vec<Finding> {
     let metrics = match client.get("/metrics").await {
         Ok(answer) if json(&answer)["status_counts"].is_object() => json(&answer),
         Ok(answer) if [401, 403].contains(&answer.status) => return not_checked("give a token with orders/read.all"),
-        Ok(answer) => return not_checked(&unexpected(&answer)),
-        Err(problem) => return not_checked(&problem),
+        answer => {
+            let fault = unusable("metrics", place, &answer, is_healthy);
+            let mut findings = not_checked(&fault.what);
+            findings.extend((fault.state == Verdict::Wrong).then_some(fault));
+            return findings;
+        }
     };
     let overdue =
         metrics["oldest_overdue_seconds"].as_f64().map(|seconds| overdue("GET /metrics", seconds, GRACE_SECONDS));

@@ -68,6 +68,17 @@ fn remedy_for(error: &StoreError) -> &'static str {
     }
 }
 
+/// The finding for a query that failed though the database answers a ping: the functions' queries fail too. A right that only this
+/// role lacks is no fault of the deployment.
+fn unread(check: &'static str, place: &str, error: &StoreError) -> Finding {
+    let said = Chain(error).to_string();
+    if said.contains("permission denied") {
+        return Finding::not_checked(check, place, said);
+    }
+    let remedy = "mend what the error names: the functions' queries meet it too; see `Calls are answered 5xx` in docs/operations.md";
+    Finding::wrong(check, place, said, remedy)
+}
+
 /// Checks the schema's version. Returns also whether there is a schema.
 async fn schema(store: &Store) -> (Vec<Finding>, bool) {
     let newest = newest_migration();
@@ -92,7 +103,7 @@ async fn schema(store: &Store) -> (Vec<Finding>, bool) {
             Finding::wrong(check, PLACE, what, "use the ordermill of the release that is deployed: this one is older")
         }
         Ok(SchemaVersion::UpTo(version)) => Finding::ok(check, PLACE, format!("at migration {version}, the newest")),
-        Err(error) => Finding::not_checked(check, PLACE, Chain(&error).to_string()),
+        Err(error) => unread(check, PLACE, &error),
     };
     (vec![finding], true)
 }
@@ -101,7 +112,7 @@ async fn clock(store: &Store) -> Finding {
     let asked = SystemTime::now();
     match store.read_clock().await {
         Ok(theirs) => skew("clock.database", PLACE, theirs.into(), asked + asked.elapsed().unwrap_or_default() / 2),
-        Err(error) => Finding::not_checked("clock.database", PLACE, Chain(&error).to_string()),
+        Err(error) => unread("clock.database", PLACE, &error),
     }
 }
 
@@ -115,7 +126,7 @@ async fn connections(store: &Store) -> Finding {
             format!("{used} of {most} are in use"),
             MORE_CONNECTIONS,
         ),
-        Err(error) => Finding::not_checked("connections", PLACE, Chain(&error).to_string()),
+        Err(error) => unread("connections", PLACE, &error),
     }
 }
 
@@ -138,7 +149,7 @@ async fn rights(store: &Store, env: &Env) -> Vec<Finding> {
             let remedy = "run migrate with DATABASE_APP_ROLE: it creates the role";
             vec![Finding::wrong("rights", named.unwrap_or(PLACE), "there is no such role", remedy)]
         }
-        Err(error) => vec![Finding::not_checked("rights", PLACE, Chain(&error).to_string())],
+        Err(error) => vec![unread("rights", PLACE, &error)],
     }
 }
 
@@ -180,7 +191,7 @@ async fn settings(store: &Store, role: &str) -> Finding {
     let check = "settings";
     let settings = match store.read_settings(role).await {
         Ok(settings) => settings,
-        Err(error) => return Finding::not_checked(check, role, Chain(&error).to_string()),
+        Err(error) => return unread(check, role, &error),
     };
     let text = |setting: &Setting| format!("{} = {}", setting.name, setting.value.as_deref().unwrap_or("default"));
     let listed = |settings: &[Setting]| settings.iter().map(text).collect::<Vec<_>>().join(", ");
@@ -200,8 +211,6 @@ async fn waiting(store: &Store) -> Vec<Finding> {
             let pause = metrics.pause.map(|pause| format!("since {} by {}: {}", since(&pause), pause.by, pause.reason));
             vec![paused(PLACE, pause), overdue(PLACE, metrics.oldest_overdue_seconds, GRACE_SECONDS)]
         }
-        Err(error) => {
-            ["pause", "overdue"].map(|check| Finding::not_checked(check, PLACE, Chain(&error).to_string())).into()
-        }
+        Err(error) => ["pause", "overdue"].map(|check| unread(check, PLACE, &error)).into(),
     }
 }

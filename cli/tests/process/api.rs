@@ -21,6 +21,8 @@ pub enum Manner {
     Refusing,
     /// It is healthy, and answers every other call 401.
     Unauthorized,
+    /// It is healthy, and answers every other call 503.
+    HealthyAlone,
     /// It accepts calls and never answers.
     Silent,
     /// It never answers a call that creates orders.
@@ -134,6 +136,7 @@ impl State {
             }
             _ if manner == Manner::Refusing => (403, json!({"__type": "AccessDeniedException", "message": "no right"})),
             ("GET", "/healthz") => (200, json!({"status": "ok"})),
+            _ if manner == Manner::HealthyAlone => (503, json!({"title": "Service temporarily unavailable"})),
             _ if manner == Manner::Unauthorized => (401, json!({"message": "Unauthorized"})),
             ("POST", "/orders") => {
                 orders.push(order(&serde_json::from_slice(request.body()).unwrap_or_default()));

@@ -130,6 +130,15 @@ fn unreachable_service_ends_with_status_three() {
 }
 
 #[test]
+fn doctor_of_an_api_that_is_healthy_alone_ends_with_three() {
+    let api = api::Api::start(api::Manner::HealthyAlone);
+    let output = run(&["--json", "doctor"], &[("ORDERMILL_URL", &*api.url()), ("ORDERMILL_TOKEN", "a.e30.b")]);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let without_token = run(&["--json", "doctor"], &[("ORDERMILL_URL", &*api.url())]);
+    assert_eq!(without_token.status.code(), Some(1), "{without_token:?}");
+}
+
+#[test]
 fn help_lists_every_exit_status() {
     let help = run(&["--help"], &[]);
     assert_eq!(help.status.code(), Some(0));

@@ -136,3 +136,30 @@ async fn doctor_finds_an_owning_role_and_a_missing_role() {
     let missing = with_database(world.owner_url()).with("DATABASE_APP_ROLE", "missing_role");
     missing.assert_wrong("rights", "no such role", "migrate").await;
 }
+
+/// A database that answers a ping can fail at every query of the functions.
+#[tokio::test]
+async fn doctor_finds_a_database_that_answers_pings_alone() {
+    let world = World::new().await;
+    let patient = Patient::at("http://127.0.0.1:1").with("DATABASE_URL", world.owner_url()).with("DATABASE_TLS", "off");
+    world.execute("DROP TABLE order_work CASCADE").await;
+    for check in ["pause", "overdue"] {
+        patient.assert_wrong(check, "could not read the metrics", "docs/operations.md").await;
+    }
+}
+
+#[tokio::test]
+async fn doctor_finds_no_fault_in_a_role_without_rights() {
+    let world = World::new().await;
+    let role = world.create_app_role().await;
+    let revoked = "REVOKE ALL ON ALL TABLES IN SCHEMA public FROM";
+    world.execute(&format!("ALTER ROLE {role} PASSWORD 'own'; {revoked} {role}")).await;
+    let mut url: reqwest::Url = world.owner_url().parse().unwrap();
+    url.set_username(&role).and_then(|()| url.set_password(Some("own"))).unwrap();
+    let patient = Patient::at("http://127.0.0.1:1").with("DATABASE_URL", url.as_str()).with("DATABASE_TLS", "off");
+    let findings = patient.findings().await;
+    for check in ["pause", "overdue"] {
+        let found = findings.iter().find(|finding| finding.check == check).unwrap();
+        assert!(found.state == Verdict::NotChecked && found.what.contains("permission denied"), "{findings:#?}");
+    }
+}

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use ordermill::doctor::Verdict;
-use sandbox::server::{Response, Server, json};
+use sandbox::server::{Request, Response, Server, json};
 use tests::{Authority, TlsListener};
 use tokio::net::TcpListener;
 
@@ -78,6 +78,43 @@ async fn doctor_takes_no_other_server_for_the_api() {
         let finding = of(check);
         assert_eq!((finding.state, &*finding.what), (Verdict::NotChecked, "the answer is not Ordermill's"), "{check}");
     }
+}
+
+/// A healthy server that gives every other call the same answer, or closes its connection.
+async fn healthy(answer: impl Fn() -> Option<Response> + Clone + Send + Sync + 'static) -> Server {
+    Server::start(move |request: Request| {
+        let is_health = request.uri().path() == "/healthz";
+        std::future::ready(if is_health { Some(json(200, r#"{"status": "ok"}"#)) } else { answer() })
+    })
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn doctor_finds_a_healthy_api_that_fails_every_other_call() {
+    let problem = r#"{"title": "Service temporarily unavailable"}"#;
+    for (status, what) in [
+        (Some(503), "answered 503: Service temporarily unavailable"),
+        (Some(500), "answered 500"),
+        (Some(404), "answered 404"),
+        (Some(200), "the answer is not Ordermill's"),
+        (None, "no answer: "),
+    ] {
+        let server = healthy(move || status.map(|status| json(status, problem))).await;
+        let patient = Patient::at(&format!("http://{}", server.address())).bearing("a token");
+        for check in ["closed", "access", "metrics"] {
+            patient.assert_wrong(check, what, "the api function's log").await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn doctor_finds_no_fault_in_a_refusal_of_too_many_calls() {
+    let server = healthy(|| Some(json(429, r#"{"message": "Too Many Requests"}"#))).await;
+    let findings = Patient::at(&format!("http://{}", server.address())).bearing("a token").findings().await;
+    assert!(wrong(&findings).iter().all(|check| *check == "token"), "{findings:#?}");
+    let access = findings.iter().find(|finding| finding.check == "access").unwrap();
+    assert_eq!((access.state, &*access.what), (Verdict::NotChecked, "answered 429: Too Many Requests"));
 }
 
 #[tokio::test]
