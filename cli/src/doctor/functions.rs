@@ -5,6 +5,7 @@ use aws_sdk_eventbridge::types::RuleState;
 use aws_sdk_lambda::operation::get_function_configuration::{
     GetFunctionConfigurationError, GetFunctionConfigurationOutput,
 };
+use aws_sdk_lambda::operation::list_aliases::ListAliasesError;
 use aws_sdk_lambda::types::{AliasConfiguration, EventSourceMappingConfiguration, FunctionResponseType, State};
 use shared::config::Env;
 use shared::events::EVENT_BUS;
@@ -47,8 +48,13 @@ impl Function {
             env.text(variable).ok_or_else(|| Finding::not_checked("function", variable, format!("give {variable}")))?;
         let not_checked = |why| Finding::not_checked("function", name, why);
         let services = cloud.services().map_err(not_checked)?;
-        let aliases = services.lambda.list_aliases().function_name(name).send().await;
-        let aliases = aliases.ok().and_then(|found| found.aliases).unwrap_or_default();
+        let aliases = match services.lambda.list_aliases().function_name(name).send().await {
+            Ok(found) => found.aliases.unwrap_or_default(),
+            Err(error) if error.as_service_error().is_some_and(ListAliasesError::is_resource_not_found_exception) => {
+                Vec::new()
+            }
+            Err(error) => return Err(not_checked(describe(&error))),
+        };
         let qualifier = aliases.first().and_then(|alias| alias.name.clone());
         let is_missing = GetFunctionConfigurationError::is_resource_not_found_exception;
         match services.lambda.get_function_configuration().function_name(name).set_qualifier(qualifier).send().await {

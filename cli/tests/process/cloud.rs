@@ -65,3 +65,22 @@ async fn doctor_checks_the_function_of_the_alias() {
         assert_eq!(found.unwrap_or_else(|| panic!("{report}"))["what"], what, "{report}");
     }
 }
+
+/// Without its aliases, doctor would check the newest code and its mapping, which callers don't invoke.
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_does_not_check_a_function_of_unknown_aliases() {
+    let aws = Server::start(|request: Request| async move {
+        let refusal = json!({"__type": "AccessDeniedException", "message": "no right"});
+        let is_refused = request.uri().to_string().contains("/aliases");
+        let function = json!({"FunctionArn": "arn:aws:lambda:eu-central-1:0:function:processor", "State": "Active"});
+        Some(if is_refused { server::json(403, refusal.to_string()) } else { server::json(200, function.to_string()) })
+    });
+    let aws = aws.await.unwrap();
+    let url = format!("http://{}", aws.address());
+    let places = [("PROCESSOR_FUNCTION", "processor"), ("AWS_ENDPOINT_URL", &*url), ("ORDERMILL_URL", &*url)];
+    let report = json(&run(&["--json", "doctor"], &[&ACCESS[..], &places].concat()));
+    let found = report["findings"].as_array().unwrap().iter().find(|finding| finding["where"] == "processor");
+    let found = found.unwrap_or_else(|| panic!("{report}"));
+    assert_eq!((&found["check"], &found["state"]), (&json!("function"), &json!("not_checked")), "{report}");
+    assert_eq!(found["what"], "AWS answers 403: no right", "{report}");
+}
