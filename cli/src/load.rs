@@ -10,6 +10,7 @@ mod plot;
 mod report;
 mod run;
 mod send;
+mod totals;
 
 use std::time::{Duration, Instant};
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::ProgressBar;
 
 use super::run::Run;
+use super::totals::OrderTotals;
 use crate::client::Client;
 use crate::exit::Failure;
 use crate::interrupt::Interrupt;
@@ -29,11 +30,12 @@ struct Follower<'a> {
     unread: Range<u32>,
     /// The orders that were active when they were read.
     active: Vec<ApiOrder>,
-    /// The orders that will not be read again.
-    found: Vec<ApiOrder>,
+    /// The totals of the orders that will not be read again.
+    found: OrderTotals,
 }
 
-/// Waits until each of the first `tried` orders has ended, patience is over, or the run is interrupted. Returns the orders that exist.
+/// Waits until each of the first `tried` orders has ended, patience is over, or the run is interrupted. Returns the totals of
+/// the orders that exist.
 pub async fn to_the_end(
     client: &Client<'_>,
     run: &Run,
@@ -41,8 +43,9 @@ pub async fn to_the_end(
     patience: Duration,
     bar: &ProgressBar,
     interrupt: &Interrupt,
-) -> Result<Vec<ApiOrder>, Failure> {
-    let mut follower = Follower { client, run, bar, unread: 0..tried, active: Vec::new(), found: Vec::new() };
+) -> Result<OrderTotals, Failure> {
+    let mut follower =
+        Follower { client, run, bar, unread: 0..tried, active: Vec::new(), found: OrderTotals::default() };
     tokio::select! {
         read = follower.read_all(Instant::now() + patience) => read?,
         () = interrupt.wait() => {}
@@ -62,7 +65,9 @@ impl Follower<'_> {
         while !self.active.is_empty() || !self.unread.is_empty() {
             self.read_some().await?;
             if Instant::now() >= end {
-                self.found.append(&mut self.active);
+                for order in self.active.drain(..) {
+                    self.found.add(&order);
+                }
             } else if let Some(oldest) = self.active.first() {
                 let answer = self.client.follow(&format!("/orders/{}/status", encoded(&oldest.order_id))).await?;
                 tokio::time::sleep(answer.retry_after().unwrap_or_default().clamp(WAIT.0, WAIT.1)).await;
@@ -79,10 +84,12 @@ impl Follower<'_> {
         let path = ids.fold(format!("/orders?limit={PAGE}"), |path, id| format!("{path}&order_id={}", encoded(&id)));
         let page: Page = self.client.follow(&path).await?.read()?;
         self.unread.by_ref().take(others).for_each(drop);
-        let ended;
-        (self.active, ended) = page.orders.into_iter().partition(|order| order.status.is_active());
-        self.found.extend::<Vec<_>>(ended);
-        self.bar.set_position(self.found.len() as u64);
+        let (active, ended): (Vec<_>, Vec<_>) = page.orders.into_iter().partition(|order| order.status.is_active());
+        self.active = active;
+        for order in &ended {
+            self.found.add(order);
+        }
+        self.bar.set_position(self.found.count().into());
         Ok(())
     }
 }

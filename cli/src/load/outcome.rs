@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use super::count::Counted;
 use super::send::Sent;
+use super::totals::OrderTotals;
 use crate::exit::{Exit, Failure};
-use crate::orders::ApiOrder;
 
 /// The raw results of a run.
 pub struct RunResults {
     pub sent: Sent,
     pub accepted_within: Duration,
-    /// The run's orders, or why reading them failed.
-    pub found: Result<Vec<ApiOrder>, Failure>,
+    /// The totals of the run's orders, or why reading them failed.
+    pub found: Result<OrderTotals, Failure>,
     /// The service's counts, `None` if the token may not read them, or why reading them failed.
     pub counted: Result<Option<Counted>, Failure>,
     /// The exit status if it was interrupted.
@@ -23,7 +23,7 @@ impl RunResults {
     /// The results of a run that was interrupted before its first call.
     pub fn none(interrupted: Option<Exit>) -> Self {
         let (sent, accepted_within) = (Sent::default(), Duration::ZERO);
-        Self { sent, accepted_within, found: Ok(Vec::new()), counted: Ok(None), interrupted }
+        Self { sent, accepted_within, found: Ok(OrderTotals::default()), counted: Ok(None), interrupted }
     }
 
     /// Why the report does not cover the whole run, and the exit status for that.

@@ -4,16 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use shared::order::Status;
-use time::OffsetDateTime;
 
 use super::count::Counted;
 use super::histogram::{lines, time};
-use super::latency::{Latencies, LatencyPercentiles};
+use super::latency::LatencyPercentiles;
 use super::outcome::RunResults;
 use super::run::Run;
 use crate::deployment::Deployment;
 use crate::exit::Exit;
-use crate::orders::ApiOrder;
 use crate::output::{Output, Tone, counted};
 
 /// The report of a run; the document of `--json`.
@@ -68,19 +66,15 @@ pub struct Report {
 }
 
 impl Report {
-    /// Builds the report of a run from the orders that were found.
+    /// Builds the report of a run from the totals of the orders that were found.
     pub(super) fn new(run: &Run, deployment: &Deployment, orders: u32, outcome: RunResults) -> Self {
         let incomplete = outcome.incomplete();
         let is_read = outcome.found.is_ok();
         let RunResults { sent, accepted_within, found, counted, .. } = outcome;
         let (found, counted) = (found.unwrap_or_default(), counted.unwrap_or_default());
-        let count = |holds: &dyn Fn(&ApiOrder) -> bool| {
-            u32::try_from(found.iter().filter(|order| holds(order)).count()).unwrap_or(u32::MAX)
-        };
-        let of = |status| count(&|order| order.status == status);
-        let ended: BTreeMap<_, _> = Status::ended().map(|status| (status, of(status))).collect();
-        let completed = of(Status::Completed);
-        let life = times(&found, |order| Some((order.created_at, order.finished_at?)));
+        let ended: BTreeMap<_, _> = Status::ended().map(|status| (status, found.of(status))).collect();
+        let completed = found.of(Status::Completed);
+        let life = found.life.percentiles();
         let ok = incomplete.is_none()
             && completed == orders
             && sent.accepted == orders
@@ -94,21 +88,21 @@ impl Report {
             url: deployment.url.to_string(),
             orders,
             accepted: sent.accepted,
-            curves: [sent.latencies.curve(), life.curve()],
+            curves: [sent.latencies.curve(), found.life.curve()],
             refused: sent.refused,
             repeated_calls: sent.repeats,
             ended,
-            unfinished: count(&|order| order.status.is_active()),
-            lost: if is_read { sent.accepted.saturating_sub(count(&|_| true)) } else { 0 },
-            reattempted: count(&|order| order.attempts > 1),
+            unfinished: found.active(),
+            lost: if is_read { sent.accepted.saturating_sub(found.count()) } else { 0 },
+            reattempted: found.reattempted,
             counted,
             accepted_within: accepted_within.as_secs_f64(),
-            ended_within: span(&found),
+            ended_within: found.span(),
             acceptance: sent.latencies.percentiles(),
-            queueing: times(&found, |order| Some((order.created_at, order.started_at?))).percentiles(),
-            processing: times(&found, |order| Some((order.started_at?, order.finished_at?))).percentiles(),
-            life: life.percentiles(),
-            steps: life.percentiles().map(|_| life.steps(12)).unwrap_or_default(),
+            queueing: found.queueing.percentiles(),
+            processing: found.processing.percentiles(),
+            steps: life.as_ref().map(|_| found.life.steps(12)).unwrap_or_default(),
+            life,
         }
     }
 
@@ -138,16 +132,6 @@ impl Report {
     pub fn curves(&self) -> Vec<(&'static str, Vec<(f64, f64)>)> {
         ["accepted", "ended"].into_iter().zip(self.curves.clone()).collect()
     }
-}
-
-fn times(orders: &[ApiOrder], of: impl Fn(&ApiOrder) -> Option<(OffsetDateTime, OffsetDateTime)>) -> Latencies {
-    orders.iter().filter_map(of).map(|(from, to)| (to - from).try_into().unwrap_or_default()).collect()
-}
-
-fn span(orders: &[ApiOrder]) -> f64 {
-    let (first, last) =
-        (orders.iter().map(|order| order.created_at).min(), orders.iter().filter_map(|order| order.finished_at).max());
-    first.zip(last).map_or(0.0, |(first, last)| (last - first).as_seconds_f64())
 }
 
 /// Shows the report.
