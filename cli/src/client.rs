@@ -1,5 +1,6 @@
 //! The API's client: makes calls, and returns status, headers and body.
 
+mod body;
 mod notices;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +17,8 @@ use crate::deployment::Deployment;
 use crate::exit::Failure;
 use crate::http;
 
+pub use body::CallError;
+use body::send;
 use notices::Notices;
 
 /// The time-out of a call: as long as the gateway waits for a function.
@@ -86,7 +89,7 @@ impl<'a> Client<'a> {
     }
 
     /// Reads a path, with the token.
-    pub async fn get(&self, path: &str) -> Result<Answer, String> {
+    pub async fn get(&self, path: &str) -> Result<Answer, CallError> {
         send(self.with_token(self.request(Method::GET, path))).await
     }
 
@@ -109,11 +112,12 @@ impl<'a> Client<'a> {
                     None
                 }
                 Ok(answer) => Some(answer.problem()),
-                Err(problem) => Some(problem.clone()),
+                Err(CallError::NoAnswer(problem)) => Some(problem.clone()),
+                Err(CallError::TooLarge(_)) => None,
             };
             let waits_on = self.is_patient && self.has_answered.load(Ordering::Relaxed);
             let Some(problem) = problem.filter(|_| tries < TRIES || waits_on) else {
-                return answer.map_err(|problem| Failure::Unreachable(format!("the API can't be reached: {problem}")));
+                return answer.map_err(Failure::from);
             };
             let asked_for = answer.ok().and_then(|answer| answer.retry_after()).unwrap_or_default();
             // `clamp` panics once the first bound is above the second.
@@ -124,12 +128,12 @@ impl<'a> Client<'a> {
     }
 
     /// Reads a path without a token.
-    pub async fn get_without_token(&self, path: &str) -> Result<Answer, String> {
+    pub async fn get_without_token(&self, path: &str) -> Result<Answer, CallError> {
         send(self.request(Method::GET, path)).await
     }
 
     /// Posts JSON to a path, with the token.
-    pub async fn post(&self, path: &str, body: &Value) -> Result<Answer, String> {
+    pub async fn post(&self, path: &str, body: &Value) -> Result<Answer, CallError> {
         let request = self.with_token(self.request(Method::POST, path)).header(CONTENT_TYPE, "application/json");
         send(request.body(body.to_string())).await
     }
@@ -141,13 +145,6 @@ impl<'a> Client<'a> {
     fn with_token(&self, request: RequestBuilder) -> RequestBuilder {
         self.deployment.token.iter().fold(request, RequestBuilder::bearer_auth)
     }
-}
-
-async fn send(request: RequestBuilder) -> Result<Answer, String> {
-    let described = |error: reqwest::Error| Chain(&error.without_url()).to_string();
-    let response = request.send().await.map_err(described)?;
-    let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    Ok(Answer { status, headers, body: response.text().await.map_err(described)? })
 }
 
 impl Answer {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::figures::{GRACE_SECONDS, dead_letters, overdue, paused, skew};
 use super::finding::{Finding, Verdict};
-use crate::client::{Answer, Client};
+use crate::client::{Answer, CallError, Client};
 use crate::deployment::Deployment;
 
 /// How long an event may wait; the limit of `EventsAlarm`.
@@ -22,9 +22,9 @@ pub async fn examine(deployment: &Deployment, client: &Client<'_>) -> Vec<Findin
     let asked = SystemTime::now();
     let mut findings = match client.get_without_token("/healthz").await {
         Ok(answer) => vec![health(&answer), clock(deployment, &answer, asked)],
-        Err(problem) => {
+        Err(error) => {
             let remedy = "see the api function's log, and check for a proxy or firewall that closes the connection";
-            return vec![Finding::wrong("health", "GET /healthz", format!("no answer: {problem}"), remedy)];
+            return vec![Finding::wrong("health", "GET /healthz", error.to_string(), remedy)];
         }
     };
     let is_healthy = findings[0].state == Verdict::Ok;
@@ -82,11 +82,11 @@ fn is_list(answer: &Answer) -> bool {
 
 /// The finding for an answer that no client can use. It is a fault of its own if the API is healthy: `/healthz` only pings the
 /// database. A refusal by 403, as of a firewall, or by 429 says nothing about the API.
-fn unusable(check: &'static str, place: &str, answer: &Result<Answer, String>, is_healthy: bool) -> Finding {
+fn unusable(check: &'static str, place: &str, answer: &Result<Answer, CallError>, is_healthy: bool) -> Finding {
     let what = match answer {
         Ok(answer) if answer.status == 200 => "the answer is not Ordermill's".to_owned(),
         Ok(answer) => format!("answered {}", answer.problem()),
-        Err(problem) => format!("no answer: {problem}"),
+        Err(error) => error.to_string(),
     };
     if is_healthy && answer.as_ref().map_or(true, |answer| ![403, 429].contains(&answer.status)) {
         Finding::wrong(check, place, what, FAILS)
@@ -105,7 +105,7 @@ fn clock(deployment: &Deployment, answer: &Answer, asked: SystemTime) -> Finding
 }
 
 /// Without a token the API must answer 401.
-fn closed(answer: Result<Answer, String>, is_healthy: bool) -> Finding {
+fn closed(answer: Result<Answer, CallError>, is_healthy: bool) -> Finding {
     let (check, place) = ("closed", "GET /orders");
     let remedy =
         "set the api's AUTH to jwt, and deploy its routes with the authorizer: every caller can read all orders";
@@ -117,7 +117,7 @@ fn closed(answer: Result<Answer, String>, is_healthy: bool) -> Finding {
 }
 
 /// With the token the API must answer 200.
-fn access(answer: Result<Answer, String>, is_healthy: bool) -> Finding {
+fn access(answer: Result<Answer, CallError>, is_healthy: bool) -> Finding {
     let (check, place) = ("access", "GET /orders");
     match answer {
         Ok(answer) if is_list(&answer) => Finding::ok(check, place, "with the token: 200"),

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::latency::Latencies;
 use super::run::Run;
-use crate::client::{Answer, Client, is_temporary};
+use crate::client::{Answer, CallError, Client, is_temporary};
 use crate::interrupt::Interrupt;
 use crate::options::Load;
 
@@ -105,7 +105,7 @@ async fn create(
         Ok(answer) if is_batch && answer.status == 200 => refusals(&answer, many),
         Ok(answer) if [200, 201].contains(&answer.status) => Vec::new(),
         Ok(answer) => vec![answer.problem(); many],
-        Err(problem) => vec![format!("no answer: {problem}"); many],
+        Err(error) => vec![error.to_string(); many],
     };
     let accepted = u32::try_from(many.saturating_sub(refused.len())).unwrap_or(u32::MAX);
     CallResult { accepted, refused, repeats, took }
@@ -124,11 +124,15 @@ fn refusals(answer: &Answer, orders: usize) -> Vec<String> {
 }
 
 /// Makes a call until its answer is final. Returns the answer and the number of repeats.
-async fn deliver(client: &Client<'_>, path: &str, body: &Value) -> (Result<Answer, String>, u32) {
+async fn deliver(client: &Client<'_>, path: &str, body: &Value) -> (Result<Answer, CallError>, u32) {
     let mut tries = 1;
     loop {
         let answer = client.post(path, body).await;
-        if tries == TRIES || !answer.as_ref().map_or(true, can_create_more) {
+        let can_succeed = match &answer {
+            Ok(answer) => can_create_more(answer),
+            Err(error) => matches!(error, CallError::NoAnswer(_)),
+        };
+        if tries == TRIES || !can_succeed {
             return (answer, tries - 1);
         }
         tokio::time::sleep(wait(tries, answer.ok().and_then(|answer| answer.retry_after()))).await;

@@ -98,6 +98,17 @@ async fn load_repeats_a_call_after_503() {
 }
 
 #[tokio::test]
+async fn load_does_not_repeat_a_call_whose_answer_is_too_large() {
+    let report = run_at(&forgetful(|_| json(201, " ".repeat((6 << 20) + 1))).await, 1).await;
+    assert_eq!((report.accepted, report.repeated_calls), (0, 0));
+    assert!(
+        report.refused.keys().all(|refusal| refusal.contains("/orders sent more than 6 MiB")),
+        "{:?}",
+        report.refused
+    );
+}
+
+#[tokio::test]
 async fn load_repeats_a_batch_with_a_temporary_refusal() {
     let answer = |number| {
         let last = [value!({"status": 503, "order": null}), value!({"status": 201, "order": {}})];
