@@ -72,7 +72,7 @@ fn remedy_for(error: &StoreError) -> &'static str {
 /// role lacks is no fault of the deployment.
 fn unread(check: &'static str, place: &str, error: &StoreError) -> Finding {
     let said = Chain(error).to_string();
-    if said.contains("permission denied") {
+    if error.is_denied() {
         return Finding::not_checked(check, place, said);
     }
     let remedy = "mend what the error names: the functions' queries meet it too; see `Calls are answered 5xx` in docs/operations.md";

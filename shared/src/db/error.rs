@@ -44,6 +44,14 @@ impl StoreError {
     pub const fn is_temporary(&self) -> bool {
         self.cause.is_temporary()
     }
+
+    /// Whether the role lacks a right for the statement.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        let DbError::Statement(source) = &self.cause else { return false };
+        let error = source.downcast_ref::<tokio_postgres::Error>();
+        error.and_then(tokio_postgres::Error::code) == Some(&SqlState::INSUFFICIENT_PRIVILEGE)
+    }
 }
 
 /// Why the database did not do what it should.
