@@ -60,8 +60,8 @@ pub struct Claimed {
 
 impl Store {
     /// Claims the due orders among `order_ids` for `lease`. An expired lease counts as a failed attempt, so that an order that crashes its
-    /// worker can't do so for ever. If one of the orders whose lease has expired had used up an attempt before, only half of them are claimed;
-    /// if all of them begin their last of `max_attempts`, only one is. While processing is paused, none is.
+    /// worker can't do so for ever. If one of the orders whose lease has expired had used up an attempt before, only half of them are claimed.
+    /// One that begins the last of `max_attempts` is claimed without others whose lease has expired. While processing is paused, none is.
     ///
     /// The first claim starts an order. If its work has a `delay`, the order is not claimed then: it waits.
     ///
@@ -148,8 +148,12 @@ impl Store {
 /// How many of these orders, the least attempts first, are claimed together after their lease has expired.
 ///
 /// One of them may crash its worker each time. The half with the fewest attempts is claimed without the others, so the healthy orders get
-/// away from the bad one. An order begins its last attempt alone, so that no healthy order fails if there are too few attempts for that.
+/// away from the bad one. An order begins its last attempt without the others, because the halves may need more attempts than there are.
+/// Orders without another attempt fail and do no work.
 fn reclaimed_together(lapsed: &[(OrderId, i32)], max_attempts: i32) -> usize {
+    if lapsed.first().is_some_and(|(_, attempts)| attempts + 1 >= max_attempts) {
+        return lapsed.len();
+    }
     let has_crashed_before = lapsed.iter().any(|(_, attempts)| *attempts > 0);
     let half = if has_crashed_before { lapsed.len().div_ceil(2) } else { lapsed.len() };
     let has_more = |(_, attempts): &&(OrderId, i32)| attempts + 2 < max_attempts;
@@ -228,4 +232,22 @@ fn claimed(row: &Row) -> Result<Claimed, DbError> {
         started_at: row.try_get("started_at")?,
         now: row.try_get("now")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lapsed_orders_are_reclaimed_by_their_attempts() {
+        let together = |attempts: &[i32], max_attempts| {
+            let lapsed: Vec<_> = attempts.iter().map(|attempts| ("o".parse().unwrap(), *attempts)).collect();
+            reclaimed_together(&lapsed, max_attempts)
+        };
+        assert_eq!([together(&[], 12), together(&[0; 10], 12)], [0, 10], "none has crashed before");
+        assert_eq!([together(&[1; 10], 12), together(&[0, 0, 0, 0, 5], 12)], [5, 3], "half of them");
+        assert_eq!([together(&[0; 10], 2), together(&[0, 10, 10, 10], 12)], [1, 1], "the last attempt is begun alone");
+        assert_eq!([together(&[0; 10], 1), together(&[11; 10], 12)], [10, 10], "no attempt is left");
+        assert_eq!(together(&[0, 11, 11, 11], 12), 1, "the others come later");
+    }
 }
