@@ -72,8 +72,9 @@ impl Env {
         text.parse().map(Some).map_err(|problem: T::Err| ConfigError::new(name, format!("is not valid: {problem}")))
     }
 
-    /// The variable as a number, or `default` if it is absent. Each bound belongs to the valid numbers. A fraction is dropped:
-    /// CloudFormation takes one for any parameter that is a `Number` (AWS CloudFormation User Guide, "Parameters").
+    /// The variable as a number, or `default` if it is absent. Each bound belongs to the valid numbers. A number with a fraction
+    /// is rounded up, so that half a day does not become 0, which means never: CloudFormation takes a fraction for any parameter that is a
+    /// `Number` (AWS CloudFormation User Guide, "Parameters").
     pub fn number<T>(&self, name: &str, default: T, valid: impl RangeBounds<T>) -> Result<T, ConfigError>
     where
         T: FromStr<Err: fmt::Display> + PartialOrd + fmt::Display,
@@ -103,8 +104,8 @@ impl<T: FromStr> FromStr for Whole<T> {
     type Err = T::Err;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let without_fraction = |number: f64| number.trunc().to_string().parse();
-        text.parse().or_else(|problem| text.parse().map_or(Err(problem), without_fraction)).map(Self)
+        let rounded_up = |number: f64| number.ceil().to_string().parse();
+        text.parse().or_else(|problem| text.parse().map_or(Err(problem), rounded_up)).map(Self)
     }
 }
 
@@ -208,12 +209,12 @@ mod tests {
     }
 
     #[test]
-    fn fraction_of_a_number_is_dropped() {
+    fn number_with_a_fraction_is_rounded_up() {
         let seconds = |text| Env::from_iter([("S", text)]).seconds("S", 1, 0..=900);
-        for (text, whole) in [("0.5", 0), ("2.0", 2), ("2.9", 2), ("1e2", 100), ("900", 900)] {
+        for (text, whole) in [("0.5", 1), ("2.0", 2), ("2.1", 3), ("899.5", 900), ("1e2", 100), ("900", 900)] {
             assert_eq!(seconds(text).unwrap(), Duration::from_secs(whole), "{text}");
         }
-        for text in ["901.5", "-1.5", "NaN", "inf", "1e300", "2,5", "two"] {
+        for text in ["900.5", "-0.5", "-1.5", "NaN", "inf", "1e300", "2,5", "two"] {
             assert!(seconds(text).unwrap_err().to_string().starts_with("S: "), "{text}");
         }
     }
