@@ -174,11 +174,11 @@ def test_retry_after_of_a_month_does_not_overflow(operator):
     assert len(calls) == 1
 
 
-def test_failed_poll_ends_its_other_calls(operator):
+def test_next_poll_ends_the_other_calls_of_a_failed_one(operator):
     """Their answers would replace those of the next poll."""
     operator.hold(re.compile(r"/orders\?"))
     # Otherwise the call ends too, but only at its own time-out of 15 s.
-    with operator.page.expect_event("requestfailed", lambda request: "/orders?" in request.url, timeout=8000):
+    with operator.page.expect_event("requestfailed", lambda request: "/orders?" in request.url, timeout=12_000):
         operator.page.route(METRICS, lambda route: route.fulfill(status=429, json={"message": "Too Many Requests"}))
 
 

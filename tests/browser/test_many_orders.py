@@ -9,6 +9,7 @@ from dashboard import PATIENCE_MS
 from playwright.sync_api import Route, expect
 
 BULK = re.compile(r"/orders/(retry|cancel)$")
+ASKS_BEFORE_IT_IS_LEFT = "!dispatchEvent(new Event('beforeunload', { cancelable: true }))"
 
 
 def test_selected_orders_are_retried_after_a_count(operator, endpoint, user, pictures):
@@ -108,7 +109,9 @@ def test_pace_of_a_retry_holds_over_its_calls(operator):
     expect(operator.page.get_by_text("40 of 50 …")).to_be_visible()
     # Twenty orders fall due within two seconds. The measurement has its own delay.
     assert called[1] - called[0] > 1.5
+    assert operator.page.evaluate(ASKS_BEFORE_IT_IS_LEFT)
     operator.page.keyboard.press("Escape")
+    assert not operator.page.evaluate(ASKS_BEFORE_IT_IS_LEFT)
     said = operator.page.locator("#said")
     expect(said).to_contain_text("40 orders of 50 are pending again.")
     said.get_by_role("button", name="Dismiss").click()

@@ -48,6 +48,8 @@ function start(status, filter, selected) {
       return matched ? { body: question(kind, status, report, selected), yes: `${kind.verb} ${number(matched)}` } : none(status, selected);
     },
     act: async (_, dialog) => {
+      // Lets the browser ask before the page is left.
+      const stay = (event) => dialog.isOpen() && event.preventDefault();
       addEventListener("beforeunload", stay);
       const done = await run(kind, counted, matched, dialog).finally(() => removeEventListener("beforeunload", stay)).finally(changed);
       selection.clear();
@@ -100,9 +102,6 @@ async function run(kind, filter, matched, dialog) {
   }
   return done;
 }
-
-/** Lets the browser ask before the page is left. */
-const stay = (event) => event.preventDefault();
 
 const passed = (time) => new Promise((resolve) => setTimeout(resolve, time - Date.now()));
 

@@ -26,8 +26,7 @@ export function reset() {
 
 /** Shows that other orders are on their way. Until then the listed ones can't be selected or opened. */
 export function renew() {
-  [limit, older] = [PAGE, null];
-  show($("more"), false);
+  limit = PAGE;
   busy(true);
 }
 
@@ -77,8 +76,9 @@ function refused(problem) {
   return {};
 }
 
-/** Extends the list by a page. A list that can't be extended shows only the older orders. */
+/** Extends the list by a page. A list that can't be extended shows only the older orders. One that is on its way does neither. */
 export function more() {
+  if ($("rows").inert) return;
   if (older) go({ cursor: older });
   else limit = Math.min(MOST, limit + PAGE);
 }

@@ -48,6 +48,8 @@ export class Poll {
   }
 
   async #run() {
+    // After a failure the other calls of the task go on. Their answers would come later than those of this run.
+    this.#controller?.abort();
     const controller = new AbortController();
     this.#controller = controller;
     try {
@@ -58,8 +60,6 @@ export class Poll {
       this.#again(this.#every);
     } catch (problem) {
       if (controller.signal.aborted || !this.#isOn) return;
-      // The task's other calls: their answers would come later than those of the next run.
-      controller.abort();
       const wait = this.#backOff(problem.retryAfter ?? 0);
       this.#report({ problem, wait });
       this.#again(wait);

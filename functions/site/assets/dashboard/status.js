@@ -24,7 +24,8 @@ export function handle({ ok, problem, wait, paused }) {
   if (ok) {
     [answered, next] = [Date.now(), null];
     enter("live");
-  } else if (paused !== undefined) enter(paused ? "paused" : beforePause);
+  } else if (paused) enter("paused");
+  else if (paused === false) enter(state === "paused" ? beforePause : state);
   else {
     next = Date.now() + wait * 1000;
     complain(problem);
