@@ -23,7 +23,12 @@ pub async fn examine(deployment: &Deployment, client: &Client<'_>) -> Vec<Findin
     let mut findings = match client.get_without_token("/healthz").await {
         Ok(answer) => vec![health(&answer), clock(deployment, &answer, asked)],
         Err(error) => {
-            let remedy = "see the api function's log, and check for a proxy or firewall that closes the connection";
+            let remedy = match error {
+                CallError::NoAnswer(_) => {
+                    "see the api function's log, and check for a proxy or firewall that closes the connection"
+                }
+                CallError::TooLarge(_) => CHECK_URL,
+            };
             return vec![Finding::wrong("health", "GET /healthz", error.to_string(), remedy)];
         }
     };

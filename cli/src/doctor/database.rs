@@ -68,14 +68,18 @@ fn remedy_for(error: &StoreError) -> &'static str {
     }
 }
 
-/// The finding for a query that failed though the database answers a ping: the functions' queries fail too. A right that only this
-/// role lacks is no fault of the deployment.
+/// The finding for a query that failed though the database answers a ping: the functions' queries are likely to fail too. A right that
+/// only this role lacks is no fault of the deployment.
 fn unread(check: &'static str, place: &str, error: &StoreError) -> Finding {
     let said = Chain(error).to_string();
     if error.is_denied() {
         return Finding::not_checked(check, place, said);
     }
-    let remedy = "mend what the error names: the functions' queries meet it too; see `Calls are answered 5xx` in docs/operations.md";
+    let remedy = if error.is_temporary() {
+        "run doctor again; if the error stays, see `Calls are answered 5xx` in docs/operations.md"
+    } else {
+        "mend what the error names: the functions' queries meet it too; see `Calls are answered 5xx` in docs/operations.md"
+    };
     Finding::wrong(check, place, said, remedy)
 }
 

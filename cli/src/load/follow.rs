@@ -78,7 +78,7 @@ impl Follower<'_> {
 
     /// Reads the active orders again, and as many others as fit into the call.
     async fn read_some(&mut self) -> Result<(), Failure> {
-        // A server that is not Ordermill may answer more orders than it was asked for.
+        // A server that is not Ordermill may send more orders than the call names.
         let others = ORDERS.saturating_sub(self.active.len());
         let ids = self.active.iter().map(|order| order.order_id.clone());
         let ids = ids.chain(self.unread.clone().take(others).map(|number| self.run.order_id(number)));
