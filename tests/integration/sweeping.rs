@@ -124,8 +124,8 @@ async fn slice_that_can_not_be_read_holds_up_no_others() {
 #[tokio::test]
 async fn sweep_goes_on_with_the_slices_that_the_one_before_left_out() {
     let wait = "IF $1 = 'first' AND current_query() LIKE 'SELECT extract(epoch FROM now() - paused_at)%'
-        THEN PERFORM pg_sleep(1.2); END IF;";
-    let world = world_of_slices(&[("FUNCTION_TIMEOUT_SECONDS", "5")]).await;
+        THEN PERFORM pg_sleep(2); END IF;";
+    let world = world_of_slices(&[("FUNCTION_TIMEOUT_SECONDS", "10")]).await;
     let (_role, sweeper) = sweeper_that_runs(wait, world).await;
     for found in [(1, 0), (1, 1)] {
         let swept = sweeper.sweep().await.unwrap();

@@ -78,7 +78,9 @@ impl Environment {
         }
         self.kill();
         self.exited().await; // Until then it counts as running, and would be sent another event.
-        Err(if self.was_paused.load(Ordering::SeqCst) { InvokeError::Paused } else { InvokeError::TimedOut })
+        // Both, because a pause may have come between the two steps at the event's beginning.
+        let paused = [&self.is_paused, &self.was_paused].iter().any(|flag| flag.load(Ordering::SeqCst));
+        Err(if paused { InvokeError::Paused } else { InvokeError::TimedOut })
     }
 
     async fn answered(&self, event: Bytes) -> std::result::Result<Bytes, InvokeError> {
