@@ -32,7 +32,9 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<OffsetD
 
 /// Reads an RFC 3339 time, with the rules of [`deserialize`].
 pub fn parse(text: &str) -> Result<OffsetDateTime, &'static str> {
-    let time = OffsetDateTime::parse(text, &Rfc3339).ok();
+    // `time` takes any byte there. RFC 3339, section 5.6, allows a space for readability.
+    let is_separated = text.as_bytes().get(10).is_some_and(|byte| b"Tt ".contains(byte));
+    let time = OffsetDateTime::parse(text, &Rfc3339).ok().filter(|_| is_separated);
     let utc =
         time.and_then(|time| time.checked_to_offset(UtcOffset::UTC)).filter(|utc| (1..=9999).contains(&utc.year()));
     utc.ok_or("a time must be in RFC 3339, such as 2026-11-24T10:51:00Z, and within the years 1 to 9999 of UTC")
@@ -96,11 +98,21 @@ mod tests {
     }
 
     #[test]
-    fn time_outside_the_years_of_utc_is_refused() {
-        for text in ["9999-12-31T23:59:59-05:00", "0000-12-31T23:59:59Z", "0001-01-01T00:00:00+01:00", "yesterday", ""]
-        {
+    fn time_outside_the_years_of_utc_or_the_format_is_refused() {
+        for text in [
+            "9999-12-31T23:59:59-05:00",
+            "0000-12-31T23:59:59Z",
+            "0001-01-01T00:00:00+01:00",
+            "yesterday",
+            "",
+            "2026-11-24110:51:00Z",
+            "2026-11-24+10:51:00Z",
+            "2026-11-24\\u000010:51:00Z",
+            "2026-11-24X10:51:00Z",
+        ] {
             assert_eq!(written(text), None, "{text}");
         }
         assert!(written("9999-12-31T23:59:59Z").is_some());
+        assert_eq!(written("2026-11-24 10:51:00z"), written("2026-11-24t10:51:00Z"));
     }
 }
