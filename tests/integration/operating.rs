@@ -1,8 +1,14 @@
 //! The calls of operators: retrying failed orders, many at a time, and redriving the dead-letter queue.
 
+use std::future::ready;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use processor::Outcome;
+use sandbox::wire::{Hook, Moment, Ruling};
 use serde_json::{Value, json};
 use shared::db::retry::FailedFilter;
 use tests::{Log, OutcomeBy, World, assert_members, call_in_process, eventually, post, post_empty};
@@ -165,6 +171,29 @@ async fn world_with_letters(count: usize) -> World {
         world.send_dead_letter(&format!("gone-{index}")).await;
     }
     world
+}
+
+/// The statement is committed and sent again, because the connection is cut before its answer.
+#[tokio::test]
+async fn retry_whose_answer_is_lost_enqueues_its_orders() {
+    let retried = world_with_failed(&["stock-1", "stock-2"]).await;
+    let redriven = world_with_dead_letters().await;
+    for (world, path, report) in [
+        (retried, "/orders/retry", json!({"matched": 2, "retried": 2})),
+        (redriven, "/dead-letters/redrive", json!({"retried": 1, "requeued": 1, "ended": 1})),
+    ] {
+        let is_cut = AtomicBool::new(false);
+        let hook: Hook = Arc::new(move |moment, statement| {
+            let is_retry = moment == Moment::After && statement.query.sql.contains("SET started_at = NULL");
+            let ruling = if is_retry && !is_cut.swap(true, Relaxed) { Ruling::Cut } else { Ruling::Pass };
+            ready(ruling).boxed()
+        });
+        let (_wire, url) = world.behind_a_proxy(hook).await;
+        let api = world.api_with("DATABASE_URL", url.as_str());
+        let call = post(path, &json!({"dry_run": false}));
+        assert_members(&call_in_process(&api, Some(("olga", "orders/admin")), call).await.expect(200), &report);
+        assert_eq!(world.queue_depth().await, 2, "{path}");
+    }
 }
 
 #[tokio::test]

@@ -151,7 +151,9 @@ impl Letters {
         order_ids.sort();
         order_ids.dedup();
         let active = call.store.find_active(&order_ids).await?;
-        let retried = retry_paced(call, &order_ids, per_second, actor).await?;
+        let active_ids: HashSet<_> = active.iter().map(|order| &order.order_id).collect();
+        let others: Vec<_> = order_ids.iter().filter(|order_id| !active_ids.contains(order_id)).cloned().collect();
+        let retried = retry_paced(call, &others, per_second, actor).await?;
         let groups: HashMap<_, _> = self.orders.iter().map(|letter| (&letter.order_id, &letter.group)).collect();
         let group = |order_id: &OrderId| groups.get(order_id).copied().cloned().flatten();
         let waiting: Vec<_> = active.iter().filter(|order| !order.is_claimed && !order.is_scheduled).collect();
@@ -166,9 +168,7 @@ impl Letters {
         let receipts: Vec<_> = done.into_iter().map(|letter| letter.receipt.clone()).collect();
         call.dead_letters.delete_all(&receipts, call.deadline).await;
         self.release(call, &stay).await;
-        let active: HashSet<_> =
-            active.iter().map(|order| &order.order_id).chain(retried.iter().map(|order| &order.order_id)).collect();
-        let ended = order_ids.iter().filter(|order_id| !active.contains(order_id)).count();
+        let ended = others.len() - retried.len();
         Ok(RedriveReport { retried: retried.len(), requeued, claimed: claimed.len(), ended, ..self.counted() })
     }
 

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::cursor;
 use super::parameters::{CursorParameter, CursorText, LimitParameter, OrderIdsParameter, StatusFilter, TimeParameter};
-use super::selection::{BAD_CAUSE, is_cause};
+use super::selection::{CAUSE_RULE, is_valid_cause};
 use crate::answer_size;
 use crate::call::Call;
 use crate::caller::{Caller, require_user};
@@ -103,15 +103,15 @@ pub async fn list(
     caller: Caller,
     query: Result<Parameters, ApiError>,
 ) -> Result<Json<OrderList>, ApiError> {
-    let tenant = caller.may_read()?;
+    let user = caller.may_read()?;
     let query = parse(&query?.0)?;
     if let Some(user_id) = &query.user_id {
-        require_user(tenant, user_id)?;
+        require_user(user, user_id)?;
     }
     if query.matches_nothing() {
         return Ok(Json(OrderList { orders: Vec::new(), next_cursor: None }));
     }
-    let user_id = tenant.or(query.user_id.as_ref());
+    let user_id = user.or(query.user_id.as_ref());
     let filter = Filter {
         status: query.status,
         user_id,
@@ -163,8 +163,8 @@ impl ListQuery {
             "order_id" => self.order_ids.push(value.parse().map_err(|invalid| format!("{invalid}"))?),
             "created_from" => self.created_from = Some(timestamp::parse(value)?),
             "created_before" => self.created_before = Some(timestamp::parse(value)?),
-            "cause" if is_cause(value) => self.cause = Some(value.to_owned()),
-            "cause" => return Err(BAD_CAUSE.to_owned()),
+            "cause" if is_valid_cause(value) => self.cause = Some(value.to_owned()),
+            "cause" => return Err(CAUSE_RULE.to_owned()),
             "limit" => self.limit = Some(limit(value).ok_or("must be a whole number from 1 to 200")?),
             "cursor" => self.after = Some(cursor::decode(value).ok_or("must be the next_cursor of an earlier page")?),
             _ => return Err(UNKNOWN.to_owned()),

@@ -1,5 +1,6 @@
 //! `POST /orders/{order_id}/retry` and `POST /orders/retry`
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use axum::Json;
@@ -16,7 +17,7 @@ use utoipa::ToSchema;
 use super::create::enqueue;
 use super::parameters::OrderIdText;
 use super::read::{OrderPath, find};
-use super::selection::{BAD_CAUSE, check_bounds, is_cause};
+use super::selection::{CAUSE_RULE, check_bounds, is_valid_cause};
 use crate::call::Call;
 use crate::caller::{Admin, Caller, Scope};
 use crate::json::OptionalBody;
@@ -102,8 +103,8 @@ pub struct RetryOptions {
 impl RetryOptions {
     fn filter(self) -> Result<FailedFilter, ApiError> {
         let Self { order_ids, created_from, created_before, failed_from, failed_before, user_id, cause, .. } = self;
-        if cause.as_ref().is_some_and(|text| !is_cause(text)) {
-            return Err(ApiError::invalid("#/cause", BAD_CAUSE));
+        if cause.as_ref().is_some_and(|text| !is_valid_cause(text)) {
+            return Err(ApiError::invalid("#/cause", CAUSE_RULE));
         }
         Ok(FailedFilter { order_ids, created_from, created_before, failed_from, failed_before, user_id, cause })
     }
@@ -202,22 +203,29 @@ pub async fn retry_many(
     Ok(Json(RetryReport { dry_run, matched, retried, causes: causes.into_iter().map(CauseView::from).collect() }))
 }
 
-/// Makes failed orders pending, with `per_second` due each second, and enqueues them.
+/// Makes failed orders pending, with `per_second` due each second, and enqueues them. Returns those that are active afterwards.
 pub async fn retry_paced(
     call: &Call,
     order_ids: &[OrderId],
     per_second: u32,
     actor: Actor<'_>,
-) -> Result<Vec<Retried>, ApiError> {
+) -> Result<HashSet<OrderId>, ApiError> {
     let interval = Duration::from_secs(1) / per_second.max(1);
     let retried = call.store.retry(order_ids, interval, actor).await?;
     let message = |order: &Retried| Message::new(&order.order_id, Some(Group::of(&order.user_id)), order.due_in);
-    let messages: Vec<_> = retried.iter().map(message).collect();
+    let mut messages: Vec<_> = retried.iter().map(message).collect();
+    let mut pending: HashSet<_> = retried.iter().map(|order| order.order_id.clone()).collect();
+    let others: Vec<_> = order_ids.iter().filter(|order_id| !pending.contains(order_id)).cloned().collect();
+    // If the answer of the statement got lost, it was sent again, and found that no order is failed any more.
+    let active = if others.is_empty() { Vec::new() } else { call.store.find_active(&others).await? };
+    let lack_messages = active.iter().filter(|order| !order.is_claimed && !order.is_scheduled);
+    messages.extend(lack_messages.map(|order| Message::new(&order.order_id, None, order.due_in)));
+    pending.extend(active.iter().map(|order| order.order_id.clone()));
     let unsent = call.enqueue(&messages).await;
     if unsent > 0 {
         tracing::error!(unsent, "could not enqueue retried orders; the sweeper will retry");
     }
-    Ok(retried)
+    Ok(pending)
 }
 
 impl From<Cause> for CauseView {

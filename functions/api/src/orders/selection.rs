@@ -13,6 +13,7 @@ const MAX_CAUSE: usize = 256;
 pub fn check_bounds(order_ids: Option<&[OrderId]>, limit: i64, per_second: u32) -> Result<(), ApiError> {
     let is_within = |number: usize| (1..=MOST).contains(&number);
     let range = "must be from 1 to 1000";
+    // A negative number becomes 0, which is out of bounds.
     let checks = [
         ("order_ids", order_ids.map(<[_]>::len), "must hold 1 to 1000 identifiers"),
         ("limit", Some(usize::try_from(limit).unwrap_or_default()), range),
@@ -25,9 +26,9 @@ pub fn check_bounds(order_ids: Option<&[OrderId]>, limit: i64, per_second: u32) 
 }
 
 /// Whether a text can be a filter by cause.
-pub fn is_cause(text: &str) -> bool {
+pub fn is_valid_cause(text: &str) -> bool {
     text.chars().count() <= MAX_CAUSE && !text.contains(char::is_control)
 }
 
 /// What a filter by cause must be.
-pub const BAD_CAUSE: &str = "must be at most 256 characters, none of them a control character";
+pub const CAUSE_RULE: &str = "must be at most 256 characters, none of them a control character";
