@@ -23,13 +23,14 @@ use crate::problem::{ApiError, Problem, RefusalsOfOne};
     )
 )]
 pub async fn cancel(call: Call, caller: Caller, OrderPath(order_id): OrderPath) -> Result<Json<OrderView>, ApiError> {
-    let tenant = caller.may_write()?;
-    let cancelled = call.store.cancel(&order_id, tenant, caller.actor(), call.announce).await?;
-    let order = find(&call, tenant, &order_id).await?;
+    let user = caller.may_write()?;
+    let cancelled = call.store.cancel(&order_id, user, caller.actor(), call.announce).await?;
+    let order = find(&call, user, &order_id).await?;
     if !cancelled && order.status != Status::Cancelled {
         let detail = format!("The order is {}. A client can cancel only a pending order.", order.status);
         return Err(ApiError::Conflict(detail));
     }
-    tracing::info!(order.id = %order_id, caller = caller.user_id().as_str(), "cancelled the order");
+    // A repeat changes nothing. Its caller may be another one.
+    tracing::info!(order.id = %order_id, caller = caller.user_id().as_str(), is_repeat = !cancelled, "cancelled the order");
     Ok(Json(order.into()))
 }
