@@ -40,6 +40,7 @@ impl OrderTotals {
                 latencies.add(Duration::try_from(to - from).unwrap_or_default());
             }
         }
+        // `None` is less than any time.
         self.first_created = self.first_created.into_iter().chain([created]).min();
         self.last_finished = self.last_finished.max(finished);
     }

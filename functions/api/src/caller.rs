@@ -58,13 +58,13 @@ impl Caller {
 
     /// The user whose orders the caller may read; `None` means every user. Refuses the call of a caller that may read none.
     pub fn may_read(&self) -> Result<Option<&UserId>, ApiError> {
-        self.tenant(Scope::Read, Scope::ReadAll)
+        self.user_for(Scope::Read, Scope::ReadAll)
     }
 
     /// The user whose orders the caller may create and cancel; `None` means every user. Refuses the call of a caller that may write
     /// none.
     pub fn may_write(&self) -> Result<Option<&UserId>, ApiError> {
-        self.tenant(Scope::Write, Scope::WriteAll)
+        self.user_for(Scope::Write, Scope::WriteAll)
     }
 
     /// The caller's own identifier.
@@ -77,7 +77,7 @@ impl Caller {
         Actor { subject: &self.user_id, client: self.client.as_deref() }
     }
 
-    fn tenant(&self, own: Scope, all: Scope) -> Result<Option<&UserId>, ApiError> {
+    fn user_for(&self, own: Scope, all: Scope) -> Result<Option<&UserId>, ApiError> {
         if self.has(all) {
             return Ok(None);
         }
@@ -100,9 +100,9 @@ impl Caller {
     }
 }
 
-/// Refuses the call if the caller may act for `tenant` alone and this is another user.
-pub fn require_user(tenant: Option<&UserId>, user_id: &UserId) -> Result<(), ApiError> {
-    match tenant {
+/// Refuses the call if the caller may act for `user` alone and this is another user.
+pub fn require_user(user: Option<&UserId>, user_id: &UserId) -> Result<(), ApiError> {
+    match user {
         Some(own) if own != user_id => {
             Err(ApiError::Forbidden("The token's subject is not the user in user_id.".to_owned()))
         }
@@ -166,8 +166,7 @@ mod tests {
 
     /// Whether a caller may read, read all, write, write all, and operate.
     fn rights(caller: &Caller) -> [bool; 5] {
-        let reach =
-            |tenant: Result<Option<&UserId>, ApiError>| [tenant.is_ok(), tenant.is_ok_and(|user| user.is_none())];
+        let reach = |user: Result<Option<&UserId>, ApiError>| [user.is_ok(), user.is_ok_and(|user| user.is_none())];
         let ([read, read_all], [write, write_all]) = (reach(caller.may_read()), reach(caller.may_write()));
         [read, read_all, write, write_all, caller.require(Scope::Admin).is_ok()]
     }
@@ -206,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn tenant_may_act_for_itself_alone() {
+    fn user_may_act_for_itself_alone() {
         let (alice, bob): (UserId, UserId) = ("alice".parse().unwrap(), "bob".parse().unwrap());
         assert!(require_user(Some(&alice), &alice).is_ok() && require_user(None, &bob).is_ok());
         assert!(require_user(Some(&alice), &bob).is_err());

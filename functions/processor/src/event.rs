@@ -1,5 +1,5 @@
-//! The event of a batch: the members that the processor reads. The type of `aws_lambda_events` builds all members of each message,
-//! which is a third of a large batch's cost.
+//! Lambda's event for a batch of SQS messages, with only the fields that the processor reads. The type of `aws_lambda_events` has all
+//! fields of each message, which is a third of a large batch's cost.
 
 use serde::Deserialize;
 

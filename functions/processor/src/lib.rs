@@ -14,7 +14,8 @@
 //! to 20 minutes. At most one wait keeps its message, so waits do not add up. The order stays active, and the sweeper sends another message.
 //!
 //! The batch has a deadline, a little before the function's time-out, and [`budget`] divides the time among its steps. The processor
-//! records known outcomes before it calls the queue, so that a queue that hangs can't lose them. It announces ends last.
+//! records known outcomes before it calls the queue, so that a queue that hangs can't lose them. A dead letter is the exception: the
+//! failure is recorded after it is sent, so that no failed order lacks it. It announces ends last.
 
 mod backoff;
 mod batch;
@@ -147,7 +148,7 @@ impl<W: Work> Processor<W> {
         // An order whose rescheduling failed gets no new message: SQS delivers the old one again.
         let recorded = if self.record(&lease, &others, batch).await { others.as_slice() } else { &[] };
         let (kept, not_kept) = queues::split_kept(not_due, batch);
-        // All at once, so that a queue that hangs costs the time of only one.
+        // All at once, so that a queue that hangs costs the time of only one. Dead letters before their failures are recorded.
         let queue_deadline = deadline.share(2, 3);
         let (unsent_letters, unsent_messages, not_hidden) = tokio::join!(
             self.queues.dead_letter(&dead_lettered, batch, queue_deadline),

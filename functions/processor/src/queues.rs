@@ -12,7 +12,8 @@ use shared::queue::{LONGEST_KEPT, Message, Queue};
 use crate::batch::{Batch, Delivery};
 use crate::decision::Decided;
 
-/// The shortest delay of a message for an order that is due while another worker holds it.
+/// The shortest delay of a message for an order that was not due at the claim. It may be due by now, and its message would come back at
+/// once.
 const SHORTEST_DELAY: Duration = Duration::from_secs(1);
 
 /// The orders' queue and its dead-letter queue.
@@ -82,7 +83,7 @@ impl Queues {
     }
 }
 
-/// A message that its order keeps until it is due.
+/// A message that stays in the queue, invisible, until its order is due.
 pub struct Kept {
     /// The order.
     pub order_id: OrderId,

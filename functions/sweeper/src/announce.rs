@@ -25,19 +25,21 @@ impl Sweeper {
     }
 
     /// Announces chunk by chunk, until none is left, a chunk fails, the bus takes none of it, or the time is over. The next run of this
-    /// environment begins behind such a chunk, because it may fail for ever. Adds to `taken`.
+    /// environment begins behind a chunk that failed, or that the bus took no end of, because it may fail for ever. Adds the number of
+    /// announced ends to `taken`.
     async fn announce_to(&self, bus: &Bus, deadline: Deadline, taken: &mut usize) -> Result<(), StoreError> {
         // The second half is for a chunk: two statements and the calls between them.
         let (store, last_start) = (self.database.until(deadline), deadline.share(1, 2));
         let mut unannounced = self.unannounced.lock().await;
         let mut after = unannounced.take();
-        let mut leaves_out = after.is_some();
+        let mut began_midway = after.is_some();
         loop {
             let old = store.find_old_ends(self.timing.lease, after.as_ref()).await?;
             for chunk in old.chunks(MAX_ENDS) {
                 if last_start.is_over() {
                     return Ok(());
                 }
+                // It stays if the chunk fails.
                 *unannounced = chunk.last().cloned();
                 let order_ids: Vec<_> = chunk.iter().map(|end| end.order_id.clone()).collect();
                 let ends = store.find_ends(&order_ids).await?;
@@ -50,8 +52,9 @@ impl Sweeper {
             }
             if old.len() == MAX_OLD_ENDS {
                 after = old.into_iter().last();
-            } else if leaves_out {
-                (after, leaves_out) = (None, false);
+            } else if began_midway {
+                // Now the ends before the chunk that this run began behind.
+                (after, began_midway) = (None, false);
             } else {
                 return Ok(());
             }

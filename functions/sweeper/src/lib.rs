@@ -215,6 +215,8 @@ impl Sweeper {
                 orders.iter().map(|order| &order.order_id).partition(|order_id| refused.contains(order_id));
             counts.sent += sent.len();
             counts.unsent += unsent.len();
+            // Overdue orders were marked before the send, so that a crash sends no message twice. Scheduled ones are marked after it, so that it
+            // loses none.
             match kind {
                 Kind::Overdue if !unsent.is_empty() => store.undo_requeue(&unsent).await?,
                 Kind::Overdue => {}

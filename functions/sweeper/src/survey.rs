@@ -84,7 +84,7 @@ impl Sweeper {
             }
             place.slice = place.slice.next(place.pages);
         }
-        // `None` is no order at all.
+        // A slice without orders comes last.
         survey.slices.sort_by_key(|(_, overdue)| (overdue.first_due_at.is_none(), overdue.first_due_at));
         if result.is_ok() {
             survey.measure();

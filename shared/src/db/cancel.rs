@@ -26,11 +26,11 @@ pub struct PendingFilter {
 impl Store {
     /// Cancels an order that is still pending, counts it, and records who did it. Returns whether it did.
     ///
-    /// Conflicts: the order stays unchanged if a worker has claimed or ended it first, or if it is missing or not `tenant`'s.
+    /// Conflicts: the order stays unchanged if a worker has claimed or ended it first, or if it is missing or not `user`'s.
     pub async fn cancel(
         &self,
         order_id: &OrderId,
-        tenant: Option<&UserId>,
+        user: Option<&UserId>,
         actor: Actor<'_>,
         announce: Announce,
     ) -> Result<bool, StoreError> {
@@ -55,7 +55,7 @@ impl Store {
         );
         let params: [Param; 4] = [
             (&order_id.as_str(), Type::TEXT),
-            (&tenant.map(UserId::as_str), Type::TEXT),
+            (&user.map(UserId::as_str), Type::TEXT),
             (&actor.subject.as_str(), Type::TEXT),
             (&actor.client, Type::TEXT),
         ];

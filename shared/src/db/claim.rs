@@ -33,7 +33,8 @@ pub struct Claim {
     pub token: Uuid,
     /// The orders to process now.
     pub claimed: Vec<Claimed>,
-    /// The orders that wait, also those that begin to wait now, or that another worker holds; each with the time until it is due.
+    /// The orders that wait, also those that begin to wait now, or that another worker holds; each with the time until it is due. That is
+    /// zero for orders that are left to a later claim.
     pub not_due: Vec<(OrderId, Duration)>,
     /// The orders that are due, but not claimed, because processing is paused.
     pub paused: Vec<OrderId>,
@@ -50,7 +51,7 @@ pub struct Claimed {
     pub order_id: OrderId,
     /// When the order was created, or its `process_after` if that is later: the start of its time in the queue.
     pub ready_at: OffsetDateTime,
-    /// Earlier attempts that ended without an outcome.
+    /// The attempts that are used up: they failed, or their worker crashed.
     pub attempts: i32,
     /// When work first started, by the database's clock.
     pub started_at: OffsetDateTime,
@@ -156,8 +157,10 @@ fn reclaimed_together(lapsed: &[(OrderId, i32)], max_attempts: i32) -> usize {
     }
     let has_crashed_before = lapsed.iter().any(|(_, attempts)| *attempts > 0);
     let half = if has_crashed_before { lapsed.len().div_ceil(2) } else { lapsed.len() };
+    // The crash uses up one attempt, and this claim begins another.
     let has_more = |(_, attempts): &&(OrderId, i32)| attempts + 2 < max_attempts;
-    lapsed.iter().take(half).take_while(has_more).count().max(half.min(1))
+    let at_least = half.min(1);
+    lapsed.iter().take(half).take_while(has_more).count().max(at_least)
 }
 
 /// An order that has not ended.

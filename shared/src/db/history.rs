@@ -10,21 +10,21 @@ use tokio_postgres::types::Type;
 use super::{DbError, Param, Store, StoreError};
 use crate::order::{Change, OrderId, UserId};
 
-/// The events of an order after which failed attempts and requeues are no longer recorded.
+/// Failed attempts and requeues of an order are recorded until it has this many events.
 pub const MAX_AUTOMATIC: usize = 100;
-/// The events of an order after which retries are no longer recorded. The difference is kept for what people do.
+/// Retries are recorded until it has this many. The difference is kept for what people do.
 pub(super) const MAX_RETRIED: usize = 200;
 
-/// A condition: whether the order of `row` has fewer than `most` events. It reads at most 200 entries of an index.
-pub(super) fn has_room(row: &str, most: usize) -> String {
-    format!("(SELECT count(*) FROM order_events AS kept WHERE kept.order_id = {row}.order_id) < {most}")
+/// A condition: whether the order of the alias has fewer than `most` events. It reads at most 200 entries of an index.
+pub(super) fn has_room(alias: &str, most: usize) -> String {
+    format!("(SELECT count(*) FROM order_events AS kept WHERE kept.order_id = {alias}.order_id) < {most}")
 }
 
-/// A condition: whether a failed attempt or a requeue of the order of `row` is recorded. An owner may have deleted the order without its work,
-/// and an event of no order would fail the statement for the others.
-pub(super) fn is_recorded(row: &str) -> String {
-    let exists = format!("EXISTS (SELECT FROM orders AS o WHERE o.order_id = ANY (ARRAY[{row}.order_id]))");
-    format!("{} AND {exists}", has_room(row, MAX_AUTOMATIC))
+/// A condition: whether a failed attempt or a requeue of the order of the alias is recorded. The database's owner may have deleted the
+/// order without its work, and an event of no order would fail the statement for the others.
+pub(super) fn is_recorded(alias: &str) -> String {
+    let exists = format!("EXISTS (SELECT FROM orders AS o WHERE o.order_id = ANY (ARRAY[{alias}.order_id]))");
+    format!("{} AND {exists}", has_room(alias, MAX_AUTOMATIC))
 }
 
 /// The caller that makes a change.
@@ -81,20 +81,17 @@ impl Store {
         Ok(rows.first(|row| Ok(row.try_get::<_, Option<String>>("cause")?))?.flatten())
     }
 
-    /// Reads an order's history. Returns `None` if there is no such order, or if it is not `tenant`'s.
-    pub async fn read_history(
-        &self,
-        order_id: &OrderId,
-        tenant: Option<&UserId>,
-    ) -> Result<Option<History>, StoreError> {
+    /// Reads an order's history. Returns `None` if there is no such order, or if it is not `user`'s. Without a `user` it is any user's.
+    pub async fn read_history(&self, order_id: &OrderId, user: Option<&UserId>) -> Result<Option<History>, StoreError> {
         let sql = "SELECT s.created_at, s.started_at, s.finished_at, s.attempts, s.failure, e.at, e.event, e.attempt, e.cause,
                 e.started_at AS undone_start, e.finished_at AS undone_end, e.subject, e.client
             FROM order_states AS s LEFT JOIN order_events AS e ON e.order_id = s.order_id
             WHERE s.order_id = $1 AND ($2::text IS NULL OR s.user_id = $2)
             ORDER BY e.at";
-        let params: [Param; 2] = [(&order_id.as_str(), Type::TEXT), (&tenant.map(UserId::as_str), Type::TEXT)];
+        let params: [Param; 2] = [(&order_id.as_str(), Type::TEXT), (&user.map(UserId::as_str), Type::TEXT)];
         let rows = self.query("read an order's history", sql, &params).await?;
         let events: Vec<Option<HistoryEvent>> = rows.read(event)?;
+        // Each row repeats the order's facts.
         let history = |row: &Row| {
             Ok(History {
                 created_at: row.try_get("created_at")?,

@@ -89,9 +89,10 @@ impl Store {
         })
     }
 
-    /// Finds at most `limit` orders of a slice whose messages must be lost, the most overdue first. They are overdue by more than `grace`,
-    /// and not requeued within `grace`. An order that was due before the last pause ended lost its message to the pause, so for it the end
-    /// of the pause replaces the end of `grace`. Finds none while processing is paused.
+    /// Marks at most `limit` orders of a slice whose messages must be lost as requeued, the most overdue first. The caller sends the
+    /// messages. They are overdue by more than `grace`, and not requeued within `grace`. An order that was due before the last pause
+    /// ended lost its message to the pause, so for it the end of the pause replaces the end of `grace`. Finds none while processing is
+    /// paused.
     ///
     /// Records that they are requeued now, and counts them. If the answer gets lost, they wait for another grace period. An order whose
     /// lease ran out keeps its claim, so that the next claim counts an attempt.

@@ -83,10 +83,10 @@ pub async fn create_batch(
     extensions: Extensions,
     OrderBodies(bodies): OrderBodies,
 ) -> Result<Json<OrderBatchResult>, ApiError> {
-    let (key, tenant) = (Key::of(&headers)?, caller.may_write()?);
+    let (key, user) = (Key::of(&headers)?, caller.may_write()?);
     let requests = bodies.into_iter().enumerate().map(|(index, body)| {
         let new = body?;
-        require_user(tenant, &new.user_id)?;
+        require_user(user, &new.user_id)?;
         Ok(CreateRequest::new(new, key.as_ref().map(|key| key.stored(&caller, Some(index)))))
     });
     let outcomes = create_all(&call, requests.collect()).await?;

@@ -68,11 +68,11 @@ pub async fn read_history(
     caller: Caller,
     OrderPath(order_id): OrderPath,
 ) -> Result<Json<HistoryView>, ApiError> {
-    let tenant = caller.may_read()?;
-    let history = call.store.read_history(&order_id, tenant).await?.ok_or(ApiError::NoSuchOrder)?;
+    let user = caller.may_read()?;
+    let history = call.store.read_history(&order_id, user).await?.ok_or(ApiError::NoSuchOrder)?;
     let truncated = history.events.len() >= MAX_AUTOMATIC;
     let mut changes = changes(history);
-    if let Some(own) = tenant {
+    if let Some(own) = user {
         for change in &mut changes {
             change.show_only(own);
         }

@@ -87,9 +87,9 @@ pub async fn read_status(call: Call, caller: Caller, OrderPath(order_id): OrderP
     Ok((retry_after, Json(view)).into_response())
 }
 
-/// Reads the order. Fails with `NoSuchOrder` if there is none, or if it is not `tenant`'s.
-pub async fn find(call: &Call, tenant: Option<&UserId>, order_id: &OrderId) -> Result<Order, ApiError> {
-    call.store.read_order(order_id, tenant).await?.ok_or(ApiError::NoSuchOrder)
+/// Reads the order. Fails with `NoSuchOrder` if there is none, or if it is not `user`'s. Without a `user` it is any user's.
+pub async fn find(call: &Call, user: Option<&UserId>, order_id: &OrderId) -> Result<Order, ApiError> {
+    call.store.read_order(order_id, user).await?.ok_or(ApiError::NoSuchOrder)
 }
 
 /// The order's identifier in the path. An invalid identifier belongs to no order, so it is not found.

@@ -1,4 +1,4 @@
-//! The part of SQS's JSON 1.0 protocol that the functions and tests use.
+//! The parts of SQS's JSON protocol, and of that of event buses, that the functions and tests use.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +14,12 @@ use crate::server::{self, Request, Response};
 pub async fn answer(shared: Arc<Shared>, request: Request) -> Option<Response> {
     let (action, environment) = (action(&request), environment(&request));
     let Ok(input) = serde_json::from_slice::<Value>(request.body()) else { return Some(refusal(400)) };
-    let queue = queue(&input);
+    let queue = target(&input);
     calls::note(&environment, &action, &queue);
     let sighting = Sighting { environment, action: action.clone(), queue: queue.clone(), bodies: bodies(&input) };
     let ruling = (shared.hook)(sighting).await;
     match ruling {
+        // `Half` concerns the bus alone.
         Ruling::Pass | Ruling::LoseAnswer | Ruling::Half => {}
         Ruling::Refuse(status) => return Some(refusal(status)),
         Ruling::LoseCall => return None,
@@ -146,7 +147,8 @@ fn header<'a>(request: &'a Request, name: &str) -> &'a str {
     request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
-fn queue(input: &Value) -> String {
+/// The name of the queue or of the bus.
+fn target(input: &Value) -> String {
     if let Some(bus) = input["Entries"][0]["EventBusName"].as_str() {
         return bus.to_owned();
     }
