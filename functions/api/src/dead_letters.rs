@@ -156,7 +156,7 @@ impl Letters {
         let retried = retry_paced(call, &others, per_second, actor).await?;
         let groups: HashMap<_, _> = self.orders.iter().map(|letter| (&letter.order_id, &letter.group)).collect();
         let group = |order_id: &OrderId| groups.get(order_id).copied().cloned().flatten();
-        let waiting: Vec<_> = active.iter().filter(|order| !order.is_claimed && !order.is_scheduled).collect();
+        let waiting: Vec<_> = active.iter().filter(|order| order.needs_message()).collect();
         let message = |order: &&Active| Message::new(&order.order_id, group(&order.order_id), order.due_in);
         let messages: Vec<_> = waiting.iter().map(message).collect();
         let unsent = call.queue.send_all(&messages, call.deadline.share(1, 2)).await;

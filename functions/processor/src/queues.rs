@@ -12,8 +12,8 @@ use shared::queue::{LONGEST_KEPT, Message, Queue};
 use crate::batch::{Batch, Delivery};
 use crate::decision::Decided;
 
-/// The shortest delay of a message for an order that was not due at the claim. It can be due a moment later, and its message would come back
-/// at once.
+/// The shortest delay of a message for an order that was not due at the claim. The order can be due a moment later, and SQS would then
+/// deliver the message at once.
 const SHORTEST_DELAY: Duration = Duration::from_secs(1);
 
 /// The orders' queue and its dead-letter queue.

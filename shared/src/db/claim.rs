@@ -176,6 +176,14 @@ pub struct Active {
     pub is_scheduled: bool,
 }
 
+impl Active {
+    /// Whether the order needs a message now: no worker holds it, and the sweeper is not to send one later.
+    #[must_use]
+    pub const fn needs_message(&self) -> bool {
+        !self.is_claimed && !self.is_scheduled
+    }
+}
+
 /// Claims due orders that no worker holds, or starts their delay. Returns orders whose lease has expired as such. If every order was due,
 /// it does not look for others. A row has this claim's own token (`claim = $2`) if the statement is sent again because its answer was lost.
 const CLAIM: &str = "WITH due AS (

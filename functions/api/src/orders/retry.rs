@@ -218,8 +218,8 @@ pub async fn retry_paced(
     let others: Vec<_> = order_ids.iter().filter(|order_id| !pending.contains(order_id)).cloned().collect();
     // If the answer of the statement got lost, it was sent again, and found that no order is failed any more.
     let active = if others.is_empty() { Vec::new() } else { call.store.find_active(&others).await? };
-    let lack_messages = active.iter().filter(|order| !order.is_claimed && !order.is_scheduled);
-    messages.extend(lack_messages.map(|order| Message::new(&order.order_id, None, order.due_in)));
+    let in_need = active.iter().filter(|order| order.needs_message());
+    messages.extend(in_need.map(|order| Message::new(&order.order_id, None, order.due_in)));
     pending.extend(active.iter().map(|order| order.order_id.clone()));
     let unsent = call.enqueue(&messages).await;
     if unsent > 0 {
