@@ -8,8 +8,11 @@
 //!
 //! An end is announced at least once. Its row in `order_ends` is deleted after the bus has taken its event ([`crate::db::ends`]). The
 //! event's id and content are the same at each repeat. Every call has a deadline; what the deadline ends counts as not announced.
-//! After such a call the bus counts as silent for a while. The processor leaves ends to the sweeper then, so that a bus that hangs delays
-//! one batch of each environment every half minute, not every batch.
+//! After such a call the bus counts as unavailable for a while. The processor leaves ends to the sweeper then, so that a bus that hangs
+//! delays one batch of each environment every half minute, not every batch.
+//!
+//! `EventBridge` takes events for a bus that does not exist, and drops them (<https://github.com/aws/aws-cli/issues/9186>). So the functions
+//! look for the bus before they send, at most twice a minute, and keep the ends while there is none.
 
 mod event;
 
@@ -18,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::error::DisplayErrorContext;
+use aws_sdk_eventbridge::operation::describe_event_bus::DescribeEventBusError;
 use aws_sdk_eventbridge::types::{PutEventsRequestEntry, PutEventsResultEntry};
 
 use crate::aws::Access;
@@ -32,10 +36,20 @@ use event::Event;
 
 /// The variable that names the bus.
 pub const EVENT_BUS: &str = "EVENT_BUS";
-/// How long the bus counts as silent after a call without an answer.
-const SILENCE: Duration = Duration::from_secs(30);
+/// How long an environment relies on a [`State`].
+const KNOWN_FOR: Duration = Duration::from_secs(30);
 /// A call with less time than this says nothing about the bus if it gets no answer.
 const FAIR: Duration = Duration::from_millis(500);
+const NO_ANSWER: &str = "the bus did not answer in time";
+
+/// The state of the bus, from the answer to a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// It exists, or can't be looked up.
+    Available,
+    /// It does not exist, or left a call unanswered.
+    Unavailable,
+}
 
 impl Announce {
     /// Whether a deployment with these variables announces the ends of its orders.
@@ -49,8 +63,8 @@ impl Announce {
 pub struct Bus {
     client: Client,
     name: String,
-    /// When a call last ended without an answer of the bus.
-    given_up_at: Mutex<Option<Instant>>,
+    /// The state after the last call, and the time of that.
+    state: Mutex<Option<(State, Instant)>>,
 }
 
 impl Bus {
@@ -58,22 +72,37 @@ impl Bus {
     pub fn from_env(env: &Env) -> Result<Option<Self>, ConfigError> {
         let Some(name) = env.text(EVENT_BUS) else { return Ok(None) };
         let client = Client::new(&Access::from_env(env)?.sdk_config());
-        Ok(Some(Self { client, name: name.to_owned(), given_up_at: Mutex::default() }))
+        Ok(Some(Self { client, name: name.to_owned(), state: Mutex::default() }))
     }
 
-    /// Whether the bus left a call of this environment unanswered a short time ago.
+    /// Whether the bus was missing, or left a call of this environment unanswered, a short time ago.
     #[must_use]
-    pub fn is_silent(&self) -> bool {
-        self.given_up_at().is_some_and(|at| at.elapsed() < SILENCE)
+    pub fn is_unavailable(&self) -> bool {
+        self.is_known_as(State::Unavailable)
     }
 
-    fn given_up_at(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.given_up_at.lock().unwrap_or_else(PoisonError::into_inner)
+    fn is_known_as(&self, state: State) -> bool {
+        self.state().is_some_and(|(last, at)| last == state && at.elapsed() < KNOWN_FOR)
+    }
+
+    fn note(&self, state: State) {
+        *self.state() = Some((state, Instant::now()));
+    }
+
+    fn state(&self) -> MutexGuard<'_, Option<(State, Instant)>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends the events of these ends, and deletes the ends that the bus took. Returns the number of the others, which stay for the
     /// sweeper.
     pub async fn announce(&self, store: &Store, ends: &[End], deadline: Deadline) -> Result<usize, StoreError> {
+        if ends.is_empty() {
+            return Ok(0);
+        }
+        if let Err(error) = self.look_up(deadline).await {
+            not_sent(error, ends.len());
+            return Ok(ends.len());
+        }
         let events: Vec<_> = ends.iter().map(|end| Event::of(end, MAX_BYTES)).collect();
         let parts = parts(events.iter().map(Event::size));
         let taken = some_at_once(parts.iter().map(|part| self.send(&events[part.clone()], deadline))).await;
@@ -85,23 +114,44 @@ impl Bus {
         Ok(ends.len() - taken.len())
     }
 
+    /// Fails if the bus does not exist. A bus that is named by an ARN can be another account's, which can't be looked up.
+    async fn look_up(&self, deadline: Deadline) -> Result<(), &'static str> {
+        if self.name.starts_with("arn:") || self.is_known_as(State::Available) {
+            return Ok(());
+        }
+        // Boxed, because the future of each announcement would otherwise be large.
+        let call = Box::pin(self.client.describe_event_bus().name(&self.name).send());
+        let error = self.answer(call, deadline).await.ok_or(NO_ANSWER)?.err();
+        // Any other error, as of a missing right, does not say that there is no bus.
+        let is_missing = DescribeEventBusError::is_resource_not_found_exception;
+        if error.as_ref().and_then(|error| error.as_service_error()).is_some_and(is_missing) {
+            self.note(State::Unavailable);
+            return Err("there is no such event bus");
+        }
+        self.note(State::Available);
+        Ok(())
+    }
+
+    /// Waits for the answer to a call; `None` if it does not come in time.
+    async fn answer<T>(&self, call: impl Future<Output = T>, deadline: Deadline) -> Option<T> {
+        let has_time = deadline.remaining() >= FAIR;
+        let answer = deadline.bound(call).await.ok();
+        if answer.is_none() && has_time {
+            self.note(State::Unavailable);
+        }
+        answer
+    }
+
     /// Sends up to ten events, and says of each whether the bus took it.
     async fn send(&self, events: &[Event], deadline: Deadline) -> Vec<bool> {
-        let not_sent = |error: String| {
-            tracing::warn!(error, events = events.len(), "could not send events; the sweeper will retry");
-            vec![false; events.len()]
-        };
         let entries = events.iter().map(|event| self.entry(event)).collect();
         let call = self.client.put_events().set_entries(Some(entries)).send();
-        let has_time = deadline.remaining() >= FAIR;
-        let answer = match deadline.bound(call).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => return not_sent(DisplayErrorContext(error).to_string()),
-            Err(_) => {
-                if has_time {
-                    *self.given_up_at() = Some(Instant::now());
-                }
-                return not_sent("the bus did not answer in time".to_owned());
+        let answer = match self.answer(call, deadline).await {
+            Some(Ok(answer)) => answer,
+            failed => {
+                let error = failed.and_then(Result::err).map(|error| DisplayErrorContext(error).to_string());
+                not_sent(error.as_deref().unwrap_or(NO_ANSWER), events.len());
+                return vec![false; events.len()];
             }
         };
         // The results are in the order of the entries. An entry without a result counts as refused.
@@ -135,6 +185,10 @@ impl Bus {
     }
 }
 
+fn not_sent(error: &str, events: usize) {
+    tracing::warn!(error, events, "could not send events; the sweeper will retry");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn bus_is_silent_for_half_a_minute() {
+    fn bus_is_unavailable_for_half_a_minute() {
         let variables = [
             ("AWS_REGION", "eu-central-1"),
             ("AWS_ACCESS_KEY_ID", "key"),
@@ -161,13 +215,14 @@ mod tests {
             ("EVENT_BUS", "shop"),
         ];
         let bus = Bus::from_env(&Env::from_iter(variables)).unwrap().unwrap();
-        let given_up =
-            |seconds| *bus.given_up_at.lock().unwrap() = Instant::now().checked_sub(Duration::from_secs(seconds));
-        assert!(!bus.is_silent());
-        given_up(29);
-        assert!(bus.is_silent());
-        given_up(31);
-        assert!(!bus.is_silent());
+        let ago = |seconds| Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
+        assert!(!bus.is_unavailable());
+        *bus.state() = Some((State::Unavailable, ago(29)));
+        assert!(bus.is_unavailable());
+        *bus.state() = Some((State::Unavailable, ago(31)));
+        assert!(!bus.is_unavailable());
+        bus.note(State::Available);
+        assert!(!bus.is_unavailable());
     }
 
     #[test]

@@ -58,6 +58,9 @@ def _enforce_on_functions(enforce: Callable[..., Any], journal: Path) -> Callabl
         if service == "sqs":
             # A call for ten messages is allowed by the action of a call for one.
             action = action.removesuffix("Batch")
+        if action == "events:DescribeEventBus":
+            # The emulator takes the name of the bus for that of a rule.
+            resource_arn = resource_arn.replace(":rule/default/", ":event-bus/")
         is_deployed = access_key != function
         denied = enforce(access_key, action, service, region, resource_arn, **context) if is_deployed else None
         # A function may carry on after a refused call. No record names such a call, so `check` fails for it.

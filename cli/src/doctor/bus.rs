@@ -38,7 +38,8 @@ async fn exists(cloud: &Cloud, function: &Function) -> Finding {
     let bus = function.bus().unwrap_or_default();
     let name = match bus.split_once(":event-bus/") {
         Some(_) if account(bus) != function.account() => {
-            let why = "it is another account's; `events` says whether it takes events";
+            let why =
+                "it is another account's; look there whether it exists: EventBridge drops the events of a missing bus";
             return Finding::not_checked("bus", bus, why);
         }
         Some((_, name)) => name,

@@ -1,6 +1,7 @@
 //! The bus refuses, hangs, loses its answers and takes half of a batch: no order waits for it, and no event is lost.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 use tracing::Level;
 
 use super::{fail_without_announcing, kept, leave_behind};
-use crate::slow::{SlowQueues, dead_at_first, numbered};
+use crate::slow::{SlowQueues, numbered};
 
 /// A behaviour of the bus.
 #[derive(Debug, Clone, Copy)]
@@ -117,6 +118,17 @@ async fn bus_that_refuses_or_hangs_delays_no_order_and_loses_no_event() {
 }
 
 #[tokio::test]
+async fn missing_bus_loses_no_event() {
+    let (moody, log) = (Moody::new().await, Log::listen(Level::WARN));
+    moody.queues.set_bus_missing(true);
+    moody.complete_twenty(Mood::Rules(Ruling::Pass)).await;
+    assert_eq!((moody.sweep().await, kept(&moody.world).await, moody.taken().len()), (0, 20, 0));
+    assert!(log.text().contains("there is no such event bus"), "{}", log.text());
+    moody.queues.set_bus_missing(false);
+    assert_eq!((moody.sweep().await, kept(&moody.world).await, moody.taken().len()), (20, 0, 20));
+}
+
+#[tokio::test]
 async fn sweep_goes_on_when_ends_can_not_be_read() {
     let moody = Moody::new().await;
     moody.world.create_many(1).await;
@@ -146,9 +158,15 @@ async fn bus_that_hangs_delays_one_batch_of_an_environment() {
     assert_eq!((moody.sweep().await, kept(&moody.world).await, moody.taken().len()), (60, 0, 60));
 }
 
+/// The first call of the bus never gets an answer.
 #[tokio::test]
 async fn event_over_a_dead_connection_is_sent_again_by_its_batch() {
-    let slow = SlowQueues::hooked(dead_at_first(), &[("EVENT_BUS", "shop")]).await;
+    let is_dead = AtomicBool::new(true);
+    let hook: Hook = Arc::new(move |call| {
+        let is_dead = call.queue == "shop" && is_dead.swap(false, Ordering::SeqCst);
+        async move { if is_dead { std::future::pending().await } else { Ruling::Pass } }.boxed()
+    });
+    let slow = SlowQueues::hooked(hook, &[("EVENT_BUS", "shop")]).await;
     let ids = numbered("o", 2);
     slow.create_all(&ids).await;
     complete(&slow.world.processor(Duration::ZERO), &ids).await;

@@ -40,7 +40,7 @@ pub fn unknown() -> Vec<String> {
 pub(crate) fn note(environment: &str, action: &str, queue: &str) {
     let function = environment.split('-').next().unwrap_or_default();
     let (service, resource) = match (action, queue) {
-        ("PutEvents", _) => ("events", "EventBus"),
+        ("DescribeEventBus" | "PutEvents", _) => ("events", "EventBus"),
         (_, ORDERS) => ("sqs", "OrderQueue"),
         _ => ("sqs", "DeadLetterQueue"),
     };

@@ -151,6 +151,11 @@ impl Queues {
         self.shared.bus.taken()
     }
 
+    /// Deletes the event bus, or creates it again.
+    pub fn set_bus_missing(&self, is_missing: bool) {
+        self.shared.bus.set_missing(is_missing);
+    }
+
     /// How many messages the queue holds.
     #[must_use]
     pub fn counts(&self, queue: &str) -> Counts {

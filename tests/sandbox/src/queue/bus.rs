@@ -1,5 +1,6 @@
 //! An event bus next to the queues, with `PutEvents`: it keeps what it has taken.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -23,10 +24,23 @@ pub struct Taken {
 
 /// The bus.
 #[derive(Default)]
-pub(super) struct Bus(Mutex<Vec<Taken>>);
+pub(super) struct Bus {
+    taken: Mutex<Vec<Taken>>,
+    is_missing: AtomicBool,
+}
 
 impl Bus {
-    /// Takes the entries of a call, or all but every second one of them, and answers. `None` is a call that `EventBridge` would refuse.
+    /// Whether there is no such bus.
+    pub fn is_missing(&self) -> bool {
+        self.is_missing.load(Ordering::SeqCst)
+    }
+
+    pub fn set_missing(&self, is_missing: bool) {
+        self.is_missing.store(is_missing, Ordering::SeqCst);
+    }
+
+    /// Takes the entries of a call, or all but every second one of them, and answers. Drops those for a missing bus, as
+    /// `EventBridge` does, with the same answer. `None` is a call that `EventBridge` would refuse.
     pub fn put(&self, input: &Value, refuses_half: bool) -> Option<Value> {
         let entries = input["Entries"].as_array().filter(|entries| (1..=MOST).contains(&entries.len()))?;
         let text = |entry: &Value, name: &str| entry[name].as_str().unwrap_or_default().to_owned();
@@ -42,7 +56,9 @@ impl Bus {
             }
             let (detail_type, detail) = (text(entry, "DetailType"), text(entry, "Detail"));
             serde_json::from_str::<Value>(&detail).ok()?;
-            self.lock().push(Taken { at: SystemTime::now(), detail_type, detail });
+            if !self.is_missing() {
+                self.lock().push(Taken { at: SystemTime::now(), detail_type, detail });
+            }
             results.push(json!({"EventId": index.to_string()}));
         }
         let failed = results.iter().filter(|result| result.get("ErrorCode").is_some()).count();
@@ -54,6 +70,6 @@ impl Bus {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Taken>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

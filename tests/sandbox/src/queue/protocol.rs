@@ -25,6 +25,8 @@ pub async fn answer(shared: Arc<Shared>, request: Request) -> Option<Response> {
         Ruling::LoseCall => return None,
     }
     let output = match action.as_str() {
+        "DescribeEventBus" if shared.bus.is_missing() => return Some(no_such_bus()),
+        "DescribeEventBus" => Some(json!({"Name": queue})),
         "PutEvents" => shared.bus.put(&input, ruling == Ruling::Half),
         _ => perform(&shared, &action, &queue, &input).await,
     };
@@ -127,6 +129,11 @@ fn refusal(status: u16) -> Response {
     server::json(status, json!({"__type": format!("com.amazonaws.sqs#{kind}"), "message": "refused"}).to_string())
 }
 
+fn no_such_bus() -> Response {
+    let error = json!({"__type": "ResourceNotFoundException", "message": "Event bus does not exist."});
+    server::json(400, error.to_string())
+}
+
 fn seconds(value: &Value) -> Option<Duration> {
     value.as_u64().map(Duration::from_secs)
 }
@@ -149,7 +156,7 @@ fn header<'a>(request: &'a Request, name: &str) -> &'a str {
 
 /// The name of the queue or of the bus.
 fn target(input: &Value) -> String {
-    if let Some(bus) = input["Entries"][0]["EventBusName"].as_str() {
+    if let Some(bus) = input["Entries"][0]["EventBusName"].as_str().or(input["Name"].as_str()) {
         return bus.to_owned();
     }
     input["QueueUrl"].as_str().and_then(|url| url.rsplit('/').next()).unwrap_or_default().to_owned()
