@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::http::{Method, Request};
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::{NO_DATABASE, World, assert_members, call_in_process, event, get, invoke, post, post_empty, with_header};
 
 #[tokio::test]
@@ -128,6 +128,22 @@ async fn unknown_route_or_method_is_a_problem() {
         assert_eq!(allow.join(","), allowed);
         answer.problem(405);
     }
+}
+
+/// The gateway adds the headers of CORS. A browser makes its call only if the status is 2xx.
+#[tokio::test]
+async fn preflight_is_answered_with_the_methods_of_the_route() {
+    let api = World::new().await.another_api();
+    let mut event = event(None, get("/orders/o-1/cancel")).await;
+    let preflight = |event: &mut Value, path: &str| {
+        (event["rawPath"], event["requestContext"]["routeKey"]) = (path.into(), "$default".into());
+        event["requestContext"]["http"]["method"] = "OPTIONS".into();
+    };
+    preflight(&mut event, "/orders/o-1/cancel");
+    let answer = invoke(&api, &event).await.unwrap();
+    assert_eq!((answer.status, answer.header("allow"), answer.text.as_str()), (204, "POST", ""));
+    preflight(&mut event, "/nothing");
+    invoke(&api, &event).await.unwrap().problem(404);
 }
 
 #[tokio::test]

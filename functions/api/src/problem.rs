@@ -283,7 +283,9 @@ pub async fn no_such_route() -> ApiError {
     ApiError::NoSuchRoute
 }
 
-/// Answers a method that the route does not have.
-pub async fn method_not_allowed() -> ApiError {
-    ApiError::MethodNotAllowed
+/// Answers a method that the route does not have. The answer has the methods that it has in `Allow`. That is all of the answer to `OPTIONS`:
+/// the gateway passes a browser's preflight on to its default route, adds the headers of `CorsAllowOrigins`, and keeps the status,
+/// which has to be 2xx: <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-cors.html>.
+pub async fn method_not_allowed(method: Method) -> Result<StatusCode, ApiError> {
+    if method == Method::OPTIONS { Ok(StatusCode::NO_CONTENT) } else { Err(ApiError::MethodNotAllowed) }
 }

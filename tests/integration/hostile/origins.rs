@@ -46,7 +46,6 @@ async fn pages_of_other_origins_can_read_no_answer() {
                 let answer = call_from_elsewhere(&client, method.clone(), path, token).await;
                 let permits = answer.headers.keys().find(|name| name.as_str().starts_with("access-control-"));
                 assert_eq!(permits, None, "{method} {path}: {answer:?}");
-                assert!(method != Method::OPTIONS || answer.status >= 400, "{method} {path}: {answer:?}");
             }
         }
     }
