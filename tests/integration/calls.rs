@@ -36,7 +36,7 @@ async fn use_everything(secret: &SecretWorld) {
     // An order waits with its own message and with a new one, a message that names none is dead-lettered, and an end is announced.
     let processor = processor(&secret.env_of("processor"), Simulated { delay: Duration::from_secs(5) });
     for _ in 0..2 {
-        processor.handle(secret.world.deliver().await).await;
+        processor.handle(secret.world.deliver().await).await.unwrap();
     }
     let answer = handle(&processor, &["o-1", "o-2", "no order's id!"]).await;
     assert!(answer.batch_item_failures.is_empty(), "{answer:?}");

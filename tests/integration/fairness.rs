@@ -99,11 +99,11 @@ async fn processor_passes_a_messages_group_on() {
                 world.execute(&sql).await;
             }
             let is_given_up = matches!(outcome, Outcome::Retry { .. });
-            world.processor_with(OutcomeBy(move |_: &str| outcome.clone())).handle(message(&id, group)).await;
+            world.processor_with(OutcomeBy(move |_: &str| outcome.clone())).handle(message(&id, group)).await.unwrap();
             let sent = if is_given_up { world.receive_dead_letters_group().await } else { world.receive_group().await };
             assert_eq!(sent.as_deref(), group, "{id}");
         }
-        world.processor(Duration::ZERO).handle(message("no order", group)).await;
+        world.processor(Duration::ZERO).handle(message("no order", group)).await.unwrap();
         assert_eq!(world.receive_dead_letters_group().await.as_deref(), group, "malformed");
     }
 }

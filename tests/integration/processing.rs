@@ -13,7 +13,7 @@ use shared::db::claim::Claimed;
 use shared::db::ends::Announce;
 use shared::db::finish::{Finish, Reschedule};
 use shared::order::OrderId;
-use tests::{NO_AWS, NO_DATABASE, OutcomeBy, World, assert_members, failures, handle, store};
+use tests::{NO_AWS, NO_DATABASE, OutcomeBy, World, assert_members, batch, failures, handle, store};
 
 const NOW: Duration = Duration::ZERO;
 const FIVE_SECONDS: Duration = Duration::from_secs(5);
@@ -66,7 +66,7 @@ async fn order_that_is_soon_due_keeps_its_message_once() {
     for (receives, kept) in [("1", &["m0"][..]), ("2", &[])] {
         let event = world.deliver().await;
         assert_eq!(event.messages[0].attributes.as_ref().unwrap().receives.as_deref(), Some(receives));
-        assert_eq!(failures(&processor.handle(event).await), kept);
+        assert_eq!(failures(&processor.handle(event).await.unwrap()), kept);
         world.execute("UPDATE order_work SET due_at = due_at + interval '2 s'").await;
     }
     assert_eq!(world.queue_depth().await, 2, "the second wait has a message of its own");
@@ -78,7 +78,7 @@ async fn order_whose_message_can_not_be_kept_gets_a_new_message() {
     world.create("o-1").await;
     let mut event = world.deliver().await;
     event.messages[0].receipt_handle = Some("of-an-earlier-delivery".to_owned());
-    let response = world.processor(FIVE_SECONDS).handle(event).await;
+    let response = world.processor(FIVE_SECONDS).handle(event).await.unwrap();
     assert_eq!((failures(&response), world.queue_depth().await, world.delayed().await), (vec![], 2, 1));
 }
 
@@ -86,7 +86,7 @@ async fn order_whose_message_can_not_be_kept_gets_a_new_message() {
 async fn order_that_waits_for_long_gets_a_new_message() {
     let world = World::new().await;
     world.create("o-1").await;
-    let response = world.processor(Duration::from_secs(11)).handle(world.deliver().await).await;
+    let response = world.processor(Duration::from_secs(11)).handle(world.deliver().await).await.unwrap();
     assert_eq!((failures(&response), world.queue_depth().await), (vec![], 2));
 }
 
@@ -270,6 +270,18 @@ async fn unreachable_database_fails_the_whole_batch() {
     let processor = tests::processor(&world.env_with(NO_DATABASE), Simulated { delay: NOW });
     let response = handle(&processor, &["o-1", "o-2", "o-1"]).await;
     assert_eq!(failures(&response), ["m0", "m1", "m2"]);
+}
+
+#[tokio::test]
+async fn batch_that_the_database_fails_is_an_error_of_the_function() {
+    let world = World::new().await;
+    let processor = tests::processor(&world.env_with(NO_DATABASE), Simulated { delay: NOW });
+    assert!(processor.handle(batch(&["o-1", "o-2"])).await.is_err());
+    let response = processor.handle(batch(&["o-1", "no order's id!"])).await.expect("a message is done");
+    assert_eq!(failures(&response), ["m0"]);
+    world.create("o-1").await;
+    world.execute("ALTER TABLE order_outcomes RENAME TO out_of_sight").await;
+    assert!(world.processor(NOW).handle(batch(&["o-1"])).await.is_err(), "the outcome can't be recorded");
 }
 
 #[tokio::test]

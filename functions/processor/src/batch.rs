@@ -35,6 +35,10 @@ pub struct Batch {
     messages: BTreeMap<OrderId, Vec<Delivery>>,
     malformed: Vec<Delivery>,
     failed: BTreeSet<String>,
+    /// The number of messages.
+    size: usize,
+    /// Whether the database failed a claim, or the record of an outcome.
+    is_unrecorded: bool,
     /// The orders that have ended and may not be announced. Without a bus it stays empty.
     pub ended: Vec<OrderId>,
 }
@@ -42,8 +46,15 @@ pub struct Batch {
 impl Batch {
     /// Parses each message separately.
     pub fn new(event: SqsEvent) -> Self {
-        let (messages, malformed, failed) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
-        let mut batch = Self { began: SystemTime::now(), messages, malformed, failed, ended: Vec::new() };
+        let mut batch = Self {
+            began: SystemTime::now(),
+            messages: BTreeMap::new(),
+            malformed: Vec::new(),
+            failed: BTreeSet::new(),
+            size: event.messages.len(),
+            is_unrecorded: false,
+            ended: Vec::new(),
+        };
         for message in event.messages {
             let attributes = message.attributes.unwrap_or_default();
             let message = Delivery {
@@ -111,29 +122,43 @@ impl Batch {
         self.failed.extend(messages.map(|message| message.id.clone()));
     }
 
-    /// Reports every message of these orders as failed, because of this error.
+    /// Reports every message of these orders as failed, because of this error of the database.
     pub fn fail_each<'a>(&mut self, order_ids: impl Iterator<Item = &'a OrderId>, error: &StoreError) {
         tracing::error!(error = %Chain(error), "could not record outcomes; SQS will deliver their messages again");
+        self.is_unrecorded = true;
         for order_id in order_ids {
             self.fail(order_id);
         }
     }
 
-    /// Reports every message as failed.
+    /// Reports every message as failed, because the database failed the claim.
     pub fn fail_all(&mut self) {
+        self.is_unrecorded = true;
         let messages = self.messages.values().flatten();
         self.failed.extend(messages.map(|message| message.id.clone()));
     }
 
     /// The answer to SQS: the failed messages, which it delivers again. It deletes the others.
-    pub fn response(self) -> SqsBatchResponse {
+    ///
+    /// # Errors
+    /// [`Unrecorded`] if the database failed, and no message is done.
+    pub fn response(self) -> Result<SqsBatchResponse, Unrecorded> {
+        if self.is_unrecorded && self.failed.len() == self.size {
+            return Err(Unrecorded);
+        }
         let mut response = SqsBatchResponse::default();
         for id in self.failed {
             response.add_failure(id);
         }
-        response
+        Ok(response)
     }
 }
+
+/// The database failed, so that no message of a batch is done. For SQS this is the same as a response with all messages. Lambda counts it
+/// as an error of the function, and so the alarm rings that takes back a version whose statements fail.
+#[derive(Debug, thiserror::Error)]
+#[error("the database failed, and no message of the batch is done; SQS will deliver them again")]
+pub struct Unrecorded;
 
 #[cfg(test)]
 mod tests {

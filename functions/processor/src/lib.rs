@@ -45,6 +45,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use batch::Batch;
+pub use batch::Unrecorded;
 pub use config::ProcessorConfig;
 use decision::{Decided, Decision};
 use event::SqsEvent;
@@ -78,7 +79,10 @@ impl<W: Work> Processor<W> {
     }
 
     /// Processes a batch within the function's time-out and returns the messages that failed.
-    pub async fn handle(&self, event: SqsEvent) -> SqsBatchResponse {
+    ///
+    /// # Errors
+    /// [`Unrecorded`] if the database failed, and no message is done.
+    pub async fn handle(&self, event: SqsEvent) -> Result<SqsBatchResponse, Unrecorded> {
         let deadline = budget::of_batch(self.config.timeout);
         let mut batch = Batch::new(event);
         let order_ids = batch.order_ids();
@@ -106,13 +110,13 @@ impl<W: Work> Processor<W> {
     }
 
     /// Announces the orders of the batch that have ended, by this batch or before. This comes last: what is not announced now is left to
-    /// the sweeper, and fails no message. While the bus is silent, the sweeper alone calls it.
+    /// the sweeper, and fails no message. While the bus is unavailable, the sweeper alone calls it.
     async fn announce(&self, batch: &Batch, deadline: Deadline) {
         let Some(bus) = &self.bus else { return };
         let deadline = budget::of_events(deadline);
         let store = self.database.until(deadline);
         for order_ids in batch.ended.chunks(MAX_ENDS) {
-            if bus.is_silent() || deadline.is_over() {
+            if bus.is_unavailable() || deadline.is_over() {
                 return;
             }
             let announced =

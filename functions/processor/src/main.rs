@@ -21,7 +21,7 @@ async fn main() -> Result<(), Error> {
     });
     let handle = move |event: LambdaEvent<SqsEvent>| {
         let processor = Arc::clone(&processor);
-        async move { Ok::<_, Error>(processor.handle(event.payload).await) }
+        async move { Ok::<_, Error>(processor.handle(event.payload).await?) }
     };
     lifecycle::run(service_fn(handle)).await
 }

@@ -143,7 +143,16 @@ pub fn batch<T: AsRef<str>>(bodies: &[T]) -> SqsEvent {
 
 /// Invokes the processor with a batch of these messages.
 pub async fn handle<W: Work, T: AsRef<str>>(processor: &Processor<W>, bodies: &[T]) -> SqsBatchResponse {
-    processor.handle(batch(bodies)).await
+    let batch = batch(bodies);
+    let ids: Vec<_> = batch.messages.iter().map(|message| message.message_id.clone().unwrap_or_default()).collect();
+    // SQS delivers all messages again after an error.
+    processor.handle(batch).await.unwrap_or_else(|_| {
+        let mut response = SqsBatchResponse::default();
+        for id in ids {
+            response.add_failure(id);
+        }
+        response
+    })
 }
 
 /// The ids of the messages that failed and have to be delivered again.
