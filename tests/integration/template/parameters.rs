@@ -115,6 +115,18 @@ fn migrations_sign_in_as_the_owner_does() {
     }
 }
 
+/// A functions' role that is new to the database has no rights there before `migrate` runs.
+#[test]
+fn migration_runs_when_the_database_or_a_role_of_it_changes() {
+    let brought = |more: &[&str]| {
+        let migration = template(&[&[BROUGHT, SECRET], more].concat());
+        migration.properties("Migration").clone()
+    };
+    let runs = [brought(&[]), brought(&[OWNER_URL, OWNER]), brought(&[OWNER_URL, OWNER, "DatabaseAppRole=shop"])];
+    assert!(runs[0] != runs[1] && runs[1] != runs[2], "{runs:?}");
+    assert_eq!(brought(&["MaxAttempts=7"]), runs[0]);
+}
+
 #[test]
 fn default_currency_is_any_that_an_order_may_have() {
     let template = template(&[]);
