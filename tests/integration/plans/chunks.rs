@@ -2,10 +2,11 @@
 //! what the sweeper reads: a slice of the active orders.
 
 use tests::{World, connect};
-use tokio_postgres::Client;
+use tokio_postgres::{Client, IsolationLevel};
 
 use super::{STATISTICS, excess, execute_each, filled};
 use crate::released::record;
+use crate::roles::AppRole;
 
 /// The orders of a chunk of the retention, and the most rows that it may read: each order as it is found, checked and deleted.
 const CHUNK: i64 = 500;
@@ -64,6 +65,28 @@ async fn calls_of_operators_read_only_their_chunk_of_orders() {
         }
     }
     assert_eq!(read_too_much, [""; 0]);
+}
+
+/// A session that holds a snapshot keeps folded outcomes in the index.
+#[tokio::test]
+async fn fold_beside_a_held_snapshot_reads_no_folded_outcomes() {
+    let recorded = record(&World::new().await).await.statements();
+    let role = AppRole::new().await;
+    let mut holder = connect(role.world.owner_url()).await;
+    let holds = holder.build_transaction().isolation_level(IsolationLevel::RepeatableRead).start().await.unwrap();
+    holds.batch_execute("SELECT FROM orders").await.unwrap();
+    for (minutes, rows) in [(60, 50_000), (30, 10)] {
+        let sql = format!(
+            "INSERT INTO order_outcomes (minute, completed)
+            SELECT date_trunc('minute', now()) - interval '{minutes} minutes', 1 FROM generate_series(1, {rows})"
+        );
+        role.world.execute(&sql).await;
+        assert_eq!(role.world.store().fold_statistics(rows).await.unwrap(), rows.unsigned_abs());
+    }
+    let client = connect(&role.url()).await;
+    let fold = "WITH outcome AS ( DELETE FROM order_outcomes";
+    assert_eq!(excess(&client, &recorded, fold, "1000", (100.0, 200.0)).await, [""; 0]);
+    drop(holds);
 }
 
 /// The rows that a chunk of the retention reads. No plan shows what runs within a function, so this takes the session's counts
