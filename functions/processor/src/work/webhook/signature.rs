@@ -19,7 +19,7 @@ pub struct Keys(Vec<Vec<u8>>);
 impl Keys {
     /// Parses one secret, or two separated by a space or a comma. The error states the broken rule.
     pub fn parse(secrets: &str) -> Result<Self, &'static str> {
-        let secrets = secrets.split([' ', ',']).filter(|secret| !secret.is_empty());
+        let secrets = secrets.split(|c: char| c.is_whitespace() || c == ',').filter(|secret| !secret.is_empty());
         let keys: Vec<_> = secrets.map(key).collect::<Result<_, _>>()?;
         if !(1..=2).contains(&keys.len()) {
             return Err("must be one secret, or two separated by a space or a comma");
@@ -102,6 +102,11 @@ mod tests {
         for separator in [" ", ",", ", "] {
             assert_eq!(sign(&format!("{SECRET}{separator}0123456789abcdef")), format!("{SIGNATURE} {other}"));
         }
+    }
+
+    #[test]
+    fn line_end_of_a_file_is_no_part_of_its_secret() {
+        assert_eq!(sign(&format!("{SECRET}\r\n")), SIGNATURE);
     }
 
     #[test]
