@@ -43,7 +43,7 @@ fn fulfil() {}
     request_body = Detail,
     responses(
         (status = "2XX", description = "The endpoint has taken the event"),
-        (status = "default", description = "EventBridge repeats the call, or puts the event into the target's dead-letter queue"),
+        (status = "default", description = "EventBridge repeats the call after 401, 407, 409, 429 and 5xx, for a day. After any other status, and after the day, it puts the event into the target's dead-letter queue, or drops it if there is none"),
     )
 )]
 #[expect(dead_code, reason = "the attribute makes the path of the document from it")]

@@ -28,7 +28,8 @@ const MAX_CAUSES: i64 = 20;
 
 /// Process a failed order again.
 ///
-/// Retrying a pending order succeeds and changes nothing, so that a client can repeat the call.
+/// Retrying a pending order succeeds and changes nothing. If the answer got lost, read the order's history before you repeat the call:
+/// a repeat is refused with 409 while the order is processed, and begins a second retry if the order has failed again.
 #[utoipa::path(
     post, path = "/orders/{order_id}/retry", tag = "operation", security(("token" = ["orders/admin"])),
     params(("order_id" = inline(OrderIdText), Path, description = "The order's identifier")),
@@ -163,7 +164,8 @@ struct CauseView {
 /// Process failed orders again, at a bounded rate.
 ///
 /// Without `"dry_run": false` the call changes nothing and only counts the matching orders and their causes. A call retries the
-/// oldest `limit` orders. Repeat it while `matched` exceeds `retried`.
+/// oldest `limit` orders. Repeat it while `matched` exceeds `retried`, with `failed_before` set to the time of the first call: orders that
+/// fail again are the oldest, and would be retried again and again.
 #[utoipa::path(
     post, path = "/orders/retry", tag = "operation", security(("token" = ["orders/admin"])),
     request_body = Option<RetryOptions>,
