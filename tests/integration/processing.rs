@@ -282,6 +282,9 @@ async fn batch_that_the_database_fails_is_an_error_of_the_function() {
     world.create("o-1").await;
     world.execute("ALTER TABLE order_outcomes RENAME TO out_of_sight").await;
     assert!(world.processor(NOW).handle(batch(&["o-1"])).await.is_err(), "the outcome can't be recorded");
+    world.let_pass(31.0).await;
+    world.execute("ALTER TABLE order_events RENAME TO past_out_of_sight").await;
+    assert!(world.processor(NOW).handle(batch(&["o-1"])).await.is_err(), "the order can't be claimed again");
 }
 
 #[tokio::test]

@@ -5,9 +5,7 @@ use std::time::SystemTime;
 
 use aws_lambda_events::sqs::SqsBatchResponse;
 use serde_json::json;
-use shared::db::StoreError;
 use shared::db::finish::Finish;
-use shared::error::Chain;
 use shared::order::OrderId;
 use shared::queue::Group;
 use shared::telemetry::Trace;
@@ -122,9 +120,8 @@ impl Batch {
         self.failed.extend(messages.map(|message| message.id.clone()));
     }
 
-    /// Reports every message of these orders as failed, because of this error of the database.
-    pub fn fail_each<'a>(&mut self, order_ids: impl Iterator<Item = &'a OrderId>, error: &StoreError) {
-        tracing::error!(error = %Chain(error), "could not record outcomes; SQS will deliver their messages again");
+    /// Reports every message of these orders as failed, because of an error of the database.
+    pub fn fail_each<'a>(&mut self, order_ids: impl Iterator<Item = &'a OrderId>) {
         self.is_unrecorded = true;
         for order_id in order_ids {
             self.fail(order_id);

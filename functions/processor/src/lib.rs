@@ -35,7 +35,7 @@ use futures_util::future::join_all;
 use shared::config::{ConfigError, Env};
 use shared::db::claim::{Claim, Claimed};
 use shared::db::ends::{Announce, MAX_ENDS};
-use shared::db::{Database, DbConfig, Store};
+use shared::db::{Database, DbConfig, Store, StoreError};
 use shared::deadline::Deadline;
 use shared::error::Chain;
 use shared::events::Bus;
@@ -132,9 +132,7 @@ impl<W: Work> Processor<W> {
         let Claim { token, claimed, not_due, paused, ended, not_reclaimed } = claim;
         if let Some((order_ids, error)) = not_reclaimed {
             tracing::error!(error = %Chain(&error), "could not claim orders whose lease has expired; SQS will deliver their messages again");
-            for order_id in &order_ids {
-                batch.fail(order_id);
-            }
+            batch.fail_each(order_ids.iter());
         }
         tracing::debug!(
             claimed = claimed.len(),
@@ -226,7 +224,10 @@ impl<W: Work> Processor<W> {
                     );
                 }
             }
-            Err(error) => batch.fail_each(ends.iter().map(|end| &end.order.order_id), &error),
+            Err(error) => {
+                log_unrecorded(&error);
+                batch.fail_each(ends.iter().map(|end| &end.order.order_id));
+            }
         }
     }
 
@@ -239,10 +240,15 @@ impl<W: Work> Processor<W> {
         }
         let recorded = lease.store.reschedule(lease.token, &later).await;
         if let Err(error) = &recorded {
-            batch.fail_each(later.iter().map(|order| order.order_id), error);
+            log_unrecorded(error);
+            batch.fail_each(later.iter().map(|order| order.order_id));
         }
         recorded.is_ok()
     }
+}
+
+fn log_unrecorded(error: &StoreError) {
+    tracing::error!(error = %Chain(error), "could not record outcomes; SQS will deliver their messages again");
 }
 
 /// Logs an attempt. A successful one is logged at `DEBUG` only: the order's row has its start and end.

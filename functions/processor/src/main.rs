@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use processor::event::SqsEvent;
-use processor::{Processor, ProcessorConfig};
+use processor::{Processor, ProcessorConfig, Unrecorded};
 use shared::config::{Env, or_exit};
 use shared::{aws, lifecycle, telemetry};
 
@@ -21,7 +21,10 @@ async fn main() -> Result<(), Error> {
     });
     let handle = move |event: LambdaEvent<SqsEvent>| {
         let processor = Arc::clone(&processor);
-        async move { Ok::<_, Error>(processor.handle(event.payload).await?) }
+        // What Lambda shows and logs.
+        let shown =
+            |error: Unrecorded| Diagnostic { error_type: "Unrecorded".to_owned(), error_message: error.to_string() };
+        async move { processor.handle(event.payload).await.map_err(shown) }
     };
     lifecycle::run(service_fn(handle)).await
 }
