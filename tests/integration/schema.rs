@@ -107,6 +107,10 @@ async fn schema_refuses_impossible_states() {
 #[tokio::test]
 async fn sample_data_is_of_a_service_that_keeps_up() {
     let world = World::new().await;
+    world.create("o-1").await;
+    world.process(&["o-1"]).await;
+    world.execute("UPDATE order_outcomes SET minute = minute - interval '5 minutes'").await;
+    assert_eq!(world.sweep().await.folded, 1);
     world.execute(include_str!("../stack/sample_data.sql")).await;
     let metrics = world.get("/metrics").await.expect(200);
     for row in world.rows("SELECT status, count(*) FROM order_states GROUP BY status", &[]).await {
@@ -123,6 +127,8 @@ async fn sample_data_is_of_a_service_that_keeps_up() {
     for sql in [old, late] {
         assert_eq!(world.value::<i64>(sql).await, 0, "{sql}");
     }
+    assert!(world.sweep().await.folded > 900, "the next sweep folds its outcomes");
+    assert_eq!(world.get("/metrics").await.expect(200)["status_counts"], metrics["status_counts"]);
     let history = world.get("/orders/sample-0005/history").await.expect(200);
     let cancel = history["changes"].as_array().unwrap().last().unwrap();
     assert_eq!((&cancel["change"], &cancel["subject"]), (&"cancelled".into(), &"user-5".into()), "{history}");

@@ -75,7 +75,7 @@ async fn fold_beside_a_held_snapshot_reads_no_folded_outcomes() {
     let mut holder = connect(role.world.owner_url()).await;
     let holds = holder.build_transaction().isolation_level(IsolationLevel::RepeatableRead).start().await.unwrap();
     holds.batch_execute("SELECT FROM orders").await.unwrap();
-    for (minutes, rows) in [(60, 50_000), (30, 10)] {
+    for (minutes, rows) in [(120, 50_000), (30, 10)] {
         let sql = format!(
             "INSERT INTO order_outcomes (minute, completed)
             SELECT date_trunc('minute', now()) - interval '{minutes} minutes', 1 FROM generate_series(1, {rows})"

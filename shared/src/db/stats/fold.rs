@@ -13,8 +13,8 @@ impl Store {
     /// Whole minutes, oldest first: readers of unfolded outcomes begin after the newest folded minute.
     ///
     /// It folds a minute when two more have passed. No statement of that minute can still run then, since each ends within seconds. A
-    /// session that holds a snapshot for hours keeps all folded rows in the index. To skip them, this begins ten minutes before the newest
-    /// folded minute.
+    /// session that holds a snapshot for hours keeps all folded rows in the index. To skip most of them, this begins an hour before the
+    /// newest folded minute.
     ///
     /// Conflicts: a second run at the same time waits for the first and finds nothing.
     pub async fn fold_statistics(&self, chunk: i64) -> Result<u64, StoreError> {
@@ -22,7 +22,8 @@ impl Store {
         let added = |to: &str| each_end(|end| format!("{end} = {to}.{end} + excluded.{end}"));
         let (added_to_minute, added_to_hour) = (added("s"), added("h"));
         // A clock that was ahead for a while leaves a newest minute in the future.
-        let unfolded = "minute >= least(coalesce((SELECT max(minute) FROM order_stats), '-infinity'), now()) - interval '10 minutes'";
+        let unfolded =
+            "minute >= least(coalesce((SELECT max(minute) FROM order_stats), '-infinity'), now()) - interval '1 hour'";
         let sql = format!(
             "WITH outcome AS (
                 DELETE FROM order_outcomes WHERE minute < date_trunc('minute', now()) - interval '2 minutes' AND {unfolded}
