@@ -121,12 +121,18 @@ impl Bus {
         }
         // Boxed, because the future of each announcement would otherwise be large.
         let call = Box::pin(self.client.describe_event_bus().name(&self.name).send());
-        let error = self.answer(call, deadline).await.ok_or(NO_ANSWER)?.err();
-        // Any other error, as of a missing right, does not say that there is no bus.
         let is_missing = DescribeEventBusError::is_resource_not_found_exception;
-        if error.as_ref().and_then(|error| error.as_service_error()).is_some_and(is_missing) {
-            self.note(State::Unavailable);
-            return Err("there is no such event bus");
+        match self.answer(call, deadline).await.ok_or(NO_ANSWER)? {
+            Err(error) if error.as_service_error().is_some_and(is_missing) => {
+                self.note(State::Unavailable);
+                return Err("there is no such event bus");
+            }
+            // An error as of a missing right does not say that there is no bus.
+            Err(error) => {
+                let error = DisplayErrorContext(error).to_string();
+                tracing::warn!(error, "could not look up the event bus; its events are sent all the same");
+            }
+            Ok(_) => {}
         }
         self.note(State::Available);
         Ok(())

@@ -172,7 +172,7 @@ impl Hooks {
     }
 
     async fn on_call(&self, call: queue::Sighting) -> queue::Ruling {
-        if call.action == "PutEvents" {
+        if ["DescribeEventBus", "PutEvents"].contains(&call.action.as_str()) {
             return self.on_events(&call.bodies).await;
         }
         if self.faults.is_on(Fault::QueueHangs) {

@@ -1,7 +1,7 @@
 //! The bus refuses, hangs, loses its answers and takes half of a batch: no order waits for it, and no event is lost.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -156,6 +156,26 @@ async fn bus_that_hangs_delays_one_batch_of_an_environment() {
     }
     moody.set(Mood::Rules(Ruling::Pass));
     assert_eq!((moody.sweep().await, kept(&moody.world).await, moody.taken().len()), (60, 0, 60));
+}
+
+#[tokio::test]
+async fn bus_is_looked_up_once_for_the_batches_of_half_a_minute() {
+    for (bus, look_ups) in [("shop", 1), ("arn:aws:events:eu-central-1:999988887777:event-bus/shop", 0)] {
+        let seen = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&seen);
+        // A refused look-up does not keep events back.
+        let hook: Hook = Arc::new(move |call| {
+            let is_look_up = call.action == "DescribeEventBus";
+            counter.fetch_add(usize::from(is_look_up), Ordering::SeqCst);
+            async move { if is_look_up { Ruling::Refuse(403) } else { Ruling::Pass } }.boxed()
+        });
+        let SlowQueues { world, queues, .. } = SlowQueues::hooked(hook, &[("EVENT_BUS", bus)]).await;
+        let (ids, processor) = (world.create_many(3).await, world.processor(Duration::ZERO));
+        for id in ids {
+            complete(&processor, &[id]).await;
+        }
+        assert_eq!((seen.load(Ordering::SeqCst), queues.events().len()), (look_ups, 3), "{bus}");
+    }
 }
 
 /// The first call of the bus never gets an answer.

@@ -118,6 +118,7 @@ impl Template {
         let (action, resource) = call.split_once(" on ").unwrap();
         let resource = match resource {
             "EventBus" => match variables["EVENT_BUS"].as_str().filter(|bus| !bus.is_empty())? {
+                arn if arn.starts_with("arn:") && action == "events:DescribeEventBus" => return None,
                 arn if arn.starts_with("arn:") => arn.to_owned(),
                 name => format!("arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{name}"),
             },
