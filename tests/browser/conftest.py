@@ -74,13 +74,14 @@ def insert(stack: dict[str, str], name: str, **variables: str) -> None:
     """Run a file of SQL with psql's variables."""
     found = [*Path("/usr/lib/postgresql").glob("*/bin/psql"), Path(shutil.which("psql") or "psql")]
     options = [f"--set={each}={value}" for each, value in {"ON_ERROR_STOP": "1", **variables}.items()]
-    file = Path(__file__).with_name(name)
+    file = Path(__file__).parent / name
     subprocess.run([found[0], "--quiet", *options, f"--file={file}", stack["DATABASE_URL"]], check=True)
 
 
 @pytest.fixture(scope="session")
 def lively(stack: dict[str, str]) -> None:
     """Insert an hour of orders."""
+    insert(stack, "../stack/add_up_outcomes.sql")
     insert(stack, "lively.sql")
 
 

@@ -111,6 +111,7 @@ async fn sample_data_is_of_a_service_that_keeps_up() {
     world.process(&["o-1"]).await;
     world.execute("UPDATE order_outcomes SET minute = minute - interval '5 minutes'").await;
     assert_eq!(world.sweep().await.folded, 1);
+    world.execute(include_str!("../stack/add_up_outcomes.sql")).await;
     world.execute(include_str!("../stack/sample_data.sql")).await;
     let metrics = world.get("/metrics").await.expect(200);
     for row in world.rows("SELECT status, count(*) FROM order_states GROUP BY status", &[]).await {

@@ -12,7 +12,7 @@ from stack.packages import postgres_binaries
 from stack.settings import HOST, ROOT, Settings
 
 ORDER = Path(__file__).with_name("sample_order.json")
-DATA = Path(__file__).with_name("sample_data.sql")
+DATA = [Path(__file__).with_name(name) for name in ("add_up_outcomes.sql", "sample_data.sql")]
 ACTIVE = ("pending", "processing")
 
 
@@ -41,7 +41,7 @@ def create_and_follow(env: dict[str, str], seconds: float = 120) -> None:
 
 def fill(settings: Settings) -> None:
     """Add a thousand finished and unfinished orders with their statistics, unless they exist."""
-    psql = [postgres_binaries() / "psql", "--quiet", "--set=ON_ERROR_STOP=1", f"--file={DATA}"]
+    psql = [postgres_binaries() / "psql", "--quiet", "--set=ON_ERROR_STOP=1", *(f"--file={each}" for each in DATA)]
     address = {"PGHOST": HOST, "PGPORT": str(settings.postgres_port), "PGDATABASE": postgres.DATABASE}
     identity = {"PGUSER": postgres.ROLE, "PGPASSWORD": postgres.password(settings)}
     processes.run(psql, {**os.environ, **address, **identity}, ROOT)

@@ -2,15 +2,6 @@
 -- Running it again adds nothing. The service completes the active ones as its own: pending ones are scheduled for the next days, and
 -- processing ones have only begun. They are overdue by just enough that the next sweep requeues them.
 
--- The service looks for outcomes from the newest minute on that it has folded, so the minutes before now are added up.
-WITH folded AS (
-    DELETE FROM order_stats WHERE minute <> '-infinity' RETURNING completed, failed, cancelled, requeued, seconds
-)
-INSERT INTO order_stats AS s (minute, completed, failed, cancelled, requeued, seconds)
-SELECT '-infinity', sum(completed), sum(failed), sum(cancelled), sum(requeued), sum(seconds) FROM folded HAVING count(*) > 0
-ON CONFLICT (minute) DO UPDATE SET completed = s.completed + excluded.completed, failed = s.failed + excluded.failed,
-    cancelled = s.cancelled + excluded.cancelled, requeued = s.requeued + excluded.requeued, seconds = s.seconds + excluded.seconds;
-
 WITH sample AS (
     SELECT 'sample-' || to_char(i, 'FM0000') AS order_id,
         'user-' || i % 10 AS user_id,

@@ -128,13 +128,6 @@ impl Batch {
         }
     }
 
-    /// Reports every message as failed, because the database failed the claim.
-    pub fn fail_all(&mut self) {
-        self.is_unrecorded = true;
-        let messages = self.messages.values().flatten();
-        self.failed.extend(messages.map(|message| message.id.clone()));
-    }
-
     /// The answer to SQS: the failed messages, which it delivers again. It deletes the others.
     ///
     /// # Errors

@@ -93,7 +93,7 @@ impl<W: Work> Processor<W> {
                 Ok(claim) => self.process(claim, deadline, &mut batch).await,
                 Err(error) => {
                     tracing::error!(error = %Chain(&error), "could not claim the batch; SQS will deliver its messages again");
-                    batch.fail_all();
+                    batch.fail_each(order_ids.iter());
                 }
             }
         }
