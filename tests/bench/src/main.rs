@@ -70,7 +70,11 @@ async fn run() -> Result<()> {
     let world = World::start(options.clone()).await?;
     let measured = measure(&world).await?;
     report::print(&measured);
-    if options.writes() { report::write(&options, &measured) } else { Ok(()) }
+    if options.writes() {
+        report::write(&options, &measured)?;
+        scaling::write(&Times::read()?)?;
+    }
+    Ok(())
 }
 
 /// All measurements, in the order of a run.
