@@ -55,6 +55,15 @@ output() {
     stack "Outputs[?OutputKey=='$1'].OutputValue"
 }
 
+# With another account or region than meant, SAM would create a second prod, with a database and an address of its own.
+refuse_to_create_prod() {
+    echo "Deploying ordermill-$stage in account $(aws sts get-caller-identity --query Account --output text), region ${AWS_DEFAULT_REGION:-of the profile}"
+    if [ "$stage" = prod ] && ! stack StackId >/dev/null; then
+        echo "There is no stack ordermill-prod here. Check the account and the region, or deploy prod the first time as docs/deploying.md says." >&2
+        exit 1
+    fi
+}
+
 # Database and user pool are protected by themselves. Without this, `sam delete` would delete all else before they stop it.
 protect() {
     [ "$stage" != prod ] ||
@@ -102,6 +111,7 @@ smoke_test() {
 [ -z "${ACTIONS_ID_TOKEN_REQUEST_URL:-}" ] || sign_in
 mapfile -t parameters < <(parameters "$@")
 [ ${#parameters[@]} -gt 0 ]
+refuse_to_create_prod
 sam deploy --config-env "$stage" --no-confirm-changeset --parameter-overrides "${parameters[@]}"
 protect
 delete_old_versions

@@ -170,6 +170,16 @@ async fn deployment_fails_if_a_query_fails() {
     }
 }
 
+#[tokio::test]
+#[ignore = "needs the deployed stack: `make test` runs it"]
+async fn script_creates_no_second_prod() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = run(directory.path(), &["prod"], "StackId").await;
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no stack ordermill-prod here"), "{output:?}");
+    assert!(!output.status.success() && !directory.path().join("sam.record").exists());
+    assert!(run(directory.path(), &["staging"], "StackId").await.status.success());
+}
+
 /// The action of a call of the AWS CLI, and a resource of this stack: `logs put-retention-policy …` is `logs:PutRetentionPolicy`.
 fn taken(call: &str) -> (String, String) {
     let (service, rest) = call.split_once(' ').unwrap();
@@ -189,7 +199,9 @@ fn taken(call: &str) -> (String, String) {
 #[ignore = "needs the deployed stack: `make test` runs it"]
 async fn pipeline_may_make_each_call_of_the_script() {
     let policies = [serde_json::from_str(&fs::read_to_string("../.github/pipeline-policy.json").unwrap()).unwrap()];
-    let calls: BTreeSet<_> = deploy(&["prod"]).await.calls.lines().map(taken).collect();
+    let calls = deploy(&["prod"]).await.calls;
+    // Everybody may ask who they are.
+    let calls: BTreeSet<_> = calls.lines().filter(|call| !call.starts_with("sts ")).map(taken).collect();
     assert_eq!(calls.len(), 7, "{calls:?}");
     for (action, resource) in calls {
         assert_eq!(decide(&policies, &action, &resource, Context::new()), Decision::Allow, "{action} on {resource}");

@@ -118,7 +118,11 @@ fn trusted_subject(prefix: &str) -> Value {
     let commands = rest.split_once('\n').unwrap().1.split("\naws iam create-role").next().unwrap();
     let script = format!("gh() {{ echo '{prefix}'; }}\n{}", commands.replace("cat > trust.json", "cat"));
     let mut bash = std::process::Command::new("bash");
-    bash.env("REPO", "shop/ordermill").env("STAGE", "prod").env("ACCOUNT", "111122223333").args(["-euc", &script]);
+    bash.env("REPO", "shop/ordermill")
+        .env("STAGE", "prod")
+        .env("PARTITION", "aws")
+        .env("ACCOUNT", "111122223333")
+        .args(["-euc", &script]);
     let text = String::from_utf8(bash.output().unwrap().stdout).unwrap();
     let policy: Value = serde_json::from_str(&text[text.find('{').unwrap()..]).unwrap();
     policy["Statement"][0]["Condition"]["StringEquals"]["token.actions.githubusercontent.com:sub"].clone()
