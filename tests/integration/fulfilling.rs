@@ -7,7 +7,7 @@ mod signed;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use processor::{ConfiguredWork, Processor, ProcessorConfig};
+use processor::{ConfiguredWork, Processor};
 use sandbox::merchant::{Call, Merchant, Reply};
 use serde_json::{Value, json};
 use tests::{World, failures, handle, order_with};
@@ -31,7 +31,7 @@ async fn world(url: &str, more: &[(&str, &str)]) -> (World, Processor<Configured
     let webhook =
         [("WORK", "webhook"), ("WEBHOOK_URL", url), ("WEBHOOK_SECRET", SECRET), ("WEBHOOK_TIMEOUT_SECONDS", "1")];
     let world = World::with(&[&webhook, more].concat()).await;
-    let processor = world.processor_with(ProcessorConfig::work(&world.env()).unwrap());
+    let processor = world.processor_with(ConfiguredWork::from_env(&world.env()).unwrap());
     (world, processor)
 }
 

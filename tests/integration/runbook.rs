@@ -7,7 +7,7 @@ use std::process::Command;
 
 use axum::body::Body;
 use axum::http::{Method, Request};
-use processor::ProcessorConfig;
+use processor::ConfiguredWork;
 use serde_json::Value;
 use tests::{World, handle};
 use tokio::net::TcpListener;
@@ -51,7 +51,7 @@ async fn world_with_a_time_out() -> World {
     ])
     .await;
     world.create("o-1").await;
-    handle(&world.processor_with(ProcessorConfig::work(&world.env()).unwrap()), &["o-1"]).await;
+    handle(&world.processor_with(ConfiguredWork::from_env(&world.env()).unwrap()), &["o-1"]).await;
     assert_eq!(world.status("o-1").await, "failed");
     world
 }

@@ -37,7 +37,7 @@ pub struct Batch {
     size: usize,
     /// Whether the database failed a claim, or the record of an outcome.
     is_unrecorded: bool,
-    /// The orders that have ended and may not be announced. Without a bus it stays empty.
+    /// The orders that have ended, and whose end may still have to be announced. Without a bus it stays empty.
     pub ended: Vec<OrderId>,
 }
 
@@ -91,7 +91,7 @@ impl Batch {
     }
 
     /// Adds the processing of these orders to the traces of the calls that created them.
-    pub fn trace_ends<'a>(&self, ends: impl Iterator<Item = &'a Finish<'a>>) {
+    pub fn trace_ends(&self, ends: &[&Finish<'_>]) {
         for end in ends {
             if let Some(trace) = self.trace(&end.order.order_id) {
                 let outcome = if end.failure.is_none() { "completed" } else { "failed" };
@@ -121,7 +121,7 @@ impl Batch {
     }
 
     /// Reports every message of these orders as failed, because of an error of the database.
-    pub fn fail_each<'a>(&mut self, order_ids: impl Iterator<Item = &'a OrderId>) {
+    pub fn fail_unrecorded<'a>(&mut self, order_ids: impl Iterator<Item = &'a OrderId>) {
         self.is_unrecorded = true;
         for order_id in order_ids {
             self.fail(order_id);

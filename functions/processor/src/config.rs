@@ -14,10 +14,6 @@ use shared::config::{ConfigError, Env, Stage, Timing};
 
 use crate::backoff::Backoff;
 use crate::budget;
-use crate::work::{ConfiguredWork, Simulated, Webhook};
-
-/// The longest simulated work, in seconds: a day.
-const MAX_DELAY: u64 = 86_400;
 
 /// The configuration of the handler.
 pub struct ProcessorConfig {
@@ -43,23 +39,12 @@ impl ProcessorConfig {
         }
         Ok(Self { timeout, timing, max_attempts, backoff: Backoff::from_env(env)? })
     }
-
-    /// Builds the configured kind of work.
-    pub fn work(env: &Env) -> Result<ConfiguredWork, ConfigError> {
-        match env.text("WORK") {
-            None | Some("simulated") => {
-                let delay = env.seconds("PROCESSING_DELAY_SECONDS", 5, 0..=MAX_DELAY)?;
-                Ok(ConfiguredWork::Simulated(Simulated { delay }))
-            }
-            Some("webhook") => Ok(ConfiguredWork::Webhook(Webhook::from_env(env)?)),
-            Some(_) => Err(ConfigError::new("WORK", "must be simulated or webhook")),
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::work::ConfiguredWork;
 
     #[test]
     fn default_attempts_last_at_least_a_quarter_of_an_hour() {
@@ -74,7 +59,7 @@ mod tests {
         let refusal = |pair| {
             let env = Env::from_iter([("STAGE", "dev"), pair]);
             let error =
-                ProcessorConfig::from_env(&env).map(drop).and_then(|()| ProcessorConfig::work(&env).map(drop)).err();
+                ProcessorConfig::from_env(&env).map(drop).and_then(|()| ConfiguredWork::from_env(&env).map(drop)).err();
             error.map(|error| error.to_string()).unwrap_or_default()
         };
         assert_eq!(refusal(("PROCESSING_DELAY_SECONDS", "0")), "");

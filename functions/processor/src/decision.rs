@@ -126,6 +126,33 @@ impl Decided {
     }
 }
 
+/// The decisions on a batch, by what follows from them.
+#[derive(Debug, Default)]
+pub struct Split {
+    /// Orders that end now.
+    pub ending: Vec<Decided>,
+    /// Orders that are due again later.
+    pub later: Vec<Decided>,
+    /// Orders that end once their dead letter is sent.
+    pub dead_lettered: Vec<Decided>,
+}
+
+impl Split {
+    /// Splits the decisions.
+    pub fn of(decided: Vec<Decided>) -> Self {
+        let mut split = Self::default();
+        for decided in decided {
+            let orders = match decided.decision {
+                Decision::Complete | Decision::Fail(_) => &mut split.ending,
+                Decision::Retry(..) | Decision::Wait(_) | Decision::Release => &mut split.later,
+                Decision::DeadLetter { .. } => &mut split.dead_lettered,
+            };
+            orders.push(decided);
+        }
+        split
+    }
+}
+
 /// The failure of an order whose last attempt failed for this cause.
 fn given_up(attempts: i32, cause: Option<&str>) -> String {
     let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();

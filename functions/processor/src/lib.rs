@@ -35,6 +35,7 @@ use futures_util::future::join_all;
 use shared::config::{ConfigError, Env};
 use shared::db::claim::{Claim, Claimed};
 use shared::db::ends::{Announce, MAX_ENDS};
+use shared::db::finish::Finish;
 use shared::db::{Database, DbConfig, Store, StoreError};
 use shared::deadline::Deadline;
 use shared::error::Chain;
@@ -47,7 +48,7 @@ use uuid::Uuid;
 use batch::Batch;
 pub use batch::Unrecorded;
 pub use config::ProcessorConfig;
-use decision::{Decided, Decision};
+use decision::{Decided, Split};
 use event::SqsEvent;
 use queues::{Kept, Queues};
 pub use work::{ConfiguredWork, Outcome, Simulated, Webhook, Work};
@@ -93,7 +94,7 @@ impl<W: Work> Processor<W> {
                 Ok(claim) => self.process(claim, deadline, &mut batch).await,
                 Err(error) => {
                     tracing::error!(error = %Chain(&error), "could not claim the batch; SQS will deliver its messages again");
-                    batch.fail_each(order_ids.iter());
+                    batch.fail_unrecorded(order_ids.iter());
                 }
             }
         }
@@ -132,7 +133,7 @@ impl<W: Work> Processor<W> {
         let Claim { token, claimed, not_due, paused, ended, not_reclaimed } = claim;
         if let Some((order_ids, error)) = not_reclaimed {
             tracing::error!(error = %Chain(&error), "could not claim orders whose lease has expired; SQS will deliver their messages again");
-            batch.fail_each(order_ids.iter());
+            batch.fail_unrecorded(order_ids.iter());
         }
         tracing::debug!(
             claimed = claimed.len(),
@@ -145,34 +146,35 @@ impl<W: Work> Processor<W> {
         let lease = Lease { token, claimed_at: Instant::now(), store: self.database.until(deadline) };
         let work_deadline = budget::of_work(deadline, self.config.timeout);
         let decided = join_all(claimed.into_iter().map(|order| self.attempt(order, work_deadline))).await;
-        let (dead_lettered, others): (Vec<_>, Vec<_>) =
-            decided.into_iter().partition(|decided| matches!(decided.decision, Decision::DeadLetter { .. }));
+        let Split { ending, later, dead_lettered } = Split::of(decided);
+        self.finish(&lease, &ending, batch).await;
         // An order whose rescheduling failed gets no new message: SQS delivers the old one again.
-        let recorded = if self.record(&lease, &others, batch).await { others.as_slice() } else { &[] };
+        let rescheduled = if self.reschedule(&lease, &later, batch).await { later.as_slice() } else { &[] };
         let (kept, not_kept) = queues::split_kept(not_due, batch);
         // All at once, so that a queue that hangs costs the time of only one. Dead letters before their failures are recorded.
         let queue_deadline = deadline.share(2, 3);
-        let (unsent_letters, unsent_messages, not_hidden) = tokio::join!(
+        let (unsent_letters, unsent_messages, unconfirmed) = tokio::join!(
             self.queues.dead_letter(&dead_lettered, batch, queue_deadline),
-            self.queues.enqueue_later(recorded, &not_kept, batch, queue_deadline),
-            self.queues.hide(&kept, queue_deadline)
+            self.queues.enqueue_later(rescheduled, &not_kept, batch, queue_deadline),
+            self.queues.set_visibility(&kept, queue_deadline)
         );
         for order_id in unsent_messages.iter().chain(&unsent_letters) {
             batch.fail(order_id);
         }
-        let after_sending = |decided: Decided| {
-            if unsent_letters.contains(&decided.order.order_id) { decided.without_letter() } else { decided }
-        };
-        self.record(&lease, &dead_lettered.into_iter().map(after_sending).collect::<Vec<_>>(), batch).await;
-        self.keep(kept, &not_hidden, batch, deadline.share(2, 3)).await;
+        let (unsent, sent): (Vec<_>, Vec<_>) =
+            dead_lettered.into_iter().partition(|decided| unsent_letters.contains(&decided.order.order_id));
+        self.finish(&lease, &sent, batch).await;
+        let unsent: Vec<_> = unsent.into_iter().map(Decided::without_letter).collect();
+        self.reschedule(&lease, &unsent, batch).await;
+        self.keep(kept, &unconfirmed, batch, deadline.share(2, 3)).await;
     }
 
-    /// Reports the hidden messages as failed, so that Lambda does not delete them. An order whose message SQS did not hide gets a new one:
+    /// Reports the invisible messages as failed, so that Lambda does not delete them. An order whose message may be visible gets a new one:
     /// the old message would only return after its visibility timeout.
-    async fn keep(&self, kept: Vec<Kept>, not_hidden: &HashSet<usize>, batch: &mut Batch, deadline: Deadline) {
+    async fn keep(&self, kept: Vec<Kept>, unconfirmed: &HashSet<usize>, batch: &mut Batch, deadline: Deadline) {
         let mut others = Vec::new();
         for (index, kept) in kept.into_iter().enumerate() {
-            if not_hidden.contains(&index) {
+            if unconfirmed.contains(&index) {
                 others.push((kept.order_id, kept.due_in));
             } else {
                 batch.fail_message(kept.message_id);
@@ -199,12 +201,6 @@ impl<W: Work> Processor<W> {
         Decided::after_attempt(order, outcome, *max_attempts, backoff)
     }
 
-    /// Records the ends, and reschedules the orders that are due again later. Returns whether those were recorded.
-    async fn record(&self, lease: &Lease, decided: &[Decided], batch: &mut Batch) -> bool {
-        self.finish(lease, decided, batch).await;
-        self.reschedule(lease, decided, batch).await
-    }
-
     /// Records the ends. An order that another worker has claimed since is left to that worker.
     async fn finish(&self, lease: &Lease, decided: &[Decided], batch: &mut Batch) {
         let ends: Vec<_> = decided.iter().filter_map(Decided::finish).collect();
@@ -213,11 +209,13 @@ impl<W: Work> Processor<W> {
         }
         match lease.store.finish(lease.token, &ends, lease.claimed_at.elapsed(), self.announce).await {
             Ok(recorded) => {
-                count(decided, &recorded, lease.claimed_at.elapsed());
-                batch.trace_ends(ends.iter().filter(|end| recorded.contains(&end.order.order_id)));
                 // Also those recorded before: their answer may have got lost.
                 self.add_ended(ends.iter().map(|end| &end.order.order_id), batch);
-                for end in ends.iter().filter(|end| !recorded.contains(&end.order.order_id)) {
+                let (ended, others): (Vec<_>, Vec<_>) =
+                    ends.iter().partition(|end| recorded.contains(&end.order.order_id));
+                count(&ended, lease.claimed_at.elapsed());
+                batch.trace_ends(&ended);
+                for end in others {
                     tracing::warn!(
                         order.id = %end.order.order_id,
                         "did not record an outcome; it was recorded before, or another worker has claimed the order"
@@ -226,7 +224,7 @@ impl<W: Work> Processor<W> {
             }
             Err(error) => {
                 log_unrecorded(&error);
-                batch.fail_each(ends.iter().map(|end| &end.order.order_id));
+                batch.fail_unrecorded(ends.iter().map(|end| &end.order.order_id));
             }
         }
     }
@@ -241,7 +239,7 @@ impl<W: Work> Processor<W> {
         let recorded = lease.store.reschedule(lease.token, &later).await;
         if let Err(error) = &recorded {
             log_unrecorded(error);
-            batch.fail_each(later.iter().map(|order| order.order_id));
+            batch.fail_unrecorded(later.iter().map(|order| order.order_id));
         }
         recorded.is_ok()
     }
@@ -267,9 +265,7 @@ fn log_attempt(order: &Claimed, outcome: &Outcome) {
 }
 
 /// Counts the orders whose end was recorded, and measures their times.
-fn count(decided: &[Decided], recorded: &HashSet<OrderId>, since_claim: Duration) {
-    let ends = decided.iter().filter_map(Decided::finish).filter(|end| recorded.contains(&end.order.order_id));
-    let ends: Vec<_> = ends.collect();
+fn count(ends: &[&Finish<'_>], since_claim: Duration) {
     let failed = ends.iter().filter(|end| end.failure.is_some()).count();
     Count::Completed.add(ends.len() - failed);
     Count::Failed.add(failed);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use processor::event::SqsEvent;
-use processor::{Processor, ProcessorConfig, Unrecorded};
+use processor::{ConfiguredWork, Processor, ProcessorConfig, Unrecorded};
 use shared::config::{Env, or_exit};
 use shared::{aws, lifecycle, telemetry};
 
@@ -12,8 +12,7 @@ use shared::{aws, lifecycle, telemetry};
 async fn main() -> Result<(), Error> {
     let env = Env::read();
     telemetry::init(&env);
-    let (config, work) =
-        or_exit(ProcessorConfig::from_env(&env).and_then(|config| Ok((config, ProcessorConfig::work(&env)?))));
+    let (config, work) = (or_exit(ProcessorConfig::from_env(&env)), or_exit(ConfiguredWork::from_env(&env)));
     let processor = Arc::new(or_exit(Processor::new(config, work, &env)));
     let warming = Arc::clone(&processor);
     lifecycle::warm(async move {

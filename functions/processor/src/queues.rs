@@ -77,7 +77,7 @@ impl Queues {
     }
 
     /// Makes messages invisible until their orders are due. Returns the indexes of those that SQS did not confirm.
-    pub async fn hide(&self, kept: &[Kept], deadline: Deadline) -> HashSet<usize> {
+    pub async fn set_visibility(&self, kept: &[Kept], deadline: Deadline) -> HashSet<usize> {
         let times: Vec<_> = kept.iter().map(|kept| (kept.receipt.clone(), kept.due_in.max(SHORTEST_DELAY))).collect();
         self.orders.set_visibility_all(&times, deadline).await
     }

@@ -6,12 +6,16 @@ mod webhook;
 use std::fmt;
 use std::time::Duration;
 
+use shared::config::{ConfigError, Env};
 use shared::db::Store;
 use shared::db::claim::Claimed;
 use shared::deadline::Deadline;
 
 pub use simulated::Simulated;
 pub use webhook::Webhook;
+
+/// The longest simulated work, in seconds: a day.
+const MAX_DELAY: u64 = 86_400;
 
 /// The outcome of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +70,20 @@ pub enum ConfiguredWork {
     Simulated(Simulated),
     /// Calls the merchant's endpoint.
     Webhook(Webhook),
+}
+
+impl ConfiguredWork {
+    /// Builds the configured kind of work.
+    pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
+        match env.text("WORK") {
+            None | Some("simulated") => {
+                let delay = env.seconds("PROCESSING_DELAY_SECONDS", 5, 0..=MAX_DELAY)?;
+                Ok(Self::Simulated(Simulated { delay }))
+            }
+            Some("webhook") => Ok(Self::Webhook(Webhook::from_env(env)?)),
+            Some(_) => Err(ConfigError::new("WORK", "must be simulated or webhook")),
+        }
+    }
 }
 
 impl Work for ConfiguredWork {
