@@ -11,6 +11,7 @@
 //!   connection until that one has ended, for half a minute at most. A login that has not ended is waited for in the same way. In that
 //!   time, a server that stands still has one connection of each environment.
 
+pub mod active;
 pub mod cancel;
 pub mod claim;
 mod connect;
@@ -95,8 +96,8 @@ impl Database {
     }
 }
 
-/// The orders in the database, until a deadline: each method is a step of an order, by one statement as a
-/// rule. The statements of one environment run one after the other.
+/// The orders in the database, until a deadline. Each method runs one statement as a rule. The statements of one environment run one after
+/// the other.
 ///
 /// The files of this module hold the methods, each next to its statement: [`create`], [`read`], [`list`], [`cancel`], [`claim`],
 /// [`finish`], [`retry`], [`requeue`] and so on.
@@ -165,8 +166,34 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
     use crate::config::Env;
+
+    #[tokio::test]
+    async fn server_without_a_free_connection_is_dialled_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("postgres://u:p@{}/d", listener.local_addr().unwrap());
+        let logins = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&logins);
+        std::thread::spawn(move || {
+            for mut connection in listener.incoming().flatten() {
+                counted.fetch_add(1, Ordering::Relaxed);
+                let fields = "SFATAL\0VFATAL\0C53300\0Msorry, too many clients already\0\0";
+                let length = u32::try_from(fields.len() + 4).unwrap().to_be_bytes();
+                assert!(connection.read(&mut [0; 1024]).unwrap() > 0);
+                connection.write_all(&[b"E", &length[..], fields.as_bytes()].concat()).unwrap();
+            }
+        });
+        let env = Env::from_iter([("DATABASE_URL", url.as_str()), ("DATABASE_TLS", "off")]);
+        let store = Database::new(DbConfig::from_env(&env).unwrap()).until(Deadline::after(Duration::from_secs(5)));
+        let error = store.ping().await.unwrap_err();
+        assert!(matches!(error.cause(), DbError::Busy(_)), "{}", Chain(&error));
+        assert_eq!(logins.load(Ordering::Relaxed), 1);
+    }
 
     #[tokio::test]
     async fn error_of_a_statement_names_it() {

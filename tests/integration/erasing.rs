@@ -35,6 +35,22 @@ async fn user_of(world: &World, order_id: &str) -> String {
 }
 
 #[tokio::test]
+async fn calls_without_options_refuse_those_of_their_neighbours() {
+    let world = world_of(&["alice"]).await;
+    world.create("o-1").await;
+    for path in ["/users/alice/erase", "/orders/alice-1/retry", "/orders/o-1/cancel"] {
+        let problem = world.post(path, &json!({"dry_run": true})).await.problem(422);
+        assert_eq!(problem["errors"][0]["pointer"], "#/dry_run", "{path}: {problem}");
+    }
+    assert_eq!(world.get("/orders/o-1").await.expect(200)["status"], "pending");
+    assert_eq!(user_of(&world, "alice-1").await, "alice");
+    // Many clients name a type even if there is no body.
+    let empty = with_header(post_empty("/orders/o-1/cancel"), "content-type", "application/x-www-form-urlencoded");
+    world.call(empty).await.expect(200);
+    world.post("/users/alice/erase", &json!({})).await.expect(200);
+}
+
+#[tokio::test]
 async fn erased_orders_have_a_pseudonym_each_and_nothing_of_the_user() {
     let world = world_of(&["alice", "bob"]).await;
     let before = world.get("/orders/alice-1").await.expect(200);

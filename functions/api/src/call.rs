@@ -3,7 +3,6 @@
 //! The deadline is earlier than the function's time-out, so that every call gets an answer. The database gets two thirds of the
 //! time, so that a client gets its answer with `Retry-After` within six seconds when the database is slow.
 
-use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +25,8 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a handler needs to answer a call.
 pub struct Call {
-    api: Arc<Api>,
+    /// The clients.
+    pub api: Arc<Api>,
     /// The database until the call's deadline.
     pub store: Store,
     /// The deadline of the answer.
@@ -40,21 +40,13 @@ impl Call {
         let unsent = match messages {
             [] => 0,
             [message] => {
-                let sent = self.queue.send(message, deadline).await;
+                let sent = self.api.queue.send(message, deadline).await;
                 usize::from(sent.inspect_err(|error| tracing::warn!(%error, "could not send a message")).is_err())
             }
-            _ => self.queue.send_all(messages, deadline).await.len(),
+            _ => self.api.queue.send_all(messages, deadline).await.len(),
         };
         Count::Unsent.add(unsent);
         unsent
-    }
-}
-
-impl Deref for Call {
-    type Target = Api;
-
-    fn deref(&self) -> &Api {
-        &self.api
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Json;
 use serde::{Deserialize, Serialize};
-use shared::db::claim::Active;
+use shared::db::active::Active;
 use shared::db::history::Actor;
 use shared::order::OrderId;
 use shared::queue::{Group, Message, Received};
@@ -100,7 +100,7 @@ async fn receive(call: &Call, limit: i64) -> Result<Vec<Received>, ApiError> {
     let deadline = call.deadline.share(1, 2);
     let mut letters = Vec::new();
     while letters.len() < limit {
-        match call.dead_letters.receive(limit - letters.len(), INVISIBLE, deadline).await {
+        match call.api.dead_letters.receive(limit - letters.len(), INVISIBLE, deadline).await {
             Ok(received) if received.is_empty() => break,
             Ok(received) => letters.extend(received),
             // This call redrives the messages that it has. Another call receives the rest.
@@ -159,14 +159,14 @@ impl Letters {
         let waiting: Vec<_> = active.iter().filter(|order| order.needs_message()).collect();
         let message = |order: &&Active| Message::new(&order.order_id, group(&order.order_id), order.due_in);
         let messages: Vec<_> = waiting.iter().map(message).collect();
-        let unsent = call.queue.send_all(&messages, call.deadline.share(1, 2)).await;
+        let unsent = call.api.queue.send_all(&messages, call.deadline.share(1, 2)).await;
         let requeued = waiting.len() - unsent.len();
         let claimed: HashSet<_> = active.iter().filter(|order| order.is_claimed).map(|order| &order.order_id).collect();
         let unsent: HashSet<_> = unsent.into_iter().map(|index| &waiting[index].order_id).collect();
         let stays = |letter: &&Letter| claimed.contains(&letter.order_id) || unsent.contains(&letter.order_id);
         let (stay, done): (Vec<_>, Vec<_>) = self.orders.iter().partition(stays);
         let receipts: Vec<_> = done.into_iter().map(|letter| letter.receipt.clone()).collect();
-        call.dead_letters.delete_all(&receipts, call.deadline).await;
+        call.api.dead_letters.delete_all(&receipts, call.deadline).await;
         self.release(call, &stay).await;
         let ended = others.len() - retried.len();
         Ok(RedriveReport { retried: retried.len(), requeued, claimed: claimed.len(), ended, ..self.counted() })
@@ -176,6 +176,6 @@ impl Letters {
     async fn release(&self, call: &Call, letters: &[&Letter]) {
         let stay = self.unreadable.iter().chain(letters.iter().map(|letter| &letter.receipt));
         let visible: Vec<_> = stay.map(|receipt| (receipt.clone(), Duration::ZERO)).collect();
-        call.dead_letters.set_visibility_all(&visible, call.deadline).await;
+        call.api.dead_letters.set_visibility_all(&visible, call.deadline).await;
     }
 }

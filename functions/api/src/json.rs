@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer};
 use serde_json::Number;
@@ -25,44 +25,54 @@ const MAX_MESSAGE: usize = 200;
 
 /// Reads a body that is declared as JSON, at most `max_bytes`.
 pub async fn read(request: Request, max_bytes: usize) -> Result<Bytes, ApiError> {
-    if !is_json(&request) {
-        return Err(ApiError::NotJson);
-    }
-    if !is_unencoded(&request) {
-        return Err(ApiError::Encoded);
-    }
+    check_declared(request.headers())?;
+    bytes(request, max_bytes).await
+}
+
+async fn bytes(request: Request, max_bytes: usize) -> Result<Bytes, ApiError> {
     axum::body::to_bytes(request.into_body(), max_bytes).await.map_err(|_| ApiError::TooLarge(max_bytes))
 }
 
-fn is_json(request: &Request) -> bool {
-    let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+/// Checks that the body is declared as JSON without an encoding.
+fn check_declared(headers: &HeaderMap) -> Result<(), ApiError> {
+    if !is_json(headers) {
+        return Err(ApiError::NotJson);
+    }
+    if is_unencoded(headers) { Ok(()) } else { Err(ApiError::Encoded) }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let essence = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     essence == "application/json" || essence.starts_with("application/") && essence.ends_with("+json")
 }
 
 /// Whether the body has no content encoding, such as compression.
-fn is_unencoded(request: &Request) -> bool {
-    let codings = request.headers().get_all(header::CONTENT_ENCODING);
+fn is_unencoded(headers: &HeaderMap) -> bool {
+    let codings = headers.get_all(header::CONTENT_ENCODING);
     codings.iter().all(|coding| coding.is_empty() || coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
-/// The options of a call, as a JSON object. Without a body, or with a body of `null`, they have their defaults.
+/// The options of a call, as a JSON object. Without a body, or with a body of `null`, they have their defaults. Any other body must be
+/// declared as JSON, so that none is ignored.
 pub struct OptionalBody<T>(pub T);
+
+/// The options of a call that has none: it refuses the options of its neighbours, such as `dry_run`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoOptions {}
 
 impl<T: DeserializeOwned + Default> FromRequest<Arc<Api>> for OptionalBody<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &Arc<Api>) -> Result<Self, ApiError> {
-        let body = if request.headers().contains_key(header::CONTENT_TYPE) {
-            read(request, MAX_BYTES).await?
-        } else {
-            // A body without a content type is refused, and not ignored.
-            axum::body::to_bytes(request.into_body(), 0).await.map_err(|_| ApiError::NotJson)?
-        };
-        if body.is_empty() || body.trim_ascii() == b"null" {
+        let declared = check_declared(request.headers());
+        let body = bytes(request, MAX_BYTES).await?;
+        if body.is_empty() {
             return Ok(Self(T::default()));
         }
-        members(&body).map(Self)
+        declared?;
+        if body.trim_ascii() == b"null" { Ok(Self(T::default())) } else { members(&body).map(Self) }
     }
 }
 
@@ -126,10 +136,6 @@ fn cut(text: &str) -> String {
 mod tests {
     use super::*;
 
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Nothing {}
-
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Options {
@@ -173,7 +179,7 @@ mod tests {
     #[test]
     fn message_about_a_long_body_is_cut() {
         let body = format!("{{\"{}\": 1}}", "\\u0001".repeat(100_000));
-        let Err(ApiError::Invalid(errors)) = members::<Nothing>(body.as_bytes()) else { panic!("it is read") };
+        let Err(ApiError::Invalid(errors)) = members::<NoOptions>(body.as_bytes()) else { panic!("it is read") };
         assert_eq!(errors[0].detail.chars().count(), MAX_MESSAGE + 1);
         assert!(errors[0].pointer.len() < 2 * MAX_MESSAGE);
     }

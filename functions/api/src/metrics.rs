@@ -150,11 +150,11 @@ pub async fn metrics(
     let hours = hours::parse(&query?.0)?;
     // The depths are null if the queue does not answer. The other numbers do not wait for it.
     let deadline = call.deadline.share(1, 4);
-    let depths = async { tokio::try_join!(call.queue.depth(deadline), call.dead_letters.depth(deadline)) };
+    let depths = async { tokio::try_join!(call.api.queue.depth(deadline), call.api.dead_letters.depth(deadline)) };
     let (read, depths) = tokio::join!(call.store.read_metrics(), depths);
     let depths = depths.inspect_err(|error| tracing::warn!(%error, "could not read the depths of the queues")).ok();
     let mut view = MetricsView::new(read?, depths);
-    if call.announce == Announce::Ends {
+    if call.api.announce == Announce::Ends {
         view.oldest_event_seconds = Some(call.store.age_of_oldest_end().await?.as_secs_f64());
     }
     if let Some(hours) = hours {

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use crate::call::Call;
 use crate::caller::{Admin, Caller};
+use crate::json::{NoOptions, OptionalBody};
 use crate::orders::parameters::UserIdText;
 use crate::problem::{ApiError, Problem, Refusals};
 
@@ -30,7 +31,8 @@ pub struct ErasureReport {
 ///
 /// The user's identifier is replaced by a random pseudonym, another one in each order. Nothing leads back, and the user's own token
 /// finds the orders no more. If any order of the user is active, or its event is not yet published, the call is refused and changes nothing. A call erases as many orders
-/// as its time allows: repeat it while `more` is true. A repeat for a user without orders succeeds and changes nothing.
+/// as its time allows: repeat it while `more` is true. A repeat for a user without orders succeeds and changes nothing. There is no dry run:
+/// a body with options is refused.
 #[utoipa::path(
     post, path = "/users/{user_id}/erase", tag = "operation", security(("token" = ["orders/admin"])),
     params(("user_id" = inline(UserIdText), Path, description = "The user's identifier", example = "alice")),
@@ -45,8 +47,9 @@ pub async fn erase(
     call: Call,
     Admin(caller): Admin,
     UserPath(user_id): UserPath,
+    _: OptionalBody<NoOptions>,
 ) -> Result<Json<ErasureReport>, ApiError> {
-    let active = call.store.count_active_of(&user_id, call.announce).await?;
+    let active = call.store.count_active_of(&user_id, call.api.announce).await?;
     if active > 0 {
         log(&caller, 0, active);
         let detail = format!(
@@ -64,7 +67,7 @@ async fn erase_chunks(call: &Call, user_id: &UserId) -> Result<u64, ApiError> {
     let last_start = call.deadline.share(1, 2);
     let mut erased = 0;
     while !last_start.is_over() {
-        let chunk = call.store.erase_user(user_id, CHUNK, call.announce).await?;
+        let chunk = call.store.erase_user(user_id, CHUNK, call.api.announce).await?;
         erased += chunk;
         if chunk < CHUNK.unsigned_abs() {
             break;

@@ -7,7 +7,8 @@ use shared::db::requeue::{Overdue, Slice};
 use shared::deadline::Deadline;
 use shared::telemetry::Measure;
 
-use crate::{AHEAD, Sweeper};
+use crate::Sweeper;
+use crate::enqueue::AHEAD;
 
 /// The divisor of the share for reading slices.
 const SURVEY_SHARE: u32 = 4;
@@ -55,12 +56,12 @@ impl Survey {
 
 /// The first slice of the next run, and the number of the table's pages when it was last read.
 #[derive(Debug)]
-pub struct Place {
+pub struct Cursor {
     slice: Slice,
     pages: u32,
 }
 
-impl Default for Place {
+impl Default for Cursor {
     fn default() -> Self {
         // Any number of pages is possible, so that the first slice holds up no others if it can't be read.
         Self { slice: Slice::default(), pages: u32::MAX }
@@ -73,16 +74,16 @@ impl Sweeper {
     pub(crate) async fn survey(&self, deadline: Deadline) -> (Survey, Result<(), StoreError>) {
         let (store, last_start) = (self.database.until(deadline), deadline.share(1, SURVEY_SHARE));
         let (mut survey, mut result) = (Survey::default(), Ok(()));
-        let mut place = self.place.lock().await;
-        while result.is_ok() && !survey.has(place.slice) && (survey.slices.is_empty() || !last_start.is_over()) {
-            match store.find_overdue(place.slice, self.timing.grace, AHEAD).await {
+        let mut cursor = self.cursor.lock().await;
+        while result.is_ok() && !survey.has(cursor.slice) && (survey.slices.is_empty() || !last_start.is_over()) {
+            match store.find_overdue(cursor.slice, self.timing.grace, AHEAD).await {
                 Ok(overdue) => {
-                    place.pages = overdue.pages;
-                    survey.slices.push((place.slice, overdue));
+                    cursor.pages = overdue.pages;
+                    survey.slices.push((cursor.slice, overdue));
                 }
                 Err(error) => result = Err(error),
             }
-            place.slice = place.slice.next(place.pages);
+            cursor.slice = cursor.slice.next(cursor.pages);
         }
         // A slice without orders comes last.
         survey.slices.sort_by_key(|(_, overdue)| (overdue.first_due_at.is_none(), overdue.first_due_at));

@@ -21,10 +21,8 @@ use uuid::Uuid;
 
 use super::history::is_recorded;
 use super::row::{due_in, keys, order_id};
-use super::schedule::lacks_message;
 use super::{DbError, Param, Store, StoreError};
 use crate::order::OrderId;
-use crate::queue::LONGEST_DELAY;
 
 /// The result of claiming a batch. Each order of the batch is in one of the lists.
 #[derive(Debug, Default)]
@@ -126,24 +124,6 @@ impl Store {
         })
         .map(|()| lapsed)
     }
-
-    /// Finds the active ones among the orders.
-    pub async fn find_active(&self, order_ids: &[OrderId]) -> Result<Vec<Active>, StoreError> {
-        let order_ids = keys(order_ids);
-        let sql = format!(
-            "SELECT order_id, greatest(0, extract(epoch FROM due_at - now()))::float8 AS due_in_seconds,
-                claim IS NOT NULL AND due_at > now() AS is_claimed, ({}) IS TRUE AS is_scheduled
-            FROM order_work WHERE order_id = ANY ($1)",
-            lacks_message("$2")
-        );
-        let params: [Param; 2] = [(&order_ids, Type::TEXT_ARRAY), (&LONGEST_DELAY.as_secs_f64(), Type::FLOAT8)];
-        let rows = self.query("find active orders", &sql, &params).await?;
-        rows.read(|row| {
-            let (order_id, due_in) = due_in(row)?;
-            let (is_claimed, is_scheduled) = (row.try_get("is_claimed")?, row.try_get("is_scheduled")?);
-            Ok(Active { order_id, due_in, is_claimed, is_scheduled })
-        })
-    }
 }
 
 /// How many of these orders, the least attempts first, are claimed together after their lease has expired.
@@ -161,27 +141,6 @@ fn reclaimed_together(lapsed: &[(OrderId, i32)], max_attempts: i32) -> usize {
     let has_more = |(_, attempts): &&(OrderId, i32)| attempts + 2 < max_attempts;
     let at_least = half.min(1);
     lapsed.iter().take(half).take_while(has_more).count().max(at_least)
-}
-
-/// An order that has not ended.
-#[derive(Debug)]
-pub struct Active {
-    /// The order.
-    pub order_id: OrderId,
-    /// The time until it is due.
-    pub due_in: Duration,
-    /// Whether a worker holds its lease.
-    pub is_claimed: bool,
-    /// Whether the sweeper is still to send its message ([`super::schedule`]).
-    pub is_scheduled: bool,
-}
-
-impl Active {
-    /// Whether the order needs a message now: no worker holds it, and the sweeper is not to send one later.
-    #[must_use]
-    pub const fn needs_message(&self) -> bool {
-        !self.is_claimed && !self.is_scheduled
-    }
 }
 
 /// Claims due orders that no worker holds, or starts their delay. Returns orders whose lease has expired as such. If every order was due,

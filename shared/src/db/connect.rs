@@ -13,6 +13,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls, Row, Statement};
 
 use super::credential::{Credential, Login};
+use super::error::of_login;
 use super::tls::ToDatabase;
 use super::{DbError, Param, tls, url};
 use crate::config::{ConfigError, Env};
@@ -113,8 +114,7 @@ impl DbConfig {
             None => self.begin(server, login)?,
         };
         match deadline.bound(&mut opening.connected).await {
-            // An operator may mend any cause while the function runs, even a refused password.
-            Ok(connected) => connected.map_err(|error| DbError::Unavailable(Box::new(error))),
+            Ok(connected) => connected.map_err(of_login),
             Err(elapsed) => {
                 *slot = Some(opening);
                 Err(DbError::Unavailable(Box::new(elapsed)))

@@ -91,6 +91,13 @@ impl From<tokio_postgres::Error> for DbError {
     }
 }
 
+/// The error of a login. An operator may mend any cause while the function runs, even a refused password. A server that has no
+/// connection left (class 53) would have none for a second attempt of the call either.
+pub(super) fn of_login(error: tokio_postgres::Error) -> DbError {
+    let is_full = error.code().is_some_and(|state| state.code().starts_with("53"));
+    if is_full { DbError::Busy(Box::new(error)) } else { DbError::Unavailable(Box::new(error)) }
+}
+
 /// Whether the statement of a driver's error may succeed later.
 pub(super) fn is_temporary(error: &tokio_postgres::Error) -> bool {
     class(error)("".into()).is_temporary()

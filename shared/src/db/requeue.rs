@@ -11,7 +11,7 @@ use super::row::{order_id, seconds};
 use super::schedule::lacks_message;
 use super::{DbError, Param, Store, StoreError};
 use crate::order::OrderId;
-use crate::queue::LONGEST_DELAY;
+use crate::queue::{Group, LONGEST_DELAY, Message};
 
 /// A part of `order_work` on disk, by its pages of 8 KiB. A statement of a sweep reads one slice, so its time does not grow with the
 /// number of active orders. Most services have a single slice.
@@ -180,7 +180,7 @@ pub struct Overdue {
     pub pages: u32,
 }
 
-/// An order that gets a message from the sweeper.
+/// An order that gets a message.
 #[derive(Debug)]
 pub struct ToEnqueue {
     /// The order.
@@ -192,6 +192,12 @@ pub struct ToEnqueue {
 }
 
 impl ToEnqueue {
+    /// Its message, delayed until it is due.
+    #[must_use]
+    pub fn message(&self) -> Message {
+        Message::new(&self.order_id, self.user_id.as_deref().map(Group::of), self.due_in)
+    }
+
     pub(super) fn read(row: &Row) -> Result<Self, DbError> {
         Ok(Self {
             order_id: order_id(row)?,

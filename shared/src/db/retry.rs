@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use time::OffsetDateTime;
-use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::history::{Actor, MAX_RETRIED, has_room};
 use super::list::all_of;
+use super::requeue::ToEnqueue;
 use super::row::{Rows, keys, order_id};
 use super::{Param, Store, StoreError};
 use crate::order::{OrderId, UserId};
@@ -108,7 +108,7 @@ impl Store {
         order_ids: &[OrderId],
         interval: Duration,
         actor: Actor<'_>,
-    ) -> Result<Vec<Retried>, StoreError> {
+    ) -> Result<Vec<ToEnqueue>, StoreError> {
         let room = has_room("held", MAX_RETRIED);
         let order_ids = keys(order_ids);
         let sql = format!("WITH held AS (
@@ -148,21 +148,6 @@ impl Store {
             (&actor.client, Type::TEXT),
         ];
         let rows = self.query("retry failed orders", &sql, &params).await?;
-        let retried = |row: &Row| {
-            let due_in = Duration::try_from_secs_f64(row.try_get("due_in_seconds")?).unwrap_or_default();
-            Ok(Retried { order_id: order_id(row)?, user_id: row.try_get("user_id")?, due_in })
-        };
-        rows.read(retried)
+        rows.read(ToEnqueue::read)
     }
-}
-
-/// A failed order that is pending again.
-#[derive(Debug)]
-pub struct Retried {
-    /// The order.
-    pub order_id: OrderId,
-    /// Its user.
-    pub user_id: String,
-    /// The time until it is due.
-    pub due_in: Duration,
 }

@@ -104,8 +104,11 @@ async fn create_all(
 ) -> Result<Vec<Result<Accepted, ApiError>>, ApiError> {
     let mut valid = Vec::with_capacity(requests.len());
     let checked: Vec<_> = requests.into_iter().map(|request| request.map(|request| valid.push(request))).collect();
-    let created =
-        if valid.is_empty() { Vec::new() } else { call.store.create_all(&valid, call.config.cancel_window).await? };
+    let created = if valid.is_empty() {
+        Vec::new()
+    } else {
+        call.store.create_all(&valid, call.api.config.cancel_window).await?
+    };
     let mut created = created.into_iter();
     let mut next = || {
         let created: Option<Result<Created, _>> = created.next();

@@ -8,6 +8,7 @@ use super::parameters::OrderIdText;
 use super::read::{OrderPath, find};
 use crate::call::Call;
 use crate::caller::Caller;
+use crate::json::{NoOptions, OptionalBody};
 use crate::problem::{ApiError, Problem, RefusalsOfOne};
 
 /// Cancel an order before its processing starts.
@@ -22,9 +23,14 @@ use crate::problem::{ApiError, Problem, RefusalsOfOne};
         RefusalsOfOne,
     )
 )]
-pub async fn cancel(call: Call, caller: Caller, OrderPath(order_id): OrderPath) -> Result<Json<OrderView>, ApiError> {
+pub async fn cancel(
+    call: Call,
+    caller: Caller,
+    OrderPath(order_id): OrderPath,
+    _: OptionalBody<NoOptions>,
+) -> Result<Json<OrderView>, ApiError> {
     let user = caller.may_write()?;
-    let cancelled = call.store.cancel(&order_id, user, caller.actor(), call.announce).await?;
+    let cancelled = call.store.cancel(&order_id, user, caller.actor(), call.api.announce).await?;
     let order = find(&call, user, &order_id).await?;
     if !cancelled && order.status != Status::Cancelled {
         let detail = format!("The order is {}. A client can cancel only a pending order.", order.status);

@@ -50,7 +50,7 @@ pub async fn create(
 ) -> Result<Response, ApiError> {
     require_user(caller.may_write()?, &new.user_id)?;
     let key = Key::of(&headers)?.map(|key| key.stored(&caller, None));
-    let created = call.store.create(&CreateRequest::new(new, key), call.config.cancel_window).await?;
+    let created = call.store.create(&CreateRequest::new(new, key), call.api.config.cancel_window).await?;
     let Accepted { order, is_new } = accept(created)?;
     // Also for replays: the instance that created the order may have died before it enqueued it.
     if order.status == Status::Pending
@@ -94,7 +94,7 @@ pub fn accept(created: Created) -> Result<Accepted, ApiError> {
 
 /// The message of a new order; `None` if its `process_after` is so late that the sweeper sends the message.
 pub fn first_message(call: &Call, order: &Order) -> Option<Message> {
-    let delay = schedule::delay_of_first_message(order, call.config.cancel_window)?;
+    let delay = schedule::delay_of_first_message(order, call.api.config.cancel_window)?;
     Some(Message::new(&order.order_id, Some(Group::of(&order.user_id)), delay))
 }
 

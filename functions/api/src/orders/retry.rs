@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use axum::Json;
 use serde::{Deserialize, Serialize};
-use shared::db::claim::Active;
+use shared::db::active::Active;
 use shared::db::history::Actor;
-use shared::db::retry::{Cause, FailedFilter, Retried};
+use shared::db::requeue::ToEnqueue;
+use shared::db::retry::{Cause, FailedFilter};
 use shared::order::{OrderId, Status, UserId};
 use shared::queue::{Group, Message};
 use shared::view::OrderView;
@@ -19,8 +20,8 @@ use super::parameters::OrderIdText;
 use super::read::{OrderPath, find};
 use super::selection::{CAUSE_RULE, check_bounds, is_valid_cause};
 use crate::call::Call;
-use crate::caller::{Admin, Caller, Scope};
-use crate::json::OptionalBody;
+use crate::caller::Admin;
+use crate::json::{NoOptions, OptionalBody};
 use crate::problem::{ApiError, Problem, RefusalsOfOne, RefusalsOfOptions};
 
 /// The most causes that a report names.
@@ -39,8 +40,12 @@ const MAX_CAUSES: i64 = 20;
         RefusalsOfOne,
     )
 )]
-pub async fn retry(call: Call, caller: Caller, OrderPath(order_id): OrderPath) -> Result<Json<OrderView>, ApiError> {
-    caller.require(Scope::Admin)?;
+pub async fn retry(
+    call: Call,
+    Admin(caller): Admin,
+    OrderPath(order_id): OrderPath,
+    _: OptionalBody<NoOptions>,
+) -> Result<Json<OrderView>, ApiError> {
     let order_ids = [order_id];
     let retried = call.store.retry(&order_ids, Duration::ZERO, caller.actor()).await?;
     let order = find(&call, None, &order_ids[0]).await?;
@@ -214,8 +219,7 @@ pub async fn retry_paced(
 ) -> Result<HashSet<OrderId>, ApiError> {
     let interval = Duration::from_secs(1) / per_second.max(1);
     let retried = call.store.retry(order_ids, interval, actor).await?;
-    let message = |order: &Retried| Message::new(&order.order_id, Some(Group::of(&order.user_id)), order.due_in);
-    let mut messages: Vec<_> = retried.iter().map(message).collect();
+    let mut messages: Vec<_> = retried.iter().map(ToEnqueue::message).collect();
     let mut pending: HashSet<_> = retried.iter().map(|order| order.order_id.clone()).collect();
     let others: Vec<_> = order_ids.iter().filter(|order_id| !pending.contains(order_id)).cloned().collect();
     // If the answer of the statement got lost, it was sent again, and found that no order is failed any more.
