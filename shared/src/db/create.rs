@@ -11,7 +11,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use tokio_postgres::types::Type;
 
-use super::row::{COLUMNS, order};
+use super::row::{COLUMNS, order, order_id_of, qualified};
 use super::{DbError, Param, Store, StoreError};
 use crate::order::{NewOrder, Order, OrderId, Status};
 
@@ -162,20 +162,38 @@ impl Store {
         rows.read(|row| Ok((row.try_get("order_id")?, row.try_get("created_at")?)))
     }
 
-    /// Finds the orders that have the identifier or the key of a request.
+    /// Finds the orders that have the identifier or the key of a request. It reads the content of an order only if it may be a request's:
+    /// it has the user of one, and the number of items of one. It therefore reads no other user's content, and no more than the requests have.
     async fn find_earlier(&self, requests: &[&CreateRequest]) -> Result<Vec<Earlier>, StoreError> {
         let order_ids: Vec<_> = requests.iter().map(|request| request.order_id.as_str()).collect();
         let keys: Vec<_> = requests.iter().filter_map(|request| request.key.as_deref()).collect();
+        let user_ids: Vec<_> = requests.iter().map(|request| request.new.user_id.as_str()).collect();
+        let items = |request: &&CreateRequest| i32::try_from(request.new.item_ids.as_slice().len()).unwrap_or(i32::MAX);
+        let items: Vec<_> = requests.iter().map(items).collect();
+        let columns = qualified(COLUMNS);
         // Each lookup uses an index. An OR of the two conditions could scan the table.
         let sql = format!(
-            "SELECT {COLUMNS}, idempotency_key FROM order_states WHERE order_id = ANY ($1)
-        UNION ALL
-        SELECT {COLUMNS}, idempotency_key FROM order_states
-        WHERE idempotency_key IS NOT NULL AND idempotency_key = ANY ($2) AND order_id <> ALL ($1)"
+            "WITH earlier AS (
+            SELECT order_id, idempotency_key, user_id = ANY ($3) AND cardinality(item_ids) = ANY ($4) AS is_similar
+            FROM orders WHERE order_id = ANY ($1)
+            UNION ALL
+            SELECT order_id, idempotency_key, user_id = ANY ($3) AND cardinality(item_ids) = ANY ($4)
+            FROM orders WHERE idempotency_key IS NOT NULL AND idempotency_key = ANY ($2) AND order_id <> ALL ($1)
+        )
+        SELECT e.order_id AS earlier_id, e.idempotency_key, s.order_id IS NOT NULL AS is_read, {columns}
+        FROM earlier AS e LEFT JOIN order_states AS s ON e.is_similar AND s.order_id = ANY (ARRAY[e.order_id])"
         );
-        let params: [Param; 2] = [(&order_ids, Type::TEXT_ARRAY), (&keys, Type::BYTEA_ARRAY)];
+        let params: [Param; 4] = [
+            (&order_ids, Type::TEXT_ARRAY),
+            (&keys, Type::BYTEA_ARRAY),
+            (&user_ids, Type::TEXT_ARRAY),
+            (&items, Type::INT4_ARRAY),
+        ];
         let rows = self.query("find earlier orders", &sql, &params).await?;
-        rows.read(|row| Ok(Earlier { order: order(row)?, key: row.try_get("idempotency_key")? }))
+        rows.read(|row| {
+            let order = row.try_get::<_, bool>("is_read")?.then(|| order(row)).transpose()?;
+            Ok(Earlier { order_id: order_id_of(row, "earlier_id")?, order, key: row.try_get("idempotency_key")? })
+        })
     }
 }
 
@@ -187,25 +205,28 @@ fn array_literal(texts: &[String]) -> String {
 
 /// An order that existed before, and its idempotency key.
 struct Earlier {
-    order: Order,
+    order_id: OrderId,
+    /// The order; `None` if it can't be any request's.
+    order: Option<Order>,
     key: Option<Vec<u8>>,
 }
 
 /// Tells a repeat from a collision by the content of the earlier order. Returns `None` if there is no earlier order.
 fn compare(request: &CreateRequest, earlier: &[Earlier]) -> Option<Created> {
     let CreateRequest { order_id, new, key } = request;
-    if let Some(Earlier { order, .. }) = earlier.iter().find(|earlier| earlier.order.order_id == *order_id) {
-        return Some(match is_same_content(order, new) {
+    let same = |earlier: &Earlier| earlier.order.as_ref().filter(|order| is_same_content(order, new)).cloned();
+    if let Some(earlier) = earlier.iter().find(|earlier| earlier.order_id == *order_id) {
+        return Some(match same(earlier) {
             // No client knows a generated identifier, so the insert was sent twice: the answer to the first was lost.
-            true if new.order_id.is_none() => Created::Inserted(order.clone()),
-            true => Created::Replayed(order.clone()),
-            false => Created::IdTaken,
+            Some(order) if new.order_id.is_none() => Created::Inserted(order),
+            Some(order) => Created::Replayed(order),
+            None => Created::IdTaken,
         });
     }
-    let Earlier { order, .. } = earlier.iter().find(|earlier| key.is_some() && earlier.key == *key)?;
+    let earlier = earlier.iter().find(|earlier| key.is_some() && earlier.key == *key)?;
     // A request with its own identifier is for that order, and not for the one that first used the key.
-    let is_repeat = new.order_id.is_none() && is_same_content(order, new);
-    Some(if is_repeat { Created::Replayed(order.clone()) } else { Created::KeyReused })
+    let repeated = same(earlier).filter(|_| new.order_id.is_none());
+    Some(repeated.map_or(Created::KeyReused, Created::Replayed))
 }
 
 fn is_same_content(earlier: &Order, new: &NewOrder) -> bool {

@@ -25,12 +25,7 @@ pub const HOT: [(&str, &str, &str, Option<i64>); 29] = [
         ARRAY[NULL, now()]::timestamptz[], ARRAY[NULL, '\\x01']::bytea[], 2",
         Some(2),
     ),
-    (
-        "find earlier orders",
-        "SELECT order_id, user_id, … failure, idempotency_key",
-        "IDS, ARRAY['\\x02']::bytea[]",
-        None,
-    ),
+    ("find earlier orders", "WITH earlier AS", "IDS, ARRAY['\\x02']::bytea[], ARRAY['alice'], ARRAY[1]", None),
     (
         "get an order",
         "SELECT order_id, user_id, … failure FROM order_states WHERE order_id",
