@@ -118,9 +118,24 @@ fn is_query_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@/?%".contains(c)
 }
 
+/// The most characters of a path in the log. Those of an order's longest identifier, which is percent-encoded in part, fit.
+const MAX_LOGGED: usize = 256;
+
+/// The part of a path that is logged. Anybody can call paths that no route has, and would fill the log with long ones.
+#[must_use]
+pub fn logged_path(path: &str) -> &str {
+    path.char_indices().nth(MAX_LOGGED).map_or(path, |(end, _)| &path[..end])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn log_has_only_the_start_of_a_long_path() {
+        assert_eq!(logged_path("/orders/o-1"), "/orders/o-1");
+        assert_eq!(logged_path(&"/ö".repeat(5000)), "/ö".repeat(128));
+    }
 
     fn path_of(path: &str) -> String {
         let event =

@@ -42,8 +42,8 @@ SELECT date_trunc('minute', finished_at),
     count(*) FILTER (WHERE status = 'cancelled'),
     coalesce(sum(extract(epoch FROM finished_at - started_at)) FILTER (WHERE status = 'completed'), 0),
     -- The buckets of shared/src/db/stats.rs.
-    coalesce(array_agg(least(400, greatest(0, ceil(ln(greatest(1, 1000 * extract(epoch FROM finished_at - started_at))) / ln(1.05))))::smallint)
+    coalesce(array_agg(least(440, greatest(0, ceil(ln(greatest(1, 1000 * extract(epoch FROM finished_at - started_at))) / ln(1.05))))::smallint)
         FILTER (WHERE status = 'completed'), '{}'),
-    coalesce(array_agg(least(400, greatest(0, ceil(ln(greatest(1, 1000 * extract(epoch FROM started_at - created_at))) / ln(1.05))))::smallint)
+    coalesce(array_agg(least(440, greatest(0, ceil(ln(greatest(1, 1000 * extract(epoch FROM started_at - created_at))) / ln(1.05))))::smallint)
         FILTER (WHERE status = 'completed'), '{}')
 FROM counted WHERE finished_at IS NOT NULL GROUP BY 1;

@@ -16,6 +16,7 @@ use lambda_http::request::RequestContext;
 use serde::Serialize;
 use shared::db::StoreError;
 use shared::error::Chain;
+use shared::gateway;
 use shared::queue::QueueError;
 use utoipa::ToSchema;
 
@@ -264,7 +265,8 @@ fn log_cause(error: &ApiError, request_id: &str) {
 /// in the log.
 fn logged_path(request: &Request) -> String {
     let (route, path) = (request.extensions().get().map(MatchedPath::as_str), request.uri().path());
-    if path.starts_with("/users/") { route.unwrap_or("/users/…").to_owned() } else { path.to_owned() }
+    let path = if path.starts_with("/users/") { route.unwrap_or("/users/…") } else { path };
+    gateway::logged_path(path).to_owned()
 }
 
 /// Logs a refused or failed call at `INFO`, any other at `DEBUG`: the gateway's access log has every call.

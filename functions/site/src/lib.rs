@@ -17,6 +17,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use shared::gateway;
 use utoipa_swagger_ui::Config as Swagger;
 
 pub use config::SiteConfig;
@@ -81,7 +82,7 @@ fn swagger_file(path: &str) -> Response {
 
 async fn log_and_harden(request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let path = request.uri().path().to_owned();
+    let path = gateway::logged_path(request.uri().path()).to_owned();
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(POLICY);

@@ -17,14 +17,14 @@ use crate::order::Status;
 
 /// The ratio of the bounds of a bucket.
 const GROWTH: f64 = 1.05;
-/// The last bucket, which holds all longer times: from 1.05^400 ms, which is 3.5 days.
-const LAST_BUCKET: i16 = 400;
+/// The last bucket, which holds all longer times: from 1.05^440 ms, which is 24 days. An order may take a week, and wait for a pause.
+const LAST_BUCKET: i16 = 440;
 
-/// The bucket of a time: the smallest `n` with `time ≤ 1.05^n ms`, from 0 to 400.
+/// The bucket of a time: the smallest `n` with `time ≤ 1.05^n ms`, from 0 to 440.
 #[must_use]
 pub fn bucket(time: Duration) -> i16 {
     let exponent = (time.as_seconds_f64() * 1000.0).max(1.0).log(GROWTH).ceil();
-    #[expect(clippy::cast_possible_truncation, reason = "it is from 0 to 400")]
+    #[expect(clippy::cast_possible_truncation, reason = "it is from 0 to 440")]
     let bucket = exponent.min(f64::from(LAST_BUCKET)) as i16;
     bucket
 }
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn middle_of_a_bucket_is_within_two_and_a_half_percent() {
-        for millis in [1.0, 1.3, 20.0, 999.0, 5000.0, 86_400_000.0, 250_000_000.0] {
+        for millis in [1.0, 1.3, 20.0, 999.0, 5000.0, 86_400_000.0, 1_900_000_000.0] {
             let exact = millis / 1000.0;
             let found = middle(bucket(Duration::seconds_f64(exact)));
             assert!((found / exact - 1.0).abs() <= 0.025, "{exact}: {found}");
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn times_out_of_range_are_in_the_first_or_the_last_bucket() {
         assert_eq!(
-            (bucket(Duration::seconds(-1)), bucket(Duration::ZERO), bucket(Duration::days(9))),
+            (bucket(Duration::seconds(-1)), bucket(Duration::ZERO), bucket(Duration::days(30))),
             (0, 0, LAST_BUCKET)
         );
     }
