@@ -24,6 +24,7 @@ pub mod finish;
 pub mod history;
 pub mod inspect;
 pub mod list;
+mod params;
 pub mod pause;
 pub mod read;
 pub mod requeue;

@@ -5,7 +5,7 @@ use tokio_postgres::types::Type;
 
 use super::ends::Announce;
 use super::history::Actor;
-use super::list::all_of;
+use super::params::{Params, all_of};
 use super::row::{Rows, keys, order_id};
 use super::{Param, Store, StoreError};
 use crate::order::{OrderId, UserId};
@@ -118,28 +118,19 @@ impl Store {
         filter: &PendingFilter,
         limit: i64,
     ) -> Result<Rows, StoreError> {
-        let order_ids = filter.order_ids.as_deref().map(keys);
         let with_user =
             "CROSS JOIN LATERAL (SELECT o.user_id FROM orders AS o WHERE o.order_id = w.order_id OFFSET 0) AS o";
-        let criteria = [
-            Some("started_at IS NULL"),
-            filter.created_from.map(|_| "created_at >= $1"),
-            filter.created_before.map(|_| "created_at < $2"),
-            filter.user_id.as_ref().map(|_| "user_id = $3"),
-            order_ids.as_ref().map(|_| "order_id = ANY ($5)"),
-        ];
-        let sql = format!(
-            "SELECT {what} FROM order_work AS w {} {} {how} LIMIT $4",
-            filter.user_id.as_ref().map_or("", |_| with_user),
-            all_of(&criteria.into_iter().flatten().collect::<Vec<_>>())
-        );
-        let params: [Param; 5] = [
-            (&filter.created_from, Type::TIMESTAMPTZ),
-            (&filter.created_before, Type::TIMESTAMPTZ),
-            (&filter.user_id.as_ref().map(UserId::as_str), Type::TEXT),
-            (&limit, Type::INT8),
-            (&order_ids, Type::TEXT_ARRAY),
-        ];
-        self.query("find pending orders", &sql, &params).await
+        let with_user = if filter.user_id.is_some() { with_user } else { "" };
+        let mut params = Params::default();
+        let criteria = all_of([
+            Some("started_at IS NULL".to_owned()),
+            params.when("created_at >= ?", filter.created_from, Type::TIMESTAMPTZ),
+            params.when("created_at < ?", filter.created_before, Type::TIMESTAMPTZ),
+            params.when("user_id = ?", filter.user_id.as_ref().map(UserId::as_str), Type::TEXT),
+            params.when("order_id = ANY (?)", filter.order_ids.as_deref().map(keys), Type::TEXT_ARRAY),
+        ]);
+        let limit = params.bind(limit, Type::INT8);
+        let sql = format!("SELECT {what} FROM order_work AS w {with_user} {criteria} {how} LIMIT {limit}");
+        self.query("find pending orders", &sql, &params.all()).await
     }
 }

@@ -4,8 +4,9 @@ use time::OffsetDateTime;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::row::{COLUMNS, Rows, keys, order, order_id_of, qualified};
-use super::{DbError, Param, Store, StoreError};
+use super::params::{Params, all_of};
+use super::row::{COLUMNS, keys, order, order_id_of, qualified};
+use super::{DbError, Store, StoreError};
 use crate::order::{Order, OrderId, Status, UserId};
 
 /// A filter on the orders of a list.
@@ -48,42 +49,35 @@ pub struct OrderPage {
 /// The most orders read for a page whose orders have no index of their own.
 const MAX_SCANNED: i64 = 10_000;
 
-/// The statuses whose orders have an index of their own, or are those of `order_work`.
-const INDEXES: [(Status, &str); 4] = [
-    (Status::Pending, "started_at IS NULL"),
-    (Status::Processing, "started_at IS NOT NULL"),
-    (Status::Failed, "failure IS NOT NULL"),
-    (Status::Cancelled, "cancelled"),
-];
+/// The orders that are read for a list: their table, and the condition that selects those of one index.
+#[derive(Clone, Copy)]
+enum Source {
+    /// Exactly the list's orders, in its order.
+    Exact(&'static str, Option<&'static str>),
+    /// Other orders too, of `orders`. The list's are picked from the next [`MAX_SCANNED`].
+    Scan(Option<&'static str>),
+    /// Those that the caller names, by the primary key of `orders`.
+    Named,
+}
 
 impl Store {
     /// Reads the newest `limit` orders that match the filter.
     ///
-    /// The work is bounded, however few orders match. Active orders come from `order_work`; failed and cancelled ones have an index.
-    /// For completed orders, for one user's orders of one status, and for a cause, this reads the next [`MAX_SCANNED`] orders (for a
-    /// cause the next failed ones) and picks the matches. Such a page can hold fewer than `limit` orders, or none, and `next` is the
-    /// position to continue from. A range of times bounds the scan of the same index.
+    /// The work is bounded, however few orders match. A list whose orders have no index of their own reads the next [`MAX_SCANNED`]
+    /// orders and picks the matches. Such a page can hold fewer than `limit` orders, or none, and `next` is the position to continue
+    /// from. A range of times bounds the scan of the same index.
     pub async fn list_orders(&self, filter: &Filter<'_>, limit: i64) -> Result<OrderPage, StoreError> {
-        let is_scan = filter.is_scan();
+        let source = filter.source();
         // One order more than `limit` shows whether there is a next page.
-        let most = limit + 1;
-        let page = format!(
-            "SELECT {} FROM ({} LIMIT $4) AS candidate JOIN order_states AS s USING (order_id) {}
-        ORDER BY candidate.created_at DESC, candidate.order_id DESC LIMIT $5",
-            qualified(COLUMNS),
-            filter.candidates(),
-            filter.picked(),
-        );
-        let has_end = is_scan && filter.order_ids.is_none();
-        let sql = if has_end { filter.with_end_of_scan(&page) } else { page };
-        let rows = filter.query(self, &sql, if is_scan { MAX_SCANNED } else { most }, most).await?;
+        let (sql, params) = filter.statement(source, limit + 1);
+        let rows = self.query("list orders", &sql, &params.all()).await?;
         let orders: Vec<_> = rows.read(order_or_none)?;
         let mut orders: Vec<_> = orders.into_iter().flatten().collect();
         let has_more = orders.len() > usize::try_from(limit).unwrap_or(usize::MAX);
         orders.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         let next = match orders.last() {
             Some(last) if has_more => Some(Position { created_at: last.created_at, order_id: last.order_id.clone() }),
-            _ if has_end => rows.one(end_of_scan)?,
+            _ if matches!(source, Source::Scan(_)) => rows.one(end_of_scan)?,
             _ => None,
         };
         Ok(OrderPage { orders, next })
@@ -91,76 +85,78 @@ impl Store {
 }
 
 impl Filter<'_> {
-    /// Whether no index holds exactly the list's orders, so that others are read too.
-    fn is_scan(&self) -> bool {
-        self.status.is_some_and(|status| index(status).is_none())
-            || self.status.is_some() && self.user_id.is_some()
-            || self.order_ids.is_some()
-            || self.cause.is_some()
+    /// Chooses the source of the list.
+    fn source(&self) -> Source {
+        match (self.order_ids, self.user_id, self.cause, self.status) {
+            (Some(_), ..) => Source::Named,
+            // All orders, or one user's.
+            (.., None, None) => Source::Exact("orders", None),
+            // A user's orders of one status or cause have no index of their own.
+            (_, Some(_), ..) => Source::Scan(None),
+            (_, _, Some(_), _) => Source::Scan(Some("failure IS NOT NULL")),
+            // `order_work` holds active orders alone, and each page reads all of them.
+            (.., Some(Status::Pending)) => Source::Exact("order_work", Some("started_at IS NULL")),
+            (.., Some(Status::Processing)) => Source::Exact("order_work", Some("started_at IS NOT NULL")),
+            (.., Some(Status::Failed)) => Source::Exact("orders", Some("failure IS NOT NULL")),
+            (.., Some(Status::Cancelled)) => Source::Exact("orders", Some("cancelled")),
+            // Without an index. Most orders are completed, so they have none.
+            (.., Some(_)) => Source::Scan(None),
+        }
     }
 
-    /// Picks the matches of a scan.
-    fn picked(&self) -> String {
-        let by_status = self.status.filter(|_| self.is_scan()).map(|_| "s.status = $6");
-        let by_cause = self.cause.map(|_| "strpos(s.failure, $10) > 0");
-        all_of(&by_status.into_iter().chain(by_cause).collect::<Vec<_>>())
-    }
-
-    /// The end of the range of times, unless the page begins before it anyway. Two upper bounds of one index would make the scan
-    /// begin at the first, and read all orders between them.
-    fn upper_bound(&self) -> Option<OffsetDateTime> {
-        self.created_before.filter(|before| self.after.is_none_or(|after| *before <= after.created_at))
-    }
-
-    /// Selects the identifiers of the list, in its order, from the index that has them. Identifiers that the caller names are selected
-    /// without an order, so that only the primary key can serve them.
-    fn candidates(&self) -> String {
-        let is_active = self.status.is_some_and(Status::is_active) && !self.is_scan();
-        let table = if is_active { "order_work" } else { "orders" };
-        let is_by_cause = self.cause.is_some() && self.user_id.is_none() && self.order_ids.is_none();
-        let of_index = if is_by_cause { Some(Status::Failed) } else { self.status.filter(|_| !self.is_scan()) };
-        let mut conditions: Vec<_> = of_index.and_then(index).into_iter().collect();
-        conditions.extend(self.user_id.map(|_| "user_id = $1"));
-        conditions.extend(self.order_ids.map(|_| "order_id = ANY ($7)"));
-        conditions.extend(self.created_from.map(|_| "created_at >= $8"));
-        conditions.extend(match (self.upper_bound(), self.after) {
-            (Some(_), _) => Some("created_at < $9"),
-            (None, Some(_)) => Some("(created_at, order_id) < ($2, $3)"),
-            (None, None) => None,
-        });
-        let order = if self.order_ids.is_some() { "" } else { "ORDER BY created_at DESC, order_id DESC" };
-        format!("SELECT order_id, created_at FROM {table} {} {order}", all_of(&conditions))
-    }
-
-    /// The statement of a page, with the last order of its scan in each row: the next page starts after it. A row without an order
-    /// says that no order matches. A second statement would scan other orders, if some were retried in between.
-    fn with_end_of_scan(&self, page: &str) -> String {
-        format!(
+    /// The statement of a page of at most `most` orders, and its parameters.
+    fn statement(&self, source: Source, most: i64) -> (String, Params<'_>) {
+        let newest_first = "ORDER BY created_at DESC, order_id DESC";
+        let (table, selected, order, read) = match source {
+            Source::Exact(table, selected) => (table, selected, newest_first, most),
+            Source::Scan(selected) => ("orders", selected, newest_first, MAX_SCANNED),
+            // Without an order, only the primary key can serve the statement.
+            Source::Named => ("orders", None, "", MAX_SCANNED),
+        };
+        // The older of the range's end and the position. With both, the scan would begin at the first, and read all orders between them.
+        let after = self.after.filter(|after| self.created_before.is_none_or(|before| before > after.created_at));
+        let before = self.created_before.filter(|_| after.is_none());
+        let mut params = Params::default();
+        let conditions = all_of([
+            selected.map(str::to_owned),
+            params.when("user_id = ?", self.user_id.map(UserId::as_str), Type::TEXT),
+            params.when("order_id = ANY (?)", self.order_ids.map(keys), Type::TEXT_ARRAY),
+            params.when("created_at >= ?", self.created_from, Type::TIMESTAMPTZ),
+            params.when("created_at < ?", before, Type::TIMESTAMPTZ),
+            after.map(|Position { created_at, order_id }| {
+                let created_at = params.bind(created_at, Type::TIMESTAMPTZ);
+                let order_id = params.bind(order_id.as_str(), Type::TEXT);
+                format!("(created_at, order_id) < ({created_at}, {order_id})")
+            }),
+        ]);
+        let candidates = format!("SELECT order_id, created_at FROM {table} {conditions} {order}");
+        let read = params.bind(read, Type::INT8);
+        // Orders of an exact source have the status.
+        let status = self.status.filter(|_| !matches!(source, Source::Exact(..)));
+        let picked = all_of([
+            params.when("s.status = ?", status.map(Status::as_str), Type::TEXT),
+            params.when("strpos(s.failure, ?) > 0", self.cause, Type::TEXT),
+        ]);
+        let most = params.bind(most, Type::INT8);
+        let columns = qualified(COLUMNS);
+        let page = format!(
+            "SELECT {columns} FROM ({candidates} LIMIT {read}) AS candidate JOIN order_states AS s USING (order_id) {picked}
+        ORDER BY candidate.created_at DESC, candidate.order_id DESC LIMIT {most}"
+        );
+        if !matches!(source, Source::Scan(_)) {
+            return (page, params);
+        }
+        // The last order of the scan is in each row: the next page starts after it. A row without an order says that no order matches.
+        // A second statement would scan other orders, if some were retried in between.
+        let page_and_end = format!(
             "WITH page AS MATERIALIZED ({page})
         SELECT page.*, last.created_at AS scanned_created_at, last.order_id AS scanned_order_id
         FROM (SELECT) AS always LEFT JOIN page ON true LEFT JOIN (
-            SELECT created_at, order_id FROM ({} OFFSET $4 - 1 LIMIT 1) AS last WHERE (SELECT count(*) FROM page) < $5
+            SELECT created_at, order_id FROM ({candidates} OFFSET {read} - 1 LIMIT 1) AS last WHERE (SELECT count(*) FROM page) < {most}
         ) AS last ON true
-        ORDER BY page.created_at DESC, page.order_id DESC",
-            self.candidates()
-        )
-    }
-
-    async fn query(&self, store: &Store, sql: &str, fourth: i64, fifth: i64) -> Result<Rows, StoreError> {
-        let order_ids = self.order_ids.map(keys);
-        let params: [Param; 10] = [
-            (&self.user_id.map(UserId::as_str), Type::TEXT),
-            (&self.after.map(|position| position.created_at), Type::TIMESTAMPTZ),
-            (&self.after.map(|position| position.order_id.as_str()), Type::TEXT),
-            (&fourth, Type::INT8),
-            (&fifth, Type::INT8),
-            (&self.status.map(Status::as_str), Type::TEXT),
-            (&order_ids, Type::TEXT_ARRAY),
-            (&self.created_from, Type::TIMESTAMPTZ),
-            (&self.upper_bound(), Type::TIMESTAMPTZ),
-            (&self.cause, Type::TEXT),
-        ];
-        store.query("list orders", sql, &params).await
+        ORDER BY page.created_at DESC, page.order_id DESC"
+        );
+        (page_and_end, params)
     }
 }
 
@@ -175,14 +171,4 @@ fn end_of_scan(row: &Row) -> Result<Option<Position>, DbError> {
     let created_at: Option<OffsetDateTime> = row.try_get("scanned_created_at")?;
     let position = |created_at| Ok(Position { created_at, order_id: order_id_of(row, "scanned_order_id")? });
     created_at.map(position).transpose()
-}
-
-/// The condition that selects the orders of this status alone from an index. Without one they are picked from all orders.
-fn index(status: Status) -> Option<&'static str> {
-    INDEXES.into_iter().find(|(indexed, _)| *indexed == status).map(|(_, condition)| condition)
-}
-
-/// A `WHERE` with all of the conditions; nothing if there are none.
-pub(super) fn all_of(conditions: &[&str]) -> String {
-    if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) }
 }

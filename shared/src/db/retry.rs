@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use tokio_postgres::types::Type;
 
 use super::history::{Actor, MAX_RETRIED, has_room};
-use super::list::all_of;
+use super::params::{Params, all_of};
 use super::requeue::ToEnqueue;
 use super::row::{Rows, keys, order_id};
 use super::{Param, Store, StoreError};
@@ -66,31 +66,20 @@ impl Store {
         filter: &FailedFilter,
         limit: i64,
     ) -> Result<Rows, StoreError> {
-        let order_ids = filter.order_ids.as_deref().map(keys);
         let created_before = [filter.created_before, filter.failed_before].into_iter().flatten().min();
-        let criteria = [
-            Some("failure IS NOT NULL"),
-            filter.failed_from.map(|_| "finished_at >= $1"),
-            filter.failed_before.map(|_| "finished_at < $2"),
-            filter.user_id.as_ref().map(|_| "user_id = $3"),
-            filter.cause.as_ref().map(|_| "strpos(failure, $4) > 0"),
-            filter.created_from.map(|_| "created_at >= $6"),
-            created_before.map(|_| "created_at < $7"),
-            order_ids.as_ref().map(|_| "order_id = ANY ($8)"),
-        ];
-        let criteria: Vec<_> = criteria.into_iter().flatten().collect();
-        let sql = format!("SELECT {what} FROM orders {} {how} LIMIT $5", all_of(&criteria));
-        let params: [Param; 8] = [
-            (&filter.failed_from, Type::TIMESTAMPTZ),
-            (&filter.failed_before, Type::TIMESTAMPTZ),
-            (&filter.user_id.as_ref().map(UserId::as_str), Type::TEXT),
-            (&filter.cause, Type::TEXT),
-            (&limit, Type::INT8),
-            (&filter.created_from, Type::TIMESTAMPTZ),
-            (&created_before, Type::TIMESTAMPTZ),
-            (&order_ids, Type::TEXT_ARRAY),
-        ];
-        self.query("find failed orders", &sql, &params).await
+        let mut params = Params::default();
+        let criteria = all_of([
+            Some("failure IS NOT NULL".to_owned()),
+            params.when("finished_at >= ?", filter.failed_from, Type::TIMESTAMPTZ),
+            params.when("finished_at < ?", filter.failed_before, Type::TIMESTAMPTZ),
+            params.when("user_id = ?", filter.user_id.as_ref().map(UserId::as_str), Type::TEXT),
+            params.when("strpos(failure, ?) > 0", filter.cause.as_deref(), Type::TEXT),
+            params.when("created_at >= ?", filter.created_from, Type::TIMESTAMPTZ),
+            params.when("created_at < ?", created_before, Type::TIMESTAMPTZ),
+            params.when("order_id = ANY (?)", filter.order_ids.as_deref().map(keys), Type::TEXT_ARRAY),
+        ]);
+        let sql = format!("SELECT {what} FROM orders {criteria} {how} LIMIT {}", params.bind(limit, Type::INT8));
+        self.query("find failed orders", &sql, &params.all()).await
     }
 
     /// Makes the failed ones among the orders pending, takes their failures out of the statistics, and records in each order's history
