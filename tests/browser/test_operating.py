@@ -35,6 +35,17 @@ def test_address_holds_the_filters_and_back_undoes_them(operator, user):
     expect(operator.page).not_to_have_url(re.compile(r"\?"))
 
 
+def test_row_keeps_its_focus_when_a_newer_order_leaves_the_list(operator, user):
+    first, second, third = operator.create_scheduled(3, user)
+    operator.filter(User=user, Status="pending")
+    focused = operator.row(first).get_by_role("button")
+    focused.focus()
+    operator.cancel(second)
+    expect(operator.row(second)).to_be_hidden()
+    expect(operator.row(third)).to_be_visible()
+    expect(focused).to_be_focused()
+
+
 def test_typed_time_is_applied_once_and_as_it_was_typed(visit):
     """A browser reports each digit of the year. Berlin's clocks once differed from UTC by a part of a minute."""
     dashboard = visit(timezone_id="Europe/Berlin").sign_in()

@@ -35,18 +35,24 @@ export function onBackdrop(dialog, close) {
 
 /**
   * Updates the children of `parent` to match `items`, by key. A child that remains keeps its focus; `update` redraws it.
- */
+  */
 export function keep(parent, items, key, create, update = () => {}) {
+  const names = items.map((item) => String(key(item)));
   const old = new Map([...parent.children].map((child) => [child.dataset.key, child]));
+  // Before the loop, which would move every child behind one that leaves. A move takes the focus.
+  for (const [name, child] of old) if (!names.includes(name)) child.remove();
   items.forEach((item, at) => {
-    const name = String(key(item));
-    const child = old.get(name) ?? create(item);
-    child.dataset.key = name;
-    old.delete(name);
+    const child = old.get(names[at]) ?? create(item);
+    child.dataset.key = names[at];
     update(child, item);
-    if (parent.children[at] !== child) parent.insertBefore(child, parent.children[at] ?? null);
+    if (parent.children[at] !== child) place(parent, child, parent.children[at] ?? null);
   });
-  for (const child of old.values()) child.remove();
+}
+
+/** Inserts a child, or moves it. It keeps its focus if the browser has `moveBefore`. */
+function place(parent, child, before) {
+  if (parent.moveBefore && child.parentElement === parent) parent.moveBefore(child, before);
+  else parent.insertBefore(child, before);
 }
 
 /** Draws a bar with a share from 0 to 1. The content security policy allows styles set by the object model. */
