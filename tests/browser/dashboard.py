@@ -15,6 +15,7 @@ from playwright.sync_api import ConsoleMessage, Locator, Page, Route, expect
 # Orders go through the queue, and the machine may be busy.
 PATIENCE_MS = 60_000
 METRICS = re.compile(r"\bmetrics$")
+LIST = re.compile(r"/orders\?")
 ROOT = Path(__file__).resolve().parents[2]
 AXE = Axe()
 # A screen reader misses a text that comes into a hidden element.

@@ -3,7 +3,7 @@
 import re
 import time
 
-from dashboard import METRICS, PATIENCE_MS
+from dashboard import LIST, METRICS, PATIENCE_MS
 from playwright.sync_api import Route, expect
 
 PHONE = {"width": 390, "height": 844}
@@ -127,17 +127,43 @@ def test_failed_order_shows_its_cause_and_can_be_retried(operator, endpoint, pic
 
 def test_page_reports_an_unreachable_service_and_tries_again(visit, pictures):
     dashboard = visit()
-    dashboard.page.route(METRICS, lambda route: route.abort())
+    for path in (METRICS, LIST):
+        dashboard.page.route(path, lambda route: route.abort())
     dashboard.sign_in()
     dashboard.sees("error")
     expect(dashboard.page.get_by_role("alert")).to_contain_text("The service is unreachable.")
     expect(dashboard.page.locator("#updated")).to_contain_text("next try in")
     dashboard.check_accessible()
     dashboard.picture(pictures, "error")
-    dashboard.page.unroute(METRICS)
+    for path in (METRICS, LIST):
+        dashboard.page.unroute(path)
     dashboard.page.get_by_role("button", name="Try now").click()
     dashboard.sees("live")
     expect(dashboard.page.get_by_role("alert")).to_be_hidden()
+
+
+def test_first_load_without_metrics_offers_the_rest(visit, user, pictures):
+    dashboard = visit()
+    [order_id] = dashboard.create_scheduled(1, user)
+    problem = {"title": "Service temporarily unavailable", "detail": "Try again."}
+    dashboard.page.route(METRICS, lambda route: route.fulfill(status=503, json=problem))
+    dashboard.sign_in(query=f"?user={user}")
+    dashboard.sees("stale")
+    expect(dashboard.page.locator("#link")).to_have_text("Incomplete")
+    expect(dashboard.page.get_by_role("alert")).to_contain_text("Service temporarily unavailable. Try again.")
+    expect(dashboard.page.get_by_role("button", name="Pause processing")).to_be_visible()
+    expect(dashboard.row(order_id)).to_be_visible()
+    dashboard.check_accessible()
+    dashboard.picture(pictures, "incomplete", full_page=True)
+    expect(dashboard.find(order_id).get_by_role("button", name="Cancel the order")).to_be_visible()
+
+
+def test_causes_that_are_not_read_leave_the_page_live(visit):
+    dashboard = visit()
+    dashboard.page.route(re.compile("status=failed"), lambda route: route.fulfill(status=503, json={"title": "Busy"}))
+    dashboard.sign_in()
+    expect(dashboard.page.locator("#causes-hint")).to_contain_text("could not be read. Busy.")
+    dashboard.sees("live")
 
 
 def test_stale_numbers_are_marked_and_retry_after_is_respected(operator, pictures):
@@ -176,7 +202,7 @@ def test_retry_after_of_a_month_does_not_overflow(operator):
 
 def test_next_poll_ends_the_other_calls_of_a_failed_one(operator):
     """Their answers would replace those of the next poll."""
-    operator.hold(re.compile(r"/orders\?"))
+    operator.hold(LIST)
     # Otherwise the call ends too, but only at its own time-out of 15 s.
     with operator.page.expect_event("requestfailed", lambda request: "/orders?" in request.url, timeout=12_000):
         operator.page.route(METRICS, lambda route: route.fulfill(status=429, json={"message": "Too Many Requests"}))

@@ -2,10 +2,8 @@
 
 import re
 
-from dashboard import PATIENCE_MS
+from dashboard import LIST, PATIENCE_MS
 from playwright.sync_api import expect
-
-LIST = re.compile(r"/orders\?")
 
 
 def test_address_holds_the_filters_and_back_undoes_them(operator, user):

@@ -39,6 +39,13 @@ export const explained = ({ title, message }) => `${title ?? "This page has a fa
 /** The service's time at its last answer, to the second. */
 export let servedAt = null;
 
+let answered = () => {};
+
+/** Sets the listener for answers, which may be refusals. */
+export function onAnswer(listener) {
+  answered = listener;
+}
+
 export const get = (path, signal) => call("GET", path, { signal });
 export const post = (path, body) => call("POST", path, { body });
 export const orderPath = (id, ...rest) => ["orders", id, ...rest].map(encodeURIComponent).join("/");
@@ -59,6 +66,7 @@ async function call(method, path, { signal, body: sent }) {
     throw new Problem(0, { detail: "There was no answer. The network may be down." });
   });
   servedAt = answer.headers.get("Date");
+  answered();
   const body = await answer.json().catch((error) => {
     // An aborted call has a status but no body.
     if (signal?.aborted) throw error;

@@ -1,7 +1,7 @@
 // The causes of failures: the newest failed orders, grouped by their failure.
 
 import { go } from "./address.js";
-import { get } from "./api.js";
+import { explained, get } from "./api.js";
 import { $, fill, keep, make, say } from "./dom.js";
 import { count, plural } from "./format.js";
 
@@ -22,12 +22,19 @@ export function reset() {
   say($("causes-hint"), "");
 }
 
-/** Reads again after 10 s if the number of failed orders has changed, and otherwise after 30 s. */
+/** Reads again after 10 s if the number of failed orders has changed or a call failed, and otherwise after 30 s. Says why a call failed. */
 export async function refresh(signal, failed) {
   if (Date.now() < readAt + (failed === seen ? EVERY_MS : SOONEST_MS)) return;
-  const { orders, next_cursor: more } = await get(`orders?status=failed&limit=${LATEST}`, signal);
-  [seen, readAt] = [failed, Date.now()];
-  draw(orders, more);
+  try {
+    const { orders, next_cursor: more } = await get(`orders?status=failed&limit=${LATEST}`, signal);
+    [seen, readAt] = [failed, Date.now()];
+    draw(orders, more);
+  } catch (problem) {
+    // The page handles a token that is refused, and ignores calls that it has ended itself.
+    if (problem.status === 401 || signal.aborted) throw problem;
+    [seen, readAt] = [null, Date.now()];
+    say($("causes-hint"), `The newest causes could not be read. ${explained(problem)}`);
+  }
 }
 
 function draw(orders, more) {

@@ -1,7 +1,7 @@
 // The dashboard's entry: the session, and the polling of the API.
 
 import { address, go, state } from "./address.js";
-import { fetchInTime, get } from "./api.js";
+import { fetchInTime, get, onAnswer } from "./api.js";
 import * as ask from "./ask.js";
 import * as bulk from "./bulk.js";
 import { $, say, show } from "./dom.js";
@@ -149,6 +149,7 @@ async function attempt(action) {
 session.session.addEventListener("begin", begin);
 session.session.addEventListener("end", (event) => end(event.detail));
 address.addEventListener("change", follow);
+onAnswer(status.hear);
 [order, bulk, pause].forEach((part) => part.onChange(() => poll.now()));
 $("sign-in-button").addEventListener("click", () => attempt(() => signIn.leave(config.sign_in)));
 $("sign-out").addEventListener("click", signOut);

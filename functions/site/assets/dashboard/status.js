@@ -14,6 +14,8 @@ const WORDS = {
   error: "No answer",
 };
 
+// Whether a call was answered since the sign-in, and when all calls of a poll last succeeded.
+let isHeard = false;
 let answered = null;
 let next = null;
 let state = "starting";
@@ -33,15 +35,21 @@ export function handle({ ok, problem, wait, paused }) {
   tick();
 }
 
+/** Notes that a call was answered, if only by a refusal: then the page has something to show or to offer. */
+export function hear() {
+  isHeard = true;
+  if (state === "error") enter("stale");
+}
+
 /** Resets the state to `signed-out` or `loading`. */
 export function reset(to) {
-  [answered, next] = [null, null];
+  [isHeard, answered, next] = [false, null, null];
   enter(to);
   tick();
 }
 
 function complain(problem) {
-  enter(answered ? "stale" : "error");
+  enter(isHeard ? "stale" : "error");
   say($("trouble-title"), `${problem.title ?? "This page has a fault"}.`);
   const since = answered ? ` The page shows the state of ${second(answered)}.` : "";
   const request = problem.request ? ` Request ${problem.request}.` : "";
@@ -54,7 +62,7 @@ function enter(to) {
   state = to;
   document.querySelector("[data-link]").dataset.link = to;
   document.body.dataset.view = to;
-  say($("link"), WORDS[to]);
+  say($("link"), to === "stale" && answered === null ? "Incomplete" : WORDS[to]);
   // A page that is hidden keeps what it shows.
   if (to === "paused") return;
   if (to !== "stale" && to !== "error") show($("trouble"), false);
