@@ -70,6 +70,7 @@ def test_missing_files_do_not_cause_endless_reloads(visit):
     # A page that keeps reloading would keep the network busy.
     dashboard.page.wait_for_load_state("networkidle")
     assert len(pages) == 2
+    expect(dashboard.page.locator("#link")).to_have_text("Some files of this page did not load. Reload it.")
 
 
 def test_order_is_found_by_its_id_with_its_history(operator, pictures):
