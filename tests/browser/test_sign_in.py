@@ -67,11 +67,14 @@ def test_token_can_be_pasted_and_an_invalid_one_is_refused(visit, pictures):
     dashboard.check_accessible()
     dashboard.picture(pictures, "signed-out")
     dashboard.page.get_by_text("Use a token").click()
-    dashboard.page.get_by_label("Access token").fill("hunter2")
-    dashboard.page.get_by_role("button", name="Use it").click()
-    expect(dashboard.page.get_by_role("alert")).to_contain_text("This is no access token")
+    token = dashboard.stack["TOKEN_ALICE"]
+    for wrong in ("hunter2", f"{token[:99]}\u200b{token[99:]}"):
+        dashboard.page.get_by_label("Access token").fill(wrong)
+        dashboard.page.get_by_role("button", name="Use it").click()
+        expect(dashboard.page.get_by_role("alert")).to_contain_text("This is no access token")
+        dashboard.sees("signed-out")
     dashboard.check_accessible()
-    dashboard.page.get_by_label("Access token").fill(dashboard.stack["TOKEN_ALICE"])
+    dashboard.page.get_by_label("Access token").fill(f"Bearer {token[:99]}\n{token[99:]}")
     dashboard.page.get_by_role("button", name="Use it").click()
     dashboard.sees("live")
     expect(dashboard.page.locator("#who")).to_have_text("alice")

@@ -8,11 +8,12 @@ let adminGroup = null;
 /** Dispatches `begin`, and `end` with the reason as its `detail`. */
 export const session = new EventTarget();
 
-/** Starts a session with an access token. Throws if it is no token or has expired. */
+/** Starts a session with an access token. Throws if it is no token or has expired. A copied one may have line breaks and its scheme. */
 export function begin(text) {
-  const read = claimsOf(text.trim());
+  const bare = text.replace(/^\s*Bearer\s/i, "").replace(/\s/g, "");
+  const read = claimsOf(bare);
   if (read.exp * 1000 <= Date.now()) throw new Error("This token has expired.");
-  [token, claims] = [text.trim(), read];
+  [token, claims] = [bare, read];
   clearTimeout(expiry);
   // A timer holds 24 days at most.
   const left = read.exp ? Math.min(read.exp * 1000 - Date.now(), 2 ** 31 - 1) : null;
@@ -52,10 +53,11 @@ function scopes() {
 
 function claimsOf(text) {
   try {
-    const part = text.split(".")[1].replace(/-/g, "+").replace(/_/g, "/");
-    const bytes = Uint8Array.from(atob(part), (letter) => letter.charCodeAt(0));
+    // `fetch` would refuse other characters in a header, as if the service were out of reach.
+    const [, part] = /^[\w-]+\.([\w-]+)\.[\w-]+$/.exec(text);
+    const bytes = Uint8Array.from(atob(part.replace(/-/g, "+").replace(/_/g, "/")), (letter) => letter.charCodeAt(0));
     return JSON.parse(new TextDecoder().decode(bytes));
   } catch {
-    throw new Error("This is no access token. A token has three parts, separated by points.");
+    throw new Error("This is no access token. A token has three parts of letters, digits, - and _, separated by points.");
   }
 }
