@@ -73,6 +73,7 @@ def test_token_can_be_pasted_and_an_invalid_one_is_refused(visit, pictures):
         dashboard.page.get_by_role("button", name="Use it").click()
         expect(dashboard.page.get_by_role("alert")).to_contain_text("This is no access token")
         dashboard.sees("signed-out")
+        expect(dashboard.page.get_by_label("Access token")).to_have_value(wrong)
     dashboard.check_accessible()
     dashboard.page.get_by_label("Access token").fill(f"Bearer {token[:99]}\n{token[99:]}")
     dashboard.page.get_by_role("button", name="Use it").click()

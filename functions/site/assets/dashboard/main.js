@@ -157,6 +157,10 @@ $("try-again").addEventListener("click", () => poll.now());
 $("more").addEventListener("click", () => (orders.more(), poll.now()));
 $("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  attempt(() => session.begin($("token").value)).then(() => ($("token").value = ""));
+  // A refused token stays, so that a slip can be corrected.
+  attempt(() => {
+    session.begin($("token").value);
+    $("token").value = "";
+  });
 });
 start();
