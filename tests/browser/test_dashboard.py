@@ -102,7 +102,7 @@ def test_pending_order_is_cancelled_after_a_confirmation(visit):
     expect(sheet.get_by_role("button", name="Yes, cancel it")).to_be_focused()
     sheet.get_by_role("button", name="Yes, cancel it").click()
     expect(sheet.locator(".pill")).to_have_text("cancelled")
-    expect(sheet.get_by_role("status")).to_have_text("The order is cancelled.")
+    expect(sheet.locator("#order-said")).to_have_text("The order is cancelled.")
     expect(sheet.get_by_role("button", name="Cancel the order")).to_be_hidden()
 
 
@@ -122,7 +122,7 @@ def test_failed_order_shows_its_cause_and_can_be_retried(operator, endpoint, pic
 
     endpoint.is_repaired = True
     sheet.get_by_role("button", name="Retry the order").click()
-    expect(sheet.get_by_role("status")).to_have_text("The order is pending again.")
+    expect(sheet.locator("#order-said")).to_have_text("The order is pending again.")
     expect(sheet.locator(".pill")).to_have_text("completed", timeout=PATIENCE_MS)
 
 

@@ -2,7 +2,7 @@
 
 import re
 
-from dashboard import PATIENCE_MS
+from dashboard import METRICS, PATIENCE_MS
 from playwright.sync_api import expect
 
 
@@ -54,8 +54,19 @@ def test_action_that_comes_too_late_is_explained(operator, user):
     operator.page.route(re.compile(r"/cancel$"), lambda route: route.fulfill(status=409, json=problem))
     sheet.get_by_role("button", name="Cancel the order").click()
     sheet.get_by_role("button", name="Yes, cancel it").click()
-    expect(sheet.get_by_role("status")).to_contain_text("The order is processing.")
+    expect(sheet.locator("#order-said")).to_contain_text("The order is processing.")
     expect(sheet.get_by_role("button", name="Cancel the order")).to_be_visible()
+
+
+def test_open_order_says_that_it_may_be_stale(operator, user):
+    [order_id] = operator.create_scheduled(1, user)
+    stale = operator.find(order_id).locator("#order-stale")
+    expect(stale).to_be_empty()
+    operator.page.route(METRICS, lambda route: route.abort())
+    expect(stale).to_have_text("The service does not answer as it should. This order may have changed.")
+    operator.check_accessible()
+    operator.page.unroute(METRICS)
+    expect(stale).to_be_empty(timeout=PATIENCE_MS)
 
 
 def test_result_of_an_action_is_not_said_of_another_order(operator, user):

@@ -65,6 +65,8 @@ function enter(to) {
   say($("link"), to === "stale" && answered === null ? "Incomplete" : WORDS[to]);
   // A page that is hidden keeps what it shows.
   if (to === "paused") return;
+  // The dialog covers the page, and everything behind it is out of reach.
+  say($("order-stale"), to === "stale" ? "The service does not answer as it should. This order may have changed." : "");
   if (to !== "stale" && to !== "error") show($("trouble"), false);
   $("board").setAttribute("aria-busy", String(to === "loading"));
   show($("board"), to !== "signed-out" && to !== "error" && to !== "starting");
