@@ -1,6 +1,7 @@
 """Signing in to the dashboard, by the issuer or with a token."""
 
 import re
+from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
 from dashboard import METRICS, Dashboard
@@ -82,6 +83,15 @@ def test_token_can_be_pasted_and_an_invalid_one_is_refused(visit, pictures):
     dashboard.page.get_by_role("button", name="Sign out").click()
     dashboard.sees("signed-out")
     assert dashboard.page.get_by_label("Access token").input_value() == ""
+
+
+def test_wrong_clock_of_the_device_is_named_and_not_used(visit):
+    dashboard = visit()
+    dashboard.page.clock.set_system_time(datetime.now(UTC) + timedelta(days=1))
+    dashboard.sign_in().sees("live")
+    expect(dashboard.page.get_by_text("This device's clock is 1 d ahead of the service's.")).to_be_visible()
+    expect(dashboard.row(dashboard.create_order("beans"))).to_contain_text(re.compile(r"just now|\d s ago"))
+    dashboard.check_accessible()
 
 
 def test_sign_out_ends_the_session_of_the_issuer(operator):

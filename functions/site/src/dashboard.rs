@@ -25,6 +25,7 @@ const FILES: &[(&str, &[u8])] = &files![
     "ask.js",
     "bulk.js",
     "charts.js",
+    "clock.js",
     "dom.js",
     "failures.js",
     "filters.js",

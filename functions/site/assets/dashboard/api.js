@@ -1,5 +1,6 @@
 // Calls the API, which is one folder up. A refusal becomes a Problem.
 
+import { now } from "./clock.js";
 import { bearer } from "./session.js";
 
 const BASE = new URL("../", document.baseURI);
@@ -81,6 +82,6 @@ async function call(method, path, { signal, body: sent }) {
 function seconds(text) {
   if (!text) return null;
   const number = Number(text);
-  const wait = Number.isNaN(number) ? (Date.parse(text) - Date.now()) / 1000 : number;
+  const wait = Number.isNaN(number) ? (Date.parse(text) - now()) / 1000 : number;
   return Number.isNaN(wait) ? null : Math.max(0, wait);
 }

@@ -1,5 +1,7 @@
 // Formats numbers and times for people, in their time zone.
 
+import { now } from "./clock.js";
+
 const whole = new Intl.NumberFormat("en");
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 const exact = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
@@ -56,8 +58,8 @@ function units(value, size, large, small) {
 }
 
 /** The time since then, in one unit, for lists. */
-export function ago(time, now = Date.now()) {
-  const seconds = Math.max(0, (now - time) / 1000);
+export function ago(time) {
+  const seconds = Math.max(0, (now() - time) / 1000);
   if (seconds < 1) return "just now";
   if (seconds < 60) return `${Math.floor(seconds)} s ago`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;

@@ -4,9 +4,11 @@ import { address, go, state } from "./address.js";
 import { fetchInTime, get, onAnswer } from "./api.js";
 import * as ask from "./ask.js";
 import * as bulk from "./bulk.js";
+import * as clock from "./clock.js";
 import { $, say, show } from "./dom.js";
 import * as failures from "./failures.js";
 import * as filters from "./filters.js";
+import { duration } from "./format.js";
 import * as numbers from "./numbers.js";
 import * as order from "./order.js";
 import * as orders from "./orders.js";
@@ -19,6 +21,7 @@ import * as signIn from "./signin.js";
 import * as status from "./status.js";
 
 const EVERY_SECONDS = 2;
+const LARGE_SKEW_MS = 60_000;
 const REFUSED = "The service does not accept this token. Sign in again.";
 
 let config = { sign_in: null, admin_group: null };
@@ -111,7 +114,9 @@ function askToSignIn(reason) {
 
 async function start() {
   try {
-    const answer = await fetchInTime("config.json");
+    // A stored answer would have an old `Date`.
+    const answer = await fetchInTime("config.json", { cache: "no-store" });
+    setClock(answer.headers.get("Date"));
     if (!answer.ok) throw new Error(`the service answered ${answer.status}. Reload the page to try again.`);
     config = await answer.json();
     session.setAdminGroup(config.admin_group);
@@ -122,6 +127,15 @@ async function start() {
   } catch (error) {
     askToSignIn(`Signing in failed: ${error.message}`);
   }
+}
+
+/** Counts by the service's clock, and names a browser's clock that is wrong. */
+function setClock(date) {
+  clock.set(date);
+  const skew = clock.skew();
+  const way = skew > 0 ? "ahead of" : "behind";
+  say($("clock"), `This device's clock is ${duration(Math.abs(skew) / 1000)} ${way} the service's. The page goes by the service's clock.`);
+  show($("clock"), Math.abs(skew) > LARGE_SKEW_MS);
 }
 
 /** Ends the session, and that of the issuer: otherwise "Sign in" would sign the next person in as this user. */

@@ -3,6 +3,7 @@
 import { go } from "./address.js";
 import { explained, get, orderPath, post } from "./api.js";
 import { announce } from "./ask.js";
+import { now } from "./clock.js";
 import { $, make, onBackdrop, say } from "./dom.js";
 import { count, money, moment, plural } from "./format.js";
 import { momentsOf } from "./history.js";
@@ -86,7 +87,7 @@ function draw(read) {
 function head() {
   const state = make("span");
   pill(state, order.status);
-  const waits = order.status === "pending" && new Date(order.process_after ?? 0) > Date.now();
+  const waits = order.status === "pending" && new Date(order.process_after ?? 0) > now();
   return make("p", { class: "state" }, state, waits ? make("span", { class: "scheduled" }, `scheduled for ${moment(order.process_after)}`) : null);
 }
 

@@ -1,5 +1,7 @@
 // The session. The token is only in this module's memory: not in storage, a cookie or the address.
 
+import { now } from "./clock.js";
+
 let token = null;
 let claims = {};
 let expiry = 0;
@@ -12,11 +14,11 @@ export const session = new EventTarget();
 export function begin(text) {
   const bare = text.replace(/^\s*Bearer\s/i, "").replace(/\s/g, "");
   const read = claimsOf(bare);
-  if (read.exp * 1000 <= Date.now()) throw new Error("This token has expired.");
+  if (read.exp * 1000 <= now()) throw new Error("This token has expired.");
   [token, claims] = [bare, read];
   clearTimeout(expiry);
   // A timer holds 24 days at most.
-  const left = read.exp ? Math.min(read.exp * 1000 - Date.now(), 2 ** 31 - 1) : null;
+  const left = read.exp ? Math.min(read.exp * 1000 - now(), 2 ** 31 - 1) : null;
   if (left !== null) expiry = setTimeout(() => end("Your session has ended. Sign in again."), left);
   session.dispatchEvent(new Event("begin"));
 }

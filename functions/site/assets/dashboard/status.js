@@ -1,5 +1,6 @@
 // The state of the connection to the service: live, paused, stale or none. A screen reader gets changes only.
 
+import { now } from "./clock.js";
 import { $, say, show } from "./dom.js";
 import { ago, second } from "./format.js";
 
@@ -24,12 +25,12 @@ let beforePause = state;
 /** Handles a report of the poll. */
 export function handle({ ok, problem, wait, paused }) {
   if (ok) {
-    [answered, next] = [Date.now(), null];
+    [answered, next] = [now(), null];
     enter("live");
   } else if (paused) enter("paused");
   else if (paused === false) enter(state === "paused" ? beforePause : state);
   else {
-    next = Date.now() + wait * 1000;
+    next = now() + wait * 1000;
     complain(problem);
   }
   tick();
@@ -75,10 +76,10 @@ function enter(to) {
 
 /** Updates the ages every second. */
 function tick() {
-  const age = answered === null ? 0 : (Date.now() - answered) / 1000;
+  const age = answered === null ? 0 : (now() - answered) / 1000;
   // A hanging call makes the metrics stale too.
   if (state === "live" && age > STALE_AFTER_SECONDS) enter("stale");
-  const left = next === null ? 0 : Math.ceil((next - Date.now()) / 1000);
+  const left = next === null ? 0 : Math.ceil((next - now()) / 1000);
   const parts = [answered !== null && `updated ${ago(answered)}`, left > 0 && `next try in ${left} s`];
   say($("updated"), parts.filter(Boolean).join(", "));
 }

@@ -1,5 +1,6 @@
 // The timeline of an order: how long each part took, and its changes.
 
+import { now } from "./clock.js";
 import { fill, make } from "./dom.js";
 import { between, date, duration, second } from "./format.js";
 
@@ -7,8 +8,8 @@ import { between, date, duration, second } from "./format.js";
 const LEAST_SHARE = 0.06;
 
 /** The drawing, and its content as a list. */
-export function timeline(order, moments, now = new Date()) {
-  const stretches = stretchesOf(order, now);
+export function timeline(order, moments) {
+  const stretches = stretchesOf(order, now());
   const total = stretches.reduce((sum, { seconds }) => sum + seconds, 0);
   return make("figure", { class: "life" }, [
     make("div", { class: "stretches", "aria-hidden": "true" }, stretches.map((each) => stretch(each, total))),
@@ -16,9 +17,9 @@ export function timeline(order, moments, now = new Date()) {
   ]);
 }
 
-function stretchesOf({ created_at: created, started_at: started, finished_at: finished, status }, now) {
-  const waited = { kind: "waited", word: "waiting", seconds: between(created, started ?? finished ?? now), isOn: status === "pending" };
-  const worked = { kind: status, word: "processing", seconds: between(started, finished ?? now), isOn: status === "processing" };
+function stretchesOf({ created_at: created, started_at: started, finished_at: finished, status }, until) {
+  const waited = { kind: "waited", word: "waiting", seconds: between(created, started ?? finished ?? until), isOn: status === "pending" };
+  const worked = { kind: status, word: "processing", seconds: between(started, finished ?? until), isOn: status === "processing" };
   return started ? [waited, worked] : [waited];
 }
 
@@ -32,7 +33,7 @@ function stretch({ kind, word, seconds, isOn }, total) {
 
 function moment({ word, time, after, kind = "", more, who }) {
   const at = time && new Date(time);
-  const isToday = at && date(at) === date(new Date());
+  const isToday = at && date(at) === date(now());
   return make(
     "li",
     { class: kind },
