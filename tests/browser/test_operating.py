@@ -119,6 +119,23 @@ def test_filters_that_the_service_refuses_are_named(visit, pictures):
     other.sees("live")
 
 
+def test_heading_and_rows_are_those_of_the_answer(operator, user):
+    [order_id] = operator.create_scheduled(1, user)
+    expect(operator.row(order_id)).to_be_visible()
+    heading, own = operator.page.locator("#orders-title"), re.compile(f"user_id={user}")
+    held = operator.hold(own)
+    with operator.page.expect_request(own):
+        operator.filter(User=user)
+    expect(heading).to_have_text("Loading …")
+    held[0].fulfill(status=503, json={"title": "Busy"})
+    expect(operator.page.locator("#no-orders")).to_have_text("The orders could not be read.")
+    expect(heading).to_have_text(f"Latest orders of {user}")
+    expect(operator.page.locator("#rows tr")).to_have_count(0)
+    operator.page.unroute(own)
+    operator.page.get_by_role("button", name="Try now").click()
+    expect(operator.row(order_id).get_by_role("button")).to_be_enabled()
+
+
 def test_too_many_calls_make_the_page_stale_until_it_succeeds(operator):
     operator.page.route(LIST, lambda route: route.fulfill(status=429, json={"message": "Too Many Requests"}))
     operator.sees("stale")

@@ -17,17 +17,25 @@ let older = null;
 
 /** Resets the list. */
 export function reset() {
-  [limit, older] = [PAGE, null];
-  busy(false);
-  keep($("rows"), [], String);
-  show($("more"), false);
-  empty("Loading the orders …");
+  older = null;
+  clear("Loading the orders …");
+  renew();
 }
 
 /** Shows that other orders are on their way. Until then the listed ones can't be selected or opened. */
 export function renew() {
   limit = PAGE;
   busy(true);
+  say($("orders-title"), "Loading …");
+}
+
+/** Shows a text in place of orders. */
+function clear(text) {
+  busy(false);
+  keep($("rows"), [], String);
+  selection.see([]);
+  show($("more"), false);
+  empty(text);
 }
 
 function busy(isBusy) {
@@ -47,10 +55,22 @@ export function filters() {
 /** Reads the list and draws it. */
 export async function refresh(signal) {
   const chosen = filters();
-  say($("orders-title"), title(chosen));
-  const { orders, next_cursor: next } = await get(`orders?${new URLSearchParams({ limit, ...chosen })}`, signal).catch(refused);
+  try {
+    draw(chosen, await get(`orders?${new URLSearchParams({ limit, ...chosen })}`, signal));
+  } catch (problem) {
+    const isOfFilters = BAD_FILTERS.includes(problem.status);
+    // Rows that wait for others are those of other filters.
+    if (isOfFilters || ($("rows").inert && !signal.aborted)) {
+      clear(isOfFilters ? `These filters were refused. ${problem.title}: ${problem.message}` : "The orders could not be read.");
+      say($("orders-title"), title(chosen));
+    }
+    if (!isOfFilters) throw problem;
+  }
+}
+
+function draw(chosen, { orders, next_cursor: next }) {
   busy(false);
-  if (!orders) return;
+  say($("orders-title"), title(chosen));
   // A page can end before its limit: its orders are large, or few match. Another page follows nevertheless.
   older = orders.length < limit || limit >= MOST ? next : null;
   selection.see(orders);
@@ -66,14 +86,6 @@ function title({ status, user_id: user, cursor }) {
 
 function nothing({ status, ...others }) {
   return Object.keys(others).length ? "No order matches the filters." : ["There is no", status, "order yet."].filter(Boolean).join(" ");
-}
-
-function refused(problem) {
-  if (!BAD_FILTERS.includes(problem.status)) throw problem;
-  keep($("rows"), [], String);
-  show($("more"), false);
-  empty(`These filters were refused. ${problem.title}: ${problem.message}`);
-  return {};
 }
 
 /** Extends the list by a page. A list that can't be extended shows only the older orders. One that is on its way does neither. */
