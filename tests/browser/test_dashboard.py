@@ -122,7 +122,7 @@ def test_failed_order_shows_its_cause_and_can_be_retried(operator, endpoint, pic
 
     endpoint.is_repaired = True
     sheet.get_by_role("button", name="Retry the order").click()
-    expect(sheet.locator("#order-said")).to_have_text("The order is pending again.")
+    expect(sheet.locator("#order-said")).to_have_text("The order was retried.")
     expect(sheet.locator(".pill")).to_have_text("completed", timeout=PATIENCE_MS)
 
 

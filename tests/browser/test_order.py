@@ -56,6 +56,9 @@ def test_action_that_comes_too_late_is_explained(operator, user):
     sheet.get_by_role("button", name="Yes, cancel it").click()
     expect(sheet.locator("#order-said")).to_contain_text("The order is processing.")
     expect(sheet.get_by_role("button", name="Cancel the order")).to_be_visible()
+    operator.cancel(order_id)
+    expect(sheet.locator(".pill")).to_have_text("cancelled")
+    expect(sheet.locator("#order-said")).to_be_empty()
 
 
 def test_open_order_says_that_it_may_be_stale(operator, user):

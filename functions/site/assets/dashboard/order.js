@@ -15,13 +15,15 @@ const dialog = $("order");
 const ITEMS = 12;
 const ACTIONS = {
   cancel: { word: "Cancel the order", sure: "Yes, cancel it", said: "The order is cancelled.", refused: "Cancelling needs a token with orders/write.all or orders/admin." },
-  retry: { word: "Retry the order", said: "The order is pending again.", refused: "Retrying needs a token with orders/admin." },
+  retry: { word: "Retry the order", said: "The order was retried.", refused: "Retrying needs a token with orders/admin." },
 };
 
 let id = null;
 let order = null;
 let moments = [];
 let drawn = "";
+// The status that the order had after the last action; null until it is read.
+let saidOf = null;
 let changed = () => {};
 
 /** Sets the listener for changes of an order. */
@@ -72,6 +74,8 @@ export async function refresh(signal) {
 
 function draw(read) {
   order = read;
+  // What was said of the action is no longer true.
+  if (order.status !== (saidOf ??= order.status)) say($("order-said"), "");
   const isActive = !order.finished_at;
   // Redrawn only if it changed, which keeps the focus and a screen reader quiet. The timeline of an active order grows.
   const state = JSON.stringify(order);
@@ -146,6 +150,7 @@ async function act(name) {
   buttons.forEach((button) => (button.disabled = false));
   if (acted === id) {
     say($("order-said"), said);
+    saidOf = null;
     $("order-close").focus();
     // Draws also an unchanged order anew, with its first buttons.
     drawn = "";
