@@ -27,6 +27,7 @@ def test_order_page_shows_its_content_and_who_changed_it(operator, user, picture
     operator.picture(pictures, "order-history")
     sheet.get_by_role("button", name=user).click()
     expect(sheet).to_be_hidden()
+    expect(operator.page.locator("#orders")).to_be_focused()
     expect(operator.page.get_by_role("heading", name=f"Latest orders of {user}")).to_be_visible()
     expect(operator.page.locator("#rows tr")).to_have_count(2)
 

@@ -98,7 +98,7 @@ function head() {
 function facts() {
   const items = order.item_ids.slice(0, ITEMS).join(", ");
   const rest = order.item_ids.length - ITEMS;
-  const user = make("button", { type: "button", class: "id", title: "List this user's orders", onclick: () => go({ user: order.user_id, order: "" }) }, order.user_id);
+  const user = make("button", { type: "button", class: "id", title: "List this user's orders", onclick: listUser }, order.user_id);
   return pairs("facts", [
     ["User", user],
     ["Amount", money(order)],
@@ -106,6 +106,12 @@ function facts() {
     ["Attempts", count(order.attempts)],
     order.process_after && ["Process after", moment(order.process_after)],
   ]);
+}
+
+/** Closes the dialog, and lists the user's orders. The row that had the focus may leave the list. */
+function listUser() {
+  go({ user: order.user_id, order: "" });
+  $("orders").focus();
 }
 
 function metadata() {
