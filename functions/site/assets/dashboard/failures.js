@@ -47,7 +47,7 @@ function draw(orders, more) {
     say(item.children[1], count(number));
     fill(item.lastChild, number / causes[0][1]);
   });
-  const hint = more ? `Of the last ${plural(orders.length, "failure", "failures")}.` : `Of ${plural(orders.length, "failed order", "failed orders")}.`;
+  const hint = more ? `Of the ${plural(orders.length, "newest order", "newest orders")} that failed.` : `Of ${plural(orders.length, "failed order", "failed orders")}.`;
   const none = more ? "None of the newest orders has failed." : "No order has failed.";
   say($("causes-hint"), orders.length ? hint : none);
 }
