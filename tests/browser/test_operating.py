@@ -176,6 +176,7 @@ def test_processing_is_paused_and_resumed_with_a_reason(operator, visit, user, p
     try:
         expect(paused).to_contain_text("stocktaking in the warehouse")
         expect(paused).to_contain_text("admin paused it")
+        expect(operator.page.locator("#halted-said")).to_have_text("Processing is paused: stocktaking in the warehouse")
         expect(operator.page.get_by_role("button", name="Pause processing")).to_be_hidden()
         operator.check_accessible()
         operator.picture(pictures, "halted")

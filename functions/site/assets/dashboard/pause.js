@@ -18,6 +18,8 @@ export function draw(pause) {
   show($("halted"), Boolean(pause));
   show($("pause"), isAdmin() && !pause);
   show($("resume"), isAdmin());
+  // A screen reader misses what comes into a hidden element, and would read the age each time.
+  say($("halted-said"), pause ? `Processing is paused: ${pause.reason}` : "");
   if (!pause) return;
   const since = new Date(pause.since);
   say($("halted-who"), `${pause.by} paused it ${ago(since)}, at ${second(since)} on ${date(since)}. New orders are accepted and wait.`);
