@@ -65,7 +65,8 @@ fn health(answer: &Answer) -> Finding {
             let remedy = "check that the database runs, that the functions' security group may reach it, and DATABASE_URL; the api's log has the cause";
             Finding::wrong("health", place, format!("the API can't reach its database ({})", answer.problem()), remedy)
         }
-        404 | 403 => Finding::wrong(
+        // It needs no token, so a 401 is that of another path.
+        401 | 403 | 404 => Finding::wrong(
             "health",
             place,
             format!("there is no Ordermill at this URL ({})", answer.problem()),

@@ -60,6 +60,7 @@ async fn doctor_finds_each_wrong_answer_of_the_api() {
         (503, unavailable, "health", "can't reach its database", "DATABASE_URL"),
         (503, r#"{"message": "Service Unavailable"}"#, "health", "can't run the api function", "concurrency to 0"),
         (404, "{}", "health", "there is no Ordermill", "ApiUrl"),
+        (401, r#"{"message": "Unauthorized"}"#, "health", "there is no Ordermill", "ApiUrl"),
         (200, "{}", "health", "something else answers", "ApiUrl"),
         (200, r#"{"orders": [], "next_cursor": null}"#, "closed", "without a token", "AUTH to jwt"),
     ] {
