@@ -13,6 +13,8 @@ use crate::output::{Output, Tone};
 #[derive(Deserialize)]
 pub struct Changes {
     pub changes: Vec<Change>,
+    /// Whether some changes are not recorded.
+    pub truncated: bool,
 }
 
 /// A change of the order.

@@ -19,7 +19,8 @@ struct StatusOnly {
     status: Status,
 }
 
-/// Shows each change of the order. Returns when the order ends; the exit status is 1 if it failed.
+/// Shows each change of the order, and says at the end whether some are not recorded. Returns when the order ends; the exit status is 1
+/// if it failed.
 pub async fn follow(client: &Client<'_>, order_id: &str, interval: Duration, output: Output) -> Result<Exit, Failure> {
     let path = format!("/orders/{}", encoded(order_id));
     let order: ApiOrder = client.follow(&path).await?.read()?;
@@ -34,6 +35,9 @@ pub async fn follow(client: &Client<'_>, order_id: &str, interval: Duration, out
         }
         shown = shown.max(history.changes.len());
         if !status.is_active() {
+            if history.truncated {
+                output.complain(&format!("the order {order_id} has so many changes that some are not recorded"));
+            }
             return Ok(if status == Status::Failed { Exit::Wrong } else { Exit::Fine });
         }
         let wait = answer.retry_after().unwrap_or_default().max(interval).min(LONGEST_WAIT.max(interval));

@@ -145,12 +145,15 @@ impl State {
             ("GET", "/orders") if manner == Manner::WithoutLists && !path.contains("limit=1&") => (404, json!({})),
             ("GET", "/orders") => (200, page(&orders, &path)),
             ("GET", "/metrics") => (403, json!({})),
-            ("GET", path) if path.ends_with("/status") => (200, json!({"status": "pending"})),
             ("GET", path) => {
                 let rest = path.strip_prefix("/orders/").unwrap_or_default();
-                let order_id = rest.strip_suffix("/history").unwrap_or(rest);
+                let (order_id, part) = rest.split_once('/').unwrap_or((rest, ""));
                 let found = orders.iter().find(|order| order["order_id"] == order_id);
-                let shown = |order: &Value| if order_id == rest { order.clone() } else { history(order) };
+                let shown = |order: &Value| match part {
+                    "status" => json!({"status": order["status"]}),
+                    "history" => history(order),
+                    _ => order.clone(),
+                };
                 found.map_or((404, json!({})), |order| (200, shown(order)))
             }
             _ => (404, json!({})),
@@ -194,5 +197,5 @@ fn history(order: &Value) -> Value {
     let attempts = 1..=order["attempts"].as_u64().unwrap();
     let failed = attempts.map(|attempt| change("attempt_failed", Some(attempt), Some("busy"), "processor"));
     let changes: Vec<_> = [change("created", None, None, "caller")].into_iter().chain(failed).collect();
-    json!({"order_id": order["order_id"], "changes": changes, "truncated": false})
+    json!({"order_id": order["order_id"], "changes": changes, "truncated": changes.len() > 100})
 }

@@ -21,6 +21,19 @@ fn tail_of_an_order_shows_each_change_while_it_is_active() {
     assert_eq!(end(child).0, Some(0));
 }
 
+#[test]
+fn tail_of_an_order_says_whether_its_history_is_complete() {
+    let api = Api::start(Manner::Sound);
+    for (order_id, attempts, said) in
+        [("o-1", 1, ""), ("o-2", 100, "ordermill: the order o-2 has so many changes that some are not recorded\n")]
+    {
+        api.add(order_id);
+        api.change(order_id, &json!({"status": "failed", "attempts": attempts}));
+        let (status, _, stderr) = end(at(&api, &["tail", order_id]).spawn().unwrap());
+        assert_eq!((status, stderr.as_str()), (Some(1), said));
+    }
+}
+
 /// Starts a `tail`. Returns it, and what waits for its next line.
 fn following(api: &Api, arguments: &[&str]) -> (Child, impl Fn() -> String) {
     let mut child = at(api, arguments).args(["--interval", "0.1"]).spawn().unwrap();
