@@ -15,6 +15,9 @@ use super::finding::Finding;
 use super::timing;
 use crate::aws::describe;
 
+/// The alias in the template.
+const ALIAS: &str = "live";
+
 /// A function as its callers invoke it: by its alias, if it has one.
 pub struct Function {
     pub name: String,
@@ -55,7 +58,7 @@ impl Function {
             }
             Err(error) => return Err(not_checked(describe(&error))),
         };
-        let qualifier = aliases.first().and_then(|alias| alias.name.clone());
+        let qualifier = invoked(&aliases).and_then(|alias| alias.name.clone());
         let is_missing = GetFunctionConfigurationError::is_resource_not_found_exception;
         match services.lambda.get_function_configuration().function_name(name).set_qualifier(qualifier).send().await {
             Ok(found) => Ok(Self::of(name, aliases, found)),
@@ -89,6 +92,11 @@ impl Function {
     pub fn bus(&self) -> Option<&str> {
         self.variables.text(EVENT_BUS)
     }
+}
+
+/// The alias that callers invoke: that of the template if there is one.
+fn invoked(aliases: &[AliasConfiguration]) -> Option<&AliasConfiguration> {
+    aliases.iter().find(|alias| alias.name() == Some(ALIAS)).or_else(|| aliases.first())
 }
 
 /// Checks both functions, the mapping and the schedule.
@@ -167,15 +175,23 @@ async fn mapping(cloud: &Cloud, env: &Env, processor: &Function) -> Vec<Finding>
         Err(why) => return vec![Finding::not_checked("mapping", place, why)],
     };
     let queue = env.text("QUEUE_URL").and_then(|url| url.rsplit('/').next());
-    let is_ours = |mapping: &&EventSourceMappingConfiguration| {
-        let source = mapping.event_source_arn().unwrap_or_default();
-        queue.is_none_or(|queue| source.rsplit(':').next() == Some(queue))
-    };
-    let Some(mapping) = all.iter().find(is_ours) else {
+    let Some(mapping) = of_queue(&all, queue) else {
         let remedy = "create an event source mapping from the orders' queue to the processor, like ProcessorMapping of template.yaml";
         return vec![Finding::wrong("mapping", place, "no mapping brings the queue's messages to it", remedy)];
     };
     vec![enabled(place, mapping), partial(place, mapping)]
+}
+
+/// The mapping from a queue, or from any if none is named; an enabled one if there is one.
+fn of_queue<'a>(
+    all: &'a [EventSourceMappingConfiguration],
+    queue: Option<&str>,
+) -> Option<&'a EventSourceMappingConfiguration> {
+    let is_ours = |mapping: &&EventSourceMappingConfiguration| {
+        let source = mapping.event_source_arn().unwrap_or_default();
+        queue.is_none_or(|queue| source.rsplit(':').next() == Some(queue))
+    };
+    all.iter().filter(is_ours).min_by_key(|mapping| !brings(mapping))
 }
 
 async fn mappings(cloud: &Cloud, function: &Function) -> Result<Vec<EventSourceMappingConfiguration>, String> {
@@ -189,17 +205,16 @@ async fn mappings(cloud: &Cloud, function: &Function) -> Result<Vec<EventSourceM
     Ok(all)
 }
 
+/// Whether a mapping brings messages, or is about to.
+fn brings(mapping: &EventSourceMappingConfiguration) -> bool {
+    ["Enabled", "Enabling", "Updating"].contains(&mapping.state().unwrap_or_default())
+}
+
 fn enabled(place: &str, mapping: &EventSourceMappingConfiguration) -> Finding {
     let state = mapping.state().unwrap_or_default();
     let remedy =
         "enable it: `aws lambda update-event-source-mapping --enabled --uuid …`; orders wait until then, none is lost";
-    Finding::held(
-        "mapping",
-        place,
-        ["Enabled", "Enabling", "Updating"].contains(&state),
-        format!("its mapping is {state}"),
-        remedy,
-    )
+    Finding::held("mapping", place, brings(mapping), format!("its mapping is {state}"), remedy)
 }
 
 fn partial(place: &str, mapping: &EventSourceMappingConfiguration) -> Finding {
@@ -247,4 +262,35 @@ pub fn account(arn: &str) -> Option<&str> {
 
 fn is_enabled(rule: &DescribeRuleOutput) -> bool {
     rule.state() == Some(&RuleState::Enabled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alias_of_the_template_is_preferred() {
+        let alias = |name: &&str| AliasConfiguration::builder().name(*name).build();
+        for (names, preferred) in
+            [(&["blue", "live"][..], Some("live")), (&["blue", "green"], Some("blue")), (&[], None)]
+        {
+            let aliases: Vec<_> = names.iter().map(alias).collect();
+            assert_eq!(invoked(&aliases).and_then(AliasConfiguration::name), preferred);
+        }
+    }
+
+    #[test]
+    fn enabled_mapping_of_the_queue_is_preferred() {
+        let mapping = |(queue, state): &(&str, &str)| {
+            let source = format!("arn:aws:sqs:us-east-1:000000000000:{queue}");
+            EventSourceMappingConfiguration::builder().event_source_arn(source).state(*state).build()
+        };
+        let of = |mappings: &[(&str, &str)]| {
+            let all: Vec<_> = mappings.iter().map(mapping).collect();
+            of_queue(&all, Some("orders")).and_then(|found| found.state().map(str::to_owned))
+        };
+        assert_eq!(of(&[("other", "Enabled"), ("orders", "Disabled")]).as_deref(), Some("Disabled"));
+        assert_eq!(of(&[("orders", "Disabled"), ("orders", "Updating")]).as_deref(), Some("Updating"));
+        assert_eq!(of(&[("other", "Enabled")]), None);
+    }
 }
