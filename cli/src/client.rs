@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
-use reqwest::{Certificate, Method, RequestBuilder};
+use reqwest::{Certificate, Method, RequestBuilder, Url};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use shared::error::Chain;
@@ -42,6 +42,8 @@ pub struct Client<'a> {
 /// An answer, read to its end.
 #[derive(Debug)]
 pub struct Answer {
+    /// The URL of the call.
+    pub url: Url,
     /// The HTTP status.
     pub status: u16,
     /// The headers.
@@ -153,7 +155,9 @@ impl Answer {
         if self.status != 200 {
             return Err(self.refusal());
         }
-        serde_json::from_str(&self.body).map_err(|error| Failure::Other(format!("the answer can't be read: {error}")))
+        serde_json::from_str(&self.body).map_err(|error| {
+            Failure::Other(format!("the answer of {} is not Ordermill's ({error}): check --url", self.url))
+        })
     }
 
     /// The status and the reason of a refusal.
@@ -206,18 +210,32 @@ impl Answer {
 mod tests {
     use super::*;
 
+    fn answer(status: u16, headers: HeaderMap, body: &str) -> Answer {
+        Answer { url: Url::parse("https://shop.example/orders").unwrap(), status, headers, body: body.to_owned() }
+    }
+
+    #[test]
+    fn answer_that_is_not_the_services_is_named_by_its_url() {
+        let failure = answer(200, HeaderMap::new(), "<html>").read::<Value>().unwrap_err().to_string();
+        assert!(
+            failure.starts_with("the answer of https://shop.example/orders is not Ordermill's (expected"),
+            "{failure}"
+        );
+        assert!(failure.ends_with("check --url"), "{failure}");
+    }
+
     #[test]
     fn refusal_names_the_scopes_that_the_answer_names() {
-        let answer = |header: &str, body: &str| {
+        let refusal = |header: &str, body: &str| {
             let headers = HeaderMap::from_iter([(reqwest::header::WWW_AUTHENTICATE, header.parse().unwrap())]);
-            Answer { status: 403, headers, body: body.to_owned() }.refusal().to_string()
+            answer(403, headers, body).refusal().to_string()
         };
-        let gateway = answer(
+        let gateway = refusal(
             r#"Bearer scope="orders/read orders/admin" error="insufficient_scope""#,
             r#"{"message": "Forbidden"}"#,
         );
         assert!(gateway.ends_with("(403: Forbidden); it needs one of orders/read, orders/admin"), "{gateway}");
-        let api = answer("Bearer", r#"{"detail": "The token lacks the scope orders/read.all."}"#);
+        let api = refusal("Bearer", r#"{"detail": "The token lacks the scope orders/read.all."}"#);
         assert!(api.ends_with("(403: The token lacks the scope orders/read.all.)"), "{api}");
     }
 }

@@ -47,8 +47,8 @@ impl From<CallError> for Failure {
 /// Sends a request, and reads the answer to its end.
 pub async fn send(request: RequestBuilder) -> Result<Answer, CallError> {
     let response = request.send().await?;
-    let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    Ok(Answer { status, headers, body: read(response).await? })
+    let (url, status, headers) = (response.url().clone(), response.status().as_u16(), response.headers().clone());
+    Ok(Answer { url, status, headers, body: read(response).await? })
 }
 
 /// Reads a body. Characters that are not UTF-8 become U+FFFD.

@@ -165,7 +165,9 @@ mod tests {
 
     #[test]
     fn answer_of_a_proxy_accepts_no_order() {
-        let answer = |body: &str| Answer { status: 200, headers: HeaderMap::new(), body: body.to_owned() };
+        let url = reqwest::Url::parse("https://shop.example/orders").unwrap();
+        let answer =
+            |body: &str| Answer { url: url.clone(), status: 200, headers: HeaderMap::new(), body: body.to_owned() };
         assert_eq!(refusals(&answer("<html>"), 3).len(), 3);
         assert_eq!(refusals(&answer(r#"{"results": [{"order": {}}, {"order": null, "status": 409}]}"#), 2), ["409: "]);
     }
