@@ -53,6 +53,10 @@ impl Resolve for Resolver {
 
 #[cfg(test)]
 mod tests {
+    use shared::config::Env;
+    use shared::error::Chain;
+
+    use super::super::Webhook;
     use super::*;
 
     #[test]
@@ -81,5 +85,10 @@ mod tests {
         let resolve = |is_dev| Resolver { is_dev }.resolve("localhost".parse().unwrap());
         assert!(resolve(false).await.is_err());
         assert!(resolve(true).await.is_ok());
+        let variables =
+            [("STAGE", "prod"), ("WEBHOOK_URL", "https://localhost"), ("WEBHOOK_SECRET", "0123456789abcdef")];
+        let webhook = Webhook::from_env(&Env::from_iter(variables)).unwrap();
+        let error = webhook.call(&"o-1".parse().unwrap(), 1, String::new()).await.unwrap_err();
+        assert!(Chain(&error).to_string().contains("the endpoint has no allowed address"), "{error:?}");
     }
 }
