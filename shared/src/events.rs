@@ -212,12 +212,13 @@ mod tests {
         assert!(of(&[]).is_empty());
     }
 
-    #[test]
-    fn bus_is_unavailable_for_half_a_minute() {
+    #[tokio::test]
+    async fn state_of_the_bus_is_known_for_half_a_minute() {
         let variables = [
             ("AWS_REGION", "eu-central-1"),
             ("AWS_ACCESS_KEY_ID", "key"),
             ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ("AWS_ENDPOINT_URL", "http://127.0.0.1:1"),
             ("EVENT_BUS", "shop"),
         ];
         let bus = Bus::from_env(&Env::from_iter(variables)).unwrap().unwrap();
@@ -227,8 +228,13 @@ mod tests {
         assert!(bus.is_unavailable());
         *bus.state() = Some((State::Unavailable, ago(31)));
         assert!(!bus.is_unavailable());
-        bus.note(State::Available);
+        *bus.state() = Some((State::Available, ago(29)));
         assert!(!bus.is_unavailable());
+        // A look-up without time gets no answer.
+        let look_up = async || bus.look_up(Deadline::after(Duration::ZERO)).await;
+        assert_eq!(look_up().await, Ok(()));
+        *bus.state() = Some((State::Available, ago(31)));
+        assert_eq!(look_up().await, Err(NO_ANSWER));
     }
 
     #[test]
