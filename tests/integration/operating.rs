@@ -79,16 +79,24 @@ async fn retry_of_many_retries_only_filtered_orders() {
 #[tokio::test]
 async fn retried_orders_fall_due_at_the_given_rate_oldest_first() {
     let ids = ["x-1", "x-2", "x-3", "x-4", "x-5"];
-    let world = world_with_failed(&ids).await;
-    let report = retry(&world, json!({"dry_run": false, "limit": 3, "per_second": 1})).await;
-    assert_eq!((&report["matched"], &report["retried"]), (&json!(5), &json!(3)));
-    let sql = "SELECT order_id || ' in ' || round(extract(epoch FROM due_at - min(due_at) OVER ()))
-        FROM order_work ORDER BY due_at";
-    let due: Vec<String> = world.rows(sql, &[]).await.iter().map(|row| row.get(0)).collect();
-    assert_eq!(due, ["x-1 in 0", "x-2 in 1", "x-3 in 2"]);
-    assert_eq!(world.queue_depth().await, 3);
-    world.process(&ids).await;
-    assert_eq!((world.status("x-1").await.as_str(), world.status("x-2").await.as_str()), ("completed", "pending"));
+    for (path, expected) in [
+        ("/orders/retry", json!({"matched": 5, "retried": 3})),
+        ("/dead-letters/redrive", json!({"found": 3, "retried": 3})),
+    ] {
+        let world = world_with_failed(&ids).await;
+        for letter in &ids[..3] {
+            world.send_dead_letter(letter).await;
+        }
+        let options = json!({"dry_run": false, "limit": 3, "per_second": 1});
+        assert_members(&world.post(path, &options).await.expect(200), &expected);
+        let sql = "SELECT order_id || ' in ' || round(extract(epoch FROM due_at - min(due_at) OVER ()))
+            FROM order_work ORDER BY due_at";
+        let due: Vec<String> = world.rows(sql, &[]).await.iter().map(|row| row.get(0)).collect();
+        assert_eq!(due, ["x-1 in 0", "x-2 in 1", "x-3 in 2"], "{path}");
+        assert_eq!(world.queue_depth().await, 3);
+        world.process(&ids).await;
+        assert_eq!((world.status("x-1").await.as_str(), world.status("x-2").await.as_str()), ("completed", "pending"));
+    }
 }
 
 #[tokio::test]
