@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use processor::Outcome;
 use serde_json::{Value, json};
-use tests::{OutcomeBy, World, get, handle, with_header};
+use tests::{NO_AWS, OutcomeBy, World, assert_members, call_in_process, get, handle, with_header};
 
 /// Orders in every state: two pending, one processing, six completed, two failed, one cancelled.
 async fn busy_world() -> World {
@@ -80,13 +80,21 @@ async fn metrics_of_an_empty_service_are_zeros_and_nulls() {
 }
 
 #[tokio::test]
-async fn metrics_contain_the_oldest_overdue_order_and_the_queue() {
+async fn metrics_contain_the_oldest_overdue_order_and_the_queues() {
     let world = World::new().await;
     world.create("o-1").await;
     world.let_pass(100.0).await;
+    for letter in ["o-2", "o-3"] {
+        world.send_dead_letter(letter).await;
+    }
     let metrics = world.get("/metrics").await.expect(200);
     assert!(metrics["oldest_overdue_seconds"].as_f64().unwrap() >= 100.0);
-    assert_eq!(metrics["queue_depth"], 1);
+    assert_members(&metrics, &json!({"queue_depth": 1, "dead_letter_depth": 2}));
+    let text = world.call(with_header(get("/metrics"), "accept", "text/plain")).await.text;
+    assert!(text.contains("\nordermill_queue_messages 1\n") && text.contains("\nordermill_dead_letters 2\n"), "{text}");
+    let api = world.api_with_env(&world.env_with(NO_AWS));
+    let metrics = call_in_process(&api, Some(("admin", "orders/read.all")), get("/metrics")).await.expect(200);
+    assert_members(&metrics, &json!({"queue_depth": null, "dead_letter_depth": null}));
 }
 
 #[tokio::test]
