@@ -17,14 +17,22 @@ async fn order_reads_as_it_was_created() {
 async fn unchanged_order_is_not_sent_again() {
     let world = World::new().await;
     world.create("o-1").await;
-    let etag = world.get("/orders/o-1").await.header("etag").to_owned();
-    let ask = || with_header(get("/orders/o-1"), "if-none-match", &etag);
-    let unchanged = world.call(ask()).await;
-    assert_eq!((unchanged.status, unchanged.text.as_str(), unchanged.header("etag")), (304, "", etag.as_str()));
-    world.call(post_empty("/orders/o-1/cancel")).await.expect(200);
-    let changed = world.call(ask()).await;
-    assert_ne!(changed.header("etag"), etag);
-    assert_eq!(changed.expect(200)["status"], "cancelled");
+    world.refuse(&["o-1"], "out of stock").await;
+    for change in [
+        "attempts = 2",
+        "failure = 'declined'",
+        "user_id = 'erased-1'",
+        "started_at = NULL, failure = NULL, cancelled = true",
+    ] {
+        let before = world.get("/orders/o-1").await;
+        let etag = before.header("etag");
+        let ask = || with_header(get("/orders/o-1"), "if-none-match", etag);
+        let unchanged = world.call(ask()).await;
+        assert_eq!((unchanged.status, unchanged.text.as_str(), unchanged.header("etag")), (304, "", etag));
+        world.execute(&format!("UPDATE orders SET {change}")).await;
+        let changed = world.call(ask()).await;
+        assert_eq!((changed.status, changed.header("etag") == etag), (200, false), "{change}");
+    }
 }
 
 #[tokio::test]
