@@ -5,6 +5,8 @@ use axum::http::{Method, Request};
 use serde_json::{Value, json};
 use tests::{NO_DATABASE, World, assert_members, call_in_process, event, get, invoke, post, post_empty, with_header};
 
+use crate::released::recorder::Recording;
+
 #[tokio::test]
 async fn order_reads_as_it_was_created() {
     let world = World::new().await;
@@ -162,6 +164,21 @@ async fn call_that_no_route_of_the_gateway_matches_is_not_found() {
         (event["rawPath"], event["requestContext"]["routeKey"]) = (path.into(), "$default".into());
         let problem = invoke(&world.another_api(), &event).await.unwrap().problem(404);
         assert_eq!(problem["type"], "/docs/problems#no-such-route", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn statement_is_prepared_at_its_second_use() {
+    for (prepare, is_unnamed) in [("on", [true, false, false]), ("off", [true; 3])] {
+        let world = World::with(&[("DATABASE_PREPARE", prepare)]).await;
+        world.create("o-1").await;
+        let (recording, url) = Recording::start(&world).await;
+        let api = world.api_with("DATABASE_URL", url.as_str());
+        for _ in 0..3 {
+            call_in_process(&api, Some(("alice", "orders/read")), get("/orders/o-1")).await.expect(200);
+        }
+        let names: Vec<_> = recording.statements().into_iter().map(|statement| statement.name).collect();
+        assert!(names.iter().map(String::is_empty).eq(is_unnamed) && names[1] == names[2], "{prepare}: {names:?}");
     }
 }
 

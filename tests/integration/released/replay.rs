@@ -48,7 +48,7 @@ pub async fn to_json(world: &World, statements: &[Query]) -> String {
     let client = connect(world.owner_url()).await;
     let mut lines = Vec::new();
     for statement in statements {
-        let Query { sql, types, values } = statement;
+        let Query { sql, types, values, .. } = statement;
         let values = values.iter().map(|value| value.as_ref().map(|bytes| BASE64_STANDARD.encode(bytes)));
         let values = values.collect::<Vec<_>>();
         let columns = columns(&client, statement).await.unwrap();
@@ -61,6 +61,7 @@ pub async fn to_json(world: &World, statements: &[Query]) -> String {
 fn from_json(recorded: &Value) -> Query {
     let value = |value: &Value| value.as_str().map(|text| BASE64_STANDARD.decode(text).unwrap());
     Query {
+        name: String::new(),
         sql: recorded["sql"].as_str().unwrap().to_owned(),
         types: serde_json::from_value(recorded["types"].clone()).unwrap(),
         values: recorded["values"].as_array().unwrap().iter().map(value).collect(),

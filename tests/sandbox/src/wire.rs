@@ -56,6 +56,8 @@ pub struct Statement {
 /// A statement as a client sends it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Query {
+    /// The name of the prepared statement; empty if it is not kept.
+    pub name: String,
     /// The text.
     pub sql: String,
     /// The OIDs of its parameters' types.

@@ -125,9 +125,10 @@ impl Prepared {
 
 /// Reads a Parse message: the statement's name, its text, the types of its parameters.
 fn parse(mut content: &[u8]) -> Option<(Vec<u8>, Query)> {
-    let (name, sql) = (text(&mut content)?.to_vec(), String::from_utf8(text(&mut content)?.to_vec()).ok()?);
+    let mut utf8 = || String::from_utf8(text(&mut content)?.to_vec()).ok();
+    let (name, sql) = (utf8()?, utf8()?);
     let types = (0..content.try_get_u16().ok()?).map(|_| content.try_get_u32().ok()).collect::<Option<_>>()?;
-    Some((name, Query { sql, types, values: Vec::new() }))
+    Some((name.clone().into_bytes(), Query { name, sql, types, values: Vec::new() }))
 }
 
 fn classify(sql: &str) -> Kind {
