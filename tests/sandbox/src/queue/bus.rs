@@ -16,6 +16,8 @@ const MOST_BYTES: usize = 256 * 1024;
 pub struct Taken {
     /// When.
     pub at: SystemTime,
+    /// The entry's time, in seconds since 1970.
+    pub time: Option<i64>,
     /// The entry's detail type.
     pub detail_type: String,
     /// The entry's detail, in JSON.
@@ -57,7 +59,7 @@ impl Bus {
             let (detail_type, detail) = (text(entry, "DetailType"), text(entry, "Detail"));
             serde_json::from_str::<Value>(&detail).ok()?;
             if !self.is_missing() {
-                self.lock().push(Taken { at: SystemTime::now(), detail_type, detail });
+                self.lock().push(Taken { at: SystemTime::now(), time: entry["Time"].as_i64(), detail_type, detail });
             }
             results.push(json!({"EventId": index.to_string()}));
         }
