@@ -5,9 +5,9 @@ const FINISHED: &str = "IDS, array_fill(1, ARRAY[SIZE]), array_fill(NULL::text, 
     array_fill(1::smallint, ARRAY[SIZE]), '00000000-0000-0000-0000-000000000001'";
 
 /// The statements of the hot path: the name and the beginning of each, its arguments as SQL, and its number of orders, unless it has
-/// a batch of them. `IDS` stands for the batch, `ENDED` for one of ended orders, and `SIZE` for its size. A beginning may have ` … ` and
-/// another part of the statement.
-pub const HOT: [(&str, &str, &str, Option<i64>); 29] = [
+/// a batch of them. `IDS` stands for the batch, `ENDED`, `FAILED` and `PENDING` for one of such orders, and `SIZE` for its size. A beginning
+/// may have ` … ` and another part of the statement.
+pub const HOT: [(&str, &str, &str, Option<i64>); 30] = [
     (
         "create",
         "WITH inserted AS ( INSERT INTO orders (order_id, user_id, item_ids, total_amount, currency, metadata, process_after, idempotency_key) VALUES",
@@ -35,7 +35,8 @@ pub const HOT: [(&str, &str, &str, Option<i64>); 29] = [
         "'m-500000', NULL",
         Some(1),
     ),
-    ("claim", "WITH due AS", "IDS, gen_random_uuid(), 30, 5", None),
+    // With the token of the orders it claims them again. With an order that has ended, it also looks for others.
+    ("claim", "WITH due AS", "array_append(IDS, 'm-1'), '00000000-0000-0000-0000-000000000001', 30, 5", None),
     ("claim after a lease", "WITH lapsed AS", "IDS, gen_random_uuid(), 30", None),
     (
         "reschedule",
@@ -64,8 +65,14 @@ pub const HOT: [(&str, &str, &str, Option<i64>); 29] = [
     (
         "retry",
         "WITH held AS ( SELECT order_id, started_at, finished_at, attempts, failure FROM orders",
-        "IDS, 1, 'olga', NULL",
+        "FAILED, 1, 'olga', NULL",
         None,
+    ),
+    (
+        "cancel many",
+        "WITH held AS ( SELECT order_id FROM order_work WHERE order_id = ANY",
+        "PENDING, 'olga', NULL",
+        Some(40),
     ),
     // Lists: a scan reads 10,000 orders, and a page of the others as many as it shows.
     ("list the newest", "SELECT s.order_id, … created_at FROM orders ORDER", "51, 51", Some(51)),
