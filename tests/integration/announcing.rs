@@ -133,13 +133,12 @@ async fn repeat_of_an_event_is_the_same_event() {
     let (world, bus) = world_with_bus().await;
     world.create("o-1").await;
     world.process(&["o-1"]).await;
+    let first = bus.events(1).await.remove(0);
     // A crash between the bus's answer and the deletion.
     world.execute("INSERT INTO order_ends SELECT order_id, 1, finished_at FROM orders").await;
     world.process(&["o-1"]).await;
     assert_eq!(kept(&world).await, 0);
-    let mut events = bus.events(1).await;
-    events.extend(bus.arrived().await);
-    let [first, second] = events.as_slice() else { panic!("{events:?}") };
+    let second = bus.events(1).await.remove(0);
     assert_eq!(first["detail"], second["detail"]);
 }
 
@@ -166,8 +165,6 @@ async fn events_of_two_ends(cancel: Option<&str>) {
     let (second_end, attempts) = if cancel.is_some() { ("order.cancelled", 0) } else { ("order.completed", 1) };
     let mut events = bus.events(2).await;
     events.sort_by_key(|event| event["detail"]["sequence"].as_i64());
-    // On a busy machine an answer may come too late, and the event is sent again.
-    events.dedup_by_key(|event| event["detail"]["event_id"].clone());
     let [first, second] = events.as_slice() else { panic!("{events:?}") };
     assert_eq!((&first["detail-type"], &second["detail-type"]), (&json!("order.failed"), &json!(second_end)));
     assert_eq!(second["detail"]["order"]["attempts"], attempts);

@@ -1,6 +1,6 @@
 //! An event bus of a single test, with a rule that sends its events to a queue.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_eventbridge::Client;
@@ -69,16 +69,17 @@ impl Bus {
         }
     }
 
-    /// Waits until events of so many ends have arrived, and returns all that arrived.
+    /// Waits until events of so many ends have arrived, and returns one of each end that arrived. An event comes again if the answer of the
+    /// bus came too late.
     pub async fn events(&self, ends: usize) -> Vec<Value> {
-        let events = tokio::sync::Mutex::new(Vec::new());
+        let events = tokio::sync::Mutex::new(BTreeMap::new());
         eventually(&format!("events of {ends} ends"), Duration::from_mins(1), async || {
             let mut events = events.lock().await;
-            events.extend(self.arrived().await);
-            let ids: BTreeSet<_> = events.iter().map(|event: &Value| event["detail"]["event_id"].to_string()).collect();
-            (ids.len() >= ends).then_some(())
+            events
+                .extend(self.arrived().await.into_iter().map(|event| (event["detail"]["event_id"].to_string(), event)));
+            (events.len() >= ends).then_some(())
         })
         .await;
-        events.into_inner()
+        events.into_inner().into_values().collect()
     }
 }
