@@ -29,6 +29,8 @@ pub use http::Http;
 const TRY_TIMEOUT: Duration = Duration::from_millis(1500);
 /// How long a call waits at most before its second attempt. The SDK's own second would often use up the time that a call has left.
 const BACKOFF: Duration = Duration::from_millis(100);
+/// When the second attempt at a call begins at the latest, if the first one gets no answer.
+pub const SECOND_ATTEMPT: Duration = TRY_TIMEOUT.saturating_add(BACKOFF);
 
 /// Reads the certificate authorities, so that the first call need not wait for that.
 pub fn warm() {
@@ -75,5 +77,60 @@ impl Access {
             .http_client(Http::default());
         config.set_endpoint_url(self.endpoint_url.clone());
         config.build()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use aws_sdk_eventbridge::Client;
+    use aws_smithy_runtime_api::client::http::{
+        HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+    };
+    use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+    use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+    use aws_smithy_types::body::SdkBody;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// Connections that never answer the first call, and count the calls.
+    #[derive(Debug, Clone, Default)]
+    struct DeadAtFirst(Arc<AtomicUsize>);
+
+    impl HttpClient for DeadAtFirst {
+        fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+            SharedHttpConnector::new(self.clone())
+        }
+    }
+
+    impl HttpConnector for DeadAtFirst {
+        fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
+            if self.0.fetch_add(1, Ordering::SeqCst) == 0 {
+                return HttpConnectorFuture::new(pending());
+            }
+            HttpConnectorFuture::ready(Ok(HttpResponse::new(200.try_into().unwrap(), SdkBody::from("{}"))))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn call_over_a_dead_connection_is_sent_again_in_time() {
+        let variables =
+            [("AWS_REGION", "eu-central-1"), ("AWS_ACCESS_KEY_ID", "key"), ("AWS_SECRET_ACCESS_KEY", "secret")];
+        let access = Access::from_env(&Env::from_iter(variables)).unwrap();
+        // The back-off is random.
+        for _ in 0..20 {
+            let dead = DeadAtFirst::default();
+            let config = access.sdk_config().into_builder().http_client(dead.clone()).build();
+            let begun = Instant::now();
+            Client::new(&config).describe_event_bus().name("shop").send().await.unwrap();
+            assert_eq!(dead.0.load(Ordering::SeqCst), 2);
+            // The clock's steps are a millisecond.
+            let took = begun.elapsed().saturating_sub(Duration::from_millis(2));
+            assert!(took <= SECOND_ATTEMPT, "{took:?}");
+        }
     }
 }

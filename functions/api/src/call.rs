@@ -70,3 +70,15 @@ impl FromRequestParts<Arc<Api>> for Call {
         Ok(Self { api: Arc::clone(api), store: api.database.until(deadline.share(2, 3)), deadline })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use shared::aws::SECOND_ATTEMPT;
+
+    use super::*;
+
+    #[test]
+    fn message_has_time_for_a_second_attempt() {
+        assert!(SEND_TIMEOUT >= SECOND_ATTEMPT + Duration::from_millis(300));
+    }
+}

@@ -20,8 +20,7 @@ const CLAIM_SHARE: u32 = 3;
 /// The divisor of the share for recording and sending.
 const RECORD_SHARE: u32 = 4;
 
-/// The longest time for announcing the ends of a batch. The bus gets two thirds of it, which is enough for a second attempt after one over
-/// a dead connection. A bus that hangs delays one batch of each environment by that every half minute.
+/// The longest time for announcing the ends of a batch. A bus that hangs delays one batch of each environment by that every half minute.
 const EVENTS_TIME: Duration = Duration::from_secs(3);
 
 /// The function's time-out.
@@ -49,6 +48,11 @@ pub fn of_events(batch: Deadline) -> Deadline {
     batch.at_most(EVENTS_TIME)
 }
 
+/// The deadline of the calls to the bus. It is enough for a second attempt after one over a dead connection.
+pub fn of_bus(events: Deadline) -> Deadline {
+    events.share(2, 3)
+}
+
 /// The least time for work in any batch, however long the claim takes.
 pub fn least_time_for_work(timeout: Duration) -> Duration {
     let batch = timeout.saturating_sub(TIME_TO_ANSWER);
@@ -57,9 +61,11 @@ pub fn least_time_for_work(timeout: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use shared::aws::SECOND_ATTEMPT;
+
     use super::*;
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn work_has_its_least_time_after_the_slowest_claim() {
         for seconds in [5, 15, 60, 900] {
             let timeout = Duration::from_secs(seconds);
@@ -67,7 +73,13 @@ mod tests {
             let claim = of_claim(batch).remaining();
             let left = of_work(batch, timeout).remaining().saturating_sub(claim);
             let least = least_time_for_work(timeout);
-            assert!(left.abs_diff(least) < Duration::from_millis(100), "{seconds} s: {left:?}, {least:?}");
+            assert!(left.abs_diff(least) < Duration::from_millis(1), "{seconds} s: {left:?}, {least:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bus_has_time_for_a_second_attempt() {
+        let bus = of_bus(of_events(of_batch(Duration::from_secs(15)))).remaining();
+        assert!(bus >= SECOND_ATTEMPT + Duration::from_millis(300), "{bus:?}");
     }
 }

@@ -120,8 +120,10 @@ impl<W: Work> Processor<W> {
             if bus.is_unavailable() || deadline.is_over() {
                 return;
             }
-            let announced =
-                async { bus.announce(&store, &store.find_ends(order_ids).await?, deadline.share(2, 3)).await };
+            let announced = async {
+                let ends = store.find_ends(order_ids).await?;
+                bus.announce(&store, &ends, budget::of_bus(deadline)).await
+            };
             if let Err(error) = announced.await {
                 tracing::warn!(error = %Chain(&error), "could not announce ends; the sweeper will retry");
                 return;

@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 
 use sandbox::queue::DEAD_LETTERS;
+use shared::deadline::Deadline;
+use shared::order::OrderId;
+use shared::queue::{Message, Queue};
 
 use super::*;
 use crate::sweeping::backlog;
@@ -19,11 +22,18 @@ async fn sweep(sweeper: &Environment) -> usize {
 }
 
 #[tokio::test]
-async fn message_over_a_dead_connection_is_sent_again_within_the_call() {
+async fn message_over_a_dead_connection_is_sent_again() {
     let slow = SlowQueues::hooked(dead_at_first(), &[]).await;
-    let orders = numbered("o", 10);
-    join_all(orders.iter().map(|order_id| slow.world.create(order_id))).await;
-    assert_eq!(slow.queues.counts("orders").total(), orders.len());
+    let queue = Queue::orders(&slow.world.env()).unwrap();
+    let orders: Vec<OrderId> = numbered("o", 10).iter().map(|order_id| order_id.parse().unwrap()).collect();
+    // The calls have a minute here. How soon they are sent again, and that a call of the api has the time, the unit tests say.
+    let deadline = Deadline::after(Duration::from_mins(1));
+    let messages: Vec<_> = orders.iter().map(|order_id| Message::new(order_id, None, Duration::ZERO)).collect();
+    for sent in join_all(messages.iter().map(|message| queue.send(message, deadline))).await {
+        sent.unwrap();
+    }
+    let sent: BTreeSet<_> = slow.queues.steal(usize::MAX).into_iter().collect();
+    assert_eq!(sent.len(), orders.len(), "{sent:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
