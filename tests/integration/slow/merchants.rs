@@ -1,4 +1,4 @@
-//! A merchant whose endpoint answers just before the time-out.
+//! A merchant whose endpoint takes more than half of the time-out for each answer.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,10 +9,11 @@ use sandbox::queue::DEAD_LETTERS;
 
 use super::*;
 
-/// The proportions of an endpoint that takes 4.5 s, a time-out of 5 s and a function of 15 s, in less time.
-const LATENCY: Duration = Duration::from_millis(1800);
-const WEBHOOK: (&str, &str) = ("WEBHOOK_TIMEOUT_SECONDS", "2");
-const FUNCTION: (&str, &str) = (LIMIT, "7");
+/// Ten calls run at once, so those for all orders take 17.5 s. That is longer than the function has: it leaves some orders to later batches.
+const LATENCY: Duration = Duration::from_millis(3500);
+const ORDERS: usize = 50;
+const WEBHOOK: (&str, &str) = ("WEBHOOK_TIMEOUT_SECONDS", "6");
+const FUNCTION: (&str, &str) = (LIMIT, "17");
 
 /// A reliable courier that also records the highest receive count of a message.
 fn counting_courier(most_receives: &Arc<AtomicU32>) -> Courier {
@@ -35,14 +36,13 @@ async fn slow_merchant_is_called_once_for_each_order() {
     let merchant = Merchant::start(decide).await.unwrap();
     let webhook =
         [("WORK", "webhook"), ("WEBHOOK_URL", &*merchant.url()), ("WEBHOOK_SECRET", "a-secret-of-the-merchant")];
-    let times = [WEBHOOK, FUNCTION, ("LEASE_SECONDS", "9"), ("VISIBILITY_TIMEOUT_SECONDS", "20")];
-    let slow = SlowQueues::new(&[&webhook[..], &times].concat()).await;
-    let all = numbered("o", 100);
+    let slow = SlowQueues::new(&[&webhook[..], &[WEBHOOK, FUNCTION]].concat()).await;
+    let all = numbered("o", ORDERS);
     slow.create_all(&all).await;
     let processors = Arc::new(Pool::new(function(&slow.world, "processor", &[FUNCTION]), 1));
     let most_receives = Arc::new(AtomicU32::new(0));
     let mapping = Mapping::new(Arc::clone(&slow.queues), processors);
-    let pollers = Mapping { batch_size: 100, courier: counting_courier(&most_receives), ..mapping }.start(1);
+    let pollers = Mapping { batch_size: ORDERS, courier: counting_courier(&most_receives), ..mapping }.start(1);
     tests::eventually("every order is completed", Duration::from_mins(1), async || {
         assert_eq!(slow.queues.counts(DEAD_LETTERS).total(), 0, "healthy orders are dead letters");
         (slow.count("completed").await == all.len()).then_some(())
@@ -56,5 +56,5 @@ async fn slow_merchant_is_called_once_for_each_order() {
     // An order without enough time for its call gets a new message, so that no message uses up a receive.
     assert_eq!(most_receives.load(Ordering::Relaxed), 1);
     let in_one_attempt = "SELECT count(*) FROM orders WHERE attempts = 1 AND failure IS NULL";
-    assert_eq!(slow.world.value::<i64>(in_one_attempt).await, 100);
+    assert_eq!(slow.world.value::<i64>(in_one_attempt).await, i64::try_from(ORDERS).unwrap());
 }
