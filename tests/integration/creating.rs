@@ -62,7 +62,7 @@ async fn cancel_window_is_the_time_until_the_order_is_due() {
     world.create("o-1").await;
     let sql = "SELECT w.due_at = o.created_at + interval '60 s' FROM orders o JOIN order_work w USING (order_id)";
     assert!(world.value::<bool>(sql).await);
-    assert_eq!(world.get("/orders/o-1/status").await.header("retry-after"), "60");
+    world.assert_retry_after_is_due_time("o-1").await;
 }
 
 #[tokio::test]

@@ -82,7 +82,7 @@ async fn sweeper_sends_an_order_with_the_group_of_its_user() {
 #[tokio::test]
 async fn processor_passes_a_messages_group_on() {
     let world = World::with(&[("MAX_ATTEMPTS", "1")]).await;
-    // An order that waits, one that is not begun, one that is not due, and one whose attempts are used up.
+    // An order that waits, one that is not begun, one that another statement holds, and one whose attempts are used up.
     let outcomes = [
         Outcome::Wait(Some(Duration::from_secs(1))),
         Outcome::NotStarted,
@@ -94,12 +94,13 @@ async fn processor_passes_a_messages_group_on() {
             let id = format!("{index}-{}", group.is_some());
             world.create(&id).await;
             world.receive().await;
+            world.execute("BEGIN").await;
             if outcome == Outcome::Complete {
-                let sql = format!("UPDATE order_work SET due_at = now() + interval '1 second' WHERE order_id = '{id}'");
-                world.execute(&sql).await;
+                world.execute(&format!("SELECT FROM order_work WHERE order_id = '{id}' FOR UPDATE")).await;
             }
             let is_given_up = matches!(outcome, Outcome::Retry { .. });
             world.processor_with(OutcomeBy(move |_: &str| outcome.clone())).handle(message(&id, group)).await.unwrap();
+            world.execute("COMMIT").await;
             let sent = if is_given_up { world.receive_dead_letters_group().await } else { world.receive_group().await };
             assert_eq!(sent.as_deref(), group, "{id}");
         }

@@ -67,7 +67,7 @@ async fn order_that_is_soon_due_keeps_its_message_once() {
         let event = world.deliver().await;
         assert_eq!(event.messages[0].attributes.as_ref().unwrap().receives.as_deref(), Some(receives));
         assert_eq!(failures(&processor.handle(event).await.unwrap()), kept);
-        world.execute("UPDATE order_work SET due_at = due_at + interval '2 s'").await;
+        world.execute("UPDATE order_work SET due_at = due_at + interval '7 s'").await;
     }
     assert_eq!(world.queue_depth().await, 2, "the second wait has a message of its own");
 }
@@ -92,7 +92,7 @@ async fn order_that_waits_for_long_gets_a_new_message() {
 
 #[tokio::test]
 async fn early_message_is_sent_again_for_the_due_time() {
-    let world = World::with(&[("CANCEL_WINDOW_SECONDS", "3")]).await;
+    let world = World::with(&[("CANCEL_WINDOW_SECONDS", "30")]).await;
     world.create("o-1").await;
     let before = world.queue_depth().await;
     world.process(&["o-1"]).await;

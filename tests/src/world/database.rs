@@ -146,6 +146,22 @@ impl World {
         self.value(&sql).await
     }
 
+    /// The seconds until an order is due.
+    pub async fn due_in(&self, order_id: &str) -> f64 {
+        let sql =
+            format!("SELECT extract(epoch FROM due_at - now())::float8 FROM order_work WHERE order_id = '{order_id}'");
+        self.value(&sql).await
+    }
+
+    /// Asserts that the `Retry-After` of an order's status is the time until it is due, in whole seconds.
+    pub async fn assert_retry_after_is_due_time(&self, order_id: &str) {
+        let latest = self.due_in(order_id).await.ceil();
+        let answer = self.get(&format!("/orders/{order_id}/status")).await;
+        let earliest = self.due_in(order_id).await.ceil();
+        let shown: f64 = answer.header("retry-after").parse().expect("a number");
+        assert!((earliest..=latest).contains(&shown), "{order_id}: {shown}, {earliest} to {latest}");
+    }
+
     /// Simulates that time passes: moves all times of the orders and their work into the past.
     pub async fn let_pass(&self, seconds: f64) {
         self.execute(&format!(
