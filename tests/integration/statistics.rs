@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use processor::Outcome;
 use serde_json::{Value, json};
-use tests::{
-    NO_AWS, OutcomeBy, World, assert_members, call_in_process, eventually, get, handle, with_header,
-};
+use tests::{NO_AWS, OutcomeBy, World, assert_members, call_in_process, eventually, get, handle, with_header};
 
 /// Orders in every state: two pending, one processing, six completed, two failed, one cancelled.
 async fn busy_world() -> World {
