@@ -144,13 +144,14 @@ async fn repeat_of_an_event_is_the_same_event() {
 
 #[tokio::test]
 async fn each_end_of_a_retried_order_has_its_own_event() {
-    for cancel in [None, Some("/orders/o-1/cancel"), Some("/orders/cancel")] {
+    let of_many = json!({"dry_run": false});
+    for cancel in [None, Some(("/orders/o-1/cancel", json!({}))), Some(("/orders/cancel", of_many))] {
         events_of_two_ends(cancel).await;
     }
 }
 
 /// An order fails, is retried, and then completes or is cancelled by this call.
-async fn events_of_two_ends(cancel: Option<&str>) {
+async fn events_of_two_ends(cancel: Option<(&str, Value)>) {
     let (world, bus) = world_with_bus().await;
     world.create("o-1").await;
     fail_without_announcing(&world, "o-1").await;
@@ -158,8 +159,8 @@ async fn events_of_two_ends(cancel: Option<&str>) {
     // The operator is faster than the announcement.
     world.post("/orders/o-1/retry", &json!({})).await.expect(200);
     leave_behind(&world).await;
-    if let Some(path) = cancel {
-        world.post(path, &json!({"dry_run": false})).await.expect(200);
+    if let Some((path, body)) = &cancel {
+        world.post(path, body).await.expect(200);
     }
     world.process(&["o-1"]).await;
     let (second_end, attempts) = if cancel.is_some() { ("order.cancelled", 0) } else { ("order.completed", 1) };
