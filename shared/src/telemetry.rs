@@ -1,5 +1,5 @@
-//! Logging, and the start of metrics and traces. The configured level applies to our own crates. Libraries log at `INFO` at most: at `TRACE` the runtime would log whole
-//! events with their tokens, and the SDK its signed requests.
+//! Logging, and the start of metrics and traces. The configured level applies to our own crates. Libraries log at `INFO` at most: at
+//! `TRACE` the runtime would log whole events with their tokens, and the SDK its signed requests.
 //!
 //! | variable | meaning | default |
 //! |---|---|---|

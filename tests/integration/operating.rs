@@ -93,9 +93,8 @@ async fn retried_orders_fall_due_at_the_given_rate_oldest_first() {
             FROM order_work ORDER BY due_at";
         let due: Vec<String> = world.rows(sql, &[]).await.iter().map(|row| row.get(0)).collect();
         assert_eq!(due, ["x-1 in 0", "x-2 in 1", "x-3 in 2"], "{path}");
+        assert!(world.value::<bool>("SELECT min(due_at) <= now() FROM order_work").await, "{path}");
         assert_eq!(world.queue_depth().await, 3);
-        world.process(&ids).await;
-        assert_eq!((world.status("x-1").await.as_str(), world.status("x-2").await.as_str()), ("completed", "pending"));
     }
 }
 

@@ -11,7 +11,7 @@ use crate::call::Call;
 use crate::caller::{Admin, Caller};
 use crate::json::{NoOptions, OptionalBody};
 use crate::orders::parameters::UserIdText;
-use crate::problem::{ApiError, Problem, Refusals};
+use crate::problem::{ApiError, Problem, RefusalsOfOptions};
 
 /// The most orders of one statement.
 const CHUNK: i64 = 1000;
@@ -39,8 +39,8 @@ pub struct ErasureReport {
     responses(
         (status = 200, body = ErasureReport, description = "The user's ended orders name the user no more, unless `more` is true"),
         (status = 409, body = Problem, content_type = "application/problem+json", description = "Some orders of the user are active, or their events not yet published"),
-        (status = 422, body = Problem, content_type = "application/problem+json", description = "The identifier is not valid"),
-        Refusals,
+        RefusalsOfOptions,
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "The identifier is not valid, or the body has options"),
     )
 )]
 pub async fn erase(

@@ -163,7 +163,7 @@ impl Store {
     }
 
     /// Finds the orders that have the identifier or the key of a request. It reads the content of an order only if it may be a request's:
-    /// it has the user of one, and the number of items of one. It therefore reads no other user's content, and no more than the requests have.
+    /// it has the user of one, and the number of items of one. It therefore reads no other user's content.
     async fn find_earlier(&self, requests: &[&CreateRequest]) -> Result<Vec<Earlier>, StoreError> {
         let order_ids: Vec<_> = requests.iter().map(|request| request.order_id.as_str()).collect();
         let keys: Vec<_> = requests.iter().filter_map(|request| request.key.as_deref()).collect();

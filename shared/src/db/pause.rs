@@ -1,9 +1,9 @@
 //! The pause of processing: one row, which operators set and clear.
 //!
 //! Other statements read the row as part of their own work: a claim takes no order while processing is paused, a sweep requeues none
-//! and sends no first messages, and the metrics show the pause. The processor then acknowledges the messages of orders that are due, so that a pause costs no receive. After the
-//! pause these orders have no message. The sweeper finds them by `resumed_at`: an order that was due by then counts as overdue at
-//! once.
+//! and sends no first messages, and the metrics show the pause. The processor then acknowledges the messages of orders that are due, so
+//! that a pause costs no receive. After the pause these orders have no message. The sweeper finds them by `resumed_at`: an order that was
+//! due by then counts as overdue at once.
 
 use time::OffsetDateTime;
 use tokio_postgres::Row;

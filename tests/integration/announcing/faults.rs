@@ -194,7 +194,7 @@ async fn bus_is_looked_up_once_for_the_batches_of_half_a_minute() {
 async fn event_over_a_dead_connection_is_sent_again() {
     let is_dead = AtomicBool::new(true);
     let hook: Hook = Arc::new(move |call| {
-        let is_dead = call.queue == "shop" && is_dead.swap(false, Ordering::SeqCst);
+        let is_dead = call.action == "PutEvents" && is_dead.swap(false, Ordering::SeqCst);
         async move { if is_dead { std::future::pending().await } else { Ruling::Pass } }.boxed()
     });
     let SlowQueues { world, queues, .. } = SlowQueues::hooked(hook, &[("EVENT_BUS", "shop")]).await;

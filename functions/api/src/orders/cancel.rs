@@ -9,18 +9,18 @@ use super::read::{OrderPath, find};
 use crate::call::Call;
 use crate::caller::Caller;
 use crate::json::{NoOptions, OptionalBody};
-use crate::problem::{ApiError, Problem, RefusalsOfOne};
+use crate::problem::{ApiError, Problem, RefusalsOfOne, RefusalsOfOptions};
 
 /// Cancel an order before its processing starts.
 ///
-/// Cancelling a cancelled order again succeeds and changes nothing.
+/// Cancelling a cancelled order again succeeds and changes nothing. The call has no options: a body other than `{}` is refused.
 #[utoipa::path(
     post, path = "/orders/{order_id}/cancel", tag = "orders", security(("token" = ["orders/write"])),
     params(("order_id" = inline(OrderIdText), Path, description = "The order's identifier")),
     responses(
         (status = 200, body = OrderView, description = "The order is cancelled"),
         (status = 409, body = Problem, content_type = "application/problem+json", description = "Processing has started"),
-        RefusalsOfOne,
+        RefusalsOfOptions, RefusalsOfOne,
     )
 )]
 pub async fn cancel(

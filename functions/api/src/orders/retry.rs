@@ -30,14 +30,15 @@ const MAX_CAUSES: i64 = 20;
 /// Process a failed order again.
 ///
 /// Retrying a pending order succeeds and changes nothing. If the answer got lost, read the order's history before you repeat the call:
-/// a repeat is refused with 409 while the order is processed, and begins a second retry if the order has failed again.
+/// a repeat is refused with 409 while the order is processed, and begins a second retry if the order has failed again. The call has no
+/// options: a body other than `{}` is refused.
 #[utoipa::path(
     post, path = "/orders/{order_id}/retry", tag = "operation", security(("token" = ["orders/admin"])),
     params(("order_id" = inline(OrderIdText), Path, description = "The order's identifier")),
     responses(
         (status = 200, body = OrderView, description = "The order is pending again"),
         (status = 409, body = Problem, content_type = "application/problem+json", description = "The order is neither failed nor pending"),
-        RefusalsOfOne,
+        RefusalsOfOptions, RefusalsOfOne,
     )
 )]
 pub async fn retry(
