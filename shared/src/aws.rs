@@ -86,7 +86,7 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use aws_sdk_eventbridge::Client;
+    use aws_sdk_secretsmanager::Client;
     use aws_smithy_runtime_api::client::http::{
         HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
     };
@@ -126,7 +126,7 @@ mod tests {
             let dead = DeadAtFirst::default();
             let config = access.sdk_config().into_builder().http_client(dead.clone()).build();
             let begun = Instant::now();
-            Client::new(&config).describe_event_bus().name("shop").send().await.unwrap();
+            Client::new(&config).get_secret_value().secret_id("shop").send().await.unwrap();
             assert_eq!(dead.0.load(Ordering::SeqCst), 2);
             // The clock's steps are a millisecond.
             let took = begun.elapsed().saturating_sub(Duration::from_millis(2));
