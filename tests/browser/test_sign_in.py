@@ -2,12 +2,14 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from urllib.parse import parse_qs, urlsplit
 
 from dashboard import METRICS, Dashboard
 from playwright.sync_api import Route, expect
 
 CONFIGURATION = re.compile(r"/\.well-known/openid-configuration$")
+SETTINGS = re.compile(r"/config\.json$")
 LOGOUT = re.compile(r"/logout\?")
 
 
@@ -54,11 +56,10 @@ def test_error_of_another_sign_in_is_not_shown(visit):
 def test_page_says_that_it_could_not_read_its_settings(visit):
     dashboard = visit()
     reason = dashboard.page.locator("#sign-in-reason")
-    settings = re.compile(r"config\.json$")
-    dashboard.page.route(settings, lambda route: route.fulfill(status=503), times=1)
+    dashboard.page.route(SETTINGS, lambda route: route.fulfill(status=503), times=1)
     dashboard.go()
     expect(reason).to_contain_text("the service answered 503")
-    dashboard.hold(settings)
+    dashboard.hold(SETTINGS)
     dashboard.go()
     expect(reason).to_contain_text("does not answer", timeout=20_000)
 
@@ -85,13 +86,32 @@ def test_token_can_be_pasted_and_an_invalid_one_is_refused(visit, pictures):
     assert dashboard.page.get_by_label("Access token").input_value() == ""
 
 
-def test_wrong_clock_of_the_device_is_named_and_not_used(visit):
+def test_wrong_clock_of_the_device_is_named_and_not_used_until_it_is_right(visit):
     dashboard = visit()
-    dashboard.page.clock.set_system_time(datetime.now(UTC) + timedelta(days=1))
+    dashboard.page.clock.set_system_time(datetime.now(UTC) + timedelta(days=2))
     dashboard.sign_in().sees("live")
-    expect(dashboard.page.get_by_text("This device's clock is 1 d ahead of the service's.")).to_be_visible()
+    notice = dashboard.page.get_by_text("This device's clock is 2 d ahead of the service's.")
+    expect(notice).to_be_visible()
     expect(dashboard.row(dashboard.create_order("beans"))).to_contain_text(re.compile(r"just now|\d s ago"))
     dashboard.check_accessible()
+    dashboard.page.clock.set_system_time(datetime.now(UTC))
+    expect(notice).to_be_hidden()
+    expect(dashboard.row(dashboard.create_order("beans"))).to_contain_text(re.compile(r"just now|\d s ago"))
+
+
+def test_slow_answer_is_no_wrong_clock(visit):
+    """The answer takes an hour, by its `Date` and by the device's clock."""
+    dashboard = visit()
+    begun = datetime.now(UTC) - timedelta(hours=1)
+    held = dashboard.hold(SETTINGS)
+    dashboard.page.clock.set_system_time(begun)
+    with dashboard.page.expect_request(SETTINGS):
+        dashboard.page.goto(dashboard.address)
+    dashboard.page.clock.set_system_time(datetime.now(UTC))
+    answer = held[0].fetch()
+    held[0].fulfill(response=answer, headers={**answer.headers, "date": format_datetime(begun, usegmt=True)})
+    dashboard.sees("signed-out")
+    expect(dashboard.page.locator("#clock")).to_be_hidden()
 
 
 def test_sign_out_ends_the_session_of_the_issuer(operator):
@@ -115,7 +135,7 @@ def test_sign_out_of_a_user_pool_names_the_page_as_cognito_does(visit):
     endpoints = {"authorization_endpoint": f"{issuer}/authorize", "token_endpoint": f"{issuer}/token"}
     sign_in = {"issuer": pool, "client_id": "dashboard", "scope": "openid orders/read orders/admin", "audience": None}
     settings = {"sign_in": sign_in, "admin_group": None}
-    dashboard.page.route(re.compile(r"/config\.json$"), lambda route: route.fulfill(json=settings))
+    dashboard.page.route(SETTINGS, lambda route: route.fulfill(json=settings))
     dashboard.page.route(CONFIGURATION, lambda route: route.fulfill(json=endpoints))
     dashboard.page.route(LOGOUT, lambda route: route.fulfill(body="Signed out"))
     dashboard.sign_in().sees("live")

@@ -1,6 +1,6 @@
 // Calls the API, which is one folder up. A refusal becomes a Problem.
 
-import { now } from "./clock.js";
+import * as clock from "./clock.js";
 import { bearer } from "./session.js";
 
 const BASE = new URL("../", document.baseURI);
@@ -42,7 +42,7 @@ export let servedAt = null;
 
 let answered = () => {};
 
-/** Sets the listener for answers, which may be refusals. */
+/** Sets the listener for the answers to a poll, which may be refusals. */
 export function onAnswer(listener) {
   answered = listener;
 }
@@ -55,6 +55,7 @@ async function call(method, path, { signal, body: sent }) {
   const headers = { Accept: "application/json", Authorization: bearer() };
   if (sent) headers["Content-Type"] = "application/json";
   const limit = AbortSignal.timeout(TIMEOUT_MS);
+  const begun = Date.now();
   const answer = await fetch(new URL(path, BASE), {
     method,
     headers,
@@ -67,7 +68,9 @@ async function call(method, path, { signal, body: sent }) {
     throw new Problem(0, { detail: "There was no answer. The network may be down." });
   });
   servedAt = answer.headers.get("Date");
-  answered();
+  clock.set(servedAt, begun);
+  // A call without a signal may be of a session that has ended.
+  if (signal) answered();
   const body = await answer.json().catch((error) => {
     // An aborted call has a status but no body.
     if (signal?.aborted) throw error;
@@ -82,6 +85,6 @@ async function call(method, path, { signal, body: sent }) {
 function seconds(text) {
   if (!text) return null;
   const number = Number(text);
-  const wait = Number.isNaN(number) ? (Date.parse(text) - now()) / 1000 : number;
+  const wait = Number.isNaN(number) ? (Date.parse(text) - clock.now()) / 1000 : number;
   return Number.isNaN(wait) ? null : Math.max(0, wait);
 }

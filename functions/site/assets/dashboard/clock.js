@@ -1,14 +1,14 @@
-// The service's time. The browser's clock may be wrong, so the page takes the difference from an answer of the service.
-
-// A smaller difference may come from the header: it leaves out the fraction of the second, and takes its time.
-const LEAST_MS = 2000;
+// The service's time. The browser's clock may be wrong, so the page takes the difference from the answers of the service.
 
 let ahead = 0;
 
-/** Takes the service's time from the `Date` of an answer that has just come. Without one the browser's clock counts. */
-export function set(date) {
-  const difference = Date.now() - Date.parse(date);
-  ahead = Math.abs(difference) > LEAST_MS ? difference : 0;
+/** Takes the service's time from the `Date` of an answer that has just come, to a call that began at `begun` by the browser's clock. */
+export function set(date, begun) {
+  const served = Date.parse(date);
+  if (Number.isNaN(served)) return;
+  // The service read its clock between the call and the answer, and the header leaves out the fraction of the second. The difference
+  // changes only if it was impossible then. A slow answer rules little out.
+  ahead = Math.min(Date.now() - served, Math.max(begun - served - 1000, ahead));
 }
 
 /** By how many milliseconds the browser's clock is ahead of the service's. */

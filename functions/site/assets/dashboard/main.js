@@ -114,9 +114,11 @@ function askToSignIn(reason) {
 
 async function start() {
   try {
+    const begun = Date.now();
     // A stored answer would have an old `Date`.
     const answer = await fetchInTime("config.json", { cache: "no-store" });
-    setClock(answer.headers.get("Date"));
+    clock.set(answer.headers.get("Date"), begun);
+    nameSkew();
     if (!answer.ok) throw new Error(`the service answered ${answer.status}. Reload the page to try again.`);
     config = await answer.json();
     session.setAdminGroup(config.admin_group);
@@ -129,9 +131,8 @@ async function start() {
   }
 }
 
-/** Counts by the service's clock, and names a browser's clock that is wrong. */
-function setClock(date) {
-  clock.set(date);
+/** Names a browser's clock that is wrong. */
+function nameSkew() {
   const skew = clock.skew();
   const way = skew > 0 ? "ahead of" : "behind";
   say($("clock"), `This device's clock is ${duration(Math.abs(skew) / 1000)} ${way} the service's. The page goes by the service's clock.`);
@@ -163,7 +164,7 @@ async function attempt(action) {
 session.session.addEventListener("begin", begin);
 session.session.addEventListener("end", (event) => end(event.detail));
 address.addEventListener("change", follow);
-onAnswer(status.hear);
+onAnswer(() => (status.hear(), nameSkew()));
 [order, bulk, pause].forEach((part) => part.onChange(() => poll.now()));
 $("sign-in-button").addEventListener("click", () => attempt(() => signIn.leave(config.sign_in)));
 $("sign-out").addEventListener("click", signOut);
