@@ -2,6 +2,7 @@
 
 import re
 import time
+from datetime import UTC, datetime, timedelta
 
 from dashboard import LIST, METRICS, PATIENCE_MS
 from playwright.sync_api import Route, expect
@@ -231,6 +232,19 @@ def test_page_that_is_shown_again_still_says_that_it_is_stale(operator):
     # At once, not only when the call reaches its own time-out.
     expect(operator.page.locator("body")).to_have_attribute("data-view", "stale", timeout=5000)
     expect(operator.page.get_by_role("alert")).to_contain_text("The service is unreachable.")
+
+
+def test_open_order_is_not_called_stale_before_a_call_fails(operator, user):
+    """The page was hidden for long, so that its numbers are old when it is shown again."""
+    [order_id] = operator.create_scheduled(1, user)
+    sheet = operator.find(order_id)
+    expect(sheet.locator(".pill")).to_have_text("pending")
+    operator.page.evaluate(SET_HIDDEN, True)
+    operator.hold(METRICS)
+    operator.page.clock.set_system_time(datetime.now(UTC) + timedelta(hours=1))
+    operator.page.evaluate(SET_HIDDEN, False)
+    operator.sees("stale")
+    expect(sheet.locator("#order-stale")).to_be_empty()
 
 
 def test_page_works_by_keyboard(visit):

@@ -73,6 +73,17 @@ def test_open_order_says_that_it_may_be_stale(operator, user):
     expect(stale).to_be_empty(timeout=PATIENCE_MS)
 
 
+def test_ended_order_is_never_stale(operator, user):
+    """It is not read again, because it can't change."""
+    [order_id] = operator.create_scheduled(1, user)
+    operator.cancel(order_id)
+    sheet = operator.find(order_id)
+    expect(sheet.locator(".pill")).to_have_text("cancelled")
+    operator.page.route(METRICS, lambda route: route.abort())
+    operator.sees("stale")
+    expect(sheet.locator("#order-stale")).to_be_empty()
+
+
 def test_result_of_an_action_is_not_said_of_another_order(operator, user):
     first, second = operator.create_scheduled(2, user)
     sheet = operator.find(first)

@@ -37,7 +37,7 @@ export function open(which) {
   if (which === id && dialog.open) return;
   [id, order, moments, drawn] = [which, null, [], ""];
   say($("order-title"), which);
-  say($("order-said"), "");
+  for (const text of ["order-said", "order-stale"]) say($(text), "");
   $("order-body").replaceChildren(make("p", { class: "empty" }, "Loading the order …"));
   if (!dialog.open) dialog.showModal();
   // A failure may come after another order, or after the order itself.
@@ -54,9 +54,12 @@ export function leave() {
   dialog.close();
 }
 
+/** Whether the dialog has an order that can change, so that it is read again. */
+export const canChange = () => dialog.open && id !== null && !(order?.finished_at && !order.next.length);
+
 /** Reads the order in the dialog again, while it can change. */
 export async function refresh(signal) {
-  if (!dialog.open || id === null || (order && order.finished_at && !order.next.length)) return;
+  if (!canChange()) return;
   const requested = id;
   try {
     const read = await get(orderPath(requested), signal);

@@ -3,6 +3,7 @@
 import { now } from "./clock.js";
 import { $, say, show } from "./dom.js";
 import { ago, second } from "./format.js";
+import { canChange } from "./order.js";
 
 const STALE_AFTER_SECONDS = 10;
 const WORDS = {
@@ -56,6 +57,8 @@ function complain(problem) {
   const request = problem.request ? ` Request ${problem.request}.` : "";
   say($("trouble-detail"), `${problem.message}${since}${request}`);
   show($("trouble"), true);
+  // The dialog covers the page, and everything behind it is out of reach.
+  say($("order-stale"), canChange() ? "The service does not answer as it should. This order may have changed." : "");
 }
 
 function enter(to) {
@@ -66,9 +69,10 @@ function enter(to) {
   say($("link"), to === "stale" && answered === null ? "Incomplete" : WORDS[to]);
   // A page that is hidden keeps what it shows.
   if (to === "paused") return;
-  // The dialog covers the page, and everything behind it is out of reach.
-  say($("order-stale"), to === "stale" ? "The service does not answer as it should. This order may have changed." : "");
-  if (to !== "stale" && to !== "error") show($("trouble"), false);
+  if (to !== "stale" && to !== "error") {
+    show($("trouble"), false);
+    say($("order-stale"), "");
+  }
   $("board").setAttribute("aria-busy", String(to === "loading"));
   show($("board"), to !== "signed-out" && to !== "error" && to !== "starting");
   show($("sign-in"), to === "signed-out");
