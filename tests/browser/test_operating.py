@@ -1,8 +1,9 @@
 """What operators see of all orders on the dashboard, and the pause: filters, the list, statistics."""
 
 import re
+from datetime import UTC, datetime
 
-from dashboard import LIST, PATIENCE_MS
+from dashboard import LIST, METRICS, PATIENCE_MS
 from playwright.sync_api import expect
 
 
@@ -190,3 +191,27 @@ def test_processing_is_paused_and_resumed_with_a_reason(operator, visit, user, p
         expect(paused).to_be_hidden()
     order_id = operator.create_order("beans", user=user)
     expect(operator.row(order_id).locator(".pill")).to_have_text("completed", timeout=2 * PATIENCE_MS)
+
+
+def test_pause_that_is_not_known_can_be_begun_and_ended(visit, pictures):
+    """Without metrics the page learns of the pause only from the answers to its own calls."""
+    dashboard = visit()
+    dashboard.page.route(METRICS, lambda route: route.fulfill(status=503))
+    dashboard.sign_in().sees("stale")
+    unknown = dashboard.page.get_by_role("region", name="It is not known whether processing is paused")
+    pause, resume = (dashboard.page.get_by_role("button", name=f"{word} processing …") for word in ("Pause", "Resume"))
+    for button in (pause, resume):
+        expect(button).to_be_visible()
+    dashboard.check_accessible()
+    dashboard.picture(pictures, "unknown-pause")
+    begun = {"since": datetime.now(UTC).isoformat(), "by": "admin", "reason": "stocktaking"}
+    answers = {"pause": {"pause": begun}, "resume": {"pause": None}}
+    changes = re.compile("/processing/(pause|resume)$")
+    dashboard.page.route(changes, lambda route: route.fulfill(json=answers[route.request.url.rsplit("/")[-1]]))
+    for button in (pause, resume):
+        button.click()
+        dashboard.page.get_by_label("Reason").fill("stocktaking")
+        dashboard.page.keyboard.press("Enter")
+        expect(button).to_be_hidden()
+        expect(unknown).to_be_hidden()
+    expect(pause).to_be_visible()

@@ -40,10 +40,15 @@ async function refresh(signal) {
 async function readMetrics(signal) {
   if (!isLimited) metrics = await get(range.path(), signal).catch(limitIfForbidden);
   drawCounts();
+  drawService();
+  if (metrics) numbers.draw(metrics, range.range(), range.byHour(metrics));
+}
+
+/** Shows how much of the whole service the session sees, and its pause. */
+function drawService() {
   document.body.classList.toggle("limited", isLimited);
   show($("limited"), isLimited);
-  pause.draw(metrics?.pause);
-  if (metrics) numbers.draw(metrics, range.range(), range.byHour(metrics));
+  pause.draw(isLimited ? null : metrics?.pause);
 }
 
 function drawCounts() {
@@ -90,7 +95,7 @@ function begin() {
   show($("read-only"), session.readsAll() && !session.isAdmin());
   [orders, failures, numbers, range, selection].forEach((part) => part.reset());
   listed = JSON.stringify(orders.filters());
-  pause.draw(null);
+  drawService();
   drawState();
   status.reset("loading");
   poll.start();

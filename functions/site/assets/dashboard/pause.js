@@ -13,17 +13,21 @@ export function onChange(listener) {
   changed = listener;
 }
 
-/** Draws the pause; null while processing runs. */
+/** Draws the pause; null while processing runs, and undefined while that is not known. */
 export function draw(pause) {
-  show($("halted"), Boolean(pause));
+  show($("halted"), pause !== null);
   show($("pause"), isAdmin() && !pause);
   show($("resume"), isAdmin());
+  say($("halted-title"), pause ? "Processing is paused" : "It is not known whether processing is paused");
   // A screen reader misses what comes into a hidden element, and would read the age each time.
   say($("halted-said"), pause ? `Processing is paused: ${pause.reason}` : "");
-  if (!pause) return;
-  const since = new Date(pause.since);
-  say($("halted-who"), `${pause.by} paused it ${ago(since)}, at ${second(since)} on ${date(since)}. New orders are accepted and wait.`);
-  say($("halted-why"), pause.reason);
+  say($("halted-who"), pause ? who(pause) : "");
+  say($("halted-why"), pause ? pause.reason : "");
+}
+
+function who({ by, since: text }) {
+  const since = new Date(text);
+  return `${by} paused it ${ago(since)}, at ${second(since)} on ${date(since)}. New orders are accepted and wait.`;
 }
 
 function change(word, { title, body, yes, said, isDangerous }) {
@@ -33,7 +37,8 @@ function change(word, { title, body, yes, said, isDangerous }) {
     needsReason: true,
     prepare: async () => ({ body: make("p", {}, body), yes }),
     act: async (reason) => {
-      await post(`processing/${word}`, { reason }).finally(changed);
+      const { pause } = await post(`processing/${word}`, { reason }).finally(changed);
+      draw(pause);
       return said;
     },
   });
