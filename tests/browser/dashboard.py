@@ -52,12 +52,16 @@ class Dashboard:
         command = [ROOT / ".venv/stack/bin/python", "-m", "stack", "token"]
         settings = {**os.environ, "PYTHONPATH": str(ROOT / "tests"), "USER_NAME": user, "SCOPES": scopes}
         token = subprocess.run(command, env=settings, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-        self.go()
-        self.page.get_by_text("Use a token").click()
-        self.page.get_by_label("Access token").fill(token)
-        self.page.get_by_role("button", name="Use it").click()
+        self.go().use(token)
         self.sees("live")
         return self
+
+    def use(self, token: str) -> None:
+        """Paste a token into the page, which is signed out."""
+        if not self.page.get_by_label("Access token").is_visible():
+            self.page.get_by_text("Use a token").click()
+        self.page.get_by_label("Access token").fill(token)
+        self.page.get_by_role("button", name="Use it").click()
 
     def sees(self, state: str) -> None:
         """Wait until the page is in this state."""

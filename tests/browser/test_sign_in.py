@@ -114,6 +114,26 @@ def test_slow_answer_is_no_wrong_clock(visit):
     expect(dashboard.page.locator("#clock")).to_be_hidden()
 
 
+def test_next_session_shows_nothing_of_the_former_one(visit):
+    """Its metrics can't be read, so that nothing replaces what the page shows."""
+    dashboard = visit().go()
+    for token in ("TOKEN_ALICE", "TOKEN_ADMIN"):
+        dashboard.use(dashboard.stack[token])
+        dashboard.sees("live")
+        dashboard.page.get_by_role("button", name="Sign out").click()
+    dashboard.page.route(METRICS, lambda route: route.abort())
+    for token, is_limited in [("TOKEN_ALICE", True), ("TOKEN_ADMIN", False)]:
+        dashboard.use(dashboard.stack[token])
+        dashboard.sees("live" if is_limited else "stale")
+        expect(dashboard.page.get_by_text("These are your own orders.")).to_be_visible(visible=is_limited)
+        expect(dashboard.page.get_by_role("heading", name="Backlog")).to_be_visible(visible=not is_limited)
+        dashboard.page.get_by_role("button", name="Sign out").click()
+    for name in ("backlog", "rate"):
+        expect(dashboard.page.locator(f"#{name}")).to_have_text("–")
+    for name in ("backlog-summary", "backlog-facts", "times", "throughput-summary", "throughput-table"):
+        expect(dashboard.page.locator(f"#{name}")).to_be_empty()
+
+
 def test_sign_out_ends_the_session_of_the_issuer(operator):
     with operator.page.expect_response(LOGOUT) as answer:
         operator.page.get_by_role("button", name="Sign out").click()

@@ -3,7 +3,7 @@
 import { line } from "./charts.js";
 import { $, fill, keep, make, say } from "./dom.js";
 import { capital, count, duration, NOTHING, plural, STATUSES } from "./format.js";
-import { throughput } from "./throughput.js";
+import { clear, throughput } from "./throughput.js";
 
 const HISTORY_MINUTES = 15;
 const MOMENTS = ["p50", "p95", "p99"];
@@ -12,9 +12,14 @@ const orders = (value) => plural(value, "order", "orders");
 let drawBacklog = null;
 let history = [];
 
-/** Forgets the history of the backlog. */
+/** Forgets the history of the backlog, and empties what was drawn. */
 export function reset() {
   history = [];
+  drawBacklog?.([], []);
+  say($("backlog"), NOTHING);
+  say($("backlog-summary"), "");
+  for (const id of ["backlog-facts", "times"]) keep($(id), [], String);
+  clear();
 }
 
 /** Draws the counts by status. Each is a button that filters the list. Without metrics they have no number. */

@@ -2,7 +2,7 @@
 
 import { bars } from "./charts.js";
 import { $, keep, make, say } from "./dom.js";
-import { capital, count, ENDED, hour, minute, plural } from "./format.js";
+import { capital, count, ENDED, hour, minute, NOTHING, plural } from "./format.js";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -29,6 +29,14 @@ export function throughput(metrics, range, byHour) {
   say($("rate"), count(values.at(-2)));
   say($("throughput-summary"), steps.length ? summary(range, steps, values) : `Loading the last ${range} …`);
   table(range, steps);
+}
+
+/** Empties what was drawn. */
+export function clear() {
+  drawChart?.([], []);
+  say($("rate"), NOTHING);
+  say($("throughput-summary"), "");
+  keep($("throughput-table"), [], String);
 }
 
 /** Each step of the range. The answer leaves out steps without an order. */
