@@ -127,7 +127,7 @@ def test_heading_and_rows_are_those_of_the_answer(operator, user):
     held = operator.hold(own)
     with operator.page.expect_request(own):
         operator.filter(User=user)
-    expect(heading).to_have_text("Loading …")
+    expect(heading).to_have_text(f"Latest orders of {user} …")
     held[0].fulfill(status=503, json={"title": "Busy"})
     expect(operator.page.locator("#no-orders")).to_have_text("The orders could not be read.")
     expect(heading).to_have_text(f"Latest orders of {user}")

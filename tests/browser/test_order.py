@@ -25,10 +25,14 @@ def test_order_page_shows_its_content_and_who_changed_it(operator, user, picture
     expect(sheet.locator(".moments li")).to_have_count(2)
     operator.check_accessible()
     operator.picture(pictures, "order-history")
-    sheet.get_by_role("button", name=user).click()
+    own = re.compile(f"user_id={user}")
+    held = operator.hold(own, times=1)
+    with operator.page.expect_request(own):
+        sheet.get_by_role("button", name=user).click()
     expect(sheet).to_be_hidden()
-    expect(operator.page.locator("#orders")).to_be_focused()
-    expect(operator.page.get_by_role("heading", name=f"Latest orders of {user}")).to_be_visible()
+    expect(operator.page.get_by_role("region", name=f"Latest orders of {user} …")).to_be_focused()
+    held[0].continue_()
+    expect(operator.page.get_by_role("heading", name=f"Latest orders of {user}", exact=True)).to_be_visible()
     expect(operator.page.locator("#rows tr")).to_have_count(2)
 
 

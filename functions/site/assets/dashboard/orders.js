@@ -26,7 +26,7 @@ export function reset() {
 export function renew() {
   limit = PAGE;
   busy(true);
-  say($("orders-title"), "Loading …");
+  say($("orders-title"), `${title(filters())} …`);
 }
 
 /** Shows a text in place of orders. */
