@@ -4,6 +4,7 @@ import re
 import time
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from dashboard import LIST, METRICS, PATIENCE_MS
 from playwright.sync_api import Route, expect
 
@@ -61,17 +62,18 @@ def test_page_without_its_files_reloads_itself(visit):
     dashboard.complaints.clear()
 
 
-def test_missing_files_do_not_cause_endless_reloads(visit):
+@pytest.mark.parametrize("name", ["charts.js", "look.css", "icon.svg"])
+def test_missing_file_is_said_and_does_not_cause_endless_reloads(visit, name):
     dashboard = visit()
     pages: list[str] = []
-    dashboard.page.route(re.compile(r"dashboard/\w+/charts\.js"), lambda route: route.fulfill(status=404))
+    dashboard.page.route(re.compile(rf"dashboard/\w+/{name}$"), lambda route: route.fulfill(status=404))
     dashboard.page.on("request", lambda request: pages.append(request.url) if "index.html" in request.url else None)
     with dashboard.page.expect_event("framenavigated", lambda _: len(pages) == 2, timeout=PATIENCE_MS):
         dashboard.page.goto(dashboard.address)
     # A page that keeps reloading would keep the network busy.
     dashboard.page.wait_for_load_state("networkidle")
     assert len(pages) == 2
-    expect(dashboard.page.locator("#link")).to_have_text("Some files of this page did not load. Reload it.")
+    expect(dashboard.page.get_by_role("alert").filter(has_text="Some files")).to_be_visible()
 
 
 def test_order_is_found_by_its_id_with_its_history(operator, pictures):
@@ -129,16 +131,15 @@ def test_failed_order_shows_its_cause_and_can_be_retried(operator, endpoint, pic
 
 def test_page_reports_an_unreachable_service_and_tries_again(visit, pictures):
     dashboard = visit()
-    for path in (METRICS, LIST):
-        dashboard.page.route(path, lambda route: route.abort())
+    calls = re.compile(f"{METRICS.pattern}|{LIST.pattern}")
+    dashboard.page.route(calls, lambda route: route.abort())
     dashboard.sign_in()
     dashboard.sees("error")
     expect(dashboard.page.get_by_role("alert")).to_contain_text("The service is unreachable.")
     expect(dashboard.page.locator("#updated")).to_contain_text("next try in")
     dashboard.check_accessible()
     dashboard.picture(pictures, "error")
-    for path in (METRICS, LIST):
-        dashboard.page.unroute(path)
+    dashboard.page.unroute(calls)
     dashboard.page.get_by_role("button", name="Try now").click()
     dashboard.sees("live")
     expect(dashboard.page.get_by_role("alert")).to_be_hidden()

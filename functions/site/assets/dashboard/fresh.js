@@ -17,7 +17,7 @@ function missing(event) {
 
 function complain() {
   if (document.readyState === "loading") return addEventListener("DOMContentLoaded", complain, { once: true });
-  document.getElementById("link").textContent = "Some files of this page did not load. Reload it.";
+  document.getElementById("missing").hidden = false;
 }
 
 addEventListener("error", missing, true);
