@@ -8,6 +8,7 @@ import pytest
 from dashboard import LIST, METRICS, PATIENCE_MS
 from playwright.sync_api import Route, expect
 
+CAUSES = re.compile("status=failed")
 PHONE = {"width": 390, "height": 844}
 SET_HIDDEN = """(hidden) => {
     Object.defineProperty(document, "hidden", { configurable: true, value: hidden });
@@ -163,10 +164,38 @@ def test_first_load_without_metrics_offers_the_rest(visit, user, pictures):
 
 def test_causes_that_are_not_read_leave_the_page_live(visit):
     dashboard = visit()
-    dashboard.page.route(re.compile("status=failed"), lambda route: route.fulfill(status=503, json={"title": "Busy"}))
+    dashboard.page.route(CAUSES, lambda route: route.fulfill(status=503, json={"title": "Busy"}))
     dashboard.sign_in()
     expect(dashboard.page.locator("#causes-hint")).to_contain_text("could not be read. Busy.")
     dashboard.sees("live")
+
+
+def test_causes_that_hang_delay_nothing_else(visit):
+    dashboard = visit()
+    dashboard.hold(CAUSES)
+    dashboard.sign_in()
+    # Before the call reaches its own time-out of 15 s.
+    expect(dashboard.page.locator("body")).to_have_attribute("data-view", "live", timeout=12_000)
+
+
+def test_causes_are_read_again_when_the_service_wants_it(visit):
+    dashboard = visit()
+    calls: list[Route] = []
+
+    def refuse(route: Route) -> None:
+        calls.append(route)
+        route.fulfill(status=503, json={}, headers={"Retry-After": "3600"})
+
+    dashboard.page.route(CAUSES, refuse)
+    dashboard.sign_in()
+    expect(dashboard.page.locator("#causes-hint")).to_contain_text("could not be read")
+    for later, number in [(timedelta(minutes=30), 1), (timedelta(minutes=90), 2)]:
+        dashboard.page.clock.set_system_time(datetime.now(UTC) + later)
+        # The second poll begins after the end of the first.
+        for _ in range(2):
+            with dashboard.page.expect_request(METRICS):
+                pass
+        assert len(calls) == number
 
 
 def test_stale_numbers_are_marked_and_retry_after_is_respected(operator, pictures):

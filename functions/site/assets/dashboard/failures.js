@@ -13,26 +13,34 @@ const EVERY_MS = 30_000;
 const SOONEST_MS = 10_000;
 
 let seen = null;
+// Infinity while a call is on its way.
 let readAt = 0;
+let session = new AbortController();
 
 /** Forgets the last result, so that the next refresh reads again. */
 export function reset() {
+  session.abort();
+  session = new AbortController();
   [seen, readAt] = [null, 0];
   keep($("causes"), [], String);
   say($("causes-hint"), "");
 }
 
-/** Reads again after 10 s if the number of failed orders has changed or a call failed, and otherwise after 30 s. Says why a call failed. */
-export async function refresh(signal, failed) {
+/**
+ * Reads again after 10 s if the number of failed orders has changed or a call failed, and otherwise after 30 s. Says why a call failed.
+ * Nothing waits for it, so that a call that hangs delays nothing else.
+ */
+export async function refresh(failed) {
   if (Date.now() < readAt + (failed === seen ? EVERY_MS : SOONEST_MS)) return;
+  readAt = Infinity;
+  const { signal } = session;
   try {
     const { orders, next_cursor: more } = await get(`orders?status=failed&limit=${LATEST}`, signal);
     [seen, readAt] = [failed, Date.now()];
     draw(orders, more);
   } catch (problem) {
-    // The page handles a token that is refused, and ignores calls that it has ended itself.
-    if (problem.status === 401 || signal.aborted) throw problem;
-    [seen, readAt] = [null, Date.now()];
+    if (signal.aborted) return;
+    [seen, readAt] = [null, Date.now() + (problem.retryAfter ?? 0) * 1000];
     say($("causes-hint"), `The newest causes could not be read. ${explained(problem)}`);
   }
 }

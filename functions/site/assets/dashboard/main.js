@@ -34,7 +34,7 @@ const poll = new Poll(refresh, EVERY_SECONDS, onReport);
 
 async function refresh(signal) {
   await Promise.all([readMetrics(signal), orders.refresh(signal), order.refresh(signal)]);
-  await failures.refresh(signal, metrics?.status_counts.failed);
+  failures.refresh(metrics?.status_counts.failed);
 }
 
 async function readMetrics(signal) {
