@@ -198,6 +198,21 @@ def test_causes_are_read_again_when_the_service_wants_it(visit):
         assert len(calls) == number
 
 
+def test_cause_keeps_its_focus_when_it_moves_before_another(visit):
+    dashboard = visit()
+    answer = {"orders": [{"failure": cause} for cause in ("timeout", "timeout", "refused")], "next_cursor": None}
+    dashboard.page.route(CAUSES, lambda route: route.fulfill(json=answer))
+    dashboard.sign_in()
+    listed = dashboard.page.locator("#causes .cause")
+    expect(listed).to_have_text(["timeout", "refused"])
+    focused = listed.filter(has_text="refused")
+    focused.focus()
+    answer["orders"] += [{"failure": "refused"}] * 2
+    dashboard.page.clock.set_system_time(datetime.now(UTC) + timedelta(minutes=1))
+    expect(listed).to_have_text(["refused", "timeout"])
+    expect(focused).to_be_focused()
+
+
 def test_stale_numbers_are_marked_and_retry_after_is_respected(operator, pictures):
     problem = {"title": "The service is busy", "detail": "Try again later.", "request_id": "r-1"}
     calls: list[float] = []

@@ -33,9 +33,7 @@ export function onBackdrop(dialog, close) {
   dialog.addEventListener("click", (event) => event.target === dialog && hasBegun && isOutside(event) && close());
 }
 
-/**
-  * Updates the children of `parent` to match `items`, by key. A child that remains keeps its focus; `update` redraws it.
-  */
+/** Updates the children of `parent` to match `items`, by key. A child that remains keeps its focus; `update` redraws it. */
 export function keep(parent, items, key, create, update = () => {}) {
   const names = items.map((item) => String(key(item)));
   const old = new Map([...parent.children].map((child) => [child.dataset.key, child]));
@@ -45,14 +43,11 @@ export function keep(parent, items, key, create, update = () => {}) {
     const child = old.get(names[at]) ?? create(item);
     child.dataset.key = names[at];
     update(child, item);
-    if (parent.children[at] !== child) place(parent, child, parent.children[at] ?? null);
+    if (parent.children[at] === child) return;
+    // The child that has the focus stays, and those before it move behind the others.
+    if (child.contains(document.activeElement)) while (parent.children[at] !== child) parent.append(parent.children[at]);
+    else parent.insertBefore(child, parent.children[at] ?? null);
   });
-}
-
-/** Inserts a child, or moves it. It keeps its focus if the browser has `moveBefore`. */
-function place(parent, child, before) {
-  if (parent.moveBefore && child.parentElement === parent) parent.moveBefore(child, before);
-  else parent.insertBefore(child, before);
 }
 
 /** Draws a bar with a share from 0 to 1. The content security policy allows styles set by the object model. */
