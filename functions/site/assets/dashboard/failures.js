@@ -13,15 +13,15 @@ const EVERY_MS = 30_000;
 const SOONEST_MS = 10_000;
 
 let seen = null;
-// Infinity while a call is on its way.
-let readAt = 0;
+// By a clock that nobody sets. Infinity while a call is on its way.
+let readAt = -Infinity;
 let session = new AbortController();
 
 /** Forgets the last result, so that the next refresh reads again. */
 export function reset() {
   session.abort();
   session = new AbortController();
-  [seen, readAt] = [null, 0];
+  [seen, readAt] = [null, -Infinity];
   keep($("causes"), [], String);
   say($("causes-hint"), "");
 }
@@ -31,16 +31,16 @@ export function reset() {
  * Nothing waits for it, so that a call that hangs delays nothing else.
  */
 export async function refresh(failed) {
-  if (Date.now() < readAt + (failed === seen ? EVERY_MS : SOONEST_MS)) return;
+  if (performance.now() < readAt + (failed === seen ? EVERY_MS : SOONEST_MS)) return;
   readAt = Infinity;
   const { signal } = session;
   try {
     const { orders, next_cursor: more } = await get(`orders?status=failed&limit=${LATEST}`, signal);
-    [seen, readAt] = [failed, Date.now()];
+    [seen, readAt] = [failed, performance.now()];
     draw(orders, more);
   } catch (problem) {
     if (signal.aborted) return;
-    [seen, readAt] = [null, Date.now() + (problem.retryAfter ?? 0) * 1000];
+    [seen, readAt] = [null, performance.now() + (problem.retryAfter ?? 0) * 1000];
     say($("causes-hint"), `The newest causes could not be read. ${explained(problem)}`);
   }
 }

@@ -8,6 +8,7 @@ import { RANGES } from "./throughput.js";
 const EVERY_MS = 30_000;
 
 let read = null;
+// By a clock that nobody sets.
 let next = 0;
 
 /** The range of the address. */
@@ -20,13 +21,13 @@ export function reset() {
 
 /** The path of the metrics; with the statistics by the hour if they are due. */
 export function path() {
-  const isDue = range() !== "hour" && (read?.hours !== RANGES[range()].steps || Date.now() >= next);
+  const isDue = range() !== "hour" && (read?.hours !== RANGES[range()].steps || performance.now() >= next);
   return isDue ? `metrics?hours=${RANGES[range()].steps}` : "metrics";
 }
 
 /** Takes over the statistics of an answer that has them. Returns those of the range, or null before they are read. */
 export function byHour(metrics) {
-  if (metrics.by_hour) [read, next] = [metrics.by_hour, Date.now() + EVERY_MS];
+  if (metrics.by_hour) [read, next] = [metrics.by_hour, performance.now() + EVERY_MS];
   return read?.hours === RANGES[range()].steps ? read : null;
 }
 
