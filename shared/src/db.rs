@@ -183,10 +183,8 @@ mod tests {
         std::thread::spawn(move || {
             for mut connection in listener.incoming().flatten() {
                 counted.fetch_add(1, Ordering::Relaxed);
-                let fields = "SFATAL\0VFATAL\0C53300\0Msorry, too many clients already\0\0";
-                let length = u32::try_from(fields.len() + 4).unwrap().to_be_bytes();
                 assert!(connection.read(&mut [0; 1024]).unwrap() > 0);
-                connection.write_all(&[b"E", &length[..], fields.as_bytes()].concat()).unwrap();
+                connection.write_all(&error::tests::message("FATAL", "53300")).unwrap();
             }
         });
         let env = Env::from_iter([("DATABASE_URL", url.as_str()), ("DATABASE_TLS", "off")]);

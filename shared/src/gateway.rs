@@ -123,8 +123,8 @@ const MAX_LOGGED: usize = 256;
 
 /// The part of a path that is logged. Anybody can call paths that no route has, and would fill the log with long ones.
 #[must_use]
-pub fn logged_path(path: &str) -> &str {
-    path.char_indices().nth(MAX_LOGGED).map_or(path, |(end, _)| &path[..end])
+pub fn logged_path(path: &str) -> String {
+    path.chars().take(MAX_LOGGED).collect()
 }
 
 #[cfg(test)]

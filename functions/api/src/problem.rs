@@ -266,7 +266,7 @@ fn log_cause(error: &ApiError, request_id: &str) {
 fn logged_path(request: &Request) -> String {
     let (route, path) = (request.extensions().get().map(MatchedPath::as_str), request.uri().path());
     let path = if path.starts_with("/users/") { route.unwrap_or("/users/…") } else { path };
-    gateway::logged_path(path).to_owned()
+    gateway::logged_path(path)
 }
 
 /// Logs a refused or failed call at `INFO`, any other at `DEBUG`: the gateway's access log has every call.

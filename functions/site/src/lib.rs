@@ -82,7 +82,7 @@ fn swagger_file(path: &str) -> Response {
 
 async fn log_and_harden(request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let path = gateway::logged_path(request.uri().path()).to_owned();
+    let path = gateway::logged_path(request.uri().path());
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(POLICY);

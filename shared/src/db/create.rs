@@ -174,14 +174,14 @@ impl Store {
         // Each lookup uses an index. An OR of the two conditions could scan the table.
         let sql = format!(
             "WITH earlier AS (
-            SELECT order_id, idempotency_key, user_id = ANY ($3) AND cardinality(item_ids) = ANY ($4) AS is_similar
-            FROM orders WHERE order_id = ANY ($1)
+            SELECT order_id, idempotency_key FROM orders WHERE order_id = ANY ($1)
             UNION ALL
-            SELECT order_id, idempotency_key, user_id = ANY ($3) AND cardinality(item_ids) = ANY ($4)
-            FROM orders WHERE idempotency_key IS NOT NULL AND idempotency_key = ANY ($2) AND order_id <> ALL ($1)
+            SELECT order_id, idempotency_key FROM orders
+            WHERE idempotency_key IS NOT NULL AND idempotency_key = ANY ($2) AND order_id <> ALL ($1)
         )
         SELECT e.order_id AS earlier_id, e.idempotency_key, s.order_id IS NOT NULL AS is_read, {columns}
-        FROM earlier AS e LEFT JOIN order_states AS s ON e.is_similar AND s.order_id = ANY (ARRAY[e.order_id])"
+        FROM earlier AS e LEFT JOIN order_states AS s
+            ON s.order_id = ANY (ARRAY[e.order_id]) AND s.user_id = ANY ($3) AND cardinality(s.item_ids) = ANY ($4)"
         );
         let params: [Param; 4] = [
             (&order_ids, Type::TEXT_ARRAY),

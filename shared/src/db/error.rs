@@ -156,7 +156,7 @@ fn has_io_source(error: &tokio_postgres::Error) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::io::{Read, Write};
     use std::net::TcpListener;
 
@@ -164,13 +164,18 @@ mod tests {
 
     use super::*;
 
+    /// A server's error as it is sent.
+    pub fn message(severity: &str, code: &str) -> Vec<u8> {
+        let fields = format!("S{severity}\0V{severity}\0C{code}\0Mtest\0DFailing row contains (alice).\0\0");
+        let length = u32::try_from(fields.len() + 4).unwrap().to_be_bytes();
+        [b"E", &length[..], fields.as_bytes()].concat()
+    }
+
     /// The error of a statement that a server answers with this error.
     async fn answered(severity: &str, code: &str) -> DbError {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("postgres://u@{}/d", listener.local_addr().unwrap());
-        let fields = format!("S{severity}\0V{severity}\0C{code}\0Mtest\0DFailing row contains (alice).\0\0");
-        let length = u32::try_from(fields.len() + 4).unwrap().to_be_bytes();
-        let error = [b"E", &length[..], fields.as_bytes()].concat();
+        let error = message(severity, code);
         std::thread::spawn(move || {
             let mut connection = listener.accept().unwrap().0;
             for answer in [b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I", error.as_slice()] {
