@@ -83,6 +83,7 @@ async fn create_and_cancel(api: &Router) {
     call(api, post("/orders", &order_with("o-7", &json!({"user_id": "carol"})))).await;
     call(api, post("/orders/cancel", &json!({"created_before": "2020-01-01T00:00:00Z"}))).await;
     call(api, post("/orders/cancel", &json!({"dry_run": false, "user_id": "carol"}))).await;
+    call(api, post("/orders/cancel", &json!({"order_ids": ["o-1"], "user_id": "carol"}))).await;
 }
 
 /// Processes orders: a wait, a worker that crashes, a message for an order in progress, ends, a failure, and an operator's retries.
@@ -104,7 +105,8 @@ async fn process(api: &Router, env: &Env, world: &World) {
     });
     read_everything(api).await;
     let ranges = json!({"created_from": "2020-01-01T00:00:00Z", "created_before": "2020-01-02T00:00:00Z"});
-    for options in [json!({"dry_run": false, "user_id": "alice", "cause": "refused"}), ranges] {
+    let named = json!({"order_ids": ["o-2"], "user_id": "alice"});
+    for options in [named, json!({"dry_run": false, "user_id": "alice", "cause": "refused"}), ranges] {
         call(api, post("/orders/retry", &options)).await;
     }
     world.let_pass(10.0).await;

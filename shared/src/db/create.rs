@@ -11,6 +11,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use tokio_postgres::types::Type;
 
+use super::params::named;
 use super::row::{COLUMNS, order, order_id_of, qualified};
 use super::{DbError, Param, Store, StoreError};
 use crate::order::{NewOrder, Order, OrderId, Status};
@@ -170,7 +171,7 @@ impl Store {
         let user_ids: Vec<_> = requests.iter().map(|request| request.new.user_id.as_str()).collect();
         let items = |request: &&CreateRequest| i32::try_from(request.new.item_ids.as_slice().len()).unwrap_or(i32::MAX);
         let items: Vec<_> = requests.iter().map(items).collect();
-        let columns = qualified(COLUMNS);
+        let (columns, named) = (qualified(COLUMNS), named("order_states", "ARRAY[e.order_id]"));
         // Each lookup uses an index. An OR of the two conditions could scan the table.
         let sql = format!(
             "WITH earlier AS (
@@ -180,8 +181,7 @@ impl Store {
             WHERE idempotency_key IS NOT NULL AND idempotency_key = ANY ($2) AND order_id <> ALL ($1)
         )
         SELECT e.order_id AS earlier_id, e.idempotency_key, s.order_id IS NOT NULL AS is_read, {columns}
-        FROM earlier AS e LEFT JOIN order_states AS s
-            ON s.order_id = ANY (ARRAY[e.order_id]) AND s.user_id = ANY ($3) AND cardinality(s.item_ids) = ANY ($4)"
+        FROM earlier AS e LEFT JOIN LATERAL {named} AS s ON s.user_id = ANY ($3) AND cardinality(s.item_ids) = ANY ($4)"
         );
         let params: [Param; 4] = [
             (&order_ids, Type::TEXT_ARRAY),

@@ -22,8 +22,8 @@ impl Store {
         let and_waiting = announce.only(" UNION SELECT order_id FROM order_ends");
         let sql = format!(
             "WITH newest AS (
-                SELECT finished_at IS NULL{or_waits} AS is_active FROM orders WHERE user_id = $1
-                ORDER BY created_at DESC, order_id DESC LIMIT $2 + 1
+                SELECT finished_at IS NULL{or_waits} AS is_active FROM orders WHERE user_id BETWEEN $1 AND $1
+                ORDER BY user_id DESC, created_at DESC, order_id DESC LIMIT $2 + 1
             )
             SELECT CASE WHEN count(*) <= $2 THEN count(*) FILTER (WHERE is_active) ELSE (
                 SELECT count(*) FROM (SELECT order_id FROM order_work{and_waiting}) AS w
@@ -45,8 +45,8 @@ impl Store {
             announce.only(" AND NOT EXISTS (SELECT FROM order_ends AS e WHERE e.order_id = orders.order_id)");
         let sql = format!(
             "WITH held AS (
-                SELECT order_id FROM orders WHERE user_id = $1 AND finished_at IS NOT NULL{and_announced}
-                ORDER BY created_at DESC, order_id DESC LIMIT $2 FOR UPDATE SKIP LOCKED
+                SELECT order_id FROM orders WHERE user_id BETWEEN $1 AND $1 AND finished_at IS NOT NULL{and_announced}
+                ORDER BY user_id DESC, created_at DESC, order_id DESC LIMIT $2 FOR UPDATE SKIP LOCKED
             ), erased AS (
                 UPDATE orders SET user_id = 'erased-' || gen_random_uuid(), metadata = NULL, idempotency_key = NULL
                 WHERE order_id = ANY (ARRAY(SELECT order_id FROM held)) AND finished_at IS NOT NULL

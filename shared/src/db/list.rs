@@ -4,7 +4,7 @@ use time::OffsetDateTime;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::params::{Params, all_of};
+use super::params::{Params, all_of, named};
 use super::row::{COLUMNS, keys, order, order_id_of, qualified};
 use super::{DbError, Store, StoreError};
 use crate::order::{Order, OrderId, Status, UserId};
@@ -51,13 +51,13 @@ const MAX_SCANNED: i64 = 10_000;
 
 /// The orders that are read for a list: their table, and the condition that selects those of one index.
 #[derive(Clone, Copy)]
-enum Source {
+enum Source<'a> {
     /// Exactly the list's orders, in its order.
     Exact(&'static str, Option<&'static str>),
     /// Other orders too, of `orders`. The list's are picked from the next [`MAX_SCANNED`].
     Scan(Option<&'static str>),
     /// Those that the caller names, by the primary key of `orders`.
-    Named,
+    Named(&'a [OrderId]),
 }
 
 impl Store {
@@ -84,11 +84,11 @@ impl Store {
     }
 }
 
-impl Filter<'_> {
+impl<'a> Filter<'a> {
     /// Chooses the source of the list.
-    fn source(&self) -> Source {
+    fn source(&self) -> Source<'a> {
         match (self.order_ids, self.user_id, self.cause, self.status) {
-            (Some(_), ..) => Source::Named,
+            (Some(order_ids), ..) => Source::Named(order_ids),
             // All orders, or one user's.
             (.., None, None) => Source::Exact("orders", None),
             // A user's orders of one status or cause have no index of their own.
@@ -105,30 +105,44 @@ impl Filter<'_> {
     }
 
     /// The statement of a page of at most `most` orders, and its parameters.
-    fn statement(&self, source: Source, most: i64) -> (String, Params<'_>) {
-        let newest_first = "ORDER BY created_at DESC, order_id DESC";
+    ///
+    /// A user's orders are a range of the index by user and time, and in its order. With `user_id = $1` and the order of time alone the
+    /// server would read all orders from the newest, if the statistics say that few users have most of them.
+    fn statement(&self, source: Source<'a>, most: i64) -> (String, Params<'_>) {
+        let mut params = Params::default();
+        let user = self.user_id.map(|user_id| params.bind(user_id.as_str(), Type::TEXT));
+        let newest_first = match user {
+            Some(_) => "ORDER BY user_id DESC, created_at DESC, order_id DESC",
+            None => "ORDER BY created_at DESC, order_id DESC",
+        };
         let (table, selected, order, read) = match source {
-            Source::Exact(table, selected) => (table, selected, newest_first, most),
-            Source::Scan(selected) => ("orders", selected, newest_first, MAX_SCANNED),
-            // Without an order, only the primary key can serve the statement.
-            Source::Named => ("orders", None, "", MAX_SCANNED),
+            Source::Exact(table, selected) => (table.to_owned(), selected, newest_first, most),
+            Source::Scan(selected) => ("orders".to_owned(), selected, newest_first, MAX_SCANNED),
+            Source::Named(order_ids) => {
+                let order_ids = params.bind(keys(order_ids), Type::TEXT_ARRAY);
+                (format!("{} AS named", named("orders", &order_ids)), None, "", MAX_SCANNED)
+            }
+        };
+        let bound = |columns: &str, comparison: &str, values: &str| match &user {
+            Some(user) => format!("(user_id, {columns}) {comparison} ({user}, {values})"),
+            None => format!("({columns}) {comparison} ({values})"),
+        };
+        let oldest = match self.created_from {
+            Some(from) => Some(bound("created_at", ">=", &params.bind(from, Type::TIMESTAMPTZ))),
+            None => user.as_ref().map(|user| format!("user_id >= {user}")),
         };
         // The older of the range's end and the position. With both, the scan would begin at the first, and read all orders between them.
         let after = self.after.filter(|after| self.created_before.is_none_or(|before| before > after.created_at));
-        let before = self.created_before.filter(|_| after.is_none());
-        let mut params = Params::default();
-        let conditions = all_of([
-            selected.map(str::to_owned),
-            params.when("user_id = ?", self.user_id.map(UserId::as_str), Type::TEXT),
-            params.when("order_id = ANY (?)", self.order_ids.map(keys), Type::TEXT_ARRAY),
-            params.when("created_at >= ?", self.created_from, Type::TIMESTAMPTZ),
-            params.when("created_at < ?", before, Type::TIMESTAMPTZ),
-            after.map(|Position { created_at, order_id }| {
+        let newest = match (after, self.created_before) {
+            (Some(Position { created_at, order_id }), _) => {
                 let created_at = params.bind(created_at, Type::TIMESTAMPTZ);
                 let order_id = params.bind(order_id.as_str(), Type::TEXT);
-                format!("(created_at, order_id) < ({created_at}, {order_id})")
-            }),
-        ]);
+                Some(bound("created_at, order_id", "<", &format!("{created_at}, {order_id}")))
+            }
+            (None, Some(before)) => Some(bound("created_at", "<", &params.bind(before, Type::TIMESTAMPTZ))),
+            (None, None) => user.as_ref().map(|user| format!("user_id <= {user}")),
+        };
+        let conditions = all_of([selected.map(str::to_owned), oldest, newest]);
         let candidates = format!("SELECT order_id, created_at FROM {table} {conditions} {order}");
         let read = params.bind(read, Type::INT8);
         // Orders of an exact source have the status.

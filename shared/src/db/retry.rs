@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use tokio_postgres::types::Type;
 
 use super::history::{Actor, MAX_RETRIED, has_room};
-use super::params::{Params, all_of};
+use super::params::{Params, all_of, named};
 use super::requeue::ToEnqueue;
 use super::row::{Rows, keys, order_id};
 use super::{Param, Store, StoreError};
@@ -68,6 +68,10 @@ impl Store {
     ) -> Result<Rows, StoreError> {
         let created_before = [filter.created_before, filter.failed_before].into_iter().flatten().min();
         let mut params = Params::default();
+        let orders = match &filter.order_ids {
+            Some(order_ids) => named("orders", &params.bind(keys(order_ids), Type::TEXT_ARRAY)),
+            None => "orders".to_owned(),
+        };
         let criteria = all_of([
             Some("failure IS NOT NULL".to_owned()),
             params.when("finished_at >= ?", filter.failed_from, Type::TIMESTAMPTZ),
@@ -76,9 +80,8 @@ impl Store {
             params.when("strpos(failure, ?) > 0", filter.cause.as_deref(), Type::TEXT),
             params.when("created_at >= ?", filter.created_from, Type::TIMESTAMPTZ),
             params.when("created_at < ?", created_before, Type::TIMESTAMPTZ),
-            params.when("order_id = ANY (?)", filter.order_ids.as_deref().map(keys), Type::TEXT_ARRAY),
         ]);
-        let sql = format!("SELECT {what} FROM orders {criteria} {how} LIMIT {}", params.bind(limit, Type::INT8));
+        let sql = format!("SELECT {what} FROM {orders} AS o {criteria} {how} LIMIT {}", params.bind(limit, Type::INT8));
         self.query("find failed orders", &sql, &params.all()).await
     }
 

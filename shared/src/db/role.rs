@@ -43,16 +43,19 @@ pub(super) const UPDATED: &str =
 /// - no plan reads a whole table or a whole index if an index leads to the rows, even if the table looks small: a join looks them
 ///   up key by key. A scan that can't be avoided then looks so expensive that the server would compile the statement, which takes
 ///   longer than running it;
+/// - no plan sorts all orders of a user to find the newest if an index has them in that order, even if the statistics say that each user
+///   has few orders;
 /// - no parallel workers: starting them takes longer than reading a page of orders;
 /// - one plan for all values. The server would otherwise plan a claim or an end of one order anew each time, which takes twice as long
 ///   as executing it, because its plan for any number of orders looks more expensive.
-pub(super) const SETTINGS: [(&str, &str); 9] = [
+pub(super) const SETTINGS: [(&str, &str); 10] = [
     ("synchronous_commit", "on"),
     ("statement_timeout", "5s"),
     ("lock_timeout", "3s"),
     ("enable_seqscan", "off"),
     ("enable_mergejoin", "off"),
     ("enable_hashjoin", "off"),
+    ("enable_sort", "off"),
     ("jit", "off"),
     ("max_parallel_workers_per_gather", "0"),
     ("plan_cache_mode", "force_generic_plan"),

@@ -7,7 +7,7 @@ const FINISHED: &str = "IDS, array_fill(1, ARRAY[SIZE]), array_fill(NULL::text, 
 /// The statements of the hot path: the name and the beginning of each, its arguments as SQL, and its number of orders, unless it has
 /// a batch of them. `IDS` stands for the batch, `ENDED`, `FAILED` and `PENDING` for one of such orders, and `SIZE` for its size. A beginning
 /// may have ` … ` and another part of the statement.
-pub const HOT: [(&str, &str, &str, Option<i64>); 30] = [
+pub const HOT: [(&str, &str, &str, Option<i64>); 36] = [
     (
         "create",
         "WITH inserted AS ( INSERT INTO orders (order_id, user_id, item_ids, total_amount, currency, metadata, process_after, idempotency_key) VALUES",
@@ -77,6 +77,18 @@ pub const HOT: [(&str, &str, &str, Option<i64>); 30] = [
     // Lists: a scan reads 10,000 orders, and a page of the others as many as it shows.
     ("list the newest", "SELECT s.order_id, … created_at FROM orders ORDER", "51, 51", Some(51)),
     (
+        "list a large user's newest orders",
+        "SELECT s.order_id, … created_at FROM orders WHERE user_id >= $1 AND user_id <= $1 ORDER",
+        "'alice', 51, 51",
+        Some(51),
+    ),
+    (
+        "list a small user's newest orders",
+        "SELECT s.order_id, … created_at FROM orders WHERE user_id >= $1 AND user_id <= $1 ORDER",
+        "'user-7', 51, 51",
+        Some(51),
+    ),
+    (
         "list failed orders",
         "SELECT s.order_id, … created_at FROM orders WHERE failure IS NOT NULL ORDER",
         "51, 51",
@@ -91,32 +103,46 @@ pub const HOT: [(&str, &str, &str, Option<i64>); 30] = [
     ),
     (
         "list a user's completed orders",
-        "WITH page AS MATERIALIZED ( … created_at FROM orders WHERE user_id = $1 ORDER BY created_at DESC, order_id DESC LIMIT $2) AS candidate JOIN order_states AS s USING (order_id) WHERE s.status",
+        "WITH page AS MATERIALIZED ( … created_at FROM orders WHERE user_id >= $1 AND user_id <= $1 ORDER BY user_id DESC, created_at DESC, order_id DESC LIMIT $2) AS candidate JOIN order_states AS s USING (order_id) WHERE s.status",
         "'user-7', 10000, 'completed', 51",
         Some(10_000),
     ),
+    ("list by identifiers", "SELECT s.order_id, … ANY ($1) OFFSET 0) AS named LIMIT", "IDS, 10000, 51", None),
     (
-        "list by identifiers",
-        "SELECT s.order_id, … created_at FROM orders WHERE order_id = ANY ($1) LIMIT",
-        "IDS, 10000, 51",
+        "list a user's orders by identifiers",
+        "SELECT s.order_id, … OFFSET 0) AS named WHERE user_id >=",
+        "'alice', IDS, 10000, 51",
         None,
     ),
     (
+        "retry a user's orders by identifiers",
+        "SELECT failure, count(*) AS orders, … ANY ($1) OFFSET 0) AS o WHERE failure",
+        "IDS, 'alice', 20",
+        None,
+    ),
+    ("cancel a user's orders by identifiers", "SELECT count(*) AS matched … order_id = ANY", "'alice', IDS, 1", None),
+    (
         "list a range",
-        "SELECT s.order_id, … created_at FROM orders WHERE created_at >= $1 AND created_at < $2 ORDER",
+        "SELECT s.order_id, … created_at FROM orders WHERE (created_at) >= ($1) AND (created_at) < ($2) ORDER",
         "now() - interval '600000 s', now() - interval '500000 s', 51, 51",
         Some(51),
     ),
     (
         "page a range",
-        "SELECT s.order_id, … created_at FROM orders WHERE created_at >= $1 AND (created_at, order_id) < ($2, $3) ORDER",
+        "SELECT s.order_id, … created_at FROM orders WHERE (created_at) >= ($1) AND (created_at, order_id) < ($2, $3) ORDER",
         "now() - interval '600000 s', now() - interval '550000 s', 'm', 51, 51",
         Some(51),
     ),
     (
         "list a user's range",
-        "SELECT s.order_id, … created_at FROM orders WHERE user_id = $1 AND created_at >= $2 AND created_at < $3 ORDER",
+        "SELECT s.order_id, … created_at FROM orders WHERE (user_id, created_at) >= ($1, $2) AND (user_id, created_at) < ($1, $3) ORDER",
         "'user-7', now() - interval '600000 s', now() - interval '500000 s', 51, 51",
+        Some(51),
+    ),
+    (
+        "page a user's orders",
+        "SELECT s.order_id, … created_at FROM orders WHERE user_id >= $1 AND (user_id, created_at, order_id) < ($1, $2, $3) ORDER",
+        "'user-7', now() - interval '550000 s', 'm', 51, 51",
         Some(51),
     ),
     (
@@ -127,14 +153,14 @@ pub const HOT: [(&str, &str, &str, Option<i64>); 30] = [
     ),
     (
         "list a user's cause",
-        "WITH page AS MATERIALIZED ( … created_at FROM orders WHERE user_id = $1 ORDER BY created_at DESC, order_id DESC LIMIT $2) AS candidate JOIN order_states AS s USING (order_id) WHERE strpos",
+        "WITH page AS MATERIALIZED ( … created_at FROM orders WHERE user_id >= $1 AND user_id <= $1 ORDER BY user_id DESC, created_at DESC, order_id DESC LIMIT $2) AS candidate JOIN order_states AS s USING (order_id) WHERE strpos",
         "'user-7', 10000, 'no such cause', 51",
         Some(10_000),
     ),
 ];
 
 /// The states of the statistics, each with the SQL that creates it.
-pub const STATISTICS: [(&str, &str); 5] = [
+pub const STATISTICS: [(&str, &str); 7] = [
     ("no statistics", "SELECT"),
     ("fresh statistics", "ANALYZE"),
     (
@@ -151,5 +177,14 @@ pub const STATISTICS: [(&str, &str); 5] = [
         "statistics taken with other identifiers",
         "UPDATE order_work SET order_id = 'a' || order_id; ANALYZE; \
         UPDATE order_work SET order_id = substr(order_id, 2)",
+    ),
+    // The other users may have so few, and the user of the batch has many.
+    (
+        "statistics by which each user has one order",
+        "ALTER TABLE orders ALTER user_id SET (n_distinct = -1); ANALYZE orders",
+    ),
+    (
+        "statistics by which all orders have one user",
+        "ALTER TABLE orders ALTER user_id SET (n_distinct = 1); ANALYZE orders",
     ),
 ];
