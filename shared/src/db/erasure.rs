@@ -18,7 +18,8 @@ impl Store {
     /// orders, which `order_work` holds, and the ends that wait, one by one in `orders`. The `OFFSET` keeps the planner from a join that
     /// begins at the user's orders.
     pub async fn count_active_of(&self, user_id: &UserId, announce: Announce) -> Result<i64, StoreError> {
-        let or_waits = announce.only(" OR EXISTS (SELECT FROM order_ends AS e WHERE e.order_id = orders.order_id)");
+        let or_waits =
+            announce.only(" OR EXISTS (SELECT FROM order_ends AS e WHERE e.order_id = ANY (ARRAY[orders.order_id]))");
         let and_waiting = announce.only(" UNION SELECT order_id FROM order_ends");
         let sql = format!(
             "WITH newest AS (
@@ -41,8 +42,8 @@ impl Store {
     ///
     /// Conflicts: an order that another statement has locked, or whose end is still to be announced, keeps its user for a later call.
     pub async fn erase_user(&self, user_id: &UserId, limit: i64, announce: Announce) -> Result<u64, StoreError> {
-        let and_announced =
-            announce.only(" AND NOT EXISTS (SELECT FROM order_ends AS e WHERE e.order_id = orders.order_id)");
+        let and_announced = announce
+            .only(" AND NOT EXISTS (SELECT FROM order_ends AS e WHERE e.order_id = ANY (ARRAY[orders.order_id]))");
         let sql = format!(
             "WITH held AS (
                 SELECT order_id FROM orders WHERE user_id BETWEEN $1 AND $1 AND finished_at IS NOT NULL{and_announced}

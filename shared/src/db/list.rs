@@ -106,44 +106,29 @@ impl<'a> Filter<'a> {
 
     /// The statement of a page of at most `most` orders, and its parameters.
     ///
-    /// A user's orders are a range of the index by user and time, and in its order. With `user_id = $1` and the order of time alone the
-    /// server would read all orders from the newest, if the statistics say that few users have most of them.
+    /// A user's orders are a range of the index by user and time, and in its order. `user_id = $1` would be a constant, which the server
+    /// drops from the order: by time alone it would read the orders of all users from the newest, if the statistics say that few users
+    /// have most of them.
     fn statement(&self, source: Source<'a>, most: i64) -> (String, Params<'_>) {
         let mut params = Params::default();
         let user = self.user_id.map(|user_id| params.bind(user_id.as_str(), Type::TEXT));
-        let newest_first = match user {
-            Some(_) => "ORDER BY user_id DESC, created_at DESC, order_id DESC",
-            None => "ORDER BY created_at DESC, order_id DESC",
+        let newest_first = |of: &str| {
+            let by_user = if user.is_some() { format!("{of}user_id DESC, ") } else { String::new() };
+            format!("ORDER BY {by_user}{of}created_at DESC, {of}order_id DESC")
         };
         let (table, selected, order, read) = match source {
-            Source::Exact(table, selected) => (table.to_owned(), selected, newest_first, most),
-            Source::Scan(selected) => ("orders".to_owned(), selected, newest_first, MAX_SCANNED),
+            Source::Exact(table, selected) => (table.to_owned(), selected, newest_first(""), most),
+            Source::Scan(selected) => ("orders".to_owned(), selected, newest_first(""), MAX_SCANNED),
             Source::Named(order_ids) => {
                 let order_ids = params.bind(keys(order_ids), Type::TEXT_ARRAY);
-                (format!("{} AS named", named("orders", &order_ids)), None, "", MAX_SCANNED)
+                (format!("{} AS named", named("orders", &order_ids)), None, String::new(), MAX_SCANNED)
             }
         };
-        let bound = |columns: &str, comparison: &str, values: &str| match &user {
-            Some(user) => format!("(user_id, {columns}) {comparison} ({user}, {values})"),
-            None => format!("({columns}) {comparison} ({values})"),
-        };
-        let oldest = match self.created_from {
-            Some(from) => Some(bound("created_at", ">=", &params.bind(from, Type::TIMESTAMPTZ))),
-            None => user.as_ref().map(|user| format!("user_id >= {user}")),
-        };
-        // The older of the range's end and the position. With both, the scan would begin at the first, and read all orders between them.
-        let after = self.after.filter(|after| self.created_before.is_none_or(|before| before > after.created_at));
-        let newest = match (after, self.created_before) {
-            (Some(Position { created_at, order_id }), _) => {
-                let created_at = params.bind(created_at, Type::TIMESTAMPTZ);
-                let order_id = params.bind(order_id.as_str(), Type::TEXT);
-                Some(bound("created_at, order_id", "<", &format!("{created_at}, {order_id}")))
-            }
-            (None, Some(before)) => Some(bound("created_at", "<", &params.bind(before, Type::TIMESTAMPTZ))),
-            (None, None) => user.as_ref().map(|user| format!("user_id <= {user}")),
-        };
+        let [oldest, newest] = self.bounds(user.as_deref(), &mut params);
         let conditions = all_of([selected.map(str::to_owned), oldest, newest]);
-        let candidates = format!("SELECT order_id, created_at FROM {table} {conditions} {order}");
+        // The candidates have all keys of their order. Otherwise the page would read all of them, and sort them again.
+        let user_id = if user.is_some() { "user_id, " } else { "" };
+        let candidates = format!("SELECT {user_id}created_at, order_id FROM {table} {conditions} {order}");
         let read = params.bind(read, Type::INT8);
         // Orders of an exact source have the status.
         let status = self.status.filter(|_| !matches!(source, Source::Exact(..)));
@@ -154,8 +139,10 @@ impl<'a> Filter<'a> {
         let most = params.bind(most, Type::INT8);
         let columns = qualified(COLUMNS);
         let page = format!(
-            "SELECT {columns} FROM ({candidates} LIMIT {read}) AS candidate JOIN order_states AS s USING (order_id) {picked}
-        ORDER BY candidate.created_at DESC, candidate.order_id DESC LIMIT {most}"
+            "SELECT {columns} FROM ({candidates} LIMIT {read}) AS candidate
+        JOIN order_states AS s ON s.order_id = ANY (ARRAY[candidate.order_id]) {picked}
+        {} LIMIT {most}",
+            newest_first("candidate.")
         );
         if !matches!(source, Source::Scan(_)) {
             return (page, params);
@@ -171,6 +158,30 @@ impl<'a> Filter<'a> {
         ORDER BY page.created_at DESC, page.order_id DESC"
         );
         (page_and_end, params)
+    }
+
+    /// The conditions that bound the page by time, and by the parameter of its user.
+    fn bounds(&self, user: Option<&str>, params: &mut Params<'a>) -> [Option<String>; 2] {
+        let bound = |columns: &str, comparison: &str, values: &str| match user {
+            Some(user) => format!("(user_id, {columns}) {comparison} ({user}, {values})"),
+            None => format!("({columns}) {comparison} ({values})"),
+        };
+        let oldest = match self.created_from {
+            Some(from) => Some(bound("created_at", ">=", &params.bind(from, Type::TIMESTAMPTZ))),
+            None => user.map(|user| format!("user_id >= {user}")),
+        };
+        // The older of the range's end and the position. With both, the scan would begin at the first, and read all orders between them.
+        let after = self.after.filter(|after| self.created_before.is_none_or(|before| before > after.created_at));
+        let newest = match (after, self.created_before) {
+            (Some(Position { created_at, order_id }), _) => {
+                let created_at = params.bind(created_at, Type::TIMESTAMPTZ);
+                let order_id = params.bind(order_id.as_str(), Type::TEXT);
+                Some(bound("created_at, order_id", "<", &format!("{created_at}, {order_id}")))
+            }
+            (None, Some(before)) => Some(bound("created_at", "<", &params.bind(before, Type::TIMESTAMPTZ))),
+            (None, None) => user.map(|user| format!("user_id <= {user}")),
+        };
+        [oldest, newest]
     }
 }
 

@@ -56,9 +56,10 @@ impl Store {
         rows.read(order_id)
     }
 
-    /// Selects from the failed orders that match. The index `orders_failed` holds failed orders alone, by their creation. An absent
-    /// criterion is no part of the statement: the one plan for all values could not use the index for `$1 IS NULL OR …`. An order fails
-    /// after its creation, so the end of one range bounds the other.
+    /// Selects from the failed orders that match: those that the caller names, or those of the index `orders_failed`, which holds failed
+    /// orders alone, by their creation. `|| ''` keeps the planner from the index of all orders of a user. An absent criterion is no part of
+    /// the statement: the one plan for all values could not use the index for `$1 IS NULL OR …`. An order fails after its creation, so the
+    /// end of one range bounds the other.
     async fn select_failed(
         &self,
         what: &str,
@@ -76,7 +77,7 @@ impl Store {
             Some("failure IS NOT NULL".to_owned()),
             params.when("finished_at >= ?", filter.failed_from, Type::TIMESTAMPTZ),
             params.when("finished_at < ?", filter.failed_before, Type::TIMESTAMPTZ),
-            params.when("user_id = ?", filter.user_id.as_ref().map(UserId::as_str), Type::TEXT),
+            params.when("user_id || '' = ?", filter.user_id.as_ref().map(UserId::as_str), Type::TEXT),
             params.when("strpos(failure, ?) > 0", filter.cause.as_deref(), Type::TEXT),
             params.when("created_at >= ?", filter.created_from, Type::TIMESTAMPTZ),
             params.when("created_at < ?", created_before, Type::TIMESTAMPTZ),

@@ -26,10 +26,12 @@ const SLICE: &str = "'(100,0)', '(200,0)'";
 /// The statements of an erasure, for a user with a thousand orders and for the large one, of a retry of the orders of an hour, of a
 /// cancel for the large user, of a list of active orders, and of a sweep: the beginning of each, its arguments, and the most rows and
 /// pages. `SLICE` stands for one.
-const CHUNKS: [(&str, &str, f64, f64); 12] = [
+const CHUNKS: [(&str, &str, f64, f64); 15] = [
     (COUNT, "'user-7', 1000", 1_000.0, 2_000.0),
     (COUNT, "'large', 1000", 42_000.0, 90_000.0),
+    (COUNT_WITH_ENDS, "'user-7', 1000", 2_000.0, 6_000.0),
     (COUNT_WITH_ENDS, "'large', 1000", 102_000.0, 180_000.0),
+    (ERASE_WITH_ENDS, "'user-7', 100", 600.0, 6_000.0),
     (
         "WITH held AS ( SELECT order_id FROM orders WHERE user_id BETWEEN $1 AND $1 AND finished_at",
         "'user-7', 100",
@@ -37,6 +39,7 @@ const CHUNKS: [(&str, &str, f64, f64); 12] = [
         6_000.0,
     ),
     ("SELECT EXISTS (SELECT FROM orders WHERE user_id = $1)", "'user-7'", 1.0, 10.0),
+    (COUNT_FAILED_OF_USER, "'shop', 'refused', 20", 51_000.0, 60_000.0),
     (COUNT_FAILED, "now() - interval '2 h', now() - interval '1 h', 20", 200.0, 500.0),
     (COUNT_PENDING, "'large', 1", 21_000.0, 5_000.0),
     (ACTIVE_ORDERS, "51, 51", 21_000.0, 5_000.0),
@@ -48,9 +51,13 @@ const CHUNKS: [(&str, &str, f64, f64); 12] = [
 
 const COUNT: &str = "WITH newest AS ( SELECT finished_at IS NULL AS is_active";
 const COUNT_WITH_ENDS: &str = "WITH newest AS ( SELECT finished_at IS NULL OR";
+const ERASE_WITH_ENDS: &str =
+    "WITH held AS ( SELECT order_id FROM orders WHERE user_id … AND NOT EXISTS (SELECT FROM order_ends";
+const COUNT_FAILED_OF_USER: &str =
+    "SELECT failure, count(*) AS orders, … FROM orders AS o WHERE failure IS NOT NULL AND user_id";
 const COUNT_FAILED: &str = "SELECT failure, count(*) AS orders, sum(count(*)) OVER ()::bigint AS matched FROM orders AS o \
     WHERE failure IS NOT NULL AND created_at";
-const ACTIVE_ORDERS: &str = "SELECT s.order_id, … created_at FROM order_work WHERE started_at IS NOT NULL ORDER";
+const ACTIVE_ORDERS: &str = "SELECT s.order_id, … order_id FROM order_work WHERE started_at IS NOT NULL ORDER";
 const COUNT_PENDING: &str = "SELECT count(*) AS matched FROM order_work AS w CROSS JOIN";
 
 #[tokio::test]
