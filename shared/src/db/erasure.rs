@@ -1,6 +1,8 @@
 //! Erasure: replaces a user's identifier in the user's ended orders.
 //!
 //! Each order gets a pseudonym of its own, a random one: nothing leads from it to the user, nor from one of the orders to another.
+//!
+//! A user's orders are read by user and time, as in a list: `BETWEEN` keeps the user in the order.
 
 use tokio_postgres::types::Type;
 
