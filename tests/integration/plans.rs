@@ -128,7 +128,7 @@ fn of_batch(arguments: &str, size: i64) -> String {
 }
 
 /// Executes a statement, rolls it back and returns its plan. The statement runs twice, because the first run on a connection also
-/// reads the catalogue. What it reads counts, and not how long that takes beside other tests: it gets a minute.
+/// reads the catalogue. It gets a minute: the tests bound the reads, and other tests on the machine slow them down.
 async fn explain(client: &Client, mode: &str, statement: &Query, arguments: &str) -> Value {
     let Query { sql, types, .. } = statement;
     let names: Vec<_> =
