@@ -54,6 +54,7 @@ async fn first_sweep_after_a_pause_requeues_what_was_due() {
     }
     assert_eq!(world.sweep().await.requeued, 0);
     resume(&world).await;
+    world.let_pass(5.0).await;
     world.create("o-3").await;
     assert_eq!(world.sweep().await.requeued, 2, "o-3 has a message, and is not overdue");
     assert_eq!(world.sweep().await.requeued, 0);
@@ -64,6 +65,19 @@ async fn first_sweep_after_a_pause_requeues_what_was_due() {
     for order_id in ["o-1", "o-2", "o-3"] {
         assert_eq!(world.status(order_id).await, "completed");
     }
+}
+
+#[tokio::test]
+async fn order_that_falls_due_while_a_resume_commits_is_requeued() {
+    let world = World::new().await;
+    world.create("o-1").await;
+    pause(&world).await;
+    resume(&world).await;
+    world.receive().await.expect("a message");
+    world.let_pass(60.0).await;
+    // A claim in this moment still sees the pause, and the processor acknowledges the message.
+    world.execute("UPDATE order_work SET due_at = (SELECT resumed_at FROM processing_pause) + interval '1 s'").await;
+    assert_eq!((world.sweep().await.requeued, world.sweep().await.requeued), (1, 0));
 }
 
 #[tokio::test]
@@ -156,11 +170,13 @@ async fn metrics_show_the_pause() {
 }
 
 #[tokio::test]
-async fn second_pause_changes_the_reason_and_keeps_the_start() {
+async fn second_pause_keeps_the_start_and_the_operator() {
     let world = World::new().await;
     let first = pause(&world).await;
-    let again = world.post("/processing/pause", &why("still stocktaking")).await.expect(200)["pause"].clone();
-    assert_eq!((&again["since"], &again["reason"]), (&first["since"], &json!("still stocktaking")));
+    let call = post("/processing/pause", &why("still stocktaking"));
+    let again = world.call_as("bob", "orders/admin", call).await.expect(200)["pause"].clone();
+    assert_eq!((&again["since"], &again["by"]), (&first["since"], &first["by"]));
+    assert_eq!(again["reason"], "still stocktaking");
     for _ in 0..2 {
         resume(&world).await;
     }

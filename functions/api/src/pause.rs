@@ -77,7 +77,7 @@ impl From<Pause> for PauseView {
 /// Pause processing.
 ///
 /// Orders are accepted and wait. No worker starts an attempt until processing is resumed; attempts that have started go on to their
-/// end. Pausing again changes the reason and keeps the start of the pause.
+/// end. Pausing again changes the reason and keeps the start and the operator of the pause.
 #[utoipa::path(
     post, path = "/processing/pause", tag = "operation", security(("token" = ["orders/admin"])),
     request_body = ProcessingChange,

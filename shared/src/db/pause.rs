@@ -3,7 +3,7 @@
 //! Other statements read the row as part of their own work: a claim takes no order while processing is paused, a sweep requeues none
 //! and sends no first messages, and the metrics show the pause. The processor then acknowledges the messages of orders that are due, so
 //! that a pause costs no receive. After the pause these orders have no message. The sweeper finds them by `resumed_at`: an order that was
-//! due by then counts as overdue at once.
+//! due by then counts as overdue at once. So does one that fell due while the resume was committed; if it has its message, it gets another.
 
 use time::OffsetDateTime;
 use tokio_postgres::Row;
@@ -18,16 +18,16 @@ pub struct Pause {
     pub since: OffsetDateTime,
     /// Why an operator paused processing.
     pub reason: String,
-    /// The operator: the subject of the token.
+    /// The operator who began it: the subject of the token.
     pub by: String,
 }
 
 impl Store {
-    /// Pauses processing. A pause that has begun keeps its start and gets this reason.
+    /// Pauses processing. A pause that has begun keeps its start and its operator, and gets this reason.
     ///
     /// Conflicts: of two calls at the same time, the second sets the reason.
     pub async fn pause_processing(&self, reason: &str, by: &str) -> Result<Pause, StoreError> {
-        let sql = "UPDATE processing_pause SET paused_at = coalesce(paused_at, now()), reason = $1, paused_by = $2
+        let sql = "UPDATE processing_pause SET paused_at = coalesce(paused_at, now()), reason = $1, paused_by = coalesce(paused_by, $2)
             RETURNING paused_at, reason, paused_by";
         let rows = self.query("pause processing", sql, &[(&reason, Type::TEXT), (&by, Type::TEXT)]).await?;
         rows.one(|row| paused(row)?.ok_or_else(|| DbError::Corrupt("the pause has no start".to_owned())))

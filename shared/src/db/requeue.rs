@@ -42,11 +42,23 @@ impl Slice {
 /// How many orders more than its limit [`Store::requeue_overdue`] chooses: one batch of the processor locks a thousand at most.
 const SPARE: i64 = 1000;
 
+/// How long the end of a pause can remain invisible, in seconds: the time limit of a statement. Until it is committed, claims leave orders
+/// that fall due to the pause, and the processor acknowledges their messages.
+const COMMIT_OF_RESUME: u32 = 5;
+
 /// The condition that an order's message must be lost. `grace` is the parameter with the grace period in seconds.
 fn is_late(grace: &str) -> String {
-    let threshold =
-        format!("greatest(now() - make_interval(secs => {grace}), (SELECT resumed_at FROM processing_pause))");
-    format!("due_at < {threshold} AND (requeued_at IS NULL OR requeued_at < {threshold})")
+    let threshold = |margin: u32| {
+        format!(
+            "greatest(now() - make_interval(secs => {grace}), \
+                (SELECT resumed_at + make_interval(secs => {margin}) FROM processing_pause))"
+        )
+    };
+    format!(
+        "due_at < least(now(), {}) AND (requeued_at IS NULL OR requeued_at < {})",
+        threshold(COMMIT_OF_RESUME),
+        threshold(0)
+    )
 }
 
 impl Store {
