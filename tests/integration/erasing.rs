@@ -6,6 +6,7 @@ use tests::{Answer, Log, World, get, order_with, post, post_empty, with_header};
 use tracing::Level;
 
 use crate::announcing::fail_without_announcing;
+use crate::roles::AppRole;
 
 async fn erase(world: &World, user_id: &str) -> Answer {
     world.call(post_empty(&format!("/users/{user_id}/erase"))).await
@@ -169,6 +170,33 @@ async fn order_that_is_locked_is_left_for_the_next_call() {
     assert_eq!(erase(&world, "alice").await.expect(200), json!({"erased": 1, "more": true}));
     client.batch_execute("ROLLBACK").await.unwrap();
     assert_eq!(erase(&world, "alice").await.expect(200), json!({"erased": 1, "more": false}));
+}
+
+#[tokio::test]
+async fn order_that_ends_again_during_an_erasure_keeps_its_user() {
+    let role = AppRole::new().await;
+    let world = &role.world;
+    for order_id in ["o-1", "gate"] {
+        create(world, order_id, "alice").await;
+        fail_without_announcing(world, order_id).await;
+    }
+    // The erasure waits at the gate, the newest order, which it reads first.
+    let gate = "DELETE FROM order_ends;
+        CREATE FUNCTION passes(order_id text) RETURNS boolean LANGUAGE plpgsql AS $$
+            BEGIN IF order_id = 'gate' THEN PERFORM pg_advisory_xact_lock(1); END IF; RETURN true; END $$;
+        ALTER TABLE orders ENABLE ROW LEVEL SECURITY;
+        CREATE POLICY gate ON orders USING (passes(order_id));
+        SELECT pg_advisory_lock(1)";
+    world.execute(gate).await;
+    let alice = "alice".parse().unwrap();
+    let store = tests::store(&world.env_with(("DATABASE_URL", &role.url())));
+    let (erased, ()) = tokio::join!(store.erase_user(&alice, 10, Announce::Ends), async {
+        world.wait_for_locked_out(1).await;
+        world.post("/orders/o-1/retry", &json!({})).await.expect(200);
+        fail_without_announcing(world, "o-1").await;
+        world.execute("SELECT pg_advisory_unlock(1)").await;
+    });
+    assert_eq!((erased.unwrap(), user_of(world, "o-1").await.as_str()), (1, "alice"));
 }
 
 #[tokio::test]

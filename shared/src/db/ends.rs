@@ -95,10 +95,12 @@ impl Store {
         rows.read(|row| Ok(OldEnd { order_id: order_id(row)?, place: row.try_get("place")? }))
     }
 
-    /// Deletes ends whose events the bus has taken.
+    /// Deletes ends whose events the bus has taken, in the order of their keys, in which a retry locks them.
     ///
     /// Conflicts: an end that another invocation has deleted first is left out.
     pub async fn delete_ends(&self, ends: &[&End]) -> Result<(), StoreError> {
+        let mut ends = ends.to_vec();
+        ends.sort_by_key(|end| (&end.order.order_id, end.sequence));
         let order_ids: Vec<_> = ends.iter().map(|end| end.order.order_id.as_str()).collect();
         let sequences: Vec<_> = ends.iter().map(|end| end.sequence).collect();
         let sql = "DELETE FROM order_ends AS e USING unnest($1, $2) AS taken (order_id, sequence)

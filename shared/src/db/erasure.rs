@@ -7,6 +7,7 @@
 use tokio_postgres::types::Type;
 
 use super::ends::Announce;
+use super::retry::IS_AS_SEEN;
 use super::{Param, Store, StoreError};
 use crate::order::UserId;
 
@@ -42,17 +43,19 @@ impl Store {
     /// Replaces the user in up to `limit` of the user's ended orders; a trigger replaces it in their histories. Drops the digests of their
     /// idempotency keys, which the user's identifier is part of. Returns the number of orders.
     ///
-    /// Conflicts: an order that another statement has locked, or whose end is still to be announced, keeps its user for a later call.
+    /// Conflicts: an order that another statement has locked, or whose end is still to be announced, keeps its user for a later call. So
+    /// does an order that was retried and ended again after this statement began, which would not see the new row in `order_ends`.
     pub async fn erase_user(&self, user_id: &UserId, limit: i64, announce: Announce) -> Result<u64, StoreError> {
         let and_announced = announce
             .only(" AND NOT EXISTS (SELECT FROM order_ends AS e WHERE e.order_id = ANY (ARRAY[orders.order_id]))");
         let sql = format!(
             "WITH held AS (
-                SELECT order_id FROM orders WHERE user_id BETWEEN $1 AND $1 AND finished_at IS NOT NULL{and_announced}
+                SELECT order_id FROM orders
+                WHERE user_id BETWEEN $1 AND $1 AND finished_at IS NOT NULL AND {IS_AS_SEEN}{and_announced}
                 ORDER BY user_id DESC, created_at DESC, order_id DESC LIMIT $2 FOR UPDATE SKIP LOCKED
             ), erased AS (
                 UPDATE orders SET user_id = 'erased-' || gen_random_uuid(), metadata = NULL, idempotency_key = NULL
-                WHERE order_id = ANY (ARRAY(SELECT order_id FROM held)) AND finished_at IS NOT NULL
+                WHERE order_id = ANY (ARRAY(SELECT order_id FROM held))
                 RETURNING order_id
             )
             SELECT count(*) AS erased FROM erased"

@@ -1,6 +1,7 @@
 //! Finishing and rescheduling claimed orders: the statements that end a lease.
 //!
-//! Each is guarded by the token of the claim ([`super::claim`]), so that a worker that has lost its lease changes nothing.
+//! Each is guarded by the token of the claim ([`super::claim`]), so that a worker that has lost its lease changes nothing. Each locks its
+//! rows in the order of their keys: a cancel of many orders may wait for one of them while it holds another.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -51,6 +52,8 @@ impl Store {
         since_claim: Duration,
         announce: Announce,
     ) -> Result<HashSet<OrderId>, StoreError> {
+        let mut orders = orders.to_vec();
+        orders.sort_by_key(|end| &end.order.order_id);
         let ids: Vec<_> = orders.iter().map(|end| end.order.order_id.as_str()).collect();
         let attempts: Vec<_> = orders.iter().map(|end| end.attempts).collect();
         let failures: Vec<_> = orders.iter().map(|end| end.failure).collect();
@@ -96,6 +99,8 @@ impl Store {
     ///
     /// Conflicts: an order that another worker has claimed since stays unchanged.
     pub async fn reschedule(&self, token: Uuid, orders: &[Reschedule<'_>]) -> Result<(), StoreError> {
+        let mut orders = orders.to_vec();
+        orders.sort_by_key(|order| order.order_id);
         let ids: Vec<_> = orders.iter().map(|order| order.order_id.as_str()).collect();
         let times: Vec<_> = orders.iter().map(|order| order.due_at).collect();
         let causes: Vec<_> = orders.iter().map(|order| order.failed_attempt).collect();

@@ -12,6 +12,11 @@ use super::row::{Rows, keys, order_id};
 use super::{Param, Store, StoreError};
 use crate::order::{OrderId, UserId};
 
+/// The condition that a row of `orders` which the statement locks has not been retried since the statement began. `FOR UPDATE` reads
+/// `retries` anew after a wait, the subquery does not.
+pub(super) const IS_AS_SEEN: &str = "retries IS NOT DISTINCT FROM \
+    (SELECT s.retries FROM orders AS s WHERE s.order_id = ANY (ARRAY[orders.order_id]))";
+
 /// A filter on failed orders. An absent criterion matches every order.
 #[derive(Debug, Default)]
 pub struct FailedFilter {
@@ -91,7 +96,7 @@ impl Store {
     /// the other, `interval` apart. Returns them in that order.
     ///
     /// Conflicts: an order that another call has retried first is left out, even if it has failed again since. This statement would not
-    /// see its new end, and so not keep the failure. `FOR UPDATE` reads `retries` anew after a wait, the subquery does not.
+    /// see its new end, and so not keep the failure.
     ///
     /// The caller sends the messages. `requeued_at` says so for a scheduled order, whose message the sweeper would send otherwise.
     ///
@@ -106,8 +111,7 @@ impl Store {
         let order_ids = keys(order_ids);
         let sql = format!("WITH held AS (
                 SELECT order_id, started_at, finished_at, attempts, failure FROM orders
-                WHERE order_id = ANY ($1) AND num_nulls(failure) = 0
-                    AND retries IS NOT DISTINCT FROM (SELECT s.retries FROM orders AS s WHERE s.order_id = ANY (ARRAY[orders.order_id]))
+                WHERE order_id = ANY ($1) AND num_nulls(failure) = 0 AND {IS_AS_SEEN}
                 ORDER BY order_id FOR UPDATE
             ), pending AS (
                 UPDATE orders AS o

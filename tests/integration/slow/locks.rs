@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use shared::db::ends::Announce;
+use shared::db::finish::{Finish, Reschedule};
 use tests::LOCKED_OUT;
 
 use super::*;
@@ -112,4 +114,51 @@ async fn locked_work_fails_the_batch_and_leaves_no_statement() {
     lock.batch_execute("COMMIT").await.unwrap();
     assert_eq!(count_failures(&processor, &["o-1"]).await, 0);
     assert_eq!(role.world.status("o-1").await, "completed");
+}
+
+/// Asserts that a statement on `b` and `a`, which waits for a lock on `a`, has not locked `b` yet.
+async fn assert_locks_in_key_order(world: &World, table: &str, statement: impl Future<Output = ()>) {
+    let (holder, watcher) = (tests::connect(world.owner_url()).await, tests::connect(world.owner_url()).await);
+    let row = |order_id| format!("SELECT FROM {table} WHERE order_id = '{order_id}' FOR UPDATE");
+    holder.batch_execute(&format!("BEGIN; {}", row("a"))).await.unwrap();
+    let look = async {
+        world.wait_for_locked_out(1).await;
+        watcher.batch_execute(&format!("{} NOWAIT", row("b"))).await.expect(table);
+        holder.batch_execute("COMMIT").await.unwrap();
+    };
+    tokio::join!(statement, look);
+}
+
+#[tokio::test]
+async fn statements_on_many_orders_lock_them_in_key_order() {
+    let world = World::new().await;
+    let claimed = async || {
+        world.execute("DELETE FROM order_work; DELETE FROM orders").await;
+        for order_id in ["a", "b"] {
+            world.create(order_id).await;
+        }
+        let mut claim = world.claim(&["a", "b"]).await;
+        claim.claimed.sort_by(|a, b| b.order_id.cmp(&a.order_id));
+        claim
+    };
+    let store = world.store();
+    let claim = claimed().await;
+    let later = claim.claimed.iter().map(|order| Reschedule {
+        order_id: &order.order_id,
+        due_at: order.now,
+        failed_attempt: Some("busy"),
+    });
+    let later: Vec<_> = later.collect();
+    let reschedule = async || store.reschedule(claim.token, &later).await.unwrap();
+    assert_locks_in_key_order(&world, "order_work", reschedule()).await;
+    let claim = claimed().await;
+    let ends = claim.claimed.iter().map(|order| Finish { order, attempts: 1, failure: None });
+    let ends: Vec<_> = ends.collect();
+    let finish = async || drop(store.finish(claim.token, &ends, Duration::ZERO, Announce::Ends).await.unwrap());
+    assert_locks_in_key_order(&world, "order_work", finish()).await;
+    let mut ends = store.find_ends(&["a".parse().unwrap(), "b".parse().unwrap()]).await.unwrap();
+    ends.sort_by(|a, b| b.order.order_id.cmp(&a.order.order_id));
+    let ends: Vec<_> = ends.iter().collect();
+    let delete = async || store.delete_ends(&ends).await.unwrap();
+    assert_locks_in_key_order(&world, "order_ends", delete()).await;
 }
