@@ -20,8 +20,7 @@ use std::time::Duration;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_sdk_sqs::types::{
-    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
-    MessageSystemAttributeName as DeliveredAttribute, QueueAttributeName,
+    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, QueueAttributeName,
 };
 
 use crate::aws::Access;
@@ -147,7 +146,6 @@ impl Queue {
         let most = i32::try_from(most.clamp(1, MAX_BATCH)).unwrap_or(1);
         let call = self.client.receive_message().queue_url(&self.url).max_number_of_messages(most);
         let call = call.wait_time_seconds(whole_seconds(LONG_POLL)).visibility_timeout(whole_seconds(invisible));
-        let call = call.message_system_attribute_names(DeliveredAttribute::MessageGroupId);
         let received = within(deadline, call.send()).await?.messages.unwrap_or_default().into_iter();
         Ok(received.filter_map(Received::read).collect())
     }

@@ -1,14 +1,13 @@
 //! `POST /dead-letters/redrive`
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
 use axum::Json;
 use serde::{Deserialize, Serialize};
-use shared::db::active::Active;
 use shared::db::history::Actor;
 use shared::order::OrderId;
-use shared::queue::{Group, Message, Received};
+use shared::queue::Received;
 use utoipa::ToSchema;
 
 use crate::call::Call;
@@ -94,10 +93,10 @@ pub async fn redrive(
     Ok(Json(report))
 }
 
-/// Receives up to `limit` messages within half of the call's time. Other calls do not see them for a minute.
+/// Receives up to `limit` messages within a third of the call's time, and leaves the rest to the database and the sends. Other calls do not see them for a minute.
 async fn receive(call: &Call, limit: i64) -> Result<Vec<Received>, ApiError> {
     let limit = usize::try_from(limit).unwrap_or_default();
-    let deadline = call.deadline.share(1, 2);
+    let deadline = call.deadline.share(1, 3);
     let mut letters = Vec::new();
     while letters.len() < limit {
         match call.api.dead_letters.receive(limit - letters.len(), INVISIBLE, deadline).await {
@@ -124,15 +123,14 @@ struct Letters {
 struct Letter {
     order_id: OrderId,
     receipt: String,
-    group: Option<Group>,
 }
 
 impl Letters {
     fn new(letters: Vec<Received>) -> Self {
         let mut sorted = Self { orders: Vec::new(), unreadable: Vec::new() };
-        for Received { body, receipt, group } in letters {
+        for Received { body, receipt } in letters {
             match body.parse() {
-                Ok(order_id) => sorted.orders.push(Letter { order_id, receipt, group }),
+                Ok(order_id) => sorted.orders.push(Letter { order_id, receipt }),
                 Err(_) => sorted.unreadable.push(receipt),
             }
         }
@@ -151,17 +149,15 @@ impl Letters {
         order_ids.sort();
         order_ids.dedup();
         let active = call.store.find_active(&order_ids).await?;
-        let active_ids: HashSet<_> = active.iter().map(|order| &order.order_id).collect();
+        let active_ids: HashSet<_> = active.iter().map(|active| &active.order.order_id).collect();
         let others: Vec<_> = order_ids.iter().filter(|order_id| !active_ids.contains(order_id)).cloned().collect();
         let retried = retry_paced(call, &others, per_second, actor).await?;
-        let groups: HashMap<_, _> = self.orders.iter().map(|letter| (&letter.order_id, &letter.group)).collect();
-        let group = |order_id: &OrderId| groups.get(order_id).copied().cloned().flatten();
-        let waiting: Vec<_> = active.iter().filter(|order| order.needs_message()).collect();
-        let message = |order: &&Active| Message::new(&order.order_id, group(&order.order_id), order.due_in);
-        let messages: Vec<_> = waiting.iter().map(message).collect();
+        let waiting: Vec<_> = active.iter().filter(|order| order.needs_message()).map(|active| &active.order).collect();
+        let messages: Vec<_> = waiting.iter().map(|order| order.message()).collect();
         let unsent = call.api.queue.send_all(&messages, call.deadline.share(1, 2)).await;
         let requeued = waiting.len() - unsent.len();
-        let claimed: HashSet<_> = active.iter().filter(|order| order.is_claimed).map(|order| &order.order_id).collect();
+        let claimed = active.iter().filter(|active| active.is_claimed).map(|active| &active.order.order_id);
+        let claimed: HashSet<_> = claimed.collect();
         let unsent: HashSet<_> = unsent.into_iter().map(|index| &waiting[index].order_id).collect();
         let stays = |letter: &&Letter| claimed.contains(&letter.order_id) || unsent.contains(&letter.order_id);
         let (stay, done): (Vec<_>, Vec<_>) = self.orders.iter().partition(stays);

@@ -12,7 +12,8 @@
 
 use std::time::Duration;
 
-use shared::db::requeue::{Slice, ToEnqueue};
+use shared::db::active::ToEnqueue;
+use shared::db::requeue::Slice;
 use shared::db::{Store, StoreError};
 use shared::deadline::Deadline;
 use shared::order::OrderId;

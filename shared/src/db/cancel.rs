@@ -24,58 +24,23 @@ pub struct PendingFilter {
 }
 
 impl Store {
-    /// Cancels an order that is still pending, counts it, and records who did it. Returns whether it did.
-    ///
-    /// Conflicts: the order stays unchanged if a worker has claimed or ended it first, or if it is missing or not `user`'s.
-    pub async fn cancel(
-        &self,
-        order_id: &OrderId,
-        user: Option<&UserId>,
-        actor: Actor<'_>,
-        announce: Announce,
-    ) -> Result<bool, StoreError> {
-        let sql = format!(
-            "WITH held AS (
-                SELECT order_id FROM order_work WHERE order_id = $1 AND started_at IS NULL FOR UPDATE
-            ), cancelled AS (
-                UPDATE orders AS o SET cancelled = true, finished_at = now()
-                FROM held
-                WHERE o.order_id = held.order_id AND o.order_id = $1 AND ($2::text IS NULL OR o.user_id = $2)
-                RETURNING o.order_id{}
-            ), done AS (
-                DELETE FROM order_work AS w USING cancelled AS c WHERE w.order_id = c.order_id AND w.order_id = $1
-            ), counted AS (
-                INSERT INTO order_outcomes (minute, cancelled) SELECT date_trunc('minute', now()), 1 FROM cancelled
-            ), recorded AS (
-                INSERT INTO order_events (order_id, event, subject, client) SELECT order_id, 'cancelled', $3, $4 FROM cancelled
-            ){}
-            SELECT FROM cancelled",
-            announce.only(", o.retries"),
-            announce.keep("cancelled")
-        );
-        let params: [Param; 4] = [
-            (&order_id.as_str(), Type::TEXT),
-            (&user.map(UserId::as_str), Type::TEXT),
-            (&actor.subject.as_str(), Type::TEXT),
-            (&actor.client, Type::TEXT),
-        ];
-        let rows = self.query("cancel an order", &sql, &params).await?;
-        Ok(rows.len() > 0)
-    }
-
-    /// Cancels the pending ones among the orders, counts them, and records who did it. Returns how many.
+    /// Cancels the pending ones among the orders, or among those of this user, counts them, and records who did it. Returns how many. It
+    /// locks no order of another user.
     ///
     /// Conflicts: an order that a worker has claimed, or that another call has ended first, is left out.
-    pub async fn cancel_all(
+    pub async fn cancel(
         &self,
         order_ids: &[OrderId],
+        user: Option<&UserId>,
         actor: Actor<'_>,
         announce: Announce,
     ) -> Result<usize, StoreError> {
         let order_ids = keys(order_ids);
         let sql = format!(
             "WITH held AS (
-                SELECT order_id FROM order_work WHERE order_id = ANY ($1) AND started_at IS NULL ORDER BY order_id FOR UPDATE
+                SELECT order_id FROM order_work WHERE order_id = ANY ($1) AND started_at IS NULL
+                    AND ($2::text IS NULL OR $2 = (SELECT o.user_id FROM orders AS o WHERE o.order_id = order_work.order_id))
+                ORDER BY order_id FOR UPDATE
             ), cancelled AS (
                 UPDATE orders SET cancelled = true, finished_at = now()
                 WHERE order_id = ANY (ARRAY (SELECT order_id FROM held))
@@ -83,7 +48,7 @@ impl Store {
             ), done AS (
                 DELETE FROM order_work WHERE order_id = ANY (ARRAY (SELECT order_id FROM cancelled))
             ), recorded AS (
-                INSERT INTO order_events (order_id, event, subject, client) SELECT order_id, 'cancelled', $2, $3 FROM cancelled
+                INSERT INTO order_events (order_id, event, subject, client) SELECT order_id, 'cancelled', $3, $4 FROM cancelled
             ), counted AS (
                 INSERT INTO order_outcomes (minute, cancelled)
                 SELECT date_trunc('minute', now()), count(*) FROM cancelled HAVING count(*) > 0
@@ -92,8 +57,12 @@ impl Store {
             announce.only(", retries"),
             announce.keep("cancelled")
         );
-        let params: [Param; 3] =
-            [(&order_ids, Type::TEXT_ARRAY), (&actor.subject.as_str(), Type::TEXT), (&actor.client, Type::TEXT)];
+        let params: [Param; 4] = [
+            (&order_ids, Type::TEXT_ARRAY),
+            (&user.map(UserId::as_str), Type::TEXT),
+            (&actor.subject.as_str(), Type::TEXT),
+            (&actor.client, Type::TEXT),
+        ];
         let rows = self.query("cancel orders", &sql, &params).await?;
         Ok(rows.len())
     }

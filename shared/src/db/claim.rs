@@ -20,7 +20,8 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::history::is_recorded;
-use super::row::{due_in, keys, order_id};
+use super::pause::IS_PAUSED;
+use super::row::{keys, order_id, seconds};
 use super::{DbError, Param, Store, StoreError};
 use crate::order::OrderId;
 
@@ -76,16 +77,15 @@ impl Store {
         let (lease, delay) = (lease.as_secs_f64(), delay.as_secs_f64());
         let token = claim.token;
         let params: [Param; 3] = [(&token, Type::UUID), (&lease, Type::FLOAT8), (&delay, Type::FLOAT8)];
-        let mut lapsed = self.claim_by(CLAIM, order_ids, &params, &mut claim).await?;
+        let mut lapsed = self.claim_by(&claim_due(), order_ids, &params, &mut claim).await?;
         lapsed.sort_by_key(|(_, attempts)| *attempts);
         let later = lapsed.split_off(reclaimed_together(&lapsed, max_attempts));
         claim.not_due.extend(later.into_iter().map(|(order_id, _)| (order_id, Duration::ZERO)));
         let lapsed: Vec<_> = lapsed.into_iter().map(|(order_id, _)| order_id).collect();
         // Leases rarely expire. The statement that counts and records them is a second one, so that others don't pay for it.
         if !lapsed.is_empty() {
-            let sql = CLAIM_LAPSED.replace("{is_recorded}", &is_recorded("leased"));
             // The orders of the first statement are claimed already. They would lose an attempt if this error were returned instead.
-            if let Err(error) = self.claim_by(&sql, &lapsed, &params[..2], &mut claim).await {
+            if let Err(error) = self.claim_by(&claim_lapsed(), &lapsed, &params[..2], &mut claim).await {
                 claim.not_reclaimed = Some((lapsed, error));
             }
         }
@@ -111,14 +111,11 @@ impl Store {
         let mut lapsed = Vec::new();
         let rows = self.query("claim orders", sql, &params).await?;
         rows.read(|row| {
-            if row.try_get("is_claimed")? {
-                claim.claimed.push(claimed(row)?);
-            } else if row.try_get("is_paused")? {
-                claim.paused.push(order_id(row)?);
-            } else if row.try_get("has_lapsed")? {
-                lapsed.push((order_id(row)?, row.try_get("attempts")?));
-            } else {
-                claim.not_due.push(due_in(row)?);
+            match row.try_get("outcome")? {
+                "claimed" => claim.claimed.push(claimed(row)?),
+                "paused" => claim.paused.push(order_id(row)?),
+                "lapsed" => lapsed.push((order_id(row)?, row.try_get("attempts")?)),
+                _ => claim.not_due.push((order_id(row)?, seconds(row.try_get("due_in_seconds")?))),
             }
             Ok(())
         })
@@ -145,10 +142,11 @@ fn reclaimed_together(lapsed: &[(OrderId, i32)], max_attempts: i32) -> usize {
 
 /// Claims due orders that no worker holds, or starts their delay. Returns orders whose lease has expired as such. If every order was due,
 /// it does not look for others. A row has this claim's own token (`claim = $2`) if the statement is sent again because its answer was lost.
-const CLAIM: &str = "WITH due AS (
+fn claim_due() -> String {
+    format!(
+        "WITH due AS (
         SELECT order_id FROM order_work
-        WHERE order_id = ANY ($1) AND (claim = $2 OR claim IS NULL AND due_at <= now()
-            AND NOT EXISTS (SELECT FROM processing_pause WHERE paused_at IS NOT NULL))
+        WHERE order_id = ANY ($1) AND (claim = $2 OR claim IS NULL AND due_at <= now() AND NOT {IS_PAUSED})
         ORDER BY order_id FOR UPDATE SKIP LOCKED
     ), begun AS (
         UPDATE order_work AS w
@@ -158,22 +156,23 @@ const CLAIM: &str = "WITH due AS (
         WHERE w.order_id = ANY (ARRAY (SELECT order_id FROM due))
         RETURNING w.order_id, greatest(w.created_at, w.process_after) AS ready_at, w.attempts, w.started_at, w.due_at, w.claim
     )
-    SELECT order_id, ready_at, attempts, started_at, now() AS now, claim IS NOT NULL AS is_claimed,
-        extract(epoch FROM due_at - now())::float8 AS due_in_seconds, false AS is_paused, false AS has_lapsed
+    SELECT CASE WHEN claim IS NULL THEN 'waiting' ELSE 'claimed' END AS outcome, order_id, ready_at, attempts, started_at, now() AS now,
+        extract(epoch FROM due_at - now())::float8 AS due_in_seconds
     FROM begun
     UNION ALL
-    SELECT order_id, created_at, attempts, started_at, now(), false,
-        greatest(0, extract(epoch FROM due_at - now()))::float8,
-        due_at <= now() AND EXISTS (SELECT FROM processing_pause WHERE paused_at IS NOT NULL),
-        due_at <= now() AND claim IS NOT NULL
+    SELECT CASE WHEN due_at > now() THEN 'waiting' WHEN {IS_PAUSED} THEN 'paused' WHEN claim IS NOT NULL THEN 'lapsed' ELSE 'waiting' END,
+        order_id, NULL, attempts, NULL, NULL, greatest(0, extract(epoch FROM due_at - now()))::float8
     FROM order_work
-    WHERE (SELECT count(*) FROM begun) < cardinality($1) AND order_id = ANY ($1) AND order_id NOT IN (SELECT order_id FROM begun)";
+    WHERE (SELECT count(*) FROM begun) < cardinality($1) AND order_id = ANY ($1) AND order_id NOT IN (SELECT order_id FROM begun)"
+    )
+}
 
 /// Claims orders whose lease has expired, counts the failed attempt and records it.
-const CLAIM_LAPSED: &str = "WITH lapsed AS (
+fn claim_lapsed() -> String {
+    format!(
+        "WITH lapsed AS (
         SELECT order_id, claim <> $2 AS is_counted FROM order_work
-        WHERE order_id = ANY ($1) AND (claim = $2 OR claim IS NOT NULL AND due_at <= now()
-            AND NOT EXISTS (SELECT FROM processing_pause WHERE paused_at IS NOT NULL))
+        WHERE order_id = ANY ($1) AND (claim = $2 OR claim IS NOT NULL AND due_at <= now() AND NOT {IS_PAUSED})
         ORDER BY order_id FOR UPDATE SKIP LOCKED
     ), leased AS (
         UPDATE order_work AS w
@@ -183,16 +182,16 @@ const CLAIM_LAPSED: &str = "WITH lapsed AS (
     ), recorded AS (
         INSERT INTO order_events (order_id, event, attempt, cause)
         SELECT order_id, 'attempt_failed', attempts, 'the worker ended without an outcome'
-        FROM leased WHERE order_id = ANY (ARRAY (SELECT order_id FROM lapsed WHERE is_counted)) AND {is_recorded}
+        FROM leased WHERE order_id = ANY (ARRAY (SELECT order_id FROM lapsed WHERE is_counted)) AND {}
     )
-    SELECT order_id, ready_at, attempts, started_at, now() AS now, true AS is_claimed,
-        0::float8 AS due_in_seconds, false AS is_paused, false AS has_lapsed
-    FROM leased
+    SELECT 'claimed' AS outcome, order_id, ready_at, attempts, started_at, now() AS now, 0::float8 AS due_in_seconds FROM leased
     UNION ALL
-    SELECT order_id, created_at, attempts, started_at, now(), false,
-        greatest(0, extract(epoch FROM due_at - now()))::float8,
-        due_at <= now() AND EXISTS (SELECT FROM processing_pause WHERE paused_at IS NOT NULL), false
-    FROM order_work WHERE order_id = ANY ($1) AND order_id NOT IN (SELECT order_id FROM leased)";
+    SELECT CASE WHEN due_at <= now() AND {IS_PAUSED} THEN 'paused' ELSE 'waiting' END,
+        order_id, NULL, attempts, NULL, NULL, greatest(0, extract(epoch FROM due_at - now()))::float8
+    FROM order_work WHERE order_id = ANY ($1) AND order_id NOT IN (SELECT order_id FROM leased)",
+        is_recorded("leased")
+    )
+}
 
 fn claimed(row: &Row) -> Result<Claimed, DbError> {
     Ok(Claimed {

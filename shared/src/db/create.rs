@@ -1,18 +1,17 @@
-//! Creating orders: one, or a batch in one statement.
+//! Creating an order. `batch` creates many in one statement.
 //!
 //! One statement inserts an order and its work, so that neither exists without the other. A unique constraint tells a repeat from
 //! a new order, without a lookup first.
 
 mod batch;
 
-use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use time::OffsetDateTime;
 use tokio_postgres::types::Type;
 
 use super::params::named;
-use super::row::{COLUMNS, order, order_id_of, qualified};
+use super::row::{COLUMNS, order, order_id_of};
 use super::{DbError, Param, Store, StoreError};
 use crate::order::{NewOrder, Order, OrderId, Status};
 
@@ -116,53 +115,6 @@ impl Store {
         rows.first(|row| Ok(row.try_get("created_at")?))
     }
 
-    /// The statement of [`Self::insert`] for many orders; for one order it takes a tenth longer. It inserts only the first of the orders
-    /// with the same identifier. It inserts rows in the order of their identifiers, so that two batches of the same orders can't
-    /// deadlock. Generated identifiers have the order of their requests, and so do the keys of a repeat.
-    async fn insert_all(
-        &self,
-        requests: &[CreateRequest],
-        cancel_window: Duration,
-    ) -> Result<HashMap<String, OffsetDateTime>, StoreError> {
-        let mut seen = HashSet::new();
-        let requests: Vec<_> = requests.iter().filter(|request| seen.insert(request.order_id.as_str())).collect();
-        let order_ids: Vec<_> = requests.iter().map(|request| request.order_id.as_str()).collect();
-        let user_ids: Vec<_> = requests.iter().map(|request| request.new.user_id.as_str()).collect();
-        let item_ids: Vec<_> = requests.iter().map(|request| array_literal(request.new.item_ids.as_slice())).collect();
-        let amounts: Vec<_> = requests.iter().map(|request| request.new.total_amount.as_decimal()).collect();
-        let currencies: Vec<_> = requests.iter().map(|request| request.new.total_amount.currency().code()).collect();
-        let metadata: Vec<_> = requests.iter().map(|request| request.new.metadata.to_json()).collect();
-        let process_after: Vec<_> = requests.iter().map(|request| request.new.process_after).collect();
-        let keys: Vec<_> = requests.iter().map(|request| request.key.as_deref()).collect();
-        let sql = "WITH inserted AS (
-                INSERT INTO orders (order_id, user_id, item_ids, total_amount, currency, metadata, process_after, idempotency_key)
-                SELECT order_id, user_id, item_ids::text[], total_amount, currency, metadata::jsonb, process_after, key
-                FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)
-                    AS request (order_id, user_id, item_ids, total_amount, currency, metadata, process_after, key)
-                ORDER BY order_id, key
-                ON CONFLICT DO NOTHING
-                RETURNING order_id, created_at, process_after
-            ), work AS (
-                INSERT INTO order_work (order_id, created_at, due_at, process_after)
-                SELECT order_id, created_at, greatest(created_at + make_interval(secs => $9), process_after), process_after
-                FROM inserted
-            )
-            SELECT order_id, created_at FROM inserted";
-        let params: [Param; 9] = [
-            (&order_ids, Type::TEXT_ARRAY),
-            (&user_ids, Type::TEXT_ARRAY),
-            (&item_ids, Type::TEXT_ARRAY),
-            (&amounts, Type::NUMERIC_ARRAY),
-            (&currencies, Type::TEXT_ARRAY),
-            (&metadata, Type::TEXT_ARRAY),
-            (&process_after, Type::TIMESTAMPTZ_ARRAY),
-            (&keys, Type::BYTEA_ARRAY),
-            (&cancel_window.as_secs_f64(), Type::FLOAT8),
-        ];
-        let rows = self.query("create a batch of orders", sql, &params).await?;
-        rows.read(|row| Ok((row.try_get("order_id")?, row.try_get("created_at")?)))
-    }
-
     /// Finds the orders that have the identifier or the key of a request. It reads the content of an order only if it may be a request's:
     /// it has the user of one, and the number of items of one. It therefore reads no other user's content.
     async fn find_earlier(&self, requests: &[&CreateRequest]) -> Result<Vec<Earlier>, StoreError> {
@@ -171,7 +123,7 @@ impl Store {
         let user_ids: Vec<_> = requests.iter().map(|request| request.new.user_id.as_str()).collect();
         let items = |request: &&CreateRequest| i32::try_from(request.new.item_ids.as_slice().len()).unwrap_or(i32::MAX);
         let items: Vec<_> = requests.iter().map(items).collect();
-        let (columns, named) = (qualified(COLUMNS), named("order_states", "ARRAY[e.order_id]"));
+        let named = named("order_states", "ARRAY[e.order_id]");
         // Each lookup uses an index. An OR of the two conditions could scan the table.
         let sql = format!(
             "WITH earlier AS (
@@ -180,7 +132,7 @@ impl Store {
             SELECT order_id, idempotency_key FROM orders
             WHERE idempotency_key IS NOT NULL AND idempotency_key = ANY ($2) AND order_id <> ALL ($1)
         )
-        SELECT e.order_id AS earlier_id, e.idempotency_key, s.order_id IS NOT NULL AS is_read, {columns}
+        SELECT e.order_id AS earlier_id, e.idempotency_key, s.order_id IS NOT NULL AS is_read, {COLUMNS}
         FROM earlier AS e LEFT JOIN LATERAL {named} AS s ON s.user_id = ANY ($3) AND cardinality(s.item_ids) = ANY ($4)"
         );
         let params: [Param; 4] = [
@@ -195,12 +147,6 @@ impl Store {
             Ok(Earlier { order_id: order_id_of(row, "earlier_id")?, order, key: row.try_get("idempotency_key")? })
         })
     }
-}
-
-/// An array as a PostgreSQL literal. The arrays within an array would all need the same length.
-fn array_literal(texts: &[String]) -> String {
-    let quoted = texts.iter().map(|text| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")));
-    format!("{{{}}}", quoted.collect::<Vec<_>>().join(","))
 }
 
 /// An order that existed before, and its idempotency key.
@@ -235,15 +181,4 @@ fn is_same_content(earlier: &Order, new: &NewOrder) -> bool {
         && earlier.total_amount == new.total_amount
         && earlier.metadata == new.metadata
         && earlier.process_after == new.process_after
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn array_literal_escapes_every_element() {
-        let texts = ["a", "", "NULL", "b,c", "\"}\\", "ü {"].map(str::to_owned);
-        assert_eq!(array_literal(&texts), r#"{"a","","NULL","b,c","\"}\\","ü {"}"#);
-    }
 }

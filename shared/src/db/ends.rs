@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::row::{CONTENT, keys, order, order_id, qualified, seconds};
+use super::row::{CONTENT, keys, order, order_id, seconds};
 use super::{DbError, Param, Store, StoreError};
 use crate::order::{Order, OrderId};
 
@@ -121,9 +121,8 @@ impl Store {
 
 /// The columns that [`end`] reads. An end that a retry has taken back since has its own start, attempts and failure.
 fn columns() -> String {
-    let content = qualified(CONTENT);
     format!(
-        "{content}, s.created_at, e.ended_at AS finished_at, e.sequence, \
+        "{CONTENT}, s.created_at, e.ended_at AS finished_at, e.sequence, \
         CASE WHEN coalesce(e.failure, s.failure) IS NOT NULL THEN 'failed' \
             WHEN s.cancelled THEN 'cancelled' ELSE 'completed' END AS status, \
         CASE WHEN e.failure IS NULL THEN s.started_at ELSE e.started_at END AS started_at, \

@@ -5,7 +5,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::params::{Params, all_of, named};
-use super::row::{COLUMNS, keys, order, order_id_of, qualified};
+use super::row::{COLUMNS, keys, order, order_id_of};
 use super::{DbError, Store, StoreError};
 use crate::order::{Order, OrderId, Status, UserId};
 
@@ -112,9 +112,11 @@ impl<'a> Filter<'a> {
     fn statement(&self, source: Source<'a>, most: i64) -> (String, Params<'_>) {
         let mut params = Params::default();
         let user = self.user_id.map(|user_id| params.bind(user_id.as_str(), Type::TEXT));
+        let sort_keys: &[&str] =
+            if user.is_some() { &["user_id", "created_at", "order_id"] } else { &["created_at", "order_id"] };
         let newest_first = |of: &str| {
-            let by_user = if user.is_some() { format!("{of}user_id DESC, ") } else { String::new() };
-            format!("ORDER BY {by_user}{of}created_at DESC, {of}order_id DESC")
+            let keys: Vec<_> = sort_keys.iter().map(|key| format!("{of}{key} DESC")).collect();
+            format!("ORDER BY {}", keys.join(", "))
         };
         let (table, selected, order, read) = match source {
             Source::Exact(table, selected) => (table.to_owned(), selected, newest_first(""), most),
@@ -127,8 +129,7 @@ impl<'a> Filter<'a> {
         let [oldest, newest] = self.bounds(user.as_deref(), &mut params);
         let conditions = all_of([selected.map(str::to_owned), oldest, newest]);
         // The candidates have all keys of their order. Otherwise the page would read all of them, and sort them again.
-        let user_id = if user.is_some() { "user_id, " } else { "" };
-        let candidates = format!("SELECT {user_id}created_at, order_id FROM {table} {conditions} {order}");
+        let candidates = format!("SELECT {} FROM {table} {conditions} {order}", sort_keys.join(", "));
         let read = params.bind(read, Type::INT8);
         // Orders of an exact source have the status.
         let status = self.status.filter(|_| !matches!(source, Source::Exact(..)));
@@ -137,9 +138,8 @@ impl<'a> Filter<'a> {
             params.when("strpos(s.failure, ?) > 0", self.cause, Type::TEXT),
         ]);
         let most = params.bind(most, Type::INT8);
-        let columns = qualified(COLUMNS);
         let page = format!(
-            "SELECT {columns} FROM ({candidates} LIMIT {read}) AS candidate
+            "SELECT {COLUMNS} FROM ({candidates} LIMIT {read}) AS candidate
         JOIN order_states AS s ON s.order_id = ANY (ARRAY[candidate.order_id]) {picked}
         {} LIMIT {most}",
             newest_first("candidate.")

@@ -11,6 +11,9 @@ use tokio_postgres::types::Type;
 
 use super::{DbError, Store, StoreError};
 
+/// The condition that processing is paused.
+pub(super) const IS_PAUSED: &str = "EXISTS (SELECT FROM processing_pause WHERE paused_at IS NOT NULL)";
+
 /// A pause of processing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pause {

@@ -9,8 +9,9 @@ use crate::order::{Order, OrderId, Status, UserId};
 impl Store {
     /// Reads an order. Returns `None` if there is none, or if it is not `user`'s. Without a `user` it is any user's.
     pub async fn read_order(&self, order_id: &OrderId, user: Option<&UserId>) -> Result<Option<Order>, StoreError> {
-        let sql =
-            format!("SELECT {COLUMNS} FROM order_states WHERE order_id = $1 AND ($2::text IS NULL OR user_id = $2)");
+        let sql = format!(
+            "SELECT {COLUMNS} FROM order_states AS s WHERE s.order_id = $1 AND ($2::text IS NULL OR s.user_id = $2)"
+        );
         let params: [Param; 2] = [(&order_id.as_str(), Type::TEXT), (&user.map(UserId::as_str), Type::TEXT)];
         let rows = self.query("read an order", &sql, &params).await?;
         rows.first(order)

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use time::OffsetDateTime;
-use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::active::{ToEnqueue, user_of};
 use super::history::is_recorded;
-use super::row::{order_id, seconds};
+use super::pause::IS_PAUSED;
+use super::row::seconds;
 use super::schedule::lacks_message;
-use super::{DbError, Param, Store, StoreError};
+use super::{Param, Store, StoreError};
 use crate::order::OrderId;
-use crate::queue::{Group, LONGEST_DELAY, Message};
 
 /// A part of `order_work` on disk, by its pages of 8 KiB. A statement of a sweep reads one slice, so its time does not grow with the
 /// number of active orders. Most services have a single slice.
@@ -64,7 +64,7 @@ fn is_late(grace: &str) -> String {
 impl Store {
     /// Finds in a slice how overdue orders are, how many should have a message, and whether scheduled ones fall due within `ahead`.
     pub async fn find_overdue(&self, slice: Slice, grace: Duration, ahead: Duration) -> Result<Overdue, StoreError> {
-        let (is_late, lacks_message, in_slice) = (is_late("$3"), lacks_message("$4"), Slice::HOLDS_ROW);
+        let (is_late, lacks_message, in_slice) = (is_late("$3"), lacks_message(), Slice::HOLDS_ROW);
         let sql = format!(
             "SELECT extract(epoch FROM now() - paused_at)::float8 AS paused_seconds,
             CASE WHEN paused_at IS NULL AND first_due_at < now()
@@ -75,16 +75,15 @@ impl Store {
         FROM (
             SELECT min(due_at) AS first_due_at, count(*) FILTER (WHERE ({lacks_message}) IS NOT TRUE) AS expected_messages,
                 bool_or({is_late}) AS has_late,
-                bool_or({lacks_message} AND due_at < now() + make_interval(secs => $5)) AS has_scheduled
+                bool_or({lacks_message} AND due_at < now() + make_interval(secs => $4)) AS has_scheduled
             FROM order_work WHERE {in_slice}
         ) AS active LEFT JOIN processing_pause ON true"
         );
-        let ([first, end], longest_delay) = (slice.bounds(), LONGEST_DELAY.as_secs_f64());
-        let params: [Param; 5] = [
+        let [first, end] = slice.bounds();
+        let params: [Param; 4] = [
             (&first, Type::TEXT),
             (&end, Type::TEXT),
             (&grace.as_secs_f64(), Type::FLOAT8),
-            (&longest_delay, Type::FLOAT8),
             (&ahead.as_secs_f64(), Type::FLOAT8),
         ];
         let rows = self.query("find overdue orders", &sql, &params).await?;
@@ -109,9 +108,6 @@ impl Store {
     /// Records that they are requeued now, and counts them. If the answer gets lost, they wait for another grace period. An order whose
     /// lease ran out keeps its claim, so that the next claim counts an attempt.
     ///
-    /// `order_work` has no user: only these few orders need one, and each create would pay for the column. The statement reads the user
-    /// of each order by the key of `orders` instead of a join, which could read all orders under misleading statistics.
-    ///
     /// Conflicts: an order that another statement has locked is left out; others take its place, [`SPARE`] at most. The orders are chosen
     /// before they are locked, because PostgreSQL sorts all overdue orders of the slice if the same subquery locks them.
     pub async fn requeue_overdue(
@@ -124,7 +120,7 @@ impl Store {
         let sql = format!(
             "WITH chosen AS (
                 SELECT order_id FROM order_work
-                WHERE {in_slice} AND {is_late} AND NOT EXISTS (SELECT FROM processing_pause WHERE paused_at IS NOT NULL)
+                WHERE {in_slice} AND {is_late} AND NOT {IS_PAUSED}
                 ORDER BY due_at LIMIT $4 + {SPARE}
             ), overdue AS (
                 SELECT order_id FROM order_work WHERE order_id = ANY (ARRAY (SELECT order_id FROM chosen)) AND {is_late}
@@ -138,9 +134,8 @@ impl Store {
             ), recorded AS (
                 INSERT INTO order_events (order_id, event) SELECT order_id, 'requeued' FROM requeued WHERE {is_recorded}
             )
-            SELECT order_id, (SELECT o.user_id FROM orders AS o WHERE o.order_id = requeued.order_id) AS user_id,
-                0::float8 AS due_in_seconds
-            FROM requeued"
+            SELECT order_id, {}, 0::float8 AS due_in_seconds FROM requeued",
+            user_of("requeued")
         );
         let [first, end] = slice.bounds();
         let params: [Param; 4] =
@@ -190,31 +185,4 @@ pub struct Overdue {
     pub expected_messages: i64,
     /// The pages of the whole table, for [`Slice::next`].
     pub pages: u32,
-}
-
-/// An order that gets a message.
-#[derive(Debug)]
-pub struct ToEnqueue {
-    /// The order.
-    pub order_id: OrderId,
-    /// Its user; `None` where the order's row is missing, which no statement of ours leads to.
-    pub user_id: Option<String>,
-    /// The time until it is due.
-    pub due_in: Duration,
-}
-
-impl ToEnqueue {
-    /// Its message, delayed until it is due.
-    #[must_use]
-    pub fn message(&self) -> Message {
-        Message::new(&self.order_id, self.user_id.as_deref().map(Group::of), self.due_in)
-    }
-
-    pub(super) fn read(row: &Row) -> Result<Self, DbError> {
-        Ok(Self {
-            order_id: order_id(row)?,
-            user_id: row.try_get("user_id")?,
-            due_in: seconds(row.try_get("due_in_seconds")?),
-        })
-    }
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use tokio_postgres::types::Type;
 
+use super::active::ToEnqueue;
 use super::history::{Actor, MAX_RETRIED, has_room};
 use super::params::{Params, all_of, named};
-use super::requeue::ToEnqueue;
 use super::row::{Rows, keys, order_id};
 use super::{Param, Store, StoreError};
 use crate::order::{OrderId, UserId};

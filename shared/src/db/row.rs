@@ -69,22 +69,17 @@ pub(super) fn keys(order_ids: &[OrderId]) -> Vec<&str> {
     order_ids.iter().map(OrderId::as_str).collect()
 }
 
-/// The columns of an order's content, which never changes.
+/// The columns of an order's content. Only an erasure changes some of it.
 macro_rules! content {
     () => {
-        "order_id, user_id, item_ids, total_amount, currency, metadata::text AS metadata, process_after"
+        "s.order_id, s.user_id, s.item_ids, s.total_amount, s.currency, s.metadata::text AS metadata, s.process_after"
     };
 }
-/// The columns of `order_states` with an order's content.
+/// The columns of `order_states AS s` with an order's content.
 pub(super) const CONTENT: &str = content!();
-/// The columns of `order_states` that [`order`] reads.
+/// The columns of `order_states AS s` that [`order`] reads.
 pub(super) const COLUMNS: &str =
-    concat!(content!(), ", status, created_at, started_at, finished_at, attempts, failure");
-
-/// The same columns of the relation `s`: for a statement with another relation that has some of the names too.
-pub(super) fn qualified(columns: &str) -> String {
-    columns.split(", ").map(|column| format!("s.{column}")).collect::<Vec<_>>().join(", ")
-}
+    concat!(content!(), ", s.status, s.created_at, s.started_at, s.finished_at, s.attempts, s.failure");
 
 pub(super) fn order(row: &Row) -> Result<Order, DbError> {
     Ok(Order {
@@ -126,10 +121,6 @@ pub(super) fn order_id(row: &Row) -> Result<OrderId, DbError> {
 pub(super) fn order_id_of(row: &Row, column: &str) -> Result<OrderId, DbError> {
     let text: &str = row.try_get(column)?;
     text.parse().map_err(|_| DbError::Corrupt(format!("{column} {text}")))
-}
-
-pub(super) fn due_in(row: &Row) -> Result<(OrderId, Duration), DbError> {
-    Ok((order_id(row)?, seconds(row.try_get("due_in_seconds")?)))
 }
 
 /// A time that the database computed. A time out of range becomes zero.

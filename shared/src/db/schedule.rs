@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use tokio_postgres::types::Type;
 
-use super::requeue::{Slice, ToEnqueue};
+use super::active::{ToEnqueue, user_of};
+use super::pause::IS_PAUSED;
+use super::requeue::Slice;
 use super::{Param, Store, StoreError};
 use crate::order::{Order, OrderId};
 use crate::queue::LONGEST_DELAY;
@@ -25,9 +27,9 @@ pub fn delay_of_first_message(order: &Order, cancel_window: Duration) -> Option<
     (wait <= LONGEST_DELAY).then_some(wait.max(cancel_window))
 }
 
-/// The condition that the sweeper is still to send an order's first message. `longest_delay` is the parameter with [`LONGEST_DELAY`] in
-/// seconds.
-pub(super) fn lacks_message(longest_delay: &str) -> String {
+/// The condition that the sweeper is still to send an order's first message.
+pub(super) fn lacks_message() -> String {
+    let longest_delay = LONGEST_DELAY.as_secs();
     format!("process_after > created_at + make_interval(secs => {longest_delay}) AND requeued_at IS NULL")
 }
 
@@ -40,24 +42,18 @@ impl Store {
         ahead: Duration,
         limit: i64,
     ) -> Result<Vec<ToEnqueue>, StoreError> {
-        let ([first, end], longest_delay) = (slice.bounds(), LONGEST_DELAY.as_secs_f64());
-        let params: [Param; 5] = [
-            (&first, Type::TEXT),
-            (&end, Type::TEXT),
-            (&longest_delay, Type::FLOAT8),
-            (&ahead.as_secs_f64(), Type::FLOAT8),
-            (&limit, Type::INT8),
-        ];
-        let (in_slice, lacks_message) = (Slice::HOLDS_ROW, lacks_message("$3"));
+        let [first, end] = slice.bounds();
+        let params: [Param; 4] =
+            [(&first, Type::TEXT), (&end, Type::TEXT), (&ahead.as_secs_f64(), Type::FLOAT8), (&limit, Type::INT8)];
+        let (in_slice, lacks_message, user) = (Slice::HOLDS_ROW, lacks_message(), user_of("scheduled"));
         let sql = format!(
-            "SELECT order_id, (SELECT o.user_id FROM orders AS o WHERE o.order_id = scheduled.order_id) AS user_id,
-                greatest(0, extract(epoch FROM due_at - now()))::float8 AS due_in_seconds
+            "SELECT order_id, {user}, greatest(0, extract(epoch FROM due_at - now()))::float8 AS due_in_seconds
             FROM (
                 SELECT order_id, due_at FROM order_work
                 WHERE {in_slice} AND {lacks_message}
-                    AND due_at < now() + make_interval(secs => $4)
-                    AND NOT EXISTS (SELECT FROM processing_pause WHERE paused_at IS NOT NULL)
-                ORDER BY due_at LIMIT $5
+                    AND due_at < now() + make_interval(secs => $3)
+                    AND NOT {IS_PAUSED}
+                ORDER BY due_at LIMIT $4
             ) AS scheduled"
         );
         let rows = self.query("find scheduled orders", &sql, &params).await?;

@@ -4,9 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_sqs::types::{
-    MessageAttributeValue, MessageSystemAttributeName as DeliveredAttribute,
-    MessageSystemAttributeNameForSends as SystemAttribute, MessageSystemAttributeValue as SystemAttributeValue,
-    SendMessageBatchRequestEntry,
+    MessageAttributeValue, MessageSystemAttributeNameForSends as SystemAttribute,
+    MessageSystemAttributeValue as SystemAttributeValue, SendMessageBatchRequestEntry,
 };
 
 use super::{Group, LONGEST_DELAY, QueueError, whole_seconds};
@@ -88,15 +87,11 @@ pub struct Received {
     pub body: String,
     /// The receipt handle, which deletes the message or sets its visibility.
     pub receipt: String,
-    /// The group that it was sent with, if any.
-    pub group: Option<Group>,
 }
 
 impl Received {
     /// A message as SQS delivers it; `None` without a body or a receipt, which SQS never sends.
     pub(super) fn read(message: aws_sdk_sqs::types::Message) -> Option<Self> {
-        let group = message.attributes.as_ref().and_then(|all| all.get(&DeliveredAttribute::MessageGroupId));
-        let group = group.map(|attribute| Group::received(attribute));
-        Some(Self { body: message.body?, receipt: message.receipt_handle?, group })
+        Some(Self { body: message.body?, receipt: message.receipt_handle? })
     }
 }

@@ -43,9 +43,14 @@ const CHUNKS: [(&str, &str, f64, f64); 15] = [
     (COUNT_FAILED, "now() - interval '2 h', now() - interval '1 h', 20", 200.0, 500.0),
     (COUNT_PENDING, "'large', 1", 21_000.0, 5_000.0),
     (ACTIVE_ORDERS, "51, 51", 21_000.0, 5_000.0),
-    ("SELECT extract(epoch FROM now() - paused_at)", "SLICE, 180, 900, 600", 7_000.0, 150.0),
+    ("SELECT extract(epoch FROM now() - paused_at)", "SLICE, 180, 600", 7_000.0, 150.0),
     ("WITH chosen AS ( SELECT order_id FROM order_work", "SLICE, 0, 100", 8_000.0, 6_000.0),
-    ("SELECT order_id, (SELECT o.user_id FROM orders", "SLICE, 900, 600, 100", 7_000.0, 600.0),
+    (
+        "SELECT order_id, (SELECT o.user_id FROM orders AS o WHERE o.order_id = scheduled",
+        "SLICE, 600, 100",
+        7_000.0,
+        600.0,
+    ),
     ("SELECT order_id, ctid::text AS place FROM order_ends", "0, '(20,0)'", 2_000.0, 40.0),
 ];
 

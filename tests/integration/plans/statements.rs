@@ -24,7 +24,7 @@ pub const HOT: [(&str, &str, &str, Option<i64>); 36] = [
     ("find earlier orders", "WITH earlier AS", "IDS, ARRAY['\\x02']::bytea[], ARRAY['alice'], ARRAY[1]", None),
     (
         "get an order",
-        "SELECT order_id, user_id, … failure FROM order_states WHERE order_id",
+        "SELECT s.order_id, s.user_id, … s.failure FROM order_states AS s WHERE s.order_id",
         "'m-500000', NULL",
         Some(1),
     ),
@@ -52,16 +52,21 @@ pub const HOT: [(&str, &str, &str, Option<i64>); 36] = [
     ),
     ("finish", "WITH done AS", FINISHED, None),
     (
-        "cancel",
-        "WITH held AS ( SELECT order_id FROM order_work WHERE order_id = $1 AND started_at IS NULL",
-        "'c-1', NULL, 'olga', NULL",
-        Some(1),
+        "cancel a user's",
+        "WITH held AS ( SELECT order_id FROM order_work WHERE order_id = ANY",
+        "PENDING, 'alice', 'olga', NULL",
+        Some(40),
     ),
     ("finish and keep the ends", "WITH done AS … INSERT INTO order_ends", FINISHED, None),
     ("find ends", "SELECT s.order_id … FROM order_ends AS e JOIN", "ENDED", None),
     ("delete ends", "DELETE FROM order_ends", "ENDED, array_fill(1, ARRAY[SIZE])", None),
     ("find old ends", "SELECT order_id, ctid", "0, '(0,0)'", Some(2000)),
-    ("find active orders", "SELECT order_id, greatest(", "IDS, 900", None),
+    (
+        "find active orders",
+        "SELECT order_id, (SELECT o.user_id FROM orders AS o WHERE o.order_id = order_work",
+        "IDS",
+        None,
+    ),
     (
         "retry",
         "WITH held AS ( SELECT order_id, started_at, finished_at, attempts, failure FROM orders",
@@ -71,7 +76,7 @@ pub const HOT: [(&str, &str, &str, Option<i64>); 36] = [
     (
         "cancel many",
         "WITH held AS ( SELECT order_id FROM order_work WHERE order_id = ANY",
-        "PENDING, 'olga', NULL",
+        "PENDING, NULL, 'olga', NULL",
         Some(40),
     ),
     // Lists: a scan reads 10,000 orders, and a page of the others as many as it shows.

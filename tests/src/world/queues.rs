@@ -103,13 +103,8 @@ impl World {
 
     /// Sends a message to the dead-letter queue.
     pub async fn send_dead_letter(&self, body: &str) {
-        self.send_dead_letter_of(body, None).await;
-    }
-
-    /// The same, with this group.
-    pub async fn send_dead_letter_of(&self, body: &str, group: Option<&str>) {
         let call = self.sqs.send_message().queue_url(&self.dlq_url).message_body(body);
-        call.set_message_group_id(group.map(str::to_owned)).send().await.expect("the queue answers");
+        call.send().await.expect("the queue answers");
     }
 
     /// Sends messages for these orders to the orders' queue, ten in a call.

@@ -30,13 +30,14 @@ pub async fn cancel(
     _: OptionalBody<NoOptions>,
 ) -> Result<Json<OrderView>, ApiError> {
     let user = caller.may_write()?;
-    let cancelled = call.store.cancel(&order_id, user, caller.actor(), call.api.announce).await?;
-    let order = find(&call, user, &order_id).await?;
-    if !cancelled && order.status != Status::Cancelled {
+    let order_ids = [order_id];
+    let is_cancelled = call.store.cancel(&order_ids, user, caller.actor(), call.api.announce).await? > 0;
+    let order = find(&call, user, &order_ids[0]).await?;
+    if !is_cancelled && order.status != Status::Cancelled {
         let detail = format!("The order is {}. A client can cancel only a pending order.", order.status);
         return Err(ApiError::Conflict(detail));
     }
     // A repeat changes nothing. Its caller may be another one.
-    tracing::info!(order.id = %order_id, caller = caller.user_id().as_str(), is_repeat = !cancelled, "cancelled the order");
+    tracing::info!(order.id = %order.order_id, caller = caller.user_id().as_str(), is_repeat = !is_cancelled, "cancelled the order");
     Ok(Json(order.into()))
 }

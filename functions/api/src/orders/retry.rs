@@ -5,12 +5,10 @@ use std::time::Duration;
 
 use axum::Json;
 use serde::{Deserialize, Serialize};
-use shared::db::active::Active;
+use shared::db::active::ToEnqueue;
 use shared::db::history::Actor;
-use shared::db::requeue::ToEnqueue;
 use shared::db::retry::{Cause, FailedFilter};
 use shared::order::{OrderId, Status, UserId};
-use shared::queue::{Group, Message};
 use shared::view::OrderView;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
@@ -52,10 +50,9 @@ pub async fn retry(
     let order = find(&call, None, &order_ids[0]).await?;
     if order.status == Status::Pending {
         // A repeat sends the message again, because the first call may have failed before it did.
-        for Active { due_in, is_scheduled, .. } in call.store.find_active(&order_ids).await? {
-            if !is_scheduled {
-                enqueue(&call, &order, Message::new(&order.order_id, Some(Group::of(&order.user_id)), due_in)).await;
-            }
+        let active = call.store.find_active(&order_ids).await?;
+        if let Some(active) = active.first().filter(|active| !active.is_scheduled) {
+            enqueue(&call, &order, active.order.message()).await;
         }
     }
     if !retried.is_empty() {
@@ -225,9 +222,8 @@ pub async fn retry_paced(
     let others: Vec<_> = order_ids.iter().filter(|order_id| !pending.contains(order_id)).cloned().collect();
     // If the answer of the statement got lost, it was sent again, and found that no order is failed any more.
     let active = if others.is_empty() { Vec::new() } else { call.store.find_active(&others).await? };
-    let in_need = active.iter().filter(|order| order.needs_message());
-    messages.extend(in_need.map(|order| Message::new(&order.order_id, None, order.due_in)));
-    pending.extend(active.iter().map(|order| order.order_id.clone()));
+    messages.extend(active.iter().filter(|active| active.needs_message()).map(|active| active.order.message()));
+    pending.extend(active.into_iter().map(|active| active.order.order_id));
     let unsent = call.enqueue(&messages).await;
     if unsent > 0 {
         tracing::error!(unsent, "could not enqueue retried orders; the sweeper will retry");
