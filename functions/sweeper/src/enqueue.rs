@@ -8,7 +8,8 @@
 //! first runs after the pause requeue these orders, because their messages are missing.
 //!
 //! A run also sends the first messages of orders whose `process_after` is near ([`shared::db::schedule`]), each delayed until its order
-//! is due. It looks [`AHEAD`], so that orders are due in time even if some runs fail.
+//! is due. It looks [`AHEAD`], so that orders are due in time even if some runs fail. Only its time limits how many: a limit by number would
+//! let one user's orders hold up those of others for longer.
 
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ impl Sweeper {
         let (scheduled, late) = (survey.scheduled(), survey.late());
         let last_start = deadline.minus(self.timeout / CHUNK_SHARE);
         let first_half = if late.is_empty() { deadline } else { last_start }.share(1, 2);
-        let mut sender = Sender::new(self, self.sweep_limit, first_half, deadline);
+        let mut sender = Sender::new(self, i64::MAX, first_half, deadline);
         let mut result = Ok(());
         for slice in scheduled {
             result = result.and(sender.send_scheduled(slice).await);
