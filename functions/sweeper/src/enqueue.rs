@@ -8,8 +8,8 @@
 //! first runs after the pause requeue these orders, because their messages are missing.
 //!
 //! A run also sends the first messages of orders whose `process_after` is near ([`shared::db::schedule`]), each delayed until its order
-//! is due. It looks [`AHEAD`], so that orders are due in time even if some runs fail. Only its time limits how many: a limit by number would
-//! let one user's orders hold up those of others for longer.
+//! is due. It looks [`AHEAD`], so that orders are due in time even if some runs fail. The number of these messages is limited by
+//! the run's time alone: a lower limit would let one user's orders hold up those of others for longer.
 
 use std::time::Duration;
 

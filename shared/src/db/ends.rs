@@ -95,7 +95,7 @@ impl Store {
         rows.read(|row| Ok(OldEnd { order_id: order_id(row)?, place: row.try_get("place")? }))
     }
 
-    /// Deletes ends whose events the bus has taken, in the order of their keys, in which a retry locks them.
+    /// Deletes ends whose events the bus has taken, in the order of their keys: a retry locks them in the same order.
     ///
     /// Conflicts: an end that another invocation has deleted first is left out.
     pub async fn delete_ends(&self, ends: &[&End]) -> Result<(), StoreError> {

@@ -3,7 +3,8 @@
 //! Other statements read the row as part of their own work: a claim takes no order while processing is paused, a sweep requeues none
 //! and sends no first messages, and the metrics show the pause. The processor then acknowledges the messages of orders that are due, so
 //! that a pause costs no receive. After the pause these orders have no message. The sweeper finds them by `resumed_at`: an order that was
-//! due by then counts as overdue at once. So does one that fell due while the resume was committed; if it has its message, it gets another.
+//! due by then counts as overdue at once. The same holds for one that fell due while the resume was committed; if it has its message, it
+//! gets another.
 
 use time::OffsetDateTime;
 use tokio_postgres::Row;
