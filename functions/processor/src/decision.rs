@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use shared::db::claim::Claimed;
 use shared::db::finish::{Finish, Reschedule};
+use shared::order::OrderId;
 
 use crate::backoff::Backoff;
 use crate::work::Outcome;
@@ -16,10 +17,11 @@ const LONGEST_DAYS: u64 = 7;
 /// The decision on a claimed order.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// The order completes.
-    Complete,
-    /// The order fails for this reason. Another attempt could not help.
-    Fail(String),
+    /// The order ends now.
+    End {
+        /// Why it fails, if another attempt could not help; `None` if it completes.
+        failure: Option<String>,
+    },
     /// The order fails and goes to the dead-letter queue. Another attempt could help, but none is left.
     DeadLetter {
         /// Why it fails.
@@ -27,12 +29,13 @@ pub enum Decision {
         /// The cause of the attempt, if there was one and it failed.
         cause: Option<String>,
     },
-    /// The order gets another attempt after this time. This attempt is used up, for this reason.
-    Retry(Duration, String),
-    /// The order waits for this time, within the same attempt.
-    Wait(Duration),
-    /// The order is due at once, and no attempt is used up: the work did not start, or the dead letter could not be sent.
-    Release,
+    /// The order is due again: for a retry, after a wait, or because it is released.
+    Later {
+        /// The time until then; zero if it is released.
+        after: Duration,
+        /// The cause, if the attempt failed. The attempt is used up then.
+        failed_attempt: Option<String>,
+    },
 }
 
 /// A claimed order and the decision on it.
@@ -53,12 +56,15 @@ impl Decided {
         let waited = Duration::try_from(order.now - order.started_at).unwrap_or_default();
         let is_over = waited >= LONGEST;
         let decision = match outcome {
-            Outcome::Complete => Decision::Complete,
-            Outcome::Fail(reason) => Decision::Fail(reason),
+            Outcome::Complete => Decision::End { failure: None },
+            Outcome::Fail(reason) => Decision::End { failure: Some(reason) },
             Outcome::Wait(_) if is_over => {
                 Decision::DeadLetter { failure: format!("given up after {LONGEST_DAYS} days of waiting"), cause: None }
             }
-            Outcome::Wait(after) => Decision::Wait(after.unwrap_or_else(|| backoff.after_waiting(waited))),
+            Outcome::Wait(after) => {
+                let after = after.unwrap_or_else(|| backoff.after_waiting(waited));
+                Decision::Later { after, failed_attempt: None }
+            }
             Outcome::Retry { cause, .. } if attempts >= max_attempts => {
                 Decision::DeadLetter { failure: given_up(attempts, Some(&cause)), cause: Some(cause) }
             }
@@ -67,9 +73,11 @@ impl Decided {
                 Decision::DeadLetter { failure, cause: Some(cause) }
             }
             Outcome::Retry { after, cause } => {
-                Decision::Retry(backoff.after(order.attempts).max(after.unwrap_or_default()), cause)
+                let after = backoff.after(order.attempts).max(after.unwrap_or_default());
+                Decision::Later { after, failed_attempt: Some(cause) }
             }
-            Outcome::NotStarted => Decision::Release,
+            // The order is released: no attempt is used up.
+            Outcome::NotStarted => Decision::Later { after: Duration::ZERO, failed_attempt: None },
         };
         Self { order, decision, attempts }
     }
@@ -85,12 +93,12 @@ impl Decided {
         }
     }
 
-    /// The decision if the dead letter could not be sent: the order is due at once. If its attempts are used up, the next claim sends the
-    /// letter. An order that is older than [`LONGEST`] gets another attempt first, and its outcome decides anew.
+    /// The decision if the dead letter could not be sent: the order is due at once, for a retry if its attempt failed, and else released. If
+    /// its attempts are used up, the next claim sends the letter. An order that is older than [`LONGEST`] gets another attempt first, and its
+    /// outcome decides anew.
     pub fn without_letter(self) -> Self {
         let decision = match self.decision {
-            Decision::DeadLetter { cause: Some(cause), .. } => Decision::Retry(Duration::ZERO, cause),
-            Decision::DeadLetter { cause: None, .. } => Decision::Release,
+            Decision::DeadLetter { cause, .. } => Decision::Later { after: Duration::ZERO, failed_attempt: cause },
             other => other,
         };
         Self { decision, ..self }
@@ -99,30 +107,24 @@ impl Decided {
     /// The end of the order; `None` if it does not end now.
     pub fn finish(&self) -> Option<Finish<'_>> {
         let failure = match &self.decision {
-            Decision::Complete => None,
-            Decision::Fail(failure) | Decision::DeadLetter { failure, .. } => Some(failure.as_str()),
-            Decision::Retry(..) | Decision::Wait(_) | Decision::Release => return None,
+            Decision::End { failure } => failure.as_deref(),
+            Decision::DeadLetter { failure, .. } => Some(failure.as_str()),
+            Decision::Later { .. } => return None,
         };
         Some(Finish { order: &self.order, attempts: self.attempts, failure })
     }
 
-    /// The time until the order is due again; `None` if it ends now.
-    pub fn due_again_after(&self) -> Option<Duration> {
-        match self.decision {
-            Decision::Retry(time, _) | Decision::Wait(time) => Some(time),
-            Decision::Release => Some(Duration::ZERO),
-            Decision::Complete | Decision::Fail(_) | Decision::DeadLetter { .. } => None,
-        }
+    /// The order, and the time until it is due again; `None` if it ends now.
+    pub fn due_again(&self) -> Option<(&OrderId, Duration)> {
+        let Decision::Later { after, .. } = self.decision else { return None };
+        Some((&self.order.order_id, after))
     }
 
     /// The rescheduling of the order; `None` if it ends now. `since_claim` is the time since the claim.
     pub fn reschedule(&self, since_claim: Duration) -> Option<Reschedule<'_>> {
-        let due_at = self.order.now + since_claim + self.due_again_after()?;
-        let failed_attempt = match &self.decision {
-            Decision::Retry(_, cause) => Some(cause.as_str()),
-            _ => None,
-        };
-        Some(Reschedule { order_id: &self.order.order_id, due_at, failed_attempt })
+        let Decision::Later { after, failed_attempt } = &self.decision else { return None };
+        let due_at = self.order.now + since_claim + *after;
+        Some(Reschedule { order_id: &self.order.order_id, due_at, failed_attempt: failed_attempt.as_deref() })
     }
 }
 
@@ -143,8 +145,8 @@ impl Split {
         let mut split = Self::default();
         for decided in decided {
             let orders = match decided.decision {
-                Decision::Complete | Decision::Fail(_) => &mut split.ending,
-                Decision::Retry(..) | Decision::Wait(_) | Decision::Release => &mut split.later,
+                Decision::End { .. } => &mut split.ending,
+                Decision::Later { .. } => &mut split.later,
                 Decision::DeadLetter { .. } => &mut split.dead_lettered,
             };
             orders.push(decided);
@@ -184,30 +186,28 @@ mod tests {
         Decision::DeadLetter { failure: failure.to_owned(), cause: cause.map(str::to_owned) }
     }
 
+    fn later(after: Duration, failed_attempt: Option<&str>) -> Decision {
+        Decision::Later { after, failed_attempt: failed_attempt.map(str::to_owned) }
+    }
+
     #[test]
     fn last_attempt_dead_letters_the_order_with_its_cause() {
-        assert_eq!(decided(0, None).decision, Decision::Retry(Duration::from_secs(1), "busy".to_owned()));
-        assert_eq!(decided(1, None).decision, Decision::Retry(Duration::from_secs(1), "busy".to_owned()));
+        assert_eq!(decided(0, None).decision, later(Duration::from_secs(1), Some("busy")));
+        assert_eq!(decided(1, None).decision, later(Duration::from_secs(1), Some("busy")));
         assert_eq!(decided(2, None).decision, dead_letter("given up after 3 attempts: busy", Some("busy")));
     }
 
     #[test]
     fn order_without_its_letter_is_due_at_once_and_keeps_its_cause() {
         let (busy, other) = (decided(2, None), decide(2, 7 * DAY, Outcome::Wait(None)));
-        assert_eq!(busy.without_letter().decision, Decision::Retry(Duration::ZERO, "busy".to_owned()));
-        assert_eq!(other.without_letter().decision, Decision::Release);
+        assert_eq!(busy.without_letter().decision, later(Duration::ZERO, Some("busy")));
+        assert_eq!(other.without_letter().decision, later(Duration::ZERO, None));
     }
 
     #[test]
     fn retry_after_lengthens_the_back_off_and_never_shortens_it() {
-        assert_eq!(
-            decided(0, Some(Duration::from_mins(1))).decision,
-            Decision::Retry(Duration::from_mins(1), "busy".to_owned())
-        );
-        assert_eq!(
-            decided(0, Some(Duration::ZERO)).decision,
-            Decision::Retry(Duration::from_secs(1), "busy".to_owned())
-        );
+        assert_eq!(decided(0, Some(Duration::from_mins(1))).decision, later(Duration::from_mins(1), Some("busy")));
+        assert_eq!(decided(0, Some(Duration::ZERO)).decision, later(Duration::from_secs(1), Some("busy")));
     }
 
     #[test]
@@ -215,17 +215,14 @@ mod tests {
         let wait = |waited, after| decide(0, waited, Outcome::Wait(after)).decision;
         let retry = |waited| decide(0, waited, Outcome::Retry { cause: "busy".to_owned(), after: Some(DAY) }).decision;
         let almost = Duration::from_millis(7 * 86_400_000 - 1);
-        assert_eq!(
-            (wait(almost, Some(DAY)), retry(almost)),
-            (Decision::Wait(DAY), Decision::Retry(DAY, "busy".to_owned()))
-        );
-        assert_eq!(wait(almost, None), Decision::Wait(Duration::from_secs(1)));
+        assert_eq!((wait(almost, Some(DAY)), retry(almost)), (later(DAY, None), later(DAY, Some("busy"))));
+        assert_eq!(wait(almost, None), later(Duration::from_secs(1), None));
         for (days, after) in [(7, Some(DAY)), (70, None)] {
             assert_eq!(wait(days * DAY, after), dead_letter("given up after 7 days of waiting", None));
         }
         assert_eq!(retry(7 * DAY), dead_letter("given up after 7 days: busy", Some("busy")));
-        assert_eq!(decide(0, 70 * DAY, Outcome::NotStarted).decision, Decision::Release);
-        assert_eq!(decide(0, 70 * DAY, Outcome::Complete).decision, Decision::Complete);
+        assert_eq!(decide(0, 70 * DAY, Outcome::NotStarted).decision, later(Duration::ZERO, None));
+        assert_eq!(decide(0, 70 * DAY, Outcome::Complete).decision, Decision::End { failure: None });
     }
 
     #[test]

@@ -65,8 +65,7 @@ impl Queues {
         batch: &Batch,
         deadline: Deadline,
     ) -> HashSet<OrderId> {
-        let rescheduled =
-            decided.iter().filter_map(|decided| Some((&decided.order.order_id, decided.due_again_after()?)));
+        let rescheduled = decided.iter().filter_map(Decided::due_again);
         let not_due = not_due.iter().map(|(order_id, due_in)| (order_id, (*due_in).max(SHORTEST_DELAY)));
         let later: Vec<_> = rescheduled.chain(not_due).collect();
         let message = |(order_id, delay): &(&OrderId, Duration)| {
