@@ -150,21 +150,21 @@ impl<W: Work> Processor<W> {
         let decided = join_all(claimed.into_iter().map(|order| self.attempt(order, work_deadline))).await;
         let Split { ending, later, dead_lettered } = Split::of(decided);
         self.finish(&lease, &ending, batch).await;
+        let (kept, mut unkept) = queues::split_kept(&not_due, batch);
         // An order whose rescheduling failed gets no new message: SQS delivers the old one again.
-        let rescheduled = if self.reschedule(&lease, &later, batch).await { later.as_slice() } else { &[] };
-        let (kept, not_kept) = queues::split_kept(not_due, batch);
+        if self.reschedule(&lease, &later, batch).await {
+            unkept.extend(later.iter().filter_map(Decided::due_again));
+        }
         // All at once, so that a queue that hangs costs the time of only one. Dead letters before their failures are recorded.
         let queue_deadline = deadline.share(2, 3);
-        let (unsent_letters, unsent_messages, unconfirmed) = tokio::join!(
-            self.queues.dead_letter(&dead_lettered, batch, queue_deadline),
-            self.queues.enqueue_later(rescheduled, &not_kept, batch, queue_deadline),
+        let ((sent, unsent), unsent_messages, unconfirmed) = tokio::join!(
+            self.queues.dead_letter(dead_lettered, batch, queue_deadline),
+            self.queues.enqueue_later(&unkept, batch, queue_deadline),
             self.queues.set_visibility(&kept, queue_deadline)
         );
-        for order_id in unsent_messages.iter().chain(&unsent_letters) {
+        for order_id in unsent.iter().map(|decided| &decided.order.order_id).chain(unsent_messages) {
             batch.fail(order_id);
         }
-        let (unsent, sent): (Vec<_>, Vec<_>) =
-            dead_lettered.into_iter().partition(|decided| unsent_letters.contains(&decided.order.order_id));
         self.finish(&lease, &sent, batch).await;
         let unsent: Vec<_> = unsent.into_iter().map(Decided::without_letter).collect();
         self.reschedule(&lease, &unsent, batch).await;
@@ -173,7 +173,7 @@ impl<W: Work> Processor<W> {
 
     /// Reports the invisible messages as failed, so that Lambda does not delete them. An order whose message may be visible gets a new one:
     /// the old message would only return after its visibility timeout.
-    async fn keep(&self, kept: Vec<Kept>, unconfirmed: &HashSet<usize>, batch: &mut Batch, deadline: Deadline) {
+    async fn keep(&self, kept: Vec<Kept<'_>>, unconfirmed: &HashSet<usize>, batch: &mut Batch, deadline: Deadline) {
         let mut others = Vec::new();
         for (index, kept) in kept.into_iter().enumerate() {
             if unconfirmed.contains(&index) {
@@ -182,8 +182,8 @@ impl<W: Work> Processor<W> {
                 batch.fail_message(kept.message_id);
             }
         }
-        for order_id in self.queues.enqueue_later(&[], &others, batch, deadline).await {
-            batch.fail(&order_id);
+        for order_id in self.queues.enqueue_later(&others, batch, deadline).await {
+            batch.fail(order_id);
         }
     }
 

@@ -44,49 +44,54 @@ impl Queues {
     }
 
     /// Dead-letters orders, before they are recorded as failed. If the worker crashes in between, another repeats both steps. Returns
-    /// the orders that could not be sent.
-    pub async fn dead_letter(&self, dead_lettered: &[Decided], batch: &Batch, deadline: Deadline) -> HashSet<OrderId> {
+    /// the orders whose letter was sent, and the others.
+    pub async fn dead_letter(
+        &self,
+        dead_lettered: Vec<Decided>,
+        batch: &Batch,
+        deadline: Deadline,
+    ) -> (Vec<Decided>, Vec<Decided>) {
         let letter = |decided: &Decided| {
             let (order_id, end) = (&decided.order.order_id, decided.finish());
             let cause = end.and_then(|end| end.failure).unwrap_or_default();
             Message::dead_letter(order_id.as_str(), batch.group(order_id), cause)
         };
         let letters: Vec<_> = dead_lettered.iter().map(letter).collect();
-        let unsent = self.dead_letters.send_all(&letters, deadline).await;
-        unsent.into_iter().map(|index| dead_lettered[index].order.order_id.clone()).collect()
+        let refused = self.dead_letters.send_all(&letters, deadline).await;
+        let (mut sent, mut unsent) = (Vec::new(), Vec::new());
+        for (index, decided) in dead_lettered.into_iter().enumerate() {
+            if refused.contains(&index) { &mut unsent } else { &mut sent }.push(decided);
+        }
+        (sent, unsent)
     }
 
-    /// Sends a new message for each order that waits, and for each that is not due and keeps no message. Returns the orders whose
-    /// messages could not be sent.
-    pub async fn enqueue_later(
+    /// Sends a new message for each of these orders, delayed by the time until it is due. Returns the orders whose messages could not be
+    /// sent.
+    pub async fn enqueue_later<'a>(
         &self,
-        decided: &[Decided],
-        not_due: &[(OrderId, Duration)],
+        later: &[(&'a OrderId, Duration)],
         batch: &Batch,
         deadline: Deadline,
-    ) -> HashSet<OrderId> {
-        let rescheduled = decided.iter().filter_map(Decided::due_again);
-        let not_due = not_due.iter().map(|(order_id, due_in)| (order_id, (*due_in).max(SHORTEST_DELAY)));
-        let later: Vec<_> = rescheduled.chain(not_due).collect();
+    ) -> Vec<&'a OrderId> {
         let message = |(order_id, delay): &(&OrderId, Duration)| {
             Message::new(order_id, batch.group(order_id), *delay).with_trace(batch.trace(order_id))
         };
         let unsent = self.orders.send_all(&later.iter().map(message).collect::<Vec<_>>(), deadline).await;
-        unsent.into_iter().map(|index| later[index].0.clone()).collect()
+        unsent.into_iter().map(|index| later[index].0).collect()
     }
 
     /// Makes messages invisible until their orders are due. Returns the indexes of those that SQS did not confirm.
-    pub async fn set_visibility(&self, kept: &[Kept], deadline: Deadline) -> HashSet<usize> {
-        let times: Vec<_> = kept.iter().map(|kept| (kept.receipt.clone(), kept.due_in.max(SHORTEST_DELAY))).collect();
+    pub async fn set_visibility(&self, kept: &[Kept<'_>], deadline: Deadline) -> HashSet<usize> {
+        let times: Vec<_> = kept.iter().map(|kept| (kept.receipt.clone(), kept.due_in)).collect();
         self.orders.set_visibility_all(&times, deadline).await
     }
 }
 
 /// A message that stays in the queue, invisible, until its order is due.
-pub struct Kept {
+pub struct Kept<'a> {
     /// The order.
-    pub order_id: OrderId,
-    /// The time until the order is due.
+    pub order_id: &'a OrderId,
+    /// The time until it becomes visible: when the order is due.
     pub due_in: Duration,
     /// The message's identifier.
     pub message_id: String,
@@ -96,10 +101,14 @@ pub struct Kept {
 
 /// Splits orders that are not due into those that keep a message, as they are due soon and SQS delivers it for the first time, and the
 /// others, which get a new one.
-pub fn split_kept(not_due: Vec<(OrderId, Duration)>, batch: &Batch) -> (Vec<Kept>, Vec<(OrderId, Duration)>) {
+pub fn split_kept<'a>(
+    not_due: &'a [(OrderId, Duration)],
+    batch: &Batch,
+) -> (Vec<Kept<'a>>, Vec<(&'a OrderId, Duration)>) {
     let (mut kept, mut others) = (Vec::new(), Vec::new());
     for (order_id, due_in) in not_due {
-        let first = if due_in <= LONGEST_KEPT { batch.first_delivery(&order_id) } else { None };
+        let due_in = (*due_in).max(SHORTEST_DELAY);
+        let first = if due_in <= LONGEST_KEPT { batch.first_delivery(order_id) } else { None };
         match first {
             Some((message_id, receipt)) => kept.push(Kept { order_id, due_in, message_id, receipt }),
             None => others.push((order_id, due_in)),
