@@ -149,7 +149,7 @@ impl FromStr for Stage {
 
 /// The time-out of this function as deployed: `FUNCTION_TIMEOUT_SECONDS`, at least 5. The invocation's deadline comes from this
 /// and not from the time in Lambda's event, because the machine's wall clock can be wrong.
-pub fn time_limit(env: &Env, default: u64) -> Result<Duration, ConfigError> {
+pub fn function_timeout(env: &Env, default: u64) -> Result<Duration, ConfigError> {
     env.seconds("FUNCTION_TIMEOUT_SECONDS", default, 5..=MAX_SECONDS)
 }
 
@@ -199,8 +199,8 @@ mod tests {
     }
 
     #[test]
-    fn time_limit_is_five_seconds_to_a_year() {
-        let limit = |seconds| time_limit(&Env::from_iter([("FUNCTION_TIMEOUT_SECONDS", seconds)]), 10);
+    fn function_timeout_is_five_seconds_to_a_year() {
+        let limit = |seconds| function_timeout(&Env::from_iter([("FUNCTION_TIMEOUT_SECONDS", seconds)]), 10);
         for seconds in ["18446744073709551615", "31536001", "4"] {
             let error = limit(seconds).unwrap_err().to_string();
             assert_eq!(error, "FUNCTION_TIMEOUT_SECONDS: must be at least 5 and at most 31536000");

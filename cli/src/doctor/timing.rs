@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::config::{Env, Timing, time_limit};
+use shared::config::{Env, Timing, function_timeout};
 
 use super::finding::Finding;
 
@@ -12,7 +12,7 @@ const OF_SWEEPER: &str = "LEASE_SECONDS < VISIBILITY_TIMEOUT_SECONDS < SWEEP_GRA
 /// Checks the times in the processor's variables. Its time-out must be below the lease.
 pub fn of_processor(name: &str, variables: &Env) -> Finding {
     let remedy = format!("set FUNCTION_TIMEOUT_SECONDS < {OF_SWEEPER}; the function does not start otherwise");
-    let times = time_limit(variables, 15).and_then(|timeout| Ok((timeout, Timing::from_env(variables)?)));
+    let times = function_timeout(variables, 15).and_then(|timeout| Ok((timeout, Timing::from_env(variables)?)));
     match times {
         Ok((timeout, Timing { lease, .. })) if timeout >= lease => {
             let what = format!("its time-out is {} s, and the lease {} s", timeout.as_secs(), lease.as_secs());

@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use shared::config::{ConfigError, Env, Stage, time_limit};
+use shared::config::{ConfigError, Env, Stage, function_timeout};
 use shared::order::Currency;
 
 use crate::caller::Auth;
@@ -47,7 +47,7 @@ impl ApiConfig {
             Some(currency) => currency,
             None => "EUR".parse().map_err(|invalid| ConfigError::new("DEFAULT_CURRENCY", format!("{invalid}")))?,
         };
-        Ok(Self { auth, admin_group, timeout: time_limit(env, 10)?, cancel_window, default_currency })
+        Ok(Self { auth, admin_group, timeout: function_timeout(env, 10)?, cancel_window, default_currency })
     }
 }
 

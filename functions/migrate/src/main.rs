@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use migrate::{MigrateConfig, ResourceRequest};
-use shared::config::{Env, time_limit};
+use shared::config::{Env, function_timeout};
 use shared::deadline::Deadline;
 use shared::{lifecycle, telemetry};
 
@@ -14,7 +14,7 @@ async fn main() -> Result<(), Error> {
     telemetry::init(&env);
     // A bad configuration is also reported to CloudFormation, which would otherwise wait until it times out.
     let config = Arc::new(MigrateConfig::from_env(&env));
-    let timeout = time_limit(&env, 240)?;
+    let timeout = function_timeout(&env, 240)?;
     let handle = move |LambdaEvent { payload, .. }: LambdaEvent<ResourceRequest>| {
         let config = Arc::clone(&config);
         async move { migrate::handle(&config, payload, Deadline::after(timeout)).await }

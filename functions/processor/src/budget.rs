@@ -5,6 +5,8 @@
 //! | claim | at most a third of the time-out without the answer's second |
 //! | work | the rest |
 //! | record outcomes, send messages | a quarter |
+//! | of that, each of two rounds of messages | two thirds of what is left |
+//! | dead-letter malformed messages | what is left |
 //! | announce ends, with a bus | what is left, at most three seconds |
 //! | answer | a second |
 
@@ -24,13 +26,13 @@ const RECORD_SHARE: u32 = 4;
 const EVENTS_TIME: Duration = Duration::from_secs(3);
 
 /// The function's time-out.
-pub fn time_limit(env: &Env) -> Result<Duration, ConfigError> {
-    config::time_limit(env, 15)
+pub fn function_timeout(env: &Env) -> Result<Duration, ConfigError> {
+    config::function_timeout(env, 15)
 }
 
 /// The deadline of a batch that starts now.
-pub fn of_batch(timeout: Duration) -> Deadline {
-    Deadline::after(timeout).minus(TIME_TO_ANSWER)
+pub fn of_batch(function_timeout: Duration) -> Deadline {
+    Deadline::after(function_timeout).minus(TIME_TO_ANSWER)
 }
 
 /// The deadline of the batch's claim.
@@ -39,8 +41,13 @@ pub fn of_claim(batch: Deadline) -> Deadline {
 }
 
 /// The deadline of the batch's work.
-pub fn of_work(batch: Deadline, timeout: Duration) -> Deadline {
-    batch.minus(timeout / RECORD_SHARE)
+pub fn of_work(batch: Deadline, function_timeout: Duration) -> Deadline {
+    batch.minus(function_timeout / RECORD_SHARE)
+}
+
+/// The deadline of a round of messages. It leaves time to record what depends on them, and for the next round.
+pub fn of_messages(batch: Deadline) -> Deadline {
+    batch.share(2, 3)
 }
 
 /// The deadline of the batch's events.
@@ -54,9 +61,9 @@ pub fn of_bus(events: Deadline) -> Deadline {
 }
 
 /// The least time for work in any batch, however long the claim takes.
-pub fn least_time_for_work(timeout: Duration) -> Duration {
-    let batch = timeout.saturating_sub(TIME_TO_ANSWER);
-    batch.saturating_sub(batch / CLAIM_SHARE).saturating_sub(timeout / RECORD_SHARE)
+pub fn least_time_for_work(function_timeout: Duration) -> Duration {
+    let batch = function_timeout.saturating_sub(TIME_TO_ANSWER);
+    batch.saturating_sub(batch / CLAIM_SHARE).saturating_sub(function_timeout / RECORD_SHARE)
 }
 
 #[cfg(test)]
@@ -68,11 +75,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn work_has_its_least_time_after_the_slowest_claim() {
         for seconds in [5, 15, 60, 900] {
-            let timeout = Duration::from_secs(seconds);
-            let batch = of_batch(timeout);
+            let function_timeout = Duration::from_secs(seconds);
+            let batch = of_batch(function_timeout);
             let claim = of_claim(batch).remaining();
-            let left = of_work(batch, timeout).remaining().saturating_sub(claim);
-            let least = least_time_for_work(timeout);
+            let left = of_work(batch, function_timeout).remaining().saturating_sub(claim);
+            let least = least_time_for_work(function_timeout);
             assert!(left.abs_diff(least) < Duration::from_millis(1), "{seconds} s: {left:?}, {least:?}");
         }
     }

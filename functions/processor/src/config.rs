@@ -18,7 +18,7 @@ use crate::budget;
 /// The configuration of the handler.
 pub struct ProcessorConfig {
     /// The function's time-out.
-    pub timeout: Duration,
+    pub function_timeout: Duration,
     /// The lease and the grace period.
     pub timing: Timing,
     /// The attempts of an order before it fails.
@@ -32,12 +32,12 @@ impl ProcessorConfig {
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         env.required::<Stage>("STAGE")?;
         let max_attempts = env.number("MAX_ATTEMPTS", 12, 1..)?;
-        let (timeout, timing) = (budget::time_limit(env)?, Timing::from_env(env)?);
-        if timeout >= timing.lease {
+        let (function_timeout, timing) = (budget::function_timeout(env)?, Timing::from_env(env)?);
+        if function_timeout >= timing.lease {
             // The lease must outlast its worker.
             return Err(ConfigError::new("LEASE_SECONDS", "must be above FUNCTION_TIMEOUT_SECONDS"));
         }
-        Ok(Self { timeout, timing, max_attempts, backoff: Backoff::from_env(env)? })
+        Ok(Self { function_timeout, timing, max_attempts, backoff: Backoff::from_env(env)? })
     }
 }
 

@@ -84,7 +84,7 @@ impl<W: Work> Processor<W> {
     /// # Errors
     /// [`Unrecorded`] if the database failed, and no message is done.
     pub async fn handle(&self, event: SqsEvent) -> Result<SqsBatchResponse, Unrecorded> {
-        let deadline = budget::of_batch(self.config.timeout);
+        let deadline = budget::of_batch(self.config.function_timeout);
         let mut batch = Batch::new(event);
         let order_ids = batch.order_ids();
         if !order_ids.is_empty() {
@@ -146,7 +146,7 @@ impl<W: Work> Processor<W> {
         );
         self.add_ended(ended.iter(), batch);
         let lease = Lease { token, claimed_at: Instant::now(), store: self.database.until(deadline) };
-        let work_deadline = budget::of_work(deadline, self.config.timeout);
+        let work_deadline = budget::of_work(deadline, self.config.function_timeout);
         let decided = join_all(claimed.into_iter().map(|order| self.attempt(order, work_deadline))).await;
         let Split { ending, later, dead_lettered } = Split::of(decided);
         self.finish(&lease, &ending, batch).await;
@@ -156,7 +156,7 @@ impl<W: Work> Processor<W> {
             unkept.extend(later.iter().filter_map(Decided::due_again));
         }
         // All at once, so that a queue that hangs costs the time of only one. Dead letters before their failures are recorded.
-        let queue_deadline = deadline.share(2, 3);
+        let queue_deadline = budget::of_messages(deadline);
         let ((sent, unsent), unsent_messages, unconfirmed) = tokio::join!(
             self.queues.dead_letter(dead_lettered, batch, queue_deadline),
             self.queues.enqueue_later(&unkept, batch, queue_deadline),
@@ -168,7 +168,7 @@ impl<W: Work> Processor<W> {
         self.finish(&lease, &sent, batch).await;
         let unsent: Vec<_> = unsent.into_iter().map(Decided::without_letter).collect();
         self.reschedule(&lease, &unsent, batch).await;
-        self.keep(kept, &unconfirmed, batch, deadline.share(2, 3)).await;
+        self.keep(kept, &unconfirmed, batch, budget::of_messages(deadline)).await;
     }
 
     /// Reports the invisible messages as failed, so that Lambda does not delete them. An order whose message may be visible gets a new one:

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use shared::config::{ConfigError, Env, Stage, Timing, time_limit};
+use shared::config::{ConfigError, Env, Stage, Timing, function_timeout};
 use shared::db::ends::OldEnd;
 use shared::db::{Database, DbConfig, StoreError};
 use shared::deadline::Deadline;
@@ -82,7 +82,7 @@ impl Sweeper {
         let (timing, retention) = (Timing::from_env(env)?, Retention::from_env(env)?);
         let bus = Bus::from_env(env)?;
         let (unannounced, cursor) = (Mutex::default(), Mutex::default());
-        let timeout = time_limit(env, 30)?;
+        let timeout = function_timeout(env, 30)?;
         Ok(Self { database, queue, timing, sweep_limit, bus, unannounced, retention, cursor, timeout })
     }
 

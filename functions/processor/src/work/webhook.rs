@@ -130,12 +130,13 @@ impl Work for Webhook {
 fn timeout(env: &Env) -> Result<Duration, ConfigError> {
     let name = "WEBHOOK_TIMEOUT_SECONDS";
     let timeout = env.seconds(name, 5, 1..=10)?;
-    let function = budget::time_limit(env)?;
-    let most = budget::least_time_for_work(function).as_secs();
+    let function_timeout = budget::function_timeout(env)?;
+    let most = budget::least_time_for_work(function_timeout).as_secs();
     if timeout > Duration::from_secs(most) {
-        let function = function.as_secs();
-        let problem =
-            format!("must be at most {most} where FUNCTION_TIMEOUT_SECONDS is {function}: a longer call doesn't fit");
+        let function_timeout = function_timeout.as_secs();
+        let problem = format!(
+            "must be at most {most} where FUNCTION_TIMEOUT_SECONDS is {function_timeout}: a longer call doesn't fit"
+        );
         return Err(ConfigError::new(name, problem));
     }
     Ok(timeout)
