@@ -93,15 +93,14 @@ impl Bus {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends the events of these ends, and deletes the ends that the bus took. Returns the number of the others, which stay for the
-    /// sweeper.
+    /// Sends the events of these ends, and deletes the ends that the bus took. Returns their number. The others stay for the sweeper.
     pub async fn announce(&self, store: &Store, ends: &[End], deadline: Deadline) -> Result<usize, StoreError> {
         if ends.is_empty() {
             return Ok(0);
         }
         if let Err(error) = self.look_up(deadline).await {
             not_sent(error, ends.len());
-            return Ok(ends.len());
+            return Ok(0);
         }
         let events: Vec<_> = ends.iter().map(|end| Event::of(end, MAX_BYTES)).collect();
         let parts = parts(events.iter().map(Event::size));
@@ -111,7 +110,7 @@ impl Bus {
         if !taken.is_empty() {
             store.delete_ends(&taken).await?;
         }
-        Ok(ends.len() - taken.len())
+        Ok(taken.len())
     }
 
     /// Fails if the bus does not exist. A bus that is named by an ARN can be another account's, which can't be looked up.

@@ -40,7 +40,6 @@ use shared::db::{Database, DbConfig, Store, StoreError};
 use shared::deadline::Deadline;
 use shared::error::Chain;
 use shared::events::Bus;
-use shared::order::OrderId;
 use shared::telemetry::{Count, Measure};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -103,13 +102,6 @@ impl<W: Work> Processor<W> {
         batch.response()
     }
 
-    /// Notes orders that have ended, if their ends are announced.
-    fn add_ended<'a>(&self, order_ids: impl Iterator<Item = &'a OrderId>, batch: &mut Batch) {
-        if self.bus.is_some() {
-            batch.ended.extend(order_ids.cloned());
-        }
-    }
-
     /// Announces the orders of the batch that have ended, by this batch or before. This comes last: what is not announced now is left to
     /// the sweeper, and fails no message. While the bus is unavailable, the sweeper alone calls it.
     async fn announce(&self, batch: &Batch, deadline: Deadline) {
@@ -144,7 +136,9 @@ impl<W: Work> Processor<W> {
             ended = ended.len(),
             "claimed a batch"
         );
-        self.add_ended(ended.iter(), batch);
+        if self.bus.is_some() {
+            batch.ended.extend(ended);
+        }
         let lease = Lease { token, claimed_at: Instant::now(), store: self.database.until(deadline) };
         let work_deadline = budget::of_work(deadline, self.config.function_timeout);
         let decided = join_all(claimed.into_iter().map(|order| self.attempt(order, work_deadline))).await;
@@ -211,8 +205,10 @@ impl<W: Work> Processor<W> {
         }
         match lease.store.finish(lease.token, &ends, lease.claimed_at.elapsed(), self.announce).await {
             Ok(recorded) => {
-                // Also those recorded before: their answer may have got lost.
-                self.add_ended(ends.iter().map(|end| &end.order.order_id), batch);
+                if self.bus.is_some() {
+                    // Also those recorded before: their answer may have got lost.
+                    batch.ended.extend(ends.iter().map(|end| end.order.order_id.clone()));
+                }
                 let (ended, others): (Vec<_>, Vec<_>) =
                     ends.iter().partition(|end| recorded.contains(&end.order.order_id));
                 count(&ended, lease.claimed_at.elapsed());

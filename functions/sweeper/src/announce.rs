@@ -43,7 +43,7 @@ impl Sweeper {
                 *unannounced = chunk.last().cloned();
                 let order_ids: Vec<_> = chunk.iter().map(|end| end.order_id.clone()).collect();
                 let ends = store.find_ends(&order_ids).await?;
-                let taken_now = ends.len() - bus.announce(&store, &ends, deadline.share(1, 2)).await?;
+                let taken_now = bus.announce(&store, &ends, deadline.share(1, 2)).await?;
                 *taken += taken_now;
                 if taken_now == 0 && !ends.is_empty() {
                     return Ok(());
