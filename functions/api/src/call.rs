@@ -39,6 +39,7 @@ impl Call {
         let deadline = self.deadline.at_most(SEND_TIMEOUT);
         let unsent = match messages {
             [] => 0,
+            // A call of its own: the SDK repeats a call that SQS refuses for now. It does not repeat a refused entry of a batch.
             [message] => {
                 let sent = self.api.queue.send(message, deadline).await;
                 usize::from(sent.inspect_err(|error| tracing::warn!(%error, "could not send a message")).is_err())
