@@ -10,6 +10,16 @@
 //!   because its time is spent. The client cancels a statement that the deadline ended. The next statement waits on the same
 //!   connection until that one has ended, for half a minute at most. A login that has not ended is waited for in the same way. In that
 //!   time, a server that stands still has one connection of each environment.
+//!
+//! Rules of the statements:
+//! - a statement that changes an active order locks its row of `order_work` first. Claims and sweeps skip locked rows, and all others lock
+//!   the rows of their orders by key, in ascending order. Two statements therefore can't deadlock;
+//! - a statement on known orders reads rows by an array of keys, in one scan of the index, or key by key in a join. It never has both
+//!   conditions on one table: PostgreSQL would search the whole array again for each key of the join;
+//! - a join of many orders by key says `= ANY (ARRAY[key])`. With `= key` PostgreSQL may walk over the whole index for each key instead of
+//!   looking the key up, as it considers the order of an index useful for an equality. It does so while it takes a table for empty;
+//! - a look-up by key that stands beside other conditions ends with `OFFSET 0`, as in `named` of `params.rs`, for the same purpose:
+//!   PostgreSQL then can't read all the rows that meet those conditions instead.
 
 pub mod active;
 pub mod cancel;

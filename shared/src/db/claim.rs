@@ -1,15 +1,7 @@
 //! Claiming: the first of the processor's statements.
 //!
 //! `order_work.due_at` is when an order next needs attention. A claim moves it to the end of a lease and stores a random fencing
-//! token. A later statement with another token changes nothing ([`super::finish`]). Each method is for a whole batch. It locks rows of
-//! `order_work` before those of `orders`. A claim skips locked rows, and a statement with a token changes only rows with that token, so
-//! that two batches can't deadlock.
-//!
-//! A statement reads rows by an array of keys, in one scan of the index, or key by key in a join. It never has both conditions on
-//! one table: PostgreSQL would search the whole array again for each key of the join.
-//!
-//! A join by key says `= ANY (ARRAY[key])`. With `= key` PostgreSQL may walk over the whole index for each key instead of looking the key up,
-//! as it considers the order of an index useful for an equality. It does so while it takes a table for empty.
+//! token. A later statement with another token changes nothing ([`super::finish`]).
 
 use std::collections::HashSet;
 use std::time::Duration;
