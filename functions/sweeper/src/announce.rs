@@ -1,4 +1,4 @@
-//! Announces on the event bus the ends that an earlier invocation left behind.
+//! Announces on the event bus the ends that an earlier invocation left behind: it crashed, or the bus did not take their events.
 
 use shared::db::StoreError;
 use shared::db::ends::{MAX_ENDS, MAX_OLD_ENDS};

@@ -1,11 +1,9 @@
 //! Runs once a minute: requeues the orders whose message must be lost, sends the first messages of scheduled orders, announces ends that
 //! were left behind, folds old statistics, and deletes old orders if the deployment keeps them only for a time.
 //!
-//! A run has a deadline, a little before the function's time-out. It reads the active orders slice by slice ([`shared::db::requeue::Slice`]), sends messages
-//! chunk by chunk, and starts nothing that it may not finish. The next run does the rest. Millions of active orders therefore don't stop
-//! it. A run may be late, duplicate or concurrent with another.
-//!
-//! With an event bus, a run announces the ends that were left behind: their function crashed, or the bus did not take their events.
+//! A run's deadline is the function's time-out, and its steps end earlier. It reads the active orders slice by slice
+//! ([`shared::db::requeue::Slice`]), sends messages chunk by chunk, and starts nothing that it may not finish. The next run does the rest.
+//! Millions of active orders therefore don't stop it. A run may be late, duplicate or concurrent with another.
 //!
 //! | variable | meaning | default |
 //! |---|---|---|

@@ -1,4 +1,4 @@
-//! Erasure: replaces a user's identifier in the user's ended orders.
+//! Erasure: replaces a user's identifier in the user's ended orders, and drops their metadata.
 //!
 //! Each order gets a pseudonym of its own, a random one: nothing leads from it to the user, nor from one of the orders to another.
 //!
@@ -40,8 +40,8 @@ impl Store {
         rows.value("active")
     }
 
-    /// Replaces the user in up to `limit` of the user's ended orders; a trigger replaces it in their histories. Drops the digests of their
-    /// idempotency keys, which the user's identifier is part of. Returns the number of orders.
+    /// Replaces the user in up to `limit` of the user's ended orders; a trigger replaces it in their histories. Drops their metadata, and
+    /// the digests of their idempotency keys, which the user's identifier is part of. Returns the number of orders.
     ///
     /// Conflicts: an order that another statement has locked, or whose end is still to be announced, keeps its user for a later call. So
     /// does an order that was retried and ended again after this statement began, which would not see the new row in `order_ends`.

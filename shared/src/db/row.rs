@@ -69,7 +69,7 @@ pub(super) fn keys(order_ids: &[OrderId]) -> Vec<&str> {
     order_ids.iter().map(OrderId::as_str).collect()
 }
 
-/// The columns of an order's content. An erasure changes the user and the metadata, and nothing changes the others.
+/// The columns of an order's content. An erasure alone changes it: the user and the metadata.
 macro_rules! content {
     () => {
         "s.order_id, s.user_id, s.item_ids, s.total_amount, s.currency, s.metadata::text AS metadata, s.process_after"
