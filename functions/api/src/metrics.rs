@@ -55,7 +55,7 @@ pub struct MetricsView {
     /// Times from start to finish of the orders completed within the last hour, in seconds.
     #[schema(inline)]
     processing_seconds: PercentilesView,
-    /// Times from creation to start of the same orders, in seconds.
+    /// Times to the start of the same orders, from their creation, or from `process_after` if that is later, in seconds.
     #[schema(inline)]
     queueing_seconds: PercentilesView,
     /// The seconds since the most overdue order was due, or since the last pause ended if that is less; 0 if none is overdue, and
@@ -210,7 +210,7 @@ impl MetricsView {
         );
         text.percentiles(
             "ordermill_queueing_seconds",
-            "Time from creation to start, last hour.",
+            "Time from creation, or process_after if later, to start, last hour.",
             &self.queueing_seconds,
         );
         text.one(

@@ -49,7 +49,7 @@ pub struct Metrics {
     pub average_processing_time: Option<f64>,
     /// Times from start to finish of the orders completed within the last hour, and up to ten minutes before.
     pub processing_seconds: Percentiles,
-    /// Times from creation to start of the same orders.
+    /// Times to the start of the same orders, from their creation, or from `process_after` if that is later.
     pub queueing_seconds: Percentiles,
     /// The seconds since the most overdue order was due, or since the last pause ended if that is less; 0 if none is overdue, and
     /// while processing is paused.

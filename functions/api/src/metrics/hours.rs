@@ -25,7 +25,7 @@ pub struct HoursView {
     /// Times from start to finish of the orders completed in these hours, in seconds.
     #[schema(inline)]
     processing_seconds: PercentilesView,
-    /// Times from creation to start of the same orders, in seconds.
+    /// Times to the start of the same orders, from their creation, or from `process_after` if that is later, in seconds.
     #[schema(inline)]
     queueing_seconds: PercentilesView,
 }

@@ -20,7 +20,7 @@ pub struct Hours {
     pub outcomes: Vec<Hour>,
     /// Times from start to finish of the orders completed in these hours.
     pub processing_seconds: Percentiles,
-    /// Times from creation to start of the same orders.
+    /// Times to the start of the same orders, from their creation, or from `process_after` if that is later.
     pub queueing_seconds: Percentiles,
 }
 
