@@ -37,13 +37,11 @@ impl Default for Authority {
 
 impl Authority {
     /// The path of the authority's own certificate, for clients that trust it.
-    #[must_use]
     pub fn file(&self) -> &Path {
         self.file.path()
     }
 
     /// Issues a certificate for a host name, valid from 2020 until the beginning of `until_year`.
-    #[must_use]
     pub fn certify(&self, host: &str, until_year: u16) -> Certificate {
         let (key, certificate) = self.issue(host, until_year).expect("OpenSSL works");
         Certificate { certificate: pem(certificate.to_pem()), key: pem(key.private_key_to_pem_pkcs8()) }

@@ -27,26 +27,22 @@ impl Answer {
     }
 
     /// The body as JSON.
-    #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("not JSON ({error}): {self:?}"))
     }
 
     /// A header's value, or an empty string.
-    #[must_use]
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().expect("a header is text"))
     }
 
     /// Asserts the status and returns the body as JSON.
-    #[expect(clippy::must_use_candidate, reason = "often only the status matters")]
     pub fn expect(self, status: u16) -> Value {
         assert_eq!(self.status, status, "{self:?}");
         self.json()
     }
 
     /// Asserts that the answer is a problem with this status, and returns it.
-    #[expect(clippy::must_use_candidate, reason = "often only the status matters")]
     pub fn problem(self, status: u16) -> Value {
         assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
         let problem = self.expect(status);

@@ -5,6 +5,7 @@
 //! ignored unless asked for, as `make test` does.
 
 #![expect(clippy::panic, clippy::missing_panics_doc, reason = "a panic of the harness is the failure of a test")]
+#![expect(clippy::must_use_candidate, reason = "a test often calls for the effect or for the assertion alone")]
 
 mod bus;
 mod certificates;

@@ -19,7 +19,6 @@ struct Text(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     /// Starts to record.
-    #[must_use]
     pub fn listen(level: Level) -> Self {
         let text = Text::default();
         let writer = text.clone();
@@ -30,7 +29,6 @@ impl Log {
     }
 
     /// The log so far.
-    #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.text.0.lock().expect("no thread panicked while it held the lock")).into_owned()
     }

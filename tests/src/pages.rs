@@ -3,7 +3,6 @@
 use serde_json::Value;
 
 /// The order ids on a page.
-#[must_use]
 pub fn ids(page: &Value) -> Vec<String> {
     let orders = page["orders"].as_array().expect("a page of orders");
     orders.iter().map(|order| order["order_id"].as_str().expect("an id").to_owned()).collect()

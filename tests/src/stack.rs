@@ -36,20 +36,17 @@ static VARIABLES: LazyLock<Result<HashMap<String, String>, String>> = LazyLock::
 
 impl Stack {
     /// The running stack. Starts the servers of `cargo test --workspace` if there is none, and panics if they can't be started.
-    #[must_use]
     pub fn running() -> Self {
         let variables = VARIABLES.clone().unwrap_or_else(|problem| panic!("{problem}"));
         Self { variables, http: OnceLock::new() }
     }
 
     /// The value of this name. Panics if the file does not contain it.
-    #[must_use]
     pub fn get(&self, name: &str) -> &str {
         self.variables.get(name).unwrap_or_else(|| panic!("the stack's file does not contain {name}"))
     }
 
     /// The URL of the same database through the pooler, if the stack has one.
-    #[must_use]
     pub fn pooled(&self, database_url: &str) -> String {
         let (_, database) = database_url.rsplit_once('/').expect("a URL with a database");
         let pooler = self.variables.get("POOLER_URL");
@@ -57,7 +54,6 @@ impl Stack {
     }
 
     /// The configuration of the stack's AWS clients.
-    #[must_use]
     pub fn aws(&self) -> SdkConfig {
         SdkConfig::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
@@ -69,19 +65,16 @@ impl Stack {
     }
 
     /// A client of the stack's queues.
-    #[must_use]
     pub fn sqs(&self) -> aws_sdk_sqs::Client {
         aws_sdk_sqs::Client::new(&self.aws())
     }
 
     /// A client of the stack's functions.
-    #[must_use]
     pub fn lambda(&self) -> aws_sdk_lambda::Client {
         aws_sdk_lambda::Client::new(&self.aws())
     }
 
     /// A client of the stack's event buses.
-    #[must_use]
     pub fn events(&self) -> aws_sdk_eventbridge::Client {
         aws_sdk_eventbridge::Client::new(&self.aws())
     }

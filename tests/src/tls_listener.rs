@@ -15,7 +15,6 @@ pub struct TlsListener {
 
 impl TlsListener {
     /// Starts a server with this certificate.
-    #[must_use]
     pub fn start(certificate: &Certificate) -> Self {
         let acceptor = acceptor(certificate);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
@@ -30,7 +29,6 @@ impl TlsListener {
     }
 
     /// The port that it listens on.
-    #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }

@@ -21,14 +21,12 @@ impl TlsPostgres {
     }
 
     /// The URL of its database with this host name, which has to be a name of this machine.
-    #[must_use]
     pub fn url(&self, host: &str) -> String {
         let address = self.postgres.address();
         self.postgres.url(address).replace(&address.to_string(), &format!("{host}:{}", address.port()))
     }
 
     /// The port that it listens on.
-    #[must_use]
     pub fn port(&self) -> u16 {
         self.postgres.address().port()
     }

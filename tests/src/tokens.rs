@@ -42,7 +42,6 @@ pub enum Signature {
 
 impl Issuer {
     /// The issuer of this stack.
-    #[must_use]
     pub fn of(stack: &Stack) -> Self {
         let pem = std::fs::read(stack.get("OIDC_KEY_FILE")).expect("the issuer has a key");
         let key = PKey::private_key_from_pem(&pem).expect("it is PEM");
@@ -50,20 +49,17 @@ impl Issuer {
     }
 
     /// The claims of a valid token for this user, with these scopes, for ten minutes.
-    #[must_use]
     pub fn claims(&self, sub: &str, scope: &str) -> Value {
         let now = now();
         json!({"iss": self.url, "aud": AUDIENCE, "sub": sub, "scope": scope, "iat": now, "exp": now + 600})
     }
 
     /// A token with these claims, correctly signed.
-    #[must_use]
     pub fn token(&self, claims: &Value) -> String {
         self.forge(&json!({"alg": "RS256", "kid": KEY_ID, "typ": "JWT"}), claims, Signature::Issuers)
     }
 
     /// A token with these claims, one changed member of the header, and this signature.
-    #[must_use]
     pub fn token_with(&self, (name, value): (&str, &str), claims: &Value, signature: Signature) -> String {
         let mut header = json!({"alg": "RS256", "kid": KEY_ID, "typ": "JWT"});
         header[name] = value.into();

@@ -101,31 +101,26 @@ impl World {
     }
 
     /// The variables of this world's functions.
-    #[must_use]
     pub fn env(&self) -> Env {
         self.variables.iter().cloned().collect()
     }
 
     /// The same with one changed variable.
-    #[must_use]
     pub fn env_with(&self, (name, value): (&str, &str)) -> Env {
         self.variables.iter().cloned().chain([(name.to_owned(), value.to_owned())]).collect()
     }
 
     /// The same for the function of this name, so that its calls to AWS are noted as that one's.
-    #[must_use]
     pub fn env_of(&self, function: &str) -> Env {
         self.variables.iter().cloned().chain([key_of(function)]).collect()
     }
 
     /// The variables for migrations, which connect past the pooler because they hold a lock for a session.
-    #[must_use]
     pub fn owner_env(&self) -> Env {
         self.env_with(("DATABASE_URL", &self.owner_url))
     }
 
     /// The owner's URL of the database, past the pooler.
-    #[must_use]
     pub fn owner_url(&self) -> &str {
         &self.owner_url
     }
@@ -136,13 +131,11 @@ impl World {
     }
 
     /// The database, connected to like the functions do.
-    #[must_use]
     pub fn store(&self) -> Store {
         store(&self.env())
     }
 
     /// A sweeper of this world.
-    #[must_use]
     pub fn sweeper(&self) -> Sweeper {
         Sweeper::from_env(&self.env_of("sweeper")).expect("a configuration")
     }
@@ -153,7 +146,6 @@ impl World {
     }
 
     /// A processor whose simulated work takes this long.
-    #[must_use]
     pub fn processor(&self, delay: Duration) -> Processor<Simulated> {
         self.processor_with(Simulated { delay })
     }
@@ -219,7 +211,6 @@ impl World {
 }
 
 /// The database of these variables, connected to like the functions do.
-#[must_use]
 pub fn store(env: &Env) -> Store {
     Database::new(DbConfig::from_env(env).expect("a database")).until(Deadline::after(PATIENCE))
 }
@@ -231,7 +222,6 @@ pub fn processor<W: Work>(env: &Env, work: W) -> Processor<W> {
 }
 
 /// The caller that changes an order.
-#[must_use]
 pub const fn actor(subject: &UserId) -> Actor<'_> {
     Actor { subject, client: None }
 }

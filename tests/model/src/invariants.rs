@@ -31,7 +31,6 @@ pub enum Broken {
 }
 
 /// Returns the invariant that the state breaks, if any.
-#[must_use]
 pub fn of_state(state: &State) -> Option<Broken> {
     let recount = [Outcome::Completed, Outcome::Failed, Outcome::Cancelled]
         .map(|outcome| state.orders.iter().filter(|order| order.outcome == Some(outcome)).count());
@@ -52,7 +51,6 @@ fn of_order(order: &Order) -> Option<Broken> {
 }
 
 /// Returns the invariant that the step breaks, if any.
-#[must_use]
 pub fn of_step(before: &State, action: Action, after: &State) -> Option<Broken> {
     let claims = |index: usize| {
         let claim = |state: &State| state.orders[index].row.map(|row| row.claim);

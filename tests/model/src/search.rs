@@ -28,7 +28,6 @@ struct Reached {
 }
 
 /// Explores all states.
-#[must_use]
 pub fn explore(mutant: Option<Mutant>) -> Found {
     let mut reached = Reached::default();
     reached.number(State::initial().canonical(), None);

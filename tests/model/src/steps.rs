@@ -43,7 +43,6 @@ pub enum Action {
 
 impl Action {
     /// Whether an order must be able to end without this step: a fault, a cancel, a retry or a pause.
-    #[must_use]
     pub fn is_optional(&self) -> bool {
         matches!(
             self,
@@ -59,7 +58,6 @@ impl Action {
 }
 
 /// Returns every step from this state, with the next state.
-#[must_use]
 pub fn next(state: &State, mutant: Option<Mutant>) -> Vec<(Action, State)> {
     let mut steps = Steps { state, mutant, found: Vec::new() };
     for order in 0..ORDERS {

@@ -20,13 +20,11 @@ static KNOWN: LazyLock<Calls> =
 static NOTED: Mutex<Calls> = Mutex::new(Calls::new());
 
 /// The recorded calls.
-#[must_use]
 pub fn known() -> &'static Calls {
     &KNOWN
 }
 
 /// The calls of this process's functions that are not.
-#[must_use]
 pub fn unknown() -> Vec<String> {
     let noted = NOTED.lock().unwrap_or_else(PoisonError::into_inner);
     let is_known = |by: &str, call: &String| {

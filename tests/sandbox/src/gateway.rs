@@ -39,7 +39,6 @@ pub struct Gateway {
 
 impl Gateway {
     /// A gateway in front of this pool.
-    #[must_use]
     pub fn new(pool: Arc<Pool>) -> Self {
         Self { pool }
     }
@@ -60,7 +59,6 @@ impl Gateway {
 
 /// The gateway's event for a call. The path may have a query. As an HTTP API does, this decodes the path and leaves the query as it is.
 /// Without claims the event has no authorizer.
-#[must_use]
 pub fn event(method: &str, path: &str, claims: Option<Claims<'_>>, body: Option<String>) -> Value {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let path = percent_decode_str(path).decode_utf8_lossy();

@@ -12,6 +12,11 @@
 //! prevent it. Each execution environment has its own name, which the hooks receive.
 
 #![expect(clippy::missing_panics_doc, reason = "a panic of the harness is the failure of a test")]
+#![expect(
+    clippy::must_use_candidate,
+    clippy::return_self_not_must_use,
+    reason = "a test often calls for the effect alone"
+)]
 
 pub mod calls;
 pub mod gate;
@@ -40,7 +45,6 @@ pub fn variable<T: FromStr>(name: &str) -> Result<Option<T>> {
 }
 
 /// The machine that a measurement or a run describes: its cores, its memory and its kernel.
-#[must_use]
 pub fn machine() -> String {
     let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
     let (info, memory) = (read("/proc/cpuinfo"), read("/proc/meminfo"));

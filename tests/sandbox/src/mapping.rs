@@ -43,14 +43,12 @@ pub struct Mapping {
 }
 
 /// The courier that delivers every message once, in order and without delay.
-#[must_use]
 pub fn reliable() -> Courier {
     Arc::new(|messages| vec![Delivery { late: Duration::ZERO, messages }])
 }
 
 impl Mapping {
     /// The mapping to a function, which delivers up to ten messages at a time, reliably and without a window.
-    #[must_use]
     pub fn new(queues: Arc<Queues>, pool: Arc<Pool>) -> Self {
         Self { queues, pool, batch_size: 10, window: Duration::ZERO, courier: reliable() }
     }
@@ -122,7 +120,6 @@ async fn deliver_late(mapping: Arc<Mapping>, delivery: Delivery) {
 }
 
 /// The event that Lambda sends for a batch.
-#[must_use]
 pub fn event(messages: &[Message]) -> Bytes {
     let record = |message: &Message| {
         let mut attributes = json!({"ApproximateReceiveCount": message.receives.to_string()});
@@ -148,7 +145,6 @@ pub fn event(messages: &[Message]) -> Bytes {
 
 /// The event of a batch with these bodies. The messages' ids are `m0`, `m1`, … No queue has them, so none is at its first delivery, at
 /// which the processor would keep it.
-#[must_use]
 pub fn messages<T: AsRef<str>>(bodies: &[T]) -> Bytes {
     let message = |(index, body): (usize, &T)| Message {
         id: format!("m{index}"),

@@ -25,19 +25,16 @@ pub struct Reply {
 
 impl Reply {
     /// An answer with only this status.
-    #[must_use]
     pub fn of(status: u16) -> Self {
         Self { status, header: None, body: Bytes::from_static(b"{}"), drip: None }
     }
 
     /// The same answer with this header.
-    #[must_use]
     pub fn with(self, name: &'static str, value: impl Into<String>) -> Self {
         Self { header: Some((name, value.into())), ..self }
     }
 
     /// The HTTP response.
-    #[must_use]
     pub fn response(self) -> Response {
         let mut response = hyper::Response::builder().status(self.status);
         if let Some((name, value)) = self.header {
@@ -61,13 +58,11 @@ pub struct Call {
 
 impl Call {
     /// A header's value as text, or an empty text.
-    #[must_use]
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
     /// The id of the order that the call is about: its `Idempotency-Key`.
-    #[must_use]
     pub fn order_id(&self) -> &str {
         self.header("idempotency-key")
     }
@@ -103,19 +98,16 @@ impl Merchant {
     }
 
     /// The address that it listens on. It answers at every path.
-    #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.server.address()
     }
 
     /// The value for `WEBHOOK_URL`.
-    #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}/fulfil", self.address())
     }
 
     /// The calls so far, in order.
-    #[must_use]
     pub fn calls(&self) -> Vec<Call> {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -79,25 +79,21 @@ impl Postgres {
     }
 
     /// The address that the server listens on.
-    #[must_use]
     pub fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
     /// The id of the postmaster process. Each of its backends serves one connection.
-    #[must_use]
     pub fn process_id(&self) -> Option<i32> {
         self.process.as_ref().map(Process::id)
     }
 
     /// The owner's URL of the database, at this address: the server's own or a proxy's.
-    #[must_use]
     pub fn url(&self, address: SocketAddr) -> String {
         format!("postgres://{ROLE}:{}@{address}/{ROLE}", self.password)
     }
 
     /// The URL of the database for the functions' role, with these addresses.
-    #[must_use]
     pub fn app_url(&self, addresses: &[SocketAddr]) -> String {
         let hosts: Vec<_> = addresses.iter().map(ToString::to_string).collect();
         format!("postgres://{APP_ROLE}:{}@{}/{ROLE}", self.password, hosts.join(","))

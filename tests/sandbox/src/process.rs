@@ -29,13 +29,11 @@ impl Process {
     }
 
     /// The process id.
-    #[must_use]
     pub fn id(&self) -> i32 {
         self.pid.as_raw_nonzero().get()
     }
 
     /// Whether the process still runs.
-    #[must_use]
     pub fn is_running(&self) -> bool {
         !*self.exited.borrow()
     }

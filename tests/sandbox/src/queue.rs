@@ -65,7 +65,6 @@ pub enum Ruling {
 pub type Hook = Arc<dyn Fn(Sighting) -> BoxFuture<'static, Ruling> + Send + Sync>;
 
 /// A hook that delays each call at this gate.
-#[must_use]
 pub fn behind(gate: Arc<Gate>) -> Hook {
     Arc::new(move |_| {
         let gate = Arc::clone(&gate);
@@ -102,13 +101,11 @@ impl Queues {
     }
 
     /// The value for `AWS_ENDPOINT_URL`.
-    #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.server.address())
     }
 
     /// The functions' variables that lead to them.
-    #[must_use]
     pub fn variables(&self) -> [(&'static str, String); 3] {
         let url = |name| format!("{}/000000000000/{name}", self.endpoint());
         [("AWS_ENDPOINT_URL", self.endpoint()), ("QUEUE_URL", url(ORDERS)), ("DLQ_URL", url(DEAD_LETTERS))]
@@ -134,19 +131,16 @@ impl Queues {
     }
 
     /// Removes up to `max` random messages of orders, visible or not, as if they had never been sent. Returns their bodies.
-    #[must_use]
     pub fn steal(&self, max: usize) -> Vec<String> {
         self.shared.with(ORDERS, |queue| queue.steal(max)).unwrap_or_default()
     }
 
     /// Ends the delay of every delayed message of an order. Returns their bodies.
-    #[must_use]
     pub fn hasten(&self) -> Vec<String> {
         self.shared.with(ORDERS, Queue::hasten).unwrap_or_default()
     }
 
     /// The events that the event bus has taken.
-    #[must_use]
     pub fn events(&self) -> Vec<Taken> {
         self.shared.bus.taken()
     }
@@ -157,7 +151,6 @@ impl Queues {
     }
 
     /// How many messages the queue holds.
-    #[must_use]
     pub fn counts(&self, queue: &str) -> Counts {
         self.shared.with(queue, |queue| queue.counts()).unwrap_or_default()
     }

@@ -15,7 +15,6 @@ pub use environment::{Environment, InvokeError};
 pub use pool::Pool;
 
 /// The path of a function's binary: in the directory of cargo's binaries, or else in the output of `sam build`.
-#[must_use]
 pub fn bootstrap(binaries: Option<&Path>, function: &str) -> PathBuf {
     if let Some(directory) = binaries {
         return directory.join(function);

@@ -45,7 +45,6 @@ impl Server {
     }
 
     /// The address that the server listens on.
-    #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -70,7 +69,6 @@ impl std::fmt::Display for Dropped {
 impl std::error::Error for Dropped {}
 
 /// A response with a JSON body.
-#[must_use]
 pub fn json(status: u16, body: impl Into<Bytes>) -> Response {
     let mut response = Response::new(full(body));
     *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap_or_default();
@@ -86,7 +84,6 @@ pub fn full(body: impl Into<Bytes>) -> Body {
 }
 
 /// A body that never ends and sends a byte after each `pause`.
-#[must_use]
 pub fn drip(pause: Duration) -> Body {
     let bytes = stream::unfold((), move |()| async move {
         sleep(pause).await;

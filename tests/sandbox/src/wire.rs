@@ -88,7 +88,6 @@ pub enum Ruling {
 pub type Hook = Arc<dyn Fn(Moment, Statement) -> BoxFuture<'static, Ruling> + Send + Sync>;
 
 /// The hook that lets all pass.
-#[must_use]
 pub fn no_hook() -> Hook {
     Arc::new(|_, _| Box::pin(async { Ruling::Pass }))
 }
@@ -120,13 +119,11 @@ impl Wire {
     }
 
     /// The address that the proxy listens on.
-    #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// How many connections it has accepted so far.
-    #[must_use]
     pub fn accepted(&self) -> usize {
         self.state.accepted.load(Ordering::SeqCst)
     }
@@ -149,7 +146,6 @@ impl Drop for Wire {
 }
 
 /// Adds an option to the database URL that tells the proxy which environment connects.
-#[must_use]
 pub fn url(url: &str) -> String {
     format!("{url}?options=-cordermill.environment%3D{{environment}}")
 }

@@ -13,7 +13,6 @@ use crate::OutcomeBy;
 
 impl World {
     /// The orders' queue.
-    #[must_use]
     pub fn queue_url(&self) -> &str {
         &self.queue_url
     }
@@ -131,7 +130,6 @@ fn group(message: Message) -> Option<String> {
 }
 
 /// The batch of [`mapping::messages`] with these bodies.
-#[must_use]
 pub fn batch<T: AsRef<str>>(bodies: &[T]) -> SqsEvent {
     serde_json::from_slice(&mapping::messages(bodies)).expect("an event")
 }
@@ -151,7 +149,6 @@ pub async fn handle<W: Work, T: AsRef<str>>(processor: &Processor<W>, bodies: &[
 }
 
 /// The ids of the messages that failed and have to be delivered again.
-#[must_use]
 pub fn failures(response: &SqsBatchResponse) -> Vec<&str> {
     response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect()
 }

@@ -37,7 +37,6 @@ pub struct Counts {
 
 impl Counts {
     /// All messages.
-    #[must_use]
     pub fn total(self) -> usize {
         self.visible + self.delayed + self.in_flight
     }

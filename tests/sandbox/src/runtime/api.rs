@@ -56,7 +56,6 @@ impl RuntimeApi {
     }
 
     /// The value for `AWS_LAMBDA_RUNTIME_API`.
-    #[must_use]
     pub fn address(&self) -> String {
         self.server.address().to_string()
     }

@@ -58,13 +58,11 @@ impl Environment {
     }
 
     /// The name, for instance `api-1`.
-    #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
     /// The process id.
-    #[must_use]
     pub fn process_id(&self) -> i32 {
         self.process.id()
     }
@@ -96,7 +94,6 @@ impl Environment {
     }
 
     /// Whether the process still runs.
-    #[must_use]
     pub fn is_running(&self) -> bool {
         self.process.is_running()
     }

@@ -27,7 +27,6 @@ struct Environments {
 
 impl Pool {
     /// A pool of at most `limit` environments. It starts none yet.
-    #[must_use]
     pub fn new(function: Function, limit: usize) -> Self {
         Self {
             function,
@@ -67,32 +66,27 @@ impl Pool {
     }
 
     /// The running environments.
-    #[must_use]
     pub fn running(&self) -> Vec<Arc<Environment>> {
         let environments = self.lock();
         environments.all.iter().filter(|environment| environment.is_running()).map(Arc::clone).collect()
     }
 
     /// The process ids of the running environments.
-    #[must_use]
     pub fn process_ids(&self) -> Vec<i32> {
         self.running().iter().map(|environment| environment.process_id()).collect()
     }
 
     /// The running environment of this name.
-    #[must_use]
     pub fn find(&self, name: &str) -> Option<Arc<Environment>> {
         self.running().into_iter().find(|environment| environment.name() == name)
     }
 
     /// How many environments were started in total.
-    #[must_use]
     pub fn started(&self) -> usize {
         self.started.load(Ordering::Relaxed)
     }
 
     /// The environments that were killed at their time-out, and when, without those that the harness had paused.
-    #[must_use]
     pub fn timed_out(&self) -> Vec<(String, SystemTime)> {
         self.timed_out.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
