@@ -155,14 +155,6 @@ async fn active_orders_refuse_an_erasure_by_their_number() {
 }
 
 #[tokio::test]
-async fn user_with_many_orders_is_erased_in_chunks() {
-    let world = World::new().await;
-    world.insert_ended(2500, "0 s", &[]).await;
-    assert_eq!(erase(&world, "alice").await.expect(200), json!({"erased": 2500, "more": false}));
-    assert_eq!(world.value::<i64>("SELECT count(DISTINCT user_id) FROM orders").await, 2500);
-}
-
-#[tokio::test]
 async fn order_that_is_locked_is_left_for_the_next_call() {
     let world = world_of(&["alice"]).await;
     let client = tests::connect(world.owner_url()).await;

@@ -265,14 +265,6 @@ async fn claim_of_an_expired_lease_that_fails_costs_the_other_orders_no_attempt(
 }
 
 #[tokio::test]
-async fn unreachable_database_fails_the_whole_batch() {
-    let world = World::new().await;
-    let processor = tests::processor(&world.env_with(NO_DATABASE), Simulated { delay: NOW });
-    let response = handle(&processor, &["o-1", "o-2", "o-1"]).await;
-    assert_eq!(failures(&response), ["m0", "m1", "m2"]);
-}
-
-#[tokio::test]
 async fn batch_that_the_database_fails_is_an_error_of_the_function() {
     let world = World::new().await;
     let processor = tests::processor(&world.env_with(NO_DATABASE), Simulated { delay: NOW });
