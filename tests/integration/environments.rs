@@ -9,7 +9,7 @@ use sandbox::merchant::{Merchant, Reply};
 use sandbox::runtime::{Environment, Function, InvokeError, Pool};
 use sandbox::server::{Server, json as json_of};
 use serde_json::{Value, json};
-use tests::World;
+use tests::{World, webhook};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
@@ -162,8 +162,7 @@ async fn sigterm_during_work_lets_the_environment_answer_first() {
         }
     });
     let merchant = merchant.await.unwrap();
-    let secret = ("WEBHOOK_SECRET", "a-secret-of-the-merchant");
-    let world = World::with(&[("WORK", "webhook"), ("WEBHOOK_URL", &merchant.url()), secret]).await;
+    let world = World::with(&webhook(&merchant.url())).await;
     world.create("o-1").await;
     let processor = start(&world, "processor", &[]).await;
     let terminating = async {

@@ -10,11 +10,9 @@ use std::time::Duration;
 use processor::{ConfiguredWork, Processor};
 use sandbox::merchant::{Call, Merchant, Reply};
 use serde_json::{Value, json};
-use tests::{World, failures, handle, order_with};
+use tests::{MERCHANT_SECRET as SECRET, World, failures, handle, order_with, webhook};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-
-const SECRET: &str = "a-secret-of-the-merchant";
 
 /// The call in the OpenAPI document.
 fn documented() -> Value {
@@ -28,8 +26,7 @@ async fn endpoint(answer: impl Fn() -> Reply + Clone + Send + Sync + 'static) ->
 
 /// A world whose processor calls this endpoint.
 async fn world(url: &str, more: &[(&str, &str)]) -> (World, Processor<ConfiguredWork>) {
-    let webhook = [("WORK", "webhook"), ("WEBHOOK_URL", url), ("WEBHOOK_SECRET", SECRET)];
-    let world = World::with(&[&webhook, more].concat()).await;
+    let world = World::with(&[&webhook(url), more].concat()).await;
     let processor = world.processor_with(ConfiguredWork::from_env(&world.env()).unwrap());
     (world, processor)
 }

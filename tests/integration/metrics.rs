@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use tests::{NO_AWS, World, event, eventually, order, post};
+use tests::{NO_AWS, World, event, eventually, order, post, webhook};
 
 use crate::environments::start_logged;
 use crate::slow::{merchant, messages};
@@ -77,8 +77,7 @@ async fn processor_writes_the_metrics_of_ended_orders() {
     }
     let merchant = merchant("o-2", 400).await;
     let url = merchant.url();
-    let webhook = [("WORK", "webhook"), ("WEBHOOK_URL", url.as_str()), ("WEBHOOK_SECRET", "a-secret-of-some-length")];
-    let processor = start_logged(&world, "ProcessorFunction", &webhook, log.path()).await.unwrap();
+    let processor = start_logged(&world, "ProcessorFunction", &webhook(&url), log.path()).await.unwrap();
     processor.invoke(messages(&ids)).await.unwrap();
     expect(log.path(), "OrdersFailed", 1.0..2.0).await;
     expect(log.path(), "OrdersCompleted", 2.0..3.0).await;

@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::http::{Method, Request};
 use processor::ConfiguredWork;
 use serde_json::Value;
-use tests::{World, handle};
+use tests::{World, handle, webhook};
 use tokio::net::TcpListener;
 
 const RUNBOOK: &str = include_str!("../../docs/operations.md");
@@ -42,14 +42,8 @@ async fn world_with_a_time_out() -> World {
     // The listener accepts connections into its backlog and never answers.
     let endpoint = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", endpoint.local_addr().unwrap());
-    let world = World::with(&[
-        ("WORK", "webhook"),
-        ("WEBHOOK_URL", &url),
-        ("WEBHOOK_SECRET", "0123456789abcdef"),
-        ("WEBHOOK_TIMEOUT_SECONDS", "1"),
-        ("MAX_ATTEMPTS", "1"),
-    ])
-    .await;
+    let limits = [("WEBHOOK_TIMEOUT_SECONDS", "1"), ("MAX_ATTEMPTS", "1")];
+    let world = World::with(&[&webhook(&url)[..], &limits].concat()).await;
     world.create("o-1").await;
     handle(&world.processor_with(ConfiguredWork::from_env(&world.env()).unwrap()), &["o-1"]).await;
     assert_eq!(world.status("o-1").await, "failed");

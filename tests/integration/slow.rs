@@ -20,7 +20,7 @@ use sandbox::merchant::{Merchant, Reply};
 use sandbox::queue::{Hook, Queues, Ruling, behind};
 use sandbox::runtime::{Environment, Function, InvokeError, Pool};
 use serde_json::{Value, json};
-use tests::{World, order};
+use tests::{World, order, webhook};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 

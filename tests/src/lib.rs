@@ -31,8 +31,8 @@ pub use tls_postgres::TlsPostgres;
 pub use tokens::{Issuer, Signature};
 pub use work::OutcomeBy;
 pub use world::{
-    LOCKED_OUT, NO_AWS, NO_DATABASE, World, actor, batch, connect, failures, get, handle, order, order_with, post,
-    post_empty, processor, store, with_header,
+    LOCKED_OUT, MERCHANT_SECRET, NO_AWS, NO_DATABASE, World, actor, batch, connect, failures, get, handle, order,
+    order_with, post, post_empty, processor, store, webhook, with_header,
 };
 
 use std::time::Duration;

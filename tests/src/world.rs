@@ -31,6 +31,8 @@ pub use requests::{get, order, order_with, post, post_empty, with_header};
 pub const NO_AWS: (&str, &str) = ("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
 /// The variable of a function that reaches no database.
 pub const NO_DATABASE: (&str, &str) = ("DATABASE_URL", "postgres://app@127.0.0.1:1/nowhere");
+/// The secret that a merchant's endpoint of a test shares with the processor.
+pub const MERCHANT_SECRET: &str = "a-secret-of-the-merchant";
 /// The longest time for a statement of a test.
 const PATIENCE: Duration = Duration::from_mins(1);
 const ALL_SCOPES: &str = "orders/read orders/write orders/admin";
@@ -208,6 +210,11 @@ impl World {
         }
         ids
     }
+}
+
+/// The variables of a processor that calls this endpoint of a merchant.
+pub fn webhook(url: &str) -> [(&str, &str); 3] {
+    [("WORK", "webhook"), ("WEBHOOK_URL", url), ("WEBHOOK_SECRET", MERCHANT_SECRET)]
 }
 
 /// The database of these variables, connected to like the functions do.

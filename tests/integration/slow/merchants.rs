@@ -34,9 +34,7 @@ async fn slow_merchant_is_called_once_for_each_order() {
         Some(Reply::of(204))
     };
     let merchant = Merchant::start(decide).await.unwrap();
-    let webhook =
-        [("WORK", "webhook"), ("WEBHOOK_URL", &*merchant.url()), ("WEBHOOK_SECRET", "a-secret-of-the-merchant")];
-    let slow = SlowQueues::new(&[&webhook[..], &[WEBHOOK, FUNCTION]].concat()).await;
+    let slow = SlowQueues::new(&[&webhook(&merchant.url())[..], &[WEBHOOK, FUNCTION]].concat()).await;
     let all = numbered("o", ORDERS);
     slow.create_all(&all).await;
     let processors = Arc::new(Pool::new(function(&slow.world, "processor", &[FUNCTION]), 1));

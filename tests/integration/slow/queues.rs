@@ -12,7 +12,6 @@ use crate::sweeping::backlog;
 
 /// The event of the sweeper's schedule.
 const SWEEP: &str = include_str!("../../events/sweep.json");
-const SECRET: (&str, &str) = ("WEBHOOK_SECRET", "a-secret-of-the-merchant");
 
 /// Runs the sweeper, and returns how many orders it requeued. Asserts that it answers within its time-out.
 async fn sweep(sweeper: &Environment) -> usize {
@@ -40,7 +39,7 @@ async fn message_over_a_dead_connection_is_sent_again() {
 #[ignore = "needs the built functions: `make test` runs it"]
 async fn hanging_queue_delays_no_call_and_loses_no_order() {
     let merchant = merchant("bad", 422).await;
-    let slow = SlowQueues::new(&[("WORK", "webhook"), ("WEBHOOK_URL", &merchant.url()), SECRET]).await;
+    let slow = SlowQueues::new(&webhook(&merchant.url())).await;
     let bad = numbered("bad", 100);
     slow.create_all(&bad).await;
     assert_eq!(count_failures(&start(&slow.world, "processor", &[]).await, &bad).await, 0);
@@ -74,8 +73,7 @@ async fn hanging_queue_delays_no_call_and_loses_no_order() {
 #[ignore = "needs the built functions: `make test` runs it"]
 async fn hanging_queue_loses_no_known_outcome() {
     let merchant = merchant("bad", 503).await;
-    let webhook = [("WORK", "webhook"), ("WEBHOOK_URL", &*merchant.url()), SECRET, ("MAX_ATTEMPTS", "1")];
-    let slow = SlowQueues::new(&webhook).await;
+    let slow = SlowQueues::new(&[&webhook(&merchant.url())[..], &[("MAX_ATTEMPTS", "1")]].concat()).await;
     let all = [numbered("bad", 5), numbered("good", 5)].concat();
     slow.create_all(&all).await;
     let processor = start(&slow.world, "processor", &[]).await;
@@ -93,8 +91,8 @@ async fn hanging_queue_loses_no_known_outcome() {
 #[ignore = "needs the built functions: `make test` runs it"]
 async fn thousand_last_attempts_are_recorded_in_one_batch() {
     let merchant = merchant("", 503).await;
-    let webhook = [("WORK", "webhook"), ("WEBHOOK_URL", &*merchant.url()), SECRET, ("MAX_ATTEMPTS", "1")];
-    let slow = SlowQueues::new(&[&webhook[..], &[("WEBHOOK_CONCURRENCY", "100")]].concat()).await;
+    let limits = [("MAX_ATTEMPTS", "1"), ("WEBHOOK_CONCURRENCY", "100")];
+    let slow = SlowQueues::new(&[&webhook(&merchant.url())[..], &limits].concat()).await;
     let all = numbered("o", 1000);
     slow.create_all(&all).await;
     slow.gate.set(Pace::Late(Duration::from_millis(20)));
