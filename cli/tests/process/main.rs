@@ -107,20 +107,6 @@ fn variable_that_is_not_utf_8_is_refused_by_its_name() {
 }
 
 #[test]
-fn url_with_a_secret_or_a_query_is_refused_unshown() {
-    for url in ["https://user:secret@127.0.0.1:1", "http://127.0.0.1:1/?key=secret", "http://127.0.0.1:1/#secret"] {
-        for command in
-            [&["doctor"][..], &["--json", "doctor"], &["load"], &["tail"], &["export", "--from", "2026-01-01"]]
-        {
-            let output = run(&[command, &["--url", url, "--token", "a.e30.b"]].concat(), &[]);
-            assert_eq!(output.status.code(), Some(2), "{output:?}");
-            assert!(output.stdout.is_empty() && !text(&output.stderr).contains("secret"), "{output:?}");
-            assert!(text(&output.stderr).starts_with("ordermill: --url is no URL of an API: it has a"), "{output:?}");
-        }
-    }
-}
-
-#[test]
 fn unreachable_service_ends_with_status_three() {
     let nowhere = [("ORDERMILL_URL", "http://127.0.0.1:1"), ("ORDERMILL_TOKEN", "a.e30.b")];
     for command in [&["doctor"][..], &["load", "-n", "1"]] {
