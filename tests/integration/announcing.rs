@@ -4,16 +4,11 @@ mod faults;
 
 use std::time::Duration;
 
-use processor::Simulated;
 use serde_json::{Value, json};
-use shared::config::Env;
 use shared::db::ends::Announce;
 use shared::db::finish::Finish;
 use shared::order::Status;
-use sweeper::Sweeper;
-use tests::{Bus, World, call_in_process, handle, order_with, post, post_empty};
-
-use crate::roles::AppRole;
+use tests::{Bus, World, call_in_process, order_with, post};
 
 /// A bus, and a world whose orders are announced on it.
 async fn world_with_bus() -> (World, Bus) {
@@ -81,23 +76,6 @@ async fn cancelled_orders_are_announced_when_their_messages_come() {
         );
     }
     assert_eq!((events.len(), kept(&world).await), (12, 0));
-}
-
-#[tokio::test]
-async fn functions_role_can_announce_ends() {
-    let (bus, role) = (Bus::new().await, AppRole::new().await);
-    let (world, url) = (&role.world, role.url());
-    let env: Env = world.variables().chain([("EVENT_BUS", bus.name.as_str()), ("DATABASE_URL", &url)]).collect();
-    world.create_many(3).await;
-    let api = world.api_with_env(&env);
-    call_in_process(&api, Some(("alice", "orders/write")), post_empty("/orders/o-0/cancel")).await.expect(200);
-    fail_without_announcing(world, "o-1").await;
-    let processor = tests::processor(&env, Simulated { delay: Duration::ZERO });
-    handle(&processor, &["o-0", "o-2"]).await;
-    call_in_process(&api, Some(("olga", "orders/admin")), post_empty("/orders/o-1/retry")).await.expect(200);
-    world.let_pass(31.0).await;
-    assert_eq!((Sweeper::from_env(&env).unwrap().sweep().await.unwrap().events, kept(world).await), (1, 0));
-    bus.events(3).await;
 }
 
 #[tokio::test]

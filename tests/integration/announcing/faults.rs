@@ -208,17 +208,6 @@ async fn event_over_a_dead_connection_is_sent_again() {
     assert!(!queues.events().is_empty());
 }
 
-#[tokio::test]
-async fn event_whose_answer_was_lost_is_sent_again_with_its_id() {
-    let moody = Moody::new().await;
-    moody.complete_twenty(Mood::Rules(Ruling::LoseAnswer)).await;
-    assert_eq!((kept(&moody.world).await, moody.taken().len()), (20, 20));
-    moody.set(Mood::Rules(Ruling::Pass));
-    assert_eq!((moody.sweep().await, kept(&moody.world).await), (20, 0));
-    let taken = moody.taken();
-    assert!(taken.len() == 20 && taken.values().all(|times| *times > 1), "{taken:?}");
-}
-
 /// A bus of another account can have a policy that forbids a kind of event.
 #[tokio::test]
 async fn ends_that_the_bus_always_refuses_hold_up_no_others() {
