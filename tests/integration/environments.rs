@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sandbox::gateway::Gateway;
 use sandbox::merchant::{Merchant, Reply};
-use sandbox::runtime::{Environment, Function, InvokeError, Pool};
+use sandbox::runtime::{Environment, Function, Pool};
 use sandbox::server::{Server, json as json_of};
 use serde_json::{Value, json};
 use tests::{World, webhook};
@@ -86,19 +86,6 @@ async fn connection_lost_during_a_freeze_fails_no_batch() {
     let response: Value = serde_json::from_slice(&processor.invoke(messages(&["o-2"])).await.unwrap()).unwrap();
     assert_eq!(response, json!({"batchItemFailures": []}));
     assert_eq!((world.status("o-1").await.as_str(), world.status("o-2").await.as_str()), ("completed", "completed"));
-}
-
-/// The chaos reports an environment that is killed at its time-out, unless a fault had paused it.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs the built functions: `make test` runs it"]
-async fn environment_paused_before_its_event_did_not_time_out_itself() {
-    let world = World::new().await;
-    let function = Function { timeout: Duration::from_millis(100), ..function(&world, "sweeper", &[]) };
-    let pool = Pool::new(function, 1);
-    pool.warm(1).await.unwrap();
-    pool.running().pop().unwrap().pause();
-    assert_eq!(pool.invoke("{}".into()).await, Err(InvokeError::Paused));
-    assert_eq!((pool.timed_out(), pool.running().len()), (Vec::new(), 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
