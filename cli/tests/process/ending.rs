@@ -143,34 +143,31 @@ fn interrupted(
     (status, stdout)
 }
 
-#[test]
-fn load_of_a_silent_service_ends_with_its_report() {
-    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
-        let (status, stdout) =
-            interrupted(Manner::Silent, &["load", "-n", "3", "--json"], signal, |api| api.calls("") > 0);
-        let report: Value = serde_json::from_str(&stdout).unwrap();
-        assert_eq!(
-            (status, &report["accepted"], &report["incomplete"]),
-            (Some(code), &0.into(), &"interrupted".into())
-        );
-    }
-    let (_, stdout) = interrupted(Manner::Silent, &["load", "-n", "3"], Signal::INT, |api| api.calls("") > 0);
-    let line = stdout.lines().find(|line| line.contains("accepted ")).unwrap();
-    assert_eq!(line.split_whitespace().collect::<Vec<_>>(), ["accepted", "0"], "no order has no speed");
-}
+/// How the service answers, the call that the signal follows, the signal, and then the exit status, the accepted orders and what the
+/// report says.
+type Silence = (Manner, fn(&Api) -> bool, Signal, i32, i32, &'static str);
 
 #[test]
 fn load_of_a_service_that_falls_silent_ends_with_its_report() {
-    let run = |manner, has_call| {
-        let (status, stdout) = interrupted(manner, &["load", "-n", "3", "--json"], Signal::INT, has_call);
+    let is_called = |api: &Api| api.calls("") > 0;
+    let is_created = |api: &Api| api.accepted() == 3;
+    let is_read = |api: &Api| api.calls("order_id=") > 0;
+    let unread = "interrupted; the orders could not be read in time";
+    let cases: [Silence; 4] = [
+        (Manner::Silent, is_called, Signal::INT, 130, 0, "interrupted"),
+        (Manner::Silent, is_called, Signal::TERM, 143, 0, "interrupted"),
+        (Manner::SilentToCreates, is_created, Signal::INT, 130, 0, "interrupted"),
+        (Manner::SilentToLists, is_read, Signal::INT, 130, 3, unread),
+    ];
+    for (manner, has_call, signal, code, accepted, incomplete) in cases {
+        let (status, stdout) = interrupted(manner, &["load", "-n", "3", "--json"], signal, has_call);
         let report: Value = serde_json::from_str(&stdout).unwrap();
-        assert_eq!(status, Some(130), "{report}");
-        (report["accepted"].clone(), report["incomplete"].clone())
-    };
-    let creates = run(Manner::SilentToCreates, |api| api.accepted() == 3);
-    assert_eq!(creates, (0.into(), "interrupted".into()));
-    let lists = run(Manner::SilentToLists, |api| api.calls("order_id=") > 0);
-    assert_eq!(lists, (3.into(), "interrupted; the orders could not be read in time".into()));
+        let shown = (status, &report["accepted"], &report["incomplete"]);
+        assert_eq!(shown, (Some(code), &accepted.into(), &incomplete.into()), "{report}");
+    }
+    let (_, stdout) = interrupted(Manner::Silent, &["load", "-n", "3"], Signal::INT, is_called);
+    let line = stdout.lines().find(|line| line.contains("accepted ")).unwrap();
+    assert_eq!(line.split_whitespace().collect::<Vec<_>>(), ["accepted", "0"], "no order has no speed");
 }
 
 #[test]
