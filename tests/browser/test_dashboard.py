@@ -110,7 +110,7 @@ def test_pending_order_is_cancelled_after_a_confirmation(visit):
     expect(sheet.get_by_role("button", name="Cancel the order")).to_be_hidden()
 
 
-def test_failed_order_shows_its_cause_and_can_be_retried(operator, endpoint, pictures):
+def test_failed_order_shows_its_cause_and_is_retried_with_its_history(operator, endpoint, pictures):
     order_id = operator.create_order("broken")
     cause = operator.page.locator("#causes li")
     expect(cause).to_have_count(1, timeout=PATIENCE_MS)
@@ -128,6 +128,12 @@ def test_failed_order_shows_its_cause_and_can_be_retried(operator, endpoint, pic
     sheet.get_by_role("button", name="Retry the order").click()
     expect(sheet.locator("#order-said")).to_have_text("The order was retried.")
     expect(sheet.locator(".pill")).to_have_text("completed", timeout=PATIENCE_MS)
+    moments = sheet.locator(".moments li")
+    expect(moments.filter(has_text="Retried")).to_contain_text("by admin")
+    expect(moments.filter(has_text="Failed")).to_contain_text("422")
+    expect(moments).to_have_text(
+        [re.compile(word) for word in ["^Created", "^Started", "^Failed", "^Retried", "^Started", "^Completed"]]
+    )
 
 
 def test_page_reports_an_unreachable_service_and_tries_again(visit, pictures):

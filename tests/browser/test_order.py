@@ -36,22 +36,6 @@ def test_order_page_shows_its_content_and_who_changed_it(operator, user, picture
     expect(operator.page.locator("#rows tr")).to_have_count(2)
 
 
-def test_retried_order_keeps_its_failure_in_its_history(operator, endpoint, user, pictures):
-    [order_id] = operator.create_failed(1, user)
-    sheet = operator.find(order_id)
-    endpoint.is_repaired = True
-    sheet.get_by_role("button", name="Retry the order").click()
-    moments = sheet.locator(".moments li")
-    expect(moments.filter(has_text="Retried")).to_contain_text("by admin")
-    expect(sheet.locator(".pill")).to_have_text("completed", timeout=PATIENCE_MS)
-    expect(moments.filter(has_text="Failed")).to_contain_text("422")
-    expect(moments).to_have_text(
-        [re.compile(word) for word in ["^Created", "^Started", "^Failed", "^Retried", "^Started", "^Completed"]]
-    )
-    operator.check_accessible()
-    operator.picture(pictures, "order-retried")
-
-
 def test_action_that_comes_too_late_is_explained(operator, user):
     [order_id] = operator.create_scheduled(1, user)
     sheet = operator.find(order_id)
