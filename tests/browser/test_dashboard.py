@@ -16,13 +16,12 @@ SET_HIDDEN = """(hidden) => {
 }"""
 
 
-def test_page_loads_then_is_empty_then_shows_new_orders(visit, pictures):
+def test_page_loads_then_is_empty_then_shows_new_orders(visit):
     dashboard = visit()
     held = dashboard.hold(METRICS)
     dashboard.sign_in()
     dashboard.sees("loading")
     dashboard.check_accessible()
-    dashboard.picture(pictures, "loading")
     for route in held:
         route.continue_()
     dashboard.page.unroute(METRICS)
@@ -30,7 +29,6 @@ def test_page_loads_then_is_empty_then_shows_new_orders(visit, pictures):
     expect(dashboard.page.get_by_text("There is no order yet.")).to_be_visible()
     expect(dashboard.page.get_by_text("No order was completed within the last hour.")).to_be_visible()
     dashboard.check_accessible()
-    dashboard.picture(pictures, "empty")
 
     created = [dashboard.create_order("beans") for _ in range(3)]
     expect(dashboard.count("all")).to_have_text("3")
@@ -77,13 +75,12 @@ def test_missing_file_is_said_and_does_not_cause_endless_reloads(visit, name):
     expect(dashboard.page.get_by_role("alert").filter(has_text="Some files")).to_be_visible()
 
 
-def test_order_is_found_by_its_id_with_its_history(operator, pictures):
+def test_order_is_found_by_its_id_with_its_history(operator):
     sheet = operator.find(operator.create_order("slow", "beans"))
     expect(sheet).to_contain_text("Created")
     expect(sheet.locator(".pill")).to_have_text("processing", timeout=PATIENCE_MS)
     expect(sheet.locator(".stretch .bar.on")).to_be_visible()
     operator.check_accessible()
-    operator.picture(pictures, "order")
     expect(sheet.locator(".pill")).to_have_text("completed", timeout=PATIENCE_MS)
     expect(sheet.locator(".moments li")).to_have_count(3)
     expect(sheet.locator(".stretch")).to_have_count(2)
@@ -110,7 +107,7 @@ def test_pending_order_is_cancelled_after_a_confirmation(visit):
     expect(sheet.get_by_role("button", name="Cancel the order")).to_be_hidden()
 
 
-def test_failed_order_shows_its_cause_and_is_retried_with_its_history(operator, endpoint, pictures):
+def test_failed_order_shows_its_cause_and_is_retried_with_its_history(operator, endpoint):
     order_id = operator.create_order("broken")
     cause = operator.page.locator("#causes li")
     expect(cause).to_have_count(1, timeout=PATIENCE_MS)
@@ -122,7 +119,6 @@ def test_failed_order_shows_its_cause_and_is_retried_with_its_history(operator, 
     sheet = operator.page.get_by_role("dialog", name=order_id)
     expect(sheet.locator(".moments")).to_contain_text("422")
     operator.check_accessible()
-    operator.picture(pictures, "failed")
 
     endpoint.is_repaired = True
     sheet.get_by_role("button", name="Retry the order").click()
@@ -136,7 +132,7 @@ def test_failed_order_shows_its_cause_and_is_retried_with_its_history(operator, 
     )
 
 
-def test_page_reports_an_unreachable_service_and_tries_again(visit, pictures):
+def test_page_reports_an_unreachable_service_and_tries_again(visit):
     dashboard = visit()
     calls = re.compile(f"{METRICS.pattern}|{LIST.pattern}")
     dashboard.page.route(calls, lambda route: route.abort())
@@ -145,14 +141,13 @@ def test_page_reports_an_unreachable_service_and_tries_again(visit, pictures):
     expect(dashboard.page.get_by_role("alert")).to_contain_text("The service is unreachable.")
     expect(dashboard.page.locator("#updated")).to_contain_text("next try in")
     dashboard.check_accessible()
-    dashboard.picture(pictures, "error")
     dashboard.page.unroute(calls)
     dashboard.page.get_by_role("button", name="Try now").click()
     dashboard.sees("live")
     expect(dashboard.page.get_by_role("alert")).to_be_hidden()
 
 
-def test_first_load_without_metrics_offers_the_rest(visit, user, pictures):
+def test_first_load_without_metrics_offers_the_rest(visit, user):
     dashboard = visit()
     [order_id] = dashboard.create_scheduled(1, user)
     problem = {"title": "Service temporarily unavailable", "detail": "Try again."}
@@ -164,7 +159,6 @@ def test_first_load_without_metrics_offers_the_rest(visit, user, pictures):
     expect(dashboard.page.get_by_role("button", name="Pause processing")).to_be_visible()
     expect(dashboard.row(order_id)).to_be_visible()
     dashboard.check_accessible()
-    dashboard.picture(pictures, "incomplete", full_page=True)
     expect(dashboard.find(order_id).get_by_role("button", name="Cancel the order")).to_be_visible()
 
 
@@ -231,7 +225,7 @@ def test_cause_keeps_its_focus_when_it_moves_before_another(visit):
     expect(focused).to_be_focused()
 
 
-def test_stale_numbers_are_marked_and_retry_after_is_respected(operator, pictures):
+def test_stale_numbers_are_marked_and_retry_after_is_respected(operator):
     problem = {"title": "The service is busy", "detail": "Try again later.", "request_id": "r-1"}
     calls: list[float] = []
 
@@ -245,7 +239,6 @@ def test_stale_numbers_are_marked_and_retry_after_is_respected(operator, picture
     expect(alert).to_contain_text("The service is busy. Try again later. The page shows the state of")
     expect(alert).to_contain_text("Request r-1.")
     operator.check_accessible()
-    operator.picture(pictures, "stale")
     operator.page.wait_for_timeout(max(0, 6 - (time.monotonic() - calls[0])) * 1000)
     assert len(calls) == 1
     operator.page.unroute(METRICS)
@@ -344,21 +337,18 @@ def test_page_works_by_keyboard(visit):
     expect(focused).to_have_text(opened)
 
 
-def test_phone_shows_the_page_without_horizontal_scrolling(visit, lively, pictures):
+def test_phone_shows_the_page_without_horizontal_scrolling(visit, lively):
     dashboard = visit(viewport=PHONE, device_scale_factor=2, is_mobile=True, has_touch=True).sign_in()
     dashboard.sees("live")
     expect(dashboard.page.locator("#rows tr")).to_have_count(20)
     widths = dashboard.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
     assert widths[0] <= widths[1]
     dashboard.check_accessible()
-    dashboard.picture(pictures, "phone", full_page=True)
     dashboard.page.locator("#rows .select input").first.tap()
     expect(dashboard.page.get_by_text("1 order selected")).to_be_visible()
     dashboard.check_accessible()
-    dashboard.picture(pictures, "phone-selection")
     dashboard.page.locator("#rows button").first.tap()
     dashboard.check_accessible()
-    dashboard.picture(pictures, "phone-order")
     widths = dashboard.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
     assert widths[0] <= widths[1]
 

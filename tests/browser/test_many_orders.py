@@ -12,7 +12,7 @@ BULK = re.compile(r"/orders/(retry|cancel)$")
 ASKS_BEFORE_IT_IS_LEFT = "!dispatchEvent(new Event('beforeunload', { cancelable: true }))"
 
 
-def test_selected_orders_are_retried_after_a_count(operator, endpoint, user, pictures):
+def test_selected_orders_are_retried_after_a_count(operator, endpoint, user):
     first, second, third = operator.create_failed(3, user)
     operator.filter(User=user)
     for order_id in (first, second):
@@ -20,14 +20,12 @@ def test_selected_orders_are_retried_after_a_count(operator, endpoint, user, pic
     operator.page.get_by_label(f"Select {first}").focus()
     expect(operator.page.get_by_text("2 orders selected")).to_be_visible()
     operator.check_accessible()
-    operator.picture(pictures, "selection")
     endpoint.is_repaired = True
     operator.page.get_by_role("button", name="Retry 2 failed").click()
     question = operator.page.get_by_role("dialog", name="Retry the selected orders?")
     expect(question).to_contain_text("2 failed orders will be pending again.")
     expect(question.get_by_role("list")).to_contain_text("422")
     operator.check_accessible()
-    operator.picture(pictures, "question")
     question.get_by_role("button", name="Retry 2 orders").click()
     expect(operator.page.locator("#said")).to_have_text("2 orders are pending again.")
     expect(operator.page.locator("#selection")).to_be_hidden()

@@ -62,13 +62,12 @@ def test_typed_time_is_applied_once_and_as_it_was_typed(visit):
     assert dashboard.page.evaluate("history.length") == before + 2
 
 
-def test_list_goes_on_after_a_page_without_a_match(visit, crowd, pictures):
+def test_list_goes_on_after_a_page_without_a_match(visit, crowd):
     viewer = visit().sign_in_with("orders/read", crowd)
     expect(viewer.page.locator("#causes-hint")).to_have_text("None of the newest orders has failed.")
     viewer.filter(Status="completed")
     expect(viewer.page.get_by_text("No order found so far.")).to_be_visible()
     viewer.check_accessible()
-    viewer.picture(pictures, "nothing-so-far")
     viewer.page.get_by_role("button", name="Show older orders").click()
     expect(viewer.row(f"{crowd}-0")).to_be_visible()
     expect(viewer.page.get_by_role("button", name="Show older orders")).to_be_hidden()
@@ -109,12 +108,11 @@ def test_unknown_words_in_the_address_offer_nothing(visit):
     expect(dashboard.page.get_by_role("button", name="all that match")).to_be_hidden()
 
 
-def test_filters_that_the_service_refuses_are_named(visit, pictures):
+def test_filters_that_the_service_refuses_are_named(visit):
     dashboard = visit().sign_in(query="?from=yesterday")
     expect(dashboard.page.locator("#no-orders")).to_contain_text("created_from")
     dashboard.sees("live")
     dashboard.check_accessible()
-    dashboard.picture(pictures, "refused-filters", full_page=True)
     other = visit().sign_in("alice", query="?user=bob")
     expect(other.page.locator("#no-orders")).to_contain_text("These filters were refused.")
     other.sees("live")
@@ -146,7 +144,7 @@ def test_too_many_calls_make_the_page_stale_until_it_succeeds(operator):
     operator.sees("live")
 
 
-def test_statistics_have_ranges_of_an_hour_a_day_and_a_week(operator, lively, pictures):
+def test_statistics_have_ranges_of_an_hour_a_day_and_a_week(operator, lively):
     table, summary = operator.page.locator("#throughput-table tr"), operator.page.locator("#throughput-summary")
     operator.page.get_by_text("As a table").click()
     for name, rows in [("Day", 24), ("Week", 168), ("Hour", 60)]:
@@ -160,10 +158,9 @@ def test_statistics_have_ranges_of_an_hour_a_day_and_a_week(operator, lively, pi
     operator.page.get_by_role("button", name="Week", exact=True).click()
     expect(summary).to_contain_text("failed")
     operator.check_accessible()
-    operator.picture(pictures, "week")
 
 
-def test_processing_is_paused_and_resumed_with_a_reason(operator, visit, user, pictures):
+def test_processing_is_paused_and_resumed_with_a_reason(operator, visit, user):
     paused = operator.page.get_by_role("region", name="Processing is paused")
     operator.page.get_by_role("button", name="Pause processing").click()
     question = operator.page.get_by_role("dialog", name="Pause processing?")
@@ -172,7 +169,6 @@ def test_processing_is_paused_and_resumed_with_a_reason(operator, visit, user, p
     expect(question).to_be_visible()
     question.get_by_label("Reason").fill("stocktaking in the warehouse")
     operator.check_accessible()
-    operator.picture(pictures, "pausing")
     operator.page.keyboard.press("Enter")
     try:
         expect(paused).to_contain_text("stocktaking in the warehouse")
@@ -180,7 +176,6 @@ def test_processing_is_paused_and_resumed_with_a_reason(operator, visit, user, p
         expect(operator.page.locator("#halted-said")).to_have_text("Processing is paused: stocktaking in the warehouse")
         expect(operator.page.get_by_role("button", name="Pause processing")).to_be_hidden()
         operator.check_accessible()
-        operator.picture(pictures, "halted")
         viewer = visit().sign_in_with("orders/read.all")
         expect(viewer.page.get_by_role("region", name="Processing is paused")).to_contain_text("stocktaking")
         expect(viewer.page.get_by_role("button", name="Resume processing")).to_be_hidden()
@@ -193,7 +188,7 @@ def test_processing_is_paused_and_resumed_with_a_reason(operator, visit, user, p
     expect(operator.row(order_id).locator(".pill")).to_have_text("completed", timeout=2 * PATIENCE_MS)
 
 
-def test_pause_that_is_not_known_can_be_begun_and_ended(visit, pictures):
+def test_pause_that_is_not_known_can_be_begun_and_ended(visit):
     """Without metrics the page learns of the pause only from the answers to its own calls."""
     dashboard = visit()
     dashboard.page.route(METRICS, lambda route: route.fulfill(status=503))
@@ -203,7 +198,6 @@ def test_pause_that_is_not_known_can_be_begun_and_ended(visit, pictures):
     for button in (pause, resume):
         expect(button).to_be_visible()
     dashboard.check_accessible()
-    dashboard.picture(pictures, "unknown-pause")
     begun = {"since": datetime.now(UTC).isoformat(), "by": "admin", "reason": "stocktaking"}
     answers = {"pause": {"pause": begun}, "resume": {"pause": None}}
     changes = re.compile("/processing/(pause|resume)$")

@@ -6,7 +6,7 @@ from dashboard import METRICS, PATIENCE_MS
 from playwright.sync_api import expect
 
 
-def test_order_page_shows_its_content_and_who_changed_it(operator, user, pictures):
+def test_order_page_shows_its_content_and_who_changed_it(operator, user):
     order_id = operator.create_order("kettle", user=user, amount="1200", currency="JPY", metadata={"channel": "web"})
     [other] = operator.create_scheduled(1, user)
     sheet = operator.find(order_id)
@@ -24,7 +24,6 @@ def test_order_page_shows_its_content_and_who_changed_it(operator, user, picture
     expect(sheet.locator(".moments")).to_contain_text("by admin")
     expect(sheet.locator(".moments li")).to_have_count(2)
     operator.check_accessible()
-    operator.picture(pictures, "order-history")
     own = re.compile(f"user_id={user}")
     held = operator.hold(own, times=1)
     with operator.page.expect_request(own):
@@ -146,7 +145,7 @@ def test_order_is_shown_when_opened_at_once_after_another(operator, user):
     expect(operator.page.get_by_role("dialog", name=second)).to_contain_text(user)
 
 
-def test_token_that_only_reads_sees_every_order_and_no_button(operator, visit, user, pictures):
+def test_token_that_only_reads_sees_every_order_and_no_button(operator, visit, user):
     [failed] = operator.create_failed(1, user)
     [pending] = operator.create_scheduled(1, user)
     viewer = visit().sign_in_with("orders/read.all")
@@ -159,7 +158,6 @@ def test_token_that_only_reads_sees_every_order_and_no_button(operator, visit, u
     expect(viewer.page.locator("#rows tr")).to_have_count(1)
     expect(viewer.page.get_by_role("button", name="Retry all that match")).to_have_count(0)
     viewer.check_accessible()
-    viewer.picture(pictures, "viewer")
     for order_id, why in [(failed, "Retrying needs a token"), (pending, "Cancelling needs a token")]:
         sheet = viewer.find(order_id)
         expect(sheet).to_contain_text(why)

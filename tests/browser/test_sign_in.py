@@ -13,7 +13,7 @@ SETTINGS = re.compile(r"/config\.json$")
 LOGOUT = re.compile(r"/logout\?")
 
 
-def test_user_sees_own_orders_and_no_metrics_of_the_service(visit, pictures):
+def test_user_sees_own_orders_and_no_metrics_of_the_service(visit):
     dashboard = visit()
     own, others = dashboard.create_order("beans", user="bob"), dashboard.create_order("beans")
     dashboard.sign_in("bob")
@@ -23,7 +23,6 @@ def test_user_sees_own_orders_and_no_metrics_of_the_service(visit, pictures):
     expect(dashboard.page.locator("#rows")).not_to_contain_text(others)
     expect(dashboard.page.get_by_role("heading", name="Backlog")).to_be_hidden()
     dashboard.check_accessible()
-    dashboard.picture(pictures, "own")
 
 
 def test_token_is_only_in_the_memory_of_the_page(operator):
@@ -64,10 +63,9 @@ def test_page_says_that_it_could_not_read_its_settings(visit):
     expect(reason).to_contain_text("does not answer", timeout=20_000)
 
 
-def test_token_can_be_pasted_and_an_invalid_one_is_refused(visit, pictures):
+def test_token_can_be_pasted_and_an_invalid_one_is_refused(visit):
     dashboard = visit().go()
     dashboard.check_accessible()
-    dashboard.picture(pictures, "signed-out")
     dashboard.page.get_by_text("Use a token").click()
     token = dashboard.stack["TOKEN_ALICE"]
     for wrong in ("hunter2", f"{token[:99]}\u200b{token[99:]}"):
