@@ -113,33 +113,18 @@ async fn doctor_finds_each_fault_of_a_queue() {
     let elsewhere = Queues::new().await;
     elsewhere.set(QueueAttributeName::RedrivePolicy, &json!({"deadLetterTargetArn": dlq, "maxReceiveCount": 10})).await;
     elsewhere.patient().assert_wrong("queue.dead-letters", "dead-letters go to", "deadLetterTargetArn").await;
-}
-
-#[tokio::test]
-#[ignore = "needs the deployed stack: `make test` runs it"]
-async fn doctor_finds_a_missing_redrive_policy_and_a_missing_queue() {
-    let queues = Queues::new().await;
     let bare = queues.sqs.create_queue().queue_name(fresh("bare")).send().await.unwrap().queue_url.unwrap();
-    queues
-        .patient()
-        .with("QUEUE_URL", &bare)
-        .assert_wrong("queue.dead-letters", "no dead-letter queue", "RedrivePolicy")
-        .await;
+    let without_policy = queues.patient().with("QUEUE_URL", &bare);
+    without_policy.assert_wrong("queue.dead-letters", "no dead-letter queue", "RedrivePolicy").await;
     let gone = format!("{bare}-gone");
     queues.patient().with("QUEUE_URL", &gone).assert_wrong("queue", "no such queue (QUEUE_URL)", "QueueUrl").await;
-}
-
-#[tokio::test]
-#[ignore = "needs the deployed stack: `make test` runs it"]
-async fn doctor_finds_dead_letters() {
-    let queues = Queues::new().await;
     queues.sqs.send_message().queue_url(&queues.dlq_url).message_body("o-1").send().await.unwrap();
-    queues.patient().assert_wrong("dead-letters", "1 dead letter", "/dead-letters/redrive").await;
+    patient.assert_wrong("dead-letters", "1 dead letter", "/dead-letters/redrive").await;
 }
 
 #[tokio::test]
 #[ignore = "needs the deployed stack: `make test` runs it"]
-async fn doctor_finds_contradictory_times_of_a_function() {
+async fn doctor_finds_each_fault_of_a_function() {
     let queues = Queues::new().await;
     let name = function(&queues, 20, &[("FUNCTION_TIMEOUT_SECONDS", "15"), ("LEASE_SECONDS", "125")]).await;
     let patient = queues.patient().with("PROCESSOR_FUNCTION", &name);
@@ -150,29 +135,17 @@ async fn doctor_finds_contradictory_times_of_a_function() {
     patient
         .assert_wrong("function.timing", "LEASE_SECONDS: must be below", "LEASE_SECONDS < VISIBILITY_TIMEOUT_SECONDS")
         .await;
-}
-
-#[tokio::test]
-#[ignore = "needs the deployed stack: `make test` runs it"]
-async fn doctor_finds_a_wrong_queue_and_a_missing_function() {
-    let queues = Queues::new().await;
-    let name = function(&Queues::new().await, 15, &[]).await;
-    queues.patient().with("PROCESSOR_FUNCTION", &name).assert_wrong("function.queue", "uses http", "QUEUE_URL").await;
+    let other = function(&Queues::new().await, 15, &[]).await;
+    queues.patient().with("PROCESSOR_FUNCTION", &other).assert_wrong("function.queue", "uses http", "QUEUE_URL").await;
     queues
         .patient()
         .with("SWEEPER_FUNCTION", "gone")
         .assert_wrong("function", "no such function (SWEEPER_FUNCTION)", "outputs")
         .await;
-}
-
-#[tokio::test]
-#[ignore = "needs the deployed stack: `make test` runs it"]
-async fn doctor_finds_a_stopped_function() {
-    let queues = Queues::new().await;
-    let name = function(&queues, 15, &[]).await;
-    lambda().put_function_concurrency().function_name(&name).reserved_concurrent_executions(0).send().await.unwrap();
+    let stopped = function(&queues, 15, &[]).await;
+    lambda().put_function_concurrency().function_name(&stopped).reserved_concurrent_executions(0).send().await.unwrap();
     for variable in ["PROCESSOR_FUNCTION", "SWEEPER_FUNCTION"] {
-        let patient = queues.patient().with(variable, &name);
+        let patient = queues.patient().with(variable, &stopped);
         patient.assert_wrong("function.concurrency", "reserved concurrency is 0", "delete-function-concurrency").await;
     }
 }
