@@ -1,6 +1,7 @@
 """The replaced service at its best: one process, a queue in memory, a task for each order.
 
-It loses all queued orders and all running tasks when its process ends. Its table is in schema.sql.
+It loses all queued orders and all running tasks when its process ends. Of its calls it has only the create.
+Its table is in schema.sql.
 
 =============================  ====================================================  =======
 variable                       meaning                                               default
@@ -18,17 +19,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI
 from pydantic import BaseModel
 
 INSERT = "INSERT INTO orders (order_id, user_id, item_ids, total_amount, status) VALUES ($1, $2, $3, $4, 'pending')"
 BEGIN = "UPDATE orders SET status = 'processing', started_at = now() WHERE order_id = $1"
 FINISH = "UPDATE orders SET status = 'completed', finished_at = now() WHERE order_id = $1"
-STATUS = "SELECT status FROM orders WHERE order_id = $1"
-METRICS = """
-SELECT status, count(*) AS orders, avg(extract(epoch FROM finished_at - started_at))::float8 AS seconds
-FROM orders GROUP BY status
-"""
 
 DELAY = float(os.environ.get("PROCESSING_DELAY_SECONDS", "5"))
 POOL_SIZE = int(os.environ["POOL_SIZE"])
@@ -89,21 +85,3 @@ async def create(order: Order) -> OrderStatus:
     await pool.execute(INSERT, order.order_id, order.user_id, order.item_ids, order.total_amount)
     queue.put_nowait(order.order_id)
     return OrderStatus(order_id=order.order_id, status="pending")
-
-
-@app.get("/orders/{order_id}/status")
-async def status(order_id: str) -> OrderStatus:
-    """Return the status of an order."""
-    found = await pool.fetchval(STATUS, order_id)
-    if found is None:
-        raise HTTPException(404)
-    return OrderStatus(order_id=order_id, status=found)
-
-
-@app.get("/metrics")
-async def metrics() -> dict[str, float]:
-    """Count the orders."""
-    rows = await pool.fetch(METRICS)
-    average = next((row["seconds"] for row in rows if row["status"] == "completed"), 0.0)
-    counts = {row["status"]: row["orders"] for row in rows}
-    return {"total_orders": sum(counts.values()), "average_processing_time": average} | counts
