@@ -210,16 +210,6 @@ mod tests {
     }
 
     #[test]
-    fn hastened_message_is_visible_before_its_delay_is_over() {
-        let mut queue = queue();
-        queue.send(Sent { body: "late".to_owned(), delay: Duration::from_mins(1), ..Sent::default() });
-        queue.send(Sent { body: "now".to_owned(), ..Sent::default() });
-        assert_eq!((queue.hasten(), queue.hasten()), (vec!["late".to_owned()], vec![]));
-        assert_eq!(queue.receive(10).0.len(), 2);
-        assert!(queue.hasten().is_empty(), "a message in flight came early");
-    }
-
-    #[test]
     fn message_received_too_often_becomes_a_dead_letter() {
         let mut queue = queue();
         let message = Sent { body: "o-1".to_owned(), group: Some("alice".to_owned()), ..Sent::default() };
