@@ -23,7 +23,6 @@ const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A running service. Dropping it ends the process.
 pub struct Baseline {
-    /// The address that it listens on.
     pub address: SocketAddr,
     process: Process,
 }

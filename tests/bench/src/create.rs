@@ -42,7 +42,6 @@ impl Round {
     }
 }
 
-/// The pools of a run.
 struct Pools {
     api: Arc<Pool>,
     hello: Arc<Pool>,

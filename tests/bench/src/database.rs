@@ -10,7 +10,6 @@ const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/database.json");
 
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Database {
-    /// Creating a single order.
     pub create_one_ms: f64,
     /// Creating a list of orders.
     pub create_ms: Line,

@@ -6,7 +6,6 @@ pub struct Criterion {
     pub what: &'static str,
     /// The figure before the target was set.
     pub before: &'static str,
-    /// The target, as text.
     pub target: &'static str,
     pub measured: f64,
     /// Whether the figure meets the target.
@@ -31,7 +30,6 @@ impl Criterion {
         Self { before, ..self }
     }
 
-    /// Whether the target is met, as a word.
     pub fn verdict(&self) -> &'static str {
         if self.is_met { "yes" } else { "**no**" }
     }

@@ -30,7 +30,6 @@ enum Program {
 /// A job queue with one worker.
 #[derive(Debug, Clone, Copy)]
 pub struct Rival {
-    /// Its name in the tables.
     pub name: &'static str,
     /// How many orders it drains: enough for some seconds.
     pub orders: usize,
@@ -38,7 +37,6 @@ pub struct Rival {
     more: &'static [&'static str],
 }
 
-/// The figures of a drain.
 #[derive(Debug, Clone, Copy)]
 pub struct Drained {
     /// Orders finished a second.

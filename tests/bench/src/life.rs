@@ -35,7 +35,6 @@ const FINISHED: u32 = 100_000;
 struct Life {
     /// Create; first claim and reschedule; second claim and finish.
     steps: [Done; 3],
-    /// Dead rows left behind.
     dead_rows: f64,
 }
 

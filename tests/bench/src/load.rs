@@ -22,16 +22,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The next order's number, so that no order is created twice.
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 
-/// The target of the load.
 #[derive(Clone)]
 pub enum Target {
-    /// An HTTP server.
     Http(SocketAddr),
     /// The function, directly through the Runtime API.
     Direct(Front),
 }
 
-/// The measured figures of a load.
 #[derive(Debug, Clone, Default)]
 pub struct Load {
     /// Orders accepted a second.

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use sandbox::{Result, variable};
 
-/// A run's size.
 #[derive(Debug, Clone)]
 pub struct Options {
     pub is_quick: bool,
@@ -34,7 +33,6 @@ impl Options {
         })
     }
 
-    /// Whether this run includes the measurement.
     pub fn includes(&self, measurement: &str) -> bool {
         self.only.as_ref().is_none_or(|only| only.iter().any(|name| name == measurement))
     }
@@ -57,12 +55,10 @@ impl Options {
         )
     }
 
-    /// The path of a function's binary.
     pub fn bootstrap(&self, function: &str) -> PathBuf {
         sandbox::runtime::bootstrap(self.binaries.as_deref(), function)
     }
 
-    /// The path of a probe's binary.
     pub fn probe(name: &str) -> PathBuf {
         PathBuf::from("target/release").join(name)
     }

@@ -6,7 +6,6 @@ use std::time::Instant;
 
 static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// Prints the current step.
 pub fn step(what: &str) {
     let (begin, end) = if std::io::stdout().is_terminal() { ("\r\x1b[K", "") } else { ("", "\n") };
     print!("{begin}    {:4.0} s  {what}{end}", seconds());

@@ -16,7 +16,6 @@ const PLOTS: &str = "docs/performance";
 /// The name of a measurement, and its results.
 pub type Measured = (&'static str, Findings);
 
-/// Prints the results.
 pub fn print(measured: &[Measured]) {
     crate::progress::clear();
     for (name, findings) in measured {

@@ -41,7 +41,6 @@ const STEPS: [(f64, Setup); 9] = [
     (100_000.0, CELLS),
 ];
 
-/// Writes the tables into the document.
 pub fn write(times: &Times) -> Result<()> {
     let document = std::fs::read_to_string(DOCUMENT)?;
     let made = [format!("{}\n{}", TABLE_HEAD, steps(times)), room(times)];

@@ -62,7 +62,6 @@ pub struct Starter {
 }
 
 impl Starter {
-    /// The time since the program was started.
     pub fn elapsed(&self) -> Result<Duration> {
         let started: f64 = std::fs::read_to_string(&self.started)?.trim().parse()?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?;

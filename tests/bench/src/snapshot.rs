@@ -14,14 +14,12 @@ use crate::progress::step;
 use crate::stats::{count, figure, median, ms};
 use crate::world::World;
 
-/// The size of a batch.
 const BATCH: usize = 1_000;
 /// The interval at which a batch is created and drained.
 const PACE: Duration = Duration::from_millis(500);
 /// The number of parts into which the time is split.
 const PARTS: u32 = 5;
 
-/// The figures of a part of the time.
 struct Part {
     /// Orders drained a second.
     rate: f64,

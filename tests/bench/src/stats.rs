@@ -32,7 +32,6 @@ pub fn numbers(all: usize, size: usize) -> impl Iterator<Item = (usize, usize)> 
     (0..all).step_by(size).map(move |first| (first, all.min(first + size)))
 }
 
-/// The duration in milliseconds.
 pub fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }

@@ -34,7 +34,6 @@ pub struct World {
     pub options: Options,
     pub postgres: Postgres,
     pub queues: Arc<Queues>,
-    /// The directory for files of this run.
     pub directory: TempDir,
     distance: Arc<Distance>,
 }
@@ -75,7 +74,6 @@ impl World {
         Duration::from_micros(self.distance.waited.load(Ordering::Relaxed))
     }
 
-    /// The path of a function's binary.
     pub fn bootstrap(&self, function: &str) -> PathBuf {
         self.directory.path().join(function)
     }
@@ -124,7 +122,6 @@ impl World {
         self.postgres.url(self.postgres.address())
     }
 
-    /// The URL of the baseline's database.
     pub fn baseline_url(&self) -> String {
         let url = self.database_url();
         url.rsplit_once('/').map_or_else(|| url.clone(), |(server, _)| format!("{server}/{BASELINE}"))
@@ -134,7 +131,6 @@ impl World {
         self.postgres.connect().await
     }
 
-    /// Connects to the baseline's database.
     pub async fn baseline_sql(&self) -> Result<Client> {
         let (client, connection) = tokio_postgres::connect(&self.baseline_url(), tokio_postgres::NoTls).await?;
         tokio::spawn(connection);

@@ -20,7 +20,6 @@ pub async fn insert_old(database: &Database, batch: usize) -> Result<()> {
     database.query(&insert(&format!("old-{batch}"), OLD, "3 d")).await.map(drop)
 }
 
-/// Inserts the young orders.
 pub async fn insert_young(database: &Database) -> Result<()> {
     database.query(&insert("young", YOUNG, "36 h")).await.map(drop)
 }
@@ -33,7 +32,6 @@ fn insert(kind: &str, count: usize, ended: &str) -> String {
     )
 }
 
-/// The number of old orders that are still there.
 pub async fn count_old(sql: &Client) -> Result<i64> {
     Ok(sql.query_one("SELECT count(*) FROM orders WHERE order_id LIKE 'aged-old-%'", &[]).await?.get(0))
 }

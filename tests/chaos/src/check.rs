@@ -31,7 +31,6 @@ const EXACTNESS: Moment = 0.1;
 /// How long the endpoint may take to notice that its caller has disconnected, and the proxy to see the answer to a claim.
 const NOTICE: Moment = 1.0;
 
-/// The results of a run's check.
 #[derive(Debug, Default)]
 pub struct Findings {
     /// Accepted orders that are missing, or that ended in the wrong state, with the reason.
@@ -72,7 +71,6 @@ pub async fn settle(world: &World, within: Duration) -> Result<bool> {
     Ok(true)
 }
 
-/// Runs every check.
 pub async fn check(world: &World, recoveries: &[Recovery]) -> Result<Findings> {
     let sql = world.database.sql().await?;
     let mut violations = aged::check(&sql).await?;

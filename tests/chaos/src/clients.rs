@@ -43,7 +43,6 @@ pub struct Load {
     pub is_enough: watch::Receiver<bool>,
 }
 
-/// Creates all orders of the load.
 pub async fn create_all(world: Arc<World>, load: Load) {
     let (begin, mut clients) = (Instant::now(), JoinSet::new());
     for client in 0..CLIENTS {

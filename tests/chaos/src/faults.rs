@@ -105,12 +105,10 @@ impl Faults {
         self.lock().connections
     }
 
-    /// What this fault affected so far.
     pub fn record(&self, fault: Fault) -> Record {
         self.lock().records.get(&fault).cloned().unwrap_or_default()
     }
 
-    /// How many faults happened in total.
     pub fn count(&self) -> usize {
         self.lock().records.values().map(|record| record.injected).sum()
     }

@@ -30,9 +30,7 @@ pub struct Story {
     pub overlapped: bool,
     /// The number of calls after the endpoint had fulfilled it.
     pub calls_after_acting: usize,
-    /// All calls to the endpoint.
     pub calls: Vec<Call>,
-    /// All events, in order.
     pub events: Vec<(Moment, Cow<'static, str>)>,
 }
 
@@ -139,7 +137,6 @@ impl Journal {
         self.lock().values().filter(|story| story.accepted.is_some()).count()
     }
 
-    /// All stories, to read or to change.
     pub fn lock(&self) -> MutexGuard<'_, HashMap<String, Story>> {
         self.stories.lock().unwrap_or_else(PoisonError::into_inner)
     }

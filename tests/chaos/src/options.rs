@@ -27,7 +27,6 @@ pub struct Options {
     pub binaries: Option<PathBuf>,
     /// The file for the report; none means that no report is written.
     pub report: Option<PathBuf>,
-    /// The functions' times.
     pub times: Times,
 }
 
@@ -94,7 +93,6 @@ impl Options {
         })
     }
 
-    /// The path of a function's binary.
     pub fn bootstrap(&self, function: &str) -> PathBuf {
         sandbox::runtime::bootstrap(self.binaries.as_deref(), function)
     }

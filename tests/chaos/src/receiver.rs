@@ -46,7 +46,6 @@ impl Receiver {
         Arc::new(Self { journal, faults, patience, watched: Mutex::default() })
     }
 
-    /// Starts to serve the endpoint.
     pub async fn serve(self: &Arc<Self>) -> Result<Server> {
         let receiver = Arc::clone(self);
         Server::start(move |request| {

@@ -47,7 +47,6 @@ pub struct World {
     pub database: Database,
     /// The functions' time settings.
     pub times: Times,
-    /// Calls the api.
     pub gateway: Gateway,
     api: Arc<Pool>,
     processor: Arc<Pool>,
@@ -139,7 +138,6 @@ impl World {
         }
     }
 
-    /// The number of old orders so far.
     pub fn old_orders(&self) -> usize {
         aged::old_orders(self.aged.load(Ordering::Relaxed))
     }

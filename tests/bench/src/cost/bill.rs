@@ -60,7 +60,6 @@ impl Prices {
     }
 }
 
-/// The kind of work that an order needs.
 #[derive(Debug, Clone, Copy)]
 pub enum Work {
     /// Wait this many seconds, as an invisible message.
@@ -81,7 +80,6 @@ pub struct Deployment {
     pub list: u32,
     /// How many messages a batch of the processor holds.
     pub batch: u32,
-    /// Whether the functions run on arm64.
     pub is_arm: bool,
     /// Whether each order's end is announced on an event bus.
     pub announces: bool,
@@ -102,7 +100,6 @@ pub struct Bill {
     starts: f64,
     queue: f64,
     logs: f64,
-    /// The events on a bus.
     pub events: f64,
 }
 
@@ -142,7 +139,6 @@ impl Bill {
         }
     }
 
-    /// The sum of all items.
     pub fn total(&self) -> f64 {
         self.gateway + self.requests + self.time + self.starts + self.queue + self.logs + self.events
     }
@@ -161,7 +157,6 @@ impl Bill {
         ]
     }
 
-    /// A row of such a table.
     pub fn row(&self, name: &str) -> [String; 8] {
         let cell = |dollars: f64| format!("{dollars:.3}");
         let Self { gateway, requests, time, starts, queue, logs, .. } = *self;

@@ -42,19 +42,15 @@ const BATCHES: [u32; 3] = [10, 100, 500];
 pub struct Billed {
     /// The api's time, by the orders of a list.
     pub create_ms: Line,
-    /// The api's log.
     pub create_log: Line,
     /// The processor's time for rescheduling orders.
     pub wait_ms: Line,
-    /// The processor's log for rescheduling orders.
     pub wait_log: Line,
     /// The processor's time for finishing orders.
     pub finish_ms: Line,
-    /// The processor's log for finishing orders.
     pub finish_log: Line,
     /// The processor's time for calling the merchant and finishing orders.
     pub webhook_ms: Line,
-    /// The processor's log for calling the merchant and finishing orders.
     pub webhook_log: Line,
     /// The time of the api's initialisation.
     #[serde(default)]
@@ -71,7 +67,6 @@ impl Billed {
         Ok(serde_json::from_str(&text)?)
     }
 
-    /// Writes the figures of a complete run.
     pub fn write(&self) -> Result<()> {
         Ok(std::fs::write(MEASURED, serde_json::to_string_pretty(self)? + "\n")?)
     }

@@ -5,14 +5,11 @@ use serde::{Deserialize, Serialize};
 /// A quantity that grows linearly with the orders of an invocation.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Line {
-    /// The quantity for no orders.
     pub fixed: f64,
-    /// The increase for each order.
     pub each: f64,
 }
 
 impl Line {
-    /// The quantity for this many orders.
     pub fn at(self, orders: f64) -> f64 {
         self.fixed + self.each * orders
     }

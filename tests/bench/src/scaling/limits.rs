@@ -12,7 +12,6 @@ pub const IN_FLIGHT: f64 = 120_000.0;
 /// An instance of RDS for PostgreSQL with `gp3` storage.
 #[derive(Debug, Clone, Copy)]
 pub struct Instance {
-    /// The number of vCPUs.
     pub vcpus: usize,
     /// The number of vCPUs that it may use without burning credits.
     pub sustained: f64,

@@ -5,7 +5,6 @@ use sandbox::Result;
 use crate::cost::{Billed, Line};
 use crate::database::Database;
 
-/// All measured times.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Times {
     /// The times of the functions, their waits included.
@@ -15,7 +14,6 @@ pub struct Times {
 }
 
 impl Times {
-    /// Reads both files.
     pub fn read() -> Result<Self> {
         Ok(Self { invocations: Billed::read()?, database: Database::read()? })
     }

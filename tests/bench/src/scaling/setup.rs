@@ -14,7 +14,6 @@ pub const WARM_SECONDS: f64 = WINDOW_SECONDS + WORK_SECONDS + 1.0;
 /// A deployment, or one cell of several.
 #[derive(Debug, Clone, Copy)]
 pub struct Setup {
-    /// Its name in the tables.
     pub name: &'static str,
     /// The orders in a call.
     pub list: usize,
@@ -24,7 +23,6 @@ pub struct Setup {
     pub batch: usize,
     /// The most processors at the same time.
     pub processors: usize,
-    /// The database's instance.
     pub database: limits::Instance,
     /// The number of such deployments side by side, each with a part of the users.
     pub cells: usize,
@@ -117,14 +115,11 @@ impl Used {
     }
 }
 
-/// A limit and its use.
 #[derive(Debug, Clone, Copy)]
 pub struct Share {
     /// The name of the limited resource.
     pub of: &'static str,
-    /// The use.
     pub used: f64,
-    /// The limit.
     pub limit: f64,
 }
 

@@ -25,7 +25,6 @@ pub struct Event {
     taken: f64,
 }
 
-/// Reads the taken events.
 pub fn read(taken: &[Taken]) -> Vec<Event> {
     taken.iter().map(Event::of).collect()
 }

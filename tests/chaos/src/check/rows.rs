@@ -3,7 +3,6 @@
 use sandbox::Result;
 use tokio_postgres::Client;
 
-/// A stored order.
 pub struct Row {
     pub order: String,
     pub status: String,

@@ -94,7 +94,6 @@ impl Fault {
         KINDS.iter().map(|(fault, ..)| *fault)
     }
 
-    /// Its name in the report.
     pub fn name(self) -> &'static str {
         self.kind().2
     }
