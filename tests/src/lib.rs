@@ -8,31 +8,23 @@
 #![expect(clippy::must_use_candidate, reason = "a test often calls for the effect or for the assertion alone")]
 
 mod bus;
-mod certificates;
 mod http;
 mod log;
-mod pages;
 mod servers;
 mod stack;
-mod tls_listener;
-mod tls_postgres;
+mod tls;
 mod tokens;
-mod work;
 mod world;
 
 pub use bus::Bus;
-pub use certificates::{Authority, Certificate};
-pub use http::{Answer, assert_members, call_in_process, event, invoke};
+pub use http::{Answer, assert_members, call_in_process, event, ids, invoke, walk};
 pub use log::Log;
-pub use pages::{ids, walk};
 pub use stack::Stack;
-pub use tls_listener::TlsListener;
-pub use tls_postgres::TlsPostgres;
+pub use tls::{Authority, Certificate, TlsListener, TlsPostgres};
 pub use tokens::{Issuer, Signature};
-pub use work::OutcomeBy;
 pub use world::{
-    LOCKED_OUT, MERCHANT_SECRET, NO_AWS, NO_DATABASE, World, actor, batch, connect, failures, get, handle, order,
-    order_with, post, post_empty, processor, store, webhook, with_header,
+    LOCKED_OUT, MERCHANT_SECRET, NO_AWS, NO_DATABASE, OutcomeBy, World, actor, batch, connect, failures, get, handle,
+    order, order_with, post, post_empty, processor, store, webhook, with_header,
 };
 
 use std::time::Duration;

@@ -24,7 +24,7 @@ use uuid::Uuid;
 use crate::{Answer, Stack, call_in_process};
 
 pub use database::{LOCKED_OUT, connect};
-pub use queues::{batch, failures, handle};
+pub use queues::{OutcomeBy, batch, failures, handle};
 pub use requests::{get, order, order_with, post, post_empty, with_header};
 
 /// The variable of a function that reaches no server of AWS.

@@ -10,10 +10,10 @@ use sandbox::runtime::Pool;
 use tokio_postgres::Client;
 
 use crate::cost::Line;
-use crate::database::Database;
 use crate::findings::{Criterion, Findings, Table};
 use crate::front::Front;
 use crate::progress::step;
+use crate::scaling::measured::Database;
 use crate::server::Done;
 use crate::stats::{count, figure, median, numbers, ratio, spread};
 use crate::world::World;

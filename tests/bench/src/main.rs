@@ -7,7 +7,6 @@ mod client;
 mod cold;
 mod cost;
 mod create;
-mod database;
 mod drain;
 mod findings;
 mod flat;

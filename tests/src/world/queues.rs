@@ -7,9 +7,11 @@ use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, SendMessageBatchRe
 use processor::event::SqsEvent;
 use processor::{Outcome, Processor, Simulated, Work};
 use sandbox::mapping;
+use shared::db::Store;
+use shared::db::claim::Claimed;
+use shared::deadline::Deadline;
 
 use super::World;
-use crate::OutcomeBy;
 
 impl World {
     /// The orders' queue.
@@ -132,6 +134,15 @@ fn group(message: Message) -> Option<String> {
 /// The batch of [`mapping::messages`] with these bodies.
 pub fn batch<T: AsRef<str>>(bodies: &[T]) -> SqsEvent {
     serde_json::from_slice(&mapping::messages(bodies)).expect("an event")
+}
+
+/// Work that does nothing, and returns at once the outcome that this function chooses by the order's id.
+pub struct OutcomeBy<F>(pub F);
+
+impl<F: Fn(&str) -> Outcome + Sync> Work for OutcomeBy<F> {
+    async fn run(&self, order: &Claimed, _: &Store, _: Deadline) -> Outcome {
+        (self.0)(order.order_id.as_str())
+    }
 }
 
 /// Invokes the processor with a batch of these messages.

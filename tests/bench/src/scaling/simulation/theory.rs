@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::cost::{Billed, Line};
-use crate::database::Database;
 use crate::scaling::limits::{Instance, M8G_LARGE};
+use crate::scaling::measured::Database;
 use crate::scaling::setup::DEPLOYED;
 
 const CALLS: usize = 100_000;

@@ -1,5 +1,6 @@
-//! Certificate authorities for a single test.
+//! TLS for a single test: certificate authorities, and servers with their certificates.
 
+use std::net::TcpListener;
 use std::path::Path;
 
 use openssl::asn1::Asn1Time;
@@ -8,9 +9,12 @@ use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
+use openssl::ssl::{SslAcceptor, SslMethod};
 use openssl::x509::extension::{BasicConstraints, SubjectAlternativeName};
 use openssl::x509::{X509, X509Builder, X509Name};
+use sandbox::postgres::Postgres;
 use tempfile::NamedTempFile;
+use tokio_postgres::Client;
 use uuid::Uuid;
 
 /// A certificate authority.
@@ -22,8 +26,8 @@ pub struct Authority {
 
 /// A server's certificate and private key, as PEM.
 pub struct Certificate {
-    pub(crate) certificate: String,
-    pub(crate) key: String,
+    certificate: String,
+    key: String,
 }
 
 impl Default for Authority {
@@ -91,4 +95,78 @@ fn name(common: &str) -> Result<X509Name, ErrorStack> {
 
 fn pem(bytes: Result<Vec<u8>, ErrorStack>) -> String {
     String::from_utf8(bytes.expect("OpenSSL works")).expect("PEM is text")
+}
+
+/// A server that accepts every TLS handshake and then closes the connection, until the process ends.
+pub struct TlsListener {
+    port: u16,
+}
+
+impl TlsListener {
+    /// Starts a server with this certificate.
+    pub fn start(certificate: &Certificate) -> Self {
+        let acceptor = acceptor(certificate);
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let port = listener.local_addr().expect("an address").port();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                // The handshake fails if the client rejects the certificate.
+                drop(acceptor.accept(stream));
+            }
+        });
+        Self { port }
+    }
+
+    /// The port that it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+fn acceptor(certificate: &Certificate) -> SslAcceptor {
+    let mut builder = SslAcceptor::mozilla_intermediate(SslMethod::tls()).expect("OpenSSL works");
+    let key = PKey::private_key_from_pem(certificate.key.as_bytes()).expect("a key");
+    let certificate = X509::from_pem(certificate.certificate.as_bytes()).expect("a certificate");
+    builder.set_private_key(&key).expect("OpenSSL accepts the key");
+    builder.set_certificate(&certificate).expect("OpenSSL accepts the certificate");
+    builder.build()
+}
+
+/// A PostgreSQL server for a single test.
+pub struct TlsPostgres {
+    postgres: Postgres,
+    admin: Client,
+}
+
+impl TlsPostgres {
+    /// Starts a server with this certificate.
+    pub async fn start(certificate: &Certificate) -> Self {
+        let postgres = Postgres::start().await.expect("PostgreSQL starts");
+        let admin = postgres.connect().await.expect("PostgreSQL answers");
+        postgres.enable_tls(&certificate.certificate, &certificate.key).await.expect("PostgreSQL has TLS");
+        Self { postgres, admin }
+    }
+
+    /// The URL of its database with this host name, which has to be a name of this machine.
+    pub fn url(&self, host: &str) -> String {
+        let address = self.postgres.address();
+        self.postgres.url(address).replace(&address.to_string(), &format!("{host}:{}", address.port()))
+    }
+
+    /// The port that it listens on.
+    pub fn port(&self) -> u16 {
+        self.postgres.address().port()
+    }
+
+    /// Makes the role sign in by a cleartext password over TLS, which is how RDS receives tokens.
+    pub async fn require_cleartext_password(&self, role: &str) {
+        let rules = format!("hostssl all {role} all password\nhost all ordermill all scram-sha-256");
+        self.postgres.write_file("pg_hba.conf", &rules).await.expect("the rules can be written");
+        self.postgres.reload("SELECT count(*) = 2 FROM pg_hba_file_rules").await.expect("PostgreSQL reads them");
+    }
+
+    /// Runs SQL as a superuser.
+    pub async fn execute(&self, sql: &str) {
+        self.admin.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    }
 }
