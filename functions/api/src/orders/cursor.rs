@@ -1,11 +1,14 @@
 //! The opaque cursor of a list: the position of the last order on a page.
 
 use shared::db::list::Position;
+use shared::order::OrderId;
 use time::OffsetDateTime;
 
-/// The form of a cursor: microseconds since 1970 in hexadecimal digits, and an order's identifier. Every text of this form is a
-/// valid position, so that the OpenAPI document can state the rule. PostgreSQL's timestamps reach further.
-pub const PATTERN: &str = r"^[0-9a-f]{14}(?!\.{1,2}$)[A-Za-z0-9._:-]{1,64}$";
+/// The form of a cursor: microseconds since 1970 in hexadecimal digits, and an order's identifier. Every text of this form and of at
+/// most [`MAX_LENGTH`] is a valid position, so that the OpenAPI document can state the rule. PostgreSQL's timestamps reach further.
+pub const PATTERN: &str = r"^[0-9a-f]{14}(\.*[A-Za-z0-9_:-][A-Za-z0-9._:-]*|\.{3,})$";
+/// The longest cursor, in characters.
+pub const MAX_LENGTH: usize = DIGITS + OrderId::MAX_LENGTH;
 /// The number of digits: enough until the year 4253.
 const DIGITS: usize = 14;
 

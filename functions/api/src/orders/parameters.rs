@@ -1,6 +1,6 @@
 //! The schemas of paths, queries and headers, with the domain's bounds, and of texts that bodies share.
 
-use shared::order::{Status, UserId};
+use shared::order::{OrderId, Status, UserId};
 use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder, KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
@@ -34,7 +34,7 @@ schemas! {
     OrderIdText = order_id_schema("An order's identifier").examples(["order-1001"]);
 
     /// A list's cursor.
-    CursorText = string("A position in a list").pattern(Some(cursor::PATTERN));
+    CursorText = string("A position in a list").max_length(Some(cursor::MAX_LENGTH)).pattern(Some(cursor::PATTERN));
 
     /// The filter of a list by status.
     StatusFilter =
@@ -45,7 +45,9 @@ schemas! {
         .description(Some("A number, or empty"));
 
     /// The cursor parameter of a list.
-    CursorParameter = string("A position in a list, or empty").pattern(Some(format!("^$|{}", cursor::PATTERN)));
+    CursorParameter = string("A position in a list, or empty")
+        .max_length(Some(cursor::MAX_LENGTH))
+        .pattern(Some(format!("^$|{}", cursor::PATTERN)));
 
     /// The `order_id` parameter of a list, which may be repeated.
     OrderIdsParameter = ArrayBuilder::new()
@@ -71,7 +73,8 @@ fn or_empty(schema: ObjectBuilder) -> AnyOfBuilder {
 
 /// An order's identifier.
 pub fn order_id_schema(description: &str) -> ObjectBuilder {
-    string(description).pattern(Some(r"^(?!\.{1,2}$)[A-Za-z0-9._:-]{1,64}$"))
+    let neither_dot_nor_two = r"^(\.*[A-Za-z0-9_:-][A-Za-z0-9._:-]*|\.{3,})$";
+    string(description).min_length(Some(1)).max_length(Some(OrderId::MAX_LENGTH)).pattern(Some(neither_dot_nor_two))
 }
 
 /// A text of one character or more, without control characters.
