@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use shared::db::create::{CreateRequest, Created};
 use shared::order::{NewOrder, Status};
 use shared::view::OrderView;
-use utoipa::openapi::schema::{AdditionalProperties, AnyOfBuilder, ArrayBuilder, ObjectBuilder, SchemaType};
+use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, ObjectBuilder};
 use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -61,7 +61,7 @@ struct OrderResult {
 /// Create many orders.
 ///
 /// Each order is accepted or refused separately, as if it were the only one. An `Idempotency-Key` identifies a repeat of the batch:
-/// it gives the order at each index a key of its own.
+/// it gives the order at each index a key of its own. If some orders got 500 or 503, send the whole batch again with the same key.
 #[utoipa::path(
     post, path = "/orders/batch", tag = "orders", security(("token" = ["orders/write"])),
     params(("Idempotency-Key" = inline(Option<IdempotencyKeyText>), Header,
@@ -182,13 +182,12 @@ impl ToSchema for OrderBatchBody {
 
 impl PartialSchema for OrderBatchBody {
     fn schema() -> RefOr<Schema> {
-        let anything_else = ObjectBuilder::new()
-            .schema_type(SchemaType::AnyValue)
-            .description(Some("Any other value is refused, without the others"));
-        let order = AnyOfBuilder::new().item(Ref::from_schema_name(NewOrderBody::name())).item(anything_else);
+        let order = Ref::from_schema_name(NewOrderBody::name());
         let orders = ArrayBuilder::new().items(order).min_items(Some(1)).max_items(Some(MAX_ORDERS));
+        let description = "The orders. Each is accepted or refused separately: a bad one has its problem in its place of the results, \
+            and the call is answered 200";
         ObjectBuilder::new()
-            .property("orders", orders.description(Some("The orders. Each is accepted or refused separately")))
+            .property("orders", orders.description(Some(description)))
             .required("orders")
             .additional_properties(Some(AdditionalProperties::FreeForm(false)))
             .examples([serde_json::json!({"orders": [example()]})])
