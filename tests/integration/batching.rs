@@ -93,7 +93,24 @@ async fn idempotency_key_identifies_each_order_of_a_repeated_batch() {
     assert_eq!(again["results"][1]["order"]["order_id"], first["results"][1]["order"]["order_id"]);
     let other = json!({"user_id": "alice", "item_ids": ["b"], "total_amount": 1});
     assert_eq!(statuses(&send(json!([other])).await.expect(200)), [422]);
-    assert_eq!(world.order_count().await, 3);
+    // One order alone has the key itself, not that of a position.
+    world.call(with_header(post("/orders", &other), "idempotency-key", "k-1")).await.expect(201);
+    assert_eq!(world.order_count().await, 4);
+}
+
+#[tokio::test]
+async fn part_of_a_batch_is_accepted_only_without_the_key_of_the_batch() {
+    let world = World::new().await;
+    let send = async |orders: &[Value], key: &str| {
+        let batch = post("/orders/batch", &json!({"orders": orders}));
+        statuses(&world.call(with_header(batch, "idempotency-key", key)).await.expect(200))
+    };
+    let bad = order_with("o-2", &json!({"total_amount": -1}));
+    assert_eq!(send(&[order("o-1"), bad], "k-1").await, [201, 422]);
+    assert_eq!(send(&[order("o-2")], "k-1").await, [422], "its position has the key of o-1");
+    assert_eq!(statuses(&create_all(&world, &[order("o-2")]).await), [201]);
+    assert_eq!(send(&[order("o-2")], "k-2").await, [200]);
+    assert_eq!(send(&[order("o-1"), order("o-2")], "k-1").await, [200, 200]);
 }
 
 #[tokio::test]

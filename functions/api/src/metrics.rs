@@ -36,7 +36,7 @@ const PROMETHEUS: &str = "text/plain";
 #[schema(as = Metrics, examples(json!({"as_of": "2026-01-05T09:30:00.123456Z", "total_orders": 1204, "average_processing_time": 5.4, "scheduled": 0,
     "status_counts": {"pending": 3, "processing": 1, "completed": 1190, "failed": 2, "cancelled": 8},
     "processing_seconds": {"p50": 5.1, "p95": 6.2, "p99": 7.0}, "queueing_seconds": {"p50": 0.1, "p95": 0.4, "p99": 0.9},
-    "oldest_overdue_seconds": 0.0, "pause": null, "completions_per_minute": [{"minute": "2026-01-05T09:29:00Z", "completed": 12}],
+    "oldest_overdue_seconds": 0.0, "pause": null, "completions_per_minute": [{"minute": "2026-01-05T09:29:00.000000Z", "completed": 12}],
     "oldest_event_seconds": null, "requeued_orders": 0, "queue_depth": 4, "dead_letter_depth": 0, "by_hour": null})))]
 pub struct MetricsView {
     /// The moment of the numbers.

@@ -66,7 +66,7 @@ pub enum ApiError {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
     /// `#` and a JSON pointer into the body, such as `#/item_ids/3`. For a query parameter `?limit`, for a header `Idempotency-Key`,
-    /// for a part of the path `{user_id}`.
+    /// for a part of the path `{user_id}`. It is not percent-encoded, and a long unknown name is cut.
     pub pointer: String,
     /// The rule that the value breaks.
     pub detail: String,

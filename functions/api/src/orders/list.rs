@@ -73,8 +73,9 @@ struct ListQuery {
 /// List orders, newest first.
 ///
 /// Callers with `orders/read.all` see all users' orders, others their own. Paging with the cursor neither skips nor repeats an order that
-/// existed when the first page was read, even while others are created. A page can hold fewer orders than `limit`, or none, and
-/// still have a `next_cursor`. Filters can be combined; an order matches all of them.
+/// existed when the first page was read, even while others are created. With `status` or `cause` each page filters by the state at the time
+/// when it is read, so an order whose status changes between two pages or two lists can be missing from both. A page can hold fewer orders
+/// than `limit`, or none, and still have a `next_cursor`. Filters can be combined; an order matches all of them.
 #[utoipa::path(
     get, path = "/orders", tag = "orders", security(("token" = ["orders/read"])),
     params(

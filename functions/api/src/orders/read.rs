@@ -69,7 +69,7 @@ pub struct StatusView {
 
 /// Read an order's status: the smallest answer to poll.
 ///
-/// While the order is active, `Retry-After` holds the seconds until the next poll.
+/// While the order is active, `Retry-After` holds the seconds until the next poll. A failed order is pending again if an operator retries it.
 #[utoipa::path(
     get, path = "/orders/{order_id}/status", tag = "orders", security(("token" = ["orders/read"])),
     params(("order_id" = inline(OrderIdText), Path, description = "The order's identifier")),

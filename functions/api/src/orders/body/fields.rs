@@ -102,7 +102,7 @@ impl PartialSchema for NewOrderBody {
                     UserId::MAX_LENGTH,
                 ),
             )
-            .property("item_ids", items.description(Some("The items")))
+            .property("item_ids", items.description(Some(ITEMS)))
             .property("total_amount", amount_schema())
             .property("currency", currency_schema())
             .property("metadata", metadata_schema())
@@ -115,6 +115,9 @@ impl PartialSchema for NewOrderBody {
             .into()
     }
 }
+
+/// What the schema says about the items.
+const ITEMS: &str = "The items. An item may repeat. Their order counts: a repeat of a request must have the same";
 
 /// An example of a body.
 pub fn example() -> serde_json::Value {
