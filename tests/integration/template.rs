@@ -116,7 +116,7 @@ fn each_rule_notices_its_breach() {
         ("GET /orders", "HttpApi/Body/paths/~1orders/get/security", Value::Null),
         ("POST /orders", "HttpApi/Body/paths/~1orders/post/security/0/Jwt", json!([])),
         ("GET /healthz", "HttpApiApiGatewayDefaultStage/RouteSettings/GET ~1healthz", Value::Null),
-        ("the import", "HttpApi/FailOnWarnings", json!(true)),
+        ("the import", "HttpApi/FailOnWarnings", Value::Null),
         ("the stage", "HttpApiApiGatewayDefaultStage/DefaultRouteSettings", Value::Null),
         ("the log", "HttpApiApiGatewayDefaultStage/AccessLogSettings", Value::Null),
         ("FunctionSecurityGroup", "FunctionSecurityGroup/SecurityGroupEgress/0/CidrIp", json!("0.0.0.0/0")),

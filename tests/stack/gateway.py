@@ -34,7 +34,7 @@ def _create_routes(api_id: str, document: dict) -> None:
             uri = operation[INTEGRATION]["uri"]
             integration = _create(api_id, "Integration", IntegrationUri=uri)
             verb = "ANY" if method == ANY_METHOD else method.upper()
-            route = {"RouteKey": path if path == "$default" else f"{verb} {path}"}
+            route = {"RouteKey": "$default" if operation.get("isDefaultRoute") else f"{verb} {path}"}
             for requirement in operation.get("security", []):
                 for name, scopes in requirement.items():
                     if name != "NONE":
