@@ -251,6 +251,15 @@ fn user_pool_is_created_only_without_an_issuer() {
     );
 }
 
+/// Two stacks of a region may have the same last group in their ids, which is a network address.
+#[test]
+fn domain_of_the_pool_contains_the_whole_id_of_the_stack() {
+    let template = template(&[]);
+    let domain = &template.properties("UserPoolDomain")["Domain"]["Fn::Sub"];
+    let id = json!({"Fn::Select": [2, {"Fn::Split": ["/", {"Ref": "AWS::StackId"}]}]});
+    assert_eq!(*domain, json!(["ordermill-${Id}", {"Id": id}]));
+}
+
 #[test]
 fn dashboard_signs_users_in_without_the_admin_scope() {
     let variables = |parameters: &[&str]| {
