@@ -60,7 +60,7 @@ class Evaluator:
         self._functions = {
             "Ref": self._ref,
             "Fn::If": lambda parts: self.value(parts[1 if self._conditions[parts[0]] else 2]),
-            "Fn::Join": lambda parts: parts[0].join(map(str, self.value(parts[1]))),
+            "Fn::Join": self._join,
             "Fn::FindInMap": lambda keys: functools.reduce(dict.get, self.value(keys), self._mappings),
             "Fn::Select": self._select,
             "Fn::Split": self._split,
@@ -80,6 +80,11 @@ class Evaluator:
 
     def _ref(self, name: str) -> Any:
         return NO_VALUE if name == "AWS::NoValue" else self._parameters.get(name, {"Ref": name})
+
+    def _join(self, parts: list) -> Any:
+        separator, texts = map(self.value, parts)
+        is_known = isinstance(texts, list) and not any(isinstance(text, dict) for text in texts)
+        return separator.join(map(str, texts)) if is_known else {"Fn::Join": [separator, texts]}
 
     def _select(self, parts: list) -> Any:
         index, choices = map(self.value, parts)

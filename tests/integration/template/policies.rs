@@ -25,7 +25,7 @@ const CONNECTING: &str = "ec2:DescribeSubnets";
 /// With `Tracing=Active`, Lambda sends parts of traces.
 const TRACING: [&str; 2] = ["xray:PutTelemetryRecords", "xray:PutTraceSegments"];
 /// `migrate` answers CloudFormation by a signed address: <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/vpc-interface-endpoints.html>
-const ANSWERING: (&str, &str) = ("s3:PutObject", "arn:aws:s3:::cloudformation-custom-resource-response-*");
+const ANSWERING: (&str, &str) = ("s3:PutObject", "arn:aws:s3:::cloudformation-custom-resource-response-eucentral1");
 
 /// An action on a resource.
 #[derive(Debug, Clone, PartialEq)]
@@ -152,10 +152,17 @@ impl Template {
             Value::Array(each) => each.iter().map(|each| self.resolved(each)).collect(),
             Value::Object(entries) => {
                 let text = |key: &str| entries.get(key).and_then(Value::as_str);
-                match (text("Ref"), text("Fn::Sub"), entries.get("Fn::GetAtt")) {
+                let pair = |key: &str| Some((entries.get(key)?[0].as_str()?, self.resolved(&entries[key][1])));
+                match (text("Ref"), text("Fn::Sub"), entries.get("Fn::GetAtt"), pair("Fn::Join"), pair("Fn::Split")) {
                     (Some(name), ..) => self.reference(name).into(),
-                    (_, Some(text), _) => self.substituted(text).into(),
-                    (.., Some(path)) => self.attribute(path[0].as_str().unwrap(), path[1].as_str().unwrap()).into(),
+                    (_, Some(text), ..) => self.substituted(text).into(),
+                    (_, _, Some(path), ..) => {
+                        self.attribute(path[0].as_str().unwrap(), path[1].as_str().unwrap()).into()
+                    }
+                    (.., Some((between, texts)), _) => {
+                        listed(&texts).into_iter().map(self::text).collect::<Vec<_>>().join(between).into()
+                    }
+                    (.., Some((at, whole))) => self::text(&whole).split(at).collect(),
                     _ => entries.iter().map(|(key, each)| (key.clone(), self.resolved(each))).collect(),
                 }
             }
