@@ -163,6 +163,23 @@ fn repair_moves_the_aliases_past_codedeploy() {
     }
 }
 
+/// An environment of the api holds a connection to the database, even for a call without a token.
+#[test]
+fn calls_without_a_token_start_few_environments_of_the_api() {
+    let limits = |parameters: &[&str], route: &str| {
+        let template = template(parameters);
+        let settings = &template.resources("AWS::ApiGatewayV2::Stage")[0].1["RouteSettings"][route];
+        (number(&settings["ThrottlingRateLimit"]), number(&settings["ThrottlingBurstLimit"]))
+    };
+    let closed = ["OpenThrottleRate=70", "OpenThrottleBurst=90"];
+    assert_eq!(["GET /healthz", "HEAD /healthz"].map(|route| limits(&closed, route)), [(5, 10); 2]);
+    assert_eq!(limits(&closed, "$default"), (70, 10));
+    assert_eq!(limits(&closed, "GET /docs"), (70, 90));
+    // The preflights of other origins' pages come to this route.
+    let open = [&closed[..], &["CorsAllowOrigins=https://shop.example.com"]].concat();
+    assert_eq!(limits(&open, "$default"), (70, 90));
+}
+
 /// A new account may run ten functions at once and reserve none. Signing in by IAM takes up to 1000 MiB of the database's memory, and
 /// 2 GiB allow 198 connections.
 #[test]
