@@ -28,6 +28,8 @@ import urllib.request
 import uuid
 from http.client import HTTPException
 
+NO_ROUTE = "the gateway has no such route; was its authorizer created? Check that JwtIssuer can be read, and deploy"
+
 
 class UnexpectedAnswerError(Exception):
     """An answer that a working deployment does not give."""
@@ -74,7 +76,9 @@ def expect(status: int, url: str, bearer: str = "", body: dict | None = None, qu
     if not quiet:
         print(f"{'GET' if body is None else 'POST'} {urllib.parse.urlsplit(url).path}: {answered}")
     if answered != status:
-        raise UnexpectedAnswerError(f"{url} answered {answered}, expected {status}: {text[:500]}")
+        # The gateway refuses a call without a token itself, unless it has no route for it.
+        why = NO_ROUTE if (status, answered) == (401, 404) else text[:500]
+        raise UnexpectedAnswerError(f"{url} answered {answered}, expected {status}: {why}")
     return text
 
 

@@ -20,3 +20,12 @@ class Answers(unittest.TestCase):
             with mock.patch.object(smoke, "call", side_effect=answers):
                 self.assertEqual(smoke.main(), 1)
             self.assertIn("has no status", errors.getvalue(), text)
+
+    def test_missing_route_names_its_cause(self) -> None:
+        token = "." + "eyJzdWIiOiAiYWxpY2UifQ" + "."
+        self.enterContext(mock.patch.dict(os.environ, {"API_URL": "https://api.example", "TOKEN": token}))
+        errors = self.enterContext(contextlib.redirect_stderr(io.StringIO()))
+        self.enterContext(contextlib.redirect_stdout(io.StringIO()))
+        with mock.patch.object(smoke, "call", side_effect=[(200, ""), (404, "")]):
+            self.assertEqual(smoke.main(), 1)
+        self.assertIn("answered 404, expected 401: the gateway has no such route", errors.getvalue())

@@ -40,7 +40,7 @@ pub async fn examine(cloud: &Cloud, deployment: &Deployment) -> Vec<Finding> {
     let mut findings = vec![subject(&claims), expiry(&claims), scopes(&claims)];
     findings.extend(match accepted(cloud, deployment).await {
         Ok(accepted) => compare(&claims, &accepted),
-        Err(why) => vec![Finding::not_checked("token.issuer", "gateway", why)],
+        Err(finding) => vec![finding],
     });
     findings
 }
@@ -138,15 +138,17 @@ fn compare(claims: &Claims, accepted: &AcceptedTokens) -> Vec<Finding> {
     findings
 }
 
-/// What the gateway accepts: from its own configuration, otherwise from variables.
-async fn accepted(cloud: &Cloud, deployment: &Deployment) -> Result<AcceptedTokens, String> {
+/// Returns the accepted tokens by the gateway's own configuration, or by variables if that can't be read; otherwise a finding, which says
+/// why they are unknown or that the gateway accepts none.
+async fn accepted(cloud: &Cloud, deployment: &Deployment) -> Result<AcceptedTokens, Finding> {
+    let (check, place) = ("token.issuer", "gateway");
     let from_variables = |why: String| match deployment.env.text("OIDC_ISSUER") {
         Some(issuer) => Ok(AcceptedTokens {
             issuer: issuer.to_owned(),
             audiences: deployment.env.text("OIDC_AUDIENCE").map(str::to_owned).into_iter().collect(),
             known_by: "OIDC_ISSUER",
         }),
-        None => Err(format!("{why}; or give OIDC_ISSUER")),
+        None => Err(Finding::not_checked(check, place, format!("{why}; or give OIDC_ISSUER"))),
     };
     let services = match cloud.services() {
         Ok(services) => services,
@@ -154,9 +156,10 @@ async fn accepted(cloud: &Cloud, deployment: &Deployment) -> Result<AcceptedToke
     };
     let Some(id) = api_id(deployment) else { return from_variables("give API_ID".to_owned()) };
     match services.gateway.get_authorizers().api_id(id).send().await {
-        Ok(found) => {
-            authorizer(found.items()).map_or_else(|| from_variables("the gateway has no JWT authorizer".to_owned()), Ok)
-        }
+        Ok(found) => authorizer(found.items()).ok_or_else(|| {
+            let remedy = "deploy with a JwtIssuer whose /.well-known/openid-configuration API Gateway can read";
+            Finding::wrong(check, place, "it has no JWT authorizer, so no route that needs a token", remedy)
+        }),
         Err(error) => from_variables(describe(&error)),
     }
 }

@@ -84,3 +84,22 @@ async fn doctor_does_not_check_a_function_of_unknown_aliases() {
     assert_eq!((&found["check"], &found["state"]), (&json!("function"), &json!("not_checked")), "{report}");
     assert_eq!(found["what"], "AWS answers 403: no right", "{report}");
 }
+
+/// A deployment may lack its authorizer: API Gateway leaves it out with a mere warning if it can't read the issuer.
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_finds_a_gateway_without_an_authorizer() {
+    let aws = Server::start(|_: Request| async { Some(server::json(200, json!({"items": []}).to_string())) });
+    let aws = aws.await.unwrap();
+    let url = format!("http://{}", aws.address());
+    let places =
+        [("ORDERMILL_URL", &*url), ("AWS_ENDPOINT_URL", &*url), ("ORDERMILL_TOKEN", "a.e30.b"), ("API_ID", "api")];
+    // The variable says what the gateway should accept, and not what it does.
+    for variables in [&[][..], &[("OIDC_ISSUER", "https://issuer.example.com")]] {
+        let report = json(&run(&["--json", "doctor"], &[&ACCESS[..], &places, variables].concat()));
+        let found = report["findings"].as_array().unwrap().iter().find(|finding| finding["check"] == "token.issuer");
+        let found = found.unwrap_or_else(|| panic!("{report}"));
+        assert_eq!((&found["where"], &found["state"]), (&json!("gateway"), &json!("wrong")), "{found}");
+        assert_eq!(found["what"], "it has no JWT authorizer, so no route that needs a token", "{found}");
+        assert!(found["remedy"].as_str().unwrap().contains("JwtIssuer"), "{found}");
+    }
+}
