@@ -27,7 +27,7 @@ use aws_sdk_eventbridge::types::{PutEventsRequestEntry, PutEventsResultEntry};
 use crate::aws::Access;
 use crate::aws::batch::{MAX_BYTES, parts, some_at_once};
 use crate::config::{ConfigError, Env};
-use crate::db::ends::{Announce, End};
+use crate::db::ends::End;
 use crate::db::{Store, StoreError};
 use crate::deadline::Deadline;
 
@@ -51,12 +51,10 @@ enum State {
     Unavailable,
 }
 
-impl Announce {
-    /// Whether a deployment with these variables announces the ends of its orders.
-    #[must_use]
-    pub fn from_env(env: &Env) -> Self {
-        if env.text(EVENT_BUS).is_some() { Self::Ends } else { Self::Never }
-    }
+/// Whether a deployment with these variables announces the ends of its orders.
+#[must_use]
+pub fn announces_ends(env: &Env) -> bool {
+    env.text(EVENT_BUS).is_some()
 }
 
 /// The event bus.
@@ -238,8 +236,8 @@ mod tests {
 
     #[test]
     fn deployment_without_a_bus_announces_nothing() {
-        assert_eq!(Announce::from_env(&Env::from_iter([("EVENT_BUS", "")])), Announce::Never);
-        assert_eq!(Announce::from_env(&Env::from_iter([("EVENT_BUS", "shop")])), Announce::Ends);
+        assert!(!announces_ends(&Env::from_iter([("EVENT_BUS", "")])));
+        assert!(announces_ends(&Env::from_iter([("EVENT_BUS", "shop")])));
         assert!(Bus::from_env(&Env::from_iter([("EVENT_BUS", "")])).unwrap().is_none());
     }
 }

@@ -5,8 +5,6 @@ mod faults;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use shared::db::ends::Announce;
-use shared::db::finish::Finish;
 use shared::order::Status;
 use tests::{Bus, World, call_in_process, order_with, post};
 
@@ -24,8 +22,8 @@ pub async fn kept(world: &World) -> i64 {
 /// Claims the order and ends it as failed, as a worker that crashes before it announces the end.
 pub async fn fail_without_announcing(world: &World, order_id: &str) {
     let claim = world.claim(&[order_id]).await;
-    let end = Finish { order: &claim.claimed[0], attempts: 1, failure: Some("declined") };
-    world.store().finish(claim.token, &[end], Duration::ZERO, Announce::Ends).await.unwrap();
+    let store = tests::store(&world.env_with(("EVENT_BUS", "default")));
+    store.finish(claim.token, &[tests::end(&claim.claimed[0], Some("declined"))]).await.unwrap();
 }
 
 /// Lets the time pass that a worker has to announce ends.

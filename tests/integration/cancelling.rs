@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use shared::db::ends::Announce;
 use tests::{World, actor, call_in_process, handle, order_with, post, post_empty};
 
 async fn cancel(world: &World, options: Value) -> Value {
@@ -52,7 +51,7 @@ async fn only_pending_orders_that_match_are_cancelled() {
     }
     // The work of an order may begin after a call has found it.
     let (begun, olga) = (["o-1".parse().unwrap()], "olga".parse().unwrap());
-    assert_eq!(world.store().cancel(&begun, None, actor(&olga), Announce::Never).await.unwrap(), 0);
+    assert_eq!(world.store().cancel(&begun, None, actor(&olga)).await.unwrap(), 0);
     let report = cancel(&world, json!({"dry_run": false, "user_id": "alice"})).await;
     assert_eq!(report, json!({"dry_run": false, "matched": 2, "cancelled": 2}));
     for (order_id, status) in [("o-1", "processing"), ("o-2", "cancelled"), ("o-3", "cancelled"), ("b-1", "pending")] {

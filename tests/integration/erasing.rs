@@ -1,7 +1,6 @@
 //! Erasure: `POST /users/{user_id}/erase` removes a user from ended orders, and touches nothing else.
 
 use serde_json::{Value, json};
-use shared::db::ends::Announce;
 use tests::{Answer, Log, World, get, order_with, post, post_empty, with_header};
 use tracing::Level;
 
@@ -82,7 +81,8 @@ async fn order_that_is_active_or_not_announced_keeps_its_user() {
     create(&world, "o-1", "alice").await;
     // The call refuses these orders before. One may come, or be retried, after that.
     let alice = "alice".parse().unwrap();
-    let erase = async || world.store().erase_user(&alice, 10, Announce::Ends).await.unwrap();
+    let store = tests::store(&world.env_with(("EVENT_BUS", "default")));
+    let erase = async || store.erase_user(&alice, 10).await.unwrap();
     assert_eq!(erase().await, 0);
     fail_without_announcing(&world, "o-1").await;
     assert_eq!(erase().await, 0);
@@ -166,7 +166,7 @@ async fn order_that_is_locked_is_left_for_the_next_call() {
 
 #[tokio::test]
 async fn order_that_ends_again_during_an_erasure_keeps_its_user() {
-    let role = AppRole::new().await;
+    let role = AppRole::of(World::with(&[("EVENT_BUS", "default")]).await).await;
     let world = &role.world;
     for order_id in ["o-1", "gate"] {
         create(world, order_id, "alice").await;
@@ -182,7 +182,7 @@ async fn order_that_ends_again_during_an_erasure_keeps_its_user() {
     world.execute(gate).await;
     let alice = "alice".parse().unwrap();
     let store = tests::store(&world.env_with(("DATABASE_URL", &role.url())));
-    let (erased, ()) = tokio::join!(store.erase_user(&alice, 10, Announce::Ends), async {
+    let (erased, ()) = tokio::join!(store.erase_user(&alice, 10), async {
         world.wait_for_locked_out(1).await;
         world.post("/orders/o-1/retry", &json!({})).await.expect(200);
         fail_without_announcing(world, "o-1").await;

@@ -3,8 +3,6 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use shared::db::ends::Announce;
-use shared::db::finish::Finish;
 use shared::db::requeue::Slice;
 use tests::{World, event, eventually, get, order, post, post_empty, with_header};
 
@@ -134,8 +132,8 @@ async fn attempt_that_has_started_ends_during_a_pause() {
     let claim = world.claim(&["o-1"]).await;
     world.claim(&["o-0"]).await;
     pause(&world).await;
-    let end = Finish { order: &claim.claimed[0], attempts: 1, failure: None };
-    assert_eq!(world.store().finish(claim.token, &[end], Duration::ZERO, Announce::Never).await.unwrap().len(), 1);
+    let end = tests::end(&claim.claimed[0], None);
+    assert_eq!(world.store().finish(claim.token, &[end]).await.unwrap().len(), 1);
     assert_eq!(world.status("o-1").await, "completed");
     // The worker of the other order has died, and the order waits for the end of the pause.
     world.let_pass(31.0).await;

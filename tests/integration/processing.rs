@@ -10,8 +10,7 @@ use processor::{Outcome, Simulated};
 use sandbox::wire::{Hook, Moment, Ruling};
 use serde_json::json;
 use shared::db::claim::Claimed;
-use shared::db::ends::Announce;
-use shared::db::finish::{Finish, Reschedule};
+use shared::db::finish::Reschedule;
 use shared::order::OrderId;
 use tests::{NO_AWS, NO_DATABASE, OutcomeBy, World, assert_members, batch, failures, handle, store};
 
@@ -180,13 +179,13 @@ async fn worker_with_an_expired_lease_changes_nothing() {
     let holder = world.claim(&["o-1"]).await;
     assert_eq!(holder.claimed[0].attempts, 1);
     assert_eq!(world.claim(&["o-1"]).await.claimed.len(), 0, "the lease still runs");
-    let outcome = [Finish { order: &lost.claimed[0], attempts: 1, failure: None }];
-    assert!(store.finish(lost.token, &outcome, Duration::ZERO, Announce::Never).await.unwrap().is_empty());
-    let Claimed { order_id, now, .. } = &holder.claimed[0];
-    let retry = Reschedule { order_id, due_at: *now, failed_attempt: Some("busy") };
+    let outcome = [tests::end(&lost.claimed[0], None)];
+    assert!(store.finish(lost.token, &outcome).await.unwrap().is_empty());
+    let Claimed { order_id, claimed_at, .. } = &holder.claimed[0];
+    let retry = Reschedule { order_id, due_at: *claimed_at, failed_attempt: Some("busy") };
     store.reschedule(lost.token, &[retry]).await.unwrap();
     assert_eq!(world.status("o-1").await, "processing");
-    assert_eq!(store.finish(holder.token, &outcome, Duration::ZERO, Announce::Never).await.unwrap().len(), 1);
+    assert_eq!(store.finish(holder.token, &outcome).await.unwrap().len(), 1);
     assert_eq!((world.status("o-1").await.as_str(), world.counted("completed").await), ("completed", 1));
 }
 
@@ -218,9 +217,8 @@ async fn order_that_kills_its_workers_fails_none_of_its_batch() {
             let failed = claim.claimed.iter().find(|order| order.attempts >= max_attempts && !is_bad(order));
             assert!(failed.is_none(), "{failed:?} of {max_attempts} attempts");
             if !claim.claimed.iter().any(is_bad) {
-                let end = |order| Finish { order, attempts: order.attempts + 1, failure: None };
-                let ends: Vec<_> = claim.claimed.iter().map(end).collect();
-                let ended = store.finish(claim.token, &ends, Duration::ZERO, Announce::Never).await.unwrap();
+                let ends: Vec<_> = claim.claimed.iter().map(|order| tests::end(order, None)).collect();
+                let ended = store.finish(claim.token, &ends).await.unwrap();
                 left.retain(|order_id| !ended.contains(order_id));
             }
             world.let_pass(31.0).await;

@@ -23,8 +23,8 @@ pub use stack::Stack;
 pub use tls::{Authority, Certificate, TlsListener, TlsPostgres};
 pub use tokens::{Issuer, Signature};
 pub use world::{
-    LOCKED_OUT, MERCHANT_SECRET, NO_AWS, NO_DATABASE, OutcomeBy, World, actor, batch, connect, failures, get, handle,
-    order, order_with, post, post_empty, processor, store, webhook, with_header,
+    LOCKED_OUT, MERCHANT_SECRET, NO_AWS, NO_DATABASE, OutcomeBy, World, actor, batch, connect, end, failures, get,
+    handle, order, order_with, post, post_empty, processor, store, webhook, with_header,
 };
 
 use std::time::Duration;

@@ -14,6 +14,8 @@ use axum::http::Request;
 use processor::{Processor, Simulated, Work};
 use serde_json::Value;
 use shared::config::Env;
+use shared::db::claim::Claimed;
+use shared::db::finish::Finish;
 use shared::db::history::Actor;
 use shared::db::{Database, DbConfig, Store};
 use shared::deadline::Deadline;
@@ -220,6 +222,12 @@ pub fn webhook(url: &str) -> [(&str, &str); 3] {
 /// The database of these variables, connected to like the functions do.
 pub fn store(env: &Env) -> Store {
     Database::new(DbConfig::from_env(env).expect("a database")).until(Deadline::after(PATIENCE))
+}
+
+/// The end of this order: its next attempt failed for this reason, or completed it.
+#[must_use]
+pub const fn end<'a>(order: &'a Claimed, failure: Option<&'a str>) -> Finish<'a> {
+    Finish { order, attempts: order.attempts + 1, failure, took: time::Duration::ZERO }
 }
 
 /// A processor with these variables and this work.

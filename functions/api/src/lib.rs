@@ -25,7 +25,6 @@ use std::sync::Arc;
 use axum::routing::{MethodRouter, get};
 use axum::{Router, middleware};
 use shared::config::{ConfigError, Env};
-use shared::db::ends::Announce;
 use shared::db::{Database, DbConfig};
 use shared::queue::Queue;
 use utoipa::OpenApi;
@@ -40,7 +39,6 @@ pub struct Api {
     pub database: Arc<Database>,
     queue: Queue,
     dead_letters: Queue,
-    announce: Announce,
     config: ApiConfig,
 }
 
@@ -49,8 +47,8 @@ impl Api {
     pub fn new(config: ApiConfig, env: &Env) -> Result<Self, ConfigError> {
         let queue = Queue::orders(env)?;
         let dead_letters = queue.dead_letters(env)?;
-        let (database, announce) = (Database::new(DbConfig::from_env(env)?), Announce::from_env(env));
-        Ok(Self { database, queue, dead_letters, announce, config })
+        let database = Database::new(DbConfig::from_env(env)?);
+        Ok(Self { database, queue, dead_letters, config })
     }
 }
 

@@ -9,7 +9,6 @@ use axum::Json;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use shared::db::ends::Announce;
 use shared::db::stats::{Metrics, Percentiles};
 use shared::order::Status;
 use time::OffsetDateTime;
@@ -154,7 +153,7 @@ pub async fn metrics(
     let (read, depths) = tokio::join!(call.store.read_metrics(), depths);
     let depths = depths.inspect_err(|error| tracing::warn!(%error, "could not read the depths of the queues")).ok();
     let mut view = MetricsView::new(read?, depths);
-    if call.api.announce == Announce::Ends {
+    if call.store.announces_ends() {
         view.oldest_event_seconds = Some(call.store.age_of_oldest_end().await?.as_secs_f64());
     }
     if let Some(hours) = hours {

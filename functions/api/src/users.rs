@@ -49,7 +49,7 @@ pub async fn erase(
     UserPath(user_id): UserPath,
     _: OptionalBody<NoOptions>,
 ) -> Result<Json<ErasureReport>, ApiError> {
-    let active = call.store.count_active_of(&user_id, call.api.announce).await?;
+    let active = call.store.count_active_of(&user_id).await?;
     if active > 0 {
         log(&caller, 0, active);
         let detail = format!(
@@ -67,7 +67,7 @@ async fn erase_chunks(call: &Call, user_id: &UserId) -> Result<u64, ApiError> {
     let last_start = call.deadline.share(1, 2);
     let mut erased = 0;
     while !last_start.is_over() {
-        let chunk = call.store.erase_user(user_id, CHUNK, call.api.announce).await?;
+        let chunk = call.store.erase_user(user_id, CHUNK).await?;
         erased += chunk;
         if chunk < CHUNK.unsigned_abs() {
             break;

@@ -53,7 +53,7 @@ impl Decided {
     /// Decides after an attempt with this outcome.
     pub fn after_attempt(order: Claimed, outcome: Outcome, max_attempts: i32, backoff: &Backoff) -> Self {
         let attempts = order.attempts + 1;
-        let waited = Duration::try_from(order.now - order.started_at).unwrap_or_default();
+        let waited = Duration::try_from(order.claimed_at - order.started_at).unwrap_or_default();
         let is_over = waited >= LONGEST;
         let decision = match outcome {
             Outcome::Complete => Decision::End { failure: None },
@@ -104,14 +104,23 @@ impl Decided {
         Self { decision, ..self }
     }
 
-    /// The end of the order; `None` if it does not end now.
-    pub fn finish(&self) -> Option<Finish<'_>> {
-        let failure = match &self.decision {
+    /// The end of the order; `None` if it does not end now. `since_claim` is the time since the claim.
+    pub fn finish(&self, since_claim: Duration) -> Option<Finish<'_>> {
+        if matches!(self.decision, Decision::Later { .. }) {
+            return None;
+        }
+        let failure = self.failure();
+        let took = self.order.claimed_at - self.order.started_at + since_claim;
+        Some(Finish { order: &self.order, attempts: self.attempts, failure, took })
+    }
+
+    /// Why the order fails; `None` if it does not.
+    pub fn failure(&self) -> Option<&str> {
+        match &self.decision {
             Decision::End { failure } => failure.as_deref(),
-            Decision::DeadLetter { failure, .. } => Some(failure.as_str()),
-            Decision::Later { .. } => return None,
-        };
-        Some(Finish { order: &self.order, attempts: self.attempts, failure })
+            Decision::DeadLetter { failure, .. } => Some(failure),
+            Decision::Later { .. } => None,
+        }
     }
 
     /// The order, and the time until it is due again; `None` if it ends now.
@@ -123,7 +132,7 @@ impl Decided {
     /// The rescheduling of the order; `None` if it ends now. `since_claim` is the time since the claim.
     pub fn reschedule(&self, since_claim: Duration) -> Option<Reschedule<'_>> {
         let Decision::Later { after, failed_attempt } = &self.decision else { return None };
-        let due_at = self.order.now + since_claim + *after;
+        let due_at = self.order.claimed_at + since_claim + *after;
         Some(Reschedule { order_id: &self.order.order_id, due_at, failed_attempt: failed_attempt.as_deref() })
     }
 }
@@ -173,7 +182,7 @@ mod tests {
     /// Decides `waited` after the first attempt, with three attempts at most and a back-off of a second.
     fn decide(attempts: i32, waited: Duration, outcome: Outcome) -> Decided {
         let order = claimed();
-        let order = Claimed { attempts, now: order.started_at + waited, ..order };
+        let order = Claimed { attempts, claimed_at: order.started_at + waited, ..order };
         let backoff = [("RETRY_BASE_SECONDS", "1"), ("RETRY_CAP_SECONDS", "1")];
         Decided::after_attempt(order, outcome, 3, &Backoff::from_env(&Env::from_iter(backoff)).unwrap())
     }
@@ -230,9 +239,9 @@ mod tests {
         for (cause, failure) in [(Some("busy"), "given up after 3 attempts: busy"), (None, "given up after 3 attempts")]
         {
             let spent = Decided::without_attempt(Claimed { attempts: 3, ..claimed() }, cause);
-            let finish = spent.finish().unwrap();
+            let finish = spent.finish(Duration::ZERO).unwrap();
             assert_eq!((finish.attempts, finish.failure), (3, Some(failure)));
         }
-        assert_eq!(decided(2, None).finish().map(|finish| finish.attempts), Some(3));
+        assert_eq!(decided(2, None).finish(Duration::ZERO).map(|finish| finish.attempts), Some(3));
     }
 }

@@ -28,13 +28,12 @@ mod work;
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use aws_lambda_events::sqs::SqsBatchResponse;
 use futures_util::future::join_all;
 use shared::config::{ConfigError, Env};
 use shared::db::claim::{Claim, Claimed};
-use shared::db::ends::{Announce, MAX_ENDS};
+use shared::db::ends::MAX_ENDS;
 use shared::db::finish::Finish;
 use shared::db::{Database, DbConfig, Store, StoreError};
 use shared::deadline::Deadline;
@@ -57,16 +56,16 @@ pub struct Processor<W> {
     /// The database.
     pub database: Arc<Database>,
     queues: Queues,
-    announce: Announce,
     bus: Option<Bus>,
     config: ProcessorConfig,
     work: W,
 }
 
-/// The orders of a batch that were claimed together.
+/// The lease of a batch's orders.
 struct Lease {
     token: Uuid,
-    claimed_at: Instant,
+    /// When it began.
+    since: Instant,
     store: Store,
 }
 
@@ -74,8 +73,7 @@ impl<W: Work> Processor<W> {
     /// Builds the clients. They connect at their first use.
     pub fn new(config: ProcessorConfig, work: W, env: &Env) -> Result<Self, ConfigError> {
         let (queues, database) = (Queues::from_env(env)?, Database::new(DbConfig::from_env(env)?));
-        let (announce, bus) = (Announce::from_env(env), Bus::from_env(env)?);
-        Ok(Self { database, queues, announce, bus, config, work })
+        Ok(Self { database, queues, bus: Bus::from_env(env)?, config, work })
     }
 
     /// Processes a batch within the function's time-out and returns the messages that failed.
@@ -139,7 +137,7 @@ impl<W: Work> Processor<W> {
         if self.bus.is_some() {
             batch.ended.extend(ended);
         }
-        let lease = Lease { token, claimed_at: Instant::now(), store: self.database.until(deadline) };
+        let lease = Lease { token, since: Instant::now(), store: self.database.until(deadline) };
         let work_deadline = budget::of_work(deadline, self.config.function_timeout);
         let decided = join_all(claimed.into_iter().map(|order| self.attempt(order, work_deadline))).await;
         let Split { ending, later, dead_lettered } = Split::of(decided);
@@ -199,11 +197,12 @@ impl<W: Work> Processor<W> {
 
     /// Records the ends. An order that another worker has claimed since is left to that worker.
     async fn finish(&self, lease: &Lease, decided: &[Decided], batch: &mut Batch) {
-        let ends: Vec<_> = decided.iter().filter_map(Decided::finish).collect();
+        let since_claim = lease.since.elapsed();
+        let ends: Vec<_> = decided.iter().filter_map(|decided| decided.finish(since_claim)).collect();
         if ends.is_empty() {
             return;
         }
-        match lease.store.finish(lease.token, &ends, lease.claimed_at.elapsed(), self.announce).await {
+        match lease.store.finish(lease.token, &ends).await {
             Ok(recorded) => {
                 if self.bus.is_some() {
                     // Also those recorded before: their answer may have got lost.
@@ -211,7 +210,7 @@ impl<W: Work> Processor<W> {
                 }
                 let (ended, others): (Vec<_>, Vec<_>) =
                     ends.iter().partition(|end| recorded.contains(&end.order.order_id));
-                count(&ended, lease.claimed_at.elapsed());
+                count(&ended);
                 batch.trace_ends(&ended);
                 for end in others {
                     tracing::warn!(
@@ -229,7 +228,7 @@ impl<W: Work> Processor<W> {
 
     /// Ends the leases of the orders that are due again later. Returns whether that was recorded.
     async fn reschedule(&self, lease: &Lease, decided: &[Decided], batch: &mut Batch) -> bool {
-        let since_claim = lease.claimed_at.elapsed();
+        let since_claim = lease.since.elapsed();
         let later: Vec<_> = decided.iter().filter_map(|decided| decided.reschedule(since_claim)).collect();
         if later.is_empty() {
             return true;
@@ -263,12 +262,11 @@ fn log_attempt(order: &Claimed, outcome: &Outcome) {
 }
 
 /// Counts the orders whose end was recorded, and measures their times.
-fn count(ends: &[&Finish<'_>], since_claim: Duration) {
+fn count(ends: &[&Finish<'_>]) {
     let failed = ends.iter().filter(|end| end.failure.is_some()).count();
     Count::Completed.add(ends.len() - failed);
     Count::Failed.add(failed);
     for end in ends {
-        let before_claim: Duration = (end.order.now - end.order.started_at).try_into().unwrap_or_default();
-        Measure::ClaimToFinish.add(before_claim + since_claim);
+        Measure::ClaimToFinish.add(end.took.try_into().unwrap_or_default());
     }
 }

@@ -52,9 +52,9 @@ impl Queues {
         deadline: Deadline,
     ) -> (Vec<Decided>, Vec<Decided>) {
         let letter = |decided: &Decided| {
-            let (order_id, end) = (&decided.order.order_id, decided.finish());
-            let cause = end.and_then(|end| end.failure).unwrap_or_default();
-            Message::dead_letter(order_id.as_str(), batch.group(order_id), cause)
+            let order_id = &decided.order.order_id;
+            let failure = decided.failure().unwrap_or_default();
+            Message::dead_letter(order_id.as_str(), batch.group(order_id), failure)
         };
         let letters: Vec<_> = dead_lettered.iter().map(letter).collect();
         let refused = self.dead_letters.send_all(&letters, deadline).await;

@@ -3,7 +3,6 @@
 use time::OffsetDateTime;
 use tokio_postgres::types::Type;
 
-use super::ends::Announce;
 use super::history::Actor;
 use super::params::{Params, all_of};
 use super::row::{Rows, keys, order_id};
@@ -33,7 +32,6 @@ impl Store {
         order_ids: &[OrderId],
         user: Option<&UserId>,
         actor: Actor<'_>,
-        announce: Announce,
     ) -> Result<usize, StoreError> {
         let order_ids = keys(order_ids);
         let sql = format!(
@@ -54,8 +52,8 @@ impl Store {
                 SELECT date_trunc('minute', now()), count(*) FROM cancelled HAVING count(*) > 0
             ){}
             SELECT FROM cancelled",
-            announce.only(", retries"),
-            announce.keep("cancelled")
+            self.with_bus(", retries"),
+            self.keep_ends("cancelled")
         );
         let params: [Param; 4] = [
             (&order_ids, Type::TEXT_ARRAY),

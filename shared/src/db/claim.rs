@@ -47,7 +47,7 @@ pub struct Claimed {
     /// When work first started, by the database's clock.
     pub started_at: OffsetDateTime,
     /// When it was claimed, by the same clock.
-    pub now: OffsetDateTime,
+    pub claimed_at: OffsetDateTime,
 }
 
 impl Store {
@@ -148,7 +148,7 @@ fn claim_due() -> String {
         WHERE w.order_id = ANY (ARRAY (SELECT order_id FROM due))
         RETURNING w.order_id, greatest(w.created_at, w.process_after) AS ready_at, w.attempts, w.started_at, w.due_at, w.claim
     )
-    SELECT CASE WHEN claim IS NULL THEN 'waiting' ELSE 'claimed' END AS outcome, order_id, ready_at, attempts, started_at, now() AS now,
+    SELECT CASE WHEN claim IS NULL THEN 'waiting' ELSE 'claimed' END AS outcome, order_id, ready_at, attempts, started_at, now() AS claimed_at,
         extract(epoch FROM due_at - now())::float8 AS due_in_seconds
     FROM begun
     UNION ALL
@@ -176,7 +176,7 @@ fn claim_lapsed() -> String {
         SELECT order_id, 'attempt_failed', attempts, 'the worker ended without an outcome'
         FROM leased WHERE order_id = ANY (ARRAY (SELECT order_id FROM lapsed WHERE is_counted)) AND {}
     )
-    SELECT 'claimed' AS outcome, order_id, ready_at, attempts, started_at, now() AS now, 0::float8 AS due_in_seconds FROM leased
+    SELECT 'claimed' AS outcome, order_id, ready_at, attempts, started_at, now() AS claimed_at, 0::float8 AS due_in_seconds FROM leased
     UNION ALL
     SELECT CASE WHEN due_at <= now() AND {IS_PAUSED} THEN 'paused' ELSE 'waiting' END,
         order_id, NULL, attempts, NULL, NULL, greatest(0, extract(epoch FROM due_at - now()))::float8
@@ -191,7 +191,7 @@ fn claimed(row: &Row) -> Result<Claimed, DbError> {
         ready_at: row.try_get("ready_at")?,
         attempts: row.try_get("attempts")?,
         started_at: row.try_get("started_at")?,
-        now: row.try_get("now")?,
+        claimed_at: row.try_get("claimed_at")?,
     })
 }
 

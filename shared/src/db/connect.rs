@@ -43,6 +43,8 @@ pub struct DbConfig {
     hosts: Vec<Server>,
     tls: Option<ToDatabase>,
     credential: Credential,
+    /// Whether the statements that end an order keep its end for the event bus.
+    pub(super) announces_ends: bool,
 }
 
 impl DbConfig {
@@ -70,7 +72,7 @@ impl DbConfig {
             Some(_) => return Err(ConfigError::new("DATABASE_PREPARE", "must be on or off")),
         };
         let hosts = url::one_by_one(&params).into_iter().map(Server::new).collect();
-        Ok(Self { prepares, hosts, tls, credential })
+        Ok(Self { prepares, hosts, tls, credential, announces_ends: crate::events::announces_ends(env) })
     }
 
     /// Opens a connection to the first host that takes writes. If the database refuses a login, this tries the others.

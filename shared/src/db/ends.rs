@@ -20,37 +20,6 @@ pub const MAX_ENDS: usize = 100;
 /// The most ends that a page of [`Store::find_old_ends`] has.
 pub const MAX_OLD_ENDS: usize = 2000;
 
-/// What the statements that end an order do about its announcement. A deployment chooses once, at start, by the variable of
-/// [`crate::events`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Announce {
-    /// Nothing: there is no bus.
-    Never,
-    /// Each end is kept until the bus has taken its event.
-    Ends,
-}
-
-impl Announce {
-    /// The part of a statement that only a deployment with a bus has.
-    pub(super) const fn only(self, part: &str) -> &str {
-        match self {
-            Self::Never => "",
-            Self::Ends => part,
-        }
-    }
-
-    /// A further part of the `WITH` of a statement that ends orders: it keeps the ends. `ended` has the columns `order_id` and `retries`.
-    pub(super) fn keep(self, ended: &str) -> String {
-        let kept = format!(
-            ", kept AS (
-                INSERT INTO order_ends (order_id, sequence, ended_at)
-                SELECT order_id, coalesce(retries, 0) + 1, now() FROM {ended}
-            )"
-        );
-        self.only(&kept).to_owned()
-    }
-}
-
 /// An end that is not announced yet.
 #[derive(Debug)]
 pub struct End {
@@ -72,6 +41,28 @@ pub struct OldEnd {
 }
 
 impl Store {
+    /// Whether there is an event bus, so that the ends of orders are announced. A deployment chooses once, at start.
+    #[must_use]
+    pub fn announces_ends(&self) -> bool {
+        self.database.config.announces_ends
+    }
+
+    /// The part of a statement that only a deployment with a bus has.
+    pub(super) fn with_bus<'a>(&self, part: &'a str) -> &'a str {
+        if self.announces_ends() { part } else { "" }
+    }
+
+    /// A further part of the `WITH` of a statement that ends orders: it keeps the ends. `ended` has the columns `order_id` and `retries`.
+    pub(super) fn keep_ends(&self, ended: &str) -> String {
+        let kept = format!(
+            ", kept AS (
+                INSERT INTO order_ends (order_id, sequence, ended_at)
+                SELECT order_id, coalesce(retries, 0) + 1, now() FROM {ended}
+            )"
+        );
+        self.with_bus(&kept).to_owned()
+    }
+
     /// Finds the ends of these orders that are not announced. The caller passes at most [`MAX_ENDS`] orders. An end whose order can't be
     /// read is left out.
     pub async fn find_ends(&self, order_ids: &[OrderId]) -> Result<Vec<End>, StoreError> {

@@ -6,7 +6,6 @@
 
 use tokio_postgres::types::Type;
 
-use super::ends::Announce;
 use super::retry::IS_AS_SEEN;
 use super::{Param, Store, StoreError};
 use crate::order::UserId;
@@ -20,10 +19,10 @@ impl Store {
     /// The work does not grow with the user's orders: it reads up to [`READ`] of them. If there are more, it looks up the service's active
     /// orders, which `order_work` holds, and the ends that wait, one by one in `orders`. The `OFFSET` keeps the planner from a join that
     /// begins at the user's orders.
-    pub async fn count_active_of(&self, user_id: &UserId, announce: Announce) -> Result<i64, StoreError> {
+    pub async fn count_active_of(&self, user_id: &UserId) -> Result<i64, StoreError> {
         let or_waits =
-            announce.only(" OR EXISTS (SELECT FROM order_ends AS e WHERE e.order_id = ANY (ARRAY[orders.order_id]))");
-        let and_waiting = announce.only(" UNION SELECT order_id FROM order_ends");
+            self.with_bus(" OR EXISTS (SELECT FROM order_ends AS e WHERE e.order_id = ANY (ARRAY[orders.order_id]))");
+        let and_waiting = self.with_bus(" UNION SELECT order_id FROM order_ends");
         let sql = format!(
             "WITH newest AS (
                 SELECT finished_at IS NULL{or_waits} AS is_active FROM orders WHERE user_id BETWEEN $1 AND $1
@@ -45,9 +44,9 @@ impl Store {
     ///
     /// Conflicts: an order that another statement has locked, or whose end is still to be announced, keeps its user for a later call. So
     /// does an order that was retried and ended again after this statement began, which would not see the new row in `order_ends`.
-    pub async fn erase_user(&self, user_id: &UserId, limit: i64, announce: Announce) -> Result<u64, StoreError> {
-        let and_announced = announce
-            .only(" AND NOT EXISTS (SELECT FROM order_ends AS e WHERE e.order_id = ANY (ARRAY[orders.order_id]))");
+    pub async fn erase_user(&self, user_id: &UserId, limit: i64) -> Result<u64, StoreError> {
+        let and_announced = self
+            .with_bus(" AND NOT EXISTS (SELECT FROM order_ends AS e WHERE e.order_id = ANY (ARRAY[orders.order_id]))");
         let sql = format!(
             "WITH held AS (
                 SELECT order_id FROM orders

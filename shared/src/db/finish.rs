@@ -4,14 +4,12 @@
 //! rows in the order of their keys: a cancel of many orders may wait for one of them while it holds another.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use time::OffsetDateTime;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::claim::Claimed;
-use super::ends::Announce;
 use super::history::is_recorded;
 use super::row::order_id;
 use super::stats::bucket;
@@ -27,6 +25,8 @@ pub struct Finish<'a> {
     pub attempts: i32,
     /// The cause of its failure; `None` if it completed.
     pub failure: Option<&'a str>,
+    /// The time since work first started.
+    pub took: time::Duration,
 }
 
 /// A claimed order that is due again later.
@@ -42,24 +42,18 @@ pub struct Reschedule<'a> {
 
 impl Store {
     /// Ends each order, as completed or as failed, and counts the outcomes in the same statement. Returns the orders that it ended.
-    /// `since_claim` is the time since the claim, for the statistics. `announce` says whether the ends are kept for their announcement.
+    /// With an event bus it also keeps the ends for their announcement.
     ///
     /// Conflicts: an order that another worker has claimed or ended since stays unchanged and is not counted.
-    pub async fn finish(
-        &self,
-        token: Uuid,
-        orders: &[Finish<'_>],
-        since_claim: Duration,
-        announce: Announce,
-    ) -> Result<HashSet<OrderId>, StoreError> {
+    pub async fn finish(&self, token: Uuid, orders: &[Finish<'_>]) -> Result<HashSet<OrderId>, StoreError> {
         let mut orders = orders.to_vec();
         orders.sort_by_key(|end| &end.order.order_id);
         let ids: Vec<_> = orders.iter().map(|end| end.order.order_id.as_str()).collect();
         let attempts: Vec<_> = orders.iter().map(|end| end.attempts).collect();
         let failures: Vec<_> = orders.iter().map(|end| end.failure).collect();
-        let processing = orders.iter().map(|end| bucket(end.order.now - end.order.started_at + since_claim));
+        let processing = orders.iter().map(|end| bucket(end.took));
         let queueing = orders.iter().map(|end| bucket(end.order.started_at - end.order.ready_at));
-        let (retries, kept) = (announce.only(", o.retries"), announce.keep("ended"));
+        let (retries, kept) = (self.with_bus(", o.retries"), self.keep_ends("ended"));
         let sql = format!(
             "WITH done AS (
                 DELETE FROM order_work AS w

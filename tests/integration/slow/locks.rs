@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use shared::db::ends::Announce;
-use shared::db::finish::{Finish, Reschedule};
+use shared::db::finish::Reschedule;
 use tests::LOCKED_OUT;
 
 use super::*;
@@ -141,20 +140,19 @@ async fn statements_on_many_orders_lock_them_in_key_order() {
         claim.claimed.sort_by(|a, b| b.order_id.cmp(&a.order_id));
         claim
     };
-    let store = world.store();
+    let store = tests::store(&world.env_with(("EVENT_BUS", "default")));
     let claim = claimed().await;
     let later = claim.claimed.iter().map(|order| Reschedule {
         order_id: &order.order_id,
-        due_at: order.now,
+        due_at: order.claimed_at,
         failed_attempt: Some("busy"),
     });
     let later: Vec<_> = later.collect();
     let reschedule = async || store.reschedule(claim.token, &later).await.unwrap();
     assert_locks_in_key_order(&world, "order_work", reschedule()).await;
     let claim = claimed().await;
-    let ends = claim.claimed.iter().map(|order| Finish { order, attempts: 1, failure: None });
-    let ends: Vec<_> = ends.collect();
-    let finish = async || drop(store.finish(claim.token, &ends, Duration::ZERO, Announce::Ends).await.unwrap());
+    let ends: Vec<_> = claim.claimed.iter().map(|order| tests::end(order, None)).collect();
+    let finish = async || drop(store.finish(claim.token, &ends).await.unwrap());
     assert_locks_in_key_order(&world, "order_work", finish()).await;
     let mut ends = store.find_ends(&["a".parse().unwrap(), "b".parse().unwrap()]).await.unwrap();
     ends.sort_by(|a, b| b.order.order_id.cmp(&a.order.order_id));

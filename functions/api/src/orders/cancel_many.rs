@@ -143,7 +143,7 @@ async fn cancel_paced(call: &Call, caller: &Caller, order_ids: &[OrderId], per_s
         }
         sleep_until(next).await;
         next += Duration::from_secs(1);
-        match call.store.cancel(chunk, None, caller.actor(), call.api.announce).await {
+        match call.store.cancel(chunk, None, caller.actor()).await {
             Ok(count) => cancelled += count,
             // These orders stay cancelled. Another call continues.
             Err(error) if cancelled > 0 => {
