@@ -1,5 +1,7 @@
 """The set-up of every command."""
 
+import contextlib
+import io
 import os
 import unittest
 import urllib.request
@@ -8,6 +10,14 @@ from unittest import mock
 import botocore.utils
 
 from stack import cli
+
+
+class Failures(unittest.TestCase):
+    def test_directory_that_can_not_be_used_is_named(self) -> None:
+        errors = self.enterContext(contextlib.redirect_stderr(io.StringIO()))
+        with mock.patch.dict(os.environ, {"STACK_DIR": __file__}), mock.patch("signal.signal"):
+            self.assertEqual(cli.main(["up"]), 1)
+        self.assertIn(f"File exists: '{__file__}'", errors.getvalue())
 
 
 class Proxies(unittest.TestCase):
