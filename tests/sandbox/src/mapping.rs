@@ -163,3 +163,19 @@ fn failures(answer: &[u8]) -> Option<HashSet<String>> {
     let failures = answer["batchItemFailures"].as_array()?;
     failures.iter().map(|failure| failure["itemIdentifier"].as_str().map(str::to_owned)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn invalid_answer_fails_the_whole_batch() {
+        assert_eq!(failures(br#"{"batchItemFailures":[]}"#), Some(HashSet::new()));
+        assert_eq!(
+            failures(br#"{"batchItemFailures":[{"itemIdentifier":"m-1"}]}"#),
+            Some(HashSet::from(["m-1".to_owned()]))
+        );
+        assert_eq!(failures(b"null"), None);
+        assert_eq!(failures(br#"{"batchItemFailures":[{}]}"#), None);
+    }
+}
