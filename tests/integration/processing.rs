@@ -266,7 +266,7 @@ async fn claim_of_an_expired_lease_that_fails_costs_the_other_orders_no_attempt(
 async fn batch_that_the_database_fails_is_an_error_of_the_function() {
     let world = World::new().await;
     let processor = tests::processor(&world.env_with(NO_DATABASE), Simulated { delay: NOW });
-    assert!(processor.handle(batch(&["o-1", "o-2"])).await.is_err());
+    assert!(processor.handle(batch(&["o-1", "o-2", "o-1"])).await.is_err());
     let response = processor.handle(batch(&["o-1", "no order's id!"])).await.expect("a message is done");
     assert_eq!(failures(&response), ["m0"]);
     world.create("o-1").await;
