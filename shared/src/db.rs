@@ -12,8 +12,8 @@
 //!   time, a server that stands still has one connection of each environment.
 //!
 //! Rules of the statements:
-//! - a statement that changes an active order locks its row of `order_work` first. Claims and sweeps skip locked rows, and all others lock
-//!   the rows of their orders by key, in ascending order. Two statements therefore can't deadlock;
+//! - a statement that changes an active order locks its row of `order_work` first. Claims, sweeps, erasures and the retention skip locked
+//!   rows, and all others lock the rows of their orders by key, in ascending order. Two statements on existing orders can't deadlock;
 //! - a statement on known orders reads rows by an array of keys, in one scan of the index, or key by key in a join. It never has both
 //!   conditions on one table: PostgreSQL would search the whole array again for each key of the join;
 //! - a join of many orders by key says `= ANY (ARRAY[key])`. With `= key` PostgreSQL may walk over the whole index for each key instead of

@@ -133,9 +133,9 @@ class Dashboard:
             assert found.violations_count == 0, f"{scheme}: {found.generate_report()}"
         self.page.emulate_media(color_scheme="light")
 
-    def picture(self, directory: Path, name: str, **options) -> None:
+    def picture(self, directory: Path, name: str) -> None:
         """Save a screenshot."""
-        self.page.screenshot(path=directory / f"{name}.png", **options)
+        self.page.screenshot(path=directory / f"{name}.png")
 
     def _post(self, path: str, body: dict | None = None) -> dict:
         headers = {"Authorization": f"Bearer {self.stack['TOKEN_ADMIN']}", "Content-Type": "application/json"}

@@ -37,9 +37,8 @@ def _create_routes(api_id: str, document: dict) -> None:
             route = {"RouteKey": "$default" if operation.get("isDefaultRoute") else f"{verb} {path}"}
             for requirement in operation.get("security", []):
                 for name, scopes in requirement.items():
-                    if name != "NONE":
-                        route |= {"AuthorizationType": "JWT", "AuthorizerId": authorizers[name]}
-                        route["AuthorizationScopes"] = scopes
+                    route |= {"AuthorizationType": "JWT", "AuthorizerId": authorizers[name]}
+                    route["AuthorizationScopes"] = scopes
             _create(api_id, "Route", Target=f"integrations/{integration}", **route)
 
 

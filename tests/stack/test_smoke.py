@@ -21,6 +21,12 @@ class Answers(unittest.TestCase):
                 self.assertEqual(smoke.main(), 1)
             self.assertIn("has no status", errors.getvalue(), text)
 
+    def test_call_that_is_too_often_is_repeated(self) -> None:
+        self.enterContext(contextlib.redirect_stdout(io.StringIO()))
+        self.enterContext(mock.patch("time.sleep"))
+        with mock.patch.object(smoke, "call", side_effect=[(429, ""), (429, ""), (200, "well")]):
+            self.assertEqual(smoke.expect(200, "https://api.example/healthz"), "well")
+
     def test_missing_route_names_its_cause(self) -> None:
         token = "." + "eyJzdWIiOiAiYWxpY2UifQ" + "."
         self.enterContext(mock.patch.dict(os.environ, {"API_URL": "https://api.example", "TOKEN": token}))

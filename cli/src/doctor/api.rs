@@ -72,6 +72,7 @@ fn health(answer: &Answer) -> Finding {
             format!("there is no Ordermill at this URL ({})", answer.problem()),
             CHECK_URL,
         ),
+        429 => Finding::not_checked("health", place, "others call it too often at the moment; try again"),
         _ => Finding::wrong(
             "health",
             place,

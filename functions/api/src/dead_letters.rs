@@ -93,7 +93,8 @@ pub async fn redrive(
     Ok(Json(report))
 }
 
-/// Receives up to `limit` messages within a third of the call's time, and leaves the rest to the database and the sends. Other calls do not see them for a minute.
+/// Receives up to `limit` messages within a third of the call's time, and leaves the rest to the database and the sends. Other calls do
+/// not see them for a minute.
 async fn receive(call: &Call, limit: i64) -> Result<Vec<Received>, ApiError> {
     let limit = usize::try_from(limit).unwrap_or_default();
     let deadline = call.deadline.share(1, 3);

@@ -42,8 +42,8 @@ impl Slice {
 /// How many orders more than its limit [`Store::requeue_overdue`] chooses: one batch of the processor locks a thousand at most.
 const SPARE: i64 = 1000;
 
-/// How long the end of a pause can remain invisible, in seconds: the time limit of a statement. Until it is committed, claims leave orders
-/// that fall due to the pause, and the processor acknowledges their messages.
+/// How long the commit of a resume is expected to take at most, in seconds. Until then, claims leave orders that fall due to the pause, and
+/// the processor acknowledges their messages. PostgreSQL does not limit a commit: after a longer one, such orders wait for the grace period.
 const COMMIT_OF_RESUME: u32 = 5;
 
 /// The condition that an order's message must be lost. `grace` is the parameter with the grace period in seconds.
@@ -102,7 +102,7 @@ impl Store {
 
     /// Marks at most `limit` orders of a slice whose messages must be lost as requeued, the most overdue first. The caller sends the
     /// messages. They are overdue by more than `grace`, and not requeued within `grace`. An order that was due before the last pause
-    /// ended lost its message to the pause, so for it the end of the pause replaces the end of `grace`. Finds none while processing is
+    /// ended, or [`COMMIT_OF_RESUME`] later, may have lost its message to the pause, so for it the end of the pause replaces that of `grace`. Finds none while processing is
     /// paused.
     ///
     /// Records that they are requeued now, and counts them. If the answer gets lost, they wait for another grace period. An order whose

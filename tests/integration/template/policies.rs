@@ -25,7 +25,7 @@ const CONNECTING: &str = "ec2:DescribeSubnets";
 /// With `Tracing=Active`, Lambda sends parts of traces.
 const TRACING: [&str; 2] = ["xray:PutTelemetryRecords", "xray:PutTraceSegments"];
 /// `migrate` answers CloudFormation by a signed address: <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/vpc-interface-endpoints.html>
-const ANSWERING: (&str, &str) = ("s3:PutObject", "arn:aws:s3:::cloudformation-custom-resource-response-eucentral1");
+const ANSWERING: (&str, &str) = ("s3:PutObject", "arn:aws:s3:::cloudformation-custom-resource-response-eucentral1/*");
 
 /// An action on a resource.
 #[derive(Debug, Clone, PartialEq)]
