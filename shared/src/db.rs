@@ -25,6 +25,7 @@ pub mod active;
 pub mod cancel;
 pub mod claim;
 mod connect;
+mod connection;
 pub mod create;
 mod credential;
 pub mod ends;
@@ -61,7 +62,7 @@ use crate::error::Chain;
 use crate::telemetry::{Measure, Trace};
 
 pub use connect::DbConfig;
-use connect::{Connection, TIME_TO_CANCEL};
+use connection::{Connection, TIME_TO_CANCEL};
 pub use error::{DbError, StoreError};
 use row::Rows;
 

@@ -4,7 +4,7 @@ use time::OffsetDateTime;
 use tokio_postgres::types::Type;
 
 use super::history::Actor;
-use super::params::{Params, all_of};
+use super::params::{Params, where_all};
 use super::row::{Rows, keys, order_id};
 use super::{Param, Store, StoreError};
 use crate::order::{OrderId, UserId};
@@ -89,7 +89,7 @@ impl Store {
             "CROSS JOIN LATERAL (SELECT o.user_id FROM orders AS o WHERE o.order_id = w.order_id OFFSET 0) AS o";
         let with_user = if filter.user_id.is_some() { with_user } else { "" };
         let mut params = Params::default();
-        let criteria = all_of([
+        let criteria = where_all([
             Some("started_at IS NULL".to_owned()),
             params.when("created_at >= ?", filter.created_from, Type::TIMESTAMPTZ),
             params.when("created_at < ?", filter.created_before, Type::TIMESTAMPTZ),

@@ -4,28 +4,28 @@ use time::OffsetDateTime;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::params::{Params, all_of, named};
+use super::params::{Params, named, where_all};
 use super::row::{COLUMNS, keys, order, order_id_of};
 use super::{DbError, Store, StoreError};
 use crate::order::{Order, OrderId, Status, UserId};
 
-/// A filter on the orders of a list.
+/// A filter on the orders of a list. An absent criterion matches every order.
 #[derive(Debug, Default)]
-pub struct Filter<'a> {
+pub struct Filter {
     /// Orders in this status.
     pub status: Option<Status>,
     /// The orders of this user.
-    pub user_id: Option<&'a UserId>,
-    /// These orders, a hundred at most.
-    pub order_ids: Option<&'a [OrderId]>,
+    pub user_id: Option<UserId>,
+    /// These orders, a hundred at most. If empty, the filter names none.
+    pub order_ids: Vec<OrderId>,
     /// Orders that were created at this time or later.
     pub created_from: Option<OffsetDateTime>,
     /// Orders that were created before this time.
     pub created_before: Option<OffsetDateTime>,
     /// Failed orders whose `failure` contains this text.
-    pub cause: Option<&'a str>,
+    pub cause: Option<String>,
     /// Orders after this position in the list, which runs from newest to oldest.
-    pub after: Option<&'a Position>,
+    pub after: Option<Position>,
 }
 
 /// The position of an order in the list. Its time has microseconds, as in PostgreSQL.
@@ -66,7 +66,7 @@ impl Store {
     /// The work is bounded, however few orders match. A list whose orders have no index of their own reads the next [`MAX_SCANNED`]
     /// orders and picks the matches. Such a page can hold fewer than `limit` orders, or none, and `next` is the position to continue
     /// from. A range of times bounds the scan of the same index.
-    pub async fn list_orders(&self, filter: &Filter<'_>, limit: i64) -> Result<OrderPage, StoreError> {
+    pub async fn list_orders(&self, filter: &Filter, limit: i64) -> Result<OrderPage, StoreError> {
         let source = filter.source();
         // One order more than `limit` shows whether there is a next page.
         let (sql, params) = filter.statement(source, limit + 1);
@@ -84,16 +84,18 @@ impl Store {
     }
 }
 
-impl<'a> Filter<'a> {
+impl Filter {
     /// Chooses the source of the list.
-    fn source(&self) -> Source<'a> {
-        match (self.order_ids, self.user_id, self.cause, self.status) {
-            (Some(order_ids), ..) => Source::Named(order_ids),
+    fn source(&self) -> Source<'_> {
+        if !self.order_ids.is_empty() {
+            return Source::Named(&self.order_ids);
+        }
+        match (&self.user_id, &self.cause, self.status) {
             // All orders, or one user's.
-            (.., None, None) => Source::Exact("orders", None),
+            (_, None, None) => Source::Exact("orders", None),
             // A user's orders of one status or cause have no index of their own.
-            (_, Some(_), ..) => Source::Scan(None),
-            (_, _, Some(_), _) => Source::Scan(Some("failure IS NOT NULL")),
+            (Some(_), ..) => Source::Scan(None),
+            (_, Some(_), _) => Source::Scan(Some("failure IS NOT NULL")),
             // `order_work` holds active orders alone, and each page reads all of them.
             (.., Some(Status::Pending)) => Source::Exact("order_work", Some("started_at IS NULL")),
             (.., Some(Status::Processing)) => Source::Exact("order_work", Some("started_at IS NOT NULL")),
@@ -109,9 +111,9 @@ impl<'a> Filter<'a> {
     /// A user's orders are a range of the index by user and time, and in its order. `user_id = $1` would be a constant, which the server
     /// drops from the order: by time alone it would read the orders of all users from the newest, if the statistics say that few users
     /// have most of them.
-    fn statement(&self, source: Source<'a>, most: i64) -> (String, Params<'_>) {
+    fn statement<'a>(&'a self, source: Source<'a>, most: i64) -> (String, Params<'a>) {
         let mut params = Params::default();
-        let user = self.user_id.map(|user_id| params.bind(user_id.as_str(), Type::TEXT));
+        let user = self.user_id.as_ref().map(|user_id| params.bind(user_id.as_str(), Type::TEXT));
         let sort_keys: &[&str] =
             if user.is_some() { &["user_id", "created_at", "order_id"] } else { &["created_at", "order_id"] };
         let newest_first = |of: &str| {
@@ -127,15 +129,15 @@ impl<'a> Filter<'a> {
             }
         };
         let [oldest, newest] = self.bounds(user.as_deref(), &mut params);
-        let conditions = all_of([selected.map(str::to_owned), oldest, newest]);
+        let conditions = where_all([selected.map(str::to_owned), oldest, newest]);
         // The candidates have all keys of their order. Otherwise the page would read all of them, and sort them again.
         let candidates = format!("SELECT {} FROM {table} {conditions} {order}", sort_keys.join(", "));
         let read = params.bind(read, Type::INT8);
         // Orders of an exact source have the status.
         let status = self.status.filter(|_| !matches!(source, Source::Exact(..)));
-        let picked = all_of([
+        let picked = where_all([
             params.when("s.status = ?", status.map(Status::as_str), Type::TEXT),
-            params.when("strpos(s.failure, ?) > 0", self.cause, Type::TEXT),
+            params.when("strpos(s.failure, ?) > 0", self.cause.as_deref(), Type::TEXT),
         ]);
         let most = params.bind(most, Type::INT8);
         let page = format!(
@@ -161,7 +163,7 @@ impl<'a> Filter<'a> {
     }
 
     /// The conditions that bound the page by time, and by the parameter of its user.
-    fn bounds(&self, user: Option<&str>, params: &mut Params<'a>) -> [Option<String>; 2] {
+    fn bounds<'a>(&'a self, user: Option<&str>, params: &mut Params<'a>) -> [Option<String>; 2] {
         let bound = |columns: &str, comparison: &str, values: &str| match user {
             Some(user) => format!("(user_id, {columns}) {comparison} ({user}, {values})"),
             None => format!("({columns}) {comparison} ({values})"),
@@ -171,7 +173,8 @@ impl<'a> Filter<'a> {
             None => user.map(|user| format!("user_id >= {user}")),
         };
         // The older of the range's end and the position. With both, the scan would begin at the first, and read all orders between them.
-        let after = self.after.filter(|after| self.created_before.is_none_or(|before| before > after.created_at));
+        let after =
+            self.after.as_ref().filter(|after| self.created_before.is_none_or(|before| before > after.created_at));
         let newest = match (after, self.created_before) {
             (Some(Position { created_at, order_id }), _) => {
                 let created_at = params.bind(created_at, Type::TIMESTAMPTZ);

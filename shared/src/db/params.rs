@@ -27,7 +27,7 @@ impl<'a> Params<'a> {
 }
 
 /// A `WHERE` with all of the conditions; nothing if there are none.
-pub(super) fn all_of(conditions: impl IntoIterator<Item = Option<String>>) -> String {
+pub(super) fn where_all(conditions: impl IntoIterator<Item = Option<String>>) -> String {
     let conditions: Vec<_> = conditions.into_iter().flatten().collect();
     if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) }
 }

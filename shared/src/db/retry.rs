@@ -7,7 +7,7 @@ use tokio_postgres::types::Type;
 
 use super::active::ToEnqueue;
 use super::history::{Actor, MAX_RETRIED, has_room};
-use super::params::{Params, all_of, named};
+use super::params::{Params, named, where_all};
 use super::row::{Rows, keys, order_id};
 use super::{Param, Store, StoreError};
 use crate::order::{OrderId, UserId};
@@ -78,7 +78,7 @@ impl Store {
             Some(order_ids) => named("orders", &params.bind(keys(order_ids), Type::TEXT_ARRAY)),
             None => "orders".to_owned(),
         };
-        let criteria = all_of([
+        let criteria = where_all([
             Some("failure IS NOT NULL".to_owned()),
             params.when("finished_at >= ?", filter.failed_from, Type::TIMESTAMPTZ),
             params.when("finished_at < ?", filter.failed_before, Type::TIMESTAMPTZ),

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::connect::Connection;
+use super::connection::Connection;
 use super::retention::DELETE_ENDED;
 use super::schema::{SchemaError, lock, until};
 use super::{DbConfig, DbError};

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
-use super::connect::Connection;
+use super::connection::Connection;
 use super::role::RoleName;
 use super::{DbConfig, DbError, error};
 use crate::deadline::Deadline;

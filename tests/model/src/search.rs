@@ -1,7 +1,7 @@
 //! Explores every reachable state, breadth first, so that a broken invariant is found by a shortest path. States that differ
 //! only in the numbering of workers and orders are explored once.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 use crate::invariants::{Broken, of_state, of_step};
 use crate::steps::{Action, next};
@@ -20,7 +20,7 @@ pub struct Found {
 #[derive(Default)]
 struct Reached {
     states: Vec<State>,
-    numbers: HashMap<State, usize>,
+    numbers: FxHashMap<State, usize>,
     /// For each state, the step that first reached it.
     from: Vec<Option<(usize, Action)>>,
     /// The steps that are not optional, as (to, from).

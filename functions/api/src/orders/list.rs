@@ -3,10 +3,9 @@
 use axum::Json;
 use serde::Serialize;
 use shared::db::list::{Filter, OrderPage, Position};
-use shared::order::{OrderId, Status, UserId};
+use shared::order::Status;
 use shared::timestamp;
 use shared::view::OrderView;
-use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::cursor;
@@ -60,14 +59,8 @@ impl OrderList {
 /// The parameters of the query.
 #[derive(Debug, Default)]
 struct ListQuery {
-    status: Option<Status>,
-    user_id: Option<UserId>,
-    order_ids: Vec<OrderId>,
-    created_from: Option<OffsetDateTime>,
-    created_before: Option<OffsetDateTime>,
-    cause: Option<String>,
+    filter: Filter,
     limit: Option<i64>,
-    after: Option<Position>,
 }
 
 /// List orders, newest first.
@@ -105,25 +98,16 @@ pub async fn list(
     query: Result<Parameters, ApiError>,
 ) -> Result<Json<OrderList>, ApiError> {
     let user = caller.may_read()?;
-    let query = parse(&query?.0)?;
-    if let Some(user_id) = &query.user_id {
+    let ListQuery { mut filter, limit } = parse(&query?.0)?;
+    if let Some(user_id) = &filter.user_id {
         require_user(user, user_id)?;
     }
-    if query.matches_nothing() {
+    if matches_nothing(&filter) {
         return Ok(Json(OrderList { orders: Vec::new(), next_cursor: None }));
     }
-    let user_id = user.or(query.user_id.as_ref());
-    let filter = Filter {
-        status: query.status,
-        user_id,
-        order_ids: Some(&query.order_ids[..]).filter(|ids| !ids.is_empty()),
-        created_from: query.created_from,
-        created_before: query.created_before,
-        cause: query.cause.as_deref(),
-        after: query.after.as_ref(),
-    };
-    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
-    Ok(Json(OrderList::new(call.store.list_orders(&filter, limit).await?)))
+    filter.user_id = user.cloned().or(filter.user_id);
+    let page = call.store.list_orders(&filter, limit.unwrap_or(DEFAULT_LIMIT)).await?;
+    Ok(Json(OrderList::new(page)))
 }
 
 /// Parses the query, or returns all of its errors.
@@ -145,29 +129,30 @@ fn parse(pairs: &[(String, String)]) -> Result<ListQuery, ApiError> {
     if errors.is_empty() { Ok(query) } else { Err(ApiError::Invalid(errors)) }
 }
 
+/// Whether no order can match: only failed orders have a cause.
+fn matches_nothing(filter: &Filter) -> bool {
+    filter.cause.is_some() && !matches!(filter.status, None | Some(Status::Failed))
+}
+
 impl ListQuery {
     /// The known names. Any other name is an error.
     const NAMES: [&str; 8] =
         ["status", "user_id", "order_id", "created_from", "created_before", "cause", "limit", "cursor"];
 
-    /// Whether no order can match: only failed orders have a cause.
-    fn matches_nothing(&self) -> bool {
-        self.cause.is_some() && !matches!(self.status, None | Some(Status::Failed))
-    }
-
     /// Sets a parameter. An empty parameter counts as absent.
     fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        let filter = &mut self.filter;
         match name {
             _ if value.is_empty() && Self::NAMES.contains(&name) => {}
-            "status" => self.status = Some(value.parse().map_err(|invalid| format!("{invalid}"))?),
-            "user_id" => self.user_id = Some(value.parse().map_err(|invalid| format!("{invalid}"))?),
-            "order_id" => self.order_ids.push(value.parse().map_err(|invalid| format!("{invalid}"))?),
-            "created_from" => self.created_from = Some(timestamp::parse(value)?),
-            "created_before" => self.created_before = Some(timestamp::parse(value)?),
-            "cause" if is_valid_cause(value) => self.cause = Some(value.to_owned()),
+            "status" => filter.status = Some(value.parse().map_err(|invalid| format!("{invalid}"))?),
+            "user_id" => filter.user_id = Some(value.parse().map_err(|invalid| format!("{invalid}"))?),
+            "order_id" => filter.order_ids.push(value.parse().map_err(|invalid| format!("{invalid}"))?),
+            "created_from" => filter.created_from = Some(timestamp::parse(value)?),
+            "created_before" => filter.created_before = Some(timestamp::parse(value)?),
+            "cause" if is_valid_cause(value) => filter.cause = Some(value.to_owned()),
             "cause" => return Err(CAUSE_RULE.to_owned()),
             "limit" => self.limit = Some(limit(value).ok_or("must be a whole number from 1 to 200")?),
-            "cursor" => self.after = Some(cursor::decode(value).ok_or("must be the next_cursor of an earlier page")?),
+            "cursor" => filter.after = Some(cursor::decode(value).ok_or("must be the next_cursor of an earlier page")?),
             _ => return Err(UNKNOWN.to_owned()),
         }
         Ok(())
