@@ -48,6 +48,7 @@ def test_selected_orders_are_cancelled_by_keyboard(operator, user):
     expect(focused).to_have_text("Cancel 1 order")
     press("Enter")
     expect(operator.page.locator("#said")).to_have_text("1 order is cancelled.")
+    expect(operator.page.locator("#orders")).to_be_focused()
     expect(operator.row(first).locator(".pill")).to_have_text("cancelled")
     expect(operator.row(second).locator(".pill")).to_have_text("pending")
 

@@ -1,7 +1,7 @@
 """What operators see of all orders on the dashboard, and the pause: filters, the list, statistics."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from dashboard import LIST, METRICS, PATIENCE_MS
 from playwright.sync_api import expect
@@ -160,6 +160,24 @@ def test_statistics_have_ranges_of_an_hour_a_day_and_a_week(operator, lively):
     operator.check_accessible()
 
 
+def test_failures_that_were_retried_in_a_later_hour_are_counted_out(operator):
+    def retried_later(route):
+        answer = route.fetch()
+        metrics = answer.json()
+        if metrics.get("by_hour"):
+            now = datetime.fromisoformat(metrics["as_of"]).replace(minute=0, second=0, microsecond=0)
+            metrics["by_hour"]["outcomes"] = [
+                {"hour": (now - timedelta(hours=ago)).isoformat(), "completed": 500, "failed": failed, "cancelled": 0}
+                for ago, failed in ((3, 507), (2, -500))
+            ]
+        route.fulfill(response=answer, json=metrics)
+
+    operator.page.route(METRICS, retried_later)
+    operator.page.get_by_role("button", name="Day", exact=True).click()
+    expect(operator.page.locator("#throughput-summary")).to_contain_text("1,000 orders within the last day")
+    expect(operator.page.locator("#throughput-summary")).to_contain_text(" 7 failed")
+
+
 def test_processing_is_paused_and_resumed_with_a_reason(operator, visit, user):
     paused = operator.page.get_by_role("region", name="Processing is paused")
     operator.page.get_by_role("button", name="Pause processing").click()
@@ -175,6 +193,7 @@ def test_processing_is_paused_and_resumed_with_a_reason(operator, visit, user):
         expect(paused).to_contain_text("admin paused it")
         expect(operator.page.locator("#halted-said")).to_have_text("Processing is paused: stocktaking in the warehouse")
         expect(operator.page.get_by_role("button", name="Pause processing")).to_be_hidden()
+        expect(operator.page.get_by_role("button", name="Resume processing")).to_be_focused()
         operator.check_accessible()
         viewer = visit().sign_in_with("orders/read.all")
         expect(viewer.page.get_by_role("region", name="Processing is paused")).to_contain_text("stocktaking")
@@ -184,6 +203,7 @@ def test_processing_is_paused_and_resumed_with_a_reason(operator, visit, user):
         operator.page.get_by_label("Reason").fill("the stock is counted")
         operator.page.get_by_role("dialog").get_by_role("button", name="Resume processing").click()
         expect(paused).to_be_hidden()
+        expect(operator.page.get_by_role("button", name="Pause processing")).to_be_focused()
     order_id = operator.create_order("beans", user=user)
     expect(operator.row(order_id).locator(".pill")).to_have_text("completed", timeout=2 * PATIENCE_MS)
 

@@ -10,6 +10,7 @@ let current = null;
  * Asks a question. `prepare` returns the text or elements of the question and the word for yes, which is null if there is nothing to
  * do. `act(reason, dialog)` does it and returns what to say afterwards: `dialog.progress(text)` says how far it is, `dialog.isOpen()`
  * whether the question is still there. An error of either stays in the dialog. If that is closed, the page says the error of `act`.
+ * `next` is the element that gets the focus afterwards if the one that asked is hidden; without it the list of orders does.
  */
 export async function ask(question) {
   current = question;
@@ -69,7 +70,12 @@ $("ask-form").addEventListener("submit", async (event) => {
   try {
     const done = await question.act($("ask-reason").value.trim(), { progress, isOpen });
     const wasOpen = isOpen();
-    if (wasOpen) close();
+    if (wasOpen) {
+      close();
+      // The button that asked may be hidden by now, and can't get the focus back.
+      const { activeElement: at } = document;
+      if (at === document.body || dialog.contains(at)) $(question.next ?? "orders").focus();
+    }
     announce(done, { stays: !wasOpen });
   } catch (problem) {
     if (isOpen()) refuse(problem);

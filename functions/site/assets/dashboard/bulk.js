@@ -52,7 +52,8 @@ function start(status, filter, selected) {
       const stay = (event) => dialog.isOpen() && event.preventDefault();
       addEventListener("beforeunload", stay);
       const done = await run(kind, counted, matched, dialog).finally(() => removeEventListener("beforeunload", stay)).finally(changed);
-      selection.clear();
+      // After the question was closed, the operator may have selected others.
+      if (dialog.isOpen()) selection.clear();
       return result(kind, done, matched);
     },
   });

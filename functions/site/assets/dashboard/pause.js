@@ -35,6 +35,7 @@ function change(word, { title, body, yes, said, isDangerous }) {
     title,
     isDangerous,
     needsReason: true,
+    next: word === "pause" ? "resume" : "pause",
     prepare: async () => ({ body: make("p", {}, body), yes }),
     act: async (reason) => {
       const { pause } = await post(`processing/${word}`, { reason }).finally(changed);

@@ -49,8 +49,8 @@ export const writes = (user) =>
   isAdmin() || scopes().includes("orders/write.all") || (scopes().includes("orders/write") && user === subject());
 
 function scopes() {
-  const granted = claims.scope ?? claims.scp ?? [];
-  return Array.isArray(granted) ? granted : String(granted).split(" ");
+  const listed = (granted) => (Array.isArray(granted) ? granted : String(granted ?? "").split(" "));
+  return [...listed(claims.scope), ...listed(claims.scp)];
 }
 
 function claimsOf(text) {

@@ -13,6 +13,8 @@ export const RANGES = {
   week: { size: HOUR, steps: 168, unit: "hour" },
 };
 const orders = (value) => plural(value, "order", "orders");
+// Retries are subtracted from the failures of their own hour, which may have fewer.
+const shown = (value) => count(Math.max(0, value));
 
 let drawChart = null;
 
@@ -44,11 +46,9 @@ function every(range, now, given) {
   const { size, steps } = RANGES[range];
   const last = Math.floor(new Date(now) / size);
   const known = new Map(given.map((each) => [new Date(each.hour ?? each.minute) / size, each]));
-  // Retries are subtracted from the failures of their hour.
-  const value = (each, name) => Math.max(0, each?.[name] ?? 0);
   return Array.from({ length: steps }, (_, at) => {
     const each = known.get(last - steps + 1 + at);
-    const counts = ENDED.map((name) => [name, value(each, name)]);
+    const counts = ENDED.map((name) => [name, each?.[name] ?? 0]);
     return { time: (last - steps + 1 + at) * size, ...Object.fromEntries(counts) };
   });
 }
@@ -60,7 +60,7 @@ function summary(range, steps, values) {
   const most = Math.max(...values);
   const at = steps[values.indexOf(most)].time;
   const peak = `; most in one ${unit}: ${count(most)}, at ${size === HOUR ? hour(at) : minute(at)}`;
-  const others = size === HOUR ? ` ${ENDED.slice(1).map((name) => `${count(sum(name))} ${name}`).join(", ")}.` : "";
+  const others = size === HOUR ? ` ${ENDED.slice(1).map((name) => `${shown(sum(name))} ${name}`).join(", ")}.` : "";
   return (total ? `${orders(total)} within the last ${range}${peak}.` : `No order was completed within the last ${range}.`) + others;
 }
 
@@ -72,6 +72,6 @@ function table(range, steps) {
   const create = () => make("tr", {}, make("th", { scope: "row" }), columns.map(() => make("td", { class: "figure" })));
   keep($("throughput-table"), steps.toReversed(), ({ time }) => `${unit} ${time}`, create, (row, step) => {
     say(row.firstChild, size === HOUR ? hour(step.time) : minute(step.time));
-    columns.forEach((name, at) => say(row.children[at + 1], count(step[name])));
+    columns.forEach((name, at) => say(row.children[at + 1], shown(step[name])));
   });
 }
