@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use shared::order::UserId;
+use time::OffsetDateTime;
 
 use super::line::{Written, life, line, show};
 use crate::client::Client;
@@ -24,6 +25,7 @@ const ENDED: usize = 2 * PAGE * PAGES;
 
 /// An active order.
 struct Known {
+    created_at: OffsetDateTime,
     shown: usize,
     etag: Option<String>,
 }
@@ -36,25 +38,29 @@ struct Seen {
     active: HashMap<String, Known>,
     /// The active orders, the next one to read first.
     turns: VecDeque<String>,
-    ended: VecDeque<String>,
+    /// The ended orders and when they ended, the one last met behind.
+    ended: VecDeque<(String, Option<OffsetDateTime>)>,
 }
 
 /// Shows the last orders, then every change, until it is interrupted.
 pub async fn follow(client: &Client<'_>, tail: &Tail, interval: Duration, output: Output) -> Result<Exit, Failure> {
-    let mut seen =
-        Seen { output, lines: Vec::new(), active: HashMap::new(), turns: VecDeque::new(), ended: VecDeque::new() };
+    let mut seen = Seen::new(output);
     let user = tail.user.as_ref().map(UserId::as_str);
     let mut first = Pages::of(client, user, PAGE);
     let orders = first.next().await?.unwrap_or_default();
     for (place, order) in orders.iter().enumerate().rev() {
         seen.note(order, place < tail.last.into());
     }
+    show(std::mem::take(&mut seen.lines), output);
     loop {
-        show(std::mem::take(&mut seen.lines), output);
         tokio::time::sleep(interval).await;
         let newest = newest(client, user, &seen).await?;
         newest.iter().rev().for_each(|order| seen.note(order, true));
-        seen.ask_after(client, &newest).await?;
+        show(std::mem::take(&mut seen.lines), output);
+        let asked = seen.ask_after(client, &newest).await;
+        // Also before an error.
+        show(std::mem::take(&mut seen.lines), output);
+        asked?;
     }
 }
 
@@ -75,20 +81,25 @@ async fn newest(client: &Client<'_>, user: Option<&str>, seen: &Seen) -> Result<
 }
 
 impl Seen {
+    fn new(output: Output) -> Self {
+        Self { output, lines: Vec::new(), active: HashMap::new(), turns: VecDeque::new(), ended: VecDeque::new() }
+    }
+
     fn knows(&self, order_id: &str) -> bool {
-        self.active.contains_key(order_id) || self.ended.iter().any(|ended| ended == order_id)
+        self.active.contains_key(order_id) || self.ended.iter().any(|(ended, _)| ended == order_id)
     }
 
     /// Remembers an order, and adds a line for each status that it has reached since. An order does not say when a retry made it
     /// pending again, so that status has no second line.
     fn note(&mut self, order: &ApiOrder, is_shown: bool) {
         let mut before = self.active.get(&order.order_id).map_or(0, |known| known.shown);
-        if let Some(place) = self.ended.iter().position(|ended| *ended == order.order_id) {
-            if !order.status.is_active() {
+        let place = self.ended.iter().position(|(ended, _)| *ended == order.order_id);
+        if let Some(ended) = place.and_then(|place| self.ended.remove(place)) {
+            if ended.1 == order.finished_at {
+                self.ended.push_back(ended);
                 return;
             }
             // An operator has retried it.
-            self.ended.remove(place);
             before = 1;
         }
         let life = life(order);
@@ -97,18 +108,30 @@ impl Seen {
             self.lines.extend(life.iter().skip(before).filter_map(|status| line(order, *status, output)));
         }
         if !order.status.is_active() {
-            self.active.remove(&order.order_id);
-            self.ended.push_back(order.order_id.clone());
-            forget(&mut self.ended, ENDED);
+            self.let_go(&order.order_id);
+            self.ended.push_back((order.order_id.clone(), order.finished_at));
+            if self.ended.len() > ENDED {
+                self.ended.pop_front();
+            }
         } else if let Some(known) = self.active.get_mut(&order.order_id) {
             known.shown = life.len();
         } else {
-            self.active.insert(order.order_id.clone(), Known { shown: life.len(), etag: None });
+            let known = Known { created_at: order.created_at, shown: life.len(), etag: None };
+            self.active.insert(order.order_id.clone(), known);
             self.turns.push_back(order.order_id.clone());
-            for let_go in forget(&mut self.turns, KEPT) {
-                self.active.remove(&let_go);
+            if self.active.len() > KEPT {
+                let oldest = self.active.iter().min_by_key(|(_, known)| known.created_at);
+                if let Some(order_id) = oldest.map(|(order_id, _)| order_id.clone()) {
+                    self.let_go(&order_id);
+                }
             }
         }
+    }
+
+    /// Follows this order no longer.
+    fn let_go(&mut self, order_id: &str) {
+        self.active.remove(order_id);
+        self.turns.retain(|turn| turn != order_id);
     }
 
     /// Reads some of the active orders that are not in this list.
@@ -146,7 +169,50 @@ impl Seen {
     }
 }
 
-/// Removes the oldest items above this number, and returns them.
-fn forget<T>(queue: &mut VecDeque<T>, most: usize) -> Vec<T> {
-    queue.drain(..queue.len().saturating_sub(most)).collect()
+#[cfg(test)]
+mod tests {
+    use shared::order::Status;
+
+    use super::*;
+
+    fn order(order_id: &str, status: Status, second: usize) -> ApiOrder {
+        let at = OffsetDateTime::UNIX_EPOCH + Duration::from_secs(second as u64);
+        let ended = (!status.is_active()).then_some(at);
+        ApiOrder {
+            order_id: order_id.into(),
+            user_id: "u".into(),
+            total_amount: "1.00".into(),
+            currency: "EUR".into(),
+            status,
+            created_at: at,
+            started_at: ended,
+            finished_at: ended,
+            attempts: 1,
+            failure: None,
+        }
+    }
+
+    #[test]
+    fn ended_order_that_stays_in_the_list_is_shown_once() {
+        let mut seen = Seen::new(Output::plain(false));
+        for number in 0..ENDED + 10 {
+            seen.note(&order(&format!("o-{number}"), Status::Completed, 1), true);
+            seen.note(&order("same", Status::Completed, 1), true);
+        }
+        let same = seen.lines.iter().filter(|(_, line)| line.contains("same") && line.contains("completed"));
+        assert_eq!(same.count(), 1);
+    }
+
+    #[test]
+    fn oldest_active_orders_are_forgotten() {
+        let mut seen = Seen::new(Output::plain(false));
+        (0..KEPT).for_each(|number| seen.note(&order(&format!("o-{number}"), Status::Pending, number), true));
+        // The oldest order has just been read, and the newest ones are next.
+        seen.turns.rotate_left(KEPT / 2);
+        (KEPT..KEPT + 5).for_each(|number| seen.note(&order(&format!("o-{number}"), Status::Pending, number), true));
+        assert_eq!((seen.active.len(), seen.turns.len()), (KEPT, KEPT));
+        for (number, is_known) in [(4, false), (5, true), (KEPT / 2, true), (KEPT + 4, true)] {
+            assert_eq!(seen.knows(&format!("o-{number}")), is_known, "{number}");
+        }
+    }
 }

@@ -31,17 +31,8 @@ pub enum Manner {
     SilentToLists,
     /// It answers every call 503.
     Unavailable,
-}
-
-impl Manner {
-    fn is_silent_to(self, request: &Request) -> bool {
-        match self {
-            Self::Silent => true,
-            Self::SilentToCreates => request.method() == "POST",
-            Self::SilentToLists => request.uri().to_string().contains("limit=200"),
-            _ => false,
-        }
-    }
+    /// Once a list has named the order `new`, it never answers a call for one order.
+    SilentAfterNew,
 }
 
 /// A running API. The server runs as long as its runtime.
@@ -57,6 +48,8 @@ struct State {
     paths: Mutex<Vec<String>>,
     /// Whether it answers every call again.
     is_sound: AtomicBool,
+    /// Whether a list has named the order `new`.
+    has_listed_new: AtomicBool,
 }
 
 impl Api {
@@ -65,7 +58,7 @@ impl Api {
         let state = Arc::new(State::default());
         let serving = Arc::clone(&state);
         let server = runtime.block_on(Server::start(move |request: Request| {
-            let (answer, is_silent) = (serving.answer(&request, manner), manner.is_silent_to(&request));
+            let (answer, is_silent) = (serving.answer(&request, manner), serving.is_silent_to(&request, manner));
             async move { if is_silent { std::future::pending().await } else { Some(answer) } }
         }));
         let server = server.unwrap();
@@ -86,11 +79,13 @@ impl Api {
         self.state.orders.lock().unwrap().push(order(&json!({"order_id": order_id})));
     }
 
-    /// Adds an order that was created at this time.
+    /// Adds an order that was created at this time, behind those that were created by then.
     pub fn add_created(&self, order_id: &str, created_at: &str) {
         let mut order = order(&json!({"order_id": order_id}));
         order["created_at"] = created_at.into();
-        self.state.orders.lock().unwrap().push(order);
+        let mut orders = self.state.orders.lock().unwrap();
+        let place = orders.partition_point(|other| other["created_at"].as_str().unwrap() <= created_at);
+        orders.insert(place, order);
     }
 
     /// Fails the first attempt at an order. The order stays active.
@@ -127,6 +122,17 @@ impl Api {
 }
 
 impl State {
+    fn is_silent_to(&self, request: &Request, manner: Manner) -> bool {
+        let path = request.uri().to_string();
+        match manner {
+            Manner::Silent => true,
+            Manner::SilentToCreates => request.method() == "POST",
+            Manner::SilentToLists => path.contains("limit=200"),
+            Manner::SilentAfterNew => path.starts_with("/orders/") && self.has_listed_new.load(Ordering::SeqCst),
+            _ => false,
+        }
+    }
+
     fn answer(&self, request: &Request, manner: Manner) -> Response {
         let path = request.uri().to_string();
         let mut orders = self.orders.lock().unwrap();
@@ -143,7 +149,12 @@ impl State {
                 (201, json!({}))
             }
             ("GET", "/orders") if manner == Manner::WithoutLists && !path.contains("limit=1&") => (404, json!({})),
-            ("GET", "/orders") => (200, page(&orders, &path)),
+            ("GET", "/orders") => {
+                let page = page(&orders, &path);
+                let names_new = page["orders"].as_array().unwrap().iter().any(|order| order["order_id"] == "new");
+                self.has_listed_new.fetch_or(names_new, Ordering::SeqCst);
+                (200, page)
+            }
             ("GET", "/metrics") => (403, json!({})),
             ("GET", path) => {
                 let rest = path.strip_prefix("/orders/").unwrap_or_default();

@@ -63,3 +63,35 @@ fn tail_goes_on_after_an_order_is_deleted_or_retried() {
     send(&child, Signal::INT);
     assert_eq!(end(child).0, Some(0));
 }
+
+#[test]
+fn tail_shows_what_a_list_says_before_it_reads_other_orders() {
+    let api = Api::start(Manner::SilentAfterNew);
+    for number in 0..200 {
+        api.add_created(&format!("o-{number}"), &format!("2026-01-{:02}T{:02}:00:00Z", number / 24 + 1, number % 24));
+    }
+    let (child, next) = following(&api, &["tail", "--last", "1"]);
+    assert!(next().contains("o-199"));
+    api.add_created("new", "2026-02-01T00:00:00Z");
+    assert!(next().contains("new"));
+    send(&child, Signal::INT);
+    assert_eq!(end(child).0, Some(0));
+}
+
+#[test]
+fn tail_shows_the_outcome_of_a_retry_that_ends_between_two_polls() {
+    let api = Api::start(Manner::Sound);
+    api.add("o-1");
+    let (child, next) = following(&api, &["tail"]);
+    assert!(next().contains("pending"));
+    let end_at = |status, second: u32| {
+        let [started_at, finished_at] = [second, second + 1].map(|second| format!("2026-01-01T00:00:0{second}Z"));
+        api.change("o-1", &json!({"status": status, "started_at": started_at, "finished_at": finished_at}));
+    };
+    end_at("failed", 1);
+    assert!(next().contains("processing") && next().contains("failed"));
+    end_at("completed", 3);
+    assert!(next().contains("processing") && next().contains("completed"));
+    send(&child, Signal::INT);
+    assert_eq!(end(child).0, Some(0));
+}
