@@ -1,8 +1,8 @@
-//! Follows all orders. Each poll reads the newest orders up to the first known one. It then reads some of the other active
+//! Follows all orders. Each poll reads the newest orders, back to the horizon. It then reads some of the other active
 //! orders one by one, with their tags, so that an unchanged order costs no body.
 
 use std::collections::{HashMap, VecDeque};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use shared::order::UserId;
 use time::OffsetDateTime;
@@ -14,6 +14,8 @@ use crate::options::Tail;
 use crate::orders::{ApiOrder, PAGE, Pages, encoded};
 use crate::output::Output;
 
+/// How long an order may take from its `created_at` until a list has it: twice as long as PostgreSQL lets a statement run.
+const LATE: Duration = Duration::from_secs(10);
 /// The most pages of a poll. If more orders come, it leaves out some.
 const PAGES: usize = 5;
 /// The most orders that a poll reads one by one.
@@ -40,22 +42,35 @@ struct Seen {
     turns: VecDeque<String>,
     /// The ended orders and when they ended, the one last met behind.
     ended: VecDeque<(String, Option<OffsetDateTime>)>,
+    /// When the newest order was created, and when a list first had it.
+    newest: Option<(OffsetDateTime, Instant)>,
+    /// Orders that were created until then are older than the first list.
+    floor: Option<OffsetDateTime>,
+    /// `tail` knows every order that was created until then, except those that are older than the first list.
+    horizon: Option<OffsetDateTime>,
 }
 
 /// Shows the last orders, then every change, until it is interrupted.
 pub async fn follow(client: &Client<'_>, tail: &Tail, interval: Duration, output: Output) -> Result<Exit, Failure> {
     let mut seen = Seen::new(output);
     let user = tail.user.as_ref().map(UserId::as_str);
-    let mut first = Pages::of(client, user, PAGE);
-    let orders = first.next().await?.unwrap_or_default();
+    let begun = Instant::now();
+    let orders = Pages::of(client, user, PAGE).next().await?.unwrap_or_default();
     for (place, order) in orders.iter().enumerate().rev() {
         seen.note(order, place < tail.last.into());
     }
+    seen.floor = orders.get(PAGE - 1).map(|order| order.created_at);
+    seen.settle(&orders, begun);
     show(std::mem::take(&mut seen.lines), output);
     loop {
         tokio::time::sleep(interval).await;
+        let begun = Instant::now();
         let newest = newest(client, user, &seen).await?;
-        newest.iter().rev().for_each(|order| seen.note(order, true));
+        for order in newest.iter().rev() {
+            let is_shown = Some(order.created_at) > seen.floor || seen.knows(&order.order_id);
+            seen.note(order, is_shown);
+        }
+        seen.settle(&newest, begun);
         show(std::mem::take(&mut seen.lines), output);
         let asked = seen.ask_after(client, &newest).await;
         // Also before an error.
@@ -64,16 +79,17 @@ pub async fn follow(client: &Client<'_>, tail: &Tail, interval: Duration, output
     }
 }
 
-/// Reads the newest orders, up to the end of the page with the first known one.
+/// Reads the newest orders, back to the horizon.
 async fn newest(client: &Client<'_>, user: Option<&str>, seen: &Seen) -> Result<Vec<ApiOrder>, Failure> {
     let mut found = Vec::new();
     // A short page is enough if there are few new orders.
-    let mut pages = Pages::of(client, user, PAGE / 4);
+    let is_settled = seen.newest.is_none_or(|(newest, _)| seen.horizon >= Some(newest));
+    let mut pages = Pages::of(client, user, if is_settled { PAGE / 4 } else { PAGE });
     for _ in 0..PAGES * 4 {
         let Some(orders) = pages.next().await? else { break };
-        let meets_known = orders.iter().any(|order| seen.knows(&order.order_id));
+        let is_read = orders.last().is_some_and(|oldest| Some(oldest.created_at) <= seen.horizon);
         found.extend(orders);
-        if meets_known {
+        if is_read || found.len() >= PAGE * PAGES {
             break;
         }
     }
@@ -82,11 +98,34 @@ async fn newest(client: &Client<'_>, user: Option<&str>, seen: &Seen) -> Result<
 
 impl Seen {
     fn new(output: Output) -> Self {
-        Self { output, lines: Vec::new(), active: HashMap::new(), turns: VecDeque::new(), ended: VecDeque::new() }
+        Self {
+            output,
+            lines: Vec::new(),
+            active: HashMap::new(),
+            turns: VecDeque::new(),
+            ended: VecDeque::new(),
+            newest: None,
+            floor: None,
+            horizon: None,
+        }
     }
 
     fn knows(&self, order_id: &str) -> bool {
         self.active.contains_key(order_id) || self.ended.iter().any(|(ended, _)| ended == order_id)
+    }
+
+    /// Sets the horizon after a list, whose first call began at this moment. The horizon stays behind the newest order until a list also
+    /// has the orders that were created before that one and committed after it.
+    fn settle(&mut self, list: &[ApiOrder], asked: Instant) {
+        let newest = list.iter().map(|order| order.created_at).max();
+        if let Some(newest) = newest.filter(|newest| self.newest.is_none_or(|(known, _)| known < *newest)) {
+            self.newest = Some((newest, Instant::now()));
+        }
+        self.horizon = self.newest.map(|(newest, since)| {
+            let is_settled = asked.saturating_duration_since(since) >= LATE;
+            if is_settled { newest } else { newest - LATE }
+        });
+        self.horizon = self.horizon.max(self.floor);
     }
 
     /// Remembers an order, and adds a line for each status that it has reached since. An order does not say when a retry made it
@@ -201,6 +240,23 @@ mod tests {
         }
         let same = seen.lines.iter().filter(|(_, line)| line.contains("same") && line.contains("completed"));
         assert_eq!(same.count(), 1);
+    }
+
+    #[test]
+    fn horizon_reaches_the_newest_order_once_no_older_one_can_come() {
+        let (mut seen, begun) = (Seen::new(Output::plain(false)), Instant::now());
+        let list = [order("o-2", Status::Pending, 100), order("o-1", Status::Pending, 50)];
+        let at = |second| Some(OffsetDateTime::UNIX_EPOCH + Duration::from_secs(second));
+        seen.settle(&list, begun);
+        assert_eq!(seen.horizon, at(90));
+        seen.settle(&list, begun + 2 * LATE);
+        assert_eq!(seen.horizon, at(100));
+        seen.settle(&[order("o-3", Status::Pending, 101)], begun);
+        assert_eq!(seen.horizon, at(91));
+        // Orders that are older than a full first list are not new.
+        seen.floor = at(95);
+        seen.settle(&[], begun);
+        assert_eq!(seen.horizon, at(95));
     }
 
     #[test]

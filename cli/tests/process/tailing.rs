@@ -95,3 +95,21 @@ fn tail_shows_the_outcome_of_a_retry_that_ends_between_two_polls() {
     send(&child, Signal::INT);
     assert_eq!(end(child).0, Some(0));
 }
+
+#[test]
+fn tail_shows_an_order_that_is_committed_after_many_younger_ones() {
+    let api = Api::start(Manner::Sound);
+    let add = |order_id: &str, millisecond: u32| {
+        api.add_created(order_id, &format!("2026-01-01T00:00:00.{millisecond:03}Z"));
+    };
+    (0..500).for_each(|number| add(&format!("o-{number}"), number));
+    let (child, next) = following(&api, &["tail", "--last", "1"]);
+    assert!(next().contains("o-499"));
+    // Orders that are older than the first list stay out of the output.
+    let lists = api.calls("/orders?");
+    wait_until("a poll", || api.calls("/orders?") > lists + 2);
+    add("late", 400);
+    assert!(next().contains("late"));
+    send(&child, Signal::INT);
+    assert_eq!(end(child).0, Some(0));
+}
