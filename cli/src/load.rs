@@ -65,7 +65,7 @@ pub async fn measure(
     let accepted_within = begun.elapsed();
     let bar = self::bar(output, sent.accepted, "ended   ");
     let patience = Duration::from_secs(load.patience);
-    let found = follow::to_the_end(&client, &run, sent.tried, patience, &bar, interrupt).await;
+    let (found, unread) = follow::to_the_end(&client, &run, sent.tried, patience, &bar, interrupt).await;
     bar.finish_and_clear();
     let count = async {
         match before {
@@ -78,7 +78,7 @@ pub async fn measure(
         () = interrupt.wait() => Ok(None),
         counted = count => counted,
     };
-    Ok(report(RunResults { sent, accepted_within, found, counted, interrupted: interrupt.exit() }))
+    Ok(report(RunResults { sent, accepted_within, found, unread, counted, interrupted: interrupt.exit() }))
 }
 
 /// Checks that the service answers. Returns its counts before the run, if the token may read them.

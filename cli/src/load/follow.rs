@@ -28,14 +28,14 @@ struct Follower<'a> {
     bar: &'a ProgressBar,
     /// The numbers of the orders that have not been read.
     unread: Range<u32>,
-    /// The orders that were active when they were read.
+    /// The orders that were active when they were read, newest first.
     active: Vec<ApiOrder>,
     /// The totals of the orders that will not be read again.
     found: OrderTotals,
 }
 
 /// Waits until each of the first `tried` orders has ended, patience is over, or the run is interrupted. Returns the totals of
-/// the orders that exist.
+/// the orders that it has found, and why it has not read all of them if a read failed.
 pub async fn to_the_end(
     client: &Client<'_>,
     run: &Run,
@@ -43,20 +43,23 @@ pub async fn to_the_end(
     patience: Duration,
     bar: &ProgressBar,
     interrupt: &Interrupt,
-) -> Result<OrderTotals, Failure> {
+) -> (OrderTotals, Option<Failure>) {
     let mut follower =
         Follower { client, run, bar, unread: 0..tried, active: Vec::new(), found: OrderTotals::default() };
-    tokio::select! {
-        read = follower.read_all(Instant::now() + patience) => read?,
-        () = interrupt.wait() => {}
+    let mut read = tokio::select! {
+        read = follower.read_all(Instant::now() + patience) => read,
+        () = interrupt.wait() => Ok(()),
+    };
+    if read.is_ok() {
+        read = tokio::select! {
+            read = follower.read_all(Instant::now()) => read,
+            () = interrupt.wait_and(LAST_READ) => {
+                Err(Failure::Unreachable("the orders could not be read in time".to_owned()))
+            }
+        };
     }
-    tokio::select! {
-        read = follower.read_all(Instant::now()) => read?,
-        () = interrupt.wait_and(LAST_READ) => {
-            return Err(Failure::Unreachable("the orders could not be read in time".to_owned()));
-        }
-    }
-    Ok(follower.found)
+    follower.give_up_waiting();
+    (follower.found, read.err())
 }
 
 impl Follower<'_> {
@@ -65,15 +68,20 @@ impl Follower<'_> {
         while !self.active.is_empty() || !self.unread.is_empty() {
             self.read_some().await?;
             if Instant::now() >= end {
-                for order in self.active.drain(..) {
-                    self.found.add(&order);
-                }
-            } else if let Some(oldest) = self.active.first() {
+                self.give_up_waiting();
+            } else if let Some(oldest) = self.active.last() {
                 let answer = self.client.follow(&format!("/orders/{}/status", encoded(&oldest.order_id))).await?;
                 tokio::time::sleep(answer.retry_after().unwrap_or_default().clamp(WAIT.0, WAIT.1)).await;
             }
         }
         Ok(())
+    }
+
+    /// Counts the active orders as they are.
+    fn give_up_waiting(&mut self) {
+        for order in self.active.drain(..) {
+            self.found.add(&order);
+        }
     }
 
     /// Reads the active orders again, and as many others as fit into the call.

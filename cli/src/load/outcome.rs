@@ -11,8 +11,10 @@ use crate::exit::{Exit, Failure};
 pub struct RunResults {
     pub sent: Sent,
     pub accepted_within: Duration,
-    /// The totals of the run's orders, or why reading them failed.
-    pub found: Result<OrderTotals, Failure>,
+    /// The totals of the run's orders that were read.
+    pub found: OrderTotals,
+    /// Why reading the others failed.
+    pub unread: Option<Failure>,
     /// The service's counts, `None` if the token may not read them, or why reading them failed.
     pub counted: Result<Option<Counted>, Failure>,
     /// The exit status if it was interrupted.
@@ -23,12 +25,12 @@ impl RunResults {
     /// The results of a run that was interrupted before its first call.
     pub fn none(interrupted: Option<Exit>) -> Self {
         let (sent, accepted_within) = (Sent::default(), Duration::ZERO);
-        Self { sent, accepted_within, found: Ok(OrderTotals::default()), counted: Ok(None), interrupted }
+        Self { sent, accepted_within, found: OrderTotals::default(), unread: None, counted: Ok(None), interrupted }
     }
 
     /// Why the report does not cover the whole run, and the exit status for that.
     pub fn incomplete(&self) -> Option<(String, Exit)> {
-        let (unread, uncounted) = (self.found.as_ref().err(), self.counted.as_ref().err());
+        let (unread, uncounted) = (self.unread.as_ref(), self.counted.as_ref().err());
         let reasons = [
             self.interrupted.map(|_| "interrupted".to_owned()),
             unread.map(ToString::to_string),

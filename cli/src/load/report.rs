@@ -39,9 +39,9 @@ pub struct Report {
     /// How many ended, by their status.
     #[serde(flatten)]
     pub ended: BTreeMap<Status, u32>,
-    /// How many were accepted and still active when patience was over.
+    /// How many were accepted and active when they were last read.
     pub unfinished: u32,
-    /// How many were accepted and do not exist any more.
+    /// How many were accepted and do not exist any more; 0 if `load` could not read every order.
     pub lost: u32,
     /// How many needed more than one attempt.
     pub reattempted: u32,
@@ -59,6 +59,9 @@ pub struct Report {
     pub processing: Option<LatencyPercentiles>,
     /// From its creation to its end.
     pub life: Option<LatencyPercentiles>,
+    /// Whether every order that exists was read.
+    #[serde(skip)]
+    is_read: bool,
     #[serde(skip)]
     curves: [Vec<(f64, f64)>; 2],
     #[serde(skip)]
@@ -69,9 +72,9 @@ impl Report {
     /// Builds the report of a run from the totals of the orders that were found.
     pub(super) fn new(run: &Run, deployment: &Deployment, orders: u32, outcome: RunResults) -> Self {
         let incomplete = outcome.incomplete();
-        let is_read = outcome.found.is_ok();
+        let is_read = outcome.unread.is_none();
         let RunResults { sent, accepted_within, found, counted, .. } = outcome;
-        let (found, counted) = (found.unwrap_or_default(), counted.unwrap_or_default());
+        let counted = counted.unwrap_or_default();
         let ended: BTreeMap<_, _> = Status::ended().map(|status| (status, found.of(status))).collect();
         let completed = found.of(Status::Completed);
         let life = found.life.percentiles();
@@ -82,6 +85,7 @@ impl Report {
         let (incomplete, exit) = incomplete.unzip();
         Self {
             ok,
+            is_read,
             exit: exit.unwrap_or(if ok { Exit::Fine } else { Exit::Wrong }),
             incomplete,
             run: run.name.clone(),
@@ -217,7 +221,8 @@ fn complaints(report: &Report) -> Vec<String> {
         .chain([("unfinished", report.unfinished), ("lost", report.lost)]);
     let mut complaints: Vec<_> = report.incomplete.clone().into_iter().collect();
     complaints.extend(counts.filter(|(_, many)| *many > 0).map(|(what, many)| format!("{many} {what}")));
-    if let Some(counted) = report.counted.filter(|counted| !counted.confirms(report.accepted, report.completed())) {
+    let is_miscounted = |counted: &Counted| report.is_read && !counted.confirms(report.accepted, report.completed());
+    if let Some(counted) = report.counted.filter(is_miscounted) {
         complaints.push(format!("the service counted {} completions of {}", counted.completed, report.completed()));
     }
     complaints

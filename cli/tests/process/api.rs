@@ -33,6 +33,8 @@ pub enum Manner {
     Unavailable,
     /// Once a list has named the order `new`, it never answers a call for one order.
     SilentAfterNew,
+    /// It completes each order at once and has metrics. It answers one list by identifiers, and each later one 404.
+    ListingOnce,
 }
 
 /// A running API. The server runs as long as its runtime.
@@ -133,6 +135,11 @@ impl State {
         }
     }
 
+    /// Whether this call is a list by identifiers, and not the first one.
+    fn has_listed_ids(&self, path: &str) -> bool {
+        path.contains("order_id=") && self.paths.lock().unwrap().iter().any(|path| path.contains("order_id="))
+    }
+
     fn answer(&self, request: &Request, manner: Manner) -> Response {
         let path = request.uri().to_string();
         let mut orders = self.orders.lock().unwrap();
@@ -145,15 +152,24 @@ impl State {
             _ if manner == Manner::HealthyAlone => (503, json!({"title": "Service temporarily unavailable"})),
             _ if manner == Manner::Unauthorized => (401, json!({"message": "Unauthorized"})),
             ("POST", "/orders") => {
-                orders.push(order(&serde_json::from_slice(request.body()).unwrap_or_default()));
+                let mut order = order(&serde_json::from_slice(request.body()).unwrap_or_default());
+                if manner == Manner::ListingOnce {
+                    order["status"] = "completed".into();
+                }
+                orders.push(order);
                 (201, json!({}))
             }
             ("GET", "/orders") if manner == Manner::WithoutLists && !path.contains("limit=1&") => (404, json!({})),
+            ("GET", "/orders") if manner == Manner::ListingOnce && self.has_listed_ids(&path) => (404, json!({})),
             ("GET", "/orders") => {
                 let page = page(&orders, &path);
                 let names_new = page["orders"].as_array().unwrap().iter().any(|order| order["order_id"] == "new");
                 self.has_listed_new.fetch_or(names_new, Ordering::SeqCst);
                 (200, page)
+            }
+            ("GET", "/metrics") if manner == Manner::ListingOnce => {
+                let counts = json!({"pending": 0, "processing": 0, "completed": orders.len()});
+                (200, json!({"total_orders": orders.len(), "status_counts": counts}))
             }
             ("GET", "/metrics") => (403, json!({})),
             ("GET", path) => {

@@ -262,6 +262,31 @@ fn load_reports_even_if_it_can_not_read_the_orders() {
 }
 
 #[test]
+fn load_reports_the_orders_that_it_read_before_a_read_failed() {
+    let api = Api::start(Manner::ListingOnce);
+    let (status, stdout, stderr) = end(at(&api, &["load", "-n", "150"]).spawn().unwrap());
+    assert_eq!(status, Some(1), "{stdout}{stderr}");
+    let counts =
+        stdout.lines().filter_map(|line| line.split_whitespace().collect::<Vec<_>>().get(..2)?.try_into().ok());
+    let counts: Vec<[&str; 2]> = counts.collect();
+    for count in [["accepted", "150"], ["completed", "100"], ["lost", "0"]] {
+        assert!(counts.contains(&count), "{count:?}: {stdout}");
+    }
+    // The service has counted the other orders too.
+    assert!(stdout.contains("404") && !stdout.contains("the service counted"), "{stdout}");
+}
+
+#[test]
+fn load_waits_as_long_as_its_oldest_active_order_asks_for() {
+    let api = Api::start(Manner::Sound);
+    let child = at(&api, &["load", "-n", "3", "-c", "1"]).spawn().unwrap();
+    wait_until("a status", || api.calls("/status") > 0);
+    assert!(api.calls("-0/status") > 0);
+    send(&child, Signal::INT);
+    assert_eq!(end(child).0, Some(130));
+}
+
+#[test]
 fn load_shows_its_report_though_the_plot_can_not_be_written() {
     let api = Api::start(Manner::Sound);
     let arguments = ["load", "-n", "3", "--patience", "1", "--svg", "/dev/full", "--json"];
