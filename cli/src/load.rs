@@ -12,7 +12,7 @@ mod run;
 mod send;
 mod totals;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -58,11 +58,9 @@ pub async fn measure(
         before = begin(&client, &run) => before?,
         () = interrupt.wait() => return Ok(report(RunResults::none(interrupt.exit()))),
     };
-    let begun = Instant::now();
     let bar = bar(output, load.orders, "accepted");
     let sent = send::create_all(&client, &run, load, &bar, interrupt).await;
     bar.finish_and_clear();
-    let accepted_within = begun.elapsed();
     let bar = self::bar(output, sent.accepted, "ended   ");
     let patience = Duration::from_secs(load.patience);
     let (found, unread) = follow::to_the_end(&client, &run, sent.tried, patience, &bar, interrupt).await;
@@ -78,7 +76,7 @@ pub async fn measure(
         () = interrupt.wait() => Ok(None),
         counted = count => counted,
     };
-    Ok(report(RunResults { sent, accepted_within, found, unread, counted, interrupted: interrupt.exit() }))
+    Ok(report(RunResults { sent, found, unread, counted, interrupted: interrupt.exit() }))
 }
 
 /// Checks that the service answers. Returns its counts before the run, if the token may read them.

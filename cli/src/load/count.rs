@@ -1,5 +1,7 @@
 //! The service's own count of orders, if the token allows reading it. It proves that each order was counted once.
 
+use std::ops::RangeInclusive;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -62,10 +64,10 @@ impl Counted {
         self.active_before == 0 && self.accepted == i64::from(accepted)
     }
 
-    /// Whether the counts confirm this number of completed orders, each once.
-    pub fn confirms(&self, accepted: u32, completed: u32) -> bool {
-        let completed = i64::from(completed);
-        if self.is_alone(accepted) { self.completed == completed } else { self.completed >= completed }
+    /// Whether the counts confirm that so many orders were completed, each once.
+    pub fn confirms(&self, accepted: u32, completed: RangeInclusive<u32>) -> bool {
+        let (least, most) = (i64::from(*completed.start()), i64::from(*completed.end()));
+        least <= self.completed && (self.completed <= most || !self.is_alone(accepted))
     }
 }
 
@@ -79,9 +81,15 @@ mod tests {
 
     #[test]
     fn completions_count_exactly_unless_others_create_orders() {
-        assert!(counted(10, 10, 0).confirms(10, 10));
-        assert!(!counted(10, 11, 0).confirms(10, 10));
-        assert!(counted(15, 12, 0).confirms(10, 10) && counted(10, 12, 2).confirms(10, 10));
-        assert!(!counted(15, 9, 3).confirms(10, 10));
+        assert!(counted(10, 10, 0).confirms(10, 10..=10));
+        assert!(!counted(10, 11, 0).confirms(10, 10..=10));
+        assert!(counted(15, 12, 0).confirms(10, 10..=10) && counted(10, 12, 2).confirms(10, 10..=10));
+        assert!(!counted(15, 9, 3).confirms(10, 10..=10));
+    }
+
+    #[test]
+    fn unfinished_order_may_complete_before_the_count() {
+        assert!([9, 10].iter().all(|completed| counted(10, *completed, 0).confirms(10, 9..=10)));
+        assert!([8, 11].iter().all(|completed| !counted(10, *completed, 0).confirms(10, 9..=10)));
     }
 }

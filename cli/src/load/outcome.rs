@@ -1,7 +1,5 @@
 //! The raw results of a run.
 
-use std::time::Duration;
-
 use super::count::Counted;
 use super::send::Sent;
 use super::totals::OrderTotals;
@@ -10,7 +8,6 @@ use crate::exit::{Exit, Failure};
 /// The raw results of a run.
 pub struct RunResults {
     pub sent: Sent,
-    pub accepted_within: Duration,
     /// The totals of the run's orders that were read.
     pub found: OrderTotals,
     /// Why reading the others failed.
@@ -24,8 +21,7 @@ pub struct RunResults {
 impl RunResults {
     /// The results of a run that was interrupted before its first call.
     pub fn none(interrupted: Option<Exit>) -> Self {
-        let (sent, accepted_within) = (Sent::default(), Duration::ZERO);
-        Self { sent, accepted_within, found: OrderTotals::default(), unread: None, counted: Ok(None), interrupted }
+        Self { sent: Sent::default(), found: OrderTotals::default(), unread: None, counted: Ok(None), interrupted }
     }
 
     /// Why the report does not cover the whole run, and the exit status for that.

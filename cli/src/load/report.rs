@@ -47,11 +47,11 @@ pub struct Report {
     pub reattempted: u32,
     /// The service's counts of the run; null without `orders/read.all`.
     pub counted: Option<Counted>,
-    /// The time until the last order was accepted, in seconds.
+    /// The time until the last order was accepted, in seconds; 0 if none was.
     pub accepted_within: f64,
     /// From the first order's creation to the last one's end, in seconds.
     pub ended_within: f64,
-    /// From a call's due time to its answer, in seconds.
+    /// From a call's due time to its answer, of the calls that had orders accepted, in seconds.
     pub acceptance: Option<LatencyPercentiles>,
     /// From an order's creation to its start, by the service's clock, in seconds.
     pub queueing: Option<LatencyPercentiles>,
@@ -73,7 +73,7 @@ impl Report {
     pub(super) fn new(run: &Run, deployment: &Deployment, orders: u32, outcome: RunResults) -> Self {
         let incomplete = outcome.incomplete();
         let is_read = outcome.unread.is_none();
-        let RunResults { sent, accepted_within, found, counted, .. } = outcome;
+        let RunResults { sent, found, counted, .. } = outcome;
         let counted = counted.unwrap_or_default();
         let ended: BTreeMap<_, _> = Status::ended().map(|status| (status, found.of(status))).collect();
         let completed = found.of(Status::Completed);
@@ -81,7 +81,7 @@ impl Report {
         let ok = incomplete.is_none()
             && completed == orders
             && sent.accepted == orders
-            && counted.is_none_or(|counted| counted.confirms(orders, completed));
+            && counted.is_none_or(|counted| counted.confirms(orders, completed..=completed));
         let (incomplete, exit) = incomplete.unzip();
         Self {
             ok,
@@ -100,7 +100,7 @@ impl Report {
             lost: if is_read { sent.accepted.saturating_sub(found.count()) } else { 0 },
             reattempted: found.reattempted,
             counted,
-            accepted_within: accepted_within.as_secs_f64(),
+            accepted_within: sent.accepted_within.as_secs_f64(),
             ended_within: found.span(),
             acceptance: sent.latencies.percentiles(),
             queueing: found.queueing.percentiles(),
@@ -221,7 +221,9 @@ fn complaints(report: &Report) -> Vec<String> {
         .chain([("unfinished", report.unfinished), ("lost", report.lost)]);
     let mut complaints: Vec<_> = report.incomplete.clone().into_iter().collect();
     complaints.extend(counts.filter(|(_, many)| *many > 0).map(|(what, many)| format!("{many} {what}")));
-    let is_miscounted = |counted: &Counted| report.is_read && !counted.confirms(report.accepted, report.completed());
+    // An unfinished order may have completed before the service's count.
+    let completed = report.completed()..=report.completed() + report.unfinished;
+    let is_miscounted = |counted: &Counted| report.is_read && !counted.confirms(report.accepted, completed.clone());
     if let Some(counted) = report.counted.filter(is_miscounted) {
         complaints.push(format!("the service counted {} completions of {}", counted.completed, report.completed()));
     }

@@ -33,8 +33,10 @@ pub struct Sent {
     pub refused: BTreeMap<String, u32>,
     /// How many calls were repeated.
     pub repeats: u32,
-    /// From a call's due time to its answer.
+    /// From a call's due time to its answer, of the calls that had orders accepted.
     pub latencies: Latencies,
+    /// From the begin to the last answer that accepted an order.
+    pub accepted_within: Duration,
 }
 
 /// The result of one call: the number of accepted orders, and the reason for each refused one.
@@ -71,15 +73,19 @@ pub async fn create_all(client: &Client<'_>, run: &Run, load: &Load, bar: &Progr
         };
         let Some(call) = call else { return Sent { tried: tried.get(), ..sent } };
         bar.inc(u64::from(call.accepted) + call.refused.len() as u64);
-        sent.add(call);
+        sent.add(call, begun.elapsed());
     }
 }
 
 impl Sent {
-    fn add(&mut self, call: CallResult) {
+    /// Adds a call that was answered this long after the begin.
+    fn add(&mut self, call: CallResult, at: Duration) {
         self.accepted += call.accepted;
         self.repeats += call.repeats;
-        self.latencies.add(call.took);
+        if call.accepted > 0 {
+            self.latencies.add(call.took);
+            self.accepted_within = at;
+        }
         for refusal in call.refused {
             *self.refused.entry(refusal).or_default() += 1;
         }
@@ -170,6 +176,23 @@ mod tests {
             |body: &str| Answer { url: url.clone(), status: 200, headers: HeaderMap::new(), body: body.to_owned() };
         assert_eq!(refusals(&answer("<html>"), 3).len(), 3);
         assert_eq!(refusals(&answer(r#"{"results": [{"order": {}}, {"order": null, "status": 409}]}"#), 2), ["409: "]);
+    }
+
+    #[test]
+    fn times_are_of_accepted_orders_only() {
+        let call = |accepted, seconds| CallResult {
+            accepted,
+            refused: if accepted == 0 { vec!["422".to_owned()] } else { Vec::new() },
+            repeats: 0,
+            took: Duration::from_secs(seconds),
+        };
+        let mut sent = Sent::default();
+        sent.add(call(0, 1), Duration::from_secs(1));
+        assert!(sent.latencies.percentiles().is_none());
+        sent.add(call(1, 2), Duration::from_secs(2));
+        sent.add(call(0, 50), Duration::from_secs(50));
+        assert_eq!((sent.accepted_within, sent.accepted), (Duration::from_secs(2), 1));
+        assert!(sent.latencies.percentiles().is_some_and(|found| found.max < 3.0));
     }
 
     #[test]
