@@ -24,9 +24,10 @@ impl Claims {
         self.0[name].as_str()
     }
 
-    /// The moment of a claim, in seconds since 1970.
+    /// The moment of a claim, in seconds since 1970, without its fraction.
     pub fn moment(&self, name: &str) -> Option<i64> {
-        self.0[name].as_i64()
+        let claim = &self.0[name];
+        claim.as_i64().or_else(|| Some(time::Duration::checked_seconds_f64(claim.as_f64()?)?.whole_seconds()))
     }
 
     /// Its audiences: `aud`, or `client_id` without `aud`, as the gateway reads them.
@@ -48,6 +49,11 @@ impl Claims {
     /// The groups of its user, if it is of Amazon Cognito.
     pub fn groups(&self) -> Vec<&str> {
         self.0["cognito:groups"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+    }
+
+    /// Whether it has `orders/read` or `orders/write`, as the caller asks, or a scope with that right.
+    pub fn may(&self, scope: &str) -> bool {
+        self.is_admin() || self.scopes().iter().any(|held| held.strip_suffix(".all").unwrap_or(held) == scope)
     }
 
     /// Whether it may read every user's orders.
@@ -82,6 +88,15 @@ mod tests {
             claims(r#"{"scope": "orders/read x", "scp": ["orders/admin"]}"#).scopes(),
             ["orders/read", "x", "orders/admin"]
         );
+    }
+
+    #[test]
+    fn moment_may_have_a_fraction() {
+        let moments = claims(r#"{"exp": 1700000000.9, "nbf": 1.7e9, "iat": 1700000000, "huge": 1e300, "text": "1"}"#);
+        for name in ["exp", "nbf", "iat"] {
+            assert_eq!(moments.moment(name), Some(1_700_000_000), "{name}");
+        }
+        assert_eq!([moments.moment("huge"), moments.moment("text")], [None, None]);
     }
 
     #[test]

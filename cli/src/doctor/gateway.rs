@@ -92,11 +92,10 @@ fn span(seconds: i64) -> String {
 fn scopes(claims: &Claims) -> Finding {
     let scopes = claims.scopes();
     let held: Vec<_> = SCOPES.into_iter().filter(|scope| scopes.contains(scope)).collect();
-    let may = |verb: &str| claims.is_admin() || held.iter().any(|scope| scope.starts_with(verb));
     let what = match held.join(" ") {
         none if none.is_empty() => format!("none of {}", SCOPES.join(", ")),
-        held if !may("orders/write") => format!("{held}; it can't create orders"),
-        held if !may("orders/read") => format!("{held}; it can't read orders"),
+        held if !claims.may("orders/write") => format!("{held}; it can't create orders"),
+        held if !claims.may("orders/read") => format!("{held}; it can't read orders"),
         held => held,
     };
     Finding::held(

@@ -21,6 +21,8 @@ pub enum Manner {
     Refusing,
     /// It is healthy, and answers every other call 401.
     Unauthorized,
+    /// It is healthy, and answers every other call 403.
+    Forbidding,
     /// It is healthy, and answers every other call 503.
     HealthyAlone,
     /// It accepts calls and never answers.
@@ -150,6 +152,7 @@ impl State {
             _ if manner == Manner::Refusing => (403, json!({"__type": "AccessDeniedException", "message": "no right"})),
             ("GET", "/healthz") => (200, json!({"status": "ok"})),
             _ if manner == Manner::HealthyAlone => (503, json!({"title": "Service temporarily unavailable"})),
+            _ if manner == Manner::Forbidding => (403, json!({"message": "Forbidden"})),
             _ if manner == Manner::Unauthorized => (401, json!({"message": "Unauthorized"})),
             ("POST", "/orders") => {
                 let mut order = order(&serde_json::from_slice(request.body()).unwrap_or_default());

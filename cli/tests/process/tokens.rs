@@ -1,7 +1,7 @@
 //! The token: where it goes, and what a command says without a usable one.
 
 use super::api::{Api, Manner};
-use super::{run, text};
+use super::{json, run, text};
 
 #[test]
 fn token_is_not_sent_by_plain_http_to_another_machine() {
@@ -19,6 +19,23 @@ fn refused_token_ends_each_command_with_three() {
     for command in [&["doctor"][..], &["load", "-n", "1"], &["tail"], &["export", "--from", "2026-01-01"]] {
         let output = run(command, &place);
         assert_eq!(output.status.code(), Some(3), "{command:?}: {output:?}");
+    }
+}
+
+#[test]
+fn token_that_only_creates_orders_needs_no_access_to_a_list() {
+    let api = Api::start(Manner::Forbidding);
+    // `{"scope": "orders/write"}`, `{"scope": "orders/read"}` and `{"scope": "openid"}`.
+    for (claims, state, code) in [
+        ("eyJzY29wZSI6ICJvcmRlcnMvd3JpdGUifQ", "not_checked", 1),
+        ("eyJzY29wZSI6ICJvcmRlcnMvcmVhZCJ9", "wrong", 3),
+        ("eyJzY29wZSI6ICJvcGVuaWQifQ", "wrong", 3),
+    ] {
+        let token = format!("e30.{claims}.e30");
+        let output = run(&["--json", "doctor"], &[("ORDERMILL_URL", &*api.url()), ("ORDERMILL_TOKEN", &token)]);
+        let report = json(&output);
+        let access = report["findings"].as_array().unwrap().iter().find(|finding| finding["check"] == "access");
+        assert_eq!((&access.unwrap()["state"], output.status.code()), (&state.into(), Some(code)), "{report}");
     }
 }
 
