@@ -66,10 +66,7 @@ pub async fn follow(client: &Client<'_>, tail: &Tail, interval: Duration, output
         tokio::time::sleep(interval).await;
         let begun = Instant::now();
         let newest = newest(client, user, &seen).await?;
-        for order in newest.iter().rev() {
-            let is_shown = Some(order.created_at) > seen.floor || seen.knows(&order.order_id);
-            seen.note(order, is_shown);
-        }
+        seen.meet(&newest);
         seen.settle(&newest, begun);
         show(std::mem::take(&mut seen.lines), output);
         let asked = seen.ask_after(client, &newest).await;
@@ -112,6 +109,15 @@ impl Seen {
 
     fn knows(&self, order_id: &str) -> bool {
         self.active.contains_key(order_id) || self.ended.iter().any(|(ended, _)| ended == order_id)
+    }
+
+    /// Notes the orders of a list. Shows an unknown order only if it is above the horizon: another one is older than the first list, or
+    /// has ended so long ago that it was forgotten.
+    fn meet(&mut self, list: &[ApiOrder]) {
+        for order in list.iter().rev() {
+            let is_shown = Some(order.created_at) > self.horizon || self.knows(&order.order_id);
+            self.note(order, is_shown);
+        }
     }
 
     /// Sets the horizon after a list, whose first call began at this moment. The horizon stays behind the newest order until a list also
@@ -240,6 +246,18 @@ mod tests {
         }
         let same = seen.lines.iter().filter(|(_, line)| line.contains("same") && line.contains("completed"));
         assert_eq!(same.count(), 1);
+    }
+
+    #[test]
+    fn order_that_was_forgotten_is_not_shown_again() {
+        let mut seen = Seen::new(Output::plain(false));
+        let first = order("first", Status::Completed, 50);
+        seen.meet(std::slice::from_ref(&first));
+        seen.settle(&[order("newest", Status::Pending, 100)], Instant::now());
+        (0..ENDED).for_each(|number| seen.note(&order(&format!("o-{number}"), Status::Completed, 1), false));
+        seen.lines.clear();
+        seen.meet(&[order("late", Status::Completed, 95), first]);
+        assert!(seen.lines.iter().all(|(_, line)| line.contains("late")) && seen.lines.len() == 3, "{:?}", seen.lines);
     }
 
     #[test]
