@@ -51,6 +51,11 @@ impl<'a> Pages<'a> {
         Self { client, query: format!("/orders?limit={limit}{user}"), cursor: None, is_over: false }
     }
 
+    /// Whether the last page was the end of the list.
+    pub const fn is_over(&self) -> bool {
+        self.is_over
+    }
+
     /// Reads the next page; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<Vec<ApiOrder>>, Failure> {
         if self.is_over {

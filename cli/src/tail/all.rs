@@ -48,6 +48,8 @@ struct Seen {
     floor: Option<OffsetDateTime>,
     /// `tail` knows every order that was created until then, except those that are older than the first list.
     horizon: Option<OffsetDateTime>,
+    /// How many orders of the last list were above the horizon.
+    recent: usize,
 }
 
 /// Shows the last orders, then every change, until it is interrupted.
@@ -55,17 +57,19 @@ pub async fn follow(client: &Client<'_>, tail: &Tail, interval: Duration, output
     let mut seen = Seen::new(output);
     let user = tail.user.as_ref().map(UserId::as_str);
     let begun = Instant::now();
-    let orders = Pages::of(client, user, PAGE).next().await?.unwrap_or_default();
+    let mut pages = Pages::of(client, user, PAGE);
+    let orders = pages.next().await?.unwrap_or_default();
     for (place, order) in orders.iter().enumerate().rev() {
         seen.note(order, place < tail.last.into());
     }
-    seen.floor = orders.get(PAGE - 1).map(|order| order.created_at);
+    seen.floor = orders.last().filter(|_| !pages.is_over()).map(|order| order.created_at);
     seen.settle(&orders, begun);
     show(std::mem::take(&mut seen.lines), output);
     loop {
         tokio::time::sleep(interval).await;
         let begun = Instant::now();
         let newest = newest(client, user, &seen).await?;
+        seen.recent = newest.iter().filter(|order| Some(order.created_at) > seen.horizon).count();
         seen.meet(&newest);
         seen.settle(&newest, begun);
         show(std::mem::take(&mut seen.lines), output);
@@ -80,8 +84,7 @@ pub async fn follow(client: &Client<'_>, tail: &Tail, interval: Duration, output
 async fn newest(client: &Client<'_>, user: Option<&str>, seen: &Seen) -> Result<Vec<ApiOrder>, Failure> {
     let mut found = Vec::new();
     // A short page is enough if there are few new orders.
-    let is_settled = seen.newest.is_none_or(|(newest, _)| seen.horizon >= Some(newest));
-    let mut pages = Pages::of(client, user, if is_settled { PAGE / 4 } else { PAGE });
+    let mut pages = Pages::of(client, user, if seen.recent < PAGE / 4 { PAGE / 4 } else { PAGE });
     for _ in 0..PAGES * 4 {
         let Some(orders) = pages.next().await? else { break };
         let is_read = orders.last().is_some_and(|oldest| Some(oldest.created_at) <= seen.horizon);
@@ -104,6 +107,7 @@ impl Seen {
             newest: None,
             floor: None,
             horizon: None,
+            recent: 0,
         }
     }
 
