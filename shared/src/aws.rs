@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_runtime::client::retries::{RetryPartition, TokenBucket};
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
 use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_smithy_types::retry::RetryConfig;
@@ -31,6 +32,12 @@ const TRY_TIMEOUT: Duration = Duration::from_millis(1500);
 const BACKOFF: Duration = Duration::from_millis(100);
 /// When the second attempt at a call begins at the latest, if the first one gets no answer.
 pub const SECOND_ATTEMPT: Duration = TRY_TIMEOUT.saturating_add(BACKOFF);
+
+/// The SDK's quota of second attempts, without a limit: deadlines bound them. Calls that hang would use up a quota, and successes refill it
+/// slowly. Until then, a call over a dead connection would have no second attempt.
+pub(crate) fn unlimited_retries() -> RetryPartition {
+    RetryPartition::custom("ordermill").token_bucket(TokenBucket::unlimited()).build()
+}
 
 /// Reads the certificate authorities, so that the first call need not wait for that.
 pub fn warm() {
@@ -87,50 +94,80 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use aws_sdk_secretsmanager::Client;
+    use aws_sdk_secretsmanager::config::Builder;
     use aws_smithy_runtime_api::client::http::{
         HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
     };
     use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
     use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
     use aws_smithy_types::body::SdkBody;
-    use tokio::time::Instant;
+    use tokio::time::{Instant, timeout};
 
     use super::*;
 
-    /// Connections that never answer the first call, and count the calls.
+    /// Connections that leave so many attempts without an answer.
     #[derive(Debug, Clone, Default)]
-    struct DeadAtFirst(Arc<AtomicUsize>);
+    struct Dead(Arc<AtomicUsize>);
 
-    impl HttpClient for DeadAtFirst {
+    impl Dead {
+        fn leave_unanswered(&self, attempts: usize) {
+            self.0.store(attempts, Ordering::SeqCst);
+        }
+    }
+
+    impl HttpClient for Dead {
         fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
             SharedHttpConnector::new(self.clone())
         }
     }
 
-    impl HttpConnector for DeadAtFirst {
+    impl HttpConnector for Dead {
         fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
-            if self.0.fetch_add(1, Ordering::SeqCst) == 0 {
+            if self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
                 return HttpConnectorFuture::new(pending());
             }
             HttpConnectorFuture::ready(Ok(HttpResponse::new(200.try_into().unwrap(), SdkBody::from("{}"))))
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn call_over_a_dead_connection_is_sent_again_in_time() {
+    /// A client over these connections.
+    fn client(dead: &Dead) -> Client {
         let variables =
             [("AWS_REGION", "eu-central-1"), ("AWS_ACCESS_KEY_ID", "key"), ("AWS_SECRET_ACCESS_KEY", "secret")];
-        let access = Access::from_env(&Env::from_iter(variables)).unwrap();
+        let config = Access::from_env(&Env::from_iter(variables)).unwrap().sdk_config();
+        let config = config.into_builder().http_client(dead.clone()).build();
+        Client::from_conf(Builder::from(&config).retry_partition(unlimited_retries()).build())
+    }
+
+    /// Calls AWS. Returns how long the answer took.
+    async fn call(client: &Client) -> Duration {
+        let begun = Instant::now();
+        client.get_secret_value().secret_id("shop").send().await.unwrap();
+        // The clock's steps are a millisecond.
+        begun.elapsed().saturating_sub(Duration::from_millis(2))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn call_over_a_dead_connection_is_sent_again_in_time() {
         // The back-off is random.
         for _ in 0..20 {
-            let dead = DeadAtFirst::default();
-            let config = access.sdk_config().into_builder().http_client(dead.clone()).build();
-            let begun = Instant::now();
-            Client::new(&config).get_secret_value().secret_id("shop").send().await.unwrap();
-            assert_eq!(dead.0.load(Ordering::SeqCst), 2);
-            // The clock's steps are a millisecond.
-            let took = begun.elapsed().saturating_sub(Duration::from_millis(2));
-            assert!(took <= SECOND_ATTEMPT, "{took:?}");
+            let dead = Dead::default();
+            dead.leave_unanswered(1);
+            let took = call(&client(&dead)).await;
+            assert!(took >= TRY_TIMEOUT && took <= SECOND_ATTEMPT, "{took:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_that_hung_leave_a_later_one_its_second_attempt() {
+        let dead = Dead::default();
+        let client = client(&dead);
+        dead.leave_unanswered(usize::MAX);
+        for _ in 0..100 {
+            // The caller's deadline ends the second attempt.
+            timeout(Duration::from_secs(2), call(&client)).await.unwrap_err();
+        }
+        dead.leave_unanswered(1);
+        assert!(call(&client).await <= SECOND_ATTEMPT);
     }
 }

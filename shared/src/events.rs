@@ -20,12 +20,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use aws_sdk_eventbridge::Client;
+use aws_sdk_eventbridge::config::Builder;
 use aws_sdk_eventbridge::error::DisplayErrorContext;
 use aws_sdk_eventbridge::operation::describe_event_bus::DescribeEventBusError;
 use aws_sdk_eventbridge::types::{PutEventsRequestEntry, PutEventsResultEntry};
 
-use crate::aws::Access;
 use crate::aws::batch::{MAX_BYTES, parts, some_at_once};
+use crate::aws::{Access, unlimited_retries};
 use crate::config::{ConfigError, Env};
 use crate::db::ends::End;
 use crate::db::{Store, StoreError};
@@ -69,7 +70,8 @@ impl Bus {
     /// The configured bus; `None` if there is none.
     pub fn from_env(env: &Env) -> Result<Option<Self>, ConfigError> {
         let Some(name) = env.text(EVENT_BUS) else { return Ok(None) };
-        let client = Client::new(&Access::from_env(env)?.sdk_config());
+        let config = Builder::from(&Access::from_env(env)?.sdk_config()).retry_partition(unlimited_retries());
+        let client = Client::from_conf(config.build());
         Ok(Some(Self { client, name: name.to_owned(), state: Mutex::default() }))
     }
 

@@ -18,13 +18,14 @@ use std::ops::Range;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::config::Builder;
 use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, QueueAttributeName,
 };
 
-use crate::aws::Access;
 use crate::aws::batch::{MAX_BATCH, parts, some_at_once};
+use crate::aws::{Access, unlimited_retries};
 use crate::config::{ConfigError, Env};
 use crate::deadline::Deadline;
 
@@ -67,7 +68,8 @@ impl Queue {
     /// The orders' queue.
     pub fn orders(env: &Env) -> Result<Self, ConfigError> {
         let url = env.required("QUEUE_URL")?;
-        Ok(Self { client: Client::new(&Access::from_env(env)?.sdk_config()), url })
+        let config = Builder::from(&Access::from_env(env)?.sdk_config()).retry_partition(unlimited_retries());
+        Ok(Self { client: Client::from_conf(config.build()), url })
     }
 
     /// The dead-letter queue, over the same client.

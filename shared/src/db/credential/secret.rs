@@ -7,10 +7,11 @@
 use std::sync::{Mutex, PoisonError};
 
 use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::config::Builder;
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 
 use super::Login;
-use crate::aws::Access;
+use crate::aws::{Access, unlimited_retries};
 use crate::config::{ConfigError, Env};
 use crate::error::Chain;
 
@@ -38,8 +39,8 @@ impl Secret {
         if params.get_password().is_some() {
             return Err(ConfigError::new("DATABASE_URL", "must not hold a password beside DATABASE_SECRET_ARN"));
         }
-        let config = Access::from_env(env)?.sdk_config();
-        Ok(Self { client: Client::new(&config), arn: arn.to_owned(), known: Mutex::default() })
+        let config = Builder::from(&Access::from_env(env)?.sdk_config()).retry_partition(unlimited_retries());
+        Ok(Self { client: Client::from_conf(config.build()), arn: arn.to_owned(), known: Mutex::default() })
     }
 
     /// The version read last, or else the current one.
