@@ -204,6 +204,23 @@ async fn retry_whose_answer_is_lost_enqueues_its_orders() {
 }
 
 #[tokio::test]
+async fn retried_orders_are_enqueued_though_others_can_not_be_read() {
+    let world = world_with_dead_letters().await;
+    let is_retried = AtomicBool::new(false);
+    let hook: Hook = Arc::new(move |_, statement| {
+        // The look-up of the orders that were not retried.
+        let is_read = statement.query.sql.contains("is_scheduled") && is_retried.load(Relaxed);
+        is_retried.fetch_or(statement.query.sql.contains("SET started_at = NULL"), Relaxed);
+        ready(if is_read { Ruling::Cut } else { Ruling::Pass }).boxed()
+    });
+    let (_wire, url) = world.behind_a_proxy(hook).await;
+    let api = world.api_with("DATABASE_URL", url.as_str());
+    let call = post("/dead-letters/redrive", &json!({"dry_run": false}));
+    call_in_process(&api, Some(("olga", "orders/admin")), call).await.problem(503);
+    assert_eq!(world.queue_depth().await, 1, "the message of the retried order");
+}
+
+#[tokio::test]
 async fn redrive_finds_all_dead_letters_up_to_its_limit() {
     for (letters, limit) in [(8, 1), (25, 11), (25, 100)] {
         let world = world_with_letters(letters).await;
