@@ -1,11 +1,16 @@
 //! TLS to the database: the client checks the certificate and the name before it sends anything.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use shared::db::{Database, DbConfig};
+use shared::deadline::Deadline;
 use shared::error::Chain;
 use tests::{Authority, Log, TlsPostgres, store};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::Level;
@@ -55,6 +60,48 @@ async fn expired_certificate_is_refused_and_logged() {
     assert!(expired.contains("certificate has expired") && log.text().contains("certificate has expired"), "{expired}");
     let (_, password) = url.split_once('@').unwrap().0.rsplit_once(':').unwrap();
     assert!(!log.text().contains(password));
+}
+
+/// Forwards the first connection to this port, and leaves all others without an answer. Returns its own port and the number of
+/// connections.
+async fn forward_the_first(port: u16) -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (own, accepted) = (listener.local_addr().unwrap().port(), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&accepted);
+    tokio::spawn(async move {
+        let (mut first, _) = listener.accept().await.unwrap();
+        counted.fetch_add(1, Relaxed);
+        tokio::spawn(async move {
+            let mut server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            let _ = copy_bidirectional(&mut first, &mut server).await;
+        });
+        let mut silent = Vec::new();
+        loop {
+            silent.push(listener.accept().await.unwrap());
+            counted.fetch_add(1, Relaxed);
+        }
+    });
+    (own, accepted)
+}
+
+#[tokio::test]
+async fn connection_is_kept_if_the_server_answers_no_cancellation() {
+    let authority = Authority::default();
+    let server = TlsPostgres::start(&authority.certify("localhost", VALID)).await;
+    let (port, accepted) = forward_the_first(server.port()).await;
+    let url = server.url("localhost").replace(&server.port().to_string(), &port.to_string());
+    let env = [("DATABASE_URL", &*url), ("DATABASE_CA_FILE", authority.file().to_str().unwrap())];
+    let database = Database::new(DbConfig::from_env(&env.into_iter().collect()).unwrap());
+    let read = async |seconds| {
+        let store = database.until(Deadline::after(Duration::from_secs(seconds)));
+        store.read_order(&"o-1".parse().unwrap(), None).await
+    };
+    read(10).await.unwrap();
+    server.execute("BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE").await;
+    read(1).await.unwrap_err();
+    server.execute("COMMIT").await;
+    read(10).await.unwrap();
+    assert_eq!(accepted.load(Relaxed), 2, "the login and the cancellation");
 }
 
 /// A server that answers the first message of two connections with `answer`, because a statement is tried twice. The task

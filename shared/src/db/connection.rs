@@ -108,8 +108,8 @@ impl Connection {
         }
     }
 
-    /// Asks the server to cancel the statement that runs on the connection. Returns the connection if the request was sent in
-    /// time: a second one would only wait as well. Otherwise the connection is closed.
+    /// Asks the server to cancel the statement that runs on the connection. Returns the connection, unless the server can't be reached: a
+    /// second one would only wait as well, also if the server does not even answer the request. By TLS it has to answer first.
     pub async fn cancel(mut self) -> Option<Self> {
         let token = self.client.cancel_token();
         let tls = self.tls.clone();
@@ -120,17 +120,15 @@ impl Connection {
             }
         };
         match Deadline::after(TIME_TO_CANCEL).bound(cancellation).await {
-            Ok(Ok(())) => {
-                tracing::warn!("cancelled a statement at its deadline");
-                self.cancelled_at = Some(Instant::now());
-                return Some(self);
-            }
+            Ok(Ok(())) => tracing::warn!("cancelled a statement at its deadline"),
             Ok(Err(error)) => {
                 tracing::warn!(%error, "could not cancel a statement; the server's time limit will end it");
+                return None;
             }
             Err(_) => tracing::warn!("could not cancel a statement in time; the server's time limit will end it"),
         }
-        None
+        self.cancelled_at = Some(Instant::now());
+        Some(self)
     }
 }
 
