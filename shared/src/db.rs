@@ -7,9 +7,9 @@
 //! - a lost connection, or one to a server that only reads, is replaced, and the statement is sent once more. Each statement
 //!   therefore has the same effect twice as once;
 //! - a statement that the server cancelled (a lock, a deadlock, its own time-out) or that the deadline ended is not sent again,
-//!   because its time is spent. The client cancels a statement that the deadline ended. The next statement waits on the same
-//!   connection until that one has ended, for half a minute at most. A login that has not ended is waited for in the same way. In that
-//!   time, a server that stands still has one connection of each environment.
+//!   because its time is spent, unless it records an outcome ([`Store::repeating_until`]). The client cancels a statement that the deadline ended. The next statement waits on the same
+//!   connection until that one has ended, for half a minute at most. A login that has not ended is waited for in the same way, so
+//!   a server that hangs has at most one connection of each environment.
 //!
 //! Rules of the statements:
 //! - a statement that changes an active order locks its row of `order_work` first. Claims, sweeps, erasures and the retention skip locked
@@ -53,7 +53,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
@@ -68,6 +68,8 @@ use row::Rows;
 
 /// How long connecting before the first statement may take.
 const WARM_UP: Duration = Duration::from_secs(3);
+/// The time before a repeat.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// A statement's parameter and the type it is sent as.
 pub type Param<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -89,7 +91,7 @@ impl Database {
     /// cancelled by then.
     #[must_use]
     pub fn until(self: &Arc<Self>, deadline: Deadline) -> Store {
-        Store { database: Arc::clone(self), deadline: deadline.minus(TIME_TO_CANCEL) }
+        Store { database: Arc::clone(self), deadline: deadline.minus(TIME_TO_CANCEL), last_repeat: None }
     }
 
     /// Connects before the first statement. A failure is only logged: the statement will connect again and report it.
@@ -117,9 +119,24 @@ impl Database {
 pub struct Store {
     database: Arc<Database>,
     deadline: Deadline,
+    /// Until when a statement is repeated that failed for now.
+    last_repeat: Option<Deadline>,
 }
 
 impl Store {
+    /// The same statements with an earlier deadline.
+    #[must_use]
+    pub fn until(&self, deadline: Deadline) -> Self {
+        Self { deadline: self.deadline.min(deadline.minus(TIME_TO_CANCEL)), ..self.clone() }
+    }
+
+    /// The same statements, repeated until `last_repeat` while the database is out of reach, or ends them because of a lock, a deadlock or
+    /// its time limit. This is for outcomes: what is not recorded is done once more.
+    #[must_use]
+    pub fn repeating_until(&self, last_repeat: Deadline) -> Self {
+        Self { last_repeat: Some(last_repeat), ..self.clone() }
+    }
+
     /// Checks that the database answers and takes writes.
     pub async fn ping(&self) -> Result<(), StoreError> {
         let name = "ping the database";
@@ -134,13 +151,22 @@ impl Store {
     /// Runs one statement and returns its rows. Sends it again if its connection was lost or only reads, so the statement must have
     /// the same effect twice as once. `name` completes the sentence "could not …" of its error.
     async fn query(&self, name: &'static str, sql: &str, params: &[Param<'_>]) -> Result<Rows, StoreError> {
-        let result = match self.query_once(sql, params).await {
-            Err(error) if error.wants_another_connection() && !self.deadline.is_over() => {
-                tracing::info!(error = %Chain(&error), "lost the database connection; sending the statement once more on a new one");
-                self.query_once(sql, params).await
-            }
-            result => result,
-        };
+        let mut result = self.query_once(sql, params).await;
+        if let Err(error) = &result
+            && error.wants_another_connection()
+            && !self.deadline.is_over()
+        {
+            tracing::info!(error = %Chain(error), "lost the database connection; sending the statement once more on a new one");
+            result = self.query_once(sql, params).await;
+        }
+        while let (Err(error), Some(last_repeat)) = (&result, self.last_repeat)
+            && error.is_temporary()
+            && !last_repeat.is_over()
+        {
+            tracing::info!(error = %Chain(error), "could not run a statement; repeating it");
+            sleep(PAUSE).await;
+            result = self.query_once(sql, params).await;
+        }
         result.map(|rows| Rows::new(name, rows)).map_err(|cause| StoreError::new(name, cause))
     }
 

@@ -5,6 +5,7 @@
 //! | claim | at most a third of the time-out without the answer's second |
 //! | work | the rest |
 //! | record outcomes, send messages | a quarter |
+//! | of the first two thirds: repeat the record of outcomes that failed for now | what is left of them |
 //! | of that, each of two rounds of messages | two thirds of what is left |
 //! | dead-letter malformed messages | what is left |
 //! | announce ends, with a bus | what is left, at most three seconds |
@@ -22,7 +23,8 @@ const CLAIM_SHARE: u32 = 3;
 /// The divisor of the share for recording and sending.
 const RECORD_SHARE: u32 = 4;
 
-/// The longest time for announcing the ends of a batch. A bus that hangs delays one batch of each environment by that every half minute.
+/// The longest time for announcing the ends of a batch. The calls get two thirds of it, so a bus that hangs delays one batch of each
+/// environment by two seconds, every half minute.
 const EVENTS_TIME: Duration = Duration::from_secs(3);
 
 /// The function's time-out.
@@ -43,6 +45,11 @@ pub fn of_claim(batch: Deadline) -> Deadline {
 /// The deadline of the batch's work.
 pub fn of_work(batch: Deadline, function_timeout: Duration) -> Deadline {
     batch.minus(function_timeout / RECORD_SHARE)
+}
+
+/// Until when the record of outcomes is repeated if it fails for now. The rest is for the messages.
+pub fn of_repeats(batch: Deadline) -> Deadline {
+    batch.share(2, 3)
 }
 
 /// The deadline of a round of messages. It leaves time to record what depends on them, and for the next round.

@@ -6,12 +6,12 @@
 //! | of an order that has ended | acknowledges it |
 //! | of an order that is due while processing is paused | acknowledges it: the sweeper requeues the order after the pause |
 //! | of an order that is due within ten seconds, at its first delivery | keeps it: makes it invisible until then, and reports it as failed, so that Lambda does not delete it. If SQS does not confirm that, sends a new message instead |
-//! | of an order that is not due otherwise, waits, gets another attempt, or was released for lack of time | sends a new message for when the order is due, then acknowledges this one |
+//! | of any other order that is not due, or that waits, gets another attempt, or was released for lack of time | sends a new message for when the order is due, then acknowledges this one |
 //! | of an order whose outcome is recorded | acknowledges it; after the last attempt the dead-letter queue gets a message as well |
 //! | of an order whose statement or send failed | reports it as failed: SQS delivers it again |
 //!
 //! A bad or failed message never fails its neighbours. SQS moves a message to the dead-letter queue after its tenth receive, which takes 18
-//! to 20 minutes. At most one wait keeps its message, so waits do not add up. The order stays active, and the sweeper sends another message.
+//! to 20 minutes. A message is kept for one wait at most, so waits do not add up to ten receives. The order stays active, and the sweeper sends another message.
 //!
 //! The batch has a deadline, a little before the function's time-out, and [`budget`] divides the time among its steps. The processor
 //! records known outcomes before it calls the queue, so that a queue that hangs can't lose them. A dead letter is the exception: the
@@ -138,7 +138,8 @@ impl<W: Work> Processor<W> {
         if self.bus.is_some() {
             batch.ended.extend(ended);
         }
-        let lease = Lease { token, since: Instant::now(), store: self.database.until(deadline) };
+        let store = self.database.until(deadline).repeating_until(budget::of_repeats(deadline));
+        let lease = Lease { token, since: Instant::now(), store };
         let work_deadline = budget::of_work(deadline, self.config.function_timeout);
         let decided = join_all(claimed.into_iter().map(|order| self.attempt(order, work_deadline))).await;
         let Split { ending, later, dead_lettered } = Split::of(decided);

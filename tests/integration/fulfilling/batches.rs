@@ -3,7 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
+use futures_util::FutureExt;
 use sandbox::runtime::{Environment, Function};
+use sandbox::wire::{Hook, Moment, Ruling};
+use tests::processor;
+use tokio::time::sleep;
 
 use super::*;
 use crate::environments::function_with;
@@ -39,6 +43,34 @@ async fn content_of_an_order_is_read_when_its_call_begins() {
     assert_eq!(sent, expected);
     let keys: BTreeSet<_> = received.iter().map(Call::order_id).collect();
     assert_eq!(keys.len(), 20);
+}
+
+#[tokio::test]
+async fn order_is_not_read_if_its_call_can_not_end_in_time() {
+    let merchant = endpoint(|| Reply::of(200)).await;
+    // Calls start within three seconds.
+    let limits = [("FUNCTION_TIMEOUT_SECONDS", "8"), ("WEBHOOK_TIMEOUT_SECONDS", "2")];
+    let (world, _) = world(&merchant.url(), &limits).await;
+    let reads = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&reads);
+    let hook: Hook = Arc::new(move |moment, statement| {
+        let is_read = moment == Moment::Before && statement.query.sql.contains("FROM order_states");
+        *counted.lock().unwrap() += i32::from(is_read);
+        let pause = Duration::from_millis(if is_read { 700 } else { 0 });
+        async move {
+            sleep(pause).await;
+            Ruling::Pass
+        }
+        .boxed()
+    });
+    let (_wire, url) = world.behind_a_proxy(hook).await;
+    let env = world.env_with(("DATABASE_URL", url.as_str()));
+    let processor = processor(&env, ConfiguredWork::from_env(&env).unwrap());
+    handle(&processor, &world.create_many(10).await).await;
+    let reads = *reads.lock().unwrap();
+    assert!((2..=5).contains(&reads), "{reads} reads");
+    let started = "SELECT count(*) FROM orders WHERE finished_at IS NOT NULL";
+    assert!(world.value::<i64>(started).await >= 2, "the outcomes of the calls");
 }
 
 /// The peak memory of a process, in bytes.

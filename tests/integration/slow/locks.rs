@@ -115,6 +115,31 @@ async fn locked_work_fails_the_batch_and_leaves_no_statement() {
     assert_eq!(role.world.status("o-1").await, "completed");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the built functions: `make test` runs it"]
+async fn outcome_is_recorded_once_a_lock_is_gone() {
+    let role = AppRole::new().await;
+    role.world.create("o-1").await;
+    let processor =
+        start(&role.world, "processor", &[("DATABASE_URL", &role.url()), ("PROCESSING_DELAY_SECONDS", "0")]).await;
+    // A claim does not need this table.
+    let lock = lock(&role, "orders").await;
+    let unlock = async {
+        let (sent, seen) = (format!("SELECT query_start::text {LOCKED_OUT}"), Mutex::new(BTreeSet::new()));
+        tests::eventually("the record is repeated", Duration::from_secs(10), async || {
+            let rows = role.world.rows(&sent, &[]).await;
+            let mut seen = seen.lock().unwrap();
+            seen.extend(rows.iter().map(|row| row.get::<_, String>(0)));
+            (seen.len() == 2).then_some(())
+        })
+        .await;
+        lock.batch_execute("COMMIT").await.unwrap();
+    };
+    let (failures, ()) = tokio::join!(count_failures(&processor, &["o-1"]), unlock);
+    assert_eq!(failures, 0);
+    assert_eq!(role.world.value::<i32>("SELECT attempts FROM orders WHERE finished_at IS NOT NULL").await, 1);
+}
+
 /// Asserts that a statement on `b` and `a`, which waits for a lock on `a`, has not locked `b` yet.
 async fn assert_locks_in_key_order(world: &World, table: &str, statement: impl Future<Output = ()>) {
     let (holder, watcher) = (tests::connect(world.owner_url()).await, tests::connect(world.owner_url()).await);

@@ -15,7 +15,7 @@
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
-//! | `WEBHOOK_URL` | the endpoint; https, in `dev` also http, which the template accepts for 127.0.0.1 alone | required |
+//! | `WEBHOOK_URL` | the endpoint; https, in `dev` also http, which the template accepts only for 127.0.0.1 | required |
 //! | `WEBHOOK_SECRET` | the shared secret, or two separated by a space or a comma during a rotation | required |
 //! | `WEBHOOK_TIMEOUT_SECONDS` | the time limit of a call, 1 to 10, and at most a batch's time for work | 5 |
 //! | `WEBHOOK_CONCURRENCY` | the most calls of an execution environment at once, at least 1 | 10 |
@@ -99,7 +99,8 @@ impl Work for Webhook {
     async fn run(&self, claimed: &Claimed, store: &Store, deadline: Deadline) -> Outcome {
         let latest_start = deadline.minus(self.timeout);
         let Ok(Ok(_permit)) = latest_start.bound(self.calls.acquire()).await else { return Outcome::NotStarted };
-        let body = match store.read_order(&claimed.order_id, None).await {
+        // A read that ends later leads to no call, and would hold up the outcomes of the other orders.
+        let body = match store.until(latest_start).read_order(&claimed.order_id, None).await {
             // Serialising strings and a stored time can't fail.
             Ok(Some(order)) => serde_json::to_string(&Notice::from(order)).unwrap_or_default(),
             Ok(None) => return Outcome::Fail("the order no longer exists".to_owned()),
