@@ -80,11 +80,11 @@ CREATE TABLE order_work (
     due_at      timestamptz NOT NULL,
     -- A copy from orders. An order that is due much later than it was created has no message until the sweeper sends it.
     process_after timestamptz,
-    -- When the sweeper last sent a message. due_at stays unchanged, so that it shows how long an order has been overdue.
+    -- When the sweeper last sent a message, or the api at the retry of a scheduled order. due_at stays unchanged, so that it shows how long an order has been overdue.
     requeued_at timestamptz,
     -- The fencing token of the worker that holds the lease; null without one.
     claim       uuid,
-    -- Attempts that ended without an outcome.
+    -- Attempts that are used up: they failed, or their worker crashed.
     attempts    integer NOT NULL DEFAULT 0 CHECK (attempts >= 0)
 )
 -- Every row is updated several times in a short life and then deleted, so autovacuum starts early and keeps the table small. No
@@ -189,7 +189,7 @@ SELECT o.order_id, o.user_id, o.item_ids, o.total_amount, o.currency, o.metadata
         ELSE 'pending'
     END AS status,
     coalesce(w.started_at, o.started_at) AS started_at, o.finished_at, o.failure,
-    -- While the order is active: the attempts that ended without an outcome, and the current one.
+    -- While the order is active: the attempts that are used up, and the current one.
     coalesce(w.attempts + (w.started_at IS NOT NULL)::int, o.attempts) AS attempts,
     w.due_at, w.claim
 FROM orders AS o LEFT JOIN order_work AS w ON w.order_id = ANY (ARRAY[o.order_id]);

@@ -158,7 +158,7 @@ pub fn function_timeout(env: &Env, default: u64) -> Result<Duration, ConfigError
 /// | variable | meaning, in seconds | default |
 /// |---|---|---|
 /// | `LEASE_SECONDS` | the length of a claim's lease | 30 |
-/// | `VISIBILITY_TIMEOUT_SECONDS` | the queue's visibility timeout; six times the processor's time-out and its longest batching window, as AWS advises | 120 |
+/// | `VISIBILITY_TIMEOUT_SECONDS` | the queue's visibility timeout; six times the processor's time-out, plus the longest batching window, as AWS advises | 120 |
 /// | `SWEEP_GRACE_SECONDS` | how long overdue an order may be before its message counts as lost | 180 |
 #[derive(Debug, Clone, Copy)]
 pub struct Timing {

@@ -1,7 +1,8 @@
 //! Time as a budget: an invocation has a deadline, and every statement, send and call gets the time left until then.
 //!
 //! The deadline starts with the invocation. It comes from the function's own time-out and uses the monotonic clock, so a wrong wall
-//! clock does no harm. Callers pass it down and may only shorten it. No wait has a constant that ignores the time already spent.
+//! clock does no harm. Callers pass it down and may only shorten it. What happens outside an invocation, such as
+//! warming up, has a fixed time.
 
 use std::time::Duration;
 

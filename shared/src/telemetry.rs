@@ -9,7 +9,8 @@
 //! Each line of an invocation has its request, its trace, the function's version, and whether it is a cold start. Normal operation
 //! is logged at `DEBUG`: at `INFO`, logging a million orders would cost more than processing them.
 //!
-//! The log never holds tokens, passwords and other secrets, signatures, queries, bodies, or any field of an order but its identifier.
+//! The log never holds tokens, passwords and other secrets, signatures, queries, bodies, or any field of an order but
+//! its identifier, its attempts and why they failed.
 
 mod metric;
 mod trace;

@@ -35,7 +35,7 @@ pub struct Sent {
     pub repeats: u32,
     /// From a call's due time to its answer, of the calls that had orders accepted.
     pub latencies: Latencies,
-    /// From the begin to the last answer that accepted an order.
+    /// From the start to the last answer that accepted an order.
     pub accepted_within: Duration,
 }
 
@@ -78,7 +78,7 @@ pub async fn create_all(client: &Client<'_>, run: &Run, load: &Load, bar: &Progr
 }
 
 impl Sent {
-    /// Adds a call that was answered this long after the begin.
+    /// Adds a call that was answered this long after the start.
     fn add(&mut self, call: CallResult, at: Duration) {
         self.accepted += call.accepted;
         self.repeats += call.repeats;

@@ -100,9 +100,9 @@ impl Caller {
     }
 }
 
-/// Refuses the call if the caller may act for `user` alone and this is another user.
-pub fn require_user(user: Option<&UserId>, user_id: &UserId) -> Result<(), ApiError> {
-    match user {
+/// Refuses the call if the caller may act only for `own`, and `user_id` is another user.
+pub fn require_user(own: Option<&UserId>, user_id: &UserId) -> Result<(), ApiError> {
+    match own {
         Some(own) if own != user_id => {
             Err(ApiError::Forbidden("The token's subject is not the user in user_id.".to_owned()))
         }

@@ -261,7 +261,7 @@ fn log_cause(error: &ApiError, request_id: &str) {
     }
 }
 
-/// The path for the log. For a call on a user it has no identifier, even if it is no route's: the erasure of a user must not leave it
+/// The path for the log. Below `/users/` it leaves out the identifier, even if no route matches: the erasure of a user must not leave it
 /// in the log.
 fn logged_path(request: &Request) -> String {
     let (route, path) = (request.extensions().get().map(MatchedPath::as_str), request.uri().path());
@@ -285,7 +285,7 @@ pub async fn no_such_route() -> ApiError {
     ApiError::NoSuchRoute
 }
 
-/// Answers a method that the route does not have. The answer has the methods that it has in `Allow`. That is all of the answer to `OPTIONS`:
+/// Answers a method that the route does not have. `Allow` names those that it has. `OPTIONS` gets nothing else:
 /// the gateway passes a browser's preflight on to its default route, adds the headers of `CorsAllowOrigins`, and keeps the status,
 /// which has to be 2xx: <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-cors.html>.
 pub async fn method_not_allowed(method: Method) -> Result<StatusCode, ApiError> {

@@ -30,14 +30,14 @@ pub struct ErasureReport {
 /// Remove a user from the orders that have ended.
 ///
 /// The user's identifier is replaced by a random pseudonym, another one in each order, and the orders' metadata is deleted. No order
-/// leads back to the user, and the user's own token finds the orders no more. If any order of the user is active, or its event is not yet
+/// leads back to the user, and the user's own token no longer finds the orders. If any order of the user is active, or its event is not yet
 /// published, the call is refused and changes nothing. A call erases as many orders as its time allows: repeat it while `more` is true. A
 /// repeat for a user without orders succeeds and changes nothing. There is no dry run: a body with options is refused.
 #[utoipa::path(
     post, path = "/users/{user_id}/erase", tag = "operation", security(("token" = ["orders/admin"])),
     params(("user_id" = inline(UserIdText), Path, description = "The user's identifier", example = "alice")),
     responses(
-        (status = 200, body = ErasureReport, description = "The user's ended orders name the user no more, unless `more` is true"),
+        (status = 200, body = ErasureReport, description = "The user's ended orders no longer name the user, unless `more` is true"),
         (status = 409, body = Problem, content_type = "application/problem+json", description = "Some orders of the user are active, or their events not yet published"),
         RefusalsOfOptions,
         (status = 422, body = Problem, content_type = "application/problem+json", description = "The identifier is not valid, or the body has options"),

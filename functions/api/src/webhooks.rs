@@ -1,4 +1,4 @@
-//! The calls that others receive, for the OpenAPI document alone: the merchant's endpoint from `processor`, and a shop's endpoint from
+//! The calls that others receive, only for the OpenAPI document: the merchant's endpoint from `processor`, and a shop's endpoint from
 //! `EventBridge`.
 
 use std::collections::BTreeMap;

@@ -101,9 +101,9 @@ impl Batch {
         }
     }
 
-    /// The identifier and the receipt handle of a message of the order that SQS delivers for the first time: each receive brings a message
-    /// nearer to the dead-letter queue, so none is kept twice. Several first deliveries yield the one with the least identifier: two batches with the same
-    /// messages could otherwise each keep the one that the other deletes.
+    /// The identifier and the receipt handle of the order's message that SQS delivers for the first time. A message is kept only once,
+    /// because each receive brings it nearer to the dead-letter queue. If there are several, it is the one with the least identifier: two
+    /// batches with the same messages could otherwise each keep the one that the other deletes.
     pub fn first_delivery(&self, order_id: &OrderId) -> Option<(String, String)> {
         let messages = self.messages.get(order_id)?.iter();
         messages.filter_map(|message| Some((message.id.clone(), message.first_receipt.clone()?))).min()
@@ -128,7 +128,7 @@ impl Batch {
         }
     }
 
-    /// The answer to SQS: the failed messages, which it delivers again. It deletes the others.
+    /// The answer to Lambda: the messages that failed and those that stay, which SQS delivers again. Lambda deletes the others.
     ///
     /// # Errors
     /// [`Unrecorded`] if the database failed, and no message is done.
@@ -145,7 +145,7 @@ impl Batch {
 }
 
 /// The database failed, so that no message of a batch is done. For SQS this is the same as a response with all messages. Lambda counts it
-/// as an error of the function, and so the alarm rings that takes back a version whose statements fail.
+/// as an error of the function, so the alarm rings, and takes back a version whose statements fail.
 #[derive(Debug, thiserror::Error)]
 #[error("the database failed, and no message of the batch is done; SQS will deliver them again")]
 pub struct Unrecorded;

@@ -26,7 +26,8 @@ use crate::{CHUNK_SHARE, Sweeper, Swept};
 pub const LEAST_LIMIT: i64 = 100;
 /// The most orders of one statement.
 const CHUNK: i64 = 1000;
-/// How long before it is due an order with a `process_after` gets its message: ten runs. SQS delays a message by 15 minutes at most.
+/// An order with a far `process_after` gets its message this long before it is due, which is ten runs of the sweeper. SQS delays a message
+/// by 15 minutes at most.
 pub const AHEAD: Duration = Duration::from_mins(10);
 
 impl Sweeper {

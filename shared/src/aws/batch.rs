@@ -6,7 +6,8 @@ use futures_util::{StreamExt, stream};
 
 /// The most entries of one call, of SQS and of `PutEvents`.
 pub const MAX_BATCH: usize = 10;
-/// The most bytes of the entries in one call. SQS and many targets of events take 256 KiB, and attributes need some of it.
+/// The most bytes of the entries in one call. Some targets of events, such as SNS and Step Functions, take 256 KiB, and attributes
+/// need some of it.
 pub const MAX_BYTES: usize = 240 * 1024;
 /// How many calls run at once.
 const CALLS_AT_ONCE: usize = 8;

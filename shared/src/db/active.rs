@@ -1,4 +1,4 @@
-//! Orders that get a message, and reading which orders are active: operators' calls ask before they send any.
+//! Which orders are active. Operators' calls ask before they send messages.
 
 use std::time::Duration;
 
@@ -57,8 +57,8 @@ impl Active {
     }
 }
 
-/// The column of the user of a row of `order_work`, which has none: only the few orders that get another message need one, and each create
-/// would pay for it. A join instead could read all orders under misleading statistics.
+/// The user of a row of `order_work`, as a column. The table stores no user: only the few orders that get another message need it, and each
+/// create would pay for it. A join instead could read all orders under misleading statistics.
 pub(super) fn user_of(work: &str) -> String {
     format!("(SELECT o.user_id FROM orders AS o WHERE o.order_id = {work}.order_id) AS user_id")
 }

@@ -75,7 +75,7 @@ impl Store {
         self.select_pending("order_id", "ORDER BY created_at, order_id", filter, limit).await?.read(order_id)
     }
 
-    /// Selects from the pending orders that match. `order_work` holds active orders alone, so their number bounds the work. A filter by
+    /// Selects from the pending orders that match. `order_work` holds only active orders, so their number bounds the work. A filter by
     /// user looks each of them up in `orders`; without one the statement does not read that table. The `OFFSET` keeps the planner from a
     /// join that begins at all orders of the user.
     async fn select_pending(

@@ -24,8 +24,8 @@ pub struct Claim {
     pub token: Uuid,
     /// The orders to process now.
     pub claimed: Vec<Claimed>,
-    /// The orders that wait, also those that begin to wait now, or that another worker holds; each with the time until it is due. That is
-    /// zero for orders that are left to a later claim.
+    /// The orders that are not due, each with the time until it is: those that wait (some since this claim), and those that another worker
+    /// holds. The time is zero for an order that is left to a later claim.
     pub not_due: Vec<(OrderId, Duration)>,
     /// The orders that are due, but not claimed, because processing is paused.
     pub paused: Vec<OrderId>,
@@ -117,8 +117,8 @@ impl Store {
 
 /// How many of these orders, the least attempts first, are claimed together after their lease has expired.
 ///
-/// One of them may crash its worker each time. The half with the fewest attempts is claimed without the others, so the healthy orders get
-/// away from the bad one. An order begins its last attempt without the others, because the halves may need more attempts than there are.
+/// One of them may crash its worker each time. The half with the fewest attempts is claimed without the others, so the healthy orders are
+/// separated from the bad one. An order begins its last attempt without the others, because the halves may need more attempts than there are.
 /// Orders without another attempt fail and do no work.
 fn reclaimed_together(lapsed: &[(OrderId, i32)], max_attempts: i32) -> usize {
     if lapsed.first().is_some_and(|(_, attempts)| attempts + 1 >= max_attempts) {

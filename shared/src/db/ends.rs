@@ -1,4 +1,4 @@
-//! The ends of orders that are not announced yet: statements on `order_ends`, for deployments with an event bus alone.
+//! The ends of orders that are not announced yet: statements on `order_ends`, only for deployments with an event bus.
 //!
 //! The statement that ends an order inserts its row here ([`Store::finish`], [`Store::cancel`]). The row is deleted once
 //! the bus has taken the event. A row proves that the order ended, so no event is lost and none precedes its end. A crash between the

@@ -96,7 +96,7 @@ impl Filter {
             // A user's orders of one status or cause have no index of their own.
             (Some(_), ..) => Source::Scan(None),
             (_, Some(_), _) => Source::Scan(Some("failure IS NOT NULL")),
-            // `order_work` holds active orders alone, and each page reads all of them.
+            // `order_work` holds only active orders, and each page reads all of them.
             (.., Some(Status::Pending)) => Source::Exact("order_work", Some("started_at IS NULL")),
             (.., Some(Status::Processing)) => Source::Exact("order_work", Some("started_at IS NOT NULL")),
             (.., Some(Status::Failed)) => Source::Exact("orders", Some("failure IS NOT NULL")),

@@ -102,8 +102,8 @@ impl Store {
 
     /// Marks at most `limit` orders of a slice whose messages must be lost as requeued, the most overdue first. The caller sends the
     /// messages. They are overdue by more than `grace`, and not requeued within `grace`. An order that was due before the last pause
-    /// ended, or [`COMMIT_OF_RESUME`] later, may have lost its message to the pause, so for it the end of the pause replaces that of `grace`. Finds none while processing is
-    /// paused.
+    /// ended, or [`COMMIT_OF_RESUME`] later, may have lost its message to the pause: for such an order, the end of the pause counts instead of
+    /// `grace`. Finds none while processing is paused.
     ///
     /// Records that they are requeued now, and counts them. If the answer gets lost, they wait for another grace period. An order whose
     /// lease ran out keeps its claim, so that the next claim counts an attempt.

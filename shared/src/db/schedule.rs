@@ -2,7 +2,7 @@
 //!
 //! Such an order is due then, and pending until it is due. A message can wait for 15 minutes at most. An order that is due within
 //! 15 minutes of its creation gets its message when it is created, like any other. An order that is due later gets none then: the
-//! sweeper runs each minute and sends the message a few minutes before the order is due, with a delay until then. An order that waits
+//! sweeper runs each minute and sends the message ten minutes before the order is due, with a delay until then. An order that waits
 //! for weeks therefore costs one message.
 //!
 //! `requeued_at` records that the message was sent. From then on the order is like any other: if its message is lost, the order

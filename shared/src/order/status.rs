@@ -26,7 +26,7 @@ pub enum Status {
     Completed,
     /// The work failed for good. The order's `failure` has the cause.
     Failed,
-    /// The client cancelled it before processing started.
+    /// A client or an operator cancelled it before processing started.
     Cancelled,
 }
 
@@ -109,7 +109,7 @@ pub enum Change {
     Created,
     /// Processing started.
     Started,
-    /// An attempt ended without an outcome, and another follows.
+    /// An attempt failed for now, or its worker crashed.
     AttemptFailed,
     /// The sweeper sent another message, because the order's message was lost.
     Requeued,

@@ -41,7 +41,7 @@ pub enum Count {
     Completed,
     /// Orders that failed.
     Failed,
-    /// Failed attempts that another follows.
+    /// Attempts that failed for now, an order's last one included.
     Retried,
     /// Orders that the sweeper requeued.
     Requeued,

@@ -1,5 +1,5 @@
-//! The same for what operators delete, erase, retry and cancel, among a million orders: a chunk reads its orders and few more. And for
-//! what the sweeper reads: a slice of the active orders.
+//! No plan depends on statistics: among a million orders, operators' calls and the retention read only their chunk, and the sweeper only
+//! its slice of the active orders.
 
 use tests::{World, connect};
 use tokio_postgres::{Client, IsolationLevel};
@@ -8,7 +8,7 @@ use super::{STATISTICS, excess, execute_each, filled};
 use crate::released::record;
 use crate::roles::AppRole;
 
-/// The orders of a chunk of the retention, and the most rows that it may read: each order as it is found, checked and deleted.
+/// The orders of a chunk, more than the retention's, and the most rows that it may read: each order as it is found, checked and deleted.
 const CHUNK: i64 = 500;
 const MOST_ROWS: i64 = 4 * CHUNK;
 

@@ -37,7 +37,7 @@ struct ChangeView {
     at: OffsetDateTime,
     /// What happened.
     change: Change,
-    /// The number of the attempt; of an end the number of attempts.
+    /// The number of the attempt; for an end, the number of attempts until then.
     #[schema(minimum = 0, required)]
     attempt: Option<i32>,
     /// Why the attempt or the order failed.

@@ -20,7 +20,7 @@ use crate::problem::{ApiError, RefusalsOfOne};
 
 /// The longest `Retry-After` of a status, in seconds.
 const MAX_RETRY_AFTER: f64 = 60.0;
-/// The polls within the time that an order is overdue.
+/// How many polls a client should make in the time that an order has been overdue.
 const OVERDUE_POLLS: f64 = 10.0;
 
 /// Read an order.

@@ -6,9 +6,9 @@ use super::each_end;
 use crate::db::{Store, StoreError};
 
 impl Store {
-    /// Folds the outcomes of the oldest past minutes, of `chunk` rows and the rest of the last one's minute: counts into one row per minute, times into one row per bucket and ten minutes, and
-    /// everything older than two hours into a single row. Adds the same outcomes to the statistics by the hour, and deletes hours older than
-    /// 90 days. Returns the number of rows that it folded: fewer than `chunk` if none is left.
+    /// Folds `chunk` rows of the oldest past minutes, and the rest of the last of these minutes. Counts become one row per minute, times one
+    /// row per bucket and ten minutes, and everything older than two hours becomes a single row. Adds the same outcomes to the statistics by
+    /// the hour, and deletes hours older than 91 days. Returns the number of rows that it folded: fewer than `chunk` if none is left.
     ///
     /// Whole minutes, oldest first: readers of unfolded outcomes begin after the newest folded minute.
     ///

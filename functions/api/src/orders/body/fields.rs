@@ -117,7 +117,7 @@ impl PartialSchema for NewOrderBody {
 }
 
 /// What the schema says about the items.
-const ITEMS: &str = "The items. An item may repeat. Their order counts: a repeat of a request must have the same";
+const ITEMS: &str = "The items. An item may repeat. A repeat of a request must have the same items in the same order";
 
 /// An example of a body.
 pub fn example() -> serde_json::Value {

@@ -1,4 +1,4 @@
-//! The fields that an order can do without: how each is read, and its schema. Each is absent, null or valid.
+//! The fields that an order can do without: how each is read, and its schema. Each may be absent or null.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -97,7 +97,7 @@ pub fn metadata_schema() -> ObjectBuilder {
     let value = string("A value").max_length(Some(Metadata::MAX_VALUE)).pattern(Some(r"^[^\x00]*$"));
     ObjectBuilder::new()
         .schema_type(optional(Type::Object))
-        .description(Some("The client's own facts about the order, which answers and calls of the webhook repeat"))
+        .description(Some("The client's own facts about the order. Answers and calls of the webhook contain them"))
         .max_properties(Some(Metadata::MAX_ENTRIES))
         .property_names(Some(name))
         .additional_properties(Some(value))
