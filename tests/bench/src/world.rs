@@ -92,18 +92,8 @@ impl World {
             ("PROCESSING_DELAY_SECONDS", "0".to_owned()),
         ];
         let more = more.iter().map(|(name, value)| (*name, (*value).to_owned()));
-        Function {
-            name: name.to_owned(),
-            bootstrap: self.bootstrap(name),
-            variables: required
-                .into_iter()
-                .chain(self.queues.variables())
-                .chain(more)
-                .map(|(name, value)| (name.to_owned(), value))
-                .collect(),
-            timeout: Duration::from_mins(1),
-            log: None,
-        }
+        let variables = required.into_iter().chain(self.queues.variables()).chain(more);
+        Function::new(name, self.bootstrap(name), variables, Duration::from_mins(1))
     }
 
     /// Starts this many environments of a function.
