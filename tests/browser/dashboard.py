@@ -4,8 +4,10 @@ import json
 import os
 import re
 import subprocess
+import time
 import urllib.request
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -119,6 +121,28 @@ class Dashboard:
         held: list[Route] = []
         self.page.route(path, lambda route: held.append(route), **options)
         return held
+
+    def refuse(self, path: re.Pattern[str], retry_after: int, **problem: str) -> list[float]:
+        """Answer calls with 503 and this problem. Returns the list that their times are added to."""
+        times: list[float] = []
+
+        def refuse(route: Route) -> None:
+            times.append(time.monotonic())
+            route.fulfill(status=503, json=problem, headers={"Retry-After": str(retry_after)})
+
+        self.page.route(path, refuse)
+        return times
+
+    def change_metrics(self, change: Callable[[dict], None], path: re.Pattern[str] = METRICS) -> None:
+        """Change the metrics that the page receives."""
+
+        def answer_changed(route: Route) -> None:
+            answer = route.fetch()
+            metrics = answer.json()
+            change(metrics)
+            route.fulfill(response=answer, json=metrics)
+
+        self.page.route(path, answer_changed)
 
     def count(self, status: str) -> Locator:
         """Return the element with the number of orders in a status."""

@@ -181,13 +181,7 @@ def test_causes_that_hang_delay_nothing_else(visit):
 def test_causes_are_read_again_when_the_service_wants_it(visit):
     dashboard = visit()
     dashboard.page.clock.install()
-    calls: list[Route] = []
-
-    def refuse(route: Route) -> None:
-        calls.append(route)
-        route.fulfill(status=503, json={}, headers={"Retry-After": "3600"})
-
-    dashboard.page.route(CAUSES, refuse)
+    calls = dashboard.refuse(CAUSES, retry_after=3600)
     dashboard.sign_in()
     expect(dashboard.page.locator("#causes-hint")).to_contain_text("could not be read")
     for number in (1, 2):
@@ -227,13 +221,7 @@ def test_cause_keeps_its_focus_when_it_moves_before_another(visit):
 
 def test_stale_numbers_are_marked_and_retry_after_is_respected(operator):
     problem = {"title": "The service is busy", "detail": "Try again later.", "request_id": "r-1"}
-    calls: list[float] = []
-
-    def refuse(route: Route) -> None:
-        calls.append(time.monotonic())
-        route.fulfill(status=503, json=problem, headers={"Retry-After": "7"})
-
-    operator.page.route(METRICS, refuse)
+    calls = operator.refuse(METRICS, retry_after=7, **problem)
     operator.sees("stale")
     alert = operator.page.get_by_role("alert")
     expect(alert).to_contain_text("The service is busy. Try again later. The page shows the state of")
@@ -246,13 +234,7 @@ def test_stale_numbers_are_marked_and_retry_after_is_respected(operator):
 
 
 def test_retry_after_of_a_month_does_not_overflow(operator):
-    calls: list[Route] = []
-
-    def refuse(route: Route) -> None:
-        calls.append(route)
-        route.fulfill(status=503, json={}, headers={"Retry-After": "2592000"})
-
-    operator.page.route(METRICS, refuse)
+    calls = operator.refuse(METRICS, retry_after=2_592_000)
     operator.sees("stale")
     operator.page.wait_for_timeout(2000)
     assert len(calls) == 1

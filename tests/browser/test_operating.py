@@ -161,17 +161,14 @@ def test_statistics_have_ranges_of_an_hour_a_day_and_a_week(operator, lively):
 
 
 def test_failures_that_were_retried_in_a_later_hour_are_counted_out(operator):
-    def retried_later(route):
-        answer = route.fetch()
-        metrics = answer.json()
+    def retry_later(metrics: dict) -> None:
         now = datetime.fromisoformat(metrics["as_of"]).replace(minute=0, second=0, microsecond=0)
         metrics["by_hour"]["outcomes"] = [
             {"hour": (now - timedelta(hours=ago)).isoformat(), "completed": 500, "failed": failed, "cancelled": 0}
             for ago, failed in ((3, 507), (2, -500))
         ]
-        route.fulfill(response=answer, json=metrics)
 
-    operator.page.route(re.compile(r"/metrics\?hours="), retried_later)
+    operator.change_metrics(retry_later, re.compile(r"/metrics\?hours="))
     operator.page.get_by_role("button", name="Day", exact=True).click()
     expect(operator.page.locator("#throughput-summary")).to_contain_text("1,000 orders within the last day")
     expect(operator.page.locator("#throughput-summary")).to_contain_text(" 7 failed")

@@ -18,13 +18,8 @@ use crate::slow::{connections, create, function, messages, start};
 /// A function of this world, with the binary that `sam build` made and more variables, which override the world's.
 pub fn function_with(world: &World, name: &str, logical_id: &str, more: &[(&str, &str)]) -> Function {
     let variables = world.variables().chain([("AWS_ACCESS_KEY_ID", name)]).chain(more.iter().copied());
-    Function {
-        name: name.to_owned(),
-        bootstrap: format!("../.aws-sam/build/{logical_id}/bootstrap").into(),
-        variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-        timeout: Duration::from_secs(15),
-        log: None,
-    }
+    let bootstrap = format!("../.aws-sam/build/{logical_id}/bootstrap").into();
+    Function::new(name, bootstrap, variables, Duration::from_secs(15))
 }
 
 /// Starts a function of this world, which logs into this file as on AWS.

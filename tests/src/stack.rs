@@ -12,7 +12,6 @@ use futures_util::{StreamExt, stream};
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::aws::Http;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{Answer, connect, eventually, order_with, servers};
 
@@ -95,22 +94,6 @@ impl Stack {
             request = request.json(body);
         }
         Answer::of(request.send().await.expect("the gateway answers")).await
-    }
-
-    /// Sends this path unchanged, which an HTTP client would correct, with malformed headers. Returns the status.
-    pub async fn call_raw(&self, path: &str) -> u16 {
-        let url: reqwest::Url = self.get("API_URL").parse().expect("a URL");
-        let address = (url.host_str().expect("a host"), url.port().expect("a port"));
-        let mut connection = tokio::net::TcpStream::connect(address).await.expect("the gateway answers");
-        let request = format!(
-            "GET {}{path} HTTP/1.1\r\nHost: a b\r\nX-Forwarded-Proto: :\r\nConnection: close\r\n\r\n",
-            url.path()
-        );
-        connection.write_all(request.as_bytes()).await.expect("it reads");
-        let mut answer = Vec::new();
-        connection.read_to_end(&mut answer).await.expect("it answers");
-        let status = answer.split(|byte| *byte == b' ').nth(1).map(String::from_utf8_lossy);
-        status.and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("no status in {answer:?}"))
     }
 
     /// Creates orders of bob's, this many at once, whose ids are the run and a number. Returns the statuses of the answers.

@@ -1,13 +1,20 @@
 //! AWS that gives no access: `doctor` says why it could not check. And AWS that keeps what belongs to an alias apart.
 
 use sandbox::server::{self, Request, Server};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::api::{Api, Manner};
-use super::{json, run};
+use super::{finding, json, run};
 
 const ACCESS: [(&str, &str); 3] =
     [("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "secret"), ("AWS_REGION", "eu-central-1")];
+
+/// The report of doctor about this server, which is the API and AWS, with these variables too.
+fn report_of(aws: &Server, variables: &[(&str, &str)]) -> Value {
+    let url = format!("http://{}", aws.address());
+    let places = [("ORDERMILL_URL", &*url), ("AWS_ENDPOINT_URL", &*url)];
+    json(&run(&["--json", "doctor"], &[&ACCESS[..], &places, variables].concat()))
+}
 
 /// Checks that doctor, with these variables too, gives this reason for each check that needs AWS.
 fn assert_not_checked(variables: &[(&str, &str)], why: &str) {
@@ -17,8 +24,7 @@ fn assert_not_checked(variables: &[(&str, &str)], why: &str) {
     let places = [("QUEUE_URL", queue), ("PROCESSOR_FUNCTION", "processor")];
     let report = json(&run(&["--json", "doctor"], &[&own[..], &places, variables].concat()));
     for (check, place) in [("queue", "orders"), ("function", "processor"), ("token.issuer", "gateway")] {
-        let found = report["findings"].as_array().unwrap().iter().find(|finding| finding["check"] == check);
-        let found = found.unwrap_or_else(|| panic!("{check}: {report}"));
+        let found = finding(&report, check);
         assert_eq!((&found["where"], &found["state"]), (&json!(place), &json!("not_checked")), "{found}");
         assert!(found["what"].as_str().unwrap().starts_with(why), "{found}");
     }
@@ -56,13 +62,9 @@ async fn doctor_checks_the_function_of_the_alias() {
         };
         Some(server::json(200, answer.to_string()))
     });
-    let aws = aws.await.unwrap();
-    let url = format!("http://{}", aws.address());
-    let places = [("PROCESSOR_FUNCTION", "processor"), ("AWS_ENDPOINT_URL", &*url), ("ORDERMILL_URL", &*url)];
-    let report = json(&run(&["--json", "doctor"], &[&ACCESS[..], &places].concat()));
+    let report = report_of(&aws.await.unwrap(), &[("PROCESSOR_FUNCTION", "processor")]);
     for (check, what) in [("function", "active"), ("mapping", "its mapping is Enabled")] {
-        let found = report["findings"].as_array().unwrap().iter().find(|finding| finding["check"] == check);
-        assert_eq!(found.unwrap_or_else(|| panic!("{report}"))["what"], what, "{report}");
+        assert_eq!(finding(&report, check)["what"], what, "{report}");
     }
 }
 
@@ -75,13 +77,9 @@ async fn doctor_does_not_check_a_function_of_unknown_aliases() {
         let function = json!({"FunctionArn": "arn:aws:lambda:eu-central-1:0:function:processor", "State": "Active"});
         Some(if is_refused { server::json(403, refusal.to_string()) } else { server::json(200, function.to_string()) })
     });
-    let aws = aws.await.unwrap();
-    let url = format!("http://{}", aws.address());
-    let places = [("PROCESSOR_FUNCTION", "processor"), ("AWS_ENDPOINT_URL", &*url), ("ORDERMILL_URL", &*url)];
-    let report = json(&run(&["--json", "doctor"], &[&ACCESS[..], &places].concat()));
-    let found = report["findings"].as_array().unwrap().iter().find(|finding| finding["where"] == "processor");
-    let found = found.unwrap_or_else(|| panic!("{report}"));
-    assert_eq!((&found["check"], &found["state"]), (&json!("function"), &json!("not_checked")), "{report}");
+    let report = report_of(&aws.await.unwrap(), &[("PROCESSOR_FUNCTION", "processor")]);
+    let found = finding(&report, "function");
+    assert_eq!((&found["where"], &found["state"]), (&json!("processor"), &json!("not_checked")), "{report}");
     assert_eq!(found["what"], "AWS answers 403: no right", "{report}");
 }
 
@@ -89,15 +87,11 @@ async fn doctor_does_not_check_a_function_of_unknown_aliases() {
 #[tokio::test(flavor = "multi_thread")]
 async fn doctor_finds_a_gateway_without_an_authorizer() {
     let aws = Server::start(|_: Request| async { Some(server::json(200, json!({"items": []}).to_string())) });
-    let aws = aws.await.unwrap();
-    let url = format!("http://{}", aws.address());
-    let places =
-        [("ORDERMILL_URL", &*url), ("AWS_ENDPOINT_URL", &*url), ("ORDERMILL_TOKEN", "a.e30.b"), ("API_ID", "api")];
+    let (aws, own) = (aws.await.unwrap(), [("ORDERMILL_TOKEN", "a.e30.b"), ("API_ID", "api")]);
     // The variable says what the gateway should accept, and not what it does.
     for variables in [&[][..], &[("OIDC_ISSUER", "https://issuer.example.com")]] {
-        let report = json(&run(&["--json", "doctor"], &[&ACCESS[..], &places, variables].concat()));
-        let found = report["findings"].as_array().unwrap().iter().find(|finding| finding["check"] == "token.issuer");
-        let found = found.unwrap_or_else(|| panic!("{report}"));
+        let report = report_of(&aws, &[&own[..], variables].concat());
+        let found = finding(&report, "token.issuer");
         assert_eq!((&found["where"], &found["state"]), (&json!("gateway"), &json!("wrong")), "{found}");
         assert_eq!(found["what"], "it has no JWT authorizer, so no route that needs a token", "{found}");
         assert!(found["remedy"].as_str().unwrap().contains("JwtIssuer"), "{found}");

@@ -36,6 +36,12 @@ fn json(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
 }
 
+/// The finding of this check in a report of doctor.
+fn finding<'a>(report: &'a Value, check: &str) -> &'a Value {
+    let found = report["findings"].as_array().unwrap().iter().find(|finding| finding["check"] == check);
+    found.unwrap_or_else(|| panic!("{check}: {report}"))
+}
+
 /// The file of the running stack, and its variables.
 fn stack() -> (String, impl Fn(&str) -> String) {
     let file = std::env::var("STACK_ENV").unwrap_or_else(|_| "../.local/env".to_owned());

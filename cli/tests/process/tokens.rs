@@ -1,7 +1,7 @@
 //! The token: where it goes, and what a command says without a usable one.
 
 use super::api::{Api, Manner};
-use super::{json, run, text};
+use super::{finding, json, run, text};
 
 #[test]
 fn token_is_not_sent_by_plain_http_to_another_machine() {
@@ -33,9 +33,8 @@ fn token_that_only_creates_orders_needs_no_access_to_a_list() {
     ] {
         let token = format!("e30.{claims}.e30");
         let output = run(&["--json", "doctor"], &[("ORDERMILL_URL", &*api.url()), ("ORDERMILL_TOKEN", &token)]);
-        let report = json(&output);
-        let access = report["findings"].as_array().unwrap().iter().find(|finding| finding["check"] == "access");
-        assert_eq!((&access.unwrap()["state"], output.status.code()), (&state.into(), Some(code)), "{report}");
+        let (report, status) = (json(&output), output.status.code());
+        assert_eq!((&finding(&report, "access")["state"], status), (&state.into(), Some(code)), "{report}");
     }
 }
 

@@ -84,11 +84,10 @@ pub fn function(world: &World, database_url: &str, sends: bool) -> Result<Functi
         ("POOL_SIZE", "1"),
         ("PROCESSING", "off"),
     ];
-    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter();
+    let variables = variables.map(|(name, value)| (name, value.to_owned()));
     let queue = world.queues.variables().into_iter().chain([("AWS_DEFAULT_REGION", "us-east-1".to_owned())]);
-    let queue = queue.filter(|_| sends).map(|(name, value)| (name.to_owned(), value));
-    let variables = variables.chain(queue).collect();
-    Ok(Function { name: "fastapi".to_owned(), bootstrap, variables, timeout: Duration::from_mins(1), log: None })
+    let variables = variables.into_iter().chain(queue.filter(|_| sends));
+    Ok(Function::new("fastapi", bootstrap, variables, Duration::from_mins(1)))
 }
 
 /// The path of the Python with the baseline's packages.

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sandbox::Result;
 use sandbox::runtime::Pool;
+use sandbox::{Result, until};
 use tokio::time::{Instant, interval};
 
 use crate::account::cpu_ms_of;
@@ -156,13 +156,8 @@ async fn percentiles(world: &World, api: &Front) -> Result<Criterion> {
 /// Waits until all orders are finished, and returns by how many milliseconds each was late.
 async fn finished(world: &World) -> Result<Vec<f64>> {
     let sql = world.sql().await?;
-    let end = Instant::now() + DELAY * 4;
-    while !sql.query("SELECT FROM order_work LIMIT 1", &[]).await?.is_empty() {
-        if Instant::now() > end {
-            return Err("not all orders are finished in time".into());
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let done = async || Ok(sql.query("SELECT FROM order_work LIMIT 1", &[]).await?.is_empty());
+    until("all orders are finished", DELAY * 4, done).await?;
     let late = "SELECT extract(epoch FROM finished_at - created_at)::float8 * 1000 AS took FROM orders";
     let rows = sql.query(late, &[]).await?;
     Ok(rows.iter().map(|row| row.get::<_, f64>("took") - DELAY.as_secs_f64() * 1e3).collect())

@@ -1,10 +1,11 @@
 //! Handler time: the time of a create without its round trips to the database and the queue. A proxy and the queue measure
 //! those.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use parking_lot::Mutex;
 use sandbox::Result;
 use sandbox::wire::{Hook, Moment, Ruling, Wire};
 use tokio::time::Instant;
@@ -63,18 +64,18 @@ pub async fn measure(world: &World) -> Result<Findings> {
 /// Returns how long a create took, and how much of that its round trips took.
 async fn create(world: &World, api: &Front, watch: &Mutex<Watch>) -> Result<(Duration, Duration)> {
     let before = world.queue_waited();
-    *watch.lock().unwrap_or_else(PoisonError::into_inner) = Watch::default();
+    *watch.lock() = Watch::default();
     let begin = Instant::now();
     let (status, body) = api.call("POST", "/orders", &order()).await?;
     let took = begin.elapsed();
-    let database = watch.lock().unwrap_or_else(PoisonError::into_inner).took;
+    let database = watch.lock().took;
     if status == 201 { Ok((took, database + world.queue_waited().saturating_sub(before))) } else { Err(body.into()) }
 }
 
 fn timing_hook(watch: &Arc<Mutex<Watch>>) -> Hook {
     let watch = Arc::clone(watch);
     Arc::new(move |moment, _| {
-        let mut watch = watch.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watch = watch.lock();
         match moment {
             Moment::Before => watch.begin = Some(Instant::now()),
             Moment::After => {

@@ -6,7 +6,6 @@ use std::process::Stdio;
 use sandbox::Result;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use tokio_postgres::config::Host;
 
 use crate::account::cpu_ms;
 use crate::baseline::python;
@@ -126,23 +125,8 @@ impl Rival {
             }
         };
         command.arg(orders.to_string()).args(self.more).env("DATABASE_URL", world.baseline_url());
-        by_variables(&mut command, world)?;
         Ok(command)
     }
-}
-
-/// Sets the variables of `libpq` that name the database.
-fn by_variables(command: &mut Command, world: &World) -> Result<()> {
-    let config: tokio_postgres::Config = world.baseline_url().parse()?;
-    let Some(Host::Tcp(host)) = config.get_hosts().first() else { return Err("the server has no address".into()) };
-    let password = config.get_password().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-    command
-        .env("PGHOST", host)
-        .env("PGPORT", config.get_ports().first().copied().unwrap_or_default().to_string())
-        .env("PGUSER", config.get_user().unwrap_or_default())
-        .env("PGPASSWORD", password.unwrap_or_default())
-        .env("PGDATABASE", config.get_dbname().unwrap_or_default());
-    Ok(())
 }
 
 /// A running worker. It starts the drain when it reads a line, and exits when it reads another.

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use sandbox::Result;
 use sandbox::mapping::{Mapping, Pollers};
 use sandbox::postgres::Postgres;
 use sandbox::queue::{Hook, Queues, Ruling};
 use sandbox::runtime::{Function, Pool};
+use sandbox::{Result, until};
 use tempfile::TempDir;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tokio_postgres::Client;
 
 use crate::account::{children, cpu_ms, cpu_ms_of, ended_children_cpu_ms};
@@ -92,18 +92,8 @@ impl World {
             ("PROCESSING_DELAY_SECONDS", "0".to_owned()),
         ];
         let more = more.iter().map(|(name, value)| (*name, (*value).to_owned()));
-        Function {
-            name: name.to_owned(),
-            bootstrap: self.bootstrap(name),
-            variables: required
-                .into_iter()
-                .chain(self.queues.variables())
-                .chain(more)
-                .map(|(name, value)| (name.to_owned(), value))
-                .collect(),
-            timeout: Duration::from_mins(1),
-            log: None,
-        }
+        let variables = required.into_iter().chain(self.queues.variables()).chain(more);
+        Function::new(name, self.bootstrap(name), variables, Duration::from_mins(1))
     }
 
     /// Starts this many environments of a function.
@@ -162,14 +152,8 @@ impl World {
     pub async fn wait_until_disconnected(&self, sql: &Client) -> Result<()> {
         let others = "SELECT FROM pg_stat_activity
             WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
-        let end = Instant::now() + Duration::from_secs(10);
-        while !sql.query(others, &[]).await?.is_empty() {
-            if Instant::now() > end {
-                return Err("a function stays connected".into());
-            }
-            sleep(Duration::from_millis(5)).await;
-        }
-        Ok(())
+        let gone = async || Ok(sql.query(others, &[]).await?.is_empty());
+        until("no function is connected", Duration::from_secs(10), gone).await
     }
 }
 

@@ -1,20 +1,19 @@
 //! Random choices, from one seed for the whole run. The order of the draws depends on the scheduler, so a seed repeats the
 //! kind of run, not the exact run.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use fastrand::Rng;
+use parking_lot::Mutex;
 
 static DICE: Mutex<Option<Rng>> = Mutex::new(None);
 
 /// Restarts the generator with this seed.
 pub fn seed(seed: u64) {
-    *lock() = Some(Rng::with_seed(seed));
+    *DICE.lock() = Some(Rng::with_seed(seed));
 }
 
 /// A number from 0 to below 1.
 pub fn share() -> f64 {
-    lock().get_or_insert_default().f64()
+    DICE.lock().get_or_insert_default().f64()
 }
 
 /// Returns true with this probability.
@@ -24,14 +23,10 @@ pub fn percent(percent: u8) -> bool {
 
 /// A whole number from 0 to below `end`.
 pub fn below(end: usize) -> usize {
-    lock().get_or_insert_default().usize(..end)
+    DICE.lock().get_or_insert_default().usize(..end)
 }
 
 /// Puts the items into a random order.
 pub fn shuffle<T>(items: &mut [T]) {
-    lock().get_or_insert_default().shuffle(items);
-}
-
-fn lock() -> MutexGuard<'static, Option<Rng>> {
-    DICE.lock().unwrap_or_else(PoisonError::into_inner)
+    DICE.lock().get_or_insert_default().shuffle(items);
 }

@@ -76,7 +76,7 @@ pub async fn check(world: &World, recoveries: &[Recovery]) -> Result<Findings> {
     let mut violations = aged::check(&sql).await?;
     violations.extend(world.journal.violations());
     let mut findings = Findings { violations, ..Findings::default() };
-    let stories = world.journal.lock().clone();
+    let stories = world.journal.stories.lock().clone();
     let rows = rows(&sql).await?;
     for row in &rows {
         findings.look_at(row, stories.get(&row.order), world);

@@ -154,7 +154,7 @@ pub async fn retry_failed(world: Arc<World>) {
         };
         let failed = list.body["orders"].as_array().cloned().unwrap_or_default();
         for order in failed.iter().filter_map(|order| order["order_id"].as_str()) {
-            if is_even(order) && !world.journal.lock().get(order).is_some_and(|story| story.retried) {
+            if is_even(order) && !world.journal.stories.lock().get(order).is_some_and(|story| story.retried) {
                 retry(&world, order).await;
             }
         }

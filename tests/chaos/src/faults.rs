@@ -3,7 +3,8 @@
 mod kinds;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::journal::Moment;
 
@@ -39,44 +40,44 @@ struct State {
 impl Faults {
     /// Arms the fault: it happens once, at the next occasion, even if it was armed several times.
     pub fn arm(&self, fault: Fault) {
-        self.lock().armed.insert(fault);
+        self.state.lock().armed.insert(fault);
     }
 
     /// Disarms the fault. Returns whether it was armed, and therefore has to happen now.
     pub fn take(&self, fault: Fault) -> bool {
-        self.lock().armed.remove(&fault)
+        self.state.lock().armed.remove(&fault)
     }
 
     pub fn begin(&self, fault: Fault) {
-        *self.lock().on.entry(fault).or_default() += 1;
+        *self.state.lock().on.entry(fault).or_default() += 1;
     }
 
     /// Ends the fault once for each `begin`.
     pub fn end(&self, fault: Fault) {
-        if let Some(on) = self.lock().on.get_mut(&fault) {
+        if let Some(on) = self.state.lock().on.get_mut(&fault) {
             *on = on.saturating_sub(1);
         }
     }
 
     pub fn is_on(&self, fault: Fault) -> bool {
-        self.lock().on.get(&fault).is_some_and(|on| *on > 0)
+        self.state.lock().on.get(&fault).is_some_and(|on| *on > 0)
     }
 
     /// Records that the fault happened to these orders.
     pub fn happened(&self, fault: Fault, now: Moment, orders: &[String]) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.record(fault).met(now, orders);
         state.record(fault).injected += 1;
     }
 
     /// From now on, attributes the count of connections to this fault, or to none.
     pub fn alone(&self, fault: Option<Fault>) {
-        self.lock().alone = fault;
+        self.state.lock().alone = fault;
     }
 
     /// Records how many connections the database has now.
     pub fn saw_connections(&self, count: usize) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.connections = state.connections.max(count);
         if let Some(fault) = state.alone {
             let record = state.record(fault);
@@ -86,35 +87,31 @@ impl Faults {
 
     /// Records that the harness keeps the connection of a killed worker open.
     pub fn hold_back(&self) {
-        self.lock().held_back += 1;
+        self.state.lock().held_back += 1;
     }
 
     /// Records that the harness has closed that connection.
     pub fn let_go(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.held_back = state.held_back.saturating_sub(1);
     }
 
     /// How many connections of killed workers the harness keeps open.
     pub fn held_back(&self) -> usize {
-        self.lock().held_back
+        self.state.lock().held_back
     }
 
     /// The highest count of connections.
     pub fn connections(&self) -> usize {
-        self.lock().connections
+        self.state.lock().connections
     }
 
     pub fn record(&self, fault: Fault) -> Record {
-        self.lock().records.get(&fault).cloned().unwrap_or_default()
+        self.state.lock().records.get(&fault).cloned().unwrap_or_default()
     }
 
     pub fn count(&self) -> usize {
-        self.lock().records.values().map(|record| record.injected).sum()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().records.values().map(|record| record.injected).sum()
     }
 }
 

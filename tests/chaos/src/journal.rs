@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 /// A moment: seconds since the run began.
@@ -49,11 +49,11 @@ pub struct Periods(Mutex<Vec<(Moment, Moment)>>);
 
 impl Periods {
     pub fn add(&self, from: Moment, to: Moment) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((from, to));
+        self.0.lock().push((from, to));
     }
 
     pub fn all(&self) -> Vec<(Moment, Moment)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().clone()
     }
 }
 
@@ -61,7 +61,7 @@ impl Periods {
 pub struct Journal {
     /// The start by the machine's clock. The database uses the same clock, so that both times can be compared.
     begin: SystemTime,
-    stories: Mutex<HashMap<String, Story>>,
+    pub stories: Mutex<HashMap<String, Story>>,
     violations: Mutex<Vec<String>>,
     /// From when to when processing was paused.
     pub pauses: Periods,
@@ -111,7 +111,7 @@ impl Journal {
     /// Adds an event to an order's story and changes the story.
     pub fn change<T>(&self, order: &str, what: impl Into<Cow<'static, str>>, f: impl FnOnce(&mut Story) -> T) -> T {
         let now = self.now();
-        let mut stories = self.lock();
+        let mut stories = self.stories.lock();
         let story = stories.entry(order.to_owned()).or_default();
         story.events.push((now, what.into()));
         f(story)
@@ -125,20 +125,16 @@ impl Journal {
     }
 
     pub fn violation(&self, what: String) {
-        self.violations.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+        self.violations.lock().push(what);
     }
 
     pub fn violations(&self) -> Vec<String> {
-        self.violations.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.violations.lock().clone()
     }
 
     /// How many orders were accepted so far.
     pub fn count_accepted(&self) -> usize {
-        self.lock().values().filter(|story| story.accepted.is_some()).count()
-    }
-
-    pub fn lock(&self) -> MutexGuard<'_, HashMap<String, Story>> {
-        self.stories.lock().unwrap_or_else(PoisonError::into_inner)
+        self.stories.lock().values().filter(|story| story.accepted.is_some()).count()
     }
 }
 

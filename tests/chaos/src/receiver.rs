@@ -1,9 +1,10 @@
 //! The merchant's fulfilment endpoint. It fulfils each order once, however many calls it receives, keeps a journal, and
 //! misbehaves while one of its faults is active.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use sandbox::Result;
 use sandbox::merchant::Reply;
 use sandbox::server::{Request, Response, Server, json};
@@ -58,7 +59,7 @@ impl Receiver {
     /// Notifies the returned channel when the next call about this order begins. That call then takes longer.
     pub fn watch(&self, order: String) -> oneshot::Receiver<()> {
         let (begun, notified) = oneshot::channel();
-        self.watched.lock().unwrap_or_else(PoisonError::into_inner).push((order, begun));
+        self.watched.lock().push((order, begun));
         notified
     }
 
@@ -109,7 +110,7 @@ impl Receiver {
     }
 
     fn is_watched(&self, order: &str) -> bool {
-        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watched = self.watched.lock();
         let Some(index) = watched.iter().position(|(of, _)| of == order) else { return false };
         let _ = watched.swap_remove(index).1.send(()); // The receiver may have given up.
         true
@@ -161,7 +162,7 @@ impl Receiver {
     /// Whether the endpoint refuses the order for good. The first call about an order decides that.
     fn refuses(&self, order: &str) -> bool {
         let is_drawn = self.faults.is_on(Fault::EndpointRefuses) && chance::percent(20);
-        let mut stories = self.journal.lock();
+        let mut stories = self.journal.stories.lock();
         let Some(story) = stories.get_mut(order) else { return false };
         story.refused |= is_drawn && story.calls.len() == 1 && !story.acted;
         let refuses = story.refused && !story.retried;
@@ -173,7 +174,7 @@ impl Receiver {
     }
 
     fn act(&self, order: &str) {
-        if let Some(story) = self.journal.lock().get_mut(order) {
+        if let Some(story) = self.journal.stories.lock().get_mut(order) {
             story.acted = true;
         }
     }
@@ -209,7 +210,7 @@ impl UnderWay<'_> {
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         let (now, is_answered) = (self.journal.now(), self.is_answered);
-        if let Some(story) = self.journal.lock().get_mut(&self.order) {
+        if let Some(story) = self.journal.stories.lock().get_mut(&self.order) {
             if !is_answered {
                 story.events.push((now, "a call ends without an answer".into()));
             }

@@ -20,7 +20,7 @@ const SHOWN: usize = 3;
 /// Prints the results, and the stories of the orders that went wrong.
 pub fn print(world: &World, findings: &Findings, recoveries: &[Recovery]) {
     println!("\n{}\n{}", table(world, findings), summary(world, findings, recoveries));
-    let stories = world.journal.lock();
+    let stories = world.journal.stories.lock();
     for (name, list) in [
         ("LOST", &findings.lost),
         ("DOUBLED", &findings.doubled),
@@ -65,7 +65,7 @@ fn table(world: &World, findings: &Findings) -> String {
     }
     let all = Record {
         injected: world.faults.count(),
-        orders: world.journal.lock().keys().map(|order| (order.clone(), 0.0)).collect(),
+        orders: world.journal.stories.lock().keys().map(|order| (order.clone(), 0.0)).collect(),
         connections: world.faults.connections(),
     };
     table + &row("**all of them, orders that met none included**", &all, findings, "")
@@ -89,7 +89,7 @@ fn row(name: &str, record: &Record, findings: &Findings, slowest: &str) -> Strin
 
 /// The longest time from the fault to an affected order's end. An order that an operator retried ended twice, so it doesn't count.
 fn slowest(record: &Record, findings: &Findings, world: &World) -> String {
-    let stories = world.journal.lock();
+    let stories = world.journal.stories.lock();
     let is_retried = |order: &String| stories.get(order).is_some_and(|story| story.retried);
     let orders = record.orders.iter().filter(|(order, _)| !is_retried(order));
     let times = orders.filter_map(|(order, met)| Some(findings.ended.get(order)? - met));

@@ -2,9 +2,10 @@
 
 mod stall;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use sandbox::Result;
 use sandbox::mapping::{Courier, Delivery};
 use sandbox::queue::Message;
@@ -177,7 +178,7 @@ impl Storm {
     }
 
     pub fn recoveries(&self) -> Vec<Recovery> {
-        self.recoveries.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.recoveries.lock().clone()
     }
 }
 

@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
+
+use parking_lot::Mutex;
 
 use crate::queue::ORDERS;
 
@@ -26,7 +28,7 @@ pub fn known() -> &'static Calls {
 
 /// The calls of this process's functions that are not.
 pub fn unknown() -> Vec<String> {
-    let noted = NOTED.lock().unwrap_or_else(PoisonError::into_inner);
+    let noted = NOTED.lock();
     let is_known = |by: &str, call: &String| {
         KNOWN.iter().any(|(function, calls)| (by == function || by == ANY) && calls.contains(call))
     };
@@ -44,7 +46,7 @@ pub(crate) fn note(environment: &str, action: &str, queue: &str) {
     };
     // A call for ten messages is allowed by the action of a call for one.
     let call = format!("{service}:{} on {resource}", action.trim_end_matches("Batch"));
-    let mut noted = NOTED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut noted = NOTED.lock();
     let is_function = KNOWN.contains_key(function) || function == ANY;
     let is_new = is_function && noted.entry(function.to_owned()).or_default().insert(call.clone());
     if let Some(file) = std::env::var_os("CALLS").filter(|_| is_new) {

@@ -31,6 +31,9 @@ pub mod server;
 pub mod wire;
 
 use std::str::FromStr;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
 
 /// An error of the harness, not of the product.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -42,6 +45,20 @@ pub fn variable<T: FromStr>(name: &str) -> Result<Option<T>> {
     let text = std::env::var(name).ok().filter(|text| !text.is_empty());
     let parse = |text: String| text.parse().map_err(|_| format!("{name}: {text} is not a valid value").into());
     text.map(parse).transpose()
+}
+
+/// Asks `is_done` twenty times a second until it returns true. Fails with `what` after `deadline`.
+pub async fn until<F>(what: &str, deadline: Duration, is_done: impl Fn() -> F) -> Result<()>
+where
+    F: Future<Output = Result<bool>>,
+{
+    let done = async {
+        while !is_done().await? {
+            sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    };
+    timeout(deadline, done).await.map_err(|_| format!("not within {deadline:?}: {what}"))?
 }
 
 /// The machine that a measurement or a run describes: its cores, its memory and its kernel.

@@ -1,11 +1,12 @@
 //! A merchant's fulfilment endpoint, which can answer late, drip, close connections and send a malformed `Retry-After`.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::HeaderMap;
+use parking_lot::Mutex;
 
 use crate::Result;
 use crate::server::{Request, Response, Server, drip, full};
@@ -109,7 +110,7 @@ impl Merchant {
 
     /// The calls so far, in order.
     pub fn calls(&self) -> Vec<Call> {
-        self.journal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.journal.lock().clone()
     }
 }
 
@@ -122,7 +123,7 @@ struct UnderWay {
 
 impl UnderWay {
     fn begin(journal: &Journal, call: Call) -> Self {
-        let mut calls = journal.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut calls = journal.lock();
         calls.push(call);
         Self { journal: Arc::clone(journal), index: calls.len() - 1, is_answered: false }
     }
@@ -134,7 +135,7 @@ impl UnderWay {
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        let mut calls = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut calls = self.journal.lock();
         calls[self.index].is_cut_off = !self.is_answered;
     }
 }

@@ -10,10 +10,11 @@ mod protocol;
 mod store;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
@@ -159,7 +160,7 @@ impl Queues {
 impl Shared {
     /// Calls `f` with the queue of this name. Returns `None` if there is no such queue.
     fn with<T>(&self, queue: &str, f: impl FnOnce(&mut Queue) -> T) -> Option<T> {
-        self.lock().get_mut(queue).map(f)
+        self.queues.lock().get_mut(queue).map(f)
     }
 
     fn send(&self, queue: &str, message: Sent) -> Option<String> {
@@ -180,7 +181,7 @@ impl Shared {
     }
 
     fn receive_now(&self, queue: &str, max: usize) -> Vec<Message> {
-        let mut queues = self.lock();
+        let mut queues = self.queues.lock();
         let Some(source) = queues.get_mut(queue) else { return Vec::new() };
         let (received, dead) = source.receive(max);
         let target = queues.get_mut(DEAD_LETTERS).expect("this queue always exists");
@@ -188,9 +189,5 @@ impl Shared {
             target.send(message);
         }
         received
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<&'static str, Queue>> {
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -37,3 +37,16 @@ pub struct Function {
     /// The file for its environments' output. Without one the output is discarded.
     pub log: Option<PathBuf>,
 }
+
+impl Function {
+    /// A function without a log.
+    pub fn new(
+        name: &str,
+        bootstrap: PathBuf,
+        variables: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>,
+        timeout: Duration,
+    ) -> Self {
+        let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Self { name: name.to_owned(), bootstrap, variables, timeout, log: None }
+    }
+}

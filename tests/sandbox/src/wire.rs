@@ -11,10 +11,11 @@ mod message;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -217,7 +218,7 @@ impl Connection {
                 return Ok(());
             }
             if unit.is_answered_when_ready() {
-                self.lock().push_back(statement);
+                self.under_way.lock().push_back(statement);
             }
             to.write_all(&unit.bytes).await?;
         }
@@ -234,7 +235,7 @@ impl Connection {
                 continue;
             }
             if message.kind() == b'Z' {
-                let answered = self.lock().pop_front().flatten().filter(|_| !has_failed);
+                let answered = self.under_way.lock().pop_front().flatten().filter(|_| !has_failed);
                 if let Some(statement) = answered
                     && (self.state.hook)(Moment::After, statement).await == Ruling::Cut
                 {
@@ -249,10 +250,6 @@ impl Connection {
     /// Whether more messages of the answer follow. An answer ends when the server is ready for the next statement. The proxy
     /// forwards unsolicited messages at once, and errors too, because the server may close the connection after an error.
     fn is_more_to_come(&self, message: &Message) -> bool {
-        !matches!(message.kind(), b'Z' | b'E') && !self.lock().is_empty()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Option<Statement>>> {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+        !matches!(message.kind(), b'Z' | b'E') && !self.under_way.lock().is_empty()
     }
 }

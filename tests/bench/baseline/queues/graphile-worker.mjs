@@ -1,12 +1,12 @@
 // Measures how many orders a second graphile-worker finishes, with one worker, tuned for throughput as its documentation
-// recommends. Usage: node graphile-worker.mjs JOBS, with the PG… variables of PostgreSQL. It inserts the jobs, prints
-// `ready`, starts when it reads a line, prints the rate, and exits when it reads another line.
+// recommends. Usage: node graphile-worker.mjs JOBS, with DATABASE_URL. It inserts the jobs, prints `ready`, starts when it
+// reads a line, prints the rate, and exits when it reads another line.
 import { Logger, makeWorkerUtils, run } from 'graphile-worker';
 import readline from 'node:readline/promises';
 import pg from 'pg';
 
 const jobs = Number(process.argv[2]);
-const pgPool = new pg.Pool({ max: 25 });
+const pgPool = new pg.Pool({ connectionString: process.env.DATABASE_URL, max: 25 });
 // It warns about pools without these handlers.
 pgPool.on('error', console.error);
 pgPool.on('connect', (client) => client.on('error', console.error));

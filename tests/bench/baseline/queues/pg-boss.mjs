@@ -1,20 +1,19 @@
 // Measures how many orders a second pg-boss finishes, with one worker that fetches batches and updates the orders of a batch
-// in one statement. Usage: node pg-boss.mjs JOBS BATCH, with the PG… variables of PostgreSQL. It inserts the jobs, prints
-// `ready`, starts when it reads a line, prints the rate, and exits when it reads another line.
+// in one statement. Usage: node pg-boss.mjs JOBS BATCH, with DATABASE_URL. It inserts the jobs, prints `ready`, starts when
+// it reads a line, prints the rate, and exits when it reads another line.
 import readline from 'node:readline/promises';
 import pg from 'pg';
 import { PgBoss } from 'pg-boss';
 
 const [jobs, batchSize] = process.argv.slice(2).map(Number);
-const pool = new pg.Pool({ max: 2 });
+const connectionString = process.env.DATABASE_URL;
+const pool = new pg.Pool({ connectionString, max: 2 });
 await pool.query("DELETE FROM orders");
 await pool.query(
   `INSERT INTO orders (order_id, user_id, item_ids, total_amount, status)
    SELECT 'job-' || n, 'user-1', '{book-1,pen-7}', 59.98, 'pending' FROM generate_series(1, $1) AS n`, [jobs]);
 
-const { PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE } = process.env;
-const boss = new PgBoss({ host: PGHOST, port: Number(PGPORT), user: PGUSER, password: PGPASSWORD, database: PGDATABASE,
-  supervise: false, schedule: false });
+const boss = new PgBoss({ connectionString, supervise: false, schedule: false });
 boss.on('error', console.error);
 await boss.start();
 await boss.createQueue('finish');

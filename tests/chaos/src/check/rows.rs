@@ -1,8 +1,10 @@
 //! Reads the final state from the database.
 
 use sandbox::Result;
+use serde::Deserialize;
 use tokio_postgres::Client;
 
+#[derive(Deserialize)]
 pub struct Row {
     pub order: String,
     pub status: String,
@@ -21,27 +23,18 @@ pub struct Row {
 pub async fn rows(sql: &Client) -> Result<Vec<Row>> {
     let rows = sql
         .query(
-            "SELECT o.order_id, o.status, extract(epoch FROM o.started_at)::float8 AS started_at,
-                extract(epoch FROM o.finished_at)::float8 AS finished_at, o.failure,
-                w.order_id IS NOT NULL AS has_work, o.started_at < o.process_after IS TRUE AS is_early, coalesce(r.retries, 0) + 1 AS ends
-            FROM order_states AS o JOIN orders AS r USING (order_id) LEFT JOIN order_work AS w USING (order_id)
-            WHERE o.order_id NOT LIKE 'aged-%'",
+            "SELECT to_jsonb(found)::text FROM (
+                SELECT o.order_id AS order, o.status, extract(epoch FROM o.started_at) AS started_at,
+                    extract(epoch FROM o.finished_at) AS finished_at, o.failure,
+                    w.order_id IS NOT NULL AS has_work, o.started_at < o.process_after IS TRUE AS is_early,
+                    coalesce(r.retries, 0) + 1 AS ends
+                FROM order_states AS o JOIN orders AS r USING (order_id) LEFT JOIN order_work AS w USING (order_id)
+                WHERE o.order_id NOT LIKE 'aged-%'
+            ) AS found",
             &[],
         )
         .await?;
-    Ok(rows
-        .iter()
-        .map(|row| Row {
-            order: row.get("order_id"),
-            status: row.get("status"),
-            started_at: row.get("started_at"),
-            finished_at: row.get("finished_at"),
-            failure: row.get("failure"),
-            has_work: row.get("has_work"),
-            is_early: row.get("is_early"),
-            ends: row.get("ends"),
-        })
-        .collect())
+    rows.iter().map(|row| Ok(serde_json::from_str(row.get(0))?)).collect()
 }
 
 /// Returns the totals of the statistics, histograms included, and the same totals counted over the orders.

@@ -62,7 +62,7 @@ impl Storm {
         let end = journal.now();
         let (accept, finish) = tokio::join!(after(&journal.last_accept, end), after(&journal.last_finish, end));
         let recovery = Recovery { fault, away, accept: accept - end, finish: finish - end };
-        self.recoveries.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(recovery);
+        self.recoveries.lock().push(recovery);
     }
 
     /// Injects the fault, waits until it is over, and returns how long it lasted.

@@ -49,13 +49,9 @@ pub fn function(options: &Options, name: &str, variables: &[(String, String)], l
     }
     // The api's is the template's. The sweeper's is shorter than its schedule, as in the template.
     let limit = if name == "api" { 10 } else { options.times.function };
-    Ok(Function {
-        name: name.to_owned(),
-        bootstrap,
-        variables: variables.iter().cloned().chain([(LIMIT.to_owned(), limit.to_string())]).collect(),
-        timeout: Duration::from_secs(limit),
-        log: Some(logs.join(format!("{name}.log"))),
-    })
+    let variables = variables.iter().cloned().chain([(LIMIT.to_owned(), limit.to_string())]);
+    let function = Function::new(name, bootstrap, variables, Duration::from_secs(limit));
+    Ok(Function { log: Some(logs.join(format!("{name}.log"))), ..function })
 }
 
 /// The same function with a wall clock that is wrong by `offset`. Its monotonic clock stays right.

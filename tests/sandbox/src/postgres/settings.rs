@@ -1,11 +1,7 @@
 //! Changes of a running server's settings and files.
 
-use std::time::Duration;
-
-use tokio::time::{sleep, timeout};
-
 use super::{PATIENCE, Postgres};
-use crate::{Error, Result};
+use crate::{Result, until};
 
 impl Postgres {
     /// Enables TLS with this certificate and private key, both PEM.
@@ -26,13 +22,8 @@ impl Postgres {
     /// Reloads the settings, and waits until the query `is_done` returns true.
     pub async fn reload(&self, is_done: &str) -> Result<()> {
         self.connect().await?.batch_execute("SELECT pg_reload_conf()").await?;
-        let done = async {
-            // A new connection has the settings of the server's first process, which has informed all others by then.
-            while !self.connect().await?.query_one(is_done, &[]).await?.get::<_, bool>(0) {
-                sleep(Duration::from_millis(20)).await;
-            }
-            Ok::<_, Error>(())
-        };
-        timeout(PATIENCE, done).await?
+        // A new connection has the settings of the server's first process, which has informed all others by then.
+        let done = async || Ok(self.connect().await?.query_one(is_done, &[]).await?.get(0));
+        until(is_done, PATIENCE, done).await
     }
 }

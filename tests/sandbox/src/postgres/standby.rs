@@ -1,9 +1,7 @@
 //! Hot standbys and their promotion.
 
-use tokio::time::{sleep, timeout};
-
 use super::{PATIENCE, Postgres, ROLE, Stop};
-use crate::Result;
+use crate::{Result, until};
 
 impl Postgres {
     /// Starts a standby of this server on this port. It has all committed data, follows new commits and answers reads.
@@ -25,13 +23,8 @@ impl Postgres {
         let follows = "SELECT count(*) FROM pg_stat_replication
             WHERE state = 'streaming' AND pg_wal_lsn_diff(pg_current_wal_lsn(), flush_lsn) < 1000000";
         let client = self.connect().await?;
-        let followed = async {
-            while client.query_one(follows, &[]).await?.get::<_, i64>(0) == 0 {
-                sleep(std::time::Duration::from_millis(50)).await;
-            }
-            Ok::<_, tokio_postgres::Error>(())
-        };
-        timeout(PATIENCE, followed).await??;
+        let followed = async || Ok(client.query_one(follows, &[]).await?.get::<_, i64>(0) > 0);
+        until("a standby follows", PATIENCE, followed).await?;
         self.stop(Stop::Fast).await
     }
 

@@ -1,9 +1,9 @@
 //! An event bus next to the queues, with `PutEvents`: it keeps what it has taken.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 /// The most entries of a call.
@@ -59,7 +59,8 @@ impl Bus {
             let (detail_type, detail) = (text(entry, "DetailType"), text(entry, "Detail"));
             serde_json::from_str::<Value>(&detail).ok()?;
             if !self.is_missing() {
-                self.lock().push(Taken { at: SystemTime::now(), time: entry["Time"].as_i64(), detail_type, detail });
+                let (at, time) = (SystemTime::now(), entry["Time"].as_i64());
+                self.taken.lock().push(Taken { at, time, detail_type, detail });
             }
             results.push(json!({"EventId": index.to_string()}));
         }
@@ -68,10 +69,6 @@ impl Bus {
     }
 
     pub fn taken(&self) -> Vec<Taken> {
-        self.lock().clone()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Taken>> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+        self.taken.lock().clone()
     }
 }

@@ -1,12 +1,13 @@
 //! The Runtime API of one environment.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use hyper::Method;
 use hyper::http::response::Builder;
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::Result;
@@ -91,7 +92,7 @@ impl State {
             return std::future::pending().await;
         };
         let request_id = uuid::Uuid::new_v4().to_string();
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(request_id.clone(), invocation.answer);
+        self.open.lock().insert(request_id.clone(), invocation.answer);
         let deadline = SystemTime::now() + self.timeout;
         let deadline = deadline.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         Builder::new()
@@ -110,7 +111,7 @@ impl State {
     /// Completes the invocation that the path names (`…/invocation/{id}/response`) with its outcome.
     fn close(&self, path: &str, outcome: Outcome) -> Response {
         let request_id = path.rsplit('/').nth(1).unwrap_or_default();
-        let answer = self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(request_id);
+        let answer = self.open.lock().remove(request_id);
         if let Some(answer) = answer {
             let _ = answer.send(outcome); // The caller may have given up.
         }

@@ -1,10 +1,11 @@
 //! The environments of a function: one for each simultaneous call, up to a limit. A call never waits for an ended one.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use super::{Environment, Function, InvokeError};
@@ -41,7 +42,7 @@ impl Pool {
     pub async fn warm(&self, count: usize) -> Result<()> {
         for _ in 0..count {
             let environment = self.start().await?;
-            self.lock().idle.push(environment);
+            self.environments.lock().idle.push(environment);
         }
         Ok(())
     }
@@ -57,17 +58,17 @@ impl Pool {
         let result = environment.invoke(event).await;
         if result == Err(InvokeError::TimedOut) {
             let killed = (environment.name().to_owned(), SystemTime::now());
-            self.timed_out.lock().unwrap_or_else(PoisonError::into_inner).push(killed);
+            self.timed_out.lock().push(killed);
         }
         if environment.is_running() {
-            self.lock().idle.push(environment);
+            self.environments.lock().idle.push(environment);
         }
         result
     }
 
     /// The running environments.
     pub fn running(&self) -> Vec<Arc<Environment>> {
-        let environments = self.lock();
+        let environments = self.environments.lock();
         environments.all.iter().filter(|environment| environment.is_running()).map(Arc::clone).collect()
     }
 
@@ -88,12 +89,12 @@ impl Pool {
 
     /// The environments that were killed at their time-out, and when, without those that the harness had paused.
     pub fn timed_out(&self) -> Vec<(String, SystemTime)> {
-        self.timed_out.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.timed_out.lock().clone()
     }
 
     /// Removes and returns the idle environment that was used last, as Lambda does.
     fn pop_idle(&self) -> Option<Arc<Environment>> {
-        let mut environments = self.lock();
+        let mut environments = self.environments.lock();
         std::iter::from_fn(|| environments.idle.pop()).find(|environment| environment.is_running())
     }
 
@@ -101,13 +102,9 @@ impl Pool {
         let number = self.started.fetch_add(1, Ordering::Relaxed) + 1;
         let name = format!("{}-{number}", self.function.name);
         let environment = Arc::new(Environment::start(&self.function, name).await?);
-        let mut environments = self.lock();
+        let mut environments = self.environments.lock();
         environments.all.retain(|environment| environment.is_running());
         environments.all.push(Arc::clone(&environment));
         Ok(environment)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Environments> {
-        self.environments.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
