@@ -82,9 +82,9 @@ async fn world_of_slices(variables: &[(&str, &str)]) -> World {
         world.insert(1, &[("order_id", order_id), ago, ("process_after", process_after)]).await;
     };
     insert("'first'", "NULL").await;
-    // Two of these rows fill a page, so that they need more pages than a slice has. They are not due.
-    let fill = "INSERT INTO order_work (order_id, created_at, due_at)
-        SELECT repeat('x', 1850) || i, now(), now() + interval '1 day' FROM generate_series(1, 33000) AS i";
+    // Each of these rows has a page, so that they need more pages than a slice has. They are not due.
+    let fill = "ALTER TABLE order_work SET (fillfactor = 10); INSERT INTO order_work (order_id, created_at, due_at)
+        SELECT repeat('x', 400) || i, now(), now() + interval '1 day' FROM generate_series(1, 16500) AS i";
     world.execute(fill).await;
     insert("'last'", "NULL").await;
     insert("'scheduled'", "now() + interval '1 minute'").await;
