@@ -31,7 +31,7 @@ FUZZ_STACK := $(call own_stack,fuzz,15542,4676,4677)
 QUEUE_TESTS := processing:: sweeping:: fulfilling:: creating:: operating::
 
 .DEFAULT_GOAL := help
-.PHONY: help machine deploy deny sbom run demo dev up down status logs token sample-data openapi clients doctor load tail test compile test-waiting test-computing test-stack test-bare sam-local test-localstack test-pgbouncer test-browser chaos fuzz rehearsal bench rivals cost scaling check lint contract build tools pins clean
+.PHONY: help machine deploy deny sbom run demo dev up down status logs token sample-data openapi clients doctor load tail test compile test-model test-on-stack test-waiting test-computing test-stack test-bare sam-local test-localstack test-pgbouncer test-browser chaos fuzz rehearsal bench rivals cost scaling check lint contract build tools pins clean
 .SILENT:
 
 help: ## list the targets
@@ -79,7 +79,7 @@ openapi: ## write functions/site/assets/openapi.json from the routes, and the pa
 test: ## check everything: format, lints, unit tests, integration tests on a stack of its own
 	$(MAKE) --no-print-directory -j2 check tools lint test-stack
 	$(MAKE) --no-print-directory -j2 build compile
-	export RUST_TEST_THREADS=$(or $(RUST_TEST_THREADS),8); $(TEST_STACK) exec $(MAKE) --no-print-directory -j2 test-waiting test-computing
+	export RUST_TEST_THREADS=$(or $(RUST_TEST_THREADS),8); $(MAKE) --no-print-directory -j2 test-model test-on-stack
 	echo "==> Everything passed"
 
 # Compiled beside the functions, whose last crates leave a core idle.
@@ -93,7 +93,14 @@ test-waiting:
 	cargo test --quiet --workspace --test process --test short --test integration -- --include-ignored $(WAITING)
 
 test-computing:
-	cargo test --workspace --all-targets -- --include-ignored $(addprefix --skip ,$(WAITING))
+	cargo test --workspace --exclude model --all-targets -- --include-ignored $(addprefix --skip ,$(WAITING))
+
+test-on-stack:
+	$(TEST_STACK) exec env MAKEFLAGS= $(MAKE) --no-print-directory -j2 test-waiting test-computing
+
+# The model needs no stack. It computes while the stack starts, which waits for most of its time.
+test-model:
+	cargo test --package model --all-targets
 
 test-stack: $(LOCAL) ## run the unit tests of tests/stack
 	PYTHONPATH=tests .venv/stack/bin/python -m unittest discover --quiet --start-directory tests/stack --top-level-directory tests
@@ -174,12 +181,15 @@ lint: $(LOCAL) contract .local/lint/.stamp ## check the SAM template, its securi
 	.venv/lint/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	touch $@
 
-contract: .local/contract/.stamp ## check the OpenAPI document: two linters, examples included, and the comparison with the last release's
+contract: .local/contract/.checked ## check the OpenAPI document: two linters, examples included, and the comparison with the last release's
+
+.local/contract/.checked: $(DOCUMENT) CHANGELOG.md $(wildcard tests/contract/*) .local/contract/.stamp
 	echo "==> Checking the OpenAPI document, also against the last release's"
 	$(NODE) node --test --test-reporter=dot tests/contract/breaking.test.mjs >.local/contract/log || { cat .local/contract/log; exit 1; }
 	$(NODE) node tests/contract/compare.mjs
 	$(NODE) redocly lint --config tests/contract/redocly.yaml $(DOCUMENT) >.local/contract/log 2>&1 || { cat .local/contract/log; exit 1; }
 	$(NODE) spectral lint --quiet --fail-severity hint --ruleset tests/contract/spectral.yaml $(DOCUMENT)
+	touch $@
 
 deny: .local/tools/bin/cargo-deny ## check the dependencies against .deny.toml: licences, sources, duplicates
 	.local/tools/bin/cargo-deny --locked check licenses bans sources
