@@ -6,7 +6,7 @@ use serde::Serialize;
 use shared::db::stats::{Hour, Hours, MAX_HOURS};
 use shared::order::Status;
 use time::OffsetDateTime;
-use utoipa::openapi::schema::{AnyOfBuilder, KnownFormat, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -88,17 +88,4 @@ pub fn parse(pairs: &[(String, String)]) -> Result<Option<i32>, ApiError> {
     };
     errors.truncate(MAX_ERRORS);
     if errors.is_empty() { Ok(hours) } else { Err(ApiError::Invalid(errors)) }
-}
-
-/// The schema of the parameter.
-pub struct HoursParameter;
-
-impl ToSchema for HoursParameter {}
-
-impl PartialSchema for HoursParameter {
-    fn schema() -> RefOr<Schema> {
-        let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(MAX_HOURS));
-        let nothing = ObjectBuilder::new().schema_type(Type::String).max_length(Some(0));
-        AnyOfBuilder::new().item(number).item(nothing).description(Some("A number, or empty")).into()
-    }
 }

@@ -9,13 +9,13 @@ use shared::view::OrderView;
 use utoipa::ToSchema;
 
 use super::cursor;
-use super::parameters::{CursorParameter, CursorText, LimitParameter, OrderIdsParameter, StatusFilter, TimeParameter};
 use super::selection::{CAUSE_RULE, is_valid_cause};
 use crate::answer_size;
 use crate::call::Call;
 use crate::caller::{Caller, require_user};
 use crate::problem::{ApiError, Problem, Refusals};
 use crate::query::{MAX_ERRORS, Parameters, UNKNOWN, at};
+use crate::schemas::{CursorParameter, CursorText, LimitParameter, OrderIdsParameter, StatusFilter, TimeParameter};
 
 /// The orders of a page if the client sends no limit.
 const DEFAULT_LIMIT: i64 = 50;

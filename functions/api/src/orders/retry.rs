@@ -14,13 +14,13 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::create::enqueue;
-use super::parameters::OrderIdText;
 use super::read::{OrderPath, find};
 use super::selection::{CAUSE_RULE, check_bounds, is_valid_cause};
 use crate::call::Call;
 use crate::caller::Admin;
 use crate::json::{NoOptions, OptionalBody};
 use crate::problem::{ApiError, Problem, RefusalsOfOne, RefusalsOfOptions};
+use crate::schemas::OrderIdText;
 
 /// The most causes that a report names.
 const MAX_CAUSES: i64 = 20;

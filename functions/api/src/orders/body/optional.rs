@@ -11,8 +11,8 @@ use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::{Members, at, escaped};
-use crate::orders::parameters::{label, string};
 use crate::problem::FieldError;
+use crate::schemas::{label, string};
 
 /// How far ahead an order can be scheduled.
 const LONGEST_WAIT: Duration = Duration::days(30);
