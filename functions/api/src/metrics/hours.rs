@@ -12,7 +12,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::{PercentilesView, with_counts};
 use crate::problem::ApiError;
-use crate::query::{MAX_ERRORS, UNKNOWN, at};
+use crate::query::{UNKNOWN, at};
 
 /// The outcomes of this hour and of the hours before it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -86,6 +86,5 @@ pub fn parse(pairs: &[(String, String)]) -> Result<Option<i32>, ApiError> {
             None
         }
     };
-    errors.truncate(MAX_ERRORS);
-    if errors.is_empty() { Ok(hours) } else { Err(ApiError::Invalid(errors)) }
+    ApiError::unless_valid(Some(hours), errors)
 }

@@ -14,7 +14,7 @@ use crate::answer_size;
 use crate::call::Call;
 use crate::caller::{Caller, require_user};
 use crate::problem::{ApiError, Problem, Refusals};
-use crate::query::{MAX_ERRORS, Parameters, UNKNOWN, at};
+use crate::query::{Parameters, UNKNOWN, at};
 use crate::schemas::{CursorParameter, CursorText, LimitParameter, OrderIdsParameter, StatusFilter, TimeParameter};
 
 /// The orders of a page if the client sends no limit.
@@ -125,8 +125,7 @@ fn parse(pairs: &[(String, String)]) -> Result<ListQuery, ApiError> {
     if pairs.iter().filter(|(name, _)| name == "order_id").count() > MAX_ORDER_IDS {
         errors.push(at("order_id", "must appear at most 100 times"));
     }
-    errors.truncate(MAX_ERRORS);
-    if errors.is_empty() { Ok(query) } else { Err(ApiError::Invalid(errors)) }
+    ApiError::unless_valid(Some(query), errors)
 }
 
 /// Whether no order can match: only failed orders have a cause.

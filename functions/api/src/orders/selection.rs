@@ -20,9 +20,8 @@ pub fn check_bounds(order_ids: Option<&[OrderId]>, limit: i64, per_second: u32) 
         ("per_second", Some(usize::try_from(per_second).unwrap_or_default()), range),
     ];
     let bad = checks.into_iter().filter(|(_, number, _)| number.is_some_and(|number| !is_within(number)));
-    let errors: Vec<_> =
-        bad.map(|(name, _, rule)| FieldError { pointer: format!("#/{name}"), detail: rule.to_owned() }).collect();
-    if errors.is_empty() { Ok(()) } else { Err(ApiError::Invalid(errors)) }
+    let errors = bad.map(|(name, _, rule)| FieldError { pointer: format!("#/{name}"), detail: rule.to_owned() });
+    ApiError::unless_valid(Some(()), errors.collect())
 }
 
 /// Whether a text can be a filter by cause.
