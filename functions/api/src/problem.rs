@@ -76,6 +76,13 @@ pub struct FieldError {
     pub detail: String,
 }
 
+impl FieldError {
+    /// The error at this pointer.
+    pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), detail: detail.into() }
+    }
+}
+
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
@@ -88,7 +95,7 @@ impl From<StoreError> for ApiError {
 impl ApiError {
     /// The refusal of one value, at this [`FieldError::pointer`].
     pub fn invalid(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self::Invalid(vec![FieldError { pointer: pointer.into(), detail: detail.into() }])
+        Self::Invalid(vec![FieldError::new(pointer, detail)])
     }
 
     /// The value, or the refusal of a request with errors. A value that could not be read has one.

@@ -25,5 +25,5 @@ impl<S: Send + Sync> FromRequestParts<S> for Parameters {
 
 /// An error at a parameter.
 pub fn at(name: &str, detail: &str) -> FieldError {
-    FieldError { pointer: format!("?{}", name.chars().take(MAX_NAME).collect::<String>()), detail: detail.to_owned() }
+    FieldError::new(format!("?{}", name.chars().take(MAX_NAME).collect::<String>()), detail)
 }

@@ -85,12 +85,12 @@ impl Members<'_> {
 
 /// An error at a member. `path` is escaped for a JSON pointer already.
 fn at(path: &str, detail: &str) -> FieldError {
-    FieldError { pointer: format!("#/{path}"), detail: detail.to_owned() }
+    FieldError::new(format!("#/{path}"), detail)
 }
 
-/// Escapes a client's name for a JSON pointer (RFC 6901), cut to a readable length.
+/// A client's name, cut to a readable length and escaped for a JSON pointer.
 fn escaped(name: &str) -> String {
-    name.chars().take(MAX_NAME).collect::<String>().replace('~', "~0").replace('/', "~1")
+    json::pointer_part(&name.chars().take(MAX_NAME).collect::<String>())
 }
 
 impl<'de> Deserialize<'de> for Members<'de> {

@@ -20,7 +20,7 @@ pub fn check_bounds(order_ids: Option<&[OrderId]>, limit: i64, per_second: u32) 
         ("per_second", Some(usize::try_from(per_second).unwrap_or_default()), range),
     ];
     let bad = checks.into_iter().filter(|(_, number, _)| number.is_some_and(|number| !is_within(number)));
-    let errors = bad.map(|(name, _, rule)| FieldError { pointer: format!("#/{name}"), detail: rule.to_owned() });
+    let errors = bad.map(|(name, _, rule)| FieldError::new(format!("#/{name}"), rule));
     ApiError::unless_valid(Some(()), errors.collect())
 }
 
