@@ -9,7 +9,7 @@ use shared::view::OrderView;
 use utoipa::ToSchema;
 
 use super::cursor;
-use super::selection::{CAUSE_RULE, is_valid_cause};
+use super::selection::check_cause;
 use crate::answer_size;
 use crate::call::Call;
 use crate::caller::{Caller, require_user};
@@ -148,8 +148,7 @@ impl ListQuery {
             "order_id" => filter.order_ids.push(value.parse().map_err(|invalid| format!("{invalid}"))?),
             "created_from" => filter.created_from = Some(timestamp::parse(value)?),
             "created_before" => filter.created_before = Some(timestamp::parse(value)?),
-            "cause" if is_valid_cause(value) => filter.cause = Some(value.to_owned()),
-            "cause" => return Err(CAUSE_RULE.to_owned()),
+            "cause" => filter.cause = Some(check_cause(value).map(|()| value.to_owned())?),
             "limit" => self.limit = Some(limit(value).ok_or("must be a whole number from 1 to 200")?),
             "cursor" => filter.after = Some(cursor::decode(value).ok_or("must be the next_cursor of an earlier page")?),
             _ => return Err(UNKNOWN.to_owned()),

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use super::create::enqueue;
 use super::read::{OrderPath, find};
-use super::selection::{CAUSE_RULE, check_bounds, is_valid_cause};
+use super::selection::{check_bounds, check_cause};
 use crate::call::Call;
 use crate::caller::Admin;
 use crate::json::{NoOptions, OptionalBody};
@@ -107,8 +107,8 @@ pub struct RetryOptions {
 impl RetryOptions {
     fn filter(self) -> Result<FailedFilter, ApiError> {
         let Self { order_ids, created_from, created_before, failed_from, failed_before, user_id, cause, .. } = self;
-        if cause.as_ref().is_some_and(|text| !is_valid_cause(text)) {
-            return Err(ApiError::invalid("#/cause", CAUSE_RULE));
+        if let Some(cause) = &cause {
+            check_cause(cause).map_err(|rule| ApiError::invalid("#/cause", rule))?;
         }
         Ok(FailedFilter { order_ids, created_from, created_before, failed_from, failed_before, user_id, cause })
     }

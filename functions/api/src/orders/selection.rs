@@ -24,10 +24,11 @@ pub fn check_bounds(order_ids: Option<&[OrderId]>, limit: i64, per_second: u32) 
     ApiError::unless_valid(Some(()), errors.collect())
 }
 
-/// Whether a text can be a filter by cause.
-pub fn is_valid_cause(text: &str) -> bool {
-    text.chars().count() <= MAX_CAUSE && !text.contains(char::is_control)
+/// Checks a filter by cause. The error is the rule that it breaks.
+pub fn check_cause(text: &str) -> Result<(), &'static str> {
+    if text.chars().count() <= MAX_CAUSE && !text.contains(char::is_control) {
+        Ok(())
+    } else {
+        Err("must be at most 256 characters, none of them a control character")
+    }
 }
-
-/// What a filter by cause must be.
-pub const CAUSE_RULE: &str = "must be at most 256 characters, none of them a control character";
