@@ -14,6 +14,7 @@ mod group;
 mod message;
 
 use std::collections::HashSet;
+use std::hash::BuildHasher;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -191,6 +192,16 @@ impl Queue {
         let numbers: Option<Vec<i64>> = counts.iter().map(|name| found.get(name)?.parse().ok()).collect();
         Ok(numbers.ok_or_else(|| QueueError::Failed("the answer lacks a number of messages".to_owned()))?.iter().sum())
     }
+}
+
+/// Splits items into those whose message was sent and the others, whose indexes [`Queue::send_all`] has returned.
+#[must_use]
+pub fn split<T>(items: impl IntoIterator<Item = T>, unsent: &HashSet<usize, impl BuildHasher>) -> (Vec<T>, Vec<T>) {
+    let (mut sent, mut others) = (Vec::new(), Vec::new());
+    for (index, item) in items.into_iter().enumerate() {
+        if unsent.contains(&index) { &mut others } else { &mut sent }.push(item);
+    }
+    (sent, others)
 }
 
 /// The indexes of the entries of a call whose ids are not among the confirmed ones.
