@@ -123,11 +123,4 @@ impl Sweeper {
             }
         }
     }
-
-    /// Deletes old orders, if the deployment keeps them only for a time. It comes last: nothing else waits for it.
-    async fn delete_old(&self, deadline: Deadline, swept: &mut Swept) -> Result<(), StoreError> {
-        let Some(retention) = &self.retention else { return Ok(()) };
-        let store = self.database.until(deadline);
-        retention.apply(&store, deadline, self.timeout / CHUNK_SHARE, &mut swept.deleted).await
-    }
 }
