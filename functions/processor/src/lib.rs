@@ -252,13 +252,14 @@ fn log_unrecorded(error: &StoreError) {
 /// Logs an attempt. A successful one is logged at `DEBUG` only: the order's row has its start and end.
 fn log_attempt(order: &Claimed, outcome: &Outcome) {
     let (order_id, attempt) = (&order.order_id, order.attempts + 1);
+    if matches!(outcome, Outcome::Retry { .. }) {
+        Count::Retried.add(1);
+    }
     match outcome {
         Outcome::Complete | Outcome::Wait(_) | Outcome::NotStarted => {
             tracing::debug!(order.id = %order_id, attempt, %outcome, "attempted an order");
         }
-        Outcome::Fail(_) => tracing::info!(order.id = %order_id, attempt, %outcome, "attempted an order"),
-        Outcome::Retry { .. } => {
-            Count::Retried.add(1);
+        Outcome::Fail(_) | Outcome::Retry { .. } => {
             tracing::info!(order.id = %order_id, attempt, %outcome, "attempted an order");
         }
     }
