@@ -135,9 +135,7 @@ impl<W: Work> Processor<W> {
             ended = ended.len(),
             "claimed a batch"
         );
-        if self.bus.is_some() {
-            batch.ended.extend(ended);
-        }
+        batch.ended.extend(ended);
         let store = self.database.until(deadline).repeating_until(budget::of_repeats(deadline));
         let lease = Lease { token, since: Instant::now(), store };
         let work_deadline = budget::of_work(deadline, self.config.function_timeout);
@@ -207,10 +205,8 @@ impl<W: Work> Processor<W> {
         let sent = Instant::now();
         match lease.store.finish(lease.token, &ends).await {
             Ok(recorded) => {
-                if self.bus.is_some() {
-                    // Also those recorded before: their answer may have got lost.
-                    batch.ended.extend(ends.iter().map(|end| end.order.order_id.clone()));
-                }
+                // Also those recorded before: their answer may have got lost.
+                batch.ended.extend(ends.iter().map(|end| end.order.order_id.clone()));
                 let (ended, others): (Vec<_>, Vec<_>) =
                     ends.iter().partition(|end| recorded.contains(&end.order.order_id));
                 count(&ended, sent.elapsed());
