@@ -194,14 +194,17 @@ impl Queue {
     }
 }
 
-/// Splits items into those whose message was sent and the others, whose indexes [`Queue::send_all`] has returned.
+/// Splits items into those that the queue confirmed and the others, whose indexes a call has returned.
 #[must_use]
-pub fn split<T>(items: impl IntoIterator<Item = T>, unsent: &HashSet<usize, impl BuildHasher>) -> (Vec<T>, Vec<T>) {
-    let (mut sent, mut others) = (Vec::new(), Vec::new());
+pub fn split<T>(
+    items: impl IntoIterator<Item = T>,
+    unconfirmed: &HashSet<usize, impl BuildHasher>,
+) -> (Vec<T>, Vec<T>) {
+    let (mut confirmed, mut others) = (Vec::new(), Vec::new());
     for (index, item) in items.into_iter().enumerate() {
-        if unsent.contains(&index) { &mut others } else { &mut sent }.push(item);
+        if unconfirmed.contains(&index) { &mut others } else { &mut confirmed }.push(item);
     }
-    (sent, others)
+    (confirmed, others)
 }
 
 /// The indexes of the entries of a call whose ids are not among the confirmed ones.

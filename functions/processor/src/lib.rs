@@ -40,6 +40,7 @@ use shared::db::{Database, DbConfig, Store, StoreError};
 use shared::deadline::Deadline;
 use shared::error::Chain;
 use shared::events::Bus;
+use shared::queue::split;
 use shared::telemetry::{Count, Measure};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -166,14 +167,11 @@ impl<W: Work> Processor<W> {
     /// Reports the invisible messages as failed, so that Lambda does not delete them. An order whose message may be visible gets a new one:
     /// the old message would only return after its visibility timeout.
     async fn keep(&self, kept: Vec<Kept<'_>>, unconfirmed: &HashSet<usize>, batch: &mut Batch, deadline: Deadline) {
-        let mut others = Vec::new();
-        for (index, kept) in kept.into_iter().enumerate() {
-            if unconfirmed.contains(&index) {
-                others.push((kept.order_id, kept.due_in));
-            } else {
-                batch.fail_message(kept.message_id);
-            }
+        let (invisible, others) = split(kept, unconfirmed);
+        for kept in invisible {
+            batch.fail_message(kept.message_id);
         }
+        let others: Vec<_> = others.iter().map(|kept| (kept.order_id, kept.due_in)).collect();
         for order_id in self.queues.enqueue_later(&others, batch, deadline).await {
             batch.fail(order_id);
         }
