@@ -4,7 +4,6 @@
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
-//! | `STAGE` | `dev`, `staging` or `prod`; `migrate` does not read it | required |
 //! | `DATABASE_URL` | `postgres://[user[:password]@]host[:port]/database` | required |
 //! | `DATABASE_SECRET_ARN` | a secret of Secrets Manager that holds user and password, in place of the URL's | none |
 //! | `DATABASE_AUTH` | `password`, or `iam`: the URL's user signs in with a token of RDS's IAM authentication | `password` |

@@ -227,7 +227,7 @@ mod tests {
         let env = Env::from_iter([("DATABASE_URL", url.as_str()), ("DATABASE_TLS", "off")]);
         let store = Database::new(DbConfig::from_env(&env).unwrap()).until(Deadline::after(Duration::from_secs(5)));
         let error = store.ping().await.unwrap_err();
-        assert!(matches!(error.cause(), DbError::Busy(_)), "{}", Chain(&error));
+        assert!(Chain(&error).to_string().contains("the database is busy"), "{}", Chain(&error));
         assert_eq!(logins.load(Ordering::Relaxed), 1);
     }
 

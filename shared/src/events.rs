@@ -52,12 +52,6 @@ enum State {
     Unavailable,
 }
 
-/// Whether a deployment with these variables announces the ends of its orders.
-#[must_use]
-pub fn announces_ends(env: &Env) -> bool {
-    env.text(EVENT_BUS).is_some()
-}
-
 /// The event bus.
 pub struct Bus {
     client: Client,
@@ -238,8 +232,6 @@ mod tests {
 
     #[test]
     fn deployment_without_a_bus_announces_nothing() {
-        assert!(!announces_ends(&Env::from_iter([("EVENT_BUS", "")])));
-        assert!(announces_ends(&Env::from_iter([("EVENT_BUS", "shop")])));
         assert!(Bus::from_env(&Env::from_iter([("EVENT_BUS", "")])).unwrap().is_none());
     }
 }

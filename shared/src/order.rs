@@ -83,12 +83,6 @@ impl UserId {
     }
 }
 
-impl From<UserId> for String {
-    fn from(user_id: UserId) -> Self {
-        user_id.0
-    }
-}
-
 impl FromStr for UserId {
     type Err = Invalid;
 
@@ -120,12 +114,6 @@ impl ItemIds {
     #[must_use]
     pub fn as_slice(&self) -> &[String] {
         &self.0
-    }
-}
-
-impl From<ItemIds> for Vec<String> {
-    fn from(items: ItemIds) -> Self {
-        items.0
     }
 }
 

@@ -14,6 +14,7 @@ mod group;
 mod message;
 
 use std::collections::HashSet;
+use std::hash::BuildHasher;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -191,6 +192,19 @@ impl Queue {
         let numbers: Option<Vec<i64>> = counts.iter().map(|name| found.get(name)?.parse().ok()).collect();
         Ok(numbers.ok_or_else(|| QueueError::Failed("the answer lacks a number of messages".to_owned()))?.iter().sum())
     }
+}
+
+/// Splits items into those that the queue confirmed and the others, whose indexes a call has returned.
+#[must_use]
+pub fn split<T>(
+    items: impl IntoIterator<Item = T>,
+    unconfirmed: &HashSet<usize, impl BuildHasher>,
+) -> (Vec<T>, Vec<T>) {
+    let (mut confirmed, mut others) = (Vec::new(), Vec::new());
+    for (index, item) in items.into_iter().enumerate() {
+        if unconfirmed.contains(&index) { &mut others } else { &mut confirmed }.push(item);
+    }
+    (confirmed, others)
 }
 
 /// The indexes of the entries of a call whose ids are not among the confirmed ones.

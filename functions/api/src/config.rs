@@ -2,6 +2,7 @@
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
+//! | `STAGE` | `dev`, `staging` or `prod` | required |
 //! | `AUTH` | `jwt`: the gateway's claims identify callers; `off`: every caller may do everything, never in `prod` | `jwt` |
 //! | `ADMIN_GROUP` | the group of Amazon Cognito (`cognito:groups`) whose members have `orders/admin` | none |
 //! | `CANCEL_WINDOW_SECONDS` | how long an order waits before processing begins, 0 to 86400 | 2 |

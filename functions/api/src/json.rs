@@ -112,13 +112,18 @@ fn refusal(path: &Path, error: &serde_json::Error) -> ApiError {
     ApiError::invalid(pointer, cut(detail))
 }
 
-/// The part of a JSON pointer (RFC 6901).
+/// The part of a JSON pointer.
 fn part(segment: &Segment) -> String {
     let name = match segment {
         Segment::Seq { index } => index.to_string(),
         other => other.to_string(),
     };
-    format!("/{}", cut(&name).replace('~', "~0").replace('/', "~1"))
+    format!("/{}", pointer_part(&cut(&name)))
+}
+
+/// Escapes a name for a JSON pointer (RFC 6901).
+pub fn pointer_part(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
 
 /// The refusal of a body that is not a JSON object.

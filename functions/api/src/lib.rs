@@ -16,6 +16,7 @@ mod orders;
 mod pause;
 mod problem;
 mod query;
+mod schemas;
 mod scopes;
 mod users;
 mod webhooks;

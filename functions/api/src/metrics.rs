@@ -16,13 +16,14 @@ use utoipa::openapi::schema::ObjectBuilder;
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use self::hours::{HoursParameter, HoursView};
+use self::hours::HoursView;
 use crate::call::Call;
 use crate::caller::{Caller, Scope};
 use crate::media_type::preferred;
 use crate::pause::PauseView;
 use crate::problem::{ApiError, Problem, Refusals};
 use crate::query::Parameters;
+use crate::schemas::HoursParameter;
 
 const JSON: &str = "application/json";
 /// OpenMetrics 1.0.

@@ -24,6 +24,10 @@ pub use refusals::{GatewayRefusal, Refusals, RefusalsOfOne, RefusalsOfOptions, R
 
 /// How long a client should wait before it repeats a call that found the database or the queue unavailable.
 const RETRY_AFTER_SECONDS: &str = "2";
+/// The most errors that an answer names for one order, or for one query. A batch names as many for each of its orders.
+pub const MAX_ERRORS: usize = 20;
+/// The most characters of an unknown field's or parameter's name that an answer repeats.
+pub const MAX_NAME: usize = 40;
 /// The page that explains each kind of problem, relative to the API's root (RFC 9457, 3.1.1).
 const EXPLAINED_AT: &str = "/docs/problems";
 
@@ -72,6 +76,13 @@ pub struct FieldError {
     pub detail: String,
 }
 
+impl FieldError {
+    /// The error at this pointer.
+    pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), detail: detail.into() }
+    }
+}
+
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
@@ -84,7 +95,18 @@ impl From<StoreError> for ApiError {
 impl ApiError {
     /// The refusal of one value, at this [`FieldError::pointer`].
     pub fn invalid(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self::Invalid(vec![FieldError { pointer: pointer.into(), detail: detail.into() }])
+        Self::Invalid(vec![FieldError::new(pointer, detail)])
+    }
+
+    /// The value, or the refusal of a request with errors. A value that could not be read has one.
+    pub fn unless_valid<T>(value: Option<T>, mut errors: Vec<FieldError>) -> Result<T, Self> {
+        match value {
+            Some(value) if errors.is_empty() => Ok(value),
+            _ => {
+                errors.truncate(MAX_ERRORS);
+                Err(Self::Invalid(errors))
+            }
+        }
     }
 
     /// The status, the last part of the `type`, and the title.

@@ -4,12 +4,8 @@ use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use percent_encoding::percent_decode_str;
 
-use crate::problem::{ApiError, FieldError};
+use crate::problem::{ApiError, FieldError, MAX_NAME};
 
-/// The most errors of a query that an answer names.
-pub const MAX_ERRORS: usize = 20;
-/// The most characters of an unknown parameter's name that an answer repeats.
-const MAX_NAME: usize = 40;
 /// The rule that an unknown parameter breaks.
 pub const UNKNOWN: &str = "is not a parameter of this call";
 
@@ -29,5 +25,5 @@ impl<S: Send + Sync> FromRequestParts<S> for Parameters {
 
 /// An error at a parameter.
 pub fn at(name: &str, detail: &str) -> FieldError {
-    FieldError { pointer: format!("?{}", name.chars().take(MAX_NAME).collect::<String>()), detail: detail.to_owned() }
+    FieldError::new(format!("?{}", name.chars().take(MAX_NAME).collect::<String>()), detail)
 }

@@ -10,8 +10,8 @@ use utoipa::ToSchema;
 use crate::call::Call;
 use crate::caller::{Admin, Caller};
 use crate::json::{NoOptions, OptionalBody};
-use crate::orders::parameters::UserIdText;
 use crate::problem::{ApiError, Problem, RefusalsOfOptions};
+use crate::schemas::UserIdText;
 
 /// The most orders of one statement.
 const CHUNK: i64 = 1000;

@@ -37,7 +37,7 @@ pub struct Batch {
     size: usize,
     /// Whether the database failed a claim, or the record of an outcome.
     is_unrecorded: bool,
-    /// The orders that have ended, and whose end may still have to be announced. Without a bus it stays empty.
+    /// The orders that have ended, and whose end may still have to be announced.
     pub ended: Vec<OrderId>,
 }
 

@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use shared::config::{ConfigError, Env, Stage, Timing};
+use shared::config::{ConfigError, Env, Timing};
 
 use crate::backoff::Backoff;
 use crate::budget;
@@ -30,7 +30,6 @@ pub struct ProcessorConfig {
 impl ProcessorConfig {
     /// Reads and checks the variables.
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
-        env.required::<Stage>("STAGE")?;
         let max_attempts = env.number("MAX_ATTEMPTS", 12, 1..)?;
         let (function_timeout, timing) = (budget::function_timeout(env)?, Timing::from_env(env)?);
         if function_timeout >= timing.lease {

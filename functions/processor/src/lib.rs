@@ -40,6 +40,7 @@ use shared::db::{Database, DbConfig, Store, StoreError};
 use shared::deadline::Deadline;
 use shared::error::Chain;
 use shared::events::Bus;
+use shared::queue::split;
 use shared::telemetry::{Count, Measure};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -135,9 +136,7 @@ impl<W: Work> Processor<W> {
             ended = ended.len(),
             "claimed a batch"
         );
-        if self.bus.is_some() {
-            batch.ended.extend(ended);
-        }
+        batch.ended.extend(ended);
         let store = self.database.until(deadline).repeating_until(budget::of_repeats(deadline));
         let lease = Lease { token, since: Instant::now(), store };
         let work_deadline = budget::of_work(deadline, self.config.function_timeout);
@@ -168,14 +167,11 @@ impl<W: Work> Processor<W> {
     /// Reports the invisible messages as failed, so that Lambda does not delete them. An order whose message may be visible gets a new one:
     /// the old message would only return after its visibility timeout.
     async fn keep(&self, kept: Vec<Kept<'_>>, unconfirmed: &HashSet<usize>, batch: &mut Batch, deadline: Deadline) {
-        let mut others = Vec::new();
-        for (index, kept) in kept.into_iter().enumerate() {
-            if unconfirmed.contains(&index) {
-                others.push((kept.order_id, kept.due_in));
-            } else {
-                batch.fail_message(kept.message_id);
-            }
+        let (invisible, others) = split(kept, unconfirmed);
+        for kept in invisible {
+            batch.fail_message(kept.message_id);
         }
+        let others: Vec<_> = others.iter().map(|kept| (kept.order_id, kept.due_in)).collect();
         for order_id in self.queues.enqueue_later(&others, batch, deadline).await {
             batch.fail(order_id);
         }
@@ -207,10 +203,8 @@ impl<W: Work> Processor<W> {
         let sent = Instant::now();
         match lease.store.finish(lease.token, &ends).await {
             Ok(recorded) => {
-                if self.bus.is_some() {
-                    // Also those recorded before: their answer may have got lost.
-                    batch.ended.extend(ends.iter().map(|end| end.order.order_id.clone()));
-                }
+                // Also those recorded before: their answer may have got lost.
+                batch.ended.extend(ends.iter().map(|end| end.order.order_id.clone()));
                 let (ended, others): (Vec<_>, Vec<_>) =
                     ends.iter().partition(|end| recorded.contains(&end.order.order_id));
                 count(&ended, sent.elapsed());
@@ -252,13 +246,14 @@ fn log_unrecorded(error: &StoreError) {
 /// Logs an attempt. A successful one is logged at `DEBUG` only: the order's row has its start and end.
 fn log_attempt(order: &Claimed, outcome: &Outcome) {
     let (order_id, attempt) = (&order.order_id, order.attempts + 1);
+    if matches!(outcome, Outcome::Retry { .. }) {
+        Count::Retried.add(1);
+    }
     match outcome {
         Outcome::Complete | Outcome::Wait(_) | Outcome::NotStarted => {
             tracing::debug!(order.id = %order_id, attempt, %outcome, "attempted an order");
         }
-        Outcome::Fail(_) => tracing::info!(order.id = %order_id, attempt, %outcome, "attempted an order"),
-        Outcome::Retry { .. } => {
-            Count::Retried.add(1);
+        Outcome::Fail(_) | Outcome::Retry { .. } => {
             tracing::info!(order.id = %order_id, attempt, %outcome, "attempted an order");
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use shared::config::{ConfigError, Env};
 use shared::deadline::Deadline;
 use shared::order::OrderId;
-use shared::queue::{LONGEST_KEPT, Message, Queue};
+use shared::queue::{LONGEST_KEPT, Message, Queue, split};
 
 use crate::batch::{Batch, Delivery};
 use crate::decision::Decided;
@@ -57,12 +57,8 @@ impl Queues {
             Message::dead_letter(order_id.as_str(), batch.group(order_id), failure)
         };
         let letters: Vec<_> = dead_lettered.iter().map(letter).collect();
-        let refused = self.dead_letters.send_all(&letters, deadline).await;
-        let (mut sent, mut unsent) = (Vec::new(), Vec::new());
-        for (index, decided) in dead_lettered.into_iter().enumerate() {
-            if refused.contains(&index) { &mut unsent } else { &mut sent }.push(decided);
-        }
-        (sent, unsent)
+        let unsent = self.dead_letters.send_all(&letters, deadline).await;
+        split(dead_lettered, &unsent)
     }
 
     /// Sends a new message for each of these orders, delayed by the time until it is due. Returns the orders whose messages could not be

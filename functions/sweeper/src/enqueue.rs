@@ -18,6 +18,7 @@ use shared::db::requeue::Slice;
 use shared::db::{Store, StoreError};
 use shared::deadline::Deadline;
 use shared::order::OrderId;
+use shared::queue::split;
 
 use crate::survey::Survey;
 use crate::{CHUNK_SHARE, Sweeper, Swept};
@@ -127,11 +128,8 @@ impl<'a> Sender<'a> {
     async fn send<'b>(&mut self, orders: &'b [ToEnqueue]) -> (Vec<&'b OrderId>, Vec<&'b OrderId>) {
         let messages: Vec<_> = orders.iter().map(ToEnqueue::message).collect();
         // Half of the time. The other half is for undoing the sends that a hanging queue did not accept.
-        let refused = self.sweeper.queue.send_all(&messages, self.deadline.share(1, 2)).await;
-        let (mut sent, mut unsent) = (Vec::new(), Vec::new());
-        for (index, order) in orders.iter().enumerate() {
-            if refused.contains(&index) { &mut unsent } else { &mut sent }.push(&order.order_id);
-        }
+        let unsent = self.sweeper.queue.send_all(&messages, self.deadline.share(1, 2)).await;
+        let (sent, unsent) = split(orders.iter().map(|order| &order.order_id), &unsent);
         self.left -= i64::try_from(orders.len()).unwrap_or(self.left);
         self.sent += sent.len();
         self.unsent += unsent.len();

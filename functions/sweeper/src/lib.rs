@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use shared::config::{ConfigError, Env, Stage, Timing, function_timeout};
+use shared::config::{ConfigError, Env, Timing, function_timeout};
 use shared::db::ends::OldEnd;
 use shared::db::{Database, DbConfig, StoreError};
 use shared::deadline::Deadline;
@@ -74,7 +74,6 @@ pub struct Swept {
 impl Sweeper {
     /// Reads the variables of [`shared::config`] and [`shared::queue`], and builds the clients. They connect at their first use.
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
-        env.required::<Stage>("STAGE")?;
         let sweep_limit = env.number("SWEEP_LIMIT", 10_000, enqueue::LEAST_LIMIT..)?;
         let (queue, database) = (Queue::orders(env)?, Database::new(DbConfig::from_env(env)?));
         let (timing, retention) = (Timing::from_env(env)?, Retention::from_env(env)?);
@@ -122,12 +121,5 @@ impl Sweeper {
                 return Ok(());
             }
         }
-    }
-
-    /// Deletes old orders, if the deployment keeps them only for a time. It comes last: nothing else waits for it.
-    async fn delete_old(&self, deadline: Deadline, swept: &mut Swept) -> Result<(), StoreError> {
-        let Some(retention) = &self.retention else { return Ok(()) };
-        let store = self.database.until(deadline);
-        retention.apply(&store, deadline, self.timeout / CHUNK_SHARE, &mut swept.deleted).await
     }
 }

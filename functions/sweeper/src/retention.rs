@@ -7,11 +7,13 @@
 use std::time::Duration;
 
 use shared::config::{ConfigError, Env};
+use shared::db::StoreError;
 use shared::db::list::Position;
-use shared::db::{Store, StoreError};
 use shared::deadline::Deadline;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
+
+use crate::{CHUNK_SHARE, Sweeper, Swept};
 
 /// The most orders of a chunk. A create that commits at the same time waits until the log of the chunk is on disk.
 const CHUNK: i32 = 100;
@@ -35,26 +37,24 @@ impl Retention {
         let days = env.number("RETENTION_DAYS", 0, ..=MOST_DAYS)?;
         Ok((days > 0).then(|| Self { age: Duration::from_hours(24 * days), last: Mutex::default() }))
     }
+}
 
-    /// Deletes the orders that ended before that time, until none is left or the time is over. Starts no chunk with less time left
-    /// than `reserve`. Adds the number of orders that it deleted to `deleted`.
-    pub async fn apply(
-        &self,
-        store: &Store,
-        deadline: Deadline,
-        reserve: Duration,
-        deleted: &mut u64,
-    ) -> Result<(), StoreError> {
-        let mut last = self.last.lock().await;
-        while deadline.remaining() > reserve {
+impl Sweeper {
+    /// Deletes old orders, if the deployment keeps them only for a time, until none is left or the time is over. It comes last: nothing
+    /// else waits for it.
+    pub(crate) async fn delete_old(&self, deadline: Deadline, swept: &mut Swept) -> Result<(), StoreError> {
+        let Some(retention) = &self.retention else { return Ok(()) };
+        let (store, last_start) = (self.database.until(deadline), deadline.minus(self.timeout / CHUNK_SHARE));
+        let mut last = retention.last.lock().await;
+        while !last_start.is_over() {
             let began = Instant::now();
-            let chunk = store.delete_ended(self.age, last.as_ref(), CHUNK).await?;
-            *deleted += chunk.orders;
+            let chunk = store.delete_ended(retention.age, last.as_ref(), CHUNK).await?;
+            swept.deleted += chunk.orders;
             *last = chunk.last;
             if last.is_none() {
                 break;
             }
-            sleep((began.elapsed() * REST).min(deadline.minus(reserve).remaining())).await;
+            sleep((began.elapsed() * REST).min(last_start.remaining())).await;
         }
         Ok(())
     }

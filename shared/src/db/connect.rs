@@ -18,6 +18,7 @@ use super::{DbError, tls, url};
 use crate::config::{ConfigError, Env};
 use crate::deadline::Deadline;
 use crate::error::Chain;
+use crate::events::EVENT_BUS;
 
 /// How long connecting to one host may take, TLS and authentication included.
 const HOST_TIMEOUT: Duration = Duration::from_secs(3);
@@ -61,7 +62,7 @@ impl DbConfig {
             Some(_) => return Err(ConfigError::new("DATABASE_PREPARE", "must be on or off")),
         };
         let hosts = url::one_by_one(&params).into_iter().map(Host::new).collect();
-        Ok(Self { prepares, hosts, tls, credential, announces_ends: crate::events::announces_ends(env) })
+        Ok(Self { prepares, hosts, tls, credential, announces_ends: env.text(EVENT_BUS).is_some() })
     }
 
     /// Opens a connection to the first host that takes writes. If the database refuses a login, this tries the others.

@@ -33,12 +33,6 @@ impl StoreError {
         Self::new(self.statement, cause)
     }
 
-    /// The cause.
-    #[must_use]
-    pub const fn cause(&self) -> &DbError {
-        &self.cause
-    }
-
     /// Whether the same call may succeed later. A client should send it again.
     #[must_use]
     pub const fn is_temporary(&self) -> bool {

@@ -82,19 +82,27 @@ pub enum Measure {
 }
 
 impl Measure {
+    const ALL: [Self; 5] =
+        [Self::ClaimToFinish, Self::DatabaseRoundTrip, Self::OldestOverdue, Self::PausedFor, Self::OldestEvent];
+
+    /// The name, the unit, and whether it is urgent.
+    const fn facts(self) -> (&'static str, Unit, bool) {
+        match self {
+            Self::ClaimToFinish => ("ClaimToFinish", Unit::Milliseconds, false),
+            Self::DatabaseRoundTrip => ("DatabaseRoundTrip", Unit::Milliseconds, false),
+            Self::OldestOverdue => ("OldestOverdue", Unit::Seconds, true),
+            Self::PausedFor => ("PausedFor", Unit::Seconds, true),
+            Self::OldestEvent => ("OldestEvent", Unit::Seconds, true),
+        }
+    }
+
     /// Adds a measurement.
     pub fn add(self, time: Duration) {
-        let (name, value) = match self {
-            Self::ClaimToFinish => ("ClaimToFinish", millis(time)),
-            Self::DatabaseRoundTrip => ("DatabaseRoundTrip", millis(time)),
-            Self::OldestOverdue => ("OldestOverdue", time.as_secs_f64().round()),
-            Self::PausedFor => ("PausedFor", time.as_secs_f64().round()),
-            Self::OldestEvent => ("OldestEvent", time.as_secs_f64().round()),
-        };
+        let (name, unit, is_urgent) = self.facts();
+        let value = if unit == Unit::Milliseconds { millis(time) } else { time.as_secs_f64().round() };
         metrics::histogram!(name).record(value);
         // The alarm treats a missing value as a sweeper that does not run.
-        IS_URGENT
-            .fetch_or(matches!(self, Self::OldestOverdue | Self::PausedFor | Self::OldestEvent), Ordering::Relaxed);
+        IS_URGENT.fetch_or(is_urgent, Ordering::Relaxed);
         if MEASURED.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_VALUES {
             flush();
         }
@@ -113,13 +121,8 @@ pub(super) fn init(env: &Env) {
     let builder = Builder::new().cloudwatch_namespace("Ordermill").with_dimension("Stack", stack);
     match builder.init() {
         Ok(collector) => {
-            for (name, unit) in [
-                ("ClaimToFinish", Unit::Milliseconds),
-                ("DatabaseRoundTrip", Unit::Milliseconds),
-                ("OldestOverdue", Unit::Seconds),
-                ("PausedFor", Unit::Seconds),
-                ("OldestEvent", Unit::Seconds),
-            ] {
+            for measure in Measure::ALL {
+                let (name, unit, _) = measure.facts();
                 metrics::describe_histogram!(name, unit, "");
             }
             let _ = COLLECTOR.set(collector);

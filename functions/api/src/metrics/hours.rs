@@ -6,13 +6,13 @@ use serde::Serialize;
 use shared::db::stats::{Hour, Hours, MAX_HOURS};
 use shared::order::Status;
 use time::OffsetDateTime;
-use utoipa::openapi::schema::{AnyOfBuilder, KnownFormat, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::{PercentilesView, with_counts};
 use crate::problem::ApiError;
-use crate::query::{MAX_ERRORS, UNKNOWN, at};
+use crate::query::{UNKNOWN, at};
 
 /// The outcomes of this hour and of the hours before it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -86,19 +86,5 @@ pub fn parse(pairs: &[(String, String)]) -> Result<Option<i32>, ApiError> {
             None
         }
     };
-    errors.truncate(MAX_ERRORS);
-    if errors.is_empty() { Ok(hours) } else { Err(ApiError::Invalid(errors)) }
-}
-
-/// The schema of the parameter.
-pub struct HoursParameter;
-
-impl ToSchema for HoursParameter {}
-
-impl PartialSchema for HoursParameter {
-    fn schema() -> RefOr<Schema> {
-        let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(MAX_HOURS));
-        let nothing = ObjectBuilder::new().schema_type(Type::String).max_length(Some(0));
-        AnyOfBuilder::new().item(number).item(nothing).description(Some("A number, or empty")).into()
-    }
+    ApiError::unless_valid(Some(hours), errors)
 }

@@ -18,10 +18,10 @@ use utoipa::{PartialSchema, ToSchema};
 use super::body::{NewOrderBody, example, parse};
 use super::create::{Accepted, accept, first_message};
 use super::key::Key;
-use super::parameters::IdempotencyKeyText;
 use crate::call::Call;
 use crate::caller::{Writer, require_user};
 use crate::problem::{ApiError, GatewayRefusal, Problem, Refusals, request_id};
+use crate::schemas::IdempotencyKeyText;
 use crate::{Api, json};
 
 /// The most orders of one call.

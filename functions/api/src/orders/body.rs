@@ -12,15 +12,10 @@ use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use shared::order::{Currency, Invalid, NewOrder};
 
-use crate::problem::{ApiError, FieldError};
+use crate::problem::{ApiError, FieldError, MAX_ERRORS, MAX_NAME};
 use crate::{Api, json};
 
 pub use fields::{NewOrderBody, example};
-
-/// The most errors that an answer names for one order. A batch names as many for each of its orders.
-const MAX_ERRORS: usize = 20;
-/// The most characters of an unknown field's name that an answer repeats.
-const MAX_NAME: usize = 40;
 
 /// A valid order from a request's body.
 pub struct OrderBody(pub NewOrder);
@@ -39,13 +34,7 @@ pub fn parse(body: &[u8], default_currency: Currency) -> Result<NewOrder, ApiErr
     let members: Members = serde_json::from_slice(body).map_err(|error| json::malformed(&error))?;
     let mut errors = Vec::new();
     let order = members.order(default_currency, &mut errors);
-    match order {
-        Some(order) if errors.is_empty() => Ok(order),
-        _ => {
-            errors.truncate(MAX_ERRORS);
-            Err(ApiError::Invalid(errors))
-        }
-    }
+    ApiError::unless_valid(order, errors)
 }
 
 /// The members of the body, in their order. The values are still JSON text.
@@ -96,12 +85,12 @@ impl Members<'_> {
 
 /// An error at a member. `path` is escaped for a JSON pointer already.
 fn at(path: &str, detail: &str) -> FieldError {
-    FieldError { pointer: format!("#/{path}"), detail: detail.to_owned() }
+    FieldError::new(format!("#/{path}"), detail)
 }
 
-/// Escapes a client's name for a JSON pointer (RFC 6901), cut to a readable length.
+/// A client's name, cut to a readable length and escaped for a JSON pointer.
 fn escaped(name: &str) -> String {
-    name.chars().take(MAX_NAME).collect::<String>().replace('~', "~0").replace('/', "~1")
+    json::pointer_part(&name.chars().take(MAX_NAME).collect::<String>())
 }
 
 impl<'de> Deserialize<'de> for Members<'de> {

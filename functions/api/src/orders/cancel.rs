@@ -4,12 +4,12 @@ use axum::Json;
 use shared::order::Status;
 use shared::view::OrderView;
 
-use super::parameters::OrderIdText;
 use super::read::{OrderPath, find};
 use crate::call::Call;
 use crate::caller::Caller;
 use crate::json::{NoOptions, OptionalBody};
 use crate::problem::{ApiError, Problem, RefusalsOfOne, RefusalsOfOptions};
+use crate::schemas::OrderIdText;
 
 /// Cancel an order before its processing starts.
 ///

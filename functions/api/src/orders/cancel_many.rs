@@ -11,12 +11,12 @@ use time::OffsetDateTime;
 use tokio::time::{Instant, sleep_until};
 use utoipa::ToSchema;
 
-use super::parameters::OrderIdText;
 use super::selection::check_bounds;
 use crate::call::Call;
 use crate::caller::{Admin, Caller};
 use crate::json::OptionalBody;
 use crate::problem::{ApiError, RefusalsOfOptions};
+use crate::schemas::OrderIdText;
 
 /// The options of a cancel: a filter on pending orders, and the pace. An absent criterion matches every order.
 #[derive(Debug, Deserialize, ToSchema)]

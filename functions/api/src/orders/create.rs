@@ -12,10 +12,10 @@ use shared::view::OrderView;
 
 use super::body::{NewOrderBody, OrderBody};
 use super::key::Key;
-use super::parameters::IdempotencyKeyText;
 use crate::call::Call;
 use crate::caller::{Writer, require_user};
 use crate::problem::{ApiError, GatewayRefusal, Problem, Refusals};
+use crate::schemas::IdempotencyKeyText;
 
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 

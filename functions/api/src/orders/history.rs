@@ -7,11 +7,11 @@ use shared::order::{Author, Change, UserId};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use super::parameters::OrderIdText;
 use super::read::OrderPath;
 use crate::call::Call;
 use crate::caller::Caller;
 use crate::problem::{ApiError, RefusalsOfOne};
+use crate::schemas::OrderIdText;
 
 /// The history of an order.
 #[derive(Debug, Serialize, ToSchema)]

@@ -9,13 +9,13 @@ use shared::view::OrderView;
 use utoipa::ToSchema;
 
 use super::cursor;
-use super::parameters::{CursorParameter, CursorText, LimitParameter, OrderIdsParameter, StatusFilter, TimeParameter};
-use super::selection::{CAUSE_RULE, is_valid_cause};
+use super::selection::check_cause;
 use crate::answer_size;
 use crate::call::Call;
 use crate::caller::{Caller, require_user};
 use crate::problem::{ApiError, Problem, Refusals};
-use crate::query::{MAX_ERRORS, Parameters, UNKNOWN, at};
+use crate::query::{Parameters, UNKNOWN, at};
+use crate::schemas::{CursorParameter, CursorText, LimitParameter, OrderIdsParameter, StatusFilter, TimeParameter};
 
 /// The orders of a page if the client sends no limit.
 const DEFAULT_LIMIT: i64 = 50;
@@ -125,8 +125,7 @@ fn parse(pairs: &[(String, String)]) -> Result<ListQuery, ApiError> {
     if pairs.iter().filter(|(name, _)| name == "order_id").count() > MAX_ORDER_IDS {
         errors.push(at("order_id", "must appear at most 100 times"));
     }
-    errors.truncate(MAX_ERRORS);
-    if errors.is_empty() { Ok(query) } else { Err(ApiError::Invalid(errors)) }
+    ApiError::unless_valid(Some(query), errors)
 }
 
 /// Whether no order can match: only failed orders have a cause.
@@ -149,8 +148,7 @@ impl ListQuery {
             "order_id" => filter.order_ids.push(value.parse().map_err(|invalid| format!("{invalid}"))?),
             "created_from" => filter.created_from = Some(timestamp::parse(value)?),
             "created_before" => filter.created_before = Some(timestamp::parse(value)?),
-            "cause" if is_valid_cause(value) => filter.cause = Some(value.to_owned()),
-            "cause" => return Err(CAUSE_RULE.to_owned()),
+            "cause" => filter.cause = Some(check_cause(value).map(|()| value.to_owned())?),
             "limit" => self.limit = Some(limit(value).ok_or("must be a whole number from 1 to 200")?),
             "cursor" => filter.after = Some(cursor::decode(value).ok_or("must be the next_cursor of an earlier page")?),
             _ => return Err(UNKNOWN.to_owned()),

@@ -13,10 +13,10 @@ use shared::order::{Order, OrderId, Status, UserId};
 use shared::view::OrderView;
 use utoipa::ToSchema;
 
-use super::parameters::OrderIdText;
 use crate::call::Call;
 use crate::caller::Caller;
 use crate::problem::{ApiError, RefusalsOfOne};
+use crate::schemas::OrderIdText;
 
 /// The longest `Retry-After` of a status, in seconds.
 const MAX_RETRY_AFTER: f64 = 60.0;

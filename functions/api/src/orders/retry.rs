@@ -14,13 +14,13 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::create::enqueue;
-use super::parameters::OrderIdText;
 use super::read::{OrderPath, find};
-use super::selection::{CAUSE_RULE, check_bounds, is_valid_cause};
+use super::selection::{check_bounds, check_cause};
 use crate::call::Call;
 use crate::caller::Admin;
 use crate::json::{NoOptions, OptionalBody};
 use crate::problem::{ApiError, Problem, RefusalsOfOne, RefusalsOfOptions};
+use crate::schemas::OrderIdText;
 
 /// The most causes that a report names.
 const MAX_CAUSES: i64 = 20;
@@ -107,8 +107,8 @@ pub struct RetryOptions {
 impl RetryOptions {
     fn filter(self) -> Result<FailedFilter, ApiError> {
         let Self { order_ids, created_from, created_before, failed_from, failed_before, user_id, cause, .. } = self;
-        if cause.as_ref().is_some_and(|text| !is_valid_cause(text)) {
-            return Err(ApiError::invalid("#/cause", CAUSE_RULE));
+        if let Some(cause) = &cause {
+            check_cause(cause).map_err(|rule| ApiError::invalid("#/cause", rule))?;
         }
         Ok(FailedFilter { order_ids, created_from, created_before, failed_from, failed_before, user_id, cause })
     }

@@ -20,15 +20,15 @@ pub fn check_bounds(order_ids: Option<&[OrderId]>, limit: i64, per_second: u32) 
         ("per_second", Some(usize::try_from(per_second).unwrap_or_default()), range),
     ];
     let bad = checks.into_iter().filter(|(_, number, _)| number.is_some_and(|number| !is_within(number)));
-    let errors: Vec<_> =
-        bad.map(|(name, _, rule)| FieldError { pointer: format!("#/{name}"), detail: rule.to_owned() }).collect();
-    if errors.is_empty() { Ok(()) } else { Err(ApiError::Invalid(errors)) }
+    let errors = bad.map(|(name, _, rule)| FieldError::new(format!("#/{name}"), rule));
+    ApiError::unless_valid(Some(()), errors.collect())
 }
 
-/// Whether a text can be a filter by cause.
-pub fn is_valid_cause(text: &str) -> bool {
-    text.chars().count() <= MAX_CAUSE && !text.contains(char::is_control)
+/// Checks a filter by cause. The error is the rule that it breaks.
+pub fn check_cause(text: &str) -> Result<(), &'static str> {
+    if text.chars().count() <= MAX_CAUSE && !text.contains(char::is_control) {
+        Ok(())
+    } else {
+        Err("must be at most 256 characters, none of them a control character")
+    }
 }
-
-/// What a filter by cause must be.
-pub const CAUSE_RULE: &str = "must be at most 256 characters, none of them a control character";

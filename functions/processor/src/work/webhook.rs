@@ -15,6 +15,7 @@
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
+//! | `STAGE` | `dev`, `staging` or `prod` | required |
 //! | `WEBHOOK_URL` | the endpoint; https, in `dev` also http, which the template accepts only for 127.0.0.1 | required |
 //! | `WEBHOOK_SECRET` | the shared secret, or two separated by a space or a comma during a rotation | required |
 //! | `WEBHOOK_TIMEOUT_SECONDS` | the time limit of a call, 1 to 10, and at most a batch's time for work | 5 |

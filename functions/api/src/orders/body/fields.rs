@@ -11,8 +11,8 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::optional::{CurrencyCode, currency_schema, metadata_schema, optional, process_after_schema};
 use super::{Members, at};
-use crate::orders::parameters::{label, order_id_schema};
 use crate::problem::FieldError;
+use crate::schemas::{label, order_id_schema};
 
 impl Members<'_> {
     /// The known names. Any other name is an error.

@@ -11,8 +11,8 @@ use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::{Members, at, escaped};
-use crate::orders::parameters::{label, string};
 use crate::problem::FieldError;
+use crate::schemas::{label, string};
 
 /// How far ahead an order can be scheduled.
 const LONGEST_WAIT: Duration = Duration::days(30);
@@ -40,12 +40,9 @@ impl Members<'_> {
 
     /// The metadata, with every bad entry reported.
     pub(super) fn metadata(&self, errors: &mut Vec<FieldError>) -> Option<Metadata> {
-        if self.given("metadata").is_none() {
-            return Some(Metadata::default());
-        }
-        let kind = "an object of strings";
-        let Some(Ok(Members(entries))) = self.given("metadata").map(|value| serde_json::from_str(value.get())) else {
-            errors.push(at("metadata", &format!("must be {kind}")));
+        let Some(value) = self.given("metadata") else { return Some(Metadata::default()) };
+        let Ok(Members(entries)) = serde_json::from_str(value.get()) else {
+            errors.push(at("metadata", "must be an object of strings"));
             return None;
         };
         let mut checked = Vec::new();

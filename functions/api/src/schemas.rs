@@ -1,12 +1,13 @@
 //! The schemas of paths, queries and headers, with the domain's bounds, and of texts that bodies share.
 
+use shared::db::stats::MAX_HOURS;
 use shared::order::{OrderId, Status, UserId};
 use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder, KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
+use utoipa::{Number, PartialSchema, ToSchema};
 
-use super::cursor;
-use super::list::{MAX_LIMIT, MAX_ORDER_IDS};
+use crate::orders::cursor;
+use crate::orders::list::{MAX_LIMIT, MAX_ORDER_IDS};
 
 /// Makes a type of each schema, for the attributes of the calls.
 macro_rules! schemas {
@@ -24,7 +25,7 @@ macro_rules! schemas {
     )+};
 }
 
-// A parameter of a list may be empty, which counts as absent.
+// A parameter of a query may be empty, which counts as absent.
 schemas! {
     /// A user's identifier in a path. Gateways decode a path before they match it, so `/` and `?` would end the identifier.
     UserIdText = label("A user's identifier, without `%`, `/` and `?`", UserId::MAX_LENGTH)
@@ -41,8 +42,10 @@ schemas! {
         string("A status, or empty").enum_values(Some(Status::ALL.map(Status::as_str).into_iter().chain([""])));
 
     /// The limit of a list.
-    LimitParameter = or_empty(ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(MAX_LIMIT)))
-        .description(Some("A number, or empty"));
+    LimitParameter = number_or_empty(MAX_LIMIT);
+
+    /// The number of hours of the metrics.
+    HoursParameter = number_or_empty(MAX_HOURS);
 
     /// The cursor parameter of a list.
     CursorParameter = string("A position in a list, or empty")
@@ -64,6 +67,12 @@ schemas! {
     /// The `Idempotency-Key` header. Spaces around the value of a header are not part of it.
     IdempotencyKeyText =
         string("1 to 255 printable ASCII characters").pattern(Some(r"^[!-~]([ -~]{0,253}[!-~])?$"));
+}
+
+/// A whole number from 1 to `most`, or an empty text.
+fn number_or_empty(most: impl Into<Number>) -> AnyOfBuilder {
+    or_empty(ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(most)))
+        .description(Some("A number, or empty"))
 }
 
 /// This schema, or an empty text, which counts as absent.
