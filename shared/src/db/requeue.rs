@@ -39,7 +39,8 @@ impl Slice {
     }
 }
 
-/// How many orders more than its limit [`Store::requeue_overdue`] chooses: one batch of the processor locks a thousand at most.
+/// How many orders more than its limit [`Store::requeue_overdue`] chooses, because statements of the processor may hold some locked. If they
+/// hold more, as with batches of thousands, the next run requeues the others.
 const SPARE: i64 = 1000;
 
 /// How long the commit of a resume is expected to take at most, in seconds. Until then, claims leave orders that fall due to the pause, and
