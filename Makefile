@@ -96,11 +96,11 @@ test-computing:
 	cargo test --workspace --exclude model --all-targets -- --include-ignored $(addprefix --skip ,$(WAITING))
 
 test-on-stack:
-	$(TEST_STACK) exec env MAKEFLAGS= $(MAKE) --no-print-directory -j2 test-waiting test-computing
+	$(TEST_STACK) exec env -u MAKEFLAGS make --no-print-directory -j2 test-waiting test-computing
 
-# The model needs no stack. It computes while the stack starts, which waits for most of its time.
+# The model needs no stack. It computes while the stack starts, which waits for most of its time, and yields to it.
 test-model:
-	cargo test --package model --all-targets
+	nice cargo test --package model --all-targets
 
 test-stack: $(LOCAL) ## run the unit tests of tests/stack
 	PYTHONPATH=tests .venv/stack/bin/python -m unittest discover --quiet --start-directory tests/stack --top-level-directory tests

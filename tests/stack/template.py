@@ -34,11 +34,11 @@ class NoManagedPolicies:
 
 def processed(parameters: dict[str, str]) -> dict:
     """Return the translated template with these parameters. Raises `ValueError` if CloudFormation would refuse them."""
-    translated = transform(copy.deepcopy(_source()), parameters, NoManagedPolicies())
-    given = [{"Key": name, "Value": value} for name, value in parameters.items()]
-    resolved = engine._resolve_parameters(translated, given)
-    conditions = engine._evaluate_conditions(translated, resolved)
-    engine._evaluate_rules(translated, resolved, conditions)
+    source, given = _source(), [{"Key": name, "Value": value} for name, value in parameters.items()]
+    resolved = engine._resolve_parameters(source, given)
+    conditions = engine._evaluate_conditions(source, resolved)
+    engine._evaluate_rules(source, resolved, conditions)
+    translated = transform(copy.deepcopy(source), parameters, NoManagedPolicies())
     evaluator = Evaluator(translated, parameters, conditions)
     resources = {
         name: evaluator.value({key: part for key, part in each.items() if key != "Condition"})
