@@ -68,8 +68,10 @@ use row::Rows;
 
 /// How long connecting before the first statement may take.
 const WARM_UP: Duration = Duration::from_secs(3);
-/// The time before a repeat.
-const PAUSE: Duration = Duration::from_millis(200);
+/// The time before the first repeat. It doubles with each, so that a server that has just come back is not overrun by logins.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// The longest time before a repeat.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A statement's parameter and the type it is sent as.
 pub type Param<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -91,7 +93,7 @@ impl Database {
     /// cancelled by then.
     #[must_use]
     pub fn until(self: &Arc<Self>, deadline: Deadline) -> Store {
-        Store { database: Arc::clone(self), deadline: deadline.minus(TIME_TO_CANCEL), last_repeat: None }
+        Store { database: Arc::clone(self), deadline: deadline.minus(TIME_TO_CANCEL), repeats: None }
     }
 
     /// Connects before the first statement. A failure is only logged: the statement will connect again and report it.
@@ -120,7 +122,7 @@ pub struct Store {
     database: Arc<Database>,
     deadline: Deadline,
     /// Until when a statement is repeated that failed for now.
-    last_repeat: Option<Deadline>,
+    repeats: Option<Deadline>,
 }
 
 impl Store {
@@ -130,11 +132,18 @@ impl Store {
         Self { deadline: self.deadline.min(deadline.minus(TIME_TO_CANCEL)), ..self.clone() }
     }
 
-    /// The same statements, repeated until `last_repeat` while the database is out of reach, or ends them because of a lock, a deadlock or
-    /// its time limit. This is for outcomes: what is not recorded is done once more.
+    /// The same statements, repeated until `deadline` while the same statement may succeed later: the database is out of reach, only reads or
+    /// has no free connection, or ends them because of a lock, a deadlock or its time limit. This is for outcomes: what is not recorded is
+    /// done once more.
     #[must_use]
-    pub fn repeating_until(&self, last_repeat: Deadline) -> Self {
-        Self { last_repeat: Some(last_repeat), ..self.clone() }
+    pub fn repeating_until(&self, deadline: Deadline) -> Self {
+        Self { repeats: Some(deadline), ..self.clone() }
+    }
+
+    /// Whether no time is left for a statement.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.deadline.is_over()
     }
 
     /// Checks that the database answers and takes writes.
@@ -148,8 +157,9 @@ impl Store {
         Ok(())
     }
 
-    /// Runs one statement and returns its rows. Sends it again if its connection was lost or only reads, so the statement must have
-    /// the same effect twice as once. `name` completes the sentence "could not …" of its error.
+    /// Runs one statement and returns its rows. Sends it again if its connection was lost or only reads, and repeats it if this store does
+    /// ([`Store::repeating_until`]), so the statement must have the same effect twice as once. `name` completes the sentence "could not …" of
+    /// its error.
     async fn query(&self, name: &'static str, sql: &str, params: &[Param<'_>]) -> Result<Rows, StoreError> {
         let mut result = self.query_once(sql, params).await;
         if let Err(error) = &result
@@ -159,13 +169,17 @@ impl Store {
             tracing::info!(error = %Chain(error), "lost the database connection; sending the statement once more on a new one");
             result = self.query_once(sql, params).await;
         }
-        while let (Err(error), Some(last_repeat)) = (&result, self.last_repeat)
-            && error.is_temporary()
-            && !last_repeat.is_over()
-        {
-            tracing::info!(error = %Chain(error), "could not run a statement; repeating it");
-            sleep(PAUSE).await;
-            result = self.query_once(sql, params).await;
+        if let Some(deadline) = self.repeats {
+            let (repeating, mut pause) = (self.until(deadline), FIRST_PAUSE);
+            while let Err(error) = &result
+                && error.is_temporary()
+                && !repeating.is_over()
+            {
+                tracing::info!(error = %Chain(error), "could not run a statement; repeating it");
+                sleep(pause.min(repeating.deadline.remaining())).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                result = repeating.query_once(sql, params).await;
+            }
         }
         result.map(|rows| Rows::new(name, rows)).map_err(|cause| StoreError::new(name, cause))
     }

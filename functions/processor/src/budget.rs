@@ -5,7 +5,7 @@
 //! | claim | at most a third of the time-out without the answer's second |
 //! | work | the rest |
 //! | record outcomes, send messages | a quarter |
-//! | of the first two thirds: repeat the record of outcomes that failed for now | what is left of them |
+//! | of that, repeats of a record that failed for now | two thirds of what is left after the work |
 //! | of that, each of two rounds of messages | two thirds of what is left |
 //! | dead-letter malformed messages | what is left |
 //! | announce ends, with a bus | what is left, at most three seconds |
@@ -47,7 +47,7 @@ pub fn of_work(batch: Deadline, function_timeout: Duration) -> Deadline {
     batch.minus(function_timeout / RECORD_SHARE)
 }
 
-/// Until when the record of outcomes is repeated if it fails for now. The rest is for the messages.
+/// The deadline of the repeats of a record that failed for now, once the work is done. The rest is for the messages.
 pub fn of_repeats(batch: Deadline) -> Deadline {
     batch.share(2, 3)
 }

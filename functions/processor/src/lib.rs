@@ -11,7 +11,8 @@
 //! | of an order whose statement or send failed | reports it as failed: SQS delivers it again |
 //!
 //! A bad or failed message never fails its neighbours. SQS moves a message to the dead-letter queue after its tenth receive, which takes 18
-//! to 20 minutes. A message is kept for one wait at most, so waits do not add up to ten receives. The order stays active, and the sweeper sends another message.
+//! to 20 minutes. A message is kept for one wait at most, so waits do not add up to ten receives. The order stays active, and the sweeper
+//! sends another message.
 //!
 //! The batch has a deadline, a little before the function's time-out, and [`budget`] divides the time among its steps. The processor
 //! records known outcomes before it calls the queue, so that a queue that hangs can't lose them. A dead letter is the exception: the
@@ -137,10 +138,11 @@ impl<W: Work> Processor<W> {
             "claimed a batch"
         );
         batch.ended.extend(ended);
-        let store = self.database.until(deadline).repeating_until(budget::of_repeats(deadline));
-        let lease = Lease { token, since: Instant::now(), store };
+        let since = Instant::now();
         let work_deadline = budget::of_work(deadline, self.config.function_timeout);
         let decided = join_all(claimed.into_iter().map(|order| self.attempt(order, work_deadline))).await;
+        let lease =
+            Lease { token, since, store: self.database.until(deadline).repeating_until(budget::of_repeats(deadline)) };
         let Split { ending, later, dead_lettered } = Split::of(decided);
         self.finish(&lease, &ending, batch).await;
         let (kept, mut unkept) = queues::split_kept(&not_due, batch);

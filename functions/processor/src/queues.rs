@@ -1,5 +1,5 @@
-//! The messages that a batch sends, keeps or dead-letters. The caller learns which orders' messages could not be
-//! sent, and reports their old messages as failed.
+//! The messages that a batch sends, keeps or dead-letters. The caller learns which orders' messages could not be sent, and reports their
+//! old messages as failed.
 
 use std::collections::HashSet;
 use std::time::Duration;

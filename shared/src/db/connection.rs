@@ -108,8 +108,8 @@ impl Connection {
         }
     }
 
-    /// Asks the server to cancel the statement that runs on the connection. Returns the connection, unless the server can't be reached: a
-    /// second one would only wait as well, also if the server does not even answer the request. By TLS it has to answer first.
+    /// Asks the server to cancel the statement that runs on the connection. Returns the connection, unless that failed: a second one would
+    /// only wait as well, also if the server does not even answer the request. Over TLS it has to answer first.
     pub async fn cancel(mut self) -> Option<Self> {
         let token = self.client.cancel_token();
         let tls = self.tls.clone();

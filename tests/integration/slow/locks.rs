@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use processor::Outcome;
 use shared::db::finish::Reschedule;
-use tests::LOCKED_OUT;
+use tests::{LOCKED_OUT, OutcomeBy, failures, handle, processor};
 
 use super::*;
 use crate::roles::AppRole;
@@ -138,6 +139,22 @@ async fn outcome_is_recorded_once_a_lock_is_gone() {
     let (failures, ()) = tokio::join!(count_failures(&processor, &["o-1"]), unlock);
     assert_eq!(failures, 0);
     assert_eq!(role.world.value::<i32>("SELECT attempts FROM orders WHERE finished_at IS NOT NULL").await, 1);
+}
+
+#[tokio::test]
+async fn outcome_that_a_lock_keeps_from_its_record_holds_up_no_other() {
+    let role = AppRole::of(World::with(&[(LIMIT, "8")]).await).await;
+    let wait = || Outcome::Wait(Some(Duration::from_mins(1)));
+    let work = OutcomeBy(|id: &str| if id == "o-0" { Outcome::Complete } else { wait() });
+    let processor = processor(&role.world.env_with(("DATABASE_URL", &role.url())), work);
+    let ids = role.world.create_many(2).await;
+    // The wait needs only `order_work`.
+    let lock = lock(&role, "orders").await;
+    let response = handle(&processor, &ids).await;
+    lock.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(failures(&response).len(), 1, "the order whose end was not recorded");
+    let waits = "SELECT claim IS NULL FROM order_work WHERE order_id = 'o-1'";
+    assert!(role.world.value::<bool>(waits).await);
 }
 
 /// Asserts that a statement on `b` and `a`, which waits for a lock on `a`, has not locked `b` yet.

@@ -101,7 +101,11 @@ impl Work for Webhook {
         let latest_start = deadline.minus(self.timeout);
         let Ok(Ok(_permit)) = latest_start.bound(self.calls.acquire()).await else { return Outcome::NotStarted };
         // A read that ends later leads to no call, and would hold up the outcomes of the other orders.
-        let body = match store.until(latest_start).read_order(&claimed.order_id, None).await {
+        let store = store.until(latest_start);
+        if store.is_over() {
+            return Outcome::NotStarted;
+        }
+        let body = match store.read_order(&claimed.order_id, None).await {
             // Serialising strings and a stored time can't fail.
             Ok(Some(order)) => serde_json::to_string(&Notice::from(order)).unwrap_or_default(),
             Ok(None) => return Outcome::Fail("the order no longer exists".to_owned()),
