@@ -68,7 +68,7 @@ use row::Rows;
 
 /// How long connecting before the first statement may take.
 const WARM_UP: Duration = Duration::from_secs(3);
-/// The time before the first repeat. It doubles with each, so that a server that has just come back gets few logins.
+/// The time before the first repeat. It doubles with each, so that a server that has just started gets few logins.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// The longest time before a repeat.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
