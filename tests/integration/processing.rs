@@ -3,14 +3,16 @@
 use std::collections::HashSet;
 use std::future::ready;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use processor::{Outcome, Simulated};
+use processor::{Outcome, Simulated, Work};
 use sandbox::wire::{Hook, Moment, Ruling};
 use serde_json::json;
+use shared::db::Store;
 use shared::db::claim::Claimed;
 use shared::db::finish::Reschedule;
+use shared::deadline::Deadline;
 use shared::order::OrderId;
 use tests::{NO_AWS, NO_DATABASE, OutcomeBy, World, assert_members, batch, failures, handle, store};
 
@@ -157,6 +159,33 @@ async fn claims_whose_answers_were_lost_are_made_once() {
     assert_eq!(claimed, [("lapsed", 1), ("new", 0)], "{claim:?}");
     let failed = "SELECT count(*) FROM order_events WHERE event = 'attempt_failed'";
     assert_eq!(world.value::<i64>(failed).await, 1);
+}
+
+/// Work that takes two seconds.
+struct Slow;
+
+impl Work for Slow {
+    async fn run(&self, _: &Claimed, _: &Store, _: Deadline) -> Outcome {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        Outcome::Complete
+    }
+}
+
+#[tokio::test]
+async fn work_of_an_order_does_not_delay_the_message_of_another() {
+    let world = World::new().await;
+    world.create("now").await;
+    world.create("soon").await;
+    world.execute("UPDATE order_work SET due_at = now() + interval '3 s' WHERE order_id = 'soon'").await;
+    let mut event = world.deliver().await;
+    event.messages.extend(world.deliver().await.messages);
+    event.messages[1].message_id = Some("another".to_owned());
+    world.processor_with(Slow).handle(event).await.unwrap();
+    assert_eq!(world.status("now").await, "completed");
+    // It becomes visible in a second, and not in three.
+    let begun = Instant::now();
+    assert_eq!(world.receive().await.as_deref(), Some("soon"));
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
