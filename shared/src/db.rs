@@ -6,10 +6,10 @@
 //! Every statement has a deadline ([`Deadline`]) and its error names it ([`StoreError`]) and has a class ([`DbError`]):
 //! - a lost connection, or one to a server that only reads, is replaced, and the statement is sent once more. Each statement
 //!   therefore has the same effect twice as once;
-//! - a statement that the server cancelled (a lock, a deadlock, its own time-out) or that the deadline ended is not sent again,
-//!   because its time is spent, unless it records an outcome ([`Store::repeating_until`]). The client cancels a statement that the deadline ended. The next statement waits on the same
-//!   connection until that one has ended, for half a minute at most. A login that has not ended is waited for in the same way, so
-//!   a server that hangs has at most one connection of each environment.
+//! - a statement that the server cancelled (a lock, a deadlock, its own time-out) is not sent again, because its time is spent, unless it
+//!   records an outcome ([`Store::repeating_until`]). One that the deadline ended is never sent again: the client cancels it. The next
+//!   statement waits on the same connection until that one has ended, for half a minute at most. A login that has not ended is waited for
+//!   in the same way, so a server that hangs has at most one connection of each environment.
 //!
 //! Rules of the statements:
 //! - a statement that changes an active order locks its row of `order_work` first. Claims, sweeps, erasures and the retention skip locked
@@ -178,7 +178,11 @@ impl Store {
                 tracing::info!(error = %Chain(error), "could not run a statement; repeating it");
                 sleep(pause.min(repeating.deadline.remaining())).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
-                result = repeating.query_once(sql, params).await;
+                match repeating.query_once(sql, params).await {
+                    // The error before it says more.
+                    Err(_) if repeating.is_over() => break,
+                    repeated => result = repeated,
+                }
             }
         }
         result.map(|rows| Rows::new(name, rows)).map_err(|cause| StoreError::new(name, cause))

@@ -4,9 +4,9 @@
 //! |---|---|
 //! | claim | at most a third of the time-out without the answer's second |
 //! | work | the rest |
-//! | record outcomes, send messages | a quarter |
-//! | of that, repeats of a record that failed for now | two thirds of what is left after the work |
-//! | of that, each of two rounds of messages | two thirds of what is left |
+//! | record outcomes, send messages | what the work leaves, at least a quarter |
+//! | repeats of a record that failed for now | two thirds of that |
+//! | each of two rounds of messages | two thirds of what is left after the record |
 //! | dead-letter malformed messages | what is left |
 //! | announce ends, with a bus | what is left, at most three seconds |
 //! | answer | a second |

@@ -143,7 +143,7 @@ async fn outcome_is_recorded_once_a_lock_is_gone() {
 
 #[tokio::test]
 async fn outcome_that_a_lock_keeps_from_its_record_holds_up_no_other() {
-    let role = AppRole::of(World::with(&[(LIMIT, "8")]).await).await;
+    let role = AppRole::of(World::with(&[(LIMIT, "7")]).await).await;
     let wait = || Outcome::Wait(Some(Duration::from_mins(1)));
     let work = OutcomeBy(|id: &str| if id == "o-0" { Outcome::Complete } else { wait() });
     let processor = processor(&role.world.env_with(("DATABASE_URL", &role.url())), work);
