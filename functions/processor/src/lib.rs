@@ -145,10 +145,7 @@ impl<W: Work> Processor<W> {
             Lease { token, since, store: self.database.until(deadline).repeating_until(budget::of_repeats(deadline)) };
         let Split { ending, later, dead_lettered } = Split::of(decided);
         self.finish(&lease, &ending, batch).await;
-        // The work and the record took a part of their time.
-        let due_in = |due_in: Duration| due_in.saturating_sub(since.elapsed());
-        let not_due: Vec<_> = not_due.into_iter().map(|(order_id, time)| (order_id, due_in(time))).collect();
-        let (kept, mut unkept) = queues::split_kept(&not_due, batch);
+        let (kept, mut unkept) = queues::split_kept(&not_due, since.elapsed(), batch);
         // An order whose rescheduling failed gets no new message: SQS delivers the old one again.
         if self.reschedule(&lease, &later, batch).await {
             unkept.extend(later.iter().filter_map(Decided::due_again));

@@ -96,14 +96,15 @@ pub struct Kept<'a> {
 }
 
 /// Splits orders that are not due into those that keep a message, as they are due soon and SQS delivers it for the first time, and the
-/// others, which get a new one.
+/// others, which get a new one. `since_claim` is the part of their time that the work of the batch and its record took.
 pub fn split_kept<'a>(
     not_due: &'a [(OrderId, Duration)],
+    since_claim: Duration,
     batch: &Batch,
 ) -> (Vec<Kept<'a>>, Vec<(&'a OrderId, Duration)>) {
     let (mut kept, mut others) = (Vec::new(), Vec::new());
     for (order_id, due_in) in not_due {
-        let due_in = (*due_in).max(SHORTEST_DELAY);
+        let due_in = due_in.saturating_sub(since_claim).max(SHORTEST_DELAY);
         let first = if due_in <= LONGEST_KEPT { batch.first_delivery(order_id) } else { None };
         match first {
             Some((message_id, receipt)) => kept.push(Kept { order_id, due_in, message_id, receipt }),
