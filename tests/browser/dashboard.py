@@ -4,20 +4,21 @@ import json
 import os
 import re
 import subprocess
-import time
 import urllib.request
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import ConsoleMessage, Locator, Page, Route, expect
 
 # Orders go through the queue, and the machine may be busy.
-PATIENCE_MS = 60_000
+expect.set_options(timeout=60_000)
 METRICS = re.compile(r"\bmetrics$")
 LIST = re.compile(r"/orders\?")
+STARTED = "performance.getEntriesByType('resource').map((call) => [call.name, call.startTime])"
 ROOT = Path(__file__).resolve().parents[2]
 AXE = Axe()
 # A screen reader misses a text that comes into a hidden element.
@@ -67,7 +68,7 @@ class Dashboard:
 
     def sees(self, state: str) -> None:
         """Wait until the page is in this state."""
-        expect(self.page.locator("body")).to_have_attribute("data-view", state, timeout=PATIENCE_MS)
+        expect(self.page.locator("body")).to_have_attribute("data-view", state)
 
     def create_order(self, *items: str, user: str = "alice", amount: str = "1249.90", **members: object) -> str:
         """Create an order by the API, with other members too. Returns its id."""
@@ -93,7 +94,7 @@ class Dashboard:
         """Create orders that the endpoint refuses, and wait until the page counts them as failed."""
         before = int(self.count("failed").text_content().replace(",", ""))
         created = [self.create_order("broken", user=user) for _ in range(number)]
-        expect(self.count("failed")).to_have_text(f"{before + number:,}", timeout=PATIENCE_MS)
+        expect(self.count("failed")).to_have_text(f"{before + number:,}")
         return created
 
     def find(self, order_id: str) -> Locator:
@@ -122,16 +123,21 @@ class Dashboard:
         self.page.route(path, lambda route: held.append(route), **options)
         return held
 
-    def refuse(self, path: re.Pattern[str], retry_after: int, **problem: str) -> list[float]:
-        """Answer calls with 503 and this problem. Returns the list that their times are added to."""
-        times: list[float] = []
+    def pauses(self, path: re.Pattern[str]) -> list[float]:
+        """Return the milliseconds between the page's calls, by its own clock."""
+        started = self.page.evaluate(STARTED)
+        return [later - earlier for earlier, later in pairwise(at for url, at in started if path.search(url))]
+
+    def refuse(self, path: re.Pattern[str], retry_after: int, **problem: str) -> list[Route]:
+        """Answer calls with 503 and this problem. Returns the list that they are added to."""
+        refused: list[Route] = []
 
         def refuse(route: Route) -> None:
-            times.append(time.monotonic())
+            refused.append(route)
             route.fulfill(status=503, json=problem, headers={"Retry-After": str(retry_after)})
 
         self.page.route(path, refuse)
-        return times
+        return refused
 
     def change_metrics(self, change: Callable[[dict], None], path: re.Pattern[str] = METRICS) -> None:
         """Change the metrics that the page receives."""

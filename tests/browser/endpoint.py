@@ -5,14 +5,14 @@ import threading
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-SLOW_CALLS = 2
-
 
 class Endpoint:
     """Fulfils orders during the block."""
 
     def __init__(self, port: int) -> None:
         self.is_repaired = False
+        # How many calls for a slow order answer that it needs more time.
+        self.slow_calls = 2
         self._calls: Counter[str] = Counter()
         self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
 
@@ -29,7 +29,7 @@ class Endpoint:
         self._calls[order["order_id"]] += 1
         if "broken" in order["item_ids"] and not self.is_repaired:
             return 422, {}
-        if "slow" in order["item_ids"] and self._calls[order["order_id"]] <= SLOW_CALLS:
+        if "slow" in order["item_ids"] and self._calls[order["order_id"]] <= self.slow_calls:
             return 202, {"Retry-After": "2"}
         return 204, {}
 

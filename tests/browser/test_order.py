@@ -2,7 +2,7 @@
 
 import re
 
-from dashboard import METRICS, PATIENCE_MS
+from dashboard import METRICS
 from playwright.sync_api import expect
 
 
@@ -12,7 +12,7 @@ def test_order_page_shows_its_content_and_who_changed_it(operator, user):
     sheet = operator.find(order_id)
     for text in ["1,200 JPY", "channel", "web", user]:
         expect(sheet).to_contain_text(text)
-    expect(sheet.locator(".pill")).to_have_text("completed", timeout=PATIENCE_MS)
+    expect(sheet.locator(".pill")).to_have_text("completed")
     expect(sheet.get_by_role("list", name="History of the order").get_by_role("listitem")).to_have_count(3)
     operator.page.keyboard.press("Escape")
 
@@ -57,7 +57,7 @@ def test_open_order_says_that_it_may_be_stale(operator, user):
     expect(stale).to_have_text("The service does not answer as it should. This order may have changed.")
     operator.check_accessible()
     operator.page.unroute(METRICS)
-    expect(stale).to_be_empty(timeout=PATIENCE_MS)
+    expect(stale).to_be_empty()
 
 
 def test_ended_order_is_never_stale(operator, user):

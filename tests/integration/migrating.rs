@@ -93,7 +93,7 @@ async fn migration_confines_the_functions_role() {
     assert_eq!(of_new_tables().await, 0);
     let _lock = lock_history(&world).await;
     let config = MigrateConfig::from_env(&world.variables().chain(changed).collect());
-    ask_with(config, "Update", &json!({}), Duration::from_secs(17)).await;
+    ask_with(config, "Update", &json!({}), Duration::from_secs(20)).await;
     assert_eq!(of_new_tables().await, 1);
     let can = "has_column_privilege($1, 'orders', 'failure', 'UPDATE'), has_table_privilege($1, 'orders', 'DELETE')";
     let row = &world.rows(&format!("SELECT {can}"), &[&role]).await[0];
@@ -177,7 +177,7 @@ async fn lock_history(world: &World) -> tokio_postgres::Client {
 async fn migration_out_of_time_leaves_no_statement_behind() {
     let world = World::new().await;
     let _lock = lock_history(&world).await;
-    let answer = ask_with(database(&world), "Update", &json!({}), Duration::from_secs(17)).await;
+    let answer = ask_with(database(&world), "Update", &json!({}), Duration::from_secs(20)).await;
     assert!(said(&answer).starts_with("FAILED: ran out of time, and was rolled back"), "{answer}");
     world.wait_for_locked_out(0).await;
 }

@@ -22,6 +22,9 @@ pub struct Stack {
     http: OnceLock<reqwest::Client>,
 }
 
+/// How long the end of an order may take whose message SQS did not accept in time, or whose processor was killed: the sweeper's
+/// grace of three minutes and its interval of one, and the messages' visibility timeout of two.
+const PATIENCE: Duration = Duration::from_mins(6);
 /// The file of `make up`.
 const UP: &str = "../.local/env";
 
@@ -110,7 +113,7 @@ impl Stack {
         let sql = connect(self.get("DATABASE_URL")).await;
         let completed = "SELECT count(*) FROM order_states
             WHERE order_id LIKE $1 || '-%' AND status = 'completed' AND attempts = 1";
-        eventually(&format!("all {count} are completed"), Duration::from_mins(2), async || {
+        eventually(&format!("all {count} are completed"), PATIENCE, async || {
             let completed: i64 = sql.query_one(completed, &[&run]).await.expect("PostgreSQL answers").get(0);
             (completed == count).then_some(())
         })

@@ -15,8 +15,8 @@ from stack.settings import Settings
 
 ALIAS = "live"
 NOWHERE = "postgres://app@127.0.0.1:1/nowhere"
-# The messages of the broken version become visible again after the visibility timeout, 120 s.
-PATIENCE = 240
+# The messages of the broken version become visible again after 120 s. The sweeper finds an order without a message within 240 s.
+PATIENCE = 360
 
 
 class Orders(threading.Thread):

@@ -17,4 +17,4 @@ class Interrupted(unittest.TestCase):
         interrupted = mock.patch.object(subprocess.Popen, "wait", autospec=True, side_effect=[InterruptedError, None])
         with mock.patch.object(processes, "PATIENCE", 0.1), interrupted as wait, self.assertRaises(InterruptedError):
             processes.run(["sleep", "20"], os.environ, Path("/"))
-        self.assertEqual(wait.call_args.args[0].poll(), -signal.SIGKILL)
+        self.assertEqual(wait.call_args.args[0].wait(timeout=10), -signal.SIGKILL)

@@ -20,7 +20,7 @@ use super::Patient;
 const ALICE: &str = "e30.eyJzdWIiOiJhbGljZSJ9.e30";
 
 fn load(orders: u32) -> Load {
-    Load { orders, concurrency: 10, rate: None, batch: None, patience: 120, svg: None }
+    Load { orders, concurrency: 10, rate: None, batch: None, patience: 360, svg: None }
 }
 
 async fn run(patient: &Patient, load: &Load) -> Report {

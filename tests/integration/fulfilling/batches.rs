@@ -56,7 +56,7 @@ async fn order_is_not_read_if_its_call_can_not_end_in_time() {
     let hook: Hook = Arc::new(move |moment, statement| {
         let is_read = moment == Moment::Before && statement.query.sql.contains("FROM order_states");
         *counted.lock().unwrap() += i32::from(is_read);
-        let pause = Duration::from_millis(if is_read { 700 } else { 0 });
+        let pause = Duration::from_millis(if is_read { 400 } else { 0 });
         async move {
             sleep(pause).await;
             Ruling::Pass
@@ -68,7 +68,7 @@ async fn order_is_not_read_if_its_call_can_not_end_in_time() {
     let processor = processor(&env, ConfiguredWork::from_env(&env).unwrap());
     handle(&processor, &world.create_many(10).await).await;
     let reads = *reads.lock().unwrap();
-    assert!((2..=5).contains(&reads), "{reads} reads");
+    assert!((2..=8).contains(&reads), "{reads} reads");
     let started = "SELECT count(*) FROM orders WHERE finished_at IS NOT NULL";
     assert!(world.value::<i64>(started).await >= 2, "the outcomes of the calls");
 }

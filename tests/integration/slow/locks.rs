@@ -62,7 +62,7 @@ async fn timed_out_statement_is_not_sent_again() {
     let role = AppRole::new().await;
     let gateway = gateway(&role.world, 1, &[("DATABASE_URL", &role.url())]).await;
     let lock = lock(&role, "orders").await;
-    let sent = format!("SELECT pid, query_start::text {LOCKED_OUT}");
+    let sent = format!("SELECT pid, waitstart::text {LOCKED_OUT}");
     let (mut call, mut seen) = (Box::pin(create(&gateway, "o-1")), BTreeSet::new());
     let answer = loop {
         tokio::select! {
@@ -83,11 +83,11 @@ async fn timed_out_statement_is_not_sent_again() {
 async fn statement_is_sent_again_after_a_late_cancellation() {
     let role = AppRole::new().await;
     // So short that the api's deadline is before the server's limit for a lock.
-    let variables = [("DATABASE_URL", &*role.url()), (LIMIT, "5")];
+    let variables = [("DATABASE_URL", &*role.url()), (LIMIT, "6")];
     let gateway = gateway(&role.world, 1, &variables).await;
     let lock = lock(&role, "orders").await;
     assert_unavailable(&create(&gateway, "o-1").await);
-    wait_until_idle(&role.world, Duration::from_secs(1)).await;
+    wait_until_idle(&role.world, Duration::from_secs(10)).await;
     let cancel_and_unlock = async {
         // The cancellation of the first statement, as if the network had held it up.
         let cancel = format!("SELECT pg_cancel_backend(pid) {LOCKED_OUT}");
@@ -126,7 +126,7 @@ async fn outcome_is_recorded_once_a_lock_is_gone() {
     // A claim does not need this table.
     let lock = lock(&role, "orders").await;
     let unlock = async {
-        let (sent, seen) = (format!("SELECT query_start::text {LOCKED_OUT}"), Mutex::new(BTreeSet::new()));
+        let (sent, seen) = (format!("SELECT waitstart::text {LOCKED_OUT}"), Mutex::new(BTreeSet::new()));
         tests::eventually("the record is repeated", Duration::from_secs(10), async || {
             let rows = role.world.rows(&sent, &[]).await;
             let mut seen = seen.lock().unwrap();

@@ -23,8 +23,8 @@ use crate::{Stack, eventually};
 static TEMPLATE: OnceCell<String> = OnceCell::const_new();
 
 /// The functions' statements that wait for a lock, as a part of a SQL statement.
-pub const LOCKED_OUT: &str = "FROM pg_stat_activity
-    WHERE datname = current_database() AND application_name = 'ordermill' AND wait_event_type = 'Lock'";
+pub const LOCKED_OUT: &str = "FROM pg_stat_activity JOIN pg_locks USING (pid)
+    WHERE datname = current_database() AND application_name = 'ordermill' AND waitstart IS NOT NULL";
 
 impl World {
     /// Inserts orders of alice's, `o-1` and so on, past the functions. A column's value is a SQL expression of the number `i`.
