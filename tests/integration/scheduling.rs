@@ -248,6 +248,19 @@ async fn limit_of_a_sweep_holds_for_lost_messages_alone() {
     assert_eq!(world.queue_depth().await, 1500);
 }
 
+#[tokio::test]
+async fn scheduled_order_that_is_locked_gets_one_message_a_sweep() {
+    let world = World::new().await;
+    schedule_many(&world, 2, "interval '1 day'").await;
+    world.let_pass(86_400.0 - 300.0).await;
+    let operator = tests::connect(world.owner_url()).await;
+    operator.batch_execute("BEGIN; SELECT FROM order_work WHERE order_id = 's-1' FOR UPDATE").await.unwrap();
+    assert_eq!(sweep(&world).await, (2, 0));
+    operator.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(sweep(&world).await, (1, 0), "a message that is not recorded is sent again");
+    assert_eq!(world.queue_depth().await, 3);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn scheduled_orders_leave_a_sweep_time_for_lost_messages() {
     let slow = SlowQueues::new(&[("FUNCTION_TIMEOUT_SECONDS", "40")]).await;

@@ -119,7 +119,10 @@ impl<'a> Sender<'a> {
                 break;
             }
             let (sent, _) = self.send(&orders).await;
-            self.store.mark_enqueued(&sent).await?;
+            // An order that another statement has locked would be found again at once. The next run sends its message once more.
+            if self.store.mark_enqueued(&sent).await? < sent.len() {
+                break;
+            }
         }
         Ok(())
     }

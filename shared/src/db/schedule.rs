@@ -61,16 +61,18 @@ impl Store {
     }
 
     /// Records that these scheduled orders have their message. The message is sent before: if this fails, the next run sends another,
-    /// which does no harm. The other way round, an order without a message would look as if it had one.
+    /// which does no harm. The other way round, an order without a message would look as if it had one. Returns the number of recorded
+    /// orders.
     ///
     /// Conflicts: an order that has ended since, or that another statement has locked, is left out.
-    pub async fn mark_enqueued(&self, order_ids: &[&OrderId]) -> Result<(), StoreError> {
+    pub async fn mark_enqueued(&self, order_ids: &[&OrderId]) -> Result<usize, StoreError> {
         let order_ids: Vec<_> = order_ids.iter().map(|order_id| order_id.as_str()).collect();
         let sql = "WITH held AS (
                 SELECT order_id FROM order_work WHERE order_id = ANY ($1) AND requeued_at IS NULL
                 ORDER BY order_id FOR UPDATE SKIP LOCKED
             )
-            UPDATE order_work SET requeued_at = now() WHERE order_id = ANY (ARRAY (SELECT order_id FROM held))";
-        self.query("mark enqueued orders", sql, &[(&order_ids, Type::TEXT_ARRAY)]).await.map(drop)
+            UPDATE order_work SET requeued_at = now() WHERE order_id = ANY (ARRAY (SELECT order_id FROM held))
+            RETURNING order_id";
+        Ok(self.query("mark enqueued orders", sql, &[(&order_ids, Type::TEXT_ARRAY)]).await?.len())
     }
 }
