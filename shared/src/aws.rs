@@ -25,7 +25,7 @@ use crate::tls;
 
 pub use http::Http;
 
-/// How long one attempt at a call may take. After that the SDK tries again on another connection: an environment that was frozen
+/// How long one attempt at a call may take. After that the SDK tries again on a new connection: an environment that was frozen
 /// may have a dead connection. A receive waits for a second.
 const TRY_TIMEOUT: Duration = Duration::from_millis(1500);
 /// How long a call waits at most before its second attempt. The SDK's own second would often use up the time that a call has left.
