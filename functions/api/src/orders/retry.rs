@@ -217,24 +217,19 @@ pub async fn retry_paced(
 ) -> Result<HashSet<OrderId>, ApiError> {
     let interval = Duration::from_secs(1) / per_second.max(1);
     let retried = call.store.retry(order_ids, interval, actor).await?;
-    enqueue_retried(call, retried.iter()).await;
-    let mut pending: HashSet<_> = retried.into_iter().map(|order| order.order_id).collect();
+    let mut pending: HashSet<_> = retried.iter().map(|order| order.order_id.clone()).collect();
     let others: Vec<_> = order_ids.iter().filter(|order_id| !pending.contains(order_id)).cloned().collect();
     // If the answer of the statement got lost, it was sent again, and found that no order is failed any more.
-    if !others.is_empty() {
-        let active = call.store.find_active(&others).await?;
-        enqueue_retried(call, active.iter().filter(|active| active.needs_message()).map(|active| &active.order)).await;
-        pending.extend(active.into_iter().map(|active| active.order.order_id));
-    }
-    Ok(pending)
-}
-
-async fn enqueue_retried(call: &Call, orders: impl Iterator<Item = &ToEnqueue>) {
-    let messages: Vec<_> = orders.map(ToEnqueue::message).collect();
+    let active = if others.is_empty() { Ok(Vec::new()) } else { call.store.find_active(&others).await };
+    let waiting = active.iter().flatten().filter(|active| active.needs_message()).map(|active| &active.order);
+    // The orders that are pending again get their messages even if the others could not be read.
+    let messages: Vec<_> = retried.iter().chain(waiting).map(ToEnqueue::message).collect();
     let unsent = call.enqueue(&messages).await;
     if unsent > 0 {
         tracing::error!(unsent, "could not enqueue retried orders; the sweeper will retry");
     }
+    pending.extend(active?.into_iter().map(|active| active.order.order_id));
+    Ok(pending)
 }
 
 impl From<Cause> for CauseView {
