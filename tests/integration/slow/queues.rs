@@ -1,6 +1,8 @@
 //! A queue that accepts connections and answers late or never.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 use sandbox::queue::DEAD_LETTERS;
 use shared::deadline::Deadline;
@@ -67,6 +69,30 @@ async fn hanging_queue_delays_no_call_and_loses_no_order() {
     slow.world.let_pass(200.0).await;
     drop(slow.queues.steal(usize::MAX));
     assert_eq!(sweep(&start(&slow.world, "sweeper", &[]).await).await, 602);
+}
+
+#[tokio::test]
+async fn redrive_whose_sends_hang_reports_what_it_did() {
+    let is_out = Arc::new(AtomicBool::new(false));
+    let hangs = Arc::clone(&is_out);
+    let hook: Hook = Arc::new(move |call| {
+        let hangs = hangs.load(Relaxed) && call.action.starts_with("Send");
+        async move { if hangs { std::future::pending().await } else { Ruling::Pass } }.boxed()
+    });
+    // The sends of a call take two seconds, and its statements must end within 2.4.
+    let slow = SlowQueues::hooked(hook, &[(LIMIT, "6")]).await;
+    let world = &slow.world;
+    let dead_letters = Queue::orders(&world.env()).unwrap().dead_letters(&world.env()).unwrap();
+    for order_id in ["failed-1", "done-1"] {
+        world.create(order_id).await;
+        let letter = Message::new(&order_id.parse().unwrap(), None, Duration::ZERO);
+        dead_letters.send(&letter, Deadline::after(Duration::from_mins(1))).await.unwrap();
+    }
+    world.refuse(&["failed-1"], "no stock").await;
+    world.process(&["done-1"]).await;
+    is_out.store(true, Relaxed);
+    let report = world.post("/dead-letters/redrive", &json!({"dry_run": false})).await.expect(200);
+    assert_eq!((&report["retried"], &report["ended"]), (&json!(1), &json!(1)), "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
