@@ -15,7 +15,7 @@ from stack.settings import Settings
 
 ALIAS = "live"
 NOWHERE = "postgres://app@127.0.0.1:1/nowhere"
-# The messages of the broken version become visible again after 120 s. The sweeper finds an order without a message within 240 s.
+# The broken version's messages become visible again after 120 s. The sweeper finds orders without one within 240 s.
 PATIENCE = 360
 
 
