@@ -119,8 +119,8 @@ impl<'a> Sender<'a> {
                 break;
             }
             let (sent, _) = self.send(&orders).await;
-            // An order that another statement has locked would be found again at once. The next run sends its message once more.
-            if self.store.mark_enqueued(&sent).await? < sent.len() {
+            // Orders that another statement has locked would be found again and again.
+            if self.store.mark_enqueued(&sent).await? == 0 {
                 break;
             }
         }
