@@ -95,11 +95,10 @@ def crowd(stack: dict[str, str], user: str) -> str:
 @pytest.fixture
 def operator(visit, endpoint) -> Iterator[Dashboard]:
     """Return the page of an operator. The endpoint refuses broken orders meanwhile."""
-    was_repaired, endpoint.is_repaired = endpoint.is_repaired, False
     dashboard = visit().sign_in()
     dashboard.sees("live")
     yield dashboard
-    endpoint.is_repaired = was_repaired
+    endpoint.reset()
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from playwright.sync_api import ConsoleMessage, Locator, Page, Route, expect
 expect.set_options(timeout=60_000)
 METRICS = re.compile(r"\bmetrics$")
 LIST = re.compile(r"/orders\?")
-STARTED = "performance.getEntriesByType('resource').map((call) => [call.name, call.startTime])"
+CALLS = "performance.getEntriesByType('resource').map((call) => [call.name, call.startTime, call.responseStatus])"
 ROOT = Path(__file__).resolve().parents[2]
 AXE = Axe()
 # A screen reader misses a text that comes into a hidden element.
@@ -123,10 +123,10 @@ class Dashboard:
         self.page.route(path, lambda route: held.append(route), **options)
         return held
 
-    def pauses(self, path: re.Pattern[str]) -> list[float]:
-        """Return the milliseconds between the page's calls, by its own clock."""
-        started = self.page.evaluate(STARTED)
-        return [later - earlier for earlier, later in pairwise(at for url, at in started if path.search(url))]
+    def pauses(self, path: re.Pattern[str], status: int = 200) -> list[float]:
+        """Return the milliseconds from each of the page's calls with this answer to its next call, by its own clock."""
+        calls = [(at, answer) for url, at, answer in self.page.evaluate(CALLS) if path.search(url)]
+        return [later - earlier for (earlier, answer), (later, _) in pairwise(calls) if answer == status]
 
     def refuse(self, path: re.Pattern[str], retry_after: int, **problem: str) -> list[Route]:
         """Answer calls with 503 and this problem. Returns the list that they are added to."""

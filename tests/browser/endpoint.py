@@ -10,11 +10,14 @@ class Endpoint:
     """Fulfils orders during the block."""
 
     def __init__(self, port: int) -> None:
-        self.is_repaired = False
-        # How many calls for a slow order answer that it needs more time.
-        self.slow_calls = 2
+        self.reset()
         self._calls: Counter[str] = Counter()
         self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
+
+    def reset(self) -> None:
+        """Refuse broken orders, and answer the first calls for a slow order that it needs more time."""
+        self.is_repaired = False
+        self.slow_calls = 2
 
     def __enter__(self) -> "Endpoint":
         threading.Thread(target=self._server.serve_forever, daemon=True).start()

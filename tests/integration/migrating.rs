@@ -177,7 +177,7 @@ async fn lock_history(world: &World) -> tokio_postgres::Client {
 async fn migration_out_of_time_leaves_no_statement_behind() {
     let world = World::new().await;
     let _lock = lock_history(&world).await;
-    let answer = ask_with(database(&world), "Update", &json!({}), Duration::from_secs(20)).await;
+    let answer = ask_with(database(&world), "Update", &json!({}), Duration::from_secs(17)).await;
     assert!(said(&answer).starts_with("FAILED: ran out of time, and was rolled back"), "{answer}");
     world.wait_for_locked_out(0).await;
 }

@@ -22,8 +22,8 @@ pub struct Stack {
     http: OnceLock<reqwest::Client>,
 }
 
-/// How long the end of an order may take whose message SQS did not accept in time, or whose processor was killed: the sweeper's
-/// grace of three minutes and its interval of one, and the messages' visibility timeout of two.
+/// How long the end of an order may take whose message SQS did not accept in time: the sweeper's grace of three minutes, its interval of
+/// one, and two on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(6);
 /// The file of `make up`.
 const UP: &str = "../.local/env";

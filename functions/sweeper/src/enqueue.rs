@@ -114,13 +114,11 @@ impl<'a> Sender<'a> {
     /// Sends the first messages of a slice's scheduled orders. They are marked after the send, so that a crash loses no message.
     async fn send_scheduled(&mut self, slice: Slice) -> Result<(), StoreError> {
         while self.may_start() {
-            let orders = self.store.find_scheduled(slice, AHEAD, CHUNK.min(self.left)).await?;
-            if orders.is_empty() {
-                break;
-            }
+            let orders = self.store.find_scheduled(slice, AHEAD, CHUNK).await?;
             let (sent, _) = self.send(&orders).await;
-            // Orders that another statement has locked would be found again and again.
-            if self.store.mark_enqueued(&sent).await? == 0 {
+            let marked = self.store.mark_enqueued(&sent).await?;
+            // Orders that another statement has locked are not marked. They would be found again and again.
+            if marked == 0 || i64::try_from(orders.len()).is_ok_and(|found| found < CHUNK) {
                 break;
             }
         }

@@ -24,7 +24,7 @@ type HyperClient = Client<HttpsConnector<TcpConnector>, SdkBody>;
 pub struct Http {
     tls: &'static tls::Connector,
     /// The client with its connections, built at its first use.
-    client: Arc<Mutex<Option<HyperClient>>>,
+    client: Arc<Mutex<Option<Arc<HyperClient>>>>,
 }
 
 impl Default for Http {
@@ -46,30 +46,32 @@ impl Http {
     }
 
     /// The client. It allows plain HTTP, for the URL of an emulator.
-    fn client(&self) -> Result<HyperClient, ConnectorError> {
+    fn client(&self) -> Result<Arc<HyperClient>, ConnectorError> {
         let tls = self.tls.as_ref().map_err(|error| ConnectorError::user(error.to_string().into()))?;
         let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
         let client = client.get_or_insert_with(|| {
             let mut tcp = TcpConnector::new();
             tcp.enforce_http(false);
             tcp.set_nodelay(true);
-            Client::builder(TokioExecutor::new()).build(HttpsConnector::from((tcp, tls.clone().into())))
+            Arc::new(Client::builder(TokioExecutor::new()).build(HttpsConnector::from((tcp, tls.clone().into()))))
         });
-        Ok(client.clone())
+        Ok(Arc::clone(client))
     }
 }
 
-/// An attempt at a call. If it gets no answer, all open connections are given up: they go the same way, and the next attempt would find
-/// another dead one.
+/// An attempt at a call. If it gets no answer, no later attempt uses the client's open connections: they take the same route through the
+/// network, and another one may be dead too. Attempts under way go on.
 struct Attempt<'a> {
     http: &'a Http,
+    client: Arc<HyperClient>,
     is_answered: bool,
 }
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
+        let mut client = self.http.client.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.is_answered {
-            *self.http.client.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            client.take_if(|client| Arc::ptr_eq(client, &self.client));
         }
     }
 }
@@ -84,11 +86,10 @@ impl HttpConnector for Http {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let http = self.clone();
         HttpConnectorFuture::new(async move {
-            let client = http.client()?;
             let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
-            let mut attempt = Attempt { http: &http, is_answered: false };
+            let mut attempt = Attempt { http: &http, client: http.client()?, is_answered: false };
             // The SDK retries an I/O error.
-            let response = client.request(request).await.map_err(|error| ConnectorError::io(error.into()))?;
+            let response = attempt.client.request(request).await.map_err(|error| ConnectorError::io(error.into()))?;
             attempt.is_answered = true;
             let response = response.map(SdkBody::from_body_1_x);
             HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))

@@ -83,11 +83,11 @@ async fn timed_out_statement_is_not_sent_again() {
 async fn statement_is_sent_again_after_a_late_cancellation() {
     let role = AppRole::new().await;
     // So short that the api's deadline is before the server's limit for a lock.
-    let variables = [("DATABASE_URL", &*role.url()), (LIMIT, "6")];
+    let variables = [("DATABASE_URL", &*role.url()), (LIMIT, "5")];
     let gateway = gateway(&role.world, 1, &variables).await;
     let lock = lock(&role, "orders").await;
     assert_unavailable(&create(&gateway, "o-1").await);
-    wait_until_idle(&role.world, Duration::from_secs(10)).await;
+    wait_until_idle(&role.world, Duration::from_secs(1)).await;
     let cancel_and_unlock = async {
         // The cancellation of the first statement, as if the network had held it up.
         let cancel = format!("SELECT pg_cancel_backend(pid) {LOCKED_OUT}");
