@@ -58,12 +58,12 @@ pub async fn measure(
         before = begin(&client, &run) => before?,
         () = interrupt.wait() => return Ok(report(RunResults::none(interrupt.exit()))),
     };
-    let bar = bar(output, load.orders, "accepted");
+    let bar = bar(output, load.orders.into(), "accepted");
     let sent = send::create_all(&client, &run, load, &bar, interrupt).await;
     bar.finish_and_clear();
-    let bar = self::bar(output, sent.accepted, "ended   ");
+    let bar = self::bar(output, sent.accepted.len() as u64, "ended   ");
     let patience = Duration::from_secs(load.patience);
-    let (found, unread) = follow::to_the_end(&client, &run, sent.tried, patience, &bar, interrupt).await;
+    let (found, missing, unread) = follow::to_the_end(&client, &run, &sent, patience, &bar, interrupt).await;
     bar.finish_and_clear();
     let count = async {
         match before {
@@ -76,7 +76,7 @@ pub async fn measure(
         () = interrupt.wait() => Ok(None),
         counted = count => counted,
     };
-    Ok(report(RunResults { sent, found, unread, counted, interrupted: interrupt.exit() }))
+    Ok(report(RunResults { sent, found, missing, unread, counted, interrupted: interrupt.exit() }))
 }
 
 /// Checks that the service answers. Returns its counts before the run, if the token may read them.
@@ -86,8 +86,8 @@ async fn begin(client: &Client<'_>, run: &Run) -> Result<Option<Counts>, Failure
 }
 
 /// A progress bar on standard error, on terminals only.
-fn bar(output: Output, orders: u32, what: &'static str) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(orders.into()), output.progress());
+fn bar(output: Output, orders: u64, what: &'static str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(orders), output.progress());
     let style = ProgressStyle::with_template("  {msg}  [{bar:40}] {human_pos}/{human_len}  {per_sec}  {elapsed}");
     // The template is constant. If it were wrong, the bar would have its default look.
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─")).with_message(what)

@@ -1,12 +1,14 @@
 //! Follows a run's orders to their end with few calls. It reads a hundred orders a call by their identifiers, oldest first. It reads
 //! an ended order once, and an active one again as often as the service's `Retry-After` says.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 
 use super::run::Run;
+use super::send::Sent;
 use super::totals::OrderTotals;
 use crate::client::Client;
 use crate::exit::Failure;
@@ -32,20 +34,29 @@ struct Follower<'a> {
     active: Vec<ApiOrder>,
     /// The totals of the orders that will not be read again.
     found: OrderTotals,
+    /// The numbers of the accepted orders that were not found.
+    missing: HashSet<u32>,
 }
 
-/// Waits until each of the first `tried` orders has ended, patience is over, or the run is interrupted. Returns the totals of
-/// the orders that it has found, and why it has not read all of them if a read failed.
+/// Waits until each order that was sent has ended, patience is over, or the run is interrupted. Returns the totals of the orders that it
+/// has found, how many accepted ones it has not, and why it has not read all of them if a read failed.
 pub async fn to_the_end(
     client: &Client<'_>,
     run: &Run,
-    tried: u32,
+    sent: &Sent,
     patience: Duration,
     bar: &ProgressBar,
     interrupt: &Interrupt,
-) -> (OrderTotals, Option<Failure>) {
-    let mut follower =
-        Follower { client, run, bar, unread: 0..tried, active: Vec::new(), found: OrderTotals::default() };
+) -> (OrderTotals, usize, Option<Failure>) {
+    let mut follower = Follower {
+        client,
+        run,
+        bar,
+        unread: 0..sent.tried,
+        active: Vec::new(),
+        found: OrderTotals::default(),
+        missing: sent.accepted.clone(),
+    };
     let mut read = tokio::select! {
         read = follower.read_all(Instant::now() + patience) => read,
         () = interrupt.wait() => Ok(()),
@@ -59,7 +70,7 @@ pub async fn to_the_end(
         };
     }
     follower.give_up_waiting();
-    (follower.found, read.err())
+    (follower.found, follower.missing.len(), read.err())
 }
 
 impl Follower<'_> {
@@ -79,8 +90,15 @@ impl Follower<'_> {
 
     /// Counts the active orders as they are.
     fn give_up_waiting(&mut self) {
-        for order in self.active.drain(..) {
-            self.found.add(&order);
+        for order in std::mem::take(&mut self.active) {
+            self.count(&order);
+        }
+    }
+
+    fn count(&mut self, order: &ApiOrder) {
+        self.found.add(order);
+        if let Some(number) = self.run.number(&order.order_id) {
+            self.missing.remove(&number);
         }
     }
 
@@ -96,7 +114,7 @@ impl Follower<'_> {
         let (active, ended): (Vec<_>, Vec<_>) = page.orders.into_iter().partition(|order| order.status.is_active());
         self.active = active;
         for order in &ended {
-            self.found.add(order);
+            self.count(order);
         }
         self.bar.set_position(self.found.count().into());
         Ok(())

@@ -10,6 +10,8 @@ pub struct RunResults {
     pub sent: Sent,
     /// The totals of the run's orders that were read.
     pub found: OrderTotals,
+    /// How many accepted orders were not found.
+    pub missing: usize,
     /// Why reading the others failed.
     pub unread: Option<Failure>,
     /// The service's counts, `None` if the token may not read them, or why reading them failed.
@@ -21,7 +23,14 @@ pub struct RunResults {
 impl RunResults {
     /// The results of a run that was interrupted before its first call.
     pub fn none(interrupted: Option<Exit>) -> Self {
-        Self { sent: Sent::default(), found: OrderTotals::default(), unread: None, counted: Ok(None), interrupted }
+        Self {
+            sent: Sent::default(),
+            found: OrderTotals::default(),
+            missing: 0,
+            unread: None,
+            counted: Ok(None),
+            interrupted,
+        }
     }
 
     /// Why the report does not cover the whole run, and the exit status for that.

@@ -73,14 +73,15 @@ impl Report {
     pub(super) fn new(run: &Run, deployment: &Deployment, orders: u32, outcome: RunResults) -> Self {
         let incomplete = outcome.incomplete();
         let is_read = outcome.unread.is_none();
-        let RunResults { sent, found, counted, .. } = outcome;
+        let RunResults { sent, found, missing, counted, .. } = outcome;
+        let accepted = u32::try_from(sent.accepted.len()).unwrap_or(u32::MAX);
         let counted = counted.unwrap_or_default();
         let ended: BTreeMap<_, _> = Status::ended().map(|status| (status, found.of(status))).collect();
         let completed = found.of(Status::Completed);
         let life = found.life.percentiles();
         let ok = incomplete.is_none()
             && completed == orders
-            && sent.accepted == orders
+            && accepted == orders
             && counted.is_none_or(|counted| counted.confirms(orders, completed..=completed));
         let (incomplete, exit) = incomplete.unzip();
         Self {
@@ -91,13 +92,13 @@ impl Report {
             run: run.name.clone(),
             url: deployment.url.to_string(),
             orders,
-            accepted: sent.accepted,
+            accepted,
             curves: [sent.latencies.curve(), found.life.curve()],
             refused: sent.refused,
             repeated_calls: sent.repeats,
             ended,
             unfinished: found.active(),
-            lost: if is_read { sent.accepted.saturating_sub(found.count()) } else { 0 },
+            lost: if is_read { u32::try_from(missing).unwrap_or(u32::MAX) } else { 0 },
             reattempted: found.reattempted,
             counted,
             accepted_within: sent.accepted_within.as_secs_f64(),

@@ -45,4 +45,9 @@ impl Run {
     pub fn order_id(&self, number: u32) -> String {
         format!("{}-{number}", self.name)
     }
+
+    /// The number of the order with this identifier, if it is of this run.
+    pub fn number(&self, order_id: &str) -> Option<u32> {
+        order_id.strip_prefix(&self.name)?.strip_prefix('-')?.parse().ok()
+    }
 }

@@ -2,7 +2,8 @@
 //! recognises the repeat.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
@@ -27,8 +28,8 @@ const LAST_ANSWERS: Duration = Duration::from_secs(3);
 pub struct Sent {
     /// How many orders were sent; after an interrupt some answers are missing.
     pub tried: u32,
-    /// How many orders were accepted.
-    pub accepted: u32,
+    /// The numbers of the accepted orders.
+    pub accepted: HashSet<u32>,
     /// How many were refused, for each reason.
     pub refused: BTreeMap<String, u32>,
     /// How many calls were repeated.
@@ -39,10 +40,10 @@ pub struct Sent {
     pub accepted_within: Duration,
 }
 
-/// The result of one call: the number of accepted orders, and the reason for each refused one.
+/// The result of one call: the numbers of its orders, and for each the reason if it was refused.
 struct CallResult {
-    accepted: u32,
-    refused: Vec<String>,
+    numbers: Range<u32>,
+    refusals: Vec<Option<String>>,
     repeats: u32,
     took: Duration,
 }
@@ -72,7 +73,7 @@ pub async fn create_all(client: &Client<'_>, run: &Run, load: &Load, bar: &Progr
             () = &mut end => None,
         };
         let Some(call) = call else { return Sent { tried: tried.get(), ..sent } };
-        bar.inc(u64::from(call.accepted) + call.refused.len() as u64);
+        bar.inc(call.numbers.len() as u64);
         sent.add(call, begun.elapsed());
     }
 }
@@ -80,53 +81,47 @@ pub async fn create_all(client: &Client<'_>, run: &Run, load: &Load, bar: &Progr
 impl Sent {
     /// Adds a call that was answered this long after the start.
     fn add(&mut self, call: CallResult, at: Duration) {
-        self.accepted += call.accepted;
         self.repeats += call.repeats;
-        if call.accepted > 0 {
+        if call.refusals.iter().any(Option::is_none) {
             self.latencies.add(call.took);
             self.accepted_within = at;
         }
-        for refusal in call.refused {
-            *self.refused.entry(refusal).or_default() += 1;
+        for (number, refusal) in call.numbers.zip(call.refusals) {
+            match refusal {
+                None => drop(self.accepted.insert(number)),
+                Some(reason) => *self.refused.entry(reason).or_default() += 1,
+            }
         }
     }
 }
 
-async fn create(
-    client: &Client<'_>,
-    run: &Run,
-    numbers: std::ops::Range<u32>,
-    is_batch: bool,
-    due: Instant,
-) -> CallResult {
+async fn create(client: &Client<'_>, run: &Run, numbers: Range<u32>, is_batch: bool, due: Instant) -> CallResult {
     let many = numbers.len();
-    let mut orders: Vec<Value> = numbers.map(|number| run.order(number)).collect();
+    let mut orders: Vec<Value> = numbers.clone().map(|number| run.order(number)).collect();
     let (path, body) = match orders.pop() {
         Some(one) if !is_batch => ("/orders", one),
         last => ("/orders/batch", json!({"orders": orders.into_iter().chain(last).collect::<Vec<_>>()})),
     };
     let (answer, repeats) = deliver(client, path, &body).await;
     let took = due.elapsed();
-    let refused = match answer {
+    let refusals = match answer {
         Ok(answer) if is_batch && answer.status == 200 => refusals(&answer, many),
-        Ok(answer) if [200, 201].contains(&answer.status) => Vec::new(),
-        Ok(answer) => vec![answer.problem(); many],
-        Err(error) => vec![error.to_string(); many],
+        Ok(answer) if [200, 201].contains(&answer.status) => vec![None; many],
+        Ok(answer) => vec![Some(answer.problem()); many],
+        Err(error) => vec![Some(error.to_string()); many],
     };
-    let accepted = u32::try_from(many.saturating_sub(refused.len())).unwrap_or(u32::MAX);
-    CallResult { accepted, refused, repeats, took }
+    CallResult { numbers, refusals, repeats, took }
 }
 
-/// The reasons for the refused orders of a batch. An answer without a result for each order, as from a proxy, accepts none.
-fn refusals(answer: &Answer, orders: usize) -> Vec<String> {
+/// For each order of a batch the reason if it was refused. An answer without a result for each order, as from a proxy, accepts none.
+fn refusals(answer: &Answer, orders: usize) -> Vec<Option<String>> {
     let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
     let Some(results) = body["results"].as_array().filter(|results| results.len() == orders) else {
-        return vec!["200 without a result for each order".to_owned(); orders];
+        return vec![Some("200 without a result for each order".to_owned()); orders];
     };
-    let refused = results.iter().filter(|result| result["order"].is_null());
-    refused
-        .map(|result| format!("{}: {}", result["status"], result["problem"]["title"].as_str().unwrap_or_default()))
-        .collect()
+    let reason =
+        |result: &Value| format!("{}: {}", result["status"], result["problem"]["title"].as_str().unwrap_or_default());
+    results.iter().map(|result| result["order"].is_null().then(|| reason(result))).collect()
 }
 
 /// Makes a call until its answer is final. Returns the answer and the number of repeats.
@@ -174,24 +169,27 @@ mod tests {
         let url = reqwest::Url::parse("https://shop.example/orders").unwrap();
         let answer =
             |body: &str| Answer { url: url.clone(), status: 200, headers: HeaderMap::new(), body: body.to_owned() };
-        assert_eq!(refusals(&answer("<html>"), 3).len(), 3);
-        assert_eq!(refusals(&answer(r#"{"results": [{"order": {}}, {"order": null, "status": 409}]}"#), 2), ["409: "]);
+        assert!(refusals(&answer("<html>"), 3).iter().all(Option::is_some));
+        assert_eq!(
+            refusals(&answer(r#"{"results": [{"order": {}}, {"order": null, "status": 409}]}"#), 2),
+            [None, Some("409: ".to_owned())]
+        );
     }
 
     #[test]
     fn times_are_of_accepted_orders_only() {
-        let call = |accepted, seconds| CallResult {
-            accepted,
-            refused: if accepted == 0 { vec!["422".to_owned()] } else { Vec::new() },
+        let call = |is_accepted: bool, seconds| CallResult {
+            numbers: 0..1,
+            refusals: vec![(!is_accepted).then(|| "422".to_owned())],
             repeats: 0,
             took: Duration::from_secs(seconds),
         };
         let mut sent = Sent::default();
-        sent.add(call(0, 1), Duration::from_secs(1));
+        sent.add(call(false, 1), Duration::from_secs(1));
         assert!(sent.latencies.percentiles().is_none());
-        sent.add(call(1, 2), Duration::from_secs(2));
-        sent.add(call(0, 50), Duration::from_secs(50));
-        assert_eq!((sent.accepted_within, sent.accepted), (Duration::from_secs(2), 1));
+        sent.add(call(true, 2), Duration::from_secs(2));
+        sent.add(call(false, 50), Duration::from_secs(50));
+        assert_eq!((sent.accepted_within, sent.accepted.len()), (Duration::from_secs(2), 1));
         assert!(sent.latencies.percentiles().is_some_and(|found| found.max < 3.0));
     }
 

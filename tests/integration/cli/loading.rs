@@ -10,7 +10,7 @@ use ordermill::options::Load;
 use ordermill::output::Output;
 use processor::Outcome;
 use sandbox::server::{Request, Response, Server, json};
-use serde_json::json as value;
+use serde_json::{Value, json as value};
 use tests::{OutcomeBy, Stack, World, call_in_process, handle};
 use tokio::sync::Notify;
 
@@ -81,6 +81,37 @@ async fn load_counts_accepted_orders_that_vanish_as_lost() {
     let report = run_at(&forgetful(|_| json(201, "{}")).await, 7).await;
     assert!(!report.ok);
     assert_eq!((report.accepted, report.completed(), report.lost), (7, 0, 7));
+}
+
+#[tokio::test]
+async fn load_counts_a_lost_order_beside_a_refused_one_that_exists() {
+    let calls = Arc::new(AtomicU32::new(0));
+    let server = Server::start(move |request: Request| {
+        let query = request.uri().query().unwrap_or_default();
+        // The first call is refused, but its order exists. The other call's order does not.
+        let listed = query.split('&').find_map(|pair| pair.strip_prefix("order_id=").filter(|id| id.ends_with("-0")));
+        let answered = match (request.method().as_str(), request.uri().path()) {
+            ("POST", _) => json(if calls.fetch_add(1, Ordering::SeqCst) == 0 { 422 } else { 201 }, "{}"),
+            (_, "/metrics") => json(403, "{}"),
+            _ => json(
+                200,
+                value!({"orders": listed.map(completed).into_iter().collect::<Vec<_>>(), "next_cursor": null})
+                    .to_string(),
+            ),
+        };
+        std::future::ready(Some(answered))
+    });
+    let server = server.await.unwrap();
+    let patient = Patient::at(&format!("http://{}", server.address())).bearing(ALICE);
+    let report = run(&patient, &Load { concurrency: 1, ..load(2) }).await;
+    assert_eq!((report.accepted, report.completed(), report.lost), (1, 1, 1));
+}
+
+/// A completed order of this identifier, as the API describes it.
+fn completed(order_id: &str) -> Value {
+    let time = "2026-01-01T00:00:00.000000Z";
+    value!({"order_id": order_id, "user_id": "alice", "total_amount": "1.00", "currency": "EUR", "status": "completed",
+        "created_at": time, "started_at": time, "finished_at": time, "attempts": 1, "failure": null})
 }
 
 #[tokio::test]
