@@ -19,7 +19,7 @@ use crate::http;
 
 pub use body::CallError;
 use body::send;
-use notices::Notices;
+use notices::{Notices, REPEATED_FOR, UNANSWERED_FOR};
 
 /// The time-out of a call: as long as the gateway waits for a function.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -106,7 +106,8 @@ impl<'a> Client<'a> {
         loop {
             let request = self.with_token(self.request(Method::GET, path));
             let request = etag.into_iter().fold(request, |request, etag| request.header("if-none-match", etag));
-            let answer = self.notices.during(Instant::now(), "it does not answer", send(request)).await;
+            let answer =
+                self.notices.during(Instant::now() + UNANSWERED_FOR, "it does not answer", send(request)).await;
             let problem = match &answer {
                 Ok(answer) if !answer.is_temporary() => {
                     self.has_answered.store(true, Ordering::Relaxed);
@@ -124,7 +125,7 @@ impl<'a> Client<'a> {
             let asked_for = answer.ok().and_then(|answer| answer.retry_after()).unwrap_or_default();
             // `clamp` panics once the first bound is above the second.
             let pause = sleep(asked_for.max(FIRST_WAIT * tries).min(LONGEST_WAIT));
-            self.notices.during(begun, &problem, pause).await;
+            self.notices.during(begun + REPEATED_FOR, &problem, pause).await;
             tries += 1;
         }
     }

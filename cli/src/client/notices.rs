@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// A wait that is shorter than this is not mentioned.
-const UNMENTIONED: Duration = Duration::from_secs(2);
+/// Repeats are not mentioned before this time.
+pub const REPEATED_FOR: Duration = Duration::from_secs(2);
+/// The same of a call that is not answered. A large answer of a slow service takes seconds.
+pub const UNANSWERED_FOR: Duration = Duration::from_secs(10);
 
 /// Writes the lines, and remembers the causes that it has named since the last answer.
 pub struct Notices {
@@ -27,13 +29,13 @@ impl Notices {
         Self { notify: Box::new(notify), named: Mutex::default() }
     }
 
-    /// Waits for the work. Names the cause of the wait, which began at `since`, once it has become long.
-    pub async fn during<T>(&self, since: Instant, cause: &str, work: impl Future<Output = T>) -> T {
+    /// Waits for the work. Names the cause of the wait at this moment, if the work has not ended by then.
+    pub async fn during<T>(&self, long_at: Instant, cause: &str, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         tokio::select! {
             biased;
             done = &mut work => return done,
-            () = sleep_until(since + UNMENTIONED) => self.name(cause),
+            () = sleep_until(long_at) => self.name(cause),
         }
         work.await
     }
@@ -71,8 +73,9 @@ mod tests {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&lines);
         let notices = Notices::to(move |line| kept.lock().unwrap().push(line.to_owned()));
-        let wait =
-            async |cause, seconds| notices.during(Instant::now(), cause, sleep(Duration::from_secs(seconds))).await;
+        let wait = async |cause, seconds| {
+            notices.during(Instant::now() + REPEATED_FOR, cause, sleep(Duration::from_secs(seconds))).await;
+        };
         wait("it is busy", 1).await;
         notices.end();
         assert_eq!(*lines.lock().unwrap(), [""; 0]);

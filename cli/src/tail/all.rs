@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use shared::order::UserId;
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::line::{Written, life, line, show};
 use crate::client::Client;
@@ -16,14 +17,14 @@ use crate::output::Output;
 
 /// How long an order may take from its `created_at` until a list has it: twice as long as PostgreSQL lets a statement run.
 const LATE: Duration = Duration::from_secs(10);
-/// The most pages of a poll. If more orders come, it leaves out some.
-const PAGES: usize = 5;
+/// The most orders of a poll's list. If more come, it leaves out some.
+const LISTED: usize = 5 * PAGE;
 /// The most orders that a poll reads one by one.
 const ASKED_AFTER: usize = 20;
 /// The most active orders to follow; it forgets the oldest.
 const KEPT: usize = 10_000;
 /// The most ended orders to remember, so that it recognises them in a list.
-const ENDED: usize = 2 * PAGE * PAGES;
+const ENDED: usize = 2 * LISTED;
 
 /// An active order.
 struct Known {
@@ -69,6 +70,9 @@ pub async fn follow(client: &Client<'_>, tail: &Tail, interval: Duration, output
         tokio::time::sleep(interval).await;
         let begun = Instant::now();
         let newest = newest(client, user, &seen).await?;
+        if let Some(gap) = seen.gap(&newest) {
+            output.complain(&gap);
+        }
         seen.recent = newest.iter().filter(|order| Some(order.created_at) > seen.horizon).count();
         seen.meet(&newest);
         seen.settle(&newest, begun);
@@ -85,11 +89,11 @@ async fn newest(client: &Client<'_>, user: Option<&str>, seen: &Seen) -> Result<
     let mut found = Vec::new();
     // A short page is enough if there are few new orders.
     let mut pages = Pages::of(client, user, if seen.recent < PAGE / 4 { PAGE / 4 } else { PAGE });
-    for _ in 0..PAGES * 4 {
+    for _ in 0..LISTED / (PAGE / 4) {
         let Some(orders) = pages.next().await? else { break };
         let is_read = orders.last().is_some_and(|oldest| Some(oldest.created_at) <= seen.horizon);
         found.extend(orders);
-        if is_read || found.len() >= PAGE * PAGES {
+        if is_read || found.len() >= LISTED {
             break;
         }
     }
@@ -113,6 +117,15 @@ impl Seen {
 
     fn knows(&self, order_id: &str) -> bool {
         self.active.contains_key(order_id) || self.ended.iter().any(|(ended, _)| ended == order_id)
+    }
+
+    /// Says which orders the list leaves out, if there are too many new ones.
+    fn gap(&self, list: &[ApiOrder]) -> Option<String> {
+        let (oldest, (known, _)) = (list.last()?.created_at, self.newest?);
+        let [known_at, oldest_at] = [known, oldest].map(|at| at.format(&Rfc3339).unwrap_or_default());
+        (list.len() >= LISTED && oldest > known).then(|| {
+            format!("more than {LISTED} orders are new; those that were created between {known_at} and {oldest_at} are left out")
+        })
     }
 
     /// Notes the orders of a list. Shows an unknown order only if it is above the horizon: another one is older than the first list, or

@@ -253,6 +253,29 @@ fn tail_outlasts_an_outage_once_the_service_has_answered() {
 }
 
 #[test]
+fn tail_says_which_orders_it_leaves_out_after_an_outage() {
+    let api = Api::start(Manner::Unavailable);
+    let add = |number: u32| {
+        let (minute, second) = (number / 60, number % 60);
+        api.add_created(&format!("o-{number}"), &format!("2026-01-01T00:{minute:02}:{second:02}Z"));
+    };
+    add(0);
+    api.recover();
+    let mut child = at(&api, &["tail", "--interval", "0.1"]).spawn().unwrap();
+    wait_until("an answer", || api.calls("/orders") > 1);
+    api.relapse();
+    (1..=1100).for_each(add);
+    api.recover();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let said = stderr.find(|line| !line.contains("API")).unwrap();
+    let left_out = "those that were created between 2026-01-01T00:00:00Z and 2026-01-01T00:01:41Z are left out";
+    assert_eq!(said, format!("ordermill: more than 1000 orders are new; {left_out}"));
+    drop(child.stdout.take());
+    send(&child, Signal::INT);
+    end(child);
+}
+
+#[test]
 fn load_reports_even_if_it_can_not_read_the_orders() {
     let api = Api::start(Manner::WithoutLists);
     let (status, stdout, stderr) = end(at(&api, &["load", "-n", "3", "--json"]).spawn().unwrap());
