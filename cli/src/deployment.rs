@@ -40,7 +40,7 @@ pub struct Deployment {
 impl Deployment {
     /// Finds the deployment. Says what to give if none is named.
     pub fn find(target: &Target, environment: impl Iterator<Item = (OsString, OsString)>) -> Result<Self, String> {
-        let process = variables::texts(environment)?;
+        let process = variables::of_process(environment)?;
         let named = target.env_file.clone().or_else(|| process.get("ORDERMILL_ENV_FILE").map(PathBuf::from));
         // A file overrides the caller's token only if the caller names the file.
         let own_token = process.get("ORDERMILL_TOKEN").filter(|_| named.is_none()).cloned();
@@ -61,7 +61,7 @@ impl Deployment {
         let authorities = target.ca_file.clone().or_else(|| variables.get("ORDERMILL_CA_FILE").map(PathBuf::from));
         Ok(Self {
             url: url::parse(&url, url_name)?,
-            token: token.map(|token| check_token(token, token_name)).transpose()?,
+            token: token.map(|token| check_token(&token, token_name)).transpose()?,
             token_name,
             authorities: authorities.as_deref().map(read_authorities).transpose()?,
             env: variables.into_iter().collect(),
@@ -96,10 +96,11 @@ fn find_token(target: &Target, own: Option<String>, variables: &Variables) -> Op
     from_flag.or(from_process).or_else(|| first(variables, ["ORDERMILL_TOKEN", "TOKEN_ADMIN"]))
 }
 
-/// Returns the token if a header can hold it.
-fn check_token(token: String, name: &str) -> Result<String, String> {
-    if HeaderValue::from_str(&token).is_ok() {
-        Ok(token)
+/// Returns the token without `Bearer` in front, if a header can hold it.
+fn check_token(token: &str, name: &str) -> Result<String, String> {
+    if HeaderValue::from_str(token).is_ok() {
+        let bare = token.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        Ok(bare.map_or(token.trim(), |(_, token)| token.trim()).to_owned())
     } else {
         Err(format!("{name} is no token: it contains a line break or another control character"))
     }
@@ -163,6 +164,20 @@ mod tests {
     }
 
     #[test]
+    fn shell_that_has_read_the_file_of_another_deployment_names_none() {
+        let shell = [("API_URL", "https://other"), ("TOKEN_ADMIN", "other"), ("STACK_DIR", "/nowhere")];
+        assert_eq!(find(&Target::default(), &shell).err().unwrap(), NO_URL);
+        let file = written("API_URL=https://this\n");
+        let by_file = Target { env_file: Some(file.clone()), ..Target::default() };
+        let by_url = Target { url: Some("https://this".to_owned()), ..Target::default() };
+        for target in [by_file, by_url] {
+            let deployment = find(&target, &shell).unwrap();
+            assert_eq!((deployment.url.as_str(), deployment.token), ("https://this/", None));
+        }
+        std::fs::remove_file(file).unwrap();
+    }
+
+    #[test]
     fn local_stack_is_called_with_the_token_of_the_process() {
         let folder = written("");
         std::fs::remove_file(&folder).unwrap();
@@ -199,14 +214,22 @@ mod tests {
     }
 
     #[test]
+    fn token_is_used_without_bearer_in_front() {
+        for given in ["abc", "Bearer abc", "bearer  abc "] {
+            let target =
+                Target { url: Some("https://this".to_owned()), token: Some(given.to_owned()), ..Target::default() };
+            assert_eq!(find(&target, &[]).unwrap().token.as_deref(), Some("abc"));
+        }
+    }
+
+    #[test]
     fn token_that_no_header_can_hold_is_refused_by_its_name() {
         let named = |target: Target, variables: &[(&str, &str)]| find(&target, variables).err().unwrap();
         let url = Some("http://127.0.0.1:1".to_owned());
         let target = Target { url: url.clone(), token: Some("a\nb".to_owned()), ..Target::default() };
         assert!(named(target, &[]).starts_with("--token is no token: it contains a line break"));
         let without = Target { url, ..Target::default() };
-        assert!(named(without.clone(), &[("ORDERMILL_TOKEN", "a\nb")]).starts_with("ORDERMILL_TOKEN is no token"));
-        assert!(named(without, &[("TOKEN_ADMIN", "a\nb")]).starts_with("TOKEN_ADMIN is no token"));
+        assert!(named(without, &[("ORDERMILL_TOKEN", "a\nb")]).starts_with("ORDERMILL_TOKEN is no token"));
     }
 
     #[test]

@@ -18,11 +18,15 @@ const CALLER: [&[&str]; 2] = [&["ORDERMILL_TOKEN", "TOKEN_ADMIN"], &["ORDERMILL_
 const CALLER_OF_AWS: [&[&str]; 2] =
     [&["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"], &["AWS_REGION", "AWS_DEFAULT_REGION"]];
 
-/// The variables that have a value. Fails if one that names the deployment is not text.
-pub fn texts(environment: impl Iterator<Item = (OsString, OsString)>) -> Result<Variables, String> {
+/// The names that count in a file alone. A shell may have them from another deployment: the runbook's commands export `API_URL`.
+const OF_A_FILE: [&str; 2] = ["API_URL", "TOKEN_ADMIN"];
+
+/// The variables of the process that have a value. Fails if one that names the deployment is not text.
+pub fn of_process(environment: impl Iterator<Item = (OsString, OsString)>) -> Result<Variables, String> {
     let mut variables = Variables::new();
     for (name, value) in environment.filter(|(_, value)| !value.is_empty()) {
         match (name.into_string(), value.into_string()) {
+            (Ok(name), _) if OF_A_FILE.contains(&name.as_str()) => {}
             (Ok(name), Ok(value)) => drop(variables.insert(name, value)),
             (Ok(name), Err(_)) if name.starts_with("ORDERMILL_") || name == "STACK_DIR" => {
                 return Err(format!("{name} is not valid UTF-8"));

@@ -33,7 +33,7 @@ pub async fn examine(cloud: &Cloud, deployment: &Deployment) -> Vec<Finding> {
                 "token",
                 deployment.token_name,
                 format!("is no token: {problem}"),
-                "get a new one, and give it as it is, without `Bearer`",
+                "get a new one",
             )];
         }
     };

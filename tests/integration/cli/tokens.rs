@@ -23,7 +23,7 @@ fn bearing(token: &str) -> Patient {
 #[tokio::test]
 #[ignore = "needs the deployed stack: `make test` runs it"]
 async fn doctor_finds_what_is_no_token() {
-    bearing("abc").assert_wrong("token", "does not have the three parts of a JWT", "without `Bearer`").await;
+    bearing("abc").assert_wrong("token", "does not have the three parts of a JWT", "get a new one").await;
 }
 
 #[tokio::test]
