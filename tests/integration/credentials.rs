@@ -228,7 +228,7 @@ async fn tokens(port: u16, second: u64) -> Vec<String> {
 #[tokio::test]
 async fn sign_in_token_equals_that_of_botocore() {
     let authority = Authority::default();
-    let server = TlsPostgres::start(&authority.certify("localhost", 2099)).await;
+    let server = TlsPostgres::start(&authority.certify("localhost", 2020..2099)).await;
     server.execute("CREATE ROLE signed_in LOGIN PASSWORD 'none yet'").await;
     server.require_cleartext_password("signed_in").await;
     let url = format!("postgres://signed_in@localhost:{}/ordermill", server.port());

@@ -35,7 +35,7 @@ async fn ask_by(url: &str, authority: &Authority) -> String {
 #[tokio::test]
 async fn server_needs_a_trusted_authority_and_the_right_name() {
     let authority = Authority::default();
-    let server = TlsPostgres::start(&authority.certify("localhost", VALID)).await;
+    let server = TlsPostgres::start(&authority.certify("localhost", 2020..VALID)).await;
     let url = server.url("localhost");
     assert_eq!(ask_by(&url, &authority).await, "");
 
@@ -54,7 +54,7 @@ async fn server_needs_a_trusted_authority_and_the_right_name() {
 #[tokio::test]
 async fn expired_certificate_is_refused_and_logged() {
     let authority = Authority::default();
-    let server = TlsPostgres::start(&authority.certify("localhost", 2021)).await;
+    let server = TlsPostgres::start(&authority.certify("localhost", 2020..2021)).await;
     let (log, url) = (Log::listen(Level::INFO), server.url("localhost"));
     let expired = ask_by(&url, &authority).await;
     assert!(expired.contains("certificate has expired") && log.text().contains("certificate has expired"), "{expired}");
@@ -87,7 +87,7 @@ async fn forward_the_first(port: u16) -> (u16, Arc<AtomicUsize>) {
 #[tokio::test]
 async fn connection_is_kept_if_the_server_answers_no_cancellation() {
     let authority = Authority::default();
-    let server = TlsPostgres::start(&authority.certify("localhost", VALID)).await;
+    let server = TlsPostgres::start(&authority.certify("localhost", 2020..VALID)).await;
     let (port, accepted) = forward_the_first(server.port()).await;
     let url = server.url("localhost").replace(&server.port().to_string(), &port.to_string());
     let env = [("DATABASE_URL", &*url), ("DATABASE_CA_FILE", authority.file().to_str().unwrap())];

@@ -1,6 +1,7 @@
 //! TLS for a single test: certificate authorities, and servers with their certificates.
 
 use std::net::TcpListener;
+use std::ops::Range;
 use std::path::Path;
 
 use openssl::asn1::Asn1Time;
@@ -45,9 +46,9 @@ impl Authority {
         self.file.path()
     }
 
-    /// Issues a certificate for a host name, valid from 2020 until the beginning of `until_year`.
-    pub fn certify(&self, host: &str, until_year: u16) -> Certificate {
-        let (key, certificate) = self.issue(host, until_year).expect("OpenSSL works");
+    /// Issues a certificate for a host name, valid from the beginning of the first year until that of the last one.
+    pub fn certify(&self, host: &str, years: Range<u16>) -> Certificate {
+        let (key, certificate) = self.issue(host, years).expect("OpenSSL works");
         Certificate { certificate: pem(certificate.to_pem()), key: pem(key.private_key_to_pem_pkcs8()) }
     }
 
@@ -55,16 +56,16 @@ impl Authority {
         let key = new_key()?;
         // A unique name, so that OpenSSL does not confuse it with another authority whose signature does not match.
         let subject = Uuid::new_v4().to_string();
-        let mut builder = unsigned(&subject, &key, 2100)?;
+        let mut builder = unsigned(&subject, &key, 2020..2100)?;
         builder.set_issuer_name(&*name(&subject)?)?;
         builder.append_extension(BasicConstraints::new().critical().ca().build()?)?;
         builder.sign(&key, MessageDigest::sha256())?;
         Ok((key, builder.build()))
     }
 
-    fn issue(&self, host: &str, until_year: u16) -> Result<(PKey<Private>, X509), ErrorStack> {
+    fn issue(&self, host: &str, years: Range<u16>) -> Result<(PKey<Private>, X509), ErrorStack> {
         let key = new_key()?;
-        let mut builder = unsigned("server", &key, until_year)?;
+        let mut builder = unsigned("server", &key, years)?;
         builder.set_issuer_name(self.certificate.subject_name())?;
         let alternative = SubjectAlternativeName::new().dns(host).build(&builder.x509v3_context(None, None))?;
         builder.append_extension(alternative)?;
@@ -77,12 +78,13 @@ fn new_key() -> Result<PKey<Private>, ErrorStack> {
     PKey::from_ec_key(EcKey::generate(&*EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?)?)
 }
 
-fn unsigned(subject: &str, key: &PKey<Private>, until_year: u16) -> Result<X509Builder, ErrorStack> {
+fn unsigned(subject: &str, key: &PKey<Private>, years: Range<u16>) -> Result<X509Builder, ErrorStack> {
     let mut builder = X509::builder()?;
     builder.set_version(2)?;
     builder.set_subject_name(&*name(subject)?)?;
-    builder.set_not_before(&*Asn1Time::from_str("20200101000000Z")?)?;
-    builder.set_not_after(&*Asn1Time::from_str(&format!("{until_year}0101000000Z"))?)?;
+    let beginning = |year| Asn1Time::from_str(&format!("{year}0101000000Z"));
+    builder.set_not_before(&*beginning(years.start)?)?;
+    builder.set_not_after(&*beginning(years.end)?)?;
     builder.set_pubkey(key)?;
     Ok(builder)
 }

@@ -53,6 +53,13 @@ impl ExaminedQueue {
         self.text(name).parse().unwrap_or_default()
     }
 
+    /// The number of its messages, also of those that somebody has received and that are invisible meanwhile.
+    fn depth(&self) -> i64 {
+        let visible = self.number(&Attribute::ApproximateNumberOfMessages);
+        let invisible = self.number(&Attribute::ApproximateNumberOfMessagesNotVisible);
+        visible + invisible + self.number(&Attribute::ApproximateNumberOfMessagesDelayed)
+    }
+
     fn policy(&self, name: &Attribute) -> Value {
         serde_json::from_str(self.text(name)).unwrap_or_default()
     }
@@ -70,7 +77,7 @@ pub async fn examine(cloud: &Cloud, env: &Env, functions: &Functions) -> Vec<Fin
     }
     if let Ok(dead) = &dead {
         findings.push(encrypted(dead));
-        findings.push(dead_letters(&dead.name, dead.number(&Attribute::ApproximateNumberOfMessages)));
+        findings.push(dead_letters(&dead.name, dead.depth()));
     }
     findings.extend([orders.err(), dead.err()].into_iter().flatten());
     findings

@@ -142,6 +142,8 @@ fn days_left(certificate: Option<Certificate>) -> Option<i32> {
 fn remedy(problem: &str) -> &'static str {
     if problem.contains("expired") {
         "renew the server's certificate; if it is valid, this machine's clock is wrong"
+    } else if problem.contains("not yet valid") {
+        "set this machine's clock, for instance by NTP; if it is right, wait until the server's certificate is valid"
     } else if problem.contains("mismatch") {
         "call the API by a name that its certificate has"
     } else if problem.contains("self-signed") || problem.contains("self signed") || problem.contains("issuer") {

@@ -25,18 +25,19 @@ async fn doctor_finds_a_closed_port() {
 #[tokio::test]
 async fn doctor_finds_each_fault_of_a_certificate() {
     let authority = Authority::default();
-    for (host, until_year, is_trusted, check, what, remedy) in [
-        ("localhost", 2099, false, "tls", "issuer", "--ca-file"),
-        ("localhost", 2021, true, "tls", "certificate has expired", "renew"),
-        ("localhost", 2021, true, "certificate", "days ago", "renew"),
-        ("api.example.com", 2099, true, "tls", "mismatch", "by a name that its certificate has"),
+    for (host, years, is_trusted, check, what, remedy) in [
+        ("localhost", 2020..2099, false, "tls", "issuer", "--ca-file"),
+        ("localhost", 2020..2021, true, "tls", "certificate has expired", "renew"),
+        ("localhost", 2020..2021, true, "certificate", "days ago", "renew"),
+        ("localhost", 2098..2099, true, "tls", "not yet valid", "clock"),
+        ("api.example.com", 2020..2099, true, "tls", "mismatch", "by a name that its certificate has"),
     ] {
-        let server = TlsListener::start(&authority.certify(host, until_year));
+        let server = TlsListener::start(&authority.certify(host, years));
         let patient = Patient::at(&format!("https://localhost:{}", server.port()));
         let patient = if is_trusted { patient.trusting(authority.file()) } else { patient };
         patient.assert_wrong(check, what, remedy).await;
     }
-    let sound = TlsListener::start(&authority.certify("localhost", 2099));
+    let sound = TlsListener::start(&authority.certify("localhost", 2020..2099));
     let patient = Patient::at(&format!("https://localhost:{}", sound.port())).trusting(authority.file());
     let findings = patient.findings().await;
     assert!(!wrong(&findings).contains(&"tls"), "{findings:#?}");
@@ -81,11 +82,11 @@ async fn doctor_takes_no_other_server_for_the_api() {
     }
 }
 
-/// A healthy server that gives every other call the same answer, or closes its connection.
-async fn healthy(answer: impl Fn() -> Option<Response> + Clone + Send + Sync + 'static) -> Server {
+/// A server that answers the question for its health by this status, and gives every other call the same answer or closes its connection.
+async fn with_health(health: u16, answer: impl Fn() -> Option<Response> + Clone + Send + Sync + 'static) -> Server {
     Server::start(move |request: Request| {
         let is_health = request.uri().path() == "/healthz";
-        std::future::ready(if is_health { Some(json(200, r#"{"status": "ok"}"#)) } else { answer() })
+        std::future::ready(if is_health { Some(json(health, r#"{"status": "ok"}"#)) } else { answer() })
     })
     .await
     .unwrap()
@@ -94,14 +95,16 @@ async fn healthy(answer: impl Fn() -> Option<Response> + Clone + Send + Sync + '
 #[tokio::test]
 async fn doctor_finds_a_healthy_api_that_fails_every_other_call() {
     let problem = r#"{"title": "Service temporarily unavailable"}"#;
-    for (status, what) in [
-        (Some(503), "answered 503: Service temporarily unavailable"),
-        (Some(500), "answered 500"),
-        (Some(404), "answered 404"),
-        (Some(200), "the answer is not Ordermill's"),
-        (None, "no answer: "),
+    for (health, status, what) in [
+        (200, Some(503), "answered 503: Service temporarily unavailable"),
+        // Others call it too often.
+        (429, Some(503), "answered 503: Service temporarily unavailable"),
+        (200, Some(500), "answered 500"),
+        (200, Some(404), "answered 404"),
+        (200, Some(200), "the answer is not Ordermill's"),
+        (200, None, "no answer: "),
     ] {
-        let server = healthy(move || status.map(|status| json(status, problem))).await;
+        let server = with_health(health, move || status.map(|status| json(status, problem))).await;
         let patient = Patient::at(&format!("http://{}", server.address())).bearing("a token");
         for check in ["closed", "access", "metrics"] {
             patient.assert_wrong(check, what, "the api function's log").await;
@@ -111,7 +114,7 @@ async fn doctor_finds_a_healthy_api_that_fails_every_other_call() {
 
 #[tokio::test]
 async fn doctor_finds_no_fault_in_a_refusal_of_too_many_calls() {
-    let server = healthy(|| Some(json(429, r#"{"message": "Too Many Requests"}"#))).await;
+    let server = with_health(200, || Some(json(429, r#"{"message": "Too Many Requests"}"#))).await;
     let findings = Patient::at(&format!("http://{}", server.address())).bearing("a token").findings().await;
     assert!(wrong(&findings).iter().all(|check| *check == "token"), "{findings:#?}");
     let access = findings.iter().find(|finding| finding.check == "access").unwrap();
