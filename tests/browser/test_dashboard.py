@@ -103,6 +103,9 @@ def test_pending_order_is_cancelled_after_a_confirmation(visit):
     sheet = dashboard.find(*dashboard.create_scheduled(1, "alice"))
     sheet.get_by_role("button", name="Cancel the order").click()
     expect(sheet.get_by_role("button", name="Yes, cancel it")).to_be_focused()
+    sheet.get_by_role("button", name="No").click()
+    expect(sheet.get_by_role("button", name="Cancel the order")).to_be_focused()
+    sheet.get_by_role("button", name="Cancel the order").click()
     sheet.get_by_role("button", name="Yes, cancel it").click()
     expect(sheet.locator(".pill")).to_have_text("cancelled")
     expect(sheet.locator("#order-said")).to_have_text("The order is cancelled.")
@@ -160,6 +163,7 @@ def test_first_load_without_metrics_offers_the_rest(visit, user):
     expect(dashboard.page.get_by_role("alert")).to_contain_text("Service temporarily unavailable. Try again.")
     expect(dashboard.page.get_by_role("button", name="Pause processing")).to_be_visible()
     expect(dashboard.row(order_id)).to_be_visible()
+    expect(dashboard.page.locator("#causes-hint")).to_contain_text("failed")
     dashboard.check_accessible()
     expect(dashboard.find(order_id).get_by_role("button", name="Cancel the order")).to_be_visible()
 
@@ -232,6 +236,28 @@ def test_stale_numbers_are_marked_and_retry_after_is_respected(operator):
     operator.page.unroute(METRICS)
     operator.sees("live")
     assert operator.pauses(METRICS, 503)[0] >= 7000
+
+
+def test_refused_metrics_leave_the_page_that_of_an_operator(operator):
+    operator.page.route(METRICS, lambda route: route.fulfill(status=403, json={"message": "Forbidden"}), times=1)
+    operator.sees("stale")
+    expect(operator.page.get_by_role("alert")).to_contain_text("This token may not do that")
+    expect(operator.page.get_by_text("These are your own orders.")).to_be_hidden()
+    operator.sees("live")
+
+
+def test_trouble_that_lasts_is_said_once(operator):
+    refused = iter(range(1, 100))
+    problem = {"title": "The service is busy", "detail": "Try again."}
+    operator.page.route(
+        METRICS, lambda route: route.fulfill(status=503, json={**problem, "request_id": f"r-{next(refused)}"})
+    )
+    alert = operator.page.get_by_role("alert")
+    expect(alert).to_contain_text("Request r-1.")
+    for _ in range(2):
+        operator.page.wait_for_event("requestfinished", lambda request: METRICS.search(request.url))
+    # The page has drawn an answer before it makes its next call.
+    expect(alert).to_contain_text("Request r-1.")
 
 
 def test_retry_after_of_a_month_does_not_overflow(operator):

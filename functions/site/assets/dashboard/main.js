@@ -26,19 +26,21 @@ const REFUSED = "The service does not accept this token. Sign in again.";
 
 let config = { sign_in: null, admin_group: null };
 let hasSession = false;
-let isLimited = false;
 let metrics = null;
 let listed = "";
 
 const poll = new Poll(refresh, EVERY_SECONDS, onReport);
 
 async function refresh(signal) {
-  await Promise.all([readMetrics(signal), orders.refresh(signal), order.refresh(signal)]);
-  failures.refresh(metrics?.status_counts.failed);
+  try {
+    await Promise.all([readMetrics(signal), orders.refresh(signal), order.refresh(signal)]);
+  } finally {
+    if (!signal.aborted) failures.refresh(metrics?.status_counts.failed);
+  }
 }
 
 async function readMetrics(signal) {
-  if (!isLimited) metrics = await get(range.path(), signal).catch(limitIfForbidden);
+  if (session.readsAll()) metrics = await get(range.path(), signal);
   drawCounts();
   drawService();
   if (metrics) numbers.draw(metrics, range.range(), range.byHour(metrics));
@@ -46,6 +48,7 @@ async function readMetrics(signal) {
 
 /** Shows how much of the whole service the session sees, and its pause. */
 function drawService() {
+  const isLimited = !session.readsAll();
   document.body.classList.toggle("limited", isLimited);
   show($("limited"), isLimited);
   pause.draw(isLimited ? null : metrics?.pause);
@@ -53,12 +56,6 @@ function drawService() {
 
 function drawCounts() {
   numbers.counts(metrics, state().status, (status) => go({ status: status ?? "", cause: "" }));
-}
-
-function limitIfForbidden(problem) {
-  if (problem.status !== 403) throw problem;
-  isLimited = true;
-  return null;
 }
 
 function onReport(report) {
@@ -89,7 +86,7 @@ function drawState() {
 }
 
 function begin() {
-  [isLimited, metrics] = [!session.readsAll(), null];
+  metrics = null;
   say($("who"), `${session.subject()}${session.isAdmin() ? " · operator" : ""}`);
   show($("account"), true);
   show($("read-only"), session.readsAll() && !session.isAdmin());

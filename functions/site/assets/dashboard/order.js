@@ -144,7 +144,12 @@ function button(name) {
 /** Asks for confirmation: a cancel can't be undone. */
 function confirm(pressed, name) {
   const yes = make("button", { type: "button", class: "danger", onclick: () => act(name) }, ACTIONS[name].sure);
-  const no = make("button", { type: "button", class: "quiet", onclick: () => yes.parentElement.replaceWith(actions()) }, "No");
+  const back = () => {
+    const offered = actions();
+    yes.parentElement.replaceWith(offered);
+    offered.querySelector("button").focus();
+  };
+  const no = make("button", { type: "button", class: "quiet", onclick: back }, "No");
   pressed.parentElement.replaceChildren(yes, no);
   yes.focus();
 }

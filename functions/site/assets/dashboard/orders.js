@@ -8,7 +8,7 @@ import * as selection from "./selection.js";
 
 const PAGE = 20;
 const MOST = 200;
-// Refusals of the filters. Any other refusal concerns the whole page.
+// Refusals of the filters, if there are any. Any other refusal concerns the whole page.
 const BAD_FILTERS = [400, 403, 422];
 
 let limit = PAGE;
@@ -58,7 +58,7 @@ export async function refresh(signal) {
   try {
     draw(chosen, await get(`orders?${new URLSearchParams({ limit, ...chosen })}`, signal));
   } catch (problem) {
-    const isOfFilters = BAD_FILTERS.includes(problem.status);
+    const isOfFilters = BAD_FILTERS.includes(problem.status) && Object.keys(chosen).length > 0;
     // Rows that wait for others are those of other filters.
     if (isOfFilters || ($("rows").inert && !signal.aborted)) {
       clear(isOfFilters ? `These filters were refused. ${problem.title}: ${problem.message}` : "The orders could not be read.");

@@ -54,8 +54,11 @@ function complain(problem) {
   enter(isHeard ? "stale" : "error");
   say($("trouble-title"), `${problem.title ?? "This page has a fault"}.`);
   const since = answered ? ` The page shows the state of ${second(answered)}.` : "";
-  const request = problem.request ? ` Request ${problem.request}.` : "";
-  say($("trouble-detail"), `${problem.message}${since}${request}`);
+  const detail = `${problem.message}${since}`;
+  // Each try is another request. A screen reader would read the same trouble again.
+  if (!$("trouble-detail").textContent.startsWith(detail)) {
+    say($("trouble-detail"), problem.request ? `${detail} Request ${problem.request}.` : detail);
+  }
   show($("trouble"), true);
   // The dialog covers the page, and everything behind it is out of reach.
   say($("order-stale"), canChange() ? "The service does not answer as it should. This order may have changed." : "");
