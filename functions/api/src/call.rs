@@ -6,10 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::middleware::Next;
-use axum::response::Response;
 use shared::db::Store;
 use shared::deadline::Deadline;
 use shared::queue::Message;
@@ -51,23 +49,11 @@ impl Call {
     }
 }
 
-/// Middleware around every call: sets its deadline.
-pub async fn begin(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
-    request.extensions_mut().insert(api.deadline());
-    next.run(request).await
-}
-
-impl Api {
-    fn deadline(&self) -> Deadline {
-        Deadline::after(self.config.timeout).minus(TIME_TO_ANSWER)
-    }
-}
-
 impl FromRequestParts<Arc<Api>> for Call {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, ApiError> {
-        let deadline = parts.extensions.get().copied().unwrap_or_else(|| api.deadline());
+    async fn from_request_parts(_: &mut Parts, api: &Arc<Api>) -> Result<Self, ApiError> {
+        let deadline = Deadline::after(api.config.timeout).minus(TIME_TO_ANSWER);
         Ok(Self { api: Arc::clone(api), store: api.database.until(deadline.share(2, 3)), deadline })
     }
 }

@@ -63,7 +63,6 @@ pub fn router(api: Arc<Api>) -> Router {
         .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(middleware::from_fn(problem::render))
-        .layer(middleware::from_fn_with_state(Arc::clone(&api), call::begin))
         .with_state(api)
 }
 
