@@ -57,8 +57,8 @@ async fn examine_behind(cloud: &Cloud, env: &Env) -> Vec<Finding> {
     let (database, queues, functions, bus) = tokio::join!(
         database::examine(env),
         queues::examine(cloud, env, &read),
-        functions::examine(cloud, env, &read),
-        bus::examine(cloud, &read),
+        functions::examine(env, &read),
+        bus::examine(&read),
     );
     [database, queues, functions, bus].concat()
 }

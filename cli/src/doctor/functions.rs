@@ -10,7 +10,7 @@ use aws_sdk_lambda::types::{AliasConfiguration, EventSourceMappingConfiguration,
 use shared::config::Env;
 use shared::events::EVENT_BUS;
 
-use super::cloud::Cloud;
+use super::cloud::{Cloud, Services};
 use super::finding::Finding;
 use super::timing;
 use crate::aws::describe;
@@ -19,7 +19,8 @@ use crate::aws::describe;
 const ALIAS: &str = "live";
 
 /// A function as its callers invoke it: by its alias, if it has one.
-pub struct Function {
+pub struct Function<'a> {
+    pub services: &'a Services,
     pub name: String,
     /// The ARNs that invoke it: its own, and that of each alias. AWS lists the mappings and the rules of each by itself.
     arns: Vec<String>,
@@ -29,14 +30,14 @@ pub struct Function {
 }
 
 /// Processor and sweeper, or why each could not be read.
-pub struct Functions {
-    pub processor: Result<Function, Finding>,
-    pub sweeper: Result<Function, Finding>,
+pub struct Functions<'a> {
+    pub processor: Result<Function<'a>, Finding>,
+    pub sweeper: Result<Function<'a>, Finding>,
 }
 
-impl Functions {
+impl<'a> Functions<'a> {
     /// Reads both functions.
-    pub async fn read(cloud: &Cloud, env: &Env) -> Self {
+    pub async fn read(cloud: &'a Cloud, env: &Env) -> Self {
         let (processor, sweeper) = tokio::join!(
             Function::read(cloud, env, "PROCESSOR_FUNCTION"),
             Function::read(cloud, env, "SWEEPER_FUNCTION")
@@ -45,8 +46,8 @@ impl Functions {
     }
 }
 
-impl Function {
-    async fn read(cloud: &Cloud, env: &Env, variable: &'static str) -> Result<Self, Finding> {
+impl<'a> Function<'a> {
+    async fn read(cloud: &'a Cloud, env: &Env, variable: &'static str) -> Result<Self, Finding> {
         let name =
             env.text(variable).ok_or_else(|| Finding::not_checked("function", variable, format!("give {variable}")))?;
         let not_checked = |why| Finding::not_checked("function", name, why);
@@ -61,7 +62,7 @@ impl Function {
         let qualifier = invoked(&aliases).and_then(|alias| alias.name.clone());
         let is_missing = GetFunctionConfigurationError::is_resource_not_found_exception;
         match services.lambda.get_function_configuration().function_name(name).set_qualifier(qualifier).send().await {
-            Ok(found) => Ok(Self::of(name, aliases, found)),
+            Ok(found) => Ok(Self::of(services, name, aliases, found)),
             Err(error) if error.as_service_error().is_some_and(is_missing) => {
                 let remedy = "take the name from the stack's outputs (ProcessorFunctionName, SweeperFunctionName), or deploy again";
                 Err(Finding::wrong("function", name, format!("there is no such function ({variable})"), remedy))
@@ -70,11 +71,17 @@ impl Function {
         }
     }
 
-    fn of(name: &str, aliases: Vec<AliasConfiguration>, found: GetFunctionConfigurationOutput) -> Self {
+    fn of(
+        services: &'a Services,
+        name: &str,
+        aliases: Vec<AliasConfiguration>,
+        found: GetFunctionConfigurationOutput,
+    ) -> Self {
         let variables = found.environment.and_then(|environment| environment.variables);
         // The first seven parts, without a qualifier.
         let own = found.function_arn.unwrap_or_default().split(':').take(7).collect::<Vec<_>>().join(":");
         Self {
+            services,
             name: name.to_owned(),
             arns: aliases.into_iter().filter_map(|alias| alias.alias_arn).chain([own]).collect(),
             timeout: found.timeout.unwrap_or(3).into(),
@@ -100,23 +107,23 @@ fn invoked(aliases: &[AliasConfiguration]) -> Option<&AliasConfiguration> {
 }
 
 /// Checks both functions, the mapping and the schedule.
-pub async fn examine(cloud: &Cloud, env: &Env, functions: &Functions) -> Vec<Finding> {
+pub async fn examine(env: &Env, functions: &Functions<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     match &functions.processor {
         Ok(processor) => {
             let timing = timing::of_processor(&processor.name, &processor.variables);
-            findings.extend([running(processor), concurrency(cloud, processor).await]);
+            findings.extend([running(processor), concurrency(processor).await]);
             findings.extend([timing, timeout_variable(processor)]);
             findings.extend(same_queue(processor, env));
-            findings.extend(mapping(cloud, env, processor).await);
+            findings.extend(mapping(env, processor).await);
         }
         Err(finding) => findings.push(finding.clone()),
     }
     match &functions.sweeper {
         Ok(sweeper) => {
             let timing = timing::of_sweeper(&sweeper.name, &sweeper.variables);
-            findings.extend([running(sweeper), concurrency(cloud, sweeper).await]);
-            findings.extend([timing, schedule(cloud, sweeper).await]);
+            findings.extend([running(sweeper), concurrency(sweeper).await]);
+            findings.extend([timing, schedule(sweeper).await]);
             findings.extend(same_queue(sweeper, env));
         }
         Err(finding) => findings.push(finding.clone()),
@@ -124,7 +131,7 @@ pub async fn examine(cloud: &Cloud, env: &Env, functions: &Functions) -> Vec<Fin
     findings
 }
 
-fn running(function: &Function) -> Finding {
+fn running(function: &Function<'_>) -> Finding {
     let inactive = function.state.as_ref().filter(|state| **state != State::Active);
     let what = inactive.map_or_else(|| "active".to_owned(), |state| format!("its state is {state}"));
     let remedy = "see StateReason of `aws lambda get-function-configuration`; an inactive function becomes active when it is invoked";
@@ -132,13 +139,9 @@ fn running(function: &Function) -> Finding {
 }
 
 /// An operator can stop a function by a reserved concurrency of 0, and forget it. The limit is the function's, for all its aliases.
-async fn concurrency(cloud: &Cloud, function: &Function) -> Finding {
+async fn concurrency(function: &Function<'_>) -> Finding {
     let (check, place) = ("function.concurrency", &function.name);
-    let services = match cloud.services() {
-        Ok(services) => services,
-        Err(why) => return Finding::not_checked(check, place, why),
-    };
-    let reserved = match services.lambda.get_function_concurrency().function_name(place).send().await {
+    let reserved = match function.services.lambda.get_function_concurrency().function_name(place).send().await {
         Ok(found) => found.reserved_concurrent_executions,
         Err(error) => return Finding::not_checked(check, place, describe(&error)),
     };
@@ -154,23 +157,23 @@ async fn concurrency(cloud: &Cloud, function: &Function) -> Finding {
 }
 
 /// The processor's variable must equal its real time-out.
-fn timeout_variable(processor: &Function) -> Finding {
+fn timeout_variable(processor: &Function<'_>) -> Finding {
     let variable = processor.variables.number("FUNCTION_TIMEOUT_SECONDS", 15, ..).unwrap_or(0);
     let what = format!("its time-out is {} s, its variable says {variable} s", processor.timeout);
     let remedy = "set FUNCTION_TIMEOUT_SECONDS to the function's Timeout: otherwise Lambda stops it in the middle, or it gives up early";
     Finding::held("function.timeout", &processor.name, variable == processor.timeout, what, remedy)
 }
 
-fn same_queue(function: &Function, env: &Env) -> Option<Finding> {
+fn same_queue(function: &Function<'_>, env: &Env) -> Option<Finding> {
     let (theirs, ours) = (function.variables.text("QUEUE_URL")?, env.text("QUEUE_URL")?);
     let remedy = "set the function's QUEUE_URL to the orders' queue, or give doctor the right one";
     Some(Finding::held("function.queue", &function.name, theirs == ours, format!("uses {theirs}"), remedy))
 }
 
 /// Checks the mapping from the queue to the processor.
-async fn mapping(cloud: &Cloud, env: &Env, processor: &Function) -> Vec<Finding> {
+async fn mapping(env: &Env, processor: &Function<'_>) -> Vec<Finding> {
     let place = &processor.name;
-    let all = match mappings(cloud, processor).await {
+    let all = match mappings(processor).await {
         Ok(all) => all,
         Err(why) => return vec![Finding::not_checked("mapping", place, why)],
     };
@@ -194,11 +197,10 @@ fn of_queue<'a>(
     all.iter().filter(is_ours).min_by_key(|mapping| !brings(mapping))
 }
 
-async fn mappings(cloud: &Cloud, function: &Function) -> Result<Vec<EventSourceMappingConfiguration>, String> {
-    let services = cloud.services()?;
+async fn mappings(function: &Function<'_>) -> Result<Vec<EventSourceMappingConfiguration>, String> {
     let mut all = Vec::new();
     for arn in &function.arns {
-        let call = services.lambda.list_event_source_mappings().function_name(arn);
+        let call = function.services.lambda.list_event_source_mappings().function_name(arn);
         let found = call.send().await.map_err(|error| describe(&error))?;
         all.extend(found.event_source_mappings.unwrap_or_default());
     }
@@ -225,9 +227,9 @@ fn partial(place: &str, mapping: &EventSourceMappingConfiguration) -> Finding {
 }
 
 /// Checks the schedule of the sweeper.
-async fn schedule(cloud: &Cloud, sweeper: &Function) -> Finding {
+async fn schedule(sweeper: &Function<'_>) -> Finding {
     let place = &sweeper.name;
-    let rules = match rules(cloud, sweeper).await {
+    let rules = match rules(sweeper).await {
         Ok(rules) => rules,
         Err(why) => return Finding::not_checked("schedule", place, why),
     };
@@ -241,8 +243,8 @@ async fn schedule(cloud: &Cloud, sweeper: &Function) -> Finding {
 }
 
 /// The rules that invoke a function, by its own name or by an alias; the enabled ones first.
-async fn rules(cloud: &Cloud, function: &Function) -> Result<Vec<DescribeRuleOutput>, String> {
-    let events = &cloud.services()?.events;
+async fn rules(function: &Function<'_>) -> Result<Vec<DescribeRuleOutput>, String> {
+    let events = &function.services.events;
     let mut rules = Vec::new();
     for arn in &function.arns {
         let call = events.list_rule_names_by_target().target_arn(arn);

@@ -66,7 +66,7 @@ impl ExaminedQueue {
 }
 
 /// Checks both queues.
-pub async fn examine(cloud: &Cloud, env: &Env, functions: &Functions) -> Vec<Finding> {
+pub async fn examine(cloud: &Cloud, env: &Env, functions: &Functions<'_>) -> Vec<Finding> {
     let (orders, dead) =
         tokio::join!(ExaminedQueue::read(cloud, env, "QUEUE_URL"), ExaminedQueue::read(cloud, env, "DLQ_URL"));
     let mut findings = Vec::new();
@@ -83,7 +83,7 @@ pub async fn examine(cloud: &Cloud, env: &Env, functions: &Functions) -> Vec<Fin
     findings
 }
 
-fn visibility(orders: &ExaminedQueue, functions: &Functions) -> Finding {
+fn visibility(orders: &ExaminedQueue, functions: &Functions<'_>) -> Finding {
     let visibility = orders.number(&Attribute::VisibilityTimeout);
     let Ok(processor) = &functions.processor else {
         return Finding::not_checked(
