@@ -32,7 +32,6 @@ use utoipa::OpenApi;
 
 pub use caller::Auth;
 pub use config::ApiConfig;
-use scopes::BearerToken;
 
 /// The state that calls share, one for each execution environment.
 pub struct Api {
@@ -118,7 +117,6 @@ routes! {
         contact(name = "The operator of this deployment")
     ),
     servers((url = ".", description = "The deployment that serves this document")),
-    modifiers(&BearerToken),
     components(schemas(problem::Problem, problem::GatewayRefusal)),
     tags(
         (name = "orders", description = "Create orders and follow them"),

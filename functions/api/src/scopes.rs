@@ -1,7 +1,6 @@
 //! The token and the scopes of the operations, in the OpenAPI document.
 
 use serde_json::json;
-use utoipa::Modify;
 use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
@@ -9,20 +8,12 @@ use utoipa::openapi::{OpenApi, PathItem};
 
 use crate::caller::Scope;
 
-/// Declares the bearer token in the OpenAPI document.
-pub struct BearerToken;
-
-impl Modify for BearerToken {
-    fn modify(&self, document: &mut OpenApi) {
-        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
-        let components = document.components.get_or_insert_default();
-        components.add_security_scheme("token", SecurityScheme::Http(scheme));
-    }
-}
-
-/// Moves the scopes of each operation into its extension `x-required-scopes` and adds them to its description. A document can list
-/// scopes only for an OAuth flow, with the addresses of an issuer, and each deployment has its own issuer.
+/// Declares the bearer token, moves the scopes of each operation into its extension `x-required-scopes` and adds them to its
+/// description. A document can list scopes only for an OAuth flow, with the addresses of an issuer, and each deployment has its own
+/// issuer.
 pub fn describe(document: &mut OpenApi) {
+    let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
+    document.components.get_or_insert_default().add_security_scheme("token", SecurityScheme::Http(scheme));
     for operation in document.paths.paths.values_mut().flat_map(operations) {
         let scopes = scopes(operation);
         if scopes.is_empty() {
