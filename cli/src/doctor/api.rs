@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-use super::figures::{GRACE_SECONDS, dead_letters, overdue, paused, skew};
+use super::figures::{dead_letters, overdue, paused, skew};
 use super::finding::{Finding, Verdict};
 use crate::client::{Answer, CallError, Client};
 use crate::deployment::Deployment;
@@ -173,20 +173,15 @@ async fn numbers(deployment: &Deployment, client: &Client<'_>, is_healthy: bool)
             return findings;
         }
     };
-    let overdue =
-        metrics["oldest_overdue_seconds"].as_f64().map(|seconds| overdue("GET /metrics", seconds, GRACE_SECONDS));
-    let overdue =
-        overdue.unwrap_or_else(|| Finding::not_checked("overdue", "GET /metrics", "the answer does not contain it"));
+    let overdue = metrics["oldest_overdue_seconds"].as_f64().map(|seconds| overdue(place, seconds));
+    let overdue = overdue.unwrap_or_else(|| Finding::not_checked("overdue", place, "the answer does not contain it"));
     let pause = &metrics["pause"];
     let text = |member: &str| pause[member].as_str().unwrap_or("?");
     let pause = (!pause.is_null()).then(|| format!("since {} by {}: {}", text("since"), text("by"), text("reason")));
     let depth = metrics["dead_letter_depth"].as_i64();
-    let unknown = || Finding::not_checked("dead-letters", "GET /metrics", "the api could not reach the queue");
-    let mut findings = vec![
-        paused("GET /metrics", pause),
-        overdue,
-        depth.map_or_else(unknown, |depth| dead_letters("GET /metrics", depth)),
-    ];
+    let unknown = || Finding::not_checked("dead-letters", place, "the api could not reach the queue");
+    let dead_letters = depth.map_or_else(unknown, |depth| dead_letters(place, depth));
+    let mut findings = vec![paused(place, pause), overdue, dead_letters];
     findings.extend(metrics["oldest_event_seconds"].as_f64().map(events));
     findings.extend(depth.is_none().then(queue_out_of_reach));
     findings

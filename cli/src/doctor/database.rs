@@ -13,7 +13,7 @@ use shared::deadline::Deadline;
 use shared::error::Chain;
 use shared::timestamp;
 
-use super::figures::{GRACE_SECONDS, overdue, paused, skew};
+use super::figures::{overdue, paused, skew};
 use super::finding::Finding;
 
 const PLACE: &str = "database";
@@ -213,7 +213,7 @@ async fn waiting(store: &Store) -> Vec<Finding> {
         Ok(metrics) => {
             let since = |pause: &Pause| timestamp::format(pause.since).unwrap_or_default();
             let pause = metrics.pause.map(|pause| format!("since {} by {}: {}", since(&pause), pause.by, pause.reason));
-            vec![paused(PLACE, pause), overdue(PLACE, metrics.oldest_overdue_seconds, GRACE_SECONDS)]
+            vec![paused(PLACE, pause), overdue(PLACE, metrics.oldest_overdue_seconds)]
         }
         Err(error) => ["pause", "overdue"].map(|check| unread(check, PLACE, &error)).into(),
     }

@@ -8,7 +8,7 @@ use crate::output::counted;
 /// The most that two clocks may differ. The `Date` header has whole seconds, and the answer took some time.
 const SKEW: Duration = Duration::from_secs(5);
 /// How overdue an order is when its message counts as lost; the sweeper's default.
-pub const GRACE_SECONDS: f64 = 180.0;
+const GRACE_SECONDS: f64 = 180.0;
 
 /// Compares another clock with this machine's.
 pub fn skew(check: &'static str, place: &str, theirs: SystemTime, ours: SystemTime) -> Finding {
@@ -29,11 +29,11 @@ pub fn paused(place: &str, pause: Option<String>) -> Finding {
 }
 
 /// Checks how long orders are overdue.
-pub fn overdue(place: &str, seconds: f64, grace: f64) -> Finding {
+pub fn overdue(place: &str, seconds: f64) -> Finding {
     let what = format!("the most overdue order is overdue by {seconds:.0} s");
     let remedy = "check that the sweeper runs each minute and that the processor's mapping is enabled; for a backlog raise MaximumConcurrency";
     // A sweep runs each minute, and its message takes some time.
-    Finding::held("overdue", place, seconds <= grace + 120.0, what, remedy)
+    Finding::held("overdue", place, seconds <= GRACE_SECONDS + 120.0, what, remedy)
 }
 
 /// Checks that there are no dead letters.
