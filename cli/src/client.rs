@@ -15,7 +15,6 @@ use tokio::time::{Instant, sleep};
 
 use crate::deployment::Deployment;
 use crate::exit::Failure;
-use crate::http;
 
 pub use body::CallError;
 use body::send;
@@ -66,7 +65,8 @@ impl<'a> Client<'a> {
             return Err(Failure::Usage(format!("{} {problem}", deployment.url)));
         }
         let unusable = |error: reqwest::Error| Failure::Usage(format!("--ca-file can't be used: {}", Chain(&error)));
-        let mut builder = http::builder().timeout(TIMEOUT).connect_timeout(CONNECT_TIMEOUT);
+        // Ignores `HTTP_PROXY` and similar variables: calls to the local stack are plain HTTP, and a proxy would read the token.
+        let mut builder = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).connect_timeout(CONNECT_TIMEOUT);
         if let Some(pem) = &deployment.authorities {
             let authorities = Certificate::from_pem_bundle(pem.as_bytes()).map_err(unusable)?;
             builder = authorities.into_iter().fold(builder, reqwest::ClientBuilder::add_root_certificate);

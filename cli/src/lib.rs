@@ -10,7 +10,6 @@ pub mod deployment;
 pub mod doctor;
 mod exit;
 pub mod export;
-mod http;
 pub mod interrupt;
 pub mod load;
 pub mod options;
