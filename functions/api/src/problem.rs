@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use axum::Json;
 use axum::extract::{MatchedPath, Request};
-use axum::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{Extensions, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use lambda_http::request::RequestContext;
@@ -268,13 +268,11 @@ impl Problem {
 
 fn set_problem(response: &mut Response, error: &ApiError, uri: &Uri, request_id: &str) {
     let problem = Problem::new(error, uri.path(), request_id);
-    let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
-    let kept: HeaderMap = std::mem::take(response.headers_mut());
-    *response = (error.kind().0, content_type, Json(problem)).into_response();
-    let own_headers = [header::CONTENT_LENGTH, header::CONTENT_TYPE];
-    response
-        .headers_mut()
-        .extend(kept.into_iter().filter(|(name, _)| !name.as_ref().is_some_and(|name| own_headers.contains(name))));
+    *response.body_mut() = Json(problem).into_response().into_body();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    // The length of the empty body.
+    headers.remove(header::CONTENT_LENGTH);
 }
 
 fn log_cause(error: &ApiError, request_id: &str) {
