@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 
@@ -74,17 +74,13 @@ struct Dashboard {
 pub(crate) fn router(config: SiteConfig) -> Router {
     let policy = policy(&config);
     Router::new()
-        .route("/dashboard", get(to_page))
+        // The page's links are relative to its folder.
+        .route("/dashboard", get(async || Redirect::permanent("dashboard/index.html")))
         .route("/dashboard/config.json", get(settings))
         .route("/dashboard/index.html", get(page))
         .route("/dashboard/fresh.js", get(async || served("fresh.js")))
         .route("/dashboard/{*path}", get(asset))
         .with_state(Arc::new(Dashboard { config, policy }))
-}
-
-/// Redirects to the page, whose links are relative to its folder.
-async fn to_page() -> Response {
-    (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, "dashboard/index.html")]).into_response()
 }
 
 async fn settings(State(dashboard): State<Arc<Dashboard>>) -> Response {

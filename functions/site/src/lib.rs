@@ -15,7 +15,7 @@ use axum::Router;
 use axum::extract::{Path, Request};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use shared::gateway;
 use utoipa_swagger_ui::Config as Swagger;
@@ -48,7 +48,8 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 pub fn router(config: SiteConfig) -> Router {
     Router::new()
         .route("/openapi.json", get(openapi))
-        .route("/docs", get(to_docs))
+        // The page's links are relative to its folder.
+        .route("/docs", get(async || Redirect::permanent("docs/index.html")))
         .route("/docs/{*path}", get(docs))
         .merge(problems::router())
         .merge(dashboard::router(config))
@@ -60,17 +61,8 @@ async fn openapi() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], OPENAPI).into_response()
 }
 
-/// Redirects to the page, whose links are relative to its folder.
-async fn to_docs() -> Response {
-    (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, "docs/index.html")]).into_response()
-}
-
 async fn docs(Path(path): Path<String>) -> Response {
-    swagger_file(&path)
-}
-
-fn swagger_file(path: &str) -> Response {
-    match utoipa_swagger_ui::serve(path, Arc::clone(&SWAGGER)) {
+    match utoipa_swagger_ui::serve(&path, Arc::clone(&SWAGGER)) {
         Ok(Some(file)) => ([(header::CONTENT_TYPE, file.content_type)], file.bytes.into_owned()).into_response(),
         Ok(None) => (StatusCode::NOT_FOUND, "Page not found. Start at /docs.").into_response(),
         Err(error) => {
