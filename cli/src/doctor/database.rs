@@ -5,9 +5,10 @@ use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
 use shared::config::Env;
-use shared::db::inspect::{Rights, SchemaVersion, Setting, newest_migration};
+use shared::db::inspect::{Rights, SchemaVersion, Setting};
 use shared::db::pause::Pause;
 use shared::db::role::RoleName;
+use shared::db::schema::newest_migration;
 use shared::db::{Database, DbConfig, Store, StoreError};
 use shared::deadline::Deadline;
 use shared::error::Chain;

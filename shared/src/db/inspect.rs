@@ -6,7 +6,7 @@ use tokio_postgres::types::Type;
 
 use super::retention::DELETE_ENDED;
 use super::role::{PRIVILEGES, RoleName, SETTINGS, UPDATED};
-use super::{DbError, Store, StoreError, schema};
+use super::{DbError, Store, StoreError};
 
 /// The table of applied migrations. The functions do not use it.
 const HISTORY: &str = "refinery_schema_history";
@@ -20,12 +20,6 @@ pub enum SchemaVersion {
     None,
     /// The role may not read the table of migrations.
     Hidden,
-}
-
-/// The newest migration in this code.
-#[must_use]
-pub fn newest_migration() -> i32 {
-    schema::newest()
 }
 
 impl Store {

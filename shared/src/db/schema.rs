@@ -111,7 +111,8 @@ async fn find_skipped(runner: &Runner, connection: &mut Connection) -> Result<Op
 }
 
 /// The number of the newest migration in this code.
-pub(super) fn newest() -> i32 {
+#[must_use]
+pub fn newest_migration() -> i32 {
     embedded::migrations::runner().get_migrations().iter().map(Migration::version).max().unwrap_or(0)
 }
 
