@@ -1,7 +1,5 @@
 //! An event: what is sent about an order that ended.
 
-use std::borrow::Cow;
-
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
@@ -57,10 +55,6 @@ pub struct Detail {
 struct EndedOrder;
 
 impl ToSchema for EndedOrder {
-    fn name() -> Cow<'static, str> {
-        "EndedOrder".into()
-    }
-
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
         OrderView::schemas(schemas);
     }

@@ -1,7 +1,6 @@
 //! The refusals that calls share, for the OpenAPI document: those of the function, and those of the gateway in front of it. The
 //! gateway's have a format of their own, which can't be changed.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use utoipa::openapi::header::HeaderBuilder;
@@ -90,11 +89,7 @@ fn content(response: ResponseBuilder, content_type: &str, schema: &str) -> Respo
 /// The body of a refusal by the gateway, before the function sees the call.
 pub struct GatewayRefusal;
 
-impl ToSchema for GatewayRefusal {
-    fn name() -> Cow<'static, str> {
-        "GatewayRefusal".into()
-    }
-}
+impl ToSchema for GatewayRefusal {}
 
 impl PartialSchema for GatewayRefusal {
     fn schema() -> RefOr<Schema> {
