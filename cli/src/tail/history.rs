@@ -3,9 +3,8 @@
 use serde::{Deserialize, Serialize};
 use shared::order::Status;
 use time::OffsetDateTime;
-use time::macros::format_description;
 
-use super::line::tone;
+use super::line::{text, tone};
 use crate::orders::ApiOrder;
 use crate::output::{Output, Tone};
 
@@ -52,10 +51,10 @@ impl Changes {
         let mut status = Status::Pending;
         let line = |change: &'_ Change| {
             status = change.status().unwrap_or(status);
-            let age = (change.at - order.created_at).as_seconds_f64();
             if !output.is_json {
-                return change.text(order, age, output);
+                return change.text(order, output);
             }
+            let age = (change.at - order.created_at).as_seconds_f64();
             let ApiOrder { order_id, user_id, total_amount, currency, .. } = order;
             let line = ChangeLine { order_id, user_id, total_amount, currency, status, age, change };
             output.escape(&serde_json::to_string(&line).unwrap_or_default())
@@ -70,16 +69,12 @@ impl Change {
         self.change.parse::<shared::order::Change>().ok()?.status()
     }
 
-    fn text(&self, order: &ApiOrder, age: f64, output: Output) -> String {
+    fn text(&self, order: &ApiOrder, output: Output) -> String {
         // A retry shows its own name: the order was pending before.
         let (word, tone) = match self.status().filter(|_| self.change != "retried") {
             Some(status) => (status.as_str(), tone(status)),
             None => (self.change.as_str(), Tone::Open),
         };
-        let at =
-            self.at.format(format_description!("[hour]:[minute]:[second].[subsecond digits:3]")).unwrap_or_default();
-        let word = output.paint(tone, &format!("{:10}", word.replace('_', " ")));
-        let age = output.paint(Tone::Faint, &format!("{age:>8.1} s"));
         let details: Vec<_> = [
             self.attempt.filter(|_| self.change == "attempt_failed").map(|attempt| format!("attempt {attempt}")),
             self.cause.clone(),
@@ -89,10 +84,7 @@ impl Change {
         .into_iter()
         .flatten()
         .collect();
-        let details = if details.is_empty() { String::new() } else { format!("  {}", details.join(", ")) };
-        let ApiOrder { order_id, user_id, total_amount, currency, .. } = order;
-        let order = output.escape(&format!("{order_id}  {user_id}  {total_amount} {currency}{details}"));
-        format!("{at}  {word}  {age}  {order}")
+        text(order, self.at, (tone, &word.replace('_', " ")), &details.join(", "), output)
     }
 }
 

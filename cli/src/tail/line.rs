@@ -39,6 +39,11 @@ pub fn show(mut lines: Vec<Written>, output: Output) {
 /// The line of a status, if the order has reached it.
 pub fn line(order: &ApiOrder, status: Status, output: Output) -> Option<Written> {
     let at = moment(order, status)?;
+    let failure = order.failure.as_deref().filter(|_| status == Status::Failed);
+    if !output.is_json {
+        let what = (tone(status), status.as_str());
+        return Some((at, text(order, at, what, failure.unwrap_or_default(), output)));
+    }
     let line = Line {
         at,
         order_id: &order.order_id,
@@ -48,10 +53,9 @@ pub fn line(order: &ApiOrder, status: Status, output: Output) -> Option<Written>
         status,
         age: (at - order.created_at).as_seconds_f64(),
         attempts: order.attempts,
-        failure: order.failure.as_deref().filter(|_| status == Status::Failed),
+        failure,
     };
-    let text = if output.is_json { output.escape(&serde_json::to_string(&line).ok()?) } else { line.text(output) };
-    Some((at, text))
+    Some((at, output.escape(&serde_json::to_string(&line).ok()?)))
 }
 
 /// The statuses that an order has had, the present one last.
@@ -80,17 +84,16 @@ pub const fn tone(status: Status) -> Tone {
     }
 }
 
-impl Line<'_> {
-    fn text(&self, output: Output) -> String {
-        let at =
-            self.at.format(format_description!("[hour]:[minute]:[second].[subsecond digits:3]")).unwrap_or_default();
-        let status = output.paint(tone(self.status), &format!("{:10}", self.status.as_str()));
-        let age = output.paint(Tone::Faint, &format!("{:>8.1} s", self.age));
-        let cause = self.failure.map(|failure| format!("  {failure}")).unwrap_or_default();
-        let Self { order_id, user_id, total_amount, currency, .. } = self;
-        let order = output.escape(&format!("{order_id}  {user_id}  {total_amount} {currency}{cause}"));
-        format!("{at}  {status}  {age}  {order}")
-    }
+/// The text of a line: the time, what happened then, the order's age, the order and the details.
+pub fn text(order: &ApiOrder, at: OffsetDateTime, what: (Tone, &str), details: &str, output: Output) -> String {
+    let time = at.format(format_description!("[hour]:[minute]:[second].[subsecond digits:3]")).unwrap_or_default();
+    let (tone, word) = what;
+    let word = output.paint(tone, &format!("{word:10}"));
+    let age = output.paint(Tone::Faint, &format!("{:>8.1} s", (at - order.created_at).as_seconds_f64()));
+    let ApiOrder { order_id, user_id, total_amount, currency, .. } = order;
+    let details = if details.is_empty() { String::new() } else { format!("  {details}") };
+    let order = output.escape(&format!("{order_id}  {user_id}  {total_amount} {currency}{details}"));
+    format!("{time}  {word}  {age}  {order}")
 }
 
 #[cfg(test)]
