@@ -13,7 +13,7 @@ mod state;
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
@@ -150,12 +150,9 @@ fn path(state: &State) -> Result<String, Failure> {
     Ok(path)
 }
 
-/// A progress bar over the span of time, on standard error, on terminals only, and not among orders on the same terminal.
+/// A progress bar over the span of time, but not among orders on the same terminal.
 fn bar(state: &State, export: &Export, output: Output) -> ProgressBar {
     let is_mixed = export.file.is_none() && std::io::stdout().is_terminal();
-    let target = if is_mixed { indicatif::ProgressDrawTarget::hidden() } else { output.progress() };
-    let bar = ProgressBar::with_draw_target(Some(state.length()), target);
-    let style = ProgressStyle::with_template("  exported  [{bar:40}] {percent} %  {msg}  {elapsed}");
-    // The template is constant. If it were wrong, the bar would have its default look.
-    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─"))
+    let output = if is_mixed { Output::plain(output.is_json) } else { output };
+    output.bar(state.length(), "  exported  [{bar:40}] {percent} %  {msg}  {elapsed}")
 }

@@ -14,7 +14,7 @@ mod totals;
 
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
 use crate::client::Client;
 use crate::deployment::Deployment;
@@ -85,12 +85,9 @@ async fn begin(client: &Client<'_>, run: &Run) -> Result<Option<Counts>, Failure
     Counts::read(client).await
 }
 
-/// A progress bar on standard error, on terminals only.
 fn bar(output: Output, orders: u64, what: &'static str) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(orders), output.progress());
-    let style = ProgressStyle::with_template("  {msg}  [{bar:40}] {human_pos}/{human_len}  {per_sec}  {elapsed}");
-    // The template is constant. If it were wrong, the bar would have its default look.
-    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─")).with_message(what)
+    let template = "  {msg}  [{bar:40}] {human_pos}/{human_len}  {per_sec}  {elapsed}";
+    output.bar(orders, template).with_message(what)
 }
 
 /// Raises the limit of open files: each open call holds a connection.

@@ -5,6 +5,7 @@
 
 use std::io::{ErrorKind, IsTerminal, Write};
 
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rustix::event::{PollFd, PollFlags, poll};
 use serde::Serialize;
 
@@ -101,14 +102,13 @@ impl Output {
         self.note(&format!("ordermill: {problem}"));
     }
 
-    /// The target of progress bars.
+    /// A progress bar on standard error, on terminals only.
     #[must_use]
-    pub fn progress(&self) -> indicatif::ProgressDrawTarget {
-        if self.shows_progress {
-            indicatif::ProgressDrawTarget::stderr()
-        } else {
-            indicatif::ProgressDrawTarget::hidden()
-        }
+    pub fn bar(&self, length: u64, template: &str) -> ProgressBar {
+        let target = if self.shows_progress { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        // The templates are constant. If one were wrong, the bar would have its default look.
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        ProgressBar::with_draw_target(Some(length), target).with_style(style.progress_chars("━╸─"))
     }
 }
 
