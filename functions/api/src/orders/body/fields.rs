@@ -61,11 +61,8 @@ impl Members<'_> {
         let value: Box<RawValue> = self.read("total_amount", "a number", errors)?;
         let digits = value.get().trim_matches('"');
         let is_plain = !value.get().starts_with('"') || is_plain_decimal(digits);
-        let amount = if is_plain { Amount::parse(digits, currency).ok() } else { None };
-        if amount.is_none() {
-            errors.push(at("total_amount", &Amount::rule(currency).to_string()));
-        }
-        amount
+        let amount = if is_plain { Amount::parse(digits, currency) } else { Err(Amount::rule(currency)) };
+        amount.map_err(|invalid| errors.push(at("total_amount", &invalid.to_string()))).ok()
     }
 }
 
