@@ -44,10 +44,7 @@ impl ApiConfig {
         }
         let cancel_window = env.seconds("CANCEL_WINDOW_SECONDS", 2, 0..=MAX_CANCEL_WINDOW)?;
         let admin_group = env.text("ADMIN_GROUP").map(str::to_owned);
-        let default_currency = match env.optional("DEFAULT_CURRENCY")? {
-            Some(currency) => currency,
-            None => "EUR".parse().map_err(|invalid| ConfigError::new("DEFAULT_CURRENCY", format!("{invalid}")))?,
-        };
+        let default_currency = env.optional("DEFAULT_CURRENCY")?.unwrap_or(Currency::EUR);
         Ok(Self { auth, admin_group, timeout: function_timeout(env, 10)?, cancel_window, default_currency })
     }
 }

@@ -13,6 +13,9 @@ use super::Invalid;
 pub struct Currency(iso_currency::Currency);
 
 impl Currency {
+    /// The euro.
+    pub const EUR: Self = Self(iso_currency::Currency::EUR);
+
     /// The alphabetic code: `EUR`.
     #[must_use]
     pub fn code(self) -> &'static str {
