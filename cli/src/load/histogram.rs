@@ -1,7 +1,7 @@
 //! A histogram of text.
 
 /// The width of the longest bar.
-const WIDTH: u64 = 40;
+const WIDTH: usize = 40;
 
 /// A line for each step: its upper bound, a bar, the count. Steps whose bounds look the same share a line.
 pub fn lines(steps: &[(f64, u64)]) -> Vec<String> {
@@ -14,8 +14,8 @@ pub fn lines(steps: &[(f64, u64)]) -> Vec<String> {
         }
     }
     let most = rows.iter().map(|(_, count)| *count).max().unwrap_or(0).max(1);
-    let bar = |count: u64| "█".repeat(usize::try_from((count * WIDTH).div_ceil(most)).unwrap_or(0));
-    rows.iter().map(|(end, count)| format!("  ≤ {end:>8}  {:WIDTH$}  {count}", bar(*count), WIDTH = 40)).collect()
+    let bar = |count: u64| "█".repeat(usize::try_from((count * WIDTH as u64).div_ceil(most)).unwrap_or(0));
+    rows.iter().map(|(end, count)| format!("  ≤ {end:>8}  {:WIDTH$}  {count}", bar(*count))).collect()
 }
 
 /// A time in a readable unit.
