@@ -107,8 +107,10 @@ fn read_certificate(
         Err(refusal) => refusal,
     };
     // This handshake only reads the certificate; the program sends no data.
-    let days = handshake(host, addresses, authorities, true).ok().map(days_left);
-    days.map_or(Err(refusal.clone()), |days| Ok(CertificateState { refusal: Some(refusal), days }))
+    match handshake(host, addresses, authorities, true) {
+        Ok(certificate) => Ok(CertificateState { refusal: Some(refusal), days: days_left(certificate) }),
+        Err(_) => Err(refusal),
+    }
 }
 
 /// The certificate that the server sends in a handshake.
