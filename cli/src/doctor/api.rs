@@ -33,7 +33,7 @@ pub async fn examine(deployment: &Deployment, client: &Client<'_>) -> Vec<Findin
             return vec![Finding::wrong("health", "GET /healthz", error.to_string(), remedy)];
         }
     };
-    // If `/healthz` was called too often, only the calls below find a fault.
+    // A refusal of too many calls of `/healthz` says nothing: the calls below tell.
     let is_healthy = findings[0].state != Verdict::Wrong;
     let without_token = async { closed(client.get_without_token("/orders?limit=1").await, is_healthy) };
     let with_token = async {

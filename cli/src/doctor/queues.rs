@@ -53,7 +53,7 @@ impl ExaminedQueue {
         self.text(name).parse().unwrap_or_default()
     }
 
-    /// The number of its messages, also of those that somebody has received and that are invisible meanwhile.
+    /// The number of its messages, the delayed ones and those in flight included.
     fn depth(&self) -> i64 {
         let visible = self.number(&Attribute::ApproximateNumberOfMessages);
         let invisible = self.number(&Attribute::ApproximateNumberOfMessagesNotVisible);
