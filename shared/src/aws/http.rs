@@ -69,8 +69,8 @@ struct Attempt<'a> {
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        let mut client = self.http.client.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.is_answered {
+            let mut client = self.http.client.lock().unwrap_or_else(PoisonError::into_inner);
             client.take_if(|client| Arc::ptr_eq(client, &self.client));
         }
     }
