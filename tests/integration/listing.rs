@@ -50,7 +50,7 @@ async fn last_page_has_no_next_cursor() {
 async fn world_with_few_completed() -> World {
     let world = World::new().await;
     let active = [("order_id", "'active-' || i"), ("created_at", "now() - i * interval '1 ms'")];
-    world.insert(10_100, &active).await;
+    world.insert(2_100, &active).await;
     let done = [("order_id", "'done-' || i"), ("created_at", "now() - (10 + i) * interval '1 day'")];
     world.insert_ended(3, "0 s", &done).await;
     world

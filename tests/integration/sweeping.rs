@@ -84,7 +84,7 @@ async fn world_of_slices(variables: &[(&str, &str)]) -> World {
     insert("'first'", "NULL").await;
     // Each of these rows has a page, so that they need more pages than a slice has. They are not due.
     let fill = "ALTER TABLE order_work SET (fillfactor = 10); INSERT INTO order_work (order_id, created_at, due_at)
-        SELECT repeat('x', 400) || i, now(), now() + interval '1 day' FROM generate_series(1, 16500) AS i";
+        SELECT repeat('x', 400) || i, now(), now() + interval '1 day' FROM generate_series(1, 4200) AS i";
     world.execute(fill).await;
     insert("'last'", "NULL").await;
     insert("'scheduled'", "now() + interval '1 minute'").await;

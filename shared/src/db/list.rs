@@ -46,8 +46,9 @@ pub struct OrderPage {
     pub next: Option<Position>,
 }
 
-/// The most orders read for a page whose orders have no index of their own.
-const MAX_SCANNED: i64 = 10_000;
+/// The most orders read for a page whose orders have no index of their own. If none is in memory, each takes the disk two reads, and all
+/// together a second or two.
+const MAX_SCANNED: i64 = 2_000;
 
 /// The orders that are read for a list: their table, and the condition that selects those of one index.
 #[derive(Clone, Copy)]

@@ -79,7 +79,7 @@ pub const HOT: [(&str, &str, &str, Option<i64>); 36] = [
         "PENDING, NULL, 'olga', NULL",
         Some(40),
     ),
-    // Lists: a scan reads 10,000 orders, and a page of the others as many as it shows.
+    // Lists: a scan reads 2,000 orders, and a page of the others as many as it shows.
     ("list the newest", "SELECT s.order_id, … order_id FROM orders ORDER", "51, 51", Some(51)),
     (
         "list a large user's newest orders",
@@ -103,20 +103,20 @@ pub const HOT: [(&str, &str, &str, Option<i64>); 36] = [
     (
         "list completed orders",
         "WITH page AS MATERIALIZED ( … order_id FROM orders ORDER",
-        "10000, 'completed', 51",
-        Some(10_000),
+        "2000, 'completed', 51",
+        Some(2_000),
     ),
     (
         "list a user's completed orders",
         "WITH page AS MATERIALIZED ( … order_id FROM orders WHERE user_id >= $1 AND user_id <= $1 ORDER BY user_id DESC, created_at DESC, order_id DESC LIMIT $2) AS candidate JOIN order_states AS s ON s.order_id = ANY (ARRAY[candidate.order_id]) WHERE s.status",
-        "'shop', 10000, 'completed', 51",
+        "'shop', 2000, 'completed', 51",
         Some(51),
     ),
-    ("list by identifiers", "SELECT s.order_id, … ANY ($1) OFFSET 0) AS named LIMIT", "IDS, 10000, 51", None),
+    ("list by identifiers", "SELECT s.order_id, … ANY ($1) OFFSET 0) AS named LIMIT", "IDS, 2000, 51", None),
     (
         "list a user's orders by identifiers",
         "SELECT s.order_id, … OFFSET 0) AS named WHERE user_id >=",
-        "'alice', IDS, 10000, 51",
+        "'alice', IDS, 2000, 51",
         None,
     ),
     (
@@ -153,14 +153,14 @@ pub const HOT: [(&str, &str, &str, Option<i64>); 36] = [
     (
         "list a cause",
         "WITH page AS MATERIALIZED ( … order_id FROM orders WHERE failure IS NOT NULL ORDER",
-        "10000, 'no such cause', 51",
-        Some(10_000),
+        "2000, 'no such cause', 51",
+        Some(2_000),
     ),
     (
         "list a user's cause",
         "WITH page AS MATERIALIZED ( … order_id FROM orders WHERE user_id >= $1 AND user_id <= $1 ORDER BY user_id DESC, created_at DESC, order_id DESC LIMIT $2) AS candidate JOIN order_states AS s ON s.order_id = ANY (ARRAY[candidate.order_id]) WHERE strpos",
-        "'shop', 10000, 'no such cause', 51",
-        Some(10_000),
+        "'shop', 2000, 'no such cause', 51",
+        Some(2_000),
     ),
 ];
 
