@@ -82,7 +82,7 @@ fn each_rule_notices_its_breach() {
         "Tracing=Active",
         "PermissionsBoundaryArn=arn:aws:iam::1:policy/ordermill-boundary",
     ]);
-    let broken: [Broken; 58] = [
+    let broken: [Broken; 59] = [
         ("ProcessorMapping", "OrderQueue/VisibilityTimeout", json!("119")),
         ("ProcessorMapping", "ProcessorFunction/Timeout", json!(16)),
         ("OrderQueue", "DeadLetterQueue/MessageRetentionPeriod", json!(345_600)),
@@ -105,6 +105,7 @@ fn each_rule_notices_its_breach() {
         ("AccessLogGroup", "AccessLogGroup/LogGroupName", Value::Null),
         ("SiteRole", "SiteRole/PermissionsBoundary", Value::Null),
         ("Database", "DatabaseParameters/Parameters/rds.force_ssl", json!("0")),
+        ("Database", "DatabaseParameters/Parameters/idle_in_transaction_session_timeout", Value::Null),
         ("SiteRole", "SiteRole/ManagedPolicyArns", json!(["arn:aws:iam::aws:policy/AdministratorAccess"])),
         ("ReleaseRole", "ReleaseRole/Policies", json!([])),
         ("SiteFunction", "SiteFunction/Role", json!({"Fn::GetAtt": ["ApiRole", "Arn"]})),

@@ -126,8 +126,10 @@ fn databases(template: &Template) -> Vec<String> {
             && ["MasterUserPassword", "ManageMasterUserPassword"].iter().all(|key| database.get(*key).is_none())
             && database["EngineLifecycleSupport"] == "open-source-rds-extended-support-disabled"
             && listed(&database["EnableCloudwatchLogsExports"]).iter().any(|log| **log == "iam-db-auth-error")
-            && parameters["rds.force_ssl"] == "1";
-        breach(!safe, format!("{name}: is unencrypted, public, has a password, lacks a log, or costs extended support"))
+            && parameters["rds.force_ssl"] == "1"
+            && parameters["idle_in_transaction_session_timeout"] == "600000";
+        let flaws = "is unencrypted, public, has a password, lacks a log or a time limit, or costs extended support";
+        breach(!safe, format!("{name}: {flaws}"))
     };
     template.resources("AWS::RDS::DBInstance").into_iter().filter_map(exposed).collect()
 }
