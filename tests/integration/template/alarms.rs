@@ -29,7 +29,7 @@ const METRICS: [(&str, &str, &[&str]); 4] = [
     (
         "AWS/RDS",
         "DBInstanceIdentifier",
-        &["CPUUtilization", "DatabaseConnections", "FreeStorageSpace", "FreeableMemory"],
+        &["CPUUtilization", "DatabaseConnections", "FreeStorageSpace", "FreeableMemory", "MaximumUsedTransactionIDs"],
     ),
 ];
 
