@@ -140,11 +140,15 @@ async fn restore_of_the_runbook_copies_a_whole_dump_or_nothing() {
     let (restored, live) = (World::new().await, World::new().await);
     restored.create("o-restored").await;
     live.create("o-live").await;
+    let indexes =
+        "SELECT string_agg(indexdef, ';' ORDER BY indexname) FROM pg_indexes WHERE schemaname = current_schema()";
+    let before = live.text(indexes).await;
     for damage in ["false", "cat; exit 1", "sed -n 1,20p", "sed '/^COPY .*orders /a damage'", "cat"] {
         restore(&restored, &live, damage);
         let expected = if damage == "cat" { "o-restored" } else { "o-live" };
         let found = "SELECT string_agg(order_id, ',') FROM orders JOIN order_work USING (order_id)";
         assert_eq!(live.text(found).await, expected, "{damage}");
+        assert_eq!(live.text(indexes).await, before, "{damage}");
     }
 }
 
