@@ -8,8 +8,9 @@ mod straight;
 
 use std::collections::BTreeSet;
 
+use reqwest::Method;
 use serde_json::{Value, json};
-use tests::{Issuer, Signature, Stack};
+use tests::{Issuer, Signature, Stack, World, post, post_empty};
 use uuid::Uuid;
 
 use routes::{ADMIN, PAGES, PUBLIC, READ_ALL, Route, WRITE_ALL};
@@ -98,6 +99,22 @@ async fn every_route_answers_every_kind_of_token_correctly() {
 fn only_intended_routes_need_no_token() {
     assert_eq!(routes::without_token(), BTreeSet::from(PUBLIC.map(str::to_owned)));
     assert_eq!(routes::with_token().len(), 15);
+}
+
+#[tokio::test]
+async fn no_post_route_ignores_a_query_parameter() {
+    let world = World::new().await;
+    world.create("o-1").await;
+    for route in routes::all().iter().filter(|route| route.method == Method::POST) {
+        for (query, names) in [("dry_run=true", vec!["?dry_run"]), ("user_id=x&user_id=", vec!["?user_id"; 2])] {
+            let path = format!("{}?{query}", route.path_of("o-1"));
+            let request = route.body_with("o-2").map_or_else(|| post_empty(&path), |body| post(&path, &body));
+            let problem = world.call(request).await.problem(422);
+            let errors = names.iter().map(|name| json!({"pointer": name, "detail": "is not a parameter of this call"}));
+            assert_eq!(problem["errors"], errors.collect::<Value>(), "{route}");
+        }
+    }
+    assert_eq!((world.order_count().await, world.status("o-1").await.as_str()), (1, "pending"));
 }
 
 /// The gateway's routes. A route with authorisation has a set of scopes; a token needs one of them.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::{HeaderMap, header};
 use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer};
@@ -15,6 +15,7 @@ use serde_path_to_error::{Path, Segment};
 
 use crate::Api;
 use crate::problem::ApiError;
+use crate::query::{self, Parameters};
 
 /// The largest body of an order or of options, in bytes. Every valid order fits, unless whitespace between its values makes it
 /// larger: with each character as the escapes of a surrogate pair, 500 items of 128 characters are 768,000 bytes, 20 entries of
@@ -29,8 +30,13 @@ pub async fn read(request: Request, max_bytes: usize) -> Result<Bytes, ApiError>
     bytes(request, max_bytes).await
 }
 
+/// Reads a body. Refuses a query parameter: the options of a call with a body are its members, and `?dry_run=true` must not be ignored.
 async fn bytes(request: Request, max_bytes: usize) -> Result<Bytes, ApiError> {
-    axum::body::to_bytes(request.into_body(), max_bytes).await.map_err(|_| ApiError::TooLarge(max_bytes))
+    let (mut parts, body) = request.into_parts();
+    let Parameters(pairs) = Parameters::from_request_parts(&mut parts, &()).await?;
+    let unknown = pairs.iter().map(|(name, _)| query::at(name, query::UNKNOWN));
+    ApiError::unless_valid(Some(()), unknown.collect())?;
+    axum::body::to_bytes(body, max_bytes).await.map_err(|_| ApiError::TooLarge(max_bytes))
 }
 
 /// Checks that the body is declared as JSON without an encoding.

@@ -40,7 +40,7 @@ pub struct ErasureReport {
         (status = 200, body = ErasureReport, description = "The user's ended orders no longer name the user, unless `more` is true"),
         (status = 409, body = Problem, content_type = "application/problem+json", description = "Some orders of the user are active, or their events not yet published"),
         RefusalsOfOptions,
-        (status = 422, body = Problem, content_type = "application/problem+json", description = "The identifier is not valid, or the body has options"),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "The identifier is not valid, or the call has options"),
     )
 )]
 pub async fn erase(
