@@ -89,8 +89,10 @@ async fn id_of_another_order_is_a_conflict() {
         json!({"metadata": {"gift": "yes"}}),
         json!({"process_after": "2026-01-01T00:00:00Z"}),
     ] {
-        let problem = world.post("/orders", &order_with("o-1", &other)).await;
-        assert_eq!(problem.problem(409)["type"], "/docs/problems#conflict", "{other}");
+        let problem = world.post("/orders", &order_with("o-1", &other)).await.problem(409);
+        assert_eq!(problem["type"], "/docs/problems#conflict", "{other}");
+        // The client may have lost the answer to its first request: another order would be a second one.
+        assert!(problem["detail"].as_str().unwrap().contains("Read it: "), "{problem}");
     }
     assert_eq!(world.order_count().await, 1);
 }
@@ -106,6 +108,7 @@ async fn idempotency_key_replays_its_order_and_no_other() {
     body["total_amount"] = json!(1);
     let problem = world.call(post_with_key("key-1", &body)).await.problem(422);
     assert_eq!(problem["type"], "/docs/problems#key-reused");
+    assert!(problem["detail"].as_str().unwrap().contains("An earlier request with this key"), "{problem}");
     world.call(post_with_key("key-2", &body)).await.expect(201);
     // An order's own identifier identifies it too, and the key has to be that order's.
     for (order_id, status) in [("o-1", 201), ("o-1", 200), ("o-2", 422)] {

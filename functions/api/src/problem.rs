@@ -146,7 +146,8 @@ impl ApiError {
             Self::Encoded => "Send JSON without a Content-Encoding.",
             Self::Invalid(_) => "errors lists what is invalid. Nothing of it was stored.",
             Self::KeyReused => {
-                "The key belongs to an order with other content. Send a new Idempotency-Key with a new order."
+                "An earlier request with this key created an order with other content. Find it with GET /orders: if it is the one that you \
+                 meant, it is stored; otherwise send a new Idempotency-Key with the new order."
             }
             Self::Unavailable(_) => {
                 "The database is unavailable. Send the same request again shortly. Repeat a create only with an order_id or an \

@@ -19,6 +19,10 @@ use crate::schemas::IdempotencyKeyText;
 
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
+/// A client that lost the answer to its first request may get this: a new identifier would then make a second order.
+const ID_TAKEN: &str = "An order with this order_id exists, with other content or of another user. Read it: if it is the one that you meant, \
+    it is stored; otherwise choose a new order_id.";
+
 /// Create an order.
 ///
 /// 201 means that the order is durable and will be processed. A repeat with the same `order_id` or `Idempotency-Key` and the same
@@ -34,7 +38,7 @@ const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-repl
         (status = 200, body = OrderView, description = "The order existed already",
             headers(("Idempotent-Replayed" = String, description = "true"))),
         (status = 400, body = Problem, content_type = "application/problem+json", description = "Malformed JSON"),
-        (status = 409, body = Problem, content_type = "application/problem+json", description = "Another order has this order_id"),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "An order with this order_id exists, with other content or of another user"),
         (status = 413, description = "More than 1 MiB", content((Problem = "application/problem+json"), (GatewayRefusal = "application/json"))),
         (status = 415, body = Problem, content_type = "application/problem+json", description = "The content type is not JSON, or the body is encoded"),
         (status = 422, body = Problem, content_type = "application/problem+json",
@@ -87,7 +91,7 @@ pub fn accept(created: Created) -> Result<Accepted, ApiError> {
             Count::Replayed.add(1);
             Ok(Accepted { order, is_new: false })
         }
-        Created::IdTaken => Err(ApiError::Conflict("Another order has this order_id. Choose a new one.".to_owned())),
+        Created::IdTaken => Err(ApiError::Conflict(ID_TAKEN.to_owned())),
         Created::KeyReused => Err(ApiError::KeyReused),
     }
 }
