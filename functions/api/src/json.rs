@@ -39,18 +39,34 @@ async fn bytes(request: Request, max_bytes: usize) -> Result<Bytes, ApiError> {
     axum::body::to_bytes(body, max_bytes).await.map_err(|_| ApiError::TooLarge(max_bytes))
 }
 
-/// Checks that the body is declared as JSON without an encoding.
+/// Checks that the body is declared as JSON in UTF-8 without an encoding.
 fn check_declared(headers: &HeaderMap) -> Result<(), ApiError> {
     if !is_json(headers) {
         return Err(ApiError::NotJson);
     }
+    if !is_utf8(headers) {
+        return Err(ApiError::NotUtf8);
+    }
     if is_unencoded(headers) { Ok(()) } else { Err(ApiError::Encoded) }
 }
 
+fn content_type(headers: &HeaderMap) -> &str {
+    headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("")
+}
+
 fn is_json(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let essence = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    let essence = content_type(headers).split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     essence == "application/json" || essence.starts_with("application/") && essence.ends_with("+json")
+}
+
+/// Whether the content type names no charset, or only UTF-8 and its part ASCII.
+fn is_utf8(headers: &HeaderMap) -> bool {
+    let parameters = content_type(headers).split(';').filter_map(|parameter| parameter.split_once('='));
+    let mut charsets = parameters.filter(|(name, _)| name.trim().eq_ignore_ascii_case("charset"));
+    charsets.all(|(_, charset)| {
+        let charset = charset.trim().trim_matches('"').to_ascii_lowercase();
+        ["utf-8", "utf8", "us-ascii"].contains(&charset.as_str())
+    })
 }
 
 /// Whether the body has no content encoding, such as compression.

@@ -52,6 +52,8 @@ pub enum ApiError {
     TooLarge(usize),
     /// The body is not declared as JSON.
     NotJson,
+    /// The body is declared in a charset that is not UTF-8.
+    NotUtf8,
     /// The body has a content encoding, such as compression.
     Encoded,
     /// The request is well formed, but these values are not valid.
@@ -120,7 +122,9 @@ impl ApiError {
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed"),
             Self::Conflict(_) => (StatusCode::CONFLICT, "conflict", "Conflict with the order's current state"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Request body too large"),
-            Self::NotJson | Self::Encoded => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "Unsupported media type"),
+            Self::NotJson | Self::NotUtf8 | Self::Encoded => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "Unsupported media type")
+            }
             Self::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "Invalid values"),
             Self::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "key-reused", "Idempotency key already used"),
             Self::Unavailable(_) | Self::QueueUnavailable(_) => {
@@ -143,6 +147,7 @@ impl ApiError {
             Self::MethodNotAllowed => "The Allow header lists the methods.",
             Self::TooLarge(most) => return format!("Send at most {} KiB.", most / 1024),
             Self::NotJson => "Send JSON, with the header Content-Type: application/json.",
+            Self::NotUtf8 => "Send UTF-8, with charset=utf-8 or without a charset.",
             Self::Encoded => "Send JSON without a Content-Encoding.",
             Self::Invalid(_) => "errors lists what is invalid. Nothing of it was stored.",
             Self::KeyReused => {

@@ -71,7 +71,7 @@ struct OrderResult {
         (status = 200, body = OrderBatchResult, description = "The result of each order"),
         (status = 400, body = Problem, content_type = "application/problem+json", description = "Malformed JSON"),
         (status = 413, description = "More than 2.5 MiB", content((Problem = "application/problem+json"), (GatewayRefusal = "application/json"))),
-        (status = 415, body = Problem, content_type = "application/problem+json", description = "The content type is not JSON, or the body is encoded"),
+        (status = 415, body = Problem, content_type = "application/problem+json", description = "The content type is not JSON in UTF-8, or the body is encoded"),
         (status = 422, body = Problem, content_type = "application/problem+json", description = "Not 1 to 500 orders, or the call has query parameters"),
         Refusals,
     )

@@ -40,7 +40,7 @@ const ID_TAKEN: &str = "An order with this order_id exists, with other content o
         (status = 400, body = Problem, content_type = "application/problem+json", description = "Malformed JSON"),
         (status = 409, body = Problem, content_type = "application/problem+json", description = "An order with this order_id exists, with other content or of another user"),
         (status = 413, description = "More than 1 MiB", content((Problem = "application/problem+json"), (GatewayRefusal = "application/json"))),
-        (status = 415, body = Problem, content_type = "application/problem+json", description = "The content type is not JSON, or the body is encoded"),
+        (status = 415, body = Problem, content_type = "application/problem+json", description = "The content type is not JSON in UTF-8, or the body is encoded"),
         (status = 422, body = Problem, content_type = "application/problem+json",
             description = "Some fields are not valid, or the Idempotency-Key belongs to another order"),
         Refusals,

@@ -35,6 +35,7 @@ fn all() -> Vec<ApiError> {
             | ApiError::Conflict(_)
             | ApiError::TooLarge(_)
             | ApiError::NotJson
+            | ApiError::NotUtf8
             | ApiError::Encoded
             | ApiError::Invalid(_)
             | ApiError::KeyReused

@@ -63,7 +63,7 @@ impl IntoResponses for RefusalsOfOptions {
         responses.extend([
             ("400".to_owned(), by_the_function("Malformed JSON").into()),
             ("413".to_owned(), by_the_gateway(by_the_function("More than 1 MiB")).into()),
-            ("415".to_owned(), by_the_function("The content type is not JSON, or the body is encoded").into()),
+            ("415".to_owned(), by_the_function("The content type is not JSON in UTF-8, or the body is encoded").into()),
             ("422".to_owned(), by_the_function("Some options are not valid").into()),
         ]);
         responses
