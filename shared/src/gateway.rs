@@ -78,8 +78,10 @@ fn text_of(claim: &Value) -> String {
 pub fn cleaned(GatewayEvent(mut event): GatewayEvent) -> LambdaRequest {
     let path = event.raw_path.take().unwrap_or_default();
     // The gateway has decoded the path. Each character that would end it, or start an encoded one, is therefore part of it. A space is part
-    // of it too: a parser would drop it at the end.
-    let path = encoded(path.trim_start_matches('/'), |c| !matches!(c, '#' | '?' | '\\' | '%' | ' ') && !c.is_control());
+    // of it too: a parser would drop it at the end. A second slash stays, so that no route matches, as at the gateway.
+    let path = encoded(path.strip_prefix('/').unwrap_or(&path), |c| {
+        !matches!(c, '#' | '?' | '\\' | '%' | ' ') && !c.is_control()
+    });
     event.raw_path = Some(format!("/{}", with_dots_encoded(&path)));
     event.raw_query_string = event.raw_query_string.map(|query| encoded(&query, is_query_character));
     // The service does not use its own host or scheme.
@@ -149,6 +151,13 @@ mod tests {
         assert_eq!(path_of("/orders/./retry"), "/orders/%252E/retry");
         assert_eq!(path_of("/orders/x/../retry"), "/orders/x/%252E%252E/retry");
         assert_eq!(path_of("/orders/.../a.b"), "/orders/.../a.b");
+    }
+
+    #[test]
+    fn extra_slash_stays_in_a_path() {
+        assert_eq!(path_of("//healthz"), "//healthz");
+        assert_eq!(path_of("///orders//x/"), "///orders//x/");
+        assert_eq!(["/", ""].map(path_of), ["/", "/"]);
     }
 
     #[test]

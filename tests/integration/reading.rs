@@ -159,7 +159,7 @@ async fn preflight_is_answered_with_the_methods_of_the_route() {
 #[tokio::test]
 async fn call_that_no_route_of_the_gateway_matches_is_not_found() {
     let world = World::new().await;
-    for path in ["//orders", "/orders//status"] {
+    for path in ["//orders", "/orders//status", "//healthz"] {
         let mut event = event(None, get("/orders")).await;
         (event["rawPath"], event["requestContext"]["routeKey"]) = (path.into(), "$default".into());
         let problem = invoke(&world.another_api(), &event).await.unwrap().problem(404);

@@ -291,7 +291,7 @@ fn log_cause(error: &ApiError, request_id: &str) {
 /// in the log.
 fn logged_path(request: &Request) -> String {
     let (route, path) = (request.extensions().get().map(MatchedPath::as_str), request.uri().path());
-    let path = if path.starts_with("/users/") { route.unwrap_or("/users/…") } else { path };
+    let path = if path.trim_start_matches('/').starts_with("users/") { route.unwrap_or("/users/…") } else { path };
     gateway::logged_path(path)
 }
 
