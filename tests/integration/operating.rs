@@ -111,6 +111,7 @@ async fn invalid_options_are_named_and_change_nothing() {
         (json!({"dry_run": false, "order_ids": vec!["x-1"; 1001]}), "#/order_ids"),
         (json!({"dry_run": false, "order_ids": ["x-1", ".."]}), "#/order_ids/1"),
         (json!({"dry_run": false, "failed_from": "yesterday"}), "#/failed_from"),
+        (json!({"dry_run": false, "cause": ""}), "#/cause"),
         (json!({"dry_run": false, "cause": "a\0b"}), "#/cause"),
         (json!({"dry_run": false, "cause": "a\nb"}), "#/cause"),
         (json!({"dry_run": false, "cause": "x".repeat(257)}), "#/cause"),

@@ -92,7 +92,7 @@ pub struct RetryOptions {
     #[schema(value_type = Option<String>, min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     user_id: Option<UserId>,
     /// Retry orders whose `failure` contains this text.
-    #[schema(max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
+    #[schema(min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     cause: Option<String>,
     /// The most orders to retry, oldest first.
     #[schema(minimum = 1, maximum = 1000)]

@@ -1,6 +1,6 @@
 //! What the calls that select many orders share.
 
-use shared::order::OrderId;
+use shared::order::{OrderId, is_label};
 
 use crate::problem::{ApiError, FieldError};
 
@@ -24,11 +24,11 @@ pub fn check_bounds(order_ids: Option<&[OrderId]>, limit: i64, per_second: u32) 
     ApiError::unless_valid(Some(()), errors.collect())
 }
 
-/// Checks a filter by cause. The error is the rule that it breaks.
+/// Checks a filter by cause. An empty text would match every failure. The error is the rule that it breaks.
 pub fn check_cause(text: &str) -> Result<(), &'static str> {
-    if text.chars().count() <= MAX_CAUSE && !text.contains(char::is_control) {
+    if is_label(text, MAX_CAUSE) {
         Ok(())
     } else {
-        Err("must be at most 256 characters, none of them a control character")
+        Err("must be 1 to 256 characters, none of them a control character")
     }
 }
