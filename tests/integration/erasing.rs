@@ -141,13 +141,13 @@ async fn active_orders_refuse_an_erasure_by_their_number() {
     for more in [5, 1000] {
         let order_id = format!("'o-' || {more} + i");
         world.insert_ended(more, "0 s", &[("order_id", &order_id)]).await;
-        assert!(counted().await.contains("Active orders of the user: 2."), "{}", counted().await);
+        assert!(counted().await.contains("whose event is not yet published: 2."), "{}", counted().await);
     }
     assert_eq!(user_of(&world, "o-6").await, "alice");
     // One end that is not announced, and one of an order that was retried since.
     let ends = "INSERT INTO order_ends (order_id, sequence, ended_at) VALUES ('o-6', 1, now()), ('active-1', 1, now())";
     world.execute(ends).await;
-    assert!(counted().await.contains("orders of the user: 3."), "{}", counted().await);
+    assert!(counted().await.contains("whose event is not yet published: 3."), "{}", counted().await);
     world.execute("DELETE FROM order_ends; DELETE FROM order_work").await;
     let ended = "UPDATE orders SET cancelled = true, finished_at = now() WHERE finished_at IS NULL";
     world.execute(ended).await;

@@ -53,7 +53,8 @@ pub async fn erase(
     if active > 0 {
         log(&caller, 0, active);
         let detail = format!(
-            "Active orders of the user: {active}. Wait for their end and its event, or cancel them, and send the call again."
+            "Orders of the user that are active, or whose event is not yet published: {active}. Cancel them or wait for their end. If none is \
+             active, see oldest_event_seconds of GET /metrics."
         );
         return Err(ApiError::Conflict(detail));
     }
