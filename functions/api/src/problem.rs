@@ -31,6 +31,10 @@ pub const MAX_NAME: usize = 40;
 /// The page that explains each kind of problem, relative to the API's root (RFC 9457, 3.1.1).
 const EXPLAINED_AT: &str = "/docs/problems";
 
+const UNAVAILABLE: &str = "The database is unavailable. Send the same request again shortly. Repeat a create only with an order_id or an \
+    Idempotency-Key, because the order may be stored already.";
+const NARROWER: &str = "A call with a filter can name a shorter span of time, or the identifiers.";
+
 /// The error of a call. The texts are for the client. A cause that is for the log alone is a `source`.
 #[derive(Debug)]
 pub enum ApiError {
@@ -154,10 +158,8 @@ impl ApiError {
                 "An earlier request with this key created an order with other content. Find it with GET /orders: if it is the one that you \
                  meant, it is stored; otherwise send a new Idempotency-Key with the new order."
             }
-            Self::Unavailable(_) => {
-                "The database is unavailable. Send the same request again shortly. Repeat a create only with an order_id or an \
-                 Idempotency-Key, because the order may be stored already."
-            }
+            Self::Unavailable(cause) if cause.is_slow() => return format!("{UNAVAILABLE} {NARROWER}"),
+            Self::Unavailable(_) => UNAVAILABLE,
             Self::QueueUnavailable(_) => "The queue is unavailable. Send the same request again shortly.",
             Self::Internal(_) => "An operator can find the cause in the log by the request_id.",
         }

@@ -39,6 +39,12 @@ impl StoreError {
         self.cause.is_temporary()
     }
 
+    /// Whether the database was busy or too slow. A statement that reads less may succeed.
+    #[must_use]
+    pub const fn is_slow(&self) -> bool {
+        matches!(self.cause, DbError::Busy(_) | DbError::OutOfTime)
+    }
+
     /// Whether the role lacks a right for the statement.
     #[must_use]
     pub fn is_denied(&self) -> bool {

@@ -70,3 +70,15 @@ fn document_has_one_entry_for_each_kind_of_problem() {
     documented.sort();
     assert_eq!(documented, made);
 }
+
+/// A filter that selects too many orders can cause both.
+#[test]
+fn call_that_took_too_long_gets_the_advice_to_narrow_its_filter() {
+    let has_advice = |cause| {
+        let detail = ApiError::Unavailable(StoreError::new("list orders", cause)).detail();
+        detail.contains("A call with a filter can name a shorter span of time")
+    };
+    let source = || "a cause".into();
+    assert!(has_advice(DbError::Busy(source())) && has_advice(DbError::OutOfTime));
+    assert!(!has_advice(DbError::Unavailable(source())) && !has_advice(DbError::ReadOnly(source())));
+}
