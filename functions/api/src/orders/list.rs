@@ -6,6 +6,7 @@ use shared::db::list::{Filter, OrderPage, Position};
 use shared::order::Status;
 use shared::timestamp;
 use shared::view::OrderView;
+use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::cursor;
@@ -146,8 +147,8 @@ impl ListQuery {
             "status" => filter.status = Some(value.parse().map_err(|invalid| format!("{invalid}"))?),
             "user_id" => filter.user_id = Some(value.parse().map_err(|invalid| format!("{invalid}"))?),
             "order_id" => filter.order_ids.push(value.parse().map_err(|invalid| format!("{invalid}"))?),
-            "created_from" => filter.created_from = Some(timestamp::parse(value)?),
-            "created_before" => filter.created_before = Some(timestamp::parse(value)?),
+            "created_from" => filter.created_from = Some(time(value)?),
+            "created_before" => filter.created_before = Some(time(value)?),
             "cause" => filter.cause = Some(check_cause(value).map(|()| value.to_owned())?),
             "limit" => self.limit = Some(limit(value).ok_or("must be a whole number from 1 to 200")?),
             "cursor" => filter.after = Some(cursor::decode(value).ok_or("must be the next_cursor of an earlier page")?),
@@ -155,6 +156,13 @@ impl ListQuery {
         }
         Ok(())
     }
+}
+
+/// Parses a time. A `+` in a query is a space, and behind the date only an offset has one.
+fn time(text: &str) -> Result<OffsetDateTime, String> {
+    let has_space = text.rfind(' ').is_some_and(|index| index > "2026-01-01".len());
+    let advice = if has_space { "; write the + of an offset as %2B" } else { "" };
+    timestamp::parse(text).map_err(|rule| format!("{rule}{advice}"))
 }
 
 fn limit(text: &str) -> Option<i64> {
@@ -204,6 +212,20 @@ mod tests {
             ]),
             [""; 0]
         );
+    }
+
+    #[test]
+    fn plus_that_became_a_space_is_explained() {
+        let detail = |time: &str| match parse(&[("created_from".to_owned(), time.to_owned())]) {
+            Err(ApiError::Invalid(errors)) => errors[0].detail.clone(),
+            other => panic!("{time}: {other:?}"),
+        };
+        let advice = "write the + of an offset as %2B";
+        assert!(detail("2026-01-01T00:00:00 01:00").ends_with(advice));
+        assert!(detail("2026-01-01 00:00:00.5 01:00").ends_with(advice));
+        for time in ["today", "2026-01-01 01:00", "2026-01-01T00:00:00", "2026-01-01"] {
+            assert!(!detail(time).contains('+'), "{time}");
+        }
     }
 
     #[test]
