@@ -184,6 +184,18 @@ async fn body_that_is_not_plain_json_is_refused() {
     world.call(without_type).await.problem(415);
 }
 
+#[tokio::test]
+async fn byte_order_mark_before_a_body_is_ignored() {
+    let world = World::new().await;
+    let marked = |path: &str, body: &str| {
+        let request = Request::post(path).header("content-type", "application/json");
+        request.body(Body::from(format!("\u{feff}{body}"))).unwrap()
+    };
+    world.call(marked("/orders", &order("o-1").to_string())).await.expect(201);
+    world.call(marked("/orders/o-1/cancel", "")).await.expect(200);
+    world.call(marked("/orders", "\u{feff}{}")).await.problem(400);
+}
+
 /// Which scopes a call needs, the access matrix says.
 #[tokio::test]
 async fn order_for_another_user_is_refused_and_not_stored() {

@@ -36,7 +36,9 @@ async fn bytes(request: Request, max_bytes: usize) -> Result<Bytes, ApiError> {
     let Parameters(pairs) = Parameters::from_request_parts(&mut parts, &()).await?;
     let unknown = pairs.iter().map(|(name, _)| query::at(name, query::UNKNOWN));
     ApiError::unless_valid(Some(()), unknown.collect())?;
-    axum::body::to_bytes(body, max_bytes).await.map_err(|_| ApiError::TooLarge(max_bytes))
+    let body = axum::body::to_bytes(body, max_bytes).await.map_err(|_| ApiError::TooLarge(max_bytes))?;
+    // RFC 8259, section 8.1: a parser may ignore a byte order mark.
+    Ok(if body.starts_with("\u{feff}".as_bytes()) { body.slice("\u{feff}".len()..) } else { body })
 }
 
 /// Checks that the body is declared as JSON in UTF-8 without an encoding.
