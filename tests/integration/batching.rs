@@ -20,10 +20,12 @@ async fn valid_orders_are_created_and_invalid_ones_refused_in_place() {
     let world = World::new().await;
     let bad = order_with("o-2", &json!({"total_amount": 1.005}));
     let result = create_all(&world, &[order("o-1"), bad, json!(7), order("o-3")]).await;
-    assert_eq!((statuses(&result), &result["accepted"]), (vec![201, 422, 400, 201], &json!(2)));
+    assert_eq!((statuses(&result), &result["accepted"]), (vec![201, 422, 422, 201], &json!(2)));
     let results = &result["results"];
     assert_eq!(results[0]["order"], world.get("/orders/o-1").await.expect(200));
     assert_eq!(results[1]["problem"]["errors"][0]["pointer"], "#/orders/1/total_amount");
+    let no_object = json!([{"pointer": "#/orders/2", "detail": "must be an object"}]);
+    assert_eq!(results[2]["problem"]["errors"], no_object);
     assert_eq!((&results[1]["order"], &results[0]["problem"]), (&Value::Null, &Value::Null));
     assert_eq!((world.order_count().await, world.queue_depth().await), (2, 2));
 }

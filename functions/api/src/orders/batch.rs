@@ -9,7 +9,7 @@ use axum::http::{Extensions, HeaderMap};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use shared::db::create::{CreateRequest, Created};
-use shared::order::{NewOrder, Status};
+use shared::order::{Currency, NewOrder, Status};
 use shared::view::OrderView;
 use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, ObjectBuilder};
 use utoipa::openapi::{Ref, RefOr, Schema};
@@ -162,7 +162,16 @@ impl FromRequest<Arc<Api>> for OrderBodies {
             return Err(ApiError::invalid("#/orders", format!("must hold 1 to {MAX_ORDERS} orders")));
         }
         let currency = api.config.default_currency;
-        Ok(Self(orders.into_iter().map(|order| parse(order.get().as_bytes(), currency)).collect()))
+        Ok(Self(orders.into_iter().map(|order| parse_element(order.get(), currency)).collect()))
+    }
+}
+
+/// Parses an order of the batch. The problem of one that is no object names the order, not the body.
+fn parse_element(order: &str, default_currency: Currency) -> Result<NewOrder, ApiError> {
+    if order.starts_with('{') {
+        parse(order.as_bytes(), default_currency)
+    } else {
+        Err(ApiError::invalid("#", "must be an object"))
     }
 }
 
