@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 use shared::order::{Amount, Currency, Invalid, ItemIds, NewOrder, UserId};
 use time::OffsetDateTime;
-use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, ObjectBuilder, OneOfBuilder, Type};
+use utoipa::openapi::schema::{
+    AdditionalProperties, ArrayBuilder, KnownFormat, ObjectBuilder, OneOfBuilder, SchemaFormat, Type,
+};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -127,8 +129,9 @@ fn optional_order_id() -> ObjectBuilder {
 }
 
 fn amount_schema() -> OneOfBuilder {
-    let number =
-        ObjectBuilder::new().schema_type(Type::Number).minimum(Some(0)).exclusive_maximum(Some(1_000_000_000_000_i64));
+    let double = SchemaFormat::KnownFormat(KnownFormat::Double);
+    let number = ObjectBuilder::new().schema_type(Type::Number).format(Some(double)).minimum(Some(0));
+    let number = number.exclusive_maximum(Some(1_000_000_000_000_i64));
     let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(r"^[0-9]{1,12}(\.[0-9]{1,4}0*)?$"));
     let description = "The exact price: a number, or the same as a string, with at most as many decimal places as the currency has \
         minor units. Its value counts: 36.4000 is 36.40";

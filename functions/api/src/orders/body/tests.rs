@@ -87,6 +87,13 @@ fn amount_that_is_no_plain_decimal_is_refused() {
     }
 }
 
+/// Without the format some generators make a 32-bit float of the number.
+#[test]
+fn number_of_the_amount_is_a_double_in_the_schema() {
+    let schema = serde_json::to_value(NewOrderBody::schema()).unwrap();
+    assert_eq!(schema["properties"]["total_amount"]["oneOf"][0]["format"], "double");
+}
+
 /// The same order with another amount and more members.
 fn with(amount: &str, more: &str) -> String {
     GOOD.replace("59.98", &format!("{amount},{more}"))
