@@ -16,7 +16,10 @@ use super::Invalid;
 /// back to `pending`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-#[schema(description = "The status of an order.")]
+#[schema(
+    description = "The status of an order. A later release may add values: treat an unknown one as you would an order that you \
+    know nothing more about."
+)]
 pub enum Status {
     /// The order is durable. No worker has started it.
     Pending,
@@ -100,7 +103,7 @@ pub enum Action {
     Retry,
 }
 
-/// A kind of change.
+/// A kind of change. A later release may add values: after an unknown one you know nothing more about the order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = OrderChange)]
 #[serde(rename_all = "snake_case")]
@@ -192,6 +195,15 @@ mod tests {
         let document = serde_json::to_value(Status::schema()).unwrap();
         assert_eq!(document["enum"], serde_json::json!(Status::ALL.map(Status::as_str)));
         assert_eq!(document["enum"], serde_json::json!(Status::ALL));
+    }
+
+    /// Many generated clients refuse a value that their document does not have.
+    #[test]
+    fn document_says_that_a_later_release_may_add_values() {
+        for schema in [Status::schema(), Change::schema()] {
+            let description = serde_json::to_value(schema).unwrap()["description"].to_string();
+            assert!(description.contains("A later release may add values"), "{description}");
+        }
     }
 
     #[test]
