@@ -142,7 +142,7 @@ async fn cause_is_a_part_of_the_failure_as_it_is_written() {
 }
 
 #[tokio::test]
-async fn page_of_a_rare_cause_ends_after_ten_thousand_failures() {
+async fn page_of_a_rare_cause_ends_after_two_thousand_failures() {
     let world = World::new().await;
     let failure = "CASE i WHEN 2001 THEN 'rare' ELSE 'common' END";
     world.insert_ended(2_001, "0 s", &[("created_at", "now() - i * interval '1 second'"), ("failure", failure)]).await;

@@ -39,18 +39,22 @@ impl StoreError {
         self.cause.is_temporary()
     }
 
-    /// Whether the database was busy or too slow. A statement that reads less may succeed.
+    /// Whether the statement took too long. One that reads less may succeed.
     #[must_use]
-    pub const fn is_slow(&self) -> bool {
-        matches!(self.cause, DbError::Busy(_) | DbError::OutOfTime)
+    pub fn is_slow(&self) -> bool {
+        matches!(self.cause, DbError::OutOfTime) || self.code() == Some(&SqlState::QUERY_CANCELED)
     }
 
     /// Whether the role lacks a right for the statement.
     #[must_use]
     pub fn is_denied(&self) -> bool {
-        let DbError::Statement(source) = &self.cause else { return false };
-        let error = source.downcast_ref::<tokio_postgres::Error>();
-        error.and_then(tokio_postgres::Error::code) == Some(&SqlState::INSUFFICIENT_PRIVILEGE)
+        self.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE)
+    }
+
+    /// The server's code, if it refused or cancelled the statement.
+    fn code(&self) -> Option<&SqlState> {
+        let (DbError::Statement(source) | DbError::Busy(source)) = &self.cause else { return None };
+        source.downcast_ref::<tokio_postgres::Error>()?.code()
     }
 }
 
@@ -193,6 +197,15 @@ pub(super) mod tests {
         let error = answered("ERROR", "23514").await;
         let shown = "the statement failed: db error: ERROR: test";
         assert_eq!((Chain(&error).to_string(), format!("{error:?}")), (shown.to_owned(), shown.to_owned()));
+    }
+
+    #[tokio::test]
+    async fn only_a_statement_that_took_too_long_is_slow() {
+        // Its time limit, a lock that was not free, and a full server.
+        for (code, is_slow) in [("57014", true), ("55P03", false), ("53300", false)] {
+            assert_eq!(StoreError::new("list orders", answered("ERROR", code).await).is_slow(), is_slow, "{code}");
+        }
+        assert!(StoreError::new("list orders", DbError::OutOfTime).is_slow());
     }
 
     #[tokio::test]

@@ -44,7 +44,7 @@ pub struct OrderBatchResult {
     results: Vec<OrderResult>,
 }
 
-/// The result of an order: the answer of `POST /orders` to this order alone.
+/// The result of an order: the answer of `POST /orders` to this order alone, or 422 for an element that is no object.
 #[derive(Debug, Serialize, ToSchema)]
 struct OrderResult {
     /// 201: the order is new and durable; 200: it existed before; any other: the problem's status.

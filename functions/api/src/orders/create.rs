@@ -21,7 +21,7 @@ const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-repl
 
 /// A client that lost the answer to its first request may get this: a new identifier would then make a second order.
 const ID_TAKEN: &str = "An order with this order_id exists, with other content or of another user. Read it: if it is the one that you meant, \
-    it is stored; otherwise choose a new order_id.";
+    it is stored; otherwise, or if you can't read it, choose a new order_id.";
 
 /// Create an order.
 ///
