@@ -95,9 +95,8 @@ test-waiting:
 test-computing:
 	cargo test --workspace --exclude model --all-targets -- --include-ignored $(addprefix --skip ,$(WAITING))
 
-# Each HTTP client would read the machine's certificate authorities, for a tenth of a second. No test needs them, but Cargo's downloads.
-test-on-stack: compile
-	$(TEST_STACK) exec env -u MAKEFLAGS SSL_CERT_FILE=/dev/null make --no-print-directory -j2 test-waiting test-computing
+test-on-stack:
+	$(TEST_STACK) exec env -u MAKEFLAGS make --no-print-directory -j2 test-waiting test-computing
 
 # The model needs no stack. It computes while the stack starts, which waits for most of its time, and yields to it.
 test-model:
