@@ -100,7 +100,7 @@ fn find_token(target: &Target, own: Option<String>, variables: &Variables) -> Op
 fn check_token(token: &str, name: &str) -> Result<String, String> {
     if HeaderValue::from_str(token).is_ok() {
         let bare = token.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        Ok(bare.map_or(token.trim(), |(_, token)| token.trim()).to_owned())
+        Ok(bare.map_or(token, |(_, token)| token).trim().to_owned())
     } else {
         Err(format!("{name} is no token: it contains a line break or another control character"))
     }

@@ -65,6 +65,13 @@ pub struct Queue {
     url: String,
 }
 
+/// The attributes whose sum is a queue's depth: its visible messages, the delayed ones and those in flight.
+pub const DEPTH: [QueueAttributeName; 3] = [
+    QueueAttributeName::ApproximateNumberOfMessages,
+    QueueAttributeName::ApproximateNumberOfMessagesDelayed,
+    QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+];
+
 impl Queue {
     /// The orders' queue.
     pub fn orders(env: &Env) -> Result<Self, ConfigError> {
@@ -181,15 +188,10 @@ impl Queue {
 
     /// The approximate number of messages: visible, delayed and in flight.
     pub async fn depth(&self, deadline: Deadline) -> Result<i64, QueueError> {
-        let counts = [
-            QueueAttributeName::ApproximateNumberOfMessages,
-            QueueAttributeName::ApproximateNumberOfMessagesDelayed,
-            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
-        ];
-        let call = self.client.get_queue_attributes().queue_url(&self.url).set_attribute_names(Some(counts.to_vec()));
+        let call = self.client.get_queue_attributes().queue_url(&self.url).set_attribute_names(Some(DEPTH.to_vec()));
         let found = within(deadline, call.send()).await?.attributes.unwrap_or_default();
         // A missing count is an error. As a zero it would let the sweeper send a message for every order.
-        let numbers: Option<Vec<i64>> = counts.iter().map(|name| found.get(name)?.parse().ok()).collect();
+        let numbers: Option<Vec<i64>> = DEPTH.iter().map(|name| found.get(name)?.parse().ok()).collect();
         Ok(numbers.ok_or_else(|| QueueError::Failed("the answer lacks a number of messages".to_owned()))?.iter().sum())
     }
 }

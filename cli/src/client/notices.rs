@@ -29,7 +29,7 @@ impl Notices {
         Self { notify: Box::new(notify), named: Mutex::default() }
     }
 
-    /// Waits for the work. Names the cause of the wait at this moment, if the work has not ended by then.
+    /// Waits for the work. Names the cause of the wait if the work has not ended by `long_at`.
     pub async fn during<T>(&self, long_at: Instant, cause: &str, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         tokio::select! {

@@ -7,6 +7,7 @@ use aws_sdk_sqs::operation::get_queue_attributes::GetQueueAttributesError;
 use aws_sdk_sqs::types::QueueAttributeName as Attribute;
 use serde_json::Value;
 use shared::config::Env;
+use shared::queue::DEPTH;
 
 use super::cloud::Cloud;
 use super::figures::dead_letters;
@@ -53,13 +54,6 @@ impl ExaminedQueue {
         self.text(name).parse().unwrap_or_default()
     }
 
-    /// The number of its messages, the delayed ones and those in flight included.
-    fn depth(&self) -> i64 {
-        let visible = self.number(&Attribute::ApproximateNumberOfMessages);
-        let invisible = self.number(&Attribute::ApproximateNumberOfMessagesNotVisible);
-        visible + invisible + self.number(&Attribute::ApproximateNumberOfMessagesDelayed)
-    }
-
     fn policy(&self, name: &Attribute) -> Value {
         serde_json::from_str(self.text(name)).unwrap_or_default()
     }
@@ -77,7 +71,7 @@ pub async fn examine(cloud: &Cloud, env: &Env, functions: &Functions<'_>) -> Vec
     }
     if let Ok(dead) = &dead {
         findings.push(encrypted(dead));
-        findings.push(dead_letters(&dead.name, dead.depth()));
+        findings.push(dead_letters(&dead.name, DEPTH.iter().map(|name| dead.number(name)).sum()));
     }
     findings.extend([orders.err(), dead.err()].into_iter().flatten());
     findings

@@ -117,8 +117,9 @@ impl<'a> Sender<'a> {
             let orders = self.store.find_scheduled(slice, AHEAD, CHUNK).await?;
             let (sent, _) = self.send(&orders).await;
             let marked = self.store.mark_enqueued(&sent).await?;
+            let is_full = i64::try_from(orders.len()) == Ok(CHUNK);
             // Orders that another statement has locked are not marked. They would be found again and again.
-            if marked == 0 || i64::try_from(orders.len()).is_ok_and(|found| found < CHUNK) {
+            if marked == 0 || !is_full {
                 break;
             }
         }
