@@ -10,6 +10,10 @@ LOCAL := .venv/sam/.stamp .venv/stack/.stamp
 ORDERMILL := test -e "$${CARGO_TARGET_DIR:-target}/debug/ordermill" || echo "==> Building ordermill, once; that takes some minutes" >&2; \
 	cargo run --quiet --package ordermill --
 DOCUMENT := functions/site/assets/openapi.json
+# Clippy compiles the tests, so that cargo compiles their dependencies once for both; `cargo clippy` would check all of them a second time.
+# It takes its arguments from a variable, each with this ending. The functions are never built by it.
+LINTED := env RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-Dwarnings__CLIPPY_HACKERY__
+TESTS := $(LINTED) cargo test
 # A stack in a directory and at ports of its own: $(call own_stack,directory,postgres,emulator,issuer).
 own_stack = export STACK_DIR=.local/$(1) PG_PORT=$(or $(PG_PORT),$(2)) EMULATOR_PORT=$(or $(EMULATOR_PORT),$(3)) \
 	ISSUER_PORT=$(or $(ISSUER_PORT),$(4)); $(STACK)
@@ -19,7 +23,7 @@ own_stack = export STACK_DIR=.local/$(1) PG_PORT=$(or $(PG_PORT),$(2)) EMULATOR_
 TEST_STACK := export SAM_PARAMETERS="CancelWindowSeconds=5 EventBus=default"; $(call own_stack,test,15442,4576,4577)
 LOCALSTACK_STACK := $(call own_stack,localstack,15512,4646,4647)
 PGBOUNCER_STACK := export PGBOUNCER_PORT=$(or $(PGBOUNCER_PORT),15533); $(call own_stack,pgbouncer,15532,4666,4667)
-PGBOUNCER_TESTS := cargo test -p tests --test integration --test pooling -- --include-ignored
+PGBOUNCER_TESTS := $(TESTS) -p tests --test integration --test pooling -- --include-ignored
 SAM_STACK := $(call own_stack,sam,15522,4656,4657)
 # An endpoint of the tests fulfils the orders and can fail them. The cancel window leaves time for a cancel.
 BROWSER_STACK := export ENDPOINT_PORT=$(or $(ENDPOINT_PORT),4704); \
@@ -31,7 +35,7 @@ FUZZ_STACK := $(call own_stack,fuzz,15542,4676,4677)
 QUEUE_TESTS := processing:: sweeping:: fulfilling:: creating:: operating::
 
 .DEFAULT_GOAL := help
-.PHONY: help machine deploy deny sbom run demo dev up down status logs token sample-data openapi clients doctor load tail test compile test-model test-on-stack test-waiting test-computing test-stack test-bare sam-local test-localstack test-pgbouncer test-browser chaos fuzz rehearsal bench rivals cost scaling check lint contract build tools pins clean
+.PHONY: help machine deploy deny sbom run demo dev up down status logs token sample-data openapi clients doctor load tail test test-model test-on-stack test-waiting test-computing test-stack test-bare sam-local test-localstack test-pgbouncer test-browser chaos fuzz rehearsal bench rivals cost scaling format check lint contract build tools pins clean
 .SILENT:
 
 help: ## list the targets
@@ -74,33 +78,28 @@ tail: ## show orders as they change, or the life of one: make tail ORDER=order-1
 	$(ORDERMILL) tail $(ORDER) $(ARGS)
 
 openapi: ## write functions/site/assets/openapi.json from the routes, and the page of problems from docs/api.md
-	UPDATE_OPENAPI=1 cargo test --quiet -p tests --test integration published_
+	UPDATE_OPENAPI=1 $(TESTS) --quiet -p tests --test integration published_
 
 test: ## check everything: format, lints, unit tests, integration tests on a stack of its own
-	$(MAKE) --no-print-directory -j2 check tools lint test-stack
-	$(MAKE) --no-print-directory -j2 build compile
+	$(MAKE) --no-print-directory -j3 format check build tools lint test-stack
 	export RUST_TEST_THREADS=$(or $(RUST_TEST_THREADS),8); $(MAKE) --no-print-directory -j2 test-model test-on-stack
 	echo "==> Everything passed"
-
-# Compiled beside the functions, whose last crates leave a core idle.
-compile:
-	cargo test --quiet --workspace --all-targets --no-run
 
 # Tests that wait for most of their time run beside all others, which would leave the cores idle at their end. Both need a stack.
 WAITING := orders_survive_every_fault server_that_stands_still database_that_is_unreachable sweeper_with_a_backlog_stops \
 	tail_and_export_name tail_outlasts_an_outage tail_of_an_order_has
 test-waiting:
-	cargo test --quiet --workspace --test process --test short --test integration -- --include-ignored $(WAITING)
+	$(TESTS) --quiet --workspace --test process --test short --test integration -- --include-ignored $(WAITING)
 
 test-computing:
-	cargo test --workspace --exclude model --all-targets -- --include-ignored $(addprefix --skip ,$(WAITING))
+	$(TESTS) --workspace --exclude model --all-targets -- --include-ignored $(addprefix --skip ,$(WAITING))
 
 test-on-stack:
 	$(TEST_STACK) exec env -u MAKEFLAGS make --no-print-directory -j2 test-waiting test-computing
 
 # The model needs no stack. It computes while the stack starts, which waits for most of its time, and yields to it.
 test-model:
-	nice cargo test --package model --all-targets
+	nice $(TESTS) --package model --all-targets
 
 test-stack: $(LOCAL) ## run the unit tests of tests/stack
 	PYTHONPATH=tests .venv/stack/bin/python -m unittest discover --quiet --start-directory tests/stack --top-level-directory tests
@@ -151,17 +150,19 @@ sam-local: $(LOCAL) ## call every function in a container with sam local; DOCKER
 	$(SAM_STACK) sam-local
 
 test-localstack: $(LOCAL) .venv/localstack/.stamp ## run the tests that use queues against LocalStack's
-	$(LOCALSTACK_STACK) localstack cargo test -p tests --test integration -- --include-ignored $(QUEUE_TESTS)
+	$(LOCALSTACK_STACK) localstack $(TESTS) -p tests --test integration -- --include-ignored $(QUEUE_TESTS)
 
 test-pgbouncer: $(LOCAL) .local/tools/bin/pgbouncer ## run the integration tests by way of PgBouncer in transaction mode, with prepared statements and without
 	export SAM_PARAMETERS="CancelWindowSeconds=5 EventBus=default"; $(PGBOUNCER_STACK) exec $(PGBOUNCER_TESTS)
 	export DATABASE_PREPARE=off SAM_PARAMETERS="CancelWindowSeconds=5 EventBus=default DatabasePrepare=off"; $(PGBOUNCER_STACK) exec $(PGBOUNCER_TESTS)
 
-check: machine ## check the Rust code's format and lints
-	echo "==> Checking the format and the lints of the Rust code"
+format: machine
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- -D warnings
-	cargo clippy --workspace --test pooling -- -D warnings
+
+check: format ## check the Rust code's format and lints, and compile its tests
+	echo "==> Checking the lints of the Rust code, and compiling its tests"
+	$(TESTS) --quiet --workspace --all-targets --no-run
+	$(TESTS) --quiet --workspace --test pooling --no-run
 
 lint: $(LOCAL) contract .local/lint/.stamp ## check the SAM template, its security too, the workflows, the Python code and the OpenAPI document
 	echo "==> Checking the Python code"
