@@ -55,6 +55,10 @@ output() {
     stack "Outputs[?OutputKey=='$1'].OutputValue"
 }
 
+parameter() {
+    stack "Parameters[?ParameterKey=='$1'].ParameterValue"
+}
+
 # With another account or region than meant, SAM would create a second prod, with a database and an address of its own.
 refuse_to_create_prod() {
     echo "Deploying ordermill-$stage in account $(aws sts get-caller-identity --query Account --output text), region ${AWS_DEFAULT_REGION:-of the profile}"
@@ -86,7 +90,7 @@ bound_database_logs() {
     local database days log
     database=$(aws cloudformation list-stack-resources --stack-name "ordermill-$stage" --output text \
         --query "StackResourceSummaries[?LogicalResourceId=='Database'].PhysicalResourceId")
-    days=$(stack "Parameters[?ParameterKey=='LogRetentionDays'].ParameterValue")
+    days=$(parameter LogRetentionDays)
     for log in ${database:+postgresql iam-db-auth-error}; do
         aws logs put-retention-policy --log-group-name "/aws/rds/instance/$database/$log" --retention-in-days "$days" ||
             echo "The database's log $log does not exist yet; the next deployment sets its retention."
@@ -94,7 +98,11 @@ bound_database_logs() {
 }
 
 smoke_test() {
-    local pool
+    local pool window delay
+    # The order takes these seconds and may take two minutes more.
+    window=$(parameter CancelWindowSeconds)
+    delay=$(parameter ProcessingDelaySeconds)
+    export SMOKE_SECONDS=$((120 + ${window%.*} + ${delay%.*}))
     # One assignment a line: a failure of any but the last on a line would not end the script.
     API_URL=$(output ApiUrl)
     TOKEN_URL=$(output TokenUrl)

@@ -10,7 +10,7 @@ variable                           meaning
 ``TOKEN``                          a token with the scopes ``orders/read`` and ``orders/write``; or, to get one:
 ``TOKEN_URL``                      the issuer's token endpoint for machines, the output ``TokenUrl``
 ``CLIENT_ID``, ``CLIENT_SECRET``   the machine's credentials
-``SECONDS``                        the most seconds that the order may take; 120 by default
+``SMOKE_SECONDS``                  the most seconds that the order may take; 120 by default
 =================================  =====================================================================================
 
 It needs only Python, leaves one completed order of one cent, prints each answer's status, and exits with 1 at the first
@@ -38,7 +38,7 @@ class UnexpectedAnswerError(Exception):
 def main() -> int:
     """Check the deployment. Returns the exit status."""
     try:
-        order_id = check(os.environ["API_URL"].rstrip("/"), token(), float(os.environ.get("SECONDS", "120")))
+        order_id = check(os.environ["API_URL"].rstrip("/"), token(), float(os.environ.get("SMOKE_SECONDS", "120")))
     except KeyError as missing:
         print(f"error: {missing} is not set", file=sys.stderr)
     except (UnexpectedAnswerError, OSError, HTTPException, UnicodeError) as error:

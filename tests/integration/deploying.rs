@@ -75,6 +75,8 @@ esac
 case \"$*\" in
     *ListVersions*|*list-versions*) echo '$LATEST 1 2 3 4 5 6 7 8 9 10 11 12' ;;
     *LogRetentionDays*) echo 90 ;;
+    *CancelWindowSeconds*) echo 0.5 ;;
+    *ProcessingDelaySeconds*) echo 5 ;;
     *list-stack-resources*) echo ordermill-prod-database-x ;;
     *ApiFunctionName*) echo the-api ;;
     *FunctionName*) echo another ;;
@@ -164,7 +166,7 @@ async fn deployment_deletes_old_versions_and_limits_log_retention() {
 #[tokio::test]
 #[ignore = "needs the deployed stack: `make test` runs it"]
 async fn deployment_fails_if_a_query_fails() {
-    for query in ["LogRetentionDays", "ApiUrl", "TokenUrl", "UserPoolId"] {
+    for query in ["LogRetentionDays", "CancelWindowSeconds", "ApiUrl", "TokenUrl", "UserPoolId"] {
         let output = run(tempfile::tempdir().unwrap().path(), &["prod"], query).await;
         assert_eq!(output.status.code(), Some(3), "{query}: {output:?}");
     }
