@@ -99,6 +99,15 @@ async fn status_of_an_order_at_work_is_worth_asking_for_soon() {
 }
 
 #[tokio::test]
+async fn status_of_an_order_whose_worker_died_is_asked_for_less_often() {
+    let world = World::new().await;
+    world.create("o-1").await;
+    world.claim(&["o-1"]).await;
+    world.execute("UPDATE order_work SET due_at = now() - interval '1 hour'").await;
+    assert_eq!(world.get("/orders/o-1/status").await.header("retry-after"), "60");
+}
+
+#[tokio::test]
 async fn dots_are_not_an_order_id() {
     let world = World::new().await;
     let sql = "INSERT INTO orders (order_id, user_id, item_ids, total_amount) VALUES ('..', 'a', '{a}', 1)";

@@ -17,15 +17,15 @@ impl Store {
         rows.first(order)
     }
 
-    /// Reads an order's status and, while it is active, the seconds until it is due: negative if it is overdue, 0 while a worker holds
-    /// it.
+    /// Reads an order's status and, while it is active, the seconds until it is due: negative if it is overdue, 0 while a worker's lease
+    /// lasts.
     pub async fn read_status(
         &self,
         order_id: &OrderId,
         user: Option<&UserId>,
     ) -> Result<Option<(Status, Option<f64>)>, StoreError> {
         let sql = "SELECT status,
-                CASE WHEN claim IS NOT NULL THEN 0
+                CASE WHEN claim IS NOT NULL AND due_at > now() THEN 0
                     WHEN due_at IS NOT NULL THEN extract(epoch FROM due_at - now()) END::float8 AS due_in_seconds
             FROM order_states WHERE order_id = $1 AND ($2::text IS NULL OR user_id = $2)";
         let params: [Param; 2] = [(&order_id.as_str(), Type::TEXT), (&user.map(UserId::as_str), Type::TEXT)];
