@@ -130,6 +130,7 @@ async fn documented_causes_are_the_stored_ones() {
     let document = std::fs::read_to_string("../docs/webhook.md").unwrap().replace('\n', " ");
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent_url = format!("http://{}/", silent.local_addr().unwrap());
+    let no_handshake_url = silent_url.replace("http", "https");
     let broken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let broken_url = format!("http://{}/", broken.local_addr().unwrap());
     tokio::spawn(async move { while broken.accept().await.is_ok() {} });
@@ -138,6 +139,7 @@ async fn documented_causes_are_the_stored_ones() {
         (silent_url.as_str(), "the fulfilment endpoint did not answer in time"),
         (&broken_url, "the fulfilment endpoint did not answer properly"),
         ("http://127.0.0.1:1/", "the fulfilment endpoint can't be connected to"),
+        (&no_handshake_url, "the fulfilment endpoint can't be connected to"),
         (&merchant.url(), "the fulfilment endpoint answered 503"),
     ] {
         assert!(document.contains(&format!("`{cause}`")), "{cause} is not documented");

@@ -174,10 +174,11 @@ async fn drain(response: &mut Response) {
 
 /// The reason for a missing answer, without the URL, which may hold a secret.
 fn cause(error: &reqwest::Error) -> String {
-    let what = if error.is_timeout() {
-        "did not answer in time"
-    } else if error.is_connect() {
+    // A connection that takes too long is a time-out as well, but the endpoint has not got the order.
+    let what = if error.is_connect() {
         "can't be connected to"
+    } else if error.is_timeout() {
+        "did not answer in time"
     } else {
         "did not answer properly"
     };

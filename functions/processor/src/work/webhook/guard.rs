@@ -31,7 +31,10 @@ fn is_callable(address: IpAddr, is_dev: bool) -> bool {
     !is_metadata && (is_dev || !is_own)
 }
 
-/// Resolves names and removes forbidden addresses.
+/// The most addresses of a family that a call tries. The client divides its time for connecting among them.
+const MAX_ADDRESSES: usize = 2;
+
+/// Resolves names, removes forbidden addresses and keeps the first ones of each family.
 pub struct Resolver {
     /// Whether calls to the function's own machine are allowed.
     pub is_dev: bool,
@@ -42,13 +45,23 @@ impl Resolve for Resolver {
         let is_dev = self.is_dev;
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let callable: Vec<SocketAddr> = found.filter(|address| is_callable(address.ip(), is_dev)).collect();
+            let callable = first_of_each_family(found.filter(|address| is_callable(address.ip(), is_dev)));
             if callable.is_empty() {
                 return Err("the endpoint has no allowed address".into());
             }
             Ok(Box::new(callable.into_iter()) as Addrs)
         })
     }
+}
+
+fn first_of_each_family(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
+    let mut counts = [0; 2];
+    let is_one = |address: &SocketAddr| {
+        let count = &mut counts[usize::from(address.is_ipv6())];
+        *count += 1;
+        *count <= MAX_ADDRESSES
+    };
+    addresses.filter(is_one).collect()
 }
 
 #[cfg(test)]
@@ -78,6 +91,14 @@ mod tests {
             assert!(!checked(url, false) && !checked(url, true), "{url}");
         }
         assert!(checked("http://127.0.0.1:8080/fulfil", true));
+    }
+
+    #[test]
+    fn two_addresses_of_each_family_are_tried() {
+        let addresses = ["1.1.1.1:0", "[1::1]:0", "1.1.1.2:0", "1.1.1.3:0", "[1::2]:0", "[1::3]:0"];
+        let tried = first_of_each_family(addresses.iter().map(|address| address.parse().unwrap()));
+        let tried: Vec<_> = tried.iter().map(ToString::to_string).collect();
+        assert_eq!(tried, ["1.1.1.1:0", "[1::1]:0", "1.1.1.2:0", "[1::2]:0"]);
     }
 
     #[tokio::test]

@@ -19,7 +19,12 @@ pub struct Keys(Vec<Vec<u8>>);
 impl Keys {
     /// Parses one secret, or two separated by a space or a comma. The error states the broken rule.
     pub fn parse(secrets: &str) -> Result<Self, &'static str> {
-        let secrets = secrets.split(|c: char| c.is_whitespace() || c == ',').filter(|secret| !secret.is_empty());
+        let secrets = secrets.trim();
+        // A tool that wraps its output writes one secret as two lines, and each could pass for a secret.
+        if secrets.contains(|c: char| c.is_whitespace() && c != ' ') {
+            return Err("must not contain a line break or a tab");
+        }
+        let secrets = secrets.split([' ', ',']).filter(|secret| !secret.is_empty());
         let keys: Vec<_> = secrets.map(key).collect::<Result<_, _>>()?;
         if !(1..=2).contains(&keys.len()) {
             return Err("must be one secret, or two separated by a space or a comma");
@@ -107,6 +112,12 @@ mod tests {
     #[test]
     fn line_end_of_a_file_is_no_part_of_its_secret() {
         assert_eq!(sign(&format!("{SECRET}\r\n")), SIGNATURE);
+    }
+
+    #[test]
+    fn secret_that_a_tool_has_wrapped_is_refused() {
+        let wrapped = format!("whsec_{}\n{}", STANDARD.encode([7; 48]), STANDARD.encode([7; 16]));
+        assert_eq!(Keys::parse(&wrapped).err(), Some("must not contain a line break or a tab"));
     }
 
     #[test]
