@@ -135,9 +135,11 @@ fn handshake(
     stream.peer_certificate().map_err(|error| described(&error))
 }
 
+/// The whole days that the certificate is still valid; -1 or less if it has expired.
 fn days_left(certificate: Option<Certificate>) -> Option<i32> {
     let certificate = X509::from_der(&certificate?.to_der().ok()?).ok()?;
-    Some(Asn1Time::days_from_now(0).ok()?.diff(certificate.not_after()).ok()?.days)
+    let left = Asn1Time::days_from_now(0).ok()?.diff(certificate.not_after()).ok()?;
+    Some(left.days - i32::from(left.secs < 0))
 }
 
 /// The remedy for a refusal of OpenSSL.
