@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use processor::Outcome;
 use serde_json::{Value, json};
-use tests::{NO_AWS, OutcomeBy, World, assert_members, call_in_process, eventually, get, handle, with_header};
+use shared::db::stats;
+use tests::{NO_AWS, OutcomeBy, World, assert_members, call_in_process, end, eventually, get, handle, with_header};
 
 /// Orders in every state: two pending, one processing, six completed, two failed, one cancelled.
 async fn busy_world() -> World {
@@ -48,6 +49,33 @@ async fn metrics_equal_a_recount_of_the_orders() {
     assert_eq!(last_hour, 6);
     // An hour may have begun since.
     assert_eq!(by_hour(&world, 2).await.0, [6, 2, 1], "a retry is subtracted from the failures");
+}
+
+#[tokio::test]
+async fn percentiles_are_within_two_and_a_half_percent_of_any_time() {
+    let world = World::new().await;
+    for (index, seconds) in ["0.002", "0.02", "0.999", "5", "86400", "1900000"].iter().enumerate() {
+        let id = format!("o-{index}");
+        world.execute("TRUNCATE order_outcomes").await;
+        world.create(&id).await;
+        let claim = world.claim(&[&id]).await;
+        world.execute(&format!("UPDATE order_work SET started_at = now() - interval '{seconds} s'")).await;
+        world.store().finish(claim.token, &[end(&claim.claimed[0], None)]).await.unwrap();
+        let metrics = world.get("/metrics").await.expect(200);
+        let sql =
+            format!("SELECT extract(epoch FROM finished_at - started_at)::float8 FROM orders WHERE order_id = '{id}'");
+        let (exact, shown) = (world.value::<f64>(&sql).await, metrics["processing_seconds"]["p50"].as_f64().unwrap());
+        assert!((shown / exact - 1.0).abs() <= 0.025, "{exact}: {shown}");
+    }
+}
+
+#[tokio::test]
+async fn times_out_of_range_are_in_the_first_or_the_last_bucket() {
+    let world = World::new().await;
+    for (seconds, bucket) in [("-1", 0), ("0", 0), ("0.001", 0), ("2592000", 440)] {
+        let sql = format!("SELECT {}", stats::bucket(&format!("({seconds})::float8")));
+        assert_eq!(world.value::<i16>(&sql).await, bucket, "{seconds}");
+    }
 }
 
 #[tokio::test]

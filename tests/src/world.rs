@@ -227,7 +227,7 @@ pub fn store(env: &Env) -> Store {
 /// The end of this order: its next attempt failed for this reason, or completed it.
 #[must_use]
 pub const fn end<'a>(order: &'a Claimed, failure: Option<&'a str>) -> Finish<'a> {
-    Finish { order, attempts: order.attempts + 1, failure, took: time::Duration::ZERO }
+    Finish { order, attempts: order.attempts + 1, failure }
 }
 
 /// A processor with these variables and this work.

@@ -104,14 +104,10 @@ impl Decided {
         Self { decision, ..self }
     }
 
-    /// The end of the order; `None` if it does not end now. `since_claim` is the time since the claim.
-    pub fn finish(&self, since_claim: Duration) -> Option<Finish<'_>> {
-        if matches!(self.decision, Decision::Later { .. }) {
-            return None;
-        }
-        let failure = self.failure();
-        let took = self.order.claimed_at - self.order.started_at + since_claim;
-        Some(Finish { order: &self.order, attempts: self.attempts, failure, took })
+    /// The end of the order; `None` if it does not end now.
+    pub fn finish(&self) -> Option<Finish<'_>> {
+        let ends = !matches!(self.decision, Decision::Later { .. });
+        ends.then(|| Finish { order: &self.order, attempts: self.attempts, failure: self.failure() })
     }
 
     /// Why the order fails; `None` if it does not.
@@ -239,9 +235,9 @@ mod tests {
         for (cause, failure) in [(Some("busy"), "given up after 3 attempts: busy"), (None, "given up after 3 attempts")]
         {
             let spent = Decided::without_attempt(Claimed { attempts: 3, ..claimed() }, cause);
-            let finish = spent.finish(Duration::ZERO).unwrap();
+            let finish = spent.finish().unwrap();
             assert_eq!((finish.attempts, finish.failure), (3, Some(failure)));
         }
-        assert_eq!(decided(2, None).finish(Duration::ZERO).map(|finish| finish.attempts), Some(3));
+        assert_eq!(decided(2, None).finish().map(|finish| finish.attempts), Some(3));
     }
 }

@@ -197,19 +197,17 @@ impl<W: Work> Processor<W> {
 
     /// Records the ends. An order that another worker has claimed since is left to that worker.
     async fn finish(&self, lease: &Lease, decided: &[Decided], batch: &mut Batch) {
-        let since_claim = lease.since.elapsed();
-        let ends: Vec<_> = decided.iter().filter_map(|decided| decided.finish(since_claim)).collect();
+        let ends: Vec<_> = decided.iter().filter_map(Decided::finish).collect();
         if ends.is_empty() {
             return;
         }
-        let sent = Instant::now();
         match lease.store.finish(lease.token, &ends).await {
             Ok(recorded) => {
                 // Also those recorded before: their answer may have got lost.
                 batch.ended.extend(ends.iter().map(|end| end.order.order_id.clone()));
                 let (ended, others): (Vec<_>, Vec<_>) =
                     ends.iter().partition(|end| recorded.contains(&end.order.order_id));
-                count(&ended, sent.elapsed());
+                count(&ended, lease.since.elapsed());
                 batch.trace_ends(&ended);
                 for end in others {
                     tracing::warn!(
@@ -261,12 +259,13 @@ fn log_attempt(order: &Claimed, outcome: &Outcome) {
     }
 }
 
-/// Counts the orders whose end was recorded, and measures their times with that of the record.
-fn count(ends: &[&Finish<'_>], record: Duration) {
+/// Counts the orders whose end was recorded, and measures the time of each since its work first started.
+fn count(ends: &[&Finish<'_>], since_claim: Duration) {
     let failed = ends.iter().filter(|end| end.failure.is_some()).count();
     Count::Completed.add(ends.len() - failed);
     Count::Failed.add(failed);
     for end in ends {
-        Measure::ClaimToFinish.add(Duration::try_from(end.took).unwrap_or_default() + record);
+        let before = Duration::try_from(end.order.claimed_at - end.order.started_at).unwrap_or_default();
+        Measure::ClaimToFinish.add(before + since_claim);
     }
 }

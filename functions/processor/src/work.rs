@@ -111,6 +111,6 @@ pub mod tests {
     /// A claimed order, before its first attempt.
     pub fn claimed() -> Claimed {
         let now = OffsetDateTime::UNIX_EPOCH;
-        Claimed { order_id: "o-1".parse().unwrap(), ready_at: now, attempts: 0, started_at: now, claimed_at: now }
+        Claimed { order_id: "o-1".parse().unwrap(), attempts: 0, started_at: now, claimed_at: now }
     }
 }

@@ -40,8 +40,6 @@ pub struct Claim {
 pub struct Claimed {
     /// The order.
     pub order_id: OrderId,
-    /// When the order was created, or its `process_after` if that is later: the start of its time in the queue.
-    pub ready_at: OffsetDateTime,
     /// The attempts that are used up: they failed, or their worker crashed.
     pub attempts: i32,
     /// When work first started, by the database's clock.
@@ -146,14 +144,14 @@ fn claim_due() -> String {
             claim = CASE WHEN w.started_at IS NULL AND $4 > 0 THEN NULL ELSE $2 END,
             due_at = now() + make_interval(secs => CASE WHEN w.started_at IS NULL AND $4 > 0 THEN $4 ELSE $3 END)
         WHERE w.order_id = ANY (ARRAY (SELECT order_id FROM due))
-        RETURNING w.order_id, greatest(w.created_at, w.process_after) AS ready_at, w.attempts, w.started_at, w.due_at, w.claim
+        RETURNING w.order_id, w.attempts, w.started_at, w.due_at, w.claim
     )
-    SELECT CASE WHEN claim IS NULL THEN 'waiting' ELSE 'claimed' END AS outcome, order_id, ready_at, attempts, started_at, now() AS claimed_at,
+    SELECT CASE WHEN claim IS NULL THEN 'waiting' ELSE 'claimed' END AS outcome, order_id, attempts, started_at, now() AS claimed_at,
         extract(epoch FROM due_at - now())::float8 AS due_in_seconds
     FROM begun
     UNION ALL
     SELECT CASE WHEN due_at > now() THEN 'waiting' WHEN {IS_PAUSED} THEN 'paused' WHEN claim IS NOT NULL THEN 'lapsed' ELSE 'waiting' END,
-        order_id, NULL, attempts, NULL, NULL, greatest(0, extract(epoch FROM due_at - now()))::float8
+        order_id, attempts, NULL, NULL, greatest(0, extract(epoch FROM due_at - now()))::float8
     FROM order_work
     WHERE (SELECT count(*) FROM begun) < cardinality($1) AND order_id = ANY ($1) AND order_id NOT IN (SELECT order_id FROM begun)"
     )
@@ -170,16 +168,16 @@ fn claim_lapsed() -> String {
         UPDATE order_work AS w
         SET claim = $2, due_at = now() + make_interval(secs => $3), attempts = w.attempts + (w.claim <> $2)::int
         WHERE w.order_id = ANY (ARRAY (SELECT order_id FROM lapsed))
-        RETURNING w.order_id, greatest(w.created_at, w.process_after) AS ready_at, w.attempts, w.started_at
+        RETURNING w.order_id, w.attempts, w.started_at
     ), recorded AS (
         INSERT INTO order_events (order_id, event, attempt, cause)
         SELECT order_id, 'attempt_failed', attempts, 'the worker ended without an outcome'
         FROM leased WHERE order_id = ANY (ARRAY (SELECT order_id FROM lapsed WHERE is_counted)) AND {}
     )
-    SELECT 'claimed' AS outcome, order_id, ready_at, attempts, started_at, now() AS claimed_at, 0::float8 AS due_in_seconds FROM leased
+    SELECT 'claimed' AS outcome, order_id, attempts, started_at, now() AS claimed_at, 0::float8 AS due_in_seconds FROM leased
     UNION ALL
     SELECT CASE WHEN due_at <= now() AND {IS_PAUSED} THEN 'paused' ELSE 'waiting' END,
-        order_id, NULL, attempts, NULL, NULL, greatest(0, extract(epoch FROM due_at - now()))::float8
+        order_id, attempts, NULL, NULL, greatest(0, extract(epoch FROM due_at - now()))::float8
     FROM order_work WHERE order_id = ANY ($1) AND order_id NOT IN (SELECT order_id FROM leased)",
         is_recorded("leased")
     )
@@ -188,7 +186,6 @@ fn claim_lapsed() -> String {
 fn claimed(row: &Row) -> Result<Claimed, DbError> {
     Ok(Claimed {
         order_id: order_id(row)?,
-        ready_at: row.try_get("ready_at")?,
         attempts: row.try_get("attempts")?,
         started_at: row.try_get("started_at")?,
         claimed_at: row.try_get("claimed_at")?,

@@ -25,8 +25,6 @@ pub struct Finish<'a> {
     pub attempts: i32,
     /// The cause of its failure; `None` if it completed.
     pub failure: Option<&'a str>,
-    /// The time since work first started.
-    pub took: time::Duration,
 }
 
 /// A claimed order that is due again later.
@@ -51,38 +49,36 @@ impl Store {
         let ids: Vec<_> = orders.iter().map(|end| end.order.order_id.as_str()).collect();
         let attempts: Vec<_> = orders.iter().map(|end| end.attempts).collect();
         let failures: Vec<_> = orders.iter().map(|end| end.failure).collect();
-        let processing = orders.iter().map(|end| bucket(end.took));
-        let queueing = orders.iter().map(|end| bucket(end.order.started_at - end.order.ready_at));
+        let (processing, queueing) = (bucket("seconds"), bucket("queued"));
         let (retries, kept) = (self.with_bus(", o.retries"), self.keep_ends("ended"));
         let sql = format!(
             "WITH done AS (
                 DELETE FROM order_work AS w
-                USING unnest($1, $2, $3, $4, $5) AS ending (order_id, attempts, failure, processing, queueing)
-                WHERE w.order_id = ANY (ARRAY[ending.order_id]) AND w.claim = $6
-                RETURNING ending.*, w.started_at
+                USING unnest($1, $2, $3) AS ending (order_id, attempts, failure)
+                WHERE w.order_id = ANY (ARRAY[ending.order_id]) AND w.claim = $4
+                RETURNING ending.*, w.started_at, greatest(w.created_at, w.process_after) AS ready_at
             ), ended AS (
                 UPDATE orders AS o
                 SET started_at = done.started_at, finished_at = now(), attempts = done.attempts, failure = done.failure
                 FROM done WHERE o.order_id = ANY (ARRAY[done.order_id])
-                RETURNING o.order_id{retries}, o.failure IS NULL AS is_completed, done.processing, done.queueing,
-                    extract(epoch FROM o.finished_at - o.started_at)::float8 AS seconds
+                RETURNING o.order_id{retries}, o.failure IS NULL AS is_completed,
+                    extract(epoch FROM o.finished_at - o.started_at)::float8 AS seconds,
+                    extract(epoch FROM o.started_at - done.ready_at)::float8 AS queued
             ), counted AS (
                 INSERT INTO order_outcomes (minute, completed, failed, seconds, processing, queueing)
                 SELECT date_trunc('minute', now()),
                     count(*) FILTER (WHERE is_completed), count(*) FILTER (WHERE NOT is_completed),
                     coalesce(sum(seconds) FILTER (WHERE is_completed), 0),
-                    coalesce(array_agg(processing) FILTER (WHERE is_completed), '{{}}'),
-                    coalesce(array_agg(queueing) FILTER (WHERE is_completed), '{{}}')
+                    coalesce(array_agg({processing}) FILTER (WHERE is_completed), '{{}}'),
+                    coalesce(array_agg({queueing}) FILTER (WHERE is_completed), '{{}}')
                 FROM ended HAVING count(*) > 0
             ){kept}
             SELECT order_id FROM ended"
         );
-        let params: [Param; 6] = [
+        let params: [Param; 4] = [
             (&ids, Type::TEXT_ARRAY),
             (&attempts, Type::INT4_ARRAY),
             (&failures, Type::TEXT_ARRAY),
-            (&processing.collect::<Vec<_>>(), Type::INT2_ARRAY),
-            (&queueing.collect::<Vec<_>>(), Type::INT2_ARRAY),
             (&token, Type::UUID),
         ];
         let rows = self.query("finish orders", &sql, &params).await?;

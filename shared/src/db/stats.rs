@@ -8,7 +8,7 @@ pub use hours::{Hour, Hours, MAX_HOURS};
 
 use std::collections::BTreeMap;
 
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 use tokio_postgres::Row;
 
 use super::pause::{Pause, paused};
@@ -20,13 +20,11 @@ const GROWTH: f64 = 1.05;
 /// The last bucket, which holds all longer times: from 1.05^440 ms, which is 24 days. An order may take a week, and wait for a pause.
 const LAST_BUCKET: i16 = 440;
 
-/// The bucket of a time: the smallest `n` with `time ≤ 1.05^n ms`, from 0 to 440.
+/// The SQL of the bucket of a time in seconds: the smallest `n` with `time ≤ 1.05^n ms`, from 0 to 440. The statement that ends an order
+/// computes it, because it may be repeated, and then has a later time.
 #[must_use]
-pub fn bucket(time: Duration) -> i16 {
-    let exponent = (time.as_seconds_f64() * 1000.0).max(1.0).log(GROWTH).ceil();
-    #[expect(clippy::cast_possible_truncation, reason = "it is from 0 to 440")]
-    let bucket = exponent.min(f64::from(LAST_BUCKET)) as i16;
-    bucket
+pub fn bucket(seconds: &str) -> String {
+    format!("least(ceil(ln(greatest({seconds} * 1000, 1)) / ln({GROWTH}::float8)), {LAST_BUCKET})::smallint")
 }
 
 /// The middle of a bucket in seconds, to the microsecond: at most 2.5 % from any time in it.
@@ -195,27 +193,9 @@ mod tests {
     }
 
     #[test]
-    fn middle_of_a_bucket_is_within_two_and_a_half_percent() {
-        for millis in [1.0, 1.3, 20.0, 999.0, 5000.0, 86_400_000.0, 1_900_000_000.0] {
-            let exact = millis / 1000.0;
-            let found = middle(bucket(Duration::seconds_f64(exact)));
-            assert!((found / exact - 1.0).abs() <= 0.025, "{exact}: {found}");
-        }
-    }
-
-    #[test]
-    fn times_out_of_range_are_in_the_first_or_the_last_bucket() {
-        assert_eq!(
-            (bucket(Duration::seconds(-1)), bucket(Duration::ZERO), bucket(Duration::days(30))),
-            (0, 0, LAST_BUCKET)
-        );
-    }
-
-    #[test]
     fn percentile_is_the_middle_of_the_bucket_of_its_rank() {
-        let bucket_of = |seconds| bucket(Duration::seconds(seconds));
-        let counts = [(1, 50), (5, 45), (30, 4), (60, 1)];
-        let percentiles = Percentiles::of(&counts.map(|(seconds, count)| (bucket_of(seconds), count)));
+        // The buckets of 1, 5, 30 and 60 s.
+        let percentiles = Percentiles::of(&[(142, 50), (175, 45), (212, 4), (226, 1)]);
         let within = |value: Option<f64>, exact: f64| value.is_some_and(|value| (value / exact - 1.0).abs() <= 0.025);
         assert!(within(percentiles.p50, 1.0) && within(percentiles.p95, 5.0), "{percentiles:?}");
         assert!(within(percentiles.p99, 30.0), "{percentiles:?}");

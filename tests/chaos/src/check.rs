@@ -20,7 +20,7 @@ use crate::journal::{Call, Moment, Story};
 use crate::storm::Recovery;
 use crate::world::{ENVIRONMENTS, World};
 
-use rows::{RECOUNT, Row, rows};
+use rows::{Row, recount, rows};
 
 /// The most seconds from a fault's end until the service accepts orders and finishes orders again.
 pub const RECOVERY: Moment = 5.0;
@@ -191,7 +191,7 @@ impl Findings {
     }
 
     async fn look_at_counts(&mut self, world: &World, sql: &Client) -> Result<()> {
-        let row = sql.query_one(RECOUNT, &[]).await?;
+        let row = sql.query_one(&recount(), &[]).await?;
         let (counted, recounted): (String, String) = (row.get("counted"), row.get("recounted"));
         if counted != recounted {
             self.violations.push(format!("the statistics say {counted}, a recount {recounted}"));

@@ -1,8 +1,8 @@
 //! The statements of the plans' test, and the states of the statistics that it tries.
 
 /// The arguments of a finish.
-const FINISHED: &str = "IDS, array_fill(1, ARRAY[SIZE]), array_fill(NULL::text, ARRAY[SIZE]), array_fill(1::smallint, ARRAY[SIZE]), \
-    array_fill(1::smallint, ARRAY[SIZE]), '00000000-0000-0000-0000-000000000001'";
+const FINISHED: &str =
+    "IDS, array_fill(1, ARRAY[SIZE]), array_fill(NULL::text, ARRAY[SIZE]), '00000000-0000-0000-0000-000000000001'";
 
 /// The statements of the hot path: the name and the beginning of each, its arguments as SQL, and its number of orders, unless it has
 /// a batch of them. `IDS` stands for the batch, `ENDED`, `FAILED` and `PENDING` for one of such orders, and `SIZE` for its size. A beginning

@@ -139,6 +139,10 @@ async fn outcome_is_recorded_once_a_lock_is_gone() {
     let (failures, ()) = tokio::join!(count_failures(&processor, &["o-1"]), unlock);
     assert_eq!(failures, 0);
     assert_eq!(role.world.value::<i32>("SELECT attempts FROM orders WHERE finished_at IS NOT NULL").await, 1);
+    // Both are of the time at which the order ended at last.
+    let metrics = role.world.get("/metrics").await.expect(200);
+    let (mean, median) = (&metrics["average_processing_time"], &metrics["processing_seconds"]["p50"]);
+    assert!((median.as_f64().unwrap() / mean.as_f64().unwrap() - 1.0).abs() <= 0.025, "{metrics}");
 }
 
 #[tokio::test]

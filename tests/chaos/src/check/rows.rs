@@ -2,6 +2,7 @@
 
 use sandbox::Result;
 use serde::Deserialize;
+use shared::db::stats::bucket;
 use tokio_postgres::Client;
 
 #[derive(Deserialize)]
@@ -37,26 +38,39 @@ pub async fn rows(sql: &Client) -> Result<Vec<Row>> {
     rows.iter().map(|row| Ok(serde_json::from_str(row.get(0))?)).collect()
 }
 
-/// Returns the totals of the statistics, histograms included, and the same totals counted over the orders.
-pub const RECOUNT: &str = "
-    WITH by_minute AS (
-        SELECT completed, failed, cancelled, seconds FROM order_stats
-        UNION ALL SELECT completed, failed, cancelled, seconds FROM order_outcomes
-    ), histogram AS (
-        SELECT processing, queueing FROM order_durations
-        UNION ALL SELECT cardinality(processing), cardinality(queueing) FROM order_outcomes
+/// Returns the totals of the statistics, and the same totals counted over the orders. Those of a histogram are its entries and the sum
+/// of their buckets.
+pub fn recount() -> String {
+    let processing = bucket("extract(epoch FROM finished_at - started_at)::float8");
+    let queueing = bucket("extract(epoch FROM started_at - greatest(created_at, process_after))::float8");
+    format!(
+        "WITH by_minute AS (
+            SELECT completed, failed, cancelled, seconds FROM order_stats
+            UNION ALL SELECT completed, failed, cancelled, seconds FROM order_outcomes
+        ), histogram AS (
+            SELECT bucket, processing, queueing FROM order_durations
+            UNION ALL SELECT bucket, 1, 0 FROM order_outcomes, unnest(processing) AS bucket
+            UNION ALL SELECT bucket, 0, 1 FROM order_outcomes, unnest(queueing) AS bucket
+        ), completed AS (
+            SELECT {processing} AS processing, {queueing} AS queueing FROM order_states
+            WHERE status = 'completed' AND order_id NOT LIKE 'aged-%'
+        )
+        SELECT s.counted || h.histograms AS counted, o.recounted || c.histograms AS recounted FROM (
+            SELECT format('%s completed in %s s, %s failed, %s cancelled', coalesce(sum(completed), 0),
+                round(coalesce(sum(seconds), 0)::numeric, 1), coalesce(sum(failed), 0), coalesce(sum(cancelled), 0)) AS counted
+            FROM by_minute
+        ) AS s, (
+            SELECT format('; %s entries of %s, %s of %s', sum(processing), sum(bucket * processing),
+                sum(queueing), sum(bucket * queueing)) AS histograms
+            FROM histogram
+        ) AS h, (
+            SELECT format('%s completed in %s s, %s failed, %s cancelled', count(*) FILTER (WHERE status = 'completed'),
+                round(coalesce(sum(extract(epoch FROM finished_at - started_at)) FILTER (WHERE status = 'completed'), 0), 1),
+                count(*) FILTER (WHERE status = 'failed'), count(*) FILTER (WHERE status = 'cancelled')) AS recounted
+            FROM order_states WHERE order_id NOT LIKE 'aged-%'
+        ) AS o, (
+            SELECT format('; %1$s entries of %2$s, %1$s of %3$s', count(*), sum(processing), sum(queueing)) AS histograms
+            FROM completed
+        ) AS c"
     )
-    SELECT s.counted || h.histograms AS counted, o.recounted FROM (
-        SELECT format('%s completed in %s s, %s failed, %s cancelled', coalesce(sum(completed), 0),
-            round(coalesce(sum(seconds), 0)::numeric, 1), coalesce(sum(failed), 0), coalesce(sum(cancelled), 0)) AS counted
-        FROM by_minute
-    ) AS s, (
-        SELECT format(' (histograms: %s and %s)', coalesce(sum(processing), 0), coalesce(sum(queueing), 0)) AS histograms
-        FROM histogram
-    ) AS h, (
-        SELECT format('%1$s completed in %2$s s, %3$s failed, %4$s cancelled (histograms: %1$s and %1$s)',
-            count(*) FILTER (WHERE status = 'completed'),
-            round(coalesce(sum(extract(epoch FROM finished_at - started_at)) FILTER (WHERE status = 'completed'), 0), 1),
-            count(*) FILTER (WHERE status = 'failed'), count(*) FILTER (WHERE status = 'cancelled')) AS recounted
-        FROM order_states WHERE order_id NOT LIKE 'aged-%'
-    ) AS o";
+}
