@@ -41,15 +41,15 @@ pub struct OrderView {
     /// When it became durable.
     #[serde(with = "crate::timestamp")]
     created_at: OffsetDateTime,
-    /// When processing first started, since the last retry.
+    /// When processing first started, since the last retry; null before.
     #[schema(required)]
     #[serde(with = "crate::timestamp::option")]
     started_at: Option<OffsetDateTime>,
-    /// When it ended.
+    /// When it ended; null before.
     #[schema(required)]
     #[serde(with = "crate::timestamp::option")]
     finished_at: Option<OffsetDateTime>,
-    /// The number of attempts to process it, since the last retry.
+    /// The attempts until now, since the last retry. While the order is processing, the current or the next one is included.
     #[schema(minimum = 0)]
     attempts: i32,
     /// Why it failed.

@@ -52,10 +52,11 @@ pub struct MetricsView {
     /// The number of orders in each status, zeros included.
     #[schema(inline)]
     status_counts: StatusCounts,
-    /// Times from start to finish of the orders completed within the last hour, in seconds.
+    /// Times from start to finish of the orders completed within the last 60 to 70 minutes, in seconds.
     #[schema(inline)]
     processing_seconds: PercentilesView,
-    /// Times to the start of the same orders, from their creation, or from `process_after` if that is later, in seconds.
+    /// Times to the start of the same orders, from their creation, or from `process_after` if that is later, in seconds. A retry
+    /// does not change that time.
     #[schema(inline)]
     queueing_seconds: PercentilesView,
     /// The seconds since the most overdue order was due, or since the last pause ended if that is less; 0 if none is overdue, and
@@ -104,7 +105,7 @@ fn with_counts(object: ObjectBuilder, statuses: impl IntoIterator<Item = Status>
     statuses.into_iter().fold(object, add)
 }
 
-/// Percentiles in seconds, within 2.5 %; null if nothing was counted.
+/// Percentiles in seconds, within 2.5 %; null if nothing was counted. Times above 24 days count as 24 days.
 #[derive(Debug, Serialize, ToSchema)]
 struct PercentilesView {
     #[schema(required)]
@@ -205,12 +206,12 @@ impl MetricsView {
         );
         text.percentiles(
             "ordermill_processing_seconds",
-            "Time from start to finish, last hour.",
+            "Time from start to finish, last 60 to 70 minutes.",
             &self.processing_seconds,
         );
         text.percentiles(
             "ordermill_queueing_seconds",
-            "Time from creation, or process_after if later, to start, last hour.",
+            "Time from creation, or process_after if later, to start, last 60 to 70 minutes.",
             &self.queueing_seconds,
         );
         text.one(

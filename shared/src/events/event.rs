@@ -38,10 +38,10 @@ pub struct Event {
     "status": "failed", "created_at": "2026-01-05T09:29:55.123456Z", "started_at": "2026-01-05T09:30:00.123456Z",
     "finished_at": "2026-01-05T09:30:05.123456Z", "attempts": 1, "failure": "timed out", "next": ["retry"]}})))]
 pub struct Detail {
-    /// The same at each repeat of the event.
+    /// The same at each repeat of the event. After a restore of the database another end of the order can have it too.
     #[schema(format = "uuid")]
     event_id: String,
-    /// 1 for the order's first end, 2 for the end after its first retry, and so on.
+    /// 1 for the order's first end, 2 for the end after its first retry, and so on. It counts within one `created_at`.
     #[schema(minimum = 1)]
     sequence: i32,
     /// The members that `order` lacks because the event would be too large.

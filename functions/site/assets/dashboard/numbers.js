@@ -45,7 +45,8 @@ export function draw(metrics, range, byHour) {
   throughput(metrics, range, byHour);
   backlog(metrics);
   times(range === "hour" ? metrics : byHour);
-  say($("times-hint"), `Orders completed within the last ${range}; each figure is within 2.5 %.`);
+  const more = range === "hour" ? " (or up to ten minutes more)" : "";
+  say($("times-hint"), `Orders completed within the last ${range}${more}; each figure is within 2.5 %.`);
 }
 
 function backlog(metrics) {
