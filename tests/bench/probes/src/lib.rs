@@ -1,4 +1,4 @@
-//! What the minimal programs have in common.
+//! The parts that the minimal programs share.
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
