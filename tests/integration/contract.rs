@@ -32,7 +32,6 @@ fn every_call_with_a_token_documents_its_refusals() {
         assert!(call["responses"]["401"]["headers"]["WWW-Authenticate"].is_object(), "{}", call["operationId"]);
     }
     assert!(paths["/orders/{order_id}"]["get"]["responses"]["304"]["headers"]["ETag"].is_object());
-    assert_eq!(paths.len(), 15);
 }
 
 /// Collects the members that a part of the document describes and that may be absent.

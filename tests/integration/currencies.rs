@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
-use tests::{World, call_in_process, get, order_with, post, with_header};
+use tests::{World, call_in_process, get, order_with, post};
 
 const SCOPES: &str = "orders/read orders/write orders/admin";
 
@@ -78,14 +78,6 @@ async fn repeat_has_the_same_currency_metadata_and_time() {
     {
         world.post("/orders", &order_with("bare", &same)).await.expect(200);
     }
-    let keyed = async |more: &Value| {
-        let mut order = order_with("x", more);
-        order.as_object_mut().unwrap().remove("order_id");
-        world.call(with_header(post("/orders", &order), "idempotency-key", "cart-77")).await
-    };
-    keyed(&json!({"currency": "USD"})).await.expect(201);
-    keyed(&json!({"currency": "USD"})).await.expect(200);
-    assert_eq!(keyed(&json!({})).await.problem(422)["type"], "/docs/problems#key-reused");
 }
 
 #[tokio::test]

@@ -54,8 +54,6 @@ async fn orders_are_listed_by_their_identifiers_newest_first() {
     let hundred: Vec<_> = (1..=100).map(|i| format!("order_id=o-{i}")).collect();
     let page = world.get(&format!("/orders?limit=200&{}", hundred.join("&"))).await.expect(200);
     assert_eq!((numbers(&page).len(), &page["next_cursor"]), (20, &Value::Null));
-    let more = world.get(&format!("/orders?{}&order_id=o-101", hundred.join("&"))).await.problem(422);
-    assert_eq!(more["errors"][0]["pointer"], "?order_id");
 }
 
 #[tokio::test]
@@ -136,9 +134,6 @@ async fn cause_is_a_part_of_the_failure_as_it_is_written() {
     }
     assert_eq!(listed(&world, "cause=503&status=failed&user_id=alice").await, "20 10");
     assert_eq!(listed(&world, "cause=503&status=completed").await, "");
-    for bad in ["cause=a%00", &format!("cause={}", "x".repeat(257)), "created_from=now"] {
-        world.get(&format!("/orders?{bad}")).await.problem(422);
-    }
 }
 
 #[tokio::test]

@@ -229,4 +229,5 @@ async fn failed_grant_says_what_was_applied() {
     let reason = answer["Reason"].as_str().unwrap();
     let expected = format!("the schema is up to date, but the rights of the role {owner} are unchanged: ");
     assert!(reason.starts_with(&expected) && reason.contains("owns the tables"), "{reason}");
+    world.create("o-1").await;
 }

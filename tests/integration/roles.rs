@@ -143,15 +143,6 @@ async fn concurrent_grants_succeed() {
 }
 
 #[tokio::test]
-async fn owner_of_the_tables_is_not_confined() {
-    let world = World::new().await;
-    let config = DbConfig::from_env(&world.owner_env()).unwrap();
-    let refused = grant(&config, &"ordermill".parse().unwrap(), deadline()).await.unwrap_err();
-    assert!(matches!(refused, SchemaError::OwnRole(_)), "{refused:?}");
-    world.create("o-1").await;
-}
-
-#[tokio::test]
 async fn owner_with_a_password_does_not_lock_itself_out() {
     let postgres = Postgres::start().await.unwrap();
     let superuser = postgres.connect().await.unwrap();

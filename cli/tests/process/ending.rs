@@ -224,18 +224,6 @@ fn tail_and_export_name_the_cause_of_a_wait_once() {
 }
 
 #[test]
-fn tail_says_when_the_service_answers_again() {
-    let api = Api::start(Manner::Unavailable);
-    let mut child = at(&api, &["tail"]).spawn().unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    assert!(lines.next().unwrap().unwrap().contains("waiting for the API: 503"));
-    api.recover();
-    assert_eq!(lines.next().unwrap().unwrap(), "ordermill: the API answers again");
-    send(&child, Signal::INT);
-    assert_eq!(end(child).0, Some(0));
-}
-
-#[test]
 fn tail_outlasts_an_outage_once_the_service_has_answered() {
     let api = Api::start(Manner::Unavailable);
     api.recover();
