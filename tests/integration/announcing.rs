@@ -96,9 +96,8 @@ async fn end_that_was_left_behind_is_announced_by_the_sweeper() {
 async fn sweep_announces_more_ends_than_a_chunk_has() {
     let (world, bus) = world_with_bus().await;
     world.insert_ended(250, "1 hour", &[]).await;
-    world
-        .execute("INSERT INTO order_ends (order_id, sequence, ended_at) SELECT order_id, 1, finished_at FROM orders")
-        .await;
+    let keep = "INSERT INTO order_ends (order_id, sequence, ended_at) SELECT order_id, 1, finished_at FROM orders";
+    world.execute(keep).await;
     assert_eq!((world.sweep().await.events, kept(&world).await), (250, 0));
     let events = bus.events(250).await;
     assert_eq!(events.len(), 250);

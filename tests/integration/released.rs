@@ -214,13 +214,11 @@ async fn schema_accepts_the_statements_of_the_last_release() {
 async fn additive_migration_keeps_the_last_release_working() {
     let released = serde_json::from_str(RELEASED).unwrap();
     let world = World::new().await;
-    world
-        .execute(
-            "ALTER TABLE orders ADD COLUMN of_the_next text NOT NULL DEFAULT 'web', ADD COLUMN of_the_next_too text;
-            CREATE TABLE orders_of_the_next (order_id text PRIMARY KEY);
-            CREATE INDEX orders_by_the_next ON orders (of_the_next)",
-        )
-        .await;
+    let migration =
+        "ALTER TABLE orders ADD COLUMN of_the_next text NOT NULL DEFAULT 'web', ADD COLUMN of_the_next_too text;
+        CREATE TABLE orders_of_the_next (order_id text PRIMARY KEY);
+        CREATE INDEX orders_by_the_next ON orders (of_the_next)";
+    world.execute(migration).await;
     assert_eq!(replay::differences(world.owner_url(), &released).await, [""; 0]);
 }
 
@@ -234,15 +232,12 @@ async fn open_connections_survive_a_wider_type() {
     let read = async || call(&api, get("/orders/o-1")).await;
     let before = (read().await, read().await);
     role.prepare().await;
-    role.world
-        .execute(
-            "DO $$ DECLARE states text := pg_get_viewdef('order_states'); BEGIN
-                DROP VIEW order_states;
-                ALTER TABLE orders ALTER total_amount TYPE numeric(20, 4);
-                EXECUTE 'CREATE VIEW order_states AS ' || states;
-            END $$",
-        )
-        .await;
+    let migration = "DO $$ DECLARE states text := pg_get_viewdef('order_states'); BEGIN
+            DROP VIEW order_states;
+            ALTER TABLE orders ALTER total_amount TYPE numeric(20, 4);
+            EXECUTE 'CREATE VIEW order_states AS ' || states;
+        END $$";
+    role.world.execute(migration).await;
     assert_eq!(before.0["status"], "pending");
     assert_eq!((read().await, read().await), before);
 }

@@ -77,12 +77,9 @@ async fn totals_and_statistics_outlive_the_orders() {
             .map(|name| metrics[name].clone())
     };
     let before = figures().await;
-    world
-        .execute(
-            "UPDATE orders SET created_at = now() - interval '9 days', started_at = now() - interval '9 days',
-                finished_at = now() - interval '8 days' WHERE finished_at IS NOT NULL",
-        )
-        .await;
+    let age = "UPDATE orders SET created_at = now() - interval '9 days', started_at = now() - interval '9 days',
+            finished_at = now() - interval '8 days' WHERE finished_at IS NOT NULL";
+    world.execute(age).await;
     assert_eq!((deleted(&world).await, world.order_count().await), (3, 1));
     assert_eq!(figures().await, before);
 }
@@ -111,12 +108,10 @@ async fn orders_that_stay_do_not_keep_back_those_behind_them() {
 async fn run_goes_on_where_the_last_one_ran_out_of_time() {
     let world = World::with(&[("RETENTION_DAYS", "30"), ("FUNCTION_TIMEOUT_SECONDS", "5")]).await;
     insert(&world, "first", 1, 50.0, 50.0).await;
-    world
-        .execute(
-            "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(1); RETURN OLD; END';
-            CREATE TRIGGER slow BEFORE DELETE ON orders FOR EACH ROW EXECUTE FUNCTION wait()",
-        )
-        .await;
+    let slow =
+        "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(1); RETURN OLD; END';
+        CREATE TRIGGER slow BEFORE DELETE ON orders FOR EACH ROW EXECUTE FUNCTION wait()";
+    world.execute(slow).await;
     let sweeper = world.sweeper();
     assert_eq!(sweeper.sweep().await.unwrap().deleted, 1);
     world.execute("DROP TRIGGER slow ON orders").await;

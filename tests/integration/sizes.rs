@@ -45,29 +45,27 @@ fn in_lambda(answer: &Answer) -> usize {
 
 /// Inserts failed orders of the largest size, each with its own cause.
 async fn insert_largest(world: &World, large: &str) {
-    world
-        .execute(&format!(
-            "INSERT INTO orders (order_id, user_id, item_ids, total_amount, metadata, process_after, started_at, finished_at,
-                attempts, failure)
-            SELECT rpad('o-' || i || '-', 64, 'x'), repeat($${large}$$, 128), array_fill(repeat($${large}$$, 128), ARRAY[500]),
-                999999999999.99, (
-                    SELECT jsonb_object_agg(key || repeat($${large}$$, 38), repeat($${large}$$, 500))
-                    FROM generate_series(1, 20) AS key
-                ), now(), now(), now(), 5, i || repeat($${large}$$, 300)
-            FROM generate_series(1, {ORDERS}) AS i"
-        ))
-        .await;
+    let insert = format!(
+        "INSERT INTO orders (order_id, user_id, item_ids, total_amount, metadata, process_after, started_at, finished_at,
+            attempts, failure)
+        SELECT rpad('o-' || i || '-', 64, 'x'), repeat($${large}$$, 128), array_fill(repeat($${large}$$, 128), ARRAY[500]),
+            999999999999.99, (
+                SELECT jsonb_object_agg(key || repeat($${large}$$, 38), repeat($${large}$$, 500))
+                FROM generate_series(1, 20) AS key
+            ), now(), now(), now(), 5, i || repeat($${large}$$, 300)
+        FROM generate_series(1, {ORDERS}) AS i"
+    );
+    world.execute(&insert).await;
 }
 
 /// Inserts as many retries as an order can have, each with the longest texts.
 async fn insert_longest_history(world: &World, id: &str, large: &str) {
-    world
-        .execute(&format!(
-            "INSERT INTO order_events (order_id, event, attempt, cause, started_at, finished_at, subject, client)
-            SELECT '{id}', 'retried', 5, repeat($${large}$$, 300), now(), now(), repeat($${large}$$, 128), repeat($${large}$$, 255)
-            FROM generate_series(1, 200)"
-        ))
-        .await;
+    let insert = format!(
+        "INSERT INTO order_events (order_id, event, attempt, cause, started_at, finished_at, subject, client)
+        SELECT '{id}', 'retried', 5, repeat($${large}$$, 300), now(), now(), repeat($${large}$$, 128), repeat($${large}$$, 255)
+        FROM generate_series(1, 200)"
+    );
+    world.execute(&insert).await;
 }
 
 async fn call_every_route(calls: &mut Calls, large: &str) {

@@ -170,14 +170,11 @@ async fn wait_for_a_long_rest_of_the_hour(world: &World) {
 async fn outcomes_by_the_hour_stay_the_same_when_they_are_folded() {
     let world = World::new().await;
     wait_for_a_long_rest_of_the_hour(&world).await;
-    world
-        .execute(
-            "INSERT INTO order_outcomes (minute, completed, failed, cancelled, seconds, processing, queueing)
-            SELECT date_trunc('hour', now()) - age, 10, 1, 2, 50,
-                CASE WHEN age < '24 h' THEN ARRAY[3, 175, 175] ELSE array_fill(3, ARRAY[9]) END, ARRAY[9]
-            FROM unnest('{0 h,1 h,23 h,24 h,167 h,168 h,2159 h,2160 h}'::interval[]) AS age",
-        )
-        .await;
+    let insert = "INSERT INTO order_outcomes (minute, completed, failed, cancelled, seconds, processing, queueing)
+        SELECT date_trunc('hour', now()) - age, 10, 1, 2, 50,
+            CASE WHEN age < '24 h' THEN ARRAY[3, 175, 175] ELSE array_fill(3, ARRAY[9]) END, ARRAY[9]
+        FROM unnest('{0 h,1 h,23 h,24 h,167 h,168 h,2159 h,2160 h}'::interval[]) AS age";
+    world.execute(insert).await;
     for _ in ["before the fold", "after it", "after another"] {
         for (hours, expected) in [(1, 1), (24, 3), (168, 5), (2160, 7)] {
             assert_eq!(by_hour(&world, hours).await, ([10 * expected, expected, 2 * expected], expected));
@@ -191,13 +188,10 @@ async fn outcomes_by_the_hour_stay_the_same_when_they_are_folded() {
 #[tokio::test]
 async fn rate_and_durations_are_those_of_the_last_hour() {
     let world = World::new().await;
-    world
-        .execute(
-            "INSERT INTO order_outcomes (minute, completed, seconds, processing, queueing)
-            SELECT date_trunc('minute', now()) - age, 1, 5, ARRAY[bucket], ARRAY[bucket]
-            FROM unnest('{5 min,80 min,100 min,110 min}'::interval[], '{3,175,175,175}'::int[]) AS outcome (age, bucket)",
-        )
-        .await;
+    let insert = "INSERT INTO order_outcomes (minute, completed, seconds, processing, queueing)
+        SELECT date_trunc('minute', now()) - age, 1, 5, ARRAY[bucket], ARRAY[bucket]
+        FROM unnest('{5 min,80 min,100 min,110 min}'::interval[], '{3,175,175,175}'::int[]) AS outcome (age, bucket)";
+    world.execute(insert).await;
     for _ in ["before the fold", "after it"] {
         let metrics = world.get("/metrics").await.expect(200);
         assert_eq!(metrics["completions_per_minute"].as_array().unwrap().len(), 1, "{metrics}");
@@ -215,13 +209,10 @@ async fn rate_and_durations_are_those_of_the_last_hour() {
 #[tokio::test]
 async fn hours_are_kept_for_ninety_days() {
     let world = World::new().await;
-    world
-        .execute(
-            "INSERT INTO order_hours SELECT date_trunc('hour', now()) - age, 1, 0, 0, 0, 1
-            FROM unnest('{90 days,92 days}'::interval[]) AS age;
-            INSERT INTO order_hour_durations SELECT hour, 3, 1, 1 FROM order_hours",
-        )
-        .await;
+    let insert = "INSERT INTO order_hours SELECT date_trunc('hour', now()) - age, 1, 0, 0, 0, 1
+        FROM unnest('{90 days,92 days}'::interval[]) AS age;
+        INSERT INTO order_hour_durations SELECT hour, 3, 1, 1 FROM order_hours";
+    world.execute(insert).await;
     world.sweep().await;
     let count = async |table: &str| world.value::<i64>(&format!("SELECT count(*) FROM {table}")).await;
     assert_eq!((count("order_hours").await, count("order_hour_durations").await), (1, 1));

@@ -215,13 +215,10 @@ async fn each_step_of_a_sweep_is_taken_whatever_becomes_of_the_others() {
 #[tokio::test]
 async fn statistics_are_folded_by_whole_minutes_oldest_first() {
     let world = World::new().await;
-    world
-        .execute(
-            "INSERT INTO order_outcomes (minute, completed, seconds, processing, queueing)
-            SELECT date_trunc('minute', now()) - age * interval '1 minute', 1, 5, ARRAY[175], ARRAY[9]
-            FROM generate_series(3, 300) AS age, generate_series(1, 10) AS statement",
-        )
-        .await;
+    let insert = "INSERT INTO order_outcomes (minute, completed, seconds, processing, queueing)
+        SELECT date_trunc('minute', now()) - age * interval '1 minute', 1, 5, ARRAY[175], ARRAY[9]
+        FROM generate_series(3, 300) AS age, generate_series(1, 10) AS statement";
+    world.execute(insert).await;
     let before = world.get("/metrics").await.expect(200);
     let same = ["total_orders", "status_counts", "average_processing_time", "processing_seconds", "queueing_seconds"];
     // The fifteenth row is of the second minute.
@@ -237,13 +234,10 @@ async fn statistics_are_folded_by_whole_minutes_oldest_first() {
 #[tokio::test]
 async fn folded_statistics_keep_their_sums() {
     let world = World::new().await;
-    world
-        .execute(
-            "INSERT INTO order_outcomes (minute, completed, failed, cancelled, seconds, processing, queueing)
-            SELECT date_trunc('minute', now()) - age, 10, 1, 2, 50, ARRAY[3, 175, 175], ARRAY[9]
-            FROM unnest('{0 min,10 min,20 min,49 h,50 h,1000 h}'::interval[]) AS age, generate_series(1, 3) AS statement",
-        )
-        .await;
+    let insert = "INSERT INTO order_outcomes (minute, completed, failed, cancelled, seconds, processing, queueing)
+        SELECT date_trunc('minute', now()) - age, 10, 1, 2, 50, ARRAY[3, 175, 175], ARRAY[9]
+        FROM unnest('{0 min,10 min,20 min,49 h,50 h,1000 h}'::interval[]) AS age, generate_series(1, 3) AS statement";
+    world.execute(insert).await;
     let sums = "SELECT row(sum(completed), sum(failed), sum(cancelled), sum(seconds))::text FROM (
         SELECT completed, failed, cancelled, seconds FROM order_stats
         UNION ALL SELECT completed, failed, cancelled, seconds FROM order_outcomes) AS every";

@@ -64,11 +64,9 @@ async fn doctor_finds_missing_and_excess_rights_of_the_role() {
     let findings = patient.findings().await;
     assert!(!wrong(&findings).iter().any(|check| check.starts_with("rights")), "{findings:#?}");
 
-    world
-        .execute(&format!(
-            "REVOKE INSERT ON orders FROM {role}; GRANT DELETE, TRUNCATE, UPDATE (item_ids) ON orders TO {role}"
-        ))
-        .await;
+    let change =
+        format!("REVOKE INSERT ON orders FROM {role}; GRANT DELETE, TRUNCATE, UPDATE (item_ids) ON orders TO {role}");
+    world.execute(&change).await;
     patient.assert_wrong("rights", "lacks INSERT on orders", "migrate").await;
     patient
         .assert_wrong(

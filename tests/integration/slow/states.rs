@@ -7,13 +7,10 @@ use super::*;
 #[tokio::test]
 async fn transient_errors_return_503_and_other_errors_500() {
     let world = World::new().await;
-    world
-        .execute(
-            "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
-                BEGIN RAISE EXCEPTION 'on purpose' USING ERRCODE = substr(NEW.order_id, 3); END $$;
-            CREATE TRIGGER fail BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION fail()",
-        )
-        .await;
+    let fail = "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN RAISE EXCEPTION 'on purpose' USING ERRCODE = substr(NEW.order_id, 3); END $$;
+        CREATE TRIGGER fail BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION fail()";
+    world.execute(fail).await;
     for state in ["40001", "40P01", "55P03", "57014", "53000", "53100", "53200", "53300", "53400", "25006"] {
         let answer = world.post("/orders", &order(&format!("e-{state}"))).await;
         assert!(!answer.header("retry-after").is_empty(), "{state}: {answer:?}");
