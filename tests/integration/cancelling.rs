@@ -90,8 +90,7 @@ async fn cancel_that_waits_for_a_claim_leaves_the_order_to_its_worker() {
 #[tokio::test]
 async fn cancel_of_anothers_order_waits_for_no_lock() {
     let world = world(1).await;
-    let worker = tests::connect(world.owner_url()).await;
-    worker.batch_execute("BEGIN; SELECT FROM order_work FOR UPDATE").await.unwrap();
+    world.execute("BEGIN; SELECT FROM order_work FOR UPDATE").await;
     let (api, mallory) = (world.another_api(), Some(("mallory", "orders/write")));
     call_in_process(&api, mallory, post_empty("/orders/o-1/cancel")).await.problem(404);
 }
@@ -116,29 +115,4 @@ async fn slow_pace_ends_with_the_calls_time_and_continues_later() {
     assert!((2..8).contains(&cancelled), "{report}");
     let rest = cancel(&world, json!({"dry_run": false})).await;
     assert_eq!((&rest["matched"], &rest["cancelled"]), (&json!(9 - cancelled), &json!(9 - cancelled)));
-}
-
-#[tokio::test]
-async fn bad_options_are_refused_and_change_nothing() {
-    let world = world(1).await;
-    for (options, said) in [
-        (json!({"limit": 0}), "limit"),
-        (json!({"limit": 1001}), "limit"),
-        (json!({"per_second": 0}), "per_second"),
-        (json!({"user_id": ""}), "user_id"),
-        (json!({"dry_run": false, "status": "processing"}), "status"),
-        (json!({"dry_run": false, "cause": "a"}), "cause"),
-        (json!({"dry_run": false, "order_ids": []}), "order_ids"),
-        (json!({"dry_run": false, "order_ids": [".."]}), "order_ids/0"),
-        (json!({"created_from": "today"}), "a time must be"),
-    ] {
-        let problem = world.post("/orders/cancel", &options).await;
-        assert!([400, 422].contains(&problem.status) && problem.text.contains(said), "{options}: {}", problem.text);
-    }
-    world.call_as("shop", "orders/read.all orders/write.all", post_empty("/orders/cancel")).await.problem(403);
-    assert_eq!(world.status("o-1").await, "pending");
-    // An order may have this identifier.
-    world.create("cancel").await;
-    assert_eq!(world.get("/orders/cancel").await.expect(200)["order_id"], "cancel");
-    world.post("/orders/cancel/cancel", &json!({})).await.expect(200);
 }

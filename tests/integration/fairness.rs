@@ -30,10 +30,8 @@ fn message(body: &str, group: Option<&str>) -> SqsEvent {
 }
 
 #[tokio::test]
-async fn api_sends_each_order_with_the_group_of_its_user() {
+async fn batch_sends_each_order_with_the_group_of_its_user() {
     let world = World::new().await;
-    world.create("o-1").await;
-    assert_eq!(world.receive_group().await, of("alice"));
     let orders: Vec<_> =
         ["bob", "Jörg Müller"].map(|user| json!({"user_id": user, "item_ids": ["a"], "total_amount": 1})).into();
     world.post("/orders/batch", &json!({"orders": orders})).await.expect(200);
@@ -45,36 +43,23 @@ async fn api_sends_each_order_with_the_group_of_its_user() {
 }
 
 #[tokio::test]
-async fn operators_retry_sends_orders_with_their_groups() {
+async fn each_sender_names_the_group_of_the_orders_user() {
     let world = World::new().await;
-    for (id, path) in [("o-1", "/orders/o-1/retry"), ("o-2", "/orders/retry")] {
-        world.create(id).await;
-        world.receive().await;
-        world.refuse(&[id], "no stock").await;
-        let body = if id == "o-2" { json!({"dry_run": false}) } else { json!({}) };
-        world.post(path, &body).await.expect(200);
-        assert_eq!(world.receive_group().await, of("alice"), "{path}");
-    }
-}
-
-#[tokio::test]
-async fn redrive_sends_an_active_order_with_the_group_of_its_user() {
-    let world = World::new().await;
+    let assert_group = async |sender: &str| assert_eq!(world.receive_group().await, of("alice"), "{sender}");
     world.create("o-1").await;
-    world.receive().await;
+    assert_group("create").await;
+    for (path, body) in [("/orders/o-1/retry", json!({})), ("/orders/retry", json!({"dry_run": false}))] {
+        world.refuse(&["o-1"], "no stock").await;
+        world.post(path, &body).await.expect(200);
+        assert_group(path).await;
+    }
     world.send_dead_letter("o-1").await;
     let report = world.post("/dead-letters/redrive", &json!({"dry_run": false})).await.expect(200);
-    assert_eq!((&report["requeued"], world.receive_group().await), (&json!(1), of("alice")));
-}
-
-#[tokio::test]
-async fn sweeper_sends_an_order_with_the_group_of_its_user() {
-    let world = World::new().await;
-    world.create("o-1").await;
-    world.receive().await;
+    assert_eq!(report["requeued"], 1);
+    assert_group("redrive").await;
     world.let_pass(181.0).await;
     assert_eq!(world.sweep().await.requeued, 1);
-    assert_eq!(world.receive_group().await, of("alice"));
+    assert_group("sweep").await;
 }
 
 #[tokio::test]

@@ -102,13 +102,6 @@ async fn connection_that_was_idle_is_not_used_again() {
 }
 
 #[tokio::test]
-async fn large_answer_is_cut_off_and_counts() {
-    let merchant = endpoint(|| Reply { body: vec![b'x'; 50_000_000].into(), ..Reply::of(200) }).await;
-    let (world, processor) = world(&merchant.url(), &[]).await;
-    assert_eq!(attempted(&world, &processor).await["status"], "completed");
-}
-
-#[tokio::test]
 async fn order_that_is_unreadable_uses_up_its_attempts() {
     let merchant = endpoint(always(200)).await;
     let (world, processor) = world(&merchant.url(), &[("MAX_ATTEMPTS", "2")]).await;
@@ -118,9 +111,7 @@ async fn order_that_is_unreadable_uses_up_its_attempts() {
         assert!(failures(&handle(&processor, &["o-1"]).await).is_empty());
         world.let_pass(600.0).await;
     }
-    assert_eq!(
-        world.text("SELECT failure FROM orders").await,
-        "given up after 2 attempts: the order could not be read"
-    );
+    let failure: String = world.value("SELECT failure FROM orders").await;
+    assert_eq!(failure, "given up after 2 attempts: the order could not be read");
     assert_eq!((world.receive_dead_letter().await.as_deref(), merchant.calls().len()), (Some("o-1"), 0));
 }

@@ -101,34 +101,48 @@ async fn retried_orders_fall_due_at_the_given_rate_oldest_first() {
 #[tokio::test]
 async fn invalid_options_are_named_and_change_nothing() {
     let world = world_with_failed(&["x-1"]).await;
-    for (options, pointer) in [
-        (json!({"dry_run": false, "limit": 0}), "#/limit"),
-        (json!({"dry_run": false, "per_second": 1001}), "#/per_second"),
-        (json!({"dry_run": false, "user_id": ""}), "#/user_id"),
-        (json!({"dry_run": false, "status": "completed"}), "#/status"),
-        (json!({"dry_run": false, "status": null}), "#/status"),
-        (json!({"dry_run": false, "order_ids": []}), "#/order_ids"),
-        (json!({"dry_run": false, "order_ids": vec!["x-1"; 1001]}), "#/order_ids"),
-        (json!({"dry_run": false, "order_ids": ["x-1", ".."]}), "#/order_ids/1"),
-        (json!({"dry_run": false, "failed_from": "yesterday"}), "#/failed_from"),
-        (json!({"dry_run": false, "cause": ""}), "#/cause"),
-        (json!({"dry_run": false, "cause": "a\0b"}), "#/cause"),
-        (json!({"dry_run": false, "cause": "a\nb"}), "#/cause"),
-        (json!({"dry_run": false, "cause": "x".repeat(257)}), "#/cause"),
-        (json!({"dry_run": false, "dryrun": false}), "#/dryrun"),
+    world.create("x-2").await;
+    let (retry, cancel) = (["/orders/retry"].as_slice(), ["/orders/cancel"].as_slice());
+    let both = [retry, cancel].concat();
+    for (paths, mut options, pointer) in [
+        (&*both, json!({"limit": 0}), "#/limit"),
+        (&both, json!({"limit": 1001}), "#/limit"),
+        (&both, json!({"per_second": 0}), "#/per_second"),
+        (&both, json!({"per_second": 1001}), "#/per_second"),
+        (&both, json!({"user_id": ""}), "#/user_id"),
+        (&both, json!({"status": "completed"}), "#/status"),
+        (cancel, json!({"status": "processing"}), "#/status"),
+        (&both, json!({"status": null}), "#/status"),
+        (&both, json!({"order_ids": []}), "#/order_ids"),
+        (&both, json!({"order_ids": vec!["x-1"; 1001]}), "#/order_ids"),
+        (&both, json!({"order_ids": ["x-1", ".."]}), "#/order_ids/1"),
+        (&both, json!({"created_from": "today"}), "#/created_from"),
+        (retry, json!({"failed_from": "yesterday"}), "#/failed_from"),
+        (retry, json!({"cause": ""}), "#/cause"),
+        (retry, json!({"cause": "a\0b"}), "#/cause"),
+        (retry, json!({"cause": "a\nb"}), "#/cause"),
+        (retry, json!({"cause": "x".repeat(257)}), "#/cause"),
+        (cancel, json!({"cause": "a"}), "#/cause"),
+        (&both, json!({"dryrun": false}), "#/dryrun"),
     ] {
-        let problem = world.post("/orders/retry", &options).await.problem(422);
-        assert_eq!(problem["errors"][0]["pointer"], pointer, "{options}");
+        options["dry_run"] = false.into();
+        for path in paths {
+            let problem = world.post(path, &options).await.problem(422);
+            assert_eq!(problem["errors"][0]["pointer"], pointer, "{path}: {options}");
+        }
     }
     world.post("/dead-letters/redrive", &json!({"dry_run": false, "limit": 1001})).await.problem(422);
-    assert_eq!(world.status("x-1").await, "failed");
+    assert_eq!((world.status("x-1").await.as_str(), world.status("x-2").await.as_str()), ("failed", "pending"));
 }
 
 #[tokio::test]
-async fn order_named_retry_can_be_read() {
+async fn order_may_be_named_like_a_call() {
     let world = World::new().await;
-    world.create("retry").await;
-    assert_eq!(world.get("/orders/retry").await.expect(200)["order_id"], "retry");
+    for name in ["retry", "cancel", "batch"] {
+        world.create(name).await;
+        assert_eq!(world.get(&format!("/orders/{name}")).await.expect(200)["order_id"], name);
+        world.post(&format!("/orders/{name}/cancel"), &json!({})).await.expect(200);
+    }
 }
 
 /// A world whose dead-letter queue holds messages of a failed, an active and a completed order, and a malformed one.

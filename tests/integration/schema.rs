@@ -6,6 +6,7 @@ use serde_json::json;
 use shared::db::{DbConfig, schema};
 use shared::deadline::Deadline;
 use tests::{World, handle};
+use tokio_postgres::error::SqlState;
 
 use crate::migrating::migrations;
 
@@ -31,12 +32,9 @@ async fn concurrent_runs_apply_each_migration_once() {
 #[tokio::test]
 async fn previous_release_accepts_the_migrations_of_the_next() {
     let world = World::new().await;
-    world
-        .execute(
-            "INSERT INTO refinery_schema_history
-            SELECT max(version) + 1, 'of_the_next', max(applied_on), '7' FROM refinery_schema_history",
-        )
-        .await;
+    let next = "INSERT INTO refinery_schema_history
+        SELECT max(version) + 1, 'of_the_next', max(applied_on), '7' FROM refinery_schema_history";
+    world.execute(next).await;
     assert_eq!(migrate(&DbConfig::from_env(&world.owner_env()).unwrap()).await.unwrap(), [""; 0]);
 }
 
@@ -98,10 +96,25 @@ async fn schema_refuses_impossible_states() {
         ("item_ids_check", "item_ids = '{}'"),
         ("user_id_check", "user_id = ''"),
         ("order_id_check", "order_id = 'a b'"),
+        ("order_id_check", "order_id = '..'"),
+        ("currency_check", "currency = 'eur'"),
+        ("metadata_check", "metadata = '[]'"),
+        ("metadata_check", "metadata = '{}'"),
+        ("metadata_check", r#"metadata = '{"a": 1}'"#),
+        ("metadata_check", r#"metadata = '{"a": null}'"#),
+        ("metadata_check", r#"metadata = '{"": "x"}'"#),
+        ("metadata_check", r#"metadata = '{"a\n": "x"}'"#),
+        ("metadata_check", "metadata = jsonb_build_object(repeat('k', 41), 'x')"),
+        ("metadata_check", "metadata = jsonb_build_object('k', repeat('x', 501))"),
+        ("metadata_check", "metadata = (SELECT jsonb_object_agg(i, 'x') FROM generate_series(1, 21) AS i)"),
     ] {
         let refused = world.try_execute(&format!("UPDATE orders SET {change}")).await.unwrap_err();
         assert_eq!(refused.as_db_error().and_then(|error| error.constraint()), Some(constraint), "{change}");
     }
+    let no_currency = world.try_execute("UPDATE orders SET currency = NULL").await.unwrap_err();
+    assert_eq!(no_currency.code(), Some(&SqlState::NOT_NULL_VIOLATION));
+    let largest = "jsonb_object_agg(lpad(i::text, 40, 'ü'), repeat(E'\\n', 500)) FROM generate_series(1, 20) AS i";
+    world.execute(&format!("UPDATE orders SET metadata = (SELECT {largest})")).await;
 }
 
 #[tokio::test]

@@ -23,6 +23,8 @@ use crate::slow::SlowQueues;
 enum Mood {
     Rules(Ruling),
     Hangs,
+    /// It does not exist.
+    Missing,
 }
 
 /// A world with a bus that has moods.
@@ -47,6 +49,7 @@ impl Moody {
             async move {
                 match mood {
                     Mood::Rules(ruling) => ruling,
+                    Mood::Missing => Ruling::Pass,
                     Mood::Hangs => std::future::pending().await,
                 }
             }
@@ -57,6 +60,7 @@ impl Moody {
     }
 
     fn set(&self, mood: Mood) {
+        self.queues.set_bus_missing(matches!(mood, Mood::Missing));
         *self.mood.lock().unwrap() = mood;
     }
 
@@ -118,24 +122,15 @@ async fn refused_entries_alone_are_announced_again() {
 
 #[tokio::test]
 async fn bus_that_refuses_or_hangs_delays_no_order_and_loses_no_event() {
-    for mood in [Mood::Rules(Ruling::Refuse(403)), Mood::Rules(Ruling::LoseCall), Mood::Hangs] {
-        let moody = Moody::new().await;
+    for mood in [Mood::Rules(Ruling::Refuse(403)), Mood::Rules(Ruling::LoseCall), Mood::Hangs, Mood::Missing] {
+        let (moody, log) = (Moody::new().await, Log::listen(Level::WARN));
         moody.complete_twenty(mood).await;
         assert_eq!((moody.sweep().await, kept(&moody.world).await, moody.taken().len()), (0, 20, 0), "{mood:?}");
+        let names_no_bus = log.text().contains("there is no such event bus");
+        assert_eq!(names_no_bus, matches!(mood, Mood::Missing), "{mood:?}: {}", log.text());
         moody.set(Mood::Rules(Ruling::Pass));
         assert_eq!((moody.sweep().await, kept(&moody.world).await, moody.taken().len()), (20, 0, 20), "{mood:?}");
     }
-}
-
-#[tokio::test]
-async fn missing_bus_loses_no_event() {
-    let (moody, log) = (Moody::new().await, Log::listen(Level::WARN));
-    moody.queues.set_bus_missing(true);
-    moody.complete_twenty(Mood::Rules(Ruling::Pass)).await;
-    assert_eq!((moody.sweep().await, kept(&moody.world).await, moody.taken().len()), (0, 20, 0));
-    assert!(log.text().contains("there is no such event bus"), "{}", log.text());
-    moody.queues.set_bus_missing(false);
-    assert_eq!((moody.sweep().await, kept(&moody.world).await, moody.taken().len()), (20, 0, 20));
 }
 
 #[tokio::test]
@@ -143,9 +138,7 @@ async fn sweep_goes_on_when_ends_can_not_be_read() {
     let moody = Moody::new().await;
     moody.world.create_many(1).await;
     moody.world.execute("UPDATE order_work SET due_at = due_at - interval '1 day'").await;
-    let mut sql = tests::connect(moody.world.owner_url()).await;
-    let lock = sql.transaction().await.unwrap();
-    lock.batch_execute("LOCK order_ends").await.unwrap();
+    moody.world.execute("BEGIN; LOCK order_ends").await;
     let error = moody.world.sweeper().sweep().await.unwrap_err();
     let requeued = moody.world.value::<i64>("SELECT count(*) FROM order_work WHERE requeued_at IS NOT NULL").await;
     assert_eq!((error.to_string().contains("ends"), requeued), (true, 1), "{error:?}");
