@@ -55,6 +55,12 @@ pub fn send(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
 }
 
+/// The exit status after an interrupt.
+pub fn interrupt(child: Child) -> Option<i32> {
+    send(&child, Signal::INT);
+    end(child).0
+}
+
 #[test]
 fn tail_ends_silently_once_its_pipe_is_closed() {
     let api = Api::start(Manner::Sound);
@@ -120,8 +126,7 @@ fn load_interrupted_twice_ends_at_once() {
     BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
     assert!(line.contains("interrupted"), "{line}");
     let begun = Instant::now();
-    send(&child, Signal::INT);
-    assert_eq!(end(child).0, Some(130));
+    assert_eq!(interrupt(child), Some(130));
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 }
 
@@ -236,8 +241,7 @@ fn tail_outlasts_an_outage_once_the_service_has_answered() {
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     assert!(lines.next().unwrap().unwrap().contains("waiting for the API: 503"));
     assert_eq!(lines.next().unwrap().unwrap(), "ordermill: the API answers again");
-    send(&child, Signal::INT);
-    assert_eq!(end(child).0, Some(0));
+    assert_eq!(interrupt(child), Some(0));
 }
 
 #[test]
@@ -293,8 +297,7 @@ fn load_waits_as_long_as_its_oldest_active_order_asks_for() {
     let child = at(&api, &["load", "-n", "3", "-c", "1"]).spawn().unwrap();
     wait_until("a status", || api.calls("/status") > 0);
     assert!(api.calls("-0/status") > 0);
-    send(&child, Signal::INT);
-    assert_eq!(end(child).0, Some(130));
+    assert_eq!(interrupt(child), Some(130));
 }
 
 #[test]

@@ -4,7 +4,7 @@ mod tables;
 
 use std::fs::{metadata, read, read_to_string, write};
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -12,17 +12,15 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::api::{Api, Manner};
-use super::ending::{send, wait_until};
-use super::{command, text};
+use super::ending::{at, send, wait_until};
+use super::text;
 
 /// A thousand orders, one a second from the first second of 2026 on.
 fn api() -> Api {
     let api = Api::start(Manner::Sound);
     for number in 0..1000 {
-        api.add_created(
-            &format!("o-{number}"),
-            &format!("2026-01-01T00:{:02}:{:02}.000000Z", number / 60, number % 60),
-        );
+        let created_at = format!("2026-01-01T00:{:02}:{:02}.000000Z", number / 60, number % 60);
+        api.add_created(&format!("o-{number}"), &created_at);
     }
     api
 }
@@ -30,9 +28,7 @@ fn api() -> Api {
 /// The command for an export into this folder, at its default rate.
 fn export(api: &Api, folder: &TempDir, arguments: &[&str]) -> Command {
     let file = folder.path().join("orders").display().to_string();
-    let mut command = command(&["export", "--json", "--file", &file], &[]);
-    command.args(arguments).env("ORDERMILL_URL", api.url()).env("ORDERMILL_TOKEN", "a.e30.b");
-    command
+    at(api, &[&["export", "--json", "--file", &file], arguments].concat())
 }
 
 fn run(api: &Api, folder: &TempDir, arguments: &[&str]) -> Output {
@@ -77,7 +73,7 @@ fn interrupted_export_is_resumed_without_a_gap_or_a_repeat() {
     let state = folder.path().join("state").display().to_string();
     let arguments = ["--from", "2026-01-01", "--resume", &state];
     for pages in [1, 3] {
-        let child = export(&api, &folder, &arguments).args(["--rate", "2"]).stdout(Stdio::piped()).spawn().unwrap();
+        let child = export(&api, &folder, &arguments).args(["--rate", "2"]).spawn().unwrap();
         wait_until(&format!("page {pages}"), || api.calls("/orders?") >= pages);
         if pages > 1 {
             let second = run(&api, &folder, &arguments);
@@ -180,14 +176,10 @@ fn export_refuses_one_file_for_orders_and_position() {
     let (api, folder) = (api(), TempDir::new().unwrap());
     std::os::unix::fs::symlink("orders", folder.path().join("link")).unwrap();
     let refused = |file: &str, state: &str| {
-        let mut command = command(&["export", "--from", "2026-01-01", "--file", file, "--resume", state], &[]);
-        command.env("ORDERMILL_URL", api.url()).env("ORDERMILL_TOKEN", "a.e30.b").current_dir(folder.path());
-        let output = command.output().unwrap();
-        let problem = text(&output.stderr);
-        assert!(
-            output.status.code() == Some(2) && problem.contains("in the file of --file"),
-            "{file} {state}: {output:?}"
-        );
+        let mut command = at(&api, &["export", "--from", "2026-01-01", "--file", file, "--resume", state]);
+        let output = command.current_dir(folder.path()).output().unwrap();
+        let is_named = text(&output.stderr).contains("in the file of --file");
+        assert!(output.status.code() == Some(2) && is_named, "{file} {state}: {output:?}");
     };
     let absolute = folder.path().join("orders").display().to_string();
     for (file, state) in [
@@ -212,10 +204,7 @@ fn export_refuses_one_file_for_orders_and_position() {
 #[test]
 fn export_to_standard_output_reports_on_standard_error() {
     let api = api();
-    let output =
-        command(&["export", "--from", "2026-01-01T00:16:38Z", "--url", &api.url()], &[("ORDERMILL_TOKEN", "a.e30.b")])
-            .output()
-            .unwrap();
+    let output = at(&api, &["export", "--from", "2026-01-01T00:16:38Z"]).output().unwrap();
     assert_eq!(text(&output.stdout).lines().count(), 2, "{output:?}");
     let stderr = text(&output.stderr);
     assert!(stderr.starts_with("2 orders, ") && !stderr.contains('\x1b'), "{output:?}");

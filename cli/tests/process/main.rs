@@ -42,18 +42,6 @@ fn finding<'a>(report: &'a Value, check: &str) -> &'a Value {
     found.unwrap_or_else(|| panic!("{check}: {report}"))
 }
 
-/// The file of the running stack, and its variables.
-fn stack() -> (String, impl Fn(&str) -> String) {
-    let file = std::env::var("STACK_ENV").unwrap_or_else(|_| "../.local/env".to_owned());
-    let lines = std::fs::read_to_string(&file)
-        .unwrap_or_else(|error| panic!("no stack is running ({file}: {error}); `make up` starts one"));
-    let value = move |name: &str| {
-        let value = lines.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-        value.unwrap_or_else(|| panic!("the stack's file does not name {name}")).trim_matches('\'').to_owned()
-    };
-    (file, value)
-}
-
 #[test]
 fn wrong_usage_ends_with_two() {
     for wrong in [
@@ -203,18 +191,17 @@ fn findings_are_one_document_with_a_remedy_for_each_fault() {
 #[test]
 #[ignore = "needs the deployed stack: `make test` runs it"]
 fn tail_of_an_order_has_a_line_a_status_and_ends_with_it() {
-    let (file, value) = stack();
-    let [url, token] = ["API_URL", "TOKEN_ADMIN"].map(value);
-    let place = [("ORDERMILL_URL", url.as_str()), ("ORDERMILL_TOKEN", token.as_str())];
-    let loaded = run(&["--env-file", &file, "load", "-n", "1", "--json"], &[]);
+    let file = std::env::var("STACK_ENV").unwrap_or_else(|_| "../.local/env".to_owned());
+    let run = |arguments: &[&str]| run(&[&["--env-file", &file], arguments].concat(), &[]);
+    let loaded = run(&["load", "-n", "1", "--json"]);
     assert_eq!(loaded.status.code(), Some(0), "{loaded:?}");
     let order_id = format!("{}-0", json(&loaded)["run"].as_str().unwrap());
-    let tailed = run(&["tail", &order_id, "--json"], &place);
+    let tailed = run(&["tail", &order_id, "--json"]);
     assert_eq!(tailed.status.code(), Some(0), "{tailed:?}");
     let lines: Vec<Value> = text(&tailed.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(lines.iter().all(|line| line["order_id"] == order_id.as_str()), "{lines:?}");
     let statuses: Vec<_> = lines.iter().map(|line| line["status"].as_str().unwrap()).collect();
     assert_eq!(statuses, ["pending", "processing", "completed"]);
-    let unknown = run(&["tail", "no-such-order"], &place);
+    let unknown = run(&["tail", "no-such-order"]);
     assert!(unknown.status.code() == Some(1) && text(&unknown.stderr).contains("404"), "{unknown:?}");
 }

@@ -3,11 +3,10 @@
 use std::io::{BufRead, BufReader};
 use std::process::Child;
 
-use rustix::process::Signal;
 use serde_json::json;
 
 use super::api::{Api, Manner};
-use super::ending::{PATIENCE, at, end, send, wait_until};
+use super::ending::{PATIENCE, at, end, interrupt, wait_until};
 
 #[test]
 fn tail_of_an_order_shows_each_change_while_it_is_active() {
@@ -17,8 +16,7 @@ fn tail_of_an_order_shows_each_change_while_it_is_active() {
     assert!(next().contains("pending"));
     api.fail_attempt("o-1");
     assert!(next().ends_with("attempt 1, busy"));
-    send(&child, Signal::INT);
-    assert_eq!(end(child).0, Some(0));
+    assert_eq!(interrupt(child), Some(0));
 }
 
 #[test]
@@ -60,8 +58,7 @@ fn tail_goes_on_after_an_order_is_deleted_or_retried() {
     wait_until("another list", || api.calls("/orders?") > lists + 1);
     api.change("o-2", &json!({"status": "processing", "started_at": time}));
     assert!(next().contains("processing"));
-    send(&child, Signal::INT);
-    assert_eq!(end(child).0, Some(0));
+    assert_eq!(interrupt(child), Some(0));
 }
 
 #[test]
@@ -74,8 +71,7 @@ fn tail_shows_what_a_list_says_before_it_reads_other_orders() {
     assert!(next().contains("o-199"));
     api.add_created("new", "2026-02-01T00:00:00Z");
     assert!(next().contains("new"));
-    send(&child, Signal::INT);
-    assert_eq!(end(child).0, Some(0));
+    assert_eq!(interrupt(child), Some(0));
 }
 
 #[test]
@@ -92,8 +88,7 @@ fn tail_shows_the_outcome_of_a_retry_that_ends_between_two_polls() {
     assert!(next().contains("processing") && next().contains("failed"));
     end_at("completed", 3);
     assert!(next().contains("processing") && next().contains("completed"));
-    send(&child, Signal::INT);
-    assert_eq!(end(child).0, Some(0));
+    assert_eq!(interrupt(child), Some(0));
 }
 
 #[test]
@@ -110,6 +105,5 @@ fn tail_shows_an_order_that_is_committed_after_many_younger_ones() {
     wait_until("a poll", || api.calls("/orders?") > lists + 2);
     add("late", 400);
     assert!(next().contains("late"));
-    send(&child, Signal::INT);
-    assert_eq!(end(child).0, Some(0));
+    assert_eq!(interrupt(child), Some(0));
 }

@@ -15,13 +15,8 @@ fn table_has_one_heading_and_a_row_for_each_order() {
     let table = read_to_string(folder.path().join("orders")).unwrap();
     let rows: Vec<_> = table.split_terminator("\r\n").collect();
     assert_eq!((rows.len(), rows.iter().filter(|row| row.starts_with("\"order_id\"")).count()), (1001, 1));
-    assert!(
-        rows[1].starts_with(
-            "\"o-999\",\"alice\",\"pending\",\"1.00\",\"EUR\",\"2026-01-01T00:16:39.000000Z\",\"\",\"\",\"\",\"0\","
-        ),
-        "{}",
-        rows[1]
-    );
+    let newest = r#""o-999","alice","pending","1.00","EUR","2026-01-01T00:16:39.000000Z","","","","0","#;
+    assert!(rows[1].starts_with(newest), "{}", rows[1]);
 }
 
 #[test]
