@@ -25,14 +25,14 @@ async fn endpoint(answer: impl Fn() -> Reply + Clone + Send + Sync + 'static) ->
 }
 
 /// A world whose processor calls this endpoint.
-async fn world(url: &str, more: &[(&str, &str)]) -> (World, Processor<ConfiguredWork>) {
+pub async fn world(url: &str, more: &[(&str, &str)]) -> (World, Processor<ConfiguredWork>) {
     let world = World::with(&[&webhook(url), more].concat()).await;
     let processor = world.processor_with(ConfiguredWork::from_env(&world.env()).unwrap());
     (world, processor)
 }
 
 /// Creates an order, processes it once and returns it.
-async fn attempted(world: &World, processor: &Processor<ConfiguredWork>) -> Value {
+pub async fn attempted(world: &World, processor: &Processor<ConfiguredWork>) -> Value {
     world.create("o-1").await;
     handle(processor, &["o-1"]).await;
     world.get("/orders/o-1").await.expect(200)

@@ -7,10 +7,11 @@ use std::process::Command;
 
 use axum::body::Body;
 use axum::http::{Method, Request};
-use processor::ConfiguredWork;
 use serde_json::Value;
-use tests::{World, handle, webhook};
+use tests::World;
 use tokio::net::TcpListener;
+
+use crate::fulfilling;
 
 const RUNBOOK: &str = include_str!("../../docs/operations.md");
 
@@ -43,10 +44,8 @@ async fn world_with_a_time_out() -> World {
     let endpoint = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", endpoint.local_addr().unwrap());
     let limits = [("WEBHOOK_TIMEOUT_SECONDS", "1"), ("MAX_ATTEMPTS", "1")];
-    let world = World::with(&[&webhook(&url)[..], &limits].concat()).await;
-    world.create("o-1").await;
-    handle(&world.processor_with(ConfiguredWork::from_env(&world.env()).unwrap()), &["o-1"]).await;
-    assert_eq!(world.status("o-1").await, "failed");
+    let (world, processor) = fulfilling::world(&url, &limits).await;
+    assert_eq!(fulfilling::attempted(&world, &processor).await["status"], "failed");
     world
 }
 
@@ -103,8 +102,8 @@ async fn restore_of_the_runbook_copies_every_table_of_orders() {
     let (_, rest) = RUNBOOK.split_once("-c 'TRUNCATE ").unwrap();
     let mut named: Vec<_> = rest.split('\'').next().unwrap().split(',').map(str::trim).collect();
     named.sort_unstable();
-    assert_eq!(named.join(","), world.text(tables).await);
-    let others = world.text(&tables.replace("LIKE", "NOT LIKE")).await;
+    assert_eq!(named.join(","), world.value::<String>(tables).await);
+    let others: String = world.value(&tables.replace("LIKE", "NOT LIKE")).await;
     assert_eq!(others, "processing_pause,refinery_schema_history");
 }
 
@@ -142,13 +141,13 @@ async fn restore_of_the_runbook_copies_a_whole_dump_or_nothing() {
     live.create("o-live").await;
     let indexes =
         "SELECT string_agg(indexdef, ';' ORDER BY indexname) FROM pg_indexes WHERE schemaname = current_schema()";
-    let before = live.text(indexes).await;
+    let before: String = live.value(indexes).await;
     for damage in ["false", "cat; exit 1", "sed -n 1,20p", "sed '/^COPY .*orders /a damage'", "cat"] {
         restore(&restored, &live, damage);
         let expected = if damage == "cat" { "o-restored" } else { "o-live" };
         let found = "SELECT string_agg(order_id, ',') FROM orders JOIN order_work USING (order_id)";
-        assert_eq!(live.text(found).await, expected, "{damage}");
-        assert_eq!(live.text(indexes).await, before, "{damage}");
+        assert_eq!(live.value::<String>(found).await, expected, "{damage}");
+        assert_eq!(live.value::<String>(indexes).await, before, "{damage}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! Tokens of the stack's issuer, and forged ones.
 
 use std::sync::LazyLock;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -50,7 +50,7 @@ impl Issuer {
 
     /// The claims of a valid token for this user, with these scopes, for ten minutes.
     pub fn claims(&self, sub: &str, scope: &str) -> Value {
-        let now = now();
+        let now = UNIX_EPOCH.elapsed().expect("it is after 1970").as_secs();
         json!({"iss": self.url, "aud": AUDIENCE, "sub": sub, "scope": scope, "iat": now, "exp": now + 600})
     }
 
@@ -79,8 +79,4 @@ impl Issuer {
         let mut signer = Signer::new(MessageDigest::sha256(), &key).expect("OpenSSL signs");
         format!("{content}.{}", encode(&signer.sign_oneshot_to_vec(content.as_bytes()).expect("OpenSSL signs")))
     }
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_secs()
 }

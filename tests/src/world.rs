@@ -99,7 +99,8 @@ impl World {
         }
         variables.extend(overrides);
         let variables: Vec<_> = variables.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
-        let api = build_api(&variables.iter().cloned().chain([key_of("api")]).collect());
+        let key = ("AWS_ACCESS_KEY_ID".to_owned(), "api".to_owned());
+        let api = build_api(&variables.iter().cloned().chain([key]).collect());
         let sql = database::connect(&owner_url).await;
         Self { variables, owner_url, sql, sqs, queue_url, dlq_url, api }
     }
@@ -116,7 +117,7 @@ impl World {
 
     /// The same for the function of this name, so that its calls to AWS are noted as that one's.
     pub fn env_of(&self, function: &str) -> Env {
-        self.variables.iter().cloned().chain([key_of(function)]).collect()
+        self.env_with(("AWS_ACCESS_KEY_ID", function))
     }
 
     /// The variables for migrations, which connect past the pooler because they hold a lock for a session.
@@ -239,11 +240,6 @@ pub fn processor<W: Work>(env: &Env, work: W) -> Processor<W> {
 /// The caller that changes an order.
 pub const fn actor(subject: &UserId) -> Actor<'_> {
     Actor { subject, client: None }
-}
-
-/// The access key that tells the emulated AWS which function calls.
-fn key_of(function: &str) -> (String, String) {
-    ("AWS_ACCESS_KEY_ID".to_owned(), function.to_owned())
 }
 
 fn build_api(env: &Env) -> Router {

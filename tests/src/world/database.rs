@@ -87,16 +87,6 @@ impl World {
         self.sql.query_one(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}")).get(0)
     }
 
-    /// Runs a query and returns its only value as PostgreSQL's text.
-    pub async fn text(&self, sql: &str) -> String {
-        let messages = self.sql.simple_query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
-        let row = messages.iter().find_map(|message| match message {
-            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0),
-            _ => None,
-        });
-        row.unwrap_or_else(|| panic!("{sql}: no value")).to_owned()
-    }
-
     /// Runs one or more statements.
     pub async fn execute(&self, sql: &str) {
         self.sql.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
