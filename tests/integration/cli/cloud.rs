@@ -31,16 +31,14 @@ impl Queues {
         let create = async |kind| sqs.create_queue().queue_name(fresh(kind)).send().await.unwrap().queue_url.unwrap();
         let queues = Self { url: create("orders").await, dlq_url: create("dead").await, sqs: sqs.clone() };
         let dlq = queues.arn(&queues.dlq_url).await;
-        queues
-            .set(QueueAttributeName::RedrivePolicy, &json!({"deadLetterTargetArn": dlq, "maxReceiveCount": 10}))
-            .await;
+        let redrive = json!({"deadLetterTargetArn": dlq, "maxReceiveCount": 10});
+        queues.set(QueueAttributeName::RedrivePolicy, &redrive).await;
         queues.set(QueueAttributeName::VisibilityTimeout, &json!(90)).await;
         for url in [&queues.url, &queues.dlq_url] {
             let statement = json!({"Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": queues.arn(url).await,
                 "Condition": {"Bool": {"aws:SecureTransport": "false"}}});
-            queues
-                .set_of(url, QueueAttributeName::Policy, &json!({"Version": "2012-10-17", "Statement": statement}))
-                .await;
+            let policy = json!({"Version": "2012-10-17", "Statement": statement});
+            queues.set_of(url, QueueAttributeName::Policy, &policy).await;
         }
         queues.set_of(&queues.dlq_url, QueueAttributeName::MessageRetentionPeriod, &json!(1_209_600)).await;
         queues
@@ -67,7 +65,7 @@ impl Queues {
 
 /// Creates a function with this time-out, correct variables and these ones. Returns its name.
 async fn function(queues: &Queues, timeout: i32, variables: &[(&str, &str)]) -> String {
-    let (name, lambda) = (fresh("function"), lambda());
+    let (name, lambda) = (fresh("function"), Stack::running().lambda());
     // The emulated AWS creates no function without an existing role: this is the deployed processor's.
     let processor = lambda.get_function_configuration().function_name(Stack::running().get("PROCESSOR_FUNCTION"));
     let role = processor.send().await.unwrap().role.unwrap();
@@ -82,13 +80,9 @@ async fn function(queues: &Queues, timeout: i32, variables: &[(&str, &str)]) -> 
 
 /// Creates an event source mapping from the queue to the function.
 async fn map(queues: &Queues, function: &str, is_enabled: bool) {
-    let (lambda, source) = (lambda(), queues.arn(&queues.url).await);
+    let (lambda, source) = (Stack::running().lambda(), queues.arn(&queues.url).await);
     let mapping = lambda.create_event_source_mapping().function_name(function).event_source_arn(source);
     mapping.enabled(is_enabled).send().await.unwrap();
-}
-
-fn lambda() -> aws_sdk_lambda::Client {
-    aws_sdk_lambda::Client::new(&Stack::running().aws())
 }
 
 #[tokio::test]
@@ -129,21 +123,18 @@ async fn doctor_finds_each_fault_of_a_function() {
     let name = function(&queues, 20, &[("FUNCTION_TIMEOUT_SECONDS", "15"), ("LEASE_SECONDS", "125")]).await;
     let patient = queues.patient().with("PROCESSOR_FUNCTION", &name);
     patient.assert_wrong("queue.visibility", "6 × the processor's time-out is 120 s", "to 120 or more").await;
-    patient
-        .assert_wrong("function.timeout", "its time-out is 20 s, its variable says 15 s", "FUNCTION_TIMEOUT_SECONDS")
-        .await;
-    patient
-        .assert_wrong("function.timing", "LEASE_SECONDS: must be below", "LEASE_SECONDS < VISIBILITY_TIMEOUT_SECONDS")
-        .await;
+    let times = "its time-out is 20 s, its variable says 15 s";
+    patient.assert_wrong("function.timeout", times, "FUNCTION_TIMEOUT_SECONDS").await;
+    let rule = "LEASE_SECONDS < VISIBILITY_TIMEOUT_SECONDS";
+    patient.assert_wrong("function.timing", "LEASE_SECONDS: must be below", rule).await;
     let other = function(&Queues::new().await, 15, &[]).await;
     queues.patient().with("PROCESSOR_FUNCTION", &other).assert_wrong("function.queue", "uses http", "QUEUE_URL").await;
-    queues
-        .patient()
-        .with("SWEEPER_FUNCTION", "gone")
-        .assert_wrong("function", "no such function (SWEEPER_FUNCTION)", "outputs")
-        .await;
+    let gone = queues.patient().with("SWEEPER_FUNCTION", "gone");
+    gone.assert_wrong("function", "no such function (SWEEPER_FUNCTION)", "outputs").await;
     let stopped = function(&queues, 15, &[]).await;
-    lambda().put_function_concurrency().function_name(&stopped).reserved_concurrent_executions(0).send().await.unwrap();
+    let lambda = Stack::running().lambda();
+    let stop = lambda.put_function_concurrency().function_name(&stopped).reserved_concurrent_executions(0);
+    stop.send().await.unwrap();
     for variable in ["PROCESSOR_FUNCTION", "SWEEPER_FUNCTION"] {
         let patient = queues.patient().with(variable, &stopped);
         patient.assert_wrong("function.concurrency", "reserved concurrency is 0", "delete-function-concurrency").await;

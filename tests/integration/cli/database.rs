@@ -1,17 +1,16 @@
 //! Faults of the database, each in its own world.
 
 use ordermill::doctor::Verdict;
-use tests::{Stack, World};
+use tests::World;
 
 use super::{Patient, wrong};
 
-/// The deployed API with this database.
+/// A deployment with this database, whose API can't be reached.
 fn with_database(url: &str) -> Patient {
-    Patient::at(Stack::running().get("API_URL")).with("DATABASE_URL", url).with("DATABASE_TLS", "off")
+    Patient::at("http://127.0.0.1:1").with("DATABASE_URL", url).with("DATABASE_TLS", "off")
 }
 
 #[tokio::test]
-#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn doctor_finds_each_fault_of_the_schema_and_too_few_connections() {
     let limit = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I CONNECTION LIMIT 2', current_database()); END $$";
     let version = |change: &str| format!("UPDATE refinery_schema_history SET version = version {change}");
@@ -28,7 +27,6 @@ async fn doctor_finds_each_fault_of_the_schema_and_too_few_connections() {
 }
 
 #[tokio::test]
-#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn doctor_finds_a_pause() {
     let world = World::new().await;
     world.post("/processing/pause", &serde_json::json!({"reason": "stocktaking"})).await.expect(200);
@@ -36,7 +34,6 @@ async fn doctor_finds_a_pause() {
 }
 
 #[tokio::test]
-#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn doctor_finds_overdue_orders() {
     let world = World::new().await;
     world.create("late").await;
@@ -45,18 +42,15 @@ async fn doctor_finds_overdue_orders() {
 }
 
 #[tokio::test]
-#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn doctor_finds_an_unreachable_database_and_a_wrong_password() {
     with_database("postgres://u:p@127.0.0.1:1/d").assert_wrong("database", "refused", "security group").await;
     let world = World::new().await;
     let (_, address) = world.owner_url().split_once('@').unwrap();
-    with_database(&format!("postgres://ordermill:wrong@{address}"))
-        .assert_wrong("database", "authentication", "password")
-        .await;
+    let patient = with_database(&format!("postgres://ordermill:wrong@{address}"));
+    patient.assert_wrong("database", "authentication", "password").await;
 }
 
 #[tokio::test]
-#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn doctor_finds_missing_and_excess_rights_of_the_role() {
     let world = World::new().await;
     let role = world.create_app_role().await;
@@ -68,19 +62,13 @@ async fn doctor_finds_missing_and_excess_rights_of_the_role() {
         format!("REVOKE INSERT ON orders FROM {role}; GRANT DELETE, TRUNCATE, UPDATE (item_ids) ON orders TO {role}");
     world.execute(&change).await;
     patient.assert_wrong("rights", "lacks INSERT on orders", "migrate").await;
-    patient
-        .assert_wrong(
-            "rights.excess",
-            "DELETE on orders, TRUNCATE on orders, UPDATE (item_ids) on orders",
-            "takes back",
-        )
-        .await;
+    let excess = "DELETE on orders, TRUNCATE on orders, UPDATE (item_ids) on orders";
+    patient.assert_wrong("rights.excess", excess, "takes back").await;
     world.execute(&format!("ALTER ROLE {role} CREATEROLE; GRANT CREATE ON SCHEMA public TO {role}")).await;
     patient.assert_wrong("rights.excess", "CREATEROLE, CREATE on the schema", "NOCREATEROLE").await;
 }
 
 #[tokio::test]
-#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn doctor_finds_a_role_without_its_settings() {
     let world = World::new().await;
     let role = world.create_app_role().await;
@@ -117,17 +105,11 @@ async fn doctor_finds_a_role_without_its_settings() {
     let findings = patient.findings().await;
     let found = findings.iter().find(|finding| finding.check == "settings").unwrap();
     assert_eq!(found.state, Verdict::Ok);
-    assert!(
-        found
-            .what
-            .starts_with("synchronous_commit = on, statement_timeout = 5s, lock_timeout = 2s, enable_seqscan = off"),
-        "{}",
-        found.what
-    );
+    let limits = "synchronous_commit = on, statement_timeout = 5s, lock_timeout = 2s, enable_seqscan = off";
+    assert!(found.what.starts_with(limits), "{found:?}");
 }
 
 #[tokio::test]
-#[ignore = "needs the deployed stack: `make test` runs it"]
 async fn doctor_finds_an_owning_role_and_a_missing_role() {
     let world = World::new().await;
     let owner = with_database(world.owner_url()).with("DATABASE_APP_ROLE", "ordermill");
@@ -140,7 +122,7 @@ async fn doctor_finds_an_owning_role_and_a_missing_role() {
 #[tokio::test]
 async fn doctor_finds_a_database_that_answers_pings_alone() {
     let world = World::new().await;
-    let patient = Patient::at("http://127.0.0.1:1").with("DATABASE_URL", world.owner_url()).with("DATABASE_TLS", "off");
+    let patient = with_database(world.owner_url());
     world.execute("DROP TABLE order_work CASCADE").await;
     for check in ["pause", "overdue"] {
         patient.assert_wrong(check, "could not read the metrics", "docs/operations.md").await;
@@ -155,8 +137,7 @@ async fn doctor_finds_no_fault_in_a_role_without_rights() {
     world.execute(&format!("ALTER ROLE {role} PASSWORD 'own'; {revoked} {role}")).await;
     let mut url: reqwest::Url = world.owner_url().parse().unwrap();
     url.set_username(&role).and_then(|()| url.set_password(Some("own"))).unwrap();
-    let patient = Patient::at("http://127.0.0.1:1").with("DATABASE_URL", url.as_str()).with("DATABASE_TLS", "off");
-    let findings = patient.findings().await;
+    let findings = with_database(url.as_str()).findings().await;
     for check in ["pause", "overdue"] {
         let found = findings.iter().find(|finding| finding.check == check).unwrap();
         assert!(found.state == Verdict::NotChecked && found.what.contains("permission denied"), "{findings:#?}");

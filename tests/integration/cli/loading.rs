@@ -169,13 +169,10 @@ async fn load_that_can_not_read_the_services_counts_is_incomplete() {
 }
 
 /// Creates completed orders of alice's, the first of them at this time.
-async fn create_others(world: &World, count: u32, begin: &str) {
-    let sql = format!(
-        "INSERT INTO orders (order_id, user_id, item_ids, total_amount, created_at, started_at, finished_at, attempts)
-        SELECT 'other-' || number, 'alice', '{{pen}}', 1, at, at, at, 1
-        FROM generate_series(1, {count}) AS number, LATERAL (SELECT {begin} + number * interval '1 ms') AS times (at)"
-    );
-    world.execute(&sql).await;
+async fn create_others(world: &World, count: usize, begin: &str) {
+    let at = format!("{begin} + i * interval '1 ms'");
+    let times = ["created_at", "started_at", "finished_at"].map(|name| (name, &*at));
+    world.insert_ended(count, "0 s", &[&times[..], &[("order_id", "'other-' || i")]].concat()).await;
 }
 
 /// Loads a world with two orders of alice's, whose token reaches no other user's. Once `load` waits for them, they are completed

@@ -130,9 +130,8 @@ async fn doctor_finds_a_wrong_clock() {
         answer
     })
     .await;
-    Patient::at(&format!("http://{}", server.address()))
-        .assert_wrong("clock.api", "s behind this machine's", "NTP")
-        .await;
+    let patient = Patient::at(&format!("http://{}", server.address()));
+    patient.assert_wrong("clock.api", "s behind this machine's", "NTP").await;
 }
 
 #[tokio::test]
@@ -149,7 +148,6 @@ async fn doctor_finds_events_that_are_not_out() {
     };
     assert_eq!(states(&in_time).await, [Verdict::Ok]);
     assert_eq!(states(&none).await, [], "a deployment without an event bus");
-    patient(&none)
-        .assert_wrong("queue", "the api can't reach a queue", "could not read the depths of the queues")
-        .await;
+    let message = "could not read the depths of the queues";
+    patient(&none).assert_wrong("queue", "the api can't reach a queue", message).await;
 }

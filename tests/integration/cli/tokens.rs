@@ -52,7 +52,6 @@ async fn doctor_finds_each_wrong_claim_and_its_refusal() {
 #[ignore = "needs the deployed stack: `make test` runs it"]
 async fn doctor_finds_a_token_with_a_foreign_signature() {
     let claims = issuer().claims("alice", "orders/read orders/write");
-    bearing(&issuer().token_with(("typ", "JWT"), &claims, Signature::Strangers))
-        .assert_wrong("access", "401", "issuer")
-        .await;
+    let patient = bearing(&issuer().token_with(("typ", "JWT"), &claims, Signature::Strangers));
+    patient.assert_wrong("access", "401", "issuer").await;
 }
