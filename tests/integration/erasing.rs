@@ -56,10 +56,8 @@ async fn erased_orders_have_a_pseudonym_each_and_nothing_of_the_user() {
     let before = world.get("/orders/alice-1").await.expect(200);
     assert_eq!(erase(&world, "alice").await.expect(200), json!({"erased": 2, "more": false}));
     let pseudonyms = [user_of(&world, "alice-1").await, user_of(&world, "alice-2").await];
-    assert!(
-        pseudonyms.iter().all(|user| user.starts_with("erased-")) && pseudonyms[0] != pseudonyms[1],
-        "{pseudonyms:?}"
-    );
+    assert!(pseudonyms.iter().all(|user| user.starts_with("erased-")), "{pseudonyms:?}");
+    assert_ne!(pseudonyms[0], pseudonyms[1]);
     let keyed = "SELECT coalesce(string_agg(order_id, ' ' ORDER BY order_id), '') FROM orders WHERE idempotency_key IS NOT NULL";
     assert_eq!(world.value::<String>(keyed).await, "bob-1 bob-2");
     let mut after = world.get("/orders/alice-1").await.expect(200);
@@ -157,10 +155,9 @@ async fn active_orders_refuse_an_erasure_by_their_number() {
 #[tokio::test]
 async fn order_that_is_locked_is_left_for_the_next_call() {
     let world = world_of(&["alice"]).await;
-    let client = tests::connect(world.owner_url()).await;
-    client.batch_execute("BEGIN; SELECT FROM orders WHERE order_id = 'alice-1' FOR UPDATE").await.unwrap();
+    world.execute("BEGIN; SELECT FROM orders WHERE order_id = 'alice-1' FOR UPDATE").await;
     assert_eq!(erase(&world, "alice").await.expect(200), json!({"erased": 1, "more": true}));
-    client.batch_execute("ROLLBACK").await.unwrap();
+    world.execute("ROLLBACK").await;
     assert_eq!(erase(&world, "alice").await.expect(200), json!({"erased": 1, "more": false}));
 }
 

@@ -137,10 +137,9 @@ async fn order_that_is_being_retried_is_not_deleted() {
     let world = keeping("30").await;
     insert(&world, "old", 1, 60.0, 60.0).await;
     world.execute("UPDATE orders SET failure = 'refused'").await;
-    let client = connect(world.owner_url()).await;
-    client.batch_execute("BEGIN; SELECT FROM orders FOR UPDATE").await.unwrap();
+    world.execute("BEGIN; SELECT FROM orders FOR UPDATE").await;
     assert_eq!(deleted(&world).await, 0);
-    client.batch_execute("ROLLBACK").await.unwrap();
+    world.execute("ROLLBACK").await;
     assert_eq!(deleted(&world).await, 1);
 }
 

@@ -253,15 +253,11 @@ async fn scheduled_order_that_is_locked_holds_up_no_others() {
     let world = World::new().await;
     schedule_many(&world, 1500, "interval '1 day'").await;
     world.let_pass(86_400.0 - 300.0).await;
-    let operator = tests::connect(world.owner_url()).await;
-    operator
-        .batch_execute("UPDATE order_work SET due_at = due_at - interval '1 s' WHERE order_id = 's-1'")
-        .await
-        .unwrap();
-    operator.batch_execute("BEGIN; SELECT FROM order_work WHERE order_id = 's-1' FOR UPDATE").await.unwrap();
+    world.execute("UPDATE order_work SET due_at = due_at - interval '1 s' WHERE order_id = 's-1'").await;
+    world.execute("BEGIN; SELECT FROM order_work WHERE order_id = 's-1' FOR UPDATE").await;
     // Both chunks have the first order.
     assert_eq!(sweep(&world).await, (1501, 0));
-    operator.batch_execute("COMMIT").await.unwrap();
+    world.execute("COMMIT").await;
     assert_eq!(sweep(&world).await, (1, 0), "a message that is not recorded is sent again");
 }
 

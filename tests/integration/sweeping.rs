@@ -42,8 +42,7 @@ async fn locked_orders_hold_up_no_others() {
     let world = World::new().await;
     let waiting = backlog(&world, 300).await;
     world.send_many(&waiting).await;
-    let worker = tests::connect(world.owner_url()).await;
-    worker.batch_execute("BEGIN; SELECT FROM order_work ORDER BY due_at LIMIT 100 FOR UPDATE").await.unwrap();
+    world.execute("BEGIN; SELECT FROM order_work ORDER BY due_at LIMIT 100 FOR UPDATE").await;
     assert_eq!(world.sweep().await.requeued, 100);
 }
 
