@@ -7,6 +7,8 @@ use aws_sdk_sqs::types::MessageSystemAttributeName;
 use shared::db::requeue::Slice;
 use tests::{Stack, World, eventually};
 
+use crate::template::template;
+
 #[tokio::test]
 async fn unreceived_message_ages() {
     let world = World::new().await;
@@ -38,7 +40,7 @@ async fn malformed_event_ends_its_invocation_with_a_function_error() {
 
 #[tokio::test]
 async fn stopped_processor_raises_the_overdue_alarm_in_six_minutes() {
-    let threshold = threshold("OverdueAlarm");
+    let threshold = template(&[]).properties("OverdueAlarm")["Threshold"].as_u64().unwrap();
     let world = World::with(&[("CANCEL_WINDOW_SECONDS", "2")]).await;
     world.create("o-1").await;
     // No processor runs. The sweeper runs each minute and requeues the order, which must not reset its age. Three seconds of each minute are
@@ -46,25 +48,10 @@ async fn stopped_processor_raises_the_overdue_alarm_in_six_minutes() {
     let mut samples = Vec::new();
     for _ in 0..6 {
         world.let_pass(57.0).await;
-        samples.push(
-            world
-                .store()
-                .find_overdue(Slice::default(), Duration::from_mins(3), Duration::ZERO)
-                .await
-                .unwrap()
-                .oldest
-                .as_secs(),
-        );
+        let overdue = world.store().find_overdue(Slice::default(), Duration::from_mins(3), Duration::ZERO).await;
+        samples.push(overdue.unwrap().oldest.as_secs());
         world.sweeper().sweep().await.unwrap();
     }
     assert!(samples.iter().rev().take(2).all(|seconds| *seconds > threshold), "{samples:?} and {threshold}");
     assert_eq!(world.counted("requeued").await, 1);
-}
-
-/// The threshold of an alarm of the template.
-fn threshold(alarm: &str) -> u64 {
-    let template = include_str!("../../template.yaml");
-    let (_, text) = template.split_once(&format!("\n  {alarm}:\n")).unwrap();
-    let line = text.lines().find_map(|line| line.trim().strip_prefix("Threshold: ")).unwrap();
-    line.parse().unwrap()
 }

@@ -32,7 +32,8 @@ fn sum(value: &Value) -> Option<f64> {
     value.as_f64().or_else(|| list(value).map(|values| values.iter().sum()))
 }
 
-async fn expect(log: &Path, metric: &str, range: Range<f64>) {
+/// Waits until the log of a function has this metric within this range.
+pub async fn expect(log: &Path, metric: &str, range: Range<f64>) {
     eventually(&format!("{metric} is written"), Duration::from_secs(15), async || {
         total(&std::fs::read_to_string(log).unwrap(), metric).filter(|value| range.contains(value))
     })
@@ -71,10 +72,7 @@ async fn sweeper_writes_the_metrics_of_overdue_orders() {
 async fn processor_writes_the_metrics_of_ended_orders() {
     let world = World::new().await;
     let log = tempfile::NamedTempFile::new().unwrap();
-    let ids = ["o-1", "o-2", "o-3"];
-    for id in ids {
-        world.create(id).await;
-    }
+    let ids = world.create_many(3).await;
     let merchant = merchant("o-2", 400).await;
     let url = merchant.url();
     let processor = start_logged(&world, "ProcessorFunction", &webhook(&url), log.path()).await.unwrap();

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shared::db::requeue::Slice;
-use tests::{World, event, eventually, get, order, post, post_empty, with_header};
+use tests::{World, event, eventually, get, post, post_empty, with_header};
 
 use crate::environments::start_logged;
+use crate::metrics;
 
 const GRACE: Duration = Duration::from_mins(3);
 const AHEAD: Duration = Duration::from_mins(10);
@@ -224,11 +225,9 @@ async fn pause_is_logged_with_who_and_why_and_measured() {
         assert!(shared::timestamp::parse(fields["since"].as_str().unwrap()).is_ok(), "{fields}");
     }
     pause(&world).await;
-    world.post("/orders", &order("o-1")).await.expect(201);
+    world.create("o-1").await;
     world.let_pass(3700.0).await;
     let sweeper = start_logged(&world, "SweeperFunction", &[], log.path()).await.unwrap();
     sweeper.invoke("{}".into()).await.unwrap();
-    let measured = line(&log, "\"PausedFor\"").await;
-    let seconds = measured["PausedFor"].as_f64().or_else(|| measured["PausedFor"][0].as_f64()).unwrap();
-    assert!((3700.0..3760.0).contains(&seconds), "{measured}");
+    metrics::expect(log.path(), "PausedFor", 3700.0..3760.0).await;
 }

@@ -17,7 +17,7 @@ use shared::db::Store;
 use shared::db::claim::Claimed;
 use shared::deadline::Deadline;
 use sweeper::Sweeper;
-use tests::{World, call_in_process, get, handle, order, order_with, post, processor, store};
+use tests::{NO_AWS, World, call_in_process, get, handle, order, order_with, post, processor, store};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::time::sleep;
@@ -123,27 +123,30 @@ async fn pause_and_resume(api: &Router) {
     }
 }
 
+fn sweeper(world: &World, url: &str, more: &[(&str, &str)]) -> Sweeper {
+    let variables = world.variables().chain([("DATABASE_URL", url)]).chain(more.iter().copied());
+    Sweeper::from_env(&variables.collect()).unwrap()
+}
+
 /// Creates two orders that are due in half an hour, and sweeps without a queue and with it.
 async fn schedule(api: &Router, url: &str, world: &World) {
-    let sweeper = |endpoint: Option<(&'static str, &'static str)>| {
-        Sweeper::from_env(&world.variables().chain([("DATABASE_URL", url)]).chain(endpoint).collect()).unwrap()
-    };
     for id in ["later-1", "later-2"] {
         let time = OffsetDateTime::now_utc() + Duration::from_mins(30);
         let more = json!({"process_after": time.format(&Rfc3339).unwrap(), "currency": "JPY", "total_amount": 500, "metadata": {"cart": "77"}});
         call(api, post("/orders", &order_with(id, &more))).await;
     }
     world.let_pass(1500.0).await;
-    sweeper(Some(("AWS_ENDPOINT_URL", "http://127.0.0.1:1"))).sweep().await.unwrap();
-    sweeper(None).sweep().await.unwrap();
+    for more in [&[NO_AWS][..], &[]] {
+        sweeper(world, url, more).sweep().await.unwrap();
+    }
 }
 
 /// Runs two sweeps, the second without a queue.
 async fn sweep(url: &str, world: &World) {
     world.let_pass(300.0).await;
-    for endpoint in [None, Some(("AWS_ENDPOINT_URL", "http://127.0.0.1:1"))] {
-        let env = world.variables().chain([("DATABASE_URL", url), ("RETENTION_DAYS", "1")]).chain(endpoint).collect();
-        Sweeper::from_env(&env).unwrap().sweep().await.unwrap();
+    let retention = ("RETENTION_DAYS", "1");
+    for more in [&[retention][..], &[retention, NO_AWS]] {
+        sweeper(world, url, more).sweep().await.unwrap();
         world.let_pass(300.0).await;
     }
 }

@@ -2,7 +2,7 @@
 
 mod alarms;
 mod parameters;
-mod pipeline;
+pub mod pipeline;
 pub mod policies;
 mod releases;
 mod rules;
@@ -173,10 +173,7 @@ fn network_interfaces_are_made_by_lambda_not_by_functions() {
         let decide = |context| policies::decide(&[all.clone(), template.resolved(&network)], action, "*", context);
         let function = "arn:aws:lambda:eu-central-1:111122223333:function:ordermill-dev-api";
         assert_eq!(decide(Context::new()), Decision::Allow, "{action}");
-        assert_eq!(
-            decide(Context::new().with_string("lambda:SourceFunctionArn", function)),
-            Decision::Deny,
-            "{action}"
-        );
+        let of_a_function = Context::new().with_string("lambda:SourceFunctionArn", function);
+        assert_eq!(decide(of_a_function), Decision::Deny, "{action}");
     }
 }

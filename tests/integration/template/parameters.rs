@@ -107,11 +107,8 @@ fn migrations_sign_in_as_the_owner_does() {
         let template = template(parameters);
         let variables = &template.properties("MigrateFunction")["Environment"]["Variables"];
         let arn = secret.split_once('=').map_or("", |(_, arn)| arn);
-        assert_eq!(
-            (&variables["DATABASE_AUTH"], &variables["DATABASE_SECRET_ARN"]),
-            (&json!(way), &json!(arn)),
-            "{parameters:?}"
-        );
+        let found = (&variables["DATABASE_AUTH"], &variables["DATABASE_SECRET_ARN"]);
+        assert_eq!(found, (&json!(way), &json!(arn)), "{parameters:?}");
     }
 }
 
@@ -221,11 +218,8 @@ fn prod_has_safeguards_that_other_stages_lack() {
             json!([{"Ref": "PrivateSubnetA"}]),
         ),
     ] {
-        assert_eq!(
-            (of(&prod, resource, property), of(&dev, resource, property)),
-            (in_prod, in_dev),
-            "{resource} {property}"
-        );
+        let found = (of(&prod, resource, property), of(&dev, resource, property));
+        assert_eq!(found, (in_prod, in_dev), "{resource} {property}");
     }
 }
 
@@ -263,9 +257,8 @@ fn user_pool_is_created_only_without_an_issuer() {
     assert_eq!(audience, json!([{"Ref": "MachineClient"}, {"Ref": "OperatorClient"}, {"Ref": "UserClient"}]));
     let brought = template(&["JwtIssuer=https://issuer.example.com", "JwtAudience=shop,office"]);
     assert_eq!(accepted(&brought), (json!("https://issuer.example.com"), json!(["shop", "office"])));
-    assert!(
-        brought.0["Resources"].as_object().unwrap().values().all(|each| !each["Type"].to_string().contains("Cognito"))
-    );
+    let mut resources = brought.0["Resources"].as_object().unwrap().values();
+    assert!(resources.all(|each| !each["Type"].to_string().contains("Cognito")));
 }
 
 /// Two stacks of a region may have the same last group in their ids, which is a network address.

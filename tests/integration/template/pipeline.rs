@@ -38,7 +38,7 @@ const UNUSED: [&str; 22] = [
     "vpce:AllowMultiRegion",
 ];
 
-fn policy(name: &str) -> Value {
+pub fn policy(name: &str) -> Value {
     serde_json::from_str(&read_to_string(format!("../.github/pipeline-{name}.json")).unwrap()).unwrap()
 }
 

@@ -1,13 +1,12 @@
 //! The policies of the roles, the queues and the endpoints against the calls that functions make: each is allowed, and nothing
 //! else is. `tests/calls.json` names the calls; the crate `iam-rs` evaluates the policies.
 
-use std::fs::read_to_string;
-
 use iam_rs::{Arn, Context, Decision, IAMPolicy, IAMRequest, Principal, PrincipalId, evaluate_policies};
 use sandbox::calls::known;
 use serde_json::{Value, json};
 
 use super::Broken;
+use super::pipeline::policy;
 use super::rules::{Template, listed, named};
 
 /// The region, account and stack of the deployment that the policies are resolved for.
@@ -54,7 +53,7 @@ impl Template {
         let mut breaches = Vec::new();
         for Function { role, own, of_aws } in &functions {
             let all = [own.as_slice(), of_aws].concat();
-            let layers = [(*role, self.policies_of(role)), ("the boundary", vec![boundary()])];
+            let layers = [(*role, self.policies_of(role)), ("the boundary", vec![policy("boundary")])];
             for (name, policies) in &layers {
                 breaches.extend(all.iter().filter_map(|call| refusal(name, policies, call, Decision::Allow)));
             }
@@ -201,10 +200,6 @@ impl Template {
             _ => format!("{own}.{attribute}"),
         }
     }
-}
-
-fn boundary() -> Value {
-    serde_json::from_str(&read_to_string("../.github/pipeline-boundary.json").unwrap()).unwrap()
 }
 
 /// Evaluates the policies for a call over TLS.
