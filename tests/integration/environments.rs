@@ -43,12 +43,9 @@ fn api(world: &World) -> (Arc<Pool>, Gateway) {
 
 /// Terminates the functions' connections to this world's database, like a restart of the server. Returns their number.
 pub async fn kill_backends(world: &World) -> i64 {
-    world
-        .value(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-            WHERE datname = current_database() AND application_name = 'ordermill'",
-        )
-        .await
+    let terminate = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = 'ordermill'";
+    world.value(terminate).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -107,11 +107,9 @@ async fn flood_of_one_user_does_not_delay_another_users_order() {
     })
     .await;
     processing.stop().await;
-    let sooner: i64 = world
-        .value(
-            "SELECT count(*) FROM orders WHERE finished_at < (SELECT finished_at FROM orders WHERE order_id = 'bob')",
-        )
-        .await;
+    let sooner =
+        "SELECT count(*) FROM orders WHERE finished_at < (SELECT finished_at FROM orders WHERE order_id = 'bob')";
+    let sooner: i64 = world.value(sooner).await;
     let most = i64::try_from(FLOOD / 4).unwrap();
     assert!(sooner < most, "{sooner} of alice's orders were completed before bob's one");
 }

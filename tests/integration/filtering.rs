@@ -8,19 +8,15 @@ use tests::{World, get, ids, walk};
 async fn world() -> World {
     let world = World::new().await;
     let failed = "'given up after ' || i || ' attempts: the shop (50%_off) answered 503'";
-    world
-        .insert(
-            20,
-            &[
-                ("user_id", "CASE i % 2 WHEN 0 THEN 'alice' ELSE 'bob' END"),
-                ("created_at", "'2026-01-01T00:00:00Z'::timestamptz + i * interval '1 second'"),
-                ("started_at", "CASE WHEN i % 5 = 0 OR i % 7 = 0 THEN now() END"),
-                ("finished_at", "CASE WHEN i % 5 = 0 OR i % 7 = 0 OR i = 13 THEN now() END"),
-                ("cancelled", "i = 13"),
-                ("failure", &format!("CASE WHEN i % 5 = 0 THEN {failed} END")),
-            ],
-        )
-        .await;
+    let columns = [
+        ("user_id", "CASE i % 2 WHEN 0 THEN 'alice' ELSE 'bob' END"),
+        ("created_at", "'2026-01-01T00:00:00Z'::timestamptz + i * interval '1 second'"),
+        ("started_at", "CASE WHEN i % 5 = 0 OR i % 7 = 0 THEN now() END"),
+        ("finished_at", "CASE WHEN i % 5 = 0 OR i % 7 = 0 OR i = 13 THEN now() END"),
+        ("cancelled", "i = 13"),
+        ("failure", &format!("CASE WHEN i % 5 = 0 THEN {failed} END")),
+    ];
+    world.insert(20, &columns).await;
     world.execute("UPDATE order_work SET started_at = now() WHERE order_id = 'o-11'").await;
     world
 }

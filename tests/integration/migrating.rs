@@ -112,10 +112,8 @@ async fn delete_leaves_the_data_alone() {
 async fn database_that_is_unreachable_or_not_set_is_reported() {
     let world = World::new().await;
     let answer = ask(MigrateConfig::from_env(&world.env_with(NO_DATABASE)), "Create").await;
-    assert!(
-        said(&answer).starts_with("FAILED: ") && said(&answer).contains("could not reach the database"),
-        "{answer}"
-    );
+    let failure = said(&answer);
+    assert!(failure.starts_with("FAILED: ") && failure.contains("could not reach the database"), "{failure}");
     let answer = ask(MigrateConfig::from_env(&world.env_with(("DATABASE_URL", ""))), "Update").await;
     assert_eq!(said(&answer), "FAILED: DATABASE_URL: is not set");
 }

@@ -9,8 +9,8 @@ const FOR_GOOD: &str = "public, max-age=31536000, immutable";
 
 async fn get(path: &str, known: Option<&str>) -> Answer {
     let request = reqwest::Client::new().get(format!("{}{path}", Stack::running().get("API_URL")));
-    Answer::of(known.into_iter().fold(request, |request, tag| request.header(IF_NONE_MATCH, tag)).send().await.unwrap())
-        .await
+    let request = known.into_iter().fold(request, |request, tag| request.header(IF_NONE_MATCH, tag));
+    Answer::of(request.send().await.unwrap()).await
 }
 
 /// All quoted strings of a text.
@@ -44,10 +44,8 @@ async fn page_loads_only_files_of_its_own_release() {
             for import in lines.filter(|line| line.starts_with("import ") || line.contains("import(")) {
                 let name = quoted(import).into_iter().find_map(|name| name.strip_prefix("./"));
                 let name = name.unwrap_or_else(|| panic!("{link}: {import}"));
-                assert!(
-                    text.contains(&format!("\"{release}/{name}\"")),
-                    "{link} imports {name}, and the page does not"
-                );
+                let is_in_page = text.contains(&format!("\"{release}/{name}\""));
+                assert!(is_in_page, "{link} imports {name}, and the page does not");
             }
         }
     }

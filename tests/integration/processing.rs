@@ -119,10 +119,8 @@ async fn workers_with_the_same_messages_process_each_order_once() {
     let workers: Vec<_> = (0..4).map(|_| world.processor(NOW)).collect();
     futures_util::future::join_all(workers.iter().map(|worker| handle(worker, &ids))).await;
     assert_eq!(world.counted("completed").await, 50);
-    assert_eq!(
-        world.value::<i64>("SELECT count(*) FROM order_states WHERE status = 'completed' AND attempts = 1").await,
-        50
-    );
+    let once = "SELECT count(*) FROM order_states WHERE status = 'completed' AND attempts = 1";
+    assert_eq!(world.value::<i64>(once).await, 50);
 }
 
 #[tokio::test]

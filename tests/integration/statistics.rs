@@ -30,10 +30,8 @@ async fn busy_world() -> World {
 async fn metrics_equal_a_recount_of_the_orders() {
     let world = busy_world().await;
     let metrics = world.get("/metrics").await.expect(200);
-    assert_eq!(
-        metrics["status_counts"],
-        json!({"pending": 2, "processing": 1, "completed": 6, "failed": 2, "cancelled": 1})
-    );
+    let counts = json!({"pending": 2, "processing": 1, "completed": 6, "failed": 2, "cancelled": 1});
+    assert_eq!(metrics["status_counts"], counts);
     assert_eq!(metrics["total_orders"], world.order_count().await);
     let sql =
         "SELECT avg(extract(epoch FROM finished_at - started_at))::float8 FROM order_states WHERE status = 'completed'";
@@ -99,10 +97,8 @@ async fn metrics_do_not_read_the_orders() {
 #[tokio::test]
 async fn metrics_of_an_empty_service_are_zeros_and_nulls() {
     let metrics = World::new().await.get("/metrics").await.expect(200);
-    assert_eq!(
-        metrics["status_counts"],
-        json!({"pending": 0, "processing": 0, "completed": 0, "failed": 0, "cancelled": 0})
-    );
+    let counts = json!({"pending": 0, "processing": 0, "completed": 0, "failed": 0, "cancelled": 0});
+    assert_eq!(metrics["status_counts"], counts);
     assert_eq!((&metrics["total_orders"], &metrics["average_processing_time"]), (&json!(0), &Value::Null));
     assert_eq!(metrics["processing_seconds"], json!({"p50": null, "p95": null, "p99": null}));
     assert_eq!((&metrics["queue_depth"], &metrics["dead_letter_depth"]), (&json!(0), &json!(0)));
@@ -198,10 +194,8 @@ async fn rate_and_durations_are_those_of_the_last_hour() {
         for durations in ["processing_seconds", "queueing_seconds"] {
             assert!(metrics[durations]["p99"].as_f64().unwrap() < 1.0, "{metrics}");
         }
-        assert_eq!(
-            (&metrics["status_counts"]["completed"], &metrics["average_processing_time"]),
-            (&json!(4), &json!(5.0))
-        );
+        assert_eq!(metrics["status_counts"]["completed"], 4);
+        assert_eq!(metrics["average_processing_time"], 5.0);
         world.sweep().await;
     }
 }

@@ -83,10 +83,8 @@ async fn answers_have_the_effects_of_the_openapi_document() {
         let id = status.to_string();
         world.create(&id).await;
         handle(&processor, &[&id]).await;
-        let attempts = world
-            .value::<i64>(&format!("SELECT coalesce(sum(attempts), 0) FROM order_work WHERE order_id = '{id}'"))
-            .await;
-        let effect = match (world.status(&id).await.as_str(), attempts) {
+        let attempts = format!("SELECT coalesce(sum(attempts), 0) FROM order_work WHERE order_id = '{id}'");
+        let effect = match (world.status(&id).await.as_str(), world.value::<i64>(&attempts).await) {
             ("completed", _) => "The order is completed",
             ("failed", _) => "The order fails",
             (_, 0) => "The order waits",

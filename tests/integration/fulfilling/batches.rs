@@ -84,14 +84,11 @@ fn peak_memory(process_id: i32) -> u64 {
 async fn add_large_orders(world: &World) -> Vec<String> {
     world.create("o-0").await;
     world.execute("UPDATE orders SET item_ids = array_fill(repeat(chr(128512), 128), ARRAY[500])").await;
-    world
-        .execute(
-            "INSERT INTO orders (order_id, user_id, item_ids, total_amount)
-            SELECT 'o-' || n, user_id, item_ids, total_amount FROM orders, generate_series(1, 9999) AS n;
-            INSERT INTO order_work (order_id, created_at, due_at)
-            SELECT order_id, created_at, now() FROM orders WHERE order_id <> 'o-0'",
-        )
-        .await;
+    let others = "INSERT INTO orders (order_id, user_id, item_ids, total_amount)
+        SELECT 'o-' || n, user_id, item_ids, total_amount FROM orders, generate_series(1, 9999) AS n;
+        INSERT INTO order_work (order_id, created_at, due_at)
+        SELECT order_id, created_at, now() FROM orders WHERE order_id <> 'o-0'";
+    world.execute(others).await;
     numbered("o", 10_000)
 }
 
