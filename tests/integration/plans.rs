@@ -23,6 +23,8 @@ const BATCHES: [i64; 2] = [40, 1_000];
 /// The most rows and the most 8 KiB pages that a statement may read for each order of its batch.
 const MOST_ROWS: f64 = 20.0;
 const MOST_PAGES: f64 = 60.0;
+/// The claim of the active orders.
+const WORKER: &str = "'00000000-0000-0000-0000-000000000001'";
 
 #[tokio::test]
 async fn hot_statements_read_only_their_batch_with_any_statistics() {
@@ -64,10 +66,13 @@ async fn excess(
     arguments: &str,
     (most_rows, most_pages): (f64, f64),
 ) -> Vec<String> {
-    let (start, part) = beginning.split_once(" … ").unwrap_or((beginning, ""));
-    let is_it = |sql: &str| sql.starts_with(start) && sql.contains(part);
-    let statement = recorded.iter().find(|statement| is_it(&flat(&statement.sql)));
-    let statement = statement.unwrap_or_else(|| panic!("no recorded statement begins with {beginning}"));
+    let is_it = |sql: &str| {
+        let mut parts = beginning.split(" … ");
+        parts.next().is_some_and(|start| sql.starts_with(start)) && parts.all(|part| sql.contains(part))
+    };
+    let named: Vec<_> = recorded.iter().filter(|statement| is_it(&flat(&statement.sql))).collect();
+    let [statement, others @ ..] = named.as_slice() else { panic!("no recorded statement begins with {beginning}") };
+    assert!(others.iter().all(|other| other.sql == statement.sql), "{beginning} is not of one statement");
     let mut found = Vec::new();
     // The role has generic plans. A role that existed before may lack that setting.
     for mode in ["generic", "custom"] {
@@ -100,19 +105,18 @@ async fn filled(active: i64) -> AppRole {
         World::fill_database(&sql).await
     };
     let role = AppRole::of(World::copy_of(ENDED_ORDERS.get_or_init(fill).await).await).await;
-    role.world
-        .execute(&format!(
-            "INSERT INTO orders (order_id, user_id, item_ids, total_amount, created_at)
-            SELECT 'z-' || i, 'alice', ARRAY['book-1'], 59.98, now() - i * interval '1 ms' FROM generate_series(1, {active}) AS i;
-            INSERT INTO order_work (order_id, created_at, started_at, due_at, claim)
-            SELECT order_id, created_at, created_at, created_at, '00000000-0000-0000-0000-000000000001' FROM orders
-            WHERE order_id LIKE 'z-%';
-            INSERT INTO orders (order_id, user_id, item_ids, total_amount)
-            SELECT 'c-' || i, 'alice', ARRAY['book-1'], 59.98 FROM generate_series(1, 40) AS i;
-            INSERT INTO order_work (order_id, created_at, due_at) SELECT order_id, now(), now() FROM orders WHERE order_id LIKE 'c-%';
-            INSERT INTO order_ends (order_id, sequence, ended_at) SELECT 'm-' || i, 1, now() - i * interval '1 ms' FROM generate_series(1, {active}) AS i"
-        ))
-        .await;
+    let sql = format!(
+        "INSERT INTO orders (order_id, user_id, item_ids, total_amount, created_at)
+        SELECT 'z-' || i, 'alice', ARRAY['book-1'], 59.98, now() - i * interval '1 ms' FROM generate_series(1, {active}) AS i;
+        INSERT INTO order_work (order_id, created_at, started_at, due_at, claim)
+        SELECT order_id, created_at, created_at, created_at, {WORKER} FROM orders
+        WHERE order_id LIKE 'z-%';
+        INSERT INTO orders (order_id, user_id, item_ids, total_amount)
+        SELECT 'c-' || i, 'alice', ARRAY['book-1'], 59.98 FROM generate_series(1, 40) AS i;
+        INSERT INTO order_work (order_id, created_at, due_at) SELECT order_id, now(), now() FROM orders WHERE order_id LIKE 'c-%';
+        INSERT INTO order_ends (order_id, sequence, ended_at) SELECT 'm-' || i, 1, now() - i * interval '1 ms' FROM generate_series(1, {active}) AS i"
+    );
+    role.world.execute(&sql).await;
     role
 }
 
@@ -123,7 +127,7 @@ fn of_batch(arguments: &str, size: i64) -> String {
         format!("ARRAY[{}]", ids.join(", "))
     };
     let named = [("IDS", ids("z", 1)), ("ENDED", ids("m", 1)), ("FAILED", ids("m", 20)), ("PENDING", ids("c", 1))];
-    let arguments = arguments.replace("SIZE", &size.to_string());
+    let arguments = arguments.replace("SIZE", &size.to_string()).replace("WORKER", WORKER);
     named.iter().fold(arguments, |arguments, (name, ids)| arguments.replace(name, ids))
 }
 

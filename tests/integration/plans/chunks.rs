@@ -31,39 +31,26 @@ const CHUNKS: [(&str, &str, f64, f64); 15] = [
     (COUNT, "'large', 1000", 42_000.0, 90_000.0),
     (COUNT_WITH_ENDS, "'user-7', 1000", 2_000.0, 6_000.0),
     (COUNT_WITH_ENDS, "'large', 1000", 102_000.0, 180_000.0),
-    (ERASE_WITH_ENDS, "'user-7', 100", 600.0, 6_000.0),
-    (
-        "WITH held AS ( SELECT order_id FROM orders WHERE user_id BETWEEN $1 AND $1 AND finished_at",
-        "'user-7', 100",
-        500.0,
-        6_000.0,
-    ),
+    ("WITH held AS … NOT EXISTS (SELECT FROM order_ends", "'user-7', 100", 600.0, 6_000.0),
+    ("WITH held AS … s.order_id = ANY (ARRAY[orders.order_id])) ORDER BY user_id", "'user-7', 100", 500.0, 6_000.0),
     ("SELECT EXISTS (SELECT FROM orders WHERE user_id = $1)", "'user-7'", 1.0, 10.0),
-    (COUNT_FAILED_OF_USER, "'shop', 'refused', 20", 51_000.0, 60_000.0),
-    (COUNT_FAILED, "now() - interval '2 h', now() - interval '1 h', 20", 200.0, 500.0),
-    (COUNT_PENDING, "'large', 1", 21_000.0, 5_000.0),
-    (ACTIVE_ORDERS, "51, 51", 21_000.0, 5_000.0),
+    ("SELECT failure, … matched FROM orders … AND user_id", "'shop', 'refused', 20", 51_000.0, 60_000.0),
+    (
+        "SELECT failure, … matched FROM orders … AND created_at",
+        "now() - interval '2 h', now() - interval '1 h', 20",
+        200.0,
+        500.0,
+    ),
+    ("SELECT count(*) AS matched … user_id = $1 LIMIT", "'large', 1", 21_000.0, 5_000.0),
+    ("SELECT s.order_id, … FROM order_work WHERE started_at IS NOT NULL ORDER", "51, 51", 21_000.0, 5_000.0),
     ("SELECT extract(epoch FROM now() - paused_at)", "SLICE, 180, 600", 7_000.0, 150.0),
     ("WITH chosen AS ( SELECT order_id FROM order_work", "SLICE, 0, 100", 8_000.0, 6_000.0),
-    (
-        "SELECT order_id, (SELECT o.user_id FROM orders AS o WHERE o.order_id = scheduled",
-        "SLICE, 600, 100",
-        7_000.0,
-        600.0,
-    ),
+    ("SELECT order_id, (SELECT … = scheduled", "SLICE, 600, 100", 7_000.0, 600.0),
     ("SELECT order_id, ctid::text AS place FROM order_ends", "0, '(20,0)'", 2_000.0, 40.0),
 ];
 
 const COUNT: &str = "WITH newest AS ( SELECT finished_at IS NULL AS is_active";
 const COUNT_WITH_ENDS: &str = "WITH newest AS ( SELECT finished_at IS NULL OR";
-const ERASE_WITH_ENDS: &str =
-    "WITH held AS ( SELECT order_id FROM orders WHERE user_id … AND NOT EXISTS (SELECT FROM order_ends";
-const COUNT_FAILED_OF_USER: &str =
-    "SELECT failure, count(*) AS orders, … FROM orders AS o WHERE failure IS NOT NULL AND user_id";
-const COUNT_FAILED: &str = "SELECT failure, count(*) AS orders, sum(count(*)) OVER ()::bigint AS matched FROM orders AS o \
-    WHERE failure IS NOT NULL AND created_at";
-const ACTIVE_ORDERS: &str = "SELECT s.order_id, … order_id FROM order_work WHERE started_at IS NOT NULL ORDER";
-const COUNT_PENDING: &str = "SELECT count(*) AS matched FROM order_work AS w CROSS JOIN";
 
 #[tokio::test]
 async fn calls_of_operators_read_only_their_chunk_of_orders() {
