@@ -10,7 +10,7 @@ use serde_json::json;
 use shared::config::Env;
 use shared::db::Store;
 use shared::error::Chain;
-use tests::{Authority, Log, Stack, TlsPostgres, World, call_in_process, eventually, post, store};
+use tests::{Authority, Log, Stack, TlsPostgres, World, call_in_process, post, store, until};
 use tokio::process::Command;
 use tokio::time::sleep;
 use tracing::Level;
@@ -122,10 +122,8 @@ impl Requests {
     /// Waits until this many more have been served.
     async fn serve(&self, more: usize) {
         let enough = self.served.load(Ordering::Relaxed) + more;
-        eventually("requests are served", Duration::from_secs(30), async || {
-            (self.served.load(Ordering::Relaxed) >= enough).then_some(())
-        })
-        .await;
+        let are_served = async || self.served.load(Ordering::Relaxed) >= enough;
+        until("requests are served", Duration::from_secs(30), are_served).await;
     }
 }
 

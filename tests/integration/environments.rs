@@ -90,10 +90,7 @@ async fn sigterm_ends_an_environment_and_closes_its_connection() {
     environment.terminate();
     timeout(Duration::from_secs(5), environment.exited()).await.expect("it ends");
     // A pooler keeps its own for five seconds more.
-    tests::eventually("no connection is left", Duration::from_secs(15), async || {
-        (connections(&world).await.0 == 0).then_some(())
-    })
-    .await;
+    tests::until("no connection is left", Duration::from_secs(15), async || connections(&world).await.0 == 0).await;
 }
 
 /// Lambda sends no event before every registered extension has reported that it is ready.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sandbox::gateway::{Answer, Gateway};
 use sandbox::postgres::{Postgres, free_port};
 use sandbox::runtime::Environment;
-use tests::World;
+use tests::{World, until};
 
 use crate::environments::kill_backends;
 use crate::roles::AppRole;
@@ -49,19 +49,12 @@ impl Functions {
 
     /// Asserts that both functions find the new writer.
     async fn assert_recover(&self) {
-        let writes = async {
-            tests::eventually("an order is created", RECOVERY, async || {
-                (create(&self.gateway, "o-4").await.status == 201).then_some(())
-            })
-            .await;
-        };
-        let processes = async {
-            tests::eventually("an order is completed", RECOVERY, async || {
-                (count_failures(&self.processor, &["o-1"]).await == 0).then_some(())
-            })
-            .await;
-        };
-        tokio::join!(writes, processes);
+        let is_created = async || create(&self.gateway, "o-4").await.status == 201;
+        let is_processed = async || count_failures(&self.processor, &["o-1"]).await == 0;
+        tokio::join!(
+            until("an order is created", RECOVERY, is_created),
+            until("an order is completed", RECOVERY, is_processed)
+        );
         assert_eq!(self.health().await.status, 200);
         let order = self.gateway.call("GET", "/orders/o-1", ADMIN, None).await.expect("an answer");
         assert_eq!(order.body["status"], "completed");

@@ -120,7 +120,7 @@ pub async fn connections(world: &World) -> (usize, usize) {
 
 /// Waits until the functions run no statement.
 pub async fn wait_until_idle(world: &World, within: Duration) {
-    tests::eventually("no statement runs", within, async || (connections(world).await.1 == 0).then_some(())).await;
+    tests::until("no statement runs", within, async || connections(world).await.1 == 0).await;
 }
 
 /// A merchant who answers orders of this prefix with this status, and accepts all others.

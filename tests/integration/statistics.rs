@@ -6,7 +6,7 @@ use std::time::Duration;
 use processor::Outcome;
 use serde_json::{Value, json};
 use shared::db::stats;
-use tests::{NO_AWS, OutcomeBy, World, assert_members, call_in_process, end, eventually, get, handle, with_header};
+use tests::{NO_AWS, OutcomeBy, World, assert_members, call_in_process, end, get, handle, until, with_header};
 
 /// Orders in every state: two pending, one processing, six completed, two failed, one cancelled.
 async fn busy_world() -> World {
@@ -158,8 +158,7 @@ async fn by_hour(world: &World, hours: u32) -> ([i64; 3], i64) {
 /// Waits for the next hour if this one is almost over.
 async fn wait_for_a_long_rest_of_the_hour(world: &World) {
     let is_long = "SELECT now() + interval '15 s' < date_trunc('hour', now()) + interval '1 hour'";
-    let look = async || world.value::<bool>(is_long).await.then_some(());
-    eventually("the next hour", Duration::from_secs(30), look).await;
+    until("the next hour", Duration::from_secs(30), async || world.value(is_long).await).await;
 }
 
 #[tokio::test]

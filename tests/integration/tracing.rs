@@ -66,10 +66,7 @@ async fn run(tracing: &str, daemon: &Daemon) -> (SlowQueues, Gateway, sandbox::m
 
 async fn create_and_complete(gateway: &Gateway, world: &World) {
     assert_eq!(create(gateway, "o-1").await.status, 201);
-    tests::eventually("the order is completed", PATIENCE, async || {
-        (world.status("o-1").await == "completed").then_some(())
-    })
-    .await;
+    tests::until("the order is completed", PATIENCE, async || world.status("o-1").await == "completed").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -42,3 +42,8 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, deadline: 
         sleep(Duration::from_millis(100)).await;
     }
 }
+
+/// Waits until this holds. Panics with `what` after `deadline`.
+pub async fn until(what: &str, deadline: Duration, holds: impl AsyncFn() -> bool) {
+    eventually(what, deadline, || async { holds().await.then_some(()) }).await;
+}

@@ -13,7 +13,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::aws::Http;
 
-use crate::{Answer, connect, eventually, order_with, servers};
+use crate::{Answer, connect, order_with, servers, until};
 
 /// The addresses and tokens of the running stack.
 pub struct Stack {
@@ -113,11 +113,8 @@ impl Stack {
         let sql = connect(self.get("DATABASE_URL")).await;
         let completed = "SELECT count(*) FROM order_states
             WHERE order_id LIKE $1 || '-%' AND status = 'completed' AND attempts = 1";
-        eventually(&format!("all {count} are completed"), PATIENCE, async || {
-            let completed: i64 = sql.query_one(completed, &[&run]).await.expect("PostgreSQL answers").get(0);
-            (completed == count).then_some(())
-        })
-        .await;
+        let completed = async || sql.query_one(completed, &[&run]).await.expect("PostgreSQL answers").get::<_, i64>(0);
+        until(&format!("all {count} are completed"), PATIENCE, async || completed().await == count).await;
     }
 
     /// Sends a GET with the token of this name.

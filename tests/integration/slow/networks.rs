@@ -46,11 +46,9 @@ async fn dropped_packets_return_503_until_the_network_heals() {
     assert!(answers.iter().all(|answer| answer.status == 201), "{answers:?}");
     let sql = postgres.connect().await.unwrap();
     let connections = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'ordermill'";
-    tests::eventually("only a few connections are left", Duration::from_secs(5), async || {
-        let count: i64 = sql.query_one(connections, &[]).await.unwrap().get(0);
-        (usize::try_from(count).unwrap() <= ENVIRONMENTS + 4).then_some(())
-    })
-    .await;
+    let connections = async || sql.query_one(connections, &[]).await.unwrap().get::<_, i64>(0);
+    let are_few = async || usize::try_from(connections().await).unwrap() <= ENVIRONMENTS + 4;
+    tests::until("only a few connections are left", Duration::from_secs(5), are_few).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,7 +17,7 @@ use tokio_postgres::{NoTls, Row};
 use uuid::Uuid;
 
 use super::{PATIENCE, World};
-use crate::{Stack, eventually};
+use crate::{Stack, eventually, until};
 
 /// The name of the database with all migrations that the others are copied from. Each process migrates it once.
 static TEMPLATE: OnceCell<String> = OnceCell::const_new();
@@ -117,8 +117,8 @@ impl World {
     /// Waits until so many of the functions' statements wait for a lock.
     pub async fn wait_for_locked_out(&self, expected: i64) {
         let sql = format!("SELECT count(*) {LOCKED_OUT}");
-        let look = || async { (self.value::<i64>(&sql).await == expected).then_some(()) };
-        eventually("the expected statements wait for a lock", Duration::from_secs(10), look).await;
+        let holds = async || self.value::<i64>(&sql).await == expected;
+        until("the expected statements wait for a lock", Duration::from_secs(10), holds).await;
     }
 
     /// The status of an order in the database.
@@ -214,11 +214,8 @@ async fn migrate_template(stack: &Stack) -> String {
 async fn wait_until_unused(stack: &Stack, name: &str) {
     let admin = connect(stack.get("DATABASE_URL")).await;
     let sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND backend_type = 'client backend'";
-    eventually("the end of the database's sessions", PATIENCE, async || {
-        let open: i64 = admin.query_one(sessions, &[&name]).await.expect("PostgreSQL answers").get(0);
-        (open == 0).then_some(())
-    })
-    .await;
+    let sessions = async || admin.query_one(sessions, &[&name]).await.expect("PostgreSQL answers").get::<_, i64>(0);
+    until("the end of the database's sessions", PATIENCE, async || sessions().await == 0).await;
 }
 
 async fn create_from(stack: &Stack, name: &str, template: &str) -> String {
