@@ -34,12 +34,11 @@ async fn valid_orders_are_created_and_invalid_ones_refused_in_place() {
 async fn five_hundred_orders_are_stored_as_sent() {
     let SlowQueues { world, queues, .. } = SlowQueues::new(&[]).await;
     let awkward = ["\"", "\\", "{}", "a,b", "NULL", "'", "ü\u{2028}", "{\"a\":[]}"];
-    let orders: Vec<_> = (0..500)
-        .map(|number| {
-            let items: Vec<_> = awkward.iter().cycle().skip(number).take(1 + number % 5).collect();
-            json!({"order_id": format!("o-{number}"), "user_id": "al\"ice\\", "item_ids": items, "total_amount": number})
-        })
-        .collect();
+    let order = |number: usize| {
+        let items: Vec<_> = awkward.iter().cycle().skip(number).take(1 + number % 5).collect();
+        json!({"order_id": format!("o-{number}"), "user_id": "al\"ice\\", "item_ids": items, "total_amount": number})
+    };
+    let orders: Vec<_> = (0..500).map(order).collect();
     let result = create_all(&world, &orders).await;
     assert_eq!(statuses(&result), [201; 500]);
     for number in [0, 1, 4, 7, 499] {

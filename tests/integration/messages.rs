@@ -63,10 +63,8 @@ fn logged(source: &str) -> Vec<Message> {
 fn fields(call: &str) -> Vec<&str> {
     let message = format!("\"{}\"", last_literal(call));
     let (fields, _) = call.split_once(&message).unwrap();
-    fields
-        .split(',')
-        .map(|field| field.split('=').next().unwrap_or_default().trim().trim_start_matches(['%', '?']))
-        .collect()
+    let names = fields.split(',').map(|field| field.split('=').next().unwrap_or_default());
+    names.map(|name| name.trim().trim_start_matches(['%', '?'])).collect()
 }
 
 /// The rows of the table.
@@ -80,11 +78,8 @@ fn documented() -> BTreeSet<Message> {
         assert!(is_complete, "a row lacks a meaning or a remedy: {line}");
         Some((level.to_owned(), message.strip_prefix('`')?.strip_suffix('`')?.to_owned()))
     };
-    section
-        .lines()
-        .filter(|line| LEVELS.iter().any(|level| line.starts_with(&format!("| {level} |"))))
-        .filter_map(row)
-        .collect()
+    let of_table = section.lines().filter(|line| LEVELS.iter().any(|level| line.starts_with(&format!("| {level} |"))));
+    of_table.filter_map(row).collect()
 }
 
 #[test]

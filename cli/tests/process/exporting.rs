@@ -44,10 +44,8 @@ fn exported(folder: &TempDir, report: &Value) -> Vec<String> {
     let bytes = read(folder.path().join("orders")).unwrap();
     let sums = Command::new("sha256sum").arg(folder.path().join("orders")).output().unwrap();
     let digest = text(&sums.stdout).split(' ').next().unwrap();
-    let ids: Vec<_> = text(&bytes)
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap()["order_id"].as_str().unwrap().to_owned())
-        .collect();
+    let id = |line| serde_json::from_str::<Value>(line).unwrap()["order_id"].as_str().unwrap().to_owned();
+    let ids: Vec<_> = text(&bytes).lines().map(id).collect();
     let expected = (&report["sha256"], &report["bytes"], &report["orders"]);
     assert_eq!(expected, (&digest.into(), &bytes.len().into(), &ids.len().into()));
     ids

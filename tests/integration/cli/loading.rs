@@ -90,14 +90,11 @@ async fn load_counts_a_lost_order_beside_a_refused_one_that_exists() {
         let query = request.uri().query().unwrap_or_default();
         // The first call is refused, but its order exists. The other call's order does not.
         let listed = query.split('&').find_map(|pair| pair.strip_prefix("order_id=").filter(|id| id.ends_with("-0")));
+        let orders: Vec<_> = listed.map(completed).into_iter().collect();
         let answered = match (request.method().as_str(), request.uri().path()) {
             ("POST", _) => json(if calls.fetch_add(1, Ordering::SeqCst) == 0 { 422 } else { 201 }, "{}"),
             (_, "/metrics") => json(403, "{}"),
-            _ => json(
-                200,
-                value!({"orders": listed.map(completed).into_iter().collect::<Vec<_>>(), "next_cursor": null})
-                    .to_string(),
-            ),
+            _ => json(200, value!({"orders": orders, "next_cursor": null}).to_string()),
         };
         std::future::ready(Some(answered))
     });

@@ -96,14 +96,11 @@ fn shown(widgets: &[Value]) -> impl Iterator<Item = [&Value; 3]> {
 pub fn metrics(template: &Template) -> Vec<String> {
     let widgets = template.dashboard();
     let shown = shown(&widgets).map(|metric| ("OperatorDashboard", metric));
-    watched(template)
-        .into_iter()
-        .chain(shown)
-        .filter_map(|(name, metric)| {
-            let [namespace, metric, dimension] = metric.map(|text| text.as_str().unwrap_or_default());
-            breach(!is_known(namespace, metric, dimension), format!("{name}: there is no {namespace} {metric}"))
-        })
-        .collect()
+    let unknown = |(name, metric): (&str, [&Value; 3])| {
+        let [namespace, metric, dimension] = metric.map(|text| text.as_str().unwrap_or_default());
+        breach(!is_known(namespace, metric, dimension), format!("{name}: there is no {namespace} {metric}"))
+    };
+    watched(template).into_iter().chain(shown).filter_map(unknown).collect()
 }
 
 /// All callers of a function with an alias call the alias.

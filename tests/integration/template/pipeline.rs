@@ -118,11 +118,8 @@ fn trusted_subject(prefix: &str) -> Value {
     let commands = rest.split_once('\n').unwrap().1.split("\naws iam create-role").next().unwrap();
     let script = format!("gh() {{ echo '{prefix}'; }}\n{}", commands.replace("cat > trust.json", "cat"));
     let mut bash = std::process::Command::new("bash");
-    bash.env("REPO", "shop/ordermill")
-        .env("STAGE", "prod")
-        .env("PARTITION", "aws")
-        .env("ACCOUNT", "111122223333")
-        .args(["-euc", &script]);
+    bash.envs([("REPO", "shop/ordermill"), ("STAGE", "prod"), ("PARTITION", "aws"), ("ACCOUNT", "111122223333")]);
+    bash.args(["-euc", &script]);
     let text = String::from_utf8(bash.output().unwrap().stdout).unwrap();
     let policy: Value = serde_json::from_str(&text[text.find('{').unwrap()..]).unwrap();
     policy["Statement"][0]["Condition"]["StringEquals"]["token.actions.githubusercontent.com:sub"].clone()
@@ -256,11 +253,9 @@ fn every_stack_has_its_own_folder_for_its_code() {
 fn workflows_check_out_by_an_action_of_a_supported_node() {
     for name in ["ci", "deploy"] {
         let workflow = read_to_string(format!("../.github/workflows/{name}.yml")).unwrap();
-        let versions: Vec<u32> = workflow
-            .lines()
-            .filter(|line| line.contains("uses: actions/checkout@"))
-            .map(|line| line.split_once("# v").unwrap().1.split('.').next().unwrap().parse().unwrap())
-            .collect();
+        let steps = workflow.lines().filter(|line| line.contains("uses: actions/checkout@"));
+        let version = |line: &str| line.split_once("# v").unwrap().1.split('.').next().unwrap().parse().unwrap();
+        let versions: Vec<u32> = steps.map(version).collect();
         assert!(versions.len() > 1 && versions.iter().all(|version| *version >= 5), "{name}: {versions:?}");
     }
 }

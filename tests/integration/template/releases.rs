@@ -18,10 +18,8 @@ pub fn deadlines(template: &Template) -> Vec<String> {
     let functions = template.resources("AWS::Lambda::Function").into_iter().filter_map(differs);
     let impatient = |(name, resource): (&str, &Value)| {
         let timeout = number(&template.properties(named(&resource["ServiceToken"]))["Timeout"]);
-        breach(
-            number(&resource["ServiceTimeout"]) < timeout + NETWORK_IS_LATE,
-            format!("{name}: fails before its function"),
-        )
+        let is_short = number(&resource["ServiceTimeout"]) < timeout + NETWORK_IS_LATE;
+        breach(is_short, format!("{name}: fails before its function"))
     };
     functions.chain(template.resources("Custom::Migration").into_iter().filter_map(impatient)).collect()
 }
@@ -79,11 +77,8 @@ pub fn accounts(template: &Template) -> Vec<String> {
     let stages = template.resources("AWS::ApiGatewayV2::Stage").into_iter();
     let misnamed = stages.filter_map(|(_, stage)| {
         let group = named(&stage["AccessLogSettings"]["DestinationArn"]);
-        let name = template.properties(group)["LogGroupName"].to_string();
-        breach(
-            !name.contains("\"/aws/vendedlogs/"),
-            format!("{group}: needs an entry in the account's resource policy"),
-        )
+        let is_vended = template.properties(group)["LogGroupName"].to_string().contains("\"/aws/vendedlogs/");
+        breach(!is_vended, format!("{group}: needs an entry in the account's resource policy"))
     });
     let bounded = template.resources("AWS::IAM::Role").into_iter();
     let bounds: Vec<_> = bounded.map(|(name, role)| (name, role.get("PermissionsBoundary"))).collect();

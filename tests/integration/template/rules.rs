@@ -94,10 +94,8 @@ fn retention(template: &Template) -> Vec<String> {
         let policy = &queue["RedrivePolicy"];
         let dead = &template.properties(named(policy.get("deadLetterTargetArn")?))["MessageRetentionPeriod"];
         let lost = number(dead) <= number(&queue["MessageRetentionPeriod"]);
-        breach(
-            lost || number(&policy["maxReceiveCount"]) < 5,
-            format!("{name}: expires dead letters early, or allows too few receives"),
-        )
+        let few = number(&policy["maxReceiveCount"]) < 5;
+        breach(lost || few, format!("{name}: expires dead letters early, or allows too few receives"))
     };
     template.resources("AWS::SQS::Queue").into_iter().filter_map(short).collect()
 }
@@ -150,10 +148,8 @@ fn foreign_policies(template: &Template) -> Vec<String> {
 fn roles(template: &Template) -> Vec<String> {
     let mut seen = HashSet::new();
     let functions = template.resources("AWS::Lambda::Function").into_iter();
-    functions
-        .filter(|(_, each)| !seen.insert(named(&each["Role"])))
-        .map(|(name, _)| format!("{name}: shares a role"))
-        .collect()
+    let sharing = functions.filter(|(_, each)| !seen.insert(named(&each["Role"])));
+    sharing.map(|(name, _)| format!("{name}: shares a role")).collect()
 }
 
 /// No function's variable contains a password. The webhook's signing secret is the only exception.
@@ -166,12 +162,11 @@ fn variables(template: &Template) -> Vec<String> {
         breach(is_secret, format!("{function}: {name} is a password"))
     };
     let functions = template.resources("AWS::Lambda::Function").into_iter();
-    functions
-        .flat_map(|(name, function)| {
-            let variables = function["Environment"]["Variables"].as_object();
-            variables.into_iter().flatten().filter_map(|each| secret(name, each)).collect::<Vec<_>>()
-        })
-        .collect()
+    let of_function = |(name, function): (&str, &Value)| {
+        let variables = function["Environment"]["Variables"].as_object();
+        variables.into_iter().flatten().filter_map(|each| secret(name, each)).collect::<Vec<_>>()
+    };
+    functions.flat_map(of_function).collect()
 }
 
 /// The paths that need no token by design.
