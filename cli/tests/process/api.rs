@@ -19,12 +19,8 @@ pub enum Manner {
     WithoutLists,
     /// It answers every call 403, as AWS does without the right.
     Refusing,
-    /// It is healthy, and answers every other call 401.
-    Unauthorized,
-    /// It is healthy, and answers every other call 403.
-    Forbidding,
-    /// It is healthy, and answers every other call 503.
-    HealthyAlone,
+    /// It is healthy, and answers every other call with this status.
+    HealthyBut(u16),
     /// It accepts calls and never answers.
     Silent,
     /// It never answers a call that creates orders.
@@ -145,16 +141,14 @@ impl State {
     fn answer(&self, request: &Request, manner: Manner) -> Response {
         let path = request.uri().to_string();
         let mut orders = self.orders.lock().unwrap();
-        let (status, answer) = match (request.method().as_str(), path.split('?').next().unwrap()) {
-            _ if manner == Manner::Unavailable && !self.is_sound.load(Ordering::SeqCst) => {
+        let (status, answer) = match (manner, request.method().as_str(), path.split('?').next().unwrap()) {
+            (Manner::Unavailable, ..) if !self.is_sound.load(Ordering::SeqCst) => {
                 (503, json!({"title": "Service temporarily unavailable"}))
             }
-            _ if manner == Manner::Refusing => (403, json!({"__type": "AccessDeniedException", "message": "no right"})),
-            ("GET", "/healthz") => (200, json!({"status": "ok"})),
-            _ if manner == Manner::HealthyAlone => (503, json!({"title": "Service temporarily unavailable"})),
-            _ if manner == Manner::Forbidding => (403, json!({"message": "Forbidden"})),
-            _ if manner == Manner::Unauthorized => (401, json!({"message": "Unauthorized"})),
-            ("POST", "/orders") => {
+            (Manner::Refusing, ..) => (403, json!({"__type": "AccessDeniedException", "message": "no right"})),
+            (_, "GET", "/healthz") => (200, json!({"status": "ok"})),
+            (Manner::HealthyBut(status), ..) => (status, json!({"message": "refused"})),
+            (_, "POST", "/orders") => {
                 let mut order = order(&serde_json::from_slice(request.body()).unwrap_or_default());
                 if manner == Manner::ListingOnce {
                     order["status"] = "completed".into();
@@ -162,20 +156,20 @@ impl State {
                 orders.push(order);
                 (201, json!({}))
             }
-            ("GET", "/orders") if manner == Manner::WithoutLists && !path.contains("limit=1&") => (404, json!({})),
-            ("GET", "/orders") if manner == Manner::ListingOnce && self.has_listed_ids(&path) => (404, json!({})),
-            ("GET", "/orders") => {
+            (Manner::WithoutLists, "GET", "/orders") if !path.contains("limit=1&") => (404, json!({})),
+            (Manner::ListingOnce, "GET", "/orders") if self.has_listed_ids(&path) => (404, json!({})),
+            (_, "GET", "/orders") => {
                 let page = page(&orders, &path);
                 let names_new = page["orders"].as_array().unwrap().iter().any(|order| order["order_id"] == "new");
                 self.has_listed_new.fetch_or(names_new, Ordering::SeqCst);
                 (200, page)
             }
-            ("GET", "/metrics") if manner == Manner::ListingOnce => {
+            (Manner::ListingOnce, "GET", "/metrics") => {
                 let counts = json!({"pending": 0, "processing": 0, "completed": orders.len()});
                 (200, json!({"total_orders": orders.len(), "status_counts": counts}))
             }
-            ("GET", "/metrics") => (403, json!({})),
-            ("GET", path) => {
+            (_, "GET", "/metrics") => (403, json!({})),
+            (_, "GET", path) => {
                 let rest = path.strip_prefix("/orders/").unwrap_or_default();
                 let (order_id, part) = rest.split_once('/').unwrap_or((rest, ""));
                 let found = orders.iter().find(|order| order["order_id"] == order_id);

@@ -17,6 +17,9 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+use api::{Api, Manner};
+use ending::at;
+
 /// The program, without this process's environment.
 fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ordermill"));
@@ -65,14 +68,14 @@ fn wrong_usage_ends_with_two() {
 
 #[test]
 fn tail_refuses_what_is_no_identifier_before_a_call() {
-    let api = api::Api::start(api::Manner::Sound);
+    let api = Api::start(Manner::Sound);
     for (what, rule) in [
         (&[""][..], "must be 1 to 64 characters"),
         (&["a/b"], "must be 1 to 64 characters"),
         (&[".."], "must be 1 to 64 characters"),
         (&["--user", ""], "must be 1 to 128 characters"),
     ] {
-        let output = run(&[&["tail", "--url", &api.url(), "--token", "a.e30.b"], what].concat(), &[]);
+        let output = at(&api, &[&["tail"], what].concat()).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         assert!(text(&output.stderr).contains(rule), "{output:?}");
     }
@@ -111,8 +114,8 @@ fn unreachable_service_ends_with_status_three() {
 
 #[test]
 fn doctor_of_an_api_that_is_healthy_alone_ends_with_three() {
-    let api = api::Api::start(api::Manner::HealthyAlone);
-    let output = run(&["--json", "doctor"], &[("ORDERMILL_URL", &*api.url()), ("ORDERMILL_TOKEN", "a.e30.b")]);
+    let api = Api::start(Manner::HealthyBut(503));
+    let output = at(&api, &["--json", "doctor"]).output().unwrap();
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     let without_token = run(&["--json", "doctor"], &[("ORDERMILL_URL", &*api.url())]);
     assert_eq!(without_token.status.code(), Some(1), "{without_token:?}");
@@ -152,9 +155,8 @@ fn file_without_a_certificate_is_refused_at_once() {
 
 #[test]
 fn load_refuses_a_file_that_it_can_not_write_before_its_run() {
-    let api = api::Api::start(api::Manner::Sound);
-    let place = [("ORDERMILL_URL", &*api.url()), ("ORDERMILL_TOKEN", "a.e30.b")];
-    let output = run(&["load", "-n", "1", "--svg", "/nowhere/plot.svg"], &place);
+    let api = Api::start(Manner::Sound);
+    let output = at(&api, &["load", "-n", "1", "--svg", "/nowhere/plot.svg"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     assert!(text(&output.stderr).starts_with("ordermill: /nowhere/plot.svg can't be written"), "{output:?}");
     assert_eq!(api.calls(""), 0);

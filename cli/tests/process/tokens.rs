@@ -1,6 +1,7 @@
 //! The token: where it goes, and what a command says without a usable one.
 
 use super::api::{Api, Manner};
+use super::ending::at;
 use super::{finding, json, run, text};
 
 #[test]
@@ -14,17 +15,16 @@ fn token_is_not_sent_by_plain_http_to_another_machine() {
 
 #[test]
 fn refused_token_ends_each_command_with_three() {
-    let api = Api::start(Manner::Unauthorized);
-    let place = [("ORDERMILL_URL", &*api.url()), ("ORDERMILL_TOKEN", "a.e30.b")];
+    let api = Api::start(Manner::HealthyBut(401));
     for command in [&["doctor"][..], &["load", "-n", "1"], &["tail"], &["export", "--from", "2026-01-01"]] {
-        let output = run(command, &place);
+        let output = at(&api, command).output().unwrap();
         assert_eq!(output.status.code(), Some(3), "{command:?}: {output:?}");
     }
 }
 
 #[test]
 fn token_that_only_creates_orders_needs_no_access_to_a_list() {
-    let api = Api::start(Manner::Forbidding);
+    let api = Api::start(Manner::HealthyBut(403));
     // `{"scope": "orders/write"}`, `{"scope": "orders/read"}` and `{"scope": "openid"}`.
     for (claims, state, code) in [
         ("eyJzY29wZSI6ICJvcmRlcnMvd3JpdGUifQ", "not_checked", 1),
@@ -40,7 +40,7 @@ fn token_that_only_creates_orders_needs_no_access_to_a_list() {
 
 #[test]
 fn call_without_a_token_says_how_to_give_one() {
-    let api = Api::start(Manner::Unauthorized);
+    let api = Api::start(Manner::HealthyBut(401));
     for command in [&["load", "-n", "1"][..], &["tail"], &["tail", "o-1"], &["export", "--from", "2026-01-01"]] {
         let output = run(command, &[("ORDERMILL_URL", &*api.url())]);
         assert!(text(&output.stderr).contains("give --token or ORDERMILL_TOKEN"), "{command:?}: {output:?}");
