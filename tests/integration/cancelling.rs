@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tests::{World, actor, call_in_process, handle, order_with, post, post_empty};
+use tests::{Log, World, actor, call_in_process, handle, order_with, post, post_empty};
+use tracing::Level;
 
 async fn cancel(world: &World, options: Value) -> Value {
     world.post("/orders/cancel", &options).await.expect(200)
@@ -51,9 +52,11 @@ async fn only_pending_orders_that_match_are_cancelled() {
     }
     // The work of an order may begin after a call has found it.
     let (begun, olga) = (["o-1".parse().unwrap()], "olga".parse().unwrap());
-    assert_eq!(world.store().cancel(&begun, None, actor(&olga)).await.unwrap(), 0);
+    assert_eq!(world.store().cancel(&begun, None, actor(&olga)).await.unwrap(), []);
+    let log = Log::listen(Level::INFO);
     let report = cancel(&world, json!({"dry_run": false, "user_id": "alice"})).await;
     assert_eq!(report, json!({"dry_run": false, "matched": 2, "cancelled": 2}));
+    assert!(log.text().contains("order_ids=\"o-2 o-3\""), "{}", log.text());
     for (order_id, status) in [("o-1", "processing"), ("o-2", "cancelled"), ("o-3", "cancelled"), ("b-1", "pending")] {
         assert_eq!(world.status(order_id).await, status, "{order_id}");
     }
