@@ -10,7 +10,7 @@
 
 use std::io::stdout;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use metrics::Unit;
@@ -24,7 +24,9 @@ const COLLECTED_FOR: Duration = Duration::from_secs(10);
 const MOST_VALUES: usize = 100;
 
 static COLLECTOR: OnceLock<&Collector> = OnceLock::new();
-static FLUSHED: LazyLock<Mutex<Instant>> = LazyLock::new(|| Mutex::new(Instant::now()));
+/// The time of the last write; `None` before the first. An environment writes at the end of its first invocation: it may get no other
+/// one for minutes.
+static FLUSHED: Mutex<Option<Instant>> = Mutex::new(None);
 static MEASURED: AtomicUsize = AtomicUsize::new(0);
 static IS_URGENT: AtomicBool = AtomicBool::new(false);
 
@@ -133,7 +135,8 @@ pub(super) fn init(env: &Env) {
 
 /// Writes the collected metrics if their time is over or one of them is urgent.
 pub fn flush_if_due() {
-    let is_old = FLUSHED.lock().unwrap_or_else(PoisonError::into_inner).elapsed() >= COLLECTED_FOR;
+    let flushed = *FLUSHED.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_old = flushed.is_none_or(|at| at.elapsed() >= COLLECTED_FOR);
     if IS_URGENT.swap(false, Ordering::Relaxed) || is_old {
         flush();
     }
@@ -141,7 +144,7 @@ pub fn flush_if_due() {
 
 /// Writes the collected metrics.
 pub fn flush() {
-    *FLUSHED.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    *FLUSHED.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     MEASURED.store(0, Ordering::Relaxed);
     if let Some(collector) = COLLECTOR.get()
         && let Err(error) = collector.flush(stdout().lock())
