@@ -76,7 +76,8 @@ impl Mapping {
     /// visible again after their visibility timeout.
     async fn deliver(&self, messages: &[Message]) {
         let Ok(answer) = self.pool.invoke(event(messages)).await else { return };
-        let Some(failures) = failures(&answer) else { return };
+        let is_of_batch = |id: &str| messages.iter().any(|message| message.id == id);
+        let Some(failures) = failures(&answer, is_of_batch) else { return };
         for message in messages.iter().filter(|message| !failures.contains(&message.id)) {
             self.queues.delete(&message.receipt);
         }
@@ -157,25 +158,43 @@ pub fn messages<T: AsRef<str>>(bodies: &[T]) -> Bytes {
     event(&bodies.iter().enumerate().map(message).collect::<Vec<_>>())
 }
 
-/// The ids of the failed messages. Returns `None` for an answer that is not a batch response, which fails the whole batch.
-fn failures(answer: &[u8]) -> Option<HashSet<String>> {
+/// The ids of the failed messages, by Lambda's rule. An empty answer, a null one and one without a list report no failure. Returns
+/// `None` if the whole batch fails: the answer is not JSON, or an identifier is missing, empty or of no message of the batch.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html>
+fn failures(answer: &[u8], is_of_batch: impl Fn(&str) -> bool) -> Option<HashSet<String>> {
+    let answer = if answer.is_empty() { b"null" } else { answer };
     let answer: Value = serde_json::from_slice(answer).ok()?;
-    let failures = answer["batchItemFailures"].as_array()?;
-    failures.iter().map(|failure| failure["itemIdentifier"].as_str().map(str::to_owned)).collect()
+    let failures = &answer["batchItemFailures"];
+    if failures.is_null() {
+        return Some(HashSet::new());
+    }
+    let id = |failure: &Value| failure["itemIdentifier"].as_str().filter(|id| is_of_batch(id)).map(str::to_owned);
+    failures.as_array()?.iter().map(id).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn read(answer: &str) -> Option<Vec<String>> {
+        failures(answer.as_bytes(), |id| id == "m-1").map(Vec::from_iter)
+    }
+
+    #[test]
+    fn answer_without_failures_is_a_complete_success() {
+        for answer in ["", "null", "{}", r#"{"batchItemFailures":null}"#, r#"{"batchItemFailures":[]}"#] {
+            assert_eq!(read(answer), Some(Vec::new()), "{answer}");
+        }
+        let one = r#"{"batchItemFailures":[{"itemIdentifier":"m-1"}]}"#;
+        assert_eq!(read(one), Some(vec!["m-1".to_owned()]));
+    }
+
     #[test]
     fn invalid_answer_fails_the_whole_batch() {
-        assert_eq!(failures(br#"{"batchItemFailures":[]}"#), Some(HashSet::new()));
-        assert_eq!(
-            failures(br#"{"batchItemFailures":[{"itemIdentifier":"m-1"}]}"#),
-            Some(HashSet::from(["m-1".to_owned()]))
-        );
-        assert_eq!(failures(b"null"), None);
-        assert_eq!(failures(br#"{"batchItemFailures":[{}]}"#), None);
+        assert_eq!(read("{"), None);
+        for failure in ["{}", r#"{"itemIdentifier":null}"#, r#"{"itemIdentifier":""}"#, r#"{"itemIdentifier":"m-2"}"#] {
+            let answer = format!(r#"{{"batchItemFailures":[{{"itemIdentifier":"m-1"}},{failure}]}}"#);
+            assert_eq!(read(&answer), None, "{answer}");
+        }
     }
 }
