@@ -84,6 +84,11 @@ async fn receive(shared: &Shared, queue: &str, input: &Value) -> Value {
     let max = input["MaxNumberOfMessages"].as_u64().and_then(|max| usize::try_from(max).ok()).unwrap_or(1);
     let wait = seconds(&input["WaitTimeSeconds"]).unwrap_or_default();
     let received = shared.receive(queue, max, wait).await;
+    if let Some(time) = seconds(&input["VisibilityTimeout"]) {
+        for message in &received {
+            shared.with(queue, |queue| queue.change_visibility(&message.receipt, time));
+        }
+    }
     json!({"Messages": received.iter().map(message).collect::<Vec<_>>()})
 }
 
@@ -169,4 +174,21 @@ fn bodies(input: &Value) -> Vec<String> {
         .filter_map(|entry| entry["MessageBody"].as_str().or(entry["Detail"].as_str()))
         .map(str::to_owned)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::{DEAD_LETTERS, Queues};
+
+    #[tokio::test]
+    async fn receive_makes_messages_invisible_for_the_time_that_it_names() {
+        let hook = Arc::new(|_| Box::pin(async { Ruling::Pass }) as _);
+        let queues = Queues::start(Duration::from_mins(1), 10, hook).await.unwrap();
+        send(&queues.shared, DEAD_LETTERS, &json!({"MessageBody": "o-1"})).unwrap();
+        for (asked, received) in [(json!(0), 1), (json!(null), 1), (json!(0), 0)] {
+            let answer = receive(&queues.shared, DEAD_LETTERS, &json!({"VisibilityTimeout": asked})).await;
+            assert_eq!(answer["Messages"].as_array().map(Vec::len), Some(received), "{asked}");
+        }
+    }
 }
