@@ -1,7 +1,7 @@
 //! The invariants of every state and every step.
 
 use crate::steps::Action;
-use crate::{Claim, Due, MAX_ATTEMPTS, ORDERS, Order, Outcome, State};
+use crate::{Claim, Due, MAX_ATTEMPTS, ORDERS, Order, Outcome, State, TOKENS};
 
 /// A broken invariant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,9 +68,9 @@ fn of_change(before: &Order, action: Action, after: &Order) -> Option<Broken> {
         return Some(Broken::EndIsFinal);
     }
     let row = before.row?;
-    let is_running = matches!(row.claim, Claim::Held(_)) && row.due == Due::Later;
+    let is_running = TOKENS.contains(&row.claim) && row.due == Due::Later;
     let is_lost = after.row.is_none_or(|after| after.claim != row.claim);
-    if is_running && is_lost && actor(action).is_none_or(|worker| row.claim != Claim::Held(worker)) {
+    if is_running && is_lost && actor(action).is_none_or(|worker| row.claim != TOKENS[worker]) {
         return Some(Broken::RunningLeaseIsExclusive);
     }
     let after = after.row?;

@@ -1,12 +1,13 @@
 //! A model of the life of orders, small enough that every interleaving is explored: two orders, two workers, and the
 //! statements of `shared/src/db/` (`claim.rs`, `finish.rs`, `cancel.rs`, `requeue.rs`, `retry.rs` and `pause.rs`), each one atomic action.
 //!
-//! The model simplifies three things, without excluding an interleaving:
+//! The model simplifies four things, without excluding an interleaving:
 //! - **Clocks.** A time is in the future, past, or past by more than the grace period; time passes for each row at any moment. So
 //!   a lease may run out under a worker that still runs, which the time-outs prevent on Lambda.
 //! - **Sends.** A message is sent together with the statement before it. Messages may be lost, duplicated and late, so a crash
 //!   between the two is a lost message, and a late send is a late message.
 //! - **Tokens.** A token is the invocation that drew it; when the invocation ends, the token is lost.
+//! - **Dead letters.** A dead letter counts for the invocation that sent it and for no later one, which needs a letter of its own.
 //!
 //! [`search::explore`] checks each state and each step against [`invariants`], and finds states that leave an order stuck.
 //! Each [`Mutant`] breaks one rule of the statements; the tests show that the search finds it.
@@ -60,11 +61,16 @@ pub enum Due {
 pub enum Claim {
     /// There is no token.
     Free,
-    /// The current invocation of this worker holds it.
-    Held(usize),
+    /// The current invocation of the first worker holds it.
+    First,
+    /// That of the second worker holds it.
+    Second,
     /// The invocation that held it has ended.
     Lost,
 }
+
+/// The token of each worker's current invocation.
+pub const TOKENS: [Claim; WORKERS] = [Claim::First, Claim::Second];
 
 /// A row of `order_work`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -87,54 +93,39 @@ pub struct Order {
     pub outcome: Option<Outcome>,
     /// Whether its processing has started.
     pub started: bool,
-    /// Whether it failed because its attempts were used up.
+    /// Whether it failed in this step because its attempts were used up.
     pub given_up: bool,
     /// Its row of `order_work`.
     pub row: Option<Row>,
     /// Whether the queue holds a visible message. One is enough: each worker may hold another.
     pub message: bool,
-    /// Whether the dead-letter queue holds a message.
+    /// Whether the dead-letter queue holds a letter of a running invocation.
     pub dead_letter: bool,
 }
 
-/// The state of an order in a worker's batch.
+/// The state of an order in a worker's batch. The statements of an invocation follow in the order of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Part {
-    /// It is not, or no longer, in the batch.
+    /// It is not in the batch, or no longer.
     Out,
     /// The worker holds its message.
     Received,
     /// The worker has claimed it and processes it.
     Claimed,
-    /// The worker has claimed it, and its attempts are used up.
+    /// It is due again later.
+    Later,
+    /// Its attempts are used up.
     GivenUp,
     /// Its attempts are used up, and its dead letter is sent.
     DeadLettered,
-    /// Its end is recorded, or the lease was lost. The worker still holds its message.
+    /// Its attempts are used up, and its dead letter was refused.
+    Refused,
+    /// Its end is recorded, it is rescheduled, or the lease was lost. The worker still holds its message.
     Done,
 }
 
-/// The stage of a worker's invocation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Stage {
-    /// There is no invocation.
-    Idle,
-    /// Before the claim of the batch.
-    Received,
-    /// Before the ends are recorded.
-    Working,
-    /// Before the other orders are rescheduled and the messages deleted.
-    Recorded,
-}
-
-/// A worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Worker {
-    /// The stage of its invocation.
-    pub stage: Stage,
-    /// The state of each order in its batch.
-    pub parts: [Part; ORDERS],
-}
+/// The batch of a worker's invocation. Without an invocation, each order is [`Part::Out`].
+pub type Batch = [Part; ORDERS];
 
 /// A state of the whole model.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -142,7 +133,7 @@ pub struct State {
     /// The orders.
     pub orders: [Order; ORDERS],
     /// The workers.
-    pub workers: [Worker; WORKERS],
+    pub workers: [Batch; WORKERS],
     /// The operator's remaining retries.
     pub retries: u8,
     /// How many pauses the operator has left.
@@ -159,10 +150,9 @@ impl State {
         let row = Row { due: Due::Later, claim: Claim::Free, attempts: 0, requeued: false };
         let order =
             Order { outcome: None, started: false, given_up: false, row: Some(row), message: true, dead_letter: false };
-        let worker = Worker { stage: Stage::Idle, parts: [Part::Out; ORDERS] };
         Self {
             orders: [order; ORDERS],
-            workers: [worker; WORKERS],
+            workers: [[Part::Out; ORDERS]; WORKERS],
             retries: RETRIES,
             pauses: PAUSES,
             paused: false,
@@ -170,8 +160,13 @@ impl State {
         }
     }
 
-    /// The representative of all states that differ from this one only in the numbering of workers and orders.
-    pub fn canonical(self) -> Self {
+    /// The representative of all states that differ from this one only in the numbering of workers and orders, in whether an ended
+    /// order failed for its attempts, or in a dead letter whose invocation is over.
+    pub fn canonical(mut self) -> Self {
+        for (index, order) in self.orders.iter_mut().enumerate() {
+            order.given_up = false;
+            order.dead_letter &= self.workers.iter().any(|batch| batch[index] == Part::DeadLettered);
+        }
         let other_workers = self.with_workers_swapped();
         let (orders, both) = (self.with_orders_swapped(), other_workers.with_orders_swapped());
         self.min(other_workers).min(orders).min(both)
@@ -181,9 +176,11 @@ impl State {
         let mut state = self.clone();
         state.workers.swap(0, 1);
         for row in state.orders.iter_mut().filter_map(|order| order.row.as_mut()) {
-            if let Claim::Held(worker) = row.claim {
-                row.claim = Claim::Held(1 - worker);
-            }
+            row.claim = match row.claim {
+                Claim::First => Claim::Second,
+                Claim::Second => Claim::First,
+                other => other,
+            };
         }
         state
     }
@@ -191,9 +188,7 @@ impl State {
     fn with_orders_swapped(&self) -> Self {
         let mut state = self.clone();
         state.orders.swap(0, 1);
-        for worker in &mut state.workers {
-            worker.parts.swap(0, 1);
-        }
+        state.workers.iter_mut().for_each(|batch| batch.swap(0, 1));
         state
     }
 }

@@ -1,5 +1,5 @@
 //! Explores every reachable state, breadth first, so that a broken invariant is found by a shortest path. States that differ
-//! only in the numbering of workers and orders are explored once.
+//! only in their numbering of workers and orders, or in what no later step depends on, are explored once.
 
 use rustc_hash::FxHashMap;
 
@@ -23,7 +23,7 @@ struct Reached {
     numbers: FxHashMap<State, usize>,
     /// For each state, the step that first reached it.
     from: Vec<Option<(usize, Action)>>,
-    /// The steps that are not optional, as (to, from).
+    /// The steps that are not optional, as (from, to).
     edges: Vec<(usize, usize)>,
 }
 
@@ -43,7 +43,7 @@ pub fn explore(mutant: Option<Mutant>) -> Found {
                 return Found { states: reached.states.len(), broken: Some((broken, path)) };
             }
             if !action.is_optional() {
-                reached.edges.push((number, at));
+                reached.edges.push((at, number));
             }
         }
         at += 1;
@@ -72,17 +72,15 @@ impl Reached {
 
     /// The first state that leaves an order stuck: no sequence of steps ends it.
     fn stuck(&self) -> Option<usize> {
-        let mut edges = self.edges.clone();
-        edges.sort_unstable();
         let has_ended = |state: &State| state.orders.iter().all(|order| order.outcome.is_some());
         let mut can_end: Vec<bool> = self.states.iter().map(has_ended).collect();
-        let mut open: Vec<usize> = (0..self.states.len()).filter(|state| can_end[*state]).collect();
-        while let Some(state) = open.pop() {
-            let first = edges.partition_point(|(to, _)| *to < state);
-            for (_, from) in edges[first..].iter().take_while(|(to, _)| *to == state) {
-                if !std::mem::replace(&mut can_end[*from], true) {
-                    open.push(*from);
-                }
+        let mut is_changed = true;
+        while is_changed {
+            is_changed = false;
+            // Most steps lead to a state with a higher number, so one pass backwards finds almost all.
+            for (from, to) in self.edges.iter().rev() {
+                is_changed |= can_end[*to] && !can_end[*from];
+                can_end[*from] |= can_end[*to];
             }
         }
         can_end.iter().position(|can_end| !can_end)

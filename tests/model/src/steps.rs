@@ -1,7 +1,16 @@
 //! The steps from a state to the next: a statement, a message, the passing of time, a fault.
 
-use crate::statements::{claim, end, finish, leave, reschedule, resume, retry};
-use crate::{Due, Mutant, ORDERS, Order, Outcome, Part, Row, Stage, State, WORKERS, Worker};
+use crate::statements::{claim, crash, dead_letter, end, finish, reschedule, resume, retry};
+use crate::{Batch, Due, Mutant, ORDERS, Order, Outcome, Part, Row, State, WORKERS};
+
+/// The decision on an order of a worker's batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// It ends.
+    End(Outcome),
+    /// It has this state next.
+    Next(Part),
+}
 
 /// A step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,13 +27,13 @@ pub enum Action {
     Receive(usize, [bool; ORDERS]),
     /// A worker claims its batch; and whether orders that begin now wait.
     Claim(usize, bool),
-    /// A worker sends the dead letter of an order whose attempts are used up.
-    DeadLetter(usize, usize),
-    /// A worker records these ends of orders.
-    Finish(usize, [Option<Outcome>; ORDERS]),
-    /// A worker reschedules the other orders and deletes the messages of the ended ones. The flags say which reschedules count as
-    /// attempts.
+    /// A worker takes these decisions, and records the ends.
+    Finish(usize, [Decision; ORDERS]),
+    /// A worker reschedules orders, and deletes the messages of the batch if it has no dead letter to send. The flags say which
+    /// reschedules count as attempts.
     Reschedule(usize, [bool; ORDERS]),
+    /// A worker sends dead letters. The flags say which of them the queue takes.
+    DeadLetter(usize, [bool; ORDERS]),
     /// A worker crashes within its invocation: its messages become visible again.
     Crash(usize),
     /// The sweeper requeues overdue orders.
@@ -125,20 +134,29 @@ impl Steps<'_> {
     }
 
     fn worker(&mut self, worker: usize) {
-        let Worker { stage, parts } = self.state.workers[worker];
-        if stage != Stage::Idle {
-            self.add(Action::Crash(worker), |state| leave(state, worker, |_| true));
+        let (batch, mutant) = (self.state.workers[worker], self.mutant);
+        if batch == [Part::Out; ORDERS] {
+            return self.receive(worker);
         }
-        match stage {
-            Stage::Idle => self.receive(worker),
-            Stage::Received => {
-                let mutant = self.mutant;
-                for has_delay in [false, true] {
-                    self.add(Action::Claim(worker, has_delay), |state| claim(state, worker, has_delay, mutant));
-                }
+        self.add(Action::Crash(worker), |state| crash(state, worker));
+        let has = |part| batch.contains(&part);
+        let is_early = self.is(Mutant::RecordBeforeDeadLetter) && has(Part::GivenUp);
+        if has(Part::Received) {
+            for has_delay in [false, true] {
+                self.add(Action::Claim(worker, has_delay), |state| claim(state, worker, has_delay, mutant));
             }
-            Stage::Working => self.record(worker, parts),
-            Stage::Recorded => self.reschedule(worker, parts),
+        } else if has(Part::Claimed) || has(Part::DeadLettered) || is_early {
+            for decisions in choices(batch, |part| decisions(part, is_early)) {
+                self.add(Action::Finish(worker, decisions), |state| finish(state, worker, decisions, mutant));
+            }
+        } else if has(Part::GivenUp) && !has(Part::Later) {
+            for taken in choices(batch, |part| flags(part == Part::GivenUp)) {
+                self.add(Action::DeadLetter(worker, taken), |state| dead_letter(state, worker, taken));
+            }
+        } else {
+            for counts in choices(batch, |part| flags(matches!(part, Part::Later | Part::Refused))) {
+                self.add(Action::Reschedule(worker, counts), |state| reschedule(state, worker, counts, mutant));
+            }
         }
     }
 
@@ -148,44 +166,11 @@ impl Steps<'_> {
             let is_there = (0..ORDERS).all(|order| !batch[order] || self.state.orders[order].message);
             if is_there {
                 self.add(Action::Receive(worker, batch), |state| {
-                    let parts = batch.map(|held| if held { Part::Received } else { Part::Out });
-                    state.workers[worker] = Worker { stage: Stage::Received, parts };
+                    state.workers[worker] = batch.map(|held| if held { Part::Received } else { Part::Out });
                     for order in (0..ORDERS).filter(|order| batch[*order]) {
                         state.orders[order].message = false;
                     }
                 });
-            }
-        }
-    }
-
-    /// Adds the sends of dead letters, and afterwards each possible combination of ends of the claimed orders.
-    fn record(&mut self, worker: usize, parts: [Part; ORDERS]) {
-        let given_up = (0..ORDERS).filter(|order| parts[*order] == Part::GivenUp);
-        for order in given_up.clone() {
-            self.add(Action::DeadLetter(worker, order), |state| {
-                state.orders[order].dead_letter = true;
-                state.workers[worker].parts[order] = Part::DeadLettered;
-            });
-        }
-        if given_up.count() > 0 && !self.is(Mutant::RecordBeforeDeadLetter) {
-            return;
-        }
-        let mutant = self.mutant;
-        for first in ends(parts[0]) {
-            for second in ends(parts[1]) {
-                let ended = [*first, *second];
-                self.add(Action::Finish(worker, ended), |state| finish(state, worker, ended, mutant));
-            }
-        }
-    }
-
-    fn reschedule(&mut self, worker: usize, parts: [Part; ORDERS]) {
-        let mutant = self.mutant;
-        let choices = |part| if part == Part::Claimed { &[false, true][..] } else { &[false][..] };
-        for first in choices(parts[0]) {
-            for second in choices(parts[1]) {
-                let counts = [*first, *second];
-                self.add(Action::Reschedule(worker, counts), |state| reschedule(state, worker, counts, mutant));
             }
         }
     }
@@ -219,16 +204,33 @@ impl Steps<'_> {
     }
 }
 
-/// The possible outcomes of an order's work. `None` means that it is rescheduled.
-fn ends(part: Part) -> &'static [Option<Outcome>] {
+/// The possible decisions on an order. If `is_early`, an order ends before its dead letter is sent.
+fn decisions(part: Part, is_early: bool) -> Vec<Decision> {
     match part {
-        Part::Claimed => &[None, Some(Outcome::Completed), Some(Outcome::Failed)],
-        Part::GivenUp | Part::DeadLettered => &[Some(Outcome::Failed)],
-        Part::Out | Part::Received | Part::Done => &[None],
+        Part::Claimed => vec![
+            Decision::End(Outcome::Completed),
+            Decision::End(Outcome::Failed),
+            Decision::Next(Part::Later),
+            Decision::Next(Part::GivenUp),
+        ],
+        Part::DeadLettered => vec![Decision::End(Outcome::Failed)],
+        Part::GivenUp if is_early => vec![Decision::End(Outcome::Failed)],
+        other => vec![Decision::Next(other)],
     }
+}
+
+/// Both values of a flag if it is open, and else false alone.
+fn flags(is_open: bool) -> Vec<bool> {
+    if is_open { vec![false, true] } else { vec![false] }
+}
+
+/// Every combination of the choices for the orders of a batch.
+fn choices<T: Copy>(batch: Batch, of: impl Fn(Part) -> Vec<T>) -> Vec<[T; ORDERS]> {
+    let [first, second] = batch.map(of);
+    first.iter().flat_map(|first| second.iter().map(|second| [*first, *second])).collect()
 }
 
 /// The number of workers that hold a message of the order.
 fn holders(state: &State, order: usize) -> usize {
-    state.workers.iter().filter(|worker| worker.parts[order] != Part::Out).count()
+    state.workers.iter().filter(|batch| batch[order] != Part::Out).count()
 }
