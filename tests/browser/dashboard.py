@@ -1,10 +1,8 @@
 """The dashboard as its users see it."""
 
-import json
 import os
 import re
 import subprocess
-import urllib.request
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -13,6 +11,7 @@ from pathlib import Path
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import ConsoleMessage, Locator, Page, Route, expect
+from stack import api
 
 # Orders go through the queue, and the machine may be busy.
 expect.set_options(timeout=60_000)
@@ -79,11 +78,11 @@ class Dashboard:
             "total_amount": amount,
             **members,
         }
-        return self._post("orders", order)["order_id"]
+        return self._post(201, "orders", order)["order_id"]
 
     def cancel(self, order_id: str) -> None:
         """Cancel an order by the API."""
-        self._post(f"orders/{order_id}/cancel")
+        self._post(200, f"orders/{order_id}/cancel", {})
 
     def create_scheduled(self, number: int, user: str) -> list[str]:
         """Create orders that stay pending, because they are to be processed tomorrow."""
@@ -167,11 +166,8 @@ class Dashboard:
         """Save a screenshot."""
         self.page.screenshot(path=directory / f"{name}.png")
 
-    def _post(self, path: str, body: dict | None = None) -> dict:
-        headers = {"Authorization": f"Bearer {self.stack['TOKEN_ADMIN']}", "Content-Type": "application/json"}
-        request = urllib.request.Request(f"{self.stack['API_URL']}/{path}", json.dumps(body or {}).encode(), headers)
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)
+    def _post(self, status: int, path: str, body: dict) -> dict:
+        return api.expect(status, f"{self.stack['API_URL']}/{path}", self.stack["TOKEN_ADMIN"], body)
 
     def _note(self, message: ConsoleMessage) -> None:
         # The browser reports each unsuccessful answer, and some tests cause them.
