@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::{Client, NoTls};
 
 use crate::Result;
-use crate::process::{Process, Signal};
+use crate::process::{Process, Signal, output};
 
 /// The role that owns the tables. Its database has the same name.
 const ROLE: &str = "ordermill";
@@ -116,7 +116,7 @@ impl Postgres {
 
     /// Starts the server again and waits until it accepts connections.
     pub async fn resume(&mut self) -> Result<()> {
-        let mut command = self.command("postgres");
+        let mut command = self.command("postgres")?;
         command.arg("-D").arg(self.data()).args(self.options());
         self.process = Some(Process::start(&mut command)?);
         self.accepts().await
@@ -155,7 +155,7 @@ impl Postgres {
         let secret = self.directory.path().join("password");
         std::fs::write(&secret, &self.password)?;
         self.give_away(&secret)?;
-        let mut command = self.command("initdb");
+        let mut command = self.command("initdb")?;
         command.arg("-D").arg(self.data()).args(["-U", ROLE, "-E", "UTF8", "--locale=C.UTF-8"]);
         command.arg("--auth=scram-sha-256").arg(format!("--pwfile={}", secret.display()));
         let status = command.status().await?;
@@ -181,22 +181,15 @@ impl Postgres {
     }
 
     /// A command for one of the server's programs. It never runs as root.
-    fn command(&self, program: &str) -> Command {
+    fn command(&self, program: &str) -> Result<Command> {
+        let (out, err) = output(&self.log())?;
         let mut command = Command::new(self.binaries.join(program));
-        command.env_clear().env("LC_ALL", "C.UTF-8").env("TZ", "UTC").current_dir("/").stdin(Stdio::null());
-        match std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.log())
-            .and_then(|log| Ok((log.try_clone()?, log)))
-        {
-            Ok((out, err)) => command.stdout(out).stderr(err),
-            Err(_) => command.stdout(Stdio::null()).stderr(Stdio::null()),
-        };
+        command.env_clear().env("LC_ALL", "C.UTF-8").env("TZ", "UTC").current_dir("/");
+        command.stdin(Stdio::null()).stdout(out).stderr(err);
         if let Some((user, group)) = self.account {
             command.uid(user).gid(group);
         }
-        command
+        Ok(command)
     }
 
     fn give_away(&self, path: &Path) -> Result<()> {

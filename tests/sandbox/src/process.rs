@@ -1,4 +1,8 @@
-//! Child processes, and signals to them.
+//! Child processes, their output, and signals to them.
+
+use std::fs::OpenOptions;
+use std::path::Path;
+use std::process::Stdio;
 
 pub use rustix::process::Signal;
 use rustix::process::{Pid, kill_process};
@@ -55,4 +59,10 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.signal(Signal::KILL);
     }
+}
+
+/// The two outputs of a process: both append to this file.
+pub fn output(log: &Path) -> Result<(Stdio, Stdio)> {
+    let file = OpenOptions::new().create(true).append(true).open(log)?;
+    Ok((file.try_clone()?.into(), file.into()))
 }

@@ -101,15 +101,11 @@ impl Queues {
         Ok(Self { shared, server })
     }
 
-    /// The value for `AWS_ENDPOINT_URL`.
-    pub fn endpoint(&self) -> String {
-        format!("http://{}", self.server.address())
-    }
-
     /// The functions' variables that lead to them.
     pub fn variables(&self) -> [(&'static str, String); 3] {
-        let url = |name| format!("{}/000000000000/{name}", self.endpoint());
-        [("AWS_ENDPOINT_URL", self.endpoint()), ("QUEUE_URL", url(ORDERS)), ("DLQ_URL", url(DEAD_LETTERS))]
+        let endpoint = format!("http://{}", self.server.address());
+        let url = |name| format!("{endpoint}/000000000000/{name}");
+        [("QUEUE_URL", url(ORDERS)), ("DLQ_URL", url(DEAD_LETTERS)), ("AWS_ENDPOINT_URL", endpoint)]
     }
 
     /// Receives up to `max` messages of orders. Waits up to `wait` for the first.

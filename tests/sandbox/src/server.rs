@@ -1,6 +1,7 @@
 //! An HTTP/1.1 server on a free loopback port, with one handler for all requests.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -56,26 +57,10 @@ impl Drop for Server {
     }
 }
 
-/// The error that makes hyper close the connection.
-#[derive(Debug)]
-struct Dropped;
-
-impl std::fmt::Display for Dropped {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the connection is closed without an answer")
-    }
-}
-
-impl std::error::Error for Dropped {}
-
 /// A response with a JSON body.
 pub fn json(status: u16, body: impl Into<Bytes>) -> Response {
-    let mut response = Response::new(full(body));
-    *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap_or_default();
-    response
-        .headers_mut()
-        .insert(hyper::header::CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/x-amz-json-1.0"));
-    response
+    let response = hyper::Response::builder().status(status).header("content-type", "application/x-amz-json-1.0");
+    response.body(full(body)).expect("the callers' statuses are valid")
 }
 
 /// A body of these bytes.
@@ -118,8 +103,10 @@ where
         let handler = handler.clone();
         async move {
             let (parts, body) = request.into_parts();
-            let body = body.collect().await.map_err(|_| Dropped)?.to_bytes();
-            handler(Request::from_parts(parts, body)).await.ok_or(Dropped)
+            let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+            let response = handler(Request::from_parts(parts, body)).await;
+            // The error makes hyper close the connection.
+            response.ok_or_else(|| io::Error::other("the connection is closed without an answer"))
         }
     });
     // An error only ends this connection, which the client notices.

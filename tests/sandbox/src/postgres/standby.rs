@@ -7,7 +7,7 @@ impl Postgres {
     /// Starts a standby of this server on this port. It has all committed data, follows new commits and answers reads.
     pub async fn standby(&self, port: u16) -> Result<Self> {
         let mut standby = Self::new(self.password.clone(), port)?;
-        let mut command = standby.command("pg_basebackup");
+        let mut command = standby.command("pg_basebackup")?;
         command.env("PGPASSWORD", &self.password).arg("-D").arg(standby.data());
         command.args(["-R", "-c", "fast", "-h", "127.0.0.1", "-U", ROLE, "-p", &self.port.to_string()]);
         let status = command.status().await?;

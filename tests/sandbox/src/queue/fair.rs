@@ -160,12 +160,4 @@ mod tests {
         groups.remove(&None, (now, 101), Duration::ZERO);
         assert_eq!(groups.next(now), Some(235));
     }
-
-    #[test]
-    fn message_returns_after_its_visibility_timeout() {
-        let now = Instant::now();
-        let mut groups = Groups::default();
-        groups.deliver(&name(ALICE), (now + MINUTE, 1));
-        assert_eq!((groups.next(now), groups.next(now + MINUTE)), (None, Some(1)));
-    }
 }

@@ -1,6 +1,5 @@
 //! One execution environment: a process of the function's binary, and its Runtime API.
 
-use std::fs::OpenOptions;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use super::Function;
 use super::api::{Invocation, RuntimeApi};
 use crate::Result;
-use crate::process::{Process, Signal};
+use crate::process::{Process, Signal, output};
 
 /// How long a function may take before it asks for its first event, as on Lambda.
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -130,7 +129,7 @@ impl Environment {
 /// The command that starts the binary. Its only variables are those that Lambda sets and the function's own, which win. The
 /// access key is the environment's name, so that the queue can identify the caller.
 fn command(function: &Function, name: &str, runtime_api: &str) -> Result<Command> {
-    let (out, err) = output(function)?;
+    let (out, err) = function.log.as_deref().map_or_else(|| Ok((Stdio::null(), Stdio::null())), output)?;
     let mut command = Command::new(&function.bootstrap);
     command.env_clear().stdin(Stdio::null()).stdout(out).stderr(err);
     command
@@ -146,10 +145,4 @@ fn command(function: &Function, name: &str, runtime_api: &str) -> Result<Command
         .env("AWS_SECRET_ACCESS_KEY", "secret")
         .envs(function.variables.iter().map(|(key, value)| (key, value.replace("{environment}", name))));
     Ok(command)
-}
-
-fn output(function: &Function) -> Result<(Stdio, Stdio)> {
-    let Some(log) = &function.log else { return Ok((Stdio::null(), Stdio::null())) };
-    let file = OpenOptions::new().create(true).append(true).open(log)?;
-    Ok((file.try_clone()?.into(), file.into()))
 }
