@@ -32,10 +32,6 @@ fn insert(kind: &str, count: usize, ended: &str) -> String {
     )
 }
 
-pub async fn count_old(sql: &Client) -> Result<i64> {
-    Ok(sql.query_one("SELECT count(*) FROM orders WHERE order_id LIKE 'aged-old-%'", &[]).await?.get(0))
-}
-
 /// What retention did wrong.
 pub async fn check(sql: &Client) -> Result<Vec<String>> {
     let rows = sql.query("SELECT order_id FROM orders WHERE order_id LIKE 'aged-%'", &[]).await?;

@@ -82,9 +82,17 @@ impl Hooks {
         }
         match (moment, statement.kind) {
             (Moment::After, Kind::Create) if self.strikes(Fault::ApiFrozen, &statement.orders) => {
-                self.freeze(&statement);
+                if let Some(environment) = self.pause(&statement, "frozen") {
+                    let freeze = self.freeze;
+                    tokio::spawn(async move {
+                        sleep(freeze).await;
+                        environment.resume();
+                    });
+                }
             }
-            (Moment::After, Kind::Claim) if self.strikes(Fault::Hangs, &statement.orders) => self.pause(&statement),
+            (Moment::After, Kind::Claim) if self.strikes(Fault::Hangs, &statement.orders) => {
+                self.pause(&statement, "stopped");
+            }
             (Moment::Before, Kind::Finish) if self.faults.take(Fault::LateOutcome) => self.hold_back(&statement).await,
             _ => {}
         }
@@ -127,23 +135,9 @@ impl Hooks {
         }
     }
 
-    /// Freezes the environment for a while after its statement is committed.
-    fn freeze(&self, statement: &Statement) {
-        self.note(&statement.orders, &format!("{} is frozen", statement.environment));
-        let Some(environment) = self.find(&statement.environment) else { return };
-        environment.pause();
-        let freeze = self.freeze;
-        tokio::spawn(async move {
-            sleep(freeze).await;
-            environment.resume();
-        });
-    }
-
-    fn pause(&self, statement: &Statement) {
-        self.note(&statement.orders, &format!("{} is stopped", statement.environment));
-        if let Some(environment) = self.find(&statement.environment) {
-            environment.pause();
-        }
+    fn pause(&self, statement: &Statement, what: &str) -> Option<Arc<Environment>> {
+        self.note(&statement.orders, &format!("{} is {what}", statement.environment));
+        self.find(&statement.environment).inspect(|environment| environment.pause())
     }
 
     /// Decides about a call to the event bus.

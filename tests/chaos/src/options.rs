@@ -7,7 +7,6 @@
 //! | `SEED` | the seed of the random choices | random |
 //! | `SHORT` | 1: a short run with every fault a few times, and without a report | |
 //! | `BINARIES` | the directory of `api`, `processor` and `sweeper`, as cargo builds them | the output of `sam build` |
-//! | `REPORT` | the file for the report | docs/reliability.md; short: none |
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,8 +24,6 @@ pub struct Options {
     pub is_short: bool,
     /// The directory of cargo's binaries; none means the output of `sam build`.
     pub binaries: Option<PathBuf>,
-    /// The file for the report; none means that no report is written.
-    pub report: Option<PathBuf>,
     pub times: Times,
 }
 
@@ -88,7 +85,6 @@ impl Options {
             seed: variable("SEED")?.unwrap_or_else(|| fastrand::u64(..1_000_000)),
             is_short,
             binaries: variable("BINARIES")?,
-            report: variable("REPORT")?.or_else(|| (!is_short).then(|| "docs/reliability.md".into())),
             times: if is_short { SHORT } else { LONG },
         })
     }

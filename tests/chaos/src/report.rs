@@ -14,6 +14,8 @@ use crate::world::{ENVIRONMENTS, World};
 
 /// The report's text, with placeholders for a run's results.
 const PROSE: &str = include_str!("../reliability.md");
+/// The file for the report.
+const REPORT: &str = "docs/reliability.md";
 /// How many orders of a kind are printed with their whole story.
 const SHOWN: usize = 3;
 
@@ -37,9 +39,11 @@ pub fn print(world: &World, findings: &Findings, recoveries: &[Recovery]) {
     }
 }
 
-/// Writes the report if the options name a file for it.
+/// Writes the report, unless the run is short.
 pub fn write(options: &Options, world: &World, findings: &Findings, recoveries: &[Recovery]) -> Result<()> {
-    let Some(file) = &options.report else { return Ok(()) };
+    if options.is_short {
+        return Ok(());
+    }
     let filled = PROSE
         .replace("{{command}}", &options.command())
         .replace("{{machine}}", &sandbox::machine())
@@ -50,8 +54,8 @@ pub fn write(options: &Options, world: &World, findings: &Findings, recoveries: 
         .replace("{{table}}", &table(world, findings))
         .replace("{{summary}}", &summary(world, findings, recoveries))
         .replace("{{times}}", &times(options));
-    std::fs::write(file, filled)?;
-    println!("==> Wrote {}", file.display());
+    std::fs::write(REPORT, filled)?;
+    println!("==> Wrote {REPORT}");
     Ok(())
 }
 

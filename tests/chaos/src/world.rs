@@ -148,12 +148,6 @@ impl World {
         Ok(rows.iter().map(|row| row.get("order_id")).collect())
     }
 
-    /// The number of ends that are not announced.
-    pub async fn unannounced(&self) -> Result<i64> {
-        let row = self.database.sql().await?.query_one("SELECT count(*) AS ends FROM order_ends", &[]).await?;
-        Ok(row.get("ends"))
-    }
-
     /// How many environments were started in total.
     pub fn environments(&self) -> usize {
         self.pools().map(Pool::started).into_iter().sum()
