@@ -113,8 +113,7 @@ impl World {
     }
 
     pub fn baseline_url(&self) -> String {
-        let url = self.database_url();
-        url.rsplit_once('/').map_or_else(|| url.clone(), |(server, _)| format!("{server}/{BASELINE}"))
+        self.postgres.url_of(BASELINE)
     }
 
     pub async fn sql(&self) -> Result<Client> {
@@ -122,9 +121,7 @@ impl World {
     }
 
     pub async fn baseline_sql(&self) -> Result<Client> {
-        let (client, connection) = tokio_postgres::connect(&self.baseline_url(), tokio_postgres::NoTls).await?;
-        tokio::spawn(connection);
-        Ok(client)
+        self.postgres.client(BASELINE).await
     }
 
     /// Deletes all orders of both sides and all messages, and runs a checkpoint.

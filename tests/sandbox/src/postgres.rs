@@ -134,9 +134,14 @@ impl Postgres {
         Ok(())
     }
 
-    async fn client(&self, database: &str) -> Result<Client> {
-        let url = format!("postgres://{ROLE}:{}@{}/{database}", self.password, self.address());
-        let (client, connection) = tokio_postgres::connect(&url, NoTls).await?;
+    /// The owner's URL of a database.
+    pub fn url_of(&self, database: &str) -> String {
+        format!("postgres://{ROLE}:{}@{}/{database}", self.password, self.address())
+    }
+
+    /// Connects directly to a database, as the owner.
+    pub async fn client(&self, database: &str) -> Result<Client> {
+        let (client, connection) = tokio_postgres::connect(&self.url_of(database), NoTls).await?;
         tokio::spawn(connection);
         Ok(client)
     }
