@@ -26,13 +26,8 @@ fn record() -> String {
 
 /// The lines of the format, folded into one as YAML does.
 fn format() -> String {
-    let rest = TEMPLATE.split_once("AccessLogSettings:").map_or("", |(_, rest)| rest);
-    let lines = rest.lines().skip_while(|line| !line.trim_start().starts_with("Format:"));
-    let mut lines = lines.map(|line| (line.len() - line.trim_start().len(), line.trim()));
-    let Some((indent, first)) = lines.next() else { return String::new() };
-    let first = first.trim_start_matches("Format:").trim().trim_start_matches(">-").trim_matches(['\'', '"']);
-    let folded = lines.take_while(|(column, line)| *column > indent && !line.is_empty()).map(|(_, line)| line);
-    std::iter::once(first).chain(folded).collect::<Vec<_>>().join(" ").trim().to_owned()
+    let (_, rest) = TEMPLATE.split_once("Format: >-\n").expect("the template has a format of the log");
+    rest.lines().map(str::trim).take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
