@@ -11,9 +11,10 @@ use sandbox::Result;
 
 use crate::findings::{Criterion, Findings, Table};
 use crate::progress::step;
+use crate::scaling::measured::Times;
 use crate::world::World;
 
-use bill::{Bill, Deployment, Prices, Work};
+use bill::{Bill, Deployment, PriceList, Work};
 pub use billed::Billed;
 pub use line::Line;
 
@@ -25,11 +26,11 @@ pub async fn measure(world: &World) -> Result<Findings> {
     step("cost");
     let billed = billed::measure(world).await?;
     if world.options.writes() {
-        billed.write()?;
+        Times::change(|times| times.invocations = billed)?;
     }
-    let prices = Prices::of("us-east-1")?;
-    let bill =
-        |work, list, batch| Bill::of(&billed, &prices, &Deployment { work, list, batch, ..Deployment::default() });
+    let prices = PriceList::read()?;
+    let near = prices.of("us-east-1")?;
+    let bill = |work, list, batch| Bill::of(&billed, near, &Deployment { work, list, batch, ..Deployment::default() });
     let (single, lists) = (bill(Work::Waits(DELAY), 1, 10), bill(Work::Waits(DELAY), 100, 100));
     let mut table = Table::new(&Bill::head());
     table.row(&single.row("simulated delay, one by one, batches of 10"));
@@ -45,18 +46,18 @@ pub async fn measure(world: &World) -> Result<Findings> {
     let mut elsewhere = Table::new(&["region, architecture", "one by one", "lists of 100"]);
     for (region, is_arm) in [("us-east-1", true), ("us-east-1", false), ("eu-central-1", true), ("eu-central-1", false)]
     {
-        elsewhere.row(&in_region(&billed, region, is_arm)?);
+        elsewhere.row(&in_region(&billed, &prices, region, is_arm)?);
     }
     let access_log = format!("The gateway's access log is {} bytes a call.\n", access_log::bytes());
     let text = format!("{}\n{access_log}\n{}\n{}", billed.table(), table.text(), elsewhere.text());
     Ok(Findings { text, criteria: criteria(&single, &lists), ..Findings::default() })
 }
 
-fn in_region(billed: &Billed, region: &str, is_arm: bool) -> Result<[String; 3]> {
-    let prices = Prices::of(region)?;
+fn in_region(billed: &Billed, prices: &PriceList, region: &str, is_arm: bool) -> Result<[String; 3]> {
+    let prices = prices.of(region)?;
     let total = |list, batch| {
         let deployment = Deployment { work: Work::Waits(DELAY), list, batch, is_arm, ..Deployment::default() };
-        format!("{:.2}", Bill::of(billed, &prices, &deployment).total())
+        format!("{:.2}", Bill::of(billed, prices, &deployment).total())
     };
     let architecture = if is_arm { "arm64" } else { "x86_64" };
     Ok([format!("{region}, {architecture}"), total(1, 10), total(100, 100)])

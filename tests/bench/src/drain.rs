@@ -91,7 +91,7 @@ async fn drain(world: &World, processor: &Arc<Pool>, batch: usize, orders: usize
     let sql = world.sql().await?;
     let processes: Vec<_> = processor.running().iter().map(|environment| environment.process_id()).collect();
     // AWS's pollers write the events beside the function.
-    let events: Vec<_> = numbers(orders, batch).map(|(first, last)| prepared::batch(first..last)).collect();
+    let events: Vec<_> = numbers(orders, batch).map(prepared::batch).collect();
     let (before, cpu, begin) = (Done::until_now(world, &sql).await?, cpu_ms_of(&processes), Instant::now());
     for event in events {
         processor.invoke(event).await.map_err(|error| format!("a batch of {batch}: {error:?}"))?;
@@ -118,7 +118,7 @@ async fn latency(world: &World) -> Result<(String, Criterion)> {
     for _ in 0..STEADY * world.options.either(10, 2) {
         tick.tick().await;
         let api = api.clone();
-        creates.spawn(async move { api.call("POST", "/orders", &order()).await });
+        creates.spawn(async move { api.expect("POST", "/orders", &order()).await });
     }
     creates.join_all().await.into_iter().collect::<Result<Vec<_>>>()?;
     let late = finished(world).await?;
@@ -133,7 +133,7 @@ async fn latency(world: &World) -> Result<(String, Criterion)> {
 
 /// Compares the percentiles of `GET /metrics` with the exact ones of the orders.
 async fn percentiles(world: &World, api: &Front) -> Result<Criterion> {
-    let (status, answer) = api.call("GET", "/metrics", "").await?;
+    let answer = api.expect("GET", "/metrics", "").await?;
     let metrics: serde_json::Value = serde_json::from_str(&answer)?;
     let exact = "SELECT percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY extract(epoch FROM finished_at - started_at)::float8) AS worked,
         percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY extract(epoch FROM started_at - created_at)::float8) AS queued
@@ -142,8 +142,7 @@ async fn percentiles(world: &World, api: &Front) -> Result<Criterion> {
     let (mut worst, mut each) = (0.0_f64, Vec::new());
     for (name, column) in [("processing_seconds", "worked"), ("queueing_seconds", "queued")] {
         for (percentile, exact) in ["p50", "p95", "p99"].into_iter().zip(row.try_get::<_, Vec<f64>>(column)?) {
-            let reported =
-                metrics[name][percentile].as_f64().ok_or_else(|| format!("GET /metrics: {status} {answer}"))?;
+            let reported = metrics[name][percentile].as_f64().ok_or_else(|| format!("GET /metrics: {answer}"))?;
             // The metrics count milliseconds, so a shorter time can't be exact.
             let off = (reported - exact).abs() / exact.max(0.001);
             each.push(format!("{percentile} {} for {}", figure(reported), figure(exact)));

@@ -55,6 +55,14 @@ impl Front {
         Ok((answer.status_code, answer.body.into_owned()))
     }
 
+    /// Calls the api, and returns the body. Fails for any other status than 2xx.
+    pub async fn expect(&self, method: &str, path: &str, body: &str) -> Result<String> {
+        match self.call(method, path, body).await? {
+            (200..=299, answer) => Ok(answer),
+            (status, answer) => Err(format!("{method} {path}: {status} {answer}").into()),
+        }
+    }
+
     async fn answer(&self, request: Request) -> Option<Response> {
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         let body = std::str::from_utf8(request.body()).ok()?;

@@ -13,7 +13,7 @@ use crate::cost::Line;
 use crate::findings::{Criterion, Findings, Table};
 use crate::front::Front;
 use crate::progress::step;
-use crate::scaling::measured::Database;
+use crate::scaling::measured::{Database, Times};
 use crate::server::Done;
 use crate::stats::{count, figure, median, numbers, ratio, spread};
 use crate::world::World;
@@ -83,7 +83,7 @@ pub async fn measure(world: &World) -> Result<Findings> {
         log_bytes_per_order: median(&each(SIZES.len() - 1, &|life| life.sum(|done| done.wal_bytes))),
     };
     if world.options.writes() {
-        database.write()?;
+        Times::change(|times| times.database = database)?;
     }
     Ok(Findings { text, criteria: criteria(&lives, &announced, &floors, bytes_kept), ..Findings::default() })
 }
@@ -100,7 +100,7 @@ async fn live(world: &World, sql: &Client, size: usize, orders: usize, more: &[(
     process(&processor, &["an-order-that-is-not-there".to_owned()]).await?;
     let start = Done::until_now(world, sql).await?;
     let mut ids = Vec::with_capacity(orders);
-    for batch in batches(orders, size) {
+    for batch in numbers(orders, size) {
         ids.extend(create(&api, batch.len()).await?);
     }
     let created = Done::until_now(world, sql).await?;
@@ -124,19 +124,15 @@ async fn live(world: &World, sql: &Client, size: usize, orders: usize, more: &[(
     })
 }
 
-fn batches(orders: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
-    numbers(orders, size).map(|(first, last)| first..last)
-}
-
 /// Creates this many orders with one request, and returns their ids.
 async fn create(api: &Front, orders: usize) -> Result<Vec<String>> {
     let (path, body) = load::unnamed(orders);
-    let (status, answer) = api.call("POST", path, &body).await?;
+    let answer = api.expect("POST", path, &body).await?;
     let ids: Vec<_> = answer.split(r#""order_id":""#).skip(1).filter_map(|rest| rest.split('"').next()).collect();
-    if (200..300).contains(&status) && ids.len() == orders {
+    if ids.len() == orders {
         return Ok(ids.into_iter().map(str::to_owned).collect());
     }
-    Err(format!("{path}: {status} {answer}").into())
+    Err(format!("{path}: {answer}").into())
 }
 
 async fn process_all(processor: &Pool, ids: &[String], size: usize) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sandbox::Result;
@@ -20,7 +20,7 @@ use crate::world::World;
 /// A client's time-out.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The next order's number, so that no order is created twice.
-static NUMBER: AtomicU64 = AtomicU64::new(0);
+static NUMBER: AtomicUsize = AtomicUsize::new(0);
 
 #[derive(Clone)]
 pub enum Target {
@@ -132,20 +132,17 @@ impl Caller {
 
 /// The path and the body of a request that creates this many orders.
 pub fn request(list: usize) -> (&'static str, String) {
-    request_of(list, order)
+    request_of((0..list).map(|_| order()))
 }
 
 /// The same for orders without ids, so that the service generates them.
 pub fn unnamed(list: usize) -> (&'static str, String) {
-    let order = || {
-        let user = fastrand::u32(0..1000);
-        format!(r#"{{"user_id":"user-{user}","item_ids":["book-1","pen-7"],"total_amount":59.98}}"#)
-    };
-    request_of(list, order)
+    request_of((0..list).map(|_| json(None, fastrand::usize(..))))
 }
 
-fn request_of(list: usize, order: impl FnMut() -> String) -> (&'static str, String) {
-    let orders: Vec<_> = std::iter::repeat_with(order).take(list).collect();
+/// The path and the body of a request that creates these orders.
+pub fn request_of(orders: impl Iterator<Item = String>) -> (&'static str, String) {
+    let orders: Vec<_> = orders.collect();
     match orders.as_slice() {
         [order] => ("/orders", order.clone()),
         _ => ("/orders/batch", format!(r#"{{"orders":[{}]}}"#, orders.join(","))),
@@ -155,8 +152,11 @@ fn request_of(list: usize, order: impl FnMut() -> String) -> (&'static str, Stri
 /// The JSON of a new order.
 pub fn order() -> String {
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let user = number % 1000;
-    format!(
-        r#"{{"order_id":"order-{number:09}","user_id":"user-{user}","item_ids":["book-1","pen-7"],"total_amount":59.98}}"#
-    )
+    json(Some(&format!("order-{number:09}")), number)
+}
+
+/// The JSON of an order of one of a thousand users. The service generates an id if there is none.
+pub fn json(id: Option<&str>, user: usize) -> String {
+    let id = id.map(|id| format!(r#""order_id":"{id}","#)).unwrap_or_default();
+    format!(r#"{{{id}"user_id":"user-{}","item_ids":["book-1","pen-7"],"total_amount":59.98}}"#, user % 1000)
 }

@@ -4,6 +4,7 @@ use sandbox::Result;
 use sandbox::mapping;
 
 use crate::front::Front;
+use crate::load::{json, request_of};
 use crate::stats::numbers;
 use crate::world::World;
 
@@ -22,23 +23,16 @@ pub async fn due(world: &World, orders: usize) -> Result<()> {
 
 /// Creates this many due orders, `drain-0` and so on, in lists.
 pub async fn all(api: &Front, orders: usize) -> Result<()> {
-    for (first, last) in numbers(orders, LIST) {
-        create(api, "drain", first..last).await?;
+    for list in numbers(orders, LIST) {
+        create(api, "drain", list).await?;
     }
     Ok(())
 }
 
 /// Creates the orders with these numbers in one request.
 pub async fn create(api: &Front, name: &str, numbers: std::ops::Range<usize>) -> Result<()> {
-    let order = |n: usize| {
-        format!(
-            r#"{{"order_id":"{name}-{n}","user_id":"user-{}","item_ids":["book-1","pen-7"],"total_amount":59.98}}"#,
-            n % 1000
-        )
-    };
-    let list = numbers.map(order).collect::<Vec<_>>().join(",");
-    let (status, answer) = api.call("POST", "/orders/batch", &format!(r#"{{"orders":[{list}]}}"#)).await?;
-    if (200..300).contains(&status) { Ok(()) } else { Err(format!("creating {name}: {status} {answer}").into()) }
+    let (path, body) = request_of(numbers.map(|number| json(Some(&format!("{name}-{number}")), number)));
+    api.expect("POST", path, &body).await.map(drop)
 }
 
 /// The event of a batch of the orders `drain-…` with these numbers.

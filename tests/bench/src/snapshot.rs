@@ -11,7 +11,7 @@ use crate::findings::{Criterion, Findings, Table};
 use crate::front::Front;
 use crate::prepared;
 use crate::progress::step;
-use crate::stats::{count, figure, median, ms};
+use crate::stats::{count, figure, median, ms, numbers};
 use crate::world::World;
 
 const BATCH: usize = 1_000;
@@ -72,11 +72,8 @@ impl Bench<'_> {
             pace.tick().await;
             rates.push(self.drain().await?);
             let asked = Instant::now();
-            let (status, answer) = self.api.call("GET", "/metrics", "").await?;
+            self.api.expect("GET", "/metrics", "").await?;
             metrics.push(ms(asked.elapsed()));
-            if status != 200 {
-                return Err(format!("GET /metrics: {status} {answer}").into());
-            }
         }
         // About once a minute, as scheduled on AWS.
         self.sweeper.invoke("{}".into()).await.map_err(|error| format!("a sweep: {error:?}"))?;
@@ -86,8 +83,8 @@ impl Bench<'_> {
     /// Creates and drains one batch. Returns the orders drained a second.
     async fn drain(&self) -> Result<f64> {
         let name = format!("snapshot-{}", fastrand::u32(..));
-        for (first, last) in crate::stats::numbers(BATCH, BATCH / 2) {
-            prepared::create(&self.api, &name, first..last).await?;
+        for list in numbers(BATCH, BATCH / 2) {
+            prepared::create(&self.api, &name, list).await?;
         }
         drop(self.world.queues.steal(usize::MAX));
         let event = messages(&(0..BATCH).map(|n| format!("{name}-{n}")).collect::<Vec<_>>());

@@ -1,5 +1,6 @@
 //! Statistics of measured values, and their text form.
 
+use std::ops::Range;
 use std::time::Duration;
 
 /// The median; 0 for no values.
@@ -27,9 +28,9 @@ pub fn count(many: usize) -> f64 {
     many as f64
 }
 
-/// Splits `0..all` into parts of this size. Yields the start and the end of each.
-pub fn numbers(all: usize, size: usize) -> impl Iterator<Item = (usize, usize)> {
-    (0..all).step_by(size).map(move |first| (first, all.min(first + size)))
+/// Splits `0..all` into parts of this size.
+pub fn numbers(all: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..all).step_by(size).map(move |first| first..all.min(first + size))
 }
 
 pub fn ms(time: Duration) -> f64 {

@@ -26,10 +26,22 @@ const MEMORY_GB: f64 = 0.5;
 
 /// The prices of all regions, in dollars.
 #[derive(Debug, Deserialize)]
-struct PriceList {
-    as_of: String,
+pub struct PriceList {
+    /// The date of the prices.
+    pub as_of: String,
     regions: HashMap<String, Prices>,
-    alternatives: Alternatives,
+    /// What could take the queue's place.
+    pub alternatives: Alternatives,
+}
+
+impl PriceList {
+    pub fn read() -> Result<Self> {
+        Ok(serde_json::from_str(PRICES)?)
+    }
+
+    pub fn of(&self, region: &str) -> Result<&Prices> {
+        self.regions.get(region).ok_or_else(|| format!("there are no prices of {region}").into())
+    }
 }
 
 /// The prices of a region, in dollars.
@@ -42,22 +54,6 @@ pub struct Prices {
     sqs_million_requests: f64,
     million_events: f64,
     logs_gb: f64,
-    /// What could take the queue's place.
-    #[serde(skip)]
-    pub alternatives: Alternatives,
-}
-
-impl Prices {
-    pub fn of(region: &str) -> Result<Self> {
-        let list: PriceList = serde_json::from_str(PRICES)?;
-        let prices = list.regions.get(region).cloned().ok_or_else(|| format!("there are no prices of {region}"))?;
-        Ok(Self { alternatives: list.alternatives, ..prices })
-    }
-
-    /// The date of the prices.
-    pub fn as_of() -> Result<String> {
-        Ok(serde_json::from_str::<PriceList>(PRICES)?.as_of)
-    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -222,8 +218,9 @@ mod tests {
             api_start_ms: 20.0,
             processor_start_ms: 30.0,
         };
-        let prices = Prices::of("us-east-1").unwrap();
-        let bill_of = |work| Bill::of(&billed, &prices, &Deployment { work, ..Deployment::default() });
+        let list = PriceList::read().unwrap();
+        let prices = list.of("us-east-1").unwrap();
+        let bill_of = |work| Bill::of(&billed, prices, &Deployment { work, ..Deployment::default() });
         let bill = bill_of(Work::Waits(5.0));
         let close = |left: f64, right: f64| (left - right).abs() < 1e-9;
         assert!(close(bill.gateway, 1.0));
@@ -233,11 +230,11 @@ mod tests {
         assert!(close(bill.queue, 1.4 * 0.4)); // One send each; for each ten: receive, make invisible, receive, delete.
         assert!(close(bill_of(Work::Waits(60.0)).queue, 1.5 * 0.4)); // … receive, send, delete, receive, delete.
         assert!(close(bill.logs, (1.2 * 1000.0 + access_log::bytes()) * 1e6 / 1e9 * 0.5));
-        let announced = Bill::of(&billed, &prices, &Deployment { announces: true, ..Deployment::default() });
+        let announced = Bill::of(&billed, prices, &Deployment { announces: true, ..Deployment::default() });
         // An event each; and for each ten, two statements and a call.
         assert!(close(announced.total() - bill.total(), 1.0 + 0.1 * 8.0 / 1e3 * 1e6 * 0.5 * 0.000_013_333_4));
         // A million times: four operations; three transitions; a start and five seconds of a sixteenth of a GB.
-        let orchestrated = prices.alternatives.dollars(5.0).map(|(_, dollars)| bill_of(Work::Orchestrated(dollars)));
+        let orchestrated = list.alternatives.dollars(5.0).map(|(_, dollars)| bill_of(Work::Orchestrated(dollars)));
         for (bill, expected) in orchestrated.iter().zip([4.0 * 8.0, 3.0 * 25.0, 1.0 + 5.0 / 16.0 * 16.67]) {
             assert!(close(bill.queue, expected) && close(bill.requests, 3.0 * 0.2), "{bill:?}");
         }

@@ -13,10 +13,11 @@
 
 use sandbox::{Result, variable};
 
-use super::{Bill, Billed, Deployment, Prices, Work};
+use super::{Bill, Deployment, PriceList, Work};
+use crate::scaling::measured::Times;
 
 pub fn run() -> Result<()> {
-    let billed = Billed::read()?;
+    let (billed, all) = (Times::read()?.invocations, PriceList::read()?);
     let region = variable("REGION")?.unwrap_or_else(|| "us-east-1".to_owned());
     let (orders, delay) = (variable("ORDERS")?.unwrap_or(1e6), variable("DELAY")?.unwrap_or(5.0));
     let is_webhook = variable::<String>("WORK")?.is_some_and(|work| work == "webhook");
@@ -25,13 +26,13 @@ pub fn run() -> Result<()> {
     let announces = variable::<u32>("EVENTS")?.is_some_and(|events| events > 0);
     let (list, batch) = (variable::<u32>("LIST")?.unwrap_or(1).max(1), variable::<u32>("BATCH")?.unwrap_or(10).max(1));
     let deployment = Deployment { work, list, batch, is_arm, announces };
-    let (prices, sleeps) = (Prices::of(&region)?, Deployment { work: Work::Sleeps(delay), ..deployment });
-    println!("{region}, prices of {}, {orders} orders:", Prices::as_of()?);
-    print(&Bill::of(&billed, &prices, &deployment), "as it is", orders);
-    print(&Bill::of(&billed, &prices, &sleeps), "sleeping in the function", orders);
-    for (name, dollars) in prices.alternatives.dollars(delay) {
+    let (prices, sleeps) = (all.of(&region)?, Deployment { work: Work::Sleeps(delay), ..deployment });
+    println!("{region}, prices of {}, {orders} orders:", all.as_of);
+    print(&Bill::of(&billed, prices, &deployment), "as it is", orders);
+    print(&Bill::of(&billed, prices, &sleeps), "sleeping in the function", orders);
+    for (name, dollars) in all.alternatives.dollars(delay) {
         let orchestrated = Deployment { work: Work::Orchestrated(dollars), ..deployment };
-        print(&Bill::of(&billed, &prices, &orchestrated), name, orders);
+        print(&Bill::of(&billed, prices, &orchestrated), name, orders);
     }
     Ok(())
 }

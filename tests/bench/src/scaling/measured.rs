@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::cost::{Billed, Line};
 
-/// The file with the costs of the last complete run in PostgreSQL.
-const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/database.json");
+/// The file with the measurements of the last complete run.
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/measured.json");
 
 /// The costs in PostgreSQL: CPU time of a statement by its orders, and bytes.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
@@ -24,17 +24,7 @@ pub struct Database {
     pub log_bytes_per_order: f64,
 }
 
-impl Database {
-    pub fn read() -> Result<Self> {
-        Ok(serde_json::from_str(&std::fs::read_to_string(FILE)?)?)
-    }
-
-    pub fn write(&self) -> Result<()> {
-        Ok(std::fs::write(FILE, serde_json::to_string_pretty(self)? + "\n")?)
-    }
-}
-
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Times {
     /// The times of the functions, their waits included.
     pub invocations: Billed,
@@ -44,7 +34,14 @@ pub struct Times {
 
 impl Times {
     pub fn read() -> Result<Self> {
-        Ok(Self { invocations: Billed::read()?, database: Database::read()? })
+        Ok(serde_json::from_str(&std::fs::read_to_string(FILE)?)?)
+    }
+
+    /// Changes the measurements in the file.
+    pub fn change(change: impl FnOnce(&mut Self)) -> Result<()> {
+        let mut times = Self::read()?;
+        change(&mut times);
+        Ok(std::fs::write(FILE, serde_json::to_string_pretty(&times)? + "\n")?)
     }
 
     /// The database's part of a create with this many orders, in seconds.
