@@ -87,6 +87,12 @@ impl Rival {
     /// Runs the queue's worker until all its orders are finished.
     pub async fn drain(&self, world: &World) -> Result<Drained> {
         let orders = world.options.either(self.orders, self.orders / 5);
+        let insert = format!(
+            "DELETE FROM orders;
+            INSERT INTO orders (order_id, user_id, item_ids, total_amount, status)
+            SELECT 'job-' || n, 'user-1', '{{book-1,pen-7}}', 59.98, 'pending' FROM generate_series(1, {orders}) AS n"
+        );
+        world.baseline_sql().await?.batch_execute(&insert).await?;
         let mut worker = Worker::start(self.command(world, orders)?)?;
         let drained = self.drain_by(world, &mut worker, orders).await;
         drained.map_err(|error| format!("{}: {error}", self.name).into())
@@ -94,6 +100,7 @@ impl Rival {
 
     async fn drain_by(&self, world: &World, worker: &mut Worker, orders: usize) -> Result<Drained> {
         worker.read_line().await?;
+        world.baseline_sql().await?.batch_execute("VACUUM ANALYZE").await?;
         let sql = world.sql().await?;
         sql.batch_execute("CHECKPOINT").await?;
         let (before, cpu) = (Done::until_now(world, &sql).await?, worker.cpu_ms());

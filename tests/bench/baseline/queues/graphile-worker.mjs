@@ -16,13 +16,8 @@ const worker = { concurrentJobs: 24, maxPoolSize: 25, localQueue: { size: 500 },
 const utils = await makeWorkerUtils({ pgPool, logger });
 await utils.migrate();
 await utils.release();
-await pgPool.query("DELETE FROM orders");
-await pgPool.query(
-  `INSERT INTO orders (order_id, user_id, item_ids, total_amount, status)
-   SELECT 'job-' || n, 'user-1', '{book-1,pen-7}', 59.98, 'pending' FROM generate_series(1, $1) AS n`, [jobs]);
 await pgPool.query(
   "SELECT graphile_worker.add_job('finish', json_build_object('id', 'job-' || n)) FROM generate_series(1, $1) AS n", [jobs]);
-await pgPool.query('VACUUM ANALYZE');
 
 const sql = "UPDATE orders SET status = 'completed', started_at = now(), finished_at = now() WHERE order_id = $1";
 let left = jobs;

@@ -8,10 +8,6 @@ import { PgBoss } from 'pg-boss';
 const [jobs, batchSize] = process.argv.slice(2).map(Number);
 const connectionString = process.env.DATABASE_URL;
 const pool = new pg.Pool({ connectionString, max: 2 });
-await pool.query("DELETE FROM orders");
-await pool.query(
-  `INSERT INTO orders (order_id, user_id, item_ids, total_amount, status)
-   SELECT 'job-' || n, 'user-1', '{book-1,pen-7}', 59.98, 'pending' FROM generate_series(1, $1) AS n`, [jobs]);
 
 const boss = new PgBoss({ connectionString, supervise: false, schedule: false });
 boss.on('error', console.error);
@@ -21,7 +17,6 @@ await boss.deleteAllJobs('finish');
 for (let n = 1; n <= jobs; n += 10000) {
   await boss.insert('finish', Array.from({ length: Math.min(10000, jobs - n + 1) }, (_, i) => ({ data: { id: `job-${n + i}` } })));
 }
-await pool.query('VACUUM ANALYZE');
 
 const sql = "UPDATE orders SET status = 'completed', started_at = now(), finished_at = now() WHERE order_id = ANY ($1)";
 const lines = readline.createInterface({ input: process.stdin })[Symbol.asyncIterator]();

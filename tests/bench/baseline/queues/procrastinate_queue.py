@@ -15,18 +15,14 @@ import procrastinate
 import psycopg
 
 SQL = "UPDATE orders SET status = 'completed', started_at = now(), finished_at = now() WHERE order_id = %s"
-ORDERS = """INSERT INTO orders (order_id, user_id, item_ids, total_amount, status)
-SELECT 'job-' || n, 'user-1', '{book-1,pen-7}', 59.98, 'pending' FROM generate_series(1, %s) AS n"""
 CHUNK = 1000
 
 
-async def set_up(app: procrastinate.App, connection: psycopg.AsyncConnection, jobs: int) -> None:
-    """Create the schema if it is missing, and an order for each job."""
+async def set_up(app: procrastinate.App, connection: psycopg.AsyncConnection) -> None:
+    """Create the schema if it is missing."""
     found = await connection.execute("SELECT to_regclass('procrastinate_jobs') IS NOT NULL")
     if not (await found.fetchone())[0]:
         await app.schema_manager.apply_schema_async()
-    await connection.execute("DELETE FROM orders")
-    await connection.execute(ORDERS, [jobs])
 
 
 async def main(jobs: int, concurrency: int) -> None:
@@ -42,12 +38,10 @@ async def main(jobs: int, concurrency: int) -> None:
 
     async with app.open_async():
         async with connector.pool.connection() as connection:
-            await set_up(app, connection, jobs)
+            await set_up(app, connection)
         for first in range(1, jobs + 1, CHUNK):
             orders = [{"order": f"job-{n}"} for n in range(first, min(first + CHUNK, jobs + 1))]
             await finish.batch_defer_async(*orders)
-        async with await psycopg.AsyncConnection.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
-            await connection.execute("VACUUM ANALYZE")
         print("ready", flush=True)
         sys.stdin.readline()
         begin = time.perf_counter()

@@ -22,7 +22,6 @@ pub async fn run(url: &str, jobs: usize) -> Result<()> {
     let config = Config::default().queue(QUEUE).batch_size(BATCH).lock_tasks(false);
     let mut backend = PostgresStorage::new(&pool).with_config(config).with_pubsub();
     backend.push_all(stream::iter((1..=jobs).map(|n| Task::new(format!("job-{n}"))))).await?;
-    sqlx_apalis::query("VACUUM ANALYZE").execute(&pool).await?;
     let left = Countdown::new(jobs);
     let worker = WorkerBuilder::new(format!("bench-{}", std::process::id()))
         .backend(backend)

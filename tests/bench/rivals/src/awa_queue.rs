@@ -30,7 +30,6 @@ pub async fn run(pool: PgPool, jobs: usize) -> Result<()> {
         });
         insert_many_copy_from_pool(&pool, &params.collect::<std::result::Result<Vec<_>, _>>()?).await?;
     }
-    sqlx_awa::query("VACUUM ANALYZE").execute(&pool).await?;
     let left = Countdown::new(jobs);
     let client = client(pool, left.clone())?;
     let begin = ready()?;

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use sqlx_awa::PgPool;
 use sqlx_awa::postgres::PgPoolOptions;
 use tokio::sync::Notify;
 
@@ -26,22 +25,11 @@ async fn main() -> Result<()> {
     let arguments: Vec<_> = std::env::args().collect();
     let jobs = arguments.get(2).ok_or("usage: rivals awa|apalis JOBS")?.parse()?;
     let url = std::env::var("DATABASE_URL")?;
-    let pool = PgPoolOptions::new().max_connections(25).connect(&url).await?;
-    insert_orders(&pool, jobs).await?;
     match arguments[1].as_str() {
-        "awa" => awa_queue::run(pool, jobs).await,
+        "awa" => awa_queue::run(PgPoolOptions::new().max_connections(25).connect(&url).await?, jobs).await,
         "apalis" => apalis_queue::run(&url, jobs).await,
         other => Err(format!("unknown queue: {other}").into()),
     }
-}
-
-/// Inserts an order for each job.
-async fn insert_orders(pool: &PgPool, jobs: usize) -> Result<()> {
-    sqlx_awa::query("DELETE FROM orders").execute(pool).await?;
-    let insert = "INSERT INTO orders (order_id, user_id, item_ids, total_amount, status)
-        SELECT 'job-' || n, 'user-1', '{book-1,pen-7}', 59.98, 'pending' FROM generate_series(1, $1) AS n";
-    sqlx_awa::query(insert).bind(i64::try_from(jobs)?).execute(pool).await?;
-    Ok(())
 }
 
 /// Prints `ready`, and waits for a line.
