@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use sandbox::Result;
+use sandbox::progress::step;
 use sandbox::runtime::{Environment, Function};
 use tokio::process::Command;
 
@@ -14,7 +15,6 @@ use crate::findings::{Criterion, Findings, Table};
 use crate::front::{Answer, event_of};
 use crate::load::order;
 use crate::options::Options;
-use crate::progress::step;
 use crate::share::Share;
 use crate::stats::{figure, median, ms, ratio, spread};
 use crate::tls;

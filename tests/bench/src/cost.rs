@@ -8,9 +8,9 @@ mod line;
 mod orchestrator;
 
 use sandbox::Result;
+use sandbox::progress::step;
 
 use crate::findings::{Criterion, Findings, Table};
-use crate::progress::step;
 use crate::scaling::measured::Times;
 use crate::world::World;
 

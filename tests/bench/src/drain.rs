@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sandbox::progress::step;
 use sandbox::runtime::Pool;
 use sandbox::{Result, until};
 use tokio::time::{Instant, interval};
@@ -14,7 +15,6 @@ use crate::front::Front;
 use crate::jobs::{self, Drained, Rival};
 use crate::load::order;
 use crate::prepared;
-use crate::progress::step;
 use crate::server::Done;
 use crate::stats::{count, figure, median, numbers, percentile, ratio, spread};
 use crate::world::World;

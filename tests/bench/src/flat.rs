@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sandbox::Result;
 use sandbox::postgres::Postgres;
+use sandbox::progress::step;
 use sandbox::runtime::Pool;
 use tokio::time::Instant;
 use tokio_postgres::Client;
@@ -14,7 +15,6 @@ use crate::front::Front;
 use crate::load::order;
 use crate::plots::{Plot, Series};
 use crate::prepared;
-use crate::progress::step;
 use crate::stats::{figure, median, ms};
 use crate::world::{TABLES, World};
 

@@ -8,11 +8,10 @@ use std::sync::{Arc, LazyLock};
 
 use sandbox::Result;
 use sandbox::gateway::{Claims, event};
+use sandbox::progress::note;
 use sandbox::runtime::Pool;
 use sandbox::server::{Request, Response, Server, json};
 use serde::Deserialize;
-
-use crate::progress::note;
 
 /// Every caller.
 const ADMIN: Claims<'_> = Claims { sub: "alice", scope: "orders/read orders/write orders/admin" };

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use parking_lot::Mutex;
 use sandbox::Result;
+use sandbox::progress::step;
 use sandbox::wire::{Hook, Moment, Ruling, Wire};
 use tokio::time::Instant;
 
@@ -14,7 +15,6 @@ use crate::findings::{Criterion, Findings, Table};
 use crate::front::Front;
 use crate::load::order;
 use crate::options::Options;
-use crate::progress::step;
 use crate::stats::{figure, ms, percentile};
 use crate::world::World;
 

@@ -1,11 +1,11 @@
 //! Batch intake: `POST /orders/batch` compared with single creates.
 
 use sandbox::Result;
+use sandbox::progress::step;
 
 use crate::baseline::CONNECTIONS;
 use crate::findings::{Criterion, Findings, Table};
 use crate::load::{self, Load};
-use crate::progress::step;
 use crate::stats::{figure, median, ratio, spread};
 use crate::world::World;
 

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use sandbox::Result;
 use sandbox::mapping::messages;
+use sandbox::progress::step;
 use sandbox::runtime::Pool;
 use tokio_postgres::Client;
 
 use crate::cost::Line;
 use crate::findings::{Criterion, Findings, Table};
 use crate::front::Front;
-use crate::progress::step;
 use crate::scaling::measured::{Database, Times};
 use crate::server::Done;
 use crate::stats::{count, figure, median, numbers, ratio, spread};

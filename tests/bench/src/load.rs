@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sandbox::Result;
+use sandbox::progress::note;
 use sandbox::runtime::Pool;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -13,7 +14,6 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::account::{cpu_ms_of, memory_kib, own_cpu_ms};
 use crate::client::Client;
 use crate::front::Front;
-use crate::progress::note;
 use crate::stats::{count, ms, percentile};
 use crate::world::World;
 

@@ -20,7 +20,6 @@ mod load;
 mod options;
 mod plots;
 mod prepared;
-mod progress;
 mod report;
 mod scale;
 mod scaling;
@@ -33,7 +32,7 @@ mod world;
 
 use std::process::ExitCode;
 
-use sandbox::Result;
+use sandbox::{Result, progress};
 
 use options::Options;
 use report::Measured;

@@ -17,7 +17,7 @@ const PLOTS: &str = "docs/performance";
 pub type Measured = (&'static str, Findings);
 
 pub fn print(measured: &[Measured]) {
-    crate::progress::clear();
+    sandbox::progress::clear();
     for (name, findings) in measured {
         println!("\n== {name}\n\n{}", findings.text);
     }
@@ -30,7 +30,7 @@ pub fn write(options: &Options, measured: &[Measured]) -> Result<()> {
         .replace("{{acceptance}}", &acceptance(measured))
         .replace("{{machine}}", &sandbox::machine())
         .replace("{{runs}}", &options.runs.to_string())
-        .replace("{{minutes}}", &figure(crate::progress::seconds() / 60.0));
+        .replace("{{minutes}}", &figure(sandbox::progress::seconds() / 60.0));
     std::fs::create_dir_all(PLOTS)?;
     for (name, findings) in measured {
         text = text.replace(&format!("{{{{{name}}}}}"), findings.text.trim_end());

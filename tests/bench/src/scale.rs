@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use sandbox::Result;
+use sandbox::progress::step;
 use tokio::time::Instant;
 
 use crate::findings::{Findings, Table};
@@ -12,7 +13,6 @@ use crate::front::Front;
 use crate::load::{self, Target};
 use crate::plots::{Plot, Series};
 use crate::prepared;
-use crate::progress::step;
 use crate::stats::{count, figure, median, spread};
 use crate::world::World;
 

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use sandbox::Result;
 use sandbox::mapping::messages;
+use sandbox::progress::step;
 use sandbox::runtime::Pool;
 use tokio::time::{Instant, interval};
 
 use crate::findings::{Criterion, Findings, Table};
 use crate::front::Front;
 use crate::prepared;
-use crate::progress::step;
 use crate::stats::{count, figure, median, ms, numbers};
 use crate::world::World;
 

@@ -1,10 +1,11 @@
 //! One run: load and faults, then a time to settle, then the checks.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sandbox::Result;
+use sandbox::progress::step;
 use sandbox::queue::ORDERS;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -26,6 +27,7 @@ const MIXED: f64 = 0.32;
 pub async fn run(options: &Options) -> Result<bool> {
     chance::seed(options.seed);
     println!("==> {} orders within {} s under faults: {}", options.orders, options.load.as_secs(), options.command());
+    step("starting");
     let world = World::start(options).await?;
     let processing = world.process(courier(Arc::clone(&world.journal), Arc::clone(&world.faults)));
     let mut beside = JoinSet::new();
@@ -105,20 +107,16 @@ fn conclude(options: &Options, world: &World, findings: &Findings, storm: &Storm
     Ok(is_good)
 }
 
-/// Prints the progress: on a terminal in one line that is overwritten, elsewhere as a new line now and then.
+/// Prints the progress: each second on a terminal, and elsewhere now and then.
 async fn progress(world: Arc<World>) {
     let is_terminal = std::io::stdout().is_terminal();
     loop {
         sleep(Duration::from_secs(if is_terminal { 1 } else { 15 })).await;
-        let line = format!(
-            "    {:4.0} s  {} orders accepted, {} faults, {} messages in the queue",
-            world.journal.now(),
+        step(&format!(
+            "{} orders accepted, {} faults, {} messages in the queue",
             world.journal.count_accepted(),
             world.faults.count(),
             world.queues.counts(ORDERS).total(),
-        );
-        let (begin, end) = if is_terminal { ("\r\x1b[K", "") } else { ("", "\n") };
-        print!("{begin}{line}{end}");
-        let _ = std::io::stdout().flush(); // A closed output does not fail the run.
+        ));
     }
 }

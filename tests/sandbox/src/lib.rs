@@ -25,6 +25,7 @@ pub mod mapping;
 pub mod merchant;
 pub mod postgres;
 pub mod process;
+pub mod progress;
 pub mod queue;
 pub mod runtime;
 pub mod server;

@@ -123,18 +123,11 @@ async fn deliver_late(mapping: Arc<Mapping>, delivery: Delivery) {
 /// The event that Lambda sends for a batch.
 pub fn event(messages: &[Message]) -> Bytes {
     let record = |message: &Message| {
-        let mut attributes = json!({"ApproximateReceiveCount": message.receives.to_string()});
-        if let Some(trace) = &message.trace {
-            attributes["AWSTraceHeader"] = trace.as_str().into();
-        }
-        if let Some(group) = &message.group {
-            attributes["MessageGroupId"] = group.as_str().into();
-        }
         json!({
             "messageId": message.id,
             "receiptHandle": message.receipt,
             "body": message.body,
-            "attributes": attributes,
+            "attributes": message.attributes(),
             "messageAttributes": {},
             "eventSource": "aws:sqs",
             "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:orders",

@@ -93,15 +93,11 @@ async fn receive(shared: &Shared, queue: &str, input: &Value) -> Value {
 }
 
 fn message(message: &Message) -> Value {
-    let mut attributes = json!({"ApproximateReceiveCount": message.receives.to_string()});
-    if let Some(group) = &message.group {
-        attributes["MessageGroupId"] = group.as_str().into();
-    }
     json!({
         "MessageId": message.id,
         "ReceiptHandle": message.receipt,
         "Body": message.body,
-        "Attributes": attributes,
+        "Attributes": message.attributes(),
     })
 }
 

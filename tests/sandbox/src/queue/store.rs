@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::fair::Groups;
@@ -22,6 +23,19 @@ pub struct Message {
     pub receives: u32,
     /// The trace header that it was sent with.
     pub trace: Option<String>,
+}
+
+impl Message {
+    /// Its attributes, as SQS names them.
+    pub fn attributes(&self) -> Value {
+        let mut attributes = json!({"ApproximateReceiveCount": self.receives.to_string()});
+        for (name, value) in [("AWSTraceHeader", &self.trace), ("MessageGroupId", &self.group)] {
+            if let Some(value) = value {
+                attributes[name] = value.as_str().into();
+            }
+        }
+        attributes
+    }
 }
 
 /// How many messages a queue holds.

@@ -6,13 +6,14 @@ use std::time::Instant;
 
 static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
+/// Prints the current step.
 pub fn step(what: &str) {
     let (begin, end) = if std::io::stdout().is_terminal() { ("\r\x1b[K", "") } else { ("", "\n") };
     print!("{begin}    {:4.0} s  {what}{end}", seconds());
     let _ = std::io::stdout().flush(); // A closed output does not fail the run.
 }
 
-/// Prints what a reader of the figures must know, in a line that stays.
+/// Prints what a reader must know, in a line that stays.
 pub fn note(what: &str) {
     clear();
     println!("    {:4.0} s  {what}", seconds());
