@@ -174,7 +174,7 @@ def main(arguments: list[str]) -> int:
         complain(error)
         return 1
     except OSError as error:
-        complain(StackError(f"{error}.", f"The stack's files are in {os.environ.get('STACK_DIR', '.local')}."))
+        complain(StackError(f"{error}.", f"The stack's files are in {os.environ.get('STACK_DIR') or '.local'}."))
         return 1
     return 0
 

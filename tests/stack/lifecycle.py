@@ -15,8 +15,8 @@ from types import ModuleType
 
 from stack import api, deploy, emulator, envfile, issuer, pgbouncer, ports, postgres, processes
 from stack.console import StackError, step
-from stack.records import Busy, Records, locked
-from stack.settings import ROOT, Settings
+from stack.records import Busy, Records, check_made_by_stack, locked
+from stack.settings import Settings
 
 BringUp = Callable[[Settings, Records], None]
 
@@ -105,19 +105,16 @@ def down(settings: Settings) -> bool:
 def clean(settings: Settings) -> None:
     """Stop the stack and those in directories within its own, such as `.local/test`, and delete their files.
 
-    Raises :class:`StackError` if ``STACK_DIR`` is a directory without a stack, such as a home directory.
+    Raises :class:`StackError` if ``STACK_DIR`` is a directory without a stack.
     """
-    locks = [*settings.state.glob("lock"), *settings.state.glob("*/lock")]
-    if settings.state.exists() and not locks and settings.state != ROOT / ".local":
-        raise StackError(
-            f"{settings.state} has no stack, so nothing is deleted.", "Set STACK_DIR to a stack's directory."
-        )
-    for lock in locks:
+    if not settings.state.exists():
+        return
+    check_made_by_stack(settings.state)
+    for lock in [*settings.state.glob("lock"), *settings.state.glob("*/lock")]:
         stack = replace(settings, state=lock.parent)
         down(stack)
         postgres.remove_data(stack)
-    if settings.state.exists():
-        shutil.rmtree(settings.state)
+    shutil.rmtree(settings.state)
 
 
 def watch(settings: Settings) -> None:

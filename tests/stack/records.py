@@ -11,7 +11,10 @@ from pathlib import Path
 from stack import postgres
 from stack.console import StackError
 from stack.processes import Server, this_process
-from stack.settings import Settings
+from stack.settings import ROOT, Settings
+
+# Marks a directory that a stack made.
+MARK = "ordermill-stack"
 
 
 class Busy(StackError):
@@ -68,8 +71,14 @@ class Records:
 
 @contextlib.contextmanager
 def locked(settings: Settings) -> Iterator[None]:
-    """Hold the stack's lock, so that only one command starts or stops it. Raises :class:`Busy` if another one does."""
+    """Hold the stack's lock, so that only one command starts or stops it. Raises :class:`Busy` if another one does.
+
+    Raises :class:`StackError`, before anything is written, if other files than a stack's are in its directory.
+    """
     settings.state.mkdir(parents=True, exist_ok=True)
+    if any(settings.state.iterdir()):
+        check_made_by_stack(settings.state)
+    (settings.state / MARK).touch()
     with open(os.open(settings.state / "lock", os.O_RDWR | os.O_CREAT, 0o600), "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -77,3 +86,13 @@ def locked(settings: Settings) -> Iterator[None]:
             remedy = "Wait for it, or press Ctrl-C there."
             raise Busy("Another command is starting or stopping this stack.", remedy) from error
         yield
+
+
+def check_made_by_stack(state: Path) -> None:
+    """Raise :class:`StackError` unless a stack made this directory, or it is the repository's `.local` or within it."""
+    is_logged = (state / "lock").exists() and (state / "log/postgres.log").exists()  # An earlier version left no mark.
+    is_own = state.resolve().is_relative_to((ROOT / ".local").resolve())
+    if not (is_own or (state / MARK).exists() or is_logged):
+        raise StackError(
+            f"{state} has no stack, so nothing is changed there.", "Set STACK_DIR to a stack's directory or a new one."
+        )

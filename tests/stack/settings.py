@@ -47,9 +47,9 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
-        """Read the variables listed above. Raises :class:`StackError` with the name of a malformed one."""
+        """Read the variables listed above. Raises :class:`StackError` with the name of an unusable one."""
         return cls(
-            state=ROOT / environment.get("STACK_DIR", ".local"),
+            state=_state(environment.get("STACK_DIR") or ".local"),
             postgres_port=_port(environment, "PG_PORT", 15432),
             emulator_port=_port(environment, "EMULATOR_PORT", 4566),
             issuer_port=_port(environment, "ISSUER_PORT", 4567),
@@ -96,6 +96,14 @@ class Settings:
     def log(self, name: str) -> Path:
         """Return the log file of the server `name`."""
         return self.state / "log" / f"{name}.log"
+
+
+def _state(directory: str) -> Path:
+    state = Path(os.path.normpath(ROOT / directory))
+    for precious in (ROOT, Path(os.path.expanduser("~"))):
+        if precious.resolve().is_relative_to(state.resolve()):
+            raise StackError(f"STACK_DIR is {state}, which contains {precious}.", "Set it to a directory for a stack.")
+    return state
 
 
 def _port(environment: Mapping[str, str], variable: str, default: int) -> int:

@@ -23,15 +23,29 @@ class End(unittest.TestCase):
         with tempfile.TemporaryDirectory() as directory:
             state = Path(directory) / "state"
             within = Settings(state / "cargo", 1, 2, 3)
-            with locked(within):
+            with locked(Settings(state, 1, 2, 3)), locked(within):
                 server = processes.start("it", ["sleep", "60"], {}, within.log("it"))
                 Records.load(within).add(server)
             self.addCleanup(server.stop)
             lifecycle.clean(Settings(state, 1, 2, 3))
             self.assertFalse(server.alive or state.exists())
 
-    def test_clean_deletes_no_directory_without_a_stack(self) -> None:
+    def test_directory_of_other_files_is_left_as_it_is(self) -> None:
         with tempfile.TemporaryDirectory() as directory:
-            with self.assertRaisesRegex(StackError, "has no stack"):
-                lifecycle.clean(Settings(Path(directory), 1, 2, 3))
-            self.assertTrue(Path(directory).exists())
+            names = {"env", "tmp", "project"}
+            for name in names:
+                (Path(directory) / name).mkdir()
+            (Path(directory) / "project/lock").touch()
+            for verb in (lifecycle.up, lifecycle.down, lifecycle.clean):
+                with self.subTest(verb.__name__), self.assertRaisesRegex(StackError, "has no stack"):
+                    verb(Settings(Path(directory), 1, 2, 3))
+            self.assertEqual({path.name for path in Path(directory).iterdir()}, names)
+
+    def test_stack_of_an_earlier_version_is_recognised(self) -> None:
+        with tempfile.TemporaryDirectory() as directory:
+            state = Path(directory) / "state"
+            (state / "log").mkdir(parents=True)
+            for name in ("lock", "log/postgres.log"):
+                (state / name).touch()
+            lifecycle.clean(Settings(state, 1, 2, 3))
+            self.assertFalse(state.exists())
