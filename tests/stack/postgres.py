@@ -40,10 +40,10 @@ TEMPORARY = {"fsync": "off", "full_page_writes": "off", "autovacuum_naptime": "1
 
 def start(settings: Settings) -> Server:
     """Start the server, with a new data directory if there is none."""
-    binaries, user, data = packages.postgres_binaries(), account(settings), data_directory(settings)
+    user, data = account(settings), data_directory(settings)
+    binaries = _binaries(data)
     if not (data / "PG_VERSION").exists():
         _create(data, binaries, user)
-    _check_version(data, binaries)
     # Every role with a password may sign in, because tests create their own roles.
     (data / "pg_hba.conf").write_text(f"host all all {HOST}/32 scram-sha-256\n")
     more = {} if settings.keeps_data else TEMPORARY
@@ -140,11 +140,16 @@ def _quietly(command: list, user: str | None, stdin: str = "") -> None:
         raise StackError(f"PostgreSQL's {Path(command[0]).name} failed:\n{done.stderr.strip()}")
 
 
-def _check_version(data: Path, binaries: Path) -> None:
-    made_by, installed = (data / "PG_VERSION").read_text().strip(), packages.version(binaries)
-    if made_by != str(installed):
+def _binaries(data: Path) -> Path:
+    """Return the directory of the programs that created the data, or of the newest ones if there is no data."""
+    if not (data / "PG_VERSION").exists():
+        return packages.postgres_binaries()
+    made_by = int((data / "PG_VERSION").read_text())
+    binaries = packages.postgres_binaries(made_by)
+    if (installed := packages.version(binaries)) != made_by:
         happened = f"{data} was created by PostgreSQL {made_by}, but {installed} is installed."
-        raise StackError(happened, "`make clean` removes the old data.")
+        raise StackError(happened, f"Install postgresql-{made_by}, or give up the data: `make clean`.")
+    return binaries
 
 
 def _owner_of_new_data() -> str:

@@ -1,11 +1,12 @@
 """PostgreSQL's user and data directory."""
 
+import os
 import tempfile
 import unittest
 from pathlib import Path
 from unittest import mock
 
-from stack import postgres
+from stack import packages, postgres
 from stack.console import StackError
 from stack.settings import Settings
 
@@ -51,3 +52,41 @@ class DataDirectory(unittest.TestCase):
         with mock.patch("os.geteuid", return_value=1000):
             self.assertIsNone(postgres.account(self.settings))
             self.assertEqual(postgres.data_directory(self.settings), self.state / "postgres")
+
+
+class Version(unittest.TestCase):
+    """Data that PostgreSQL 15 created."""
+
+    def setUp(self) -> None:
+        self.place = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.settings = Settings(self.place / "state", 1, 2, 3)
+        self.enterContext(mock.patch("os.geteuid", return_value=1000))
+        (self.place / "state/postgres").mkdir(parents=True)
+        (self.place / "state/postgres/PG_VERSION").write_text("15\n")
+        self.started = self.enterContext(mock.patch("stack.postgres.processes.start"))
+        packages.postgres_binaries.cache_clear()
+        self.addCleanup(packages.postgres_binaries.cache_clear)
+
+    def install(self, *versions: int) -> None:
+        """Let the machine have only these versions."""
+        for version in versions:
+            directory = self.place / str(version)
+            directory.mkdir()
+            for name in ("initdb", "postgres"):
+                (directory / name).write_text(f"#!/bin/sh\necho 'postgres (PostgreSQL) {version}.1'\n")
+                (directory / name).chmod(0o700)
+        self.enterContext(mock.patch.object(Path, "glob", return_value=[]))
+        path = os.pathsep.join(str(self.place / str(version)) for version in versions)
+        self.enterContext(mock.patch.dict(os.environ, {"PATH": path}))
+
+    def test_data_is_served_by_the_version_that_created_it(self) -> None:
+        self.install(17, 15)
+        postgres.start(self.settings)
+        self.assertEqual(self.started.call_args.args[1][0], str(self.place / "15/postgres"))
+
+    def test_missing_version_is_named(self) -> None:
+        self.install(17)
+        with self.assertRaisesRegex(StackError, "created by PostgreSQL 15, but 17 is installed") as raised:
+            postgres.start(self.settings)
+        self.assertEqual(raised.exception.remedy, "Install postgresql-15, or give up the data: `make clean`.")
+        self.started.assert_not_called()
