@@ -1,5 +1,6 @@
 """The file of a running stack."""
 
+import resource
 import tempfile
 import unittest
 from dataclasses import replace
@@ -50,6 +51,17 @@ class File(unittest.TestCase):
             cli.status(self.settings)
         with self.assertRaisesRegex(StackError, "Nothing is running"):
             cli.status(self.settings)
+
+    def test_full_disk_leaves_the_file_as_it_was(self) -> None:
+        envfile.save(self.settings, {"API_URL": "x"})
+        self.assertEqual(self.settings.env_file.stat().st_mode & 0o777, 0o600)
+        # A file that exceeds the limit fails a write, as a full disk does.
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_FSIZE, resource.getrlimit(resource.RLIMIT_FSIZE))
+        _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, most))
+        with self.assertRaises(OSError):
+            envfile.save(self.settings, {"API_URL": "y" * 100})
+        self.assertEqual(envfile.read(self.settings), {"API_URL": "x"})
 
     def claims(self, token: str) -> dict:
         return jwt.decode(token, options={"verify_signature": False})
