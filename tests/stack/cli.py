@@ -65,7 +65,7 @@ def show_off(settings: Settings) -> None:
     with lifecycle.stopped_afterwards(settings) if is_ours else contextlib.nullcontext():
         envfile.renew(settings)
         sample.fill(envfile.at_its_ports(settings))
-        demo.run(envfile.read(settings))
+        demo.run(settings)
 
 
 def up(settings: Settings) -> None:
@@ -88,6 +88,8 @@ def status(settings: Settings) -> None:
     for server in records.servers:
         state, log = "running" if server.alive else "dead", settings.shown(settings.log(server.name))
         say(f"{server.name:10} {state:8} pid {server.pid}  log {log}")
+    if records.abandoned:
+        raise StackError("The command that started these servers was killed.", "`make down` stops them.")
     envfile.read(settings)
     if not records.running:
         raise StackError("This stack is not running.", "`make up` starts it.")

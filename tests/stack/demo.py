@@ -6,8 +6,9 @@ import random
 import time
 import webbrowser
 
-from stack import api
+from stack import api, envfile, issuer
 from stack.console import say, step
+from stack.settings import Settings
 
 USERS = ("alice", "bob", "carol", "dave", "erin")
 GOODS = {"beans": 12.5, "filter-papers": 3.9, "grinder": 149.0, "kettle": 59.0, "espresso-machine": 899.0, "mug": 8.0}
@@ -16,8 +17,9 @@ WAVE_SECONDS, MEAN_RATE = 120, 2.0
 CANCELLED = 0.05
 
 
-def run(env: dict[str, str]) -> None:
+def run(settings: Settings) -> None:
     """Show the dashboard and create orders endlessly. Raises :class:`StackError` for the first refused order."""
+    env, renewed = envfile.read(settings), time.time()
     page = f"{env['SITE_URL']}/dashboard"
     say(f"\n  Dashboard  {page}\n  Sign in    as admin, with one click; or paste TOKEN_ADMIN of the env file\n")
     if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
@@ -25,6 +27,10 @@ def run(env: dict[str, str]) -> None:
     step("Placing orders, until Ctrl-C")
     begun = time.monotonic()
     while True:
+        # The tokens expire also while the machine sleeps, when the monotonic clock stands still.
+        if time.time() > renewed + issuer.SECONDS / 2:
+            envfile.renew(settings)
+            env, renewed = envfile.read(settings), time.time()
         _create(env)
         wave = 1 + 0.8 * math.sin((time.monotonic() - begun) / WAVE_SECONDS * math.tau)
         time.sleep(random.expovariate(MEAN_RATE * wave))

@@ -22,7 +22,9 @@ def check_free(settings: Settings, *more: tuple[str, int, str]) -> None:
             f"  {HOST}:{port}, needed by {what}: set {variable} to another" for what, port, variable in in_use
         )
         example = f"{in_use[0][2]}={in_use[0][1] + 1000}"
-        raise StackError(f"These ports are in use by another program:\n{listed}", f"For example: make up {example}")
+        raise StackError(
+            f"These ports are in use by another program:\n{listed}", f"For example, add {example} to the same command."
+        )
 
 
 def _in_use(port: int) -> bool:

@@ -45,6 +45,11 @@ class Records:
         """Whether every server runs, and the command that owns them too, if there is one."""
         return bool(self.servers) and all(each.alive for each in [*self.servers, *filter(None, [self.owner])])
 
+    @property
+    def abandoned(self) -> bool:
+        """Whether servers run although the command that owns them was killed."""
+        return self.owner is not None and not self.owner.alive and any(each.alive for each in self.servers)
+
     def own(self) -> None:
         """Record that this command owns the servers."""
         self.owner = this_process("make run")
