@@ -36,6 +36,8 @@ OPTIONS = {
 # For data that is deleted at the end. By default, autovacuum visits each database once a minute, and the tests create
 # hundreds of them.
 TEMPORARY = {"fsync": "off", "full_page_writes": "off", "autovacuum_naptime": "10min"}
+# Root's data directories outside the state directory. systemd deletes old files in /var/tmp.
+OUTSIDE, EARLIER = Path("/var/lib"), Path("/var/tmp")
 
 
 def start(settings: Settings) -> Server:
@@ -73,7 +75,7 @@ def password(settings: Settings) -> str:
 
 
 def data_directory(settings: Settings) -> Path:
-    """Return the data directory: in the state directory, or in /var/tmp if the server's user can't access that."""
+    """Return the data directory: in the state directory, or in /var/lib if the server's user can't access that."""
     settings.state.mkdir(parents=True, exist_ok=True)
     within = settings.state / "postgres"
     if os.geteuid() != 0 or within.exists():
@@ -157,8 +159,13 @@ def _owner_of_new_data() -> str:
 
 
 def _outside(settings: Settings) -> Path:
-    """Return the data directory in /var/tmp. Checks the folder's owner, because other users can write there."""
-    folder = Path(f"/var/tmp/ordermill-{hashlib.sha256(str(settings.state).encode()).hexdigest()[:12]}")
+    """Return the data directory in /var/lib, or in /var/tmp, where an earlier version created it.
+
+    Checks the folder's owner, because other users can write in /var/tmp.
+    """
+    name = f"ordermill-{hashlib.sha256(str(settings.state).encode()).hexdigest()[:12]}"
+    earlier = EARLIER / name
+    folder = earlier if (earlier / "postgres").exists() else OUTSIDE / name
     if folder.exists() and folder.stat().st_uid != os.geteuid():
         raise StackError(
             f"{folder} belongs to another user.", "Let its owner remove it, or set STACK_DIR to another directory."

@@ -40,13 +40,23 @@ class DataDirectory(unittest.TestCase):
             with self.subTest(chosen), mock.patch("pwd.getpwall", return_value=entries):
                 self.assertEqual(postgres.account(self.settings), chosen)
 
-    def test_data_moves_to_var_tmp_only_if_its_user_needs_it(self) -> None:
+    def test_data_moves_to_var_lib_only_if_its_user_needs_it(self) -> None:
         self.as_root()
         with mock.patch("stack.postgres._reaches", return_value=False):
             elsewhere = postgres.data_directory(self.settings)
-            self.assertTrue(elsewhere.is_relative_to("/var/tmp"))
+            self.assertTrue(elsewhere.is_relative_to("/var/lib"))
             (self.state / "postgres").mkdir()
             self.assertEqual(postgres.data_directory(self.settings), self.state / "postgres")
+
+    def test_data_in_var_tmp_stays_there(self) -> None:
+        self.as_root()
+        self.enterContext(mock.patch("stack.postgres._reaches", return_value=False))
+        earlier = self.enterContext(mock.patch.object(postgres, "EARLIER", self.state))
+        data = earlier / postgres.data_directory(self.settings).parent.name / "postgres"
+        data.mkdir(parents=True)
+        # The tests may run as another user than root.
+        with mock.patch("os.geteuid", side_effect=[0, self.state.stat().st_uid]):
+            self.assertEqual(postgres.data_directory(self.settings), data)
 
     def test_ordinary_user_runs_the_server_itself(self) -> None:
         with mock.patch("os.geteuid", return_value=1000):
