@@ -30,7 +30,7 @@ def expect(status: int, url: str, token: str = "", body: Any = None) -> Any:
     got, answer = call(url, token, body)
     if got != status:
         method = "GET" if body is None else "POST"
-        raise StackError(f"{method} {url} answered {got} instead of {status}: {answer}", "See `make logs`.")
+        raise StackError(f"{method} {url} answered {got} instead of {status}: {answer}")
     return answer
 
 
@@ -39,5 +39,5 @@ def wait_healthy(api_url: str, seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while (answered := call(f"{api_url}/healthz"))[0] != 200:
         if time.monotonic() > deadline:
-            raise StackError(f"GET {api_url}/healthz answers {answered[0]}: {answered[1]}", "See `make logs`.")
+            raise StackError(f"GET {api_url}/healthz answers {answered[0]}: {answered[1]}")
         time.sleep(0.2)

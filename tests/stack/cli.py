@@ -1,6 +1,5 @@
 """The verbs of ``python -m stack``."""
 
-import contextlib
 import functools
 import os
 import signal
@@ -62,7 +61,7 @@ def develop(settings: Settings) -> None:
 
 def show_off(settings: Settings) -> None:
     is_ours = lifecycle.up(settings, foreground=True, bring_up=QUICKLY_BUILT)
-    with lifecycle.stopped_afterwards(settings) if is_ours else contextlib.nullcontext():
+    with lifecycle.stopped_afterwards(settings) if is_ours else logs.shown_after_failure(settings):
         envfile.renew(settings)
         sample.fill(envfile.at_its_ports(settings))
         demo.run(settings)
@@ -103,13 +102,8 @@ def token(settings: Settings) -> None:
 
 def execute(settings: Settings, command: list[str]) -> None:
     with lifecycle.temporary(settings):
-        try:
-            _run(settings, command)
-            calls.check(settings)
-        except StackError:
-            with contextlib.suppress(StackError):  # Without the emulator there are no logs.
-                logs.show(settings, count=10)
-            raise
+        _run(settings, command)
+        calls.check(settings)
 
 
 def serve(settings: Settings) -> None:

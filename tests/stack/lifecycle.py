@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from types import ModuleType
 
-from stack import api, deploy, emulator, envfile, issuer, pgbouncer, ports, postgres, processes
+from stack import api, deploy, emulator, envfile, issuer, logs, pgbouncer, ports, postgres, processes
 from stack.console import StackError, step
 from stack.records import Busy, Records, check_made_by_stack, locked
 from stack.settings import Settings
@@ -49,7 +49,8 @@ def up(settings: Settings, foreground: bool = False, fresh: bool = False, bring_
         try:
             if foreground:
                 records.own()
-            (bring_up or everything)(settings, records)
+            with logs.shown_after_failure(settings):
+                (bring_up or everything)(settings, records)
         except BaseException:
             step("Stopping the started servers")
             _clear(settings, records)
@@ -81,9 +82,10 @@ def temporary(settings: Settings, bring_up: BringUp | None = None, patience: flo
 
 @contextlib.contextmanager
 def stopped_afterwards(settings: Settings) -> Iterator[None]:
-    """Stop the stack after the block, unless another command is doing so."""
+    """Stop the stack after the block, unless another command is doing so. If the block fails, print the last logs."""
     try:
-        yield
+        with logs.shown_after_failure(settings):
+            yield
     finally:
         step("Stopping everything")
         with contextlib.suppress(Busy):
@@ -142,8 +144,8 @@ def _stop_if_broken(settings: Settings, records: Records) -> None:
     dead = [server.name for server in records.servers if not server.alive]
     if dead:
         _clear(settings, records)
-        logs = " and ".join(settings.shown(settings.log(name)) for name in dead)
-        raise StackError(f"{' and '.join(dead)} stopped unexpectedly; the rest was stopped too.", f"See {logs}.")
+        files = " and ".join(settings.shown(settings.log(name)) for name in dead)
+        raise StackError(f"{' and '.join(dead)} stopped unexpectedly; the rest was stopped too.", f"See {files}.")
 
 
 def everything(settings: Settings, records: Records, functions: Functions = Functions()) -> None:

@@ -98,5 +98,5 @@ def _wait(what: str, seconds: float, holds) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline:
-            raise StackError(f"Not within {seconds:.0f} s: {what}.", "See `make logs`.")
+            raise StackError(f"Not within {seconds:.0f} s: {what}.")
         time.sleep(0.2)

@@ -33,7 +33,7 @@ def create_and_follow(env: dict[str, str], seconds: float = 120) -> None:
             say(f"    {elapsed:5.1f} s  {status}")
         time.sleep(0.1)
     if status != "completed":
-        raise StackError(f"The sample order is {status}, not completed, after {elapsed:.0f} s.", "See `make logs`.")
+        raise StackError(f"The sample order is {status}, not completed, after {elapsed:.0f} s.")
     good("    The sample order is completed.")
     step("Metrics (GET /metrics, as admin)")
     say(json.dumps(api.expect(200, f"{env['API_URL']}/metrics", env["TOKEN_ADMIN"]), indent=2))

@@ -2,6 +2,7 @@
 
 import tempfile
 import unittest
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -18,6 +19,28 @@ class End(unittest.TestCase):
             settings = Settings(Path(directory), 1, 2, 3)
             with locked(settings), lifecycle.stopped_afterwards(settings):
                 raise ZeroDivisionError
+
+    def test_logs_are_printed_before_a_failure_stops_the_emulator(self) -> None:
+        self.enterContext(mock.patch.multiple(lifecycle, step=mock.DEFAULT, ports=mock.DEFAULT))
+        settings = Settings(Path(self.enterContext(tempfile.TemporaryDirectory())), 1, 2, 3)
+        self.enterContext(mock.patch("stack.emulator.answers", side_effect=lambda _: Records.load(settings).running))
+        shown = self.enterContext(mock.patch("stack.logs.show_last"))
+
+        def bring_up(settings: Settings, records: Records, problem: str | None = "the start failed") -> None:
+            server = processes.start("emulator", ["sleep", "60"], {}, settings.log("emulator"))
+            self.addCleanup(server.stop)
+            records.add(server)
+            if problem:
+                raise StackError(problem)
+
+        with self.assertRaisesRegex(StackError, "the start failed"):
+            lifecycle.up(settings, bring_up=bring_up)
+        shown.assert_called_once()
+        lifecycle.up(settings, bring_up=partial(bring_up, problem=None))
+        with self.assertRaisesRegex(StackError, "the block failed"), lifecycle.stopped_afterwards(settings):
+            raise StackError("the block failed")
+        self.assertEqual(shown.call_count, 2)
+        self.assertEqual(Records.load(settings).servers, [])
 
     def test_clean_stops_the_stacks_within_and_deletes_everything(self) -> None:
         with tempfile.TemporaryDirectory() as directory:
