@@ -35,7 +35,7 @@ FUZZ_STACK := $(call own_stack,fuzz,15542,4676,4677)
 QUEUE_TESTS := processing:: sweeping:: fulfilling:: creating:: operating::
 
 .DEFAULT_GOAL := help
-.PHONY: help machine deploy deny sbom run demo dev up down status logs token sample-data openapi clients doctor load tail test test-model test-on-stack test-waiting test-computing test-stack test-bare sam-local test-localstack test-pgbouncer test-browser chaos fuzz rehearsal bench rivals cost scaling format check lint contract build tools pins clean
+.PHONY: help machine always deploy deny sbom run demo dev up down status logs token sample-data openapi clients doctor load tail test test-model test-on-stack test-waiting test-computing test-stack test-bare sam-local test-localstack test-pgbouncer test-browser chaos fuzz rehearsal bench rivals cost scaling format check lint contract build tools pins clean
 .SILENT:
 
 help: ## list the targets
@@ -226,12 +226,15 @@ pins: .venv/stack/.stamp ## write the lists of pinned Python packages with their
 			--custom-compile-command "make pins" $(if $(UPGRADE),--upgrade) --output-file $$list.txt $$list.in || exit; \
 	done
 
+always:
+
 # Checks first that the machine has every program that the other targets need; apt installs missing ones.
 machine:
 	tests/stack/require.sh python3
 	PYTHONPATH=tests python3 -m stack.machine
 
-.venv/bench/.stamp: tests/bench/baseline/requirements.txt | machine
+# The script installs only what is missing, of other pins or of another Python.
+.venv/bench/.stamp: tests/bench/baseline/requirements.txt always | machine
 	tests/stack/make_venv.sh .venv/bench $<
 
 # The job queues in JavaScript that the drain is compared with; without npm `make bench` leaves them out.
@@ -255,9 +258,9 @@ machine:
 	cd $(@D) && $(NODE) npm ci --silent --no-audit --no-fund --ignore-scripts
 	touch $@
 
-.venv/%/.stamp: tests/stack/requirements-%.txt | machine
+.venv/%/.stamp: tests/stack/requirements-%.txt always | machine
 	tests/stack/make_venv.sh .venv/$* $<
 
 clean: ## stop everything, delete all build results and all local data
-	if [ -e .venv/stack/.stamp ]; then $(STACK) clean; fi
+	PYTHONPATH=tests python3 -m stack.stopping
 	rm -rf .aws-sam .venv target

@@ -23,6 +23,7 @@ from stack import (
     rehearsal,
     sam_local,
     sample,
+    stopping,
 )
 from stack.console import StackError, complain, good, say, step
 from stack.records import Records
@@ -79,7 +80,7 @@ def up(settings: Settings) -> None:
 
 
 def down(settings: Settings) -> None:
-    say("The stack was stopped." if lifecycle.down(settings) else "Nothing was running.")
+    say("The stack was stopped." if stopping.down(settings) else "Nothing was running.")
 
 
 def status(settings: Settings) -> None:
@@ -124,11 +125,6 @@ def sample_data(settings: Settings) -> None:
     say(f"The sample orders are stored: {env['API_URL']}/orders")
 
 
-def clean(settings: Settings) -> None:
-    lifecycle.clean(settings)
-    say(f"{settings.shown(settings.state)} is deleted.")
-
-
 WITH_COMMAND = ("exec", "localstack")
 ENDLESS = ("run", "demo", "dev")
 VERBS = {
@@ -147,7 +143,6 @@ VERBS = {
     "localstack": (execute_with_localstack, "run COMMAND with only PostgreSQL and LocalStack's queues"),
     "servers": (serve, "run PostgreSQL and the emulated AWS, without a deployment, until the standard input ends"),
     "sam-local": (sam_local.check, "call every function in a container by `sam local`"),
-    "clean": (clean, "stop everything and delete its data, keys and logs"),
 }
 
 

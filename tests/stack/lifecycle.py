@@ -5,7 +5,6 @@ reaches its database. After a failure everything that was started is stopped aga
 """
 
 import contextlib
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,8 +14,9 @@ from types import ModuleType
 
 from stack import api, deploy, emulator, envfile, issuer, logs, pgbouncer, ports, postgres, processes
 from stack.console import StackError, step
-from stack.records import Busy, Records, check_made_by_stack, locked
+from stack.records import Busy, Records, locked
 from stack.settings import Settings
+from stack.stopping import clear, down
 
 BringUp = Callable[[Settings, Records], None]
 
@@ -42,7 +42,7 @@ def up(settings: Settings, foreground: bool = False, fresh: bool = False, bring_
             return False
         if records.servers:
             step("Stopping the servers of a killed command")
-        _clear(settings, records)
+        clear(settings, records)
         ports.check_free(settings)
         if fresh:
             postgres.remove_data(settings)
@@ -53,7 +53,7 @@ def up(settings: Settings, foreground: bool = False, fresh: bool = False, bring_
                 (bring_up or everything)(settings, records)
         except BaseException:
             step("Stopping the started servers")
-            _clear(settings, records)
+            clear(settings, records)
             raise
     return True
 
@@ -92,33 +92,6 @@ def stopped_afterwards(settings: Settings) -> Iterator[None]:
             down(settings)
 
 
-def down(settings: Settings) -> bool:
-    """Stop the stack. Returns false if nothing was running."""
-    with locked(settings):
-        records = Records.load(settings)
-        ran = any(server.alive for server in records.servers)
-        _clear(settings, records)
-        if not settings.keeps_data:
-            # The next start would be slowed down: ext4 creates files slowly for minutes after it deleted many.
-            postgres.remove_data(settings)
-    return ran
-
-
-def clean(settings: Settings) -> None:
-    """Stop the stack and those in directories within its own, such as `.local/test`, and delete their files.
-
-    Raises :class:`StackError` if ``STACK_DIR`` is a directory without a stack.
-    """
-    if not settings.state.exists():
-        return
-    check_made_by_stack(settings.state)
-    for lock in [*settings.state.glob("lock"), *settings.state.glob("*/lock")]:
-        stack = replace(settings, state=lock.parent)
-        down(stack)
-        postgres.remove_data(stack)
-    shutil.rmtree(settings.state)
-
-
 def watch(settings: Settings) -> None:
     """Wait until another command stops the stack. Raises :class:`StackError` if a server ends by itself."""
     while Records.load(settings).servers:
@@ -143,7 +116,7 @@ def only(*modules: ModuleType) -> BringUp:
 def _stop_if_broken(settings: Settings, records: Records) -> None:
     dead = [server.name for server in records.servers if not server.alive]
     if dead:
-        _clear(settings, records)
+        clear(settings, records)
         files = " and ".join(settings.shown(settings.log(name)) for name in dead)
         raise StackError(f"{' and '.join(dead)} stopped unexpectedly; the rest was stopped too.", f"See {files}.")
 
@@ -178,9 +151,3 @@ def _start(settings: Settings, records: Records, modules: Sequence[ModuleType]) 
 def _wait(settings: Settings, records: Records, modules: Sequence[ModuleType]) -> None:
     for module, server in zip(modules, records.servers, strict=True):
         processes.wait_until(partial(module.answers, settings), server, settings.log(module.NAME))
-
-
-def _clear(settings: Settings, records: Records) -> None:
-    settings.env_file.unlink(missing_ok=True)
-    records.stop_all()
-    shutil.rmtree(settings.state / "tmp", ignore_errors=True)

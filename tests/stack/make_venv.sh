@@ -21,10 +21,18 @@ with_uv() {
         "$own/bin/uv" pip install --quiet --python "$1/bin/python" --require-hashes --requirement "$2"
 }
 
+VERSION='import sys; print(sys.version_info[:2])'
+
+# Whether the environment has these pins, and its Python runs and is of the same minor version as the machine's.
+is_current() {
+    [ "$1/.stamp" -nt "$2" ] && minor=$("$1/bin/python" -c "$VERSION" 2>/dev/null) && [ "$minor" = "$(python3 -c "$VERSION")" ]
+}
+
+is_current "$1" "$2" && exit
 mkdir -p "$(dirname "$1")"
 exec 9>"$(dirname "$1")/lock"
 flock 9
-[ "$1/.stamp" -nt "$2" ] && exit
+is_current "$1" "$2" && exit
 echo "==> Installing the pinned tools of $2 into $1"
 with_uv "$1" "$2" || with_pip "$1" "$2" ||
     fail "neither uv nor pip could install $2; see their messages above. Run the command again after the repair."

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from unittest import mock
 
-from stack import lifecycle, processes
+from stack import lifecycle, processes, stopping
 from stack.console import StackError
 from stack.records import Records, locked
 from stack.settings import Settings
@@ -50,7 +50,7 @@ class End(unittest.TestCase):
                 server = processes.start("it", ["sleep", "60"], {}, within.log("it"))
                 Records.load(within).add(server)
             self.addCleanup(server.stop)
-            lifecycle.clean(Settings(state, 1, 2, 3))
+            stopping.clean(Settings(state, 1, 2, 3))
             self.assertFalse(server.alive or state.exists())
 
     def test_directory_of_other_files_is_left_as_it_is(self) -> None:
@@ -59,7 +59,7 @@ class End(unittest.TestCase):
             for name in names:
                 (Path(directory) / name).mkdir()
             (Path(directory) / "project/lock").touch()
-            for verb in (lifecycle.up, lifecycle.down, lifecycle.clean):
+            for verb in (lifecycle.up, stopping.down, stopping.clean):
                 with self.subTest(verb.__name__), self.assertRaisesRegex(StackError, "has no stack"):
                     verb(Settings(Path(directory), 1, 2, 3))
             self.assertEqual({path.name for path in Path(directory).iterdir()}, names)
@@ -70,5 +70,5 @@ class End(unittest.TestCase):
             (state / "log").mkdir(parents=True)
             for name in ("lock", "log/postgres.log"):
                 (state / name).touch()
-            lifecycle.clean(Settings(state, 1, 2, 3))
+            stopping.clean(Settings(state, 1, 2, 3))
             self.assertFalse(state.exists())
