@@ -61,11 +61,18 @@ parameter() {
 
 # With another account or region than meant, SAM would create a second prod, with a database and an address of its own.
 refuse_to_create_prod() {
-    echo "Deploying ordermill-$stage in account $(aws sts get-caller-identity --query Account --output text), region ${AWS_DEFAULT_REGION:-of the profile}"
-    if [ "$stage" = prod ] && ! stack StackId >/dev/null; then
-        echo "There is no stack ordermill-prod here. Check the account and the region, or deploy prod the first time as docs/deploying.md says." >&2
-        exit 1
-    fi
+    local account problem
+    account=$(aws sts get-caller-identity --query Account --output text)
+    echo "Deploying ordermill-$stage in account $account, region ${AWS_DEFAULT_REGION:-of the profile}"
+    [ "$stage" = prod ] || return 0
+    problem=$(stack StackId 2>&1 >/dev/null) && return
+    case $problem in
+    *"does not exist"*)
+        problem="There is no stack ordermill-prod here. Check the account and the region, or deploy prod the first time as docs/deploying.md says."
+        ;;
+    esac
+    echo "$problem" >&2
+    exit 1
 }
 
 # Database and user pool are protected by themselves. Without this, `sam delete` would delete all else before they stop it.
@@ -87,13 +94,19 @@ delete_old_versions() {
 
 # RDS creates its log groups at the first line, without a retention.
 bound_database_logs() {
-    local database days log
+    local database days log problem
     database=$(aws cloudformation list-stack-resources --stack-name "ordermill-$stage" --output text \
         --query "StackResourceSummaries[?LogicalResourceId=='Database'].PhysicalResourceId")
     days=$(parameter LogRetentionDays)
     for log in ${database:+postgresql iam-db-auth-error}; do
-        aws logs put-retention-policy --log-group-name "/aws/rds/instance/$database/$log" --retention-in-days "$days" ||
-            echo "The database's log $log does not exist yet; the next deployment sets its retention."
+        problem=$(aws logs put-retention-policy --log-group-name "/aws/rds/instance/$database/$log" --retention-in-days "$days" 2>&1) && continue
+        case $problem in
+        *ResourceNotFoundException*) echo "The database's log $log does not exist yet; the next deployment sets its retention." ;;
+        *)
+            echo "$problem" >&2
+            exit 1
+            ;;
+        esac
     done
 }
 

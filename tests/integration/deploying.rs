@@ -67,11 +67,11 @@ with open(os.environ["RECORD"] + "/sam.record", "w") as record:
         print(f"{name}={value}", file=record)
 "#;
 
-/// Replaces the AWS CLI: records each call and answers the script's queries, except one that contains `$FAILS`.
+/// Replaces the AWS CLI: records each call and answers the script's queries. One that contains `$FAILS` fails with `$PROBLEM`.
 const AWS: &str = "#!/bin/sh
 echo \"$*\" >> \"$RECORD/aws.record\"
 case \"$*\" in
-    *$FAILS*) exit 3 ;;
+    *$FAILS*) echo \"$PROBLEM\" >&2; exit 3 ;;
 esac
 case \"$*\" in
     *ListVersions*|*list-versions*) echo '$LATEST 1 2 3 4 5 6 7 8 9 10 11 12' ;;
@@ -88,6 +88,8 @@ case \"$*\" in
 esac
 ";
 
+const EXPIRED: &str = "An error occurred (ExpiredToken): The security token is expired";
+
 /// What a deployment by the script gave SAM, by name, and its calls of the AWS CLI.
 struct Deployment {
     parameters: BTreeMap<String, String>,
@@ -95,8 +97,8 @@ struct Deployment {
 }
 
 /// Runs the deployment script with these two replacements in this directory, and with only the given variables. The query that
-/// contains `fails` fails.
-async fn run(directory: &Path, arguments: &[&str], fails: &str) -> Output {
+/// contains `fails` fails with the text `problem`.
+async fn run(directory: &Path, arguments: &[&str], fails: &str, problem: &str) -> Output {
     let stack = Stack::running();
     let python = std::path::absolute("../.venv/sam/bin/python").unwrap();
     for (name, program) in [("sam", format!("#!{}{SAM}", python.display()).as_str()), ("aws", AWS)] {
@@ -107,14 +109,14 @@ async fn run(directory: &Path, arguments: &[&str], fails: &str) -> Output {
     let path = format!("{}:{}", directory.display(), std::env::var("PATH").unwrap());
     let mut command = Command::new("../.github/deploy.sh");
     command.args(arguments).env_clear().envs([("PATH", path.as_str()), ("HOME", "/nowhere"), ("FAILS", fails)]);
-    command.env("RECORD", directory).env("AWS_REGION", "eu-west-3");
+    command.env("RECORD", directory).env("AWS_REGION", "eu-west-3").env("PROBLEM", problem);
     command.env("URL", stack.get("API_URL")).env("TOKEN", stack.get("TOKEN_ALICE"));
     command.output().await.unwrap()
 }
 
 async fn deploy(arguments: &[&str]) -> Deployment {
     let directory = tempfile::tempdir().unwrap();
-    let output = run(directory.path(), arguments, "nothing").await;
+    let output = run(directory.path(), arguments, "nothing", "").await;
     assert!(output.status.success(), "{output:?}");
     let read = |name: &str| fs::read_to_string(directory.path().join(name)).unwrap();
     let given = read("sam.record");
@@ -167,8 +169,9 @@ async fn deployment_deletes_old_versions_and_limits_log_retention() {
 #[tokio::test]
 #[ignore = "needs the deployed stack: `make test` runs it"]
 async fn deployment_fails_if_a_query_fails() {
-    for query in ["LogRetentionDays", "CancelWindowSeconds", "ApiUrl", "TokenUrl", "UserPoolId"] {
-        let output = run(tempfile::tempdir().unwrap().path(), &["prod"], query).await;
+    for query in ["get-caller-identity", "LogRetentionDays", "CancelWindowSeconds", "ApiUrl", "TokenUrl", "UserPoolId"]
+    {
+        let output = run(tempfile::tempdir().unwrap().path(), &["prod"], query, "").await;
         assert_eq!(output.status.code(), Some(3), "{query}: {output:?}");
     }
 }
@@ -177,10 +180,23 @@ async fn deployment_fails_if_a_query_fails() {
 #[ignore = "needs the deployed stack: `make test` runs it"]
 async fn script_creates_no_second_prod() {
     let directory = tempfile::tempdir().unwrap();
-    let output = run(directory.path(), &["prod"], "StackId").await;
-    assert!(String::from_utf8_lossy(&output.stderr).contains("no stack ordermill-prod here"), "{output:?}");
-    assert!(!output.status.success() && !directory.path().join("sam.record").exists());
-    assert!(run(directory.path(), &["staging"], "StackId").await.status.success());
+    for (problem, shown) in [("Stack with id x does not exist", "no stack ordermill-prod here"), (EXPIRED, EXPIRED)] {
+        let output = run(directory.path(), &["prod"], "StackId", problem).await;
+        assert!(String::from_utf8_lossy(&output.stderr).contains(shown), "{output:?}");
+        assert!(!output.status.success() && !directory.path().join("sam.record").exists());
+    }
+    assert!(run(directory.path(), &["staging"], "StackId", EXPIRED).await.status.success());
+}
+
+#[tokio::test]
+#[ignore = "needs the deployed stack: `make test` runs it"]
+async fn only_a_missing_log_of_the_database_is_tolerated() {
+    for (problem, is_tolerated) in [("ResourceNotFoundException: the group", true), (EXPIRED, false)] {
+        let output = run(tempfile::tempdir().unwrap().path(), &["prod"], "put-retention-policy", problem).await;
+        assert_eq!(output.status.success(), is_tolerated, "{output:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout).contains("does not exist yet"), is_tolerated, "{output:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr).contains(EXPIRED), !is_tolerated, "{output:?}");
+    }
 }
 
 /// The action of a call of the AWS CLI, and a resource of this stack: `logs put-retention-policy …` is `logs:PutRetentionPolicy`.
