@@ -98,21 +98,21 @@ async fn long_pause_rings_no_overdue_alarm() {
     world.let_pass(400.0).await;
     pause(&world).await;
     world.let_pass(4000.0).await;
-    let overdue = world.store().find_overdue(Slice::default(), GRACE, AHEAD).await.unwrap();
-    assert_eq!((overdue.oldest, overdue.has_late), (Duration::ZERO, false));
-    assert!(overdue.paused_for.unwrap() >= Duration::from_secs(4000), "{overdue:?}");
+    let slice = world.store().read_slice(Slice::default(), GRACE, AHEAD).await.unwrap();
+    assert_eq!((slice.oldest, slice.has_late), (Duration::ZERO, false));
+    assert!(slice.paused_for.unwrap() >= Duration::from_secs(4000), "{slice:?}");
     assert_eq!(world.sweep().await.requeued, 0);
     assert_eq!(world.get("/metrics").await.expect(200)["oldest_overdue_seconds"], 0.0);
     resume(&world).await;
-    let overdue = world.store().find_overdue(Slice::default(), GRACE, AHEAD).await.unwrap();
-    assert!(overdue.oldest < GRACE && overdue.has_late && overdue.paused_for.is_none(), "{overdue:?}");
+    let slice = world.store().read_slice(Slice::default(), GRACE, AHEAD).await.unwrap();
+    assert!(slice.oldest < GRACE && slice.has_late && slice.paused_for.is_none(), "{slice:?}");
     // From here on the order is overdue like any other.
     world.let_pass(300.0).await;
     let since_resume = 300.0..330.0;
     let seconds = world.get("/metrics").await.expect(200)["oldest_overdue_seconds"].as_f64().unwrap();
     assert!(since_resume.contains(&seconds), "{seconds}");
-    let overdue = world.store().find_overdue(Slice::default(), GRACE, AHEAD).await.unwrap();
-    assert!(since_resume.contains(&overdue.oldest.as_secs_f64()), "{overdue:?}");
+    let slice = world.store().read_slice(Slice::default(), GRACE, AHEAD).await.unwrap();
+    assert!(since_resume.contains(&slice.oldest.as_secs_f64()), "{slice:?}");
 }
 
 #[tokio::test]
@@ -121,8 +121,8 @@ async fn pause_without_orders_is_not_overdue_afterwards() {
     pause(&world).await;
     resume(&world).await;
     world.let_pass(1000.0).await;
-    let overdue = world.store().find_overdue(Slice::default(), GRACE, AHEAD).await.unwrap();
-    assert_eq!((overdue.oldest, overdue.has_late), (Duration::ZERO, false));
+    let slice = world.store().read_slice(Slice::default(), GRACE, AHEAD).await.unwrap();
+    assert_eq!((slice.oldest, slice.has_late), (Duration::ZERO, false));
     assert_eq!(world.get("/metrics").await.expect(200)["oldest_overdue_seconds"], 0.0);
 }
 

@@ -143,8 +143,8 @@ async fn waiting_for_its_time_is_neither_overdue_nor_queueing() {
     assert_eq!((&metrics["scheduled"], &metrics["status_counts"]["pending"]), (&json!(1), &json!(2)));
     world.process(&["o-2"]).await;
     world.let_pass(3000.0).await;
-    let overdue = world.store().find_overdue(Slice::default(), Duration::from_mins(3), Duration::ZERO).await.unwrap();
-    assert_eq!((overdue.oldest, overdue.has_late), (Duration::ZERO, false));
+    let slice = world.store().read_slice(Slice::default(), Duration::from_mins(3), Duration::ZERO).await.unwrap();
+    assert_eq!((slice.oldest, slice.has_late), (Duration::ZERO, false));
     world.let_pass(601.0).await;
     assert_eq!(world.get("/metrics").await.expect(200)["scheduled"], 0);
     world.process(&["o-1"]).await;

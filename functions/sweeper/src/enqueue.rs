@@ -96,7 +96,7 @@ impl<'a> Sender<'a> {
         self.left > 0 && self.unsent == 0 && !self.last_start.is_over()
     }
 
-    /// Requeues the overdue orders of a slice. They are marked before the send, so that a crash sends no message twice.
+    /// Requeues the late orders of a slice. They are marked before the send, so that a crash sends no message twice.
     async fn requeue(&mut self, slice: Slice) -> Result<(), StoreError> {
         while self.may_start() {
             let orders = self.store.requeue_overdue(slice, self.sweeper.timing.grace, CHUNK.min(self.left)).await?;

@@ -1,5 +1,6 @@
-//! Runs once a minute: requeues the orders whose message must be lost, sends the first messages of scheduled orders, announces ends that
-//! were left behind, folds old statistics, and deletes old orders if the deployment keeps them only for a time.
+//! Runs once a minute: requeues late orders, as many as messages are missing, and up to a hundred in any case; sends the first messages of
+//! scheduled orders, announces ends that were left behind, folds old statistics, and deletes old orders if the deployment keeps them only
+//! for a time.
 //!
 //! A run's deadline is the function's time-out, and its steps end earlier. It reads the active orders slice by slice
 //! ([`shared::db::requeue::Slice`]), sends messages chunk by chunk, and starts nothing that it may not finish. The next run does the rest.

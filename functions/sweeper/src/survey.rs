@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shared::db::StoreError;
-use shared::db::requeue::{Overdue, Slice};
+use shared::db::requeue::{Slice, SliceFacts};
 use shared::deadline::Deadline;
 use shared::telemetry::Measure;
 
@@ -16,27 +16,27 @@ const SURVEY_SHARE: u32 = 4;
 /// The slices that a run has read. The one with the order that was due first comes first.
 #[derive(Debug, Default)]
 pub struct Survey {
-    slices: Vec<(Slice, Overdue)>,
+    slices: Vec<(Slice, SliceFacts)>,
 }
 
 impl Survey {
-    /// The slices with overdue orders.
+    /// The slices with late orders.
     pub fn late(&self) -> Vec<Slice> {
-        self.slices_that(|overdue| overdue.has_late)
+        self.slices_that(|facts| facts.has_late)
     }
 
     /// The slices with scheduled orders that are due soon.
     pub fn scheduled(&self) -> Vec<Slice> {
-        self.slices_that(|overdue| overdue.has_scheduled)
+        self.slices_that(|facts| facts.has_scheduled)
     }
 
     /// The number of orders that should have a message: at least this many, if the run could not read all slices.
     pub fn expected_messages(&self) -> i64 {
-        self.slices.iter().map(|(_, overdue)| overdue.expected_messages).sum()
+        self.slices.iter().map(|(_, facts)| facts.expected_messages).sum()
     }
 
-    fn slices_that(&self, have: impl Fn(&Overdue) -> bool) -> Vec<Slice> {
-        self.slices.iter().filter(|(_, overdue)| have(overdue)).map(|(slice, _)| *slice).collect()
+    fn slices_that(&self, have: impl Fn(&SliceFacts) -> bool) -> Vec<Slice> {
+        self.slices.iter().filter(|(_, facts)| have(facts)).map(|(slice, _)| *slice).collect()
     }
 
     fn has(&self, slice: Slice) -> bool {
@@ -46,7 +46,7 @@ impl Survey {
     /// Writes the metrics of the slices.
     fn measure(&self) {
         let Some((_, first)) = self.slices.first() else { return };
-        let oldest = self.slices.iter().map(|(_, overdue)| overdue.oldest).max();
+        let oldest = self.slices.iter().map(|(_, facts)| facts.oldest).max();
         Measure::OldestOverdue.add(oldest.unwrap_or(Duration::ZERO));
         if let Some(paused_for) = first.paused_for {
             Measure::PausedFor.add(paused_for);
@@ -76,17 +76,17 @@ impl Sweeper {
         let (mut survey, mut result) = (Survey::default(), Ok(()));
         let mut cursor = self.cursor.lock().await;
         while result.is_ok() && !survey.has(cursor.slice) && (survey.slices.is_empty() || !last_start.is_over()) {
-            match store.find_overdue(cursor.slice, self.timing.grace, AHEAD).await {
-                Ok(overdue) => {
-                    cursor.pages = overdue.pages;
-                    survey.slices.push((cursor.slice, overdue));
+            match store.read_slice(cursor.slice, self.timing.grace, AHEAD).await {
+                Ok(facts) => {
+                    cursor.pages = facts.pages;
+                    survey.slices.push((cursor.slice, facts));
                 }
                 Err(error) => result = Err(error),
             }
             cursor.slice = cursor.slice.next(cursor.pages);
         }
         // A slice without orders comes last.
-        survey.slices.sort_by_key(|(_, overdue)| (overdue.first_due_at.is_none(), overdue.first_due_at));
+        survey.slices.sort_by_key(|(_, facts)| (facts.first_due_at.is_none(), facts.first_due_at));
         if result.is_ok() {
             survey.measure();
         }

@@ -22,7 +22,7 @@ pub struct Slice {
 
 impl Slice {
     /// The pages of a slice: 32 MiB, 170,000 orders to 250,000, by the length of their identifiers. A db.t4g.micro without burst credit
-    /// reads 11 MB a second, and so a slice in three.
+    /// reads 11 MB a second, and so a slice in three seconds.
     const PAGES: u32 = 4_096;
     /// The condition that a row is in a slice. The parameters are those of [`Self::bounds`].
     pub(super) const HOLDS_ROW: &str = "ctid >= $1::text::tid AND ctid < $2::text::tid";
@@ -47,7 +47,8 @@ const SPARE: i64 = 1000;
 /// the processor acknowledges their messages. PostgreSQL does not limit a commit: after a longer one, such orders wait for the grace period.
 const COMMIT_OF_RESUME: u32 = 5;
 
-/// The condition that an order's message must be lost. `grace` is the parameter with the grace period in seconds.
+/// The condition that an order is late: overdue for so long that its message may be lost. `grace` is the parameter with the grace period in
+/// seconds.
 fn is_late(grace: &str) -> String {
     let threshold = |margin: u32| {
         format!(
@@ -63,8 +64,8 @@ fn is_late(grace: &str) -> String {
 }
 
 impl Store {
-    /// Finds in a slice how overdue orders are, how many should have a message, and whether scheduled ones fall due within `ahead`.
-    pub async fn find_overdue(&self, slice: Slice, grace: Duration, ahead: Duration) -> Result<Overdue, StoreError> {
+    /// Reads how overdue the orders of a slice are, how many should have a message, and whether scheduled ones fall due within `ahead`.
+    pub async fn read_slice(&self, slice: Slice, grace: Duration, ahead: Duration) -> Result<SliceFacts, StoreError> {
         let (is_late, lacks_message, in_slice) = (is_late("$3"), lacks_message(), Slice::HOLDS_ROW);
         let sql = format!(
             "SELECT extract(epoch FROM now() - paused_at)::float8 AS paused_seconds,
@@ -89,7 +90,7 @@ impl Store {
         ];
         let rows = self.query("find overdue orders", &sql, &params).await?;
         rows.one(|row| {
-            Ok(Overdue {
+            Ok(SliceFacts {
                 first_due_at: row.try_get("first_due_at")?,
                 oldest: seconds(row.try_get("overdue_seconds")?),
                 has_late: row.try_get("has_late")?,
@@ -101,10 +102,10 @@ impl Store {
         })
     }
 
-    /// Marks at most `limit` orders of a slice whose messages must be lost as requeued, the most overdue first. The caller sends the
-    /// messages. They are overdue by more than `grace`, and not requeued within `grace`. An order that was due before the last pause
-    /// ended, or [`COMMIT_OF_RESUME`] later, may have lost its message to the pause: for such an order, the end of the pause counts instead of
-    /// `grace`. Finds none while processing is paused.
+    /// Marks at most `limit` late orders of a slice as requeued, the most overdue first. The caller sends the messages. Late orders are
+    /// overdue by more than `grace`, and not requeued within `grace`. An order that was due before the last pause ended, or
+    /// [`COMMIT_OF_RESUME`] later, may have lost its message to the pause: for such an order, the end of the pause counts instead of `grace`.
+    /// Finds none while processing is paused.
     ///
     /// Records that they are requeued now, and counts them. If the answer gets lost, they wait for another grace period. An order whose
     /// lease ran out keeps its claim, so that the next claim counts an attempt.
@@ -170,7 +171,7 @@ impl Store {
 
 /// The facts that a sweep needs of a slice before it requeues orders.
 #[derive(Debug)]
-pub struct Overdue {
+pub struct SliceFacts {
     /// The earliest time at which an order is due, was due or, while a worker holds it, will be due again; `None` without orders.
     pub first_due_at: Option<OffsetDateTime>,
     /// The time since the most overdue order was due, or since the last pause ended if that is shorter; zero if no order is overdue,
