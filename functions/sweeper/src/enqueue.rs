@@ -42,8 +42,9 @@ impl Sweeper {
     ) -> Result<(), StoreError> {
         let (scheduled, late) = (survey.scheduled(), survey.late());
         let last_start = deadline.minus(self.timeout / CHUNK_SHARE);
-        let first_half = if late.is_empty() { deadline } else { last_start }.share(1, 2);
-        let mut sender = Sender::new(self, i64::MAX, first_half, deadline);
+        // Scheduled orders first. Late ones have half of the time for starting chunks.
+        let last_scheduled = if late.is_empty() { deadline.share(1, 2) } else { last_start.share(1, 2) };
+        let mut sender = Sender::new(self, i64::MAX, last_scheduled, deadline);
         let mut result = Ok(());
         for slice in scheduled {
             result = result.and(sender.send_scheduled(slice).await);

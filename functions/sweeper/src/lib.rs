@@ -35,9 +35,12 @@ use survey::Cursor;
 
 /// The rows of statistics that one statement folds. Each is of a batch of orders, so this is a minute or two of a busy service.
 const FOLD_CHUNK: i64 = 5000;
-/// The divisor of the share that is reserved for the statistics and the answer, and of the share of a chunk: its statement, its
-/// sends, and undoing the failed ones. A run starts no chunk with less time.
+/// The divisor of the share that is reserved for the statistics, the retention and the answer.
+const STATISTICS_SHARE: u32 = 4;
+/// The divisor of the share of a chunk: its statement, its sends, and undoing the failed ones. A run starts no chunk with less time.
 const CHUNK_SHARE: u32 = 4;
+/// The divisor of the share of a statement that folds statistics. A run starts none with less time.
+const FOLD_SHARE: u32 = 10;
 /// The divisor of the share that is reserved for the answer.
 const ANSWER_SHARE: u32 = 10;
 
@@ -87,7 +90,7 @@ impl Sweeper {
     /// Runs once. A step that fails does not keep the next ones from running. Returns the first error.
     pub async fn sweep(&self) -> Result<Swept, StoreError> {
         let deadline = Deadline::after(self.timeout);
-        let requeue_deadline = deadline.minus(self.timeout / CHUNK_SHARE);
+        let requeue_deadline = deadline.minus(self.timeout / STATISTICS_SHARE);
         let mut swept = Swept::default();
         let (survey, surveyed) = self.survey(requeue_deadline).await;
         let announced = self.announce(requeue_deadline, &mut swept).await;
@@ -118,7 +121,7 @@ impl Sweeper {
         loop {
             let folded = store.fold_statistics(FOLD_CHUNK).await?;
             swept.folded += folded;
-            if folded < FOLD_CHUNK.unsigned_abs() || deadline.remaining() < self.timeout / ANSWER_SHARE {
+            if folded < FOLD_CHUNK.unsigned_abs() || deadline.remaining() < self.timeout / FOLD_SHARE {
                 return Ok(());
             }
         }
