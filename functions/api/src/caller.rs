@@ -57,14 +57,24 @@ impl Caller {
     }
 
     /// The user whose orders the caller may read; `None` means every user. Refuses the call of a caller that may read none.
-    pub fn may_read(&self) -> Result<Option<&UserId>, ApiError> {
+    pub fn reads_only_for(&self) -> Result<Option<&UserId>, ApiError> {
         self.user_for(Scope::Read, Scope::ReadAll)
     }
 
     /// The user whose orders the caller may create and cancel; `None` means every user. Refuses the call of a caller that may write
     /// none.
-    pub fn may_write(&self) -> Result<Option<&UserId>, ApiError> {
+    pub fn writes_only_for(&self) -> Result<Option<&UserId>, ApiError> {
         self.user_for(Scope::Write, Scope::WriteAll)
+    }
+
+    /// Refuses the call unless the caller may read this user's orders.
+    pub fn require_reads_for(&self, user_id: &UserId) -> Result<(), ApiError> {
+        require_user(self.reads_only_for()?, user_id)
+    }
+
+    /// Refuses the call unless the caller may create and cancel this user's orders.
+    pub fn require_writes_for(&self, user_id: &UserId) -> Result<(), ApiError> {
+        require_user(self.writes_only_for()?, user_id)
     }
 
     /// The caller's own identifier.
@@ -101,7 +111,7 @@ impl Caller {
 }
 
 /// Refuses the call if the caller may act only for `own`, and `user_id` is another user.
-pub fn require_user(own: Option<&UserId>, user_id: &UserId) -> Result<(), ApiError> {
+fn require_user(own: Option<&UserId>, user_id: &UserId) -> Result<(), ApiError> {
     match own {
         Some(own) if own != user_id => {
             Err(ApiError::Forbidden("The token's subject is not the user in user_id.".to_owned()))
@@ -129,7 +139,7 @@ impl FromRequestParts<Arc<Api>> for Caller {
     }
 }
 
-/// A caller who may write. This is checked before the body is read.
+/// A caller who may write at least its own orders. This is checked before the body is read; the orders' users can be checked only after.
 pub struct Writer(pub Caller);
 
 impl FromRequestParts<Arc<Api>> for Writer {
@@ -137,7 +147,7 @@ impl FromRequestParts<Arc<Api>> for Writer {
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, ApiError> {
         let caller = Caller::from_request_parts(parts, api).await?;
-        caller.may_write()?;
+        caller.writes_only_for()?;
         Ok(Self(caller))
     }
 }
@@ -167,7 +177,7 @@ mod tests {
     /// Whether a caller may read, read all, write, write all, and operate.
     fn rights(caller: &Caller) -> [bool; 5] {
         let reach = |user: Result<Option<&UserId>, ApiError>| [user.is_ok(), user.is_ok_and(|user| user.is_none())];
-        let ([read, read_all], [write, write_all]) = (reach(caller.may_read()), reach(caller.may_write()));
+        let ([read, read_all], [write, write_all]) = (reach(caller.reads_only_for()), reach(caller.writes_only_for()));
         [read, read_all, write, write_all, caller.require(Scope::Admin).is_ok()]
     }
 
@@ -207,8 +217,17 @@ mod tests {
     #[test]
     fn user_may_act_for_itself_alone() {
         let (alice, bob): (UserId, UserId) = ("alice".parse().unwrap(), "bob".parse().unwrap());
-        assert!(require_user(Some(&alice), &alice).is_ok() && require_user(None, &bob).is_ok());
-        assert!(require_user(Some(&alice), &bob).is_err());
+        for (scope, reads, writes) in [
+            ("orders/read", [true, false], [false, false]),
+            ("orders/read.all", [true, true], [false, false]),
+            ("orders/write", [false, false], [true, false]),
+            ("orders/write.all", [false, false], [true, true]),
+        ] {
+            let caller = caller(&[("sub", "alice"), ("scope", scope)]).unwrap();
+            let users = [&alice, &bob];
+            assert_eq!(users.map(|user| caller.require_reads_for(user).is_ok()), reads, "{scope}");
+            assert_eq!(users.map(|user| caller.require_writes_for(user).is_ok()), writes, "{scope}");
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::body::{NewOrderBody, example, parse};
 use super::create::{Accepted, accept, first_message};
 use super::key::Key;
 use crate::call::Call;
-use crate::caller::{Writer, require_user};
+use crate::caller::Writer;
 use crate::problem::{ApiError, GatewayRefusal, Problem, Refusals, request_id};
 use crate::schemas::IdempotencyKeyText;
 use crate::{Api, json};
@@ -83,10 +83,10 @@ pub async fn create_batch(
     extensions: Extensions,
     OrderBodies(bodies): OrderBodies,
 ) -> Result<Json<OrderBatchResult>, ApiError> {
-    let (key, user) = (Key::of(&headers)?, caller.may_write()?);
+    let key = Key::of(&headers)?;
     let requests = bodies.into_iter().enumerate().map(|(index, body)| {
         let new = body?;
-        require_user(user, &new.user_id)?;
+        caller.require_writes_for(&new.user_id)?;
         Ok(CreateRequest::new(new, key.as_ref().map(|key| key.stored(&caller, Some(index)))))
     });
     let outcomes = create_all(&call, requests.collect()).await?;

@@ -29,7 +29,7 @@ pub async fn cancel(
     OrderPath(order_id): OrderPath,
     _: OptionalBody<NoOptions>,
 ) -> Result<Json<OrderView>, ApiError> {
-    let user = caller.may_write()?;
+    let user = caller.writes_only_for()?;
     let order_ids = [order_id];
     let is_cancelled = !call.store.cancel(&order_ids, user, caller.actor()).await?.is_empty();
     let order = find(&call, user, &order_ids[0]).await?;

@@ -13,7 +13,7 @@ use shared::view::OrderView;
 use super::body::{NewOrderBody, OrderBody};
 use super::key::Key;
 use crate::call::Call;
-use crate::caller::{Writer, require_user};
+use crate::caller::Writer;
 use crate::problem::{ApiError, GatewayRefusal, Problem, Refusals};
 use crate::schemas::IdempotencyKeyText;
 
@@ -52,7 +52,7 @@ pub async fn create(
     headers: HeaderMap,
     OrderBody(new): OrderBody,
 ) -> Result<Response, ApiError> {
-    require_user(caller.may_write()?, &new.user_id)?;
+    caller.require_writes_for(&new.user_id)?;
     let key = Key::of(&headers)?.map(|key| key.stored(&caller, None));
     let created = call.store.create(&CreateRequest::new(new, key), call.api.config.cancel_window).await?;
     let Accepted { order, is_new } = accept(created)?;

@@ -68,7 +68,7 @@ pub async fn read_history(
     caller: Caller,
     OrderPath(order_id): OrderPath,
 ) -> Result<Json<HistoryView>, ApiError> {
-    let user = caller.may_read()?;
+    let user = caller.reads_only_for()?;
     let history = call.store.read_history(&order_id, user).await?.ok_or(ApiError::NoSuchOrder)?;
     let truncated = history.events.len() >= MAX_AUTOMATIC;
     let mut changes = changes(history);

@@ -13,7 +13,7 @@ use super::cursor;
 use super::selection::check_cause;
 use crate::answer_size;
 use crate::call::Call;
-use crate::caller::{Caller, require_user};
+use crate::caller::Caller;
 use crate::problem::{ApiError, Problem, Refusals};
 use crate::query::{Parameters, UNKNOWN, at};
 use crate::schemas::{CursorParameter, CursorText, LimitParameter, OrderIdsParameter, StatusFilter, TimeParameter};
@@ -98,10 +98,10 @@ pub async fn list(
     caller: Caller,
     query: Result<Parameters, ApiError>,
 ) -> Result<Json<OrderList>, ApiError> {
-    let user = caller.may_read()?;
+    let user = caller.reads_only_for()?;
     let ListQuery { mut filter, limit } = parse(&query?.0)?;
     if let Some(user_id) = &filter.user_id {
-        require_user(user, user_id)?;
+        caller.require_reads_for(user_id)?;
     }
     if matches_nothing(&filter) {
         return Ok(Json(OrderList { orders: Vec::new(), next_cursor: None }));

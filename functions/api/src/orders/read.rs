@@ -46,7 +46,7 @@ pub async fn read(
     headers: HeaderMap,
     OrderPath(order_id): OrderPath,
 ) -> Result<Response, ApiError> {
-    let order = find(&call, caller.may_read()?, &order_id).await?;
+    let order = find(&call, caller.reads_only_for()?, &order_id).await?;
     let body = serde_json::to_vec(&OrderView::from(order)).map_err(|error| ApiError::Internal(error.into()))?;
     let etag = etag(&body);
     if is_known(&headers, &etag) {
@@ -80,7 +80,7 @@ pub struct StatusView {
     )
 )]
 pub async fn read_status(call: Call, caller: Caller, OrderPath(order_id): OrderPath) -> Result<Response, ApiError> {
-    let found = call.store.read_status(&order_id, caller.may_read()?).await?;
+    let found = call.store.read_status(&order_id, caller.reads_only_for()?).await?;
     let (status, due_in_seconds) = found.ok_or(ApiError::NoSuchOrder)?;
     let view = StatusView { order_id: order_id.to_string(), status };
     let retry_after = due_in_seconds.map(|seconds| [(header::RETRY_AFTER, retry_after(seconds))]);
