@@ -101,8 +101,9 @@ async fn sweeper_that_runs(statements: &str, world: World) -> (AppRole, Sweeper)
     (role, sweeper)
 }
 
+/// A run stops at it. The next begins behind it.
 #[tokio::test]
-async fn slice_that_can_not_be_read_holds_up_no_others() {
+async fn slice_that_cannot_be_read_costs_others_one_run() {
     let refuse = "IF $1 = 'first' THEN RAISE 'broken'; END IF;";
     let (role, sweeper) = sweeper_that_runs(refuse, world_of_slices(&[]).await).await;
     for requeued in [0, 1] {

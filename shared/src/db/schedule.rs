@@ -20,6 +20,9 @@ use crate::order::{Order, OrderId};
 use crate::queue::LONGEST_DELAY;
 
 /// The delay of the message that an order gets when it is created; `None` if the sweeper sends the message later.
+///
+/// A repeat of the create sends a message with the same delay, from now. If that is long after the order is due and the first message is
+/// lost, the sweeper sends another before.
 #[must_use]
 pub fn delay_of_first_message(order: &Order, cancel_window: Duration) -> Option<Duration> {
     let Some(process_after) = order.process_after else { return Some(cancel_window) };
