@@ -123,8 +123,7 @@ ALTER TABLE order_events REPLICA IDENTITY FULL;
 CREATE FUNCTION replace_user_in_history() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    -- Without this check the functions' role could set any user_id, and the update below would name that user as the author of the order's
-    -- changes.
+    -- By other changes of the user, the functions' role could give any change another author.
     IF NEW.user_id !~ '^erased-' AND NOT pg_has_role(session_user, current_user, 'MEMBER') THEN
         RAISE insufficient_privilege USING MESSAGE = 'only the owner of the tables may change an order''s user, except to erase it';
     END IF;
