@@ -32,7 +32,8 @@ pub struct Batch {
     began: SystemTime,
     messages: BTreeMap<OrderId, Vec<Delivery>>,
     malformed: Vec<Delivery>,
-    failed: BTreeSet<String>,
+    /// The messages that Lambda must not delete: their step failed, or they are kept.
+    to_redeliver: BTreeSet<String>,
     /// The number of messages.
     size: usize,
     /// Whether the database failed a claim, or the record of an outcome.
@@ -48,7 +49,7 @@ impl Batch {
             began: SystemTime::now(),
             messages: BTreeMap::new(),
             malformed: Vec::new(),
-            failed: BTreeSet::new(),
+            to_redeliver: BTreeSet::new(),
             size: event.messages.len(),
             is_unrecorded: false,
             ended: Vec::new(),
@@ -109,35 +110,35 @@ impl Batch {
         messages.filter_map(|message| Some((message.id.clone(), message.first_receipt.clone()?))).min()
     }
 
-    /// Reports this message as failed.
-    pub fn fail_message(&mut self, message_id: String) {
-        self.failed.insert(message_id);
+    /// Has SQS deliver this message again.
+    pub fn redeliver_message(&mut self, message_id: String) {
+        self.to_redeliver.insert(message_id);
     }
 
-    /// Reports every message of this order as failed.
-    pub fn fail(&mut self, order_id: &OrderId) {
+    /// Has SQS deliver every message of this order again.
+    pub fn redeliver(&mut self, order_id: &OrderId) {
         let messages = self.messages.get(order_id).into_iter().flatten();
-        self.failed.extend(messages.map(|message| message.id.clone()));
+        self.to_redeliver.extend(messages.map(|message| message.id.clone()));
     }
 
-    /// Reports every message of these orders as failed, because of an error of the database.
-    pub fn fail_unrecorded<'a>(&mut self, order_ids: impl Iterator<Item = &'a OrderId>) {
+    /// Has SQS deliver every message of these orders again, because of an error of the database.
+    pub fn redeliver_unrecorded<'a>(&mut self, order_ids: impl Iterator<Item = &'a OrderId>) {
         self.is_unrecorded = true;
         for order_id in order_ids {
-            self.fail(order_id);
+            self.redeliver(order_id);
         }
     }
 
-    /// The answer to Lambda: the messages that failed and those that stay, which SQS delivers again. Lambda deletes the others.
+    /// The answer to Lambda: the messages that SQS delivers again. Lambda deletes the others.
     ///
     /// # Errors
     /// [`Unrecorded`] if the database failed, and no message is done.
     pub fn response(self) -> Result<SqsBatchResponse, Unrecorded> {
-        if self.is_unrecorded && self.failed.len() == self.size {
+        if self.is_unrecorded && self.to_redeliver.len() == self.size {
             return Err(Unrecorded);
         }
         let mut response = SqsBatchResponse::default();
-        for id in self.failed {
+        for id in self.to_redeliver {
             response.add_failure(id);
         }
         Ok(response)

@@ -79,7 +79,7 @@ impl<W: Work> Processor<W> {
         Ok(Self { database, queues, bus: Bus::from_env(env)?, config, work })
     }
 
-    /// Processes a batch within the function's time-out and returns the messages that failed.
+    /// Processes a batch within the function's time-out and returns the messages that SQS must deliver again.
     ///
     /// # Errors
     /// [`Unrecorded`] if the database failed, and no message is done.
@@ -94,7 +94,7 @@ impl<W: Work> Processor<W> {
                 Ok(claim) => self.process(claim, deadline, &mut batch).await,
                 Err(error) => {
                     tracing::error!(error = %Chain(&error), "could not claim the batch; SQS will deliver its messages again");
-                    batch.fail_unrecorded(order_ids.iter());
+                    batch.redeliver_unrecorded(order_ids.iter());
                 }
             }
         }
@@ -128,7 +128,7 @@ impl<W: Work> Processor<W> {
         let Claim { token, claimed, not_due, paused, ended, not_reclaimed } = claim;
         if let Some((order_ids, error)) = not_reclaimed {
             tracing::error!(error = %Chain(&error), "could not claim orders whose lease has expired; SQS will deliver their messages again");
-            batch.fail_unrecorded(order_ids.iter());
+            batch.redeliver_unrecorded(order_ids.iter());
         }
         tracing::debug!(
             claimed = claimed.len(),
@@ -158,7 +158,7 @@ impl<W: Work> Processor<W> {
             self.queues.set_visibility(&kept, queue_deadline)
         );
         for order_id in unsent.iter().map(|decided| &decided.order.order_id).chain(unsent_messages) {
-            batch.fail(order_id);
+            batch.redeliver(order_id);
         }
         self.finish(&lease, &sent, batch).await;
         let unsent: Vec<_> = unsent.into_iter().map(Decided::without_letter).collect();
@@ -166,16 +166,16 @@ impl<W: Work> Processor<W> {
         self.keep(kept, &unconfirmed, batch, budget::of_messages(deadline)).await;
     }
 
-    /// Reports the invisible messages as failed, so that Lambda does not delete them. An order whose message may be visible gets a new one:
+    /// Reports the invisible messages to Lambda, which does not delete them then. An order whose message may be visible gets a new one:
     /// the old message would only return after its visibility timeout.
     async fn keep(&self, kept: Vec<Kept<'_>>, unconfirmed: &HashSet<usize>, batch: &mut Batch, deadline: Deadline) {
         let (invisible, others) = split(kept, unconfirmed);
         for kept in invisible {
-            batch.fail_message(kept.message_id);
+            batch.redeliver_message(kept.message_id);
         }
         let others: Vec<_> = others.iter().map(|kept| (kept.order_id, kept.due_in)).collect();
         for order_id in self.queues.enqueue_later(&others, batch, deadline).await {
-            batch.fail(order_id);
+            batch.redeliver(order_id);
         }
     }
 
@@ -218,7 +218,7 @@ impl<W: Work> Processor<W> {
             }
             Err(error) => {
                 log_unrecorded(&error);
-                batch.fail_unrecorded(ends.iter().map(|end| &end.order.order_id));
+                batch.redeliver_unrecorded(ends.iter().map(|end| &end.order.order_id));
             }
         }
     }
@@ -233,7 +233,7 @@ impl<W: Work> Processor<W> {
         let recorded = lease.store.reschedule(lease.token, &later).await;
         if let Err(error) = &recorded {
             log_unrecorded(error);
-            batch.fail_unrecorded(later.iter().map(|order| order.order_id));
+            batch.redeliver_unrecorded(later.iter().map(|order| order.order_id));
         }
         recorded.is_ok()
     }

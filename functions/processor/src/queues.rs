@@ -1,5 +1,5 @@
-//! The messages that a batch sends, keeps or dead-letters. The caller learns which orders' messages could not be sent, and reports their
-//! old messages as failed.
+//! The messages that a batch sends, keeps or dead-letters. The caller learns which orders' messages could not be sent, and has
+//! SQS deliver their old messages again.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -39,7 +39,7 @@ impl Queues {
         };
         let unsent = self.dead_letters.send_all(&malformed.iter().map(letter).collect::<Vec<_>>(), deadline).await;
         for index in unsent {
-            batch.fail_message(malformed[index].id.clone());
+            batch.redeliver_message(malformed[index].id.clone());
         }
     }
 
