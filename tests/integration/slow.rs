@@ -103,7 +103,7 @@ pub async fn within<T>(limit: Duration, what: &str, call: impl Future<Output = T
 /// answers within its time-out.
 pub async fn count_failures<T: AsRef<str>>(processor: &Environment, order_ids: &[T]) -> usize {
     let answer = match processor.invoke(messages(order_ids)).await {
-        Err(InvokeError::Function(error)) if error.contains("Unrecorded") => return order_ids.len(),
+        Err(InvokeError::Function(error)) if error.contains("DatabaseFailed") => return order_ids.len(),
         answer => answer.expect("the function answers within its time-out"),
     };
     serde_json::from_slice::<Value>(&answer).unwrap()["batchItemFailures"].as_array().unwrap().len()

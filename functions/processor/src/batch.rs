@@ -37,7 +37,7 @@ pub struct Batch {
     /// The number of messages.
     size: usize,
     /// Whether the database failed a claim, or the record of an outcome.
-    is_unrecorded: bool,
+    has_database_failed: bool,
     /// The orders that have ended, and whose end may still have to be announced.
     pub ended: Vec<OrderId>,
 }
@@ -51,7 +51,7 @@ impl Batch {
             malformed: Vec::new(),
             to_redeliver: BTreeSet::new(),
             size: event.messages.len(),
-            is_unrecorded: false,
+            has_database_failed: false,
             ended: Vec::new(),
         };
         for message in event.messages {
@@ -122,8 +122,8 @@ impl Batch {
     }
 
     /// Has SQS deliver every message of these orders again, because of an error of the database.
-    pub fn redeliver_unrecorded<'a>(&mut self, order_ids: impl Iterator<Item = &'a OrderId>) {
-        self.is_unrecorded = true;
+    pub fn redeliver_after_database_failure<'a>(&mut self, order_ids: impl Iterator<Item = &'a OrderId>) {
+        self.has_database_failed = true;
         for order_id in order_ids {
             self.redeliver(order_id);
         }
@@ -132,10 +132,10 @@ impl Batch {
     /// The answer to Lambda: the messages that SQS delivers again. Lambda deletes the others.
     ///
     /// # Errors
-    /// [`Unrecorded`] if the database failed, and no message is done.
-    pub fn response(self) -> Result<SqsBatchResponse, Unrecorded> {
-        if self.is_unrecorded && self.to_redeliver.len() == self.size {
-            return Err(Unrecorded);
+    /// [`DatabaseFailed`] if the database failed, and no message is done.
+    pub fn response(self) -> Result<SqsBatchResponse, DatabaseFailed> {
+        if self.has_database_failed && self.to_redeliver.len() == self.size {
+            return Err(DatabaseFailed);
         }
         let mut response = SqsBatchResponse::default();
         for id in self.to_redeliver {
@@ -149,7 +149,7 @@ impl Batch {
 /// as an error of the function, so the alarm rings, and takes back a version whose statements fail.
 #[derive(Debug, thiserror::Error)]
 #[error("the database failed, and no message of the batch is done; SQS will deliver them again")]
-pub struct Unrecorded;
+pub struct DatabaseFailed;
 
 #[cfg(test)]
 mod tests {

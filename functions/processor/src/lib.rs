@@ -47,7 +47,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use batch::Batch;
-pub use batch::Unrecorded;
+pub use batch::DatabaseFailed;
 pub use config::ProcessorConfig;
 use decision::{Decided, Split};
 use event::SqsEvent;
@@ -82,8 +82,8 @@ impl<W: Work> Processor<W> {
     /// Processes a batch within the function's time-out and returns the messages that SQS must deliver again.
     ///
     /// # Errors
-    /// [`Unrecorded`] if the database failed, and no message is done.
-    pub async fn handle(&self, event: SqsEvent) -> Result<SqsBatchResponse, Unrecorded> {
+    /// [`DatabaseFailed`] if the database failed, and no message is done.
+    pub async fn handle(&self, event: SqsEvent) -> Result<SqsBatchResponse, DatabaseFailed> {
         let deadline = budget::of_batch(self.config.function_timeout);
         let mut batch = Batch::new(event);
         let order_ids = batch.order_ids();
@@ -94,7 +94,7 @@ impl<W: Work> Processor<W> {
                 Ok(claim) => self.process(claim, deadline, &mut batch).await,
                 Err(error) => {
                     tracing::error!(error = %Chain(&error), "could not claim the batch; SQS will deliver its messages again");
-                    batch.redeliver_unrecorded(order_ids.iter());
+                    batch.redeliver_after_database_failure(order_ids.iter());
                 }
             }
         }
@@ -128,7 +128,7 @@ impl<W: Work> Processor<W> {
         let Claim { token, claimed, not_due, paused, ended, not_reclaimed } = claim;
         if let Some((order_ids, error)) = not_reclaimed {
             tracing::error!(error = %Chain(&error), "could not claim orders whose lease has expired; SQS will deliver their messages again");
-            batch.redeliver_unrecorded(order_ids.iter());
+            batch.redeliver_after_database_failure(order_ids.iter());
         }
         tracing::debug!(
             claimed = claimed.len(),
@@ -218,7 +218,7 @@ impl<W: Work> Processor<W> {
             }
             Err(error) => {
                 log_unrecorded(&error);
-                batch.redeliver_unrecorded(ends.iter().map(|end| &end.order.order_id));
+                batch.redeliver_after_database_failure(ends.iter().map(|end| &end.order.order_id));
             }
         }
     }
@@ -233,7 +233,7 @@ impl<W: Work> Processor<W> {
         let recorded = lease.store.reschedule(lease.token, &later).await;
         if let Err(error) = &recorded {
             log_unrecorded(error);
-            batch.redeliver_unrecorded(later.iter().map(|order| order.order_id));
+            batch.redeliver_after_database_failure(later.iter().map(|order| order.order_id));
         }
         recorded.is_ok()
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use processor::event::SqsEvent;
-use processor::{ConfiguredWork, Processor, ProcessorConfig, Unrecorded};
+use processor::{ConfiguredWork, DatabaseFailed, Processor, ProcessorConfig};
 use shared::config::{Env, or_exit};
 use shared::{aws, lifecycle, telemetry};
 
@@ -21,8 +21,10 @@ async fn main() -> Result<(), Error> {
     let handle = move |event: LambdaEvent<SqsEvent>| {
         let processor = Arc::clone(&processor);
         // What Lambda shows and logs.
-        let shown =
-            |error: Unrecorded| Diagnostic { error_type: "Unrecorded".to_owned(), error_message: error.to_string() };
+        let shown = |error: DatabaseFailed| Diagnostic {
+            error_type: "DatabaseFailed".to_owned(),
+            error_message: error.to_string(),
+        };
         async move { processor.handle(event.payload).await.map_err(shown) }
     };
     lifecycle::run(service_fn(handle)).await
