@@ -227,8 +227,8 @@ pub fn store(env: &Env) -> Store {
 
 /// The end of this order: its next attempt failed for this reason, or completed it.
 #[must_use]
-pub const fn end<'a>(order: &'a Claimed, failure: Option<&'a str>) -> Finish<'a> {
-    Finish { order, attempts: order.attempts + 1, failure }
+pub fn end(order: &Claimed, failure: Option<&str>) -> Finish {
+    Finish { order: order.clone(), attempts: order.attempts + 1, failure: failure.map(str::to_owned) }
 }
 
 /// A processor with these variables and this work.

@@ -92,7 +92,7 @@ impl Batch {
     }
 
     /// Adds the processing of these orders to the traces of the calls that created them.
-    pub fn trace_ends(&self, ends: &[&Finish<'_>]) {
+    pub fn trace_ends(&self, ends: &[&Finish]) {
         for end in ends {
             if let Some(trace) = self.trace(&end.order.order_id) {
                 let outcome = if end.failure.is_none() { "completed" } else { "failed" };

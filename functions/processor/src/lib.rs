@@ -49,7 +49,7 @@ use uuid::Uuid;
 use batch::Batch;
 pub use batch::DatabaseFailed;
 pub use config::ProcessorConfig;
-use decision::{Decided, Split};
+use decision::{DeadLetter, Decision, Later};
 use event::SqsEvent;
 use queues::{Kept, Queues};
 pub use work::{ConfiguredWork, Outcome, Simulated, Webhook, Work};
@@ -143,26 +143,27 @@ impl<W: Work> Processor<W> {
         let decided = join_all(claimed.into_iter().map(|order| self.attempt(order, work_deadline))).await;
         let lease =
             Lease { token, since, store: self.database.until(deadline).repeating_until(budget::of_repeats(deadline)) };
-        let Split { ending, later, dead_lettered } = Split::of(decided);
-        self.finish(&lease, &ending, batch).await;
+        let (ends, dead_letters, later) = decision::split(decided);
+        self.finish(&lease, &ends, batch).await;
         let (kept, mut unkept) = queues::split_kept(&not_due, since.elapsed(), batch);
         // An order whose rescheduling failed gets no new message: SQS delivers the old one again.
         if self.reschedule(&lease, &later, batch).await {
-            unkept.extend(later.iter().filter_map(Decided::due_again));
+            unkept.extend(later.iter().map(|later| (&later.order.order_id, later.after)));
         }
         // All at once, so that a queue that hangs costs the time of only one. Dead letters before their failures are recorded.
         let queue_deadline = budget::of_messages(deadline);
-        let ((sent, unsent), unsent_messages, unconfirmed) = tokio::join!(
-            self.queues.dead_letter(dead_lettered, batch, queue_deadline),
+        let ((letters_sent, letters_unsent), orders_unsent, unconfirmed) = tokio::join!(
+            self.queues.dead_letter(dead_letters, batch, queue_deadline),
             self.queues.enqueue_later(&unkept, batch, queue_deadline),
             self.queues.set_visibility(&kept, queue_deadline)
         );
-        for order_id in unsent.iter().map(|decided| &decided.order.order_id).chain(unsent_messages) {
+        for order_id in letters_unsent.iter().map(|letter| &letter.order.order_id).chain(orders_unsent) {
             batch.redeliver(order_id);
         }
-        self.finish(&lease, &sent, batch).await;
-        let unsent: Vec<_> = unsent.into_iter().map(Decided::without_letter).collect();
-        self.reschedule(&lease, &unsent, batch).await;
+        let failed: Vec<_> = letters_sent.into_iter().map(DeadLetter::into_finish).collect();
+        self.finish(&lease, &failed, batch).await;
+        let due_again: Vec<_> = letters_unsent.into_iter().map(DeadLetter::without_letter).collect();
+        self.reschedule(&lease, &due_again, batch).await;
         self.keep(kept, &unconfirmed, batch, budget::of_messages(deadline)).await;
     }
 
@@ -180,7 +181,7 @@ impl<W: Work> Processor<W> {
     }
 
     /// Runs the work, unless the order has used up its attempts.
-    async fn attempt(&self, order: Claimed, work_deadline: Deadline) -> Decided {
+    async fn attempt(&self, order: Claimed, work_deadline: Deadline) -> Decision {
         let ProcessorConfig { max_attempts, backoff, .. } = &self.config;
         let store = self.database.until(work_deadline);
         if order.attempts >= *max_attempts {
@@ -188,20 +189,19 @@ impl<W: Work> Processor<W> {
                 tracing::warn!(order.id = %order.order_id, error = %Chain(&error), "could not read why an order failed; it fails without its last cause");
                 None
             });
-            return Decided::without_attempt(order, cause.as_deref());
+            return Decision::without_attempt(order, cause.as_deref());
         }
         let outcome = self.work.run(&order, &store, work_deadline).await;
         log_attempt(&order, &outcome);
-        Decided::after_attempt(order, outcome, *max_attempts, backoff)
+        Decision::after_attempt(order, outcome, *max_attempts, backoff)
     }
 
     /// Records the ends. An order that another worker has claimed since is left to that worker.
-    async fn finish(&self, lease: &Lease, decided: &[Decided], batch: &mut Batch) {
-        let ends: Vec<_> = decided.iter().filter_map(Decided::finish).collect();
+    async fn finish(&self, lease: &Lease, ends: &[Finish], batch: &mut Batch) {
         if ends.is_empty() {
             return;
         }
-        match lease.store.finish(lease.token, &ends).await {
+        match lease.store.finish(lease.token, ends).await {
             Ok(recorded) => {
                 // Also those recorded before: their answer may have got lost.
                 batch.ended.extend(ends.iter().map(|end| end.order.order_id.clone()));
@@ -224,12 +224,12 @@ impl<W: Work> Processor<W> {
     }
 
     /// Ends the leases of the orders that are due again later. Returns whether that was recorded.
-    async fn reschedule(&self, lease: &Lease, decided: &[Decided], batch: &mut Batch) -> bool {
-        let since_claim = lease.since.elapsed();
-        let later: Vec<_> = decided.iter().filter_map(|decided| decided.reschedule(since_claim)).collect();
+    async fn reschedule(&self, lease: &Lease, later: &[Later], batch: &mut Batch) -> bool {
         if later.is_empty() {
             return true;
         }
+        let since_claim = lease.since.elapsed();
+        let later: Vec<_> = later.iter().map(|later| later.reschedule(since_claim)).collect();
         let recorded = lease.store.reschedule(lease.token, &later).await;
         if let Err(error) = &recorded {
             log_unrecorded(error);
@@ -260,7 +260,7 @@ fn log_attempt(order: &Claimed, outcome: &Outcome) {
 }
 
 /// Counts the orders whose end was recorded, and measures the time of each since its work first started.
-fn count(ends: &[&Finish<'_>], since_claim: Duration) {
+fn count(ends: &[&Finish], since_claim: Duration) {
     let failed = ends.iter().filter(|end| end.failure.is_some()).count();
     Count::Completed.add(ends.len() - failed);
     Count::Failed.add(failed);

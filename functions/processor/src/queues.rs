@@ -10,7 +10,7 @@ use shared::order::OrderId;
 use shared::queue::{LONGEST_KEPT, Message, Queue, split};
 
 use crate::batch::{Batch, Delivery};
-use crate::decision::Decided;
+use crate::decision::DeadLetter;
 
 /// The shortest delay of a message for an order that was not due at the claim. The order can be due a moment later, and SQS would then
 /// deliver the message at once.
@@ -44,21 +44,18 @@ impl Queues {
     }
 
     /// Dead-letters orders, before they are recorded as failed. If the worker crashes in between, another repeats both steps. Returns
-    /// the orders whose letter was sent, and the others.
+    /// the letters that were sent, and the others.
     pub async fn dead_letter(
         &self,
-        dead_lettered: Vec<Decided>,
+        letters: Vec<DeadLetter>,
         batch: &Batch,
         deadline: Deadline,
-    ) -> (Vec<Decided>, Vec<Decided>) {
-        let letter = |decided: &Decided| {
-            let order_id = &decided.order.order_id;
-            let failure = decided.failure().unwrap_or_default();
-            Message::dead_letter(order_id.as_str(), batch.group(order_id), failure)
+    ) -> (Vec<DeadLetter>, Vec<DeadLetter>) {
+        let message = |DeadLetter { order, failure, .. }: &DeadLetter| {
+            Message::dead_letter(order.order_id.as_str(), batch.group(&order.order_id), failure)
         };
-        let letters: Vec<_> = dead_lettered.iter().map(letter).collect();
-        let unsent = self.dead_letters.send_all(&letters, deadline).await;
-        split(dead_lettered, &unsent)
+        let unsent = self.dead_letters.send_all(&letters.iter().map(message).collect::<Vec<_>>(), deadline).await;
+        split(letters, &unsent)
     }
 
     /// Sends a new message for each of these orders, delayed by the time until it is due. Returns the orders whose messages could not be

@@ -17,14 +17,14 @@ use super::{Param, Store, StoreError};
 use crate::order::OrderId;
 
 /// The end of a claimed order.
-#[derive(Debug, Clone, Copy)]
-pub struct Finish<'a> {
+#[derive(Debug)]
+pub struct Finish {
     /// The order.
-    pub order: &'a Claimed,
+    pub order: Claimed,
     /// The number of attempts.
     pub attempts: i32,
     /// The cause of its failure; `None` if it completed.
-    pub failure: Option<&'a str>,
+    pub failure: Option<String>,
 }
 
 /// A claimed order that is due again later.
@@ -43,12 +43,12 @@ impl Store {
     /// With an event bus it also keeps the ends for their announcement.
     ///
     /// Conflicts: an order that another worker has claimed or ended since stays unchanged and is not counted.
-    pub async fn finish(&self, token: Uuid, orders: &[Finish<'_>]) -> Result<HashSet<OrderId>, StoreError> {
-        let mut orders = orders.to_vec();
+    pub async fn finish(&self, token: Uuid, orders: &[Finish]) -> Result<HashSet<OrderId>, StoreError> {
+        let mut orders: Vec<_> = orders.iter().collect();
         orders.sort_by_key(|end| &end.order.order_id);
         let ids: Vec<_> = orders.iter().map(|end| end.order.order_id.as_str()).collect();
         let attempts: Vec<_> = orders.iter().map(|end| end.attempts).collect();
-        let failures: Vec<_> = orders.iter().map(|end| end.failure).collect();
+        let failures: Vec<_> = orders.iter().map(|end| end.failure.as_deref()).collect();
         let (processing, queueing) = (bucket("seconds"), bucket("queued"));
         let (retries, kept) = (self.with_bus(", o.retries"), self.keep_ends("ended"));
         let sql = format!(
