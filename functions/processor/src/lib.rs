@@ -25,33 +25,32 @@ mod config;
 mod decision;
 pub mod event;
 mod queues;
+mod recorder;
 mod work;
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use aws_lambda_events::sqs::SqsBatchResponse;
 use futures_util::future::join_all;
 use shared::config::{ConfigError, Env};
 use shared::db::claim::{Claim, Claimed};
 use shared::db::ends::MAX_ENDS;
-use shared::db::finish::Finish;
-use shared::db::{Database, DbConfig, Store, StoreError};
+use shared::db::{Database, DbConfig};
 use shared::deadline::Deadline;
 use shared::error::Chain;
 use shared::events::Bus;
 use shared::queue::split;
-use shared::telemetry::{Count, Measure};
+use shared::telemetry::Count;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use batch::Batch;
 pub use batch::DatabaseFailed;
 pub use config::ProcessorConfig;
-use decision::{DeadLetter, Decision, Later};
+use decision::{DeadLetter, Decision};
 use event::SqsEvent;
 use queues::{Kept, Queues};
+use recorder::Recorder;
 pub use work::{ConfiguredWork, Outcome, Simulated, Webhook, Work};
 
 /// Processes batches with one kind of work. One for each execution environment.
@@ -62,14 +61,6 @@ pub struct Processor<W> {
     bus: Option<Bus>,
     config: ProcessorConfig,
     work: W,
-}
-
-/// The lease of a batch's orders.
-struct Lease {
-    token: Uuid,
-    /// When it began.
-    since: Instant,
-    store: Store,
 }
 
 impl<W: Work> Processor<W> {
@@ -141,13 +132,13 @@ impl<W: Work> Processor<W> {
         let since = Instant::now();
         let work_deadline = budget::of_work(deadline, self.config.function_timeout);
         let decided = join_all(claimed.into_iter().map(|order| self.attempt(order, work_deadline))).await;
-        let lease =
-            Lease { token, since, store: self.database.until(deadline).repeating_until(budget::of_repeats(deadline)) };
+        let store = self.database.until(deadline).repeating_until(budget::of_repeats(deadline));
+        let recorder = Recorder { token, since, store };
         let (ends, dead_letters, later) = decision::split(decided);
-        self.finish(&lease, &ends, batch).await;
+        recorder.finish(&ends, batch).await;
         let (kept, mut unkept) = queues::split_kept(&not_due, since.elapsed(), batch);
         // An order whose rescheduling failed gets no new message: SQS delivers the old one again.
-        if self.reschedule(&lease, &later, batch).await {
+        if recorder.reschedule(&later, batch).await {
             unkept.extend(later.iter().map(|later| (&later.order.order_id, later.after)));
         }
         // All at once, so that a queue that hangs costs the time of only one. Dead letters before their failures are recorded.
@@ -161,9 +152,9 @@ impl<W: Work> Processor<W> {
             batch.redeliver(order_id);
         }
         let failed: Vec<_> = letters_sent.into_iter().map(DeadLetter::into_finish).collect();
-        self.finish(&lease, &failed, batch).await;
+        recorder.finish(&failed, batch).await;
         let due_again: Vec<_> = letters_unsent.into_iter().map(DeadLetter::without_letter).collect();
-        self.reschedule(&lease, &due_again, batch).await;
+        recorder.reschedule(&due_again, batch).await;
         self.keep(kept, &unconfirmed, batch, budget::of_messages(deadline)).await;
     }
 
@@ -193,62 +184,16 @@ impl<W: Work> Processor<W> {
         }
         let outcome = self.work.run(&order, &store, work_deadline).await;
         log_attempt(&order, &outcome);
+        if matches!(outcome, Outcome::Retry { .. }) {
+            Count::Retried.add(1);
+        }
         Decision::after_attempt(order, outcome, *max_attempts, backoff)
     }
-
-    /// Records the ends. An order that another worker has claimed since is left to that worker.
-    async fn finish(&self, lease: &Lease, ends: &[Finish], batch: &mut Batch) {
-        if ends.is_empty() {
-            return;
-        }
-        match lease.store.finish(lease.token, ends).await {
-            Ok(recorded) => {
-                // Also those recorded before: their answer may have got lost.
-                batch.ended.extend(ends.iter().map(|end| end.order.order_id.clone()));
-                let (ended, others): (Vec<_>, Vec<_>) =
-                    ends.iter().partition(|end| recorded.contains(&end.order.order_id));
-                count(&ended, lease.since.elapsed());
-                batch.trace_ends(&ended);
-                for end in others {
-                    tracing::warn!(
-                        order.id = %end.order.order_id,
-                        "did not record an outcome; it was recorded before, or another worker has claimed the order"
-                    );
-                }
-            }
-            Err(error) => {
-                log_unrecorded(&error);
-                batch.redeliver_after_database_failure(ends.iter().map(|end| &end.order.order_id));
-            }
-        }
-    }
-
-    /// Ends the leases of the orders that are due again later. Returns whether that was recorded.
-    async fn reschedule(&self, lease: &Lease, later: &[Later], batch: &mut Batch) -> bool {
-        if later.is_empty() {
-            return true;
-        }
-        let since_claim = lease.since.elapsed();
-        let later: Vec<_> = later.iter().map(|later| later.reschedule(since_claim)).collect();
-        let recorded = lease.store.reschedule(lease.token, &later).await;
-        if let Err(error) = &recorded {
-            log_unrecorded(error);
-            batch.redeliver_after_database_failure(later.iter().map(|order| order.order_id));
-        }
-        recorded.is_ok()
-    }
-}
-
-fn log_unrecorded(error: &StoreError) {
-    tracing::error!(error = %Chain(error), "could not record outcomes; SQS will deliver their messages again");
 }
 
 /// Logs an attempt. A successful one is logged at `DEBUG` only: the order's row has its start and end.
 fn log_attempt(order: &Claimed, outcome: &Outcome) {
     let (order_id, attempt) = (&order.order_id, order.attempts + 1);
-    if matches!(outcome, Outcome::Retry { .. }) {
-        Count::Retried.add(1);
-    }
     match outcome {
         Outcome::Complete | Outcome::Wait(_) | Outcome::NotStarted => {
             tracing::debug!(order.id = %order_id, attempt, %outcome, "attempted an order");
@@ -256,16 +201,5 @@ fn log_attempt(order: &Claimed, outcome: &Outcome) {
         Outcome::Fail(_) | Outcome::Retry { .. } => {
             tracing::info!(order.id = %order_id, attempt, %outcome, "attempted an order");
         }
-    }
-}
-
-/// Counts the orders whose end was recorded, and measures the time of each since its work first started.
-fn count(ends: &[&Finish], since_claim: Duration) {
-    let failed = ends.iter().filter(|end| end.failure.is_some()).count();
-    Count::Completed.add(ends.len() - failed);
-    Count::Failed.add(failed);
-    for end in ends {
-        let before = Duration::try_from(end.order.claimed_at - end.order.started_at).unwrap_or_default();
-        Measure::ClaimToFinish.add(before + since_claim);
     }
 }
