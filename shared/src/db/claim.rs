@@ -87,8 +87,8 @@ impl Store {
         Ok(claim)
     }
 
-    /// Adds the orders that the statement claimed, and those that are not due. Returns the orders whose lease has expired, each with its
-    /// attempts until then.
+    /// Executes a statement of the claim and adds each order to its list of `claim`. Returns those that have no list: the orders whose
+    /// lease has expired, each with its attempts until then.
     async fn claim_by(
         &self,
         sql: &str,
@@ -105,7 +105,8 @@ impl Store {
                 "claimed" => claim.claimed.push(claimed(row)?),
                 "paused" => claim.paused.push(order_id(row)?),
                 "lapsed" => lapsed.push((order_id(row)?, row.try_get("attempts")?)),
-                _ => claim.not_due.push((order_id(row)?, seconds(row.try_get("due_in_seconds")?))),
+                "not_due" => claim.not_due.push((order_id(row)?, seconds(row.try_get("due_in_seconds")?))),
+                outcome => return Err(DbError::Corrupt(format!("no claim has the outcome {outcome}"))),
             }
             Ok(())
         })
@@ -132,6 +133,8 @@ fn reclaimed_together(lapsed: &[(OrderId, i32)], max_attempts: i32) -> usize {
 
 /// Claims due orders that no worker holds, or starts their delay. Returns orders whose lease has expired as such. If every order was due,
 /// it does not look for others. A row has this claim's own token (`claim = $2`) if the statement is sent again because its answer was lost.
+///
+/// `$1` the orders, `$2` the token, `$3` the lease, `$4` the delay, both in seconds.
 fn claim_due() -> String {
     format!(
         "WITH due AS (
@@ -146,18 +149,18 @@ fn claim_due() -> String {
         WHERE w.order_id = ANY (ARRAY (SELECT order_id FROM due))
         RETURNING w.order_id, w.attempts, w.started_at, w.due_at, w.claim
     )
-    SELECT CASE WHEN claim IS NULL THEN 'waiting' ELSE 'claimed' END AS outcome, order_id, attempts, started_at, now() AS claimed_at,
+    SELECT CASE WHEN claim IS NULL THEN 'not_due' ELSE 'claimed' END AS outcome, order_id, attempts, started_at, now() AS claimed_at,
         extract(epoch FROM due_at - now())::float8 AS due_in_seconds
     FROM begun
     UNION ALL
-    SELECT CASE WHEN due_at > now() THEN 'waiting' WHEN {IS_PAUSED} THEN 'paused' WHEN claim IS NOT NULL THEN 'lapsed' ELSE 'waiting' END,
+    SELECT CASE WHEN due_at > now() THEN 'not_due' WHEN {IS_PAUSED} THEN 'paused' WHEN claim IS NOT NULL THEN 'lapsed' ELSE 'not_due' END,
         order_id, attempts, NULL, NULL, greatest(0, extract(epoch FROM due_at - now()))::float8
     FROM order_work
     WHERE (SELECT count(*) FROM begun) < cardinality($1) AND order_id = ANY ($1) AND order_id NOT IN (SELECT order_id FROM begun)"
     )
 }
 
-/// Claims orders whose lease has expired, counts the failed attempt and records it.
+/// Claims orders whose lease has expired, counts the failed attempt and records it. The parameters are the first three of [`claim_due`].
 fn claim_lapsed() -> String {
     format!(
         "WITH lapsed AS (
@@ -176,7 +179,7 @@ fn claim_lapsed() -> String {
     )
     SELECT 'claimed' AS outcome, order_id, attempts, started_at, now() AS claimed_at, 0::float8 AS due_in_seconds FROM leased
     UNION ALL
-    SELECT CASE WHEN due_at <= now() AND {IS_PAUSED} THEN 'paused' ELSE 'waiting' END,
+    SELECT CASE WHEN due_at <= now() AND {IS_PAUSED} THEN 'paused' ELSE 'not_due' END,
         order_id, attempts, NULL, NULL, greatest(0, extract(epoch FROM due_at - now()))::float8
     FROM order_work WHERE order_id = ANY ($1) AND order_id NOT IN (SELECT order_id FROM leased)",
         is_recorded("leased")
