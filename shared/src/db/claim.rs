@@ -114,21 +114,21 @@ impl Store {
     }
 }
 
-/// How many of these orders, the least attempts first, are claimed together after their lease has expired.
+/// How many of these orders, the least attempts first, are claimed together after their lease has expired. The lapse itself uses up an
+/// attempt.
 ///
-/// One of them may crash its worker each time. The half with the fewest attempts is claimed without the others, so the healthy orders are
-/// separated from the bad one. An order begins its last attempt without the others, because the halves may need more attempts than there are.
-/// Orders without another attempt fail and do no work.
+/// Orders without another attempt fail and do no work. One of the others may crash its worker each time: the half with the fewest attempts
+/// is claimed alone, so the healthy orders are separated from the bad one. An order begins its last attempt without the others,
+/// because the halves may need more attempts than there are.
 fn reclaimed_together(lapsed: &[(OrderId, i32)], max_attempts: i32) -> usize {
-    if lapsed.first().is_some_and(|(_, attempts)| attempts + 1 >= max_attempts) {
-        return lapsed.len();
+    let used: Vec<_> = lapsed.iter().map(|(_, before)| before + 1).collect();
+    if used.iter().all(|used| *used >= max_attempts) {
+        return used.len();
     }
-    let has_crashed_before = lapsed.iter().any(|(_, attempts)| *attempts > 0);
-    let half = if has_crashed_before { lapsed.len().div_ceil(2) } else { lapsed.len() };
-    // The crash uses up one attempt, and this claim begins another.
-    let has_more = |(_, attempts): &&(OrderId, i32)| attempts + 2 < max_attempts;
-    let at_least = half.min(1);
-    lapsed.iter().take(half).take_while(has_more).count().max(at_least)
+    let has_crashed_before = used.iter().any(|used| *used > 1);
+    let half = if has_crashed_before { used.len().div_ceil(2) } else { used.len() };
+    let begins_last = |used: &i32| used + 1 >= max_attempts;
+    used.iter().take(half).take_while(|used| !begins_last(used)).count().max(1)
 }
 
 /// Claims due orders that no worker holds, or starts their delay. Returns orders whose lease has expired as such. If every order was due,
