@@ -66,12 +66,10 @@ impl State {
             is_complete: false,
             is_new: true,
         };
-        let Some(stored) = export.resume.as_deref().map(read).transpose()?.flatten() else { return Ok(new) };
-        let is_same = stored.url == new.url
-            && stored.user == new.user
-            && stored.from == new.from
-            && stored.is_csv == new.is_csv
-            && export.to.is_none_or(|to| to == stored.to);
+        let Some(file) = &export.resume else { return Ok(new) };
+        new.check(&temporary(file))?;
+        let Some(stored) = read(file)? else { return Ok(new) };
+        let is_same = stored.resembles(&new) && export.to.is_none_or(|to| to == stored.to);
         is_same.then_some(stored).ok_or_else(|| {
             Failure::Usage(
                 "the file of --resume belongs to an export with another --url, --from, --to or --format, or of another user's orders"
@@ -84,13 +82,32 @@ impl State {
     pub fn save(&self, file: &Path) -> Result<(), Failure> {
         let new = temporary(file);
         let text = serde_json::to_string(self).unwrap_or_default();
+        self.check(&new)?;
+        let _ = fs::remove_file(&new); // If it stays, it can't be created.
         let write = || {
-            let mut written = OpenOptions::new().write(true).create(true).truncate(true).mode(PRIVATE).open(&new)?;
-            written.write_all(text.as_bytes())?;
-            written.sync_all()?;
-            fs::rename(&new, file)
+            let mut written = OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(&new)?;
+            let stored = written.write_all(text.as_bytes()).and_then(|()| written.sync_all());
+            // A part would stop a resume.
+            stored.and_then(|()| fs::rename(&new, file)).inspect_err(|_| drop(fs::remove_file(&new)))
         };
         write().map_err(|error| Failure::Other(format!("{} can't be written: {error}", file.display())))
+    }
+
+    /// Fails if the temporary file exists and is not what a killed run of this export leaves: empty, or a state.
+    fn check(&self, temporary: &Path) -> Result<(), Failure> {
+        let Ok(found) = fs::symlink_metadata(temporary) else { return Ok(()) };
+        let is_left =
+            |text: String| text.is_empty() || serde_json::from_str(&text).is_ok_and(|state| self.resembles(&state));
+        if found.is_file() && fs::read_to_string(temporary).is_ok_and(is_left) {
+            return Ok(());
+        }
+        let name = temporary.display();
+        Err(Failure::Usage(format!("{name} exists and is not of this export; move it away or name another --resume")))
+    }
+
+    /// Whether both are of the same orders in the same format, up to any end of the span.
+    fn resembles(&self, other: &Self) -> bool {
+        self.url == other.url && self.user == other.user && self.from == other.from && self.is_csv == other.is_csv
     }
 
     /// The length of the span in seconds, at least 1.

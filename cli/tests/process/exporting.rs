@@ -2,8 +2,8 @@
 
 mod tables;
 
-use std::fs::{metadata, read, read_to_string, write};
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{metadata, read, read_to_string, remove_file, write};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
@@ -154,6 +154,43 @@ fn export_overwrites_no_file_and_resumes_no_other_export() {
     }
 }
 
+#[test]
+fn position_replaces_no_other_file_beside_it() {
+    let (api, folder) = (api(), TempDir::new().unwrap());
+    let [state, new, kept] = ["state", "state.new", "kept"].map(|name| folder.path().join(name));
+    let arguments = ["--from", "2026-01-01", "--resume", state.to_str().unwrap()];
+    assert_eq!(run(&api, &folder, &arguments).status.code(), Some(0));
+    let stored = read_to_string(&state).unwrap();
+    // An export that is killed while it stores its position leaves one of these.
+    for left in ["", &stored] {
+        write(&new, left).unwrap();
+        let output = run(&api, &folder, &arguments);
+        assert!(output.status.code() == Some(0) && !new.exists(), "{left}: {output:?}");
+    }
+    let refused = || {
+        let output = run(&api, &folder, &arguments);
+        let is_named = text(&output.stderr).contains("name another --resume");
+        assert!(output.status.code() == Some(2) && is_named && output.stdout.is_empty(), "{output:?}");
+    };
+    let of_another = stored.replace("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z");
+    for content in ["kept", &of_another] {
+        write(&new, content).unwrap();
+        refused();
+        assert_eq!(read_to_string(&new).unwrap(), content);
+    }
+    for content in ["", &stored] {
+        remove_file(&new).unwrap();
+        write(&kept, content).unwrap();
+        symlink(&kept, &new).unwrap();
+        refused();
+        assert!(new.is_symlink() && read_to_string(&kept).unwrap() == content);
+    }
+    remove_file(&state).unwrap();
+    remove_file(folder.path().join("orders")).unwrap();
+    refused();
+    assert!(!folder.path().join("orders").exists(), "a refused export begins no file");
+}
+
 /// The shell bounds the size of a file, as a full disk does.
 #[test]
 fn page_that_can_not_be_written_is_neither_counted_nor_left() {
@@ -172,7 +209,7 @@ fn page_that_can_not_be_written_is_neither_counted_nor_left() {
 #[test]
 fn export_refuses_one_file_for_orders_and_position() {
     let (api, folder) = (api(), TempDir::new().unwrap());
-    std::os::unix::fs::symlink("orders", folder.path().join("link")).unwrap();
+    symlink("orders", folder.path().join("link")).unwrap();
     let refused = |file: &str, state: &str| {
         let mut command = at(&api, &["export", "--from", "2026-01-01", "--file", file, "--resume", state]);
         let output = command.current_dir(folder.path()).output().unwrap();
