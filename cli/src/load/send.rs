@@ -106,7 +106,9 @@ async fn create(client: &Client<'_>, run: &Run, numbers: Range<u32>, is_batch: b
     let took = due.elapsed();
     let refusals = match answer {
         Ok(answer) if is_batch && answer.status == 200 => refusals(&answer, many),
-        Ok(answer) if [200, 201].contains(&answer.status) => vec![None; many],
+        Ok(answer) if !is_batch && [200, 201].contains(&answer.status) => {
+            vec![refusal(&answer, &run.order_id(numbers.start))]
+        }
         Ok(answer) => vec![Some(answer.problem()); many],
         Err(error) => vec![Some(error.to_string()); many],
     };
@@ -122,6 +124,12 @@ fn refusals(answer: &Answer, orders: usize) -> Vec<Option<String>> {
     let reason =
         |result: &Value| format!("{}: {}", result["status"], result["problem"]["title"].as_str().unwrap_or_default());
     results.iter().map(|result| result["order"].is_null().then(|| reason(result))).collect()
+}
+
+/// The reason if a call for one order was refused. An answer without this order, as from a proxy, does not accept it.
+fn refusal(answer: &Answer, order_id: &str) -> Option<String> {
+    let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+    (body["order_id"] != order_id).then(|| format!("{} without the order", answer.status))
 }
 
 /// Makes a call until its answer is final. Returns the answer and the number of repeats.
@@ -174,6 +182,10 @@ mod tests {
             refusals(&answer(r#"{"results": [{"order": {}}, {"order": null, "status": 409}]}"#), 2),
             [None, Some("409: ".to_owned())]
         );
+        for body in ["<html>", "{}", r#"{"order_id": "o-2"}"#] {
+            assert_eq!(refusal(&answer(body), "o-1").as_deref(), Some("200 without the order"), "{body}");
+        }
+        assert_eq!(refusal(&answer(r#"{"order_id": "o-1"}"#), "o-1"), None);
     }
 
     #[test]

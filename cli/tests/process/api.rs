@@ -153,8 +153,8 @@ impl State {
                 if manner == Manner::ListingOnce {
                     order["status"] = "completed".into();
                 }
-                orders.push(order);
-                (201, json!({}))
+                orders.push(order.clone());
+                (201, order)
             }
             (Manner::WithoutLists, "GET", "/orders") if !path.contains("limit=1&") => (404, json!({})),
             (Manner::ListingOnce, "GET", "/orders") if self.has_listed_ids(&path) => (404, json!({})),

@@ -48,19 +48,19 @@ async fn load_completes_orders_one_by_one_in_batches_and_at_a_rate() {
 }
 
 /// A service that answers creates with `answer`, shows no metrics and always lists no orders.
-async fn forgetful(answer: impl Fn(u32) -> Response + Clone + Send + Sync + 'static) -> Server {
+async fn forgetful(answer: impl Fn(u32, &Request) -> Response + Clone + Send + Sync + 'static) -> Server {
     answering(answer, |_| json(403, "{}")).await
 }
 
 /// The same with metrics.
 async fn answering(
-    answer: impl Fn(u32) -> Response + Clone + Send + Sync + 'static,
+    answer: impl Fn(u32, &Request) -> Response + Clone + Send + Sync + 'static,
     metrics: impl Fn(u32) -> Response + Clone + Send + Sync + 'static,
 ) -> Server {
     let (calls, reads) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
     let handle = move |request: Request| {
         let answered = if request.method() == "POST" {
-            answer(calls.fetch_add(1, Ordering::SeqCst))
+            answer(calls.fetch_add(1, Ordering::SeqCst), &request)
         } else if request.uri().path() == "/metrics" {
             metrics(reads.fetch_add(1, Ordering::SeqCst))
         } else {
@@ -78,7 +78,7 @@ async fn run_at(server: &Server, orders: u32) -> Report {
 
 #[tokio::test]
 async fn load_counts_accepted_orders_that_vanish_as_lost() {
-    let report = run_at(&forgetful(|_| json(201, "{}")).await, 7).await;
+    let report = run_at(&forgetful(|_, order| json(201, order.body().clone())).await, 7).await;
     assert!(!report.ok);
     assert_eq!((report.accepted, report.completed(), report.lost), (7, 0, 7));
 }
@@ -92,7 +92,9 @@ async fn load_counts_a_lost_order_beside_a_refused_one_that_exists() {
         let listed = query.split('&').find_map(|pair| pair.strip_prefix("order_id=").filter(|id| id.ends_with("-0")));
         let orders: Vec<_> = listed.map(completed).into_iter().collect();
         let answered = match (request.method().as_str(), request.uri().path()) {
-            ("POST", _) => json(if calls.fetch_add(1, Ordering::SeqCst) == 0 { 422 } else { 201 }, "{}"),
+            ("POST", _) => {
+                json(if calls.fetch_add(1, Ordering::SeqCst) == 0 { 422 } else { 201 }, request.body().clone())
+            }
             (_, "/metrics") => json(403, "{}"),
             _ => json(200, value!({"orders": orders, "next_cursor": null}).to_string()),
         };
@@ -104,6 +106,12 @@ async fn load_counts_a_lost_order_beside_a_refused_one_that_exists() {
     assert_eq!((report.accepted, report.completed(), report.lost), (1, 1, 1));
 }
 
+#[tokio::test]
+async fn load_counts_an_answer_without_its_order_as_a_refusal() {
+    let report = run_at(&forgetful(|_, _| json(200, "<html>")).await, 3).await;
+    assert_eq!((report.accepted, report.refused.get("200 without the order")), (0, Some(&3)));
+}
+
 /// A completed order of this identifier, as the API describes it.
 fn completed(order_id: &str) -> Value {
     let time = "2026-01-01T00:00:00.000000Z";
@@ -113,21 +121,21 @@ fn completed(order_id: &str) -> Value {
 
 #[tokio::test]
 async fn load_counts_refused_orders_by_reason() {
-    let report = run_at(&forgetful(|_| json(422, r#"{"title": "Some values are not valid"}"#)).await, 5).await;
+    let report = run_at(&forgetful(|_, _| json(422, r#"{"title": "Some values are not valid"}"#)).await, 5).await;
     assert!(!report.ok);
     assert_eq!(report.refused.get("422: Some values are not valid"), Some(&5), "{:?}", report.refused);
 }
 
 #[tokio::test]
 async fn load_repeats_a_call_after_503() {
-    let answer = |number| if number % 2 == 0 { json(503, "{}") } else { json(201, "{}") };
+    let answer = |number, order: &Request| json(if number % 2 == 0 { 503 } else { 201 }, order.body().clone());
     let report = run_at(&forgetful(answer).await, 1).await;
     assert_eq!((report.accepted, report.repeated_calls), (1, 1));
 }
 
 #[tokio::test]
 async fn load_does_not_repeat_a_call_whose_answer_is_too_large() {
-    let report = run_at(&forgetful(|_| json(201, " ".repeat((6 << 20) + 1))).await, 1).await;
+    let report = run_at(&forgetful(|_, _| json(201, " ".repeat((6 << 20) + 1))).await, 1).await;
     assert_eq!((report.accepted, report.repeated_calls), (0, 0));
     let refused: Vec<_> = report.refused.iter().collect();
     assert!(matches!(refused[..], [(why, 1)] if why.contains("/orders sent more than 6 MiB")), "{refused:?}");
@@ -135,7 +143,7 @@ async fn load_does_not_repeat_a_call_whose_answer_is_too_large() {
 
 #[tokio::test]
 async fn load_repeats_a_batch_with_a_temporary_refusal() {
-    let answer = |number| {
+    let answer = |number, _: &Request| {
         let last = [value!({"status": 503, "order": null}), value!({"status": 201, "order": {}})];
         json(200, value!({"results": [{"status": 200, "order": {}}, last[number as usize]]}).to_string())
     };
@@ -158,7 +166,7 @@ async fn load_that_can_not_read_the_services_counts_is_incomplete() {
             2 if after != 200 => json(after, "{}"),
             _ => counts(),
         };
-        let report = run_at(&answering(|_| json(201, "{}"), metrics).await, 1).await;
+        let report = run_at(&answering(|_, order| json(201, order.body().clone()), metrics).await, 1).await;
         assert_eq!(report.counted.is_some(), incomplete.is_none());
         let said = report.incomplete.unwrap_or_default();
         assert!(said.starts_with(incomplete.unwrap_or_default()) && said.is_empty() == incomplete.is_none(), "{said}");
