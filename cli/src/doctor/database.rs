@@ -41,7 +41,9 @@ pub async fn examine(env: &Env) -> Vec<Finding> {
     };
     let store = Database::new(config).until(Deadline::after(TIMEOUT));
     if let Err(error) = store.ping().await {
-        return vec![Finding::wrong(PLACE, "DATABASE_URL", Chain(&error).to_string(), remedy_for(&error))];
+        let said = Chain(&error).to_string();
+        let remedy = remedy_for(&said, env.text("DATABASE_AUTH") == Some("iam"));
+        return vec![Finding::wrong(PLACE, "DATABASE_URL", said, remedy)];
     }
     let (mut findings, has_schema) = schema(&store).await;
     findings.insert(0, Finding::ok(PLACE, "DATABASE_URL", "answers"));
@@ -53,16 +55,22 @@ pub async fn examine(env: &Env) -> Vec<Finding> {
     findings
 }
 
-/// The remedy for a database that is out of reach.
-fn remedy_for(error: &StoreError) -> &'static str {
-    let said = Chain(error).to_string();
-    if said.contains("connection slots") || said.contains("too many") {
+/// The remedy for a database that can't be used, by what its error says.
+fn remedy_for(said: &str, uses_iam: bool) -> &'static str {
+    let says = |part| said.contains(part);
+    if says("the database's secret") || says("its credential did not come in time") {
+        "check DATABASE_SECRET_ARN, and that this machine's AWS credentials have the right secretsmanager:GetSecretValue for it"
+    } else if says("connection slots") || says("too many") {
         MORE_CONNECTIONS
-    } else if said.contains("authentication") || said.contains("role \"") {
-        "give DATABASE_URL the right user and password"
-    } else if said.contains("certificate") {
+    } else if (says("authentication") || says("role \"")) && uses_iam {
+        "give DATABASE_URL a user that has the role rds_iam, and this machine's AWS credentials the right rds-db:connect for it"
+    } else if says("authentication") || says("role \"") {
+        "give DATABASE_URL, or the secret of DATABASE_SECRET_ARN, the right user and password"
+    } else if says(": db error: ") {
+        "the server answers: mend what its error names"
+    } else if says("certificate") {
         "give DATABASE_CA_FILE the authority of the database's certificate, and call it by the name the certificate has"
-    } else if said.contains("does not support TLS") {
+    } else if says("does not support TLS") {
         "switch TLS on at the server; DATABASE_TLS=off is for one on this very machine"
     } else {
         "check host and port of DATABASE_URL, that the server runs and that its security group lets this machine in"
@@ -217,5 +225,36 @@ async fn waiting(store: &Store) -> Vec<Finding> {
             vec![paused(PLACE, pause), overdue(PLACE, metrics.oldest_overdue_seconds)]
         }
         Err(error) => ["pause", "overdue"].map(|check| unread(check, PLACE, &error)).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remedy_is_for_the_part_that_refused() {
+        let refused = "could not reach the database: db error: FATAL: password authentication failed for user \"u\"";
+        for (said, uses_iam, named) in [
+            (refused, false, "the right user and password"),
+            (refused, true, "rds_iam"),
+            (refused, true, "rds-db:connect"),
+            (
+                "could not reach the database: db error: FATAL: database \"d\" does not exist",
+                false,
+                "the server answers",
+            ),
+            (
+                "could not reach the database: db error: FATAL: no pg_hba.conf entry for host",
+                true,
+                "the server answers",
+            ),
+            ("could not read the database's secret: AccessDeniedException", false, "secretsmanager:GetSecretValue"),
+            ("could not reach the database: its credential did not come in time", false, "DATABASE_SECRET_ARN"),
+            ("could not reach the database: connection refused", true, "host and port"),
+        ] {
+            let remedy = remedy_for(said, uses_iam);
+            assert!(remedy.contains(named), "{said}: {remedy}");
+        }
     }
 }

@@ -48,6 +48,8 @@ async fn doctor_finds_an_unreachable_database_and_a_wrong_password() {
     let (_, address) = world.owner_url().split_once('@').unwrap();
     let patient = with_database(&format!("postgres://ordermill:wrong@{address}"));
     patient.assert_wrong("database", "authentication", "password").await;
+    let (server, _) = world.owner_url().rsplit_once('/').unwrap();
+    with_database(&format!("{server}/missing")).assert_wrong("database", "does not exist", "the server answers").await;
 }
 
 #[tokio::test]
