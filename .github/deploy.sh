@@ -112,10 +112,11 @@ bound_database_logs() {
 
 smoke_test() {
     local pool window delay
-    # The order takes these seconds and may take two minutes more.
+    # The order takes these seconds and may take two minutes more. The token is valid for an hour.
     window=$(parameter CancelWindowSeconds)
     delay=$(parameter ProcessingDelaySeconds)
-    export SMOKE_SECONDS=$((120 + ${window%.*} + ${delay%.*}))
+    SMOKE_SECONDS=$((120 + ${window%.*} + ${delay%.*}))
+    export SMOKE_SECONDS=$((SMOKE_SECONDS < 3000 ? SMOKE_SECONDS : 3000))
     # One assignment a line: a failure of any but the last on a line would not end the script.
     API_URL=$(output ApiUrl)
     TOKEN_URL=$(output TokenUrl)

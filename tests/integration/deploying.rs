@@ -169,8 +169,15 @@ async fn deployment_deletes_old_versions_and_limits_log_retention() {
 #[tokio::test]
 #[ignore = "needs the deployed stack: `make test` runs it"]
 async fn deployment_fails_if_a_query_fails() {
-    for query in ["get-caller-identity", "LogRetentionDays", "CancelWindowSeconds", "ApiUrl", "TokenUrl", "UserPoolId"]
-    {
+    for query in [
+        "get-caller-identity",
+        "LogRetentionDays",
+        "CancelWindowSeconds",
+        "ProcessingDelaySeconds",
+        "ApiUrl",
+        "TokenUrl",
+        "UserPoolId",
+    ] {
         let output = run(tempfile::tempdir().unwrap().path(), &["prod"], query, "").await;
         assert_eq!(output.status.code(), Some(3), "{query}: {output:?}");
     }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 async fn smoke_test(url: &str, token: &str) -> Output {
     let mut command = Command::new("../.venv/stack/bin/python");
-    command.arg("smoke.py").env("API_URL", url).env("TOKEN", token).env("SECONDS", "360").output().await.unwrap()
+    command.arg("smoke.py").env("API_URL", url).env("TOKEN", token).env("SMOKE_SECONDS", "360").output().await.unwrap()
 }
 
 #[tokio::test]
