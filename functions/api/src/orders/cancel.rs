@@ -31,7 +31,7 @@ pub async fn cancel(
 ) -> Result<Json<OrderView>, ApiError> {
     let user = caller.writes_only_for()?;
     let order_ids = [order_id];
-    let is_cancelled = !call.store.cancel(&order_ids, user, caller.actor()).await?.is_empty();
+    let is_cancelled = call.store.cancel(&order_ids, user, caller.actor()).await? > 0;
     let order = find(&call, user, &order_ids[0]).await?;
     if !is_cancelled && order.status != Status::Cancelled {
         let detail = format!("The order is {}. A client can cancel only a pending order.", order.status);

@@ -112,13 +112,12 @@ pub async fn cancel_many(
     check_bounds(options.order_ids.as_deref(), limit, per_second)?;
     let filter = options.filter();
     let matched = call.store.count_pending(&filter).await?;
-    let mut order_ids = Vec::new();
+    let mut cancelled = 0;
     if !dry_run && matched > 0 {
-        let found = call.store.find_pending(&filter, limit).await?;
-        order_ids = cancel_paced(&call, &caller, &found, per_second).await?;
+        let order_ids = call.store.find_pending(&filter, limit).await?;
+        cancelled = cancel_paced(&call, &caller, &order_ids, per_second).await?;
     }
-    let (cancelled, order_ids) = (order_ids.len(), order_ids.iter().map(OrderId::as_str).collect::<Vec<_>>().join(" "));
-    // After a restore of the database only the log knows these orders. It leaves out the user: that is a user's data.
+    // The log leaves out the user: it is a user's data.
     let PendingFilter { created_from, created_before, .. } = filter;
     let (caller, of_one_user) = (caller.user_id().as_str(), filter.user_id.is_some());
     tracing::info!(
@@ -129,33 +128,29 @@ pub async fn cancel_many(
         of_one_user,
         matched,
         cancelled,
-        order_ids,
         "cancelled pending orders"
     );
     Ok(Json(CancelReport { dry_run, matched, cancelled }))
 }
 
-/// Cancels the orders, `per_second` in a statement, one statement a second, and returns those that it cancelled. Stops after half of the
-/// call's time: another call continues.
-async fn cancel_paced(
-    call: &Call,
-    caller: &Caller,
-    order_ids: &[OrderId],
-    per_second: u32,
-) -> Result<Vec<OrderId>, ApiError> {
+/// Cancels the orders, `per_second` in a statement, one statement a second. Stops after half of the call's time: another call continues.
+async fn cancel_paced(call: &Call, caller: &Caller, order_ids: &[OrderId], per_second: u32) -> Result<usize, ApiError> {
     let half = call.deadline.share(1, 2);
-    let (mut cancelled, mut next) = (Vec::new(), Instant::now());
+    let (mut cancelled, mut next) = (0, Instant::now());
     for chunk in order_ids.chunks(usize::try_from(per_second).unwrap_or(usize::MAX)) {
         if next.saturating_duration_since(Instant::now()) >= half.remaining() {
             break;
         }
         sleep_until(next).await;
         next += Duration::from_secs(1);
+        // After a restore of the database only the log knows these orders. If an answer is lost, the call does not know which it cancelled.
+        let order_ids = chunk.iter().map(OrderId::as_str).collect::<Vec<_>>().join(" ");
+        tracing::info!(caller = caller.user_id().as_str(), order_ids, "cancelling pending orders");
         match call.store.cancel(chunk, None, caller.actor()).await {
-            Ok(chunk) => cancelled.extend(chunk),
+            Ok(count) => cancelled += count,
             // These orders stay cancelled. Another call continues.
-            Err(error) if !cancelled.is_empty() => {
-                tracing::warn!(error = %Chain(&error), cancelled = cancelled.len(), "could not cancel all orders of a call");
+            Err(error) if cancelled > 0 => {
+                tracing::warn!(error = %Chain(&error), cancelled, "could not cancel all orders of a call");
                 break;
             }
             Err(error) => return Err(error.into()),
