@@ -32,7 +32,8 @@ pub const MAX_NAME: usize = 40;
 const EXPLAINED_AT: &str = "/docs/problems";
 
 const UNAVAILABLE: &str = "The database is unavailable. Send the same request again shortly. Repeat a create only with an order_id or an \
-    Idempotency-Key, because the order may be stored already. Before you repeat a retry, read what it did: it may be done.";
+    Idempotency-Key, because the order may be stored already. Before you post a retry again, read its order: it may be pending \
+    already.";
 const NARROWER: &str = "A call with a filter can name a shorter span of time, or the identifiers.";
 
 /// The error of a call. The texts are for the client. A cause that is for the log alone is a `source`.
