@@ -69,6 +69,19 @@ async fn sweeper_writes_the_metrics_of_overdue_orders() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the built functions: `make test` runs it"]
+async fn only_batch_of_an_environment_is_counted_at_its_end() {
+    let world = World::new().await;
+    let log = tempfile::NamedTempFile::new().unwrap();
+    world.create("o-1").await;
+    let merchant = merchant("none", 400).await;
+    let url = merchant.url();
+    let processor = start_logged(&world, "ProcessorFunction", &webhook(&url), log.path()).await.unwrap();
+    processor.invoke(messages(&["o-1"])).await.unwrap();
+    expect(log.path(), "OrdersCompleted", 1.0..2.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the built functions: `make test` runs it"]
 async fn processor_writes_the_metrics_of_ended_orders() {
     let world = World::new().await;
     let log = tempfile::NamedTempFile::new().unwrap();
