@@ -81,7 +81,8 @@ openapi: ## write functions/site/assets/openapi.json from the routes, and the pa
 	UPDATE_OPENAPI=1 $(TESTS) --quiet -p tests --test integration published_
 
 test: ## check everything: format, lints, unit tests, integration tests on a stack of its own
-	$(MAKE) --no-print-directory -j3 format check build tools lint test-stack
+	$(MAKE) --no-print-directory format
+	$(MAKE) --no-print-directory -j3 check build tools lint test-stack
 	export RUST_TEST_THREADS=$(or $(RUST_TEST_THREADS),8); $(MAKE) --no-print-directory -j2 test-model test-on-stack
 	echo "==> Everything passed"
 

@@ -28,6 +28,8 @@ PYTHON_BY_HAND = "Debian has it from 12 on, Ubuntu from 24.04 on; elsewhere put 
 RUST = "Rust {} or later"
 RUST_BY_HAND = "install it from https://rustup.rs, then `. ~/.cargo/env`; update an older one by `rustup update`"
 
+LINTS_BY_HAND = "`rustup component add clippy rustfmt`, or the distribution's packages"
+
 
 @dataclass(frozen=True)
 class Need:
@@ -56,6 +58,7 @@ def needs() -> list[Need]:
     return [
         Need("Python {}.{} or later".format(*PYTHON), lambda: sys.version_info >= PYTHON, by_hand=PYTHON_BY_HAND),
         Need(RUST.format(rust), lambda: has_rust(rust), by_hand=RUST_BY_HAND),
+        Need("Clippy and rustfmt", _has_lints, by_hand=LINTS_BY_HAND),
         Need("a C compiler and linker (cc)", _links, ("gcc", "libc6-dev")),
         Need("make", lambda: shutil.which("make") is not None, ("make",)),
         Need("OpenSSL 3 with its headers, and pkg-config", _has_openssl, ("libssl-dev", "pkg-config")),
@@ -88,6 +91,11 @@ def has_rust(version: str, compiler: str = "rustc") -> bool:
     return (
         found is not None and tuple(map(int, found.groups())) >= required and _run(["cargo", "--version"]) is not None
     )
+
+
+def _has_lints() -> bool:
+    """Whether the tests can be compiled, which Clippy does."""
+    return all(_run([program, "--version"]) is not None for program in ("clippy-driver", "rustfmt"))
 
 
 def _links() -> bool:

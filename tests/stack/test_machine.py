@@ -57,7 +57,7 @@ class OfABareMachine(unittest.TestCase):
         return not next(need for need in machine.needs() if name in need.name).is_present()
 
     def test_every_missing_program_is_noticed(self) -> None:
-        for name in ("Rust", "(cc)", "make", "OpenSSL", "Perl"):
+        for name in ("Rust", "Clippy", "(cc)", "make", "OpenSSL", "Perl"):
             self.assertTrue(self.lacks(name), name)
 
     def test_compiler_without_a_c_library_is_missing(self) -> None:
