@@ -3,7 +3,8 @@
 
 use lambda_runtime::{LambdaEvent, service_fn};
 use probes::{Error, INSERT, Queue};
-use serde_json::{Value, json};
+use serde::de::IgnoredAny;
+use serde_json::json;
 use tokio_postgres::NoTls;
 
 #[tokio::main(flavor = "current_thread")]
@@ -11,7 +12,7 @@ async fn main() -> Result<(), Error> {
     let (client, connection) = tokio_postgres::connect(&std::env::var("DATABASE_URL")?, NoTls).await?;
     tokio::spawn(connection);
     let (insert, queue) = (client.prepare(INSERT).await?, Queue::from_env()?);
-    let accept = async |_: LambdaEvent<Value>| {
+    let accept = async |_: LambdaEvent<IgnoredAny>| {
         client.execute(&insert, &[]).await?;
         queue.send().await?;
         Ok::<_, Error>(json!({"statusCode": 201, "headers": {}, "body": "accepted"}))
