@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file with a secret. From its creation on, only its owner can read it.
+    """Write a file. From its creation on, only its owner can read it.
 
     A failure, for example because the disk is full, leaves the file as it was.
     """

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from stack import postgres
 from stack.console import StackError
+from stack.files import write_private
 from stack.processes import Server, this_process
 from stack.settings import ROOT, Settings
 
@@ -69,9 +70,7 @@ class Records:
 
     def _save(self) -> None:
         content = {"owner": self.owner and asdict(self.owner), "servers": [asdict(each) for each in self.servers]}
-        beside = self.path.with_suffix(".new")
-        beside.write_text(json.dumps(content, indent=2))
-        beside.rename(self.path)
+        write_private(self.path, json.dumps(content, indent=2))
 
 
 @contextlib.contextmanager
