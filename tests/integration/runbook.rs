@@ -23,19 +23,28 @@ struct Example {
     body: Option<Value>,
 }
 
-/// The calls of the runbook: `call -X POST "$API_URL/orders/retry" -d '{…}'`.
+/// The calls of the runbook: `call -X POST "$API_URL/orders/retry" -d '{…}'`, or with a body in `"…"`, which may contain `$filter`.
 fn examples() -> Vec<Example> {
-    let parts: Vec<_> = RUNBOOK.split("\"$API_URL").collect();
+    let (_, filter) = RUNBOOK.split_once("\nfilter='").unwrap();
+    let filter = filter.split('\'').next().unwrap().replace('"', "\\\"");
+    let commands = RUNBOOK.replace("\\\n", "").replace("$filter", &filter);
+    let parts: Vec<_> = commands.split("\"$API_URL").collect();
     let read = |pair: &[&str]| {
         let command = pair[0].rsplit(['`', '\n']).next().unwrap();
         let (path, rest) = pair[1].split_once('"').unwrap();
-        let body = rest.trim_start().strip_prefix("-d '").and_then(|rest| rest.split('\'').next());
-        let body = body.map(|body| serde_json::from_str(body).unwrap_or_else(|error| panic!("{body}: {error}")));
+        let body = rest.trim_start().strip_prefix("-d ").map(argument);
+        let body = body.map(|body| serde_json::from_str(&body).unwrap_or_else(|error| panic!("{body}: {error}")));
         let is_post = body.is_some() || command.contains("-X POST");
         let method = if is_post { Method::POST } else { Method::GET };
         Example { method, path: path.replace("ORDER_ID", "o-1"), body }
     };
     parts.windows(2).map(read).collect()
+}
+
+/// The first argument of a shell's command, which is in quotes.
+fn argument(command: &str) -> String {
+    let (quote, rest) = command.split_at(1);
+    rest.replace("\\\"", "\0").split(quote).next().unwrap().replace('\0', "\"")
 }
 
 /// A world with one order that failed because the merchant's endpoint did not answer.
@@ -55,8 +64,11 @@ async fn calls_of_the_runbook_succeed_and_find_stored_orders() {
     let failure: String = world.value("SELECT failure FROM orders").await;
     let examples = examples();
     assert!(examples.len() > 8, "{examples:?}");
+    let by_cause =
+        examples.iter().filter(|example| example.body.as_ref().is_some_and(|body| body["cause"].is_string()));
+    assert_eq!(by_cause.count(), 2, "{examples:?}");
     for Example { method, path, body } in examples {
-        let fail = "DELETE FROM order_work; UPDATE orders SET started_at = '2026-11-23T03:00:00Z', \
+        let fail = "DELETE FROM order_work; UPDATE orders SET created_at = '2026-11-23T03:00:00Z', started_at = '2026-11-23T03:00:00Z', \
             finished_at = '2026-11-23T03:00:00Z', failure =";
         world.execute(&format!("{fail} $${failure}$$")).await;
         let request = Request::builder().method(&method).uri(&path).header("content-type", "application/json");

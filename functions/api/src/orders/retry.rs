@@ -66,7 +66,7 @@ pub async fn retry(
 
 /// The options of a retry: a filter on failed orders, and the pace. An absent criterion matches every order.
 #[derive(Debug, Deserialize, ToSchema)]
-#[schema(examples(json!({"dry_run": true, "failed_from": "2026-01-05T09:00:00Z", "cause": "timed out", "limit": 100, "per_second": 10})))]
+#[schema(examples(json!({"dry_run": true, "failed_from": "2026-01-05T09:00:00Z", "cause": "did not answer in time", "limit": 100, "per_second": 10})))]
 #[serde(deny_unknown_fields, default)]
 pub struct RetryOptions {
     /// Whether to change nothing and only count.
@@ -142,7 +142,7 @@ impl Default for RetryOptions {
 
 /// The result of a retry of many orders, or of its dry run.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(examples(json!({"dry_run": true, "matched": 2, "retried": 0, "causes": [{"failure": "timed out", "orders": 2}]})))]
+#[schema(examples(json!({"dry_run": true, "matched": 2, "retried": 0, "causes": [{"failure": "the fulfilment endpoint did not answer in time", "orders": 2}]})))]
 pub struct RetryReport {
     /// Whether this was a dry run, which changes nothing.
     dry_run: bool,
