@@ -13,11 +13,13 @@ use tokio::process::Command;
 use crate::template::pipeline::policy;
 use crate::template::policies::decide;
 
-/// Answers each question by Enter. That means no for the last one, whether to deploy. If SAM repeats a question for ever, this fails.
+/// Answers each question on a terminal by Enter. That means no for the last one, whether to deploy. If SAM repeats a question for ever,
+/// this fails.
 const GUIDED: &str = r#"
 sed 's/confirm_changeset = false/confirm_changeset = true/' samconfig.toml >"$0/samconfig.toml"
-yes '' | SAM_CLI_TELEMETRY=0 setsid --wait timeout 120 .venv/sam/bin/sam deploy --guided \
-    --template-file .aws-sam/build/template.yaml --config-file "$0/samconfig.toml"
+export SAM_CLI_TELEMETRY=0 CONFIG="$0/samconfig.toml"
+while echo; do sleep 0.1; done | timeout 120 script --quiet --return --command '.venv/sam/bin/sam deploy --guided \
+    --template-file .aws-sam/build/template.yaml --config-file "$CONFIG"' /dev/null
 "#;
 
 #[tokio::test]
@@ -32,8 +34,11 @@ async fn guided_deployment_accepts_all_defaults() {
     let output = command.output().await.unwrap();
     let printed = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{printed}");
-    for question in ["Parameter DatabaseUrl []:", "Parameter Stage [dev]:", "Deploy this changeset? [y/N]:"] {
-        assert!(printed.contains(question), "{question} {printed}");
+    // SAM emphasises names on a terminal only.
+    let bold = |name: &str| format!("\u{1b}[1mParameter {name}\u{1b}[0m");
+    let [url, stage] = ["DatabaseUrl", "Stage"].map(bold);
+    for question in [format!("{url} []:"), format!("{stage} [dev]:"), "Deploy this changeset? [y/N]:".to_owned()] {
+        assert!(printed.contains(&question), "{question} {printed}");
     }
 }
 
