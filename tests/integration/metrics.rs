@@ -42,16 +42,19 @@ pub async fn expect(log: &Path, metric: &str, range: Range<f64>) {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the built functions: `make test` runs it"]
-async fn api_writes_the_metric_of_unsent_messages() {
+async fn api_writes_the_metrics_of_created_orders() {
     let world = World::new().await;
     let log = tempfile::NamedTempFile::new().unwrap();
     let api = start_logged(&world, "ApiFunction", &[NO_AWS], log.path()).await.unwrap();
     let orders = serde_json::json!({"orders": [order("o-2"), order("o-3")]});
-    for request in [post("/orders", &order("o-1")), post("/orders/batch", &orders)] {
+    for request in [post("/orders", &order("o-1")), post("/orders", &order("o-1")), post("/orders/batch", &orders)] {
         api.invoke(event(Some(("alice", "orders/write")), request).await.to_string().into()).await.unwrap();
     }
-    expect(log.path(), "OrdersUnsent", 3.0..4.0).await;
+    // A repeat sends the message again.
+    expect(log.path(), "OrdersUnsent", 4.0..5.0).await;
     expect(log.path(), "OrdersAccepted", 3.0..4.0).await;
+    expect(log.path(), "OrdersReplayed", 1.0..2.0).await;
+    expect(log.path(), "DatabaseRoundTrip", 0.01..10_000.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -89,7 +92,23 @@ async fn processor_writes_the_metrics_of_ended_orders() {
     let merchant = merchant("o-2", 400).await;
     let url = merchant.url();
     let processor = start_logged(&world, "ProcessorFunction", &webhook(&url), log.path()).await.unwrap();
-    processor.invoke(messages(&ids)).await.unwrap();
+    let named = [&ids[..], &["o-deleted".to_owned()]].concat();
+    processor.invoke(messages(&named)).await.unwrap();
     expect(log.path(), "OrdersFailed", 1.0..2.0).await;
+    expect(log.path(), "OrdersEndedBefore", 1.0..2.0).await;
     expect(log.path(), "OrdersCompleted", 2.0..3.0).await;
+    expect(log.path(), "ClaimToFinish", 0.01..30_000.0).await;
+    expect(log.path(), "DatabaseRoundTrip", 0.01..10_000.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the built functions: `make test` runs it"]
+async fn attempt_that_fails_for_now_is_counted() {
+    let (world, log) = (World::new().await, tempfile::NamedTempFile::new().unwrap());
+    world.create("o-1").await;
+    let merchant = merchant("o-1", 503).await;
+    let url = merchant.url();
+    let processor = start_logged(&world, "ProcessorFunction", &webhook(&url), log.path()).await.unwrap();
+    processor.invoke(messages(&["o-1"])).await.unwrap();
+    expect(log.path(), "OrdersRetried", 1.0..2.0).await;
 }

@@ -11,8 +11,8 @@
 //! | of an order whose statement or send failed | reports it as failed: SQS delivers it again |
 //!
 //! A bad or failed message never fails its neighbours. SQS moves a message to the dead-letter queue after its tenth receive, which takes 18
-//! to 20 minutes. A message is kept for one wait at most, so waits do not add up to ten receives. The order stays active, and the sweeper
-//! sends another message.
+//! to 20 minutes. Its order stays active, and the sweeper sends another message. A message is kept for one wait at most, so waits do not
+//! add up to ten receives.
 //!
 //! The batch has a deadline, a little before the function's time-out, and [`budget`] divides the time among its steps. The processor
 //! records known outcomes before it calls the queue, so that a queue that hangs can't lose them. A dead letter is the exception: the
@@ -128,6 +128,7 @@ impl<W: Work> Processor<W> {
             ended = ended.len(),
             "claimed a batch"
         );
+        Count::EndedBefore.add(ended.len());
         batch.ended.extend(ended);
         let since = Instant::now();
         let work_deadline = budget::of_work(deadline, self.config.function_timeout);

@@ -47,6 +47,8 @@ pub enum Count {
     Retried,
     /// Orders that the sweeper requeued.
     Requeued,
+    /// Orders that had ended before their message came: it was a duplicate, or they were cancelled.
+    EndedBefore,
 }
 
 impl Count {
@@ -60,6 +62,7 @@ impl Count {
             Self::Failed => ("OrdersFailed", true),
             Self::Retried => ("OrdersRetried", true),
             Self::Requeued => ("OrdersRequeued", true),
+            Self::EndedBefore => ("OrdersEndedBefore", false),
         };
         if count > 0 {
             metrics::counter!(name).increment(count as u64);
