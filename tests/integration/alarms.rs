@@ -4,9 +4,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_sqs::types::MessageSystemAttributeName;
+use sandbox::runtime::InvokeError;
 use shared::db::requeue::Slice;
 use tests::{Stack, World, eventually};
 
+use crate::environments::start_logged;
 use crate::template::template;
 
 #[tokio::test]
@@ -36,6 +38,16 @@ async fn malformed_event_ends_its_invocation_with_a_function_error() {
         assert_eq!(call.send().await.unwrap().function_error(), Some("Unhandled"), "{function}");
     }
     stack.call(reqwest::Method::GET, "/healthz", None, None).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the built functions: `make test` runs it"]
+async fn sweep_without_a_database_ends_with_a_function_error() {
+    let (world, log) = (World::new().await, tempfile::NamedTempFile::new().unwrap());
+    let no_database = [("DATABASE_URL", "postgres://ordermill@127.0.0.1:1/ordermill")];
+    let sweeper = start_logged(&world, "SweeperFunction", &no_database, log.path()).await.unwrap();
+    let answer = sweeper.invoke("{}".into()).await;
+    assert!(matches!(answer, Err(InvokeError::Function(_))), "{answer:?}");
 }
 
 #[tokio::test]

@@ -220,7 +220,13 @@ async fn pause_is_logged_with_who_and_why_and_measured() {
     }
     for (message, reason) in [("paused processing", "the warehouse burns"), ("resumed processing", "the fire is out")] {
         let line = line(&log, &format!("\"{message}\"")).await;
-        let fields = &line["fields"];
+        let (fields, span) = (&line["fields"], &line["span"]);
+        let facts = (&span["function_version"], &span["cold_start"]);
+        assert_eq!(facts, (&json!("$LATEST"), &json!(message == "paused processing")), "{span}");
+        assert!(
+            ["request_id", "trace_id"].iter().all(|name| span[name].as_str().is_some_and(|id| !id.is_empty())),
+            "{span}"
+        );
         assert_eq!((&fields["caller"], &fields["reason"]), (&json!("olga"), &json!(reason)), "{fields}");
         assert!(shared::timestamp::parse(fields["since"].as_str().unwrap()).is_ok(), "{fields}");
     }
