@@ -2,7 +2,7 @@
 
 STACK := exec env PYTHONPATH=tests .venv/stack/bin/python -m stack
 SAM := PATH="$(CURDIR)/.venv/sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1
-# Node.js is a package of Python's here, so that the checks of the OpenAPI document need no npm on the machine.
+# Node.js is a package of Python's here, so that the checks of the OpenAPI document and its clients need no npm on the machine.
 NODE := PATH="$(CURDIR)/.venv/node/bin:$(CURDIR)/.local/contract/node_modules/.bin:$$PATH" REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true
 # What a stack on this machine needs.
 LOCAL := .venv/sam/.stamp .venv/stack/.stamp
@@ -32,7 +32,7 @@ BROWSER_STACK := export ENDPOINT_PORT=$(or $(ENDPOINT_PORT),4704); \
 REHEARSAL_STACK := $(call own_stack,rehearsal,15612,4712,4713)
 CLIENTS_STACK := $(call own_stack,clients,15622,4722,4723)
 FUZZ_STACK := $(call own_stack,fuzz,15542,4676,4677)
-QUEUE_TESTS := processing:: sweeping:: fulfilling:: creating:: operating::
+QUEUE_TESTS := processing:: sweeping:: fulfilling:: creating:: operating:: scheduling:: pausing:: fairness:: batching::
 
 .DEFAULT_GOAL := help
 .PHONY: help machine always deploy deny sbom run demo dev up down status logs token sample-data openapi clients doctor load tail test test-model test-on-stack test-waiting test-computing test-stack test-bare sam-local test-localstack test-pgbouncer test-browser chaos fuzz rehearsal bench rivals cost scaling format check lint contract build tools pins clean
@@ -115,7 +115,7 @@ test-browser: $(LOCAL) .venv/browser/.stamp ## use the dashboard in Chromium; BR
 	$(BROWSER_STACK) exec .venv/browser/bin/python -m pytest -q -rP -p no:cacheprovider tests/browser
 
 clients: $(LOCAL) .venv/clients/.stamp .local/clients/typescript/.stamp ## call every operation with clients generated from the OpenAPI document, in Python and TypeScript
-	$(CLIENTS_STACK) exec sh -c '.venv/stack/bin/python -m stack sample-data && tests/clients/run.sh'
+	$(CLIENTS_STACK) exec sh -c '.venv/stack/bin/python -m stack sample-data && $(NODE) tests/clients/run.sh'
 
 chaos: $(LOCAL) ## inject every fault while 100,000 orders are processed; SHORT=1: all faults within a minute
 	if [ -z "$(BINARIES)" ]; then $(STACK) build; fi
@@ -245,11 +245,10 @@ machine:
 	if command -v npm >/dev/null; then cd $(@D) && npm ci --silent --no-audit --no-fund; fi
 	touch $@
 
-.local/clients/typescript/.stamp: $(wildcard tests/clients/typescript/*)
-	tests/stack/require.sh npm
+.local/clients/typescript/.stamp: $(wildcard tests/clients/typescript/*) .venv/node/.stamp
 	mkdir -p $(@D)
-	cp $^ $(@D)
-	cd $(@D) && npm ci --silent --no-audit --no-fund
+	cp $(wildcard tests/clients/typescript/*) $(@D)
+	cd $(@D) && $(NODE) npm ci --silent --no-audit --no-fund
 	touch $@
 
 .local/contract/.stamp: tests/contract/package.json tests/contract/package-lock.json .venv/node/.stamp
