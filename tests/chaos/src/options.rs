@@ -3,7 +3,7 @@
 //! | variable | meaning | default |
 //! |---|---|---|
 //! | `ORDERS` | how many orders the clients create | 100000; short: 1500 |
-//! | `SECONDS` | how many seconds they create orders and faults happen; settling afterwards takes longer | 1000; short: 30 |
+//! | `SECONDS` | how many seconds they create orders and faults happen; settling afterwards takes longer | 420; short: 30 |
 //! | `SEED` | the seed of the random choices | random |
 //! | `SHORT` | 1: a short run with every fault a few times, and without a report | |
 //! | `BINARIES` | the directory of `api`, `processor` and `sweeper`, as cargo builds them | the output of `sam build` |
@@ -78,7 +78,7 @@ const SHORT: Times = Times {
 impl Options {
     pub fn from_env() -> Result<Self> {
         let is_short = variable::<String>("SHORT")?.is_some_and(|text| text != "0");
-        let (orders, seconds) = if is_short { (1500, 30) } else { (100_000, 1000) };
+        let (orders, seconds) = if is_short { (1500, 30) } else { (100_000, 420) };
         Ok(Self {
             orders: variable("ORDERS")?.unwrap_or(orders),
             load: Duration::from_secs(variable("SECONDS")?.unwrap_or(seconds)),

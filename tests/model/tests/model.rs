@@ -1,4 +1,4 @@
-//! The real statements break no invariant, and the search finds each mutant.
+//! The modelled statements break no invariant, and the search finds each mutant.
 
 use model::Mutant;
 use model::invariants::Broken;
