@@ -20,7 +20,8 @@ use crate::world::World;
 
 /// The number of clients that the targets use.
 const USUAL: usize = 64;
-const CLIENTS: [usize; 4] = [1, 16, USUAL, 1000];
+const MOST: usize = 1000;
+const CLIENTS: [usize; 4] = [1, 16, USUAL, MOST];
 /// The names of the rows that targets and plots use.
 const OURS: &str = "Ordermill";
 const THEIRS: &str = "FastAPI";
@@ -128,9 +129,19 @@ fn criteria(rounds: &[Round]) -> Vec<Criterion> {
         "{times} times as many orders a second; the least function that inserts and sends takes {inevitable}; where FastAPI sends to SQS as well, {sending}"
     );
     let cpu = ratio(&of(OURS, cpu), &of(ON_LAMBDA, cpu));
+    let beside_theirs = |clients, figure: fn(&Load) -> f64| {
+        let [ours, theirs] = [OURS, THEIRS].map(|name| each(rounds, |round| figure(round.of(name, clients))));
+        ratio(&ours, &theirs)
+    };
+    let theirs = "FastAPI is one process that serves many calls at once and answers HTTP itself";
+    let [usual, most] = [USUAL, MOST].map(|clients| beside_theirs(clients, rate));
+    let tail = beside_theirs(MOST, |load| load.percentile(0.99));
     vec![
         Criterion::at_least(what, "≥ 0.5", 0.5, floor, note).before("0.27–0.35, parsed each time"),
         Criterion::at_most(on_lambda, "≤ 1/4", 0.25, cpu, note_on_lambda),
+        Criterion::at_least("creates a second with 64 clients ÷ FastAPI", "≥ 4", 4.0, usual, theirs.to_owned()),
+        Criterion::at_least("… with 1,000 clients", "≥ 4", 4.0, most, theirs.to_owned()),
+        Criterion::at_most("p99 of create with 1,000 clients ÷ FastAPI", "≤ 1/4", 0.25, tail, theirs.to_owned()),
     ]
 }
 

@@ -44,7 +44,7 @@ pub fn write(options: &Options, measured: &[Measured]) -> Result<()> {
 }
 
 fn acceptance(measured: &[Measured]) -> String {
-    let mut table = Table::new(&["what", "before", "target", "measured", "met", "of that"]);
+    let mut table = Table::new(&["what", "before", "target", "measured", "met", "notes"]);
     for criterion in measured.iter().flat_map(|(_, findings)| &findings.criteria) {
         table.row(&row(criterion));
     }
