@@ -14,7 +14,7 @@
 //! to 20 minutes. Its order stays active, and the sweeper sends another message. A message is kept for one wait at most, so waits do not
 //! add up to ten receives.
 //!
-//! The batch has a deadline, a little before the function's time-out, and [`budget`] divides the time among its steps. The processor
+//! The batch has a deadline, a little before the function's time-out, and `budget` divides the time among its steps. The processor
 //! records known outcomes before it calls the queue, so that a queue that hangs can't lose them. A dead letter is the exception: the
 //! failure is recorded after it is sent, so that no failed order lacks it. It announces ends last.
 

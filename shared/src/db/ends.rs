@@ -14,7 +14,7 @@ use super::row::{CONTENT, keys, order, order_id, seconds};
 use super::{DbError, Param, Store, StoreError};
 use crate::order::{Order, OrderId};
 
-/// The most ends to read at once. Each is read with its whole order, which can have 320 KB.
+/// The most ends to read at once. Each is read with its whole order, which can take 320 KB.
 pub const MAX_ENDS: usize = 100;
 
 /// The most ends that a page of [`Store::find_old_ends`] has.

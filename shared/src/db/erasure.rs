@@ -16,7 +16,7 @@ const READ: i64 = 1000;
 impl Store {
     /// Counts the user's orders that have not ended, or whose end is still to be announced.
     ///
-    /// The work does not grow with the user's orders: it reads up to [`READ`] of them. If there are more, it looks up the service's active
+    /// The work does not grow with the user's orders: it reads up to `READ` of them. If there are more, it looks up the service's active
     /// orders, which `order_work` holds, and the ends that wait, one by one in `orders`. The `OFFSET` keeps the planner from a join that
     /// begins at the user's orders.
     pub async fn count_active_of(&self, user_id: &UserId) -> Result<i64, StoreError> {

@@ -64,9 +64,10 @@ enum Source<'a> {
 impl Store {
     /// Reads the newest `limit` orders that match the filter.
     ///
-    /// The work is bounded, however few orders match, except in a list by an active status: it reads all active orders. A list whose
-    /// orders have no index of their own reads the next [`MAX_SCANNED`] orders and picks the matches. Such a page can hold fewer than
-    /// `limit` orders, or none, and `next` is the position to continue from. A range of times bounds the scan of the same index.
+    /// The work is bounded, however few orders match, except in a list of all users' orders by an active status: it reads all active
+    /// orders. A list whose orders have no index of their own reads the next `MAX_SCANNED` orders and picks the matches. Such a page can
+    /// hold fewer than `limit` orders, or none, and `next` is the position to continue from. A range of times bounds the scan of the same
+    /// index.
     pub async fn list_orders(&self, filter: &Filter, limit: i64) -> Result<OrderPage, StoreError> {
         let source = filter.source();
         // One order more than `limit` shows whether there is a next page.

@@ -104,13 +104,13 @@ impl Store {
 
     /// Marks at most `limit` late orders of a slice as requeued, the most overdue first. The caller sends the messages. Late orders are
     /// overdue by more than `grace`, and not requeued within `grace`. An order that was due before the last pause ended, or
-    /// [`COMMIT_OF_RESUME`] later, may have lost its message to the pause: for such an order, the end of the pause counts instead of `grace`.
+    /// `COMMIT_OF_RESUME` later, may have lost its message to the pause: for such an order, the end of the pause counts instead of `grace`.
     /// Finds none while processing is paused.
     ///
     /// Records that they are requeued now, and counts them. If the answer gets lost, they wait for another grace period. An order whose
     /// lease ran out keeps its claim, so that the next claim counts an attempt.
     ///
-    /// Conflicts: an order that another statement has locked is left out; others take its place, [`SPARE`] at most. The orders are chosen
+    /// Conflicts: an order that another statement has locked is left out; others take its place, `SPARE` at most. The orders are chosen
     /// before they are locked, because PostgreSQL sorts all overdue orders of the slice if the same subquery locks them.
     pub async fn requeue_overdue(
         &self,

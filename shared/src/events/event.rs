@@ -36,7 +36,7 @@ pub struct Event {
     "event_id": "4b6f3a52-90c1-8e0d-b1f4-2a6c0d9e7f31", "sequence": 1, "omitted": [], "order": {"order_id": "order-1001", "user_id": "alice",
     "item_ids": ["book-1", "pen-7"], "total_amount": "59.98", "currency": "EUR", "metadata": {"cart": "77"}, "process_after": null,
     "status": "failed", "created_at": "2026-01-05T09:29:55.123456Z", "started_at": "2026-01-05T09:30:00.123456Z",
-    "finished_at": "2026-01-05T09:30:05.123456Z", "attempts": 12, "failure": "given up after 12 attempts: the fulfilment endpoint did not answer in time", "next": ["retry"]}})))]
+    "finished_at": "2026-01-05T09:52:41.123456Z", "attempts": 12, "failure": "given up after 12 attempts: the fulfilment endpoint did not answer in time", "next": ["retry"]}})))]
 pub struct Detail {
     /// The same at each repeat of the event. After a restore of the database another end of the order can have it too.
     #[schema(format = "uuid")]

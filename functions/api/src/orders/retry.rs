@@ -142,7 +142,7 @@ impl Default for RetryOptions {
 
 /// The result of a retry of many orders, or of its dry run.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(examples(json!({"dry_run": true, "matched": 2, "retried": 0, "causes": [{"failure": "the fulfilment endpoint did not answer in time", "orders": 2}]})))]
+#[schema(examples(json!({"dry_run": true, "matched": 2, "retried": 0, "causes": [{"failure": "given up after 12 attempts: the fulfilment endpoint did not answer in time", "orders": 2}]})))]
 pub struct RetryReport {
     /// Whether this was a dry run, which changes nothing.
     dry_run: bool,
