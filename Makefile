@@ -35,7 +35,7 @@ FUZZ_STACK := $(call own_stack,fuzz,15542,4676,4677)
 QUEUE_TESTS := processing:: sweeping:: fulfilling:: creating:: operating:: scheduling:: pausing:: fairness:: batching::
 
 .DEFAULT_GOAL := help
-.PHONY: help machine always deploy deny sbom run demo dev up down status logs token sample-data openapi clients doctor load tail test test-model test-on-stack test-waiting test-computing test-stack test-bare sam-local test-localstack test-pgbouncer test-browser chaos fuzz rehearsal bench rivals cost scaling format check lint contract build tools pins clean
+.PHONY: help machine always deploy doc deny sbom run demo dev up down status logs token sample-data openapi clients doctor load tail test test-model test-on-stack test-waiting test-computing test-stack test-bare sam-local test-localstack test-pgbouncer test-browser chaos fuzz rehearsal bench rivals cost scaling format check lint contract build tools pins clean
 .SILENT:
 
 help: ## list the targets
@@ -192,6 +192,9 @@ contract: .local/contract/.checked ## check the OpenAPI document: two linters, e
 	$(NODE) redocly lint --config tests/contract/redocly.yaml $(DOCUMENT) >.local/contract/log 2>&1 || { cat .local/contract/log; exit 1; }
 	$(NODE) spectral lint --quiet --fail-severity hint --ruleset tests/contract/spectral.yaml $(DOCUMENT)
 	touch $@
+
+doc: machine ## build the documentation of the Rust code; a warning is an error
+	RUSTDOCFLAGS=-Dwarnings cargo doc --quiet --no-deps --workspace --document-private-items
 
 deny: .local/tools/bin/cargo-deny ## check the dependencies against .deny.toml: licences, sources, duplicates
 	.local/tools/bin/cargo-deny --locked check licenses bans sources

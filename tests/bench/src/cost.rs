@@ -40,6 +40,13 @@ pub async fn measure(world: &World) -> Result<Findings> {
     table.row(&bill(Work::Webhook, 100, 100).row("webhook of 200 ms, lists and batches of 100"));
     table.row(&bill(Work::Sleeps(DELAY), 1, 1).row("sleeping in the function, one by one, batches of 1"));
     table.row(&bill(Work::Sleeps(DELAY), 1, 10).row("sleeping in the function, one by one, batches of 10"));
+    let on_lambda = Billed {
+        create_ms: Line { fixed: billed.on_lambda_ms, each: 0.0 },
+        api_start_ms: billed.on_lambda_start_ms,
+        ..billed
+    };
+    let replaced = Bill::of(&on_lambda, near, &Deployment::default());
+    table.row(&replaced.row("FastAPI on Lambda in the api's place, one by one, batches of 10"));
     for (name, dollars) in prices.alternatives.dollars(DELAY) {
         table.row(&bill(Work::Orchestrated(dollars), 1, 1).row(&format!("{name}, one by one")));
     }

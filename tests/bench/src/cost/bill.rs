@@ -217,6 +217,7 @@ mod tests {
             webhook_log: log,
             api_start_ms: 20.0,
             processor_start_ms: 30.0,
+            ..Billed::default()
         };
         let list = PriceList::read().unwrap();
         let prices = list.of("us-east-1").unwrap();

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::line::Line;
+use crate::baseline;
 use crate::findings::Table;
 use crate::front::Front;
 use crate::load;
@@ -56,6 +57,11 @@ pub struct Billed {
     /// The time of the processor's initialisation.
     #[serde(default)]
     pub processor_start_ms: f64,
+    /// The same of `FastAPI` on Lambda, which sends to SQS as well.
+    #[serde(default)]
+    pub on_lambda_ms: f64,
+    #[serde(default)]
+    pub on_lambda_start_ms: f64,
 }
 
 impl Billed {
@@ -69,7 +75,12 @@ impl Billed {
         row("… finishing it", self.finish_ms, self.finish_log);
         row("… calling the merchant (200 ms) for each", self.webhook_ms, self.webhook_log);
         let none = || "–".to_owned();
-        for (name, ms) in [("the api's start", self.api_start_ms), ("the processor's start", self.processor_start_ms)] {
+        for (name, ms) in [
+            ("the api's start", self.api_start_ms),
+            ("the processor's start", self.processor_start_ms),
+            ("FastAPI on Lambda, sending to SQS", self.on_lambda_ms),
+            ("its start", self.on_lambda_start_ms),
+        ] {
             table.row(&[name.to_owned(), figure(ms), none(), none(), none()]);
         }
         table.text()
@@ -84,7 +95,9 @@ pub async fn measure(world: &World) -> Result<Billed> {
     .await?;
     let wire = Wire::start(world.postgres.address(), delaying_hook()).await?;
     let database = world.postgres.app_url(&[wire.address()]);
-    let bench = Bench { world, share: Share::of(MEMORY_MB), database };
+    let [direct, delayed] = [world.postgres.address(), wire.address()].map(|address| address.to_string());
+    let baseline = world.baseline_url().replace(&direct, &delayed);
+    let bench = Bench { world, share: Share::of(MEMORY_MB), database, baseline };
     world.set_round_trip(QUEUE_AWAY);
     let billed = bench.measure(&merchant.url()).await;
     world.set_round_trip(Duration::ZERO);
@@ -95,6 +108,8 @@ struct Bench<'a> {
     world: &'a World,
     share: Share,
     database: String,
+    /// The database of `FastAPI`.
+    baseline: String,
 }
 
 impl Bench<'_> {
@@ -110,6 +125,7 @@ impl Bench<'_> {
         ];
         let (webhook_ms, webhook_log) = self.process("webhook", &webhook).await?;
         let (api_start_ms, processor_start_ms) = (self.start("api").await?, self.start("processor").await?);
+        let (on_lambda_ms, on_lambda_start_ms) = self.on_lambda().await?;
         Ok(Billed {
             create_ms,
             create_log,
@@ -121,7 +137,35 @@ impl Bench<'_> {
             webhook_log,
             api_start_ms,
             processor_start_ms,
+            on_lambda_ms,
+            on_lambda_start_ms,
         })
+    }
+
+    /// The billed milliseconds of a create and of an initialisation of `FastAPI` on Lambda.
+    async fn on_lambda(&self) -> Result<(f64, f64)> {
+        let function = baseline::function(self.world, &self.baseline, true)?;
+        let starter = self.share.starter(self.world.directory.path(), "fastapi-billed", &function.bootstrap)?;
+        let function = Function { bootstrap: starter.script.clone(), ..function };
+        let mut starts = Vec::new();
+        for _ in 0..self.world.options.either(3, 1) {
+            Environment::start(&function, "fastapi-billed".to_owned()).await?;
+            starts.push(ms(starter.elapsed()?).ceil());
+        }
+        let pool = self.world.pool(function, 1).await?;
+        Ok((self.creates(&pool, 1).await?.mean(), median(&starts)))
+    }
+
+    /// Creates lists of this many orders, one after the other.
+    async fn creates(&self, pool: &Arc<Pool>, list: u32) -> Result<Sample> {
+        let (front, mut sample) = (Front::new(Arc::clone(pool)), Sample::default());
+        for _ in 0..self.world.options.either(200, 20) {
+            let (path, body) = load::request(list as usize);
+            let begin = Instant::now();
+            front.expect("POST", path, &body).await?;
+            sample.add(begin.elapsed());
+        }
+        Ok(sample)
     }
 
     /// The billed milliseconds of an initialisation: from the start of the process until it asks for its first event.
@@ -142,13 +186,7 @@ impl Bench<'_> {
         let (mut times, mut logs) = (Vec::new(), Vec::new());
         for list in LISTS {
             let (pool, log) = self.pool("api", &format!("create-{list}"), &[]).await?;
-            let (front, mut sample) = (Front::new(Arc::clone(&pool)), Sample::default());
-            for _ in 0..self.world.options.either(200, 20) {
-                let (path, body) = load::request(list as usize);
-                let begin = Instant::now();
-                front.expect("POST", path, &body).await?;
-                sample.add(begin.elapsed());
-            }
+            let sample = self.creates(&pool, list).await?;
             sample.points(list, &pool, &log, &mut times, &mut logs).await;
         }
         Ok((Line::through(&times), Line::through(&logs)))
@@ -201,7 +239,13 @@ impl Sample {
         self.0.push(ms(took).ceil());
     }
 
-    /// Adds a point to each line: the mean billed time without the first invocation, and the mean size of the log. Ends the
+    /// The mean without the first invocation.
+    fn mean(&self) -> f64 {
+        let warm = &self.0[1..];
+        warm.iter().sum::<f64>() / count(warm.len())
+    }
+
+    /// Adds a point to each line: the mean billed time, and the mean size of the log. Ends the
     /// environment first, so that it writes all its metrics.
     async fn points(
         self,
@@ -215,8 +259,8 @@ impl Sample {
             environment.terminate();
             environment.exited().await;
         }
-        let (orders, warm) = (f64::from(orders), &self.0[1..]);
-        times.push((orders, warm.iter().sum::<f64>() / count(warm.len())));
+        let orders = f64::from(orders);
+        times.push((orders, self.mean()));
         logs.push((orders, size(log) / count(self.0.len())));
     }
 }
