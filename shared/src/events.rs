@@ -37,7 +37,7 @@ use event::Event;
 
 /// The variable that names the bus.
 pub const EVENT_BUS: &str = "EVENT_BUS";
-/// How long an environment relies on a [`State`].
+/// How long an environment relies on a [`BusState`].
 const KNOWN_FOR: Duration = Duration::from_secs(30);
 /// A call with less time than this says nothing about the bus if it gets no answer.
 const FAIR: Duration = Duration::from_millis(500);
@@ -45,7 +45,7 @@ const NO_ANSWER: &str = "the bus did not answer in time";
 
 /// The state of the bus, from the answer to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum BusState {
     /// It exists, or can't be looked up.
     Available,
     /// It does not exist, or left a call unanswered.
@@ -57,7 +57,7 @@ pub struct Bus {
     client: Client,
     name: String,
     /// The state after the last call, and the time of that.
-    state: Mutex<Option<(State, Instant)>>,
+    state: Mutex<Option<(BusState, Instant)>>,
 }
 
 impl Bus {
@@ -72,18 +72,18 @@ impl Bus {
     /// Whether the bus was missing, or left a call of this environment unanswered, a short time ago.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
-        self.is_known_as(State::Unavailable)
+        self.is_known_as(BusState::Unavailable)
     }
 
-    fn is_known_as(&self, state: State) -> bool {
+    fn is_known_as(&self, state: BusState) -> bool {
         self.state().is_some_and(|(last, at)| last == state && at.elapsed() < KNOWN_FOR)
     }
 
-    fn note(&self, state: State) {
+    fn note(&self, state: BusState) {
         *self.state() = Some((state, Instant::now()));
     }
 
-    fn state(&self) -> MutexGuard<'_, Option<(State, Instant)>> {
+    fn state(&self) -> MutexGuard<'_, Option<(BusState, Instant)>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -109,7 +109,7 @@ impl Bus {
 
     /// Fails if the bus does not exist. A bus that is named by an ARN can be another account's, which can't be looked up.
     async fn look_up(&self, deadline: Deadline) -> Result<(), &'static str> {
-        if self.name.starts_with("arn:") || self.is_known_as(State::Available) {
+        if self.name.starts_with("arn:") || self.is_known_as(BusState::Available) {
             return Ok(());
         }
         // Boxed, because the future of each announcement would otherwise be large.
@@ -117,7 +117,7 @@ impl Bus {
         let is_missing = DescribeEventBusError::is_resource_not_found_exception;
         match self.answer(call, deadline).await.ok_or(NO_ANSWER)? {
             Err(error) if error.as_service_error().is_some_and(is_missing) => {
-                self.note(State::Unavailable);
+                self.note(BusState::Unavailable);
                 return Err("there is no such event bus");
             }
             // An error as of a missing right does not say that there is no bus.
@@ -127,7 +127,7 @@ impl Bus {
             }
             Ok(_) => {}
         }
-        self.note(State::Available);
+        self.note(BusState::Available);
         Ok(())
     }
 
@@ -136,7 +136,7 @@ impl Bus {
         let has_time = deadline.remaining() >= FAIR;
         let answer = deadline.bound(call).await.ok();
         if answer.is_none() && has_time {
-            self.note(State::Unavailable);
+            self.note(BusState::Unavailable);
         }
         answer
     }
@@ -217,16 +217,16 @@ mod tests {
         let bus = Bus::from_env(&Env::from_iter(variables)).unwrap().unwrap();
         let ago = |seconds| Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
         assert!(!bus.is_unavailable());
-        *bus.state() = Some((State::Unavailable, ago(29)));
+        *bus.state() = Some((BusState::Unavailable, ago(29)));
         assert!(bus.is_unavailable());
-        *bus.state() = Some((State::Unavailable, ago(31)));
+        *bus.state() = Some((BusState::Unavailable, ago(31)));
         assert!(!bus.is_unavailable());
-        *bus.state() = Some((State::Available, ago(29)));
+        *bus.state() = Some((BusState::Available, ago(29)));
         assert!(!bus.is_unavailable());
         // A look-up without time gets no answer.
         let look_up = async || bus.look_up(Deadline::after(Duration::ZERO)).await;
         assert_eq!(look_up().await, Ok(()));
-        *bus.state() = Some((State::Available, ago(31)));
+        *bus.state() = Some((BusState::Available, ago(31)));
         assert_eq!(look_up().await, Err(NO_ANSWER));
     }
 

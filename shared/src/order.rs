@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 pub use metadata::Metadata;
 pub use money::{Amount, Currency};
-pub use status::{Action, Author, Change, Status};
+pub use status::{Action, Author, ChangeKind, Status};
 
 /// Why a value is not valid. The text completes the sentence "`order_id` …" for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

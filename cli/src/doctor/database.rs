@@ -101,7 +101,9 @@ async fn schema(store: &Store) -> (Vec<Finding>, bool) {
             let remedy = "deploy, or invoke the migrate function: it brings the schema up to date";
             return (vec![Finding::wrong(check, PLACE, "no migration has run", remedy)], false);
         }
-        Ok(SchemaVersion::Hidden) => Finding::not_checked(check, PLACE, "give DATABASE_URL as the owner of the tables"),
+        Ok(SchemaVersion::Unreadable) => {
+            Finding::not_checked(check, PLACE, "give DATABASE_URL as the owner of the tables")
+        }
         Ok(SchemaVersion::UpTo(version)) if version < newest => {
             let what = format!("at migration {version}, and this release comes with {newest}");
             Finding::wrong(

@@ -66,7 +66,7 @@ impl Changes {
 impl Change {
     /// The status that the change gives the order; `None` if the order keeps its status, or if this version does not know the change.
     fn status(&self) -> Option<Status> {
-        self.change.parse::<shared::order::Change>().ok()?.status()
+        self.change.parse::<shared::order::ChangeKind>().ok()?.status()
     }
 
     fn text(&self, order: &ApiOrder, output: Output) -> String {

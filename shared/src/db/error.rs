@@ -6,8 +6,8 @@ use tokio_postgres::error::{Severity, SqlState};
 
 use crate::error::Chain;
 
-/// The source of an error, for the log.
-type Source = Box<dyn std::error::Error + Send + Sync>;
+/// An error of any crate. It is the source of one of ours, for the log.
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The error of a statement, which it names. Its text and its `source()` chain are for the log, never for a client.
 #[derive(Debug, thiserror::Error)]
@@ -63,19 +63,19 @@ impl StoreError {
 pub enum DbError {
     /// The connection failed or was lost. The same call may succeed later.
     #[error("could not reach the database")]
-    Unavailable(#[source] Source),
+    Unavailable(#[source] BoxError),
     /// The server only reads: it is a standby, or a demoted primary.
     #[error("the database only reads")]
-    ReadOnly(#[source] Source),
+    ReadOnly(#[source] BoxError),
     /// The server cancelled the statement: because of a lock, a deadlock, its time limit, or a lack of resources.
     #[error("the database is busy")]
-    Busy(#[source] Source),
+    Busy(#[source] BoxError),
     /// The deadline passed before the statement's answer.
     #[error("the statement ran out of time")]
     OutOfTime,
     /// The statement itself failed.
     #[error("the statement failed")]
-    Statement(#[source] Source),
+    Statement(#[source] BoxError),
     /// A row breaks a promise of the schema.
     #[error("a stored value is not valid: {0}")]
     Corrupt(String),
@@ -108,7 +108,7 @@ pub(super) fn is_temporary(error: &tokio_postgres::Error) -> bool {
 }
 
 /// The class of a driver's error.
-fn class(error: &tokio_postgres::Error) -> fn(Source) -> DbError {
+fn class(error: &tokio_postgres::Error) -> fn(BoxError) -> DbError {
     match error.as_db_error() {
         None if error.is_closed() || has_io_source(error) => DbError::Unavailable,
         Some(answer) if is_connection_lost(answer) => DbError::Unavailable,

@@ -8,7 +8,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::{DbError, Param, Store, StoreError};
-use crate::order::{Change, OrderId, UserId};
+use crate::order::{ChangeKind, OrderId, UserId};
 
 /// Failed attempts and requeues of an order are recorded until it has this many events.
 pub const MAX_AUTOMATIC: usize = 100;
@@ -59,7 +59,7 @@ pub struct HistoryEvent {
     /// When it happened.
     pub at: OffsetDateTime,
     /// What happened.
-    pub change: Change,
+    pub change: ChangeKind,
     /// The number of the failed attempt. A retry has the number of attempts until then.
     pub attempt: Option<i32>,
     /// The cause of the failed attempt. A retry has the failure that it took back.

@@ -19,7 +19,7 @@ pub enum SchemaVersion {
     /// No migration was applied.
     None,
     /// The role may not read the table of migrations.
-    Hidden,
+    Unreadable,
 }
 
 impl Store {
@@ -31,7 +31,7 @@ impl Store {
             return Ok(SchemaVersion::None);
         }
         if !rows.value::<bool>("is_readable")? {
-            return Ok(SchemaVersion::Hidden);
+            return Ok(SchemaVersion::Unreadable);
         }
         let sql = "SELECT max(version) AS version FROM refinery_schema_history";
         let rows = self.query("read the schema's version", sql, &[]).await?;

@@ -107,7 +107,7 @@ pub enum Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = OrderChange)]
 #[serde(rename_all = "snake_case")]
-pub enum Change {
+pub enum ChangeKind {
     /// The order became durable.
     Created,
     /// Processing started.
@@ -128,7 +128,7 @@ pub enum Change {
     Completed,
 }
 
-impl Change {
+impl ChangeKind {
     const fn facts(self) -> (Author, Option<Status>) {
         match self {
             Self::Created | Self::Retried => (Author::Caller, Some(Status::Pending)),
@@ -154,7 +154,7 @@ impl Change {
     }
 }
 
-impl FromStr for Change {
+impl FromStr for ChangeKind {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
@@ -200,7 +200,7 @@ mod tests {
     /// Many generated clients refuse a value that their document does not have.
     #[test]
     fn document_says_that_a_later_release_may_add_values() {
-        for schema in [Status::schema(), Change::schema()] {
+        for schema in [Status::schema(), ChangeKind::schema()] {
             let description = serde_json::to_value(schema).unwrap()["description"].to_string();
             assert!(description.contains("A later release may add values"), "{description}");
         }
@@ -214,8 +214,8 @@ mod tests {
                 Status::Processing => "started",
                 ended => ended.as_str(),
             };
-            assert_eq!(name.parse::<Change>().map(Change::status), Ok(Some(status)));
+            assert_eq!(name.parse::<ChangeKind>().map(ChangeKind::status), Ok(Some(status)));
         }
-        assert!("done".parse::<Change>().is_err());
+        assert!("done".parse::<ChangeKind>().is_err());
     }
 }

@@ -3,7 +3,7 @@
 use axum::Json;
 use serde::Serialize;
 use shared::db::history::{History, HistoryEvent, MAX_AUTOMATIC};
-use shared::order::{Author, Change, UserId};
+use shared::order::{Author, ChangeKind, UserId};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
@@ -36,7 +36,7 @@ struct ChangeView {
     #[serde(with = "shared::timestamp")]
     at: OffsetDateTime,
     /// What happened.
-    change: Change,
+    change: ChangeKind,
     /// The number of the attempt; for an end, the number of attempts until then.
     #[schema(minimum = 0, required)]
     attempt: Option<i32>,
@@ -82,7 +82,7 @@ pub async fn read_history(
 
 /// The changes that an order's row and its events tell, oldest first.
 fn changes(mut history: History) -> Vec<ChangeView> {
-    let mut changes = vec![ChangeView::new(history.created_at, Change::Created)];
+    let mut changes = vec![ChangeView::new(history.created_at, ChangeKind::Created)];
     changes.extend(history.events.drain(..).flat_map(ChangeView::of_event));
     if let Some(started_at) = history.started_at {
         changes.extend(run(started_at, history.finished_at, Some(history.attempts), history.failure));
@@ -99,14 +99,14 @@ fn run(
     attempts: Option<i32>,
     failure: Option<String>,
 ) -> impl Iterator<Item = ChangeView> {
-    let start = ChangeView { attempt: Some(1), ..ChangeView::new(started_at, Change::Started) };
-    let change = if failure.is_some() { Change::Failed } else { Change::Completed };
+    let start = ChangeView { attempt: Some(1), ..ChangeView::new(started_at, ChangeKind::Started) };
+    let change = if failure.is_some() { ChangeKind::Failed } else { ChangeKind::Completed };
     let end = |at| ChangeView { attempt: attempts, cause: failure, ..ChangeView::new(at, change) };
     std::iter::once(start).chain(finished_at.map(end))
 }
 
 impl ChangeView {
-    fn new(at: OffsetDateTime, change: Change) -> Self {
+    fn new(at: OffsetDateTime, change: ChangeKind) -> Self {
         Self { at, change, attempt: None, cause: None, by: change.author(), subject: None, client: None }
     }
 
