@@ -167,7 +167,7 @@ impl Bus {
                 events = events.len(),
                 code,
                 reason,
-                "the bus refused events; the sweeper will retry"
+                "could not send some events; the sweeper will retry"
             );
         }
         taken

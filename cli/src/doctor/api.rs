@@ -196,6 +196,6 @@ fn queue_out_of_reach() -> Finding {
 /// Checks how long an event has waited for the bus. A deployment without a bus has no such number.
 fn events(seconds: f64) -> Finding {
     let what = format!("the oldest event has waited for {seconds:.0} s");
-    let remedy = "find the reason in the log of the sweeper, `could not send events` or `the bus refused events`, then see `Events are not yet published` in docs/operations.md";
+    let remedy = "find the reason in the log of the sweeper, `could not send events` or `could not send some events`, then see `Events are not yet published` in docs/operations.md";
     Finding::held("events", "GET /metrics", seconds <= EVENT_SECONDS, what, remedy)
 }
