@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use shared::db::claim::ClaimToken;
 use shared::db::finish::Finish;
 use shared::db::{Store, StoreError};
 use shared::error::Chain;
 use shared::telemetry::{Count, Measure};
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use crate::batch::Batch;
 use crate::decision::Later;
@@ -15,7 +15,7 @@ use crate::decision::Later;
 /// Records the outcomes of a claim.
 pub struct Recorder {
     /// The token of the claim.
-    pub token: Uuid,
+    pub token: ClaimToken,
     /// When the orders were claimed.
     pub since: Instant,
     /// The database, until the batch's deadline.

@@ -25,11 +25,15 @@ use super::row::{keys, order_id, seconds};
 use super::{DbError, Param, Store, StoreError};
 use crate::order::OrderId;
 
+/// The fencing token of a claim. It proves that the claimed orders are ours until the lease ends.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ClaimToken(pub(super) Uuid);
+
 /// The result of claiming a batch. Each order of the batch is in one of the lists.
 #[derive(Debug, Default)]
 pub struct Claim {
-    /// The fencing token. It proves that the claimed orders are ours until the lease ends.
-    pub token: Uuid,
+    /// The token for the statements that end the lease.
+    pub token: ClaimToken,
     /// The orders to process now.
     pub claimed: Vec<Claimed>,
     /// The orders that are not due, each with the time until it is: those that wait (some since this claim), and those that another worker
@@ -71,9 +75,9 @@ impl Store {
         delay: Duration,
         max_attempts: i32,
     ) -> Result<Claim, StoreError> {
-        let mut claim = Claim { token: Uuid::new_v4(), ..Claim::default() };
+        let mut claim = Claim { token: ClaimToken(Uuid::new_v4()), ..Claim::default() };
         let (lease, delay) = (lease.as_secs_f64(), delay.as_secs_f64());
-        let token = claim.token;
+        let ClaimToken(token) = claim.token;
         let params: [Param; 3] = [(&token, Type::UUID), (&lease, Type::FLOAT8), (&delay, Type::FLOAT8)];
         let mut lapsed = self.claim_by(&claim_due(), order_ids, &params, &mut claim).await?;
         lapsed.sort_by_key(|(_, attempts)| *attempts);

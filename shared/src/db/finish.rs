@@ -11,9 +11,8 @@ use std::collections::HashSet;
 
 use time::OffsetDateTime;
 use tokio_postgres::types::Type;
-use uuid::Uuid;
 
-use super::claim::Claimed;
+use super::claim::{ClaimToken, Claimed};
 use super::history::is_recorded;
 use super::row::order_id;
 use super::stats::bucket;
@@ -47,7 +46,7 @@ impl Store {
     /// With an event bus it also keeps the ends for their announcement.
     ///
     /// Conflicts: an order that another worker has claimed or ended since stays unchanged and is not counted.
-    pub async fn finish(&self, token: Uuid, orders: &[Finish]) -> Result<HashSet<OrderId>, StoreError> {
+    pub async fn finish(&self, token: ClaimToken, orders: &[Finish]) -> Result<HashSet<OrderId>, StoreError> {
         let mut orders: Vec<_> = orders.iter().collect();
         orders.sort_by_key(|end| &end.order.order_id);
         let ids: Vec<_> = orders.iter().map(|end| end.order.order_id.as_str()).collect();
@@ -83,7 +82,7 @@ impl Store {
             (&ids, Type::TEXT_ARRAY),
             (&attempts, Type::INT4_ARRAY),
             (&failures, Type::TEXT_ARRAY),
-            (&token, Type::UUID),
+            (&token.0, Type::UUID),
         ];
         let rows = self.query("finish orders", &sql, &params).await?;
         rows.read(order_id)
@@ -92,7 +91,7 @@ impl Store {
     /// Ends the lease of each order and sets when it is due again. Records failed attempts in the order's history.
     ///
     /// Conflicts: an order that another worker has claimed since stays unchanged.
-    pub async fn reschedule(&self, token: Uuid, orders: &[Reschedule<'_>]) -> Result<(), StoreError> {
+    pub async fn reschedule(&self, token: ClaimToken, orders: &[Reschedule<'_>]) -> Result<(), StoreError> {
         let mut orders = orders.to_vec();
         orders.sort_by_key(|order| order.order_id);
         let ids: Vec<_> = orders.iter().map(|order| order.order_id.as_str()).collect();
@@ -101,7 +100,7 @@ impl Store {
         let params: [Param; 4] = [
             (&ids, Type::TEXT_ARRAY),
             (&times, Type::TIMESTAMPTZ_ARRAY),
-            (&token, Type::UUID),
+            (&token.0, Type::UUID),
             (&causes, Type::TEXT_ARRAY),
         ];
         // Most batches only wait. They use a statement without the history.
