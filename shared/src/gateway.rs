@@ -5,7 +5,6 @@
 //! before it becomes a request.
 
 use std::convert::Infallible;
-use std::fmt::Write;
 
 use axum::Router;
 use axum::body::{Bytes, to_bytes};
@@ -14,11 +13,19 @@ use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use lambda_http::request::LambdaRequest;
 use lambda_http::tower::ServiceExt;
 use lambda_http::{Adapter, Error, LambdaEvent, Request, Response};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::lifecycle;
+
+/// The characters that a decoded path can't hold: those that would end it or start an encoded one, and a space. Characters outside of
+/// ASCII are encoded too.
+const NOT_IN_PATH: &AsciiSet = &CONTROLS.add(b'#').add(b'?').add(b'\\').add(b'%').add(b' ');
+const DELIMITERS: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'#').add(b'[').add(b']');
+/// The characters that a query can't hold unencoded (RFC 3986, 3.4). `%` is not among them: it starts an encoded byte.
+const NOT_IN_QUERY: &AsciiSet = &DELIMITERS.add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
 
 /// Serves calls until the environment ends.
 pub async fn serve(router: Router) -> Result<(), Error> {
@@ -79,11 +86,9 @@ pub fn cleaned(GatewayEvent(mut event): GatewayEvent) -> LambdaRequest {
     let path = event.raw_path.take().unwrap_or_default();
     // The gateway has decoded the path. Each character that would end it, or start an encoded one, is therefore part of it. A space is part
     // of it too: a parser would drop it at the end. A second slash stays, so that no route matches, as at the gateway.
-    let path = encoded(path.strip_prefix('/').unwrap_or(&path), |c| {
-        !matches!(c, '#' | '?' | '\\' | '%' | ' ') && !c.is_control()
-    });
+    let path = utf8_percent_encode(path.strip_prefix('/').unwrap_or(&path), NOT_IN_PATH).to_string();
     event.raw_path = Some(format!("/{}", with_dots_encoded(&path)));
-    event.raw_query_string = event.raw_query_string.map(|query| encoded(&query, is_query_character));
+    event.raw_query_string = event.raw_query_string.map(|query| utf8_percent_encode(&query, NOT_IN_QUERY).to_string());
     // The service does not use its own host or scheme.
     event.headers.remove("host");
     event.headers.remove("x-forwarded-proto");
@@ -98,26 +103,6 @@ fn with_dots_encoded(path: &str) -> String {
         if [".", ".."].contains(&segment) { segment.replace('.', "%252E") } else { segment.to_owned() }
     };
     path.split('/').map(keep).collect::<Vec<_>>().join("/")
-}
-
-/// Percent-encodes every character that is not allowed.
-fn encoded(text: &str, is_allowed: impl Fn(char) -> bool) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for character in text.chars() {
-        if is_allowed(character) {
-            encoded.push(character);
-        } else {
-            for byte in character.encode_utf8(&mut [0; 4]).bytes() {
-                let _ = write!(encoded, "%{byte:02X}"); // Writing to a string does not fail.
-            }
-        }
-    }
-    encoded
-}
-
-/// Whether a query may hold this character unencoded (RFC 3986, 3.4). `%` is allowed: it starts an encoded byte.
-fn is_query_character(c: char) -> bool {
-    c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@/?%".contains(c)
 }
 
 /// The most characters of a path in the log. Those of an order's longest identifier, which is percent-encoded in part, fit.
@@ -168,6 +153,11 @@ mod tests {
     }
 
     #[test]
+    fn characters_outside_of_ascii_are_encoded_once() {
+        assert_eq!(path_of("/orders/ü\u{85}\n\u{7f}"), "/orders/%C3%BC%C2%85%0A%7F");
+    }
+
+    #[test]
     fn claims_of_any_type_are_read_as_text() {
         let claims = serde_json::json!({"sub": "alice", "admin": true, "iat": 7, "nick": null, "scp": ["a", "b"], "x": {"y": 1}});
         let event = serde_json::json!({
@@ -182,7 +172,8 @@ mod tests {
 
     #[test]
     fn only_forbidden_characters_are_percent_encoded() {
-        assert_eq!(encoded("a=1&b=%20+~", is_query_character), "a=1&b=%20+~");
-        assert_eq!(encoded("<a b>\"ü|", is_query_character), "%3Ca%20b%3E%22%C3%BC%7C");
+        let encoded = |query| utf8_percent_encode(query, NOT_IN_QUERY).to_string();
+        assert_eq!(encoded("a=1&b=%20+~"), "a=1&b=%20+~");
+        assert_eq!(encoded("<a b>\"ü|"), "%3Ca%20b%3E%22%C3%BC%7C");
     }
 }

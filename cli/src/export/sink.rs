@@ -1,6 +1,5 @@
 //! The target of an export, a file or standard output, and the checksum of its content.
 
-use std::fmt::Write as _;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write, stdout};
 use std::os::unix::fs::OpenOptionsExt;
@@ -102,10 +101,7 @@ impl Sink {
 
     /// The SHA-256 of all that is written, in hexadecimal digits.
     pub fn checksum(&self) -> String {
-        self.digest.clone().finalize().iter().fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}"); // Writing to a string does not fail.
-            text
-        })
+        hex::encode(self.digest.clone().finalize())
     }
 
     fn add(&mut self, bytes: &[u8]) {

@@ -40,5 +40,5 @@ pub(crate) async fn cache(request: Request, next: Next) -> Response {
 /// A short digest of all parts.
 pub(crate) fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
     let whole = parts.into_iter().fold(Sha256::new(), Sha256::chain_update);
-    whole.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
+    hex::encode(&whole.finalize()[..8])
 }

@@ -22,9 +22,7 @@ impl Group {
     /// compute its group. Two users with the same digits share a group, which does no harm.
     #[must_use]
     pub fn of(user_id: &str) -> Self {
-        let digest = Sha256::digest(user_id);
-        let first: [u8; 8] = std::array::from_fn(|index| digest[index]);
-        Self(format!("{:016x}", u64::from_be_bytes(first)))
+        Self(hex::encode(&Sha256::digest(user_id)[..8]))
     }
 
     /// The group of a message that SQS has delivered.
