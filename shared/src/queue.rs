@@ -14,6 +14,7 @@ mod group;
 mod message;
 
 use std::collections::HashSet;
+use std::error::Error;
 use std::hash::BuildHasher;
 use std::ops::Range;
 use std::time::Duration;
@@ -29,6 +30,7 @@ use crate::aws::batch::{MAX_BATCH, parts, some_at_once};
 use crate::aws::{Access, unlimited_retries};
 use crate::config::{ConfigError, Env};
 use crate::deadline::Deadline;
+use crate::error::Chain;
 
 pub use group::Group;
 pub use message::{Message, Received};
@@ -49,13 +51,21 @@ pub enum QueueError {
     #[error("the queue did not answer in time")]
     OutOfTime,
     /// The queue refused the call, or the connection failed.
-    #[error("the call to the queue failed: {0}")]
-    Failed(String),
+    #[error("the call to the queue failed")]
+    Failed(#[source] SdkFailure),
+    /// The queue answered without one of the numbers of its messages.
+    #[error("the call to the queue failed: the answer lacks a number of messages")]
+    NoDepth,
 }
 
+/// An error of the SDK. Its text has all causes and the answer. The causes alone lack the answer's status and the request's identifier.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", DisplayErrorContext(&*self.0))]
+pub struct SdkFailure(Box<dyn Error + Send + Sync>);
+
 impl QueueError {
-    fn new(error: impl std::error::Error) -> Self {
-        Self::Failed(DisplayErrorContext(error).to_string())
+    fn new(error: impl Error + Send + Sync + 'static) -> Self {
+        Self::Failed(SdkFailure(Box::new(error)))
     }
 }
 
@@ -100,7 +110,11 @@ impl Queue {
     pub async fn send_all(&self, messages: &[Message], deadline: Deadline) -> HashSet<usize> {
         let parts = parts(messages.iter().map(|message| message.body().len()));
         let sent = some_at_once(parts.iter().map(|part| self.send_ten(&messages[part.clone()], deadline))).await;
-        of_all_parts(&parts, sent, |error, messages| tracing::warn!(%error, messages, "could not send messages"))
+        of_all_parts(
+            &parts,
+            sent,
+            |error, messages| tracing::warn!(error = %Chain(&error), messages, "could not send messages"),
+        )
     }
 
     async fn send_ten(&self, messages: &[Message], deadline: Deadline) -> Result<Vec<usize>, QueueError> {
@@ -120,7 +134,7 @@ impl Queue {
         let parts = parts(messages.iter().map(|(receipt, _)| receipt.len()));
         let calls = parts.iter().map(|part| self.set_visibility_of_ten(&messages[part.clone()], deadline));
         of_all_parts(&parts, some_at_once(calls).await, |error, messages| {
-            tracing::warn!(%error, messages, "could not set the visibility of messages");
+            tracing::warn!(error = %Chain(&error), messages, "could not set the visibility of messages");
         })
     }
 
@@ -165,7 +179,7 @@ impl Queue {
         let calls = receipts.chunks(MAX_BATCH).map(|receipts| self.delete_ten(receipts, deadline));
         for deleted in some_at_once(calls).await {
             if let Err(error) = deleted {
-                tracing::warn!(%error, "could not delete up to ten messages; SQS will deliver them again");
+                tracing::warn!(error = %Chain(&error), "could not delete up to ten messages; SQS will deliver them again");
             }
         }
     }
@@ -192,7 +206,7 @@ impl Queue {
         let found = within(deadline, call.send()).await?.attributes.unwrap_or_default();
         // A missing count is an error. As a zero it would let the sweeper send a message for every order.
         let numbers: Option<Vec<i64>> = DEPTH.iter().map(|name| found.get(name)?.parse().ok()).collect();
-        Ok(numbers.ok_or_else(|| QueueError::Failed("the answer lacks a number of messages".to_owned()))?.iter().sum())
+        Ok(numbers.ok_or(QueueError::NoDepth)?.iter().sum())
     }
 }
 
@@ -233,7 +247,7 @@ fn of_all_parts(
 }
 
 /// Makes a call, unless the deadline passes first.
-async fn within<T, E: std::error::Error>(
+async fn within<T, E: Error + Send + Sync + 'static>(
     deadline: Deadline,
     call: impl Future<Output = Result<T, E>>,
 ) -> Result<T, QueueError> {
@@ -262,6 +276,14 @@ mod tests {
         assert!(of(&[]).is_empty());
         assert_eq!(of(&[1; 21]), [0..10, 10..20, 20..21]);
         assert_eq!(of(&[1, MAX_BYTES, 2, 250_000, 3]), [0..1, 1..2, 2..3, 3..4, 4..5]);
+    }
+
+    #[test]
+    fn log_of_a_failed_call_has_its_causes_once_and_its_details() {
+        let error = QueueError::new(std::io::Error::other("connection reset"));
+        let text =
+            "the call to the queue failed: connection reset (Custom { kind: Other, error: \"connection reset\" })";
+        assert_eq!(Chain(&error).to_string(), text);
     }
 
     #[test]

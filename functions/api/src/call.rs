@@ -10,7 +10,8 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use shared::db::Store;
 use shared::deadline::Deadline;
-use shared::queue::Message;
+use shared::error::Chain;
+use shared::queue::{Message, QueueError};
 use shared::telemetry::Count;
 
 use crate::Api;
@@ -40,7 +41,8 @@ impl Call {
             // A call of its own: the SDK repeats a call that SQS refuses for now. It does not repeat a refused entry of a batch.
             [message] => {
                 let sent = self.api.queue.send(message, deadline).await;
-                usize::from(sent.inspect_err(|error| tracing::warn!(%error, "could not send a message")).is_err())
+                let log = |error: &QueueError| tracing::warn!(error = %Chain(error), "could not send a message");
+                usize::from(sent.inspect_err(log).is_err())
             }
             _ => self.api.queue.send_all(messages, deadline).await.len(),
         };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::Json;
 use serde::{Deserialize, Serialize};
 use shared::db::history::Actor;
+use shared::error::Chain;
 use shared::order::OrderId;
 use shared::queue::Received;
 use utoipa::ToSchema;
@@ -105,7 +106,7 @@ async fn receive(call: &Call, limit: i64) -> Result<Vec<Received>, ApiError> {
             Ok(received) => letters.extend(received),
             // This call redrives the messages that it has. Another call receives the rest.
             Err(error) if !letters.is_empty() => {
-                tracing::warn!(%error, received = letters.len(), "could not receive all dead letters of a call");
+                tracing::warn!(error = %Chain(&error), received = letters.len(), "could not receive all dead letters of a call");
                 break;
             }
             Err(error) => return Err(ApiError::QueueUnavailable(error)),

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use shared::db::stats::{Metrics, Percentiles};
+use shared::error::Chain;
 use shared::order::Status;
 use time::OffsetDateTime;
 use utoipa::openapi::schema::ObjectBuilder;
@@ -153,7 +154,9 @@ pub async fn metrics(
     let deadline = call.deadline.share(1, 4);
     let depths = async { tokio::try_join!(call.api.queue.depth(deadline), call.api.dead_letters.depth(deadline)) };
     let (read, depths) = tokio::join!(call.store.read_metrics(), depths);
-    let depths = depths.inspect_err(|error| tracing::warn!(%error, "could not read the depths of the queues")).ok();
+    let depths = depths
+        .inspect_err(|error| tracing::warn!(error = %Chain(error), "could not read the depths of the queues"))
+        .ok();
     let mut view = MetricsView::new(read?, depths);
     if call.store.announces_ends() {
         view.oldest_event_seconds = Some(call.store.age_of_oldest_end().await?.as_secs_f64());

@@ -17,6 +17,7 @@ use shared::db::active::ToEnqueue;
 use shared::db::requeue::Slice;
 use shared::db::{Store, StoreError};
 use shared::deadline::Deadline;
+use shared::error::Chain;
 use shared::order::OrderId;
 use shared::queue::split;
 
@@ -68,7 +69,7 @@ impl Sweeper {
         match self.queue.depth(deadline.share(1, 4)).await {
             Ok(messages) => (expected - messages).clamp(LEAST_LIMIT, self.sweep_limit),
             Err(error) => {
-                tracing::warn!(%error, "could not read the queue's depth; requeueing as few orders as possible");
+                tracing::warn!(error = %Chain(&error), "could not read the queue's depth; requeueing as few orders as possible");
                 LEAST_LIMIT
             }
         }
