@@ -76,6 +76,11 @@ impl UserId {
     /// The longest identifier, in characters.
     pub const MAX_LENGTH: usize = 128;
 
+    /// The user of a stored order. The database's rules have accepted it.
+    pub(crate) const fn stored(text: String) -> Self {
+        Self(text)
+    }
+
     /// The identifier as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -91,6 +96,12 @@ impl FromStr for UserId {
             return Err(Invalid("must be 1 to 128 characters, none of them a control character"));
         }
         Ok(Self(text.to_owned()))
+    }
+}
+
+impl From<UserId> for String {
+    fn from(user_id: UserId) -> Self {
+        user_id.0
     }
 }
 
@@ -110,10 +121,21 @@ impl ItemIds {
     /// The longest item identifier, in characters.
     pub const MAX_LENGTH: usize = 128;
 
+    /// The items of a stored order. The database's rules have accepted them.
+    pub(crate) const fn stored(items: Vec<String>) -> Self {
+        Self(items)
+    }
+
     /// The identifiers.
     #[must_use]
     pub fn as_slice(&self) -> &[String] {
         &self.0
+    }
+}
+
+impl From<ItemIds> for Vec<String> {
+    fn from(items: ItemIds) -> Self {
+        items.0
     }
 }
 
@@ -163,9 +185,9 @@ pub struct Order {
     /// The identifier.
     pub order_id: OrderId,
     /// The user who owns it.
-    pub user_id: String,
+    pub user_id: UserId,
     /// The items.
-    pub item_ids: Vec<String>,
+    pub item_ids: ItemIds,
     /// The price.
     pub total_amount: Amount,
     /// The client's own facts about it.

@@ -64,8 +64,8 @@ impl From<Order> for OrderView {
     fn from(order: Order) -> Self {
         Self {
             order_id: order.order_id.to_string(),
-            user_id: order.user_id,
-            item_ids: order.item_ids,
+            user_id: order.user_id.into(),
+            item_ids: order.item_ids.into(),
             total_amount: order.total_amount.to_string(),
             currency: order.total_amount.currency().code(),
             metadata: order.metadata.into(),
@@ -110,8 +110,8 @@ impl From<Order> for Notice {
     fn from(order: Order) -> Self {
         Self {
             order_id: order.order_id.to_string(),
-            user_id: order.user_id,
-            item_ids: order.item_ids,
+            user_id: order.user_id.into(),
+            item_ids: order.item_ids.into(),
             total_amount: order.total_amount.to_string(),
             currency: order.total_amount.currency().code(),
             metadata: order.metadata.into(),

@@ -49,8 +49,8 @@ impl CreateRequest {
     fn inserted(&self, created_at: OffsetDateTime) -> Order {
         Order {
             order_id: self.order_id.clone(),
-            user_id: self.new.user_id.as_str().to_owned(),
-            item_ids: self.new.item_ids.as_slice().to_vec(),
+            user_id: self.new.user_id.clone(),
+            item_ids: self.new.item_ids.clone(),
             total_amount: self.new.total_amount,
             metadata: self.new.metadata.clone(),
             process_after: self.new.process_after,
@@ -176,8 +176,8 @@ fn compare(request: &CreateRequest, earlier: &[Earlier]) -> Option<Created> {
 }
 
 fn is_same_content(earlier: &Order, new: &NewOrder) -> bool {
-    earlier.user_id == new.user_id.as_str()
-        && earlier.item_ids == new.item_ids.as_slice()
+    earlier.user_id == new.user_id
+        && earlier.item_ids == new.item_ids
         && earlier.total_amount == new.total_amount
         && earlier.metadata == new.metadata
         && earlier.process_after == new.process_after

@@ -8,7 +8,7 @@ use tokio_postgres::types::FromSqlOwned;
 
 use super::{DbError, StoreError};
 use crate::error::Chain;
-use crate::order::{Amount, Currency, Metadata, Order, OrderId, Status};
+use crate::order::{Amount, Currency, ItemIds, Metadata, Order, OrderId, Status, UserId};
 
 /// The rows of a statement. The errors of reading them name the statement.
 pub(super) struct Rows {
@@ -84,8 +84,8 @@ pub(super) const COLUMNS: &str =
 pub(super) fn order(row: &Row) -> Result<Order, DbError> {
     Ok(Order {
         order_id: order_id(row)?,
-        user_id: row.try_get("user_id")?,
-        item_ids: row.try_get("item_ids")?,
+        user_id: UserId::stored(row.try_get("user_id")?),
+        item_ids: ItemIds::stored(row.try_get("item_ids")?),
         total_amount: amount(row)?,
         metadata: metadata(row)?,
         process_after: row.try_get("process_after")?,

@@ -116,7 +116,7 @@ pub mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::order::{Amount, Metadata, Status};
+    use crate::order::{Amount, ItemIds, Metadata, Status, UserId};
 
     fn at(time: &str) -> OffsetDateTime {
         crate::timestamp::parse(time).unwrap()
@@ -126,8 +126,8 @@ pub mod tests {
     pub fn end_of(items: usize) -> End {
         let order = Order {
             order_id: "o-1".parse().unwrap(),
-            user_id: "alice".to_owned(),
-            item_ids: vec!["𝄞".repeat(128); items],
+            user_id: UserId::stored("alice".to_owned()),
+            item_ids: ItemIds::stored(vec!["𝄞".repeat(128); items]),
             total_amount: Amount::stored("59.98".parse().unwrap(), "EUR".parse().unwrap()),
             metadata: Metadata::stored(Some(r#"{"cart":"77"}"#)).unwrap(),
             process_after: None,

@@ -99,7 +99,7 @@ pub fn accept(created: Created) -> Result<Accepted, ApiError> {
 /// The message of a new order; `None` if its `process_after` is so late that the sweeper sends the message.
 pub fn first_message(call: &Call, order: &Order) -> Option<Message> {
     let delay = schedule::delay_of_first_message(order, call.api.config.cancel_window)?;
-    Some(Message::new(&order.order_id, Some(Group::of(&order.user_id)), delay))
+    Some(Message::new(&order.order_id, Some(Group::of(order.user_id.as_str())), delay))
 }
 
 /// Enqueues a pending order. If that fails, the sweeper enqueues it later.

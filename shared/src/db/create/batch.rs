@@ -7,8 +7,10 @@ use time::OffsetDateTime;
 use tokio_postgres::types::Type;
 
 use super::{CreateRequest, Created, compare};
+use crate::db::row::order_id;
 use crate::db::{DbError, Param, Store, StoreError};
 use crate::error::Chain;
+use crate::order::OrderId;
 
 /// The most earlier orders that are read at once: 500 items of 128 characters make one as large as 256 KB.
 const LOOKED_UP: usize = 50;
@@ -42,7 +44,7 @@ impl Store {
         &self,
         requests: &[CreateRequest],
         cancel_window: Duration,
-    ) -> Result<HashMap<String, OffsetDateTime>, StoreError> {
+    ) -> Result<HashMap<OrderId, OffsetDateTime>, StoreError> {
         let mut seen = HashSet::new();
         let requests: Vec<_> = requests.iter().filter(|request| seen.insert(request.order_id.as_str())).collect();
         let order_ids: Vec<_> = requests.iter().map(|request| request.order_id.as_str()).collect();
@@ -79,7 +81,7 @@ impl Store {
             (&cancel_window.as_secs_f64(), Type::FLOAT8),
         ];
         let rows = self.query("create a batch of orders", sql, &params).await?;
-        rows.read(|row| Ok((row.try_get("order_id")?, row.try_get("created_at")?)))
+        rows.read(|row| Ok((order_id(row)?, row.try_get("created_at")?)))
     }
 
     /// Builds one result per request: inserted orders are new, the others are looked up. A failed lookup fails only the requests that
@@ -87,14 +89,12 @@ impl Store {
     async fn resolve(
         &self,
         requests: &[CreateRequest],
-        mut inserted: HashMap<String, OffsetDateTime>,
+        mut inserted: HashMap<OrderId, OffsetDateTime>,
         cancel_window: Duration,
     ) -> Vec<Result<Created, StoreError>> {
         let mut created: Vec<_> = requests
             .iter()
-            .map(|request| {
-                inserted.remove(request.order_id.as_str()).map(|at| Ok(Created::Inserted(request.inserted(at))))
-            })
+            .map(|request| inserted.remove(&request.order_id).map(|at| Ok(Created::Inserted(request.inserted(at)))))
             .collect();
         let missing: Vec<_> = (0..requests.len()).filter(|index| created[*index].is_none()).collect();
         // Part by part, because an earlier order can be much larger than the request that it is compared with.
