@@ -61,3 +61,25 @@ fn row(criterion: &Criterion) -> [String; 6] {
         criterion.note.clone(),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
+    #[test]
+    fn documents_have_the_paragraphs_of_their_templates() {
+        for (template, document) in [
+            ("tests/bench/performance.md", "docs/performance.md"),
+            ("tests/chaos/reliability.md", "docs/reliability.md"),
+        ] {
+            let [template_text, text] =
+                [template, document].map(|path| std::fs::read_to_string(format!("{ROOT}/{path}")).unwrap());
+            let written: Vec<_> = text.split("\n\n").map(str::trim).collect();
+            // A placeholder that ends a line is a paragraph of its own.
+            let template_text = template_text.replace("}}\n", "}}\n\n");
+            let fixed = template_text.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.contains("{{"));
+            let missing: Vec<_> = fixed.filter(|paragraph| !written.contains(paragraph)).collect();
+            assert_eq!(missing, [""; 0], "copy these paragraphs of {template} to {document}");
+        }
+    }
+}
