@@ -138,4 +138,12 @@ mod tests {
         assert_eq!(document.matches(&mark(&times)).count(), 2, "the measurements have changed: run `make scaling`");
         assert!(document.contains(&room(&times)), "run `make scaling`");
     }
+
+    #[test]
+    fn deployed_defaults_carry_a_hundred_orders_a_second() {
+        let times = Times::read().unwrap();
+        let used = Simulation::new(&DEPLOYED, &times, 100.0, 3_000, SEED).run().used;
+        let nearest = DEPLOYED.nearest_limit(&times, 100.0, &used).unwrap();
+        assert!(nearest.part() < MET, "{nearest:?}");
+    }
 }
