@@ -241,7 +241,7 @@ machine:
 .venv/bench/.stamp: tests/bench/baseline/requirements.txt always | machine
 	tests/stack/make_venv.sh .venv/bench $<
 
-# The job queues in JavaScript that the drain is compared with; without npm `make bench` leaves them out.
+# The job queues in JavaScript that the drain is compared with; without npm only a run that writes nothing leaves them out.
 .local/bench/queues/.stamp: $(wildcard tests/bench/baseline/queues/*)
 	mkdir -p $(@D)
 	cp $^ $(@D)

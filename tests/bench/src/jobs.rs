@@ -74,13 +74,36 @@ const ALL: [Rival; 5] = [
     },
 ];
 
+impl Program {
+    fn is_installed(self) -> bool {
+        match self {
+            Self::Node(_) => Path::new(INSTALLED).join("node_modules").exists(),
+            Self::Python(_) => python().is_ok(),
+            Self::Rust(_) => Path::new(BUILT).exists(),
+        }
+    }
+
+    /// The command that installs it.
+    const fn installation(self) -> &'static str {
+        match self {
+            Self::Node(_) => "cd .local/bench/queues && npm ci",
+            Self::Python(_) => "make .venv/bench/.stamp",
+            Self::Rust(_) => "make rivals",
+        }
+    }
+}
+
+/// The installed queues.
 pub fn available() -> Vec<Rival> {
-    let is_there = |rival: &Rival| match rival.program {
-        Program::Node(_) => Path::new(INSTALLED).join("node_modules").exists(),
-        Program::Python(_) => python().is_ok(),
-        Program::Rust(_) => Path::new(BUILT).exists(),
-    };
-    ALL.into_iter().filter(is_there).collect()
+    ALL.into_iter().filter(|rival| rival.program.is_installed()).collect()
+}
+
+/// Fails unless every queue is installed. Without the best one, a written page would compare with the second best.
+pub fn require_all() -> Result<()> {
+    let missing = ALL.into_iter().filter(|rival| !rival.program.is_installed());
+    let missing: Vec<_> =
+        missing.map(|rival| format!("install {} by `{}`", rival.name, rival.program.installation())).collect();
+    if missing.is_empty() { Ok(()) } else { Err(missing.join("; ").into()) }
 }
 
 impl Rival {
@@ -162,5 +185,20 @@ impl Worker {
 
     fn cpu_ms(&self) -> f64 {
         self.process.id().map_or(0.0, |process| cpu_ms(process.cast_signed()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Tests run in the directory of the package, where no queue is installed.
+    #[test]
+    fn missing_queues_are_named_with_their_installation() {
+        let error = require_all().unwrap_err().to_string();
+        for rival in ALL {
+            let named = format!("install {} by `{}`", rival.name, rival.program.installation());
+            assert!(error.contains(&named), "{error}");
+        }
     }
 }

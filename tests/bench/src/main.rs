@@ -65,6 +65,9 @@ async fn run() -> Result<()> {
     }
     progress::step("starting");
     let options = Options::from_env()?;
+    if options.writes() {
+        jobs::require_all()?;
+    }
     let world = World::start(options.clone()).await?;
     let measured = measure(&world).await?;
     report::print(&measured);
