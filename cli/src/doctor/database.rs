@@ -155,9 +155,8 @@ async fn rights(store: &Store, env: &Env) -> Vec<Finding> {
         Ok(Some(rights)) => {
             let mut findings = compare_rights(&rights, named.is_some());
             // Without DATABASE_APP_ROLE the owner checks itself, and the functions may sign in as another role.
-            if named.is_some() || !rights.is_owner {
-                findings.push(settings(store, &rights.role).await);
-            }
+            let is_functions_role = named.is_some() || !rights.is_owner;
+            findings.push(settings(store, &rights.role, is_functions_role).await);
             findings
         }
         Ok(None) => {
@@ -202,7 +201,8 @@ fn compare_rights(rights: &Rights, is_named: bool) -> Vec<Finding> {
 /// Without `synchronous_commit` an accepted order can be lost in a crash of the server.
 /// Without time limits a statement that the functions have given up keeps running or waiting for a lock, and keeps its connection.
 /// Without the others misleading statistics can make a statement read the whole table.
-async fn settings(store: &Store, role: &str) -> Finding {
+/// If the functions may sign in as another role, this one's missing settings are no fault for certain.
+async fn settings(store: &Store, role: &str, is_functions_role: bool) -> Finding {
     let check = "settings";
     let settings = match store.read_settings(role).await {
         Ok(settings) => settings,
@@ -213,6 +213,14 @@ async fn settings(store: &Store, role: &str) -> Finding {
     let (good, bad): (Vec<_>, Vec<_>) = settings.into_iter().partition(Setting::is_good);
     if bad.is_empty() {
         return Finding::ok(check, role, listed(&good));
+    }
+    if !is_functions_role {
+        let why = format!(
+            "{role} owns the tables and has {}. If the functions sign in as {role}, have them sign in as another role: OwnerDatabaseUrl \
+                and DatabaseAppRole of the template; see `The database` in docs/deploying.md. Otherwise give DATABASE_APP_ROLE, their role",
+            listed(&bad)
+        );
+        return Finding::not_checked(check, role, why);
     }
     let set = |Setting { name, needed, .. }: &Setting| format!("ALTER ROLE \"{role}\" SET {name} = '{needed}'");
     let remedy = format!("`{}`", bad.iter().map(set).collect::<Vec<_>>().join("; "));

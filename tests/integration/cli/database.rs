@@ -111,6 +111,24 @@ async fn doctor_finds_a_role_without_its_settings() {
     assert!(found.what.starts_with(limits), "{found:?}");
 }
 
+/// Doctor does not know whether the functions sign in as the owner or as another role.
+#[tokio::test]
+async fn doctor_names_the_settings_that_an_owner_lacks() {
+    let world = World::new().await;
+    let findings = with_database(world.owner_url()).findings().await;
+    let found = findings.iter().find(|finding| finding.check == "settings").unwrap();
+    assert_eq!((found.state, found.place.as_str()), (Verdict::NotChecked, "ordermill"));
+    for part in [
+        "synchronous_commit = default, statement_timeout = default, lock_timeout = default",
+        "plan_cache_mode = default",
+        "OwnerDatabaseUrl",
+        "`The database` in docs/deploying.md",
+        "DATABASE_APP_ROLE",
+    ] {
+        assert!(found.what.contains(part), "{part}: {found:?}");
+    }
+}
+
 #[tokio::test]
 async fn doctor_finds_an_owning_role_and_a_missing_role() {
     let world = World::new().await;
