@@ -136,6 +136,21 @@ async fn invalid_options_are_named_and_change_nothing() {
 }
 
 #[tokio::test]
+async fn all_options_that_break_a_rule_are_named_at_once() {
+    let world = World::new().await;
+    for (path, mut options, pointers) in [
+        ("/orders/retry", json!({"cause": ""}), &["#/order_ids", "#/limit", "#/per_second", "#/cause"][..]),
+        ("/orders/cancel", json!({}), &["#/order_ids", "#/limit", "#/per_second"]),
+    ] {
+        let bad = json!({"order_ids": [], "limit": 0, "per_second": 0});
+        options.as_object_mut().unwrap().extend(bad.as_object().unwrap().clone());
+        let problem = world.post(path, &options).await.problem(422);
+        let named: Vec<_> = problem["errors"].as_array().unwrap().iter().map(|error| &error["pointer"]).collect();
+        assert_eq!(named, pointers, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn order_may_be_named_like_a_call() {
     let world = World::new().await;
     for name in ["retry", "cancel", "batch"] {

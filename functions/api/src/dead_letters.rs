@@ -15,7 +15,7 @@ use crate::call::Call;
 use crate::caller::Admin;
 use crate::json::OptionalBody;
 use crate::orders::retry::retry_paced;
-use crate::orders::selection::check_bounds;
+use crate::orders::selection::check_options;
 use crate::problem::{ApiError, RefusalsOfOptions};
 
 /// How long the messages of a call are invisible to other calls: longer than a call can take.
@@ -81,7 +81,7 @@ pub async fn redrive(
     Admin(caller): Admin,
     OptionalBody(options): OptionalBody<RedriveOptions>,
 ) -> Result<Json<RedriveReport>, ApiError> {
-    check_bounds(None, options.limit, options.per_second)?;
+    check_options(None, options.limit, options.per_second, None)?;
     let letters = Letters::new(receive(&call, options.limit).await?);
     let report = if options.dry_run {
         let orders: Vec<_> = letters.orders.iter().collect();

@@ -99,10 +99,16 @@ impl From<StoreError> for ApiError {
     }
 }
 
+impl From<FieldError> for ApiError {
+    fn from(error: FieldError) -> Self {
+        Self::Invalid(vec![error])
+    }
+}
+
 impl ApiError {
     /// The refusal of one value, at this [`FieldError::pointer`].
     pub fn invalid(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self::Invalid(vec![FieldError::new(pointer, detail)])
+        FieldError::new(pointer, detail).into()
     }
 
     /// The value, or the refusal of a request with errors. A value that could not be read has one.
@@ -114,6 +120,12 @@ impl ApiError {
                 Err(Self::Invalid(errors))
             }
         }
+    }
+
+    /// The same error. If it refuses values, it names this one first.
+    pub fn beside(self, first: Option<FieldError>) -> Self {
+        let Self::Invalid(errors) = self else { return self };
+        Self::Invalid(first.into_iter().chain(errors).take(MAX_ERRORS).collect())
     }
 
     /// The status, the last part of the `type`, and the title.

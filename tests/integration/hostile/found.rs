@@ -44,3 +44,31 @@ async fn idempotency_key_is_printable_characters_up_to_the_limit() {
     }
     assert_eq!(world.order_count().await, 2);
 }
+
+#[tokio::test]
+async fn bad_idempotency_key_is_named_beside_the_bad_values() {
+    let world = World::new().await;
+    let coupons: Value = (0..30).map(|number| (format!("coupon-{number}"), json!(1))).collect();
+    for (path, body, second, count) in [
+        ("/orders", json!({"user_id": "alice", "item_ids": ["book-1"], "total_amount": "x"}), "#/total_amount", 2),
+        ("/orders", coupons, "#/user_id", 20),
+        ("/orders/batch", json!({"orders": []}), "#/orders", 2),
+        ("/orders/batch", json!({}), "#/orders", 2),
+    ] {
+        let problem = world.call(with_header(post(path, &body), "idempotency-key", "")).await.problem(422);
+        let errors = problem["errors"].as_array().unwrap();
+        assert_eq!(
+            (&errors[0]["pointer"], &errors[1]["pointer"]),
+            (&json!("Idempotency-Key"), &json!(second)),
+            "{path}"
+        );
+        assert_eq!(errors.len(), count, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn order_of_another_user_is_refused_before_its_bad_key() {
+    let world = World::new().await;
+    let request = with_header(post("/orders", &order("o-1")), "idempotency-key", "");
+    world.call_as("mallory", "orders/write", request).await.problem(403);
+}

@@ -156,13 +156,21 @@ impl FromRequest<Arc<Api>> for OrderBodies {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, ApiError> {
+        let bad_key = Key::of(request.headers()).err();
         let body = json::read(request, MAX_BYTES).await?;
-        let BatchBody { orders } = json::members(&body)?;
-        if !(1..=MAX_ORDERS).contains(&orders.len()) {
-            return Err(ApiError::invalid("#/orders", format!("must hold 1 to {MAX_ORDERS} orders")));
-        }
+        let orders = elements(&body).map_err(|error| error.beside(bad_key))?;
         let currency = api.config.default_currency;
         Ok(Self(orders.into_iter().map(|order| parse_element(order.get(), currency)).collect()))
+    }
+}
+
+/// The elements of the batch, each still JSON text.
+fn elements(body: &[u8]) -> Result<Vec<&RawValue>, ApiError> {
+    let BatchBody { orders } = json::members(body)?;
+    if (1..=MAX_ORDERS).contains(&orders.len()) {
+        Ok(orders)
+    } else {
+        Err(ApiError::invalid("#/orders", format!("must hold 1 to {MAX_ORDERS} orders")))
     }
 }
 

@@ -12,6 +12,7 @@ use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use shared::order::{Currency, Invalid, NewOrder};
 
+use super::key::Key;
 use crate::problem::{ApiError, FieldError, MAX_ERRORS, MAX_NAME};
 use crate::{Api, json};
 
@@ -24,8 +25,10 @@ impl FromRequest<Arc<Api>> for OrderBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, ApiError> {
+        // The handler refuses a bad key of a valid order, after it has checked the caller's right to the order.
+        let bad_key = Key::of(request.headers()).err();
         let body = json::read(request, json::MAX_BYTES).await?;
-        parse(&body, api.config.default_currency).map(Self)
+        parse(&body, api.config.default_currency).map(Self).map_err(|error| error.beside(bad_key))
     }
 }
 

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use tokio::time::{Instant, sleep_until};
 use utoipa::ToSchema;
 
-use super::selection::check_bounds;
+use super::selection::check_options;
 use crate::call::Call;
 use crate::caller::{Admin, Caller};
 use crate::json::OptionalBody;
@@ -109,7 +109,7 @@ pub async fn cancel_many(
     OptionalBody(options): OptionalBody<CancelOptions>,
 ) -> Result<Json<CancelReport>, ApiError> {
     let CancelOptions { dry_run, limit, per_second, .. } = options;
-    check_bounds(options.order_ids.as_deref(), limit, per_second)?;
+    check_options(options.order_ids.as_deref(), limit, per_second, None)?;
     let filter = options.filter();
     let matched = call.store.count_pending(&filter).await?;
     let mut cancelled = 0;

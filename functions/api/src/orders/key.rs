@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, HeaderName};
 use sha2::{Digest, Sha256};
 
 use crate::caller::Caller;
-use crate::problem::ApiError;
+use crate::problem::FieldError;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The longest key, in characters.
@@ -15,12 +15,12 @@ pub struct Key<'a>(&'a str);
 
 impl<'a> Key<'a> {
     /// The key of this request, if it has one.
-    pub fn of(headers: &'a HeaderMap) -> Result<Option<Self>, ApiError> {
+    pub fn of(headers: &'a HeaderMap) -> Result<Option<Self>, FieldError> {
         let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
         let text = value.to_str().unwrap_or("");
         // `to_str` allows a tab.
         if !(1..=MAX_LENGTH).contains(&text.len()) || text.contains('\t') {
-            return Err(ApiError::invalid("Idempotency-Key", "must be 1 to 255 printable ASCII characters"));
+            return Err(FieldError::new("Idempotency-Key", "must be 1 to 255 printable ASCII characters"));
         }
         Ok(Some(Self(text)))
     }

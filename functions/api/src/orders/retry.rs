@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use super::create::enqueue;
 use super::read::{OrderPath, find};
-use super::selection::{check_bounds, check_cause};
+use super::selection::check_options;
 use crate::call::Call;
 use crate::caller::Admin;
 use crate::json::{NoOptions, OptionalBody};
@@ -105,12 +105,9 @@ pub struct RetryOptions {
 }
 
 impl RetryOptions {
-    fn filter(self) -> Result<FailedFilter, ApiError> {
+    fn filter(self) -> FailedFilter {
         let Self { order_ids, created_from, created_before, failed_from, failed_before, user_id, cause, .. } = self;
-        if let Some(cause) = &cause {
-            check_cause(cause).map_err(|rule| ApiError::invalid("#/cause", rule))?;
-        }
-        Ok(FailedFilter { order_ids, created_from, created_before, failed_from, failed_before, user_id, cause })
+        FailedFilter { order_ids, created_from, created_before, failed_from, failed_before, user_id, cause }
     }
 }
 
@@ -183,8 +180,8 @@ pub async fn retry_many(
     OptionalBody(options): OptionalBody<RetryOptions>,
 ) -> Result<Json<RetryReport>, ApiError> {
     let RetryOptions { dry_run, limit, per_second, .. } = options;
-    check_bounds(options.order_ids.as_deref(), limit, per_second)?;
-    let filter = options.filter()?;
+    check_options(options.order_ids.as_deref(), limit, per_second, options.cause.as_deref())?;
+    let filter = options.filter();
     let (matched, causes) = call.store.count_failed(&filter, MAX_CAUSES).await?;
     let mut retried = 0;
     if !dry_run && matched > 0 {

@@ -9,8 +9,13 @@ const MOST: usize = 1000;
 /// The longest text of the filter `cause`, in characters.
 const MAX_CAUSE: usize = 256;
 
-/// Refuses an operator's call with too many orders or too fast a pace, or with none.
-pub fn check_bounds(order_ids: Option<&[OrderId]>, limit: i64, per_second: u32) -> Result<(), ApiError> {
+/// Refuses an operator's call with too many orders or too fast a pace, or with none, and a bad filter by cause. Names all of them.
+pub fn check_options(
+    order_ids: Option<&[OrderId]>,
+    limit: i64,
+    per_second: u32,
+    cause: Option<&str>,
+) -> Result<(), ApiError> {
     let is_within = |number: usize| (1..=MOST).contains(&number);
     let range = "must be from 1 to 1000";
     // A negative number becomes 0, which is out of bounds.
@@ -20,7 +25,9 @@ pub fn check_bounds(order_ids: Option<&[OrderId]>, limit: i64, per_second: u32) 
         ("per_second", Some(usize::try_from(per_second).unwrap_or_default()), range),
     ];
     let bad = checks.into_iter().filter(|(_, number, _)| number.is_some_and(|number| !is_within(number)));
-    let errors = bad.map(|(name, _, rule)| FieldError::new(format!("#/{name}"), rule));
+    let bad_cause = cause.and_then(|text| check_cause(text).err()).map(|rule| ("cause", rule));
+    let broken = bad.map(|(name, _, rule)| (name, rule)).chain(bad_cause);
+    let errors = broken.map(|(name, rule)| FieldError::new(format!("#/{name}"), rule));
     ApiError::unless_valid(Some(()), errors.collect())
 }
 
