@@ -8,7 +8,7 @@ use axum::body::Bytes;
 use axum::routing::put;
 use migrate::MigrateConfig;
 use serde_json::{Value, json};
-use shared::config::ConfigError;
+use shared::config::{ConfigError, Env};
 use shared::deadline::Deadline;
 use tests::{NO_DATABASE, World, assert_members};
 use tokio::io::copy_bidirectional;
@@ -116,6 +116,13 @@ async fn database_that_is_unreachable_or_not_set_is_reported() {
     assert!(failure.starts_with("FAILED: ") && failure.contains("could not reach the database"), "{failure}");
     let answer = ask(MigrateConfig::from_env(&world.env_with(("DATABASE_URL", ""))), "Update").await;
     assert_eq!(said(&answer), "FAILED: DATABASE_URL: is not set");
+}
+
+#[tokio::test]
+async fn bad_time_out_is_reported() {
+    let env = Env::from_iter([NO_DATABASE, ("DATABASE_TLS", "off"), ("FUNCTION_TIMEOUT_SECONDS", "soon")]);
+    let failure = said(&ask(MigrateConfig::from_env(&env), "Create").await);
+    assert!(failure.starts_with("FAILED: FUNCTION_TIMEOUT_SECONDS: is not valid"), "{failure}");
 }
 
 /// The update of a stack from one version of the function to another, each by its ARN, as CloudFormation resolves a version.

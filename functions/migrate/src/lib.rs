@@ -19,7 +19,7 @@ use shared::db::{role, schema};
 use shared::deadline::Deadline;
 use shared::error::Chain;
 
-pub use config::MigrateConfig;
+pub use config::{DEFAULT_TIMEOUT, MigrateConfig};
 
 /// The request of CloudFormation.
 /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-requests.html>
@@ -113,7 +113,7 @@ async fn carry_out(
     if request.is_roll_back() {
         return Ok("the stack rolls back: kept the schema unchanged".to_owned());
     }
-    let MigrateConfig { database, app_role } = config.as_ref().map_err(ToString::to_string)?;
+    let MigrateConfig { database, app_role, .. } = config.as_ref().map_err(ToString::to_string)?;
     if let Some(app_role) = app_role {
         role::prepare(database, app_role, deadline).await?;
     }

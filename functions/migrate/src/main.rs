@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use migrate::{MigrateConfig, ResourceRequest};
-use shared::config::{Env, function_timeout};
+use migrate::{DEFAULT_TIMEOUT, MigrateConfig, ResourceRequest};
+use shared::config::Env;
 use shared::deadline::Deadline;
 use shared::{lifecycle, telemetry};
 
@@ -14,7 +14,7 @@ async fn main() -> Result<(), Error> {
     telemetry::init(&env);
     // A bad configuration is also reported to CloudFormation, which would otherwise wait until it times out.
     let config = Arc::new(MigrateConfig::from_env(&env));
-    let timeout = function_timeout(&env, 240)?;
+    let timeout = config.as_ref().as_ref().map_or(DEFAULT_TIMEOUT, |config| config.timeout);
     let handle = move |LambdaEvent { payload, .. }: LambdaEvent<ResourceRequest>| {
         let config = Arc::clone(&config);
         async move { migrate::handle(&config, payload, Deadline::after(timeout)).await }
