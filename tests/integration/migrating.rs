@@ -1,6 +1,7 @@
 //! The custom resource: its work for CloudFormation's requests, and that it always answers.
 
 use std::net::SocketAddr;
+use std::process::Command;
 use std::time::Duration;
 
 use axum::Router;
@@ -38,7 +39,8 @@ async fn ask_with(
     event["ResponseURL"] = url.into();
     event.as_object_mut().unwrap().extend(changed.as_object().unwrap().clone());
     let deadline = Deadline::after(within);
-    migrate::handle(&config, serde_json::from_value(event).unwrap(), deadline).await.unwrap();
+    let client = migrate::client().unwrap();
+    migrate::handle(&config, &client, serde_json::from_value(event).unwrap(), deadline).await.unwrap();
     serde_json::from_slice(&answers.recv().await.unwrap()).unwrap()
 }
 
@@ -123,6 +125,17 @@ async fn bad_time_out_is_reported() {
     let env = Env::from_iter([NO_DATABASE, ("DATABASE_TLS", "off"), ("FUNCTION_TIMEOUT_SECONDS", "soon")]);
     let failure = said(&ask(MigrateConfig::from_env(&env), "Create").await);
     assert!(failure.starts_with("FAILED: FUNCTION_TIMEOUT_SECONDS: is not valid"), "{failure}");
+}
+
+/// Runs the test above in a process whose environment names a proxy that refuses connections.
+#[test]
+fn answer_goes_through_no_proxy() {
+    let test = ["--exact", "migrating::bad_time_out_is_reported"];
+    let proxy = ["HTTP_PROXY", "http_proxy"].map(|name| (name, "http://127.0.0.1:1"));
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let output = command.args(test).envs(proxy).env_remove("NO_PROXY").env_remove("no_proxy").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("1 passed"), "{said}");
 }
 
 /// The update of a stack from one version of the function to another, each by its ARN, as CloudFormation resolves a version.

@@ -83,9 +83,15 @@ struct ResourceAnswer {
     logical_resource_id: String,
 }
 
+/// Builds the client that sends the answers. It uses no proxy, even if the environment names one.
+pub fn client() -> Result<reqwest::Client, reqwest::Error> {
+    reqwest::Client::builder().no_proxy().timeout(ANSWER_TIMEOUT).build()
+}
+
 /// Handles a request and sends the answer before `deadline`. Fails only if the answer can't be delivered.
 pub async fn handle(
     config: &Result<MigrateConfig, ConfigError>,
+    client: &reqwest::Client,
     request: ResourceRequest,
     deadline: Deadline,
 ) -> Result<(), Error> {
@@ -99,7 +105,7 @@ pub async fn handle(
     };
     let (response_url, answer) = answer(request, status, &reason);
     tracing::info!(answer.status, answer.reason, "answered CloudFormation");
-    deliver(&response_url, &answer).await
+    deliver(client, &response_url, &answer).await
 }
 
 async fn carry_out(
@@ -145,8 +151,7 @@ fn answer(request: ResourceRequest, status: &'static str, reason: &str) -> (Stri
 
 /// Sends the answer. The URL is signed for a request without a content type, so the body is sent as bytes. An error does not show
 /// the URL, because the URL alone authorizes an answer.
-async fn deliver(url: &str, answer: &ResourceAnswer) -> Result<(), Error> {
-    let client = reqwest::Client::builder().timeout(ANSWER_TIMEOUT).build()?;
+async fn deliver(client: &reqwest::Client, url: &str, answer: &ResourceAnswer) -> Result<(), Error> {
     let answered = client.put(url).body(serde_json::to_vec(answer)?).send().await;
     answered.and_then(reqwest::Response::error_for_status).map_err(reqwest::Error::without_url)?;
     Ok(())

@@ -15,9 +15,10 @@ async fn main() -> Result<(), Error> {
     // A bad configuration is also reported to CloudFormation, which would otherwise wait until it times out.
     let config = Arc::new(MigrateConfig::from_env(&env));
     let timeout = config.as_ref().as_ref().map_or(DEFAULT_TIMEOUT, |config| config.timeout);
+    let client = migrate::client()?;
     let handle = move |LambdaEvent { payload, .. }: LambdaEvent<ResourceRequest>| {
-        let config = Arc::clone(&config);
-        async move { migrate::handle(&config, payload, Deadline::after(timeout)).await }
+        let (config, client) = (Arc::clone(&config), client.clone());
+        async move { migrate::handle(&config, &client, payload, Deadline::after(timeout)).await }
     };
     lifecycle::run(service_fn(handle)).await
 }
