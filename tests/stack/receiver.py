@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock
 
 TOLERANCE_SECONDS = 300
-# An order is at most 300 KB.
+# An order is at most 322,000 bytes.
 LONGEST = 1 << 20
 
 
