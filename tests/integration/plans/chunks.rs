@@ -23,10 +23,13 @@ const LARGE_USER: &str =
 /// The arguments of a slice of a hundred pages. Each holds some sixty active orders.
 const SLICE: &str = "'(100,0)', '(200,0)'";
 
-/// The statements of an erasure, for a user with a thousand orders and for the large one, of a retry of the orders of an hour, of a
-/// cancel for the large user, of a list of active orders, and of a sweep: the beginning of each, its arguments, and the most rows and
+/// The arguments of a page of active orders.
+const PAGE: &str = "now(), 'z', 51, 51";
+
+/// The statements of an erasure, for a user with a thousand orders and for the large one, of a retry of the orders of an hour, of
+/// cancels, of lists of active orders, and of a sweep: the beginning of each, its arguments, and the most rows and
 /// pages. `SLICE` stands for one.
-const CHUNKS: [(&str, &str, f64, f64); 15] = [
+pub const CHUNKS: [(&str, &str, f64, f64); 21] = [
     (COUNT, "'user-7', 1000", 1_000.0, 2_000.0),
     (COUNT, "'large', 1000", 42_000.0, 90_000.0),
     (COUNT_WITH_ENDS, "'user-7', 1000", 2_000.0, 6_000.0),
@@ -42,7 +45,13 @@ const CHUNKS: [(&str, &str, f64, f64); 15] = [
         500.0,
     ),
     ("SELECT count(*) AS matched … user_id = $1 LIMIT", "'large', 1", 21_000.0, 5_000.0),
+    ("SELECT count(*) AS matched … AND created_at < $1 LIMIT", "now(), 1", 21_000.0, 5_000.0),
+    ("SELECT order_id FROM order_work AS w CROSS", "'alice', 100", 21_000.0, 5_000.0),
+    ("SELECT order_id FROM orders AS o WHERE failure", "'shop', 'refused', 100", 51_000.0, 60_000.0),
+    ("SELECT s.order_id, … FROM order_work WHERE started_at IS NULL ORDER", "51, 51", 21_000.0, 5_000.0),
+    ("SELECT s.order_id, … FROM order_work WHERE started_at IS NULL AND (", PAGE, 21_000.0, 5_000.0),
     ("SELECT s.order_id, … FROM order_work WHERE started_at IS NOT NULL ORDER", "51, 51", 21_000.0, 5_000.0),
+    ("SELECT s.order_id, … FROM order_work WHERE started_at IS NOT NULL AND (", PAGE, 21_000.0, 5_000.0),
     ("SELECT extract(epoch FROM now() - paused_at)", "SLICE, 180, 600", 7_000.0, 150.0),
     ("WITH chosen AS ( SELECT order_id FROM order_work", "SLICE, 0, 100", 8_000.0, 6_000.0),
     ("SELECT order_id, (SELECT … = scheduled", "SLICE, 600, 100", 7_000.0, 600.0),

@@ -6,7 +6,7 @@ const FINISHED: &str = "IDS, array_fill(1, ARRAY[SIZE]), array_fill(NULL::text, 
 /// The statements of the hot path: the name and the beginning of each, its arguments as SQL, and its number of orders, unless it has
 /// a batch of them. `IDS` stands for the batch, `ENDED`, `FAILED` and `PENDING` for one of such orders, `SIZE` for its size and `WORKER` for
 /// the worker that holds it. After a beginning, each ` … ` is followed by another part of the statement.
-pub const HOT: [(&str, &str, &str, Option<i64>); 36] = [
+pub const HOT: [(&str, &str, &str, Option<i64>); 53] = [
     ("create", "WITH inserted AS … VALUES", "'new', 'alice', ARRAY['a'], 1, 'EUR', NULL, NULL, NULL, 2", Some(1)),
     (
         "create a batch",
@@ -19,6 +19,7 @@ pub const HOT: [(&str, &str, &str, Option<i64>); 36] = [
     ("get an order", "SELECT s.order_id, … AS s WHERE s.order_id", "'m-500000', NULL", Some(1)),
     ("get a status", "SELECT status,", "'m-500000', NULL", Some(1)),
     ("get a history", "SELECT s.created_at, s.started_at", "'m-500000', NULL", Some(1)),
+    ("get the last cause", "SELECT CASE WHEN event = 'attempt_failed'", "'m-500000'", Some(1)),
     // With the token of the orders it claims them again. With an order that has ended, it also looks for others.
     ("claim", "WITH due AS", "array_append(IDS, 'm-1'), WORKER, 30, 5", None),
     ("claim after a lease", "WITH lapsed AS", "IDS, gen_random_uuid(), 30", None),
@@ -31,11 +32,19 @@ pub const HOT: [(&str, &str, &str, Option<i64>); 36] = [
     ),
     ("finish", "WITH done AS … RETURNING o.order_id, o.failure", FINISHED, None),
     ("cancel a user's", "WITH held AS … SET cancelled … order_id )", "PENDING, 'alice', 'olga', NULL", Some(40)),
+    (
+        "cancel and keep the ends",
+        "WITH held AS … SET cancelled … retries )",
+        "PENDING, 'alice', 'olga', NULL",
+        Some(40),
+    ),
     ("finish and keep the ends", "WITH done AS … INSERT INTO order_ends", FINISHED, None),
     ("find ends", "SELECT s.order_id … FROM order_ends AS e JOIN", "ENDED", None),
     ("delete ends", "DELETE FROM order_ends", "ENDED, array_fill(1, ARRAY[SIZE])", None),
     ("find old ends", "SELECT order_id, ctid", "0, '(0,0)'", Some(2000)),
     ("find active orders", "SELECT order_id, (SELECT … = order_work", "IDS", None),
+    ("mark enqueued", "WITH held AS … SET requeued_at = now()", "IDS", None),
+    ("undo a requeue", "WITH held AS … SET requeued_at = NULL", "IDS", None),
     ("retry", "WITH held AS ( SELECT order_id, started_at", "FAILED, 1, 'olga', NULL", None),
     ("cancel many", "WITH held AS … SET cancelled … order_id )", "PENDING, NULL, 'olga', NULL", Some(40)),
     // Lists: a scan reads 2,000 orders, and a page of the others as many as it shows.
@@ -44,6 +53,24 @@ pub const HOT: [(&str, &str, &str, Option<i64>); 36] = [
     ("list a small user's newest orders", "SELECT s.order_id, … AND user_id <= $1 ORDER", "'user-7', 51, 51", Some(51)),
     ("list failed orders", "SELECT s.order_id, … WHERE failure IS NOT NULL ORDER", "51, 51", Some(51)),
     ("list cancelled orders", "SELECT s.order_id, … WHERE cancelled ORDER", "51, 51", Some(51)),
+    (
+        "page all orders",
+        "SELECT s.order_id, … FROM orders WHERE (created_at, order_id) <",
+        "now() - interval '500000 s', 'm', 51, 51",
+        Some(51),
+    ),
+    (
+        "page failed orders",
+        "SELECT s.order_id, … WHERE failure IS NOT NULL AND (created_at, order_id) <",
+        "now() - interval '500000 s', 'm', 51, 51",
+        Some(51),
+    ),
+    (
+        "page cancelled orders",
+        "SELECT s.order_id, … WHERE cancelled AND (created_at, order_id) <",
+        "now() - interval '500000 s', 'm', 51, 51",
+        Some(51),
+    ),
     ("list completed orders", "WITH page AS … FROM orders ORDER", "2000, 'completed', 51", Some(2_000)),
     (
         "list a user's completed orders",
@@ -51,8 +78,50 @@ pub const HOT: [(&str, &str, &str, Option<i64>); 36] = [
         "'shop', 2000, 'completed', 51",
         Some(51),
     ),
+    (
+        "page completed orders",
+        "WITH page AS … FROM orders WHERE (created_at, order_id) <",
+        "now() - interval '500000 s', 'm', 2000, 'completed', 51",
+        Some(2_000),
+    ),
+    (
+        "page a user's completed orders",
+        "WITH page AS … (user_id, created_at, order_id) <",
+        "'shop', now() - interval '500000 s', 'm', 2000, 'completed', 51",
+        Some(51),
+    ),
+    (
+        "list a user's range of completed orders",
+        "WITH page AS … (user_id, created_at) >=",
+        "'shop', now() - interval '600000 s', now() - interval '500000 s', 2000, 'completed', 51",
+        Some(51),
+    ),
     ("list by identifiers", "SELECT s.order_id, … AS named LIMIT", "IDS, 2000, 51", None),
     ("list a user's by identifiers", "SELECT s.order_id, … AS named WHERE user_id", "'alice', IDS, 2000, 51", None),
+    (
+        "page by identifiers",
+        "SELECT s.order_id, … AS named WHERE (created_at, order_id) <",
+        "IDS, now(), 'z', 2000, 51",
+        None,
+    ),
+    (
+        "list a range by identifiers",
+        "SELECT s.order_id, … AS named WHERE (created_at) >= ($2) AND (created_at) <",
+        "IDS, now() - interval '1 day', now(), 2000, 'busy', 51",
+        None,
+    ),
+    (
+        "page a range by identifiers",
+        "SELECT s.order_id, … AS named WHERE (created_at) >= ($2) AND (created_at, order_id) <",
+        "IDS, now() - interval '1 day', now(), 'z', 2000, 'busy', 51",
+        None,
+    ),
+    (
+        "list a user's range by identifiers",
+        "SELECT s.order_id, … AS named WHERE (user_id, created_at) >=",
+        "'alice', IDS, now() - interval '1 day', now(), 2000, 'busy', 51",
+        None,
+    ),
     ("retry a user's by identifiers", "SELECT failure, … OFFSET 0) AS o", "IDS, 'alice', 20", None),
     ("cancel a user's by identifiers", "SELECT count(*) AS matched … order_id = ANY", "'alice', IDS, 1", None),
     (
@@ -64,6 +133,18 @@ pub const HOT: [(&str, &str, &str, Option<i64>); 36] = [
     (
         "page a range",
         "SELECT s.order_id, … FROM orders WHERE (created_at) >= ($1) AND (created_at, order_id) <",
+        "now() - interval '600000 s', now() - interval '550000 s', 'm', 51, 51",
+        Some(51),
+    ),
+    (
+        "list a range of failed orders",
+        "SELECT s.order_id, … failure IS NOT NULL AND (created_at) >= ($1) AND (created_at) <",
+        "now() - interval '600000 s', now() - interval '500000 s', 51, 51",
+        Some(51),
+    ),
+    (
+        "page a range of failed orders",
+        "SELECT s.order_id, … failure IS NOT NULL AND (created_at) >= ($1) AND (created_at, order_id) <",
         "now() - interval '600000 s', now() - interval '550000 s', 'm', 51, 51",
         Some(51),
     ),
@@ -80,7 +161,25 @@ pub const HOT: [(&str, &str, &str, Option<i64>); 36] = [
         Some(51),
     ),
     ("list a cause", "WITH page AS … WHERE failure IS NOT NULL ORDER", "2000, 'no such cause', 51", Some(2_000)),
+    (
+        "page a cause",
+        "WITH page AS … failure IS NOT NULL AND (created_at, order_id) <",
+        "now() - interval '500000 s', 'm', 2000, 'no such cause', 51",
+        Some(2_000),
+    ),
     ("list a user's cause", "WITH page AS … <= $1 ORDER … strpos", "'shop', 2000, 'no such cause', 51", Some(2_000)),
+];
+
+/// The statements that have no bound here, each with the reason.
+pub const UNBOUNDED: [(&str, &str); 8] = [
+    ("SELECT current_setting", "reads no table"),
+    ("WITH active AS", "GET /metrics counts the active orders and reads the statistics by minute"),
+    ("WITH outcome AS MATERIALIZED", "GET /metrics?hours= reads the statistics by hour"),
+    ("SELECT coalesce(extract(epoch FROM now() - min(ended_at))", "reads the ends that are not announced yet"),
+    ("UPDATE processing_pause", "changes the only row of its table"),
+    ("WITH pause AS", "changes the only row of its table"),
+    ("WITH outcome AS ( DELETE", "a test of its own: `fold_beside_a_held_snapshot_reads_no_folded_outcomes`"),
+    ("SELECT deleted,", "no plan shows what runs within a function: `rows_of_retention` counts it"),
 ];
 
 /// The states of the statistics, each with the SQL that creates it.
