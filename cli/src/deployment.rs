@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn shell_that_has_read_the_file_of_another_deployment_names_none() {
+    fn shell_with_the_file_of_another_deployment_names_none() {
         let shell = [("API_URL", "https://other"), ("TOKEN_ADMIN", "other"), ("STACK_DIR", "/nowhere")];
         assert_eq!(find(&Target::default(), &shell).err().unwrap(), NO_URL);
         let file = written("API_URL=https://this\n");

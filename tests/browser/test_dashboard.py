@@ -199,7 +199,7 @@ def test_causes_are_read_again_when_the_service_wants_it(visit):
         assert len(calls) == number
 
 
-def test_causes_are_read_again_after_the_clock_of_the_device_is_set_back(visit):
+def test_causes_are_read_again_after_the_device_clock_is_set_back(visit):
     dashboard = visit()
     dashboard.page.clock.install(time=datetime.now(UTC) + timedelta(days=2))
     dashboard.sign_in()

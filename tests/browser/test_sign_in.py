@@ -84,7 +84,7 @@ def test_token_can_be_pasted_and_an_invalid_one_is_refused(visit):
     assert dashboard.page.get_by_label("Access token").input_value() == ""
 
 
-def test_wrong_clock_of_the_device_is_named_and_not_used_until_it_is_right(visit):
+def test_wrong_device_clock_is_named_and_not_used_until_it_is_right(visit):
     dashboard = visit()
     dashboard.page.clock.set_system_time(datetime.now(UTC) + timedelta(days=2))
     dashboard.sign_in().sees("live")

@@ -98,7 +98,7 @@ async fn idempotency_key_identifies_each_order_of_a_repeated_batch() {
 }
 
 #[tokio::test]
-async fn part_of_a_batch_is_accepted_only_without_the_key_of_the_batch() {
+async fn part_of_a_batch_is_accepted_only_without_the_batch_key() {
     let world = World::new().await;
     let send = async |orders: &[Value], key: &str| {
         let batch = post("/orders/batch", &json!({"orders": orders}));

@@ -120,7 +120,7 @@ fn readme_names_the_required_versions_and_every_folder_of_tests() {
 
 /// A variable has an underscore in its name, but for a few. AWS's own need no row.
 #[test]
-fn page_of_the_configuration_names_the_variables_that_functions_read() {
+fn configuration_page_names_the_variables_that_functions_read() {
     let is_variable = |word: &&str| {
         let is_own = !["AWS_", "RUST_"].iter().any(|start| word.starts_with(start));
         is_own && word.trim_matches('_').contains('_') && word.chars().all(|c| c.is_ascii_uppercase() || c == '_')

@@ -280,7 +280,7 @@ async fn redrive_leaves_the_letter_of_an_order_that_a_worker_holds() {
 }
 
 #[tokio::test]
-async fn redrive_leaves_the_letter_of_an_order_whose_message_is_refused() {
+async fn redrive_leaves_the_letter_of_an_order_it_can_not_enqueue() {
     let world = World::new().await;
     world.create("o-1").await;
     world.send_dead_letter("o-1").await;

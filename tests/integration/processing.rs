@@ -274,7 +274,7 @@ async fn order_whose_dead_letter_is_refused_keeps_its_last_cause() {
 }
 
 #[tokio::test]
-async fn claim_of_an_expired_lease_that_fails_costs_the_other_orders_no_attempt() {
+async fn failed_claim_of_an_expired_lease_costs_others_no_attempt() {
     let world = World::new().await;
     for id in ["expired", "fresh"] {
         world.create(id).await;

@@ -154,7 +154,7 @@ async fn waiting_for_its_time_is_neither_overdue_nor_queueing() {
 }
 
 #[tokio::test]
-async fn retried_order_has_one_message_and_did_not_queue_before_its_time() {
+async fn retried_order_has_one_message_and_queues_from_its_due_time() {
     let world = World::new().await;
     place(&world, "o-1", 3600).await;
     world.let_pass(3601.0).await;

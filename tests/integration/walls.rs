@@ -1,4 +1,4 @@
-//! The walls between the parts: which files may depend on which. A breach is named by its file.
+//! The walls between the parts: which files may depend on which. A breach is named by its file. And the length of the tests' names.
 
 use std::fs::{read_dir, read_to_string};
 use std::path::{Path, PathBuf};
@@ -48,11 +48,21 @@ const WALLS: [Wall; 11] = [
     Wall { text: "thread::sleep", inside: &[], rule: "a wait is a delayed message or a timer, and blocks no thread" },
 ];
 
+/// All code that has tests, from this package.
+const TESTED: [&str; 4] = ["../functions", "../shared", "../cli", "."];
+
+/// The most characters of a test's name.
+const LONGEST_NAME: usize = 60;
+
 /// The Rust files below a folder, without the build results.
 pub fn files(folder: &Path) -> Vec<PathBuf> {
+    files_of("rs", folder)
+}
+
+fn files_of(language: &str, folder: &Path) -> Vec<PathBuf> {
     let entries = read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let below = entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] });
-    below.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
+    let below = entries.flat_map(|path| if path.is_dir() { files_of(language, &path) } else { vec![path] });
+    below.filter(|path| path.extension().is_some_and(|extension| extension == language)).collect()
 }
 
 /// The lines of code: without comments.
@@ -99,6 +109,40 @@ fn neither_functions_nor_cli_depend_on_a_function() {
         assert!(manifest.contains("\nshared.workspace"), "{} does not name its dependencies so", package.display());
         assert!(!functions.iter().any(needs), "{} depends on a function", package.display());
     }
+}
+
+/// The names of the tests in a file of Rust or of Python.
+fn tests_of(text: &str) -> Vec<&str> {
+    let mut is_test = false;
+    let names = text.lines().map(str::trim_start).filter_map(|line| {
+        is_test |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+        let name = match line.split_once("fn ") {
+            Some((_, name)) if is_test => name,
+            _ => line.strip_prefix("def test_")?,
+        };
+        is_test = false;
+        name.split('(').next()
+    });
+    names.collect()
+}
+
+#[test]
+fn name_of_a_test_has_at_most_sixty_characters() {
+    let paths = ["rs", "py"].map(|language| TESTED.map(|folder| files_of(language, Path::new(folder))).concat());
+    for (paths, least) in paths.iter().zip([500, 20]) {
+        let texts: Vec<_> = paths.iter().map(|path| read_to_string(path).unwrap()).collect();
+        let names: Vec<_> = texts.iter().flat_map(|text| tests_of(text)).collect();
+        assert!(names.len() > least, "{names:?}");
+        let long: Vec<_> = names.into_iter().filter(|name| name.len() > LONGEST_NAME).collect();
+        assert_eq!(long, [""; 0]);
+    }
+}
+
+#[test]
+fn test_is_found_by_its_attribute_or_its_prefix() {
+    let rust = "#[tokio::test(start_paused = true)]\n#[ignore = \"a reason\"]\nasync fn one() {\nfn other() {\n#[test]\nfn two() {";
+    assert_eq!(tests_of(rust), ["one", "two"]);
+    assert_eq!(tests_of("def test_three(visit):\n    pass\n\ndef other():\n    pass"), ["three"]);
 }
 
 #[test]

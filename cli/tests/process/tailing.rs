@@ -75,7 +75,7 @@ fn tail_shows_what_a_list_says_before_it_reads_other_orders() {
 }
 
 #[test]
-fn tail_shows_the_outcome_of_a_retry_that_ends_between_two_polls() {
+fn tail_shows_the_outcome_of_a_retry_that_ends_between_polls() {
     let api = Api::start(Manner::Sound);
     api.add("o-1");
     let (child, next) = following(&api, &["tail"]);
@@ -92,7 +92,7 @@ fn tail_shows_the_outcome_of_a_retry_that_ends_between_two_polls() {
 }
 
 #[test]
-fn tail_shows_an_order_that_is_committed_after_many_younger_ones() {
+fn tail_shows_an_order_that_is_committed_after_many_newer_ones() {
     let api = Api::start(Manner::Sound);
     let add = |order_id: &str, millisecond: u32| {
         api.add_created(order_id, &format!("2026-01-01T00:00:00.{millisecond:03}Z"));

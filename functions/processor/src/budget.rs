@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn bus_has_time_for_a_second_attempt_and_costs_a_batch_two_seconds() {
+    async fn bus_has_two_seconds_of_a_batch_and_time_for_two_attempts() {
         let bus = of_bus(of_events(of_batch(Duration::from_secs(15)))).remaining();
         assert_eq!(bus, Duration::from_secs(2));
         assert!(bus >= SECOND_ATTEMPT + Duration::from_millis(300));

@@ -11,7 +11,7 @@ fn with_database(url: &str) -> Patient {
 }
 
 #[tokio::test]
-async fn doctor_finds_each_fault_of_the_schema_and_too_few_connections() {
+async fn doctor_finds_faults_of_the_schema_and_too_few_connections() {
     let limit = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I CONNECTION LIMIT 2', current_database()); END $$";
     let version = |change: &str| format!("UPDATE refinery_schema_history SET version = version {change}");
     for (sql, check, what, remedy) in [

@@ -75,7 +75,7 @@ headers, body, secret = json.loads(sys.argv[1]), sys.argv[2].encode(), sys.argv[
 }
 
 #[tokio::test]
-async fn example_endpoint_acts_once_for_signed_bytes_whatever_the_key_in_the_header() {
+async fn example_endpoint_acts_once_even_if_the_header_key_differs() {
     let script = "receiver.Receiver.key = secret.encode()
 server = receiver.ThreadingHTTPServer(('127.0.0.1', 0), receiver.Receiver)
 threading.Thread(target=server.serve_forever, daemon=True).start()
