@@ -1,4 +1,4 @@
-//! The walls between the parts: which files may depend on which. A breach is named by its file. And the length of the tests' names.
+//! The walls between the parts: which files may depend on which. A breach is named by its file. And the length of files and of tests' names.
 
 use std::fs::{read_dir, read_to_string};
 use std::path::{Path, PathBuf};
@@ -50,6 +50,9 @@ const WALLS: [Wall; 11] = [
 
 /// All code that has tests, from this package.
 const TESTED: [&str; 4] = ["../functions", "../shared", "../cli", "."];
+
+/// The most lines of code of a file whose header gives no reason for more.
+const LONGEST_FILE: usize = 250;
 
 /// The most characters of a test's name.
 const LONGEST_NAME: usize = 60;
@@ -136,6 +139,25 @@ fn name_of_a_test_has_at_most_sixty_characters() {
         let long: Vec<_> = names.into_iter().filter(|name| name.len() > LONGEST_NAME).collect();
         assert_eq!(long, [""; 0]);
     }
+}
+
+/// Whether a file has more lines of code than its header allows: a sentence there that contains "250 lines" is a reason for more.
+fn is_too_long(text: &str) -> bool {
+    let header = text.lines().take_while(|line| line.starts_with("//!"));
+    let has_reason = header.map(|line| &line[3..]).collect::<String>().contains("250 lines");
+    !has_reason && code(text).filter(|line| !line.trim().is_empty()).count() > LONGEST_FILE
+}
+
+#[test]
+fn file_is_short_or_its_header_says_why_not() {
+    let paths = TESTED.map(|folder| files(Path::new(folder))).concat();
+    let too_long: Vec<_> = paths.iter().filter(|path| is_too_long(&read_to_string(path).unwrap())).collect();
+    assert!(too_long.is_empty(), "{too_long:?}");
+    let long = format!("\n{}", "let x = 1;\n\n// Why.\n".repeat(LONGEST_FILE + 1));
+    assert!(is_too_long(&long) && !is_too_long(&long.replacen("let", "//", 1)));
+    assert!(!is_too_long(&format!(
+        "//! All of it.\n//! It has more than 250\n//! lines, because they are one table.{long}"
+    )));
 }
 
 #[test]
