@@ -25,13 +25,13 @@ async fn amount_has_exactly_the_decimals_of_its_currency() {
     let shown = |order: &Value| (order["total_amount"].clone(), order["currency"].clone());
     for (order_id, more, amount, currency) in &cases {
         let expected = (json!(amount), json!(currency));
-        let placed = world.post("/orders", &order_with(order_id, more)).await.expect(201);
-        assert_eq!((shown(&placed), shown(&read(&world, order_id).await)), (expected.clone(), expected), "{order_id}");
+        let created = world.post("/orders", &order_with(order_id, more)).await.expect(201);
+        assert_eq!((shown(&created), shown(&read(&world, order_id).await)), (expected.clone(), expected), "{order_id}");
     }
     let batch: Vec<_> =
         cases.iter().map(|(order_id, more, ..)| order_with(&format!("batch-{order_id}"), more)).collect();
-    let placed = world.post("/orders/batch", &json!({"orders": batch})).await.expect(200);
-    for (result, (_, _, amount, currency)) in placed["results"].as_array().unwrap().iter().zip(&cases) {
+    let created = world.post("/orders/batch", &json!({"orders": batch})).await.expect(200);
+    for (result, (_, _, amount, currency)) in created["results"].as_array().unwrap().iter().zip(&cases) {
         assert_eq!(shown(&result["order"]), (json!(amount), json!(currency)), "{result}");
     }
     let listed = world.get("/orders?limit=200").await.expect(200);
@@ -56,13 +56,13 @@ async fn repeat_has_the_same_currency_metadata_and_time() {
     let world = World::new().await;
     let time = "2026-01-01T12:00:00.123456Z";
     let full = json!({"currency": "USD", "metadata": {"b": "2", "a": "1"}, "process_after": time});
-    let placed = world.post("/orders", &order_with("o-1", &full)).await.expect(201);
+    let created = world.post("/orders", &order_with("o-1", &full)).await.expect(201);
     for same in [
         json!({"currency": "USD", "metadata": {"a": "1", "b": "2"}, "process_after": time}),
         json!({"currency": "USD", "metadata": {"b": "2", "a": "1"}, "process_after": "2026-01-01T13:00:00.1234567+01:00"}),
     ] {
         let again = world.post("/orders", &order_with("o-1", &same)).await.expect(200);
-        assert_eq!(again, placed);
+        assert_eq!(again, created);
     }
     for other in [
         json!({"metadata": {"b": "2", "a": "1"}, "process_after": time}),
@@ -93,8 +93,8 @@ async fn metadata_comes_back_as_it_was_sent() {
         let more = json!({"metadata": metadata});
         assert_eq!(world.post("/orders", &order_with(order_id, &more)).await.expect(201)["metadata"], metadata);
         let batch = json!({"orders": [order_with(&format!("batch-{order_id}"), &more)]});
-        let placed = world.post("/orders/batch", &batch).await.expect(200);
-        assert_eq!(placed["results"][0]["order"]["metadata"], metadata, "{placed}");
+        let created = world.post("/orders/batch", &batch).await.expect(200);
+        assert_eq!(created["results"][0]["order"]["metadata"], metadata, "{created}");
         for order_id in [order_id, &format!("batch-{order_id}")] {
             assert_eq!(read(&world, order_id).await["metadata"], metadata);
         }

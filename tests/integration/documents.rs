@@ -32,9 +32,9 @@ pub fn anchor(heading: &str) -> String {
 }
 
 /// Whether a document has a heading with this anchor.
-fn has_anchor(document: &Path, wanted: &str) -> bool {
+fn has_anchor(document: &Path, expected: &str) -> bool {
     let text = read_to_string(document).unwrap();
-    text.lines().any(|line| line.starts_with('#') && anchor(line.trim_start_matches('#')) == wanted)
+    text.lines().any(|line| line.starts_with('#') && anchor(line.trim_start_matches('#')) == expected)
 }
 
 fn is_valid(document: &Path, link: &str) -> bool {

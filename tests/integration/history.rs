@@ -18,7 +18,7 @@ async fn history(world: &World, order_id: &str) -> Value {
 }
 
 /// The changes as `change attempt by`, in their order.
-async fn told(world: &World, order_id: &str) -> Vec<String> {
+async fn changes(world: &World, order_id: &str) -> Vec<String> {
     let history = history(world, order_id).await;
     let changes = history["changes"].as_array().unwrap();
     let times: Vec<_> = changes.iter().map(|change| change["at"].as_str().unwrap()).collect();
@@ -39,10 +39,10 @@ async fn ordinary_order_has_a_history_and_stores_none() {
     let world = World::new().await;
     world.create("o-1").await;
     handle(&world.processor(Duration::from_secs(1)), &["o-1"]).await;
-    assert_eq!(told(&world, "o-1").await, ["created null caller", "started 1 processor"]);
+    assert_eq!(changes(&world, "o-1").await, ["created null caller", "started 1 processor"]);
     world.let_pass(5.0).await;
     handle(&world.processor(Duration::from_secs(1)), &["o-1"]).await;
-    assert_eq!(told(&world, "o-1").await, ["created null caller", "started 1 processor", "completed 1 processor"]);
+    assert_eq!(changes(&world, "o-1").await, ["created null caller", "started 1 processor", "completed 1 processor"]);
     world.create("o-2").await;
     world.refuse(&["o-2"], "refused").await;
     let history = history(&world, "o-2").await;
@@ -72,7 +72,7 @@ async fn failed_attempts_a_retry_and_its_author_are_recorded() {
         "started 1 processor",
         "completed 1 processor",
     ];
-    assert_eq!(told(&world, "o-1").await, expected);
+    assert_eq!(changes(&world, "o-1").await, expected);
     let history = history(&world, "o-1").await;
     let change = |index: usize| &history["changes"][index];
     assert_eq!((&change(2)["cause"], &change(3)["cause"]), (&json!("the shop is busy"), &json!("refused")));
@@ -93,7 +93,7 @@ async fn worker_that_dies_leaves_a_failed_attempt() {
     assert_eq!(last_cause.as_deref(), Some("the worker ended without an outcome"));
     let expected =
         ["created null caller", "started 1 processor", "attempt_failed 1 processor", "completed 2 processor"];
-    assert_eq!(told(&world, "o-1").await, expected);
+    assert_eq!(changes(&world, "o-1").await, expected);
     assert_eq!(history(&world, "o-1").await["changes"][2]["cause"], "the worker ended without an outcome");
 }
 
@@ -123,7 +123,7 @@ async fn cancel_shows_its_author_only_to_permitted_readers() {
     ] {
         world.create(order_id).await;
         call(&world, shop(client), "POST", &format!("/orders/{order_id}/cancel")).await.expect(200);
-        assert_eq!(told(&world, order_id).await, ["created null caller", "cancelled null caller"]);
+        assert_eq!(changes(&world, order_id).await, ["created null caller", "cancelled null caller"]);
         let change = &history(&world, order_id).await["changes"][1];
         assert_eq!((&change["subject"], &change["client"]), (&json!("shop"), &stored), "{order_id}");
     }
@@ -147,7 +147,7 @@ async fn requeues_are_recorded_and_those_that_the_queue_refused_too() {
     assert_eq!(world.sweep().await.requeued, 1);
     let expected =
         ["created null caller", "requeued null sweeper", "requeue_failed null sweeper", "requeued null sweeper"];
-    assert_eq!(told(&world, "o-1").await, expected);
+    assert_eq!(changes(&world, "o-1").await, expected);
 }
 
 #[tokio::test]
@@ -175,8 +175,8 @@ async fn history_is_bounded_and_says_what_it_left_out() {
     world.post("/orders/o-1/cancel", &json!({})).await.expect(200);
     assert_eq!(events(&world).await, 201);
     // The second retry is not recorded, and so the start and the failure before it are not either.
-    let told = told(&world, "o-1").await;
-    let count = |change: &str| told.iter().filter(|line| line.starts_with(change)).count();
-    assert_eq!(["created ", "started ", "failed ", "retried ", "cancelled "].map(count), [1; 5], "{told:?}");
-    assert_eq!(told.last().unwrap(), "cancelled null caller");
+    let changes = changes(&world, "o-1").await;
+    let count = |change: &str| changes.iter().filter(|line| line.starts_with(change)).count();
+    assert_eq!(["created ", "started ", "failed ", "retried ", "cancelled "].map(count), [1; 5], "{changes:?}");
+    assert_eq!(changes.last().unwrap(), "cancelled null caller");
 }

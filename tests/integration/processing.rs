@@ -92,7 +92,7 @@ async fn order_that_waits_for_long_gets_a_new_message() {
 }
 
 #[tokio::test]
-async fn early_message_is_sent_again_for_the_due_time() {
+async fn message_that_is_not_due_is_sent_again_for_the_due_time() {
     let world = World::with(&[("CANCEL_WINDOW_SECONDS", "30")]).await;
     world.create("o-1").await;
     let before = world.queue_depth().await;

@@ -21,7 +21,7 @@ fn scheduled(order_id: &str, seconds: u64) -> Value {
     order_with(order_id, &json!({"process_after": time.format(&Rfc3339).unwrap()}))
 }
 
-async fn place(world: &World, order_id: &str, seconds: u64) -> Value {
+async fn create(world: &World, order_id: &str, seconds: u64) -> Value {
     world.post("/orders", &scheduled(order_id, seconds)).await.expect(201)
 }
 
@@ -34,9 +34,9 @@ async fn sweep(world: &World) -> (usize, usize) {
 #[tokio::test]
 async fn order_is_processed_at_its_time_and_once() {
     let world = World::new().await;
-    let placed = place(&world, "o-1", 600).await;
-    assert_eq!((&placed["status"], &placed["next"]), (&json!("pending"), &json!(["cancel"])));
-    assert_eq!(placed["process_after"].as_str().unwrap().len(), "2026-11-24T10:51:00.366368Z".len());
+    let created = create(&world, "o-1", 600).await;
+    assert_eq!((&created["status"], &created["next"]), (&json!("pending"), &json!(["cancel"])));
+    assert_eq!(created["process_after"].as_str().unwrap().len(), "2026-11-24T10:51:00.366368Z".len());
     world.process(&["o-1"]).await;
     assert_eq!(world.status("o-1").await, "pending");
     world.let_pass(595.0).await;
@@ -52,9 +52,9 @@ async fn order_is_processed_at_its_time_and_once() {
 #[tokio::test]
 async fn near_order_has_a_message_and_a_far_one_none() {
     let world = World::new().await;
-    place(&world, "near", 14 * MINUTE).await;
+    create(&world, "near", 14 * MINUTE).await;
     assert_eq!((world.queue_depth().await, world.delayed().await), (1, 1));
-    place(&world, "far", 16 * MINUTE).await;
+    create(&world, "far", 16 * MINUTE).await;
     world.post("/orders", &scheduled("far-too", 30 * 24 * 60 * MINUTE - 5)).await.expect(201);
     let orders = ["batch-far", "batch-near"].map(|id| scheduled(id, if id == "batch-far" { 3600 } else { 60 }));
     assert_eq!(world.post("/orders/batch", &json!({"orders": orders})).await.expect(200)["accepted"], 2);
@@ -64,8 +64,8 @@ async fn near_order_has_a_message_and_a_far_one_none() {
 #[tokio::test]
 async fn sweeper_sends_the_message_before_the_order_is_due() {
     let world = World::new().await;
-    place(&world, "o-1", 25 * MINUTE).await;
-    place(&world, "o-2", 26 * MINUTE).await;
+    create(&world, "o-1", 25 * MINUTE).await;
+    create(&world, "o-2", 26 * MINUTE).await;
     assert_eq!(sweep(&world).await, (0, 0));
     world.let_pass(15.5 * 60.0).await;
     assert_eq!(sweep(&world).await, (1, 0), "o-2 is due in eleven minutes");
@@ -81,8 +81,8 @@ async fn sweeper_sends_the_message_before_the_order_is_due() {
 #[tokio::test]
 async fn lost_message_of_a_scheduled_order_is_found() {
     let world = World::new().await;
-    place(&world, "far", 25 * MINUTE).await;
-    place(&world, "near", 10 * MINUTE).await;
+    create(&world, "far", 25 * MINUTE).await;
+    create(&world, "near", 10 * MINUTE).await;
     world.let_pass(16.0 * 60.0).await;
     assert_eq!(sweep(&world).await, (1, 1), "the message of `near` is overdue");
     world.let_pass(9.0 * 60.0 + 181.0).await;
@@ -92,7 +92,7 @@ async fn lost_message_of_a_scheduled_order_is_found() {
 #[tokio::test]
 async fn sweeper_that_comes_late_sends_the_message_at_once() {
     let world = World::new().await;
-    place(&world, "o-1", 25 * MINUTE).await;
+    create(&world, "o-1", 25 * MINUTE).await;
     world.let_pass(25.0 * 60.0 + 10.0).await;
     assert_eq!(sweep(&world).await, (1, 0));
     assert_eq!(world.receive().await.as_deref(), Some("o-1"));
@@ -101,7 +101,7 @@ async fn sweeper_that_comes_late_sends_the_message_at_once() {
 #[tokio::test]
 async fn refused_message_is_sent_by_the_next_sweep() {
     let world = World::new().await;
-    place(&world, "o-1", 25 * MINUTE).await;
+    create(&world, "o-1", 25 * MINUTE).await;
     world.let_pass(20.0 * 60.0).await;
     let swept = Sweeper::from_env(&world.env_with(NO_AWS)).unwrap().sweep().await.unwrap();
     assert_eq!((swept.enqueued, swept.unsent), (0, 1));
@@ -113,7 +113,7 @@ async fn refused_message_is_sent_by_the_next_sweep() {
 #[tokio::test]
 async fn scheduled_order_has_no_message_after_a_retry_or_a_redrive() {
     let world = World::new().await;
-    place(&world, "far", 30 * MINUTE).await;
+    create(&world, "far", 30 * MINUTE).await;
     assert_eq!(world.post("/orders/far/retry", &json!({})).await.expect(200)["status"], "pending");
     world.send_dead_letter("far").await;
     let report = world.post("/dead-letters/redrive", &json!({"dry_run": false})).await.expect(200);
@@ -124,7 +124,7 @@ async fn scheduled_order_has_no_message_after_a_retry_or_a_redrive() {
 #[tokio::test]
 async fn scheduled_order_can_be_cancelled_until_its_time() {
     let world = World::new().await;
-    place(&world, "o-1", 25 * MINUTE).await;
+    create(&world, "o-1", 25 * MINUTE).await;
     world.let_pass(24.0 * 60.0).await;
     let cancelled = world.post("/orders/o-1/cancel", &json!({})).await.expect(200);
     assert_eq!(cancelled["status"], "cancelled");
@@ -137,7 +137,7 @@ async fn scheduled_order_can_be_cancelled_until_its_time() {
 #[tokio::test]
 async fn waiting_for_its_time_is_neither_overdue_nor_queueing() {
     let world = World::new().await;
-    place(&world, "o-1", 3600).await;
+    create(&world, "o-1", 3600).await;
     world.create("o-2").await;
     let metrics = world.get("/metrics").await.expect(200);
     assert_eq!((&metrics["scheduled"], &metrics["status_counts"]["pending"]), (&json!(1), &json!(2)));
@@ -156,7 +156,7 @@ async fn waiting_for_its_time_is_neither_overdue_nor_queueing() {
 #[tokio::test]
 async fn retried_order_has_one_message_and_queues_from_its_due_time() {
     let world = World::new().await;
-    place(&world, "o-1", 3600).await;
+    create(&world, "o-1", 3600).await;
     world.let_pass(3601.0).await;
     world.refuse(&["o-1"], "refused").await;
     world.post("/orders/o-1/retry", &json!({})).await.expect(200);
@@ -178,7 +178,7 @@ async fn scheduled_orders_do_not_count_as_missing_messages() {
 #[tokio::test]
 async fn redriven_order_gets_a_message_for_its_time() {
     let world = World::new().await;
-    place(&world, "o-1", 14 * MINUTE).await;
+    create(&world, "o-1", 14 * MINUTE).await;
     world.send_dead_letter("o-1").await;
     let report = world.post("/dead-letters/redrive", &json!({"dry_run": false})).await.expect(200);
     assert_eq!((&report["requeued"], world.delayed().await), (&json!(1), 2));
@@ -199,7 +199,7 @@ async fn delayed_messages_do_not_count_as_missing() {
 #[tokio::test]
 async fn pause_holds_back_messages_of_scheduled_orders() {
     let world = World::new().await;
-    place(&world, "o-1", 25 * MINUTE).await;
+    create(&world, "o-1", 25 * MINUTE).await;
     world.post("/processing/pause", &json!({"reason": "a test"})).await.expect(200);
     world.let_pass(30.0 * 60.0).await;
     assert_eq!(sweep(&world).await, (0, 0));
@@ -213,8 +213,8 @@ async fn pause_holds_back_messages_of_scheduled_orders() {
 async fn time_that_has_passed_is_due_after_the_cancel_window() {
     let world = World::with(&[("CANCEL_WINDOW_SECONDS", "60")]).await;
     let order = |order_id| order_with(order_id, &json!({"process_after": "2020-02-29T00:00:00+02:00"}));
-    let placed = world.post("/orders", &order("o-1")).await.expect(201);
-    assert_eq!(placed["process_after"], "2020-02-28T22:00:00.000000Z");
+    let created = world.post("/orders", &order("o-1")).await.expect(201);
+    assert_eq!(created["process_after"], "2020-02-28T22:00:00.000000Z");
     world.post("/orders/batch", &json!({"orders": [order("o-2")]})).await.expect(200);
     let in_a_minute = "SELECT bool_and(due_at = created_at + interval '60 s') FROM order_work";
     assert!(world.value::<bool>(in_a_minute).await);

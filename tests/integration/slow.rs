@@ -64,26 +64,26 @@ pub async fn create(gateway: &Gateway, order_id: impl AsRef<str>) -> Answer {
     gateway.call("POST", "/orders", ADMIN, Some(&body)).await.expect("an answer")
 }
 
-/// A client's orders during an outage: the refused ones, the number of accepted ones, and the time of the first accepted after it.
+/// A client's orders during an outage: the refused ones, the number of those accepted during it, and when the first was accepted after it.
 struct Outage {
     refused: Vec<String>,
-    early: usize,
+    accepted_during: usize,
     accepted: Instant,
 }
 
 /// Creates one order after the other until one is accepted after the outage. Asserts that each refusal is a 503 in time.
 async fn create_until_accepted(gateway: &Gateway, client: usize, is_out: watch::Receiver<bool>) -> Outage {
-    let (mut refused, mut early) = (Vec::new(), 0);
+    let (mut refused, mut accepted_during) = (Vec::new(), 0);
     loop {
-        let order_id = format!("o-{client}-{}", refused.len() + early);
+        let order_id = format!("o-{client}-{}", refused.len() + accepted_during);
         let answer = within(SLOW_DATABASE, "POST /orders", create(gateway, &order_id)).await;
         if answer.status != 201 {
             assert_unavailable(&answer);
             refused.push(order_id);
         } else if *is_out.borrow() {
-            early += 1;
+            accepted_during += 1;
         } else {
-            return Outage { refused, early, accepted: Instant::now() };
+            return Outage { refused, accepted_during, accepted: Instant::now() };
         }
         sleep(Duration::from_millis(100)).await;
     }

@@ -24,7 +24,7 @@ def run(settings: Settings) -> None:
     say(f"\n  Dashboard  {page}\n  Sign in    as admin, with one click; or paste TOKEN_ADMIN of the env file\n")
     if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
         webbrowser.open(page)
-    step("Placing orders, until Ctrl-C")
+    step("Creating orders, until Ctrl-C")
     begun = time.monotonic()
     while True:
         # The tokens expire also while the machine sleeps, when the monotonic clock stands still.

@@ -22,7 +22,7 @@ def create_and_follow(env: dict[str, str], seconds: float = 120) -> None:
     Raises :class:`StackError` if the order is not completed within `seconds`.
     """
     order = {"order_id": f"sample-{uuid.uuid4().hex[:8]}", **json.loads(ORDER.read_text())}
-    step(f"Placing a sample order: {json.dumps(order)}")
+    step(f"Creating a sample order: {json.dumps(order)}")
     begun = time.monotonic()
     api.expect(201, f"{env['API_URL']}/orders", env["TOKEN_ALICE"], order)
     url, status, elapsed = f"{env['API_URL']}/orders/{order['order_id']}/status", "", 0.0

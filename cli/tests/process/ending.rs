@@ -95,7 +95,7 @@ fn output_that_can_not_be_written_is_an_error() {
 }
 
 #[test]
-fn load_interrupted_while_it_places_reports_what_it_has() {
+fn load_interrupted_while_it_creates_reports_what_it_has() {
     let api = Api::start(Manner::Sound);
     let child = at(&api, &["load", "-n", "1000", "-r", "50", "--json"]).spawn().unwrap();
     wait_until("an order", || api.accepted() >= 5);

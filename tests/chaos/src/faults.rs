@@ -44,7 +44,7 @@ impl Faults {
     }
 
     /// Disarms the fault. Returns whether it was armed, and therefore has to happen now.
-    pub fn take(&self, fault: Fault) -> bool {
+    pub fn disarm(&self, fault: Fault) -> bool {
         self.state.lock().armed.remove(&fault)
     }
 

@@ -93,7 +93,9 @@ impl Hooks {
             (Moment::After, Kind::Claim) if self.strikes(Fault::Hangs, &statement.orders) => {
                 self.pause(&statement, "stopped");
             }
-            (Moment::Before, Kind::Finish) if self.faults.take(Fault::LateOutcome) => self.hold_back(&statement).await,
+            (Moment::Before, Kind::Finish) if self.faults.disarm(Fault::LateOutcome) => {
+                self.hold_back(&statement).await;
+            }
             _ => {}
         }
         wire::Ruling::Pass
@@ -193,7 +195,7 @@ impl Hooks {
     }
 
     fn strikes(&self, fault: Fault, orders: &[String]) -> bool {
-        let strikes = !orders.is_empty() && self.faults.take(fault);
+        let strikes = !orders.is_empty() && self.faults.disarm(fault);
         if strikes {
             self.faults.happened(fault, self.journal.now(), orders);
         }

@@ -46,7 +46,11 @@ async fn locked_orders_return_503_and_store_nothing_later() {
     let clients = (0..ENVIRONMENTS).map(|client| create_until_accepted(&gateway, client, is_locked.clone()));
     let (accepted, (most, unlocked)) = tokio::join!(join_all(clients), unlock);
     assert!(most <= ENVIRONMENTS + 4, "{most} connections of {ENVIRONMENTS} environments");
-    assert_eq!(accepted.iter().map(|client| client.early).sum::<usize>(), 0, "accepted while the table was locked");
+    assert_eq!(
+        accepted.iter().map(|client| client.accepted_during).sum::<usize>(),
+        0,
+        "accepted while the table was locked"
+    );
     let late = accepted.iter().map(|client| client.accepted.saturating_duration_since(unlocked)).max().unwrap();
     assert!(late <= Duration::from_secs(2), "an order was accepted only {late:?} after the lock's end");
     wait_until_idle(&role.world, Duration::from_secs(10)).await;

@@ -140,13 +140,13 @@ impl Steps<'_> {
         }
         self.add(Action::Crash(worker), |state| crash(state, worker));
         let has = |part| batch.contains(&part);
-        let is_early = self.is(Mutant::RecordBeforeDeadLetter) && has(Part::GivenUp);
+        let ends_before_letter = self.is(Mutant::RecordBeforeDeadLetter) && has(Part::GivenUp);
         if has(Part::Received) {
             for has_delay in [false, true] {
                 self.add(Action::Claim(worker, has_delay), |state| claim(state, worker, has_delay, mutant));
             }
-        } else if has(Part::Claimed) || has(Part::DeadLettered) || is_early {
-            for decisions in choices(batch, |part| decisions(part, is_early)) {
+        } else if has(Part::Claimed) || has(Part::DeadLettered) || ends_before_letter {
+            for decisions in choices(batch, |part| decisions(part, ends_before_letter)) {
                 self.add(Action::Finish(worker, decisions), |state| finish(state, worker, decisions, mutant));
             }
         } else if has(Part::GivenUp) && !has(Part::Later) {
@@ -204,8 +204,8 @@ impl Steps<'_> {
     }
 }
 
-/// The possible decisions on an order. If `is_early`, an order ends before its dead letter is sent.
-fn decisions(part: Part, is_early: bool) -> Vec<Decision> {
+/// The possible decisions on an order. If `ends_before_letter`, an order ends before its dead letter is sent.
+fn decisions(part: Part, ends_before_letter: bool) -> Vec<Decision> {
     match part {
         Part::Claimed => vec![
             Decision::End(Outcome::Completed),
@@ -214,7 +214,7 @@ fn decisions(part: Part, is_early: bool) -> Vec<Decision> {
             Decision::Next(Part::GivenUp),
         ],
         Part::DeadLettered => vec![Decision::End(Outcome::Failed)],
-        Part::GivenUp if is_early => vec![Decision::End(Outcome::Failed)],
+        Part::GivenUp if ends_before_letter => vec![Decision::End(Outcome::Failed)],
         other => vec![Decision::Next(other)],
     }
 }
