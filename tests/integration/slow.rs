@@ -17,7 +17,7 @@ use sandbox::gate::{Gate, Pace};
 use sandbox::gateway::{Answer, Claims, Gateway};
 pub use sandbox::mapping::messages;
 use sandbox::merchant::{Merchant, Reply};
-use sandbox::queue::{Hook, Queues, Ruling, behind};
+use sandbox::queue::{CallHook, CallRuling, Queues, behind};
 use sandbox::runtime::{Environment, Function, InvokeError, Pool};
 use serde_json::{Value, json};
 use tests::{World, order, webhook};
@@ -145,11 +145,11 @@ impl SlowQueues {
     }
 
     /// The same with this hook in the gate's place.
-    pub async fn hooked(hook: Hook, more: &[(&str, &str)]) -> Self {
+    pub async fn hooked(hook: CallHook, more: &[(&str, &str)]) -> Self {
         Self::behind(hook, Arc::default(), more).await
     }
 
-    async fn behind(hook: Hook, gate: Arc<Gate>, more: &[(&str, &str)]) -> Self {
+    async fn behind(hook: CallHook, gate: Arc<Gate>, more: &[(&str, &str)]) -> Self {
         let queues = Arc::new(Queues::start(Duration::from_secs(20), 3, hook).await.unwrap());
         let addresses = queues.variables();
         let addresses: Vec<_> = addresses.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -173,11 +173,11 @@ impl SlowQueues {
 }
 
 /// A hook that never answers the first call with the same content, as over a dead connection.
-pub fn dead_at_first() -> Hook {
+pub fn dead_at_first() -> CallHook {
     let seen = Mutex::new(BTreeSet::new());
     Arc::new(move |call| {
         let is_dead = seen.lock().unwrap().insert(call.bodies);
-        async move { if is_dead { std::future::pending().await } else { Ruling::Pass } }.boxed()
+        async move { if is_dead { std::future::pending().await } else { CallRuling::Pass } }.boxed()
     })
 }
 

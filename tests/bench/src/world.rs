@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use sandbox::mapping::{Mapping, Pollers};
 use sandbox::postgres::Postgres;
-use sandbox::queue::{Hook, Queues, Ruling};
+use sandbox::queue::{CallHook, CallRuling, Queues};
 use sandbox::runtime::{Function, Pool};
 use sandbox::{Result, until};
 use tempfile::TempDir;
@@ -155,7 +155,7 @@ impl World {
 }
 
 /// A hook that delays each call of the queue by the round trip.
-fn delaying_hook(distance: &Arc<Distance>) -> Hook {
+fn delaying_hook(distance: &Arc<Distance>) -> CallHook {
     let distance = Arc::clone(distance);
     Arc::new(move |_| {
         let distance = Arc::clone(&distance);
@@ -166,7 +166,7 @@ fn delaying_hook(distance: &Arc<Distance>) -> Hook {
                 travel(Duration::from_micros(round_trip)).await;
                 distance.waited.fetch_add(micros(begin.elapsed()), Ordering::Relaxed);
             }
-            Ruling::Pass
+            CallRuling::Pass
         }
         .boxed()
     })

@@ -64,9 +64,9 @@ impl Hooks {
         })
     }
 
-    pub fn of_queue(self: &Arc<Self>) -> queue::Hook {
+    pub fn of_queue(self: &Arc<Self>) -> queue::CallHook {
         let hooks = Arc::clone(self);
-        Arc::new(move |sighting| -> BoxFuture<'static, queue::Ruling> {
+        Arc::new(move |sighting| -> BoxFuture<'static, queue::CallRuling> {
             let hooks = Arc::clone(&hooks);
             async move { hooks.on_call(sighting).await }.boxed()
         })
@@ -143,10 +143,10 @@ impl Hooks {
     }
 
     /// Decides about a call to the event bus.
-    async fn on_events(&self, details: &[String]) -> queue::Ruling {
+    async fn on_events(&self, details: &[String]) -> queue::CallRuling {
         let faults = [Fault::BusHangs, Fault::BusRefuses, Fault::BusHalves, Fault::BusLosesAnswers];
         let Some(fault) = faults.into_iter().find(|fault| self.faults.is_on(*fault)) else {
-            return queue::Ruling::Pass;
+            return queue::CallRuling::Pass;
         };
         let order = |detail: &String| {
             serde_json::from_str::<Value>(detail).ok()?["order"]["order_id"].as_str().map(str::to_owned)
@@ -159,15 +159,15 @@ impl Hooks {
                 while self.faults.is_on(fault) {
                     sleep(HANGING).await;
                 }
-                queue::Ruling::LoseCall
+                queue::CallRuling::LoseCall
             }
-            Fault::BusHalves => queue::Ruling::Half,
-            Fault::BusLosesAnswers => queue::Ruling::LoseAnswer,
-            _ => queue::Ruling::Refuse(if chance::percent(25) { 503 } else { 403 }),
+            Fault::BusHalves => queue::CallRuling::Half,
+            Fault::BusLosesAnswers => queue::CallRuling::LoseAnswer,
+            _ => queue::CallRuling::Refuse(if chance::percent(25) { 503 } else { 403 }),
         }
     }
 
-    async fn on_call(&self, call: queue::Sighting) -> queue::Ruling {
+    async fn on_call(&self, call: queue::Sighting) -> queue::CallRuling {
         if ["DescribeEventBus", "PutEvents"].contains(&call.action.as_str()) {
             return self.on_events(&call.bodies).await;
         }
@@ -178,20 +178,20 @@ impl Hooks {
         }
         let plans = ["SendMessage", "ChangeMessageVisibility"].iter().any(|action| call.action.starts_with(action));
         if call.queue != queue::ORDERS || !plans {
-            return queue::Ruling::Pass;
+            return queue::CallRuling::Pass;
         }
         let is_api = call.environment.starts_with("api");
         if is_api && self.strikes(Fault::ApiKilled, &call.bodies) {
             self.kill(&call.environment, &call.bodies, "killed before it enqueues the order").await;
-            return queue::Ruling::LoseCall;
+            return queue::CallRuling::LoseCall;
         }
         if self.faults.is_on(Fault::QueueRefuses) {
             self.faults.happened(Fault::QueueRefuses, self.journal.now(), &call.bodies);
             self.note(&call.bodies, Fault::QueueRefuses.name());
-            return queue::Ruling::Refuse(if chance::percent(25) { 503 } else { 403 });
+            return queue::CallRuling::Refuse(if chance::percent(25) { 503 } else { 403 });
         }
         self.note(&call.bodies, &format!("{SENT} {}", call.environment));
-        queue::Ruling::Pass
+        queue::CallRuling::Pass
     }
 
     fn strikes(&self, fault: Fault, orders: &[String]) -> bool {

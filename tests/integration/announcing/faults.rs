@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use processor::{Processor, Simulated};
-use sandbox::queue::{Hook, Queues, Ruling};
+use sandbox::queue::{CallHook, CallRuling, Queues};
 use serde_json::json;
 use shared::deadline::Deadline;
 use shared::events::Bus;
@@ -21,7 +21,7 @@ use crate::slow::SlowQueues;
 /// A behaviour of the bus.
 #[derive(Debug, Clone, Copy)]
 enum Mood {
-    Rules(Ruling),
+    Rules(CallRuling),
     Hangs,
     /// It does not exist.
     Missing,
@@ -38,18 +38,18 @@ struct Moody {
 
 impl Moody {
     async fn new() -> Self {
-        let mood = Arc::new(Mutex::new(Mood::Rules(Ruling::Pass)));
+        let mood = Arc::new(Mutex::new(Mood::Rules(CallRuling::Pass)));
         let calls = Arc::<Mutex<BTreeSet<_>>>::default();
         let (of_bus, seen) = (Arc::clone(&mood), Arc::clone(&calls));
-        let hook: Hook = Arc::new(move |call| {
-            let mood = if call.action == "PutEvents" { *of_bus.lock().unwrap() } else { Mood::Rules(Ruling::Pass) };
+        let hook: CallHook = Arc::new(move |call| {
+            let mood = if call.action == "PutEvents" { *of_bus.lock().unwrap() } else { Mood::Rules(CallRuling::Pass) };
             if call.queue == "shop" {
                 seen.lock().unwrap().insert(call.bodies);
             }
             async move {
                 match mood {
                     Mood::Rules(ruling) => ruling,
-                    Mood::Missing => Ruling::Pass,
+                    Mood::Missing => CallRuling::Pass,
                     Mood::Hangs => std::future::pending().await,
                 }
             }
@@ -103,7 +103,7 @@ async fn complete(processor: &Processor<Simulated>, ids: &[String]) -> Duration 
 #[tokio::test]
 async fn refused_entries_alone_are_announced_again() {
     let (moody, log) = (Moody::new().await, Log::listen(Level::WARN));
-    moody.complete_twenty(Mood::Rules(Ruling::Half)).await;
+    moody.complete_twenty(Mood::Rules(CallRuling::Half)).await;
     assert_eq!((kept(&moody.world).await, moody.taken().len()), (10, 10));
     let text = log.text();
     let lines: Vec<_> = text.lines().filter(|line| line.contains("could not send some")).collect();
@@ -114,7 +114,7 @@ async fn refused_entries_alone_are_announced_again() {
             assert!(line.contains(field), "{field}: {line}");
         }
     }
-    moody.set(Mood::Rules(Ruling::Pass));
+    moody.set(Mood::Rules(CallRuling::Pass));
     assert_eq!((moody.sweep().await, kept(&moody.world).await), (10, 0));
     let taken = moody.taken();
     assert!(taken.len() == 20 && taken.values().all(|times| *times == 1), "{taken:?}");
@@ -122,13 +122,13 @@ async fn refused_entries_alone_are_announced_again() {
 
 #[tokio::test]
 async fn bus_that_refuses_or_hangs_delays_no_order_and_loses_no_event() {
-    for mood in [Mood::Rules(Ruling::Refuse(403)), Mood::Rules(Ruling::LoseCall), Mood::Hangs, Mood::Missing] {
+    for mood in [Mood::Rules(CallRuling::Refuse(403)), Mood::Rules(CallRuling::LoseCall), Mood::Hangs, Mood::Missing] {
         let (moody, log) = (Moody::new().await, Log::listen(Level::WARN));
         moody.complete_twenty(mood).await;
         assert_eq!((moody.sweep().await, kept(&moody.world).await, moody.taken().len()), (0, 20, 0), "{mood:?}");
         let names_no_bus = log.text().contains("there is no such event bus");
         assert_eq!(names_no_bus, matches!(mood, Mood::Missing), "{mood:?}: {}", log.text());
-        moody.set(Mood::Rules(Ruling::Pass));
+        moody.set(Mood::Rules(CallRuling::Pass));
         assert_eq!((moody.sweep().await, kept(&moody.world).await, moody.taken().len()), (20, 0, 20), "{mood:?}");
     }
 }
@@ -158,7 +158,7 @@ async fn bus_that_hangs_delays_one_batch_of_an_environment() {
         complete(&processor, batch).await;
     }
     assert_eq!(*moody.calls.lock().unwrap(), calls, "the other batches do not call the bus");
-    moody.set(Mood::Rules(Ruling::Pass));
+    moody.set(Mood::Rules(CallRuling::Pass));
     assert_eq!((moody.sweep().await, kept(&moody.world).await, moody.taken().len()), (60, 0, 60));
 }
 
@@ -168,10 +168,10 @@ async fn bus_is_looked_up_once_for_the_batches_of_half_a_minute() {
         let seen = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&seen);
         // A refused look-up does not keep events back.
-        let hook: Hook = Arc::new(move |call| {
+        let hook: CallHook = Arc::new(move |call| {
             let is_look_up = call.action == "DescribeEventBus";
             counter.fetch_add(usize::from(is_look_up), Ordering::SeqCst);
-            async move { if is_look_up { Ruling::Refuse(403) } else { Ruling::Pass } }.boxed()
+            async move { if is_look_up { CallRuling::Refuse(403) } else { CallRuling::Pass } }.boxed()
         });
         let SlowQueues { world, queues, .. } = SlowQueues::hooked(hook, &[("EVENT_BUS", bus)]).await;
         let (ids, processor) = (world.create_many(3).await, world.processor(Duration::ZERO));
@@ -186,9 +186,9 @@ async fn bus_is_looked_up_once_for_the_batches_of_half_a_minute() {
 #[tokio::test]
 async fn event_over_a_dead_connection_is_sent_again() {
     let is_dead = AtomicBool::new(true);
-    let hook: Hook = Arc::new(move |call| {
+    let hook: CallHook = Arc::new(move |call| {
         let is_dead = call.action == "PutEvents" && is_dead.swap(false, Ordering::SeqCst);
-        async move { if is_dead { std::future::pending().await } else { Ruling::Pass } }.boxed()
+        async move { if is_dead { std::future::pending().await } else { CallRuling::Pass } }.boxed()
     });
     let SlowQueues { world, queues, .. } = SlowQueues::hooked(hook, &[("EVENT_BUS", "shop")]).await;
     world.create("o-1").await;
@@ -204,9 +204,9 @@ async fn event_over_a_dead_connection_is_sent_again() {
 /// A bus of another account can have a policy that forbids a kind of event.
 #[tokio::test]
 async fn ends_that_the_bus_always_refuses_hold_up_no_others() {
-    let hook: Hook = Arc::new(|call| {
+    let hook: CallHook = Arc::new(|call| {
         let is_forbidden = call.bodies.iter().any(|body| body.contains("\"cancelled\""));
-        async move { if is_forbidden { Ruling::Refuse(403) } else { Ruling::Pass } }.boxed()
+        async move { if is_forbidden { CallRuling::Refuse(403) } else { CallRuling::Pass } }.boxed()
     });
     let SlowQueues { world, queues, .. } = SlowQueues::hooked(hook, &[("EVENT_BUS", "shop")]).await;
     world.create_many(101).await;

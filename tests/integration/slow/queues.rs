@@ -75,9 +75,9 @@ async fn hanging_queue_delays_no_call_and_loses_no_order() {
 async fn redrive_whose_sends_hang_reports_what_it_did() {
     let is_out = Arc::new(AtomicBool::new(false));
     let hangs = Arc::clone(&is_out);
-    let hook: Hook = Arc::new(move |call| {
+    let hook: CallHook = Arc::new(move |call| {
         let hangs = hangs.load(Relaxed) && call.action.starts_with("Send");
-        async move { if hangs { std::future::pending().await } else { Ruling::Pass } }.boxed()
+        async move { if hangs { std::future::pending().await } else { CallRuling::Pass } }.boxed()
     });
     // The sends of a call take two seconds, and its statements must end within 2.4.
     let slow = SlowQueues::hooked(hook, &[(LIMIT, "6")]).await;

@@ -49,7 +49,7 @@ pub struct Sighting {
 
 /// The hook's decision about a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ruling {
+pub enum CallRuling {
     /// Executes it.
     Pass,
     /// Does not execute it, and answers with this HTTP status.
@@ -63,15 +63,15 @@ pub enum Ruling {
 }
 
 /// Decides about each call before it takes effect. The caller waits for the decision.
-pub type Hook = Arc<dyn Fn(Sighting) -> BoxFuture<'static, Ruling> + Send + Sync>;
+pub type CallHook = Arc<dyn Fn(Sighting) -> BoxFuture<'static, CallRuling> + Send + Sync>;
 
 /// A hook that delays each call at this gate.
-pub fn behind(gate: Arc<Gate>) -> Hook {
+pub fn behind(gate: Arc<Gate>) -> CallHook {
     Arc::new(move |_| {
         let gate = Arc::clone(&gate);
         Box::pin(async move {
             gate.pass().await;
-            Ruling::Pass
+            CallRuling::Pass
         })
     })
 }
@@ -85,13 +85,13 @@ pub struct Queues {
 struct Shared {
     queues: Mutex<HashMap<&'static str, Queue>>,
     bus: bus::Bus,
-    hook: Hook,
+    hook: CallHook,
     sent: Notify,
 }
 
 impl Queues {
     /// Starts both queues, empty. A received message stays invisible for `visibility`. After `most_receives` it is a dead letter.
-    pub async fn start(visibility: Duration, most_receives: u32, hook: Hook) -> Result<Self> {
+    pub async fn start(visibility: Duration, most_receives: u32, hook: CallHook) -> Result<Self> {
         let queues = [(ORDERS, most_receives), (DEAD_LETTERS, u32::MAX)];
         let queues = queues.map(|(name, most_receives)| (name, Queue::new(visibility, most_receives)));
         let (queues, bus) = (Mutex::new(queues.into()), bus::Bus::default());

@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::Result;
-use message::{Message, Prepared, Unit, read, read_startup};
+use message::{Prepared, Unit, WireMessage, read, read_startup};
 
 /// A kind of the product's statements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,12 +96,12 @@ pub fn no_hook() -> Hook {
 /// A running proxy. Dropping it closes all its connections.
 pub struct Wire {
     address: SocketAddr,
-    state: Arc<State>,
+    state: Arc<Proxy>,
     task: JoinHandle<()>,
 }
 
 /// What all connections of a proxy share.
-struct State {
+struct Proxy {
     upstream: SocketAddr,
     hook: Hook,
     cut: watch::Sender<()>,
@@ -115,7 +115,7 @@ impl Wire {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let (cut, is_whole) = (watch::Sender::new(()), watch::Sender::new(true));
-        let state = Arc::new(State { upstream, hook, cut, is_whole, accepted: AtomicUsize::new(0) });
+        let state = Arc::new(Proxy { upstream, hook, cut, is_whole, accepted: AtomicUsize::new(0) });
         Ok(Self { address, state: Arc::clone(&state), task: tokio::spawn(accept(listener, state)) })
     }
 
@@ -151,7 +151,7 @@ pub fn url(url: &str) -> String {
     format!("{url}?options=-cordermill.environment%3D{{environment}}")
 }
 
-async fn accept(listener: TcpListener, state: Arc<State>) {
+async fn accept(listener: TcpListener, state: Arc<Proxy>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -171,7 +171,7 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
     }
 }
 
-async fn carry(mut client: TcpStream, state: Arc<State>) -> Result<()> {
+async fn carry(mut client: TcpStream, state: Arc<Proxy>) -> Result<()> {
     let startup = state.deliver(read_startup(&mut client).await).await?;
     let mut server = TcpStream::connect(state.upstream).await?;
     client.set_nodelay(true)?;
@@ -186,7 +186,7 @@ async fn carry(mut client: TcpStream, state: Arc<State>) -> Result<()> {
     }
 }
 
-impl State {
+impl Proxy {
     /// Returns what was read, a message or the end of a connection, once packets get through.
     async fn deliver<T>(&self, read: Result<T>) -> Result<T> {
         self.is_whole.subscribe().wait_for(|is_whole| *is_whole).await?;
@@ -197,7 +197,7 @@ impl State {
 /// A client's connection.
 struct Connection {
     environment: Arc<str>,
-    state: Arc<State>,
+    state: Arc<Proxy>,
     /// The forwarded statements without an answer so far. `None` stands for one that is not the product's.
     under_way: Mutex<VecDeque<Option<Statement>>>,
 }
@@ -249,7 +249,7 @@ impl Connection {
 
     /// Whether more messages of the answer follow. An answer ends when the server is ready for the next statement. The proxy
     /// forwards unsolicited messages at once, and errors too, because the server may close the connection after an error.
-    fn is_more_to_come(&self, message: &Message) -> bool {
+    fn is_more_to_come(&self, message: &WireMessage) -> bool {
         !matches!(message.kind(), b'Z' | b'E') && !self.under_way.lock().is_empty()
     }
 }

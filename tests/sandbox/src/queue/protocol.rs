@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::store::{Message, Sent};
-use super::{Ruling, Shared, Sighting};
+use super::{CallRuling, Shared, Sighting};
 use crate::calls;
 use crate::server::{self, Request, Response};
 
@@ -20,17 +20,17 @@ pub async fn answer(shared: Arc<Shared>, request: Request) -> Option<Response> {
     let ruling = (shared.hook)(sighting).await;
     match ruling {
         // `Half` concerns the bus alone.
-        Ruling::Pass | Ruling::LoseAnswer | Ruling::Half => {}
-        Ruling::Refuse(status) => return Some(refusal(status)),
-        Ruling::LoseCall => return None,
+        CallRuling::Pass | CallRuling::LoseAnswer | CallRuling::Half => {}
+        CallRuling::Refuse(status) => return Some(refusal(status)),
+        CallRuling::LoseCall => return None,
     }
     let output = match action.as_str() {
         "DescribeEventBus" if shared.bus.is_missing() => return Some(no_such_bus()),
         "DescribeEventBus" => Some(json!({"Name": queue})),
-        "PutEvents" => shared.bus.put(&input, ruling == Ruling::Half),
+        "PutEvents" => shared.bus.put(&input, ruling == CallRuling::Half),
         _ => perform(&shared, &action, &queue, &input).await,
     };
-    if ruling == Ruling::LoseAnswer {
+    if ruling == CallRuling::LoseAnswer {
         return None;
     }
     Some(output.map_or_else(|| refusal(400), |output| server::json(200, output.to_string())))
@@ -179,7 +179,7 @@ mod tests {
 
     #[tokio::test]
     async fn receive_makes_messages_invisible_for_the_time_that_it_names() {
-        let hook = Arc::new(|_| Box::pin(async { Ruling::Pass }) as _);
+        let hook = Arc::new(|_| Box::pin(async { CallRuling::Pass }) as _);
         let queues = Queues::start(Duration::from_mins(1), 10, hook).await.unwrap();
         send(&queues.shared, DEAD_LETTERS, &json!({"MessageBody": "o-1"})).unwrap();
         for (asked, received) in [(json!(0), 1), (json!(null), 1), (json!(0), 0)] {

@@ -14,12 +14,12 @@ use crate::Result;
 const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 
 /// A message from the client or the server.
-pub(super) struct Message {
+pub(super) struct WireMessage {
     /// The whole message: a byte for its kind, four for its length, and the content.
     pub bytes: Vec<u8>,
 }
 
-impl Message {
+impl WireMessage {
     /// The byte that tells its kind.
     pub fn kind(&self) -> u8 {
         self.bytes[0]
@@ -31,11 +31,11 @@ impl Message {
 }
 
 /// Reads a message.
-pub(super) async fn read(from: &mut (impl AsyncRead + Unpin)) -> Result<Message> {
+pub(super) async fn read(from: &mut (impl AsyncRead + Unpin)) -> Result<WireMessage> {
     let kind = from.read_u8().await?;
     let mut bytes = vec![kind];
     read_sized(from, &mut bytes).await?;
-    Ok(Message { bytes })
+    Ok(WireMessage { bytes })
 }
 
 /// A client's first message.
@@ -79,7 +79,7 @@ pub(super) struct Unit {
 
 impl Unit {
     /// Adds a message. Returns whether the unit is now complete.
-    pub fn add(&mut self, message: &Message, prepared: &mut Prepared) -> bool {
+    pub fn add(&mut self, message: &WireMessage, prepared: &mut Prepared) -> bool {
         match message.kind() {
             b'P' => prepared.0.extend(parse(message.content())),
             b'B' => self.query = prepared.bind(message.content()),
