@@ -28,7 +28,7 @@ pub struct Line<'a> {
 /// A line, and the moment of its status.
 pub type Written = (OffsetDateTime, String);
 
-/// Writes the lines of [`line`], in the order of their moments.
+/// Writes the lines of [`line()`], in the order of their moments.
 pub fn show(mut lines: Vec<Written>, output: Output) {
     lines.sort();
     for (_, line) in lines {
