@@ -4,6 +4,8 @@
 mod chunks;
 mod statements;
 
+use std::collections::BTreeSet;
+
 use sandbox::wire::Query;
 use serde_json::Value;
 use tests::{World, connect};
@@ -67,6 +69,11 @@ async fn each_recorded_statement_has_a_bound_or_a_reason() {
     let is_recorded = |beginning: &str| recorded.iter().any(|statement| begins(&statement.sql, beginning));
     let gone: Vec<_> = listed.iter().filter(|beginning| !is_recorded(beginning)).collect();
     assert!(gone.is_empty(), "listed and not recorded: {gone:?}");
+    for (beginning, _) in UNBOUNDED {
+        let statements: BTreeSet<_> =
+            recorded.iter().map(|statement| flat(&statement.sql)).filter(|sql| begins(sql, beginning)).collect();
+        assert_eq!(statements.len(), 1, "{beginning} is the reason for {statements:?}");
+    }
 }
 
 /// Whether a statement begins so. After the beginning, each ` … ` is followed by another part of the statement.

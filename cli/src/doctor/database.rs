@@ -201,7 +201,7 @@ fn compare_rights(rights: &Rights, is_named: bool) -> Vec<Finding> {
 /// Without `synchronous_commit` an accepted order can be lost in a crash of the server.
 /// Without time limits a statement that the functions have given up keeps running or waiting for a lock, and keeps its connection.
 /// Without the others misleading statistics can make a statement read the whole table.
-/// If the functions may sign in as another role, this one's missing settings are no fault for certain.
+/// If the functions may sign in as another role, the settings of this one prove nothing.
 async fn settings(store: &Store, role: &str, is_functions_role: bool) -> Finding {
     let check = "settings";
     let settings = match store.read_settings(role).await {
@@ -211,16 +211,17 @@ async fn settings(store: &Store, role: &str, is_functions_role: bool) -> Finding
     let text = |setting: &Setting| format!("{} = {}", setting.name, setting.value.as_deref().unwrap_or("default"));
     let listed = |settings: &[Setting]| settings.iter().map(text).collect::<Vec<_>>().join(", ");
     let (good, bad): (Vec<_>, Vec<_>) = settings.into_iter().partition(Setting::is_good);
-    if bad.is_empty() {
-        return Finding::ok(check, role, listed(&good));
-    }
     if !is_functions_role {
+        let found = if bad.is_empty() { &good } else { &bad };
         let why = format!(
             "{role} owns the tables and has {}. If the functions sign in as {role}, have them sign in as another role: OwnerDatabaseUrl \
                 and DatabaseAppRole of the template; see `The database` in docs/deploying.md. Otherwise give DATABASE_APP_ROLE, their role",
-            listed(&bad)
+            listed(found)
         );
         return Finding::not_checked(check, role, why);
+    }
+    if bad.is_empty() {
+        return Finding::ok(check, role, listed(&good));
     }
     let set = |Setting { name, needed, .. }: &Setting| format!("ALTER ROLE \"{role}\" SET {name} = '{needed}'");
     let remedy = format!("`{}`", bad.iter().map(set).collect::<Vec<_>>().join("; "));

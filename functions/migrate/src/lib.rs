@@ -83,9 +83,10 @@ struct ResourceAnswer {
     logical_resource_id: String,
 }
 
-/// Builds the client that sends the answers. It uses no proxy, even if the environment names one.
+/// Builds the client that sends the answers. It uses no proxy, even if the environment names one. It keeps no connection: a frozen
+/// environment does not learn that one has ended.
 pub fn client() -> Result<reqwest::Client, reqwest::Error> {
-    reqwest::Client::builder().no_proxy().timeout(ANSWER_TIMEOUT).build()
+    reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(ANSWER_TIMEOUT).build()
 }
 
 /// Handles a request and sends the answer before `deadline`. Fails only if the answer can't be delivered.

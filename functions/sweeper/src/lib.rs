@@ -6,9 +6,9 @@
 //! ([`shared::db::requeue::Slice`]), sends messages chunk by chunk, and starts nothing that it may not finish. The next run does the rest.
 //! Millions of active orders therefore don't stop it. A run may be late, duplicate or concurrent with another.
 //!
-//! It exists so that a message may get lost: the api sends it after the commit and answers 201 even if that fails. The price is that all of
-//! `order_work` is read once a minute, and that a lost message costs its order three to four minutes. A backlog looks like lost messages,
-//! so a run compares the number of overdue orders with that of the queue's messages before it sends any.
+//! Because of it no message has to arrive: the api sends one after the commit, and answers 201 even if that fails. The price is that each
+//! run reads `order_work`, as much of it as its time allows, and that a lost message costs its order three to four minutes. A backlog looks
+//! like lost messages, so a run compares the number of overdue orders with that of the queue's messages before it sends any.
 //!
 //! | variable | meaning | default |
 //! |---|---|---|

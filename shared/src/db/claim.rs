@@ -3,13 +3,14 @@
 //! `order_work.due_at` is when an order next needs attention. A claim moves it to the end of a lease and stores a random fencing
 //! token. A later statement with another token changes nothing ([`super::finish`]).
 //!
-//! So the work holds no lock, and no part has to notice that a worker died: its orders fall due by themselves, and the next
+//! The work therefore holds no lock, and no part has to notice that a worker died: its orders fall due by themselves, and the next
 //! delivery of their messages claims them. The price is an attempt, because nothing tells a crash from work that had an effect, and two
 //! minutes, because SQS keeps the messages invisible for so long.
 //!
 //! A batch is claimed by one statement. Orders whose lease has expired take a second one, which counts the attempt and records it, so that
-//! other batches don't pay for that. A row that another statement has locked is skipped, and its order is not due: waiting for the lock
-//! would hold up the whole batch. A claim writes one new version of each row, on the same page; the old one is dead until a vacuum.
+//! other batches don't pay for that. A row that another statement has locked is skipped, and its order counts as not due: waiting for the
+//! lock would hold up the whole batch. A claim writes one new version of each row, on the same page. A later statement that reads the page
+//! removes the old one, unless an open transaction may still see it.
 
 use std::collections::HashSet;
 use std::time::Duration;

@@ -40,7 +40,9 @@ pub async fn measure(world: &World) -> Result<Findings> {
     table.row(&bill(Work::Webhook, 100, 100).row("webhook of 200 ms, lists and batches of 100"));
     table.row(&bill(Work::Sleeps(DELAY), 1, 1).row("sleeping in the function, one by one, batches of 1"));
     table.row(&bill(Work::Sleeps(DELAY), 1, 10).row("sleeping in the function, one by one, batches of 10"));
+    // Its log is not measured.
     let on_lambda = Billed {
+        create_log: Line::default(),
         create_ms: Line { fixed: billed.on_lambda_ms, each: 0.0 },
         api_start_ms: billed.on_lambda_start_ms,
         ..billed

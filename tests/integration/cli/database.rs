@@ -130,6 +130,19 @@ async fn doctor_names_the_settings_that_an_owner_lacks() {
 }
 
 #[tokio::test]
+async fn settings_of_an_owner_do_not_prove_those_of_the_functions() {
+    let world = World::new().await;
+    let database: String = world.value("SELECT current_database()::text").await;
+    for setting in world.store().read_settings("ordermill").await.unwrap() {
+        world.execute(&format!("ALTER DATABASE \"{database}\" SET {} = '{}'", setting.name, setting.needed)).await;
+    }
+    let findings = with_database(world.owner_url()).findings().await;
+    let found = findings.iter().find(|finding| finding.check == "settings").unwrap();
+    assert_eq!(found.state, Verdict::NotChecked, "{found:?}");
+    assert!(found.what.contains("synchronous_commit = on"), "{found:?}");
+}
+
+#[tokio::test]
 async fn doctor_finds_an_owning_role_and_a_missing_role() {
     let world = World::new().await;
     let owner = with_database(world.owner_url()).with("DATABASE_APP_ROLE", "ordermill");

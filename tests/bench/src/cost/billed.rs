@@ -57,9 +57,10 @@ pub struct Billed {
     /// The time of the processor's initialisation.
     #[serde(default)]
     pub processor_start_ms: f64,
-    /// The same of `FastAPI` on Lambda, which sends to SQS as well.
+    /// The time of a create by `FastAPI` on Lambda, which sends to SQS as well.
     #[serde(default)]
     pub on_lambda_ms: f64,
+    /// The time of its initialisation.
     #[serde(default)]
     pub on_lambda_start_ms: f64,
 }
