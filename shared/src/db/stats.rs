@@ -79,9 +79,11 @@ pub struct Percentiles {
 }
 
 impl Store {
-    /// Reads the metrics: the active orders from `order_work`, everything else from the statistics.
+    /// Reads the metrics: the active orders from `order_work`, everything else from the statistics. It reads each outcome that is not folded
+    /// yet, so busy minutes make it slower. `unnest` is in a list of columns, where it takes half the time that it takes in `FROM`.
     pub async fn read_metrics(&self) -> Result<Metrics, StoreError> {
         let (ends, of_ever) = (each_end(|end| end.to_string()), each_end(|end| format!("ever.{end}")));
+        let sums_of_minute = each_end(|end| format!("sum({end})"));
         let sums = each_end(|end| format!("coalesce(sum({end}), 0)::bigint AS {end}"));
         let sql = format!(
             "WITH active AS (
@@ -95,7 +97,7 @@ impl Store {
             ), by_minute AS (
                 SELECT minute, {ends}, requeued, seconds FROM order_stats
                 UNION ALL
-                SELECT minute, {ends}, requeued, seconds FROM outcome
+                SELECT minute, {sums_of_minute}, sum(requeued), sum(seconds) FROM outcome GROUP BY minute
             ), ever AS (
                 SELECT {sums}, coalesce(sum(requeued), 0)::bigint AS requeued,
                     (sum(seconds) / nullif(sum(completed), 0))::float8 AS average_processing_time
@@ -110,9 +112,9 @@ impl Store {
                 SELECT bucket, processing, queueing FROM order_durations
                 WHERE slot >= date_bin('10 minutes', now() - interval '1 hour', 'epoch')
                 UNION ALL
-                SELECT bucket, 1, 0 FROM recent, unnest(processing) AS bucket
+                SELECT unnest(processing), 1, 0 FROM recent
                 UNION ALL
-                SELECT bucket, 0, 1 FROM recent, unnest(queueing) AS bucket
+                SELECT unnest(queueing), 0, 1 FROM recent
             ), histogram AS (
                 SELECT bucket, sum(processing)::bigint AS processing, sum(queueing)::bigint AS queueing
                 FROM durations GROUP BY bucket

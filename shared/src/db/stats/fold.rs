@@ -12,9 +12,9 @@ impl Store {
     ///
     /// Whole minutes, oldest first: readers of unfolded outcomes begin after the newest folded minute.
     ///
-    /// It folds a minute when two more have passed. No statement of that minute can still run then, since each ends within seconds. A
-    /// session that holds a snapshot for hours keeps all folded rows in the index. To skip most of them, this begins an hour before the
-    /// newest folded minute.
+    /// It folds a minute half a minute after its end. No statement of that minute still runs then, since PostgreSQL ends each after 5 s. If
+    /// a commit takes longer, readers miss its outcomes until the next fold. A session that holds a snapshot for hours keeps all folded rows
+    /// in the index. To skip most of them, this begins an hour before the newest folded minute.
     ///
     /// Conflicts: a second run at the same time waits for the first and finds nothing.
     pub async fn fold_statistics(&self, chunk: i64) -> Result<u64, StoreError> {
@@ -26,7 +26,7 @@ impl Store {
             "minute >= least(coalesce((SELECT max(minute) FROM order_stats), '-infinity'), now()) - interval '1 hour'";
         let sql = format!(
             "WITH outcome AS (
-                DELETE FROM order_outcomes WHERE minute < date_trunc('minute', now()) - interval '2 minutes' AND {unfolded}
+                DELETE FROM order_outcomes WHERE minute < date_trunc('minute', now() - interval '30 seconds') AND {unfolded}
                     AND minute <= coalesce((SELECT minute FROM order_outcomes WHERE {unfolded} ORDER BY minute OFFSET $1 - 1 LIMIT 1), 'infinity')
                 RETURNING minute, {ends}, requeued, seconds, processing, queueing
             ), old AS (
@@ -50,9 +50,9 @@ impl Store {
             ), forgotten AS (
                 DELETE FROM order_durations WHERE slot < now() - interval '2 hours'
             ), durations AS (
-                SELECT minute, bucket, 1 AS processing, 0 AS queueing FROM outcome, unnest(processing) AS bucket
+                SELECT minute, unnest(processing) AS bucket, 1 AS processing, 0 AS queueing FROM outcome
                 UNION ALL
-                SELECT minute, bucket, 0, 1 FROM outcome, unnest(queueing) AS bucket
+                SELECT minute, unnest(queueing), 0, 1 FROM outcome
             ), timed AS (
                 INSERT INTO order_durations AS d (slot, bucket, processing, queueing)
                 SELECT date_bin('10 minutes', minute, 'epoch') AS slot, bucket, sum(processing), sum(queueing)

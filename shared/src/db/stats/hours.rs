@@ -55,9 +55,9 @@ impl Store {
             ), durations AS (
                 SELECT bucket, processing, queueing FROM order_hour_durations WHERE hour > now() - make_interval(hours => $1)
                 UNION ALL
-                SELECT bucket, 1, 0 FROM outcome, unnest(processing) AS bucket WHERE hour > now() - make_interval(hours => $1)
+                SELECT unnest(processing), 1, 0 FROM outcome WHERE hour > now() - make_interval(hours => $1)
                 UNION ALL
-                SELECT bucket, 0, 1 FROM outcome, unnest(queueing) AS bucket WHERE hour > now() - make_interval(hours => $1)
+                SELECT unnest(queueing), 0, 1 FROM outcome WHERE hour > now() - make_interval(hours => $1)
             ), histogram AS (
                 SELECT bucket, sum(processing)::bigint AS processing, sum(queueing)::bigint AS queueing
                 FROM durations GROUP BY bucket
