@@ -1,19 +1,17 @@
-//! Creating an order. `batch` creates many in one statement.
-//!
-//! One statement inserts an order and its work, so that neither exists without the other. A unique constraint tells a repeat from
-//! a new order, without a lookup first.
+//! Creating an order. `batch` creates many in one statement, and `insert` has the statements.
 
 mod batch;
+mod insert;
 
 use std::time::Duration;
 
-use time::OffsetDateTime;
+use insert::is_same_content;
 use tokio_postgres::types::Type;
 
 use super::params::named;
 use super::row::{COLUMNS, order, order_id_of};
 use super::{DbError, Param, Store, StoreError};
-use crate::order::{NewOrder, Order, OrderId, Status};
+use crate::order::{NewOrder, Order, OrderId};
 
 /// The result of a create.
 #[derive(Debug)]
@@ -44,24 +42,6 @@ impl CreateRequest {
         let order_id = new.order_id.clone().unwrap_or_else(OrderId::generate);
         Self { order_id, new, key }
     }
-
-    /// The inserted order: the request's content, and the time at which it became durable.
-    fn inserted(&self, created_at: OffsetDateTime) -> Order {
-        Order {
-            order_id: self.order_id.clone(),
-            user_id: self.new.user_id.clone(),
-            item_ids: self.new.item_ids.clone(),
-            total_amount: self.new.total_amount,
-            metadata: self.new.metadata.clone(),
-            process_after: self.new.process_after,
-            status: Status::Pending,
-            created_at,
-            started_at: None,
-            finished_at: None,
-            attempts: 0,
-            failure: None,
-        }
-    }
 }
 
 impl Store {
@@ -80,39 +60,6 @@ impl Store {
         }
         let gone = format!("order {} was not inserted and does not exist", request.order_id);
         Err(StoreError::new("create an order", DbError::Unavailable(gone.into())))
-    }
-
-    /// Inserts the order and its work. Returns the time of creation, or `None` if the identifier or the key exists.
-    async fn insert(
-        &self,
-        request: &CreateRequest,
-        cancel_window: Duration,
-    ) -> Result<Option<OffsetDateTime>, StoreError> {
-        let CreateRequest { order_id, new, key } = request;
-        let sql = "WITH inserted AS (
-                INSERT INTO orders (order_id, user_id, item_ids, total_amount, currency, metadata, process_after, idempotency_key)
-                VALUES ($1, $2, $3, $4, $5, $6::jsonb, $7, $8)
-                ON CONFLICT DO NOTHING
-                RETURNING order_id, created_at, process_after
-            ), work AS (
-                INSERT INTO order_work (order_id, created_at, due_at, process_after)
-                SELECT order_id, created_at, greatest(created_at + make_interval(secs => $9), process_after), process_after
-                FROM inserted
-            )
-            SELECT created_at FROM inserted";
-        let params: [Param; 9] = [
-            (&order_id.as_str(), Type::TEXT),
-            (&new.user_id.as_str(), Type::TEXT),
-            (&new.item_ids.as_slice(), Type::TEXT_ARRAY),
-            (&new.total_amount.as_decimal(), Type::NUMERIC),
-            (&new.total_amount.currency().code(), Type::TEXT),
-            (&new.metadata.to_json(), Type::TEXT),
-            (&new.process_after, Type::TIMESTAMPTZ),
-            (key, Type::BYTEA),
-            (&cancel_window.as_secs_f64(), Type::FLOAT8),
-        ];
-        let rows = self.query("create an order", sql, &params).await?;
-        rows.first(|row| Ok(row.try_get("created_at")?))
     }
 
     /// Finds the orders that have the identifier or the key of a request. It reads the content of an order only if it may be a request's:
@@ -173,12 +120,4 @@ fn compare(request: &CreateRequest, earlier: &[Earlier]) -> Option<Created> {
     // A request with its own identifier is for that order, and not for the one that first used the key.
     let repeated = same(earlier).filter(|_| new.order_id.is_none());
     Some(repeated.map_or(Created::KeyReused, Created::Replayed))
-}
-
-fn is_same_content(earlier: &Order, new: &NewOrder) -> bool {
-    earlier.user_id == new.user_id
-        && earlier.item_ids == new.item_ids
-        && earlier.total_amount == new.total_amount
-        && earlier.metadata == new.metadata
-        && earlier.process_after == new.process_after
 }

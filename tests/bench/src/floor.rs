@@ -8,7 +8,7 @@ use tokio::process::Command;
 
 use crate::world::World;
 
-/// The statement of `shared/src/db/create.rs`, with a new order each time.
+/// The statement of `shared/src/db/create/insert.rs`, with a new order each time.
 const INSERT: &str = r"\set n random(1, 1000000000000000)
 \set user :n % 1000
 WITH inserted AS (

@@ -1,14 +1,12 @@
 //! Creating a batch: one statement for all of its orders, and a result for each.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use time::OffsetDateTime;
-use tokio_postgres::types::Type;
 
 use super::{CreateRequest, Created, compare};
-use crate::db::row::order_id;
-use crate::db::{DbError, Param, Store, StoreError};
+use crate::db::{DbError, Store, StoreError};
 use crate::error::Chain;
 use crate::order::OrderId;
 
@@ -35,53 +33,6 @@ impl Store {
                 Ok(self.one_by_one(requests, cancel_window).await)
             }
         }
-    }
-
-    /// The statement of `Self::insert` for many orders; for one order it takes a tenth longer. It inserts only the first of the orders
-    /// with the same identifier. It inserts rows in the order of their identifiers, so that two batches of the same orders can't
-    /// deadlock. Generated identifiers have the order of their requests, and so do the keys of a repeat.
-    async fn insert_all(
-        &self,
-        requests: &[CreateRequest],
-        cancel_window: Duration,
-    ) -> Result<HashMap<OrderId, OffsetDateTime>, StoreError> {
-        let mut seen = HashSet::new();
-        let requests: Vec<_> = requests.iter().filter(|request| seen.insert(request.order_id.as_str())).collect();
-        let order_ids: Vec<_> = requests.iter().map(|request| request.order_id.as_str()).collect();
-        let user_ids: Vec<_> = requests.iter().map(|request| request.new.user_id.as_str()).collect();
-        let item_ids: Vec<_> = requests.iter().map(|request| array_literal(request.new.item_ids.as_slice())).collect();
-        let amounts: Vec<_> = requests.iter().map(|request| request.new.total_amount.as_decimal()).collect();
-        let currencies: Vec<_> = requests.iter().map(|request| request.new.total_amount.currency().code()).collect();
-        let metadata: Vec<_> = requests.iter().map(|request| request.new.metadata.to_json()).collect();
-        let process_after: Vec<_> = requests.iter().map(|request| request.new.process_after).collect();
-        let keys: Vec<_> = requests.iter().map(|request| request.key.as_deref()).collect();
-        let sql = "WITH inserted AS (
-                INSERT INTO orders (order_id, user_id, item_ids, total_amount, currency, metadata, process_after, idempotency_key)
-                SELECT order_id, user_id, item_ids::text[], total_amount, currency, metadata::jsonb, process_after, key
-                FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)
-                    AS request (order_id, user_id, item_ids, total_amount, currency, metadata, process_after, key)
-                ORDER BY order_id, key
-                ON CONFLICT DO NOTHING
-                RETURNING order_id, created_at, process_after
-            ), work AS (
-                INSERT INTO order_work (order_id, created_at, due_at, process_after)
-                SELECT order_id, created_at, greatest(created_at + make_interval(secs => $9), process_after), process_after
-                FROM inserted
-            )
-            SELECT order_id, created_at FROM inserted";
-        let params: [Param; 9] = [
-            (&order_ids, Type::TEXT_ARRAY),
-            (&user_ids, Type::TEXT_ARRAY),
-            (&item_ids, Type::TEXT_ARRAY),
-            (&amounts, Type::NUMERIC_ARRAY),
-            (&currencies, Type::TEXT_ARRAY),
-            (&metadata, Type::TEXT_ARRAY),
-            (&process_after, Type::TIMESTAMPTZ_ARRAY),
-            (&keys, Type::BYTEA_ARRAY),
-            (&cancel_window.as_secs_f64(), Type::FLOAT8),
-        ];
-        let rows = self.query("create a batch of orders", sql, &params).await?;
-        rows.read(|row| Ok((order_id(row)?, row.try_get("created_at")?)))
     }
 
     /// Builds one result per request: inserted orders are new, the others are looked up. A failed lookup fails only the requests that
@@ -134,22 +85,5 @@ impl Store {
             });
         }
         created
-    }
-}
-
-/// An array as a PostgreSQL literal. The arrays within an array would all need the same length.
-fn array_literal(texts: &[String]) -> String {
-    let quoted = texts.iter().map(|text| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")));
-    format!("{{{}}}", quoted.collect::<Vec<_>>().join(","))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn array_literal_escapes_every_element() {
-        let texts = ["a", "", "NULL", "b,c", "\"}\\", "ü {"].map(str::to_owned);
-        assert_eq!(array_literal(&texts), r#"{"a","","NULL","b,c","\"}\\","ü {"}"#);
     }
 }
