@@ -4,7 +4,7 @@
 use tests::{World, connect};
 use tokio_postgres::{Client, IsolationLevel};
 
-use super::{STATISTICS, excess, execute_each, filled};
+use super::{MANY, STATISTICS, excess, execute_each, filled};
 use crate::released::record;
 use crate::roles::AppRole;
 
@@ -12,8 +12,6 @@ use crate::roles::AppRole;
 const CHUNK: i64 = 500;
 const MOST_ROWS: i64 = 4 * CHUNK;
 
-/// The active orders of the service. As many ends are not announced.
-const ACTIVE: i64 = 20_000;
 /// Another user with many ended orders.
 const LARGE_USER: &str =
     "INSERT INTO orders (order_id, user_id, item_ids, total_amount, created_at, started_at, finished_at, attempts)
@@ -64,7 +62,7 @@ const COUNT_WITH_ENDS: &str = "WITH newest AS ( SELECT finished_at IS NULL OR";
 #[tokio::test]
 async fn calls_of_operators_read_only_their_chunk_of_orders() {
     let recorded = record(&World::new().await).await.statements();
-    let role = filled(ACTIVE).await;
+    let role = filled(MANY).await;
     let client = connect(&role.url()).await;
     role.world.execute(LARGE_USER).await;
     let mut read_too_much = Vec::new();
