@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use aws_sdk_secretsmanager::Client;
 use axum::Router;
 use futures_util::future::join_all;
+use sandbox::server::{self, Server};
 use serde_json::json;
 use shared::config::Env;
 use shared::db::Store;
@@ -190,14 +191,12 @@ async fn log_at_trace_contains_no_password() {
 
 #[tokio::test]
 async fn answer_about_a_secret_that_cannot_be_read_is_not_shown() {
-    let answer = async || r#"{"SecretString": "hunter2", "CreatedDate": true}"#;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+    let endpoint = Server::answering(|| server::json(200, r#"{"SecretString": "hunter2", "CreatedDate": true}"#));
+    let endpoint = endpoint.await.unwrap();
     let variables =
         [("DATABASE_URL", "postgres://127.0.0.1:1/d"), ("DATABASE_TLS", "off"), ("DATABASE_SECRET_ARN", "arn")];
     let aws = ["AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(|name| (name, "any"));
-    let env = variables.into_iter().chain(aws).chain([("AWS_ENDPOINT_URL", endpoint.as_str())]).collect();
+    let env = variables.into_iter().chain(aws).chain([("AWS_ENDPOINT_URL", &*endpoint.url())]).collect();
     let shown = Chain(&store(&env).ping().await.unwrap_err()).to_string();
     assert!(shown.contains("could not read the database's secret") && !shown.contains("hunter2"), "{shown}");
 }

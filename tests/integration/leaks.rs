@@ -61,7 +61,7 @@ struct Run {
 
 impl Run {
     async fn new(endpoint: &str) -> Self {
-        let url = &format!("{endpoint}/fulfil?key={URL_KEY}");
+        let url = &format!("{endpoint}?key={URL_KEY}");
         let mut variables = vec![("WORK", "webhook"), ("WEBHOOK_URL", url), ("WEBHOOK_SECRET", WEBHOOK_SECRET)];
         variables.extend([("WEBHOOK_TIMEOUT_SECONDS", "1"), ("MAX_ATTEMPTS", "2"), ("RETRY_BASE_SECONDS", "1")]);
         variables.extend([("AWS_SECRET_ACCESS_KEY", AWS_SECRET_KEY), ("AWS_SESSION_TOKEN", AWS_SESSION_TOKEN)]);
@@ -104,7 +104,7 @@ impl Run {
 #[ignore = "needs the built functions: `make test` runs it"]
 async fn logs_at_trace_and_answers_contain_no_secret() {
     let merchant = merchant().await;
-    let endpoint = format!("http://{}", merchant.address());
+    let endpoint = merchant.url();
     let run = Run::new(&endpoint).await;
     let mut answers = String::new();
     call_all(&run.start("ApiFunction", &[]).await, &mut answers).await;

@@ -4,10 +4,8 @@ use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::routing::put;
 use migrate::MigrateConfig;
+use sandbox::server::{self, Request, Server};
 use serde_json::{Value, json};
 use shared::config::{ConfigError, Env};
 use shared::deadline::Deadline;
@@ -29,14 +27,16 @@ async fn ask_with(
     changed: &Value,
     within: Duration,
 ) -> Value {
-    let (sender, mut answers) = mpsc::channel::<Bytes>(1);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/answer?signature=x", listener.local_addr().unwrap());
-    let handler = put(move |body: Bytes| async move { sender.send(body).await.unwrap() });
-    tokio::spawn(async { axum::serve(listener, Router::new().route("/answer", handler)).await });
+    let (sender, mut answers) = mpsc::unbounded_channel();
+    let server = Server::start(move |request: Request| {
+        assert_eq!((request.method().as_str(), request.uri().path()), ("PUT", "/answer"));
+        sender.send(request.into_body()).unwrap();
+        std::future::ready(Some(server::json(200, "")))
+    });
+    let server = server.await.unwrap();
     let mut event: Value = serde_json::from_str(include_str!("../events/migrate.json")).unwrap();
     event["RequestType"] = request_type.into();
-    event["ResponseURL"] = url.into();
+    event["ResponseURL"] = format!("{}/answer?signature=x", server.url()).into();
     event.as_object_mut().unwrap().extend(changed.as_object().unwrap().clone());
     let deadline = Deadline::after(within);
     let client = migrate::client().unwrap();

@@ -7,9 +7,9 @@ use std::process::Command;
 
 use axum::body::Body;
 use axum::http::{Method, Request};
+use sandbox::server::silent;
 use serde_json::Value;
 use tests::World;
-use tokio::net::TcpListener;
 
 use crate::fulfilling;
 
@@ -49,9 +49,7 @@ fn argument(command: &str) -> String {
 
 /// A world with one order that failed because the merchant's endpoint did not answer.
 async fn world_with_a_time_out() -> World {
-    // The listener accepts connections into its backlog and never answers.
-    let endpoint = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/", endpoint.local_addr().unwrap());
+    let (_silent, url) = silent().await.unwrap();
     let limits = [("WEBHOOK_TIMEOUT_SECONDS", "1"), ("MAX_ATTEMPTS", "1")];
     let (world, processor) = fulfilling::world(&url, &limits).await;
     assert_eq!(fulfilling::attempted(&world, &processor).await["status"], "failed");

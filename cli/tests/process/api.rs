@@ -1,6 +1,5 @@
 //! A small API for the tests: it accepts orders and leaves them pending.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -37,9 +36,9 @@ pub enum Manner {
 
 /// A running API. The server runs as long as its runtime.
 pub struct Api {
-    address: SocketAddr,
     state: Arc<State>,
-    _server: (Server, Runtime),
+    server: Server,
+    _runtime: Runtime,
 }
 
 #[derive(Default)]
@@ -61,12 +60,11 @@ impl Api {
             let (answer, is_silent) = (serving.answer(&request, manner), serving.is_silent_to(&request, manner));
             async move { if is_silent { std::future::pending().await } else { Some(answer) } }
         }));
-        let server = server.unwrap();
-        Self { address: server.address(), state, _server: (server, runtime) }
+        Self { state, server: server.unwrap(), _runtime: runtime }
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.server.url()
     }
 
     /// How many orders it has accepted.

@@ -11,7 +11,7 @@ const ACCESS: [(&str, &str); 3] =
 
 /// The report of doctor about this server, which is the API and AWS, with these variables too.
 fn report_of(aws: &Server, variables: &[(&str, &str)]) -> Value {
-    let url = format!("http://{}", aws.address());
+    let url = aws.url();
     let places = [("ORDERMILL_URL", &*url), ("AWS_ENDPOINT_URL", &*url)];
     json(&run(&["--json", "doctor"], &[&ACCESS[..], &places, variables].concat()))
 }

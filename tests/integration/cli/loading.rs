@@ -72,7 +72,7 @@ async fn answering(
 }
 
 async fn run_at(server: &Server, orders: u32) -> Report {
-    let patient = Patient::at(&format!("http://{}", server.address())).bearing(ALICE);
+    let patient = Patient::at(&server.url()).bearing(ALICE);
     run(&patient, &load(orders)).await
 }
 
@@ -101,7 +101,7 @@ async fn load_counts_a_lost_order_beside_a_refused_one_that_exists() {
         std::future::ready(Some(answered))
     });
     let server = server.await.unwrap();
-    let patient = Patient::at(&format!("http://{}", server.address())).bearing(ALICE);
+    let patient = Patient::at(&server.url()).bearing(ALICE);
     let report = run(&patient, &Load { concurrency: 1, ..load(2) }).await;
     assert_eq!((report.accepted, report.completed(), report.lost), (1, 1, 1));
 }
@@ -148,7 +148,7 @@ async fn load_repeats_a_batch_with_a_temporary_refusal() {
         json(200, value!({"results": [{"status": 200, "order": {}}, last[number as usize]]}).to_string())
     };
     let server = forgetful(answer).await;
-    let patient = Patient::at(&format!("http://{}", server.address())).bearing(ALICE);
+    let patient = Patient::at(&server.url()).bearing(ALICE);
     let report = run(&patient, &Load { batch: Some(2), ..load(2) }).await;
     assert_eq!((report.accepted, report.repeated_calls), (2, 1));
 }

@@ -3,9 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use ordermill::doctor::Verdict;
-use sandbox::server::{Request, Response, Server, json};
+use sandbox::server::{Request, Response, Server, json, silent};
 use tests::{Authority, TlsListener};
-use tokio::net::TcpListener;
 
 use super::{Patient, wrong};
 
@@ -16,8 +15,7 @@ async fn doctor_finds_a_name_without_an_address() {
 
 #[tokio::test]
 async fn doctor_finds_a_closed_port() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (listener, url) = silent().await.unwrap();
     drop(listener);
     Patient::at(&url).assert_wrong("tcp", "no connection", "firewall").await;
 }
@@ -45,13 +43,8 @@ async fn doctor_finds_each_fault_of_a_certificate() {
 
 #[tokio::test]
 async fn doctor_finds_a_port_without_tls() {
-    let server = answering(|| json(200, "{}")).await;
+    let server = Server::answering(|| json(200, "{}")).await.unwrap();
     Patient::at(&format!("https://{}", server.address())).assert_wrong("tls", "", "HTTPS").await;
-}
-
-/// A server that gives every caller the same answer.
-async fn answering(answer: impl Fn() -> Response + Clone + Send + Sync + 'static) -> Server {
-    Server::start(move |_| std::future::ready(Some(answer()))).await.unwrap()
 }
 
 #[tokio::test]
@@ -65,15 +58,15 @@ async fn doctor_finds_each_wrong_answer_of_the_api() {
         (200, "{}", "health", "something else answers", "ApiUrl"),
         (200, r#"{"orders": [], "next_cursor": null}"#, "closed", "without a token", "AUTH to jwt"),
     ] {
-        let server = answering(move || json(status, body)).await;
-        Patient::at(&format!("http://{}", server.address())).assert_wrong(check, what, remedy).await;
+        let server = Server::answering(move || json(status, body)).await.unwrap();
+        Patient::at(&server.url()).assert_wrong(check, what, remedy).await;
     }
 }
 
 #[tokio::test]
 async fn doctor_takes_no_other_server_for_the_api() {
-    let server = answering(|| json(200, "<html></html>")).await;
-    let findings = Patient::at(&format!("http://{}", server.address())).bearing("a.e30.b").findings().await;
+    let server = Server::answering(|| json(200, "<html></html>")).await.unwrap();
+    let findings = Patient::at(&server.url()).bearing("a.e30.b").findings().await;
     let of = |check: &str| findings.iter().find(|finding| finding.check == check).unwrap();
     assert_eq!(of("health").state, Verdict::Wrong, "{findings:#?}");
     for check in ["closed", "access", "pause", "overdue", "dead-letters", "events"] {
@@ -105,7 +98,7 @@ async fn doctor_finds_a_healthy_api_that_fails_every_other_call() {
         (200, None, "no answer: "),
     ] {
         let server = with_health(health, move || status.map(|status| json(status, problem))).await;
-        let patient = Patient::at(&format!("http://{}", server.address())).bearing("a token");
+        let patient = Patient::at(&server.url()).bearing("a token");
         for check in ["closed", "access", "metrics"] {
             patient.assert_wrong(check, what, "the api function's log").await;
         }
@@ -115,7 +108,7 @@ async fn doctor_finds_a_healthy_api_that_fails_every_other_call() {
 #[tokio::test]
 async fn doctor_finds_no_fault_in_a_refusal_of_too_many_calls() {
     let server = with_health(200, || Some(json(429, r#"{"message": "Too Many Requests"}"#))).await;
-    let findings = Patient::at(&format!("http://{}", server.address())).bearing("a token").findings().await;
+    let findings = Patient::at(&server.url()).bearing("a token").findings().await;
     assert!(wrong(&findings).iter().all(|check| *check == "token"), "{findings:#?}");
     let access = findings.iter().find(|finding| finding.check == "access").unwrap();
     assert_eq!((access.state, &*access.what), (Verdict::NotChecked, "answered 429: Too Many Requests"));
@@ -123,24 +116,26 @@ async fn doctor_finds_no_fault_in_a_refusal_of_too_many_calls() {
 
 #[tokio::test]
 async fn doctor_finds_a_wrong_clock() {
-    let server = answering(|| {
+    let server = Server::answering(|| {
         let mut answer = json(200, "{}");
         let late = httpdate::fmt_http_date(SystemTime::now() - Duration::from_mins(5));
         answer.headers_mut().insert("date", late.parse().unwrap());
         answer
     })
-    .await;
-    let patient = Patient::at(&format!("http://{}", server.address()));
+    .await
+    .unwrap();
+    let patient = Patient::at(&server.url());
     patient.assert_wrong("clock.api", "s behind this machine's", "NTP").await;
 }
 
 #[tokio::test]
 async fn doctor_finds_events_that_are_not_out() {
     let metrics = |age: &'static str| {
-        answering(move || json(200, format!(r#"{{"status_counts": {{}}, "oldest_event_seconds": {age}}}"#)))
+        Server::answering(move || json(200, format!(r#"{{"status_counts": {{}}, "oldest_event_seconds": {age}}}"#)))
     };
-    let patient = |server: &Server| Patient::at(&format!("http://{}", server.address())).bearing("a token");
-    let (late, in_time, none) = (metrics("301").await, metrics("299").await, metrics("null").await);
+    let patient = |server: &Server| Patient::at(&server.url()).bearing("a token");
+    let (late, in_time, none) =
+        (metrics("301").await.unwrap(), metrics("299").await.unwrap(), metrics("null").await.unwrap());
     patient(&late).assert_wrong("events", "has waited for 301 s", "Events are not yet published").await;
     let states = async |server| {
         let findings = patient(server).findings().await;

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use sandbox::server::silent;
+
 use super::*;
 
 const WEEK: f64 = 7.0 * 86400.0;
@@ -128,16 +130,13 @@ async fn documented_call_recovers_from_a_mistake_of_the_merchant() {
 #[tokio::test]
 async fn documented_causes_are_the_stored_ones() {
     let document = std::fs::read_to_string("../docs/webhook.md").unwrap().replace('\n', " ");
-    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let silent_url = format!("http://{}/", silent.local_addr().unwrap());
+    let (_silent, silent_url) = silent().await.unwrap();
     let no_handshake_url = silent_url.replace("http", "https");
-    let broken = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let broken_url = format!("http://{}/", broken.local_addr().unwrap());
-    tokio::spawn(async move { while broken.accept().await.is_ok() {} });
+    let broken = Merchant::start(async |_| None).await.unwrap();
     let merchant = endpoint(always(503)).await;
     for (url, cause) in [
         (silent_url.as_str(), "the fulfilment endpoint did not answer in time"),
-        (&broken_url, "the fulfilment endpoint did not answer properly"),
+        (&broken.url(), "the fulfilment endpoint did not answer properly"),
         ("http://127.0.0.1:1/", "the fulfilment endpoint can't be connected to"),
         (&no_handshake_url, "the fulfilment endpoint can't be connected to"),
         (&merchant.url(), "the fulfilment endpoint answered 503"),
@@ -149,5 +148,4 @@ async fn documented_causes_are_the_stored_ones() {
         let failure = attempted(&world, &processor).await["failure"].to_string();
         assert!(failure.contains(cause), "{url}: {failure}");
     }
-    drop(silent);
 }

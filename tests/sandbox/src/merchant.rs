@@ -1,6 +1,5 @@
 //! A merchant's fulfilment endpoint, which can answer late, drip, close connections and send a malformed `Retry-After`.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -98,14 +97,9 @@ impl Merchant {
         Ok(Self { server: server.await?, journal })
     }
 
-    /// The address that it listens on. It answers at every path.
-    pub fn address(&self) -> SocketAddr {
-        self.server.address()
-    }
-
-    /// The value for `WEBHOOK_URL`.
+    /// The value for `WEBHOOK_URL`. The endpoint answers at every path.
     pub fn url(&self) -> String {
-        format!("http://{}/fulfil", self.address())
+        format!("{}/fulfil", self.server.url())
     }
 
     /// The calls so far, in order.

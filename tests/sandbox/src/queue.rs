@@ -103,7 +103,7 @@ impl Queues {
 
     /// The functions' variables that lead to them.
     pub fn variables(&self) -> [(&'static str, String); 3] {
-        let endpoint = format!("http://{}", self.server.address());
+        let endpoint = self.server.url();
         let url = |name| format!("{endpoint}/000000000000/{name}");
         [("QUEUE_URL", url(ORDERS)), ("DLQ_URL", url(DEAD_LETTERS)), ("AWS_ENDPOINT_URL", endpoint)]
     }

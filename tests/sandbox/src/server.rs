@@ -45,6 +45,16 @@ impl Server {
         Ok(Self { address, task: tokio::spawn(accept(listener, handler)) })
     }
 
+    /// Serves this answer to every request.
+    pub async fn answering(answer: impl Fn() -> Response + Clone + Send + Sync + 'static) -> Result<Self> {
+        Self::start(move |_| std::future::ready(Some(answer()))).await
+    }
+
+    /// The URL of the server, without a path.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// The address that the server listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -55,6 +65,13 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// A port that takes connections into its backlog and never answers, and its URL.
+pub async fn silent() -> Result<(TcpListener, String)> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    Ok((listener, url))
 }
 
 /// A response with a JSON body.

@@ -28,7 +28,7 @@ pub fn variables(times: Times, database: &str, queues: &Queues, endpoint: &Serve
         ("RETENTION_DAYS", RETENTION_DAYS.to_string()),
         ("CANCEL_WINDOW_SECONDS", seconds(times.cancel_window)),
         ("WORK", "webhook".to_owned()),
-        ("WEBHOOK_URL", format!("http://{}/fulfil", endpoint.address())),
+        ("WEBHOOK_URL", format!("{}/fulfil", endpoint.url())),
         ("WEBHOOK_SECRET", SECRET.to_owned()),
         ("WEBHOOK_TIMEOUT_SECONDS", seconds(times.webhook)),
         ("MAX_ATTEMPTS", "8".to_owned()),
