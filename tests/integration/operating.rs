@@ -2,15 +2,12 @@
 
 mod redriving;
 
-use std::future::ready;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use processor::Outcome;
-use sandbox::wire::{Hook, Moment, Ruling};
+use sandbox::wire::{Moment, Ruling, ruled_by};
 use serde_json::{Value, json};
 use shared::db::retry::FailedFilter;
 use tests::{Log, OutcomeBy, World, assert_members, call_in_process, eventually, post, post_empty};
@@ -170,10 +167,9 @@ async fn retry_whose_answer_is_lost_enqueues_its_orders() {
         (redriven, "/dead-letters/redrive", json!({"retried": 1, "requeued": 1, "ended": 1})),
     ] {
         let is_cut = AtomicBool::new(false);
-        let hook: Hook = Arc::new(move |moment, statement| {
+        let hook = ruled_by(move |moment, statement| {
             let is_retry = moment == Moment::After && statement.query.sql.contains("SET started_at = NULL");
-            let ruling = if is_retry && !is_cut.swap(true, Relaxed) { Ruling::Cut } else { Ruling::Pass };
-            ready(ruling).boxed()
+            if is_retry && !is_cut.swap(true, Relaxed) { Ruling::Cut } else { Ruling::Pass }
         });
         let (_wire, url) = world.behind_a_proxy(hook).await;
         let api = world.api_with("DATABASE_URL", url.as_str());

@@ -3,13 +3,11 @@
 mod attempts;
 
 use std::collections::HashSet;
-use std::future::ready;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt;
 use processor::{Outcome, Simulated, Work};
-use sandbox::wire::{Hook, Moment, Ruling};
+use sandbox::wire::{Moment, Ruling, ruled_by};
 use serde_json::json;
 use shared::db::Store;
 use shared::db::claim::Claimed;
@@ -144,9 +142,9 @@ async fn claims_whose_answers_were_lost_are_made_once() {
     world.create("new").await;
     // Each of the claim's two statements is committed, and the connection cut before its answer.
     let lost = Mutex::<HashSet<String>>::default();
-    let hook: Hook = Arc::new(move |moment, statement| {
+    let hook = ruled_by(move |moment, statement| {
         let is_lost = moment == Moment::After && lost.lock().unwrap().insert(statement.query.sql.clone());
-        ready(if is_lost { Ruling::Cut } else { Ruling::Pass }).boxed()
+        if is_lost { Ruling::Cut } else { Ruling::Pass }
     });
     let (_wire, url) = world.behind_a_proxy(hook).await;
     let store = store(&world.env_with(("DATABASE_URL", url.as_str())));

@@ -7,17 +7,15 @@ mod queues;
 mod standstill;
 mod states;
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use futures_util::future::join_all;
 use sandbox::gate::{Gate, Pace};
 use sandbox::gateway::{Answer, Claims, Gateway};
 pub use sandbox::mapping::messages;
 use sandbox::merchant::{Merchant, Reply};
-use sandbox::queue::{CallHook, CallRuling, Queues, behind};
+use sandbox::queue::{CallHook, CallRuling, Queues, Sighting, behind, ruled_by};
 use sandbox::runtime::{Environment, Function, InvokeError, Pool};
 use serde_json::{Value, json};
 use tests::{World, order, webhook};
@@ -144,9 +142,12 @@ impl SlowQueues {
         Self::behind(behind(Arc::clone(&gate)), gate, more).await
     }
 
-    /// The same with this hook in the gate's place.
-    pub async fn hooked(hook: CallHook, more: &[(&str, &str)]) -> Self {
-        Self::behind(hook, Arc::default(), more).await
+    /// The same with this rule in the gate's place.
+    pub async fn ruled_by(
+        rule: impl Fn(Sighting) -> CallRuling + Send + Sync + 'static,
+        more: &[(&str, &str)],
+    ) -> Self {
+        Self::behind(ruled_by(rule), Arc::default(), more).await
     }
 
     async fn behind(hook: CallHook, gate: Arc<Gate>, more: &[(&str, &str)]) -> Self {
@@ -170,15 +171,6 @@ impl SlowQueues {
         let metrics = self.world.get("/metrics").await.expect(200);
         usize::try_from(metrics["status_counts"][status].as_u64().unwrap()).unwrap()
     }
-}
-
-/// A hook that never answers the first call with the same content, as over a dead connection.
-pub fn dead_at_first() -> CallHook {
-    let seen = Mutex::new(BTreeSet::new());
-    Arc::new(move |call| {
-        let is_dead = seen.lock().unwrap().insert(call.bodies);
-        async move { if is_dead { std::future::pending().await } else { CallRuling::Pass } }.boxed()
-    })
 }
 
 /// Order ids: the prefix and a number.

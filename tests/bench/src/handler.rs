@@ -4,11 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use parking_lot::Mutex;
 use sandbox::Result;
 use sandbox::progress::step;
-use sandbox::wire::{Hook, Moment, Ruling, Wire};
+use sandbox::wire::{Hook, Moment, Ruling, Wire, ruled_by};
 use tokio::time::Instant;
 
 use crate::findings::{Criterion, Findings, Table};
@@ -74,7 +73,7 @@ async fn create(world: &World, api: &Front, watch: &Mutex<Watch>) -> Result<(Dur
 
 fn timing_hook(watch: &Arc<Mutex<Watch>>) -> Hook {
     let watch = Arc::clone(watch);
-    Arc::new(move |moment, _| {
+    ruled_by(move |moment, _| {
         let mut watch = watch.lock();
         match moment {
             Moment::Before => watch.begin = Some(Instant::now()),
@@ -83,7 +82,7 @@ fn timing_hook(watch: &Arc<Mutex<Watch>>) -> Hook {
                 watch.took += took.unwrap_or_default();
             }
         }
-        async { Ruling::Pass }.boxed()
+        Ruling::Pass
     })
 }
 

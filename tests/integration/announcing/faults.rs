@@ -5,9 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use processor::{Processor, Simulated};
-use sandbox::queue::{CallHook, CallRuling, Queues};
+use sandbox::queue::{CallRuling, Queues, Sighting};
 use serde_json::json;
 use shared::deadline::Deadline;
 use shared::events::Bus;
@@ -18,54 +17,38 @@ use tracing::Level;
 use super::{fail_without_announcing, kept, leave_behind};
 use crate::slow::SlowQueues;
 
-/// A behaviour of the bus.
-#[derive(Debug, Clone, Copy)]
-enum Mood {
-    Rules(CallRuling),
-    Hangs,
-    /// It does not exist.
-    Missing,
-}
-
 /// A world with a bus that has moods.
 struct Moody {
     world: World,
     queues: Arc<Queues>,
-    mood: Arc<Mutex<Mood>>,
+    mood: Arc<Mutex<CallRuling>>,
     /// The calls to the bus by the events that they have. The repeat of a call is the same one.
     calls: Arc<Mutex<BTreeSet<Vec<String>>>>,
 }
 
 impl Moody {
     async fn new() -> Self {
-        let mood = Arc::new(Mutex::new(Mood::Rules(CallRuling::Pass)));
+        let mood = Arc::new(Mutex::new(CallRuling::Pass));
         let calls = Arc::<Mutex<BTreeSet<_>>>::default();
         let (of_bus, seen) = (Arc::clone(&mood), Arc::clone(&calls));
-        let hook: CallHook = Arc::new(move |call| {
-            let mood = if call.action == "PutEvents" { *of_bus.lock().unwrap() } else { Mood::Rules(CallRuling::Pass) };
+        let rule = move |call: Sighting| {
             if call.queue == "shop" {
                 seen.lock().unwrap().insert(call.bodies);
             }
-            async move {
-                match mood {
-                    Mood::Rules(ruling) => ruling,
-                    Mood::Missing => CallRuling::Pass,
-                    Mood::Hangs => std::future::pending().await,
-                }
-            }
-            .boxed()
-        });
-        let SlowQueues { world, queues, .. } = SlowQueues::hooked(hook, &[("EVENT_BUS", "shop")]).await;
+            let mood = *of_bus.lock().unwrap();
+            let has_mood = call.action == "PutEvents" || mood == CallRuling::NoBus;
+            if has_mood { mood } else { CallRuling::Pass }
+        };
+        let SlowQueues { world, queues, .. } = SlowQueues::ruled_by(rule, &[("EVENT_BUS", "shop")]).await;
         Self { world, queues, mood, calls }
     }
 
-    fn set(&self, mood: Mood) {
-        self.queues.set_bus_missing(matches!(mood, Mood::Missing));
+    fn set(&self, mood: CallRuling) {
         *self.mood.lock().unwrap() = mood;
     }
 
     /// Completes twenty orders while the bus is in this mood. Asserts that no message fails, and that it is quick.
-    async fn complete_twenty(&self, mood: Mood) {
+    async fn complete_twenty(&self, mood: CallRuling) {
         let ids = self.world.create_many(20).await;
         self.set(mood);
         let took = complete(&self.world.processor(Duration::ZERO), &ids).await;
@@ -103,7 +86,7 @@ async fn complete(processor: &Processor<Simulated>, ids: &[String]) -> Duration 
 #[tokio::test]
 async fn refused_entries_alone_are_announced_again() {
     let (moody, log) = (Moody::new().await, Log::listen(Level::WARN));
-    moody.complete_twenty(Mood::Rules(CallRuling::Half)).await;
+    moody.complete_twenty(CallRuling::Half).await;
     assert_eq!((kept(&moody.world).await, moody.taken().len()), (10, 10));
     let text = log.text();
     let lines: Vec<_> = text.lines().filter(|line| line.contains("could not send some")).collect();
@@ -114,7 +97,7 @@ async fn refused_entries_alone_are_announced_again() {
             assert!(line.contains(field), "{field}: {line}");
         }
     }
-    moody.set(Mood::Rules(CallRuling::Pass));
+    moody.set(CallRuling::Pass);
     assert_eq!((moody.sweep().await, kept(&moody.world).await), (10, 0));
     let taken = moody.taken();
     assert!(taken.len() == 20 && taken.values().all(|times| *times == 1), "{taken:?}");
@@ -122,13 +105,13 @@ async fn refused_entries_alone_are_announced_again() {
 
 #[tokio::test]
 async fn bus_that_refuses_or_hangs_delays_no_order_and_loses_no_event() {
-    for mood in [Mood::Rules(CallRuling::Refuse(403)), Mood::Rules(CallRuling::LoseCall), Mood::Hangs, Mood::Missing] {
+    for mood in [CallRuling::Refuse(403), CallRuling::LoseCall, CallRuling::Hang, CallRuling::NoBus] {
         let (moody, log) = (Moody::new().await, Log::listen(Level::WARN));
         moody.complete_twenty(mood).await;
         assert_eq!((moody.sweep().await, kept(&moody.world).await, moody.taken().len()), (0, 20, 0), "{mood:?}");
         let names_no_bus = log.text().contains("there is no such event bus");
-        assert_eq!(names_no_bus, matches!(mood, Mood::Missing), "{mood:?}: {}", log.text());
-        moody.set(Mood::Rules(CallRuling::Pass));
+        assert_eq!(names_no_bus, mood == CallRuling::NoBus, "{mood:?}: {}", log.text());
+        moody.set(CallRuling::Pass);
         assert_eq!((moody.sweep().await, kept(&moody.world).await, moody.taken().len()), (20, 0, 20), "{mood:?}");
     }
 }
@@ -148,7 +131,7 @@ async fn sweep_goes_on_when_ends_can_not_be_read() {
 async fn bus_that_hangs_delays_one_batch_of_an_environment() {
     let moody = Moody::new().await;
     let ids = moody.world.create_many(60).await;
-    moody.set(Mood::Hangs);
+    moody.set(CallRuling::Hang);
     let processor = moody.world.processor(Duration::ZERO);
     let batches: Vec<_> = ids.chunks(20).collect();
     let first = complete(&processor, batches[0]).await;
@@ -158,7 +141,7 @@ async fn bus_that_hangs_delays_one_batch_of_an_environment() {
         complete(&processor, batch).await;
     }
     assert_eq!(*moody.calls.lock().unwrap(), calls, "the other batches do not call the bus");
-    moody.set(Mood::Rules(CallRuling::Pass));
+    moody.set(CallRuling::Pass);
     assert_eq!((moody.sweep().await, kept(&moody.world).await, moody.taken().len()), (60, 0, 60));
 }
 
@@ -168,12 +151,12 @@ async fn bus_is_looked_up_once_for_the_batches_of_half_a_minute() {
         let seen = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&seen);
         // A refused look-up does not keep events back.
-        let hook: CallHook = Arc::new(move |call| {
+        let rule = move |call: Sighting| {
             let is_look_up = call.action == "DescribeEventBus";
             counter.fetch_add(usize::from(is_look_up), Ordering::SeqCst);
-            async move { if is_look_up { CallRuling::Refuse(403) } else { CallRuling::Pass } }.boxed()
-        });
-        let SlowQueues { world, queues, .. } = SlowQueues::hooked(hook, &[("EVENT_BUS", bus)]).await;
+            if is_look_up { CallRuling::Refuse(403) } else { CallRuling::Pass }
+        };
+        let SlowQueues { world, queues, .. } = SlowQueues::ruled_by(rule, &[("EVENT_BUS", bus)]).await;
         let (ids, processor) = (world.create_many(3).await, world.processor(Duration::ZERO));
         for id in ids {
             complete(&processor, &[id]).await;
@@ -186,11 +169,11 @@ async fn bus_is_looked_up_once_for_the_batches_of_half_a_minute() {
 #[tokio::test]
 async fn event_over_a_dead_connection_is_sent_again() {
     let is_dead = AtomicBool::new(true);
-    let hook: CallHook = Arc::new(move |call| {
+    let rule = move |call: Sighting| {
         let is_dead = call.action == "PutEvents" && is_dead.swap(false, Ordering::SeqCst);
-        async move { if is_dead { std::future::pending().await } else { CallRuling::Pass } }.boxed()
-    });
-    let SlowQueues { world, queues, .. } = SlowQueues::hooked(hook, &[("EVENT_BUS", "shop")]).await;
+        if is_dead { CallRuling::Hang } else { CallRuling::Pass }
+    };
+    let SlowQueues { world, queues, .. } = SlowQueues::ruled_by(rule, &[("EVENT_BUS", "shop")]).await;
     world.create("o-1").await;
     fail_without_announcing(&world, "o-1").await;
     let (store, bus) = (world.store(), Bus::from_env(&world.env()).unwrap().unwrap());
@@ -204,11 +187,11 @@ async fn event_over_a_dead_connection_is_sent_again() {
 /// A bus of another account can have a policy that forbids a kind of event.
 #[tokio::test]
 async fn ends_that_the_bus_always_refuses_hold_up_no_others() {
-    let hook: CallHook = Arc::new(|call| {
+    let rule = |call: Sighting| {
         let is_forbidden = call.bodies.iter().any(|body| body.contains("\"cancelled\""));
-        async move { if is_forbidden { CallRuling::Refuse(403) } else { CallRuling::Pass } }.boxed()
-    });
-    let SlowQueues { world, queues, .. } = SlowQueues::hooked(hook, &[("EVENT_BUS", "shop")]).await;
+        if is_forbidden { CallRuling::Refuse(403) } else { CallRuling::Pass }
+    };
+    let SlowQueues { world, queues, .. } = SlowQueues::ruled_by(rule, &[("EVENT_BUS", "shop")]).await;
     world.create_many(101).await;
     let report = world.post("/orders/cancel", &json!({"dry_run": false, "limit": 100})).await.expect(200);
     assert_eq!(report["cancelled"], 100);

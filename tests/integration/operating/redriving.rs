@@ -1,12 +1,9 @@
 //! `POST /dead-letters/redrive`: retries, requeues or deletes the letters by their orders' state.
 
-use std::future::ready;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
-use futures_util::FutureExt;
-use sandbox::wire::{Hook, Ruling};
+use sandbox::wire::{Ruling, ruled_by};
 use serde_json::{Value, json};
 use tests::{World, assert_members, call_in_process, post};
 
@@ -112,11 +109,11 @@ async fn redrive_leaves_the_letter_of_an_order_it_can_not_enqueue() {
 async fn retried_orders_are_enqueued_though_others_can_not_be_read() {
     let world = world_with_dead_letters().await;
     let is_retried = AtomicBool::new(false);
-    let hook: Hook = Arc::new(move |_, statement| {
+    let hook = ruled_by(move |_, statement| {
         // The look-up of the orders that were not retried.
         let is_read = statement.query.sql.contains("is_scheduled") && is_retried.load(Relaxed);
         is_retried.fetch_or(statement.query.sql.contains("SET started_at = NULL"), Relaxed);
-        ready(if is_read { Ruling::Cut } else { Ruling::Pass }).boxed()
+        if is_read { Ruling::Cut } else { Ruling::Pass }
     });
     let (_wire, url) = world.behind_a_proxy(hook).await;
     let api = world.api_with("DATABASE_URL", url.as_str());

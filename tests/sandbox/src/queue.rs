@@ -58,12 +58,21 @@ pub enum CallRuling {
     LoseCall,
     /// Executes it, and closes the connection without an answer.
     LoseAnswer,
+    /// Does not execute it, and never answers.
+    Hang,
     /// Executes it for every second entry, and refuses the others. This is for the event bus alone.
     Half,
+    /// Answers as `EventBridge` does for a bus that does not exist. This is for the event bus alone.
+    NoBus,
 }
 
 /// Decides about each call before it takes effect. The caller waits for the decision.
 pub type CallHook = Arc<dyn Fn(Sighting) -> BoxFuture<'static, CallRuling> + Send + Sync>;
+
+/// A hook that decides at once, by this rule.
+pub fn ruled_by(rule: impl Fn(Sighting) -> CallRuling + Send + Sync + 'static) -> CallHook {
+    Arc::new(move |call| Box::pin(std::future::ready(rule(call))))
+}
 
 /// A hook that delays each call at this gate.
 pub fn behind(gate: Arc<Gate>) -> CallHook {
@@ -140,11 +149,6 @@ impl Queues {
     /// The events that the event bus has taken.
     pub fn events(&self) -> Vec<Taken> {
         self.shared.bus.taken()
-    }
-
-    /// Deletes the event bus, or creates it again.
-    pub fn set_bus_missing(&self, is_missing: bool) {
-        self.shared.bus.set_missing(is_missing);
     }
 
     /// How many messages the queue holds.

@@ -90,7 +90,12 @@ pub type Hook = Arc<dyn Fn(Moment, Statement) -> BoxFuture<'static, Ruling> + Se
 
 /// The hook that lets all pass.
 pub fn no_hook() -> Hook {
-    Arc::new(|_, _| Box::pin(async { Ruling::Pass }))
+    ruled_by(|_, _| Ruling::Pass)
+}
+
+/// A hook that decides at once, by this rule.
+pub fn ruled_by(rule: impl Fn(Moment, Statement) -> Ruling + Send + Sync + 'static) -> Hook {
+    Arc::new(move |moment, statement| Box::pin(std::future::ready(rule(moment, statement))))
 }
 
 /// A running proxy. Dropping it closes all its connections.

@@ -1,10 +1,11 @@
 //! An event bus next to the queues, with `PutEvents`: it keeps what it has taken.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+
+use super::CallRuling;
 
 /// The most entries of a call.
 const MOST: usize = 10;
@@ -28,22 +29,12 @@ pub struct Taken {
 #[derive(Default)]
 pub(super) struct Bus {
     taken: Mutex<Vec<Taken>>,
-    is_missing: AtomicBool,
 }
 
 impl Bus {
-    /// Whether there is no such bus.
-    pub fn is_missing(&self) -> bool {
-        self.is_missing.load(Ordering::SeqCst)
-    }
-
-    pub fn set_missing(&self, is_missing: bool) {
-        self.is_missing.store(is_missing, Ordering::SeqCst);
-    }
-
-    /// Takes the entries of a call, or all but every second one of them, and answers. Drops those for a missing bus, as
-    /// `EventBridge` does, with the same answer. `None` is a call that `EventBridge` would refuse.
-    pub fn put(&self, input: &Value, refuses_half: bool) -> Option<Value> {
+    /// Takes the entries of a call, or half of them, and answers. Drops those for a missing bus, as `EventBridge` does, with the
+    /// same answer. `None` is a call that `EventBridge` would refuse.
+    pub fn put(&self, input: &Value, ruling: CallRuling) -> Option<Value> {
         let entries = input["Entries"].as_array().filter(|entries| (1..=MOST).contains(&entries.len()))?;
         let text = |entry: &Value, name: &str| entry[name].as_str().unwrap_or_default().to_owned();
         let bytes: usize = entries.iter().map(|entry| text(entry, "Detail").len()).sum();
@@ -52,13 +43,13 @@ impl Bus {
         }
         let mut results = Vec::new();
         for (index, entry) in entries.iter().enumerate() {
-            if refuses_half && index % 2 == 0 {
+            if ruling == CallRuling::Half && index % 2 == 0 {
                 results.push(json!({"ErrorCode": "InternalFailure", "ErrorMessage": "refused"}));
                 continue;
             }
             let (detail_type, detail) = (text(entry, "DetailType"), text(entry, "Detail"));
             serde_json::from_str::<Value>(&detail).ok()?;
-            if !self.is_missing() {
+            if ruling != CallRuling::NoBus {
                 let (at, time) = (SystemTime::now(), entry["Time"].as_i64());
                 self.taken.lock().push(Taken { at, time, detail_type, detail });
             }

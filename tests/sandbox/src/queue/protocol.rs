@@ -19,15 +19,16 @@ pub async fn answer(shared: Arc<Shared>, request: Request) -> Option<Response> {
     let sighting = Sighting { environment, action: action.clone(), queue: queue.clone(), bodies: bodies(&input) };
     let ruling = (shared.hook)(sighting).await;
     match ruling {
-        // `Half` concerns the bus alone.
-        CallRuling::Pass | CallRuling::LoseAnswer | CallRuling::Half => {}
+        // `Half` and `NoBus` concern the bus alone.
+        CallRuling::Pass | CallRuling::LoseAnswer | CallRuling::Half | CallRuling::NoBus => {}
+        CallRuling::Hang => return std::future::pending().await,
         CallRuling::Refuse(status) => return Some(refusal(status)),
         CallRuling::LoseCall => return None,
     }
     let output = match action.as_str() {
-        "DescribeEventBus" if shared.bus.is_missing() => return Some(no_such_bus()),
+        "DescribeEventBus" if ruling == CallRuling::NoBus => return Some(no_such_bus()),
         "DescribeEventBus" => Some(json!({"Name": queue})),
-        "PutEvents" => shared.bus.put(&input, ruling == CallRuling::Half),
+        "PutEvents" => shared.bus.put(&input, ruling),
         _ => perform(&shared, &action, &queue, &input).await,
     };
     if ruling == CallRuling::LoseAnswer {
@@ -175,12 +176,11 @@ fn bodies(input: &Value) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::queue::{DEAD_LETTERS, Queues};
+    use crate::queue::{DEAD_LETTERS, Queues, ruled_by};
 
     #[tokio::test]
     async fn receive_makes_messages_invisible_for_the_time_that_it_names() {
-        let hook = Arc::new(|_| Box::pin(async { CallRuling::Pass }) as _);
-        let queues = Queues::start(Duration::from_mins(1), 10, hook).await.unwrap();
+        let queues = Queues::start(Duration::from_mins(1), 10, ruled_by(|_| CallRuling::Pass)).await.unwrap();
         send(&queues.shared, DEAD_LETTERS, &json!({"MessageBody": "o-1"})).unwrap();
         for (asked, received) in [(json!(0), 1), (json!(null), 1), (json!(0), 0)] {
             let answer = receive(&queues.shared, DEAD_LETTERS, &json!({"VisibilityTimeout": asked})).await;
