@@ -15,6 +15,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+/// The table of the applied migrations.
+const HISTORY: &str = "refinery_schema_history";
+
 /// Sends a request like CloudFormation's, and returns the answer.
 pub async fn ask(config: Result<MigrateConfig, ConfigError>, request_type: &str) -> Value {
     ask_with(config, request_type, &json!({}), Duration::from_mins(1)).await
@@ -93,7 +96,7 @@ async fn migration_confines_the_functions_role() {
     // The right on new tables that it has during a migration.
     let of_new_tables = async || world.value::<i64>("SELECT count(*) FROM pg_default_acl").await;
     assert_eq!(of_new_tables().await, 0);
-    let _lock = lock_history(&world).await;
+    let _lock = world.lock(HISTORY).await;
     let config = MigrateConfig::from_env(&world.variables().chain(changed).collect());
     ask_with(config, "Update", &json!({}), Duration::from_secs(20)).await;
     assert_eq!(of_new_tables().await, 1);
@@ -184,17 +187,10 @@ async fn database_that_is_reachable_late_is_migrated() {
     assert_eq!(said(&answer), format!("SUCCESS: {}", all_applied()));
 }
 
-/// Locks the table of the migrations in another session, until that ends.
-async fn lock_history(world: &World) -> tokio_postgres::Client {
-    let client = tests::connect(world.owner_url()).await;
-    client.batch_execute("BEGIN; LOCK TABLE refinery_schema_history IN ACCESS EXCLUSIVE MODE").await.unwrap();
-    client
-}
-
 #[tokio::test]
 async fn migration_out_of_time_leaves_no_statement_behind() {
     let world = World::new().await;
-    let _lock = lock_history(&world).await;
+    let _lock = world.lock(HISTORY).await;
     let answer = ask_with(database(&world), "Update", &json!({}), Duration::from_secs(17)).await;
     assert!(said(&answer).starts_with("FAILED: ran out of time, and was rolled back"), "{answer}");
     world.wait_for_locked_out(0).await;
@@ -203,7 +199,7 @@ async fn migration_out_of_time_leaves_no_statement_behind() {
 #[tokio::test]
 async fn migration_tries_again_for_a_lock_that_is_not_free() {
     let world = World::new().await;
-    let lock = lock_history(&world).await;
+    let lock = world.lock(HISTORY).await;
     let unlock = async {
         world.wait_for_locked_out(1).await;
         world.wait_for_locked_out(0).await;
@@ -220,7 +216,7 @@ async fn migration_survives_a_lost_connection_but_no_cancellation() {
         ("pg_terminate_backend", "SUCCESS: the schema is up to date"),
         ("pg_cancel_backend", "FAILED: a migration failed"),
     ] {
-        let lock = lock_history(&world).await;
+        let lock = world.lock(HISTORY).await;
         let disturbed = async {
             world.wait_for_locked_out(1).await;
             let sessions =

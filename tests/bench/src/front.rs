@@ -39,11 +39,7 @@ impl Front {
 
     pub async fn serve(&self) -> Result<Server> {
         let front = self.clone();
-        Server::start(move |request| {
-            let front = front.clone();
-            async move { front.answer(request).await }
-        })
-        .await
+        Server::start(move |request| front.clone().answer(request)).await
     }
 
     /// Calls the api, and returns the status and the body.
@@ -62,7 +58,7 @@ impl Front {
         }
     }
 
-    async fn answer(&self, request: Request) -> Option<Response> {
+    async fn answer(self, request: Request) -> Option<Response> {
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         let body = std::str::from_utf8(request.body()).ok()?;
         let answer = self.call(request.method().as_str(), path, body).await;

@@ -5,7 +5,6 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use sandbox::gate::Gate;
 use sandbox::runtime::{Environment, Pool};
 use sandbox::wire::{Kind, Moment, Statement};
@@ -58,21 +57,15 @@ const KILLS: [(Moment, Kind, Fault, &str); 4] = [
 impl Hooks {
     pub fn of_wire(self: &Arc<Self>) -> wire::Hook {
         let hooks = Arc::clone(self);
-        Arc::new(move |moment, statement| -> BoxFuture<'static, wire::Ruling> {
-            let hooks = Arc::clone(&hooks);
-            async move { hooks.on_statement(moment, statement).await }.boxed()
-        })
+        Arc::new(move |moment, statement| Arc::clone(&hooks).on_statement(moment, statement).boxed())
     }
 
     pub fn of_queue(self: &Arc<Self>) -> queue::CallHook {
         let hooks = Arc::clone(self);
-        Arc::new(move |sighting| -> BoxFuture<'static, queue::CallRuling> {
-            let hooks = Arc::clone(&hooks);
-            async move { hooks.on_call(sighting).await }.boxed()
-        })
+        Arc::new(move |call| Arc::clone(&hooks).on_call(call).boxed())
     }
 
-    async fn on_statement(&self, moment: Moment, statement: Statement) -> wire::Ruling {
+    async fn on_statement(self: Arc<Self>, moment: Moment, statement: Statement) -> wire::Ruling {
         self.record(moment, &statement);
         for (at, kind, fault, what) in KILLS {
             if (at, kind) == (moment, statement.kind) && self.strikes(fault, &statement.orders) {
@@ -167,7 +160,7 @@ impl Hooks {
         }
     }
 
-    async fn on_call(&self, call: queue::Sighting) -> queue::CallRuling {
+    async fn on_call(self: Arc<Self>, call: queue::Sighting) -> queue::CallRuling {
         if ["DescribeEventBus", "PutEvents"].contains(&call.action.as_str()) {
             return self.on_events(&call.bodies).await;
         }

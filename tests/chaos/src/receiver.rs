@@ -49,11 +49,7 @@ impl Receiver {
 
     pub async fn serve(self: &Arc<Self>) -> Result<Server> {
         let receiver = Arc::clone(self);
-        Server::start(move |request| {
-            let receiver = Arc::clone(&receiver);
-            async move { receiver.answer(request).await }
-        })
-        .await
+        Server::start(move |request| Arc::clone(&receiver).answer(request)).await
     }
 
     /// Notifies the returned channel when the next call about this order begins. That call then takes longer.
@@ -63,7 +59,7 @@ impl Receiver {
         notified
     }
 
-    async fn answer(&self, request: Request) -> Option<Response> {
+    async fn answer(self: Arc<Self>, request: Request) -> Option<Response> {
         let Some((order, time)) = Self::read(&request) else {
             self.journal.violation("the endpoint received a malformed or wrongly signed call".to_owned());
             return Some(json(400, "{}"));

@@ -14,13 +14,6 @@ const ENVIRONMENTS: usize = 16;
 /// The duration of the lock: longer than any call may take.
 const LOCKED: Duration = Duration::from_secs(10);
 
-/// Locks the table in another session, until that commits.
-async fn lock(role: &AppRole, table: &str) -> tokio_postgres::Client {
-    let client = tests::connect(role.world.owner_url()).await;
-    client.batch_execute(&format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")).await.unwrap();
-    client
-}
-
 /// The highest number of connections until `end`.
 async fn most_connections(world: &World, end: Instant) -> usize {
     let mut most = 0;
@@ -36,7 +29,7 @@ async fn most_connections(world: &World, end: Instant) -> usize {
 async fn locked_orders_return_503_and_store_nothing_later() {
     let role = AppRole::new().await;
     let gateway = gateway(&role.world, ENVIRONMENTS, &[("DATABASE_URL", &role.url())]).await;
-    let (lock, (locked, is_locked)) = (lock(&role, "orders").await, watch::channel(true));
+    let (lock, (locked, is_locked)) = (role.world.lock("orders").await, watch::channel(true));
     let unlock = async {
         let most = most_connections(&role.world, Instant::now() + LOCKED).await;
         locked.send_replace(false);
@@ -65,7 +58,7 @@ async fn locked_orders_return_503_and_store_nothing_later() {
 async fn timed_out_statement_is_not_sent_again() {
     let role = AppRole::new().await;
     let gateway = gateway(&role.world, 1, &[("DATABASE_URL", &role.url())]).await;
-    let lock = lock(&role, "orders").await;
+    let lock = role.world.lock("orders").await;
     let sent = format!("SELECT pid, waitstart::text {LOCKED_OUT}");
     let (mut call, mut seen) = (Box::pin(create(&gateway, "o-1")), BTreeSet::new());
     let answer = loop {
@@ -89,7 +82,7 @@ async fn statement_is_sent_again_after_a_late_cancellation() {
     // So short that the api's deadline is before the server's limit for a lock.
     let variables = [("DATABASE_URL", &*role.url()), (LIMIT, "5")];
     let gateway = gateway(&role.world, 1, &variables).await;
-    let lock = lock(&role, "orders").await;
+    let lock = role.world.lock("orders").await;
     assert_unavailable(&create(&gateway, "o-1").await);
     wait_until_idle(&role.world, Duration::from_secs(1)).await;
     let cancel_and_unlock = async {
@@ -110,7 +103,7 @@ async fn locked_work_fails_the_batch_and_leaves_no_statement() {
     role.world.create("o-1").await;
     let processor =
         start(&role.world, "processor", &[("DATABASE_URL", &role.url()), ("PROCESSING_DELAY_SECONDS", "0")]).await;
-    let lock = lock(&role, "order_work").await;
+    let lock = role.world.lock("order_work").await;
     assert_eq!(count_failures(&processor, &["o-1"]).await, 1);
     wait_until_idle(&role.world, Duration::from_secs(1)).await;
     // The other connection is that of the api that created the order.
@@ -128,7 +121,7 @@ async fn outcome_is_recorded_once_a_lock_is_gone() {
     let processor =
         start(&role.world, "processor", &[("DATABASE_URL", &role.url()), ("PROCESSING_DELAY_SECONDS", "0")]).await;
     // A claim does not need this table.
-    let lock = lock(&role, "orders").await;
+    let lock = role.world.lock("orders").await;
     let unlock = async {
         let (sent, seen) = (format!("SELECT waitstart::text {LOCKED_OUT}"), Mutex::new(BTreeSet::new()));
         tests::eventually("the record is repeated", Duration::from_secs(10), async || {
@@ -157,7 +150,7 @@ async fn outcome_that_a_lock_keeps_from_its_record_holds_up_no_other() {
     let processor = processor(&role.world.env_with(("DATABASE_URL", &role.url())), work);
     let ids = role.world.create_many(2).await;
     // The wait needs only `order_work`.
-    let lock = lock(&role, "orders").await;
+    let lock = role.world.lock("orders").await;
     let response = handle(&processor, &ids).await;
     lock.batch_execute("COMMIT").await.unwrap();
     assert_eq!(failures(&response).len(), 1, "the order whose end was not recorded");

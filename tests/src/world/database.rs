@@ -121,6 +121,14 @@ impl World {
         until("the expected statements wait for a lock", Duration::from_secs(10), holds).await;
     }
 
+    /// Locks a table in another session, until that commits or ends.
+    pub async fn lock(&self, table: &str) -> tokio_postgres::Client {
+        let session = connect(&self.owner_url).await;
+        let lock = session.batch_execute(&format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")).await;
+        lock.expect("the table can be locked");
+        session
+    }
+
     /// The status of an order in the database.
     pub async fn status(&self, order_id: &str) -> String {
         let rows = self.rows("SELECT status FROM order_states WHERE order_id = $1", &[&order_id]).await;

@@ -49,10 +49,7 @@ impl RuntimeApi {
             function: function.to_owned(),
             timeout,
         });
-        let server = Server::start(move |request| {
-            let state = Arc::clone(&state);
-            async move { Some(state.answer(request).await) }
-        });
+        let server = Server::start(move |request| Arc::clone(&state).answer(request));
         Ok(Self { server: server.await?, invocations, ready })
     }
 
@@ -73,16 +70,17 @@ impl RuntimeApi {
 }
 
 impl State {
-    async fn answer(&self, request: Request) -> Response {
+    async fn answer(self: Arc<Self>, request: Request) -> Option<Response> {
         let path = request.uri().path().to_owned();
-        match (request.method(), path.rsplit('/').next().unwrap_or_default()) {
+        let answer = match (request.method(), path.rsplit('/').next().unwrap_or_default()) {
             (&Method::GET, "next") if path.contains("/extension/") => std::future::pending().await,
             (&Method::GET, "next") => self.next().await,
             (&Method::POST, "register") => registered(),
             (&Method::POST, "response") => self.close(&path, Ok(request.into_body())),
             (&Method::POST, "error") => self.close(&path, Err(String::from_utf8_lossy(request.body()).into_owned())),
             _ => json(404, "{}"),
-        }
+        };
+        Some(answer)
     }
 
     /// Waits for an event and answers with it.
