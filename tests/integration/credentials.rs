@@ -77,13 +77,6 @@ impl SecretWorld {
         self.world.execute(&format!("ALTER ROLE {} PASSWORD '{password}'", self.role)).await;
     }
 
-    /// Terminates all connections of the role, and waits for their end.
-    async fn cut_connections(&self) {
-        let sql =
-            format!("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = '{}'", self.role);
-        self.world.execute(&sql).await;
-    }
-
     /// Adds a pending version of the secret, and returns its id.
     async fn put_pending(&self, password: &str) -> String {
         let call = self.secrets.put_secret_value().secret_id(&self.arn).secret_string(text(&self.role, password));
@@ -139,10 +132,10 @@ async fn rotation_under_load_fails_no_request() {
             // The order of a single-user rotation: in between, the database accepts a password that is not current yet.
             let version = secret.put_pending(password).await;
             secret.change_password(password).await;
-            secret.cut_connections().await;
+            secret.world.cut_connections().await;
             requests.serve(40).await;
             secret.make_current(&version).await;
-            secret.cut_connections().await;
+            secret.world.cut_connections().await;
         }
         requests.serve(40).await;
         requests.stop.store(true, Ordering::Relaxed);
@@ -158,7 +151,7 @@ async fn secret_is_read_once_and_cached() {
     let store = secret.store();
     store.ping().await.unwrap();
     secret.secrets.delete_secret().secret_id(&secret.arn).force_delete_without_recovery(true).send().await.unwrap();
-    secret.cut_connections().await;
+    secret.world.cut_connections().await;
     store.ping().await.unwrap();
     let refused = secret.store().ping().await.unwrap_err();
     assert!(Chain(&refused).to_string().contains("could not read the database's secret"), "{refused:?}");
@@ -183,7 +176,7 @@ async fn log_at_trace_contains_no_password() {
     store.ping().await.unwrap();
     secret.put_pending("hunter2-new").await;
     secret.change_password("hunter2-new").await;
-    secret.cut_connections().await;
+    secret.world.cut_connections().await;
     store.ping().await.unwrap();
     assert!(log.text().contains("could not log in to the database"));
     assert!(!log.text().contains("hunter2"));

@@ -41,13 +41,6 @@ fn api(world: &World) -> (Arc<Pool>, Gateway) {
     (Arc::clone(&pool), Gateway::new(pool))
 }
 
-/// Terminates the functions' connections to this world's database, like a restart of the server. Returns their number.
-pub async fn kill_backends(world: &World) -> i64 {
-    let terminate = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-        WHERE datname = current_database() AND application_name = 'ordermill'";
-    world.value(terminate).await
-}
-
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the built functions: `make test` runs it"]
 async fn connection_lost_during_a_freeze_fails_no_request() {
@@ -57,7 +50,7 @@ async fn connection_lost_during_a_freeze_fails_no_request() {
     for number in 2..=4 {
         let environment = pool.running().pop().unwrap();
         environment.pause();
-        assert_eq!(kill_backends(&world).await, 1);
+        assert_eq!(world.cut_connections().await, 1);
         environment.resume();
         assert_eq!(create(&gateway, &format!("o-{number}")).await.status, 201);
     }
@@ -73,7 +66,7 @@ async fn connection_lost_during_a_freeze_fails_no_batch() {
     let processor = start(&world, "processor", &[]).await;
     processor.invoke(messages(&["o-1"])).await.unwrap();
     processor.pause();
-    assert!(kill_backends(&world).await >= 1);
+    assert!(world.cut_connections().await >= 1);
     processor.resume();
     let response: Value = serde_json::from_slice(&processor.invoke(messages(&["o-2"])).await.unwrap()).unwrap();
     assert_eq!(response, json!({"batchItemFailures": []}));

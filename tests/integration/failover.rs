@@ -7,7 +7,6 @@ use sandbox::postgres::{Postgres, free_port};
 use sandbox::runtime::Environment;
 use tests::{World, until};
 
-use crate::environments::kill_backends;
 use crate::roles::AppRole;
 use crate::slow::{ADMIN, SLOW_DATABASE, assert_unavailable, count_failures, create, gateway, start, within};
 
@@ -83,7 +82,7 @@ async fn read_only_server_is_replaced_by_a_writable_one() {
     let functions = Functions::start(&role.world, &role.url()).await;
     let alter = async |what| role.world.execute(&format!("ALTER ROLE {} {what}", role.quoted())).await;
     alter("SET default_transaction_read_only = on").await;
-    kill_backends(&role.world).await;
+    role.world.cut_connections().await;
     functions.assert_refuse().await;
     alter("RESET default_transaction_read_only").await;
     functions.assert_recover().await;

@@ -5,7 +5,6 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use sandbox::gate::Gate;
 use sandbox::runtime::{Environment, Pool};
 use sandbox::wire::{Kind, Moment, Statement};
 use sandbox::{queue, wire};
@@ -22,7 +21,7 @@ use crate::receiver::Receiver;
 const PATIENCE: Duration = Duration::from_mins(1);
 /// How long that worker has been processing when the outcome arrives.
 const INTO_WORK: Duration = Duration::from_millis(200);
-/// How often a call to the bus that hangs looks whether the fault is over.
+/// How often a call that hangs looks whether the fault is over.
 const HANGING: Duration = Duration::from_millis(100);
 
 /// The journal's words for a sent message. The sender's name follows.
@@ -38,8 +37,6 @@ pub struct Hooks {
     /// The faults to inject, and what they affected.
     pub faults: Arc<Faults>,
     pub receiver: Arc<Receiver>,
-    /// Makes the queue hang.
-    pub gate: Arc<Gate>,
     /// How long an environment stays frozen.
     pub freeze: Duration,
     /// The functions. They are set later, because they need the addresses of what calls the hooks.
@@ -149,9 +146,7 @@ impl Hooks {
         self.note(&orders, fault.name());
         match fault {
             Fault::BusHangs => {
-                while self.faults.is_on(fault) {
-                    sleep(HANGING).await;
-                }
+                self.hang(fault).await;
                 queue::CallRuling::LoseCall
             }
             Fault::BusHalves => queue::CallRuling::Half,
@@ -167,7 +162,7 @@ impl Hooks {
         if self.faults.is_on(Fault::QueueHangs) {
             self.faults.happened(Fault::QueueHangs, self.journal.now(), &call.bodies);
             self.note(&call.bodies, Fault::QueueHangs.name());
-            self.gate.pass().await;
+            self.hang(Fault::QueueHangs).await;
         }
         let plans = ["SendMessage", "ChangeMessageVisibility"].iter().any(|action| call.action.starts_with(action));
         if call.queue != queue::ORDERS || !plans {
@@ -185,6 +180,13 @@ impl Hooks {
         }
         self.note(&call.bodies, &format!("{SENT} {}", call.environment));
         queue::CallRuling::Pass
+    }
+
+    /// Waits until the fault is over.
+    async fn hang(&self, fault: Fault) {
+        while self.faults.is_on(fault) {
+            sleep(HANGING).await;
+        }
     }
 
     fn strikes(&self, fault: Fault, orders: &[String]) -> bool {

@@ -7,7 +7,6 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use sandbox::Result;
-use sandbox::gate::Gate;
 use sandbox::gateway::Gateway;
 use sandbox::mapping::{Courier, Mapping, Pollers};
 use sandbox::queue::Queues;
@@ -42,8 +41,6 @@ pub struct World {
     /// The faults to inject, and what they affected.
     pub faults: Arc<Faults>,
     pub queues: Arc<Queues>,
-    /// Makes the queues hang.
-    pub gate: Arc<Gate>,
     pub database: Database,
     /// The functions' time settings.
     pub times: Times,
@@ -64,12 +61,10 @@ impl World {
         let (journal, faults, times) = (Arc::new(Journal::new()), Arc::new(Faults::default()), options.times);
         let receiver = Receiver::new(Arc::clone(&journal), Arc::clone(&faults), Duration::from_secs(times.webhook));
         let endpoint = receiver.serve().await?;
-        let gate = Arc::new(Gate::default());
         let hooks = Arc::new(Hooks {
             journal: Arc::clone(&journal),
             faults: Arc::clone(&faults),
             receiver,
-            gate: Arc::clone(&gate),
             freeze: Duration::from_secs(times.stall / 2),
             pools: OnceCell::new(),
         });
@@ -93,7 +88,6 @@ impl World {
         Ok(Arc::new(Self {
             gateway: Gateway::new(Arc::clone(&api)),
             queues: Arc::new(queues),
-            gate,
             database,
             _endpoint: endpoint,
             journal,

@@ -129,6 +129,13 @@ impl World {
         session
     }
 
+    /// Terminates the functions' connections, like a restart of the server, and waits for their end. Returns their number.
+    pub async fn cut_connections(&self) -> i64 {
+        let terminate = "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity
+            WHERE datname = current_database() AND application_name = 'ordermill'";
+        self.value(terminate).await
+    }
+
     /// The status of an order in the database.
     pub async fn status(&self, order_id: &str) -> String {
         let rows = self.rows("SELECT status FROM order_states WHERE order_id = $1", &[&order_id]).await;

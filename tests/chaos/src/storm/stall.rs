@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use sandbox::Result;
-use sandbox::gate::Pace;
 use sandbox::postgres::Stop;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
@@ -80,12 +79,8 @@ impl Storm {
                 world.database.swallow(false);
             }
             Fault::Paused => self.pause_processing(stall).await,
-            _ => {
-                world.gate.set(Pace::Hang);
-                // Longer than any function's time-out.
-                self.lasting(fault, stall.mul_f64(1.5)).await;
-                world.gate.set(Pace::Prompt);
-            }
+            // Longer than any function's time-out.
+            _ => self.lasting(fault, stall.mul_f64(1.5)).await,
         }
         Ok(begin.elapsed())
     }
