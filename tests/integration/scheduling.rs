@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sandbox::gate::Pace;
+use sandbox::queue::CallRuling;
 use serde_json::{Value, json};
 use shared::db::requeue::Slice;
 use sweeper::Sweeper;
@@ -269,7 +269,7 @@ async fn scheduled_orders_leave_a_sweep_time_for_lost_messages() {
     slow.world.insert(1, &[("created_at", "now() - interval '1 h'")]).await;
     // A chunk of a thousand takes 3 s, and longer beside other tests. Four begin within ten seconds, the half of the time before the last
     // chunk.
-    slow.gate.set(Pace::Late(Duration::from_millis(240)));
+    slow.rule(CallRuling::Late(Duration::from_millis(240)));
     let swept = slow.world.sweeper().sweep().await.unwrap();
     assert!(swept.enqueued >= 3000 && swept.requeued == 1, "{swept:?}");
 }

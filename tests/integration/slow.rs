@@ -11,11 +11,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use sandbox::gate::{Gate, Pace};
 use sandbox::gateway::{Answer, Claims, Gateway};
 pub use sandbox::mapping::messages;
 use sandbox::merchant::{Merchant, Reply};
-use sandbox::queue::{CallHook, CallRuling, Queues, Sighting, behind, ruled_by};
+use sandbox::queue::{CallRuling, Queues, Sighting, ruled_by};
 use sandbox::runtime::{Environment, Function, InvokeError, Pool};
 use serde_json::{Value, json};
 use tests::{World, order, webhook};
@@ -128,33 +127,35 @@ pub async fn merchant(prefix: &'static str, status: u16) -> Merchant {
     Merchant::start(decide).await.unwrap()
 }
 
-/// A world whose queues are as slow as its gate.
+/// A world whose queues can be slow.
 pub struct SlowQueues {
     pub world: World,
     pub queues: Arc<Queues>,
-    pub gate: Arc<Gate>,
+    ruling: Arc<Mutex<CallRuling>>,
 }
 
 impl SlowQueues {
     /// Queues that dead-letter a message after three receives, and a world with these variables.
     pub async fn new(more: &[(&str, &str)]) -> Self {
-        let gate = Arc::new(Gate::default());
-        Self::behind(behind(Arc::clone(&gate)), gate, more).await
+        let ruling = Arc::<Mutex<CallRuling>>::default();
+        let current = Arc::clone(&ruling);
+        Self { ruling, ..Self::ruled_by(move |_| *current.lock().unwrap(), more).await }
     }
 
-    /// The same with this rule in the gate's place.
+    /// The same with a rule for each call.
     pub async fn ruled_by(
         rule: impl Fn(Sighting) -> CallRuling + Send + Sync + 'static,
         more: &[(&str, &str)],
     ) -> Self {
-        Self::behind(ruled_by(rule), Arc::default(), more).await
-    }
-
-    async fn behind(hook: CallHook, gate: Arc<Gate>, more: &[(&str, &str)]) -> Self {
-        let queues = Arc::new(Queues::start(Duration::from_secs(20), 3, hook).await.unwrap());
+        let queues = Arc::new(Queues::start(Duration::from_secs(20), 3, ruled_by(rule)).await.unwrap());
         let addresses = queues.variables();
         let addresses: Vec<_> = addresses.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        Self { world: World::with(&[&addresses[..], more].concat()).await, queues, gate }
+        Self { world: World::with(&[&addresses[..], more].concat()).await, queues, ruling: Arc::default() }
+    }
+
+    /// Rules on all calls from now on.
+    pub fn rule(&self, ruling: CallRuling) {
+        *self.ruling.lock().unwrap() = ruling;
     }
 
     /// Creates these orders. It does not use the slow queues.

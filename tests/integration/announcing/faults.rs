@@ -28,7 +28,7 @@ struct Moody {
 
 impl Moody {
     async fn new() -> Self {
-        let mood = Arc::new(Mutex::new(CallRuling::Pass));
+        let mood = Arc::<Mutex<CallRuling>>::default();
         let calls = Arc::<Mutex<BTreeSet<_>>>::default();
         let (of_bus, seen) = (Arc::clone(&mood), Arc::clone(&calls));
         let rule = move |call: Sighting| {

@@ -51,7 +51,7 @@ async fn hanging_queue_delays_no_call_and_loses_no_order() {
     assert_eq!(count_failures(&start(&slow.world, "processor", &[]).await, &bad).await, 0);
     drop(slow.queues.steal(usize::MAX));
     let gateway = gateway(&slow.world, 1, &[]).await;
-    slow.gate.set(Pace::Hang);
+    slow.rule(CallRuling::Hang);
 
     let orders: Vec<_> = numbered("o", 500).iter().map(|order_id| order(order_id)).collect();
     let retry = json!({"dry_run": false, "limit": 1000, "per_second": 1000});
@@ -69,7 +69,7 @@ async fn hanging_queue_delays_no_call_and_loses_no_order() {
     }
     assert_eq!(slow.world.order_count().await, 602);
 
-    slow.gate.set(Pace::Prompt);
+    slow.rule(CallRuling::Pass);
     slow.world.let_pass(200.0).await;
     drop(slow.queues.steal(usize::MAX));
     assert_eq!(sweep(&start(&slow.world, "sweeper", &[]).await).await, 602);
@@ -106,9 +106,9 @@ async fn hanging_queue_loses_no_known_outcome() {
     let all = [numbered("bad", 5), numbered("good", 5)].concat();
     slow.create_all(&all).await;
     let processor = start(&slow.world, "processor", &[]).await;
-    slow.gate.set(Pace::Hang);
+    slow.rule(CallRuling::Hang);
     assert!(count_failures(&processor, &all).await <= 5, "a message of a completed order failed");
-    slow.gate.set(Pace::Prompt);
+    slow.rule(CallRuling::Pass);
     assert_eq!(slow.count("completed").await, 5);
     slow.world.let_pass(31.0).await;
     assert_eq!(count_failures(&processor, &all).await, 0);
@@ -124,7 +124,7 @@ async fn thousand_last_attempts_are_recorded_in_one_batch() {
     let slow = SlowQueues::new(&[&webhook(&merchant.url())[..], &limits].concat()).await;
     let all = numbered("o", 1000);
     slow.create_all(&all).await;
-    slow.gate.set(Pace::Late(Duration::from_millis(20)));
+    slow.rule(CallRuling::Late(Duration::from_millis(20)));
     assert_eq!(count_failures(&start(&slow.world, "processor", &[]).await, &all).await, 0);
     assert_eq!((slow.count("failed").await, slow.queues.counts(DEAD_LETTERS).total()), (1000, 1000));
 }
@@ -134,7 +134,7 @@ async fn thousand_last_attempts_are_recorded_in_one_batch() {
 async fn sweeper_with_a_backlog_stops_in_time_and_continues() {
     let slow = SlowQueues::new(&[("SWEEP_LIMIT", "1000000")]).await;
     backlog(&slow.world, 20_000).await;
-    slow.gate.set(Pace::Late(Duration::from_millis(200)));
+    slow.rule(CallRuling::Late(Duration::from_millis(200)));
     let sweeper = start(&slow.world, "sweeper", &[]).await;
     let (first, second) = (sweep(&sweeper).await, sweep(&sweeper).await);
     assert!(first > 0 && second > 0, "{first}, then {second}");

@@ -6,7 +6,6 @@
 //! - [`gateway`] passes calls to the api.
 //! - [`postgres`] is a server that a test can stop, start and promote; [`wire`] is a proxy in front of it.
 //! - [`merchant`] is the fulfilment endpoint.
-//! - A [`gate`](mod@gate) makes any of them slow.
 //!
 //! Only AWS is emulated. The queue and the wire call a hook before each operation takes effect; the hook can delay or
 //! prevent it. Each execution environment has its own name, which the hooks receive.
@@ -19,7 +18,6 @@
 )]
 
 pub mod calls;
-pub mod gate;
 pub mod gateway;
 pub mod mapping;
 pub mod merchant;

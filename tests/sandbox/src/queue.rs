@@ -19,7 +19,6 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use crate::Result;
-use crate::gate::Gate;
 use crate::server::Server;
 
 pub use bus::Taken;
@@ -48,10 +47,13 @@ pub struct Sighting {
 }
 
 /// The hook's decision about a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum CallRuling {
     /// Executes it.
+    #[default]
     Pass,
+    /// Executes it after this time.
+    Late(Duration),
     /// Does not execute it, and answers with this HTTP status.
     Refuse(u16),
     /// Does not execute it, and closes the connection without an answer.
@@ -72,17 +74,6 @@ pub type CallHook = Arc<dyn Fn(Sighting) -> BoxFuture<'static, CallRuling> + Sen
 /// A hook that decides at once, by this rule.
 pub fn ruled_by(rule: impl Fn(Sighting) -> CallRuling + Send + Sync + 'static) -> CallHook {
     Arc::new(move |call| Box::pin(std::future::ready(rule(call))))
-}
-
-/// A hook that delays each call at this gate.
-pub fn behind(gate: Arc<Gate>) -> CallHook {
-    Arc::new(move |_| {
-        let gate = Arc::clone(&gate);
-        Box::pin(async move {
-            gate.pass().await;
-            CallRuling::Pass
-        })
-    })
 }
 
 /// Both queues, and their endpoint.

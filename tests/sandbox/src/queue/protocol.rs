@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use super::store::{Message, Sent};
 use super::{CallRuling, Shared, Sighting};
@@ -21,6 +22,7 @@ pub async fn answer(shared: Arc<Shared>, request: Request) -> Option<Response> {
     match ruling {
         // `Half` and `NoBus` concern the bus alone.
         CallRuling::Pass | CallRuling::LoseAnswer | CallRuling::Half | CallRuling::NoBus => {}
+        CallRuling::Late(time) => sleep(time).await,
         CallRuling::Hang => return std::future::pending().await,
         CallRuling::Refuse(status) => return Some(refusal(status)),
         CallRuling::LoseCall => return None,
