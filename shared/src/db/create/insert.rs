@@ -45,11 +45,14 @@ pub(super) fn is_same_content(earlier: &Order, new: &NewOrder) -> bool {
 }
 
 /// The statement that inserts these rows and their work. `$9` is the cancel window in seconds. Returns the inserted orders.
-fn insert(rows: &str) -> String {
-    format!(
-        "WITH inserted AS (
+macro_rules! insert {
+    ($rows:literal) => {
+        concat!(
+            "WITH inserted AS (
             INSERT INTO orders (order_id, user_id, item_ids, total_amount, currency, metadata, process_after, idempotency_key)
-            {rows}
+            ",
+            $rows,
+            "
             ON CONFLICT DO NOTHING
             RETURNING order_id, created_at, process_after
         ), work AS (
@@ -58,7 +61,8 @@ fn insert(rows: &str) -> String {
             FROM inserted
         )
         SELECT order_id, created_at FROM inserted"
-    )
+        )
+    };
 }
 
 impl Store {
@@ -69,7 +73,7 @@ impl Store {
         cancel_window: Duration,
     ) -> Result<Option<OffsetDateTime>, StoreError> {
         let CreateRequest { order_id, new, key } = request;
-        let sql = insert("VALUES ($1, $2, $3, $4, $5, $6::jsonb, $7, $8)");
+        let sql = insert!("VALUES ($1, $2, $3, $4, $5, $6::jsonb, $7, $8)");
         let params: [Param; 9] = [
             (&order_id.as_str(), Type::TEXT),
             (&new.user_id.as_str(), Type::TEXT),
@@ -81,7 +85,7 @@ impl Store {
             (key, Type::BYTEA),
             (&cancel_window.as_secs_f64(), Type::FLOAT8),
         ];
-        let rows = self.query("create an order", &sql, &params).await?;
+        let rows = self.query("create an order", sql, &params).await?;
         rows.first(|row| Ok(row.try_get("created_at")?))
     }
 
@@ -104,11 +108,11 @@ impl Store {
         let metadata: Vec<_> = requests.iter().map(|request| request.new.metadata.to_json()).collect();
         let process_after: Vec<_> = requests.iter().map(|request| request.new.process_after).collect();
         let keys: Vec<_> = requests.iter().map(|request| request.key.as_deref()).collect();
-        let sql = insert(
+        let sql = insert!(
             "SELECT order_id, user_id, item_ids::text[], total_amount, currency, metadata::jsonb, process_after, key
             FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)
                 AS request (order_id, user_id, item_ids, total_amount, currency, metadata, process_after, key)
-            ORDER BY order_id, key",
+            ORDER BY order_id, key"
         );
         let params: [Param; 9] = [
             (&order_ids, Type::TEXT_ARRAY),
@@ -121,7 +125,7 @@ impl Store {
             (&keys, Type::BYTEA_ARRAY),
             (&cancel_window.as_secs_f64(), Type::FLOAT8),
         ];
-        let rows = self.query("create a batch of orders", &sql, &params).await?;
+        let rows = self.query("create a batch of orders", sql, &params).await?;
         rows.read(|row| Ok((order_id(row)?, row.try_get("created_at")?)))
     }
 }
