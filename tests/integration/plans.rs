@@ -32,7 +32,7 @@ const WORKER: &str = "'00000000-0000-0000-0000-000000000001'";
 
 #[tokio::test]
 async fn hot_statements_read_only_their_batch_with_any_statistics() {
-    let recorded = record(&World::new().await).await.statements();
+    let recorded = recorded_statements().await;
     let (beside_few, beside_many) = tokio::join!(excesses(&recorded, FEW), excesses(&recorded, MANY));
     assert_eq!([beside_few, beside_many].concat(), [""; 0]);
 }
@@ -62,28 +62,33 @@ async fn excesses(recorded: &[Query], active: i64) -> Vec<String> {
 
 #[tokio::test]
 async fn each_recorded_statement_has_a_bound_or_a_reason() {
-    let recorded = record(&World::new().await).await.statements();
+    let recorded = recorded_statements().await;
     let hot = HOT.iter().map(|(_, beginning, ..)| *beginning);
     let chunks = CHUNKS.iter().map(|(beginning, ..)| *beginning);
     let unbounded = UNBOUNDED.iter().map(|(beginning, _)| *beginning);
     let listed: Vec<_> = hot.chain(chunks).chain(unbounded).collect();
     let is_listed = |sql: &str| listed.iter().any(|beginning| begins(sql, beginning));
-    let unlisted: Vec<_> =
-        recorded.iter().map(|statement| flat(&statement.sql)).filter(|sql| !is_listed(sql)).collect();
+    let unlisted: Vec<_> = recorded.iter().map(|statement| &statement.sql).filter(|sql| !is_listed(sql)).collect();
     assert_eq!(unlisted, [""; 0]);
     let is_recorded = |beginning: &str| recorded.iter().any(|statement| begins(&statement.sql, beginning));
     let gone: Vec<_> = listed.iter().filter(|beginning| !is_recorded(beginning)).collect();
     assert!(gone.is_empty(), "listed and not recorded: {gone:?}");
     for (beginning, _) in UNBOUNDED {
         let statements: BTreeSet<_> =
-            recorded.iter().map(|statement| flat(&statement.sql)).filter(|sql| begins(sql, beginning)).collect();
+            recorded.iter().map(|statement| &statement.sql).filter(|sql| begins(sql, beginning)).collect();
         assert_eq!(statements.len(), 1, "{beginning} is the reason for {statements:?}");
     }
 }
 
+/// All statements of the functions, each in one line.
+async fn recorded_statements() -> Vec<Query> {
+    let recorded = record(&World::new().await).await.statements();
+    recorded.into_iter().map(|statement| Query { sql: flat(&statement.sql), ..statement }).collect()
+}
+
 /// Whether a statement begins so. After the beginning, each ` … ` is followed by another part of the statement.
 fn begins(sql: &str, beginning: &str) -> bool {
-    let (sql, mut parts) = (flat(sql), beginning.split(" … "));
+    let mut parts = beginning.split(" … ");
     parts.next().is_some_and(|start| sql.starts_with(start)) && parts.all(|part| sql.contains(part))
 }
 

@@ -1,11 +1,10 @@
 //! No plan depends on statistics: among a million orders, operators' calls and the retention read only their chunk, and the sweeper only
 //! its slice of the active orders.
 
-use tests::{World, connect};
+use tests::connect;
 use tokio_postgres::{Client, IsolationLevel};
 
-use super::{MANY, STATISTICS, excess, execute_each, filled};
-use crate::released::record;
+use super::{MANY, STATISTICS, excess, execute_each, filled, recorded_statements};
 use crate::roles::AppRole;
 
 /// The orders of a chunk, more than the retention's, and the most rows that it may read: each order as it is found, checked and deleted.
@@ -61,7 +60,7 @@ const COUNT_WITH_ENDS: &str = "WITH newest AS ( SELECT finished_at IS NULL OR";
 
 #[tokio::test]
 async fn calls_of_operators_read_only_their_chunk_of_orders() {
-    let recorded = record(&World::new().await).await.statements();
+    let recorded = recorded_statements().await;
     let role = filled(MANY).await;
     let client = connect(&role.url()).await;
     role.world.execute(LARGE_USER).await;
@@ -84,7 +83,7 @@ async fn calls_of_operators_read_only_their_chunk_of_orders() {
 /// A session that holds a snapshot keeps folded outcomes in the index.
 #[tokio::test]
 async fn fold_beside_a_held_snapshot_reads_no_folded_outcomes() {
-    let recorded = record(&World::new().await).await.statements();
+    let recorded = recorded_statements().await;
     let role = AppRole::new().await;
     let mut holder = connect(role.world.owner_url()).await;
     let holds = holder.build_transaction().isolation_level(IsolationLevel::RepeatableRead).start().await.unwrap();
