@@ -1,5 +1,5 @@
 -- orders holds each request and its outcome, order_work the work to do, order_stats and the tables like it the statistics.
--- A statement that changes an active order locks its row of order_work first, so two such statements can't deadlock.
+-- A statement that changes an active order locks its row of order_work first, so that two such statements don't deadlock.
 
 -- Values that never change have domains: PostgreSQL checks a domain when it stores a value, and not again when it updates the row.
 -- The bounds are those of the API, so that no other client can store a value that the API could not show.
@@ -50,7 +50,7 @@ CREATE TABLE orders (
 -- Each page has room for a second, longer version of all its rows, even if one batch completes them all. A completed order then
 -- stays on its page (HOT) and touches no index, because no index holds a column that changes.
 -- Retention deletes the oldest orders, and each of its passes begins at the front of orders_newest. Their entries stay there until a
--- vacuum, so it comes after two deleted orders of a hundred, not twenty.
+-- vacuum, so it comes after two ended or deleted orders of a hundred, not twenty.
 WITH (fillfactor = 45, autovacuum_vacuum_scale_factor = 0.02);
 
 COMMENT ON COLUMN orders.started_at IS 'When work first started; order_work has it while the order is active';
@@ -87,10 +87,11 @@ CREATE TABLE order_work (
     -- Attempts that are used up: they failed, or their worker crashed.
     attempts    integer NOT NULL DEFAULT 0 CHECK (attempts >= 0)
 )
--- Every row is updated several times in a short life and then deleted, so autovacuum starts early and keeps the table small. No
--- index holds a column that an update changes, so updates stay on their page. The price: once a minute the sweeper reads the whole
--- table, which has one row for each active order. A million rows take a tenth of a second. If there are more than its time allows, a
--- run reads a part of the table.
+-- Every row is updated several times in a short life and then deleted. Autovacuum comes after two changed rows of a hundred, which keeps
+-- a large table small, and after a thousand at least, so that a small one does not need it each minute. No index holds a column that
+-- an update changes, so updates stay on their page. Only if one batch claims almost all rows of a page, up to a quarter of them move,
+-- because a claimed row is longer. The price: once a minute the sweeper reads the whole table, which has one row for each active order.
+-- A million rows take a quarter of a second. If there are more than its time allows, a run reads a part of the table.
 WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 
 -- The part of an order's past that the rows above do not hold. An ordinary order has no row here. The statement that makes the change inserts
@@ -115,7 +116,8 @@ CREATE TABLE order_events (
 CREATE INDEX order_events_of_order ON order_events (order_id, at);
 
 -- A table with a logical replica takes updates and deletes only if something identifies its rows. This one has no key, so the whole
--- row does. A blue/green deployment of RDS, for an upgrade, makes such a replica. Without one nothing more is logged.
+-- row does. A blue/green deployment of RDS, for an upgrade, makes such a replica. It needs wal_level = logical, and with another level
+-- nothing more is logged.
 ALTER TABLE order_events REPLICA IDENTITY FULL;
 
 -- An erasure replaces an order's user. The history follows, as the owner of the tables: the functions' role can't change it. A machine's
@@ -230,9 +232,9 @@ END;
 -- Everybody may use a new function.
 REVOKE ALL ON FUNCTION delete_ended_orders FROM PUBLIC;
 
--- Statistics are inserted and never updated. A counter that each outcome updates would become a chain of row versions: an old
+-- Outcomes are inserted and never updated. A counter that each outcome updates would become a chain of row versions: an old
 -- snapshot keeps them, and every update walks through them. The statement that ends orders inserts one row. The sweeper folds the
--- rows of past minutes into the two tables below.
+-- rows of past minutes into the four tables below.
 CREATE TABLE order_outcomes (
     -- The minute of the orders' end.
     minute     timestamptz NOT NULL,
@@ -254,8 +256,8 @@ CREATE INDEX order_outcomes_minute ON order_outcomes (minute);
 -- It has no key, as order_events.
 ALTER TABLE order_outcomes REPLICA IDENTITY FULL;
 
--- Folded outcomes by minute. order_outcomes holds only later minutes than the newest here, so a reader starts there and never walks
--- over dead rows. '-infinity' holds everything older than the sweeper keeps by the minute.
+-- Folded outcomes by minute. order_outcomes holds only later minutes than the newest here, so a reader starts there and does not walk
+-- over dead rows, while orders end at least every two hours. '-infinity' holds everything older than the sweeper keeps by the minute.
 CREATE TABLE order_stats (
     minute    timestamptz PRIMARY KEY,
     completed bigint NOT NULL,

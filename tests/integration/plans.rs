@@ -119,6 +119,9 @@ async fn excess(
         if rows > most_rows || pages > most_pages || searches_again(&plan) {
             found.push(format!("{rows} rows, {pages} pages, {mode} plan"));
         }
+        if locks_by_place(&plan) {
+            found.push(format!("a bitmap scan, {mode} plan"));
+        }
         if changes_nothing(&plan) {
             found.push(format!("a part changes no row, {mode} plan"));
         }
@@ -204,6 +207,11 @@ fn searches_again(plan: &Value) -> bool {
     let is_array = plan["Index Cond"].as_str().is_some_and(is_array);
     let loops = plan["Actual Loops"].as_f64().unwrap_or(0.0);
     is_array && loops > 1.0 || plan["Plans"].as_array().into_iter().flatten().any(searches_again)
+}
+
+/// Whether a plan reads the rows of a table by their place: two statements on the same orders that lock them so can deadlock.
+fn locks_by_place(plan: &Value) -> bool {
+    plan["Node Type"] == "Bitmap Heap Scan" || plan["Plans"].as_array().into_iter().flatten().any(locks_by_place)
 }
 
 /// Whether a part of a plan that changes rows gets none.

@@ -181,6 +181,20 @@ async fn outcomes_by_the_hour_stay_the_same_when_they_are_folded() {
 }
 
 #[tokio::test]
+async fn clock_that_was_ahead_hides_no_later_outcome() {
+    let world = World::new().await;
+    world
+        .execute("INSERT INTO order_stats VALUES (date_trunc('minute', now()) + interval '1 hour', 1, 0, 0, 0, 1.0)")
+        .await;
+    world.create("o-1").await;
+    world.process(&["o-1"]).await;
+    let metrics = world.get("/metrics").await.expect(200);
+    assert_eq!(metrics["status_counts"]["completed"], 2);
+    assert!(metrics["processing_seconds"]["p50"].is_number(), "{metrics}");
+    assert_eq!(by_hour(&world, 1).await.0[0], 1);
+}
+
+#[tokio::test]
 async fn rate_and_durations_are_those_of_the_last_hour() {
     let world = World::new().await;
     let insert = "INSERT INTO order_outcomes (minute, completed, seconds, processing, queueing)

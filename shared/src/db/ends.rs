@@ -73,7 +73,7 @@ impl Store {
     }
 
     /// Finds the next [`MAX_OLD_ENDS`] ends after this one that are older than `age`: their function had its time to announce them.
-    /// A page reads from its first row to its last, and no more of the table.
+    /// A full page reads from its first row to its last, and the last page to the end of the table.
     pub async fn find_old_ends(&self, age: Duration, after: Option<&OldEnd>) -> Result<Vec<OldEnd>, StoreError> {
         let sql = format!(
             "SELECT order_id, ctid::text AS place FROM order_ends

@@ -21,7 +21,7 @@ pub struct Slice {
 }
 
 impl Slice {
-    /// The pages of a slice: 32 MiB, 170,000 orders to 250,000, by the length of their identifiers. A db.t4g.micro without burst credit
+    /// The pages of a slice: 32 MiB, 130,000 orders to 270,000, by the length of their identifiers. A db.t4g.micro without burst credit
     /// reads 11 MB a second, and so a slice in three seconds.
     const PAGES: u32 = 4_096;
     /// The condition that a row is in a slice. The parameters are those of [`Self::bounds`].

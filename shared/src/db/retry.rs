@@ -100,7 +100,8 @@ impl Store {
     ///
     /// The caller sends the messages. `requeued_at` says so for a scheduled order, whose message the sweeper would send otherwise.
     ///
-    /// `num_nulls` keeps the planner from the index of all failed orders: it would read fifty rows for each order of a large batch.
+    /// `num_nulls` keeps the planner from the index of all failed orders, for a role without `enable_sort = off`: it would read fifty rows for
+    /// each order of a large batch.
     pub async fn retry(
         &self,
         order_ids: &[OrderId],

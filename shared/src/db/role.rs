@@ -45,10 +45,11 @@ pub(super) const UPDATED: &str =
 ///   longer than running it;
 /// - no plan sorts all orders of a user to find the newest if an index has them in that order, even if the statistics say that each user
 ///   has few orders;
+/// - no bitmap scan: it locks rows by their place, and two statements on the same orders could deadlock;
 /// - no parallel workers: starting them takes longer than reading a page of orders;
 /// - one plan for all values. The server would otherwise plan a claim or an end of one order anew each time, which takes twice as long
 ///   as executing it, because its plan for any number of orders looks more expensive.
-pub(super) const SETTINGS: [(&str, &str); 10] = [
+pub(super) const SETTINGS: [(&str, &str); 11] = [
     ("synchronous_commit", "on"),
     ("statement_timeout", "5s"),
     ("lock_timeout", "3s"),
@@ -56,6 +57,7 @@ pub(super) const SETTINGS: [(&str, &str); 10] = [
     ("enable_mergejoin", "off"),
     ("enable_hashjoin", "off"),
     ("enable_sort", "off"),
+    ("enable_bitmapscan", "off"),
     ("jit", "off"),
     ("max_parallel_workers_per_gather", "0"),
     ("plan_cache_mode", "force_generic_plan"),

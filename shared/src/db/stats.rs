@@ -20,6 +20,9 @@ const GROWTH: f64 = 1.05;
 /// The last bucket, which holds all longer times: from 1.05^440 ms, which is 24 days. An order may take a week, and wait for a pause.
 const LAST_BUCKET: i16 = 440;
 
+/// The SQL of the newest folded minute. Later minutes are in `order_outcomes`. A clock that was ahead leaves minutes in the future.
+const NEWEST_FOLDED: &str = "coalesce((SELECT max(minute) FROM order_stats WHERE minute <= now()), '-infinity')";
+
 /// The SQL of the bucket of a time in seconds: the smallest `n` with `time ≤ 1.05^n ms`, from 0 to 440. The statement that ends an order
 /// computes it, because it may be repeated, and then has a later time.
 #[must_use]
@@ -93,7 +96,7 @@ impl Store {
                 FROM order_work
             ), outcome AS MATERIALIZED (
                 SELECT minute, {ends}, requeued, seconds, processing, queueing FROM order_outcomes
-                WHERE minute > coalesce((SELECT max(minute) FROM order_stats), '-infinity')
+                WHERE minute > {NEWEST_FOLDED}
             ), by_minute AS (
                 SELECT minute, {ends}, requeued, seconds FROM order_stats
                 UNION ALL

@@ -90,6 +90,7 @@ async fn doctor_finds_a_role_without_its_settings() {
         "enable_mergejoin = off",
         "enable_hashjoin = off",
         "enable_sort = off",
+        "enable_bitmapscan = off",
         "max_parallel_workers_per_gather = 0",
         "plan_cache_mode = force_generic_plan",
         "statement_timeout = '5s'",

@@ -2,7 +2,7 @@
 
 use tokio_postgres::types::Type;
 
-use super::each_end;
+use super::{NEWEST_FOLDED, each_end};
 use crate::db::{Store, StoreError};
 
 impl Store {
@@ -14,16 +14,14 @@ impl Store {
     ///
     /// It folds a minute half a minute after its end. No statement of that minute still runs then, since PostgreSQL ends each after 5 s. If
     /// a commit takes longer, readers miss its outcomes until the next fold. A session that holds a snapshot for hours keeps all folded rows
-    /// in the index. To skip most of them, this begins an hour before the newest folded minute.
+    /// in the index. To skip most of them, this begins an hour before the newest folded minute, while orders end at least every two hours.
     ///
     /// Conflicts: a second run at the same time waits for the first and finds nothing.
     pub async fn fold_statistics(&self, chunk: i64) -> Result<u64, StoreError> {
         let (ends, sums) = (each_end(|end| end.to_string()), each_end(|end| format!("sum({end})")));
         let added = |to: &str| each_end(|end| format!("{end} = {to}.{end} + excluded.{end}"));
         let (added_to_minute, added_to_hour) = (added("s"), added("h"));
-        // A clock that was ahead for a while leaves a newest minute in the future.
-        let unfolded =
-            "minute >= least(coalesce((SELECT max(minute) FROM order_stats), '-infinity'), now()) - interval '1 hour'";
+        let unfolded = format!("minute >= {NEWEST_FOLDED} - interval '1 hour'");
         let sql = format!(
             "WITH outcome AS (
                 DELETE FROM order_outcomes WHERE minute < date_trunc('minute', now() - interval '30 seconds') AND {unfolded}

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::{Percentiles, each_end};
+use super::{NEWEST_FOLDED, Percentiles, each_end};
 use crate::db::{DbError, Store, StoreError};
 use crate::order::Status;
 
@@ -42,7 +42,7 @@ impl Store {
         let sql = format!(
             "WITH outcome AS MATERIALIZED (
                 SELECT date_bin('1 hour', minute, 'epoch') AS hour, {ends}, processing, queueing
-                FROM order_outcomes WHERE minute > coalesce((SELECT max(minute) FROM order_stats), '-infinity')
+                FROM order_outcomes WHERE minute > {NEWEST_FOLDED}
             ), by_hour AS (
                 SELECT hour, {sums}
                 FROM (
