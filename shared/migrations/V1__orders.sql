@@ -89,8 +89,8 @@ CREATE TABLE order_work (
 )
 -- Every row is updated several times in a short life and then deleted. Autovacuum comes after two changed rows of a hundred, which keeps
 -- a large table small, and after a thousand at least, so that a small one does not need it each minute. No index holds a column that
--- an update changes, so updates stay on their page. Only if one batch claims almost all rows of a page, up to a quarter of them move,
--- because a claimed row is longer. The price: once a minute the sweeper reads the whole table, which has one row for each active order.
+-- an update changes, so updates stay on their page. If one batch claims almost all rows of a page, up to a quarter of them move, because
+-- a claimed row is longer. The price: once a minute the sweeper reads the whole table, which has one row for each active order.
 -- A million rows take a quarter of a second. If there are more than its time allows, a run reads a part of the table.
 WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 

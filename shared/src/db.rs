@@ -14,8 +14,8 @@
 //! Rules of the statements:
 //! - a statement that changes an active order locks its row of `order_work` first. Claims, sweeps, erasures and the retention skip locked
 //!   rows, and all others lock the rows of their orders by key, in ascending order, so that two statements on existing orders don't
-//!   deadlock. One case is left: a statement that has waited for a row keeps it locked, even if it then leaves it out. So two retries of the
-//!   same orders, a cancel and an end can deadlock. PostgreSQL cancels one of them after a second;
+//!   deadlock. One case is left: a statement that has waited for a row keeps it locked, even if it then leaves it out. Two retries of the
+//!   same orders, a cancel and an end can therefore deadlock, and PostgreSQL cancels one of them after a second;
 //! - a statement on known orders reads rows by an array of keys, in one scan of the index, or key by key in a join. It never has both
 //!   conditions on one table: PostgreSQL would search the whole array again for each key of the join;
 //! - a join of many orders by key says `= ANY (ARRAY[key])`. With `= key` PostgreSQL may walk over the whole index for each key instead of

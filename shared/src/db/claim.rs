@@ -9,7 +9,7 @@
 //!
 //! A batch is claimed by one statement. Orders whose lease has expired take a second one, which counts the attempt and records it, so that
 //! other batches don't pay for that. A row that another statement has locked is skipped, and its order counts as not due: waiting for the
-//! lock would hold up the whole batch. Only the record of an expired lease waits for a statement that locks the order itself, such as an
+//! lock would hold up the whole batch. The record of an expired lease does wait for a statement that locks the order itself, such as an
 //! erasure. A claim writes one new version of each row, on the same page. A later statement that reads the page removes the old one once
 //! the page is more than half full, unless an open transaction may still see it.
 
