@@ -14,24 +14,16 @@ use tokio::runtime::{Builder, Runtime};
 pub enum Manner {
     /// It answers every call.
     Sound,
-    /// It answers no list of more than one order.
-    WithoutLists,
-    /// It answers every call 403, as AWS does without the right.
-    Refusing,
-    /// It is healthy, and answers every other call with this status.
+    /// It is healthy, and refuses every other call with this status, also as AWS does.
     HealthyBut(u16),
-    /// It accepts calls and never answers.
-    Silent,
-    /// It never answers a call that creates orders.
-    SilentToCreates,
-    /// It never answers a call for more than one order.
-    SilentToLists,
+    /// It never answers a call whose method and path contain this.
+    SilentTo(&'static str),
     /// It answers every call 503.
     Unavailable,
     /// Once a list has named the order `new`, it never answers a call for one order.
     SilentAfterNew,
-    /// It completes each order at once and has metrics. It answers one list by identifiers, and each later one 404.
-    ListingOnce,
+    /// It completes each order at once and has metrics. It answers this many lists by identifiers, and each later one 404.
+    Listing(usize),
 }
 
 /// A running API. The server runs as long as its runtime.
@@ -74,7 +66,7 @@ impl Api {
 
     /// Adds an order.
     pub fn add(&self, order_id: &str) {
-        self.state.orders.lock().unwrap().push(order(&json!({"order_id": order_id})));
+        self.add_created(order_id, "2026-01-01T00:00:00.000000Z");
     }
 
     /// Adds an order that was created at this time, behind those that were created by then.
@@ -84,11 +76,6 @@ impl Api {
         let mut orders = self.state.orders.lock().unwrap();
         let place = orders.partition_point(|other| other["created_at"].as_str().unwrap() <= created_at);
         orders.insert(place, order);
-    }
-
-    /// Fails the first attempt at an order. The order stays active.
-    pub fn fail_attempt(&self, order_id: &str) {
-        self.change(order_id, &json!({"attempts": 1}));
     }
 
     /// Changes these members of an order.
@@ -115,25 +102,23 @@ impl Api {
 
     /// How many calls had this in their path.
     pub fn calls(&self, part: &str) -> usize {
-        self.state.paths.lock().unwrap().iter().filter(|path| path.contains(part)).count()
+        count(&self.state.paths, part)
     }
+}
+
+fn count(paths: &Mutex<Vec<String>>, part: &str) -> usize {
+    paths.lock().unwrap().iter().filter(|path| path.contains(part)).count()
 }
 
 impl State {
     fn is_silent_to(&self, request: &Request, manner: Manner) -> bool {
-        let path = request.uri().to_string();
         match manner {
-            Manner::Silent => true,
-            Manner::SilentToCreates => request.method() == "POST",
-            Manner::SilentToLists => path.contains("limit=200"),
-            Manner::SilentAfterNew => path.starts_with("/orders/") && self.has_listed_new.load(Ordering::SeqCst),
+            Manner::SilentTo(part) => format!("{} {}", request.method(), request.uri()).contains(part),
+            Manner::SilentAfterNew => {
+                request.uri().path().starts_with("/orders/") && self.has_listed_new.load(Ordering::SeqCst)
+            }
             _ => false,
         }
-    }
-
-    /// Whether this call is a list by identifiers, and not the first one.
-    fn has_listed_ids(&self, path: &str) -> bool {
-        path.contains("order_id=") && self.paths.lock().unwrap().iter().any(|path| path.contains("order_id="))
     }
 
     fn answer(&self, request: &Request, manner: Manner) -> Response {
@@ -143,26 +128,28 @@ impl State {
             (Manner::Unavailable, ..) if !self.is_sound.load(Ordering::SeqCst) => {
                 (503, json!({"title": "Service temporarily unavailable"}))
             }
-            (Manner::Refusing, ..) => (403, json!({"__type": "AccessDeniedException", "message": "no right"})),
             (_, "GET", "/healthz") => (200, json!({"status": "ok"})),
-            (Manner::HealthyBut(status), ..) => (status, json!({"message": "refused"})),
+            (Manner::HealthyBut(status), ..) => (status, json!({"__type": "Refused", "message": "refused"})),
             (_, "POST", "/orders") => {
                 let mut order = order(&serde_json::from_slice(request.body()).unwrap_or_default());
-                if manner == Manner::ListingOnce {
+                if matches!(manner, Manner::Listing(_)) {
                     order["status"] = "completed".into();
                 }
                 orders.push(order.clone());
                 (201, order)
             }
-            (Manner::WithoutLists, "GET", "/orders") if !path.contains("limit=1&") => (404, json!({})),
-            (Manner::ListingOnce, "GET", "/orders") if self.has_listed_ids(&path) => (404, json!({})),
+            (Manner::Listing(lists), "GET", "/orders")
+                if path.contains("order_id=") && count(&self.paths, "order_id=") >= lists =>
+            {
+                (404, json!({}))
+            }
             (_, "GET", "/orders") => {
                 let page = page(&orders, &path);
                 let names_new = page["orders"].as_array().unwrap().iter().any(|order| order["order_id"] == "new");
                 self.has_listed_new.fetch_or(names_new, Ordering::SeqCst);
                 (200, page)
             }
-            (Manner::ListingOnce, "GET", "/metrics") => {
+            (Manner::Listing(_), "GET", "/metrics") => {
                 let counts = json!({"pending": 0, "processing": 0, "completed": orders.len()});
                 (200, json!({"total_orders": orders.len(), "status_counts": counts}))
             }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::api::{Api, Manner};
 use super::{finding, json, run};
 
-const ACCESS: [(&str, &str); 3] =
+pub const ACCESS: [(&str, &str); 3] =
     [("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "secret"), ("AWS_REGION", "eu-central-1")];
 
 /// The report of doctor about this server, which is the API and AWS, with these variables too.
@@ -40,8 +40,8 @@ fn doctor_names_the_missing_variable_of_aws() {
 
 #[test]
 fn doctor_repeats_why_aws_refuses_a_call() {
-    let aws = Api::start(Manner::Refusing);
-    assert_not_checked(&[&ACCESS[..], &[("AWS_ENDPOINT_URL", &aws.url())]].concat(), "AWS answers 403: no right");
+    let aws = Api::start(Manner::HealthyBut(403));
+    assert_not_checked(&[&ACCESS[..], &[("AWS_ENDPOINT_URL", &aws.url())]].concat(), "AWS answers 403: refused");
 }
 
 /// Callers invoke the alias `live` of the template. Lambda answers for the name that the call has: the function's own is its newest

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::api::{Api, Manner};
 use super::ending::{at, send, wait_until};
-use super::text;
+use super::{assert_refused, json, text};
 
 /// A thousand orders, one a second from the first second of 2026 on.
 fn api() -> Api {
@@ -33,10 +33,6 @@ fn export(api: &Api, folder: &TempDir, arguments: &[&str]) -> Command {
 
 fn run(api: &Api, folder: &TempDir, arguments: &[&str]) -> Output {
     export(api, folder, arguments).args(["--rate", "1000"]).output().unwrap()
-}
-
-fn report(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
 }
 
 /// The ids in the file, and a check of the report against it.
@@ -59,7 +55,7 @@ fn newest_first(numbers: std::ops::Range<usize>) -> Vec<String> {
 fn span_is_exported_newest_first_with_its_checksum() {
     let (api, folder) = (api(), TempDir::new().unwrap());
     let output = run(&api, &folder, &["--from", "2026-01-01T00:05:00Z", "--to", "2026-01-01T01:10:00+01:00"]);
-    let report = report(&output);
+    let report = json(&output);
     assert_eq!((output.status.code(), &report["complete"]), (Some(0), &true.into()), "{output:?}");
     assert_eq!(exported(&folder, &report), newest_first(300..600));
     assert_eq!(api.calls("/orders?"), 2, "orders outside the span are not read");
@@ -75,11 +71,11 @@ fn interrupted_export_is_resumed_without_a_gap_or_a_repeat() {
         wait_until(&format!("page {pages}"), || api.calls("/orders?") >= pages);
         if pages > 1 {
             let second = run(&api, &folder, &arguments);
-            assert!(second.status.code() == Some(2) && text(&second.stderr).contains("another run"), "{second:?}");
+            assert_refused(&second, "another run");
         }
         send(&child, Signal::INT);
         let output = child.wait_with_output().unwrap();
-        assert_eq!((output.status.code(), &report(&output)["complete"]), (Some(130), &false.into()));
+        assert_eq!((output.status.code(), &json(&output)["complete"]), (Some(130), &false.into()));
     }
     for file in [&folder.path().join("orders").display().to_string(), &state] {
         assert_eq!(metadata(file).unwrap().permissions().mode() & 0o777, 0o600, "{file}");
@@ -90,11 +86,11 @@ fn interrupted_export_is_resumed_without_a_gap_or_a_repeat() {
     write(folder.path().join("orders"), file).unwrap();
     let before = read_to_string(&state).unwrap();
     let output = run(&api, &folder, &arguments);
-    let resumed = report(&output);
+    let resumed = json(&output);
     assert_eq!(output.status.code(), Some(0), "{before} {output:?}");
     assert_eq!(exported(&folder, &resumed), newest_first(0..1000));
     let calls = api.calls("/orders?");
-    assert_eq!(report(&run(&api, &folder, &arguments)), resumed, "a complete export is only reported");
+    assert_eq!(json(&run(&api, &folder, &arguments)), resumed, "a complete export is only reported");
     assert_eq!(api.calls("/orders?"), calls);
 }
 
@@ -103,7 +99,7 @@ fn export_that_writes_nothing_leaves_no_file() {
     let folder = TempDir::new().unwrap();
     let state = folder.path().join("state").display().to_string();
     for resume in [&[][..], &["--resume", &state]] {
-        let output = run(&Api::start(Manner::Refusing), &folder, &[&["--from", "2026-01-01"], resume].concat());
+        let output = run(&Api::start(Manner::HealthyBut(403)), &folder, &[&["--from", "2026-01-01"], resume].concat());
         assert_eq!(output.status.code(), Some(3), "{output:?}");
         let left: Vec<_> = folder.path().read_dir().unwrap().collect();
         assert!(left.is_empty(), "{resume:?}: {left:?}");
@@ -131,8 +127,7 @@ fn export_overwrites_no_file_and_resumes_no_other_export() {
         (&["--from", "2026-01-02", "--to", "2026-01-01"], "--from must be before --to"),
         (&["--from", "9999-01-01"], "--from must be before --to, which is now by default"),
     ] {
-        let output = run(&api, &folder, arguments);
-        assert!(output.status.code() == Some(2) && text(&output.stderr).contains(complaint), "{output:?}");
+        assert_refused(&run(&api, &folder, arguments), complaint);
     }
     assert_eq!(read(folder.path().join("orders")).unwrap(), whole);
     let stored = read_to_string(&state).unwrap();
@@ -148,8 +143,7 @@ fn export_overwrites_no_file_and_resumes_no_other_export() {
     ] {
         write(folder.path().join("orders"), content).unwrap();
         write(&state, position).unwrap();
-        let output = run(&api, &folder, &["--from", "2026-01-01", "--resume", &state]);
-        assert!(output.status.code() == Some(2) && text(&output.stderr).contains(complaint), "{output:?}");
+        assert_refused(&run(&api, &folder, &["--from", "2026-01-01", "--resume", &state]), complaint);
         assert_eq!(read(folder.path().join("orders")).unwrap(), content);
     }
 }
@@ -167,11 +161,7 @@ fn position_replaces_no_other_file_beside_it() {
         let output = run(&api, &folder, &arguments);
         assert!(output.status.code() == Some(0) && !new.exists(), "{left}: {output:?}");
     }
-    let refused = || {
-        let output = run(&api, &folder, &arguments);
-        let is_named = text(&output.stderr).contains("name another --resume");
-        assert!(output.status.code() == Some(2) && is_named && output.stdout.is_empty(), "{output:?}");
-    };
+    let refused = || assert_refused(&run(&api, &folder, &arguments), "name another --resume");
     let of_another = stored.replace("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z");
     for content in ["kept", &of_another] {
         write(&new, content).unwrap();
@@ -203,7 +193,7 @@ fn page_that_can_not_be_written_is_neither_counted_nor_left() {
         .args(export.get_args());
     let output = bounded.env("ORDERMILL_URL", api.url()).env("ORDERMILL_TOKEN", "a.e30.b").output().unwrap();
     assert!(output.status.code() == Some(1) && text(&output.stderr).contains("can't be written"), "{output:?}");
-    assert_eq!(exported(&folder, &report(&output)), newest_first(800..1000));
+    assert_eq!(exported(&folder, &json(&output)), newest_first(800..1000));
 }
 
 #[test]
@@ -212,9 +202,7 @@ fn export_refuses_one_file_for_orders_and_position() {
     symlink("orders", folder.path().join("link")).unwrap();
     let refused = |file: &str, state: &str| {
         let mut command = at(&api, &["export", "--from", "2026-01-01", "--file", file, "--resume", state]);
-        let output = command.current_dir(folder.path()).output().unwrap();
-        let is_named = text(&output.stderr).contains("in the file of --file");
-        assert!(output.status.code() == Some(2) && is_named, "{file} {state}: {output:?}");
+        assert_refused(&command.current_dir(folder.path()).output().unwrap(), "in the file of --file");
     };
     let absolute = folder.path().join("orders").display().to_string();
     for (file, state) in [

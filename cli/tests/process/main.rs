@@ -7,7 +7,6 @@ mod api;
 mod cloud;
 mod ending;
 mod exporting;
-mod proxy;
 mod tailing;
 mod tokens;
 
@@ -19,6 +18,9 @@ use serde_json::Value;
 
 use api::{Api, Manner};
 use ending::at;
+
+/// The URL of a service that can't be reached.
+const NOWHERE: &str = "http://127.0.0.1:1";
 
 /// The program, without this process's environment.
 fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
@@ -45,71 +47,71 @@ fn finding<'a>(report: &'a Value, check: &str) -> &'a Value {
     found.unwrap_or_else(|| panic!("{check}: {report}"))
 }
 
-#[test]
-fn wrong_usage_ends_with_two() {
-    for wrong in [
-        &["mend"][..],
-        &["load", "--orders", "0"],
-        &["load", "--batch", "501"],
-        &["tail", "--interval", "no"],
-        &["export", "--format", "csv"],
-        &["export", "--from", "yesterday"],
-        &["export", "--from", "2026-01-01", "--resume", "state"],
-        &["export", "--from", "2026-01-01", "--format", "xml"],
-        &["doctor"],
-    ] {
-        let output = run(wrong, &[]);
-        assert_eq!(output.status.code(), Some(2), "{wrong:?}: {output:?}");
-        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{output:?}");
-    }
-    let unnamed = run(&["doctor"], &[]);
-    assert!(text(&unnamed.stderr).contains("give --url or ORDERMILL_URL"), "{unnamed:?}");
+/// Checks that the command was refused: it ended with 2, and printed this complaint and no result.
+fn assert_refused(output: &Output, complaint: &str) {
+    let is_refused = output.status.code() == Some(2) && output.stdout.is_empty();
+    assert!(is_refused && text(&output.stderr).contains(complaint), "{complaint}: {output:?}");
 }
 
 #[test]
-fn tail_refuses_what_is_no_identifier_before_a_call() {
+fn wrong_usage_ends_with_two_and_its_cause_before_a_call() {
     let api = Api::start(Manner::Sound);
-    for (what, rule) in [
-        (&[""][..], "must be 1 to 64 characters"),
-        (&["a/b"], "must be 1 to 64 characters"),
-        (&[".."], "must be 1 to 64 characters"),
-        (&["--user", ""], "must be 1 to 128 characters"),
+    for (wrong, complaint) in [
+        (&["mend"][..], "mend"),
+        (&["load", "--orders", "0"], "--orders"),
+        (&["load", "--batch", "501"], "--batch"),
+        (&["load", "--token", "abc"], "ordermill: --token is no token"),
+        (&["load", "--svg", "/nowhere/plot.svg"], "ordermill: /nowhere/plot.svg can't be written"),
+        (&["tail", "--interval", "no"], "--interval"),
+        (&["tail", ""], "must be 1 to 64 characters"),
+        (&["tail", "a/b"], "must be 1 to 64 characters"),
+        (&["tail", ".."], "must be 1 to 64 characters"),
+        (&["tail", "--user", ""], "must be 1 to 128 characters"),
+        (&["export", "--format", "csv"], "--from"),
+        (&["export", "--from", "yesterday"], "--from"),
+        (&["export", "--from", "2026-01-01", "--resume", "state"], "--file"),
+        (&["export", "--from", "2026-01-01", "--format", "xml"], "--format"),
+        (&["doctor", "--url", ""], "--url"),
+        (&["doctor", "--token", ""], "--token"),
+        (&["doctor", "--ca-file", ""], "--ca-file"),
+        (&["doctor", "--env-file", ""], "--env-file"),
     ] {
-        let output = at(&api, &[&["tail"], what].concat()).output().unwrap();
-        assert_eq!(output.status.code(), Some(2), "{output:?}");
-        assert!(text(&output.stderr).contains(rule), "{output:?}");
+        assert_refused(&at(&api, wrong).output().unwrap(), complaint);
     }
     assert_eq!(api.calls(""), 0);
+    assert_refused(&run(&["doctor"], &[]), "ordermill: no deployment is named");
+    assert_refused(&run(&["doctor"], &[]), "give --url or ORDERMILL_URL");
 }
 
 #[test]
 fn empty_variables_count_as_unset() {
     let names = ["ORDERMILL_URL", "ORDERMILL_TOKEN", "ORDERMILL_CA_FILE", "ORDERMILL_ENV_FILE"];
-    let output = run(&["doctor"], &names.map(|name| (name, "")));
-    assert!(text(&output.stderr).starts_with("ordermill: no deployment is named"), "{output:?}");
-    for flag in ["--url", "--token", "--ca-file", "--env-file"] {
-        let refused = run(&["doctor", flag, ""], &[("ORDERMILL_URL", "http://127.0.0.1:1")]);
-        assert!(refused.status.code() == Some(2) && text(&refused.stderr).contains(flag), "{refused:?}");
-    }
+    assert_refused(&run(&["doctor"], &names.map(|name| (name, ""))), "ordermill: no deployment is named");
 }
 
 #[test]
 fn variable_that_is_not_utf_8_is_refused_by_its_name() {
     for name in ["ORDERMILL_TOKEN", "ORDERMILL_CA_FILE", "ORDERMILL_ENV_FILE"] {
-        let mut command = command(&["doctor"], &[("ORDERMILL_URL", "http://127.0.0.1:1")]);
+        let mut command = command(&["doctor"], &[("ORDERMILL_URL", NOWHERE)]);
         let output = command.env(name, OsStr::from_bytes(b"\xff")).output().unwrap();
-        assert_eq!(text(&output.stderr), format!("ordermill: {name} is not valid UTF-8\n"));
-        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert_refused(&output, &format!("ordermill: {name} is not valid UTF-8\n"));
     }
 }
 
 #[test]
-fn unreachable_service_ends_with_status_three() {
-    let nowhere = [("ORDERMILL_URL", "http://127.0.0.1:1"), ("ORDERMILL_TOKEN", "a.e30.b")];
-    for command in [&["doctor"][..], &["load", "-n", "1"]] {
-        let output = run(command, &nowhere);
-        assert_eq!(output.status.code(), Some(3), "{command:?}: {output:?}");
+fn unreachable_service_is_one_fault_and_ends_with_three() {
+    let [shown, listed] =
+        [&["doctor"][..], &["--json", "doctor"]].map(|doctor| run(doctor, &[("ORDERMILL_URL", NOWHERE)]));
+    assert_eq!([shown.status.code(), listed.status.code()], [Some(3); 2], "{shown:?}");
+    let has_colours = shown.stdout.contains(&0x1b);
+    assert!(text(&shown.stdout).contains("wrong") && !has_colours, "{shown:?}");
+    let report = json(&listed);
+    assert_eq!((&report["url"], &report["wrong"]), (&"http://127.0.0.1:1/".into(), &1.into()));
+    for finding in report["findings"].as_array().unwrap() {
+        assert_eq!(finding["state"] == "wrong", finding["remedy"].is_string(), "{finding}");
     }
+    let load = run(&["load", "-n", "1"], &[("ORDERMILL_URL", NOWHERE), ("ORDERMILL_TOKEN", "a.e30.b")]);
+    assert_eq!(load.status.code(), Some(3), "{load:?}");
 }
 
 #[test]
@@ -147,25 +149,9 @@ fn file_without_a_certificate_is_refused_at_once() {
     let file = folder.path().join("ca.pem").display().to_string();
     for text in ["", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
         std::fs::write(&file, text).unwrap();
-        let output = run(&["doctor", "--url", "http://127.0.0.1:1", "--ca-file", &file], &[]);
-        assert_eq!(output.status.code(), Some(2), "{text}: {output:?}");
-        assert!(self::text(&output.stderr).starts_with(&format!("ordermill: {file} ")), "{output:?}");
+        let output = run(&["doctor", "--url", NOWHERE, "--ca-file", &file], &[]);
+        assert_refused(&output, &format!("ordermill: {file} "));
     }
-}
-
-#[test]
-fn load_refuses_a_file_that_it_can_not_write_before_its_run() {
-    let api = Api::start(Manner::Sound);
-    let output = at(&api, &["load", "-n", "1", "--svg", "/nowhere/plot.svg"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(2), "{output:?}");
-    assert!(text(&output.stderr).starts_with("ordermill: /nowhere/plot.svg can't be written"), "{output:?}");
-    assert_eq!(api.calls(""), 0);
-}
-
-#[test]
-fn output_to_a_file_or_pipe_has_no_colours() {
-    let output = run(&["doctor", "--url", "http://127.0.0.1:1"], &[]);
-    assert!(text(&output.stdout).contains("wrong") && !output.stdout.contains(&0x1b), "{output:?}");
 }
 
 #[test]
@@ -177,16 +163,6 @@ fn help_and_errors_have_no_colours_in_a_pipeline() {
             let printed = [output.stdout, output.stderr].concat();
             assert_eq!(printed.contains(&0x1b), has_colours, "{variable:?} {arguments:?}: {}", text(&printed));
         }
-    }
-}
-
-#[test]
-fn findings_are_one_document_with_a_remedy_for_each_fault() {
-    let output = run(&["--json", "doctor", "--url", "http://127.0.0.1:1"], &[]);
-    let report = json(&output);
-    assert_eq!((&report["url"], &report["wrong"]), (&"http://127.0.0.1:1/".into(), &1.into()));
-    for finding in report["findings"].as_array().unwrap() {
-        assert_eq!(finding["state"] == "wrong", finding["remedy"].is_string(), "{finding}");
     }
 }
 

@@ -6,7 +6,8 @@ use std::process::Child;
 use serde_json::json;
 
 use super::api::{Api, Manner};
-use super::ending::{PATIENCE, at, end, interrupt, wait_until};
+use super::ending::{PATIENCE, at, interrupt, wait_until};
+use super::text;
 
 #[test]
 fn tail_of_an_order_shows_each_change_while_it_is_active() {
@@ -14,7 +15,7 @@ fn tail_of_an_order_shows_each_change_while_it_is_active() {
     api.add("o-1");
     let (child, next) = following(&api, &["tail", "o-1"]);
     assert!(next().contains("pending"));
-    api.fail_attempt("o-1");
+    api.change("o-1", &json!({"attempts": 1}));
     assert!(next().ends_with("attempt 1, busy"));
     assert_eq!(interrupt(child), Some(0));
 }
@@ -27,8 +28,8 @@ fn tail_of_an_order_says_whether_its_history_is_complete() {
     {
         api.add(order_id);
         api.change(order_id, &json!({"status": "failed", "attempts": attempts}));
-        let (status, _, stderr) = end(at(&api, &["tail", order_id]).spawn().unwrap());
-        assert_eq!((status, stderr.as_str()), (Some(1), said));
+        let output = at(&api, &["tail", order_id]).output().unwrap();
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(1), said));
     }
 }
 

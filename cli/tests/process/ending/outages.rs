@@ -24,7 +24,7 @@ fn waiting(api: &Api, arguments: &[&str], cause: &str) -> (Child, impl Read) {
 #[test]
 fn tail_and_export_name_a_service_that_does_not_answer() {
     for arguments in PATIENT {
-        let api = Api::start(Manner::Silent);
+        let api = Api::start(Manner::SilentTo(""));
         let (child, _stderr) = waiting(&api, arguments, "it does not answer");
         send(&child, Signal::INT);
         end(child);

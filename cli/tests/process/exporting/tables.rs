@@ -4,7 +4,7 @@ use std::fs::{read_to_string, write};
 
 use tempfile::TempDir;
 
-use super::super::text;
+use super::super::assert_refused;
 use super::{api, run};
 
 #[test]
@@ -28,7 +28,6 @@ fn table_of_another_version_is_not_continued() {
     write(&state, read_to_string(&state).unwrap().replace("\"is_complete\":true", "\"is_complete\":false")).unwrap();
     let table = read_to_string(folder.path().join("orders")).unwrap().replacen("\"metadata\"", "\"some_note\"", 1);
     write(folder.path().join("orders"), &table).unwrap();
-    let output = run(&api, &folder, &arguments);
-    assert!(output.status.code() == Some(2) && text(&output.stderr).contains("with other columns"), "{output:?}");
+    assert_refused(&run(&api, &folder, &arguments), "with other columns");
     assert_eq!(read_to_string(folder.path().join("orders")).unwrap(), table);
 }
