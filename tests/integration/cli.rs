@@ -66,6 +66,12 @@ impl Patient {
         examine(&self.place()).await
     }
 
+    /// What doctor finds by this check.
+    async fn finding(&self, check: &str) -> Finding {
+        let found = self.findings().await.into_iter().find(|finding| finding.check == check);
+        found.unwrap_or_else(|| panic!("no finding by {check}"))
+    }
+
     /// Checks that doctor finds this check wrong, with these words and this remedy.
     async fn assert_wrong(&self, check: &str, what: &str, remedy: &str) {
         let findings = self.findings().await;

@@ -27,18 +27,14 @@ async fn doctor_finds_faults_of_the_schema_and_too_few_connections() {
 }
 
 #[tokio::test]
-async fn doctor_finds_a_pause() {
-    let world = World::new().await;
-    world.post("/processing/pause", &serde_json::json!({"reason": "stocktaking"})).await.expect(200);
-    with_database(world.owner_url()).assert_wrong("pause", "by admin: stocktaking", "/processing/resume").await;
-}
-
-#[tokio::test]
-async fn doctor_finds_overdue_orders() {
+async fn doctor_finds_overdue_orders_and_a_pause() {
     let world = World::new().await;
     world.create("late").await;
     world.let_pass(3600.0).await;
-    with_database(world.owner_url()).assert_wrong("overdue", "overdue by 36", "sweeper").await;
+    let patient = with_database(world.owner_url());
+    patient.assert_wrong("overdue", "overdue by 36", "sweeper").await;
+    world.post("/processing/pause", &serde_json::json!({"reason": "stocktaking"})).await.expect(200);
+    patient.assert_wrong("pause", "by admin: stocktaking", "/processing/resume").await;
 }
 
 #[tokio::test]
@@ -53,7 +49,7 @@ async fn doctor_finds_an_unreachable_database_and_a_wrong_password() {
 }
 
 #[tokio::test]
-async fn doctor_finds_missing_and_excess_rights_of_the_role() {
+async fn doctor_finds_a_role_that_is_missing_or_has_wrong_rights() {
     let world = World::new().await;
     let role = world.create_app_role().await;
     let patient = with_database(world.owner_url()).with("DATABASE_APP_ROLE", &role);
@@ -68,6 +64,9 @@ async fn doctor_finds_missing_and_excess_rights_of_the_role() {
     patient.assert_wrong("rights.excess", excess, "takes back").await;
     world.execute(&format!("ALTER ROLE {role} CREATEROLE; GRANT CREATE ON SCHEMA public TO {role}")).await;
     patient.assert_wrong("rights.excess", "CREATEROLE, CREATE on the schema", "NOCREATEROLE").await;
+    let of = |role| with_database(world.owner_url()).with("DATABASE_APP_ROLE", role);
+    of("ordermill").assert_wrong("rights.excess", "owns the tables", "OwnerDatabaseUrl").await;
+    of("missing_role").assert_wrong("rights", "no such role", "migrate").await;
 }
 
 #[tokio::test]
@@ -105,19 +104,18 @@ async fn doctor_finds_a_role_without_its_settings() {
     alter("SET jit = off").await;
     let in_database = "ALTER ROLE %I IN DATABASE %I SET lock_timeout = ''2s''";
     world.execute(&format!("DO $$ BEGIN EXECUTE format('{in_database}', '{role}', current_database()); END $$")).await;
-    let findings = patient.findings().await;
-    let found = findings.iter().find(|finding| finding.check == "settings").unwrap();
+    let found = patient.finding("settings").await;
     assert_eq!(found.state, Verdict::Ok);
     let limits = "synchronous_commit = on, statement_timeout = 5s, lock_timeout = 2s, enable_seqscan = off";
     assert!(found.what.starts_with(limits), "{found:?}");
 }
 
-/// Doctor does not know whether the functions sign in as the owner or as another role.
+/// Doctor does not know whether the functions sign in as the owner or as another role. The owner's settings prove nothing of the other's.
 #[tokio::test]
-async fn doctor_names_the_settings_that_an_owner_lacks() {
+async fn doctor_names_the_settings_of_an_owner_and_proves_nothing() {
     let world = World::new().await;
-    let findings = with_database(world.owner_url()).findings().await;
-    let found = findings.iter().find(|finding| finding.check == "settings").unwrap();
+    let patient = with_database(world.owner_url());
+    let found = patient.finding("settings").await;
     assert_eq!((found.state, found.place.as_str()), (Verdict::NotChecked, "ordermill"));
     for part in [
         "synchronous_commit = default, statement_timeout = default, lock_timeout = default",
@@ -128,28 +126,12 @@ async fn doctor_names_the_settings_that_an_owner_lacks() {
     ] {
         assert!(found.what.contains(part), "{part}: {found:?}");
     }
-}
-
-#[tokio::test]
-async fn settings_of_an_owner_do_not_prove_those_of_the_functions() {
-    let world = World::new().await;
     let database: String = world.value("SELECT current_database()::text").await;
     for setting in world.store().read_settings("ordermill").await.unwrap() {
         world.execute(&format!("ALTER DATABASE \"{database}\" SET {} = '{}'", setting.name, setting.needed)).await;
     }
-    let findings = with_database(world.owner_url()).findings().await;
-    let found = findings.iter().find(|finding| finding.check == "settings").unwrap();
-    assert_eq!(found.state, Verdict::NotChecked, "{found:?}");
-    assert!(found.what.contains("synchronous_commit = on"), "{found:?}");
-}
-
-#[tokio::test]
-async fn doctor_finds_an_owning_role_and_a_missing_role() {
-    let world = World::new().await;
-    let owner = with_database(world.owner_url()).with("DATABASE_APP_ROLE", "ordermill");
-    owner.assert_wrong("rights.excess", "owns the tables", "OwnerDatabaseUrl").await;
-    let missing = with_database(world.owner_url()).with("DATABASE_APP_ROLE", "missing_role");
-    missing.assert_wrong("rights", "no such role", "migrate").await;
+    let found = patient.finding("settings").await;
+    assert!(found.state == Verdict::NotChecked && found.what.contains("synchronous_commit = on"), "{found:?}");
 }
 
 /// A database that answers a ping can fail at every query of the functions.
@@ -171,9 +153,8 @@ async fn doctor_finds_no_fault_in_a_role_without_rights() {
     world.execute(&format!("ALTER ROLE {role} PASSWORD 'own'; {revoked} {role}")).await;
     let mut url: reqwest::Url = world.owner_url().parse().unwrap();
     url.set_username(&role).and_then(|()| url.set_password(Some("own"))).unwrap();
-    let findings = with_database(url.as_str()).findings().await;
     for check in ["pause", "overdue"] {
-        let found = findings.iter().find(|finding| finding.check == check).unwrap();
-        assert!(found.state == Verdict::NotChecked && found.what.contains("permission denied"), "{findings:#?}");
+        let found = with_database(url.as_str()).finding(check).await;
+        assert!(found.state == Verdict::NotChecked && found.what.contains("permission denied"), "{found:#?}");
     }
 }

@@ -47,12 +47,7 @@ async fn load_completes_orders_one_by_one_in_batches_and_at_a_rate() {
     assert!(reports.2.accepted_within >= 0.45, "ten orders at twenty a second take at least 0.45 s");
 }
 
-/// A service that answers creates with `answer`, shows no metrics and always lists no orders.
-async fn forgetful(answer: impl Fn(u32, &Request) -> Response + Clone + Send + Sync + 'static) -> Server {
-    answering(answer, |_| json(403, "{}")).await
-}
-
-/// The same with metrics.
+/// A service that answers each create and each read of its metrics by its number. It always lists no orders.
 async fn answering(
     answer: impl Fn(u32, &Request) -> Response + Clone + Send + Sync + 'static,
     metrics: impl Fn(u32) -> Response + Clone + Send + Sync + 'static,
@@ -69,6 +64,11 @@ async fn answering(
         std::future::ready(Some(answered))
     };
     Server::start(handle).await.unwrap()
+}
+
+/// Such a service without metrics.
+async fn forgetful(answer: impl Fn(u32, &Request) -> Response + Clone + Send + Sync + 'static) -> Server {
+    answering(answer, |_| json(403, "{}")).await
 }
 
 async fn run_at(server: &Server, orders: u32) -> Report {
@@ -104,12 +104,6 @@ async fn load_counts_a_lost_order_beside_a_refused_one_that_exists() {
     let patient = Patient::at(&server.url()).bearing(ALICE);
     let report = run(&patient, &Load { concurrency: 1, ..load(2) }).await;
     assert_eq!((report.accepted, report.completed(), report.lost), (1, 1, 1));
-}
-
-#[tokio::test]
-async fn load_counts_an_answer_without_its_order_as_a_refusal() {
-    let report = run_at(&forgetful(|_, _| json(200, "<html>")).await, 3).await;
-    assert_eq!((report.accepted, report.refused.get("200 without the order")), (0, Some(&3)));
 }
 
 /// A completed order of this identifier, as the API describes it.
@@ -177,13 +171,16 @@ async fn load_that_can_not_read_the_services_counts_is_incomplete() {
 async fn create_others(world: &World, count: usize, begin: &str) {
     let at = format!("{begin} + i * interval '1 ms'");
     let times = ["created_at", "started_at", "finished_at"].map(|name| (name, &*at));
-    world.insert_ended(count, "0 s", &[&times[..], &[("order_id", "'other-' || i")]].concat()).await;
+    let own = [("order_id", &*format!("'other-{count}-' || i"))];
+    world.insert_ended(count, "0 s", &[&times[..], &own].concat()).await;
 }
 
-/// Loads a world with two orders of alice's, whose token reaches no other user's. Once `load` waits for them, they are completed
-/// after `change`.
-async fn run_as_alice(world: &World, change: impl AsyncFnOnce()) -> Report {
-    // Its orders are in euros, even if the deployment's currency has no decimals.
+/// Others of alice's are newer than her two orders of the run when `load` begins to wait for them, and then between them too.
+#[tokio::test]
+async fn load_finds_its_orders_among_many_others_of_its_user() {
+    let world = World::new().await;
+    create_others(&world, 50_000, "now() + interval '1 hour'").await;
+    // Its orders are in euros, even if the deployment's currency has no decimals. Alice's token reaches no other user's.
     let (router, waits) = (world.api_with("DEFAULT_CURRENCY", "JPY"), Arc::new(Notify::new()));
     let waiting = Arc::clone(&waits);
     let server = Server::start(move |request: Request| {
@@ -201,33 +198,15 @@ async fn run_as_alice(world: &World, change: impl AsyncFnOnce()) -> Report {
     let server = server.await.unwrap();
     let complete = async {
         waits.notified().await;
-        change().await;
+        world.execute("UPDATE orders SET created_at = now() - interval '1 hour' WHERE order_id LIKE '%-0'").await;
+        create_others(&world, 500, "now() - interval '10 minutes'").await;
         let rows = world.rows("SELECT order_id FROM order_work", &[]).await;
         let ids: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
         handle(&world.processor_with(OutcomeBy(|_: &str| Outcome::Complete)), &ids).await;
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        report = run_at(&server, 2) => report,
+        report = run_at(&server, 2) => assert!(report.ok && report.lost == 0, "{}", value!(report)),
         () = complete => unreachable!(),
     }
-}
-
-#[tokio::test]
-async fn load_waits_for_orders_behind_many_newer_ones() {
-    let world = World::new().await;
-    create_others(&world, 50_000, "now() + interval '1 hour'").await;
-    let report = run_as_alice(&world, async || {}).await;
-    assert!(report.ok, "{}", value!(report));
-}
-
-#[tokio::test]
-async fn load_finds_its_orders_among_others_of_its_user() {
-    let world = World::new().await;
-    let change = async || {
-        world.execute("UPDATE orders SET created_at = now() - interval '1 hour' WHERE order_id LIKE '%-0'").await;
-        create_others(&world, 500, "now() - interval '10 minutes'").await;
-    };
-    let report = run_as_alice(&world, change).await;
-    assert!(report.ok && report.lost == 0, "{}", value!(report));
 }
