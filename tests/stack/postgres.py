@@ -36,8 +36,8 @@ OPTIONS = {
 # For data that is deleted at the end. By default, autovacuum visits each database once a minute, and the tests create
 # hundreds of them.
 TEMPORARY = {"fsync": "off", "full_page_writes": "off", "autovacuum_naptime": "10min"}
-# Root's data directories outside the state directory. systemd deletes old files in /var/tmp.
-OUTSIDE, EARLIER = Path("/var/lib"), Path("/var/tmp")
+# Root's data directories outside the state directory.
+OUTSIDE = Path("/var/lib")
 
 
 def start(settings: Settings) -> Server:
@@ -80,7 +80,7 @@ def data_directory(settings: Settings) -> Path:
     within = settings.state / "postgres"
     if os.geteuid() != 0 or within.exists():
         return within
-    outside = _outside(settings)
+    outside = OUTSIDE / f"ordermill-{hashlib.sha256(str(settings.state).encode()).hexdigest()[:12]}" / "postgres"
     return within if not outside.exists() and _reaches(_owner_of_new_data(), settings.state) else outside
 
 
@@ -156,21 +156,6 @@ def _binaries(data: Path) -> Path:
 
 def _owner_of_new_data() -> str:
     return "postgres" if "postgres" in {entry.pw_name for entry in pwd.getpwall()} else "nobody"
-
-
-def _outside(settings: Settings) -> Path:
-    """Return the data directory in /var/lib, or in /var/tmp, where an earlier version created it.
-
-    Checks the folder's owner, because other users can write in /var/tmp.
-    """
-    name = f"ordermill-{hashlib.sha256(str(settings.state).encode()).hexdigest()[:12]}"
-    earlier = EARLIER / name
-    folder = earlier if (earlier / "postgres").exists() else OUTSIDE / name
-    if folder.exists() and folder.stat().st_uid != os.geteuid():
-        raise StackError(
-            f"{folder} belongs to another user.", "Let its owner remove it, or set STACK_DIR to another directory."
-        )
-    return folder / "postgres"
 
 
 def _reaches(user: str, directory: Path) -> bool:

@@ -94,9 +94,8 @@ def locked(settings: Settings) -> Iterator[None]:
 
 def check_made_by_stack(state: Path) -> None:
     """Raise :class:`StackError` unless a stack made this directory, or it is the repository's `.local` or within it."""
-    is_logged = (state / "lock").exists() and (state / "log/postgres.log").exists()  # An earlier version left no mark.
     is_own = state.resolve().is_relative_to((ROOT / ".local").resolve())
-    if not (is_own or (state / MARK).exists() or is_logged):
+    if not (is_own or (state / MARK).exists()):
         raise StackError(
             f"{state} has no stack, so nothing is changed there.", "Set STACK_DIR to a stack's directory or a new one."
         )

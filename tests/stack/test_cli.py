@@ -1,10 +1,9 @@
-"""The set-up of every command."""
+"""The set-up and the output of every command."""
 
 import contextlib
 import io
 import os
 import socket
-import tempfile
 import unittest
 import urllib.request
 from pathlib import Path
@@ -12,14 +11,15 @@ from unittest import mock
 
 import botocore.utils
 
-from stack import cli, demo, issuer, ports, processes
+from stack import cli, console, demo, issuer, ports, processes
+from stack.case import StackTest
 from stack.console import StackError
 from stack.processes import Server
 from stack.records import Records
-from stack.settings import Settings
+from stack.settings import ROOT, Settings
 
 
-class Failures(unittest.TestCase):
+class Failures(StackTest):
     def test_directory_that_can_not_be_used_is_named(self) -> None:
         errors = self.enterContext(contextlib.redirect_stderr(io.StringIO()))
         with mock.patch.dict(os.environ, {"STACK_DIR": __file__}), mock.patch("signal.signal"):
@@ -27,14 +27,12 @@ class Failures(unittest.TestCase):
         self.assertIn(f"File exists: '{__file__}'", errors.getvalue())
 
     def test_servers_of_a_killed_command_are_not_called_a_running_stack(self) -> None:
-        state = self.enterContext(tempfile.TemporaryDirectory())
         said = self.enterContext(mock.patch.object(cli, "say"))
-        settings = Settings(Path(state), 1, 2, 3)
-        records = Records.load(settings)
+        records = Records.load(self.settings)
         records.owner = Server("make run", 1, 0)
         records.add(processes.this_process("emulator"))
         with self.assertRaisesRegex(StackError, "was killed") as raised:
-            cli.status(settings)
+            cli.status(self.settings)
         self.assertIn("emulator   running", said.call_args.args[0])
         self.assertEqual(raised.exception.remedy, "`make down` stops them.")
 
@@ -45,6 +43,36 @@ class Failures(unittest.TestCase):
                 ports.check_free(Settings(Path("/nowhere"), 1500, 1501, 1502), ("the watcher", port, "WATCH_PORT"))
         remedy = f"For example, add WATCH_PORT={port + 1000} to the same command."
         self.assertEqual(raised.exception.remedy, remedy)
+
+
+class Directory(StackTest):
+    def test_empty_variable_counts_as_unset(self) -> None:
+        self.assertEqual(Settings.from_environment({"STACK_DIR": ""}).state, ROOT / ".local")
+
+    def test_repository_home_and_their_parents_are_refused(self) -> None:
+        home = self.settings.state
+        link = home / "link"
+        link.symlink_to(ROOT)
+        self.enterContext(mock.patch.dict(os.environ, {"HOME": str(home)}))
+        for directory in (".", ".local/..", str(ROOT.parent), "/", str(home), str(home.parent), str(link)):
+            with self.subTest(directory), self.assertRaisesRegex(StackError, "STACK_DIR is .* which contains"):
+                Settings.from_environment({"STACK_DIR": directory})
+        self.assertEqual(Settings.from_environment({"STACK_DIR": str(home / "new")}).state, home / "new")
+
+
+class Output(unittest.TestCase):
+    def test_character_that_the_locale_lacks_is_escaped(self) -> None:
+        with io.TextIOWrapper(io.BytesIO(), "latin-1") as output:
+            with contextlib.redirect_stdout(output):
+                console.say("\u00e4 \u2713")
+            self.assertEqual(output.buffer.getvalue(), b"\xe4 \\u2713\n")
+
+    def test_closed_terminal_is_ignored(self) -> None:
+        # A stack has to be stopped then, after a line that says so.
+        terminal, ours = os.openpty()
+        os.close(terminal)
+        with open(ours, "w") as output, contextlib.redirect_stdout(output):
+            console.say("Stopping everything")
 
 
 class Demonstration(unittest.TestCase):

@@ -3,15 +3,12 @@
 import signal
 import subprocess
 import sys
-import tempfile
 import tomllib
-import unittest
-from pathlib import Path
 from unittest import mock
 
 from stack import dev
+from stack.case import StackTest
 from stack.records import Records
-from stack.settings import Settings
 
 SHOWING = """
 import os, signal, sys
@@ -22,10 +19,7 @@ with dev.shown_log(settings.Settings(Path(sys.argv[1]), 1, 2, 3)):
 """
 
 
-class Watching(unittest.TestCase):
-    def setUp(self) -> None:
-        self.settings = Settings(Path(self.enterContext(tempfile.TemporaryDirectory())), 1, 2, 3)
-
+class Watching(StackTest):
     def test_path_of_the_runner_may_contain_a_space(self) -> None:
         runner = "/home/you/my shop/dev_runner.py"
         self.enterContext(mock.patch.object(dev.dev_runner, "__file__", runner))

@@ -1,25 +1,21 @@
 """The file of a running stack."""
 
 import resource
-import tempfile
-import unittest
 from dataclasses import replace
-from pathlib import Path
 from unittest import mock
 
 import jwt
 
 from stack import cli, envfile, issuer, lifecycle, records
+from stack.case import StackTest
 from stack.console import StackError
-from stack.settings import Settings
 
 ISSUER = "http://127.0.0.1:5567"
 
 
-class File(unittest.TestCase):
+class File(StackTest):
     def setUp(self) -> None:
-        place = self.enterContext(tempfile.TemporaryDirectory())
-        self.settings = replace(Settings.from_environment({}), state=Path(place))
+        super().setUp()
         self.said = self.enterContext(mock.patch.object(cli, "say"))
 
     def start_elsewhere(self) -> None:
@@ -29,16 +25,11 @@ class File(unittest.TestCase):
         names = ("API_URL", "SITE_URL", "TOKEN_ALICE")
         envfile.save(self.settings, {**dict.fromkeys(names, "x"), "OIDC_ISSUER": ISSUER})
 
-    def test_second_up_writes_new_tokens(self) -> None:
-        self.start_elsewhere()
-        with mock.patch.object(lifecycle, "up", return_value=False):
-            cli.up(self.settings)
-        self.assertEqual(self.claims(envfile.read(self.settings)["TOKEN_ALICE"])["iss"], ISSUER)
-
-    def test_second_up_says_that_parameters_have_no_effect(self) -> None:
+    def test_second_up_writes_tokens_and_says_that_parameters_have_no_effect(self) -> None:
         self.start_elsewhere()
         with mock.patch.object(lifecycle, "up", return_value=False):
             cli.up(replace(self.settings, parameters=("EventBus=default",)))
+        self.assertEqual(self.claims(envfile.read(self.settings)["TOKEN_ALICE"])["iss"], ISSUER)
         self.assertIn("SAM_PARAMETERS has no effect", self.said.call_args_list[0].args[0])
 
     def test_token_is_of_the_running_stack_without_its_variables(self) -> None:

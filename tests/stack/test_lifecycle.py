@@ -1,28 +1,30 @@
-"""The end of a stack."""
+"""The end of a stack and of its processes."""
 
-import tempfile
+import os
+import signal
+import subprocess
 import unittest
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from unittest import mock
 
-from stack import lifecycle, processes, stopping
+from stack import envfile, lifecycle, logs, processes, stopping
+from stack.case import StackTest
 from stack.console import StackError
 from stack.records import Records, locked
 from stack.settings import Settings
 
 
-class End(unittest.TestCase):
+class End(StackTest):
     def test_error_of_the_block_is_shown_although_another_command_stops(self) -> None:
         self.enterContext(mock.patch.object(lifecycle, "step"))
-        with tempfile.TemporaryDirectory() as directory, self.assertRaises(ZeroDivisionError):
-            settings = Settings(Path(directory), 1, 2, 3)
-            with locked(settings), lifecycle.stopped_afterwards(settings):
-                raise ZeroDivisionError
+        with self.assertRaises(ZeroDivisionError), locked(self.settings), lifecycle.stopped_afterwards(self.settings):
+            raise ZeroDivisionError
 
     def test_logs_are_printed_before_a_failure_stops_the_emulator(self) -> None:
         self.enterContext(mock.patch.multiple(lifecycle, step=mock.DEFAULT, ports=mock.DEFAULT))
-        settings = Settings(Path(self.enterContext(tempfile.TemporaryDirectory())), 1, 2, 3)
+        settings = self.settings
         self.enterContext(mock.patch("stack.emulator.answers", side_effect=lambda _: Records.load(settings).running))
         shown = self.enterContext(mock.patch("stack.logs.show_last"))
 
@@ -43,32 +45,35 @@ class End(unittest.TestCase):
         self.assertEqual(Records.load(settings).servers, [])
 
     def test_clean_stops_the_stacks_within_and_deletes_everything(self) -> None:
-        with tempfile.TemporaryDirectory() as directory:
-            state = Path(directory) / "state"
-            within = Settings(state / "cargo", 1, 2, 3)
-            with locked(Settings(state, 1, 2, 3)), locked(within):
-                server = processes.start("it", ["sleep", "60"], {}, within.log("it"))
-                Records.load(within).add(server)
-            self.addCleanup(server.stop)
-            stopping.clean(Settings(state, 1, 2, 3))
-            self.assertFalse(server.alive or state.exists())
+        within = replace(self.settings, state=self.settings.state / "cargo")
+        with locked(self.settings), locked(within):
+            server = processes.start("it", ["sleep", "60"], {}, within.log("it"))
+            Records.load(within).add(server)
+        self.addCleanup(server.stop)
+        stopping.clean(self.settings)
+        self.assertFalse(server.alive or self.settings.state.exists())
 
     def test_directory_of_other_files_is_left_as_it_is(self) -> None:
-        with tempfile.TemporaryDirectory() as directory:
-            names = {"env", "tmp", "project"}
-            for name in names:
-                (Path(directory) / name).mkdir()
-            (Path(directory) / "project/lock").touch()
-            for verb in (lifecycle.up, stopping.down, stopping.clean):
-                with self.subTest(verb.__name__), self.assertRaisesRegex(StackError, "has no stack"):
-                    verb(Settings(Path(directory), 1, 2, 3))
-            self.assertEqual({path.name for path in Path(directory).iterdir()}, names)
+        names = {"env", "tmp", "project"}
+        for name in names:
+            (self.settings.state / name).mkdir()
+        (self.settings.state / "project/lock").touch()
+        for verb in (lifecycle.up, stopping.down, stopping.clean):
+            with self.subTest(verb.__name__), self.assertRaisesRegex(StackError, "has no stack"):
+                verb(self.settings)
+        self.assertEqual({path.name for path in self.settings.state.iterdir()}, names)
 
-    def test_stack_of_an_earlier_version_is_recognised(self) -> None:
-        with tempfile.TemporaryDirectory() as directory:
-            state = Path(directory) / "state"
-            (state / "log").mkdir(parents=True)
-            for name in ("lock", "log/postgres.log"):
-                (state / name).touch()
-            stopping.clean(Settings(state, 1, 2, 3))
-            self.assertFalse(state.exists())
+    def test_dead_emulator_is_named(self) -> None:
+        envfile.save(self.settings, {})
+        with self.assertRaisesRegex(StackError, "is not running"):
+            logs.show(self.settings)
+
+
+class Interrupted(unittest.TestCase):
+    def test_command_that_ignores_sigterm_is_killed(self) -> None:
+        # The command inherits it.
+        self.addCleanup(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, signal.SIG_IGN))
+        interrupted = mock.patch.object(subprocess.Popen, "wait", autospec=True, side_effect=[InterruptedError, None])
+        with mock.patch.object(processes, "PATIENCE", 0.1), interrupted as wait, self.assertRaises(InterruptedError):
+            processes.run(["sleep", "20"], os.environ, Path("/"))
+        self.assertEqual(wait.call_args.args[0].wait(timeout=10), -signal.SIGKILL)

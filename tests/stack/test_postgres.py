@@ -1,27 +1,21 @@
 """PostgreSQL's user and data directory."""
 
 import os
-import tempfile
-import unittest
 from pathlib import Path
 from unittest import mock
 
 from stack import packages, postgres
+from stack.case import StackTest
 from stack.console import StackError
-from stack.settings import Settings
 
 
-class DataDirectory(unittest.TestCase):
-    def setUp(self) -> None:
-        self.state = Path(self.enterContext(tempfile.TemporaryDirectory())) / "state"
-        self.settings = Settings(self.state, 1, 2, 3)
-
+class DataDirectory(StackTest):
     def as_root(self, owner: str | type[Exception] = "nobody") -> None:
         self.enterContext(mock.patch("os.geteuid", return_value=0))
         self.enterContext(mock.patch.object(Path, "owner", side_effect=[owner]))
 
     def test_data_keeps_its_owner(self) -> None:
-        (self.state / "postgres").mkdir(parents=True)
+        (self.settings.state / "postgres").mkdir()
         self.as_root(owner="nobody")
         with mock.patch("pwd.getpwall", return_value=[mock.Mock(pw_name="postgres")]):
             self.assertEqual(postgres.account(self.settings), "nobody")
@@ -30,7 +24,7 @@ class DataDirectory(unittest.TestCase):
         for owner in ("root", KeyError):
             found = mock.patch.object(Path, "owner", side_effect=[owner])
             with self.subTest(owner), found, self.assertRaisesRegex(StackError, "PostgreSQL can't run as that user"):
-                postgres.owner(self.state)
+                postgres.owner(self.settings.state)
 
     def test_new_data_belongs_to_postgres_or_else_to_nobody(self) -> None:
         self.as_root()
@@ -45,34 +39,23 @@ class DataDirectory(unittest.TestCase):
         with mock.patch("stack.postgres._reaches", return_value=False):
             elsewhere = postgres.data_directory(self.settings)
             self.assertTrue(elsewhere.is_relative_to("/var/lib"))
-            (self.state / "postgres").mkdir()
-            self.assertEqual(postgres.data_directory(self.settings), self.state / "postgres")
-
-    def test_data_in_var_tmp_stays_there(self) -> None:
-        self.as_root()
-        self.enterContext(mock.patch("stack.postgres._reaches", return_value=False))
-        earlier = self.enterContext(mock.patch.object(postgres, "EARLIER", self.state))
-        data = earlier / postgres.data_directory(self.settings).parent.name / "postgres"
-        data.mkdir(parents=True)
-        # The tests may run as another user than root.
-        with mock.patch("os.geteuid", side_effect=[0, self.state.stat().st_uid]):
-            self.assertEqual(postgres.data_directory(self.settings), data)
+            (self.settings.state / "postgres").mkdir()
+            self.assertEqual(postgres.data_directory(self.settings), self.settings.state / "postgres")
 
     def test_ordinary_user_runs_the_server_itself(self) -> None:
         with mock.patch("os.geteuid", return_value=1000):
             self.assertIsNone(postgres.account(self.settings))
-            self.assertEqual(postgres.data_directory(self.settings), self.state / "postgres")
+            self.assertEqual(postgres.data_directory(self.settings), self.settings.state / "postgres")
 
 
-class Version(unittest.TestCase):
+class Version(StackTest):
     """Data that PostgreSQL 15 created."""
 
     def setUp(self) -> None:
-        self.place = Path(self.enterContext(tempfile.TemporaryDirectory()))
-        self.settings = Settings(self.place / "state", 1, 2, 3)
+        super().setUp()
         self.enterContext(mock.patch("os.geteuid", return_value=1000))
-        (self.place / "state/postgres").mkdir(parents=True)
-        (self.place / "state/postgres/PG_VERSION").write_text("15\n")
+        (self.settings.state / "postgres").mkdir()
+        (self.settings.state / "postgres/PG_VERSION").write_text("15\n")
         self.started = self.enterContext(mock.patch("stack.postgres.processes.start"))
         packages.postgres_binaries.cache_clear()
         self.addCleanup(packages.postgres_binaries.cache_clear)
@@ -80,11 +63,8 @@ class Version(unittest.TestCase):
     def install(self, *versions: int) -> None:
         """Let the machine have only these versions."""
         for version in versions:
-            directory = self.place / str(version)
-            directory.mkdir()
             for name in ("initdb", "postgres"):
-                (directory / name).write_text(f"#!/bin/sh\necho 'postgres (PostgreSQL) {version}.1'\n")
-                (directory / name).chmod(0o700)
+                self.put(f"{version}/{name}", f"echo 'postgres (PostgreSQL) {version}.1'")
         self.enterContext(mock.patch.object(Path, "glob", return_value=[]))
         path = os.pathsep.join(str(self.place / str(version)) for version in versions)
         self.enterContext(mock.patch.dict(os.environ, {"PATH": path}))
