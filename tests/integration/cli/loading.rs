@@ -47,10 +47,11 @@ async fn load_completes_orders_one_by_one_in_batches_and_at_a_rate() {
     assert!(reports.2.accepted_within >= 0.45, "ten orders at twenty a second take at least 0.45 s");
 }
 
-/// A service that answers each create and each read of its metrics by its number. It always lists no orders.
+/// A service that answers each create and each read of its metrics by its number, and lists these orders.
 async fn answering(
     answer: impl Fn(u32, &Request) -> Response + Clone + Send + Sync + 'static,
     metrics: impl Fn(u32) -> Response + Clone + Send + Sync + 'static,
+    list: impl Fn(&str) -> Vec<Value> + Clone + Send + Sync + 'static,
 ) -> Server {
     let (calls, reads) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
     let handle = move |request: Request| {
@@ -59,16 +60,17 @@ async fn answering(
         } else if request.uri().path() == "/metrics" {
             metrics(reads.fetch_add(1, Ordering::SeqCst))
         } else {
-            json(200, value!({"orders": [], "next_cursor": null}).to_string())
+            let orders = list(request.uri().query().unwrap_or_default());
+            json(200, value!({"orders": orders, "next_cursor": null}).to_string())
         };
         std::future::ready(Some(answered))
     };
     Server::start(handle).await.unwrap()
 }
 
-/// Such a service without metrics.
+/// Such a service without metrics and without orders.
 async fn forgetful(answer: impl Fn(u32, &Request) -> Response + Clone + Send + Sync + 'static) -> Server {
-    answering(answer, |_| json(403, "{}")).await
+    answering(answer, |_| json(403, "{}"), |_| Vec::new()).await
 }
 
 async fn run_at(server: &Server, orders: u32) -> Report {
@@ -85,22 +87,13 @@ async fn load_counts_accepted_orders_that_vanish_as_lost() {
 
 #[tokio::test]
 async fn load_counts_a_lost_order_beside_a_refused_one_that_exists() {
-    let calls = Arc::new(AtomicU32::new(0));
-    let server = Server::start(move |request: Request| {
-        let query = request.uri().query().unwrap_or_default();
-        // The first call is refused, but its order exists. The other call's order does not.
-        let listed = query.split('&').find_map(|pair| pair.strip_prefix("order_id=").filter(|id| id.ends_with("-0")));
-        let orders: Vec<_> = listed.map(completed).into_iter().collect();
-        let answered = match (request.method().as_str(), request.uri().path()) {
-            ("POST", _) => {
-                json(if calls.fetch_add(1, Ordering::SeqCst) == 0 { 422 } else { 201 }, request.body().clone())
-            }
-            (_, "/metrics") => json(403, "{}"),
-            _ => json(200, value!({"orders": orders, "next_cursor": null}).to_string()),
-        };
-        std::future::ready(Some(answered))
-    });
-    let server = server.await.unwrap();
+    // The first call is refused, but its order exists. The other call's order does not.
+    let answer = |number, order: &Request| json(if number == 0 { 422 } else { 201 }, order.body().clone());
+    let list = |query: &str| {
+        let ids = query.split('&').filter_map(|pair| pair.strip_prefix("order_id="));
+        ids.filter(|id| id.ends_with("-0")).map(completed).collect()
+    };
+    let server = answering(answer, |_| json(403, "{}"), list).await;
     let patient = Patient::at(&server.url()).bearing(ALICE);
     let report = run(&patient, &Load { concurrency: 1, ..load(2) }).await;
     assert_eq!((report.accepted, report.completed(), report.lost), (1, 1, 1));
@@ -160,7 +153,8 @@ async fn load_that_can_not_read_the_services_counts_is_incomplete() {
             2 if after != 200 => json(after, "{}"),
             _ => counts(),
         };
-        let report = run_at(&answering(|_, order| json(201, order.body().clone()), metrics).await, 1).await;
+        let report =
+            run_at(&answering(|_, order| json(201, order.body().clone()), metrics, |_| Vec::new()).await, 1).await;
         assert_eq!(report.counted.is_some(), incomplete.is_none());
         let said = report.incomplete.unwrap_or_default();
         assert!(said.starts_with(incomplete.unwrap_or_default()) && said.is_empty() == incomplete.is_none(), "{said}");
