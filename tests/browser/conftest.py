@@ -12,6 +12,7 @@ import pytest
 from dashboard import Dashboard
 from endpoint import Endpoint
 from playwright.sync_api import Browser, sync_playwright
+from stack.packages import postgres_binaries
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
@@ -72,10 +73,11 @@ def visit(chromium: Browser, stack: dict[str, str]) -> Iterator[Callable[..., Da
 
 def insert(stack: dict[str, str], name: str, **variables: str) -> None:
     """Run a file of SQL with psql's variables."""
-    found = [*Path("/usr/lib/postgresql").glob("*/bin/psql"), Path(shutil.which("psql") or "psql")]
     options = [f"--set={each}={value}" for each, value in {"ON_ERROR_STOP": "1", **variables}.items()]
     file = Path(__file__).parent / name
-    subprocess.run([found[0], "--quiet", *options, f"--file={file}", stack["DATABASE_URL"]], check=True)
+    subprocess.run(
+        [postgres_binaries() / "psql", "--quiet", *options, f"--file={file}", stack["DATABASE_URL"]], check=True
+    )
 
 
 @pytest.fixture(scope="session")

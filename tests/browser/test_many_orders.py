@@ -11,6 +11,33 @@ BULK = re.compile(r"/orders/(retry|cancel)$")
 ASKS_BEFORE_IT_IS_LEFT = "!dispatchEvent(new Event('beforeunload', { cancelable: true }))"
 
 
+def ask_to_cancel(operator, user: str) -> str:
+    """Select a pending order of the user, and ask to cancel it. Returns its id."""
+    [order_id] = operator.create_scheduled(1, user)
+    operator.filter(User=user)
+    operator.page.get_by_label(f"Select {order_id}").check()
+    operator.page.get_by_role("button", name="Cancel 1 pending").click()
+    return order_id
+
+
+def retry_fifty(operator, *calls: int) -> None:
+    """Retry the fifty orders that match. Each call retries this many, later ones fail. The first only counts."""
+    retried = iter(calls)
+
+    def answer(route: Route) -> None:
+        done = next(retried, None)
+        if done is None:
+            route.fulfill(status=503, json={"title": "Service temporarily unavailable", "detail": "Try again."})
+        else:
+            report = {"matched": 50, "retried": done, "causes": []}
+            route.fulfill(json=report, headers={"Date": "Tue, 24 Nov 2026 10:51:00 GMT"})
+
+    operator.page.route(BULK, answer)
+    operator.filter(Status="failed")
+    operator.page.get_by_role("button", name="Retry all that match").click()
+    operator.page.get_by_role("button", name="Retry 50 orders").click()
+
+
 def test_selected_orders_are_retried_after_a_count(operator, endpoint, user):
     first, second, third = operator.create_failed(3, user)
     operator.filter(User=user)
@@ -53,10 +80,7 @@ def test_selected_orders_are_cancelled_by_keyboard(operator, user):
 
 
 def test_question_is_shown_when_asked_at_once_after_another(operator, user):
-    (first,) = operator.create_scheduled(1, user)
-    operator.filter(User=user)
-    operator.page.get_by_label(f"Select {first}").check()
-    operator.page.get_by_role("button", name="Cancel 1 pending").click()
+    ask_to_cancel(operator, user)
     expect(operator.page.locator(":focus")).to_have_text("Cancel 1 order")
     # Within one task, so that the first question's "close" event comes after the second question.
     operator.page.evaluate("document.getElementById('ask').close(); document.getElementById('cancel-selected').click()")
@@ -92,14 +116,7 @@ def test_all_orders_that_match_are_retried(operator, endpoint, user):
 
 
 def test_pace_of_a_retry_holds_over_its_calls(operator):
-    def retry_twenty(route: Route) -> None:
-        report = {"matched": 50, "retried": 20, "causes": []}
-        route.fulfill(json=report, headers={"Date": "Tue, 24 Nov 2026 10:51:00 GMT"})
-
-    operator.page.route(BULK, retry_twenty)
-    operator.filter(Status="failed")
-    operator.page.get_by_role("button", name="Retry all that match").click()
-    operator.page.get_by_role("button", name="Retry 50 orders").click()
+    retry_fifty(operator, 20, 20, 20, 20)
     expect(operator.page.get_by_text("40 of 50 …")).to_be_visible()
     # Twenty orders fall due within two seconds. The page begins to count them before it calls.
     assert operator.pauses(BULK)[1] > 1900
@@ -113,20 +130,7 @@ def test_pace_of_a_retry_holds_over_its_calls(operator):
 
 
 def test_failed_call_leaves_the_result_of_the_calls_before(operator):
-    done = iter((0, 20))
-
-    def retry(route: Route) -> None:
-        retried = next(done, None)
-        if retried is None:
-            route.fulfill(status=503, json={"title": "Service temporarily unavailable", "detail": "Try again."})
-        else:
-            report = {"matched": 50, "retried": retried, "causes": []}
-            route.fulfill(json=report, headers={"Date": "Tue, 24 Nov 2026 10:51:00 GMT"})
-
-    operator.page.route(BULK, retry)
-    operator.filter(Status="failed")
-    operator.page.get_by_role("button", name="Retry all that match").click()
-    operator.page.get_by_role("button", name="Retry 50 orders").click()
+    retry_fifty(operator, 0, 20)
     said = operator.page.get_by_role("dialog").get_by_role("status")
     expect(said).to_contain_text("Try again. Before that: 20 orders of 50 are pending again.")
 
@@ -163,10 +167,7 @@ def test_retry_is_bounded_by_the_time_of_its_count(operator, user):
 
 
 def test_failure_of_a_closed_question_is_said_on_the_page(operator, user):
-    [order_id] = operator.create_scheduled(1, user)
-    operator.filter(User=user)
-    operator.page.get_by_label(f"Select {order_id}").check()
-    operator.page.get_by_role("button", name="Cancel 1 pending").click()
+    ask_to_cancel(operator, user)
     yes = operator.page.get_by_role("button", name="Cancel 1 order")
     expect(yes).to_be_visible()
     held = operator.hold(BULK)
@@ -207,11 +208,8 @@ def test_orders_that_changed_since_they_were_selected_are_counted_out(operator, 
     ],
 )
 def test_refused_question_stays_open_with_the_reason(operator, user, status, body, title):
-    [order_id] = operator.create_scheduled(1, user)
-    operator.filter(User=user)
-    operator.page.get_by_label(f"Select {order_id}").check()
     operator.page.route(BULK, lambda route: route.fulfill(status=status, json=body))
-    operator.page.get_by_role("button", name="Cancel 1 pending").click()
+    ask_to_cancel(operator, user)
     question = operator.page.get_by_role("dialog", name="Cancel the selected orders?")
     expect(question.get_by_role("status")).to_contain_text(title)
     expect(question).not_to_contain_text("Counting the orders")
