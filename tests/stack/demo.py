@@ -19,7 +19,7 @@ CANCELLED = 0.05
 
 def run(settings: Settings) -> None:
     """Show the dashboard and create orders endlessly. Raises :class:`StackError` for the first refused order."""
-    env, renewed = envfile.read(settings), time.time()
+    env, settings = envfile.read(settings), envfile.at_its_ports(settings)
     page = f"{env['SITE_URL']}/dashboard"
     say(f"\n  Dashboard  {page}\n  Sign in    as admin, with one click; or paste TOKEN_ADMIN of the env file\n")
     if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
@@ -27,23 +27,19 @@ def run(settings: Settings) -> None:
     step("Creating orders, until Ctrl-C")
     begun = time.monotonic()
     while True:
-        # The tokens expire also while the machine sleeps, when the monotonic clock stands still.
-        if time.time() > renewed + issuer.SECONDS / 2:
-            envfile.renew(settings)
-            env, renewed = envfile.read(settings), time.time()
-        _create(env)
+        _create(env["API_URL"], issuer.mint(settings, "admin", (*issuer.ORDERS, issuer.ADMIN)))
         wave = 1 + 0.8 * math.sin((time.monotonic() - begun) / WAVE_SECONDS * math.tau)
         time.sleep(random.expovariate(MEAN_RATE * wave))
 
 
-def _create(env: dict[str, str]) -> None:
+def _create(api_url: str, token: str) -> None:
     goods = random.choices(list(GOODS), k=random.randint(1, 3))
     order = {
         "user_id": random.choice(USERS),
         "item_ids": goods,
         "total_amount": f"{sum(GOODS[each] for each in goods):.2f}",
     }
-    created = api.expect(201, f"{env['API_URL']}/orders", env["TOKEN_ADMIN"], order)
+    created = api.expect(201, f"{api_url}/orders", token, order)
     if random.random() < CANCELLED:
         # The cancel window may be over already, so the answer does not matter.
-        api.call(f"{env['API_URL']}/orders/{created['order_id']}/cancel", env["TOKEN_ADMIN"], {})
+        api.call(f"{api_url}/orders/{created['order_id']}/cancel", token, {})

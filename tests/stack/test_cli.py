@@ -11,7 +11,7 @@ from unittest import mock
 
 import botocore.utils
 
-from stack import cli, console, demo, issuer, ports, processes
+from stack import cli, console, ports, processes
 from stack.case import StackTest
 from stack.console import StackError
 from stack.processes import Server
@@ -73,31 +73,6 @@ class Output(unittest.TestCase):
         os.close(terminal)
         with open(ours, "w") as output, contextlib.redirect_stdout(output):
             console.say("Stopping everything")
-
-
-class Demonstration(unittest.TestCase):
-    def test_tokens_are_renewed_before_they_expire(self) -> None:
-        self.enterContext(mock.patch.multiple(demo, say=mock.DEFAULT, step=mock.DEFAULT))
-        self.enterContext(mock.patch.dict(os.environ, {"DISPLAY": "", "WAYLAND_DISPLAY": ""}))
-        envs = [{"SITE_URL": "x", "API_URL": "x", "TOKEN_ADMIN": token} for token in ("old", "new")]
-        self.enterContext(mock.patch.object(demo.envfile, "read", side_effect=envs))
-        renew = self.enterContext(mock.patch.object(demo.envfile, "renew"))
-        now = self.enterContext(mock.patch.object(demo.time, "time", return_value=0))
-        used = []
-
-        def call(_status, _url, token, _order) -> dict:
-            used.append(token)
-            now.return_value += issuer.SECONDS / 3
-            if len(used) == 4:
-                raise StackError("the end")
-            return {"order_id": "x"}
-
-        self.enterContext(mock.patch.multiple(demo.api, expect=call, call=mock.DEFAULT))
-        self.enterContext(mock.patch.object(demo.time, "sleep"))
-        with self.assertRaisesRegex(StackError, "the end"):
-            demo.run(Settings(Path("/nowhere"), 1, 2, 3))
-        self.assertEqual(used, ["old", "old", "new", "new"])
-        renew.assert_called_once()
 
 
 class Proxies(unittest.TestCase):
