@@ -57,9 +57,9 @@ def install(packages: Sequence[str]) -> None:
         raise StackError(f"Installing {listed} failed: {error}", by_hand(listed)) from error
 
 
-def can_be_root() -> bool:
-    """Whether this user is root or has sudo."""
-    return os.geteuid() == 0 or shutil.which("sudo") is not None
+def is_usable() -> bool:
+    """Whether this machine has apt, and this user is root or has sudo."""
+    return shutil.which("apt-get") is not None and (os.geteuid() == 0 or shutil.which("sudo") is not None)
 
 
 def by_hand(packages: str) -> str:

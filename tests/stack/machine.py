@@ -44,12 +44,13 @@ class Need:
 def ensure() -> None:
     """Install what is missing. Raises :class:`StackError` with everything that can't be installed."""
     missing = [need for need in needs() if not need.is_present()]
-    if not missing:
-        return
-    apt.install(to_install(missing, has_apt=shutil.which("apt-get") is not None, can_be_root=apt.can_be_root()))
-    still = [need for need in missing if not need.is_present()]
-    if still:
-        raise StackError(*explained(still))
+    if missing and apt.is_usable() and all(need.packages for need in missing):
+        apt.install(_packages(missing))
+        missing = [need for need in missing if not need.is_present()]
+    if missing:
+        listed = "\n".join(f"  - {need.name}{need.by_hand and f': {need.by_hand}'}" for need in missing)
+        debian = " ".join(_packages(missing))
+        raise StackError(f"This machine lacks:\n{listed}", apt.by_hand(debian) if debian else "")
 
 
 def needs() -> list[Need]:
@@ -69,19 +70,8 @@ def needs() -> list[Need]:
     ]
 
 
-def to_install(missing: Sequence[Need], has_apt: bool, can_be_root: bool) -> list[str]:
-    """Return the Debian packages for what is missing. Raises :class:`StackError` if they can't provide all of it."""
-    if has_apt and can_be_root and all(need.packages for need in missing):
-        return [package for need in missing for package in need.packages]
-    raise StackError(*explained(missing))
-
-
-def explained(missing: Sequence[Need]) -> tuple[str, str]:
-    """Return a message with everything that is missing, and how to get it."""
-    listed = "\n".join(f"  - {need.name}{need.by_hand and f': {need.by_hand}'}" for need in missing)
-    debian = " ".join(package for need in missing for package in need.packages)
-    remedy = apt.by_hand(debian) if debian else ""
-    return f"This machine lacks:\n{listed}", remedy
+def _packages(missing: Sequence[Need]) -> list[str]:
+    return [package for need in missing for package in need.packages]
 
 
 def has_rust(version: str, compiler: str = "rustc") -> bool:

@@ -5,7 +5,7 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from stack import machine
+from stack import apt, machine
 from stack.case import StackTest
 from stack.console import StackError
 from stack.machine import Need
@@ -16,28 +16,32 @@ RUST = Need("Rust", lambda: False, by_hand="see rustup.rs")
 
 
 class Missing(unittest.TestCase):
-    def test_apt_installs_all_packages_at_once(self) -> None:
-        installed = machine.to_install([LINKER, PERL], has_apt=True, can_be_root=True)
-        self.assertEqual(installed, ["gcc", "libc6-dev", "perl"])
+    def lacking(self, *needs: Need, is_usable: bool) -> tuple[StackError, mock.Mock]:
+        """Check a machine that lacks this, also after apt's installation. Returns the error and the installation."""
+        self.enterContext(mock.patch("stack.machine.needs", return_value=needs))
+        self.enterContext(mock.patch("stack.apt.is_usable", return_value=is_usable))
+        install = self.enterContext(mock.patch("stack.apt.install"))
+        with self.assertRaises(StackError) as raised:
+            machine.ensure()
+        return raised.exception, install
+
+    def test_apt_installs_all_packages_at_once_and_what_it_could_not_is_named(self) -> None:
+        error, install = self.lacking(LINKER, PERL, is_usable=True)
+        install.assert_called_once_with(["gcc", "libc6-dev", "perl"])
+        self.assertEqual(str(error), "This machine lacks:\n  - a linker\n  - Perl")
 
     def test_one_message_names_everything_that_is_missing(self) -> None:
-        with self.assertRaises(StackError) as raised:
-            machine.to_install([LINKER, PERL, RUST], has_apt=True, can_be_root=True)
-        self.assertEqual(str(raised.exception), "This machine lacks:\n  - a linker\n  - Perl\n  - Rust: see rustup.rs")
-        self.assertIn("sudo apt-get install gcc libc6-dev perl", raised.exception.remedy)
+        error, install = self.lacking(LINKER, PERL, RUST, is_usable=True)
+        install.assert_not_called()
+        self.assertEqual(str(error), "This machine lacks:\n  - a linker\n  - Perl\n  - Rust: see rustup.rs")
+        self.assertIn("sudo apt-get install gcc libc6-dev perl", error.remedy)
 
     def test_nothing_is_installed_without_apt_or_root(self) -> None:
-        for has_apt, can_be_root in ((False, True), (True, False)):
-            with self.subTest(has_apt=has_apt), self.assertRaises(StackError):
-                machine.to_install([PERL], has_apt, can_be_root)
-
-    def test_package_that_apt_could_not_install_is_named(self) -> None:
-        self.enterContext(mock.patch("stack.machine.needs", return_value=[PERL]))
-        self.enterContext(mock.patch("shutil.which", return_value="/usr/bin/it"))
-        install = self.enterContext(mock.patch("stack.apt.install"))
-        with self.assertRaisesRegex(StackError, "lacks:\n  - Perl"):
-            machine.ensure()
-        install.assert_called_once_with(["perl"])
+        self.lacking(PERL, is_usable=False)[1].assert_not_called()
+        self.enterContext(mock.patch("os.geteuid", return_value=1000))
+        for program in ("apt-get", "sudo"):
+            with mock.patch("shutil.which", side_effect=lambda name, found=program: name == found or None):
+                self.assertFalse(apt.is_usable(), program)
 
 
 class OfABareMachine(StackTest):
