@@ -20,8 +20,9 @@ from stack import apt, packages
 from stack.console import StackError, complain
 
 PROGRAM = '#include <stdio.h>\nint main(void) { return puts("") < 0; }\n'
+LINK = ("cc", "-x", "c", "-", "-o", "/dev/null")
 # Some of the Perl modules that the build of Lambda's OpenSSL needs. A perl without them is not enough.
-PERL_MODULES = ("FindBin", "File::Compare", "IPC::Cmd")
+PERL_MODULES = ("-MFindBin", "-MFile::Compare", "-MIPC::Cmd")
 CARGO_TOML = Path(__file__).resolve().parents[2] / "Cargo.toml"
 PYTHON = (3, 11)
 PYTHON_BY_HAND = "Debian has it from 12 on, Ubuntu from 24.04 on; elsewhere put a newer python3 first into the PATH"
@@ -59,12 +60,22 @@ def needs() -> list[Need]:
     return [
         Need("Python {}.{} or later".format(*PYTHON), lambda: sys.version_info >= PYTHON, by_hand=PYTHON_BY_HAND),
         Need(RUST.format(rust), lambda: has_rust(rust), by_hand=RUST_BY_HAND),
-        Need("Clippy and rustfmt", _has_lints, by_hand=LINTS_BY_HAND),
-        Need("a C compiler and linker (cc)", _links, ("gcc", "libc6-dev")),
+        # Clippy compiles the tests.
+        Need(
+            "Clippy and rustfmt",
+            lambda: _runs("clippy-driver", "--version") and _runs("rustfmt", "--version"),
+            by_hand=LINTS_BY_HAND,
+        ),
+        # A program can be linked only with the C library's files.
+        Need("a C compiler and linker (cc)", lambda: _run(LINK, PROGRAM) is not None, ("gcc", "libc6-dev")),
         Need("make", lambda: shutil.which("make") is not None, ("make",)),
-        Need("OpenSSL 3 with its headers, and pkg-config", _has_openssl, ("libssl-dev", "pkg-config")),
-        Need("Perl with its modules", _has_perl_modules, ("perl",)),
-        Need("Python's venv module", _has_venv, ("python3-venv",)),
+        Need(
+            "OpenSSL 3 with its headers, and pkg-config",
+            lambda: _runs("pkg-config", "--exists", "openssl >= 3"),
+            ("libssl-dev", "pkg-config"),
+        ),
+        Need("Perl with its modules", lambda: _runs("perl", *PERL_MODULES, "-e", "1"), ("perl",)),
+        Need("Python's venv module", lambda: _runs(sys.executable, "-c", "import ensurepip, venv"), ("python3-venv",)),
         Need("certificate authorities", _has_authorities, ("ca-certificates",)),
         Need(f"PostgreSQL {packages.OLDEST} or later", lambda: packages.find() is not None, ("postgresql",)),
     ]
@@ -78,36 +89,16 @@ def has_rust(version: str, compiler: str = "rustc") -> bool:
     """Whether cargo is installed, and a compiler of this version or a later one."""
     found = re.search(r"rustc (\d+)\.(\d+)", _run([compiler, "--version"]) or "")
     required = tuple(int(part) for part in version.split(".")[:2])
-    return (
-        found is not None and tuple(map(int, found.groups())) >= required and _run(["cargo", "--version"]) is not None
-    )
-
-
-def _has_lints() -> bool:
-    """Whether the tests can be compiled, which Clippy does."""
-    return all(_run([program, "--version"]) is not None for program in ("clippy-driver", "rustfmt"))
-
-
-def _links() -> bool:
-    """Whether a program can be linked, which needs the C library's files besides the compiler."""
-    return _run(["cc", "-x", "c", "-", "-o", "/dev/null"], PROGRAM) is not None
-
-
-def _has_openssl() -> bool:
-    return _run(["pkg-config", "--exists", "openssl >= 3"]) is not None
-
-
-def _has_perl_modules() -> bool:
-    return _run(["perl", *(f"-M{module}" for module in PERL_MODULES), "-e", "1"]) is not None
-
-
-def _has_venv() -> bool:
-    return _run([sys.executable, "-c", "import ensurepip, venv"]) is not None
+    return found is not None and tuple(map(int, found.groups())) >= required and _runs("cargo", "--version")
 
 
 def _has_authorities() -> bool:
     named = os.environ.get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt")
     return any(Path(path).exists() for path in (named, "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"))
+
+
+def _runs(*command: str) -> bool:
+    return _run(command) is not None
 
 
 def _run(command: Sequence[str], text: str = "") -> str | None:
