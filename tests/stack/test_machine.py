@@ -37,11 +37,11 @@ class Missing(unittest.TestCase):
         self.assertIn("sudo apt-get install gcc libc6-dev perl", error.remedy)
 
     def test_nothing_is_installed_without_apt_or_root(self) -> None:
+        with mock.patch("os.geteuid", return_value=1000):
+            for program in ("apt-get", "sudo"):
+                with mock.patch("shutil.which", side_effect=lambda name, found=program: name == found or None):
+                    self.assertFalse(apt.is_usable(), program)
         self.lacking(PERL, is_usable=False)[1].assert_not_called()
-        self.enterContext(mock.patch("os.geteuid", return_value=1000))
-        for program in ("apt-get", "sudo"):
-            with mock.patch("shutil.which", side_effect=lambda name, found=program: name == found or None):
-                self.assertFalse(apt.is_usable(), program)
 
 
 class OfABareMachine(StackTest):
