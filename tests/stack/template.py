@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 from ministack.services.cloudformation import engine
@@ -22,14 +23,8 @@ from stack import cloudformation
 from stack.settings import REGION, ROOT
 
 NO_VALUE = object()
-
-
-class NoManagedPolicies:
-    """Replaces IAM as the source of managed policies. The template's functions name none."""
-
-    def load(self) -> dict:
-        """Return no policies."""
-        return {}
+# Replaces IAM as the source of managed policies. The template's functions name none.
+NO_POLICIES = SimpleNamespace(load=dict)
 
 
 def processed(parameters: dict[str, str]) -> dict:
@@ -38,7 +33,7 @@ def processed(parameters: dict[str, str]) -> dict:
     resolved = engine._resolve_parameters(source, given)
     conditions = engine._evaluate_conditions(source, resolved)
     engine._evaluate_rules(source, resolved, conditions)
-    translated = transform(copy.deepcopy(source), parameters, NoManagedPolicies())
+    translated = transform(copy.deepcopy(source), parameters, NO_POLICIES)
     evaluator = Evaluator(translated, parameters, conditions)
     resources = {
         name: evaluator.value({key: part for key, part in each.items() if key != "Condition"})
@@ -57,48 +52,39 @@ class Evaluator:
             for name, each in template["Parameters"].items()
         }
         self._conditions, self._mappings = conditions, template["Mappings"]
-        self._functions = {
-            "Ref": self._ref,
-            "Fn::If": lambda parts: self.value(parts[1 if self._conditions[parts[0]] else 2]),
-            "Fn::Join": self._join,
-            "Fn::FindInMap": lambda keys: functools.reduce(dict.get, self.value(keys), self._mappings),
-            "Fn::Select": self._select,
-            "Fn::Split": self._split,
-            "Fn::Sub": self._sub,
-        }
 
     def value(self, value: Any) -> Any:
         """Evaluate a value, and remove the parts whose condition is false."""
-        if isinstance(value, list):
-            return [each for each in map(self.value, value) if each is not NO_VALUE]
-        if not isinstance(value, dict):
-            return value
-        if len(value) == 1 and (name := next(iter(value))) in self._functions:
-            return self._functions[name](value[name])
-        entries = {name: self.value(each) for name, each in value.items()}
-        return {name: each for name, each in entries.items() if each is not NO_VALUE}
+        match value:
+            case {"Ref": "AWS::NoValue"}:
+                return NO_VALUE
+            case {"Ref": name}:
+                return self._parameters.get(name, value)
+            case {"Fn::If": [condition, then, otherwise]}:
+                return self.value(then if self._conditions[condition] else otherwise)
+            case {"Fn::FindInMap": keys}:
+                return functools.reduce(dict.get, self.value(keys), self._mappings)
+            case {"Fn::Sub": str(text)}:
+                known = re.sub(r"\$\{(\w+)\}", lambda name: str(self._parameters.get(name[1], name[0])), text)
+                return {"Fn::Sub": known} if "${" in known else known
+            case list():
+                return [each for each in map(self.value, value) if each is not NO_VALUE]
+            case dict():
+                entries = {name: self.value(each) for name, each in value.items()}
+                return _combined({name: each for name, each in entries.items() if each is not NO_VALUE})
+        return value
 
-    def _ref(self, name: str) -> Any:
-        return NO_VALUE if name == "AWS::NoValue" else self._parameters.get(name, {"Ref": name})
 
-    def _join(self, parts: list) -> Any:
-        separator, texts = map(self.value, parts)
-        is_known = isinstance(texts, list) and not any(isinstance(text, dict) for text in texts)
-        return separator.join(map(str, texts)) if is_known else {"Fn::Join": [separator, texts]}
-
-    def _select(self, parts: list) -> Any:
-        index, choices = map(self.value, parts)
-        return choices[int(index)] if isinstance(choices, list) else {"Fn::Select": [index, choices]}
-
-    def _split(self, parts: list) -> Any:
-        separator, text = map(self.value, parts)
-        return text.split(separator) if isinstance(text, str) else {"Fn::Split": [separator, text]}
-
-    def _sub(self, text: Any) -> Any:
-        if not isinstance(text, str):
-            return {"Fn::Sub": self.value(text)}
-        known = re.sub(r"\$\{(\w+)\}", lambda name: str(self._parameters.get(name[1], name[0])), text)
-        return {"Fn::Sub": known} if "${" in known else known
+def _combined(value: dict) -> Any:
+    """Combine evaluated texts by the function that the value is. One with a reference to a resource stays as it is."""
+    match value:
+        case {"Fn::Join": [separator, list(texts)]} if not any(isinstance(text, dict) for text in texts):
+            return separator.join(map(str, texts))
+        case {"Fn::Select": [index, list(choices)]}:
+            return choices[int(index)]
+        case {"Fn::Split": [separator, str(text)]}:
+            return text.split(separator)
+    return value
 
 
 def _typed(type_name: str, value: Any) -> Any:
