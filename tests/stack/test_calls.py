@@ -22,7 +22,7 @@ class Noted(StackTest):
         enforced = calls._enforce_on_functions(lambda *_, **__: "refused", self.settings.calls)
         return enforced(access_key, action, "sqs", "us-east-1", ORDERS, service_context={})
 
-    def test_known_call_passes_for_its_function_and_any_for_another_client(self) -> None:
+    def test_known_call_passes_and_any_call_of_another_client(self) -> None:
         self.assertIsNone(self.call("processor", "sqs:SendMessageBatch"))
         self.assertEqual(self.settings.calls.read_text(), f"processor\tsqs:SendMessage on OrderQueue\t{ORDERS}\n")
         calls.check(self.settings)

@@ -25,7 +25,7 @@ class File(StackTest):
         names = ("API_URL", "SITE_URL", "TOKEN_ALICE")
         envfile.save(self.settings, {**dict.fromkeys(names, "x"), "OIDC_ISSUER": ISSUER})
 
-    def test_second_up_writes_tokens_and_says_that_parameters_have_no_effect(self) -> None:
+    def test_second_up_renews_tokens_and_changes_no_parameter(self) -> None:
         self.start_elsewhere()
         with mock.patch.object(lifecycle, "up", return_value=False):
             cli.up(replace(self.settings, parameters=("EventBus=default",)))

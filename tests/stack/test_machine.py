@@ -25,7 +25,7 @@ class Missing(unittest.TestCase):
             machine.ensure()
         return raised.exception, install
 
-    def test_apt_installs_all_packages_at_once_and_what_it_could_not_is_named(self) -> None:
+    def test_apt_installs_all_at_once_and_what_it_could_not_is_named(self) -> None:
         error, install = self.lacking(LINKER, PERL, is_usable=True)
         install.assert_called_once_with(["gcc", "libc6-dev", "perl"])
         self.assertEqual(str(error), "This machine lacks:\n  - a linker\n  - Perl")
