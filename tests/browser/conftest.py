@@ -7,6 +7,7 @@ import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from dashboard import Dashboard
@@ -14,7 +15,6 @@ from endpoint import Endpoint
 from playwright.sync_api import Browser, sync_playwright
 from stack.packages import postgres_binaries
 
-ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 DESK = {"width": 1280, "height": 900}
 
@@ -31,15 +31,9 @@ def stack() -> dict[str, str]:
 def endpoint() -> Iterator[Endpoint]:
     """Run the fulfilment endpoint that the deployed processor calls."""
     with Endpoint(int(os.environ["ENDPOINT_PORT"])) as endpoint:
+        Thread(target=endpoint.serve_forever, daemon=True).start()
         yield endpoint
-
-
-@pytest.fixture(scope="session")
-def pictures() -> Path:
-    """Return the directory for screenshots."""
-    directory = ROOT / os.environ["STACK_DIR"]
-    directory.mkdir(parents=True, exist_ok=True)
-    return directory
+        endpoint.shutdown()
 
 
 @pytest.fixture(scope="session")

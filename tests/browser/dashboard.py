@@ -162,10 +162,6 @@ class Dashboard:
             assert found.violations_count == 0, f"{scheme}: {found.generate_report()}"
         self.page.emulate_media(color_scheme="light")
 
-    def picture(self, directory: Path, name: str) -> None:
-        """Save a screenshot."""
-        self.page.screenshot(path=directory / f"{name}.png")
-
     def _post(self, status: int, path: str, body: dict) -> dict:
         return api.expect(status, f"{self.stack['API_URL']}/{path}", self.stack["TOKEN_ADMIN"], body)
 

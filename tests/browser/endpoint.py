@@ -1,31 +1,22 @@
 """A merchant's fulfilment endpoint. An order's items select its answer: `broken`, `slow`."""
 
 import json
-import threading
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
-class Endpoint:
-    """Fulfils orders during the block."""
+class Endpoint(ThreadingHTTPServer):
+    """Fulfils orders."""
 
     def __init__(self, port: int) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
         self.reset()
         self._calls: Counter[str] = Counter()
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
 
     def reset(self) -> None:
         """Refuse broken orders, and answer the first calls for a slow order that it needs more time."""
         self.is_repaired = False
         self.slow_calls = 2
-
-    def __enter__(self) -> "Endpoint":
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
     def answer(self, order: dict) -> tuple[int, dict[str, str]]:
         """Return the status and headers for an order."""
@@ -36,19 +27,17 @@ class Endpoint:
             return 202, {"Retry-After": "2"}
         return 204, {}
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        endpoint = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                order = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                status, headers = endpoint.answer(order)
-                self.send_response(status)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.end_headers()
+class Handler(BaseHTTPRequestHandler):
+    """Answers a call as the endpoint decides, and logs nothing."""
 
-            def log_message(self, *_) -> None:
-                """Log nothing."""
+    def do_POST(self) -> None:
+        order = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        status, headers = self.server.answer(order)
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
 
-        return Handler
+    def log_message(self, *_) -> None:
+        pass

@@ -6,7 +6,7 @@ from dashboard import METRICS
 from playwright.sync_api import expect
 
 
-def test_order_page_shows_its_content_and_who_changed_it(operator, user):
+def test_order_shows_its_content_and_is_cancelled_after_a_question(operator, user):
     order_id = operator.create_order("kettle", user=user, amount="1200", currency="JPY", metadata={"channel": "web"})
     [other] = operator.create_scheduled(1, user)
     sheet = operator.find(order_id)
@@ -19,8 +19,16 @@ def test_order_page_shows_its_content_and_who_changed_it(operator, user):
     sheet = operator.find(other)
     expect(sheet).to_contain_text("scheduled for")
     expect(sheet).to_contain_text("Process after")
-    sheet.get_by_role("button", name="Cancel the order").click()
-    sheet.get_by_role("button", name="Yes, cancel it").click()
+    cancel, yes = (sheet.get_by_role("button", name=name) for name in ("Cancel the order", "Yes, cancel it"))
+    cancel.click()
+    expect(yes).to_be_focused()
+    sheet.get_by_role("button", name="No").click()
+    expect(cancel).to_be_focused()
+    cancel.click()
+    yes.click()
+    expect(sheet.locator(".pill")).to_have_text("cancelled")
+    expect(sheet.locator("#order-said")).to_have_text("The order is cancelled.")
+    expect(cancel).to_be_hidden()
     expect(sheet.locator(".moments")).to_contain_text("by admin")
     expect(sheet.locator(".moments li")).to_have_count(2)
     operator.check_accessible()

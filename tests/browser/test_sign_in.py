@@ -13,15 +13,23 @@ SETTINGS = re.compile(r"/config\.json$")
 LOGOUT = re.compile(r"/logout\?")
 
 
-def test_user_sees_own_orders_and_no_metrics_of_the_service(visit):
+def test_user_sees_and_cancels_own_orders_and_sees_no_metrics(visit):
     dashboard = visit()
     own, others = dashboard.create_order("beans", user="bob"), dashboard.create_order("beans")
+    [pending] = dashboard.create_scheduled(1, "bob")
     dashboard.sign_in("bob")
     dashboard.sees("live")
     expect(dashboard.page.get_by_text("These are your own orders.")).to_be_visible()
     expect(dashboard.page.locator("#rows")).to_contain_text(own)
     expect(dashboard.page.locator("#rows")).not_to_contain_text(others)
     expect(dashboard.page.get_by_role("heading", name="Backlog")).to_be_hidden()
+    dashboard.check_accessible()
+    sheet = dashboard.find(pending)
+    for button in ("Cancel the order", "Yes, cancel it"):
+        sheet.get_by_role("button", name=button).click()
+    expect(sheet.locator(".pill")).to_have_text("cancelled")
+    dashboard.page.keyboard.press("Escape")
+    expect(dashboard.find(others)).to_contain_text("There is no order with this id")
     dashboard.check_accessible()
 
 
@@ -61,17 +69,14 @@ def test_page_says_that_it_could_not_read_its_settings(visit):
 def test_token_can_be_pasted_and_an_invalid_one_is_refused(visit):
     dashboard = visit().go()
     dashboard.check_accessible()
-    dashboard.page.get_by_text("Use a token").click()
     token = dashboard.stack["TOKEN_ALICE"]
     for wrong in ("hunter2", f"{token[:99]}\u200b{token[99:]}"):
-        dashboard.page.get_by_label("Access token").fill(wrong)
-        dashboard.page.get_by_role("button", name="Use it").click()
+        dashboard.use(wrong)
         expect(dashboard.page.get_by_role("alert")).to_contain_text("This is no access token")
         dashboard.sees("signed-out")
         expect(dashboard.page.get_by_label("Access token")).to_have_value(wrong)
     dashboard.check_accessible()
-    dashboard.page.get_by_label("Access token").fill(f"Bearer {token[:99]}\n{token[99:]}")
-    dashboard.page.get_by_role("button", name="Use it").click()
+    dashboard.use(f"Bearer {token[:99]}\n{token[99:]}")
     dashboard.sees("live")
     expect(dashboard.page.locator("#who")).to_have_text("alice")
     dashboard.page.get_by_role("button", name="Sign out").click()
