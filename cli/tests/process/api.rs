@@ -20,8 +20,6 @@ pub enum Manner {
     SilentTo(&'static str),
     /// It answers every call 503.
     Unavailable,
-    /// Once a list has named the order `new`, it never answers a call for one order.
-    SilentAfterNew,
     /// It completes each order at once and has metrics. It answers this many lists by identifiers, and each later one 404.
     Listing(usize),
 }
@@ -39,8 +37,6 @@ struct State {
     paths: Mutex<Vec<String>>,
     /// Whether it answers every call again.
     is_sound: AtomicBool,
-    /// Whether a list has named the order `new`.
-    has_listed_new: AtomicBool,
 }
 
 impl Api {
@@ -49,7 +45,9 @@ impl Api {
         let state = Arc::new(State::default());
         let serving = Arc::clone(&state);
         let server = runtime.block_on(Server::start(move |request: Request| {
-            let (answer, is_silent) = (serving.answer(&request, manner), serving.is_silent_to(&request, manner));
+            let called = format!("{} {}", request.method(), request.uri());
+            let is_silent = matches!(manner, Manner::SilentTo(part) if called.contains(part));
+            let answer = serving.answer(&request, manner);
             async move { if is_silent { std::future::pending().await } else { Some(answer) } }
         }));
         Self { state, server: server.unwrap(), _runtime: runtime }
@@ -111,16 +109,6 @@ fn count(paths: &Mutex<Vec<String>>, part: &str) -> usize {
 }
 
 impl State {
-    fn is_silent_to(&self, request: &Request, manner: Manner) -> bool {
-        match manner {
-            Manner::SilentTo(part) => format!("{} {}", request.method(), request.uri()).contains(part),
-            Manner::SilentAfterNew => {
-                request.uri().path().starts_with("/orders/") && self.has_listed_new.load(Ordering::SeqCst)
-            }
-            _ => false,
-        }
-    }
-
     fn answer(&self, request: &Request, manner: Manner) -> Response {
         let path = request.uri().to_string();
         let mut orders = self.orders.lock().unwrap();
@@ -143,12 +131,7 @@ impl State {
             {
                 (404, json!({}))
             }
-            (_, "GET", "/orders") => {
-                let page = page(&orders, &path);
-                let names_new = page["orders"].as_array().unwrap().iter().any(|order| order["order_id"] == "new");
-                self.has_listed_new.fetch_or(names_new, Ordering::SeqCst);
-                (200, page)
-            }
+            (_, "GET", "/orders") => (200, page(&orders, &path)),
             (Manner::Listing(_), "GET", "/metrics") => {
                 let counts = json!({"pending": 0, "processing": 0, "completed": orders.len()});
                 (200, json!({"total_orders": orders.len(), "status_counts": counts}))

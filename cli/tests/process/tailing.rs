@@ -64,7 +64,7 @@ fn tail_goes_on_after_an_order_is_deleted_or_retried() {
 
 #[test]
 fn tail_shows_what_a_list_says_before_it_reads_other_orders() {
-    let api = Api::start(Manner::SilentAfterNew);
+    let api = Api::start(Manner::SilentTo("/orders/"));
     for number in 0..200 {
         api.add_created(&format!("o-{number}"), &format!("2026-01-{:02}T{:02}:00:00Z", number / 24 + 1, number % 24));
     }
@@ -72,6 +72,8 @@ fn tail_shows_what_a_list_says_before_it_reads_other_orders() {
     assert!(next().contains("o-199"));
     api.add_created("new", "2026-02-01T00:00:00Z");
     assert!(next().contains("new"));
+    // The oldest order is in no list any more.
+    wait_until("a read of it", || api.calls("/orders/o-0") > 0);
     assert_eq!(interrupt(child), Some(0));
 }
 
