@@ -26,9 +26,7 @@ PERL_MODULES = ("-MFindBin", "-MFile::Compare", "-MIPC::Cmd")
 CARGO_TOML = Path(__file__).resolve().parents[2] / "Cargo.toml"
 PYTHON = (3, 11)
 PYTHON_BY_HAND = "Debian has it from 12 on, Ubuntu from 24.04 on; elsewhere put a newer python3 first into the PATH"
-RUST = "Rust {} or later"
 RUST_BY_HAND = "install it from https://rustup.rs, then `. ~/.cargo/env`; update an older one by `rustup update`"
-
 LINTS_BY_HAND = "`rustup component add clippy rustfmt`, or the distribution's packages"
 
 
@@ -59,7 +57,7 @@ def needs() -> list[Need]:
     rust = re.search(r'rust-version = "([\d.]+)"', CARGO_TOML.read_text()).group(1)
     return [
         Need("Python {}.{} or later".format(*PYTHON), lambda: sys.version_info >= PYTHON, by_hand=PYTHON_BY_HAND),
-        Need(RUST.format(rust), lambda: has_rust(rust), by_hand=RUST_BY_HAND),
+        Need(f"Rust {rust} or later", lambda: has_rust(rust), by_hand=RUST_BY_HAND),
         # Clippy compiles the tests.
         Need(
             "Clippy and rustfmt",
