@@ -19,8 +19,7 @@ const FIVE_SECONDS: Duration = Duration::from_secs(5);
 
 #[tokio::test]
 async fn order_without_a_delay_is_completed_by_its_first_message() {
-    let world = World::new().await;
-    world.create("o-1").await;
+    let world = World::with_orders(&["o-1"]).await;
     world.process(&["o-1"]).await;
     let order = world.get("/orders/o-1").await.expect(200);
     assert_eq!((&order["status"], &order["attempts"], &order["next"]), (&json!("completed"), &json!(1), &json!([])));
@@ -31,8 +30,7 @@ async fn order_without_a_delay_is_completed_by_its_first_message() {
 
 #[tokio::test]
 async fn delayed_order_waits_in_the_queue_not_in_the_function() {
-    let world = World::new().await;
-    world.create("o-1").await;
+    let world = World::with_orders(&["o-1"]).await;
     world.receive().await;
     let processor = world.processor(FIVE_SECONDS);
     assert!(failures(&handle(&processor, &["o-1"]).await).is_empty());
@@ -49,8 +47,7 @@ async fn delayed_order_waits_in_the_queue_not_in_the_function() {
 
 #[tokio::test]
 async fn claim_of_delayed_work_says_when_the_order_is_due() {
-    let world = World::new().await;
-    world.create("o-1").await;
+    let world = World::with_orders(&["o-1"]).await;
     let claim =
         world.store().claim(&["o-1".parse().unwrap()], Duration::from_secs(30), FIVE_SECONDS, 12).await.unwrap();
     let [(_, due_in)] = claim.not_due.as_slice() else { panic!("{claim:?}") };
@@ -59,8 +56,7 @@ async fn claim_of_delayed_work_says_when_the_order_is_due() {
 
 #[tokio::test]
 async fn order_that_is_soon_due_keeps_its_message_once() {
-    let world = World::new().await;
-    world.create("o-1").await;
+    let world = World::with_orders(&["o-1"]).await;
     let processor = world.processor(Duration::from_secs(2));
     for (receives, kept) in [("1", &["m0"][..]), ("2", &[])] {
         let event = world.deliver().await;
@@ -72,42 +68,17 @@ async fn order_that_is_soon_due_keeps_its_message_once() {
 }
 
 #[tokio::test]
-async fn order_whose_message_can_not_be_kept_gets_a_new_message() {
-    let world = World::new().await;
-    world.create("o-1").await;
-    let mut event = world.deliver().await;
-    event.messages[0].receipt_handle = Some("of-an-earlier-delivery".to_owned());
-    let response = world.processor(FIVE_SECONDS).handle(event).await.unwrap();
-    assert_eq!((failures(&response), world.queue_depth().await, world.delayed().await), (vec![], 2, 1));
-}
-
-#[tokio::test]
-async fn order_that_waits_for_long_gets_a_new_message() {
-    let world = World::new().await;
-    world.create("o-1").await;
-    let response = world.processor(Duration::from_secs(11)).handle(world.deliver().await).await.unwrap();
-    assert_eq!((failures(&response), world.queue_depth().await), (vec![], 2));
-}
-
-#[tokio::test]
-async fn message_that_is_not_due_is_sent_again_for_the_due_time() {
-    let world = World::with(&[("CANCEL_WINDOW_SECONDS", "30")]).await;
-    world.create("o-1").await;
-    let before = world.queue_depth().await;
-    world.process(&["o-1"]).await;
-    assert_eq!(world.status("o-1").await, "pending");
-    assert_eq!(world.queue_depth().await, before + 1);
-}
-
-#[tokio::test]
-async fn redelivered_message_does_not_process_the_order_twice() {
-    let world = World::new().await;
-    world.create("o-1").await;
-    for _ in 0..3 {
-        world.process(&["o-1", "o-1"]).await;
+async fn order_whose_message_is_not_kept_gets_a_new_one() {
+    // Ten seconds are the longest wait with the same message.
+    for (seconds, receipt) in [(11, None), (5, Some("of-an-earlier-delivery"))] {
+        let world = World::with_orders(&["o-1"]).await;
+        let mut event = world.deliver().await;
+        if let Some(receipt) = receipt {
+            event.messages[0].receipt_handle = Some(receipt.to_owned());
+        }
+        let response = world.processor(Duration::from_secs(seconds)).handle(event).await.unwrap();
+        assert_eq!((failures(&response), world.queue_depth().await, world.delayed().await), (vec![], 2, 1));
     }
-    assert_eq!(world.counted("completed").await, 1);
-    assert_eq!(world.get("/orders/o-1").await.expect(200)["attempts"], 1);
 }
 
 #[tokio::test]
@@ -123,9 +94,7 @@ async fn workers_with_the_same_messages_process_each_order_once() {
 
 #[tokio::test]
 async fn claim_skips_an_order_that_another_statement_locks() {
-    let world = World::new().await;
-    world.create("o-1").await;
-    world.create("o-2").await;
+    let world = World::with_orders(&["o-1", "o-2"]).await;
     world.execute("BEGIN; SELECT FROM order_work WHERE order_id = 'o-1' FOR UPDATE").await;
     let claim = world.claim(&["o-1", "o-2"]).await;
     assert_eq!((claim.claimed[0].order_id.as_str(), claim.claimed.len()), ("o-2", 1));
@@ -135,8 +104,7 @@ async fn claim_skips_an_order_that_another_statement_locks() {
 
 #[tokio::test]
 async fn claims_whose_answers_were_lost_are_made_once() {
-    let world = World::new().await;
-    world.create("lapsed").await;
+    let world = World::with_orders(&["lapsed"]).await;
     world.claim(&["lapsed"]).await;
     world.let_pass(31.0).await;
     world.create("new").await;
@@ -169,9 +137,7 @@ impl Work for Slow {
 
 #[tokio::test]
 async fn work_of_an_order_does_not_delay_the_message_of_another() {
-    let world = World::new().await;
-    world.create("now").await;
-    world.create("soon").await;
+    let world = World::with_orders(&["now", "soon"]).await;
     world.execute("UPDATE order_work SET due_at = now() + interval '5 s' WHERE order_id = 'soon'").await;
     let mut event = world.deliver().await;
     event.messages.extend(world.deliver().await.messages);
@@ -186,9 +152,7 @@ async fn work_of_an_order_does_not_delay_the_message_of_another() {
 
 #[tokio::test]
 async fn malformed_message_is_dead_lettered_and_fails_no_other() {
-    let world = World::new().await;
-    world.create("o-1").await;
-    world.create("o-2").await;
+    let world = World::with_orders(&["o-1", "o-2"]).await;
     world.process(&["o-1", "{\"order\": 1}", "never-created", "o-2"]).await;
     assert_eq!((world.status("o-1").await.as_str(), world.status("o-2").await.as_str()), ("completed", "completed"));
     assert_eq!(world.receive_dead_letter().await.as_deref(), Some("{\"order\": 1}"));
@@ -211,8 +175,7 @@ async fn batch_that_the_database_fails_is_an_error_of_the_function() {
 
 #[tokio::test]
 async fn wait_that_was_not_enqueued_fails_its_message() {
-    let world = World::new().await;
-    world.create("o-1").await;
+    let world = World::with_orders(&["o-1"]).await;
     let processor = tests::processor(&world.env_with(NO_AWS), Simulated { delay: FIVE_SECONDS });
     assert_eq!(failures(&handle(&processor, &["o-1"]).await), ["m0"]);
 }

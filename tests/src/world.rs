@@ -63,6 +63,15 @@ impl World {
         Self::on(&stack, owner_url, overrides).await
     }
 
+    /// A world with these pending orders of alice's.
+    pub async fn with_orders(order_ids: &[&str]) -> Self {
+        let world = Self::new().await;
+        for order_id in order_ids {
+            world.create(order_id).await;
+        }
+        world
+    }
+
     /// A world on a copy of the database of this name.
     pub async fn copy_of(database: &str) -> Self {
         let stack = Stack::running();

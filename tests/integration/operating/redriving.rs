@@ -78,8 +78,7 @@ async fn redrive_finds_all_dead_letters_up_to_its_limit() {
 
 #[tokio::test]
 async fn redrive_leaves_the_letter_of_an_order_that_a_worker_holds() {
-    let world = World::new().await;
-    world.create("o-1").await;
+    let world = World::with_orders(&["o-1"]).await;
     world.receive().await;
     world.let_pass(2.0).await;
     world.claim(&["o-1"]).await;
@@ -94,8 +93,7 @@ async fn redrive_leaves_the_letter_of_an_order_that_a_worker_holds() {
 
 #[tokio::test]
 async fn redrive_leaves_the_letter_of_an_order_it_can_not_enqueue() {
-    let world = World::new().await;
-    world.create("o-1").await;
+    let world = World::with_orders(&["o-1"]).await;
     world.send_dead_letter("o-1").await;
     let missing = world.queue_url().replace("-orders", "-no-orders");
     let no_queue = world.api_with_env(&world.env_with(("QUEUE_URL", &missing)));

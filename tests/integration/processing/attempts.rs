@@ -13,8 +13,7 @@ use super::NOW;
 
 #[tokio::test]
 async fn worker_with_an_expired_lease_changes_nothing() {
-    let world = World::new().await;
-    world.create("o-1").await;
+    let world = World::with_orders(&["o-1"]).await;
     let store = world.store();
     let lost = world.claim(&["o-1"]).await;
     world.let_pass(31.0).await;
@@ -90,10 +89,7 @@ async fn order_whose_dead_letter_is_refused_keeps_its_last_cause() {
 
 #[tokio::test]
 async fn failed_claim_of_an_expired_lease_costs_others_no_attempt() {
-    let world = World::new().await;
-    for id in ["expired", "fresh"] {
-        world.create(id).await;
-    }
+    let world = World::with_orders(&["expired", "fresh"]).await;
     world.claim(&["expired"]).await;
     world.let_pass(31.0).await;
     world.execute("ALTER TABLE order_events RENAME TO out_of_sight").await;
