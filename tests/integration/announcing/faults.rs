@@ -1,15 +1,13 @@
 //! The bus refuses, hangs, loses its answers and takes half of a batch: no order waits for it, and no event is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use processor::{Processor, Simulated};
 use sandbox::queue::{CallRuling, Queues, Sighting};
 use serde_json::json;
-use shared::deadline::Deadline;
-use shared::events::Bus;
 use tests::{Log, World, failures, handle};
 use tokio::time::Instant;
 use tracing::Level;
@@ -163,25 +161,6 @@ async fn bus_is_looked_up_once_for_the_batches_of_half_a_minute() {
         }
         assert_eq!((seen.load(Ordering::SeqCst), queues.events().len()), (look_ups, 3), "{bus}");
     }
-}
-
-/// The first call of the bus never gets an answer.
-#[tokio::test]
-async fn event_over_a_dead_connection_is_sent_again() {
-    let is_dead = AtomicBool::new(true);
-    let rule = move |call: Sighting| {
-        let is_dead = call.action == "PutEvents" && is_dead.swap(false, Ordering::SeqCst);
-        if is_dead { CallRuling::Hang } else { CallRuling::Pass }
-    };
-    let SlowQueues { world, queues, .. } = SlowQueues::ruled_by(rule, &[("EVENT_BUS", "shop")]).await;
-    world.create("o-1").await;
-    fail_without_announcing(&world, "o-1").await;
-    let (store, bus) = (world.store(), Bus::from_env(&world.env()).unwrap().unwrap());
-    let ends = store.find_ends(&["o-1".parse().unwrap()]).await.unwrap();
-    // The call has a minute here. How soon it is sent again, and that a batch has the time, the unit tests say.
-    let taken = bus.announce(&store, &ends, Deadline::after(Duration::from_mins(1))).await.unwrap();
-    assert_eq!((taken, kept(&world).await), (1, 0));
-    assert!(!queues.events().is_empty());
 }
 
 /// A bus of another account can have a policy that forbids a kind of event.

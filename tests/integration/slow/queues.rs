@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use sandbox::queue::DEAD_LETTERS;
 use shared::deadline::Deadline;
+use shared::events::Bus;
 use shared::order::OrderId;
 use shared::queue::{Message, Queue};
 
@@ -22,23 +23,29 @@ async fn sweep(sweeper: &Environment) -> usize {
     usize::try_from(swept["requeued"].as_u64().unwrap()).unwrap()
 }
 
+/// The first call with the same content never gets an answer.
 #[tokio::test]
-async fn message_over_a_dead_connection_is_sent_again() {
+async fn call_over_a_dead_connection_is_sent_again() {
     let seen = Mutex::new(BTreeSet::new());
     let is_new = move |call: Sighting| seen.lock().unwrap().insert(call.bodies);
-    // The first call with the same content never gets an answer.
     let dead_at_first = move |call| if is_new(call) { CallRuling::Hang } else { CallRuling::Pass };
-    let slow = SlowQueues::ruled_by(dead_at_first, &[]).await;
-    let queue = Queue::orders(&slow.world.env()).unwrap();
-    let orders: Vec<OrderId> = numbered("o", 10).iter().map(|order_id| order_id.parse().unwrap()).collect();
-    // The calls have a minute here. How soon they are sent again, and that a call of the api has the time, the unit tests say.
+    let SlowQueues { world, queues, .. } = SlowQueues::ruled_by(dead_at_first, &[("EVENT_BUS", "shop")]).await;
+    // The calls have a minute here. How soon they are sent again, and that their callers have the time, the unit tests say.
     let deadline = Deadline::after(Duration::from_mins(1));
+    let queue = Queue::orders(&world.env()).unwrap();
+    let orders: Vec<OrderId> = numbered("o", 10).iter().map(|order_id| order_id.parse().unwrap()).collect();
     let messages: Vec<_> = orders.iter().map(|order_id| Message::new(order_id, None, Duration::ZERO)).collect();
     for sent in join_all(messages.iter().map(|message| queue.send(message, deadline))).await {
         sent.unwrap();
     }
-    let sent: BTreeSet<_> = slow.queues.steal(usize::MAX).into_iter().collect();
+    let sent: BTreeSet<_> = queues.steal(usize::MAX).into_iter().collect();
     assert_eq!(sent.len(), orders.len(), "{sent:?}");
+    world.insert_ended(1, "0 s", &[]).await;
+    world.execute("INSERT INTO order_ends SELECT order_id, 1, finished_at FROM orders").await;
+    let (store, bus) = (world.store(), Bus::from_env(&world.env()).unwrap().unwrap());
+    let ends = store.find_ends(&["o-1".parse().unwrap()]).await.unwrap();
+    assert_eq!(bus.announce(&store, &ends, deadline).await.unwrap(), 1);
+    assert!(!queues.events().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
