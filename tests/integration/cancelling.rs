@@ -1,6 +1,6 @@
 //! `POST /orders/cancel`: many pending orders at once.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tests::{Log, World, actor, call_in_process, handle, order_with, post, post_empty};
@@ -99,15 +99,11 @@ async fn cancel_of_anothers_order_waits_for_no_lock() {
 }
 
 #[tokio::test]
-async fn limit_takes_the_oldest_and_the_pace_holds() {
+async fn limit_takes_the_oldest() {
     let world = world(5).await;
     let report = cancel(&world, json!({"dry_run": false, "limit": 2})).await;
     assert_eq!((&report["matched"], &report["cancelled"]), (&json!(6), &json!(2)));
     assert_eq!((world.status("o-2").await.as_str(), world.status("o-3").await.as_str()), ("cancelled", "pending"));
-    let begun = Instant::now();
-    let report = cancel(&world, json!({"dry_run": false, "limit": 3, "per_second": 1})).await;
-    assert_eq!(report["cancelled"], 3);
-    assert!(begun.elapsed() >= Duration::from_secs(2), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
+use sweeper::Swept;
 use tests::{NO_AWS, NO_DATABASE, World, assert_members, call_in_process, order, order_with, post, with_header};
 
 /// An order without an identifier.
@@ -50,22 +51,6 @@ async fn create_that_races_a_deletion_is_tried_once_more() {
 }
 
 #[tokio::test]
-async fn order_without_an_id_gets_a_uuid_of_version_7() {
-    let created = World::new().await.post("/orders", &anonymous()).await.expect(201);
-    let id: uuid::Uuid = created["order_id"].as_str().unwrap().parse().unwrap();
-    assert_eq!(id.get_version_num(), 7);
-}
-
-#[tokio::test]
-async fn cancel_window_is_the_time_until_the_order_is_due() {
-    let world = World::with(&[("CANCEL_WINDOW_SECONDS", "60")]).await;
-    world.create("o-1").await;
-    let sql = "SELECT w.due_at = o.created_at + interval '60 s' FROM orders o JOIN order_work w USING (order_id)";
-    assert!(world.value::<bool>(sql).await);
-    world.assert_retry_after_is_due_time("o-1").await;
-}
-
-#[tokio::test]
 async fn repeated_order_is_replayed_and_stored_once() {
     let world = World::new().await;
     let first = world.create("o-1").await;
@@ -79,8 +64,7 @@ async fn repeated_order_is_replayed_and_stored_once() {
 
 #[tokio::test]
 async fn id_of_another_order_is_a_conflict() {
-    let world = World::new().await;
-    world.create("o-1").await;
+    let world = World::with_orders(&["o-1"]).await;
     for other in [json!({"total_amount": 60}), json!({"item_ids": ["book-2"]}), json!({"user_id": "bob"})] {
         let problem = world.post("/orders", &order_with("o-1", &other)).await.problem(409);
         assert_eq!(problem["type"], "/docs/problems#conflict", "{other}");
@@ -95,6 +79,8 @@ async fn idempotency_key_replays_its_order_and_no_other() {
     let world = World::new().await;
     let mut body = anonymous();
     let first = world.call(post_with_key("key-1", &body)).await.expect(201);
+    let id: uuid::Uuid = first["order_id"].as_str().unwrap().parse().unwrap();
+    assert_eq!(id.get_version_num(), 7);
     let replay = world.call(post_with_key("key-1", &body)).await;
     assert_eq!(replay.header("idempotent-replayed"), "true");
     assert_eq!(replay.expect(200)["order_id"], first["order_id"]);
@@ -194,7 +180,8 @@ async fn byte_order_mark_before_a_body_is_ignored() {
 async fn order_for_another_user_is_refused_and_not_stored() {
     let world = World::new().await;
     world.call_as("bob", "orders/write", post("/orders", &order("o-1"))).await.problem(403);
-    // The scope comes before the body.
+    // The user comes before a bad key, and the scope before the body.
+    world.call_as("bob", "orders/write", post_with_key("", &order("o-1"))).await.problem(403);
     world.call_as("alice", "orders/read", post("/orders", &json!("no order"))).await.problem(403);
     let unknown = world.call_unknown(post("/orders", &order("o-1"))).await;
     assert_eq!(unknown.header("www-authenticate"), "Bearer");
@@ -222,6 +209,7 @@ async fn unreachable_queue_loses_no_order_and_the_sweeper_requeues_it() {
     let api = world.api_with_env(&world.env_with(NO_AWS));
     call_in_process(&api, Some(("alice", "orders/write")), post("/orders", &order("o-1"))).await.expect(201);
     assert_eq!(world.queue_depth().await, 0);
+    assert_eq!(world.sweep().await, Swept { requeued: 0, enqueued: 0, unsent: 0, folded: 0, deleted: 0, events: 0 });
     world.let_pass(181.0).await;
     assert_eq!(world.sweep().await.requeued, 1);
     assert_eq!(world.receive().await.as_deref(), Some("o-1"));

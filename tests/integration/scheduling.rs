@@ -11,7 +11,6 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::slow::SlowQueues;
-use crate::sweeping::backlog;
 
 const MINUTE: u64 = 60;
 
@@ -47,6 +46,7 @@ async fn order_is_processed_at_its_time_and_once() {
         world.process(&["o-1", "o-1"]).await;
     }
     assert_eq!((world.status("o-1").await.as_str(), world.counted("completed").await), ("completed", 1));
+    assert_eq!(world.get("/orders/o-1").await.expect(200)["attempts"], 1);
 }
 
 #[tokio::test]
@@ -90,15 +90,6 @@ async fn lost_message_of_a_scheduled_order_is_found() {
 }
 
 #[tokio::test]
-async fn sweeper_that_comes_late_sends_the_message_at_once() {
-    let world = World::new().await;
-    create(&world, "o-1", 25 * MINUTE).await;
-    world.let_pass(25.0 * 60.0 + 10.0).await;
-    assert_eq!(sweep(&world).await, (1, 0));
-    assert_eq!(world.receive().await.as_deref(), Some("o-1"));
-}
-
-#[tokio::test]
 async fn refused_message_is_sent_by_the_next_sweep() {
     let world = World::new().await;
     create(&world, "o-1", 25 * MINUTE).await;
@@ -107,11 +98,13 @@ async fn refused_message_is_sent_by_the_next_sweep() {
     assert_eq!((swept.enqueued, swept.unsent), (0, 1));
     // A sweep that ends before it sends.
     assert_eq!(world.store().find_scheduled(Slice::default(), Duration::from_mins(10), 100).await.unwrap().len(), 1);
+    world.let_pass(5.0 * 60.0 + 10.0).await;
     assert_eq!((sweep(&world).await, world.counted("requeued").await), ((1, 0), 0));
+    assert_eq!(world.receive().await.as_deref(), Some("o-1"), "at once, because the order is due");
 }
 
 #[tokio::test]
-async fn scheduled_order_has_no_message_after_a_retry_or_a_redrive() {
+async fn retry_and_redrive_enqueue_an_order_only_near_its_time() {
     let world = World::new().await;
     create(&world, "far", 30 * MINUTE).await;
     assert_eq!(world.post("/orders/far/retry", &json!({})).await.expect(200)["status"], "pending");
@@ -119,6 +112,10 @@ async fn scheduled_order_has_no_message_after_a_retry_or_a_redrive() {
     let report = world.post("/dead-letters/redrive", &json!({"dry_run": false})).await.expect(200);
     assert_eq!((&report["requeued"], &report["ended"]), (&json!(0), &json!(0)));
     assert_eq!((world.queue_depth().await, world.dead_letters().await), (0, 0));
+    create(&world, "near", 14 * MINUTE).await;
+    world.send_dead_letter("near").await;
+    let report = world.post("/dead-letters/redrive", &json!({"dry_run": false})).await.expect(200);
+    assert_eq!((&report["requeued"], world.delayed().await), (&json!(1), 2));
 }
 
 #[tokio::test]
@@ -167,24 +164,6 @@ async fn retried_order_has_one_message_and_queues_from_its_due_time() {
 }
 
 #[tokio::test]
-async fn scheduled_orders_do_not_count_as_missing_messages() {
-    let world = World::new().await;
-    let waiting = backlog(&world, 1000).await;
-    world.send_many(&waiting).await;
-    schedule_many(&world, 2000, "interval '1 day'").await;
-    assert_eq!(sweep(&world).await, (0, 100), "a backlog that has its messages is not sent again");
-}
-
-#[tokio::test]
-async fn redriven_order_gets_a_message_for_its_time() {
-    let world = World::new().await;
-    create(&world, "o-1", 14 * MINUTE).await;
-    world.send_dead_letter("o-1").await;
-    let report = world.post("/dead-letters/redrive", &json!({"dry_run": false})).await.expect(200);
-    assert_eq!((&report["requeued"], world.delayed().await), (&json!(1), 2));
-}
-
-#[tokio::test]
 async fn delayed_messages_do_not_count_as_missing() {
     let world = World::new().await;
     let orders: Vec<_> = (0..200).map(|i| scheduled(&format!("s-{i}"), 10 * MINUTE)).collect();
@@ -210,23 +189,26 @@ async fn pause_holds_back_messages_of_scheduled_orders() {
 }
 
 #[tokio::test]
-async fn time_that_has_passed_is_due_after_the_cancel_window() {
+async fn order_without_a_time_to_come_is_due_after_the_cancel_window() {
     let world = World::with(&[("CANCEL_WINDOW_SECONDS", "60")]).await;
     let order = |order_id| order_with(order_id, &json!({"process_after": "2020-02-29T00:00:00+02:00"}));
     let created = world.post("/orders", &order("o-1")).await.expect(201);
     assert_eq!(created["process_after"], "2020-02-28T22:00:00.000000Z");
     world.post("/orders/batch", &json!({"orders": [order("o-2")]})).await.expect(200);
+    world.create("o-3").await;
     let in_a_minute = "SELECT bool_and(due_at = created_at + interval '60 s') FROM order_work";
     assert!(world.value::<bool>(in_a_minute).await);
+    world.assert_retry_after_is_due_time("o-3").await;
     for (seconds, status) in [(30.0, "pending"), (31.0, "completed")] {
         world.let_pass(seconds).await;
-        world.process(&["o-1", "o-2"]).await;
-        assert_eq!([world.status("o-1").await, world.status("o-2").await], [status; 2]);
+        world.process(&["o-1", "o-2", "o-3"]).await;
+        assert_eq!([world.status("o-1").await, world.status("o-2").await, world.status("o-3").await], [status; 3]);
+        assert_eq!(world.queue_depth().await, 6, "a message of each is sent again for the time at which it is due");
     }
 }
 
 /// Stores orders that are due after this time, and have no message.
-async fn schedule_many(world: &World, orders: usize, after: &str) {
+pub async fn schedule_many(world: &World, orders: usize, after: &str) {
     world.insert(orders, &[("order_id", "'s-' || i"), ("process_after", &format!("now() + {after}"))]).await;
 }
 
@@ -240,23 +222,15 @@ async fn sweep_beside_many_scheduled_orders_is_quick() {
 }
 
 #[tokio::test]
-async fn limit_of_a_sweep_holds_for_lost_messages_alone() {
+async fn neither_a_limit_nor_a_lock_holds_up_scheduled_orders() {
+    // The limit is that of lost messages.
     let world = World::with(&[("SWEEP_LIMIT", "100")]).await;
-    schedule_many(&world, 1500, "interval '1 day'").await;
-    world.let_pass(86_400.0 - 300.0).await;
-    assert_eq!(sweep(&world).await, (1500, 0));
-    assert_eq!(world.queue_depth().await, 1500);
-}
-
-#[tokio::test]
-async fn scheduled_order_that_is_locked_holds_up_no_others() {
-    let world = World::new().await;
     schedule_many(&world, 1500, "interval '1 day'").await;
     world.let_pass(86_400.0 - 300.0).await;
     world.execute("UPDATE order_work SET due_at = due_at - interval '1 s' WHERE order_id = 's-1'").await;
     world.execute("BEGIN; SELECT FROM order_work WHERE order_id = 's-1' FOR UPDATE").await;
     // Both chunks have the first order.
-    assert_eq!(sweep(&world).await, (1501, 0));
+    assert_eq!((sweep(&world).await, world.queue_depth().await), ((1501, 0), 1501));
     world.execute("COMMIT").await;
     assert_eq!(sweep(&world).await, (1, 0), "a message that is not recorded is sent again");
 }

@@ -2,22 +2,12 @@
 
 use sandbox::server::{Server, json};
 use shared::error::Chain;
-use sweeper::{Sweeper, Swept};
+use sweeper::Sweeper;
 use tests::{Log, NO_AWS, World};
 use tracing::Level;
 
 use crate::roles::AppRole;
-
-#[tokio::test]
-async fn order_with_a_lost_message_is_requeued() {
-    let world = World::new().await;
-    world.create("o-1").await;
-    world.receive().await;
-    assert_eq!(world.sweep().await, Swept { requeued: 0, enqueued: 0, unsent: 0, folded: 0, deleted: 0, events: 0 });
-    world.let_pass(181.0).await;
-    assert_eq!(world.sweep().await.requeued, 1);
-    assert_eq!(world.receive().await.as_deref(), Some("o-1"));
-}
+use crate::scheduling::schedule_many;
 
 /// Inserts orders that have been overdue for an hour, each a millisecond longer than the one before, and returns their ids.
 pub async fn backlog(world: &World, orders: usize) -> Vec<String> {
@@ -30,20 +20,14 @@ async fn waiting_backlog_is_not_requeued() {
     let world = World::new().await;
     let waiting = backlog(&world, 3000).await;
     world.send_many(&waiting).await;
+    schedule_many(&world, 2000, "interval '1 day'").await;
     let swept = world.sweep().await;
     // A run always requeues a hundred, because duplicate messages can hide missing ones.
     assert_eq!((swept.requeued, world.queue_depth().await), (100, 3100));
     let oldest = "SELECT min(substr(order_id, 3)::int) FROM order_work WHERE requeued_at IS NOT NULL";
     assert_eq!(world.value::<i32>(oldest).await, 2901);
-}
-
-#[tokio::test]
-async fn locked_orders_hold_up_no_others() {
-    let world = World::new().await;
-    let waiting = backlog(&world, 300).await;
-    world.send_many(&waiting).await;
-    world.execute("BEGIN; SELECT FROM order_work ORDER BY due_at LIMIT 100 FOR UPDATE").await;
-    assert_eq!(world.sweep().await.requeued, 100);
+    world.execute("BEGIN; SELECT FROM order_work ORDER BY due_at LIMIT 200 FOR UPDATE").await;
+    assert_eq!(world.sweep().await.requeued, 100, "orders that are locked hold up no others");
 }
 
 #[tokio::test]
@@ -157,8 +141,7 @@ async fn refusing_queue_ends_a_sweep_and_the_next_requeues_all() {
 
 #[tokio::test]
 async fn requeued_expired_claim_still_counts_as_an_attempt() {
-    let world = World::new().await;
-    world.create("o-1").await;
+    let world = World::with_orders(&["o-1"]).await;
     world.claim(&["o-1"]).await;
     world.let_pass(300.0).await;
     assert_eq!(world.sweep().await.requeued, 1);

@@ -220,6 +220,6 @@ pub enum Mutant {
     SweepWithoutMark,
     /// Claim takes orders while processing is paused: `pause_accepts_orders_and_starts_none`.
     ClaimWhilePaused,
-    /// There is no sweeper: `order_with_a_lost_message_is_requeued`.
+    /// There is no sweeper: `unreachable_queue_loses_no_order_and_the_sweeper_requeues_it`.
     NoSweep,
 }
