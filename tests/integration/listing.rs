@@ -63,7 +63,7 @@ async fn page(world: &World, query: &str, cursor: &Value) -> (usize, Value) {
 }
 
 #[tokio::test]
-async fn page_of_a_rare_status_ends_early_with_a_cursor() {
+async fn page_of_a_rare_status_or_cause_ends_early_with_a_cursor() {
     let world = world_with_few_completed().await;
     for query in ["status=completed&limit=2", "status=completed&user_id=alice&limit=2"] {
         let (first, cursor) = page(&world, query, &Value::Null).await;
@@ -75,6 +75,11 @@ async fn page_of_a_rare_status_ends_early_with_a_cursor() {
     for query in ["status=cancelled", "status=failed", "status=processing"] {
         assert_eq!(page(&world, query, &Value::Null).await, (0, Value::Null), "{query}");
     }
+    let failure = "CASE i WHEN 2001 THEN 'rare' ELSE 'common' END";
+    let failed = [("order_id", "'failed-' || i"), ("created_at", "now() - i * interval '1 s'"), ("failure", failure)];
+    world.insert_ended(2_001, "0 s", &failed).await;
+    let (first, cursor) = page(&world, "cause=rare", &Value::Null).await;
+    assert_eq!((first, page(&world, "cause=rare", &cursor).await.0), (0, 1), "the cause of one of 2,001 failures");
 }
 
 /// Two statements see two states: an order that is retried in between would move the end of the scan.
