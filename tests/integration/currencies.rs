@@ -40,8 +40,7 @@ async fn amount_has_exactly_the_decimals_of_its_currency() {
 
 #[tokio::test]
 async fn default_currency_is_the_deployments_and_changes_no_order() {
-    let world = World::new().await;
-    world.create("euro").await;
+    let world = World::with_orders(&["euro"]).await;
     let api = world.api_with("DEFAULT_CURRENCY", "JPY");
     let call = async |request: Request<Body>| call_in_process(&api, Some(("admin", SCOPES)), request).await;
     let yen = call(post("/orders", &order_with("yen", &json!({"total_amount": 500})))).await.expect(201);

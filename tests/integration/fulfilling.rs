@@ -61,14 +61,11 @@ fn always(status: u16) -> impl Fn() -> Reply + Clone {
     move || Reply::of(status)
 }
 
-#[tokio::test]
-async fn permanent_refusal_fails_the_order() {
-    let merchant = endpoint(|| Reply::of(302).with("location", "/elsewhere")).await;
-    let (world, processor) = world(&merchant.url(), &[]).await;
-    let order = attempted(&world, &processor).await;
-    assert_eq!(order["failure"], "the fulfilment endpoint answered 302 Found");
-    assert_eq!(merchant.calls().len(), 1);
-    assert_eq!(world.dead_letters().await, 0);
+/// Starts an endpoint that answers with the status at the end of the order's id.
+pub async fn endpoint_of_statuses() -> Merchant {
+    let status = |order_id: &str| order_id.rsplit('-').next().unwrap().parse().unwrap();
+    let answer = move |order_id: String| std::future::ready(Some(Reply::of(status(&order_id)).with("location", "/")));
+    Merchant::start(answer).await.unwrap()
 }
 
 #[tokio::test]

@@ -96,12 +96,12 @@ async fn retried_orders_fall_due_at_the_given_rate_oldest_first() {
 }
 
 #[tokio::test]
-async fn invalid_options_are_named_and_change_nothing() {
+async fn invalid_options_are_all_named_and_change_nothing() {
     let world = world_with_failed(&["x-1"]).await;
     world.create("x-2").await;
     let (retry, cancel) = (["/orders/retry"].as_slice(), ["/orders/cancel"].as_slice());
     let both = [retry, cancel].concat();
-    for (paths, mut options, pointer) in [
+    for (paths, mut options, pointers) in [
         (&*both, json!({"limit": 0}), "#/limit"),
         (&both, json!({"limit": 1001}), "#/limit"),
         (&both, json!({"per_second": 0}), "#/per_second"),
@@ -121,30 +121,19 @@ async fn invalid_options_are_named_and_change_nothing() {
         (retry, json!({"cause": "x".repeat(257)}), "#/cause"),
         (cancel, json!({"cause": "a"}), "#/cause"),
         (&both, json!({"dryrun": false}), "#/dryrun"),
+        (&both, json!({"order_ids": [], "limit": 0, "per_second": 0}), "#/order_ids #/limit #/per_second"),
+        (retry, json!({"limit": 0, "cause": ""}), "#/limit #/cause"),
     ] {
         options["dry_run"] = false.into();
         for path in paths {
             let problem = world.post(path, &options).await.problem(422);
-            assert_eq!(problem["errors"][0]["pointer"], pointer, "{path}: {options}");
+            let errors = problem["errors"].as_array().unwrap().iter();
+            let named: Vec<_> = errors.map(|error| error["pointer"].as_str().unwrap()).collect();
+            assert_eq!(named.join(" "), pointers, "{path}: {options}");
         }
     }
     world.post("/dead-letters/redrive", &json!({"dry_run": false, "limit": 1001})).await.problem(422);
     assert_eq!((world.status("x-1").await.as_str(), world.status("x-2").await.as_str()), ("failed", "pending"));
-}
-
-#[tokio::test]
-async fn all_options_that_break_a_rule_are_named_at_once() {
-    let world = World::new().await;
-    for (path, mut options, pointers) in [
-        ("/orders/retry", json!({"cause": ""}), &["#/order_ids", "#/limit", "#/per_second", "#/cause"][..]),
-        ("/orders/cancel", json!({}), &["#/order_ids", "#/limit", "#/per_second"]),
-    ] {
-        let bad = json!({"order_ids": [], "limit": 0, "per_second": 0});
-        options.as_object_mut().unwrap().extend(bad.as_object().unwrap().clone());
-        let problem = world.post(path, &options).await.problem(422);
-        let named: Vec<_> = problem["errors"].as_array().unwrap().iter().map(|error| &error["pointer"]).collect();
-        assert_eq!(named, pointers, "{path}");
-    }
 }
 
 #[tokio::test]
