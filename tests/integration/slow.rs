@@ -137,9 +137,19 @@ pub struct SlowQueues {
 impl SlowQueues {
     /// Queues that dead-letter a message after three receives, and a world with these variables.
     pub async fn new(more: &[(&str, &str)]) -> Self {
+        Self::slow_at(|_| true, more).await
+    }
+
+    /// The same if only these calls can be slow.
+    pub async fn slow_at(can_be: impl Fn(&Sighting) -> bool + Send + Sync + 'static, more: &[(&str, &str)]) -> Self {
         let ruling = Arc::<Mutex<CallRuling>>::default();
         let current = Arc::clone(&ruling);
-        Self { ruling, ..Self::ruled_by(move |_| *current.lock().unwrap(), more).await }
+        let rule = move |call| {
+            let ruling = *current.lock().unwrap();
+            // A bus that does not exist has no call that could pass.
+            if can_be(&call) || ruling == CallRuling::NoBus { ruling } else { CallRuling::Pass }
+        };
+        Self { ruling, ..Self::ruled_by(rule, more).await }
     }
 
     /// The same with a rule for each call.
@@ -153,7 +163,7 @@ impl SlowQueues {
         Self { world: World::with(&[&addresses[..], more].concat()).await, queues, ruling: Arc::default() }
     }
 
-    /// Rules on all calls from now on.
+    /// Rules on the calls from now on.
     pub fn rule(&self, ruling: CallRuling) {
         *self.ruling.lock().unwrap() = ruling;
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use processor::{Processor, Simulated};
-use sandbox::queue::{CallRuling, Queues, Sighting};
+use sandbox::queue::{CallRuling, Sighting};
 use serde_json::json;
 use tests::{Log, World, failures, handle};
 use tokio::time::Instant;
@@ -15,64 +15,37 @@ use tracing::Level;
 use super::{fail_without_announcing, kept, leave_behind};
 use crate::slow::SlowQueues;
 
-/// A world with a bus that has moods.
-struct Moody {
-    world: World,
-    queues: Arc<Queues>,
-    mood: Arc<Mutex<CallRuling>>,
-    /// The calls to the bus by the events that they have. The repeat of a call is the same one.
-    calls: Arc<Mutex<BTreeSet<Vec<String>>>>,
+/// A world with a bus that can be slow.
+async fn slow_bus() -> SlowQueues {
+    SlowQueues::slow_at(|call| call.action == "PutEvents", &[("EVENT_BUS", "shop")]).await
 }
 
-impl Moody {
-    async fn new() -> Self {
-        let mood = Arc::<Mutex<CallRuling>>::default();
-        let calls = Arc::<Mutex<BTreeSet<_>>>::default();
-        let (of_bus, seen) = (Arc::clone(&mood), Arc::clone(&calls));
-        let rule = move |call: Sighting| {
-            if call.queue == "shop" {
-                seen.lock().unwrap().insert(call.bodies);
-            }
-            let mood = *of_bus.lock().unwrap();
-            let has_mood = call.action == "PutEvents" || mood == CallRuling::NoBus;
-            if has_mood { mood } else { CallRuling::Pass }
-        };
-        let SlowQueues { world, queues, .. } = SlowQueues::ruled_by(rule, &[("EVENT_BUS", "shop")]).await;
-        Self { world, queues, mood, calls }
-    }
-
-    fn set(&self, mood: CallRuling) {
-        *self.mood.lock().unwrap() = mood;
-    }
-
-    /// Completes twenty orders while the bus is in this mood. Asserts that no message fails, and that it is quick.
-    async fn complete_twenty(&self, mood: CallRuling) {
-        let ids = self.world.create_many(20).await;
-        self.set(mood);
-        let took = complete(&self.world.processor(Duration::ZERO), &ids).await;
-        assert!(took < Duration::from_secs(5), "{took:?}");
-        assert_eq!(self.world.counted("completed").await, 20);
-    }
-
-    /// Lets the lease pass, and sweeps. Returns how many events the bus took.
-    async fn sweep(&self) -> usize {
-        leave_behind(&self.world).await;
-        self.world.sweep().await.events
-    }
-
-    /// The number of times that the bus took each event, by the event's id. Asserts that the time of each is that of the end.
-    fn taken(&self) -> BTreeMap<String, usize> {
-        let mut taken = BTreeMap::new();
-        for event in self.queues.events() {
-            let detail: serde_json::Value = serde_json::from_str(&event.detail).unwrap();
-            let ended = shared::timestamp::parse(detail["order"]["finished_at"].as_str().unwrap()).unwrap();
-            assert_eq!(event.time, Some(ended.unix_timestamp()), "{detail}");
-            *taken.entry(detail["event_id"].to_string()).or_default() += 1;
-        }
-        taken
-    }
+/// Completes twenty orders while the bus is ruled like this. Asserts that no message fails, and that it is quick.
+async fn complete_twenty(slow: &SlowQueues, ruling: CallRuling) {
+    let ids = slow.world.create_many(20).await;
+    slow.rule(ruling);
+    let took = complete(&slow.world.processor(Duration::ZERO), &ids).await;
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert_eq!(slow.world.counted("completed").await, 20);
 }
 
+/// Lets the lease pass, and sweeps. Returns how many events the bus took.
+async fn sweep(world: &World) -> usize {
+    leave_behind(world).await;
+    world.sweep().await.events
+}
+
+/// The number of times that the bus took each event, by the event's id. Asserts that the time of each is that of the end.
+fn taken(slow: &SlowQueues) -> BTreeMap<String, usize> {
+    let mut taken = BTreeMap::new();
+    for event in slow.queues.events() {
+        let detail: serde_json::Value = serde_json::from_str(&event.detail).unwrap();
+        let ended = shared::timestamp::parse(detail["order"]["finished_at"].as_str().unwrap()).unwrap();
+        assert_eq!(event.time, Some(ended.unix_timestamp()), "{detail}");
+        *taken.entry(detail["event_id"].to_string()).or_default() += 1;
+    }
+    taken
+}
 /// Completes the orders in one batch. Asserts that no message fails, and returns how long it took.
 async fn complete(processor: &Processor<Simulated>, ids: &[String]) -> Duration {
     let begun = Instant::now();
@@ -83,9 +56,9 @@ async fn complete(processor: &Processor<Simulated>, ids: &[String]) -> Duration 
 
 #[tokio::test]
 async fn refused_entries_alone_are_announced_again() {
-    let (moody, log) = (Moody::new().await, Log::listen(Level::WARN));
-    moody.complete_twenty(CallRuling::Half).await;
-    assert_eq!((kept(&moody.world).await, moody.taken().len()), (10, 10));
+    let (slow, log) = (slow_bus().await, Log::listen(Level::WARN));
+    complete_twenty(&slow, CallRuling::Half).await;
+    assert_eq!((kept(&slow.world).await, taken(&slow).len()), (10, 10));
     let text = log.text();
     let lines: Vec<_> = text.lines().filter(|line| line.contains("could not send some")).collect();
     assert_eq!(lines.len(), 2, "a line for each call of ten events: {text}");
@@ -95,52 +68,62 @@ async fn refused_entries_alone_are_announced_again() {
             assert!(line.contains(field), "{field}: {line}");
         }
     }
-    moody.set(CallRuling::Pass);
-    assert_eq!((moody.sweep().await, kept(&moody.world).await), (10, 0));
-    let taken = moody.taken();
+    slow.rule(CallRuling::Pass);
+    assert_eq!((sweep(&slow.world).await, kept(&slow.world).await), (10, 0));
+    let taken = taken(&slow);
     assert!(taken.len() == 20 && taken.values().all(|times| *times == 1), "{taken:?}");
 }
 
 #[tokio::test]
 async fn bus_that_refuses_or_hangs_delays_no_order_and_loses_no_event() {
-    for mood in [CallRuling::Refuse(403), CallRuling::LoseCall, CallRuling::Hang, CallRuling::NoBus] {
-        let (moody, log) = (Moody::new().await, Log::listen(Level::WARN));
-        moody.complete_twenty(mood).await;
-        assert_eq!((moody.sweep().await, kept(&moody.world).await, moody.taken().len()), (0, 20, 0), "{mood:?}");
+    for ruling in [CallRuling::Refuse(403), CallRuling::LoseCall, CallRuling::Hang, CallRuling::NoBus] {
+        let (slow, log) = (slow_bus().await, Log::listen(Level::WARN));
+        complete_twenty(&slow, ruling).await;
+        assert_eq!((sweep(&slow.world).await, kept(&slow.world).await, taken(&slow).len()), (0, 20, 0), "{ruling:?}");
         let names_no_bus = log.text().contains("there is no such event bus");
-        assert_eq!(names_no_bus, mood == CallRuling::NoBus, "{mood:?}: {}", log.text());
-        moody.set(CallRuling::Pass);
-        assert_eq!((moody.sweep().await, kept(&moody.world).await, moody.taken().len()), (20, 0, 20), "{mood:?}");
+        assert_eq!(names_no_bus, ruling == CallRuling::NoBus, "{ruling:?}: {}", log.text());
+        slow.rule(CallRuling::Pass);
+        assert_eq!((sweep(&slow.world).await, kept(&slow.world).await, taken(&slow).len()), (20, 0, 20), "{ruling:?}");
     }
 }
 
 #[tokio::test]
 async fn sweep_goes_on_when_ends_can_not_be_read() {
-    let moody = Moody::new().await;
-    moody.world.create_many(1).await;
-    moody.world.execute("UPDATE order_work SET due_at = due_at - interval '1 day'").await;
-    moody.world.execute("BEGIN; LOCK order_ends").await;
-    let error = moody.world.sweeper().sweep().await.unwrap_err();
-    let requeued = moody.world.value::<i64>("SELECT count(*) FROM order_work WHERE requeued_at IS NOT NULL").await;
+    let slow = slow_bus().await;
+    slow.world.create_many(1).await;
+    slow.world.execute("UPDATE order_work SET due_at = due_at - interval '1 day'").await;
+    slow.world.execute("BEGIN; LOCK order_ends").await;
+    let error = slow.world.sweeper().sweep().await.unwrap_err();
+    let requeued = slow.world.value::<i64>("SELECT count(*) FROM order_work WHERE requeued_at IS NOT NULL").await;
     assert_eq!((error.to_string().contains("ends"), requeued), (true, 1), "{error:?}");
 }
 
 #[tokio::test]
 async fn bus_that_hangs_delays_one_batch_of_an_environment() {
-    let moody = Moody::new().await;
-    let ids = moody.world.create_many(60).await;
-    moody.set(CallRuling::Hang);
-    let processor = moody.world.processor(Duration::ZERO);
+    // The calls by the events that they have. The repeat of a call is the same one.
+    let calls = Arc::<Mutex<BTreeSet<Vec<String>>>>::default();
+    let seen = Arc::clone(&calls);
+    let note = move |call: &Sighting| {
+        let is_to_the_bus = call.action == "PutEvents";
+        if is_to_the_bus {
+            seen.lock().unwrap().insert(call.bodies.clone());
+        }
+        is_to_the_bus
+    };
+    let slow = SlowQueues::slow_at(note, &[("EVENT_BUS", "shop")]).await;
+    let ids = slow.world.create_many(60).await;
+    slow.rule(CallRuling::Hang);
+    let processor = slow.world.processor(Duration::ZERO);
     let batches: Vec<_> = ids.chunks(20).collect();
     let first = complete(&processor, batches[0]).await;
     assert!(first > Duration::from_secs(1), "it waits for the bus: {first:?}");
-    let calls = moody.calls.lock().unwrap().clone();
+    let calls_of_the_first = calls.lock().unwrap().clone();
     for batch in &batches[1..] {
         complete(&processor, batch).await;
     }
-    assert_eq!(*moody.calls.lock().unwrap(), calls, "the other batches do not call the bus");
-    moody.set(CallRuling::Pass);
-    assert_eq!((moody.sweep().await, kept(&moody.world).await, moody.taken().len()), (60, 0, 60));
+    assert_eq!(*calls.lock().unwrap(), calls_of_the_first, "the other batches do not call the bus");
+    slow.rule(CallRuling::Pass);
+    assert_eq!((sweep(&slow.world).await, kept(&slow.world).await, taken(&slow).len()), (60, 0, 60));
 }
 
 #[tokio::test]

@@ -1,8 +1,6 @@
 //! A queue that accepts connections and answers late or never.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
 
 use sandbox::queue::DEAD_LETTERS;
 use shared::deadline::Deadline;
@@ -84,13 +82,8 @@ async fn hanging_queue_delays_no_call_and_loses_no_order() {
 
 #[tokio::test]
 async fn redrive_whose_sends_hang_reports_what_it_did() {
-    let is_out = Arc::new(AtomicBool::new(false));
-    let hangs = Arc::clone(&is_out);
-    let rule = move |call: Sighting| {
-        if hangs.load(Relaxed) && call.action.starts_with("Send") { CallRuling::Hang } else { CallRuling::Pass }
-    };
     // The sends of a call take two seconds, and its statements must end within 2.4.
-    let slow = SlowQueues::ruled_by(rule, &[(LIMIT, "6")]).await;
+    let slow = SlowQueues::slow_at(|call| call.action.starts_with("Send"), &[(LIMIT, "6")]).await;
     let world = &slow.world;
     let dead_letters = Queue::orders(&world.env()).unwrap().dead_letters(&world.env()).unwrap();
     for order_id in ["failed-1", "done-1"] {
@@ -100,7 +93,7 @@ async fn redrive_whose_sends_hang_reports_what_it_did() {
     }
     world.refuse(&["failed-1"], "no stock").await;
     world.process(&["done-1"]).await;
-    is_out.store(true, Relaxed);
+    slow.rule(CallRuling::Hang);
     let report = world.post("/dead-letters/redrive", &json!({"dry_run": false})).await.expect(200);
     assert_eq!((&report["retried"], &report["ended"]), (&json!(1), &json!(1)), "{report}");
 }
