@@ -139,16 +139,6 @@ async fn refusing_queue_ends_a_sweep_and_the_next_requeues_all() {
     }
 }
 
-#[tokio::test]
-async fn requeued_expired_claim_still_counts_as_an_attempt() {
-    let world = World::with_orders(&["o-1"]).await;
-    world.claim(&["o-1"]).await;
-    world.let_pass(300.0).await;
-    assert_eq!(world.sweep().await.requeued, 1);
-    world.process(&["o-1"]).await;
-    assert_eq!(world.get("/orders/o-1").await.expect(200)["attempts"], 2);
-}
-
 /// No function deletes an active order, but an owner can.
 #[tokio::test]
 async fn work_without_its_order_holds_up_no_others() {

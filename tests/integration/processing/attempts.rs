@@ -38,6 +38,9 @@ async fn order_that_kills_its_workers_fails_after_its_attempts() {
         assert_eq!(world.claim(&["o-1"]).await.claimed.len(), 1);
         world.let_pass(31.0).await;
     }
+    // A requeue does not hide that the last lease has expired.
+    world.let_pass(300.0).await;
+    assert_eq!(world.sweep().await.requeued, 1);
     world.process(&["o-1"]).await;
     let order = world.get("/orders/o-1").await.expect(200);
     let failure = "given up after 3 attempts: the worker ended without an outcome";
