@@ -3,39 +3,48 @@
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
-use tests::{World, call_in_process, get, order_with, post};
+use tests::{World, assert_members, call_in_process, get, order_with, post};
 
 const SCOPES: &str = "orders/read orders/write orders/admin";
 
-async fn read(world: &World, order_id: &str) -> Value {
-    world.get(&format!("/orders/{order_id}")).await.expect(200)
-}
-
+/// Orders with these members, alone and in a batch, have those members.
 #[tokio::test]
-async fn amount_has_exactly_the_decimals_of_its_currency() {
+async fn amount_has_its_currencys_decimals_and_metadata_is_as_sent() {
     let world = World::new().await;
-    let cases = [
-        ("euro", json!({"total_amount": 5}), "5.00", "EUR"),
-        ("yen", json!({"total_amount": "1200.00", "currency": "JPY"}), "1200", "JPY"),
-        ("dinar", json!({"total_amount": 1.505, "currency": "KWD"}), "1.505", "KWD"),
-        ("more-dinar", json!({"total_amount": "999999999999.5", "currency": "KWD"}), "999999999999.500", "KWD"),
-        ("unit", json!({"total_amount": 0.0001, "currency": "CLF"}), "0.0001", "CLF"),
-        ("null", json!({"total_amount": 7, "currency": null}), "7.00", "EUR"),
+    let amounts = [
+        (json!({"total_amount": 5}), "5.00", "EUR"),
+        (json!({"total_amount": "1200.00", "currency": "JPY"}), "1200", "JPY"),
+        (json!({"total_amount": 1.505, "currency": "KWD"}), "1.505", "KWD"),
+        (json!({"total_amount": "999999999999.5", "currency": "KWD"}), "999999999999.500", "KWD"),
+        (json!({"total_amount": 0.0001, "currency": "CLF"}), "0.0001", "CLF"),
+        (json!({"total_amount": 7, "currency": null}), "7.00", "EUR"),
     ];
-    let shown = |order: &Value| (order["total_amount"].clone(), order["currency"].clone());
-    for (order_id, more, amount, currency) in &cases {
-        let expected = (json!(amount), json!(currency));
-        let created = world.post("/orders", &order_with(order_id, more)).await.expect(201);
-        assert_eq!((shown(&created), shown(&read(&world, order_id).await)), (expected.clone(), expected), "{order_id}");
-    }
-    let batch: Vec<_> =
-        cases.iter().map(|(order_id, more, ..)| order_with(&format!("batch-{order_id}"), more)).collect();
-    let created = world.post("/orders/batch", &json!({"orders": batch})).await.expect(200);
-    for (result, (_, _, amount, currency)) in created["results"].as_array().unwrap().iter().zip(&cases) {
-        assert_eq!(shown(&result["order"]), (json!(amount), json!(currency)), "{result}");
+    let amounts = amounts
+        .map(|(more, amount, currency)| (more, json!({"total_amount": amount, "currency": currency, "metadata": {}})));
+    let largest: Value = (0..20).map(|index| (format!("{index:ü>40}"), json!("𝄞".repeat(500)))).collect();
+    let metadata = [
+        json!({"cart": "77", "gift": "", "note": "two\nlines\t\"and\" \\ \u{1}", "ключ": "значение"}),
+        largest,
+        json!({}),
+    ];
+    let metadata = metadata.map(|metadata| json!({"metadata": metadata})).map(|more| (more.clone(), more));
+    let cases = [&amounts[..], &metadata].concat();
+    let orders = |prefix: &str| -> Vec<_> {
+        cases.iter().enumerate().map(|(index, (more, _))| order_with(&format!("{prefix}-{index}"), more)).collect()
+    };
+    let batch = world.post("/orders/batch", &json!({"orders": orders("batch")})).await.expect(200);
+    for (index, ((_, expected), order)) in cases.iter().zip(orders("alone")).enumerate() {
+        let alone = world.post("/orders", &order).await.expect(201);
+        for created in [&alone, &batch["results"][index]["order"]] {
+            assert_members(created, expected);
+            let path = format!("/orders/{}", created["order_id"].as_str().unwrap());
+            assert_eq!(&world.get(&path).await.expect(200), created);
+        }
     }
     let listed = world.get("/orders?limit=200").await.expect(200);
-    assert_eq!(listed["orders"].as_array().unwrap().len(), 12);
+    assert_eq!(listed["orders"].as_array().unwrap().len(), 18);
+    let bare: i64 = world.value("SELECT count(*) FROM orders WHERE metadata IS NULL AND process_after IS NULL").await;
+    assert_eq!(bare, 14, "nothing is stored where there is none");
 }
 
 #[tokio::test]
@@ -77,27 +86,4 @@ async fn repeat_has_the_same_currency_metadata_and_time() {
     {
         world.post("/orders", &order_with("bare", &same)).await.expect(200);
     }
-}
-
-#[tokio::test]
-async fn metadata_comes_back_as_it_was_sent() {
-    let world = World::new().await;
-    let largest: serde_json::Map<_, _> =
-        (0..20).map(|index| (format!("{index:ü>40}"), json!("𝄞".repeat(500)))).collect();
-    for (order_id, metadata) in [
-        ("small", json!({"cart": "77", "gift": "", "note": "two\nlines\t\"and\" \\ \u{1}", "ключ": "значение"})),
-        ("large", largest.into()),
-        ("none", json!({})),
-    ] {
-        let more = json!({"metadata": metadata});
-        assert_eq!(world.post("/orders", &order_with(order_id, &more)).await.expect(201)["metadata"], metadata);
-        let batch = json!({"orders": [order_with(&format!("batch-{order_id}"), &more)]});
-        let created = world.post("/orders/batch", &batch).await.expect(200);
-        assert_eq!(created["results"][0]["order"]["metadata"], metadata, "{created}");
-        for order_id in [order_id, &format!("batch-{order_id}")] {
-            assert_eq!(read(&world, order_id).await["metadata"], metadata);
-        }
-    }
-    let stored: i64 = world.value("SELECT count(*) FROM orders WHERE metadata IS NULL AND process_after IS NULL").await;
-    assert_eq!(stored, 2, "nothing is stored where there is none");
 }
