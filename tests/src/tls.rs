@@ -12,7 +12,7 @@ use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
 use openssl::ssl::{SslAcceptor, SslMethod};
 use openssl::x509::extension::{BasicConstraints, SubjectAlternativeName};
-use openssl::x509::{X509, X509Builder, X509Name};
+use openssl::x509::{X509, X509Extension, X509Name, X509v3Context};
 use sandbox::postgres::Postgres;
 use tempfile::NamedTempFile;
 use tokio_postgres::Client;
@@ -20,23 +20,25 @@ use uuid::Uuid;
 
 /// A certificate authority.
 pub struct Authority {
-    key: PKey<Private>,
-    certificate: X509,
+    own: Certificate,
     file: NamedTempFile,
 }
 
-/// A server's certificate and private key, as PEM.
+/// A certificate and its private key.
 pub struct Certificate {
-    certificate: String,
-    key: String,
+    certificate: X509,
+    key: PKey<Private>,
 }
 
 impl Default for Authority {
     fn default() -> Self {
-        let (key, certificate) = Self::create().expect("OpenSSL works");
+        // A unique name, so that OpenSSL does not confuse it with another authority whose signature does not match.
+        let name = Uuid::new_v4().to_string();
+        let is_authority = |_: &X509v3Context| BasicConstraints::new().critical().ca().build();
+        let own = certificate(&name, 2020..2100, is_authority, None).expect("OpenSSL works");
         let file = NamedTempFile::new().expect("a file");
-        std::fs::write(&file, certificate.to_pem().expect("PEM")).expect("it can be written");
-        Self { key, certificate, file }
+        std::fs::write(&file, pem(own.certificate.to_pem())).expect("it can be written");
+        Self { own, file }
     }
 }
 
@@ -48,51 +50,34 @@ impl Authority {
 
     /// Issues a certificate for a host name, valid from the beginning of the first year until that of the last one.
     pub fn certify(&self, host: &str, years: Range<u16>) -> Certificate {
-        let (key, certificate) = self.issue(host, years).expect("OpenSSL works");
-        Certificate { certificate: pem(certificate.to_pem()), key: pem(key.private_key_to_pem_pkcs8()) }
-    }
-
-    fn create() -> Result<(PKey<Private>, X509), ErrorStack> {
-        let key = new_key()?;
-        // A unique name, so that OpenSSL does not confuse it with another authority whose signature does not match.
-        let subject = Uuid::new_v4().to_string();
-        let mut builder = unsigned(&subject, &key, 2020..2100)?;
-        builder.set_issuer_name(&*name(&subject)?)?;
-        builder.append_extension(BasicConstraints::new().critical().ca().build()?)?;
-        builder.sign(&key, MessageDigest::sha256())?;
-        Ok((key, builder.build()))
-    }
-
-    fn issue(&self, host: &str, years: Range<u16>) -> Result<(PKey<Private>, X509), ErrorStack> {
-        let key = new_key()?;
-        let mut builder = unsigned("server", &key, years)?;
-        builder.set_issuer_name(self.certificate.subject_name())?;
-        let alternative = SubjectAlternativeName::new().dns(host).build(&builder.x509v3_context(None, None))?;
-        builder.append_extension(alternative)?;
-        builder.sign(&self.key, MessageDigest::sha256())?;
-        Ok((key, builder.build()))
+        let of_host = |context: &X509v3Context| SubjectAlternativeName::new().dns(host).build(context);
+        certificate("server", years, of_host, Some(&self.own)).expect("OpenSSL works")
     }
 }
 
-fn new_key() -> Result<PKey<Private>, ErrorStack> {
-    PKey::from_ec_key(EcKey::generate(&*EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?)?)
-}
-
-fn unsigned(subject: &str, key: &PKey<Private>, years: Range<u16>) -> Result<X509Builder, ErrorStack> {
+/// Makes a certificate with this extension, which the issuer signs, or its own key.
+fn certificate(
+    subject: &str,
+    years: Range<u16>,
+    extension: impl FnOnce(&X509v3Context) -> Result<X509Extension, ErrorStack>,
+    issuer: Option<&Certificate>,
+) -> Result<Certificate, ErrorStack> {
+    let key = PKey::from_ec_key(EcKey::generate(&*EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?)?)?;
+    let mut name = X509Name::builder()?;
+    name.append_entry_by_nid(Nid::COMMONNAME, subject)?;
+    let name = name.build();
     let mut builder = X509::builder()?;
     builder.set_version(2)?;
-    builder.set_subject_name(&*name(subject)?)?;
+    builder.set_subject_name(&name)?;
+    builder.set_issuer_name(issuer.map_or(&*name, |issuer| issuer.certificate.subject_name()))?;
     let beginning = |year| Asn1Time::from_str(&format!("{year}0101000000Z"));
     builder.set_not_before(&*beginning(years.start)?)?;
     builder.set_not_after(&*beginning(years.end)?)?;
-    builder.set_pubkey(key)?;
-    Ok(builder)
-}
-
-fn name(common: &str) -> Result<X509Name, ErrorStack> {
-    let mut name = X509Name::builder()?;
-    name.append_entry_by_nid(Nid::COMMONNAME, common)?;
-    Ok(name.build())
+    builder.set_pubkey(&key)?;
+    let extension = extension(&builder.x509v3_context(None, None))?;
+    builder.append_extension(extension)?;
+    builder.sign(issuer.map_or(&key, |issuer| &issuer.key), MessageDigest::sha256())?;
+    Ok(Certificate { certificate: builder.build(), key })
 }
 
 fn pem(bytes: Result<Vec<u8>, ErrorStack>) -> String {
@@ -127,10 +112,8 @@ impl TlsListener {
 
 fn acceptor(certificate: &Certificate) -> SslAcceptor {
     let mut builder = SslAcceptor::mozilla_intermediate(SslMethod::tls()).expect("OpenSSL works");
-    let key = PKey::private_key_from_pem(certificate.key.as_bytes()).expect("a key");
-    let certificate = X509::from_pem(certificate.certificate.as_bytes()).expect("a certificate");
-    builder.set_private_key(&key).expect("OpenSSL accepts the key");
-    builder.set_certificate(&certificate).expect("OpenSSL accepts the certificate");
+    builder.set_private_key(&certificate.key).expect("OpenSSL accepts the key");
+    builder.set_certificate(&certificate.certificate).expect("OpenSSL accepts the certificate");
     builder.build()
 }
 
@@ -145,7 +128,8 @@ impl TlsPostgres {
     pub async fn start(certificate: &Certificate) -> Self {
         let postgres = Postgres::start().await.expect("PostgreSQL starts");
         let admin = postgres.connect().await.expect("PostgreSQL answers");
-        postgres.enable_tls(&certificate.certificate, &certificate.key).await.expect("PostgreSQL has TLS");
+        let (certificate, key) = (certificate.certificate.to_pem(), certificate.key.private_key_to_pem_pkcs8());
+        postgres.enable_tls(&pem(certificate), &pem(key)).await.expect("PostgreSQL has TLS");
         Self { postgres, admin }
     }
 
