@@ -23,27 +23,25 @@ async fn accepted_order_is_stored_exactly_and_enqueued() {
     let created = answer.expect(201);
     let expected = json!({"total_amount": "59.98", "status": "pending", "attempts": 0, "next": ["cancel"]});
     assert_members(&created, &expected);
+    assert_eq!(world.get("/orders/o-1").await.expect(200), created);
+    assert_eq!(world.get("/orders/o-1/status").await.expect(200), json!({"order_id": "o-1", "status": "pending"}));
     assert_eq!(world.value::<String>("SELECT total_amount::text FROM orders").await, "59.9800");
     assert_eq!(world.value::<i64>("SELECT count(*) FROM order_work").await, 1);
     assert_eq!(world.receive().await.as_deref(), Some("o-1"));
 }
 
-/// Keeps the first inserts of orders from storing anything, as a row that is deleted just afterwards does.
-async fn skip_inserts(world: &World, times: i64) {
-    let sql = format!(
-        "CREATE SEQUENCE inserts;
-        CREATE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS
-            'BEGIN IF nextval(''inserts'') > {times} THEN RETURN NEW; END IF; RETURN NULL; END';
-        CREATE TRIGGER skip BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION skip()"
-    );
-    world.execute(&sql).await;
-}
-
+/// The first inserts store nothing, as if a row that is there were deleted just afterwards.
 #[tokio::test]
 async fn create_that_races_a_deletion_is_tried_once_more() {
     for (times, status) in [(1, 201), (2, 503)] {
         let world = World::new().await;
-        skip_inserts(&world, times).await;
+        let sql = format!(
+            "CREATE SEQUENCE inserts;
+            CREATE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS
+                'BEGIN IF nextval(''inserts'') > {times} THEN RETURN NEW; END IF; RETURN NULL; END';
+            CREATE TRIGGER skip BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION skip()"
+        );
+        world.execute(&sql).await;
         let answer = world.post("/orders", &order("o-1")).await;
         let is_final = answer.header("retry-after").is_empty();
         assert_eq!((answer.status, is_final), (status, status == 201), "{answer:?}");
@@ -201,6 +199,21 @@ async fn unreachable_database_returns_503_with_retry_after() {
     // An invalid order is still refused, because its validation needs no database.
     call(&json!({})).await.problem(422);
     assert_eq!(world.queue_depth().await, 0);
+}
+
+#[tokio::test]
+async fn transient_errors_return_503_and_other_errors_500() {
+    let world = World::new().await;
+    let fail = "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN RAISE EXCEPTION 'on purpose' USING ERRCODE = substr(NEW.order_id, 3); END $$;
+        CREATE TRIGGER fail BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION fail()";
+    world.execute(fail).await;
+    for state in ["40001", "40P01", "55P03", "57014", "53000", "53100", "53200", "53300", "53400", "25006"] {
+        let answer = world.post("/orders", &order(&format!("e-{state}"))).await;
+        assert!(!answer.header("retry-after").is_empty(), "{state}: {answer:?}");
+        answer.problem(503);
+    }
+    world.post("/orders", &order("e-P0001")).await.problem(500);
 }
 
 #[tokio::test]

@@ -61,9 +61,9 @@ fn always(status: u16) -> impl Fn() -> Reply + Clone {
     move || Reply::of(status)
 }
 
-/// Starts an endpoint that answers with the status at the end of the order's id.
+/// Starts an endpoint that answers with the status that the order's id begins with.
 pub async fn endpoint_of_statuses() -> Merchant {
-    let status = |order_id: &str| order_id.rsplit('-').next().unwrap().parse().unwrap();
+    let status = |order_id: &str| order_id.split('-').next().unwrap().parse().unwrap();
     let answer = move |order_id: String| std::future::ready(Some(Reply::of(status(&order_id)).with("location", "/")));
     Merchant::start(answer).await.unwrap()
 }

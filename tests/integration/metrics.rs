@@ -76,7 +76,7 @@ async fn sweeper_writes_the_metrics_of_overdue_orders() {
 async fn processor_writes_the_metrics_of_ended_orders() {
     let world = World::new().await;
     let log = tempfile::NamedTempFile::new().unwrap();
-    let ids = ["o-200", "o-204", "o-400", "o-503", "o-deleted"];
+    let ids = ["200", "204", "400", "503", "deleted"];
     for id in &ids[..4] {
         world.create(id).await;
     }

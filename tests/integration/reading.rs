@@ -8,14 +8,6 @@ use tests::{NO_DATABASE, World, assert_members, call_in_process, event, get, inv
 use crate::released::recorder::Recording;
 
 #[tokio::test]
-async fn order_reads_as_it_was_created() {
-    let world = World::new().await;
-    let created = world.create("o-1").await;
-    assert_eq!(world.get("/orders/o-1").await.expect(200), created);
-    assert_eq!(world.get("/orders/o-1/status").await.expect(200), json!({"order_id": "o-1", "status": "pending"}));
-}
-
-#[tokio::test]
 async fn unchanged_order_is_not_sent_again() {
     let world = World::with_orders(&["o-1"]).await;
     world.refuse(&["o-1"], "out of stock").await;

@@ -5,7 +5,6 @@ mod merchants;
 mod networks;
 mod queues;
 mod standstill;
-mod states;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,7 +12,6 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use sandbox::gateway::{Answer, Claims, Gateway};
 pub use sandbox::mapping::messages;
-use sandbox::merchant::{Merchant, Reply};
 use sandbox::queue::{CallRuling, Queues, Sighting, ruled_by};
 use sandbox::runtime::{Environment, Function, InvokeError, Pool};
 use serde_json::{Value, json};
@@ -118,13 +116,6 @@ pub async fn connections(world: &World) -> (usize, usize) {
 /// Waits until the functions run no statement.
 pub async fn wait_until_idle(world: &World, within: Duration) {
     tests::until("no statement runs", within, async || connections(world).await.1 == 0).await;
-}
-
-/// A merchant who answers orders of this prefix with this status, and accepts all others.
-pub async fn merchant(prefix: &'static str, status: u16) -> Merchant {
-    let decide =
-        move |order_id: String| async move { Some(Reply::of(if order_id.starts_with(prefix) { status } else { 204 })) };
-    Merchant::start(decide).await.unwrap()
 }
 
 /// A world whose queues can be slow.

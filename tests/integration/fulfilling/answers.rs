@@ -114,20 +114,20 @@ fn documented_retry() -> Value {
 async fn documented_call_recovers_from_a_mistake_of_the_merchant() {
     let merchant = endpoint_of_statuses().await;
     let (world, processor) = world(&merchant.url(), &[("MAX_ATTEMPTS", "2"), ("RETRY_BASE_SECONDS", "1")]).await;
-    let orders = ["o-401", "o-403", "o-404", "o-423", "o-410"];
+    let orders = ["401", "403", "404", "423", "410"];
     for order in orders {
         world.create(order).await;
     }
     handle(&processor, &orders).await;
     for order in orders {
-        assert_eq!(world.status(order).await, if order == "o-410" { "failed" } else { "processing" }, "{order}");
+        assert_eq!(world.status(order).await, if order == "410" { "failed" } else { "processing" }, "{order}");
     }
     world.let_pass(2.0).await;
     handle(&processor, &orders).await;
     assert_eq!(world.value::<i64>("SELECT count(*) FROM orders WHERE failure IS NOT NULL").await, 5);
     let report = world.post("/orders/retry", &documented_retry()).await.expect(200);
     assert_eq!((&report["matched"], &report["retried"]), (&json!(1), &json!(1)), "{report}");
-    assert_eq!(world.status("o-401").await, "pending");
+    assert_eq!(world.status("401").await, "pending");
 }
 
 #[tokio::test]

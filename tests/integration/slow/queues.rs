@@ -9,6 +9,7 @@ use shared::order::OrderId;
 use shared::queue::{Message, Queue};
 
 use super::*;
+use crate::fulfilling::endpoint_of_statuses;
 use crate::sweeping::backlog;
 
 /// The event of the sweeper's schedule.
@@ -49,9 +50,9 @@ async fn call_over_a_dead_connection_is_sent_again() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the built functions: `make test` runs it"]
 async fn hanging_queue_delays_no_call_and_loses_no_order() {
-    let merchant = merchant("bad", 422).await;
+    let merchant = endpoint_of_statuses().await;
     let slow = SlowQueues::new(&webhook(&merchant.url())).await;
-    let bad = numbered("bad", 100);
+    let bad = numbered("422", 100);
     slow.create_all(&bad).await;
     assert_eq!(count_failures(&start(&slow.world, "processor", &[]).await, &bad).await, 0);
     drop(slow.queues.steal(usize::MAX));
@@ -64,7 +65,7 @@ async fn hanging_queue_delays_no_call_and_loses_no_order() {
         ("POST", "/orders", Some(order("alone")), 201),
         ("POST", "/orders/batch", Some(json!({"orders": orders})), 200),
         ("POST", "/orders/retry", Some(retry.clone()), 200),
-        ("POST", "/orders/bad-0/retry", None, 200),
+        ("POST", "/orders/422-0/retry", None, 200),
         ("POST", "/dead-letters/redrive", Some(retry), 503),
         ("GET", "/metrics", None, 200),
     ] {
@@ -101,9 +102,9 @@ async fn redrive_whose_sends_hang_reports_what_it_did() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the built functions: `make test` runs it"]
 async fn hanging_queue_loses_no_known_outcome() {
-    let merchant = merchant("bad", 503).await;
+    let merchant = endpoint_of_statuses().await;
     let slow = SlowQueues::new(&[&webhook(&merchant.url())[..], &[("MAX_ATTEMPTS", "1")]].concat()).await;
-    let all = [numbered("bad", 5), numbered("good", 5)].concat();
+    let all = [numbered("503", 5), numbered("204", 5)].concat();
     slow.create_all(&all).await;
     let processor = start(&slow.world, "processor", &[]).await;
     slow.rule(CallRuling::Hang);
@@ -119,10 +120,10 @@ async fn hanging_queue_loses_no_known_outcome() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the built functions: `make test` runs it"]
 async fn thousand_last_attempts_are_recorded_in_one_batch() {
-    let merchant = merchant("", 503).await;
+    let merchant = endpoint_of_statuses().await;
     let limits = [("MAX_ATTEMPTS", "1"), ("WEBHOOK_CONCURRENCY", "100")];
     let slow = SlowQueues::new(&[&webhook(&merchant.url())[..], &limits].concat()).await;
-    let all = numbered("o", 1000);
+    let all = numbered("503", 1000);
     slow.create_all(&all).await;
     slow.rule(CallRuling::Late(Duration::from_millis(20)));
     assert_eq!(count_failures(&start(&slow.world, "processor", &[]).await, &all).await, 0);
