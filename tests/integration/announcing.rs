@@ -193,20 +193,17 @@ async fn end_that_comes_during_the_announcement_of_another_is_kept() {
 }
 
 #[tokio::test]
-async fn retention_and_erasure_wait_for_the_event() {
+async fn retention_waits_for_the_event() {
     let bus = Bus::new().await;
     let world = World::with(&[("EVENT_BUS", &bus.name), ("RETENTION_DAYS", "1")]).await;
     world.create("o-1").await;
     fail_without_announcing(&world, "o-1").await;
-    world.post("/users/alice/erase", &json!({})).await.problem(409);
     let age = "UPDATE orders SET created_at = created_at - interval '9 d', started_at = started_at - interval '9 d',
         finished_at = finished_at - interval '9 d'";
     world.execute(age).await;
     assert_eq!((world.sweep().await.deleted, world.order_count().await), (0, 1));
     world.process(&["o-1"]).await;
     assert_eq!(bus.events(1).await[0]["detail"]["order"]["user_id"], "alice");
-    let erased = world.post("/users/alice/erase", &json!({})).await.expect(200);
-    assert_eq!(erased["erased"], 1);
     assert_eq!(world.sweep().await.deleted, 1);
 }
 

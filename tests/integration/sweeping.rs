@@ -154,15 +154,6 @@ async fn work_without_its_order_holds_up_no_others() {
     assert_eq!(world.value::<i64>("SELECT count(*) FROM order_work").await, 0);
 }
 
-/// Makes each statement fail that updates the work of orders with these ids.
-async fn break_orders(world: &World, ids: &str) {
-    let sql = format!(
-        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''broken''; END';
-        CREATE TRIGGER broken BEFORE UPDATE ON order_work FOR EACH ROW WHEN (NEW.order_id LIKE '{ids}') EXECUTE FUNCTION refuse()"
-    );
-    world.execute(&sql).await;
-}
-
 #[tokio::test]
 async fn each_step_of_a_sweep_is_taken_whatever_becomes_of_the_others() {
     for broken in ["scheduled", "o-%"] {
@@ -172,7 +163,12 @@ async fn each_step_of_a_sweep_is_taken_whatever_becomes_of_the_others() {
         world.insert_ended(1, "40 days", &[("order_id", "'old'")]).await;
         let near = [("created_at", "now() - interval '1 hour'"), ("process_after", "now() + interval '1 minute'")];
         world.insert(1, &[&near[..], &[("order_id", "'scheduled'")]].concat()).await;
-        break_orders(&world, broken).await;
+        let refuse = format!(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''broken''; END';
+            CREATE TRIGGER broken BEFORE UPDATE ON order_work FOR EACH ROW WHEN (NEW.order_id LIKE '{broken}')
+            EXECUTE FUNCTION refuse()"
+        );
+        world.execute(&refuse).await;
         let log = Log::listen(Level::ERROR);
         let error = world.sweeper().sweep().await.unwrap_err();
         assert!(Chain(&error).to_string().contains("broken"), "{}", Chain(&error));

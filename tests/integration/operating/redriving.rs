@@ -54,25 +54,19 @@ async fn redrive_retries_requeues_or_deletes_by_the_orders_state() {
     assert_eq!(world.status("failed-1").await, "pending");
 }
 
-/// A world with dead letters of orders that do not exist.
-async fn world_with_letters(count: usize) -> World {
-    let world = World::new().await;
-    for index in 0..count {
-        world.send_dead_letter(&format!("gone-{index}")).await;
-    }
-    world
-}
-
 #[tokio::test]
 async fn redrive_finds_all_dead_letters_up_to_its_limit() {
     for (letters, limit) in [(8, 1), (25, 11), (25, 100)] {
-        let world = world_with_letters(letters).await;
+        let world = World::new().await;
+        for index in 0..letters {
+            world.send_dead_letter(&format!("gone-{index}")).await;
+        }
         let found = letters.min(limit);
         for dry_run in [true, true, false] {
             let report = redrive(&world, json!({"dry_run": dry_run, "limit": limit})).await;
             assert_members(&report, &json!({"found": found, "ended": if dry_run { 0 } else { found }}));
         }
-        assert_eq!(world.dead_letters().await, i64::try_from(letters - found).unwrap());
+        assert_eq!(world.dead_letters().await, i64::from(letters - found));
     }
 }
 
