@@ -11,6 +11,11 @@ async fn create_all(world: &World, orders: &[Value]) -> Value {
     world.post("/orders/batch", &json!({"orders": orders})).await.expect(200)
 }
 
+async fn send_with_key(world: &World, orders: &[Value], key: &str) -> Value {
+    let batch = post("/orders/batch", &json!({"orders": orders}));
+    world.call(with_header(batch, "idempotency-key", key)).await.expect(200)
+}
+
 fn statuses(result: &Value) -> Vec<u64> {
     result["results"].as_array().unwrap().iter().map(|result| result["status"].as_u64().unwrap()).collect()
 }
@@ -83,29 +88,24 @@ async fn lookup_that_fails_for_good_is_a_fault_of_the_service() {
 async fn idempotency_key_identifies_each_order_of_a_repeated_batch() {
     let world = World::new().await;
     let anonymous = json!({"user_id": "alice", "item_ids": ["a"], "total_amount": 1});
-    let send = |orders: Value| {
-        let request = post("/orders/batch", &json!({"orders": orders}));
-        world.call(with_header(request, "idempotency-key", "k-1"))
-    };
-    let first = send(json!([anonymous, anonymous])).await.expect(200);
+    let send = async |orders: &[Value]| send_with_key(&world, orders, "k-1").await;
+    let same = vec![anonymous; 3];
+    let first = send(&same[..2]).await;
     assert_eq!(statuses(&first), [201, 201]);
-    let again = send(json!([anonymous, anonymous, anonymous])).await.expect(200);
+    let again = send(&same).await;
     assert_eq!(statuses(&again), [200, 200, 201]);
     assert_eq!(again["results"][1]["order"]["order_id"], first["results"][1]["order"]["order_id"]);
-    let other = json!({"user_id": "alice", "item_ids": ["b"], "total_amount": 1});
-    assert_eq!(statuses(&send(json!([other])).await.expect(200)), [422]);
+    let other = [json!({"user_id": "alice", "item_ids": ["b"], "total_amount": 1})];
+    assert_eq!(statuses(&send(&other).await), [422]);
     // One order alone has the key itself, not that of a position.
-    world.call(with_header(post("/orders", &other), "idempotency-key", "k-1")).await.expect(201);
+    world.call(with_header(post("/orders", &other[0]), "idempotency-key", "k-1")).await.expect(201);
     assert_eq!(world.order_count().await, 4);
 }
 
 #[tokio::test]
 async fn part_of_a_batch_is_accepted_only_without_the_batch_key() {
     let world = World::new().await;
-    let send = async |orders: &[Value], key: &str| {
-        let batch = post("/orders/batch", &json!({"orders": orders}));
-        statuses(&world.call(with_header(batch, "idempotency-key", key)).await.expect(200))
-    };
+    let send = async |orders: &[Value], key: &str| statuses(&send_with_key(&world, orders, key).await);
     let bad = order_with("o-2", &json!({"total_amount": -1}));
     assert_eq!(send(&[order("o-1"), bad], "k-1").await, [201, 422]);
     assert_eq!(send(&[order("o-2")], "k-1").await, [422], "its position has the key of o-1");

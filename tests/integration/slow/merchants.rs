@@ -15,17 +15,6 @@ const ORDERS: usize = 50;
 const WEBHOOK: (&str, &str) = ("WEBHOOK_TIMEOUT_SECONDS", "6");
 const FUNCTION: (&str, &str) = (LIMIT, "17");
 
-/// A reliable courier that also records the highest receive count of a message.
-fn counting_courier(most_receives: &Arc<AtomicU32>) -> Courier {
-    let (deliver, most_receives) = (reliable(), Arc::clone(most_receives));
-    Arc::new(move |messages| {
-        for message in &messages {
-            most_receives.fetch_max(message.receives, Ordering::Relaxed);
-        }
-        deliver(messages)
-    })
-}
-
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the built functions: `make test` runs it"]
 async fn slow_merchant_is_called_once_for_each_order() {
@@ -39,8 +28,13 @@ async fn slow_merchant_is_called_once_for_each_order() {
     slow.create_all(&all).await;
     let processors = Arc::new(Pool::new(function(&slow.world, "processor", &[FUNCTION]), 1));
     let most_receives = Arc::new(AtomicU32::new(0));
+    let (deliver, most) = (reliable(), Arc::clone(&most_receives));
+    let courier: Courier = Arc::new(move |messages| {
+        most.fetch_max(messages.iter().map(|message| message.receives).max().unwrap_or(0), Ordering::Relaxed);
+        deliver(messages)
+    });
     let mapping = Mapping::new(Arc::clone(&slow.queues), processors);
-    let pollers = Mapping { batch_size: ORDERS, courier: counting_courier(&most_receives), ..mapping }.start(1);
+    let pollers = Mapping { batch_size: ORDERS, courier, ..mapping }.start(1);
     tests::until("every order is completed", Duration::from_mins(1), async || {
         assert_eq!(slow.queues.counts(DEAD_LETTERS).total(), 0, "healthy orders are dead letters");
         slow.count("completed").await == all.len()
