@@ -31,23 +31,6 @@ async fn next_call_waits_until_the_retry_after() {
 }
 
 #[tokio::test]
-async fn calls_for_an_order_are_a_second_apart() {
-    let merchant = endpoint(|| later(202, "0")).await;
-    let (world, processor) = world(&merchant.url(), &[]).await;
-    world.create("o-1").await;
-    let begun = Instant::now();
-    for _ in 0..10 {
-        handle(&processor, &["o-1"]).await;
-    }
-    let most = 1 + begun.elapsed().as_secs();
-    let calls = u64::try_from(merchant.calls().len()).unwrap();
-    assert!(calls <= most, "{calls} calls in {:?}", begun.elapsed());
-    world.let_pass(1.0).await;
-    handle(&processor, &["o-1"]).await;
-    assert_eq!(u64::try_from(merchant.calls().len()).unwrap(), calls + 1);
-}
-
-#[tokio::test]
 async fn endless_wait_fails_the_order_after_a_week() {
     let merchant = endpoint(|| later(202, "86400")).await;
     let (world, processor) = world(&merchant.url(), &[]).await;
