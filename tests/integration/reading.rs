@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::{Method, Request};
 use serde_json::{Value, json};
-use tests::{NO_DATABASE, World, assert_members, call_in_process, event, get, invoke, post, post_empty, with_header};
+use tests::{NO_DATABASE, World, assert_members, call_in_process, event, get, post, post_empty, with_header};
 
 use crate::released::recorder::Recording;
 
@@ -91,7 +91,7 @@ async fn dots_are_not_an_order_id() {
     for path in ["/orders/./retry", "/orders/%2E/retry", "/orders/x/../retry", "/orders/x/%2e%2e/retry"] {
         let mut event = event(Some(("admin", "orders/admin")), post("/orders", &json!({"dry_run": false}))).await;
         event["rawPath"] = path.into();
-        let answer = invoke(&world.another_api(), &event).await.unwrap();
+        let answer = world.invoke(&event).await.unwrap();
         assert_eq!(answer.status, 404, "{path}: {answer:?}");
     }
     assert_eq!(world.status("o-1").await, "failed");
@@ -125,21 +125,21 @@ async fn unknown_route_or_method_is_a_problem() {
 /// It has the methods of the path. The gateway adds the headers of CORS, and a browser makes its call only if the status is 2xx.
 #[tokio::test]
 async fn preflight_is_the_only_answer_of_the_default_route() {
-    let api = World::new().await.another_api();
+    let world = World::new().await;
     let mut event = event(None, get("/orders/o-1/cancel")).await;
     let preflight = |event: &mut Value, path: &str| {
         (event["rawPath"], event["requestContext"]["routeKey"]) = (path.into(), "$default".into());
         event["requestContext"]["http"]["method"] = "OPTIONS".into();
     };
     preflight(&mut event, "/orders/o-1/cancel");
-    let answer = invoke(&api, &event).await.unwrap();
+    let answer = world.invoke(&event).await.unwrap();
     assert_eq!((answer.status, answer.header("allow"), answer.text.as_str()), (204, "POST", ""));
     preflight(&mut event, "/nothing");
-    invoke(&api, &event).await.unwrap().problem(404);
+    world.invoke(&event).await.unwrap().problem(404);
     for path in ["//orders", "/orders//status", "//healthz"] {
         preflight(&mut event, path);
         event["requestContext"]["http"]["method"] = "GET".into();
-        let problem = invoke(&api, &event).await.unwrap().problem(404);
+        let problem = world.invoke(&event).await.unwrap().problem(404);
         assert_eq!(problem["type"], "/docs/problems#no-such-route", "{path}");
     }
 }

@@ -23,7 +23,7 @@ use shared::order::UserId;
 use sweeper::{Sweeper, Swept};
 use uuid::Uuid;
 
-use crate::{Answer, Stack, call_in_process};
+use crate::{Answer, Stack, call_in_process, invoke};
 
 pub use database::{LOCKED_OUT, connect};
 pub use queues::{OutcomeBy, batch, failures, handle};
@@ -192,6 +192,11 @@ impl World {
     /// Calls the api with these claims.
     pub async fn call_as(&self, sub: &str, scope: &str, request: Request<Body>) -> Answer {
         call_in_process(&self.api, Some((sub, scope)), request).await
+    }
+
+    /// Invokes the api with any event. Fails if the event is not a gateway's.
+    pub async fn invoke(&self, event: &Value) -> Result<Answer, serde_json::Error> {
+        invoke(&self.api, event).await
     }
 
     /// Calls the api without claims.

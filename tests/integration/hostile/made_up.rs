@@ -3,32 +3,22 @@
 
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use proptest::collection::{hash_map, vec};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
-use tests::{Answer, World, event, failures, get, handle, invoke};
-
-/// A world and an api in it.
-struct Served {
-    world: World,
-    api: Router,
-}
+use tests::{Answer, World, event, failures, get, handle};
 
 /// Asserts a property of an api for this many random values.
-fn assert_property<S: Strategy>(cases: u32, values: S, property: &impl AsyncFn(&Served, S::Value)) {
+fn assert_property<S: Strategy>(cases: u32, values: S, property: &impl AsyncFn(&World, S::Value)) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let served = runtime.block_on(async {
-        let world = World::new().await;
-        Served { api: world.api_with("AUTH", "jwt"), world }
-    });
+    let world = runtime.block_on(World::new());
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let result = runner.run(&values, |value| {
-        runtime.block_on(property(&served, value));
+        runtime.block_on(property(&world, value));
         Ok(())
     });
     result.unwrap_or_else(|found| panic!("{found}"));
@@ -81,20 +71,20 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// Calls the api with the event of this request, after a change of the event.
-async fn call(served: &Served, request: Request<Body>, change: impl FnOnce(&mut Value)) -> Answer {
+async fn call(world: &World, request: Request<Body>, change: impl FnOnce(&mut Value)) -> Answer {
     let mut event = event(Some(("admin", "orders/admin")), request).await;
     change(&mut event);
-    let answer = invoke(&served.api, &event).await;
+    let answer = world.invoke(&event).await;
     answer.unwrap_or_else(|error| panic!("the invocation fails: {error}: {event}"))
 }
 
 #[test]
 fn any_body_is_refused_or_stored_as_sent() {
-    assert_property(400, body(), &async |served: &Served, body| {
+    assert_property(400, body(), &async |world: &World, body| {
         use base64::Engine;
         let encoded = base64::prelude::BASE64_STANDARD.encode(&body);
         let post = Request::post("/orders").header("content-type", "application/json").body(Body::empty()).unwrap();
-        let answer = call(served, post, |event| {
+        let answer = call(world, post, |event| {
             event["body"] = encoded.into();
             event["isBase64Encoded"] = true.into();
         });
@@ -105,7 +95,7 @@ fn any_body_is_refused_or_stored_as_sent() {
                 assert_eq!((&kept["user_id"], &kept["item_ids"]), (&sent["user_id"], &sent["item_ids"]));
                 let metadata = if sent["metadata"].is_object() { sent["metadata"].clone() } else { json!({}) };
                 assert_eq!(kept["metadata"], metadata);
-                assert_eq!(served.world.get(answer.header("location")).await.expect(200), kept);
+                assert_eq!(world.get(answer.header("location")).await.expect(200), kept);
             }
             status @ (400 | 422) => drop(answer.problem(status)),
             // An id that an earlier case used, with the same content or another.
@@ -127,12 +117,12 @@ fn admin_scope_alone_makes_an_administrator() {
     let scopes =
         prop_oneof![text(), r"(orders/admin|orders/read|[\[\], x\t]){0,6}", value().prop_map(|v| v.to_string())];
     let claims = (text(), prop::option::of(scopes.clone()), prop::option::of(scopes), hash_map(text(), text(), 0..3));
-    assert_property(500, claims, &async |served: &Served, (sub, scope, scp, mut others)| {
+    assert_property(500, claims, &async |world: &World, (sub, scope, scp, mut others)| {
         others.extend(scope.clone().map(|scope| ("scope".to_owned(), scope)));
         others.extend(scp.clone().map(|scp| ("scp".to_owned(), scp)));
         others.insert("sub".to_owned(), sub);
         let authorizer = json!({"jwt": {"claims": others}});
-        let answer = call(served, get("/metrics"), |event| event["requestContext"]["authorizer"] = authorizer).await;
+        let answer = call(world, get("/metrics"), |event| event["requestContext"]["authorizer"] = authorizer).await;
         let is_admin = names_admin(&scope.unwrap_or_default(), false) || names_admin(&scp.unwrap_or_default(), true);
         match answer.status {
             200 => assert!(is_admin, "{others:?}"),
@@ -157,8 +147,8 @@ fn any_call_that_the_gateway_passes_on_is_answered() {
     // The header values that the gateway accepts have no control characters except the tab.
     let headers = hash_map(names, "[ -~\t]{0,20}|[\u{80}-\u{ff}]{0,8}", 0..6);
     let calls = (methods, paths, queries, headers, vec(text(), 0..3), text());
-    assert_property(600, calls, &async |served: &Served, (method, path, query, headers, cookies, body)| {
-        let answer = call(served, get("/"), |event| {
+    assert_property(600, calls, &async |world: &World, (method, path, query, headers, cookies, body)| {
+        let answer = call(world, get("/"), |event| {
             let http = &mut event["requestContext"]["http"];
             (http["method"], http["path"]) = (method.into(), path.clone().into());
             (event["rawPath"], event["rawQueryString"]) = (path.into(), query.into());
@@ -172,15 +162,15 @@ fn any_call_that_the_gateway_passes_on_is_answered() {
 #[test]
 fn any_message_is_an_order_id_or_a_dead_letter() {
     let bodies = vec(prop_oneof![text(), "[A-Za-z0-9._:-]{1,64}", "[A-Za-z0-9._:-]{65,80}"], 1..10);
-    assert_property(60, bodies, &async |served: &Served, bodies| {
-        let before = served.world.dead_letters().await;
-        let response = handle(&served.world.processor(Duration::ZERO), &bodies).await;
+    assert_property(60, bodies, &async |world: &World, bodies| {
+        let before = world.dead_letters().await;
+        let response = handle(&world.processor(Duration::ZERO), &bodies).await;
         let readable = |body: &&String| {
             let has_valid_characters = body.chars().all(|c| c.is_ascii_alphanumeric() || "._:-".contains(c));
             (1..=64).contains(&body.len()) && has_valid_characters && ![".", ".."].contains(&body.as_str())
         };
         let unreadable = i64::try_from(bodies.iter().filter(|body| !readable(body)).count()).unwrap();
-        let (failed, dead_letters) = (failures(&response).len(), served.world.dead_letters().await - before);
+        let (failed, dead_letters) = (failures(&response).len(), world.dead_letters().await - before);
         assert_eq!(dead_letters + i64::try_from(failed).unwrap(), unreadable, "{bodies:?}");
     });
 }
