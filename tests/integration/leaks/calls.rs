@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::invoke;
 use super::planted::*;
+use crate::matrix::routes;
 
 /// A request with a token and an idempotency key, as the gateway passes it on.
 pub fn request(method: &str, path: &str, body: &str) -> Request<Body> {
@@ -15,7 +16,7 @@ pub fn request(method: &str, path: &str, body: &str) -> Request<Body> {
     request.header("cookie", format!("session={TOKEN}")).body(Body::from(body.to_owned())).unwrap()
 }
 
-/// Bodies of valid and invalid orders.
+/// Bodies of valid and invalid orders, and of calls on many orders.
 fn bodies() -> Vec<String> {
     let good = json!({"order_id": "o-1", "user_id": USER, "item_ids": [ITEM], "total_amount": AMOUNT});
     let broken = |member: &str, value: Value| {
@@ -35,35 +36,28 @@ fn bodies() -> Vec<String> {
         format!("\"{ITEM}\""),
         json!({"orders": [good, {"user_id": USER, "item_ids": [ITEM]}]}).to_string(),
         format!("\"{}\"", ITEM.repeat(1_200_000 / ITEM.len())),
+        json!({"dry_run": false, "user_id": USER}).to_string(),
+        json!({"dry_run": false, "cause": ITEM}).to_string(),
+        json!({"dry_run": false}).to_string(),
+        String::new(),
     ]
 }
 
-/// Makes all calls with all bodies, by an operator, by an ordinary user and without claims.
+/// Calls every route with all bodies, by an operator, by an ordinary user and without claims, and calls that no route answers.
 pub async fn call_all(api: &Environment, answers: &mut String) {
-    let mut calls: Vec<(&str, String, String)> = Vec::new();
-    for path in ["/orders", "/orders/batch", "/orders/retry", "/dead-letters/redrive", "/orders/o-1"] {
-        calls.extend(bodies().into_iter().map(|body| ("POST", path.to_owned(), body)));
+    let user = USER.replace('@', "%40");
+    let query = format!("/orders?user_id={user}&cursor={IDEMPOTENCY_KEY}&token={TOKEN}");
+    let others = ["/orders/none", "/orders/o%201", "/orders/", "/orders?user_id=planted", &query, "/nothing"];
+    let mut calls: Vec<_> = others.map(|path| (Method::GET, path.to_owned(), String::new())).into();
+    calls.push((Method::DELETE, "/orders".to_owned(), String::new()));
+    for route in routes::all() {
+        let path = route.path.replace("{order_id}", "o-1").replace("{user_id}", &user);
+        let bodies = if route.method == Method::POST { bodies() } else { vec![String::new()] };
+        calls.extend(bodies.into_iter().map(|body| (route.method.clone(), path.clone(), body)));
     }
-    for path in ["o-1", "o-1/status", "none", "o 1", ""] {
-        calls.push(("GET", format!("/orders/{}", path.replace(' ', "%20")), String::new()));
-    }
-    let query = format!("user_id={}&cursor={IDEMPOTENCY_KEY}&token={TOKEN}", USER.replace('@', "%40"));
-    for path in ["/orders", "/orders?user_id=planted", &format!("/orders?{query}"), "/metrics", "/healthz", "/nothing"]
-    {
-        calls.push(("GET", path.to_owned(), String::new()));
-    }
-    let erase = format!("/users/{}/erase", USER.replace('@', "%40"));
-    for path in ["/orders/o-1/cancel", "/orders/o-1/retry", "/orders/retry", "/dead-letters/redrive", &erase] {
-        calls.push(("POST", path.to_owned(), "{\"dry_run\": false}".to_owned()));
-    }
-    for path in ["/orders/retry", "/orders/cancel"] {
-        calls.push(("POST", path.to_owned(), json!({"dry_run": false, "user_id": USER}).to_string()));
-    }
-    calls.push(("POST", "/orders/retry".to_owned(), json!({"dry_run": false, "cause": ITEM}).to_string()));
-    calls.push((Method::DELETE.as_str(), "/orders".to_owned(), String::new()));
     for (method, path, body) in calls {
         for claims in [Some(("operator", "orders/admin")), Some(("somebody", "orders/read orders/write")), None] {
-            let event = tests::event(claims, request(method, &path, &body)).await;
+            let event = tests::event(claims, request(method.as_str(), &path, &body)).await;
             answers.push_str(&invoke(api, &event).await);
             answers.push('\n');
         }
