@@ -106,41 +106,37 @@ async fn sweep_announces_more_ends_than_a_chunk_has() {
     assert_eq!(events.len(), 250);
 }
 
+/// An order fails, is retried, and then completes or is cancelled by a call.
 #[tokio::test]
 async fn each_end_of_a_retried_order_has_its_own_event() {
     let of_many = json!({"dry_run": false});
     for cancel in [None, Some(("/orders/o-1/cancel", json!({}))), Some(("/orders/cancel", of_many))] {
-        events_of_two_ends(cancel).await;
+        let (world, bus) = world_with_bus().await;
+        world.create("o-1").await;
+        fail_without_announcing(&world, "o-1").await;
+        let failed = world.get("/orders/o-1").await.expect(200);
+        // The operator is faster than the announcement.
+        world.post("/orders/o-1/retry", &json!({})).await.expect(200);
+        leave_behind(&world).await;
+        if let Some((path, body)) = &cancel {
+            world.post(path, body).await.expect(200);
+        }
+        world.process(&["o-1"]).await;
+        let (second_end, attempts) = if cancel.is_some() { ("order.cancelled", 0) } else { ("order.completed", 1) };
+        let mut events = bus.events(2).await;
+        events.sort_by_key(|event| event["detail"]["sequence"].as_i64());
+        let [first, second] = events.as_slice() else { panic!("{events:?}") };
+        assert_eq!((&first["detail-type"], &second["detail-type"]), (&json!("order.failed"), &json!(second_end)));
+        assert_eq!(second["detail"]["order"]["attempts"], attempts);
+        for field in ["status", "started_at", "attempts", "failure", "next"] {
+            assert_eq!(first["detail"]["order"][field], failed[field], "{field}");
+        }
+        let finished_at = |event: &Value| event["detail"]["order"]["finished_at"].as_str().unwrap().to_owned();
+        assert!(finished_at(first) < finished_at(second), "{events:?}");
+        assert_eq!((&first["detail"]["sequence"], &second["detail"]["sequence"]), (&json!(1), &json!(2)));
+        assert_ne!(first["detail"]["event_id"], second["detail"]["event_id"]);
+        assert_eq!(kept(&world).await, 0);
     }
-}
-
-/// An order fails, is retried, and then completes or is cancelled by this call.
-async fn events_of_two_ends(cancel: Option<(&str, Value)>) {
-    let (world, bus) = world_with_bus().await;
-    world.create("o-1").await;
-    fail_without_announcing(&world, "o-1").await;
-    let failed = world.get("/orders/o-1").await.expect(200);
-    // The operator is faster than the announcement.
-    world.post("/orders/o-1/retry", &json!({})).await.expect(200);
-    leave_behind(&world).await;
-    if let Some((path, body)) = &cancel {
-        world.post(path, body).await.expect(200);
-    }
-    world.process(&["o-1"]).await;
-    let (second_end, attempts) = if cancel.is_some() { ("order.cancelled", 0) } else { ("order.completed", 1) };
-    let mut events = bus.events(2).await;
-    events.sort_by_key(|event| event["detail"]["sequence"].as_i64());
-    let [first, second] = events.as_slice() else { panic!("{events:?}") };
-    assert_eq!((&first["detail-type"], &second["detail-type"]), (&json!("order.failed"), &json!(second_end)));
-    assert_eq!(second["detail"]["order"]["attempts"], attempts);
-    for field in ["status", "started_at", "attempts", "failure", "next"] {
-        assert_eq!(first["detail"]["order"][field], failed[field], "{field}");
-    }
-    let finished_at = |event: &Value| event["detail"]["order"]["finished_at"].as_str().unwrap().to_owned();
-    assert!(finished_at(first) < finished_at(second), "{events:?}");
-    assert_eq!((&first["detail"]["sequence"], &second["detail"]["sequence"]), (&json!(1), &json!(2)));
-    assert_ne!(first["detail"]["event_id"], second["detail"]["event_id"]);
-    assert_eq!(kept(&world).await, 0);
 }
 
 #[tokio::test]

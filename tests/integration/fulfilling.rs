@@ -57,10 +57,6 @@ async fn endpoint_of_single_answers() -> String {
     url
 }
 
-fn always(status: u16) -> impl Fn() -> Reply + Clone {
-    move || Reply::of(status)
-}
-
 /// Starts an endpoint that answers with the status that the order's id begins with.
 pub async fn endpoint_of_statuses() -> Merchant {
     let status = |order_id: &str| order_id.split('-').next().unwrap().parse().unwrap();
@@ -70,7 +66,7 @@ pub async fn endpoint_of_statuses() -> Merchant {
 
 #[tokio::test]
 async fn failed_attempt_is_retried_after_the_back_off() {
-    let merchant = endpoint(always(503)).await;
+    let merchant = endpoint(|| Reply::of(503)).await;
     let (world, processor) = world(&merchant.url(), &[("RETRY_BASE_SECONDS", "30"), ("MAX_ATTEMPTS", "3")]).await;
     world.create("o-1").await;
     for (attempt, longest) in [(1, 30.0), (2, 60.0)] {
@@ -100,7 +96,7 @@ async fn connection_that_was_idle_is_not_used_again() {
 
 #[tokio::test]
 async fn order_that_is_unreadable_uses_up_its_attempts() {
-    let merchant = endpoint(always(200)).await;
+    let merchant = endpoint(|| Reply::of(200)).await;
     let (world, processor) = world(&merchant.url(), &[("MAX_ATTEMPTS", "2")]).await;
     world.create("o-1").await;
     world.execute("UPDATE orders SET currency = 'XAU'").await;

@@ -119,7 +119,7 @@ async fn documented_causes_are_the_stored_ones() {
     let (_silent, silent_url) = silent().await.unwrap();
     let no_handshake_url = silent_url.replace("http", "https");
     let broken = Merchant::start(async |_| None).await.unwrap();
-    let merchant = endpoint(always(503)).await;
+    let merchant = endpoint(|| Reply::of(503)).await;
     for (url, cause) in [
         (silent_url.as_str(), "the fulfilment endpoint did not answer in time"),
         (&broken.url(), "the fulfilment endpoint did not answer properly"),
