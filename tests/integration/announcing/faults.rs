@@ -46,6 +46,7 @@ fn taken(slow: &SlowQueues) -> BTreeMap<String, usize> {
     }
     taken
 }
+
 /// Completes the orders in one batch. Asserts that no message fails, and returns how long it took.
 async fn complete(processor: &Processor<Simulated>, ids: &[String]) -> Duration {
     let begun = Instant::now();
