@@ -12,6 +12,7 @@ use serde::Serialize;
 use shared::db::stats::{Metrics, Percentiles};
 use shared::error::Chain;
 use shared::order::Status;
+use shared::queue::{Queue, QueueError};
 use time::OffsetDateTime;
 use utoipa::openapi::schema::ObjectBuilder;
 use utoipa::openapi::{RefOr, Schema};
@@ -150,14 +151,15 @@ pub async fn metrics(
 ) -> Result<Response, ApiError> {
     caller.require(Scope::ReadAll)?;
     let hours = hours::parse(&query?.0)?;
-    // The depths are null if the queue does not answer. The other numbers do not wait for it.
+    // A depth is null if its queue does not answer. The other numbers do not wait for it.
     let deadline = call.deadline.share(1, 4);
-    let depths = async { tokio::try_join!(call.api.queue.depth(deadline), call.api.dead_letters.depth(deadline)) };
-    let (read, depths) = tokio::join!(call.store.read_metrics(), depths);
-    let depths = depths
-        .inspect_err(|error| tracing::warn!(error = %Chain(error), "could not read the depths of the queues"))
-        .ok();
-    let mut view = MetricsView::new(read?, depths);
+    let depth = async |queue: &Queue| {
+        let log = |error: &QueueError| tracing::warn!(error = %Chain(error), "could not read the depths of the queues");
+        queue.depth(deadline).await.inspect_err(log).ok()
+    };
+    let (read, queue_depth, dead_letter_depth) =
+        tokio::join!(call.store.read_metrics(), depth(&call.api.queue), depth(&call.api.dead_letters));
+    let mut view = MetricsView { queue_depth, dead_letter_depth, ..MetricsView::new(read?) };
     if call.store.announces_ends() {
         view.oldest_event_seconds = Some(call.store.age_of_oldest_end().await?.as_secs_f64());
     }
@@ -173,7 +175,7 @@ pub async fn metrics(
 }
 
 impl MetricsView {
-    fn new(metrics: Metrics, depths: Option<(i64, i64)>) -> Self {
+    fn new(metrics: Metrics) -> Self {
         Self {
             as_of: metrics.as_of,
             total_orders: metrics.total(),
@@ -189,8 +191,8 @@ impl MetricsView {
             completions_per_minute: (metrics.completions_per_minute.into_iter())
                 .map(|(minute, completed)| Minute { minute, completed })
                 .collect(),
-            queue_depth: depths.map(|(orders, _)| orders),
-            dead_letter_depth: depths.map(|(_, dead_letters)| dead_letters),
+            queue_depth: None,
+            dead_letter_depth: None,
             by_hour: None,
         }
     }

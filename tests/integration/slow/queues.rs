@@ -143,3 +143,12 @@ async fn sweeper_with_a_backlog_stops_in_time_and_continues() {
     let orders: BTreeSet<_> = sent.iter().collect();
     assert!(orders.len() >= first + second, "{first} and {second}, of {} orders", orders.len());
 }
+
+#[tokio::test]
+async fn depth_of_a_queue_is_shown_though_the_other_is_silent() {
+    let slow = SlowQueues::slow_at(|call| call.queue == DEAD_LETTERS, &[]).await;
+    slow.world.create("o-1").await;
+    slow.rule(CallRuling::Hang);
+    let metrics = slow.world.get("/metrics").await.expect(200);
+    assert_eq!((&metrics["queue_depth"], &metrics["dead_letter_depth"]), (&json!(1), &json!(null)));
+}
