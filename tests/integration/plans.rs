@@ -116,13 +116,13 @@ async fn excess(
     for mode in ["generic", "custom"] {
         let plan = explain(client, mode, statement, arguments, most_pages <= MOST_PAGES).await;
         let (rows, pages) = (rows_read(&plan), pages_read(&plan));
-        if rows > most_rows || pages > most_pages || searches_again(&plan) {
+        if rows > most_rows || pages > most_pages || any_part(&plan, searches_again) {
             found.push(format!("{rows} rows, {pages} pages, {mode} plan"));
         }
-        if locks_by_place(&plan) {
+        if any_part(&plan, locks_by_place) {
             found.push(format!("a bitmap scan, {mode} plan"));
         }
-        if changes_nothing(&plan) {
+        if any_part(&plan, changes_nothing) {
             found.push(format!("a part changes no row, {mode} plan"));
         }
     }
@@ -200,26 +200,32 @@ async fn explain(client: &Client, mode: &str, statement: &Query, arguments: &str
     serde_json::from_str::<Value>(plan.expect("a plan")).expect("a plan is JSON")[0]["Plan"].take()
 }
 
-/// Whether a plan searches an array of keys more than once: it would search it for each key of a join. The array of one key, in
+/// The parts of a plan.
+fn parts(plan: &Value) -> impl Iterator<Item = &Value> {
+    plan["Plans"].as_array().into_iter().flatten()
+}
+
+/// Whether this holds for a plan or for any part of it.
+fn any_part(plan: &Value, holds: fn(&Value) -> bool) -> bool {
+    holds(plan) || parts(plan).any(|part| any_part(part, holds))
+}
+
+/// Whether a part searches an array of keys more than once: it would search it for each key of a join. The array of one key, in
 /// which a join looks it up, is none.
-fn searches_again(plan: &Value) -> bool {
+fn searches_again(part: &Value) -> bool {
     let is_array = |condition: &str| condition.contains("ANY") && !condition.contains("ARRAY[");
-    let is_array = plan["Index Cond"].as_str().is_some_and(is_array);
-    let loops = plan["Actual Loops"].as_f64().unwrap_or(0.0);
-    is_array && loops > 1.0 || plan["Plans"].as_array().into_iter().flatten().any(searches_again)
+    part["Index Cond"].as_str().is_some_and(is_array) && part["Actual Loops"].as_f64().unwrap_or(0.0) > 1.0
 }
 
-/// Whether a plan reads the rows of a table by their place: two statements on the same orders that lock them so can deadlock.
-fn locks_by_place(plan: &Value) -> bool {
-    plan["Node Type"] == "Bitmap Heap Scan" || plan["Plans"].as_array().into_iter().flatten().any(locks_by_place)
+/// Whether a part reads the rows of a table by their place: two statements on the same orders that lock them so can deadlock.
+fn locks_by_place(part: &Value) -> bool {
+    part["Node Type"] == "Bitmap Heap Scan"
 }
 
-/// Whether a part of a plan that changes rows gets none.
-fn changes_nothing(plan: &Value) -> bool {
-    let parts = || plan["Plans"].as_array().into_iter().flatten();
-    plan["Node Type"] == "ModifyTable"
-        && parts().any(|rows| rows["Parent Relationship"] == "Outer" && rows["Actual Rows"] == 0.0)
-        || parts().any(changes_nothing)
+/// Whether a part that changes rows gets none.
+fn changes_nothing(part: &Value) -> bool {
+    let gets_none = |rows: &Value| rows["Parent Relationship"] == "Outer" && rows["Actual Rows"] == 0.0;
+    part["Node Type"] == "ModifyTable" && parts(part).any(gets_none)
 }
 
 /// The rows that the scans and joins of a plan have read, filtered ones included.
@@ -229,8 +235,7 @@ fn rows_read(plan: &Value) -> f64 {
         plan["Relation Name"].is_string() && plan["Node Type"].as_str().is_some_and(|kind| kind.contains("Scan"));
     let dropped = number("Rows Removed by Filter") + number("Rows Removed by Index Recheck");
     let own = if is_scan { (number("Actual Rows") + dropped) * number("Actual Loops") } else { 0.0 };
-    own + number("Rows Removed by Join Filter") * number("Actual Loops")
-        + plan["Plans"].as_array().into_iter().flatten().map(rows_read).sum::<f64>()
+    own + number("Rows Removed by Join Filter") * number("Actual Loops") + parts(plan).map(rows_read).sum::<f64>()
 }
 
 /// The pages that a plan has read, from memory or disk.
